@@ -1,0 +1,60 @@
+# make report   set up, run the sleepstudy and say where its report is
+# make test     set up and run every test
+# make lab      JupyterLab on the notebooks
+# make check    ruff and pyright
+# make bench    the benchmarks, peers included: docs/benchmarks.md
+# make lock     renew requirements.lock (needs uv)
+# make clean    remove what was made, the runs under reports/ excepted
+
+PYTHON ?= python3
+STUDY  ?= params/sleepstudy.yaml
+
+VENV := .venv
+BIN  := $(VENV)/bin
+LOCKED    := $(VENV)/.locked
+INSTALLED := $(VENV)/.installed
+
+# A virtual environment knows its own path: one that was moved, or whose Python is gone, is made again.
+$(shell test -x $(BIN)/python && grep -qsF '$(CURDIR)/$(VENV)' $(BIN)/activate || rm -f $(LOCKED))
+
+# Kernels, test workers and fits are processes of their own: one thread each.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+
+.PHONY: report test lab check bench lock clean
+
+report: $(INSTALLED)
+	@$(BIN)/lmmkit run $(STUDY)
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lab: $(INSTALLED)
+	@$(BIN)/python -m jupyterlab --ip=127.0.0.1 notebooks
+
+check: $(INSTALLED)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(INSTALLED)
+	@$(BIN)/python benchmarks/run.py
+
+lock:
+	@uv pip compile pyproject.toml --universal --all-extras --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+
+clean:
+	@rm -rf $(VENV) benchmarks/.peers benchmarks/.data .pytest_cache .ruff_cache .hypothesis build dist
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The pinned environment, then the project itself: a stamp each, written only when all went well.
+$(LOCKED): requirements.lock
+	@echo "Setting up $(VENV) from requirements.lock ..."
+	@rm -rf $(VENV)
+	@.ci/venv $(PYTHON) $(VENV)
+	@touch $@
+
+$(INSTALLED): $(LOCKED) pyproject.toml
+	@.ci/install $(VENV) --no-deps --no-build-isolation -e .
+	@touch $@
