@@ -1,0 +1,210 @@
+"""The profiled deviance of theta, with its gradient and its average-information Hessian.
+
+    deviance = log|V| + [REML] log|X'V^-1X| + nu (1 + log(2 pi r2 / nu)),   r2 = y'Py,   sigma^2 = r2 / nu
+
+nu = n - p under REML and n under ML; Var(y) = sigma^2 V. (lme4 vignette, equations 35 and 42.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lmmkit.engine import kernels
+from lmmkit.engine.eliminate import Elimination, Forward
+from lmmkit.engine.layout import Factor, Layout
+from lmmkit.engine.moments import Moments
+from lmmkit.engine.problem import Floats
+from lmmkit.engine.reverse import DenseInverse, Reverse, Sweep
+from lmmkit.errors import FitError
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The criterion at one theta, in prepared units.
+
+    Attributes:
+        theta: Free entries of every L, factor by factor in order of elimination.
+        L: The factors.
+        deviance, r2, beta, XVX: As in the module's formula; XVX is X'V^-1X.
+        gradient: d deviance / d theta.
+        hessian: Average information with the exact curvature of the covariance parameters.
+        D: d deviance / d T of each factor, (k, k).
+    """
+
+    theta: Floats
+    L: list[Floats]
+    deviance: float
+    r2: float
+    beta: Floats
+    XVX: Floats
+    gradient: Floats
+    hessian: Floats
+    D: list[Floats]
+    forward: Forward
+    reverse: Reverse
+
+
+class Criterion:
+    """Deviance and derivatives of one problem; counts its calls."""
+
+    def __init__(self, moments: Moments, layout: Layout, rows: int, *, reml: bool, constant: float) -> None:
+        """`constant` is added to the deviance: what preparation took out of it."""
+        self.moments, self.rows = moments, rows
+        self.eliminate, self.layout = Elimination(moments, layout), layout
+        self.p = len(moments.total) - 1
+        self.reml, self.nu, self.constant = reml, rows - self.p * reml, constant
+        self.calls = 0
+
+    def with_layout(self, layout: Layout) -> Criterion:
+        """The same criterion with the columns of its blocks in another order."""
+        other = Criterion(self.moments, layout, self.rows, reml=self.reml, constant=self.constant)
+        other.calls = self.calls
+        return other
+
+    @cached_property
+    def cuts(self) -> list[int]:
+        """Where each factor's entries of theta end."""
+        return [int(c) for c in np.cumsum([len(f.free[0]) for f in self.layout.factors])]
+
+    def factors(self, theta: Floats) -> list[Floats]:
+        """L of each factor."""
+        parts = np.split(theta, self.cuts[:-1])
+        return [_lower(factor, part) for factor, part in zip(self.layout.factors, parts, strict=True)]
+
+    def theta(self, L: list[Floats]) -> Floats:
+        """Free entries of each L."""
+        return np.concatenate([x[f.free] for f, x in zip(self.layout.factors, L, strict=True)])
+
+    def deviance(self, theta: Floats) -> float:
+        """The deviance alone."""
+        return self._profile(self.eliminate(self.factors(theta)))[0]
+
+    def _profile(self, forward: Forward) -> tuple[float, float, Floats]:
+        """Deviance, r2 and beta of W'V^-1 W."""
+        F, p = forward.F, self.p
+        beta = np.linalg.solve(F[:p, :p], F[:p, p])
+        r2 = float(F[p, p] - F[p, :p] @ beta)
+        if r2 <= 1e-13 * F[p, p] or not np.isfinite(r2):
+            raise FitError(
+                "The model reproduces the response exactly: the residual variance goes to zero and the likelihood "
+                "has no maximum. Check for rows that are copies of each other, and for a random effect per row."
+            )
+        deviance = forward.logdet + self.nu * (1.0 + np.log(2.0 * np.pi * r2 / self.nu)) + self.constant
+        if self.reml:
+            deviance += float(np.linalg.slogdet(F[:p, :p])[1])
+        return float(deviance), r2, beta
+
+    def __call__(self, theta: Floats) -> State:
+        """Deviance, gradient and Hessian."""
+        self.calls += 1
+        L = self.factors(theta)
+        forward = self.eliminate(L)
+        deviance, r2, beta = self._profile(forward)
+        XVX = forward.F[: self.p, : self.p]
+        a = np.append(-beta, 1.0)
+        K = (self.nu / r2) * np.outer(a, a)
+        if self.reml:
+            K[: self.p, : self.p] += np.linalg.inv(XVX)
+        reverse = Sweep(forward, self.layout, K).run()
+        slopes = [2.0 * D @ x for D, x in zip(reverse.D, L, strict=True)]
+        information, slope = AverageInformation(forward, self.layout, L, reverse, a).run(XVX)
+        hessian = self.nu / r2 * information - self.nu / r2**2 * np.outer(slope, slope)
+        hessian += self._curvature(reverse.D)
+        return State(
+            theta, L, deviance, r2, beta, XVX, self.theta(slopes), hessian, reverse.D, forward, reverse
+        )
+
+    def _curvature(self, D: list[Floats]) -> Floats:
+        """The exact second derivative through T = L L': 2 D[a, c] for entries (a, b), (c, b)."""
+        out = np.zeros((self.cuts[-1], self.cuts[-1]))
+        for end, factor, d in zip(self.cuts, self.layout.factors, D, strict=True):
+            r, c = factor.free
+            out[end - len(r) : end, end - len(r) : end] = 2.0 * d[np.ix_(r, r)] * (c[:, None] == c)
+        return out
+
+
+def _lower(factor: Factor, values: Floats) -> Floats:
+    """L from its free entries."""
+    L = np.zeros((factor.width, factor.width))
+    L[factor.free] = values
+    return L
+
+
+class AverageInformation:
+    """w_i'P w_k and w_i'P y for the working columns w_i = Z_f (E_ab L' + L E_ab') Z_f'P y.
+
+    The columns are pushed through the elimination as further right hand sides (Gilmour, Thompson & Cullis 1995
+    for the use of y'P V_i P V_j P y).
+    """
+
+    def __init__(self, forward: Forward, layout: Layout, L: list[Floats], reverse: Reverse, a: Floats) -> None:
+        self.forward, self.layout, self.L, self.a = forward, layout, L, a
+        self.U = reverse.U
+        self.ends = np.cumsum([len(f.free[0]) for f in layout.factors])
+        m = int(self.ends[-1])
+        self.s = np.zeros((m, m))
+        self.e_fixed = np.zeros((m, len(a)))
+        self.e: dict[int, Floats] = {
+            g: np.zeros((f.width, m, f.levels)) for g, f in enumerate(layout.chain) if g > 0
+        }
+        self.e_rest = np.zeros((layout.size, m))
+
+    def run(self, XVX: Floats) -> tuple[Floats, Floats]:
+        """(m, m) w'P w and (m,) w'P y."""
+        for f in range(len(self.layout.chain)):
+            self._link(f)
+        if self.forward.rest is not None:
+            self._rest()
+        ex = self.e_fixed[:, :-1]
+        return self.s - ex @ np.linalg.solve(XVX, ex.T), self.e_fixed @ self.a
+
+    def _working(self, f: int, c: Floats) -> Floats:
+        """(k, m_f, J) u = e_a (L'c)_b + L e_b c_a for the factor's own entries (a, b)."""
+        L, (r, s) = self.L[f], self.layout.factors[f].free
+        Lc = L.T @ c
+        u = L[:, s, None] * c[r]
+        for i, (row, column) in enumerate(zip(r, s, strict=True)):
+            u[row, i] += Lc[column]
+        return u
+
+    def _link(self, f: int) -> None:
+        """Through one chain factor; only its own and earlier columns are not zero yet."""
+        link, end = self.forward.links[f], int(self.ends[f])
+        own = slice(end - len(self.layout.chain[f].free[0]), end)
+        u = np.zeros((len(link.L), end, link.W.shape[2])) if f else None
+        mine = self._working(f, np.einsum("kqj,q->kj", self.U[f], self.a))
+        if u is None:
+            u = mine
+            z = kernels.transposed_times(link.lift, u)
+            half = kernels.times(link.W, u)
+            self.s[:end, :end] += kernels.summed(half, half)
+        else:
+            u[:, own] = mine
+            e = self.e[f][:, :end]
+            t = kernels.transposed_times(link.root, kernels.times(link.root, u)) + e
+            z = u - kernels.times(link.core, t)
+            self.s[:end, :end] += kernels.summed(z, t) + kernels.summed(e, u)
+        self.e_fixed[:end] += kernels.summed(z, link.fixed)
+        for g, block in link.between.items():
+            self.e[g][:, :end] += self.layout.collect(f, g, kernels.transposed_times(block, z))
+        if link.coupling is not None:
+            self.e_rest[:, :end] += link.coupling.transposed_times(z)
+
+    def _rest(self) -> None:
+        """Through the dense rest."""
+        rest = self.forward.rest
+        assert rest is not None
+        u = np.zeros_like(self.e_rest)
+        c_all = self.U[-1] @ self.a
+        for position, factor in enumerate(self.layout.rest):
+            f, columns = len(self.layout.chain) + position, self.layout.columns(position)
+            end = int(self.ends[f])
+            mine = self._working(f, c_all[columns].reshape(factor.levels, factor.width).T)
+            u[columns, end - mine.shape[1] : end] = mine.transpose(2, 0, 1).reshape(-1, mine.shape[1])
+        t = rest.S @ u + self.e_rest
+        z = u - DenseInverse(rest, self.layout).times(t)
+        self.s += z.T @ t + self.e_rest.T @ u
+        self.e_fixed += z.T @ rest.fixed

@@ -1,0 +1,88 @@
+"""Small-matrix algebra on many levels at once.
+
+An array of J matrices k x m is stored (k, m, J), level last, so that each scalar operation of the textbook
+algorithm becomes one sweep over all the levels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmmkit.engine.problem import Floats
+
+NULL_PIVOT = 1e-12  # a pivot below this share of its diagonal is a direction that the level does not hold
+
+
+def cholesky(A: Floats, null: float = 0.0) -> tuple[Floats, Floats]:
+    """Lower C of A = C C' and the reciprocals (k, J) of its diagonal, 0 at pivots up to `null` x A_aa."""
+    C, inverse = np.zeros_like(A), np.empty(A.shape[1:])
+    for a in range(len(A)):
+        for b in range(a):
+            C[a, b] = (A[a, b] - np.einsum("cj,cj->j", C[a, :b], C[b, :b])) * inverse[b]
+        pivot = A[a, a] - np.einsum("cj,cj->j", C[a, :a], C[a, :a]) if a else A[a, a]
+        if null:
+            pivot = np.where(pivot > null * A[a, a], pivot, 0.0)
+        np.sqrt(pivot, out=C[a, a])
+        with np.errstate(divide="ignore"):
+            np.divide(1.0, C[a, a], out=inverse[a])
+        if null:
+            inverse[a][pivot == 0.0] = 0.0
+            C[a + 1 :, a][:, pivot == 0.0] = 0.0
+    return C, inverse
+
+
+def forward(C: Floats, inverse: Floats, B: Floats) -> Floats:
+    """C^-1 B for lower C, (k, m, J); 0 in the rows of null pivots."""
+    X = np.empty_like(B)
+    for a in range(len(C)):
+        np.multiply(B[a] - np.einsum("cj,cmj->mj", C[a, :a], X[:a]) if a else B[a], inverse[a], out=X[a])
+    return X
+
+
+def backward(C: Floats, inverse: Floats, B: Floats) -> Floats:
+    """C^-T B for lower C, (k, m, J); 0 in the rows of null pivots."""
+    X = np.empty_like(B)
+    for a in reversed(range(len(C))):
+        rest = np.einsum("cj,cmj->mj", C[a + 1 :, a], X[a + 1 :])
+        np.multiply(B[a] - rest, inverse[a], out=X[a])
+    return X
+
+
+def times(A: Floats, B: Floats) -> Floats:
+    """A B level by level."""
+    return np.einsum("abj,bmj->amj", A, B)
+
+
+def transposed_times(A: Floats, B: Floats) -> Floats:
+    """A' B level by level."""
+    return np.einsum("baj,bmj->amj", A, B)
+
+
+def times_transposed(A: Floats, B: Floats) -> Floats:
+    """A B' level by level."""
+    return np.einsum("abj,mbj->amj", A, B)
+
+
+def constant_times(L: Floats, B: Floats) -> Floats:
+    """L B for one matrix L and (k, m, J) B."""
+    return (L @ B.reshape(len(B), -1)).reshape(len(L), *B.shape[1:])
+
+
+def times_constant(A: Floats, L: Floats) -> Floats:
+    """A L for (k, m, J) A and one matrix L."""
+    return np.matmul(L.T, A)
+
+
+def summed(A: Floats, B: Floats) -> Floats:
+    """Sum over levels of A' B, (m_A, m_B), by one matrix product."""
+    return flat(A) @ flat(B).T
+
+
+def flat(A: Floats) -> Floats:
+    """(k, m, J) as (m, k J): one row a column of the stacked matrices."""
+    return A.transpose(1, 0, 2).reshape(A.shape[1], -1)
+
+
+def identity(k: int, J: int) -> Floats:
+    """J identity matrices."""
+    return np.repeat(np.eye(k)[:, :, None], J, axis=2)

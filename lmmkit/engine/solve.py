@@ -1,0 +1,245 @@
+"""One fit: from arrays to the optimum and back to the units of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from lmmkit.engine import boundary, cone
+from lmmkit.engine.absorb import absorb
+from lmmkit.engine.criterion import Criterion, State
+from lmmkit.engine.layout import Factor, Layout, build_layout
+from lmmkit.engine.moments import Moments, collect
+from lmmkit.engine.newton import Search
+from lmmkit.engine.prepare import Prepared, prepare
+from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.start import moment_start, scales
+from lmmkit.engine.variances import conditional_blocks
+
+from lmmkit.errors import FitError
+
+PATIENCE = 25  # evaluations after which the leading pivot is suspected of crawling
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a certificate."""
+
+    name: str
+    value: float
+    threshold: float
+    passed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """An optimum in the units of the data, its terms in the order of `Problem.terms`.
+
+    Attributes:
+        kept: Positions in `Problem.fixed` of the columns that are not aliased.
+        beta: (p,) fixed effects (BLUE).
+        unscaled_vcov: (p, p) (X'V^-1X)^-1; times sigma^2 it is their covariance matrix.
+        factors: Lambda of each term, (k, k), lower triangular, diagonal >= 0, with G = sigma^2 Lambda Lambda'.
+        sigma: Residual standard deviation.
+        deviance: -2 log likelihood, or the REML criterion, with lme4's constants.
+        null_directions: Null directions of each term's covariance matrix.
+        evaluations: Calls of the criterion with gradient during the search.
+        trace: The log of the search.
+        checks: Conditions of a local optimum, and whether they hold.
+    """
+
+    reml: bool
+    kept: tuple[int, ...]
+    beta: Floats
+    unscaled_vcov: Floats
+    factors: tuple[Floats, ...]
+    sigma: float
+    deviance: float
+    null_directions: tuple[int, ...]
+    converged: bool
+    evaluations: int
+    trace: list[dict[str, object]]
+    checks: list[Check]
+    optimum: Optimum = field(repr=False)
+
+    def random_effects(self) -> tuple[Floats, ...]:
+        """BLUPs b of each term, (J, k)."""
+        return self.optimum.random_effects()
+
+    def conditional_variances(self) -> tuple[Floats, ...]:
+        """var(b | y, beta, theta) of each term, (J, k, k)."""
+        return self.optimum.conditional_variances(self.sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """An optimum in prepared units with all that made it."""
+
+    problem: Problem
+    prepared: Prepared
+    criterion: Criterion
+    state: State
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Chain and rest."""
+        return self.criterion.layout
+
+    def random_effects(self) -> tuple[Floats, ...]:
+        """b_f = T_f Z_f'V^-1(y - X beta), carried back to the units of the data."""
+        a = np.append(-self.state.beta, 1.0)
+        out: dict[int, Floats] = {}
+        for f, factor in enumerate(self.layout.factors):
+            L = self.state.L[f]
+            b = self.prepared.scale * (L @ L.T) @ self._scores(f, a)
+            for term, columns in factor.pieces:
+                raw = np.empty((factor.levels, columns.stop - columns.start))
+                raw[factor.order] = (self.prepared.term_bases[term] @ b[columns]).T
+                out[term] = raw
+        return tuple(out[term] for term in range(len(out)))
+
+    def _scores(self, f: int, a: Floats) -> Floats:
+        """Z_f'Py, (k, J)."""
+        if f < len(self.layout.chain):
+            return np.einsum("kqj,q->kj", self.state.reverse.U[f], a)
+        columns = self.layout.columns(f - len(self.layout.chain))
+        return (self.state.reverse.U[-1][columns] @ a).reshape(-1, self.layout.factors[f].width).T
+
+    def conditional_variances(self, sigma: float) -> tuple[Floats, ...]:
+        """sigma^2 (Z'Z + T^-1)^-1, diagonal blocks, carried back to the units of the data."""
+        out: dict[int, Floats] = {}
+        for factor, blocks in zip(self.layout.factors, conditional_blocks(self.layout, self.state), strict=True):
+            for term, columns in factor.pieces:
+                S = self.prepared.term_bases[term]
+                raw = np.empty((factor.levels, len(S), len(S)))
+                raw[factor.order] = S @ blocks[:, columns, columns] @ S.T
+                out[term] = sigma**2 * raw
+        return tuple(out[term] for term in range(len(out)))
+
+
+def solve(problem: Problem, *, reml: bool = True, algorithm: str = "newton") -> Solution:
+    """Fit a linear mixed model.
+
+    Args:
+        problem: The arrays.
+        reml: Restricted maximum likelihood, or maximum likelihood.
+        algorithm: "newton".
+
+    Raises:
+        FitError: The model cannot be estimated from these data.
+    """
+    if algorithm != "newton":
+        raise FitError(f"algorithm={algorithm!r} is not built yet; use algorithm='newton'.")
+    prepared = prepare(problem)
+    n, p = len(problem.response), len(prepared.fixed)
+    if n - p < 1:
+        raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
+    nu = n - p * reml
+    constant = 2.0 * nu * np.log(prepared.scale) - prepared.log_weights
+    if reml and p:
+        constant -= 2.0 * float(np.linalg.slogdet(prepared.basis)[1])
+    layout = build_layout(problem, prepared)
+    raw = collect(prepared, layout)
+    start = moment_start(raw, layout, n) if layout.factors else []
+    criterion = Criterion(absorb(raw, prepared, layout), layout, n, reml=reml, constant=float(constant))
+    search = descend(criterion, start, scales(raw, layout))
+    evaluations = criterion.calls
+    state = boundary.set_null(search.criterion, search.state, search.scale)
+    return _solution(Optimum(problem, prepared, search.criterion, state), search, evaluations)
+
+
+def descend(criterion: Criterion, start: list[Floats], scale: list[Floats]) -> Search:
+    """Newton's search; where the leading pivot makes it crawl, again with the columns in another order."""
+    search = Search(criterion, scale, criterion(criterion.theta(start)), limit=PATIENCE).run()
+    if not search.converged:
+        search = _pivoted(search, criterion)
+    while search.converged and search.escapes < 10 and search.escape():
+        search.escapes += 1
+        search.limit = 200
+        search.run()
+    return search
+
+
+def _pivoted(search: Search, criterion: Criterion) -> Search:
+    """Go on with each block's columns in the order of falling variance (a zero leading pivot is flat)."""
+    layout = criterion.layout
+    factors = [
+        _reordered(factor, L, s) for factor, L, s in zip(layout.factors, search.state.L, search.scale, strict=True)
+    ]
+    s = len(layout.chain)
+    other = criterion.with_layout(replace(layout, chain=tuple(factors[:s]), rest=tuple(factors[s:])))
+    L = [_refactored(factor, L) for factor, L in zip(factors, search.state.L, strict=True)]
+    again = Search(other, search.scale, other(other.theta(L)), limit=200, history=search.history, phase="reordered")
+    return again.run()
+
+
+def _reordered(factor: Factor, L: Floats, scale: Floats) -> Factor:
+    """The factor with each block's columns by decreasing scaled variance."""
+    size = (L**2).sum(1) * scale**2
+    return replace(factor, blocks=tuple(tuple(sorted(block, key=lambda c: -size[c])) for block in factor.blocks))
+
+
+def _refactored(factor: Factor, L: Floats) -> Floats:
+    """L of the same T, triangular in the factor's own order of columns."""
+    out = np.zeros_like(L)
+    for here, _ in cone.by_blocks(factor, L):
+        out[here] = cone.semidefinite_factor(L[here[0][:, 0]])
+    return out
+
+
+def _solution(optimum: Optimum, search: Search, evaluations: int) -> Solution:
+    """Back to the units of the data."""
+    state, prepared, problem = optimum.state, optimum.prepared, optimum.problem
+    criterion = optimum.criterion
+    factors: dict[int, Floats] = {}
+    for factor, L in zip(optimum.layout.factors, state.L, strict=True):
+        for term, columns in factor.pieces:
+            factors[term] = _raw_factor(prepared.term_bases[term], L[columns], problem.terms[term].correlated)
+    ordered = tuple(factors[term] for term in range(len(factors)))
+    S = prepared.basis
+    return Solution(
+        reml=criterion.reml,
+        kept=prepared.kept,
+        beta=prepared.beta + prepared.scale * S @ state.beta,
+        unscaled_vcov=S @ np.linalg.inv(state.XVX) @ S.T,
+        factors=ordered,
+        sigma=prepared.scale * float(np.sqrt(state.r2 / criterion.nu)),
+        deviance=state.deviance,
+        null_directions=tuple(boundary.null_count(L) for L in ordered),
+        converged=search.converged,
+        evaluations=evaluations,
+        trace=search.history,
+        checks=optimality(search, state),
+        optimum=optimum,
+    )
+
+
+def _raw_factor(S: Floats, L: Floats, correlated: bool) -> Floats:
+    """Lambda in the units of the data from the rows of L in prepared units."""
+    if correlated:
+        return cone.semidefinite_factor(S @ L)
+    return np.diag(np.abs(np.linalg.norm(S @ L, axis=1)))
+
+
+def optimality(search: Search, state: State) -> list[Check]:
+    """The conditions of a local optimum on the cone (Karush, Kuhn & Tucker), each with its threshold."""
+    layout, scale = search.criterion.layout, search.scale
+    slopes = [
+        float(values[0])
+        for f, factor in enumerate(layout.factors)
+        for values, _ in cone.scaled_slopes(factor, state.D[f], scale[f])
+    ]
+    least = min(slopes, default=0.0)
+    step = [
+        float(np.abs((L.T @ D @ L) * factor.mask).max() / factor.levels)
+        for factor, L, D in zip(layout.factors, state.L, state.D, strict=True)
+    ]
+    curvature = np.linalg.eigvalsh(state.hessian)[0] if len(state.hessian) else 1.0
+    return [
+        Check("Newton decrement (deviance units)", search.decrement, 1e-8, search.decrement <= 1e-8),
+        Check("complementarity: |L'DL| / levels", max(step, default=0.0), 1e-6, max(step, default=0.0) <= 1e-6),
+        Check("multipliers: least slope along the cone", least, -1e-6, least >= -1e-6),
+        Check("curvature: least eigenvalue", float(curvature), 0.0, bool(curvature > 0)),
+    ]

@@ -1,0 +1,161 @@
+"""Starting values: the exact MIVQUE0 equations, from cross-products alone.
+
+With Q = I - X (X'X)^-1 X' and V = s2 I + sum_i s_i V_i the equations
+
+    sum_j tr(Q V_i Q V_j) s_j + tr(Q V_i) s2 = y'Q V_i Q y
+    sum_j tr(Q V_j) s_j + (n - p) s2         = y'Qy
+
+are linear (Rao 1971; Searle, Casella & McCulloch 1992, chapter 11). On balanced data they are solved by the
+REML estimate itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from lmmkit.engine.coupling import Dense
+from lmmkit.engine.layout import Factor, Layout
+from lmmkit.engine.moments import Moments
+from lmmkit.engine.problem import Floats, Ints
+
+FLOOR = 0.25  # least start of a variance, in units of the variance of a level's own estimate
+
+
+class _Blocks:
+    """Every factor's raw cross-products in one form, whether it stands in the chain or in the rest."""
+
+    def __init__(self, moments: Moments, layout: Layout) -> None:
+        self.moments, self.layout = moments, layout
+        self.own = [*moments.own]
+        fixed = [*moments.fixed]
+        for position, factor in enumerate(layout.rest):
+            columns = layout.columns(position)
+            fixed.append(moments.rest_fixed[columns].reshape(factor.levels, factor.width, -1).transpose(1, 2, 0))
+            block = moments.rest[columns, columns].reshape(factor.levels, factor.width, factor.levels, -1)
+            self.own.append(np.einsum("jajb->abj", block))
+        p = len(moments.total) - 1
+        root = np.linalg.cholesky(moments.total[:p, :p])
+        self.y = [block[:, p] for block in fixed]
+        self.x = [self._white(root, block[:, :p]) for block in fixed]
+
+    @staticmethod
+    def _white(root: Floats, block: Floats) -> Floats:
+        """Z'X in the basis in which X'X = I, (k, p, J)."""
+        k, p, J = block.shape
+        rows = block.transpose(1, 0, 2).reshape(p, -1)
+        return solve_triangular(root, rows, lower=True).reshape(p, k, J).transpose(1, 0, 2)
+
+    def pairs(self, f: int, g: int) -> tuple[Floats, Ints | slice, Ints | slice]:
+        """Z_f'Z_g on the occurring pairs, (k_f, k_g, m), and their levels in f and g."""
+        s, everything = len(self.layout.chain), slice(None)
+        if f == g:
+            return self.own[f], everything, everything
+        if g < s:
+            return self.moments.between[f, g], everything, self.layout.parents[f, g]
+        columns = self.layout.columns(g - s)
+        width = self.layout.factors[g].width
+        if f >= s:
+            block = self.moments.rest[self.layout.columns(f - s), columns]
+            block = block.reshape(self.layout.factors[f].levels, self.layout.factors[f].width, -1, width)
+            i, j = np.nonzero((block != 0).any(axis=(1, 3)))
+            return block[i, :, j].transpose(1, 2, 0), i, j
+        coupling = self.moments.coupling[f]
+        if isinstance(coupling, Dense):
+            block = coupling.values[:, :, columns]
+            block = block.reshape(*block.shape[:2], -1, width)
+            i, j = np.nonzero((block != 0).any(axis=(0, 3)))
+            return block[:, i, j].transpose(0, 2, 1), i, j
+        assert coupling is not None
+        here = np.flatnonzero((coupling.column >= columns.start) & (coupling.column < columns.stop))
+        values = coupling.values[:, here].reshape(len(coupling.values), -1, width)
+        first = here[::width]
+        return values.transpose(0, 2, 1), coupling.level[first], (coupling.column[first] - columns.start) // width
+
+
+def _quartic(blocks: _Blocks, f: int, g: int) -> Floats:
+    """[a, b, c, d]: sum over levels j of f, l of g of (Z_fa'QZ_gc)_jl (Z_fb'QZ_gd)_jl."""
+    A, i, j = blocks.pairs(f, g)
+    kf, kg, m = A.shape
+    plain = A.reshape(-1, m)
+    shared = np.einsum("bpm,dpm->bdm", blocks.x[f][:, :, i], blocks.x[g][:, :, j]).reshape(-1, m)
+    cross = plain @ shared.T
+    both = (plain @ plain.T - cross - cross.T).reshape(kf, kg, kf, kg).transpose(0, 2, 1, 3)
+    return both + np.einsum("abpq,cdpq->abcd", _spread(blocks.x[f]), _spread(blocks.x[g]))
+
+
+def _spread(x: Floats) -> Floats:
+    """[a, b]: sum_j x_aj x_bj', (k, k, p, p)."""
+    k, p, _ = x.shape
+    rows = x.reshape(k * p, -1)
+    return (rows @ rows.T).reshape(k, p, k, p).transpose(0, 2, 1, 3)
+
+
+def _directions(factor: Factor) -> Floats:
+    """(m, k, k) dT / d(each free entry of T)."""
+    out = np.zeros((len(factor.free[0]), factor.width, factor.width))
+    for i, (r, c) in enumerate(zip(*factor.free, strict=True)):
+        out[i, r, c] = out[i, c, r] = 1.0
+    return out
+
+
+def _equations(blocks: _Blocks, rows: int) -> tuple[Floats, Floats]:
+    """The MIVQUE0 equations in the entries of every T, and s2 last."""
+    layout, total = blocks.layout, blocks.moments.total
+    E = [_directions(factor) for factor in layout.factors]
+    ends = np.cumsum([len(e) for e in E])
+    m = int(ends[-1])
+    A, b = np.zeros((m + 1, m + 1)), np.zeros(m + 1)
+    A[m, m], b[m] = rows - (len(total) - 1), total[-1, -1]
+    for f, end in enumerate(ends):
+        mine = slice(end - len(E[f]), end)
+        trace = blocks.own[f].sum(2) - np.einsum("apj,bpj->ab", blocks.x[f], blocks.x[f])
+        b[mine] = np.einsum("iab,ab->i", E[f], blocks.y[f] @ blocks.y[f].T)
+        A[mine, m] = A[m, mine] = np.einsum("iab,ab->i", E[f], trace)
+        for g in range(f, len(E)):
+            other = slice(ends[g] - len(E[g]), ends[g])
+            A[mine, other] = np.einsum("iab,kcd,abcd->ik", E[f], E[g], _quartic(blocks, f, g), optimize=True)
+            A[other, mine] = A[mine, other].T
+    return A, b
+
+
+def scales(moments: Moments, layout: Layout) -> list[Floats]:
+    """(k,) root of the mean of each column's diagonal of Z'Z, factor by factor."""
+    own = [np.sqrt(np.einsum("aaj->a", block) / block.shape[2]) for block in moments.own]
+    for position, factor in enumerate(layout.rest):
+        diagonal = moments.rest.diagonal()[layout.columns(position)]
+        own.append(np.sqrt(diagonal.reshape(-1, factor.width).mean(0)))
+    return own
+
+
+def _floored(T: Floats, factor: Factor, scale: Floats) -> Floats:
+    """L of T with each block's least eigenvalue, in units of `scale`, raised to the floor."""
+    L = np.zeros_like(T)
+    for block in factor.blocks:
+        here = np.ix_(block, block)
+        s = scale[list(block)]
+        values, vectors = np.linalg.eigh(T[here] * np.outer(s, s))
+        values = np.maximum(values, FLOOR)
+        L[here] = np.linalg.cholesky((vectors * values) @ vectors.T / np.outer(s, s))
+    return L
+
+
+def moment_start(moments: Moments, layout: Layout, rows: int) -> list[Floats]:
+    """L of every factor to start from, in order of elimination.
+
+    Args:
+        moments: Raw cross-products, nothing absorbed.
+        layout: Chain and rest.
+        rows: n.
+    """
+    blocks = _Blocks(moments, layout)
+    A, b = _equations(blocks, rows)
+    solved = np.linalg.lstsq(A, b)[0]
+    s2 = solved[-1] if solved[-1] > 0 else 0.05 * b[-1] / A[-1, -1]
+    out, at = list[Floats](), 0
+    for factor, scale in zip(layout.factors, scales(moments, layout), strict=True):
+        E = _directions(factor)
+        T = np.einsum("i,iab->ab", solved[at : at + len(E)], E) / s2
+        at += len(E)
+        out.append(_floored(T, factor, scale))
+    return out

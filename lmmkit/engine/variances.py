@@ -1,0 +1,26 @@
+"""Conditional variances of the random effects by the selected inverse of their equations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmmkit.engine import kernels
+from lmmkit.engine.criterion import State
+from lmmkit.engine.layout import Layout
+from lmmkit.engine.problem import Floats
+from lmmkit.engine.reverse import DenseInverse, Sweep
+
+
+def conditional_blocks(layout: Layout, state: State) -> list[Floats]:
+    """Diagonal blocks of (Z'Z + T^-1)^-1 = L (I + L'Z'Z L)^-1 L' of every factor, (J, k, k), prepared units."""
+    forward = state.forward
+    sweep = Sweep(forward, layout, np.zeros((len(state.beta) + 1, len(state.beta) + 1)))
+    sweep.run()
+    out = [sweep.variance(f).transpose(2, 0, 1) for f in range(len(layout.chain))]
+    if forward.rest is not None:
+        E = DenseInverse(forward.rest, layout).E
+        for position, factor in enumerate(layout.rest):
+            columns = layout.columns(position)
+            block = E[columns, columns].reshape(factor.levels, factor.width, factor.levels, factor.width)
+            out.append(np.einsum("jajb->jab", block))
+    return out
