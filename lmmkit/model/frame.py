@@ -1,0 +1,265 @@
+"""Columns of a table, whatever library made it: as numbers, or as codes with levels in order.
+
+Levels stand in a Categorical's own order, else numbers ascending and text in byte order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lmmkit.errors import DataError
+from lmmkit.model.expression import unknown_column
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
+_NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A column as a factor: (n,) codes, -1 where missing, and its levels in order."""
+
+    codes: Ints
+    levels: Any
+
+    @property
+    def missing(self) -> Mask | None:
+        """Where the value is missing; None when nowhere."""
+        return None if len(self.codes) == 0 or self.codes.min() >= 0 else self.codes < 0
+
+
+@dataclass(eq=False)
+class Table:
+    """Columns of one table, read when asked for and kept.
+
+    Attributes:
+        frame: The table as pandas.
+        rows: Number of rows.
+    """
+
+    frame: pd.DataFrame
+    rows: int
+    _numbers: dict[str, Floats] = field(default_factory=lambda: {})
+    _factors: dict[str, Factor] = field(default_factory=lambda: {})
+    _kinds: dict[str, str] = field(default_factory=lambda: {})
+
+    def kind(self, name: str) -> str:
+        """number, truth or text: how the column reads where it is not a grouping factor.
+
+        Raises:
+            DataError: Dates, complex numbers, mixtures.
+        """
+        if name not in self._kinds:
+            self._kinds[name] = _kind(self.frame[name], name)
+        return self._kinds[name]
+
+    def numbers(self, name: str) -> Floats:
+        """(n,) the column as float64, NaN where missing; not copied when it is float64.
+
+        Raises:
+            DataError: It is no column of numbers, or holds an infinite value.
+        """
+        if name not in self._numbers:
+            if self.kind(name) == "text":
+                raise DataError(_not_numbers(self.frame[name], name))
+            self._numbers[name] = _finite(_as_floats(self.frame[name]), name)
+        return self._numbers[name]
+
+    def factor(self, name: str) -> Factor:
+        """The column as a factor, numbers included.
+
+        Raises:
+            DataError: Its values cannot be ordered, or one is infinite.
+        """
+        if name not in self._factors:
+            self._factors[name] = _factor(self.frame[name], name)
+        return self._factors[name]
+
+    def missing(self, name: str) -> Mask | None:
+        """Where the column is missing, as last read; None when nowhere."""
+        if name in self._factors:
+            return self._factors[name].missing
+        return missing_in(self._numbers[name])
+
+
+def missing_in(values: Floats) -> Mask | None:
+    """Where a finite-or-NaN column is NaN; None when nowhere."""
+    if np.isfinite(_total(values)):
+        return None
+    mask = np.isnan(values)
+    return mask if mask.any() else None
+
+
+def _total(values: Floats) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.add.reduce(values))
+
+
+def open_table(data: Any, wanted: Iterable[str]) -> Table:
+    """The columns `wanted` of a pandas, polars or Arrow table.
+
+    Raises:
+        DataError: It is no table, is empty, lacks a column, or has a wanted column twice.
+    """
+    names = list(dict.fromkeys(wanted))
+    if isinstance(data, pd.DataFrame):
+        _check_columns(list(data.columns), names)
+        frame = data
+    else:
+        frame = _converted(data, names)
+    if len(frame) == 0:
+        raise DataError("The table has no rows.")
+    return Table(frame, len(frame))
+
+
+def _check_columns(columns: Sequence[Any], names: Collection[str]) -> None:
+    if not columns:
+        raise DataError("The table has no columns.")
+    known = set(columns)
+    for name in names:
+        if name not in known:
+            raise DataError(f"In the data {unknown_column(name, _texts(columns))}{_other_names(columns)}")
+    if len(known) < len(columns):
+        twice = [name for name in names if sum(name == other for other in columns) > 1]
+        if twice:
+            raise DataError(f"The data have more than one column `{twice[0]}`; rename or drop one.")
+
+
+def _texts(columns: Sequence[Any]) -> list[str]:
+    return [name for name in columns if isinstance(name, str)]
+
+
+def _other_names(columns: Sequence[Any]) -> str:
+    odd = [name for name in columns if not isinstance(name, str)]
+    return f" Names that are not text cannot be used in a formula: {odd[:3]}; rename them." if odd else ""
+
+
+def _converted(data: Any, names: list[str]) -> pd.DataFrame:
+    import narwhals as nw
+
+    try:
+        table = nw.from_native(data, eager_only=True)
+    except TypeError:
+        kind = f"{type(data).__module__}.{type(data).__qualname__}"
+        raise DataError(
+            f"The data are a {kind}; a pandas or polars DataFrame or an Arrow table is expected (a lazy "
+            "frame must be collected first)."
+        ) from None
+    _check_columns(table.columns, names)
+    chosen = table.select(names)
+    # A polars Categorical has no order of its own, unlike an Enum: its levels go by their bytes.
+    loose = [name for name in names if chosen.schema[name] == nw.Categorical and not _is_arrow(data)]
+    return chosen.with_columns(nw.col(*loose).cast(nw.String) if loose else []).to_pandas()
+
+
+def _is_arrow(data: Any) -> bool:
+    return type(data).__module__.startswith("pyarrow")
+
+
+def _kind(column: pd.Series[Any], name: str) -> str:
+    dtype = column.dtype
+    kind = getattr(dtype, "kind", "O")
+    if isinstance(dtype, pd.CategoricalDtype) or isinstance(dtype, pd.StringDtype) or kind == "U":
+        return "text"
+    if kind in "iuf":
+        return "number"
+    if kind == "b":
+        return "truth"
+    inferred = pd.api.types.infer_dtype(column, skipna=True) if kind == "O" else str(dtype)
+    if inferred == "boolean":
+        return "truth"
+    if inferred in _NUMBERS:
+        return "number"
+    if inferred in ("string", "empty"):
+        return "text"
+    raise DataError(
+        f"Column `{name}` holds {inferred} values; numbers or text are expected: convert it first "
+        "(a date to a number of days, for example)."
+    )
+
+
+def _not_numbers(column: pd.Series[Any], name: str) -> str:
+    if column.isna().all():
+        return f"Column `{name}` has no value: all {len(column):,} rows are missing."
+    shown = ", ".join(repr(value) for value in column.dropna().unique()[:3])
+    return (
+        f"Column `{name}` holds text ({shown}, ...); numbers are expected. If it holds numbers written as "
+        "text, convert it first, with pandas.to_numeric for example."
+    )
+
+
+def _as_floats(column: pd.Series[Any]) -> Floats:
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufb":
+        return column.to_numpy().astype(np.float64, copy=False)
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _finite(values: Floats, name: str) -> Floats:
+    if not np.isfinite(_total(values)):
+        infinite = np.flatnonzero(np.isinf(values))
+        if len(infinite):
+            raise DataError(
+                f"Column `{name}` is infinite in {len(infinite):,} row(s), first in row {infinite[0] + 1}; "
+                "finite numbers are expected: correct the value or mark it as missing."
+            )
+    return values
+
+
+def _factor(column: pd.Series[Any], name: str) -> Factor:
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return Factor(column.cat.codes.to_numpy().astype(np.intp), dtype.categories)
+    if isinstance(dtype, np.dtype) and dtype.kind in "iub":
+        return integer_factor(column.to_numpy())
+    if isinstance(dtype, np.dtype) and dtype.kind == "f":
+        return _sorted_factor(_finite(column.to_numpy(), name), name)
+    return _sorted_factor(column.array, name)
+
+
+def integer_factor(values: NDArray[Any]) -> Factor:
+    """Codes of integers, by a table of those present where their range allows, else by sorting."""
+    if values.dtype.kind == "b":
+        values = values.astype(np.int8)
+        levels, codes = np.unique(values, return_inverse=True)
+        return Factor(codes.astype(np.intp, copy=False), levels.astype(bool))
+    low, high = int(values.min()), int(values.max())
+    if high - low >= 4 * len(values) + 65_536 or high > np.iinfo(np.intp).max:
+        levels, codes = np.unique(values, return_inverse=True)
+        return Factor(codes.astype(np.intp, copy=False), levels)
+    positions = values.astype(np.intp, copy=False)
+    codes, present = compress(positions if low == 0 else positions - low, high - low + 1)
+    return Factor(codes, present + low)
+
+
+def compress(codes: Ints, size: int) -> tuple[Ints, Ints]:
+    """Codes renumbered without gaps, and the old number of each new one; (codes, 0 to size - 1) if none."""
+    present = np.zeros(size, bool)
+    present[codes] = True
+    old = np.flatnonzero(present)
+    if len(old) == size:
+        return codes, old
+    table = np.cumsum(present, dtype=np.intp) - 1
+    return table[codes], old
+
+
+def _sorted_factor(values: Any, name: str) -> Factor:
+    codes, levels = pd.factorize(values)
+    levels = np.asarray(levels, dtype=object if not isinstance(levels, np.ndarray) else None)
+    try:
+        order = np.argsort(levels, kind="stable")
+    except TypeError:
+        raise DataError(
+            f"Column `{name}` mixes text with other values; make it all text, or a Categorical with its order."
+        ) from None
+    rank = np.empty(len(order) + 1, np.intp)
+    rank[order] = np.arange(len(order))
+    rank[-1] = -1
+    return Factor(rank[codes], levels[order])
