@@ -48,7 +48,7 @@ class State:
 
 
 class Criterion:
-    """Deviance and derivatives of one problem; counts its calls."""
+    """Deviance and derivatives of one problem."""
 
     def __init__(self, moments: Moments, layout: Layout, rows: int, *, reml: bool, constant: float) -> None:
         """`constant` is added to the deviance: what preparation took out of it."""
@@ -56,13 +56,10 @@ class Criterion:
         self.eliminate, self.layout = Elimination(moments, layout), layout
         self.p = len(moments.total) - 1
         self.reml, self.nu, self.constant = reml, rows - self.p * reml, constant
-        self.calls = 0
 
     def with_layout(self, layout: Layout) -> Criterion:
         """The same criterion with the columns of its blocks in another order."""
-        other = Criterion(self.moments, layout, self.rows, reml=self.reml, constant=self.constant)
-        other.calls = self.calls
-        return other
+        return Criterion(self.moments, layout, self.rows, reml=self.reml, constant=self.constant)
 
     @cached_property
     def cuts(self) -> list[int]:
@@ -99,7 +96,6 @@ class Criterion:
 
     def __call__(self, theta: Floats) -> State:
         """Deviance, gradient and Hessian."""
-        self.calls += 1
         L = self.factors(theta)
         forward = self.eliminate(L)
         deviance, r2, beta = self._profile(forward)

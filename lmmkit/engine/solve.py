@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -10,17 +10,15 @@ import numpy as np
 from lmmkit.engine import boundary, cone
 from lmmkit.engine.absorb import absorb
 from lmmkit.engine.criterion import Criterion, State
-from lmmkit.engine.layout import Factor, Layout, build_layout
-from lmmkit.engine.moments import Moments, collect
-from lmmkit.engine.newton import Search
+from lmmkit.engine.layout import Layout, build_layout
+from lmmkit.engine.moments import collect
+from lmmkit.engine.newton import Search, descend
 from lmmkit.engine.prepare import Prepared, prepare
 from lmmkit.engine.problem import Floats, Problem
 from lmmkit.engine.start import moment_start, scales
 from lmmkit.engine.variances import conditional_blocks
 
 from lmmkit.errors import FitError
-
-PATIENCE = 25  # evaluations after which the leading pivot is suspected of crawling
 
 
 @dataclass(frozen=True)
@@ -145,51 +143,11 @@ def solve(problem: Problem, *, reml: bool = True, algorithm: str = "newton") -> 
     start = moment_start(raw, layout, n) if layout.factors else []
     criterion = Criterion(absorb(raw, prepared, layout), layout, n, reml=reml, constant=float(constant))
     search = descend(criterion, start, scales(raw, layout))
-    evaluations = criterion.calls
     state = boundary.set_null(search.criterion, search.state, search.scale)
-    return _solution(Optimum(problem, prepared, search.criterion, state), search, evaluations)
+    return _solution(Optimum(problem, prepared, search.criterion, state), search)
 
 
-def descend(criterion: Criterion, start: list[Floats], scale: list[Floats]) -> Search:
-    """Newton's search; where the leading pivot makes it crawl, again with the columns in another order."""
-    search = Search(criterion, scale, criterion(criterion.theta(start)), limit=PATIENCE).run()
-    if not search.converged:
-        search = _pivoted(search, criterion)
-    while search.converged and search.escapes < 10 and search.escape():
-        search.escapes += 1
-        search.limit = 200
-        search.run()
-    return search
-
-
-def _pivoted(search: Search, criterion: Criterion) -> Search:
-    """Go on with each block's columns in the order of falling variance (a zero leading pivot is flat)."""
-    layout = criterion.layout
-    factors = [
-        _reordered(factor, L, s) for factor, L, s in zip(layout.factors, search.state.L, search.scale, strict=True)
-    ]
-    s = len(layout.chain)
-    other = criterion.with_layout(replace(layout, chain=tuple(factors[:s]), rest=tuple(factors[s:])))
-    L = [_refactored(factor, L) for factor, L in zip(factors, search.state.L, strict=True)]
-    again = Search(other, search.scale, other(other.theta(L)), limit=200, history=search.history, phase="reordered")
-    return again.run()
-
-
-def _reordered(factor: Factor, L: Floats, scale: Floats) -> Factor:
-    """The factor with each block's columns by decreasing scaled variance."""
-    size = (L**2).sum(1) * scale**2
-    return replace(factor, blocks=tuple(tuple(sorted(block, key=lambda c: -size[c])) for block in factor.blocks))
-
-
-def _refactored(factor: Factor, L: Floats) -> Floats:
-    """L of the same T, triangular in the factor's own order of columns."""
-    out = np.zeros_like(L)
-    for here, _ in cone.by_blocks(factor, L):
-        out[here] = cone.semidefinite_factor(L[here[0][:, 0]])
-    return out
-
-
-def _solution(optimum: Optimum, search: Search, evaluations: int) -> Solution:
+def _solution(optimum: Optimum, search: Search) -> Solution:
     """Back to the units of the data."""
     state, prepared, problem = optimum.state, optimum.prepared, optimum.problem
     criterion = optimum.criterion
@@ -209,7 +167,7 @@ def _solution(optimum: Optimum, search: Search, evaluations: int) -> Solution:
         deviance=state.deviance,
         null_directions=tuple(boundary.null_count(L) for L in ordered),
         converged=search.converged,
-        evaluations=evaluations,
+        evaluations=search.evaluations,
         trace=search.history,
         checks=optimality(search, state),
         optimum=optimum,
