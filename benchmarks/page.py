@@ -1,0 +1,130 @@
+"""docs/benchmarks.md, written from the figures of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
+from typing import Any
+
+from fits import LIMIT, ROUND_LIMIT
+from workloads import WORKLOADS
+
+Record = dict[str, Any]
+Figures = dict[str, Any]
+
+INTRODUCTION = """\
+# Benchmarks
+
+Written by `make bench`; every number comes from one run on one machine, in `benchmarks/results.json`.
+
+Each fit is a process of its own and the first call in it, on one core with one thread; the rounds are
+interleaved. Seconds are CPU seconds of the whole call, from a DataFrame and a formula; imports and the
+conversion to the table that an engine asks for are outside. "lmmkit engine" is the engine alone, its design
+made before the clock starts. `>` is a process ended at its limit of {limit} CPU seconds, `-` a model that the
+engine does not offer; a fit over {long:.0f} s ran once.
+
+All models are fitted by REML, except by gpboost: it offers ML only, slopes without correlations (so its a, c,
+d and e are smaller models), and takes matrices instead of a formula. statsmodels and mixedlm-rs take one
+grouping factor. Evaluations are counted as each engine counts them.
+
+{machine}. {versions}.
+"""
+
+
+def page(figures: Figures) -> str:
+    """The whole text."""
+    fits = figures["fits"]
+    engines = list(dict.fromkeys(record["engine"] for record in fits))
+    names = list(dict.fromkeys(record["workload"] for record in fits))
+    cells = {
+        (name, engine): [r for r in fits if (r["workload"], r["engine"]) == (name, engine)]
+        for name in names
+        for engine in engines
+    }
+
+    def section(title: str, cell: Callable[[str, list[Record]], str]) -> list[str]:
+        rows = [[f"**{name}**", *(cell(name, cells[name, engine]) for engine in engines)] for name in names]
+        return [f"\n## {title}\n", *_table(["", *engines], rows)]
+
+    best = {name: _best(record for record in fits if record["workload"] == name) for name in names}
+    base = {name: _median(cells[name, engines[0]], "seconds") for name in names}
+    lines = [
+        INTRODUCTION.format(
+            limit=LIMIT, long=ROUND_LIMIT, machine=figures["machine"], versions=_versions(fits)
+        ),
+        *_models(names),
+        *section("CPU seconds, median", lambda _, records: _seconds(records)),
+        *section(f"As multiples of {engines[0]}", lambda name, records: _ratio(records, base[name])),
+        *section("Deviance above the lowest", lambda name, records: _excess(records, best[name])),
+        *section("Evaluations", lambda _, records: _plain(records, "evaluations", "{:.0f}")),
+        *section("Peak memory of the process, MB", lambda _, records: _plain(records, "peak_mb", "{:.0f}")),
+        *_startup(figures["startup"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _models(names: Iterable[str]) -> list[str]:
+    rows = [
+        [f"**{name}**", f"`{WORKLOADS[name].formula}`".replace("|", "\\|"), WORKLOADS[name].rows]
+        for name in names
+    ]
+    return ["## Models\n", *_table(["", "formula", "data"], rows)]
+
+
+def _startup(times: dict[str, dict[str, float]]) -> list[str]:
+    if not times:
+        return []
+    rows = [[name, f"{one['elapsed']:.2f}", f"{one['cpu']:.2f}"] for name, one in times.items()]
+    base, ours, empty, run = (one["elapsed"] for one in times.values())
+    return [
+        "\n## Import and workbook\n",
+        *_table(["", "elapsed s", "CPU s"], rows),
+        f"\n`import lmmkit` takes {ours - base:.2f} s more than numpy, scipy and pandas. The run of the "
+        f"sleepstudy takes {run / empty:.2f} times as long as papermill needs for four empty notebooks.",
+    ]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _versions(fits: Iterable[Record]) -> str:
+    return "; ".join(dict.fromkeys(f"{r['engine']} {r['version']}" for r in fits if "version" in r))
+
+
+def _median(records: Iterable[Record], key: str) -> float | None:
+    values = [record[key] for record in records if record.get(key) is not None]
+    return median(values) if values else None
+
+
+def _best(records: Iterable[Record]) -> float | None:
+    return min((r["deviance"] for r in records if r.get("deviance") is not None), default=None)
+
+
+def _absent(records: list[Record]) -> str:
+    status = records[0]["status"] if records else "not offered"
+    return {"over limit": f"> {LIMIT}", "not offered": "-", "ok": ""}.get(status, status)
+
+
+def _seconds(records: list[Record]) -> str:
+    middle = _median(records, "seconds")
+    return _absent(records) if middle is None else f"{middle:.3g}"
+
+
+def _ratio(records: list[Record], base: float | None) -> str:
+    middle = _median(records, "seconds")
+    return "" if middle is None or base is None else f"{middle / base:.3g}"
+
+
+def _excess(records: list[Record], best: float | None) -> str:
+    deviance = _median(records, "deviance")
+    return "" if deviance is None or best is None else f"{deviance - best:.1e}"
+
+
+def _plain(records: list[Record], key: str, form: str) -> str:
+    value = _median(records, key)
+    return "" if value is None else form.format(value)

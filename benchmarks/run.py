@@ -1,0 +1,65 @@
+"""All benchmarks in one run: `python benchmarks/run.py` writes results.json and docs/benchmarks.md.
+
+With --engines lmmkit,lme4 or --workloads a,d some of them run, and benchmarks/.data/partial.md is written
+instead; --rounds 5 says how often each fit is repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+
+import fits
+import startup
+from page import page
+from workloads import CACHE, HERE, WORKLOADS, prepare
+
+
+def arguments() -> argparse.Namespace:
+    """What to run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--engines", type=lambda text: text.split(","), default=list(fits.ENGINES))
+    parser.add_argument("--workloads", type=lambda text: text.split(","), default=list(WORKLOADS))
+    parser.add_argument("--rounds", type=int, default=5)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, then write the figures and the page."""
+    chosen = arguments()
+    whole = chosen.engines == list(fits.ENGINES) and chosen.workloads == list(WORKLOADS)
+    prepare()
+    fits.install_peers()
+    times = startup.run(chosen.rounds) if whole else {}
+    fits.pin()
+    engines = [engine for engine in chosen.engines if fits.available(engine)]
+    figures = {
+        "machine": machine(),
+        "startup": times,
+        "fits": fits.run(engines, chosen.workloads, chosen.rounds),
+    }
+    results, target = (HERE / "results.json", HERE.parent / "docs" / "benchmarks.md") if whole else partial()
+    results.write_text(json.dumps(figures, indent=1) + "\n")
+    target.write_text(page(figures))
+    print(page(figures))
+
+
+def partial() -> tuple[Path, Path]:
+    """Where a part of the benchmarks is written."""
+    return CACHE / "partial.json", CACHE / "partial.md"
+
+
+def machine() -> str:
+    """Processor, cores and system, in words."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = models[0] if models else platform.processor()
+    return f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+if __name__ == "__main__":
+    main()
