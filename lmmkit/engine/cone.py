@@ -84,4 +84,8 @@ def weakest(block: Floats, s: Floats) -> tuple[float, Floats, Floats]:
     if last < 0:
         return 0.0, np.zeros(len(s)), block
     rest = U[:, :last] * d[:last] / s[:, None]
-    return float(d[last] ** 2), U[:, last], semidefinite_factor(np.column_stack([rest, np.zeros((len(s), 1))]))
+    return (
+        float(d[last] ** 2),
+        U[:, last],
+        semidefinite_factor(np.column_stack([rest, np.zeros((len(s), 1))])),
+    )

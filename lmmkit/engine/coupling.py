@@ -15,6 +15,8 @@ from scipy.sparse import csr_array
 from lmmkit.engine.problem import Floats, Ints
 
 FILL = 0.15  # above this share of occurring pairs one dense product is faster
+SLAB = 2000  # levels whose pairs are listed at a time
+STRIP = 128  # rows of a matrix that are mirrored at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Dense:
         return sum(v.T @ y.T for v, y in zip(self.values, Y, strict=True))  # pyright: ignore
 
     def lifted(self, core: Floats) -> Floats:
-        """core B: (k, J, q2)."""
+        """Core B: (k, J, q2)."""
         return np.einsum("abj,bjc->ajc", core, self.values)
 
     def gram(self, core: Floats) -> Floats:
@@ -82,37 +84,43 @@ class Sparse:
         return sum(B.T @ y.T for B, y in zip(self._matrices, Y, strict=True))  # pyright: ignore
 
     def lifted(self, core: Floats) -> Floats:
-        """core B on the pairs: (k, m)."""
+        """Core B on the pairs: (k, m)."""
         return np.einsum("abt,bt->at", core[:, :, self.level], self.values)
 
     @cached_property
-    def _pairs(self) -> tuple[Ints, Ints, Ints, Ints]:
-        """Every pair of pairs on one level (second before first): pointer by level, key h q2 + g, both."""
-        position = np.arange(len(self.column), dtype=np.int32) - self.pointer[:-1].astype(np.int32)[self.level]
-        count = position + 1
-        first = np.repeat(np.arange(len(count), dtype=np.int32), count)
-        begin = np.cumsum(count) - count
-        second = np.arange(len(first), dtype=np.int32)
-        second -= np.repeat((begin - self.pointer[:-1][self.level]).astype(np.int32), count)
+    def _operators(self) -> list[list[csr_array]]:
+        """P'_ab, (J, q2 q2): entry [j, h q2 + g] is the product of the values of level j in columns h >= g."""
         width = np.diff(self.pointer)
         pointer = np.concatenate([[0], np.cumsum(width * (width + 1) // 2)])
-        column = self.column.astype(np.int32 if self.size**2 < 2**31 else np.int64)
-        return pointer, column[first] * column.dtype.type(self.size) + column[second], first, second
+        integer = np.int32 if max(self.size**2, int(pointer[-1])) < 2**31 else np.int64
+        key = np.empty(pointer[-1], dtype=integer)
+        k = len(self.values)
+        products = {(a, b): np.empty(len(key)) for a in range(k) for b in range(a + 1)}
+        for first in range(0, self.levels, SLAB):
+            last = min(first + SLAB, self.levels)
+            self._fill(first, last, slice(pointer[first], pointer[last]), key, products)
+        index, shape = pointer.astype(integer), (self.levels, self.size**2)
+        return [
+            [csr_array((products[a, b], key, index), shape=shape) for b in range(a + 1)] for a in range(k)
+        ]
 
-    @cached_property
-    def _operators(self) -> list[list[csr_array]]:
-        """P'_ab, (J, q2 q2): entry [j, key] is the product of two values of level j (ENGINE: pair operator)."""
-        pointer, key, first, second = self._pairs
-        index = pointer.astype(key.dtype)
-
-        def operator(a: int, b: int) -> csr_array:
-            v = self.values
-            value = v[a][first] * v[b][second]
+    def _fill(
+        self, first: int, last: int, out: slice, key: Ints, products: dict[tuple[int, int], Floats]
+    ) -> None:
+        """The pairs of pairs of some levels, second before first; few levels at a time stay in the cache."""
+        begin, end = self.pointer[first], self.pointer[last]
+        position = np.arange(end - begin) - (self.pointer[first:last] - begin)[self.level[begin:end] - first]
+        count = position + 1
+        one = np.repeat(np.arange(end - begin), count)
+        two = np.arange(len(one)) - np.repeat(
+            np.cumsum(count) - count - np.arange(end - begin) + position, count
+        )
+        column, v = self.column[begin:end], self.values[:, begin:end]
+        np.add((column * self.size)[one], column[two], out=key[out], casting="unsafe")
+        for (a, b), product in products.items():
+            np.multiply(v[a][one], v[b][two], out=product[out])
             if a != b:
-                value += v[b][first] * v[a][second]
-            return csr_array((value, key, index), shape=(self.levels, self.size**2))
-
-        return [[operator(a, b) for b in range(a + 1)] for a in range(len(self.values))]
+                product[out] += v[b][one] * v[a][two]
 
     def gram(self, core: Floats) -> Floats:
         """B' core B: (q2, q2)."""
@@ -120,22 +128,31 @@ class Sparse:
         for a, row in enumerate(self._operators):
             for b, P in enumerate(row):
                 lower += P.T @ core[a, b]
-        S = lower.reshape(self.size, self.size)
-        diagonal = S.diagonal().copy()
-        S += S.T.copy()
-        np.fill_diagonal(S, diagonal)
-        return S
+        return mirrored(lower.reshape(self.size, self.size))
 
     def quadratic(self, E: Floats) -> Floats:
         """B E B' level by level: (k, k, J)."""
-        doubled = 2.0 * E
-        np.fill_diagonal(doubled, E.diagonal())
-        doubled = doubled.reshape(-1)
+        triangle, diagonal = E.reshape(-1), E.diagonal()
         out = np.empty((len(self.values), len(self.values), self.levels))
         for a, row in enumerate(self._operators):
             for b, P in enumerate(row):
-                out[a, b] = out[b, a] = (P @ doubled) * (1.0 if a == b else 0.5)
+                both = P @ triangle if a != b else 2.0 * (P @ triangle)
+                twice = csr_array(
+                    (self.values[a] * self.values[b], self.column, self.pointer), P.shape[:1] + E.shape[:1]
+                )
+                out[a, b] = out[b, a] = both - twice @ diagonal
         return out
+
+
+def mirrored(A: Floats) -> Floats:
+    """The symmetric matrix of a lower triangle, in place, by strips that stay in the cache."""
+    for begin in range(0, len(A), STRIP):
+        end = begin + STRIP
+        block = A[begin:end, begin:end]
+        A[:begin, begin:end] = A[begin:end, :begin].T
+        lower = np.tril(block)
+        block[:] = lower + np.tril(block, -1).T
+    return A
 
 
 def counting_argsort(codes: Ints, levels: int) -> Ints:

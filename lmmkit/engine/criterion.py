@@ -28,23 +28,31 @@ class State:
     Attributes:
         theta: Free entries of every L, factor by factor in order of elimination.
         L: The factors.
-        deviance, r2, beta, XVX: As in the module's formula; XVX is X'V^-1X.
+        deviance, r2, beta: As in the module's formula.
         gradient: d deviance / d theta.
-        hessian: Average information with the exact curvature of the covariance parameters.
         D: d deviance / d T of each factor, (k, k).
     """
 
+    criterion: Criterion
     theta: Floats
     L: list[Floats]
     deviance: float
     r2: float
     beta: Floats
-    XVX: Floats
     gradient: Floats
-    hessian: Floats
     D: list[Floats]
     forward: Forward
     reverse: Reverse
+
+    @property
+    def XVX(self) -> Floats:
+        """X'V^-1X."""
+        return self.forward.F[:-1, :-1]
+
+    @cached_property
+    def hessian(self) -> Floats:
+        """Average information with the exact curvature of the covariance parameters."""
+        return self.criterion.hessian(self)
 
 
 class Criterion:
@@ -95,23 +103,59 @@ class Criterion:
         return float(deviance), r2, beta
 
     def __call__(self, theta: Floats) -> State:
-        """Deviance, gradient and Hessian."""
+        """Deviance and gradient; the Hessian when it is asked for."""
         L = self.factors(theta)
         forward = self.eliminate(L)
         deviance, r2, beta = self._profile(forward)
-        XVX = forward.F[: self.p, : self.p]
         a = np.append(-beta, 1.0)
-        K = (self.nu / r2) * np.outer(a, a)
-        if self.reml:
-            K[: self.p, : self.p] += np.linalg.inv(XVX)
-        reverse = Sweep(forward, self.layout, K).run()
-        slopes = [2.0 * D @ x for D, x in zip(reverse.D, L, strict=True)]
-        information, slope = AverageInformation(forward, self.layout, L, reverse, a).run(XVX)
-        hessian = self.nu / r2 * information - self.nu / r2**2 * np.outer(slope, slope)
-        hessian += self._curvature(reverse.D)
+        reverse = self._sweep(forward, a, self.nu / r2)
         return State(
-            theta, L, deviance, r2, beta, XVX, self.theta(slopes), hessian, reverse.D, forward, reverse
+            self, theta, L, deviance, r2, beta, self._gradient(reverse, L), reverse.D, forward, reverse
         )
+
+    def _sweep(self, forward: Forward, a: Floats, weight: float) -> Reverse:
+        """The reverse sweep for K = weight a a' + [REML] (X'V^-1X)^-1."""
+        K = weight * np.outer(a, a)
+        if self.reml:
+            K[: self.p, : self.p] += np.linalg.inv(forward.F[: self.p, : self.p])
+        return Sweep(forward, self.layout, K).run()
+
+    def _gradient(self, reverse: Reverse, L: list[Floats]) -> Floats:
+        """D deviance / d theta: the free entries of 2 D L."""
+        return self.theta([2.0 * D @ x for D, x in zip(reverse.D, L, strict=True)])
+
+    def full(self, beta: Floats, log_sigma: float, theta: Floats) -> tuple[float, Floats]:
+        """The deviance with nothing profiled out, and its gradient in (beta, log sigma, theta).
+
+        -2 log L = log|V| + n log(2 pi sigma^2) + (y - X beta)'V^-1(y - X beta) / sigma^2; the restricted
+        likelihood has no beta: pass an empty one.
+        """
+        L = self.factors(theta)
+        forward = self.eliminate(L)
+        F, p, precision = forward.F, self.p, float(np.exp(-2.0 * log_sigma))
+        best = np.linalg.solve(F[:p, :p], F[:p, p])
+        a = np.append(-(best if self.reml else beta), 1.0)
+        r2 = float(a @ F @ a)
+        value = (
+            forward.logdet
+            + self.nu * (np.log(2.0 * np.pi) + 2.0 * log_sigma)
+            + r2 * precision
+            + self.constant
+        )
+        if self.reml:
+            value += float(np.linalg.slogdet(F[:p, :p])[1])
+        slopes = -2.0 * precision * (F @ a)[: len(beta)]
+        along = 2.0 * self.nu - 2.0 * r2 * precision
+        reverse = self._sweep(forward, a, precision)
+        return float(value), np.concatenate([slopes, [along], self._gradient(reverse, L)])
+
+    def hessian(self, state: State) -> Floats:
+        """Average information with the exact curvature of T = L L'."""
+        a = np.append(-state.beta, 1.0)
+        pushed = AverageInformation(state.forward, self.layout, state.L, state.reverse, a).run(state.XVX)
+        information, slope = pushed
+        H = self.nu / state.r2 * information - self.nu / state.r2**2 * np.outer(slope, slope)
+        return H + self._curvature(state.D)
 
     def _curvature(self, D: list[Floats]) -> Floats:
         """The exact second derivative through T = L L': 2 D[a, c] for entries (a, b), (c, b)."""
@@ -136,7 +180,9 @@ class AverageInformation:
     for the use of y'P V_i P V_j P y).
     """
 
-    def __init__(self, forward: Forward, layout: Layout, L: list[Floats], reverse: Reverse, a: Floats) -> None:
+    def __init__(
+        self, forward: Forward, layout: Layout, L: list[Floats], reverse: Reverse, a: Floats
+    ) -> None:
         self.forward, self.layout, self.L, self.a = forward, layout, L, a
         self.U = reverse.U
         self.ends = np.cumsum([len(f.free[0]) for f in layout.factors])

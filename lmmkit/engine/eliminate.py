@@ -88,7 +88,9 @@ def congruent(layout: Layout, L: tuple[Floats, ...], A: Floats) -> Floats:
     """(I (x) L) A (I (x) L)' for symmetric A."""
     if all(len(factor) == 1 for factor in L):
         d = np.concatenate([np.full(f.levels, x[0, 0]) for f, x in zip(layout.rest, L, strict=True)])
-        return A * d[:, None] * d
+        out = A * d
+        out *= d[:, None]
+        return out
     return scaled_rows(layout, L, np.ascontiguousarray(scaled_rows(layout, L, A).T))
 
 

@@ -42,7 +42,9 @@ class Moments:
 Row = Floats | None  # None stands for a row of zeros
 
 
-def block_sums(codes: Ints, levels: int, left: Sequence[Row], right: Sequence[Row], unit: Row = None) -> Floats:
+def block_sums(
+    codes: Ints, levels: int, left: Sequence[Row], right: Sequence[Row], unit: Row = None
+) -> Floats:
     """(k, m, J) sums over levels of the products of two sets of rows; `unit` is the row of ones, if any."""
     out = np.zeros((len(left), len(right), levels))
     done: dict[tuple[int, int], Floats] = {}
@@ -59,7 +61,7 @@ def block_sums(codes: Ints, levels: int, left: Sequence[Row], right: Sequence[Ro
 
 
 def _product(a: Floats, b: Floats, unit: Row, buffer: Floats) -> Row:
-    """a b, without multiplying by ones; None (no weights) for ones times ones."""
+    """A b, without multiplying by ones; None (no weights) for ones times ones."""
     if a is unit:
         return None if b is unit else b
     return a if b is unit else np.multiply(a, b, out=buffer)
@@ -101,7 +103,7 @@ def _rest_blocks(prepared: Prepared, layout: Layout) -> Floats:
     out = np.empty((layout.size, layout.size))
     for i, one in enumerate(layout.rest):
         for j, two in enumerate(layout.rest[: i + 1]):
-            block = _crossed(prepared, one, two)
+            block = _crossed(prepared, one, two) if i != j else _diagonal(prepared, one)
             out[layout.columns(i), layout.columns(j)] = block
             out[layout.columns(j), layout.columns(i)] = block.T
     return out
@@ -116,6 +118,15 @@ def _crossed(prepared: Prepared, one: Factor, two: Factor) -> Floats:
             sums = np.bincount(cell, prepared.rows[row] * prepared.rows[column], one.levels * two.levels)
             block[:, a, :, b] = sums.reshape(one.levels, two.levels)
     return block.reshape(one.levels * one.width, -1)
+
+
+def _diagonal(prepared: Prepared, factor: Factor) -> Floats:
+    """(J k, J k) cross-products of one factor's columns: a level meets only itself."""
+    Z = take(prepared, factor.rows)
+    block = np.zeros((factor.levels, factor.width, factor.levels, factor.width))
+    levels = np.arange(factor.levels)
+    block[levels, :, levels] = block_sums(factor.codes, factor.levels, Z, Z).transpose(2, 0, 1)
+    return block.reshape(factor.levels * factor.width, -1)
 
 
 def rest_sums(prepared: Prepared, layout: Layout, rows: Sequence[Row]) -> Floats:

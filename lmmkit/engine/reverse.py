@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotri, dtrtrs
 
 from lmmkit.engine import kernels
-from lmmkit.engine.coupling import Dense, Sparse
+from lmmkit.engine.coupling import Dense, Sparse, mirrored
 from lmmkit.engine.eliminate import Forward, Link, Rest, congruent, scaled_rows, transposed
 from lmmkit.engine.layout import Layout
 from lmmkit.engine.problem import Floats
@@ -44,10 +44,8 @@ class DenseInverse:
     @cached_property
     def inverse(self) -> Floats:
         """C^-1."""
-        lower = dpotri(self.rest.chol, lower=1)[0]
-        inverse = lower + lower.T
-        inverse.flat[:: len(inverse) + 1] *= 0.5
-        return inverse
+        upper = dpotri(self.rest.chol, lower=1)[0].T  # Fortran's lower triangle is C's upper one
+        return mirrored(upper[::-1, ::-1])[::-1, ::-1]
 
     @cached_property
     def E(self) -> Floats:
@@ -71,7 +69,9 @@ class DenseInverse:
         S = self.rest.S[:, columns]
         half = dtrtrs(self.rest.chol, scaled_rows(self.layout, transposed(self.rest.L), S), lower=1)[0]
         blocks = half.reshape(len(half), -1, len(L))
-        return _block_trace(self.rest.S, self.layout, position, len(L)) - np.einsum("cja,cjb->ab", blocks, blocks)
+        return _block_trace(self.rest.S, self.layout, position, len(L)) - np.einsum(
+            "cja,cjb->ab", blocks, blocks
+        )
 
 
 def _block_trace(A: Floats, layout: Layout, position: int, k: int) -> Floats:
@@ -110,7 +110,9 @@ class Sweep:
         D = []
         for position, factor in enumerate(self.layout.rest):
             blocks = U[self.layout.columns(position)].reshape(factor.levels, factor.width, -1)
-            D.append(dense.trace(position) - np.einsum("jap,pq,jbq->ab", blocks, self.K, blocks, optimize=True))
+            D.append(
+                dense.trace(position) - np.einsum("jap,pq,jbq->ab", blocks, self.K, blocks, optimize=True)
+            )
         return D, [U]
 
     def _link(self, f: int) -> tuple[Floats, Floats]:

@@ -9,15 +9,15 @@ import numpy as np
 
 from lmmkit.engine import boundary, cone
 from lmmkit.engine.absorb import absorb
+from lmmkit.engine.algorithms import chosen
 from lmmkit.engine.criterion import Criterion, State
 from lmmkit.engine.layout import Layout, build_layout
 from lmmkit.engine.moments import collect
-from lmmkit.engine.newton import Search, descend
 from lmmkit.engine.prepare import Prepared, prepare
 from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.search import Search
 from lmmkit.engine.start import moment_start, scales
 from lmmkit.engine.variances import conditional_blocks
-
 from lmmkit.errors import FitError
 
 
@@ -108,7 +108,9 @@ class Optimum:
     def conditional_variances(self, sigma: float) -> tuple[Floats, ...]:
         """sigma^2 (Z'Z + T^-1)^-1, diagonal blocks, carried back to the units of the data."""
         out: dict[int, Floats] = {}
-        for factor, blocks in zip(self.layout.factors, conditional_blocks(self.layout, self.state), strict=True):
+        for factor, blocks in zip(
+            self.layout.factors, conditional_blocks(self.layout, self.state), strict=True
+        ):
             for term, columns in factor.pieces:
                 S = self.prepared.term_bases[term]
                 raw = np.empty((factor.levels, len(S), len(S)))
@@ -117,34 +119,61 @@ class Optimum:
         return tuple(out[term] for term in range(len(out)))
 
 
-def solve(problem: Problem, *, reml: bool = True, algorithm: str = "newton") -> Solution:
+def solve(
+    problem: Problem, *, reml: bool = True, algorithm: str = "newton", limit: int | None = None
+) -> Solution:
     """Fit a linear mixed model.
 
     Args:
         problem: The arrays.
         reml: Restricted maximum likelihood, or maximum likelihood.
-        algorithm: "newton".
+        algorithm: One of `ALGORITHMS`.
+        limit: Steps at most; by default what the algorithm may need on hard problems.
 
     Raises:
         FitError: The model cannot be estimated from these data.
     """
-    if algorithm != "newton":
-        raise FitError(f"algorithm={algorithm!r} is not built yet; use algorithm='newton'.")
+    method = chosen(algorithm, limit)
     prepared = prepare(problem)
-    n, p = len(problem.response), len(prepared.fixed)
-    if n - p < 1:
-        raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
-    nu = n - p * reml
-    constant = 2.0 * nu * np.log(prepared.scale) - prepared.log_weights
-    if reml and p:
-        constant -= 2.0 * float(np.linalg.slogdet(prepared.basis)[1])
+    _refuse_too_few_rows(problem, prepared)
     layout = build_layout(problem, prepared)
     raw = collect(prepared, layout)
-    start = moment_start(raw, layout, n) if layout.factors else []
-    criterion = Criterion(absorb(raw, prepared, layout), layout, n, reml=reml, constant=float(constant))
-    search = descend(criterion, start, scales(raw, layout))
+    criterion = Criterion(
+        absorb(raw, prepared, layout) if layout.factors else raw,
+        layout,
+        len(problem.response),
+        reml=reml,
+        constant=_constant(prepared, len(problem.response), reml),
+    )
+    start = moment_start(raw, layout, len(problem.response)) if layout.factors else []
+    search = method.search(criterion, scales(raw, layout), criterion(criterion.theta(start)))
+    search.run(method.limit if limit is None else limit)
     state = boundary.set_null(search.criterion, search.state, search.scale)
     return _solution(Optimum(problem, prepared, search.criterion, state), search)
+
+
+def _constant(prepared: Prepared, n: int, reml: bool) -> float:
+    """What preparation took out of the deviance."""
+    p = len(prepared.fixed)
+    constant = 2.0 * (n - p * reml) * np.log(prepared.scale) - prepared.log_weights
+    if reml and p:
+        constant -= 2.0 * float(np.linalg.slogdet(prepared.basis)[1])
+    return float(constant)
+
+
+def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
+    """More rows than fixed effects, and than random effects of any one term."""
+    n, p = len(problem.response), len(prepared.fixed)
+    if n <= p:
+        raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
+    for term in problem.terms:
+        count = term.levels * len(term.columns)
+        if count >= n:
+            raise FitError(
+                f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} random "
+                f"effects for {n} rows: its variances cannot be told from the residual variance. "
+                "Take columns out of the term, or group by a factor with fewer levels."
+            )
 
 
 def _solution(optimum: Optimum, search: Search) -> Solution:
@@ -197,7 +226,9 @@ def optimality(search: Search, state: State) -> list[Check]:
     curvature = np.linalg.eigvalsh(state.hessian)[0] if len(state.hessian) else 1.0
     return [
         Check("Newton decrement (deviance units)", search.decrement, 1e-8, search.decrement <= 1e-8),
-        Check("complementarity: |L'DL| / levels", max(step, default=0.0), 1e-6, max(step, default=0.0) <= 1e-6),
+        Check(
+            "complementarity: |L'DL| / levels", max(step, default=0.0), 1e-6, max(step, default=0.0) <= 1e-6
+        ),
         Check("multipliers: least slope along the cone", least, -1e-6, least >= -1e-6),
         Check("curvature: least eigenvalue", float(curvature), 0.0, bool(curvature > 0)),
     ]

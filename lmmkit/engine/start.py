@@ -31,7 +31,9 @@ class _Blocks:
         fixed = [*moments.fixed]
         for position, factor in enumerate(layout.rest):
             columns = layout.columns(position)
-            fixed.append(moments.rest_fixed[columns].reshape(factor.levels, factor.width, -1).transpose(1, 2, 0))
+            fixed.append(
+                moments.rest_fixed[columns].reshape(factor.levels, factor.width, -1).transpose(1, 2, 0)
+            )
             block = moments.rest[columns, columns].reshape(factor.levels, factor.width, factor.levels, -1)
             self.own.append(np.einsum("jajb->abj", block))
         p = len(moments.total) - 1
@@ -70,7 +72,11 @@ class _Blocks:
         here = np.flatnonzero((coupling.column >= columns.start) & (coupling.column < columns.stop))
         values = coupling.values[:, here].reshape(len(coupling.values), -1, width)
         first = here[::width]
-        return values.transpose(0, 2, 1), coupling.level[first], (coupling.column[first] - columns.start) // width
+        return (
+            values.transpose(0, 2, 1),
+            coupling.level[first],
+            (coupling.column[first] - columns.start) // width,
+        )
 
 
 def _quartic(blocks: _Blocks, f: int, g: int) -> Floats:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine import kernels
 from lmmkit.engine.criterion import State
 from lmmkit.engine.layout import Layout
 from lmmkit.engine.problem import Floats
