@@ -45,10 +45,10 @@ class Checker:
         """
         if self.purpose == "exclude":
             self._condition(tree, 0)
-        elif call_name(tree) in MARKERS:
+        elif call_name(tree) in MARKERS and self.purpose == "formula":
             self._marker(tree)
         else:
-            self._value(tree, 0, top=True)
+            self._value(tree, 0, top=self.purpose == "formula")
         if not self.variables:
             self._refuse("it uses no column")
 
@@ -128,11 +128,11 @@ class Checker:
             self._group_mean(node, depth)
             return
         if name in MARKERS:
-            self._refuse(f"`{name}()` makes a factor and stands alone, not inside arithmetic")
+            self._refuse(f"`{name}()` makes a factor: it stands alone, in a formula")
         if name not in FUNCTIONS:
             self._refuse(f"`{name}()` has no meaning here")
         if FUNCTIONS[name].wide and not top:
-            self._refuse(f"`{name}()` makes several columns and stands alone, not inside arithmetic")
+            self._refuse(f"`{name}()` makes several columns: it stands alone, in a formula")
         self._value(self._first(node, name), depth + 1)
         self._options(*node.args[1:], *(word.value for word in node.keywords))
         try:

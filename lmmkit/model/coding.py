@@ -18,15 +18,17 @@ from lmmkit.model.variables import Column, Values, Variable
 Scoped = tuple[tuple[Expression, bool], ...]
 
 
-def structure(terms: Sequence[Term], variables: Mapping[Expression, Variable]) -> list[list[Scoped]]:
+def structure(
+    terms: Sequence[Term], variables: Mapping[Expression, Variable]
+) -> tuple[tuple[Scoped, ...], ...]:
     """For each term the products that code it: factors of the formula, each in full or reduced."""
     spanned: set[frozenset[tuple[Expression, bool]]] = set()
-    coded: list[list[Scoped]] = []
+    coded: list[tuple[Scoped, ...]] = []
     for term in terms:
         span = [scoped for scoped in _span(term, variables) if frozenset(scoped) not in spanned]
-        coded.append(_simplified(span))
+        coded.append(tuple(_simplified(span)))
         spanned.update(frozenset(scoped) for scoped in span)
-    return coded
+    return tuple(coded)
 
 
 def _span(term: Term, variables: Mapping[Expression, Variable]) -> Iterable[Scoped]:

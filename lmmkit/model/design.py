@@ -13,16 +13,20 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
-from lmmkit.model.coding import product_columns, structure
+from lmmkit.errors import FormulaError
+from lmmkit.model.checks import Draft, check_groupings, check_response, check_same, check_terms, check_weights
 from lmmkit.model.evaluate import Evaluator
 from lmmkit.model.expression import Expression
-from lmmkit.model.formula import Formula, parse_formula
-from lmmkit.model.frame import Floats, Mask, open_table
+from lmmkit.model.formula import Bar, Formula, parse_formula
+from lmmkit.model.frame import Floats, open_table
 from lmmkit.model.grouping import Grouping, grouping, labels_of, order_of_terms
+from lmmkit.model.newdata import NewData, fixed_matrix, new_data
+from lmmkit.model.overview import design_html, design_text
+from lmmkit.model.recipe import Recipe, columns_of, learn_recipe, recipe_from_dict
+from lmmkit.model.relations import Relation, relations, reused_labels, same_grouping
+from lmmkit.model.source import OFFSET, WEIGHTS, Request, Source, ledger, open_source
 from lmmkit.model.terms import term_name
-from lmmkit.model.variables import Column, Values, Variable, is_factor, learn, marked_column
-
-Rows = NDArray[np.intp] | None
+from lmmkit.model.variables import Column, Values, Variable
 
 
 class FixedTerm(NamedTuple):
@@ -67,8 +71,10 @@ class Design:
         fixed_names: Names of the columns of X.
         fixed_terms: Terms of the fixed part with the positions of their columns.
         random: Random-effects terms, parallel to `problem.terms`: by decreasing number of levels.
-        variables: Each factor of a term by its text, with levels and coding.
         warnings: What the user should look at, in sentences.
+        recipe: What the formula learned from the table.
+        request: What was asked.
+        source: The table and the rows used.
     """
 
     formula: str
@@ -77,25 +83,201 @@ class Design:
     fixed_names: tuple[str, ...]
     fixed_terms: tuple[FixedTerm, ...]
     random: tuple[RandomTerm, ...]
-    variables: Mapping[str, Variable]
     warnings: tuple[str, ...]
-    kept: Rows
-    lost: Mapping[str, Mask]
+    recipe: Recipe = field(repr=False)
+    request: Request = field(repr=False)
+    source: Source = field(repr=False)
 
     @cached_property
     def rows(self) -> NDArray[np.intp]:
-        """(n,) positions of the rows used."""
-        return np.arange(len(self.problem.response)) if self.kept is None else self.kept
+        """(n,) positions of the rows used, in the table as given."""
+        return np.arange(self.source.table.rows) if self.source.rows is None else self.source.rows
+
+    @cached_property
+    def dropped(self) -> pd.DataFrame:
+        """One line per row left out: its position, the reason, the columns that are missing."""
+        return ledger(self.source.lost)
+
+    @property
+    def composition(self) -> dict[str, tuple[Variable, ...]]:
+        """For each fixed term the variables it multiplies, with their levels and codings."""
+        return {
+            term_name(term): tuple(self.recipe.variables[factor] for factor in term)
+            for term in self.recipe.formula.fixed
+        }
+
+    @cached_property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """The distinct grouping factors, by decreasing number of levels."""
+        return tuple({term.factor: term.grouping for term in self.random}.values())
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """How each pair of grouping factors relates: the same, nested or crossed."""
+        return relations(self.groupings)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The columns used on the rows used; weights and offset vectors as `(weights)`, `(offset)`."""
+        names = list(dict.fromkeys(self.request.columns()))
+        whole = self.source.table.frame[names].assign(**self.source.vectors)
+        return whole if self.source.rows is None else whole.iloc[self.source.rows]
+
+    def fixed_matrix(self, frame: Any) -> Floats:
+        """(m, p) X on the rows of another table, such as a grid of values.
+
+        Args:
+            frame: A table with the columns that the fixed terms use.
+
+        Raises:
+            DataError: A column is absent, has missing values, or a level that the fit has not seen.
+        """
+        return fixed_matrix(self.recipe, frame)
+
+    def new_data(self, frame: Any) -> NewData:
+        """X, offset, and the random terms' columns and codes on the rows of another table.
+
+        Args:
+            frame: A table with every column that the formula uses but the response.
+
+        Raises:
+            DataError: As `fixed_matrix`, or the offset was given as a vector.
+        """
+        factors = {term.factor: term.grouping for term in self.random}
+        return new_data(self.recipe, self.request, [(t.factor, t.names) for t in self.random], factors, frame)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `design_from_dict` needs beside `frame`, as plain lists, numbers and text."""
+        extras = {label: label if label in self.source.vectors else given for label, given in self._extras()}
+        return self.recipe.to_dict() | {"weights": extras[WEIGHTS], "offset": extras[OFFSET]}
+
+    def _extras(self) -> list[tuple[str, Any]]:
+        return [(WEIGHTS, self.request.weights), (OFFSET, self.request.offset)]
+
+    def describe(self) -> str:
+        """Terms, sizes, relations and block structure, as text."""
+        return design_text(self)
+
+    def __str__(self) -> str:
+        return self.describe()
+
+    def _repr_html_(self) -> str:
+        return design_html(self)
+
+
+def build_design(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    missing: Literal["drop", "error"] = "drop",
+) -> Design:
+    """Columns, codes and names that a formula asks of a table.
+
+    Args:
+        formula: In lme4's language.
+        data: A pandas or polars DataFrame, or an Arrow table.
+        weights: Positive prior weights: a column name or a vector.
+        offset: A known part of the mean, beside `offset(...)` in the formula: a column name or a vector.
+        contrasts: Coding by factor: treatment (the default), sum, helmert, poly, diff, sas, or a matrix.
+        missing: What happens to rows with a missing value: "drop" (they are listed) or "error".
+
+    Raises:
+        FormulaError: The formula cannot be read, or asks for what is not offered or not identified.
+        DataError: The table cannot be used as the formula asks.
+
+    >>> frame = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 9], "x": [0, 1, 2] * 2, "g": list("aaabbb")})
+    >>> build_design("y ~ x + (1 | g)", frame).fixed_names
+    ('Intercept', 'x')
+    """
+    parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    _check_parsed(parsed)
+    request = Request(parsed, weights, offset, contrasts or {}, missing)
+    source = open_source(request, data)
+    recipe, values = learn_recipe(parsed, source, request.contrasts)
+    return _assemble(request, source, recipe, values)
+
+
+def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
+    """The design again from `Design.to_dict` and `Design.frame`, with the levels, knots and means of then."""
+    parsed = parse_formula(spec["formula"])
+    recipe = recipe_from_dict(spec, parsed)
+    request = Request(parsed, *(_stored(spec[key], frame) for key in ("weights", "offset")))
+    evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
+    source = open_source(request, frame, evaluator)
+    return _assemble(request, source, recipe, recipe.values(evaluator))
+
+
+def _stored(given: str | None, frame: pd.DataFrame) -> Any:
+    return frame[given].to_numpy() if given in (WEIGHTS, OFFSET) else given
+
+
+def _check_parsed(parsed: Formula) -> None:
+    if not parsed.random:
+        raise FormulaError(
+            f"`{parsed}` has no random-effects term such as (1 | g): for a model without one use statsmodels' OLS "
+            f"(statsmodels.formula.api.ols) or WLS."
+        )
+    if any(parsed.response in term for term in parsed.fixed):
+        raise FormulaError(f"`{parsed}`: the response `{parsed.response}` stands among the terms too; leave it out.")
+
+
+def _assemble(
+    request: Request, source: Source, recipe: Recipe, values: Mapping[Expression, Values]
+) -> Design:
+    formula = request.formula
+    response = source.used(source.evaluator.numbers(formula.response))
+    weights = source.extra(request.weights, WEIGHTS)
+    check_response(response, formula.response.text)
+    check_weights(weights)
+    store = _Store()
+    blocks = [columns_of(products, values, source.count) for products in recipe.fixed]
+    fixed = tuple(place for block in blocks for place in store.add(block))
+    drafts = _drafts(recipe, values, source, store)
+    check_terms(drafts, weights)
+    problem_terms, random = _ordered(drafts)
+    groupings = list({term.factor: term.grouping for term in random}.values())
+    problem = Problem(
+        tuple(store.columns), fixed, response, problem_terms, weights, _offset(request, source)
+    )
+    return Design(
+        str(formula),
+        formula.response.text,
+        problem,
+        tuple(name for block in blocks for name, _ in block),
+        _fixed_terms(formula, blocks),
+        random,
+        tuple(reused_labels(groupings)),
+        recipe,
+        request,
+        source,
+    )
+
+
+def _fixed_terms(formula: Formula, blocks: list[list[Column]]) -> tuple[FixedTerm, ...]:
+    ends = np.cumsum([0, *(len(block) for block in blocks)]).tolist()
+    spans = zip(formula.fixed, ends, ends[1:], strict=False)
+    return tuple(FixedTerm(term_name(term), tuple(range(start, end))) for term, start, end in spans)
+
+
+def _offset(request: Request, source: Source) -> Floats | None:
+    parts = [source.used(source.evaluator.numbers(offset)) for offset in request.formula.offsets]
+    extra = source.extra(request.offset, OFFSET)
+    parts += [] if extra is None else [extra]
+    return sum(parts[1:], parts[0]) if parts else None
 
 
 class _Store:
-    """Distinct columns by name."""
+    """The distinct columns of X and Z, by name."""
 
     def __init__(self) -> None:
         self.positions: dict[str, int] = {}
         self.columns: list[Floats] = []
 
     def add(self, columns: Iterable[Column]) -> tuple[int, ...]:
+        """Positions of `columns`, which are kept unless they are there already."""
         return tuple(self._place(name, values) for name, values in columns)
 
     def _place(self, name: str, values: Floats) -> int:
@@ -105,106 +287,38 @@ class _Store:
         return self.positions[name]
 
 
-def build_design(
-    formula: str,
-    data: Any,
-    *,
-    weights: str | Any = None,
-    offset: str | Any = None,
-    contrasts: Mapping[str, Any] | None = None,
-    missing: Literal["drop", "error"] = "drop",
-) -> Design:
-    """Columns, codes and names that a formula asks of a table."""
-    parsed = parse_formula(formula)
-    groups = {bar.group.label: bar.group for bar in parsed.random}
-    wanted = [name for e in parsed.expressions() for name in e.variables]
-    wanted += [name for group in groups.values() for name in group.names]
-    wanted += [extra for extra in (weights, offset) if isinstance(extra, str)]
-    table = open_table(data, wanted)
-    evaluator = Evaluator(table, {})
-    for expression in parsed.expressions():
-        _touch(expression, evaluator)
-    for group in groups.values():
-        for name in group.names:
-            table.factor(name)
-    for extra in (weights, offset):
-        if isinstance(extra, str):
-            table.numbers(extra)
-    lost = {name: mask for name in dict.fromkeys(wanted) if (mask := table.missing(name)) is not None}
-    rows = np.flatnonzero(~np.logical_or.reduce(list(lost.values()))) if lost else None
-    values = {
-        expression: learn(expression, evaluator, rows, contrasts or {})
-        for expression in dict.fromkeys(e for t in _all_terms(parsed) for e in t)
-    }
-    variables = {expression: value.variable for expression, value in values.items()}
-    n = table.rows if rows is None else len(rows)
-    store = _Store()
-    names: list[str] = []
-    fixed_terms: list[FixedTerm] = []
-    fixed: list[int] = []
-    for term, products in zip(parsed.fixed, structure(parsed.fixed, variables), strict=True):
-        columns = [c for scoped in products for c in product_columns(scoped, values, n)]
-        fixed_terms.append(FixedTerm(term_name(term), tuple(range(len(names), len(names) + len(columns)))))
-        names += [name for name, _ in columns]
-        fixed += store.add(columns)
-    groupings = {label: grouping(group, table, rows) for label, group in groups.items()}
-    drafts: list[tuple[str, tuple[str, ...], tuple[int, ...], bool]] = []
-    for bar in parsed.random:
-        columns = [
-            c for products in structure(bar.terms, variables) for s in products for c in product_columns(s, values, n)
-        ]
-        places = store.add(columns)
-        if bar.structure == "split":
-            drafts += [(bar.group.label, (c[0],), (p,), True) for c, p in zip(columns, places, strict=True)]
-        else:
-            drafts.append((bar.group.label, tuple(c[0] for c in columns), places, bar.structure != "diagonal"))
-    order = order_of_terms([groupings[draft[0]].size for draft in drafts])
-    drafts = [drafts[i] for i in order]
-    labels = labels_of([draft[0] for draft in drafts])
-    numbering = {label: i for i, label in enumerate(groupings)}
-    random = tuple(
-        RandomTerm(label, d[0], d[1], d[3], groupings[d[0]]) for label, d in zip(labels, drafts, strict=True)
-    )
+def _drafts(
+    recipe: Recipe, values: Mapping[Expression, Values], source: Source, store: _Store
+) -> list[Draft]:
+    bars = recipe.formula.random
+    distinct = {bar.group.label: bar.group for bar in bars}
+    groupings = {label: grouping(group, source.table, source.rows) for label, group in distinct.items()}
+    check_groupings(groupings, source.count)
+    check_same(same_grouping(list(groupings.values())))
+    drafts: list[Draft] = []
+    for bar, products in zip(bars, recipe.random, strict=True):
+        columns = [column for scoped in products for column in columns_of(scoped, values, source.count)]
+        drafts += _bar_drafts(bar, columns, groupings[bar.group.label], store)
+    return drafts
+
+
+def _bar_drafts(bar: Bar, columns: list[Column], factor: Grouping, store: _Store) -> list[Draft]:
+    places = store.add(columns)
+    names = tuple(name for name, _ in columns)
+    arrays = tuple(store.columns[place] for place in places)
+    draft = Draft(bar.text, factor, names, arrays, places, bar.structure == "correlated")
+    return draft.blocks() if bar.structure == "split" else [draft]
+
+
+def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[RandomTerm, ...]]:
+    """The terms by decreasing number of levels, with their labels."""
+    ordered = [drafts[i] for i in order_of_terms([draft.grouping.size for draft in drafts])]
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(draft.grouping.name for draft in ordered))}
+    labels = labels_of([draft.grouping.name for draft in ordered])
     terms = tuple(
-        ProblemTerm(numbering[d[0]], groupings[d[0]].codes, groupings[d[0]].size, d[2], d[3]) for d in drafts
+        ProblemTerm(numbers[d.grouping.name], d.grouping.codes, d.grouping.size, d.places, d.correlated)
+        for d in ordered
     )
-    y = evaluator.numbers(parsed.response)
-    y = y if rows is None else y[rows]
-    off = [evaluator.numbers(o) for o in parsed.offsets]
-    if offset is not None:
-        off.append(table.numbers(offset) if isinstance(offset, str) else np.asarray(offset, float))
-    total = sum(off[1:], off[0]) if off else None
-    total = total if total is None or rows is None else total[rows]
-    w = None
-    if weights is not None:
-        w = table.numbers(weights) if isinstance(weights, str) else np.asarray(weights, float)
-        w = w if rows is None else w[rows]
-    problem = Problem(tuple(store.columns), tuple(fixed), y, terms, w, total)
-    return Design(
-        str(parsed),
-        parsed.response.text,
-        problem,
-        tuple(names),
-        tuple(fixed_terms),
-        random,
-        {v.expression.text: v for v in variables.values()},
-        (),
-        rows,
-        lost,
-    )
-
-
-def _all_terms(parsed: Formula):
-    yield from parsed.fixed
-    for bar in parsed.random:
-        yield from bar.terms
-
-
-def _touch(expression: Expression, evaluator: Evaluator) -> None:
-    if is_factor(expression, evaluator):
-        inner, _ = marked_column(expression)
-        if inner.is_column:
-            evaluator.table.factor(inner.text)
-            return
-    for name in expression.variables:
-        evaluator.table.numbers(name)
+    named = zip(labels, ordered, strict=True)
+    random = tuple(RandomTerm(label, d.grouping.name, d.names, d.correlated, d.grouping) for label, d in named)
+    return terms, random

@@ -5,17 +5,19 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.errors import DataError, FormulaError
 from lmmkit.model.checker import bind, call_name
+from lmmkit.model.conditions import Condition
 from lmmkit.model.expression import Expression
-from lmmkit.model.frame import Mask, Table, missing_in
-from lmmkit.model.functions import FUNCTIONS, Basis, State
+from lmmkit.model.frame import Table, open_table
+from lmmkit.model.functions import FUNCTIONS, Basis, Function, State
 
 Floats = NDArray[np.float64]
 States = dict[str, State]
@@ -31,6 +33,33 @@ _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 
 
+def evaluate_expression(expression: Expression, frame: pd.DataFrame) -> NDArray[Any]:
+    """(n,) values of a checked expression on a table.
+
+    Args:
+        expression: From `check_expression` or `parse_expression`.
+        frame: A table with its columns.
+
+    Returns:
+        float64, NaN where a column is missing; for a condition bool, False where it cannot be known;
+        for a column alone its values.
+
+    Raises:
+        DataError: The columns hold what it cannot calculate with, or a result is not finite.
+
+    >>> from lmmkit.model.expression import parse_expression
+    >>> evaluate_expression(parse_expression("x^2 / 2"), pd.DataFrame({"x": [1, 2, 3]})).tolist()
+    [0.5, 2.0, 4.5]
+    """
+    table = open_table(frame, expression.variables)
+    evaluator = Evaluator(table)
+    if expression.purpose == "exclude":
+        return Condition(expression, table, evaluator.part).holds()
+    if expression.is_column:
+        return frame[expression.text].to_numpy()
+    return evaluator.numbers(expression)
+
+
 @dataclass(frozen=True)
 class Evaluator:
     """Evaluates expressions on one table.
@@ -41,97 +70,107 @@ class Evaluator:
     """
 
     table: Table
-    states: States
+    states: States = field(default_factory=lambda: {})
 
     def numbers(self, expression: Expression) -> Floats:
         """(n,) values; NaN where one of its columns is missing.
 
         Raises:
             DataError: It uses text, or yields what is not finite where its columns are.
+            FormulaError: It makes several columns.
         """
         values = self.columns(expression)
         if isinstance(values, Basis):
-            raise FormulaError(f"`{expression}` makes several columns; one is expected.")
+            raise FormulaError(f"`{expression}` makes several columns; one is expected here.")
         return values
 
     def columns(self, expression: Expression) -> Floats | Basis:
         """As `numbers`, or several columns (n, k) from a spline or polynomial."""
         if expression.tree is None:
             return self.table.numbers(expression.text)
-        inputs = {alias: self.table.numbers(name) for alias, name in expression.aliases if name in expression.variables}
-        absent = _any_missing(inputs)
-        if absent is not None:
-            inputs = {alias: values[~absent] for alias, values in inputs.items()}
-        values = self._finite(self._value(expression, expression.tree, inputs), expression, absent)
-        return values if absent is None else _spread(values, absent)
-
-    def _value(self, expression: Expression, node: ast.expr, inputs: Mapping[str, Floats]) -> Any:
-        with np.errstate(all="ignore"):
-            return _Walk(expression, inputs, self.states).value(node)
-
-    def _finite(self, values: Any, expression: Expression, absent: Mask | None) -> Floats | Basis:
+        values = self.part(expression, expression.tree)
         block = values.values if isinstance(values, Basis) else values
+        if not np.isfinite(block).all():
+            self._check_finite(block, expression)
+        return values
+
+    def part(self, expression: Expression, node: ast.expr) -> Any:
+        """Values of a part of an expression, not checked to be finite."""
+        with np.errstate(all="ignore"):
+            return _Walk(expression, self).value(node)
+
+    def _check_finite(self, block: Floats, expression: Expression) -> None:
         good = np.isfinite(block) if block.ndim == 1 else np.isfinite(block).all(axis=1)
-        if good.all():
-            return values
-        rows = np.arange(self.table.rows) if absent is None else np.flatnonzero(~absent)
-        bad = rows[~good]
-        raise DataError(
-            f"`{expression}` is not a finite number in {len(bad):,} row(s), first in row {bad[0] + 1}: correct "
-            "the values there, leave the rows out, or mark them as missing."
-        )
-
-
-def _any_missing(inputs: Mapping[str, Floats]) -> Mask | None:
-    masks = [mask for values in inputs.values() if (mask := missing_in(values)) is not None]
-    return np.logical_or.reduce(masks) if masks else None
-
-
-def _spread(values: Floats | Basis, absent: Mask) -> Floats | Basis:
-    if isinstance(values, Basis):
-        return Basis(values.labels, _spread_rows(values.values, absent), values.spare)
-    return _spread_rows(values, absent)
-
-
-def _spread_rows(values: Floats, absent: Mask) -> Floats:
-    whole = np.full((len(absent), *values.shape[1:]), np.nan)
-    whole[~absent] = values
-    return whole
+        masks = [self.table.missing(name) for name in expression.variables]
+        bad = np.flatnonzero(~np.logical_or.reduce([good, *(mask for mask in masks if mask is not None)]))
+        if len(bad):
+            raise DataError(
+                f"`{expression}` is not a finite number in {len(bad):,} row(s), first in row {bad[0] + 1}: "
+                "correct the values there, leave the rows out, or mark them as missing."
+            )
 
 
 @dataclass(frozen=True)
 class _Walk:
     expression: Expression
-    inputs: Mapping[str, Floats]
-    states: States
+    evaluator: Evaluator
 
     def value(self, node: ast.expr) -> Any:
         match node:
-            case ast.Constant():
+            case ast.Constant(value=int() | float()):
                 return float(node.value)  # type: ignore[arg-type]
             case ast.Name(id=alias):
-                return self.inputs[alias]
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return -self.value(operand)
-            case ast.UnaryOp(operand=operand):
-                return self.value(operand)
+                return self.evaluator.table.numbers(self._column(alias))
+            case ast.UnaryOp(op=op, operand=operand):
+                value = self.value(operand)
+                return -value if isinstance(op, ast.USub) else value
             case ast.BinOp(left=left, op=op, right=right):
-                return np.asarray(_BINARY[type(op)](np.asarray(self.value(left)), np.asarray(self.value(right))))
+                # As numpy values, whose division by zero is no exception.
+                return _BINARY[type(op)](np.asarray(self.value(left)), np.asarray(self.value(right)))
             case ast.Call():
                 return self._call(node)
             case _:
-                raise AssertionError(f"unchecked node {type(node).__name__}")
+                raise AssertionError(f"unchecked {type(node).__name__}")
+
+    def _column(self, alias: str) -> str:
+        return dict(self.expression.aliases)[alias]
 
     def _call(self, node: ast.Call) -> Any:
-        function = FUNCTIONS[str(call_name(node))]
-        argument = np.broadcast_to(self.value(node.args[0]), self._shape())
-        state: State = {}
-        if function.learns:
-            state = self.states.setdefault(self.expression.part(node), {})
+        name = str(call_name(node))
+        argument = np.broadcast_to(self.value(node.args[0]), self.evaluator.table.rows)
+        if name == "group_mean":
+            return self._group_mean(argument, node.args[1])
+        function = FUNCTIONS[name]
         try:
-            return function.apply(argument, bind(node), state)
-        except (ValueError, np.linalg.LinAlgError) as fault:
-            raise FormulaError(f"`{self.expression.part(node)}` cannot be computed: {fault}") from None
+            if function.learns:
+                return self._learned(function, argument, node)
+            return function.apply(argument, bind(node), {})
+        except (ValueError, TypeError, IndexError, np.linalg.LinAlgError) as fault:
+            raise FormulaError(f"`{self.expression.part(node)}` cannot be computed: {fault}.") from None
 
-    def _shape(self) -> tuple[int, ...]:
-        return next(iter(self.inputs.values())).shape
+    def _learned(self, function: Function, argument: Floats, node: ast.Call) -> Floats | Basis:
+        """What a stateful function makes of the rows where its argument is known."""
+        state = self.evaluator.states.setdefault(self.expression.part(node), {})
+        absent = np.isnan(argument)
+        if not absent.any():
+            return function.apply(argument, bind(node), state)
+        if absent.all():
+            return np.full(len(argument), np.nan)
+        made = function.apply(argument[~absent], bind(node), state)
+        if isinstance(made, Basis):
+            return Basis(made.labels, _spread(made.values, absent), made.spare)
+        return _spread(made, absent)
+
+    def _group_mean(self, values: Floats, group: ast.expr) -> Floats:
+        assert isinstance(group, ast.Name)
+        codes = self.evaluator.table.factor(self._column(group.id)).codes
+        known = ~np.isnan(values) & (codes >= 0)
+        count = np.bincount(codes[known], minlength=codes.max() + 1)
+        means = np.bincount(codes[known], values[known], minlength=codes.max() + 1) / count
+        return np.where(codes < 0, np.nan, means[codes])
+
+
+def _spread(values: Floats, absent: NDArray[np.bool_]) -> Floats:
+    whole = np.full((len(absent), *values.shape[1:]), np.nan)
+    whole[~absent] = values
+    return whole

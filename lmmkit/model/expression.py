@@ -34,12 +34,14 @@ class Expression:
         variables: Names of the columns it uses, in order of appearance.
         tree: The checked tree, its columns written as `aliases`; None for a column alone.
         aliases: (identifier in the tree, column) pairs.
+        purpose: What it was read for.
     """
 
     text: str
     variables: tuple[str, ...]
     tree: ast.expr | None = field(default=None, compare=False, repr=False)
     aliases: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    purpose: Purpose = field(default="formula", compare=False, repr=False)
 
     @property
     def is_column(self) -> bool:
@@ -68,9 +70,9 @@ class Expression:
         return _spell(self.tree, self.aliases, write)
 
 
-def column(name: str) -> Expression:
+def column(name: str, purpose: Purpose = "formula") -> Expression:
     """The expression that is one column."""
-    return Expression(name, (name,))
+    return Expression(name, (name,), purpose=purpose)
 
 
 def parse_expression(text: str, purpose: Purpose = "formula") -> Expression:
@@ -125,14 +127,14 @@ def read_expression(tokens: Sequence[Token], source: str, purpose: Purpose = "fo
     if not tokens:
         raise FormulaError(f"An expression is empty in `{source}`.")
     if len(tokens) == 1 and is_name(tokens[0]):
-        return column(tokens[0].text)
+        return column(tokens[0].text, purpose)
     text = source[tokens[0].start : tokens[-1].end]
     python, aliases = _as_python(tokens, text, purpose)
     tree = _parse(python, text)
     pairs = tuple((alias, name) for name, alias in aliases.items())
     checker = Checker(text, dict(pairs), purpose)
     checker.check(tree)
-    return Expression(_spell(tree, pairs, str), tuple(checker.variables), tree, pairs)
+    return Expression(_spell(tree, pairs, str), tuple(checker.variables), tree, pairs, purpose)
 
 
 def _as_python(tokens: Sequence[Token], text: str, purpose: Purpose) -> tuple[str, dict[str, str]]:

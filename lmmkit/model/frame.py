@@ -70,7 +70,7 @@ class Table:
         if name not in self._numbers:
             if self.kind(name) == "text":
                 raise DataError(_not_numbers(self.frame[name], name))
-            self._numbers[name] = _finite(_as_floats(self.frame[name]), name)
+            self._numbers[name] = finite(_as_floats(self.frame[name]), name)
         return self._numbers[name]
 
     def factor(self, name: str) -> Factor:
@@ -85,9 +85,9 @@ class Table:
 
     def missing(self, name: str) -> Mask | None:
         """Where the column is missing, as last read; None when nowhere."""
-        if name in self._factors:
-            return self._factors[name].missing
-        return missing_in(self._numbers[name])
+        if name in self._numbers:
+            return missing_in(self._numbers[name])
+        return self.factor(name).missing
 
 
 def missing_in(values: Floats) -> Mask | None:
@@ -112,7 +112,8 @@ def open_table(data: Any, wanted: Iterable[str]) -> Table:
     names = list(dict.fromkeys(wanted))
     if isinstance(data, pd.DataFrame):
         _check_columns(list(data.columns), names)
-        frame = data
+        # A shallow copy: what the caller writes into the table later does not reach the design.
+        frame = data.copy(deep=False)
     else:
         frame = _converted(data, names)
     if len(frame) == 0:
@@ -202,7 +203,12 @@ def _as_floats(column: pd.Series[Any]) -> Floats:
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _finite(values: Floats, name: str) -> Floats:
+def finite(values: Floats, name: str) -> Floats:
+    """The column itself, NaN where missing.
+
+    Raises:
+        DataError: It holds an infinite value.
+    """
     if not np.isfinite(_total(values)):
         infinite = np.flatnonzero(np.isinf(values))
         if len(infinite):
@@ -220,7 +226,7 @@ def _factor(column: pd.Series[Any], name: str) -> Factor:
     if isinstance(dtype, np.dtype) and dtype.kind in "iub":
         return integer_factor(column.to_numpy())
     if isinstance(dtype, np.dtype) and dtype.kind == "f":
-        return _sorted_factor(_finite(column.to_numpy(), name), name)
+        return _sorted_factor(finite(column.to_numpy(), name), name)
     return _sorted_factor(column.array, name)
 
 

@@ -1,0 +1,135 @@
+"""The columns of a settled design on the rows of another table: for predictions, grids, diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lmmkit.errors import DataError
+from lmmkit.model.evaluate import Evaluator
+from lmmkit.model.frame import Floats, Ints, Table, open_table
+from lmmkit.model.grouping import Grouping, level_texts
+from lmmkit.model.recipe import Recipe, columns_of
+from lmmkit.model.source import Request
+
+
+@dataclass(frozen=True, eq=False)
+class NewData:
+    """A design's columns on new rows.
+
+    Attributes:
+        X: (m, p) columns of the fixed effects.
+        offset: (m,) known part of the mean, or None.
+        Z: For each random-effects term its (m, k) columns.
+        codes: For each random-effects term the (m,) levels of the fit, -1 for one that it has not seen.
+    """
+
+    X: Floats
+    offset: Floats | None
+    Z: tuple[Floats, ...]
+    codes: tuple[Ints, ...]
+
+
+def fixed_matrix(recipe: Recipe, frame: Any) -> Floats:
+    """(m, p) X on the rows of `frame`."""
+    wanted = [name for term in recipe.formula.fixed for factor in term for name in factor.variables]
+    table = _open(frame, wanted)
+    return _fixed(recipe, Evaluator(table, recipe.states))
+
+
+def _fixed(recipe: Recipe, evaluator: Evaluator) -> Floats:
+    values = recipe.fixed_values(evaluator)
+    rows = evaluator.table.rows
+    columns = [array for products in recipe.fixed for _, array in columns_of(products, values, rows)]
+    return np.column_stack(columns) if columns else np.empty((rows, 0))
+
+
+def new_data(
+    recipe: Recipe,
+    request: Request,
+    terms: Sequence[tuple[str, tuple[str, ...]]],
+    factors: Mapping[str, Grouping],
+    frame: Any,
+) -> NewData:
+    """X, offset, Z and codes on the rows of `frame`; `terms` gives each term's factor and columns."""
+    if request.offset is not None and not isinstance(request.offset, str):
+        raise DataError(
+            "The fit had its offset as a vector, which says nothing about new rows; fit with a column name as offset."
+        )
+    response = set(request.formula.response.variables) - set(_used(recipe, request))
+    table = _open(frame, [name for name in _used(recipe, request) if name not in response])
+    evaluator = Evaluator(table, recipe.states)
+    return NewData(
+        _fixed(recipe, evaluator),
+        _offset(request, evaluator),
+        *_random(recipe, terms, factors, evaluator),
+    )
+
+
+def _used(recipe: Recipe, request: Request) -> list[str]:
+    formula = recipe.formula
+    names = [name for factor in recipe.variables for name in factor.variables]
+    names += [name for offset in formula.offsets for name in offset.variables]
+    names += [name for bar in formula.random for name in bar.group.names]
+    return names + ([request.offset] if isinstance(request.offset, str) else [])
+
+
+def _open(frame: Any, wanted: Iterable[str]) -> Table:
+    """The table, without missing values in the columns wanted."""
+    table = open_table(frame, wanted)
+    for name in dict.fromkeys(wanted):
+        absent = np.flatnonzero(table.frame[name].isna())
+        if len(absent):
+            raise DataError(
+                f"Column `{name}` is missing in {len(absent):,} of the new rows, first in row {absent[0] + 1}; fill it "
+                "or leave the rows out."
+            )
+    return table
+
+
+def _offset(request: Request, evaluator: Evaluator) -> Floats | None:
+    parts = [evaluator.numbers(offset) for offset in request.formula.offsets]
+    if isinstance(request.offset, str):
+        parts.append(evaluator.table.numbers(request.offset))
+    return sum(parts[1:], parts[0]) if parts else None
+
+
+def _random(
+    recipe: Recipe,
+    terms: Sequence[tuple[str, tuple[str, ...]]],
+    factors: Mapping[str, Grouping],
+    evaluator: Evaluator,
+) -> tuple[tuple[Floats, ...], tuple[Ints, ...]]:
+    values = recipe.values(evaluator)
+    rows = evaluator.table.rows
+    made = dict(
+        column
+        for bar in recipe.random
+        for products in bar
+        for column in columns_of(products, values, rows)
+    )
+    groups = {bar.group.label: bar.group.names for bar in recipe.formula.random}
+    codes = {name: codes_of(factors[name], names, evaluator.table) for name, names in groups.items()}
+    Z = tuple(np.column_stack([made[name] for name in names]) for _, names in terms)
+    return Z, tuple(codes[factor] for factor, _ in terms)
+
+
+def codes_of(factor: Grouping, names: Sequence[str], table: Table) -> Ints:
+    """(m,) the fit's levels on new rows, -1 for a level that it has not seen; levels are matched as text."""
+    keys, known = np.zeros(table.rows, np.intp), np.zeros(factor.size, np.intp)
+    unseen = np.zeros(table.rows, bool)
+    for name, (levels, which) in zip(names, factor.parts, strict=True):
+        texts = pd.Index(level_texts(levels))
+        fresh = table.factor(name)
+        part = texts.get_indexer(pd.Index(level_texts(fresh.levels)))[fresh.codes]
+        unseen |= part < 0
+        keys, known = keys * len(texts) + part, known * len(texts) + which
+    order = np.argsort(known)
+    place = np.minimum(np.searchsorted(known[order], keys), factor.size - 1)
+    codes = order[place]
+    return np.where(unseen | (known[codes] != keys), -1, codes)

@@ -1,0 +1,104 @@
+"""How two grouping factors relate on the rows used: the same, one nested in the other, or crossed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from lmmkit.model.frame import Ints
+from lmmkit.model.grouping import Grouping
+
+FEW = 12
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Two grouping factors, the finer one first.
+
+    Attributes:
+        fine: Name of the factor with more levels.
+        coarse: Name of the other.
+        kind: same, nested (each level of `fine` within one of `coarse`) or crossed.
+        cells: Number of combinations of levels that occur.
+    """
+
+    fine: str
+    coarse: str
+    kind: str
+    cells: int
+
+
+def relations(groupings: Sequence[Grouping]) -> tuple[Relation, ...]:
+    """The relation of every pair."""
+    return tuple(_relation(a, b) for a, b in combinations(groupings, 2))
+
+
+def _relation(first: Grouping, second: Grouping) -> Relation:
+    fine, coarse = (first, second) if first.size >= second.size else (second, first)
+    if determines(fine, coarse):
+        return Relation(fine.name, coarse.name, "same" if fine.size == coarse.size else "nested", fine.size)
+    return Relation(fine.name, coarse.name, "crossed", cell_count(fine, coarse))
+
+
+def determines(fine: Grouping, coarse: Grouping) -> bool:
+    """Whether each level of `fine` lies within one level of `coarse`."""
+    parent = np.empty(fine.size, np.intp)
+    parent[fine.codes] = coarse.codes
+    return bool((parent[fine.codes] == coarse.codes).all())
+
+
+def cell_count(first: Grouping, second: Grouping) -> int:
+    """Number of combinations of levels that occur."""
+    pairs = first.codes * second.size + second.codes
+    if first.size * second.size <= 4 * len(pairs) + 65_536:
+        return int(np.count_nonzero(np.bincount(pairs, minlength=1)))
+    return len(np.unique(pairs))
+
+
+def same_grouping(groupings: Sequence[Grouping]) -> tuple[str, str] | None:
+    """Two factors that divide the rows alike, or None."""
+    for a, b in combinations(groupings, 2):
+        if a.size == b.size and determines(a, b):
+            return a.name, b.name
+    return None
+
+
+def reused_labels(groupings: Sequence[Grouping]) -> list[str]:
+    """Sentences about factors whose few labels begin anew within each level of another.
+
+    Casks a, b, c within batches A, B, ... read as crossed although each batch has casks of its own. It is
+    said when the labels used within every level of the other factor are the first ones, and the cells
+    have several rows each, since with one row the nested reading has no variance to estimate.
+    """
+    plain = [g for g in groupings if len(g.parts) == 1]
+    return [
+        text
+        for few in plain
+        for many in plain
+        if few is not many and 1 < few.size <= FEW and few.size < many.size
+        if (text := _reuse(few, many, groupings)) is not None
+    ]
+
+
+def _reuse(few: Grouping, many: Grouping, groupings: Sequence[Grouping]) -> str | None:
+    if any({few.name, many.name} <= set(g.name.replace("(", "").replace(")", "").split(":")) for g in groupings):
+        return None
+    counts = np.bincount(many.codes * few.size + few.codes, minlength=many.size * few.size)
+    present = counts.reshape(many.size, few.size) > 0
+    cells = int(present.sum())
+    first_ones = bool((present[:, 1:] <= present[:, :-1]).all())
+    if not first_ones or cells <= many.size or len(many.codes) < 2 * cells:
+        return None
+    return (
+        f"`{few.name}` has {few.size} levels, but {cells} within `{many.name}`: if each level of `{many.name}` has "
+        f"levels of `{few.name}` of its own under the same labels, write (1 | {many.name}/{few.name})."
+    )
+
+
+def children(fine: Ints, coarse: Ints, size: int) -> Ints:
+    """Number of distinct levels of `fine` within each of the `size` levels of `coarse`."""
+    pairs = np.unique(np.column_stack([coarse, fine]), axis=0)
+    return np.bincount(pairs[:, 0], minlength=size)
