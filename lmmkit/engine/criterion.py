@@ -72,16 +72,16 @@ class Criterion:
     @cached_property
     def cuts(self) -> list[int]:
         """Where each factor's entries of theta end."""
-        return [int(c) for c in np.cumsum([len(f.free[0]) for f in self.layout.factors])]
+        return [int(c) for c in np.cumsum([len(f.free[0]) for f in self.layout.factors])] or [0]
 
     def factors(self, theta: Floats) -> list[Floats]:
         """L of each factor."""
-        parts = np.split(theta, self.cuts[:-1])
-        return [_lower(factor, part) for factor, part in zip(self.layout.factors, parts, strict=True)]
+        factors = zip(self.layout.factors, self.cuts, strict=False)
+        return [_lower(factor, theta[end - len(factor.free[0]) : end]) for factor, end in factors]
 
     def theta(self, L: list[Floats]) -> Floats:
         """Free entries of each L."""
-        return np.concatenate([x[f.free] for f, x in zip(self.layout.factors, L, strict=True)])
+        return np.concatenate([np.empty(0), *(x[f.free] for f, x in zip(self.layout.factors, L, strict=True))])
 
     def deviance(self, theta: Floats) -> float:
         """The deviance alone."""
@@ -160,7 +160,7 @@ class Criterion:
     def _curvature(self, D: list[Floats]) -> Floats:
         """The exact second derivative through T = L L': 2 D[a, c] for entries (a, b), (c, b)."""
         out = np.zeros((self.cuts[-1], self.cuts[-1]))
-        for end, factor, d in zip(self.cuts, self.layout.factors, D, strict=True):
+        for end, factor, d in zip(self.cuts, self.layout.factors, D, strict=False):
             r, c = factor.free
             out[end - len(r) : end, end - len(r) : end] = 2.0 * d[np.ix_(r, r)] * (c[:, None] == c)
         return out
@@ -185,8 +185,8 @@ class AverageInformation:
     ) -> None:
         self.forward, self.layout, self.L, self.a = forward, layout, L, a
         self.U = reverse.U
-        self.ends = np.cumsum([len(f.free[0]) for f in layout.factors])
-        m = int(self.ends[-1])
+        self.ends = [int(c) for c in np.cumsum([0, *(len(f.free[0]) for f in layout.factors)])][1:]
+        m = sum(len(f.free[0]) for f in layout.factors)
         self.s = np.zeros((m, m))
         self.e_fixed = np.zeros((m, len(a)))
         self.e: dict[int, Floats] = {
@@ -214,7 +214,7 @@ class AverageInformation:
 
     def _link(self, f: int) -> None:
         """Through one chain factor; only its own and earlier columns are not zero yet."""
-        link, end = self.forward.links[f], int(self.ends[f])
+        link, end = self.forward.links[f], self.ends[f]
         own = slice(end - len(self.layout.chain[f].free[0]), end)
         u = np.zeros((len(link.L), end, link.W.shape[2])) if f else None
         mine = self._working(f, np.einsum("kqj,q->kj", self.U[f], self.a))
@@ -243,7 +243,7 @@ class AverageInformation:
         c_all = self.U[-1] @ self.a
         for position, factor in enumerate(self.layout.rest):
             f, columns = len(self.layout.chain) + position, self.layout.columns(position)
-            end = int(self.ends[f])
+            end = self.ends[f]
             mine = self._working(f, c_all[columns].reshape(factor.levels, factor.width).T)
             u[columns, end - mine.shape[1] : end] = mine.transpose(2, 0, 1).reshape(-1, mine.shape[1])
         t = rest.S @ u + self.e_rest

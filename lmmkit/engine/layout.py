@@ -133,10 +133,10 @@ def _renumbered(factor: Factor, parent: Ints) -> Factor:
 
 def build_layout(problem: Problem, prepared: Prepared) -> Layout:
     """Chain and rest of a problem's factors."""
-    first, *others = _amalgamated(problem, prepared)
-    chain, rest = [first], list[Factor]()
-    for factor in others:
-        (chain if _parent(chain[-1], factor.codes) is not None else rest).append(factor)
+    chain, rest = list[Factor](), list[Factor]()
+    for factor in _amalgamated(problem, prepared):
+        nested = not chain or _parent(chain[-1], factor.codes) is not None
+        (chain if nested else rest).append(factor)
     for f in reversed(range(len(chain) - 1)):  # number the levels from the top down
         parent = _parent(chain[f], chain[f + 1].codes)
         assert parent is not None

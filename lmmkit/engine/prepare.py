@@ -18,6 +18,7 @@ from lmmkit.errors import FitError
 
 RANK_TOLERANCE = 1e-7  # R's: a column is aliased when less than this share of its norm is new
 ILL_CONDITIONED = 1e-3  # below this share of new norm X is orthogonalised, else its own columns serve
+SLANTED = 0.1  # the same for the columns of one random-effects term
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +192,7 @@ def prepare(problem: Problem) -> Prepared:
         Q, turn = _orthogonal(rows[kept_rows])
         rows = np.concatenate([rows[:-1], Q, rows[-1:]])
         kept_rows, S = list(range(len(rows) - 1 - len(Q), len(rows) - 1)), S @ turn
+    rows, term_rows, term_bases = _straightened(problem, rows, terms, book, constant)
     beta = S @ _residual(rows, kept_rows)
     if constant is not None:
         beta[independent.index(problem.fixed.index(constant))] += y_mean / problem.columns[constant][0]
@@ -202,13 +204,31 @@ def prepare(problem: Problem) -> Prepared:
         unit=unit,
         fixed=tuple(kept_rows),
         kept=tuple(independent),
-        terms=terms,
+        terms=term_rows,
         basis=S,
-        term_bases=tuple(book.basis(t.columns, _centred(t, constant)) for t in problem.terms),
+        term_bases=term_bases,
         beta=beta,
         scale=scale,
         log_weights=log_weights,
     )
+
+
+def _straightened(
+    problem: Problem, rows: Floats, terms: tuple[tuple[int, ...], ...], book: _Rows, constant: int | None
+) -> tuple[Floats, tuple[tuple[int, ...], ...], tuple[Floats, ...]]:
+    """Rows, each term's positions in them and its S; nearly collinear columns of a term are orthogonalised."""
+    positions, bases = list[tuple[int, ...]](), list[Floats]()
+    for term, mine in zip(problem.terms, terms, strict=True):
+        S = book.basis(term.columns, _centred(term, constant))
+        if term.correlated and len(mine) > 1:
+            kept, least = _independent(rows[list(mine)])
+            if len(kept) == len(mine) and least < SLANTED:
+                Q, turn = _orthogonal(rows[list(mine)])
+                mine, S = tuple(range(len(rows) - 1, len(rows) - 1 + len(Q))), S @ turn
+                rows = np.concatenate([rows[:-1], Q, rows[-1:]])
+        positions.append(mine)
+        bases.append(S)
+    return rows, tuple(positions), tuple(bases)
 
 
 def _refuse_exact(scale: float, spread: float, y: Floats) -> None:

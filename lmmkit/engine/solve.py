@@ -138,14 +138,15 @@ def solve(
     _refuse_too_few_rows(problem, prepared)
     layout = build_layout(problem, prepared)
     raw = collect(prepared, layout)
+    absorbed = absorb(raw, prepared, layout) if layout.factors else raw
     criterion = Criterion(
-        absorb(raw, prepared, layout) if layout.factors else raw,
+        absorbed,
         layout,
         len(problem.response),
         reml=reml,
         constant=_constant(prepared, len(problem.response), reml),
     )
-    start = moment_start(raw, layout, len(problem.response)) if layout.factors else []
+    start = moment_start(raw, absorbed, layout, len(problem.response)) if layout.factors else []
     search = method.search(criterion, scales(raw, layout), criterion(criterion.theta(start)))
     search.run(method.limit if limit is None else limit)
     state = boundary.set_null(search.criterion, search.state, search.scale)
@@ -223,7 +224,7 @@ def optimality(search: Search, state: State) -> list[Check]:
         float(np.abs((L.T @ D @ L) * factor.mask).max() / factor.levels)
         for factor, L, D in zip(layout.factors, state.L, state.D, strict=True)
     ]
-    curvature = np.linalg.eigvalsh(state.hessian)[0] if len(state.hessian) else 1.0
+    curvature = least_curvature(search.criterion, state)
     return [
         Check("Newton decrement (deviance units)", search.decrement, 1e-8, search.decrement <= 1e-8),
         Check(
@@ -232,3 +233,12 @@ def optimality(search: Search, state: State) -> list[Check]:
         Check("multipliers: least slope along the cone", least, -1e-6, least >= -1e-6),
         Check("curvature: least eigenvalue", float(curvature), 0.0, bool(curvature > 0)),
     ]
+
+
+def least_curvature(criterion: Criterion, state: State) -> float:
+    """Least eigenvalue of the Hessian among the directions that are not null; 1 where there is none."""
+    free = criterion.theta(
+        [np.where(np.diag(L)[None, :] != 0, 1.0, 0.0) * np.ones_like(L) for L in state.L]
+    ).astype(bool)
+    here = state.hessian[np.ix_(free, free)]
+    return float(np.linalg.eigvalsh(here)[0]) if len(here) else 1.0

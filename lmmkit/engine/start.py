@@ -45,8 +45,9 @@ class _Blocks:
     def _white(root: Floats, block: Floats) -> Floats:
         """Z'X in the basis in which X'X = I, (k, p, J)."""
         k, p, J = block.shape
-        rows = block.transpose(1, 0, 2).reshape(p, -1)
-        return solve_triangular(root, rows, lower=True).reshape(p, k, J).transpose(1, 0, 2)
+        rows = block.transpose(1, 0, 2).reshape(p, k * J)
+        white = solve_triangular(root, rows, lower=True) if p else rows
+        return white.reshape(p, k, J).transpose(1, 0, 2)
 
     def pairs(self, f: int, g: int) -> tuple[Floats, Ints | slice, Ints | slice]:
         """Z_f'Z_g on the occurring pairs, (k_f, k_g, m), and their levels in f and g."""
@@ -92,8 +93,8 @@ def _quartic(blocks: _Blocks, f: int, g: int) -> Floats:
 
 def _spread(x: Floats) -> Floats:
     """[a, b]: sum_j x_aj x_bj', (k, k, p, p)."""
-    k, p, _ = x.shape
-    rows = x.reshape(k * p, -1)
+    k, p, J = x.shape
+    rows = x.reshape(k * p, J)
     return (rows @ rows.T).reshape(k, p, k, p).transpose(0, 2, 1, 3)
 
 
@@ -146,18 +147,28 @@ def _floored(T: Floats, factor: Factor, scale: Floats) -> Floats:
     return L
 
 
-def moment_start(moments: Moments, layout: Layout, rows: int) -> list[Floats]:
+def _within_variance(absorbed: Moments, rows: int) -> float:
+    """Residual variance within the levels of the first factor: at most too large by the other factors' shares."""
+    total = absorbed.total
+    explained = total[-1, :-1] @ np.linalg.lstsq(total[:-1, :-1], total[:-1, -1])[0] if len(total) > 1 else 0.0
+    used = int(np.count_nonzero(np.einsum("aaj->aj", absorbed.own[0])))
+    return float(total[-1, -1] - explained) / max(rows - used - len(total) + 1, 1)
+
+
+def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int) -> list[Floats]:
     """L of every factor to start from, in order of elimination.
 
     Args:
-        moments: Raw cross-products, nothing absorbed.
+        moments: Raw cross-products.
+        absorbed: The same with the first factor absorbed.
         layout: Chain and rest.
         rows: n.
     """
     blocks = _Blocks(moments, layout)
     A, b = _equations(blocks, rows)
     solved = np.linalg.lstsq(A, b)[0]
-    s2 = solved[-1] if solved[-1] > 0 else 0.05 * b[-1] / A[-1, -1]
+    within = _within_variance(absorbed, rows)
+    s2 = min(solved[-1], within) if solved[-1] > 0 else within
     out, at = list[Floats](), 0
     for factor, scale in zip(layout.factors, scales(moments, layout), strict=True):
         E = _directions(factor)
