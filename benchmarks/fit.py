@@ -111,21 +111,21 @@ def lme_python(workload: Workload, frame: pd.DataFrame) -> Timed:
     import polars
 
     texts = dict.fromkeys([*workload.groups, *workload.factors], polars.String)
+    bars, frame = _products_as_columns(workload, frame)
+    formula = " + ".join([workload.fixed, *bars])
     table = polars.from_pandas(frame).cast(texts)
 
     def figures(fit: Fitted) -> Figures:
         return {"deviance": fit.reml_criterion, "evaluations": fit.iterations, "converged": fit.converged}
 
-    return lambda: lme_python.lmer(workload.formula, data=table, reml=True), figures
+    return lambda: lme_python.lmer(formula, data=table, reml=True), figures
 
 
 def interlace(workload: Workload, frame: pd.DataFrame) -> Timed:
     """On numpy and scipy; crossed factors."""
     import interlace
 
-    bars = [f"({' + '.join(['1', *slopes]).replace(':', '_')} | {group})" for slopes, group in workload.terms]
-    products = {slope for slopes, _ in workload.terms for slope in slopes if ":" in slope}
-    frame = frame.assign(**{name.replace(":", "_"): _column(name, frame) for name in products})
+    bars, frame = _products_as_columns(workload, frame)
 
     def figures(fit: Fitted) -> Figures:
         return {
@@ -167,6 +167,13 @@ def _uncorrelated(workload: Workload, frame: pd.DataFrame) -> tuple[np.ndarray |
     if not owned:
         return None, None
     return np.column_stack([_column(slope, frame) for slope, _ in owned]), [number for _, number in owned]
+
+
+def _products_as_columns(workload: Workload, frame: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
+    """Bars and table for an engine that reads no product inside a bar."""
+    bars = [f"({' + '.join(['1', *slopes]).replace(':', '_')} | {group})" for slopes, group in workload.terms]
+    products = {slope for slopes, _ in workload.terms for slope in slopes if ":" in slope}
+    return bars, frame.assign(**{name.replace(":", "_"): _column(name, frame) for name in products})
 
 
 def _column(slope: str, frame: pd.DataFrame) -> np.ndarray:

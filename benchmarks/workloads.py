@@ -45,9 +45,12 @@ class Workload:
         return [group for _, group in self.terms]
 
     def frame(self) -> pd.DataFrame:
-        """The rows, with categories for the factors of the fixed part."""
-        data = pd.read_parquet(CACHE / f"{self.data}.parquet")
-        return data.astype(dict.fromkeys(self.factors, "category"))
+        """The stored table."""
+        return self.typed(pd.read_parquet(CACHE / f"{self.data}.parquet"))
+
+    def typed(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with categories for the factors of the fixed part."""
+        return table.astype(dict.fromkeys(self.factors, "category"))
 
 
 INSTEVAL = ("insteval", "73,421 rows: 2,972 students x 1,128 lecturers (14 departments)")
@@ -72,6 +75,13 @@ WORKLOADS = {
         Workload("f", "f", "1,000,000 rows: 50,000 x 2,000 levels", "y ~ x", ("1 | u", "1 | i")),
     )
 }
+
+
+def tables() -> Iterator[tuple[str, pd.DataFrame]]:
+    """Every table by its name."""
+    for name in ("sleepstudy", "insteval"):
+        yield name, pd.read_csv(next(SHIPPED.glob(f"{name}.csv*")))
+    yield from simulated()
 
 
 def simulated() -> Iterator[tuple[str, pd.DataFrame]]:
@@ -137,9 +147,7 @@ def prepare() -> None:
     if (CACHE / "complete").exists():
         return
     CACHE.mkdir(exist_ok=True)
-    for name in ("sleepstudy", "insteval"):
-        _store(name, pd.read_csv(next(SHIPPED.glob(f"{name}.csv*"))))
-    for name, table in simulated():
+    for name, table in tables():
         _store(name, table)
     (CACHE / "complete").touch()
 

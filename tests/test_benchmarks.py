@@ -1,0 +1,51 @@
+"""The benchmark's models: their optimum, how many evaluations lead to it, and the page that is written."""
+
+from __future__ import annotations
+
+import pytest
+from page import page
+from workloads import WORKLOADS, tables
+
+from lmmkit import lmm
+
+# name: deviance of the optimum, evaluations allowed
+BUDGET = {
+    "a": (1743.628271958, 6),
+    "b2": (237759.005576189, 6),
+    "b3": (237733.834127519, 6),
+    "c": (3120541.806177495, 6),
+    "d": (58222.607976681, 12),
+    "e": (641807.036061260, 5),
+    "f": (3309508.901675997, 4),
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dict(tables())
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_workload_reaches_its_optimum_within_its_budget(name, data):
+    workload = WORKLOADS[name]
+    deviance, evaluations = BUDGET[name]
+    fit = lmm(workload.formula, workload.typed(data[workload.data]))
+    assert fit.deviance == pytest.approx(deviance, rel=1e-12, abs=1e-8)
+    assert fit.evaluations <= evaluations
+    assert fit.converged
+
+
+def test_page_shows_ratios_limits_and_what_is_not_offered():
+    def record(engine, **facts):
+        return {"engine": engine, "workload": "a", "status": "ok", **facts}
+
+    fits = [
+        record("lmmkit", seconds=0.5, deviance=10.0, evaluations=3, peak_mb=100, version="0.1"),
+        record("lme4", seconds=1.5, deviance=10.25, evaluations=9, peak_mb=200, version="1.1"),
+        record("slow") | {"status": "over limit"},
+        record("small") | {"status": "not offered"},
+    ]
+    text = page({"machine": "A machine", "startup": {}, "fits": fits})
+    assert "| **a** | 0.5 | 1.5 | > 100 | - |" in text
+    assert "| **a** | 1 | 3 |  |  |" in text
+    assert "| **a** | 0.0e+00 | 2.5e-01 |  |  |" in text
