@@ -1,11 +1,11 @@
-"""Moves in the cone of covariance matrices: EM steps, escapes, null directions, factors of singular matrices."""
+"""Moves in the cone of covariance matrices: EM steps, escapes, null directions, singular factors."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from lmmkit.engine.layout import Factor
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.problem import Floats, Ints
 
 PARALLEL = 1e-11  # a row adds a direction when more than this share of its norm is new
 
@@ -26,7 +26,7 @@ def semidefinite_factor(rows: Floats) -> Floats:
     return L
 
 
-def by_blocks(factor: Factor, L: Floats) -> list[tuple[tuple[Floats, Floats], Floats]]:
+def by_blocks(factor: Factor, L: Floats) -> list[tuple[tuple[Ints, ...], Floats]]:
     """Index and (m, m) block of each of a factor's covariance matrices."""
     return [(np.ix_(block, block), L[np.ix_(block, block)]) for block in factor.blocks]
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from lmmkit.engine.problem import Floats, Ints
@@ -17,6 +19,14 @@ from lmmkit.engine.problem import Floats, Ints
 FILL = 0.15  # above this share of occurring pairs one dense product is faster
 SLAB = 2000  # levels whose pairs are listed at a time
 STRIP = 128  # rows of a matrix that are mirrored at a time
+
+
+Keys = NDArray[np.signedinteger[Any]]
+
+
+def index_type(largest: int) -> type[np.signedinteger[Any]]:
+    """The smallest integers that sparse matrices of this size may be indexed by."""
+    return np.int32 if largest < 2**31 else np.int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,38 +99,35 @@ class Sparse:
 
     @cached_property
     def _operators(self) -> list[list[csr_array]]:
-        """P'_ab, (J, q2 q2): entry [j, h q2 + g] is the product of the values of level j in columns h >= g."""
+        """P'_ab, (J, q2 q2): entry [j, h q2 + g] is the product of level j's values in columns h >= g."""
         width = np.diff(self.pointer)
         pointer = np.concatenate([[0], np.cumsum(width * (width + 1) // 2)])
-        integer = np.int32 if max(self.size**2, int(pointer[-1])) < 2**31 else np.int64
-        key = np.empty(pointer[-1], dtype=integer)
+        key = np.empty(pointer[-1], dtype=index_type(max(self.size**2, int(pointer[-1]))))
         k = len(self.values)
         products = {(a, b): np.empty(len(key)) for a in range(k) for b in range(a + 1)}
         for first in range(0, self.levels, SLAB):
             last = min(first + SLAB, self.levels)
-            self._fill(first, last, slice(pointer[first], pointer[last]), key, products)
-        index, shape = pointer.astype(integer), (self.levels, self.size**2)
+            out = slice(int(pointer[first]), int(pointer[last]))
+            self._fill(first, last, key[out], {ab: product[out] for ab, product in products.items()})
+        index, shape = pointer.astype(key.dtype), (self.levels, self.size**2)
         return [
             [csr_array((products[a, b], key, index), shape=shape) for b in range(a + 1)] for a in range(k)
         ]
 
-    def _fill(
-        self, first: int, last: int, out: slice, key: Ints, products: dict[tuple[int, int], Floats]
-    ) -> None:
+    def _fill(self, first: int, last: int, key: Keys, products: dict[tuple[int, int], Floats]) -> None:
         """The pairs of pairs of some levels, second before first; few levels at a time stay in the cache."""
-        begin, end = self.pointer[first], self.pointer[last]
-        position = np.arange(end - begin) - (self.pointer[first:last] - begin)[self.level[begin:end] - first]
+        begin, end = int(self.pointer[first]), int(self.pointer[last])
+        entry = np.arange(end - begin)
+        position = entry - (self.pointer[first:last] - begin)[self.level[begin:end] - first]
         count = position + 1
-        one = np.repeat(np.arange(end - begin), count)
-        two = np.arange(len(one)) - np.repeat(
-            np.cumsum(count) - count - np.arange(end - begin) + position, count
-        )
+        one = np.repeat(entry, count)
+        two = np.arange(len(one)) - np.repeat(np.cumsum(count) - count - entry + position, count)
         column, v = self.column[begin:end], self.values[:, begin:end]
-        np.add((column * self.size)[one], column[two], out=key[out], casting="unsafe")
+        np.add((column * self.size)[one], column[two], out=key, casting="unsafe")
         for (a, b), product in products.items():
-            np.multiply(v[a][one], v[b][two], out=product[out])
+            np.multiply(v[a][one], v[b][two], out=product)
             if a != b:
-                product[out] += v[b][one] * v[a][two]
+                product += v[b][one] * v[a][two]
 
     def gram(self, core: Floats) -> Floats:
         """B' core B: (q2, q2)."""
@@ -159,15 +166,15 @@ def counting_argsort(codes: Ints, levels: int) -> Ints:
     """The stable order of small integers, by counting: the transpose of a matrix with one entry a row."""
     n = len(codes)
     indicator = csr_array((np.ones(n, dtype=np.int8), codes, np.arange(n + 1)), shape=(n, levels))
-    return indicator.tocsc().indices
+    return indicator.tocsc().indices.astype(np.intp, copy=False)
 
 
 def occurring(codes: Ints, levels: int, column: Ints, size: int) -> tuple[Ints, Ints, Ints, Ints]:
     """The distinct (level, column) pairs of some rows.
 
     Returns:
-        pointer (levels + 1) and column of the pairs sorted by level then column; the rows in that order; where
-        in that order each pair starts.
+        pointer (levels + 1) and column of the pairs sorted by level then column; the rows in that order;
+        where in that order each pair starts.
     """
     order = counting_argsort(column, size)
     order = order[counting_argsort(codes[order], levels)]

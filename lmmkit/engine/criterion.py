@@ -13,11 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from lmmkit.engine import kernels
+from lmmkit.engine.average import AverageInformation
 from lmmkit.engine.eliminate import Elimination, Forward
 from lmmkit.engine.layout import Factor, Layout
 from lmmkit.engine.moments import Moments
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.reverse import DenseInverse, Reverse, Sweep
+from lmmkit.engine.reverse import Reverse, Sweep
 from lmmkit.errors import FitError
 
 
@@ -81,7 +82,9 @@ class Criterion:
 
     def theta(self, L: list[Floats]) -> Floats:
         """Free entries of each L."""
-        return np.concatenate([np.empty(0), *(x[f.free] for f, x in zip(self.layout.factors, L, strict=True))])
+        return np.concatenate(
+            [np.empty(0), *(x[f.free] for f, x in zip(self.layout.factors, L, strict=True))]
+        )
 
     def deviance(self, theta: Floats) -> float:
         """The deviance alone."""
@@ -90,12 +93,13 @@ class Criterion:
     def _profile(self, forward: Forward) -> tuple[float, float, Floats]:
         """Deviance, r2 and beta of W'V^-1 W."""
         F, p = forward.F, self.p
-        beta = np.linalg.solve(F[:p, :p], F[:p, p])
+        beta = kernels.solved(F[:p, :p], F[:p, p])
         r2 = float(F[p, p] - F[p, :p] @ beta)
         if r2 <= 1e-13 * F[p, p] or not np.isfinite(r2):
             raise FitError(
-                "The model reproduces the response exactly: the residual variance goes to zero and the likelihood "
-                "has no maximum. Check for rows that are copies of each other, and for a random effect per row."
+                "The model reproduces the response exactly: the residual variance goes to zero and the "
+                "likelihood has no maximum. Check for rows that are copies of each other, and for a random "
+                "effect per row."
             )
         deviance = forward.logdet + self.nu * (1.0 + np.log(2.0 * np.pi * r2 / self.nu)) + self.constant
         if self.reml:
@@ -133,7 +137,7 @@ class Criterion:
         L = self.factors(theta)
         forward = self.eliminate(L)
         F, p, precision = forward.F, self.p, float(np.exp(-2.0 * log_sigma))
-        best = np.linalg.solve(F[:p, :p], F[:p, p])
+        best = kernels.solved(F[:p, :p], F[:p, p])
         a = np.append(-(best if self.reml else beta), 1.0)
         r2 = float(a @ F @ a)
         value = (
@@ -171,82 +175,3 @@ def _lower(factor: Factor, values: Floats) -> Floats:
     L = np.zeros((factor.width, factor.width))
     L[factor.free] = values
     return L
-
-
-class AverageInformation:
-    """w_i'P w_k and w_i'P y for the working columns w_i = Z_f (E_ab L' + L E_ab') Z_f'P y.
-
-    The columns are pushed through the elimination as further right hand sides (Gilmour, Thompson & Cullis 1995
-    for the use of y'P V_i P V_j P y).
-    """
-
-    def __init__(
-        self, forward: Forward, layout: Layout, L: list[Floats], reverse: Reverse, a: Floats
-    ) -> None:
-        self.forward, self.layout, self.L, self.a = forward, layout, L, a
-        self.U = reverse.U
-        self.ends = [int(c) for c in np.cumsum([0, *(len(f.free[0]) for f in layout.factors)])][1:]
-        m = sum(len(f.free[0]) for f in layout.factors)
-        self.s = np.zeros((m, m))
-        self.e_fixed = np.zeros((m, len(a)))
-        self.e: dict[int, Floats] = {
-            g: np.zeros((f.width, m, f.levels)) for g, f in enumerate(layout.chain) if g > 0
-        }
-        self.e_rest = np.zeros((layout.size, m))
-
-    def run(self, XVX: Floats) -> tuple[Floats, Floats]:
-        """(m, m) w'P w and (m,) w'P y."""
-        for f in range(len(self.layout.chain)):
-            self._link(f)
-        if self.forward.rest is not None:
-            self._rest()
-        ex = self.e_fixed[:, :-1]
-        return self.s - ex @ np.linalg.solve(XVX, ex.T), self.e_fixed @ self.a
-
-    def _working(self, f: int, c: Floats) -> Floats:
-        """(k, m_f, J) u = e_a (L'c)_b + L e_b c_a for the factor's own entries (a, b)."""
-        L, (r, s) = self.L[f], self.layout.factors[f].free
-        Lc = L.T @ c
-        u = L[:, s, None] * c[r]
-        for i, (row, column) in enumerate(zip(r, s, strict=True)):
-            u[row, i] += Lc[column]
-        return u
-
-    def _link(self, f: int) -> None:
-        """Through one chain factor; only its own and earlier columns are not zero yet."""
-        link, end = self.forward.links[f], self.ends[f]
-        own = slice(end - len(self.layout.chain[f].free[0]), end)
-        u = np.zeros((len(link.L), end, link.W.shape[2])) if f else None
-        mine = self._working(f, np.einsum("kqj,q->kj", self.U[f], self.a))
-        if u is None:
-            u = mine
-            z = kernels.transposed_times(link.lift, u)
-            half = kernels.times(link.W, u)
-            self.s[:end, :end] += kernels.summed(half, half)
-        else:
-            u[:, own] = mine
-            e = self.e[f][:, :end]
-            t = kernels.transposed_times(link.root, kernels.times(link.root, u)) + e
-            z = u - kernels.times(link.core, t)
-            self.s[:end, :end] += kernels.summed(z, t) + kernels.summed(e, u)
-        self.e_fixed[:end] += kernels.summed(z, link.fixed)
-        for g, block in link.between.items():
-            self.e[g][:, :end] += self.layout.collect(f, g, kernels.transposed_times(block, z))
-        if link.coupling is not None:
-            self.e_rest[:, :end] += link.coupling.transposed_times(z)
-
-    def _rest(self) -> None:
-        """Through the dense rest."""
-        rest = self.forward.rest
-        assert rest is not None
-        u = np.zeros_like(self.e_rest)
-        c_all = self.U[-1] @ self.a
-        for position, factor in enumerate(self.layout.rest):
-            f, columns = len(self.layout.chain) + position, self.layout.columns(position)
-            end = self.ends[f]
-            mine = self._working(f, c_all[columns].reshape(factor.levels, factor.width).T)
-            u[columns, end - mine.shape[1] : end] = mine.transpose(2, 0, 1).reshape(-1, mine.shape[1])
-        t = rest.S @ u + self.e_rest
-        z = u - DenseInverse(rest, self.layout).times(t)
-        self.s += z.T @ t + self.e_rest.T @ u
-        self.e_fixed += z.T @ rest.fixed

@@ -210,6 +210,7 @@ def collected(layout: Layout, f: int, g: int, block: Floats, B: Coupling, lifted
         values = np.einsum("abt,at->bt", block[:, :, B.level], lifted)
         cell = layout.parents[f, g][B.level] * B.size + B.column
         J = layout.chain[g].levels
-        return np.stack([np.bincount(cell, v, J * B.size).reshape(J, B.size) for v in values])
+        sums = [np.bincount(cell, v, J * B.size).reshape(J, B.size) for v in values]
+        return np.array(sums, dtype=np.float64)
     values = np.einsum("abj,ajc->bjc", block, lifted)
     return np.add.reduceat(values, layout.starts[f, g], axis=1)

@@ -1,7 +1,8 @@
 """The EM algorithm, plain, accelerated, and as the opening of Newton's method.
 
-The step is ECME on the same cross-products: T - T D T / J with D the derivative of the profiled deviance, so that
-sigma^2 and the fixed effects are profiled out (Laird & Ware 1982; Lindstrom & Bates 1988; Liu & Rubin 1994).
+The step is ECME on the same cross-products: T - T D T / J with D the derivative of the profiled deviance, so
+that sigma^2 and the fixed effects are profiled out (Laird & Ware 1982; Lindstrom & Bates 1988; Liu & Rubin
+1994).
 The deviance never rises. At the boundary EM crawls: it then says that it has not converged.
 """
 

@@ -83,6 +83,11 @@ def flat(A: Floats) -> Floats:
     return A.transpose(1, 0, 2).reshape(A.shape[1], -1)
 
 
+def solved(A: Floats, B: Floats) -> Floats:
+    """A^-1 B."""
+    return np.linalg.solve(A, B).astype(np.float64, copy=False)
+
+
 def identity(k: int, J: int) -> Floats:
     """J identity matrices."""
     return np.repeat(np.eye(k)[:, :, None], J, axis=2)

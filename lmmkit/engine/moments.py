@@ -55,7 +55,9 @@ def block_sums(
                 continue
             key = (min(id(a), id(b)), max(id(a), id(b)))
             if key not in done:
-                done[key] = np.bincount(codes, _product(a, b, unit, buffer), levels)
+                done[key] = np.bincount(codes, _product(a, b, unit, buffer), levels).astype(
+                    np.float64, copy=False
+                )
             out[i, j] = done[key]
     return out
 

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import qr, solve_triangular
 
+from lmmkit.engine.kernels import solved
 from lmmkit.engine.problem import Floats, Problem, Term
 from lmmkit.errors import FitError
 
@@ -158,7 +159,7 @@ def _residual(rows: Floats, fixed: list[int]) -> Floats:
     beta = np.zeros(len(fixed))
     gram = X @ X.T
     for _ in range(2 if fixed else 0):
-        step = np.linalg.solve(gram, X @ rows[-1])
+        step = solved(gram, X @ rows[-1])
         rows[-1] -= step @ X
         beta += step
     return beta
@@ -216,7 +217,7 @@ def prepare(problem: Problem) -> Prepared:
 def _straightened(
     problem: Problem, rows: Floats, terms: tuple[tuple[int, ...], ...], book: _Rows, constant: int | None
 ) -> tuple[Floats, tuple[tuple[int, ...], ...], tuple[Floats, ...]]:
-    """Rows, each term's positions in them and its S; nearly collinear columns of a term are orthogonalised."""
+    """Rows, each term's positions in them, its S; nearly collinear columns of a term are orthogonalised."""
     positions, bases = list[tuple[int, ...]](), list[Floats]()
     for term, mine in zip(problem.terms, terms, strict=True):
         S = book.basis(term.columns, _centred(term, constant))

@@ -13,26 +13,42 @@ from lmmkit.engine.search import Search
 from lmmkit.errors import FitError
 
 FAR = 1e100  # what a theta without finite deviance is worth to a line search
+ROUNDS = 3  # a line search that fails on rounding is started again from where it stands
+SPENT = 1e-14  # Newton decrement at which a search is stopped
 
 
 @dataclass
-class PenalizedLeastSquares(Search):
-    """The profiled deviance in theta with bounds on the diagonal of L, as lme4 and MixedModels.jl.
-
-    Each evaluation solves the penalised least squares problem of the lme4 vignette (equation 14) by elimination;
-    the outer search is L-BFGS-B with the exact gradient (Zhu, Byrd, Lu & Nocedal 1997).
-    """
+class QuasiNewton(Search):
+    """A search by one of scipy's quasi-Newton methods, started again while that gains anything."""
 
     def run(self, limit: int) -> None:
-        """Search; then again from where it stopped, while that gains anything."""
+        """Search until the Newton decrement is spent."""
         self.arrive(self.state, "start")
-        for _ in range(3):
+        for _ in range(ROUNDS):
             before = self.state.deviance
-            self._once(limit)
-            if self.converged or before - self.state.deviance < 1e-10 or len(self.history) > limit:
+            self.once(limit)
+            if self.decrement < SPENT or before - self.state.deviance < 1e-10 or len(self.history) > limit:
                 return
 
-    def _once(self, limit: int) -> None:
+    def once(self, limit: int) -> None:
+        """One run of the method."""
+        raise NotImplementedError
+
+    def visit(self, state: State, rule: str) -> None:
+        """Log one accepted step; the search is over when nothing is left to gain."""
+        if self.arrive(state, rule) and self.decrement < SPENT:
+            raise StopIteration
+
+
+@dataclass
+class PenalizedLeastSquares(QuasiNewton):
+    """The profiled deviance in theta with bounds on the diagonal of L, as lme4 and MixedModels.jl.
+
+    Each evaluation solves the penalised least squares problem of the lme4 vignette (equation 14) by
+    elimination; the outer search is L-BFGS-B with the exact gradient (Byrd, Lu, Nocedal & Zhu 1995).
+    """
+
+    def once(self, limit: int) -> None:
         """One run of L-BFGS-B."""
         minimize(
             self._objective,
@@ -40,7 +56,7 @@ class PenalizedLeastSquares(Search):
             jac=True,
             method="L-BFGS-B",
             bounds=self._bounds(),
-            callback=self._visited,
+            callback=lambda xk: self.visit(self.criterion(xk), "l-bfgs-b"),
             options={"maxiter": limit, "maxfun": 2 * limit, "ftol": 0.0, "gtol": 1e-9, "maxcor": 20},
         )
 
@@ -55,59 +71,38 @@ class PenalizedLeastSquares(Search):
     def _objective(self, theta: Floats) -> tuple[float, Floats]:
         """Deviance and gradient."""
         state = self.attempt(theta)
-        if state is None:
-            return FAR, np.zeros_like(theta)
-        self._last = state
-        return state.deviance, state.gradient
-
-    def _visited(self, theta: Floats) -> None:
-        """Log one accepted step."""
-        state = self._last if np.array_equal(self._last.theta, theta) else self.criterion(theta)
-        if self.arrive(state, "l-bfgs-b") and self.decrement < 1e-16:
-            raise StopIteration
-
-    _last: State | None = None  # type: ignore[assignment]
+        return (FAR, np.zeros_like(theta)) if state is None else (state.deviance, state.gradient)
 
 
 @dataclass
-class Direct(Search):
-    """The full likelihood in beta, log sigma and theta at once, as glmmTMB (under REML: in log sigma and theta).
+class Direct(QuasiNewton):
+    """The full likelihood in beta, log sigma and theta at once, as glmmTMB (REML: in log sigma and theta).
 
     The search is BFGS with the exact gradient; nothing is profiled out.
     """
 
-    def run(self, limit: int) -> None:
-        """Search from the profiled optimum of beta and sigma at the start."""
-        self.arrive(self.state, "start")
-        for _ in range(3):
-            before = self.state.deviance
-            minimize(
-                self._objective,
-                self._pack(self.state),
-                jac=True,
-                method="BFGS",
-                callback=self._visited,
-                options={"maxiter": limit, "gtol": 1e-9},
-            )
-            if self.converged or before - self.state.deviance < 1e-10 or len(self.history) > limit:
-                return
+    def once(self, limit: int) -> None:
+        """One run of BFGS."""
+        p = 0 if self.criterion.reml else self.criterion.p
+        minimize(
+            lambda x: self._objective(x[:p], x[p], x[p + 1 :]),
+            self._packed(),
+            jac=True,
+            method="BFGS",
+            callback=lambda xk: self.visit(self.criterion(xk[p + 1 :]), "bfgs"),
+            options={"maxiter": limit, "gtol": 1e-9},
+        )
 
-    def _pack(self, state: State) -> Floats:
-        """(beta under ML, log sigma, theta)."""
-        beta = state.beta[:0] if self.criterion.reml else state.beta
-        return np.concatenate([beta, [0.5 * np.log(state.r2 / self.criterion.nu)], state.theta])
+    def _packed(self) -> Floats:
+        """(beta under ML, log sigma, theta) of the present state."""
+        beta = self.state.beta[:0] if self.criterion.reml else self.state.beta
+        log_sigma = 0.5 * np.log(self.state.r2 / self.criterion.nu)
+        return np.concatenate([beta, [log_sigma], self.state.theta])
 
-    def _objective(self, x: Floats) -> tuple[float, Floats]:
+    def _objective(self, beta: Floats, log_sigma: float, theta: Floats) -> tuple[float, Floats]:
         """Full deviance and gradient."""
-        p = 0 if self.criterion.reml else self.criterion.p
-        self.evaluations += 1
+        self.evaluations += self.decrement >= SPENT
         try:
-            return self.criterion.full(x[:p], x[p], x[p + 1 :])
+            return self.criterion.full(beta, log_sigma, theta)
         except FitError:
-            return FAR, np.zeros_like(x)
-
-    def _visited(self, x: Floats) -> None:
-        """Log one accepted step by the profiled deviance at its theta."""
-        p = 0 if self.criterion.reml else self.criterion.p
-        if self.arrive(self.criterion(x[p + 1 :]), "bfgs") and self.decrement < 1e-14:
-            raise StopIteration
+            return FAR, np.zeros(len(beta) + 1 + len(theta))

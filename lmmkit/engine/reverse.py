@@ -1,4 +1,4 @@
-"""Reverse sweep: the derivative of the deviance in every relative covariance matrix T, at the cost of one more pass.
+"""Reverse sweep: the derivative of the deviance in every T, at the cost of one more pass.
 
 With U = Z'V^-1 W, K the derivative in W'V^-1 W and Sigma the derivative of log|V| in the cross-products,
 
@@ -17,7 +17,7 @@ from lmmkit.engine import kernels
 from lmmkit.engine.coupling import Dense, Sparse, mirrored
 from lmmkit.engine.eliminate import Forward, Link, Rest, congruent, scaled_rows, transposed
 from lmmkit.engine.layout import Layout
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.problem import Floats, Ints
 
 STEEP = 1e-3  # below this diagonal of L the block trace is taken from the rows, not by division by L
 
@@ -64,7 +64,8 @@ class DenseInverse:
         if np.abs(L.diagonal()).min() > STEEP:
             J = self.layout.rest[position].levels
             inner = J * np.eye(len(L)) - _block_trace(self.inverse, self.layout, position, len(L))
-            return np.linalg.solve(L.T, np.linalg.solve(L.T, inner).T)
+            inverse = np.linalg.inv(L)
+            return inverse.T @ inner @ inverse
         columns = self.layout.columns(position)
         S = self.rest.S[:, columns]
         half = dtrtrs(self.rest.chol, scaled_rows(self.layout, transposed(self.rest.L), S), lower=1)[0]
@@ -78,8 +79,7 @@ def _block_trace(A: Floats, layout: Layout, position: int, k: int) -> Floats:
     """(k, k) sum of the diagonal blocks of one factor."""
     columns = layout.columns(position)
     block = A[columns, columns]
-    J = layout.rest[position].levels
-    return np.array([[np.trace(block[a::k, b::k]) if J else 0.0 for b in range(k)] for a in range(k)])
+    return np.array([[float(np.trace(block[a::k, b::k])) for b in range(k)] for a in range(k)])
 
 
 class Sweep:
@@ -107,7 +107,7 @@ class Sweep:
             return [], []
         self.X_rest = -dense.times(rest.fixed)
         U = rest.fixed + rest.S @ self.X_rest
-        D = []
+        D = list[Floats]()
         for position, factor in enumerate(self.layout.rest):
             blocks = U[self.layout.columns(position)].reshape(factor.levels, factor.width, -1)
             D.append(
@@ -188,7 +188,8 @@ class Sweep:
     def _inner_rest(self, f: int, link: Link) -> Floats:
         """The terms of the inner sum with the rest; leaves Sigma_fR."""
         B, dense = link.coupling, self.dense
-        assert B is not None and dense is not None
+        assert B is not None
+        assert dense is not None
         total = B.quadratic(dense.E)
         for g, block in link.between.items():
             cross = _against(B, self.sigma_rest[g], self.layout.parents[f, g])
@@ -202,13 +203,13 @@ class Sweep:
         return total
 
 
-def _against(B: Dense | Sparse, sigma: Floats, parent: Floats) -> Floats:
+def _against(B: Dense | Sparse, sigma: Floats, parent: Ints) -> Floats:
     """sum_c B_fR[c] Sigma_gR[c]' by level of f: (k_f, k_g, J_f)."""
     if isinstance(B, Dense):
         return np.einsum("ajc,bjc->abj", B.values, sigma[:, parent])
     values = sigma[:, parent[B.level], B.column]
     products = B.values[:, None] * values[None]
-    return np.stack([[np.bincount(B.level, v, B.levels) for v in row] for row in products])
+    return np.array([[np.bincount(B.level, v, B.levels) for v in row] for row in products], dtype=np.float64)
 
 
 def _weighted(U: Floats, K: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """What every algorithm shares: where it stands, what it has cost, and its log.
 
-An algorithm is a subclass with one method, `run(limit)`. It says `converged` only when the Newton decrement, the
-distance from the optimum in units of the deviance, is below 1e-8: never because its own progress is slow.
+An algorithm is a subclass with one method, `run(limit)`. It says `converged` only when the Newton decrement,
+the distance from the optimum in units of the deviance, is below 1e-8: never because its progress is slow.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ class Search:
     phase: str = "search"
     decrement: float = np.inf
     converged: bool = False
+
+    def run(self, limit: int) -> None:
+        """Search for at most `limit` steps."""
+        raise NotImplementedError
 
     def note(self, rule: str) -> None:
         """Keep one line of the log."""

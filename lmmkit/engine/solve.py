@@ -39,7 +39,7 @@ class Solution:
         kept: Positions in `Problem.fixed` of the columns that are not aliased.
         beta: (p,) fixed effects (BLUE).
         unscaled_vcov: (p, p) (X'V^-1X)^-1; times sigma^2 it is their covariance matrix.
-        factors: Lambda of each term, (k, k), lower triangular, diagonal >= 0, with G = sigma^2 Lambda Lambda'.
+        factors: Lambda of each term, (k, k), lower triangular, diagonal >= 0; G = sigma^2 Lambda Lambda'.
         sigma: Residual standard deviation.
         deviance: -2 log likelihood, or the REML criterion, with lme4's constants.
         null_directions: Null directions of each term's covariance matrix.
@@ -171,8 +171,8 @@ def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
         count = term.levels * len(term.columns)
         if count >= n:
             raise FitError(
-                f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} random "
-                f"effects for {n} rows: its variances cannot be told from the residual variance. "
+                f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} "
+                f"random effects for {n} rows: its variances cannot be told from the residual variance. "
                 "Take columns out of the term, or group by a factor with fewer levels."
             )
 

@@ -37,7 +37,7 @@ class _Blocks:
             block = moments.rest[columns, columns].reshape(factor.levels, factor.width, factor.levels, -1)
             self.own.append(np.einsum("jajb->abj", block))
         p = len(moments.total) - 1
-        root = np.linalg.cholesky(moments.total[:p, :p])
+        root = np.linalg.cholesky(moments.total[:p, :p]).astype(np.float64, copy=False)
         self.y = [block[:, p] for block in fixed]
         self.x = [self._white(root, block[:, :p]) for block in fixed]
 
@@ -148,9 +148,11 @@ def _floored(T: Floats, factor: Factor, scale: Floats) -> Floats:
 
 
 def _within_variance(absorbed: Moments, rows: int) -> float:
-    """Residual variance within the levels of the first factor: at most too large by the other factors' shares."""
+    """Residual variance within the levels of the first factor: too large by the other factors' shares."""
     total = absorbed.total
-    explained = total[-1, :-1] @ np.linalg.lstsq(total[:-1, :-1], total[:-1, -1])[0] if len(total) > 1 else 0.0
+    explained = (
+        total[-1, :-1] @ np.linalg.lstsq(total[:-1, :-1], total[:-1, -1])[0] if len(total) > 1 else 0.0
+    )
     used = int(np.count_nonzero(np.einsum("aaj->aj", absorbed.own[0])))
     return float(total[-1, -1] - explained) / max(rows - used - len(total) + 1, 1)
 

@@ -11,7 +11,7 @@ from lmmkit.engine.reverse import DenseInverse, Sweep
 
 
 def conditional_blocks(layout: Layout, state: State) -> list[Floats]:
-    """Diagonal blocks of (Z'Z + T^-1)^-1 = L (I + L'Z'Z L)^-1 L' of every factor, (J, k, k), prepared units."""
+    """Diagonal blocks of (Z'Z + T^-1)^-1 = L (I + L'Z'Z L)^-1 L', (J, k, k) a factor, prepared units."""
     forward = state.forward
     sweep = Sweep(forward, layout, np.zeros((len(state.beta) + 1, len(state.beta) + 1)))
     sweep.run()
