@@ -35,7 +35,7 @@ class Checker:
     text: str
     columns: Mapping[str, str]
     purpose: Purpose
-    variables: list[str] = field(default_factory=lambda: [])
+    variables: list[str] = field(default_factory=list[str])
 
     def check(self, tree: ast.expr) -> None:
         """Check a whole expression.
@@ -68,7 +68,9 @@ class Checker:
             case ast.Name():
                 self._column(node)
             case _:
-                self._refuse("a condition compares columns: `Days > 2`, `site in ['a', 'b']`, joined by and, or, not")
+                self._refuse(
+                    "a condition compares columns: `Days > 2`, `site in ['a', 'b']`, joined by and, or, not"
+                )
 
     def _comparison(self, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr], depth: int) -> None:
         if not all(isinstance(op, _COMPARISONS) for op in ops):

@@ -56,7 +56,8 @@ def check_response(response: Floats, name: str) -> None:
     """
     if response[0] == response[-1] and response.min() == response.max():
         raise DataError(
-            f"The response `{name}` is {response[0]:g} in all {len(response):,} rows used; values that vary are expected."
+            f"The response `{name}` is {response[0]:g} in all {len(response):,} rows used; values that vary "
+            "are expected."
         )
 
 
@@ -69,8 +70,8 @@ def check_weights(weights: Floats | None) -> None:
     if weights is not None and not weights.min() > 0:
         bad = np.flatnonzero(weights <= 0)
         raise DataError(
-            f"weights: {len(bad):,} of the rows used have a weight that is not positive, first {weights[bad[0]]:g}; "
-            "prior weights are positive: leave such rows out instead."
+            f"weights: {len(bad):,} of the rows used have a weight that is not positive, first "
+            f"{weights[bad[0]]:g}; prior weights are positive: leave such rows out instead."
         )
 
 
@@ -83,13 +84,14 @@ def check_groupings(groupings: Mapping[str, Grouping], rows: int) -> None:
     for grouping in groupings.values():
         if grouping.size < 2:
             raise DataError(
-                f"The grouping factor `{grouping.name}` has one level only in the {rows:,} rows used; a variance "
-                "between levels needs at least two."
+                f"The grouping factor `{grouping.name}` has one level only in the {rows:,} rows used; a "
+                "variance between levels needs at least two."
             )
         if grouping.size >= rows:
             raise DataError(
-                f"The grouping factor `{grouping.name}` has {grouping.size:,} levels in {rows:,} rows, one row each: "
-                "its variance cannot be told from the residual's; a factor with repeated rows is expected."
+                f"The grouping factor `{grouping.name}` has {grouping.size:,} levels in {rows:,} rows, one "
+                "row each: its variance cannot be told from the residual's; a factor with repeated rows is "
+                "expected."
             )
 
 
@@ -101,8 +103,8 @@ def check_same(names: tuple[str, str] | None) -> None:
     """
     if names is not None:
         raise DataError(
-            f"The grouping factors `{names[0]}` and `{names[1]}` divide the rows alike, so their variances cannot "
-            "be told apart; keep one of them."
+            f"The grouping factors `{names[0]}` and `{names[1]}` divide the rows alike, so their variances "
+            "cannot be told apart; keep one of them."
         )
 
 
@@ -125,9 +127,7 @@ def check_terms(drafts: Sequence[Draft], weights: Floats | None) -> None:
 
 def _check_blocks(blocks: Sequence[Draft]) -> None:
     columns = [column for block in blocks for column in block.columns]
-    if len(columns) == 1 and np.any(columns[0][:SAMPLE]):
-        return
-    if not len(_dependent(_sampled(columns))):
+    if _plainly_independent(columns) or not len(_dependent(_sampled(columns))):
         return
     for block in blocks:
         bad = _dependent(block.columns)
@@ -139,25 +139,41 @@ def _check_blocks(blocks: Sequence[Draft]) -> None:
             raise FormulaError(_overlap_text(first, second, bad[0] - len(first.columns)))
 
 
+def _plainly_independent(columns: Sequence[Floats]) -> bool:
+    """Whether it takes no algebra to see: one column, or an intercept and one that varies."""
+    last = columns[-1][:SAMPLE]
+    if len(columns) == 1:
+        return bool(last.any())
+    return (
+        len(columns) == 2
+        and columns[0].strides == (0,)
+        and bool(np.ptp(last) > DEPENDENT * np.abs(last).max())
+    )
+
+
 def _dependent_text(block: Draft, bad: int) -> str:
     name = block.names[bad]
     if not np.any(block.columns[bad]):
         return f"`{block.text}`: the column `{name}` is zero in every row used; leave it out of the term."
     others = ", ".join(f"`{other}`" for other in block.names[:bad])
     return (
-        f"`{block.text}`: the column `{name}` follows from {others}, so their variances cannot be told apart; "
-        "leave one of them out of the term."
+        f"`{block.text}`: the column `{name}` follows from {others}, so their variances cannot be told "
+        "apart; leave one of them out of the term."
     )
 
 
 def _overlap_text(first: Draft, second: Draft, bad: int) -> str:
     name = second.names[max(bad, 0)]
     if first.text == second.text:
-        return f"`{first.text}`: `{first.names[0]}` and `{name}` are the same up to scale; leave one of them out."
-    hint = " Write (x | g) for both, or (1 | g) + (0 + x | g) without their covariance." if "1" in first.text else ""
+        return f"`{first.text}`: `{first.names[0]}` and `{name}` are the same up to scale; leave one out."
+    hint = (
+        " Write (x | g) for both, or (1 | g) + (0 + x | g) without their covariance."
+        if "1" in first.text
+        else ""
+    )
     return (
-        f"`{first.text}` and `{second.text}`: both let `{name}` vary over `{second.grouping.name}`, so the split of "
-        f"its variance cannot be estimated; keep it in one of them.{hint}"
+        f"`{first.text}` and `{second.text}`: both let `{name}` vary over `{second.grouping.name}`, so the "
+        f"split of its variance cannot be estimated; keep it in one of them.{hint}"
     )
 
 
@@ -172,8 +188,9 @@ def _dependent(columns: Sequence[Floats]) -> NDArray[np.intp]:
     matrix = np.column_stack(columns)
     constant = np.flatnonzero((matrix == matrix[0]).all(axis=0) & (matrix[0] != 0))
     if len(constant):
-        others = np.arange(matrix.shape[1]) != constant[0]
-        matrix[:, others] -= matrix[:, others].mean(axis=0)
+        base = matrix[:, constant[0]].copy()
+        matrix -= matrix.mean(axis=0)
+        matrix[:, constant[0]] = base
     scale = np.linalg.norm(matrix, axis=0)
     largest = np.array([np.abs(column).max() for column in columns])
     matrix /= np.where(scale > 1e-12 * largest * np.sqrt(len(matrix)), scale, np.inf)
@@ -195,9 +212,9 @@ def _check_residual(draft: Draft, weights: Floats | None) -> None:
     solution = np.linalg.lstsq(products, target, rcond=None)[0]
     if np.linalg.norm(products @ solution - target) < DEPENDENT * np.linalg.norm(target):
         raise DataError(
-            f"`{draft.text}` has {width} effects for each of {draft.grouping.size:,} levels, and no level has more "
-            f"rows than that ({len(codes):,} rows): its variances cannot be told from the residual's; leave effects "
-            "out, or use a grouping factor with more rows for each level."
+            f"`{draft.text}` has {width} effects for each of {draft.grouping.size:,} levels, and no level "
+            f"has more rows than that ({len(codes):,} rows): its variances cannot be told from the "
+            "residual's; leave effects out, or use a grouping factor with more rows for each level."
         )
 
 

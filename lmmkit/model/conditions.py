@@ -1,8 +1,9 @@
-"""Conditions over columns, row by row: comparisons and `and`, `or`, `not`, with unknown where a value is missing."""
+"""Conditions over columns, row by row; a comparison with a missing value is neither true nor false."""
 
 from __future__ import annotations
 
 import ast
+import functools
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,11 +58,8 @@ class Condition:
     def _value(self, node: ast.expr) -> Truth:
         match node:
             case ast.BoolOp(op=op, values=values):
-                join = operator.and_ if isinstance(op, ast.And) else operator.or_
-                truth = self._value(values[0])
-                for value in values[1:]:
-                    truth = join(truth, self._value(value))
-                return truth
+                parts = [self._value(value) for value in values]
+                return functools.reduce(_both if isinstance(op, ast.And) else _either, parts)
             case ast.UnaryOp(operand=operand):
                 return ~self._value(operand)
             case ast.Name(id=alias):
@@ -73,7 +71,9 @@ class Condition:
 
     def _truth_column(self, name: str) -> Truth:
         if self.table.kind(name) != "truth":
-            raise DataError(f"`{self.expression}`: column `{name}` is not true or false; compare it with a value.")
+            raise DataError(
+                f"`{self.expression}`: column `{name}` is not true or false; compare it with a value."
+            )
         values = self.table.numbers(name)
         return Truth(values == 1, np.isnan(values))
 
@@ -124,11 +124,18 @@ class Condition:
         return labels[factor.codes]
 
 
+def _both(left: Truth, right: Truth) -> Truth:
+    return left & right
+
+
+def _either(left: Truth, right: Truth) -> Truth:
+    return ~(~left & ~right)
+
+
 def _is_text(side: Any) -> bool:
-    return isinstance(side, str) or getattr(side, "dtype", None) == object
+    return isinstance(side, str) or getattr(side, "dtype", np.dtype(float)).kind == "O"
 
 
-def _missing(side: Any) -> Any:
-    if isinstance(side, str):
-        return False
-    return np.equal(side, None) if _is_text(side) else np.isnan(side)
+def _missing(side: Any) -> NDArray[np.bool_]:
+    values: NDArray[Any] = np.asarray(side)
+    return np.asarray(pd.isna(values))

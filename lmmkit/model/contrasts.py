@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,12 +96,16 @@ def given_coding(request: Any, levels: Sequence[str], factor: str) -> Coding:
     if isinstance(request, str):
         return coding(request.removeprefix("contr.").lower(), levels, None, factor)
     if isinstance(request, Mapping):
-        columns = list(request.values())
-        return _matrix_coding(np.array(columns, float).T, tuple(map(str, request)), levels, factor)
+        weights = cast("Mapping[str, Sequence[float]]", request)
+        return _matrix_coding(
+            np.array(list(weights.values()), float).T, tuple(map(str, weights)), levels, factor
+        )
     try:
         matrix = np.asarray(request, float)
     except (TypeError, ValueError):
-        raise FormulaError(f"contrasts of `{factor}`: a name ({', '.join(CODINGS)}) or a matrix is expected.") from None
+        raise FormulaError(
+            f"contrasts of `{factor}`: a name ({', '.join(CODINGS)}) or a matrix is expected."
+        ) from None
     return _matrix_coding(matrix, tuple(str(j + 1) for j in range(matrix.shape[-1])), levels, factor)
 
 
@@ -113,5 +117,7 @@ def _matrix_coding(matrix: Floats, labels: tuple[str, ...], levels: Sequence[str
             f"{n - 1} columns is expected, not {matrix.shape}."
         )
     if np.linalg.matrix_rank(np.column_stack([np.ones(n), matrix])) <= matrix.shape[1]:
-        raise FormulaError(f"contrasts of `{factor}`: the columns are not independent of each other and of 1.")
+        raise FormulaError(
+            f"contrasts of `{factor}`: the columns are not independent of each other and of 1."
+        )
     return Coding(labels, matrix)

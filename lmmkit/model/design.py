@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from lmmkit.model.formula import Bar, Formula, parse_formula
 from lmmkit.model.frame import Floats, open_table
 from lmmkit.model.grouping import Grouping, grouping, labels_of, order_of_terms
 from lmmkit.model.newdata import NewData, fixed_matrix, new_data
-from lmmkit.model.overview import design_html, design_text
+from lmmkit.model.overview import Overview, RandomPart
 from lmmkit.model.recipe import Recipe, columns_of, learn_recipe, recipe_from_dict
 from lmmkit.model.relations import Relation, relations, reused_labels, same_grouping
 from lmmkit.model.source import OFFSET, WEIGHTS, Request, Source, ledger, open_source
@@ -154,15 +155,23 @@ class Design:
     def _extras(self) -> list[tuple[str, Any]]:
         return [(WEIGHTS, self.request.weights), (OFFSET, self.request.offset)]
 
+    @cached_property
+    def overview(self) -> Overview:
+        """Terms, sizes, relations and block structure, as values."""
+        parts = (RandomPart(t.group, t.factor, t.grouping.size, t.names, t.correlated) for t in self.random)
+        named = ((t.name, tuple(self.fixed_names[j] for j in t.columns)) for t in self.fixed_terms)
+        rows = self.source.table.rows, self.source.count
+        return Overview(self.formula, *rows, tuple(named), tuple(parts), self.relations, self.warnings)
+
     def describe(self) -> str:
         """Terms, sizes, relations and block structure, as text."""
-        return design_text(self)
+        return self.overview.text()
 
     def __str__(self) -> str:
         return self.describe()
 
     def _repr_html_(self) -> str:
-        return design_html(self)
+        return self.overview.html()
 
 
 def build_design(
@@ -217,11 +226,13 @@ def _stored(given: str | None, frame: pd.DataFrame) -> Any:
 def _check_parsed(parsed: Formula) -> None:
     if not parsed.random:
         raise FormulaError(
-            f"`{parsed}` has no random-effects term such as (1 | g): for a model without one use statsmodels' OLS "
-            f"(statsmodels.formula.api.ols) or WLS."
+            f"`{parsed}` has no random-effects term such as (1 | g): for a model without one use "
+            "statsmodels' OLS (statsmodels.formula.api.ols) or WLS."
         )
     if any(parsed.response in term for term in parsed.fixed):
-        raise FormulaError(f"`{parsed}`: the response `{parsed.response}` stands among the terms too; leave it out.")
+        raise FormulaError(
+            f"`{parsed}`: the response `{parsed.response}` stands among the terms too; leave it out."
+        )
 
 
 def _assemble(
@@ -239,9 +250,7 @@ def _assemble(
     check_terms(drafts, weights)
     problem_terms, random = _ordered(drafts)
     groupings = list({term.factor: term.grouping for term in random}.values())
-    problem = Problem(
-        tuple(store.columns), fixed, response, problem_terms, weights, _offset(request, source)
-    )
+    problem = Problem(tuple(store.columns), fixed, response, problem_terms, weights, _offset(request, source))
     return Design(
         str(formula),
         formula.response.text,
@@ -257,7 +266,7 @@ def _assemble(
 
 
 def _fixed_terms(formula: Formula, blocks: list[list[Column]]) -> tuple[FixedTerm, ...]:
-    ends = np.cumsum([0, *(len(block) for block in blocks)]).tolist()
+    ends = list(accumulate((len(block) for block in blocks), initial=0))
     spans = zip(formula.fixed, ends, ends[1:], strict=False)
     return tuple(FixedTerm(term_name(term), tuple(range(start, end))) for term, start, end in spans)
 
@@ -320,5 +329,7 @@ def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[Random
         for d in ordered
     )
     named = zip(labels, ordered, strict=True)
-    random = tuple(RandomTerm(label, d.grouping.name, d.names, d.correlated, d.grouping) for label, d in named)
+    random = tuple(
+        RandomTerm(label, d.grouping.name, d.names, d.correlated, d.grouping) for label, d in named
+    )
     return terms, random

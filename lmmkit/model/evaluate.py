@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,14 +21,14 @@ from lmmkit.model.functions import FUNCTIONS, Basis, Function, State
 Floats = NDArray[np.float64]
 States = dict[str, State]
 
-_BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Mod: operator.mod,
-    ast.FloorDiv: operator.floordiv,
-    ast.Pow: operator.pow,
+_BINARY: Mapping[type[ast.operator], Callable[[Floats, Floats], Floats]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Mod: np.mod,
+    ast.FloorDiv: np.floor_divide,
+    ast.Pow: np.power,
 }
 
 
@@ -70,7 +69,7 @@ class Evaluator:
     """
 
     table: Table
-    states: States = field(default_factory=lambda: {})
+    states: States = field(default_factory=dict[str, State])
 
     def numbers(self, expression: Expression) -> Floats:
         """(n,) values; NaN where one of its columns is missing.
@@ -125,8 +124,7 @@ class _Walk:
                 value = self.value(operand)
                 return -value if isinstance(op, ast.USub) else value
             case ast.BinOp(left=left, op=op, right=right):
-                # As numpy values, whose division by zero is no exception.
-                return _BINARY[type(op)](np.asarray(self.value(left)), np.asarray(self.value(right)))
+                return _BINARY[type(op)](self.value(left), self.value(right))
             case ast.Call():
                 return self._call(node)
             case _:

@@ -116,7 +116,7 @@ def unknown_column(name: str, columns: Collection[str]) -> str:
 
 
 def did_you_mean(word: str, words: Collection[str]) -> str:
-    """ "; did you mean `...`?" with the nearest of `words`, or nothing."""
+    """The question whether the nearest of `words` was meant, or nothing."""
     lowered = {known.lower(): known for known in words}
     near = difflib.get_close_matches(word.lower(), list(lowered), 1, 0.6)
     return f"; did you mean `{lowered[near[0]]}`?" if near else ""

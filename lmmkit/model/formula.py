@@ -123,8 +123,8 @@ class _Found:
     """What one reading yields beside the terms."""
 
     terms: Terms = ()
-    bars: list[Bar] = field(default_factory=lambda: [])
-    offsets: list[Expression] = field(default_factory=lambda: [])
+    bars: list[Bar] = field(default_factory=list[Bar])
+    offsets: list[Expression] = field(default_factory=list[Expression])
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,9 @@ class _Reader:
             raise FormulaError(
                 f"`{self.text}` has a bar outside brackets: write the random-effects term as `(x | g)`."
             )
-        raise FormulaError(f"`{token.text}` at character {token.start + 1} of `{self.text}` is not expected there.")
+        raise FormulaError(
+            f"`{token.text}` at character {token.start + 1} of `{self.text}` is not expected there."
+        )
 
     def _sum(self, start: Terms) -> _Sum:
         total, bare, first = start, False, True
@@ -224,8 +226,8 @@ class _Reader:
             exponent = self._next()
             if not exponent.text.isdigit() or not 1 <= int(exponent.text[:6]) <= 10:
                 raise FormulaError(
-                    f"`^{exponent.text}` in `{self.text}`: outside I() a power crosses terms to a degree from "
-                    "1 to 10; write I(x^2) for the square of a column."
+                    f"`^{exponent.text}` in `{self.text}`: outside I() a power crosses terms to a degree "
+                    "from 1 to 10; write I(x^2) for the square of a column."
                 )
             base = _Sum(power(self._plain(base, "^").terms, int(exponent.text)))
         return base
@@ -251,7 +253,9 @@ class _Reader:
         if not token.quoted and self._peek() == "(":
             return self._call(token)
         if not is_name(token) or token.text == ".":
-            raise FormulaError(f"`{token.text}` in `{self.text}` is not a column; name the columns one by one.")
+            raise FormulaError(
+                f"`{token.text}` in `{self.text}` is not a column; name the columns one by one."
+            )
         return _Sum(((column(token.text),),))
 
     def _number(self, token: Token) -> _Sum:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ from lmmkit.model.expression import unknown_column
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Mask = NDArray[np.bool_]
+
+SHORT = 2_000
 
 _NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
 
@@ -47,9 +49,16 @@ class Table:
 
     frame: pd.DataFrame
     rows: int
-    _numbers: dict[str, Floats] = field(default_factory=lambda: {})
-    _factors: dict[str, Factor] = field(default_factory=lambda: {})
-    _kinds: dict[str, str] = field(default_factory=lambda: {})
+    _columns: dict[str, pd.Series[Any]] = field(default_factory=dict[str, "pd.Series[Any]"])
+    _numbers: dict[str, Floats] = field(default_factory=dict[str, Floats])
+    _factors: dict[str, Factor] = field(default_factory=dict[str, Factor])
+    _kinds: dict[str, str] = field(default_factory=dict[str, str])
+
+    def column(self, name: str) -> pd.Series[Any]:
+        """The column as pandas has it."""
+        if name not in self._columns:
+            self._columns[name] = self.frame[name]
+        return self._columns[name]
 
     def kind(self, name: str) -> str:
         """number, truth or text: how the column reads where it is not a grouping factor.
@@ -58,7 +67,7 @@ class Table:
             DataError: Dates, complex numbers, mixtures.
         """
         if name not in self._kinds:
-            self._kinds[name] = _kind(self.frame[name], name)
+            self._kinds[name] = _kind(self.column(name), name)
         return self._kinds[name]
 
     def numbers(self, name: str) -> Floats:
@@ -69,8 +78,8 @@ class Table:
         """
         if name not in self._numbers:
             if self.kind(name) == "text":
-                raise DataError(_not_numbers(self.frame[name], name))
-            self._numbers[name] = finite(_as_floats(self.frame[name]), name)
+                raise DataError(_not_numbers(self.column(name), name))
+            self._numbers[name] = finite(_as_floats(self.column(name)), name)
         return self._numbers[name]
 
     def factor(self, name: str) -> Factor:
@@ -80,7 +89,7 @@ class Table:
             DataError: Its values cannot be ordered, or one is infinite.
         """
         if name not in self._factors:
-            self._factors[name] = _factor(self.frame[name], name)
+            self._factors[name] = _factor(self.column(name), name)
         return self._factors[name]
 
     def missing(self, name: str) -> Mask | None:
@@ -168,7 +177,7 @@ def _is_arrow(data: Any) -> bool:
 def _kind(column: pd.Series[Any], name: str) -> str:
     dtype = column.dtype
     kind = getattr(dtype, "kind", "O")
-    if isinstance(dtype, pd.CategoricalDtype) or isinstance(dtype, pd.StringDtype) or kind == "U":
+    if isinstance(dtype, (pd.CategoricalDtype, pd.StringDtype)) or kind == "U":
         return "text"
     if kind in "iuf":
         return "number"
@@ -199,7 +208,7 @@ def _not_numbers(column: pd.Series[Any], name: str) -> str:
 
 def _as_floats(column: pd.Series[Any]) -> Floats:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufb":
-        return column.to_numpy().astype(np.float64, copy=False)
+        return np.ascontiguousarray(column.to_numpy(), np.float64)
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
@@ -227,7 +236,23 @@ def _factor(column: pd.Series[Any], name: str) -> Factor:
         return integer_factor(column.to_numpy())
     if isinstance(dtype, np.dtype) and dtype.kind == "f":
         return _sorted_factor(finite(column.to_numpy(), name), name)
+    if len(column) <= SHORT and _is_text(column):
+        return _short_factor(column.tolist())
     return _sorted_factor(column.array, name)
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return (
+        isinstance(column.dtype, pd.StringDtype) or pd.api.types.infer_dtype(column, skipna=True) == "string"
+    )
+
+
+def _short_factor(values: list[Any]) -> Factor:
+    """The factor of a short column of text, without the start-up cost of pandas' hashing."""
+    levels = sorted({value for value in values if isinstance(value, str)})
+    codes = {level: code for code, level in enumerate(levels)}
+    numbers = [codes[value] if isinstance(value, str) else -1 for value in values]
+    return Factor(np.array(numbers, np.intp), np.array(levels, object))
 
 
 def integer_factor(values: NDArray[Any]) -> Factor:
@@ -257,15 +282,14 @@ def compress(codes: Ints, size: int) -> tuple[Ints, Ints]:
 
 
 def _sorted_factor(values: Any, name: str) -> Factor:
-    codes, levels = pd.factorize(values)
-    levels = np.asarray(levels, dtype=object if not isinstance(levels, np.ndarray) else None)
     try:
-        order = np.argsort(levels, kind="stable")
+        codes, levels = cast("tuple[Ints, NDArray[Any]]", pd.factorize(values))
+        order = np.asarray(levels.argsort(), np.intp)
     except TypeError:
         raise DataError(
-            f"Column `{name}` mixes text with other values; make it all text, or a Categorical with its order."
+            f"Column `{name}` mixes text with other values; make it all text, or a Categorical with an order."
         ) from None
     rank = np.empty(len(order) + 1, np.intp)
     rank[order] = np.arange(len(order))
     rank[-1] = -1
-    return Factor(rank[codes], levels[order])
+    return Factor(rank[codes], np.asarray(levels)[order])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,13 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class Basis:
-    """Several columns made of one: their labels, their values (n, k), and the label that is left out
-    beside an intercept (None when the columns do not span it)."""
+    """Several columns made of one.
+
+    Attributes:
+        labels: Labels of the columns.
+        values: (n, k) the columns.
+        spare: Label of the column left out beside an intercept; None when they do not span it.
+    """
 
     labels: tuple[str, ...]
     values: Floats
@@ -40,7 +45,7 @@ class Function:
     """
 
     apply: Callable[[Floats, Mapping[str, Any], State], Floats | Basis]
-    options: Mapping[str, Any] = field(default_factory=lambda: {})
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     learns: bool = False
     wide: bool = False
 
@@ -80,16 +85,16 @@ def _borrowed(name: str) -> Callable[[Floats, Mapping[str, Any], State], Basis]:
     """A basis of formulaic, its state included."""
 
     def apply(x: Floats, options: Mapping[str, Any], state: State) -> Basis:
-        from formulaic.transforms import TRANSFORMS
+        from formulaic import transforms  # pyright: ignore[reportMissingTypeStubs]
 
-        made = TRANSFORMS[name](x, **options, _state=state)
-        return _as_basis(made)
+        make = cast("Callable[..., Any]", getattr(transforms, name))
+        return _as_basis(make(x, **options, _state=state))
 
     return apply
 
 
 def _as_basis(made: Any) -> Basis:
-    facts = getattr(made, "__formulaic_metadata__", None)
+    facts: Any = getattr(made, "__formulaic_metadata__", None)
     if isinstance(getattr(made, "__wrapped__", made), dict):
         labels = tuple(str(label) for label in made)
         values = np.column_stack([np.asarray(made[label], float) for label in made])
@@ -97,8 +102,8 @@ def _as_basis(made: Any) -> Basis:
         values = np.asarray(made, float)
         names = facts.column_names if facts is not None else None
         labels = tuple(names or (str(j) for j in range(values.shape[1])))
-    spans = facts is not None and facts.spans_intercept
-    return Basis(labels, values, str(facts.drop_field) if spans else None)
+    spare = str(facts.drop_field) if facts is not None and facts.spans_intercept else None
+    return Basis(labels, values, spare)
 
 
 def _natural_spline(x: Floats, options: Mapping[str, Any], state: State) -> Basis:
@@ -177,16 +182,29 @@ FUNCTIONS: Mapping[str, Function] = {
     "scale": Function(_scale, {"center": True, "scale": True}, learns=True),
     "poly": Function(_borrowed("poly"), {"degree": 1, "raw": False}, learns=True, wide=True),
     "bs": Function(
-        _borrowed("bs"),
-        {"df": None, "knots": None, "degree": 3, "include_intercept": False, **_BOUNDS, "extrapolation": "raise"},
+        _borrowed("basis_spline"),
+        {
+            "df": None,
+            "knots": None,
+            "degree": 3,
+            "include_intercept": False,
+            **_BOUNDS,
+            "extrapolation": "raise",
+        },
         learns=True,
         wide=True,
     ),
     "cr": Function(
-        _borrowed("cr"), {"df": None, "knots": None, **_BOUNDS, "constraints": None}, learns=True, wide=True
+        _borrowed("natural_cubic_spline"),
+        {"df": None, "knots": None, **_BOUNDS, "constraints": None},
+        learns=True,
+        wide=True,
     ),
     "cc": Function(
-        _borrowed("cc"), {"df": None, "knots": None, **_BOUNDS, "constraints": None}, learns=True, wide=True
+        _borrowed("cyclic_cubic_spline"),
+        {"df": None, "knots": None, **_BOUNDS, "constraints": None},
+        learns=True,
+        wide=True,
     ),
     "ns": Function(
         _natural_spline,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from lmmkit.errors import DataError
 from lmmkit.model.evaluate import Evaluator
@@ -59,7 +58,8 @@ def new_data(
     """X, offset, Z and codes on the rows of `frame`; `terms` gives each term's factor and columns."""
     if request.offset is not None and not isinstance(request.offset, str):
         raise DataError(
-            "The fit had its offset as a vector, which says nothing about new rows; fit with a column name as offset."
+            "The fit had its offset as a vector, which says nothing about new rows; fit with a column name "
+            "as offset."
         )
     response = set(request.formula.response.variables) - set(_used(recipe, request))
     table = _open(frame, [name for name in _used(recipe, request) if name not in response])
@@ -86,8 +86,8 @@ def _open(frame: Any, wanted: Iterable[str]) -> Table:
         absent = np.flatnonzero(table.frame[name].isna())
         if len(absent):
             raise DataError(
-                f"Column `{name}` is missing in {len(absent):,} of the new rows, first in row {absent[0] + 1}; fill it "
-                "or leave the rows out."
+                f"Column `{name}` is missing in {len(absent):,} of the new rows, first in row "
+                f"{absent[0] + 1}; fill it or leave the rows out."
             )
     return table
 
@@ -108,10 +108,7 @@ def _random(
     values = recipe.values(evaluator)
     rows = evaluator.table.rows
     made = dict(
-        column
-        for bar in recipe.random
-        for products in bar
-        for column in columns_of(products, values, rows)
+        column for bar in recipe.random for products in bar for column in columns_of(products, values, rows)
     )
     groups = {bar.group.label: bar.group.names for bar in recipe.formula.random}
     codes = {name: codes_of(factors[name], names, evaluator.table) for name, names in groups.items()}

@@ -3,34 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from lmmkit.escape import html
-
-if TYPE_CHECKING:
-    from lmmkit.model.design import Design, RandomTerm
+from lmmkit.model.relations import Relation
 
 Table = list[tuple[str, ...]]
 
 
-def design_text(design: Design) -> str:
-    """Plain text for a terminal."""
-    parts = [design.formula, _rows_sentence(design)]
-    for title, table in _tables(design):
-        parts.append(f"{title}\n" + "\n".join(_aligned(table)))
-    parts += _sentences(design)
-    return "\n\n".join(parts)
+@dataclass(frozen=True)
+class RandomPart:
+    """A random-effects term as an overview shows it."""
+
+    label: str
+    factor: str
+    levels: int
+    names: tuple[str, ...]
+    correlated: bool
+
+    @property
+    def parameters(self) -> int:
+        """Number of covariance parameters."""
+        k = len(self.names)
+        return k * (k + 1) // 2 if self.correlated else k
 
 
-def design_html(design: Design) -> str:
-    """The same for a notebook."""
-    parts = [f"<p><code>{html(design.formula)}</code></p><p>{html(_rows_sentence(design))}</p>"]
-    for title, table in _tables(design):
-        head, *body = table
-        rows = "".join(_html_row(row, "td") for row in body)
-        parts.append(f"<table><caption>{html(title)}</caption>{_html_row(head, 'th')}{rows}</table>")
-    parts += [f"<p>{html(sentence)}</p>" for sentence in _sentences(design)]
-    return "".join(parts)
+@dataclass(frozen=True)
+class Overview:
+    """What is said about a design.
+
+    Attributes:
+        formula: The formula.
+        given: Number of rows of the table.
+        used: Number of rows used.
+        fixed: Each fixed term with the names of its columns.
+        random: The random-effects terms.
+        relations: How the grouping factors relate.
+        notes: What the user should look at.
+    """
+
+    formula: str
+    given: int
+    used: int
+    fixed: tuple[tuple[str, tuple[str, ...]], ...]
+    random: tuple[RandomPart, ...]
+    relations: tuple[Relation, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def factors(self) -> dict[str, int]:
+        """The distinct grouping factors with their numbers of levels."""
+        return {part.factor: part.levels for part in self.random}
+
+    def text(self) -> str:
+        """Plain text for a terminal."""
+        parts = [self.formula, _rows_sentence(self)]
+        parts += [f"{title}\n" + "\n".join(_aligned(table)) for title, table in _tables(self)]
+        return "\n\n".join([*parts, *_sentences(self)])
+
+    def html(self) -> str:
+        """The same for a notebook."""
+        parts = [f"<p><code>{html(self.formula)}</code></p><p>{html(_rows_sentence(self))}</p>"]
+        for title, (head, *body) in _tables(self):
+            rows = "".join(_html_row(row, "td") for row in body)
+            parts.append(f"<table><caption>{html(title)}</caption>{_html_row(head, 'th')}{rows}</table>")
+        return "".join([*parts, *(f"<p>{html(sentence)}</p>" for sentence in _sentences(self))])
 
 
 def _html_row(row: Sequence[str], cell: str) -> str:
@@ -40,81 +77,80 @@ def _html_row(row: Sequence[str], cell: str) -> str:
 def _aligned(table: Table) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
-        "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table
+        "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
     ]
 
 
-def _rows_sentence(design: Design) -> str:
-    used, given = len(design.problem.response), design.source.table.rows
-    if used == given:
-        return f"{used:,} rows."
-    return f"{used:,} of {given:,} rows; {given - used:,} dropped for missing values."
+def _rows_sentence(overview: Overview) -> str:
+    if overview.used == overview.given:
+        return f"{overview.used:,} rows."
+    lost = overview.given - overview.used
+    return f"{overview.used:,} of {overview.given:,} rows; {lost:,} dropped for missing values."
 
 
-def _tables(design: Design) -> list[tuple[str, Table]]:
+def _tables(overview: Overview) -> list[tuple[str, Table]]:
     return [
-        ("Fixed effects", _fixed_table(design)),
-        ("Random effects", _random_table(design)),
-        ("Blocks of the system", _block_table(design)),
+        ("Fixed effects", _fixed_table(overview)),
+        ("Random effects", _random_table(overview)),
+        ("Blocks of the mixed model equations", _block_table(overview)),
     ]
 
 
-def _fixed_table(design: Design) -> Table:
-    rows = [
-        (term.name, str(len(term.columns)), _shortened([design.fixed_names[j] for j in term.columns]))
-        for term in design.fixed_terms
-    ]
+def _fixed_table(overview: Overview) -> Table:
+    rows: Table = [(term, str(len(names)), _shortened(names)) for term, names in overview.fixed]
     return [("term", "columns", "names"), *(rows or [("none", "0", "")])]
 
 
-def _random_table(design: Design) -> Table:
-    rows = [
-        (term.group, f"{term.grouping.size:,}", _shortened(term.names), f"{_effects(term):,}", str(_parameters(term)))
-        for term in design.random
+def _random_table(overview: Overview) -> Table:
+    rows: Table = [
+        (
+            part.label,
+            f"{part.levels:,}",
+            _shortened(part.names),
+            f"{part.levels * len(part.names):,}",
+            str(part.parameters),
+        )
+        for part in overview.random
     ]
     return [("group", "levels", "columns", "effects", "parameters"), *rows]
-
-
-def _effects(term: RandomTerm) -> int:
-    return term.grouping.size * len(term.names)
-
-
-def _parameters(term: RandomTerm) -> int:
-    k = len(term.names)
-    return k * (k + 1) // 2 if term.correlated else k
 
 
 def _shortened(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f", ... ({len(names)})" if len(names) > most else "")
 
 
-def _block_table(design: Design) -> Table:
-    """Lower triangle of the mixed model equations by grouping factor, the fixed effects last."""
-    names = [grouping.name for grouping in design.groupings]
-    kinds = {(r.fine, r.coarse): r.kind for r in design.relations}
-    rows = [
-        (name, *(_block(kinds, other, name) for other in names[:i]), _diagonal(design, name), *[""] * (len(names) - i))
+def _block_table(overview: Overview) -> Table:
+    """Lower triangle by grouping factor, the fixed effects last."""
+    names = list(overview.factors)
+    kinds = {frozenset((r.fine, r.coarse)): r.kind for r in overview.relations}
+    rows: Table = [
+        (
+            name,
+            *(kinds[frozenset((name, other))] for other in names[:i]),
+            _diagonal(overview, name),
+            *[""] * (len(names) - i),
+        )
         for i, name in enumerate(names)
     ]
     return [("", *names, "fixed"), *rows, ("fixed", *["dense"] * (len(names) + 1))]
 
 
-def _block(kinds: dict[tuple[str, str], str], fine: str, coarse: str) -> str:
-    return kinds.get((fine, coarse)) or kinds.get((coarse, fine), "")
+def _diagonal(overview: Overview, factor: str) -> str:
+    width = sum(len(part.names) for part in overview.random if part.factor == factor)
+    return "diagonal" if width == 1 else f"{width} x {width} blocks"
 
 
-def _diagonal(design: Design, name: str) -> str:
-    width = sum(len(term.names) for term in design.random if term.factor == name)
-    return "diagonal" if width == 1 else f"blocks {width} x {width}"
-
-
-def _sentences(design: Design) -> list[str]:
-    sizes = {grouping.name: grouping.size for grouping in design.groupings}
-    related = [
-        f"{r.fine} is nested in {r.coarse}."
-        if r.kind == "nested"
-        else f"{r.fine} and {r.coarse} are crossed: {r.cells:,} of {sizes[r.fine] * sizes[r.coarse]:,} cells occur."
-        for r in design.relations
-    ]
-    notes = [f"Note: {sentence}" for sentence in design.warnings]
+def _sentences(overview: Overview) -> list[str]:
+    sizes = overview.factors
+    related = [_related(r, sizes[r.fine] * sizes[r.coarse]) for r in overview.relations]
+    notes = [f"Note: {sentence}" for sentence in overview.notes]
     return (["\n".join(related)] if related else []) + notes
+
+
+def _related(relation: Relation, possible: int) -> str:
+    if relation.kind == "nested":
+        return f"{relation.fine} is nested in {relation.coarse}."
+    return (
+        f"{relation.fine} and {relation.coarse} are crossed: {relation.cells:,} of {possible:,} cells occur."
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmmkit.errors import DataError
 from lmmkit.model.coding import Scoped, product_columns, structure
@@ -15,6 +16,7 @@ from lmmkit.model.evaluate import Evaluator, States
 from lmmkit.model.expression import Expression
 from lmmkit.model.formula import Formula
 from lmmkit.model.source import Source
+from lmmkit.model.terms import Term
 from lmmkit.model.variables import Column, Values, Variable, learn, reread
 
 Products = tuple[tuple[Scoped, ...], ...]
@@ -46,7 +48,7 @@ class Recipe:
         """All factors on new rows."""
         return self._reread(self.variables, evaluator)
 
-    def _reread(self, expressions: Any, evaluator: Evaluator) -> dict[Expression, Values]:
+    def _reread(self, expressions: Iterable[Expression], evaluator: Evaluator) -> dict[Expression, Values]:
         return {e: reread(self.variables[e], evaluator) for e in dict.fromkeys(expressions)}
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def _recipe(formula: Formula, variables: Mapping[Expression, Variable], states: 
     )
 
 
-def _terms(formula: Formula):
+def _terms(formula: Formula) -> Iterator[Term]:
     yield from formula.fixed
     for bar in formula.random:
         yield from bar.terms
@@ -109,7 +111,9 @@ def _variable_to_dict(variable: Variable) -> dict[str, Any]:
         "levels": list(variable.levels),
         "labels": list(variable.labels),
         "spare": variable.spare,
-        "coding": None if coding is None else {"labels": list(coding.labels), "matrix": coding.matrix.tolist()},
+        "coding": None
+        if coding is None
+        else {"labels": list(coding.labels), "matrix": coding.matrix.tolist()},
     }
 
 
@@ -117,7 +121,9 @@ def _variable_from_dict(expression: Expression, item: Mapping[str, Any]) -> Vari
     stored = item["coding"]
     coding = None
     if stored is not None:
-        coding = Coding(tuple(stored["labels"]), np.array(stored["matrix"], float).reshape(len(item["levels"]), -1))
+        coding = Coding(
+            tuple(stored["labels"]), np.array(stored["matrix"], float).reshape(len(item["levels"]), -1)
+        )
     return Variable(
         expression, str(item["kind"]), tuple(item["levels"]), coding, tuple(item["labels"]), item["spare"]
     )
@@ -125,23 +131,27 @@ def _variable_from_dict(expression: Expression, item: Mapping[str, Any]) -> Vari
 
 def encode(value: Any) -> Any:
     """A state as JSON can hold it: arrays and dicts with keys that are not text are marked as such."""
-    if isinstance(value, np.ndarray):
-        return {"array": value.tolist()}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        return {"pairs": [[key, encode(item)] for key, item in value.items()]}
-    if isinstance(value, (list, tuple)):
-        return [encode(item) for item in value]
-    return value
+    match value:
+        case np.ndarray():
+            return {"array": cast("NDArray[Any]", value).tolist()}
+        case np.generic():
+            return cast("Any", value).item()
+        case dict():
+            return {"pairs": [[key, encode(item)] for key, item in cast("dict[Any, Any]", value).items()]}
+        case list() | tuple():
+            return [encode(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def decode(value: Any) -> Any:
     """What `encode` wrote."""
-    if isinstance(value, Mapping):
-        if "array" in value:
-            return np.array(value["array"], float)
-        return {key: decode(item) for key, item in value["pairs"]}
-    if isinstance(value, list):
-        return [decode(item) for item in value]
-    return value
+    match value:
+        case {"array": numbers}:
+            return np.array(numbers, float)
+        case {"pairs": pairs}:
+            return {key: decode(item) for key, item in pairs}
+        case list():
+            return [decode(item) for item in cast("list[Any]", value)]
+        case _:
+            return value

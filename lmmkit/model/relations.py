@@ -8,7 +8,6 @@ from itertools import combinations
 
 import numpy as np
 
-from lmmkit.model.frame import Ints
 from lmmkit.model.grouping import Grouping
 
 FEW = 12
@@ -84,7 +83,9 @@ def reused_labels(groupings: Sequence[Grouping]) -> list[str]:
 
 
 def _reuse(few: Grouping, many: Grouping, groupings: Sequence[Grouping]) -> str | None:
-    if any({few.name, many.name} <= set(g.name.replace("(", "").replace(")", "").split(":")) for g in groupings):
+    if any(
+        {few.name, many.name} <= set(g.name.replace("(", "").replace(")", "").split(":")) for g in groupings
+    ):
         return None
     counts = np.bincount(many.codes * few.size + few.codes, minlength=many.size * few.size)
     present = counts.reshape(many.size, few.size) > 0
@@ -93,12 +94,7 @@ def _reuse(few: Grouping, many: Grouping, groupings: Sequence[Grouping]) -> str 
     if not first_ones or cells <= many.size or len(many.codes) < 2 * cells:
         return None
     return (
-        f"`{few.name}` has {few.size} levels, but {cells} within `{many.name}`: if each level of `{many.name}` has "
-        f"levels of `{few.name}` of its own under the same labels, write (1 | {many.name}/{few.name})."
+        f"`{few.name}` has {few.size} levels, but {cells} within `{many.name}`: if each level of "
+        f"`{many.name}` has levels of `{few.name}` of its own under the same labels, "
+        f"write (1 | {many.name}/{few.name})."
     )
-
-
-def children(fine: Ints, coarse: Ints, size: int) -> Ints:
-    """Number of distinct levels of `fine` within each of the `size` levels of `coarse`."""
-    pairs = np.unique(np.column_stack([coarse, fine]), axis=0)
-    return np.bincount(pairs[:, 0], minlength=size)

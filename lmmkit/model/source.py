@@ -27,7 +27,7 @@ class Request:
     formula: Formula
     weights: Any = None
     offset: Any = None
-    contrasts: Mapping[str, Any] = field(default_factory=lambda: {})
+    contrasts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     missing: str = "drop"
 
     def columns(self) -> Iterator[str]:
@@ -149,9 +149,13 @@ def _vector(given: Any, what: str, rows: int) -> Floats:
     try:
         values = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"{what}: a column name or a vector of numbers is expected, not {type(given).__name__}.") from None
+        raise DataError(
+            f"{what}: a column name or a vector of numbers is expected, not {type(given).__name__}."
+        ) from None
     if values.shape != (rows,):
-        raise DataError(f"{what}: a column name or a vector of {rows:,} numbers is expected, not shape {values.shape}.")
+        raise DataError(
+            f"{what}: a column name or a vector of {rows:,} numbers is expected, not shape {values.shape}."
+        )
     return finite(values, f"({what})")
 
 
@@ -163,8 +167,7 @@ def _lost(wanted: list[str], table: Table, vectors: Mapping[str, Floats]) -> dic
 
 def _missing_found(lost: Mapping[str, Mask]) -> str:
     parts = [
-        f"`{name}` in {int(mask.sum()):,} row(s) ({', '.join(str(row + 1) for row in np.flatnonzero(mask)[:8])}"
-        f"{', ...' if mask.sum() > 8 else ''})"
+        f"`{name}` in {int(mask.sum()):,} row(s), first in row {np.flatnonzero(mask)[0] + 1}"
         for name, mask in lost.items()
     ]
     return f"Values are missing: {'; '.join(parts)}. Fill or leave out these rows, or use missing='drop'."

@@ -144,7 +144,9 @@ def _reordered(factor: Factor, levels: Sequence[Any], expression: Expression) ->
     order = [known.get(str(level), -1) for level in levels]
     absent = [str(level) for code, level in enumerate(factor.levels) if code not in order]
     if absent or len(set(map(str, levels))) < len(levels):
-        raise DataError(f"`{expression}` must list each level once; not listed: {', '.join(absent[:6]) or 'none'}.")
+        raise DataError(
+            f"`{expression}` must list each level once; not listed: {', '.join(absent[:6]) or 'none'}."
+        )
     rank = np.full(len(factor.levels) + 1, -1, np.intp)
     rank[[code for code in order if code >= 0]] = [new for new, code in enumerate(order) if code >= 0]
     return Factor(rank[factor.codes], [str(level) for level in levels])
@@ -156,8 +158,8 @@ def _learn_factor(
     factor = factor_of(expression, evaluator)
     codes = factor.codes if rows is None else factor.codes[rows]
     codes, present = compress(codes, len(factor.levels))
-    levels = tuple(str(factor.levels[code]) for code in present)
-    if len(levels) < 2:
+    levels = tuple(str(factor.levels[code]) for code in present.tolist())
+    if len(levels) == 1:
         raise DataError(
             f"The factor `{expression}` has one level only ({levels[0]}) in the {len(codes):,} rows used; at "
             "least two are expected: leave it out of the formula."
