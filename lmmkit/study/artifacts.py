@@ -1,0 +1,133 @@
+"""Files of a run, written atomically and always with the same bytes for the same content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.errors import RunError
+from lmmkit.escape import csv_cell, csv_text
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written: {error.strerror}; free or unlock the place, or give --reports DIR"
+        ) from None
+
+
+def sha256(content: bytes) -> str:
+    """The digest of bytes, 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def json_bytes(value: object) -> bytes:
+    r"""A value as JSON: keys in their order, numbers in full, what is not finite as null.
+
+    >>> json_bytes({"b": float("nan"), "a": [1, 2.5]})
+    b'{\n "b": null,\n "a": [\n  1,\n  2.5\n ]\n}\n'
+    """
+    return (json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        RunError: it is not there, or damaged.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunError(
+            f"{path.name} is not in {path.parent}: the step that writes it has not been run"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {error}; run the study again with --force") from None
+
+
+def plain(value: Any) -> Any:
+    """Numpy and pandas values as JSON has them."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple, np.ndarray, pd.Series, pd.Index)):
+        return [plain(item) for item in cast("Iterable[Any]", value)]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as CSV, numbers in full; an index that is a bare count is left out."""
+    counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    table = frame if counted else frame.reset_index()
+    table = table.set_axis([csv_cell(str(name)) for name in table.columns], axis=1)
+    buffer = io.StringIO()
+    table.apply(_safe_text).to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue().encode()
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table that `csv_bytes` wrote.
+
+    Raises:
+        RunError: it is not there.
+    """
+    try:
+        table = pd.read_csv(path, float_precision="round_trip")
+    except FileNotFoundError:
+        raise RunError(
+            f"{path.name} is not in {path.parent}: the step that writes it has not been run"
+        ) from None
+    table = table.set_axis([csv_text(str(name)) for name in table.columns], axis=1)
+    return table.apply(_true_text)
+
+
+def _safe_text(column: pd.Series[Any]) -> pd.Series[Any]:
+    return (
+        column
+        if _is_number(column)
+        else column.map(lambda cell: csv_cell(cell) if isinstance(cell, str) else cell)
+    )
+
+
+def _true_text(column: pd.Series[Any]) -> pd.Series[Any]:
+    return (
+        column
+        if _is_number(column)
+        else column.map(lambda cell: csv_text(cell) if isinstance(cell, str) else cell)
+    )
+
+
+def _is_number(column: pd.Series[Any]) -> bool:
+    return pd.api.types.is_numeric_dtype(column)

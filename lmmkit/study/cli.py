@@ -1,0 +1,136 @@
+"""The command line: `lmmkit new | check | run | lab | schema`, and by name what is still to come.
+
+Exit codes: 0 ok, 1 the analysis failed, 2 a bad study file or usage, 3 an audit differs, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lmmkit.errors import LmmkitError, StudyError
+from lmmkit.study.light import without_grammars
+
+# Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
+
+app = typer.Typer(
+    help="From a data file and a short study file to a linear mixed-model analysis that anyone can audit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StudyFile = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="The study file, such as params/sleepstudy.yaml.")
+]
+Outside = Annotated[bool, typer.Option("--allow-outside", help="Let the study read data outside its folder.")]
+
+
+@app.command()
+def new(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="The data file.")],
+    formula: Annotated[str, typer.Option(help="The model, such as 'y ~ x + (x | g)'.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write; beside the data when left out.")] = None,
+) -> None:
+    """Write a commented study file for your own data."""
+    from lmmkit.study.new import write_study
+
+    path = write_study(data, formula, out)
+    print(f"{path} written. Read it, then: lmmkit run {path}")
+
+
+@app.command()
+def check(study: StudyFile, allow_outside: Outside = False) -> None:
+    """Check a study file and its data without running it; say all that is wrong."""
+    from lmmkit.study.data import load_table
+    from lmmkit.study.plan import make_plan
+
+    plan = make_plan(study, allow_outside=allow_outside)
+    table = load_table(plan.study.settings.data, plan.base)
+    kept = f"{len(table.frame):,} of {len(table.rows):,} rows kept"
+    print(f"{study}: good. {table.source}: {kept}. Key of its run: {plan.key}")
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    reports: Annotated[
+        Path | None, typer.Option(help="Folder of the run folders; `reports` when left out.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make every step again.")] = False,
+    allow_outside: Outside = False,
+    cold: Annotated[bool, typer.Option("--cold", help="A standard Jupyter kernel per notebook.")] = False,
+) -> None:
+    """Run a study: four notebooks, every number as a file, one report."""
+    with without_grammars():
+        from lmmkit.study.session import run_in_kernels
+
+    folder = run_in_kernels(study, reports, force=force, allow_outside=allow_outside, cold=cold)
+    print(folder / "report.html" if (folder / "report.html").exists() else folder)
+
+
+@app.command()
+def lab(study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Not needed.")] = None) -> None:
+    """Open JupyterLab on the notebooks, on this machine alone."""
+    import subprocess
+
+    from lmmkit.study.notebooks import project_folder
+    from lmmkit.study.shipped import shipped
+
+    project = project_folder()
+    folder = project / "notebooks" if project else shipped("notebooks")
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", str(folder)]))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of study files, for editors."""
+    from lmmkit.study.schema import Settings
+
+    print(json.dumps(Settings.model_json_schema(by_alias=True), indent=2))
+
+
+def _refuse_by_name(name: str, purpose: str) -> None:
+    @app.command(
+        name,
+        help=f"{purpose} (not built yet)",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def refuse() -> None:  # pyright: ignore[reportUnusedFunction]
+        raise StudyError(f"`lmmkit {name}` is not built yet; built: new, check, run, lab, schema")
+
+
+for _name, _purpose in {
+    "sweep": "Rerun a study over a grid of settings",
+    "audit": "Verify a run and recompute it",
+    "why": "Trace a number to its data",
+    "diff": "Say what moved between two runs, and why",
+    "lock": "Freeze a study before its outcome is read",
+    "reproduce": "Rerun a study from its report alone",
+}.items():
+    _refuse_by_name(_name, _purpose)
+
+
+def main() -> None:
+    """The entry point: every error raised on purpose becomes its message and its exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _end("Interrupted. Start it again to go on where it stopped.", 130)
+    except StudyError as error:
+        _end(f"Error: {error}", 2)
+    except LmmkitError as error:
+        _end(f"Error: {error}", 1)
+
+
+def _end(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""A process that has imported the stack and forks Jupyter kernels: `python -m lmmkit.study.forkserver`.
+
+Requests come as lines of JSON on standard input, answers go to standard output. It ends with its input,
+and its kernels end with it. A forked kernel runs ipykernel on its connection file like any other; only its
+imports are there already.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+#: What notebooks import, and what a kernel imports late.
+_PRELOADED = (
+    "ipykernel.kernelapp",
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.extensions.storemagic",
+    "tornado.platform.asyncio",
+    "lmmkit",
+    "lmmkit.plots",
+    "lmmkit.study",
+)
+
+
+def serve() -> None:
+    """Import the stack, then answer until the input ends."""
+    # A kernel that is left alone ends itself when its parent, this process, is gone.
+    os.environ["JPY_PARENT_PID"] = str(os.getpid())
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        answer = _answer(json.loads(line))
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    if "poll" in request:
+        return {"code": _poll(request["poll"])}
+    pid = os.fork()
+    if pid == 0:
+        _become_kernel(request["arguments"], request["environment"], request["folder"])
+    return {"pid": pid}
+
+
+def _poll(pid: int) -> int | None:
+    """The exit code of a kernel, None while it lives."""
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def _become_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:
+    code = 1
+    try:
+        os.setsid()
+        _detach()
+        parent = os.environ["JPY_PARENT_PID"]
+        os.environ.clear()
+        os.environ.update(environment, JPY_PARENT_PID=parent)
+        os.chdir(folder)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _run_kernel(arguments)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _detach() -> None:
+    """Standard input and output, which belong to the server's talk, lead nowhere."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 1)
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123  (lives as long as the process)
+
+
+def _run_kernel(arguments: list[str]) -> None:
+    from ipykernel.kernelapp import IPKernelApp
+
+    app: Any = IPKernelApp.instance()
+    app.initialize(arguments)
+    app.start()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,126 @@
+"""What a run of a study will be, known before its first step: notebooks, data, key, places."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmmkit.errors import StudyError
+from lmmkit.study.artifacts import json_bytes
+from lmmkit.study.files import Base, check_pin, find_source, sha256_of
+from lmmkit.study.keys import package_digest, run_key, step_key, versions
+from lmmkit.study.manifest import Manifest, Record, verified
+from lmmkit.study.notebooks import Notebook, find_notebooks, project_folder
+from lmmkit.study.study import Study, load_study
+
+ALLOW_OUTSIDE = "LMMKIT_ALLOW_OUTSIDE"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it is made.
+
+    Attributes:
+        study: The resolved study.
+        overrides: What was changed in the file's settings.
+        base: Where its data may be read from.
+        source: The data file.
+        data: Digest of the data file.
+        notebooks: One per step, in order.
+    """
+
+    study: Study
+    overrides: Mapping[str, object]
+    base: Base
+    source: Path
+    data: str
+    notebooks: tuple[Notebook, ...]
+
+    @property
+    def key(self) -> str:
+        """The run's key: 12 hexadecimal digits."""
+        return run_key(self.study, self.data, self.notebooks)
+
+    def earlier(self, step: str) -> tuple[Notebook, ...]:
+        """The steps before one, or all of them when it is none of the plan's."""
+        names = [notebook.name for notebook in self.notebooks]
+        return self.notebooks[: names.index(step)] if step in names else self.notebooks
+
+    def done(self, manifest: Manifest, folder: Path) -> tuple[Record, ...]:
+        """The leading steps of a folder that this plan would make again as they are, untouched since."""
+        good: list[Record] = []
+        for notebook in self.notebooks:
+            record = manifest.step(notebook.name)
+            if record is None or record.key != self.key_of(notebook, good) or not verified(record, folder):
+                break
+            good.append(record)
+        return tuple(good)
+
+    def key_of(self, notebook: Notebook, earlier: Sequence[Record]) -> str:
+        """The key of a step, given the records of the steps before it."""
+        return step_key(notebook, self.study, self.data, earlier)
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the numbers come from: data, code, versions, the commands that make and audit them."""
+        name, file = self.study.name, self.study.path
+        place = f"params/{file.name}" if file.parent.name == "params" else file.name
+        return {
+            "study": name,
+            "key": self.key,
+            "source": self.study.settings.data.source,
+            "sha256": self.data,
+            "package": package_digest(),
+            "notebooks": {notebook.name: notebook.digest for notebook in self.notebooks},
+            "versions": versions(),
+            "machine": f"{platform.system()} {platform.machine()}",
+            "threads": 1,
+            "overrides": dict(self.overrides),
+            "command": f"lmmkit run {place}",
+            "audit": f"lmmkit audit reports/{name}/{self.key}",
+        }
+
+    def head(self) -> dict[str, bytes]:
+        """The files that stand in a run folder before its first step."""
+        return {
+            "study.json": json_bytes(self.study.resolved()),
+            "provenance.json": json_bytes(self.provenance()),
+        }
+
+
+def make_plan(
+    study_file: Path, overrides: Mapping[str, object] | None = None, *, allow_outside: bool = False
+) -> Plan:
+    """Read a study and find all that its run needs.
+
+    Raises:
+        StudyError: the study file is wrong.
+        DataError: the data file is missing, outside the study's folder, or not the pinned one.
+        RunError: there are no notebooks.
+    """
+    study = load_study(study_file, overrides)
+    base = Base(study.folder, allow_outside or os.environ.get(ALLOW_OUTSIDE) == "1")
+    source = find_source(study.settings.data.source, base)
+    digest = sha256_of(source)
+    check_pin(source, digest, study.settings.data.sha256)
+    return Plan(study, dict(overrides or {}), base, source, digest, tuple(find_notebooks(study.path)))
+
+
+def find_study(name: str) -> Path:
+    """The study file of a notebook's `study` parameter: from the working directory, or beside `notebooks/`.
+
+    Raises:
+        StudyError: there is none.
+    """
+    for folder in (Path.cwd(), *([Path.cwd().parent] if Path.cwd().name == "notebooks" else [])):
+        if (folder / name).exists():
+            return folder / name
+    raise StudyError(f"no study file at {name} from {Path.cwd()}; set `study` to the path of a study file")
+
+
+def reports_folder() -> Path:
+    """Where runs go when nothing else is said: `reports` of the project that is worked in, or here."""
+    return (project_folder() or Path.cwd()) / "reports"

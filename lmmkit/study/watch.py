@@ -1,0 +1,80 @@
+"""What a run tells while it is made: to the terminal by rich, to `log.jsonl` by lines."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lmmkit.errors import RunError
+
+
+class Log:
+    """Events of a run folder, with their clock times."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "log.jsonl"
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """Add a line."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"time": now, "event": event, **facts}) + "\n")
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be written: {error.strerror}") from None
+
+
+class Watch:
+    """The terminal's view of a run: step, cell, elapsed; one line per step where nobody watches."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("cells"),
+            TimeElapsedColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.progress.add_task("", total=None, visible=False)
+        self.began = monotonic()
+        self.step = ""
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def begin(self, step: str, cells: int) -> None:
+        """A step begins."""
+        self.began, self.step = monotonic(), step
+        self.progress.remove_task(self.task)
+        self.task = self.progress.add_task(step, total=cells)
+
+    def cell(self, index: int) -> None:
+        """Cell number `index`, from 0, begins."""
+        self.progress.update(self.task, completed=index)
+
+    def end(self) -> float:
+        """The step has finished; its seconds."""
+        seconds = monotonic() - self.began
+        self.progress.update(self.task, visible=False)
+        self.console.print(f"{self.step:<24} {seconds:6.1f} s", highlight=False)
+        return seconds
+
+    def reused(self, step: str) -> None:
+        """A step was there already, verified."""
+        self.console.print(f"{step:<24} verified, kept", highlight=False)
