@@ -80,7 +80,7 @@ def null_slope(factor: Factor, L: Floats, D: Floats, scale: Floats) -> list[tupl
 def weakest(block: Floats, s: Floats) -> tuple[float, Floats, Floats]:
     """The least positive eigenvalue of scaled T, its direction v (v'v = 1, scaled), and L without it."""
     U, d, _ = np.linalg.svd(block * s[:, None])
-    last = int(np.sum(d > 0)) - 1
+    last = int(np.sum(d > 1e-13 * d[0])) - 1
     if last < 0:
         return 0.0, np.zeros(len(s)), block
     rest = U[:, :last] * d[:last] / s[:, None]

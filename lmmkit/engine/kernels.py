@@ -88,6 +88,14 @@ def solved(A: Floats, B: Floats) -> Floats:
     return np.linalg.solve(A, B).astype(np.float64, copy=False)
 
 
+def least_solved(A: Floats, b: Floats) -> Floats:
+    """The shortest solution of A x = b for symmetric positive semidefinite A that may be singular."""
+    values, vectors = np.linalg.eigh(A)
+    large = values > 1e-12 * max(float(values[-1]), 0.0) if len(values) else values > 0
+    kept = vectors[:, large]
+    return kept @ ((kept.T @ b) / values[large])
+
+
 def identity(k: int, J: int) -> Floats:
     """J identity matrices."""
     return np.repeat(np.eye(k)[:, :, None], J, axis=2)

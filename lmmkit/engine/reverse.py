@@ -110,9 +110,7 @@ class Sweep:
         D = list[Floats]()
         for position, factor in enumerate(self.layout.rest):
             blocks = U[self.layout.columns(position)].reshape(factor.levels, factor.width, -1)
-            D.append(
-                dense.trace(position) - np.einsum("jap,pq,jbq->ab", blocks, self.K, blocks, optimize=True)
-            )
+            D.append(dense.trace(position) - _weighted(blocks.transpose(1, 2, 0), self.K))
         return D, [U]
 
     def _link(self, f: int) -> tuple[Floats, Floats]:
@@ -125,7 +123,8 @@ class Sweep:
         if f == 0:
             self.inner_first = inner
         if inner is not None:
-            D -= np.einsum("abj,bcj,dcj->ad", link.lift, inner, link.lift, optimize=True)
+            lifted = kernels.times(link.lift, inner)
+            D -= lifted.reshape(len(D), -1) @ link.lift.reshape(len(D), -1).T
         if f > 0:
             self.X[f] = -kernels.constant_times(link.own, U)
             self.sigma[f, f] = link.core

@@ -20,6 +20,8 @@ from lmmkit.engine.start import moment_start, scales
 from lmmkit.engine.variances import conditional_blocks
 from lmmkit.errors import FitError
 
+FLAT = -1e-9  # least curvature, as a share of the largest, that rounding may leave at an optimum
+
 
 @dataclass(frozen=True)
 class Check:
@@ -45,7 +47,7 @@ class Solution:
         null_directions: Null directions of each term's covariance matrix.
         evaluations: Calls of the criterion with gradient during the search.
         trace: The log of the search.
-        checks: Conditions of a local optimum, and whether they hold.
+        optimum, search: All that made it.
     """
 
     reml: bool
@@ -59,8 +61,13 @@ class Solution:
     converged: bool
     evaluations: int
     trace: list[dict[str, object]]
-    checks: list[Check]
     optimum: Optimum = field(repr=False)
+    search: Search = field(repr=False)
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """Conditions of a local optimum, and whether they hold."""
+        return optimality(self.search, self.optimum.state)
 
     def random_effects(self) -> tuple[Floats, ...]:
         """BLUPs b of each term, (J, k)."""
@@ -199,8 +206,8 @@ def _solution(optimum: Optimum, search: Search) -> Solution:
         converged=search.converged,
         evaluations=search.evaluations,
         trace=search.history,
-        checks=optimality(search, state),
         optimum=optimum,
+        search=search,
     )
 
 
@@ -231,14 +238,15 @@ def optimality(search: Search, state: State) -> list[Check]:
             "complementarity: |L'DL| / levels", max(step, default=0.0), 1e-6, max(step, default=0.0) <= 1e-6
         ),
         Check("multipliers: least slope along the cone", least, -1e-6, least >= -1e-6),
-        Check("curvature: least eigenvalue", float(curvature), 0.0, bool(curvature > 0)),
+        Check("curvature: least eigenvalue", curvature, FLAT, curvature >= FLAT),
     ]
 
 
 def least_curvature(criterion: Criterion, state: State) -> float:
-    """Least eigenvalue of the Hessian among the directions that are not null; 1 where there is none."""
+    """Least eigenvalue of the Hessian among the directions that are not null, as a share of the largest."""
     free = criterion.theta(
         [np.where(np.diag(L)[None, :] != 0, 1.0, 0.0) * np.ones_like(L) for L in state.L]
     ).astype(bool)
     here = state.hessian[np.ix_(free, free)]
-    return float(np.linalg.eigvalsh(here)[0]) if len(here) else 1.0
+    values = np.linalg.eigvalsh(here)
+    return float(values[0] / values[-1]) if len(here) and values[-1] > 0 else 1.0

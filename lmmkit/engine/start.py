@@ -12,8 +12,8 @@ REML estimate itself.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
+from lmmkit.engine import kernels
 from lmmkit.engine.coupling import Dense
 from lmmkit.engine.layout import Factor, Layout
 from lmmkit.engine.moments import Moments
@@ -46,8 +46,7 @@ class _Blocks:
         """Z'X in the basis in which X'X = I, (k, p, J)."""
         k, p, J = block.shape
         rows = block.transpose(1, 0, 2).reshape(p, k * J)
-        white = solve_triangular(root, rows, lower=True) if p else rows
-        return white.reshape(p, k, J).transpose(1, 0, 2)
+        return kernels.solved(root, rows).reshape(p, k, J).transpose(1, 0, 2)
 
     def pairs(self, f: int, g: int) -> tuple[Floats, Ints | slice, Ints | slice]:
         """Z_f'Z_g on the occurring pairs, (k_f, k_g, m), and their levels in f and g."""
@@ -121,7 +120,8 @@ def _equations(blocks: _Blocks, rows: int) -> tuple[Floats, Floats]:
         A[mine, m] = A[m, mine] = np.einsum("iab,ab->i", E[f], trace)
         for g in range(f, len(E)):
             other = slice(ends[g] - len(E[g]), ends[g])
-            A[mine, other] = np.einsum("iab,kcd,abcd->ik", E[f], E[g], _quartic(blocks, f, g), optimize=True)
+            quartic = _quartic(blocks, f, g).reshape(E[f][0].size, E[g][0].size)
+            A[mine, other] = E[f].reshape(len(E[f]), -1) @ quartic @ E[g].reshape(len(E[g]), -1).T
             A[other, mine] = A[mine, other].T
     return A, b
 
@@ -150,11 +150,9 @@ def _floored(T: Floats, factor: Factor, scale: Floats) -> Floats:
 def _within_variance(absorbed: Moments, rows: int) -> float:
     """Residual variance within the levels of the first factor: too large by the other factors' shares."""
     total = absorbed.total
-    explained = (
-        total[-1, :-1] @ np.linalg.lstsq(total[:-1, :-1], total[:-1, -1])[0] if len(total) > 1 else 0.0
-    )
+    explained = float(total[-1, :-1] @ kernels.least_solved(total[:-1, :-1], total[:-1, -1]))
     used = int(np.count_nonzero(np.einsum("aaj->aj", absorbed.own[0])))
-    return float(total[-1, -1] - explained) / max(rows - used - len(total) + 1, 1)
+    return (float(total[-1, -1]) - explained) / max(rows - used - len(total) + 1, 1)
 
 
 def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int) -> list[Floats]:
@@ -168,7 +166,7 @@ def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int)
     """
     blocks = _Blocks(moments, layout)
     A, b = _equations(blocks, rows)
-    solved = np.linalg.lstsq(A, b)[0]
+    solved = kernels.least_solved(A, b)
     within = _within_variance(absorbed, rows)
     s2 = min(solved[-1], within) if solved[-1] > 0 else within
     out, at = list[Floats](), 0
