@@ -84,13 +84,12 @@ def scaled_rows(layout: Layout, L: tuple[Floats, ...], A: Floats) -> Floats:
     return out
 
 
-def congruent(layout: Layout, L: tuple[Floats, ...], A: Floats) -> Floats:
-    """(I (x) L) A (I (x) L)' for symmetric A."""
+def congruent(layout: Layout, L: tuple[Floats, ...], A: Floats, out: Floats | None = None) -> Floats:
+    """(I (x) L) A (I (x) L)' for symmetric A; `out` may be A itself."""
     if all(len(factor) == 1 for factor in L):
         d = np.concatenate([np.full(f.levels, x[0, 0]) for f, x in zip(layout.rest, L, strict=True)])
-        out = A * d
-        out *= d[:, None]
-        return out
+        scaled = np.multiply(A, d, out=out)
+        return np.multiply(scaled, d[:, None], out=scaled)
     return scaled_rows(layout, L, np.ascontiguousarray(scaled_rows(layout, L, A).T))
 
 
@@ -180,7 +179,8 @@ class Elimination:
         """The same for the blocks with the rest."""
         B = link.coupling
         assert B is not None
-        self.S = self.S - B.gram(link.core)
+        gram = B.gram(link.core)
+        self.S = np.subtract(self.S, gram, out=gram)
         self.rest_fixed = self.rest_fixed + sign * B.transposed_times(core_fixed)
         lifted = B.lifted(link.core)
         for g, block in link.between.items():

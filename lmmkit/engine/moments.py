@@ -107,7 +107,8 @@ def _rest_blocks(prepared: Prepared, layout: Layout) -> Floats:
         for j, two in enumerate(layout.rest[: i + 1]):
             block = _crossed(prepared, one, two) if i != j else _diagonal(prepared, one)
             out[layout.columns(i), layout.columns(j)] = block
-            out[layout.columns(j), layout.columns(i)] = block.T
+            if i != j:
+                out[layout.columns(j), layout.columns(i)] = block.T
     return out
 
 

@@ -42,15 +42,11 @@ class DenseInverse:
         self.rest, self.layout = rest, layout
 
     @cached_property
-    def inverse(self) -> Floats:
-        """C^-1."""
-        upper = dpotri(self.rest.chol, lower=1)[0].T  # Fortran's lower triangle is C's upper one
-        return mirrored(upper[::-1, ::-1])[::-1, ::-1]
-
-    @cached_property
     def E(self) -> Floats:
         """(q2, q2)."""
-        return congruent(self.layout, self.rest.L, self.inverse)
+        upper = dpotri(self.rest.chol, lower=1)[0].T  # Fortran's lower triangle is C's upper one
+        inverse = mirrored(upper[::-1, ::-1])[::-1, ::-1]
+        return congruent(self.layout, self.rest.L, inverse, out=inverse)
 
     def times(self, A: Floats) -> Floats:
         """E A, by two triangular solves."""
@@ -62,10 +58,9 @@ class DenseInverse:
         """(k, k) sum over the levels of one factor of the diagonal blocks of S - S E S."""
         L = self.rest.L[position]
         if np.abs(L.diagonal()).min() > STEEP:
-            J = self.layout.rest[position].levels
-            inner = J * np.eye(len(L)) - _block_trace(self.inverse, self.layout, position, len(L))
-            inverse = np.linalg.inv(L)
-            return inverse.T @ inner @ inverse
+            precision = np.linalg.inv(L @ L.T)
+            trace = _block_trace(self.E, self.layout, position, len(L))
+            return self.layout.rest[position].levels * precision - precision @ trace @ precision
         columns = self.layout.columns(position)
         S = self.rest.S[:, columns]
         half = dtrtrs(self.rest.chol, scaled_rows(self.layout, transposed(self.rest.L), S), lower=1)[0]

@@ -12,7 +12,7 @@ from lmmkit.engine.absorb import absorb
 from lmmkit.engine.algorithms import chosen
 from lmmkit.engine.criterion import Criterion, State
 from lmmkit.engine.layout import Layout, build_layout
-from lmmkit.engine.moments import collect
+from lmmkit.engine.moments import Moments, collect
 from lmmkit.engine.prepare import Prepared, prepare
 from lmmkit.engine.problem import Floats, Problem
 from lmmkit.engine.search import Search
@@ -20,6 +20,7 @@ from lmmkit.engine.start import moment_start, scales
 from lmmkit.engine.variances import conditional_blocks
 from lmmkit.errors import FitError
 
+EXACT = 1e-24  # share of the response's sum of squares below which what is left of it is rounding
 FLAT = -1e-9  # least curvature, as a share of the largest, that rounding may leave at an optimum
 
 
@@ -146,6 +147,7 @@ def solve(
     layout = build_layout(problem, prepared)
     raw = collect(prepared, layout)
     absorbed = absorb(raw, prepared, layout) if layout.factors else raw
+    _refuse_exact_within(raw, absorbed)
     criterion = Criterion(
         absorbed,
         layout,
@@ -167,6 +169,15 @@ def _constant(prepared: Prepared, n: int, reml: bool) -> float:
     if reml and p:
         constant -= 2.0 * float(np.linalg.slogdet(prepared.basis)[1])
     return float(constant)
+
+
+def _refuse_exact_within(raw: Moments, absorbed: Moments) -> None:
+    """Some variance of the response within the levels of the finest factor."""
+    if absorbed.total[-1, -1] <= EXACT * raw.total[-1, -1]:
+        raise FitError(
+            "The random effects reproduce the response exactly: it does not vary within the levels of a "
+            "grouping factor, and no residual variance is left. Analyse one row per level instead."
+        )
 
 
 def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
