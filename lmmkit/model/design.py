@@ -23,6 +23,7 @@ from lmmkit.model.frame import Floats, open_table
 from lmmkit.model.grouping import Grouping, grouping, labels_of, order_of_terms
 from lmmkit.model.newdata import NewData, fixed_matrix, new_data
 from lmmkit.model.overview import Overview, RandomPart
+from lmmkit.model.predictors import Predictor, predictors
 from lmmkit.model.recipe import Recipe, columns_of, learn_recipe, recipe_from_dict
 from lmmkit.model.relations import Relation, relations, reused_labels, same_grouping
 from lmmkit.model.source import OFFSET, WEIGHTS, Request, Source, ledger, open_source
@@ -106,6 +107,11 @@ class Design:
             term_name(term): tuple(self.recipe.variables[factor] for factor in term)
             for term in self.recipe.formula.fixed
         }
+
+    @cached_property
+    def predictors(self) -> dict[str, Predictor]:
+        """The columns of the fixed terms with levels or means: what a grid of values must hold."""
+        return predictors(self.recipe, self.source)
 
     @cached_property
     def groupings(self) -> tuple[Grouping, ...]:

@@ -91,7 +91,7 @@ def _reuse(few: Grouping, many: Grouping, groupings: Sequence[Grouping]) -> str 
     present = counts.reshape(many.size, few.size) > 0
     cells = int(present.sum())
     first_ones = bool((present[:, 1:] <= present[:, :-1]).all())
-    if not first_ones or cells <= many.size or len(many.codes) < 2 * cells:
+    if not first_ones or cells <= many.size or 2 * len(many.codes) < 3 * cells:
         return None
     return (
         f"`{few.name}` has {few.size} levels, but {cells} within `{many.name}`: if each level of "

@@ -88,7 +88,7 @@ def open_source(request: Request, data: Any, evaluator: Evaluator | None = None)
     wanted = list(dict.fromkeys(request.columns()))
     evaluator = evaluator or Evaluator(open_table(data, wanted))
     _read(request, evaluator)
-    vectors = _vectors(request, evaluator.table.rows)
+    vectors = _vectors(request, evaluator.table)
     lost = _lost(wanted, evaluator.table, vectors)
     if not lost:
         return Source(evaluator, vectors, lost, None)
@@ -136,16 +136,22 @@ def _check_contrasts(contrasts: Mapping[str, Any], factors: set[str]) -> None:
             )
 
 
-def _vectors(request: Request, rows: int) -> dict[str, Floats]:
+def _vectors(request: Request, table: Table) -> dict[str, Floats]:
     given = {WEIGHTS: request.weights, OFFSET: request.offset}
     return {
-        label: _vector(values, label.strip("()"), rows)
+        label: _vector(values, label.strip("()"), table)
         for label, values in given.items()
         if values is not None and not isinstance(values, str)
     }
 
 
-def _vector(given: Any, what: str, rows: int) -> Floats:
+def _vector(given: Any, what: str, table: Table) -> Floats:
+    rows = table.rows
+    if _is_misplaced(given, table.frame):
+        raise DataError(
+            f"{what}: the Series has another index than the table; give it that index, or its `to_numpy()` "
+            "to go by position."
+        )
     try:
         values = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
@@ -157,6 +163,10 @@ def _vector(given: Any, what: str, rows: int) -> Floats:
             f"{what}: a column name or a vector of {rows:,} numbers is expected, not shape {values.shape}."
         )
     return finite(values, f"({what})")
+
+
+def _is_misplaced(given: Any, frame: pd.DataFrame) -> bool:
+    return isinstance(given, pd.Series) and not given.index.equals(frame.index)
 
 
 def _lost(wanted: list[str], table: Table, vectors: Mapping[str, Floats]) -> dict[str, Mask]:

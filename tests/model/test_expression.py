@@ -1,0 +1,183 @@
+"""Expressions: nothing but columns, arithmetic and the documented functions can be written or run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmmkit.errors import DataError, FormulaError
+from lmmkit.model.evaluate import evaluate_expression
+from lmmkit.model.expression import check_expression, parse_expression
+
+FRAME = pd.DataFrame(
+    {
+        "x": [1.0, 2.0, np.nan, 4.0],
+        "n": [3, 1, 2, 5],
+        "g": ["a", "b", None, "a"],
+        "flag": [True, False, True, True],
+        "a.b": [1.0, 2.0, 3.0, 4.0],
+    }
+)
+
+
+def values(text: str, purpose: str = "derive") -> list[float]:
+    return evaluate_expression(check_expression(text, FRAME.columns, purpose), FRAME).tolist()  # type: ignore[arg-type]
+
+
+HOSTILE = [
+    "__import__('os').system('true')",
+    "x.__class__",
+    "x.sum()",
+    "().__class__.__bases__[0].__subclasses__()",
+    "log.__globals__",
+    "getattr(x, 'sum')",
+    "eval('1')",
+    "exec('1')",
+    "open('/etc/passwd')",
+    "(lambda: x)()",
+    "[x for x in [1]]",
+    "{x: 1}",
+    "x[0]",
+    "f'{x}'",
+    "x if x else n",
+    "log(*[x])",
+    "log(x, **{'out': n})",
+    "log(x, out=n)",
+    "np.log(x)",
+    "np.linalg.inv(x)",
+    "I(x := 2)",
+    "x; import os",
+    "contr.sum(x)",
+    "log(x)(2)",
+    "print(x)",
+    "globals()",
+    "'a' * x",
+    "'%s' % x",
+    "x ** 1000",
+    "poly(x, 100000000)",
+    "bs(x, df=100000000)",
+    "2",
+    "1e999 * x",
+    "2j * x",
+    "log()",
+    "log(x, 2, 3)",
+    "log(x, bass=2)",
+    "poly(x, degree=n)",
+    "poly(x, 2, degree=2)",
+    "log(poly(x, 2))",
+    "1 + C(g)",
+    "C(g, nonsense)",
+    "C(g, sum, levels=['a'], what=1)",
+    "-" * 3000 + "x",
+    "(" * 39 + "x" + "+1)" * 39 + "".join(f"+{'-' * 60}x" for _ in range(2)),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("purpose", ["formula", "derive", "exclude"])
+def test_nothing_undocumented_can_be_written(text, purpose):
+    with pytest.raises((FormulaError, DataError)):
+        evaluate_expression(check_expression(text, FRAME.columns, purpose), FRAME)
+
+
+@given(st.text(alphabet="xng.()[]{}+-*/^=<>!&|'\"` ,_1234567890eEabcdf:;%~\\", max_size=40))
+def test_any_text_is_read_or_refused_in_words(text):
+    for purpose in ("formula", "derive", "exclude"):
+        try:
+            expression = parse_expression(text, purpose)
+        except FormulaError:
+            continue
+        assert expression.variables
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("n^2", [9, 1, 4, 25]),
+        ("-n^2", [-9, -1, -4, -25]),
+        ("2 * n^2", [18, 2, 8, 50]),
+        ("n^-1", [1 / 3, 1, 1 / 2, 1 / 5]),
+        ("2^n", [8, 2, 4, 32]),
+        ("n %% 2 + n %/% 2", [2, 1, 1, 3]),
+        ("log(n, 2) - log2(n)", [0, 0, 0, 0]),
+        ("a.b / `a.b`", [1, 1, 1, 1]),
+        ("x + 1", [2, 3, np.nan, 5]),
+        ("center(x)", [-4 / 3, -1 / 3, np.nan, 5 / 3]),
+        ("scale(n, scale=FALSE)", [0.25, -1.75, -0.75, 2.25]),
+        ("x - group_mean(x, g)", [-1.5, 0, np.nan, 1.5]),
+        ("group_mean(n, g)", [4, 1, np.nan, 4]),
+        ("flag * n", [3, 0, 2, 5]),
+    ],
+)
+def test_arithmetic_is_as_in_r(text, expected):
+    np.testing.assert_allclose(values(text), expected, atol=1e-15)
+
+
+def test_a_column_alone_keeps_its_values():
+    assert values("g")[:2] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x > 1", [0, 1, 0, 1]),
+        ("not x > 1", [1, 0, 0, 0]),
+        ("x != 2", [1, 0, 0, 1]),
+        ("g == 'a'", [1, 0, 0, 1]),
+        ("g != 'a'", [0, 1, 0, 0]),
+        ("g in ['a', 'z']", [1, 0, 0, 1]),
+        ("g not in ['a', 'z']", [0, 1, 0, 0]),
+        ("g %in% c('b') | n == 5", [0, 1, 0, 1]),
+        ("!(n < 3) & x >= 1", [1, 0, 0, 1]),
+        ("flag", [1, 0, 1, 1]),
+        ("not flag", [0, 1, 0, 0]),
+        ("1 < n <= 3", [1, 0, 1, 0]),
+        ("n in (1, 5)", [0, 1, 0, 1]),
+        ("x > 3 or n == 2", [0, 0, 1, 1]),
+        ("x > 3 and n == 2", [0, 0, 0, 0]),
+        ("log(n) > 1 and flag", [1, 0, 0, 1]),
+        ("x - group_mean(x, g) > 0", None),
+    ],
+)
+def test_a_condition_holds_only_where_it_is_known_to(text, expected):
+    if expected is None:
+        with pytest.raises(FormulaError, match="not a function"):
+            values(text, "exclude")
+    else:
+        assert values(text, "exclude") == [bool(value) for value in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("g == 1", FormulaError, "text is compared with text in quotes"),
+        ("g < 'b'", FormulaError, "orders text"),
+        ("n in ['a']", FormulaError, "text is compared"),
+        ("x", DataError, "not true or false"),
+        ("x + 1", FormulaError, "a condition compares"),
+        ("ghost > 1", FormulaError, "no column `ghost`"),
+        ("N > 1", FormulaError, "did you mean `n`?"),
+    ],
+)
+def test_a_condition_that_makes_no_sense_is_refused(text, error, said):
+    with pytest.raises(error) as caught:
+        values(text, "exclude")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("log(x - 1)", "not a finite number in 1 row(s), first in row 1"),
+        ("1 / (n - 1)", "not a finite number in 1 row(s), first in row 2"),
+        ("g * 2", "holds text"),
+        ("log(g)", "holds text"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(text, said):
+    with pytest.raises(DataError) as caught:
+        values(text)
+    assert said in str(caught.value)

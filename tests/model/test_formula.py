@@ -1,0 +1,187 @@
+"""The formula language: what each spelling means, what is refused, and that `str` gives the formula back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmmkit.errors import FormulaError
+from lmmkit.model.formula import parse_formula
+from lmmkit.model.terms import term_name
+
+
+def fixed(text: str) -> list[str]:
+    return [term_name(term) for term in parse_formula(f"y ~ {text} + (1 | g)").fixed]
+
+
+def random(text: str) -> list[str]:
+    return [str(bar) for bar in parse_formula(f"y ~ {text}").random]
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("x", "Intercept x"),
+        ("1", "Intercept"),
+        ("0", ""),
+        ("0 + x", "x"),
+        ("x - 1", "x"),
+        ("-1 + x", "x"),
+        ("x + 0", "x"),
+        ("0 + x + 1", "Intercept x"),
+        ("(0 + x)", "x"),
+        ("x + x", "Intercept x"),
+        ("a * b", "Intercept a b a:b"),
+        ("a:b", "Intercept a:b"),
+        ("b:a + a", "Intercept a b:a"),
+        ("a * b - a:b", "Intercept a b"),
+        ("a * b - b:a", "Intercept a b"),
+        ("a / b", "Intercept a a:b"),
+        ("(a + b) / c", "Intercept a b a:b:c"),
+        ("(a + b + c)^2", "Intercept a b c a:b a:c b:c"),
+        ("(a + b) ** 2", "Intercept a b a:b"),
+        ("a * b * c", "Intercept a b c a:b a:c b:c a:b:c"),
+        ("a:b + c", "Intercept c a:b"),
+        ("x^2", "Intercept x"),
+        ("I(x^2)", "Intercept I(x ** 2)"),
+        ("I(2 * x^2)", "Intercept I(2 * x ** 2)"),
+        ("log( x )", "Intercept log(x)"),
+        ("poly(x,2)", "Intercept poly(x, 2)"),
+        ("poly(x, 2, raw = TRUE)", "Intercept poly(x, 2, raw=True)"),
+        ("Sepal.Length", "Intercept Sepal.Length"),
+        ("log(Sepal.Length)", "Intercept log(Sepal.Length)"),
+        ("`my column` + class", "Intercept my column class"),
+        ("C(a, contr.sum)", "Intercept C(a, contr.sum)"),
+    ],
+)
+def test_fixed_terms_are_as_in_r(text, terms):
+    assert " ".join(fixed(text)) == terms
+
+
+@pytest.mark.parametrize(
+    ("text", "bars"),
+    [
+        ("(x | g)", ["(1 + x | g)"]),
+        ("(0 + x | g)", ["(0 + x | g)"]),
+        ("(x - 1 | g)", ["(0 + x | g)"]),
+        ("(x || g)", ["(1 + x || g)"]),
+        ("(1 | a/b)", ["(1 | b:a)", "(1 | a)"]),
+        ("(1 | a/b/c)", ["(1 | c:(b:a))", "(1 | b:a)", "(1 | a)"]),
+        ("(1 | a:b)", ["(1 | a:b)"]),
+        ("(1 | (a:b))", ["(1 | a:b)"]),
+        ("(x | a:b)", ["(1 + x | a:b)"]),
+        ("((1 | g))", ["(1 | g)"]),
+        ("(x + (1 | g))", ["(1 | g)"]),
+        ("(1 | g) + (0 + x | g)", ["(1 | g)", "(0 + x | g)"]),
+        ("(a * b | g)", ["(1 + a + b + a:b | g)"]),
+        ("(poly(x, 2) + log(z) | g)", ["(1 + poly(x, 2) + log(z) | g)"]),
+        ("diag(1 + x | g)", ["diag(1 + x | g)"]),
+    ],
+)
+def test_random_terms_are_as_in_lme4(text, bars):
+    assert random(text) == bars
+
+
+def test_offsets_and_response_are_expressions():
+    formula = parse_formula("log(y) ~ x + offset(z / 2) + offset(w) + (1 | g)")
+    assert formula.response.text == "log(y)"
+    assert [offset.text for offset in formula.offsets] == ["z / 2", "w"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("y ~ x | g", "outside brackets"),
+        ("y ~ x + x | g", "write the random-effects term as `(x | g)`"),
+        ("y ~ (1 | g | h)", "more than one bar"),
+        ("y ~ ((1 | g) | h)", "inside another"),
+        ("y ~ (1 | (x | g))", "cannot stand in a grouping factor"),
+        ("y ~ x * (1 | g)", "can only be added"),
+        ("y ~ x:(1 | g)", "can only be added"),
+        ("y ~ (1 | g)^2", "can only be added"),
+        ("y ~ x - (1 | g)", "cannot be subtracted"),
+        ("y ~ (0 | g)", "has no column"),
+        ("y ~ (-1 | g)", "has no column"),
+        ("y ~ ( | g)", "needs terms before the bar"),
+        ("y ~ (1 | )", "grouping factor after it"),
+        ("y ~ (1 | 1)", "cannot stand in a grouping factor"),
+        ("y ~ (1 | factor(g))", "make any other grouping a column"),
+        ("y ~ (1 | a + b)", "`+` cannot stand in a grouping factor"),
+        ("y ~ (1 | a * b)", "`*` cannot stand in a grouping factor"),
+        ("y ~ (1 | a:a)", "uses a column twice"),
+        ("y ~ (1 | mm(a, b))", "not built yet"),
+        ("y ~ ar1(visit | subject)", "ar1(...) is not built yet"),
+        ("y ~ cs(1 + x | g)", "cs(...) is not built yet"),
+        ("y ~ frob(x | g)", "`frob` takes no bar"),
+        ("y ~ cs(x) + (1 | g)", "`cs()` is not a function"),
+        ("y ~ frobnicate(x) + (1 | g)", "is not a function of the formula language"),
+        ("y ~ lgo(x) + (1 | g)", "did you mean `log`?"),
+        ("y ~ . + (1 | g)", "name the columns one by one"),
+        ("y ~ 2 * x + (1 | g)", "arithmetic goes inside I()"),
+        ("y ~ (a + b)^x + (1 | g)", "crosses terms to a degree"),
+        ("y ~ (a + b)^99 + (1 | g)", "from 1 to 10"),
+        ("y ~ x %in% z + (1 | g)", "is not offered"),
+        ("y ~ x +", "ends where a term is expected"),
+        ("y ~ x +* z", "not expected"),
+        ("y ~ x z + (1 | g)", "not expected"),
+        ("y ~ x + (1 | g", "`)` is missing"),
+        ("y ~ x) + (1 | g)", "closes nothing"),
+        ("y ~ x ~ z", "has 2"),
+        ("y", "has 0"),
+        ("~ x + (1 | g)", "nothing before"),
+        ("y ~", "nothing after"),
+        ("cbind(a, b) ~ (1 | g)", "several responses"),
+        ("y ~ x$z + (1 | g)", "Cannot read `$`"),
+        ("y ~ offset(z):x + (1 | g)", "can only be added"),
+        ("y ~ (offset(z) | g)", "cannot stand inside a random-effects term"),
+        ("y ~ () + (1 | g)", "is empty"),
+        ("y ~ (" + " * ".join(f"x{i}" for i in range(20)) + ") + (1 | g)", "more than 4,096 terms"),
+        ("y ~ " + "x" * 20_000, "at most 10,000"),
+        ("y ~ " + "(" * 60 + "x" + ")" * 60, "deep"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_words(text, said):
+    with pytest.raises(FormulaError) as caught:
+        parse_formula(text)
+    assert said in str(caught.value)
+
+
+def test_a_formula_that_is_no_text_is_refused():
+    with pytest.raises(FormulaError, match="A formula is text"):
+        parse_formula(3)  # type: ignore[arg-type]
+
+
+FACTORS = st.sampled_from(
+    [
+        "x",
+        "z",
+        "a",
+        "`odd name`",
+        "Sepal.Length",
+        "log(x)",
+        "I(x^2 - z)",
+        "poly(x, 2)",
+        "C(a, sum)",
+        "scale(`odd name`)",
+    ]
+)
+TERMS = st.lists(FACTORS, min_size=1, max_size=3).map(":".join)
+SUMS = st.builds(
+    lambda start, terms: " + ".join([start, *terms]),
+    st.sampled_from(["0", "1"]),
+    st.lists(TERMS, min_size=1, max_size=4),
+)
+GROUPS = st.sampled_from(["g", "g:h", "g/h", "g/h/k", "`odd group`:g", "(g:h)/k"])
+BARS = st.one_of(
+    st.builds("({} {} {})".format, SUMS, st.sampled_from(["|", "||"]), GROUPS),
+    st.builds("diag({} | {})".format, SUMS, GROUPS),
+)
+
+
+@given(SUMS, st.lists(BARS, min_size=1, max_size=3), st.sampled_from(["", " + offset(x / 2)"]))
+def test_a_formula_is_read_back_from_its_text(terms, bars, offset):
+    formula = parse_formula(f"log(y) ~ {terms} + {' + '.join(bars)}{offset}")
+    again = parse_formula(str(formula))
+    assert again == formula
+    assert str(again) == str(formula)
