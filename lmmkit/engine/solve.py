@@ -8,19 +8,15 @@ from functools import cached_property
 import numpy as np
 
 from lmmkit.engine import boundary, cone
-from lmmkit.engine.absorb import absorb
 from lmmkit.engine.algorithms import chosen
 from lmmkit.engine.criterion import Criterion, State
-from lmmkit.engine.layout import Layout, build_layout
-from lmmkit.engine.moments import Moments, collect
-from lmmkit.engine.prepare import Prepared, prepare
+from lmmkit.engine.layout import Layout
+from lmmkit.engine.prepare import Prepared
 from lmmkit.engine.problem import Floats, Problem
 from lmmkit.engine.search import Search
-from lmmkit.engine.start import moment_start, scales
+from lmmkit.engine.setup import set_up
 from lmmkit.engine.variances import conditional_blocks
-from lmmkit.errors import FitError
 
-EXACT = 1e-24  # share of the response's sum of squares below which what is left of it is rounding
 FLAT = -1e-9  # least curvature, as a share of the largest, that rounding may leave at an optimum
 
 
@@ -142,57 +138,12 @@ def solve(
         FitError: The model cannot be estimated from these data.
     """
     method = chosen(algorithm, limit)
-    prepared = prepare(problem)
-    _refuse_too_few_rows(problem, prepared)
-    layout = build_layout(problem, prepared)
-    raw = collect(prepared, layout)
-    absorbed = absorb(raw, prepared, layout) if layout.factors else raw
-    _refuse_exact_within(raw, absorbed)
-    criterion = Criterion(
-        absorbed,
-        layout,
-        len(problem.response),
-        reml=reml,
-        constant=_constant(prepared, len(problem.response), reml),
-    )
-    start = moment_start(raw, absorbed, layout, len(problem.response)) if layout.factors else []
-    search = method.search(criterion, scales(raw, layout), criterion(criterion.theta(start)))
+    setup = set_up(problem, reml=reml)
+    criterion = setup.criterion
+    search = method.search(criterion, setup.scale, criterion(criterion.theta(setup.start())))
     search.run(method.limit if limit is None else limit)
     state = boundary.set_null(search.criterion, search.state, search.scale)
-    return _solution(Optimum(problem, prepared, search.criterion, state), search)
-
-
-def _constant(prepared: Prepared, n: int, reml: bool) -> float:
-    """What preparation took out of the deviance."""
-    p = len(prepared.fixed)
-    constant = 2.0 * (n - p * reml) * np.log(prepared.scale) - prepared.log_weights
-    if reml and p:
-        constant -= 2.0 * float(np.linalg.slogdet(prepared.basis)[1])
-    return float(constant)
-
-
-def _refuse_exact_within(raw: Moments, absorbed: Moments) -> None:
-    """Some variance of the response within the levels of the finest factor."""
-    if absorbed.total[-1, -1] <= EXACT * raw.total[-1, -1]:
-        raise FitError(
-            "The random effects reproduce the response exactly: it does not vary within the levels of a "
-            "grouping factor, and no residual variance is left. Analyse one row per level instead."
-        )
-
-
-def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
-    """More rows than fixed effects, and than random effects of any one term."""
-    n, p = len(problem.response), len(prepared.fixed)
-    if n <= p:
-        raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
-    for term in problem.terms:
-        count = term.levels * len(term.columns)
-        if count >= n:
-            raise FitError(
-                f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} "
-                f"random effects for {n} rows: its variances cannot be told from the residual variance. "
-                "Take columns out of the term, or group by a factor with fewer levels."
-            )
+    return _solution(Optimum(problem, setup.prepared, search.criterion, state), search)
 
 
 def _solution(optimum: Optimum, search: Search) -> Solution:

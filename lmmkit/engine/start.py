@@ -97,7 +97,7 @@ def _spread(x: Floats) -> Floats:
     return (rows @ rows.T).reshape(k, p, k, p).transpose(0, 2, 1, 3)
 
 
-def _directions(factor: Factor) -> Floats:
+def directions(factor: Factor) -> Floats:
     """(m, k, k) dT / d(each free entry of T)."""
     out = np.zeros((len(factor.free[0]), factor.width, factor.width))
     for i, (r, c) in enumerate(zip(*factor.free, strict=True)):
@@ -105,10 +105,10 @@ def _directions(factor: Factor) -> Floats:
     return out
 
 
-def _equations(blocks: _Blocks, rows: int) -> tuple[Floats, Floats]:
+def equations(moments: Moments, layout: Layout, rows: int) -> tuple[Floats, Floats]:
     """The MIVQUE0 equations in the entries of every T, and s2 last."""
-    layout, total = blocks.layout, blocks.moments.total
-    E = [_directions(factor) for factor in layout.factors]
+    blocks, total = _Blocks(moments, layout), moments.total
+    E = [directions(factor) for factor in layout.factors]
     ends = np.cumsum([len(e) for e in E])
     m = int(ends[-1])
     A, b = np.zeros((m + 1, m + 1)), np.zeros(m + 1)
@@ -164,14 +164,13 @@ def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int)
         layout: Chain and rest.
         rows: n.
     """
-    blocks = _Blocks(moments, layout)
-    A, b = _equations(blocks, rows)
+    A, b = equations(moments, layout, rows)
     solved = kernels.least_solved(A, b)
     within = _within_variance(absorbed, rows)
     s2 = min(solved[-1], within) if solved[-1] > 0 else within
     out, at = list[Floats](), 0
     for factor, scale in zip(layout.factors, scales(moments, layout), strict=True):
-        E = _directions(factor)
+        E = directions(factor)
         T = np.einsum("i,iab->ab", solved[at : at + len(E)], E) / s2
         at += len(E)
         out.append(_floored(T, factor, scale))

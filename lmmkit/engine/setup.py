@@ -1,0 +1,97 @@
+"""A problem made ready to be searched: prepared rows, layout, cross-products, criterion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmmkit.engine.absorb import absorb
+from lmmkit.engine.criterion import Criterion
+from lmmkit.engine.layout import Layout, build_layout
+from lmmkit.engine.moments import Moments, collect
+from lmmkit.engine.prepare import Prepared, prepare
+from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.start import moment_start, scales
+from lmmkit.errors import FitError
+
+EXACT = 1e-24  # share of the response's sum of squares below which what is left of it is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What every search over one problem shares.
+
+    Attributes:
+        problem: The arrays as given.
+        prepared: The rows in prepared units.
+        layout: Chain and rest.
+        raw: Cross-products.
+        absorbed: Cross-products with the first factor absorbed.
+        criterion: The profiled deviance.
+        scale: Root of the mean Z'Z of each factor's columns.
+    """
+
+    problem: Problem
+    prepared: Prepared
+    layout: Layout
+    raw: Moments
+    absorbed: Moments
+    criterion: Criterion
+    scale: list[Floats]
+
+    def start(self) -> list[Floats]:
+        """L of every factor from the moment equations."""
+        if not self.layout.factors:
+            return []
+        return moment_start(self.raw, self.absorbed, self.layout, len(self.problem.response))
+
+
+def set_up(problem: Problem, *, reml: bool) -> Setup:
+    """Prepare a problem and take its cross-products.
+
+    Raises:
+        FitError: The model cannot be estimated from these data.
+    """
+    prepared = prepare(problem)
+    _refuse_too_few_rows(problem, prepared)
+    layout = build_layout(problem, prepared)
+    raw = collect(prepared, layout)
+    absorbed = absorb(raw, prepared, layout) if layout.factors else raw
+    _refuse_exact_within(raw, absorbed)
+    n = len(problem.response)
+    criterion = Criterion(absorbed, layout, n, reml=reml, constant=constant_of(prepared, n, reml))
+    return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
+
+
+def constant_of(prepared: Prepared, n: int, reml: bool) -> float:
+    """What preparation took out of the deviance."""
+    p = len(prepared.fixed)
+    constant = 2.0 * (n - p * reml) * np.log(prepared.scale) - prepared.log_weights
+    if reml and p:
+        constant -= 2.0 * float(np.linalg.slogdet(prepared.basis)[1])
+    return float(constant)
+
+
+def _refuse_exact_within(raw: Moments, absorbed: Moments) -> None:
+    """Some variance of the response within the levels of the finest factor."""
+    if absorbed.total[-1, -1] <= EXACT * raw.total[-1, -1]:
+        raise FitError(
+            "The random effects reproduce the response exactly: it does not vary within the levels of a "
+            "grouping factor, and no residual variance is left. Analyse one row per level instead."
+        )
+
+
+def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
+    """More rows than fixed effects, and than random effects of any one term."""
+    n, p = len(problem.response), len(prepared.fixed)
+    if n <= p:
+        raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
+    for term in problem.terms:
+        count = term.levels * len(term.columns)
+        if count >= n:
+            raise FitError(
+                f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} "
+                f"random effects for {n} rows: its variances cannot be told from the residual variance. "
+                "Take columns out of the term, or group by a factor with fewer levels."
+            )
