@@ -74,13 +74,11 @@ def times_constant(A: Floats, L: Floats) -> Floats:
 
 
 def summed(A: Floats, B: Floats) -> Floats:
-    """Sum over levels of A' B, (m_A, m_B), by one matrix product."""
-    return flat(A) @ flat(B).T
-
-
-def flat(A: Floats) -> Floats:
-    """(k, m, J) as (m, k J): one row a column of the stacked matrices."""
-    return A.transpose(1, 0, 2).reshape(A.shape[1], -1)
+    """Sum over levels of A' B, (m_A, m_B): one matrix product for each of the k rows."""
+    total = A[0] @ B[0].T
+    for a, b in zip(A[1:], B[1:], strict=True):
+        total += a @ b.T
+    return total
 
 
 def solved(A: Floats, B: Floats) -> Floats:

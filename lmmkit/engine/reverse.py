@@ -112,8 +112,7 @@ class Sweep:
         """D and U of one chain factor; leaves what the earlier ones need."""
         link = self.forward.links[f]
         U = kernels.times(link.lift, self._right_hand_side(f, link))
-        D = kernels.flat(link.W).reshape(len(link.L), -1)
-        D = D @ D.T - _weighted(U, self.K)
+        D = kernels.summed(link.W, link.W) - _weighted(U, self.K)
         inner = self._inner(f, link)
         if f == 0:
             self.inner_first = inner
