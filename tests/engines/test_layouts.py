@@ -1,0 +1,163 @@
+"""Every layout of grouping factors against plain dense algebra: V built in full, inverted, differentiated."""
+
+import numpy as np
+import pytest
+
+from lmmkit.engine import moments
+from lmmkit.engine.absorb import absorb
+from lmmkit.engine.criterion import Criterion
+from lmmkit.engine.layout import build_layout
+from lmmkit.engine.prepare import prepare
+from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.solve import Optimum
+from lmmkit.engine.variances import conditional_blocks
+
+ROWS = 150
+# (levels, columns, correlated, the earlier term that it contains or None)
+LAYOUTS = {
+    "single": [(12, 2, True, None)],
+    "single intercept": [(12, 1, True, None)],
+    "diagonal": [(12, 2, False, None)],
+    "crossed": [(15, 1, True, None), (8, 1, True, None)],
+    "crossed slopes": [(15, 2, True, None), (8, 2, False, None)],
+    "chain of two": [(20, 2, True, None), (6, 1, True, 0)],
+    "chain of three": [(30, 1, True, None), (12, 2, True, 0), (4, 2, True, 1)],
+    "chain and rest": [(30, 1, True, None), (12, 2, True, 0), (7, 2, True, None)],
+    "chain of three and two crossed": [
+        (30, 2, True, None),
+        (12, 1, True, 0),
+        (4, 2, True, 1),
+        (7, 1, True, None),
+        (5, 2, True, None),
+    ],
+}
+
+
+def problem_of(layout, weighted):
+    """A random problem of one layout."""
+    rng = np.random.default_rng(3)
+    columns = [np.broadcast_to(1.0, ROWS), *(rng.normal(size=ROWS) * 3 + 5 for _ in range(3))]
+    terms = []
+    for factor, (levels, k, correlated, child) in enumerate(layout):
+        if child is None:
+            codes = np.concatenate([np.arange(levels), rng.integers(0, levels, ROWS - levels)])
+        else:
+            below = terms[child].codes
+            parents = np.concatenate([np.arange(levels), rng.integers(0, levels, below.max() + 1 - levels)])
+            codes = parents[below]
+        terms.append(Term(factor, codes, levels, tuple(range(k)), correlated))
+    y = rng.normal(size=ROWS) + 2
+    for term in terms:
+        for column in term.columns:
+            y = y + rng.normal(size=term.levels)[term.codes] * columns[column] * 0.5
+    weights = rng.uniform(0.5, 2, ROWS) if weighted else None
+    return Problem(tuple(columns), (0, 1), y, tuple(terms), weights)
+
+
+class Case:
+    """One problem with its criterion, and the same by dense algebra."""
+
+    def __init__(self, name, *, reml=True, weighted=False):
+        problem = problem_of(LAYOUTS[name], weighted)
+        self.prepared = prepare(problem)
+        self.layout = build_layout(problem, self.prepared)
+        raw = moments.collect(self.prepared, self.layout)
+        absorbed = absorb(raw, self.prepared, self.layout)
+        self.criterion = Criterion(absorbed, self.layout, ROWS, reml=reml, constant=0.0)
+        self.theta = np.random.default_rng(1).normal(size=self.criterion.cuts[-1]) * 0.7
+        self.optimum = Optimum(problem, self.prepared, self.criterion, self.criterion(self.theta))
+        self.reml = reml
+
+    def Z(self, factor):
+        """Dense Z of one factor, (n, J k), level by level."""
+        Z = np.zeros((ROWS, factor.levels, factor.width))
+        for column, row in enumerate(factor.rows):
+            Z[np.arange(ROWS), factor.codes, column] = self.prepared.rows[row]
+        return Z.reshape(ROWS, -1)
+
+    def V(self, theta):
+        """I + Z (I x T) Z'."""
+        pairs = zip(self.layout.factors, self.criterion.factors(theta), strict=True)
+        return np.eye(ROWS) + sum(
+            self.Z(f) @ np.kron(np.eye(f.levels), L @ L.T) @ self.Z(f).T for f, L in pairs
+        )
+
+    def dense(self, theta):
+        """Deviance, P and y."""
+        X, y = self.prepared.rows[list(self.prepared.fixed)].T, self.prepared.rows[-1]
+        inverse = np.linalg.inv(self.V(theta))
+        XVX = X.T @ inverse @ X
+        P = inverse - inverse @ X @ np.linalg.solve(XVX, X.T @ inverse)
+        nu, r2 = ROWS - 2 * self.reml, y @ P @ y
+        deviance = np.linalg.slogdet(self.V(theta))[1] + nu * (1 + np.log(2 * np.pi * r2 / nu))
+        return deviance + self.reml * np.linalg.slogdet(XVX)[1], P, y
+
+
+@pytest.fixture(params=["as chosen", "every pair listed"])
+def coupling(request, monkeypatch):
+    """Both ways of keeping the cross-products between crossed factors."""
+    if request.param == "every pair listed":
+        monkeypatch.setattr(moments, "SMALL", 0)
+        monkeypatch.setattr(moments, "FILL", 10.0)
+
+
+@pytest.mark.usefixtures("coupling")
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_deviance_and_gradient_equal_dense_algebra(name, reml, weighted):
+    case = Case(name, reml=reml, weighted=weighted)
+    state = case.optimum.state
+    assert state.deviance == pytest.approx(case.dense(case.theta)[0], abs=1e-10)
+    steps = 1e-5 * np.eye(len(case.theta))
+    slopes = [(case.dense(case.theta + s)[0] - case.dense(case.theta - s)[0]) / 2e-5 for s in steps]
+    np.testing.assert_allclose(state.gradient, slopes, rtol=1e-6, atol=1e-6 * np.abs(slopes).max())
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_hessian_is_average_information_and_the_curvature_of_the_cone(name):
+    case = Case(name)
+    state, (_, P, y) = case.optimum.state, case.dense(case.theta)
+    steps = 1e-6 * np.eye(len(case.theta))
+    slopes = [(case.V(case.theta + s) - case.V(case.theta - s)) / 2e-6 for s in steps]
+    w = np.array([dV @ P @ y for dV in slopes])
+    nu, r2, q = ROWS - 2, y @ P @ y, w @ P @ y
+    expected = nu / r2 * w @ P @ w.T - nu / r2**2 * np.outer(q, q) + case.criterion._curvature(state.D)
+    np.testing.assert_allclose(state.hessian, expected, atol=1e-7 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_random_effects_and_their_variances_equal_dense_algebra(name):
+    case = Case(name)
+    _, P, y = case.dense(case.theta)
+    Z = np.concatenate([case.Z(f) for f in case.layout.factors], axis=1)
+    G = np.zeros((Z.shape[1], Z.shape[1]))
+    at = 0
+    for f, L in zip(case.layout.factors, case.optimum.state.L, strict=True):
+        size = f.levels * f.width
+        G[at : at + size, at : at + size] = np.kron(np.eye(f.levels), L @ L.T)
+        at += size
+    variance = G - G @ Z.T @ np.linalg.inv(case.V(case.theta)) @ Z @ G
+    b = G @ Z.T @ P @ y
+    at = 0
+    scores = np.append(-case.optimum.state.beta, 1.0)
+    blocks = conditional_blocks(case.layout, case.optimum.state)
+    for position, (f, L) in enumerate(zip(case.layout.factors, case.optimum.state.L, strict=True)):
+        size = f.levels * f.width
+        mine = slice(at, at + size)
+        ours = (L @ L.T) @ case.optimum._scores(position, scores)
+        np.testing.assert_allclose(ours.T.ravel(), b[mine], atol=1e-10)
+        expected = variance[mine, mine].reshape(f.levels, f.width, f.levels, f.width)
+        np.testing.assert_allclose(blocks[position], np.einsum("jajb->jab", expected), atol=1e-10)
+        at += size
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_full_likelihood_at_its_profiled_values_is_the_profiled_deviance(name):
+    case = Case(name, reml=False)
+    state = case.optimum.state
+    log_sigma = 0.5 * np.log(state.r2 / case.criterion.nu)
+    value, gradient = case.criterion.full(state.beta, log_sigma, case.theta)
+    assert value == pytest.approx(state.deviance, abs=1e-9)
+    np.testing.assert_allclose(gradient[:3], 0.0, atol=1e-8)
+    np.testing.assert_allclose(gradient[3:], state.gradient, atol=1e-8)
