@@ -2,64 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.engine.problem import Problem
-from lmmkit.engine.problem import Term as ProblemTerm
 from lmmkit.errors import FormulaError
-from lmmkit.model.checks import Draft, check_groupings, check_response, check_same, check_terms, check_weights
+from lmmkit.model.assemble import FixedTerm, RandomTerm, assemble
 from lmmkit.model.evaluate import Evaluator
 from lmmkit.model.expression import Expression
-from lmmkit.model.formula import Bar, Formula, parse_formula
-from lmmkit.model.frame import Floats, open_table
-from lmmkit.model.grouping import Grouping, grouping, labels_of, order_of_terms
+from lmmkit.model.formula import Formula, parse_formula
+from lmmkit.model.frame import open_table
+from lmmkit.model.grouping import Grouping
+from lmmkit.model.levels import Floats
 from lmmkit.model.newdata import NewData, fixed_matrix, new_data
 from lmmkit.model.overview import Overview, RandomPart
 from lmmkit.model.predictors import Predictor, predictors
-from lmmkit.model.recipe import Recipe, columns_of, learn_recipe, recipe_from_dict
-from lmmkit.model.relations import Relation, relations, reused_labels, same_grouping
+from lmmkit.model.recipe import Recipe, learn_recipe, recipe_from_dict
+from lmmkit.model.relations import Relation, relations, reused_labels
 from lmmkit.model.source import OFFSET, WEIGHTS, Request, Source, ledger, open_source
 from lmmkit.model.terms import term_name
-from lmmkit.model.variables import Column, Values, Variable
-
-
-class FixedTerm(NamedTuple):
-    """A term of the fixed part and the positions of its columns in X."""
-
-    name: str
-    columns: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class RandomTerm:
-    """One random-effects term.
-
-    Attributes:
-        group: Its label in theta and varcorr: the grouping factor, `.1` after a repeated one.
-        factor: The grouping factor.
-        names: Names of its columns.
-        correlated: Whether its effects have covariances.
-        grouping: Codes and levels.
-    """
-
-    group: str
-    factor: str
-    names: tuple[str, ...]
-    correlated: bool
-    grouping: Grouping = field(repr=False)
-
-    @property
-    def levels(self) -> pd.Index[str]:
-        """Names of the levels, in the order of the codes."""
-        return self.grouping.levels
+from lmmkit.model.variables import Values, Variable
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +180,7 @@ def build_design(
     request = Request(parsed, weights, offset, contrasts or {}, missing)
     source = open_source(request, data)
     recipe, values = learn_recipe(parsed, source, request.contrasts)
-    return _assemble(request, source, recipe, values)
+    return _design(request, source, recipe, values)
 
 
 def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
@@ -222,7 +190,7 @@ def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
     request = Request(parsed, *(_stored(spec[key], frame) for key in ("weights", "offset")))
     evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
     source = open_source(request, frame, evaluator)
-    return _assemble(request, source, recipe, recipe.values(evaluator))
+    return _design(request, source, recipe, recipe.values(evaluator))
 
 
 def _stored(given: str | None, frame: pd.DataFrame) -> Any:
@@ -241,101 +209,18 @@ def _check_parsed(parsed: Formula) -> None:
         )
 
 
-def _assemble(
-    request: Request, source: Source, recipe: Recipe, values: Mapping[Expression, Values]
-) -> Design:
-    formula = request.formula
-    response = source.used(source.evaluator.numbers(formula.response))
-    weights = source.extra(request.weights, WEIGHTS)
-    check_response(response, formula.response.text)
-    check_weights(weights)
-    store = _Store()
-    blocks = [columns_of(products, values, source.count) for products in recipe.fixed]
-    fixed = tuple(place for block in blocks for place in store.add(block))
-    drafts = _drafts(recipe, values, source, store)
-    check_terms(drafts, weights)
-    problem_terms, random = _ordered(drafts)
-    groupings = list({term.factor: term.grouping for term in random}.values())
-    problem = Problem(tuple(store.columns), fixed, response, problem_terms, weights, _offset(request, source))
+def _design(request: Request, source: Source, recipe: Recipe, values: Mapping[Expression, Values]) -> Design:
+    made = assemble(request, source, recipe, values)
+    groupings = list({term.factor: term.grouping for term in made.random}.values())
     return Design(
-        str(formula),
-        formula.response.text,
-        problem,
-        tuple(name for block in blocks for name, _ in block),
-        _fixed_terms(formula, blocks),
-        random,
+        str(request.formula),
+        request.formula.response.text,
+        made.problem,
+        made.fixed_names,
+        made.fixed_terms,
+        made.random,
         tuple(reused_labels(groupings)),
         recipe,
         request,
         source,
     )
-
-
-def _fixed_terms(formula: Formula, blocks: list[list[Column]]) -> tuple[FixedTerm, ...]:
-    ends = list(accumulate((len(block) for block in blocks), initial=0))
-    spans = zip(formula.fixed, ends, ends[1:], strict=False)
-    return tuple(FixedTerm(term_name(term), tuple(range(start, end))) for term, start, end in spans)
-
-
-def _offset(request: Request, source: Source) -> Floats | None:
-    parts = [source.used(source.evaluator.numbers(offset)) for offset in request.formula.offsets]
-    extra = source.extra(request.offset, OFFSET)
-    parts += [] if extra is None else [extra]
-    return sum(parts[1:], parts[0]) if parts else None
-
-
-class _Store:
-    """The distinct columns of X and Z, by name."""
-
-    def __init__(self) -> None:
-        self.positions: dict[str, int] = {}
-        self.columns: list[Floats] = []
-
-    def add(self, columns: Iterable[Column]) -> tuple[int, ...]:
-        """Positions of `columns`, which are kept unless they are there already."""
-        return tuple(self._place(name, values) for name, values in columns)
-
-    def _place(self, name: str, values: Floats) -> int:
-        if name not in self.positions:
-            self.positions[name] = len(self.columns)
-            self.columns.append(values)
-        return self.positions[name]
-
-
-def _drafts(
-    recipe: Recipe, values: Mapping[Expression, Values], source: Source, store: _Store
-) -> list[Draft]:
-    bars = recipe.formula.random
-    distinct = {bar.group.label: bar.group for bar in bars}
-    groupings = {label: grouping(group, source.table, source.rows) for label, group in distinct.items()}
-    check_groupings(groupings, source.count)
-    check_same(same_grouping(list(groupings.values())))
-    drafts: list[Draft] = []
-    for bar, products in zip(bars, recipe.random, strict=True):
-        columns = [column for scoped in products for column in columns_of(scoped, values, source.count)]
-        drafts += _bar_drafts(bar, columns, groupings[bar.group.label], store)
-    return drafts
-
-
-def _bar_drafts(bar: Bar, columns: list[Column], factor: Grouping, store: _Store) -> list[Draft]:
-    places = store.add(columns)
-    names = tuple(name for name, _ in columns)
-    arrays = tuple(store.columns[place] for place in places)
-    draft = Draft(bar.text, factor, names, arrays, places, bar.structure == "correlated")
-    return draft.blocks() if bar.structure == "split" else [draft]
-
-
-def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[RandomTerm, ...]]:
-    """The terms by decreasing number of levels, with their labels."""
-    ordered = [drafts[i] for i in order_of_terms([draft.grouping.size for draft in drafts])]
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(draft.grouping.name for draft in ordered))}
-    labels = labels_of([draft.grouping.name for draft in ordered])
-    terms = tuple(
-        ProblemTerm(numbers[d.grouping.name], d.grouping.codes, d.grouping.size, d.places, d.correlated)
-        for d in ordered
-    )
-    named = zip(labels, ordered, strict=True)
-    random = tuple(
-        RandomTerm(label, d.grouping.name, d.names, d.correlated, d.grouping) for label, d in named
-    )
-    return terms, random

@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.checker import CODINGS, MARKERS, Checker, Purpose
+from lmmkit.model.checker import Checker, Purpose
 from lmmkit.model.functions import FUNCTIONS
+from lmmkit.model.options import CODINGS, MARKERS, call_name
 from lmmkit.model.tokens import Token, is_name, quote, tokenize
 
 _OPERATORS = {"^": "**", "%%": "%", "%/%": "//"}
@@ -135,6 +136,14 @@ def read_expression(tokens: Sequence[Token], source: str, purpose: Purpose = "fo
     checker = Checker(text, dict(pairs), purpose)
     checker.check(tree)
     return Expression(_spell(tree, pairs, str), tuple(checker.variables), tree, pairs, purpose)
+
+
+def read_number(tokens: Sequence[Token], source: str) -> Expression:
+    """Read an expression of a formula that must be numbers, such as the response or an offset."""
+    expression = read_expression(tokens, source)
+    if expression.tree is not None and call_name(expression.tree) in MARKERS:
+        raise FormulaError(f"`{expression}` in `{source}` is a factor; numbers are expected there.")
+    return expression
 
 
 def _as_python(tokens: Sequence[Token], text: str, purpose: Purpose) -> tuple[str, dict[str, str]]:

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.model.frame import Ints, Table, compress
+from lmmkit.model.frame import Table
 from lmmkit.model.groups import Group
+from lmmkit.model.levels import Ints, compress
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,9 @@ import pandas as pd
 
 from lmmkit.errors import DataError
 from lmmkit.model.evaluate import Evaluator
-from lmmkit.model.frame import Floats, Ints, Table, open_table
+from lmmkit.model.frame import Table, open_table
 from lmmkit.model.grouping import Grouping, level_texts
+from lmmkit.model.levels import Floats, Ints
 from lmmkit.model.recipe import Recipe, columns_of
 from lmmkit.model.source import Request
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lmmkit.model.frame import compress
+from lmmkit.model.levels import compress
 from lmmkit.model.recipe import Recipe
 from lmmkit.model.source import Source
 from lmmkit.model.variables import is_factor, marked_column

@@ -14,7 +14,8 @@ from lmmkit.errors import DataError, FormulaError
 from lmmkit.model.evaluate import Evaluator
 from lmmkit.model.expression import Expression, did_you_mean
 from lmmkit.model.formula import Formula
-from lmmkit.model.frame import Floats, Mask, Table, finite, missing_in, open_table
+from lmmkit.model.frame import Table, missing_in, open_table
+from lmmkit.model.levels import Floats, Mask, finite
 from lmmkit.model.variables import is_factor, marked_column
 
 WEIGHTS, OFFSET = "(weights)", "(offset)"

@@ -58,3 +58,8 @@ def power(base: Terms, degree: int) -> Terms:
 
 def _product(left: Term, right: Term) -> Term:
     return tuple(dict.fromkeys((*left, *right)))
+
+
+def by_degree(terms: Terms) -> Terms:
+    """Terms of lower degree first, as R orders them."""
+    return tuple(sorted(terms, key=len))

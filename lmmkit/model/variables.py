@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.errors import DataError
-from lmmkit.model.checker import MARKERS, CodingRequest, call_name, coding_request
 from lmmkit.model.contrasts import Coding, coding, given_coding
 from lmmkit.model.evaluate import Evaluator
 from lmmkit.model.expression import Expression
-from lmmkit.model.frame import Factor, compress
 from lmmkit.model.functions import Basis
+from lmmkit.model.levels import Factor, compress
+from lmmkit.model.options import MARKERS, CodingRequest, call_name, coding_request
 
 Floats = NDArray[np.float64]
 Column = tuple[str, Floats]

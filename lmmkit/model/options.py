@@ -1,0 +1,38 @@
+"""Arguments that name a choice or a level: one wording for every refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lmmkit.errors import FitError
+
+
+def check_option(name: str, value: object, offered: Sequence[object]) -> None:
+    """Refuse a value that is not offered.
+
+    Raises:
+        FitError: It is none of those offered.
+    """
+    if not any(value is option or value == option for option in offered):
+        raise FitError(f"{name}={value!r} is not known. Choose one of: {', '.join(map(repr, offered))}.")
+
+
+def check_built(name: str, value: object, built: Sequence[object], offered: Sequence[object]) -> None:
+    """Refuse a value that is not offered, and one that is not built yet.
+
+    Raises:
+        FitError: It is not offered, or not built yet.
+    """
+    check_option(name, value, offered)
+    if value not in built:
+        raise FitError(f"{name}={value!r} is not built yet. Use {' or '.join(f'{name}={b!r}' for b in built)}.")
+
+
+def check_level(name: str, value: object) -> None:
+    """Refuse what is no probability between 0 and 1.
+
+    Raises:
+        FitError: Not a number, or not between 0 and 1.
+    """
+    if not isinstance(value, (int, float)) or not 0.0 < value < 1.0:
+        raise FitError(f"{name}={value!r}: a number between 0 and 1 is expected, such as 0.95.")
