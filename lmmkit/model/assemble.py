@@ -11,6 +11,7 @@ import pandas as pd
 
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
+from lmmkit.errors import FormulaError
 from lmmkit.model.bars import Bar
 from lmmkit.model.checks import Draft, check_groupings, check_response, check_same, check_terms, check_weights
 from lmmkit.model.expression import Expression
@@ -114,10 +115,20 @@ class _Store:
         return tuple(self._place(name, values) for name, values in columns)
 
     def _place(self, name: str, values: Floats) -> int:
-        if name not in self.positions:
-            self.positions[name] = len(self.columns)
+        place = self.positions.setdefault(name, len(self.columns))
+        if place == len(self.columns):
             self.columns.append(values)
-        return self.positions[name]
+        elif not _alike(self.columns[place], values):
+            raise FormulaError(
+                f"Two different columns of the design would be called `{name}`: rename the data's column."
+            )
+        return place
+
+
+def _alike(first: Floats, second: Floats) -> bool:
+    """Whether two columns of one name are one column, judged by some of their rows."""
+    step = max(len(first) // 1_000, 1)
+    return first is second or bool((first[::step] == second[::step]).all())
 
 
 def _drafts(

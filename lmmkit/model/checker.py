@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 from lmmkit.errors import FormulaError
+from lmmkit.model.calls import MARKERS, bind, call_name, coding_request, constant
 from lmmkit.model.functions import FUNCTIONS
-from lmmkit.model.options import MARKERS, bind, call_name, coding_request, constant
 
 Purpose = Literal["formula", "derive", "exclude"]
 
-DEEPEST = 40
+DEEPEST = 100
 LARGEST_POWER = 100
 
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.Mod, ast.FloorDiv)

@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 
 SAMPLE = 5_000
 DEPENDENT = 1e-8
+WIDEST = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +118,23 @@ def check_terms(drafts: Sequence[Draft], weights: Floats | None) -> None:
     """
     by_factor: dict[str, list[Draft]] = {}
     for draft in drafts:
+        _check_width(draft)
         by_factor.setdefault(draft.grouping.name, []).extend(draft.blocks())
     for blocks in by_factor.values():
         _check_blocks(blocks)
     for draft in drafts:
         if draft.grouping.size * len(draft.columns) >= len(draft.grouping.codes):
             _check_residual(draft, weights)
+
+
+def _check_width(draft: Draft) -> None:
+    width, rows = len(draft.columns), len(draft.grouping.codes)
+    if draft.correlated and width > 2 and width * (width + 1) // 2 >= rows:
+        raise DataError(
+            f"`{draft.text}` has {width} columns and so {width * (width + 1) // 2:,} variances and "
+            f"covariances, which {rows:,} rows cannot tell apart; leave columns out, or write `||` for variances "
+            "alone."
+        )
 
 
 def _check_blocks(blocks: Sequence[Draft]) -> None:
@@ -166,11 +178,9 @@ def _overlap_text(first: Draft, second: Draft, bad: int) -> str:
     name = second.names[max(bad, 0)]
     if first.text == second.text:
         return f"`{first.text}`: `{first.names[0]}` and `{name}` are the same up to scale; leave one out."
-    hint = (
-        " Write (x | g) for both, or (1 | g) + (0 + x | g) without their covariance."
-        if "1" in first.text
-        else ""
-    )
+    hint = ""
+    if name == "Intercept":
+        hint = " Write (x | g) alone, or (1 | g) + (0 + x | g) for no covariance between them."
     return (
         f"`{first.text}` and `{second.text}`: both let `{name}` vary over `{second.grouping.name}`, so the "
         f"split of its variance cannot be estimated; keep it in one of them.{hint}"
@@ -203,6 +213,8 @@ def _check_residual(draft: Draft, weights: Floats | None) -> None:
     width = len(draft.columns)
     if np.bincount(codes).max() > width:
         return
+    if width > WIDEST:
+        raise DataError(_confounded(draft))
     first, second = _pairs(codes)
     Z = np.column_stack(draft.columns)
     entries = [(a, b) for a in range(width) for b in range(a + 1) if draft.correlated or a == b]
@@ -211,11 +223,15 @@ def _check_residual(draft: Draft, weights: Floats | None) -> None:
     target = np.where(first == second, noise[first], 0.0)
     solution = np.linalg.lstsq(products, target, rcond=None)[0]
     if np.linalg.norm(products @ solution - target) < DEPENDENT * np.linalg.norm(target):
-        raise DataError(
-            f"`{draft.text}` has {width} effects for each of {draft.grouping.size:,} levels, and no level "
-            f"has more rows than that ({len(codes):,} rows): its variances cannot be told from the "
-            "residual's; leave effects out, or use a grouping factor with more rows for each level."
-        )
+        raise DataError(_confounded(draft))
+
+
+def _confounded(draft: Draft) -> str:
+    return (
+        f"`{draft.text}` has {len(draft.columns)} effects for each of {draft.grouping.size:,} levels, and no "
+        f"level has more rows than that ({len(draft.grouping.codes):,} rows): its variances cannot be told "
+        "from the residual's; leave effects out, or use a grouping factor with more rows for each level."
+    )
 
 
 def _pairs(codes: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.errors import DataError, FormulaError
+from lmmkit.model.calls import constant
 from lmmkit.model.expression import Expression
 from lmmkit.model.frame import Table
-from lmmkit.model.options import constant
 
 Truth = pd.arrays.BooleanArray
 

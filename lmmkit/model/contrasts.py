@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.options import CODINGS
+from lmmkit.model.calls import CODINGS
 
 Floats = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from lmmkit.model.formula import Formula, parse_formula
 from lmmkit.model.frame import open_table
 from lmmkit.model.grouping import Grouping
 from lmmkit.model.levels import Floats
-from lmmkit.model.newdata import NewData, fixed_matrix, new_data
+from lmmkit.model.newdata import NewData, fixed_data, fixed_matrix, new_data
 from lmmkit.model.overview import Overview, RandomPart
 from lmmkit.model.predictors import Predictor, predictors
 from lmmkit.model.recipe import Recipe, learn_recipe, recipe_from_dict
@@ -120,6 +120,17 @@ class Design:
         """
         factors = {term.factor: term.grouping for term in self.random}
         return new_data(self.recipe, self.request, [(t.factor, t.names) for t in self.random], factors, frame)
+
+    def fixed_data(self, frame: Any) -> NewData:
+        """X and offset on the rows of another table, which needs no grouping factors.
+
+        Args:
+            frame: A table with the columns that the fixed terms and the offset use.
+
+        Raises:
+            DataError: As `new_data`.
+        """
+        return fixed_data(self.recipe, self.request, frame)
 
     def to_dict(self) -> dict[str, Any]:
         """What `design_from_dict` needs beside `frame`, as plain lists, numbers and text."""

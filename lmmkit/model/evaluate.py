@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.errors import DataError, FormulaError
+from lmmkit.model.calls import bind, call_name
 from lmmkit.model.conditions import Condition
 from lmmkit.model.expression import Expression
 from lmmkit.model.frame import Table, open_table
 from lmmkit.model.functions import FUNCTIONS, Basis, Function, State
-from lmmkit.model.options import bind, call_name
 
 Floats = NDArray[np.float64]
 States = dict[str, State]

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from lmmkit.errors import FormulaError
+from lmmkit.model.calls import CODINGS, MARKERS, call_name
 from lmmkit.model.checker import Checker, Purpose
 from lmmkit.model.functions import FUNCTIONS
-from lmmkit.model.options import CODINGS, MARKERS, call_name
 from lmmkit.model.tokens import Token, is_name, quote, tokenize
 
 _OPERATORS = {"^": "**", "%%": "%", "%/%": "//"}

@@ -172,9 +172,10 @@ def _kind(column: pd.Series[Any], name: str) -> str:
 def _not_numbers(column: pd.Series[Any], name: str) -> str:
     if column.isna().all():
         return f"Column `{name}` has no value: all {len(column):,} rows are missing."
-    shown = ", ".join(repr(value) for value in column.dropna().unique()[:3])
+    shown = ", ".join(repr(value) for value in column.dropna().unique().tolist()[:3])
+    what = "categories" if isinstance(column.dtype, pd.CategoricalDtype) else "text"
     return (
-        f"Column `{name}` holds text ({shown}, ...); numbers are expected. If it holds numbers written as "
+        f"Column `{name}` holds {what} ({shown}, ...); numbers are expected. If it holds numbers written as "
         "text, convert it first, with pandas.to_numeric for example."
     )
 

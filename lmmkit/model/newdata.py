@@ -57,13 +57,8 @@ def new_data(
     frame: Any,
 ) -> NewData:
     """X, offset, Z and codes on the rows of `frame`; `terms` gives each term's factor and columns."""
-    if request.offset is not None and not isinstance(request.offset, str):
-        raise DataError(
-            "The fit had its offset as a vector, which says nothing about new rows; fit with a column name "
-            "as offset."
-        )
-    response = set(request.formula.response.variables) - set(_used(recipe, request))
-    table = _open(frame, [name for name in _used(recipe, request) if name not in response])
+    _check_offset(request)
+    table = _open(frame, _used(recipe, request))
     evaluator = Evaluator(table, recipe.states)
     return NewData(
         _fixed(recipe, evaluator),
@@ -72,12 +67,32 @@ def new_data(
     )
 
 
+def fixed_data(recipe: Recipe, request: Request, frame: Any) -> NewData:
+    """X and offset alone, for predictions without the random effects."""
+    _check_offset(request)
+    names = [name for term in recipe.formula.fixed for factor in term for name in factor.variables]
+    evaluator = Evaluator(_open(frame, [*names, *_offset_names(request)]), recipe.states)
+    return NewData(_fixed(recipe, evaluator), _offset(request, evaluator), (), ())
+
+
+def _check_offset(request: Request) -> None:
+    if request.offset is not None and not isinstance(request.offset, str):
+        raise DataError(
+            "The fit had its offset as a vector, which says nothing about new rows; fit with a column name "
+            "as offset."
+        )
+
+
+def _offset_names(request: Request) -> list[str]:
+    names = [name for offset in request.formula.offsets for name in offset.variables]
+    return names + ([request.offset] if isinstance(request.offset, str) else [])
+
+
 def _used(recipe: Recipe, request: Request) -> list[str]:
     formula = recipe.formula
     names = [name for factor in recipe.variables for name in factor.variables]
-    names += [name for offset in formula.offsets for name in offset.variables]
     names += [name for bar in formula.random for name in bar.group.names]
-    return names + ([request.offset] if isinstance(request.offset, str) else [])
+    return names + _offset_names(request)
 
 
 def _open(frame: Any, wanted: Iterable[str]) -> Table:

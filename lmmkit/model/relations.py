@@ -69,17 +69,28 @@ def reused_labels(groupings: Sequence[Grouping]) -> list[str]:
     """Sentences about factors whose few labels begin anew within each level of another.
 
     Casks a, b, c within batches A, B, ... read as crossed although each batch has casks of its own. It is
-    said when the labels used within every level of the other factor are the first ones, and the cells
-    have several rows each, since with one row the nested reading has no variance to estimate.
+    said when the labels are bare numbers or letters, those within every level of the other factor are the
+    first ones, and the cells have several rows each: with one row the nested reading has no variance to
+    estimate.
     """
-    plain = [g for g in groupings if len(g.parts) == 1]
+    plain = [grouping for grouping in groupings if len(grouping.parts) == 1]
     return [
         text
         for few in plain
+        if few.size <= FEW and _is_running(list(few.levels))
         for many in plain
-        if few is not many and 1 < few.size <= FEW and few.size < many.size
-        if (text := _reuse(few, many, groupings)) is not None
+        if few.size < many.size and (text := _reuse(few, many, groupings)) is not None
     ]
+
+
+def _is_running(labels: list[str]) -> bool:
+    """Whether labels are bare numbers or letters in a row: 1, 2, 3 or a, b, c."""
+    numbers = all(label.isascii() and label.isdigit() for label in labels)
+    letters = all(label.isascii() and label.isalpha() and len(label) == 1 for label in labels)
+    if not (numbers or letters):
+        return False
+    places = sorted(int(label) if numbers else ord(label) for label in labels)
+    return places == list(range(places[0], places[0] + len(places)))
 
 
 def _reuse(few: Grouping, many: Grouping, groupings: Sequence[Grouping]) -> str | None:

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.errors import DataError
+from lmmkit.model.calls import MARKERS, CodingRequest, call_name, coding_request
 from lmmkit.model.contrasts import Coding, coding, given_coding
 from lmmkit.model.evaluate import Evaluator
 from lmmkit.model.expression import Expression
 from lmmkit.model.functions import Basis
 from lmmkit.model.levels import Factor, compress
-from lmmkit.model.options import MARKERS, CodingRequest, call_name, coding_request
 
 Floats = NDArray[np.float64]
 Column = tuple[str, Floats]
@@ -183,6 +183,14 @@ def _coding(expression: Expression, levels: Sequence[str], contrasts: Mapping[st
     return coding("treatment", levels, None, inner.text)
 
 
+def _known(level: Any, known: Mapping[str, int]) -> int:
+    """Code of a level, -2 when it is unknown; a whole number is found as 1 and as 1.0."""
+    texts = [str(level)]
+    if not isinstance(level, str) and texts[0].removesuffix(".0").lstrip("-").isdigit():
+        texts += [texts[0].removesuffix(".0"), f"{texts[0].removesuffix('.0')}.0"]
+    return next((known[text] for text in texts if text in known), -2)
+
+
 def reread(variable: Variable, evaluator: Evaluator) -> Values:
     """The values of a learned variable on new rows, in its own levels and coding.
 
@@ -195,7 +203,7 @@ def reread(variable: Variable, evaluator: Evaluator) -> Values:
         return Values(variable, made.values if isinstance(made, Basis) else made, none)
     factor = factor_of(variable.expression, evaluator)
     known = {level: code for code, level in enumerate(variable.levels)}
-    table = np.array([known.get(str(level), -2) for level in factor.levels] + [-1], np.intp)
+    table = np.array([*(_known(level, known) for level in factor.levels), -1], np.intp)
     unseen = [str(level) for level, code in zip(factor.levels, table, strict=False) if code == -2]
     codes = table[factor.codes]
     if (codes == -2).any():

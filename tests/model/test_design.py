@@ -54,6 +54,18 @@ def test_a_grid_needs_the_fixed_columns_alone(factorial):
     np.testing.assert_array_equal(X, [[1, 2, 0, 1, 0, 2], [1, 3, 0, 0, 0, 0]])
 
 
+def test_predictions_without_groups_need_no_group(factorial):
+    design = build_design("y ~ x + offset(log(z)) + (1 | g)", factorial.assign(z=factorial["x"] + 1))
+    made = design.fixed_data(pd.DataFrame({"x": [2.0], "z": [np.e]}))
+    assert (made.X.tolist(), made.offset.tolist(), made.Z, made.codes) == ([[1.0, 2.0]], [1.0], (), ())
+
+
+def test_whole_numbers_are_one_level_however_they_are_stored(factorial):
+    design = build_design("y ~ C(k) + (1 | g)", factorial)
+    X = design.fixed_matrix(pd.DataFrame({"k": [1.0, 7.0]}))
+    np.testing.assert_array_equal(X, [[1, 0, 0], [1, 0, 1]])
+
+
 def test_unseen_levels_of_a_group_are_marked(factorial):
     design = build_design("y ~ x + (1 | g) + (1 | g:b)", factorial)
     new = pd.DataFrame({"x": 1.0, "g": ["0", "8", "99", "4"], "b": ["v", "w", "u", "u"]})
@@ -143,6 +155,12 @@ def test_labels_that_begin_anew_in_every_group_are_pointed_out():
     (warning,) = build_design("y ~ 1 + (1 | batch) + (1 | cask)", casks(2)).warnings
     assert "`cask` has 3 levels, but 30 within `batch`" in warning
     assert "(1 | batch/cask)" in warning
+
+
+def test_labels_of_their_own_are_not_suspected():
+    frame = casks(2)
+    frame["cask"] = "oak " + frame["cask"]
+    assert build_design("y ~ 1 + (1 | batch) + (1 | cask)", frame).warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,8 @@ def test_offsets_and_response_are_expressions():
         ("y", "has 0"),
         ("~ x + (1 | g)", "nothing before"),
         ("y ~", "nothing after"),
+        ("C(y) ~ (1 | g)", "`C(y)` in `C(y) ~ (1 | g)` is a factor"),
+        ("y ~ offset(factor(a)) + (1 | g)", "is a factor; numbers are expected"),
         ("cbind(a, b) ~ (1 | g)", "several responses"),
         ("y ~ x$z + (1 | g)", "Cannot read `$`"),
         ("y ~ offset(z):x + (1 | g)", "can only be added"),

@@ -27,6 +27,7 @@ FRAME = full_factorial().assign(
     when=pd.Timestamp("2020-01-01"),
     mixed=["a", 1] * (N // 2),
     complicated=1j,
+    **{"log(x)": 1.0, "Intercept": np.arange(N) % 3.0},
     half=[np.nan, 1.0] * (N // 2),
     other_half=[1.0, np.nan] * (N // 2),
 )
@@ -40,7 +41,7 @@ FRAME = full_factorial().assign(
         ("y ~ x + (1 | group)", {}, "no column `group`"),
         ("y ~ x + (1 | g)", {"weights": "wieghts"}, "no column `wieghts`"),
         ("text ~ x + (1 | g)", {}, "Column `text` holds text ('0', '1', '2', ...)"),
-        ("c ~ x + (1 | g)", {}, "holds text"),
+        ("c ~ x + (1 | g)", {}, "holds categories"),
         ("inf ~ x + (1 | g)", {}, "Column `inf` is infinite in 1 row(s), first in row 1"),
         ("y ~ inf + (1 | g)", {}, "is infinite"),
         ("y ~ log(inf) + (1 | g)", {}, "is infinite"),
@@ -76,6 +77,7 @@ FRAME = full_factorial().assign(
         ("log(z) ~ x + (1 | g)", {}, "is not a finite number"),
         ("y ~ x + (1 | g) + (1 | relabelled)", {}, "divide the rows alike"),
         ("y ~ x + (1 | a:b) + (0 + x | b:a)", {}, "divide the rows alike"),
+        ("y ~ x + (a * b * c * C(k) | g)", {}, "so 1,485 variances and covariances"),
         ("y ~ x + (C(k) | pair)", {}, "cannot be told from the residual's"),
     ],
 )
@@ -104,6 +106,8 @@ def test_data_that_cannot_be_used_are_refused(formula, options, said):
         ("y ~ x + (1 | g) + (0 + a | g)", "vary over `g`"),
         ("y ~ x + (1 | g) + (1 | g)", "are the same up to scale"),
         ("y ~ x + (1 | g) + (0 + const | g)", "vary over `g`"),
+        ("y ~ `log(x)` + (log(x) | g)", "Two different columns of the design would be called `log(x)`"),
+        ("y ~ Intercept + (1 | g)", "would be called `Intercept`"),
         ("y ~ x + (1 | g) + (0 + x | g) + (0 + z | g)", None),
         ("y ~ x + (0 + I(x - 2) | g) + (0 + x | g) + (1 | g)", None),
     ],
