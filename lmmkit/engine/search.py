@@ -28,6 +28,24 @@ def newton_direction(H: Floats, gradient: Floats) -> tuple[Floats, float]:
     return -vectors @ (along / size), float(along @ (along / size))
 
 
+@dataclass(frozen=True)
+class Line:
+    """One line of a search's log: where it stood, in prepared units, and what brought it there."""
+
+    phase: str
+    iteration: int
+    deviance: float
+    gradient: float
+    decrement: float
+    step: str
+    L: list[Floats]
+
+    @property
+    def numbers(self) -> dict[str, object]:
+        """All but L."""
+        return {name: value for name, value in vars(self).items() if name != "L"}
+
+
 @dataclass
 class Search:
     """One search from one start.
@@ -47,7 +65,7 @@ class Search:
     scale: list[Floats]
     state: State
     evaluations: int = 1
-    history: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+    history: list[Line] = field(default_factory=list["Line"])
     phase: str = "search"
     decrement: float = np.inf
     converged: bool = False
@@ -58,17 +76,12 @@ class Search:
 
     def note(self, rule: str) -> None:
         """Keep one line of the log."""
-        self.history.append(
-            {
-                "phase": "polish" if self.decrement < FOUND else self.phase,
-                "iteration": len(self.history),
-                "deviance": self.state.deviance,
-                "gradient": float(np.linalg.norm(self.state.gradient)),
-                "decrement": float(self.decrement),
-                "step": rule,
-                "theta": tuple(float(t) for t in self.state.theta),
-            }
+        phase = "polish" if self.decrement < FOUND else self.phase
+        gradient = float(np.linalg.norm(self.state.gradient))
+        line = Line(
+            phase, len(self.history), self.state.deviance, gradient, self.decrement, rule, self.state.L
         )
+        self.history.append(line)
 
     def evaluate(self, theta: Floats) -> State:
         """The criterion at theta, counted while the search lasts."""

@@ -9,7 +9,7 @@ from lmmkit.engine.criterion import Criterion
 from lmmkit.engine.layout import build_layout
 from lmmkit.engine.prepare import prepare
 from lmmkit.engine.problem import Problem, Term
-from lmmkit.engine.solve import Optimum
+from lmmkit.engine.solution import Optimum
 from lmmkit.engine.variances import conditional_blocks
 
 ROWS = 150

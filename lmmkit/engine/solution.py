@@ -1,0 +1,122 @@
+"""An optimum, in the units of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from lmmkit.engine.criterion import Criterion, State
+from lmmkit.engine.layout import Layout
+from lmmkit.engine.optimality import Check, optimality
+from lmmkit.engine.prepare import Prepared
+from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.search import Search
+from lmmkit.engine.units import free_entries, raw_factors
+from lmmkit.engine.variances import conditional_blocks
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """An optimum in the units of the data, its terms in the order of `Problem.terms`.
+
+    Attributes:
+        kept: Positions in `Problem.fixed` of the columns that are not aliased.
+        beta: (p,) fixed effects (BLUE).
+        unscaled_vcov: (p, p) (X'V^-1X)^-1; times sigma^2 it is their covariance matrix.
+        factors: Lambda of each term, (k, k), lower triangular, diagonal >= 0; G = sigma^2 Lambda Lambda'.
+        sigma: Residual standard deviation.
+        deviance: -2 log likelihood, or the REML criterion, with lme4's constants.
+        null_directions: Null directions of each term's covariance matrix.
+        evaluations: Calls of the criterion with gradient during the search.
+        optimum, search: All that made it.
+    """
+
+    reml: bool
+    kept: tuple[int, ...]
+    beta: Floats
+    unscaled_vcov: Floats
+    factors: tuple[Floats, ...]
+    sigma: float
+    deviance: float
+    null_directions: tuple[int, ...]
+    converged: bool
+    evaluations: int
+    optimum: Optimum = field(repr=False)
+    search: Search = field(repr=False)
+
+    @cached_property
+    def trace(self) -> list[dict[str, object]]:
+        """The log of the search, theta in the units of the data and the order of the terms."""
+        return [{**line.numbers, "theta": self.optimum.theta(line.L)} for line in self.search.history]
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """Conditions of a local optimum, and whether they hold."""
+        return optimality(self.search, self.optimum.state)
+
+    def random_effects(self) -> tuple[Floats, ...]:
+        """BLUPs b of each term, (J, k)."""
+        return self.optimum.random_effects()
+
+    def conditional_variances(self) -> tuple[Floats, ...]:
+        """var(b | y, beta, theta) of each term, (J, k, k)."""
+        return self.optimum.conditional_variances(self.sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """An optimum in prepared units with all that made it."""
+
+    problem: Problem
+    prepared: Prepared
+    criterion: Criterion
+    state: State
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Chain and rest."""
+        return self.criterion.layout
+
+    def factors(self, L: list[Floats]) -> tuple[Floats, ...]:
+        """Lambda of each term in the units of the data, from L of each factor in prepared units."""
+        return raw_factors(self.problem, self.prepared, self.layout, L)
+
+    def theta(self, L: list[Floats]) -> tuple[float, ...]:
+        """Free entries of each term's Lambda, column-major."""
+        pairs = zip(self.factors(L), self.problem.terms, strict=True)
+        return tuple(float(x) for factor, term in pairs for x in free_entries(factor, term.correlated))
+
+    def random_effects(self) -> tuple[Floats, ...]:
+        """b_f = T_f Z_f'V^-1(y - X beta), carried back to the units of the data."""
+        a = np.append(-self.state.beta, 1.0)
+        out: dict[int, Floats] = {}
+        for f, factor in enumerate(self.layout.factors):
+            L = self.state.L[f]
+            b = self.prepared.scale * (L @ L.T) @ self._scores(f, a)
+            for term, columns in factor.pieces:
+                raw = np.empty((factor.levels, columns.stop - columns.start))
+                raw[factor.order] = (self.prepared.term_bases[term] @ b[columns]).T
+                out[term] = raw
+        return tuple(out[term] for term in range(len(out)))
+
+    def _scores(self, f: int, a: Floats) -> Floats:
+        """Z_f'Py, (k, J)."""
+        if f < len(self.layout.chain):
+            return np.einsum("kqj,q->kj", self.state.reverse.U[f], a)
+        columns = self.layout.columns(f - len(self.layout.chain))
+        return (self.state.reverse.U[-1][columns] @ a).reshape(-1, self.layout.factors[f].width).T
+
+    def conditional_variances(self, sigma: float) -> tuple[Floats, ...]:
+        """sigma^2 (Z'Z + T^-1)^-1, diagonal blocks, carried back to the units of the data."""
+        out: dict[int, Floats] = {}
+        for factor, blocks in zip(
+            self.layout.factors, conditional_blocks(self.layout, self.state), strict=True
+        ):
+            for term, columns in factor.pieces:
+                S = self.prepared.term_bases[term]
+                raw = np.empty((factor.levels, len(S), len(S)))
+                raw[factor.order] = S @ blocks[:, columns, columns] @ S.T
+                out[term] = sigma**2 * raw
+        return tuple(out[term] for term in range(len(out)))
