@@ -132,8 +132,8 @@ def _check_width(draft: Draft) -> None:
     if draft.correlated and width > 2 and width * (width + 1) // 2 >= rows:
         raise DataError(
             f"`{draft.text}` has {width} columns and so {width * (width + 1) // 2:,} variances and "
-            f"covariances, which {rows:,} rows cannot tell apart; leave columns out, or write `||` for variances "
-            "alone."
+            f"covariances, which {rows:,} rows cannot tell apart; leave columns out, or write `||` for "
+            "variances alone."
         )
 
 
