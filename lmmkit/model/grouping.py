@@ -44,10 +44,8 @@ class Grouping:
 
 def level_texts(levels: Any) -> NDArray[Any]:
     """Levels as text: whole numbers without a decimal point, as R writes them."""
-    array = np.asarray(levels)
-    if array.dtype.kind == "f":
-        return np.array([f"{level:.15g}" for level in array], object)
-    return np.array([str(level) for level in array.tolist()], object)
+    values = pd.Index(levels).tolist()
+    return np.array([f"{level:.15g}" if isinstance(level, float) else str(level) for level in values], object)
 
 
 def grouping(group: Group, table: Table, rows: NDArray[np.intp] | None) -> Grouping:

@@ -46,10 +46,10 @@ def factor_of_column(column: pd.Series[Any], name: str) -> Factor:
     if isinstance(dtype, np.dtype) and dtype.kind in "iub":
         return integer_factor(column.to_numpy())
     if isinstance(dtype, np.dtype) and dtype.kind == "f":
-        return _sorted_factor(finite(column.to_numpy(), name), name)
+        finite(column.to_numpy(), name)
     if len(column) <= SHORT and _is_text(column):
         return _short_factor(column.tolist())
-    return _sorted_factor(column.array, name)
+    return _sorted_factor(column)
 
 
 def _is_text(column: pd.Series[Any]) -> bool:
@@ -92,18 +92,19 @@ def compress(codes: Ints, size: int) -> tuple[Ints, Ints]:
     return table[codes], old
 
 
-def _sorted_factor(values: Any, name: str) -> Factor:
+def _sorted_factor(column: pd.Series[Any]) -> Factor:
     try:
-        codes, levels = cast("tuple[Ints, NDArray[Any]]", pd.factorize(values))
+        codes, levels = cast("tuple[Ints, pd.Index[Any]]", pd.factorize(column))
         order = np.asarray(levels.argsort(), np.intp)
     except TypeError:
         raise DataError(
-            f"Column `{name}` mixes text with other values; make it all text, or a Categorical with an order."
+            f"Column `{column.name}` mixes text with other values; make it all text, or a Categorical "
+            "with an order."
         ) from None
     rank = np.empty(len(order) + 1, np.intp)
     rank[order] = np.arange(len(order))
     rank[-1] = -1
-    return Factor(rank[codes], np.asarray(levels)[order])
+    return Factor(rank[codes], levels[order])
 
 
 def finite(values: Floats, name: str) -> Floats:

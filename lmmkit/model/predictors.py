@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lmmkit.model.levels import compress
 from lmmkit.model.recipe import Recipe
@@ -48,4 +49,4 @@ def _predictor(name: str, source: Source, *, as_factor: bool) -> Predictor:
     factor = source.table.factor(name)
     codes = factor.codes if source.rows is None else factor.codes[source.rows]
     _, present = compress(codes, len(factor.levels))
-    return Predictor(name, levels=tuple(np.asarray(factor.levels)[present].tolist()))
+    return Predictor(name, levels=tuple(pd.Index(factor.levels)[present].tolist()))
