@@ -1,0 +1,87 @@
+"""The search on random overparametrised models: none may end above the best of several restarts."""
+
+import numpy as np
+import pytest
+
+from lmmkit.engine.newton import Newton
+from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.setup import set_up
+from lmmkit.engine.solve import solve
+
+SEEDS = 200
+RESTARTS = 3
+
+
+def random_columns(rng, n):
+    """A constant, three continuous columns on scales of their own, a dummy."""
+    continuous = [rng.normal(size=n) * rng.uniform(0.1, 10) + rng.normal() * 3 for _ in range(3)]
+    return (np.broadcast_to(1.0, n), *continuous, rng.integers(0, 2, n) * 1.0)
+
+
+def random_codes(rng, n, below):
+    """Levels of a factor, now and then one that contains the factor below."""
+    if below is not None and rng.random() < 0.4:
+        codes = rng.integers(0, max(2, below.max() // 3), below.max() + 1)[below]
+    else:
+        codes = rng.integers(0, rng.integers(4, 30), n)
+    return np.unique(codes, return_inverse=True)[1]
+
+
+def random_term(rng, n, factor, codes, most):
+    """A term of up to `most` columns, and no more than the rows can bear."""
+    levels, k = int(codes.max()) + 1, int(rng.integers(1, most))
+    while n <= 1.5 * levels * k and k > 1:
+        k -= 1
+    if rng.random() < 0.85:
+        columns = (0, *sorted(rng.choice([1, 2, 3, 4], k - 1, replace=False)))
+    else:
+        columns = tuple(sorted(rng.choice(5, k, replace=False)))
+    return Term(factor, codes, levels, tuple(int(c) for c in columns), bool(rng.random() < 0.8))
+
+
+def random_problem(seed):
+    """Crossed and nested terms, more of them than the data were made with: many optima are singular."""
+    rng = np.random.default_rng(seed)
+    count, n = int(rng.integers(1, 4)), int(rng.integers(80, 500))
+    columns, codes, terms = random_columns(rng, n), None, []
+    for factor in range(count):
+        codes = random_codes(rng, n, codes)
+        terms.append(random_term(rng, n, factor, codes, 5 if count == 1 else 4))
+    y = rng.normal(size=n) * rng.uniform(0.5, 2)
+    for term in terms:
+        k = len(term.columns)
+        rank = int(rng.integers(0, k + 1))
+        b = rng.normal(size=(term.levels, rank)) @ rng.normal(size=(rank, k)) * rng.uniform(0, 1.5)
+        for effect, column in zip(b.T, term.columns, strict=True):
+            y = y + effect[term.codes] * columns[column] / max(np.std(columns[column]), 0.3)
+    return Problem(columns, tuple(range(int(rng.integers(1, 5)))), y, tuple(terms))
+
+
+def best_of_restarts(problem, seed, reml):
+    """The lowest deviance from random starts."""
+    rng, setup, found = np.random.default_rng(seed), set_up(problem, reml=reml), []
+    for _ in range(RESTARTS):
+        L = []
+        for factor, scale in zip(setup.layout.factors, setup.scale, strict=True):
+            A = np.tril(rng.normal(size=(factor.width, factor.width))) * rng.uniform(0.2, 4) / scale[:, None]
+            L.append(np.linalg.cholesky(A @ A.T * factor.mask + 1e-3 * np.diag(scale**-2.0)))
+        search = Newton(setup.criterion, setup.scale, setup.criterion(setup.criterion.theta(L)))
+        search.run(150)
+        found.append(search.state.deviance)
+    return min(found)
+
+
+@pytest.mark.parametrize("decade", range(SEEDS // 10))
+def test_no_fit_ends_above_the_best_of_restarts(decade):
+    for seed in range(10 * decade, 10 * decade + 10):
+        problem, reml = random_problem(seed), seed % 2 == 0
+        solution = solve(problem, reml=reml)
+        assert solution.deviance <= best_of_restarts(problem, seed, reml) + 1e-6, seed
+        assert solution.converged, seed
+        assert all(check.passed for check in solution.checks), (seed, solution.checks)
+
+
+def test_evaluations_stay_few():
+    counts = [solve(random_problem(seed)).evaluations for seed in range(60)]
+    assert np.median(counts) <= 12
+    assert np.quantile(counts, 0.9) <= 20
