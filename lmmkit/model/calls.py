@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from lmmkit.model.functions import FUNCTIONS
 
-LARGEST_COUNT = 1_000
+LONGEST_LIST = 1_000
+MOST_COLUMNS = 100
 CODINGS = ("treatment", "sum", "helmert", "poly", "diff", "sas")
 MARKERS = ("C", "factor")
 
@@ -47,8 +48,8 @@ def constant(node: ast.expr) -> Any:
 
 
 def _constants(items: list[ast.expr]) -> list[Any]:
-    if len(items) > LARGEST_COUNT:
-        raise ValueError(f"a list holds at most {LARGEST_COUNT:,} values")
+    if len(items) > LONGEST_LIST:
+        raise ValueError(f"a list holds at most {LONGEST_LIST:,} values")
     return [constant(item) for item in items]
 
 
@@ -67,8 +68,11 @@ def bind(call: ast.Call) -> dict[str, Any]:
         raise ValueError(f"`{name}()` has no option `{unknown[0]}` (options: {offered})")
     for word in ("df", "degree"):
         value = given.get(word)
-        if value is not None and not (isinstance(value, int) and 0 < value <= LARGEST_COUNT):
-            raise ValueError(f"`{word}` of `{name}()` is a whole number from 1 to {LARGEST_COUNT:,}")
+        if value is not None and not (isinstance(value, int) and 0 < value <= MOST_COLUMNS):
+            raise ValueError(f"`{word}` of `{name}()` is a whole number from 1 to {MOST_COLUMNS}")
+    knots = given.get("knots")
+    if isinstance(knots, list) and len(cast("list[Any]", knots)) > MOST_COLUMNS:
+        raise ValueError(f"`knots` of `{name}()` are at most {MOST_COLUMNS}")
     return options | given
 
 

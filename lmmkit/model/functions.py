@@ -93,6 +93,13 @@ def _borrowed(name: str) -> Callable[[Floats, Mapping[str, Any], State], Basis]:
     return apply
 
 
+def _poly(x: Floats, options: Mapping[str, Any], state: State) -> Basis:
+    degree = options["degree"]
+    if not state and not options["raw"] and len(np.unique(x)) <= degree:
+        raise ValueError(f"a polynomial of degree {degree} needs more than {degree} distinct values")
+    return _borrowed("poly")(x, options, state)
+
+
 def _as_basis(made: Any) -> Basis:
     facts: Any = getattr(made, "__formulaic_metadata__", None)
     if isinstance(getattr(made, "__wrapped__", made), dict):
@@ -180,7 +187,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "I": _plain(lambda x: x),
     "center": Function(_center, learns=True),
     "scale": Function(_scale, {"center": True, "scale": True}, learns=True),
-    "poly": Function(_borrowed("poly"), {"degree": 1, "raw": False}, learns=True, wide=True),
+    "poly": Function(_poly, {"degree": 1, "raw": False}, learns=True, wide=True),
     "bs": Function(
         _borrowed("basis_spline"),
         {

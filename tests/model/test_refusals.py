@@ -107,6 +107,8 @@ def test_data_that_cannot_be_used_are_refused(formula, options, said):
         ("y ~ x + (1 | g) + (1 | g)", "are the same up to scale"),
         ("y ~ x + (1 | g) + (0 + const | g)", "vary over `g`"),
         ("y ~ `log(x)` + (log(x) | g)", "Two different columns of the design would be called `log(x)`"),
+        ("y ~ poly(k, 3) + (1 | g)", "degree 3 needs more than 3 distinct values"),
+        ("y ~ bs(x, df=2) + (1 | g)", "`bs(x, df=2)` cannot be computed"),
         ("y ~ Intercept + (1 | g)", "would be called `Intercept`"),
         ("y ~ x + (1 | g) + (0 + x | g) + (0 + z | g)", None),
         ("y ~ x + (0 + I(x - 2) | g) + (0 + x | g) + (1 | g)", None),
