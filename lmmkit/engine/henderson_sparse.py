@@ -47,11 +47,16 @@ class SparseReferee:
         return sparse.csc_array(A.T @ A + sparse.eye_array(A.shape[1]))
 
     @cached_property
-    def factorised(self) -> SuperLU:
-        """The equations, factorised; the fixed effects last."""
+    def coefficient_matrix(self) -> sparse.csc_array:
+        """The left side of the equations in (v, T β), (q + p, q + p): the fixed effects last."""
         AQ = sparse.csc_array(self.A.T @ self.basis[0])
         unit = sparse.eye_array(self.model.X.shape[1])
-        return _lu(sparse.block_array([[self.random_part, AQ], [AQ.T, unit]], format="csc"))
+        return sparse.csc_array(sparse.block_array([[self.random_part, AQ], [AQ.T, unit]]))
+
+    @cached_property
+    def factorised(self) -> SuperLU:
+        """The coefficient matrix, factorised."""
+        return _lu(self.coefficient_matrix)
 
     @cached_property
     def _solution(self) -> tuple[Floats, Floats]:
@@ -68,6 +73,13 @@ class SparseReferee:
         """BLUE and BLUP."""
         v, gamma = self._solution
         return Effects(solve_triangular(self.basis[1], gamma), self.model.S @ v)
+
+    def covariance_of_beta(self) -> Floats:
+        """var(β̂) = (X'V⁻¹X)⁻¹, (p, p): the corner of the inverse of the coefficient matrix."""
+        q, T = self.A.shape[1], self.basis[1]
+        unit = np.vstack([np.zeros((q, len(T))), np.eye(len(T))])
+        half = solve_triangular(T, self.factorised.solve(unit)[q:])
+        return solve_triangular(T, half.T)
 
     def log_likelihood(self) -> float:
         """Log density of y at the GLS estimate of β."""

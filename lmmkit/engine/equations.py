@@ -1,0 +1,168 @@
+"""Whether a claimed solution solves Henderson's equations: one pass over the rows, no factorisation.
+
+With b = Λ v and weights w the equations of a solution are
+
+    X'W e = 0,    Λ'Z'W e = v,    e = y - X β - Z b,    σ² = (e'W e + v'v) / ν
+
+Each is measured on a scale that means something: β's part in standard errors, v's in standard deviations,
+σ as a ratio. A threshold allows for the rounding of e, which is all that doubles can tell when y is large
+beside σ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from lmmkit.engine.problem import Floats, Problem, Term
+
+EPS = float(np.finfo(np.float64).eps)
+TOLERANCE = 1e-6  # of a standard error or deviation
+RATIO = 1e-8  # of sigma
+
+
+class Measure(NamedTuple):
+    """A value that is zero at the solution, and how large rounding and tolerance let it be."""
+
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """What is claimed to solve the equations.
+
+    Attributes:
+        problem: The arrays.
+        kept: Positions in `problem.fixed` of the columns of X.
+        factors: Λ of each term.
+        sigma: σ.
+        beta: (p,) β.
+        unscaled_vcov: (p, p) (X'V⁻¹X)⁻¹, V in units of σ².
+        b: Random effects of each term, (J, k).
+        reml: ν = n - p, or ν = n.
+    """
+
+    problem: Problem
+    kept: tuple[int, ...]
+    factors: tuple[Floats, ...]
+    sigma: float
+    beta: Floats
+    unscaled_vcov: Floats
+    b: tuple[Floats, ...]
+    reml: bool
+
+    @cached_property
+    def X(self) -> list[Floats]:
+        """Columns of X."""
+        return [self.problem.columns[self.problem.fixed[i]] for i in self.kept]
+
+    @cached_property
+    def e(self) -> Floats:
+        """y - X β - Z b, (n,)."""
+        y = self.problem.response
+        e = y.copy() if self.problem.offset is None else y - self.problem.offset
+        for coefficient, x in zip(self.beta, self.X, strict=True):
+            e -= coefficient * x
+        for term, b in zip(self.problem.terms, self.b, strict=True):
+            for c, effects in zip(term.columns, b.T, strict=True):
+                e -= effects[term.codes] * self.problem.columns[c]
+        return e
+
+    @cached_property
+    def We(self) -> Floats:
+        """W e, (n,)."""
+        return self.e if self.problem.weights is None else self.problem.weights * self.e
+
+    @cached_property
+    def scores(self) -> list[Floats]:
+        """Z'W e of each term, (J, k)."""
+        return [self._scores(term) for term in self.problem.terms]
+
+    def _scores(self, term: Term) -> Floats:
+        columns = [self.problem.columns[c] for c in term.columns]
+        sums = [np.bincount(term.codes, self.We * z, term.levels) for z in columns]
+        return np.column_stack(sums).astype(np.float64, copy=False)
+
+    @cached_property
+    def spherical(self) -> list[Floats]:
+        """v of each term, (J, k): the shortest with Λ v = b."""
+        return [b @ np.linalg.pinv(L).T for b, L in zip(self.b, self.factors, strict=True)]
+
+
+def fixed_part(claim: Claim) -> Measure:
+    """Length of X'W e as a displacement of β, in standard errors."""
+    g = np.array([claim.We @ x for x in claim.X])
+    length = float(np.sqrt(max(g @ claim.unscaled_vcov @ g, 0.0))) / claim.sigma
+    norms = np.array([np.sqrt(_weighted(claim, x)) for x in claim.X])
+    sums = EPS * float(np.sqrt(np.diag(claim.unscaled_vcov)) @ norms * np.sqrt(_weighted(claim, claim.e)))
+    return Measure(length, TOLERANCE + rounding(claim) + 4.0 * sums / claim.sigma)
+
+
+def random_part(claim: Claim) -> Measure:
+    """Largest entry of Λ'Z'W e - v and of b - Λ v, in standard deviations."""
+    worst, inexact = 0.0, 0.0
+    for L, b, c, v in zip(claim.factors, claim.b, claim.scores, claim.spherical, strict=True):
+        outside = _largest(b - v @ L.T) / (float(np.linalg.norm(L)) or 1.0)
+        worst = max(worst, _largest(c @ L - v), outside)
+        inexact = max(inexact, _largest(np.abs(b) @ np.abs(np.linalg.pinv(L)).T))
+    return Measure(worst / claim.sigma, TOLERANCE + rounding(claim) + 4.0 * EPS * inexact / claim.sigma)
+
+
+def residual_part(claim: Claim) -> Measure:
+    """σ from the residuals and random effects, as a relative difference."""
+    nu = len(claim.e) - claim.reml * len(claim.beta)
+    square = float(claim.We @ claim.e) + sum(
+        float(np.vdot(c, b)) for c, b in zip(claim.scores, claim.b, strict=True)
+    )
+    slack = 4.0 * EPS * _magnitude(claim) / claim.sigma * (1.0 + _size_of_effects(claim) / claim.sigma)
+    return Measure(abs(np.sqrt(max(square, 0.0) / nu) / claim.sigma - 1.0), RATIO + slack)
+
+
+def rounding(claim: Claim) -> float:
+    """What the rounding of e may do to either part of the equations, in standard errors."""
+    n = len(claim.e)
+    return 4.0 * EPS * np.sqrt(n * amplification(claim)) * _magnitude(claim) / claim.sigma
+
+
+def amplification(claim: Claim) -> float:
+    """A bound on the largest eigenvalue of V in units of the residual variances."""
+    weight = _largest_weight(claim)
+    most = 1.0
+    for term, L in zip(claim.problem.terms, claim.factors, strict=True):
+        rows = int(np.bincount(term.codes).max())
+        squares = np.array([_largest(claim.problem.columns[c]) ** 2 for c in term.columns])
+        most += weight * rows * float(squares @ (L**2).sum(axis=1))
+    return most
+
+
+def _magnitude(claim: Claim) -> float:
+    """Bound on the terms of which e is the difference, weighted."""
+    X = sum(abs(coefficient) * _largest(x) for coefficient, x in zip(claim.beta, claim.X, strict=True))
+    size = _largest(claim.problem.response) + X + _size_of_effects(claim)
+    return float(np.sqrt(_largest_weight(claim)) * size)
+
+
+def _size_of_effects(claim: Claim) -> float:
+    """Bound on Z b."""
+    return sum(
+        _largest(effects) * _largest(claim.problem.columns[c])
+        for term, b in zip(claim.problem.terms, claim.b, strict=True)
+        for c, effects in zip(term.columns, b.T, strict=True)
+    )
+
+
+def _largest_weight(claim: Claim) -> float:
+    return 1.0 if claim.problem.weights is None else float(claim.problem.weights.max())
+
+
+def _weighted(claim: Claim, x: Floats) -> float:
+    """x'W x."""
+    return float(x @ x if claim.problem.weights is None else x @ (claim.problem.weights * x))
+
+
+def _largest(x: Floats) -> float:
+    return float(np.abs(x).max(initial=0.0))
