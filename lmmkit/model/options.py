@@ -25,7 +25,9 @@ def check_built(name: str, value: object, built: Sequence[object], offered: Sequ
     """
     check_option(name, value, offered)
     if value not in built:
-        raise FitError(f"{name}={value!r} is not built yet. Use {' or '.join(f'{name}={b!r}' for b in built)}.")
+        raise FitError(
+            f"{name}={value!r} is not built yet. Use {' or '.join(f'{name}={b!r}' for b in built)}."
+        )
 
 
 def check_level(name: str, value: object) -> None:

@@ -1,0 +1,16 @@
+"""lmmkit: linear mixed models, exact, checked by a second route, and reproducible from one study file."""
+
+from lmmkit.errors import DataError, FitError, FormulaError, LmmkitError, RunError, StudyError
+from lmmkit.model.fit import Fit, lmm, load
+
+__all__ = [
+    "DataError",
+    "Fit",
+    "FitError",
+    "FormulaError",
+    "LmmkitError",
+    "RunError",
+    "StudyError",
+    "lmm",
+    "load",
+]

@@ -1,0 +1,250 @@
+"""What was checked about a fit, and whether it held: by code that shares nothing with the search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import floor, inf, isfinite, log10, sqrt
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.engine import henderson
+from lmmkit.engine.equations import (
+    EPS,
+    TOLERANCE,
+    Claim,
+    Measure,
+    amplification,
+    fixed_part,
+    random_part,
+    residual_part,
+    rounding,
+)
+from lmmkit.engine.henderson import Effects
+from lmmkit.engine.henderson_sparse import SparseReferee
+from lmmkit.engine.problem import Floats
+from lmmkit.engine.solve import solve
+from lmmkit.engine.textbook import to_dense, write_out
+from lmmkit.errors import FitError
+from lmmkit.escape import html
+from lmmkit.model.estimate import Estimates
+
+HOLDS, FAILS, UNCHECKED = "holds", "fails", "not checked"
+AT_ONCE = 500  # rows up to which the default certificate forms V
+DENSE = 2_000  # rows below which the full one does
+MOST_DIGITS = 15
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of a certificate.
+
+    Attributes:
+        check: What was checked, with its unit.
+        value: What was found.
+        threshold: What it is held against.
+        verdict: holds, fails or not checked.
+        error: How far off the estimates may be by it, in standard errors; None where it says nothing.
+    """
+
+    check: str
+    value: float
+    threshold: float
+    verdict: str
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The checks of one fit.
+
+    Attributes:
+        results: One per check.
+        full: Whether it was asked to check all that it can.
+    """
+
+    results: tuple[Result, ...]
+    full: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check fails."""
+        return not self.failed
+
+    @property
+    def failed(self) -> list[Result]:
+        """The checks that fail."""
+        return [result for result in self.results if result.verdict == FAILS]
+
+    @property
+    def digits(self) -> int:
+        """Decimals that can be trusted, in units of each estimate's standard error; 0 when a check fails."""
+        worst = max((result.error or 0.0 for result in self.results), default=inf)
+        if self.failed or not isfinite(worst):
+            return 0
+        return MOST_DIGITS if worst == 0.0 else max(0, min(MOST_DIGITS, floor(-log10(worst))))
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        """A row per check: check, value, threshold, verdict."""
+        rows = [(r.check, r.value, r.threshold, r.verdict) for r in self.results]
+        return pd.DataFrame(rows, columns=["check", "value", "threshold", "verdict"])
+
+    def sentence(self) -> str:
+        """The verdict in words."""
+        if self.passed:
+            held = sum(result.verdict == HOLDS for result in self.results)
+            return (
+                f"Certificate: {held} of {len(self.results)} checks hold, none fails: a local optimum, "
+                f"estimates good to 1e-{self.digits} of their standard errors."
+            )
+        names = "; ".join(f"{r.check}: {r.value:.3g} against {r.threshold:.3g}" for r in self.failed)
+        return f"CERTIFICATE FAILED, do not use these numbers: {names}."
+
+    def __str__(self) -> str:
+        lines = [f"{r.value:12.3e} {r.threshold:12.3e}  {r.verdict:<12} {r.check}" for r in self.results]
+        head = f"{'value':>12} {'threshold':>12}  {'verdict':<12} check"
+        return "\n".join([self.sentence(), head, *lines])
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html(self.sentence())}</p>{self.checks.to_html(index=False)}"
+
+
+def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
+    """Check a fit.
+
+    Args:
+        estimates: The fit.
+        full: Also search again by a second algorithm, and compute the estimates and the likelihood a second
+            time, by Henderson's equations and through V.
+    """
+    claim = _claim(estimates)
+    results = [*_optimality(estimates), *_equations(claim)]
+    if full:
+        results += [*_second_search(estimates), *_second_route(estimates, claim)]
+    elif estimates.nobs <= AT_ONCE:
+        results.append(_likelihood(estimates, claim, _dense_likelihood(estimates), "through V"))
+    return Certificate(tuple(results), full)
+
+
+def _claim(estimates: Estimates) -> Claim:
+    return Claim(
+        problem=estimates.problem,
+        kept=estimates.kept,
+        factors=estimates.factors,
+        sigma=estimates.sigma,
+        beta=estimates.beta,
+        unscaled_vcov=estimates.unscaled_vcov,
+        b=estimates.b,
+        reml=estimates.reml,
+    )
+
+
+def _optimality(estimates: Estimates) -> Iterator[Result]:
+    """What the search itself found; the decrement g'H⁻¹g bounds theta's error by sqrt(half of it)."""
+    for check in estimates.evidence.checks:
+        error = sqrt(max(check.value, 0.0) / 2.0) if "decrement" in check.name.lower() else None
+        yield Result(check.name, check.value, check.threshold, HOLDS if check.passed else FAILS, error)
+
+
+def _equations(claim: Claim) -> Iterator[Result]:
+    """The residual of Henderson's equations."""
+    yield _result("Henderson's equations, fixed effects (standard errors)", fixed_part(claim))
+    yield _result("Henderson's equations, random effects (standard deviations)", random_part(claim))
+    yield _result("residual variance from the residuals (ratio)", residual_part(claim))
+
+
+def _result(check: str, measure: Measure, *, bounds: bool = True) -> Result:
+    value, threshold = float(measure.value), float(measure.threshold)
+    return Result(check, value, threshold, HOLDS if value <= threshold else FAILS, value if bounds else None)
+
+
+def _dense_likelihood(estimates: Estimates) -> float:
+    model = to_dense(write_out(estimates.problem, estimates.kept, estimates.factors, estimates.sigma))
+    if estimates.reml:
+        return henderson.restricted_log_likelihood(model)
+    return henderson.log_likelihood(model)
+
+
+def _likelihood(estimates: Estimates, claim: Claim, other: float, route: str) -> Result:
+    """Deviance by another route; rounding grows with the rows and with the largest eigenvalue of V."""
+    n, scale = estimates.nobs, amplification(claim)
+    slack = 4.0 * EPS * (n * scale + abs(estimates.deviance)) + np.sqrt(n) * rounding(claim)
+    difference = abs(estimates.deviance + 2.0 * other)
+    return _result(
+        f"deviance {route} (difference)", Measure(difference, TOLERANCE + float(slack)), bounds=False
+    )
+
+
+def _second_search(estimates: Estimates) -> Iterator[Result]:
+    """Neither another algorithm nor a start from elsewhere must end lower."""
+    other = "newton" if estimates.algorithm == "pls" else "pls"
+    yield from _searched(estimates, f"second algorithm, {other}", other, None)
+    elsewhere = tuple(_elsewhere(factor) for factor in estimates.factors)
+    yield from _searched(
+        estimates, f"restart from elsewhere, {estimates.algorithm}", estimates.algorithm, elsewhere
+    )
+
+
+def _elsewhere(factor: Floats) -> Floats:
+    """A factor half as large again, of full rank."""
+    floor = 0.1 * (float(factor.diagonal().max(initial=0.0)) or 1.0)
+    return 1.5 * factor + floor * np.diag(factor.diagonal() == 0.0)
+
+
+def _searched(
+    estimates: Estimates, what: str, algorithm: str, start: tuple[Floats, ...] | None
+) -> Iterator[Result]:
+    name = f"{what}: how much lower it ends (deviance)"
+    try:
+        found = solve(estimates.problem, reml=estimates.reml, algorithm=algorithm, start=start)
+    except FitError:
+        yield Result(name, inf, TOLERANCE, UNCHECKED)
+        return
+    gain = estimates.deviance - found.deviance
+    if found.converged or gain > TOLERANCE:
+        yield _result(name, Measure(gain, TOLERANCE), bounds=False)
+    else:
+        yield Result(name, gain, TOLERANCE, UNCHECKED)
+
+
+def _second_route(estimates: Estimates, claim: Claim) -> Iterator[Result]:
+    """Estimates and likelihood by the referee, dense or sparse."""
+    model = write_out(estimates.problem, estimates.kept, estimates.factors, estimates.sigma)
+    allowed = TOLERANCE + rounding(claim)
+    if estimates.nobs < DENSE:
+        dense = to_dense(model)
+        routes = {"by Henderson's equations": henderson.henderson(dense), "through V": henderson.gls(dense)}
+        errors, route = henderson.prediction_errors(dense).beta, "through V"
+        likelihood = _dense_likelihood(estimates)
+    else:
+        sparse, route = SparseReferee(model), "by sparse Henderson's equations"
+        routes, errors = {route: sparse.effects()}, sparse.covariance_of_beta()
+        likelihood = sparse.restricted_log_likelihood() if estimates.reml else sparse.log_likelihood()
+    for name, effects in routes.items():
+        yield _result(f"BLUE {name} (standard errors)", Measure(_blue(estimates, effects), allowed))
+        yield _result(f"BLUP {name} (standard deviations)", Measure(_blup(estimates, effects), allowed))
+    ratio = _largest(np.sqrt(np.diag(errors) / np.diag(estimates.vcov)) - 1.0)
+    yield _result("standard errors by the referee (ratio)", Measure(ratio, allowed))
+    yield _likelihood(estimates, claim, likelihood, route)
+
+
+def _blue(estimates: Estimates, effects: Effects) -> float:
+    """Largest difference of the fixed effects, in standard errors."""
+    return _largest((effects.beta - estimates.beta) / np.sqrt(np.diag(estimates.vcov)))
+
+
+def _blup(estimates: Estimates, effects: Effects) -> float:
+    """Largest difference of the random effects, in their standard deviations (in sigma where that is 0)."""
+    worst, start = 0.0, 0
+    for t, b in enumerate(estimates.b):
+        other = effects.u[start : start + b.size].reshape(b.shape)
+        sd = np.sqrt(np.diag(estimates.covariance(t)))
+        worst = max(worst, _largest((other - b) / np.where(sd > 0, sd, estimates.sigma)))
+        start += b.size
+    return worst
+
+
+def _largest(x: Floats) -> float:
+    return float(np.abs(x).max(initial=0.0))

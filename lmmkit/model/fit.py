@@ -1,0 +1,369 @@
+"""The face of a fitted model: `lmm()` fits, `Fit` answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.engine.problem import Floats
+from lmmkit.errors import FitError
+from lmmkit.model import inference, storage, tables
+from lmmkit.model.certificate import Certificate, certify
+from lmmkit.model.design import Design, build_design
+from lmmkit.model.estimate import Estimates, estimate
+from lmmkit.model.overall import as_dict, criteria
+from lmmkit.model.predict import Interval, Level, NewLevels, predict
+from lmmkit.model.simulate import Seed, simulate, with_response
+from lmmkit.model.summary import Summary, summarise
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted linear mixed model. Its tables are made when they are asked for.
+
+    Attributes:
+        estimates: The numbers, by position; everything below is made from them.
+    """
+
+    estimates: Estimates
+
+    @property
+    def design(self) -> Design:
+        """Terms, names and arrays."""
+        return self.estimates.design
+
+    @property
+    def formula(self) -> str:
+        """The formula in canonical spelling."""
+        return self.design.formula
+
+    @property
+    def algorithm(self) -> str:
+        """The search that found the estimates."""
+        return self.estimates.algorithm
+
+    @property
+    def params(self) -> pd.Series[float]:
+        """Fixed effects (BLUE) by coefficient."""
+        return tables.by_coefficient(self.estimates, self.estimates.beta, "estimate")
+
+    @property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects, not adjusted for small samples."""
+        return tables.by_coefficient(self.estimates, tables.standard_errors(self.estimates), "se")
+
+    @property
+    def dropped_columns(self) -> list[str]:
+        """Columns of X left out as linear functions of earlier ones."""
+        return self.estimates.aliased
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects, (p, p)."""
+        return tables.covariance_of_coefficients(self.estimates)
+
+    @property
+    def theta(self) -> pd.Series[float]:
+        """Relative covariance parameters: Lambda of each term, down the columns of its lower triangle."""
+        return tables.theta(self.estimates)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, in the unit of the response."""
+        return self.estimates.sigma
+
+    @property
+    def scale(self) -> float:
+        """Residual variance."""
+        return self.estimates.sigma**2
+
+    @property
+    def varcorr(self) -> pd.DataFrame:
+        """Variances, covariances and correlations: group, var1, var2, vcov, sdcor."""
+        return tables.varcorr(self.estimates)
+
+    @property
+    def residual_params(self) -> pd.Series[float]:
+        """Parameters of the residual structure; none for independent residuals."""
+        return pd.Series(np.empty(0), index=pd.Index(list[str]()), name="residual_params")
+
+    @property
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Predicted random effects (BLUP): per grouping factor a frame, levels x terms."""
+        return tables.by_factor(self.estimates, self.estimates.b)
+
+    @property
+    def ranef_se(self) -> dict[str, pd.DataFrame]:
+        """Conditional standard deviations of the random effects, as lme4's condVar."""
+        return tables.by_factor(self.estimates, tables.conditional_sds(self.estimates))
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, restricted under REML."""
+        return -self.deviance / 2.0
+
+    @property
+    def deviance(self) -> float:
+        """-2 log-likelihood, or the REML criterion."""
+        return self.estimates.deviance
+
+    @property
+    def aic(self) -> float:
+        """deviance + 2 npar."""
+        return criteria(self.estimates).aic
+
+    @property
+    def bic(self) -> float:
+        """deviance + npar log(nobs)."""
+        return criteria(self.estimates).bic
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters: fixed effects, theta and sigma."""
+        return self.estimates.npar
+
+    @property
+    def df_model(self) -> int:
+        """Number of fixed effects."""
+        return len(self.estimates.beta)
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return self.estimates.nobs
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels by grouping factor."""
+        return {grouping.name: grouping.size for grouping in self.design.groupings}
+
+    @property
+    def reml(self) -> bool:
+        """Restricted maximum likelihood (True), or maximum likelihood."""
+        return self.estimates.reml
+
+    @property
+    def converged(self) -> bool:
+        """Whether the search met its stop rule."""
+        return self.estimates.converged
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a covariance matrix of random effects has a null direction."""
+        return any(self.estimates.null_directions)
+
+    @property
+    def evaluations(self) -> int:
+        """Calls of the criterion with its gradient during the search."""
+        return self.estimates.evaluations
+
+    @property
+    def trace(self) -> pd.DataFrame:
+        """The log of the search: phase, iteration, deviance, gradient, decrement, step, theta."""
+        return tables.trace(self.estimates)
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """What was checked about this fit, at no more than a fraction of its cost."""
+        return certify(self.estimates)
+
+    def certify(self, full: bool = False) -> Certificate:
+        """Check the fit.
+
+        Args:
+            full: Also search by a second algorithm and solve by Henderson's equations and through V.
+        """
+        return certify(self.estimates, full=True) if full else self.certificate
+
+    @property
+    def fittedvalues(self) -> pd.Series[float]:
+        """Fitted values with the random effects, (nobs,)."""
+        return tables.by_row(self.estimates, self.estimates.fitted, "fitted")
+
+    @property
+    def resid(self) -> pd.Series[float]:
+        """Response less fitted values, (nobs,)."""
+        return tables.by_row(self.estimates, self.estimates.problem.response - self.estimates.fitted, "resid")
+
+    def predict(
+        self,
+        newdata: Any = None,
+        *,
+        level: Level = "group",
+        interval: Interval = None,
+        coverage: float = 0.95,
+        new_levels: NewLevels = "error",
+    ) -> pd.DataFrame:
+        """Predicted means with standard errors and intervals: fit, se, low, high.
+
+        Args:
+            newdata: A table with the columns of the formula but the response; by default the rows of the fit.
+            level: "group" with the random effects of each row's levels, "population" without any, "new" for
+                levels not seen yet.
+            interval: "confidence" for the mean, "prediction" for an observation, or None; normal quantiles.
+            coverage: Coverage of the interval.
+            new_levels: At level "group" a level without data is an "error", or gets random effects of zero
+                with their full variance ("population").
+
+        Raises:
+            DataError: `newdata` lacks a column or has a level that the fit has not seen.
+            FitError: An option that is not offered.
+        """
+        return predict(
+            self.estimates,
+            newdata,
+            level=level,
+            interval=interval,
+            coverage=coverage,
+            new_levels=new_levels,
+        )
+
+    def simulate(self, n: int, *, seed: Seed, level: Literal["new", "group"] = "new") -> Floats:
+        """Responses drawn from the fitted model, (nobs, n).
+
+        Args:
+            n: Number of responses.
+            seed: Seed of the random numbers.
+            level: "new" draws new random effects, "group" keeps the predicted ones.
+
+        Raises:
+            FitError: An option that is not offered.
+        """
+        return simulate(self.estimates, n, seed=seed, level=level)
+
+    def refit(self, y: Any) -> Fit:
+        """The same model fitted to another response.
+
+        Args:
+            y: (nobs,) numbers, in the order of the rows used.
+
+        Raises:
+            DataError: Not as many finite numbers as there are rows.
+            FitError: The model cannot be estimated from them.
+        """
+        design = with_response(self.design, y)
+        return Fit(estimate(design, reml=self.reml, algorithm=self.algorithm))
+
+    def coef_table(self, df: str = "auto", level: float = 0.95) -> pd.DataFrame:
+        """Coefficients with tests and intervals: estimate, se, df, t, p, low, high, method.
+
+        Args:
+            df: Denominator degrees of freedom.
+            level: Coverage of the intervals.
+
+        Raises:
+            FitError: An option that is not offered or not built yet.
+        """
+        return inference.coef_table(self.estimates, df=df, level=level)
+
+    def conf_int(self, method: str = "wald", level: float = 0.95, df: str = "auto") -> pd.DataFrame:
+        """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.
+
+        Args:
+            method: "wald": on the natural scale for coefficients, on the log for standard deviations, on
+                Fisher's z for correlations.
+            level: Coverage.
+            df: Denominator degrees of freedom of the coefficients.
+
+        Raises:
+            FitError: An option that is not offered or not built yet.
+        """
+        return inference.conf_int(self.estimates, method=method, level=level, df=df)
+
+    def summary(self) -> Summary:
+        """The fit in words and tables, for a terminal and for a notebook."""
+        return summarise(self.estimates, self.certificate)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the fit found, in plain numbers, text, lists and dicts."""
+        return as_dict(self.estimates, self.certificate)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the fit into a folder of JSON and Parquet; `lmmkit.load` reads it.
+
+        Args:
+            path: The folder; a fit saved there before is replaced.
+
+        Raises:
+            DataError: The folder holds something else, or cannot be written.
+        """
+        return storage.save(self.estimates, path)
+
+    def __repr__(self) -> str:
+        criterion = "REML" if self.reml else "ML"
+        return f"<Fit {self.formula}: {criterion}, {self.nobs:,} rows, deviance {self.deviance:.4f}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()  # pyright: ignore[reportPrivateUsage]  the notebook's protocol
+
+
+def lmm(
+    formula: str,
+    data: Any,
+    *,
+    reml: bool = True,
+    algorithm: str = "newton",
+    weights: Any = None,
+    offset: Any = None,
+    residual: str | None = None,
+    known: Mapping[str, Any] | None = None,
+    contrasts: Mapping[str, Any] | None = None,
+    missing: Literal["drop", "error"] = "drop",
+    start: Sequence[float] | None = None,
+    max_iterations: int | None = None,
+) -> Fit:
+    """Fit a linear mixed model.
+
+    Args:
+        formula: In lme4's language, such as `y ~ x + (x | g)`.
+        data: A pandas or polars DataFrame, or an Arrow table.
+        reml: Restricted maximum likelihood (True) or maximum likelihood.
+        algorithm: newton, em, em-accelerated, em-newton, pls or direct; all reach one optimum.
+        weights: Positive prior weights, a column name or a vector: residual variances are sigma^2 / weight.
+        offset: A known part of the mean, a column name or a vector.
+        residual: A residual covariance structure. Not built yet.
+        known: Known covariance matrices between levels. Not built yet.
+        contrasts: Coding by factor.
+        missing: Rows with a missing value are dropped and listed ("drop"), or refused ("error").
+        start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates.
+        max_iterations: Steps of the search at most; by default what the algorithm may need on hard problems.
+
+    Raises:
+        FormulaError: The formula cannot be read, or asks for what is not offered.
+        DataError: The data cannot be used as the model asks.
+        FitError: The model cannot be estimated from these data, or an option is not offered.
+
+    >>> y, g = [3.0, 4, 7, 6, 9, 12, 2, 2, 5], list("aaabbbccc")
+    >>> lmm("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": [0, 1, 2] * 3, "g": g})).params.round(4).to_dict()
+    {'Intercept': 3.3889, 'x': 2.1667}
+    """
+    _check_arguments(reml, residual, known)
+    design = build_design(formula, data, weights=weights, offset=offset, contrasts=contrasts, missing=missing)
+    return Fit(estimate(design, reml=bool(reml), algorithm=algorithm, limit=max_iterations, start=start))
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """Read a fit that `Fit.save` wrote, without fitting again.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        DataError: There is no such folder, it holds no fit, or what it holds is damaged.
+    """
+    return Fit(storage.load(path))
+
+
+def _check_arguments(reml: object, residual: object, known: object) -> None:
+    if not isinstance(reml, (bool, np.bool_)):
+        raise FitError(f"reml={reml!r}: True (REML) or False (maximum likelihood) is expected.")
+    if residual is not None:
+        raise FitError(f"residual={residual!r}: residual structures are not built yet; leave it out.")
+    if known is not None:
+        raise FitError("known: known covariance matrices are not built yet; leave it out.")

@@ -1,0 +1,115 @@
+"""Tests and intervals of coefficients and variance parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, ndtri
+
+from lmmkit.engine.curvature import Curvature, curvature, optimum_at
+from lmmkit.engine.problem import Floats
+from lmmkit.model.estimate import Entry, Estimates
+from lmmkit.model.options import check_built, check_level
+from lmmkit.model.tables import parameter_names, parameters, standard_errors
+
+DF = ("auto", "satterthwaite", "kenward-roger", "containment", "between-within", "residual", "normal")
+METHODS = ("wald", "profile", "bootstrap")
+
+
+def coef_table(estimates: Estimates, *, df: str, level: float) -> pd.DataFrame:
+    """Estimates with standard errors, tests of zero and intervals, a row per coefficient.
+
+    Args:
+        estimates: The fit.
+        df: Denominator degrees of freedom; "normal" takes the normal distribution.
+        level: Coverage of the intervals.
+
+    Raises:
+        FitError: An option that is not offered or not built yet.
+    """
+    check_built("df", df, ("normal",), DF)
+    check_level("level", level)
+    se = standard_errors(estimates)
+    t = estimates.beta / se
+    half = float(ndtri(0.5 + level / 2.0)) * se
+    return pd.DataFrame(
+        {
+            "estimate": estimates.beta,
+            "se": se,
+            "df": np.inf,
+            "t": t,
+            "p": 2.0 * ndtr(-np.abs(t)),
+            "low": estimates.beta - half,
+            "high": estimates.beta + half,
+            "method": "normal",
+        },
+        index=pd.Index(estimates.names, name="coefficient"),
+    )
+
+
+def conf_int(estimates: Estimates, *, method: str, level: float, df: str) -> pd.DataFrame:
+    """Confidence intervals of the coefficients and of the variance parameters.
+
+    Standard deviations on the log, correlations on Fisher's z. A null direction of a covariance matrix has no
+    curvature: its bounds are those of the domain, or NaN where the domain has none.
+
+    Args:
+        estimates: The fit.
+        method: "wald".
+        level: Coverage.
+        df: Denominator degrees of freedom of the coefficients.
+
+    Raises:
+        FitError: An option that is not offered or not built yet.
+    """
+    check_built("method", method, ("wald",), METHODS)
+    coefficients = coef_table(estimates, df=df, level=level)
+    variances = variance_intervals(estimates, level=level)
+    frame = pd.concat([coefficients[["low", "high"]], variances])
+    frame["criterion"] = "REML" if estimates.reml else "ML"
+    return frame
+
+
+def variance_intervals(estimates: Estimates, *, level: float) -> pd.DataFrame:
+    """Wald intervals of the standard deviations and correlations of the random effects and of sigma."""
+    found = curvature(optimum_at(estimates.problem, estimates.factors, reml=estimates.reml))
+    values = parameters(estimates)
+    half = float(ndtri(0.5 + level / 2.0)) * _transformed_errors(estimates, found)
+    rows = [
+        _interval(value, h, correlation=entry is not None and entry.row > entry.column)
+        for value, h, entry in zip(values, half, [*estimates.entries, None], strict=True)
+    ]
+    return pd.DataFrame(rows, index=pd.Index(parameter_names(estimates)), columns=["low", "high"])
+
+
+def _interval(value: float, half: float, *, correlation: bool) -> tuple[float, float]:
+    """Bounds carried back from Fisher's z or from the log."""
+    if correlation:
+        if not np.isfinite(half) or abs(value) >= 1.0:
+            return -1.0, 1.0
+        return float(np.tanh(np.arctanh(value) - half)), float(np.tanh(np.arctanh(value) + half))
+    if value == 0.0 or not np.isfinite(half):
+        return 0.0, np.nan
+    return float(value * np.exp(-half)), float(value * np.exp(half))
+
+
+def _transformed_errors(estimates: Estimates, found: Curvature) -> Floats:
+    """Standard errors of each log SD and Fisher z, in the order of the parameters; NaN without curvature."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rows = [_slope(estimates, found, entry) for entry in estimates.entries]
+        rows.append(np.append(np.zeros(len(found.covariance) - 1), 1.0))
+        J = np.array(rows)
+        return np.sqrt(np.einsum("im,mn,in->i", J, found.covariance, J))
+
+
+def _slope(estimates: Estimates, found: Curvature, entry: Entry) -> Floats:
+    """Derivative of one log SD or Fisher z in the free parameters and log sigma."""
+    t, row, column = entry
+    L, slopes = estimates.factors[t], found.slopes[t]
+    T = L @ L.T
+    logs = [0.5 * slopes[:, i, i] / T[i, i] for i in (row, column)]
+    if row == column:
+        return np.append(logs[0], 1.0)
+    scale = np.sqrt(T[row, row] * T[column, column])
+    rho = T[row, column] / scale
+    return np.append((slopes[:, row, column] / scale - rho * (logs[0] + logs[1])) / (1.0 - rho**2), 0.0)

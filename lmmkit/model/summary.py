@@ -1,0 +1,194 @@
+"""A fit in words and tables, for a terminal and for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmmkit.engine.problem import Floats
+from lmmkit.escape import html
+from lmmkit.model.certificate import Certificate
+from lmmkit.model.estimate import Estimates
+from lmmkit.model.overall import criteria
+from lmmkit.model.tables import standard_errors
+
+SHOWN = 6  # significant digits, fewer when the certificate supports fewer
+
+Cells = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of text; its first row is the head."""
+
+    title: str
+    cells: Cells
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What there is to say of a fit.
+
+    Attributes:
+        title: What was fitted, and how.
+        formula: The model.
+        alarm: What is wrong with the fit, loudly; empty when nothing is.
+        facts: Sizes and criteria, in sentences.
+        tables: Random and fixed effects.
+        notes: Convergence, certificate, and what to look at, in sentences.
+    """
+
+    title: str
+    formula: str
+    alarm: tuple[str, ...]
+    facts: tuple[str, ...]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        alarm = [f"*** {sentence} ***" for sentence in self.alarm]
+        tables = [f"{table.title}\n" + "\n".join(_aligned(table.cells)) for table in self.tables]
+        top = "\n".join([self.title, self.formula])
+        parts = [*alarm, top, "\n".join(self.facts), *tables, "\n".join(self.notes)]
+        return "\n\n".join(part for part in parts if part)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        style = "border:2px solid #b00020;padding:0.5em;font-weight:bold"
+        alarm = "".join(f'<p role="alert" style="{style}">{html(text)}</p>' for text in self.alarm)
+        top = f"<p><b>{html(self.title)}</b><br><code>{html(self.formula)}</code></p>"
+        return (
+            alarm
+            + top
+            + _paragraph(self.facts)
+            + "".join(map(_html_table, self.tables))
+            + _paragraph(self.notes)
+        )
+
+
+def summarise(estimates: Estimates, certificate: Certificate) -> Summary:
+    """The summary of a fit that has been checked."""
+    digits = min(SHOWN, certificate.digits) if certificate.passed else SHOWN
+    criterion = "restricted maximum likelihood (REML)" if estimates.reml else "maximum likelihood (ML)"
+    return Summary(
+        title=f"Linear mixed model by {criterion}",
+        formula=estimates.design.formula,
+        alarm=tuple(_alarm(estimates, certificate)),
+        facts=tuple(_facts(estimates)),
+        tables=(_random_table(estimates, digits), _fixed_table(estimates, digits)),
+        notes=tuple(_notes(estimates, certificate)),
+    )
+
+
+def _alarm(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
+    if not estimates.converged:
+        yield f"NOT CONVERGED: {estimates.algorithm} stopped before its rule was met; see fit.trace."
+    if not certificate.passed:
+        yield certificate.sentence()
+
+
+def _facts(estimates: Estimates) -> Iterator[str]:
+    design, n, deviance = estimates.design, estimates.nobs, estimates.deviance
+    given = design.source.table.rows
+    groups = ", ".join(f"{g.name} {g.size:,}" for g in design.groupings)
+    dropped = "" if n == given else f" ({given - n:,} of {given:,} dropped for missing values)"
+    yield f"{n:,} rows{dropped}; groups: {groups}."
+    kind = "REML criterion" if estimates.reml else "Deviance"
+    price = criteria(estimates)
+    yield (
+        f"{kind} {deviance:.4f}, log-likelihood {-deviance / 2:.4f}, AIC {price.aic:.4f}, "
+        f"BIC {price.bic:.4f}, {estimates.npar} parameters."
+    )
+
+
+def _random_table(estimates: Estimates, digits: int) -> Table:
+    rows: Cells = [("group", "name", "variance", "SD", "correlation")]
+    for t, term in enumerate(estimates.random):
+        G = estimates.covariance(t)
+        sd = np.sqrt(np.diag(G))
+        for i, name in enumerate(term.names):
+            label = term.group if i == 0 else ""
+            correlations = _correlations(G, sd, i) if term.correlated else ""
+            rows.append((label, name, _number(G[i, i], digits), _number(sd[i], digits), correlations))
+    sigma = estimates.sigma
+    rows.append(("Residual", "", _number(sigma**2, digits), _number(sigma, digits), ""))
+    return Table("Random effects", rows)
+
+
+def _correlations(G: Floats, sd: Floats, row: int) -> str:
+    """Correlations with the columns before."""
+    scale = sd[row] * sd[:row]
+    return " ".join(f"{c / s:.3f}" if s > 0 else "none" for c, s in zip(G[row, :row], scale, strict=True))
+
+
+def _fixed_table(estimates: Estimates, digits: int) -> Table:
+    se = standard_errors(estimates)
+    rows: Cells = [("coefficient", "estimate", "SE", "t")]
+    for name, beta, error in zip(estimates.names, estimates.beta, se, strict=True):
+        rows.append((name, _number(beta, digits), _number(error, digits), f"{beta / error:.3f}"))
+    return Table("Fixed effects", rows)
+
+
+def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
+    if estimates.converged:
+        count = estimates.evaluations
+        yield f"Converged: {estimates.algorithm}, {count} evaluation{'' if count == 1 else 's'}."
+    yield from _singularity(estimates)
+    if certificate.passed:
+        yield certificate.sentence()
+    if estimates.aliased:
+        yield f"Left out as linear functions of other columns: {', '.join(estimates.aliased)}."
+    yield from (f"Note: {warning}" for warning in estimates.design.warnings)
+
+
+def _singularity(estimates: Estimates) -> Iterator[str]:
+    for term, null in zip(estimates.random, estimates.null_directions, strict=True):
+        if null == len(term.names):
+            yield f"Singular: the random effects of {term.group} have a variance estimate of exactly zero."
+        elif null:
+            yield (
+                f"Singular: the covariance matrix of {term.group} has rank {len(term.names) - null} of "
+                f"{len(term.names)}."
+            )
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{max(1, digits)}g}"
+
+
+def _aligned(cells: Cells) -> list[str]:
+    """Text left, numbers right."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    text = [all(not _numeric(cell) for cell in column[1:]) for column in zip(*cells, strict=True)]
+    return [
+        "  "
+        + "  ".join(
+            cell.ljust(width) if left else cell.rjust(width)
+            for cell, width, left in zip(row, widths, text, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def _numeric(cell: str) -> bool:
+    return cell[:1].isdigit() or (cell[:1] == "-" and cell[1:2].isdigit())
+
+
+def _paragraph(sentences: tuple[str, ...]) -> str:
+    return f"<p>{'<br>'.join(map(html, sentences))}</p>" if sentences else ""
+
+
+def _html_table(table: Table) -> str:
+    head, *body = table.cells
+    rows = "".join(_html_row(row, "td") for row in body)
+    return (
+        f"<table><caption>{html(table.title)}</caption><thead>{_html_row(head, 'th')}</thead>"
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _html_row(row: tuple[str, ...], cell: str) -> str:
+    return "<tr>" + "".join(f"<{cell}>{html(text)}</{cell}>" for text in row) + "</tr>"
