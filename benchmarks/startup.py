@@ -20,6 +20,7 @@ import nbformat
 from workloads import HERE
 
 STUDY = HERE.parent / "params" / "sleepstudy.yaml"
+LMMKIT = str(Path(sys.executable).with_name("lmmkit"))
 BASE = "import numpy, scipy, pandas"
 EMPTY = """
 import papermill, sys
@@ -37,13 +38,9 @@ def run(rounds: int) -> dict[str, dict[str, float]]:
         }
         workbooks = {
             "four empty notebooks": [sys.executable, "-c", EMPTY, *_empty_notebook(Path(folder))],
-            "lmmkit run": [*_lmmkit(), "run", str(STUDY), "--force", "--reports", folder],
+            "lmmkit run": [LMMKIT, "run", str(STUDY), "--force", "--reports", folder],
         }
         return _medians(imports, 3 * rounds) | _medians(workbooks, rounds)
-
-
-def _lmmkit() -> list[str]:
-    return [sys.executable, "-c", "import sys; from lmmkit.study.cli import main; sys.exit(main())"]
 
 
 def _empty_notebook(folder: Path) -> list[str]:
