@@ -100,8 +100,7 @@ class Joint:
             start + code[:, None] * z.shape[1] + np.arange(z.shape[1])
             for start, code, z in zip(starts, codes, Z, strict=False)
         ]
-        last: Ints = starts[-1] + np.arange(X.shape[1])
-        places.append(np.tile(last, (len(X), 1)))
+        places.append(np.tile(np.arange(starts[-1], starts[-1] + len(self.kept)), (len(X), 1)))
         r, at = np.hstack(values), np.hstack(places)
         total = np.zeros(len(r))
         for a in range(r.shape[1]):
