@@ -11,7 +11,7 @@ import pandas as pd
 
 from lmmkit.errors import DataError
 from lmmkit.model.expression import unknown_column
-from lmmkit.model.levels import Factor, Floats, Mask, column_sum, factor_of_column, finite
+from lmmkit.model.levels import Factor, Floats, Mask, all_finite, factor_of_column, finite
 
 _NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
 
@@ -79,7 +79,7 @@ class Table:
 
 def missing_in(values: Floats) -> Mask | None:
     """Where a finite-or-NaN column is NaN; None when nowhere."""
-    if np.isfinite(column_sum(values)):
+    if all_finite(values):
         return None
     mask = np.isnan(values)
     return mask if mask.any() else None
