@@ -10,19 +10,23 @@ no inverse of T or of Z'Z, and no difference of large numbers when T is large.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpstrf, dtrtrs
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from lmmkit.engine.layout import Layout
+from lmmkit.engine.layout import Factor
 from lmmkit.engine.prepare import Prepared
 from lmmkit.engine.problem import Floats, Ints
+from lmmkit.errors import FitError
 
 NULL_PIVOT = 1e-12  # below this share of its own length a column is a sum of the others
+LARGEST = 8_000  # order of a dense matrix that is still made
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,23 +54,22 @@ class Component:
         return tuple((rows.stop - rows.start) // k for rows, k in self.spans)
 
 
-def component_labels(layout: Layout) -> list[Ints]:
+def component_labels(factors: Sequence[Factor]) -> list[Ints]:
     """For each factor the component of each level."""
-    factors = layout.factors
     offsets = np.cumsum([0, *(f.levels for f in factors)])
-    ends = [f.codes + offset for f, offset in zip(factors, offsets, strict=False)]
-    one, two = np.concatenate(ends[:-1]), np.concatenate(ends[1:])
+    nodes = [f.codes + offset for f, offset in zip(factors, offsets, strict=False)]
+    one, two = np.concatenate(nodes[:1] + nodes[:-1]), np.concatenate(nodes[:1] + nodes[1:])
     graph = coo_array((np.ones(len(one), np.int8), (one, two)), shape=(offsets[-1], offsets[-1]))
     labels = connected_components(graph.tocsr(), directed=False)[1].astype(np.intp)
     return np.split(labels, offsets[1:-1])
 
 
-def component_sizes(layout: Layout) -> Ints:
+def component_sizes(factors: Sequence[Factor]) -> Ints:
     """Columns of Z in each component."""
-    if len(layout.factors) == 1:
-        return np.full(layout.factors[0].levels, layout.factors[0].width)
-    labels = component_labels(layout)
-    counts = [np.bincount(own) * f.width for own, f in zip(labels, layout.factors, strict=True)]
+    if len(factors) == 1:
+        return np.full(factors[0].levels, factors[0].width)
+    labels = component_labels(factors)
+    counts = [np.bincount(own) * f.width for own, f in zip(labels, factors, strict=True)]
     out = np.zeros(max(map(len, counts)), np.intp)
     for count in counts:
         out[: len(count)] += count
@@ -86,11 +89,11 @@ class _Places:
     first: list[Ints]
 
 
-def _places(layout: Layout) -> _Places:
-    labels = component_labels(layout)
+def _places(factors: Sequence[Factor]) -> _Places:
+    labels = component_labels(factors)
     number = 1 + max(int(own.max()) for own in labels)
     counts = np.array([np.bincount(own, minlength=number) for own in labels]).T
-    widths = np.array([f.width for f in layout.factors])
+    widths = np.array([f.width for f in factors])
     starts = np.concatenate([[0], np.cumsum(counts * widths)])
     starts = np.append(starts[:-1].reshape(counts.shape), np.full((1, len(widths)), starts[-1]), axis=0)
     first = list[Ints]()
@@ -102,54 +105,76 @@ def _places(layout: Layout) -> _Places:
     return _Places(starts, first)
 
 
-def _z(prepared: Prepared, layout: Layout, places: _Places) -> csr_array:
+def _z(prepared: Prepared, factors: Sequence[Factor], places: _Places) -> csr_array:
     """(n, q) Z with its columns in their places."""
     columns = [
-        places.first[f][factor.codes] + c
-        for f, factor in enumerate(layout.factors)
-        for c in range(factor.width)
+        places.first[f][factor.codes] + c for f, factor in enumerate(factors) for c in range(factor.width)
     ]
-    values = [prepared.rows[row] for factor in layout.factors for row in factor.rows]
+    values = [prepared.rows[row] for factor in factors for row in factor.rows]
     n, width = len(columns[0]), len(columns)
     entries, indices = np.stack(values, axis=1).ravel(), np.stack(columns, axis=1).ravel()
     shape = (n, int(places.starts[-1, 0]))
     return csr_array((entries, indices, np.arange(0, n * width + 1, width)), shape=shape)
 
 
-def components(prepared: Prepared, layout: Layout, L: list[Floats]) -> list[Component]:
-    """S and U of every component at L of each factor, in prepared units."""
-    places = _places(layout)
-    Z = _z(prepared, layout, places)
+@dataclass(frozen=True, eq=False)
+class Cross:
+    """Cross-products of one component: Z'Z (m, m), Z'X (m, p), and each factor's columns with its width."""
+
+    A: Floats
+    C: Floats
+    spans: tuple[tuple[slice, int], ...]
+
+
+def cross_products(prepared: Prepared, factors: Sequence[Factor]) -> Iterator[Cross]:
+    """Z'Z and Z'X of each component, in prepared units."""
+    places = _places(factors)
+    Z = _z(prepared, factors, places)
     cross = (Z.T @ Z).tocsr()
     scores = Z.T @ prepared.rows[list(prepared.fixed)].T
-    ends = places.starts[1:, 0]
-    out = list[Component]()
-    for starts, end in zip(places.starts, ends, strict=False):
+    for starts, end in zip(places.starts, places.starts[1:, 0], strict=False):
         here = slice(int(starts[0]), int(end))
-        stops = [*starts[1:].tolist(), int(end)]
-        spans = tuple(
-            (slice(int(a) - here.start, int(b) - here.start), f.width)
-            for a, b, f in zip(starts, stops, layout.factors, strict=True)
+        bounds = [int(bound) - here.start for bound in (*starts, end)]
+        columns = [slice(a, b) for a, b in pairwise(bounds)]
+        spans = tuple((own, f.width) for own, f in zip(columns, factors, strict=True))
+        yield Cross(cross[here, here].toarray(), scores[here], spans)
+
+
+def components(prepared: Prepared, factors: Sequence[Factor], L: list[Floats]) -> list[Component]:
+    """S and U of every component at L of each factor, in prepared units.
+
+    Raises:
+        FitError: A component is too large for a dense matrix.
+    """
+    refuse_too_large(factors)
+    return [_component(cross, L) for cross in cross_products(prepared, factors)]
+
+
+def refuse_too_large(factors: Sequence[Factor]) -> None:
+    """A component's matrix must fit into the memory."""
+    largest = int(component_sizes(factors).max())
+    if largest > LARGEST:
+        raise FitError(
+            f"{largest:,} random effects are connected by the rows: Kenward-Roger and containment need a "
+            f"dense matrix of that order, offered up to {LARGEST:,}. Use df='satterthwaite'."
         )
-        out.append(_component(cross[here, here].toarray(), scores[here], L, spans))
-    return out
 
 
-def _component(A: Floats, C: Floats, L: list[Floats], spans: tuple[tuple[slice, int], ...]) -> Component:
-    """S = R'(I + R T R')^-1 R and U = R'(I + R T R')^-1 a for A = R'R and C = R'a."""
-    R, a = _root(A, C)
+def _component(cross: Cross, L: list[Floats]) -> Component:
+    """S and U from R and a."""
+    R, a = rank_root(cross.A, cross.C)
     half = np.empty_like(R)
-    for (columns, k), own in zip(spans, L, strict=True):
+    for (columns, k), own in zip(cross.spans, L, strict=True):
         half[:, columns] = (R[:, columns].reshape(len(R), -1, k) @ own).reshape(len(R), -1)
     grown = half @ half.T
     grown.flat[:: len(grown) + 1] += 1.0
     chol = dpotrf(grown, lower=1)[0]
     both = dtrtrs(chol, np.column_stack([R, a]), lower=1)[0]
-    H, h = both[:, : len(A)], both[:, len(A) :]
-    return Component(H.T @ H, H.T @ h, spans)
+    H, h = both[:, : len(cross.A)], both[:, len(cross.A) :]
+    return Component(H.T @ H, H.T @ h, cross.spans)
 
 
-def _root(A: Floats, C: Floats) -> tuple[Floats, Floats]:
+def rank_root(A: Floats, C: Floats) -> tuple[Floats, Floats]:
     """R with R'R = A, as many rows as A has rank, and a with R'a = C."""
     scale = np.sqrt(A.diagonal())
     scale[scale == 0.0] = 1.0

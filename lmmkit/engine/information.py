@@ -38,7 +38,7 @@ def exact_hessian(optimum: Optimum) -> tuple[Floats, Floats]:
     state, criterion = optimum.state, optimum.criterion
     a = np.append(-state.beta, 1.0)
     average, q = AverageInformation(state.forward, criterion.layout, state.L, state.reverse, a).run(state.XVX)
-    if float((component_sizes(optimum.layout).astype(float) ** 3).sum()) > CUBES and len(state.L) > 1:
+    if float((component_sizes(optimum.layout.factors).astype(float) ** 3).sum()) > CUBES and len(state.L) > 1:
         return observed_hessian(criterion, state.theta), q
     directions = theta_directions(optimum.layout, state.L)
     blocks = traces(optimum.prepared, optimum.layout, state)

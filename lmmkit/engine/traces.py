@@ -146,4 +146,4 @@ def traces(prepared: Prepared, layout: Layout, state: State) -> Traces:
     if len(layout.factors) == 1:
         W = state.forward.links[0].W
         return LevelTraces(kernels.transposed_times(W, W), state.reverse.U[0][:, :-1])
-    return ComponentTraces(tuple(components(prepared, layout, state.L)))
+    return ComponentTraces(tuple(components(prepared, layout.factors, state.L)))
