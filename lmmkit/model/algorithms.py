@@ -63,6 +63,29 @@ def algorithm_table(fits: dict[str, Estimates]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("algorithm")
 
 
+def steps_table(fits: dict[str, Estimates]) -> pd.DataFrame:
+    """Where each algorithm stood at each step.
+
+    Returns:
+        DataFrame `algorithm`, `iteration`, `deviance`, `above` (the lowest that any algorithm reached; at
+        least the rounding of the deviance, so that it can be drawn on a log scale), then theta by name.
+    """
+    lowest = min(fit.deviance for fit in fits.values())
+    rounding = np.finfo(np.float64).eps * abs(lowest)
+    parts = [_steps(name, fit) for name, fit in fits.items()]
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(above=(table["deviance"] - lowest).clip(lower=rounding))
+
+
+def _steps(name: str, fit: Estimates) -> pd.DataFrame:
+    """The log of one algorithm."""
+    log = fit.evidence.trace
+    theta = pd.DataFrame([line["theta"] for line in log], columns=theta_names(fit))
+    head = {"algorithm": name, "iteration": [line["iteration"] for line in log]}
+    deviances = [line["deviance"] for line in log]
+    return pd.concat([pd.DataFrame({**head, "deviance": deviances, "above": deviances}), theta], axis=1)
+
+
 def deviance_surface(
     estimates: Estimates, first: str, second: str, *, width: float = 1.0, points: int = 41
 ) -> pd.DataFrame:
