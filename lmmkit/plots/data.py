@@ -1,0 +1,198 @@
+"""Pictures of the data before any model: values, gaps, groups, and each group's own points."""
+
+# pyright: reportUnknownMemberType=false
+# (matplotlib's own type hints leave its **kwargs unknown)
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from lmmkit.escape import mathtext
+from lmmkit.plots.style import BLUE, CROWD, INK, PALE, VERMILLION, canvas, distinct, panel, rows_of, styled
+
+PANELS_PER_ROW = 6
+TICK_LETTERS = 12
+
+
+@styled
+def response(
+    bins: pd.DataFrame, quartiles: tuple[float, float, float], *, label: str, ax: Axes | None = None
+) -> Axes:
+    """Histogram of the response with its quartiles.
+
+    Args:
+        bins: Columns left, right, rows.
+        quartiles: Lower quartile, median, upper quartile, in the response's unit.
+        label: Axis text of the response, unit included.
+        ax: Axes to draw on; a new figure without.
+    """
+    ax = panel(ax, height=2.5)
+    width = bins["right"] - bins["left"]
+    ax.bar(
+        bins["left"], bins["rows"], width=width, align="edge", color=BLUE, edgecolor="white", linewidth=0.8
+    )
+    low, median, high = quartiles
+    ax.axvspan(low, high, color=PALE, zorder=0, label="middle half of the rows")
+    ax.axvline(median, color=VERMILLION, linestyle="--", label="median")
+    ax.set(xlabel=mathtext(label), ylabel="Rows")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(axis="x", visible=False)
+    ax.legend(loc="upper right")
+    return ax
+
+
+@styled
+def missing(patterns: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Which columns are missing together, and in how many rows.
+
+    Args:
+        patterns: One row per pattern: `rows`, then one column per data column, 1 where it is missing.
+        ax: Axes to draw on; a new figure without.
+    """
+    names = [str(name) for name in patterns.columns if name != "rows"]
+    ax = panel(ax, height=0.9 + 0.3 * len(patterns))
+    holes = patterns[names].to_numpy(dtype=float)
+    for marker, color, size, shown in (
+        ("s", PALE, 11, holes >= 0),
+        ("s", BLUE, 11, holes > 0),
+        ("x", "white", 5, holes > 0),
+    ):
+        down, across = np.nonzero(shown)
+        ax.plot(across, down, linestyle="", marker=marker, color=color, markersize=size)
+    ax.set(xlim=(-0.6, len(names) - 0.4), ylim=(len(patterns) - 0.4, -0.6))
+    ax.set_xticks(range(len(names)), [mathtext(name) for name in names])
+    ax.set_yticks(range(len(patterns)), [f"{rows:,} rows" for rows in patterns["rows"]])
+    ax.set(xlabel="Column (dark: value missing)", ylabel="Pattern")
+    ax.grid(visible=False)
+    return ax
+
+
+@styled
+def group_sizes(sizes: pd.DataFrame) -> NDArray[Any]:
+    """How many rows each level of each grouping factor has: one panel per factor.
+
+    Args:
+        sizes: Columns group, rows, levels: so many levels of the group have so many rows.
+    """
+    groups = distinct(sizes["group"])
+    axes = canvas(1, len(groups), height=2.3)
+    for ax, group in zip(axes.flat, groups, strict=True):
+        part = rows_of(sizes, "group", group)
+        ax.vlines(part["rows"], 0, part["levels"], color=BLUE, linewidth=2)
+        if len(part) <= 30:
+            ax.plot(part["rows"], part["levels"], "o", color=BLUE, markersize=5)
+        ax.set(title=mathtext(group), xlabel="Rows per level", ylabel="Levels")
+        ax.set_ylim(bottom=0)
+        ax.margins(x=0.15)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+    return axes
+
+
+@styled
+def trellis(points: pd.DataFrame, *, x_label: str, y_label: str) -> NDArray[Any]:
+    """One small panel per group: its points and, where the table has them, the model's lines.
+
+    Args:
+        points: Columns panel, x, y, and optionally `fitted` (the group's own line) and
+            `population` (the line without random effects). Text in x is drawn as positions.
+        x_label: Axis text of x, unit included.
+        y_label: Axis text of y, unit included.
+    """
+    panels = distinct(points["panel"])
+    columns = min(PANELS_PER_ROW, len(panels))
+    rows = -(-len(panels) // columns)
+    axes = canvas(rows, columns, height=0.7 + 1.15 * rows, sharex=True, sharey=True)
+    places = _places(points["x"])
+    for ax, name in zip(axes.flat, panels, strict=False):
+        _draw_group(ax, rows_of(points, "panel", name), places)
+        ax.set_title(mathtext(name), fontsize=8)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    _name_outer_axes(axes, len(panels), x_label, y_label)
+    _add_key(axes, points)
+    return axes
+
+
+@styled
+def spaghetti(points: pd.DataFrame, *, x_label: str, y_label: str, ax: Axes | None = None) -> Axes:
+    """All groups in one panel: a thin line each, the population's line above them.
+
+    Args:
+        points: As for `trellis`.
+        x_label: Axis text of x, unit included.
+        y_label: Axis text of y, unit included.
+        ax: Axes to draw on; a new figure without.
+    """
+    ax = panel(ax, height=3.2)
+    places = _places(points["x"])
+    value = "fitted" if "fitted" in points else "y"
+    for name in distinct(points["panel"]):
+        line = rows_of(points, "panel", name).sort_values("x", kind="stable")
+        ax.plot(_at(line["x"], places), line[value], color=BLUE, alpha=0.45, linewidth=0.9)
+    _draw_population(ax, points, places)
+    _set_places(ax, places)
+    ax.set(xlabel=mathtext(x_label), ylabel=mathtext(y_label))
+    return ax
+
+
+def _draw_group(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
+    pixels = len(part) > CROWD
+    ax.plot(_at(part["x"], places), part["y"], "o", color=INK, markersize=2.4, alpha=0.7, rasterized=pixels)
+    _draw_population(ax, part, places)
+    if "fitted" in part:
+        line = part.drop_duplicates("x").sort_values("x", kind="stable")
+        ax.plot(_at(line["x"], places), line["fitted"], color=BLUE, marker="_", markersize=6)
+    _set_places(ax, places)
+    if not places:
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
+
+
+def _draw_population(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
+    if "population" in part:
+        line = part.drop_duplicates("x").sort_values("x", kind="stable")
+        ax.plot(_at(line["x"], places), line["population"], color=VERMILLION, linestyle="--", linewidth=1.1)
+
+
+def _places(x: pd.Series[Any]) -> dict[Any, int]:
+    """Position of each text value along the axis, in order of category or appearance; empty for numbers."""
+    if pd.api.types.is_numeric_dtype(x):
+        return {}
+    values = x.cat.categories if isinstance(x.dtype, pd.CategoricalDtype) else pd.unique(x)
+    return {value: place for place, value in enumerate(values)}
+
+
+def _at(x: pd.Series[Any], places: dict[Any, int]) -> NDArray[Any]:
+    return np.array([places[value] for value in x]) if places else x.to_numpy()
+
+
+def _set_places(ax: Axes, places: dict[Any, int]) -> None:
+    if places:
+        letters = [mathtext(str(value)[:TICK_LETTERS]) for value in places]
+        ax.set_xticks(range(len(places)), letters, rotation=90 if sum(map(len, letters)) > 18 else 0)
+        ax.set_xlim(-0.6, len(places) - 0.4)
+
+
+def _name_outer_axes(axes: NDArray[Any], panels: int, x_label: str, y_label: str) -> None:
+    figure = axes[0, 0].figure
+    figure.supxlabel(mathtext(x_label), fontsize=9, color=INK)
+    figure.supylabel(mathtext(y_label), fontsize=9, color=INK)
+    below = axes.shape[1]
+    for position, ax in enumerate(axes.flat[:panels]):
+        ax.tick_params(labelbottom=position + below >= panels)
+
+
+def _add_key(axes: NDArray[Any], points: pd.DataFrame) -> None:
+    marks = [axes[0, 0].plot([], [], "o", color=INK, markersize=3, label="observed")[0]]
+    if "fitted" in points:
+        marks += axes[0, 0].plot([], [], color=BLUE, label="this group's line")
+    if "population" in points:
+        marks += axes[0, 0].plot([], [], color=VERMILLION, linestyle="--", label="population")
+    if len(marks) > 1:
+        axes[0, 0].figure.legend(handles=marks, loc="outside upper right", ncols=3)
