@@ -22,6 +22,7 @@ from lmmkit.engine.problem import Floats, Problem, Term
 EPS = float(np.finfo(np.float64).eps)
 TOLERANCE = 1e-6  # of a standard error or deviation
 RATIO = 1e-8  # of sigma
+SAFETY = 16.0  # roundings of one sum, worst over typical
 
 
 class Measure(NamedTuple):
@@ -97,9 +98,16 @@ def fixed_part(claim: Claim) -> Measure:
     """Length of X'W e as a displacement of β, in standard errors."""
     g = np.array([claim.We @ x for x in claim.X])
     length = float(np.sqrt(max(g @ claim.unscaled_vcov @ g, 0.0))) / claim.sigma
-    norms = np.array([np.sqrt(_weighted(claim, x)) for x in claim.X])
-    sums = EPS * float(np.sqrt(np.diag(claim.unscaled_vcov)) @ norms * np.sqrt(_weighted(claim, claim.e)))
-    return Measure(length, TOLERANCE + rounding(claim) + 4.0 * sums / claim.sigma)
+    return Measure(length, TOLERANCE + rounding(claim) + _collinear(claim, g) / claim.sigma)
+
+
+def _collinear(claim: Claim, g: Floats) -> float:
+    """What rounding does to g and to its length where columns of X are nearly collinear."""
+    se = np.sqrt(np.diag(claim.unscaled_vcov))
+    norms = np.sqrt(np.array([_weighted(claim, x) for x in claim.X]))
+    sums = SAFETY * EPS * norms * np.sqrt(_weighted(claim, claim.e))
+    noise = SAFETY * EPS * norms * np.sqrt(len(claim.e)) * _magnitude(claim)
+    return float(se @ sums + np.sqrt(EPS) * se @ np.minimum(np.abs(g), noise))
 
 
 def random_part(claim: Claim) -> Measure:
@@ -109,7 +117,7 @@ def random_part(claim: Claim) -> Measure:
         outside = _largest(b - v @ L.T) / (float(np.linalg.norm(L)) or 1.0)
         worst = max(worst, _largest(c @ L - v), outside)
         inexact = max(inexact, _largest(np.abs(b) @ np.abs(np.linalg.pinv(L)).T))
-    return Measure(worst / claim.sigma, TOLERANCE + rounding(claim) + 4.0 * EPS * inexact / claim.sigma)
+    return Measure(worst / claim.sigma, TOLERANCE + rounding(claim) + SAFETY * EPS * inexact / claim.sigma)
 
 
 def residual_part(claim: Claim) -> Measure:
@@ -118,14 +126,14 @@ def residual_part(claim: Claim) -> Measure:
     square = float(claim.We @ claim.e) + sum(
         float(np.vdot(c, b)) for c, b in zip(claim.scores, claim.b, strict=True)
     )
-    slack = 4.0 * EPS * _magnitude(claim) / claim.sigma * (1.0 + _size_of_effects(claim) / claim.sigma)
+    slack = SAFETY * EPS * _magnitude(claim) / claim.sigma * (1.0 + _size_of_effects(claim) / claim.sigma)
     return Measure(abs(np.sqrt(max(square, 0.0) / nu) / claim.sigma - 1.0), RATIO + slack)
 
 
 def rounding(claim: Claim) -> float:
     """What the rounding of e may do to either part of the equations, in standard errors."""
     n = len(claim.e)
-    return 4.0 * EPS * np.sqrt(n * amplification(claim)) * _magnitude(claim) / claim.sigma
+    return SAFETY * EPS * np.sqrt(n * amplification(claim)) * _magnitude(claim) / claim.sigma
 
 
 def amplification(claim: Claim) -> float:

@@ -2,7 +2,8 @@
 
     y = X β + Z u + e,    var u = G,    var e = R,    var y = V = Z G Z' + R
 
-Henderson's mixed model equations (Henderson 1984, Applications of Linear Models in Animal Breeding, chapter 5):
+Henderson's mixed model equations (Henderson 1984, Applications of Linear Models in Animal Breeding,
+chapter 5):
 
     [ X'R⁻¹X   X'R⁻¹Z       ] [ β ]   [ X'R⁻¹y ]
     [ Z'R⁻¹X   Z'R⁻¹Z + G⁻¹ ] [ u ] = [ Z'R⁻¹y ]
@@ -25,7 +26,7 @@ from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 Floats = NDArray[np.float64]
 
 LOG_2PI = float(np.log(2.0 * np.pi))
-NULL = 1e-14  # share of the largest eigenvalue below which a direction of G has no variance
+NULL = 1e-14  # share of the largest eigenvalue below which a direction of G, as correlations, has no variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +117,11 @@ def prediction_errors(model: MixedModel) -> PredictionErrors:
 
 def to_spherical(model: MixedModel) -> tuple[MixedModel, Floats]:
     """The same model in v of u = S v, var v = I, G = S S': as good when G is singular; and S."""
-    values, vectors = np.linalg.eigh(model.G)
+    sd = np.sqrt(np.diag(model.G))
+    units = np.where(sd > 0, sd, 1.0)
+    values, vectors = np.linalg.eigh(model.G / np.outer(units, units))
     held = values > NULL * values.max(initial=0.0)
-    S = vectors[:, held] * np.sqrt(values[held])
+    S = units[:, None] * vectors[:, held] * np.sqrt(values[held])
     return replace(model, Z=model.Z @ S, G=np.eye(S.shape[1])), S
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import solve_triangular
 
-from lmmkit.engine.henderson import MixedModel
+from lmmkit.engine.henderson import Effects, MixedModel, PredictionErrors
 from lmmkit.engine.problem import Floats, Problem, Term
 
 
@@ -89,6 +90,39 @@ def root_of_covariance(
         for term, factor in zip(terms, factors, strict=True)
     ]
     return sparse.csr_array(sparse.block_diag(blocks))
+
+
+@dataclass(frozen=True, eq=False)
+class Standard:
+    """A model in a basis where no digit is lost to the units of its columns.
+
+    Attributes:
+        model: y = Q γ + (Z S) v + e in full, Q'R⁻¹Q = I and var v = I.
+        T: (p, p) with X = Q T.
+        S: (q, q) with G = S S'.
+    """
+
+    model: MixedModel
+    T: Floats
+    S: Floats
+
+    def effects(self, found: Effects) -> Effects:
+        """BLUE and BLUP in the units of the data."""
+        return Effects(solve_triangular(self.T, found.beta), self.S @ found.u)
+
+    def covariance_of_beta(self, errors: PredictionErrors) -> Floats:
+        """var(β̂) in the units of the data, (p, p)."""
+        half = solve_triangular(self.T, errors.beta)
+        return solve_triangular(self.T, half.T)
+
+
+def standardise(model: SparseModel) -> Standard:
+    """The same model in its standard basis, every matrix in full."""
+    root = np.sqrt(model.variances)[:, None]
+    Q, T = np.linalg.qr(model.X / root)
+    S = model.S.toarray()
+    dense = MixedModel(model.y, root * Q, model.Z @ S, np.eye(len(S)), np.diag(model.variances))
+    return Standard(dense, T, S)
 
 
 def to_dense(model: SparseModel) -> MixedModel:
