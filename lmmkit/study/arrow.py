@@ -42,15 +42,20 @@ def numbers(text: pd.Series[Any], decimal: str) -> Numbers | None:
     >>> numbers(pd.Series(["1,5", None]), ",").tolist()
     [1.5, nan]
     """
-    trimmed = pc.utf8_trim_whitespace(pa.array(text, type=pa.string(), from_pandas=True))
-    plain = trimmed if decimal == "." else pc.replace_substring(trimmed, decimal, ".")
-    whole = None if plain.null_count else _cast(plain, pa.int64())
-    values = _cast(plain, pa.float64()) if whole is None else whole
+    plain = pc.utf8_trim_whitespace(pa.array(text, type=pa.string(), from_pandas=True))
+    if decimal != ".":
+        plain = pc.replace_substring(plain, decimal, ".")
+    values = _cast(plain)
+    if values is None:
+        values = _cast(pc.replace_substring_regex(plain, r"^\+", ""))
     return None if values is None else values.to_numpy(zero_copy_only=False)
 
 
-def _cast(text: Any, kind: Any) -> Any:
-    try:
-        return pc.cast(text, kind)
-    except pa.ArrowInvalid:
-        return None
+def _cast(text: Any) -> Any:
+    """Whole numbers where all are and none is missing, else floating ones, else None."""
+    for kind in (pa.float64(),) if text.null_count else (pa.int64(), pa.float64()):
+        try:
+            return pc.cast(text, kind)
+        except pa.ArrowInvalid:
+            continue
+    return None

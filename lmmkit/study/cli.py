@@ -1,28 +1,58 @@
 """The command line: `lmmkit new | check | run | lab | schema`, and by name what is still to come.
 
-Exit codes: 0 ok, 1 the analysis failed, 2 a bad study file or usage, 3 an audit differs, 130 interrupted.
+Exit codes: 0 ok; 1 the analysis failed; 2 refused before it began, for a bad study file, data file or
+usage; 3 an audit differs; 130 interrupted.
 """
 
 from __future__ import annotations
 
+import functools
 import json
+import signal
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec
 
 import typer
 
 from lmmkit.errors import LmmkitError, StudyError
+from lmmkit.study.failure import StepError
 from lmmkit.study.light import without_grammars
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
 
+P = ParamSpec("P")
 app = typer.Typer(
     help="From a data file and a short study file to a linear mixed-model analysis that anyone can audit.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _end(message: str, code: int) -> typer.Exit:
+    print(message, file=sys.stderr)
+    return typer.Exit(code)
+
+
+def spoken(command: Callable[P, None]) -> Callable[P, None]:
+    """A command of which every error raised on purpose becomes its message and its exit code."""
+
+    @functools.wraps(command)
+    def speaking(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise _end("Interrupted. Start it again to go on where it stopped.", 130) from None
+        except StepError as error:
+            raise _end(f"Error: {error}", 1) from None
+        except LmmkitError as error:
+            raise _end(f"Error: {error}", 2) from None
+
+    return speaking
+
 
 StudyFile = Annotated[
     Path, typer.Argument(metavar="STUDY", help="The study file, such as params/sleepstudy.yaml.")
@@ -31,6 +61,7 @@ Outside = Annotated[bool, typer.Option("--allow-outside", help="Let the study re
 
 
 @app.command()
+@spoken
 def new(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="The data file.")],
     formula: Annotated[str, typer.Option(help="The model, such as 'y ~ x + (x | g)'.")],
@@ -44,6 +75,7 @@ def new(
 
 
 @app.command()
+@spoken
 def check(study: StudyFile, allow_outside: Outside = False) -> None:
     """Check a study file and its data without running it; say all that is wrong."""
     from lmmkit.study.data import load_table
@@ -56,6 +88,7 @@ def check(study: StudyFile, allow_outside: Outside = False) -> None:
 
 
 @app.command()
+@spoken
 def run(
     study: StudyFile,
     reports: Annotated[
@@ -74,10 +107,9 @@ def run(
 
 
 @app.command()
-def lab(study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Not needed.")] = None) -> None:
+@spoken
+def lab() -> None:
     """Open JupyterLab on the notebooks, on this machine alone."""
-    import subprocess
-
     from lmmkit.study.notebooks import project_folder
     from lmmkit.study.shipped import shipped
 
@@ -87,6 +119,7 @@ def lab(study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="No
 
 
 @app.command()
+@spoken
 def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
     from lmmkit.study.schema import Settings
@@ -100,6 +133,7 @@ def _refuse_by_name(name: str, purpose: str) -> None:
         help=f"{purpose} (not built yet)",
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )
+    @spoken
     def refuse() -> None:  # pyright: ignore[reportUnusedFunction]
         raise StudyError(f"`lmmkit {name}` is not built yet; built: new, check, run, lab, schema")
 
@@ -116,20 +150,9 @@ for _name, _purpose in {
 
 
 def main() -> None:
-    """The entry point: every error raised on purpose becomes its message and its exit code."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        _end("Interrupted. Start it again to go on where it stopped.", 130)
-    except StudyError as error:
-        _end(f"Error: {error}", 2)
-    except LmmkitError as error:
-        _end(f"Error: {error}", 1)
-
-
-def _end(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
-    sys.exit(code)
+    """The entry point."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app()
 
 
 if __name__ == "__main__":

@@ -115,25 +115,20 @@ def _parsed(raw: Values, decimal: str) -> Numbers:
     """The numbers in a column of text; an error names the first row that holds none."""
     text = _as_text(raw)
     values = numbers(text, decimal)
-    return _parsed_slowly(raw, text) if values is None else values
+    if values is not None:
+        return values
+    bad = np.flatnonzero([not (pd.isna(item) or _is_number(item, decimal)) for item in text])
+    comma = _DECIMAL_COMMA.fullmatch(str(text.iloc[int(bad[0])]))
+    hint = " (`data.decimal: ','` reads decimal commas)" if comma else ""
+    raise _misfit(raw, bad, "a number", f"numbers{hint}")
 
 
-def _parsed_slowly(raw: Values, text: Values) -> NDArray[np.float64]:
-    """As Python reads numbers: a plus sign, say."""
-    values = np.array([_python_number(item) for item in text])
-    bad = np.flatnonzero(np.isnan(values) & text.notna().to_numpy())
-    if len(bad):
-        comma = _DECIMAL_COMMA.fullmatch(str(text.iloc[bad[0]]))
-        hint = " (`data.decimal: ','` reads decimal commas)" if comma else ""
-        raise _misfit(raw, bad, "a number", f"numbers{hint}")
-    return values
-
-
-def _python_number(text: object) -> float:
+def _is_number(text: str, decimal: str) -> bool:
     try:
-        return float(text) if isinstance(text, str) and "_" not in text else float("nan")
+        float(text.replace(decimal, "."))
     except ValueError:
-        return float("nan")
+        return False
+    return "_" not in text
 
 
 def _is_numbers(raw: Values, decimal: str) -> bool:

@@ -17,18 +17,11 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from lmmkit import errors
-from lmmkit.errors import LmmkitError, RunError
+from lmmkit.errors import LmmkitError
+from lmmkit.study.failure import StepError
 from lmmkit.study.notebooks import Notebook
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class StepError(RunError):
-    """A notebook stopped with an error; `notebook` is what it had done until then."""
-
-    def __init__(self, message: str, notebook: dict[str, Any] | None = None):
-        super().__init__(message)
-        self.notebook = notebook
 
 
 def execute(

@@ -17,7 +17,6 @@ class Gate(NamedTuple):
 
 
 GATES = (
-    Gate("model.algorithm", ("newton",)),
     Gate("model.residual", ("iid",)),
     Gate("model.known", ({},)),
     Gate("random_effects.rule", ("fixed", "best")),

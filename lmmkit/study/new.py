@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -15,13 +16,15 @@ from lmmkit.study.files import read_raw, sha256_of
 from lmmkit.study.schema import Data, Model, RandomEffects, Settings
 from lmmkit.study.study import load_study, model_columns
 
+_PLAIN = re.compile(r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][A-Za-z0-9_./]*")
 _TEXT = """\
 # A study file: lmmkit check {name}; lmmkit run {name}
 schema: 1
 title: {title}
 data:
   source: {source}
-  sha256: {sha256}  # the data as they are now; take the line away to let them change
+  # The data as they are now; take the line away to let them change.
+  sha256: {sha256}
   missing: drop                    # drop | error; dropped rows are listed with the reason
   exclude: []                      # such as ["{response} > 1000"]; each drop is listed under its expression
   derive: {{}}                       # such as {{log_{plain}: log({response})}}
@@ -87,4 +90,4 @@ def _column_line(raw: pd.DataFrame, name: str, settings: Settings, data: Path) -
 
 def _scalar(text: str) -> str:
     """Text as a YAML scalar that cannot be anything else."""
-    return json.dumps(text, ensure_ascii=False)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

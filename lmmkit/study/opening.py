@@ -49,7 +49,10 @@ def _prepare(plan: Plan, name: str, folder: Path) -> None:
         _make_earlier(plan, name, folder, manifest)
         return
     if manifest.key != plan.key:
-        raise RunError(f"{folder} is a run of something else (key {manifest.key}, this study has {plan.key})")
+        raise RunError(
+            f"{folder} has the key {manifest.key}, the study now {plan.key}: the study, its data, the "
+            "notebooks or the package are not those it was started with; start `lmmkit run` again"
+        )
     missing = [book.name for book in plan.earlier(name) if manifest.step(book.name) is None]
     if missing:
         raise RunError(f"{folder} lacks {', '.join(missing)}; start `lmmkit run` again to finish it")

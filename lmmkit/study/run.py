@@ -11,7 +11,8 @@ from typing import Any
 
 from lmmkit.errors import RunError
 from lmmkit.study.artifacts import json_bytes, sha256, write_bytes
-from lmmkit.study.execute import StepError, execute
+from lmmkit.study.execute import execute
+from lmmkit.study.failure import StepError
 from lmmkit.study.manifest import BY_HAND, File, Manifest, Record, load_manifest, record_files, unlisted_files
 from lmmkit.study.notebooks import Notebook, normalised
 from lmmkit.study.plan import Plan

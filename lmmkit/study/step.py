@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
 from lmmkit.errors import RunError
+from lmmkit.model.fit import Fit, load
 from lmmkit.study.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
 from lmmkit.study.data import Table
 from lmmkit.study.declared import Declared
@@ -81,6 +83,10 @@ class Step:
             path.relative_to(self.folder).as_posix() for path in self.folder.glob(safe_path(pattern))
         )
 
+    def fit(self) -> Fit:
+        """The fit of step 03, read back; nothing is fitted again."""
+        return load(self._earlier("fit"))
+
     def figures(self) -> list[Figure]:
         """The pictures of the run so far, by step and name."""
         found = [self._figure(path) for path in self.list("figures/*.json")]
@@ -123,6 +129,14 @@ class Step:
         self._write(path, svg_bytes(drawn))
         self.save_json(f"figures/{name}.json", {"name": name, "file": f"{name}.svg", **words})
         return Figure(name=name, path=self.folder / path, **words)
+
+    def save_fit(self, fit: Fit) -> None:
+        """Keep a fit: its numbers in `fit.json`, all that `fit` reads in `fit/`, its search in `trace.csv`."""
+        with TemporaryDirectory(prefix="lmmkit-") as folder:
+            for path in sorted(fit.save(Path(folder) / "fit").iterdir()):
+                self._write(f"fit/{path.name}", path.read_bytes())
+        self._write("fit.json", (self.folder / "fit/fit.json").read_bytes())
+        self._write("trace.csv", csv_bytes(fit.trace))
 
     def save_report(self, html: str) -> None:
         """Keep the report."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,32 @@ def load_study(path: Path | str, overrides: Mapping[str, object] | None = None) 
         StudyError: all faults of the file and of the overrides, each with its line and column.
     """
     path = Path(path)
-    document = _overridden(read_yaml(path), overrides or {})
-    faults = list(document.faults)
-    settings = _validated(document, faults)
-    if settings is not None:
-        faults += [_gate_fault(key, message, document) for key, message in closed_gates(settings)]
+    settings, faults = resolve(read_yaml(path), path.stem, overrides or {})
     raise_faults(path, faults)
     assert settings is not None
-    return Study(path.resolve(), _completed(settings, path.stem))
+    return Study(path.resolve(), settings)
+
+
+def resolve(
+    document: Document, name: str, overrides: Mapping[str, object]
+) -> tuple[Settings | None, list[Fault]]:
+    """The settings in a document with dotted keys replaced, and all that is wrong with them.
+
+    Args:
+        document: What the study file holds; it is left as it is.
+        name: The title of a study that has none.
+        overrides: New values by dotted key; their faults have the place `NOWHERE`.
+
+    Raises:
+        StudyError: an override goes through what is no mapping.
+    """
+    document = _overridden(deepcopy(document), overrides)
+    faults = list(document.faults)
+    settings = _validated(document, faults)
+    if settings is None:
+        return None, faults
+    faults += [_gate_fault(key, message, document) for key, message in closed_gates(settings)]
+    return _completed(settings, name), faults
 
 
 def _validated(document: Document, faults: list[Fault]) -> Settings | None:

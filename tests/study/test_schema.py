@@ -1,0 +1,219 @@
+"""The study file's schema: all faults at once, each with its line and column."""
+
+import json
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from lmmkit.errors import StudyError
+from lmmkit.study import load_study
+from lmmkit.study.gates import GATES
+from lmmkit.study.schema import Settings
+
+ROOT = Path(__file__).parents[2]
+GOOD = """\
+data:
+  source: d.csv
+  columns:
+    y: {type: number, unit: ms, min: 0}
+    g: {type: factor, levels: [1, 007, x]}
+model:
+  formula: y ~ x + (x | g)
+"""
+
+
+def study(folder: Path, text: str, overrides=None):
+    path = folder / "s.yaml"
+    path.write_text(textwrap.dedent(text))
+    return load_study(path, overrides)
+
+
+def faults(folder: Path, text: str, overrides=None) -> list[str]:
+    with pytest.raises(StudyError) as caught:
+        study(folder, text, overrides)
+    return str(caught.value).split("\n")
+
+
+def test_every_fault_is_told_at_once_and_in_its_place(tmp_path):
+    found = faults(
+        tmp_path,
+        """\
+        schema: 1
+        titel: x
+        data:
+          source: a.csv
+          missing: dropp
+          exclude: ["y > 1", "open('x')"]
+          columns:
+            y: {type: nummber, min: a}
+            g: {type: number, levels: [a]}
+        model:
+          method: reml
+          weights: 3
+        inference: {level: 2}
+        seed: -1
+        report: [1]
+        """,
+    )
+    assert [line.split(": ")[:2] for line in found] == [
+        ["s.yaml:2:1", "titel"],
+        ["s.yaml:5:12", "data.missing"],
+        ["s.yaml:6:22", "data.exclude[1]"],
+        ["s.yaml:8:15", "data.columns.y.type"],
+        ["s.yaml:8:29", "data.columns.y.min"],
+        ["s.yaml:9:31", "data.columns.g.levels"],
+        ["s.yaml:10:1", "model.formula"],
+        ["s.yaml:11:11", "model.method"],
+        ["s.yaml:12:12", "model.weights"],
+        ["s.yaml:13:20", "inference.level"],
+        ["s.yaml:14:7", "seed"],
+        ["s.yaml:15:9", "report"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "suggestion"),
+    [
+        ("titel: x", "did you mean title?"),
+        ("model: {metod: ML, formula: y ~ 1 + (1 | g)}", "did you mean method?"),
+        ("model: {method: reml, formula: y ~ 1 + (1 | g)}", "did you mean REML?"),
+        ("inference: {df: kenward}", "did you mean kenward-roger?"),
+        ("data: {source: a.csv, columns: {y: {typ: factor}}}", "did you mean type?"),
+        ("zzz: 1", "known here: schema, title, data"),
+    ],
+)
+def test_a_misspelt_word_is_answered_by_the_nearest(tmp_path, line, suggestion):
+    assert suggestion in "\n".join(faults(tmp_path, line))
+
+
+def test_defaults_are_filled_in(tmp_path):
+    resolved = study(tmp_path, GOOD).resolved()
+    assert resolved["title"] == "s"
+    assert resolved["model"]["method"] == "REML"
+    assert resolved["random_effects"] == {
+        "rule": "fixed",
+        "candidates": "auto",
+        "criterion": "aic",
+        "alpha": 0.2,
+    }
+    assert next(iter(resolved)) == "schema"
+
+
+def test_columns_of_the_model_join_those_of_the_data(tmp_path):
+    assert list(study(tmp_path, GOOD).settings.data.columns) == ["y", "g", "x"]
+
+
+def test_levels_are_text(tmp_path):
+    assert study(tmp_path, GOOD).settings.data.columns["g"].levels == ["1", "007", "x"]
+
+
+def test_response_and_groups_are_told(tmp_path):
+    model = study(tmp_path, GOOD.replace("(x | g)", "(1 | a/b)")).settings.model
+    assert (model.response, model.groups) == ("y", {"b:a": ["b", "a"], "a": ["a"]})
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["y ~ x | g", "y ~ __import__('os').system('ls') + (1 | g)", "y ~ x.__class__() + (1 | g)", "y ~ (", "y"],
+)
+def test_a_formula_is_checked_where_it_stands(tmp_path, formula):
+    found = faults(tmp_path, GOOD.replace("y ~ x + (x | g)", json.dumps(formula)))
+    assert [line.split(": ")[:2] for line in found] == [["s.yaml:7:12", "model.formula"]]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "column", "message"),
+    [
+        ("auto", 42, "rule `best` needs a list"),
+        ("[]", 42, "at least 1 item"),
+        ("all", 42, "is not one of auto"),
+        ('["1 | g"]', 43, "has a bar outside brackets"),
+        ('["x"]', 43, "has no random-effects term"),
+        ("[3]", 43, "expected text, found 3"),
+    ],
+)
+def test_rule_best_needs_a_list_of_random_parts(tmp_path, candidates, column, message):
+    (found,) = faults(tmp_path, GOOD + f"random_effects: {{rule: best, candidates: {candidates}}}\n")
+    assert found.startswith(f"s.yaml:8:{column}: random_effects.candidates")
+    assert message in found
+
+
+def test_a_candidate_is_a_random_part_or_a_whole_formula(tmp_path):
+    text = GOOD + 'random_effects: {rule: best, candidates: ["(1 | h)", "y ~ x + (0 + z | g)"]}\n'
+    assert list(study(tmp_path, text).settings.data.columns) == ["y", "g", "x", "h", "z"]
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("model: {formula: y ~ 1 + (1 | g), residual: ar1(v | g)}", "model.residual"),
+        ("model: {formula: y ~ 1 + (1 | g), known: {g: k.csv}}", "model.known"),
+        ("random_effects: {rule: parsimonious}", "random_effects.rule"),
+        ("random_effects: {rule: best, candidates: [(1 | g)], criterion: caic}", "random_effects.criterion"),
+        ("inference: {df: auto}", "inference.df"),
+        ("inference: {ci: profile}", "inference.ci"),
+        ("report: {pdf: true}", "report.pdf"),
+    ],
+)
+def test_what_is_not_built_is_refused_by_name(tmp_path, line, key):
+    section = line.split(":")[0]
+    text = "".join(part for part in _sections(GOOD) if not part.startswith(f"{section}:")) + line
+    (found,) = faults(tmp_path, text)
+    assert f"{key}: " in found
+    assert "is not built yet; built: " in found
+
+
+def _sections(text: str) -> list[str]:
+    return ["data:" + text.split("data:")[1].split("model:")[0], "model:" + text.split("model:")[1]]
+
+
+def test_every_gate_stands_at_a_key_of_the_schema():
+    settings = Settings.model_validate({"data": {"source": "a"}, "model": {"formula": "y ~ 1 + (1 | g)"}})
+    for gate in GATES:
+        value = settings
+        for part in gate.key.split("."):
+            value = getattr(value, part)
+        assert value in gate.built
+
+
+def test_a_criterion_that_is_not_used_is_no_fault(tmp_path):
+    text = GOOD + "random_effects: {rule: fixed, criterion: lrt}\n"
+    assert study(tmp_path, text).settings.random_effects.criterion == "lrt"
+
+
+def test_overrides_pass_through_the_schema(tmp_path):
+    changed = study(tmp_path, GOOD, {"model.method": "ML", "data.columns.y.max": 9, "report.focus": "x"})
+    assert changed.settings.model.method == "ML"
+    assert changed.settings.data.columns["y"].max == 9
+    assert changed.settings.report.focus == "x"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"model.metod": "ML"}, "override: model.metod: unknown key - did you mean method?"),
+        ({"model.method": 3}, "override: model.method: 3 is not one of REML, ML"),
+        ({"data.source.x": 3}, "override: data.source.x: source is no mapping in the study file"),
+        ({"inference.df": "auto"}, "override: inference.df: auto is not built yet; built: normal"),
+        ({"zzz": 1}, "override: zzz: unknown key; known here:"),
+    ],
+)
+def test_a_wrong_override_is_told_by_its_key(tmp_path, override, message):
+    assert faults(tmp_path, GOOD, override)[0].startswith(message)
+
+
+def test_an_override_reaches_a_column_with_dots(tmp_path):
+    text = GOOD.replace("    y:", "    Sepal.Length: {type: number}\n    y:")
+    changed = study(tmp_path, text, {"data.columns.Sepal.Length.min": 1})
+    assert changed.settings.data.columns["Sepal.Length"].min == 1
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "params").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_studies_are_good(path):
+    assert load_study(path).name == path.stem
+
+
+def test_the_published_schema_is_the_schema():
+    published = json.loads((ROOT / "docs/study.schema.json").read_text())
+    assert published == Settings.model_json_schema(by_alias=True)
