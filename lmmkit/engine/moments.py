@@ -14,6 +14,7 @@ from lmmkit.engine.problem import Floats, Ints
 
 Coupling = Dense | Sparse
 SMALL = 20_000  # cells of a coupling that are cheaper to keep all than to choose from
+MANY = 100_000_000  # pairs of pairs, or cells, that memory bears
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,21 +84,31 @@ def couple(rows: Sequence[Row], factor: Factor, prepared: Prepared, layout: Layo
     places = rest_places(layout)
     J, size = factor.levels, layout.size
     if dense or J * size < SMALL or len(places) * len(factor.codes) > FILL * J * size:
-        values = np.zeros((len(rows), J * size))
-        for place, row in places:
-            cell = factor.codes * size + place
-            for value, z in zip(values, rows, strict=True):
-                if z is not None:
-                    value += np.bincount(cell, z * prepared.rows[row], J * size)
-        return Dense(values.reshape(len(rows), J, size))
+        return _dense(rows, factor, prepared, places, size)
     codes = np.concatenate([factor.codes] * len(places))
     pointer, column, order, starts = occurring(codes, J, np.concatenate([p for p, _ in places]), size)
+    width = np.diff(pointer)
+    if width @ (width + 1) > 2 * MANY and J * size < MANY:
+        return _dense(rows, factor, prepared, places, size)
     values = np.zeros((len(rows), len(column)))
     for value, z in zip(values, rows, strict=True):
         if z is not None:
             products = np.concatenate([z * prepared.rows[row] for _, row in places])
             np.add.reduceat(products[order], starts, out=value)
     return Sparse(pointer, column, values, size)
+
+
+def _dense(
+    rows: Sequence[Row], factor: Factor, prepared: Prepared, places: list[tuple[Ints, int]], size: int
+) -> Dense:
+    """The same with every pair of a level and a column kept."""
+    values = np.zeros((len(rows), factor.levels * size))
+    for place, row in places:
+        cell = factor.codes * size + place
+        for value, z in zip(values, rows, strict=True):
+            if z is not None:
+                value += np.bincount(cell, z * prepared.rows[row], factor.levels * size)
+    return Dense(values.reshape(len(rows), factor.levels, size))
 
 
 def _rest_blocks(prepared: Prepared, layout: Layout) -> Floats:

@@ -15,6 +15,7 @@ from lmmkit.engine.problem import Floats, Problem
 from lmmkit.engine.start import moment_start, scales
 from lmmkit.errors import FitError
 
+WIDEST = 15_000  # columns of the dense matrix: a few GB each for it, its factor and its inverse
 EXACT = 1e-24  # share of the response's sum of squares below which what is left of it is rounding
 
 
@@ -56,6 +57,7 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
     prepared = prepare(problem)
     _refuse_too_few_rows(problem, prepared)
     layout = build_layout(problem, prepared)
+    _refuse_too_wide(layout)
     raw = collect(prepared, layout)
     absorbed = absorb(raw, prepared, layout) if layout.factors else raw
     _refuse_exact_within(raw, absorbed)
@@ -71,6 +73,16 @@ def constant_of(prepared: Prepared, n: int, reml: bool) -> float:
     if reml and p:
         constant -= 2.0 * float(np.linalg.slogdet(prepared.basis)[1])
     return float(constant)
+
+
+def _refuse_too_wide(layout: Layout) -> None:
+    """The dense matrix of the crossed factors fits into memory."""
+    if layout.size > WIDEST:
+        raise FitError(
+            f"Beside the largest grouping factor the crossed ones have {layout.size:,} random effects; their "
+            f"equations are solved as one dense matrix, of at most {WIDEST:,} columns. Leave a crossed term out, "
+            "or fit a part of the data."
+        )
 
 
 def _refuse_exact_within(raw: Moments, absorbed: Moments) -> None:
