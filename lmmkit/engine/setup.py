@@ -80,8 +80,8 @@ def _refuse_too_wide(layout: Layout) -> None:
     if layout.size > WIDEST:
         raise FitError(
             f"Beside the largest grouping factor the crossed ones have {layout.size:,} random effects; their "
-            f"equations are solved as one dense matrix, of at most {WIDEST:,} columns. Leave a crossed term out, "
-            "or fit a part of the data."
+            f"equations are solved as one dense matrix, of at most {WIDEST:,} columns. Leave a crossed term "
+            "out, or fit a part of the data."
         )
 
 
