@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-PANELS = 24
 EVEN = 1e-9  # relative difference below which two steps count as one
 
 Frame = pd.DataFrame
+Groups = Mapping[str, Sequence[str]]  # a grouping factor's label, and its columns
 
 
 def axis_label(name: str, unit: str | None) -> str:
@@ -81,57 +81,58 @@ def histogram(values: pd.Series[Any], bins: int = 24) -> Frame:
     return Frame({"left": edges[:-1], "right": edges[1:], "rows": counts})
 
 
-def levels_of(frame: Frame, group: str) -> pd.Series[str]:
-    """Each row's level of a grouping factor; the levels of `a:b` are written `x:y`.
+def levels_of(frame: Frame, names: Sequence[str]) -> pd.Series[Any]:
+    """Each row's level of the grouping factor made of some columns, the parts joined by a colon.
 
-    >>> levels_of(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), "b:a").tolist()
+    >>> levels_of(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), ["b", "a"]).tolist()
     ['x:1', 'y:2']
     """
-    parts = [frame[name].astype(str) for name in group.split(":")]
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = joined + ":" + part
+    if not names:
+        return pd.Series("all rows", index=frame.index)
+    joined = frame[names[0]].astype(str)
+    for name in names[1:]:
+        joined = joined + ":" + frame[name].astype(str)
     return joined
 
 
-def group_sizes(frame: Frame, groups: Sequence[str]) -> Frame:
+def group_sizes(frame: Frame, groups: Groups) -> Frame:
     """For each grouping factor, how many of its levels have how many rows.
 
-    >>> group_sizes(pd.DataFrame({"g": ["a", "a", "b"]}), ["g"]).to_dict("list")
+    >>> group_sizes(pd.DataFrame({"g": ["a", "a", "b"]}), {"g": ["g"]}).to_dict("list")
     {'group': ['g', 'g'], 'rows': [1, 2], 'levels': [1, 1]}
     """
-    tables = [_sizes(frame, group) for group in groups]
+    tables = [_sizes(label, levels_of(frame, names)) for label, names in groups.items()]
     return pd.concat(tables, ignore_index=True)
 
 
-def _sizes(frame: Frame, group: str) -> Frame:
-    rows = levels_of(frame, group).value_counts()
-    counts = rows.value_counts().sort_index()
-    return Frame({"group": group, "rows": counts.index, "levels": counts.to_numpy()})
+def _sizes(label: str, levels: pd.Series[Any]) -> Frame:
+    counts = levels.value_counts().value_counts().sort_index()
+    return Frame({"group": label, "rows": counts.index, "levels": counts.to_numpy()})
 
 
-def balance(frame: Frame, groups: Sequence[str]) -> Frame:
+def balance(frame: Frame, groups: Groups) -> Frame:
     """One row per grouping factor: levels, and rows per level (least, median, most), balanced or not.
 
-    >>> balance(pd.DataFrame({"g": ["a", "a", "b"]}), ["g"])["balanced"].tolist()
+    >>> balance(pd.DataFrame({"g": ["a", "a", "b"]}), {"g": ["g"]})["balanced"].tolist()
     [False]
     """
-    sizes = {group: levels_of(frame, group).value_counts() for group in groups}
+    sizes = {label: levels_of(frame, names).value_counts() for label, names in groups.items()}
     rows = [
-        {"group": group, "levels": len(n), "least": n.min(), "median": n.median(), "most": n.max(),
-         "balanced": bool(n.min() == n.max())}
-        for group, n in sizes.items()
-    ]  # fmt: skip
-    return Frame(rows)
+        {"group": label, "levels": len(n), "least": n.min(), "median": n.median(), "most": n.max()}
+        for label, n in sizes.items()
+    ]
+    table = Frame(rows)
+    return table.assign(balanced=table["least"] == table["most"])
 
 
-def relations(frame: Frame, groups: Sequence[str]) -> Frame:
+def relations(frame: Frame, groups: Groups) -> Frame:
     """How each two grouping factors stand to each other: nested, fully or partly crossed.
 
-    >>> relations(pd.DataFrame({"a": [1, 1, 2], "b": ["x", "y", "z"]}), ["b", "a"])["relation"].tolist()
+    >>> frame = pd.DataFrame({"a": [1, 1, 2], "b": ["x", "y", "z"]})
+    >>> relations(frame, {"b": ["b"], "a": ["a"]})["relation"].tolist()
     ['b is nested in a']
     """
-    codes = {group: pd.factorize(levels_of(frame, group))[0] for group in groups}
+    codes = {label: pd.factorize(levels_of(frame, names))[0] for label, names in groups.items()}
     rows = [_relation(a, b, codes[a], codes[b]) for a, b in combinations(groups, 2)]
     return Frame(rows, columns=["first", "second", "relation", "pairs", "possible"])
 
@@ -139,61 +140,42 @@ def relations(frame: Frame, groups: Sequence[str]) -> Frame:
 def _relation(a: str, b: str, codes_a: Any, codes_b: Any) -> dict[str, Any]:
     of_a, of_b = int(codes_a.max()) + 1, int(codes_b.max()) + 1
     pairs = len(np.unique(codes_a.astype(np.int64) * of_b + codes_b))
-    words = {
-        pairs == of_a * of_b: f"{a} and {b} are fully crossed",
-        pairs == of_b: f"{b} is nested in {a}",
-        pairs == of_a: f"{a} is nested in {b}",
-    }
-    relation = words.get(True, f"{a} and {b} are partly crossed")
+    if pairs == of_a * of_b:
+        relation = f"{a} and {b} are fully crossed"
+    elif pairs in (of_a, of_b):
+        relation = f"{a} is nested in {b}" if pairs == of_a else f"{b} is nested in {a}"
+    else:
+        relation = f"{a} and {b} are partly crossed"
     return {"first": a, "second": b, "relation": relation, "pairs": pairs, "possible": of_a * of_b}
 
 
-def spacing(frame: Frame, group: str, names: Sequence[str]) -> Frame:
-    """How numeric columns move within the levels of a group: constant, or stepping evenly or not.
+def spacing(frame: Frame, groups: Groups, names: Sequence[str]) -> Frame:
+    """How numeric columns move within the levels of each group: constant, or in even or uneven steps.
 
-    >>> spacing(pd.DataFrame({"g": list("aab"), "t": [0, 1, 5]}), "g", ["t"])["steps"].tolist()
+    >>> frame = pd.DataFrame({"g": list("aab"), "t": [0, 1, 5]})
+    >>> spacing(frame, {"g": ["g"]}, ["t"])["steps"].tolist()
     ['even']
     """
-    levels = levels_of(frame, group)
-    rows = [{"column": name, "group": group, **_steps(frame[name], levels)} for name in names]
-    return Frame(rows, columns=["column", "group", "distinct", "varies", "step_min", "step_max", "steps"])
+    rows = [
+        {"column": name, "group": label, **_steps(frame[name], levels_of(frame, columns))}
+        for label, columns in groups.items()
+        for name in names
+    ]
+    return Frame(rows, columns=["column", "group", "distinct", "step_min", "step_max", "steps"])
 
 
-def _steps(values: pd.Series[Any], levels: pd.Series[str]) -> dict[str, Any]:
+def _steps(values: pd.Series[Any], levels: pd.Series[Any]) -> dict[str, Any]:
     points = Frame({"level": levels.to_numpy(), "value": values.to_numpy(dtype=float)}).drop_duplicates()
     points = points.sort_values(["level", "value"], kind="stable")
     step = points["value"].diff()[points["level"].eq(points["level"].shift())]
-    spread = {"distinct": int(values.nunique()), "varies": len(step) > 0}
+    distinct = int(values.nunique())
     if step.empty:
-        return spread | {"step_min": np.nan, "step_max": np.nan, "steps": "constant within every level"}
+        return {
+            "distinct": distinct,
+            "step_min": np.nan,
+            "step_max": np.nan,
+            "steps": "constant in each level",
+        }
     low, high = float(step.min()), float(step.max())
-    return spread | {
-        "step_min": low,
-        "step_max": high,
-        "steps": "even" if high - low <= EVEN * high else "uneven",
-    }
-
-
-def panels(frame: Frame, *, x: str, y: str, group: str, limit: int = PANELS) -> Frame:
-    """Rows for one small picture per level: columns panel, x, y; at most `limit` levels.
-
-    Of more levels than that, those evenly spaced in their order are taken, the same every time.
-
-    >>> table = pd.DataFrame({"g": ["b", "a"], "t": [0, 1], "y": [2, 3]})
-    >>> panels(table, x="t", y="y", group="g")["panel"].tolist()
-    ['a', 'b']
-    """
-    shown = _spread(_ordered_levels(frame, group), limit)
-    table = Frame({"panel": levels_of(frame, group), "x": frame[x], "y": frame[y]})
-    table = table[table["panel"].isin(shown)]
-    return table.assign(panel=pd.Categorical(table["panel"], shown)).sort_values("panel", kind="stable")
-
-
-def _ordered_levels(frame: Frame, group: str) -> list[str]:
-    cells = frame[group.split(":")].drop_duplicates()
-    return levels_of(cells.sort_values(list(cells.columns), kind="stable"), group).tolist()
-
-
-def _spread(levels: list[str], limit: int) -> list[str]:
-    places = np.linspace(0, len(levels) - 1, min(limit, len(levels))).round().astype(int)
-    return [levels[place] for place in places]
+    steps = "even" if high - low <= EVEN * high else "uneven"
+    return {"distinct": distinct, "step_min": low, "step_max": high, "steps": steps}

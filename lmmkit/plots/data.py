@@ -43,7 +43,7 @@ def response(
     ax.set(xlabel=mathtext(label), ylabel="Rows")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="x", visible=False)
-    ax.legend(loc="upper right")
+    ax.figure.legend(loc="outside upper right", ncols=2)
     return ax
 
 
@@ -151,7 +151,7 @@ def _draw_group(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
         ax.plot(_at(line["x"], places), line["fitted"], color=BLUE, marker="_", markersize=6)
     _set_places(ax, places)
     if not places:
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=pd.api.types.is_integer_dtype(part["x"])))
 
 
 def _draw_population(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:

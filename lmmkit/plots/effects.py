@@ -29,6 +29,7 @@ from lmmkit.plots.style import (
 )
 
 NAMED_LEVELS = 40
+PANELS_PER_ROW = 3
 DIVERGING = "PuOr"  # told apart under every common colour blindness; the numbers stand in the cells
 
 
@@ -61,11 +62,15 @@ def caterpillar(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
         label: Axis text of the effects, unit included.
     """
     terms = distinct(effects["term"])
-    levels = int(effects.groupby("term", sort=False).size().max())
-    axes = canvas(1, len(terms), height=min(4.6, 1.0 + 0.14 * min(levels, NAMED_LEVELS)))
-    for ax, term in zip(axes.flat, terms, strict=True):
+    most = int(effects.groupby("term", sort=False).size().max())
+    columns = min(PANELS_PER_ROW, len(terms))
+    rows = -(-len(terms) // columns)
+    axes = canvas(rows, columns, height=0.4 + rows * min(4.2, 0.8 + 0.14 * min(most, NAMED_LEVELS)))
+    for ax, term in zip(axes.flat, terms, strict=False):
         _caterpillar_panel(ax, rows_of(effects, "term", term))
         ax.set_title(mathtext(term))
+    for ax in axes.flat[len(terms) :]:
+        ax.set_visible(False)
     axes[0, 0].figure.supxlabel(mathtext(label), fontsize=9, color=INK)
     return axes
 
@@ -75,11 +80,12 @@ def random_pairs(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
     """Predicted random effects of one grouping factor: term against term, and each against a normal.
 
     Args:
-        effects: One row per level; the columns are the factor's terms, and `normal:<term>` beside
-            each, the standard normal quantiles of its ranks.
+        effects: One row per level; beside `level` the factor's terms are columns, and `normal:<term>`
+            for each, the standard normal quantiles of its ranks.
         label: Axis text of the effects, unit included.
     """
-    terms: list[str] = [name for name in map(str, effects.columns) if not name.startswith("normal:")]
+    names = [str(name) for name in effects.columns if name != "level"]
+    terms = [name for name in names if not name.startswith("normal:")]
     width = min(WIDTH, 3.2 + 1.4 * (len(terms) - 1))
     axes = canvas(len(terms), len(terms), height=max(2.4, 0.85 * width), width=width)
     for row, down in enumerate(terms):

@@ -103,8 +103,8 @@ def path(steps: pd.DataFrame) -> NDArray[Any]:
     """
     axes = canvas(1, 2, height=2.5, sharex=True)
     views = (
-        (axes[0, 0], "excess", "Deviance above its final value"),
-        (axes[0, 1], "decrement", "Newton decrement (deviance units)"),
+        (axes[0, 0], "excess", "Deviance above its end"),
+        (axes[0, 1], "decrement", "Newton decrement (deviance)"),
     )
     for ax, column, label in views:
         ax.plot(steps["iteration"], steps[column], "o-", color=BLUE, markersize=4)

@@ -1,0 +1,85 @@
+"""Tables of what a fit leaves over: conditional residuals and where they come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from lmmkit.model.fit import Fit
+
+POINTS = 4_000  # rows drawn one by one
+QUANTILES = 400
+SLICES = 12
+BOXES = 40
+
+Frame = pd.DataFrame
+
+
+def residual_points(fit: Fit, limit: int = POINTS) -> Frame:
+    """Fitted value, residual and root of the absolute standardised residual of each row.
+
+    Of more than `limit` rows, those evenly spaced in the order of the data are taken.
+    """
+    table = _rows(fit)
+    return table.iloc[_evenly(len(table), limit)].reset_index(drop=True)
+
+
+def residual_trend(fit: Fit, slices: int = SLICES) -> Frame:
+    """Means of residual and root along slices of the fitted values with equally many rows."""
+    table = _rows(fit).sort_values("fitted", kind="stable")
+    slice_of = np.arange(len(table)) * min(slices, len(table)) // len(table)
+    return table.groupby(slice_of).mean().reset_index(drop=True)
+
+
+def residual_quantiles(fit: Fit, limit: int = QUANTILES) -> Frame:
+    """Standardised residuals in order, against the normal quantiles of their ranks."""
+    ordered = np.sort(_standardised(fit))
+    places = _evenly(len(ordered), limit)
+    return Frame({"normal": ndtri((places + 0.5) / len(ordered)), "residual": ordered[places]})
+
+
+def residual_boxes(fit: Fit, limit: int = BOXES) -> Frame:
+    """Five numbers of the residuals in each level of the factor with most levels (some, of many).
+
+    Returns:
+        DataFrame group, level, low, lower, median, upper, high.
+    """
+    grouping = fit.design.groupings[0]
+    shown = _evenly(grouping.size, limit)
+    residuals = pd.Series(fit.resid.to_numpy()).groupby(grouping.codes)
+    five = residuals.quantile(np.linspace(0, 1, 5)).unstack().iloc[shown]
+    five.columns = ["low", "lower", "median", "upper", "high"]
+    five.insert(0, "level", grouping.levels[shown])
+    five.insert(0, "group", grouping.name)
+    return five.reset_index(drop=True)
+
+
+def outlying(fit: Fit) -> dict[str, Any]:
+    """How many standardised residuals lie beyond 2 and 3, and how many a normal distribution would have."""
+    z = np.abs(_standardised(fit))
+    return {
+        "rows": len(z),
+        "beyond_2": int((z > 2).sum()),
+        "beyond_3": int((z > 3).sum()),
+        "expected_beyond_2": len(z) * 0.0455002638963584,
+        "largest": float(z.max()),
+    }
+
+
+def _rows(fit: Fit) -> Frame:
+    root = np.sqrt(np.abs(_standardised(fit)))
+    return Frame({"fitted": fit.fittedvalues.to_numpy(), "residual": fit.resid.to_numpy(), "root": root})
+
+
+def _standardised(fit: Fit) -> NDArray[np.float64]:
+    weights = fit.estimates.problem.weights
+    residuals = np.asarray(fit.resid, dtype=np.float64) / np.float64(fit.sigma)
+    return residuals if weights is None else residuals * np.sqrt(weights)
+
+
+def _evenly(count: int, limit: int) -> NDArray[np.intp]:
+    return np.linspace(0, count - 1, min(count, limit)).round().astype(np.intp)

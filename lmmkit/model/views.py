@@ -1,0 +1,160 @@
+"""Tables behind the pictures and pages about a fit: what is drawn or printed stands in a table first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from lmmkit.model.fit import Fit
+from lmmkit.model.sight import Sight, panels
+
+Frame = pd.DataFrame
+
+
+def coefficients(fit: Fit, *, df: str, level: float) -> Frame:
+    """Fixed effects: coefficient, estimate, se, df, t, p, low, high, method."""
+    return fit.coef_table(df=df, level=level).reset_index()
+
+
+def components(fit: Fit, *, level: float) -> Frame:
+    """Variances, covariances and correlations with the intervals of SDs and correlations.
+
+    Returns:
+        DataFrame `component` (what it is, in words), group, var1, var2, vcov, sdcor, low, high.
+    """
+    table = fit.varcorr
+    bounds = fit.conf_int(level=level, df="normal")
+    keys = [_parameter(row) for row in table.to_dict("records")]
+    names = [_component(row) for row in table.to_dict("records")]
+    low, high = (bounds[name].reindex(keys).to_numpy() for name in ("low", "high"))
+    table.insert(0, "component", names)
+    return table.assign(low=low, high=high)
+
+
+def _parameter(row: dict[Any, Any]) -> str:
+    """The name of a row of varcorr in `Fit.conf_int`."""
+    if row["var1"] is None:
+        return "Residual.sd"
+    if row["var2"] is None:
+        return f"{row['group']}.sd.{row['var1']}"
+    return f"{row['group']}.cor.{row['var2']}.{row['var1']}"
+
+
+def _component(row: dict[Any, Any]) -> str:
+    pair = [row["var1"], row["var2"]]
+    named = " with ".join(name for name in pair if name is not None)
+    return f"{row['group']}: {named}" if named else str(row["group"])
+
+
+def deviations(parts: Frame) -> Frame:
+    """The standard deviations among variance components: component, sd, low, high."""
+    sds = parts[parts["var2"].isna()]
+    return sds[["component", "sdcor", "low", "high"]].rename(columns={"sdcor": "sd"})
+
+
+def correlations(fit: Fit) -> Frame:
+    """Correlations of each term's random effects, and of the estimated fixed effects, as square blocks."""
+    blocks = [
+        (term.group, list(term.names), fit.estimates.covariance(place))
+        for place, term in enumerate(fit.design.random)
+        if term.correlated and len(term.names) > 1
+    ]
+    if len(fit.params) > 1:
+        blocks.append(("Estimates of the fixed effects", list(fit.params.index), fit.cov_params().to_numpy()))
+    rows = [
+        {"block": block, "row": a, "column": b, "correlation": _correlation(G, i, j)}
+        for block, names, G in blocks
+        for i, a in enumerate(names)
+        for j, b in enumerate(names)
+    ]
+    return Frame(rows, columns=["block", "row", "column", "correlation"])
+
+
+def _correlation(G: Any, i: int, j: int) -> float:
+    scale = float(np.sqrt(G[i, i] * G[j, j]))
+    return float(G[i, j]) / scale if scale > 0 else np.nan
+
+
+def effects(fit: Fit, *, level: float) -> Frame:
+    """Predicted random effects, those of each term in order of size.
+
+    Returns:
+        DataFrame term (group and name), group, name, level, estimate, se, low, high.
+    """
+    half = float(ndtri(0.5 + level / 2))
+    tables = [
+        Frame({"term": f"{group}: {name}", "group": group, "name": name, "level": b.index,
+               "estimate": b[name].to_numpy(), "se": fit.ranef_se[group][name].to_numpy()})
+        for group, b in fit.ranef.items()
+        for name in b.columns
+    ]  # fmt: skip
+    table = pd.concat([part.sort_values("estimate", kind="stable") for part in tables], ignore_index=True)
+    spread = half * table["se"]
+    return table.assign(low=table["estimate"] - spread, high=table["estimate"] + spread)
+
+
+def effect_pairs(fit: Fit) -> Frame:
+    """Predicted effects of the factor with most terms, by level, with `normal:` quantiles of their ranks."""
+    group = max(fit.ranef, key=lambda name: (fit.ranef[name].shape[1], len(fit.ranef[name])))
+    table = fit.ranef[group].rename(columns=lambda name: f"{group}: {name}")
+    for name in list(table.columns):
+        table[f"normal:{name}"] = _normal_scores(table[name])
+    return table.rename_axis("level").reset_index()
+
+
+def _normal_scores(values: pd.Series[Any]) -> Any:
+    return ndtri((values.rank() - 0.5) / len(values))
+
+
+def lines(fit: Fit, sight: Sight) -> Frame:
+    """Rows for one panel per level: panel, x, y, with the model's mean at each x of the panel.
+
+    Returns:
+        DataFrame panel, x, y, `fitted` (with the random effects) and `population` (without), both averaged
+        over the rows of a panel that share an x.
+    """
+    marginal = pd.Series(fit.estimates.marginal_fit, index=fit.resid.index)
+    table = panels(fit.design.frame.assign(**{sight.y: fit.fittedvalues + fit.resid}), sight)
+    table = table.assign(fitted=fit.fittedvalues.loc[table.index], population=marginal.loc[table.index])
+    means = table.groupby(["panel", "x"], observed=True)[["fitted", "population"]].transform("mean")
+    return table.assign(fitted=means["fitted"], population=means["population"])
+
+
+def search_path(fit: Fit) -> Frame:
+    """The search, step by step: the log without theta, and `excess`, the deviance over its final value."""
+    table = fit.trace.drop(columns="theta")
+    excess = table["deviance"] - fit.deviance
+    visible = excess > np.finfo(float).eps * abs(fit.deviance)
+    return table.assign(iteration=range(len(table)), excess=excess.where(visible))
+
+
+def summary(fit: Fit) -> dict[str, Any]:
+    """The fit as a whole, in plain values."""
+    singular = [
+        term.group
+        for term, null in zip(fit.design.random, fit.estimates.null_directions, strict=True)
+        if null
+    ]
+    return {
+        "formula": fit.formula,
+        "method": "REML" if fit.reml else "ML",
+        "algorithm": fit.algorithm,
+        "nobs": fit.nobs,
+        "ngroups": fit.ngroups,
+        "npar": fit.npar,
+        "deviance": fit.deviance,
+        "llf": fit.llf,
+        "aic": fit.aic,
+        "bic": fit.bic,
+        "sigma": fit.sigma,
+        "iterations": len(fit.trace) - 1,
+        "evaluations": fit.evaluations,
+        "converged": fit.converged,
+        "singular": fit.is_singular,
+        "singular_terms": singular,
+        "dropped_columns": fit.dropped_columns,
+        "warnings": list(fit.design.warnings),
+    }
