@@ -22,7 +22,7 @@ from lmmkit.engine.problem import Floats, Problem, Term
 EPS = float(np.finfo(np.float64).eps)
 TOLERANCE = 1e-6  # of a standard error or deviation
 RATIO = 1e-8  # of sigma
-SAFETY = 16.0  # roundings of one sum, worst over typical
+SAFETY = 16.0  # worst over typical rounding of one sum
 
 
 class Measure(NamedTuple):

@@ -35,6 +35,7 @@ from lmmkit.model.estimate import Estimates
 HOLDS, FAILS, UNCHECKED = "holds", "fails", "not checked"
 AT_ONCE = 500  # rows up to which the default certificate forms V
 DENSE = 2_000  # rows below which the full one does
+VOID = 0.01  # a threshold above this, so large for rounding's sake, checks nothing
 MOST_DIGITS = 15
 
 
@@ -158,7 +159,8 @@ def _equations(claim: Claim) -> Iterator[Result]:
 
 def _result(check: str, measure: Measure, *, bounds: bool = True) -> Result:
     value, threshold = float(measure.value), float(measure.threshold)
-    return Result(check, value, threshold, HOLDS if value <= threshold else FAILS, value if bounds else None)
+    verdict = UNCHECKED if threshold > VOID else HOLDS if value <= threshold else FAILS
+    return Result(check, value, threshold, verdict, value if bounds else None)
 
 
 def _written_out(estimates: Estimates) -> SparseModel:
