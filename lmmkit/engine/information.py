@@ -18,11 +18,9 @@ from lmmkit.engine.expected import expected_information, fixed_slopes, theta_dir
 from lmmkit.engine.hessian import observed_hessian
 from lmmkit.engine.kernels import solved
 from lmmkit.engine.layout import Layout
-from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.setup import set_up
+from lmmkit.engine.problem import Floats
 from lmmkit.engine.solution import Optimum
 from lmmkit.engine.traces import traces
-from lmmkit.engine.units import prepared_factors
 from lmmkit.errors import FitError
 
 CUBES = 1e8  # sum of the components' sizes cubed up to which the exact Hessian is taken from their blocks
@@ -135,42 +133,3 @@ def _score_gram(optimum: Optimum, f: int) -> Floats:
         own = U[-1][columns, :-1].reshape(-1, width, U[-1].shape[1] - 1).transpose(1, 2, 0)
     flat = own.reshape(width * own.shape[1], -1)
     return (flat @ flat.T).reshape(width, own.shape[1], width, own.shape[1])
-
-
-def optimum_at(problem: Problem, factors: tuple[Floats, ...], *, reml: bool) -> Optimum:
-    """The optimum at Lambda of each term, such as those of a fit read from a file."""
-    setup = set_up(problem, reml=reml)
-    L = prepared_factors(problem, setup.prepared, setup.layout, factors)
-    return Optimum(problem, setup.prepared, setup.criterion, setup.criterion(setup.criterion.theta(L)))
-
-
-@dataclass(frozen=True, eq=False)
-class Information:
-    """Uncertainty of the variance parameters, in the units of the data.
-
-    Attributes:
-        covariance: (r + 1, r + 1) of r free parameters and log sigma.
-        slopes: For each term (r, k, k), the derivatives of T = Lambda Lambda' in the free parameters.
-    """
-
-    covariance: Floats
-    slopes: tuple[Floats, ...]
-
-
-def information(problem: Problem, factors: tuple[Floats, ...], *, reml: bool) -> Information:
-    """Covariance of the variance parameters at a fit, and what they do to each term's T."""
-    optimum = optimum_at(problem, factors, reml=reml)
-    found = variance_information(optimum)
-    sigma = np.sqrt(optimum.state.r2 / optimum.criterion.nu)
-    unit = np.ones(len(found.covariance))
-    unit[-1] = 1.0 / sigma
-    slopes: dict[int, Floats] = {}
-    directions = theta_directions(optimum.layout, optimum.state.L)
-    for factor, own, cut in zip(optimum.layout.factors, directions.own, directions.cuts, strict=True):
-        for term, columns in factor.pieces:
-            S = optimum.prepared.term_bases[term]
-            every = np.zeros((directions.count, len(S), len(S)))
-            every[cut] = S @ own[:, columns, columns] @ S.T
-            slopes[term] = every[found.free]
-    ordered = tuple(slopes[term] for term in range(len(slopes)))
-    return Information(found.covariance * np.outer(unit, unit), ordered)

@@ -9,9 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lmmkit.engine.curvature import optimum_at
+from lmmkit.engine.information import variance_information
+from lmmkit.engine.kenward_roger import KenwardRoger, kenward_roger
 from lmmkit.engine.optimality import Check
 from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.solution import Solution
+from lmmkit.engine.satterthwaite import Satterthwaite
+from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
 from lmmkit.model.design import Design, RandomTerm
@@ -143,6 +147,25 @@ class Estimates:
     def conditional_variances(self) -> tuple[Floats, ...]:
         """var(b | y, beta, theta) of each term, (J, k, k)."""
         return self.evidence.conditional_variances()
+
+    @cached_property
+    def optimum(self) -> Optimum:
+        """The criterion at the estimates."""
+        if isinstance(self.evidence, Solution):
+            return self.evidence.optimum
+        return optimum_at(self.problem, self.factors, reml=self.reml)
+
+    @cached_property
+    def satterthwaite(self) -> Satterthwaite:
+        """What Satterthwaite's degrees of freedom need."""
+        with one_thread():
+            return Satterthwaite(variance_information(self.optimum))
+
+    @cached_property
+    def kenward_roger(self) -> KenwardRoger:
+        """What Kenward and Roger's tests need."""
+        with one_thread():
+            return kenward_roger(self.optimum)
 
     @cached_property
     def marginal_fit(self) -> Floats:

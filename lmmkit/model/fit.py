@@ -14,7 +14,7 @@ import pandas as pd
 
 from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
-from lmmkit.model import inference, storage, tables
+from lmmkit.model import inference, storage, tables, wald
 from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.design import Design, build_design
 from lmmkit.model.estimate import Estimates, estimate
@@ -254,13 +254,49 @@ class Fit:
         """Coefficients with tests and intervals: estimate, se, df, t, p, low, high, method.
 
         Args:
-            df: Denominator degrees of freedom.
+            df: Denominator degrees of freedom: auto, satterthwaite, kenward-roger (whose `se` is adjusted),
+                containment, between-within, residual or normal. "auto" is Kenward-Roger for a non-singular
+                REML fit with at most 3,000 random effects and 50,000 rows, else Satterthwaite.
             level: Coverage of the intervals.
 
         Raises:
-            FitError: An option that is not offered or not built yet.
+            FitError: An option that is not offered, or a method that this fit does not allow.
+
+        References:
+            Kenward & Roger (1997); Satterthwaite as Giesbrecht & Burns (1985); SAS/STAT, The MIXED Procedure.
         """
-        return inference.coef_table(self.estimates, df=df, level=level)
+        return wald.coef_table(self.estimates, df=df, level=level)
+
+    def contrast(self, L: Any, df: str = "auto", level: float = 0.95) -> pd.DataFrame:
+        """Linear combinations of the coefficients: estimate, se, df, t, p, low, high.
+
+        Args:
+            L: Text such as `"Machine[T.B] - Machine[T.C]"`, or a list of such; a mapping from coefficients to
+                weights, or from labels to combinations; a DataFrame with coefficients as columns; a vector or
+                matrix of numbers, one column per coefficient.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            level: Coverage of the intervals.
+
+        Raises:
+            FitError: A combination that cannot be read or estimated, or an option that is not offered.
+        """
+        return wald.contrast(self.estimates, L, df=df, level=level)
+
+    def anova(self, type: int = 3, df: str = "auto") -> pd.DataFrame:  # noqa: A002  SAS's word for it
+        """F tests of the terms of the fixed part: num_df, den_df, F, p, method.
+
+        Args:
+            type: 1 (each term after those before it), 2 (after all that do not contain it) or 3 (as with
+                equal weights on the cells), as SAS and lmerTest have them; the coding does not matter.
+            df: Denominator degrees of freedom, as in `coef_table`; the F of Kenward-Roger is scaled.
+
+        Raises:
+            FitError: An option that is not offered, or a method that this fit does not allow.
+
+        References:
+            SAS/STAT, The Four Types of Estimable Functions; Kenward & Roger (1997); Fai & Cornelius (1996).
+        """
+        return wald.anova(self.estimates, kind=type, df=df)
 
     def conf_int(self, method: str = "wald", level: float = 0.95, df: str = "auto") -> pd.DataFrame:
         """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.

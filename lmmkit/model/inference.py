@@ -1,50 +1,19 @@
-"""Tests and intervals of coefficients and variance parameters."""
+"""Confidence intervals of coefficients and variance parameters."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
-from lmmkit.engine.curvature import Curvature, curvature, optimum_at
+from lmmkit.engine.curvature import Curvature, curvature
 from lmmkit.engine.problem import Floats
 from lmmkit.model.estimate import Entry, Estimates
-from lmmkit.model.options import check_built, check_level
-from lmmkit.model.tables import parameter_names, parameters, standard_errors
+from lmmkit.model.options import check_built
+from lmmkit.model.tables import parameter_names, parameters
+from lmmkit.model.wald import coef_table
 
-DF = ("auto", "satterthwaite", "kenward-roger", "containment", "between-within", "residual", "normal")
 METHODS = ("wald", "profile", "bootstrap")
-
-
-def coef_table(estimates: Estimates, *, df: str, level: float) -> pd.DataFrame:
-    """Estimates with standard errors, tests of zero and intervals, a row per coefficient.
-
-    Args:
-        estimates: The fit.
-        df: Denominator degrees of freedom; "normal" takes the normal distribution.
-        level: Coverage of the intervals.
-
-    Raises:
-        FitError: An option that is not offered or not built yet.
-    """
-    check_built("df", df, ("normal",), DF)
-    check_level("level", level)
-    se = standard_errors(estimates)
-    t = estimates.beta / se
-    half = float(ndtri(0.5 + level / 2.0)) * se
-    return pd.DataFrame(
-        {
-            "estimate": estimates.beta,
-            "se": se,
-            "df": np.inf,
-            "t": t,
-            "p": 2.0 * ndtr(-np.abs(t)),
-            "low": estimates.beta - half,
-            "high": estimates.beta + half,
-            "method": "normal",
-        },
-        index=pd.Index(estimates.names, name="coefficient"),
-    )
 
 
 def conf_int(estimates: Estimates, *, method: str, level: float, df: str) -> pd.DataFrame:
@@ -72,7 +41,7 @@ def conf_int(estimates: Estimates, *, method: str, level: float, df: str) -> pd.
 
 def variance_intervals(estimates: Estimates, *, level: float) -> pd.DataFrame:
     """Wald intervals of the standard deviations and correlations of the random effects and of sigma."""
-    found = curvature(optimum_at(estimates.problem, estimates.factors, reml=estimates.reml))
+    found = curvature(estimates.optimum)
     values = parameters(estimates)
     half = float(ndtri(0.5 + level / 2.0)) * _transformed_errors(estimates, found)
     rows = [
