@@ -24,22 +24,36 @@ def axis_label(name: str, unit: str | None) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def columns(frame: Frame, roles: Mapping[str, str], units: Mapping[str, str | None]) -> Frame:
-    """One row per column: role in the model, type, unit, counts, and the five numbers of a numeric one.
+def columns(frame: Frame, response: str, groups: Groups, units: Mapping[Any, str]) -> Frame:
+    """One row per column: role, type, unit, counts, and the five numbers of a numeric one.
 
-    >>> columns(pd.DataFrame({"y": [1.0, 2.0, None]}), {"y": "response"}, {"y": "ms"}).loc[0, "missing"]
-    np.int64(1)
+    >>> table = columns(pd.DataFrame({"y": [1.0, 2.0, None]}), "y", {}, {"y": "ms"})
+    >>> table[["column", "role", "unit", "missing"]].to_dict("records")
+    [{'column': 'y', 'role': 'response', 'unit': 'ms', 'missing': 1}]
     """
+    grouping = {name: f"grouping ({label})" for label, names in groups.items() for name in names}
+    roles = grouping | {response: "response"}
     rows = [
         {
             "column": name,
-            "role": roles.get(name, "not used"),
-            "unit": units.get(name) or "",
+            "role": roles.get(name, "other"),
+            "unit": units.get(name, ""),
             **_summary(frame[name]),
         }
         for name in map(str, frame.columns)
     ]
     return Frame(rows)
+
+
+def dropped(rows: Frame) -> Frame:
+    """The ledger of rows by reason: status, reason, rows.
+
+    >>> ledger = pd.DataFrame({"status": ["kept", "kept", "dropped"], "reason": ["", "", "missing y"]})
+    >>> dropped(ledger)["rows"].tolist()
+    [2, 1]
+    """
+    counts = rows.groupby(["status", "reason"]).size().rename("rows").reset_index()
+    return counts.sort_values(["status", "rows"], ascending=False, kind="stable", ignore_index=True)
 
 
 def _summary(values: pd.Series[Any]) -> dict[str, Any]:

@@ -105,6 +105,15 @@ def panels(frame: Frame, sight: Sight, limit: int = PANELS) -> Frame:
     return table.assign(panel=pd.Categorical(table["panel"], shown)).sort_values("panel", kind="stable")
 
 
+def count_levels(frame: Frame, sight: Sight) -> int:
+    """How many levels the factor has whose levels have a panel each.
+
+    >>> count_levels(pd.DataFrame({"g": ["b", "a"]}), Sight("y", "t", "g", ("g",)))
+    2
+    """
+    return levels_of(frame, sight.columns).nunique()
+
+
 def _ordered_levels(frame: Frame, names: Sequence[str]) -> list[str]:
     cells = frame[list(names)].drop_duplicates()
     return levels_of(cells.sort_values(list(names), kind="stable") if names else frame[:1], names).tolist()

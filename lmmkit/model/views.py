@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from lmmkit.engine.algorithms import ALGORITHMS
+from lmmkit.model.certificate import HOLDS, Certificate
 from lmmkit.model.fit import Fit
 from lmmkit.model.sight import Sight, panels
 
 Frame = pd.DataFrame
+MANY_ROWS = 20_000
 
 
 def coefficients(fit: Fit, *, df: str, level: float) -> Frame:
@@ -129,6 +132,38 @@ def search_path(fit: Fit) -> Frame:
     excess = table["deviance"] - fit.deviance
     visible = excess > np.finfo(float).eps * abs(fit.deviance)
     return table.assign(iteration=range(len(table)), excess=excess.where(visible))
+
+
+def slopes(coefficients: Frame) -> Frame:
+    """The coefficients that can share an axis: all but the intercept, or the intercept when it is alone."""
+    others = coefficients[coefficients["coefficient"] != "Intercept"]
+    return coefficients if others.empty else others.reset_index(drop=True)
+
+
+def affordable_algorithms(fit: Fit) -> list[str]:
+    """The algorithms that are worth their time: on many rows without those that go by small steps."""
+    return ["newton", "pls", "direct"] if fit.nobs > MANY_ROWS else list(ALGORITHMS)
+
+
+def surface_pair(fit: Fit) -> list[str]:
+    """Two entries of theta to draw the deviance over, if the model has two or three and is not large."""
+    entries = zip(fit.theta.index, fit.estimates.entries, strict=True)
+    diagonal = [name for name, entry in entries if entry.row == entry.column]
+    able = 2 <= len(fit.theta) <= 3 and len(diagonal) >= 2 and fit.nobs <= MANY_ROWS
+    return [diagonal[0], diagonal[-1]] if able else []
+
+
+def verdict(certificate: Certificate) -> dict[str, Any]:
+    """A certificate as a whole, in plain values; its checks are in its table."""
+    return {
+        "passed": certificate.passed,
+        "digits": certificate.digits,
+        "full": certificate.full,
+        "checks": len(certificate.results),
+        "held": sum(result.verdict == HOLDS for result in certificate.results),
+        "failed": [result.check for result in certificate.failed],
+        "sentence": certificate.sentence(),
+    }
 
 
 def summary(fit: Fit) -> dict[str, Any]:
