@@ -21,6 +21,7 @@ from lmmkit.model.codings import codings
 from lmmkit.model.effects import Effect, fixed_effects
 from lmmkit.model.estimate import Estimates
 
+INTERCEPT = Effect(frozenset(), frozenset())
 NEGLIGIBLE = 1e-8  # relative size below which a singular value or a coefficient is rounding
 
 
@@ -56,6 +57,8 @@ class Hypotheses:
         """(l, p) independent rows L of the hypothesis L beta = 0 of a term."""
         if not self.columns[term]:
             return np.empty((0, len(self.mixing)))
+        if len(self.effects) - (INTERCEPT in self.effects) == 1:
+            kind = 1  # one term alone: one hypothesis, whose rows are lmerTest's under every type
         made = (self._sequential, self._partial, self._marginal)[kind - 1](term)
         return solved(self.mixing.T, made.T).T
 
