@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, cast
 
 from lmmkit.study.artifacts import plain, sha256
 from lmmkit.study.gates import setting
@@ -46,6 +47,14 @@ def run_key(study: Study, data: str, notebooks: Iterable[Notebook]) -> str:
     """
     cells = [(notebook.name, notebook.digest) for notebook in notebooks]
     return _digest([study.name, study.resolved(), data, cells, package_digest(), versions()])[:12]
+
+
+def recorded_key(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    """The key that a run must have by what its `study.json` and `provenance.json` say."""
+    names = ("study", "sha256", "notebooks", "package", "versions")
+    name, data, notebooks, package, numeric = (provenance.get(name) for name in names)
+    cells = [list(cell) for cell in cast("dict[str, str]", notebooks or {}).items()]
+    return _digest([name, settings, data, cells, package, numeric])[:12]
 
 
 def step_key(notebook: Notebook, study: Study, data: str, earlier: Iterable[Record]) -> str:

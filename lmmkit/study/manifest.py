@@ -82,6 +82,8 @@ def load_manifest(folder: Path) -> Manifest | None:
     path = folder / NAME
     if not path.exists():
         return None
+    if through_link(folder, NAME):
+        raise RunError(f"{path} is a link; a run folder holds files only")
     try:
         return _from_plain(read_json(path))
     except (KeyError, TypeError, AttributeError):
@@ -127,7 +129,7 @@ def _paths(folder: Path) -> Iterator[str]:
 
 
 def _file(folder: Path, path: str) -> File:
-    if _through_link(folder, path):
+    if through_link(folder, path):
         raise RunError(f"{path} in {folder} is a link; a run folder holds files only")
     content = (folder / path).read_bytes()
     return File(path, len(content), sha256(content))
@@ -135,12 +137,13 @@ def _file(folder: Path, path: str) -> File:
 
 def _untouched(file: File, folder: Path) -> bool:
     path = folder / file.path
-    if _through_link(folder, file.path) or not path.is_file() or path.stat().st_size != file.bytes:
+    if through_link(folder, file.path) or not path.is_file() or path.stat().st_size != file.bytes:
         return False
     return sha256(path.read_bytes()) == file.sha256
 
 
-def _through_link(folder: Path, path: str) -> bool:
+def through_link(folder: Path, path: str) -> bool:
+    """Whether a path in a folder, or a part of it, is a link."""
     return (folder / path).resolve() != folder.resolve() / path
 
 

@@ -1,0 +1,157 @@
+"""A recorded study executed once more: in a new place, by the installed notebooks, never a run's."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmmkit.errors import DataError, RunError
+from lmmkit.study.artifacts import json_bytes, write_bytes
+from lmmkit.study.files import sha256_of
+from lmmkit.study.manifest import NAME
+from lmmkit.study.notebooks import project_folder
+from lmmkit.study.shipped import data_sets, shipped
+
+_NAME = re.compile(r"[\w][\w.\- ]*")
+_PLACE = ("work", "of", "this", "study")  # deep enough that a source such as ../../data.csv stays inside
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A study as a run or a report records it.
+
+    Attributes:
+        name: Its name.
+        settings: Its settings, every default in place.
+        source: `data.source`.
+        sha256: Digest of the data file.
+        overrides: What was changed in the file's settings, which the settings hold already.
+        folder: Name of the folder of the study file.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    source: str
+    sha256: str
+    overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    folder: str = "params"
+
+
+def recipe_of(settings: Any, provenance: Any) -> Recipe:
+    """The recipe in a run's `study.json` and `provenance.json`.
+
+    Raises:
+        RunError: they do not hold what a run writes.
+    """
+    try:
+        name, overrides = str(provenance["study"]), dict(provenance["overrides"])
+        source, digest = str(settings["data"]["source"]), str(provenance["sha256"])
+        folder = "params" if "params/" in str(provenance["command"]) else "study"
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"what is recorded of the study is damaged ({error}); it cannot be run again"
+        ) from None
+    if not _NAME.fullmatch(name):
+        raise RunError(f"{name!r} is no name of a study; what is recorded of it is damaged")
+    return Recipe(name, settings, source, digest, overrides, folder)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data file that was looked for: the one with the recorded digest, or those that have another."""
+
+    path: Path | None
+    others: tuple[Path, ...] = ()
+
+
+def find_data(recipe: Recipe, near: Path, given: Path | None = None) -> Found:
+    """The data file of a recipe: as given, else from the project, from beside the run, or a shipped one.
+
+    Args:
+        recipe: The study.
+        near: The run folder or the report.
+        given: The file that the user names.
+
+    Raises:
+        DataError: the file given cannot be read.
+    """
+    candidates = list(dict.fromkeys([given] if given else _candidates(recipe.source, near)))
+    others = [path for path in candidates if sha256_of(path) != recipe.sha256]
+    right = next((path for path in candidates if path not in others), None)
+    return Found(right, tuple(others))
+
+
+def _candidates(source: str, near: Path) -> Iterator[Path]:
+    bases = [Path.cwd(), *near.resolve().parents[:4]]
+    project = project_folder()
+    for base in [*([project] if project else []), *bases]:
+        for folder in (base / "params", base):
+            path = (folder / source).resolve()
+            if path.is_relative_to(folder.resolve()) and path.is_file():
+                yield path
+    if source in data_sets():
+        yield data_sets()[source]
+
+
+def run_again(
+    recipe: Recipe, data: Path, place: Path, notebooks: Path | None = None, *, cold: bool = True
+) -> Path:
+    """Execute a recipe in an empty folder, and return the new run's folder.
+
+    Args:
+        recipe: The study.
+        data: Its data file.
+        place: The folder to work in.
+        notebooks: The project's own notebooks, when the user trusts and names them; else the installed ones.
+        cold: A standard kernel for each notebook.
+
+    Raises:
+        RunError: it cannot be executed, or a step failed.
+    """
+    folder = place.joinpath(*_PLACE, recipe.folder)
+    study = folder / f"{recipe.name}.yaml"
+    _lay_out(recipe, data, study, place)
+    _bring(notebooks or shipped("notebooks"), folder.parent / "notebooks")
+    reports = place / "reports"
+    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", "run", str(study), "--reports", str(reports)]
+    changed = [f"--set={key}={json.dumps(value)}" for key, value in recipe.overrides.items()]
+    options = ["--allow-outside", *(["--cold"] if cold else []), *changed]
+    done = subprocess.run(
+        [*command, *options], cwd=folder.parent, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = done.stderr.strip().rpartition("Error: ")[2]
+        raise RunError(last or "the study could not be run again")
+    return next(iter(reports.glob(f"{recipe.name}/*/{NAME}"))).parent
+
+
+def _lay_out(recipe: Recipe, data: Path, study: Path, place: Path) -> None:
+    """The study file, with its data where it looks for them."""
+    write_bytes(study, json_bytes(recipe.settings))
+    if recipe.source in data_sets() and data == data_sets()[recipe.source]:
+        return
+    target = (study.parent / recipe.source).resolve()
+    if Path(recipe.source).is_absolute() or not target.is_relative_to(place.resolve()):
+        raise DataError(
+            f"the study reads {recipe.source}, a place that cannot be made anew; name a file beside the study"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(data, target)
+
+
+def _bring(notebooks: Path, target: Path) -> None:
+    found = sorted(notebooks.glob("0[1-9]_*.ipynb"))
+    if not found:
+        raise RunError(
+            f"no notebooks 01_... to 04_... in {notebooks}; leave --notebooks out for the installed ones"
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    for path in found:
+        shutil.copyfile(path, target / path.name)
