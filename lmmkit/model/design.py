@@ -195,13 +195,13 @@ def build_design(
 
 
 def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
-    """The design again from `Design.to_dict` and `Design.frame`, with the levels, knots and means of then."""
+    """The design again from `Design.to_dict` and its table, with the levels, knots and means of then."""
     parsed = parse_formula(spec["formula"])
     recipe = recipe_from_dict(spec, parsed)
     request = Request(parsed, *(_stored(spec[key], frame) for key in ("weights", "offset")))
     evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
     source = open_source(request, frame, evaluator)
-    return _design(request, source, recipe, recipe.values(evaluator))
+    return _design(request, source, recipe, recipe.values(evaluator, source.rows))
 
 
 def _stored(given: str | None, frame: pd.DataFrame) -> Any:

@@ -44,12 +44,14 @@ class Recipe:
         """The factors of the fixed terms on new rows."""
         return self._reread((e for term in self.formula.fixed for e in term), evaluator)
 
-    def values(self, evaluator: Evaluator) -> dict[Expression, Values]:
-        """All factors on new rows."""
-        return self._reread(self.variables, evaluator)
+    def values(self, evaluator: Evaluator, rows: NDArray[np.intp] | None = None) -> dict[Expression, Values]:
+        """All factors on new rows, or on some of them."""
+        return self._reread(self.variables, evaluator, rows)
 
-    def _reread(self, expressions: Iterable[Expression], evaluator: Evaluator) -> dict[Expression, Values]:
-        return {e: reread(self.variables[e], evaluator) for e in dict.fromkeys(expressions)}
+    def _reread(
+        self, expressions: Iterable[Expression], evaluator: Evaluator, rows: NDArray[np.intp] | None = None
+    ) -> dict[Expression, Values]:
+        return {e: reread(self.variables[e], evaluator, rows) for e in dict.fromkeys(expressions)}
 
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, numbers and text."""

@@ -191,8 +191,8 @@ def _known(level: Any, known: Mapping[str, int]) -> int:
     return next((known[text] for text in texts if text in known), -2)
 
 
-def reread(variable: Variable, evaluator: Evaluator) -> Values:
-    """The values of a learned variable on new rows, in its own levels and coding.
+def reread(variable: Variable, evaluator: Evaluator, rows: NDArray[np.intp] | None = None) -> Values:
+    """The values of a learned variable on new rows, in its own levels and coding; of all rows or of some.
 
     Raises:
         DataError: A level that the fit has not seen.
@@ -200,12 +200,13 @@ def reread(variable: Variable, evaluator: Evaluator) -> Values:
     none = np.empty(0, np.intp)
     if variable.kind != "factor":
         made = evaluator.columns(variable.expression)
-        return Values(variable, made.values if isinstance(made, Basis) else made, none)
+        numbers = made.values if isinstance(made, Basis) else made
+        return Values(variable, numbers if rows is None else numbers[rows], none)
     factor = factor_of(variable.expression, evaluator)
     known = {level: code for code, level in enumerate(variable.levels)}
     table = np.array([*(_known(level, known) for level in factor.levels), -1], np.intp)
     unseen = [str(level) for level, code in zip(factor.levels, table, strict=False) if code == -2]
-    codes = table[factor.codes]
+    codes = table[factor.codes if rows is None else factor.codes[rows]]
     if (codes == -2).any():
         raise DataError(
             f"`{variable.expression}` has levels that the fit has not seen: {', '.join(unseen[:6])}; known: "
