@@ -1,0 +1,93 @@
+"""The engine against a criterion and an optimiser that are not its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from reference.cases import SMALL, fitted
+from scipy.optimize import minimize
+
+import lmmkit
+from lmmkit.engine import henderson
+from lmmkit.engine.curvature import optimum_at
+from lmmkit.engine.textbook import to_dense, write_out
+
+SEEDS = 40
+RESTARTS = 3
+
+
+def dense_deviance(estimates, factors):
+    """Minus twice the log density through V, at the best sigma for these relative covariance factors."""
+    model = to_dense(write_out(estimates.problem, estimates.kept, factors, 1.0))
+    likelihood = henderson.restricted_log_likelihood if estimates.reml else henderson.log_likelihood
+    free = estimates.nobs - estimates.reml * len(estimates.beta)
+    whitened = np.linalg.solve(
+        henderson.marginal_covariance(model), model.y - model.X @ henderson.gls(model).beta
+    )
+    distance = float((model.y - model.X @ henderson.gls(model).beta) @ whitened)
+    return -2 * likelihood(model) - distance + free * (1 + np.log(distance / free))
+
+
+def factors_of(estimates, theta):
+    """Lambda of each term from its free entries."""
+    factors = [np.zeros_like(L) for L in estimates.factors]
+    for value, (term, row, column) in zip(theta, estimates.entries, strict=True):
+        factors[term][row, column] = value
+    return tuple(factors)
+
+
+@pytest.mark.parametrize(("name", "criterion"), SMALL)
+def test_deviance_and_gradient_off_the_optimum_are_those_of_the_dense_criterion(name, criterion):
+    estimates = fitted(name, criterion).estimates
+    theta = np.abs(estimates.theta * 1.3) + 0.1
+    optimum = optimum_at(estimates.problem, factors_of(estimates, theta), reml=estimates.reml)
+    here = dense_deviance(estimates, factors_of(estimates, theta))
+    assert optimum.state.deviance == pytest.approx(here, abs=1e-8)
+    for i, value in enumerate(optimum.state.theta):
+        step = np.zeros_like(optimum.state.theta)
+        step[i] = 1e-5 * max(1.0, abs(value))
+        slopes = []
+        for sign in (1, -1):
+            L = optimum.criterion.factors(optimum.state.theta + sign * step)
+            slopes.append(dense_deviance(estimates, optimum.factors(L)))
+        slope = (slopes[0] - slopes[1]) / (2 * step[i])
+        assert optimum.state.gradient[i] == pytest.approx(slope, rel=1e-5, abs=1e-5)
+
+
+def random_fit(seed):
+    """A model with more random effects than the data were made with."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(60, 110))
+    frame = pd.DataFrame({"x": rng.normal(size=n), "z": rng.normal(size=n) * 3 + 1})
+    frame["g"], frame["h"] = rng.integers(0, 8, n), rng.integers(0, 5, n)
+    frame["k"] = rng.integers(0, 2, n)
+    size = rng.uniform(0, 2, 3) * rng.integers(0, 2, 3)
+    frame["y"] = frame.x + size[0] * rng.normal(size=8)[frame.g] + rng.normal(size=n)
+    frame["y"] += size[1] * rng.normal(size=8)[frame.g] * frame.x + size[2] * rng.normal(size=5)[frame.h]
+    formula = [
+        "y ~ x + (x | g) + (1 | h)",
+        "y ~ x + z + (x + z | g)",
+        "y ~ x + (x || h) + (z | g)",
+        "y ~ z + (x | g/k)",
+    ]
+    return lmmkit.lmm(formula[seed % 4], frame, reml=seed % 3 > 0), rng
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_no_independent_search_ends_lower(seed):
+    fit, rng = random_fit(seed)
+    e = fit.estimates
+    found = []
+    for _ in range(RESTARTS):
+        start = rng.normal(size=len(e.entries))
+        search = minimize(
+            lambda theta: dense_deviance(e, factors_of(e, theta)),
+            start,
+            method="BFGS",
+            options={"gtol": 1e-4},
+        )
+        found.append(search.fun)
+    assert e.deviance <= min(found) + 1e-6
+    assert fit.converged
+    assert fit.certificate.passed
