@@ -6,52 +6,28 @@ usage; 3 an audit differs; 130 interrupted.
 
 from __future__ import annotations
 
-import functools
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
 
-from lmmkit.errors import LmmkitError, StudyError
-from lmmkit.study.failure import StepError
+from lmmkit.errors import StudyError
+from lmmkit.study import commands
 from lmmkit.study.light import without_grammars
+from lmmkit.study.spoken import spoken
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
 
-P = ParamSpec("P")
 app = typer.Typer(
     help="From a data file and a short study file to a linear mixed-model analysis that anyone can audit.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-def _end(message: str, code: int) -> typer.Exit:
-    print(message, file=sys.stderr)
-    return typer.Exit(code)
-
-
-def spoken(command: Callable[P, None]) -> Callable[P, None]:
-    """A command of which every error raised on purpose becomes its message and its exit code."""
-
-    @functools.wraps(command)
-    def speaking(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except KeyboardInterrupt:
-            raise _end("Interrupted. Start it again to go on where it stopped.", 130) from None
-        except StepError as error:
-            raise _end(f"Error: {error}", 1) from None
-        except LmmkitError as error:
-            raise _end(f"Error: {error}", 2) from None
-
-    return speaking
 
 
 StudyFile = Annotated[
@@ -99,10 +75,19 @@ def run(
     cold: Annotated[bool, typer.Option("--cold", help="A standard Jupyter kernel per notebook.")] = False,
 ) -> None:
     """Run a study: four notebooks, every number as a file, one report."""
-    with without_grammars():
-        from lmmkit.study.session import run_in_kernels
+    from lmmkit.study.plan import make_plan, reports_folder
+    from lmmkit.study.server import serving
 
-    folder = run_in_kernels(study, reports, force=force, allow_outside=allow_outside, cold=cold)
+    plan = make_plan(study, allow_outside=allow_outside)
+    folder = plan.folder(reports or reports_folder())
+    if force or not plan.finished(folder):
+        with serving(cold=cold, allow_outside=allow_outside) as served:
+            # While the server imports what the notebooks need, this process imports papermill.
+            with without_grammars():
+                from lmmkit.study.session import run_served
+            run_served(plan, folder, served, force=force)
+    else:
+        print("All steps are there, verified; --force makes them again.", file=sys.stderr)
     print(folder / "report.html" if (folder / "report.html").exists() else folder)
 
 
@@ -140,13 +125,13 @@ def _refuse_by_name(name: str, purpose: str) -> None:
 
 for _name, _purpose in {
     "sweep": "Rerun a study over a grid of settings",
-    "audit": "Verify a run and recompute it",
     "why": "Trace a number to its data",
     "diff": "Say what moved between two runs, and why",
     "lock": "Freeze a study before its outcome is read",
     "reproduce": "Rerun a study from its report alone",
 }.items():
     _refuse_by_name(_name, _purpose)
+commands.register(app)
 
 
 def main() -> None:

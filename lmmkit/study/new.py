@@ -10,6 +10,7 @@ import pandas as pd
 
 from lmmkit.errors import StudyError
 from lmmkit.model.expression import unknown_column
+from lmmkit.model.formula import parse_formula
 from lmmkit.study.artifacts import write_bytes
 from lmmkit.study.columns import typed
 from lmmkit.study.files import read_raw, sha256_of
@@ -61,6 +62,7 @@ def write_study(data: Path, formula: str, out: Path | None = None) -> Path:
 
 
 def _text(data: Path, formula: str, path: Path) -> str:
+    parse_formula(formula)
     settings = Settings(
         data=Data(source=data.name), model=Model(formula=formula), random_effects=RandomEffects()
     )

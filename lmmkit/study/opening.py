@@ -62,8 +62,11 @@ def _make_earlier(plan: Plan, name: str, folder: Path, manifest: Manifest | None
     if manifest is None and folder.is_dir() and any(folder.iterdir()):
         raise RunError(f"{folder} holds files and is no run folder; name another, or leave `run` empty")
     earlier = plan.earlier(name)
-    if manifest is None or manifest.key != plan.key or len(plan.done(manifest, folder)) < len(earlier):
+    done = plan.done(manifest, folder) if manifest else ()
+    if manifest is None or len(done) < len(earlier):
         _run_before(plan, name, folder)
+    else:
+        Manifest(plan.study.name, plan.key, BY_HAND, steps=(plan.write_head(folder), *done)).save(folder)
     after = f", after {', '.join(book.name for book in earlier)}" if earlier else ""
     sys.stdout.write(f"By hand in {_shown(folder)}{after}\n")
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import StudyError
-from lmmkit.study.artifacts import json_bytes
+from lmmkit.study.artifacts import json_bytes, sha256, write_bytes
 from lmmkit.study.files import Base, check_pin, find_source, sha256_of
 from lmmkit.study.keys import package_digest, run_key, step_key, versions
-from lmmkit.study.manifest import Manifest, Record, verified
+from lmmkit.study.manifest import File, Manifest, Record, load_manifest, verified
 from lmmkit.study.notebooks import Notebook, find_notebooks, project_folder
 from lmmkit.study.study import Study, load_study
 
 ALLOW_OUTSIDE = "LMMKIT_ALLOW_OUTSIDE"
+HEAD = "study"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,17 @@ class Plan:
     def key(self) -> str:
         """The run's key: 12 hexadecimal digits."""
         return run_key(self.study, self.data, self.notebooks)
+
+    def folder(self, reports: Path) -> Path:
+        """The run folder."""
+        return reports / self.study.name / self.key
+
+    def finished(self, folder: Path) -> bool:
+        """Whether a folder holds the complete run, untouched."""
+        manifest = load_manifest(folder)
+        if manifest is None or (manifest.key, manifest.status) != (self.key, "complete"):
+            return False
+        return len(self.done(manifest, folder)) == len(self.notebooks)
 
     def earlier(self, step: str) -> tuple[Notebook, ...]:
         """The steps before one, or all of them when it is none of the plan's."""
@@ -89,6 +101,14 @@ class Plan:
             "study.json": json_bytes(self.study.resolved()),
             "provenance.json": json_bytes(self.provenance()),
         }
+
+    def write_head(self, folder: Path) -> Record:
+        """Write the files that stand before the first step; their record."""
+        head = self.head()
+        for name, content in head.items():
+            write_bytes(folder / name, content)
+        files = tuple(File(name, len(content), sha256(content)) for name, content in head.items())
+        return Record(HEAD, self.key, files)
 
 
 def make_plan(

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import RunError
-from lmmkit.study.artifacts import json_bytes, sha256, write_bytes
+from lmmkit.study.artifacts import json_bytes, write_bytes
 from lmmkit.study.execute import execute
 from lmmkit.study.failure import StepError
-from lmmkit.study.manifest import BY_HAND, File, Manifest, Record, load_manifest, record_files, unlisted_files
+from lmmkit.study.manifest import BY_HAND, Manifest, Record, load_manifest, record_files, unlisted_files
 from lmmkit.study.notebooks import Notebook, normalised
 from lmmkit.study.plan import Plan
 from lmmkit.study.watch import Log, Watch
-
-HEAD = "study"
 
 
 @dataclass(frozen=True)
@@ -67,18 +65,10 @@ class Maker:
         manifest.save(self.folder)
         for path in unlisted_files(self.folder, manifest):
             (self.folder / path).unlink()
-        manifest = replace(manifest, steps=(self._head(), *kept))
+        manifest = replace(manifest, steps=(self.plan.write_head(self.folder), *kept))
         manifest.save(self.folder)
         log("started", key=self.plan.key, kept=[record.step for record in kept])
         return manifest
-
-    def _head(self) -> Record:
-        """The files that stand before the first step."""
-        head = self.plan.head()
-        for name, content in head.items():
-            write_bytes(self.folder / name, content)
-        files = tuple(File(name, len(content), sha256(content)) for name, content in head.items())
-        return Record(HEAD, self.plan.key, files)
 
     def _ensure(self, notebook: Notebook, manifest: Manifest, log: Log) -> Manifest:
         if manifest.step(notebook.name):
@@ -118,18 +108,15 @@ class Maker:
         log(status, error=error)
 
 
-def run_study(
-    plan: Plan, reports: Path, watch: Watch, kernel: dict[str, Any], *, force: bool = False
-) -> Path:
-    """Run a study and return its run folder.
+def run_study(plan: Plan, folder: Path, watch: Watch, kernel: dict[str, Any], *, force: bool = False) -> None:
+    """Make a study's run in its folder, and let `latest` beside it say so.
 
     Raises:
-        RunError: the reports folder cannot be written, or a step failed.
+        RunError: the folder cannot be written, or is in use.
+        StepError: a step failed.
     """
-    folder = reports / plan.study.name / plan.key
     Maker(plan, folder, watch, kernel).make(plan.notebooks, "complete", force=force)
     write_bytes(folder.parent / "latest", f"{plan.key}\n".encode())
-    return folder
 
 
 def make_before(plan: Plan, step: str, folder: Path, watch: Watch, kernel: dict[str, Any]) -> None:

@@ -5,25 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lmmkit.study.kernels import kernels
-from lmmkit.study.plan import make_plan, reports_folder
+from lmmkit.study.kernels import kernel_options, kernels
+from lmmkit.study.plan import Plan, make_plan
 from lmmkit.study.run import make_before, run_study
+from lmmkit.study.server import Serving
 from lmmkit.study.watch import Watch
 
 
-def run_in_kernels(
-    study: Path, reports: Path | None, *, force: bool = False, allow_outside: bool = False, cold: bool = False
-) -> Path:
-    """Run a study; its run folder.
+def run_served(plan: Plan, folder: Path, served: Serving, *, force: bool = False) -> None:
+    """Run a study in a run folder.
 
     Raises:
-        StudyError: the study file is wrong.
-        DataError: its data file is missing, or not the pinned one.
-        RunError: the reports folder cannot be written, or a step failed.
+        RunError: the folder cannot be written, or is in use.
+        StepError: a step failed.
     """
-    with kernels(cold=cold, allow_outside=allow_outside) as options, Watch() as watch:
-        plan = make_plan(study, allow_outside=allow_outside)
-        return run_study(plan, reports or reports_folder(), watch, options, force=force)
+    with Watch() as watch:
+        run_study(plan, folder, watch, kernel_options(served), force=force)
 
 
 def make_by_hand(order: dict[str, Any]) -> None:

@@ -131,7 +131,7 @@ class Step:
         return Figure(name=name, path=self.folder / path, **words)
 
     def save_fit(self, fit: Fit) -> None:
-        """Keep a fit: its numbers in `fit.json`, all that `fit` reads in `fit/`, its search in `trace.csv`."""
+        """Keep a fit: its numbers in `fit.json`, what `fit` reads in `fit/`, its search in `trace.csv`."""
         with TemporaryDirectory(prefix="lmmkit-") as folder:
             for path in sorted(fit.save(Path(folder) / "fit").iterdir()):
                 self._write(f"fit/{path.name}", path.read_bytes())

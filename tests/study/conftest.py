@@ -1,8 +1,9 @@
-"""A tiny project, and the command line in it."""
+"""A tiny project, fresh or with its run finished, and the command line in it."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,29 +12,53 @@ from pathlib import Path
 import pytest
 from study.tiny import DATA, STEPS, STUDY, write_notebook
 
+Called = subprocess.CompletedProcess[str]
+
+
+def call(folder: Path, *arguments: str) -> Called:
+    """The command line, called in a folder."""
+    command = [sys.executable, "-m", "lmmkit.study.cli", *arguments]
+    environment = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+
+
+def make_project(folder: Path) -> Path:
+    """A folder with notebooks, a study and its data."""
+    for name in ("notebooks", "params/data"):
+        (folder / name).mkdir(parents=True)
+    for name, (reads, cells) in STEPS.items():
+        write_notebook(folder / "notebooks", name, reads, cells)
+    (folder / "params/tiny.yaml").write_text(STUDY)
+    (folder / "params/data/tiny.csv").write_text(DATA)
+    return folder
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with notebooks, a study and its data; the working directory."""
-    for folder in ("notebooks", "params/data"):
-        (tmp_path / folder).mkdir(parents=True)
-    for name, (reads, cells) in STEPS.items():
-        write_notebook(tmp_path / "notebooks", name, reads, cells)
-    (tmp_path / "params/tiny.yaml").write_text(STUDY)
-    (tmp_path / "params/data/tiny.csv").write_text(DATA)
+    """The tiny project; the working directory."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return make_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny project with its run finished, for all tests to copy."""
+    folder = make_project(tmp_path_factory.mktemp("finished"))
+    done = call(folder, "run", "params/tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.fixture
-def lmmkit(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command line, called in the project's folder."""
+def finished(finished_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The run folder of a finished run; its project is the working directory."""
+    shutil.copytree(finished_once, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    key = (tmp_path / "reports/tiny/latest").read_text().strip()
+    return tmp_path / "reports/tiny" / key
 
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "lmmkit.study.cli", *arguments]
-        environment = {**os.environ, "COLUMNS": "200"}
-        return subprocess.run(
-            command, cwd=project, capture_output=True, text=True, check=False, env=environment
-        )
 
-    return call
+@pytest.fixture
+def lmmkit() -> Callable[..., Called]:
+    """The command line, called in the working directory."""
+    return lambda *arguments: call(Path.cwd(), *arguments)

@@ -30,14 +30,14 @@ def load(tmp_path):
 
 
 def test_types_are_read_sensibly_where_none_is_declared(load):
-    frame = load("n,i,t,code,b,u\n1.5,1,a,007,TRUE,+1\n2,2,b,010,FALSE,2\n").frame
+    frame = load("n,i,t,code,b,u\n1.5,1,a,007,TRUE,+1\n2,2,b,010,FALSE,2.5\n").frame
     assert [str(frame[name].dtype) for name in frame] == [
         "float64",
         "int64",
         "category",
         "category",
         "bool",
-        "int64",
+        "float64",
     ]
     assert list(frame["code"]) == ["007", "010"]
 
