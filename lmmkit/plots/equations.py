@@ -24,7 +24,9 @@ LEVELS = (0.01, 0.1, 1.0, 3.84, 10.0, 30.0, 100.0, 300.0)  # deviance above the 
 
 @styled
 def matrices(named: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    """Matrices side by side, zero white, positive blue, negative vermillion, each on its own scale.
+    """Matrices side by side: zero is white, positive blue, negative red, each on its own scale.
+
+    The colour grows with the cube root of an entry, so that small ones beside large ones are seen.
 
     Args:
         named: Title to (rows, columns) array.
@@ -38,10 +40,11 @@ def matrices(named: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
 
 
 def _image(ax: Axes, matrix: NDArray[Any]) -> None:
-    """One matrix; a column vector is drawn wide enough to be seen."""
-    most = float(np.abs(matrix).max()) or 1.0
+    """One matrix."""
+    shade = np.cbrt(matrix)
+    most = float(np.abs(shade).max()) or 1.0
     norm = TwoSlopeNorm(0.0, vmin=-most, vmax=most)
-    ax.imshow(matrix, cmap="RdBu", norm=norm, aspect="auto", interpolation="nearest")
+    ax.imshow(shade, cmap="RdBu", norm=norm, aspect="auto", interpolation="nearest")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, nbins=4))
 
