@@ -12,11 +12,23 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from lmmkit.escape import mathtext
-from lmmkit.plots.style import BLUE, CYCLE, GREY, INK, VERMILLION, canvas, distinct, panel, rows_of, styled
+from lmmkit.plots.style import (
+    BLUE,
+    CYCLE,
+    GREY,
+    INK,
+    VERMILLION,
+    canvas,
+    distinct,
+    figure_of,
+    panel,
+    rows_of,
+    styled,
+)
 
 MARKERS = "osD^vP"
 LEVELS = (0.01, 0.1, 1.0, 3.84, 10.0, 30.0, 100.0, 300.0)  # deviance above the optimum; 3.84: a 95 % region
@@ -71,7 +83,7 @@ def surface(grid: pd.DataFrame, paths: pd.DataFrame, *, ax: Axes | None = None) 
         ax.plot(steps[across], steps[up], markersize=3.5, linewidth=1, **look)
     ax.set(xlim=_limits(grid[across]), ylim=_limits(grid[up]))
     ax.set(xlabel=f"{mathtext(across)} (relative to sigma)", ylabel=f"{mathtext(up)} (relative to sigma)")
-    ax.legend(loc="upper right", title="algorithm")
+    figure_of(ax).legend(loc="outside right upper", title="algorithm")
     return ax
 
 
@@ -95,7 +107,9 @@ def climb(steps: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.axhline(1e-8, color=VERMILLION, linestyle="--", linewidth=1)
     ax.set(xlabel="Iteration", ylabel="Deviance above the lowest", xscale="symlog", yscale="log")
     ax.set_xlim(left=0)
-    ax.legend(loc="upper right", title="algorithm")
+    ax.xaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000]))
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    figure_of(ax).legend(loc="outside right upper", title="algorithm")
     return ax
 
 
