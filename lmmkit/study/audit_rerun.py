@@ -10,6 +10,7 @@ from pathlib import Path
 from lmmkit.errors import LmmkitError
 from lmmkit.study.findings import DIFFERS, IDENTICAL, UNCHECKED, WITHIN, Finding
 from lmmkit.study.integrity import Opened, open_run
+from lmmkit.study.lock import LOCK
 from lmmkit.study.rerun import Recipe, find_data, recipe_of, run_again
 from lmmkit.study.values import Comparison, Place, compare, tolerances
 
@@ -32,7 +33,7 @@ def check_rerun(
         keep: Where the new run is left if anything differs.
     """
     try:
-        recipe = recipe_of(run.settings, run.provenance)
+        recipe = recipe_of(run.settings, run.provenance, run.content(LOCK))
         found = find_data(recipe, run.folder, data)
     except LmmkitError as error:
         yield Finding(PART, "re-execution", UNCHECKED, found=str(error))

@@ -33,6 +33,12 @@ app = typer.Typer(
 StudyFile = Annotated[
     Path, typer.Argument(metavar="STUDY", help="The study file, such as params/sleepstudy.yaml.")
 ]
+Reports = Annotated[Path | None, typer.Option(help="Folder of the run folders; `reports` when left out.")]
+Force = Annotated[bool, typer.Option("--force", help="Make every step again.")]
+Since = Annotated[
+    str, typer.Option("--from", metavar="STEP", help="Make a step, such as 03, and the later ones again.")
+]
+Cold = Annotated[bool, typer.Option("--cold", help="A standard Jupyter kernel per notebook.")]
 Outside = Annotated[bool, typer.Option("--allow-outside", help="Let the study read data outside its folder.")]
 
 
@@ -67,25 +73,30 @@ def check(study: StudyFile, allow_outside: Outside = False) -> None:
 @spoken
 def run(
     study: StudyFile,
-    reports: Annotated[
-        Path | None, typer.Option(help="Folder of the run folders; `reports` when left out.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Make every step again.")] = False,
+    reports: Reports = None,
+    force: Force = False,
+    since: Since = "",
+    changed: Annotated[
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as model.method=ML."),
+    ] = [],  # noqa: B006  (typer makes a new one)
     allow_outside: Outside = False,
-    cold: Annotated[bool, typer.Option("--cold", help="A standard Jupyter kernel per notebook.")] = False,
+    cold: Cold = False,
 ) -> None:
     """Run a study: four notebooks, every number as a file, one report."""
     from lmmkit.study.plan import make_plan, reports_folder
     from lmmkit.study.server import serving
+    from lmmkit.study.yamlfile import read_settings
 
-    plan = make_plan(study, allow_outside=allow_outside)
+    plan = make_plan(study, read_settings(changed), allow_outside=allow_outside)
     folder = plan.folder(reports or reports_folder())
-    if force or not plan.finished(folder):
+    again = plan.since(since) if force or since else ()
+    if again or not plan.finished(folder):
         with serving(cold=cold, allow_outside=allow_outside) as served:
             # While the server imports what the notebooks need, this process imports papermill.
             with without_grammars():
                 from lmmkit.study.session import run_served
-            run_served(plan, folder, served, force=force)
+            run_served(plan, folder, served, again)
     else:
         print("All steps are there, verified; --force makes them again.", file=sys.stderr)
     print(folder / "report.html" if (folder / "report.html").exists() else folder)
@@ -127,8 +138,6 @@ for _name, _purpose in {
     "sweep": "Rerun a study over a grid of settings",
     "why": "Trace a number to its data",
     "diff": "Say what moved between two runs, and why",
-    "lock": "Freeze a study before its outcome is read",
-    "reproduce": "Rerun a study from its report alone",
 }.items():
     _refuse_by_name(_name, _purpose)
 commands.register(app)

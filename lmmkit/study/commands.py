@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lmmkit.study.findings import IDENTICAL, PARTS, Audit
+from lmmkit.study.findings import IDENTICAL, PARTS, Finding, differs
 from lmmkit.study.spoken import spoken
 
 DIFFERENT = 3
@@ -34,18 +35,49 @@ def audit(
     from lmmkit.study.audit import audit_run
 
     found, folder = audit_run(run, data=data, notebooks=notebooks, out=out, execute=execute)
-    _print_audit(found)
+    _print_table(f"Audit of {found.study} {found.key}", {part: found.part(part) for part in PARTS})
+    typer.echo(_printable(found.sentence()))
     typer.echo(folder / "audit.html")
     if not found.holds:
         raise typer.Exit(DIFFERENT)
 
 
-def _print_audit(found: Audit) -> None:
-    """The table, what is identical counted."""
-    title = f"Audit of {_plain(found.study)} {_plain(found.key)}"
-    table = Table("what", "verdict", "found", "held against", title=title)
-    for part in PARTS:
-        lines = found.part(part)
+@spoken
+def lock(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.")],
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let the study name data outside its folder.")
+    ] = False,
+) -> None:
+    """Freeze a study before its outcome is read; its report then lists every later deviation."""
+    from lmmkit.study.lock import lock_study
+    from lmmkit.study.plan import reports_folder
+
+    path = lock_study(study, reports_folder(), allow_outside=allow_outside)
+    typer.echo(f"{path} written. Keep it with the study, best under version control.")
+
+
+@spoken
+def reproduce(
+    report: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.html.")],
+    data: DataFile = None,
+    notebooks: Notebooks = None,
+) -> None:
+    """Run the study that a report carries and compare the printed digits; exit code 3 when they differ."""
+    from lmmkit.study.reproduce import reproduce as run_again
+
+    findings = run_again(report, data=data, notebooks=notebooks)
+    _print_table(f"Reproduction of {report.name}", {"reproduction": findings})
+    wrong = differs(findings)
+    typer.echo(f"NOT reproduced: {wrong[0].found}" if wrong else f"Reproduced: {findings[-1].found}.")
+    if wrong:
+        raise typer.Exit(DIFFERENT)
+
+
+def _print_table(title: str, parts: Mapping[str, Sequence[Finding]]) -> None:
+    """The findings part by part, what is identical counted."""
+    table = Table("what", "verdict", "found", "held against", title=_plain(title))
+    for part, lines in parts.items():
         same = sum(line.verdict == IDENTICAL for line in lines)
         if same:
             table.add_row(f"{part}: {same} of {len(lines)}", IDENTICAL)
@@ -53,17 +85,20 @@ def _print_audit(found: Audit) -> None:
             if line.verdict != IDENTICAL:
                 table.add_row(*map(_plain, (line.what, line.verdict, line.found, line.expected)))
         table.add_section()
-    console = Console()
-    console.print(table)
-    console.print(_plain(found.sentence()), highlight=False)
+    Console().print(table)
 
 
 def _plain(text: str) -> str:
-    """Text for a cell of rich: nothing in it is markup or moves the cursor."""
-    return "".join(letter for letter in text if letter.isprintable()).replace("[", r"\[")
+    """Text for a cell of rich: nothing in it is markup."""
+    return _printable(text).replace("[", r"\[")
+
+
+def _printable(text: str) -> str:
+    """Text that moves no cursor."""
+    return "".join(letter for letter in text if letter.isprintable())
 
 
 def register(app: typer.Typer) -> None:
     """Give the command line these commands."""
-    for command in (audit,):
+    for command in (audit, lock, reproduce):
         app.command()(command)

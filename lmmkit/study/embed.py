@@ -8,6 +8,7 @@ from typing import Any
 
 from lmmkit.errors import RunError
 from lmmkit.study.artifacts import plain
+from lmmkit.study.lock import LOCK
 from lmmkit.study.manifest import load_manifest
 from lmmkit.study.step import Step
 
@@ -19,12 +20,13 @@ def embedded(step: Step) -> str:
 
     The block is JSON and is never executed; nothing in it can end it.
     """
-    manifest = load_manifest(step.folder)
+    manifest, lock = load_manifest(step.folder), step.folder / LOCK
     files = manifest.files().values() if manifest else ()
     record = {
         "schema": 1,
         "settings": step.plan.study.resolved(),
         "provenance": step.provenance(),
+        "lock": lock.read_text(encoding="utf-8") if lock.exists() else None,
         "files": {file.path: file.sha256 for file in files},
     }
     text = json.dumps(plain(record), ensure_ascii=True).replace("<", r"\u003c").replace(">", r"\u003e")

@@ -17,7 +17,7 @@ from lmmkit.study.notebooks import Notebook, find_notebooks
 from lmmkit.study.study import Study, load_study
 from lmmkit.study.values import tree_values
 
-FILE = "deviations.json"
+LOCK, FILE = "lock.json", "deviations.json"
 _ABSENT = "absent"
 
 
@@ -80,6 +80,16 @@ def deviations(study: Study, data: str, notebooks: Iterable[Notebook]) -> dict[s
     except (KeyError, TypeError, AttributeError):
         raise StudyError(f"{path} is no lock of a study; restore it, or remove it and lock anew") from None
     return {**head, "deviations": [{"what": what, "locked": a, "now": b} for what, a, b in found]}
+
+
+def lock_files(study: Study, data: str, notebooks: Iterable[Notebook]) -> dict[str, bytes]:
+    """The lock of a study and what deviates from it, as files of a run; none where it is not locked.
+
+    Raises:
+        StudyError: the lock is damaged.
+    """
+    found = deviations(study, data, notebooks)
+    return {} if found is None else {LOCK: lock_path(study.path).read_bytes(), FILE: json_bytes(found)}
 
 
 def deviation_lines(folder: Path) -> list[str]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
-import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import StudyError
 from lmmkit.study.artifacts import json_bytes, sha256, write_bytes
 from lmmkit.study.files import Base, check_pin, find_source, sha256_of
-from lmmkit.study.keys import package_digest, run_key, step_key, versions
+from lmmkit.study.keys import PROVENANCE, machine, package_digest, run_key, step_key, versions
+from lmmkit.study.lock import lock_files, lock_path
 from lmmkit.study.manifest import File, Manifest, Record, load_manifest, verified
 from lmmkit.study.notebooks import Notebook, find_notebooks, project_folder
-from lmmkit.study.study import Study, load_study
+from lmmkit.study.study import Study, load_changed
 
 ALLOW_OUTSIDE = "LMMKIT_ALLOW_OUTSIDE"
 HEAD = "study"
@@ -44,7 +47,13 @@ class Plan:
     @property
     def key(self) -> str:
         """The run's key: 12 hexadecimal digits."""
-        return run_key(self.study, self.data, self.notebooks)
+        return run_key(self.study, self.data, self.notebooks, self.lock)
+
+    @cached_property
+    def lock(self) -> str | None:
+        """Digest of the study's lock, where it has one."""
+        path = lock_path(self.study.path)
+        return sha256_of(path) if path.exists() else None
 
     def folder(self, reports: Path) -> Path:
         """The run folder."""
@@ -56,6 +65,21 @@ class Plan:
         if manifest is None or (manifest.key, manifest.status) != (self.key, "complete"):
             return False
         return len(self.done(manifest, folder)) == len(self.notebooks)
+
+    def since(self, step: str) -> frozenset[str]:
+        """The names of a step and of those after it.
+
+        Args:
+            step: Its name, or the beginning of it, such as `03`.
+
+        Raises:
+            StudyError: there is no such step.
+        """
+        names = [notebook.name for notebook in self.notebooks]
+        first = next((i for i, name in enumerate(names) if name.startswith(step)), None)
+        if first is None:
+            raise StudyError(f"no step {step}; there are {', '.join(names)}")
+        return frozenset(names[first:])
 
     def earlier(self, step: str) -> tuple[Notebook, ...]:
         """The steps before one, or all of them when it is none of the plan's."""
@@ -74,7 +98,8 @@ class Plan:
 
     def key_of(self, notebook: Notebook, earlier: Sequence[Record]) -> str:
         """The key of a step, given the records of the steps before it."""
-        return step_key(notebook, self.study, self.data, earlier)
+        head = self.head() if PROVENANCE in notebook.reads else {}
+        return step_key(notebook, self.study, self.data, head, earlier)
 
     def provenance(self) -> dict[str, Any]:
         """Where the numbers come from: data, code, versions, the commands that make and audit them."""
@@ -88,18 +113,24 @@ class Plan:
             "package": package_digest(),
             "notebooks": {notebook.name: notebook.digest for notebook in self.notebooks},
             "versions": versions(),
-            "machine": f"{platform.system()} {platform.machine()}",
+            "machine": machine(),
             "threads": 1,
             "overrides": dict(self.overrides),
-            "command": f"lmmkit run {place}",
+            "lock": self.lock,
+            "command": shlex.join(["lmmkit", "run", place, *self._settings()]),
             "audit": f"lmmkit audit reports/{name}/{self.key}",
         }
+
+    def _settings(self) -> list[str]:
+        """The overrides as options of the command line."""
+        return [f"--set={name}={json.dumps(value)}" for name, value in self.overrides.items()]
 
     def head(self) -> dict[str, bytes]:
         """The files that stand in a run folder before its first step."""
         return {
             "study.json": json_bytes(self.study.resolved()),
             "provenance.json": json_bytes(self.provenance()),
+            **lock_files(self.study, self.data, self.notebooks),
         }
 
     def write_head(self, folder: Path) -> Record:
@@ -121,12 +152,12 @@ def make_plan(
         DataError: the data file is missing, outside the study's folder, or not the pinned one.
         RunError: there are no notebooks.
     """
-    study = load_study(study_file, overrides)
+    study, changed = load_changed(study_file, overrides or {})
     base = Base(study.folder, allow_outside or os.environ.get(ALLOW_OUTSIDE) == "1")
     source = find_source(study.settings.data.source, base)
     digest = sha256_of(source)
     check_pin(source, digest, study.settings.data.sha256)
-    return Plan(study, dict(overrides or {}), base, source, digest, tuple(find_notebooks(study.path)))
+    return Plan(study, changed, base, source, digest, tuple(find_notebooks(study.path)))
 
 
 def find_study(name: str) -> Path:

@@ -34,7 +34,8 @@ def reproduce(report: Path, *, data: Path | None = None, notebooks: Path | None 
     """
     html = _read(report)
     record = extract(html)
-    recipe = recipe_of(record["settings"], record["provenance"])
+    lock = record.get("lock")
+    recipe = recipe_of(record["settings"], record["provenance"], lock.encode() if lock else None)
     found = find_data(recipe, report, data)
     if found.path is None:
         have = f"{found.others[0].name} has another digest" if found.others else "it was not found"

@@ -15,6 +15,7 @@ from typing import Any
 from lmmkit.errors import DataError, RunError
 from lmmkit.study.artifacts import json_bytes, write_bytes
 from lmmkit.study.files import sha256_of
+from lmmkit.study.lock import lock_path
 from lmmkit.study.manifest import NAME
 from lmmkit.study.notebooks import project_folder
 from lmmkit.study.shipped import data_sets, shipped
@@ -34,6 +35,7 @@ class Recipe:
         sha256: Digest of the data file.
         overrides: What was changed in the file's settings, which the settings hold already.
         folder: Name of the folder of the study file.
+        lock: The study's lock, where it has one.
     """
 
     name: str
@@ -42,9 +44,10 @@ class Recipe:
     sha256: str
     overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
     folder: str = "params"
+    lock: bytes | None = None
 
 
-def recipe_of(settings: Any, provenance: Any) -> Recipe:
+def recipe_of(settings: Any, provenance: Any, lock: bytes | None = None) -> Recipe:
     """The recipe in a run's `study.json` and `provenance.json`.
 
     Raises:
@@ -60,7 +63,7 @@ def recipe_of(settings: Any, provenance: Any) -> Recipe:
         ) from None
     if not _NAME.fullmatch(name):
         raise RunError(f"{name!r} is no name of a study; what is recorded of it is damaged")
-    return Recipe(name, settings, source, digest, overrides, folder)
+    return Recipe(name, settings, source, digest, overrides, folder, lock)
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ def run_again(
 def _lay_out(recipe: Recipe, data: Path, study: Path, place: Path) -> None:
     """The study file, with its data where it looks for them."""
     write_bytes(study, json_bytes(recipe.settings))
+    if recipe.lock is not None:
+        write_bytes(lock_path(study), recipe.lock)
     if recipe.source in data_sets() and data == data_sets()[recipe.source]:
         return
     target = (study.parent / recipe.source).resolve()
