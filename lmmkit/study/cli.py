@@ -59,14 +59,11 @@ def new(
 @app.command()
 @spoken
 def check(study: StudyFile, allow_outside: Outside = False) -> None:
-    """Check a study file and its data without running it; say all that is wrong."""
-    from lmmkit.study.data import load_table
+    """Check a study file, its data and the model's design without running it; say what is wrong."""
+    from lmmkit.study.checking import check_study
     from lmmkit.study.plan import make_plan
 
-    plan = make_plan(study, allow_outside=allow_outside)
-    table = load_table(plan.study.settings.data, plan.base)
-    kept = f"{len(table.frame):,} of {len(table.rows):,} rows kept"
-    print(f"{study}: good. {table.source}: {kept}. Key of its run: {plan.key}")
+    print(check_study(make_plan(study, allow_outside=allow_outside)))
 
 
 @app.command()

@@ -10,15 +10,14 @@ from lmmkit.model.selection import Selection, select
 from lmmkit.study.schema import Model
 
 
+def design_options(model: Model) -> dict[str, Any]:
+    """The arguments of `build_design` that a study's model sets, but for the formula and the data."""
+    return {"weights": model.weights, "offset": model.offset, "contrasts": dict(model.contrasts) or None}
+
+
 def fit_options(model: Model) -> dict[str, Any]:
     """The arguments of `lmm` that a study's model sets, but for the formula and the data."""
-    return {
-        "reml": model.method == "REML",
-        "algorithm": model.algorithm,
-        "weights": model.weights,
-        "offset": model.offset,
-        "contrasts": dict(model.contrasts) or None,
-    }
+    return {"reml": model.method == "REML", "algorithm": model.algorithm, **design_options(model)}
 
 
 def choose_structure(settings: Any, table: pd.DataFrame) -> Selection:
