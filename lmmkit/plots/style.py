@@ -10,6 +10,7 @@ Colours are Okabe and Ito's (2008), told apart under every common colour blindne
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -61,6 +62,9 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "lmmkit",
 }
 
+_METADATA = ("Creator", "Date", "Format", "Type")
+_DOCTYPE = re.compile(rb"<!DOCTYPE[^>]*>\s*")
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -107,8 +111,8 @@ def figure_of(axes: Axes | NDArray[Any]) -> Figure:
 
 
 def svg_bytes(axes: Axes | NDArray[Any]) -> bytes:
-    """The picture as SVG: the same bytes each time, letters as outlines, no date inside."""
+    """The picture as SVG: the same bytes each time, letters as outlines, no date and no address inside."""
     buffer = io.BytesIO()
     with rc_context(STYLE):
-        figure_of(axes).savefig(buffer, format="svg", metadata={"Date": None, "Creator": "lmmkit"})
-    return buffer.getvalue()
+        figure_of(axes).savefig(buffer, format="svg", metadata=dict.fromkeys(_METADATA))
+    return _DOCTYPE.sub(b"", buffer.getvalue(), count=1)

@@ -1,166 +1,146 @@
-"""The model in mathematics, as MathML that a browser sets without help.
-
-The elements are those of MathML Core; every name from the data passes through the HTML escape.
-"""
+"""The model in mathematics, as MathML made when the report is built: no script, no address."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from lmmkit.escape import html
+from lmmkit.model.assemble import RandomTerm
+from lmmkit.model.design import Design
 
-SUBSCRIPTS = "ijklmn"  # one letter a grouping factor, the row's own is t
-
-
-class Group(NamedTuple):
-    """One random-effects term.
-
-    Attributes:
-        label: Its grouping factor, such as `Subject`.
-        columns: Its columns, such as `Intercept` and `Days`.
-        correlated: Whether its covariance matrix is full or diagonal.
-    """
-
-    label: str
-    columns: Sequence[str]
-    correlated: bool
+MOST_TERMS = 8
 
 
-def identifier(name: str) -> str:
-    """A symbol of one letter, set in italics."""
-    return f"<mi>{html(name)}</mi>"
+def symbol(text: str) -> str:
+    """A letter of the model."""
+    return f"<mi>{html(text)}</mi>"
 
 
-def text(words: str) -> str:
-    """Words, such as the name of a variable; their spaces are kept."""
-    return f"<mtext>{html(words).replace(' ', '&#160;')}</mtext>"
+def name(text: str) -> str:
+    """A name of the data, upright."""
+    return f'<mi mathvariant="normal">{html(text)}</mi>'
 
 
-def operator(sign: str) -> str:
-    """A sign between two terms."""
-    return f"<mo>{html(sign)}</mo>"
-
-
-def number(value: float) -> str:
+def digits(value: object) -> str:
     """A number."""
-    return f"<mn>{value:g}</mn>"
+    return f"<mn>{html(value)}</mn>"
+
+
+def operator(text: str) -> str:
+    """A sign between its neighbours."""
+    return f"<mo>{html(text)}</mo>"
+
+
+DISTRIBUTED = operator("\N{TILDE OPERATOR}")
+TRANSPOSED = operator("\N{DOWN TACK}")
 
 
 def row(*parts: str) -> str:
-    """Parts in a line."""
+    """Parts side by side."""
     return f"<mrow>{''.join(parts)}</mrow>"
 
 
-def subscript(base: str, index: str) -> str:
-    """A symbol with an index."""
-    return f"<msub>{base}{index}</msub>"
+def sub(base: str, *below: str) -> str:
+    """A base with what stands below it, separated by commas."""
+    return f"<msub>{base}{row(operator(',').join(below))}</msub>"
 
 
-def display(*parts: str) -> str:
-    """An equation on a line of its own."""
-    return f'<math display="block">{row(*parts)}</math>'
+def power(base: str, above: str) -> str:
+    """A base with what stands above it."""
+    return f"<msup>{base}{above}</msup>"
 
 
-def added(terms: Iterable[str]) -> str:
-    """Terms with plus signs between them."""
+def column(entries: Sequence[str]) -> str:
+    """A vector, its entries one below the other."""
+    return matrix([[entry] for entry in entries])
+
+
+def matrix(rows: Sequence[Sequence[str]]) -> str:
+    """A matrix in brackets."""
+    body = "".join("<mtr>" + "".join(f"<mtd>{cell}</mtd>" for cell in line) + "</mtr>" for line in rows)
+    return row(operator("["), f"<mtable>{body}</mtable>", operator("]"))
+
+
+def total(terms: Sequence[str]) -> str:
+    """A sum."""
     return operator("+").join(terms)
 
 
-def model_mathml(response: str, coefficients: Sequence[str], groups: Sequence[Group]) -> str:
-    """The model as equations: the response, then the distribution of each group's effects and of the residual.
-
-    Args:
-        response: Name of the response.
-        coefficients: Names of the fixed effects, in order.
-        groups: The random-effects terms, in order.
-
-    Returns:
-        One `<math>` element an equation.
-
-    >>> model_mathml("y", ["Intercept"], [Group("g", ["Intercept"], True)]).count("<math")
-    3
-    """
-    fixed = [_fixed(place, name) for place, name in enumerate(coefficients)]
-    random = [
-        _random(group, place, column)
-        for place, group in enumerate(groups)
-        for column in range(len(group.columns))
-    ]
-    residual = subscript(identifier("ε"), identifier("t"))
-    outcome = subscript(text(response), identifier("t"))
-    mean = display(outcome, operator("="), added([*fixed, *random, residual]))
-    effects = [_distribution(group, place) for place, group in enumerate(groups)]
-    return "\n".join([mean, *effects, _residual()])
+def display(content: str, words: str) -> str:
+    """One displayed formula, with the words that stand for it."""
+    return f'<math display="block" aria-label="{html(words)}">{row(content)}</math>'
 
 
-def _fixed(place: int, name: str) -> str:
-    """A fixed effect times its column."""
-    beta = subscript(identifier("β"), number(place))
-    return beta if name == "Intercept" else row(beta, operator("⁢"), subscript(text(name), identifier("t")))
+def model_equations(design: Design) -> list[str]:
+    """The equation of one observation, then the distribution of each random part and of the residual."""
+    response = sub(name(design.response), symbol("i"))
+    parts = [_fixed(design.fixed_names), *(_random(term) for term in design.random)]
+    offset = [sub(symbol("o"), symbol("i"))] if design.problem.offset is not None else []
+    right = total([*filter(None, parts), *offset, sub(symbol("ε"), symbol("i"))])
+    mean = display(response + operator("=") + right, f"{design.formula}, written out for observation i")
+    return [mean, *(_distribution(term) for term in design.random), _residual(design)]
 
 
-def _letter(place: int) -> str:
-    """The random effects of a term: u for the first, then v, w."""
-    return identifier("uvwabc"[place % 6])
+def _fixed(names: Sequence[str]) -> str:
+    if len(names) > MOST_TERMS:
+        return row(power(sub(symbol("x"), symbol("i")), TRANSPOSED), symbol("β"))
+    return total([_times(sub(symbol("β"), digits(k)), label) for k, label in enumerate(names)])
 
 
-def _level(group: Group, place: int) -> str:
-    """The level of a group to which row t belongs: Subject(t) is written as the group's letter."""
-    return row(identifier(SUBSCRIPTS[place % len(SUBSCRIPTS)]), operator("("), identifier("t"), operator(")"))
+def _random(term: RandomTerm) -> str:
+    """The effects of the observation's own level; a level is written as the factor's name at i."""
+    return total([_times(_effect(term, k), label) for k, label in enumerate(term.names)])
 
 
-def _random(group: Group, place: int, column: int) -> str:
-    """A random effect of the row's level times its column."""
-    index = row(number(column), operator(","), _level(group, place))
-    effect = subscript(_letter(place), index)
-    name = group.columns[column]
-    return (
-        effect if name == "Intercept" else row(effect, operator("⁢"), subscript(text(name), identifier("t")))
-    )
+def _effect(term: RandomTerm, k: int) -> str:
+    level = row(name(term.factor), operator("["), symbol("i"), operator("]"))
+    return sub(symbol("b"), digits(k), level)
 
 
-def _distribution(group: Group, place: int) -> str:
-    """The effects of one level are normal with mean zero and one covariance matrix for all levels."""
-    letter = identifier(SUBSCRIPTS[place % len(SUBSCRIPTS)])
-    effects = [
-        subscript(_letter(place), row(number(column), operator(","), letter))
-        for column in range(len(group.columns))
-    ]
-    covariance = subscript(identifier("Σ" if len(effects) > 1 else "τ"), text(group.label))
-    spread = covariance if len(effects) > 1 else _squared(covariance)
-    shape = text(", Σ diagonal") if len(effects) > 1 and not group.correlated else ""
-    return display(
-        _vector(effects),
-        operator("~"),
-        _normal(spread),
-        text(" for each level "),
-        letter,
-        text(f" of {group.label}"),
-        shape,
-    )
+def _times(coefficient: str, label: str) -> str:
+    if label == "Intercept":
+        return coefficient
+    return coefficient + operator("\N{INVISIBLE TIMES}") + sub(name(label), symbol("i"))
 
 
-def _residual() -> str:
-    """The residuals are independent and normal."""
-    return display(
-        subscript(identifier("ε"), identifier("t")), operator("~"), _normal(_squared(identifier("σ")))
-    )
+def _distribution(term: RandomTerm) -> str:
+    k = len(term.names)
+    level = symbol("j")
+    left = [sub(symbol("b"), digits(i), level) for i in range(k)]
+    group = name(term.group)
+    words = f"The {k} effects of each level of {term.group} are normal with mean zero"
+    if k == 1:
+        variance = power(sub(symbol("σ"), group), digits(2))
+        return display(left[0] + DISTRIBUTED + _normal(digits(0), variance), words)
+    covariance = sub(symbol("G"), group)
+    shape = covariance + (operator("=") + matrix(_entries(term)) if k <= 4 else "")
+    vector = column(left) if k <= 4 else sub(symbol("b"), level)
+    body = vector + DISTRIBUTED + _normal(digits(0), covariance) + operator(",")
+    return display(body + '<mspace width="1em"></mspace>' + shape, words)
 
 
-def _normal(spread: str) -> str:
-    """N(0, spread)."""
-    return row(identifier("N"), operator("("), number(0), operator(","), spread, operator(")"))
+def _entries(term: RandomTerm) -> list[list[str]]:
+    k = len(term.names)
+    return [[_entry(i, j, correlated=term.correlated) for j in range(k)] for i in range(k)]
 
 
-def _squared(base: str) -> str:
-    """base to the power of two."""
-    return f"<msup>{base}{number(2)}</msup>"
+def _entry(i: int, j: int, *, correlated: bool) -> str:
+    if i == j:
+        return power(sub(symbol("σ"), digits(i)), digits(2))
+    if not correlated:
+        return digits(0)
+    low, high = sorted((i, j))
+    pair = sub(symbol("ρ"), digits(low), digits(high))
+    return row(pair, sub(symbol("σ"), digits(low)), sub(symbol("σ"), digits(high)))
 
 
-def _vector(entries: Sequence[str]) -> str:
-    """A column vector, or its only entry."""
-    if len(entries) == 1:
-        return entries[0]
-    rows = "".join(f"<mtr><mtd>{entry}</mtd></mtr>" for entry in entries)
-    return row(operator("("), f"<mtable>{rows}</mtable>", operator(")"))
+def _residual(design: Design) -> str:
+    variance = power(symbol("σ"), digits(2))
+    if design.problem.weights is not None:
+        variance = row(variance, operator("/"), sub(symbol("w"), symbol("i")))
+    left = sub(symbol("ε"), symbol("i"))
+    return display(left + DISTRIBUTED + _normal(digits(0), variance), "The residuals are normal")
+
+
+def _normal(mean: str, variance: str) -> str:
+    return row(symbol("N"), operator("("), mean, operator(","), variance, operator(")"))
