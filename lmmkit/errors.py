@@ -8,11 +8,17 @@ A message says what was found, what was expected, and what to do next.
     ├── FitError          the model cannot be estimated from these data: refused, not guessed
     ├── StudyError        a study file is wrong; carries file, line and column of every fault
     └── RunError          a run, its folder or one of its steps cannot go on
+
+and the one warning it gives on purpose: a `PartialResult` is NaN somewhere, and says where and why.
 """
 
 
 class LmmkitError(Exception):
     """Base of all errors raised on purpose; catching it catches nothing else."""
+
+
+class PartialResult(UserWarning):
+    """Part of what was asked for could not be found; it is NaN in the result."""
 
 
 class FormulaError(LmmkitError):

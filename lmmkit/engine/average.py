@@ -21,12 +21,19 @@ class AverageInformation:
     """
 
     def __init__(
-        self, forward: Forward, layout: Layout, L: list[Floats], reverse: Reverse, a: Floats
+        self,
+        forward: Forward,
+        layout: Layout,
+        L: list[Floats],
+        reverse: Reverse,
+        a: Floats,
+        counts: list[int] | None = None,
     ) -> None:
         self.forward, self.layout, self.L, self.a = forward, layout, L, a
         self.U = reverse.U
-        self.ends = [int(c) for c in np.cumsum([0, *(len(f.free[0]) for f in layout.factors)])][1:]
-        m = sum(len(f.free[0]) for f in layout.factors)
+        self.counts = [len(f.free[0]) for f in layout.factors] if counts is None else counts
+        self.ends = [int(c) for c in np.cumsum([0, *self.counts])][1:]
+        m = sum(self.counts)
         self.s = np.zeros((m, m))
         self.e_fixed = np.zeros((m, len(a)))
         self.e: dict[int, Floats] = {
@@ -55,7 +62,7 @@ class AverageInformation:
     def _link(self, f: int) -> None:
         """Through one chain factor; only its own and earlier columns are not zero yet."""
         link, end = self.forward.links[f], self.ends[f]
-        own = slice(end - len(self.layout.chain[f].free[0]), end)
+        own = slice(end - self.counts[f], end)
         u = np.zeros((len(link.L), end, link.W.shape[2])) if f else None
         mine = self._working(f, np.einsum("kqj,q->kj", self.U[f], self.a))
         if u is None:
@@ -90,3 +97,17 @@ class AverageInformation:
         z = u - DenseInverse(rest, self.layout).times(t)
         self.s += z.T @ t + self.e_rest.T @ u
         self.e_fixed += z.T @ rest.fixed
+
+
+class AlongDirections(AverageInformation):
+    """The same for working columns Z_f dT_i Z_f'P y of any directions dT_i, (m_f, k, k) for each factor."""
+
+    def __init__(
+        self, forward: Forward, layout: Layout, directions: list[Floats], reverse: Reverse, a: Floats
+    ) -> None:
+        super().__init__(forward, layout, [], reverse, a, [len(d) for d in directions])
+        self.directions = directions
+
+    def _working(self, f: int, c: Floats) -> Floats:
+        """(k, m_f, J) u = dT_i c."""
+        return np.einsum("iab,bj->aij", self.directions[f], c)

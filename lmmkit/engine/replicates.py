@@ -59,7 +59,7 @@ def refit(
     count: int,
     *,
     reml: bool,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
 ) -> Replicates:
     """Fit a model to many responses.
@@ -69,7 +69,7 @@ def refit(
         source: Gives the responses (n, c) of replicates `first` to `first + c - 1`.
         count: Number of replicates.
         reml: Restricted maximum likelihood, or maximum likelihood.
-        progress: Called with the number of replicates done after each chunk.
+        progress: Called with the replicates done and their number after each chunk.
         workers: Threads that share the chunks; the numbers do not depend on it.
 
     Raises:
@@ -89,7 +89,7 @@ def refit(
         for _, size in pool.map(fit, chunks) if workers > 1 else map(fit, chunks):
             done += size
             if progress is not None:
-                progress(done)
+                progress(done, count)
     return results
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,159 +14,23 @@ import pandas as pd
 
 from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
-from lmmkit.model import inference, storage, tables, wald
+from lmmkit.model import intervals, means, storage, wald
+from lmmkit.model.bootstrap import Progress, bootstrap
 from lmmkit.model.certificate import Certificate, certify
-from lmmkit.model.design import Design, build_design
+from lmmkit.model.design import build_design
 from lmmkit.model.estimate import Estimates, estimate
-from lmmkit.model.overall import as_dict, criteria
+from lmmkit.model.findings import Findings
+from lmmkit.model.intervals import Bootstrapping, Kind, Method
+from lmmkit.model.means import MarginalMeans
+from lmmkit.model.overall import as_dict
 from lmmkit.model.predict import Interval, Level, NewLevels, predict
 from lmmkit.model.simulate import Seed, simulate, with_response
 from lmmkit.model.summary import Summary, summarise
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """A fitted linear mixed model. Its tables are made when they are asked for.
-
-    Attributes:
-        estimates: The numbers, by position; everything below is made from them.
-    """
-
-    estimates: Estimates
-
-    @property
-    def design(self) -> Design:
-        """Terms, names and arrays."""
-        return self.estimates.design
-
-    @property
-    def formula(self) -> str:
-        """The formula in canonical spelling."""
-        return self.design.formula
-
-    @property
-    def algorithm(self) -> str:
-        """The search that found the estimates."""
-        return self.estimates.algorithm
-
-    @property
-    def params(self) -> pd.Series[float]:
-        """Fixed effects (BLUE) by coefficient."""
-        return tables.by_coefficient(self.estimates, self.estimates.beta, "estimate")
-
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors of the fixed effects, not adjusted for small samples."""
-        return tables.by_coefficient(self.estimates, tables.standard_errors(self.estimates), "se")
-
-    @property
-    def dropped_columns(self) -> list[str]:
-        """Columns of X left out as linear functions of earlier ones."""
-        return self.estimates.aliased
-
-    def cov_params(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects, (p, p)."""
-        return tables.covariance_of_coefficients(self.estimates)
-
-    @property
-    def theta(self) -> pd.Series[float]:
-        """Relative covariance parameters: Lambda of each term, down the columns of its lower triangle."""
-        return tables.theta(self.estimates)
-
-    @property
-    def sigma(self) -> float:
-        """Residual standard deviation, in the unit of the response."""
-        return self.estimates.sigma
-
-    @property
-    def scale(self) -> float:
-        """Residual variance."""
-        return self.estimates.sigma**2
-
-    @property
-    def varcorr(self) -> pd.DataFrame:
-        """Variances, covariances and correlations: group, var1, var2, vcov, sdcor."""
-        return tables.varcorr(self.estimates)
-
-    @property
-    def residual_params(self) -> pd.Series[float]:
-        """Parameters of the residual structure; none for independent residuals."""
-        return pd.Series(np.empty(0), index=pd.Index(list[str]()), name="residual_params")
-
-    @property
-    def ranef(self) -> dict[str, pd.DataFrame]:
-        """Predicted random effects (BLUP): per grouping factor a frame, levels x terms."""
-        return tables.by_factor(self.estimates, self.estimates.b)
-
-    @property
-    def ranef_se(self) -> dict[str, pd.DataFrame]:
-        """Conditional standard deviations of the random effects, as lme4's condVar."""
-        return tables.by_factor(self.estimates, tables.conditional_sds(self.estimates))
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood, restricted under REML."""
-        return -self.deviance / 2.0
-
-    @property
-    def deviance(self) -> float:
-        """-2 log-likelihood, or the REML criterion."""
-        return self.estimates.deviance
-
-    @property
-    def aic(self) -> float:
-        """deviance + 2 npar."""
-        return criteria(self.estimates).aic
-
-    @property
-    def bic(self) -> float:
-        """deviance + npar log(nobs)."""
-        return criteria(self.estimates).bic
-
-    @property
-    def npar(self) -> int:
-        """Number of parameters: fixed effects, theta and sigma."""
-        return self.estimates.npar
-
-    @property
-    def df_model(self) -> int:
-        """Number of fixed effects."""
-        return len(self.estimates.beta)
-
-    @property
-    def nobs(self) -> int:
-        """Number of rows used."""
-        return self.estimates.nobs
-
-    @property
-    def ngroups(self) -> dict[str, int]:
-        """Number of levels by grouping factor."""
-        return {grouping.name: grouping.size for grouping in self.design.groupings}
-
-    @property
-    def reml(self) -> bool:
-        """Restricted maximum likelihood (True), or maximum likelihood."""
-        return self.estimates.reml
-
-    @property
-    def converged(self) -> bool:
-        """Whether the search met its stop rule."""
-        return self.estimates.converged
-
-    @property
-    def is_singular(self) -> bool:
-        """Whether a covariance matrix of random effects has a null direction."""
-        return any(self.estimates.null_directions)
-
-    @property
-    def evaluations(self) -> int:
-        """Calls of the criterion with its gradient during the search."""
-        return self.estimates.evaluations
-
-    @property
-    def trace(self) -> pd.DataFrame:
-        """The log of the search: phase, iteration, deviance, gradient, decrement, step, theta."""
-        return tables.trace(self.estimates)
+class Fit(Findings):
+    """A fitted linear mixed model: what it found, and what can be asked of it."""
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -180,16 +44,6 @@ class Fit:
             full: Also search by a second algorithm and solve by Henderson's equations and through V.
         """
         return certify(self.estimates, full=True) if full else self.certificate
-
-    @property
-    def fittedvalues(self) -> pd.Series[float]:
-        """Fitted values with the random effects, (nobs,)."""
-        return tables.by_row(self.estimates, self.estimates.fitted, "fitted")
-
-    @property
-    def resid(self) -> pd.Series[float]:
-        """Response less fitted values, (nobs,)."""
-        return tables.by_row(self.estimates, self.estimates.problem.response - self.estimates.fitted, "resid")
 
     def predict(
         self,
@@ -298,19 +152,136 @@ class Fit:
         """
         return wald.anova(self.estimates, kind=type, df=df)
 
-    def conf_int(self, method: str = "wald", level: float = 0.95, df: str = "auto") -> pd.DataFrame:
+    def marginal_means(
+        self,
+        specs: str | Sequence[str],
+        by: str | Sequence[str] | None = None,
+        df: str = "auto",
+        *,
+        weights: str = "equal",
+        at: Mapping[str, Sequence[Any]] | None = None,
+        level: float = 0.95,
+    ) -> MarginalMeans:
+        """Marginal means over the reference grid: mean, se, df, low, high, with `.pairs()` and `.contrast()`.
+
+        The grid holds every combination of the factors' levels; covariates are at their means (those of two
+        values keep both), as in emmeans.
+
+        Args:
+            specs: Variables whose values are told apart; none for the overall mean.
+            by: Variables within whose values `.pairs()` compares.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            weights: "equal" for the cells averaged over, or "proportional" to their rows in the data.
+            at: Values of variables in place of all levels or of the mean, by name.
+            level: Coverage of the intervals.
+
+        Raises:
+            FitError: A variable that the fixed part does not have, or an option that is not offered.
+
+        References:
+            Searle, Speed & Milliken (1980); the grid as in the R package emmeans.
+        """
+        return means.marginal_means(self.estimates, means.asked(specs, by, df, weights, level), at)
+
+    def slopes(
+        self,
+        variable: str,
+        specs: str | Sequence[str] = (),
+        by: str | Sequence[str] | None = None,
+        df: str = "auto",
+        *,
+        weights: str = "equal",
+        at: Mapping[str, Sequence[Any]] | None = None,
+        level: float = 0.95,
+    ) -> MarginalMeans:
+        """Slopes of the mean along a covariate: slope, se, df, low, high, with `.pairs()` and `.contrast()`.
+
+        Args:
+            variable: The covariate.
+            specs: Variables whose values are told apart; none for the average slope.
+            by: Variables within whose values `.pairs()` compares.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            weights: "equal" for the cells averaged over, or "proportional" to their rows in the data.
+            at: Values of variables in place of all levels or of the mean, by name.
+            level: Coverage of the intervals.
+
+        Raises:
+            FitError: As for `marginal_means`, or the variable is a factor.
+        """
+        return means.slopes(self.estimates, variable, means.asked(specs, by, df, weights, level), at)
+
+    def conf_int(
+        self,
+        method: Method = "wald",
+        level: float = 0.95,
+        df: str = "auto",
+        n: int = 1000,
+        seed: Seed = 0,
+        *,
+        kind: Kind = "percentile",
+        workers: int = 1,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
         """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.
 
         Args:
             method: "wald": on the natural scale for coefficients, on the log for standard deviations, on
-                Fisher's z for correlations.
+                Fisher's z for correlations. "profile": exact likelihood intervals; those of the coefficients
+                of a REML fit come from its ML refit. "bootstrap": parametric, `n` refits.
             level: Coverage.
-            df: Denominator degrees of freedom of the coefficients.
+            df: Denominator degrees of freedom of the coefficients, for "wald".
+            n: Replicates, for "bootstrap".
+            seed: Seed of the random numbers, for "bootstrap".
+            kind: "percentile" or "bca" (bias-corrected and accelerated), for "bootstrap".
+            workers: Threads, for "bootstrap"; the numbers do not depend on it.
+            progress: Called with what is done and how much there is to do.
 
         Raises:
-            FitError: An option that is not offered or not built yet.
+            FitError: An option that is not offered.
+
+        >>> y, g = [3.0, 4, 7, 6, 9, 12, 2, 2, 5], list("aaabbbccc")
+        >>> fit = lmm("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": [0, 1, 2] * 3, "g": g}))
+        >>> fit.conf_int("profile").round(3)
+                         low   high criterion
+        Intercept      -0.721   7.499        ML
+        x               1.346   2.987        ML
+        g.sd.Intercept  1.357  12.954      REML
+        Residual.sd     0.567   2.067      REML
         """
-        return inference.conf_int(self.estimates, method=method, level=level, df=df)
+        how = Bootstrapping(n, seed, kind, workers)
+        return intervals.conf_int(
+            self.estimates, method=method, level=level, df=df, how=how, progress=progress
+        )
+
+    def bootstrap(
+        self,
+        n: int,
+        statistic: Callable[[Fit], Any] | None = None,
+        *,
+        seed: Seed,
+        workers: int = 1,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Parametric bootstrap: one row per replicate, with `converged` and `singular`; none is dropped.
+
+        Args:
+            n: Number of replicates.
+            statistic: Takes the fit of a replicate, gives a number or numbers by name; by default the
+                quantities of `conf_int`, all replicates at once.
+            seed: Seed of the random numbers; replicate i is the same whatever n is.
+            workers: Threads, without a statistic; the numbers do not depend on it.
+            progress: Called with the replicates done and n.
+
+        Raises:
+            FitError: No replicates, or a statistic that gives no numbers.
+
+        >>> y, g = [3.0, 4, 7, 6, 9, 12, 2, 2, 5], list("aaabbbccc")
+        >>> fit = lmm("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": [0, 1, 2] * 3, "g": g}))
+        >>> int(fit.bootstrap(200, seed=1)["singular"].sum())
+        4
+        """
+        of_fit = None if statistic is None else _of_fit(statistic)
+        return bootstrap(self.estimates, n, of_fit, seed=seed, workers=workers, progress=progress)
 
     def summary(self) -> Summary:
         """The fit in words and tables, for a terminal and for a notebook."""
@@ -394,6 +365,15 @@ def load(path: str | os.PathLike[str]) -> Fit:
         DataError: There is no such folder, it holds no fit, or what it holds is damaged.
     """
     return Fit(storage.load(path))
+
+
+def _of_fit(statistic: Callable[[Fit], Any]) -> Callable[[Estimates], Any]:
+    """The statistic as a function of estimates."""
+
+    def of_estimates(estimates: Estimates) -> Any:
+        return statistic(Fit(estimates))
+
+    return of_estimates
 
 
 def _check_arguments(reml: object, residual: object, known: object) -> None:

@@ -1,4 +1,4 @@
-"""Confidence intervals of coefficients and variance parameters."""
+"""Wald intervals of coefficients and variance parameters."""
 
 from __future__ import annotations
 
@@ -9,29 +9,24 @@ from scipy.special import ndtri
 from lmmkit.engine.curvature import Curvature, curvature
 from lmmkit.engine.problem import Floats
 from lmmkit.model.estimate import Entry, Estimates
-from lmmkit.model.options import check_built
 from lmmkit.model.tables import parameter_names, parameters
 from lmmkit.model.wald import coef_table
 
-METHODS = ("wald", "profile", "bootstrap")
 
-
-def conf_int(estimates: Estimates, *, method: str, level: float, df: str) -> pd.DataFrame:
-    """Confidence intervals of the coefficients and of the variance parameters.
+def wald_intervals(estimates: Estimates, *, level: float, df: str) -> pd.DataFrame:
+    """Wald intervals of the coefficients and of the variance parameters: low, high, criterion.
 
     Standard deviations on the log, correlations on Fisher's z. A null direction of a covariance matrix has no
     curvature: its bounds are those of the domain, or NaN where the domain has none.
 
     Args:
         estimates: The fit.
-        method: "wald".
         level: Coverage.
         df: Denominator degrees of freedom of the coefficients.
 
     Raises:
         FitError: An option that is not offered or not built yet.
     """
-    check_built("method", method, ("wald",), METHODS)
     coefficients = coef_table(estimates, df=df, level=level)
     variances = variance_intervals(estimates, level=level)
     frame = pd.concat([coefficients[["low", "high"]], variances])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 
 from lmmkit.errors import FitError
 
@@ -28,6 +29,21 @@ def check_built(name: str, value: object, built: Sequence[object], offered: Sequ
         raise FitError(
             f"{name}={value!r} is not built yet. Use {' or '.join(f'{name}={b!r}' for b in built)}."
         )
+
+
+def whole(name: str, value: object, what: str) -> int:
+    """A number of things.
+
+    Raises:
+        FitError: Not a whole number from 1 up.
+    """
+    try:
+        number = index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise FitError(f"{name}={value!r}: the number of {what} is a whole number from 1 up.")
+    return number
 
 
 def check_level(name: str, value: object) -> None:

@@ -2,20 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import index
 from typing import Any, Literal
 
 import numpy as np
 
 from lmmkit.engine.problem import Floats
+from lmmkit.engine.streams import Streams
 from lmmkit.errors import DataError, FitError
 from lmmkit.model.checks import check_response
 from lmmkit.model.design import Design
 from lmmkit.model.estimate import Estimates
-from lmmkit.model.options import check_option
+from lmmkit.model.options import check_option, whole
 
 Seed = int | np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class Simulator:
+    """Responses drawn from a fitted model, each from its own stream of random numbers.
+
+    Attributes:
+        estimates: The fit.
+        seed: Of the streams; response i is the same whatever else is drawn.
+        level: "new" draws new random effects, "group" keeps the predicted ones.
+    """
+
+    estimates: Estimates
+    seed: int
+    level: Literal["new", "group"] = "new"
+
+    @cached_property
+    def mean(self) -> Floats:
+        """What all responses have in common, (nobs,)."""
+        return self.estimates.fitted if self.level == "group" else self.estimates.marginal_fit
+
+    @cached_property
+    def noise(self) -> Floats:
+        """Standard deviation of each row's residual, (nobs, 1)."""
+        weights = self.estimates.problem.weights
+        unit = np.ones(self.estimates.nobs) if weights is None else 1.0 / np.sqrt(weights)
+        return self.estimates.sigma * unit[:, None]
+
+    def draw(self, first: int, count: int) -> Floats:
+        """Responses `first` to `first + count - 1`, (nobs, count)."""
+        terms = self.estimates.problem.terms if self.level == "new" else ()
+        sizes = [term.levels * len(term.columns) for term in terms]
+        u = Streams(self.seed).normals(first, count, sum(sizes) + self.estimates.nobs)
+        y = self.mean[:, None] + self.noise * u[sum(sizes) :]
+        ends = np.cumsum(sizes)
+        for t, (size, end) in enumerate(zip(sizes, ends, strict=True)):
+            self._add(y, t, u[end - size : end])
+        return y
+
+    def _add(self, y: Floats, t: int, u: Floats) -> None:
+        """Z b of one term with b = sigma Lambda u, onto every column of y."""
+        problem, term = self.estimates.problem, self.estimates.problem.terms[t]
+        L = self.estimates.sigma * self.estimates.factors[t]
+        b = np.einsum("ab,jbr->ajr", L, u.reshape(term.levels, len(L), -1))
+        for column, effects in zip(term.columns, b, strict=True):
+            y += effects[term.codes] * problem.columns[column][:, None]
 
 
 def simulate(estimates: Estimates, n: int, *, seed: Seed, level: Literal["new", "group"]) -> Floats:
@@ -31,41 +79,24 @@ def simulate(estimates: Estimates, n: int, *, seed: Seed, level: Literal["new", 
         FitError: An option that is not offered.
     """
     check_option("level", level, ("new", "group"))
-    rng = _generator(seed)
-    mean = estimates.fitted if level == "group" else estimates.marginal_fit
-    y = np.repeat(mean[:, None], _count(n), axis=1)
-    if level == "new":
-        _add_random_effects(y, estimates, rng)
-    noise = rng.standard_normal(y.shape) * estimates.sigma
-    weights = estimates.problem.weights
-    return y + (noise if weights is None else noise / np.sqrt(weights)[:, None])
+    return Simulator(estimates, seed_of(seed), level).draw(0, whole("n", n, "simulated responses"))
 
 
-def _count(n: int) -> int:
+def seed_of(seed: Seed) -> int:
+    """A whole number to seed streams with; a generator gives its next one.
+
+    Raises:
+        FitError: Neither a whole number from 0 up nor a generator.
+    """
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**63))
     try:
-        count = index(n)
+        number = index(seed)
     except TypeError:
-        count = 0
-    if count < 1:
-        raise FitError(f"n={n!r}: the number of simulated responses is a whole number from 1 up.")
-    return count
-
-
-def _generator(seed: Seed) -> np.random.Generator:
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError):
-        raise FitError(f"seed={seed!r}: a whole number from 0 up is expected.") from None
-
-
-def _add_random_effects(y: Floats, estimates: Estimates, rng: np.random.Generator) -> None:
-    """Z b with b = sigma Lambda u, u standard normal, onto every column of y."""
-    problem = estimates.problem
-    for term, L in zip(problem.terms, estimates.factors, strict=True):
-        u = rng.standard_normal((term.levels, y.shape[1], len(L)))
-        b = estimates.sigma * u @ L.T
-        for c, effects in zip(term.columns, np.moveaxis(b, 2, 0), strict=True):
-            y += effects[term.codes] * problem.columns[c][:, None]
+        number = -1
+    if number < 0:
+        raise FitError(f"seed={seed!r}: a whole number from 0 up is expected.")
+    return number
 
 
 def with_response(design: Design, y: Any) -> Design:

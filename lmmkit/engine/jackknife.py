@@ -1,0 +1,69 @@
+"""A model fitted again without some of its units: the jackknife behind BCa intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmkit.engine.problem import Floats, Ints, Problem, Term
+from lmmkit.engine.solution import Solution
+from lmmkit.engine.solve import solve
+from lmmkit.errors import FitError
+
+MOST = 50  # fits; with more units some are left out together
+
+
+def without_units(problem: Problem, *, reml: bool) -> Iterator[Solution]:
+    """The fits without each unit, or each set of units, those that cannot be made left out.
+
+    Units are the levels of the coarsest grouping factor where all the others are nested in it, and else of
+    the one with the most levels.
+    """
+    term = unit_term(problem)
+    blocks = np.array_split(np.arange(term.levels), min(term.levels, MOST))
+    for block in blocks:
+        try:
+            yield solve(subset(problem, ~np.isin(term.codes, block)), reml=reml)
+        except FitError:
+            continue
+
+
+def unit_term(problem: Problem) -> Term:
+    """A term on the factor whose levels are the units."""
+    terms = sorted(problem.terms, key=lambda term: term.levels)
+    coarsest = terms[0]
+    nested = all(_within(term.codes, coarsest.codes, term.levels) for term in terms)
+    return coarsest if nested else terms[-1]
+
+
+def _within(fine: Ints, coarse: Ints, levels: int) -> bool:
+    """Whether each level of one factor stands in one level of the other."""
+    parent = np.empty(levels, dtype=np.intp)
+    parent[fine] = coarse
+    return bool(np.array_equal(parent[fine], coarse))
+
+
+def subset(problem: Problem, rows: NDArray[np.bool_]) -> Problem:
+    """The problem on some of its rows; levels that no longer occur are gone."""
+    return Problem(
+        columns=tuple(_part(column, rows) for column in problem.columns),
+        fixed=problem.fixed,
+        response=problem.response[rows],
+        terms=tuple(_recoded(term, rows) for term in problem.terms),
+        weights=None if problem.weights is None else problem.weights[rows],
+        offset=None if problem.offset is None else problem.offset[rows],
+    )
+
+
+def _part(column: Floats, rows: NDArray[np.bool_]) -> Floats:
+    """Some rows; a constant column stays one that takes no memory."""
+    return np.broadcast_to(column[0], int(rows.sum())) if column.strides == (0,) else column[rows]
+
+
+def _recoded(term: Term, rows: NDArray[np.bool_]) -> Term:
+    """The term on some rows."""
+    present, codes = np.unique(term.codes[rows], return_inverse=True)
+    return replace(term, codes=codes.astype(np.intp), levels=len(present))
