@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
@@ -15,27 +14,9 @@ from lmmkit.model.degrees import Denominators, Joint, denominators
 from lmmkit.model.estimate import Estimates
 from lmmkit.model.hypotheses import Hypotheses, hypotheses
 from lmmkit.model.options import check_level
+from lmmkit.model.probabilities import f_tail, t_quantile, t_tail
 
 TYPES = (1, 2, 3)
-
-
-def t_tail(t: Floats, df: Floats) -> Floats:
-    """P(|T| > |t|) of Student's t; the normal distribution at infinite df."""
-    finite = np.where(np.isinf(df), 1.0, df)
-    return 2.0 * np.where(np.isinf(df), ndtr(-np.abs(t)), stdtr(finite, -np.abs(t)))
-
-
-def t_quantile(probability: float, df: Floats) -> Floats:
-    """Quantile of Student's t; the normal one at infinite df."""
-    finite = np.where(np.isinf(df), 1.0, df)
-    return np.where(np.isinf(df), ndtri(probability), stdtrit(finite, probability))
-
-
-def f_tail(joint: Joint) -> float:
-    """P(F > f); the chi-squared distribution at infinite denominator df."""
-    if np.isinf(joint.den_df):
-        return float(chdtrc(joint.num_df, joint.num_df * joint.F))
-    return float(fdtrc(joint.num_df, joint.den_df, joint.F))
 
 
 def linear_table(
@@ -111,7 +92,9 @@ def anova(estimates: Estimates, *, kind: int, df: str) -> pd.DataFrame:
     table = pd.DataFrame(
         joints, columns=list(Joint._fields), index=pd.Index([n for _, n in tested], name="term")
     )
-    return table.astype({"num_df": int}).assign(p=[f_tail(joint) for joint in joints], method=by.method)
+    return table.astype({"num_df": int}).assign(
+        p=[f_tail(joint.F, joint.num_df, joint.den_df) for joint in joints], method=by.method
+    )
 
 
 def _joint(stated: Hypotheses, term: int, kind: int, by: Denominators) -> Joint:
