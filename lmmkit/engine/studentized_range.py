@@ -42,7 +42,7 @@ def tail(q: float, k: int, df: float) -> float:
     """P(Q > q) for k means and df degrees of freedom; NaN where either is not a number.
 
     >>> round(tail(3.5, 3, 20.0), 6)
-    0.055846
+    0.055892
     """
     if np.isnan(q) or np.isnan(df):
         return float("nan")
