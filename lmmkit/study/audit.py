@@ -14,8 +14,8 @@ from lmmkit.study.environment import check_environment, same_environment
 from lmmkit.study.findings import PARTS, UNCHECKED, Audit, Finding
 from lmmkit.study.integrity import Opened, check_integrity, open_run
 from lmmkit.study.notebooks import Notebook
+from lmmkit.study.rerun import to_execute
 from lmmkit.study.second_opinion import second_opinions
-from lmmkit.study.shipped import shipped
 
 
 def audit_run(
@@ -55,7 +55,7 @@ def audit_run(
 def _findings(
     run: Opened, data: Path | None, notebooks: Path | None, keep: Path, *, execute: bool
 ) -> Iterator[Finding]:
-    books = [Notebook(path) for path in sorted((notebooks or shipped("notebooks")).glob("0[1-9]_*.ipynb"))]
+    books = to_execute(notebooks)
     yield from check_integrity(run)
     environment = _environment(run, books)
     if execute:

@@ -82,7 +82,7 @@ def compared(run: Opened, again: Opened, *, exact: bool) -> Iterator[Finding]:
                 PART, path, UNCHECKED, found="other code or versions; its numbers stand in the tables"
             )
         else:
-            yield _judged(compare(path, one, other))
+            yield _judged(compare(path, one, other, exact=exact))
 
 
 def _judged(comparison: Comparison) -> Finding:

@@ -133,8 +133,6 @@ def _refuse_by_name(name: str, purpose: str) -> None:
 
 for _name, _purpose in {
     "sweep": "Rerun a study over a grid of settings",
-    "why": "Trace a number to its data",
-    "diff": "Say what moved between two runs, and why",
 }.items():
     _refuse_by_name(_name, _purpose)
 commands.register(app)

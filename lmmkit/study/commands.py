@@ -43,6 +43,46 @@ def audit(
 
 
 @spoken
+def why(
+    run: RunFolder,
+    number: Annotated[
+        str, typer.Argument(help="Such as Days.se, Subject.sd.Days, deviance, Subject.308.Days.")
+    ],
+) -> None:
+    """Trace a number of a run: report, cell, file, formula with its matrices, search, data, rows."""
+    from lmmkit.study.why import why as chain
+
+    for link in chain(run, number):
+        indented = link.text.replace("\n", "\n            ")
+        typer.echo(f"{link.name:<12}{''.join(c for c in indented if c.isprintable() or c == chr(10))}")
+
+
+@spoken
+def diff(
+    first: RunFolder,
+    second: RunFolder,
+    data: DataFile = None,
+    notebooks: Notebooks = None,
+    execute: Annotated[bool, typer.Option(help="Execute what tells several causes apart.")] = True,
+) -> None:
+    """Say what moved between two runs, and what moved it: rows, parameters, seed, versions or code."""
+    from lmmkit.study.diff import diff_runs
+
+    given = () if data is None else (data,)
+    found = diff_runs(first, second, data=given, notebooks=notebooks, execute=execute)
+    made = Table("cause", "what", "first run", "second run", title="What they were made from")
+    for change in found.changes:
+        made.add_row(*map(_plain, (change.cause, change.what, change.one, change.other)))
+    moved = Table("number", "first run", "second run", "moved by", title="Numbers that moved")
+    for move in found.moves:
+        shares = "; ".join(f"{cause} {share:+.6g}" for cause, share in move.shares.items())
+        moved.add_row(_plain(move.name), f"{move.one:.10g}", f"{move.other:.10g}", shares)
+    for table in (made, moved):
+        Console().print(table)
+    typer.echo(found.note or f"{len(found.moves):,} numbers moved.")
+
+
+@spoken
 def lock(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.")],
     allow_outside: Annotated[
@@ -100,5 +140,5 @@ def _printable(text: str) -> str:
 
 def register(app: typer.Typer) -> None:
     """Give the command line these commands."""
-    for command in (audit, lock, reproduce):
+    for command in (audit, why, diff, lock, reproduce):
         app.command()(command)

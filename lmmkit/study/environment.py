@@ -9,7 +9,7 @@ from typing import Any
 
 from lmmkit.study.findings import DIFFERS, IDENTICAL, OTHER, UNCHECKED, Finding
 from lmmkit.study.integrity import Opened
-from lmmkit.study.keys import package_digest, recorded_key, versions
+from lmmkit.study.keys import machine, package_digest, recorded_key, versions
 from lmmkit.study.notebooks import Notebook, project_folder
 
 PART = "environment"
@@ -29,6 +29,8 @@ def check_environment(run: Opened, notebooks: list[Notebook]) -> Iterator[Findin
     pins = _pins()
     for name, now in versions().items():
         yield _version(name, now, str(then.get(name, "not recorded")), pins.get(name.lower(), set()))
+    here, there = machine(), str(run.provenance.get("machine"))
+    yield Finding(PART, "machine", IDENTICAL if here == there else OTHER, here, there)
     yield _code("source of lmmkit", package_digest(), run.provenance.get("package"))
     recorded: dict[str, Any] = run.provenance.get("notebooks", {})
     for notebook in notebooks:

@@ -17,7 +17,7 @@ from lmmkit.study.artifacts import json_bytes, write_bytes
 from lmmkit.study.files import sha256_of
 from lmmkit.study.lock import lock_path
 from lmmkit.study.manifest import NAME
-from lmmkit.study.notebooks import project_folder
+from lmmkit.study.notebooks import Notebook, project_folder
 from lmmkit.study.shipped import data_sets, shipped
 
 _NAME = re.compile(r"[\w][\w.\- ]*")
@@ -121,7 +121,8 @@ def run_again(
     folder = place.joinpath(*_PLACE, recipe.folder)
     study = folder / f"{recipe.name}.yaml"
     _lay_out(recipe, data, study, place)
-    _bring(notebooks or shipped("notebooks"), folder.parent / "notebooks")
+    for notebook in to_execute(notebooks):
+        _copy(notebook.path, folder.parent / "notebooks" / notebook.path.name)
     reports = place / "reports"
     command = [sys.executable, "-P", "-m", "lmmkit.study.cli", "run", str(study), "--reports", str(reports)]
     changed = [f"--set={key}={json.dumps(value)}" for key, value in recipe.overrides.items()]
@@ -147,16 +148,23 @@ def _lay_out(recipe: Recipe, data: Path, study: Path, place: Path) -> None:
         raise DataError(
             f"the study reads {recipe.source}, a place that cannot be made anew; name a file beside the study"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(data, target)
+    _copy(data, target)
 
 
-def _bring(notebooks: Path, target: Path) -> None:
-    found = sorted(notebooks.glob("0[1-9]_*.ipynb"))
+def to_execute(folder: Path | None) -> list[Notebook]:
+    """The notebooks of a folder that the user names, else the installed ones.
+
+    Raises:
+        RunError: there are none.
+    """
+    found = [Notebook(path) for path in sorted((folder or shipped("notebooks")).glob("0[1-9]_*.ipynb"))]
     if not found:
         raise RunError(
-            f"no notebooks 01_... to 04_... in {notebooks}; leave --notebooks out for the installed ones"
+            f"no notebooks 01_... to 04_... in {folder}; leave --notebooks out for the installed ones"
         )
-    target.mkdir(parents=True, exist_ok=True)
-    for path in found:
-        shutil.copyfile(path, target / path.name)
+    return found
+
+
+def _copy(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)

@@ -45,12 +45,12 @@ class Kind(NamedTuple):
 
 #: The first that fits. Whole numbers, text and yes/no are compared exactly, but for the search.
 KINDS = (
-    Kind("data", re.compile(r"^(data\.|rows\.csv|study\.json|selection\.json: formula|fit/data)"), 0.0, 0.0),
+    Kind("data", re.compile(r"^(data\.|rows\.csv|study\.json|fit/data)"), 0.0, 0.0),
     Kind(
         "the search's own path",
         re.compile(
-            r"^trace\.csv|^tables/(algorithms|steps|climb|surface|certificate|checks)|trace|gradient|decrement"
-            r"|checks|evaluations|certificate|digits|iterations"
+            r"^trace\.csv|^tables/(path|stages|algorithm_steps|certificate)|^certificate\.json"
+            r"|trace|gradient|decrement|checks|evaluations|iterations"
         ),
         math.inf,
         math.inf,
@@ -58,7 +58,7 @@ KINDS = (
     Kind("deviance", re.compile(r"deviance|llf|aic|bic|above"), 1e-9, 1e-6),
     Kind("picture", re.compile(r"^figures/"), 0.0, 1e-3),
     Kind("printed", re.compile(r"\.(html|ipynb|txt|md):"), 1e-4, 0.0),
-    Kind("p value", re.compile(r"(^|\.|: )p$"), 1e-4, 1e-9),
+    Kind("p value", re.compile(r": p$"), 1e-4, 1e-9),
     Kind("estimate", re.compile(""), 1e-6, 1e-7),
 )
 
@@ -80,8 +80,15 @@ class Comparison:
     moved: tuple[tuple[Place, object, object], ...] = field(default=())
 
 
-def compare(path: str, one: bytes, other: bytes) -> Comparison:
-    """Compare two versions of an artefact value by value."""
+def compare(path: str, one: bytes, other: bytes, *, exact: bool = False) -> Comparison:
+    """Compare two versions of an artefact value by value.
+
+    Args:
+        path: The artefact.
+        one: Its bytes.
+        other: Its bytes in another run.
+        exact: Whether the search must have taken the same way.
+    """
     first, second = values_of(path, one), values_of(path, other)
     scales = _scales(first)
     within, moved = 0, list[tuple[Place, object, object]]()
@@ -89,7 +96,8 @@ def compare(path: str, one: bytes, other: bytes) -> Comparison:
         a, b = first.get(place), second.get(place)
         if a == b or (_is_nan(a) and _is_nan(b)):
             continue
-        if agree(a, b, kind_of(path, place.field), scales.get(place.field, 0.0)):
+        kind = kind_of(path, place.field)
+        if not (exact and math.isinf(kind.relative)) and agree(a, b, kind, scales.get(place.field, 0.0)):
             within += 1
         else:
             moved.append((place, a, b))

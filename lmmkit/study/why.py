@@ -1,0 +1,222 @@
+"""The chain of a number: where it is printed, which file holds it, what it was made from, on which rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm, t
+
+from lmmkit.errors import LmmkitError, RunError
+from lmmkit.model.expression import did_you_mean
+from lmmkit.study.artifacts import read_csv
+from lmmkit.study.findings import DIFFERS
+from lmmkit.study.integrity import Opened, check_integrity, open_run
+from lmmkit.study.notebooks import Notebook
+from lmmkit.study.printed import printed_text
+from lmmkit.study.quantities import quantities
+from lmmkit.study.second_opinion import claimed_estimates
+from lmmkit.study.why_formula import Derivation, Origin, effect
+
+MOST = 8  # rows and columns of a matrix that is printed
+AGREES = 1e-6
+_STEP = "03_fit"
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of a chain: what it is about, and what is known."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """A value and the file of the run that holds it."""
+
+    value: Any
+    path: str
+    field: str
+
+
+def why(folder: Path, name: str) -> list[Link]:
+    """The chain behind a number of a run.
+
+    Args:
+        folder: The run folder.
+        name: Such as Days.se, Days.p, Subject.sd.Days, theta.Subject.Days, sigma, deviance, or
+            Subject.308.Days for a random effect; a coefficient alone is its estimate.
+
+    Raises:
+        RunError: it is no run folder, its fit cannot be read, or there is no such number.
+    """
+    run = open_run(folder)
+    origin = Origin(claimed_estimates(run))
+    known = _known(run, origin)
+    name = name if name in known else f"{name}.estimate" if f"{name}.estimate" in known else name
+    derivation = origin.derivations.get(name)
+    if name not in known:
+        derivation = _random_effect(origin, name)
+        if derivation is None:
+            hint = did_you_mean(name, list(known)) or f"; there are {', '.join(list(known)[:20])}, ..."
+            raise RunError(f"the run has no number {name}{hint}")
+    held = known.get(name, Held(derivation and derivation.value, "fit/effects-0.parquet", name))
+    return [*_links(run, name, held, derivation or _by_row(run, held, name))]
+
+
+def _known(run: Opened, origin: Origin) -> dict[str, Held]:
+    """Every number that can be asked for, by name, with the file that holds it."""
+    summary: dict[str, Any] = run.json("summary.json") if run.content("summary.json") else {}
+    plain = {key: value for key, value in summary.items() if isinstance(value, int | float)}
+    return {
+        **{key: Held(made.value, "fit.json", key) for key, made in origin.derivations.items()},
+        **{key: Held(value, "summary.json", key) for key, value in plain.items()},
+        **{key: Held(found.value, found.path, key) for key, found in quantities(run.folder).items()},
+    }
+
+
+def _random_effect(origin: Origin, name: str) -> Derivation | None:
+    """The effect that `Subject.308.Days` names; levels and columns may hold dots themselves."""
+    for term in origin.estimates.random:
+        for column in term.names:
+            inner = name.removeprefix(f"{term.factor}.").removesuffix(f".{column}")
+            if name == f"{term.factor}.{inner}.{column}":
+                found = effect(origin.estimates, term.factor, inner, column)
+                if found is not None:
+                    return found
+    return None
+
+
+def _links(run: Opened, name: str, held: Held, derivation: Derivation | None) -> Iterator[Link]:
+    yield Link("number", f"{name} = {held.value!r}")
+    yield Link("printed", _printed(run, held.value))
+    yield Link("artefact", _artefact(run, held))
+    yield Link("cell", _cell(run, held.path))
+    if derivation is not None:
+        yield Link("formula", _formula(derivation, held.value))
+    yield Link("search", _search(run))
+    yield Link("data", _data(run))
+    yield Link("rows", _rows(run))
+
+
+def _printed(run: Opened, value: Any) -> str:
+    """Where the report prints it: the words around the longest rounding that stands there."""
+    content = run.content("report.html")
+    if content is None or not isinstance(value, int | float):
+        return "not in the report"
+    text = printed_text(content.decode("utf-8", errors="replace"))
+    for digits in range(10, -1, -1):
+        for spelled in dict.fromkeys([f"{value:.{digits}f}", f"{value:,.{digits}f}"]):
+            at = text.find(spelled)
+            if at >= 0 and (digits > 0 or value == int(value)):
+                return (
+                    f"report.html prints {spelled}: ... {text[max(0, at - 60) : at + len(spelled) + 20]} ..."
+                )
+    return "not in the report as a number of its own"
+
+
+def _artefact(run: Opened, held: Held) -> str:
+    record = next((step for step in run.manifest.steps if held.path in {f.path for f in step.files}), None)
+    if record is None:
+        return f"{held.path}, which the manifest does not list"
+    state = {finding.what: finding for finding in check_integrity(run)}[held.path]
+    good = "NOT what the manifest lists" if state.verdict == DIFFERS else "as the manifest lists it"
+    return f"{held.path}, field {held.field}, written by {record.step} ({state.found}, {good})"
+
+
+def _cell(run: Opened, path: str) -> str:
+    """The notebook cell that saves the artefact."""
+    stem = Path(path).stem
+    wanted = "save_fit(" if path.startswith("fit") else f'"{stem}'
+    for record in run.manifest.steps:
+        book = run.folder / f"{record.step}.ipynb"
+        if run.content(book.name) is None or path not in {file.path for file in record.files}:
+            continue
+        for i, source in enumerate(Notebook(book).code()):
+            if "save_" in source and wanted in source.replace("'", '"'):
+                return f"{book.name}, code cell {i + 1}:\n{source}"
+    return "the run's own record, made before the first step"
+
+
+def _formula(derivation: Derivation, value: Any) -> str:
+    parts = [f"{name} =\n{_drawn(part)}" for name, part in derivation.parts.items()]
+    lines = [derivation.formula, *parts]
+    if derivation.value is not None and isinstance(value, int | float):
+        same = bool(np.isclose(derivation.value, value, rtol=AGREES, atol=1e-9))
+        verdict = "agrees" if same else "DOES NOT AGREE"
+        lines.append(f"recomputed from data.parquet and fit.json: {derivation.value!r} ({verdict})")
+    return "\n".join(lines)
+
+
+def _drawn(part: pd.DataFrame | float) -> str:
+    if not isinstance(part, pd.DataFrame):
+        return f"  {part:.10g}"
+    if max(part.shape) > MOST:
+        return f"  a matrix of {part.shape[0]} x {part.shape[1]}, not printed"
+    text = part.to_string(float_format=lambda x: f"{x:.8g}")
+    return "\n".join(f"  {line}" for line in text.split("\n"))
+
+
+def _by_row(run: Opened, held: Held, name: str) -> Derivation | None:
+    """p values and bounds, from their row of the table."""
+    column = name.rpartition(".")[2]
+    row = _row_of(run, held, name.rpartition(".")[0])
+    if row is None or not {"estimate", "se"} <= row.keys():
+        return None
+    df = float(row.get("df", np.inf))
+    law: Any = t(df) if np.isfinite(df) else norm()
+    numbers = {key: float(row[key]) for key in ("estimate", "se", "df", "t") if key in row}
+    if column == "p" and "t" in row:
+        return Derivation(f"p = 2 P(T > |t|), df by {row.get('method', 'the table')}", numbers, _p(law, row))
+    if column in ("low", "high"):
+        level = float(run.settings["inference"]["level"])
+        q = float(law.ppf(0.5 + level / 2)) * (1 if column == "high" else -1)
+        value = numbers["estimate"] + q * numbers["se"]
+        return Derivation(f"{column} = estimate {q:+.6g} se, coverage {level:g}", numbers, value)
+    return None
+
+
+def _p(law: Any, row: Mapping[str, Any]) -> float:
+    return 2.0 * float(law.sf(abs(float(row["t"]))))
+
+
+def _row_of(run: Opened, held: Held, label: str) -> dict[str, Any] | None:
+    if not held.path.startswith("tables/"):
+        return None
+    rows: list[dict[Any, Any]] = read_csv(run.folder / held.path).to_dict("records")
+    return next((row for row in rows if str(next(iter(row.values()))) == label), None)
+
+
+def _search(run: Opened) -> str:
+    trace: list[dict[str, Any]] = run.json("fit.json").get("trace", [])
+    if not trace:
+        return "no log of the search"
+    last = trace[-1]
+    numbers = ", ".join(f"{key} {last[key]}" for key in ("deviance", "gradient", "decrement") if key in last)
+    theta = ", ".join(f"{x:.10g}" for x in last.get("theta", ()))
+    return (
+        f"step {last.get('iteration')} of {len(trace) - 1} ({last.get('step')}): {numbers}; theta ({theta})"
+    )
+
+
+def _data(run: Opened) -> str:
+    schema: dict[str, Any] = run.json("data.schema.json")
+    return f"{schema.get('source')}, sha256 {schema.get('sha256')}"
+
+
+def _rows(run: Opened) -> str:
+    """How many rows were used, and why the others were not."""
+    try:
+        rows = read_csv(run.folder / "rows.csv")
+        reasons = Counter(str(reason) for reason in rows.loc[rows["status"] == "dropped", "reason"])
+    except (LmmkitError, KeyError) as error:
+        return f"rows.csv cannot be used: {error}"
+    dropped = "; ".join(f"{count} dropped: {reason}" for reason, count in reasons.most_common(5))
+    kept = len(rows) - sum(reasons.values())
+    return f"{kept:,} of {len(rows):,}{f'; {dropped}' if dropped else ''} (rows.csv lists each)"
