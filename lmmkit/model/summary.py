@@ -96,12 +96,23 @@ def _facts(estimates: Estimates) -> Iterator[str]:
     groups = ", ".join(f"{g.name} {g.size:,}" for g in design.groupings)
     dropped = "" if n == given else f" ({given - n:,} of {given:,} dropped for missing values)"
     yield f"{n:,} rows{dropped}; groups: {groups}."
+    if known := [text for text in _known(estimates) if text]:
+        yield f"{' and '.join(known).capitalize()}."
     kind = "REML criterion" if estimates.reml else "Deviance"
     price = criteria(estimates)
     yield (
         f"{kind} {deviance:.4f}, log-likelihood {-deviance / 2:.4f}, AIC {price.aic:.4f}, "
         f"BIC {price.bic:.4f}, {estimates.npar} parameters."
     )
+
+
+def _known(estimates: Estimates) -> Iterator[str]:
+    """What was given beside the formula."""
+    for what, given in (
+        ("prior weights", estimates.problem.weights),
+        ("an offset", estimates.problem.offset),
+    ):
+        yield what if given is not None else ""
 
 
 def _random_table(estimates: Estimates, digits: int) -> Table:
@@ -156,7 +167,7 @@ def _singularity(estimates: Estimates) -> Iterator[str]:
 
 
 def _number(value: float, digits: int) -> str:
-    return f"{value:.{max(1, digits)}g}"
+    return f"{value:#.{max(1, digits)}g}".rstrip(".") if value else "0"
 
 
 def _aligned(cells: Cells) -> list[str]:

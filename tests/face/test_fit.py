@@ -278,3 +278,9 @@ def test_input_is_left_as_it_was():
     frame = crossed().copy()
     lmmkit.lmm("y ~ x + f + (x | g) + (1 | h)", frame, weights="w", offset="o").certify(full=True)
     pd.testing.assert_frame_equal(frame, crossed())
+
+
+def test_wald_interval_of_a_zero_variance_has_the_bounds_of_its_domain():
+    row = fit("singular").conf_int(df="normal").loc["Batch.sd.Intercept"]
+    assert row.low == 0.0
+    assert np.isnan(row.high)

@@ -27,6 +27,11 @@ def test_summary_shows_the_known_numbers():
     assert "180 rows; groups: Subject 18." in text
 
 
+def test_weights_and_offset_are_told():
+    assert "Prior weights and an offset." in str(fit("crossed").summary())
+    assert "weights" not in str(fit("sleep").summary())
+
+
 def test_aliased_columns_and_dropped_rows_are_told():
     assert "Left out as linear functions of other columns: twice." in str(fit("aliased").summary())
     m = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", table("sleep_miss"))
