@@ -148,7 +148,9 @@ def _draw_group(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
     _draw_population(ax, part, places)
     if "fitted" in part:
         line = part.drop_duplicates("x").sort_values("x", kind="stable")
-        ax.plot(_at(line["x"], places), line["fitted"], color=BLUE, marker="_", markersize=6)
+        ax.plot(
+            _at(line["x"], places), line["fitted"], color=BLUE, marker="_" if places else None, markersize=6
+        )
     _set_places(ax, places)
     if not places:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=pd.api.types.is_integer_dtype(part["x"])))

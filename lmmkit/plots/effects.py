@@ -165,7 +165,7 @@ def _heat_panel(ax: Axes, part: pd.DataFrame) -> None:
     matrix = np.full((len(names), len(names)), np.nan)
     for row, column, value in zip(part["row"], part["column"], part["correlation"], strict=True):
         matrix[names.index(row), names.index(column)] = value
-    ax.imshow(matrix, vmin=-1, vmax=1, cmap=DIVERGING)
+    ax.imshow(matrix, vmin=-1.6, vmax=1.6, cmap=DIVERGING)
     for (row, column), value in np.ndenumerate(matrix if len(names) <= 12 else np.empty((0, 0))):
         text = "none" if np.isnan(value) else f"{value:.2f}"
         ax.text(
@@ -175,7 +175,7 @@ def _heat_panel(ax: Axes, part: pd.DataFrame) -> None:
             ha="center",
             va="center",
             fontsize=8,
-            color="white" if abs(value) > 0.75 else INK,
+            color=INK,
         )
     ax.set_xticks(range(len(names)), [mathtext(name) for name in names], rotation=30, ha="right")
     ax.set_yticks(range(len(names)), [mathtext(name) for name in names])

@@ -87,8 +87,8 @@ def _slope(files: Files, design: Design, row: int, unit: str) -> Markup:
     coefficient = files.table("coefficients")["coefficient"].iloc[row]
     found = _estimate(files, row)
     per = _unit(files, coefficient)
-    step = Markup("one {} more of {}").format(per, coefficient) if per else f"one unit more of {coefficient}"
-    text = "With {} the mean of {} changes by <strong>{}{}</strong> ({} % interval {} to {}); {}."
+    step = Markup("{} of {}").format(per or "unit", coefficient)
+    text = "Each further {} changes the mean of {} by <strong>{}{}</strong> ({} % interval {} to {}); {}."
     return Markup(text).format(
         step,
         design.response,

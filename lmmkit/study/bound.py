@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from lmmkit import escape
 from lmmkit.study.step import Step
@@ -32,11 +33,11 @@ class Bound:
     place: str
     text: str
 
-    def __html__(self) -> str:
+    def __html__(self) -> Markup:
         """The text, marked with its full value and its place."""
         attributes = {"value": repr(self.value), "data-file": self.file, "data-place": self.place}
         marks = "".join(f' {name}="{escape.html(value)}"' for name, value in attributes.items())
-        return f"<data{marks}>{escape.html(self.text)}</data>"
+        return Markup(f"<data{marks}>{escape.html(self.text)}</data>")
 
     def __str__(self) -> str:
         return self.text

@@ -58,7 +58,7 @@ def model_in_words(files: Files, design: Design) -> list[Markup]:
 
 def _term_in_words(files: Files, term: RandomTerm) -> Markup:
     levels = files.entry("summary.json", "ngroups", term.factor)
-    effects = listed(name if name != "Intercept" else "level" for name in term.names)
+    effects = listed(f"the effect of {name}" if name != "Intercept" else "level" for name in term.names)
     together = ""
     if len(term.names) > 1:
         together = ", and these may be correlated" if term.correlated else ", and these are independent"
@@ -100,17 +100,18 @@ def convergence_in_words(files: Files) -> list[Markup]:
 
 
 def _search(files: Files, summary: dict[str, Any]) -> Markup:
-    way = SEARCHES[summary["algorithm"]]
+    way, count = SEARCHES[summary["algorithm"]], files.entry("summary.json", "evaluations")
+    effort = Markup("{} {}").format(count, "evaluation" if count.value == 1 else "evaluations")
     if not summary["converged"]:
         text = (
-            "<strong>The search did not converge.</strong> After {} evaluations of the criterion by {} its "
+            "<strong>The search did not converge.</strong> After {} of the criterion by {} its "
             "stop rule was not met: do not use these numbers."
         )
-        return Markup(text).format(files.entry("summary.json", "evaluations"), way)
-    text = "The search converged by {} after {} evaluations of the criterion, at a deviance of {}."
+        return Markup(text).format(effort, way)
+    text = "The search converged by {} after {} of the criterion, at a deviance of {}."
     deviance = files.entry("summary.json", "deviance")
     shown = Bound(deviance.value, deviance.file, deviance.place, f"{deviance.value:,.4f}")
-    return Markup(text).format(way, files.entry("summary.json", "evaluations"), shown)
+    return Markup(text).format(way, effort, shown)
 
 
 def _singularity(summary: dict[str, Any]) -> Markup:

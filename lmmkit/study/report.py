@@ -12,11 +12,12 @@ import pandas as pd
 
 from lmmkit.study import prose
 from lmmkit.study.answer import answer, method
-from lmmkit.study.bound import Files, decimals_for
+from lmmkit.study.bound import Bound, Files, decimals_for
 from lmmkit.study.figures import Figure
 from lmmkit.study.mathml import model_equations
 from lmmkit.study.step import Step
 
+SIZED = 4  # significant digits of a standard deviation between groups
 LONGEST = 30  # rows of a table on the page; its file has all of them
 Cell = Callable[[Files, str, int, str], Any]
 
@@ -38,6 +39,11 @@ class Page:
     head: list[str]
     rows: list[list[Any]]
     left: int
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether each column holds numbers."""
+        return [any(isinstance(row[i], Bound) for row in self.rows) for i in range(len(self.head))]
 
 
 def render_report(step: Step) -> str:
@@ -114,6 +120,16 @@ def _fixed(decimals: int) -> Cell:
     return cell
 
 
+def _sized(files: Files, name: str, row: int, column: str) -> Any:
+    """A standard deviation to four digits, its bounds to the same decimals; a correlation to three."""
+    table = files.table(name)
+    if pd.isna(table[column].iloc[row]):
+        return ""
+    correlation = isinstance(table["var2"].iloc[row], str)
+    size = abs(float(table["sdcor"].iloc[row]))
+    return files.cell(name, row, column, 3 if correlation else decimals_for(size, SIZED))
+
+
 def _probability(files: Files, name: str, row: int, column: str) -> Any:
     return files.probability(name, row, column)
 
@@ -186,9 +202,9 @@ TABLES: dict[str, tuple[str, dict[str, str | tuple[str, Cell]]]] = {
         {
             "component": "Component",
             "vcov": "Variance or covariance",
-            "sdcor": "SD or correlation",
-            "low": "Low",
-            "high": "High",
+            "sdcor": ("SD or correlation", _sized),
+            "low": ("Low", _sized),
+            "high": ("High", _sized),
         },
     ),
     "algorithms": (

@@ -142,9 +142,11 @@ def blocks(parts: pd.DataFrame) -> Words:
 def path(steps: pd.DataFrame) -> Words:
     """What the picture of the search shows."""
     gain = float(steps["deviance"].iloc[0] - steps["deviance"].iloc[-1])
+    way = f"The search came down by {number(gain)} deviance units in {counted(len(steps) - 1, 'step')}"
+    if len(steps) == 1:
+        way = "The moment estimates that the search starts from are the optimum already"
     return {
-        "caption": f"The search came down by {number(gain)} deviance units in "
-        f"{counted(len(steps) - 1, 'step')}; its last decrement is {number(steps['decrement'].iloc[-1], 2)}.",
+        "caption": f"{way}; the last decrement is {number(steps['decrement'].iloc[-1], 2)}.",
         "alt": "Two panels on a log scale: deviance above its end, and Newton decrement, by iteration.",
     }
 
