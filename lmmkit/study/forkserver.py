@@ -22,9 +22,12 @@ _PRELOADED = (
     "IPython.core.debugger",
     "IPython.extensions.storemagic",
     "tornado.platform.asyncio",
-    "lmmkit",
+    "matplotlib.backends.backend_svg",
+    "lmmkit.model.algorithms",
+    "lmmkit.model.stages",
+    "lmmkit.model.views",
     "lmmkit.plots",
-    "lmmkit.study",
+    "lmmkit.study.report",
 )
 
 
