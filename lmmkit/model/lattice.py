@@ -24,7 +24,7 @@ def lattice(bars: Sequence[Bar]) -> list[Bars]:
     written = tuple(bars)
     simpler = [*_reduced(written, _without_correlations), *_reduced(written, _intercept_only)]
     parts = [written, *simpler, *_one_term_less(written)]
-    return list(dict.fromkeys(tuple(dict.fromkeys(part)) for part in parts))
+    return list(dict.fromkeys([written, *(tuple(dict.fromkeys(part)) for part in parts[1:])]))
 
 
 def _reduced(bars: Bars, reduce: _Reduction) -> Iterator[Bars]:

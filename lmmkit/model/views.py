@@ -166,6 +166,14 @@ def verdict(certificate: Certificate) -> dict[str, Any]:
     }
 
 
+def facts(fit: Fit, certificate: Certificate) -> Frame:
+    """What is said of the fit as a whole, as a table: quantity, value."""
+    names = ("nobs", "npar", "deviance", "llf", "aic", "bic", "sigma", "converged", "evaluations")
+    values: dict[str, Any] = {name: getattr(fit, name) for name in names}
+    values |= {"singular": fit.is_singular, "certificate": certificate.passed, "digits": certificate.digits}
+    return Frame({"quantity": list(values), "value": pd.Series(list(values.values()), dtype=object)})
+
+
 def summary(fit: Fit) -> dict[str, Any]:
     """The fit as a whole, in plain values."""
     singular = [

@@ -24,7 +24,8 @@ class Bound:
     Attributes:
         value: The value as the file has it.
         file: The file, relative to the run folder.
-        place: Where in it: `row/column` of a table (rows from 0), or a path of keys of a JSON file.
+        place: Where in it: `name.column` of a table whose rows have names in its first column (`3.column`
+            where these are not unique: the row, from 0), or the keys of a JSON file, joined by `/`.
         text: What the reader sees.
     """
 
@@ -35,7 +36,7 @@ class Bound:
 
     def __html__(self) -> Markup:
         """The text, marked with its full value and its place."""
-        attributes = {"value": repr(self.value), "data-file": self.file, "data-place": self.place}
+        attributes = {"value": repr(self.value), "data-source": self.file, "data-field": self.place}
         marks = "".join(f' {name}="{escape.html(value)}"' for name, value in attributes.items())
         return Markup(f"<data{marks}>{escape.html(self.text)}</data>")
 
@@ -59,7 +60,9 @@ class Files:
         """One cell of a table."""
         value: Any = self.table(name)[column].iloc[row]
         value = value.item() if hasattr(value, "item") else value
-        return Bound(value, f"tables/{name}.csv", f"{row}/{column}", shown(value, decimals))
+        return Bound(
+            value, f"tables/{name}.csv", place(self.table(name), row, column), shown(value, decimals)
+        )
 
     def entry(self, file: str, *keys: str) -> Bound:
         """One entry of a JSON file."""
@@ -78,6 +81,17 @@ class Files:
     def trusted(self) -> int:
         """Significant digits of a standard error that the certificate supports, at least one."""
         return max(1, min(DIGITS, self.json("certificate.json")["digits"]))
+
+
+def place(table: pd.DataFrame, row: int, column: str) -> str:
+    """Where a cell stands in its table.
+
+    >>> place(pd.DataFrame({"coefficient": ["Intercept", "Days"], "se": [6.8, 1.5]}), 1, "se")
+    'Days.se'
+    """
+    names = table.iloc[:, 0]
+    named = names.is_unique and not pd.api.types.is_numeric_dtype(names)
+    return f"{names.iloc[row] if named else row}.{column}"
 
 
 def shown(value: Any, decimals: int | None) -> str:

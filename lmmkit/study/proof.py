@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from lmmkit.study.artifacts import read_csv
+from lmmkit.errors import LmmkitError
+from lmmkit.study.artifacts import read_csv, read_json
+from lmmkit.study.bound import place
 from lmmkit.study.manifest import safe_path
 
 _NUMBER = re.compile(r"[0-9](?:[0-9.,]*[0-9])?")
@@ -53,56 +55,87 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._mark is not None:
             found = self._mark
-            self.marks.append(Mark(found["data-file"], found["data-place"], found["value"], data))
+            self.marks.append(Mark(found["data-source"], found["data-field"], found["value"], data))
         elif not self._silent:
             self.words.append(data)
 
 
-def proven_numbers(page: str, folder: Path) -> list[Mark]:
-    """The marked numbers of a report whose text is the rounded value at their place in the run."""
-    return [mark for mark in _read(page).marks if _holds(mark, folder)]
+@dataclass(frozen=True, repr=False)
+class Proof:
+    """What became of the numbers of a report.
+
+    Attributes:
+        proven: Marked numbers whose text is the rounded value at their place in the run.
+        loose: Numbers that cannot be found: marks that do not hold, words in no file of the run.
+    """
+
+    proven: list[Mark]
+    loose: list[str]
+
+    def __repr__(self) -> str:
+        return f"{len(self.proven)} numbers proven, {len(self.loose)} loose: {self.loose}"
 
 
-def loose_numbers(page: str, folder: Path) -> list[str]:
-    """Numbers of a report that cannot be found in the run: marks that do not hold, words in no file."""
-    reader = _read(page)
-    wrong = [f"{mark.text} ({mark.file} {mark.place})" for mark in reader.marks if not _holds(mark, folder)]
-    record = "\n".join(path.read_text(encoding="utf-8") for path in _texts(folder))
-    told = [token for words in reader.words for token in _NUMBER.findall(words)]
-    return wrong + [token for token in dict.fromkeys(told) if token not in record]
+def prove(page: str, folder: Path) -> Proof:
+    """Look up every number of a report in its run.
 
-
-def _read(page: str) -> _Reader:
-    reader = _Reader()
+    Args:
+        page: The report.
+        folder: The run folder.
+    """
+    reader, run = _Reader(), _Run(folder)
     reader.feed(page)
     reader.close()
-    return reader
+    proven = [mark for mark in reader.marks if run.holds(mark)]
+    wrong = [f"{mark.text} ({mark.file} {mark.place})" for mark in reader.marks if mark not in proven]
+    told = dict.fromkeys(token for words in reader.words for token in _NUMBER.findall(words))
+    record = run.record()
+    return Proof(proven, wrong + [token for token in told if token not in record])
 
 
-def _texts(folder: Path) -> list[Path]:
-    """The files of a run that can be read as text, the executed notebooks and the report aside."""
-    return [path for path in sorted(folder.rglob("*")) if path.suffix in (".json", ".csv")]
+class _Run:
+    """The files of a run, each read once."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read = cache(self._load)
 
-def _holds(mark: Mark, folder: Path) -> bool:
-    """Whether the value stands at its place, and the text is that value rounded."""
-    value = _looked_up(mark, folder)
-    return repr(value) == mark.value and _tells(mark.text, value)
+    def record(self) -> str:
+        """All that can be read as text, the executed notebooks and the report aside."""
+        files = [path for path in sorted(self.folder.rglob("*")) if path.suffix in (".json", ".csv")]
+        return "\n".join(path.read_text(encoding="utf-8") for path in files)
 
+    def holds(self, mark: Mark) -> bool:
+        """Whether the value stands at its place, and the text is that value rounded."""
+        try:
+            value = self._value(mark)
+        except (OSError, LmmkitError, LookupError, ValueError, TypeError):
+            return False
+        return repr(value) == mark.value and _tells(mark.text, value)
 
-def _looked_up(mark: Mark, folder: Path) -> Any:
-    path = folder / safe_path(mark.file)
-    try:
-        if path.suffix == ".csv":
-            row, column = mark.place.split("/", 1)
-            value = read_csv(path)[column].iloc[int(row)]
-            return value.item() if hasattr(value, "item") else value
-        found = json.loads(path.read_bytes())
+    def _value(self, mark: Mark) -> Any:
+        found = self._read(mark.file)
+        if mark.file.endswith(".csv"):
+            return found[mark.place]
         for key in mark.place.split("/"):
             found = found[key]
         return found
-    except (OSError, KeyError, IndexError, ValueError, TypeError):
-        return None
+
+    def _load(self, file: str) -> Any:
+        """A JSON file, or the cells of a table by their places."""
+        path = self.folder / safe_path(file)
+        if path.suffix != ".csv":
+            return read_json(path)
+        table = read_csv(path)
+        return {
+            place(table, row, str(name)): _item(table[name].iloc[row])
+            for row in range(len(table))
+            for name in table.columns
+        }
+
+
+def _item(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
 
 
 def _tells(text: str, value: Any) -> bool:

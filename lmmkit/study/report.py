@@ -13,7 +13,9 @@ import pandas as pd
 from lmmkit.study import prose
 from lmmkit.study.answer import answer, method
 from lmmkit.study.bound import Bound, Files, decimals_for
+from lmmkit.study.embed import embedded
 from lmmkit.study.figures import Figure
+from lmmkit.study.lock import deviation_lines
 from lmmkit.study.mathml import model_equations
 from lmmkit.study.step import Step
 
@@ -74,6 +76,8 @@ def render_report(step: Step) -> str:
         certificate=files.json("certificate.json"),
         code=step.code(),
         provenance=files.json("provenance.json"),
+        deviations=deviation_lines(step.folder),
+        embedded=embedded(step),
     )
 
 
