@@ -14,6 +14,8 @@ import signal
 import sys
 from typing import Any
 
+import pandas as pd
+
 #: What notebooks import, and what a kernel imports late.
 _PRELOADED = (
     "ipykernel.kernelapp",
@@ -37,10 +39,16 @@ def serve() -> None:
     os.environ["JPY_PARENT_PID"] = str(os.getpid())
     for name in _PRELOADED:
         importlib.import_module(name)
+    _look_like_a_kernel()
     for line in sys.stdin:
         answer = _answer(json.loads(line))
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+
+
+def _look_like_a_kernel() -> None:
+    """Undo what packages concluded from being imported outside a kernel: pandas takes this for a terminal."""
+    pd.set_option("display.max_columns", 20)
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

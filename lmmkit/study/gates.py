@@ -22,7 +22,6 @@ GATES = (
     Gate("random_effects.rule", ("fixed", "best")),
     Gate("random_effects.criterion", ("aic", "bic"), under=("random_effects.rule", "best")),
     Gate("inference.ci", ("wald",)),
-    Gate("inference.df", ("normal",)),
     Gate("report.pdf", (False,)),
 )
 

@@ -220,8 +220,11 @@ class Inference(_Section):
 
     ci: Literal["wald", "profile", "bootstrap"] = Field(default="wald", description="Method of the intervals")
     level: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.95, description="Coverage of the intervals")
-    df: Literal["auto", "normal", "residual", "satterthwaite", "kenward-roger"] = Field(
-        default="normal", description="Degrees of freedom of the tests"
+    df: Literal[
+        "auto", "kenward-roger", "satterthwaite", "containment", "between-within", "residual", "normal"
+    ] = Field(
+        default="auto",
+        description="Degrees of freedom; auto: Kenward-Roger where affordable, else Satterthwaite",
     )
 
 

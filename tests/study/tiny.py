@@ -8,10 +8,16 @@ import nbformat
 
 PARAMETERS = 'study = "params/tiny.yaml"\nrun = ""\noverrides = {}'
 OPEN = 'from lmmkit.study import load_table, open_step\nstep = open_step("{name}", study, run, overrides)'
+# Shown as a kernel shows it, whatever the terminal's width.
+WIDE = 'table.frame.head(2).assign(**{f"column{i}": 1.5 for i in range(15)})'
 STEPS = {
     "01_data_prep": (
         ["title", "data"],
-        ["table = load_table(step.settings.data, step.base)", "step.save_data(table)\nlen(table.frame)"],
+        [
+            "table = load_table(step.settings.data, step.base)",
+            "step.save_data(table)\nlen(table.frame)",
+            WIDE,
+        ],
     ),
     "02_random_effects": (
         ["model", "random_effects"],
