@@ -100,8 +100,8 @@ def fits_in_batches(setup: Setup) -> bool:
 
 def _chunks(setup: Setup, count: int) -> Iterator[tuple[int, int]]:
     """First replicate and size of each chunk."""
-    first = setup.layout.factors[0]
-    entries = max(first.width * first.levels, len(setup.problem.response) // 16, 1)
+    widest = max((f.width * f.levels for f in setup.layout.factors), default=1)
+    entries = max(widest, len(setup.problem.response) // 16, 1)
     size = min(max(CACHE // entries, COMPANY), 1024)
     for at in range(0, count, size):
         yield at, min(size, count - at)

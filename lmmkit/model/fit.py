@@ -14,7 +14,7 @@ import pandas as pd
 
 from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
-from lmmkit.model import intervals, means, storage, wald
+from lmmkit.model import intervals, means, r2, storage, wald
 from lmmkit.model.bootstrap import Progress, bootstrap
 from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.design import build_design
@@ -24,6 +24,7 @@ from lmmkit.model.intervals import Bootstrapping, Kind, Method
 from lmmkit.model.means import MarginalMeans
 from lmmkit.model.overall import as_dict
 from lmmkit.model.predict import Interval, Level, NewLevels, predict
+from lmmkit.model.rlrt import VarianceTest, rlrt
 from lmmkit.model.simulate import Seed, simulate, with_response
 from lmmkit.model.summary import Summary, summarise
 
@@ -282,6 +283,75 @@ class Fit(Findings):
         """
         of_fit = None if statistic is None else _of_fit(statistic)
         return bootstrap(self.estimates, n, of_fit, seed=seed, workers=workers, progress=progress)
+
+    def rlrt(self, term: str | None = None, n: int = 100_000, seed: Seed = 0) -> VarianceTest:
+        """Restricted likelihood ratio test that one variance is zero, exact in finite samples.
+
+        With other random effects beside the tested one it is approximate, and says so.
+
+        Args:
+            term: Label of the term, such as `Subject` or `cask:batch`; not needed if there is one.
+            n: Draws, where the design is not balanced.
+            seed: Seed of the random numbers.
+
+        Raises:
+            FitError: No such term, a term with several columns, or too many levels.
+
+        Reference: Crainiceanu & Ruppert (2004).
+
+        >>> y, g = [3.0, 4, 7, 6, 9, 12, 2, 2, 5], list("aaabbbccc")
+        >>> fit = lmm("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": [0, 1, 2] * 3, "g": g}))
+        >>> round(fit.rlrt().p, 6)
+        0.001416
+        """
+        return rlrt(self.estimates, term, n=n, seed=seed)
+
+    def r2(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
+        """R2, marginal (fixed effects) and conditional (with the random effects): estimate, low, high.
+
+        Args:
+            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
+            seed: Seed of the random numbers.
+            level: Coverage of the bounds.
+
+        Raises:
+            FitError: No replicates, or a level that is none.
+
+        Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
+        """
+        return r2.r2(self.estimates, r2.Bounds(n, seed, level))
+
+    def icc(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
+        """Intraclass correlation, adjusted and unadjusted for the fixed effects: estimate, low, high.
+
+        Args:
+            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
+            seed: Seed of the random numbers.
+            level: Coverage of the bounds.
+
+        Raises:
+            FitError: No replicates, or a level that is none.
+
+        Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
+        """
+        return r2.icc(self.estimates, r2.Bounds(n, seed, level))
+
+    def effect_sizes(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
+        """Coefficients over the standard deviation that they leave, random effects included.
+
+        For a treatment contrast this is d: estimate, low, high.
+
+        Args:
+            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
+            seed: Seed of the random numbers.
+            level: Coverage of the bounds.
+
+        Raises:
+            FitError: No replicates, or a level that is none.
+
+        Reference: Westfall, Kenny & Judd (2014).
+        """
+        return r2.effect_sizes(self.estimates, r2.Bounds(n, seed, level))
 
     def summary(self) -> Summary:
         """The fit in words and tables, for a terminal and for a notebook."""
