@@ -82,7 +82,7 @@ def choice_in_words(files: Files) -> list[Markup]:
     selection = files.json("selection.json")
     name = selection["criterion"].upper()
     words = {
-        "fixed": "The random effects were fixed by the study before the data were looked at; the other "
+        "fixed": "The random effects were named by the study file, not chosen from these data; the other "
         "candidates are shown for comparison.",
         "best": f"Of the candidates listed in the study the one with the least {name} was taken.",
     }
