@@ -83,9 +83,11 @@ def run(
     """Run a study: four notebooks, every number as a file, one report."""
     from lmmkit.study.plan import make_plan, reports_folder
     from lmmkit.study.server import serving
+    from lmmkit.study.study import effective
     from lmmkit.study.yamlfile import read_settings
 
-    plan = make_plan(study, read_settings(changed), allow_outside=allow_outside)
+    overrides = effective(study, read_settings(changed))
+    plan = make_plan(study, overrides, allow_outside=allow_outside)
     folder = plan.folder(reports or reports_folder())
     again = plan.since(since) if force or since else ()
     if again or not plan.finished(folder):

@@ -10,7 +10,7 @@ from pathlib import Path
 from lmmkit.errors import RunError
 
 
-class Busy(RunError):
+class BusyError(RunError):
     """Another process holds the lock."""
 
 
@@ -23,7 +23,7 @@ def locked(path: Path, *, wait: bool) -> Generator[None]:
         wait: Wait for another holder, or refuse.
 
     Raises:
-        Busy: another process holds it, and there is no waiting.
+        BusyError: another process holds it, and there is no waiting.
         RunError: its folder cannot be written.
     """
     try:
@@ -37,5 +37,5 @@ def locked(path: Path, *, wait: bool) -> Generator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy(f"another process holds {path}") from None
+            raise BusyError(f"another process holds {path}") from None
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,31 +99,37 @@ def find_notebooks(study_file: Path) -> list[Notebook]:
     return found
 
 
-def normalised(notebook: dict[str, Any], study_file: str) -> dict[str, Any]:
-    """An executed notebook without the times, ids, addresses and places of its execution."""
+def normalised(notebook: dict[str, Any], study_file: str, overrides: Mapping[str, object]) -> dict[str, Any]:
+    """An executed notebook without the times, ids, addresses and places of its execution.
+
+    Args:
+        notebook: The notebook.
+        study_file: Name of the study file.
+        overrides: What was changed in the study; what the notebook does not read is left out.
+    """
+    reads: list[str] = notebook["metadata"].get("lmmkit", {}).get("reads", [])
+    read = {name: value for name, value in overrides.items() if any(_related(name, key) for key in reads)}
+    parameters = f'# Parameters\nstudy = {json.dumps(study_file)}\nrun = "."\noverrides = {read!r}\n'
     metadata = {
         key: value for key, value in notebook["metadata"].items() if key not in ("papermill", "widgets")
     }
-    cells = [_normal_cell(cell, study_file) for cell in notebook["cells"]]
+    cells = [_normal_cell(cell, parameters) for cell in notebook["cells"]]
     return {**notebook, "cells": cells, "metadata": metadata}
 
 
-def _normal_cell(cell: dict[str, Any], study_file: str) -> dict[str, Any]:
+def _normal_cell(cell: dict[str, Any], parameters: str) -> dict[str, Any]:
     noise = ("papermill", "execution", "execution_count")
     cell = {**cell, "metadata": {key: value for key, value in cell["metadata"].items() if key not in noise}}
     if _PARAMETERS in _tags(cell):
-        cell |= {"id": _PARAMETERS, "source": _placeless(_text(cell["source"]), study_file)}
+        cell |= {"id": _PARAMETERS, "source": parameters}
     if "outputs" in cell:
         cell["outputs"] = [_normal_output(output) for output in cell["outputs"]]
     return cell
 
 
-def _placeless(source: str, study_file: str) -> str:
-    """The injected parameters with the study's file name, and `.` for the run folder."""
-    values = {"study": study_file, "run": "."}
-    for name, value in values.items():
-        source = re.sub(rf"(?m)^{name} = .*$", lambda _, n=name, v=value: f"{n} = {json.dumps(v)}", source)
-    return source
+def _related(one: str, other: str) -> bool:
+    """Whether one dotted key is the other, or lies in it, or holds it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _normal_output(output: dict[str, Any]) -> dict[str, Any]:

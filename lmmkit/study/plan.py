@@ -18,7 +18,7 @@ from lmmkit.study.keys import PROVENANCE, machine, package_digest, run_key, step
 from lmmkit.study.lock import lock_files, lock_path
 from lmmkit.study.manifest import File, Manifest, Record, load_manifest, verified
 from lmmkit.study.notebooks import Notebook, find_notebooks, project_folder
-from lmmkit.study.study import Study, load_changed
+from lmmkit.study.study import Study, load_study
 
 ALLOW_OUTSIDE = "LMMKIT_ALLOW_OUTSIDE"
 HEAD = "study"
@@ -152,12 +152,12 @@ def make_plan(
         DataError: the data file is missing, outside the study's folder, or not the pinned one.
         RunError: there are no notebooks.
     """
-    study, changed = load_changed(study_file, overrides or {})
+    study = load_study(study_file, overrides)
     base = Base(study.folder, allow_outside or os.environ.get(ALLOW_OUTSIDE) == "1")
     source = find_source(study.settings.data.source, base)
     digest = sha256_of(source)
     check_pin(source, digest, study.settings.data.sha256)
-    return Plan(study, changed, base, source, digest, tuple(find_notebooks(study.path)))
+    return Plan(study, dict(overrides or {}), base, source, digest, tuple(find_notebooks(study.path)))
 
 
 def find_study(name: str) -> Path:

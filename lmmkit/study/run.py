@@ -15,7 +15,7 @@ from lmmkit.study.crate import NAME as CRATE
 from lmmkit.study.crate import write_crate
 from lmmkit.study.execute import execute
 from lmmkit.study.failure import StepError
-from lmmkit.study.locks import Busy, locked
+from lmmkit.study.locks import BusyError, locked
 from lmmkit.study.manifest import BY_HAND, Manifest, Record, load_manifest, record_files, unlisted_files
 from lmmkit.study.notebooks import Notebook, normalised
 from lmmkit.study.plan import Plan, reports_folder
@@ -102,7 +102,7 @@ class Maker:
         if record:
             self.store.give(record, self.folder)
             log("step reused", step=notebook.name)
-            self.watch.reused(notebook.name)
+            self.watch.copied(notebook.name)
         return record
 
     def _made(self, notebook: Notebook, key: str, manifest: Manifest, log: Log) -> Record:
@@ -191,5 +191,5 @@ def _held(folder: Path, *, wait: bool) -> Generator[None]:
     try:
         with locked(folder.with_name(f".{folder.name}.lock"), wait=wait):
             yield
-    except Busy:
+    except BusyError:
         raise RunError(f"another run is at work in {folder}; wait for it, or give --reports DIR") from None

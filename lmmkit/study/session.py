@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ from lmmkit.study.server import Serving
 from lmmkit.study.watch import Watch
 
 
-def run_served(plan: Plan, folder: Path, served: Serving, *, force: bool = False) -> None:
-    """Run a study in a run folder.
+def run_served(plan: Plan, folder: Path, served: Serving, again: Collection[str] = ()) -> None:
+    """Run a study in a run folder; `again` names steps to make even though they are there.
 
     Raises:
         RunError: the folder cannot be written, or is in use.
         StepError: a step failed.
     """
     with Watch() as watch:
-        run_study(plan, folder, watch, kernel_options(served), force=force)
+        run_study(plan, folder, watch, kernel_options(served), again)
 
 
 def make_by_hand(order: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from lmmkit.errors import RunError
+from lmmkit.errors import RunError, StudyError
 from lmmkit.model.fit import Fit, load
 from lmmkit.study.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
 from lmmkit.study.data import Table
@@ -17,6 +17,7 @@ from lmmkit.study.declared import Declared
 from lmmkit.study.figures import Figure
 from lmmkit.study.files import Base
 from lmmkit.study.frames import frame_bytes, read_frame, schema_of
+from lmmkit.study.keys import PROVENANCE
 from lmmkit.study.manifest import load_manifest, safe_path
 from lmmkit.study.plan import Plan
 
@@ -93,11 +94,13 @@ class Step:
         return sorted(found, key=lambda figure: figure.step)
 
     def code(self) -> list[tuple[str, str, list[str]]]:
-        """Name, title and code cells of every earlier step."""
+        """Name, title and code cells of every earlier step, for one that declares `provenance`."""
+        self._check_provenance()
         return [(book.name, book.title, book.code()) for book in self.plan.earlier(self.name)]
 
     def provenance(self) -> dict[str, Any]:
-        """Where the numbers come from: data, code, versions, commands."""
+        """Where the numbers come from: data, code, versions, commands; for a step that declares it."""
+        self._check_provenance()
         return self.plan.provenance()
 
     def save_data(self, table: Table) -> None:
@@ -141,6 +144,13 @@ class Step:
     def save_report(self, html: str) -> None:
         """Keep the report."""
         self._write("report.html", html.encode())
+
+    def _check_provenance(self) -> None:
+        notebook = next(book for book in self.plan.notebooks if book.name == self.name)
+        if PROVENANCE not in notebook.reads:
+            raise StudyError(
+                f"{self.name} reads {PROVENANCE}, which its notebook does not declare under `lmmkit.reads`"
+            )
 
     def _figure(self, path: str) -> Figure:
         words = self.json(path)

@@ -6,6 +6,7 @@ import shutil
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from lmmkit.errors import RunError
 from lmmkit.study.locks import locked
@@ -26,6 +27,11 @@ class Store:
     """
 
     root: Path
+
+    @classmethod
+    def of(cls, reports: Path) -> Self:
+        """The store in a folder of runs."""
+        return cls(reports / NAME)
 
     def making(self, step: str, key: str) -> AbstractContextManager[None]:
         """The making of a step for one process alone; others wait, and then find it."""
@@ -60,7 +66,7 @@ class Store:
         shutil.rmtree(fresh, ignore_errors=True)
         _copy(record, folder, fresh)
         Manifest("", record.key, "complete", steps=(record,)).save(fresh)
-        _exchange(fresh, entry)
+        exchange(fresh, entry)
 
 
 def _copy(record: Record, source: Path, target: Path) -> None:
@@ -68,13 +74,19 @@ def _copy(record: Record, source: Path, target: Path) -> None:
         for file in record.files:
             path = target / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / file.path, path)
+            half = path.with_name(f".writing-{path.name}")
+            shutil.copyfile(source / file.path, half)
+            half.replace(path)
     except OSError as error:
         raise RunError(f"{target} cannot be written: {error.strerror}; free the place or unlock it") from None
 
 
-def _exchange(fresh: Path, entry: Path) -> None:
-    """Put a new folder in the place of an old one; what was made at once by another process gives way."""
+def exchange(fresh: Path, entry: Path) -> None:
+    """Put a new folder in the place of an old one.
+
+    Raises:
+        RunError: the place cannot be written.
+    """
     old = entry.with_name(f".{entry.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     try:

@@ -58,6 +58,37 @@ def load_study(path: Path | str, overrides: Mapping[str, object] | None = None) 
     return Study(path.resolve(), settings)
 
 
+def effective(path: Path, overrides: Mapping[str, object]) -> dict[str, object]:
+    """The overrides that change the study in a file; one that says what the file says is left out.
+
+    Raises:
+        StudyError: all faults of the file and of the overrides.
+    """
+    return changes(load_study(path), load_study(path, overrides), overrides) if overrides else {}
+
+
+def changes(bare: Study, study: Study, overrides: Mapping[str, object]) -> dict[str, object]:
+    """The overrides under which a study differs from the same study without any."""
+    before, after = bare.resolved(), study.resolved()
+    return {
+        name: value
+        for name, value in overrides.items()
+        if value_under(before, name) != value_under(after, name)
+    }
+
+
+def value_under(node: Any, name: str) -> Any:
+    """The value under a dotted key in nested mappings, whose keys may hold dots; None where there is none.
+
+    >>> value_under({"data": {"columns": {"Sepal.Length": {"min": 0}}}}, "data.columns.Sepal.Length.min")
+    0
+    """
+    if not name:
+        return node
+    keys = [key for key in node if name == key or name.startswith(f"{key}.")] if is_mapping(node) else []
+    return next((value_under(node[key], name[len(key) + 1 :]) for key in keys), None)
+
+
 def resolve(
     document: Document, name: str, overrides: Mapping[str, object]
 ) -> tuple[Settings | None, list[Fault]]:

@@ -78,3 +78,7 @@ class Watch:
     def reused(self, step: str) -> None:
         """A step was there already, verified."""
         self.console.print(f"{step:<24} verified, kept", highlight=False)
+
+    def copied(self, step: str) -> None:
+        """A step had been made before, and was copied from the store."""
+        self.console.print(f"{step:<24} made before, copied", highlight=False)

@@ -7,7 +7,7 @@ its text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeGuard
@@ -111,6 +111,22 @@ def parse_yaml(text: str, name: str = "text") -> Document:
         raise StudyError(f"{name}:{_marked(error)}") from None
     except YAMLError as error:
         raise StudyError(f"{name}:1:1: not YAML: {_one_line(error)}") from None
+
+
+def read_settings(texts: Sequence[str]) -> dict[str, object]:
+    """Settings by dotted key from texts such as `model.method=ML`, each value read as in a study file.
+
+    >>> read_settings(["model.method=ML", "data.exclude=[x > 1]", "seed=3"])
+    {'model.method': 'ML', 'data.exclude': ['x > 1'], 'seed': 3}
+
+    Raises:
+        StudyError: a text has no `=`, or its value is not YAML.
+    """
+    pairs = [text.partition("=") for text in texts]
+    for name, sign, _ in pairs:
+        if not name or not sign:
+            raise StudyError(f"--set {name}: expected a key and a value, such as model.method=ML")
+    return {name: parse_yaml(value, f"--set {name}").data for name, _, value in pairs}
 
 
 def _marked(error: Any) -> str:
