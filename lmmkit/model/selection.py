@@ -99,9 +99,10 @@ def _listed(base: Formula, candidates: str | Sequence[str], *, with_base: bool) 
     """Each candidate under the text that stands for it, every model once."""
     if isinstance(candidates, str):
         check_option("candidates", candidates, ("auto",))
-        models = [replace(base, random=part) for part in lattice(base.random)]
-        return {_random_part(model): model for model in models}
-    models = {text: _candidate(base, text) for text in candidates}
+        reduced = [replace(base, random=part) for part in lattice(base.random)]
+        models = {_random_part(model): model for model in reduced}
+    else:
+        models = {text: _candidate(base, text) for text in candidates}
     known = {str(model) for model in models.values()}
     own = {_random_part(base): base} if with_base and str(base) not in known else {}
     return own | models
