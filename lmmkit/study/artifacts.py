@@ -104,7 +104,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         RunError: it is not there.
     """
     try:
-        table = pd.read_csv(path, float_precision="round_trip")
+        table = pd.read_csv(path)
     except FileNotFoundError:
         raise RunError(
             f"{path.name} is not in {path.parent}: the step that writes it has not been run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
@@ -156,20 +157,19 @@ def _json_values(content: bytes) -> Iterator[tuple[Place, object]]:
 
 
 def _csv_values(content: bytes) -> Iterator[tuple[Place, object]]:
-    return _frame_values(
-        pd.read_csv(io.BytesIO(content), float_precision="round_trip", keep_default_na=False)
-    )
+    rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
+    names = rows[0] if rows else []
+    for i, row in enumerate(rows[1:]):
+        for j, cell in enumerate(row):
+            yield Place(names[j] if j < len(names) else str(j), str(i + 1)), _numeric(cell)
+    yield Place("rows", ""), len(rows)
 
 
 def _parquet_values(content: bytes) -> Iterator[tuple[Place, object]]:
-    frame = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
-    return _frame_values(frame.reset_index())
-
-
-def _frame_values(frame: pd.DataFrame) -> Iterator[tuple[Place, object]]:
+    frame = pd.read_parquet(io.BytesIO(content), engine="pyarrow").reset_index()
     for name in frame.columns:
         for i, value in enumerate(frame[name].tolist()):
-            yield Place(str(name), str(i + 1)), _numeric(plain(value))
+            yield Place(str(name), str(i + 1)), plain(value)
     yield Place("rows", ""), len(frame)
 
 
