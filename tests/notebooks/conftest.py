@@ -1,0 +1,41 @@
+"""A project with the real notebooks and a study small enough to be run in a test."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STUDY = """\
+schema: 1
+title: Tiny <script>$x$ & co
+data:
+  source: data/tiny.csv
+  columns:
+    y: {type: number, unit: ms}
+    x: {type: number, unit: d}
+    g: {type: factor}
+model:
+  formula: y ~ x + (x | g)
+random_effects:
+  candidates: auto
+report: {focus: x}
+"""
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A folder with notebooks, a study and its data, one value of which is missing."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    (folder / "params/data").mkdir(parents=True)
+    (folder / "params/tiny.yaml").write_text(STUDY)
+    random = np.random.default_rng(1)
+    group, x = np.repeat(np.arange(6), 5), np.tile(np.arange(5), 6)
+    y = 10 + 2 * x + random.normal(size=6)[group] + random.normal(size=6)[group] * x + random.normal(size=30)
+    rows = [f"{value:.6f},{at},<g{of}>$" for value, at, of in zip(y, x, group, strict=True)]
+    (folder / "params/data/tiny.csv").write_text("\n".join(["y,x,g", *rows, ",3,<g0>$"]) + "\n")
+    return folder

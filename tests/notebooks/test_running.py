@@ -1,0 +1,142 @@
+"""Each notebook runs: in a run, by plain papermill, by hand; and the report holds what the run found."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from lmmkit.study.proof import prove
+
+STEPS = ["01_data_prep", "02_random_effects", "03_fit", "04_report"]
+
+
+def call(project, *command):
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def run(project):
+    """The folder of a run of the tiny study."""
+    call(project, sys.executable, "-m", "lmmkit.study.cli", "run", "params/tiny.yaml")
+    key = (project / "reports/tiny/latest").read_text().strip()
+    return project / "reports/tiny" / key
+
+
+@pytest.fixture(scope="session")
+def report(run):
+    return (run / "report.html").read_text(encoding="utf-8")
+
+
+def outputs(path):
+    cells = json.loads(path.read_bytes())["cells"]
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+def test_plain_papermill_runs_every_notebook_by_hand(project):
+    """The last notebook makes the three before it, then runs itself."""
+    options = ["--cwd", str(project), "--no-progress-bar"]
+    notebook = "notebooks/04_report.ipynb"
+    command = [sys.executable, "-m", "papermill", notebook, "out.ipynb", "-p", "study", "params/tiny.yaml"]
+    call(project, *command, *options)
+    assert (project / "reports/tiny/by-hand/report.html").exists()
+
+
+def test_no_cell_of_a_run_warns_or_fails(run):
+    for name in STEPS:
+        kinds = {output["output_type"] for output in outputs(run / f"{name}.ipynb")}
+        assert kinds <= {"execute_result", "display_data"}
+
+
+def test_every_number_of_the_report_stands_in_a_file_of_the_run(run, report):
+    proof = prove(report, run)
+    assert proof.loose == []
+    assert len(proof.proven) > 80
+
+
+def test_a_number_that_was_changed_is_found_out(run, report):
+    decimal = re.compile(r">(\d)(\d*\.\d\d)</data>")
+    changed = decimal.sub(lambda found: f">{(int(found[1]) + 1) % 10}{found[2]}</data>", report, count=1)
+    assert len(prove(changed, run).loose) == 1
+
+
+def test_a_number_that_was_typed_is_found_out(run, report):
+    typed = report.replace("</h1>", " 98765.4321</h1>")
+    assert prove(typed, run).loose == ["98765.4321"]
+
+
+def test_dropped_rows_are_told(run, report):
+    assert "missing y" in report
+    assert (run / "rows.csv").read_text().count("dropped") == 1
+
+
+class Outline(HTMLParser):
+    """Headings, pictures, tables and addresses of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.headings, self.images, self.addresses, self.ids, self.scopes = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "img":
+            self.images.append(found)
+        if tag == "th":
+            self.scopes.append(found.get("scope"))
+        self.addresses += [found[name] for name in ("href", "src") if name in found]
+        self.ids += [found["id"]] if "id" in found else []
+
+
+@pytest.fixture(scope="session")
+def outline(report):
+    page = Outline()
+    page.feed(report)
+    return page
+
+
+def test_the_report_needs_nothing_outside_itself(report, outline):
+    assert all(address.startswith(("#", "data:image/")) for address in outline.addresses)
+    assert {address[1:] for address in outline.addresses if address.startswith("#")} <= set(outline.ids)
+    assert "http" not in re.sub(r'"data:image/[^"]*"', "", report)
+    assert re.findall(r"<script(?! type=\"application/json\")", report) == []
+
+
+def test_the_report_can_be_heard(outline):
+    assert outline.headings[0] == 1
+    steps = zip(outline.headings, outline.headings[1:], strict=False)
+    assert all(after - before <= 1 for before, after in steps)
+    assert outline.headings.count(1) == 1
+    assert all(image.get("alt") for image in outline.images)
+    assert set(outline.scopes) == {"row", "col"}
+
+
+def test_the_report_answers_first(report):
+    order = [
+        "answer",
+        "model",
+        "data",
+        "choice",
+        "fixed",
+        "components",
+        "pictures",
+        "convergence",
+        "certificate",
+    ]
+    places = [report.index(f'<section id="{name}"') for name in [*order, "methods", "code", "provenance"]]
+    assert places == sorted(places)
+    assert re.search(r"Each further d of x changes the mean of y by <strong><data [^>]*>", report)
+
+
+def test_names_from_a_study_and_its_data_cannot_become_markup(run, report):
+    assert "<title>Tiny &lt;script&gt;$x$ &amp; co</title>" in report
+    assert "<script>$" not in report
+    assert "<g0>" not in report
+    assert "&lt;data" not in report
