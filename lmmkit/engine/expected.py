@@ -8,9 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from lmmkit.engine.kernels import solved
 from lmmkit.engine.layout import Layout
 from lmmkit.engine.problem import Floats
+from lmmkit.engine.solution import Optimum
 from lmmkit.engine.traces import Traces
+from lmmkit.errors import FitError
+
+FLAT = 1e-12  # an information matrix whose scaled eigenvalues reach down here has no inverse to trust
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,3 +86,30 @@ def expected_information(
         relative = Phi @ slopes
         out += np.einsum("ipq,jqp->ij", relative, relative)
     return (out + out.T) / 2.0
+
+
+def entry_covariance(optimum: Optimum, blocks: Traces, directions: Directions) -> Floats:
+    """(m + 1, m + 1) covariance matrix of the entries of T and of the scale of V.
+
+    Twice the inverse of tr(P V_i P V_j), tr(P V_i) and n - p under REML; of the same with V^-1 in place of P,
+    and n, under ML.
+
+    Raises:
+        FitError: The data do not tell the parameters apart.
+    """
+    reml, Phi = optimum.criterion.reml, solved(optimum.state.XVX, np.eye(optimum.criterion.p))
+    slopes = fixed_slopes(blocks, directions)
+    edge = np.concatenate([np.einsum("iab,ab->i", d, blocks.trace(f)) for f, d in enumerate(directions.own)])
+    if reml:
+        edge = edge - np.einsum("ipq,qp->i", slopes, Phi)
+    inner = expected_information(blocks, directions, slopes, Phi, reml=reml)
+    corner = np.array([[float(optimum.criterion.nu)]])
+    information = np.block([[inner, edge[:, None]], [edge[None, :], corner]])
+    size = np.sqrt(information.diagonal())
+    scaled = information / np.outer(size, size)
+    if not np.isfinite(scaled).all() or np.linalg.eigvalsh(scaled)[0] <= FLAT:
+        raise FitError(
+            "The data do not tell the variance parameters apart, so they have no covariance matrix. Simplify "
+            "the random effects, or use df='containment' or 'residual'."
+        )
+    return 2.0 * solved(scaled, np.eye(len(scaled))) / np.outer(size, size)

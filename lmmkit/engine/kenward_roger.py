@@ -17,14 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmmkit.engine.expected import Directions, entry_directions, expected_information, fixed_slopes
+from lmmkit.engine.expected import Directions, entry_covariance, entry_directions, fixed_slopes
 from lmmkit.engine.kernels import solved
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.solution import Optimum
 from lmmkit.engine.traces import Traces, traces
-from lmmkit.errors import FitError
 
-FLAT = 1e-12  # an information matrix whose scaled eigenvalues reach down here has no inverse to trust
 SPECIAL = 1e-8  # relative distance of A1 / A2 from the two ratios at which V1 = u
 
 
@@ -112,7 +110,7 @@ def kenward_roger(optimum: Optimum) -> KenwardRoger:
     Phi = solved(state.XVX, np.eye(len(state.beta)))
     blocks, directions = traces(prepared, layout, state), entry_directions(layout)
     slopes = fixed_slopes(blocks, directions)
-    W = _covariance(blocks, directions, slopes, Phi, optimum.criterion.nu)
+    W = entry_covariance(optimum, blocks, directions)
     inner = Phi @ slopes @ Phi
     middle = _middle(blocks, directions, W) - np.einsum("ij,ipq,jqr->pr", W[:-1, :-1], slopes, Phi @ slopes)
     variance = prepared.scale**2 * state.r2 / optimum.criterion.nu
@@ -123,24 +121,6 @@ def kenward_roger(optimum: Optimum) -> KenwardRoger:
         slopes=variance * S @ np.concatenate([-inner, -Phi[None]]) @ S.T,
         weights=W,
     )
-
-
-def _covariance(blocks: Traces, directions: Directions, slopes: Floats, Phi: Floats, nu: float) -> Floats:
-    """(m + 1, m + 1) W of the entries of T and the scale."""
-    information = np.empty((directions.count + 1,) * 2)
-    information[:-1, :-1] = expected_information(blocks, directions, slopes, Phi, reml=True)
-    own = [np.einsum("iab,ab->i", d, blocks.trace(f)) for f, d in enumerate(directions.own)]
-    edge = np.concatenate(own) - np.einsum("ipq,qp->i", slopes, Phi)
-    information[-1, :-1] = information[:-1, -1] = edge
-    information[-1, -1] = nu
-    size = np.sqrt(information.diagonal())
-    scaled = information / np.outer(size, size)
-    if not np.isfinite(scaled).all() or np.linalg.eigvalsh(scaled)[0] <= FLAT:
-        raise FitError(
-            "The data do not tell the variance parameters apart, so Kenward-Roger has no covariance matrix "
-            "for them. Simplify the random effects, or use df='containment' or 'residual'."
-        )
-    return 2.0 * solved(scaled, np.eye(len(scaled))) / np.outer(size, size)
 
 
 def _middle(blocks: Traces, directions: Directions, W: Floats) -> Floats:
