@@ -1,130 +1,153 @@
 """How far x'β̂ + z'b̂ may be from x'β + z'b: the joint covariance of fixed and random effects.
 
-It is the inverse of Henderson's coefficient matrix. With one grouping factor each level has a block of
-its own, whatever the number of levels; with several the matrix is inverted in full, up to `MOST` effects.
+It is the inverse of Henderson's coefficient matrix, taken for the rows that are asked for and no others, by
+pushing them through the elimination. With M = (Z'Z + T^-1)^-1 a row's z'Mz is a sum over the factors in order
+of elimination: at its level of factor f the row adds z_f'M_f z_f and leaves -B_fg'M_f z_f with its level of
+each later factor g, whose own part of the row it meets there; the dense rest closes the sum. The fixed effects
+add d'(X'V^-1X)^-1 d with d = x - X'Z M z.
+
+Reference: Henderson (1975), Best linear unbiased estimation and prediction under a selection model,
+Biometrics 31, 423-447.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from scipy.linalg import block_diag, cho_factor, cho_solve, solve_triangular
+from scipy.linalg.lapack import dtrtrs
+from scipy.sparse import csr_array
 
-from lmmkit.engine.henderson_sparse import SparseReferee
-from lmmkit.engine.problem import Floats, Ints, Problem
-from lmmkit.engine.textbook import size, write_out
+from lmmkit.engine import kernels
+from lmmkit.engine.coupling import Dense
+from lmmkit.engine.eliminate import Link, scaled_rows, transposed
+from lmmkit.engine.moments import Coupling
+from lmmkit.engine.problem import Floats, Ints
+from lmmkit.engine.solution import Optimum
 
-MOST = 6_000  # effects, fixed and random, up to which the full inverse is formed
-CHUNK = 16_384  # rows at a time
+CELLS = 4_000_000  # of a chunk of rows by the columns of the rest
 
 
 @dataclass(frozen=True, eq=False)
+class Slot:
+    """What some rows have with one level each of a factor: levels (m,), values (m, k)."""
+
+    level: Ints
+    values: Floats
+
+
 class Joint:
-    """Covariance matrices of one fit.
+    """The joint covariance of fixed and random effects about one optimum, in units of sigma^2."""
 
-    Attributes:
-        problem: The arrays.
-        kept: Positions in `problem.fixed` of the columns of X.
-        factors: Lambda of each term.
-        sigma: Residual standard deviation.
-        unscaled_vcov: (p, p) (X'V^-1X)^-1.
-    """
+    def __init__(self, optimum: Optimum) -> None:
+        self.optimum, self.layout = optimum, optimum.layout
+        self.state, self.prepared = optimum.state, optimum.prepared
+        self.links, self.rest = self.state.forward.links, self.state.forward.rest
+        self.M = [self._variance(f, link) for f, link in enumerate(self.links)]
 
-    problem: Problem
-    kept: tuple[int, ...]
-    factors: tuple[Floats, ...]
-    sigma: float
-    unscaled_vcov: Floats
+    def variance(self, X: Floats, Z: tuple[Floats, ...], codes: tuple[Ints, ...]) -> Floats:
+        """var(x'β̂ + z'b̂ - x'β - z'b) / sigma^2 of each row, (m,).
 
-    @property
-    def available(self) -> bool:
-        """Whether the model is small enough, or has one grouping factor."""
-        return self._one_factor or len(self.kept) + sum(map(size, self.problem.terms)) <= MOST
-
-    @property
-    def _one_factor(self) -> bool:
-        return len({term.factor for term in self.problem.terms}) == 1
-
-    def fixed_variance(self, X: Floats) -> Floats:
-        """var(x'β̂) of each row of X, (m,)."""
-        return self.sigma**2 * _quadratic(X, self.unscaled_vcov)
-
-    def prior_variance(self, Z: tuple[Floats, ...]) -> Floats:
-        """var(z'b) of a new level of every term, (m,)."""
-        parts = [((z @ L) ** 2).sum(axis=1) for z, L in zip(Z, self.factors, strict=True)]
-        return self.sigma**2 * np.sum(parts, axis=0)
-
-    def error_variance(self, X: Floats, Z: tuple[Floats, ...], codes: tuple[Ints, ...]) -> Floats:
-        """var(x'β̂ + z'b̂ - x'β - z'b) of each row, (m,); a code of -1 is a level without data."""
+        Args:
+            X: (m, p) kept columns of X, in the units of the data.
+            Z: For each term (m, k) columns; zeros where a row has no level with data.
+            codes: For each term (m,) levels, from 0 up.
+        """
         out = np.empty(len(X))
-        for start in range(0, len(X), CHUNK):
-            part = slice(start, start + CHUNK)
-            seen = tuple(np.where(c[part, None] >= 0, z[part], 0.0) for z, c in zip(Z, codes, strict=True))
-            unseen = tuple(z[part] - s for z, s in zip(Z, seen, strict=True))
-            known = [np.maximum(c[part], 0) for c in codes]
-            by_data = self._by_level if self._one_factor else self._in_full
-            out[part] = by_data(X[part], seen, known) + self.prior_variance(unseen)
+        size = max(CELLS // max(self.layout.size, 64), 1)
+        for first in range(0, len(X), size):
+            part = slice(first, first + size)
+            out[part] = self._chunk(X[part], [z[part] for z in Z], [c[part] for c in codes])
         return out
 
-    def _by_level(self, X: Floats, Z: tuple[Floats, ...], codes: list[Ints]) -> Floats:
-        """z'M_j z + x_j'C x_j with x_j = x - (M_j Z_j'W X)'z."""
-        z, level = np.hstack(Z), codes[0]
-        M, shrunk = self._levels
-        x = X - np.einsum("mk,mkp->mp", z, shrunk[level])
-        own = np.einsum("mk,mkl,ml->m", z, M[level], z)
-        return self.sigma**2 * (own + _quadratic(x, self.unscaled_vcov))
+    def _chunk(self, X: Floats, Z: list[Floats], codes: list[Ints]) -> Floats:
+        own = [self._own(f, Z, codes) for f in range(len(self.layout.factors))]
+        chain = len(self.links)
+        d = X @ self.prepared.basis
+        for f, slot in enumerate(own):
+            d -= self._shrunk(f, slot)
+        slots = [[slot] for slot in own[:chain]]
+        dense = self._scattered(own[chain:], len(X))
+        total = np.zeros(len(X))
+        for f, link in enumerate(self.links):
+            total += self._met(f, slots[f])
+            for slot in slots[f]:
+                w = np.einsum("abm,mb->am", self.M[f][:, :, slot.level], slot.values)
+                w = kernels.times(link.root[:, :, slot.level], w[:, None])[:, 0] if f == 0 else w
+                for g, block in link.between.items():
+                    left = -np.einsum("abm,am->mb", block[:, :, slot.level], w)
+                    slots[g].append(Slot(self.layout.parents[f, g][slot.level], left))
+                if link.coupling is not None:
+                    dense -= _gathered(link.coupling, slot.level, w)
+        half = self._half(dense)
+        fixed = np.einsum("mp,pm->m", d, kernels.solved(self.state.XVX, d.T))
+        return total + np.einsum("qm,qm->m", half, half) + fixed
 
-    @cached_property
-    def _levels(self) -> tuple[Floats, Floats]:
-        """M_j = Λ (I + Λ'Z_j'W Z_j Λ)⁻¹ Λ', (J, k, k), and M_j Z_j'W X, (J, k, p)."""
-        problem = self.problem
-        codes, levels = problem.terms[0].codes, problem.terms[0].levels
-        L = block_diag(*self.factors)
-        z = [problem.columns[c] for term in problem.terms for c in term.columns]
-        x = [problem.columns[problem.fixed[i]] for i in self.kept]
-        inner = np.eye(len(L)) + L.T @ _sums(problem, codes, levels, z, z) @ L
-        M = L @ np.linalg.solve(inner, np.broadcast_to(L.T, inner.shape))
-        return M, M @ _sums(problem, codes, levels, z, x)
+    def _own(self, f: int, Z: list[Floats], codes: list[Ints]) -> Slot:
+        """The rows' own part with one factor, in prepared units."""
+        factor = self.layout.factors[f]
+        rank = np.empty(factor.levels, dtype=np.intp)
+        rank[factor.order] = np.arange(factor.levels)
+        parts = [Z[term] @ self.prepared.term_bases[term] for term, _ in factor.pieces]
+        return Slot(rank[codes[factor.pieces[0][0]]], np.hstack(parts))
 
-    def _in_full(self, X: Floats, Z: tuple[Floats, ...], codes: list[Ints]) -> Floats:
-        """r'C⁻¹r with the rows r written in the unknowns of the sparse equations."""
-        inverse, T = self._inverse
-        starts = [int(s) for s in np.cumsum([0, *map(size, self.problem.terms)])]
-        values = [
-            *(self.sigma * z @ L for z, L in zip(Z, self.factors, strict=True)),
-            solve_triangular(T, X.T, trans="T").T,
-        ]
-        places: list[Ints] = [
-            start + code[:, None] * z.shape[1] + np.arange(z.shape[1])
-            for start, code, z in zip(starts, codes, Z, strict=False)
-        ]
-        places.append(np.tile(np.arange(starts[-1], starts[-1] + len(self.kept)), (len(X), 1)))
-        r, at = np.hstack(values), np.hstack(places)
-        total = np.zeros(len(r))
-        for a in range(r.shape[1]):
-            total += r[:, a] * np.einsum("mb,mb->m", r, inverse[at[:, a, None], at])
+    def _shrunk(self, f: int, slot: Slot) -> Floats:
+        """(m, p) z'M Z'X of one factor: z'T Z'V^-1 X at the rows' levels."""
+        factor, p = self.layout.factors[f], self.prepared.basis.shape[1]
+        U = self.state.reverse.U
+        if f < len(self.links):
+            at = U[f][:, :p, slot.level]
+        else:
+            columns = self.layout.columns(f - len(self.links))
+            at = U[-1][columns, :p].reshape(factor.levels, factor.width, p)[slot.level].transpose(1, 2, 0)
+        T = self.state.L[f] @ self.state.L[f].T
+        return np.einsum("mk,kpm->mp", slot.values @ T, at)
+
+    @staticmethod
+    def _variance(f: int, link: Link) -> Floats:
+        """(k, k, J) M_f = L (I + L'B L)^-1 L'."""
+        if f > 0:
+            return link.core
+        RL = kernels.times_constant(link.root, link.L)
+        grown = kernels.transposed_times(RL, RL)
+        for a in range(len(grown)):
+            grown[a, a] += 1.0
+        C, reciprocal = kernels.cholesky(grown)
+        half = kernels.forward(C, reciprocal, np.repeat(link.L.T[:, :, None], grown.shape[2], axis=2))
+        return kernels.transposed_times(half, half)
+
+    def _met(self, f: int, slots: list[Slot]) -> Floats:
+        """(m,) sum over pairs of slots at the same level of v'M v."""
+        total = np.zeros(len(slots[0].level))
+        for one in slots:
+            Mv = np.einsum("abm,mb->ma", self.M[f][:, :, one.level], one.values)
+            for two in slots:
+                same = one.level == two.level
+                total += np.where(same, np.einsum("ma,ma->m", Mv, two.values), 0.0)
         return total
 
-    @cached_property
-    def _inverse(self) -> tuple[Floats, Floats]:
-        """Inverse of the coefficient matrix in (v, T β), and T."""
-        referee = SparseReferee(write_out(self.problem, self.kept, self.factors, self.sigma))
-        C = referee.coefficient_matrix.toarray()
-        return cho_solve(cho_factor(C, overwrite_a=True), np.eye(len(C)), overwrite_b=True), referee.basis[1]
+    def _scattered(self, own: list[Slot], count: int) -> Floats:
+        """(m, q2) the rows' own parts with the rest."""
+        out = np.zeros((count, self.layout.size))
+        rows = np.arange(count)[:, None]
+        for slot, factor, offset in zip(own, self.layout.rest, self.layout.offsets, strict=True):
+            out[rows, offset + slot.level[:, None] * factor.width + np.arange(factor.width)] = slot.values
+        return out
+
+    def _half(self, dense: Floats) -> Floats:
+        """(q2, m) whose columns' squared lengths are v'E v."""
+        if self.rest is None:
+            return np.zeros((0, len(dense)))
+        turned = scaled_rows(self.layout, transposed(self.rest.L), np.ascontiguousarray(dense.T))
+        return dtrtrs(self.rest.chol, turned, lower=1)[0]
 
 
-def _quadratic(X: Floats, A: Floats) -> Floats:
-    """x'A x of each row."""
-    return np.einsum("mp,pq,mq->m", X, A, X)
-
-
-def _sums(problem: Problem, codes: Ints, levels: int, left: list[Floats], right: list[Floats]) -> Floats:
-    """Weighted cross-products within each level, (J, left, right)."""
-    out = np.empty((levels, len(left), len(right)))
-    for i, a in enumerate(left):
-        weighted = a if problem.weights is None else a * problem.weights
-        for j, b in enumerate(right):
-            out[:, i, j] = np.bincount(codes, weighted * b, levels)
+def _gathered(coupling: Coupling, level: Ints, w: Floats) -> Floats:
+    """(m, q2) B'w at each row's level."""
+    if isinstance(coupling, Dense):
+        return np.einsum("am,amc->mc", w, coupling.values[:, level])
+    out = np.zeros((len(level), coupling.size))
+    for values, weight in zip(coupling.values, w, strict=True):
+        B = csr_array((values, coupling.column, coupling.pointer), shape=(coupling.levels, coupling.size))
+        out += B[level].toarray() * weight[:, None]
     return out

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from lmmkit.engine.joint import MOST, Joint
+from lmmkit.engine.joint import Joint
 from lmmkit.engine.problem import Floats, Ints
-from lmmkit.errors import DataError, FitError
+from lmmkit.errors import DataError
 from lmmkit.model.estimate import Estimates
+from lmmkit.model.frame import open_table
 from lmmkit.model.options import check_level, check_option
+from lmmkit.model.threads import one_thread
 
 Level = Literal["group", "population", "new"]
 Interval = Literal["confidence", "prediction"] | None
@@ -57,14 +59,16 @@ def predict(
         newdata: A table, or None for the rows of the fit.
         level: "group" adds the random effects of each row's levels, "population" none, "new" predicts for
             levels not seen yet: the mean of "population" with the variance of new random effects.
-        interval: "confidence" for the mean, "prediction" for an observation, None for no interval.
+        interval: "confidence" for the mean, "prediction" for an observation, None for no interval. A new
+            observation has the prior weight in `newdata`, if the fit's weights are a column and it is there,
+            else the weight 1.
         coverage: Coverage of the interval.
         new_levels: At level "group" a level without data is an error, or has random effects of zero with
             their full variance.
 
     Raises:
         DataError: `newdata` lacks a column or has a level that the fit has not seen.
-        FitError: An option that is not offered, or an interval that would need too large an inverse.
+        FitError: An option that is not offered.
     """
     check_option("level", level, ("group", "population", "new"))
     check_option("interval", interval, (None, "confidence", "prediction"))
@@ -74,7 +78,7 @@ def predict(
     if level == "group" and new_levels == "error":
         _refuse_unseen(estimates, rows)
     mean = _mean(estimates, rows, level)
-    variance = _variance(estimates, rows, level, interval)
+    variance = _variance(estimates, rows, level)
     low, high = _bounds(estimates, rows, mean, variance, interval, coverage)
     return pd.DataFrame({"fit": mean, "se": np.sqrt(variance), "low": low, "high": high}, index=rows.index)
 
@@ -95,7 +99,22 @@ def _rows_of_fit(estimates: Estimates) -> Rows:
 def _new_rows(estimates: Estimates, newdata: Any) -> Rows:
     new = estimates.design.new_data(newdata)
     index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(new.X))
-    return Rows(new.X[:, list(estimates.kept)], new.offset, new.Z, new.codes, None, index)
+    weights = _new_weights(estimates.design.request.weights, newdata)
+    return Rows(new.X[:, list(estimates.kept)], new.offset, new.Z, new.codes, weights, index)
+
+
+def _new_weights(weights: Any, newdata: Any) -> Floats | None:
+    """The column of prior weights, where the fit has one and the new rows have it too."""
+    if not isinstance(weights, str) or weights not in newdata.columns:
+        return None
+    found = open_table(newdata, [weights]).numbers(weights)
+    bad = np.flatnonzero(~(found > 0.0))
+    if len(bad):
+        raise DataError(
+            f"weights: {len(bad):,} of the new rows have a weight in `{weights}` that is not positive, first in "
+            f"row {bad[0] + 1}; give them one, or leave the column out."
+        )
+    return found
 
 
 def _refuse_unseen(estimates: Estimates, rows: Rows) -> None:
@@ -120,23 +139,28 @@ def _mean(estimates: Estimates, rows: Rows, level: Level) -> Floats:
     return mean
 
 
-def _variance(estimates: Estimates, rows: Rows, level: Level, interval: Interval) -> Floats:
+def _variance(estimates: Estimates, rows: Rows, level: Level) -> Floats:
     """Variance of the predicted mean about the true one, (m,)."""
-    joint = Joint(
-        estimates.problem, estimates.kept, estimates.factors, estimates.sigma, estimates.unscaled_vcov
-    )
-    if level == "population":
-        return joint.fixed_variance(rows.X)
-    if level == "new":
-        return joint.fixed_variance(rows.X) + joint.prior_variance(rows.Z)
-    if joint.available:
-        return joint.error_variance(rows.X, rows.Z, rows.codes)
-    if interval is None:
-        return np.full(len(rows.X), np.nan)
-    raise FitError(
-        f"interval={interval!r} at level='group' is not offered for several grouping factors with more than "
-        f"{MOST:,} effects in all; use level='population' or 'new', or interval=None."
-    )
+    if level == "group":
+        return _joint_variance(estimates, rows)
+    fixed = np.einsum("mp,pq,mq->m", rows.X, estimates.vcov, rows.X)
+    return fixed if level == "population" else fixed + _prior_variance(estimates, rows.Z)
+
+
+def _joint_variance(estimates: Estimates, rows: Rows) -> Floats:
+    """From the joint covariance of (beta, b); a level without data has the variance of its effects."""
+    seen = tuple(np.where(c[:, None] >= 0, z, 0.0) for z, c in zip(rows.Z, rows.codes, strict=True))
+    unseen = tuple(z - s for z, s in zip(rows.Z, seen, strict=True))
+    codes = tuple(np.maximum(c, 0) for c in rows.codes)
+    with one_thread():
+        known = Joint(estimates.optimum).variance(rows.X, seen, codes)
+    return estimates.sigma**2 * known + _prior_variance(estimates, unseen)
+
+
+def _prior_variance(estimates: Estimates, Z: tuple[Floats, ...]) -> Floats:
+    """var(z'b) of a new level of every term, (m,)."""
+    parts = [((z @ L) ** 2).sum(axis=1) for z, L in zip(Z, estimates.factors, strict=True)]
+    return estimates.sigma**2 * np.sum(parts, axis=0)
 
 
 def _bounds(

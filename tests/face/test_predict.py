@@ -9,8 +9,8 @@ from face.models import NAMES, crossed, fit
 from reference.cases import fitted, table
 
 import lmmkit
-from lmmkit import DataError, FitError
-from lmmkit.engine import henderson, joint
+from lmmkit import DataError
+from lmmkit.engine import henderson
 from lmmkit.engine.textbook import to_dense, write_out
 
 Z95 = 1.959963984540054
@@ -33,12 +33,6 @@ def test_standard_errors_at_group_level_are_hendersons(name):
     found = m.predict()
     np.testing.assert_allclose(found.fit, m.fittedvalues, rtol=1e-12)
     np.testing.assert_allclose(found.se, np.sqrt(np.einsum("ij,jk,ik->i", rows, C, rows)), rtol=1e-8)
-
-
-def test_several_factors_and_one_factor_take_the_same_route_to_the_same_numbers(monkeypatch):
-    by_level = fit("sleep").predict().se
-    monkeypatch.setattr(joint.Joint, "_one_factor", False)
-    np.testing.assert_allclose(fit("sleep").predict().se, by_level, rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,13 +104,6 @@ def test_missing_column_is_named():
 def test_level_new_needs_no_level_that_exists():
     found = fit("sleep").predict(pd.DataFrame({"Days": [0.0], "Subject": ["nobody"]}), level="new")
     assert found.fit[0] == pytest.approx(fit("sleep").params["Intercept"])
-
-
-def test_interval_of_too_many_crossed_effects_is_refused(monkeypatch):
-    monkeypatch.setattr(joint, "MOST", 10)
-    assert fit("crossed").predict().se.isna().all()
-    with pytest.raises(FitError, match="population"):
-        fit("crossed").predict(interval="confidence")
 
 
 def test_transformed_columns_are_made_as_in_the_fit():
