@@ -1,4 +1,4 @@
-"""The command line: `lmmkit new | check | run | lab | schema`, and by name what is still to come.
+"""The command line: `lmmkit new | check | run | sweep | lab | schema`, and the commands on finished runs.
 
 Exit codes: 0 ok; 1 the analysis failed; 2 refused before it began, for a bad study file, data file or
 usage; 3 an audit differs; 130 interrupted.
@@ -15,8 +15,7 @@ from typing import Annotated
 
 import typer
 
-from lmmkit.errors import StudyError
-from lmmkit.study import commands
+from lmmkit.study import commands, sweep_command
 from lmmkit.study.light import without_grammars
 from lmmkit.study.spoken import spoken
 
@@ -122,21 +121,7 @@ def schema() -> None:
     print(json.dumps(Settings.model_json_schema(by_alias=True), indent=2))
 
 
-def _refuse_by_name(name: str, purpose: str) -> None:
-    @app.command(
-        name,
-        help=f"{purpose} (not built yet)",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    )
-    @spoken
-    def refuse() -> None:  # pyright: ignore[reportUnusedFunction]
-        raise StudyError(f"`lmmkit {name}` is not built yet; built: new, check, run, lab, schema")
-
-
-for _name, _purpose in {
-    "sweep": "Rerun a study over a grid of settings",
-}.items():
-    _refuse_by_name(_name, _purpose)
+sweep_command.register(app)
 commands.register(app)
 
 
