@@ -1,10 +1,10 @@
 """How far x'β̂ + z'b̂ may be from x'β + z'b: the joint covariance of fixed and random effects.
 
 It is the inverse of Henderson's coefficient matrix, taken for the rows that are asked for and no others, by
-pushing them through the elimination. With M = (Z'Z + T^-1)^-1 a row's z'Mz is a sum over the factors in order
-of elimination: at its level of factor f the row adds z_f'M_f z_f and leaves -B_fg'M_f z_f with its level of
-each later factor g, whose own part of the row it meets there; the dense rest closes the sum. The fixed effects
-add d'(X'V^-1X)^-1 d with d = x - X'Z M z.
+pushing them through the elimination. With M = (Z'Z + T^-1)^-1 a row's z'Mz is a sum over the factors in
+order of elimination: at its level of factor f the row adds z_f'M_f z_f and leaves -B_fg'M_f z_f with its
+level of each later factor g, whose own part of the row it meets there; the dense rest closes the sum. The
+fixed effects add d'(X'V^-1X)^-1 d with d = x - X'Z M z.
 
 Reference: Henderson (1975), Best linear unbiased estimation and prediction under a selection model,
 Biometrics 31, 423-447.

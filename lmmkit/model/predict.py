@@ -111,8 +111,8 @@ def _new_weights(weights: Any, newdata: Any) -> Floats | None:
     bad = np.flatnonzero(~(found > 0.0))
     if len(bad):
         raise DataError(
-            f"weights: {len(bad):,} of the new rows have a weight in `{weights}` that is not positive, first in "
-            f"row {bad[0] + 1}; give them one, or leave the column out."
+            f"weights: {len(bad):,} of the new rows have a weight in `{weights}` that is not positive, first "
+            f"in row {bad[0] + 1}; give them one, or leave the column out."
         )
     return found
 
