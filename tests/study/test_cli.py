@@ -70,10 +70,12 @@ def test_check_tells_rows_and_key(project):
 
 
 def test_a_new_study_is_good_and_is_not_overwritten(project):
-    (project / "own.csv").write_text("Sepal.Length,x y,group,true\n1.5,2,007,1\n2.5,3,008,2\n")
+    rows = "".join(f"{i * i % 7},{i},{i % 3:03d},{i % 2}\n" for i in range(12))
+    (project / "own.csv").write_text(f"Sepal.Length,x y,group,true\n{rows}")
     done = invoke("new", "own.csv", "--formula", "Sepal.Length ~ `x y` + true + (1 | group)")
     assert done.exit_code == 0, done.output
-    assert invoke("check", "own.yaml").exit_code == 0
+    checked = invoke("check", "own.yaml")
+    assert checked.exit_code == 0, checked.output
     text = (project / "own.yaml").read_text()
     for line in (
         "Sepal.Length: {type: number}",
