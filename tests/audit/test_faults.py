@@ -90,7 +90,10 @@ def test_a_full_disk_ends_in_one_error_and_the_next_run_goes_on(tmp_path):
 
 def test_two_runs_of_one_study_at_once_leave_one_good_folder(tmp_path):
     project = make_project(tmp_path)
-    codes = sorted(process.wait(timeout=120) for process in [started(project), started(project)])
+    processes = [started(project), started(project)]
+    for process in processes:
+        process.communicate(timeout=120)
+    codes = sorted(process.returncode for process in processes)
     assert codes in ([0, 0], [0, 2])
     assert not differs(check_integrity(open_run(the_run(project))))
 
