@@ -108,7 +108,7 @@ def trellis(points: pd.DataFrame, *, x_label: str, y_label: str) -> NDArray[Any]
     panels = distinct(points["panel"])
     columns = min(PANELS_PER_ROW, len(panels))
     rows = -(-len(panels) // columns)
-    axes = canvas(rows, columns, height=0.7 + 1.15 * rows, sharex=True, sharey=True)
+    axes = canvas(rows, columns, height=1.1 + 1.1 * rows, sharex=True, sharey=True)
     places = _places(points["x"])
     for ax, name in zip(axes.flat, panels, strict=False):
         _draw_group(ax, rows_of(points, "panel", name), places)
@@ -117,6 +117,7 @@ def trellis(points: pd.DataFrame, *, x_label: str, y_label: str) -> NDArray[Any]
         ax.set_visible(False)
     _name_outer_axes(axes, len(panels), x_label, y_label)
     _add_key(axes, points)
+    _set_margins(axes, 0.95 if _upright(places) else 0.6)
     return axes
 
 
@@ -177,8 +178,23 @@ def _at(x: pd.Series[Any], places: dict[Any, int]) -> NDArray[Any]:
 def _set_places(ax: Axes, places: dict[Any, int]) -> None:
     if places:
         letters = [mathtext(str(value)[:TICK_LETTERS]) for value in places]
-        ax.set_xticks(range(len(places)), letters, rotation=90 if sum(map(len, letters)) > 18 else 0)
+        ax.set_xticks(range(len(places)), letters, rotation=90 if _upright(places) else 0)
         ax.set_xlim(-0.6, len(places) - 0.4)
+
+
+def _upright(places: dict[Any, int]) -> bool:
+    """Whether the names of positions need more room than a small panel is wide."""
+    return sum(len(str(value)[:TICK_LETTERS]) for value in places) > 18
+
+
+def _set_margins(axes: NDArray[Any], bottom: float) -> None:
+    """Margins in inches; for so many panels an automatic layout takes as long as the drawing."""
+    figure = axes[0, 0].figure
+    figure.set_layout_engine(None)
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(
+        left=0.7 / width, right=1 - 0.1 / width, bottom=bottom / height, top=1 - 0.55 / height, hspace=0.4
+    )
 
 
 def _name_outer_axes(axes: NDArray[Any], panels: int, x_label: str, y_label: str) -> None:
@@ -197,4 +213,4 @@ def _add_key(axes: NDArray[Any], points: pd.DataFrame) -> None:
     if "population" in points:
         marks += axes[0, 0].plot([], [], color=VERMILLION, linestyle="--", label="population")
     if len(marks) > 1:
-        axes[0, 0].figure.legend(handles=marks, loc="outside upper right", ncols=3)
+        axes[0, 0].figure.legend(handles=marks, loc="upper right", ncols=3)

@@ -168,15 +168,8 @@ def _heat_panel(ax: Axes, part: pd.DataFrame) -> None:
     ax.imshow(matrix, vmin=-1.6, vmax=1.6, cmap=DIVERGING)
     for (row, column), value in np.ndenumerate(matrix if len(names) <= 12 else np.empty((0, 0))):
         text = "none" if np.isnan(value) else f"{value:.2f}"
-        ax.text(
-            column,
-            row,
-            text,
-            ha="center",
-            va="center",
-            fontsize=8,
-            color=INK,
-        )
+        ink = "white" if abs(value) > 0.7 else INK
+        ax.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
     ax.set_xticks(range(len(names)), [mathtext(name) for name in names], rotation=30, ha="right")
     ax.set_yticks(range(len(names)), [mathtext(name) for name in names])
     ax.grid(visible=False)

@@ -58,8 +58,13 @@ def response(columns: pd.DataFrame, name: str) -> Words:
     row = columns.loc[columns["column"] == name].iloc[0]
     low, lower, median, upper, high = (number(row[key]) for key in ("min", "lower", "median", "upper", "max"))
     unit = f" {row['unit']}" if row["unit"] else ""
-    tail = row["max"] - row["median"], row["median"] - row["min"]
-    shape = "with a longer tail upwards" if tail[0] > 1.5 * tail[1] else "without a longer tail upwards"
+    above, below = row["max"] - row["median"], row["median"] - row["min"]
+    long = max(above, below) > 1.5 * min(above, below)
+    shape = (
+        f"with the longer tail {'above' if above > below else 'below'}"
+        if long
+        else "with tails of like length"
+    )
     return {
         "caption": f"{name} runs from {low} to {high}{unit} around a median of {median}{unit}, {shape}; "
         f"half of the rows lie between {lower} and {upper}{unit}.",
