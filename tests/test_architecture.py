@@ -19,6 +19,7 @@ MODULES = {
 LAYERS = ["engine", "model", "plots", "study"]
 # Heavy packages, imported where they are used: the only ones that a function may import.
 HEAVY = {
+    "distributed",
     "formulaic",
     "ipykernel",
     "matplotlib",
