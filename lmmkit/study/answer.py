@@ -10,7 +10,20 @@ from markupsafe import Markup
 from lmmkit.model.design import Design
 from lmmkit.study.bound import Bound, Files, decimals_for
 
-DISTRIBUTIONS = {"normal": "normal quantiles, which take no account of the number of groups"}
+DEGREES = {
+    "kenward-roger": "degrees of freedom and adjusted standard errors by Kenward and Roger",
+    "satterthwaite": "degrees of freedom by Satterthwaite",
+    "containment": "degrees of freedom by containment",
+    "between-within": "between-within degrees of freedom",
+    "residual": "residual degrees of freedom, which take no account of the number of groups",
+    "normal": "normal quantiles, which take no account of the number of groups",
+}
+INTERVALS = {
+    "wald": "are Wald intervals with {degrees}; tests of coefficients and terms have the same",
+    "profile": "come from the profile likelihood (of the coefficients: the full, not the restricted one); "
+    "tests have {degrees}",
+    "bootstrap": "are percentiles of {refits} refits of a parametric bootstrap; tests have {degrees}",
+}
 
 
 def answer(files: Files, design: Design, focus: str | None) -> list[Markup]:
@@ -34,14 +47,11 @@ def answer(files: Files, design: Design, focus: str | None) -> list[Markup]:
 
 
 def method(files: Files) -> Markup:
-    """How the intervals were made, in words."""
-    kind, quantiles = (
-        files.json("study.json")["inference"]["ci"],
-        files.table("coefficients")["method"].iloc[0],
-    )
-    named = DISTRIBUTIONS.get(quantiles, f"{quantiles} degrees of freedom")
-    text = "Intervals have a coverage of {} % and are {} intervals with {}."
-    return Markup(text).format(coverage(files), kind.capitalize(), named)
+    """How the intervals and the tests were made, in words."""
+    kind = files.json("study.json")["inference"]["ci"]
+    degrees = DEGREES[files.table("coefficients")["method"].iloc[0]]
+    how = Markup(INTERVALS[kind]).format(degrees=degrees, refits=files.cell("intervals", 0, "refits"))
+    return Markup("Intervals have a coverage of {} % and {}.").format(coverage(files), how)
 
 
 def coverage(files: Files) -> Bound:

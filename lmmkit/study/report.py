@@ -135,7 +135,7 @@ def _sized(files: Files, name: str, row: int, column: str) -> Any:
 
 
 def _probability(files: Files, name: str, row: int, column: str) -> Any:
-    return files.probability(name, row, column)
+    return "" if pd.isna(files.table(name)[column].iloc[row]) else files.probability(name, row, column)
 
 
 def _short(files: Files, name: str, row: int, column: str) -> Any:
@@ -187,6 +187,18 @@ TABLES: dict[str, tuple[str, dict[str, str | tuple[str, Cell]]]] = {
             "reason": "Reason",
         },
     ),
+    "comparisons": (
+        "Likelihood ratio tests of the model chosen against the candidates that it contains, or is within.",
+        {
+            "candidate": "Random effects",
+            "relation": "Relation",
+            "stat": ("Likelihood ratio", _fixed(2)),
+            "df": "Parameters between",
+            "p": ("p", _probability),
+            "reference": "Reference distribution",
+            "note": "Note",
+        },
+    ),
     "coefficients": (
         "Fixed effects with standard errors, tests of zero and intervals.",
         {
@@ -198,7 +210,46 @@ TABLES: dict[str, tuple[str, dict[str, str | tuple[str, Cell]]]] = {
             "p": ("p", _probability),
             "low": ("Low", _trusted),
             "high": ("High", _trusted),
-            "method": "Distribution",
+            "method": "SE and df by",
+            "interval": "Interval by",
+        },
+    ),
+    "anova": (
+        "F tests of the terms of the fixed part, type III.",
+        {
+            "term": "Term",
+            "num_df": "df",
+            "den_df": "Denominator df",
+            "F": ("F", _fixed(2)),
+            "p": ("p", _probability),
+            "method": "F and df by",
+        },
+    ),
+    "means": (
+        "Marginal means: other factors averaged with equal weights, covariates at their means.",
+        {
+            "cell": "Level",
+            "mean": ("Mean", _trusted),
+            "se": ("SE", _trusted),
+            "df": "df",
+            "low": ("Low", _trusted),
+            "high": ("High", _trusted),
+            "method": "SE and df by",
+        },
+    ),
+    "pairs": (
+        "Differences of the marginal means, p and interval adjusted for all of a family.",
+        {
+            "contrast": "Difference",
+            "estimate": ("Estimate", _trusted),
+            "se": ("SE", _trusted),
+            "df": "df",
+            "t": ("t", _fixed(2)),
+            "p": ("p", _probability),
+            "low": ("Low", _trusted),
+            "high": ("High", _trusted),
+            "method": "SE and df by",
+            "adjusted": "Adjusted by",
         },
     ),
     "components": (
@@ -209,6 +260,17 @@ TABLES: dict[str, tuple[str, dict[str, str | tuple[str, Cell]]]] = {
             "sdcor": ("SD or correlation", _sized),
             "low": ("Low", _sized),
             "high": ("High", _sized),
+            "interval": "Interval by",
+        },
+    ),
+    "shares": (
+        "Shares of variance: what fixed and random effects explain, how alike members of a group are.",
+        {
+            "share": "Share",
+            "estimate": ("Estimate", _fixed(3)),
+            "low": ("Low", _fixed(3)),
+            "high": ("High", _fixed(3)),
+            "definition": "Definition",
         },
     ),
     "algorithms": (
