@@ -73,7 +73,7 @@ class ClusterWorkers:
         from distributed import as_completed
 
         self.cells = self._submitted(cells)
-        for future in as_completed(list(self.cells)):
+        for future in as_completed(list(self.cells), loop=self.client.loop):
             if not (self.stopped and future.cancelled()):
                 yield self._made(future, self.cells[future])
             future.release()
