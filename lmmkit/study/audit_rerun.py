@@ -72,12 +72,14 @@ def compared(run: Opened, again: Opened, *, exact: bool) -> Iterator[Finding]:
     """One finding per artefact of either run."""
     for path in dict.fromkeys([*run.paths, *again.paths]):
         one, other = run.content(path), again.content(path)
-        if one is None or other is None:
+        if not exact and path not in run.paths:
+            yield Finding(PART, path, UNCHECKED, "other code or versions, which make this file too")
+        elif one is None or other is None:
             found, expected = ("missing" if content is None else "there" for content in (one, other))
             yield Finding(PART, path, DIFFERS, found=found, expected=f"{expected} in the new run")
         elif one == other:
             yield Finding(PART, path, IDENTICAL, found="byte for byte")
-        elif path.endswith(_WORDED) and not exact:
+        elif not exact and (path.endswith(_WORDED) or path.startswith("figures/")):
             yield Finding(
                 PART, path, UNCHECKED, found="other code or versions; its numbers stand in the tables"
             )

@@ -92,13 +92,12 @@ def find_data(recipe: Recipe, near: Path, given: Path | None = None) -> Found:
 
 
 def _candidates(source: str, near: Path) -> Iterator[Path]:
-    bases = [Path.cwd(), *near.resolve().parents[:4]]
     project = project_folder()
-    for base in [*([project] if project else []), *bases]:
-        for folder in (base / "params", base):
-            path = (folder / source).resolve()
-            if path.is_relative_to(folder.resolve()) and path.is_file():
-                yield path
+    bases = [*([project] if project else []), Path.cwd(), *near.resolve().parents[:4]]
+    for folder in [*(folder for base in bases for folder in (base / "params", base)), shipped("params")]:
+        path = (folder / source).resolve()
+        if path.is_relative_to(folder.resolve()) and path.is_file():
+            yield path
     if source in data_sets():
         yield data_sets()[source]
 
