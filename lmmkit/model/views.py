@@ -22,19 +22,22 @@ def coefficients(fit: Fit, *, df: str, level: float) -> Frame:
     return fit.coef_table(df=df, level=level).reset_index()
 
 
-def components(fit: Fit, *, level: float) -> Frame:
+def components(fit: Fit, bounds: Frame) -> Frame:
     """Variances, covariances and correlations with the intervals of SDs and correlations.
 
+    Args:
+        fit: The fit.
+        bounds: Its intervals: parameter, low, high, interval (the name of the method).
+
     Returns:
-        DataFrame `component` (what it is, in words), group, var1, var2, vcov, sdcor, low, high.
+        DataFrame `component` (what it is, in words), group, var1, var2, vcov, sdcor, low, high, interval.
     """
     table = fit.varcorr
-    bounds = fit.conf_int(level=level, df="normal")
     keys = [_parameter(row) for row in table.to_dict("records")]
     names = [_component(row) for row in table.to_dict("records")]
-    low, high = (bounds[name].reindex(keys).to_numpy() for name in ("low", "high"))
     table.insert(0, "component", names)
-    return table.assign(low=low, high=high)
+    found = bounds.set_index("parameter")[["low", "high", "interval"]].reindex(keys)
+    return pd.concat([table, found.reset_index(drop=True)], axis=1)
 
 
 def _parameter(row: dict[Any, Any]) -> str:

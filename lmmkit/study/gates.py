@@ -21,7 +21,6 @@ GATES = (
     Gate("model.known", ({},)),
     Gate("random_effects.rule", ("fixed", "best")),
     Gate("random_effects.criterion", ("aic", "bic"), under=("random_effects.rule", "best")),
-    Gate("inference.ci", ("wald",)),
     Gate("report.pdf", (False,)),
 )
 

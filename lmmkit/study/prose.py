@@ -20,6 +20,13 @@ SEARCHES = {
     "pls": "a quasi-Newton search on the profiled deviance",
     "direct": "a quasi-Newton search on the full likelihood",
 }
+SCALES = {
+    "wald": "Intervals of standard deviations are made on the logarithmic scale, those of correlations on "
+    "Fisher's z. A missing upper bound belongs to an estimate of zero.",
+    "profile": "A bound is where the profile of the criterion has risen by a quantile of the chi-squared "
+    "distribution, or the edge of what is possible.",
+    "bootstrap": "Bounds are percentiles of the estimates from responses drawn from the fitted model.",
+}
 METHODS = {"REML": "restricted maximum likelihood (REML)", "ML": "maximum likelihood (ML)"}
 FOR_THE_AUTHOR = (
     "Where, when and from whom the data come; ethics approval and consent; funding.",
@@ -87,6 +94,29 @@ def choice_in_words(files: Files) -> list[Markup]:
         "best": f"Of the candidates listed in the study the one with the least {name} was taken.",
     }
     return [Markup("{}").format(words[selection["rule"]]), Markup("{}").format(selection["note"])]
+
+
+def intervals_in_words(files: Files) -> list[Markup]:
+    """How the intervals of the variance components were made, and what went wrong with any."""
+    kind = files.json("study.json")["inference"]["ci"]
+    notes = files.table("intervals").dropna(subset=["note"])
+    if kind == "bootstrap":
+        said = [Markup("Of the refits: {}.").format(note) for note in notes["note"].unique()]
+    else:
+        said = [
+            Markup("{}: {}").format(*pair) for pair in zip(notes["parameter"], notes["note"], strict=True)
+        ]
+    return [Markup("{}").format(SCALES[kind]), *said]
+
+
+def means_in_words(files: Files) -> Markup:
+    """How the marginal means are compared, or why there are none."""
+    if files.table("means").empty:
+        return Markup("The fixed part has no factor of few levels: there are no marginal means to compare.")
+    return Markup(
+        "Factors that interact are taken together, the first being compared within levels of the others. "
+        "The interval of a mean holds for itself; those of differences hold together (Tukey)."
+    )
 
 
 def convergence_in_words(files: Files) -> list[Markup]:

@@ -243,3 +243,16 @@ def surface(names: list[str]) -> Words:
         "caption": f"All algorithms walk down one surface, over {names[0]} and {names[1]}, to one point.",
         "alt": "Contours of the deviance with each algorithm's path from the common start to the optimum.",
     }
+
+
+def means(table: pd.DataFrame, pairs: pd.DataFrame) -> Words:
+    """What the picture of the marginal means shows."""
+    clear = (pairs["low"] > 0) | (pairs["high"] < 0)
+    found = "There is one mean, and nothing to compare it with."
+    if len(pairs):
+        found = (
+            f"{clear.sum():,} of {counted(len(pairs), 'difference')} of means "
+            f"{'has' if clear.sum() == 1 else 'have'} an interval, adjusted by Tukey's method, that excludes "
+            "zero."
+        )
+    return {"caption": found, "alt": f"Marginal means with intervals: {', '.join(table['cell'])}."}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from lmmkit.study.proof import prove
@@ -133,6 +134,19 @@ def test_the_report_answers_first(report):
     places = [report.index(f'<section id="{name}"') for name in [*order, "methods", "code", "provenance"]]
     assert places == sorted(places)
     assert re.search(r"Each further d of x changes the mean of y by <strong><data [^>]*>", report)
+
+
+def test_every_estimate_names_its_method(run):
+    for name, column in {"coefficients": "method", "intervals": "interval", "anova": "method"}.items():
+        table = pd.read_csv(run / f"tables/{name}.csv")
+        assert len(table)
+        assert table[column].notna().all()
+    assert set(pd.read_csv(run / "tables/comparisons.csv")["reference"].dropna())
+
+
+def test_a_model_without_factors_says_why_it_has_no_marginal_means(run, report):
+    assert "there are no marginal means" in report
+    assert not (run / "figures/means.svg").exists()
 
 
 def test_names_from_a_study_and_its_data_cannot_become_markup(run, report):

@@ -66,6 +66,18 @@ PICTURES = {
         pd.DataFrame({"component": TERMS, "sd": [1.0, 0.0]}), label="SD (ms)"
     ),
     "correlations": lambda: plots.correlations(square("g", ["Intercept", "x"])),
+    "means": lambda: plots.means(
+        pd.DataFrame(
+            {
+                "cell": ["f: a", "f: b", "h: $c$"],
+                "family": ["f", "f", "h"],
+                "mean": [1.0, 2.0, 1.5],
+                "low": [0.0, 1.0, 1.0],
+                "high": [2.0, 3.0, 2.0],
+            }
+        ),
+        label="Mean of y (ms)",
+    ),
     "forest": lambda: plots.forest(
         pd.DataFrame({"coefficient": ["x"], "estimate": [1.0], "low": [0.0], "high": [2.0]}),
         label="Change (ms)",

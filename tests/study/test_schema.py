@@ -151,7 +151,6 @@ def test_a_candidate_is_a_random_part_or_a_whole_formula(tmp_path):
         ("model: {formula: y ~ 1 + (1 | g), known: {g: k.csv}}", "model.known"),
         ("random_effects: {rule: parsimonious}", "random_effects.rule"),
         ("random_effects: {rule: best, candidates: [(1 | g)], criterion: caic}", "random_effects.criterion"),
-        ("inference: {ci: profile}", "inference.ci"),
         ("report: {pdf: true}", "report.pdf"),
     ],
 )
@@ -194,7 +193,7 @@ def test_overrides_pass_through_the_schema(tmp_path):
         ({"model.metod": "ML"}, "override: model.metod: unknown key - did you mean method?"),
         ({"model.method": 3}, "override: model.method: 3 is not one of REML, ML"),
         ({"data.source.x": 3}, "override: data.source.x: source is no mapping in the study file"),
-        ({"inference.ci": "profile"}, "override: inference.ci: profile is not built yet; built: wald"),
+        ({"report.pdf": True}, "override: report.pdf: true is not built yet; built: false"),
         ({"zzz": 1}, "override: zzz: unknown key; known here:"),
     ],
 )
