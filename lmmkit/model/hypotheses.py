@@ -33,7 +33,8 @@ class Hypotheses:
         estimates: The fit.
         effects: The variables of each term.
         columns: Columns of each term in treatment coding, aliased ones left out.
-        cells: Coefficients of each term in the overparametrised model, reference levels last.
+        cells: Coefficients of each term in the overparametrised model, reference levels last; none of a
+            term that is aliased altogether.
         estimable: (p, m) K: the overparametrised X is X_treatment K.
         mixing: (p, p) H: X_treatment is X H, so that its coefficients are H^-1 beta.
     """
@@ -117,6 +118,8 @@ def _null_space(A: Floats) -> Floats:
 
 def _echelon(rows: Floats, block: Floats) -> Floats:
     """The same row space, with a unit matrix in the first columns of `block` that allow it."""
+    if not len(rows):
+        return rows
     pivots, basis, size = list[int](), np.empty((len(rows), 0)), float(np.linalg.norm(block, axis=0).max())
     for j in range(block.shape[1]):
         rest = block[:, j] - basis @ (basis.T @ block[:, j])
@@ -138,8 +141,9 @@ def hypotheses(estimates: Estimates) -> Hypotheses:
     mixing = full[:, kept]
     number = {c: i for i, c in enumerate(kept)}
     columns = tuple(tuple(number[c] for c in own if c in number) for own in coded.columns)
+    cells = tuple(own if kept else () for own, kept in zip(coded.cells, columns, strict=True))
     estimable = solved(mixing, full) @ coded.cells_from_treatment
-    return Hypotheses(estimates, tuple(fixed_effects(recipe)), columns, coded.cells, estimable, mixing)
+    return Hypotheses(estimates, tuple(fixed_effects(recipe)), columns, cells, estimable, mixing)
 
 
 def _independent(A: Floats) -> list[int]:
