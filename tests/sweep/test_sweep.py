@@ -30,7 +30,7 @@ def test_a_sweep_leaves_its_table_its_curve_and_its_page(made):
     assert json.loads((folder / "manifest.json").read_bytes())["status"] == "complete"
     table = results(made / "reports")
     assert list(table.columns) == [
-        "cell", "model.method", "model.formula", "seed", "run", "x.estimate", "x.se", "x.p", "x.low",
+        "cell", "model.method", "model.formula", "seed", "run", "x.estimate", "x.se", "x.df", "x.p", "x.low",
         "x.high", "sigma", "converged", "singular", "certificate", "elsewhere", "error",
     ]  # fmt: skip
     assert table["model.method"].tolist() == ["REML", "REML", "ML", "ML", "REML"]
