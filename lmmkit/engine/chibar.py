@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.special import gammaincc, gammaln
+import scipy
 
 from lmmkit.engine.kernels import solved
 from lmmkit.engine.problem import Floats, Ints
@@ -37,7 +37,7 @@ def mixture_tail(stat: float, weights: Floats, first: int) -> float:
 
 def _chi2_tail(stat: float, df: int) -> float:
     """P(chi2(df) >= stat) for stat > 0."""
-    return float(gammaincc(df / 2.0, stat / 2.0)) if df else 0.0
+    return float(scipy.special.gammaincc(df / 2.0, stat / 2.0)) if df else 0.0
 
 
 def cone_weights(covariance: Floats, sizes: Sequence[int], seed: int) -> Floats:
@@ -145,5 +145,10 @@ def _log_density(x: Floats, df: int) -> Floats:
     if df == 0:
         return np.where(zero, 0.0, -np.inf)
     safe = np.where(zero, 1.0, x)
-    logs = (df / 2.0 - 1.0) * np.log(safe) - safe / 2.0 - gammaln(df / 2.0) - df / 2.0 * np.log(2.0)
+    logs = (
+        (df / 2.0 - 1.0) * np.log(safe)
+        - safe / 2.0
+        - scipy.special.gammaln(df / 2.0)
+        - df / 2.0 * np.log(2.0)
+    )
     return np.where(zero, -np.inf, logs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 
 from lmmkit.engine.criterion import State
 from lmmkit.engine.problem import Floats
@@ -50,7 +50,7 @@ class PenalizedLeastSquares(QuasiNewton):
 
     def once(self, limit: int) -> None:
         """One run of L-BFGS-B."""
-        minimize(
+        scipy.optimize.minimize(
             self._objective,
             self.state.theta,
             jac=True,
@@ -84,7 +84,7 @@ class Direct(QuasiNewton):
     def once(self, limit: int) -> None:
         """One run of BFGS."""
         p = 0 if self.criterion.reml else self.criterion.p
-        minimize(
+        scipy.optimize.minimize(
             lambda x: self._objective(x[:p], x[p], x[p + 1 :]),
             self._packed(),
             jac=True,

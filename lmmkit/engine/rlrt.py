@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import fdtrc
+import scipy
 
 from lmmkit.engine.prepare import prepare
 from lmmkit.engine.problem import Floats, Problem
@@ -96,8 +95,8 @@ def balanced_tail(found: Spectrum, statistic: float) -> float:
     high = 1.0
     while excess(high) < 0.0:
         high *= 2.0
-    F = float(np.exp(brentq(excess, 0.0, high)))
-    return float(fdtrc(K, nu - K, F))
+    F = float(np.exp(scipy.optimize.brentq(excess, 0.0, high)))
+    return float(scipy.special.fdtrc(K, nu - K, F))
 
 
 def draws(found: Spectrum, count: int, seed: int) -> Iterator[Floats]:

@@ -14,8 +14,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import gammaln, ndtr
+import scipy
 
 from lmmkit.engine.problem import Floats
 
@@ -29,9 +28,9 @@ def range_tail(w: Floats, k: int) -> Floats:
     x, weight = NODES
     top = REACH + w / 2.0
     z = (top - REACH)[:, None] / 2.0 + (top + REACH)[:, None] / 2.0 * x
-    upper = ndtr(z)
+    upper = scipy.special.ndtr(z)
     with np.errstate(divide="ignore"):
-        share = np.minimum(ndtr(z - w[:, None]) / upper, 1.0)
+        share = np.minimum(scipy.special.ndtr(z - w[:, None]) / upper, 1.0)
         gap = -np.expm1((k - 1) * np.log1p(-share)) * upper ** (k - 1)
     density = np.exp(-(z**2) / 2.0) / np.sqrt(2.0 * np.pi)
     return k * (top + REACH) / 2.0 * ((density * gap) @ weight)
@@ -52,7 +51,7 @@ def tail(q: float, k: int, df: float) -> float:
         return float(range_tail(np.array([q]), k)[0])
     x = _support(q, k, df)
     logs = _log_integrand(x, q, k, df)
-    constant = 0.5 * df * np.log(df) - gammaln(0.5 * df) - (0.5 * df - 1.0) * np.log(2.0)
+    constant = 0.5 * df * np.log(df) - scipy.special.gammaln(0.5 * df) - (0.5 * df - 1.0) * np.log(2.0)
     return float(np.exp(logs + constant).sum() * (x[1] - x[0]))
 
 
@@ -77,7 +76,7 @@ def _edge(depth: float, df: float, side: float) -> float:
     """Where the log density of log s has fallen by `depth` on one side of its peak at 0."""
     left, right = depth / df + np.sqrt(depth / df) + 1.0, 0.5 * np.log(4.0 * depth / df + 8.0) + 1.0
     far = -left if side < 0.0 else right
-    return brentq(lambda x: df * x - 0.5 * df * np.expm1(2.0 * x) + depth, 0.0, far)
+    return scipy.optimize.brentq(lambda x: df * x - 0.5 * df * np.expm1(2.0 * x) + depth, 0.0, far)
 
 
 @lru_cache(maxsize=1024)
@@ -92,4 +91,4 @@ def quantile(level: float, k: int, df: float) -> float:
     top = 2.0
     while tail(top, k, df) > 1.0 - level:
         top *= 2.0
-    return brentq(lambda q: tail(q, k, df) - (1.0 - level), 0.0, top, xtol=1e-10, rtol=1e-12)
+    return scipy.optimize.brentq(lambda q: tail(q, k, df) - (1.0 - level), 0.0, top, xtol=1e-10, rtol=1e-12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+import scipy
 
 from lmmkit.engine.curvature import Curvature, curvature
 from lmmkit.engine.problem import Floats
@@ -38,7 +38,7 @@ def variance_intervals(estimates: Estimates, *, level: float) -> pd.DataFrame:
     """Wald intervals of the standard deviations and correlations of the random effects and of sigma."""
     found = curvature(estimates.optimum)
     values = parameters(estimates)
-    half = float(ndtri(0.5 + level / 2.0)) * _transformed_errors(estimates, found)
+    half = float(scipy.special.ndtri(0.5 + level / 2.0)) * _transformed_errors(estimates, found)
     rows = [
         _interval(value, h, correlation=entry is not None and entry.row > entry.column)
         for value, h, entry in zip(values, half, [*estimates.entries, None], strict=True)

@@ -15,8 +15,8 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.replicates import Replicates, refit
@@ -84,7 +84,7 @@ def normals(streams: Keys, first: int, count: int) -> Floats:
     for shift, factor in _MIX:
         z = (z ^ (z >> np.uint64(shift))) * factor
     z ^= z >> np.uint64(31)
-    return ndtri(((z >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
+    return scipy.special.ndtri(((z >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+import scipy
 
 from lmmkit.engine.joint import Joint
 from lmmkit.engine.problem import Floats, Ints
@@ -172,5 +172,5 @@ def _bounds(
         return nothing, nothing
     noise = 0.0 if interval == "confidence" else estimates.sigma**2
     noise = noise if rows.weights is None else noise / rows.weights
-    half = float(ndtri(0.5 + coverage / 2.0)) * np.sqrt(variance + noise)
+    half = float(scipy.special.ndtri(0.5 + coverage / 2.0)) * np.sqrt(variance + noise)
     return mean - half, mean + half

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
+import scipy
 
 from lmmkit.engine.problem import Floats
 
@@ -15,13 +15,17 @@ def t_tail(t: Floats, df: Floats) -> Floats:
     [0.0734, 0.0455]
     """
     finite = np.where(np.isinf(df), 1.0, df)
-    return 2.0 * np.where(np.isinf(df), ndtr(-np.abs(t)), stdtr(finite, -np.abs(t)))
+    return 2.0 * np.where(
+        np.isinf(df), scipy.special.ndtr(-np.abs(t)), scipy.special.stdtr(finite, -np.abs(t))
+    )
 
 
 def t_quantile(probability: float, df: Floats) -> Floats:
     """Quantile of Student's t."""
     finite = np.where(np.isinf(df), 1.0, df)
-    return np.where(np.isinf(df), ndtri(probability), stdtrit(finite, probability))
+    return np.where(
+        np.isinf(df), scipy.special.ndtri(probability), scipy.special.stdtrit(finite, probability)
+    )
 
 
 def f_tail(F: float, num_df: float, den_df: float) -> float:
@@ -31,5 +35,5 @@ def f_tail(F: float, num_df: float, den_df: float) -> float:
     0.0498
     """
     if np.isinf(den_df):
-        return float(chdtrc(num_df, num_df * F))
-    return float(fdtrc(num_df, den_df, F))
+        return float(scipy.special.chdtrc(num_df, num_df * F))
+    return float(scipy.special.fdtrc(num_df, den_df, F))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import chdtri, ndtri
+import scipy
 
 from lmmkit.engine.bounds import Bounds, Line, Search
 from lmmkit.engine.setup import Setup, set_up
@@ -79,8 +79,8 @@ class _Profiles:
 
     def __init__(self, estimates: Estimates, level: float) -> None:
         self.estimates, self.criterion = estimates, "REML" if estimates.reml else "ML"
-        self.level = float(chdtri(1.0, 1.0 - level))
-        self.half = float(ndtri(0.5 + level / 2.0))
+        self.level = float(scipy.special.chdtri(1.0, 1.0 - level))
+        self.half = float(scipy.special.ndtri(0.5 + level / 2.0))
         optimum = estimates.optimum
         self.least = optimum.state.deviance
         self.setup: Setup = set_up(estimates.problem, reml=estimates.reml)

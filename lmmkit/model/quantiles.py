@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import scipy
 
 from lmmkit.engine.problem import Floats
 
@@ -45,10 +45,10 @@ def bca(values: Floats, estimate: float, jackknife: Floats, level: float) -> tup
     if not len(found) or not np.isfinite(estimate):
         return np.nan, np.nan
     below = float(np.count_nonzero(found < estimate) + 0.5 * np.count_nonzero(found == estimate)) / len(found)
-    shift = float(ndtri(min(max(below, 0.5 / len(found)), 1.0 - 0.5 / len(found))))
+    shift = float(scipy.special.ndtri(min(max(below, 0.5 / len(found)), 1.0 - 0.5 / len(found))))
     a = acceleration(jackknife)
-    z = shift + ndtri(np.array([0.5 - level / 2.0, 0.5 + level / 2.0]))
-    low, high = ndtr(shift + z / (1.0 - a * z))
+    z = shift + scipy.special.ndtri(np.array([0.5 - level / 2.0, 0.5 + level / 2.0]))
+    low, high = scipy.special.ndtr(shift + z / (1.0 - a * z))
     return _between(found, float(low), float(high))
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from lmmkit.model.fit import Fit
 
@@ -39,7 +39,7 @@ def residual_quantiles(fit: Fit, limit: int = QUANTILES) -> Frame:
     """Standardised residuals in order, against the normal quantiles of their ranks."""
     ordered = np.sort(_standardised(fit))
     places = _evenly(len(ordered), limit)
-    return Frame({"normal": ndtri((places + 0.5) / len(ordered)), "residual": ordered[places]})
+    return Frame({"normal": scipy.special.ndtri((places + 0.5) / len(ordered)), "residual": ordered[places]})
 
 
 def residual_boxes(fit: Fit, limit: int = BOXES) -> Frame:

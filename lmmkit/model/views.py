@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+import scipy
 
 from lmmkit.engine.algorithms import ALGORITHMS
 from lmmkit.model.certificate import HOLDS, Certificate
@@ -90,7 +90,7 @@ def effects(fit: Fit, *, level: float) -> Frame:
     Returns:
         DataFrame term (group and name), group, name, level, estimate, se, low, high.
     """
-    half = float(ndtri(0.5 + level / 2))
+    half = float(scipy.special.ndtri(0.5 + level / 2))
     tables = [
         Frame({"term": f"{group}: {name}", "group": group, "name": name, "level": b.index,
                "estimate": b[name].to_numpy(), "se": fit.ranef_se[group][name].to_numpy()})
@@ -112,7 +112,7 @@ def effect_pairs(fit: Fit) -> Frame:
 
 
 def _normal_scores(values: pd.Series[Any]) -> Any:
-    return ndtri((values.rank() - 0.5) / len(values))
+    return scipy.special.ndtri((values.rank() - 0.5) / len(values))
 
 
 def lines(fit: Fit, sight: Sight) -> Frame:
