@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
-for library in ("OMP", "OPENBLAS", "MKL"):  # before numpy is imported; two threads on small matrices only spin
+# Before numpy is imported: on small matrices a second thread only spins.
+for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
-from hypothesis import settings
+from hypothesis import settings  # noqa: E402  (it may import numpy)
 
 settings.register_profile("lmmkit", deadline=None, derandomize=True)
 settings.load_profile("lmmkit")
