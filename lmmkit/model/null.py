@@ -149,6 +149,6 @@ def _standard_error(setup: Setup, found: Replicates, i: int, place: int) -> floa
         return np.nan
     factors = tuple(factor[i] for factor in found.factors)
     L = prepared_factors(setup.problem, setup.prepared, setup.layout, factors)
-    information = setup.criterion.eliminate(L).F[:-1, :-1]
-    row = setup.prepared.basis[place]
-    return float(found.sigma[i]) * sqrt(float(row @ np.linalg.solve(information, row)))
+    information: Floats = setup.criterion.eliminate(L).F[:-1, :-1]
+    row: Floats = setup.prepared.basis[place]
+    return float(found.sigma[i]) * sqrt(np.vdot(row, np.linalg.solve(information, row)))

@@ -60,7 +60,7 @@ def _dashboard(ax: Axes, choices: pd.DataFrame, options: list[tuple[Any, Any]]) 
     """A mark in the row of each cell's choice; a gap between settings."""
     rows = np.cumsum([1.0 + (i > 0 and options[i][0] != options[i - 1][0]) for i in range(len(options))])
     for row, (name, value) in zip(rows, options, strict=True):
-        places = np.flatnonzero((choices[name] == value).to_numpy())
+        places = [place for place, chosen in enumerate(choices[name]) if chosen == value]
         ax.plot(
             places, np.full(len(places), row), "|" if len(choices) >= MANY else "o", color=INK, markersize=3
         )

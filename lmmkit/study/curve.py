@@ -106,11 +106,11 @@ def _statistics(estimate: Floats, se: Floats, alpha: float) -> dict[str, Floats]
     z = estimate / se[:, fitted]
     critical = float(ndtri(1.0 - alpha / 2.0))
     with np.errstate(invalid="ignore"):
-        upwards = (z > 0).sum(axis=0) >= (z < 0).sum(axis=0)
-        significant = np.where(upwards, (z > critical).sum(axis=0), (z < -critical).sum(axis=0))
+        dominant = np.where((z > 0).sum(axis=0) >= (z < 0).sum(axis=0), z, -z)
+        significant: Floats = (dominant > critical).sum(axis=0).astype(np.float64)
     return {
         "median estimate": np.nanmedian(estimate, axis=0),
-        "significant in the dominant direction": significant.astype(np.float64),
+        "significant in the dominant direction": significant,
         "aggregate z (Stouffer)": np.nansum(z, axis=0) / np.sqrt(known.sum(axis=0)),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -38,7 +39,7 @@ class Null(NamedTuple):
 def draw_all(folders: Sequence[Path], null: Null, store: Store, workers: int) -> Iterator[NullDraws]:
     """The draws of each run, in order, with the same luck for all."""
     with ThreadPoolExecutor(workers) as threads:
-        yield from threads.map(lambda folder: draws_of(folder, null, store), folders)
+        yield from threads.map(draws_of, folders, repeat(null), repeat(store))
 
 
 def draws_of(folder: Path, null: Null, store: Store) -> NullDraws:
