@@ -28,7 +28,7 @@ def specifications(curve: pd.DataFrame, choices: pd.DataFrame, *, label: str) ->
         choices: The same rows; a text column per setting that is varied.
         label: Axis text of the estimates, unit included.
     """
-    options = [(name, value) for name in choices for value in dict.fromkeys(choices[name])]
+    options = [(str(name), str(value)) for name in choices for value in dict.fromkeys(choices[name])]
     height = 2.6 + 0.19 * (len(options) + len(choices.columns))
     axes = canvas(2, 1, height=height, sharex=True, height_ratios=[2.2, max(height - 2.6, 0.4)])
     _estimates(axes[0, 0], curve)
@@ -56,7 +56,7 @@ def _estimates(ax: Axes, curve: pd.DataFrame) -> None:
     ax.grid(axis="x", visible=False)
 
 
-def _dashboard(ax: Axes, choices: pd.DataFrame, options: list[tuple[Any, Any]]) -> None:
+def _dashboard(ax: Axes, choices: pd.DataFrame, options: list[tuple[str, str]]) -> None:
     """A mark in the row of each cell's choice; a gap between settings."""
     rows = np.cumsum([1.0 + (i > 0 and options[i][0] != options[i - 1][0]) for i in range(len(options))])
     for row, (name, value) in zip(rows, options, strict=True):
