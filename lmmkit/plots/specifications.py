@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lmmkit.escape import mathtext
 from lmmkit.plots.style import BLUE, GREY, INK, VERMILLION, canvas, styled
 
+WIDE = 9.5  # inches: the text width of the page
 #: Cells beyond which every point is a dot of the least size.
 MANY = 200
 
@@ -30,11 +31,11 @@ def specifications(curve: pd.DataFrame, choices: pd.DataFrame, *, label: str) ->
     """
     options = [(str(name), str(value)) for name in choices for value in dict.fromkeys(choices[name])]
     height = 2.6 + 0.19 * (len(options) + len(choices.columns))
-    axes = canvas(2, 1, height=height, sharex=True, height_ratios=[2.2, max(height - 2.6, 0.4)])
+    axes = canvas(2, 1, height=height, width=WIDE, sharex=True, height_ratios=[2.2, max(height - 2.6, 0.4)])
     _estimates(axes[0, 0], curve)
     axes[0, 0].set_ylabel(mathtext(label))
     _dashboard(axes[1, 0], choices, options)
-    axes[1, 0].set(xlabel="Cells in the order of their estimates", xlim=(-0.7, len(curve) - 0.3))
+    axes[1, 0].set(xlabel="Cells in the order of their estimates", xlim=(-0.7, len(curve) - 0.3), xticks=[])
     return axes
 
 
@@ -50,10 +51,16 @@ def _estimates(ax: Axes, curve: pd.DataFrame) -> None:
     )
     for mine, colour, marker, words in styles:
         ax.vlines(places[mine], curve["low"][mine], curve["high"][mine], color=colour, linewidth=1.2)
-        ax.plot(places[mine], curve["estimate"][mine], marker, color=colour, markersize=size, label=words)
-    ax.plot(places[~estimated], np.zeros((~estimated).sum()), "x", color=VERMILLION, label="no estimate")
-    ax.legend(loc="upper left", ncols=3)
+        _points(ax, places[mine], curve["estimate"][mine], marker, colour, size, words)
+    _points(ax, places[~estimated], np.zeros((~estimated).sum()), "x", VERMILLION, 5, "no estimate")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     ax.grid(axis="x", visible=False)
+
+
+def _points(ax: Axes, x: Any, y: Any, marker: str, colour: str, size: int, words: str) -> None:
+    """Marks with their place in the legend, when there are any."""
+    if len(x):
+        ax.plot(x, y, marker, color=colour, markersize=size, label=words)
 
 
 def _dashboard(ax: Axes, choices: pd.DataFrame, options: list[tuple[str, str]]) -> None:
