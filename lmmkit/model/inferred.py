@@ -112,11 +112,20 @@ def _stacked(tables: list[Frame], columns: list[str]) -> Frame:
 
 def _families(fit: Fit) -> list[list[str]]:
     """Factors that interact, together, in the order of the grid; those with too many levels left out."""
-    axes = {axis.name: len(axis.values) for axis in reference_grid(fit.design).axes if axis.factor}
+    axes = _factors(fit)
     found = {frozenset(effect.factors & axes.keys()) for effect in fixed_effects(fit.design.recipe)}
     largest = [each for each in found if each and not any(each < other for other in found)]
     families = sorted([name for name in axes if name in each] for each in largest)
     return [family for family in families if _size(axes[name] for name in family) <= MOST_MEANS]
+
+
+def _factors(fit: Fit) -> dict[str, int]:
+    """How many levels each factor has; none where their combinations are too many for a grid."""
+    try:
+        grid = reference_grid(fit.design)
+    except FitError:
+        return {}
+    return {axis.name: len(axis.values) for axis in grid.axes if axis.factor}
 
 
 def _size(levels: Iterable[int]) -> int:

@@ -55,6 +55,11 @@ def test_a_factor_of_many_levels_has_no_means(data):
     assert inferred.factor_means(lmm("y ~ f + (1 | g)", many), df="auto", level=0.95).table.empty
 
 
+def test_a_grid_that_is_too_large_has_no_means(data, monkeypatch):
+    monkeypatch.setattr("lmmkit.model.grid.LARGEST", 5)
+    assert inferred.factor_means(lmm("y ~ f * h + (1 | g)", data), df="auto", level=0.95).table.empty
+
+
 def test_candidates_are_tested_where_nested_and_refused_in_words_elsewhere(data):
     fit = lmm("y ~ f + (1 | g) + (1 | g:h)", data)
     parts = ["(1 | g)", "(x | g)", "(1 | g) + (1 | g:h)"]
