@@ -18,14 +18,20 @@ import scipy
 
 from lmmkit.engine.problem import Floats
 
-NODES = np.polynomial.legendre.leggauss(240)
+POINTS = 240  # of each integral
 REACH = 9.0  # beyond it the normal density is below the last digit
 DEPTH = 45.0  # the outer integrand is followed down to exp(-45) of its peak
 
 
+@lru_cache(maxsize=1)
+def _nodes() -> tuple[Floats, Floats]:
+    """Points and weights of Gauss and Legendre's rule on [-1, 1]."""
+    return np.polynomial.legendre.leggauss(POINTS)
+
+
 def range_tail(w: Floats, k: int) -> Floats:
     """P(W > w) for the range W of k standard normal variables, (m,)."""
-    x, weight = NODES
+    x, weight = _nodes()
     top = REACH + w / 2.0
     z = (top - REACH)[:, None] / 2.0 + (top + REACH)[:, None] / 2.0 * x
     upper = scipy.special.ndtr(z)
@@ -69,7 +75,7 @@ def _support(q: float, k: int, df: float) -> Floats:
     logs = _log_integrand(coarse, q, k, df)
     inside = np.flatnonzero(logs > logs.max() - DEPTH)
     first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, len(coarse) - 1)
-    return np.linspace(coarse[first], coarse[last], 240)
+    return np.linspace(coarse[first], coarse[last], POINTS)
 
 
 def _edge(depth: float, df: float, side: float) -> float:
