@@ -131,5 +131,5 @@ def _score_gram(optimum: Optimum, f: int) -> Floats:
     else:
         columns = layout.columns(f - len(layout.chain))
         own = U[-1][columns, :-1].reshape(-1, width, U[-1].shape[1] - 1).transpose(1, 2, 0)
-    flat = own.reshape(width * own.shape[1], -1)
+    flat = own.reshape(width * own.shape[1], own.shape[2])
     return (flat @ flat.T).reshape(width, own.shape[1], width, own.shape[1])

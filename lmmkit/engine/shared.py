@@ -65,7 +65,8 @@ class Shared:
     @cached_property
     def flat(self) -> Floats:
         """A as (Q, k J)."""
-        return np.ascontiguousarray(self.A.reshape(-1, self.A.shape[2]).T)
+        k, J, size = self.A.shape
+        return np.ascontiguousarray(self.A.reshape(k * J, size).T)
 
     @cached_property
     def upper(self) -> tuple[Ints, Ints]:
@@ -81,7 +82,7 @@ class Shared:
             for a in range(len(self.A))
             for b in range(a, len(self.A))
         ]
-        return np.ascontiguousarray(np.array(products).reshape(-1, len(u)).T)
+        return np.ascontiguousarray(np.array(products).reshape(len(products) * self.A.shape[1], len(u)).T)
 
     @cached_property
     def adjoint(self) -> Floats:

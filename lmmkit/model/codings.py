@@ -53,7 +53,7 @@ def codings(recipe: Recipe) -> Codings:
         columns,
         _spans([block.shape[1] for block in blocks]),
         _solved(treatment, fitted),
-        _solved(treatment, np.column_stack(blocks)),
+        _solved(treatment, np.column_stack([np.empty((count, 0)), *blocks])),
     )
 
 
@@ -104,7 +104,7 @@ def _stacked(
 ) -> tuple[Floats, tuple[tuple[int, ...], ...]]:
     """X of a coding, and the columns of each term."""
     blocks = [[column for _, column in columns_of(scoped, values, count)] for scoped in products]
-    X = np.column_stack([column for block in blocks for column in block])
+    X = np.column_stack([np.empty((count, 0)), *(column for block in blocks for column in block)])
     return X, _spans([len(block) for block in blocks])
 
 
