@@ -96,6 +96,15 @@ def swept(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with its sweep made by two workers."""
+    folder = make_project(tmp_path_factory.mktemp("made"))
+    done = swept(folder, "--workers", "2", "--inference", "20")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.fixture
 def held(project: Path) -> Iterator[Path]:
     """The file that holds the cell of seed 2."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from sweep.conftest import children, contents, kill, make_project, started, swept, until
+from sweep.conftest import children, contents, kill, started, swept, until
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -47,21 +47,19 @@ def cluster(tmp_path_factory, held):
     serving.close()
 
 
-def test_a_cluster_gives_the_same_bytes_also_when_its_workers_die(project, held, cluster, tmp_path_factory):
-    process = started(project, "--scheduler", cluster.address)
+def test_a_cluster_gives_the_same_bytes_also_when_its_workers_die(made, project, held, cluster):
+    process = started(project, "--scheduler", cluster.address, "--inference", "20")
     until((project / "at-2").exists)
     for pid in children(cluster.process.pid, "spawn_main"):
         kill(pid)
     held.unlink()
     _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
-    here = make_project(tmp_path_factory.mktemp("here"))
-    assert swept(here, "--workers", "2").returncode == 0
-    assert contents(project / "reports") == contents(here / "reports")
+    assert contents(project / "reports") == contents(made / "reports")
 
 
-def test_a_dead_scheduler_ends_the_sweep_with_what_is_finished(project, held, cluster):
-    process = started(project, "--scheduler", cluster.address)
+def test_a_dead_scheduler_ends_the_sweep_with_what_is_finished(made, project, held, cluster):
+    process = started(project, "--scheduler", cluster.address, "--inference", "20")
     until((project / "at-2").exists)
     kill(cluster.process.pid)
     _, err = process.communicate(timeout=120)
@@ -69,7 +67,8 @@ def test_a_dead_scheduler_ends_the_sweep_with_what_is_finished(project, held, cl
     (folder,) = (path for path in (project / "reports/small.sweep").iterdir() if path.is_dir())
     assert json.loads((folder / "manifest.json").read_bytes())["status"] == "failed"
     held.unlink()
-    assert swept(project, "--workers", "2").returncode == 0
+    assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
+    assert contents(project / "reports") == contents(made / "reports")
 
 
 def test_an_unreachable_scheduler_is_told(project):

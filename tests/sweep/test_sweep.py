@@ -16,15 +16,6 @@ def results(folder):
     return pd.read_csv(path)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The sweep made by two workers."""
-    folder = make_project(tmp_path_factory.mktemp("made"))
-    done = swept(folder, "--workers", "2", "--inference", "20")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 def test_a_sweep_leaves_its_table_its_curve_and_its_page(made):
     (folder,) = (path for path in (made / "reports/small.sweep").iterdir() if path.is_dir())
     assert json.loads((folder / "manifest.json").read_bytes())["status"] == "complete"
@@ -61,7 +52,7 @@ def test_a_repeated_sweep_makes_nothing(made):
 
 
 def test_a_dead_worker_is_replaced(made, project, held):
-    process = started(project, "--workers", "2", "--inference", "20", hold=held)
+    process = started(project, "--workers", "1", "--inference", "20", hold=held)
     until((project / "at-2").exists)
     for pid in children(process.pid, "sweep_worker"):
         kill(pid)
@@ -72,7 +63,7 @@ def test_a_dead_worker_is_replaced(made, project, held):
 
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(made, project, held):
-    process = started(project, "--workers", "2", "--inference", "20", hold=held)
+    process = started(project, "--workers", "1", "--inference", "20", hold=held)
     until((project / "at-2").exists)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -81,7 +72,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(made, project, held):
     assert json.loads((folder / "manifest.json").read_bytes())["status"] == "interrupted"
     assert not (folder / "results.csv").exists()
     held.unlink()
-    assert swept(project, "--workers", "2", "--inference", "20").returncode == 0
+    assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
     assert contents(project / "reports") == contents(made / "reports")
 
 
@@ -98,7 +89,7 @@ def test_failed_cells_stay_in_the_table_and_end_with_code_1(project):
         "  - {seed: 2}", "  - {model.formula: y ~ x + (1 | x:g)}\n  - {data.source: none.csv}"
     )
     (project / "params/small.sweep.yaml").write_text(broken.replace("[REML, ML]", "[REML]"))
-    done = swept(project)
+    done = swept(project, "--workers", "1")
     assert done.returncode == 1, done.stderr
     table = results(project / "reports")
     assert table["error"].notna().tolist() == [False, False, True, True]
@@ -118,12 +109,13 @@ def test_after_a_failure_no_other_cell_is_begun_when_asked(project):
 
 
 def test_a_killed_sweep_is_resumed(made, project, held):
-    process = started(project, "--workers", "2", "--inference", "20", hold=held)
+    process = started(project, "--workers", "1", "--inference", "20", hold=held)
     until((project / "at-2").exists)
     workers = children(process.pid, "sweep_worker")
     kill(process.pid)
-    process.communicate(timeout=30)
+    process.wait(timeout=30)
     held.unlink()
-    assert swept(project, "--workers", "2", "--inference", "20").returncode == 0
+    assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    process.communicate(timeout=30)
     assert contents(project / "reports") == contents(made / "reports")
