@@ -18,7 +18,8 @@ import scipy
 
 from lmmkit.engine.problem import Floats
 
-POINTS = 240  # of each integral
+INNER = 160  # points of the inner integral
+LEAST, STEP = 100, 0.05  # points of the outer one at least, and their distance at most
 REACH = 9.0  # beyond it the normal density is below the last digit
 DEPTH = 45.0  # the outer integrand is followed down to exp(-45) of its peak
 
@@ -26,7 +27,7 @@ DEPTH = 45.0  # the outer integrand is followed down to exp(-45) of its peak
 @lru_cache(maxsize=1)
 def _nodes() -> tuple[Floats, Floats]:
     """Points and weights of Gauss and Legendre's rule on [-1, 1]."""
-    return np.polynomial.legendre.leggauss(POINTS)
+    return np.polynomial.legendre.leggauss(INNER)
 
 
 def range_tail(w: Floats, k: int) -> Floats:
@@ -75,7 +76,8 @@ def _support(q: float, k: int, df: float) -> Floats:
     logs = _log_integrand(coarse, q, k, df)
     inside = np.flatnonzero(logs > logs.max() - DEPTH)
     first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, len(coarse) - 1)
-    return np.linspace(coarse[first], coarse[last], POINTS)
+    length = float(coarse[last] - coarse[first])
+    return np.linspace(coarse[first], coarse[last], max(LEAST, int(length / STEP)))
 
 
 def _edge(depth: float, df: float, side: float) -> float:
