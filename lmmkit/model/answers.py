@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from lmmkit.model import means, wald
+from lmmkit.model.family import MarginalMeans
 from lmmkit.model.findings import Findings
-from lmmkit.model.means import MarginalMeans
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,12 @@ class Answers(Findings):
 
         References:
             Kenward & Roger (1997); Satterthwaite as Giesbrecht & Burns (1985); SAS/STAT, The MIXED Procedure.
+
+        >>> from lmmkit.model.fit import lmm
+        >>> frame = pd.DataFrame({"y": [3.0, 4, 7, 6, 9, 12, 2, 2, 5], "x": [0, 1, 2] * 3})
+        >>> fit = lmm("y ~ x + (1 | g)", frame.assign(g=list("aaabbbccc")))
+        >>> fit.coef_table()[["estimate", "df", "method"]].round(3).loc["x"].to_dict()
+        {'estimate': 2.167, 'df': 5.0, 'method': 'kenward-roger'}
         """
         return wald.coef_table(self.estimates, df=df, level=level)
 
@@ -46,6 +52,12 @@ class Answers(Findings):
 
         Raises:
             FitError: A combination that cannot be read or estimated, or an option that is not offered.
+
+        >>> from lmmkit.model.fit import lmm
+        >>> frame = pd.DataFrame({"y": [3.0, 4, 7, 6, 9, 12, 2, 2, 5], "x": [0, 1, 2] * 3})
+        >>> fit = lmm("y ~ x + (1 | g)", frame.assign(g=list("aaabbbccc")))
+        >>> fit.contrast("Intercept + 2 * x").round(2)["estimate"].to_dict()
+        {'Intercept + 2 * x': 7.72}
         """
         return wald.contrast(self.estimates, L, df=df, level=level)
 
@@ -62,6 +74,12 @@ class Answers(Findings):
 
         References:
             SAS/STAT, The Four Types of Estimable Functions; Kenward & Roger (1997); Fai & Cornelius (1996).
+
+        >>> from lmmkit.model.fit import lmm
+        >>> frame = pd.DataFrame({"y": [3.0, 4, 7, 6, 9, 12, 2, 2, 5], "x": [0, 1, 2] * 3})
+        >>> fit = lmm("y ~ x + (1 | g)", frame.assign(g=list("aaabbbccc")))
+        >>> fit.anova()[["num_df", "den_df"]].round(3).to_dict("index")
+        {'x': {'num_df': 1, 'den_df': 5.0}}
         """
         return wald.anova(self.estimates, kind=type, df=df)
 
@@ -93,6 +111,12 @@ class Answers(Findings):
 
         References:
             Searle, Speed & Milliken (1980); the grid as in the R package emmeans.
+
+        >>> from lmmkit.model.fit import lmm
+        >>> frame = pd.DataFrame({"y": [3.0, 4, 7, 6, 9, 12, 2, 2, 5], "x": [0, 1, 2] * 3})
+        >>> fit = lmm("y ~ x + (1 | g)", frame.assign(g=list("aaabbbccc")))
+        >>> fit.marginal_means("x", at={"x": [0, 2]})["mean"].round(2).to_dict()
+        {0: 3.39, 2: 7.72}
         """
         return means.marginal_means(self.estimates, means.asked(specs, by, df, weights, level), at)
 
@@ -120,5 +144,11 @@ class Answers(Findings):
 
         Raises:
             FitError: As for `marginal_means`, or the variable is a factor.
+
+        >>> from lmmkit.model.fit import lmm
+        >>> frame = pd.DataFrame({"y": [3.0, 4, 7, 6, 9, 12, 2, 2, 5], "x": [0, 1, 2] * 3})
+        >>> fit = lmm("y ~ x + (1 | g)", frame.assign(g=list("aaabbbccc")))
+        >>> fit.slopes("x")["slope"].round(3).to_dict()
+        {'overall': 2.167}
         """
         return means.slopes(self.estimates, variable, means.asked(specs, by, df, weights, level), at)
