@@ -1,4 +1,4 @@
-# One measurement: Rscript inference.R CSV FORMULA PEER prints one line of JSON. The clock holds the method
+# One measurement: Rscript small_samples.R CSV FORMULA PEER prints one line of JSON. The clock holds the method
 # alone, by pbkrtest (adjusted covariance and the degrees of freedom of every coefficient) or lmerTest.
 suppressMessages(library(lmerTest))
 arguments <- commandArgs(trailingOnly = TRUE)

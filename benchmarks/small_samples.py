@@ -1,4 +1,4 @@
-"""Degrees of freedom beside the peers': `python benchmarks/inference.py` writes inference.json.
+"""Degrees of freedom beside the peers': `python benchmarks/small_samples.py` writes small_samples.json.
 
 Kenward-Roger on crossed designs beside pbkrtest, Satterthwaite on InstEval beside lmerTest. Each measurement
 is a process of its own on one core with one thread, the method's first call in it; CPU seconds, the fit and
@@ -86,7 +86,7 @@ def measure_r(case: Case) -> Record:
     """The same by R, from a CSV."""
     path = CACHE / f"{case.name.replace(' ', '-').replace(',', '')}.csv"
     table(case.name).to_csv(path, index=False)
-    command = ["Rscript", HERE / "inference.R", path, case.formula, str(case.peer)]
+    command = ["Rscript", HERE / "small_samples.R", path, case.formula, str(case.peer)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | ONE_THREAD)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -128,7 +128,7 @@ def main() -> None:
     CACHE.mkdir(exist_ok=True)
     pin()
     figures = {"machine": machine(), "methods": run()}
-    (HERE / "inference.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (HERE / "small_samples.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":
