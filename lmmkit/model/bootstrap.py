@@ -47,9 +47,15 @@ def bootstrap(
     source = Simulator(estimates, seed_of(seed))
     if statistic is not None:
         return _of_statistic(estimates, source, count, statistic, progress)
-    found = replicate(
-        estimates, source, count, workers=whole("workers", workers, "workers"), progress=progress
-    )
+    return bootstrap_from(source, count, workers=whole("workers", workers, "workers"), progress=progress)
+
+
+def bootstrap_from(
+    source: Simulator, count: int, *, workers: int = 1, progress: Progress | None = None
+) -> pd.DataFrame:
+    """The parameters of replicates drawn from a source, a row each."""
+    estimates = source.estimates
+    found = replicate(estimates, source, count, workers=workers, progress=progress)
     frame = pd.DataFrame(
         np.column_stack([found.beta, parameters_of(estimates, found.factors, found.sigma)]),
         columns=[*estimates.names, *parameter_names(estimates)],

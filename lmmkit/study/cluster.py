@@ -50,9 +50,9 @@ class ClusterWorkers:
         self.stopped = False
 
     def __enter__(self) -> Self:
-        self.client = _connected(self.scheduler)
+        self.client = connected(self.scheduler)
         try:
-            self.admitted = _admitted(self.client, self.say)
+            self.admitted = admitted(self.client, self.say)
         except BaseException:
             self.client.close()
             raise
@@ -118,7 +118,12 @@ class ClusterWorkers:
         return Made(cell, delivery.key, delivery.error)
 
 
-def _connected(scheduler: Scheduler) -> Any:
+def connected(scheduler: Scheduler) -> Any:
+    """A client of a cluster.
+
+    Raises:
+        RunError: dask.distributed is not installed, or no scheduler answers.
+    """
     try:
         from distributed import Client
     except ImportError:
@@ -143,7 +148,7 @@ def _security(scheduler: Scheduler) -> Any:
     return Security(require_encryption=True, **given) if given else None
 
 
-def _admitted(client: Any, say: Callable[[str], None]) -> list[str] | None:
+def admitted(client: Any, say: Callable[[str], None]) -> list[str] | None:
     """The workers whose source is ours; None when nobody has to be left out.
 
     Raises:
