@@ -16,6 +16,7 @@ from lmmkit.study import cluster_work
 from lmmkit.study.cells import Cell
 from lmmkit.study.cluster_parcel import parcel_of, receive
 from lmmkit.study.cluster_work import Delivery
+from lmmkit.study.failure import StepError
 from lmmkit.study.keys import package_digest
 from lmmkit.study.store import Store
 from lmmkit.study.sweep_pool import Made, Making
@@ -68,7 +69,7 @@ class ClusterWorkers:
         """Each cell as it is made.
 
         Raises:
-            RunError: the scheduler is gone.
+            StepError: the scheduler is gone.
         """
         from distributed import as_completed
 
@@ -106,12 +107,12 @@ class ClusterWorkers:
         except KilledWorker as error:
             return Made(cell, None, f"the worker that ran it died {error.allowed_failures + 1} times")
         except Exception as error:  # whatever dask raises when its scheduler has gone
-            raise RunError(
+            raise StepError(
                 f"the scheduler at {self.scheduler.address} is gone ({type(error).__name__}); what is "
                 "finished is kept: start the sweep again, and it goes on where it stopped"
             ) from None
         if delivery.package != package_digest():
-            raise RunError(_other_source("a worker that joined", delivery.package))
+            raise StepError(_other_source("a worker that joined", delivery.package))
         if delivery.key:
             reports = self.making.reports
             receive(delivery.files, reports / cell.plan.study.name / delivery.key, Store.of(reports))
