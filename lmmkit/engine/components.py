@@ -46,7 +46,7 @@ class Component:
     def scores(self, f: int) -> Floats:
         """(k, p, J) U of one factor."""
         rows, k = self.spans[f]
-        return self.U[rows].reshape(-1, k, self.U.shape[1]).transpose(1, 2, 0)
+        return self.U[rows].reshape(self.levels[f], k, self.U.shape[1]).transpose(1, 2, 0)
 
     @cached_property
     def levels(self) -> tuple[int, ...]:
@@ -183,5 +183,7 @@ def rank_root(A: Floats, C: Floats) -> tuple[Floats, Floats]:
     R = np.zeros((rank, len(A)))
     R[:, order] = np.triu(upper)[:rank]
     kept = order[:rank]
-    a = dtrtrs(np.asfortranarray(upper[:rank, :rank]), C[kept] / scale[kept, None], trans=1)[0]
+    a = C[kept] / scale[kept, None]
+    if a.size:
+        a = dtrtrs(np.asfortranarray(upper[:rank, :rank]), a, trans=1)[0]
     return R * scale, a

@@ -124,12 +124,13 @@ def _vcov(optimum: Optimum, sigma: float) -> tuple[Floats, Floats]:
 
 def _score_gram(optimum: Optimum, f: int) -> Floats:
     """(k, p, k, p) sum over one factor's levels of vec(U) vec(U)', U = Z'V^-1X."""
-    layout, U = optimum.layout, optimum.state.reverse.U
-    width = layout.factors[f].width
+    layout, U, p = optimum.layout, optimum.state.reverse.U, optimum.criterion.p
+    factor = layout.factors[f]
+    k, J = factor.width, factor.levels
     if f < len(layout.chain):
         own = U[f][:, :-1]
     else:
         columns = layout.columns(f - len(layout.chain))
-        own = U[-1][columns, :-1].reshape(-1, width, U[-1].shape[1] - 1).transpose(1, 2, 0)
-    flat = own.reshape(width * own.shape[1], own.shape[2])
-    return (flat @ flat.T).reshape(width, own.shape[1], width, own.shape[1])
+        own = U[-1][columns, :-1].reshape(J, k, p).transpose(1, 2, 0)
+    flat = own.reshape(k * p, J)
+    return (flat @ flat.T).reshape(k, p, k, p)

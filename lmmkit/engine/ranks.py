@@ -70,4 +70,4 @@ def _roots(prepared: Prepared, factors: list[Factor]) -> Iterator[tuple[int, Flo
     sums = block_sums(factor.codes, factor.levels, Z, [*Z, *take(prepared, prepared.fixed)])
     C, inverse = kernels.cholesky(sums[:, : len(Z)], null=NULL_PIVOT)
     a = kernels.forward(C, inverse, sums[:, len(Z) :])
-    yield int(np.count_nonzero(inverse)), a.transpose(0, 2, 1).reshape(-1, a.shape[1])
+    yield int(np.count_nonzero(inverse)), a.transpose(0, 2, 1).reshape(a.shape[0] * a.shape[2], a.shape[1])

@@ -125,6 +125,8 @@ def _made(family: Family, name: str) -> MarginalMeans:
 
 def _family(estimates: Estimates, request: Asked, grid: Grid, X: Floats, offset: Floats) -> Family:
     """Averages of the grid's rows over the axes that are not asked for."""
+    if not len(estimates.beta):
+        raise FitError("The fixed part has no coefficient, so there is no mean to estimate.")
     kept = [grid.position(name) for name in (*request.specs, *request.groups)][::-1]
     rest = [i for i in range(len(grid.axes)) if i not in kept]
     weights = _weights(estimates, grid, rest, request.weights)

@@ -115,3 +115,19 @@ def test_infinite_degrees_of_freedom_are_the_normal_distribution():
     anova = fitted("sleep_int", "REML").anova(df="normal").iloc[0]
     assert anova["p"] == pytest.approx(found["p"], rel=1e-9)
     assert anova["method"] == found["method"] == "normal"
+
+
+@pytest.mark.parametrize("df", ["auto", "kenward-roger", "satterthwaite", "containment", "residual"])
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("penicillin", "diameter ~ 0 + (1 | plate) + (1 | sample)"),
+        ("sleep_full", "Reaction ~ 0 + (1 | Subject)"),
+    ],
+)
+def test_a_fit_without_fixed_effects_has_empty_tables(name, formula, df):
+    fit = lmmkit.lmm(formula, table(name))
+    assert fit.coef_table(df).empty
+    assert fit.anova(df=df).empty
+    with pytest.raises(lmmkit.FitError, match="no mean to estimate"):
+        fit.marginal_means([])
