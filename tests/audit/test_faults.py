@@ -58,7 +58,7 @@ def test_a_run_killed_in_any_step_says_so_and_goes_on(tmp_path):
         process = started(project)
         wait_for(project / f"at-{step}")
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.communicate(timeout=180)
         (project / f"hold-{step}").unlink()
         folder = the_run(project)
         assert manifest(folder)["status"] == "running"

@@ -59,7 +59,7 @@ def begun(project: Path, *options: str) -> subprocess.Popen[str]:
 def ended(process: subprocess.Popen[str], number: int) -> tuple[int, str]:
     """Exit code and messages of a run that is sent a signal."""
     process.send_signal(number)
-    messages = process.communicate(timeout=60)[1]
+    messages = process.communicate(timeout=180)[1]
     return process.returncode, messages
 
 

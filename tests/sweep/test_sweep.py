@@ -66,7 +66,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(made, project, held):
     process = started(project, "--workers", "1", "--inference", "20", hold=held)
     until((project / "at-2").exists)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     (folder,) = (path for path in (project / "reports/small.sweep").iterdir() if path.is_dir())
     assert json.loads((folder / "manifest.json").read_bytes())["status"] == "interrupted"
@@ -113,9 +113,9 @@ def test_a_killed_sweep_is_resumed(made, project, held):
     until((project / "at-2").exists)
     workers = children(process.pid, "sweep_worker")
     kill(process.pid)
-    process.wait(timeout=30)
+    process.wait(timeout=180)
     held.unlink()
     assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     assert contents(project / "reports") == contents(made / "reports")
