@@ -37,7 +37,9 @@ def start(shared: Shared, responses: Responses) -> Floats:
     for E, mine, factor, scale in zip(
         shared.directions, shared.cuts, shared.factors, shared.setup.scale, strict=True
     ):
-        T = np.einsum("iab,ir->rab", E, solved[mine] / s2)
+        with np.errstate(all="ignore"):
+            T = np.einsum("iab,ir->rab", E, solved[mine] / s2)
+        T = np.nan_to_num(T, nan=0.0, posinf=0.0, neginf=0.0)
         lower = np.zeros(T.shape)
         for block in factor.blocks:
             here = (slice(None), *np.ix_(block, block))
@@ -142,22 +144,23 @@ class BatchNewton:
 
     def _thin(self, f: int, block: list[int]) -> None:
         """Try every replicate without the weakest direction of one block."""
-        L = self.shared.lower(self.state.theta)
+        arrived = np.flatnonzero(self.converged)
+        L = self.shared.lower(picked(self.state.theta, arrived))
         here, s = np.ix_(block, block), self.shared.setup.scale[f][block]
         value, direction, thinner = batch_cone.weakest(batch_cone.first(L[f][here]), s)
-        candidates = np.flatnonzero(self.converged & (value > 0) & (value <= SUSPECT))
+        candidates = np.flatnonzero((value > 0) & (value <= SUSPECT))
         if not len(candidates):
             return
         L[f][here] = batch_cone.last(thinner)
-        which = companions(candidates)
-        theta = picked(self.shared.free(L), which)
+        candidates = companions(candidates)
+        theta, which = picked(self.shared.free(L), candidates), arrived[candidates]
         responses = self.responses.take(which)
         level = deviances(self.shared, responses, theta) <= self.state.deviance[which] + NEGLIGIBLE
         if not level.any():
             return
         near = companions(np.flatnonzero(level))
         trial = evaluate(self.shared, responses.take(near), picked(theta, near))
-        v = direction[which[near]] / s
+        v = direction[candidates[near]] / s
         slope = np.einsum("ra,abr,rb->r", v, trial.D[f][here], v) / self.shared.factors[f].levels
         good = np.flatnonzero(slope >= -1e-9)
         self.state.put(which[near][good], trial.take(good))

@@ -14,13 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.profile import Descent
+from lmmkit.engine.profile import Descent, Point
 from lmmkit.engine.setup import Setup
 from lmmkit.engine.slices import Parameter
 from lmmkit.errors import FitError
 
 EXACT = 1e-11  # of a bound's distance from the estimate: where the search for it ends
 MOST = 60  # profiles for one bound
+LOWER = 1e-7  # deviance units by which a second search must end lower to count
 BETTER = 1e-5  # a profile this far below the fit's deviance has found a better optimum
 
 
@@ -87,15 +88,35 @@ class Line:
             FitError: It was not found, or it lies below that of the fit.
         """
         near = min(self.known, key=lambda v: abs(v - value), default=None)
-        x = self.parameter.start if near is None else self.known[near]
+        point = self._search(value, self.parameter.start if near is None else self.known[near])
+        self.known[value] = point.x
+        return point.deviance - self.least, point.slope / self.parameter.unit
+
+    def height(self, value: float) -> float:
+        """The same at the end of the domain, where coordinates may change sign: no start for others.
+
+        Raises:
+            FitError: As above.
+        """
+        return self._search(value, self.parameter.start).deviance - self.least
+
+    def lower_elsewhere(self, value: float, height: float) -> bool:
+        """Whether the search from the fit's own coordinates ends lower; it is then remembered."""
+        point = self._search(value, self.parameter.start)
+        lower = point.deviance - self.least < height - LOWER
+        if lower:
+            self.known[value] = point.x
+        return lower
+
+    def _search(self, value: float, x: Floats) -> Point:
+        """The least deviance at a value."""
         point = Descent(self.setup, self.parameter.at(value), x).run()
         if point.deviance < self.least - BETTER:
             raise FitError(
                 f"At {value:.6g} the deviance is {self.least - point.deviance:.3g} below that of the fit, "
                 "which therefore stands at a local optimum: fit again from another start."
             )
-        self.known[value] = point.x
-        return point.deviance - self.least, point.slope / self.parameter.unit
+        return point
 
 
 class Crossing:
@@ -121,8 +142,11 @@ class Crossing:
             z, slope = self._excess(t)
             following = self._next(t, z, slope)
             if abs(following - t) <= EXACT * abs(following - self.origin):
-                return self.scale.back(following)
-            t = following
+                if not self.line.lower_elsewhere(self.scale.back(t), (z + self.root) ** 2):
+                    return self.scale.back(following)
+                self.inside, self.outside = t, None
+            else:
+                t = following
         raise FitError(
             f"No bound was found within {MOST} profiles; the last was at {self.scale.back(t):.6g}."
         )
@@ -203,7 +227,7 @@ class Search:
 
     def _from_zero(self, guess: float) -> float:
         estimate = self.line.parameter.estimate
-        if self.line(0.0)[0] <= self.level:
+        if self.line.height(0.0) <= self.level:
             return 0.0
         return self._crossing(PLAIN, estimate * np.expm1(-guess), 0.0)
 
@@ -216,7 +240,7 @@ class Search:
     def _within_one(self, end: float, guess: float) -> float:
         """A bound towards one end."""
         estimate = self.line.parameter.estimate
-        if estimate == end or self.line(end)[0] <= self.level:
+        if estimate == end or self.line.height(end) <= self.level:
             return end
         if abs(estimate) == 1.0:
             return Crossing(self.line, PLAIN, self.level, estimate, end).find(estimate + end * guess / 4.0)

@@ -22,7 +22,7 @@ FOUND = 1e-13  # Newton decrement at which the least deviance of a slice is foun
 STALLED = 1e-11  # below this a decrement that no longer falls four-fold is rounding
 END_PHASE = 1e-3  # below this the curvature is corrected by the observed change of the gradient
 PATIENCE = 20  # steps after which the exact Hessian is taken
-LIMIT = 60
+LIMIT = 150
 STEP = 1e-4  # of the differences behind the exact Hessian
 
 

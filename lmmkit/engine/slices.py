@@ -97,7 +97,11 @@ class Parameter:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A covariance matrix of one factor as way L L' way', L lower triangular.
+    """A covariance matrix of one factor as way L L' way'.
+
+    L is lower triangular in its first rows, of which one may be held, and full in the others: a triangular
+    one has circles of nearly equal deviance round a small pivot, on which searches crawl; a full one is
+    merely flat along the rotations of its columns.
 
     Attributes:
         factor: Position of the factor.
@@ -106,6 +110,7 @@ class Block:
         lower: (m, m) L at the optimum.
         size: (m,) what a coordinate of each row is measured in.
         least: (m,) where a zero diagonal entry starts.
+        first: Number of rows that are triangular.
     """
 
     factor: int
@@ -114,6 +119,7 @@ class Block:
     lower: Floats
     size: Floats
     least: Floats
+    first: int
 
     def direction(self, row: int, along: Floats) -> Floats:
         """(k, k) A of a unit coordinate in a row, along a combination of the columns."""
@@ -123,9 +129,9 @@ class Block:
 
     def entries(self, skip: int | None = None) -> Entries:
         """Direction and start of every entry of L, but those of a row."""
-        unit = np.eye(len(self.lower))
-        rows = [r for r in range(len(self.lower)) if r != skip]
-        return [(self.direction(r, unit[c]), self.begin(r, c)) for r in rows for c in range(r + 1)]
+        unit, m = np.eye(len(self.lower)), len(self.lower)
+        places = [(r, c) for r in range(m) if r != skip for c in range(r + 1 if r < self.first else m)]
+        return [(self.direction(r, unit[c]), self.begin(r, c)) for r, c in places]
 
     def begin(self, row: int, column: int) -> float:
         """Start of an entry: where it is, or off a zero diagonal."""
@@ -228,20 +234,23 @@ class Frame:
     def _blocks(self) -> list[Block]:
         """Every covariance matrix in prepared units."""
         return [
-            self._block(
-                f,
-                list(block),
-                np.eye(factor.width)[:, list(block)],
-                self.L[f][list(block)],
-                np.ones(len(block)),
-            )
+            self._block(f, list(block), np.eye(factor.width), self.L[f], np.ones(factor.width), 0)
             for f, factor in enumerate(self.setup.layout.factors)
             for block in factor.blocks
         ]
 
-    def _block(self, f: int, columns: list[int], way: Floats, rows: Floats, size: Floats) -> Block:
-        least = NUDGE / self.setup.scale[f][columns]
-        return Block(f, tuple(columns), way, cone.semidefinite_factor(rows), size, least)
+    def _block(
+        self, f: int, columns: list[int], way: Floats, rows: Floats, size: Floats, first: int
+    ) -> Block:
+        return Block(
+            f,
+            tuple(columns),
+            way[:, columns],
+            cone.semidefinite_factor(rows[columns]),
+            size[columns],
+            NUDGE / self.setup.scale[f][columns],
+            first,
+        )
 
     def _raw_block(self, term: int, first: list[int]) -> Block:
         """The covariance matrix of a term in the units of the data, some columns first."""
@@ -252,13 +261,11 @@ class Frame:
             if t == term
         )
         S = self.setup.prepared.term_bases[term]
-        others = (
-            [c for c in range(len(S)) if c not in first] if self.setup.problem.terms[term].correlated else []
-        )
-        order = [*first, *others]
-        places = [piece.start + c for c in order]
-        way = np.zeros((self.setup.layout.factors[f].width, len(order)))
-        way[np.ix_(places, range(len(order)))] = solved(S, np.eye(len(S)))[np.ix_(order, order)]
-        size = np.sqrt(np.einsum("ij,ij->i", S, S))[order]
-        rows = (S @ self.L[f][piece])[order]
-        return self._block(f, places, way, rows, size)
+        others = range(len(S)) if self.setup.problem.terms[term].correlated else first
+        order = [*first, *(c for c in others if c not in first)]
+        width = self.setup.layout.factors[f].width
+        way, rows, size = np.zeros((width, width)), np.zeros((width, width)), np.ones(width)
+        way[piece, piece] = solved(S, np.eye(len(S)))
+        rows[piece] = S @ self.L[f][piece]
+        size[piece] = np.sqrt(np.einsum("ij,ij->i", S, S))
+        return self._block(f, [piece.start + c for c in order], way, rows, size, len(first))

@@ -68,7 +68,8 @@ def conf_int(
         return wald_intervals(estimates, level=level, df=df)
     if method == "profile":
         table = profile_intervals(estimates, level=level, progress=progress)
-        _warn(table.attrs["trouble"])
+        absent = table.index[table[["low", "high"]].isna().any(axis=1)]
+        _warn({name: table.attrs["trouble"][name] for name in absent})
         return table
     return bootstrap_intervals(estimates, level=level, how=how, progress=progress)
 
@@ -127,5 +128,4 @@ def _without_units(estimates: Estimates) -> Floats:
 def _warn(trouble: dict[str, str]) -> None:
     """Say what could not be found; the table has NaN there."""
     for name, what in trouble.items():
-        if what:
-            warnings.warn(f"{name}: {what}", PartialResult, stacklevel=4)
+        warnings.warn(f"{name}: {what}", PartialResult, stacklevel=4)

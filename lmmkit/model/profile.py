@@ -65,8 +65,8 @@ def profile_intervals(
 def _rows(estimates: Estimates, level: float) -> Iterator[Row]:
     """Coefficients, then variance parameters."""
     likelihood = estimates if not estimates.reml else _by_likelihood(estimates)
-    yield from _Profiles(likelihood, level).coefficients()
-    yield from _Profiles(estimates, level).variances()
+    yield from Profiles(likelihood, level).coefficients()
+    yield from Profiles(estimates, level).variances()
 
 
 def _by_likelihood(estimates: Estimates) -> Estimates:
@@ -74,7 +74,7 @@ def _by_likelihood(estimates: Estimates) -> Estimates:
     return estimate(estimates.design, reml=False, algorithm=estimates.algorithm)
 
 
-class _Profiles:
+class Profiles:
     """The profiles about one fit."""
 
     def __init__(self, estimates: Estimates, level: float) -> None:
@@ -87,8 +87,12 @@ class _Profiles:
         sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
         self.frame = Frame(self.setup, optimum.state.L, sigma)
 
+    def line(self, parameter: Parameter) -> Line:
+        """The profile deviance along a parameter."""
+        return Line(self.setup, parameter, self.least)
+
     def _search(self, parameter: Parameter, guess: float) -> Search:
-        return Search(Line(self.setup, parameter, self.least), self.level, guess)
+        return Search(self.line(parameter), self.level, guess)
 
     def coefficients(self) -> Iterator[Row]:
         """Of each fixed effect."""

@@ -1,0 +1,78 @@
+"""Prediction errors in layouts of every kind, against the inverse of Henderson's matrix written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import lmmkit
+from lmmkit.engine import henderson, joint
+from lmmkit.engine.textbook import to_dense, write_out
+from lmmkit.errors import DataError
+
+FORMULAS = [
+    "y ~ x + (x | s) + (1 | c) + (1 | top)",
+    "y ~ x + (1 | s) + (x | c) + (x | u) + (1 | v)",
+    "y ~ x + (1 | s) + (0 + x | s) + (1 | c) + (x | top) + (1 | u) + (1 | v)",
+    "y ~ x + (1 | u) + (1 | v)",
+    "y ~ 0 + (1 | s) + (1 | u)",
+    "y ~ x + (1 | many) + (1 | u)",
+]
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Three nested factors and two that are crossed with them."""
+    rng = np.random.default_rng(3)
+    n = 500
+    s, u, v = rng.integers(0, 60, n), rng.integers(0, 7, n), rng.integers(0, 9, n)
+    table = pd.DataFrame({"x": rng.normal(size=n), "s": s, "c": s // 5, "top": s // 20, "u": u, "v": v})
+    table["w"], table["many"] = rng.uniform(0.5, 2, n), rng.permutation(n) % 200
+    effects = rng.normal(size=60)[s] + 1.5 * rng.normal(size=12)[s // 5] + rng.normal(size=3)[s // 20]
+    noise = rng.normal(size=n) / np.sqrt(table.w)
+    return table.assign(
+        y=table.x + effects + rng.normal(size=7)[u] * table.x + rng.normal(size=9)[v] / 2 + noise
+    )
+
+
+def mixed_rows():
+    """Rows whose levels were never seen together."""
+    rng = np.random.default_rng(4)
+    top = {"s": 60, "c": 12, "top": 3, "u": 7, "v": 9, "many": 200}
+    return pd.DataFrame(
+        {"x": rng.normal(size=40), **{name: rng.integers(0, n, 40) for name, n in top.items()}}
+    )
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_errors_of_any_combination_of_levels_are_hendersons(formula, frame, monkeypatch):
+    monkeypatch.setattr(joint, "CELLS", 700)  # several chunks
+    m = lmmkit.lmm(formula, frame, weights="w")
+    e, new = m.estimates, m.design.new_data(mixed_rows())
+    errors = henderson.prediction_errors(to_dense(write_out(e.problem, e.kept, e.factors, e.sigma)))
+    C = np.block([[errors.beta, errors.cross], [errors.cross.T, errors.u]])
+    Z = []
+    for term, z, codes in zip(e.problem.terms, new.Z, new.codes, strict=True):
+        placed = np.zeros((len(z), term.levels, z.shape[1]))
+        placed[np.arange(len(z)), codes] = z
+        Z.append(placed.reshape(len(z), -1))
+    rows = np.hstack([new.X[:, list(e.kept)], *Z])
+    expected = np.sqrt(np.einsum("ij,jk,ik->i", rows, C, rows))
+    np.testing.assert_allclose(m.predict(mixed_rows()).se, expected, rtol=1e-9)
+
+
+def test_weights_of_new_rows_enter_the_prediction_interval(frame):
+    m = lmmkit.lmm("y ~ x + (1 | u)", frame, weights="w")
+    rows = mixed_rows()
+    plain = m.predict(rows, interval="prediction")
+    heavy = m.predict(rows.assign(w=4.0), interval="prediction")
+    one = 1.959963984540054
+    np.testing.assert_allclose(((plain.high - plain.fit) / one) ** 2, plain.se**2 + m.scale)
+    np.testing.assert_allclose(((heavy.high - heavy.fit) / one) ** 2, heavy.se**2 + m.scale / 4)
+
+
+def test_weights_of_new_rows_must_be_positive(frame):
+    m = lmmkit.lmm("y ~ x + (1 | u)", frame, weights="w")
+    with pytest.raises(DataError, match="in row 2"):
+        m.predict(mixed_rows().assign(w=[1.0, np.nan, *np.ones(38)]))
