@@ -16,18 +16,19 @@ ID = "lmmkit-run"
 
 
 def embedded(step: Step) -> str:
-    """A block of data for the report: the study, where its numbers come from, digests of the files so far.
+    """A block of data for the report: the study, where its numbers come from, digests of the earlier files.
 
     The block is JSON and is never executed; nothing in it can end it.
     """
     manifest, lock = load_manifest(step.folder), step.folder / LOCK
-    files = manifest.files().values() if manifest else ()
+    later = step.plan.since(step.name)
+    before = [record for record in manifest.steps if record.step not in later] if manifest else []
     record = {
         "schema": 1,
         "settings": step.plan.study.resolved(),
         "provenance": step.provenance(),
         "lock": lock.read_text(encoding="utf-8") if lock.exists() else None,
-        "files": {file.path: file.sha256 for file in files},
+        "files": {file.path: file.sha256 for record in before for file in record.files},
     }
     text = json.dumps(plain(record), ensure_ascii=True).replace("<", r"\u003c").replace(">", r"\u003e")
     return f'<script type="application/json" id="{ID}">{text}</script>'
