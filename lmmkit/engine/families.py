@@ -7,13 +7,14 @@ rows: no matrix with n rows and n columns is met.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lmmkit.engine.problem import Floats, Problem, Term
 
 APART = 1e-9  # share of its own square by which a matrix may miss a family that it belongs to
+SPAN = 1e-9  # share of its length by which a column may miss a space that holds it
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,79 @@ def _units(term: Term) -> Floats:
     return out
 
 
+def entries_of(own: Floats, T: Floats) -> Floats:
+    """Free entries of a symmetric matrix, one for each unit matrix."""
+    return np.einsum("iab,ab->i", own, T) / np.einsum("iab->i", own)
+
+
+def embedding(small: Units, large: Units) -> Floats | None:
+    """(m_large, m_small) C: entries C t of the large family give the covariance matrix of entries t.
+
+    A term finds its columns in a term of the same grouping factor, T_large = M T M'; where there is no such
+    factor, its covariance matrices are looked for among those of the large family.
+
+    Returns:
+        None where some matrix of the small family is not in the linear span of the large one.
+    """
+    parts = [np.empty((sum(map(len, large.own)), 0))]
+    for t, term in enumerate(small.problem.terms):
+        there = [u for u, other in enumerate(large.problem.terms) if _same_rows(term, other)]
+        part = _by_columns(small, t, large, there) if there else _by_matrices(small, t, large)
+        if part is None:
+            return None
+        parts.append(part)
+    return np.concatenate(parts, axis=1)
+
+
+def _by_columns(small: Units, t: int, large: Units, there: Sequence[int]) -> Floats | None:
+    """C of one term of the small family, through the columns of one term of the large family."""
+    one, starts = small.problem.terms[t], np.cumsum([0, *map(len, large.own)])
+    for u in there:
+        M = _mixing(small.problem, one, large.problem, large.problem.terms[u])
+        if M is not None:
+            C = np.zeros((int(starts[-1]), len(small.own[t])))
+            made = [entries_of(large.own[u], M @ unit @ M.T) for unit in small.own[t]]
+            C[starts[u] : starts[u + 1]] = np.array(made).T
+            return C
+    return None
+
+
+def _same_rows(one: Term, two: Term) -> bool:
+    """Whether two grouping factors divide the rows alike."""
+    if one.levels != two.levels:
+        return False
+    partner = np.empty(one.levels, np.intp)
+    partner[one.codes] = two.codes
+    return bool((partner[one.codes] == two.codes).all())
+
+
+def _mixing(problem: Problem, one: Term, other: Problem, two: Term) -> Floats | None:
+    """(k_two, k_one) M of Z_one = Z_two M; None where there is none that keeps the covariances."""
+    Z = np.stack([other.columns[c] for c in two.columns], axis=1)
+    M = np.zeros((len(two.columns), len(one.columns)))
+    for j, position in enumerate(one.columns):
+        found = _combination(Z, problem.columns[position])
+        if found is None:
+            return None
+        M[:, j] = found
+    alone = two.correlated or ((M != 0.0).sum(axis=0) == 1).all()
+    return M if alone and (two.correlated or not one.correlated or M.shape[1] == 1) else None
+
+
+def _combination(Z: Floats, z: Floats) -> Floats | None:
+    """Coefficients of a column in others: exactly one where it is one of them."""
+    same = [j for j in range(Z.shape[1]) if np.array_equal(Z[:, j], z)]
+    if same:
+        return np.eye(Z.shape[1])[same[0]]
+    lengths, length = np.linalg.norm(Z, axis=0), float(np.linalg.norm(z))
+    lengths[lengths == 0.0] = 1.0
+    found = np.asarray(np.linalg.lstsq(Z / lengths, z / length, rcond=None)[0], dtype=np.float64)
+    if np.linalg.norm(Z / lengths @ found - z / length) > SPAN:
+        return None
+    found[np.abs(found) < SPAN] = 0.0
+    return found * length / lengths
+
+
 def products(one: Units, two: Units) -> Floats:
     """(m_one, m_two) tr(V_i V_j) of the unit covariance matrices of two problems on the same rows."""
     return np.block([[_product(one, t, two, u) for u in range(len(two.own))] for t in range(len(one.own))])
@@ -60,20 +134,17 @@ def _product(one: Units, t: int, two: Units, u: int) -> Floats:
     return np.einsum("iab,jcd,adbc->ij", one.own[t], two.own[u], squares, optimize=True)
 
 
-def embedding(small: Units, large: Units) -> Floats | None:
-    """(m_large, m_small) C: entries C t of the large family give the covariance matrix of entries t.
-
-    Returns:
-        None where some matrix of the small family is not in the linear span of the large one.
-    """
-    inner, cross, own = products(large, large), products(large, small), products(small, small)
+def _by_matrices(small: Units, t: int, large: Units) -> Floats | None:
+    """C of one term by projecting its unit covariance matrices on those of the large family."""
+    term = Units(replace(small.problem, terms=(small.problem.terms[t],)), (small.own[t],))
+    inner, cross, own = products(large, large), products(large, term), products(term, term)
     size, unit = np.sqrt(inner.diagonal()), np.sqrt(own.diagonal())
     scaled = cross / np.outer(size, unit)
-    C = np.linalg.lstsq(inner / np.outer(size, size), scaled, rcond=1e-12)[0]
+    C = np.asarray(np.linalg.lstsq(inner / np.outer(size, size), scaled, rcond=1e-12)[0], dtype=np.float64)
     missed = 1.0 - np.einsum("ij,ij->j", scaled, C)
     if (missed > APART).any():
         return None
-    C[np.abs(C) < 1e-9 * np.abs(C).max(axis=0)] = 0.0
+    C[np.abs(C) < SPAN * np.abs(C).max(axis=0)] = 0.0
     return C * unit / size[:, None]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmmkit.engine.families import Units, embedding, positive, units
+from lmmkit.engine.families import Units, embedding, entries_of, positive, units
 from lmmkit.engine.problem import Floats, Problem
 from lmmkit.model.estimate import Estimates
 
@@ -55,10 +55,7 @@ class Nesting:
 
     def place(self, factors: Sequence[Floats], entries: Units) -> list[Floats]:
         """T of each term of the larger model that gives the smaller one's covariance matrix."""
-        values = [
-            np.einsum("iab,ab->i", own, L @ L.T) / np.einsum("iab->i", own)
-            for own, L in zip(entries.own, factors, strict=True)
-        ]
+        values = [entries_of(own, L @ L.T) for own, L in zip(entries.own, factors, strict=True)]
         return self.large.combined(self.embedding @ np.concatenate([np.empty(0), *values]))
 
 
@@ -81,8 +78,7 @@ def _entries(inner: Units, draw: np.random.Generator, rank: int) -> Floats:
     for own, term in zip(inner.own, inner.problem.terms, strict=True):
         k = len(term.columns)
         A = draw.normal(size=(k, rank or 2 * k))
-        T = A @ A.T
-        parts.append(np.einsum("iab,ab->i", own, T) / np.einsum("iab->i", own))
+        parts.append(entries_of(own, A @ A.T))
     return np.concatenate([np.empty(0), *parts])
 
 
@@ -90,7 +86,7 @@ def _cones(large: Problem, matrices: list[Floats]) -> list[Cone]:
     """The null directions of each covariance matrix; without covariances each zero variance alone."""
     out = list[Cone]()
     for t, (term, T) in enumerate(zip(large.terms, matrices, strict=True)):
-        size = np.sqrt(T.diagonal())
+        size = np.sqrt(np.maximum(T.diagonal(), 0.0))
         size[size == 0.0] = 1.0
         values, vectors = np.linalg.eigh(T / np.outer(size, size))
         null = values <= NULL * max(float(values[-1]), 1.0)
