@@ -14,12 +14,11 @@ import time
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from workloads import WORKLOADS, Workload
+from workloads import WORKLOADS, Workload, peak_memory
 
 Fitted = Any
 Figures = dict[str, float | int | bool | None]
@@ -192,13 +191,6 @@ ENGINES: dict[str, Callable[[Workload, pd.DataFrame], Timed]] = {
     "statsmodels": statsmodels,
 }
 PACKAGES = {name: name.split()[0] for name in ENGINES} | {"interlace": "interlace-lme"}
-
-
-def peak_memory() -> float:
-    """The largest resident size of this process in MB (0 where the system does not tell)."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return sum(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def main(engine: str, name: str) -> None:

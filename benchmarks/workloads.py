@@ -142,6 +142,13 @@ def _factor(sd: list[float], correlation: float) -> np.ndarray:
     return np.linalg.cholesky(R * np.outer(sd, sd))
 
 
+def peak_memory() -> float:
+    """The largest resident size of this process in MB (0 where the system does not tell)."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return sum(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def prepare() -> None:
     """Write every table to the cache: Parquet, and raw doubles for R."""
     if (CACHE / "complete").exists():
