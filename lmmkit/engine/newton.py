@@ -18,7 +18,9 @@ from lmmkit.engine.layout import Factor
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.search import Search, newton_direction
 
-ENOUGH = 1e-17  # Newton decrement at which theta is within 1e-8 of its standard errors: nothing is left to gain
+ENOUGH = (
+    1e-17  # Newton decrement at which theta is within 1e-8 of its standard errors: nothing is left to gain
+)
 STALLED = 1e-13  # below this a decrement that no longer falls four-fold is rounding
 END_PHASE = 1e-5  # below this the curvature is corrected by the observed change of the gradient
 PATIENCE = 25  # steps after which average information is suspected of crawling

@@ -25,6 +25,7 @@ from lmmkit.plots.style import (
     canvas,
     distinct,
     figure_of,
+    log_heights,
     panel,
     rows_of,
     styled,
@@ -105,7 +106,8 @@ def climb(steps: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         look: dict[str, Any] = {"color": CYCLE[place], "marker": MARKERS[place], "label": mathtext(name)}
         ax.plot(mine["iteration"], mine["above"], markersize=3.5, linewidth=1, **look)
     ax.axhline(1e-8, color=VERMILLION, linestyle="--", linewidth=1)
-    ax.set(xlabel="Iteration", ylabel="Deviance above the lowest", xscale="symlog", yscale="log")
+    ax.set(xlabel="Iteration", ylabel="Deviance above the lowest", xscale="symlog")
+    log_heights(ax)
     ax.set_xlim(left=0)
     ax.xaxis.set_major_locator(FixedLocator([0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000]))
     ax.xaxis.set_major_formatter(ScalarFormatter())

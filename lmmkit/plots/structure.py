@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lmmkit.escape import mathtext
-from lmmkit.plots.style import BLUE, GREY, INK, VERMILLION, canvas, panel, styled
+from lmmkit.plots.style import BLUE, GREY, INK, VERMILLION, canvas, log_heights, panel, styled
 
 INK_SCALE = ListedColormap(["white", "#bcd9ec", "#7db6da", "#3a8fc4", BLUE])
 
@@ -108,7 +108,8 @@ def path(steps: pd.DataFrame) -> NDArray[Any]:
     )
     for ax, column, label in views:
         ax.plot(steps["iteration"], steps[column], "o-", color=BLUE, markersize=4)
-        ax.set(xlabel="Iteration", ylabel=label, yscale="log")
+        ax.set(xlabel="Iteration", ylabel=label)
+        log_heights(ax)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes[0, 1].axhline(1e-8, color=VERMILLION, linestyle="--", linewidth=1, label="stop")
     axes[0, 1].legend(loc="upper right")

@@ -20,6 +20,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -108,6 +109,13 @@ def figure_of(axes: Axes | NDArray[Any]) -> Figure:
     first = axes if isinstance(axes, Axes) else axes.flat[0]
     figure = first.figure
     return figure if isinstance(figure, Figure) else figure.figure
+
+
+def log_heights(ax: Axes) -> None:
+    """A logarithmic y axis with numbers as plain text: setting them as mathematics takes longer than drawing."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(LogFormatter())
+    ax.yaxis.set_minor_formatter(LogFormatter())
 
 
 def svg_bytes(axes: Axes | NDArray[Any]) -> bytes:

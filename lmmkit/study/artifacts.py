@@ -109,8 +109,9 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise RunError(
             f"{path.name} is not in {path.parent}: the step that writes it has not been run"
         ) from None
-    table = table.set_axis([csv_text(str(name)) for name in table.columns], axis=1)
-    return table.apply(_true_text)
+    for name in table.columns[[not _is_number(column) for _, column in table.items()]]:
+        _unescape(table, name)
+    return table.set_axis([csv_text(str(name)) for name in table.columns], axis=1)
 
 
 def _safe_text(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -121,12 +122,11 @@ def _safe_text(column: pd.Series[Any]) -> pd.Series[Any]:
     )
 
 
-def _true_text(column: pd.Series[Any]) -> pd.Series[Any]:
-    return (
-        column
-        if _is_number(column)
-        else column.map(lambda cell: csv_text(cell) if isinstance(cell, str) else cell)
-    )
+def _unescape(table: pd.DataFrame, name: str) -> None:
+    cells = table[name].tolist()
+    text = [csv_text(cell) if isinstance(cell, str) else cell for cell in cells]
+    if text != cells:
+        table[name] = pd.Series(text, index=table.index, dtype=table[name].dtype)
 
 
 def _is_number(column: pd.Series[Any]) -> bool:

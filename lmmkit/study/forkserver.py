@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -31,19 +32,36 @@ _PRELOADED = (
     "lmmkit.plots",
     "lmmkit.study.report",
 )
+#: What later steps import: while the first kernel works, the server has the time.
+_LATER = (
+    "contourpy",
+    "lmmkit.model.inferred",
+    "lmmkit.model.residuals",
+    "lmmkit.study.proof",
+    "pandas.io.formats.html",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+    "scipy.optimize",
+    "scipy.special",
+)
 
 
 def serve() -> None:
     """Import the stack, then answer until the input ends."""
     # A kernel that is left alone ends itself when its parent, this process, is gone.
     os.environ["JPY_PARENT_PID"] = str(os.getpid())
-    for name in _PRELOADED:
-        importlib.import_module(name)
+    _import(_PRELOADED)
     _look_like_a_kernel()
     for line in sys.stdin:
         answer = _answer(json.loads(line))
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+        _import(_LATER)
+
+
+def _import(names: Iterable[str]) -> None:
+    for name in names:
+        importlib.import_module(name)
 
 
 def _look_like_a_kernel() -> None:

@@ -53,12 +53,16 @@ def coefficients(found: Mapping[str, Quantity]) -> list[str]:
 
 
 def _named(table: pd.DataFrame) -> Iterator[tuple[str, Any]]:
+    first, *others = (column for _, column in table.items())
+    labels = first.tolist()
     if list(table.columns) == _SINGLE:
-        yield from ((str(name), _value(value)) for name, value in table.itertuples(index=False))
-    elif len(table.columns) > 1 and not pd.api.types.is_numeric_dtype(table.iloc[:, 0]):
-        numeric = [name for name in table.columns if pd.api.types.is_numeric_dtype(table[name])]
-        for row in table.to_dict("records"):
-            yield from ((f"{row[table.columns[0]]}.{name}", row[name]) for name in numeric)
+        yield from zip(map(str, labels), map(_value, others[0].tolist()), strict=True)
+    elif not pd.api.types.is_numeric_dtype(first):
+        numeric = [
+            (column.name, column.tolist()) for column in others if pd.api.types.is_numeric_dtype(column)
+        ]
+        for row, label in enumerate(labels):
+            yield from ((f"{label}.{name}", cells[row]) for name, cells in numeric)
 
 
 def _value(value: Any) -> Any:
