@@ -284,3 +284,19 @@ def test_wald_interval_of_a_zero_variance_has_the_bounds_of_its_domain():
     row = fit("singular").conf_int(df="normal").loc["Batch.sd.Intercept"]
     assert row.low == 0.0
     assert np.isnan(row.high)
+
+
+@pytest.mark.parametrize("algorithm", ["newton", "em", "em-newton", "pls", "direct"])
+def test_two_rows_per_level_have_three_variances_told_by_their_moments(algorithm):
+    """Intercepts and slopes without correlation span all rows; REML then matches the moments."""
+    rng = np.random.default_rng(3)
+    level, slope = 3.0 * rng.normal(size=(40, 1)), 2.0 * rng.normal(size=(40, 1))
+    pairs = level + slope * [0.0, 1.0] + rng.normal(size=(40, 2))
+    frame = pd.DataFrame({"y": pairs.ravel(), "t": [0.0, 1.0] * 40, "g": np.repeat(np.arange(40), 2)})
+    fit = lmmkit.lmm("y ~ t + (t || g)", frame, algorithm=algorithm)
+    moments = np.cov(pairs.T)
+    expected = [moments[0, 1], moments[1, 1] - moments[0, 0], moments[0, 0] - moments[0, 1]]
+    assert min(expected) > 0.0
+    np.testing.assert_allclose(fit.varcorr["vcov"], expected, rtol=1e-4 if algorithm == "em" else 1e-7)
+    assert fit.converged
+    assert fit.certificate.passed
