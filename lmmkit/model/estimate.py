@@ -14,6 +14,7 @@ from lmmkit.engine.information import variance_information
 from lmmkit.engine.kenward_roger import KenwardRoger, kenward_roger
 from lmmkit.engine.optimality import Check
 from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.sandwich import Sandwich
 from lmmkit.engine.satterthwaite import Satterthwaite
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve
@@ -133,6 +134,12 @@ class Estimates:
     def vcov(self) -> Floats:
         """(p, p) covariance matrix of the fixed effects."""
         return self.sigma**2 * self.unscaled_vcov
+
+    @cached_property
+    def covariance_of_beta(self) -> Sandwich:
+        """The same matrix, for linear functions of the fixed effects."""
+        with one_thread():
+            return self.optimum.covariance_of_beta
 
     def covariance(self, term: int) -> Floats:
         """(k, k) covariance matrix of the random effects of one term."""

@@ -143,7 +143,7 @@ def _variance(estimates: Estimates, rows: Rows, level: Level) -> Floats:
     """Variance of the predicted mean about the true one, (m,)."""
     if level == "group":
         return _joint_variance(estimates, rows)
-    fixed = np.einsum("mp,pq,mq->m", rows.X, estimates.vcov, rows.X)
+    fixed = estimates.covariance_of_beta.variances(rows.X)
     return fixed if level == "population" else fixed + _prior_variance(estimates, rows.Z)
 
 

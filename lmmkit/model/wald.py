@@ -24,7 +24,7 @@ def linear_table(
 ) -> pd.DataFrame:
     """estimate, se, df, t, p, low, high of each row of L beta; NaN for a row of zeros."""
     estimate, df = L @ estimates.beta, by.single(L)
-    se = np.sqrt(np.einsum("rp,pq,rq->r", L, by.vcov, L))
+    se = np.sqrt(by.vcov.variances(L))
     with np.errstate(divide="ignore", invalid="ignore"):
         t = estimate / se
     half = t_quantile(0.5 + level / 2.0, df) * se
