@@ -199,7 +199,12 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
     Raises:
         FitError: Not as many numbers as the model has covariance parameters.
     """
-    values = np.asarray(theta, dtype=np.float64)
+    try:
+        values = np.asarray(theta, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise FitError(
+            f"start: numbers are expected, one per covariance parameter, not {theta!r:.60}."
+        ) from None
     places = free_places(design.random)
     if values.shape != (len(places),):
         raise FitError(
