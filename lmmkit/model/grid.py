@@ -110,7 +110,7 @@ def reference_grid(design: Design, at: Mapping[str, Sequence[Any]] | None = None
     Raises:
         FitError: `at` names a variable that the fixed part does not have, or the grid is too large.
     """
-    if not isinstance(at, Mapping | None):
+    if at is not None and not hasattr(at, "items"):
         raise FitError(
             f"at: values by name of variable are expected, such as {{'x': [0, 1]}}, not {type(at).__name__}."
         )
