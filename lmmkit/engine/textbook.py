@@ -106,6 +106,11 @@ class Standard:
     T: Floats
     S: Floats
 
+    @property
+    def log_volume(self) -> float:
+        """log|det T|: the restricted likelihood of the data's X is that of Q less this."""
+        return float(np.log(np.abs(np.diag(self.T))).sum())
+
     def effects(self, found: Effects) -> Effects:
         """BLUE and BLUP in the units of the data."""
         return Effects(solve_triangular(self.T, found.beta), self.S @ found.u)

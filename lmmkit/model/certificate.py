@@ -27,7 +27,7 @@ from lmmkit.engine.henderson import Effects
 from lmmkit.engine.henderson_sparse import SparseReferee
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.solve import solve
-from lmmkit.engine.textbook import SparseModel, standardise, to_dense, write_out
+from lmmkit.engine.textbook import SparseModel, standardise, write_out
 from lmmkit.errors import FitError
 from lmmkit.escape import html
 from lmmkit.model.estimate import Estimates
@@ -172,10 +172,10 @@ def _through_marginal(estimates: Estimates) -> Result:
 
 
 def _dense_likelihood(estimates: Estimates) -> float:
-    model = to_dense(_written_out(estimates))
+    standard = standardise(_written_out(estimates))
     if estimates.reml:
-        return henderson.restricted_log_likelihood(model)
-    return henderson.log_likelihood(model)
+        return henderson.restricted_log_likelihood(standard.model) - standard.log_volume
+    return henderson.log_likelihood(standard.model)
 
 
 def _likelihood(estimates: Estimates, claim: Claim, other: float, route: str) -> Result:

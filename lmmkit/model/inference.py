@@ -54,7 +54,8 @@ def _interval(value: float, half: float, *, correlation: bool) -> tuple[float, f
         return float(np.tanh(np.arctanh(value) - half)), float(np.tanh(np.arctanh(value) + half))
     if value == 0.0 or not np.isfinite(half):
         return 0.0, np.nan
-    return float(value * np.exp(-half)), float(value * np.exp(half))
+    with np.errstate(over="ignore"):  # infinite: the data do not bound it
+        return float(value * np.exp(-half)), float(value * np.exp(half))
 
 
 def _transformed_errors(estimates: Estimates, found: Curvature) -> Floats:

@@ -229,3 +229,13 @@ def test_large_fits_are_not_formed_in_full_by_default():
     assert not checks.str.contains("through V").any()
     assert crossed().shape[0] <= 500
     assert fit("crossed").certificate.checks.check.str.contains("through V").any()
+
+
+def test_slopes_on_time_stamps_are_certified():
+    """Seconds since 1970: Z G Z' formed in these units would not be positive definite to rounding."""
+    frame = table("sleep_full").assign(Days=lambda d: 1.5e9 + d.Days)
+    m = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", frame)
+    near = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", table("sleep_full"))
+    assert m.certificate.passed
+    assert m.certify(full=True).passed
+    assert m.deviance == pytest.approx(near.deviance, abs=1e-6)
