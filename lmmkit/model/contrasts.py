@@ -97,16 +97,19 @@ def given_coding(request: Any, levels: Sequence[str], factor: str) -> Coding:
         return coding(request.removeprefix("contr.").lower(), levels, None, factor)
     if isinstance(request, Mapping):
         weights = cast("Mapping[str, Sequence[float]]", request)
-        return _matrix_coding(
-            np.array(list(weights.values()), float).T, tuple(map(str, weights)), levels, factor
-        )
+        columns = _numbers(list(weights.values()), factor)
+        return _matrix_coding(columns.T, tuple(map(str, weights)), levels, factor)
+    matrix = _numbers(request, factor)
+    return _matrix_coding(matrix, tuple(str(j + 1) for j in range(matrix.shape[-1])), levels, factor)
+
+
+def _numbers(given: Any, factor: str) -> Floats:
     try:
-        matrix = np.asarray(request, float)
+        return np.atleast_1d(np.asarray(given, dtype=np.float64))
     except (TypeError, ValueError):
         raise FormulaError(
             f"contrasts of `{factor}`: a name ({', '.join(CODINGS)}) or a matrix is expected."
         ) from None
-    return _matrix_coding(matrix, tuple(str(j + 1) for j in range(matrix.shape[-1])), levels, factor)
 
 
 def _matrix_coding(matrix: Floats, labels: tuple[str, ...], levels: Sequence[str], factor: str) -> Coding:

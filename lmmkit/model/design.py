@@ -188,12 +188,18 @@ def build_design(
     >>> build_design("y ~ x + (1 | g)", frame).fixed_names
     ('Intercept', 'x')
     """
-    parsed = parse_formula(formula) if isinstance(formula, str) else formula
+    parsed = formula if isinstance(formula, Formula) else parse_formula(_text(formula))
     _check_parsed(parsed)
     request = Request(parsed, weights, offset, contrasts or {}, missing)
     source = open_source(request, data)
     recipe, values = learn_recipe(parsed, source, request.contrasts)
     return _design(request, source, recipe, values)
+
+
+def _text(formula: object) -> str:
+    if not isinstance(formula, str):
+        raise FormulaError(f"A formula is text, such as 'y ~ x + (x | g)', not {type(formula).__name__}.")
+    return formula
 
 
 def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:

@@ -21,6 +21,7 @@ from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.design import build_design
 from lmmkit.model.estimate import Estimates, estimate
 from lmmkit.model.intervals import Bootstrapping, Kind, Method
+from lmmkit.model.options import whole
 from lmmkit.model.overall import as_dict
 from lmmkit.model.predict import Interval, Level, NewLevels, predict
 from lmmkit.model.rlrt import VarianceTest, rlrt
@@ -314,7 +315,7 @@ def lmm(
     >>> lmm("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": [0, 1, 2] * 3, "g": g})).params.round(4).to_dict()
     {'Intercept': 3.3889, 'x': 2.1667}
     """
-    _check_arguments(reml, residual, known)
+    _check_arguments(reml, residual, known, max_iterations)
     design = build_design(formula, data, weights=weights, offset=offset, contrasts=contrasts, missing=missing)
     return Fit(estimate(design, reml=bool(reml), algorithm=algorithm, limit=max_iterations, start=start))
 
@@ -342,9 +343,11 @@ def _of_fit(statistic: Callable[[Fit], Any]) -> Callable[[Estimates], Any]:
     return of_estimates
 
 
-def _check_arguments(reml: object, residual: object, known: object) -> None:
+def _check_arguments(reml: object, residual: object, known: object, limit: object) -> None:
     if not isinstance(reml, (bool, np.bool_)):
         raise FitError(f"reml={reml!r}: True (REML) or False (maximum likelihood) is expected.")
+    if limit is not None:
+        whole("max_iterations", limit, "steps")
     if residual is not None:
         raise FitError(f"residual={residual!r}: residual structures are not built yet; leave it out.")
     if known is not None:

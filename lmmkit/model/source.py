@@ -128,6 +128,11 @@ def _read_one(expression: Expression, evaluator: Evaluator) -> list[str]:
 
 
 def _check_contrasts(contrasts: Mapping[str, Any], factors: set[str]) -> None:
+    if not hasattr(contrasts, "items"):
+        raise FormulaError(
+            f"contrasts: codings by name of factor are expected, such as {{'f': 'sum'}}, not "
+            f"{type(contrasts).__name__}."
+        )
     for name in contrasts:
         if name not in factors:
             known = ", ".join(sorted(factors)) or "none"

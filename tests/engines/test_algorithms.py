@@ -70,7 +70,7 @@ def test_the_surface_is_lowest_at_the_optimum():
     ("options", "message"),
     [
         ({"algorithm": "simplex"}, "Choose one of: newton, em"),
-        ({"max_iterations": 0}, "at least 1"),
+        ({"max_iterations": 0}, "from 1 up"),
         ({"start": [1.0, 0.0]}, "3 covariance parameters"),
         ({"start": [-1.0, 0.0, 1.0]}, "outside the cone"),
         ({"start": [1.0, np.nan, 1.0]}, "finite"),

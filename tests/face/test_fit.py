@@ -255,6 +255,7 @@ def test_data_that_are_no_table_are_refused(frame):
         (lambda m: m.simulate(True, seed=1), "n=True"),
         (lambda m: m.simulate(1, seed="x"), "seed"),
         (lambda m: m.anova(2.0), "type=2.0"),
+        (lambda _: lmmkit.lmm("y ~ (1 | g)", table("sleep_full"), max_iterations=1.5), "max_iterations=1.5"),
         (lambda m: m.contrast(pd.DataFrame()), "no combination"),
         (lambda m: m.bootstrap(3, "mean", seed=1), "a function of a fit"),
         (lambda m: m.bootstrap(3, lambda _: None, seed=1), "NoneType"),

@@ -180,3 +180,17 @@ def test_a_weight_vector_with_another_index_is_refused():
     weights = pd.Series(np.ones(N), index=np.arange(N)[::-1])
     with pytest.raises(DataError, match="another index"):
         build_design("y ~ x + (1 | g)", FRAME, weights=weights)
+
+
+@pytest.mark.parametrize("formula", [None, 3, ["y ~ x + (1 | g)"], b"y ~ x + (1 | g)"])
+def test_a_formula_is_text(formula):
+    with pytest.raises(FormulaError, match="A formula is text"):
+        build_design(formula, FRAME)
+
+
+@pytest.mark.parametrize(
+    "contrasts", [3, {"a": None}, {"a": 2.0}, {"a": {"one": "two"}}, {"a": [[1], [2, 3]]}]
+)
+def test_codings_that_make_no_sense_are_refused(contrasts):
+    with pytest.raises(FormulaError, match="contrasts"):
+        build_design("y ~ a + (1 | g)", FRAME, contrasts=contrasts)
