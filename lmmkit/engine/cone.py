@@ -40,8 +40,18 @@ def em_step(factor: Factor, L: Floats, D: Floats) -> Floats:
     out = np.zeros_like(L)
     for here, block in by_blocks(factor, L):
         inner = np.eye(len(block)) - block.T @ D[here] @ block / factor.levels
-        out[here] = block @ np.linalg.cholesky(inner)
+        out[here] = block @ _root(inner)
     return out
+
+
+def _root(inner: Floats) -> Floats:
+    """Cholesky factor of what is positive definite but for rounding, far from an optimum."""
+    try:
+        return np.linalg.cholesky(inner).astype(np.float64, copy=False)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(inner)
+        least = PARALLEL * float(np.abs(values).max())
+        return semidefinite_factor(vectors * np.sqrt(np.maximum(values, least)))
 
 
 def scaled_slopes(factor: Factor, D: Floats, scale: Floats) -> list[tuple[Floats, Floats]]:

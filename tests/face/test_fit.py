@@ -314,3 +314,9 @@ def test_two_rows_per_level_have_three_variances_told_by_their_moments(algorithm
     np.testing.assert_allclose(fit.varcorr["vcov"], expected, rtol=1e-4 if algorithm == "em" else 1e-7)
     assert fit.converged
     assert fit.certificate.passed
+
+
+def test_a_start_far_off_leads_to_the_same_optimum():
+    frame = table("sleep_full").assign(Days=lambda d: 1e5 + d.Days)
+    far = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", frame, start=[1e3, 0.0, 1e3])
+    assert far.deviance == pytest.approx(fit("sleep").deviance, abs=1e-7)
