@@ -96,7 +96,7 @@ def _methods(records: list[Record]) -> list[str]:
     head = ["model", "method", "lmmkit s", "peer", "its s", "ratio", "lmmkit MB", "its MB"]
     return [
         "\n## What follows a fit\n",
-        "CPU seconds of the method alone, the fit and imports apart; of a bootstrap, seconds for each refit.\n",
+        "CPU seconds of the method alone, the fit and imports apart; of a bootstrap, for each refit.\n",
         *_table(head, rows),
     ]
 
@@ -122,10 +122,10 @@ def _sweep(times: dict[str, float]) -> list[str]:
         return []
     return [
         "\n## Sweep\n",
-        f"{times['cells']} cells of the sleepstudy with two workers: {times['sweep']:.0f} s; again, with all of "
-        f"them made: {times['again']:.1f} s. A plain loop of papermill over the same notebooks takes "
-        f"{times['papermill, a cell']:.1f} s a cell, {times['papermill, all cells'] / times['sweep']:.1f} times "
-        "as long in all.",
+        f"{times['cells']} cells of the sleepstudy with two workers: {times['sweep']:.0f} s; again, with all "
+        f"of them made: {times['again']:.1f} s. A plain loop of papermill over the same notebooks takes "
+        f"{times['papermill, a cell']:.1f} s a cell, "
+        f"{times['papermill, all cells'] / times['sweep']:.1f} times as long in all.",
     ]
 
 
