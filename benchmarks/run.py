@@ -11,6 +11,7 @@ import json
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import fits
 import methods
@@ -35,15 +36,13 @@ def main() -> None:
     whole = chosen.engines == list(fits.ENGINES) and chosen.workloads == list(WORKLOADS)
     prepare()
     fits.install_peers()
-    workbook = {"startup": startup.run(chosen.rounds), "sweep": sweeps.run()} if whole else {}
-    fits.pin()
     engines = [engine for engine in chosen.engines if fits.available(engine)]
-    figures = {
-        "machine": machine(),
-        **workbook,
-        "methods": methods.run(chosen.rounds) if whole else [],
-        "fits": fits.run(engines, chosen.workloads, chosen.rounds),
-    }
+    figures: dict[str, Any] = {"machine": machine()}
+    with fits.pinned():
+        figures["fits"] = fits.run(engines, chosen.workloads, chosen.rounds)
+        figures["methods"] = methods.run(chosen.rounds) if whole else []
+    if whole:
+        figures |= {"startup": startup.run(chosen.rounds), "sweep": sweeps.run()}
     results, target = (HERE / "results.json", HERE.parent / "docs" / "benchmarks.md") if whole else partial()
     results.write_text(json.dumps(figures, indent=1) + "\n")
     target.write_text(page(figures))
