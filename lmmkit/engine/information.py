@@ -19,6 +19,7 @@ from lmmkit.engine.hessian import observed_hessian
 from lmmkit.engine.kernels import solved
 from lmmkit.engine.layout import Layout
 from lmmkit.engine.problem import Floats
+from lmmkit.engine.sandwich import Sandwich
 from lmmkit.engine.solution import Optimum
 from lmmkit.engine.traces import traces
 from lmmkit.errors import FitError
@@ -58,14 +59,14 @@ class VarianceInformation:
         free: (m,) which entries of theta vary on the face of the optimum.
         hessian: (r + 1, r + 1) exact second derivatives of the deviance in the r free entries and sigma,
             nothing profiled out but the fixed effects.
-        gradient: (r + 1, p, p) derivatives of the covariance matrix of the fixed effects, data units.
-        vcov: (p, p) that matrix.
+        gradient: (r + 1, p, p) derivatives of the core of the covariance matrix of the fixed effects.
+        vcov: That matrix.
     """
 
     free: NDArray[np.bool_]
     hessian: Floats
     gradient: Floats
-    vcov: Floats
+    vcov: Sandwich
 
     @cached_property
     def covariance(self) -> Floats:
@@ -101,7 +102,7 @@ def variance_information(optimum: Optimum) -> VarianceInformation:
     inner = profiled[np.ix_(free, free)] + np.outer(edge, edge) / corner
     hessian = np.block([[inner, edge[:, None]], [edge[None, :], np.array([[corner]])]])
     vcov, slopes = _vcov(optimum, sigma)
-    gradient = np.concatenate([slopes[free], 2.0 / sigma * vcov[None]])
+    gradient = np.concatenate([slopes[free], 2.0 / sigma * vcov.core[None]])
     return VarianceInformation(free, hessian, gradient, vcov)
 
 
@@ -111,15 +112,15 @@ def face(layout: Layout, L: list[Floats]) -> NDArray[np.bool_]:
     return np.concatenate([np.empty(0, bool), *parts]).astype(bool)
 
 
-def _vcov(optimum: Optimum, sigma: float) -> tuple[Floats, Floats]:
-    """(p, p) covariance matrix of the fixed effects and its (m, p, p) derivatives in theta, data units."""
+def _vcov(optimum: Optimum, sigma: float) -> tuple[Sandwich, Floats]:
+    """Covariance matrix of the fixed effects and the (m, p, p) derivatives of its core in theta."""
     state, layout = optimum.state, optimum.layout
     Phi = solved(state.XVX, np.eye(len(state.beta)))
-    way = sigma * optimum.prepared.scale * optimum.prepared.basis
+    variance = (sigma * optimum.prepared.scale) ** 2
     directions = theta_directions(layout, state.L)
     slopes = [np.einsum("iab,apbq->ipq", d, _score_gram(optimum, f)) for f, d in enumerate(directions.own)]
     inner = np.concatenate([np.empty((0, *Phi.shape)), *slopes])
-    return way @ Phi @ way.T, way @ Phi @ inner @ Phi @ way.T
+    return Sandwich(optimum.prepared.basis, variance * Phi), variance * Phi @ inner @ Phi
 
 
 def _score_gram(optimum: Optimum, f: int) -> Floats:

@@ -20,6 +20,7 @@ import numpy as np
 from lmmkit.engine.expected import Directions, entry_covariance, entry_directions, fixed_slopes
 from lmmkit.engine.kernels import solved
 from lmmkit.engine.problem import Floats
+from lmmkit.engine.sandwich import Sandwich
 from lmmkit.engine.solution import Optimum
 from lmmkit.engine.traces import Traces, traces
 
@@ -35,17 +36,17 @@ class Scaling(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class KenwardRoger:
-    """What the method needs of a fit, in the units of the data.
+    """What the method needs of a fit.
 
     Attributes:
-        vcov: (p, p) Phi, the unadjusted covariance matrix of the fixed effects.
-        adjusted: (p, p) Phi_A.
-        slopes: (m, p, p) Phi P_i Phi of every covariance parameter, the scale last.
+        unadjusted: Phi, the covariance matrix of the fixed effects.
+        adjusted: Phi_A.
+        slopes: (m, p, p) Phi P_i Phi of every covariance parameter, the scale last, in prepared units.
         weights: (m, m) W, the covariance matrix of the covariance parameters.
     """
 
-    vcov: Floats
-    adjusted: Floats
+    unadjusted: Sandwich
+    adjusted: Sandwich
     slopes: Floats
     weights: Floats
 
@@ -55,8 +56,8 @@ class KenwardRoger:
         Args:
             L: (l, p) independent rows.
         """
-        theta = solved(L @ self.vcov @ L.T, np.eye(len(L)))
-        products = np.einsum("ab,ibc->iac", theta, L @ self.slopes @ L.T)
+        theta, rows = solved(self.unadjusted.between(L), np.eye(len(L))), L @ self.unadjusted.basis
+        products = np.einsum("ab,ibc->iac", theta, rows @ self.slopes @ rows.T)
         single = np.einsum("iaa->i", products)
         double = np.einsum("iab,jba->ij", products, products)
         return scaling(len(L), float(single @ self.weights @ single), float((double * self.weights).sum()))
@@ -114,11 +115,10 @@ def kenward_roger(optimum: Optimum) -> KenwardRoger:
     inner = Phi @ slopes @ Phi
     middle = _middle(blocks, directions, W) - np.einsum("ij,ipq,jqr->pr", W[:-1, :-1], slopes, Phi @ slopes)
     variance = prepared.scale**2 * state.r2 / optimum.criterion.nu
-    S = prepared.basis
     return KenwardRoger(
-        vcov=variance * S @ Phi @ S.T,
-        adjusted=variance * S @ (Phi + 2.0 * Phi @ middle @ Phi) @ S.T,
-        slopes=variance * S @ np.concatenate([-inner, -Phi[None]]) @ S.T,
+        unadjusted=Sandwich(prepared.basis, variance * Phi),
+        adjusted=Sandwich(prepared.basis, variance * (Phi + 2.0 * Phi @ middle @ Phi)),
+        slopes=variance * np.concatenate([-inner, -Phi[None]]),
         weights=W,
     )
 

@@ -25,8 +25,8 @@ class Satterthwaite:
         their covariance matrix.
         """
         found = self.information
-        variance = np.einsum("rp,pq,rq->r", L, found.vcov, L)
-        gradient = np.einsum("rp,mpq,rq->rm", L, found.gradient, L, optimize=True)
+        rows, variance = L @ found.vcov.basis, found.vcov.variances(L)
+        gradient = np.einsum("rp,mpq,rq->rm", rows, found.gradient, rows, optimize=True)
         spread = np.einsum("rm,mn,rn->r", gradient, found.covariance, gradient)
         with np.errstate(divide="ignore", invalid="ignore"):
             return 2.0 * variance**2 / spread
@@ -37,7 +37,7 @@ class Satterthwaite:
         The statistic is the mean of squared independent t statistics; its degrees of freedom match the
         expectation of their sum, nu_1 / (nu_1 - 2) + ...
         """
-        _, vectors = np.linalg.eigh(L @ self.information.vcov @ L.T)
+        _, vectors = np.linalg.eigh(self.information.vcov.between(L))
         return combined(self.single(vectors.T @ L))
 
 

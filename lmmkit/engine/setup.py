@@ -12,12 +12,11 @@ from lmmkit.engine.layout import Layout, build_layout
 from lmmkit.engine.moments import Moments, collect
 from lmmkit.engine.prepare import Prepared, prepare
 from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.start import moment_start, scales
+from lmmkit.engine.start import EXACT, moment_start, scales, used_up
 from lmmkit.errors import FitError
 
 WIDEST = 15_000  # columns of the dense matrix: a few GB each for it, its factor and its inverse
 CELLS = 4e8  # numbers that couple an outer factor of the chain with the crossed ones: a few GB
-EXACT = 1e-24  # share of the response's sum of squares below which what is left of it is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +60,8 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
     _refuse_too_wide(layout)
     raw = collect(prepared, layout)
     absorbed = absorb(raw, prepared, layout) if layout.factors else raw
-    _refuse_exact_within(raw, absorbed)
     n = len(problem.response)
+    _refuse_exact_within(raw, absorbed, n)
     criterion = Criterion(absorbed, layout, n, reml=reml, constant=constant_of(prepared, n, reml))
     return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
 
@@ -93,9 +92,13 @@ def _refuse_too_wide(layout: Layout) -> None:
         )
 
 
-def _refuse_exact_within(raw: Moments, absorbed: Moments) -> None:
-    """Some variance of the response within the levels of the finest factor."""
-    if absorbed.total[-1, -1] <= EXACT * raw.total[-1, -1]:
+def _refuse_exact_within(raw: Moments, absorbed: Moments, rows: int) -> None:
+    """Some variance of the response within the levels of the first factor, where it leaves any room.
+
+    Columns of several terms may together span all rows and the likelihood have a maximum all the same: two
+    rows per level with `(x || g)` have three different moments for three variances.
+    """
+    if absorbed.total[-1, -1] <= EXACT * raw.total[-1, -1] and used_up(absorbed) < rows:
         raise FitError(
             "The random effects reproduce the response exactly: it does not vary within the levels of a "
             "grouping factor, and no residual variance is left. Analyse one row per level instead."

@@ -26,7 +26,7 @@ from lmmkit.engine.problem import Floats
 from lmmkit.engine.setup import Setup
 
 Entries = list[tuple[Floats, float]]
-TINY = 1e-300
+TINY = 1e-100
 NUDGE = 0.1  # of a level's own precision: where a coordinate at zero starts, for its slope is zero there
 
 
@@ -253,7 +253,7 @@ class Frame:
         )
 
     def _raw_block(self, term: int, first: list[int]) -> Block:
-        """The covariance matrix of a term in the units of the data, some columns first."""
+        """The covariance matrix of a term, some columns first in the units of the data."""
         f, piece = next(
             (f, columns)
             for f, factor in enumerate(self.setup.layout.factors)
@@ -261,11 +261,26 @@ class Frame:
             if t == term
         )
         S = self.setup.prepared.term_bases[term]
-        others = range(len(S)) if self.setup.problem.terms[term].correlated else first
-        order = [*first, *(c for c in others if c not in first)]
+        others = [c for c in range(len(S)) if c not in first]
+        if self.setup.problem.terms[term].correlated:
+            S, order = _completed(S, first, others), [*first, *others]
+        else:
+            order = first
         width = self.setup.layout.factors[f].width
         way, rows, size = np.zeros((width, width)), np.zeros((width, width)), np.ones(width)
         way[piece, piece] = solved(S, np.eye(len(S)))
         rows[piece] = S @ self.L[f][piece]
         size[piece] = np.sqrt(np.einsum("ij,ij->i", S, S))
         return self._block(f, [piece.start + c for c in order], way, rows, size, len(first))
+
+
+def _completed(S: Floats, first: list[int], others: list[int]) -> Floats:
+    """Rows of S, the others exchanged for directions square to them.
+
+    What is held is a row of the data's units; with a covariate far from zero the other rows of those units
+    are nearly parallel to it, and the search would crawl.
+    """
+    own = S[first] / np.linalg.norm(S[first], axis=1, keepdims=True)
+    out = S.copy()
+    out[others] = np.linalg.svd(own)[2][len(first) :]
+    return out

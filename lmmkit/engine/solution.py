@@ -7,11 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
+from lmmkit.engine import kernels
 from lmmkit.engine.criterion import Criterion, State
 from lmmkit.engine.layout import Layout
 from lmmkit.engine.optimality import Check, optimality
 from lmmkit.engine.prepare import Prepared
 from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.sandwich import Sandwich
 from lmmkit.engine.search import Search
 from lmmkit.engine.units import free_entries, raw_factors
 from lmmkit.engine.variances import conditional_blocks
@@ -73,6 +75,13 @@ class Optimum:
     prepared: Prepared
     criterion: Criterion
     state: State
+
+    @property
+    def covariance_of_beta(self) -> Sandwich:
+        """Of the fixed effects, in the units of the data."""
+        variance = self.prepared.scale**2 * self.state.r2 / self.criterion.nu
+        core = variance * kernels.solved(self.state.XVX, np.eye(len(self.state.beta)))
+        return Sandwich(self.prepared.basis, core)
 
     @cached_property
     def layout(self) -> Layout:

@@ -19,6 +19,8 @@ from lmmkit.engine.layout import Factor, Layout
 from lmmkit.engine.moments import Moments
 from lmmkit.engine.problem import Floats, Ints
 
+EXACT = 1e-24  # share of the response's sum of squares below which what is left of it is rounding
+SHARE = 0.1  # of the response's variance: where neither equations nor rows tell of a residual variance
 FLOOR = 0.25  # least start of a variance, in units of the variance of a level's own estimate
 
 
@@ -147,12 +149,24 @@ def _floored(T: Floats, factor: Factor, scale: Floats) -> Floats:
     return L
 
 
+def _residual_start(solved: float, moments: Moments, absorbed: Moments, rows: int) -> float:
+    """s2 of the moment equations, but no more than the rows within the first factor's levels have, if any."""
+    whole, within = float(moments.total[-1, -1]) / rows, _within_variance(absorbed, rows)
+    if within <= EXACT * whole:
+        return solved if solved > 0 else SHARE * whole
+    return min(solved, within) if solved > 0 else within
+
+
 def _within_variance(absorbed: Moments, rows: int) -> float:
     """Residual variance within the levels of the first factor: too large by the other factors' shares."""
     total = absorbed.total
     explained = float(total[-1, :-1] @ kernels.least_solved(total[:-1, :-1], total[:-1, -1]))
-    used = int(np.count_nonzero(np.einsum("aaj->aj", absorbed.own[0])))
-    return (float(total[-1, -1]) - explained) / max(rows - used - len(total) + 1, 1)
+    return (float(total[-1, -1]) - explained) / max(rows - used_up(absorbed) - len(total) + 1, 1)
+
+
+def used_up(absorbed: Moments) -> int:
+    """Rank of the first factor's columns."""
+    return int(np.count_nonzero(np.einsum("aaj->aj", absorbed.own[0])))
 
 
 def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int) -> list[Floats]:
@@ -166,8 +180,7 @@ def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int)
     """
     A, b = equations(moments, layout, rows)
     solved = kernels.least_solved(A, b)
-    within = _within_variance(absorbed, rows)
-    s2 = min(solved[-1], within) if solved[-1] > 0 else within
+    s2 = _residual_start(float(solved[-1]), moments, absorbed, rows)
     out, at = list[Floats](), 0
     for factor, scale in zip(layout.factors, scales(moments, layout), strict=True):
         E = directions(factor)

@@ -144,7 +144,7 @@ def numbers_of(value: Any) -> dict[str, float]:
         if isinstance(value, Mapping | pd.Series):
             named: dict[Any, Any] = dict(cast("Any", value))
             return {str(name): float(v) for name, v in named.items()}
-        values = np.asarray(value, dtype=np.float64)
+        values = np.empty((0, 0)) if value is None else np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         values = np.empty((0, 0))
     if values.ndim == 0:

@@ -73,7 +73,7 @@ def _read(L: Any, estimates: Estimates) -> tuple[list[str], Floats]:
     if isinstance(L, str):
         return [L], _text(L, estimates)[None]
     if isinstance(L, pd.DataFrame):
-        return [str(label) for label in L.index], np.stack(
+        return [str(label) for label in L.index], np.array(
             [_named(row, estimates) for _, row in L.iterrows()]
         )
     if isinstance(L, pd.Series):

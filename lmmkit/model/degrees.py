@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.kenward_roger import KenwardRoger
 from lmmkit.engine.problem import Floats
+from lmmkit.engine.sandwich import Sandwich
 from lmmkit.engine.satterthwaite import Satterthwaite
 from lmmkit.errors import FitError
 from lmmkit.model.estimate import Estimates
@@ -38,8 +39,8 @@ class Denominators(Protocol):
         ...
 
     @property
-    def vcov(self) -> Floats:
-        """(p, p) covariance matrix of the fixed effects; Kenward-Roger's is adjusted."""
+    def vcov(self) -> Sandwich:
+        """Covariance matrix of the fixed effects; Kenward-Roger's is adjusted."""
         ...
 
     def single(self, L: Floats) -> Floats:
@@ -59,7 +60,7 @@ class ByKenwardRoger:
     method: str = "kenward-roger"
 
     @property
-    def vcov(self) -> Floats:
+    def vcov(self) -> Sandwich:
         """Adjusted."""
         return self.found.adjusted
 
@@ -81,7 +82,7 @@ class BySatterthwaite:
     method: str = "satterthwaite"
 
     @property
-    def vcov(self) -> Floats:
+    def vcov(self) -> Sandwich:
         """Unadjusted."""
         return self.found.information.vcov
 
@@ -99,7 +100,7 @@ class ByColumn:
     """One number per coefficient; a combination gets the least of those that it uses."""
 
     method: str
-    vcov: Floats
+    vcov: Sandwich
     columns: Floats
 
     def single(self, L: Floats) -> Floats:
@@ -115,9 +116,9 @@ class ByColumn:
         return float(self.columns[used].min()) if used.any() else np.nan
 
 
-def wald(L: Floats, beta: Floats, vcov: Floats) -> float:
+def wald(L: Floats, beta: Floats, vcov: Sandwich) -> float:
     """(L beta)'(L V L')^-1 (L beta) / rows."""
-    value, inner = L @ beta, L @ vcov @ L.T
+    value, inner = L @ beta, vcov.between(L)
     size = np.sqrt(inner.diagonal())
     value = value / size
     return float(value @ np.linalg.solve(inner / np.outer(size, size), value)) / len(L)
@@ -141,7 +142,7 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
         return ByKenwardRoger(estimates.kenward_roger)
     if chosen == "satterthwaite":
         return BySatterthwaite(estimates.satterthwaite)
-    return ByColumn(chosen, estimates.vcov, _columns(estimates, chosen))
+    return ByColumn(chosen, estimates.covariance_of_beta, _columns(estimates, chosen))
 
 
 def automatic(estimates: Estimates) -> str:

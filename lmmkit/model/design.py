@@ -109,17 +109,19 @@ class Design:
         """
         return fixed_matrix(self.recipe, frame)
 
-    def new_data(self, frame: Any) -> NewData:
+    def new_data(self, frame: Any, *, grouped: bool = True) -> NewData:
         """X, offset, and the random terms' columns and codes on the rows of another table.
 
         Args:
             frame: A table with every column that the formula uses but the response.
+            grouped: False for rows of new levels, which need no grouping columns.
 
         Raises:
             DataError: As `fixed_matrix`, or the offset was given as a vector.
         """
-        factors = {term.factor: term.grouping for term in self.random}
-        return new_data(self.recipe, self.request, [(t.factor, t.names) for t in self.random], factors, frame)
+        terms = [(term.factor, term.names) for term in self.random]
+        factors = {term.factor: term.grouping for term in self.random} if grouped else None
+        return new_data(self.recipe, self.request, terms, factors, frame)
 
     def fixed_data(self, frame: Any) -> NewData:
         """X and offset on the rows of another table, which needs no grouping factors.

@@ -14,6 +14,7 @@ from lmmkit.engine.information import variance_information
 from lmmkit.engine.kenward_roger import KenwardRoger, kenward_roger
 from lmmkit.engine.optimality import Check
 from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.sandwich import Sandwich
 from lmmkit.engine.satterthwaite import Satterthwaite
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve
@@ -134,6 +135,12 @@ class Estimates:
         """(p, p) covariance matrix of the fixed effects."""
         return self.sigma**2 * self.unscaled_vcov
 
+    @cached_property
+    def covariance_of_beta(self) -> Sandwich:
+        """The same matrix, for linear functions of the fixed effects."""
+        with one_thread():
+            return self.optimum.covariance_of_beta
+
     def covariance(self, term: int) -> Floats:
         """(k, k) covariance matrix of the random effects of one term."""
         return self.sigma**2 * self.factors[term] @ self.factors[term].T
@@ -192,7 +199,12 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
     Raises:
         FitError: Not as many numbers as the model has covariance parameters.
     """
-    values = np.asarray(theta, dtype=np.float64)
+    try:
+        values = np.asarray(theta, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise FitError(
+            f"start: numbers are expected, one per covariance parameter, not {theta!r:.60}."
+        ) from None
     places = free_places(design.random)
     if values.shape != (len(places),):
         raise FitError(

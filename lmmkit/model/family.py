@@ -157,7 +157,21 @@ def _pairs(names: list[str], count: int) -> tuple[list[str], Floats]:
 
 def _given(weights: Mapping[str, Sequence[float]], count: int) -> tuple[list[str], Floats]:
     """Labels and weights as the user gave them."""
-    for label, row in weights.items():
-        if len(row) != count:
-            raise FitError(f"contrast `{label}` has {len(row)} weights for {count} means: give one for each.")
-    return [str(label) for label in weights], np.array([list(row) for row in weights.values()], float)
+    if not weights:
+        raise FitError("contrast() was given no combination: one or more are expected.")
+    return [str(label) for label in weights], np.array([_row(*item, count) for item in weights.items()])
+
+
+def _row(label: str, given: Any, count: int) -> Floats:
+    """One combination's weights, checked."""
+    try:
+        row = np.array(list(given), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise FitError(
+            f"contrast `{label}`: {count} numbers are expected, one for each mean, not {given!r:.60}."
+        ) from None
+    if len(row) != count:
+        raise FitError(f"contrast `{label}` has {len(row)} weights for {count} means: give one for each.")
+    if not np.isfinite(row).all() or not row.any():
+        raise FitError(f"contrast `{label}` needs finite weights that are not all zero.")
+    return row

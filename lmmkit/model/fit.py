@@ -57,7 +57,8 @@ class Fit(Answers):
         """Predicted means with standard errors and intervals: fit, se, low, high.
 
         Args:
-            newdata: A table with the columns of the formula but the response; by default the rows of the fit.
+            newdata: A table with the columns of the formula but the response, and at level "population" or
+                "new" without the grouping columns; by default the rows of the fit.
             level: "group" with the random effects of each row's levels, "population" without any, "new" for
                 levels not seen yet.
             interval: "confidence" for the mean, "prediction" for an observation, or None; normal quantiles.
@@ -332,6 +333,8 @@ def load(path: str | os.PathLike[str]) -> Fit:
 
 def _of_fit(statistic: Callable[[Fit], Any]) -> Callable[[Estimates], Any]:
     """The statistic as a function of estimates."""
+    if not callable(statistic):
+        raise FitError(f"statistic: a function of a fit is expected, not {type(statistic).__name__}.")
 
     def of_estimates(estimates: Estimates) -> Any:
         return statistic(Fit(estimates))

@@ -110,6 +110,10 @@ def reference_grid(design: Design, at: Mapping[str, Sequence[Any]] | None = None
     Raises:
         FitError: `at` names a variable that the fixed part does not have, or the grid is too large.
     """
+    if at is not None and not hasattr(at, "items"):
+        raise FitError(
+            f"at: values by name of variable are expected, such as {{'x': [0, 1]}}, not {type(at).__name__}."
+        )
     formula = design.recipe.formula
     used = [e for term in formula.fixed for e in term] + list(formula.offsets)
     names = list(dict.fromkeys(name for e in used for name in e.variables))
@@ -128,6 +132,8 @@ def _axis(design: Design, name: str, given: Sequence[Any] | None) -> Axis:
     column, factor = design.frame[name], _factor(design, name)
     if given is not None:
         values = [given] if isinstance(given, str) or np.isscalar(given) else list(given)
+        if not values:
+            raise FitError(f"at: no value is given for `{name}`; give one or more, or leave it out.")
         return Axis(name, tuple(values), factor is not None)
     if factor is not None:
         observed = pd.unique(column)

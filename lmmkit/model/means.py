@@ -59,14 +59,16 @@ def asked(
     return Asked(one, two, df, weights, level)
 
 
-def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
+def _names(given: Any) -> tuple[str, ...]:
     if given is None:
         return ()
-    names = (given,) if isinstance(given, str) else tuple(given)
+    names: list[Any] = [given] if isinstance(given, str) or not hasattr(given, "__iter__") else list(given)
     for name in names:
+        if not isinstance(name, str):
+            raise FitError(f"{name!r} is no name: variables are named by text.")
         if any(mark in name for mark in "~|"):
             raise FitError(f"`{name}`: write the variable alone; what stands after the bar goes into `by`.")
-    return names
+    return tuple(names)
 
 
 def marginal_means(

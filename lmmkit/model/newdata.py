@@ -53,12 +53,15 @@ def new_data(
     recipe: Recipe,
     request: Request,
     terms: Sequence[tuple[str, tuple[str, ...]]],
-    factors: Mapping[str, Grouping],
+    factors: Mapping[str, Grouping] | None,
     frame: Any,
 ) -> NewData:
-    """X, offset, Z and codes on the rows of `frame`; `terms` gives each term's factor and columns."""
+    """X, offset, Z and codes on the rows of `frame`; `terms` gives each term's factor and columns.
+
+    Without `factors` the rows need no grouping columns and have levels that the fit has not seen.
+    """
     _check_offset(request)
-    table = _open(frame, _used(recipe, request))
+    table = _open(frame, _used(recipe, request, grouped=factors is not None))
     evaluator = Evaluator(table, recipe.states)
     return NewData(
         _fixed(recipe, evaluator),
@@ -88,10 +91,10 @@ def _offset_names(request: Request) -> list[str]:
     return names + ([request.offset] if isinstance(request.offset, str) else [])
 
 
-def _used(recipe: Recipe, request: Request) -> list[str]:
-    formula = recipe.formula
+def _used(recipe: Recipe, request: Request, *, grouped: bool) -> list[str]:
     names = [name for factor in recipe.variables for name in factor.variables]
-    names += [name for bar in formula.random for name in bar.group.names]
+    if grouped:
+        names += [name for bar in recipe.formula.random for name in bar.group.names]
     return names + _offset_names(request)
 
 
@@ -118,7 +121,7 @@ def _offset(request: Request, evaluator: Evaluator) -> Floats | None:
 def _random(
     recipe: Recipe,
     terms: Sequence[tuple[str, tuple[str, ...]]],
-    factors: Mapping[str, Grouping],
+    factors: Mapping[str, Grouping] | None,
     evaluator: Evaluator,
 ) -> tuple[tuple[Floats, ...], tuple[Ints, ...]]:
     values = recipe.values(evaluator)
@@ -126,9 +129,11 @@ def _random(
     made = dict(
         column for bar in recipe.random for products in bar for column in columns_of(products, values, rows)
     )
+    Z = tuple(np.column_stack([made[name] for name in names]) for _, names in terms)
+    if factors is None:
+        return Z, tuple(np.full(rows, -1, np.intp) for _ in terms)
     groups = {bar.group.label: bar.group.names for bar in recipe.formula.random}
     codes = {name: codes_of(factors[name], names, evaluator.table) for name, names in groups.items()}
-    Z = tuple(np.column_stack([made[name] for name in names]) for _, names in terms)
     return Z, tuple(codes[factor] for factor, _ in terms)
 
 

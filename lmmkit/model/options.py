@@ -38,7 +38,7 @@ def whole(name: str, value: object, what: str) -> int:
         FitError: Not a whole number from 1 up.
     """
     try:
-        number = index(value)  # pyright: ignore[reportArgumentType]
+        number = 0 if isinstance(value, bool) else index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
         number = 0
     if number < 1:

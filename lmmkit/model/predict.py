@@ -56,7 +56,7 @@ def predict(
 
     Args:
         estimates: The fit.
-        newdata: A table, or None for the rows of the fit.
+        newdata: A table, or None for the rows of the fit; grouping columns are needed at level "group" alone.
         level: "group" adds the random effects of each row's levels, "population" none, "new" predicts for
             levels not seen yet: the mean of "population" with the variance of new random effects.
         interval: "confidence" for the mean, "prediction" for an observation, None for no interval. A new
@@ -74,7 +74,7 @@ def predict(
     check_option("interval", interval, (None, "confidence", "prediction"))
     check_option("new_levels", new_levels, ("error", "population"))
     check_level("coverage", coverage)
-    rows = _rows_of_fit(estimates) if newdata is None else _new_rows(estimates, newdata)
+    rows = _rows_of_fit(estimates) if newdata is None else _new_rows(estimates, newdata, level)
     if level == "group" and new_levels == "error":
         _refuse_unseen(estimates, rows)
     mean = _mean(estimates, rows, level)
@@ -96,8 +96,13 @@ def _rows_of_fit(estimates: Estimates) -> Rows:
     )
 
 
-def _new_rows(estimates: Estimates, newdata: Any) -> Rows:
-    new = estimates.design.new_data(newdata)
+def _new_rows(estimates: Estimates, newdata: Any, level: Level) -> Rows:
+    design = estimates.design
+    new = (
+        design.fixed_data(newdata)
+        if level == "population"
+        else design.new_data(newdata, grouped=level == "group")
+    )
     index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(new.X))
     weights = _new_weights(estimates.design.request.weights, newdata)
     return Rows(new.X[:, list(estimates.kept)], new.offset, new.Z, new.codes, weights, index)
@@ -143,7 +148,7 @@ def _variance(estimates: Estimates, rows: Rows, level: Level) -> Floats:
     """Variance of the predicted mean about the true one, (m,)."""
     if level == "group":
         return _joint_variance(estimates, rows)
-    fixed = np.einsum("mp,pq,mq->m", rows.X, estimates.vcov, rows.X)
+    fixed = estimates.covariance_of_beta.variances(rows.X)
     return fixed if level == "population" else fixed + _prior_variance(estimates, rows.Z)
 
 

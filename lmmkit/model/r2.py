@@ -77,18 +77,23 @@ def shares(estimates: Estimates, beta: Floats, factors: Sequence[Floats], sigma:
     """The parts of the variance from (r, p) beta, (r, k, k) Lambda of each term and (r,) sigma."""
     problem = estimates.problem
     X = np.array([problem.columns[problem.fixed[i]] for i in estimates.kept]).reshape(-1, estimates.nobs)
-    centred = X - X.mean(axis=1, keepdims=True)
+    centred = _root(X - X.mean(axis=1, keepdims=True))
     random = np.zeros(len(sigma))
     for term, L in zip(problem.terms, factors, strict=True):
-        Z = np.array([problem.columns[c] for c in term.columns])
-        random += sigma**2 * np.einsum("rac,rbc,ab->r", L, L, Z @ Z.T / estimates.nobs)
+        root = _root(np.array([problem.columns[c] for c in term.columns]))
+        random += sigma**2 * ((root @ L) ** 2).sum(axis=(1, 2)) / estimates.nobs
     noise = 1.0 if problem.weights is None else float(np.mean(1.0 / problem.weights))
     return Shares(
-        fixed=np.einsum("rp,pq,rq->r", beta, centred @ centred.T / (estimates.nobs - 1), beta),
+        fixed=((centred @ beta.T) ** 2).sum(axis=0) / (estimates.nobs - 1),
         random=random,
         residual=sigma**2 * noise,
         beta=beta,
     )
+
+
+def _root(rows: Floats) -> Floats:
+    """R with R'R = rows rows': far from zero, columns have sums of squares that cancel, but not their R."""
+    return np.asarray(np.linalg.qr(rows.T, mode="r"), dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from operator import index
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.streams import Streams
@@ -111,8 +112,13 @@ def with_response(design: Design, y: Any) -> Design:
         DataError: Not as many finite numbers as the design has rows.
     """
     rows = len(design.problem.response)
+    if _is_misplaced(y, design):
+        raise DataError(
+            "refit: the Series has another index than the rows used; give it that index, or its `to_numpy()` "
+            "to go by position."
+        )
     try:
-        response = np.array(y, dtype=np.float64)
+        response = np.array(_real(y), dtype=np.float64)
     except (TypeError, ValueError):
         raise DataError(f"refit: {rows:,} numbers are expected, not {type(y).__name__}.") from None
     if response.shape != (rows,):
@@ -125,3 +131,18 @@ def with_response(design: Design, y: Any) -> Design:
         )
     check_response(response, design.response)
     return replace(design, problem=replace(design.problem, response=response))
+
+
+def _is_misplaced(y: Any, design: Design) -> bool:
+    return isinstance(y, pd.Series) and not y.index.equals(design.frame.index)
+
+
+def _real(y: Any) -> Any:
+    """Numbers as they are; complex ones would lose a part.
+
+    Raises:
+        TypeError: They are complex.
+    """
+    if np.iscomplexobj(y):
+        raise TypeError
+    return y

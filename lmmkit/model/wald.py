@@ -24,7 +24,7 @@ def linear_table(
 ) -> pd.DataFrame:
     """estimate, se, df, t, p, low, high of each row of L beta; NaN for a row of zeros."""
     estimate, df = L @ estimates.beta, by.single(L)
-    se = np.sqrt(np.einsum("rp,pq,rq->r", L, by.vcov, L))
+    se = np.sqrt(by.vcov.variances(L))
     with np.errstate(divide="ignore", invalid="ignore"):
         t = estimate / se
     half = t_quantile(0.5 + level / 2.0, df) * se
@@ -70,7 +70,7 @@ def contrast(estimates: Estimates, L: Any, *, df: str, level: float) -> pd.DataF
     return linear_table(labels, read.rows, estimates, denominators(estimates, df), level)
 
 
-def anova(estimates: Estimates, *, kind: int, df: str) -> pd.DataFrame:
+def anova(estimates: Estimates, *, kind: Any, df: str) -> pd.DataFrame:
     """F tests of the terms of the fixed part.
 
     Args:
@@ -82,7 +82,7 @@ def anova(estimates: Estimates, *, kind: int, df: str) -> pd.DataFrame:
     Raises:
         FitError: An option that is not offered, or a method that this fit does not allow.
     """
-    if isinstance(kind, bool) or kind not in TYPES:
+    if isinstance(kind, bool | float) or kind not in TYPES:
         raise FitError(f"type={kind!r} is not known. Choose 1 (sequential), 2 or 3 (marginal).")
     by = denominators(estimates, df)
     terms = estimates.design.fixed_terms

@@ -167,10 +167,17 @@ def test_refit_to_another_response_equals_a_fresh_fit():
     assert again.deviance == pytest.approx(fresh.deviance, rel=1e-13)
 
 
-@pytest.mark.parametrize("y", [[1.0, 2.0], ["a"] * 180, np.full(180, np.nan), np.zeros((180, 2))])
+@pytest.mark.parametrize("y", [[1.0, 2.0], ["a"] * 180, [1j] * 180, np.full(180, np.nan), np.zeros((180, 2))])
 def test_refit_refuses_what_is_no_response(y):
     with pytest.raises(DataError, match="refit"):
         fit("sleep").refit(y)
+
+
+def test_refit_takes_a_series_by_its_index_or_not_at_all():
+    y = table("sleep_full").Reaction + 1.0
+    assert fit("sleep").refit(y).params["Intercept"] == pytest.approx(fit("sleep").params["Intercept"] + 1.0)
+    with pytest.raises(DataError, match="another index"):
+        fit("sleep").refit(y[::-1])
 
 
 def test_simulated_responses_have_the_models_moments():
@@ -245,7 +252,13 @@ def test_data_that_are_no_table_are_refused(frame):
         (lambda m: m.predict(coverage=1.0), "coverage"),
         (lambda m: m.simulate(0, seed=1), "n=0"),
         (lambda m: m.simulate(2.5, seed=1), "n=2.5"),
+        (lambda m: m.simulate(True, seed=1), "n=True"),
         (lambda m: m.simulate(1, seed="x"), "seed"),
+        (lambda m: m.anova(2.0), "type=2.0"),
+        (lambda m: m.contrast(pd.DataFrame()), "no combination"),
+        (lambda m: m.bootstrap(3, "mean", seed=1), "a function of a fit"),
+        (lambda m: m.bootstrap(3, lambda _: None, seed=1), "NoneType"),
+        (lambda _: lmmkit.lmm("Reaction ~ 1 + (1 | Subject)", table("sleep_full"), start=["a"]), "start"),
         (lambda m: m.simulate(1, seed=1, level="old"), "old"),
     ],
 )
@@ -284,3 +297,19 @@ def test_wald_interval_of_a_zero_variance_has_the_bounds_of_its_domain():
     row = fit("singular").conf_int(df="normal").loc["Batch.sd.Intercept"]
     assert row.low == 0.0
     assert np.isnan(row.high)
+
+
+@pytest.mark.parametrize("algorithm", ["newton", "em", "em-newton", "pls", "direct"])
+def test_two_rows_per_level_have_three_variances_told_by_their_moments(algorithm):
+    """Intercepts and slopes without correlation span all rows; REML then matches the moments."""
+    rng = np.random.default_rng(3)
+    level, slope = 3.0 * rng.normal(size=(40, 1)), 2.0 * rng.normal(size=(40, 1))
+    pairs = level + slope * [0.0, 1.0] + rng.normal(size=(40, 2))
+    frame = pd.DataFrame({"y": pairs.ravel(), "t": [0.0, 1.0] * 40, "g": np.repeat(np.arange(40), 2)})
+    fit = lmmkit.lmm("y ~ t + (t || g)", frame, algorithm=algorithm)
+    moments = np.cov(pairs.T)
+    expected = [moments[0, 1], moments[1, 1] - moments[0, 0], moments[0, 0] - moments[0, 1]]
+    assert min(expected) > 0.0
+    np.testing.assert_allclose(fit.varcorr["vcov"], expected, rtol=1e-4 if algorithm == "em" else 1e-7)
+    assert fit.converged
+    assert fit.certificate.passed

@@ -115,3 +115,21 @@ def test_transformed_columns_are_made_as_in_the_fit():
 
 def test_predictions_of_many_rows_come_in_time():
     assert len(fitted("exam_slope", "REML").predict(interval="prediction")) == 4059
+
+
+@pytest.mark.parametrize("level", ["population", "new"])
+def test_levels_without_random_effects_of_their_own_need_no_grouping_columns(level):
+    m = fit("crossed")
+    rows = crossed().iloc[[5, 2]]
+    found = m.predict(rows.drop(columns=["g", "h"]), level=level)
+    pd.testing.assert_frame_equal(found, m.predict(rows, level=level))
+    with pytest.raises(DataError, match="no column `g`"):
+        m.predict(rows.drop(columns="g"))
+
+
+def test_the_slopes_column_is_needed_where_its_variance_is():
+    m = lmmkit.lmm("Reaction ~ 1 + (Days | Subject)", table("sleep_full"))
+    empty = pd.DataFrame(index=[0])
+    assert m.predict(empty.assign(other=1.0), level="population").fit[0] == pytest.approx(m.params.iloc[0])
+    with pytest.raises(DataError, match="no column `Days`"):
+        m.predict(empty.assign(other=1.0), level="new")

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reference.cases import fitted as reference
+from reference.cases import table
 from resampling.designs import FORMULAS, fitted
 from scipy.optimize import minimize
 
+import lmmkit
 from lmmkit.engine.profile import Descent, evaluate
 from lmmkit.errors import FitError, PartialResult
 from lmmkit.model.profile import Profiles
@@ -167,3 +169,20 @@ def test_progress_counts_the_parameters():
     seen = []
     reference("sleep_full", "ML").conf_int("profile", progress=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 6) for i in range(1, 7)]
+
+
+@pytest.mark.parametrize("shift", [2000.0, 1e4])
+def test_a_covariate_far_from_zero_changes_no_interval_that_has_the_same_meaning(shift):
+    frame = table("sleep_full")
+    near = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", frame).conf_int("profile")
+    far = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", frame.assign(Days=frame.Days + shift))
+    found = far.conf_int("profile")  # a PartialResult would be an error here
+    same = ["Days", "Subject.sd.Days", "Residual.sd"]
+    np.testing.assert_allclose(found.loc[same, ["low", "high"]], near.loc[same, ["low", "high"]], rtol=1e-7)
+
+
+def test_columns_of_any_unit_raise_no_warning():
+    frame = table("sleep_full").assign(Days=lambda d: d.Days * 1e10)
+    found = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", frame).conf_int("profile", level=0.999)
+    assert found.loc["Subject.cor.Days.Intercept", "high"] <= 1.0
+    assert found[["low", "high"]].notna().all(axis=None)
