@@ -1,8 +1,8 @@
 """What follows a fit, beside R: degrees of freedom, bootstrap refits, a profile; CPU seconds of one thread.
 
-Each measurement is a process of its own on one core, the method's first call in it, the fit and imports apart.
-R is measured once (it takes long) where it is found with the package, and makes fewer refits: seconds are
-compared per refit.
+Each measurement is a process of its own on one core, the method's first call in it, the fit and imports
+apart. R is measured once (it takes long) where it is found with the packages, and makes fewer refits: seconds
+are compared per refit.
 """
 
 from __future__ import annotations

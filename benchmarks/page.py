@@ -58,7 +58,9 @@ def page(figures: Figures) -> str:
         *section("Deviance above the lowest", lambda name, records: _excess(records, best[name])),
         *section("Evaluations", lambda _, records: _plain(records, "evaluations", "{:.0f}")),
         *section("Peak memory of the process, MB", lambda _, records: _plain(records, "peak_mb", "{:.0f}")),
-        *_startup(figures["startup"]),
+        *_methods(figures.get("methods", [])),
+        *_startup(figures.get("startup", {})),
+        *_sweep(figures.get("sweep", {})),
     ]
     return "\n".join(lines) + "\n"
 
@@ -81,6 +83,49 @@ def _startup(times: dict[str, dict[str, float]]) -> list[str]:
         *_table(["", "elapsed s", "CPU s"], rows),
         f"\n`import lmmkit` takes {ours - base:.2f} s more than numpy, scipy and pandas. The run of the "
         f"sleepstudy takes {run / empty:.2f} times as long as papermill needs for four empty notebooks.",
+    ]
+
+
+def _methods(records: list[Record]) -> list[str]:
+    if not records:
+        return []
+    rows = [
+        _method([record for record in records if record["case"] == case])
+        for case in dict.fromkeys(record["case"] for record in records)
+    ]
+    head = ["model", "method", "lmmkit s", "peer", "its s", "ratio", "lmmkit MB", "its MB"]
+    return [
+        "\n## What follows a fit\n",
+        "CPU seconds of the method alone, the fit and imports apart; of a bootstrap, for each refit.\n",
+        *_table(head, rows),
+    ]
+
+
+def _method(records: list[Record]) -> list[str]:
+    ours = [record for record in records if record["engine"] == "lmmkit"]
+    theirs = [record for record in records if record["engine"] != "lmmkit"]
+    seconds, peers = _median(ours, "each"), _median(theirs, "each")
+    return [
+        ours[0]["case"],
+        ours[0]["method"],
+        f"{seconds:.3g}",
+        theirs[0]["version"] if theirs else "",
+        "" if peers is None else f"{peers:.3g}",
+        _ratio(theirs, seconds, "each"),
+        _plain(ours, "peak_mb", "{:.0f}"),
+        _plain(theirs, "peak_mb", "{:.0f}"),
+    ]
+
+
+def _sweep(times: dict[str, float]) -> list[str]:
+    if not times:
+        return []
+    return [
+        "\n## Sweep\n",
+        f"{times['cells']} cells of the sleepstudy with two workers: {times['sweep']:.0f} s; again, with all "
+        f"of them made: {times['again']:.1f} s. A plain loop of papermill over the same notebooks takes "
+        f"{times['papermill, a cell']:.1f} s a cell, "
+        f"{times['papermill, all cells'] / times['sweep']:.1f} times as long in all.",
     ]
 
 
@@ -115,8 +160,8 @@ def _seconds(records: list[Record]) -> str:
     return _absent(records) if middle is None else f"{middle:.3g}"
 
 
-def _ratio(records: list[Record], base: float | None) -> str:
-    middle = _median(records, "seconds")
+def _ratio(records: list[Record], base: float | None, key: str = "seconds") -> str:
+    middle = _median(records, key)
     return "" if middle is None or base is None else f"{middle / base:.3g}"
 
 

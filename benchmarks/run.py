@@ -1,7 +1,7 @@
 """All benchmarks in one run: `python benchmarks/run.py` writes results.json and docs/benchmarks.md.
 
-With --engines lmmkit,lme4 or --workloads a,d some of them run, and benchmarks/.data/partial.md is written
-instead; --rounds 5 says how often each fit is repeated.
+With --engines lmmkit,lme4 or --workloads a,d some of the fits run alone, and benchmarks/.data/partial.md is
+written instead; --rounds 5 says how often each fit is repeated.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import json
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import fits
+import methods
 import startup
+import sweeps
 from page import page
 from workloads import CACHE, HERE, WORKLOADS, prepare
 
@@ -33,14 +36,13 @@ def main() -> None:
     whole = chosen.engines == list(fits.ENGINES) and chosen.workloads == list(WORKLOADS)
     prepare()
     fits.install_peers()
-    times = startup.run(chosen.rounds) if whole else {}
-    fits.pin()
     engines = [engine for engine in chosen.engines if fits.available(engine)]
-    figures = {
-        "machine": machine(),
-        "startup": times,
-        "fits": fits.run(engines, chosen.workloads, chosen.rounds),
-    }
+    figures: dict[str, Any] = {"machine": machine()}
+    with fits.pinned():
+        figures["fits"] = fits.run(engines, chosen.workloads, chosen.rounds)
+        figures["methods"] = methods.run(chosen.rounds) if whole else []
+    if whole:
+        figures |= {"startup": startup.run(chosen.rounds), "sweep": sweeps.run()}
     results, target = (HERE / "results.json", HERE.parent / "docs" / "benchmarks.md") if whole else partial()
     results.write_text(json.dumps(figures, indent=1) + "\n")
     target.write_text(page(figures))

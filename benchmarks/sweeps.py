@@ -1,14 +1,12 @@
-"""A sweep of 64 cells against a plain loop of papermill over its notebooks: `python benchmarks/sweeps.py`.
+"""A sweep of 64 cells against a plain loop of papermill over its notebooks.
 
 The sweep is made by two workers in an empty reports folder, then started again with all its cells there. The
 loop executes the same four notebooks by papermill in standard kernels, one after the other, on a few of the
-cells, in run folders where the earlier steps are there already; its time is scaled to all cells. Figures go
-to benchmarks/sweeps.json.
+cells, in run folders where the earlier steps are there already; its time is scaled to all cells.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -41,15 +39,10 @@ for cell in json.load(sys.stdin):
 """
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cells", type=int, default=4, help="cells of the plain loop")
-    chosen = parser.parse_args()
+def run(cells: int = 4) -> dict[str, float]:
+    """Elapsed seconds, the loop measured on so many cells."""
     with tempfile.TemporaryDirectory() as folder:
-        figures = measured(Path(folder), chosen.cells)
-    (HERE / "sweeps.json").write_text(json.dumps(figures, indent=1) + "\n")
-    print(json.dumps(figures, indent=1))
+        return measured(Path(folder), cells)
 
 
 def measured(folder: Path, few: int) -> dict[str, float]:
@@ -68,7 +61,6 @@ def measured(folder: Path, few: int) -> dict[str, float]:
         "again": again,
         "papermill, a cell": loop,
         "papermill, all cells": loop * count,
-        "ratio": loop * count / sweep,
     }
 
 
@@ -96,7 +88,3 @@ def seconds(command: list[str], text: str = "") -> float:
         command, check=True, input=text, text=True, capture_output=True, cwd=PROJECT, env=environment
     )
     return time.perf_counter() - began
-
-
-if __name__ == "__main__":
-    main()

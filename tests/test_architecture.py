@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import subprocess
 import sys
@@ -120,3 +121,10 @@ def test_modules_are_small():
     sizes = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in MODULES.items()}
     assert {module: size for module, size in sizes.items() if size > 400} == {}
     assert statistics.median(sizes.values()) <= 200
+
+
+@pytest.mark.parametrize("package", ["engine", "model", "study"])
+def test_a_package_says_in_which_order_its_modules_are_read(package):
+    files = [path.stem for path in (ROOT / "lmmkit" / package).glob("*.py") if path.stem != "__init__"]
+    order = re.findall(r"`(\w+)`", ast.get_docstring(parse(ROOT / "lmmkit" / package / "__init__.py")))
+    assert sorted(set(order)) == sorted(files)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from page import page
-from workloads import WORKLOADS, tables
+from workloads import HERE, WORKLOADS, tables
 
 from lmmkit import lmm
 
@@ -45,7 +47,12 @@ def test_page_shows_ratios_limits_and_what_is_not_offered():
         record("slow") | {"status": "over limit"},
         record("small") | {"status": "not offered"},
     ]
-    text = page({"machine": "A machine", "startup": {}, "fits": fits})
+    text = page({"machine": "A machine", "fits": fits})
     assert "| **a** | 0.5 | 1.5 | > 100 | - |" in text
     assert "| **a** | 1 | 3 |  |  |" in text
     assert "| **a** | 0.0e+00 | 2.5e-01 |  |  |" in text
+
+
+def test_no_benchmark_hides_a_folder_of_tests():
+    folders = {path.name for path in Path(__file__).parent.iterdir() if path.is_dir()}
+    assert folders.isdisjoint(path.stem for path in HERE.glob("*.py"))

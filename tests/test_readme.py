@@ -38,3 +38,9 @@ def test_the_library_example_prints_a_summary():
 def test_every_shipped_study_is_named():
     named = set(re.findall(r"`params/(\w+\.yaml)`", README))
     assert named == {path.name for path in (ROOT / "params").glob("*.yaml") if ".sweep" not in path.name}
+
+
+def test_every_file_it_points_to_is_there():
+    named = set(re.findall(r"`((?:docs|params)/[\w./]+\.\w+)`|\((docs/[\w./]+)\)", README))
+    assert named
+    assert all((ROOT / (one or other)).exists() for one, other in named)

@@ -7,8 +7,8 @@ In the order in which it reads best:
    `variances`, `hessian`.
 4. The search: `start`, `cone`, `search`, `newton`, `em`, `quasi`, `algorithms`, `boundary`, `optimality`.
 5. The referee, which shares no code with the above: `henderson`, `henderson_sparse`, `textbook`, `equations`.
-6. Inference: `information`, `expected`, `traces`, `components`, `satterthwaite`, `kenward_roger`, `ranks`,
-   `studentized_range`, `curvature`, `joint`.
+6. Inference: `information`, `expected`, `traces`, `components`, `sandwich`, `satterthwaite`,
+   `kenward_roger`, `ranks`, `studentized_range`, `curvature`, `tangent`, `chibar`, `families`, `joint`.
 7. The shape of the likelihood: `profile`, `slices`, `bounds`, `rlrt`.
 8. Many responses on one design: `responses`, `shared`, `batch`, `batch_cone`, `batch_search`, `replicates`,
    `streams`, `jackknife`.

@@ -131,10 +131,10 @@ class Sparse:
 
     def gram(self, core: Floats) -> Floats:
         """B' core B: (q2, q2)."""
-        lower = np.zeros(self.size**2)
-        for a, row in enumerate(self._operators):
-            for b, P in enumerate(row):
-                lower += P.T @ core[a, b]
+        parts = (P.T @ core[a, b] for a, row in enumerate(self._operators) for b, P in enumerate(row))
+        lower = next(parts)
+        for part in parts:
+            lower += part
         return mirrored(lower.reshape(self.size, self.size))
 
     def quadratic(self, E: Floats) -> Floats:

@@ -24,6 +24,14 @@ from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
 
 
+def _root_of_m(inner: Floats, L: Floats) -> Floats:
+    """X of M = X'X, X = C^-1 L' with C C' = I + L'B L; takes L'B L, which it changes."""
+    for a in range(len(L)):
+        inner[a, a] += 1.0
+    C, reciprocal = kernels.cholesky(inner)
+    return kernels.forward(C, reciprocal, np.repeat(L.T[:, :, None], inner.shape[2], axis=2))
+
+
 @dataclass(frozen=True, eq=False)
 class Link:
     """One eliminated factor of the chain; B is Z'Z and its like, after the earlier factors are gone.
@@ -50,6 +58,12 @@ class Link:
     def own(self) -> Floats:
         """T."""
         return self.L @ self.L.T
+
+    def variance(self) -> Floats:
+        """(k, k, J) M = L (I + L'B L)^-1 L', from the root of B."""
+        RL = kernels.times_constant(self.root, self.L)
+        half = _root_of_m(kernels.transposed_times(RL, RL), self.L)
+        return kernels.transposed_times(half, half)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +142,8 @@ class Elimination:
         else:
             lower = kernels.forward(R.transpose(1, 0, 2), inverse, kernels.identity(k, J))  # R^-T
             lift = kernels.transposed_times(W, kernels.times(half, lower))
-            left, sign = self._root_of_m(self.own[f], L), -1.0
+            inner = kernels.times_constant(kernels.constant_times(L.T, self.own[f]), L)
+            left, sign = _root_of_m(inner, L), -1.0
         core = -sign * kernels.transposed_times(left, left)
         later = {g: self.between[f, g] for g in range(f + 1, len(self.layout.chain))}
         link = Link(L, R, W, lift, core, self.fixed[f], later, self.coupling[f])
@@ -149,14 +164,6 @@ class Elimination:
         for a in range(len(out)):
             out[a, a] += 1.0
         return out
-
-    def _root_of_m(self, B: Floats, L: Floats) -> Floats:
-        """X of M = X'X, X = C2^-1 L' with C2 C2' = I + L'B L."""
-        inner = kernels.times_constant(kernels.constant_times(L.T, B), L)
-        for a in range(len(L)):
-            inner[a, a] += 1.0
-        C, reciprocal = kernels.cholesky(inner)
-        return kernels.forward(C, reciprocal, np.repeat(L.T[:, :, None], B.shape[2], axis=2))
 
     def _update(self, f: int, link: Link, left: Floats, sign: float) -> None:
         """Each later pair of blocks: B_uv += sign (left B_fu)'(left B_fv), summed over children."""

@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 
 from lmmkit.engine import kernels
 from lmmkit.engine.coupling import Dense
-from lmmkit.engine.eliminate import Link, scaled_rows, transposed
+from lmmkit.engine.eliminate import scaled_rows, transposed
 from lmmkit.engine.moments import Coupling
 from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.solution import Optimum
@@ -43,7 +43,7 @@ class Joint:
         self.optimum, self.layout = optimum, optimum.layout
         self.state, self.prepared = optimum.state, optimum.prepared
         self.links, self.rest = self.state.forward.links, self.state.forward.rest
-        self.M = [self._variance(f, link) for f, link in enumerate(self.links)]
+        self.M = [link.core if f else link.variance() for f, link in enumerate(self.links)]
 
     def variance(self, X: Floats, Z: tuple[Floats, ...], codes: tuple[Ints, ...]) -> Floats:
         """var(x'β̂ + z'b̂ - x'β - z'b) / sigma^2 of each row, (m,).
@@ -102,19 +102,6 @@ class Joint:
             at = U[-1][columns, :p].reshape(factor.levels, factor.width, p)[slot.level].transpose(1, 2, 0)
         T = self.state.L[f] @ self.state.L[f].T
         return np.einsum("mk,kpm->mp", slot.values @ T, at)
-
-    @staticmethod
-    def _variance(f: int, link: Link) -> Floats:
-        """(k, k, J) M_f = L (I + L'B L)^-1 L'."""
-        if f > 0:
-            return link.core
-        RL = kernels.times_constant(link.root, link.L)
-        grown = kernels.transposed_times(RL, RL)
-        for a in range(len(grown)):
-            grown[a, a] += 1.0
-        C, reciprocal = kernels.cholesky(grown)
-        half = kernels.forward(C, reciprocal, np.repeat(link.L.T[:, :, None], grown.shape[2], axis=2))
-        return kernels.transposed_times(half, half)
 
     def _met(self, f: int, slots: list[Slot]) -> Floats:
         """(m,) sum over pairs of slots at the same level of v'M v."""

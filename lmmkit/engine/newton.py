@@ -33,13 +33,13 @@ class Newton(Search):
     Attributes:
         trust: Length of the longest step, in units of `reach`.
         escapes: How often a null direction was widened.
-        previous: The state before the present one.
+        previous: Theta and gradient before the present ones.
         exact: Whether the exact Hessian is in use.
     """
 
     trust: float = 1.0
     escapes: int = 0
-    previous: State | None = None
+    previous: tuple[Floats, Floats] | None = None
     exact: bool = False
 
     def run(self, limit: int) -> None:
@@ -76,8 +76,9 @@ class Newton(Search):
         H = self.state.hessian
         if self.previous is None or self.decrement > END_PHASE:
             return H
-        s = self.state.theta - self.previous.theta
-        v = self.state.gradient - self.previous.gradient - H @ s
+        theta, gradient = self.previous
+        s = self.state.theta - theta
+        v = self.state.gradient - gradient - H @ s
         if abs(v @ s) <= 1e-8 * np.linalg.norm(v) * np.linalg.norm(s):
             return H
         return H + np.outer(v, v) / (v @ s)
@@ -102,8 +103,8 @@ class Newton(Search):
         return "em"
 
     def move(self, state: State) -> None:
-        """Go on from another state."""
-        self.previous, self.state = self.state, state
+        """Go on from another state; the present one, with its large matrices, is not kept."""
+        self.previous, self.state = (self.state.theta, self.state.gradient), state
 
     def escape_from_null(self) -> bool:
         """Widen T where it has a null direction along which the deviance falls steeply."""

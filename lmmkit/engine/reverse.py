@@ -131,13 +131,7 @@ class Sweep:
         if f > 0:
             return self.sigma[f, f]
         link = self.forward.links[0]
-        RL = kernels.times_constant(link.root, link.L)
-        grown = kernels.transposed_times(RL, RL)
-        for a in range(len(grown)):
-            grown[a, a] += 1.0
-        C, reciprocal = kernels.cholesky(grown)
-        half = kernels.forward(C, reciprocal, np.repeat(link.L.T[:, :, None], grown.shape[2], axis=2))
-        M = kernels.transposed_times(half, half)
+        M = link.variance()
         if self.inner_first is None:
             return M
         RM = kernels.times(link.root, M)

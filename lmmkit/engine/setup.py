@@ -16,6 +16,7 @@ from lmmkit.engine.start import EXACT, moment_start, scales, used_up
 from lmmkit.errors import FitError
 
 WIDEST = 15_000  # columns of the dense matrix: a few GB each for it, its factor and its inverse
+CELLS = 4e8  # numbers that couple an outer factor of the chain with the crossed ones: a few GB
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,13 @@ def _refuse_too_wide(layout: Layout) -> None:
             f"Beside the largest grouping factor the crossed ones have {layout.size:,} random effects; their "
             f"equations are solved as one dense matrix, of at most {WIDEST:,} columns. Leave a crossed term "
             "out, or fit a part of the data."
+        )
+    outer = max((factor.levels * factor.width for factor in layout.chain[1:]), default=0)
+    if outer * layout.size > CELLS:
+        raise FitError(
+            f"A factor that others are nested in has {outer:,} random effects, the crossed ones have "
+            f"{layout.size:,}; what couples them is a matrix of {outer * layout.size:.2g} numbers, at most "
+            f"{CELLS:.0g} are kept. Leave a crossed term out, or fit a part of the data."
         )
 
 

@@ -37,8 +37,8 @@ def solve(
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
     given = None if start is None else prepared_factors(problem, setup.prepared, setup.layout, start)
-    first = criterion(criterion.theta(setup.start() if given is None else given))
-    search = method.search(criterion, setup.scale, first)
+    theta = criterion.theta(setup.start() if given is None else given)
+    search = method.search(criterion, setup.scale, criterion(theta))
     search.run(method.limit if limit is None else limit)
     state = boundary.set_null(search.criterion, search.state, search.scale)
     return _solution(Optimum(problem, setup.prepared, search.criterion, state), search)

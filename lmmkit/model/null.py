@@ -24,6 +24,7 @@ from lmmkit.engine.setup import Setup, set_up
 from lmmkit.engine.units import prepared_factors
 from lmmkit.errors import FitError
 from lmmkit.model.estimate import Estimates
+from lmmkit.model.simulate import add_effects
 from lmmkit.model.threads import one_thread
 
 Keys = NDArray[np.uint64]
@@ -126,16 +127,8 @@ class _NullSource:
         """Responses `first` to `first + count - 1`, (nobs, count)."""
         y = self.mean + self.noise * normals(self.row_keys, first, count)
         for t, streams in enumerate(self.term_keys):
-            self._add(y, t, normals(streams, first, count))
+            add_effects(self.estimates, t, normals(streams, first, count), y)
         return y
-
-    def _add(self, y: Floats, t: int, u: Floats) -> None:
-        """Z b of one term with b = sigma Lambda u, onto every column of y."""
-        problem, term = self.estimates.problem, self.estimates.problem.terms[t]
-        L = self.estimates.sigma * self.estimates.factors[t]
-        b = np.einsum("ab,jbr->ajr", L, u.reshape(term.levels, len(L), -1))
-        for column, effects in zip(term.columns, b, strict=True):
-            y += effects[term.codes] * problem.columns[column][:, None]
 
 
 def _standard_errors(estimates: Estimates, found: Replicates, place: int) -> Floats:

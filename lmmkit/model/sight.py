@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.model.describe import Groups, levels_of, relations
-from lmmkit.model.formula import parse_formula
 
 PANELS = 24
 
@@ -38,17 +37,8 @@ class Sight:
         return asdict(self)
 
 
-def response_column(response: str) -> str:
-    """The column that the response of a formula is made of.
-
-    >>> response_column("log(Reaction)")
-    'Reaction'
-    """
-    return parse_formula(f"{response} ~ 1").response.variables[0]
-
-
-def choose_sight(frame: Frame, response: str, groups: Groups, focus: str | None = None) -> Sight:
-    """The response against the focus, or else against the first other column, by group.
+def choose_sight(frame: Frame, y: str, groups: Groups, focus: str | None = None) -> Sight:
+    """The response's column against the focus, or else against the first other column, by group.
 
     Without any other column than grouping factors, one of these is along the axis: the inner of nested
     ones, or the one with fewer levels of crossed ones.
@@ -57,7 +47,6 @@ def choose_sight(frame: Frame, response: str, groups: Groups, focus: str | None 
     >>> choose_sight(frame, "y", {"g": ["g"]})
     Sight(y='y', x='t', group='g', columns=('g',))
     """
-    y = response_column(response)
     x = focus if focus in frame.columns and focus != y else _other_column(frame, y, groups)
     if x is None:
         return _among_groups(frame, y, groups)

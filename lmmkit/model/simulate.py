@@ -55,16 +55,17 @@ class Simulator:
         y = self.mean[:, None] + self.noise * u[sum(sizes) :]
         ends = np.cumsum(sizes)
         for t, (size, end) in enumerate(zip(sizes, ends, strict=True)):
-            self._add(y, t, u[end - size : end])
+            add_effects(self.estimates, t, u[end - size : end], y)
         return y
 
-    def _add(self, y: Floats, t: int, u: Floats) -> None:
-        """Z b of one term with b = sigma Lambda u, onto every column of y."""
-        problem, term = self.estimates.problem, self.estimates.problem.terms[t]
-        L = self.estimates.sigma * self.estimates.factors[t]
-        b = np.einsum("ab,jbr->ajr", L, u.reshape(term.levels, len(L), -1))
-        for column, effects in zip(term.columns, b, strict=True):
-            y += effects[term.codes] * problem.columns[column][:, None]
+
+def add_effects(estimates: Estimates, t: int, u: Floats, y: Floats) -> None:
+    """Z b of one term with b = sigma Lambda u, (effects, r) of u onto the (nobs, r) columns of y."""
+    problem, term = estimates.problem, estimates.problem.terms[t]
+    L = estimates.sigma * estimates.factors[t]
+    b = np.einsum("ab,jbr->ajr", L, u.reshape(term.levels, len(L), -1))
+    for column, effects in zip(term.columns, b, strict=True):
+        y += effects[term.codes] * problem.columns[column][:, None]
 
 
 def simulate(estimates: Estimates, n: int, *, seed: Seed, level: Literal["new", "group"]) -> Floats:

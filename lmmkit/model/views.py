@@ -115,15 +115,21 @@ def _normal_scores(values: pd.Series[Any]) -> Any:
     return scipy.special.ndtri((values.rank() - 0.5) / len(values))
 
 
-def lines(fit: Fit, sight: Sight) -> Frame:
+def lines(fit: Fit, data: Frame, sight: Sight) -> Frame:
     """Rows for one panel per level: panel, x, y, with the model's mean at each x of the panel.
+
+    Args:
+        fit: The fit.
+        data: The table it was fitted to: what is seen need not stand in the model.
+        sight: What is seen.
 
     Returns:
         DataFrame panel, x, y, `fitted` (with the random effects) and `population` (without), both averaged
         over the rows of a panel that share an x.
     """
     marginal = pd.Series(fit.estimates.marginal_fit, index=fit.resid.index)
-    table = panels(fit.design.frame.assign(**{sight.y: fit.fittedvalues + fit.resid}), sight)
+    rows = data.loc[fit.resid.index].assign(**{sight.y: fit.fittedvalues + fit.resid})
+    table = panels(rows, sight)
     table = table.assign(fitted=fit.fittedvalues.loc[table.index], population=marginal.loc[table.index])
     means = table.groupby(["panel", "x"], observed=True)[["fitted", "population"]].transform("mean")
     return table.assign(fitted=means["fitted"], population=means["population"])

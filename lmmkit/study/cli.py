@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -52,7 +53,7 @@ def new(
     from lmmkit.study.new import write_study
 
     path = write_study(data, formula, out)
-    print(f"{path} written. Read it, then: lmmkit run {path}")
+    print(f"{path} written. Read it, then: lmmkit run {quote(str(path))}")
 
 
 @app.command()

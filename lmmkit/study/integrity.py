@@ -95,7 +95,7 @@ def check_integrity(run: Opened) -> Iterator[Finding]:
 
 def _status(manifest: Manifest) -> Finding:
     verdict = IDENTICAL if manifest.status == "complete" else DIFFERS
-    why = f": {manifest.error}" if manifest.error else ""
+    why = f": {manifest.error.splitlines()[0]}" if manifest.error else ""
     return Finding(PART, "status of the run", verdict, found=f"{manifest.status}{why}", expected="complete")
 
 

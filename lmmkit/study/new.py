@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from shlex import quote
 
 import pandas as pd
 
@@ -62,22 +63,21 @@ def write_study(data: Path, formula: str, out: Path | None = None) -> Path:
 
 
 def _text(data: Path, formula: str, path: Path) -> str:
-    parse_formula(formula)
+    response = parse_formula(formula).response
     settings = Settings(
         data=Data(source=data.name), model=Model(formula=formula), random_effects=RandomEffects()
     )
     digest = sha256_of(data)
     raw = read_raw(data, settings.data)
-    response = settings.model.response
     return _TEXT.format(
-        name=path.name,
-        title=_scalar(f"{response} in {data.name}"),
+        name=quote(path.name),
+        title=_scalar(f"{response.text} in {data.name}"),
         source=_scalar(data.resolve().relative_to(path.resolve().parent).as_posix()),
         sha256=digest,
         columns="\n".join(_column_line(raw, name, settings, data) for name in model_columns(settings)),
         formula=_scalar(" ".join(formula.split())),
         response=response,
-        plain="".join(letter for letter in response if letter.isalnum() or letter == "_"),
+        plain="".join(letter for letter in response.text if letter.isalnum() or letter == "_"),
     )
 
 

@@ -91,7 +91,8 @@ def choice_in_words(files: Files) -> list[Markup]:
     words = {
         "fixed": "The random effects were named by the study file, not chosen from these data; the other "
         "candidates are shown for comparison.",
-        "best": f"Of the candidates listed in the study the one with the least {name} was taken.",
+        "best": f"Of the candidates listed in the study the one with the least {name} was taken. The same "
+        "data chose the model and then tested it: the p-values and intervals do not account for the choice.",
     }
     return [Markup("{}").format(words[selection["rule"]]), Markup("{}").format(selection["note"])]
 

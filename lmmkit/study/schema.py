@@ -178,6 +178,11 @@ class Model(_Section):
         return parse_formula(self.formula).response.text
 
     @property
+    def response_column(self) -> str:
+        """The column that the response is made of."""
+        return parse_formula(self.formula).response.variables[0]
+
+    @property
     def groups(self) -> dict[str, list[str]]:
         """The columns of each grouping factor, by its label."""
         return {bar.group.label: list(bar.group.names) for bar in parse_formula(self.formula).random}

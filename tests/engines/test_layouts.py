@@ -1,8 +1,10 @@
 """Every layout of grouping factors against plain dense algebra: V built in full, inverted, differentiated."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import lmmkit
 from lmmkit.engine import moments
 from lmmkit.engine.absorb import absorb
 from lmmkit.engine.criterion import Criterion
@@ -11,6 +13,7 @@ from lmmkit.engine.prepare import prepare
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.solution import Optimum
 from lmmkit.engine.variances import conditional_blocks
+from lmmkit.errors import FitError
 
 ROWS = 150
 # (levels, columns, correlated, the earlier term that it contains or None)
@@ -161,3 +164,23 @@ def test_full_likelihood_at_its_profiled_values_is_the_profiled_deviance(name):
     assert value == pytest.approx(state.deviance, abs=1e-9)
     np.testing.assert_allclose(gradient[:3], 0.0, atol=1e-8)
     np.testing.assert_allclose(gradient[3:], state.gradient, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("bars", "said"),
+    [("(1 | inner) + (1 | crossed)", "dense matrix"), ("(1 | outer / inner) + (1 | small)", "couples them")],
+)
+def test_crossed_factors_beyond_memory_are_refused(bars, said):
+    rng = np.random.default_rng(3)
+    inner = np.arange(90_000) % 45_000
+    frame = pd.DataFrame(
+        {
+            "y": rng.normal(size=90_000),
+            "inner": inner,
+            "outer": inner % 30_000,
+            "crossed": rng.permutation(90_000) % 15_100,
+            "small": rng.permutation(90_000) % 14_000,
+        }
+    )
+    with pytest.raises(FitError, match=said):
+        lmmkit.lmm(f"y ~ 1 + {bars}", frame)

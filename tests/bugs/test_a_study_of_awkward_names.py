@@ -1,0 +1,44 @@
+"""Names that need quotes in a formula, and a picture of groups that the chosen model has not.
+
+The first notebook read the response's name again as a formula; the third looked for the picture's groups
+among the columns of the model.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from lmmkit.study.cli import app
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def awkward(tmp_path, monkeypatch):
+    """A study that `lmmkit new` wrote, with the choice of the random effects left to the data."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    pupil = np.repeat(np.arange(24), 4)
+    frame = pd.DataFrame(
+        {"Schüler": pupil, "class": [f"K{i % 8}" for i in pupil], "age.years": np.tile(range(4), 24)}
+    )
+    frame["Score (pts)"] = 50 + 4 * rng.normal(size=24)[pupil] + frame["age.years"] + rng.normal(size=96)
+    frame.to_csv("my data.csv", index=False)
+    formula = "log(`Score (pts)`) ~ age.years + (1 | class) + (1 | Schüler)"
+    assert CliRunner().invoke(app, ["new", "my data.csv", "--formula", formula]).exit_code == 0
+    study = tmp_path / "my data.yaml"
+    rule = "rule: best\n  candidates: [(1 | Schüler), (1 | class)]\n  criterion: bic\n  #"
+    study.write_text(study.read_text(encoding="utf-8").replace("rule: fixed ", rule), encoding="utf-8")
+    return study
+
+
+def test_it_runs_to_its_report(awkward):
+    command = [sys.executable, "-m", "lmmkit.study.cli", "run", str(awkward)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (report,) = (awkward.parent / "reports").glob("my data/*/report.html")
+    assert "Score (pts)" in report.read_text(encoding="utf-8")
