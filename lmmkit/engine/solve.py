@@ -11,6 +11,9 @@ from lmmkit.engine.search import Search
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.units import prepared_factors
+from lmmkit.errors import FitError
+
+VANISHED = 1e-10  # residual variance, of a response of unit size, that a search without an end has run to
 
 
 def solve(
@@ -31,7 +34,7 @@ def solve(
         start: Lambda of each term, (k, k), to start from; by default from the moment equations.
 
     Raises:
-        FitError: The model cannot be estimated from these data.
+        FitError: The model cannot be estimated from these data, or its residual variance runs to zero.
     """
     method = chosen(algorithm, limit)
     setup = set_up(problem, reml=reml)
@@ -40,8 +43,18 @@ def solve(
     theta = criterion.theta(setup.start() if given is None else given)
     search = method.search(criterion, setup.scale, criterion(theta))
     search.run(method.limit if limit is None else limit)
+    _refuse_vanishing(search)
     state = boundary.set_null(search.criterion, search.state, search.scale)
     return _solution(Optimum(problem, setup.prepared, search.criterion, state), search)
+
+
+def _refuse_vanishing(search: Search) -> None:
+    """A search that ran after a residual variance of zero; the response has unit size in prepared units."""
+    if not search.converged and search.state.r2 < VANISHED * search.criterion.nu:
+        raise FitError(
+            "The residual variance runs to zero: the random effects reproduce every row, and their variances "
+            "grow without bound beside it. Take a random-effects term out, or analyse more rows per level."
+        )
 
 
 def _solution(optimum: Optimum, search: Search) -> Solution:
