@@ -124,11 +124,16 @@ def _moves(start: Numbers, end: Numbers, legs: Mapping[str, tuple[Numbers, Numbe
     moved = list[Move]()
     for name in dict.fromkeys([*start, *end]):
         a, b = start.get(name, math.nan), end.get(name, math.nan)
-        if a == b or (math.isnan(a) and math.isnan(b)):
+        if _same(a, b):
             continue
-        steps = {cause: to.get(name, math.nan) - at.get(name, math.nan) for cause, (at, to) in legs.items()}
-        moved.append(Move(name, a, b, {cause: step for cause, step in steps.items() if step != 0.0}))
+        sides = {cause: (at.get(name, math.nan), to.get(name, math.nan)) for cause, (at, to) in legs.items()}
+        moved.append(Move(name, a, b, {cause: y - x for cause, (x, y) in sides.items() if not _same(x, y)}))
     return tuple(moved)
+
+
+def _same(one: float, other: float) -> bool:
+    """Equal, or absent from both."""
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def _legs(

@@ -8,7 +8,7 @@ import pytest
 from audit.making import copied, edit, lmmkit, make_project, run
 
 from lmmkit.errors import RunError
-from lmmkit.study.diff import diff_runs
+from lmmkit.study.diff import _moves, diff_runs
 from lmmkit.study.integrity import open_run
 from lmmkit.study.second_opinion import claimed_estimates
 from lmmkit.study.why import _searched, why
@@ -162,3 +162,9 @@ def test_code_is_told_from_parameters_by_executing_in_either_direction(tmp_path)
         "install the lmmkit of one of them"
         in diff_runs(other, stranger, notebooks=project / "notebooks").note
     )
+
+
+def test_a_number_that_one_run_lacks_is_the_doing_of_the_cause_that_made_it():
+    legs = {"code": ({}, {}), "parameters": ({}, {"search.deviance": 2.0})}
+    (move,) = _moves({}, {"search.deviance": 2.0}, legs)
+    assert list(move.shares) == ["parameters"]
