@@ -112,7 +112,7 @@ def figure_of(axes: Axes | NDArray[Any]) -> Figure:
 
 
 def log_heights(ax: Axes) -> None:
-    """A logarithmic y axis with numbers as plain text: setting them as mathematics takes longer than drawing."""
+    """A logarithmic y axis with plain numbers: setting them as mathematics takes longer than drawing."""
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(LogFormatter())
     ax.yaxis.set_minor_formatter(LogFormatter())
