@@ -113,7 +113,7 @@ def unknown_column(name: str, columns: Collection[str]) -> str:
     """The sentence about a column that does not exist, with the nearest names."""
     near = did_you_mean(name, [str(known) for known in columns])
     listed = ", ".join(map(str, list(columns)[:12])) + (", ..." if len(columns) > 12 else "")
-    return f"there is no column `{name}`{near}. Columns: {listed}."
+    return f"there is no column `{name}`{near or '.'} Columns: {listed}."
 
 
 def did_you_mean(word: str, words: Collection[str]) -> str:

@@ -7,7 +7,7 @@ In the order in which it reads best:
    `byhand`.
 4. A run: `plan`, `keys`, `notebooks`, `manifest`, `store`, `locks`, `light`, `forkserver`, `server`,
    `kernels`, `execute`, `failure`, `watch`, `run`, `session`, `crate`.
-5. The report: `bound`, `answer`, `prose`, `mathml`, `report`, `printed`, `proof`, `embed`.
+5. The report: `bound`, `answer`, `doubts`, `prose`, `mathml`, `report`, `printed`, `proof`, `embed`.
 6. A sweep: `sweep_file`, `cells`, `sweep_worker`, `sweep_staff`, `sweep_pool`, `sweep_watch`, `sweep`,
    `quantities`, `sweep_results`, `curve`, `sweep_null`, `sweep_report`, `sweep_outcome`, `sweep_session`;
    on a cluster: `cluster_parcel`, `cluster_work`, `cluster`, `cluster_bootstrap`.

@@ -81,6 +81,7 @@ def run(
     cold: Cold = False,
 ) -> None:
     """Run a study: four notebooks, every number as a file, one report."""
+    from lmmkit.study.doubts import doubts
     from lmmkit.study.plan import make_plan, reports_folder
     from lmmkit.study.server import serving
     from lmmkit.study.study import effective
@@ -98,6 +99,8 @@ def run(
             run_served(plan, folder, served, again)
     else:
         print("All steps are there, verified; --force makes them again.", file=sys.stderr)
+    for doubt in doubts(folder):
+        print(f"Warning: {doubt}", file=sys.stderr)
     print(folder / "report.html" if (folder / "report.html").exists() else folder)
 
 

@@ -14,7 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lmmkit.errors import LmmkitError, RunError
-from lmmkit.study.diff_causes import CODE, VERSIONS, Change, changes, is_current, stages
+from lmmkit.study.diff_causes import (
+    CODE,
+    PARAMETERS,
+    ROWS,
+    SEED,
+    VERSIONS,
+    Change,
+    changes,
+    is_current,
+    stages,
+)
 from lmmkit.study.integrity import Opened, open_run
 from lmmkit.study.lock import LOCK
 from lmmkit.study.quantities import quantities
@@ -78,7 +88,7 @@ def diff_runs(
     one, other = open_run(first), open_run(second)
     made = changes(one, other)
     start, end = numbers_of(one), numbers_of(other)
-    causes = list(dict.fromkeys(change.cause for change in made))
+    causes = _told_apart(made)
     if len(causes) <= 1 or not execute:
         note = "" if execute or len(causes) <= 1 else "several causes, and execution was not asked for"
         return Difference(tuple(made), _moves(start, end, _whole(causes, start, end)), note)
@@ -97,6 +107,14 @@ def numbers_of(run: Opened) -> dict[str, float]:
     return {name: float(value) for name, value in named.items() if isinstance(value, int | float)}
 
 
+def _told_apart(made: Sequence[Change]) -> list[str]:
+    """The causes that execution can tell apart: versions and code of one lmmkit come and go together."""
+    causes = list(dict.fromkeys(change.cause for change in made))
+    programme = [cause for cause in (VERSIONS, CODE) if cause in causes]
+    others = [cause for cause in causes if cause not in programme]
+    return [*others, " and ".join(programme)] if programme else others
+
+
 def _whole(causes: list[str], start: Numbers, end: Numbers) -> dict[str, tuple[Numbers, Numbers]]:
     """One cause alone explains all."""
     return {causes[0]: (start, end)} if len(causes) == 1 else {}
@@ -106,11 +124,16 @@ def _moves(start: Numbers, end: Numbers, legs: Mapping[str, tuple[Numbers, Numbe
     moved = list[Move]()
     for name in dict.fromkeys([*start, *end]):
         a, b = start.get(name, math.nan), end.get(name, math.nan)
-        if a == b or (math.isnan(a) and math.isnan(b)):
+        if _same(a, b):
             continue
-        steps = {cause: to.get(name, math.nan) - at.get(name, math.nan) for cause, (at, to) in legs.items()}
-        moved.append(Move(name, a, b, {cause: step for cause, step in steps.items() if step != 0.0}))
+        sides = {cause: (at.get(name, math.nan), to.get(name, math.nan)) for cause, (at, to) in legs.items()}
+        moved.append(Move(name, a, b, {cause: y - x for cause, (x, y) in sides.items() if not _same(x, y)}))
     return tuple(moved)
+
+
+def _same(one: float, other: float) -> bool:
+    """Equal, or absent from both."""
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def _legs(
@@ -119,7 +142,7 @@ def _legs(
     """Where the numbers stood before and after each cause."""
     books = {book.name: book.digest for book in to_execute(notebooks)}
     first, last = (recipe_of(run.settings, run.provenance, run.content(LOCK)) for run in (one, other))
-    programme = " and ".join(cause for cause in (VERSIONS, CODE) if cause in causes)
+    programme = next((cause for cause in causes if cause not in (ROWS, PARAMETERS, SEED)), "")
     before, after = (is_current(run.provenance, books) for run in (one, other))
     if programme and not (before or after):
         raise RunError("neither run was made by what is installed now; install the lmmkit of one of them")

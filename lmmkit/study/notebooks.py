@@ -16,6 +16,7 @@ from lmmkit.study.shipped import shipped
 
 _STEPS = "0[1-9]_*.ipynb"
 _PARAMETERS = "injected-parameters"
+_FAILURE = "papermill-error-cell-tag"
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CELL_FILE = re.compile(r"\S*ipykernel_\d+/\d+\.py")
 
@@ -113,15 +114,17 @@ def normalised(notebook: dict[str, Any], study_file: str, overrides: Mapping[str
     metadata = {
         key: value for key, value in notebook["metadata"].items() if key not in ("papermill", "widgets")
     }
-    cells = [_normal_cell(cell, parameters) for cell in notebook["cells"]]
+    cells = [_normal_cell(cell, parameters, at) for at, cell in enumerate(notebook["cells"])]
     return {**notebook, "cells": cells, "metadata": metadata}
 
 
-def _normal_cell(cell: dict[str, Any], parameters: str) -> dict[str, Any]:
+def _normal_cell(cell: dict[str, Any], parameters: str, at: int) -> dict[str, Any]:
     noise = ("papermill", "execution", "execution_count")
     cell = {**cell, "metadata": {key: value for key, value in cell["metadata"].items() if key not in noise}}
     if _PARAMETERS in _tags(cell):
         cell |= {"id": _PARAMETERS, "source": parameters}
+    if _FAILURE in _tags(cell):
+        cell |= {"id": f"failure-{at}"}  # papermill adds it, under an id by chance
     if "outputs" in cell:
         cell["outputs"] = [_normal_output(output) for output in cell["outputs"]]
     return cell

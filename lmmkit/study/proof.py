@@ -60,6 +60,14 @@ class _Reader(HTMLParser):
             self.words.append(data)
 
 
+def marks(page: str) -> list[Mark]:
+    """The numbers that a page marks with their places, in its order."""
+    reader = _Reader()
+    reader.feed(page)
+    reader.close()
+    return reader.marks
+
+
 @dataclass(frozen=True, repr=False)
 class Proof:
     """What became of the numbers of a report.

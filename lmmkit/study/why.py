@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,12 +20,15 @@ from lmmkit.study.findings import DIFFERS
 from lmmkit.study.integrity import Opened, check_integrity, open_run
 from lmmkit.study.notebooks import Notebook
 from lmmkit.study.printed import printed_text
+from lmmkit.study.proof import Mark, marks
 from lmmkit.study.quantities import quantities
 from lmmkit.study.second_opinion import claimed_estimates
 from lmmkit.study.why_formula import Derivation, Origin, effect
 
 MOST = 8  # rows and columns of a matrix that is printed
 AGREES = 1e-6
+ADJUSTS = "kenward-roger"  # the method whose standard errors are not those of (X'V⁻¹X)⁻¹
+WALD = "Wald"  # intervals that are an estimate and a multiple of its standard error
 _STEP = "03_fit"
 
 
@@ -62,12 +66,16 @@ def why(folder: Path, name: str) -> list[Link]:
     name = name if name in known else f"{name}.estimate" if f"{name}.estimate" in known else name
     derivation = origin.derivations.get(name)
     if name not in known:
-        derivation = _random_effect(origin, name)
-        if derivation is None:
+        made = _random_effect(origin, name)
+        if made is None:
             hint = did_you_mean(name, list(known)) or f"; there are {', '.join(list(known)[:20])}, ..."
             raise RunError(f"the run has no number {name}{hint}")
-    held = known.get(name, Held(derivation and derivation.value, "fit/effects-0.parquet", name))
-    return [*_links(run, name, held, derivation or _by_row(run, held, name))]
+        return [*_links(run, name, *made)]
+    held = known[name]
+    row = _row_of(run, held, name.rpartition(".")[0])
+    if row is not None and row.get("method") == ADJUSTS:
+        derivation = origin.adjusted.get(name, derivation)
+    return [*_links(run, name, held, derivation or _by_row(run, row, name))]
 
 
 def _known(run: Opened, origin: Origin) -> dict[str, Held]:
@@ -81,21 +89,21 @@ def _known(run: Opened, origin: Origin) -> dict[str, Held]:
     }
 
 
-def _random_effect(origin: Origin, name: str) -> Derivation | None:
+def _random_effect(origin: Origin, name: str) -> tuple[Held, Derivation] | None:
     """The effect that `Subject.308.Days` names; levels and columns may hold dots themselves."""
-    for term in origin.estimates.random:
+    for number, term in enumerate(origin.estimates.random):
         for column in term.names:
             inner = name.removeprefix(f"{term.factor}.").removesuffix(f".{column}")
             if name == f"{term.factor}.{inner}.{column}":
                 found = effect(origin.estimates, term.factor, inner, column)
                 if found is not None:
-                    return found
+                    return Held(found.value, f"fit/effects-{number}.parquet", name), found
     return None
 
 
 def _links(run: Opened, name: str, held: Held, derivation: Derivation | None) -> Iterator[Link]:
     yield Link("number", f"{name} = {held.value!r}")
-    yield Link("printed", _printed(run, held.value))
+    yield Link("printed", _printed(run, held))
     yield Link("artefact", _artefact(run, held))
     yield Link("cell", _cell(run, held.path))
     if derivation is not None:
@@ -105,19 +113,36 @@ def _links(run: Opened, name: str, held: Held, derivation: Derivation | None) ->
     yield Link("rows", _rows(run))
 
 
-def _printed(run: Opened, value: Any) -> str:
-    """Where the report prints it: the words around the longest rounding that stands there."""
+def _printed(run: Opened, held: Held) -> str:
+    """Where the report prints it: at its own mark, at another of the same value, else by its digits."""
     content = run.content("report.html")
-    if content is None or not isinstance(value, int | float):
+    if content is None or not isinstance(held.value, int | float):
         return "not in the report"
-    text = printed_text(content.decode("utf-8", errors="replace"))
+    page = content.decode("utf-8", errors="replace")
+    marked = marks(page)
+    if not marked:
+        return _searched(printed_text(page), held.value)
+    found = next(_marked(marked, held), None)
+    if found is None:
+        return "not in the report as a number of its own"
+    return f"report.html prints {found.text}, marked as {found.place} of {found.file}"
+
+
+def _marked(marked: list[Mark], held: Held) -> Iterator[Mark]:
+    """Marks of the number itself, then those of equal value; a whole number may stand for anything."""
+    yield from (mark for mark in marked if (mark.file, mark.place) == (held.path, held.field))
+    if isinstance(held.value, float) and not held.value.is_integer():
+        yield from (mark for mark in marked if mark.value == repr(held.value))
+
+
+def _searched(text: str, value: float) -> str:
+    """The words around the longest rounding of a value that stands in a text as a number of its own."""
     for digits in range(10, -1, -1):
         for spelled in dict.fromkeys([f"{value:.{digits}f}", f"{value:,.{digits}f}"]):
-            at = text.find(spelled)
-            if at >= 0 and (digits > 0 or value == int(value)):
-                return (
-                    f"report.html prints {spelled}: ... {text[max(0, at - 60) : at + len(spelled) + 20]} ..."
-                )
+            found = re.search(rf"(?<![\d.,]){re.escape(spelled)}(?![\d])", text)
+            if found and (digits > 0 or value == int(value)):
+                around = text[max(0, found.start() - 60) : found.end() + 20]
+                return f"report.html prints {spelled}: ... {around} ..."
     return "not in the report as a number of its own"
 
 
@@ -163,23 +188,27 @@ def _drawn(part: pd.DataFrame | float) -> str:
     return "\n".join(f"  {line}" for line in text.split("\n"))
 
 
-def _by_row(run: Opened, held: Held, name: str) -> Derivation | None:
-    """p values and bounds, from their row of the table."""
+def _by_row(run: Opened, row: Mapping[str, Any] | None, name: str) -> Derivation | None:
+    """p values and bounds, from their row of the table; none where they were made in another way."""
     column = name.rpartition(".")[2]
-    row = _row_of(run, held, name.rpartition(".")[0])
-    if row is None or not {"estimate", "se"} <= row.keys():
+    if row is None or not {"estimate", "se"} <= row.keys() or _is_adjusted(row):
         return None
     df = float(row.get("df", np.inf))
     law: Any = t(df) if np.isfinite(df) else norm()
     numbers = {key: float(row[key]) for key in ("estimate", "se", "df", "t") if key in row}
     if column == "p" and "t" in row:
         return Derivation(f"p = 2 P(T > |t|), df by {row.get('method', 'the table')}", numbers, _p(law, row))
-    if column in ("low", "high"):
+    if column in ("low", "high") and row.get("interval", WALD) == WALD:
         level = float(run.settings["inference"]["level"])
         q = float(law.ppf(0.5 + level / 2)) * (1 if column == "high" else -1)
         value = numbers["estimate"] + q * numbers["se"]
         return Derivation(f"{column} = estimate {q:+.6g} se, coverage {level:g}", numbers, value)
     return None
+
+
+def _is_adjusted(row: Mapping[str, Any]) -> bool:
+    """Whether p and bounds hold for a family of comparisons."""
+    return isinstance(row.get("adjusted"), str)
 
 
 def _p(law: Any, row: Mapping[str, Any]) -> float:

@@ -16,6 +16,7 @@ import pandas as pd
 from lmmkit.engine.henderson_sparse import SparseReferee
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.textbook import write_out
+from lmmkit.model.degrees import denominators
 from lmmkit.model.estimate import Estimates
 from lmmkit.model.tables import parameter_names, parameters, theta_names
 
@@ -70,6 +71,21 @@ class Origin:
             yield f"{name}.se", Derivation(formula, {"(X'V⁻¹X)⁻¹": self._square(C)}, float(se[j]))
             ratio = {"estimate": float(beta[j]), "se": float(se[j])}
             yield f"{name}.t", Derivation("t = estimate / se", ratio, float(beta[j] / se[j]))
+
+    @cached_property
+    def adjusted(self) -> dict[str, Derivation]:
+        """Standard errors and statistics by Kenward and Roger, whose covariance matrix is an adjusted one."""
+        names, beta = self.estimates.names, self.estimates.beta
+        plain, other = self.referee.covariance_of_beta(), denominators(self.estimates, "kenward-roger").vcov
+        parts = {"(X'V⁻¹X)⁻¹": self._square(plain), "Φ_A": self._square(other)}
+        found = dict[str, Derivation]()
+        for j, name in enumerate(names):
+            estimate, se = float(beta[j]), sqrt(float(other[j, j]))
+            formula = f"se = √[Φ_A]_jj, j = {name}; Φ_A is (X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997)"
+            found[f"{name}.se"] = Derivation(formula, parts, se)
+            ratio = Derivation("t = estimate / se", {"estimate": estimate, "se": se}, estimate / se)
+            found[f"{name}.t"] = ratio
+        return found
 
     def _square(self, matrix: Floats) -> pd.DataFrame:
         names = self.estimates.names

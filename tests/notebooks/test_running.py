@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from lmmkit.study.notebooks import normalised
 from lmmkit.study.proof import prove
 
 STEPS = ["01_data_prep", "02_random_effects", "03_fit", "04_report"]
@@ -154,3 +155,12 @@ def test_names_from_a_study_and_its_data_cannot_become_markup(run, report):
     assert "<script>$" not in report
     assert "<g0>" not in report
     assert "&lt;data" not in report
+
+
+def test_a_failed_notebook_has_no_ids_by_chance():
+    mark = {"cell_type": "markdown", "metadata": {"tags": ["papermill-error-cell-tag"]}, "source": "failed"}
+    one, other = (
+        normalised({"cells": [{**mark, "id": name}], "metadata": {}}, "s.yaml", {})
+        for name in ("b7aad6f7", "36362acf")
+    )
+    assert one == other
