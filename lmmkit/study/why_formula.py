@@ -76,7 +76,10 @@ class Origin:
     def adjusted(self) -> dict[str, Derivation]:
         """Standard errors and statistics by Kenward and Roger, whose covariance matrix is an adjusted one."""
         names, beta = self.estimates.names, self.estimates.beta
-        plain, other = self.referee.covariance_of_beta(), denominators(self.estimates, "kenward-roger").vcov
+        plain, other = (
+            self.referee.covariance_of_beta(),
+            denominators(self.estimates, "kenward-roger").vcov.whole(),
+        )
         parts = {"(X'V⁻¹X)⁻¹": self._square(plain), "Φ_A": self._square(other)}
         found = dict[str, Derivation]()
         for j, name in enumerate(names):
