@@ -117,7 +117,7 @@ def test_cells_have_ids_that_do_not_change_by_themselves(notebook):
 def test_it_declares_its_step_and_known_settings(notebook):
     declared = notebook["metadata"]["lmmkit"]
     assert declared["step"] == notebook["name"]
-    for key in set(declared["reads"]) - {"provenance", "model.response", "model.groups"}:
+    for key in set(declared["reads"]) - {"provenance", "model.response_column", "model.groups"}:
         section, *rest = key.split(".")
         model = Settings.model_fields[section].annotation
         assert not rest or rest[0] in model.model_fields
