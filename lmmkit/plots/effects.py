@@ -146,6 +146,7 @@ def _caterpillar_panel(ax: Axes, part: pd.DataFrame) -> None:
     ax.set_yticks(places if named else [], [mathtext(level) for level in part["level"]] if named else [])
     ax.set(ylabel="Level" if named else f"{len(part):,} levels, in order", ylim=(-1, len(part)))
     ax.tick_params(axis="y", labelsize=6.5)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.grid(axis="y", visible=False)
 
 
