@@ -12,7 +12,7 @@ import pandas as pd
 from lmmkit.study.artifacts import read_json
 from lmmkit.study.cells import shown
 from lmmkit.study.keys import machine, versions
-from lmmkit.study.quantities import Quantity, coefficients, quantities
+from lmmkit.study.quantities import Quantities, quantities
 from lmmkit.study.study import value_under
 from lmmkit.study.sweep_pool import Made
 
@@ -33,7 +33,7 @@ class Result:
     """
 
     made: Made
-    found: Mapping[str, Quantity]
+    found: Quantities
     elsewhere: str = ""
 
     def value(self, name: str) -> Any:
@@ -48,7 +48,7 @@ def collect(made: Made, reports: Path) -> Result:
         RunError: a file of the run is damaged.
     """
     if made.error is not None:
-        return Result(made, {})
+        return Result(made, Quantities())
     folder = reports / made.cell.plan.study.name / str(made.key)
     return Result(made, quantities(folder), elsewhere(read_json(folder / "provenance.json")))
 
@@ -68,7 +68,7 @@ def focus_of(results: Sequence[Result], summary: Sequence[str], focus: str | Non
     The first coefficient that `summary` names, else the study's `report.focus`, else the first one that is
     no intercept.
     """
-    known = list(dict.fromkeys(name for result in results for name in coefficients(result.found)))
+    known = list(dict.fromkeys(name for result in results for name in result.found.coefficients()))
     asked = [*summary, *(name.rpartition(".")[0] for name in summary), *filter(None, [focus])]
     chosen = [name for name in asked if name in known]
     near = [name for name in known if focus and name.startswith(f"{focus}[")]
