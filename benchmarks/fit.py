@@ -43,7 +43,7 @@ def lmmkit(workload: Workload, frame: pd.DataFrame) -> Timed:
 def lmmkit_engine(workload: Workload, frame: pd.DataFrame) -> Timed:
     """The engine alone: the design is made before the clock starts."""
     from lmmkit.engine.solve import solve
-    from lmmkit.model.design import build_design
+    from lmmkit.model.design.design import build_design
 
     problem = build_design(workload.formula, frame).problem
 

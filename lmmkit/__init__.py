@@ -1,7 +1,7 @@
 """lmmkit: linear mixed models, exact, checked by a second route, and reproducible from one study file."""
 
 from lmmkit.errors import DataError, FitError, FormulaError, LmmkitError, RunError, StudyError
-from lmmkit.model.compare import compare
+from lmmkit.model.comparison.compare import compare
 from lmmkit.model.fit import Fit, lmm, load
 
 __all__ = [

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmmkit.engine.absorb import absorb
-from lmmkit.engine.criterion import Criterion
-from lmmkit.engine.layout import Layout, build_layout
-from lmmkit.engine.moments import Moments, collect
-from lmmkit.engine.prepare import Prepared, prepare
+from lmmkit.engine.criterion.criterion import Criterion
+from lmmkit.engine.crossproducts.absorbed import absorb
+from lmmkit.engine.crossproducts.crossproducts import Moments, collect
+from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
+from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
+from lmmkit.engine.crossproducts.scaling import Prepared, prepare
 from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.start import EXACT, moment_start, scales, used_up
 from lmmkit.errors import FitError
 
 WIDEST = 15_000  # columns of the dense matrix: a few GB each for it, its factor and its inverse

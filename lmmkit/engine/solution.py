@@ -7,15 +7,15 @@ from functools import cached_property
 
 import numpy as np
 
-from lmmkit.engine import kernels
-from lmmkit.engine.criterion import Criterion, State
-from lmmkit.engine.layout import Layout
-from lmmkit.engine.optimality import Check, optimality
-from lmmkit.engine.prepare import Prepared
+from lmmkit.engine.criterion.criterion import Criterion, State
+from lmmkit.engine.crossproducts.elimination_order import Layout
+from lmmkit.engine.crossproducts.scaling import Prepared
+from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.sandwich import Sandwich
-from lmmkit.engine.search import Search
-from lmmkit.engine.units import free_entries, raw_factors
+from lmmkit.engine.search.optimality import Check, optimality
+from lmmkit.engine.search.search import Search
+from lmmkit.engine.search.units import free_entries, raw_factors
 from lmmkit.engine.variances import conditional_blocks
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine import boundary
-from lmmkit.engine.algorithms import chosen
 from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.search import Search
+from lmmkit.engine.search import boundary
+from lmmkit.engine.search.algorithms import chosen
+from lmmkit.engine.search.search import Search
+from lmmkit.engine.search.units import prepared_factors
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum, Solution
-from lmmkit.engine.units import prepared_factors
 from lmmkit.errors import FitError
 
 VANISHED = 1e-10  # residual variance, of a response of unit size, that a search without an end has run to
@@ -29,7 +29,7 @@ def solve(
     Args:
         problem: The arrays.
         reml: Restricted maximum likelihood, or maximum likelihood.
-        algorithm: One of `lmmkit.engine.algorithms.ALGORITHMS`.
+        algorithm: One of `lmmkit.engine.search.algorithms.ALGORITHMS`.
         limit: Steps at most; by default what the algorithm may need on hard problems.
         start: Lambda of each term, (k, k), to start from; by default from the moment equations.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine.criterion import State
-from lmmkit.engine.layout import Layout
+from lmmkit.engine.criterion.criterion import State
+from lmmkit.engine.criterion.gradient import DenseInverse, Sweep
+from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.reverse import DenseInverse, Sweep
 
 
 def conditional_blocks(layout: Layout, state: State) -> list[Floats]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from lmmkit.model import means, wald
-from lmmkit.model.family import MarginalMeans
 from lmmkit.model.findings import Findings
+from lmmkit.model.inference import wald
+from lmmkit.model.means import marginal_means as means
+from lmmkit.model.means.comparisons import MarginalMeans
 
 
 @dataclass(frozen=True, eq=False)

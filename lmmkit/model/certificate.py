@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.linalg import LinAlgError
 
-from lmmkit.engine import henderson
-from lmmkit.engine.equations import (
+from lmmkit.engine.problem import Floats
+from lmmkit.engine.referee import henderson
+from lmmkit.engine.referee.equation_residuals import (
     EPS,
     SAFETY,
     TOLERANCE,
@@ -23,14 +24,13 @@ from lmmkit.engine.equations import (
     residual_part,
     rounding,
 )
-from lmmkit.engine.henderson import Effects
-from lmmkit.engine.henderson_sparse import SparseReferee
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.referee.henderson import Effects
+from lmmkit.engine.referee.henderson_sparse import SparseReferee
+from lmmkit.engine.referee.textbook import SparseModel, standardise, write_out
 from lmmkit.engine.solve import solve
-from lmmkit.engine.textbook import SparseModel, standardise, write_out
 from lmmkit.errors import FitError
 from lmmkit.escape import html
-from lmmkit.model.estimate import Estimates
+from lmmkit.model.estimates import Estimates
 
 HOLDS, FAILS, UNCHECKED = "holds", "fails", "not checked"
 AT_ONCE = 500  # rows up to which the default certificate forms V

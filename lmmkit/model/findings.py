@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.model import tables
-from lmmkit.model.design import Design
-from lmmkit.model.estimate import Estimates
+from lmmkit.model.design.design import Design
+from lmmkit.model.estimates import Estimates
 from lmmkit.model.overall import criteria
 
 

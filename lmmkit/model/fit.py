@@ -14,18 +14,20 @@ import pandas as pd
 
 from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
-from lmmkit.model import intervals, r2, storage
+from lmmkit.model import storage
 from lmmkit.model.answers import Answers
-from lmmkit.model.bootstrap import Progress, bootstrap
 from lmmkit.model.certificate import Certificate, certify
-from lmmkit.model.design import build_design
-from lmmkit.model.estimate import Estimates, estimate
-from lmmkit.model.intervals import Bootstrapping, Kind, Method
+from lmmkit.model.design.design import build_design
+from lmmkit.model.estimates import Estimates, estimate
+from lmmkit.model.inference import confidence_intervals as intervals
+from lmmkit.model.inference.confidence_intervals import Bootstrapping, Kind, Method
+from lmmkit.model.inference.restricted_lrt import VarianceTest, rlrt
 from lmmkit.model.options import whole
 from lmmkit.model.overall import as_dict
-from lmmkit.model.predict import Interval, Level, NewLevels, predict
-from lmmkit.model.rlrt import VarianceTest, rlrt
-from lmmkit.model.simulate import Seed, simulate, with_response
+from lmmkit.model.prediction import Interval, Level, NewLevels, predict
+from lmmkit.model.resampling import variance_shares as r2
+from lmmkit.model.resampling.bootstrap import Progress, bootstrap
+from lmmkit.model.resampling.simulate import Seed, simulate, with_response
 from lmmkit.model.summary import Summary, summarise
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
-from lmmkit.model.estimate import Estimates
+from lmmkit.model.estimates import Estimates
 
 
 class Criteria(NamedTuple):

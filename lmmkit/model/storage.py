@@ -23,11 +23,11 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.optimality import Check
 from lmmkit.engine.problem import Floats
+from lmmkit.engine.search.optimality import Check
 from lmmkit.errors import DataError, LmmkitError
-from lmmkit.model.design import Design, design_from_dict
-from lmmkit.model.estimate import Estimates, Stored
+from lmmkit.model.design.design import Design, design_from_dict
+from lmmkit.model.estimates import Estimates, Stored
 
 FORMAT = "lmmkit fit"
 VERSION = 1

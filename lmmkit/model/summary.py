@@ -10,7 +10,7 @@ import numpy as np
 from lmmkit.engine.problem import Floats
 from lmmkit.escape import html
 from lmmkit.model.certificate import Certificate
-from lmmkit.model.estimate import Estimates
+from lmmkit.model.estimates import Estimates
 from lmmkit.model.overall import criteria
 from lmmkit.model.tables import standard_errors
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.problem import Floats
-from lmmkit.model.design import RandomTerm
-from lmmkit.model.estimate import Entry, Estimates
+from lmmkit.model.design.design import RandomTerm
+from lmmkit.model.estimates import Entry, Estimates
 
 VARCORR = ["group", "var1", "var2", "vcov", "sdcor"]
 TRACE = ["phase", "iteration", "deviance", "gradient", "decrement", "step", "theta"]

@@ -17,13 +17,13 @@ In the order in which it reads best:
 8. The command line: `spoken`, `commands`, `sweep_command`, `cli`.
 """
 
-from lmmkit.study.data import Table, load_table
-from lmmkit.study.figures import Figure
-from lmmkit.study.files import Base
-from lmmkit.study.modelling import choose_structure, fit_options
-from lmmkit.study.opening import open_step
-from lmmkit.study.step import Step
-from lmmkit.study.study import Study, load_study
+from lmmkit.study.data.load_table import Table, load_table
+from lmmkit.study.data.sources import Base
+from lmmkit.study.files.model_options import choose_structure, fit_options
+from lmmkit.study.files.study import Study, load_study
+from lmmkit.study.steps.figures import Figure
+from lmmkit.study.steps.open_step import open_step
+from lmmkit.study.steps.step import Step
 
 __all__ = [
     "Base",

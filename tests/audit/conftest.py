@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from audit.making import make_project, run
 
-from lmmkit.study.opinion import Opinion
+from lmmkit.study.audit.opinion import Opinion
 
 
 @pytest.fixture(autouse=True)
 def _without_lme4(monkeypatch: pytest.MonkeyPatch) -> None:
     """R takes seconds to start: one test asks it."""
-    monkeypatch.setattr("lmmkit.study.second_opinion.ask_lme4", lambda _: Opinion("lme4", "not asked"))
+    monkeypatch.setattr("lmmkit.study.audit.second_opinion.ask_lme4", lambda _: Opinion("lme4", "not asked"))
 
 
 @pytest.fixture(scope="session")

@@ -41,8 +41,8 @@ STEPS = {
     "04_report": (
         ["title", "provenance"],
         [
-            "from lmmkit.escape import html\nfrom lmmkit.study.embed import embedded\n"
-            "from lmmkit.study.lock import deviation_lines",
+            "from lmmkit.escape import html\nfrom lmmkit.study.report.embedded import embedded\n"
+            "from lmmkit.study.records.plan_lock import deviation_lines",
             "fit = step.fit()\nnumbers = f'Days {fit.params.iloc[1]:.4f} (SE {fit.bse.iloc[1]:.4f})'",
             "said = html(' '.join(deviation_lines(step.folder)))",
             "page = f'<p>{html(step.title)}: {numbers}</p><p>{said}</p>'",

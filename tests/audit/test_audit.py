@@ -8,11 +8,11 @@ from audit.making import copied, edit, lmmkit, make_project, repair
 from typer.testing import CliRunner
 
 from lmmkit.errors import RunError
-from lmmkit.study.audit import audit_run
-from lmmkit.study.cli import app
-from lmmkit.study.findings import IDENTICAL, UNCHECKED, differs
-from lmmkit.study.integrity import check_integrity, open_run
-from lmmkit.study.rerun import find_data, recipe_of, to_execute
+from lmmkit.study.audit.audit import audit_run
+from lmmkit.study.audit.findings import IDENTICAL, UNCHECKED, differs
+from lmmkit.study.audit.integrity import check_integrity, open_run
+from lmmkit.study.audit.rerun import find_data, recipe_of, to_execute
+from lmmkit.study.cli.app import app
 
 pytestmark = pytest.mark.slow
 KEY = "key of the recorded study, data, code and versions"

@@ -11,9 +11,9 @@ import time
 import pytest
 from audit.making import STEPS, copied, edit, lmmkit, make_project, run
 
-from lmmkit.study.crate import write_crate
-from lmmkit.study.findings import differs
-from lmmkit.study.integrity import check_integrity, open_run
+from lmmkit.study.audit.findings import differs
+from lmmkit.study.audit.integrity import check_integrity, open_run
+from lmmkit.study.records.ro_crate import write_crate
 
 pytestmark = pytest.mark.slow
 HOLD = (

@@ -6,9 +6,9 @@ import pytest
 from audit.making import edit, lmmkit, make_project, run
 
 from lmmkit.errors import RunError, StudyError
-from lmmkit.study.lock import deviation_lines, deviations, lock_study
-from lmmkit.study.notebooks import find_notebooks
-from lmmkit.study.study import load_study
+from lmmkit.study.files.study import load_study
+from lmmkit.study.records.notebooks import find_notebooks
+from lmmkit.study.records.plan_lock import deviation_lines, deviations, lock_study
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from audit.making import edit, lmmkit, make_project
 from rocrate.rocrate import ROCrate
 
-from lmmkit.study.crate import PROFILE, write_crate
+from lmmkit.study.records.ro_crate import PROFILE, write_crate
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ import pytest
 from audit.making import edit, lmmkit
 
 from lmmkit.errors import RunError
-from lmmkit.study.embed import extract
-from lmmkit.study.printed import moved_numbers, printed_text
-from lmmkit.study.reproduce import reproduce
+from lmmkit.study.audit.reproduce import reproduce
+from lmmkit.study.report.embedded import extract
+from lmmkit.study.report.printed import moved_numbers, printed_text
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,11 @@ import pytest
 from audit.making import copied, edit, lmmkit, make_project, run
 
 from lmmkit.errors import RunError
-from lmmkit.study.diff import _moves, diff_runs
-from lmmkit.study.integrity import open_run
-from lmmkit.study.second_opinion import claimed_estimates
-from lmmkit.study.why import _searched, why
-from lmmkit.study.why_formula import Origin
+from lmmkit.study.audit.integrity import open_run
+from lmmkit.study.audit.second_opinion import claimed_estimates
+from lmmkit.study.trace.derivations import Origin
+from lmmkit.study.trace.diff import _moves, diff_runs
+from lmmkit.study.trace.why import _searched, why
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from lmmkit.study.cli import app
+from lmmkit.study.cli.app import app
 
 pytestmark = pytest.mark.slow
 

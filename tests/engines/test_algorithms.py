@@ -7,10 +7,15 @@ import pytest
 from reference.cases import CASES, fitted, truth
 
 from lmmkit import lmm
-from lmmkit.engine.algorithms import ALGORITHMS
+from lmmkit.engine.search.algorithms import ALGORITHMS
 from lmmkit.errors import FitError
-from lmmkit.model.algorithms import algorithm_table, deviance_surface, fits_by_algorithm, steps_table
-from lmmkit.model.estimate import estimate
+from lmmkit.model.estimates import estimate
+from lmmkit.model.report_tables.algorithms import (
+    algorithm_table,
+    deviance_surface,
+    fits_by_algorithm,
+    steps_table,
+)
 
 OWN_PACE = {"em", "em-accelerated"}  # at the boundary these may need more steps than they are given
 MODELS = [case for case in CASES if case[0] != "insteval"]

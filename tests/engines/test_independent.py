@@ -9,9 +9,9 @@ from reference.cases import SMALL, fitted
 from scipy.optimize import minimize
 
 import lmmkit
-from lmmkit.engine import henderson
-from lmmkit.engine.curvature import optimum_at
-from lmmkit.engine.textbook import to_dense, write_out
+from lmmkit.engine.inference.curvature import optimum_at
+from lmmkit.engine.referee import henderson
+from lmmkit.engine.referee.textbook import to_dense, write_out
 
 SEEDS = 40
 RESTARTS = 3

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 import lmmkit
-from lmmkit.engine import moments
-from lmmkit.engine.absorb import absorb
-from lmmkit.engine.criterion import Criterion
-from lmmkit.engine.layout import build_layout
-from lmmkit.engine.prepare import prepare
+from lmmkit.engine.criterion.criterion import Criterion
+from lmmkit.engine.crossproducts import crossproducts as moments
+from lmmkit.engine.crossproducts.absorbed import absorb
+from lmmkit.engine.crossproducts.elimination_order import build_layout
+from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.solution import Optimum
 from lmmkit.engine.variances import conditional_blocks

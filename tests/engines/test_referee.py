@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from reference.cases import DATA, MODELS, facts, fitted, stacked
 
-from lmmkit.engine import henderson
-from lmmkit.engine.henderson import MixedModel
-from lmmkit.engine.henderson_sparse import SparseReferee
-from lmmkit.engine.textbook import to_dense, write_out
+from lmmkit.engine.referee import henderson
+from lmmkit.engine.referee.henderson import MixedModel
+from lmmkit.engine.referee.henderson_sparse import SparseReferee
+from lmmkit.engine.referee.textbook import to_dense, write_out
 
 DENSE = [name for name in MODELS if facts(name)["REML"]["n"] < 2_000]
 REFITS = [(name, criterion) for name in DENSE for criterion in ("REML", "ML")]

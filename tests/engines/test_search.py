@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lmmkit.engine.newton import Newton
 from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.search.newton import Newton
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 

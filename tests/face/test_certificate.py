@@ -11,9 +11,9 @@ from face.models import NAMES, crossed, fit
 from reference.cases import CASES, fitted, table
 
 import lmmkit
-from lmmkit.engine.optimality import Check
+from lmmkit.engine.search.optimality import Check
 from lmmkit.model.certificate import Certificate, certify
-from lmmkit.model.estimate import Stored
+from lmmkit.model.estimates import Stored
 from lmmkit.model.fit import Fit
 
 

@@ -10,8 +10,8 @@ from reference.cases import fitted, table
 
 import lmmkit
 from lmmkit import DataError
-from lmmkit.engine import henderson
-from lmmkit.engine.textbook import to_dense, write_out
+from lmmkit.engine.referee import henderson
+from lmmkit.engine.referee.textbook import to_dense, write_out
 
 Z95 = 1.959963984540054
 

@@ -13,7 +13,7 @@ from reference.cases import fitted, table
 
 import lmmkit
 from lmmkit import compare
-from lmmkit.engine.chibar import cone_weights, mixture_tail
+from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
 
 SELECTION = json.loads((DATA / "selection.json").read_text(encoding="utf-8"))
 STEPS = [

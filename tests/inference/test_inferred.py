@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lmmkit import lmm
-from lmmkit.model import inferred
+from lmmkit.model.report_tables import about_inference as inferred
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_a_factor_of_many_levels_has_no_means(data):
 
 
 def test_a_grid_that_is_too_large_has_no_means(data, monkeypatch):
-    monkeypatch.setattr("lmmkit.model.grid.LARGEST", 5)
+    monkeypatch.setattr("lmmkit.model.means.reference_grid.LARGEST", 5)
     assert inferred.factor_means(lmm("y ~ f * h + (1 | g)", data), df="auto", level=0.95).table.empty
 
 

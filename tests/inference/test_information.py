@@ -9,17 +9,17 @@ from inference.dense import covariance_parts
 from reference.cases import fitted
 
 import lmmkit
-from lmmkit.engine import information
-from lmmkit.engine.expected import (
+from lmmkit.engine.criterion.hessian import observed_hessian
+from lmmkit.engine.inference import observed_information as information
+from lmmkit.engine.inference.expected_information import (
     expected_information,
     fixed_slopes,
     theta_directions,
 )
-from lmmkit.engine.hessian import observed_hessian
-from lmmkit.engine.information import exact_hessian, variance_information
-from lmmkit.engine.satterthwaite import combined
+from lmmkit.engine.inference.observed_information import exact_hessian, variance_information
+from lmmkit.engine.inference.satterthwaite import combined
+from lmmkit.engine.inference.traces import traces
 from lmmkit.engine.solve import solve
-from lmmkit.engine.traces import traces
 
 
 @pytest.mark.parametrize("reml", [True, False])

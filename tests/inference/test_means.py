@@ -10,9 +10,9 @@ from reference.cases import fitted
 from scipy.stats import studentized_range
 
 import lmmkit
-from lmmkit.engine.studentized_range import quantile, tail
-from lmmkit.model.multiplicity import adjusted_p
-from lmmkit.model.probabilities import t_tail
+from lmmkit.engine.inference.studentized_range import quantile, tail
+from lmmkit.model.inference.distributions import t_tail
+from lmmkit.model.inference.multiplicity import adjusted_p
 
 
 @pytest.fixture(scope="module")

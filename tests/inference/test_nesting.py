@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmmkit.model.design import build_design
-from lmmkit.model.nesting import random_nesting
+from lmmkit.model.comparison.nesting import random_nesting
+from lmmkit.model.design.design import build_design
 
 # smaller, larger, null directions of each covariance matrix there (None: not nested)
 PAIRS = [

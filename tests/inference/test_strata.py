@@ -6,7 +6,7 @@ import pytest
 from reference.cases import fitted
 
 import lmmkit
-from lmmkit.model.degrees import automatic
+from lmmkit.model.inference.degrees_of_freedom import automatic
 
 
 def frame_df(name, method):
@@ -70,8 +70,8 @@ def test_automatic_is_a_rule_of_size(monkeypatch):
     assert automatic(fitted("sleep_full", "ML").estimates) == "satterthwaite"
     assert automatic(fitted("dyestuff2", "REML").estimates) == "satterthwaite"
     assert automatic(fitted("insteval", "REML").estimates) == "satterthwaite"
-    monkeypatch.setattr("lmmkit.model.degrees.MOST_ROWS", 179)
+    monkeypatch.setattr("lmmkit.model.inference.degrees_of_freedom.MOST_ROWS", 179)
     assert automatic(fitted("sleep_full", "REML").estimates) == "satterthwaite"
     monkeypatch.undo()
-    monkeypatch.setattr("lmmkit.model.degrees.MOST_EFFECTS", 35)
+    monkeypatch.setattr("lmmkit.model.inference.degrees_of_freedom.MOST_EFFECTS", 35)
     assert automatic(fitted("sleep_full", "REML").estimates) == "satterthwaite"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from model.conftest import full_factorial
 
 from lmmkit.errors import DataError, FormulaError
-from lmmkit.model.design import Design, build_design
+from lmmkit.model.design.design import Design, build_design
 
 FRAME = full_factorial()
 
@@ -52,7 +52,7 @@ def test_columns_are_formulaics(text):
 
 def test_plain_columns_do_not_load_formulaic():
     script = (
-        "import sys, pandas as pd; from lmmkit.model.design import build_design\n"
+        "import sys, pandas as pd; from lmmkit.model.design.design import build_design\n"
         "frame = pd.DataFrame({'y': [1., 2, 4, 3, 5, 9], 'x': [0, 1, 2] * 2})\n"
         "frame = frame.assign(a=[*'uvuvuv'], g=[*'aaabbb'])\n"
         "build_design('y ~ x * a + scale(x) + log(x + 1) + (x | g)', frame)\n"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmmkit.errors import DataError, FormulaError
-from lmmkit.model.evaluate import evaluate_expression
-from lmmkit.model.expression import check_expression, parse_expression
+from lmmkit.model.formula.expression import check_expression, parse_expression
+from lmmkit.model.table.evaluate import evaluate_expression
 
 FRAME = pd.DataFrame(
     {

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.formula import parse_formula
-from lmmkit.model.terms import term_name
+from lmmkit.model.formula.formula import parse_formula
+from lmmkit.model.formula.term_algebra import term_name
 
 
 def fixed(text: str) -> list[str]:

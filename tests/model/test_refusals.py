@@ -8,7 +8,7 @@ import pytest
 from model.conftest import full_factorial
 
 from lmmkit.errors import DataError, FormulaError
-from lmmkit.model.design import build_design
+from lmmkit.model.design.design import build_design
 
 N = len(full_factorial())
 FRAME = full_factorial().assign(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lmmkit.errors import DataError
-from lmmkit.model.design import build_design
+from lmmkit.model.design.design import build_design
 
 
 @pytest.fixture

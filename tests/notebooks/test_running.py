@@ -11,8 +11,8 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from lmmkit.study.notebooks import normalised
-from lmmkit.study.proof import prove
+from lmmkit.study.records.notebooks import normalised
+from lmmkit.study.report.read_back import prove
 
 STEPS = ["01_data_prep", "02_random_effects", "03_fit", "04_report"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lmmkit.study.schema import Settings
+from lmmkit.study.files.schema import Settings
 
 ROOT = Path(__file__).parents[2]
 STEPS = ["01_data_prep", "02_random_effects", "03_fit", "04_report"]

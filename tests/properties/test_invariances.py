@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lmmkit
-from lmmkit.engine import henderson
-from lmmkit.engine.textbook import to_dense, write_out
+from lmmkit.engine.referee import henderson
+from lmmkit.engine.referee.textbook import to_dense, write_out
 
 FORMULAS = [
     "y ~ x + z + (1 | g)",

@@ -11,8 +11,8 @@ from scipy.stats import norm
 
 import lmmkit
 from lmmkit.errors import DataError, FitError, PartialResult
-from lmmkit.model.bootstrap_test import bootstrap_test, same_fixed
-from lmmkit.model.quantiles import acceleration, bca, percentile
+from lmmkit.model.comparison.bootstrap_lrt import bootstrap_test, same_fixed
+from lmmkit.model.resampling.quantiles import acceleration, bca, percentile
 
 
 @pytest.mark.parametrize("name", ["slopes", "nested and crossed", "independent slopes"])
@@ -104,7 +104,7 @@ def test_failed_replicates_are_told(monkeypatch):
     whole = m.bootstrap(50, seed=1)
     whole.attrs["failures"] = {3: "no", 4: "no"}
     whole.iloc[3:5, :-2] = np.nan
-    monkeypatch.setattr("lmmkit.model.intervals.bootstrap", lambda *_, **__: whole)
+    monkeypatch.setattr("lmmkit.model.inference.confidence_intervals.bootstrap", lambda *_, **__: whole)
     with pytest.warns(PartialResult, match="2 of 50 replicates"):
         table = m.conf_int("bootstrap", n=50, seed=1)
     assert table[["low", "high"]].notna().all(axis=None)

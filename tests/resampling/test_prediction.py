@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 import lmmkit
-from lmmkit.engine import henderson, joint
-from lmmkit.engine.textbook import to_dense, write_out
+from lmmkit.engine.inference import prediction_error as joint
+from lmmkit.engine.referee import henderson
+from lmmkit.engine.referee.textbook import to_dense, write_out
 from lmmkit.errors import DataError
 
 FORMULAS = [

@@ -14,9 +14,9 @@ from resampling.designs import FORMULAS, fitted
 from scipy.optimize import minimize
 
 import lmmkit
-from lmmkit.engine.profile import Descent, evaluate
+from lmmkit.engine.profiles.profile_deviance import Descent, evaluate
 from lmmkit.errors import FitError, PartialResult
-from lmmkit.model.profile import Profiles
+from lmmkit.model.inference.profile_intervals import Profiles
 
 KNOWN = json.loads((Path(__file__).parent / "data" / "profiles.json").read_text(encoding="utf-8"))
 CHI2 = 3.841458820694124
@@ -150,7 +150,7 @@ def test_a_bound_that_is_not_found_is_named(monkeypatch):
     def fails(self):
         raise FitError("no way down")
 
-    monkeypatch.setattr("lmmkit.engine.bounds.Descent.run", fails)
+    monkeypatch.setattr("lmmkit.engine.profiles.interval_bounds.Descent.run", fails)
     with pytest.warns(PartialResult, match=r"upper bound: no way down.*lower bound"):
         table = reference("dyestuff", "ML").conf_int("profile")
     assert table[["low", "high"]].isna().all(axis=None)

@@ -12,12 +12,12 @@ from reference.cases import fitted as reference
 from resampling.designs import FORMULAS, fitted, frame
 
 import lmmkit
-from lmmkit.engine import replicates
-from lmmkit.engine.replicates import fits_in_batches, refit
+from lmmkit.engine.replicates import refit as replicates
+from lmmkit.engine.replicates.random_streams import Streams
+from lmmkit.engine.replicates.refit import fits_in_batches, refit
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
-from lmmkit.engine.streams import Streams
-from lmmkit.model.simulate import Simulator
+from lmmkit.model.resampling.simulate import Simulator
 
 RESULTS = ("beta", "sigma", "deviance", "converged", "singular")
 
@@ -102,7 +102,7 @@ def test_designs_too_large_for_batches_are_fitted_one_by_one(monkeypatch):
 
 
 def test_replicates_the_batch_leaves_are_fitted_alone(monkeypatch):
-    monkeypatch.setattr("lmmkit.engine.batch_search.LIMIT", 1)
+    monkeypatch.setattr("lmmkit.engine.replicates.batch_newton.LIMIT", 1)
     m = fitted("slopes", reml=False)
     found = drawn(m, 12)
     assert found.alone.any()

@@ -14,7 +14,7 @@ from resampling.designs import fitted
 from scipy.stats import f as f_distribution
 
 import lmmkit
-from lmmkit.engine.rlrt import Spectrum, balanced_tail, draws, spectrum
+from lmmkit.engine.variance_tests.restricted_lrt import Spectrum, balanced_tail, draws, spectrum
 from lmmkit.errors import FitError
 
 KNOWN = json.loads((Path(__file__).parent / "data" / "rlrt.json").read_text(encoding="utf-8"))

@@ -8,8 +8,8 @@ import pytest
 import typer.testing
 from study.tiny import DATA, STUDY
 
-from lmmkit.study.cli import app
-from lmmkit.study.schema import Settings
+from lmmkit.study.cli.app import app
+from lmmkit.study.files.schema import Settings
 
 
 def invoke(*arguments):

@@ -9,7 +9,7 @@ import pytest
 
 from lmmkit.errors import DataError, FormulaError
 from lmmkit.study import Base, load_table
-from lmmkit.study.schema import Column, Data
+from lmmkit.study.files.schema import Column, Data
 
 TEXT = "y,x,g\n1.5,1,01\n2.5,2,01\n,3,02\n-1,4,02\n4.5,5,03\n"
 

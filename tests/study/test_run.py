@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from study.tiny import DATA, STUDY, write_notebook
 
-from lmmkit.study.notebooks import find_notebooks
+from lmmkit.study.records.notebooks import find_notebooks
 
 pytestmark = pytest.mark.slow
 

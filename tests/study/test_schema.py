@@ -8,8 +8,8 @@ import pytest
 
 from lmmkit.errors import StudyError
 from lmmkit.study import load_study
-from lmmkit.study.gates import GATES
-from lmmkit.study.schema import Settings
+from lmmkit.study.files.gates import GATES
+from lmmkit.study.files.schema import Settings
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(path for path in (ROOT / "params").glob("*.yaml") if ".sweep" not in path.suffixes)

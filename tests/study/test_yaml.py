@@ -3,7 +3,7 @@
 import pytest
 
 from lmmkit.errors import StudyError
-from lmmkit.study.yamlfile import parse_yaml, read_yaml
+from lmmkit.study.files.yaml12 import parse_yaml, read_yaml
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from scipy import stats
 
 from lmmkit import lmm
 from lmmkit.errors import FitError
-from lmmkit.model.null import keys, normals, null_draws
-from lmmkit.study.curve import joint_tests
+from lmmkit.model.resampling.null_draws import keys, normals, null_draws
+from lmmkit.study.sweeps.specification_curve import joint_tests
 
 SLEEP = pd.read_csv(Path(__file__).parents[2] / "params/data/sleepstudy.csv")
 ROWS = np.arange(len(SLEEP))
@@ -34,7 +34,7 @@ def test_under_the_null_the_estimate_has_mean_zero_and_its_own_standard_error():
 
 
 def test_each_replicate_is_what_an_ordinary_fit_finds():
-    from lmmkit.model.null import _NullSource
+    from lmmkit.model.resampling.null_draws import _NullSource
 
     fit = lmm("Reaction ~ Days + (Days | Subject)", SLEEP)
     found = draws("Reaction ~ Days + (Days | Subject)", n=3)

@@ -3,8 +3,8 @@
 import pytest
 
 from lmmkit.errors import StudyError
-from lmmkit.study.sweep_file import read_sweep
-from lmmkit.study.sweep_session import listing, plan_sweep
+from lmmkit.study.files.sweep_file import read_sweep
+from lmmkit.study.sweeps.session import listing, plan_sweep
 
 BASE = "base: small.yaml\n"
 

@@ -1,0 +1,207 @@
+"""Reverse sweep: the derivative of the deviance in every T, at the cost of one more pass.
+
+With U = Z'V^-1 W, K the derivative in W'V^-1 W and Sigma the derivative of log|V| in the cross-products,
+
+    D_f = d deviance / d T_f = sum_j [ Z_j'V^-1 Z_j ] - sum_j U_j K U_j'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg.lapack import dpotri, dtrtrs
+
+from lmmkit.engine.criterion.elimination import Forward, Link, Rest, congruent, scaled_rows, transposed
+from lmmkit.engine.crossproducts.elimination_order import Layout
+from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg.cross_blocks import Dense, Sparse, mirrored
+from lmmkit.engine.problem import Floats, Ints
+
+STEEP = 1e-3  # below this diagonal of L the block trace is taken from the rows, not by division by L
+
+
+@dataclass(frozen=True, eq=False)
+class Reverse:
+    """What the reverse sweep leaves.
+
+    Attributes:
+        D: For each factor, (k, k).
+        U: Z'V^-1 W of each chain factor, (k, q, J), then of the rest, (q2, q).
+    """
+
+    D: list[Floats]
+    U: list[Floats]
+
+
+class DenseInverse:
+    """E = L C^-1 L' of the rest, its pieces made when they are asked for."""
+
+    def __init__(self, rest: Rest, layout: Layout) -> None:
+        self.rest, self.layout = rest, layout
+
+    @cached_property
+    def E(self) -> Floats:
+        """(q2, q2)."""
+        upper = dpotri(self.rest.chol, lower=1)[0].T  # Fortran's lower triangle is C's upper one
+        inverse = mirrored(upper[::-1, ::-1])[::-1, ::-1]
+        return congruent(self.layout, self.rest.L, inverse, out=inverse)
+
+    def times(self, A: Floats) -> Floats:
+        """E A, by two triangular solves."""
+        L, chol = self.rest.L, self.rest.chol
+        half = dtrtrs(chol, scaled_rows(self.layout, transposed(L), A), lower=1)[0]
+        return scaled_rows(self.layout, L, dtrtrs(chol, half, lower=1, trans=1)[0])
+
+    def trace(self, position: int) -> Floats:
+        """(k, k) sum over the levels of one factor of the diagonal blocks of S - S E S."""
+        L = self.rest.L[position]
+        if np.abs(L.diagonal()).min() > STEEP:
+            precision = np.linalg.inv(L @ L.T)
+            trace = _block_trace(self.E, self.layout, position, len(L))
+            return self.layout.rest[position].levels * precision - precision @ trace @ precision
+        columns = self.layout.columns(position)
+        S = self.rest.S[:, columns]
+        half = dtrtrs(self.rest.chol, scaled_rows(self.layout, transposed(self.rest.L), S), lower=1)[0]
+        blocks = half.reshape(len(half), -1, len(L))
+        return _block_trace(self.rest.S, self.layout, position, len(L)) - np.einsum(
+            "cja,cjb->ab", blocks, blocks
+        )
+
+
+def _block_trace(A: Floats, layout: Layout, position: int, k: int) -> Floats:
+    """(k, k) sum of the diagonal blocks of one factor."""
+    columns = layout.columns(position)
+    block = A[columns, columns]
+    return np.array([[float(np.trace(block[a::k, b::k])) for b in range(k)] for a in range(k)])
+
+
+class Sweep:
+    """One reverse sweep over the links of a forward elimination."""
+
+    def __init__(self, forward: Forward, layout: Layout, K: Floats) -> None:
+        self.forward, self.layout, self.K = forward, layout, K
+        self.dense = None if forward.rest is None else DenseInverse(forward.rest, layout)
+        self.X: dict[int, Floats] = {}  # X~_f = -T_f U_f, (k, q, J)
+        self.sigma: dict[tuple[int, int], Floats] = {}  # Sigma_fg by level of f, f <= g
+        self.sigma_rest: dict[int, Floats] = {}  # Sigma_fR, (k, J, q2)
+        self.X_rest: Floats | None = None
+        self.inner_first: Floats | None = None
+
+    def run(self) -> Reverse:
+        """D and U of every factor."""
+        D_rest, U_rest = self._rest()
+        pairs = [self._link(f) for f in reversed(range(len(self.forward.links)))][::-1]
+        return Reverse([D for D, _ in pairs] + D_rest, [U for _, U in pairs] + U_rest)
+
+    def _rest(self) -> tuple[list[Floats], list[Floats]]:
+        """The dense rest."""
+        rest, dense = self.forward.rest, self.dense
+        if rest is None or dense is None:
+            return [], []
+        self.X_rest = -dense.times(rest.fixed)
+        U = rest.fixed + rest.S @ self.X_rest
+        D = list[Floats]()
+        for position, factor in enumerate(self.layout.rest):
+            blocks = U[self.layout.columns(position)].reshape(factor.levels, factor.width, -1)
+            D.append(dense.trace(position) - _weighted(blocks.transpose(1, 2, 0), self.K))
+        return D, [U]
+
+    def _link(self, f: int) -> tuple[Floats, Floats]:
+        """D and U of one chain factor; leaves what the earlier ones need."""
+        link = self.forward.links[f]
+        U = kernels.times(link.lift, self._right_hand_side(f, link))
+        D = kernels.summed(link.W, link.W) - _weighted(U, self.K)
+        inner = self._inner(f, link)
+        if f == 0:
+            self.inner_first = inner
+        if inner is not None:
+            lifted = kernels.times(link.lift, inner)
+            D -= lifted.reshape(len(D), -1) @ link.lift.reshape(len(D), -1).T
+        if f > 0:
+            self.X[f] = -kernels.constant_times(link.own, U)
+            self.sigma[f, f] = link.core
+            if inner is not None:
+                self.sigma[f, f] = link.core + kernels.times(kernels.times(link.core, inner), link.core)
+        return D, U
+
+    def variance(self, f: int) -> Floats:
+        """Sigma_ff of a chain factor after the sweep, (k, k, J)."""
+        if f > 0:
+            return self.sigma[f, f]
+        link = self.forward.links[0]
+        M = link.variance()
+        if self.inner_first is None:
+            return M
+        RM = kernels.times(link.root, M)
+        return M + kernels.transposed_times(RM, kernels.times(self.inner_first, RM))
+
+    def _right_hand_side(self, f: int, link: Link) -> Floats:
+        """B_fx + sum_v B_fv X~_v."""
+        total = link.fixed
+        for g, block in link.between.items():
+            total = total + kernels.times(block, self.X[g][:, :, self.layout.parents[f, g]])
+        if link.coupling is not None and self.X_rest is not None:
+            total = total + link.coupling.times(self.X_rest)
+        return total
+
+    def _inner(self, f: int, link: Link) -> Floats | None:
+        """sum_uv B_fu Sigma_uv B_fv', (k, k, J); leaves Sigma_fv when an earlier factor will ask."""
+        total: Floats | None = None
+        for g, block in link.between.items():
+            Y = self._product(f, g, link)
+            total = kernels.times_transposed(Y, block) + (0.0 if total is None else total)
+            if f > 0:
+                self.sigma[f, g] = -kernels.times(link.core, Y)
+        if link.coupling is not None:
+            part = self._inner_rest(f, link)
+            total = part if total is None else total + part
+        return total
+
+    def _product(self, f: int, g: int, link: Link) -> Floats:
+        """sum_h B_fh Sigma_hg, h over later chain factors and the rest: (k_f, k_g, J_f)."""
+        parents = self.layout.parents
+        total = np.zeros((len(link.L), *link.between[g].shape[1:]))
+        for h, block in link.between.items():
+            if h <= g:
+                total += kernels.times(block, self.sigma[h, g][:, :, parents[f, h]])
+            else:
+                total += kernels.times_transposed(block, self.sigma[g, h][:, :, parents[f, g]])
+        if link.coupling is not None:
+            total += _against(link.coupling, self.sigma_rest[g], parents[f, g])
+        return total
+
+    def _inner_rest(self, f: int, link: Link) -> Floats:
+        """The terms of the inner sum with the rest; leaves Sigma_fR."""
+        B, dense = link.coupling, self.dense
+        assert B is not None
+        assert dense is not None
+        total = B.quadratic(dense.E)
+        for g, block in link.between.items():
+            cross = _against(B, self.sigma_rest[g], self.layout.parents[f, g])
+            total = total + kernels.times_transposed(block, cross)
+        if f > 0:
+            assert isinstance(B, Dense)
+            Y = B.values @ dense.E
+            for g, block in link.between.items():
+                Y += np.einsum("abj,bjc->ajc", block, self.sigma_rest[g][:, self.layout.parents[f, g]])
+            self.sigma_rest[f] = -np.einsum("abj,bjc->ajc", link.core, Y)
+        return total
+
+
+def _against(B: Dense | Sparse, sigma: Floats, parent: Ints) -> Floats:
+    """sum_c B_fR[c] Sigma_gR[c]' by level of f: (k_f, k_g, J_f)."""
+    if isinstance(B, Dense):
+        return np.einsum("ajc,bjc->abj", B.values, sigma[:, parent])
+    values = sigma[:, parent[B.level], B.column]
+    products = B.values[:, None] * values[None]
+    return np.array([[np.bincount(B.level, v, B.levels) for v in row] for row in products], dtype=np.float64)
+
+
+def _weighted(U: Floats, K: Floats) -> Floats:
+    """sum_j U_j K U_j', (k, k)."""
+    k, q, J = U.shape
+    stacked = U.reshape(k * q, J)
+    gram = (stacked @ stacked.T).reshape(k, q, k, q)
+    return np.einsum("apbq,pq->ab", gram, K)

@@ -1,0 +1,139 @@
+"""The small-sample covariance matrix of the fixed effects and its F tests (Kenward & Roger 1997).
+
+The correction is invariant under a linear change of the covariance parameters. With the entries of T and the
+scale of V itself as parameters, in place of the residual variance, the scale drops out of the correction and
+X'V^-2X, X'V^-3X and tr V^-2 are never needed: only S = Z'V^-1Z and U = Z'V^-1X (see `traces`).
+
+    I_ij = tr(P V_i P V_j),  I_is = tr(P V_i),  I_ss = n - p,    W = 2 I^-1
+    Phi_A = Phi + 2 Phi {sum W_ij (Q_ij - P_i Phi P_j)} Phi,     over the entries of T
+
+In units where sigma^2 = 1; P_i = -X'V^-1 V_i V^-1 X, Q_ij = X'V^-1 V_i V^-1 V_j V^-1 X, Phi = (X'V^-1X)^-1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lmmkit.engine.inference.expected_information import (
+    Directions,
+    entry_covariance,
+    entry_directions,
+    fixed_slopes,
+)
+from lmmkit.engine.inference.traces import Traces, traces
+from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.two_part_covariance import Sandwich
+from lmmkit.engine.problem import Floats
+from lmmkit.engine.solution import Optimum
+
+SPECIAL = 1e-8  # relative distance of A1 / A2 from the two ratios at which V1 = u
+
+
+class Scaling(NamedTuple):
+    """Denominator degrees of freedom of an F statistic and the factor to multiply it by."""
+
+    df: float
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class KenwardRoger:
+    """What the method needs of a fit.
+
+    Attributes:
+        unadjusted: Phi, the covariance matrix of the fixed effects.
+        adjusted: Phi_A.
+        slopes: (m, p, p) Phi P_i Phi of every covariance parameter, the scale last, in prepared units.
+        weights: (m, m) W, the covariance matrix of the covariance parameters.
+    """
+
+    unadjusted: Sandwich
+    adjusted: Sandwich
+    slopes: Floats
+    weights: Floats
+
+    def scaling(self, L: Floats) -> Scaling:
+        """Degrees of freedom and scale of the F test of L beta = 0.
+
+        Args:
+            L: (l, p) independent rows.
+        """
+        theta, rows = solved(self.unadjusted.between(L), np.eye(len(L))), L @ self.unadjusted.basis
+        products = np.einsum("ab,ibc->iac", theta, rows @ self.slopes @ rows.T)
+        single = np.einsum("iaa->i", products)
+        double = np.einsum("iab,jba->ij", products, products)
+        return scaling(len(L), float(single @ self.weights @ single), float((double * self.weights).sum()))
+
+
+def scaling(rows: int, A1: float, A2: float) -> Scaling:
+    """Degrees of freedom m and scale lambda from the two moments, free of the formula's ratios of zeros.
+
+    With l rows and u = 1 - A2 / l, V0 = 1 + c1 B, V1 = 1 - c2 B, V2 = 1 - c3 B,
+
+        m = (4 u^2 V0 + (l - 2) V1^2 V2) / (u^2 V0 - V1^2 V2)
+        lambda = u (4 u^2 V0 + (l - 2) V1^2 V2) / (2 u^2 V0 + l V1^2 V2)
+
+    V1 = u when A1 = l A2 (balanced data; every single row) or A1 = 2 A2 / (l + 1) (Hotelling's T^2). They
+    cancel there, for 2 V0 + l V2 = (l + 2) V1, and nothing is left that vanishes at m = 2, V1 = 0.
+
+    Args:
+        rows: Rows of the hypothesis, l.
+        A1: sum_ij W_ij tr(Theta Phi P_i Phi) tr(Theta Phi P_j Phi).
+        A2: sum_ij W_ij tr(Theta Phi P_i Phi Theta Phi P_j Phi).
+
+    Returns:
+        NaN where no F distribution has these moments (df near 2, far from the two cases).
+
+    Reference: Kenward & Roger (1997), section 3, where E* = 1 / u, V* = 2 V0 / (l V1^2 V2),
+    rho = V* / 2 E*^2, m = 4 + (l + 2) / (l rho - 1) and lambda = m / (E* (m - 2)).
+    """
+    if A2 <= 0.0:
+        return Scaling(np.inf, 1.0)
+    size, r = float(rows), A1 / A2
+    g = ((size + 1.0) * r - (size + 4.0)) / (size + 2.0)
+    B, bottom = A2 * (r + 6.0) / (2.0 * size), 3.0 * size + 2.0 * (1.0 - g)
+    V0, V2 = 1.0 + g / bottom * B, 1.0 - (size + 2.0 - g) / bottom * B
+    if min(abs(r / size - 1.0), abs(r * (size + 1.0) / 2.0 - 1.0)) < SPECIAL:
+        top = 4.0 * V0 + (size - 2.0) * V2
+        return Scaling(top / (V0 - V2), top / (size + 2.0))
+    u, V1 = 1.0 - A2 / size, 1.0 - (size - g) / bottom * B
+    one, two = u**2 * V0, V1**2 * V2
+    top = 4.0 * one + (size - 2.0) * two
+    df, scale = float(np.divide(top, one - two)), float(np.divide(u * top, 2.0 * one + size * two))
+    return Scaling(df, scale) if df > 0.0 and scale > 0.0 else Scaling(np.nan, np.nan)
+
+
+def kenward_roger(optimum: Optimum) -> KenwardRoger:
+    """The adjusted covariance matrix at a non-singular REML optimum.
+
+    Raises:
+        FitError: The covariance parameters cannot be told apart.
+    """
+    state, layout, prepared = optimum.state, optimum.layout, optimum.prepared
+    Phi = solved(state.XVX, np.eye(len(state.beta)))
+    blocks, directions = traces(prepared, layout, state), entry_directions(layout)
+    slopes = fixed_slopes(blocks, directions)
+    W = entry_covariance(optimum, blocks, directions)
+    inner = Phi @ slopes @ Phi
+    middle = _middle(blocks, directions, W) - np.einsum("ij,ipq,jqr->pr", W[:-1, :-1], slopes, Phi @ slopes)
+    variance = prepared.scale**2 * state.r2 / optimum.criterion.nu
+    return KenwardRoger(
+        unadjusted=Sandwich(prepared.basis, variance * Phi),
+        adjusted=Sandwich(prepared.basis, variance * (Phi + 2.0 * Phi @ middle @ Phi)),
+        slopes=variance * np.concatenate([-inner, -Phi[None]]),
+        weights=W,
+    )
+
+
+def _middle(blocks: Traces, directions: Directions, W: Floats) -> Floats:
+    """(p, p) sum W_ij Q_ij over the entries of T."""
+    total = np.zeros(())
+    for f, one in enumerate(directions.own):
+        for g, two in enumerate(directions.own):
+            own = W[directions.cuts[f], directions.cuts[g]]
+            weights = np.einsum("ij,iab,jcd->abcd", own, one, two, optimize=True)
+            total = total + blocks.sandwich(f, g, weights)
+    return total

@@ -1,0 +1,140 @@
+"""How far x'β̂ + z'b̂ may be from x'β + z'b: the joint covariance of fixed and random effects.
+
+It is the inverse of Henderson's coefficient matrix, taken for the rows that are asked for and no others, by
+pushing them through the elimination. With M = (Z'Z + T^-1)^-1 a row's z'Mz is a sum over the factors in
+order of elimination: at its level of factor f the row adds z_f'M_f z_f and leaves -B_fg'M_f z_f with its
+level of each later factor g, whose own part of the row it meets there; the dense rest closes the sum. The
+fixed effects add d'(X'V^-1X)^-1 d with d = x - X'Z M z.
+
+Reference: Henderson (1975), Best linear unbiased estimation and prediction under a selection model,
+Biometrics 31, 423-447.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dtrtrs
+from scipy.sparse import csr_array
+
+from lmmkit.engine.criterion.elimination import scaled_rows, transposed
+from lmmkit.engine.crossproducts.crossproducts import Coupling
+from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg.cross_blocks import Dense
+from lmmkit.engine.problem import Floats, Ints
+from lmmkit.engine.solution import Optimum
+
+CELLS = 4_000_000  # of a chunk of rows by the columns of the rest
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """What some rows have with one level each of a factor: levels (m,), values (m, k)."""
+
+    level: Ints
+    values: Floats
+
+
+class Joint:
+    """The joint covariance of fixed and random effects about one optimum, in units of sigma^2."""
+
+    def __init__(self, optimum: Optimum) -> None:
+        self.optimum, self.layout = optimum, optimum.layout
+        self.state, self.prepared = optimum.state, optimum.prepared
+        self.links, self.rest = self.state.forward.links, self.state.forward.rest
+        self.M = [link.core if f else link.variance() for f, link in enumerate(self.links)]
+
+    def variance(self, X: Floats, Z: tuple[Floats, ...], codes: tuple[Ints, ...]) -> Floats:
+        """var(x'β̂ + z'b̂ - x'β - z'b) / sigma^2 of each row, (m,).
+
+        Args:
+            X: (m, p) kept columns of X, in the units of the data.
+            Z: For each term (m, k) columns; zeros where a row has no level with data.
+            codes: For each term (m,) levels, from 0 up.
+        """
+        out = np.empty(len(X))
+        size = max(CELLS // max(self.layout.size, 64), 1)
+        for first in range(0, len(X), size):
+            part = slice(first, first + size)
+            out[part] = self._chunk(X[part], [z[part] for z in Z], [c[part] for c in codes])
+        return out
+
+    def _chunk(self, X: Floats, Z: list[Floats], codes: list[Ints]) -> Floats:
+        own = [self._own(f, Z, codes) for f in range(len(self.layout.factors))]
+        chain = len(self.links)
+        d = X @ self.prepared.basis
+        for f, slot in enumerate(own):
+            d -= self._shrunk(f, slot)
+        slots = [[slot] for slot in own[:chain]]
+        dense = self._scattered(own[chain:], len(X))
+        total = np.zeros(len(X))
+        for f, link in enumerate(self.links):
+            total += self._met(f, slots[f])
+            for slot in slots[f]:
+                w = np.einsum("abm,mb->am", self.M[f][:, :, slot.level], slot.values)
+                w = kernels.times(link.root[:, :, slot.level], w[:, None])[:, 0] if f == 0 else w
+                for g, block in link.between.items():
+                    left = -np.einsum("abm,am->mb", block[:, :, slot.level], w)
+                    slots[g].append(Slot(self.layout.parents[f, g][slot.level], left))
+                if link.coupling is not None:
+                    dense -= _gathered(link.coupling, slot.level, w)
+        half = self._half(dense)
+        fixed = np.einsum("mp,pm->m", d, kernels.solved(self.state.XVX, d.T))
+        return total + np.einsum("qm,qm->m", half, half) + fixed
+
+    def _own(self, f: int, Z: list[Floats], codes: list[Ints]) -> Slot:
+        """The rows' own part with one factor, in prepared units."""
+        factor = self.layout.factors[f]
+        rank = np.empty(factor.levels, dtype=np.intp)
+        rank[factor.order] = np.arange(factor.levels)
+        parts = [Z[term] @ self.prepared.term_bases[term] for term, _ in factor.pieces]
+        return Slot(rank[codes[factor.pieces[0][0]]], np.hstack(parts))
+
+    def _shrunk(self, f: int, slot: Slot) -> Floats:
+        """(m, p) z'M Z'X of one factor: z'T Z'V^-1 X at the rows' levels."""
+        factor, p = self.layout.factors[f], self.prepared.basis.shape[1]
+        U = self.state.reverse.U
+        if f < len(self.links):
+            at = U[f][:, :p, slot.level]
+        else:
+            columns = self.layout.columns(f - len(self.links))
+            at = U[-1][columns, :p].reshape(factor.levels, factor.width, p)[slot.level].transpose(1, 2, 0)
+        T = self.state.L[f] @ self.state.L[f].T
+        return np.einsum("mk,kpm->mp", slot.values @ T, at)
+
+    def _met(self, f: int, slots: list[Slot]) -> Floats:
+        """(m,) sum over pairs of slots at the same level of v'M v."""
+        total = np.zeros(len(slots[0].level))
+        for one in slots:
+            Mv = np.einsum("abm,mb->ma", self.M[f][:, :, one.level], one.values)
+            for two in slots:
+                same = one.level == two.level
+                total += np.where(same, np.einsum("ma,ma->m", Mv, two.values), 0.0)
+        return total
+
+    def _scattered(self, own: list[Slot], count: int) -> Floats:
+        """(m, q2) the rows' own parts with the rest."""
+        out = np.zeros((count, self.layout.size))
+        rows = np.arange(count)[:, None]
+        for slot, factor, offset in zip(own, self.layout.rest, self.layout.offsets, strict=True):
+            out[rows, offset + slot.level[:, None] * factor.width + np.arange(factor.width)] = slot.values
+        return out
+
+    def _half(self, dense: Floats) -> Floats:
+        """(q2, m) whose columns' squared lengths are v'E v."""
+        if self.rest is None:
+            return np.zeros((0, len(dense)))
+        turned = scaled_rows(self.layout, transposed(self.rest.L), np.ascontiguousarray(dense.T))
+        return dtrtrs(self.rest.chol, turned, lower=1)[0]
+
+
+def _gathered(coupling: Coupling, level: Ints, w: Floats) -> Floats:
+    """(m, q2) B'w at each row's level."""
+    if isinstance(coupling, Dense):
+        return np.einsum("am,amc->mc", w, coupling.values[:, level])
+    out = np.zeros((len(level), coupling.size))
+    for values, weight in zip(coupling.values, w, strict=True):
+        B = csr_array((values, coupling.column, coupling.pointer), shape=(coupling.levels, coupling.size))
+        out += B[level].toarray() * weight[:, None]
+    return out

@@ -1,0 +1,247 @@
+"""Where the profile deviance of a parameter crosses a level: the bounds of its likelihood interval.
+
+The signed root z(v) = sqrt(profile(v) - least) is nearly straight in v on the parameter's working scale, and
+its derivative is known (that of the profile is the Lagrange multiplier): Newton's method, kept in a bracket,
+finds the crossing in a few profiles, to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from lmmkit.engine.problem import Floats
+from lmmkit.engine.profiles.profile_deviance import Descent, Point
+from lmmkit.engine.profiles.slices import Parameter
+from lmmkit.engine.setup import Setup
+from lmmkit.errors import FitError
+
+EXACT = 1e-11  # of a bound's distance from the estimate: where the search for it ends
+MOST = 60  # profiles for one bound
+LOWER = 1e-7  # deviance units by which a second search must end lower to count
+BETTER = 1e-5  # a profile this far below the fit's deviance has found a better optimum
+
+
+class Scale(NamedTuple):
+    """A working scale: there, back, and d value / d t."""
+
+    there: Callable[[float], float]
+    back: Callable[[float], float]
+    slope: Callable[[float], float]
+
+
+def _same(value: float) -> float:
+    return value
+
+
+def _one(_: float) -> float:
+    return 1.0
+
+
+def _exp(t: float) -> float:
+    return float(np.exp(t))
+
+
+def _log(value: float) -> float:
+    return float(np.log(value))
+
+
+def _tanh(t: float) -> float:
+    return float(np.tanh(t))
+
+
+def _artanh(value: float) -> float:
+    return float(np.arctanh(value))
+
+
+def _sech2(t: float) -> float:
+    return float(np.cosh(min(abs(t), 350.0))) ** -2
+
+
+PLAIN = Scale(_same, _same, _one)
+LOG = Scale(_log, _exp, _exp)
+FISHER = Scale(_artanh, _tanh, _sech2)
+
+
+@dataclass
+class Line:
+    """The profile deviance along one parameter, each search begun where the nearest one ended.
+
+    Attributes:
+        setup, parameter: What is profiled.
+        least: The deviance of the fit.
+        known: Coordinates of the least deviance, by value.
+    """
+
+    setup: Setup
+    parameter: Parameter
+    least: float
+    known: dict[float, Floats] = field(default_factory=dict[float, Floats])
+
+    def __call__(self, value: float) -> tuple[float, float]:
+        """Profile deviance above that of the fit, and its derivative in the value.
+
+        Raises:
+            FitError: It was not found, or it lies below that of the fit.
+        """
+        near = min(self.known, key=lambda v: abs(v - value), default=None)
+        point = self._search(value, self.parameter.start if near is None else self.known[near])
+        self.known[value] = point.x
+        return point.deviance - self.least, point.slope / self.parameter.unit
+
+    def height(self, value: float) -> float:
+        """The same at the end of the domain, where coordinates may change sign: no start for others.
+
+        Raises:
+            FitError: As above.
+        """
+        return self._search(value, self.parameter.start).deviance - self.least
+
+    def lower_elsewhere(self, value: float, height: float) -> bool:
+        """Whether the search from the fit's own coordinates ends lower; it is then remembered."""
+        point = self._search(value, self.parameter.start)
+        lower = point.deviance - self.least < height - LOWER
+        if lower:
+            self.known[value] = point.x
+        return lower
+
+    def _search(self, value: float, x: Floats) -> Point:
+        """The least deviance at a value."""
+        point = Descent(self.setup, self.parameter.at(value), x).run()
+        if point.deviance < self.least - BETTER:
+            raise FitError(
+                f"At {value:.6g} the deviance is {self.least - point.deviance:.3g} below that of the fit, "
+                "which therefore stands at a local optimum: fit again from another start."
+            )
+        return point
+
+
+class Crossing:
+    """The search for one bound on a working scale.
+
+    Attributes:
+        origin: The estimate.
+        inside, outside: Where the profile is known to be below and above the level.
+    """
+
+    def __init__(self, line: Line, scale: Scale, level: float, origin: float, outside: float | None) -> None:
+        self.line, self.scale, self.root = line, scale, float(np.sqrt(level))
+        self.origin = self.inside = origin
+        self.outside = outside
+
+    def find(self, t: float) -> float:
+        """The value at the crossing, from a first guess of t.
+
+        Raises:
+            FitError: It was not found.
+        """
+        for _ in range(MOST):
+            z, slope = self._excess(t)
+            following = self._next(t, z, slope)
+            if abs(following - t) <= EXACT * abs(following - self.origin):
+                if not self.line.lower_elsewhere(self.scale.back(t), (z + self.root) ** 2):
+                    return self.scale.back(following)
+                self.inside, self.outside = t, None
+            else:
+                t = following
+        raise FitError(
+            f"No bound was found within {MOST} profiles; the last was at {self.scale.back(t):.6g}."
+        )
+
+    def _excess(self, t: float) -> tuple[float, float]:
+        """Root of the profile less that of the level, and its derivative in t; the bracket is narrowed."""
+        height, slope = self.line(self.scale.back(t))
+        z = float(np.sqrt(max(height, 1e-12)))
+        if z < self.root:
+            self.inside = t
+        else:
+            self.outside = t
+        return z - self.root, slope * self.scale.slope(t) / (2.0 * z)
+
+    def _next(self, t: float, z: float, slope: float) -> float:
+        """Newton's step where it stays in the bracket, else a step outward or to the middle."""
+        newton = t - z / slope if slope != 0.0 else np.inf
+        if self.outside is not None:
+            low, high = sorted((self.inside, self.outside))
+            return newton if low <= newton <= high else 0.5 * (low + high)
+        gone = t - self.origin
+        ahead = (newton - t) / gone
+        return t + gone * (min(ahead, 4.0) if ahead > 0 else 1.0)
+
+
+class Bounds(NamedTuple):
+    """An interval, and what kept a bound from being found (then NaN)."""
+
+    low: float
+    high: float
+    trouble: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The likelihood interval of one parameter.
+
+    Attributes:
+        line: Its profile.
+        level: How far above the least deviance.
+        guess: Distance of a bound from the estimate on the working scale, roughly.
+    """
+
+    line: Line
+    level: float
+    guess: float
+
+    def _both(self, low: Callable[[float], float], high: Callable[[float], float]) -> Bounds:
+        """Both bounds, each told what the other's search found; a failure is named."""
+        trouble, found = list[str](), dict[str, float]()
+        for name, search in (("upper", high), ("lower", low)):
+            try:
+                found[name] = search(self.guess)
+            except FitError as error:
+                trouble.append(f"{name} bound: {error}")
+        return Bounds(found.get("lower", np.nan), found.get("upper", np.nan), " ".join(trouble))
+
+    def _crossing(self, scale: Scale, step: float, outside: float | None = None) -> float:
+        """The crossing on one side of the estimate."""
+        t = scale.there(self.line.parameter.estimate)
+        return Crossing(self.line, scale, self.level, t, outside).find(t + step)
+
+    def on_line(self) -> Bounds:
+        """Of a fixed effect."""
+        return self._both(lambda d: self._crossing(PLAIN, -d), lambda d: self._crossing(PLAIN, d))
+
+    def on_log(self) -> Bounds:
+        """Of a residual standard deviation, which cannot be zero."""
+        return self._both(lambda d: self._crossing(LOG, -d), lambda d: self._crossing(LOG, d))
+
+    def from_zero(self) -> Bounds:
+        """Of a standard deviation; its lower bound is 0 where the profile stays below the level."""
+        estimate = self.line.parameter.estimate
+        if estimate == 0.0:
+            first = self.line.parameter.natural
+            return self._both(lambda d: 0.0, lambda d: self._crossing(PLAIN, first))
+        return self._both(self._from_zero, lambda d: self._crossing(LOG, d))
+
+    def _from_zero(self, guess: float) -> float:
+        estimate = self.line.parameter.estimate
+        if self.line.height(0.0) <= self.level:
+            return 0.0
+        return self._crossing(PLAIN, estimate * np.expm1(-guess), 0.0)
+
+    def within_one(self) -> Bounds:
+        """Of a correlation; a bound is -1 or 1 where the profile stays below the level."""
+        if not np.isfinite(self.line.parameter.estimate):
+            return Bounds(-1.0, 1.0, "not defined: a standard deviation is zero.")
+        return self._both(lambda d: self._within_one(-1.0, d), lambda d: self._within_one(1.0, d))
+
+    def _within_one(self, end: float, guess: float) -> float:
+        """A bound towards one end."""
+        estimate = self.line.parameter.estimate
+        if estimate == end or self.line.height(end) <= self.level:
+            return end
+        if abs(estimate) == 1.0:
+            return Crossing(self.line, PLAIN, self.level, estimate, end).find(estimate + end * guess / 4.0)
+        return self._crossing(FISHER, end * guess)

@@ -1,0 +1,136 @@
+"""An estimation problem written out as y = X β + Z u + e, with G and R: what a referee reads.
+
+Z has the columns of term after term, in each term level after level, in each level column after column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import solve_triangular
+
+from lmmkit.engine.problem import Floats, Problem, Term
+from lmmkit.engine.referee.henderson import Effects, MixedModel, PredictionErrors
+
+
+@dataclass(frozen=True, eq=False)
+class SparseModel:
+    """A mixed model whose Z and G are sparse and whose residuals are independent.
+
+    Attributes:
+        y: (n,) response, the offset taken off.
+        X: (n, p) of full column rank.
+        Z: (n, q).
+        S: (q, q) with G = S S'; columns of zeros where a covariance matrix is singular.
+        variances: (n,) diagonal of R.
+    """
+
+    y: Floats
+    X: Floats
+    Z: sparse.csr_array
+    S: sparse.csr_array
+    variances: Floats
+
+
+def write_out(
+    problem: Problem, kept: tuple[int, ...], factors: tuple[Floats, ...], sigma: float
+) -> SparseModel:
+    """The model at given covariance parameters.
+
+    Args:
+        problem: The arrays.
+        kept: Positions in `problem.fixed` of the columns of X that are not aliased.
+        factors: (k, k) Λ of each term: G = σ² Λ Λ'.
+        sigma: σ; e has variance σ² / weight.
+    """
+    n = len(problem.response)
+    weights = np.ones(n) if problem.weights is None else problem.weights
+    columns = [problem.columns[problem.fixed[i]] for i in kept]
+    return SparseModel(
+        y=problem.response if problem.offset is None else problem.response - problem.offset,
+        X=np.column_stack(columns) if columns else np.empty((n, 0)),
+        Z=design_of_effects(problem),
+        S=root_of_covariance(problem.terms, factors, sigma),
+        variances=sigma**2 / weights,
+    )
+
+
+def design_of_effects(problem: Problem) -> sparse.csr_array:
+    """Z, (n, q): each row has a term's columns in the places of its level."""
+    n, starts = len(problem.response), np.cumsum([0, *map(size, problem.terms)])
+    places = [
+        start + term.codes[:, None] * len(term.columns) + np.arange(len(term.columns))
+        for start, term in zip(starts, problem.terms, strict=False)
+    ]
+    values = [problem.columns[c] for term in problem.terms for c in term.columns]
+    width = len(values)
+    return sparse.csr_array(
+        (
+            np.column_stack(values).ravel(),
+            np.concatenate(places, axis=1).ravel(),
+            np.arange(0, n * width + 1, width),
+        ),
+        shape=(n, int(starts[-1])),
+    )
+
+
+def size(term: Term) -> int:
+    """Random effects of one term."""
+    return term.levels * len(term.columns)
+
+
+def root_of_covariance(
+    terms: tuple[Term, ...], factors: tuple[Floats, ...], sigma: float
+) -> sparse.csr_array:
+    """S = σ Λ for every level of every term, block diagonal."""
+    blocks = [
+        sparse.kron(sparse.eye_array(term.levels), sigma * factor)
+        for term, factor in zip(terms, factors, strict=True)
+    ]
+    return sparse.csr_array(sparse.block_diag(blocks))
+
+
+@dataclass(frozen=True, eq=False)
+class Standard:
+    """A model in a basis where no digit is lost to the units of its columns.
+
+    Attributes:
+        model: y = Q γ + (Z S) v + e in full, Q'R⁻¹Q = I and var v = I.
+        T: (p, p) with X = Q T.
+        S: (q, q) with G = S S'.
+    """
+
+    model: MixedModel
+    T: Floats
+    S: Floats
+
+    @property
+    def log_volume(self) -> float:
+        """log|det T|: the restricted likelihood of the data's X is that of Q less this."""
+        return float(np.log(np.abs(np.diag(self.T))).sum())
+
+    def effects(self, found: Effects) -> Effects:
+        """BLUE and BLUP in the units of the data."""
+        return Effects(solve_triangular(self.T, found.beta), self.S @ found.u)
+
+    def covariance_of_beta(self, errors: PredictionErrors) -> Floats:
+        """var(β̂) in the units of the data, (p, p)."""
+        half = solve_triangular(self.T, errors.beta)
+        return solve_triangular(self.T, half.T)
+
+
+def standardise(model: SparseModel) -> Standard:
+    """The same model in its standard basis, every matrix in full."""
+    root = np.sqrt(model.variances)[:, None]
+    Q, T = np.linalg.qr(model.X / root)
+    S = model.S.toarray()
+    dense = MixedModel(model.y, root * Q, model.Z @ S, np.eye(len(S)), np.diag(model.variances))
+    return Standard(dense, T, S)
+
+
+def to_dense(model: SparseModel) -> MixedModel:
+    """The same model with every matrix in full."""
+    Z, S = model.Z.toarray(), model.S.toarray()
+    return MixedModel(model.y, model.X, Z, S @ S.T, np.diag(model.variances))

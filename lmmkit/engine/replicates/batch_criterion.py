@@ -1,0 +1,295 @@
+"""The criterion of many responses on one design, all evaluated together.
+
+Every array ends in an axis of replicates, r, or begins with it where LAPACK works on small matrices. With the
+first factor absorbed (see `shared`) and H_j = (I + R_j T R_j')^-1 of a replicate
+
+    S = M'V_1^-1 M = within + sum_j A_j'H_j A_j,    log|V| + log|X'V^-1X| = log|V_1| + log|C|
+
+with C = Λ'SΛ + diag(I, 0), Λ = diag(L of the later factors, I): the mixed model equations that are left.
+They give the fixed effects, r2, the derivatives D = d deviance / dT and the average information, as in
+`criterion`.
+
+Sums run over the leading axes, and no product is handed to BLAS with replicates as its columns: a replicate's
+numbers do not depend on the company in which it is computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.problem import Floats, Ints
+from lmmkit.engine.replicates.design_part import Later, Shared
+from lmmkit.engine.replicates.response_part import Responses, picked
+
+
+@dataclass(frozen=True, eq=False)
+class BatchState:
+    """The criterion of r replicates, each at its own theta, in prepared units.
+
+    Attributes:
+        theta: (m, r).
+        deviance: (r,); infinite where there is none.
+        r2: (r,).
+        beta: (p, r).
+        gradient: (m, r).
+        hessian: (r, m, m) average information with the exact curvature of T = L L'.
+        D: (k, k, r) of each factor.
+    """
+
+    theta: Floats
+    deviance: Floats
+    r2: Floats
+    beta: Floats
+    gradient: Floats
+    hessian: Floats
+    D: list[Floats]
+
+    def take(self, which: Ints) -> BatchState:
+        """Some of the replicates."""
+        return BatchState(
+            picked(self.theta, which),
+            self.deviance[which],
+            self.r2[which],
+            picked(self.beta, which),
+            picked(self.gradient, which),
+            self.hessian[which],
+            [picked(D, which) for D in self.D],
+        )
+
+    def put(self, which: Ints, other: BatchState) -> None:
+        """Take the states of some replicates from another batch, in place."""
+        self.theta[:, which], self.deviance[which], self.r2[which] = other.theta, other.deviance, other.r2
+        self.beta[:, which], self.gradient[:, which] = other.beta, other.gradient
+        self.hessian[which] = other.hessian
+        for mine, D in zip(self.D, other.D, strict=True):
+            mine[..., which] = D
+
+
+def inverses(A: Floats) -> Floats:
+    """Inverses of (r, m, m) matrices."""
+    return np.linalg.inv(A).astype(np.float64, copy=False)
+
+
+def _pairs(k: int) -> list[tuple[int, int]]:
+    """Rows and columns of an upper triangle."""
+    return [(a, b) for a in range(k) for b in range(a, k)]
+
+
+def evaluate(shared: Shared, responses: Responses, theta: Floats) -> BatchState:
+    """Deviance, gradient and Hessian of each replicate at its own theta, (m, r)."""
+    with np.errstate(all="ignore"):
+        return _Evaluation(shared, responses, theta).state()
+
+
+def deviances(shared: Shared, responses: Responses, theta: Floats) -> Floats:
+    """(r,) the deviances alone."""
+    with np.errstate(all="ignore"):
+        return _Evaluation(shared, responses, theta).deviance
+
+
+class _Evaluation:
+    """One evaluation, its parts made when they are asked for; k is the width of the first factor."""
+
+    def __init__(self, shared: Shared, responses: Responses, theta: Floats) -> None:
+        self.shared, self.y, self.theta = shared, responses, theta
+        self.L = shared.lower(theta)
+        self.reml, self.nu = shared.setup.criterion.reml, shared.setup.criterion.nu
+        self.count = theta.shape[1]
+        self._eliminate()
+
+    def _eliminate(self) -> None:
+        """Take the first factor out: H, its logdet, S and the same products with y."""
+        shared, k, J = self.shared, *self.shared.A.shape[:2]
+        RL = np.einsum("abj,bcr->acjr", shared.R, self.L[0]).reshape(k, k, -1)
+        grown = kernels.times_transposed(RL, RL)
+        for a in range(k):
+            grown[a, a] += 1.0
+        C, reciprocal = kernels.cholesky(grown)
+        half = kernels.forward(C, reciprocal, kernels.identity(k, J * self.count))
+        self.H = kernels.transposed_times(half, half).reshape(k, k, J, self.count)
+        self.logdet = -2.0 * np.log(reciprocal.reshape(k, J, -1)).sum(axis=(0, 1))
+        packed = np.array([self.H[pair] for pair in _pairs(k)]).reshape(-1, self.count)
+        self.S = self._symmetric(np.einsum("ij,jr->ir", shared.pairs, packed)) + shared.within
+        Ha = np.einsum("abjr,bjr->ajr", self.H, self.y.a)
+        self.s_y = (self.y.w + np.einsum("qj,jr->qr", shared.flat, Ha.reshape(k * J, -1))).T
+        self.s_yy = self.y.yy + np.einsum("ajr,ajr->r", self.y.a, Ha)
+
+    def _symmetric(self, upper: Floats) -> Floats:
+        """(r, Q, Q) from the (pairs of M, r) entries u <= v."""
+        u, v = self.shared.upper
+        Q = self.shared.A.shape[2]
+        out = np.empty((self.count, Q, Q))
+        out[:, u, v] = out[:, v, u] = upper.T
+        return out
+
+    def _lambda(self, A: Floats, *, transposed: bool) -> Floats:
+        """Λ A or Λ'A for (r, Q, m) A."""
+        out = A.copy()
+        for place, L in zip(self.shared.later, self.L[1:], strict=True):
+            block = A[:, place.columns].reshape(self.count, place.factor.levels, place.factor.width, -1)
+            turned = L.transpose(2, 1, 0) if transposed else L.transpose(2, 0, 1)
+            out[:, place.columns] = np.matmul(turned[:, None], block).reshape(self.count, -1, A.shape[2])
+        return out
+
+    @cached_property
+    def C(self) -> Floats:
+        """(r, Q, Q) the equations that are left."""
+        if not self.shared.size:
+            return self.S
+        half = self._lambda(self.S, transposed=True)
+        C = self._lambda(np.ascontiguousarray(half.transpose(0, 2, 1)), transposed=True)
+        random = np.arange(self.shared.size)
+        C[:, random, random] += 1.0
+        finite = np.isfinite(C.reshape(self.count, -1)).all(axis=1).reshape(-1, 1, 1)
+        return np.where(finite, C, np.eye(C.shape[1]))
+
+    @cached_property
+    def C_inverse(self) -> Floats:
+        """(r, Q, Q)."""
+        return inverses(self.C)
+
+    @cached_property
+    def gamma(self) -> Floats:
+        """(r, Q) L^-1 b of the later factors, then beta."""
+        right = self._lambda(self.s_y[:, :, None], transposed=True)
+        return np.matmul(self.C_inverse, right)[:, :, 0]
+
+    @cached_property
+    def coefficients(self) -> Floats:
+        """(r, Q) of the columns of M: Λ gamma."""
+        return self._lambda(self.gamma[:, :, None], transposed=False)[:, :, 0]
+
+    @cached_property
+    def r2(self) -> Floats:
+        """(r,) y'Py."""
+        r2 = self.s_yy - np.einsum("rq,rq->r", self.s_y, self.coefficients)
+        return np.where(r2 > 1e-13 * self.s_yy, r2, np.nan)
+
+    @cached_property
+    def deviance(self) -> Floats:
+        """(r,)."""
+        size = len(self.C[0]) if self.reml else self.shared.size
+        rest = np.linalg.slogdet(self.C[:, :size, :size])[1]
+        profile = self.nu * (1.0 + np.log(2.0 * np.pi * self.r2 / self.nu))
+        deviance = self.logdet + rest + profile + self.y.constant
+        return np.where(np.isfinite(deviance), deviance, np.inf)
+
+    @cached_property
+    def scores(self) -> list[Floats]:
+        """c = Z'Py of each factor, (k, J, r)."""
+        shared = self.shared
+        fitted = np.einsum("qj,rq->jr", shared.flat, self.coefficients).reshape(self.y.a.shape)
+        Ha = np.einsum("abjr,bjr->ajr", self.H, self.y.a - fitted)
+        out = [np.einsum("baj,bjr->ajr", shared.R, Ha)]
+        left = self.s_y - np.matmul(self.S, self.coefficients[:, :, None])[:, :, 0]
+        for place in shared.later:
+            own = left[:, place.columns].reshape(self.count, place.factor.levels, place.factor.width)
+            out.append(np.ascontiguousarray(own.transpose(2, 1, 0)))
+        return out
+
+    @cached_property
+    def B(self) -> Floats:
+        """(r, Q, Q) derivative of the log determinants in S: Λ C^-1 Λ', without X under ML."""
+        inverse = self.C_inverse
+        if not self.reml:
+            size = self.shared.size
+            inverse = np.zeros_like(self.C)
+            inverse[:, :size, :size] = inverses(self.C[:, :size, :size])
+        if not self.shared.size:
+            return inverse
+        half = self._lambda(inverse, transposed=False)
+        return self._lambda(np.ascontiguousarray(half.transpose(0, 2, 1)), transposed=False)
+
+    @cached_property
+    def D(self) -> list[Floats]:
+        """D deviance / dT of each factor, (k, k, r)."""
+        weight = self.nu / self.r2
+        traces = [self._first_trace(), *(self._later_trace(place) for place in self.shared.later)]
+        return [
+            trace - weight * np.einsum("ajr,bjr->abr", c, c)
+            for trace, c in zip(traces, self.scores, strict=True)
+        ]
+
+    def _first_trace(self) -> Floats:
+        """(k, k, r) sum over levels of R'(H - H A B A' H)R."""
+        k, J = self.shared.A.shape[:2]
+        u, v = self.shared.upper
+        inner = self.H
+        if self.reml or self.shared.size:
+            packed = np.einsum("ij,jr->ir", self.shared.adjoint, np.ascontiguousarray(self.B[:, u, v].T))
+            full = np.empty_like(self.H)
+            for block, (a, b) in zip(packed.reshape(-1, J, self.count), _pairs(k), strict=True):
+                full[a, b] = full[b, a] = block
+            HB = np.einsum("abjr,bcjr->acjr", self.H, full)
+            inner = self.H - np.einsum("abjr,bcjr->acjr", HB, self.H)
+        RH = np.einsum("baj,bcjr->acjr", self.shared.R, inner)
+        return np.einsum("acjr,cbj->abr", RH, self.shared.R)
+
+    def _later_trace(self, place: Later) -> Floats:
+        """(k, k, r) sum over levels of the diagonal blocks of S - S B S."""
+        columns, k = place.columns, place.factor.width
+        mine = self.S[:, :, columns]
+        left = mine[:, columns] - np.matmul(mine.transpose(0, 2, 1), np.matmul(self.B, mine))
+        blocks = left.reshape(self.count, place.factor.levels, k, place.factor.levels, k)
+        return np.einsum("rjajb->abr", blocks)
+
+    @cached_property
+    def working(self) -> list[Floats]:
+        """(k, J, m_f, r) u of each factor's working columns w = Z u: u = e_a (L'c)_b + L e_b c_a."""
+        out = list[Floats]()
+        for factor, L, c in zip(self.shared.factors, self.L, self.scores, strict=True):
+            Lc = np.einsum("bar,bjr->ajr", L, c)
+            u = np.empty((*c.shape[:2], len(factor.free[0]), self.count))
+            for i, (row, column) in enumerate(zip(*factor.free, strict=True)):
+                u[:, :, i] = L[:, column, None] * c[row]
+                u[row, :, i] += Lc[column]
+            out.append(u)
+        return out
+
+    def _hessian(self) -> Floats:
+        """(r, m, m): (nu / r2) w'Pw - (nu / r2^2) q q' + curvature, q = w'Py."""
+        slope = np.concatenate(
+            [np.einsum("ajir,ajr->ri", u, c) for u, c in zip(self.working, self.scores, strict=True)], axis=1
+        )
+        weight = (self.nu / self.r2)[:, None, None]
+        information = self._information() - slope[:, :, None] * slope[:, None, :] / self.r2[:, None, None]
+        return weight * information + self._curvature()
+
+    def _information(self) -> Floats:
+        """(r, m, m) w'Pw."""
+        shared, first = self.shared, self.working[0]
+        Ru = np.einsum("abj,bjir->ajir", shared.R, first)
+        HRu = np.einsum("abjr,bjir->ajir", self.H, Ru)
+        m1, m = first.shape[2], len(self.theta)
+        t = np.zeros((self.count, shared.A.shape[2], m))
+        t[:, :, :m1] = np.einsum("qj,jir->rqi", shared.flat, HRu.reshape(-1, m1, self.count))
+        later = np.zeros_like(t)
+        for place, mine, u in zip(shared.later, shared.cuts[1:], self.working[1:], strict=True):
+            later[:, place.columns, mine] = u.transpose(3, 1, 0, 2).reshape(self.count, -1, u.shape[2])
+        t += np.matmul(self.S, later)
+        own = np.matmul(later.transpose(0, 2, 1), t)
+        own[:, :m1, m1:] = own[:, m1:, :m1].transpose(0, 2, 1)
+        own[:, :m1, :m1] = np.einsum("ajir,ajkr->rik", Ru, HRu)
+        half = self._lambda(t, transposed=True)
+        return own - np.matmul(half.transpose(0, 2, 1), np.matmul(self.C_inverse, half))
+
+    def _curvature(self) -> Floats:
+        """(r, m, m) second derivative through T = L L': 2 D[a, c] for entries (a, b), (c, b)."""
+        out = np.zeros((self.count, len(self.theta), len(self.theta)))
+        for mine, factor, D in zip(self.shared.cuts, self.shared.factors, self.D, strict=True):
+            row, column = factor.free
+            same = column[:, None] == column
+            out[:, mine, mine] = 2.0 * D[row[:, None], row].transpose(2, 0, 1) * same
+        return out
+
+    def state(self) -> BatchState:
+        """All of it."""
+        gradient = self.shared.free(
+            [2.0 * np.einsum("abr,bcr->acr", D, L) for D, L in zip(self.D, self.L, strict=True)]
+        )
+        beta = np.ascontiguousarray(self.gamma[:, self.shared.size :].T)
+        return BatchState(self.theta, self.deviance, self.r2, beta, gradient, self._hessian(), self.D)

@@ -1,0 +1,188 @@
+"""Many responses on one design, the optimum of each as an ordinary solve would find it.
+
+Small designs are fitted many replicates at a time as one vectorised problem (see `batch`); large ones, and
+the few replicates that the batch leaves, one by one. Singular fits are counted, failures named, none dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmkit.engine.problem import Floats, Ints, Problem
+from lmmkit.engine.replicates import batch_cone
+from lmmkit.engine.replicates.batch_newton import COMPANY, BatchNewton
+from lmmkit.engine.replicates.design_part import Shared, share, table_size
+from lmmkit.engine.replicates.response_part import summed
+from lmmkit.engine.setup import Setup, set_up
+from lmmkit.engine.solve import solve
+from lmmkit.errors import FitError
+
+LARGEST_TABLE = 400_000  # entries above which replicates are fitted one by one
+CACHE = 32_000  # entries of a level-wise array of one chunk
+Flags = NDArray[np.bool_]
+Source = Callable[[int, int], Floats]  # (first, count) -> (n, count) responses
+
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """The optima of r replicates, in the units of the data; NaN where a replicate could not be fitted.
+
+    Attributes:
+        beta: (r, p) fixed effects.
+        factors: (r, k, k) Lambda of each term.
+        sigma: (r,) residual standard deviations.
+        deviance: (r,).
+        converged: (r,) whether the search met its stop rule.
+        singular: (r,) whether some covariance matrix has a null direction.
+        alone: (r,) whether the replicate was fitted by itself.
+        failures: What was said of each replicate that could not be fitted, by its number.
+    """
+
+    beta: Floats
+    factors: tuple[Floats, ...]
+    sigma: Floats
+    deviance: Floats
+    converged: Flags
+    singular: Flags
+    alone: Flags
+    failures: dict[int, str]
+
+
+def refit(
+    problem: Problem,
+    source: Source,
+    count: int,
+    *,
+    reml: bool,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 1,
+) -> Replicates:
+    """Fit a model to many responses.
+
+    Args:
+        problem: The design; its own response is not used.
+        source: Gives the responses (n, c) of replicates `first` to `first + c - 1`.
+        count: Number of replicates.
+        reml: Restricted maximum likelihood, or maximum likelihood.
+        progress: Called with the replicates done and their number after each chunk.
+        workers: Threads that share the chunks; the numbers do not depend on it.
+
+    Raises:
+        FitError: The design cannot be fitted.
+    """
+    setup = set_up(problem, reml=reml)
+    shared = share(setup) if fits_in_batches(setup) else None
+    results = _empty(setup, count)
+    chunks = list(_chunks(setup, count))
+    done = 0
+
+    def fit(chunk: tuple[int, int]) -> tuple[int, int]:
+        _fit_chunk(setup, shared, source, chunk, results)
+        return chunk
+
+    with ThreadPoolExecutor(workers) as pool:
+        for _, size in pool.map(fit, chunks) if workers > 1 else map(fit, chunks):
+            done += size
+            if progress is not None:
+                progress(done, count)
+    return results
+
+
+def fits_in_batches(setup: Setup) -> bool:
+    """Whether many replicates at a time are faster than one by one."""
+    return bool(setup.layout.factors) and table_size(setup.layout, setup.criterion.p) <= LARGEST_TABLE
+
+
+def _chunks(setup: Setup, count: int) -> Iterator[tuple[int, int]]:
+    """First replicate and size of each chunk."""
+    widest = max((f.width * f.levels for f in setup.layout.factors), default=1)
+    entries = max(widest, len(setup.problem.response) // 16, 1)
+    size = min(max(CACHE // entries, COMPANY), 1024)
+    for at in range(0, count, size):
+        yield at, min(size, count - at)
+
+
+def _empty(setup: Setup, count: int) -> Replicates:
+    """Room for the results."""
+    widths = [len(term.columns) for term in setup.problem.terms]
+    return Replicates(
+        beta=np.full((count, len(setup.prepared.kept)), np.nan),
+        factors=tuple(np.full((count, k, k), np.nan) for k in widths),
+        sigma=np.full(count, np.nan),
+        deviance=np.full(count, np.nan),
+        converged=np.zeros(count, bool),
+        singular=np.zeros(count, bool),
+        alone=np.zeros(count, bool),
+        failures={},
+    )
+
+
+def _fit_chunk(
+    setup: Setup, shared: Shared | None, source: Source, chunk: tuple[int, int], out: Replicates
+) -> None:
+    """Fit some replicates and write them down; those the batch leaves one by one."""
+    first, size = chunk
+    Y = source(first, size)
+    left = np.arange(size)
+    if shared is not None:
+        padded = np.concatenate([Y, np.repeat(Y[:, -1:], max(COMPANY - size, 0), axis=1)], axis=1)
+        left = _fit_batch(shared, padded, first, size, out)
+    for i in left:
+        _fit_alone(setup, Y[:, i], first + int(i), out)
+
+
+def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates) -> Ints:
+    """Fit the columns of Y together, write down the first `size`, and say which did not arrive."""
+    setup = shared.setup
+    responses = summed(shared, Y)
+    search = BatchNewton(shared, responses)
+    search.run()
+    state, mine = search.state, slice(first, first + size)
+    beta = responses.beta + responses.scale * np.einsum("ab,br->ar", setup.prepared.basis, state.beta)
+    sigma = responses.scale * np.sqrt(state.r2 / setup.criterion.nu)
+    out.beta[mine], out.sigma[mine] = beta.T[:size], sigma[:size]
+    out.deviance[mine], out.converged[mine] = state.deviance[:size], search.converged[:size]
+    for factor, L in zip(shared.factors, shared.lower(state.theta), strict=True):
+        for term, columns in factor.pieces:
+            raw = raw_factors(setup, term, batch_cone.first(L[columns]))[:size]
+            out.factors[term][mine] = raw
+            out.singular[mine] |= (np.einsum("raa->ra", raw) == 0.0).any(axis=1)
+    return np.flatnonzero(~search.converged[:size])
+
+
+def raw_factors(setup: Setup, term: int, rows: Floats) -> Floats:
+    """(r, k, k) Lambda of a term in the units of the data from its (r, k, m) rows of L."""
+    rows = np.matmul(setup.prepared.term_bases[term], rows)
+    if setup.problem.terms[term].correlated:
+        return batch_cone.semidefinite_factors(rows)
+    out = np.zeros((len(rows), rows.shape[1], rows.shape[1]))
+    np.einsum("raa->ra", out)[:] = np.sqrt(np.einsum("ram,ram->ra", rows, rows))
+    return out
+
+
+def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates) -> None:
+    """Fit one replicate by the ordinary search."""
+    out.alone[number] = True
+    try:
+        found = solve(replace(setup.problem, response=y), reml=setup.criterion.reml)
+    except FitError as error:
+        out.failures[number] = str(error)
+        _blank(number, out)
+        return
+    out.beta[number], out.sigma[number], out.deviance[number] = found.beta, found.sigma, found.deviance
+    out.converged[number] = found.converged
+    out.singular[number] = any(found.null_directions)
+    for factor, mine in zip(found.factors, out.factors, strict=True):
+        mine[number] = factor
+
+
+def _blank(number: int, out: Replicates) -> None:
+    """A replicate that could not be fitted has no numbers."""
+    for values in (out.beta, out.sigma, out.deviance, *out.factors):
+        values[number] = np.nan
+    out.converged[number] = out.singular[number] = False

@@ -1,0 +1,122 @@
+"""Whether one model is a special case of another, and where in the larger one it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.variance_tests.covariance_families import Units, embedding, entries_of, positive, units
+from lmmkit.model.estimates import Estimates
+
+DRAWS = 4  # covariance matrices of the smaller model that are tried in the larger one
+NULL = 1e-8  # share of the largest eigenvalue below which a direction is null
+SPAN = 1e-7  # share of its length by which a column may miss a space that holds it
+
+
+@dataclass(frozen=True, eq=False)
+class Cone:
+    """Directions of one covariance matrix of the larger model that are null in the smaller one.
+
+    Attributes:
+        term: The random-effects term.
+        basis: (k, m) N: changes D of the matrix are allowed when N'DN is positive semidefinite.
+    """
+
+    term: int
+    basis: Floats
+
+    @property
+    def size(self) -> int:
+        """m."""
+        return self.basis.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Nesting:
+    """How the random part of one model lies within that of another.
+
+    Attributes:
+        embedding: (m_large, m_small) from free entries of T in the smaller model to those in the larger one.
+        large: The free entries of the larger model.
+        cones: Where the smaller model lies on the boundary of the larger one.
+    """
+
+    embedding: Floats
+    large: Units
+    cones: tuple[Cone, ...]
+
+    @property
+    def constrained(self) -> int:
+        """Dimension of the space that the cones are in."""
+        return sum(cone.size * (cone.size + 1) // 2 for cone in self.cones)
+
+    def place(self, factors: Sequence[Floats], entries: Units) -> list[Floats]:
+        """T of each term of the larger model that gives the smaller one's covariance matrix."""
+        values = [entries_of(own, L @ L.T) for own, L in zip(entries.own, factors, strict=True)]
+        return self.large.combined(self.embedding @ np.concatenate([np.empty(0), *values]))
+
+
+def random_nesting(small: Problem, large: Problem) -> Nesting | None:
+    """How the covariance matrices of one problem lie among those of another; None where they do not."""
+    inner, outer = units(small), units(large)
+    C = embedding(inner, outer)
+    if C is None:
+        return None
+    draw = np.random.default_rng(0)
+    trials = [outer.combined(C @ _entries(inner, draw, rank)) for rank in (*[1] * DRAWS, 0)]
+    if not all(positive(matrices) for matrices in trials):
+        return None
+    return Nesting(C, outer, tuple(_cones(large, trials[-1])))
+
+
+def _entries(inner: Units, draw: np.random.Generator, rank: int) -> Floats:
+    """Free entries of a random T of every term, of full rank or of the rank given."""
+    parts = list[Floats]()
+    for own, term in zip(inner.own, inner.problem.terms, strict=True):
+        k = len(term.columns)
+        A = draw.normal(size=(k, rank or 2 * k))
+        parts.append(entries_of(own, A @ A.T))
+    return np.concatenate([np.empty(0), *parts])
+
+
+def _cones(large: Problem, matrices: list[Floats]) -> list[Cone]:
+    """The null directions of each covariance matrix; without covariances each zero variance alone."""
+    out = list[Cone]()
+    for t, (term, T) in enumerate(zip(large.terms, matrices, strict=True)):
+        size = np.sqrt(np.maximum(T.diagonal(), 0.0))
+        size[size == 0.0] = 1.0
+        values, vectors = np.linalg.eigh(T / np.outer(size, size))
+        null = values <= NULL * max(float(values[-1]), 1.0)
+        if term.correlated and null.any():
+            out.append(Cone(t, vectors[:, null] / size[:, None]))
+        elif not term.correlated:
+            out.extend(Cone(t, np.eye(len(T))[:, [a]]) for a in np.flatnonzero(T.diagonal() == 0.0))
+    return out
+
+
+def fixed_nesting(small: Estimates, large: Estimates) -> bool:
+    """Whether every column of X in one model is a combination of those in another."""
+    X, Y = fixed_columns(large), fixed_columns(small)
+    if Y.shape[1] == 0:
+        return True
+    if X.shape[1] < Y.shape[1]:
+        return False
+    Q = np.linalg.qr(X / np.linalg.norm(X, axis=0))[0]
+    Y = Y / np.linalg.norm(Y, axis=0)
+    return bool((np.linalg.norm(Y - Q @ (Q.T @ Y), axis=0) < SPAN).all())
+
+
+def fixed_columns(estimates: Estimates) -> Floats:
+    """(n, p) X."""
+    problem = estimates.problem
+    columns = [problem.columns[problem.fixed[i]] for i in estimates.kept]
+    return np.stack(columns, axis=1) if columns else np.empty((estimates.nobs, 0))
+
+
+def same_fixed(one: Estimates, two: Estimates) -> bool:
+    """Whether two models have the same X, so that their REML criteria can be compared."""
+    X, Y = fixed_columns(one), fixed_columns(two)
+    return X.shape == Y.shape and bool(np.array_equal(X, Y))

@@ -1,0 +1,245 @@
+"""From a formula and a table to the arrays of an estimation problem, with the names of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lmmkit.engine.problem import Problem
+from lmmkit.errors import FormulaError
+from lmmkit.model.design.assemble import FixedTerm, RandomTerm, assemble
+from lmmkit.model.design.learned import Recipe, learn_recipe, recipe_from_dict
+from lmmkit.model.design.new_rows import NewData, fixed_data, fixed_matrix, new_data
+from lmmkit.model.design.overview import Overview, RandomPart
+from lmmkit.model.design.predictors import Predictor, predictors
+from lmmkit.model.design.rows_used import OFFSET, WEIGHTS, Request, Source, ledger, open_source
+from lmmkit.model.design.variables import Values, Variable
+from lmmkit.model.formula.expression import Expression
+from lmmkit.model.formula.formula import Formula, parse_formula
+from lmmkit.model.formula.term_algebra import term_name
+from lmmkit.model.table.columns import open_table
+from lmmkit.model.table.evaluate import Evaluator
+from lmmkit.model.table.grouping import Grouping
+from lmmkit.model.table.levels import Floats
+from lmmkit.model.table.relations import Relation, relations, reused_labels
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Everything a formula asks of a table.
+
+    Attributes:
+        formula: The formula in canonical spelling.
+        response: Name of the response.
+        problem: The arrays, for the engine.
+        fixed_names: Names of the columns of X.
+        fixed_terms: Terms of the fixed part with the positions of their columns.
+        random: Random-effects terms, parallel to `problem.terms`: by decreasing number of levels.
+        warnings: What the user should look at, in sentences.
+        recipe: What the formula learned from the table.
+        request: What was asked.
+        source: The table and the rows used.
+    """
+
+    formula: str
+    response: str
+    problem: Problem
+    fixed_names: tuple[str, ...]
+    fixed_terms: tuple[FixedTerm, ...]
+    random: tuple[RandomTerm, ...]
+    warnings: tuple[str, ...]
+    recipe: Recipe = field(repr=False)
+    request: Request = field(repr=False)
+    source: Source = field(repr=False)
+
+    @cached_property
+    def rows(self) -> NDArray[np.intp]:
+        """(n,) positions of the rows used, in the table as given."""
+        return np.arange(self.source.table.rows) if self.source.rows is None else self.source.rows
+
+    @cached_property
+    def dropped(self) -> pd.DataFrame:
+        """One line per row left out: its position, the reason, the columns that are missing."""
+        return ledger(self.source.lost)
+
+    @property
+    def composition(self) -> dict[str, tuple[Variable, ...]]:
+        """For each fixed term the variables it multiplies, with their levels and codings."""
+        return {
+            term_name(term): tuple(self.recipe.variables[factor] for factor in term)
+            for term in self.recipe.formula.fixed
+        }
+
+    @cached_property
+    def predictors(self) -> dict[str, Predictor]:
+        """The columns of the fixed terms with levels or means: what a grid of values must hold."""
+        return predictors(self.recipe, self.source)
+
+    @cached_property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """The distinct grouping factors, by decreasing number of levels."""
+        return tuple({term.factor: term.grouping for term in self.random}.values())
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """How each pair of grouping factors relates: the same, nested or crossed."""
+        return relations(self.groupings)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The columns used on the rows used; weights and offset vectors as `(weights)`, `(offset)`."""
+        names = list(dict.fromkeys(self.request.columns()))
+        whole = self.source.table.frame[names].assign(**self.source.vectors)
+        return whole if self.source.rows is None else whole.iloc[self.source.rows]
+
+    def fixed_matrix(self, frame: Any) -> Floats:
+        """(m, p) X on the rows of another table, such as a grid of values.
+
+        Args:
+            frame: A table with the columns that the fixed terms use.
+
+        Raises:
+            DataError: A column is absent, has missing values, or a level that the fit has not seen.
+        """
+        return fixed_matrix(self.recipe, frame)
+
+    def new_data(self, frame: Any, *, grouped: bool = True) -> NewData:
+        """X, offset, and the random terms' columns and codes on the rows of another table.
+
+        Args:
+            frame: A table with every column that the formula uses but the response.
+            grouped: False for rows of new levels, which need no grouping columns.
+
+        Raises:
+            DataError: As `fixed_matrix`, or the offset was given as a vector.
+        """
+        terms = [(term.factor, term.names) for term in self.random]
+        factors = {term.factor: term.grouping for term in self.random} if grouped else None
+        return new_data(self.recipe, self.request, terms, factors, frame)
+
+    def fixed_data(self, frame: Any) -> NewData:
+        """X and offset on the rows of another table, which needs no grouping factors.
+
+        Args:
+            frame: A table with the columns that the fixed terms and the offset use.
+
+        Raises:
+            DataError: As `new_data`.
+        """
+        return fixed_data(self.recipe, self.request, frame)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `design_from_dict` needs beside `frame`, as plain lists, numbers and text."""
+        extras = {label: label if label in self.source.vectors else given for label, given in self._extras()}
+        return self.recipe.to_dict() | {"weights": extras[WEIGHTS], "offset": extras[OFFSET]}
+
+    def _extras(self) -> list[tuple[str, Any]]:
+        return [(WEIGHTS, self.request.weights), (OFFSET, self.request.offset)]
+
+    @cached_property
+    def overview(self) -> Overview:
+        """Terms, sizes, relations and block structure, as values."""
+        parts = (RandomPart(t.group, t.factor, t.grouping.size, t.names, t.correlated) for t in self.random)
+        named = ((t.name, tuple(self.fixed_names[j] for j in t.columns)) for t in self.fixed_terms)
+        rows = self.source.table.rows, self.source.count
+        return Overview(self.formula, *rows, tuple(named), tuple(parts), self.relations, self.warnings)
+
+    def describe(self) -> str:
+        """Terms, sizes, relations and block structure, as text."""
+        return self.overview.text()
+
+    def __str__(self) -> str:
+        return self.describe()
+
+    def _repr_html_(self) -> str:
+        return self.overview.html()
+
+
+def build_design(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    missing: Literal["drop", "error"] = "drop",
+) -> Design:
+    """Columns, codes and names that a formula asks of a table.
+
+    Args:
+        formula: In lme4's language.
+        data: A pandas or polars DataFrame, or an Arrow table.
+        weights: Positive prior weights: a column name or a vector.
+        offset: A known part of the mean, beside `offset(...)` in the formula: a column name or a vector.
+        contrasts: Coding by factor: treatment (the default), sum, helmert, poly, diff, sas, or a matrix.
+        missing: What happens to rows with a missing value: "drop" (they are listed) or "error".
+
+    Raises:
+        FormulaError: The formula cannot be read, or asks for what is not offered or not identified.
+        DataError: The table cannot be used as the formula asks.
+
+    >>> frame = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 9], "x": [0, 1, 2] * 2, "g": list("aaabbb")})
+    >>> build_design("y ~ x + (1 | g)", frame).fixed_names
+    ('Intercept', 'x')
+    """
+    parsed = formula if isinstance(formula, Formula) else parse_formula(_text(formula))
+    _check_parsed(parsed)
+    request = Request(parsed, weights, offset, contrasts or {}, missing)
+    source = open_source(request, data)
+    recipe, values = learn_recipe(parsed, source, request.contrasts)
+    return _design(request, source, recipe, values)
+
+
+def _text(formula: object) -> str:
+    if not isinstance(formula, str):
+        raise FormulaError(f"A formula is text, such as 'y ~ x + (x | g)', not {type(formula).__name__}.")
+    return formula
+
+
+def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
+    """The design again from `Design.to_dict` and its table, with the levels, knots and means of then."""
+    parsed = parse_formula(spec["formula"])
+    recipe = recipe_from_dict(spec, parsed)
+    request = Request(parsed, *(_stored(spec[key], frame) for key in ("weights", "offset")))
+    evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
+    source = open_source(request, frame, evaluator)
+    return _design(request, source, recipe, recipe.values(evaluator, source.rows))
+
+
+def _stored(given: str | None, frame: pd.DataFrame) -> Any:
+    return frame[given].to_numpy() if given in (WEIGHTS, OFFSET) else given
+
+
+def _check_parsed(parsed: Formula) -> None:
+    if not parsed.random:
+        raise FormulaError(
+            f"`{parsed}` has no random-effects term such as (1 | g): for a model without one use "
+            "statsmodels' OLS (statsmodels.formula.api.ols) or WLS."
+        )
+    if any(parsed.response in term for term in parsed.fixed):
+        raise FormulaError(
+            f"`{parsed}`: the response `{parsed.response}` stands among the terms too; leave it out."
+        )
+
+
+def _design(request: Request, source: Source, recipe: Recipe, values: Mapping[Expression, Values]) -> Design:
+    made = assemble(request, source, recipe, values)
+    groupings = list({term.factor: term.grouping for term in made.random}.values())
+    return Design(
+        str(request.formula),
+        request.formula.response.text,
+        made.problem,
+        made.fixed_names,
+        made.fixed_terms,
+        made.random,
+        tuple(reused_labels(groupings)),
+        recipe,
+        request,
+        source,
+    )

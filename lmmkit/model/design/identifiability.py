@@ -1,0 +1,246 @@
+"""What a design is refused for: models whose parameters the data cannot tell apart, values that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmkit.errors import DataError, FormulaError
+from lmmkit.model.table.grouping import Grouping
+
+Floats = NDArray[np.float64]
+
+SAMPLE = 5_000
+DEPENDENT = 1e-8
+WIDEST = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A random-effects term before it has its place in the order.
+
+    Attributes:
+        text: As written.
+        grouping: Its grouping factor.
+        names: Names of its columns.
+        columns: The columns, each (n,).
+        places: Their positions among the problem's columns.
+        correlated: Whether its effects have covariances.
+    """
+
+    text: str
+    grouping: Grouping
+    names: tuple[str, ...]
+    columns: tuple[Floats, ...]
+    places: tuple[int, ...]
+    correlated: bool
+
+    def blocks(self) -> list[Draft]:
+        """Itself, or its columns one by one when they have no covariances."""
+        if self.correlated:
+            return [self]
+        return [
+            Draft(self.text, self.grouping, (name,), (column,), (place,), True)
+            for name, column, place in zip(self.names, self.columns, self.places, strict=True)
+        ]
+
+
+def check_response(response: Floats, name: str) -> None:
+    """Refuse a response that does not vary.
+
+    Raises:
+        DataError: Every value is the same.
+    """
+    if response[0] == response[-1] and response.min() == response.max():
+        raise DataError(
+            f"The response `{name}` is {response[0]:g} in all {len(response):,} rows used; values that vary "
+            "are expected."
+        )
+
+
+def check_weights(weights: Floats | None) -> None:
+    """Refuse weights that are not positive.
+
+    Raises:
+        DataError: A weight is zero or negative.
+    """
+    if weights is not None and not weights.min() > 0:
+        bad = np.flatnonzero(weights <= 0)
+        raise DataError(
+            f"weights: {len(bad):,} of the rows used have a weight that is not positive, first "
+            f"{weights[bad[0]]:g}; prior weights are positive: leave such rows out instead."
+        )
+
+
+def check_groupings(groupings: Mapping[str, Grouping], rows: int) -> None:
+    """Refuse grouping factors that cannot carry a variance.
+
+    Raises:
+        DataError: One level, or as many levels as rows, or two factors that are the same.
+    """
+    for grouping in groupings.values():
+        if grouping.size < 2:
+            raise DataError(
+                f"The grouping factor `{grouping.name}` has one level only in the {rows:,} rows used; a "
+                "variance between levels needs at least two."
+            )
+        if grouping.size >= rows:
+            raise DataError(
+                f"The grouping factor `{grouping.name}` has {grouping.size:,} levels in {rows:,} rows, one "
+                "row each: its variance cannot be told from the residual's; a factor with repeated rows is "
+                "expected."
+            )
+
+
+def check_same(names: tuple[str, str] | None) -> None:
+    """Refuse two grouping factors that divide the rows alike.
+
+    Raises:
+        DataError: There are such factors.
+    """
+    if names is not None:
+        raise DataError(
+            f"The grouping factors `{names[0]}` and `{names[1]}` divide the rows alike, so their variances "
+            "cannot be told apart; keep one of them."
+        )
+
+
+def check_terms(drafts: Sequence[Draft], weights: Floats | None) -> None:
+    """Refuse random-effects terms whose variances cannot be told apart.
+
+    Raises:
+        FormulaError: Columns of a term, or of two terms of one grouping factor, depend on each other.
+        DataError: A term explains each row by itself.
+    """
+    by_factor: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        _check_width(draft)
+        by_factor.setdefault(draft.grouping.name, []).extend(draft.blocks())
+    for blocks in by_factor.values():
+        _check_blocks(blocks)
+    for draft in drafts:
+        if draft.grouping.size * len(draft.columns) >= len(draft.grouping.codes):
+            _check_residual(draft, weights)
+
+
+def _check_width(draft: Draft) -> None:
+    width, rows = len(draft.columns), len(draft.grouping.codes)
+    if draft.correlated and width > 2 and width * (width + 1) // 2 >= rows:
+        raise DataError(
+            f"`{draft.text}` has {width} columns and so {width * (width + 1) // 2:,} variances and "
+            f"covariances, which {rows:,} rows cannot tell apart; leave columns out, or write `||` for "
+            "variances alone."
+        )
+
+
+def _check_blocks(blocks: Sequence[Draft]) -> None:
+    columns = [column for block in blocks for column in block.columns]
+    if _plainly_independent(columns) or not len(_dependent(_sampled(columns))):
+        return
+    for block in blocks:
+        bad = _dependent(block.columns)
+        if len(bad):
+            raise FormulaError(_dependent_text(block, bad[0]))
+    for first, second in combinations(blocks, 2):
+        bad = _dependent((*first.columns, *second.columns))
+        if len(bad):
+            raise FormulaError(_overlap_text(first, second, bad[0] - len(first.columns)))
+
+
+def _plainly_independent(columns: Sequence[Floats]) -> bool:
+    """Whether it takes no algebra to see: one column, or an intercept and one that varies."""
+    last = columns[-1][:SAMPLE]
+    if len(columns) == 1:
+        return bool(last.any())
+    return (
+        len(columns) == 2
+        and columns[0].strides == (0,)
+        and bool(np.ptp(last) > DEPENDENT * np.abs(last).max())
+    )
+
+
+def _dependent_text(block: Draft, bad: int) -> str:
+    name = block.names[bad]
+    if not np.any(block.columns[bad]):
+        return f"`{block.text}`: the column `{name}` is zero in every row used; leave it out of the term."
+    others = ", ".join(f"`{other}`" for other in block.names[:bad])
+    return (
+        f"`{block.text}`: the column `{name}` follows from {others}, so their variances cannot be told "
+        "apart; leave one of them out of the term."
+    )
+
+
+def _overlap_text(first: Draft, second: Draft, bad: int) -> str:
+    name = second.names[max(bad, 0)]
+    if first.text == second.text:
+        return f"`{first.text}`: `{first.names[0]}` and `{name}` are the same up to scale; leave one out."
+    hint = ""
+    if name == "Intercept":
+        hint = " Write (x | g) alone, or (1 | g) + (0 + x | g) for no covariance between them."
+    return (
+        f"`{first.text}` and `{second.text}`: both let `{name}` vary over `{second.grouping.name}`, so the "
+        f"split of its variance cannot be estimated; keep it in one of them.{hint}"
+    )
+
+
+def _sampled(columns: Sequence[Floats]) -> list[Floats]:
+    """Some of the rows: columns that are independent there are independent."""
+    step = max(len(columns[0]) // SAMPLE, 1)
+    return [column[::step] for column in columns]
+
+
+def _dependent(columns: Sequence[Floats]) -> NDArray[np.intp]:
+    """Positions of the columns that follow from earlier ones (and are not zero up to rounding)."""
+    matrix = np.column_stack(columns)
+    constant = np.flatnonzero((matrix == matrix[0]).all(axis=0) & (matrix[0] != 0))
+    if len(constant):
+        base = matrix[:, constant[0]].copy()
+        matrix -= matrix.mean(axis=0)
+        matrix[:, constant[0]] = base
+    scale = np.linalg.norm(matrix, axis=0)
+    largest = np.array([np.abs(column).max() for column in columns])
+    matrix /= np.where(scale > 1e-12 * largest * np.sqrt(len(matrix)), scale, np.inf)
+    return np.flatnonzero(np.abs(np.diag(np.linalg.qr(matrix, mode="r"))) < DEPENDENT)
+
+
+def _check_residual(draft: Draft, weights: Floats | None) -> None:
+    """Refuse a term that can take the residual's place: Z_j S Z_j' = W_j^-1 for one S and every level j."""
+    codes = draft.grouping.codes
+    width = len(draft.columns)
+    if np.bincount(codes).max() > width:
+        return
+    if width > WIDEST:
+        raise DataError(_confounded(draft))
+    first, second = _pairs(codes)
+    Z = np.column_stack(draft.columns)
+    entries = [(a, b) for a in range(width) for b in range(a + 1) if draft.correlated or a == b]
+    products = np.column_stack([Z[first, a] * Z[second, b] + Z[first, b] * Z[second, a] for a, b in entries])
+    noise = np.ones(len(codes)) if weights is None else 1 / weights
+    target = np.where(first == second, noise[first], 0.0)
+    solution = np.linalg.lstsq(products, target, rcond=None)[0]
+    if np.linalg.norm(products @ solution - target) < DEPENDENT * np.linalg.norm(target):
+        raise DataError(_confounded(draft))
+
+
+def _confounded(draft: Draft) -> str:
+    return (
+        f"`{draft.text}` has {len(draft.columns)} effects for each of {draft.grouping.size:,} levels, and no "
+        f"level has more rows than that ({len(draft.grouping.codes):,} rows): its variances cannot be told "
+        "from the residual's; leave effects out, or use a grouping factor with more rows for each level."
+    )
+
+
+def _pairs(codes: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """All pairs of rows (each with itself too) within one level, as positions."""
+    order = np.argsort(codes, kind="stable")
+    sorted_codes = codes[order]
+    firsts, seconds = [order], [order]
+    for lag in range(1, int(np.bincount(codes).max())):
+        alike = np.flatnonzero(sorted_codes[lag:] == sorted_codes[:-lag])
+        firsts.append(order[alike])
+        seconds.append(order[alike + lag])
+    return np.concatenate(firsts), np.concatenate(seconds)

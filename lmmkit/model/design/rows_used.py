@@ -1,0 +1,208 @@
+"""From the user's table to the rows that a model uses: what is missing, and where, is found here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lmmkit.errors import DataError, FormulaError
+from lmmkit.model.design.variables import is_factor, marked_column
+from lmmkit.model.formula.expression import Expression, did_you_mean
+from lmmkit.model.formula.formula import Formula
+from lmmkit.model.table.columns import Table, missing_in, open_table
+from lmmkit.model.table.evaluate import Evaluator
+from lmmkit.model.table.levels import Floats, Mask, finite
+
+WEIGHTS, OFFSET = "(weights)", "(offset)"
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is asked of a table: a formula and the arguments beside it, as the user gave them."""
+
+    formula: Formula
+    weights: Any = None
+    offset: Any = None
+    contrasts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    missing: str = "drop"
+
+    def columns(self) -> Iterator[str]:
+        """Names of the columns it uses, repetitions included."""
+        for expression in self.formula.expressions():
+            yield from expression.variables
+        for bar in self.formula.random:
+            yield from bar.group.names
+        for extra in (self.weights, self.offset):
+            if isinstance(extra, str):
+                yield extra
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A table with the rows that a model uses.
+
+    Attributes:
+        evaluator: Reads columns and expressions, on all rows.
+        vectors: Weights and offset that were given as vectors, on all rows, by `(weights)`, `(offset)`.
+        lost: For each column with missing values where they are.
+        rows: Positions of the rows used; None when all are.
+    """
+
+    evaluator: Evaluator
+    vectors: Mapping[str, Floats]
+    lost: Mapping[str, Mask]
+    rows: NDArray[np.intp] | None
+
+    @property
+    def table(self) -> Table:
+        """The table, all rows."""
+        return self.evaluator.table
+
+    @property
+    def count(self) -> int:
+        """Number of rows used."""
+        return self.table.rows if self.rows is None else len(self.rows)
+
+    def used(self, values: Floats) -> Floats:
+        """The rows used of a column."""
+        return values if self.rows is None else values[self.rows]
+
+    def extra(self, given: Any, label: str) -> Floats | None:
+        """Weights or offset on the rows used."""
+        if given is None:
+            return None
+        return self.used(self.table.numbers(given) if isinstance(given, str) else self.vectors[label])
+
+
+def open_source(request: Request, data: Any, evaluator: Evaluator | None = None) -> Source:
+    """Read every column that is asked for and find the rows without a missing value.
+
+    Raises:
+        DataError: No table, no such column, values that cannot be used, no row left; or, under
+            missing="error", a missing value.
+    """
+    wanted = list(dict.fromkeys(request.columns()))
+    evaluator = evaluator or Evaluator(open_table(data, wanted))
+    _read(request, evaluator)
+    vectors = _vectors(request, evaluator.table)
+    lost = _lost(wanted, evaluator.table, vectors)
+    if not lost:
+        return Source(evaluator, vectors, lost, None)
+    if request.missing == "error":
+        raise DataError(_missing_found(lost))
+    rows = np.flatnonzero(~np.logical_or.reduce(list(lost.values())))
+    if len(rows) == 0:
+        raise DataError(_no_rows(lost, evaluator.table.rows))
+    return Source(evaluator, vectors, lost, rows)
+
+
+def _read(request: Request, evaluator: Evaluator) -> None:
+    """Read each column once, as what the formula takes it for."""
+    if request.missing not in ("drop", "error"):
+        raise DataError(f"missing={request.missing!r}: 'drop' or 'error' is expected.")
+    factors = {name for e in dict.fromkeys(request.formula.expressions()) for name in _read_one(e, evaluator)}
+    for bar in request.formula.random:
+        for name in bar.group.names:
+            evaluator.table.factor(name)
+    for extra in (request.weights, request.offset):
+        if isinstance(extra, str):
+            evaluator.table.numbers(extra)
+    _check_contrasts(request.contrasts, factors)
+
+
+def _read_one(expression: Expression, evaluator: Evaluator) -> list[str]:
+    """Read the columns of an expression; names of those that it takes for factors."""
+    if is_factor(expression, evaluator):
+        inner, _ = marked_column(expression)
+        if inner.is_column:
+            evaluator.table.factor(inner.text)
+            return [inner.text]
+    for name in expression.variables:
+        evaluator.table.numbers(name)
+    return []
+
+
+def _check_contrasts(contrasts: Mapping[str, Any], factors: set[str]) -> None:
+    if not hasattr(contrasts, "items"):
+        raise FormulaError(
+            f"contrasts: codings by name of factor are expected, such as {{'f': 'sum'}}, not "
+            f"{type(contrasts).__name__}."
+        )
+    for name in contrasts:
+        if name not in factors:
+            known = ", ".join(sorted(factors)) or "none"
+            raise FormulaError(
+                f"contrasts: `{name}` is no factor of the formula{did_you_mean(str(name), factors)} "
+                f"(factors: {known})."
+            )
+
+
+def _vectors(request: Request, table: Table) -> dict[str, Floats]:
+    given = {WEIGHTS: request.weights, OFFSET: request.offset}
+    return {
+        label: _vector(values, label.strip("()"), table)
+        for label, values in given.items()
+        if values is not None and not isinstance(values, str)
+    }
+
+
+def _vector(given: Any, what: str, table: Table) -> Floats:
+    rows = table.rows
+    if _is_misplaced(given, table.frame):
+        raise DataError(
+            f"{what}: the Series has another index than the table; give it that index, or its `to_numpy()` "
+            "to go by position."
+        )
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{what}: a column name or a vector of numbers is expected, not {type(given).__name__}."
+        ) from None
+    if values.shape != (rows,):
+        raise DataError(
+            f"{what}: a column name or a vector of {rows:,} numbers is expected, not shape {values.shape}."
+        )
+    return finite(values, f"({what})")
+
+
+def _is_misplaced(given: Any, frame: pd.DataFrame) -> bool:
+    return isinstance(given, pd.Series) and not given.index.equals(frame.index)
+
+
+def _lost(wanted: list[str], table: Table, vectors: Mapping[str, Floats]) -> dict[str, Mask]:
+    found = {name: table.missing(name) for name in wanted}
+    found |= {label: missing_in(values) for label, values in vectors.items()}
+    return {name: mask for name, mask in found.items() if mask is not None}
+
+
+def _missing_found(lost: Mapping[str, Mask]) -> str:
+    parts = [
+        f"`{name}` in {int(mask.sum()):,} row(s), first in row {np.flatnonzero(mask)[0] + 1}"
+        for name, mask in lost.items()
+    ]
+    return f"Values are missing: {'; '.join(parts)}. Fill or leave out these rows, or use missing='drop'."
+
+
+def _no_rows(lost: Mapping[str, Mask], rows: int) -> str:
+    empty = [name for name, mask in lost.items() if mask.all()]
+    if empty:
+        return f"Column `{empty[0]}` has no value: all {rows:,} rows are missing, so no row is left."
+    counts = ", ".join(f"`{name}` {int(mask.sum()):,}" for name, mask in lost.items())
+    return f"No row is left: each of the {rows:,} rows misses a value (missing per column: {counts})."
+
+
+def ledger(lost: Mapping[str, Mask]) -> pd.DataFrame:
+    """One line per dropped row: its position, the reason, the columns that are missing."""
+    if not lost:
+        return pd.DataFrame({"row": np.empty(0, np.intp), "reason": [], "columns": []})
+    names = np.array(list(lost))
+    masks = np.column_stack(list(lost.values()))
+    rows = np.flatnonzero(masks.any(axis=1))
+    columns = [", ".join(names[mask]) for mask in masks[rows]]
+    return pd.DataFrame({"row": rows, "reason": "missing value", "columns": columns})

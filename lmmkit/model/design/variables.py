@@ -1,0 +1,215 @@
+"""What a factor of a term is in these data: numbers, several columns of a basis, or coded levels."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmkit.errors import DataError
+from lmmkit.model.design.contrasts import Coding, coding, given_coding
+from lmmkit.model.formula.expression import Expression
+from lmmkit.model.formula.functions import Basis
+from lmmkit.model.formula.safe_expressions import MARKERS, CodingRequest, call_name, coding_request
+from lmmkit.model.table.evaluate import Evaluator
+from lmmkit.model.table.levels import Factor, compress
+
+Floats = NDArray[np.float64]
+Column = tuple[str, Floats]
+Rows = NDArray[np.intp] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """One factor of the formula's terms as these data have it.
+
+    Attributes:
+        expression: Its expression, whose text names it.
+        kind: number, basis or factor.
+        levels: Names of the levels of a factor, in order.
+        coding: Its columns beside an intercept.
+        labels: Labels of the columns of a basis.
+        spare: The column of a basis left out beside an intercept, or None.
+    """
+
+    expression: Expression
+    kind: str
+    levels: tuple[str, ...] = ()
+    coding: Coding | None = None
+    labels: tuple[str, ...] = ()
+    spare: str | None = None
+
+    @property
+    def spans_intercept(self) -> bool:
+        """Whether its columns, all of them, add up to the intercept."""
+        return self.kind == "factor" or self.spare is not None
+
+    def names(self, *, reduced: bool) -> tuple[str, ...]:
+        """Names of its columns, all or beside an intercept."""
+        text = self.expression.text
+        if self.kind == "number":
+            return (text,)
+        if self.kind == "basis":
+            return tuple(f"{text}[{label}]" for label in self.labels if not (reduced and label == self.spare))
+        assert self.coding is not None
+        return tuple(f"{text}[{label}]" for label in (self.coding.labels if reduced else self.levels))
+
+
+@dataclass(eq=False)
+class Values:
+    """A variable with its values on some rows, from which columns are made."""
+
+    variable: Variable
+    numbers: Floats
+    codes: NDArray[np.intp]
+
+    def columns(self, *, reduced: bool) -> list[Column]:
+        """Named columns, all or beside an intercept."""
+        variable = self.variable
+        names = variable.names(reduced=reduced)
+        if variable.kind == "number":
+            return [(names[0], self.numbers)]
+        if variable.kind == "basis":
+            kept = [j for j, label in enumerate(variable.labels) if not (reduced and label == variable.spare)]
+            return [(name, self.numbers[:, j]) for name, j in zip(names, kept, strict=True)]
+        return [(name, self._coded(j, reduced=reduced)) for j, name in enumerate(names)]
+
+    def _coded(self, j: int, *, reduced: bool) -> Floats:
+        if not reduced:
+            return (self.codes == j).astype(float)
+        assert self.variable.coding is not None
+        weights = self.variable.coding.matrix[:, j]
+        marked = np.flatnonzero(weights)
+        if len(marked) == 1 and weights[marked[0]] == 1:
+            return (self.codes == marked[0]).astype(float)
+        return weights[self.codes]
+
+
+def is_factor(expression: Expression, evaluator: Evaluator) -> bool:
+    """Whether an expression stands for a factor: text, a Categorical, or `C()` and `factor()`."""
+    if expression.tree is not None:
+        return call_name(expression.tree) in MARKERS
+    return evaluator.table.kind(expression.text) == "text"
+
+
+def marked_column(expression: Expression) -> tuple[Expression, CodingRequest]:
+    """What `C(x, ...)` marks, and how it is to be coded."""
+    tree = expression.tree
+    if tree is None:
+        return expression, CodingRequest()
+    assert isinstance(tree, ast.Call)
+    return expression.inner(tree.args[0]), coding_request(tree, dict(expression.aliases))
+
+
+def learn(expression: Expression, evaluator: Evaluator, rows: Rows, contrasts: Mapping[str, Any]) -> Values:
+    """Read an expression on the rows used and settle its kind, levels and coding.
+
+    Raises:
+        DataError: A factor with fewer than two levels, or what its column cannot give.
+    """
+    if is_factor(expression, evaluator):
+        return _learn_factor(expression, evaluator, rows, contrasts)
+    made = evaluator.columns(expression)
+    none = np.empty(0, np.intp)
+    if isinstance(made, Basis):
+        variable = Variable(expression, "basis", labels=made.labels, spare=made.spare)
+        return Values(variable, _take(made.values, rows), none)
+    return Values(Variable(expression, "number"), _take(made, rows), none)
+
+
+def _take(values: Floats, rows: Rows) -> Floats:
+    return values if rows is None else values[rows]
+
+
+def factor_of(expression: Expression, evaluator: Evaluator) -> Factor:
+    """The factor that an expression marks, on all rows."""
+    inner, request = marked_column(expression)
+    if inner.is_column:
+        factor = evaluator.table.factor(inner.text)
+    else:
+        values = evaluator.numbers(inner)
+        levels, codes = np.unique(values[~np.isnan(values)], return_inverse=True)
+        whole = np.full(len(values), -1, np.intp)
+        whole[~np.isnan(values)] = codes
+        factor = Factor(whole, levels)
+    return factor if request.levels is None else _reordered(factor, request.levels, expression)
+
+
+def _reordered(factor: Factor, levels: Sequence[Any], expression: Expression) -> Factor:
+    known = {str(level): code for code, level in enumerate(factor.levels)}
+    order = [known.get(str(level), -1) for level in levels]
+    absent = [str(level) for code, level in enumerate(factor.levels) if code not in order]
+    if absent or len(set(map(str, levels))) < len(levels):
+        raise DataError(
+            f"`{expression}` must list each level once; not listed: {', '.join(absent[:6]) or 'none'}."
+        )
+    rank = np.full(len(factor.levels) + 1, -1, np.intp)
+    rank[[code for code in order if code >= 0]] = [new for new, code in enumerate(order) if code >= 0]
+    return Factor(rank[factor.codes], [str(level) for level in levels])
+
+
+def _learn_factor(
+    expression: Expression, evaluator: Evaluator, rows: Rows, contrasts: Mapping[str, Any]
+) -> Values:
+    factor = factor_of(expression, evaluator)
+    codes = factor.codes if rows is None else factor.codes[rows]
+    codes, present = compress(codes, len(factor.levels))
+    levels = tuple(str(factor.levels[code]) for code in present.tolist())
+    if len(levels) == 1:
+        raise DataError(
+            f"The factor `{expression}` has one level only ({levels[0]}) in the {len(codes):,} rows used; at "
+            "least two are expected: leave it out of the formula."
+        )
+    if len(levels) * len(codes) > 1e9:
+        raise DataError(
+            f"`{expression}` has {len(levels):,} levels, each of which would be a fixed effect: write "
+            f"`(1 | {expression})` for a random one, or convert it if it holds numbers."
+        )
+    variable = Variable(expression, "factor", levels)
+    return Values(replace(variable, coding=_coding(expression, levels, contrasts)), np.empty(0), codes)
+
+
+def _coding(expression: Expression, levels: Sequence[str], contrasts: Mapping[str, Any]) -> Coding:
+    inner, request = marked_column(expression)
+    if request.kind is not None:
+        base = None if request.base is None else str(request.base)
+        return coding(request.kind, levels, base, inner.text)
+    if inner.text in contrasts:
+        return given_coding(contrasts[inner.text], levels, inner.text)
+    return coding("treatment", levels, None, inner.text)
+
+
+def _known(level: Any, known: Mapping[str, int]) -> int:
+    """Code of a level, -2 when it is unknown; a whole number is found as 1 and as 1.0."""
+    texts = [str(level)]
+    if not isinstance(level, str) and texts[0].removesuffix(".0").lstrip("-").isdigit():
+        texts += [texts[0].removesuffix(".0"), f"{texts[0].removesuffix('.0')}.0"]
+    return next((known[text] for text in texts if text in known), -2)
+
+
+def reread(variable: Variable, evaluator: Evaluator, rows: NDArray[np.intp] | None = None) -> Values:
+    """The values of a learned variable on new rows, in its own levels and coding; of all rows or of some.
+
+    Raises:
+        DataError: A level that the fit has not seen.
+    """
+    none = np.empty(0, np.intp)
+    if variable.kind != "factor":
+        made = evaluator.columns(variable.expression)
+        numbers = made.values if isinstance(made, Basis) else made
+        return Values(variable, numbers if rows is None else numbers[rows], none)
+    factor = factor_of(variable.expression, evaluator)
+    known = {level: code for code, level in enumerate(variable.levels)}
+    table = np.array([*(_known(level, known) for level in factor.levels), -1], np.intp)
+    unseen = [str(level) for level, code in zip(factor.levels, table, strict=False) if code == -2]
+    codes = table[factor.codes if rows is None else factor.codes[rows]]
+    if (codes == -2).any():
+        raise DataError(
+            f"`{variable.expression}` has levels that the fit has not seen: {', '.join(unseen[:6])}; known: "
+            f"{', '.join(variable.levels[:12])}."
+        )
+    return Values(variable, np.empty(0), codes)

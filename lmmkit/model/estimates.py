@@ -1,0 +1,268 @@
+"""From a design to its estimates: one frozen value that every table, test and picture starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lmmkit.engine.inference.curvature import optimum_at
+from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger
+from lmmkit.engine.inference.observed_information import variance_information
+from lmmkit.engine.inference.satterthwaite import Satterthwaite
+from lmmkit.engine.linalg.two_part_covariance import Sandwich
+from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.search.optimality import Check
+from lmmkit.engine.solution import Optimum, Solution
+from lmmkit.engine.solve import solve
+from lmmkit.errors import FitError
+from lmmkit.model.design.design import Design, RandomTerm
+from lmmkit.model.threads import one_thread
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a search leaves behind beside its numbers, read from a file.
+
+    Attributes:
+        checks: Conditions of a local optimum.
+        trace: The log of the search.
+        b: BLUPs of each term, (J, k).
+        variances: var(b | y, beta, theta) of each term, (J, k, k).
+    """
+
+    checks: Sequence[Check]
+    trace: Sequence[Mapping[str, Any]]
+    b: tuple[Floats, ...]
+    variances: tuple[Floats, ...]
+
+    def random_effects(self) -> tuple[Floats, ...]:
+        """BLUPs b of each term, (J, k)."""
+        return self.b
+
+    def conditional_variances(self) -> tuple[Floats, ...]:
+        """var(b | y, beta, theta) of each term, (J, k, k)."""
+        return self.variances
+
+
+class Entry(NamedTuple):
+    """A free entry of one term's covariance matrix: its term, row and column."""
+
+    term: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """An optimum with its design.
+
+    Attributes:
+        design: Names and arrays.
+        algorithm: The search that found it.
+        reml: Restricted maximum likelihood, or maximum likelihood.
+        kept: Positions of the columns of X that are not aliased.
+        beta: (p,) fixed effects.
+        unscaled_vcov: (p, p); times sigma^2 their covariance matrix.
+        factors: Lambda of each term, (k, k), with G = sigma^2 Lambda Lambda'.
+        sigma: Residual standard deviation.
+        deviance: -2 log likelihood, or the REML criterion.
+        null_directions: Null directions of each term's covariance matrix.
+        converged: Whether the search met its stop rule.
+        evaluations: Calls of the criterion with gradient during the search.
+        evidence: Random effects, conditions of an optimum, the log of the search.
+    """
+
+    design: Design
+    algorithm: str
+    reml: bool
+    kept: tuple[int, ...]
+    beta: Floats
+    unscaled_vcov: Floats
+    factors: tuple[Floats, ...]
+    sigma: float
+    deviance: float
+    null_directions: tuple[int, ...]
+    converged: bool
+    evaluations: int
+    evidence: Solution | Stored = field(repr=False)
+
+    @property
+    def problem(self) -> Problem:
+        """The arrays."""
+        return self.design.problem
+
+    @property
+    def random(self) -> tuple[RandomTerm, ...]:
+        """The random-effects terms, parallel to `factors`."""
+        return self.design.random
+
+    @property
+    def nobs(self) -> int:
+        """Rows used."""
+        return len(self.problem.response)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the coefficients."""
+        return [self.design.fixed_names[i] for i in self.kept]
+
+    @property
+    def aliased(self) -> list[str]:
+        """Names of the columns of X that were left out as functions of earlier ones."""
+        return [name for i, name in enumerate(self.design.fixed_names) if i not in self.kept]
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """The free entries of every Lambda."""
+        return free_places(self.random)
+
+    @property
+    def theta(self) -> Floats:
+        """The free entries of Lambda."""
+        return np.array([self.factors[t][row, column] for t, row, column in self.entries], dtype=np.float64)
+
+    @property
+    def npar(self) -> int:
+        """Parameters: fixed effects, theta and sigma."""
+        return len(self.beta) + len(self.entries) + 1
+
+    @property
+    def vcov(self) -> Floats:
+        """(p, p) covariance matrix of the fixed effects."""
+        return self.sigma**2 * self.unscaled_vcov
+
+    @cached_property
+    def covariance_of_beta(self) -> Sandwich:
+        """The same matrix, for linear functions of the fixed effects."""
+        with one_thread():
+            return self.optimum.covariance_of_beta
+
+    def covariance(self, term: int) -> Floats:
+        """(k, k) covariance matrix of the random effects of one term."""
+        return self.sigma**2 * self.factors[term] @ self.factors[term].T
+
+    @cached_property
+    def b(self) -> tuple[Floats, ...]:
+        """BLUPs of each term, (J, k)."""
+        return self.evidence.random_effects()
+
+    @cached_property
+    def conditional_variances(self) -> tuple[Floats, ...]:
+        """var(b | y, beta, theta) of each term, (J, k, k)."""
+        return self.evidence.conditional_variances()
+
+    @cached_property
+    def optimum(self) -> Optimum:
+        """The criterion at the estimates."""
+        if isinstance(self.evidence, Solution):
+            return self.evidence.optimum
+        return optimum_at(self.problem, self.factors, reml=self.reml)
+
+    @cached_property
+    def satterthwaite(self) -> Satterthwaite:
+        """What Satterthwaite's degrees of freedom need."""
+        with one_thread():
+            return Satterthwaite(variance_information(self.optimum))
+
+    @cached_property
+    def kenward_roger(self) -> KenwardRoger:
+        """What Kenward and Roger's tests need."""
+        with one_thread():
+            return kenward_roger(self.optimum)
+
+    @cached_property
+    def marginal_fit(self) -> Floats:
+        """X beta and the offset, (n,)."""
+        problem = self.problem
+        fit = np.zeros(self.nobs) if problem.offset is None else problem.offset.copy()
+        for i, coefficient in zip(self.kept, self.beta, strict=True):
+            fit += coefficient * problem.columns[problem.fixed[i]]
+        return fit
+
+    @cached_property
+    def fitted(self) -> Floats:
+        """X beta + Z b and the offset, (n,)."""
+        fit = self.marginal_fit.copy()
+        for term, b in zip(self.problem.terms, self.b, strict=True):
+            for column, effects in zip(term.columns, b.T, strict=True):
+                fit += effects[term.codes] * self.problem.columns[column]
+        return fit
+
+
+def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
+    """Lambda of each term from theta, its free entries in the order of `Fit.theta`.
+
+    Raises:
+        FitError: Not as many numbers as the model has covariance parameters.
+    """
+    try:
+        values = np.asarray(theta, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise FitError(
+            f"start: numbers are expected, one per covariance parameter, not {theta!r:.60}."
+        ) from None
+    places = free_places(design.random)
+    if values.shape != (len(places),):
+        raise FitError(
+            f"start has {values.size} numbers; this model has {len(places)} covariance parameters: "
+            "give one for each, in the order of theta."
+        )
+    factors = tuple(np.zeros((len(term.names), len(term.names))) for term in design.random)
+    for value, (term, row, column) in zip(values, places, strict=True):
+        factors[term][row, column] = value
+    return factors
+
+
+def free_places(random: Sequence[RandomTerm]) -> tuple[Entry, ...]:
+    """The free entries of every Lambda: term by term, each down the columns of its lower triangle."""
+    return tuple(
+        Entry(t, row, column)
+        for t, term in enumerate(random)
+        for column in range(len(term.names))
+        for row in range(column, len(term.names) if term.correlated else column + 1)
+    )
+
+
+def estimate(
+    design: Design,
+    *,
+    reml: bool,
+    algorithm: str,
+    limit: int | None = None,
+    start: Sequence[float] | None = None,
+) -> Estimates:
+    """Fit the model of a design.
+
+    Args:
+        design: The arrays and their names.
+        reml: Restricted maximum likelihood, or maximum likelihood.
+        algorithm: The search.
+        limit: Steps at most; by default what the algorithm may need on hard problems.
+        start: theta to start from; by default from the moment equations.
+
+    Raises:
+        FitError: The model cannot be estimated from these data, there is no such algorithm, it is allowed no
+            step, or the start is outside the cone of covariance factors.
+    """
+    first = None if start is None else start_factors(design, start)
+    with one_thread():
+        found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first)
+    return Estimates(
+        design=design,
+        algorithm=algorithm,
+        reml=reml,
+        kept=found.kept,
+        beta=found.beta,
+        unscaled_vcov=found.unscaled_vcov,
+        factors=found.factors,
+        sigma=found.sigma,
+        deviance=found.deviance,
+        null_directions=found.null_directions,
+        converged=found.converged,
+        evaluations=found.evaluations,
+        evidence=found,
+    )

@@ -1,0 +1,152 @@
+"""The reference grid: every combination of the factors' levels, covariates at their means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.engine.problem import Floats
+from lmmkit.errors import FitError
+from lmmkit.model.design.design import Design
+from lmmkit.model.design.variables import Variable
+from lmmkit.model.table.columns import open_table
+from lmmkit.model.table.evaluate import Evaluator
+from lmmkit.model.table.grouping import level_texts
+
+KEPT = 2  # a covariate with no more values than this keeps them, as in emmeans
+LARGEST = 200_000  # points of a grid that is still made
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One variable of the grid with its values."""
+
+    name: str
+    values: tuple[Any, ...]
+    factor: bool
+
+    @property
+    def labels(self) -> list[Any]:
+        """Its values as tables show them: text for a factor."""
+        return list(level_texts(self.values)) if self.factor else list(self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """All combinations of the axes' values."""
+
+    design: Design
+    axes: tuple[Axis, ...]
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """A row per point, the last axis varying fastest."""
+        points = list(product(*(axis.values for axis in self.axes)))
+        columns = zip(*points, strict=True)
+        return pd.DataFrame({axis.name: list(v) for axis, v in zip(self.axes, columns, strict=True)})
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of values of each axis."""
+        return tuple(len(axis.values) for axis in self.axes)
+
+    @cached_property
+    def X(self) -> Floats:
+        """(points, p) the columns of the fixed part."""
+        if not self.axes:
+            return np.ones((1, len(self.design.fixed_names)))
+        return self.design.fixed_matrix(self.frame)
+
+    @cached_property
+    def offset(self) -> Floats:
+        """(points,) known part of the mean."""
+        total = np.full(max(int(np.prod(self.shape)), 1), _given_offset(self.design))
+        for expression in self.design.recipe.formula.offsets:
+            total += Evaluator(open_table(self.frame, expression.variables)).numbers(expression)
+        return total
+
+    def position(self, name: str) -> int:
+        """Which axis a variable is.
+
+        Raises:
+            FitError: The fixed part has no such variable.
+        """
+        names = [axis.name for axis in self.axes]
+        if name not in names:
+            raise FitError(
+                f"`{name}` is no variable of the fixed part; its variables: {', '.join(names) or 'none'}."
+            )
+        return names.index(name)
+
+    def moved(self, name: str, step: float) -> Grid:
+        """The grid with one numeric variable shifted."""
+        at = self.position(name)
+        shifted = replace(self.axes[at], values=tuple(v + step for v in self.axes[at].values))
+        return Grid(self.design, (*self.axes[:at], shifted, *self.axes[at + 1 :]))
+
+
+def _given_offset(design: Design) -> float:
+    """Mean of an offset given beside the formula."""
+    given = design.request.offset
+    if given is None:
+        return 0.0
+    name = given if isinstance(given, str) else "(offset)"
+    return float(design.frame[name].mean())
+
+
+def reference_grid(design: Design, at: Mapping[str, Sequence[Any]] | None = None) -> Grid:
+    """The grid of a design's fixed part and offsets.
+
+    Args:
+        design: The design.
+        at: Values of variables in place of all levels or of the mean.
+
+    Raises:
+        FitError: `at` names a variable that the fixed part does not have, or the grid is too large.
+    """
+    if at is not None and not hasattr(at, "items"):
+        raise FitError(
+            f"at: values by name of variable are expected, such as {{'x': [0, 1]}}, not {type(at).__name__}."
+        )
+    formula = design.recipe.formula
+    used = [e for term in formula.fixed for e in term] + list(formula.offsets)
+    names = list(dict.fromkeys(name for e in used for name in e.variables))
+    grid = Grid(design, tuple(_axis(design, name, (at or {}).get(name)) for name in names))
+    for name in at or {}:
+        grid.position(name)
+    if np.prod([float(size) for size in grid.shape]) > LARGEST:
+        raise FitError(
+            f"The reference grid would have {np.prod([float(s) for s in grid.shape]):,.0f} points, more than "
+            f"{LARGEST:,}: give values for some variables in `at`."
+        )
+    return grid
+
+
+def _axis(design: Design, name: str, given: Sequence[Any] | None) -> Axis:
+    column, factor = design.frame[name], _factor(design, name)
+    if given is not None:
+        values = [given] if isinstance(given, str) or np.isscalar(given) else list(given)
+        if not values:
+            raise FitError(f"at: no value is given for `{name}`; give one or more, or leave it out.")
+        return Axis(name, tuple(values), factor is not None)
+    if factor is not None:
+        observed = pd.unique(column)
+        by_text = dict(zip(level_texts(observed), observed, strict=True))
+        return Axis(name, tuple(by_text[level] for level in factor.levels), True)
+    values = np.unique(column.to_numpy())
+    return Axis(name, tuple(values.tolist()) if len(values) <= KEPT else (column.mean(),), False)
+
+
+def _factor(design: Design, name: str) -> Variable | None:
+    """The factor that a column is in the fixed part, or None for a covariate."""
+    for expression in (e for term in design.recipe.formula.fixed for e in term):
+        variable = design.recipe.variables[expression]
+        if variable.kind == "factor" and expression.variables == (name,):
+            return variable
+    return None

@@ -1,0 +1,221 @@
+"""Inference as tables: intervals, tests of terms, marginal means, comparisons, shares of variance."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.errors import FitError, PartialResult
+from lmmkit.model.comparison.compare import compare
+from lmmkit.model.fit import Fit, lmm
+from lmmkit.model.inference.confidence_intervals import Method
+from lmmkit.model.inference.fixed_effect_terms import fixed_effects
+from lmmkit.model.means.marginal_means import MarginalMeans
+from lmmkit.model.means.reference_grid import reference_grid
+from lmmkit.model.tables import parameters
+
+Frame = pd.DataFrame
+REFITS = 1_000  # of a parametric bootstrap
+MOST_MEANS = 30  # of one family: more have too many differences to be read
+MEANS = ["cell", "family", "mean", "se", "df", "low", "high", "method"]
+PAIRS = ["contrast", "family", "estimate", "se", "df", "t", "p", "low", "high", "method", "adjusted"]
+TESTS = ["candidate", "relation", "stat", "df", "p", "reference", "note"]
+NAMES = {
+    "wald": "Wald",
+    "profile": "profile likelihood ({criterion})",
+    "bootstrap": "parametric bootstrap, percentile ({criterion})",
+}
+SHARES = {"marginal": "R2", "conditional": "R2", "adjusted": "ICC", "unadjusted": "ICC"}
+
+
+@dataclass(frozen=True)
+class Means:
+    """Marginal means of the factors of a fixed part, and their differences.
+
+    Attributes:
+        table: cell (family and level), family, mean, se, df, low, high, method; a row per mean.
+        pairs: contrast, family, estimate, se, df, t, p, low, high, method, adjusted.
+    """
+
+    table: Frame
+    pairs: Frame
+
+
+def intervals(fit: Fit, *, ci: Method, level: float, df: str, seed: int) -> Frame:
+    """Intervals of the coefficients, then of standard deviations and correlations.
+
+    Args:
+        fit: The fit.
+        ci: wald, profile or bootstrap (of `REFITS` refits).
+        level: Coverage.
+        df: Denominator degrees of freedom of the coefficients, for wald.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        DataFrame parameter, estimate, low, high, interval (the method in words), refits (of a bootstrap),
+        note (what could not be found, and why).
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartialResult)  # the notes say it
+        table = fit.conf_int(ci, level, df, n=REFITS, seed=seed)
+    trouble: Mapping[str, str] = table.attrs.get("trouble", {})
+    names = [NAMES[ci].format(criterion=each) for each in table["criterion"]]
+    notes = [trouble.get(str(name)) or _refits(table) for name in table.index]
+    table.insert(0, "estimate", np.append(fit.estimates.beta, parameters(fit.estimates)))
+    bounds = table[["estimate", "low", "high"]].rename_axis("parameter").reset_index()
+    return bounds.assign(interval=names, refits=REFITS if ci == "bootstrap" else None, note=notes)
+
+
+def _refits(table: Frame) -> str:
+    """What became of the refits of a bootstrap, where not all went well."""
+    counts: Mapping[str, int] = table.attrs.get("replicates", {})
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if what != "n" and count)
+
+
+def with_intervals(table: Frame, bounds: Frame) -> Frame:
+    """A table of coefficients with the intervals of `intervals`, and the name of their method."""
+    found = bounds.set_index("parameter").loc[table["coefficient"]]
+    return table.assign(
+        low=found["low"].to_numpy(), high=found["high"].to_numpy(), interval=found["interval"].to_numpy()
+    )
+
+
+def anova(fit: Fit, *, df: str) -> Frame:
+    """F tests of the terms, type III: term, num_df, den_df, F, p, method."""
+    return fit.anova(type=3, df=df).reset_index()
+
+
+def factor_means(fit: Fit, *, df: str, level: float) -> Means:
+    """Marginal means of the factors of the fixed part with all their differences (Tukey).
+
+    Factors that interact are taken together: the first is compared within the levels of the others.
+
+    Args:
+        fit: The fit.
+        df: Denominator degrees of freedom.
+        level: Coverage of the intervals.
+    """
+    found = [(family, _means(fit, family, df, level)) for family in _families(fit)]
+    tables = [_cells(family, means) for family, means in found]
+    pairs = [_pairs(family, means) for family, means in found]
+    return Means(_stacked(tables, MEANS), _stacked(pairs, PAIRS))
+
+
+def _stacked(tables: list[Frame], columns: list[str]) -> Frame:
+    return pd.concat(tables, ignore_index=True)[columns] if tables else Frame(columns=columns)
+
+
+def _families(fit: Fit) -> list[list[str]]:
+    """Factors that interact, together, in the order of the grid; those with too many levels left out."""
+    axes = _factors(fit)
+    found = {frozenset(effect.factors & axes.keys()) for effect in fixed_effects(fit.design.recipe)}
+    largest = [each for each in found if each and not any(each < other for other in found)]
+    families = sorted([name for name in axes if name in each] for each in largest)
+    return [family for family in families if _size(axes[name] for name in family) <= MOST_MEANS]
+
+
+def _factors(fit: Fit) -> dict[str, int]:
+    """How many levels each factor has; none where their combinations are too many for a grid."""
+    try:
+        grid = reference_grid(fit.design)
+    except FitError:
+        return {}
+    return {axis.name: len(axis.values) for axis in grid.axes if axis.factor}
+
+
+def _size(levels: Iterable[int]) -> int:
+    product = 1
+    for count in levels:
+        product *= count
+    return product
+
+
+def _means(fit: Fit, family: list[str], df: str, level: float) -> MarginalMeans:
+    return fit.marginal_means(family[0], family[1:], df, level=level)
+
+
+def _name(family: list[str]) -> str:
+    """Such as `Machine`, or `A within B`."""
+    return " within ".join(filter(None, [family[0], " and ".join(family[1:])]))
+
+
+def _cells(family: list[str], means: MarginalMeans) -> Frame:
+    keys = _cells_of(means.index)
+    table = pd.DataFrame(means).reset_index(drop=True)
+    return table.assign(
+        cell=[f"{_name(family)}: {key}" for key in keys], family=_name(family), method=means.attrs["method"]
+    )
+
+
+def _cells_of(index: pd.Index[Any]) -> list[str]:
+    """The labels of a table as texts, those of several levels joined."""
+    parts = [index.get_level_values(level).astype(str) for level in range(index.nlevels)]
+    return [", ".join(labels) for labels in zip(*parts, strict=True)]
+
+
+def _pairs(family: list[str], means: MarginalMeans) -> Frame:
+    if len(means) < 2:
+        return Frame(columns=PAIRS)
+    table = means.pairs("tukey")
+    keys = _cells_of(table.index)
+    return table.reset_index(drop=True).assign(
+        contrast=[f"{_name(family)}: {key}" for key in keys],
+        family=_name(family),
+        method=means.attrs["method"],
+        adjusted="Tukey",
+    )
+
+
+def comparisons(
+    fit: Fit, candidates: Iterable[Mapping[str, Any]], data: Any, options: Mapping[str, Any], *, seed: int
+) -> Frame:
+    """Likelihood ratio tests of a fit against every candidate that it contains or that contains it.
+
+    Args:
+        fit: The model chosen.
+        candidates: Each with `candidate` (its text), `formula`, `chosen`, `converged` and `error`.
+        data: The table that all are fitted to.
+        options: Further arguments of `lmm`.
+        seed: Seed of simulated reference distributions.
+
+    Returns:
+        DataFrame candidate, relation (to the model chosen), stat, df, p, reference, note (why there is no
+        test, if so).
+    """
+    rows = [
+        {"candidate": each["candidate"], **_test(fit, each["formula"], data, options, seed)}
+        for each in candidates
+        if not each["chosen"] and each["converged"] and not each["error"]
+    ]
+    return Frame(rows, columns=TESTS)
+
+
+def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    try:
+        table = compare(fit, lmm(formula, data, **options), seed=seed)
+    except FitError as error:
+        return {"note": str(error)}
+    row = table.iloc[-1]
+    relation = "within the model chosen" if row.name == fit.formula else "contains the model chosen"
+    return {"relation": relation, **{name: row[name] for name in ("stat", "df", "p", "reference", "note")}}
+
+
+def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
+    """R2 and intraclass correlation, with intervals where `ci` is bootstrap.
+
+    Returns:
+        DataFrame share (its name), estimate, low, high, definition.
+    """
+    refits = REFITS if ci == "bootstrap" else None
+    parts = [made(refits, seed, level) for made in (fit.r2, fit.icc)]
+    meaning: dict[str, str] = {**parts[0].attrs["definition"], **parts[1].attrs["definition"]}
+    table = pd.concat([Frame(part) for part in parts])
+    names = [f"{SHARES[name]} {name}" for name in meaning]
+    return table.assign(share=names, definition=list(meaning.values()))[
+        ["share", "estimate", "low", "high", "definition"]
+    ].reset_index(drop=True)

@@ -1,0 +1,156 @@
+"""The parametric bootstrap: the model fitted again to many responses drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.engine.problem import Floats
+from lmmkit.engine.replicates.refit import Replicates, refit
+from lmmkit.errors import FitError, LmmkitError
+from lmmkit.model.estimates import Estimates, estimate
+from lmmkit.model.options import whole
+from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of, with_response
+from lmmkit.model.tables import parameter_names
+from lmmkit.model.threads import one_thread
+
+Progress = Callable[[int, int], None]
+Statistic = Callable[[Estimates], Any]
+
+
+def bootstrap(
+    estimates: Estimates,
+    n: int,
+    statistic: Statistic | None = None,
+    *,
+    seed: Seed,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """One row per replicate: the parameters or a statistic, `converged`, `singular`.
+
+    Args:
+        estimates: The fit that responses are drawn from.
+        n: Number of replicates.
+        statistic: Takes a replicate's estimates; gives a number, or several by name.
+        seed: Seed of the random numbers.
+        workers: Threads; the numbers do not depend on it.
+        progress: Called with the replicates done and n.
+
+    Raises:
+        FitError: No replicates, or a statistic that gives no numbers.
+    """
+    count = whole("n", n, "replicates")
+    source = Simulator(estimates, seed_of(seed))
+    if statistic is not None:
+        return _of_statistic(estimates, source, count, statistic, progress)
+    return bootstrap_from(source, count, workers=whole("workers", workers, "workers"), progress=progress)
+
+
+def bootstrap_from(
+    source: Simulator, count: int, *, workers: int = 1, progress: Progress | None = None
+) -> pd.DataFrame:
+    """The parameters of replicates drawn from a source, a row each."""
+    estimates = source.estimates
+    found = replicate(estimates, source, count, workers=workers, progress=progress)
+    frame = pd.DataFrame(
+        np.column_stack([found.beta, parameters_of(estimates, found.factors, found.sigma)]),
+        columns=[*estimates.names, *parameter_names(estimates)],
+    )
+    return _marked(frame, found.converged, found.singular, found.failures)
+
+
+def replicate(
+    estimates: Estimates,
+    source: Simulator,
+    count: int,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+    reml: bool | None = None,
+) -> Replicates:
+    """The model of `estimates` fitted to responses drawn from `source`, all at once."""
+    with one_thread():
+        return refit(
+            estimates.problem,
+            source.draw,
+            count,
+            reml=estimates.reml if reml is None else reml,
+            progress=progress,
+            workers=workers,
+        )
+
+
+def parameters_of(estimates: Estimates, factors: Sequence[Floats], sigma: Floats) -> Floats:
+    """(r, m + 1) SDs and correlations of many fits, from (r, k, k) Lambda of each term and (r,) sigma."""
+    G = [np.einsum("r,rac,rbc->rab", sigma**2, L, L) for L in factors]
+    with np.errstate(invalid="ignore"):
+        columns = [
+            np.sqrt(G[t][:, row, row])
+            if row == column
+            else G[t][:, row, column] / np.sqrt(G[t][:, row, row] * G[t][:, column, column])
+            for t, row, column in estimates.entries
+        ]
+    return np.column_stack([*columns, sigma])
+
+
+def _marked(frame: pd.DataFrame, converged: Any, singular: Any, failures: Mapping[int, str]) -> pd.DataFrame:
+    """The replicates with what became of each; what was said of those that failed is in `attrs`."""
+    frame = frame.assign(converged=converged, singular=singular)
+    frame.index.name = "replicate"
+    frame.attrs["failures"] = dict(failures)
+    return frame
+
+
+def _of_statistic(
+    estimates: Estimates, source: Simulator, count: int, statistic: Statistic, progress: Progress | None
+) -> pd.DataFrame:
+    """The statistic of every replicate, one ordinary fit each."""
+    names = list(numbers_of(statistic(estimates)))
+    rows, failures = list[dict[str, Any]](), dict[int, str]()
+    for i, y in enumerate(_responses(source, count)):
+        row: dict[str, Any] = dict.fromkeys(names, np.nan) | {"converged": False, "singular": False}
+        try:
+            again = estimate(
+                with_response(estimates.design, y), reml=estimates.reml, algorithm=estimates.algorithm
+            )
+            row |= {"converged": again.converged, "singular": any(again.null_directions)}
+            row |= numbers_of(statistic(again))
+        except Exception as error:  # whatever the statistic raised belongs into the ledger, not on the floor
+            failures[i] = str(error) if isinstance(error, LmmkitError) else repr(error)
+        rows.append(row)
+        if progress is not None:
+            progress(i + 1, count)
+    frame = pd.DataFrame(rows, columns=[*names, "converged", "singular"])
+    return _marked(frame[names], frame["converged"], frame["singular"], failures)
+
+
+def _responses(source: Simulator, count: int, size: int = 64) -> Iterator[Floats]:
+    for first in range(0, count, size):
+        yield from source.draw(first, min(size, count - first)).T
+
+
+def numbers_of(value: Any) -> dict[str, float]:
+    """What a statistic gave, by name: a number is called `statistic`.
+
+    Raises:
+        FitError: Neither a number nor numbers.
+    """
+    kind = type(value).__name__
+    try:
+        if isinstance(value, Mapping | pd.Series):
+            named: dict[Any, Any] = dict(cast("Any", value))
+            return {str(name): float(v) for name, v in named.items()}
+        values = np.empty((0, 0)) if value is None else np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty((0, 0))
+    if values.ndim == 0:
+        return {"statistic": float(values)}
+    if values.ndim == 1:
+        return {f"statistic{i}": float(v) for i, v in enumerate(values)}
+    raise FitError(
+        f"The statistic gave {kind}; a number, or a vector, dict or Series of numbers, is expected."
+    )

@@ -1,0 +1,147 @@
+"""A coefficient under the null hypothesis: responses drawn without its effect, and the model fitted to them.
+
+The random numbers belong to the rows of the data file and to the levels of the grouping factors, not to the
+model: two models of one data set that are given the same seed meet the same luck, so what they find under the
+null can be set side by side, replicate by replicate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from lmmkit.engine.problem import Floats, Ints
+from lmmkit.engine.replicates.refit import Replicates, refit
+from lmmkit.engine.search.units import prepared_factors
+from lmmkit.engine.setup import Setup, set_up
+from lmmkit.errors import FitError
+from lmmkit.model.estimates import Estimates
+from lmmkit.model.resampling.simulate import add_effects
+from lmmkit.model.threads import one_thread
+
+Keys = NDArray[np.uint64]
+
+# Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators: SplitMix64.
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
+
+
+class NullDraws(NamedTuple):
+    """A coefficient in the replicates, (n,) each; NaN where the model could not be fitted."""
+
+    estimate: Floats
+    se: Floats
+
+
+def null_draws(estimates: Estimates, coefficient: str, *, rows: Ints, n: int, seed: int) -> NullDraws:
+    """What a model finds of a coefficient that has no effect.
+
+    The parametric form of the bootstrap under the null of Simonsohn, Simmons & Nelson (2020): responses are
+    drawn from the fit with its estimate of the coefficient taken out, and the model is fitted to each.
+
+    Args:
+        estimates: The fit.
+        coefficient: Its name.
+        rows: (nobs,) each row's number in the data file.
+        n: Number of replicates.
+        seed: Seed of the random numbers.
+
+    Raises:
+        FitError: the model has no such coefficient.
+    """
+    if coefficient not in estimates.names:
+        raise FitError(f"the model has no coefficient {coefficient}; it has {', '.join(estimates.names)}")
+    place = estimates.names.index(coefficient)
+    source = _NullSource(estimates, place, rows, seed)
+    with one_thread():
+        found = refit(estimates.problem, source.draw, n, reml=estimates.reml)
+        errors = _standard_errors(estimates, found, place)
+    return NullDraws(found.beta[:, place], errors)
+
+
+def keys(names: Iterable[str], seed: int) -> Keys:
+    """The key of each name's stream of random numbers."""
+    digests = (blake2b(f"{seed}|{name}".encode(), digest_size=8).digest() for name in names)
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+
+
+def normals(streams: Keys, first: int, count: int) -> Floats:
+    """(len(streams), count) standard normals: numbers `first` to `first + count - 1` of each stream.
+
+    >>> streams = keys(["row 1", "row 2"], seed=7)
+    >>> bool((normals(streams, 0, 4)[:, 2:] == normals(streams, 2, 2)).all())
+    True
+    """
+    steps = (np.arange(first + 1, first + count + 1, dtype=np.uint64)) * _GAMMA
+    z = streams[:, None] + steps
+    for shift, factor in _MIX:
+        z = (z ^ (z >> np.uint64(shift))) * factor
+    z ^= z >> np.uint64(31)
+    return scipy.special.ndtri(((z >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
+
+
+@dataclass(frozen=True, eq=False)
+class _NullSource:
+    """Responses under the null."""
+
+    estimates: Estimates
+    place: int
+    rows: Ints
+    seed: int
+
+    @cached_property
+    def mean(self) -> Floats:
+        """(nobs, 1) X beta with the coefficient at zero."""
+        problem = self.estimates.problem
+        column = problem.columns[problem.fixed[self.estimates.kept[self.place]]]
+        return (self.estimates.marginal_fit - self.estimates.beta[self.place] * column)[:, None]
+
+    @cached_property
+    def noise(self) -> Floats:
+        """(nobs, 1) standard deviation of each row's residual."""
+        weights = self.estimates.problem.weights
+        unit = np.ones(self.estimates.nobs) if weights is None else 1.0 / np.sqrt(weights)
+        return self.estimates.sigma * unit[:, None]
+
+    @cached_property
+    def row_keys(self) -> Keys:
+        return keys((f"row {row}" for row in self.rows), self.seed)
+
+    @cached_property
+    def term_keys(self) -> list[Keys]:
+        """(J k,) of each term, the columns of a level together."""
+        return [
+            keys((f"{term.factor} {level} {name}" for level in term.levels for name in term.names), self.seed)
+            for term in self.estimates.design.random
+        ]
+
+    def draw(self, first: int, count: int) -> Floats:
+        """Responses `first` to `first + count - 1`, (nobs, count)."""
+        y = self.mean + self.noise * normals(self.row_keys, first, count)
+        for t, streams in enumerate(self.term_keys):
+            add_effects(self.estimates, t, normals(streams, first, count), y)
+        return y
+
+
+def _standard_errors(estimates: Estimates, found: Replicates, place: int) -> Floats:
+    """(n,) of one coefficient, from (X'V^-1X)^-1 at each replicate's optimum."""
+    setup = set_up(estimates.problem, reml=estimates.reml)
+    return np.array([_standard_error(setup, found, i, place) for i in range(len(found.sigma))])
+
+
+def _standard_error(setup: Setup, found: Replicates, i: int, place: int) -> float:
+    if not np.isfinite(found.sigma[i]):
+        return np.nan
+    factors = tuple(factor[i] for factor in found.factors)
+    L = prepared_factors(setup.problem, setup.prepared, setup.layout, factors)
+    information: Floats = setup.criterion.eliminate(L).F[:-1, :-1]
+    row: Floats = setup.prepared.basis[place]
+    return float(found.sigma[i]) * sqrt(np.vdot(row, np.linalg.solve(information, row)))

@@ -1,0 +1,145 @@
+"""Shares of variance: R2, intraclass correlation, and effects in units of the total standard deviation.
+
+With f the variance of X beta over the rows, v_l = tr(Z_l Sigma_l Z_l') / n of each random-effects term and s2
+the mean residual variance,
+
+    R2 marginal     = f / (f + sum v + s2)            ICC adjusted   = sum v / (sum v + s2)
+    R2 conditional  = (f + sum v) / (f + sum v + s2)  ICC unadjusted = sum v / (f + sum v + s2)
+    d of a coefficient = beta / sqrt(sum v + s2)
+
+References: Nakagawa & Schielzeth (2013), A general and simple method for obtaining R2 from generalized linear
+mixed-effects models, Methods in Ecology and Evolution 4, 133-142; Johnson (2014), Extension of Nakagawa &
+Schielzeth's R2GLMM to random slopes models, Methods in Ecology and Evolution 5, 944-946; Westfall, Kenny &
+Judd (2014), Statistical power and optimal design in experiments in which samples of participants respond to
+samples of stimuli, Journal of Experimental Psychology: General 143, 2020-2045, for d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.engine.problem import Floats
+from lmmkit.model.estimates import Estimates
+from lmmkit.model.options import check_level, whole
+from lmmkit.model.resampling.bootstrap import replicate
+from lmmkit.model.resampling.quantiles import percentile
+from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
+
+R2 = {
+    "marginal": "variance of the fixed effects over the total (Nakagawa & Schielzeth 2013)",
+    "conditional": "variance of the fixed and random effects over the total (Johnson 2014)",
+}
+ICC = {
+    "adjusted": "variance of the random effects over that which the fixed effects leave",
+    "unadjusted": "variance of the random effects over the total",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """Parts of the variance in r fits of one design, (r,) each, and the coefficients.
+
+    Attributes:
+        fixed: Variance of X beta over the rows, divisor n - 1, without the offset.
+        random: Sum over terms of the mean variance of Z b.
+        residual: Mean residual variance.
+        beta: (r, p) coefficients.
+    """
+
+    fixed: Floats
+    random: Floats
+    residual: Floats
+    beta: Floats
+
+    @property
+    def total(self) -> Floats:
+        """All of it."""
+        return self.fixed + self.random + self.residual
+
+    def r2(self) -> Floats:
+        """(r, 2) marginal and conditional."""
+        return np.column_stack([self.fixed, self.fixed + self.random]) / self.total[:, None]
+
+    def icc(self) -> Floats:
+        """(r, 2) adjusted and unadjusted."""
+        return np.column_stack([self.random / (self.random + self.residual), self.random / self.total])
+
+    def effects(self) -> Floats:
+        """(r, p) coefficients in units of the standard deviation that they leave."""
+        return self.beta / np.sqrt(self.random + self.residual)[:, None]
+
+
+def shares(estimates: Estimates, beta: Floats, factors: Sequence[Floats], sigma: Floats) -> Shares:
+    """The parts of the variance from (r, p) beta, (r, k, k) Lambda of each term and (r,) sigma."""
+    problem = estimates.problem
+    X = np.array([problem.columns[problem.fixed[i]] for i in estimates.kept]).reshape(-1, estimates.nobs)
+    centred = _root(X - X.mean(axis=1, keepdims=True))
+    random = np.zeros(len(sigma))
+    for term, L in zip(problem.terms, factors, strict=True):
+        root = _root(np.array([problem.columns[c] for c in term.columns]))
+        random += sigma**2 * ((root @ L) ** 2).sum(axis=(1, 2)) / estimates.nobs
+    noise = 1.0 if problem.weights is None else float(np.mean(1.0 / problem.weights))
+    return Shares(
+        fixed=((centred @ beta.T) ** 2).sum(axis=0) / (estimates.nobs - 1),
+        random=random,
+        residual=sigma**2 * noise,
+        beta=beta,
+    )
+
+
+def _root(rows: Floats) -> Floats:
+    """R with R'R = rows rows': far from zero, columns have sums of squares that cancel, but not their R."""
+    return np.asarray(np.linalg.qr(rows.T, mode="r"), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How bounds are made: by a parametric bootstrap of n replicates, or not at all."""
+
+    n: int | None
+    seed: Seed
+    level: float
+    progress: Callable[[int, int], None] | None = None
+
+
+def r2(estimates: Estimates, bounds: Bounds) -> pd.DataFrame:
+    """Marginal and conditional R2: estimate, low, high."""
+    return _table(estimates, bounds, Shares.r2, R2)
+
+
+def icc(estimates: Estimates, bounds: Bounds) -> pd.DataFrame:
+    """Adjusted and unadjusted intraclass correlation: estimate, low, high."""
+    return _table(estimates, bounds, Shares.icc, ICC)
+
+
+def effect_sizes(estimates: Estimates, bounds: Bounds) -> pd.DataFrame:
+    """Coefficients in units of the standard deviation that they leave: estimate, low, high."""
+    definition = "beta / sqrt(variance of the random effects + residual variance)"
+    return _table(estimates, bounds, Shares.effects, dict.fromkeys(estimates.names, definition))
+
+
+def _table(
+    estimates: Estimates, bounds: Bounds, of: Callable[[Shares], Floats], definitions: dict[str, str]
+) -> pd.DataFrame:
+    check_level("level", bounds.level)
+    own = [np.array([L]) for L in estimates.factors]
+    point = of(shares(estimates, estimates.beta[None], own, np.array([estimates.sigma])))[0]
+    limits = _limits(estimates, bounds, of) if bounds.n is not None else np.full((len(point), 2), np.nan)
+    frame = pd.DataFrame(
+        {"estimate": point, "low": limits[:, 0], "high": limits[:, 1]}, index=pd.Index(list(definitions))
+    )
+    frame.attrs["definition"] = definitions
+    return frame
+
+
+def _limits(estimates: Estimates, bounds: Bounds, of: Callable[[Shares], Floats]) -> Floats:
+    """(m, 2) percentiles of the replicates."""
+    count = whole("n", bounds.n, "replicates")
+    source = Simulator(estimates, seed_of(bounds.seed))
+    found = replicate(estimates, source, count, progress=bounds.progress)
+    values = of(shares(estimates, found.beta, found.factors, found.sigma))
+    return np.array([percentile(column, bounds.level) for column in values.T])

@@ -1,0 +1,174 @@
+"""Values of checked expressions: a walk over the tree, with numpy and the documented functions alone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lmmkit.errors import DataError, FormulaError
+from lmmkit.model.formula.expression import Expression
+from lmmkit.model.formula.functions import FUNCTIONS, Basis, Function, State
+from lmmkit.model.formula.safe_expressions import bind, call_name
+from lmmkit.model.table.columns import Table, open_table
+from lmmkit.model.table.conditions import Condition
+
+Floats = NDArray[np.float64]
+States = dict[str, State]
+
+_BINARY: Mapping[type[ast.operator], Callable[[Floats, Floats], Floats]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Mod: np.mod,
+    ast.FloorDiv: np.floor_divide,
+    ast.Pow: np.power,
+}
+
+
+def evaluate_expression(expression: Expression, frame: pd.DataFrame) -> NDArray[Any]:
+    """(n,) values of a checked expression on a table.
+
+    Args:
+        expression: From `check_expression` or `parse_expression`.
+        frame: A table with its columns.
+
+    Returns:
+        float64, NaN where a column is missing; for a condition bool, False where it cannot be known;
+        for a column alone its values.
+
+    Raises:
+        DataError: The columns hold what it cannot calculate with, or a result is not finite.
+
+    >>> from lmmkit.model.formula.expression import parse_expression
+    >>> evaluate_expression(parse_expression("x^2 / 2"), pd.DataFrame({"x": [1, 2, 3]})).tolist()
+    [0.5, 2.0, 4.5]
+    """
+    table = open_table(frame, expression.variables)
+    evaluator = Evaluator(table)
+    if expression.purpose == "exclude":
+        return Condition(expression, table, evaluator.part).holds()
+    if expression.is_column:
+        return frame[expression.text].to_numpy()
+    return evaluator.numbers(expression)
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Evaluates expressions on one table.
+
+    Attributes:
+        table: Where the columns come from.
+        states: What stateful functions learned, by their text; filled in when they are first met.
+    """
+
+    table: Table
+    states: States = field(default_factory=dict[str, State])
+
+    def numbers(self, expression: Expression) -> Floats:
+        """(n,) values; NaN where one of its columns is missing.
+
+        Raises:
+            DataError: It uses text, or yields what is not finite where its columns are.
+            FormulaError: It makes several columns.
+        """
+        values = self.columns(expression)
+        if isinstance(values, Basis):
+            raise FormulaError(f"`{expression}` makes several columns; one is expected here.")
+        return values
+
+    def columns(self, expression: Expression) -> Floats | Basis:
+        """As `numbers`, or several columns (n, k) from a spline or polynomial."""
+        if expression.tree is None:
+            return self.table.numbers(expression.text)
+        values = self.part(expression, expression.tree)
+        block = values.values if isinstance(values, Basis) else values
+        if not np.isfinite(block).all():
+            self._check_finite(block, expression)
+        return values
+
+    def part(self, expression: Expression, node: ast.expr) -> Any:
+        """Values of a part of an expression, not checked to be finite."""
+        with np.errstate(all="ignore"):
+            return _Walk(expression, self).value(node)
+
+    def _check_finite(self, block: Floats, expression: Expression) -> None:
+        good = np.isfinite(block) if block.ndim == 1 else np.isfinite(block).all(axis=1)
+        masks = [self.table.missing(name) for name in expression.variables]
+        bad = np.flatnonzero(~np.logical_or.reduce([good, *(mask for mask in masks if mask is not None)]))
+        if len(bad):
+            raise DataError(
+                f"`{expression}` is not a finite number in {len(bad):,} row(s), first in row {bad[0] + 1}: "
+                "correct the values there, leave the rows out, or mark them as missing."
+            )
+
+
+@dataclass(frozen=True)
+class _Walk:
+    expression: Expression
+    evaluator: Evaluator
+
+    def value(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(value=int() | float()):
+                return float(node.value)  # type: ignore[arg-type]
+            case ast.Name(id=alias):
+                return self.evaluator.table.numbers(self._column(alias))
+            case ast.UnaryOp(op=op, operand=operand):
+                value = self.value(operand)
+                return -value if isinstance(op, ast.USub) else value
+            case ast.BinOp(left=left, op=op, right=right):
+                return _BINARY[type(op)](self.value(left), self.value(right))
+            case ast.Call():
+                return self._call(node)
+            case _:
+                raise AssertionError(f"unchecked {type(node).__name__}")
+
+    def _column(self, alias: str) -> str:
+        return dict(self.expression.aliases)[alias]
+
+    def _call(self, node: ast.Call) -> Any:
+        name = str(call_name(node))
+        argument = np.broadcast_to(self.value(node.args[0]), self.evaluator.table.rows)
+        if name == "group_mean":
+            return self._group_mean(argument, node.args[1])
+        function = FUNCTIONS[name]
+        try:
+            if function.learns:
+                return self._learned(function, argument, node)
+            return function.apply(argument, bind(node), {})
+        except (ValueError, TypeError, IndexError, np.linalg.LinAlgError) as fault:
+            raise FormulaError(f"`{self.expression.part(node)}` cannot be computed: {fault}.") from None
+
+    def _learned(self, function: Function, argument: Floats, node: ast.Call) -> Floats | Basis:
+        """What a stateful function makes of the rows where its argument is known."""
+        state = self.evaluator.states.setdefault(self.expression.part(node), {})
+        absent = np.isnan(argument)
+        if not absent.any():
+            return function.apply(argument, bind(node), state)
+        if absent.all():
+            return np.full(len(argument), np.nan)
+        made = function.apply(argument[~absent], bind(node), state)
+        if isinstance(made, Basis):
+            return Basis(made.labels, _spread(made.values, absent), made.spare)
+        return _spread(made, absent)
+
+    def _group_mean(self, values: Floats, group: ast.expr) -> Floats:
+        assert isinstance(group, ast.Name)
+        codes = self.evaluator.table.factor(self._column(group.id)).codes
+        known = ~np.isnan(values) & (codes >= 0)
+        count = np.bincount(codes[known], minlength=codes.max() + 1)
+        means = np.bincount(codes[known], values[known], minlength=codes.max() + 1) / count
+        return np.where(codes < 0, np.nan, means[codes])
+
+
+def _spread(values: Floats, absent: NDArray[np.bool_]) -> Floats:
+    whole = np.full((len(absent), *values.shape[1:]), np.nan)
+    whole[~absent] = values
+    return whole

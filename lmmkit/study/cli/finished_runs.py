@@ -1,0 +1,144 @@
+"""Commands on finished runs: `lmmkit audit | why | diff | lock | reproduce`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lmmkit.study.audit.findings import IDENTICAL, PARTS, Finding, differs
+from lmmkit.study.cli.errors import spoken
+
+DIFFERENT = 3
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, wherever it lies.")]
+DataFile = Annotated[Path | None, typer.Option(help="The data file, when it is not where the study had it.")]
+Notebooks = Annotated[
+    Path | None, typer.Option(help="Your project's own notebooks to execute, instead of the installed ones.")
+]
+
+
+@spoken
+def audit(
+    run: RunFolder,
+    data: DataFile = None,
+    notebooks: Notebooks = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where audit.json and audit.html go; beside the run.")
+    ] = None,
+    execute: Annotated[bool, typer.Option(help="Execute the study again.")] = True,
+) -> None:
+    """Verify a run, execute it again, recompute it by other routes; exit code 3 when anything differs."""
+    from lmmkit.study.audit.audit import audit_run
+
+    found, folder = audit_run(run, data=data, notebooks=notebooks, out=out, execute=execute)
+    _print_table(f"Audit of {found.study} {found.key}", {part: found.part(part) for part in PARTS})
+    typer.echo(_printable(found.sentence()))
+    typer.echo(folder / "audit.html")
+    if not found.holds:
+        raise typer.Exit(DIFFERENT)
+
+
+@spoken
+def why(
+    run: RunFolder,
+    number: Annotated[
+        str, typer.Argument(help="Such as Days.se, Subject.sd.Days, deviance, Subject.308.Days.")
+    ],
+) -> None:
+    """Trace a number of a run: report, cell, file, formula with its matrices, search, data, rows."""
+    from lmmkit.study.trace.why import why as chain
+
+    for link in chain(run, number):
+        indented = link.text.replace("\n", "\n            ")
+        typer.echo(f"{link.name:<12}{''.join(c for c in indented if c.isprintable() or c == chr(10))}")
+
+
+@spoken
+def diff(
+    first: RunFolder,
+    second: RunFolder,
+    data: DataFile = None,
+    notebooks: Notebooks = None,
+    execute: Annotated[bool, typer.Option(help="Execute what tells several causes apart.")] = True,
+) -> None:
+    """Say what moved between two runs, and what moved it: rows, parameters, seed, versions or code."""
+    from lmmkit.study.trace.diff import diff_runs
+
+    given = () if data is None else (data,)
+    found = diff_runs(first, second, data=given, notebooks=notebooks, execute=execute)
+    made = Table("cause", "what", "first run", "second run", title="What they were made from")
+    for change in found.changes:
+        made.add_row(*map(_plain, (change.cause, change.what, change.one, change.other)))
+    moved = Table("number", "first run", "second run", "moved by", title="Numbers that moved")
+    for move in found.moves:
+        shares = "; ".join(f"{cause} {share:+.6g}" for cause, share in move.shares.items())
+        moved.add_row(_plain(move.name), f"{move.one:.10g}", f"{move.other:.10g}", shares)
+    for table in (made, moved):
+        Console().print(table)
+    typer.echo(found.note or f"{len(found.moves):,} numbers moved.")
+
+
+@spoken
+def lock(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.")],
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let the study name data outside its folder.")
+    ] = False,
+) -> None:
+    """Freeze a study before its outcome is read; its report then lists every later deviation."""
+    from lmmkit.study.records.plan_lock import lock_study
+    from lmmkit.study.runs.plan import reports_folder
+
+    path = lock_study(study, reports_folder(), allow_outside=allow_outside)
+    typer.echo(f"{path} written. Keep it with the study, best under version control.")
+
+
+@spoken
+def reproduce(
+    report: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.html.")],
+    data: DataFile = None,
+    notebooks: Notebooks = None,
+) -> None:
+    """Run the study that a report carries and compare the printed digits; exit code 3 when they differ."""
+    from lmmkit.study.audit.reproduce import reproduce as run_again
+
+    findings = run_again(report, data=data, notebooks=notebooks)
+    _print_table(f"Reproduction of {report.name}", {"reproduction": findings})
+    wrong = differs(findings)
+    typer.echo(f"NOT reproduced: {wrong[0].found}" if wrong else f"Reproduced: {findings[-1].found}.")
+    if wrong:
+        raise typer.Exit(DIFFERENT)
+
+
+def _print_table(title: str, parts: Mapping[str, Sequence[Finding]]) -> None:
+    """The findings part by part, what is identical counted."""
+    table = Table("what", "verdict", "found", "held against", title=_plain(title))
+    for part, lines in parts.items():
+        same = sum(line.verdict == IDENTICAL for line in lines)
+        if same:
+            table.add_row(f"{part}: {same} of {len(lines)}", IDENTICAL)
+        for line in lines:
+            if line.verdict != IDENTICAL:
+                table.add_row(*map(_plain, (line.what, line.verdict, line.found, line.expected)))
+        table.add_section()
+    Console().print(table)
+
+
+def _plain(text: str) -> str:
+    """Text for a cell of rich: nothing in it is markup."""
+    return _printable(text).replace("[", r"\[")
+
+
+def _printable(text: str) -> str:
+    """Text that moves no cursor."""
+    return "".join(letter for letter in text if letter.isprintable())
+
+
+def register(app: typer.Typer) -> None:
+    """Give the command line these commands."""
+    for command in (audit, why, diff, lock, reproduce):
+        app.command()(command)

@@ -1,0 +1,95 @@
+"""A study file for one's own data: `lmmkit new`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from shlex import quote
+
+import pandas as pd
+
+from lmmkit.errors import StudyError
+from lmmkit.model.formula.expression import unknown_column
+from lmmkit.model.formula.formula import parse_formula
+from lmmkit.study.data.sources import read_raw, sha256_of
+from lmmkit.study.data.typed_columns import typed
+from lmmkit.study.files.schema import Data, Model, RandomEffects, Settings
+from lmmkit.study.files.study import load_study, model_columns
+from lmmkit.study.records.artifacts import write_bytes
+
+_PLAIN = re.compile(r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][A-Za-z0-9_./]*")
+_TEXT = """\
+# A study file: lmmkit check {name}; lmmkit run {name}
+schema: 1
+title: {title}
+data:
+  source: {source}
+  # The data as they are now; take the line away to let them change.
+  sha256: {sha256}
+  missing: drop                    # drop | error; dropped rows are listed with the reason
+  exclude: []                      # such as ["{response} > 1000"]; each drop is listed under its expression
+  derive: {{}}                       # such as {{log_{plain}: log({response})}}
+  columns:                         # unit, min, max of numbers; levels, reference of factors
+{columns}
+model:
+  formula: {formula}
+  method: REML                     # REML | ML
+random_effects:
+  rule: fixed                      # fixed: as the formula says; best: the best of the listed candidates
+  # candidates: [(1 | g), (x || g), (x | g)]
+  # criterion: aic                 # aic | bic
+inference: {{ci: wald, level: 0.95, df: auto}}
+seed: 20240101
+"""
+
+
+def write_study(data: Path, formula: str, out: Path | None = None) -> Path:
+    """Write a commented study file for a data file and a formula, check it, and return its path.
+
+    Raises:
+        StudyError: there is such a file already, or it cannot read the data.
+        DataError: the data cannot be read, or lack a column.
+        FormulaError: the formula cannot be read.
+    """
+    path = out or data.with_name(f"{data.name.split('.')[0]}.yaml")
+    if path.exists():
+        raise StudyError(f"{path} exists already; name another file with --out, or remove it")
+    if not data.resolve().is_relative_to(path.resolve().parent):
+        raise StudyError(f"{data} lies outside {path.resolve().parent}; write the study file beside its data")
+    write_bytes(path, _text(data, formula, path).encode())
+    load_study(path)
+    return path
+
+
+def _text(data: Path, formula: str, path: Path) -> str:
+    response = parse_formula(formula).response
+    settings = Settings(
+        data=Data(source=data.name), model=Model(formula=formula), random_effects=RandomEffects()
+    )
+    digest = sha256_of(data)
+    raw = read_raw(data, settings.data)
+    return _TEXT.format(
+        name=quote(path.name),
+        title=_scalar(f"{response.text} in {data.name}"),
+        source=_scalar(data.resolve().relative_to(path.resolve().parent).as_posix()),
+        sha256=digest,
+        columns="\n".join(_column_line(raw, name, settings, data) for name in model_columns(settings)),
+        formula=_scalar(" ".join(formula.split())),
+        response=response,
+        plain="".join(letter for letter in response.text if letter.isalnum() or letter == "_"),
+    )
+
+
+def _column_line(raw: pd.DataFrame, name: str, settings: Settings, data: Path) -> str:
+    if name not in raw.columns:
+        raise StudyError(f"{data.name}: {unknown_column(name, list(raw.columns))}")
+    groups = {column for columns in settings.model.groups.values() for column in columns}
+    column = typed(raw[name], None)
+    number = pd.api.types.is_numeric_dtype(column) and name not in groups
+    return f"    {_scalar(name)}: {{type: {'number' if number else 'factor'}}}"
+
+
+def _scalar(text: str) -> str:
+    """Text as a YAML scalar that cannot be anything else."""
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

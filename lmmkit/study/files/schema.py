@@ -1,0 +1,259 @@
+"""The study file as one strict pydantic schema: every key, its type, its domain and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
+
+from lmmkit.errors import FormulaError
+from lmmkit.model.formula.expression import parse_expression
+from lmmkit.model.formula.formula import parse_formula
+
+
+def _level_text(value: object) -> object:
+    """Levels are text; a whole number in the file is its digits."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _read_candidate(text: str) -> None:
+    """A candidate is a random part, or a whole formula."""
+    formula = parse_formula(text if "~" in text else f"y ~ {text}")
+    if not formula.random:
+        raise FormulaError(f"`{text}` has no random-effects term such as (1 | g)")
+
+
+def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
+    def check(text: str) -> str:
+        try:
+            read(text, *purpose)
+        except FormulaError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    return AfterValidator(check)
+
+
+Level = Annotated[str, BeforeValidator(_level_text, json_schema_input_type=str | int)]
+OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n]*$")]
+FormulaText = Annotated[str, Field(min_length=1, max_length=10_000), _checked(parse_formula)]
+Condition = Annotated[OneLine, _checked(parse_expression, "exclude")]
+Derivation = Annotated[OneLine, _checked(parse_expression, "derive")]
+Candidate = Annotated[OneLine, _checked(_read_candidate)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Column(_Section):
+    """One column of the data: what it holds, in which unit, within which bounds."""
+
+    type: Literal["number", "factor", "time"] | None = Field(
+        default=None,
+        description="number, factor or time (in `unit`s since the first date); read sensibly when left out",
+    )
+    unit: OneLine | None = Field(
+        default=None, description="Unit, for axes and tables; of a time also s, min, h or d"
+    )
+    min: Finite | None = Field(
+        default=None, description="Least plausible value: rows below it are dropped and listed"
+    )
+    max: Finite | None = Field(
+        default=None, description="Greatest plausible value: rows above it are dropped and listed"
+    )
+    levels: list[Level] | None = Field(
+        default=None, min_length=1, description="Levels of a factor, in their order"
+    )
+    reference: Level | None = Field(default=None, description="Level of a factor that comes first")
+
+    @field_validator("levels", "reference")
+    @classmethod
+    def _of_a_factor(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("type") != "factor":
+            raise ValueError("only a column of `type: factor` has it")
+        return value
+
+    @field_validator("min", "max")
+    @classmethod
+    def _of_a_number(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("type") == "factor":
+            raise ValueError("a factor has no bounds; list its `levels` instead")
+        return value
+
+    @field_validator("max")
+    @classmethod
+    def _above_the_least(cls, value: float | None, info: ValidationInfo) -> float | None:
+        low = info.data.get("min")
+        if value is not None and low is not None and value < low:
+            raise ValueError(f"max {value:g} is below min {low:g}")
+        return value
+
+    @field_validator("levels")
+    @classmethod
+    def _each_once(cls, value: list[str] | None) -> list[str] | None:
+        twice = sorted({level for level in value or () if (value or []).count(level) > 1})
+        if twice:
+            raise ValueError(f"stands twice: {', '.join(twice)}")
+        return value
+
+    @field_validator("reference")
+    @classmethod
+    def _among_the_levels(cls, value: str | None, info: ValidationInfo) -> str | None:
+        levels: list[str] | None = info.data.get("levels")
+        if value is not None and levels is not None and value not in levels:
+            raise ValueError(f"{value!r} is not among the levels {', '.join(levels)}")
+        return value
+
+
+class Data(_Section):
+    """The data file, how to read it, and which rows to keep."""
+
+    source: OneLine = Field(description="File relative to the study file, or the name of a shipped data set")
+    sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Digest that the file must have: 64 hexadecimal digits",
+    )
+    missing: Literal["drop", "error"] = Field(
+        default="drop",
+        description="Rows with a missing value in a declared column: drop and list them, or refuse to go on",
+    )
+    exclude: list[Condition] = Field(
+        default_factory=list, description="Rows where an expression holds are dropped"
+    )
+    derive: dict[str, Derivation] = Field(
+        default_factory=dict, description="New columns by name, as expressions"
+    )
+    columns: dict[str, Column] = Field(
+        default_factory=dict,
+        description="The columns that the study uses; those of the model are added by themselves",
+    )
+    sep: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
+        default=None, description="Separator of a text file"
+    )
+    decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of a text file")
+    encoding: OneLine = Field(default="utf-8", description="Encoding of a text file")
+    sheet: str | None = Field(default=None, description="Sheet of a workbook; the first when left out")
+    na: list[str] = Field(
+        default_factory=lambda: ["", "NA", "NaN"], description="Texts that mean a missing value"
+    )
+
+
+class Model(_Section):
+    """The mixed model."""
+
+    formula: FormulaText = Field(description="lme4's language: `y ~ x + (1 + x | g)`")
+    method: Literal["REML", "ML"] = Field(default="REML", description="Criterion that is optimised")
+    algorithm: Literal["newton", "em", "em-accelerated", "em-newton", "pls", "direct"] = Field(
+        default="newton", description="How the optimum is found"
+    )
+    residual: OneLine = Field(
+        default="iid", description="Residual structure: iid, or such as ar1(visit | subject)"
+    )
+    weights: OneLine | None = Field(default=None, description="Column of prior weights")
+    offset: OneLine | None = Field(default=None, description="Column of a known part of the response")
+    contrasts: dict[str, Literal["treatment", "sum", "helmert", "poly", "diff", "sas"]] = Field(
+        default_factory=dict, description="Coding of factors; treatment when left out"
+    )
+    known: dict[str, OneLine] = Field(
+        default_factory=dict, description="Known covariance matrix or pedigree by group"
+    )
+
+    @property
+    def response(self) -> str:
+        """The response as the formula writes it."""
+        return parse_formula(self.formula).response.text
+
+    @property
+    def response_column(self) -> str:
+        """The column that the response is made of."""
+        return parse_formula(self.formula).response.variables[0]
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """The columns of each grouping factor, by its label."""
+        return {bar.group.label: list(bar.group.names) for bar in parse_formula(self.formula).random}
+
+
+def _word_or_list(value: object) -> str:
+    return "word" if isinstance(value, str) else "list"
+
+
+class RandomEffects(_Section):
+    """How the random effects are chosen."""
+
+    rule: Literal["fixed", "maximal", "parsimonious", "backward", "forward", "best"] = Field(
+        default="fixed", description="fixed: as in model.formula; best: the best candidate by the criterion"
+    )
+    candidates: Annotated[
+        Annotated[Literal["auto"], Tag("word")]
+        | Annotated[list[Candidate], Field(min_length=1), Tag("list")],
+        Discriminator(_word_or_list),
+    ] = Field(
+        default="auto", description="Random parts such as (1 | g) or (x || g); rule best needs the list"
+    )
+    criterion: Literal["lrt", "aic", "bic", "caic"] = Field(
+        default="aic", description="Criterion of the choice"
+    )
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.2, description="Level of the tests, under criterion lrt"
+    )
+
+    @field_validator("candidates")
+    @classmethod
+    def _listed_for_best(cls, value: object, info: ValidationInfo) -> object:
+        if value == "auto" and info.data.get("rule") == "best":
+            raise ValueError("rule `best` needs a list, such as [(1 | g), (x || g), (x | g)]")
+        return value
+
+
+class Inference(_Section):
+    """Degrees of freedom and intervals."""
+
+    ci: Literal["wald", "profile", "bootstrap"] = Field(default="wald", description="Method of the intervals")
+    level: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.95, description="Coverage of the intervals")
+    df: Literal[
+        "auto", "kenward-roger", "satterthwaite", "containment", "between-within", "residual", "normal"
+    ] = Field(
+        default="auto",
+        description="Degrees of freedom; auto: Kenward-Roger where affordable, else Satterthwaite",
+    )
+
+
+class Report(_Section):
+    """What the report answers first, and its forms."""
+
+    focus: OneLine | None = Field(default=None, description="Coefficient or column of the headline")
+    pdf: bool = Field(default=False, description="A PDF beside the HTML")
+
+
+class Settings(_Section):
+    """A study."""
+
+    model_config = ConfigDict(title="lmmkit study", serialize_by_alias=True, validate_by_alias=True)
+
+    version: Literal[1] = Field(default=1, alias="schema", description="Version of this schema")
+    title: OneLine | None = Field(
+        default=None, description="Title of the report; the file's name when left out"
+    )
+    data: Data
+    model: Model
+    random_effects: RandomEffects = Field(default_factory=RandomEffects)
+    inference: Inference = Field(default_factory=Inference)
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        default=20240101, description="Seed of everything random"
+    )
+    report: Report = Field(default_factory=Report)

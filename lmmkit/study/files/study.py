@@ -1,0 +1,195 @@
+"""A study file read, overridden, checked and resolved: `load_study`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lmmkit.errors import StudyError
+from lmmkit.model.formula.formula import Formula, parse_formula
+from lmmkit.study.files.faults import NOWHERE, raise_faults, schema_faults
+from lmmkit.study.files.gates import closed_gates
+from lmmkit.study.files.schema import Column, Settings
+from lmmkit.study.files.yaml12 import Document, Fault, Key, Place, is_list, is_mapping, read_yaml
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file with all defaults filled in.
+
+    Attributes:
+        path: The file.
+        settings: What it says, checked.
+    """
+
+    path: Path
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending; run folders are named after it."""
+        return self.path.stem
+
+    @property
+    def folder(self) -> Path:
+        """The folder that `data.source` is relative to."""
+        return self.path.parent
+
+    def resolved(self) -> dict[str, Any]:
+        """The study as plain data, every default in place."""
+        return self.settings.model_dump(mode="json", by_alias=True)
+
+
+def load_study(path: Path | str, overrides: Mapping[str, object] | None = None) -> Study:
+    """The study in a file, with dotted keys replaced by `overrides`.
+
+    Raises:
+        StudyError: all faults of the file and of the overrides, each with its line and column.
+    """
+    path = Path(path)
+    settings, faults = resolve(read_yaml(path), path.stem, overrides or {})
+    raise_faults(path, faults)
+    assert settings is not None
+    return Study(path.resolve(), settings)
+
+
+def effective(path: Path, overrides: Mapping[str, object]) -> dict[str, object]:
+    """The overrides that change the study in a file; one that says what the file says is left out.
+
+    Raises:
+        StudyError: all faults of the file and of the overrides.
+    """
+    return changes(load_study(path), load_study(path, overrides), overrides) if overrides else {}
+
+
+def changes(bare: Study, study: Study, overrides: Mapping[str, object]) -> dict[str, object]:
+    """The overrides under which a study differs from the same study without any."""
+    before, after = bare.resolved(), study.resolved()
+    return {
+        name: value
+        for name, value in overrides.items()
+        if value_under(before, name) != value_under(after, name)
+    }
+
+
+def value_under(node: Any, name: str) -> Any:
+    """The value under a dotted key in nested mappings, whose keys may hold dots; None where there is none.
+
+    >>> value_under({"data": {"columns": {"Sepal.Length": {"min": 0}}}}, "data.columns.Sepal.Length.min")
+    0
+    """
+    if not name:
+        return node
+    keys = [key for key in node if name == key or name.startswith(f"{key}.")] if is_mapping(node) else []
+    return next((value_under(node[key], name[len(key) + 1 :]) for key in keys), None)
+
+
+def resolve(
+    document: Document, name: str, overrides: Mapping[str, object]
+) -> tuple[Settings | None, list[Fault]]:
+    """The settings in a document with dotted keys replaced, and all that is wrong with them.
+
+    Args:
+        document: What the study file holds; it is left as it is.
+        name: The title of a study that has none.
+        overrides: New values by dotted key; their faults have the place `NOWHERE`.
+
+    Raises:
+        StudyError: an override goes through what is no mapping.
+    """
+    document = _overridden(deepcopy(document), overrides)
+    faults = list(document.faults)
+    settings = _validated(document, faults)
+    if settings is None:
+        return None, faults
+    faults += [_gate_fault(key, message, document) for key, message in closed_gates(settings)]
+    return _completed(settings, name), faults
+
+
+def _validated(document: Document, faults: list[Fault]) -> Settings | None:
+    if not is_mapping(document.data):
+        faults.append(Fault(Place(1, 1), (), "expected keys such as `data:` and `model:`; see `lmmkit new`"))
+        return None
+    try:
+        return Settings.model_validate(document.data)
+    except ValidationError as error:
+        faults += schema_faults(error, document, Settings)
+        return None
+
+
+def _gate_fault(key: Key, message: str, document: Document) -> Fault:
+    near = next((key[:n] for n in range(len(key), -1, -1) if key[:n] in document.values), ())
+    return Fault(document.values.get(near, Place(1, 1)), key, message)
+
+
+def _overridden(document: Document, overrides: Mapping[str, object]) -> Document:
+    data = document.data
+    if not is_mapping(data):
+        return document
+    for name, value in overrides.items():
+        key = _replace(data, name, name, value)
+        places = _places_of(value, key) | {
+            key[:n]: NOWHERE for n in range(1, len(key)) if key[:n] not in document.keys
+        }
+        document.keys.update(places)
+        document.values.update(places)
+    return document
+
+
+def _replace(node: dict[str, Any], rest: str, name: str, value: object) -> Key:
+    """Set a dotted key and return its parts; a part that holds dots is found when it stands in the file."""
+    known = [key for key in node if rest == key or rest.startswith(f"{key}.")]
+    head = max(known, key=len) if known else rest.split(".")[0]
+    tail = rest[len(head) + 1 :]
+    if not tail:
+        node[head] = value
+        return (head,)
+    child = node.setdefault(head, {})
+    if not is_mapping(child):
+        raise StudyError(f"override: {name}: {head} is no mapping in the study file")
+    return (head, *_replace(child, tail, name, value))
+
+
+def _places_of(value: object, key: Key) -> dict[Key, Place]:
+    """A place for an overriding value and for all that is in it."""
+    places: dict[Key, Place] = {key: NOWHERE}
+    items = value.items() if is_mapping(value) else enumerate(value) if is_list(value) else ()
+    for part, inner in items:
+        places |= _places_of(inner, (*key, part))
+    return places
+
+
+def _completed(settings: Settings, name: str) -> Settings:
+    """The title, and the model's columns among those of the data."""
+    columns = dict(settings.data.columns)
+    for column in model_columns(settings):
+        if column not in settings.data.derive:
+            columns.setdefault(column, Column())
+    data = settings.data.model_copy(update={"columns": columns})
+    return settings.model_copy(update={"data": data, "title": settings.title or name})
+
+
+def model_columns(settings: Settings) -> list[str]:
+    """Columns that the model and its candidates use, in order of appearance."""
+    names = [name for text in formulas(settings) for name in _variables(parse_formula(text))]
+    return list(dict.fromkeys([*names, *filter(None, (settings.model.weights, settings.model.offset))]))
+
+
+def formulas(settings: Settings) -> list[str]:
+    """The model's formula, and one for each listed candidate with the candidate's random part in it."""
+    base = settings.model.formula
+    listed = settings.random_effects.candidates
+    candidates = [] if isinstance(listed, str) else listed
+    return [base, *(text if "~" in text else f"{base} + {text}" for text in candidates)]
+
+
+def _variables(formula: Formula) -> Iterator[str]:
+    for expression in formula.expressions():
+        yield from expression.variables
+    for bar in formula.random:
+        yield from bar.group.names

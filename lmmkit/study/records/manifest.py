@@ -1,0 +1,172 @@
+"""The manifest of a run folder: which step wrote which file, with its size and digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lmmkit.errors import RunError
+from lmmkit.study.records.artifacts import json_bytes, read_json, sha256, write_bytes
+
+NAME = "manifest.json"
+BY_HAND = "by hand"
+#: Files that the manifest does not list: itself, and what carries clock times.
+UNLISTED = frozenset({NAME, "log.jsonl", "ro-crate-metadata.json"})
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a run: its place in the folder, its size and digest."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one step left: its key, and its files."""
+
+    step: str
+    key: str
+    files: tuple[File, ...]
+
+    def artefacts(self) -> tuple[File, ...]:
+        """The files that later steps may read: all but the executed notebook."""
+        return tuple(file for file in self.files if not file.path.endswith(".ipynb"))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The state of a run folder.
+
+    Attributes:
+        study: Name of the study.
+        key: Key of the run.
+        status: running, complete, failed, interrupted, or by hand.
+        error: Why it failed.
+        steps: One record per finished step, in order.
+    """
+
+    study: str
+    key: str
+    status: str = "running"
+    error: str | None = None
+    steps: tuple[Record, ...] = field(default=())
+
+    def step(self, name: str) -> Record | None:
+        """The record of a step, when it has finished."""
+        return next((record for record in self.steps if record.step == name), None)
+
+    def files(self) -> dict[str, File]:
+        """Every listed file by its path."""
+        return {file.path: file for record in self.steps for file in record.files}
+
+    def with_step(self, record: Record) -> Manifest:
+        """The manifest with one more step."""
+        return replace(self, steps=(*self.steps, record))
+
+    def save(self, folder: Path) -> None:
+        """Write it into the run folder."""
+        write_bytes(folder / NAME, json_bytes(_as_plain(self)))
+
+
+def load_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a folder; None when it has none.
+
+    Raises:
+        RunError: it is damaged, or lists a path that leaves the folder.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    if through_link(folder, NAME):
+        raise RunError(f"{path} is a link; a run folder holds files only")
+    try:
+        return _from_plain(read_json(path))
+    except (KeyError, TypeError, AttributeError):
+        raise RunError(f"{path} is no manifest of a run; run the study again with --force") from None
+
+
+def verified(record: Record, folder: Path) -> bool:
+    """Whether every file of a step is there, untouched."""
+    return all(_untouched(file, folder) for file in record.files)
+
+
+def record_files(folder: Path, known: Manifest) -> tuple[File, ...]:
+    """The files in a folder that no step of the manifest wrote, sorted by path."""
+    return tuple(_file(folder, path) for path in unlisted_files(folder, known))
+
+
+def unlisted_files(folder: Path, known: Manifest) -> list[str]:
+    """Paths of the files in a folder that no step of the manifest wrote."""
+    listed = known.files().keys() | UNLISTED
+    return sorted(path for path in _paths(folder) if path not in listed)
+
+
+def safe_path(path: str) -> str:
+    """The path, when it stays inside its folder.
+
+    Raises:
+        RunError: it is absolute or contains `..`.
+    """
+    parts = PurePosixPath(path)
+    if not path or parts.is_absolute() or ".." in parts.parts or "\\" in path or "\0" in path:
+        raise RunError(
+            f"the path {path!r} leaves the run folder; expected one such as tables/fixed_effects.csv"
+        )
+    return path
+
+
+def _paths(folder: Path) -> Iterator[str]:
+    return (
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() or path.is_symlink()
+    )
+
+
+def _file(folder: Path, path: str) -> File:
+    if through_link(folder, path):
+        raise RunError(f"{path} in {folder} is a link; a run folder holds files only")
+    content = (folder / path).read_bytes()
+    return File(path, len(content), sha256(content))
+
+
+def _untouched(file: File, folder: Path) -> bool:
+    path = folder / file.path
+    if through_link(folder, file.path) or not path.is_file() or path.stat().st_size != file.bytes:
+        return False
+    return sha256(path.read_bytes()) == file.sha256
+
+
+def through_link(folder: Path, path: str) -> bool:
+    """Whether a path in a folder, or a part of it, is a link."""
+    return (folder / path).resolve() != folder.resolve() / path
+
+
+def _as_plain(manifest: Manifest) -> dict[str, Any]:
+    steps = [
+        {"step": record.step, "key": record.key, "files": [vars(file) for file in record.files]}
+        for record in manifest.steps
+    ]
+    error = {} if manifest.error is None else {"error": manifest.error}
+    return {
+        "schema": 1,
+        "study": manifest.study,
+        "key": manifest.key,
+        "status": manifest.status,
+        **error,
+        "steps": steps,
+    }
+
+
+def _from_plain(plain: dict[str, Any]) -> Manifest:
+    steps = tuple(Record(item["step"], item["key"], _files(item["files"])) for item in plain["steps"])
+    return Manifest(plain["study"], plain["key"], plain["status"], plain.get("error"), steps)
+
+
+def _files(items: Sequence[dict[str, Any]]) -> tuple[File, ...]:
+    return tuple(File(safe_path(item["path"]), int(item["bytes"]), str(item["sha256"])) for item in items)

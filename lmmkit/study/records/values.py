@@ -1,0 +1,212 @@
+"""Every value of an artefact by its place, and whether two of them agree."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+import pandas as pd
+
+from lmmkit.study.records.artifacts import plain
+
+NUMBER = re.compile(r"(?<![\w.])[-−+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?(?![\w])")
+
+
+class Place(NamedTuple):
+    """Where a value stands: the column or key, and the row or position in it."""
+
+    field: str
+    row: str
+
+
+Values = Mapping[Place, object]
+
+
+class Kind(NamedTuple):
+    """A kind of number: what it may differ by between machines.
+
+    Attributes:
+        name: In words.
+        pattern: Of `path: field`.
+        relative: Of the number itself.
+        beside: Of the largest number in the same column.
+    """
+
+    name: str
+    pattern: re.Pattern[str]
+    relative: float
+    beside: float
+
+
+#: The first that fits. Whole numbers, text and yes/no are compared exactly, but for the search.
+KINDS = (
+    Kind("data", re.compile(r"^(data\.|rows\.csv|study\.json|fit/data)"), 0.0, 0.0),
+    Kind(
+        "the search's own path",
+        re.compile(
+            r"^trace\.csv|^tables/(path|stages|algorithm_steps|certificate)|^certificate\.json"
+            r"|trace|gradient|decrement|checks|evaluations|iterations"
+        ),
+        math.inf,
+        math.inf,
+    ),
+    Kind("deviance", re.compile(r"deviance|llf|aic|bic|above"), 1e-9, 1e-6),
+    Kind("picture", re.compile(r"^figures/"), 0.0, 1e-3),
+    Kind("printed", re.compile(r"\.(html|ipynb|txt|md):"), 1e-4, 0.0),
+    Kind("p value", re.compile(r": p$"), 1e-4, 1e-9),
+    Kind("estimate", re.compile(""), 1e-6, 1e-7),
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions of one artefact.
+
+    Attributes:
+        path: The artefact.
+        values: How many values were compared.
+        within: Those that differ within the tolerance of their kind.
+        moved: Those that differ by more: place, one, the other.
+    """
+
+    path: str
+    values: int
+    within: int
+    moved: tuple[tuple[Place, object, object], ...] = field(default=())
+
+
+def compare(path: str, one: bytes, other: bytes, *, exact: bool = False) -> Comparison:
+    """Compare two versions of an artefact value by value.
+
+    Args:
+        path: The artefact.
+        one: Its bytes.
+        other: Its bytes in another run.
+        exact: Whether the search must have taken the same way.
+    """
+    first, second = values_of(path, one), values_of(path, other)
+    scales = _scales(first)
+    within, moved = 0, list[tuple[Place, object, object]]()
+    for place in dict.fromkeys([*first, *second]):
+        a, b = first.get(place), second.get(place)
+        if a == b or (_is_nan(a) and _is_nan(b)):
+            continue
+        kind = kind_of(path, place.field)
+        if not (exact and math.isinf(kind.relative)) and agree(a, b, kind, scales.get(place.field, 0.0)):
+            within += 1
+        else:
+            moved.append((place, a, b))
+    return Comparison(path, len(first), within, tuple(moved))
+
+
+def kind_of(path: str, name: str) -> Kind:
+    """The kind of a number."""
+    return next(kind for kind in KINDS if kind.pattern.search(f"{path}: {name}"))
+
+
+def tolerances(path: str) -> str:
+    """What the numbers of an artefact may differ by, in words."""
+    kinds = [kind for kind in KINDS if kind.pattern.search(f"{path}: ") or kind.name == "estimate"]
+    kind = kinds[0]
+    if math.isinf(kind.relative):
+        return f"{kind.name}: any, the optimum counts"
+    return f"{kind.name}: {kind.relative:g} of the number, {kind.beside:g} of the largest beside it"
+
+
+def agree(a: object, b: object, kind: Kind, scale: float) -> bool:
+    """Whether two values that are not the same agree within the tolerance of their kind."""
+    if math.isinf(kind.relative):
+        return a is not None and b is not None
+    if not (isinstance(a, float | int) and isinstance(b, float | int)) or isinstance(a, bool):
+        return False
+    if isinstance(a, int) and isinstance(b, int):
+        return False
+    return math.isclose(a, b, rel_tol=kind.relative, abs_tol=kind.beside * scale)
+
+
+def values_of(path: str, content: bytes) -> Values:
+    """Every value of an artefact; its text by hunks where the format is not known."""
+    reader = _READERS.get(path.rpartition(".")[2], _text_values)
+    try:
+        return dict(reader(content))
+    except (ValueError, KeyError, OSError):
+        return {Place("unreadable", ""): content}
+
+
+def tree_values(value: object, path: tuple[str, ...] = (), row: str = "") -> Iterator[tuple[Place, object]]:
+    """The leaves of nested mappings and lists; positions in lists are the row, keys are the field."""
+    if isinstance(value, Mapping):
+        for key, item in cast("Mapping[str, object]", value).items():
+            yield from tree_values(item, (*path, str(key)), row)
+    elif isinstance(value, list):
+        for i, item in enumerate(cast("list[object]", value)):
+            yield from tree_values(item, path, f"{row}[{i}]")
+        yield Place(".".join([*path, "length"]), row), len(cast("list[object]", value))
+    else:
+        yield Place(".".join(path), row), value
+
+
+def _json_values(content: bytes) -> Iterator[tuple[Place, object]]:
+    return tree_values(json.loads(content))
+
+
+def _csv_values(content: bytes) -> Iterator[tuple[Place, object]]:
+    rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
+    names = rows[0] if rows else []
+    for i, row in enumerate(rows[1:]):
+        for j, cell in enumerate(row):
+            yield Place(names[j] if j < len(names) else str(j), str(i + 1)), _numeric(cell)
+    yield Place("rows", ""), len(rows)
+
+
+def _parquet_values(content: bytes) -> Iterator[tuple[Place, object]]:
+    frame = pd.read_parquet(io.BytesIO(content), engine="pyarrow").reset_index()
+    for name in frame.columns:
+        for i, value in enumerate(frame[name].tolist()):
+            yield Place(str(name), str(i + 1)), plain(value)
+    yield Place("rows", ""), len(frame)
+
+
+def _numeric(value: object) -> object:
+    """A number that stands as text beside gaps."""
+    try:
+        return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
+    except ValueError:
+        return value
+
+
+def _text_values(content: bytes) -> Iterator[tuple[Place, object]]:
+    """The numbers of a text, and the text around each of them."""
+    text = content.decode("utf-8")
+    last = 0
+    for i, match in enumerate(NUMBER.finditer(text)):
+        yield Place("text", str(i)), text[last : match.start()]
+        yield Place("number", str(i)), _numeric(match.group().replace("−", "-"))
+        last = match.end()
+    yield Place("text", "end"), text[last:]
+
+
+_READERS: dict[str, Callable[[bytes], Iterator[tuple[Place, object]]]] = {
+    "json": _json_values,
+    "csv": _csv_values,
+    "parquet": _parquet_values,
+}
+
+
+def _scales(values: Values) -> dict[str, float]:
+    """The largest finite number of each column."""
+    scales: dict[str, float] = {}
+    for place, value in values.items():
+        if isinstance(value, float) and math.isfinite(value):
+            scales[place.field] = max(scales.get(place.field, 0.0), abs(value))
+    return scales
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

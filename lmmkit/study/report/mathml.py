@@ -1,0 +1,146 @@
+"""The model in mathematics, as MathML made when the report is built: no script, no address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lmmkit.escape import html
+from lmmkit.model.design.assemble import RandomTerm
+from lmmkit.model.design.design import Design
+
+MOST_TERMS = 8
+
+
+def symbol(text: str) -> str:
+    """A letter of the model."""
+    return f"<mi>{html(text)}</mi>"
+
+
+def name(text: str) -> str:
+    """A name of the data, upright."""
+    return f'<mi mathvariant="normal">{html(text)}</mi>'
+
+
+def digits(value: object) -> str:
+    """A number."""
+    return f"<mn>{html(value)}</mn>"
+
+
+def operator(text: str) -> str:
+    """A sign between its neighbours."""
+    return f"<mo>{html(text)}</mo>"
+
+
+DISTRIBUTED = operator("\N{TILDE OPERATOR}")
+TRANSPOSED = operator("\N{DOWN TACK}")
+
+
+def row(*parts: str) -> str:
+    """Parts side by side."""
+    return f"<mrow>{''.join(parts)}</mrow>"
+
+
+def sub(base: str, *below: str) -> str:
+    """A base with what stands below it, separated by commas."""
+    return f"<msub>{base}{row(operator(',').join(below))}</msub>"
+
+
+def power(base: str, above: str) -> str:
+    """A base with what stands above it."""
+    return f"<msup>{base}{above}</msup>"
+
+
+def column(entries: Sequence[str]) -> str:
+    """A vector, its entries one below the other."""
+    return matrix([[entry] for entry in entries])
+
+
+def matrix(rows: Sequence[Sequence[str]]) -> str:
+    """A matrix; its brackets are the style sheet's, which needs no font that can stretch them."""
+    body = "".join("<mtr>" + "".join(f"<mtd>{cell}</mtd>" for cell in line) + "</mtr>" for line in rows)
+    return f'<mtable class="matrix">{body}</mtable>'
+
+
+def total(terms: Sequence[str]) -> str:
+    """A sum."""
+    return operator("+").join(terms)
+
+
+def display(content: str, words: str) -> str:
+    """One displayed formula, with the words that stand for it."""
+    return f'<math display="block" aria-label="{html(words)}">{row(content)}</math>'
+
+
+def model_equations(design: Design) -> list[str]:
+    """The equation of one observation, then the distribution of each random part and of the residual."""
+    response = sub(name(design.response), symbol("i"))
+    parts = [_fixed(design.fixed_names), *(_random(term) for term in design.random)]
+    offset = [sub(symbol("o"), symbol("i"))] if design.problem.offset is not None else []
+    right = total([*filter(None, parts), *offset, sub(symbol("ε"), symbol("i"))])
+    mean = display(response + operator("=") + right, f"{design.formula}, written out for observation i")
+    return [mean, *(_distribution(term) for term in design.random), _residual(design)]
+
+
+def _fixed(names: Sequence[str]) -> str:
+    if len(names) > MOST_TERMS:
+        return row(power(sub(symbol("x"), symbol("i")), TRANSPOSED), symbol("β"))
+    return total([_times(sub(symbol("β"), digits(k)), label) for k, label in enumerate(names)])
+
+
+def _random(term: RandomTerm) -> str:
+    """The effects of the observation's own level; a level is written as the factor's name at i."""
+    return total([_times(_effect(term, k), label) for k, label in enumerate(term.names)])
+
+
+def _effect(term: RandomTerm, k: int) -> str:
+    level = row(name(term.factor), operator("["), symbol("i"), operator("]"))
+    return sub(symbol("b"), digits(k), level)
+
+
+def _times(coefficient: str, label: str) -> str:
+    if label == "Intercept":
+        return coefficient
+    return coefficient + operator("\N{INVISIBLE TIMES}") + sub(name(label), symbol("i"))
+
+
+def _distribution(term: RandomTerm) -> str:
+    k = len(term.names)
+    level = symbol("j")
+    left = [sub(symbol("b"), digits(i), level) for i in range(k)]
+    group = name(term.group)
+    words = f"The {k} effects of each level of {term.group} are normal with mean zero"
+    if k == 1:
+        variance = power(sub(symbol("σ"), group), digits(2))
+        return display(left[0] + DISTRIBUTED + _normal(digits(0), variance), words)
+    covariance = sub(symbol("G"), group)
+    shape = covariance + (operator("=") + matrix(_entries(term)) if k <= 4 else "")
+    vector = column(left) if k <= 4 else sub(symbol("b"), level)
+    body = vector + DISTRIBUTED + _normal(digits(0), covariance) + operator(",")
+    return display(body + '<mspace width="1em"></mspace>' + shape, words)
+
+
+def _entries(term: RandomTerm) -> list[list[str]]:
+    k = len(term.names)
+    return [[_entry(i, j, correlated=term.correlated) for j in range(k)] for i in range(k)]
+
+
+def _entry(i: int, j: int, *, correlated: bool) -> str:
+    if i == j:
+        return power(sub(symbol("σ"), digits(i)), digits(2))
+    if not correlated:
+        return digits(0)
+    low, high = sorted((i, j))
+    pair = sub(symbol("ρ"), digits(low), digits(high))
+    return row(pair, sub(symbol("σ"), digits(low)), sub(symbol("σ"), digits(high)))
+
+
+def _residual(design: Design) -> str:
+    variance = power(symbol("σ"), digits(2))
+    if design.problem.weights is not None:
+        variance = row(variance, operator("/"), sub(symbol("w"), symbol("i")))
+    left = sub(symbol("ε"), symbol("i"))
+    return display(left + DISTRIBUTED + _normal(digits(0), variance), "The residuals are normal")
+
+
+def _normal(mean: str, variance: str) -> str:
+    return row(symbol("N"), operator("("), mean, operator(","), variance, operator(")"))

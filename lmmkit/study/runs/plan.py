@@ -1,0 +1,177 @@
+"""What a run of a study will be, known before its first step: notebooks, data, key, places."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lmmkit.errors import StudyError
+from lmmkit.study.data.sources import Base, check_pin, find_source, sha256_of
+from lmmkit.study.files.study import Study, load_study
+from lmmkit.study.records.artifacts import json_bytes, sha256, write_bytes
+from lmmkit.study.records.keys import PROVENANCE, machine, package_digest, run_key, step_key, versions
+from lmmkit.study.records.manifest import File, Manifest, Record, load_manifest, verified
+from lmmkit.study.records.notebooks import Notebook, find_notebooks, project_folder
+from lmmkit.study.records.plan_lock import lock_files, lock_path
+
+ALLOW_OUTSIDE = "LMMKIT_ALLOW_OUTSIDE"
+HEAD = "study"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it is made.
+
+    Attributes:
+        study: The resolved study.
+        overrides: What was changed in the file's settings.
+        base: Where its data may be read from.
+        source: The data file.
+        data: Digest of the data file.
+        notebooks: One per step, in order.
+    """
+
+    study: Study
+    overrides: Mapping[str, object]
+    base: Base
+    source: Path
+    data: str
+    notebooks: tuple[Notebook, ...]
+
+    @property
+    def key(self) -> str:
+        """The run's key: 12 hexadecimal digits."""
+        return run_key(self.study, self.data, self.notebooks, self.lock)
+
+    @cached_property
+    def lock(self) -> str | None:
+        """Digest of the study's lock, where it has one."""
+        path = lock_path(self.study.path)
+        return sha256_of(path) if path.exists() else None
+
+    def folder(self, reports: Path) -> Path:
+        """The run folder."""
+        return reports / self.study.name / self.key
+
+    def finished(self, folder: Path) -> bool:
+        """Whether a folder holds the complete run, untouched."""
+        manifest = load_manifest(folder)
+        if manifest is None or (manifest.key, manifest.status) != (self.key, "complete"):
+            return False
+        return len(self.done(manifest, folder)) == len(self.notebooks)
+
+    def since(self, step: str) -> frozenset[str]:
+        """The names of a step and of those after it.
+
+        Args:
+            step: Its name, or the beginning of it, such as `03`.
+
+        Raises:
+            StudyError: there is no such step.
+        """
+        names = [notebook.name for notebook in self.notebooks]
+        first = next((i for i, name in enumerate(names) if name.startswith(step)), None)
+        if first is None:
+            raise StudyError(f"no step {step}; there are {', '.join(names)}")
+        return frozenset(names[first:])
+
+    def earlier(self, step: str) -> tuple[Notebook, ...]:
+        """The steps before one, or all of them when it is none of the plan's."""
+        names = [notebook.name for notebook in self.notebooks]
+        return self.notebooks[: names.index(step)] if step in names else self.notebooks
+
+    def done(self, manifest: Manifest, folder: Path) -> tuple[Record, ...]:
+        """The leading steps of a folder that this plan would make again as they are, untouched since."""
+        good: list[Record] = []
+        for notebook in self.notebooks:
+            record = manifest.step(notebook.name)
+            if record is None or record.key != self.key_of(notebook, good) or not verified(record, folder):
+                break
+            good.append(record)
+        return tuple(good)
+
+    def key_of(self, notebook: Notebook, earlier: Sequence[Record]) -> str:
+        """The key of a step, given the records of the steps before it."""
+        head = self.head() if PROVENANCE in notebook.reads else {}
+        return step_key(notebook, self.study, self.data, head, earlier)
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the numbers come from: data, code, versions, the commands that make and audit them."""
+        name, file = self.study.name, self.study.path
+        place = f"params/{file.name}" if file.parent.name == "params" else file.name
+        return {
+            "study": name,
+            "key": self.key,
+            "source": self.study.settings.data.source,
+            "sha256": self.data,
+            "package": package_digest(),
+            "notebooks": {notebook.name: notebook.digest for notebook in self.notebooks},
+            "versions": versions(),
+            "machine": machine(),
+            "threads": 1,
+            "overrides": dict(self.overrides),
+            "lock": self.lock,
+            "command": shlex.join(["lmmkit", "run", place, *self._settings()]),
+            "audit": f"lmmkit audit reports/{name}/{self.key}",
+        }
+
+    def _settings(self) -> list[str]:
+        """The overrides as options of the command line."""
+        return [f"--set={name}={json.dumps(value)}" for name, value in self.overrides.items()]
+
+    def head(self) -> dict[str, bytes]:
+        """The files that stand in a run folder before its first step."""
+        return {
+            "study.json": json_bytes(self.study.resolved()),
+            "provenance.json": json_bytes(self.provenance()),
+            **lock_files(self.study, self.data, self.notebooks),
+        }
+
+    def write_head(self, folder: Path) -> Record:
+        """Write the files that stand before the first step; their record."""
+        head = self.head()
+        for name, content in head.items():
+            write_bytes(folder / name, content)
+        files = tuple(File(name, len(content), sha256(content)) for name, content in head.items())
+        return Record(HEAD, self.key, files)
+
+
+def make_plan(
+    study_file: Path, overrides: Mapping[str, object] | None = None, *, allow_outside: bool = False
+) -> Plan:
+    """Read a study and find all that its run needs.
+
+    Raises:
+        StudyError: the study file is wrong.
+        DataError: the data file is missing, outside the study's folder, or not the pinned one.
+        RunError: there are no notebooks.
+    """
+    study = load_study(study_file, overrides)
+    base = Base(study.folder, allow_outside or os.environ.get(ALLOW_OUTSIDE) == "1")
+    source = find_source(study.settings.data.source, base)
+    digest = sha256_of(source)
+    check_pin(source, digest, study.settings.data.sha256)
+    return Plan(study, dict(overrides or {}), base, source, digest, tuple(find_notebooks(study.path)))
+
+
+def find_study(name: str) -> Path:
+    """The study file of a notebook's `study` parameter: from the working directory, or beside `notebooks/`.
+
+    Raises:
+        StudyError: there is none.
+    """
+    for folder in (Path.cwd(), *([Path.cwd().parent] if Path.cwd().name == "notebooks" else [])):
+        if (folder / name).exists():
+            return folder / name
+    raise StudyError(f"no study file at {name} from {Path.cwd()}; set `study` to the path of a study file")
+
+
+def reports_folder() -> Path:
+    """Where runs go when nothing else is said: `reports` of the project that is worked in, or here."""
+    return (project_folder() or Path.cwd()) / "reports"

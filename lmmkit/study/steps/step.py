@@ -1,0 +1,178 @@
+"""What a notebook holds in its hand: `open_step` gives it its settings, its inputs and its outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from lmmkit.errors import RunError, StudyError
+from lmmkit.model.fit import Fit, load
+from lmmkit.study.data.load_table import Table
+from lmmkit.study.data.parquet import frame_bytes, read_frame, schema_of
+from lmmkit.study.data.sources import Base
+from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
+from lmmkit.study.records.keys import PROVENANCE
+from lmmkit.study.records.manifest import load_manifest, safe_path
+from lmmkit.study.runs.plan import Plan
+from lmmkit.study.steps.declared import Declared
+from lmmkit.study.steps.figures import Figure
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a study's run, as its notebook sees it.
+
+    Attributes:
+        name: Such as `03_fit`.
+        plan: The run that it is a step of.
+        folder: The run folder.
+        settings: The study's settings, as far as the notebook declares them.
+    """
+
+    name: str
+    plan: Plan = field(repr=False)
+    folder: Path = field(repr=False)
+    settings: Declared = field(repr=False)
+
+    @property
+    def title(self) -> str:
+        """The study's title."""
+        return self.settings.title
+
+    @property
+    def seed(self) -> int:
+        """The study's seed."""
+        return self.settings.seed
+
+    @property
+    def base(self) -> Base:
+        """Where the data may be read from, for `load_table`."""
+        return self.plan.base
+
+    def table(self) -> pd.DataFrame:
+        """The prepared data, factors with their levels in order."""
+        return read_frame(self._earlier("data.parquet"), self.schema())
+
+    def schema(self) -> dict[str, Any]:
+        """What the columns of the prepared data are."""
+        return self.json("data.schema.json")
+
+    def json(self, path: str) -> Any:
+        """A JSON file of an earlier step."""
+        return read_json(self._earlier(path))
+
+    def csv(self, path: str) -> pd.DataFrame:
+        """A table of an earlier step."""
+        return read_csv(self._earlier(path))
+
+    def text(self, path: str) -> str:
+        """A text file of an earlier step."""
+        try:
+            return self._earlier(path).read_text(encoding="utf-8")
+        except OSError:
+            raise RunError(
+                f"{path} is not in {self.folder}: the step that writes it has not been run"
+            ) from None
+
+    def list(self, pattern: str) -> list[str]:
+        """Paths in the run folder that match a pattern such as `tables/*.csv`, sorted."""
+        return sorted(
+            path.relative_to(self.folder).as_posix() for path in self.folder.glob(safe_path(pattern))
+        )
+
+    def fit(self) -> Fit:
+        """The fit of step 03, read back; nothing is fitted again."""
+        return load(self._earlier("fit"))
+
+    def figures(self) -> list[Figure]:
+        """The pictures of the run so far, by step and name."""
+        found = [self._figure(path) for path in self.list("figures/*.json")]
+        return sorted(found, key=lambda figure: figure.step)
+
+    def code(self) -> list[tuple[str, str, list[str]]]:
+        """Name, title and code cells of every earlier step, for one that declares `provenance`."""
+        self._check_provenance()
+        return [(book.name, book.title, book.code()) for book in self.plan.earlier(self.name)]
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the numbers come from: data, code, versions, commands; for a step that declares it."""
+        self._check_provenance()
+        return self.plan.provenance()
+
+    def save_data(self, table: Table) -> None:
+        """Keep the prepared data, what its columns are, and the ledger of rows."""
+        self._write("data.parquet", frame_bytes(table.frame))
+        self.save_json("data.schema.json", schema_of(table))
+        self._write("rows.csv", csv_bytes(table.rows))
+
+    def save_json(self, name: str, value: object) -> None:
+        """Keep a value as JSON."""
+        self._write(name, json_bytes(value))
+
+    def save_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Keep a table as `tables/<name>.csv`."""
+        self._write(f"tables/{name}.csv", csv_bytes(frame))
+
+    def save_figure(self, name: str, drawn: Any, *, alt: str, caption: str) -> Figure:
+        """Keep a picture as `figures/<name>.svg`, with the words that stand for it.
+
+        Args:
+            name: Name of the picture.
+            drawn: Figure or axes of matplotlib, or a grid of seaborn.
+            alt: What is to be seen, for those who cannot see it.
+            caption: The finding, in a sentence.
+        """
+        from lmmkit.plots import svg_bytes  # loads matplotlib
+
+        path, words = f"figures/{name}.svg", {"alt": alt, "caption": caption, "step": self.name}
+        self._write(path, svg_bytes(drawn))
+        self.save_json(f"figures/{name}.json", {"name": name, "file": f"{name}.svg", **words})
+        return Figure(name=name, path=self.folder / path, **words)
+
+    def save_fit(self, fit: Fit) -> None:
+        """Keep a fit: its numbers in `fit.json`, what `fit` reads in `fit/`, its search in `trace.csv`."""
+        with TemporaryDirectory(prefix="lmmkit-") as folder:
+            for path in sorted(fit.save(Path(folder) / "fit").iterdir()):
+                self._write(f"fit/{path.name}", path.read_bytes())
+        self._write("fit.json", (self.folder / "fit/fit.json").read_bytes())
+        self._write("trace.csv", csv_bytes(fit.trace))
+
+    def save_report(self, html: str) -> None:
+        """Keep the report."""
+        self._write("report.html", html.encode())
+
+    def _check_provenance(self) -> None:
+        notebook = next(book for book in self.plan.notebooks if book.name == self.name)
+        if PROVENANCE not in notebook.reads:
+            raise StudyError(
+                f"{self.name} reads {PROVENANCE}, which its notebook does not declare under `lmmkit.reads`"
+            )
+
+    def _figure(self, path: str) -> Figure:
+        words = self.json(path)
+        return Figure(
+            words["name"],
+            self.folder / "figures" / words["file"],
+            words["alt"],
+            words["caption"],
+            words["step"],
+        )
+
+    def _earlier(self, path: str) -> Path:
+        return self.folder / safe_path(path)
+
+    def _write(self, path: str, content: bytes) -> None:
+        """Write a file of this step; what a finished step left can only be written as it was."""
+        manifest = load_manifest(self.folder)
+        known = manifest.files().get(safe_path(path)) if manifest else None
+        if known is None:
+            write_bytes(self.folder / path, content)
+        elif known.sha256 != sha256(content):
+            raise RunError(
+                f"{path} stands in {self.folder} already with other content; a finished step is not changed. "
+                "Leave `run` empty to work by hand, or start `lmmkit run --force`"
+            )

@@ -1,0 +1,131 @@
+"""The table of a sweep: one row per cell, whatever became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lmmkit.study.files.study import value_under
+from lmmkit.study.records.artifacts import read_json
+from lmmkit.study.records.keys import machine, versions
+from lmmkit.study.records.quantities import Quantities, quantities
+from lmmkit.study.sweeps.cells import shown
+from lmmkit.study.sweeps.workers import Made
+
+#: What stands of a coefficient that is named without a column.
+OF_COEFFICIENT = ("estimate", "se", "df", "p", "low", "high")
+VERDICTS = ("converged", "singular", "certificate")
+NOT_RUN = "not run: an earlier cell had failed"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A cell with what its run found.
+
+    Attributes:
+        made: The cell, and what went wrong.
+        found: The run's numbers by name.
+        elsewhere: In which way the run was made on another machine than this; empty when it was not.
+    """
+
+    made: Made
+    found: Quantities
+    elsewhere: str = ""
+
+    def value(self, name: str) -> Any:
+        """A number of the run; None when it has none of that name."""
+        return self.found[name].value if name in self.found else None
+
+
+def collect(made: Made, reports: Path) -> Result:
+    """What the run of a cell found.
+
+    Raises:
+        RunError: a file of the run is damaged.
+    """
+    if made.error is not None:
+        return Result(made, Quantities())
+    folder = reports / made.cell.plan.study.name / str(made.key)
+    return Result(made, quantities(folder), elsewhere(read_json(folder / "provenance.json")))
+
+
+def elsewhere(provenance: Mapping[str, Any]) -> str:
+    """In which way a run's machine is not this one: its numbers then agree within tolerances alone."""
+    processor = [provenance["machine"]] if provenance["machine"] != machine() else []
+    here, there = versions(), provenance["versions"]
+    return "; ".join(
+        [*processor, *(f"{name} {there[name]}" for name in there if there[name] != here.get(name))]
+    )
+
+
+def focus_of(results: Sequence[Result], summary: Sequence[str], focus: str | None) -> str | None:
+    """The coefficient whose curve is drawn.
+
+    The first coefficient that `summary` names, else the study's `report.focus`, else the first one that is
+    no intercept.
+    """
+    known = list(dict.fromkeys(name for result in results for name in result.found.coefficients()))
+    asked = [*summary, *(name.rpartition(".")[0] for name in summary), *filter(None, [focus])]
+    chosen = [name for name in asked if name in known]
+    near = [name for name in known if focus and name.startswith(f"{focus}[")]
+    return next(iter([*chosen, *near, *(name for name in known if name != "Intercept"), *known]), None)
+
+
+def columns_of(results: Sequence[Result], summary: Sequence[str], focus: str | None) -> list[str]:
+    """The quantities of the table: what `summary` names, a coefficient for all that is said of it."""
+    asked = list(summary) or ([focus] if focus else [])
+    return list(dict.fromkeys(name for entry in asked for name in _expanded(entry, results)))
+
+
+def unknown(results: Sequence[Result], columns: Sequence[str]) -> list[str]:
+    """The quantities that no run has."""
+    ran = [result for result in results if result.made.error is None]
+    return [name for name in columns if ran and not any(name in result.found for result in ran)]
+
+
+def table_of(results: Sequence[Result], columns: Sequence[str]) -> pd.DataFrame:
+    """One row per cell: number, settings, run, quantities, verdicts, machine, error."""
+    varied = list(dict.fromkeys(name for result in results for name in result.made.cell.overrides))
+    data: dict[str, pd.Series[Any]] = {"cell": pd.Series([result.made.cell.number for result in results])}
+    data |= {name: _uniform([setting_of(result, name) for result in results]) for name in varied}
+    data["run"] = _text([result.made.key if result.made.error is None else None for result in results])
+    data |= {name: _uniform([result.value(name) for result in results]) for name in columns}
+    data |= {name: _yes_no([result.value(name) for result in results]) for name in VERDICTS}
+    data["elsewhere"] = _text([result.elsewhere or None for result in results])
+    data["error"] = _text([result.made.error for result in results])
+    return pd.DataFrame(data)
+
+
+def setting_of(result: Result, name: str) -> Any:
+    """The value under a dotted key in a cell's study, whether the cell sets it or not."""
+    cell = result.made.cell
+    return cell.overrides.get(name, value_under(cell.plan.study.resolved(), name))
+
+
+def _expanded(entry: str, results: Sequence[Result]) -> Iterator[str]:
+    parts = [f"{entry}.{column}" for column in OF_COEFFICIENT]
+    of_coefficient = [name for name in parts if any(name in result.found for result in results)]
+    yield from of_coefficient or [entry]
+
+
+def _uniform(values: Sequence[Any]) -> pd.Series[Any]:
+    """Numbers as numbers where all are, else everything as text."""
+    given = [value for value in values if value is not None]
+    if all(isinstance(value, bool) for value in given):
+        return _yes_no(values)
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
+        whole = len(given) == len(values) and all(isinstance(value, int) for value in given)
+        return pd.Series(list(values), dtype="int64" if whole else "float64")
+    return _text([None if value is None else shown(value) for value in values])
+
+
+def _text(values: Sequence[str | None]) -> pd.Series[Any]:
+    return pd.Series(list(values), dtype="object")
+
+
+def _yes_no(values: Sequence[Any]) -> pd.Series[Any]:
+    return pd.Series([value if isinstance(value, bool) else None for value in values], dtype="boolean")

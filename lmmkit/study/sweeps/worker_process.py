@@ -1,0 +1,67 @@
+"""A process that makes the cells of a sweep: `python -m lmmkit.study.sweeps.worker_process`.
+
+Options, then orders come as lines of JSON on standard input; each order's answer goes to standard output.
+It ends with its input, and its kernels end with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+
+from lmmkit.errors import LmmkitError
+from lmmkit.study.kernels.light import without_grammars
+
+with without_grammars():
+    from lmmkit.study.kernels.jupyter import kernels
+    from lmmkit.study.runs.plan import make_plan
+    from lmmkit.study.runs.progress import Watch
+    from lmmkit.study.runs.run import make_cell
+
+
+def serve() -> None:
+    """Make what is ordered until the input ends."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    answers = _private_output()
+    options: dict[str, Any] = json.loads(sys.stdin.readline())
+    with kernels(cold=options["cold"], allow_outside=options["allow_outside"]) as kernel:
+        for line in sys.stdin:
+            answers.write(json.dumps(_make(json.loads(line), kernel)) + "\n")
+            answers.flush()
+
+
+def _make(order: dict[str, Any], kernel: dict[str, Any]) -> dict[str, Any]:
+    """Make one cell; its run's key, and what went wrong."""
+    reports, key = Path(order["reports"]), None
+    try:
+        plan = make_plan(Path(order["study"]), order["overrides"])
+        key = plan.key
+        make_cell(plan, plan.folder(reports), Watch(Console(quiet=True)), kernel, order["again"])
+    except LmmkitError as error:
+        return {"key": key, "error": _placeless(str(error), reports)}
+    return {"key": key, "error": None}
+
+
+def _placeless(message: str, reports: Path) -> str:
+    """The first line of a message, without the place where the run happened to lie."""
+    return message.split("\n")[0].replace(f"{reports}{os.sep}", "")
+
+
+def _private_output() -> TextIO:
+    """Standard output for the answers alone; what anything else prints goes to standard error."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return stream
+
+
+if __name__ == "__main__":
+    try:
+        serve()
+    except KeyboardInterrupt:
+        sys.exit(130)
