@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from study.tiny import DATA, STEPS, STUDY, write_notebook
+from support.tiny import DATA, STEPS, STUDY, write_notebook
 
 Called = subprocess.CompletedProcess[str]
 

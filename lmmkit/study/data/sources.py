@@ -16,6 +16,8 @@ from lmmkit.study.data.arrow import ArrowError, read_text
 from lmmkit.study.files.schema import Data
 from lmmkit.study.files.shipped import data_sets
 
+#: What lets a notebook run by hand read data outside the folder of its study file.
+ALLOW_OUTSIDE = "LMMKIT_ALLOW_OUTSIDE"
 Reader = Callable[[Path, Data], pd.DataFrame]
 
 
@@ -45,7 +47,7 @@ def find_source(source: str, base: Base) -> Path:
     if not (inside or base.allow_outside):
         raise DataError(
             f"data.source {source} lies outside the folder of the study file; move it there, or give "
-            "--allow-outside (in a notebook: LMMKIT_ALLOW_OUTSIDE=1) if you trust the study"
+            f"--allow-outside (in a notebook: {ALLOW_OUTSIDE}=1) if you trust the study"
         )
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"

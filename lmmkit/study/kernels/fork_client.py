@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import RunError
-from lmmkit.study.runs.plan import ALLOW_OUTSIDE
+from lmmkit.study.data.sources import ALLOW_OUTSIDE
 
 #: One BLAS thread and one order of sets in every kernel, so that equal inputs give equal bytes.
 _ENVIRONMENT = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import StudyError
-from lmmkit.study.data.sources import Base, check_pin, find_source, sha256_of
+from lmmkit.study.data.sources import ALLOW_OUTSIDE, Base, check_pin, find_source, sha256_of
 from lmmkit.study.files.study import Study, load_study
 from lmmkit.study.records.artifacts import json_bytes, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE, machine, package_digest, run_key, step_key, versions
@@ -20,7 +20,6 @@ from lmmkit.study.records.manifest import File, Manifest, Record, load_manifest,
 from lmmkit.study.records.notebooks import Notebook, find_notebooks, project_folder
 from lmmkit.study.records.plan_lock import lock_files, lock_path
 
-ALLOW_OUTSIDE = "LMMKIT_ALLOW_OUTSIDE"
 HEAD = "study"
 
 

@@ -1,0 +1,129 @@
+"""The uncertainty of the variance parameters, against differences of the criterion and dense algebra."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from engine.criterion.test_layouts import LAYOUTS, Case, problem_of
+from reference.cases import fitted
+from support.dense import covariance_parts
+
+import lmmkit
+from lmmkit.engine.criterion.hessian import observed_hessian
+from lmmkit.engine.inference import observed_information as information
+from lmmkit.engine.inference.expected_information import (
+    expected_information,
+    fixed_slopes,
+    theta_directions,
+)
+from lmmkit.engine.inference.observed_information import exact_hessian, variance_information
+from lmmkit.engine.inference.satterthwaite import combined
+from lmmkit.engine.inference.traces import traces
+from lmmkit.engine.solve import solve
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_exact_hessian_equals_differences_of_the_gradient(name, reml, monkeypatch):
+    monkeypatch.setattr(information, "CUBES", np.inf)
+    case = Case(name, reml=reml)
+    ours, differences = exact_hessian(case.optimum)[0], observed_hessian(case.criterion, case.theta)
+    np.testing.assert_allclose(ours, differences, atol=1e-6 * np.abs(differences).max())
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_expected_information_equals_traces_of_dense_matrices(name):
+    case = Case(name)
+    optimum, (_, P, _) = case.optimum, case.dense(case.theta)
+    steps = 1e-6 * np.eye(len(case.theta))
+    slopes = [(case.V(case.theta + s) - case.V(case.theta - s)) / 2e-6 for s in steps]
+    expected = np.array([[np.trace(P @ a @ P @ b) for b in slopes] for a in slopes])
+    blocks = traces(optimum.prepared, optimum.layout, optimum.state)
+    directions = theta_directions(optimum.layout, optimum.state.L)
+    Phi = np.linalg.inv(optimum.state.XVX)
+    ours = expected_information(blocks, directions, fixed_slopes(blocks, directions), Phi, reml=True)
+    np.testing.assert_allclose(ours, expected, atol=1e-7 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_unprofiled_hessian_equals_differences_of_the_full_likelihood(name, reml):
+    optimum = solve(problem_of(LAYOUTS[name], False), reml=reml).optimum
+    found, criterion, state = variance_information(optimum), optimum.criterion, optimum.state
+    sigma = np.sqrt(state.r2 / criterion.nu)
+    theta = state.theta[found.free]
+
+    def slope(values):
+        """Gradient in (theta, sigma) with the fixed effects profiled out."""
+        whole = state.theta.copy()
+        whole[found.free] = values[:-1]
+        beta = np.empty(0) if reml else criterion(whole).beta
+        gradient = criterion.full(beta, np.log(values[-1]), whole)[1][len(beta) :]
+        return np.append(gradient[1:][found.free], gradient[0] / values[-1])
+
+    at, steps = np.append(theta, sigma), 1e-5 * np.eye(len(theta) + 1)
+    differences = np.array([(slope(at + s) - slope(at - s)) / 2e-5 for s in steps])
+    np.testing.assert_allclose(found.hessian, differences, atol=1e-6 * np.abs(differences).max())
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_gradient_of_the_covariance_matrix_equals_differences(name):
+    problem = problem_of(LAYOUTS[name], True)
+    optimum = solve(problem).optimum
+    found, criterion, state = variance_information(optimum), optimum.criterion, optimum.state
+    scale = optimum.prepared.scale**2 * state.r2 / criterion.nu
+
+    def vcov(theta):
+        return scale * np.linalg.inv(criterion(theta).XVX)
+
+    steps = 1e-6 * np.eye(len(state.theta))[found.free]
+    slopes = np.array([(vcov(state.theta + s) - vcov(state.theta - s)) / 2e-6 for s in steps]).reshape(
+        -1, 2, 2
+    )
+    np.testing.assert_allclose(
+        found.gradient[:-1], slopes, atol=2e-6 * max(np.abs(slopes).max(initial=0), 1e-9)
+    )
+    np.testing.assert_allclose(found.vcov.core, vcov(state.theta), rtol=1e-10)
+
+
+def test_large_crossed_designs_take_differences(monkeypatch):
+    monkeypatch.setattr(information, "CUBES", 0.0)
+    optimum = fitted("penicillin", "REML").estimates.optimum
+    rough = exact_hessian(optimum)[0]
+    monkeypatch.undo()
+    np.testing.assert_allclose(rough, exact_hessian(optimum)[0], rtol=1e-6)
+
+
+def test_a_fit_without_curvature_is_refused_with_words():
+    found = variance_information(fitted("sleep_full", "REML").estimates.optimum)
+    flat = np.zeros_like(found.hessian)
+    with pytest.raises(lmmkit.FitError, match="does not curve upwards"):
+        _ = information.VarianceInformation(found.free, flat, found.gradient, found.vcov).covariance
+
+
+def test_a_fit_read_back_answers_alike(tmp_path):
+    fit = fitted("machines_nested", "REML")
+    again = lmmkit.load(fit.save(tmp_path / "fit"))
+    for df in ("satterthwaite", "kenward-roger"):
+        np.testing.assert_allclose(again.coef_table(df)["df"], fit.coef_table(df)["df"], rtol=1e-8)
+
+
+def test_degrees_of_freedom_of_a_mean_of_squares():
+    assert combined(np.array([7.0, 7.0])) == 7.0
+    assert combined(np.array([1.5, 9.0])) == 2.0
+    assert combined(np.array([1.5, 1.5])) == 1.5
+    E = 5 / 3 + 10 / 8
+    assert combined(np.array([5.0, 10.0])) == pytest.approx(2 * E / (E - 2))
+
+
+def test_dense_parts_add_up_to_v():
+    problem = problem_of(LAYOUTS["crossed slopes"], True)
+    solution = solve(problem)
+    V, parts = covariance_parts(problem, solution.factors)
+    entries = [
+        (L @ L.T)[a, b if term.correlated else a]
+        for term, L in zip(problem.terms, solution.factors, strict=True)
+        for a in range(len(L))
+        for b in range(a + 1 if term.correlated else 1)
+    ]
+    np.testing.assert_allclose(sum(t * part for t, part in zip([*entries, 1.0], parts, strict=True)), V)

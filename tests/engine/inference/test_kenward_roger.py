@@ -1,0 +1,107 @@
+"""Kenward-Roger: the low-rank form against the paper's n x n one, and the limits of its formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from engine.criterion.test_layouts import LAYOUTS, Case
+from reference.cases import fitted, table
+from support.dense import DenseKenwardRoger, textbook
+
+import lmmkit
+from lmmkit.engine.inference.kenward_roger import kenward_roger, scaling
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_low_rank_form_equals_the_papers(name, weighted):
+    optimum = Case(name, weighted=weighted).optimum  # the algebra holds at any theta
+    state, prepared = optimum.state, optimum.prepared
+    sigma = prepared.scale * np.sqrt(state.r2 / optimum.criterion.nu)
+    dense = DenseKenwardRoger(optimum.problem, prepared.kept, optimum.factors(state.L), sigma)
+    ours = kenward_roger(optimum)
+    np.testing.assert_allclose(ours.unadjusted.whole(), dense.Phi, rtol=1e-8)
+    np.testing.assert_allclose(ours.adjusted.whole(), dense.adjusted, rtol=1e-7)
+    for L in (np.eye(2)[[0]], np.eye(2)[[1]], np.eye(2), np.array([[1.0, -0.5]])):
+        expected = textbook(len(L), *dense.moments(L))
+        np.testing.assert_allclose(ours.scaling(L), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5])
+def test_scaling_is_the_papers_formula(rows):
+    rng = np.random.default_rng(rows)
+    for _ in range(50):
+        A2 = rng.uniform(0.01, 0.6) * rows
+        A1 = A2 if rows == 1 else A2 * rng.uniform(0.5, rows)
+        expected = textbook(rows, A1, A2)
+        if min(expected) > 0:
+            np.testing.assert_allclose(scaling(rows, A1, A2), expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("df", [1.2, 2.0, 2.0000001, 3.0, 4.0])
+def test_one_row_has_scale_one_at_any_degrees_of_freedom(df):
+    assert scaling(1, 2 / df, 2 / df) == pytest.approx((df, 1.0))
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4])
+@pytest.mark.parametrize("extra", [1, 1.000001, 2, 3, 10])
+def test_hotellings_test_is_exact_also_at_two_degrees_of_freedom(rows, extra):
+    m = rows + extra  # 2 m / (l m) ...: A1 = 2 l / m, A2 = l (l + 1) / m
+    assert scaling(rows, 2 * rows / m, rows * (rows + 1) / m) == pytest.approx(
+        (m - rows + 1, (m - rows + 1) / m), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4])
+@pytest.mark.parametrize("df", [2.0, 2.000001, 5.0])
+def test_balanced_analysis_of_variance_is_exact_also_at_two_degrees_of_freedom(rows, df):
+    assert scaling(rows, 2 * rows**2 / df, 2 * rows / df) == pytest.approx((df, 1.0), rel=1e-6)
+
+
+def test_the_vector_model_of_four_workers_has_two_degrees_of_freedom_and_scale_two_thirds():
+    frame = table("machines_vector").query("Worker in ['1', '2', '3', '4']")
+    fit = lmmkit.lmm("score ~ Machine + (0 + Machine | Worker)", frame)
+    assert not fit.is_singular
+    wald = fit.anova(df="residual")["F"].iloc[0]
+    found = fit.anova(df="kenward-roger").iloc[0]
+    assert found["den_df"] == pytest.approx(2.0, abs=1e-6)
+    assert found["F"] == pytest.approx(2 / 3 * wald, rel=1e-6)
+
+
+def test_badly_scaled_columns_change_nothing():
+    frame = table("sleep_full").assign(far=lambda d: d["Days"] * 1e-6 + 1e3, long=lambda d: d["Days"] * 1e8)
+    plain = fitted("sleep_full", "REML")
+    for column, step in (("far", 1e-6), ("long", 1e8)):
+        fit = lmmkit.lmm(f"Reaction ~ {column} + ({column} | Subject)", frame)
+        for df in ("kenward-roger", "satterthwaite"):
+            ours, known = fit.coef_table(df).loc[column], plain.coef_table(df).loc["Days"]
+            assert ours["df"] == pytest.approx(known["df"], rel=1e-5)
+            assert ours["se"] * step == pytest.approx(known["se"], rel=1e-5)
+
+
+def test_prior_weights_are_part_of_the_model():
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"g": np.repeat(list("abcdefgh"), 5), "x": rng.normal(size=40)})
+    frame["y"] = frame["x"] + np.repeat(rng.normal(size=8), 5) + rng.normal(size=40)
+    copies = frame.loc[frame.index.repeat(1)].assign(w=4.0)
+    plain = lmmkit.lmm("y ~ x + (1 | g)", frame).coef_table("kenward-roger")
+    scaled = lmmkit.lmm("y ~ x + (1 | g)", copies, weights="w").coef_table("kenward-roger")
+    pd.testing.assert_frame_equal(plain, scaled, rtol=1e-7)
+
+
+def test_a_singular_fit_is_refused_naming_the_null_direction():
+    with pytest.raises(lmmkit.FitError, match=r"the variance of Batch.Intercept is zero.*satterthwaite"):
+        fitted("dyestuff2", "REML").coef_table("kenward-roger")
+    assert fitted("dyestuff2", "REML").coef_table()["method"].tolist() == ["satterthwaite"]
+
+
+def test_a_fit_by_maximum_likelihood_is_refused():
+    with pytest.raises(lmmkit.FitError, match="reml=True"):
+        fitted("sleep_full", "ML").anova(df="kenward-roger")
+
+
+def test_many_crossed_effects_are_named_when_they_are_too_many(monkeypatch):
+    monkeypatch.setattr("lmmkit.engine.inference.components.LARGEST", 10)
+    with pytest.raises(lmmkit.FitError, match=r"30 random effects.*satterthwaite"):
+        kenward_roger(fitted("penicillin", "REML").estimates.optimum)

@@ -1,0 +1,241 @@
+"""A certificate must be able to fail: every corruption of a fit is caught, and no sound fit fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from reference.cases import CASES, fitted, table
+from support.models import NAMES, crossed, fit
+
+import lmmkit
+from lmmkit.engine.search.optimality import Check
+from lmmkit.model.certificate import Certificate, certify
+from lmmkit.model.estimates import Stored
+from lmmkit.model.fit import Fit
+
+
+def stored(estimates, **changes):
+    """The evidence of a fit with something in it changed."""
+    evidence = Stored(
+        estimates.evidence.checks, estimates.evidence.trace, estimates.b, estimates.conditional_variances
+    )
+    return replace(evidence, **changes)
+
+
+def theta(estimates):
+    factors = list(estimates.factors)
+    factors[0] = factors[0] * (1 + 1e-5)
+    return replace(estimates, factors=tuple(factors))
+
+
+def theta_below_the_diagonal(estimates):
+    factors = [factor.copy() for factor in estimates.factors]
+    factors[0][1, 0] += 1e-5
+    return replace(estimates, factors=tuple(factors))
+
+
+def beta(estimates):
+    moved = estimates.beta.copy()
+    moved[-1] += 1e-5 * np.sqrt(estimates.vcov[-1, -1])
+    return replace(estimates, beta=moved)
+
+
+def one_blup(estimates):
+    b = [values.copy() for values in estimates.b]
+    b[0][3, 0] += 1e-5 * estimates.sigma
+    return replace(estimates, evidence=stored(estimates, b=tuple(b)))
+
+
+def two_blups_exchanged(estimates):
+    b = [values.copy() for values in estimates.b]
+    b[-1][[0, 1]] = b[-1][[1, 0]]
+    return replace(estimates, evidence=stored(estimates, b=tuple(b)))
+
+
+def sigma(estimates):
+    return replace(estimates, sigma=estimates.sigma * (1 + 1e-6))
+
+
+def one_response(estimates):
+    y = estimates.problem.response.copy()
+    y[5] += 1e-3 * estimates.sigma
+    problem = replace(estimates.problem, response=y)
+    return replace(estimates, design=replace(estimates.design, problem=problem))
+
+
+def one_covariate(estimates):
+    columns = list(estimates.problem.columns)
+    columns[1] = columns[1].copy()
+    columns[1][7] += 1e-3
+    problem = replace(estimates.problem, columns=tuple(columns))
+    return replace(estimates, design=replace(estimates.design, problem=problem))
+
+
+def one_code(estimates):
+    terms = list(estimates.problem.terms)
+    codes = terms[0].codes.copy()
+    codes[0] = (codes[0] + 1) % terms[0].levels
+    terms[0] = replace(terms[0], codes=codes)
+    problem = replace(estimates.problem, terms=tuple(terms))
+    return replace(estimates, design=replace(estimates.design, problem=problem))
+
+
+def criterion(estimates):
+    return replace(estimates, reml=not estimates.reml)
+
+
+def deviance(estimates):
+    return replace(estimates, deviance=estimates.deviance + 1e-5)
+
+
+def optimality(estimates):
+    wrong = [Check("Newton decrement", 1.0, 1e-8, passed=False)]
+    return replace(estimates, evidence=stored(estimates, checks=wrong))
+
+
+CORRUPTIONS = [
+    theta,
+    theta_below_the_diagonal,
+    beta,
+    one_blup,
+    two_blups_exchanged,
+    sigma,
+    one_response,
+    one_covariate,
+    one_code,
+    criterion,
+    deviance,
+    optimality,
+]
+
+
+@pytest.mark.parametrize("corrupt", CORRUPTIONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", ["sleep", "crossed"])
+def test_corruption_is_caught(name, corrupt):
+    certificate = certify(corrupt(fit(name).estimates))
+    assert not certificate.passed
+    assert certificate.digits == 0
+
+
+@pytest.mark.parametrize("corrupt", [theta, beta, one_blup, sigma, one_response], ids=lambda f: f.__name__)
+def test_corruption_of_a_large_fit_is_caught(corrupt):
+    assert not certify(corrupt(fitted("insteval", "REML").estimates)).passed
+
+
+@pytest.mark.parametrize("corrupt", [theta, beta, one_blup], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", ["sleep", "crossed"])
+def test_full_certificate_names_both_routes_that_disagree(name, corrupt):
+    failed = {result.check for result in certify(corrupt(fit(name).estimates), full=True).failed}
+    assert any("by Henderson's equations (" in check for check in failed)
+    assert any("through V (" in check for check in failed)
+
+
+def test_full_certificate_catches_standard_errors_that_are_wrong():
+    estimates = fit("sleep").estimates
+    wrong = replace(estimates, unscaled_vcov=estimates.unscaled_vcov * 1.001)
+    assert [r.check for r in certify(wrong, full=True).failed] == ["standard errors by the referee (ratio)"]
+
+
+def test_full_certificate_catches_an_estimate_that_is_not_the_lowest():
+    stopped = fit("sleep").estimates
+    elsewhere = Fit(stopped).refit(stopped.problem.response + 1e-2 * np.arange(180)).estimates
+    claimed = replace(elsewhere, design=stopped.design)
+    failed = {result.check for result in certify(claimed, full=True).failed}
+    assert any(check.startswith("second algorithm") for check in failed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_full_certificate_of_a_sound_fit_holds(name):
+    certificate = fit(name).certify(full=True)
+    assert certificate.passed
+    assert certificate.digits >= 6
+    assert set(certificate.checks.verdict) == {"holds"}
+
+
+@pytest.mark.parametrize(("name", "criterion"), CASES)
+def test_full_certificate_of_a_reference_holds(name, criterion):
+    certificate = fitted(name, criterion).certify(full=True)
+    assert certificate.passed, str(certificate)
+
+
+def hard_frame():
+    """Sleepstudy with columns and responses in awkward units."""
+    rng = np.random.default_rng(0)
+    frame = table("sleep_full")
+    subject = frame.Subject.astype(int)
+    return frame.assign(
+        far=frame.Days + 1e9,
+        year=frame.Days + 2000,
+        tiny=frame.Days * 1e-8,
+        huge=frame.Days * 1e12,
+        lifted=frame.Reaction + 1e9,
+        spread=frame.Reaction + 1e4 * subject,
+        small=frame.Reaction * 1e-9,
+        wild=10 ** rng.uniform(-4, 4, len(frame)),
+        shift=1e6 * rng.normal(size=len(frame)),
+        site=rng.integers(0, 9, len(frame)),
+    )
+
+
+HARD = [
+    ("Reaction ~ far + (1 | Subject)", {}),
+    ("Reaction ~ year + (year | Subject)", {}),
+    ("Reaction ~ year + I(year^2) + I(year^3) + (year | Subject)", {}),
+    ("Reaction ~ tiny + (tiny | Subject)", {}),
+    ("Reaction ~ huge + (huge | Subject)", {}),
+    ("lifted ~ Days + (Days | Subject)", {}),
+    ("spread ~ Days + (Days | Subject)", {}),
+    ("small ~ Days + (Days | Subject)", {}),
+    ("spread ~ far + (1 | Subject) + (1 | site)", {"weights": "wild"}),
+    ("Reaction ~ Days + (Days | Subject)", {"weights": "wild", "offset": "shift"}),
+    ("Reaction ~ 0 + (1 | Subject)", {}),
+    ("Reaction ~ 0 + Days + (0 + Days | Subject)", {}),
+    ("Reaction ~ Days + (Days || Subject) + (Days | site)", {}),
+]
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize(("formula", "options"), HARD)
+def test_awkward_units_raise_no_false_alarm(formula, options, reml):
+    certificate = lmmkit.lmm(formula, hard_frame(), reml=reml, **options).certify(full=True)
+    assert certificate.passed, str(certificate)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_overparametrised_models_raise_no_false_alarm(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(100, 400))
+    frame = pd.DataFrame({"x": rng.normal(size=n) * 10 ** rng.uniform(-3, 3), "z": rng.normal(size=n) + 5})
+    frame["g"], frame["h"] = rng.integers(0, 12, n), rng.integers(0, 7, n)
+    frame["y"] = rng.normal(size=n) + rng.normal(size=12)[frame.g] * rng.integers(0, 3) + frame.z
+    formula = ["y ~ x + z + (x + z | g) + (z | h)", "y ~ z + (x * z || g) + (1 | g:h)"][seed % 2]
+    certificate = lmmkit.lmm(formula, frame, reml=seed % 4 < 2).certificate
+    assert certificate.passed, str(certificate)
+
+
+def test_certificate_is_a_table_with_a_sentence():
+    certificate = fit("sleep").certificate
+    assert isinstance(certificate, Certificate)
+    assert list(certificate.checks.columns) == ["check", "value", "threshold", "verdict"]
+    assert "none fails" in str(certificate)
+    assert "<table" in certificate._repr_html_()
+
+
+def test_large_fits_are_not_formed_in_full_by_default():
+    checks = fitted("exam_int", "REML").certificate.checks.check
+    assert not checks.str.contains("through V").any()
+    assert crossed().shape[0] <= 500
+    assert fit("crossed").certificate.checks.check.str.contains("through V").any()
+
+
+def test_slopes_on_time_stamps_are_certified():
+    """Seconds since 1970: Z G Z' formed in these units would not be positive definite to rounding."""
+    frame = table("sleep_full").assign(Days=lambda d: 1.5e9 + d.Days)
+    m = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", frame)
+    near = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", table("sleep_full"))
+    assert m.certificate.passed
+    assert m.certify(full=True).passed
+    assert m.deviance == pytest.approx(near.deviance, abs=1e-6)

@@ -1,0 +1,150 @@
+"""A small project with a sweep, and what is needed to hold its cells in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.tiny import write_notebook
+
+NOISY = {"log.jsonl", "ro-crate-metadata.json"}
+# A cell whose seed stands in the name of the file HOLD waits until the file is gone.
+HOLD = (
+    "import os, pathlib, time\n"
+    "hold = pathlib.Path(os.environ.get('SWEEP_HOLD', 'none'))\n"
+    "while hold.exists() and step.seed != 1:\n"
+    "    (hold.parent / f'at-{step.seed}').touch()\n"
+    "    time.sleep(0.05)"
+)
+STEPS = {
+    "01_data_prep": (["data"], ["step.save_data(load_table(step.settings.data, step.base))"]),
+    "02_random_effects": (
+        ["model.formula"],
+        ['step.save_json("selection.json", {"formula": step.settings.model.formula})'],
+    ),
+    "03_fit": (
+        ["seed", "model.method", "inference"],
+        [
+            "from lmmkit import lmm\nfrom lmmkit.model.report_tables import about_fit as views",
+            HOLD,
+            'formula = step.json("selection.json")["formula"]\n'
+            'fit = lmm(formula, step.table(), reml=step.settings.model.method == "REML")',
+            'step.save_table("coefficients", fit.coef_table(df="normal"))\n'
+            'step.save_table("fit", views.facts(fit, fit.certificate))\nstep.save_fit(fit)',
+        ],
+    ),
+    "04_report": (["title", "provenance"], ["step.save_report(step.provenance()['command'])"]),
+}
+STUDY = """\
+title: Small
+data: {source: data/small.csv, columns: {y: {type: number, unit: ms}, g: {type: factor}}}
+model: {formula: y ~ x + (1 | g)}
+seed: 1
+"""
+SWEEP = """\
+base: small.yaml
+grid:
+  model.method: [REML, ML]
+  model.formula: [y ~ x + (1 | g), y ~ x + (x || g)]
+add:
+  - {seed: 2}
+summary: [x, sigma]
+"""
+DATA = "y,x,g\n" + "".join(
+    f"{(7 * i) % 11 + i % 5 * 1.5 + (i // 5) ** 2 % 7:.2f},{i % 5},{'abcdefgh'[i // 5]}\n" for i in range(40)
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project; the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return make_project(tmp_path)
+
+
+def make_project(folder: Path) -> Path:
+    """Notebooks, a study, its data and a sweep over it."""
+    for name in ("notebooks", "params/data"):
+        (folder / name).mkdir(parents=True)
+    for name, (reads, cells) in STEPS.items():
+        write_notebook(folder / "notebooks", name, reads, cells)
+    (folder / "params/small.yaml").write_text(STUDY)
+    (folder / "params/small.sweep.yaml").write_text(SWEEP)
+    (folder / "params/data/small.csv").write_text(DATA)
+    return folder
+
+
+def started(folder: Path, *options: str, hold: Path | None = None) -> subprocess.Popen[str]:
+    """A sweep under way."""
+    command = [sys.executable, "-m", "lmmkit.study.cli", "sweep", "params/small.sweep.yaml", *options]
+    environment = {**os.environ, "COLUMNS": "200", **({"SWEEP_HOLD": str(hold)} if hold else {})}
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def swept(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """A sweep made."""
+    process = started(folder, *options)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with its sweep made by two workers."""
+    folder = make_project(tmp_path_factory.mktemp("made"))
+    done = swept(folder, "--workers", "2", "--inference", "20")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def held(project: Path) -> Iterator[Path]:
+    """The file that holds the cell of seed 2."""
+    path = project / "hold"
+    path.touch()
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def until(there: Callable[[], object], seconds: float = 90) -> None:
+    """Wait for something."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file that is to be the same on every run."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in NOISY and not path.name.endswith(".lock")
+    }
+
+
+def children(pid: int, word: str) -> list[int]:
+    """The processes below one whose command line holds a word."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            line = (entry / "cmdline").read_text()
+        except (OSError, ValueError):
+            continue
+        if parent == pid and word in line:
+            found.append(int(entry.name))
+    return found
+
+
+def kill(pid: int) -> None:
+    """As the system kills for want of memory."""
+    os.kill(pid, signal.SIGKILL)

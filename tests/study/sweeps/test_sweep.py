@@ -1,0 +1,121 @@
+"""Sweeps: the same bytes whoever makes them, and nothing lost whatever dies."""
+
+import json
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from study.sweeps.conftest import children, contents, kill, make_project, started, swept, until
+
+pytestmark = pytest.mark.slow
+
+
+def results(folder):
+    (path,) = (folder / "small.sweep").glob("*/results.csv")
+    return pd.read_csv(path)
+
+
+def test_a_sweep_leaves_its_table_its_curve_and_its_page(made):
+    (folder,) = (path for path in (made / "reports/small.sweep").iterdir() if path.is_dir())
+    assert json.loads((folder / "manifest.json").read_bytes())["status"] == "complete"
+    table = results(made / "reports")
+    assert list(table.columns) == [
+        "cell", "model.method", "model.formula", "seed", "run", "x.estimate", "x.se", "x.df", "x.p", "x.low",
+        "x.high", "sigma", "converged", "singular", "certificate", "elsewhere", "error",
+    ]  # fmt: skip
+    assert table["model.method"].tolist() == ["REML", "REML", "ML", "ML", "REML"]
+    assert table["seed"].tolist() == [1, 1, 1, 1, 2]
+    assert table["error"].isna().all()
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(folder / "results.parquet")[["x.estimate", "sigma"]], table[["x.estimate", "sigma"]]
+    )
+    page = (folder / "sweep.html").read_text()
+    assert "5 of 5 (100 %)" in page
+    assert "Simonsohn" in page
+    assert json.loads((folder / "inference.json").read_bytes())["replicates"] == 20
+    assert len(list((made / "reports/.steps/01_data_prep").glob("[0-9a-f]*"))) == 1
+
+
+def test_one_worker_gives_the_same_bytes(made, tmp_path):
+    project = make_project(tmp_path)
+    assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
+    assert contents(project / "reports") == contents(made / "reports")
+
+
+def test_a_repeated_sweep_makes_nothing(made):
+    before = contents(made / "reports")
+    logs = [path.read_bytes() for path in sorted((made / "reports/small").rglob("log.jsonl"))]
+    assert swept(made, "--inference", "20").returncode == 0
+    assert contents(made / "reports") == before
+    assert [path.read_bytes() for path in sorted((made / "reports/small").rglob("log.jsonl"))] == logs
+
+
+def test_a_dead_worker_is_replaced(made, project, held):
+    process = started(project, "--workers", "1", "--inference", "20", hold=held)
+    until((project / "at-2").exists)
+    for pid in children(process.pid, "sweep_worker"):
+        kill(pid)
+    held.unlink()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert contents(project / "reports") == contents(made / "reports")
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(made, project, held):
+    process = started(project, "--workers", "1", "--inference", "20", hold=held)
+    until((project / "at-2").exists)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=180)
+    assert process.returncode == 130, err
+    (folder,) = (path for path in (project / "reports/small.sweep").iterdir() if path.is_dir())
+    assert json.loads((folder / "manifest.json").read_bytes())["status"] == "interrupted"
+    assert not (folder / "results.csv").exists()
+    held.unlink()
+    assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
+    assert contents(project / "reports") == contents(made / "reports")
+
+
+def test_two_sweeps_at_once_share_their_work(made, project):
+    both = [started(project, "--workers", "1", "--inference", "20") for _ in range(2)]
+    errors = [process.communicate(timeout=180)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert contents(project / "reports") == contents(made / "reports")
+
+
+def test_failed_cells_stay_in_the_table_and_end_with_code_1(project):
+    text = (project / "params/small.sweep.yaml").read_text()
+    broken = text.replace(
+        "  - {seed: 2}", "  - {model.formula: y ~ x + (1 | x:g)}\n  - {data.source: none.csv}"
+    )
+    (project / "params/small.sweep.yaml").write_text(broken.replace("[REML, ML]", "[REML]"))
+    done = swept(project, "--workers", "1")
+    assert done.returncode == 1, done.stderr
+    table = results(project / "reports")
+    assert table["error"].notna().tolist() == [False, False, True, True]
+    assert "none.csv does not exist" in table["error"][3]
+    assert "2 of 4 cells failed" in done.stderr
+    (path,) = (project / "reports/small.sweep").glob("*/agreement.json")
+    assert json.loads(path.read_bytes())["share of same sign"] == 0.5
+
+
+def test_after_a_failure_no_other_cell_is_begun_when_asked(project):
+    text = (project / "params/small.sweep.yaml").read_text()
+    text = text.replace("[y ~ x + (1 | g), y ~ x + (x || g)]", "[y ~ x + (1 | x:g), y ~ x + (1 | g)]")
+    (project / "params/small.sweep.yaml").write_text(text + "on_error: stop\n")
+    done = swept(project, "--workers", "1")
+    assert done.returncode == 1
+    assert "not run" in results(project / "reports")["error"].to_list()[-1]
+
+
+def test_a_killed_sweep_is_resumed(made, project, held):
+    process = started(project, "--workers", "1", "--inference", "20", hold=held)
+    until((project / "at-2").exists)
+    workers = children(process.pid, "sweep_worker")
+    kill(process.pid)
+    process.wait(timeout=180)
+    held.unlink()
+    assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    process.communicate(timeout=180)
+    assert contents(project / "reports") == contents(made / "reports")
