@@ -36,8 +36,8 @@ def optimum_at(problem: Problem, factors: tuple[Floats, ...], *, reml: bool) -> 
     """
     setup = set_up(problem, reml=reml)
     L = prepared_factors(problem, setup.prepared, setup.layout, factors)
-    state = setup.criterion(setup.criterion.theta(L))
-    return Optimum(problem, setup.prepared, setup.criterion, state)
+    state = setup.criterion.evaluate(setup.criterion.theta(L))
+    return Optimum(problem, setup.prepared, state, setup.scale)
 
 
 def curvature(optimum: Optimum) -> Curvature:

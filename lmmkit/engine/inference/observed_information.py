@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.criterion.average_information import AverageInformation
 from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.inference.components import component_sizes
@@ -35,10 +34,9 @@ def exact_hessian(optimum: Optimum) -> tuple[Floats, Floats]:
     one, so twice the former less the latter, with the curvature of T = L L', is exact.
     """
     state, criterion = optimum.state, optimum.criterion
-    a = np.append(-state.beta, 1.0)
-    average, q = AverageInformation(state.forward, criterion.layout, state.L, state.reverse, a).run(state.XVX)
+    average, q = state.information.G, state.information.q
     if float((component_sizes(optimum.layout.factors).astype(float) ** 3).sum()) > CUBES and len(state.L) > 1:
-        return observed_hessian(criterion, state.theta), q
+        return observed_hessian(criterion.evaluate, state.theta), q
     directions = theta_directions(optimum.layout, state.L)
     blocks = traces(optimum.prepared, optimum.layout, state)
     expected = expected_information(

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lmmkit.engine.criterion.criterion import State
+from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.inference.components import Component, components
@@ -141,7 +141,7 @@ def _sandwich(component: Component, f: int, g: int, weights: Floats) -> Floats:
     return total
 
 
-def traces(prepared: Prepared, layout: Layout, state: State) -> Traces:
+def traces(prepared: Prepared, layout: Layout, state: Evaluation) -> Traces:
     """S and U at a state, in prepared units."""
     if len(layout.factors) == 1:
         W = state.forward.links[0].W

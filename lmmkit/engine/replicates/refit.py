@@ -18,6 +18,7 @@ from lmmkit.engine.replicates import batch_cone
 from lmmkit.engine.replicates.batch_newton import COMPANY, BatchNewton
 from lmmkit.engine.replicates.design_part import Shared, share, table_size
 from lmmkit.engine.replicates.response_part import summed
+from lmmkit.engine.search.rules import BATCH
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -140,7 +141,7 @@ def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates
     """Fit the columns of Y together, write down the first `size`, and say which did not arrive."""
     setup = shared.setup
     responses = summed(shared, Y)
-    search = BatchNewton(shared, responses)
+    search = BatchNewton(shared, responses, BATCH)
     search.run()
     state, mine = search.state, slice(first, first + size)
     beta = responses.beta + responses.scale * np.einsum("ab,br->ar", setup.prepared.basis, state.beta)

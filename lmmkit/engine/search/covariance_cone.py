@@ -72,14 +72,16 @@ def widened(factor: Factor, L: Floats, index: int, direction: Floats, scale: Flo
     return out
 
 
-def null_slope(factor: Factor, L: Floats, D: Floats, scale: Floats) -> list[tuple[int, float, Floats]]:
+def null_slope(
+    factor: Factor, L: Floats, D: Floats, scale: Floats, below: float
+) -> list[tuple[int, float, Floats]]:
     """Per block with a null space of T: its least slope of D there, and the direction (in scaled units)."""
     out = list[tuple[int, float, Floats]]()
     for index, (here, block) in enumerate(by_blocks(factor, L)):
         s = scale[here[1][0]]
         rows = block * s[:, None]
         values, vectors = np.linalg.eigh(rows @ rows.T)
-        null = vectors[:, values < 1e-6]
+        null = vectors[:, values < below]
         if null.shape[1]:
             d = D[here] / np.outer(s, s) / factor.levels
             slopes, turn = np.linalg.eigh(null.T @ d @ null)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmmkit.engine.criterion.criterion import Criterion, State
+from lmmkit.engine.criterion.criterion import Criterion, Evaluation
+from lmmkit.engine.problem import Floats
 from lmmkit.engine.search import covariance_cone as cone
-from lmmkit.engine.search.search import Search
-
-FLAT = -1e-9  # least curvature, as a share of the largest, that rounding may leave at an optimum
+from lmmkit.engine.search.rules import Rules
 
 
 @dataclass(frozen=True)
@@ -23,35 +22,36 @@ class Check:
     passed: bool
 
 
-def optimality(search: Search, state: State) -> list[Check]:
-    """Whether a state meets the conditions: decrement, complementarity, multipliers, curvature."""
-    layout, scale = search.criterion.layout, search.scale
-    slopes = [
-        float(values[0])
-        for f, factor in enumerate(layout.factors)
-        for values, _ in cone.scaled_slopes(factor, state.D[f], scale[f])
-    ]
-    least = min(slopes, default=0.0)
-    step = [
-        float(np.abs((L.T @ D @ L) * factor.mask).max() / factor.levels)
-        for factor, L, D in zip(layout.factors, state.L, state.D, strict=True)
-    ]
-    curvature = least_curvature(search.criterion, state)
-    return [
-        Check("Newton decrement (deviance units)", search.decrement, 1e-8, search.decrement <= 1e-8),
-        Check(
-            "complementarity: |L'DL| / levels", max(step, default=0.0), 1e-6, max(step, default=0.0) <= 1e-6
+def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: Rules) -> list[Check]:
+    """Whether a point meets the conditions: decrement, complementarity, multipliers, curvature."""
+    factors = point.criterion.layout.factors
+    multiplier = min(
+        (
+            float(values[0])
+            for factor, D, s in zip(factors, point.D, scale, strict=True)
+            for values, _ in cone.scaled_slopes(factor, D, s)
         ),
-        Check("multipliers: least slope along the cone", least, -1e-6, least >= -1e-6),
-        Check("curvature: least eigenvalue", curvature, FLAT, curvature >= FLAT),
+        default=0.0,
+    )
+    step = max(
+        (
+            float(np.abs((L.T @ D @ L) * factor.mask).max() / factor.levels)
+            for factor, L, D in zip(factors, point.L, point.D, strict=True)
+        ),
+        default=0.0,
+    )
+    curvature = least_curvature(point.criterion, point)
+    least, flat, most = -rules.multiplier, -rules.flat, rules.complementarity
+    return [
+        Check("Newton decrement (deviance units)", decrement, rules.found, decrement <= rules.found),
+        Check("complementarity: |L'DL| / levels", step, most, step <= most),
+        Check("multipliers: least slope along the cone", multiplier, least, multiplier >= least),
+        Check("curvature: least eigenvalue", curvature, flat, curvature >= flat),
     ]
 
 
-def least_curvature(criterion: Criterion, state: State) -> float:
+def least_curvature(criterion: Criterion, point: Evaluation) -> float:
     """Least eigenvalue of the Hessian among the directions that are not null, as a share of the largest."""
-    free = criterion.theta(
-        [np.where(np.diag(L)[None, :] != 0, 1.0, 0.0) * np.ones_like(L) for L in state.L]
-    ).astype(bool)
-    here = state.hessian[np.ix_(free, free)]
-    values = np.linalg.eigvalsh(here)
-    return float(values[0] / values[-1]) if len(here) and values[-1] > 0 else 1.0
+    free = criterion.theta([np.ones_like(L) * (L.diagonal() != 0) for L in point.L]).astype(bool)
+    values = np.linalg.eigvalsh(point.hessian[np.ix_(free, free)])
+    return float(values[0] / values[-1]) if len(values) and values[-1] > 0 else 1.0

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from lmmkit.engine.profiles.interval_bounds import Bounds, Line, Search
+from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
 from lmmkit.engine.profiles.slices import Frame, Parameter
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.model.estimates import Estimates, estimate
@@ -24,7 +24,7 @@ class Row(NamedTuple):
     """One parameter's interval."""
 
     name: str
-    bounds: Bounds
+    bounds: Interval
     criterion: str
 
 
@@ -87,12 +87,12 @@ class Profiles:
         sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
         self.frame = Frame(self.setup, optimum.state.L, sigma)
 
-    def line(self, parameter: Parameter) -> Line:
+    def line(self, parameter: Parameter) -> ProfileCurve:
         """The profile deviance along a parameter."""
-        return Line(self.setup, parameter, self.least)
+        return ProfileCurve(self.setup, parameter, self.least)
 
-    def _search(self, parameter: Parameter, guess: float) -> Search:
-        return Search(self.line(parameter), self.level, guess)
+    def _search(self, parameter: Parameter, guess: float) -> IntervalSearch:
+        return IntervalSearch(self.line(parameter), self.level, guess)
 
     def coefficients(self) -> Iterator[Row]:
         """Of each fixed effect."""
@@ -110,7 +110,7 @@ class Profiles:
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
         yield Row("Residual.sd", self._search(self.frame.residual(), guess).on_log(), self.criterion)
 
-    def _variance(self, term: int, row: int, column: int) -> Bounds:
+    def _variance(self, term: int, row: int, column: int) -> Interval:
         if row > column:
             parameter = self.frame.correlation(term, row, column)
             return self._search(parameter, CORRELATION_GUESS).within_one()

@@ -115,7 +115,7 @@ def deviance_surface(
                 theta[axes[0][0]], theta[axes[1][0]] = a, b
                 factors = start_factors(estimates.design, [float(x) for x in theta])
                 L = prepared_factors(setup.problem, setup.prepared, setup.layout, factors)
-                rows.append((a, b, setup.criterion.deviance(setup.criterion.theta(L))))
+                rows.append((a, b, setup.criterion.evaluate(setup.criterion.theta(L)).deviance))
     table = pd.DataFrame(rows, columns=[first, second, "deviance"])
     return table.assign(above=table["deviance"] - estimates.deviance)
 
