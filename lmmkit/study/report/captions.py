@@ -107,13 +107,13 @@ def _group(row: dict[Any, Any]) -> str:
 
 def panels(points: pd.DataFrame, choice: PanelChoice, levels: int) -> Words:
     """What the panels by group show, and how many of the groups they are."""
-    shown = points["panel"].nunique()
+    pair, shown = f"{choice.y} against {choice.x}", points["panel"].nunique()
     every = f"all {counted(levels, 'level')} of {choice.group}" if choice.group else "all rows together"
     some = f"{shown} of {counted(levels, 'level')} of {choice.group}, evenly spaced in their order"
     fitted = " with the model's lines" if "fitted" in points else ""
     return {
-        "caption": f"{choice.y} against {choice.x}{fitted}, for {every if shown == levels else some}.",
-        "alt": f"{counted(shown, 'small panel')} of {choice.y} against {choice.x}, one point per row{fitted}.",
+        "caption": f"{pair}{fitted}, for {every if shown == levels else some}.",
+        "alt": f"{counted(shown, 'small panel')} of {pair}, one point per row{fitted}.",
     }
 
 
