@@ -25,12 +25,11 @@ from lmmkit.model.inference.restricted_lrt import VarianceTest, rlrt
 from lmmkit.model.means import marginal_means as means
 from lmmkit.model.means.comparisons import MarginalMeans
 from lmmkit.model.options import whole
-from lmmkit.model.overall import as_dict, criteria
 from lmmkit.model.prediction import Interval, Level, NewLevels, predict
 from lmmkit.model.resampling import variance_shares as r2
 from lmmkit.model.resampling.bootstrap import Progress, bootstrap
 from lmmkit.model.resampling.simulate import Seed, simulate, with_response
-from lmmkit.model.summary import Summary, summarise
+from lmmkit.model.summary import Summary, as_dict, summarise
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +70,12 @@ class Fit:
     @property
     def bse(self) -> pd.Series[float]:
         """Standard errors of the fixed effects, not adjusted for small samples."""
-        return tables.by_coefficient(self.estimates, tables.standard_errors(self.estimates), "se")
+        return tables.by_coefficient(self.estimates, self.estimates.bse, "se")
 
     @property
     def dropped_columns(self) -> list[str]:
         """Columns of X left out as linear functions of earlier ones."""
-        return self.estimates.aliased
+        return self.estimates.dropped_columns
 
     def cov_params(self) -> pd.DataFrame:
         """Covariance matrix of the fixed effects, (p, p)."""
@@ -120,7 +119,7 @@ class Fit:
     @property
     def llf(self) -> float:
         """Log-likelihood, restricted under REML."""
-        return -self.deviance / 2.0
+        return self.estimates.llf
 
     @property
     def deviance(self) -> float:
@@ -130,12 +129,12 @@ class Fit:
     @property
     def aic(self) -> float:
         """deviance + 2 npar."""
-        return criteria(self.estimates).aic
+        return self.estimates.aic
 
     @property
     def bic(self) -> float:
         """deviance + npar log(nobs)."""
-        return criteria(self.estimates).bic
+        return self.estimates.bic
 
     @property
     def npar(self) -> int:
@@ -155,7 +154,7 @@ class Fit:
     @property
     def ngroups(self) -> dict[str, int]:
         """Number of levels by grouping factor."""
-        return {grouping.name: grouping.size for grouping in self.design.groupings}
+        return self.estimates.ngroups
 
     @property
     def reml(self) -> bool:
@@ -170,7 +169,7 @@ class Fit:
     @property
     def is_singular(self) -> bool:
         """Whether a covariance matrix of random effects has a null direction."""
-        return any(self.estimates.null_directions)
+        return self.estimates.is_singular
 
     @property
     def evaluations(self) -> int:
