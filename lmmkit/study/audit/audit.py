@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from lmmkit.errors import RunError
 from lmmkit.study.audit.audit_rerun import check_rerun
 from lmmkit.study.audit.environment import check_environment, same_environment
@@ -14,6 +12,7 @@ from lmmkit.study.audit.findings import PARTS, UNCHECKED, Audit, Finding
 from lmmkit.study.audit.integrity import Opened, check_integrity, open_run
 from lmmkit.study.audit.rerun import to_execute
 from lmmkit.study.audit.second_opinion import second_opinions
+from lmmkit.study.pages import templates
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.notebooks import Notebook
 
@@ -76,7 +75,4 @@ def _environment(run: Opened, notebooks: list[Notebook]) -> list[Finding]:
 
 def render(audit: Audit) -> str:
     """The audit as one HTML file, without an address outside itself."""
-    templates = Environment(
-        loader=PackageLoader("lmmkit.study"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return templates.get_template("audit.html.j2").render(audit=audit, parts=PARTS)
+    return templates.render("audit.html", audit=audit, parts=PARTS)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lmmkit.study.pages import templates
 from lmmkit.study.sweeps.results import Result
 from lmmkit.study.sweeps.sweep import Sweep
 
@@ -25,15 +24,9 @@ def render(sweep: Sweep, results: Sequence[Result], page: Mapping[str, Any]) -> 
         page: `table`, `focus`, `alpha`; with a focus also `curve`, `agreement`, `picture`, `tests`,
             `replicates`.
     """
-    templates = Environment(
-        loader=PackageLoader("lmmkit.study"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
     table: pd.DataFrame = page["table"]
-    return templates.get_template("sweep.html.j2").render(
+    return templates.render(
+        "sweep.html",
         sweep=sweep,
         cells=len(results),
         failed=[result.made for result in results if result.made.error],
@@ -42,7 +35,7 @@ def render(sweep: Sweep, results: Sequence[Result], page: Mapping[str, Any]) -> 
         numeric=[pd.api.types.is_numeric_dtype(table[name]) for name in table],
         rows=[[cell_text(cell) for cell in row] for row in table.head(LONGEST).itertuples(index=False)],
         left=max(len(table) - LONGEST, 0),
-        image=_image(page["picture"]) if page["focus"] else None,
+        image=templates.image_address(page["picture"]) if page["focus"] else None,
         counts=page.get("agreement"),
         tests=page.get("tests", []),
         replicates=page.get("replicates", 0),
@@ -73,7 +66,3 @@ def share(part: int, whole: int) -> str:
     '3 of 4 (75 %)'
     """
     return f"{part} of {whole} ({100 * part / whole:.0f} %)"
-
-
-def _image(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from lmmkit.errors import LmmkitError, RunError
-from lmmkit.model.formula.expression import did_you_mean
+from lmmkit.errors import LmmkitError, RunError, did_you_mean
 from lmmkit.study.audit.findings import DIFFERS
 from lmmkit.study.audit.integrity import Opened, check_integrity, open_run
 from lmmkit.study.audit.second_opinion import claimed_estimates
