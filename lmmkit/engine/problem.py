@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.structures import Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +17,14 @@ class Term:
         codes: (n,) level of each row, 0 to levels - 1; every level occurs.
         levels: Number of levels J.
         columns: Positions in `Problem.columns` of the k raw columns of Z.
-        correlated: True for an unstructured k x k covariance matrix, False for a diagonal one.
+        structure: What the covariance matrix of a level's k effects may be.
     """
 
     factor: int
     codes: Ints
     levels: int
     columns: tuple[int, ...]
-    correlated: bool = True
+    structure: Structure
 
 
 @dataclass(frozen=True, eq=False)

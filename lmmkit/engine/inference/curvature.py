@@ -58,13 +58,15 @@ def curvature(optimum: Optimum) -> Curvature:
 
 
 def _slopes(optimum: Optimum, free: Ints) -> tuple[Floats, ...]:
-    """d (Lambda Lambda') / d theta_i = S (E_i L' + L E_i') S' of each term."""
-    L, count = optimum.state.L, len(optimum.state.theta)
-    units = [optimum.criterion.factors(np.eye(count)[i]) for i in free]
+    """d (Lambda Lambda') / d theta_i = S (dT / d theta_i) S' of each term, for the free coordinates."""
+    layout = optimum.layout
     out: dict[int, Floats] = {}
-    for f, factor in enumerate(optimum.layout.factors):
+    for factor, cut, (structure, x) in zip(
+        layout.factors, layout.cuts, layout.parameters(optimum.state.theta), strict=True
+    ):
+        dT = np.zeros((layout.count, factor.width, factor.width))
+        dT[cut] = structure.jacobian(x)
         for term, columns in factor.pieces:
             S = optimum.prepared.term_bases[term]
-            half = [S @ unit[f][columns] @ L[f][columns].T @ S.T for unit in units]
-            out[term] = np.array([h + h.T for h in half]).reshape(len(units), len(S), len(S))
+            out[term] = S @ dT[free][:, columns, columns] @ S.T
     return tuple(out[term] for term in range(len(out)))

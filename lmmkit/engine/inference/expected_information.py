@@ -40,27 +40,14 @@ class Directions:
         return self.cuts[-1].stop if self.cuts else 0
 
 
-def theta_directions(layout: Layout, L: list[Floats]) -> Directions:
-    """dT = e_r l_c' + l_c e_r' for each free entry (r, c) of each L."""
-    own = list[Floats]()
-    for factor, x in zip(layout.factors, L, strict=True):
-        rows, columns = factor.free
-        half = np.zeros((len(rows), len(x), len(x)))
-        half[np.arange(len(rows)), rows] = x[:, columns].T
-        own.append(half + half.transpose(0, 2, 1))
-    return Directions(tuple(own))
+def theta_directions(layout: Layout, theta: Floats) -> Directions:
+    """dT / dx of each factor's coordinates x."""
+    return Directions(tuple(structure.jacobian(x) for structure, x in layout.parameters(theta)))
 
 
 def entry_directions(layout: Layout) -> Directions:
-    """The symmetric unit matrices of each entry of T that may differ from zero."""
-    own = list[Floats]()
-    for factor in layout.factors:
-        rows, columns = factor.free
-        units = np.zeros((len(rows), factor.width, factor.width))
-        units[np.arange(len(rows)), rows, columns] = 1.0
-        units[np.arange(len(rows)), columns, rows] = 1.0
-        own.append(units)
-    return Directions(tuple(own))
+    """The symmetric matrices of which every T is a combination."""
+    return Directions(tuple(factor.structure.span for factor in layout.factors))
 
 
 def fixed_slopes(blocks: Traces, directions: Directions) -> Floats:

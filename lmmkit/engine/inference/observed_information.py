@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.criterion.average_information import AverageInformation
 from lmmkit.engine.criterion.hessian import observed_hessian
-from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.inference.components import component_sizes
 from lmmkit.engine.inference.expected_information import expected_information, fixed_slopes, theta_directions
 from lmmkit.engine.inference.traces import traces
@@ -36,10 +35,12 @@ def exact_hessian(optimum: Optimum) -> tuple[Floats, Floats]:
     """
     state, criterion = optimum.state, optimum.criterion
     a = np.append(-state.beta, 1.0)
-    average, q = AverageInformation(state.forward, criterion.layout, state.L, state.reverse, a).run(state.XVX)
+    average, q = AverageInformation(state.forward, criterion.layout, state.theta, state.reverse, a).run(
+        state.XVX
+    )
     if float((component_sizes(optimum.layout.factors).astype(float) ** 3).sum()) > CUBES and len(state.L) > 1:
         return observed_hessian(criterion, state.theta), q
-    directions = theta_directions(optimum.layout, state.L)
+    directions = theta_directions(optimum.layout, state.theta)
     blocks = traces(optimum.prepared, optimum.layout, state)
     expected = expected_information(
         blocks,
@@ -95,7 +96,7 @@ def variance_information(optimum: Optimum) -> VarianceInformation:
     """
     state, nu = optimum.state, optimum.criterion.nu
     profiled, q = exact_hessian(optimum)
-    free = face(optimum.layout, state.L)
+    free = optimum.layout.free(state.theta)
     sigma = float(np.sqrt(state.r2 / nu))
     corner = 4.0 * nu / sigma**2
     edge = 2.0 * q[free] / sigma**3
@@ -106,18 +107,12 @@ def variance_information(optimum: Optimum) -> VarianceInformation:
     return VarianceInformation(free, hessian, gradient, vcov)
 
 
-def face(layout: Layout, L: list[Floats]) -> NDArray[np.bool_]:
-    """Which entries of theta vary on the face of the cone where L stands: not those of zero columns."""
-    parts = [np.any(x, axis=0)[factor.free[1]] for factor, x in zip(layout.factors, L, strict=True)]
-    return np.concatenate([np.empty(0, bool), *parts]).astype(bool)
-
-
 def _vcov(optimum: Optimum, sigma: float) -> tuple[Sandwich, Floats]:
     """Covariance matrix of the fixed effects and the (m, p, p) derivatives of its core in theta."""
     state, layout = optimum.state, optimum.layout
     Phi = solved(state.XVX, np.eye(len(state.beta)))
     variance = (sigma * optimum.prepared.scale) ** 2
-    directions = theta_directions(layout, state.L)
+    directions = theta_directions(layout, state.theta)
     slopes = [np.einsum("iab,apbq->ipq", d, _score_gram(optimum, f)) for f, d in enumerate(directions.own)]
     inner = np.concatenate([np.empty((0, *Phi.shape)), *slopes])
     return Sandwich(optimum.prepared.basis, variance * Phi), variance * Phi @ inner @ Phi

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.inference.curvature import optimum_at
 from lmmkit.engine.inference.expected_information import Directions, entry_covariance, entry_directions
 from lmmkit.engine.inference.traces import traces
 from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.search.covariance_cone import semidefinite_factor
 from lmmkit.engine.solution import Optimum
 
 Null = tuple[int, Floats]  # a term and (k, m) directions of its T that are null
