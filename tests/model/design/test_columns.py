@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.factorial import full_factorial
 
+from lmmkit.engine.covariance.structures import Diagonal
 from lmmkit.errors import DataError, FormulaError
 from lmmkit.model.design.design import Design, build_design
 
@@ -155,7 +156,7 @@ def test_two_bars_give_every_column_a_term_of_its_own(factorial):
 
 def test_diag_is_one_term_without_covariances(factorial):
     (term,) = build_design("y ~ x + diag(1 + x | g)", factorial).random
-    assert (term.names, term.correlated) == (("Intercept", "x"), False)
+    assert (term.names, term.structure) == (("Intercept", "x"), Diagonal(2))
 
 
 def test_columns_that_x_and_z_share_are_stored_once(factorial):
