@@ -1,1 +1,4 @@
-"""A formula on a table: codings, rows used, the arrays of a problem with their names; read `design` first."""
+"""A formula on a table: codings, the rows used, the arrays of a problem with their names.
+
+Read first `design`.
+"""

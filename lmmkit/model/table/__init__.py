@@ -1,1 +1,4 @@
-"""The user's table: columns as numbers or levels, values of expressions, grouping factors; read `columns` first."""
+"""The user's table: columns as numbers or as levels, values of expressions, grouping factors.
+
+Read first `columns`.
+"""
