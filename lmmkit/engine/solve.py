@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.search import boundary
 from lmmkit.engine.search.algorithms import chosen
+from lmmkit.engine.search.optimality import set_null
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
 from lmmkit.engine.search.rules import SEARCH, Rules
 from lmmkit.engine.search.search import Search
@@ -43,12 +44,12 @@ def solve(
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
     given = None if start is None else prepared_factors(problem, setup.prepared, setup.layout, start)
-    theta = criterion.theta(setup.start() if given is None else given)
+    theta = setup.layout.coordinates(setup.start() if given is None else given)
     objective = ProfiledDeviance(criterion, setup.scale, rules)
     search = method.run(objective, criterion.evaluate(theta), rules, method.limit if limit is None else limit)
     point = search.point
     _refuse_vanishing(search)
-    state = boundary.set_null(point.criterion, point, setup.scale, rules)
+    state = set_null(point, setup.scale, rules)
     return _solution(Optimum(problem, setup.prepared, state, setup.scale), search)
 
 
@@ -73,7 +74,7 @@ def _solution(optimum: Optimum, search: Search[Evaluation]) -> Solution:
         factors=factors,
         sigma=prepared.scale * float(np.sqrt(state.r2 / criterion.nu)),
         deviance=state.deviance,
-        null_directions=tuple(boundary.null_count(L) for L in factors),
+        null_directions=tuple(zero_pivots(L) for L in factors),
         converged=search.converged,
         evaluations=search.evaluations,
         optimum=optimum,

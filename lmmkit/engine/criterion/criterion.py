@@ -1,6 +1,6 @@
 """The deviance of theta, with its gradient and its Hessian: what every search minimises.
 
-With V, F = W'V^-1W and log|V| from `elimination`, theta the free entries of every L, Var(y) = sigma^2 V, and
+With V, F = W'V^-1W and log|V| from `elimination`, theta the coordinates of every T, Var(y) = sigma^2 V, and
 nu = n - p
 under REML, n under ML:
 
@@ -14,11 +14,11 @@ from `gradient` and G, q from
 sigma is left:
 
     (3)  K = d deviance / dF = a a' / sigma^2 + [REML] (X'V^-1X)^-1
-    (4)  d deviance / dL_f = 2 D_f L_f
-    (5)  H = G / sigma^2 - [sigma at its best] q q' / (sigma^2 r2) + 2 tr(D_f dL_i dL_k')
+    (4)  d deviance / d theta_i = <D, dT / d theta_i>
+    (5)  H = G / sigma^2 - [sigma at its best] q q' / (sigma^2 r2) + <D, d2T / d theta_i d theta_k>
 
-The last term of (5) is exact: it is the curvature of T = L L'. At a zero of L it is the whole Hessian, so
-that an optimum at a zero variance is an ordinary stationary point.
+The last term of (5) is exact. Where T is quadratic in theta (T = L L'), it is the whole Hessian at a zero of
+L, so that an optimum at a zero variance is an ordinary stationary point.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Evaluation:
 
     Attributes:
         theta: Where, in the coordinates of the search.
-        L: A (k, k) factor of T = L L' for each grouping factor, in order of elimination.
+        L: (k, k) lower triangular root of each factor's T, in order of elimination.
         deviance, r2, beta: As in the module's formulas.
         precision: 1 / sigma^2.
     """
@@ -104,14 +104,9 @@ class Evaluation:
         return self.reverse.D
 
     @cached_property
-    def slopes(self) -> list[Floats]:
-        """(4), the derivative in every entry of each L, (k, k)."""
-        return [2.0 * D @ L for D, L in zip(self.D, self.L, strict=True)]
-
-    @cached_property
     def gradient(self) -> Floats:
-        """(m,) d deviance / d theta, where theta is the free entries of L."""
-        return self.criterion.theta(self.slopes)
+        """(m,) d deviance / d theta, where theta is the coordinates of T: (4)."""
+        return self.criterion.layout.gradient(self.theta, self.D)
 
     @property
     def beta_slopes(self) -> Floats:
@@ -138,7 +133,9 @@ class Evaluation:
     @cached_property
     def information(self) -> AverageInformation:
         """Average information in theta."""
-        return self.information_along([tangents(d, L) for d, L in zip(self._units, self.L, strict=True)])
+        return self.information_along(
+            [s.jacobian(x) for s, x in self.criterion.layout.parameters(self.theta)]
+        )
 
     def information_along(self, directions: list[Floats]) -> AverageInformation:
         """Average information along (m_f, k, k) directions dT of each factor."""
@@ -149,29 +146,14 @@ class Evaluation:
     @cached_property
     def hessian(self) -> Floats:
         """(m, m), equation (5), in theta."""
-        return self.second_derivatives(self.information, self._units)
+        return self.average_hessian(self.information) + self.criterion.layout.curvature(self.theta, self.D)
 
-    def second_derivatives(self, information: AverageInformation, directions: list[Floats]) -> Floats:
-        """(5) along (m_f, k, k) directions of each L, from the information along their dT."""
+    def average_hessian(self, information: AverageInformation) -> Floats:
+        """(5) without the curvature of T."""
         H = self.precision * information.G
         if self.held.precision is None:
             H -= self.precision / self.r2 * np.outer(information.q, information.q)
-        at = 0
-        for d, D in zip(directions, self.D, strict=True):
-            mine = slice(at, at + len(d))
-            H[mine, mine] += 2.0 * d.reshape(len(d), D.size) @ np.matmul(D, d).reshape(len(d), D.size).T
-            at += len(d)
         return H
-
-    @property
-    def _units(self) -> list[Floats]:
-        return self.criterion.units
-
-
-def tangents(directions: Floats, L: Floats) -> Floats:
-    """(m, k, k) dT = dL L' + L dL' for directions dL."""
-    half = np.matmul(directions, L.T)
-    return half + half.transpose(0, 2, 1)
 
 
 class Criterion:
@@ -187,54 +169,20 @@ class Criterion:
         """The same criterion with the columns of its blocks in another order."""
         return Criterion(self.moments, layout, self.rows, reml=self.reml, constant=self.constant)
 
-    @cached_property
-    def cuts(self) -> list[int]:
-        """Where each factor's entries of theta end."""
-        return [int(c) for c in np.cumsum([len(f.free[0]) for f in self.layout.factors])] or [0]
-
-    @cached_property
-    def units(self) -> list[Floats]:
-        """(m_f, k, k) dL / d theta of each factor."""
-        return [_units(factor.width, *factor.free) for factor in self.layout.factors]
-
-    def factors(self, theta: Floats) -> list[Floats]:
-        """L of each factor."""
-        out = list[Floats]()
-        for factor, end in zip(self.layout.factors, self.cuts, strict=False):
-            L = np.zeros((factor.width, factor.width))
-            L[factor.free] = theta[end - len(factor.free[0]) : end]
-            out.append(L)
-        return out
-
-    def theta(self, L: list[Floats]) -> Floats:
-        """Free entries of each L."""
-        return np.concatenate(
-            [np.empty(0), *(x[f.free] for f, x in zip(self.layout.factors, L, strict=True))]
-        )
-
     def evaluate(self, theta: Floats, held: Held = NOTHING) -> Evaluation:
-        """The criterion at the free entries of every L.
+        """The criterion at the coordinates of every T.
 
         Raises:
             FitError: There is no finite deviance.
         """
-        return self.at(theta, self.factors(theta), held)
+        return self.at(theta, self.layout.roots(theta), held)
 
-    def at(
-        self, theta: Floats, L: list[Floats], held: Held = NOTHING, triangular: list[Floats] | None = None
-    ) -> Evaluation:
-        """The criterion where T = L L'.
-
-        Args:
-            theta: Coordinates of the point, kept with it.
-            L: Any square roots of T; derivatives are taken in them.
-            held: What of sigma and beta is given.
-            triangular: Lower triangular roots of the same T, where L are not.
-        """
-        forward = eliminate(self.moments, self.layout, triangular or L)
+    def at(self, theta: Floats, L: list[Floats], held: Held = NOTHING) -> Evaluation:
+        """The criterion at triangular roots L, where a search has coordinates of its own."""
+        forward = eliminate(self.moments, self.layout, L)
         beta = self._beta(forward.F, held)
         a = np.append(-beta, 1.0)
-        r2 = float(a @ forward.F @ a)
+        r2 = float(a @ forward.F @ a)  # (2)
         least = VANISHED * float(forward.F[-1, -1]) if held.precision is None else 0.0
         if r2 <= least or not math.isfinite(r2):
             raise FitError(
@@ -243,7 +191,7 @@ class Criterion:
                 "effect per row."
             )
         precision = self.nu / r2 if held.precision is None else held.precision
-        deviance = forward.logdet + self.nu * math.log(2.0 * math.pi / precision) + r2 * precision
+        deviance = forward.logdet + self.nu * math.log(2.0 * math.pi / precision) + r2 * precision  # (1)
         if self.reml:
             deviance += float(np.linalg.slogdet(forward.F[:-1, :-1])[1])
         return Evaluation(self, held, theta, L, forward, deviance + self.constant, r2, beta, precision)
@@ -259,10 +207,3 @@ class Criterion:
             shift = kernels.solved(F[:-1, :-1], c)
             beta = beta + shift * (v - float(c @ beta)) / float(c @ shift)
         return beta
-
-
-def _units(k: int, row: Floats, column: Floats) -> Floats:
-    """(m, k, k) matrices with a one at (row, column)."""
-    units = np.zeros((len(row), k, k))
-    units[np.arange(len(row)), row, column] = 1.0
-    return units

@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.criterion.criterion import Evaluation, Held, tangents
+from lmmkit.engine.covariance.roots import semidefinite_factor
+from lmmkit.engine.criterion.criterion import Evaluation, Held
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.profiles.slices import HeldDeviation, Slice
-from lmmkit.engine.search import covariance_cone as cone
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.rules import PROFILE, Rules
 from lmmkit.engine.search.search import Objective
@@ -26,10 +26,12 @@ class SlicePoint:
 
     Attributes:
         slice: Where the point lies.
-        at: The criterion there, its L the A of the slice (T = A A').
+        A: The slice's roots of T = A A', linear in the coordinates.
+        at: The criterion there.
     """
 
     slice: Slice
+    A: list[Floats]
     at: Evaluation
 
     @property
@@ -39,7 +41,7 @@ class SlicePoint:
 
     @property
     def L(self) -> list[Floats]:
-        """A of every factor."""
+        """Triangular roots of the same T."""
         return self.at.L
 
     @property
@@ -48,9 +50,14 @@ class SlicePoint:
         return self.at.deviance
 
     @cached_property
+    def slopes(self) -> list[Floats]:
+        """D deviance / dA = 2 D A of each factor."""
+        return [2.0 * D @ A for D, A in zip(self.at.D, self.A, strict=True)]
+
+    @cached_property
     def gradient(self) -> Floats:
         """(m,)."""
-        pairs = zip(self.at.slopes, self.slice.directions, strict=True)
+        pairs = zip(self.slopes, self.slice.directions, strict=True)
         parts = [np.einsum("ab,iab->i", G, d) for G, d in pairs]
         if self.slice.deviation is not None:
             parts.append(np.array([self.at.log_sigma_slope - self._along(self.slice.deviation)]))
@@ -61,7 +68,7 @@ class SlicePoint:
         return held.value * self._per_sigma(held)
 
     def _per_sigma(self, held: HeldDeviation) -> float:
-        return float(np.sqrt(self.at.precision)) * float(np.sum(self.at.slopes[held.factor] * held.Q))
+        return float(np.sqrt(self.at.precision)) * float(np.sum(self.slopes[held.factor] * held.Q))
 
     @property
     def slope(self) -> float:
@@ -71,7 +78,7 @@ class SlicePoint:
             return self._per_sigma(held.deviation)
         if held.turned is not None:
             f, coordinate, turn = held.turned
-            return float(self.theta[coordinate] * np.sum(at.slopes[f] * turn))
+            return float(self.theta[coordinate] * np.sum(self.slopes[f] * turn))
         if held.contrast is not None:  # the Lagrange multiplier of c'beta = v
             c, _ = held.contrast
             best, shift = np.linalg.solve(at.XVX, np.column_stack([at.forward.F[:-1, -1], c])).T
@@ -88,10 +95,14 @@ class SlicePoint:
             f = held.factor
             own = -held.value * np.sqrt(self.at.precision) * held.Q
             directions[f] = np.concatenate([directions[f], own[None]])
-        information = self.at.information_along(
-            [tangents(d, A) for d, A in zip(directions, self.at.L, strict=True)]
-        )
-        H = self.at.second_derivatives(information, directions)
+        # dT = dA A' + A dA', and <D, d2T> = 2 tr(D dA_i dA_j')
+        half = [np.matmul(d, A.T) for d, A in zip(directions, self.A, strict=True)]
+        information = self.at.information_along([h + h.transpose(0, 2, 1) for h in half])
+        H, at = self.at.average_hessian(information), 0
+        for d, D in zip(directions, self.at.D, strict=True):
+            mine = slice(at, at + len(d))
+            H[mine, mine] += 2.0 * d.reshape(len(d), D.size) @ np.matmul(D, d).reshape(len(d), D.size).T
+            at += len(d)
         if held is None:
             return H
         place = int(sum(len(d) for d in directions[: held.factor + 1])) - 1
@@ -114,9 +125,9 @@ class SliceDeviance(Objective[SlicePoint]):
     def evaluate(self, theta: Floats) -> SlicePoint:
         """The deviance at some coordinates."""
         A = self.slice.factors(theta)
-        triangular = [cone.semidefinite_factor(rows) for rows in A]
+        L = [semidefinite_factor(rows) for rows in A]
         held = Held(precision=self.slice.precision(theta), contrast=self.slice.contrast)
-        return SlicePoint(self.slice, self.setup.criterion.at(theta, A, held, triangular))
+        return SlicePoint(self.slice, A, self.setup.criterion.at(theta, L, held))
 
     def nearest(self, theta: Floats) -> Floats:
         """Standard deviations are not negative where their correlation is held."""

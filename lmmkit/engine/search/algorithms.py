@@ -88,7 +88,7 @@ def penalised_least_squares(
     """
     search = Search(objective, start, rules)
     factors = objective.criterion.layout.factors
-    bounds = [(0.0 if r == c else None, None) for f in factors for r, c in zip(*f.free, strict=True)]
+    bounds = [(0.0 if held else None, None) for f in factors for held in f.structure.nonnegative]
 
     def value(theta: Floats) -> tuple[float, Floats]:
         point = search.attempt(theta)

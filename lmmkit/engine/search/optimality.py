@@ -1,4 +1,4 @@
-"""The conditions of a local optimum on the cone (Karush, Kuhn & Tucker), each with its threshold."""
+"""Where a search has ended: null directions set to zero, and the conditions of an optimum on the cone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmmkit.engine.criterion.criterion import Criterion, Evaluation
+from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.search import covariance_cone as cone
 from lmmkit.engine.search.rules import Rules
+
+
+def set_null(point: Evaluation, scale: list[Floats], rules: Rules) -> Evaluation:
+    """The point with every null direction of every T at exact zero.
+
+    A direction is null when zeroing it leaves the deviance as it is and its multiplier is not negative. The
+    weakest directions of each part are tried one after the other, while the deviance does not notice.
+    """
+    for f, factor in enumerate(point.criterion.layout.factors):
+        for part in range(len(factor.structure.thinner(point.L[f], scale[f]))):
+            thinner: Evaluation | None = point
+            while thinner is not None:
+                point, thinner = thinner, _without_weakest(thinner, scale[f], f, part, rules)
+    return point
+
+
+def _without_weakest(point: Evaluation, scale: Floats, f: int, part: int, rules: Rules) -> Evaluation | None:
+    """The point without the weakest direction of one part, or None where that is not null."""
+    criterion, factor = point.criterion, point.criterion.layout.factors[f]
+    value, rows, root = factor.structure.thinner(point.L[f], scale)[part]
+    if value == 0.0 or value > rules.suspect:
+        return None
+    trial = criterion.evaluate(criterion.layout.coordinates([*point.L[:f], root, *point.L[f + 1 :]]))
+    if trial.deviance > point.deviance + rules.negligible:
+        return None
+    multiplier = float(np.vdot(trial.D[f], rows @ rows.T)) / factor.levels
+    return trial if multiplier >= -rules.null_multiplier else None
 
 
 @dataclass(frozen=True)
@@ -23,24 +49,24 @@ class Check:
 
 
 def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: Rules) -> list[Check]:
-    """Whether a point meets the conditions: decrement, complementarity, multipliers, curvature."""
+    """Conditions of a local optimum (Karush, Kuhn & Tucker), and whether a point meets them."""
     factors = point.criterion.layout.factors
     multiplier = min(
         (
-            float(values[0])
+            float(slope)
             for factor, D, s in zip(factors, point.D, scale, strict=True)
-            for values, _ in cone.scaled_slopes(factor, D, s)
+            for slope, _ in factor.structure.growths(D / factor.levels, s)
         ),
         default=0.0,
     )
     step = max(
         (
-            float(np.abs((L.T @ D @ L) * factor.mask).max() / factor.levels)
+            float(np.abs((L.T @ D @ L) * factor.structure.mask).max() / factor.levels)
             for factor, L, D in zip(factors, point.L, point.D, strict=True)
         ),
         default=0.0,
     )
-    curvature = least_curvature(point.criterion, point)
+    curvature = least_curvature(point)
     least, flat, most = -rules.multiplier, -rules.flat, rules.complementarity
     return [
         Check("Newton decrement (deviance units)", decrement, rules.found, decrement <= rules.found),
@@ -50,8 +76,8 @@ def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: 
     ]
 
 
-def least_curvature(criterion: Criterion, point: Evaluation) -> float:
+def least_curvature(point: Evaluation) -> float:
     """Least eigenvalue of the Hessian among the directions that are not null, as a share of the largest."""
-    free = criterion.theta([np.ones_like(L) * (L.diagonal() != 0) for L in point.L]).astype(bool)
+    free = point.criterion.layout.free(point.theta)
     values = np.linalg.eigvalsh(point.hessian[np.ix_(free, free)])
     return float(values[0] / values[-1]) if len(values) and values[-1] > 0 else 1.0

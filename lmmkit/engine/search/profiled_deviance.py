@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation
-from lmmkit.engine.crossproducts.elimination_order import Factor
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.search import covariance_cone as cone
 from lmmkit.engine.search.rules import Rules
 from lmmkit.engine.search.search import Objective
 
@@ -39,31 +37,29 @@ class ProfiledDeviance(Objective[Evaluation]):
     def fallback(self, point: Evaluation) -> Floats:
         """Theta one EM step on."""
         triples = zip(self.criterion.layout.factors, point.L, point.D, strict=True)
-        return self.criterion.theta([cone.em_step(factor, L, D) for factor, L, D in triples])
+        return self.criterion.layout.coordinates([f.structure.em(L, D, f.levels) for f, L, D in triples])
 
     def off_null(self, point: Evaluation) -> Iterator[Floats]:
-        """T widened along its null directions in which the deviance falls steeply."""
+        """T grown within its null space, in the ways in which the deviance falls steeply."""
         for f, factor in enumerate(self.criterion.layout.factors):
-            for index, slope, v in cone.null_slope(
-                factor, point.L[f], point.D[f], self.scale[f], self.rules.null_below
-            ):
+            D = point.D[f] / factor.levels
+            for slope, rows in factor.structure.growths_from_null(point.L[f], D, self.scale[f]):
                 if slope < -self.rules.steep_null:
-                    yield from self._widened(point, f, index, v)
+                    yield from self._grown(point, f, rows)
 
     def off_saddle(self, point: Evaluation) -> Iterator[Floats]:
-        """T widened along the directions of negative multipliers."""
+        """T grown in the ways of negative multipliers."""
         for f, factor in enumerate(self.criterion.layout.factors):
-            slopes = cone.scaled_slopes(factor, point.D[f], self.scale[f])
-            for index, (values, vectors) in enumerate(slopes):
-                if values[0] < -self.rules.saddle_slope:
-                    yield from self._widened(point, f, index, vectors[:, 0])
+            for slope, rows in factor.structure.growths(point.D[f] / factor.levels, self.scale[f]):
+                if slope < -self.rules.saddle_slope:
+                    yield from self._grown(point, f, rows)
 
-    def _widened(self, point: Evaluation, f: int, index: int, v: Floats) -> Iterator[Floats]:
-        """T + size v v' of one block, with falling size."""
-        factor, L = self.criterion.layout.factors[f], list(point.L)
+    def _grown(self, point: Evaluation, f: int, rows: Floats) -> Iterator[Floats]:
+        """T + size B B' of one factor, with falling size."""
+        layout, L = self.criterion.layout, list(point.L)
         for size in self.rules.sizes:
-            L[f] = cone.widened(factor, point.L[f], index, v, self.scale[f], size)
-            yield self.criterion.theta(L)
+            L[f] = layout.factors[f].structure.widened(point.L[f], rows, size)
+            yield layout.coordinates(L)
 
     def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats]:
         """Each block's columns in the order of falling variance.
@@ -74,26 +70,9 @@ class ProfiledDeviance(Objective[Evaluation]):
         """
         layout, s = self.criterion.layout, len(self.criterion.layout.chain)
         factors = [
-            _by_variance(f, L, scale) for f, L, scale in zip(layout.factors, point.L, self.scale, strict=True)
+            replace(f, structure=f.structure.by_falling_variance(L, scale))
+            for f, L, scale in zip(layout.factors, point.L, self.scale, strict=True)
         ]
-        criterion = self.criterion.with_layout(
-            replace(layout, chain=tuple(factors[:s]), rest=tuple(factors[s:]))
-        )
-        L = [_refactored(factor, x) for factor, x in zip(factors, point.L, strict=True)]
-        return replace(self, criterion=criterion), criterion.theta(L)
-
-
-def _by_variance(factor: Factor, L: Floats, scale: Floats) -> Factor:
-    """The factor with each block's columns by decreasing scaled variance."""
-    size = (L**2).sum(1) * scale**2
-    return replace(
-        factor, blocks=tuple(tuple(sorted(block, key=lambda c: -size[c])) for block in factor.blocks)
-    )
-
-
-def _refactored(factor: Factor, L: Floats) -> Floats:
-    """L of the same T, triangular in the factor's own order of columns."""
-    out = L * 0.0
-    for here, block in cone.by_blocks(factor, L):
-        out[here] = cone.semidefinite_factor(block)
-    return out
+        layout = replace(layout, chain=tuple(factors[:s]), rest=tuple(factors[s:]))
+        L = [f.structure.root_of(x) for f, x in zip(factors, point.L, strict=True)]
+        return replace(self, criterion=self.criterion.with_layout(layout)), layout.coordinates(L)

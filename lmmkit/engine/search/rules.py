@@ -122,12 +122,6 @@ class Rules:
         "more such tries, some for nothing",
     )
     null_escapes: int = _rule(3, "times", "that a rejected step may do so", "saddles are left later, by EM")
-    null_below: float = _rule(
-        1e-6,
-        "of a typical row's variance",
-        "eigenvalue of scaled T below which a direction counts as null for that",
-        "fewer directions count",
-    )
     saddle_slope: float = _rule(
         1e-6,
         "deviance per level",

@@ -18,7 +18,7 @@ def stages(fit: Fit) -> pd.DataFrame:
     """
     with one_thread():
         setup = set_up(fit.estimates.problem, reml=fit.reml)
-        start = setup.criterion.evaluate(setup.criterion.theta(setup.start())).deviance
+        start = setup.criterion.evaluate(setup.layout.coordinates(setup.start())).deviance
     rows = [*_design(fit.design), *_machinery(setup), ("start", "deviance", float(start)), *_optimum(fit)]
     return pd.DataFrame(rows, columns=["stage", "quantity", "value"])
 

@@ -32,8 +32,8 @@ def dense_deviance(estimates, factors):
 def factors_of(estimates, theta):
     """Lambda of each term from its free entries."""
     factors = [np.zeros_like(L) for L in estimates.factors]
-    for value, (term, row, column) in zip(theta, estimates.entries, strict=True):
-        factors[term][row, column] = value
+    for value, (term, natural) in zip(theta, estimates.naturals, strict=True):
+        factors[term][natural.row, natural.column] = value
     return tuple(factors)
 
 
@@ -49,7 +49,7 @@ def test_deviance_and_gradient_off_the_optimum_are_those_of_the_dense_criterion(
         step[i] = 1e-5 * max(1.0, abs(value))
         slopes = []
         for sign in (1, -1):
-            L = optimum.criterion.factors(optimum.state.theta + sign * step)
+            L = optimum.layout.roots(optimum.state.theta + sign * step)
             slopes.append(dense_deviance(estimates, optimum.factors(L)))
         slope = (slopes[0] - slopes[1]) / (2 * step[i])
         assert optimum.state.gradient[i] == pytest.approx(slope, rel=1e-5, abs=1e-5)
@@ -80,7 +80,7 @@ def test_no_independent_search_ends_lower(seed):
     e = fit.estimates
     found = []
     for _ in range(RESTARTS):
-        start = rng.normal(size=len(e.entries))
+        start = rng.normal(size=len(e.naturals))
         search = minimize(
             lambda theta: dense_deviance(e, factors_of(e, theta)),
             start,
