@@ -10,16 +10,15 @@ import numpy as np
 
 from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.replicates.batch_criterion import BatchState, deviances, evaluate
-from lmmkit.engine.replicates.design_part import Shared
-from lmmkit.engine.replicates.response_part import Responses, picked
+from lmmkit.engine.replicates.batch_sums import Responses, Shared, picked
 from lmmkit.engine.search.rules import Rules
 
-COMPANY = 8  # a batch is never smaller: einsum sums a lone column in another order
+LEAST_BATCH = 8  # a batch is never smaller: einsum sums a lone column in another order
 
 
-def companions(which: Ints) -> Ints:
-    """The positions, the last one repeated until there are enough for company."""
-    return np.concatenate([which, np.repeat(which[-1:], max(COMPANY - len(which), 0))])
+def padded(which: Ints) -> Ints:
+    """The positions, the last one repeated until there are enough for a batch."""
+    return np.concatenate([which, np.repeat(which[-1:], max(LEAST_BATCH - len(which), 0))])
 
 
 def start(shared: Shared, responses: Responses) -> Floats:
@@ -66,12 +65,12 @@ class BatchNewton:
         for _ in range(self.rules.limit):
             if not len(active):
                 break
-            active = self._advance(active)
+            active = self.advance(active)
         with np.errstate(invalid="ignore"):
             self.converged &= _least_slopes(self.shared, self.state.D) >= -self.rules.multiplier
         self._set_null()
 
-    def _advance(self, active: Ints) -> Ints:
+    def advance(self, active: Ints) -> Ints:
         """One step of the active replicates; those that remain."""
         state = self.state.take(active)
         H = self._curvature(active, state)
@@ -83,7 +82,7 @@ class BatchNewton:
         self.converged[active[arrived]] = True
         going = np.flatnonzero(~arrived)
         if len(going):
-            here = companions(going)
+            here = padded(going)
             self._step(active[here], state.take(here), step[here])
         return active[going]
 
@@ -110,7 +109,7 @@ class BatchNewton:
         share = np.minimum(1.0, self.trust[which] * reach / np.maximum(length, 1e-300))
         target = theta + step.T * share
         if em.any():
-            back = companions(np.flatnonzero(em))
+            back = padded(np.flatnonzero(em))
             old = state.take(back)
             target[:, back] = _em_steps(self.shared, old)
         trial = evaluate(self.shared, self.responses.take(which), target)
@@ -148,13 +147,13 @@ class BatchNewton:
         if not len(candidates):
             return False
         L[f] = root
-        candidates = companions(candidates)
+        candidates = padded(candidates)
         theta, which = picked(layout.coordinates(L), candidates), arrived[candidates]
         responses = self.responses.take(which)
         level = deviances(self.shared, responses, theta) <= self.state.deviance[which] + self.rules.negligible
         if not level.any():
             return False
-        near = companions(np.flatnonzero(level))
+        near = padded(np.flatnonzero(level))
         trial = evaluate(self.shared, responses.take(near), picked(theta, near))
         B = rows[..., candidates[near]]
         slope = np.einsum("aqr,abr,bqr->r", B, trial.D[f], B) / layout.factors[f].levels
