@@ -54,7 +54,7 @@ def correlations(fit: Fit) -> Frame:
     blocks = [
         (term.group, list(term.names), fit.estimates.covariance(place))
         for place, term in enumerate(fit.design.random)
-        if term.correlated and len(term.names) > 1
+        if term.structure.pairs
     ]
     if len(fit.params) > 1:
         blocks.append(("Estimates of the fixed effects", list(fit.params.index), fit.cov_params().to_numpy()))

@@ -89,8 +89,10 @@ def coefficients(fit: Fit, bounds: Frame, *, df: str, level: float) -> Frame:
         level: Coverage.
     """
     table = fit.coef_table(df=df, level=level).reset_index()
-    found = bounds.set_index("parameter").loc[table["coefficient"], ["low", "high", "interval"]]
-    return table.assign(**{name: column.to_numpy() for name, column in found.items()})
+    found = bounds.set_index("parameter").loc[table["coefficient"]]
+    for name in ("low", "high", "interval"):
+        table[name] = found[name].to_numpy()
+    return table
 
 
 def slopes(coefficients: Frame) -> Frame:

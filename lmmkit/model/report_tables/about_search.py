@@ -71,7 +71,8 @@ def affordable_algorithms(fit: Fit) -> list[str]:
 
 def uninformed_start(estimates: Estimates) -> Floats:
     """theta of Lambda = I, where lme4 starts."""
-    return np.array([float(row == column) for _, row, column in estimates.entries])
+    parts = (term.structure.coordinates(np.eye(len(term.names))) for term in estimates.random)
+    return np.concatenate([np.empty(0), *parts])
 
 
 def fits_by_algorithm(estimates: Estimates, algorithms: Sequence[str] | None = None) -> dict[str, Estimates]:
@@ -133,19 +134,18 @@ def steps_table(fits: dict[str, Estimates]) -> Frame:
     """
     lowest = min(fit.deviance for fit in fits.values())
     rounding = np.finfo(np.float64).eps * abs(lowest)
-    rows = [
-        (name, line["iteration"], line["deviance"], max(line["deviance"] - lowest, rounding), *line["theta"])
-        for name, fit in fits.items()
-        for line in fit.evidence.trace
-    ]
-    theta = theta_names(next(iter(fits.values())))
-    return Frame(rows, columns=["algorithm", "iteration", "deviance", "above", *theta])
+    logs = [(name, line) for name, fit in fits.items() for line in fit.evidence.trace]
+    heads = [(name, line["iteration"], line["deviance"]) for name, line in logs]
+    table = Frame(heads, columns=["algorithm", "iteration", "deviance"])
+    table["above"] = (table["deviance"] - lowest).clip(lower=rounding)
+    theta = Frame([line["theta"] for _, line in logs], columns=theta_names(next(iter(fits.values()))))
+    return pd.concat([table, theta], axis=1)
 
 
 def surface_pair(fit: Fit) -> list[str]:
     """Two entries of theta to draw the deviance over, if the model has two or three and is not large."""
-    entries = zip(fit.theta.index, fit.estimates.entries, strict=True)
-    diagonal = [name for name, entry in entries if entry.row == entry.column]
+    naturals = zip(fit.theta.index, fit.estimates.naturals, strict=True)
+    diagonal = [name for name, (_, natural) in naturals if natural.kind == "sd"]
     able = 2 <= len(fit.theta) <= 3 and len(diagonal) >= 2 and fit.nobs <= MANY_ROWS
     return [diagonal[0], diagonal[-1]] if able else []
 
@@ -192,8 +192,8 @@ def _axis(estimates: Estimates, name: str, width: float, points: int) -> tuple[i
     position = names.index(name)
     value = float(estimates.theta[position])
     reach = width * max(abs(value), 0.5)
-    _, row, column = estimates.entries[position]
-    low = max(value - reach, 0.0) if row == column else value - reach
+    bounded = np.concatenate([term.structure.nonnegative for term in estimates.random])[position]
+    low = max(value - reach, 0.0) if bounded else value - reach
     return position, np.linspace(low, value + reach, points)
 
 

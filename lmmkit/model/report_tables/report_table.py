@@ -36,6 +36,15 @@ class ReportTable:
     columns: Mapping[str, str | tuple[str, Rounding]] = field(default_factory=dict[str, Any])
     facts: Callable[[pd.DataFrame], Facts] = no_facts
 
+    def rounding(self, column: str) -> Rounding:
+        """How the numbers of a column are rounded."""
+        spec = self.columns[column]
+        return "plain" if isinstance(spec, str) else spec[1]
+
+    def head(self) -> list[str]:
+        """The titles of the columns."""
+        return [spec if isinstance(spec, str) else spec[0] for spec in self.columns.values()]
+
 
 def excludes_zero(table: pd.DataFrame) -> pd.Series[bool]:
     """Whether the interval from `low` to `high` of each row excludes zero."""

@@ -32,6 +32,11 @@ class Mark:
     place: str
     text: str
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the value is text with a number in it."""
+        return isinstance(self.value, str)
+
     def __html__(self) -> Markup:
         """The text, marked with its full value and its place."""
         html = Markup('<data value="{}" data-source="{}" data-field="{}">{}</data>')

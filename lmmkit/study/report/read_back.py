@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from bs4 import BeautifulSoup, NavigableString, Tag
-from bs4.element import PreformattedString
+from bs4 import BeautifulSoup
+from bs4.element import NavigableString, PreformattedString, Tag
 
 from lmmkit.errors import LmmkitError, RunError
 from lmmkit.escape import csv_text
@@ -145,7 +145,7 @@ def _texts(soup: BeautifulSoup) -> Iterator[MarkedText]:
     """All that a page says, marked as it is: what is seen, and what is said of pictures."""
     for silent in soup.find_all(_UNPROVEN):
         silent.extract()
-    for image in soup.find_all(alt=True):
+    for image in soup.select("[alt]"):
         alt = str(image["alt"])
         try:
             said = marked_text(json.loads(str(image.get("data-parts", "[]"))))
@@ -155,7 +155,7 @@ def _texts(soup: BeautifulSoup) -> Iterator[MarkedText]:
             Mark(repr(p.value), p.file, p.place, p.text) if isinstance(p, Mark) else p for p in said.parts
         ]
         yield MarkedText(tuple(written)) if str(said) == alt else MarkedText((alt,))
-    for labelled in soup.find_all(attrs={"aria-label": True}):
+    for labelled in soup.select("[aria-label]"):
         yield MarkedText((str(labelled["aria-label"]),))
     yield MarkedText(tuple(_seen(soup)))
 
@@ -198,12 +198,12 @@ class _Run:
         return _equal(mark.value, value) and _tells(mark.text, value)
 
     def _value(self, mark: Mark) -> Any:
-        found = self._read(mark.file)
+        found: Any = self._read(mark.file)
         if mark.file.endswith(".csv"):
             return found[mark.place]
         for key in mark.place.split("/"):
-            found = found[int(key)] if isinstance(found, list) else found[key]
-        return cast("Any", found)
+            found = found[int(key) if isinstance(found, list) else key]
+        return found
 
     def _load(self, file: str) -> Any:
         """A JSON file, or the cells of a table by their places with the facts about it."""

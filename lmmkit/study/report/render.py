@@ -45,10 +45,8 @@ class PrintedTable:
     @property
     def numeric(self) -> list[bool]:
         """Whether each column holds numbers."""
-        return [
-            any(isinstance(row[i], Mark) and not isinstance(row[i].value, str) for row in self.rows)
-            for i in range(len(self.head))
-        ]
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.head)
+        return [any(isinstance(cell, Mark) and not cell.is_text for cell in column) for column in columns]
 
 
 def render_report(step: Step) -> str:
@@ -78,16 +76,12 @@ def render_report(step: Step) -> str:
 
 def printed_table(files: Files, table: ReportTable) -> PrintedTable:
     """A table of the run with the columns that are printed, its first rows."""
-    frame = files.table(table.name)
-    columns = {
-        name: (spec, "plain") if isinstance(spec, str) else spec for name, spec in table.columns.items()
-    }
+    length = len(files.table(table.name))
     rows = [
-        [_cell(files, table.name, row, name, rounding) for name, (_, rounding) in columns.items()]
-        for row in range(min(len(frame), LONGEST))
+        [_cell(files, table.name, row, name, table.rounding(name)) for name in table.columns]
+        for row in range(min(length, LONGEST))
     ]
-    head = [title for title, _ in columns.values()]
-    return PrintedTable(table.title, f"tables/{table.name}.csv", head, rows, max(0, len(frame) - LONGEST))
+    return PrintedTable(table.title, f"tables/{table.name}.csv", table.head(), rows, max(0, length - LONGEST))
 
 
 def _cell(files: Files, name: str, row: int, column: str, rounding: Rounding) -> Mark | str:
