@@ -12,6 +12,9 @@ A message says what was found, what was expected, and what to do next.
 and the one warning it gives on purpose: a `PartialResult` is NaN somewhere, and says where and why.
 """
 
+import difflib
+from collections.abc import Collection
+
 
 class LmmkitError(Exception):
     """Base of all errors raised on purpose; catching it catches nothing else."""
@@ -39,3 +42,17 @@ class StudyError(LmmkitError):
 
 class RunError(LmmkitError):
     """A run, its folder or one of its steps cannot go on."""
+
+
+def unknown_column(name: str, columns: Collection[str]) -> str:
+    """The sentence about a column that does not exist, with the nearest names."""
+    near = did_you_mean(name, [str(known) for known in columns])
+    listed = ", ".join(map(str, list(columns)[:12])) + (", ..." if len(columns) > 12 else "")
+    return f"there is no column `{name}`{near or '.'} Columns: {listed}."
+
+
+def did_you_mean(word: str, words: Collection[str]) -> str:
+    """The question whether the nearest of `words` was meant, or nothing."""
+    lowered = {known.lower(): known for known in words}
+    near = difflib.get_close_matches(word.lower(), list(lowered), 1, 0.6)
+    return f"; did you mean `{lowered[near[0]]}`?" if near else ""

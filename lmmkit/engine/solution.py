@@ -12,7 +12,7 @@ from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.problem import FitNumbers, Floats, Problem
 from lmmkit.engine.search.optimality import Check, optimality
 from lmmkit.engine.search.search import Search
 from lmmkit.engine.search.units import free_entries, raw_factors
@@ -20,31 +20,14 @@ from lmmkit.engine.variances import conditional_blocks
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
-    """An optimum in the units of the data, its terms in the order of `Problem.terms`.
+class Solution(FitNumbers):
+    """An optimum in the units of the data, with all that made it.
 
     Attributes:
-        kept: Positions in `Problem.fixed` of the columns that are not aliased.
-        beta: (p,) fixed effects (BLUE).
-        unscaled_vcov: (p, p) (X'V^-1X)^-1; times sigma^2 it is their covariance matrix.
-        factors: Lambda of each term, (k, k), lower triangular, diagonal >= 0; G = sigma^2 Lambda Lambda'.
-        sigma: Residual standard deviation.
-        deviance: -2 log likelihood, or the REML criterion, with lme4's constants.
-        null_directions: Null directions of each term's covariance matrix.
-        evaluations: Calls of the criterion with gradient during the search.
-        optimum, search: All that made it.
+        optimum: The criterion at the optimum, in prepared units.
+        search: The search that ended there.
     """
 
-    reml: bool
-    kept: tuple[int, ...]
-    beta: Floats
-    unscaled_vcov: Floats
-    factors: tuple[Floats, ...]
-    sigma: float
-    deviance: float
-    null_directions: tuple[int, ...]
-    converged: bool
-    evaluations: int
     optimum: Optimum = field(repr=False)
     search: Search = field(repr=False)
 

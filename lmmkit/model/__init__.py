@@ -14,5 +14,5 @@ In the order in which it reads best:
 7. Intervals: `inference` (Wald), `profile`, `simulate`, `bootstrap`, `quantiles`, `intervals`; `predict`,
    `r2`.
 8. More than one model: `algorithms`, `selection`, `nesting`, `compare`, `rlrt`, `bootstrap_test`, `null`.
-9. The data before any model: `describe`, `sight`.
+9. The data before any model: `about_data`, `panels`.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger
 from lmmkit.engine.inference.observed_information import variance_information
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.problem import FitNumbers, Floats, Problem
 from lmmkit.engine.search.optimality import Check
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve
@@ -48,6 +48,9 @@ class Stored:
         return self.variances
 
 
+STEP_NUMBERS = ("deviance", "gradient", "decrement")  # of each step of a trace
+
+
 class Entry(NamedTuple):
     """A free entry of one term's covariance matrix: its term, row and column."""
 
@@ -57,37 +60,17 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Estimates:
-    """An optimum with its design.
+class Estimates(FitNumbers):
+    """The numbers of a fit with its design.
 
     Attributes:
         design: Names and arrays.
         algorithm: The search that found it.
-        reml: Restricted maximum likelihood, or maximum likelihood.
-        kept: Positions of the columns of X that are not aliased.
-        beta: (p,) fixed effects.
-        unscaled_vcov: (p, p); times sigma^2 their covariance matrix.
-        factors: Lambda of each term, (k, k), with G = sigma^2 Lambda Lambda'.
-        sigma: Residual standard deviation.
-        deviance: -2 log likelihood, or the REML criterion.
-        null_directions: Null directions of each term's covariance matrix.
-        converged: Whether the search met its stop rule.
-        evaluations: Calls of the criterion with gradient during the search.
         evidence: Random effects, conditions of an optimum, the log of the search.
     """
 
     design: Design
     algorithm: str
-    reml: bool
-    kept: tuple[int, ...]
-    beta: Floats
-    unscaled_vcov: Floats
-    factors: tuple[Floats, ...]
-    sigma: float
-    deviance: float
-    null_directions: tuple[int, ...]
-    converged: bool
-    evaluations: int
     evidence: Solution | Stored = field(repr=False)
 
     @property
@@ -101,6 +84,11 @@ class Estimates:
         return self.design.random
 
     @property
+    def formula(self) -> str:
+        """The formula in canonical spelling."""
+        return self.design.formula
+
+    @property
     def nobs(self) -> int:
         """Rows used."""
         return len(self.problem.response)
@@ -111,7 +99,7 @@ class Estimates:
         return [self.design.fixed_names[i] for i in self.kept]
 
     @property
-    def aliased(self) -> list[str]:
+    def dropped_columns(self) -> list[str]:
         """Names of the columns of X that were left out as functions of earlier ones."""
         return [name for i, name in enumerate(self.design.fixed_names) if i not in self.kept]
 
@@ -131,6 +119,31 @@ class Estimates:
         return len(self.beta) + len(self.entries) + 1
 
     @property
+    def llf(self) -> float:
+        """Log-likelihood, restricted under REML."""
+        return -self.deviance / 2.0
+
+    @property
+    def aic(self) -> float:
+        """deviance + 2 npar."""
+        return self.deviance + 2.0 * self.npar
+
+    @property
+    def bic(self) -> float:
+        """deviance + npar log(nobs)."""
+        return self.deviance + self.npar * float(np.log(self.nobs))
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a covariance matrix of random effects has a null direction."""
+        return any(self.null_directions)
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels by grouping factor."""
+        return {grouping.name: grouping.size for grouping in self.design.groupings}
+
+    @property
     def vcov(self) -> Floats:
         """(p, p) covariance matrix of the fixed effects."""
         return self.sigma**2 * self.unscaled_vcov
@@ -144,6 +157,11 @@ class Estimates:
     def covariance(self, term: int) -> Floats:
         """(k, k) covariance matrix of the random effects of one term."""
         return self.sigma**2 * self.factors[term] @ self.factors[term].T
+
+    @property
+    def bse(self) -> Floats:
+        """(p,) standard errors of the fixed effects, unadjusted."""
+        return np.sqrt(np.diag(self.vcov))
 
     @cached_property
     def b(self) -> tuple[Floats, ...]:
@@ -191,6 +209,16 @@ class Estimates:
             for column, effects in zip(term.columns, b.T, strict=True):
                 fit += effects[term.codes] * self.problem.columns[column]
         return fit
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `estimates_from_dict` needs beside the table and the random effects."""
+        return {
+            "design": self.design.to_dict(),
+            "algorithm": self.algorithm,
+            **self.numbers(),
+            "trace": self.evidence.trace,
+            "checks": [asdict(check) for check in self.evidence.checks],
+        }
 
 
 def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
@@ -251,18 +279,31 @@ def estimate(
     first = None if start is None else start_factors(design, start)
     with one_thread():
         found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first)
-    return Estimates(
-        design=design,
-        algorithm=algorithm,
-        reml=reml,
-        kept=found.kept,
-        beta=found.beta,
-        unscaled_vcov=found.unscaled_vcov,
-        factors=found.factors,
-        sigma=found.sigma,
-        deviance=found.deviance,
-        null_directions=found.null_directions,
-        converged=found.converged,
-        evaluations=found.evaluations,
-        evidence=found,
-    )
+    return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)
+
+
+def estimates_from_dict(
+    given: Mapping[str, Any], design: Design, b: tuple[Floats, ...], variances: tuple[Floats, ...]
+) -> Estimates:
+    """The estimates again from `Estimates.to_dict`, without a search.
+
+    Args:
+        given: What `to_dict` gave, as JSON holds it.
+        design: Its design, made again from `given["design"]`.
+        b: BLUPs of each term, (J, k).
+        variances: var(b | y, beta, theta) of each term, (J, k, k).
+
+    Raises:
+        KeyError, TypeError, ValueError: A field is absent, or does not fit the design.
+    """
+    numbers = FitNumbers.from_dict(given)
+    for factor, term in zip(numbers.factors, design.random, strict=True):
+        if factor.shape != (k := len(term.names), k):
+            raise ValueError(f"{term.group} has {k} columns, its factor the shape {factor.shape}")
+    checks = [Check(c["name"], float(c["value"]), c["threshold"], c["passed"]) for c in given["checks"]]
+    trace = [
+        {**step, **{key: float(step[key]) for key in STEP_NUMBERS}, "theta": tuple(step["theta"])}
+        for step in given["trace"]
+    ]
+    evidence = Stored(checks, trace, b, variances)
+    return Estimates(**numbers.numbers(), design=design, algorithm=str(given["algorithm"]), evidence=evidence)

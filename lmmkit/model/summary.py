@@ -1,18 +1,18 @@
-"""A fit in words and tables, for a terminal and for a notebook."""
+"""A fit in words and tables, for a terminal and for a notebook, and as plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lmmkit.engine.problem import Floats
 from lmmkit.escape import html
+from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.overall import criteria
-from lmmkit.model.tables import standard_errors
 
 SHOWN = 6  # significant digits, fewer when the certificate supports fewer
 
@@ -20,7 +20,7 @@ Cells = list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Table:
+class SummaryTable:
     """A titled table of text; its first row is the head."""
 
     title: str
@@ -44,7 +44,7 @@ class Summary:
     formula: str
     alarm: tuple[str, ...]
     facts: tuple[str, ...]
-    tables: tuple[Table, ...]
+    tables: tuple[SummaryTable, ...]
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -99,10 +99,9 @@ def _facts(estimates: Estimates) -> Iterator[str]:
     if known := [text for text in _known(estimates) if text]:
         yield f"{' and '.join(known).capitalize()}."
     kind = "REML criterion" if estimates.reml else "Deviance"
-    price = criteria(estimates)
     yield (
-        f"{kind} {deviance:.4f}, log-likelihood {-deviance / 2:.4f}, AIC {price.aic:.4f}, "
-        f"BIC {price.bic:.4f}, {estimates.npar} parameters."
+        f"{kind} {deviance:.4f}, log-likelihood {-deviance / 2:.4f}, AIC {estimates.aic:.4f}, "
+        f"BIC {estimates.bic:.4f}, {estimates.npar} parameters."
     )
 
 
@@ -115,7 +114,7 @@ def _known(estimates: Estimates) -> Iterator[str]:
         yield what if given is not None else ""
 
 
-def _random_table(estimates: Estimates, digits: int) -> Table:
+def _random_table(estimates: Estimates, digits: int) -> SummaryTable:
     rows: Cells = [("group", "name", "variance", "SD", "correlation")]
     for t, term in enumerate(estimates.random):
         G = estimates.covariance(t)
@@ -126,7 +125,7 @@ def _random_table(estimates: Estimates, digits: int) -> Table:
             rows.append((label, name, _number(G[i, i], digits), _number(sd[i], digits), correlations))
     sigma = estimates.sigma
     rows.append(("Residual", "", _number(sigma**2, digits), _number(sigma, digits), ""))
-    return Table("Random effects", rows)
+    return SummaryTable("Random effects", rows)
 
 
 def _correlations(G: Floats, sd: Floats, row: int) -> str:
@@ -135,12 +134,11 @@ def _correlations(G: Floats, sd: Floats, row: int) -> str:
     return " ".join(f"{c / s:.3f}" if s > 0 else "none" for c, s in zip(G[row, :row], scale, strict=True))
 
 
-def _fixed_table(estimates: Estimates, digits: int) -> Table:
-    se = standard_errors(estimates)
+def _fixed_table(estimates: Estimates, digits: int) -> SummaryTable:
     rows: Cells = [("coefficient", "estimate", "SE", "t")]
-    for name, beta, error in zip(estimates.names, estimates.beta, se, strict=True):
+    for name, beta, error in zip(estimates.names, estimates.beta, estimates.bse, strict=True):
         rows.append((name, _number(beta, digits), _number(error, digits), f"{beta / error:.3f}"))
-    return Table("Fixed effects", rows)
+    return SummaryTable("Fixed effects", rows)
 
 
 def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
@@ -150,8 +148,8 @@ def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
     yield from _singularity(estimates)
     if certificate.passed:
         yield certificate.sentence()
-    if estimates.aliased:
-        yield f"Left out as linear functions of other columns: {', '.join(estimates.aliased)}."
+    if estimates.dropped_columns:
+        yield f"Left out as linear functions of other columns: {', '.join(estimates.dropped_columns)}."
     yield from (f"Note: {warning}" for warning in estimates.design.warnings)
 
 
@@ -192,7 +190,7 @@ def _paragraph(sentences: tuple[str, ...]) -> str:
     return f"<p>{'<br>'.join(map(html, sentences))}</p>" if sentences else ""
 
 
-def _html_table(table: Table) -> str:
+def _html_table(table: SummaryTable) -> str:
     head, *body = table.cells
     rows = "".join(_html_row(row, "td") for row in body)
     return (
@@ -203,3 +201,38 @@ def _html_table(table: Table) -> str:
 
 def _html_row(row: tuple[str, ...], cell: str) -> str:
     return "<tr>" + "".join(f"<{cell}>{html(text)}</{cell}>" for text in row) + "</tr>"
+
+
+def as_dict(estimates: Estimates, certificate: Certificate) -> dict[str, Any]:
+    """What a fit found: every value a number, text, None, list or dict."""
+
+    def named(*names: str) -> dict[str, Any]:
+        return {name: getattr(estimates, name) for name in names}
+
+    return {
+        **named("formula", "reml", "algorithm", "nobs", "ngroups"),
+        "params": dict(zip(estimates.names, estimates.beta.tolist(), strict=True)),
+        "bse": dict(zip(estimates.names, estimates.bse.tolist(), strict=True)),
+        "vcov": estimates.vcov.tolist(),
+        **named("dropped_columns"),
+        "theta": dict(zip(tables.theta_names(estimates), estimates.theta.tolist(), strict=True)),
+        **named("sigma"),
+        "varcorr": _varcorr(estimates),
+        **named("deviance", "llf", "aic", "bic", "npar"),
+        "df_model": len(estimates.beta),
+        **named("converged", "is_singular", "evaluations"),
+        "certificate": {
+            "passed": certificate.passed,
+            "digits": certificate.digits,
+            "checks": certificate.checks.to_dict("records"),
+        },
+        "warnings": list(estimates.design.warnings),
+    }
+
+
+def _varcorr(estimates: Estimates) -> list[dict[str, Any]]:
+    """Rows of varcorr, a correlation that is not defined as None."""
+    rows = tables.varcorr(estimates).to_dict("records")
+    return [
+        {str(k): None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()} for row in rows
+    ]

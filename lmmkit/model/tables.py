@@ -21,11 +21,6 @@ def by_coefficient(estimates: Estimates, values: Floats, name: str) -> pd.Series
     return pd.Series(np.array(values), index=pd.Index(estimates.names), name=name)
 
 
-def standard_errors(estimates: Estimates) -> Floats:
-    """(p,) standard errors of the fixed effects, unadjusted."""
-    return np.sqrt(np.diag(estimates.vcov))
-
-
 def covariance_of_coefficients(estimates: Estimates) -> pd.DataFrame:
     """Covariance matrix of the fixed effects, (p, p)."""
     return pd.DataFrame(estimates.vcov, index=estimates.names, columns=estimates.names)

@@ -18,7 +18,6 @@ from lmmkit.errors import FitError
 from lmmkit.model.comparison.nesting import Nesting, fixed_nesting, random_nesting, same_fixed
 from lmmkit.model.estimates import Estimates, estimate
 from lmmkit.model.fit import Fit
-from lmmkit.model.overall import criteria
 from lmmkit.model.threads import one_thread
 
 COLUMNS = ["npar", "llf", "deviance", "aic", "bic", "stat", "df", "p", "reference", "note"]
@@ -138,14 +137,7 @@ def _one_criterion(estimates: list[Estimates], refit: bool) -> tuple[list[Estima
 
 
 def _measures(estimates: Estimates) -> dict[str, Any]:
-    found = criteria(estimates)
-    return {
-        "npar": estimates.npar,
-        "llf": -estimates.deviance / 2.0,
-        "deviance": estimates.deviance,
-        "aic": found.aic,
-        "bic": found.bic,
-    }
+    return {name: getattr(estimates, name) for name in ("npar", "llf", "deviance", "aic", "bic")}
 
 
 def _labels(estimates: Sequence[Estimates]) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from lmmkit.model.formula.bars import Bar
-from lmmkit.model.formula.term_algebra import INTERCEPT
+from lmmkit.model.formula.formula import INTERCEPT, Bar
 
 Bars = tuple[Bar, ...]
 _Reduction = Callable[[Bar], Bar]

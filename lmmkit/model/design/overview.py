@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmmkit.escape import html
-from lmmkit.model.table.relations import Relation
+from lmmkit.model.table.grouping import Relation
 
 Table = list[tuple[str, ...]]
 

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.errors import DataError, FormulaError
+from lmmkit.errors import DataError, FormulaError, did_you_mean
 from lmmkit.model.design.variables import is_factor, marked_column
-from lmmkit.model.formula.expression import Expression, did_you_mean
+from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Formula
-from lmmkit.model.table.columns import Table, missing_in, open_table
+from lmmkit.model.table.columns import Floats, Mask, Table, finite, missing_in, open_table
 from lmmkit.model.table.evaluate import Evaluator
-from lmmkit.model.table.levels import Floats, Mask, finite
 
 WEIGHTS, OFFSET = "(weights)", "(offset)"
 

@@ -8,21 +8,386 @@ calls of anything else cannot be written, so nothing but the documented function
 from __future__ import annotations
 
 import ast
-import difflib
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn, cast
 
-from lmmkit.errors import FormulaError
-from lmmkit.model.formula.checker import Checker, Purpose
+from lmmkit.errors import FormulaError, did_you_mean, unknown_column
 from lmmkit.model.formula.functions import FUNCTIONS
-from lmmkit.model.formula.safe_expressions import CODINGS, MARKERS, call_name
-from lmmkit.model.formula.tokens import Token, is_name, quote, tokenize
+
+LONGEST = 10_000
+DEEPEST_BRACKETS = 40
+
+_TOKENS = re.compile(
+    r"""(?P<space>\s+)
+      | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?L?(?![\w.]))
+      | (?P<name>`[^`]+`|(?:[^\W\d]|\.(?!\d))[\w.]*)
+      | (?P<string>"[^"\\]*"|'[^'\\]*')
+      | (?P<operator>%in%|%/%|%%|\|\||&&|\*\*|<=|>=|==|!=|[-+*/:^|~<>!&=%,()\[\]])""",
+    re.VERBOSE,
+)
+_BARE = re.compile(r"(?:[^\W\d]|\.(?!\d))[\w.]*\Z")
+_CONSTANTS = frozenset(("TRUE", "FALSE", "NULL", "True", "False", "None"))
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One word: its kind (number, name, string, operator), its text without back-quotes, its place."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    quoted: bool = False
+
+
+def tokenize(text: str) -> list[Token]:
+    """Words of `text`, in order.
+
+    Raises:
+        FormulaError: A character that no word begins with, brackets that do not match, or a text
+            beyond the bounds (10,000 characters, brackets 40 deep).
+    """
+    if len(text) > LONGEST:
+        raise FormulaError(f"The text has {len(text):,} characters; at most {LONGEST:,} are read.")
+    tokens = list(_scan(text))
+    _check_brackets(tokens, text)
+    return tokens
+
+
+def _scan(text: str):
+    place = 0
+    while place < len(text):
+        found = _TOKENS.match(text, place)
+        if found is None:
+            raise FormulaError(_unreadable(text, place))
+        if found.lastgroup != "space":
+            yield _token(found)
+        place = found.end()
+
+
+def _token(found: re.Match[str]) -> Token:
+    kind, text = str(found.lastgroup), found.group()
+    quoted = text.startswith("`")
+    return Token(kind, text.strip("`") if quoted else text, found.start(), found.end(), quoted)
+
+
+def _unreadable(text: str, place: int) -> str:
+    return (
+        f"Cannot read `{text[place]}` at character {place + 1} of `{text}`. "
+        "Column names with special characters go between back-quotes."
+    )
+
+
+def _check_brackets(tokens: list[Token], text: str) -> None:
+    opened: list[str] = []
+    for token in tokens:
+        if token.kind != "operator":
+            continue
+        if token.text in "([":
+            opened.append(")" if token.text == "(" else "]")
+        elif token.text in ")]" and (not opened or opened.pop() != token.text):
+            raise FormulaError(f"`{token.text}` at character {token.start + 1} of `{text}` closes nothing.")
+        if len(opened) > DEEPEST_BRACKETS:
+            raise FormulaError(f"Brackets are more than {DEEPEST_BRACKETS} deep in `{text[:60]}...`.")
+    if opened:
+        raise FormulaError(f"`{opened[-1]}` is missing in `{text}`.")
+
+
+def is_name(token: Token) -> bool:
+    """Whether the word names a column (constants such as TRUE do not, unless back-quoted)."""
+    return token.kind == "name" and (token.quoted or token.text not in _CONSTANTS)
+
+
+def quote(name: str) -> str:
+    """`name` as a formula must write it: in back-quotes unless it reads as one word."""
+    bare = _BARE.match(name) and name not in _CONSTANTS and name != "."
+    return name if bare else f"`{name}`"
+
+
+LONGEST_LIST = 1_000
+MOST_COLUMNS = 100
+CODINGS = ("treatment", "sum", "helmert", "poly", "diff", "sas")
+MARKERS = ("C", "factor")
+
+
+def call_name(node: ast.expr) -> str | None:
+    """Name of the function that `node` calls, or None."""
+    match node:
+        case ast.Call(func=ast.Name(id=name)):
+            return name
+        case _:
+            return None
+
+
+def constant(node: ast.expr) -> Any:
+    """The constant that `node` spells: a number, text, True, False, None or a list of them.
+
+    Raises:
+        ValueError: It is no constant, or beyond the bounds.
+    """
+    match node:
+        case ast.Constant(value=bool() | str() | None):
+            return node.value
+        case ast.Constant(value=int() | float()):
+            if abs(node.value) > 1e300:  # type: ignore[arg-type]
+                raise ValueError("a number is too large")
+            return node.value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
+            return -constant(node.operand)
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return _constants(items)
+        case ast.Call(func=ast.Name(id="c"), args=items, keywords=[]):
+            return _constants(items)
+        case _:
+            raise ValueError(f"`{ast.unparse(node)}` must be a constant")
+
+
+def _constants(items: list[ast.expr]) -> list[Any]:
+    if len(items) > LONGEST_LIST:
+        raise ValueError(f"a list holds at most {LONGEST_LIST:,} values")
+    return [constant(item) for item in items]
+
+
+def bind(call: ast.Call) -> dict[str, Any]:
+    """Options of a call of a documented function, defaults filled in.
+
+    Raises:
+        ValueError: An option that is unknown, given twice, or out of bounds.
+    """
+    name = str(call_name(call))
+    options = dict(FUNCTIONS[name].options)
+    given = _given(call, list(options))
+    unknown = [word for word in given if word not in options]
+    if unknown:
+        offered = ", ".join(options) or "none"
+        raise ValueError(f"`{name}()` has no option `{unknown[0]}` (options: {offered})")
+    for word in ("df", "degree"):
+        value = given.get(word)
+        if value is not None and not (isinstance(value, int) and 0 < value <= MOST_COLUMNS):
+            raise ValueError(f"`{word}` of `{name}()` is a whole number from 1 to {MOST_COLUMNS}")
+    knots = given.get("knots")
+    if isinstance(knots, list) and len(cast("list[Any]", knots)) > MOST_COLUMNS:
+        raise ValueError(f"`knots` of `{name}()` are at most {MOST_COLUMNS}")
+    return options | given
+
+
+def _given(call: ast.Call, positions: list[str]) -> dict[str, Any]:
+    values = [constant(node) for node in call.args[1:]]
+    if len(values) > len(positions):
+        raise ValueError(f"`{call_name(call)}()` takes at most {len(positions) + 1} arguments")
+    given = dict(zip(positions, values, strict=False))
+    for word in call.keywords:
+        if word.arg is None or word.arg in given:
+            raise ValueError(f"`{word.arg}` is given twice")
+        given[word.arg] = constant(word.value)
+    return given
+
+
+@dataclass(frozen=True)
+class CodingRequest:
+    """What `C()` or `factor()` asks for: a coding by name, its base level, the levels in order."""
+
+    kind: str | None = None
+    base: Any = None
+    levels: tuple[Any, ...] | None = None
+
+
+def coding_request(call: ast.Call, columns: Mapping[str, str]) -> CodingRequest:
+    """Read the options of `C(x, sum)`, `C(x, treatment("b"))`, `factor(x, levels=["b", "a"])`.
+
+    Raises:
+        ValueError: An option that is not offered.
+    """
+    words = {word.arg: word.value for word in call.keywords}
+    coding = words.pop("contrasts", None) or (call.args[1] if len(call.args) > 1 else None)
+    levels = words.pop("levels", None)
+    if words or len(call.args) > 2:
+        raise ValueError(f"`{call_name(call)}()` takes a column, a coding and `levels`")
+    kind, base = (None, None) if coding is None else _coding(coding, columns)
+    return CodingRequest(kind, base, None if levels is None else tuple(constant(levels)))
+
+
+def _coding(node: ast.expr, columns: Mapping[str, str]) -> tuple[str, Any]:
+    base = None
+    match node:
+        case ast.Constant(value=str(word)):
+            pass
+        case ast.Name(id=alias):
+            word = columns.get(alias, alias)
+        case ast.Call(func=ast.Name(id=word), args=args, keywords=words) if len(args) + len(words) <= 1:
+            base = next((constant(item) for item in [*args, *(w.value for w in words)]), None)
+        case _:
+            word = "?"
+    kind = word.removeprefix("contr.").lower()
+    if kind not in CODINGS:
+        raise ValueError(f"the coding of a factor is one of {', '.join(CODINGS)}")
+    return kind, base
+
+
+Purpose = Literal["formula", "derive", "exclude"]
+
+DEEPEST = 100
+LARGEST_POWER = 100
+
+_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.Mod, ast.FloorDiv)
+_COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn)
+
+
+@dataclass
+class Checker:
+    """One pass over a tree; `variables` are the columns found, in order.
+
+    Attributes:
+        text: The expression as typed, for messages.
+        columns: {identifier in the tree: column}.
+        purpose: What the expression is for, which decides what it may hold.
+    """
+
+    text: str
+    columns: Mapping[str, str]
+    purpose: Purpose
+    variables: list[str] = field(default_factory=list[str])
+
+    def check(self, tree: ast.expr) -> None:
+        """Check a whole expression.
+
+        Raises:
+            FormulaError: At the first thing that is not offered.
+        """
+        if self.purpose == "exclude":
+            self._condition(tree, 0)
+        elif call_name(tree) in MARKERS and self.purpose == "formula":
+            self._marker(tree)
+        else:
+            self._value(tree, 0, top=self.purpose == "formula")
+        if not self.variables:
+            self._refuse("it uses no column")
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise FormulaError(f"`{self.text}` cannot be used: {why}.")
+
+    def _condition(self, node: ast.expr, depth: int) -> None:
+        self._bound(depth)
+        match node:
+            case ast.BoolOp(values=values):
+                for value in values:
+                    self._condition(value, depth + 1)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                self._condition(operand, depth + 1)
+            case ast.Compare(left=left, ops=ops, comparators=others):
+                self._comparison(left, ops, others, depth)
+            case ast.Name():
+                self._column(node)
+            case _:
+                self._refuse(
+                    "a condition compares columns: `Days > 2`, `site in ['a', 'b']`, joined by and, or, not"
+                )
+
+    def _comparison(self, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr], depth: int) -> None:
+        if not all(isinstance(op, _COMPARISONS) for op in ops):
+            self._refuse("only ==, !=, <, <=, >, >=, in and not in compare")
+        self._comparand(left, depth + 1)
+        for op, other in zip(ops, others, strict=True):
+            if isinstance(op, (ast.In, ast.NotIn)):
+                self._options(other)
+            else:
+                self._comparand(other, depth + 1)
+
+    def _comparand(self, node: ast.expr, depth: int) -> None:
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            self._value(node, depth)
+
+    def _value(self, node: ast.expr, depth: int, *, top: bool = False) -> None:
+        self._bound(depth)
+        match node:
+            case ast.Constant():
+                self._number(node.value)
+            case ast.Name():
+                self._column(node)
+            case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
+                self._value(operand, depth + 1)
+            case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _ARITHMETIC):
+                self._power(op, right)
+                self._value(left, depth + 1)
+                self._value(right, depth + 1)
+            case ast.Call(func=ast.Name(id=name)):
+                self._call(node, name, depth, top=top)
+            case _:
+                self._refuse("an expression holds columns, numbers, + - * / ^ and the documented functions")
+
+    def _bound(self, depth: int) -> None:
+        if depth > DEEPEST:
+            self._refuse(f"it is nested more than {DEEPEST} deep")
+
+    def _number(self, value: object) -> None:
+        if not isinstance(value, (int, float)) or abs(value) > 1e300:
+            self._refuse(f"{value!r} is not a number to calculate with")
+
+    def _column(self, node: ast.Name) -> None:
+        name = self.columns.get(node.id)
+        if name is None:
+            self._refuse(f"`{node.id}` needs brackets and an argument")
+        if name not in self.variables:
+            self.variables.append(name)
+
+    def _power(self, op: ast.operator, exponent: ast.expr) -> None:
+        if isinstance(op, ast.Pow) and isinstance(exponent, ast.Constant):
+            self._number(exponent.value)
+            if abs(exponent.value) > LARGEST_POWER:  # type: ignore[arg-type]
+                self._refuse(f"a power is at most {LARGEST_POWER}")
+
+    def _call(self, node: ast.Call, name: str, depth: int, *, top: bool) -> None:
+        if name == "group_mean":
+            self._group_mean(node, depth)
+            return
+        if name in MARKERS:
+            self._refuse(f"`{name}()` makes a factor: it stands alone, in a formula")
+        if name not in FUNCTIONS:
+            self._refuse(f"`{name}()` has no meaning here")
+        if FUNCTIONS[name].wide and not top:
+            self._refuse(f"`{name}()` makes several columns: it stands alone, in a formula")
+        self._value(self._first(node, name), depth + 1)
+        self._options(*node.args[1:], *(word.value for word in node.keywords))
+        try:
+            bind(node)
+        except ValueError as fault:
+            self._refuse(str(fault))
+
+    def _first(self, node: ast.Call, name: str) -> ast.expr:
+        if not node.args or isinstance(node.args[0], ast.Starred):
+            self._refuse(f"`{name}()` takes a column first")
+        return node.args[0]
+
+    def _group_mean(self, node: ast.Call, depth: int) -> None:
+        if len(node.args) != 2 or node.keywords or not isinstance(node.args[1], ast.Name):
+            self._refuse("group_mean takes a column and a grouping column: group_mean(x, g)")
+        self._value(node.args[0], depth + 1)
+        self._column(node.args[1])
+
+    def _marker(self, tree: ast.expr) -> None:
+        assert isinstance(tree, ast.Call)
+        name = str(call_name(tree))
+        inner = self._first(tree, name)
+        self._value(inner, 1)
+        try:
+            coding_request(tree, self.columns)
+        except ValueError as fault:
+            self._refuse(str(fault))
+
+    def _options(self, *nodes: ast.expr) -> None:
+        for node in nodes:
+            try:
+                constant(node)
+            except ValueError as fault:
+                self._refuse(str(fault))
+
 
 _OPERATORS = {"^": "**", "%%": "%", "%/%": "//"}
 _LOGICAL = {"&": " and ", "&&": " and ", "|": " or ", "||": " or ", "!": " not ", "%in%": " in "}
 _KEYWORDS = {"Boundary.knots": "boundary_knots", "intercept": "include_intercept"}
-_CONSTANTS = {"TRUE": "True", "FALSE": "False", "NULL": "None"}
+_PYTHON_CONSTANTS = {"TRUE": "True", "FALSE": "False", "NULL": "None"}
 _WORDS = ("and", "or", "not", "in")
 
 
@@ -109,20 +474,6 @@ def check_expression(text: str, columns: Collection[str], purpose: Purpose = "ex
     return expression
 
 
-def unknown_column(name: str, columns: Collection[str]) -> str:
-    """The sentence about a column that does not exist, with the nearest names."""
-    near = did_you_mean(name, [str(known) for known in columns])
-    listed = ", ".join(map(str, list(columns)[:12])) + (", ..." if len(columns) > 12 else "")
-    return f"there is no column `{name}`{near or '.'} Columns: {listed}."
-
-
-def did_you_mean(word: str, words: Collection[str]) -> str:
-    """The question whether the nearest of `words` was meant, or nothing."""
-    lowered = {known.lower(): known for known in words}
-    near = difflib.get_close_matches(word.lower(), list(lowered), 1, 0.6)
-    return f"; did you mean `{lowered[near[0]]}`?" if near else ""
-
-
 def read_expression(tokens: Sequence[Token], source: str, purpose: Purpose = "formula") -> Expression:
     """Read and check the expression that `tokens` of `source` spell."""
     if not tokens:
@@ -183,7 +534,7 @@ def _python_name(token: Token, after: str, aliases: dict[str, str], prefix: str,
         if after == "=":
             return _KEYWORDS.get(name, name)
         if not is_name(token):
-            return _CONSTANTS.get(name, name)
+            return _PYTHON_CONSTANTS.get(name, name)
     return f" {aliases.setdefault(name, f'{prefix}{len(aliases)}')} "
 
 

@@ -5,15 +5,442 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.formula.bars import Bar, spell_terms
-from lmmkit.model.formula.expression import Expression, read_number
-from lmmkit.model.formula.parser import Reader
-from lmmkit.model.formula.term_algebra import Term, by_degree
-from lmmkit.model.formula.tokens import Token, tokenize
+from lmmkit.model.formula.expression import (
+    Expression,
+    Token,
+    column,
+    is_name,
+    quote,
+    read_expression,
+    read_number,
+    tokenize,
+)
+
+Term = tuple[Expression, ...]
+Terms = tuple[Term, ...]
+
+INTERCEPT: Term = ()
+MOST_TERMS = 4_096
+
+
+def term_name(term: Term) -> str:
+    """Name of a term: `x`, `a:b`, `Intercept`."""
+    return ":".join(factor.text for factor in term) or "Intercept"
+
+
+def union(left: Terms, right: Terms) -> Terms:
+    """`left + right`: each term once, in the order of its first appearance."""
+    known = {frozenset(term) for term in left}
+    fresh: list[Term] = []
+    for term in right:
+        if frozenset(term) not in known:
+            known.add(frozenset(term))
+            fresh.append(term)
+    return (*left, *fresh)
+
+
+def interact(left: Terms, right: Terms) -> Terms:
+    """`left:right`: every term of one with every term of the other."""
+    if len(left) * len(right) > MOST_TERMS:
+        raise FormulaError(f"The formula expands to more than {MOST_TERMS:,} terms.")
+    return union((), tuple(_product(a, b) for a in left for b in right))
+
+
+def cross(left: Terms, right: Terms) -> Terms:
+    """`left * right`: both and their interactions."""
+    return union(union(left, right), interact(left, right))
+
+
+def nest(left: Terms, right: Terms) -> Terms:
+    """`left / right`: `left`, and `right` within the interaction of all of `left`."""
+    whole: Term = ()
+    for term in left:
+        whole = _product(whole, term)
+    return union(left, interact((whole,), right))
+
+
+def power(base: Terms, degree: int) -> Terms:
+    """`base ^ degree`: all interactions up to a degree."""
+    total = base
+    for _ in range(degree - 1):
+        total = union(total, interact(total, base))
+    return total
+
+
+def _product(left: Term, right: Term) -> Term:
+    return tuple(dict.fromkeys((*left, *right)))
+
+
+def by_degree(terms: Terms) -> Terms:
+    """Terms of lower degree first, as R orders them."""
+    return tuple(sorted(terms, key=len))
+
+
+@dataclass(frozen=True)
+class Group:
+    """A column, or the interaction of two grouping factors.
+
+    Attributes:
+        names: Its columns in the order of its label.
+        label: As lme4 labels it: `g`, `cask:batch`, `c:(b:a)`.
+        text: As a formula writes it, odd names in back-quotes.
+    """
+
+    names: tuple[str, ...]
+    label: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def read_groups(tokens: Sequence[Token], source: str) -> list[Group]:
+    """Grouping factors of one bar: `a` gives itself, `a/b` gives `b:a` and `a`, innermost first.
+
+    Raises:
+        FormulaError: Something else than columns, `:`, `/` and brackets.
+    """
+    reader = _GroupReader(tokens, source)
+    chain = reader.nesting()
+    if reader.place < len(tokens):
+        reader.refuse(tokens[reader.place])
+    groups = [chain[0]]
+    for inner in chain[1:]:
+        groups.append(_pair(inner, groups[-1]))
+    return groups[::-1]
+
+
+def _pair(left: Group, right: Group) -> Group:
+    composite = len(right.names) > 1
+    label = f"{left.label}:({right.label})" if composite else f"{left.label}:{right.label}"
+    text = f"{left.text}:({right.text})" if composite else f"{left.text}:{right.text}"
+    names = (*left.names, *right.names)
+    if len(set(names)) < len(names):
+        raise FormulaError(f"The grouping factor `{label}` uses a column twice.")
+    return Group(names, label, text)
+
+
+class _GroupReader:
+    def __init__(self, tokens: Sequence[Token], source: str) -> None:
+        self.tokens, self.source, self.place = tokens, source, 0
+
+    def refuse(self, token: Token) -> None:
+        if token.text == "mm":
+            raise FormulaError(f"`{self.source}`: multi-membership mm(...) is not built yet.")
+        raise FormulaError(
+            f"`{self.source}`: `{token.text}` cannot stand in a grouping factor, which is a column, an "
+            "interaction `a:b` or a nesting `a/b`; make any other grouping a column of the data first."
+        )
+
+    def nesting(self) -> list[Group]:
+        """`a/b/c` as [a, b, c]."""
+        chain = [self._interaction()]
+        while self._at("/"):
+            chain.append(self._interaction())
+        return chain
+
+    def _interaction(self) -> Group:
+        group = self._atom()
+        while self._at(":"):
+            group = _pair(group, self._atom())
+        return group
+
+    def _at(self, operator: str) -> bool:
+        here = self.place < len(self.tokens) and self.tokens[self.place].text == operator
+        self.place += here
+        return here
+
+    def _atom(self) -> Group:
+        if self.place >= len(self.tokens):
+            raise FormulaError(f"`{self.source}`: the grouping factor is incomplete.")
+        token = self.tokens[self.place]
+        self.place += 1
+        if token.kind == "operator" and token.text == "(":
+            return self._bracket()
+        followed = self.place < len(self.tokens) and self.tokens[self.place].text == "("
+        if not is_name(token) or followed or token.text == ".":
+            self.refuse(token)
+        return Group((token.text,), token.text, quote(token.text))
+
+    def _bracket(self) -> Group:
+        group = self._interaction()
+        if not self._at(")"):
+            self.refuse(self.tokens[min(self.place, len(self.tokens) - 1)])
+        return group
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One random-effects term as written: `(x | g)`, with its nesting expanded.
+
+    Attributes:
+        terms: What stands left of the bar, the intercept being `()`.
+        group: The grouping factor.
+        structure: correlated (one bar), split (two bars: every column a term of its own) or
+            diagonal (`diag(...)`: one term, no covariances).
+        text: As typed.
+    """
+
+    terms: tuple[Term, ...]
+    group: Group
+    structure: str = "correlated"
+    text: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        inside = f"{spell_terms(self.terms)} {'||' if self.structure == 'split' else '|'} {self.group}"
+        return f"diag({inside})" if self.structure == "diagonal" else f"({inside})"
+
+
+def spell_terms(terms: Sequence[Term]) -> str:
+    """Terms as a formula writes them: `1 + x + x:f`, or `0 + x` without an intercept."""
+    named = [":".join(map(str, term)) for term in terms if term]
+    return " + ".join(["1" if INTERCEPT in terms else "0", *named])
+
+
+STRUCTURES = ("diag",)
+UNBUILT = ("cs", "ar1", "us", "ou", "exp", "toep", "rr", "hetar1", "homdiag", "car1")
+
+
+@dataclass
+class Found:
+    """What a reading yields: terms, and beside them random-effects terms and offsets."""
+
+    terms: Terms = ()
+    bars: list[Bar] = field(default_factory=list[Bar])
+    offsets: list[Expression] = field(default_factory=list[Expression])
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """Terms of a part of the formula; `bare` when a 0 in it takes the intercept away."""
+
+    terms: Terms
+    bare: bool = False
+
+
+class Reader:
+    """Reads one side of a formula, or what stands left of a bar, by recursive descent.
+
+    Precedence as R's: `^` over `:` over `*` and `/` over `+` and `-` over the bars.
+    """
+
+    def __init__(self, tokens: list[Token], text: str, *, bars: bool = True) -> None:
+        self.tokens, self.text, self.place = tokens, text, 0
+        self.bars_allowed = bars
+        self.found = Found()
+
+    def read(self) -> Found:
+        """Read everything; an intercept stands at the beginning unless it is taken away."""
+        total = self.sum((INTERCEPT,))
+        if self.place < len(self.tokens):
+            self.unexpected()
+        self.found.terms = total.terms
+        return self.found
+
+    def _peek(self) -> str:
+        if self.place < len(self.tokens) and self.tokens[self.place].kind == "operator":
+            return self.tokens[self.place].text
+        return ""
+
+    def _next(self) -> Token:
+        if self.place >= len(self.tokens):
+            raise FormulaError(f"`{self.text}` ends where a term is expected.")
+        self.place += 1
+        return self.tokens[self.place - 1]
+
+    def unexpected(self) -> NoReturn:
+        """Refuse the word that stands next."""
+        token = self.tokens[self.place]
+        if token.text in ("|", "||"):
+            raise FormulaError(
+                f"`{self.text}` has a bar outside brackets: write the random-effects term as `(x | g)`."
+            )
+        raise FormulaError(
+            f"`{token.text}` at character {token.start + 1} of `{self.text}` is not expected there."
+        )
+
+    def sum(self, start: Terms) -> _Sum:
+        """Read terms joined by + and -, added to `start`."""
+        total, bare, first = start, False, True
+        while first or self._peek() in ("+", "-"):
+            sign = self._signs()
+            bars = len(self.found.bars) + len(self.found.offsets)
+            item = self._product()
+            if sign < 0 and len(self.found.bars) + len(self.found.offsets) > bars:
+                raise FormulaError(f"A random-effects term or offset cannot be subtracted in `{self.text}`.")
+            total, bare = _added(total, bare, item) if sign > 0 else _removed(total, bare, item)
+            first = False
+        return _Sum(total, bare)
+
+    def _signs(self) -> int:
+        sign = 1
+        while self._peek() in ("+", "-"):
+            sign = -sign if self._next().text == "-" else sign
+        return sign
+
+    def _product(self) -> _Sum:
+        left = self._interaction()
+        while self._peek() in ("*", "/", "%in%"):
+            operator = self._next().text
+            if operator == "%in%":
+                raise FormulaError(f"`%in%` in `{self.text}` is not offered; write the interaction with `:`.")
+            self._plain(left, operator)
+            right = self._plain(self._interaction(), operator)
+            combine = cross if operator == "*" else nest
+            left = _Sum(combine(left.terms, right.terms))
+        return left
+
+    def _interaction(self) -> _Sum:
+        left = self._power()
+        while self._peek() == ":":
+            self._next()
+            self._plain(left, ":")
+            left = _Sum(interact(left.terms, self._plain(self._power(), ":").terms))
+        return left
+
+    def _power(self) -> _Sum:
+        base = self._atom()
+        while self._peek() in ("^", "**"):
+            self._next()
+            exponent = self._next()
+            if not exponent.text.isdigit() or not 1 <= int(exponent.text[:6]) <= 10:
+                raise FormulaError(
+                    f"`^{exponent.text}` in `{self.text}`: outside I() a power crosses terms to a degree "
+                    "from 1 to 10; write I(x^2) for the square of a column."
+                )
+            base = _Sum(power(self._plain(base, "^").terms, int(exponent.text)))
+        return base
+
+    def _plain(self, part: _Sum, operator: str) -> _Sum:
+        """`part`, which an operator combines: neither bars nor offsets nor a 0 may stand in it."""
+        if part.bare or not part.terms:
+            raise FormulaError(
+                f"`{operator}` in `{self.text}` combines columns; a random-effects term, an offset or a 0 "
+                "can only be added."
+            )
+        return part
+
+    def _atom(self) -> _Sum:
+        token = self._next()
+        if token.kind == "number":
+            return self._number(token)
+        if token.kind == "operator" and token.text == "(":
+            return self._bracket(token)
+        if token.kind != "name":
+            self.place -= 1
+            self.unexpected()
+        if not token.quoted and self._peek() == "(":
+            return self._call(token)
+        if not is_name(token) or token.text == ".":
+            raise FormulaError(
+                f"`{token.text}` in `{self.text}` is not a column; name the columns one by one."
+            )
+        return _Sum(((column(token.text),),))
+
+    def _number(self, token: Token) -> _Sum:
+        if token.text not in ("0", "1"):
+            raise FormulaError(
+                f"`{token.text}` in `{self.text}`: only 1 (intercept) and 0 (none) stand as terms; "
+                f"arithmetic goes inside I(), as in I({token.text} * x)."
+            )
+        return _Sum((INTERCEPT,)) if token.text == "1" else _Sum((), bare=True)
+
+    def _inside(self) -> list[Token]:
+        """The tokens up to the bracket that closes the one just read."""
+        start, depth = self.place, 1
+        while depth:
+            text = self._next()
+            if text.kind == "operator":
+                depth += (text.text in "([") - (text.text in ")]")
+        return self.tokens[start : self.place - 1]
+
+    def _bracket(self, opening: Token) -> _Sum:
+        inside = self._inside()
+        if not inside:
+            raise FormulaError(f"`()` in `{self.text}` is empty.")
+        if _bar_at(inside):
+            self._bar(inside, self._source(opening), "correlated")
+            return _Sum(())
+        reader = Reader(inside, self.text, bars=self.bars_allowed)
+        reader.found = self.found
+        total = reader.sum(())
+        if reader.place < len(inside):
+            reader.unexpected()
+        return total
+
+    def _source(self, opening: Token) -> str:
+        return self.text[opening.start : self.tokens[self.place - 1].end]
+
+    def _call(self, name: Token) -> _Sum:
+        start = self.place - 1
+        self._next()
+        inside = self._inside()
+        if _bar_at(inside):
+            self._structure(name, inside)
+            return _Sum(())
+        if name.text == "offset":
+            self._offset(inside)
+            return _Sum(())
+        return _Sum(((read_expression(self.tokens[start : self.place], self.text),),))
+
+    def _offset(self, inside: list[Token]) -> None:
+        if not self.bars_allowed:
+            raise FormulaError(f"An offset cannot stand inside a random-effects term: `{self.text}`.")
+        self.found.offsets.append(read_number(inside, self.text))
+
+    def _structure(self, name: Token, inside: list[Token]) -> None:
+        source = self._source(name)
+        if name.text in UNBUILT:
+            raise FormulaError(f"`{source}`: the covariance structure {name.text}(...) is not built yet.")
+        if name.text not in STRUCTURES:
+            raise FormulaError(f"`{source}`: `{name.text}` takes no bar; write `(x | g)` or `diag(x | g)`.")
+        self._bar(inside, source, "diagonal")
+
+    def _bar(self, inside: list[Token], source: str, structure: str) -> None:
+        if not self.bars_allowed:
+            raise FormulaError(f"`{self.text}`: a random-effects term cannot stand inside another.")
+        at = _bar_at(inside)
+        left, bar, right = inside[: at - 1], inside[at - 1], inside[at:]
+        if not left or not right:
+            raise FormulaError(f"`{source}` needs terms before the bar and a grouping factor after it.")
+        if _bar_at(right):
+            raise FormulaError(f"`{source}` has more than one bar; one bar stands between terms and group.")
+        if bar.text == "||" and structure == "diagonal":
+            raise FormulaError(f"`{source}`: diag() takes one bar.")
+        terms = by_degree(Reader(left, self.text, bars=False).read().terms)
+        if not terms:
+            raise FormulaError(f"`{source}` has no column: write `(1 | g)` or `(0 + x | g)`.")
+        split = structure == "correlated" and bar.text == "||"
+        structure = "split" if split else structure
+        self.found.bars += [Bar(terms, group, structure, source) for group in read_groups(right, source)]
+
+
+def _bar_at(tokens: Sequence[Token]) -> int:
+    """1 + the place of the first bar outside brackets, or 0."""
+    depth = 0
+    for i, token in enumerate(tokens):
+        if token.kind == "operator":
+            depth += (token.text in "([") - (token.text in ")]")
+            if depth == 0 and token.text in ("|", "||"):
+                return i + 1
+    return 0
+
+
+def _added(total: Terms, bare: bool, item: _Sum) -> tuple[Terms, bool]:
+    if item.bare:
+        total = tuple(term for term in total if term)
+    return union(total, item.terms), item.bare or (bare and INTERCEPT not in item.terms)
+
+
+def _removed(total: Terms, bare: bool, item: _Sum) -> tuple[Terms, bool]:
+    gone = {frozenset(term) for term in item.terms}
+    kept = tuple(term for term in total if frozenset(term) not in gone)
+    return union((INTERCEPT,), kept) if item.bare else kept, bare or INTERCEPT in item.terms
 
 
 @dataclass(frozen=True)

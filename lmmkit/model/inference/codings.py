@@ -9,11 +9,10 @@ from itertools import accumulate, product
 import numpy as np
 
 from lmmkit.engine.problem import Floats
-from lmmkit.model.design.contrasts import coding
 from lmmkit.model.design.learned import Products, Recipe, columns_of
-from lmmkit.model.design.variables import Values, Variable
+from lmmkit.model.design.variables import Values, Variable, coding
 from lmmkit.model.formula.expression import Expression
-from lmmkit.model.formula.term_algebra import Term
+from lmmkit.model.formula.formula import Term
 
 Variables = Mapping[Expression, Variable]
 ROUNDING = 1e-10  # a coefficient between codings below this is zero

@@ -61,7 +61,7 @@ def _check(label: str, whole: Floats, row: Floats, fine: bool, estimates: Estima
     if not fine:
         raise FitError(
             f"contrast `{label}` cannot be estimated from these data: it uses "
-            f"{', '.join(estimates.aliased)}, left out as functions of other columns, in another "
+            f"{', '.join(estimates.dropped_columns)}, left out as functions of other columns, in another "
             "combination than the data hold."
         )
     if not row.any():

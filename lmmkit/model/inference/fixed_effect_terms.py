@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from lmmkit.model.design.coding import Scoped
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.learned import Recipe
-from lmmkit.model.design.variables import Variable
+from lmmkit.model.design.variables import Scoped, Variable
 from lmmkit.model.formula.expression import Expression
-from lmmkit.model.formula.term_algebra import Term
+from lmmkit.model.formula.formula import Term
 
 
 @dataclass(frozen=True)

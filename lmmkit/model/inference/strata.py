@@ -12,8 +12,7 @@ from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.fixed_effect_terms import Effect, RandomEffect, fixed_effects, random_effects
-from lmmkit.model.table.grouping import Grouping
-from lmmkit.model.table.relations import determines
+from lmmkit.model.table.grouping import Grouping, determines
 
 
 def residual_df(estimates: Estimates) -> float:

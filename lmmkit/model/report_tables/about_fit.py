@@ -11,7 +11,7 @@ import scipy
 from lmmkit.engine.search.algorithms import ALGORITHMS
 from lmmkit.model.certificate import HOLDS, Certificate
 from lmmkit.model.fit import Fit
-from lmmkit.model.report_tables.panels import Sight, panels
+from lmmkit.model.report_tables.panels import PanelChoice, panel_rows
 
 Frame = pd.DataFrame
 MANY_ROWS = 20_000
@@ -115,21 +115,21 @@ def _normal_scores(values: pd.Series[Any]) -> Any:
     return scipy.special.ndtri((values.rank() - 0.5) / len(values))
 
 
-def lines(fit: Fit, data: Frame, sight: Sight) -> Frame:
+def lines(fit: Fit, data: Frame, choice: PanelChoice) -> Frame:
     """Rows for one panel per level: panel, x, y, with the model's mean at each x of the panel.
 
     Args:
         fit: The fit.
-        data: The table it was fitted to: what is seen need not stand in the model.
-        sight: What is seen.
+        data: The table it was fitted to: the columns shown need not stand in the model.
+        choice: The columns of the panels.
 
     Returns:
         DataFrame panel, x, y, `fitted` (with the random effects) and `population` (without), both averaged
         over the rows of a panel that share an x.
     """
     marginal = pd.Series(fit.estimates.marginal_fit, index=fit.resid.index)
-    rows = data.loc[fit.resid.index].assign(**{sight.y: fit.fittedvalues + fit.resid})
-    table = panels(rows, sight)
+    rows = data.loc[fit.resid.index].assign(**{choice.y: fit.fittedvalues + fit.resid})
+    table = panel_rows(rows, choice)
     table = table.assign(fitted=fit.fittedvalues.loc[table.index], population=marginal.loc[table.index])
     means = table.groupby(["panel", "x"], observed=True)[["fitted", "population"]].transform("mean")
     return table.assign(fitted=means["fitted"], population=means["population"])

@@ -17,7 +17,7 @@ Frame = pd.DataFrame
 
 
 @dataclass(frozen=True)
-class Sight:
+class PanelChoice:
     """The columns of a picture by group.
 
     Attributes:
@@ -33,26 +33,26 @@ class Sight:
     columns: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, from which `Sight(**values)` is made again."""
+        """Plain values, from which `PanelChoice(**values)` is made again."""
         return asdict(self)
 
 
-def choose_sight(frame: Frame, y: str, groups: Groups, focus: str | None = None) -> Sight:
+def choose_panels(frame: Frame, y: str, groups: Groups, focus: str | None = None) -> PanelChoice:
     """The response's column against the focus, or else against the first other column, by group.
 
     Without any other column than grouping factors, one of these is along the axis: the inner of nested
     ones, or the one with fewer levels of crossed ones.
 
     >>> frame = pd.DataFrame({"y": [1.0, 2, 3, 4], "t": [0, 1, 0, 1], "g": list("aabb")})
-    >>> choose_sight(frame, "y", {"g": ["g"]})
-    Sight(y='y', x='t', group='g', columns=('g',))
+    >>> choose_panels(frame, "y", {"g": ["g"]})
+    PanelChoice(y='y', x='t', group='g', columns=('g',))
     """
     x = focus if focus in frame.columns and focus != y else _other_column(frame, y, groups)
     if x is None:
         return _among_groups(frame, y, groups)
     able = [label for label in groups if _varies(frame, x, groups[label])] or list(groups)
     group = max(able, key=lambda label: levels_of(frame, groups[label]).nunique())
-    return Sight(y, x, group, tuple(groups[group]))
+    return PanelChoice(y, x, group, tuple(groups[group]))
 
 
 def _other_column(frame: Frame, y: str, groups: Groups) -> str | None:
@@ -66,41 +66,41 @@ def _varies(frame: Frame, x: str, names: Sequence[str]) -> bool:
     return x not in names and bool((frame.groupby(list(names), observed=True)[x].nunique() > 1).any())
 
 
-def _among_groups(frame: Frame, y: str, groups: Groups) -> Sight:
+def _among_groups(frame: Frame, y: str, groups: Groups) -> PanelChoice:
     labels = sorted(groups, key=lambda label: -levels_of(frame, groups[label]).nunique())
     if len(labels) == 1:
-        return Sight(y, groups[labels[0]][0], "", ())
+        return PanelChoice(y, groups[labels[0]][0], "", ())
     fine, coarse = labels[0], labels[1]
     nested = "nested" in relations(frame, {fine: groups[fine], coarse: groups[coarse]})["relation"].item()
     inner = [name for name in groups[fine] if name not in groups[coarse]]
     if nested and inner:
-        return Sight(y, inner[0], coarse, tuple(groups[coarse]))
-    return Sight(y, groups[coarse][0], fine, tuple(groups[fine]))
+        return PanelChoice(y, inner[0], coarse, tuple(groups[coarse]))
+    return PanelChoice(y, groups[coarse][0], fine, tuple(groups[fine]))
 
 
-def panels(frame: Frame, sight: Sight, limit: int = PANELS) -> Frame:
+def panel_rows(frame: Frame, choice: PanelChoice, limit: int = PANELS) -> Frame:
     """Rows for one small picture per level: columns panel, x, y; at most `limit` levels.
 
     Of more levels than that, those evenly spaced in their order are taken, the same every time.
 
     >>> frame = pd.DataFrame({"g": ["b", "a"], "t": [0, 1], "y": [2, 3]})
-    >>> panels(frame, Sight("y", "t", "g", ("g",)))["panel"].tolist()
+    >>> panel_rows(frame, PanelChoice("y", "t", "g", ("g",)))["panel"].tolist()
     ['a', 'b']
     """
-    shown = _spread(_ordered_levels(frame, sight.columns), limit)
-    levels = levels_of(frame, sight.columns)
-    table = Frame({"panel": levels, "x": frame[sight.x], "y": frame[sight.y]})
+    shown = _spread(_ordered_levels(frame, choice.columns), limit)
+    levels = levels_of(frame, choice.columns)
+    table = Frame({"panel": levels, "x": frame[choice.x], "y": frame[choice.y]})
     table = table[table["panel"].isin(shown)]
     return table.assign(panel=pd.Categorical(table["panel"], shown)).sort_values("panel", kind="stable")
 
 
-def count_levels(frame: Frame, sight: Sight) -> int:
+def count_levels(frame: Frame, choice: PanelChoice) -> int:
     """How many levels the factor has whose levels have a panel each.
 
-    >>> count_levels(pd.DataFrame({"g": ["b", "a"]}), Sight("y", "t", "g", ("g",)))
+    >>> count_levels(pd.DataFrame({"g": ["b", "a"]}), PanelChoice("y", "t", "g", ("g",)))
     2
     """
-    return levels_of(frame, sight.columns).nunique()
+    return levels_of(frame, choice.columns).nunique()
 
 
 def _ordered_levels(frame: Frame, names: Sequence[str]) -> list[str]:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from lmmkit.errors import RunError
 from lmmkit.study.audit.integrity import RunFolder, check_integrity, open_run
 from lmmkit.study.audit.rerun import check_rerun, installed_notebooks
@@ -24,6 +22,7 @@ from lmmkit.study.audit.verdicts import (
     Finding,
     compare_key,
 )
+from lmmkit.study.pages import templates
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.keys import machine, package_digest, versions
 from lmmkit.study.records.notebooks import Notebook, project_folder
@@ -133,7 +132,4 @@ def _pins() -> dict[str, set[str]]:
 
 def render(audit: Audit) -> str:
     """The audit as one HTML file, without an address outside itself."""
-    templates = Environment(
-        loader=PackageLoader("lmmkit.study"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return templates.get_template("audit.html.j2").render(audit=audit, parts=PARTS)
+    return templates.render("audit.html", audit=audit, parts=PARTS)

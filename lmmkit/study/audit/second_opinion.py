@@ -24,12 +24,11 @@ import pandas as pd
 from lmmkit.engine.problem import Floats, Problem
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
 from lmmkit.engine.referee.textbook import write_out
-from lmmkit.engine.search.optimality import Check
 from lmmkit.errors import LmmkitError, RunError
 from lmmkit.model.certificate import FAILS, Certificate, certify
 from lmmkit.model.certificate import UNCHECKED as LEFT
 from lmmkit.model.design.design import design_from_dict
-from lmmkit.model.estimates import Estimates, Stored
+from lmmkit.model.estimates import Estimates, Stored, estimates_from_dict
 from lmmkit.model.threads import one_thread
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, OPINION, UNCHECKED, Finding
@@ -87,26 +86,9 @@ def claimed_estimates(run: RunFolder) -> Estimates:
 
 def _estimates(numbers: dict[str, Any], frame: pd.DataFrame) -> Estimates:
     design = design_from_dict(numbers["design"], frame)
-    estimates = Estimates(
-        design=design,
-        algorithm=str(numbers["algorithm"]),
-        reml=bool(numbers["reml"]),
-        kept=tuple(numbers["kept"]),
-        beta=np.array(numbers["beta"], dtype=np.float64),
-        unscaled_vcov=np.array(numbers["unscaled_vcov"], dtype=np.float64),
-        factors=tuple(np.array(factor, dtype=np.float64) for factor in numbers["factors"]),
-        sigma=float(numbers["sigma"]),
-        deviance=float(numbers["deviance"]),
-        null_directions=tuple(numbers["null_directions"]),
-        converged=bool(numbers["converged"]),
-        evaluations=int(numbers["evaluations"]),
-        evidence=Stored(_checks(numbers), numbers["trace"], (), ()),
-    )
-    return replace(estimates, evidence=replace(estimates.evidence, b=_effects(estimates)))
-
-
-def _checks(numbers: dict[str, Any]) -> list[Check]:
-    return [Check(c["name"], float(c["value"]), c["threshold"], c["passed"]) for c in numbers["checks"]]
+    estimates = estimates_from_dict(numbers, design, (), ())
+    evidence = Stored(estimates.evidence.checks, estimates.evidence.trace, _effects(estimates), ())
+    return replace(estimates, evidence=evidence)
 
 
 def _effects(estimates: Estimates) -> tuple[Floats, ...]:

@@ -9,8 +9,7 @@ from shlex import quote
 
 import pandas as pd
 
-from lmmkit.errors import StudyError
-from lmmkit.model.formula.expression import unknown_column
+from lmmkit.errors import StudyError, unknown_column
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.study.data.sources import read_raw, sha256_of
 from lmmkit.study.data.typed_columns import typed

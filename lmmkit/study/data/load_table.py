@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
 
-from lmmkit.errors import DataError
-from lmmkit.model.formula.expression import check_expression, parse_expression, unknown_column
+from lmmkit.errors import DataError, unknown_column
+from lmmkit.model.formula.expression import check_expression, parse_expression
 from lmmkit.model.table.evaluate import evaluate_expression
 from lmmkit.study.data.ledger import Ledger
 from lmmkit.study.data.sources import Base, check_pin, find_source, read_raw, sha256_of

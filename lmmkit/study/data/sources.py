@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lmmkit.errors import DataError
-from lmmkit.model.formula.expression import did_you_mean
+from lmmkit.errors import DataError, did_you_mean
 from lmmkit.study.data.arrow import ArrowError, read_text
 from lmmkit.study.files.schema import Data
 from lmmkit.study.files.shipped import data_sets

@@ -11,8 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
 
-from lmmkit.errors import DataError
-from lmmkit.model.formula.expression import did_you_mean
+from lmmkit.errors import DataError, did_you_mean
 from lmmkit.study.data.arrow import Numbers, numbers
 from lmmkit.study.files.schema import Column
 

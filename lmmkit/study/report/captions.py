@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 import pandas as pd
 
 from lmmkit.model.report_tables.about_data import axis_label
-from lmmkit.model.report_tables.panels import Sight
+from lmmkit.model.report_tables.panels import PanelChoice
 
 
 class Words(TypedDict):
@@ -105,15 +105,15 @@ def _group(row: dict[Any, Any]) -> str:
     return f"{levels} with {row['least']:,} to {row['most']:,} rows, {number(row['median'])} in the middle"
 
 
-def panels(points: pd.DataFrame, sight: Sight, levels: int) -> Words:
+def panels(points: pd.DataFrame, choice: PanelChoice, levels: int) -> Words:
     """What the panels by group show, and how many of the groups they are."""
-    shown = points["panel"].nunique()
-    every = f"all {counted(levels, 'level')} of {sight.group}" if sight.group else "all rows together"
-    some = f"{shown} of {counted(levels, 'level')} of {sight.group}, evenly spaced in their order"
+    pair, shown = f"{choice.y} against {choice.x}", points["panel"].nunique()
+    every = f"all {counted(levels, 'level')} of {choice.group}" if choice.group else "all rows together"
+    some = f"{shown} of {counted(levels, 'level')} of {choice.group}, evenly spaced in their order"
     fitted = " with the model's lines" if "fitted" in points else ""
     return {
-        "caption": f"{sight.y} against {sight.x}{fitted}, for {every if shown == levels else some}.",
-        "alt": f"{counted(shown, 'small panel')} of {sight.y} against {sight.x}, one point per row{fitted}.",
+        "caption": f"{pair}{fitted}, for {every if shown == levels else some}.",
+        "alt": f"{counted(shown, 'small panel')} of {pair}, one point per row{fitted}.",
     }
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lmmkit.escape import html
-from lmmkit.model.design.assemble import RandomTerm
-from lmmkit.model.design.design import Design
+from lmmkit.model.design.design import Design, RandomTerm
 
 MOST_TERMS = 8
 

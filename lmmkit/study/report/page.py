@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import pandas as pd
 
+from lmmkit.study.pages import templates
 from lmmkit.study.records.plan_lock import deviation_lines
 from lmmkit.study.report import paragraphs as prose
 from lmmkit.study.report.answer import answer, method
@@ -55,12 +54,8 @@ def render_report(step: Step) -> str:
         step: The step that writes it; the earlier steps are read.
     """
     files, fit = Files(step), step.fit()
-    loader = jinja2.PackageLoader("lmmkit.study")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    page = environment.get_template("report.html.j2")
-    return page.render(
+    return templates.render(
+        "report.html",
         title=step.title,
         answer=answer(files, fit.design, step.settings.report.focus),
         method=method(files),
@@ -84,7 +79,7 @@ def render_report(step: Step) -> str:
 def picture(figure: Figure) -> str:
     """A picture as an address that holds the picture itself."""
     kind = "svg+xml" if figure.path.suffix == ".svg" else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(figure.path.read_bytes()).decode()}"
+    return templates.image_address(figure.path.read_bytes(), kind)
 
 
 def _tables(files: Files) -> dict[str, Page]:

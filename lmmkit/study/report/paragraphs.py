@@ -7,8 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lmmkit.model.design.assemble import RandomTerm
-from lmmkit.model.design.design import Design
+from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.study.report.answer import method
 from lmmkit.study.report.numbers import Bound, Files
 

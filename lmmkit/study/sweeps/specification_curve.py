@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -42,7 +43,9 @@ def curve_table(results: Sequence[CellResult], coefficient: str, alpha: float) -
     """
     rows = list[dict[str, Any]]()
     for result in results:
-        values = {name: result.value(f"{coefficient}.{name}") for name in ("estimate", "se", "low", "high", "p")}
+        values = {
+            name: result.value(f"{coefficient}.{name}") for name in ("estimate", "se", "low", "high", "p")
+        }
         known = {name: np.nan if value is None else float(value) for name, value in values.items()}
         absent = not np.isfinite(known["estimate"])
         significant = None if absent else bool(known["p"] < alpha)
@@ -160,7 +163,7 @@ def draw_all(
 ) -> Iterator[NullDraws]:
     """The draws of each run, in order; the random numbers are the same for the same rows and levels."""
     with ThreadPoolExecutor(threads) as executor:
-        yield from executor.map(lambda folder: draws_of(folder, options, store), folders)
+        yield from executor.map(draws_of, folders, repeat(options), repeat(store))
 
 
 def draws_of(folder: Path, options: NullOptions, store: Store) -> NullDraws:

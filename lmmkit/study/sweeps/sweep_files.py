@@ -85,9 +85,7 @@ def _joint_tests(
 def _varied(results: Sequence[CellResult]) -> pd.DataFrame:
     """What each cell chose, of the settings that differ between cells."""
     names = dict.fromkeys(name for result in results for name in result.run.cell.overrides)
-    table = pd.DataFrame(
-        {name: [setting_text(result.setting(name)) for result in results] for name in names}
-    )
+    table = pd.DataFrame({name: [setting_text(result.setting(name)) for result in results] for name in names})
     return table.loc[:, table.nunique() > 1]
 
 

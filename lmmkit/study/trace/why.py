@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from lmmkit.errors import LmmkitError, RunError
-from lmmkit.model.formula.expression import did_you_mean
+from lmmkit.errors import LmmkitError, RunError, did_you_mean
 from lmmkit.study.audit.integrity import RunFolder, check_file, open_run
 from lmmkit.study.audit.second_opinion import claimed_estimates
 from lmmkit.study.audit.verdicts import DIFFERS

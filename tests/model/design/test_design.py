@@ -10,7 +10,7 @@ import pytest
 
 from lmmkit.errors import DataError, FormulaError
 from lmmkit.model.design.design import build_design, design_from_dict
-from lmmkit.model.table.relations import Relation
+from lmmkit.model.table.grouping import Relation
 
 RICH = (
     "y ~ poly(x, 2) * a + bs(z, df=5) + center(x):flag + C(k, sum) + offset(log(x)) "

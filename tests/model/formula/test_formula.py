@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.formula.formula import parse_formula
-from lmmkit.model.formula.term_algebra import term_name
+from lmmkit.model.formula.formula import parse_formula, term_name
 
 
 def fixed(text: str) -> list[str]:

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from lmmkit.errors import RunError
 from lmmkit.study.audit.audit import audit_run
-from lmmkit.study.audit.verdicts import IDENTICAL, UNCHECKED, differs
 from lmmkit.study.audit.integrity import check_integrity, open_run
 from lmmkit.study.audit.rerun import find_data, installed_notebooks, recorded_study
+from lmmkit.study.audit.verdicts import IDENTICAL, UNCHECKED, differs
 from lmmkit.study.cli.app import app
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from study.sweeps.conftest import children, contents, kill, started, swept, until
 
 from lmmkit import load
-from lmmkit.study.cluster.bootstrap import bootstrap_on
+from lmmkit.study.cluster import bootstrap_on
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow

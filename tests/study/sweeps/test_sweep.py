@@ -54,7 +54,7 @@ def test_a_repeated_sweep_makes_nothing(made):
 def test_a_dead_worker_is_replaced(made, project, held):
     process = started(project, "--workers", "1", "--inference", "20", hold=held)
     until((project / "at-2").exists)
-    for pid in children(process.pid, "sweep_worker"):
+    for pid in children(process.pid, "worker_process"):
         kill(pid)
     held.unlink()
     _, err = process.communicate(timeout=120)
@@ -111,7 +111,7 @@ def test_after_a_failure_no_other_cell_is_begun_when_asked(project):
 def test_a_killed_sweep_is_resumed(made, project, held):
     process = started(project, "--workers", "1", "--inference", "20", hold=held)
     until((project / "at-2").exists)
-    workers = children(process.pid, "sweep_worker")
+    workers = children(process.pid, "worker_process")
     kill(process.pid)
     process.wait(timeout=180)
     held.unlink()
