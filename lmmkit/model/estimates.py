@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lmmkit.engine.inference.curvature import optimum_at
+from lmmkit.engine.inference.information import optimum_at, variance_information
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger
-from lmmkit.engine.inference.observed_information import variance_information
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Floats, Problem

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from lmmkit.engine.inference.prediction_error import Joint
+from lmmkit.engine.inference.prediction_error import PredictionError
 from lmmkit.engine.problem import Floats, Ints
 from lmmkit.errors import DataError
 from lmmkit.model.estimates import Estimates
@@ -158,7 +158,7 @@ def _joint_variance(estimates: Estimates, rows: Rows) -> Floats:
     unseen = tuple(z - s for z, s in zip(rows.Z, seen, strict=True))
     codes = tuple(np.maximum(c, 0) for c in rows.codes)
     with one_thread():
-        known = Joint(estimates.optimum).variance(rows.X, seen, codes)
+        known = PredictionError(estimates.optimum).variance(rows.X, seen, codes)
     return estimates.sigma**2 * known + _prior_variance(estimates, unseen)
 
 

@@ -1,4 +1,4 @@
-"""Families of covariance matrices Z (I (x) T) Z', linear in T: whether one lies within another.
+"""Families of covariance matrices Z (I (x) T) Z', linear in T: whether one lies within another, and where.
 
 For columns of one term and of another, tr(Z_a Z_b' Z_c Z_d') is a sum over the pairs of levels that share
 rows: no matrix with n rows and n columns is met.
@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lmmkit.engine.inference.information import (
+    ExpectedInformation,
+    entry_directions,
+    in_data_units,
+    optimum_at,
+)
 from lmmkit.engine.problem import Floats, Problem, Term
+from lmmkit.engine.search.covariance_cone import semidefinite_factor
 
 APART = 1e-9  # share of its own square by which a matrix may miss a family that it belongs to
 SPAN = 1e-9  # share of its length by which a column may miss a space that holds it
@@ -152,3 +159,34 @@ def positive(matrices: Sequence[Floats], tolerance: float = 1e-8) -> bool:
     """Whether all are positive semidefinite, to a share of their largest entry."""
     scale = max((float(np.abs(T).max()) for T in matrices), default=0.0)
     return all(float(np.linalg.eigvalsh(T)[0]) >= -tolerance * scale for T in matrices)
+
+
+def null_covariance(
+    problem: Problem, matrices: Sequence[Floats], nulls: Sequence[tuple[int, Floats]], *, reml: bool
+) -> Floats:
+    """(J, J) covariance of the null parts N'TN of an unconstrained estimate, by lower triangles.
+
+    Args:
+        problem: The larger model.
+        matrices: T of each of its terms where the smaller model lies.
+        nulls: Terms, each with (k, m) directions N of its T that are null there.
+        reml: Restricted maximum likelihood, or maximum likelihood.
+
+    Raises:
+        FitError: The data do not tell the covariance parameters apart.
+    """
+    optimum = optimum_at(problem, tuple(_root(T) for T in matrices), reml=reml)
+    found = ExpectedInformation(optimum, entry_directions(optimum.layout))
+    moves = in_data_units(optimum, found.directions)
+    parts = list[Floats]()
+    for term, N in nulls:
+        columns, rows = np.triu_indices(N.shape[1])
+        parts.append((N.T @ moves[term] @ N)[:, rows, columns].T)
+    B = np.concatenate(parts)
+    return B @ found.covariance[:-1, :-1] @ B.T
+
+
+def _root(T: Floats) -> Floats:
+    """Lambda of T = Lambda Lambda'."""
+    values, vectors = np.linalg.eigh(T)
+    return semidefinite_factor(vectors * np.sqrt(np.maximum(values, 0.0)))

@@ -12,8 +12,7 @@ import pandas as pd
 
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
-from lmmkit.engine.variance_tests.covariance_families import units
-from lmmkit.engine.variance_tests.tangent_cone import null_covariance
+from lmmkit.engine.variance_tests.covariance_families import null_covariance, units
 from lmmkit.errors import FitError
 from lmmkit.model.comparison.nesting import Nesting, fixed_nesting, random_nesting, same_fixed
 from lmmkit.model.estimates import Estimates, estimate

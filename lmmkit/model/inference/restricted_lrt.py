@@ -8,7 +8,7 @@ import numpy as np
 
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.solve import solve
-from lmmkit.engine.variance_tests.restricted_lrt import balanced_tail, draws, spectrum
+from lmmkit.engine.variance_tests.exact_rlrt import balanced_tail, draws, spectrum
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.options import whole

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from lmmkit.engine.inference.curvature import Curvature, curvature
+from lmmkit.engine.inference.information import Curvature, curvature
 from lmmkit.engine.problem import Floats
 from lmmkit.model.estimates import Entry, Estimates
 from lmmkit.model.inference.wald import coef_table

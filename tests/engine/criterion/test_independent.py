@@ -9,7 +9,7 @@ from reference.cases import SMALL, fitted
 from scipy.optimize import minimize
 
 import lmmkit
-from lmmkit.engine.inference.curvature import optimum_at
+from lmmkit.engine.inference.information import optimum_at
 from lmmkit.engine.referee import henderson
 from lmmkit.engine.referee.textbook import to_dense, write_out
 

@@ -10,15 +10,14 @@ from support.dense import covariance_parts
 
 import lmmkit
 from lmmkit.engine.criterion.hessian import observed_hessian
-from lmmkit.engine.inference import observed_information as information
-from lmmkit.engine.inference.expected_information import (
-    expected_information,
-    fixed_slopes,
+from lmmkit.engine.inference import information
+from lmmkit.engine.inference.information import (
+    ExpectedInformation,
+    exact_hessian,
     theta_directions,
+    variance_information,
 )
-from lmmkit.engine.inference.observed_information import exact_hessian, variance_information
 from lmmkit.engine.inference.satterthwaite import combined
-from lmmkit.engine.inference.traces import traces
 from lmmkit.engine.solve import solve
 
 
@@ -38,10 +37,7 @@ def test_expected_information_equals_traces_of_dense_matrices(name):
     steps = 1e-6 * np.eye(len(case.theta))
     slopes = [(case.V(case.theta + s) - case.V(case.theta - s)) / 2e-6 for s in steps]
     expected = np.array([[np.trace(P @ a @ P @ b) for b in slopes] for a in slopes])
-    blocks = traces(optimum.prepared, optimum.layout, optimum.state)
-    directions = theta_directions(optimum.layout, optimum.state.L)
-    Phi = np.linalg.inv(optimum.state.XVX)
-    ours = expected_information(blocks, directions, fixed_slopes(blocks, directions), Phi, reml=True)
+    ours = ExpectedInformation(optimum, theta_directions(optimum.layout, optimum.state.L)).matrix
     np.testing.assert_allclose(ours, expected, atol=1e-7 * np.abs(expected).max())
 
 

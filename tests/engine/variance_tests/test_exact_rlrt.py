@@ -13,7 +13,7 @@ from scipy.stats import f as f_distribution
 from support.designs import fitted
 
 import lmmkit
-from lmmkit.engine.variance_tests.restricted_lrt import Spectrum, balanced_tail, draws, spectrum
+from lmmkit.engine.variance_tests.exact_rlrt import Spectrum, balanced_tail, draws, spectrum
 from lmmkit.errors import FitError
 
 KNOWN = json.loads((HERE / "resampling" / "rlrt.json").read_text(encoding="utf-8"))
