@@ -18,6 +18,8 @@ from typing import Any, Self
 
 from lmmkit.study.sweeps.cells import Cell
 
+#: A worker process.
+COMMAND = [sys.executable, "-P", "-m", "lmmkit.study.sweeps.worker_process"]
 #: How often a cell is begun whose worker dies.
 TRIES = 3
 #: Seconds after which the kernel of a dead worker has noticed that it is alone, and has ended.
@@ -192,7 +194,7 @@ class WorkerPool:
             return self.idle.get_nowait()
         # In a session of its own: Ctrl-C reaches the parent alone, which then ends its workers in order.
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lmmkit.study.sweeps.worker_process"],
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -43,7 +43,9 @@ class CellResult:
     def setting(self, name: str) -> Any:
         """The value under a dotted key in the cell's study, whether the cell sets it or not."""
         cell = self.run.cell
-        return cell.overrides.get(name, value_under(cell.plan.study.resolved(), name))
+        if name in cell.overrides:
+            return cell.overrides[name]
+        return value_under(cell.plan.study.resolved(), name)
 
 
 def collect(run: CellRun, reports: Path) -> CellResult:

@@ -121,7 +121,7 @@ def test_the_same_alterations_are_caught_without_executing_anything(finished, tm
 
 def test_a_changed_byte_in_any_file_is_caught(finished, tmp_path):
     folder = copied(finished, tmp_path)
-    for path in open_run(folder).paths:
+    for path in open_run(folder).manifest.files():
         place = folder / path
         content = place.read_bytes()
         place.write_bytes(bytes([content[0] ^ 1]) + content[1:])
