@@ -178,7 +178,7 @@ def statsmodels_cannot(estimates: Estimates) -> str:
     problem = estimates.problem
     if len({term.factor for term in problem.terms}) > 1:
         return "it fits one grouping factor; this model has more"
-    if len(problem.terms) > 1 and any(term.correlated and len(term.columns) > 1 for term in problem.terms):
+    if len(problem.terms) > 1 and any(term.structure.pairs for term in problem.terms):
         return "it fits one covariance matrix beside none"
     if problem.weights is not None:
         return "it has no prior weights"
@@ -197,7 +197,7 @@ def _mixed_lm(estimates: Estimates) -> Any:
     y, X = _response(problem), np.column_stack(_fixed_columns(estimates))
     codes = problem.terms[0].codes
     Z = [np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms]
-    if len(Z) == 1 and (problem.terms[0].correlated or Z[0].shape[1] == 1):
+    if len(Z) == 1 and len(problem.terms[0].structure.cones) == 1:
         return MixedLM(y, X, codes, exog_re=Z[0])
     columns = [column[:, None] for part in Z for column in part.T]
     rows = [np.flatnonzero(codes == level) for level in range(problem.terms[0].levels)]
@@ -245,9 +245,10 @@ def write_for_lme4(estimates: Estimates, folder: Path) -> None:
     weights = {} if problem.weights is None else {"w": problem.weights}
     columns = {"y": _response(problem), **fixed, **{name: problem.columns[c] for c, name in slopes.items()}}
     pd.DataFrame({**columns, **groups, **weights}).to_csv(folder / "data.csv", index=False)
-    bars = list[str]()
-    for t, term in enumerate(problem.terms):
-        names = [slopes[c] for c in term.columns]
-        bars += [f"(0 + {z} | g{t + 1})" for z in ([" + ".join(names)] if term.correlated else names)]
+    bars = [
+        f"(0 + {' + '.join(slopes[term.columns[c]] for c in cone)} | g{t + 1})"
+        for t, term in enumerate(problem.terms)
+        for cone in term.structure.cones
+    ]
     (folder / "formula.txt").write_text(f"y ~ 0 + {' + '.join([*fixed, *bars])}\n")
     (folder / "fit.R").write_text(_SCRIPT.replace("METHOD", "TRUE" if estimates.reml else "FALSE"))
