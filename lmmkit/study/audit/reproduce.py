@@ -11,8 +11,7 @@ from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.rerun import find_data, recorded_study, run_again
 from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, NAMED_VALUES, OTHER, WITHIN, Finding, compare_key
 from lmmkit.study.records.artifacts import sha256
-from lmmkit.study.report.embedded import extract
-from lmmkit.study.report.printed import count_numbers, moved_numbers, printed_text
+from lmmkit.study.report.read_back import count_numbers, extract, moved_numbers, printed_text
 
 REPRODUCTION = "reproduction"
 

@@ -79,7 +79,10 @@ def claimed_estimates(run: RunFolder) -> Estimates:
     numbers: dict[str, Any] = run.json(FIT)
     try:
         frame = read_frame(run.folder / DATA, run.json("data.schema.json"))
-        return _estimates(numbers, frame)
+        design = design_from_dict(numbers["design"], frame)
+        estimates = estimates_from_dict(numbers, design, (), ())
+        log = estimates.evidence
+        return replace(estimates, evidence=Stored(log.checks, log.trace, _effects(estimates), ()))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, LmmkitError) as error:
         raise RunError(f"{FIT} and {DATA} do not make a fit together: {error}") from None
 

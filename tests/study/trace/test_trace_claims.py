@@ -13,9 +13,9 @@ from scipy.stats import norm, t
 from lmmkit import lmm
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.rerun import RecordedStudy
+from lmmkit.study.pages.marks import Mark
 from lmmkit.study.records.manifest import Manifest
 from lmmkit.study.records.quantities import Quantity
-from lmmkit.study.report.read_back import Mark
 from lmmkit.study.trace import diff as diffs
 from lmmkit.study.trace.derivations import Derivation, Origin, effect
 from lmmkit.study.trace.diff import Change, changes, diff_runs, moves, numbers_of, recipes, separable
