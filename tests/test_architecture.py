@@ -23,6 +23,8 @@ HEAVY = {
     "ipykernel",
     "matplotlib",
     "narwhals",
+    "nbclient",
+    "nbformat",
     "papermill",
     "polars",
     "pyarrow",
