@@ -130,8 +130,6 @@ class _GroupReader:
         self.tokens, self.source, self.place = tokens, source, 0
 
     def refuse(self, token: Token) -> None:
-        if token.text == "mm":
-            raise FormulaError(f"`{self.source}`: multi-membership mm(...) is not built yet.")
         raise FormulaError(
             f"`{self.source}`: `{token.text}` cannot stand in a grouping factor, which is a column, an "
             "interaction `a:b` or a nesting `a/b`; make any other grouping a column of the data first."
@@ -181,14 +179,14 @@ class Bar:
     Attributes:
         terms: What stands left of the bar, the intercept being `()`.
         group: The grouping factor.
-        structure: correlated (one bar), split (two bars: every column a term of its own) or
+        structure: unstructured (one bar), split (two bars: every column a term of its own) or
             diagonal (`diag(...)`: one term, no covariances).
         text: As typed.
     """
 
     terms: tuple[Term, ...]
     group: Group
-    structure: str = "correlated"
+    structure: str = "unstructured"
     text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
@@ -202,12 +200,8 @@ def spell_terms(terms: Sequence[Term]) -> str:
     return " + ".join(["1" if INTERCEPT in terms else "0", *named])
 
 
-STRUCTURES = ("diag",)
-UNBUILT = ("cs", "ar1", "us", "ou", "exp", "toep", "rr", "hetar1", "homdiag", "car1")
-
-
 @dataclass
-class Found:
+class RightSide:
     """What a reading yields: terms, and beside them random-effects terms and offsets."""
 
     terms: Terms = ()
@@ -232,9 +226,9 @@ class Reader:
     def __init__(self, tokens: list[Token], text: str, *, bars: bool = True) -> None:
         self.tokens, self.text, self.place = tokens, text, 0
         self.bars_allowed = bars
-        self.found = Found()
+        self.found = RightSide()
 
-    def read(self) -> Found:
+    def read(self) -> RightSide:
         """Read everything; an intercept stands at the beginning unless it is taken away."""
         total = self.sum((INTERCEPT,))
         if self.place < len(self.tokens):
@@ -364,7 +358,7 @@ class Reader:
         if not inside:
             raise FormulaError(f"`()` in `{self.text}` is empty.")
         if _bar_at(inside):
-            self._bar(inside, self._source(opening), "correlated")
+            self._bar(inside, self._source(opening), "unstructured")
             return _Sum(())
         reader = Reader(inside, self.text, bars=self.bars_allowed)
         reader.found = self.found
@@ -395,10 +389,10 @@ class Reader:
 
     def _structure(self, name: Token, inside: list[Token]) -> None:
         source = self._source(name)
-        if name.text in UNBUILT:
-            raise FormulaError(f"`{source}`: the covariance structure {name.text}(...) is not built yet.")
-        if name.text not in STRUCTURES:
-            raise FormulaError(f"`{source}`: `{name.text}` takes no bar; write `(x | g)` or `diag(x | g)`.")
+        if name.text != "diag":
+            raise FormulaError(
+                f"`{source}`: {name.text}(...) is not offered around a bar; write `(x | g)` or `diag(x | g)`."
+            )
         self._bar(inside, source, "diagonal")
 
     def _bar(self, inside: list[Token], source: str, structure: str) -> None:
@@ -415,7 +409,7 @@ class Reader:
         terms = by_degree(Reader(left, self.text, bars=False).read().terms)
         if not terms:
             raise FormulaError(f"`{source}` has no column: write `(1 | g)` or `(0 + x | g)`.")
-        split = structure == "correlated" and bar.text == "||"
+        split = structure == "unstructured" and bar.text == "||"
         structure = "split" if split else structure
         self.found.bars += [Bar(terms, group, structure, source) for group in read_groups(right, source)]
 

@@ -26,18 +26,14 @@ _PRELOADED = (
     "IPython.extensions.storemagic",
     "tornado.platform.asyncio",
     "matplotlib.backends.backend_svg",
-    "lmmkit.model.report_tables.algorithms",
-    "lmmkit.model.report_tables.machinery",
-    "lmmkit.model.report_tables.about_fit",
     "lmmkit.plots",
-    "lmmkit.study.report.page",
+    "lmmkit.study.report.captions",
 )
 #: What later steps import: while the first kernel works, the server has the time.
 _LATER = (
     "contourpy",
-    "lmmkit.model.report_tables.about_inference",
     "lmmkit.model.report_tables.residuals",
-    "lmmkit.study.report.read_back",
+    "lmmkit.study.report.render",
     "pandas.io.formats.html",
     "pyarrow.dataset",
     "pyarrow.parquet",
