@@ -26,12 +26,9 @@ from lmmkit.study.cluster.project_archive import (
 )
 from lmmkit.study.records.keys import package_digest
 from lmmkit.study.records.step_store import Store
-from lmmkit.study.runs.failure import StepError
+from lmmkit.study.runs.execute import StepError
 from lmmkit.study.sweeps.cell_workers import CellOptions, CellRun, WorkerPool, Workers
 from lmmkit.study.sweeps.cells import Cell
-
-#: Seconds to wait for the scheduler's first answer.
-PATIENCE = 10
 
 
 @dataclass(frozen=True)
@@ -141,7 +138,7 @@ class ClusterWorkers(Workers):
 
 
 def connect(scheduler: Scheduler) -> Any:
-    """A client of a cluster.
+    """A client of a cluster; dask's `distributed.comm.timeouts.connect` says how long an answer may take.
 
     Raises:
         RunError: dask.distributed is not installed, or no scheduler answers.
@@ -155,7 +152,7 @@ def connect(scheduler: Scheduler) -> Any:
     given = {name: str(path) for name, path in files.items() if path}
     try:
         security = Security(require_encryption=True, **given) if given else None  # else by its configuration
-        return Client(scheduler.address, timeout=PATIENCE, security=security, set_as_default=False)
+        return Client(scheduler.address, security=security, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise RunError(
             f"no scheduler answers at {scheduler.address} ({_first_line(error)}); is it running, is the "

@@ -45,8 +45,8 @@ def test_a_number_is_found_by_its_longest_rounding_that_stands_alone(text, value
 
 
 MARKS = [
-    Mark("tables/a.csv", "Days.se", "1.5", "1.50"), Mark("tables/b.csv", "x", "2.25", "2.2"),
-    Mark("summary.json", "nobs", "180", "180"), Mark("tables/b.csv", "y", "3.0", "3"),
+    Mark("1.5", "tables/a.csv", "Days.se", "1.50"), Mark("2.25", "tables/b.csv", "x", "2.2"),
+    Mark("180", "summary.json", "nobs", "180"), Mark("3.0", "tables/b.csv", "y", "3"),
 ]  # fmt: skip
 
 
