@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -84,8 +84,7 @@ def compare(*fits: Fit, refit: bool = True, seed: int = 0) -> pd.DataFrame:
     >>> table["reference"].tolist(), round(float(table["p"].iloc[1]), 4)
     (['', 'chi2(1)'], 0.0006)
     """
-    given: Sequence[Any] = fits
-    strange = [type(fit).__name__ for fit in given if not isinstance(fit, Fit)]
+    strange = [type(fit).__name__ for fit in cast("Sequence[Any]", fits) if not isinstance(fit, Fit)]
     if strange:
         raise FitError(f"compare() takes fits of lmm(); {strange[0]} is none. Call compare(fit1, fit2).")
     if len(fits) < 2:

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from lmmkit.engine.inference.information import Curvature, curvature
+from lmmkit.engine.covariance.structures import Natural
+from lmmkit.engine.inference.information import curvature
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.profiles.interval_bounds import Bounds, Line, Search
 from lmmkit.engine.profiles.slices import Frame, Parameter
 from lmmkit.engine.replicates.jackknife import without_units
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.errors import PartialResult
-from lmmkit.model.estimates import Entry, Estimates, refitted
+from lmmkit.model.estimates import Estimates, refitted
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.linear_functions import coef_table
 from lmmkit.model.options import check_level, check_option
@@ -104,10 +105,10 @@ def wald_intervals(estimates: Estimates, *, level: float, df: str) -> pd.DataFra
     """
     coefficients = coef_table(estimates, df=df, level=level)
     half = normal_quantile(0.5 + level / 2.0) * _transformed_errors(estimates)
-    entries = [*estimates.entries, None]  # the residual standard deviation is last
+    kinds = [*(natural.kind for _, natural in estimates.naturals), "sd"]  # sigma is last
     rows = [
-        _interval(value, h, correlation=entry is not None and entry.row > entry.column)
-        for value, h, entry in zip(parameters(estimates), half, entries, strict=True)
+        _interval(value, h, correlation=kind == "cor")
+        for value, h, kind in zip(parameters(estimates), half, kinds, strict=True)
     ]
     variances = pd.DataFrame(rows, index=pd.Index(parameter_names(estimates)), columns=["low", "high"])
     table = pd.concat([coefficients[["low", "high"]], variances])
@@ -130,23 +131,14 @@ def _transformed_errors(estimates: Estimates) -> Floats:
     """Standard errors of each log SD and Fisher z, in the order of the parameters; NaN without curvature."""
     found = curvature(estimates.optimum)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rows = [_slope(estimates, found, entry) for entry in estimates.entries]
-        rows.append(np.append(np.zeros(len(found.covariance) - 1), 1.0))
-        J = np.array(rows)
+        rows = [
+            np.column_stack([slopes, [float(n.kind == "sd") for n in term.structure.naturals]])
+            for term, L, dT in zip(estimates.random, estimates.factors, found.slopes, strict=True)
+            for slopes in [term.structure.wald_slopes(L @ L.T, dT)]
+        ]
+        residual = np.append(np.zeros(len(found.covariance) - 1), 1.0)
+        J = np.concatenate([*rows, residual[None]])
         return np.sqrt(np.einsum("im,mn,in->i", J, found.covariance, J))
-
-
-def _slope(estimates: Estimates, found: Curvature, entry: Entry) -> Floats:
-    """Derivative of one log SD or Fisher z in the free parameters and log sigma."""
-    t, row, column = entry
-    L, slopes = estimates.factors[t], found.slopes[t]
-    T = L @ L.T
-    logs = [0.5 * slopes[:, i, i] / T[i, i] for i in (row, column)]
-    if row == column:
-        return np.append(logs[0], 1.0)
-    scale = np.sqrt(T[row, row] * T[column, column])
-    rho = T[row, column] / scale
-    return np.append((slopes[:, row, column] / scale - rho * (logs[0] + logs[1])) / (1.0 - rho**2), 0.0)
 
 
 # Profile intervals
@@ -227,19 +219,19 @@ class Profiles:
 
     def variances(self) -> Iterator[Row]:
         """Of each standard deviation and correlation, and of the residual standard deviation."""
-        for name, entry in zip(parameter_names(self.estimates), self.estimates.entries, strict=False):
-            yield Row(name, self._variance(entry), self.criterion)
+        named = zip(parameter_names(self.estimates), self.estimates.naturals, strict=False)
+        for name, (term, natural) in named:
+            yield Row(name, self._variance(term, natural), self.criterion)
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
         yield Row("Residual.sd", self._search(self.frame.residual(), guess).on_log(), self.criterion)
 
-    def _variance(self, entry: Entry) -> Bounds:
-        term, row, column = entry
-        if row > column:
-            parameter = self.frame.correlation(term, row, column)
+    def _variance(self, term: int, natural: Natural) -> Bounds:
+        if natural.kind == "cor":
+            parameter = self.frame.correlation(term, natural.row, natural.column)
             return self._search(parameter, CORRELATION_GUESS).within_one()
         levels = self.estimates.problem.terms[term].levels
         guess = self.half / np.sqrt(2.0 * max(levels - 1, 1))
-        return self._search(self.frame.standard_deviation(term, column), guess).from_zero()
+        return self._search(self.frame.standard_deviation(term, natural.column), guess).from_zero()
 
 
 # Intervals from a bootstrap
