@@ -12,10 +12,10 @@ import pandas as pd
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.fit import lmm
 from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, parse_formula
-from lmmkit.model.options import check_built, check_option
+from lmmkit.model.options import check_option
 
-RULES = ("fixed", "maximal", "parsimonious", "backward", "forward", "best")
-CRITERIA = ("lrt", "aic", "bic", "caic")
+RULES = ("fixed", "best")
+CRITERIA = ("aic", "bic")
 MEASURES = ("deviance", "aic", "bic")
 FACTS = ("nobs", "npar", *MEASURES)
 Bars = tuple[Bar, ...]
@@ -82,8 +82,8 @@ def select(
     >>> select("y ~ x + (1 | g)", frame).table["candidate"].tolist()
     ['(1 | g)']
     """
-    check_built("rule", rule, ("fixed", "best"), RULES)
-    check_built("criterion", criterion, ("aic", "bic"), CRITERIA)
+    check_option("rule", rule, RULES)
+    check_option("criterion", criterion, CRITERIA)
     base = parse_formula(formula)
     listed = _listed(base, candidates, with_base=rule == "fixed")
     table = pd.DataFrame([_row(label, model, data, reml, options) for label, model in listed.items()])
