@@ -30,6 +30,7 @@ _PRELOADED = (
     "lmmkit.model.report_tables.machinery",
     "lmmkit.model.report_tables.about_fit",
     "lmmkit.plots",
+    "seaborn",
     "lmmkit.study.report.page",
 )
 #: What later steps import: while the first kernel works, the server has the time.
