@@ -9,7 +9,6 @@ import pandas as pd
 
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.search.algorithms import ALGORITHMS
-from lmmkit.engine.search.units import prepared_factors
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates, estimate, start_factors
@@ -115,7 +114,7 @@ def deviance_surface(
                 theta = estimates.theta.copy()
                 theta[axes[0][0]], theta[axes[1][0]] = a, b
                 factors = start_factors(estimates.design, [float(x) for x in theta])
-                L = prepared_factors(setup.problem, setup.prepared, setup.layout, factors)
+                L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
                 rows.append((a, b, setup.criterion.deviance(setup.criterion.theta(L))))
     table = pd.DataFrame(rows, columns=[first, second, "deviance"])
     return table.assign(above=table["deviance"] - estimates.deviance)
