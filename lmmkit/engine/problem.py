@@ -1,14 +1,15 @@
-"""The arrays of one estimation problem: what the engine is handed, and nothing else."""
+"""What the engine is handed, the arrays of one problem, and the numbers that it hands back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.structures import Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +21,14 @@ class Term:
         codes: (n,) level of each row, 0 to levels - 1; every level occurs.
         levels: Number of levels J.
         columns: Positions in `Problem.columns` of the k raw columns of Z.
-        correlated: True for an unstructured k x k covariance matrix, False for a diagonal one.
+        structure: What the covariance matrix of a level's k effects may be.
     """
 
     factor: int
     codes: Ints
     levels: int
     columns: tuple[int, ...]
-    correlated: bool = True
+    structure: Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,3 +51,60 @@ class Problem:
     terms: tuple[Term, ...]
     weights: Floats | None = None
     offset: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FitNumbers:
+    """The numbers of a fit, in the units of the data: what is searched for, stored, certified and audited.
+
+    Attributes:
+        reml: Restricted maximum likelihood, or maximum likelihood.
+        kept: Positions in `Problem.fixed` of the p columns that are not aliased.
+        beta: (p,) fixed effects (BLUE).
+        unscaled_vcov: (p, p) (X'V^-1X)^-1; times sigma^2 it is their covariance matrix.
+        factors: Lambda of each of `Problem.terms`, (k, k), lower triangular, diagonal >= 0, with
+            G = sigma^2 Lambda Lambda'.
+        sigma: Residual standard deviation.
+        deviance: -2 log likelihood, or the REML criterion, with lme4's constants.
+        null_directions: Null directions of each term's covariance matrix.
+        converged: Whether the search met its stop rule.
+        evaluations: Calls of the criterion with gradient during the search.
+    """
+
+    reml: bool
+    kept: tuple[int, ...]
+    beta: Floats
+    unscaled_vcov: Floats
+    factors: tuple[Floats, ...]
+    sigma: float
+    deviance: float
+    null_directions: tuple[int, ...]
+    converged: bool
+    evaluations: int
+
+    def numbers(self) -> dict[str, Any]:
+        """These fields alone, by name."""
+        return {each.name: getattr(self, each.name) for each in fields(FitNumbers)}
+
+    @staticmethod
+    def from_dict(given: Mapping[str, Any]) -> FitNumbers:
+        """The record from its fields as JSON holds them.
+
+        Raises:
+            KeyError, TypeError, ValueError: A field is absent, or its numbers do not fit together.
+        """
+        p = len(given["kept"])
+        return FitNumbers(
+            reml=bool(given["reml"]),
+            kept=tuple(given["kept"]),
+            beta=np.array(given["beta"], np.float64).reshape(p),
+            unscaled_vcov=np.array(given["unscaled_vcov"], np.float64).reshape(p, p),
+            factors=tuple(
+                np.array(factor, np.float64).reshape(len(factor), -1) for factor in given["factors"]
+            ),
+            sigma=float(given["sigma"]),
+            deviance=float(given["deviance"]),
+            null_directions=tuple(given["null_directions"]),
+            converged=bool(given["converged"]),
+            evaluations=int(given["evaluations"]),
+        )

@@ -12,39 +12,21 @@ from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.problem import FitNumbers, Floats, Problem
 from lmmkit.engine.search.optimality import Check, optimality
 from lmmkit.engine.search.search import Search
-from lmmkit.engine.search.units import free_entries, raw_factors
 from lmmkit.engine.variances import conditional_blocks
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
-    """An optimum in the units of the data, its terms in the order of `Problem.terms`.
+class Solution(FitNumbers):
+    """An optimum in the units of the data, with all that made it.
 
     Attributes:
-        kept: Positions in `Problem.fixed` of the columns that are not aliased.
-        beta: (p,) fixed effects (BLUE).
-        unscaled_vcov: (p, p) (X'V^-1X)^-1; times sigma^2 it is their covariance matrix.
-        factors: Lambda of each term, (k, k), lower triangular, diagonal >= 0; G = sigma^2 Lambda Lambda'.
-        sigma: Residual standard deviation.
-        deviance: -2 log likelihood, or the REML criterion, with lme4's constants.
-        null_directions: Null directions of each term's covariance matrix.
-        evaluations: Calls of the criterion with gradient during the search.
-        optimum, search: All that made it.
+        optimum: The criterion at the optimum, in prepared units.
+        search: The search that ended there.
     """
 
-    reml: bool
-    kept: tuple[int, ...]
-    beta: Floats
-    unscaled_vcov: Floats
-    factors: tuple[Floats, ...]
-    sigma: float
-    deviance: float
-    null_directions: tuple[int, ...]
-    converged: bool
-    evaluations: int
     optimum: Optimum = field(repr=False)
     search: Search = field(repr=False)
 
@@ -90,12 +72,12 @@ class Optimum:
 
     def factors(self, L: list[Floats]) -> tuple[Floats, ...]:
         """Lambda of each term in the units of the data, from L of each factor in prepared units."""
-        return raw_factors(self.problem, self.prepared, self.layout, L)
+        return self.layout.in_data_units(self.prepared.term_bases, L)
 
     def theta(self, L: list[Floats]) -> tuple[float, ...]:
         """Free entries of each term's Lambda, column-major."""
         pairs = zip(self.factors(L), self.problem.terms, strict=True)
-        return tuple(float(x) for factor, term in pairs for x in free_entries(factor, term.correlated))
+        return tuple(float(x) for factor, term in pairs for x in term.structure.coordinates(factor))
 
     def random_effects(self) -> tuple[Floats, ...]:
         """b_f = T_f Z_f'V^-1(y - X beta), carried back to the units of the data."""

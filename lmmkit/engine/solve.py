@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.problem import Floats, Problem
 from lmmkit.engine.search import boundary
 from lmmkit.engine.search.algorithms import chosen
 from lmmkit.engine.search.search import Search
-from lmmkit.engine.search.units import prepared_factors
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.errors import FitError
@@ -39,7 +39,7 @@ def solve(
     method = chosen(algorithm, limit)
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
-    given = None if start is None else prepared_factors(problem, setup.prepared, setup.layout, start)
+    given = None if start is None else setup.layout.in_prepared_units(setup.prepared.term_bases, start)
     theta = criterion.theta(setup.start() if given is None else given)
     search = method.search(criterion, setup.scale, criterion(theta))
     search.run(method.limit if limit is None else limit)
@@ -69,7 +69,7 @@ def _solution(optimum: Optimum, search: Search) -> Solution:
         factors=factors,
         sigma=prepared.scale * float(np.sqrt(state.r2 / criterion.nu)),
         deviance=state.deviance,
-        null_directions=tuple(boundary.null_count(L) for L in factors),
+        null_directions=tuple(zero_pivots(L) for L in factors),
         converged=search.converged,
         evaluations=search.evaluations,
         optimum=optimum,

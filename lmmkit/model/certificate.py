@@ -40,7 +40,7 @@ MOST_DIGITS = 15
 
 
 @dataclass(frozen=True)
-class Result:
+class CertificateLine:
     """One line of a certificate.
 
     Attributes:
@@ -67,7 +67,7 @@ class Certificate:
         full: Whether it was asked to check all that it can.
     """
 
-    results: tuple[Result, ...]
+    results: tuple[CertificateLine, ...]
     full: bool
 
     @property
@@ -76,7 +76,7 @@ class Certificate:
         return not self.failed
 
     @property
-    def failed(self) -> list[Result]:
+    def failed(self) -> list[CertificateLine]:
         """The checks that fail."""
         return [result for result in self.results if result.verdict == FAILS]
 
@@ -131,43 +131,36 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
 
 
 def _claim(estimates: Estimates) -> Claim:
-    return Claim(
-        problem=estimates.problem,
-        kept=estimates.kept,
-        factors=estimates.factors,
-        sigma=estimates.sigma,
-        beta=estimates.beta,
-        unscaled_vcov=estimates.unscaled_vcov,
-        b=estimates.b,
-        reml=estimates.reml,
-    )
+    return Claim(**estimates.numbers(), problem=estimates.problem, b=estimates.b)
 
 
-def _optimality(estimates: Estimates) -> Iterator[Result]:
+def _optimality(estimates: Estimates) -> Iterator[CertificateLine]:
     """What the search itself found; the decrement g'H⁻¹g bounds theta's error by sqrt(half of it)."""
     for check in estimates.evidence.checks:
         error = sqrt(max(check.value, 0.0) / 2.0) if "decrement" in check.name.lower() else None
-        yield Result(check.name, check.value, check.threshold, HOLDS if check.passed else FAILS, error)
+        yield CertificateLine(
+            check.name, check.value, check.threshold, HOLDS if check.passed else FAILS, error
+        )
 
 
-def _equations(claim: Claim) -> Iterator[Result]:
+def _equations(claim: Claim) -> Iterator[CertificateLine]:
     """The residual of Henderson's equations."""
     yield _result("Henderson's equations, fixed effects (standard errors)", fixed_part(claim))
     yield _result("Henderson's equations, random effects (standard deviations)", random_part(claim))
     yield _result("residual variance from the residuals (ratio)", residual_part(claim))
 
 
-def _result(check: str, measure: Measure, *, bounds: bool = True) -> Result:
+def _result(check: str, measure: Measure, *, bounds: bool = True) -> CertificateLine:
     value, threshold = float(measure.value), float(measure.threshold)
     verdict = UNCHECKED if threshold > VOID else HOLDS if value <= threshold else FAILS
-    return Result(check, value, threshold, verdict, value if bounds else None)
+    return CertificateLine(check, value, threshold, verdict, value if bounds else None)
 
 
 def _written_out(estimates: Estimates) -> SparseModel:
     return write_out(estimates.problem, estimates.kept, estimates.factors, estimates.sigma)
 
 
-def _through_marginal(estimates: Estimates) -> Result:
+def _through_marginal(estimates: Estimates) -> CertificateLine:
     return _likelihood(estimates, _claim(estimates), _dense_likelihood(estimates), "through V")
 
 
@@ -178,7 +171,7 @@ def _dense_likelihood(estimates: Estimates) -> float:
     return henderson.log_likelihood(standard.model)
 
 
-def _likelihood(estimates: Estimates, claim: Claim, other: float, route: str) -> Result:
+def _likelihood(estimates: Estimates, claim: Claim, other: float, route: str) -> CertificateLine:
     """Deviance by another route; rounding grows with the rows and with the largest eigenvalue of V."""
     n, scale = estimates.nobs, amplification(claim)
     slack = SAFETY * EPS * (n * scale + abs(estimates.deviance)) + np.sqrt(n) * rounding(claim)
@@ -188,7 +181,7 @@ def _likelihood(estimates: Estimates, claim: Claim, other: float, route: str) ->
     )
 
 
-def _second_search(estimates: Estimates) -> Iterator[Result]:
+def _second_search(estimates: Estimates) -> Iterator[CertificateLine]:
     """Neither another algorithm nor a start from elsewhere must end lower."""
     other = "newton" if estimates.algorithm == "pls" else "pls"
     yield from _searched(estimates, f"second algorithm, {other}", other, None)
@@ -206,29 +199,31 @@ def _elsewhere(factor: Floats) -> Floats:
 
 def _searched(
     estimates: Estimates, what: str, algorithm: str, start: tuple[Floats, ...] | None
-) -> Iterator[Result]:
+) -> Iterator[CertificateLine]:
     name = f"{what}: how much lower it ends (deviance)"
     try:
         found = solve(estimates.problem, reml=estimates.reml, algorithm=algorithm, start=start)
     except FitError:
-        yield Result(name, inf, TOLERANCE, UNCHECKED)
+        yield CertificateLine(name, inf, TOLERANCE, UNCHECKED)
         return
     gain = estimates.deviance - found.deviance
     if found.converged or gain > TOLERANCE:
         yield _result(name, Measure(gain, TOLERANCE), bounds=False)
     else:
-        yield Result(name, gain, TOLERANCE, UNCHECKED)
+        yield CertificateLine(name, gain, TOLERANCE, UNCHECKED)
 
 
-def _second_route(estimates: Estimates) -> list[Result]:
+def _second_route(estimates: Estimates) -> list[CertificateLine]:
     """Estimates and likelihood by the referee, dense or sparse."""
     try:
         return list(_dense_route(estimates) if estimates.nobs < DENSE else _sparse_route(estimates))
     except (LinAlgError, RuntimeError):  # SuperLU's word for a singular matrix is RuntimeError
-        return [Result("the referee's equations, too near to singular to solve", inf, 0.0, UNCHECKED)]
+        return [
+            CertificateLine("the referee's equations, too near to singular to solve", inf, 0.0, UNCHECKED)
+        ]
 
 
-def _dense_route(estimates: Estimates) -> Iterator[Result]:
+def _dense_route(estimates: Estimates) -> Iterator[CertificateLine]:
     standard = standardise(_written_out(estimates))
     by_equations = standard.effects(henderson.henderson(standard.model))
     by_marginal = standard.effects(henderson.gls(standard.model))
@@ -239,7 +234,7 @@ def _dense_route(estimates: Estimates) -> Iterator[Result]:
     yield _through_marginal(estimates)
 
 
-def _sparse_route(estimates: Estimates) -> Iterator[Result]:
+def _sparse_route(estimates: Estimates) -> Iterator[CertificateLine]:
     referee, route = SparseReferee(_written_out(estimates)), "by sparse Henderson's equations"
     yield from _compared(estimates, referee.effects(), route)
     yield _standard_errors(estimates, referee.covariance_of_beta())
@@ -247,13 +242,13 @@ def _sparse_route(estimates: Estimates) -> Iterator[Result]:
     yield _likelihood(estimates, _claim(estimates), other, route)
 
 
-def _compared(estimates: Estimates, effects: Effects, route: str) -> Iterator[Result]:
+def _compared(estimates: Estimates, effects: Effects, route: str) -> Iterator[CertificateLine]:
     allowed = TOLERANCE + rounding(_claim(estimates))
     yield _result(f"BLUE {route} (standard errors)", Measure(_blue(estimates, effects), allowed))
     yield _result(f"BLUP {route} (standard deviations)", Measure(_blup(estimates, effects), allowed))
 
 
-def _standard_errors(estimates: Estimates, vcov: Floats) -> Result:
+def _standard_errors(estimates: Estimates, vcov: Floats) -> CertificateLine:
     ratio = _largest(np.sqrt(np.diag(vcov) / np.diag(estimates.vcov)) - 1.0)
     allowed = TOLERANCE + rounding(_claim(estimates))
     return _result("standard errors by the referee (ratio)", Measure(ratio, allowed))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lmmkit.engine.inference.curvature import optimum_at
+from lmmkit.engine.covariance.structures import Natural
+from lmmkit.engine.inference.information import optimum_at, variance_information
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger
-from lmmkit.engine.inference.observed_information import variance_information
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.problem import FitNumbers, Floats, Problem
 from lmmkit.engine.search.optimality import Check
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve
@@ -48,46 +48,21 @@ class Stored:
         return self.variances
 
 
-class Entry(NamedTuple):
-    """A free entry of one term's covariance matrix: its term, row and column."""
-
-    term: int
-    row: int
-    column: int
+STEP_NUMBERS = ("deviance", "gradient", "decrement")  # of each step of a trace
 
 
 @dataclass(frozen=True, eq=False)
-class Estimates:
-    """An optimum with its design.
+class Estimates(FitNumbers):
+    """The numbers of a fit with its design.
 
     Attributes:
         design: Names and arrays.
         algorithm: The search that found it.
-        reml: Restricted maximum likelihood, or maximum likelihood.
-        kept: Positions of the columns of X that are not aliased.
-        beta: (p,) fixed effects.
-        unscaled_vcov: (p, p); times sigma^2 their covariance matrix.
-        factors: Lambda of each term, (k, k), with G = sigma^2 Lambda Lambda'.
-        sigma: Residual standard deviation.
-        deviance: -2 log likelihood, or the REML criterion.
-        null_directions: Null directions of each term's covariance matrix.
-        converged: Whether the search met its stop rule.
-        evaluations: Calls of the criterion with gradient during the search.
         evidence: Random effects, conditions of an optimum, the log of the search.
     """
 
     design: Design
     algorithm: str
-    reml: bool
-    kept: tuple[int, ...]
-    beta: Floats
-    unscaled_vcov: Floats
-    factors: tuple[Floats, ...]
-    sigma: float
-    deviance: float
-    null_directions: tuple[int, ...]
-    converged: bool
-    evaluations: int
     evidence: Solution | Stored = field(repr=False)
 
     @property
@@ -101,6 +76,11 @@ class Estimates:
         return self.design.random
 
     @property
+    def formula(self) -> str:
+        """The formula in canonical spelling."""
+        return self.design.formula
+
+    @property
     def nobs(self) -> int:
         """Rows used."""
         return len(self.problem.response)
@@ -111,24 +91,50 @@ class Estimates:
         return [self.design.fixed_names[i] for i in self.kept]
 
     @property
-    def aliased(self) -> list[str]:
+    def dropped_columns(self) -> list[str]:
         """Names of the columns of X that were left out as functions of earlier ones."""
         return [name for i, name in enumerate(self.design.fixed_names) if i not in self.kept]
 
     @cached_property
-    def entries(self) -> tuple[Entry, ...]:
-        """The free entries of every Lambda."""
-        return free_places(self.random)
+    def naturals(self) -> tuple[tuple[int, Natural], ...]:
+        """Each covariance parameter as it is printed, with the number of its term."""
+        return tuple((t, n) for t, term in enumerate(self.random) for n in term.structure.naturals)
 
     @property
     def theta(self) -> Floats:
-        """The free entries of Lambda."""
-        return np.array([self.factors[t][row, column] for t, row, column in self.entries], dtype=np.float64)
+        """The coordinates of every Lambda."""
+        pairs = zip(self.random, self.factors, strict=True)
+        return np.concatenate([np.empty(0), *(term.structure.coordinates(L) for term, L in pairs)])
 
     @property
     def npar(self) -> int:
         """Parameters: fixed effects, theta and sigma."""
-        return len(self.beta) + len(self.entries) + 1
+        return len(self.beta) + len(self.theta) + 1
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, restricted under REML."""
+        return -self.deviance / 2.0
+
+    @property
+    def aic(self) -> float:
+        """deviance + 2 npar."""
+        return self.deviance + 2.0 * self.npar
+
+    @property
+    def bic(self) -> float:
+        """deviance + npar log(nobs)."""
+        return self.deviance + self.npar * float(np.log(self.nobs))
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a covariance matrix of random effects has a null direction."""
+        return any(self.null_directions)
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels by grouping factor."""
+        return self.design.ngroups
 
     @property
     def vcov(self) -> Floats:
@@ -144,6 +150,11 @@ class Estimates:
     def covariance(self, term: int) -> Floats:
         """(k, k) covariance matrix of the random effects of one term."""
         return self.sigma**2 * self.factors[term] @ self.factors[term].T
+
+    @property
+    def bse(self) -> Floats:
+        """(p,) standard errors of the fixed effects, unadjusted."""
+        return np.sqrt(np.diag(self.vcov))
 
     @cached_property
     def b(self) -> tuple[Floats, ...]:
@@ -174,6 +185,18 @@ class Estimates:
         with one_thread():
             return kenward_roger(self.optimum)
 
+    @property
+    def X(self) -> Floats:
+        """(n, p) columns of the coefficients."""
+        columns = [self.problem.columns[self.problem.fixed[i]] for i in self.kept]
+        return np.stack(columns, axis=1) if columns else np.empty((self.nobs, 0))
+
+    @property
+    def noise(self) -> Floats:
+        """(n,) standard deviation of each row's residual."""
+        weights = self.problem.weights
+        return self.sigma * (np.ones(self.nobs) if weights is None else 1.0 / np.sqrt(weights))
+
     @cached_property
     def marginal_fit(self) -> Floats:
         """X beta and the offset, (n,)."""
@@ -192,6 +215,16 @@ class Estimates:
                 fit += effects[term.codes] * self.problem.columns[column]
         return fit
 
+    def to_dict(self) -> dict[str, Any]:
+        """What `estimates_from_dict` needs beside the table and the random effects."""
+        return {
+            "design": self.design.to_dict(),
+            "algorithm": self.algorithm,
+            **self.numbers(),
+            "trace": self.evidence.trace,
+            "checks": [asdict(check) for check in self.evidence.checks],
+        }
+
 
 def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
     """Lambda of each term from theta, its free entries in the order of `Fit.theta`.
@@ -205,26 +238,14 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
         raise FitError(
             f"start: numbers are expected, one per covariance parameter, not {theta!r:.60}."
         ) from None
-    places = free_places(design.random)
-    if values.shape != (len(places),):
+    structures = [term.structure for term in design.random]
+    ends = np.cumsum([0, *(structure.count for structure in structures)])
+    if values.shape != (ends[-1],):
         raise FitError(
-            f"start has {values.size} numbers; this model has {len(places)} covariance parameters: "
+            f"start has {values.size} numbers; this model has {ends[-1]} covariance parameters: "
             "give one for each, in the order of theta."
         )
-    factors = tuple(np.zeros((len(term.names), len(term.names))) for term in design.random)
-    for value, (term, row, column) in zip(values, places, strict=True):
-        factors[term][row, column] = value
-    return factors
-
-
-def free_places(random: Sequence[RandomTerm]) -> tuple[Entry, ...]:
-    """The free entries of every Lambda: term by term, each down the columns of its lower triangle."""
-    return tuple(
-        Entry(t, row, column)
-        for t, term in enumerate(random)
-        for column in range(len(term.names))
-        for row in range(column, len(term.names) if term.correlated else column + 1)
-    )
+    return tuple(s.root(x) for s, x in zip(structures, np.split(values, ends[1:-1]), strict=True))
 
 
 def estimate(
@@ -251,18 +272,38 @@ def estimate(
     first = None if start is None else start_factors(design, start)
     with one_thread():
         found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first)
-    return Estimates(
-        design=design,
-        algorithm=algorithm,
-        reml=reml,
-        kept=found.kept,
-        beta=found.beta,
-        unscaled_vcov=found.unscaled_vcov,
-        factors=found.factors,
-        sigma=found.sigma,
-        deviance=found.deviance,
-        null_directions=found.null_directions,
-        converged=found.converged,
-        evaluations=found.evaluations,
-        evidence=found,
-    )
+    return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)
+
+
+def refitted(estimates: Estimates, *, reml: bool) -> Estimates:
+    """The fit of the same model by REML or ML: the same one, if it is by that criterion."""
+    if estimates.reml == reml:
+        return estimates
+    return estimate(estimates.design, reml=reml, algorithm=estimates.algorithm)
+
+
+def estimates_from_dict(
+    given: Mapping[str, Any], design: Design, b: tuple[Floats, ...], variances: tuple[Floats, ...]
+) -> Estimates:
+    """The estimates again from `Estimates.to_dict`, without a search.
+
+    Args:
+        given: What `to_dict` gave, as JSON holds it.
+        design: Its design, made again from `given["design"]`.
+        b: BLUPs of each term, (J, k).
+        variances: var(b | y, beta, theta) of each term, (J, k, k).
+
+    Raises:
+        KeyError, TypeError, ValueError: A field is absent, or does not fit the design.
+    """
+    numbers = FitNumbers.from_dict(given)
+    for factor, term in zip(numbers.factors, design.random, strict=True):
+        if factor.shape != (k := len(term.names), k):
+            raise ValueError(f"{term.group} has {k} columns, its factor the shape {factor.shape}")
+    checks = [Check(c["name"], float(c["value"]), c["threshold"], c["passed"]) for c in given["checks"]]
+    trace = [
+        {**step, **{key: float(step[key]) for key in STEP_NUMBERS}, "theta": tuple(step["theta"])}
+        for step in given["trace"]
+    ]
+    evidence = Stored(checks, trace, b, variances)
+    return Estimates(**numbers.numbers(), design=design, algorithm=str(given["algorithm"]), evidence=evidence)

@@ -14,39 +14,437 @@ import pandas as pd
 
 from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
-from lmmkit.model import storage
-from lmmkit.model.answers import Answers
+from lmmkit.model import storage, tables
 from lmmkit.model.certificate import Certificate, certify
-from lmmkit.model.design.design import build_design
+from lmmkit.model.design.design import Design, build_design
 from lmmkit.model.estimates import Estimates, estimate
-from lmmkit.model.inference import confidence_intervals as intervals
-from lmmkit.model.inference.confidence_intervals import Bootstrapping, Kind, Method
-from lmmkit.model.inference.restricted_lrt import VarianceTest, rlrt
+from lmmkit.model.inference import linear_functions
+from lmmkit.model.inference.anova import anova
+from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
+from lmmkit.model.inference.variance_test import VarianceTest, rlrt
+from lmmkit.model.means.marginal_means import MarginalMeans, marginal_means
 from lmmkit.model.options import whole
-from lmmkit.model.overall import as_dict
 from lmmkit.model.prediction import Interval, Level, NewLevels, predict
 from lmmkit.model.resampling import variance_shares as r2
 from lmmkit.model.resampling.bootstrap import Progress, bootstrap
 from lmmkit.model.resampling.simulate import Seed, simulate, with_response
-from lmmkit.model.summary import Summary, summarise
+from lmmkit.model.summary import Summary, as_dict, summarise
 
 
 @dataclass(frozen=True, eq=False)
-class Fit(Answers):
-    """A fitted linear mixed model: what it found, and what can be asked of it."""
+class Fit:
+    """A fitted linear mixed model: what it found, and what can be asked of it.
 
-    @cached_property
-    def certificate(self) -> Certificate:
-        """What was checked about this fit, at no more than a fraction of its cost."""
-        return certify(self.estimates)
+    The examples below fit a table `frame` of nine rows: y = 3, 4, 7, 6, 9, 12, 2, 2, 5 at x = 0, 1, 2 within
+    each of the groups g = a, b, c.
 
-    def certify(self, full: bool = False) -> Certificate:
-        """Check the fit.
+    Attributes:
+        estimates: The numbers, by position; everything else is made from them.
+    """
+
+    estimates: Estimates
+
+    # What was found
+
+    @property
+    def design(self) -> Design:
+        """Terms, names and arrays."""
+        return self.estimates.design
+
+    @property
+    def formula(self) -> str:
+        """The formula in canonical spelling."""
+        return self.design.formula
+
+    @property
+    def algorithm(self) -> str:
+        """The search that found the estimates."""
+        return self.estimates.algorithm
+
+    @property
+    def params(self) -> pd.Series[float]:
+        """Fixed effects (BLUE) by coefficient."""
+        return tables.by_coefficient(self.estimates, self.estimates.beta, "estimate")
+
+    @property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects, not adjusted for small samples."""
+        return tables.by_coefficient(self.estimates, self.estimates.bse, "se")
+
+    @property
+    def dropped_columns(self) -> list[str]:
+        """Columns of X left out as linear functions of earlier ones."""
+        return self.estimates.dropped_columns
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects, (p, p)."""
+        return tables.covariance_of_coefficients(self.estimates)
+
+    @property
+    def theta(self) -> pd.Series[float]:
+        """Relative covariance parameters: Lambda of each term, down the columns of its lower triangle."""
+        return tables.theta(self.estimates)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, in the unit of the response."""
+        return self.estimates.sigma
+
+    @property
+    def scale(self) -> float:
+        """Residual variance."""
+        return self.estimates.sigma**2
+
+    @property
+    def varcorr(self) -> pd.DataFrame:
+        """Variances, covariances and correlations: group, var1, var2, vcov, sdcor."""
+        return tables.varcorr(self.estimates)
+
+    @property
+    def residual_params(self) -> pd.Series[float]:
+        """Parameters of the residual structure; none for independent residuals."""
+        return pd.Series(np.empty(0), index=pd.Index(list[str]()), name="residual_params")
+
+    @property
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Predicted random effects (BLUP): per grouping factor a frame, levels x terms."""
+        return tables.by_factor(self.estimates, self.estimates.b)
+
+    @property
+    def ranef_se(self) -> dict[str, pd.DataFrame]:
+        """Conditional standard deviations of the random effects, as lme4's condVar."""
+        return tables.by_factor(self.estimates, tables.conditional_sds(self.estimates))
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, restricted under REML."""
+        return self.estimates.llf
+
+    @property
+    def deviance(self) -> float:
+        """-2 log-likelihood, or the REML criterion."""
+        return self.estimates.deviance
+
+    @property
+    def aic(self) -> float:
+        """deviance + 2 npar."""
+        return self.estimates.aic
+
+    @property
+    def bic(self) -> float:
+        """deviance + npar log(nobs)."""
+        return self.estimates.bic
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters: fixed effects, theta and sigma."""
+        return self.estimates.npar
+
+    @property
+    def df_model(self) -> int:
+        """Number of fixed effects."""
+        return len(self.estimates.beta)
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return self.estimates.nobs
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels by grouping factor."""
+        return self.estimates.ngroups
+
+    @property
+    def reml(self) -> bool:
+        """Restricted maximum likelihood (True), or maximum likelihood."""
+        return self.estimates.reml
+
+    @property
+    def converged(self) -> bool:
+        """Whether the search met its stop rule."""
+        return self.estimates.converged
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a covariance matrix of random effects has a null direction."""
+        return self.estimates.is_singular
+
+    @property
+    def evaluations(self) -> int:
+        """Calls of the criterion with its gradient during the search."""
+        return self.estimates.evaluations
+
+    @property
+    def trace(self) -> pd.DataFrame:
+        """The log of the search: phase, iteration, deviance, gradient, decrement, step, theta."""
+        return tables.trace(self.estimates)
+
+    @property
+    def fittedvalues(self) -> pd.Series[float]:
+        """Fitted values with the random effects, (nobs,)."""
+        return tables.by_row(self.estimates, self.estimates.fitted, "fitted")
+
+    @property
+    def resid(self) -> pd.Series[float]:
+        """Response less fitted values, (nobs,)."""
+        return tables.by_row(self.estimates, self.estimates.problem.response - self.estimates.fitted, "resid")
+
+    # Inference
+
+    def coef_table(self, df: str = "auto", level: float = 0.95) -> pd.DataFrame:
+        """Coefficients with tests and intervals: estimate, se, df, t, p, low, high, method.
 
         Args:
-            full: Also search by a second algorithm and solve by Henderson's equations and through V.
+            df: Denominator degrees of freedom: auto, satterthwaite, kenward-roger (whose `se` is adjusted),
+                containment, between-within, residual or normal. "auto" is Kenward-Roger for a non-singular
+                REML fit with at most 3,000 random effects and 50,000 rows, else Satterthwaite.
+            level: Coverage of the intervals.
+
+        Raises:
+            FitError: An option that is not offered, or a method that this fit does not allow.
+
+        References:
+            Kenward & Roger (1997); Satterthwaite as Giesbrecht & Burns (1985); SAS/STAT, The MIXED Procedure.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.coef_table()[["estimate", "df", "method"]].round(3).loc["x"].to_dict()
+        {'estimate': 2.167, 'df': 5.0, 'method': 'kenward-roger'}
         """
-        return certify(self.estimates, full=True) if full else self.certificate
+        return linear_functions.coef_table(self.estimates, df=df, level=level)
+
+    def contrast(self, L: Any, df: str = "auto", level: float = 0.95) -> pd.DataFrame:
+        """Linear combinations of the coefficients: estimate, se, df, t, p, low, high.
+
+        Args:
+            L: Text such as `"Machine[T.B] - Machine[T.C]"`, or a list of such; a mapping from coefficients to
+                weights, or from labels to combinations; a DataFrame with coefficients as columns; a vector or
+                matrix of numbers, one column per coefficient.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            level: Coverage of the intervals.
+
+        Raises:
+            FitError: A combination that cannot be read or estimated, or an option that is not offered.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.contrast("Intercept + 2 * x").round(2)["estimate"].to_dict()
+        {'Intercept + 2 * x': 7.72}
+        """
+        return linear_functions.contrast(self.estimates, L, df=df, level=level)
+
+    def anova(self, type: int = 3, df: str = "auto") -> pd.DataFrame:  # noqa: A002  SAS's word for it
+        """F tests of the terms of the fixed part: num_df, den_df, F, p, method.
+
+        Args:
+            type: 1 (each term after those before it), 2 (after all that do not contain it) or 3 (as with
+                equal weights on the cells), as SAS and lmerTest have them; the coding does not matter.
+            df: Denominator degrees of freedom, as in `coef_table`; the F of Kenward-Roger is scaled.
+
+        Raises:
+            FitError: An option that is not offered, or a method that this fit does not allow.
+
+        References:
+            SAS/STAT, The Four Types of Estimable Functions; Kenward & Roger (1997); Fai & Cornelius (1996).
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.anova()[["num_df", "den_df"]].round(3).to_dict("index")
+        {'x': {'num_df': 1, 'den_df': 5.0}}
+        """
+        return anova(self.estimates, kind=type, df=df)
+
+    def marginal_means(
+        self,
+        specs: str | Sequence[str],
+        by: str | Sequence[str] | None = None,
+        df: str = "auto",
+        *,
+        weights: str = "equal",
+        at: Mapping[str, Sequence[Any]] | None = None,
+        level: float = 0.95,
+    ) -> MarginalMeans:
+        """Marginal means over the reference grid: mean, se, df, low, high, with `.pairs()` and `.contrast()`.
+
+        The grid holds every combination of the factors' levels; covariates are at their means (those of two
+        values keep both), as in emmeans.
+
+        Args:
+            specs: Variables whose values are told apart; none for the overall mean.
+            by: Variables within whose values `.pairs()` compares.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            weights: "equal" for the cells averaged over, or "proportional" to their rows in the data.
+            at: Values of variables in place of all levels or of the mean, by name.
+            level: Coverage of the intervals.
+
+        Raises:
+            FitError: A variable that the fixed part does not have, or an option that is not offered.
+
+        References:
+            Searle, Speed & Milliken (1980); the grid as in the R package emmeans.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.marginal_means("x", at={"x": [0, 2]})["mean"].round(2).to_dict()
+        {0: 3.39, 2: 7.72}
+        """
+        return marginal_means(self.estimates, specs=specs, by=by, df=df, weights=weights, at=at, level=level)
+
+    def slopes(
+        self,
+        variable: str,
+        specs: str | Sequence[str] = (),
+        by: str | Sequence[str] | None = None,
+        df: str = "auto",
+        *,
+        weights: str = "equal",
+        at: Mapping[str, Sequence[Any]] | None = None,
+        level: float = 0.95,
+    ) -> MarginalMeans:
+        """Slopes of the mean along a covariate: slope, se, df, low, high, with `.pairs()` and `.contrast()`.
+
+        Args:
+            variable: The covariate.
+            specs: Variables whose values are told apart; none for the average slope.
+            by: Variables within whose values `.pairs()` compares.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            weights: "equal" for the cells averaged over, or "proportional" to their rows in the data.
+            at: Values of variables in place of all levels or of the mean, by name.
+            level: Coverage of the intervals.
+
+        Raises:
+            FitError: As for `marginal_means`, or the variable is a factor.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.slopes("x")["slope"].round(3).to_dict()
+        {'overall': 2.167}
+        """
+        return marginal_means(
+            self.estimates,
+            specs=specs,
+            by=by,
+            df=df,
+            weights=weights,
+            at=at,
+            level=level,
+            slope_of=variable,
+        )
+
+    def conf_int(
+        self,
+        method: Method = "wald",
+        level: float = 0.95,
+        df: str = "auto",
+        n: int = 1000,
+        seed: Seed = 0,
+        *,
+        kind: Kind = "percentile",
+        workers: int = 1,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.
+
+        Args:
+            method: "wald": on the natural scale for coefficients, on the log for standard deviations, on
+                Fisher's z for correlations. "profile": exact likelihood intervals; those of the coefficients
+                of a REML fit come from its ML refit. "bootstrap": parametric, `n` refits.
+            level: Coverage.
+            df: Denominator degrees of freedom of the coefficients, for "wald".
+            n: Replicates, for "bootstrap".
+            seed: Seed of the random numbers, for "bootstrap".
+            kind: "percentile" or "bca" (bias-corrected and accelerated), for "bootstrap".
+            workers: Threads, for "bootstrap"; the numbers do not depend on it.
+            progress: Called with what is done and how much there is to do.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.conf_int("profile").round(3)
+                         low   high criterion
+        Intercept      -0.721   7.499        ML
+        x               1.346   2.987        ML
+        g.sd.Intercept  1.357  12.954      REML
+        Residual.sd     0.567   2.067      REML
+        """
+        return conf_int(
+            self.estimates,
+            method=method,
+            level=level,
+            df=df,
+            n=n,
+            seed=seed,
+            kind=kind,
+            workers=workers,
+            progress=progress,
+        )
+
+    def rlrt(self, term: str | None = None, n: int = 100_000, seed: Seed = 0) -> VarianceTest:
+        """Restricted likelihood ratio test that one variance is zero, exact in finite samples.
+
+        With other random effects beside the tested one it is approximate, and says so.
+
+        Args:
+            term: Label of the term, such as `Subject` or `cask:batch`; not needed if there is one.
+            n: Draws, where the design is not balanced.
+            seed: Seed of the random numbers.
+
+        Raises:
+            FitError: No such term, a term with several columns, or too many levels.
+
+        Reference: Crainiceanu & Ruppert (2004).
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> round(fit.rlrt().p, 6)
+        0.001416
+        """
+        return rlrt(self.estimates, term, n=n, seed=seed)
+
+    def r2(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
+        """R2, marginal (fixed effects) and conditional (with the random effects): estimate, low, high.
+
+        Args:
+            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
+            seed: Seed of the random numbers.
+            level: Coverage of the bounds.
+
+        Raises:
+            FitError: No replicates, or a level that is none.
+
+        Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
+        """
+        return r2.r2(self.estimates, n, seed, level)
+
+    def icc(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
+        """Intraclass correlation, adjusted and unadjusted for the fixed effects: estimate, low, high.
+
+        Args:
+            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
+            seed: Seed of the random numbers.
+            level: Coverage of the bounds.
+
+        Raises:
+            FitError: No replicates, or a level that is none.
+
+        Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
+        """
+        return r2.icc(self.estimates, n, seed, level)
+
+    def effect_sizes(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
+        """Coefficients over the standard deviation that they leave, random effects included.
+
+        For a treatment contrast this is d: estimate, low, high.
+
+        Args:
+            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
+            seed: Seed of the random numbers.
+            level: Coverage of the bounds.
+
+        Raises:
+            FitError: No replicates, or a level that is none.
+
+        Reference: Westfall, Kenny & Judd (2014).
+        """
+        return r2.effect_sizes(self.estimates, n, seed, level)
+
+    # Prediction and simulation
 
     def predict(
         self,
@@ -108,49 +506,6 @@ class Fit(Answers):
         design = with_response(self.design, y)
         return Fit(estimate(design, reml=self.reml, algorithm=self.algorithm))
 
-    def conf_int(
-        self,
-        method: Method = "wald",
-        level: float = 0.95,
-        df: str = "auto",
-        n: int = 1000,
-        seed: Seed = 0,
-        *,
-        kind: Kind = "percentile",
-        workers: int = 1,
-        progress: Progress | None = None,
-    ) -> pd.DataFrame:
-        """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.
-
-        Args:
-            method: "wald": on the natural scale for coefficients, on the log for standard deviations, on
-                Fisher's z for correlations. "profile": exact likelihood intervals; those of the coefficients
-                of a REML fit come from its ML refit. "bootstrap": parametric, `n` refits.
-            level: Coverage.
-            df: Denominator degrees of freedom of the coefficients, for "wald".
-            n: Replicates, for "bootstrap".
-            seed: Seed of the random numbers, for "bootstrap".
-            kind: "percentile" or "bca" (bias-corrected and accelerated), for "bootstrap".
-            workers: Threads, for "bootstrap"; the numbers do not depend on it.
-            progress: Called with what is done and how much there is to do.
-
-        Raises:
-            FitError: An option that is not offered.
-
-        >>> y, g = [3.0, 4, 7, 6, 9, 12, 2, 2, 5], list("aaabbbccc")
-        >>> fit = lmm("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": [0, 1, 2] * 3, "g": g}))
-        >>> fit.conf_int("profile").round(3)
-                         low   high criterion
-        Intercept      -0.721   7.499        ML
-        x               1.346   2.987        ML
-        g.sd.Intercept  1.357  12.954      REML
-        Residual.sd     0.567   2.067      REML
-        """
-        how = Bootstrapping(n, seed, kind, workers)
-        return intervals.conf_int(
-            self.estimates, method=method, level=level, df=df, how=how, progress=progress
-        )
-
     def bootstrap(
         self,
         n: int,
@@ -173,82 +528,29 @@ class Fit(Answers):
         Raises:
             FitError: No replicates, or a statistic that gives no numbers.
 
-        >>> y, g = [3.0, 4, 7, 6, 9, 12, 2, 2, 5], list("aaabbbccc")
-        >>> fit = lmm("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": [0, 1, 2] * 3, "g": g}))
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
         >>> int(fit.bootstrap(200, seed=1)["singular"].sum())
         4
         """
         of_fit = None if statistic is None else _of_fit(statistic)
         return bootstrap(self.estimates, n, of_fit, seed=seed, workers=workers, progress=progress)
 
-    def rlrt(self, term: str | None = None, n: int = 100_000, seed: Seed = 0) -> VarianceTest:
-        """Restricted likelihood ratio test that one variance is zero, exact in finite samples.
+    # Checks
 
-        With other random effects beside the tested one it is approximate, and says so.
+    @cached_property
+    def certificate(self) -> Certificate:
+        """What was checked about this fit, at no more than a fraction of its cost."""
+        return certify(self.estimates)
 
-        Args:
-            term: Label of the term, such as `Subject` or `cask:batch`; not needed if there is one.
-            n: Draws, where the design is not balanced.
-            seed: Seed of the random numbers.
-
-        Raises:
-            FitError: No such term, a term with several columns, or too many levels.
-
-        Reference: Crainiceanu & Ruppert (2004).
-
-        >>> y, g = [3.0, 4, 7, 6, 9, 12, 2, 2, 5], list("aaabbbccc")
-        >>> fit = lmm("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": [0, 1, 2] * 3, "g": g}))
-        >>> round(fit.rlrt().p, 6)
-        0.001416
-        """
-        return rlrt(self.estimates, term, n=n, seed=seed)
-
-    def r2(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
-        """R2, marginal (fixed effects) and conditional (with the random effects): estimate, low, high.
+    def certify(self, full: bool = False) -> Certificate:
+        """Check the fit.
 
         Args:
-            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
-            seed: Seed of the random numbers.
-            level: Coverage of the bounds.
-
-        Raises:
-            FitError: No replicates, or a level that is none.
-
-        Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
+            full: Also search by a second algorithm and solve by Henderson's equations and through V.
         """
-        return r2.r2(self.estimates, r2.Bounds(n, seed, level))
+        return certify(self.estimates, full=True) if full else self.certificate
 
-    def icc(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
-        """Intraclass correlation, adjusted and unadjusted for the fixed effects: estimate, low, high.
-
-        Args:
-            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
-            seed: Seed of the random numbers.
-            level: Coverage of the bounds.
-
-        Raises:
-            FitError: No replicates, or a level that is none.
-
-        Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
-        """
-        return r2.icc(self.estimates, r2.Bounds(n, seed, level))
-
-    def effect_sizes(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
-        """Coefficients over the standard deviation that they leave, random effects included.
-
-        For a treatment contrast this is d: estimate, low, high.
-
-        Args:
-            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
-            seed: Seed of the random numbers.
-            level: Coverage of the bounds.
-
-        Raises:
-            FitError: No replicates, or a level that is none.
-
-        Reference: Westfall, Kenny & Judd (2014).
-        """
-        return r2.effect_sizes(self.estimates, r2.Bounds(n, seed, level))
+    # In words and on disk
 
     def summary(self) -> Summary:
         """The fit in words and tables, for a terminal and for a notebook."""
@@ -301,8 +603,8 @@ def lmm(
         algorithm: newton, em, em-accelerated, em-newton, pls or direct; all reach one optimum.
         weights: Positive prior weights, a column name or a vector: residual variances are sigma^2 / weight.
         offset: A known part of the mean, a column name or a vector.
-        residual: A residual covariance structure. Not built yet.
-        known: Known covariance matrices between levels. Not built yet.
+        residual: A residual covariance structure; none is offered.
+        known: Known covariance matrices between levels; none are offered.
         contrasts: Coding by factor.
         missing: Rows with a missing value are dropped and listed ("drop"), or refused ("error").
         start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates.
@@ -313,8 +615,7 @@ def lmm(
         DataError: The data cannot be used as the model asks.
         FitError: The model cannot be estimated from these data, or an option is not offered.
 
-    >>> y, g = [3.0, 4, 7, 6, 9, 12, 2, 2, 5], list("aaabbbccc")
-    >>> lmm("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": [0, 1, 2] * 3, "g": g})).params.round(4).to_dict()
+    >>> lmm("y ~ x + (1 | g)", frame).params.round(4).to_dict()
     {'Intercept': 3.3889, 'x': 2.1667}
     """
     _check_arguments(reml, residual, known, max_iterations)
@@ -350,7 +651,9 @@ def _check_arguments(reml: object, residual: object, known: object, limit: objec
         raise FitError(f"reml={reml!r}: True (REML) or False (maximum likelihood) is expected.")
     if limit is not None:
         whole("max_iterations", limit, "steps")
-    if residual is not None:
-        raise FitError(f"residual={residual!r}: residual structures are not built yet; leave it out.")
-    if known is not None:
-        raise FitError("known: known covariance matrices are not built yet; leave it out.")
+    for name, given, what in (
+        ("residual", residual, "residual structures"),
+        ("known", known, "known covariance matrices"),
+    ):
+        if given is not None:
+            raise FitError(f"{name}={given!r:.60}: {what} are not offered; leave it out.")

@@ -24,10 +24,9 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.search.optimality import Check
 from lmmkit.errors import DataError, LmmkitError
 from lmmkit.model.design.design import Design, design_from_dict
-from lmmkit.model.estimates import Estimates, Stored
+from lmmkit.model.estimates import Estimates, estimates_from_dict
 
 FORMAT = "lmmkit fit"
 VERSION = 1
@@ -103,38 +102,14 @@ def _put(fresh: Path, target: Path) -> None:
 
 def _write(estimates: Estimates, folder: Path) -> None:
     folder.chmod(0o755)
-    text = json.dumps(_plain(_numbers(estimates)), ensure_ascii=False, allow_nan=False, indent=1)
+    numbers = {"format": FORMAT, "version": VERSION, "lmmkit": version("lmmkit"), **estimates.to_dict()}
+    text = json.dumps(_plain(numbers), ensure_ascii=False, allow_nan=False, indent=1)
     (folder / NUMBERS).write_text(text + "\n", encoding="utf-8")
     _data(estimates.design).to_parquet(folder / DATA)
     for t, (b, v) in enumerate(zip(estimates.b, estimates.conditional_variances, strict=True)):
         _effects_frame(b, v).to_parquet(folder / _effects_name(t))
     digests = {file.name: _digest(file) for file in sorted(folder.iterdir())}
     (folder / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
-
-
-def _numbers(estimates: Estimates) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "lmmkit": version("lmmkit"),
-        "design": estimates.design.to_dict(),
-        "algorithm": estimates.algorithm,
-        "reml": estimates.reml,
-        "kept": estimates.kept,
-        "beta": estimates.beta,
-        "unscaled_vcov": estimates.unscaled_vcov,
-        "factors": estimates.factors,
-        "sigma": estimates.sigma,
-        "deviance": estimates.deviance,
-        "null_directions": estimates.null_directions,
-        "converged": estimates.converged,
-        "evaluations": estimates.evaluations,
-        "trace": estimates.evidence.trace,
-        "checks": [
-            {"name": c.name, "value": c.value, "threshold": c.threshold, "passed": c.passed}
-            for c in estimates.evidence.checks
-        ],
-    }
 
 
 def _data(design: Design) -> pd.DataFrame:
@@ -198,26 +173,7 @@ def _rebuilt(folder: Path, numbers: Mapping[str, Any]) -> Estimates:
         _effects(folder / _effects_name(t), term.levels, len(term.columns))
         for t, term in enumerate(design.problem.terms)
     ]
-    checks = [Check(c["name"], _float(c["value"]), c["threshold"], c["passed"]) for c in numbers["checks"]]
-    steps = [_step(step) for step in numbers["trace"]]
-    return Estimates(
-        design=design,
-        algorithm=str(numbers["algorithm"]),
-        reml=bool(numbers["reml"]),
-        kept=tuple(numbers["kept"]),
-        beta=_array(numbers["beta"], len(numbers["kept"])),
-        unscaled_vcov=_array(numbers["unscaled_vcov"], len(numbers["kept"]), len(numbers["kept"])),
-        factors=tuple(
-            _array(factor, len(term.columns), len(term.columns))
-            for factor, term in zip(numbers["factors"], design.problem.terms, strict=True)
-        ),
-        sigma=float(numbers["sigma"]),
-        deviance=float(numbers["deviance"]),
-        null_directions=tuple(numbers["null_directions"]),
-        converged=bool(numbers["converged"]),
-        evaluations=int(numbers["evaluations"]),
-        evidence=Stored(checks, steps, tuple(b for b, _ in effects), tuple(v for _, v in effects)),
-    )
+    return estimates_from_dict(numbers, design, tuple(b for b, _ in effects), tuple(v for _, v in effects))
 
 
 def _effects(file: Path, levels: int, k: int) -> tuple[Floats, Floats]:
@@ -225,19 +181,6 @@ def _effects(file: Path, levels: int, k: int) -> tuple[Floats, Floats]:
     if values.shape != (levels, k + k * k):
         raise ValueError(f"{file.name} has the shape {values.shape}, not {(levels, k + k * k)}")
     return values[:, :k].copy(), values[:, k:].reshape(levels, k, k)
-
-
-def _array(values: Any, *shape: int) -> Floats:
-    return np.array(values, dtype=np.float64).reshape(shape)
-
-
-def _step(step: Mapping[str, Any]) -> dict[str, Any]:
-    numbers = {key: _float(step[key]) for key in ("deviance", "gradient", "decrement")}
-    return {**step, **numbers, "theta": tuple(step["theta"])}
-
-
-def _float(value: float | str) -> float:
-    return float(value)
 
 
 def _plain(value: Any) -> Any:

@@ -17,13 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmmkit.engine.inference.expected_information import (
-    Directions,
-    entry_covariance,
-    entry_directions,
-    fixed_slopes,
-)
-from lmmkit.engine.inference.traces import Traces, traces
+from lmmkit.engine.inference.information import ExpectedInformation, entry_directions
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import Floats
@@ -112,28 +106,23 @@ def kenward_roger(optimum: Optimum) -> KenwardRoger:
     Raises:
         FitError: The covariance parameters cannot be told apart.
     """
-    state, layout, prepared = optimum.state, optimum.layout, optimum.prepared
-    Phi = solved(state.XVX, np.eye(len(state.beta)))
-    blocks, directions = traces(prepared, layout, state), entry_directions(layout)
-    slopes = fixed_slopes(blocks, directions)
-    W = entry_covariance(optimum, blocks, directions)
-    inner = Phi @ slopes @ Phi
-    middle = _middle(blocks, directions, W) - np.einsum("ij,ipq,jqr->pr", W[:-1, :-1], slopes, Phi @ slopes)
-    variance = prepared.scale**2 * state.r2 / optimum.criterion.nu
+    found, prepared = ExpectedInformation(optimum, entry_directions(optimum.layout)), optimum.prepared
+    Phi, slopes, W = found.Phi, found.slopes, found.covariance
+    middle = _middle(found, W) - np.einsum("ij,ipq,jqr->pr", W[:-1, :-1], slopes, Phi @ slopes)
+    variance = prepared.scale**2 * optimum.state.r2 / optimum.criterion.nu
     return KenwardRoger(
         unadjusted=Sandwich(prepared.basis, variance * Phi),
         adjusted=Sandwich(prepared.basis, variance * (Phi + 2.0 * Phi @ middle @ Phi)),
-        slopes=variance * np.concatenate([-inner, -Phi[None]]),
+        slopes=variance * np.concatenate([-(Phi @ slopes @ Phi), -Phi[None]]),
         weights=W,
     )
 
 
-def _middle(blocks: Traces, directions: Directions, W: Floats) -> Floats:
+def _middle(found: ExpectedInformation, W: Floats) -> Floats:
     """(p, p) sum W_ij Q_ij over the entries of T."""
-    total = np.zeros(())
-    for f, one in enumerate(directions.own):
-        for g, two in enumerate(directions.own):
-            own = W[directions.cuts[f], directions.cuts[g]]
-            weights = np.einsum("ij,iab,jcd->abcd", own, one, two, optimize=True)
-            total = total + blocks.sandwich(f, g, weights)
+    own, cuts, total = found.directions.own, found.directions.cuts, np.zeros(())
+    for f, one in enumerate(own):
+        for g, two in enumerate(own):
+            weights = np.einsum("ij,iab,jcd->abcd", W[cuts[f], cuts[g]], one, two, optimize=True)
+            total = total + found.blocks.sandwich(f, g, weights)
     return total

@@ -20,6 +20,7 @@ from scipy.sparse import csr_array
 
 from lmmkit.engine.criterion.elimination import scaled_rows, transposed
 from lmmkit.engine.crossproducts.crossproducts import Coupling
+from lmmkit.engine.inference.traces import scores
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.cross_blocks import Dense
 from lmmkit.engine.problem import Floats, Ints
@@ -36,7 +37,7 @@ class Slot:
     values: Floats
 
 
-class Joint:
+class PredictionError:
     """The joint covariance of fixed and random effects about one optimum, in units of sigma^2."""
 
     def __init__(self, optimum: Optimum) -> None:
@@ -93,13 +94,7 @@ class Joint:
 
     def _shrunk(self, f: int, slot: Slot) -> Floats:
         """(m, p) z'M Z'X of one factor: z'T Z'V^-1 X at the rows' levels."""
-        factor, p = self.layout.factors[f], self.prepared.basis.shape[1]
-        U = self.state.reverse.U
-        if f < len(self.links):
-            at = U[f][:, :p, slot.level]
-        else:
-            columns = self.layout.columns(f - len(self.links))
-            at = U[-1][columns, :p].reshape(factor.levels, factor.width, p)[slot.level].transpose(1, 2, 0)
+        at = scores(self.layout, self.state, f)[:, :, slot.level]
         T = self.state.L[f] @ self.state.L[f].T
         return np.einsum("mk,kpm->mp", slot.values @ T, at)
 

@@ -9,7 +9,7 @@ import numpy as np
 from lmmkit.engine.crossproducts.crossproducts import block_sums, gram, take
 from lmmkit.engine.crossproducts.elimination_order import Factor
 from lmmkit.engine.crossproducts.scaling import Prepared
-from lmmkit.engine.inference.components import NULL_PIVOT, cross_products, rank_root, refuse_too_large
+from lmmkit.engine.inference.traces import NULL_PIVOT, cross_products, rank_root, refuse_too_large
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.problem import Floats, Problem
 

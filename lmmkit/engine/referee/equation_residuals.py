@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmmkit.engine.problem import Floats, Problem, Term
+from lmmkit.engine.problem import FitNumbers, Floats, Problem, Term
 
 EPS = float(np.finfo(np.float64).eps)
 TOLERANCE = 1e-6  # of a standard error or deviation
@@ -33,28 +33,16 @@ class Measure(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Claim:
+class Claim(FitNumbers):
     """What is claimed to solve the equations.
 
     Attributes:
         problem: The arrays.
-        kept: Positions in `problem.fixed` of the columns of X.
-        factors: Λ of each term.
-        sigma: σ.
-        beta: (p,) β.
-        unscaled_vcov: (p, p) (X'V⁻¹X)⁻¹, V in units of σ².
         b: Random effects of each term, (J, k).
-        reml: ν = n - p, or ν = n.
     """
 
     problem: Problem
-    kept: tuple[int, ...]
-    factors: tuple[Floats, ...]
-    sigma: float
-    beta: Floats
-    unscaled_vcov: Floats
     b: tuple[Floats, ...]
-    reml: bool
 
     @cached_property
     def X(self) -> list[Floats]:

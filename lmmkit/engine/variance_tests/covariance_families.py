@@ -1,4 +1,4 @@
-"""Families of covariance matrices Z (I (x) T) Z', linear in T: whether one lies within another.
+"""Families of covariance matrices Z (I (x) T) Z', linear in T: whether one lies within another, and where.
 
 For columns of one term and of another, tr(Z_a Z_b' Z_c Z_d') is a sum over the pairs of levels that share
 rows: no matrix with n rows and n columns is met.
@@ -11,6 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lmmkit.engine.covariance.roots import semidefinite_factor
+from lmmkit.engine.inference.information import (
+    ExpectedInformation,
+    entry_directions,
+    in_data_units,
+    optimum_at,
+)
 from lmmkit.engine.problem import Floats, Problem, Term
 
 APART = 1e-9  # share of its own square by which a matrix may miss a family that it belongs to
@@ -33,15 +40,7 @@ class Units:
 
 def units(problem: Problem) -> Units:
     """The free entries of every T."""
-    return Units(problem, tuple(_units(term) for term in problem.terms))
-
-
-def _units(term: Term) -> Floats:
-    k = len(term.columns)
-    columns, rows = np.triu_indices(k) if term.correlated else (np.arange(k), np.arange(k))
-    out = np.zeros((len(rows), k, k))
-    out[np.arange(len(rows)), rows, columns] = out[np.arange(len(rows)), columns, rows] = 1.0
-    return out
+    return Units(problem, tuple(term.structure.span for term in problem.terms))
 
 
 def entries_of(own: Floats, T: Floats) -> Floats:
@@ -99,8 +98,8 @@ def _mixing(problem: Problem, one: Term, other: Problem, two: Term) -> Floats | 
         if found is None:
             return None
         M[:, j] = found
-    alone = two.correlated or ((M != 0.0).sum(axis=0) == 1).all()
-    return M if alone and (two.correlated or not one.correlated or M.shape[1] == 1) else None
+    kept = all(two.structure.spans(M @ unit @ M.T) for unit in one.structure.span)
+    return M if kept else None
 
 
 def _combination(Z: Floats, z: Floats) -> Floats | None:
@@ -152,3 +151,34 @@ def positive(matrices: Sequence[Floats], tolerance: float = 1e-8) -> bool:
     """Whether all are positive semidefinite, to a share of their largest entry."""
     scale = max((float(np.abs(T).max()) for T in matrices), default=0.0)
     return all(float(np.linalg.eigvalsh(T)[0]) >= -tolerance * scale for T in matrices)
+
+
+def null_covariance(
+    problem: Problem, matrices: Sequence[Floats], nulls: Sequence[tuple[int, Floats]], *, reml: bool
+) -> Floats:
+    """(J, J) covariance of the null parts N'TN of an unconstrained estimate, by lower triangles.
+
+    Args:
+        problem: The larger model.
+        matrices: T of each of its terms where the smaller model lies.
+        nulls: Terms, each with (k, m) directions N of its T that are null there.
+        reml: Restricted maximum likelihood, or maximum likelihood.
+
+    Raises:
+        FitError: The data do not tell the covariance parameters apart.
+    """
+    optimum = optimum_at(problem, tuple(_root(T) for T in matrices), reml=reml)
+    found = ExpectedInformation(optimum, entry_directions(optimum.layout))
+    moves = in_data_units(optimum, found.directions)
+    parts = list[Floats]()
+    for term, N in nulls:
+        columns, rows = np.triu_indices(N.shape[1])
+        parts.append((N.T @ moves[term] @ N)[:, rows, columns].T)
+    B = np.concatenate(parts)
+    return B @ found.covariance[:-1, :-1] @ B.T
+
+
+def _root(T: Floats) -> Floats:
+    """Lambda of T = Lambda Lambda'."""
+    values, vectors = np.linalg.eigh(T)
+    return semidefinite_factor(vectors * np.sqrt(np.maximum(values, 0.0)))

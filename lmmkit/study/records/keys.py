@@ -17,12 +17,12 @@ from lmmkit.study.records.manifest import Record
 from lmmkit.study.records.notebooks import Notebook
 
 _NUMERIC = (
-    "numpy", "scipy", "pandas", "pyarrow", "narwhals", "formulaic", "statsmodels", "matplotlib", "seaborn",
+    "numpy", "scipy", "pandas", "pyarrow", "narwhals", "statsmodels", "matplotlib", "seaborn",
     "jinja2",
 )  # fmt: skip
 #: What a notebook declares to read that prints where its numbers come from.
 PROVENANCE = "provenance"
-_SOURCE = (".py", ".j2", ".css")
+_SOURCE = (".py", ".html", ".css")
 _PACKAGE = Path(__file__).resolve().parents[2]
 
 

@@ -102,6 +102,6 @@ def test_a_fit_by_maximum_likelihood_is_refused():
 
 
 def test_many_crossed_effects_are_named_when_they_are_too_many(monkeypatch):
-    monkeypatch.setattr("lmmkit.engine.inference.components.LARGEST", 10)
+    monkeypatch.setattr("lmmkit.engine.inference.traces.LARGEST", 10)
     with pytest.raises(lmmkit.FitError, match=r"30 random effects.*satterthwaite"):
         kenward_roger(fitted("penicillin", "REML").estimates.optimum)

@@ -11,7 +11,7 @@ from lmmkit.study import load_study
 from lmmkit.study.files.gates import GATES
 from lmmkit.study.files.schema import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHIPPED = sorted(path for path in (ROOT / "params").glob("*.yaml") if ".sweep" not in path.suffixes)
 GOOD = """\
 data:

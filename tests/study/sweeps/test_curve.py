@@ -12,7 +12,7 @@ from lmmkit.errors import FitError
 from lmmkit.model.resampling.null_draws import keys, normals, null_draws
 from lmmkit.study.sweeps.specification_curve import joint_tests
 
-SLEEP = pd.read_csv(Path(__file__).parents[2] / "params/data/sleepstudy.csv")
+SLEEP = pd.read_csv(Path(__file__).parents[3] / "params/data/sleepstudy.csv")
 ROWS = np.arange(len(SLEEP))
 
 

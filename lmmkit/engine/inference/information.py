@@ -1,0 +1,276 @@
+"""What the data say about the variance parameters: expected and observed information at an optimum.
+
+Expected information is taken along directions dT in the space of the covariance matrices T. Observed
+information is that of (theta, sigma), theta being the free entries of the relative covariance factors L,
+T = L L'. At an optimum on the boundary only the face is meant: entries of theta in zero columns of L are left
+out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmkit.engine.criterion.average_information import AverageInformation
+from lmmkit.engine.criterion.hessian import observed_hessian
+from lmmkit.engine.crossproducts.elimination_order import Layout
+from lmmkit.engine.inference.traces import Traces, component_sizes, outer_sum, scores, traces
+from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.two_part_covariance import Sandwich
+from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.setup import set_up
+from lmmkit.engine.solution import Optimum
+from lmmkit.errors import FitError
+
+CUBES = 1e8  # sum of the components' sizes cubed up to which the exact Hessian is taken from their blocks
+FLAT = 1e-12  # information whose scaled eigenvalues reach down here has no inverse to trust
+
+
+def optimum_at(problem: Problem, factors: tuple[Floats, ...], *, reml: bool) -> Optimum:
+    """Returns the criterion at estimates that were found before.
+
+    Args:
+        problem: The arrays.
+        factors: Lambda of each term.
+        reml: Restricted maximum likelihood, or maximum likelihood.
+    """
+    setup = set_up(problem, reml=reml)
+    L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
+    state = setup.criterion(setup.criterion.theta(L))
+    return Optimum(problem, setup.prepared, setup.criterion, state)
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Directions in the space of covariance matrices, each within one factor.
+
+    Attributes:
+        own: For each factor an array (m_f, k, k) of symmetric matrices dT.
+    """
+
+    own: tuple[Floats, ...]
+
+    @cached_property
+    def cuts(self) -> list[slice]:
+        """Each factor's positions among all directions."""
+        ends = np.cumsum([0, *(len(d) for d in self.own)])
+        return [slice(int(a), int(b)) for a, b in pairwise(ends)]
+
+    @property
+    def count(self) -> int:
+        """Number of directions."""
+        return self.cuts[-1].stop if self.cuts else 0
+
+
+def theta_directions(layout: Layout, theta: Floats) -> Directions:
+    """dT / dx of each factor's coordinates x."""
+    return Directions(tuple(structure.jacobian(x) for structure, x in layout.parameters(theta)))
+
+
+def entry_directions(layout: Layout) -> Directions:
+    """The symmetric matrices of which every T is a combination."""
+    return Directions(tuple(factor.structure.span for factor in layout.factors))
+
+
+def in_data_units(optimum: Optimum, directions: Directions) -> tuple[Floats, ...]:
+    """(m, k, k) of each term: S dT S' of each direction, zero for those of other factors."""
+    out: dict[int, Floats] = {}
+    for factor, own, cut in zip(optimum.layout.factors, directions.own, directions.cuts, strict=True):
+        for term, columns in factor.pieces:
+            S = optimum.prepared.term_bases[term]
+            out[term] = np.zeros((directions.count, len(S), len(S)))
+            out[term][cut] = S @ own[:, columns, columns] @ S.T
+    return tuple(out[term] for term in range(len(out)))
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectedInformation:
+    """Expected information at one optimum, in prepared units where sigma^2 = 1.
+
+    Attributes:
+        optimum: Where it is taken.
+        directions: dT of each row and column; V_i = Z (I (x) dT_i) Z'.
+    """
+
+    optimum: Optimum
+    directions: Directions
+
+    @cached_property
+    def blocks(self) -> Traces:
+        """Sums over the blocks of Z'V^-1Z and Z'V^-1X."""
+        return traces(self.optimum.prepared, self.optimum.layout, self.optimum.state)
+
+    @cached_property
+    def Phi(self) -> Floats:
+        """(p, p) (X'V^-1X)^-1."""
+        return solved(self.optimum.state.XVX, np.eye(self.optimum.criterion.p))
+
+    @cached_property
+    def slopes(self) -> Floats:
+        """(m, p, p) X'V^-1 V_i V^-1 X, the fall of X'V^-1X along each direction."""
+        p, parts = self.optimum.criterion.p, list[Floats]()
+        for f, d in enumerate(self.directions.own):
+            U = scores(self.optimum.layout, self.optimum.state, f)
+            parts.append(np.einsum("iab,apbq->ipq", d, outer_sum(U, U)))
+        return np.concatenate([np.empty((0, p, p)), *parts])
+
+    @cached_property
+    def matrix(self) -> Floats:
+        """(m, m) tr(P V_i P V_j) under REML, tr(V^-1 V_i V^-1 V_j) under ML.
+
+        With P = V^-1 - V^-1 X Phi X'V^-1 the former is the latter less
+        2 tr(Phi X'V^-1 V_i V^-1 V_j V^-1 X), plus tr(Phi X'V^-1 V_i V^-1 X Phi X'V^-1 V_j V^-1 X).
+        """
+        own, cuts = self.directions.own, self.directions.cuts
+        reml, root = self.optimum.criterion.reml, np.asarray(np.linalg.cholesky(self.Phi), dtype=np.float64)
+        out = np.zeros((self.directions.count, self.directions.count))
+        for f, one in enumerate(own):
+            for g, two in enumerate(own):
+                inner = self.blocks.squares(f, g)
+                if reml:
+                    inner = inner - 2.0 * self.blocks.mixed(f, g, root)
+                out[cuts[f], cuts[g]] = np.einsum("iab,acbd,jcd->ij", one, inner, two, optimize=True)
+        if reml:
+            relative = self.Phi @ self.slopes
+            out += np.einsum("ipq,jqp->ij", relative, relative)
+        return (out + out.T) / 2.0
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """(m + 1, m + 1) covariance matrix of the parameters and of the scale of V.
+
+        Twice the inverse of tr(P V_i P V_j), tr(P V_i) and n - p under REML; of the same with V^-1 in place
+        of P, and n, under ML.
+
+        Raises:
+            FitError: The data do not tell the parameters apart.
+        """
+        edge = np.concatenate(
+            [np.einsum("iab,ab->i", d, self.blocks.trace(f)) for f, d in enumerate(self.directions.own)]
+        )
+        if self.optimum.criterion.reml:
+            edge = edge - np.einsum("ipq,qp->i", self.slopes, self.Phi)
+        return _twice_inverse(
+            _bordered(self.matrix, edge, float(self.optimum.criterion.nu)),
+            "The data do not tell the variance parameters apart, so they have no covariance matrix. Simplify "
+            "the random effects, or use df='containment' or 'residual'.",
+        )
+
+
+def _bordered(inner: Floats, edge: Floats, corner: float) -> Floats:
+    """(m + 1, m + 1) symmetric, with one more row and column."""
+    return np.block([[inner, edge[:, None]], [edge[None, :], np.array([[corner]])]])
+
+
+def _twice_inverse(information: Floats, refusal: str) -> Floats:
+    """2 I^-1, taken at a unit diagonal.
+
+    Raises:
+        FitError: Some direction carries no information; its words are given.
+    """
+    size = np.sqrt(np.abs(information.diagonal()))
+    scaled = information / np.outer(size, size) if (size > 0).all() else -np.eye(1)
+    if not np.isfinite(scaled).all() or np.linalg.eigvalsh(scaled)[0] <= FLAT:
+        raise FitError(refusal)
+    return 2.0 * solved(scaled, np.eye(len(scaled))) / np.outer(size, size)
+
+
+def exact_hessian(optimum: Optimum) -> tuple[Floats, Floats]:
+    """Exact second derivatives of the profiled deviance in theta, and q_i = y'P V_i P y.
+
+    Reference: Johnson & Thompson (1995): the average information is the mean of the observed and the expected
+    one, so twice the former less the latter, with the curvature of T = L L', is exact.
+    """
+    state, criterion = optimum.state, optimum.criterion
+    a = np.append(-state.beta, 1.0)
+    pushed = AverageInformation(state.forward, criterion.layout, state.theta, state.reverse, a)
+    average, q = pushed.run(state.XVX)
+    if float((component_sizes(optimum.layout.factors).astype(float) ** 3).sum()) > CUBES and len(state.L) > 1:
+        return observed_hessian(criterion, state.theta), q
+    expected = ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta)).matrix
+    return state.hessian + criterion.nu / state.r2 * average - expected, q
+
+
+@dataclass(frozen=True, eq=False)
+class VarianceInformation:
+    """Uncertainty of (theta, sigma) in prepared units, and its way into the fixed effects' covariance.
+
+    Attributes:
+        free: (m,) which entries of theta vary on the face of the optimum.
+        hessian: (r + 1, r + 1) exact second derivatives of the deviance in the r free entries and sigma,
+            nothing profiled out but the fixed effects.
+        gradient: (r + 1, p, p) derivatives of the core of the covariance matrix of the fixed effects.
+        vcov: That matrix.
+    """
+
+    free: NDArray[np.bool_]
+    hessian: Floats
+    gradient: Floats
+    vcov: Sandwich
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """(r + 1, r + 1) 2 H^-1.
+
+        Raises:
+            FitError: The deviance is flat or bends down along some direction: no optimum to take it at.
+        """
+        return _twice_inverse(
+            self.hessian,
+            "The deviance does not curve upwards in every variance parameter at this fit, so the "
+            "uncertainty of the variances has no estimate. Simplify the random effects, or ask for "
+            "df='containment', 'residual' or 'normal'.",
+        )
+
+
+def variance_information(optimum: Optimum) -> VarianceInformation:
+    """The exact information on (theta, sigma) at an optimum.
+
+    With d the deviance profiled over the fixed effects alone, at its optimum
+    d2/dsigma2 = 4 nu / sigma^2, d2/dtheta dsigma = 2 q / sigma^3, and d2/dtheta2 exceeds the profiled
+    deviance's Hessian by the outer product of the latter over the former.
+    """
+    state, nu = optimum.state, optimum.criterion.nu
+    profiled, q = exact_hessian(optimum)
+    free = optimum.layout.free(state.theta)
+    sigma = float(np.sqrt(state.r2 / nu))
+    corner = 4.0 * nu / sigma**2
+    edge = 2.0 * q[free] / sigma**3
+    inner = profiled[np.ix_(free, free)] + np.outer(edge, edge) / corner
+    # d (sigma^2 Phi) = sigma^2 Phi (X'V^-1 V_i V^-1 X) Phi in theta, 2 sigma Phi in sigma
+    vcov = optimum.covariance_of_beta
+    found = ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta))
+    gradient = np.concatenate([vcov.core @ found.slopes[free] @ found.Phi, 2.0 / sigma * vcov.core[None]])
+    return VarianceInformation(free, _bordered(inner, edge, corner), gradient, vcov)
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """Asymptotic covariance of the covariance parameters on the face of the optimum, in the data's units.
+
+    Attributes:
+        covariance: (m + 1, m + 1) of the m free parameters and log sigma, which is last.
+        slopes: For each term (m, k, k): the derivative of Lambda Lambda' in each free parameter.
+    """
+
+    covariance: Floats
+    slopes: tuple[Floats, ...]
+
+
+def curvature(optimum: Optimum) -> Curvature:
+    """Twice the inverse of the deviance's Hessian, and the way from its parameters to the data's units.
+
+    Raises:
+        FitError: The deviance does not curve upwards in every direction.
+    """
+    found = variance_information(optimum)
+    covariance = found.covariance.copy()
+    sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
+    covariance[-1] /= sigma
+    covariance[:, -1] /= sigma
+    slopes = in_data_units(optimum, theta_directions(optimum.layout, optimum.state.theta))
+    return Curvature(covariance, tuple(slope[found.free] for slope in slopes))

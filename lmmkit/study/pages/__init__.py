@@ -1,0 +1,1 @@
+"""Pages: the templates of the report, of an audit and of a sweep, and the one way to fill them in."""

@@ -1,0 +1,111 @@
+"""The exact restricted likelihood ratio test, against RLRsim and against brute force."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from reference.cases import HERE, read
+from reference.cases import fitted as reference
+from scipy.stats import f as f_distribution
+from support.designs import fitted
+
+import lmmkit
+from lmmkit.engine.variance_tests.exact_rlrt import Spectrum, balanced_tail, draws, spectrum
+from lmmkit.errors import FitError
+
+KNOWN = json.loads((HERE / "resampling" / "rlrt.json").read_text(encoding="utf-8"))
+TESTED = {"dyestuff": None, "dyestuff2": None, "pastes_batch": "batch", "ergostool": None}
+
+
+@pytest.mark.parametrize("case", KNOWN, ids=lambda case: case["id"])
+def test_p_values_are_those_of_a_million_draws(case):
+    if case["id"] == "SiRstv":
+        m = lmmkit.lmm("y ~ 1 + (1 | treatment)", read("SiRstv.csv", ["treatment"]))
+    else:
+        m = reference(case["id"].removesuffix("_batch"), "REML")
+    found = m.rlrt(TESTED.get(case["id"]))
+    assert found.statistic == pytest.approx(case["statistic"], abs=1e-8)
+    assert found.p == pytest.approx(case["p"], abs=4 * case["mc_se"])
+    assert found.exact == (case["id"] != "pastes_batch")
+    assert ("approximate" in found.method) == (case["id"] == "pastes_batch")
+
+
+def test_a_statistic_of_zero_has_p_one():
+    found = reference("dyestuff2", "REML").rlrt()
+    assert (found.statistic, found.p) == (0.0, 1.0)
+
+
+def test_balanced_data_give_the_f_test():
+    m = reference("dyestuff", "REML")
+    frame = m.design.frame
+    means = frame.groupby("Batch", observed=True)["Yield"].transform("mean")
+    between = ((means - frame["Yield"].mean()) ** 2).sum() / 5
+    within = ((frame["Yield"] - means) ** 2).sum() / 24
+    assert m.rlrt().p == pytest.approx(f_distribution.sf(between / within, 5, 24), rel=1e-8)
+
+
+def test_ml_fit_is_tested_by_reml():
+    assert reference("dyestuff", "ML").rlrt().p == pytest.approx(
+        reference("dyestuff", "REML").rlrt().p, rel=1e-6
+    )
+
+
+def test_draws_of_a_balanced_design_follow_its_exact_distribution():
+    found = Spectrum(np.array([4.0]), np.array([8.0]), 32)
+    values = np.concatenate(list(draws(found, 40_000, 3)))
+    for at in (0.5, 2.0, 6.0):
+        p = balanced_tail(found, at)
+        assert np.mean(values >= at) == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 40_000))
+
+
+def unbalanced():
+    """One factor with levels of very different sizes, a covariate, weights."""
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(7), [2, 3, 3, 5, 8, 12, 15])
+    x = rng.normal(size=len(g))
+    y = x + rng.normal(size=7)[g] * 0.2 + rng.normal(size=len(g))
+    return pd.DataFrame({"y": y, "x": x, "g": g, "w": rng.uniform(0.5, 2, len(g))})
+
+
+def test_spectrum_is_that_of_the_matrix_written_out():
+    frame = unbalanced()
+    m = lmmkit.lmm("y ~ x + (1 | g)", frame, weights="w")
+    root = np.sqrt(frame.w.to_numpy())[:, None]
+    Z = pd.get_dummies(frame.g).to_numpy(float) * root
+    X = np.column_stack([np.ones(len(frame)), frame.x]) * root
+    left = Z - X @ np.linalg.lstsq(X, Z)[0]
+    expected = np.sort(np.linalg.eigvalsh(Z.T @ left))[-6:]
+    found = spectrum(m.estimates.problem, 0)
+    np.testing.assert_allclose(np.repeat(found.mu, found.counts.astype(int)), expected, rtol=1e-9)
+
+
+def test_unbalanced_test_agrees_with_refits_under_the_null():
+    m = lmmkit.lmm("y ~ x + (1 | g)", unbalanced())
+    found = m.rlrt(n=40_000, seed=2)
+    assert 0.005 < found.p < 0.3
+    assert (found.draws, found.exact) == (40_000, True)
+    rng, frame = np.random.default_rng(1), unbalanced()
+    X = np.column_stack([np.ones(len(frame)), frame.x])
+    statistics = []
+    for _ in range(250):
+        y = rng.normal(size=len(frame))
+        rest = y - X @ np.linalg.lstsq(X, y)[0]
+        nu = len(y) - 2
+        plain = nu * (1 + np.log(2 * np.pi * (rest @ rest) / nu)) + np.linalg.slogdet(X.T @ X)[1]
+        statistics.append(plain - m.refit(y).deviance)
+    share = np.mean(np.array(statistics) >= found.statistic)
+    assert share == pytest.approx(found.p, abs=4 * np.sqrt(found.p / 250))
+
+
+def test_draws_depend_on_the_seed_alone():
+    found = Spectrum(np.array([1.0, 3.0]), np.array([2.0, 1.0]), 20)
+    long, short = (np.concatenate(list(draws(found, n, 4))) for n in (12_000, 300))
+    assert np.array_equal(long[:300], short)
+
+
+def test_several_columns_are_refused():
+    with pytest.raises(FitError, match="2 columns"):
+        fitted("slopes").rlrt()

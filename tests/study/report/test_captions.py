@@ -1,0 +1,514 @@
+"""Every caption and alt text: numbers of a table on the left, the expected words on the right."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from lmmkit.model.report_tables.panels import PanelChoice
+from lmmkit.study.report import captions
+from lmmkit.study.report.numbers import number
+
+Frame = pd.DataFrame
+NAN = float("nan")
+
+
+def check(words, caption, alt):
+    assert str(words["caption"]) == caption
+    assert str(words["alt"]) == alt
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (2972, 4, "2,972"),
+        (0, 4, "0"),
+        (-3.0, 4, "-3"),
+        (298.5079, 4, "298.5"),
+        (298.5079, 3, "299"),
+        (9999.4, 4, "9999"),
+        (12345.678, 4, "12,346"),
+        (-12345.678, 4, "-12,346"),
+        (1234.5, 3, "1,234"),
+        (0.00001234, 4, "1.234e-05"),
+        (0.1, 2, "0.1"),
+        (1e15, 4, "1,000,000,000,000,000"),
+        (10000.4, 4, "10,000"),
+    ],
+)
+def test_number(value, digits, text):
+    assert number(value, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("units", "name", "unit", "label"),
+    [
+        (["ms", ""], "y", "ms", "y (ms)"),
+        (["ms", ""], "x", "", "x"),
+        ([None, "d"], "y", "", "y"),
+        (["ms", "d"], "x", "d", "x (d)"),
+        (["ms", "d"], "z", "", "z"),
+    ],
+)
+def test_units_and_axis_labels(units, name, unit, label):
+    columns = Frame({"column": ["y", "x"], "unit": units})
+    assert captions.unit_of(columns, name) == unit
+    assert captions.label_of(columns, name) == label
+
+
+@pytest.mark.parametrize(
+    ("five", "unit", "caption"),
+    [
+        (
+            (194.3, 255.4, 288.7, 336.8, 466.4),
+            "ms",
+            "y runs from 194.3 to 466.4 ms around a median of 288.7 ms, with the longer tail above; "
+            "half of the rows lie between 255.4 and 336.8 ms.",
+        ),
+        (
+            (43.0, 52.42, 61.6, 65.3, 72.1),
+            "",
+            "y runs from 43 to 72.1 around a median of 61.6, with the longer tail below; "
+            "half of the rows lie between 52.42 and 65.3.",
+        ),
+        (
+            (0.0, 1.0, 2.0, 3.0, 5.0),
+            "",
+            "y runs from 0 to 5 around a median of 2, with tails of like length; "
+            "half of the rows lie between 1 and 3.",
+        ),
+        (
+            (0.0, 1.0, 2.0, 3.0, 5.01),
+            "",
+            "y runs from 0 to 5.01 around a median of 2, with the longer tail above; "
+            "half of the rows lie between 1 and 3.",
+        ),
+        (
+            (-3.01, 1.0, 0.0, 1.5, 2.0),
+            "",
+            "y runs from -3.01 to 2 around a median of 0, with the longer tail below; "
+            "half of the rows lie between 1 and 1.5.",
+        ),
+        (
+            (1.0, 1.0, 1.0, 1.0, 1.0),
+            "",
+            "y runs from 1 to 1 around a median of 1, with tails of like length; "
+            "half of the rows lie between 1 and 1.",
+        ),
+    ],
+)
+def test_response(five, unit, caption):
+    other = dict.fromkeys(("min", "lower", "median", "upper", "max"), 9.0)
+    row = dict(zip(("min", "lower", "median", "upper", "max"), five, strict=True))
+    columns = Frame([{"column": "x", "unit": "d", **other}, {"column": "y", "unit": unit, **row}])
+    alt = "Histogram of y, its median marked by a dashed line and its middle half shaded."
+    check(captions.response(columns, "y"), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "caption", "alt"),
+    [
+        (
+            {"rows": [180], "y": [0], "x": [0]},
+            "All 180 rows are complete: no value is missing.",
+            "Grid of 1 pattern by 2 columns; dark squares mark what is missing.",
+        ),
+        (
+            {"rows": [1], "y": [0]},
+            "All 1 row are complete: no value is missing.",
+            "Grid of 1 pattern by 1 columns; dark squares mark what is missing.",
+        ),
+        (
+            {"rows": [1400, 40, 3, 1], "y": [0, 1, 0, 1], "x": [0, 0, 1, 1]},
+            "44 of 1,444 rows lack a value, most often that of y (41 rows).",
+            "Grid of 4 patterns by 2 columns; dark squares mark what is missing.",
+        ),
+        (
+            {"rows": [5, 1], "y": [0, 0], "x": [0, 1]},
+            "1 of 6 rows lack a value, most often that of x (1 row).",
+            "Grid of 2 patterns by 2 columns; dark squares mark what is missing.",
+        ),
+        (
+            {"rows": [3000, 2000], "y": [1, 0], "x": [0, 0]},
+            "3,000 of 5,000 rows lack a value, most often that of y (3,000 rows).",
+            "Grid of 2 patterns by 2 columns; dark squares mark what is missing.",
+        ),
+    ],
+)
+def test_missing(patterns, caption, alt):
+    check(captions.missing(Frame(patterns)), caption, alt)
+
+
+BALANCE = ("group", "levels", "least", "median", "most", "balanced")
+
+
+@pytest.mark.parametrize(
+    ("rows", "caption", "groups"),
+    [
+        ([("g", 18, 10, 10.0, 10, True)], "g has 18 levels with 10 rows each.", "g"),
+        ([("g", 1, 1, 1.0, 1, True)], "g has 1 level with 1 row each.", "g"),
+        ([("g", 18, 3, 8.5, 10, False)], "g has 18 levels with 3 to 10 rows, 8.5 in the middle.", "g"),
+        (
+            [("h:g", 2972, 1, 22.0, 9528, False), ("g", 14, 2520, 4567.0, 9528, False)],
+            "h:g has 2,972 levels with 1 to 9,528 rows, 22 in the middle; "
+            "g has 14 levels with 2,520 to 9,528 rows, 4,567 in the middle.",
+            "h:g, g",
+        ),
+        (
+            [("a", 24, 6, 6.0, 6, True), ("b", 6, 1, 2.0, 24, False)],
+            "a has 24 levels with 6 rows each; b has 6 levels with 1 to 24 rows, 2 in the middle.",
+            "a, b",
+        ),
+    ],
+)
+def test_groups(rows, caption, groups):
+    alt = f"How many levels have how many rows, one panel for each of {groups}."
+    check(captions.groups(Frame(rows, columns=list(BALANCE))), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("group", "levels", "shown", "fitted", "caption", "alt"),
+    [
+        (
+            "g", 3, 3, False,
+            "y against x, for all 3 levels of g.",
+            "3 small panels of y against x, one point per row.",
+        ),
+        (
+            "g", 2972, 2, True,
+            "y against x with the model's lines, for 2 of 2,972 levels of g, evenly spaced in their order.",
+            "2 small panels of y against x, one point per row with the model's lines.",
+        ),
+        (
+            "g", 1, 1, False,
+            "y against x, for all 1 level of g.",
+            "1 small panel of y against x, one point per row.",
+        ),
+        (
+            "", 1, 1, True,
+            "y against x with the model's lines, for all rows together.",
+            "1 small panel of y against x, one point per row with the model's lines.",
+        ),
+        (
+            "g", 4, 3, False,
+            "y against x, for 3 of 4 levels of g, evenly spaced in their order.",
+            "3 small panels of y against x, one point per row.",
+        ),
+    ],
+)  # fmt: skip
+def test_panels(group, levels, shown, fitted, caption, alt):
+    points = Frame({"panel": [*range(shown), 0], "x": 0, "y": 1} | ({"fitted": 1} if fitted else {}))
+    choice = PanelChoice("y", "x", group, (group,) if group else ())
+    balance = Frame([("other", 7, 1, 1.0, 1, True), ("g", levels, 1, 1.0, 1, True)], columns=list(BALANCE))
+    check(captions.panels(points, choice, balance), caption, alt)
+
+
+CANDIDATES = ("candidate", "chosen", "singular", "error", "d_aic", "d_bic")
+
+
+@pytest.mark.parametrize(
+    ("rows", "criterion", "caption", "count"),
+    [
+        (
+            [("(1 | g)", True, False, "", 3.0, 0.0), ("(x | g)", False, False, "", 0.0, 2.0)],
+            "aic",
+            "(1 | g) is taken; the least AIC is that of (x | g).",
+            "2 candidates",
+        ),
+        (
+            [("(1 | g)", True, False, "", 3.0, 0.0), ("(x | g)", False, False, "", 0.0, 2.0)],
+            "bic",
+            "(1 | g) is taken; the least BIC is that of (1 | g).",
+            "2 candidates",
+        ),
+        (
+            [
+                ("a", False, True, "", 1.0, 1.0),
+                ("b", True, False, "", 0.0, 0.0),
+                ("c", False, True, "", 2, 2),
+            ],
+            "aic",
+            "b is taken; the least AIC is that of b; 2 candidates of 3 came out singular.",
+            "3 candidates",
+        ),
+        (
+            [("a", True, True, None, 0.0, 0.0), ("b", False, False, "too many", NAN, NAN)],
+            "aic",
+            "a is taken; the least AIC is that of a; 1 candidate of 2 came out singular; "
+            "1 candidate could not be fitted.",
+            "2 candidates",
+        ),
+        (
+            [
+                ("a", False, False, "e", NAN, NAN),
+                ("b", False, False, "e", NAN, NAN),
+                ("c", True, False, "", 0, 0),
+            ],
+            "bic",
+            "c is taken; the least BIC is that of c; 2 candidates could not be fitted.",
+            "3 candidates",
+        ),
+        ([("a", True, False, "", 0.0, 0.0)], "aic", "a is taken; the least AIC is that of a.", "1 candidate"),
+    ],
+)
+def test_candidates(rows, criterion, caption, count):
+    alt = f"Deviance, AIC and BIC of {count} as distances from the least."
+    check(captions.candidates(Frame(rows, columns=list(CANDIDATES)), criterion), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("rows", "caption", "parts"),
+    [
+        (
+            [("X", 10, 2, 15), ("g: Intercept", 10, 3, 10)],
+            "[X Z] has 5 columns; 50 % of its entries are not zero.",
+            "X, g: Intercept",
+        ),
+        ([("X", 8, 1, 8)], "[X Z] has 1 column; 100 % of its entries are not zero.", "X"),
+        (
+            [("X", 900, 1, 900), ("g", 900, 1999, 900)],
+            "[X Z] has 2,000 columns; 0.1 % of its entries are not zero.",
+            "X, g",
+        ),
+        (
+            [("X", 3, 1, 3), ("g", 3, 6, 3)],
+            "[X Z] has 7 columns; 28.6 % of its entries are not zero.",
+            "X, g",
+        ),
+    ],
+)
+def test_blocks(rows, caption, parts):
+    alt = f"The design matrix, dark where it has entries, in parts: {parts}."
+    check(captions.blocks(Frame(rows, columns=["part", "rows", "columns", "entries"])), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("deviances", "decrements", "caption"),
+    [
+        (
+            [110.0, 97.0, 96.47],
+            [10.0, 0.5, 1.84e-20],
+            "The search came down by 13.53 deviance units in 2 steps; the last decrement is 1.8e-20.",
+        ),
+        (
+            [-5.5, -7.0],
+            [1.0, 0.0012345],
+            "The search came down by 1.5 deviance units in 1 step; the last decrement is 0.0012.",
+        ),
+        (
+            [12.0],
+            [1.94e-29],
+            "The moment estimates that the search starts from are the optimum already; "
+            "the last decrement is 1.9e-29.",
+        ),
+    ],
+)
+def test_path(deviances, decrements, caption):
+    alt = "Two panels on a log scale: deviance above its end, and Newton decrement, by iteration."
+    check(captions.path(Frame({"deviance": deviances, "decrement": decrements})), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("rows", "level", "caption", "panels"),
+    [
+        (
+            [("g: a", 1, 2), ("g: a", -2, -1), ("g: a", -1, 1), ("g: b", -1, 1)],
+            0.95,
+            "95 % intervals that exclude zero: 2 of 3 for g: a, 0 of 1 for g: b.",
+            2,
+        ),
+        ([("h: b", 0.5, 1), ("g: a", 1, 2)], 0.9,
+         "90 % intervals that exclude zero: 1 of 1 for h: b, 1 of 1 for g: a.", 2),
+        ([("g: a", 0, 1), ("g: a", -1, 0)], 0.999, "99.9 % intervals that exclude zero: 0 of 2 for g: a.", 1),
+        ([("g", -1, 1)] * 1500 + [("g", 1, 2)] * 1200, 0.95,
+         "95 % intervals that exclude zero: 1,200 of 2,700 for g.", 1),
+    ],
+)  # fmt: skip
+def test_effects(rows, level, caption, panels):
+    alt = f"Predicted random effects in order of size with their intervals, {panels} panels."
+    check(captions.effects(Frame(rows, columns=["term", "low", "high"]), level), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("columns", "caption", "alt"),
+    [
+        (
+            {"g: a": [1, 2, 3], "g: b": [1, 3, 2], "normal:g: a": [1, 2, 3], "normal:g: b": [1, 2, 3]},
+            "With normal quantiles the predicted effects correlate at 0.5 or more, least for g: b; "
+            "1 is a straight line.",
+            "Scatter of the predicted effects of 3 levels: g: a, g: b.",
+        ),
+        (
+            {"g: a": [1, 3, 2], "g: b": [1, 2, 4], "normal:g: a": [1, 2, 3], "normal:g: b": [1, 2, 3]},
+            "With normal quantiles the predicted effects correlate at 0.5 or more, least for g: a; "
+            "1 is a straight line.",
+            "Scatter of the predicted effects of 3 levels: g: a, g: b.",
+        ),
+        (
+            {"g: a": [0, 0, 0], "g: b": [1, 2, 4], "normal:g: a": [1, 2, 3], "normal:g: b": [1, 2, 3]},
+            "With normal quantiles the predicted effects correlate at 0.982 or more, least for g: b; "
+            "1 is a straight line.",
+            "Scatter of the predicted effects of 3 levels: g: a, g: b.",
+        ),
+    ],
+)
+def test_effect_pairs(columns, caption, alt):
+    check(captions.effect_pairs(Frame({"level": ["u", "v", "w"], **columns})), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("rows", "unit", "caption", "alt"),
+    [
+        (
+            [("g: Intercept", 24.741), ("g: x", 5.9221), ("Residual", 25.592)],
+            "ms",
+            "The largest standard deviation is that of Residual, 25.59 ms.",
+            "g: Intercept 24.74 ms; g: x 5.922 ms; Residual 25.59 ms",
+        ),
+        (
+            [("g: Intercept", 3.5), ("Residual", 1.0)],
+            "",
+            "The largest standard deviation is that of g: Intercept, 3.5.",
+            "g: Intercept 3.5; Residual 1",
+        ),
+    ],
+)
+def test_deviations(rows, unit, caption, alt):
+    pairs = [("g: Intercept with x", "x", 99.0)]  # a covariance is no standard deviation
+    table = Frame([*((name, None, sd) for name, sd in rows), *pairs], columns=["component", "var2", "sdcor"])
+    check(captions.deviations(table, unit), caption, alt)
+
+
+ONES = [("g", "a", "a", 1.0), ("g", "b", "b", 1.0)]
+NONE = ("No term has two correlated columns.", "An empty picture.")
+
+
+@pytest.mark.parametrize(
+    ("rows", "caption", "alt"),
+    [
+        ([], *NONE),
+        (ONES, *NONE),
+        ([*ONES, ("g", "a", "b", NAN)], *NONE),
+        (
+            [*ONES, ("g", "a", "b", 0.0656), ("h", "c", "d", -0.1381)],
+            "The strongest correlation, -0.138, is that of c with d (h).",
+            "Heat maps of correlations: g, h; figures in cells.",
+        ),
+        (
+            [("h", "c", "d", -0.3), *ONES, ("g", "a", "b", 0.5)],
+            "The strongest correlation, 0.5, is that of a with b (g).",
+            "Heat maps of correlations: h, g; figures in cells.",
+        ),
+    ],
+)
+def test_correlations(rows, caption, alt):
+    table = Frame(rows, columns=["block", "row", "column", "correlation"])
+    check(captions.correlations(table), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("facts", "drawn", "caption"),
+    [
+        (
+            {"rows": 180, "beyond_2": 4, "expected_beyond_2": 8.19, "largest": 5.182},
+            180,
+            "4 of 180 standardised residuals lie beyond 2, where a normal distribution would have 8.19; "
+            "the largest is 5.18.",
+        ),
+        (
+            {"rows": 73421, "beyond_2": 1736, "expected_beyond_2": 3340.67, "largest": 3.2},
+            4000,
+            "1,736 of 73,421 standardised residuals lie beyond 2, where a normal distribution would have "
+            "3,341; the largest is 3.2 (4,000 rows drawn, evenly spaced).",
+        ),
+    ],
+)
+def test_residuals(facts, drawn, caption):
+    alt = "Residuals against fitted values, against normal quantiles, their spread, and boxes by group."
+    check(captions.residuals(facts | {"drawn": drawn}), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("rows", "level", "caption", "count"),
+    [
+        (
+            [("a", 1, 2), ("b", -1, 1), ("c", -2, -1)],
+            0.95,
+            "The 95 % interval excludes zero for a, c.",
+            "3 coefficients",
+        ),
+        ([("a", -1, 1), ("b", 0, 1), ("c", -1, 0)], 0.9,
+         "The 90 % interval excludes zero for no coefficient.", "3 coefficients"),
+        ([("b", 1, 2)], 0.995, "The 99.5 % interval excludes zero for b.", "1 coefficient"),
+        ([("b", NAN, NAN), ("a", -3, -2)], 0.5, "The 50 % interval excludes zero for a.", "2 coefficients"),
+    ],
+)  # fmt: skip
+def test_forest(rows, level, caption, count):
+    table = Frame(rows, columns=["coefficient", "low", "high"])
+    whole = pd.concat([Frame([("Intercept", 8.0, 9.0)], columns=table.columns), table], ignore_index=True)
+    check(
+        captions.forest(whole, table, level),
+        caption,
+        f"{count} with intervals, beside the line of no effect.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "caption"),
+    [
+        (
+            [("newton", 0.0, 5, True), ("em", 3.61e-9, 1600, True)],
+            "2 algorithms, 5 to 1,600 iterations, one optimum: those that converged end within 3.6e-09 "
+            "deviance units of the lowest.",
+        ),
+        (
+            [
+                ("newton", 1e-8, 7, True),
+                ("em", 0.25, 20, False),
+                ("pls", 0.0, 6, True),
+                ("direct", 9.0, 30, False),
+            ],
+            "4 algorithms, 6 to 30 iterations, one optimum: those that converged end within 1e-08 deviance "
+            "units of the lowest; em, direct did not converge within its limit.",
+        ),
+        (
+            [("newton", 0.0, 7, True), ("em", 0.25, 20, False)],
+            "2 algorithms, 7 to 20 iterations, one optimum: those that converged end within 0 deviance "
+            "units of the lowest; em did not converge within its limit.",
+        ),
+    ],
+)
+def test_climb(rows, caption):
+    alt = "Deviance above the lowest by iteration, both on a log scale, a line per algorithm."
+    table = Frame(rows, columns=["algorithm", "above", "iterations", "converged"])
+    check(captions.climb(table), caption, alt)
+
+
+def test_surface():
+    caption = "All algorithms walk down one surface, over g.Intercept and g.x, to one point."
+    alt = "Contours of the deviance with each algorithm's path from the common start to the optimum."
+    check(captions.surface(["g.Intercept", "g.x"]), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "caption"),
+    [
+        ([], "There is one mean, and nothing to compare it with."),
+        (
+            [(1, 2), (-1, 1), (-2, -1)],
+            "2 of 3 differences of means have an interval, adjusted by Tukey's method, that excludes zero.",
+        ),
+        (
+            [(1, 2)],
+            "1 of 1 difference of means has an interval, adjusted by Tukey's method, that excludes zero.",
+        ),
+        (
+            [(0, 1), (-1, 0)],
+            "0 of 2 differences of means have an interval, adjusted by Tukey's method, that excludes zero.",
+        ),
+    ],
+)
+def test_means(bounds, caption):
+    table = Frame({"cell": ["f: u", "f: v"]})
+    pairs = Frame(bounds, columns=["low", "high"])
+    check(captions.means(table, pairs), caption, "Marginal means with intervals: f: u, f: v.")

@@ -1,0 +1,224 @@
+"""The model's equations: every term, subscript and covariance that a formula asks for, and no other."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+from support.report_files import design
+
+from lmmkit.study.report.mathml import MOST_TERMS, model_equations, name
+
+
+def text(node):
+    """MathML as one line: a_{i}, s^{2}, [a, b; c, d]."""
+    inner = [text(child) for child in node]
+    if node.tag == "msub":
+        return f"{inner[0]}_{{{inner[1]}}}"
+    if node.tag == "msup":
+        return f"{inner[0]}^{{{inner[1]}}}"
+    if node.tag == "mtable":
+        return "[" + "; ".join(", ".join(text(cell) for cell in line) for line in node) + "]"
+    if node.tag == "mspace":
+        return " "
+    plain = (node.text or "").replace("\N{TILDE OPERATOR}", "~").replace("\N{DOWN TACK}", "T")
+    return plain + "".join(inner)
+
+
+def equations(formula, **options):
+    return [text(ET.fromstring(equation)) for equation in model_equations(design(formula, **options))]
+
+
+TIMES = "\N{INVISIBLE TIMES}"
+E, NORMAL = "ε_{i}", "ε_{i}~N(0,σ^{2})"
+G = "b_{0,g[i]}"
+
+
+def covariance(group, size, *, correlated):
+    """The distribution of some effects of a group as it is to be written."""
+    low, high = "σ_{%d}", "ρ_{%d,%d}"
+    rows = [
+        ", ".join(
+            f"{low % i}^{{2}}"
+            if i == j
+            else f"{high % (min(i, j), max(i, j))}{low % min(i, j)}{low % max(i, j)}"
+            if correlated
+            else "0"
+            for j in range(size)
+        )
+        for i in range(size)
+    ]
+    vector = "[" + "; ".join(f"b_{{{i},j}}" for i in range(size)) + "]"
+    return f"{vector}~N(0,G_{{{group}}}), G_{{{group}}}=[{'; '.join(rows)}]"
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "expected"),
+    [
+        (
+            "y ~ 1 + (1 | g)", {},
+            [f"y_{{i}}=β_{{0}}+{G}+{E}", "b_{0,j}~N(0,σ_{g}^{2})", NORMAL],
+        ),
+        (
+            "y ~ x + (1 | g)", {},
+            [f"y_{{i}}=β_{{0}}+β_{{1}}{TIMES}x_{{i}}+{G}+{E}", "b_{0,j}~N(0,σ_{g}^{2})", NORMAL],
+        ),
+        (
+            "y ~ 0 + x + (1 | g)", {},
+            [f"y_{{i}}=β_{{0}}{TIMES}x_{{i}}+{G}+{E}", "b_{0,j}~N(0,σ_{g}^{2})", NORMAL],
+        ),
+        (
+            "y ~ x * f + (1 | g)", {},
+            [
+                f"y_{{i}}=β_{{0}}+β_{{1}}{TIMES}x_{{i}}+β_{{2}}{TIMES}f[T.v]_{{i}}+β_{{3}}{TIMES}f[T.w]_{{i}}"
+                f"+β_{{4}}{TIMES}x:f[T.v]_{{i}}+β_{{5}}{TIMES}x:f[T.w]_{{i}}+{G}+{E}",
+                "b_{0,j}~N(0,σ_{g}^{2})",
+                NORMAL,
+            ],
+        ),
+        (
+            "y ~ x + (x | g)", {},
+            [
+                f"y_{{i}}=β_{{0}}+β_{{1}}{TIMES}x_{{i}}+{G}+b_{{1,g[i]}}{TIMES}x_{{i}}+{E}",
+                covariance("g", 2, correlated=True),
+                NORMAL,
+            ],
+        ),
+        (
+            "y ~ x + diag(x | g)", {},
+            [
+                f"y_{{i}}=β_{{0}}+β_{{1}}{TIMES}x_{{i}}+{G}+b_{{1,g[i]}}{TIMES}x_{{i}}+{E}",
+                covariance("g", 2, correlated=False),
+                NORMAL,
+            ],
+        ),
+        (
+            "y ~ 1 + (0 + x | g)", {},
+            [f"y_{{i}}=β_{{0}}+b_{{0,g[i]}}{TIMES}x_{{i}}+{E}", "b_{0,j}~N(0,σ_{g}^{2})", NORMAL],
+        ),
+        (
+            "y ~ 1 + (x + z | h)", {},
+            [
+                f"y_{{i}}=β_{{0}}+b_{{0,h[i]}}+b_{{1,h[i]}}{TIMES}x_{{i}}+b_{{2,h[i]}}{TIMES}z_{{i}}+{E}",
+                covariance("h", 3, correlated=True),
+                NORMAL,
+            ],
+        ),
+        (
+            "y ~ 1 + diag(x + z | h)", {},
+            [
+                f"y_{{i}}=β_{{0}}+b_{{0,h[i]}}+b_{{1,h[i]}}{TIMES}x_{{i}}+b_{{2,h[i]}}{TIMES}z_{{i}}+{E}",
+                covariance("h", 3, correlated=False),
+                NORMAL,
+            ],
+        ),
+        (
+            "y ~ 1 + (1 | g) + (1 | h)", {},
+            [
+                f"y_{{i}}=β_{{0}}+{G}+b_{{0,h[i]}}+{E}",
+                "b_{0,j}~N(0,σ_{g}^{2})",
+                "b_{0,j}~N(0,σ_{h}^{2})",
+                NORMAL,
+            ],
+        ),
+        (
+            "y ~ 1 + (1 | g/s)", {},
+            [
+                f"y_{{i}}=β_{{0}}+b_{{0,s:g[i]}}+{G}+{E}",
+                "b_{0,j}~N(0,σ_{s:g}^{2})",
+                "b_{0,j}~N(0,σ_{g}^{2})",
+                NORMAL,
+            ],
+        ),
+        (
+            "y ~ 1 + (x || g)", {},
+            [
+                f"y_{{i}}=β_{{0}}+{G}+b_{{0,g[i]}}{TIMES}x_{{i}}+{E}",
+                "b_{0,j}~N(0,σ_{g}^{2})",
+                "b_{0,j}~N(0,σ_{g.1}^{2})",
+                NORMAL,
+            ],
+        ),
+        (
+            "y ~ 1 + (1 | g) + (0 + x | g)", {},
+            [
+                f"y_{{i}}=β_{{0}}+{G}+b_{{0,g[i]}}{TIMES}x_{{i}}+{E}",
+                "b_{0,j}~N(0,σ_{g}^{2})",
+                "b_{0,j}~N(0,σ_{g.1}^{2})",
+                NORMAL,
+            ],
+        ),
+        (
+            "y ~ 1 + (1 | g)", {"weights": "w"},
+            [f"y_{{i}}=β_{{0}}+{G}+{E}", "b_{0,j}~N(0,σ_{g}^{2})", "ε_{i}~N(0,σ^{2}/w_{i})"],
+        ),
+        (
+            "y ~ x + offset(z) + (1 | g)", {},
+            [f"y_{{i}}=β_{{0}}+β_{{1}}{TIMES}x_{{i}}+{G}+o_{{i}}+{E}", "b_{0,j}~N(0,σ_{g}^{2})", NORMAL],
+        ),
+        (
+            "log(w) ~ 1 + (1 | g)", {"offset": "z", "weights": "w"},
+            [f"log(w)_{{i}}=β_{{0}}+{G}+o_{{i}}+{E}", "b_{0,j}~N(0,σ_{g}^{2})", "ε_{i}~N(0,σ^{2}/w_{i})"],
+        ),
+        (
+            "y ~ poly(x, 4) + poly(z, 4) + (1 | g)", {},
+            [f"y_{{i}}=x_{{i}}^{{T}}β+{G}+{E}", "b_{0,j}~N(0,σ_{g}^{2})", NORMAL],
+        ),
+    ],
+)  # fmt: skip
+def test_equations(formula, options, expected):
+    assert equations(formula, **options) == expected
+
+
+def test_the_longest_fixed_part_that_is_written_out():
+    mean = equations("y ~ poly(x, 4) + poly(z, 3) + (1 | g)")[0]
+    assert MOST_TERMS == 8
+    assert mean.count("β") == MOST_TERMS
+
+
+def test_many_effects_of_a_group_have_a_matrix_without_entries():
+    four = equations("y ~ 1 + diag(x + z + w | g)")[1]
+    assert four == covariance("g", 4, correlated=False)
+    five = equations("y ~ 1 + diag(x + z + w + I(x^2) | g)")[1]
+    assert five == "b_{j}~N(0,G_{g}), G_{g}"
+
+
+def test_a_model_without_random_effects():
+    fixed = design("y ~ x + (1 | g)")
+    object.__setattr__(fixed, "random", ())
+    found = [text(ET.fromstring(equation)) for equation in model_equations(fixed)]
+    assert found == [f"y_{{i}}=β_{{0}}+β_{{1}}{TIMES}x_{{i}}+{E}", NORMAL]
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        (
+            "y ~ x + (x | g)",
+            [
+                "y ~ 1 + x + (1 + x | g), written out for observation i",
+                "The 2 effects of each level of g are normal with mean zero",
+                "The residuals are normal",
+            ],
+        ),
+        (
+            "y ~ 1 + (1 | g)",
+            [
+                "y ~ 1 + (1 | g), written out for observation i",
+                "The 1 effects of each level of g are normal with mean zero",
+                "The residuals are normal",
+            ],
+        ),
+    ],
+)
+def test_equations_in_words_for_the_ear(formula, words):
+    found = [ET.fromstring(equation) for equation in model_equations(design(formula))]
+    assert [node.get("aria-label") for node in found] == words
+    assert all(node.get("display") == "block" for node in found)
+
+
+def test_names_of_columns_are_escaped_and_upright():
+    (mean, *_) = model_equations(design("y ~ x + (1 | g)"))
+    assert '<mi mathvariant="normal">y</mi>' in mean
+    assert "<mi>ε</mi>" in mean
+    assert name("<b&>") == '<mi mathvariant="normal">&lt;b&amp;&gt;</mi>'

@@ -1,0 +1,369 @@
+# ruff: noqa: E501  (a sentence stands as it is printed)
+"""Every paragraph of the report: what the run found on the left, the expected words on the right."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from support.report_files import design, report_files, study
+
+from lmmkit.study.report import paragraphs as prose
+
+
+def plain(markup):
+    """The words without their marks; what is set strong between asterisks."""
+    words = re.sub(r"</?strong>", "*", str(markup))
+    return re.sub(r"<[^>]*>", "", words).replace("&#39;", "'")
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([], "nothing"),
+        (["a"], "a"),
+        (["a", "b"], "a and b"),
+        (["a", "b", "c"], "a, b and c"),
+        (["<a>", "b"], "&lt;a&gt; and b"),
+    ],
+)
+def test_listed(parts, words):
+    assert plain(prose.listed(parts)) == words
+
+
+GROUPS = {"g": 4, "h": 3, "s:g": 8}
+RESIDUALS = "Residuals are independent and normal with one variance."
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "words"),
+    [
+        (
+            "y ~ 1 + (1 | g)", {},
+            [
+                "Each y is a mean that is the same for all, plus what belongs to its own group, plus a residual.",
+                "Each of the 4 levels of g has a deviation of its own in level.",
+                RESIDUALS,
+            ],
+        ),
+        (
+            "y ~ x + (x | g)", {},
+            [
+                "Each y is a mean that depends on x, plus what belongs to its own group, plus a residual.",
+                "Each of the 4 levels of g has a deviation of its own in level and the effect of x, and these "
+                "may be correlated.",
+                RESIDUALS,
+            ],
+        ),
+        (
+            "y ~ x * f + diag(x + z | h)", {},
+            [
+                "Each y is a mean that depends on x, f and x:f, plus what belongs to its own group, plus a "
+                "residual.",
+                "Each of the 3 levels of h has a deviation of its own in level, the effect of x and the effect "
+                "of z, and these are independent.",
+                RESIDUALS,
+            ],
+        ),
+        (
+            "y ~ x + (x || g)", {},
+            [
+                "Each y is a mean that depends on x, plus what belongs to its own group, plus a residual.",
+                "Each of the 4 levels of g has a deviation of its own in level.",
+                "Each of the 4 levels of g has a deviation of its own in the effect of x.",
+                RESIDUALS,
+            ],
+        ),
+        (
+            "y ~ 0 + x + (1 | g/s)", {"weights": "w"},
+            [
+                "Each y is a mean that depends on x, plus what belongs to its own group, plus a residual.",
+                "Each of the 8 levels of s:g has a deviation of its own in level.",
+                "Each of the 4 levels of g has a deviation of its own in level.",
+                "Residuals are independent and normal with one variance, divided by the prior weight of the "
+                "row.",
+            ],
+        ),
+        (
+            "log(w) ~ x + z + (0 + x | h)", {},
+            [
+                "Each log(w) is a mean that depends on x and z, plus what belongs to its own group, plus a "
+                "residual.",
+                "Each of the 3 levels of h has a deviation of its own in the effect of x.",
+                RESIDUALS,
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_model_in_words(formula, options, words):
+    files = report_files(summary={"ngroups": GROUPS})
+    assert [plain(part) for part in prose.model_in_words(files, design(formula, **options))] == words
+
+
+def test_many_levels_are_grouped_by_thousands():
+    files = report_files(summary={"ngroups": {"g": 2972}})
+    assert "Each of the 2,972 levels of g" in plain(prose.model_in_words(files, design("y ~ 1 + (1 | g)"))[1])
+
+
+@pytest.mark.parametrize(
+    ("read", "kept", "words"),
+    [
+        (180, 180, "All 180 rows of a.csv are used."),
+        (
+            1180, 1140,
+            "1,140 of the 1,180 rows of a.csv are used. The others were dropped, each with the reason that "
+            "rows.csv lists.",
+        ),
+    ],
+)  # fmt: skip
+def test_rows_in_words(read, kept, words):
+    files = report_files(data={"rows_read": read, "rows_kept": kept, "source": "a.csv"})
+    assert plain(prose.rows_in_words(files)) == words
+
+
+@pytest.mark.parametrize(
+    ("rule", "criterion", "words"),
+    [
+        (
+            "fixed", "aic",
+            "The random effects were named by the study file, not chosen from these data; the other "
+            "candidates are shown for comparison.",
+        ),
+        (
+            "best", "aic",
+            "Of the candidates listed in the study the one with the least AIC was taken. The same data chose "
+            "the model and then tested it: the p-values and intervals do not account for the choice.",
+        ),
+        (
+            "best", "bic",
+            "Of the candidates listed in the study the one with the least BIC was taken. The same data chose "
+            "the model and then tested it: the p-values and intervals do not account for the choice.",
+        ),
+    ],
+)  # fmt: skip
+def test_choice_in_words(rule, criterion, words):
+    files = report_files(selection={"rule": rule, "criterion": criterion, "note": "A note <of> it."})
+    assert [plain(part) for part in prose.choice_in_words(files)] == [words, "A note &lt;of&gt; it."]
+
+
+WALD = (
+    "Intervals of standard deviations are made on the logarithmic scale, those of correlations on Fisher's z. "
+    "A missing upper bound belongs to an estimate of zero."
+)
+PROFILE = (
+    "A bound is where the profile of the criterion has risen by a quantile of the chi-squared distribution, "
+    "or the edge of what is possible."
+)
+BOOTSTRAP = "Bounds are percentiles of the estimates from responses drawn from the fitted model."
+
+
+@pytest.mark.parametrize(
+    ("ci", "notes", "words"),
+    [
+        ("wald", {"g.sd.x": None, "Residual.sd": None}, [WALD]),
+        ("wald", {"g.sd.x": "at zero", "Residual.sd": None}, [WALD, "g.sd.x: at zero"]),
+        (
+            "profile",
+            {"x": "no bound", "g.sd.x": None, "Residual.sd": "no bound"},
+            [PROFILE, "x: no bound", "Residual.sd: no bound"],
+        ),
+        ("bootstrap", {"x": "3 failed, 2 singular", "z": "3 failed, 2 singular"},
+         [BOOTSTRAP, "Of the refits: 3 failed, 2 singular."]),
+        ("bootstrap", {"x": None}, [BOOTSTRAP]),
+    ],
+)  # fmt: skip
+def test_intervals_in_words(ci, notes, words):
+    rows = [{"parameter": name, "note": note} for name, note in notes.items()]
+    files = report_files(intervals=rows, study=study(ci))
+    assert [plain(part) for part in prose.intervals_in_words(files)] == words
+
+
+@pytest.mark.parametrize(
+    ("means", "words"),
+    [
+        ([], "The fixed part has no factor of few levels: there are no marginal means to compare."),
+        (
+            [{"cell": "f: u"}],
+            "Factors that interact are taken together, the first being compared within levels of the others. "
+            "The interval of a mean holds for itself; those of differences hold together (Tukey).",
+        ),
+    ],
+)
+def test_means_in_words(means, words):
+    assert plain(prose.means_in_words(report_files(means=means))) == words
+
+
+SUMMARY = {
+    "algorithm": "newton",
+    "converged": True,
+    "evaluations": 4,
+    "deviance": 1743.6282719,
+    "singular": False,
+    "singular_terms": [],
+    "dropped_columns": [],
+    "warnings": [],
+}
+FULL_RANK = "The fit is not singular: every covariance matrix of random effects has full rank."
+
+
+def singular(where):
+    return (
+        f"*The fit is singular*: in {where} a combination of effects has an estimated variance of zero. This "
+        "is a valid optimum on the edge of what is possible, and often a sign that the term asks more than the "
+        "data can tell; standard errors take it as known."
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            {},
+            [
+                "The search converged by Newton steps with the exact gradient after 4 evaluations of the "
+                "criterion, at a deviance of 1,743.6283.",
+                FULL_RANK,
+            ],
+        ),
+        (
+            {"algorithm": "em", "evaluations": 1, "deviance": -12.5},
+            [
+                "The search converged by expectation-maximisation after 1 evaluation of the criterion, at a "
+                "deviance of -12.5000.",
+                FULL_RANK,
+            ],
+        ),
+        (
+            {"algorithm": "em-accelerated", "converged": False, "evaluations": 1200},
+            [
+                "*The search did not converge.* After 1,200 evaluations of the criterion by accelerated "
+                "expectation-maximisation its stop rule was not met: do not use these numbers.",
+                FULL_RANK,
+            ],
+        ),
+        (
+            {"algorithm": "em-newton", "singular": True, "singular_terms": ["g"]},
+            [
+                "The search converged by expectation-maximisation, then Newton steps after 4 evaluations of "
+                "the criterion, at a deviance of 1,743.6283.",
+                singular("g"),
+            ],
+        ),
+        (
+            {
+                "algorithm": "pls",
+                "converged": False,
+                "evaluations": 1,
+                "singular": True,
+                "singular_terms": ["g", "h"],
+            },
+            [
+                "*The search did not converge.* After 1 evaluation of the criterion by a quasi-Newton search "
+                "on the profiled deviance its stop rule was not met: do not use these numbers.",
+                singular("g and h"),
+            ],
+        ),
+        (
+            {"algorithm": "direct", "dropped_columns": ["x", "z"], "warnings": ["Look at <g>.", "And h."]},
+            [
+                "The search converged by a quasi-Newton search on the full likelihood after 4 evaluations of "
+                "the criterion, at a deviance of 1,743.6283.",
+                FULL_RANK,
+                "Columns of X left out, because earlier ones determine them: x and z.",
+                "Look at &lt;g&gt;.",
+                "And h.",
+            ],
+        ),
+    ],
+)
+def test_convergence_in_words(found, words):
+    files = report_files(summary=SUMMARY | found)
+    assert [plain(part) for part in prose.convergence_in_words(files)] == words
+
+
+VERSIONS = {
+    "lmmkit": "0.1.0",
+    "python": "3.11.7",
+    "numpy": "2.4.6",
+    "scipy": "1.17.1",
+    "pandas": "3.1.1",
+    "x": "9",
+}
+
+
+@pytest.mark.parametrize(
+    ("summary", "certificate", "model", "checked"),
+    [
+        (
+            {"method": "REML", "ngroups": {"g": 4}, "nobs": 12, "npar": 6, "aic": 1755.6283, "bic": -1774.79},
+            {"passed": True, "held": 14, "checks": 15, "failed": []},
+            "A linear mixed model, y ~ 1 + x + (1 + x | g), was fitted by restricted maximum likelihood (REML) "
+            "to 12 observations with random effects of g (4 levels); it has 6 parameters, AIC 1756 and BIC "
+            "−1775.",
+            "Independent code recomputed the fit: 14 of 15 checks hold and none fails.",
+        ),
+        (
+            {
+                "method": "ML",
+                "ngroups": {"g": 2972, "h": 3},
+                "nobs": 73421,
+                "npar": 7,
+                "aic": 55.5,
+                "bic": 57,
+            },
+            {"passed": False, "held": 13, "checks": 15, "failed": ["gradient"]},
+            "A linear mixed model, y ~ 1 + x + (1 + x | g), was fitted by maximum likelihood (ML) to 73,421 "
+            "observations with random effects of g (2,972 levels) and h (3 levels); it has 7 parameters, AIC "
+            "55.5 and BIC 57.",
+            "The independent check of the fit failed: gradient.",
+        ),
+        (
+            {
+                "method": "ML",
+                "ngroups": {"g": 4, "h": 3, "s:g": 1},
+                "nobs": 12,
+                "npar": 7,
+                "aic": 1,
+                "bic": 2,
+            },
+            {"passed": False, "held": 13, "checks": 15, "failed": ["a", "b", "c"]},
+            "A linear mixed model, y ~ 1 + x + (1 + x | g), was fitted by maximum likelihood (ML) to 12 "
+            "observations with random effects of g (4 levels), h (3 levels) and s:g (1 levels); it has 7 "
+            "parameters, AIC 1 and BIC 2.",
+            "The independent check of the fit failed: a, b and c.",
+        ),
+    ],
+)
+def test_methods_paragraph(summary, certificate, model, checked):
+    files = report_files(
+        summary=SUMMARY | summary,
+        certificate={"digits": 9} | certificate,
+        provenance={"versions": VERSIONS},
+        data={"rows_read": 12, "rows_kept": 12, "source": "a.csv"},
+        selection={"rule": "fixed", "criterion": "aic", "note": "A note."},
+        coefficients=[{"coefficient": "Intercept", "method": "normal"}],
+        intervals=[{"parameter": "Intercept", "refits": None}],
+    )
+    words = plain(prose.methods_paragraph(files, design("y ~ x + (x | g)")))
+    software = (
+        "The analysis was made with lmmkit 0.1.0 (python 3.11.7, numpy 2.4.6, scipy 1.17.1, pandas 3.1.1)."
+    )
+    choice = (
+        "The random effects were named by the study file, not chosen from these data; the other candidates "
+        "are shown for comparison. A note."
+    )
+    converged = (
+        "The search converged by Newton steps with the exact gradient after 4 evaluations of the criterion, at "
+        "a deviance of 1,743.6283. " + FULL_RANK
+    )
+    intervals = (
+        "Intervals have a coverage of 95 % and are Wald intervals with normal quantiles, which take no account "
+        "of the number of groups; tests of coefficients and terms have the same."
+    )
+    rows = "All 12 rows of a.csv are used."
+    assert words == " ".join([software, rows, model, choice, converged, intervals, checked])
+
+
+def test_what_only_the_authors_can_supply():
+    assert len(prose.FOR_THE_AUTHOR) == 7
+    assert all(line.endswith(".") for line in prose.FOR_THE_AUTHOR)
