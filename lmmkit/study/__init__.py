@@ -19,8 +19,7 @@ In the order in which it reads best:
 
 from lmmkit.study.data.load_table import Table, load_table
 from lmmkit.study.data.sources import Base
-from lmmkit.study.files.model_options import choose_structure, fit_options
-from lmmkit.study.files.study import Study, load_study
+from lmmkit.study.files.study import Study, choose_structure, fit_options, load_study
 from lmmkit.study.steps.figures import Figure
 from lmmkit.study.steps.open_step import open_step
 from lmmkit.study.steps.step import Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lmmkit.model.design.design import build_design
 from lmmkit.study.data.load_table import load_table
-from lmmkit.study.files.model_options import design_options
+from lmmkit.study.files.study import design_options
 from lmmkit.study.runs.plan import Plan
 
 

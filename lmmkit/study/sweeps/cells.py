@@ -13,7 +13,7 @@ from lmmkit.study.data.sources import check_pin, find_source, sha256_of
 from lmmkit.study.files.faults import NOWHERE, raise_faults
 from lmmkit.study.files.study import Study, changes, resolve
 from lmmkit.study.files.sweep_file import Choice, SweepFile
-from lmmkit.study.files.yaml12 import Document, Fault, Place, dotted, read_yaml
+from lmmkit.study.files.yaml12 import Document, Fault, Position, dotted, read_yaml
 from lmmkit.study.runs.plan import Plan
 
 
@@ -88,7 +88,8 @@ def _resolved(sweep: SweepFile, choices: Sequence[Choice], base: Study) -> list[
         faults |= dict.fromkeys(_placed(fault, choice, sweep) for fault in found)
         if settings is not None:
             studies.append(replace(base, settings=settings))
-    raise_faults(sweep.path, faults)
+    if faults:
+        raise_faults(sweep.path, faults)
     return studies
 
 
@@ -110,7 +111,7 @@ def _placed(fault: Fault, choice: Choice, sweep: SweepFile) -> Fault:
     guilty = [name for name in choice.overrides if _related(name, where)]
     same = [name for name in choice.overrides if name.split(".")[0] == where.split(".")[0]]
     name = next(iter([*guilty, *same, *choice.overrides]), None)
-    place = sweep.place(choice.origins[name]) if name else Place(1, 1)
+    place = sweep.place(choice.origins[name]) if name else Position(1, 1)
     message = fault.message if guilty or not where else f"{fault.message} (under {label(choice.overrides)})"
     return Fault(place, fault.key, message)
 
@@ -131,7 +132,9 @@ def _cell(number: int, choice: Choice, plan: Plan, digest: Any) -> Cell:
 
 
 def _refuse_repeated(cells: Sequence[Cell], sweep: SweepFile) -> None:
-    raise_faults(sweep.path, _repeated(cells, list(sweep.choices()), sweep))
+    faults = list(_repeated(cells, list(sweep.choices()), sweep))
+    if faults:
+        raise_faults(sweep.path, faults)
 
 
 def _repeated(cells: Sequence[Cell], choices: Sequence[Choice], sweep: SweepFile) -> Iterator[Fault]:
