@@ -17,7 +17,7 @@ In the order in which it reads best:
 8. The command line: `spoken`, `commands`, `sweep_command`, `cli`.
 """
 
-from lmmkit.study.data.load_table import Table, load_table
+from lmmkit.study.data.load_table import PreparedData, load_table
 from lmmkit.study.data.sources import Base
 from lmmkit.study.files.study import Study, choose_structure, fit_options, load_study
 from lmmkit.study.steps.figures import Figure
@@ -27,9 +27,9 @@ from lmmkit.study.steps.step import Step
 __all__ = [
     "Base",
     "Figure",
+    "PreparedData",
     "Step",
     "Study",
-    "Table",
     "choose_structure",
     "fit_options",
     "load_study",

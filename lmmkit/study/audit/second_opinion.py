@@ -23,7 +23,7 @@ from lmmkit.study.audit.integrity import Opened
 from lmmkit.study.audit.opinion import Opinion
 from lmmkit.study.audit.opinion_lme4 import ask_lme4
 from lmmkit.study.audit.opinion_statsmodels import ask_statsmodels
-from lmmkit.study.data.parquet import read_frame
+from lmmkit.study.data.load_table import read_frame
 
 PART = "second opinion"
 DATA, FIT = "data.parquet", "fit.json"
