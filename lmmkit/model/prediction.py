@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from lmmkit.engine.inference.prediction_error import PredictionError
 from lmmkit.engine.problem import Floats, Ints
 from lmmkit.errors import DataError
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.table.columns import open_table
 from lmmkit.model.threads import one_thread
@@ -85,9 +85,8 @@ def predict(
 
 def _rows_of_fit(estimates: Estimates) -> Rows:
     problem = estimates.problem
-    fixed = [problem.columns[problem.fixed[i]] for i in estimates.kept]
     return Rows(
-        np.column_stack(fixed) if fixed else np.empty((estimates.nobs, 0)),
+        estimates.X,
         problem.offset,
         tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms),
         tuple(term.codes for term in problem.terms),
@@ -177,5 +176,5 @@ def _bounds(
         return nothing, nothing
     noise = 0.0 if interval == "confidence" else estimates.sigma**2
     noise = noise if rows.weights is None else noise / rows.weights
-    half = float(scipy.special.ndtri(0.5 + coverage / 2.0)) * np.sqrt(variance + noise)
+    half = normal_quantile(0.5 + coverage / 2.0) * np.sqrt(variance + noise)
     return mean - half, mean + half

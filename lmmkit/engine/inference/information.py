@@ -243,10 +243,8 @@ def variance_information(optimum: Optimum) -> VarianceInformation:
     edge = 2.0 * q[free] / sigma**3
     inner = profiled[np.ix_(free, free)] + np.outer(edge, edge) / corner
     # d (sigma^2 Phi) = sigma^2 Phi (X'V^-1 V_i V^-1 X) Phi in theta, 2 sigma Phi in sigma
-    vcov, found = (
-        optimum.covariance_of_beta,
-        ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta)),
-    )
+    vcov = optimum.covariance_of_beta
+    found = ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta))
     gradient = np.concatenate([vcov.core @ found.slopes[free] @ found.Phi, 2.0 / sigma * vcov.core[None]])
     return VarianceInformation(free, _bordered(inner, edge, corner), gradient, vcov)
 

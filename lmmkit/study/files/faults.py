@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -57,13 +57,20 @@ def _schema_faults(error: ValidationError, document: Document, schema: type[Base
     return found.values()
 
 
-def raise_faults(path: Path, faults: Iterable[Fault]) -> NoReturn:
-    """Raise one error with all faults in the order of the file.
+def raise_faults(path: Path, faults: Iterable[Fault]) -> None:
+    """Raise one error with all faults, or nothing when there are none.
 
     Raises:
-        StudyError: always.
+        StudyError: there are faults.
     """
-    raise StudyError("\n".join(_line(path, fault) for fault in sorted(faults, key=lambda fault: fault.place)))
+    text = faults_text(path, faults)
+    if text:
+        raise StudyError(text)
+
+
+def faults_text(path: Path, faults: Iterable[Fault]) -> str:
+    """Returns a line for each fault, in the order of the file."""
+    return "\n".join(_line(path, fault) for fault in sorted(faults, key=lambda fault: fault.place))
 
 
 def _line(path: Path, fault: Fault) -> str:

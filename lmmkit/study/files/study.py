@@ -13,7 +13,7 @@ import pandas as pd
 from lmmkit.errors import StudyError
 from lmmkit.model.comparison.selection import Selection, select
 from lmmkit.model.formula.formula import Formula, parse_formula
-from lmmkit.study.files.faults import NOWHERE, raise_faults, validate
+from lmmkit.study.files.faults import NOWHERE, faults_text, validate
 from lmmkit.study.files.schema import Column, Model, Settings
 from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, is_list, is_mapping, read_yaml
 
@@ -54,7 +54,7 @@ def load_study(path: Path | str, overrides: Mapping[str, object] | None = None) 
     path = Path(path)
     settings, faults = resolve(read_yaml(path), path.stem, overrides or {})
     if settings is None or faults:
-        raise_faults(path, faults)
+        raise StudyError(faults_text(path, faults))
     return Study(path.resolve(), settings)
 
 
