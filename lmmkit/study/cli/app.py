@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -108,12 +108,13 @@ def run(
 
 def _warnings(folder: Path) -> list[str]:
     """Returns a sentence for each reason not to use the numbers of a run: its report may stay unread."""
+    from lmmkit.study.files.yaml12 import is_mapping
     from lmmkit.study.records.artifacts import read_json
 
     # Notebooks of a project's own may leave out what is looked for, or write something else.
     paths = (folder / "certificate.json", folder / "summary.json")
-    records: list[Any] = [read_json(path) if path.is_file() else {} for path in paths]
-    certificate, summary = (record if isinstance(record, dict) else {} for record in records)
+    records = [read_json(path) if path.is_file() else {} for path in paths]
+    certificate, summary = (record if is_mapping(record) else {} for record in records)
     found = list[str]()
     if not certificate.get("passed", True):
         found.append(str(certificate.get("sentence", "the certificate failed")))

@@ -4,6 +4,8 @@ Tags, anchors, aliases and duplicate keys are faults: nothing in a file can buil
 its text.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import re
@@ -106,7 +108,7 @@ def parse_yaml(text: str, name: str = "text") -> Document:
     """
     yaml = YAML(typ="safe", pure=True)
     try:
-        return _EventReader(iter(yaml.parse(text)), name).document()  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        return _EventReader(iter(yaml.parse(text)), name).document()
     except MarkedYAMLError as error:
         raise StudyError(f"{name}:{_marked(error)}") from None
     except YAMLError as error:
