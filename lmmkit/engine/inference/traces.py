@@ -38,7 +38,7 @@ NULL_PIVOT = 1e-12  # below this share of its own length a column is a sum of th
 LARGEST = 8_000  # order of a dense matrix that is still made
 
 
-class _Part(ABC):
+class _LevelSet(ABC):
     """Levels whose blocks of S are kept together; f and g number the factors in order of elimination."""
 
     @abstractmethod
@@ -63,7 +63,7 @@ class _Part(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class _Levels(_Part):
+class _Levels(_LevelSet):
     """All levels of a single factor, which have no row in common: S is (k, k, J), U is (k, p, J)."""
 
     S: Floats
@@ -87,7 +87,7 @@ class _Levels(_Part):
 
 
 @dataclass(frozen=True, eq=False)
-class _Component(_Part):
+class _Component(_LevelSet):
     """Levels that rows connect: S (m, m), U (m, p), and each factor's columns with its width."""
 
     S: Floats
@@ -123,7 +123,7 @@ class _Component(_Part):
 class Traces:
     """Sums over the blocks of S and U of all parts; f and g number the factors in order of elimination."""
 
-    parts: tuple[_Part, ...]
+    parts: tuple[_LevelSet, ...]
 
     def trace(self, f: int) -> Floats:
         """(k, k) sum of the diagonal blocks of S."""
@@ -147,7 +147,7 @@ def _total(arrays: Iterator[Floats]) -> Floats:
     return sum(arrays, np.zeros(()))
 
 
-def _sandwich(part: _Part, f: int, g: int, weights: Floats) -> Floats:
+def _sandwich(part: _LevelSet, f: int, g: int, weights: Floats) -> Floats:
     S, left, right = part.pairs(f, g), part.scores(f), part.scores(g)
     return _total(
         np.einsum("ad,apdq->pq", weights[:, b, c], outer_sum(left, part.applied(S[b, c], right)))
