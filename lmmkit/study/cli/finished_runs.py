@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lmmkit.study.audit.findings import IDENTICAL, PARTS, Finding, differs
+from lmmkit.study.audit.verdicts import IDENTICAL, PARTS, Finding, differs
 from lmmkit.study.cli.errors import spoken
 
 DIFFERENT = 3
