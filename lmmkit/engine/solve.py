@@ -12,7 +12,6 @@ from lmmkit.engine.search.optimality import set_null
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
 from lmmkit.engine.search.rules import SEARCH, Rules
 from lmmkit.engine.search.search import Search
-from lmmkit.engine.search.units import prepared_factors
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.errors import FitError
@@ -43,7 +42,7 @@ def solve(
     method = chosen(algorithm, limit)
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
-    given = None if start is None else prepared_factors(problem, setup.prepared, setup.layout, start)
+    given = None if start is None else setup.layout.in_prepared_units(setup.prepared.term_bases, start)
     theta = setup.layout.coordinates(setup.start() if given is None else given)
     objective = ProfiledDeviance(criterion, setup.scale, rules)
     search = method.run(objective, criterion.evaluate(theta), rules, method.limit if limit is None else limit)

@@ -339,7 +339,7 @@ def reread(variable: Variable, evaluator: Evaluator, rows: NDArray[np.intp] | No
 Scoped = tuple[tuple[Expression, bool], ...]
 
 
-def structure(
+def coded_products(
     terms: Sequence[Term], variables: Mapping[Expression, Variable]
 ) -> tuple[tuple[Scoped, ...], ...]:
     """For each term the products that code it: factors of the formula, each in full or reduced."""

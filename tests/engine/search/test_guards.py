@@ -1,4 +1,4 @@
-"""Each guard of the search on an input on which it decides: take it out, or turn its sign, and a test fails."""
+"""Each guard of the search where it decides: take it out, or turn its sign, and a test fails."""
 
 from __future__ import annotations
 

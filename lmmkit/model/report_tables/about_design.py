@@ -1,0 +1,101 @@
+"""The design of a fit: where [X Z] has entries, binned for a picture, and the textbook's matrices in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lmmkit.engine.referee.henderson import MixedModel
+from lmmkit.engine.referee.textbook import to_dense, write_out
+from lmmkit.errors import FitError
+from lmmkit.model.design.design import Design
+from lmmkit.model.estimates import Estimates
+from lmmkit.model.report_tables.report_table import Facts, ReportTable
+
+ROWS, COLUMNS = 200, 240  # bins at most
+NARROWEST = 6
+MOST_ROWS = 5_000  # V of more rows would not be written out by anybody
+
+
+class _Part(NamedTuple):
+    """Columns of [X Z] that belong together: their number, and the column of every entry by row."""
+
+    name: str
+    size: int
+    columns: list[tuple[NDArray[np.intp], NDArray[np.bool_]]]
+
+
+def design_parts(design: Design) -> pd.DataFrame:
+    """The parts of [X Z]: part, rows, columns, entries (not zero), and its bins from start to stop."""
+    parts = list(_parts(design))
+    total = sum(part.size for part in parts)
+    widths = [max(min(part.size, NARROWEST), round(part.size / max(total / COLUMNS, 1))) for part in parts]
+    stops = np.cumsum(widths)
+    return pd.DataFrame(
+        {
+            "part": [part.name for part in parts],
+            "rows": len(design.problem.response),
+            "columns": [part.size for part in parts],
+            "entries": [sum(int(present.sum()) for _, present in part.columns) for part in parts],
+            "start": stops - widths,
+            "stop": stops,
+        }
+    )
+
+
+def _filled(parts: pd.DataFrame) -> Facts:
+    share = parts["entries"].sum() / (parts["rows"] * parts["columns"]).sum()
+    return {"columns": int(parts["columns"].sum()), "share filled": float(share)}
+
+
+def design_cells(design: Design) -> pd.DataFrame:
+    """The bins of [X Z] that hold entries: row, column, and the share of their entries that are not zero."""
+    n, table = len(design.problem.response), design_parts(design)
+    rows, width = min(n, ROWS), int(table["stop"].iloc[-1])
+    down = np.arange(n) * rows // n
+    counts = np.zeros(rows * width)
+    size = np.zeros(width)
+    for part, start, stop in zip(_parts(design), table["start"], table["stop"], strict=True):
+        bins = start + np.arange(part.size) * (stop - start) // part.size
+        size += np.bincount(bins, minlength=width)
+        for codes, present in part.columns:
+            counts += np.bincount((down * width + bins[codes])[present], minlength=rows * width)
+    share = counts.reshape(rows, width) / np.outer(np.bincount(down), size)
+    row, column = np.nonzero(share)
+    return pd.DataFrame({"row": row, "column": column, "share": share[row, column]})
+
+
+def _parts(design: Design) -> Iterator[_Part]:
+    """X, then each column of each random-effects term."""
+    problem = design.problem
+    n = len(problem.response)
+    fixed = [(np.full(n, place), problem.columns[i] != 0) for place, i in enumerate(problem.fixed)]
+    yield _Part("X", len(fixed), fixed)
+    for term, random in zip(problem.terms, design.random, strict=True):
+        for i, name in zip(term.columns, random.names, strict=True):
+            entries = [(term.codes, problem.columns[i] != 0)]
+            yield _Part(f"{random.group}: {name}", term.levels, entries)
+
+
+def matrices_of(estimates: Estimates) -> MixedModel:
+    """y, X, Z, G and R of a fit in full, in the units of the data: y = X beta + Z u + e, var(u) G, var(e) R.
+
+    Args:
+        estimates: The fit, `Fit.estimates`.
+
+    Raises:
+        FitError: The data have too many rows for matrices of rows x rows.
+    """
+    if estimates.nobs > MOST_ROWS:
+        raise FitError(
+            f"The matrices of {estimates.nobs:,} rows are not written out in full; the limit is "
+            f"{MOST_ROWS:,} rows. Fit a part of the data."
+        )
+    return to_dense(write_out(estimates.problem, estimates.kept, estimates.factors, estimates.sigma))
+
+
+TABLES = (ReportTable("design_parts", facts=_filled),)

@@ -1,0 +1,86 @@
+"""Inference as the tables of a study: every row names its method, nothing is said without a test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmmkit import lmm
+from lmmkit.model.report_tables import about_inference
+
+
+@pytest.fixture(scope="module")
+def data():
+    random = np.random.default_rng(7)
+    frame = pd.DataFrame({"g": np.repeat(list("abcdefgh"), 6), "f": list("uvw") * 16, "h": list("xy") * 24})
+    effect = dict(zip("abcdefgh", random.normal(size=8), strict=True))
+    return frame.assign(y=frame["g"].map(effect) + (frame["f"] == "v") + random.normal(size=48), x=range(48))
+
+
+@pytest.fixture(scope="module")
+def fit(data):
+    return lmm("y ~ f * h + x + (1 | g)", data)
+
+
+@pytest.mark.parametrize(
+    ("ci", "name"),
+    [("wald", "Wald"), ("profile", "profile likelihood (ML)"), ("bootstrap", "parametric bootstrap")],
+)
+def test_intervals_name_their_method(fit, ci, name):
+    bounds = about_inference.intervals(fit, ci=ci, level=0.9, df="auto", seed=3)
+    assert bounds["interval"].iloc[0].startswith(name)
+    assert (bounds["low"] <= bounds["high"]).all()
+    assert bounds["refits"].notna().all() == (ci == "bootstrap")
+    expected = fit.conf_int(ci, 0.9, seed=3)
+    np.testing.assert_array_equal(bounds["low"], expected["low"])
+
+
+def test_factors_that_interact_are_taken_together(fit):
+    means = about_inference.factor_means(fit, df="auto", level=0.95)
+    assert set(means.table["family"]) == {"f within h"}
+    assert means.table["cell"].is_unique
+    assert means.pairs["contrast"].tolist()[:2] == ["f within h: u - v, x", "f within h: u - w, x"]
+    assert set(means.pairs["method"]) == {"kenward-roger"}
+
+
+def test_without_factors_there_are_no_means(data):
+    means = about_inference.factor_means(lmm("y ~ x + (1 | g)", data), df="auto", level=0.95)
+    assert means.table.empty
+    assert means.pairs.empty
+
+
+def test_a_factor_of_many_levels_has_no_means(data):
+    many = data.assign(f=[f"l{i}" for i in np.arange(48) % 31])
+    assert about_inference.factor_means(lmm("y ~ f + (1 | g)", many), df="auto", level=0.95).table.empty
+
+
+def test_a_grid_that_is_too_large_has_no_means(data, monkeypatch):
+    monkeypatch.setattr("lmmkit.model.means.reference_grid.LARGEST", 5)
+    assert about_inference.factor_means(lmm("y ~ f * h + (1 | g)", data), df="auto", level=0.95).table.empty
+
+
+def test_candidates_are_tested_where_nested_and_refused_in_words_elsewhere(data):
+    fit = lmm("y ~ f + (1 | g) + (1 | g:h)", data)
+    parts = ["(1 | g)", "(x | g)", "(1 | g) + (1 | g:h)"]
+    candidates = [
+        {
+            "candidate": part,
+            "formula": f"y ~ f + {part}",
+            "chosen": part == parts[2],
+            "converged": True,
+            "error": None,
+        }
+        for part in parts
+    ]
+    table = about_inference.comparisons(fit, candidates, data, {}, seed=1).set_index("candidate")
+    assert table.loc["(1 | g)", "relation"] == "within the model chosen"
+    assert table.loc["(1 | g)", "reference"] == "1/2 chi2(0) + 1/2 chi2(1)"
+    assert np.isnan(table.loc["(x | g)", "p"])
+    assert "not a special case" in table.loc["(x | g)", "note"]
+
+
+def test_shares_of_variance_say_what_they_are(fit):
+    shares = about_inference.shares(fit, ci="wald", level=0.95, seed=1)
+    assert shares["share"].tolist() == ["R2 marginal", "R2 conditional", "ICC adjusted", "ICC unadjusted"]
+    assert shares["definition"].str.len().min() > 20
