@@ -54,7 +54,7 @@ def test_deviance_gradient_and_hessian_are_those_of_one_response(name, reml):
 
 
 def walked(shared, responses):
-    """(deviance, decrement) at each place of each replicate; a place that a step was rejected from counts once."""
+    """(deviance, decrement) at each place of each replicate, once however many steps were rejected there."""
     search = BatchNewton(shared, responses, BATCH)
     active = np.arange(len(search.state.deviance))
     paths = [list[tuple[float, float]]() for _ in active]
@@ -100,7 +100,7 @@ def columns(*ratios):
 
 
 def test_null_directions_are_zero_and_only_where_the_multiplier_allows():
-    """A ratio 1e-5 above one costs 2e-10 of deviance at zero: less than is noticed, but the cone is a way down."""
+    """Zero costs 2e-10 of deviance at a ratio 1e-5 above one: less than is noticed, but no optimum."""
     problem, Y = columns(3.0, 1.0 + 1e-5, 1.0 - 1e-5, 0.5)
     found = refit(problem, lambda first, count: Y[:, first : first + count], 4, reml=True)
     assert not found.alone.any()
