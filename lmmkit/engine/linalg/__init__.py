@@ -1,1 +1,3 @@
-"""Linalg."""
+"""Algebra that the engine shares: many small matrices at once (`level_matrices`), cross-products between the
+levels of crossed factors (`cross_blocks`), covariance matrices that keep their digits (`two_part_covariance`).
+"""
