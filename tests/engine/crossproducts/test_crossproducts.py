@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 
 from lmmkit.engine.covariance.structures import Diagonal, Unstructured
+from lmmkit.engine.criterion.elimination import eliminate
 from lmmkit.engine.crossproducts import crossproducts
 from lmmkit.engine.crossproducts.crossproducts import absorb, collect
 from lmmkit.engine.crossproducts.elimination_order import build_layout
-from lmmkit.engine.crossproducts.moment_start import equations, moment_start, scales, used_up
+from lmmkit.engine.crossproducts.moment_start import (
+    _residual_start,
+    equations,
+    moment_start,
+    scales,
+    used_up,
+)
 from lmmkit.engine.crossproducts.scaling import prepare
+from lmmkit.engine.linalg.cross_blocks import Dense
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
@@ -131,6 +139,8 @@ def test_nested_factors_form_a_chain_and_crossed_ones_the_rest():
     assert (layout.size, layout.columns(0)) == (8, slice(0, 8))
     assert [f.structure.count for f in layout.factors] == [3, 1, 2]
     assert layout.cuts == (slice(0, 3), slice(3, 4), slice(4, 6))
+    free = layout.free(np.array([1.0, 1.0, 0.0, 0.0, 0.0, 2.0]))
+    assert free.tolist() == [True, True, False, False, False, True]
 
 
 def test_a_factor_whose_nesting_breaks_late_is_crossed():
@@ -225,6 +235,7 @@ def test_cross_products_are_those_of_the_dense_matrices(made):
         np.testing.assert_allclose(
             as_matrix(raw.coupling[f]), np.einsum("jna,nc->ajc", Z[f], rest), atol=1e-11
         )
+    assert isinstance(raw.coupling[1], Dense)  # its values change at every evaluation
     np.testing.assert_allclose(raw.between[0, 1], np.einsum("jna,jnb->abj", Z[0], Z[1][parents]), atol=1e-11)
     np.testing.assert_allclose(raw.rest, rest.T @ rest, atol=1e-11)
     np.testing.assert_allclose(raw.rest_fixed, rest.T @ W, atol=1e-11)
@@ -279,7 +290,7 @@ def test_the_absorbed_form_keeps_its_digits_at_a_high_intraclass_correlation():
     exact = shrunk.T @ shrunk + (Z.T @ W).T @ (
         (Z.T @ W) * ((1 / (Z**2).sum(axis=0)) - weight)[:, None]
     )  # the second part is below 1e-14
-    F = setup.criterion.eliminate([np.array([[theta]])]).F
+    F = eliminate(setup.absorbed, setup.layout, [np.array([[theta]])]).F
     np.testing.assert_allclose(F, exact, atol=1e-12)
 
 
@@ -322,6 +333,32 @@ def test_on_balanced_data_the_start_is_the_estimate():
     (start,) = setup.layout.in_data_units(setup.prepared.term_bases, setup.start())
     np.testing.assert_allclose(start, solve(given).factors[0], rtol=1e-9)
     assert solve(given).evaluations == 1
+
+
+@pytest.mark.parametrize(
+    ("solved", "within", "expected"),
+    [
+        (0.5, 2.0, 0.5),
+        (3.0, 2.0, 2.0),  # the rows within levels tell of less
+        (-1.0, 2.0, 2.0),
+        (0.5, 0.0, 0.5),  # the rows within levels tell nothing
+        (-1.0, 0.0, 1.0),  # a tenth of the response's variance
+    ],
+)
+def test_the_residual_variance_of_a_start(solved, within, expected):
+    setup = set_up(effects(1.0), reml=True)
+    raw, absorbed = setup.raw, setup.absorbed
+    raw.total[:] = [[N, 0.0], [0.0, 10.0 * N]]
+    absorbed.total[:] = [[0.0, 0.0], [0.0, within * (N - 15 - 1)]]
+    assert _residual_start(solved, raw, absorbed, N) == pytest.approx(expected)
+
+
+def test_least_squares_lose_no_digits_to_nearly_collinear_columns():
+    _, x, z = columns()
+    given = problem(term(0, FINE), fixed=(0, 1, 3), extra=(x + 8e-3 * z,))
+    prepared = prepare(replace(given, response=given.response + 1e7 * (x - given.columns[3])))
+    left = prepared.rows[list(prepared.fixed)] @ prepared.rows[-1]
+    assert np.abs(left).max() < 1e-8
 
 
 def test_a_start_is_never_at_zero():
