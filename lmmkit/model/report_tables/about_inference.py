@@ -189,10 +189,11 @@ def _clear(pairs: Frame) -> Facts:
 
 
 def _outcomes(candidates: Frame) -> Facts:
+    error = candidates["error"]
     return {
         "candidates": len(candidates),
         "singular": int(candidates["singular"].sum()),
-        "failed": int((candidates["error"].fillna("") != "").sum()),
+        "failed": int((error.notna() & (error != "")).sum()),
     }
 
 
