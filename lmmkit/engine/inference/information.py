@@ -22,7 +22,6 @@ from lmmkit.engine.inference.traces import Traces, component_sizes, outer_sum, s
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.search.units import prepared_factors
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
@@ -40,7 +39,7 @@ def optimum_at(problem: Problem, factors: tuple[Floats, ...], *, reml: bool) -> 
         reml: Restricted maximum likelihood, or maximum likelihood.
     """
     setup = set_up(problem, reml=reml)
-    L = prepared_factors(problem, setup.prepared, setup.layout, factors)
+    L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
     state = setup.criterion(setup.criterion.theta(L))
     return Optimum(problem, setup.prepared, setup.criterion, state)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmmkit.plots.specifications import specifications
+from lmmkit.plots.effects import specifications
 from lmmkit.plots.style import svg_bytes
 from lmmkit.study.pages import templates
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes
