@@ -179,7 +179,8 @@ class WorkerPool:
         for process in self.started:
             process.terminate()
         for process in self.started:
-            process.wait()
+            with suppress(OSError), process:  # its pipes are closed too
+                process.wait()
 
     def _process(self) -> subprocess.Popen[str]:
         """An idle worker process, or a new one."""
