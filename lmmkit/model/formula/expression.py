@@ -313,8 +313,8 @@ class _Checker:
             case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
                 self._value(operand)
             case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _ARITHMETIC):
-                constant_power = isinstance(op, ast.Pow) and isinstance(right, ast.Constant)
-                if constant_power and abs(self._number(right.value)) > LARGEST_POWER:
+                exponent = right.value if isinstance(right, ast.Constant) else 1
+                if isinstance(op, ast.Pow) and abs(self._number(exponent)) > LARGEST_POWER:
                     raise ValueError(f"a power is at most {LARGEST_POWER}")
                 self._value(left)
                 self._value(right)
@@ -392,15 +392,18 @@ class Expression:
     def __str__(self) -> str:
         return quote(self.text) if self.is_column else self.spell(quote)
 
+    def column(self, node: ast.Name) -> str:
+        """The column that an identifier of its tree stands for."""
+        return dict(self.aliases)[node.id]
+
     def part(self, node: ast.expr) -> str:
         """Text of a part of its tree."""
         return _spell(node, self.aliases, str)
 
     def inner(self, node: ast.expr) -> Expression:
         """A part of its tree as an expression of its own."""
-        columns = dict(self.aliases)
         if isinstance(node, ast.Name):
-            return column(columns[node.id])
+            return column(self.column(node))
         used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
         variables = tuple(name for alias, name in self.aliases if alias in used)
         return Expression(self.part(node), variables, node, self.aliases)

@@ -32,7 +32,7 @@ from lmmkit.model.estimates import Estimates, Stored, estimates_from_dict
 from lmmkit.model.threads import one_thread
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, OPINION, UNCHECKED, Finding
-from lmmkit.study.data.parquet import read_frame
+from lmmkit.study.data.load_table import read_frame
 
 DATA, FIT = "data.parquet", "fit.json"
 #: How far another package's optimum may lie: in deviance, in standard errors.

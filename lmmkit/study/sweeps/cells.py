@@ -14,7 +14,7 @@ from lmmkit.study.data.sources import check_pin, find_source, sha256_of
 from lmmkit.study.files.faults import NOWHERE, raise_faults
 from lmmkit.study.files.study import changes, resolve
 from lmmkit.study.files.sweep_file import Choice, SweepFile, check_size, read_sweep
-from lmmkit.study.files.yaml12 import Fault, Place, dotted, read_yaml
+from lmmkit.study.files.yaml12 import Fault, Position, dotted, read_yaml
 from lmmkit.study.records.keys import digest
 from lmmkit.study.runs.plan import Plan, make_plan
 
@@ -163,7 +163,7 @@ def _placed(fault: Fault, choice: Choice, sweep: SweepFile) -> Fault:
     guilty = [name for name in choice.overrides if _related(name, where)]
     same = [name for name in choice.overrides if name.split(".")[0] == where.split(".")[0]]
     name = next(iter([*guilty, *same, *choice.overrides]), None)
-    place = sweep.place(choice.origins[name]) if name else Place(1, 1)
+    place = sweep.place(choice.origins[name]) if name else Position(1, 1)
     message = fault.message if guilty or not where else f"{fault.message} (under {label(choice.overrides)})"
     return Fault(place, fault.key, message)
 

@@ -10,13 +10,10 @@ from typing import Annotated
 
 import typer
 
-from lmmkit.study.cli.errors import spoken
-
-#: Exit code when cells have failed.
-FAILED = 1
+from lmmkit.study.cli.exit_codes import FAILED, with_exit_codes
 
 
-@spoken
+@with_exit_codes
 def sweep(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="The sweep file, such as params/sleepstudy.sweep.yaml.")
@@ -76,11 +73,6 @@ def sweep(
     if failed:
         _say(f"{failed} of {len(planned.cells)} cells failed or were not run; results.csv says why")
         raise typer.Exit(FAILED)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(sweep)
 
 
 def _say(message: str) -> None:
