@@ -159,13 +159,13 @@ def test_many_at_once_are_each_by_itself(case, D):
 
 def test_em_steps_never_raise_the_deviance(case):
     criterion = (setup := set_up(problem(case.structure), reml=True)).criterion
-    state = criterion(setup.layout.coordinates([4.0 * L for L in setup.start()]))
+    state = criterion.evaluate(setup.layout.coordinates([4.0 * L for L in setup.start()]))
     for _ in range(5):
         (factor,), (L,), (D,) = setup.layout.factors, state.L, state.D
         moved = factor.structure.em(L, D, factor.levels)
         if case.structure.em(L, D, factor.levels) is None:
             pytest.skip("no step of ECME")
-        after = criterion(setup.layout.coordinates([moved]))
+        after = criterion.evaluate(setup.layout.coordinates([moved]))
         assert after.deviance < state.deviance
         state = after
 
