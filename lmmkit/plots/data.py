@@ -10,11 +10,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lmmkit.escape import mathtext
-from lmmkit.plots.style import BLUE, CROWD, INK, PALE, VERMILLION, canvas, distinct, panel, rows_of, styled
+from lmmkit.plots.style import (
+    BLUE,
+    CROWD,
+    INK,
+    PALE,
+    VERMILLION,
+    canvas,
+    facets,
+    figure_of,
+    outer_labels,
+    outer_legend,
+    panel,
+    seaborn,
+    split,
+    styled,
+)
 
 PANELS_PER_ROW = 6
 TICK_LETTERS = 12
@@ -33,17 +49,16 @@ def response(
         ax: Axes to draw on; a new figure without.
     """
     ax = panel(ax, height=2.5)
-    width = bins["right"] - bins["left"]
-    ax.bar(
-        bins["left"], bins["rows"], width=width, align="edge", color=BLUE, edgecolor="white", linewidth=0.8
-    )
+    edges = [*bins["left"], bins["right"].iloc[-1]]
+    look = {"color": BLUE, "alpha": 1, "edgecolor": "white", "linewidth": 0.8}
+    seaborn().histplot(x=bins["left"], weights=bins["rows"], bins=edges, ax=ax, **look)
     low, median, high = quartiles
     ax.axvspan(low, high, color=PALE, zorder=0, label="middle half of the rows")
     ax.axvline(median, color=VERMILLION, linestyle="--", label="median")
     ax.set(xlabel=mathtext(label), ylabel="Rows")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="x", visible=False)
-    ax.figure.legend(loc="outside upper right", ncols=2)
+    outer_legend(ax, "outside upper right", ncols=2)
     return ax
 
 
@@ -55,21 +70,23 @@ def missing(patterns: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         patterns: One row per pattern: `rows`, then one column per data column, 1 where it is missing.
         ax: Axes to draw on; a new figure without.
     """
-    names = [str(name) for name in patterns.columns if name != "rows"]
+    holes = patterns.drop(columns="rows")
     ax = panel(ax, height=0.9 + 0.3 * len(patterns))
-    holes = patterns[names].to_numpy(dtype=float)
-    for marker, color, size, shown in (
-        ("s", PALE, 11, holes >= 0),
-        ("s", BLUE, 11, holes > 0),
-        ("x", "white", 5, holes > 0),
-    ):
-        down, across = np.nonzero(shown)
-        ax.plot(across, down, linestyle="", marker=marker, color=color, markersize=size)
-    ax.set(xlim=(-0.6, len(names) - 0.4), ylim=(len(patterns) - 0.4, -0.6))
-    ax.set_xticks(range(len(names)), [mathtext(name) for name in names])
-    ax.set_yticks(range(len(patterns)), [f"{rows:,} rows" for rows in patterns["rows"]])
+    seaborn().heatmap(
+        holes.to_numpy(float),
+        cmap=ListedColormap([PALE, BLUE]),
+        vmin=0,
+        vmax=1,
+        cbar=False,
+        annot=np.where(holes > 0, "\N{MULTIPLICATION SIGN}", ""),
+        fmt="",
+        linewidths=2,
+        xticklabels=[mathtext(name) for name in holes],
+        yticklabels=[f"{rows:,} rows" for rows in patterns["rows"]],
+        ax=ax,
+    )
+    ax.tick_params(axis="y", rotation=0)
     ax.set(xlabel="Column (dark: value missing)", ylabel="Pattern")
-    ax.grid(visible=False)
     return ax
 
 
@@ -80,10 +97,9 @@ def group_sizes(sizes: pd.DataFrame) -> NDArray[Any]:
     Args:
         sizes: Columns group, rows, levels: so many levels of the group have so many rows.
     """
-    groups = distinct(sizes["group"])
+    groups = split(sizes, "group")
     axes = canvas(1, len(groups), height=2.3)
-    for ax, group in zip(axes.flat, groups, strict=True):
-        part = rows_of(sizes, "group", group)
+    for ax, (group, part) in zip(axes.flat, groups.items(), strict=True):
         ax.vlines(part["rows"], 0, part["levels"], color=BLUE, linewidth=2)
         if len(part) <= 30:
             ax.plot(part["rows"], part["levels"], "o", color=BLUE, markersize=5)
@@ -105,19 +121,18 @@ def trellis(points: pd.DataFrame, *, x_label: str, y_label: str) -> NDArray[Any]
         x_label: Axis text of x, unit included.
         y_label: Axis text of y, unit included.
     """
-    panels = distinct(points["panel"])
-    columns = min(PANELS_PER_ROW, len(panels))
-    rows = -(-len(panels) // columns)
-    axes = canvas(rows, columns, height=1.1 + 1.1 * rows, sharex=True, sharey=True)
-    places = _places(points["x"])
-    for ax, name in zip(axes.flat, panels, strict=False):
-        _draw_group(ax, rows_of(points, "panel", name), places)
+    points, names = _numeric_x(points)
+    panels = split(points, "panel")
+    axes = facets(len(panels), PANELS_PER_ROW, head=1.1, inches=1.1, sharex=True, sharey=True)
+    for position, (ax, (name, part)) in enumerate(zip(axes.flat, panels.items(), strict=False)):
+        _draw_group(ax, part, names)
         ax.set_title(mathtext(name), fontsize=8)
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    _name_outer_axes(axes, len(panels), x_label, y_label)
-    _add_key(axes, points)
-    _set_margins(axes, 0.95 if _upright(places) else 0.6)
+        ax.tick_params(labelbottom=position + axes.shape[1] >= len(panels))
+    outer_labels(axes, x=x_label, y=y_label)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    if len(handles) > 1:
+        figure_of(axes).legend(handles, labels, loc="upper right", ncols=3)
+    _set_margins(axes, 0.95 if _upright(names) else 0.6)
     return axes
 
 
@@ -132,85 +147,67 @@ def spaghetti(points: pd.DataFrame, *, x_label: str, y_label: str, ax: Axes | No
         ax: Axes to draw on; a new figure without.
     """
     ax = panel(ax, height=3.2)
-    places = _places(points["x"])
-    value = "fitted" if "fitted" in points else "y"
-    for name in distinct(points["panel"]):
-        line = rows_of(points, "panel", name).sort_values("x", kind="stable")
-        ax.plot(_at(line["x"], places), line[value], color=BLUE, alpha=0.45, linewidth=0.9)
-    _draw_population(ax, points, places)
-    _set_places(ax, places)
+    points, names = _numeric_x(points)
+    look = {"color": BLUE, "alpha": 0.45, "linewidth": 0.9, "estimator": None, "units": "panel"}
+    lines = points.assign(panel=points["panel"].astype(str))
+    seaborn().lineplot(lines, x="x", y="fitted" if "fitted" in points else "y", ax=ax, **look)
+    _draw_population(ax, points)
+    _name_positions(ax, names)
     ax.set(xlabel=mathtext(x_label), ylabel=mathtext(y_label))
     return ax
 
 
-def _draw_group(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
-    pixels = len(part) > CROWD
-    ax.plot(_at(part["x"], places), part["y"], "o", color=INK, markersize=2.4, alpha=0.7, rasterized=pixels)
-    _draw_population(ax, part, places)
+# Small panels are drawn by matplotlib: with eighteen groups, seaborn's facets take six times as long.
+def _draw_group(ax: Axes, part: pd.DataFrame, names: list[str]) -> None:
+    look: dict[str, Any] = {"color": INK, "markersize": 2.4, "alpha": 0.7, "rasterized": len(part) > CROWD}
+    ax.plot(part["x"], part["y"], "o", label="observed", **look)
+    _draw_population(ax, part)
     if "fitted" in part:
-        line = part.drop_duplicates("x").sort_values("x", kind="stable")
-        ax.plot(
-            _at(line["x"], places), line["fitted"], color=BLUE, marker="_" if places else None, markersize=6
-        )
-    _set_places(ax, places)
-    if not places:
+        mark = {"marker": "_", "markersize": 6} if names else {}
+        _draw_line(ax, part, "fitted", color=BLUE, label="this group's line", **mark)
+    _name_positions(ax, names)
+    if not names:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=pd.api.types.is_integer_dtype(part["x"])))
 
 
-def _draw_population(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
+def _draw_population(ax: Axes, part: pd.DataFrame) -> None:
     if "population" in part:
-        line = part.drop_duplicates("x").sort_values("x", kind="stable")
-        ax.plot(_at(line["x"], places), line["population"], color=VERMILLION, linestyle="--", linewidth=1.1)
+        look = {"color": VERMILLION, "linestyle": "--", "linewidth": 1.1}
+        _draw_line(ax, part, "population", label="population", **look)
 
 
-def _places(x: pd.Series[Any]) -> dict[Any, int]:
-    """Position of each text value along the axis, in order of category or appearance; empty for numbers."""
+def _draw_line(ax: Axes, part: pd.DataFrame, value: str, **look: Any) -> None:
+    line = part.drop_duplicates("x").sort_values("x", kind="stable")
+    ax.plot(line["x"], line[value], **look)
+
+
+def _numeric_x(points: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Returns the points with text in x as positions 0, 1, ..., and the names of these; none for numbers."""
+    x = points["x"]
     if pd.api.types.is_numeric_dtype(x):
-        return {}
+        return points, []
     values = x.cat.categories if isinstance(x.dtype, pd.CategoricalDtype) else pd.unique(x)
-    return {value: place for place, value in enumerate(values)}
+    positions = x.astype(object).map({value: position for position, value in enumerate(values)})
+    return points.assign(x=positions), [str(value)[:TICK_LETTERS] for value in values]
 
 
-def _at(x: pd.Series[Any], places: dict[Any, int]) -> NDArray[Any]:
-    return np.array([places[value] for value in x]) if places else x.to_numpy()
+def _name_positions(ax: Axes, names: list[str]) -> None:
+    if names:
+        texts = [mathtext(name) for name in names]
+        ax.set_xticks(range(len(names)), texts, rotation=90 if _upright(names) else 0)
+        ax.set_xlim(-0.6, len(names) - 0.4)
 
 
-def _set_places(ax: Axes, places: dict[Any, int]) -> None:
-    if places:
-        letters = [mathtext(str(value)[:TICK_LETTERS]) for value in places]
-        ax.set_xticks(range(len(places)), letters, rotation=90 if _upright(places) else 0)
-        ax.set_xlim(-0.6, len(places) - 0.4)
-
-
-def _upright(places: dict[Any, int]) -> bool:
+def _upright(names: list[str]) -> bool:
     """Whether the names of positions need more room than a small panel is wide."""
-    return sum(len(str(value)[:TICK_LETTERS]) for value in places) > 18
+    return sum(map(len, names)) > 18
 
 
 def _set_margins(axes: NDArray[Any], bottom: float) -> None:
     """Margins in inches; for so many panels an automatic layout takes as long as the drawing."""
-    figure = axes[0, 0].figure
+    figure = figure_of(axes)
     figure.set_layout_engine(None)
     width, height = figure.get_size_inches()
     figure.subplots_adjust(
         left=0.7 / width, right=1 - 0.1 / width, bottom=bottom / height, top=1 - 0.55 / height, hspace=0.4
     )
-
-
-def _name_outer_axes(axes: NDArray[Any], panels: int, x_label: str, y_label: str) -> None:
-    figure = axes[0, 0].figure
-    figure.supxlabel(mathtext(x_label), fontsize=9, color=INK)
-    figure.supylabel(mathtext(y_label), fontsize=9, color=INK)
-    below = axes.shape[1]
-    for position, ax in enumerate(axes.flat[:panels]):
-        ax.tick_params(labelbottom=position + below >= panels)
-
-
-def _add_key(axes: NDArray[Any], points: pd.DataFrame) -> None:
-    marks = [axes[0, 0].plot([], [], "o", color=INK, markersize=3, label="observed")[0]]
-    if "fitted" in points:
-        marks += axes[0, 0].plot([], [], color=BLUE, label="this group's line")
-    if "population" in points:
-        marks += axes[0, 0].plot([], [], color=VERMILLION, linestyle="--", label="population")
-    if len(marks) > 1:
-        axes[0, 0].figure.legend(handles=marks, loc="upper right", ncols=3)

@@ -12,11 +12,13 @@ from study.sweeps.conftest import children, contents, kill, started, swept
 from support.processes import wait_until
 
 from lmmkit import load
-from lmmkit.study.cluster.bootstrap import bootstrap_on
+from lmmkit.study.cluster import bootstrap_on
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
 
+# How long dask tries to connect, and to connect again.
+PATIENCE = "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT"
 SERVE = """
 import sys
 from distributed import LocalCluster
@@ -62,7 +64,9 @@ def cluster(tmp_path_factory, held):
 def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(made, project, held, cluster):
     process = started(project, "--scheduler", cluster.address, "--inference", "20")
     wait_until((project / "at-2").exists, process)
-    for pid in children(cluster.process.pid, "spawn_main"):
+    workers = children(cluster.process.pid, "spawn_main")
+    assert len(workers) == 2
+    for pid in workers:
         kill(pid)
     held.unlink()
     _, err = process.communicate()
@@ -88,11 +92,13 @@ def certificates(tmp_path_factory):
 
 @pytest.mark.skipif(not which("openssl"), reason="needs openssl to make a certificate")
 def test_a_dead_scheduler_ends_an_encrypted_sweep_with_what_is_finished(
-    made, project, held, certificates, tmp_path_factory
+    made, project, held, certificates, tmp_path_factory, monkeypatch
 ):
     cluster = Cluster(tmp_path_factory.mktemp("cluster"), certificates, SWEEP_HOLD=str(held))
     assert cluster.address.startswith("tls://")
+    monkeypatch.setenv(PATIENCE, "1s")
     stranger = swept(project, "--scheduler", cluster.address)
+    monkeypatch.delenv(PATIENCE)
     assert (stranger.returncode, "are the certificates?" in stranger.stderr) == (2, True), stranger.stderr
 
     ours = ("--tls-ca", "cert"), ("--tls-cert", "cert"), ("--tls-key", "key")
@@ -110,7 +116,8 @@ def test_a_dead_scheduler_ends_an_encrypted_sweep_with_what_is_finished(
     assert contents(project / "reports") == contents(made / "reports")
 
 
-def test_an_unreachable_scheduler_is_told(project):
+def test_an_unreachable_scheduler_is_told(project, monkeypatch):
+    monkeypatch.setenv(PATIENCE, "100ms")
     done = swept(project, "--scheduler", "tcp://127.0.0.1:9")
     assert (done.returncode, "no scheduler answers at tcp://127.0.0.1:9" in done.stderr) == (2, True)
     assert not (project / "reports").exists()
