@@ -122,3 +122,23 @@ def test_dense_parts_add_up_to_v():
         for a, b in zip(*np.nonzero(np.tril(term.structure.span.any(axis=0))), strict=True)
     ]
     np.testing.assert_allclose(sum(t * part for t, part in zip([*entries, 1.0], parts, strict=True)), V)
+
+
+def test_a_flat_direction_is_refused_whatever_the_scales():
+    found = variance_information(fitted("sleep_full", "REML").estimates.optimum)
+    flat = np.outer([1.0, 1e3, 1.0, 2.0], [1.0, 1e3, 1.0, 2.0]) + np.diag([0.0, 0.0, 1.0, 1.0])
+    with pytest.raises(lmmkit.FitError, match="does not curve upwards"):
+        _ = information.VarianceInformation(found.free, flat, found.gradient, found.vcov).covariance
+
+
+def test_curvature_is_in_the_units_of_the_data():
+    """One variance in balanced data, where the two mean squares are independent."""
+    fit = fitted("dyestuff", "REML")
+    found = information.curvature(fit.estimates.optimum)
+    slopes = np.array([found.slopes[0][0, 0, 0], 0.0])
+    T = float(fit.estimates.factors[0][0, 0] ** 2)
+    ratio = 5 * T + 1  # of the mean squares, whose logs have the variances 2 / 5 and 2 / 24
+    assert slopes @ found.covariance @ slopes == pytest.approx((ratio / 5) ** 2 * (2 / 5 + 2 / 24), rel=1e-6)
+    assert found.covariance[1, 1] == pytest.approx(1 / 48, rel=1e-6)
+    # T falls where sigma rises: cov(T, log sigma) = -(ratio / 5) var(log within) / 2
+    assert slopes @ found.covariance[:, 1] == pytest.approx(-(ratio / 5) / 24, rel=1e-6)
