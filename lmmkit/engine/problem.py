@@ -7,10 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.structures import Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,14 +21,14 @@ class Term:
         codes: (n,) level of each row, 0 to levels - 1; every level occurs.
         levels: Number of levels J.
         columns: Positions in `Problem.columns` of the k raw columns of Z.
-        correlated: True for an unstructured k x k covariance matrix, False for a diagonal one.
+        structure: What the covariance matrix of a level's k effects may be.
     """
 
     factor: int
     codes: Ints
     levels: int
     columns: tuple[int, ...]
-    correlated: bool = True
+    structure: Structure
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Floats, Problem
 from lmmkit.engine.search.optimality import Check, optimality
 from lmmkit.engine.search.search import Search
-from lmmkit.engine.search.units import free_entries, raw_factors
+from lmmkit.engine.search.units import raw_factors
 from lmmkit.engine.variances import conditional_blocks
 
 
@@ -78,7 +78,7 @@ class Optimum:
     def theta(self, L: list[Floats]) -> tuple[float, ...]:
         """Free entries of each term's Lambda, column-major."""
         pairs = zip(self.factors(L), self.problem.terms, strict=True)
-        return tuple(float(x) for factor, term in pairs for x in free_entries(factor, term.correlated))
+        return tuple(float(x) for factor, term in pairs for x in term.structure.coordinates(factor))
 
     def random_effects(self) -> tuple[Floats, ...]:
         """b_f = T_f Z_f'V^-1(y - X beta), carried back to the units of the data."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.problem import Floats, Problem
 from lmmkit.engine.search import boundary
 from lmmkit.engine.search.algorithms import chosen
@@ -69,7 +70,7 @@ def _solution(optimum: Optimum, search: Search) -> Solution:
         factors=factors,
         sigma=prepared.scale * float(np.sqrt(state.r2 / criterion.nu)),
         deviance=state.deviance,
-        null_directions=tuple(boundary.null_count(L) for L in factors),
+        null_directions=tuple(zero_pivots(L) for L in factors),
         converged=search.converged,
         evaluations=search.evaluations,
         optimum=optimum,

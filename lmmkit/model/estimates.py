@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.inference.information import optimum_at, variance_information
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
@@ -48,14 +49,6 @@ class Stored:
 
 
 STEP_NUMBERS = ("deviance", "gradient", "decrement")  # of each step of a trace
-
-
-class Entry(NamedTuple):
-    """A free entry of one term's covariance matrix: its term, row and column."""
-
-    term: int
-    row: int
-    column: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,19 +96,20 @@ class Estimates(FitNumbers):
         return [name for i, name in enumerate(self.design.fixed_names) if i not in self.kept]
 
     @cached_property
-    def entries(self) -> tuple[Entry, ...]:
-        """The free entries of every Lambda."""
-        return free_places(self.random)
+    def naturals(self) -> tuple[tuple[int, Natural], ...]:
+        """Each covariance parameter as it is printed, with the number of its term."""
+        return tuple((t, n) for t, term in enumerate(self.random) for n in term.structure.naturals)
 
     @property
     def theta(self) -> Floats:
-        """The free entries of Lambda."""
-        return np.array([self.factors[t][row, column] for t, row, column in self.entries], dtype=np.float64)
+        """The coordinates of every Lambda."""
+        pairs = zip(self.random, self.factors, strict=True)
+        return np.concatenate([np.empty(0), *(term.structure.coordinates(L) for term, L in pairs)])
 
     @property
     def npar(self) -> int:
         """Parameters: fixed effects, theta and sigma."""
-        return len(self.beta) + len(self.entries) + 1
+        return len(self.beta) + len(self.theta) + 1
 
     @property
     def llf(self) -> float:
@@ -232,26 +226,14 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
         raise FitError(
             f"start: numbers are expected, one per covariance parameter, not {theta!r:.60}."
         ) from None
-    places = free_places(design.random)
-    if values.shape != (len(places),):
+    structures = [term.structure for term in design.random]
+    ends = np.cumsum([0, *(structure.count for structure in structures)])
+    if values.shape != (ends[-1],):
         raise FitError(
-            f"start has {values.size} numbers; this model has {len(places)} covariance parameters: "
+            f"start has {values.size} numbers; this model has {ends[-1]} covariance parameters: "
             "give one for each, in the order of theta."
         )
-    factors = tuple(np.zeros((len(term.names), len(term.names))) for term in design.random)
-    for value, (term, row, column) in zip(values, places, strict=True):
-        factors[term][row, column] = value
-    return factors
-
-
-def free_places(random: Sequence[RandomTerm]) -> tuple[Entry, ...]:
-    """The free entries of every Lambda: term by term, each down the columns of its lower triangle."""
-    return tuple(
-        Entry(t, row, column)
-        for t, term in enumerate(random)
-        for column in range(len(term.names))
-        for row in range(column, len(term.names) if term.correlated else column + 1)
-    )
+    return tuple(s.root(x) for s, x in zip(structures, np.split(values, ends[1:-1]), strict=True))
 
 
 def estimate(

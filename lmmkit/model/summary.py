@@ -121,17 +121,18 @@ def _random_table(estimates: Estimates, digits: int) -> SummaryTable:
         sd = np.sqrt(np.diag(G))
         for i, name in enumerate(term.names):
             label = term.group if i == 0 else ""
-            correlations = _correlations(G, sd, i) if term.correlated else ""
+            before = [b for a, b in term.structure.pairs if a == i]
+            correlations = _correlations(G, sd, i, before)
             rows.append((label, name, _number(G[i, i], digits), _number(sd[i], digits), correlations))
     sigma = estimates.sigma
     rows.append(("Residual", "", _number(sigma**2, digits), _number(sigma, digits), ""))
     return SummaryTable("Random effects", rows)
 
 
-def _correlations(G: Floats, sd: Floats, row: int) -> str:
+def _correlations(G: Floats, sd: Floats, row: int, before: list[int]) -> str:
     """Correlations with the columns before."""
-    scale = sd[row] * sd[:row]
-    return " ".join(f"{c / s:.3f}" if s > 0 else "none" for c, s in zip(G[row, :row], scale, strict=True))
+    scale = sd[row] * sd[before]
+    return " ".join(f"{c / s:.3f}" if s > 0 else "none" for c, s in zip(G[row, before], scale, strict=True))
 
 
 def _fixed_table(estimates: Estimates, digits: int) -> SummaryTable:

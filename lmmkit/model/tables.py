@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.problem import Floats
-from lmmkit.model.design.design import RandomTerm
-from lmmkit.model.estimates import Entry, Estimates
+from lmmkit.model.estimates import Estimates
 
 VARCORR = ["group", "var1", "var2", "vcov", "sdcor"]
 TRACE = ["phase", "iteration", "deviance", "gradient", "decrement", "step", "theta"]
@@ -28,12 +27,7 @@ def covariance_of_coefficients(estimates: Estimates) -> pd.DataFrame:
 
 def theta_names(estimates: Estimates) -> list[str]:
     """`Subject.Intercept` for a diagonal entry of Lambda, `Subject.Days.Intercept` (row, column) below it."""
-    return [_theta_name(estimates.random[entry.term], entry) for entry in estimates.entries]
-
-
-def _theta_name(term: RandomTerm, entry: Entry) -> str:
-    row, column = term.names[entry.row], term.names[entry.column]
-    return f"{term.group}.{row}" if entry.row == entry.column else f"{term.group}.{row}.{column}"
+    return [f"{term.group}.{name}" for term in estimates.random for name in term.structure.names(term.names)]
 
 
 def theta(estimates: Estimates) -> pd.Series[float]:
@@ -43,24 +37,14 @@ def theta(estimates: Estimates) -> pd.Series[float]:
 
 def parameter_names(estimates: Estimates) -> list[str]:
     """`Subject.sd.Intercept`, `Subject.cor.Days.Intercept`, in the order of theta, then `Residual.sd`."""
-    return [*(_parameter_name(estimates.random[e.term], e) for e in estimates.entries), "Residual.sd"]
-
-
-def _parameter_name(term: RandomTerm, entry: Entry) -> str:
-    row, column = term.names[entry.row], term.names[entry.column]
-    if entry.row == entry.column:
-        return f"{term.group}.sd.{row}"
-    return f"{term.group}.cor.{row}.{column}"
+    named = ((term.group, term.structure.natural_names(term.names)) for term in estimates.random)
+    return [*(f"{group}.{name}" for group, names in named for name in names), "Residual.sd"]
 
 
 def parameters(estimates: Estimates) -> Floats:
     """Standard deviations and correlations of the random effects, then the residual SD."""
-    sds = [np.sqrt(np.diag(estimates.covariance(t))) for t in range(len(estimates.random))]
-    values = [
-        sds[t][row] if row == column else _correlation(estimates.covariance(t), row, column)
-        for t, row, column in estimates.entries
-    ]
-    return np.array([*values, estimates.sigma])
+    values = [term.structure.natural(estimates.covariance(t)) for t, term in enumerate(estimates.random)]
+    return np.concatenate([*values, [estimates.sigma]])
 
 
 def _correlation(G: Floats, row: int, column: int) -> float:
@@ -88,10 +72,9 @@ def _varcorr_of_term(estimates: Estimates, t: int) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = [
         (group, name, None, G[i, i], np.sqrt(G[i, i])) for i, name in enumerate(names)
     ]
-    below = [entry for entry in estimates.entries if entry.term == t and entry.row > entry.column]
     return rows + [
         (group, names[column], names[row], G[row, column], _correlation(G, row, column))
-        for _, row, column in below
+        for row, column in term.structure.pairs
     ]
 
 

@@ -12,7 +12,7 @@ KNOWN = [case for case in CASES if "vcov_varpar_theta_sigma" in facts(case[0])[c
 def transformed(estimates, theta, sigma):
     """Log standard deviations and Fisher's z of correlations, in the order of the intervals."""
     factors = [np.zeros_like(L) for L in estimates.factors]
-    for value, (term, row, column) in zip(theta, estimates.entries, strict=True):
+    for value, (term, (_, row, column)) in zip(theta, estimates.naturals, strict=True):
         factors[term][row, column] = value
     T = [L @ L.T for L in factors]
     sd = [np.sqrt(np.diag(t)) * sigma for t in T]
@@ -20,7 +20,7 @@ def transformed(estimates, theta, sigma):
         np.log(sd[t][row])
         if row == column
         else np.arctanh(T[t][row, column] * sigma**2 / sd[t][row] / sd[t][column])
-        for t, row, column in estimates.entries
+        for t, (_, row, column) in estimates.naturals
     ]
     return np.array([*values, np.log(sigma)])
 

@@ -15,12 +15,10 @@ def covariance_parts(problem, factors):
         for c, position in enumerate(term.columns):
             Z[np.arange(n), term.codes, c] = problem.columns[position]
         V = V + np.einsum("nja,ab,mjb->nm", Z, L @ L.T, Z)
-        for a in range(len(L)):
-            for b in range(a + 1 if term.correlated else 1):
-                unit = np.zeros_like(L)
-                column = b if term.correlated else a
-                unit[a, column] = unit[column, a] = 1.0
-                parts.append(np.einsum("nja,ab,mjb->nm", Z, unit, Z))
+        for a, b in zip(*np.nonzero(np.tril(term.structure.span.any(axis=0))), strict=True):
+            unit = np.zeros_like(L)
+            unit[a, b] = unit[b, a] = 1.0
+            parts.append(np.einsum("nja,ab,mjb->nm", Z, unit, Z))
     return V, [*parts, np.diag(1 / weights)]
 
 

@@ -15,7 +15,7 @@ from lmmkit.engine.problem import Floats
 
 
 class AverageInformation:
-    """w_i'P w_k and w_i'P y for the working columns w_i = Z_f (E_ab L' + L E_ab') Z_f'P y.
+    """w_i'P w_k and w_i'P y for the working columns w_i = Z_f dT_i Z_f'P y.
 
     Reference: Gilmour, Thompson & Cullis (1995) for the use of y'P V_i P V_j P y in place of the information.
     """
@@ -24,14 +24,15 @@ class AverageInformation:
         self,
         forward: Forward,
         layout: Layout,
-        L: list[Floats],
+        theta: Floats,
         reverse: Reverse,
         a: Floats,
         counts: list[int] | None = None,
     ) -> None:
-        self.forward, self.layout, self.L, self.a = forward, layout, L, a
+        self.forward, self.layout, self.a = forward, layout, a
+        self.parameters = layout.parameters(theta)
         self.U = reverse.U
-        self.counts = [len(f.free[0]) for f in layout.factors] if counts is None else counts
+        self.counts = [f.structure.count for f in layout.factors] if counts is None else counts
         self.ends = [int(c) for c in np.cumsum([0, *self.counts])][1:]
         m = sum(self.counts)
         self.s = np.zeros((m, m))
@@ -51,13 +52,9 @@ class AverageInformation:
         return self.s - ex @ np.linalg.solve(XVX, ex.T), self.e_fixed @ self.a
 
     def _working(self, f: int, c: Floats) -> Floats:
-        """(k, m_f, J) u = e_a (L'c)_b + L e_b c_a for the factor's own entries (a, b)."""
-        L, (r, s) = self.L[f], self.layout.factors[f].free
-        Lc = L.T @ c
-        u = L[:, s, None] * c[r]
-        for i, (row, column) in enumerate(zip(r, s, strict=True)):
-            u[row, i] += Lc[column]
-        return u
+        """(k, m_f, J) u = dT_i c for the factor's own coordinates."""
+        structure, x = self.parameters[f]
+        return structure.working(x, c)
 
     def _link(self, f: int) -> None:
         """Through one chain factor; only its own and earlier columns are not zero yet."""
@@ -105,7 +102,7 @@ class AlongDirections(AverageInformation):
     def __init__(
         self, forward: Forward, layout: Layout, directions: list[Floats], reverse: Reverse, a: Floats
     ) -> None:
-        super().__init__(forward, layout, [], reverse, a, [len(d) for d in directions])
+        super().__init__(forward, layout, np.zeros(layout.count), reverse, a, [len(d) for d in directions])
         self.directions = directions
 
     def _working(self, f: int, c: Floats) -> Floats:

@@ -16,7 +16,7 @@ from lmmkit.engine.criterion.average_information import AverageInformation
 from lmmkit.engine.criterion.elimination import Elimination, Forward
 from lmmkit.engine.criterion.gradient import Reverse, Sweep
 from lmmkit.engine.crossproducts.crossproducts import Moments
-from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
+from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
@@ -70,25 +70,17 @@ class Criterion:
         """The same criterion with the columns of its blocks in another order."""
         return Criterion(self.moments, layout, self.rows, reml=self.reml, constant=self.constant)
 
-    @cached_property
-    def cuts(self) -> list[int]:
-        """Where each factor's entries of theta end."""
-        return [int(c) for c in np.cumsum([len(f.free[0]) for f in self.layout.factors])] or [0]
-
     def factors(self, theta: Floats) -> list[Floats]:
         """L of each factor."""
-        factors = zip(self.layout.factors, self.cuts, strict=False)
-        return [_lower(factor, theta[end - len(factor.free[0]) : end]) for factor, end in factors]
+        return self.layout.roots(theta)
 
     def theta(self, L: list[Floats]) -> Floats:
-        """Free entries of each L."""
-        return np.concatenate(
-            [np.empty(0), *(x[f.free] for f, x in zip(self.layout.factors, L, strict=True))]
-        )
+        """Coordinates of each L."""
+        return self.layout.coordinates(L)
 
     def deviance(self, theta: Floats) -> float:
         """The deviance alone."""
-        return self._profile(self.eliminate(self.factors(theta)))[0]
+        return self._profile(self.eliminate(self.layout.roots(theta)))[0]
 
     def _profile(self, forward: Forward) -> tuple[float, float, Floats]:
         """Deviance, r2 and beta of W'V^-1 W."""
@@ -108,14 +100,13 @@ class Criterion:
 
     def __call__(self, theta: Floats) -> State:
         """Deviance and gradient; the Hessian when it is asked for."""
-        L = self.factors(theta)
+        L = self.layout.roots(theta)
         forward = self.eliminate(L)
         deviance, r2, beta = self._profile(forward)
         a = np.append(-beta, 1.0)
         reverse = self._sweep(forward, a, self.nu / r2)
-        return State(
-            self, theta, L, deviance, r2, beta, self._gradient(reverse, L), reverse.D, forward, reverse
-        )
+        gradient = self.layout.gradient(theta, reverse.D)
+        return State(self, theta, L, deviance, r2, beta, gradient, reverse.D, forward, reverse)
 
     def _sweep(self, forward: Forward, a: Floats, weight: float) -> Reverse:
         """The reverse sweep for K = weight a a' + [REML] (X'V^-1X)^-1."""
@@ -124,17 +115,13 @@ class Criterion:
             K[: self.p, : self.p] += np.linalg.inv(forward.F[: self.p, : self.p])
         return Sweep(forward, self.layout, K).run()
 
-    def _gradient(self, reverse: Reverse, L: list[Floats]) -> Floats:
-        """D deviance / d theta: the free entries of 2 D L."""
-        return self.theta([2.0 * D @ x for D, x in zip(reverse.D, L, strict=True)])
-
     def full(self, beta: Floats, log_sigma: float, theta: Floats) -> tuple[float, Floats]:
         """The deviance with nothing profiled out, and its gradient in (beta, log sigma, theta).
 
         -2 log L = log|V| + n log(2 pi sigma^2) + (y - X beta)'V^-1(y - X beta) / sigma^2; the restricted
         likelihood has no beta: pass an empty one.
         """
-        L = self.factors(theta)
+        L = self.layout.roots(theta)
         forward = self.eliminate(L)
         F, p, precision = forward.F, self.p, float(np.exp(-2.0 * log_sigma))
         best = kernels.solved(F[:p, :p], F[:p, p])
@@ -151,27 +138,12 @@ class Criterion:
         slopes = -2.0 * precision * (F @ a)[: len(beta)]
         along = 2.0 * self.nu - 2.0 * r2 * precision
         reverse = self._sweep(forward, a, precision)
-        return float(value), np.concatenate([slopes, [along], self._gradient(reverse, L)])
+        return float(value), np.concatenate([slopes, [along], self.layout.gradient(theta, reverse.D)])
 
     def hessian(self, state: State) -> Floats:
         """Average information with the exact curvature of T = L L'."""
         a = np.append(-state.beta, 1.0)
-        pushed = AverageInformation(state.forward, self.layout, state.L, state.reverse, a).run(state.XVX)
+        pushed = AverageInformation(state.forward, self.layout, state.theta, state.reverse, a).run(state.XVX)
         information, slope = pushed
         H = self.nu / state.r2 * information - self.nu / state.r2**2 * np.outer(slope, slope)
-        return H + self._curvature(state.D)
-
-    def _curvature(self, D: list[Floats]) -> Floats:
-        """The exact second derivative through T = L L': 2 D[a, c] for entries (a, b), (c, b)."""
-        out = np.zeros((self.cuts[-1], self.cuts[-1]))
-        for end, factor, d in zip(self.cuts, self.layout.factors, D, strict=False):
-            r, c = factor.free
-            out[end - len(r) : end, end - len(r) : end] = 2.0 * d[np.ix_(r, r)] * (c[:, None] == c)
-        return out
-
-
-def _lower(factor: Factor, values: Floats) -> Floats:
-    """L from its free entries."""
-    L = np.zeros((factor.width, factor.width))
-    L[factor.free] = values
-    return L
+        return H + self.layout.curvature(state.theta, state.D)

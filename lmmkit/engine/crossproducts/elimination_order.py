@@ -7,11 +7,14 @@ matrix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lmmkit.engine.covariance.blocks import Block, Blocks
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.problem import Floats, Ints, Problem
 
@@ -26,7 +29,7 @@ class Factor:
         order: (J,) the caller's number of each level.
         rows: Positions of its k columns in `Prepared.rows`.
         pieces: For each term on this factor its position in the problem, and its columns here.
-        blocks: Column sets, each with an unstructured covariance matrix of its own.
+        structure: What T may be: the structures of its terms side by side.
     """
 
     codes: Ints
@@ -34,26 +37,12 @@ class Factor:
     order: Ints
     rows: tuple[int, ...]
     pieces: tuple[tuple[int, slice], ...]
-    blocks: tuple[tuple[int, ...], ...]
+    structure: Blocks
 
     @property
     def width(self) -> int:
         """k, the columns a level has."""
         return len(self.rows)
-
-    @cached_property
-    def free(self) -> tuple[Ints, Ints]:
-        """Rows and columns of the free entries of L, by blocks, column-major."""
-        pairs = [(b[r], b[c]) for b in self.blocks for c in range(len(b)) for r in range(c, len(b))]
-        return np.array([p[0] for p in pairs], dtype=np.intp), np.array([p[1] for p in pairs], dtype=np.intp)
-
-    @cached_property
-    def mask(self) -> Floats:
-        """(k, k) one where the covariance matrix may differ from zero."""
-        mask = np.zeros((self.width, self.width))
-        for block in self.blocks:
-            mask[np.ix_(block, block)] = 1.0
-        return mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +69,47 @@ class Layout:
     def factors(self) -> tuple[Factor, ...]:
         """All factors in order of elimination."""
         return self.chain + self.rest
+
+    @cached_property
+    def cuts(self) -> tuple[slice, ...]:
+        """Each factor's coordinates in theta."""
+        ends = accumulate((factor.structure.count for factor in self.factors), initial=0)
+        return tuple(slice(a, b) for a, b in pairwise(ends))
+
+    @property
+    def count(self) -> int:
+        """m, the number of covariance parameters."""
+        return sum(factor.structure.count for factor in self.factors)
+
+    def parameters(self, theta: Floats) -> list[tuple[Blocks, Floats]]:
+        """Returns the structure of each factor with its coordinates, from theta (m,) or (m, r)."""
+        return [(f.structure, theta[cut]) for f, cut in zip(self.factors, self.cuts, strict=True)]
+
+    def roots(self, theta: Floats) -> list[Floats]:
+        """Returns L of each factor."""
+        return [structure.root(x) for structure, x in self.parameters(theta)]
+
+    def coordinates(self, L: list[Floats]) -> Floats:
+        """Returns theta from L of each factor."""
+        parts = (factor.structure.coordinates(x) for factor, x in zip(self.factors, L, strict=True))
+        return np.concatenate([*parts]) if L else np.empty(0)
+
+    def free(self, theta: Floats) -> NDArray[np.bool_]:
+        """Returns which coordinates vary on the face of the cone where theta stands."""
+        parts = (~structure.null(x) for structure, x in self.parameters(theta))
+        return np.concatenate([np.empty(0, bool), *parts])
+
+    def gradient(self, theta: Floats, D: list[Floats]) -> Floats:
+        """Returns d deviance / d theta from d deviance / dT of each factor."""
+        parts = (s.gradient(x, d) for (s, x), d in zip(self.parameters(theta), D, strict=True))
+        return np.concatenate([np.empty((0, *theta.shape[1:])), *parts])
+
+    def curvature(self, theta: Floats, D: list[Floats]) -> Floats:
+        """Returns the part of the Hessian that is <D, d2T / d theta2>, (m, m)."""
+        out = np.zeros((self.count, self.count, *theta.shape[1:]))
+        for cut, (structure, x), d in zip(self.cuts, self.parameters(theta), D, strict=True):
+            out[cut, cut] = structure.curvature(x, d)
+        return out
 
     def collect(self, f: int, g: int, values: Floats) -> Floats:
         """Sum over the children in f of each level of g, along the last axis."""
@@ -108,17 +138,18 @@ def _amalgamated(problem: Problem, prepared: Prepared) -> list[Factor]:
     for identity in dict.fromkeys(term.factor for term in problem.terms):
         rows: list[int] = []
         pieces: list[tuple[int, slice]] = []
-        blocks: list[tuple[int, ...]] = []
+        blocks: list[Block] = []
         for position, term in enumerate(problem.terms):
             if term.factor != identity:
                 continue
             mine = tuple(range(len(rows), len(rows) + len(term.columns)))
             rows.extend(prepared.terms[position])
             pieces.append((position, slice(mine[0], mine[-1] + 1)))
-            blocks.extend([mine] if term.correlated else [(column,) for column in mine])
+            blocks.append(Block(mine, term.structure))
         term = problem.terms[pieces[0][0]]
         order = np.arange(term.levels)
-        factors.append(Factor(term.codes, term.levels, order, tuple(rows), tuple(pieces), tuple(blocks)))
+        structure = Blocks(len(rows), tuple(blocks))
+        factors.append(Factor(term.codes, term.levels, order, tuple(rows), tuple(pieces), structure))
     return sorted(factors, key=lambda f: -f.levels * f.width)
 
 
@@ -128,7 +159,7 @@ def _renumbered(factor: Factor, parent: Ints) -> Factor:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     codes = rank[factor.codes]
-    return Factor(codes, factor.levels, order, factor.rows, factor.pieces, factor.blocks)
+    return replace(factor, codes=codes, order=order)
 
 
 def build_layout(problem: Problem, prepared: Prepared) -> Layout:

@@ -14,14 +14,13 @@ from __future__ import annotations
 import numpy as np
 
 from lmmkit.engine.crossproducts.crossproducts import Moments
-from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
+from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.cross_blocks import Dense
 from lmmkit.engine.problem import Floats, Ints
 
 EXACT = 1e-24  # share of the response's sum of squares below which what is left of it is rounding
 SHARE = 0.1  # of the response's variance: where neither equations nor rows tell of a residual variance
-FLOOR = 0.25  # least start of a variance, in units of the variance of a level's own estimate
 
 
 class _Blocks:
@@ -99,18 +98,10 @@ def _spread(x: Floats) -> Floats:
     return (rows @ rows.T).reshape(k, p, k, p).transpose(0, 2, 1, 3)
 
 
-def directions(factor: Factor) -> Floats:
-    """(m, k, k) dT / d(each free entry of T)."""
-    out = np.zeros((len(factor.free[0]), factor.width, factor.width))
-    for i, (r, c) in enumerate(zip(*factor.free, strict=True)):
-        out[i, r, c] = out[i, c, r] = 1.0
-    return out
-
-
 def equations(moments: Moments, layout: Layout, rows: int) -> tuple[Floats, Floats]:
     """The MIVQUE0 equations in the entries of every T, and s2 last."""
     blocks, total = _Blocks(moments, layout), moments.total
-    E = [directions(factor) for factor in layout.factors]
+    E = [factor.structure.span for factor in layout.factors]
     ends = np.cumsum([len(e) for e in E])
     m = int(ends[-1])
     A, b = np.zeros((m + 1, m + 1)), np.zeros(m + 1)
@@ -135,18 +126,6 @@ def scales(moments: Moments, layout: Layout) -> list[Floats]:
         diagonal = moments.rest.diagonal()[layout.columns(position)]
         own.append(np.sqrt(diagonal.reshape(-1, factor.width).mean(0)))
     return own
-
-
-def _floored(T: Floats, factor: Factor, scale: Floats) -> Floats:
-    """L of T with each block's least eigenvalue, in units of `scale`, raised to the floor."""
-    L = np.zeros_like(T)
-    for block in factor.blocks:
-        here = np.ix_(block, block)
-        s = scale[list(block)]
-        values, vectors = np.linalg.eigh(T[here] * np.outer(s, s))
-        values = np.maximum(values, FLOOR)
-        L[here] = np.linalg.cholesky((vectors * values) @ vectors.T / np.outer(s, s))
-    return L
 
 
 def _residual_start(solved: float, moments: Moments, absorbed: Moments, rows: int) -> float:
@@ -183,8 +162,8 @@ def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int)
     s2 = _residual_start(float(solved[-1]), moments, absorbed, rows)
     out, at = list[Floats](), 0
     for factor, scale in zip(layout.factors, scales(moments, layout), strict=True):
-        E = directions(factor)
+        E = factor.structure.span
         T = np.einsum("i,iab->ab", solved[at : at + len(E)], E) / s2
         at += len(E)
-        out.append(_floored(T, factor, scale))
+        out.append(factor.structure.root(factor.structure.start(T, scale)))
     return out

@@ -1,8 +1,8 @@
 """Preparation of the rows, so that no digit is lost to the units of the data.
 
 The columns are centred and scaled, the response becomes the residual of ordinary least squares, and prior
-weights are multiplied in. The model is closed under all three (an unstructured G under any change of basis of
-its columns), so the estimates are carried back exactly: `Prepared` holds the way back.
+weights are multiplied in. The model is closed under all three (a term's T under the changes of columns that
+its structure names), so the estimates are carried back exactly: `Prepared` holds the way back.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _constant(problem: Problem) -> int | None:
 
 def _centred(term: Term, constant: int | None) -> bool:
     """Whether the term's columns may be centred: the model must be closed under it."""
-    return term.correlated and constant in term.columns
+    return term.structure.closed == "any" and constant in term.columns
 
 
 class _Rows:
@@ -221,7 +221,7 @@ def _straightened(
     positions, bases = list[tuple[int, ...]](), list[Floats]()
     for term, mine in zip(problem.terms, terms, strict=True):
         S = book.basis(term.columns, _centred(term, constant))
-        if term.correlated and len(mine) > 1:
+        if term.structure.closed == "any" and len(mine) > 1:
             kept, least = _independent(rows[list(mine)])
             if len(kept) == len(mine) and least < SLANTED:
                 Q, turn = _orthogonal(rows[list(mine)])

@@ -67,27 +67,14 @@ class Directions:
         return self.cuts[-1].stop if self.cuts else 0
 
 
-def theta_directions(layout: Layout, L: list[Floats]) -> Directions:
-    """dT = e_r l_c' + l_c e_r' for each free entry (r, c) of each L."""
-    own = list[Floats]()
-    for factor, x in zip(layout.factors, L, strict=True):
-        rows, columns = factor.free
-        half = np.zeros((len(rows), len(x), len(x)))
-        half[np.arange(len(rows)), rows] = x[:, columns].T
-        own.append(half + half.transpose(0, 2, 1))
-    return Directions(tuple(own))
+def theta_directions(layout: Layout, theta: Floats) -> Directions:
+    """dT / dx of each factor's coordinates x."""
+    return Directions(tuple(structure.jacobian(x) for structure, x in layout.parameters(theta)))
 
 
 def entry_directions(layout: Layout) -> Directions:
-    """The symmetric unit matrices of each entry of T that may differ from zero."""
-    own = list[Floats]()
-    for factor in layout.factors:
-        rows, columns = factor.free
-        units = np.zeros((len(rows), factor.width, factor.width))
-        units[np.arange(len(rows)), rows, columns] = 1.0
-        units[np.arange(len(rows)), columns, rows] = 1.0
-        own.append(units)
-    return Directions(tuple(own))
+    """The symmetric matrices of which every T is a combination."""
+    return Directions(tuple(factor.structure.span for factor in layout.factors))
 
 
 def in_data_units(optimum: Optimum, directions: Directions) -> tuple[Floats, ...]:
@@ -201,10 +188,11 @@ def exact_hessian(optimum: Optimum) -> tuple[Floats, Floats]:
     """
     state, criterion = optimum.state, optimum.criterion
     a = np.append(-state.beta, 1.0)
-    average, q = AverageInformation(state.forward, criterion.layout, state.L, state.reverse, a).run(state.XVX)
+    pushed = AverageInformation(state.forward, criterion.layout, state.theta, state.reverse, a)
+    average, q = pushed.run(state.XVX)
     if float((component_sizes(optimum.layout.factors).astype(float) ** 3).sum()) > CUBES and len(state.L) > 1:
         return observed_hessian(criterion, state.theta), q
-    expected = ExpectedInformation(optimum, theta_directions(optimum.layout, state.L)).matrix
+    expected = ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta)).matrix
     return state.hessian + criterion.nu / state.r2 * average - expected, q
 
 
@@ -249,7 +237,7 @@ def variance_information(optimum: Optimum) -> VarianceInformation:
     """
     state, nu = optimum.state, optimum.criterion.nu
     profiled, q = exact_hessian(optimum)
-    free = face(optimum.layout, state.L)
+    free = optimum.layout.free(state.theta)
     sigma = float(np.sqrt(state.r2 / nu))
     corner = 4.0 * nu / sigma**2
     edge = 2.0 * q[free] / sigma**3
@@ -257,16 +245,10 @@ def variance_information(optimum: Optimum) -> VarianceInformation:
     # d (sigma^2 Phi) = sigma^2 Phi (X'V^-1 V_i V^-1 X) Phi in theta, 2 sigma Phi in sigma
     vcov, found = (
         optimum.covariance_of_beta,
-        ExpectedInformation(optimum, theta_directions(optimum.layout, state.L)),
+        ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta)),
     )
     gradient = np.concatenate([vcov.core @ found.slopes[free] @ found.Phi, 2.0 / sigma * vcov.core[None]])
     return VarianceInformation(free, _bordered(inner, edge, corner), gradient, vcov)
-
-
-def face(layout: Layout, L: list[Floats]) -> NDArray[np.bool_]:
-    """Which entries of theta vary on the face of the cone where L stands: not those of zero columns."""
-    parts = [np.any(x, axis=0)[factor.free[1]] for factor, x in zip(layout.factors, L, strict=True)]
-    return np.concatenate([np.empty(0, bool), *parts]).astype(bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,5 +275,5 @@ def curvature(optimum: Optimum) -> Curvature:
     sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
     covariance[-1] /= sigma
     covariance[:, -1] /= sigma
-    slopes = in_data_units(optimum, theta_directions(optimum.layout, optimum.state.L))
+    slopes = in_data_units(optimum, theta_directions(optimum.layout, optimum.state.theta))
     return Curvature(covariance, tuple(slope[found.free] for slope in slopes))

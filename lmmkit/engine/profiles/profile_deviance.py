@@ -7,13 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
+from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.criterion.average_information import AlongDirections
 from lmmkit.engine.criterion.elimination import Forward
 from lmmkit.engine.criterion.gradient import Reverse, Sweep
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.profiles.slices import Slice
-from lmmkit.engine.search import covariance_cone as cone
 from lmmkit.engine.search.search import newton_direction
 from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError
@@ -172,7 +172,7 @@ def evaluate(setup: Setup, held: Slice, x: Floats) -> Point:
         FitError: There is none.
     """
     A = held.factors(x)
-    forward = setup.criterion.eliminate([cone.semidefinite_factor(rows) for rows in A])
+    forward = setup.criterion.eliminate([semidefinite_factor(rows) for rows in A])
     F = forward.F
     beta = solved(F[:-1, :-1], F[:-1, -1])
     if held.along is not None:

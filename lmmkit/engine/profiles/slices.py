@@ -20,9 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.search import covariance_cone as cone
 from lmmkit.engine.setup import Setup
 
 Entries = list[tuple[Floats, float]]
@@ -236,7 +236,7 @@ class Frame:
         return [
             self._block(f, list(block), np.eye(factor.width), self.L[f], np.ones(factor.width), 0)
             for f, factor in enumerate(self.setup.layout.factors)
-            for block in factor.blocks
+            for block in factor.structure.cones
         ]
 
     def _block(
@@ -246,7 +246,7 @@ class Frame:
             f,
             tuple(columns),
             way[:, columns],
-            cone.semidefinite_factor(rows[columns]),
+            semidefinite_factor(rows[columns]),
             size[columns],
             NUDGE / self.setup.scale[f][columns],
             first,
@@ -261,11 +261,11 @@ class Frame:
             if t == term
         )
         S = self.setup.prepared.term_bases[term]
-        others = [c for c in range(len(S)) if c not in first]
-        if self.setup.problem.terms[term].correlated:
-            S, order = _completed(S, first, others), [*first, *others]
-        else:
-            order = first
+        cone = next(c for c in self.setup.problem.terms[term].structure.cones if first[0] in c)
+        others = [c for c in cone if c not in first]
+        order = [*first, *others]
+        if others:
+            S = _completed(S, first, others)
         width = self.setup.layout.factors[f].width
         way, rows, size = np.zeros((width, width)), np.zeros((width, width)), np.ones(width)
         way[piece, piece] = solved(S, np.eye(len(S)))

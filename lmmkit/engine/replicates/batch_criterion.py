@@ -96,7 +96,8 @@ class _Evaluation:
 
     def __init__(self, shared: Shared, responses: Responses, theta: Floats) -> None:
         self.shared, self.y, self.theta = shared, responses, theta
-        self.L = shared.lower(theta)
+        self.layout = shared.setup.layout
+        self.L = self.layout.roots(theta)
         self.reml, self.nu = shared.setup.criterion.reml, shared.setup.criterion.nu
         self.count = theta.shape[1]
         self._eliminate()
@@ -239,57 +240,39 @@ class _Evaluation:
 
     @cached_property
     def working(self) -> list[Floats]:
-        """(k, J, m_f, r) u of each factor's working columns w = Z u: u = e_a (L'c)_b + L e_b c_a."""
-        out = list[Floats]()
-        for factor, L, c in zip(self.shared.factors, self.L, self.scores, strict=True):
-            Lc = np.einsum("bar,bjr->ajr", L, c)
-            u = np.empty((*c.shape[:2], len(factor.free[0]), self.count))
-            for i, (row, column) in enumerate(zip(*factor.free, strict=True)):
-                u[:, :, i] = L[:, column, None] * c[row]
-                u[row, :, i] += Lc[column]
-            out.append(u)
-        return out
+        """(k, m_f, J, r) u = dT_i c of each factor's working columns w_i = Z u."""
+        pairs = zip(self.layout.parameters(self.theta), self.scores, strict=True)
+        return [structure.working(x, c) for (structure, x), c in pairs]
 
     def _hessian(self) -> Floats:
         """(r, m, m): (nu / r2) w'Pw - (nu / r2^2) q q' + curvature, q = w'Py."""
         slope = np.concatenate(
-            [np.einsum("ajir,ajr->ri", u, c) for u, c in zip(self.working, self.scores, strict=True)], axis=1
+            [np.einsum("aijr,ajr->ri", u, c) for u, c in zip(self.working, self.scores, strict=True)], axis=1
         )
         weight = (self.nu / self.r2)[:, None, None]
         information = self._information() - slope[:, :, None] * slope[:, None, :] / self.r2[:, None, None]
-        return weight * information + self._curvature()
+        return weight * information + self.layout.curvature(self.theta, self.D).transpose(2, 0, 1)
 
     def _information(self) -> Floats:
         """(r, m, m) w'Pw."""
         shared, first = self.shared, self.working[0]
-        Ru = np.einsum("abj,bjir->ajir", shared.R, first)
-        HRu = np.einsum("abjr,bjir->ajir", self.H, Ru)
-        m1, m = first.shape[2], len(self.theta)
+        Ru = np.einsum("abj,bijr->aijr", shared.R, first)
+        HRu = np.einsum("abjr,bijr->aijr", self.H, Ru)
+        m1, m = first.shape[1], len(self.theta)
         t = np.zeros((self.count, shared.A.shape[2], m))
-        t[:, :, :m1] = np.einsum("qj,jir->rqi", shared.flat, HRu.reshape(-1, m1, self.count))
+        t[:, :, :m1] = np.einsum("qj,jir->rqi", shared.flat, HRu.swapaxes(1, 2).reshape(-1, m1, self.count))
         later = np.zeros_like(t)
-        for place, mine, u in zip(shared.later, shared.cuts[1:], self.working[1:], strict=True):
-            later[:, place.columns, mine] = u.transpose(3, 1, 0, 2).reshape(self.count, -1, u.shape[2])
+        for place, mine, u in zip(shared.later, self.layout.cuts[1:], self.working[1:], strict=True):
+            later[:, place.columns, mine] = u.transpose(3, 2, 0, 1).reshape(self.count, -1, u.shape[1])
         t += np.matmul(self.S, later)
         own = np.matmul(later.transpose(0, 2, 1), t)
         own[:, :m1, m1:] = own[:, m1:, :m1].transpose(0, 2, 1)
-        own[:, :m1, :m1] = np.einsum("ajir,ajkr->rik", Ru, HRu)
+        own[:, :m1, :m1] = np.einsum("aijr,akjr->rik", Ru, HRu)
         half = self._lambda(t, transposed=True)
         return own - np.matmul(half.transpose(0, 2, 1), np.matmul(self.C_inverse, half))
 
-    def _curvature(self) -> Floats:
-        """(r, m, m) second derivative through T = L L': 2 D[a, c] for entries (a, b), (c, b)."""
-        out = np.zeros((self.count, len(self.theta), len(self.theta)))
-        for mine, factor, D in zip(self.shared.cuts, self.shared.factors, self.D, strict=True):
-            row, column = factor.free
-            same = column[:, None] == column
-            out[:, mine, mine] = 2.0 * D[row[:, None], row].transpose(2, 0, 1) * same
-        return out
-
     def state(self) -> BatchState:
         """All of it."""
-        gradient = self.shared.free(
-            [2.0 * np.einsum("abr,bcr->acr", D, L) for D, L in zip(self.D, self.L, strict=True)]
-        )
+        gradient = self.layout.gradient(self.theta, self.D)
         beta = np.ascontiguousarray(self.gamma[:, self.shared.size :].T)
         return BatchState(self.theta, self.deviance, self.r2, beta, gradient, self._hessian(), self.D)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from lmmkit.engine.problem import Floats, Ints
-from lmmkit.engine.replicates import batch_cone
 from lmmkit.engine.replicates.batch_criterion import BatchState, deviances, evaluate
 from lmmkit.engine.replicates.design_part import Shared
 from lmmkit.engine.replicates.response_part import Responses, picked
-from lmmkit.engine.search.boundary import NEGLIGIBLE, SUSPECT
+from lmmkit.engine.search.boundary import NEGLIGIBLE, NOT_NEGATIVE, SUSPECT
 from lmmkit.engine.search.search import EIGENVALUE_FLOOR
 
 ENOUGH = 1e-16  # Newton decrement at which a replicate retires
@@ -33,19 +32,13 @@ def start(shared: Shared, responses: Responses) -> Floats:
     solved = np.einsum("ij,jr->ir", shared.moment_equations, responses.squares)
     within = _within_variance(shared, responses)
     s2 = np.where(solved[-1] > 0, np.minimum(solved[-1], within), within)
-    L = list[Floats]()
-    for E, mine, factor, scale in zip(
-        shared.directions, shared.cuts, shared.factors, shared.setup.scale, strict=True
-    ):
+    layout, out = shared.setup.layout, list[Floats]()
+    for factor, mine, scale in zip(layout.factors, layout.cuts, shared.setup.scale, strict=True):
         with np.errstate(all="ignore"):
-            T = np.einsum("iab,ir->rab", E, solved[mine] / s2)
+            T = np.einsum("iab,ir->abr", factor.structure.span, solved[mine] / s2)
         T = np.nan_to_num(T, nan=0.0, posinf=0.0, neginf=0.0)
-        lower = np.zeros(T.shape)
-        for block in factor.blocks:
-            here = (slice(None), *np.ix_(block, block))
-            lower[here] = batch_cone.floored(T[here], scale[list(block)])
-        L.append(batch_cone.last(lower))
-    return shared.free(L)
+        out.append(factor.structure.start(T, scale))
+    return np.concatenate(out)
 
 
 def _within_variance(shared: Shared, responses: Responses) -> Floats:
@@ -80,7 +73,7 @@ class BatchNewton:
                 break
             active = self._advance(active)
         with np.errstate(invalid="ignore"):
-            self.converged &= batch_cone.least_slopes(self.shared, _finite(self.state.D)) >= -1e-6
+            self.converged &= _least_slopes(self.shared, self.state.D) >= -1e-6
         self._set_null()
 
     def _advance(self, active: Ints) -> Ints:
@@ -120,9 +113,7 @@ class BatchNewton:
         if em.any():
             back = companions(np.flatnonzero(em))
             old = state.take(back)
-            target[:, back] = self.shared.free(
-                batch_cone.em_steps(self.shared, self.shared.lower(old.theta), old.D)
-            )
+            target[:, back] = _em_steps(self.shared, old)
         trial = evaluate(self.shared, self.responses.take(which), target)
         slack = np.where(self.decrement[which] < END_PHASE, 1e-10, 1e-12) * np.abs(state.deviance)
         good = (trial.deviance <= state.deviance + slack) | (em & np.isfinite(trial.deviance))
@@ -137,38 +128,51 @@ class BatchNewton:
 
     def _set_null(self) -> None:
         """Zero every direction without which the deviance is no higher, block by block, the weakest first."""
-        for f, factor in enumerate(self.shared.factors):
-            for block in factor.blocks:
-                for _ in block:
-                    self._thin(f, list(block))
+        layout, scale = self.shared.setup.layout, self.shared.setup.scale
+        L = layout.roots(self.state.theta)
+        for f, factor in enumerate(layout.factors):
+            for part in range(len(factor.structure.thinner(L[f], scale[f]))):
+                while self._thin(f, part):
+                    pass
 
-    def _thin(self, f: int, block: list[int]) -> None:
-        """Try every replicate without the weakest direction of one block."""
+    def _thin(self, f: int, part: int) -> bool:
+        """Try every replicate without the weakest direction of one part; whether any is better so."""
+        layout, scale = self.shared.setup.layout, self.shared.setup.scale[f]
         arrived = np.flatnonzero(self.converged)
-        L = self.shared.lower(picked(self.state.theta, arrived))
-        here, s = np.ix_(block, block), self.shared.setup.scale[f][block]
-        value, direction, thinner = batch_cone.weakest(batch_cone.first(L[f][here]), s)
+        L = layout.roots(picked(self.state.theta, arrived))
+        value, rows, root = layout.factors[f].structure.thinner(L[f], scale)[part]
         candidates = np.flatnonzero((value > 0) & (value <= SUSPECT))
         if not len(candidates):
-            return
-        L[f][here] = batch_cone.last(thinner)
+            return False
+        L[f] = root
         candidates = companions(candidates)
-        theta, which = picked(self.shared.free(L), candidates), arrived[candidates]
+        theta, which = picked(layout.coordinates(L), candidates), arrived[candidates]
         responses = self.responses.take(which)
         level = deviances(self.shared, responses, theta) <= self.state.deviance[which] + NEGLIGIBLE
         if not level.any():
-            return
+            return False
         near = companions(np.flatnonzero(level))
         trial = evaluate(self.shared, responses.take(near), picked(theta, near))
-        v = direction[candidates[near]] / s
-        slope = np.einsum("ra,abr,rb->r", v, trial.D[f][here], v) / self.shared.factors[f].levels
-        good = np.flatnonzero(slope >= -1e-9)
+        B = rows[..., candidates[near]]
+        slope = np.einsum("aqr,abr,bqr->r", B, trial.D[f], B) / layout.factors[f].levels
+        good = np.flatnonzero(slope >= NOT_NEGATIVE)
         self.state.put(which[near][good], trial.take(good))
+        return len(good) > 0
 
 
-def _finite(D: list[Floats]) -> list[Floats]:
-    """D with zeros in the replicates that have none."""
-    return [np.nan_to_num(d, nan=0.0, posinf=0.0, neginf=0.0) for d in D]
+def _em_steps(shared: Shared, state: BatchState) -> Floats:
+    """(m, r) theta after one ECME step of each replicate."""
+    layout = shared.setup.layout
+    triples = zip(layout.factors, layout.roots(state.theta), state.D, strict=True)
+    return layout.coordinates([factor.structure.em(L, D, factor.levels) for factor, L, D in triples])
+
+
+def _least_slopes(shared: Shared, D: list[Floats]) -> Floats:
+    """(r,) the steepest way in which any T may grow; 0 in the replicates that have no D."""
+    finite = [np.nan_to_num(d, nan=0.0, posinf=0.0, neginf=0.0) for d in D]
+    triples = zip(shared.factors, finite, shared.setup.scale, strict=True)
+    growths = [factor.structure.growths(d / factor.levels, s) for factor, d, s in triples]
+    return np.min([slope for part in growths for slope, _ in part], axis=0)
 
 
 def _directions(H: Floats, gradient: Floats) -> tuple[Floats, Floats]:

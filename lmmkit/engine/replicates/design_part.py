@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
-from lmmkit.engine.crossproducts.moment_start import directions, equations
+from lmmkit.engine.crossproducts.moment_start import equations
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.setup import Setup
@@ -104,30 +103,6 @@ class Shared:
     def fixed_within(self) -> Floats:
         """(p, p) pseudo-inverse of X'X within the levels of the first factor."""
         return inverse_of(self.within[self.size :, self.size :], 1e-12 * len(self.setup.problem.response))
-
-    @cached_property
-    def directions(self) -> list[Floats]:
-        """(m, k, k) dT / d(each free entry of T) of each factor."""
-        return [directions(factor) for factor in self.factors]
-
-    @cached_property
-    def cuts(self) -> list[slice]:
-        """Each factor's entries of theta."""
-        ends = [int(c) for c in np.cumsum([0, *(len(f.free[0]) for f in self.factors)])]
-        return [slice(a, b) for a, b in pairwise(ends)]
-
-    def lower(self, theta: Floats) -> list[Floats]:
-        """L of each factor, (k, k, r), from the free entries (m, r)."""
-        out = list[Floats]()
-        for factor, mine in zip(self.factors, self.cuts, strict=True):
-            L = np.zeros((factor.width, factor.width, theta.shape[1]))
-            L[factor.free] = theta[mine]
-            out.append(L)
-        return out
-
-    def free(self, L: list[Floats]) -> Floats:
-        """(m, r) free entries of each L."""
-        return np.concatenate([x[factor.free] for factor, x in zip(self.factors, L, strict=True)])
 
 
 def inverse_of(A: Floats, rounding: float = 0.0) -> Floats:

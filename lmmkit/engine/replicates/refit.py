@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.engine.problem import Floats, Ints, Problem
-from lmmkit.engine.replicates import batch_cone
 from lmmkit.engine.replicates.batch_newton import COMPANY, BatchNewton
 from lmmkit.engine.replicates.design_part import Shared, share, table_size
 from lmmkit.engine.replicates.response_part import summed
@@ -147,22 +146,18 @@ def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates
     sigma = responses.scale * np.sqrt(state.r2 / setup.criterion.nu)
     out.beta[mine], out.sigma[mine] = beta.T[:size], sigma[:size]
     out.deviance[mine], out.converged[mine] = state.deviance[:size], search.converged[:size]
-    for factor, L in zip(shared.factors, shared.lower(state.theta), strict=True):
+    for factor, L in zip(shared.factors, setup.layout.roots(state.theta), strict=True):
         for term, columns in factor.pieces:
-            raw = raw_factors(setup, term, batch_cone.first(L[columns]))[:size]
+            raw = raw_factors(setup, term, L[columns])[:size]
             out.factors[term][mine] = raw
             out.singular[mine] |= (np.einsum("raa->ra", raw) == 0.0).any(axis=1)
     return np.flatnonzero(~search.converged[:size])
 
 
 def raw_factors(setup: Setup, term: int, rows: Floats) -> Floats:
-    """(r, k, k) Lambda of a term in the units of the data from its (r, k, m) rows of L."""
-    rows = np.matmul(setup.prepared.term_bases[term], rows)
-    if setup.problem.terms[term].correlated:
-        return batch_cone.semidefinite_factors(rows)
-    out = np.zeros((len(rows), rows.shape[1], rows.shape[1]))
-    np.einsum("raa->ra", out)[:] = np.sqrt(np.einsum("ram,ram->ra", rows, rows))
-    return out
+    """(r, k, k) Lambda of a term in the units of the data from its (k, m, r) rows of L."""
+    raw = np.einsum("ab,bmr->amr", setup.prepared.term_bases[term], rows)
+    return setup.problem.terms[term].structure.root_of(raw).transpose(2, 0, 1)
 
 
 def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates) -> None:

@@ -95,11 +95,11 @@ def _units(y: Floats, left: Floats) -> Floats:
 def _squares(shared: Shared, a: Floats, left: Floats) -> Floats:
     """Sums of squares of Z_f'y, one a free entry, then y'y: the right sides of the moment equations."""
     first = np.einsum("baj,bjr->ajr", shared.R, a.reshape(*shared.A.shape[:2], -1))
-    out = [_entries(shared.directions[0], first)]
+    out = [_entries(shared.factors[0].structure.span, first)]
     random = shared.M @ left
-    for E, place in zip(shared.directions[1:], shared.later, strict=True):
+    for place in shared.later:
         own = random[place.columns].reshape(place.factor.levels, place.factor.width, -1)
-        out.append(_entries(E, own.transpose(1, 0, 2)))
+        out.append(_entries(place.factor.structure.span, own.transpose(1, 0, 2)))
     return np.concatenate([*out, np.einsum("nr,nr->r", left, left)[None]])
 
 

@@ -6,44 +6,34 @@ import numpy as np
 
 from lmmkit.engine.criterion.criterion import Criterion, State
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.search import covariance_cone as cone
 
 NEGLIGIBLE = 1e-9  # a direction is null when the deviance without it is no higher than this
-SUSPECT = 1e-3  # eigenvalues of scaled T below this are tried
+SUSPECT = 1e-3  # what may be taken from scaled T at most
+NOT_NEGATIVE = -1e-9  # least multiplier that rounding may leave at a null direction
 
 
 def set_null(criterion: Criterion, state: State, scale: list[Floats]) -> State:
-    """The state with every null direction at exact zero.
+    """Returns the state with every null direction at exact zero.
 
     A direction is null when zeroing it leaves the deviance within 1e-9 and its multiplier is not negative.
     """
     for f, factor in enumerate(criterion.layout.factors):
-        for index in range(len(factor.blocks)):
-            state = _thinned(criterion, state, f, index, scale[f])
+        for part in range(len(factor.structure.thinner(state.L[f], scale[f]))):
+            state = _thinned(criterion, state, f, part, scale[f])
     return state
 
 
-def _thinned(criterion: Criterion, state: State, f: int, index: int, scale: Floats) -> State:
-    """Zero one block's weakest directions, one after the other, while the deviance does not notice."""
+def _thinned(criterion: Criterion, state: State, f: int, part: int, scale: Floats) -> State:
+    """Zero one part's weakest directions, one after the other, while the deviance does not notice."""
     factor = criterion.layout.factors[f]
-    here = np.ix_(factor.blocks[index], factor.blocks[index])
-    s = scale[list(factor.blocks[index])]
     while True:
-        value, direction, thinner = cone.weakest(state.L[f][here], s)
+        value, rows, root = factor.structure.thinner(state.L[f], scale)[part]
         if value == 0.0 or value > SUSPECT:
             return state
-        L = list(state.L)
-        L[f] = state.L[f].copy()
-        L[f][here] = thinner
-        if criterion.deviance(criterion.theta(L)) > state.deviance + NEGLIGIBLE:
+        theta = criterion.theta([*state.L[:f], root, *state.L[f + 1 :]])
+        if criterion.deviance(theta) > state.deviance + NEGLIGIBLE:
             return state
-        trial = criterion(criterion.theta(L))
-        slope = direction @ (trial.D[f][here] / np.outer(s, s)) @ direction / factor.levels
-        if slope < -1e-9:
+        trial = criterion(theta)
+        if np.vdot(trial.D[f], rows @ rows.T) / factor.levels < NOT_NEGATIVE:
             return state
         state = trial
-
-
-def null_count(block: Floats) -> int:
-    """Directions of a covariance matrix that are exactly zero, from its semidefinite factor."""
-    return int(np.sum(block.diagonal() == 0.0))

@@ -13,9 +13,7 @@ import numpy as np
 
 from lmmkit.engine.criterion.criterion import State
 from lmmkit.engine.criterion.hessian import observed_hessian
-from lmmkit.engine.crossproducts.elimination_order import Factor
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.search import covariance_cone as cone
 from lmmkit.engine.search.search import Search, newton_direction
 
 ENOUGH = (
@@ -109,25 +107,25 @@ class Newton(Search):
     def escape_from_null(self) -> bool:
         """Widen T where it has a null direction along which the deviance falls steeply."""
         for f, factor in enumerate(self.criterion.layout.factors):
-            for index, slope, v in cone.null_slope(factor, self.state.L[f], self.state.D[f], self.scale[f]):
-                if slope < -1e-3 and self.widen(f, index, v):
+            D = self.state.D[f] / factor.levels
+            for slope, rows in factor.structure.growths_from_null(self.state.L[f], D, self.scale[f]):
+                if slope < -1e-3 and self.widen(f, rows):
                     return True
         return False
 
     def escape(self) -> bool:
         """At a stationary point: widen T along a direction of negative slope, if the deviance falls."""
         for f, factor in enumerate(self.criterion.layout.factors):
-            slopes = cone.scaled_slopes(factor, self.state.D[f], self.scale[f])
-            for index, (values, vectors) in enumerate(slopes):
-                if values[0] < -1e-6 and self.widen(f, index, vectors[:, 0]):
+            for slope, rows in factor.structure.growths(self.state.D[f] / factor.levels, self.scale[f]):
+                if slope < -1e-6 and self.widen(f, rows):
                     return True
         return False
 
-    def widen(self, f: int, index: int, v: Floats) -> bool:
-        """Try T + eps v v' with falling eps."""
-        factor, L = self.criterion.layout.factors[f], list(self.state.L)
+    def widen(self, f: int, rows: Floats) -> bool:
+        """Try T + eps B B' with falling eps."""
+        structure, L = self.criterion.layout.factors[f].structure, list(self.state.L)
         for size in (1.0, 0.1, 0.01, 0.001):
-            L[f] = cone.widened(factor, self.state.L[f], index, v, self.scale[f], size)
+            L[f] = structure.widened(self.state.L[f], rows, size)
             trial = self.attempt(self.criterion.theta(L))
             if trial is not None and trial.deviance < self.state.deviance - 1e-9:
                 self.move(trial)
@@ -138,27 +136,14 @@ class Newton(Search):
     def reorder(self) -> None:
         """Write each block's columns in the order of falling variance: a zero leading pivot is flat."""
         layout, L = self.criterion.layout, self.state.L
-        factors = [_reordered(f, x, s) for f, x, s in zip(layout.factors, L, self.scale, strict=True)]
+        factors = [
+            replace(f, structure=f.structure.by_falling_variance(x, s))
+            for f, x, s in zip(layout.factors, L, self.scale, strict=True)
+        ]
         s = len(layout.chain)
         self.criterion = self.criterion.with_layout(
             replace(layout, chain=tuple(factors[:s]), rest=tuple(factors[s:]))
         )
-        refactored = [_refactored(factor, x) for factor, x in zip(factors, L, strict=True)]
+        refactored = [f.structure.root_of(x) for f, x in zip(factors, L, strict=True)]
         self.state, self.previous = self.evaluate(self.criterion.theta(refactored)), None
         self.phase = "reordered"
-
-
-def _reordered(factor: Factor, L: Floats, scale: Floats) -> Factor:
-    """The factor with each block's columns by decreasing scaled variance."""
-    size = (L**2).sum(1) * scale**2
-    return replace(
-        factor, blocks=tuple(tuple(sorted(block, key=lambda c: -size[c])) for block in factor.blocks)
-    )
-
-
-def _refactored(factor: Factor, L: Floats) -> Floats:
-    """L of the same T, triangular in the factor's own order of columns."""
-    out = np.zeros_like(L)
-    for here, block in cone.by_blocks(factor, L):
-        out[here] = cone.semidefinite_factor(block)
-    return out

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.criterion.criterion import Criterion, State
-from lmmkit.engine.search import covariance_cone as cone
 from lmmkit.engine.search.search import Search
 
 FLAT = -1e-9  # least curvature, as a share of the largest, that rounding may leave at an optimum
@@ -27,13 +26,13 @@ def optimality(search: Search, state: State) -> list[Check]:
     """Whether a state meets the conditions: decrement, complementarity, multipliers, curvature."""
     layout, scale = search.criterion.layout, search.scale
     slopes = [
-        float(values[0])
-        for f, factor in enumerate(layout.factors)
-        for values, _ in cone.scaled_slopes(factor, state.D[f], scale[f])
+        float(slope)
+        for factor, D, s in zip(layout.factors, state.D, scale, strict=True)
+        for slope, _ in factor.structure.growths(D / factor.levels, s)
     ]
     least = min(slopes, default=0.0)
     step = [
-        float(np.abs((L.T @ D @ L) * factor.mask).max() / factor.levels)
+        float(np.abs((L.T @ D @ L) * factor.structure.mask).max() / factor.levels)
         for factor, L, D in zip(layout.factors, state.L, state.D, strict=True)
     ]
     curvature = least_curvature(search.criterion, state)
@@ -49,9 +48,7 @@ def optimality(search: Search, state: State) -> list[Check]:
 
 def least_curvature(criterion: Criterion, state: State) -> float:
     """Least eigenvalue of the Hessian among the directions that are not null, as a share of the largest."""
-    free = criterion.theta(
-        [np.where(np.diag(L)[None, :] != 0, 1.0, 0.0) * np.ones_like(L) for L in state.L]
-    ).astype(bool)
+    free = criterion.layout.free(state.theta)
     here = state.hessian[np.ix_(free, free)]
     values = np.linalg.eigvalsh(here)
     return float(values[0] / values[-1]) if len(here) and values[-1] > 0 else 1.0

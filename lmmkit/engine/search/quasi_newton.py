@@ -63,9 +63,9 @@ class PenalizedLeastSquares(QuasiNewton):
     def _bounds(self) -> list[tuple[float | None, None]]:
         """Zero below each diagonal entry of L."""
         return [
-            (0.0 if r == c else None, None)
+            (0.0 if bounded else None, None)
             for factor in self.criterion.layout.factors
-            for r, c in zip(*factor.free, strict=True)
+            for bounded in factor.structure.nonnegative
         ]
 
     def _objective(self, theta: Floats) -> tuple[float, Floats]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from lmmkit.engine.criterion.criterion import Criterion, State
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.search import covariance_cone as cone
 from lmmkit.errors import FitError
 
 FOUND = 1e-8  # Newton decrement at which a search is over; what follows is polishing
@@ -98,7 +97,7 @@ class Search:
     def em_theta(self, state: State) -> Floats:
         """Theta one EM step from a state."""
         triples = zip(self.criterion.layout.factors, state.L, state.D, strict=True)
-        return self.criterion.theta([cone.em_step(factor, L, D) for factor, L, D in triples])
+        return self.criterion.theta([factor.structure.em(L, D, factor.levels) for factor, L, D in triples])
 
     def arrive(self, state: State, rule: str) -> bool:
         """Stand at a state, log it, and say whether it is the optimum to 1e-8."""

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
+from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.problem import Floats, Problem, Term
-from lmmkit.engine.search import covariance_cone as cone
 from lmmkit.errors import FitError
-
-
-def free_entries(factor: Floats, correlated: bool) -> Floats:
-    """theta of one term: the lower triangle of Lambda, column-major, or its diagonal."""
-    return factor.T[np.triu_indices(len(factor))] if correlated else factor.diagonal()
 
 
 def raw_factors(problem: Problem, prepared: Prepared, layout: Layout, L: list[Floats]) -> tuple[Floats, ...]:
@@ -22,15 +16,8 @@ def raw_factors(problem: Problem, prepared: Prepared, layout: Layout, L: list[Fl
     factors: dict[int, Floats] = {}
     for factor, x in zip(layout.factors, L, strict=True):
         for term, columns in factor.pieces:
-            rows = prepared.term_bases[term] @ x[columns]
-            correlated = problem.terms[term].correlated
-            factors[term] = cone.semidefinite_factor(rows) if correlated else np.diag(_lengths(rows))
+            factors[term] = problem.terms[term].structure.root_of(prepared.term_bases[term] @ x[columns])
     return tuple(factors[term] for term in range(len(factors)))
-
-
-def _lengths(rows: Floats) -> Floats:
-    """Norm of each row."""
-    return np.sqrt(np.einsum("ij,ij->i", rows, rows))
 
 
 def prepared_factors(
@@ -49,15 +36,12 @@ def prepared_factors(
         )
     for term, factor in zip(problem.terms, start, strict=True):
         _require_in_cone(term, factor)
-    return [_prepared(factor, prepared, start) for factor in layout.factors]
-
-
-def _prepared(factor: Factor, prepared: Prepared, start: tuple[Floats, ...]) -> Floats:
-    """T = S^-1 T_raw S^-T of one factor's terms, as a factor."""
-    L = np.zeros((factor.width, factor.width))
-    for term, columns in factor.pieces:
-        rows = solved(prepared.term_bases[term], start[term])
-        L[columns, columns] = cone.semidefinite_factor(rows)
+    L = list[Floats]()
+    for factor in layout.factors:
+        rows = np.zeros((factor.width, factor.width))
+        for term, columns in factor.pieces:  # T = S^-1 T_raw S^-T
+            rows[columns, columns] = solved(prepared.term_bases[term], start[term])
+        L.append(factor.structure.root_of(rows))
     return L
 
 
@@ -66,9 +50,10 @@ def _require_in_cone(term: Term, factor: Floats) -> None:
     k = len(term.columns)
     if factor.shape != (k, k) or not np.isfinite(factor).all():
         raise FitError(f"A starting factor has shape {factor.shape}; a finite {k} x {k} matrix was expected.")
-    allowed = np.tri(k) if term.correlated else np.eye(k)
-    if (factor * (1.0 - allowed)).any() or (factor.diagonal() < 0).any():
+    x = term.structure.coordinates(factor)
+    if (term.structure.root(x) != factor).any() or (x[term.structure.nonnegative] < 0).any():
         raise FitError(
             f"A starting factor is outside the cone of covariance factors: {factor.tolist()}. It must be "
-            f"{'lower triangular' if term.correlated else 'diagonal'} with no negative diagonal entry."
+            f"the lower triangular root of a covariance matrix ({term.structure.name}), with no negative "
+            "diagonal entry."
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.inference.information import (
     ExpectedInformation,
     entry_directions,
@@ -18,7 +19,6 @@ from lmmkit.engine.inference.information import (
     optimum_at,
 )
 from lmmkit.engine.problem import Floats, Problem, Term
-from lmmkit.engine.search.covariance_cone import semidefinite_factor
 
 APART = 1e-9  # share of its own square by which a matrix may miss a family that it belongs to
 SPAN = 1e-9  # share of its length by which a column may miss a space that holds it
@@ -40,15 +40,7 @@ class Units:
 
 def units(problem: Problem) -> Units:
     """The free entries of every T."""
-    return Units(problem, tuple(_units(term) for term in problem.terms))
-
-
-def _units(term: Term) -> Floats:
-    k = len(term.columns)
-    columns, rows = np.triu_indices(k) if term.correlated else (np.arange(k), np.arange(k))
-    out = np.zeros((len(rows), k, k))
-    out[np.arange(len(rows)), rows, columns] = out[np.arange(len(rows)), columns, rows] = 1.0
-    return out
+    return Units(problem, tuple(term.structure.span for term in problem.terms))
 
 
 def entries_of(own: Floats, T: Floats) -> Floats:
@@ -106,8 +98,8 @@ def _mixing(problem: Problem, one: Term, other: Problem, two: Term) -> Floats | 
         if found is None:
             return None
         M[:, j] = found
-    alone = two.correlated or ((M != 0.0).sum(axis=0) == 1).all()
-    return M if alone and (two.correlated or not one.correlated or M.shape[1] == 1) else None
+    kept = all(two.structure.spans(M @ unit @ M.T) for unit in one.structure.span)
+    return M if kept else None
 
 
 def _combination(Z: Floats, z: Floats) -> Floats | None:

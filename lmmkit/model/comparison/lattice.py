@@ -34,11 +34,11 @@ def _reduced(bars: Bars, reduce: _Reduction) -> Iterator[Bars]:
 
 def _without_correlations(bar: Bar) -> Bar:
     several = bar.terms != (INTERCEPT,)
-    return replace(bar, structure="split") if several and bar.structure == "correlated" else bar
+    return replace(bar, structure="split") if several and bar.structure == "unstructured" else bar
 
 
 def _intercept_only(bar: Bar) -> Bar:
-    return replace(bar, terms=(INTERCEPT,), structure="correlated")
+    return replace(bar, terms=(INTERCEPT,), structure="unstructured")
 
 
 def _one_term_less(bars: Bars) -> Iterator[Bars]:

@@ -83,17 +83,19 @@ def _entries(inner: Units, draw: np.random.Generator, rank: int) -> Floats:
 
 
 def _cones(large: Problem, matrices: list[Floats]) -> list[Cone]:
-    """The null directions of each covariance matrix; without covariances each zero variance alone."""
+    """The null directions of each covariance matrix, those of columns without covariances one by one."""
     out = list[Cone]()
     for t, (term, T) in enumerate(zip(large.terms, matrices, strict=True)):
         size = np.sqrt(np.maximum(T.diagonal(), 0.0))
         size[size == 0.0] = 1.0
-        values, vectors = np.linalg.eigh(T / np.outer(size, size))
-        null = values <= NULL * max(float(values[-1]), 1.0)
-        if term.correlated and null.any():
-            out.append(Cone(t, vectors[:, null] / size[:, None]))
-        elif not term.correlated:
-            out.extend(Cone(t, np.eye(len(T))[:, [a]]) for a in np.flatnonzero(T.diagonal() == 0.0))
+        scaled = T / np.outer(size, size)
+        for cone in term.structure.cones:
+            values, vectors = np.linalg.eigh(scaled[np.ix_(cone, cone)])
+            null = values <= NULL * max(float(values[-1]), 1.0)
+            if null.any():
+                basis = np.zeros((len(T), int(null.sum())))
+                basis[list(cone)] = vectors[:, null]
+                out.append(Cone(t, basis / size[:, None]))
     return out
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lmmkit.engine.covariance.structures import STRUCTURES, Structure
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
 from lmmkit.errors import FormulaError
@@ -69,14 +70,14 @@ class RandomTerm:
         group: Its label in theta and varcorr: the grouping factor, `.1` after a repeated one.
         factor: The grouping factor.
         names: Names of its columns.
-        correlated: Whether its effects have covariances.
+        structure: What the covariance matrix of its effects may be.
         grouping: Codes and levels.
     """
 
     group: str
     factor: str
     names: tuple[str, ...]
-    correlated: bool
+    structure: Structure
     grouping: Grouping = field(repr=False)
 
     @property
@@ -179,7 +180,8 @@ def _bar_drafts(bar: Bar, columns: list[Column], factor: Grouping, store: _Store
     places = store.add(columns)
     names = tuple(name for name, _ in columns)
     arrays = tuple(store.columns[place] for place in places)
-    draft = Draft(bar.text, factor, names, arrays, places, bar.structure == "correlated")
+    kind = "diagonal" if bar.structure == "split" else bar.structure
+    draft = Draft(bar.text, factor, names, arrays, places, STRUCTURES[kind](len(names)))
     return draft.blocks() if bar.structure == "split" else [draft]
 
 
@@ -189,13 +191,11 @@ def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[Random
     numbers = {name: i for i, name in enumerate(dict.fromkeys(draft.grouping.name for draft in ordered))}
     labels = labels_of([draft.grouping.name for draft in ordered])
     terms = tuple(
-        ProblemTerm(numbers[d.grouping.name], d.grouping.codes, d.grouping.size, d.places, d.correlated)
+        ProblemTerm(numbers[d.grouping.name], d.grouping.codes, d.grouping.size, d.places, d.structure)
         for d in ordered
     )
     named = zip(labels, ordered, strict=True)
-    random = tuple(
-        RandomTerm(label, d.grouping.name, d.names, d.correlated, d.grouping) for label, d in named
-    )
+    random = tuple(RandomTerm(label, d.grouping.name, d.names, d.structure, d.grouping) for label, d in named)
     return terms, random
 
 
@@ -314,7 +314,9 @@ class Design:
     @cached_property
     def overview(self) -> Overview:
         """Terms, sizes, relations and block structure, as values."""
-        parts = (RandomPart(t.group, t.factor, t.grouping.size, t.names, t.correlated) for t in self.random)
+        parts = (
+            RandomPart(t.group, t.factor, t.grouping.size, t.names, t.structure.count) for t in self.random
+        )
         named = ((t.name, tuple(self.fixed_names[j] for j in t.columns)) for t in self.fixed_terms)
         rows = self.source.table.rows, self.source.count
         return Overview(self.formula, *rows, tuple(named), tuple(parts), self.relations, self.warnings)

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmkit.engine.covariance.structures import Structure, Unstructured
 from lmmkit.errors import DataError, FormulaError
 from lmmkit.model.table.grouping import Grouping
 
@@ -29,7 +30,7 @@ class Draft:
         names: Names of its columns.
         columns: The columns, each (n,).
         places: Their positions among the problem's columns.
-        correlated: Whether its effects have covariances.
+        structure: What the covariance matrix of its effects may be.
     """
 
     text: str
@@ -37,16 +38,17 @@ class Draft:
     names: tuple[str, ...]
     columns: tuple[Floats, ...]
     places: tuple[int, ...]
-    correlated: bool
+    structure: Structure
 
     def blocks(self) -> list[Draft]:
-        """Itself, or its columns one by one when they have no covariances."""
-        if self.correlated:
-            return [self]
-        return [
-            Draft(self.text, self.grouping, (name,), (column,), (place,), True)
-            for name, column, place in zip(self.names, self.columns, self.places, strict=True)
-        ]
+        """Its columns in sets that have no covariances with each other: itself, where it is one set."""
+        cones = self.structure.cones
+        return [self] if len(cones) < 2 else [self._of(cone) for cone in cones]
+
+    def _of(self, cone: tuple[int, ...]) -> Draft:
+        names = tuple(self.names[c] for c in cone)
+        columns, places = tuple(self.columns[c] for c in cone), tuple(self.places[c] for c in cone)
+        return Draft(self.text, self.grouping, names, columns, places, Unstructured(len(cone)))
 
 
 def check_response(response: Floats, name: str) -> None:
@@ -128,10 +130,10 @@ def check_terms(drafts: Sequence[Draft], weights: Floats | None) -> None:
 
 
 def _check_width(draft: Draft) -> None:
-    width, rows = len(draft.columns), len(draft.grouping.codes)
-    if draft.correlated and width > 2 and width * (width + 1) // 2 >= rows:
+    width, rows, count = len(draft.columns), len(draft.grouping.codes), draft.structure.count
+    if draft.structure.pairs and width > 2 and count >= rows:
         raise DataError(
-            f"`{draft.text}` has {width} columns and so {width * (width + 1) // 2:,} variances and "
+            f"`{draft.text}` has {width} columns and so {count:,} variances and "
             f"covariances, which {rows:,} rows cannot tell apart; leave columns out, or write `||` for "
             "variances alone."
         )
@@ -217,8 +219,7 @@ def _check_residual(draft: Draft, weights: Floats | None) -> None:
         raise DataError(_confounded(draft))
     first, second = _pairs(codes)
     Z = np.column_stack(draft.columns)
-    entries = [(a, b) for a in range(width) for b in range(a + 1) if draft.correlated or a == b]
-    products = np.column_stack([Z[first, a] * Z[second, b] + Z[first, b] * Z[second, a] for a, b in entries])
+    products = np.einsum("na,iab,nb->ni", Z[first], draft.structure.span, Z[second])
     noise = np.ones(len(codes)) if weights is None else 1 / weights
     target = np.where(first == second, noise[first], 0.0)
     solution = np.linalg.lstsq(products, target, rcond=None)[0]

@@ -19,13 +19,7 @@ class RandomPart:
     factor: str
     levels: int
     names: tuple[str, ...]
-    correlated: bool
-
-    @property
-    def parameters(self) -> int:
-        """Number of covariance parameters."""
-        k = len(self.names)
-        return k * (k + 1) // 2 if self.correlated else k
+    parameters: int
 
 
 @dataclass(frozen=True)

@@ -181,14 +181,14 @@ class Bar:
     Attributes:
         terms: What stands left of the bar, the intercept being `()`.
         group: The grouping factor.
-        structure: correlated (one bar), split (two bars: every column a term of its own) or
+        structure: unstructured (one bar), split (two bars: every column a term of its own) or
             diagonal (`diag(...)`: one term, no covariances).
         text: As typed.
     """
 
     terms: tuple[Term, ...]
     group: Group
-    structure: str = "correlated"
+    structure: str = "unstructured"
     text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
@@ -364,7 +364,7 @@ class Reader:
         if not inside:
             raise FormulaError(f"`()` in `{self.text}` is empty.")
         if _bar_at(inside):
-            self._bar(inside, self._source(opening), "correlated")
+            self._bar(inside, self._source(opening), "unstructured")
             return _Sum(())
         reader = Reader(inside, self.text, bars=self.bars_allowed)
         reader.found = self.found
@@ -415,7 +415,7 @@ class Reader:
         terms = by_degree(Reader(left, self.text, bars=False).read().terms)
         if not terms:
             raise FormulaError(f"`{source}` has no column: write `(1 | g)` or `(0 + x | g)`.")
-        split = structure == "correlated" and bar.text == "||"
+        split = structure == "unstructured" and bar.text == "||"
         structure = "split" if split else structure
         self.found.bars += [Bar(terms, group, structure, source) for group in read_groups(right, source)]
 

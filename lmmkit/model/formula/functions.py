@@ -1,18 +1,22 @@
 """The documented functions of formulas: what each takes, and what it makes of a column.
 
 A transformation that learns from the data (a mean, knots) writes what it learned into a state, and
-on new data reads it from there. Splines and polynomials are formulaic's, loaded when first asked
-for; `ns` is the basis of R's splines package.
+on new data reads it from there. `bs` and `ns` are the bases of R's splines package, `cr` and `cc`
+those of mgcv, `poly` that of R's stats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.interpolate import BSpline, CubicSpline
 
 Floats = NDArray[np.float64]
 State = dict[str, Any]
@@ -81,95 +85,154 @@ def _root_mean_square(x: Floats) -> float:
     return float(np.sqrt(np.sum(x**2) / (len(x) - 1)))
 
 
-def _borrowed(name: str) -> Callable[[Floats, Mapping[str, Any], State], Basis]:
-    """A basis of formulaic, its state included."""
-
-    def apply(x: Floats, options: Mapping[str, Any], state: State) -> Basis:
-        from formulaic import transforms  # pyright: ignore[reportMissingTypeStubs]
-
-        make = cast("Callable[..., Any]", getattr(transforms, name))
-        return _as_basis(make(x, **options, _state=state))
-
-    return apply
-
-
 def _poly(x: Floats, options: Mapping[str, Any], state: State) -> Basis:
-    degree = options["degree"]
-    if not state and not options["raw"] and len(np.unique(x)) <= degree:
+    """Powers of x, or polynomials orthonormal over the rows learned from (three-term recurrence)."""
+    degree: int = options["degree"]
+    powers = range(1, degree + 1)
+    if options["raw"]:
+        return Basis(tuple(str(k - 1) for k in powers), x[:, None] ** np.array(powers))
+    learning = not state
+    if learning and len(np.unique(x)) <= degree:
         raise ValueError(f"a polynomial of degree {degree} needs more than {degree} distinct values")
-    return _borrowed("poly")(x, options, state)
+    alpha: dict[int, float] = state.setdefault("alpha", {})
+    norms2: dict[int, float] = state.setdefault("norms2", {})
+    P = [np.ones(len(x))]
+    for k in range(degree + 1):
+        if learning:
+            norms2[k] = float(P[k] @ P[k])
+        if k == degree:
+            break
+        if learning:
+            alpha[k] = float(x @ P[k] ** 2) / norms2[k]
+        P.append((x - alpha[k]) * P[k] - (norms2[k] / norms2[k - 1] * P[k - 1] if k else 0.0))
+    return Basis(tuple(map(str, powers)), np.column_stack([P[k] / np.sqrt(norms2[k]) for k in powers]))
 
 
-def _as_basis(made: Any) -> Basis:
-    facts: Any = getattr(made, "__formulaic_metadata__", None)
-    if isinstance(getattr(made, "__wrapped__", made), dict):
-        labels = tuple(str(label) for label in made)
-        values = np.column_stack([np.asarray(made[label], float) for label in made])
-    else:
-        values = np.asarray(made, float)
-        names = facts.column_names if facts is not None else None
-        labels = tuple(names or (str(j) for j in range(values.shape[1])))
-    spare = str(facts.drop_field) if facts is not None and facts.spans_intercept else None
-    return Basis(labels, values, spare)
+def _b_spline(x: Floats, options: Mapping[str, Any], state: State) -> Basis:
+    """B-splines, the basis of R's `splines::bs`."""
+    degree, whole = options["degree"], bool(options["include_intercept"])
+    low, high = _bounds(x, options, state)
+    outside, beyond = (x < low) | (x > high), options["extrapolation"]
+    if beyond not in ("raise", "clip", "na", "zero", "extend"):
+        raise ValueError(f"extrapolation={beyond!r}: raise, clip, na, zero or extend is expected")
+    if beyond == "raise" and outside.any():
+        raise ValueError("values lie outside its bounds; `extrapolation` says what becomes of them")
+    if "knots" not in state:
+        count = None if options["df"] is None else options["df"] - degree - whole
+        inner = _inner_knots(x if beyond == "extend" else x[~outside], options, count or 0)
+        state["knots"] = [low] * (degree + 1) + inner + [high] * (degree + 1)
+    if beyond == "na":
+        x = np.where(outside, np.nan, x)
+    values = _b_splines(state["knots"], degree)(np.clip(x, low, high) if beyond == "clip" else x)
+    if beyond == "zero":
+        values[outside] = 0.0
+    labels = tuple(str(j) for j in range(not whole, values.shape[1]))
+    return Basis(labels, values if whole else values[:, 1:], "0" if whole else None)
+
+
+def _bounds(x: Floats, options: Mapping[str, Any], state: State) -> tuple[float, float]:
+    """The domain of a spline: learned, given, or that of the data."""
+    for edge, extreme in (("lower_bound", np.min), ("upper_bound", np.max)):
+        if edge not in state:
+            state[edge] = float(extreme(x) if options[edge] is None else options[edge])
+    return state["lower_bound"], state["upper_bound"]
+
+
+def _inner_knots(x: Floats, options: Mapping[str, Any], count: int) -> list[float]:
+    """The knots given, or `count` of them at quantiles of x."""
+    if options["knots"] is not None:
+        if options["df"] is not None:
+            raise ValueError("`df` and `knots` exclude each other")
+        return sorted(map(float, options["knots"]))
+    if count < 0:
+        raise ValueError(f"`df` is at least {options['df'] - count} here")
+    if count and not len(x):
+        raise ValueError("no value lies within its bounds")
+    return np.quantile(x, np.linspace(0, 1, count + 2)[1:-1]).tolist() if count else []
+
+
+def _b_splines(knots: list[float], degree: int) -> BSpline:
+    """All B-splines on these knots, as one function of x and of a derivative's order."""
+    from scipy.interpolate import BSpline  # slow to import, and seldom needed
+
+    count = len(knots) - degree - 1
+    # Inner knots on the upper bound make splines that are zero, and scipy wrong at the bound: left out.
+    idle = max(knots.count(knots[-1]) - degree - 1, 0)
+    return BSpline(np.array(knots[: len(knots) - idle]), np.eye(count - idle, count), degree)
+
+
+def _straight_beyond(spline: BSpline | CubicSpline, x: Floats, low: float, high: float) -> Floats:
+    """The spline between its boundary knots, its tangents outside."""
+    inside = np.clip(x, low, high)
+    values = spline(inside)
+    outside = x != inside
+    if outside.any():
+        values[outside] += spline(inside[outside], 1) * (x - inside)[outside, None]
+    return values
 
 
 def _natural_spline(x: Floats, options: Mapping[str, Any], state: State) -> Basis:
     """Natural cubic splines: linear beyond the boundary knots; the basis of R's `splines::ns`."""
+    whole = bool(options["include_intercept"])
     if "knots" not in state:
-        state.update(_natural_knots(x, options))
+        given = options["boundary_knots"]
+        low, high = (float(x.min()), float(x.max())) if given is None else sorted(map(float, given))
+        count = 0 if options["knots"] is not None else max((options["df"] or 1) - 1 - whole, 0)
+        inner = _inner_knots(x[(x >= low) & (x <= high)], {**options, "df": None}, count)
+        state |= {"knots": inner, "bounds": [low, high]}
     low, high = state["bounds"]
-    knots = np.array([low] * 4 + list(state["knots"]) + [high] * 4)
-    bend = _cubic(np.array([low, high]), knots, 2)
-    values = _extended(x, knots, low, high)
-    if not options["include_intercept"]:
-        bend, values = bend[:, 1:], values[:, 1:]
-    turn = np.linalg.qr(bend.T, mode="complete")[0]
-    basis = values @ turn[:, 2:]
+    splines = _b_splines([low] * 4 + list(state["knots"]) + [high] * 4, 3)
+    # The combinations whose second derivative is zero at both boundary knots.
+    bend, values = splines(np.array([low, high]), 2), _straight_beyond(splines, x, low, high)
+    first = 0 if whole else 1
+    turn = np.linalg.qr(bend[:, first:].T, mode="complete")[0]
+    basis = values[:, first:] @ turn[:, 2:]
     return Basis(tuple(str(j + 1) for j in range(basis.shape[1])), basis)
 
 
-def _natural_knots(x: Floats, options: Mapping[str, Any]) -> State:
-    bounds = options["boundary_knots"]
-    low, high = (float(x.min()), float(x.max())) if bounds is None else sorted(map(float, bounds))
-    if options["knots"] is not None:
-        return {"knots": sorted(map(float, options["knots"])), "bounds": [low, high]}
-    inner = max((options["df"] or 1) - 1 - bool(options["include_intercept"]), 0)
-    inside = x[(x >= low) & (x <= high)]
-    return {"knots": np.quantile(inside, np.linspace(0, 1, inner + 2)[1:-1]).tolist(), "bounds": [low, high]}
+def _cubic_spline(x: Floats, options: Mapping[str, Any], state: State, *, cyclic: bool) -> Basis:
+    """Cubic regression splines by their values at the knots (Wood 2006, 4.1.2), natural or cyclic."""
+    low, high = _bounds(x, options, state)
+    constraints = state.setdefault("constraints", options["constraints"])
+    state["cyclic"] = cyclic
+    if "knots" not in state:
+        rows = (
+            None if constraints is None else 1 if constraints == "center" else len(np.atleast_2d(constraints))
+        )
+        state["knots"] = _cubic_knots(x, options, low, high, cyclic=cyclic, constraints=rows or 0)
+        if constraints is not None:
+            free = _at_knots(x, state["knots"], cyclic=cyclic)
+            given = free.mean(axis=0) if constraints == "center" else np.array(constraints, float)
+            state["constraints"] = np.atleast_2d(given)
+    basis = _at_knots(x, state["knots"], cyclic=cyclic)
+    if (C := state["constraints"]) is not None:
+        basis = basis @ np.linalg.qr(np.transpose(C), mode="complete")[0][:, len(C) :]
+    return Basis(tuple(str(j + 1) for j in range(basis.shape[1])), basis)
 
 
-def _cubic(x: Floats, knots: Floats, derivative: int, degree: int = 3) -> Floats:
-    """(n, len(knots) - degree - 1) B-splines at x inside the knots, or a derivative (de Boor 1978, ch. X)."""
-    if derivative:
-        below = _cubic(x, knots, derivative - 1, degree - 1) * degree
-        rise, fall = _widths(knots, degree)
-        return below[:, :-1] * rise - below[:, 1:] * fall
-    if degree == 0:
-        last = np.flatnonzero(knots[:-1] < knots[1:])[-1]
-        place = np.minimum(np.searchsorted(knots, x, side="right") - 1, last)
-        return (place[:, None] == np.arange(len(knots) - 1)).astype(float)
-    below = _cubic(x, knots, 0, degree - 1)
-    rise, fall = _widths(knots, degree)
-    left = (x[:, None] - knots[: -degree - 1]) * rise
-    right = (knots[degree + 1 :] - x[:, None]) * fall
-    return left * below[:, :-1] + right * below[:, 1:]
+def _cubic_knots(
+    x: Floats, options: Mapping[str, Any], low: float, high: float, *, cyclic: bool, constraints: int
+) -> list[float]:
+    """The bounds and what lies between them."""
+    if options["df"] is None and options["knots"] is None:
+        raise ValueError("`df` or `knots` is needed")
+    count = 0 if options["df"] is None else options["df"] - 2 + constraints + cyclic
+    inner = set(_inner_knots(np.unique(x[(x >= low) & (x <= high)]), options, count))
+    wanted = 2 + (len(inner) if options["df"] is None else count)
+    knots = sorted({low, high} | inner)
+    if not low < high or (knots[0], knots[-1], len(knots)) != (low, high, wanted):
+        raise ValueError(f"there are no {wanted} distinct knots from {low:g} to {high:g}")
+    return knots
 
 
-def _widths(knots: Floats, degree: int) -> tuple[Floats, Floats]:
-    """One over the support of the two B-splines of one degree less, 0 for an empty support."""
-    spans = knots[degree:] - knots[:-degree]
-    inverse = np.divide(1.0, spans, out=np.zeros_like(spans), where=spans > 0)
-    return inverse[:-1], inverse[1:]
+def _at_knots(x: Floats, knots: list[float], *, cyclic: bool) -> Floats:
+    """(n, k) the cubic splines that are 1 at one knot and 0 at the others."""
+    from scipy.interpolate import CubicSpline
 
-
-def _extended(x: Floats, knots: Floats, low: float, high: float) -> Floats:
-    """Cubic B-splines inside the boundary knots, their tangents outside."""
-    inside = np.clip(x, low, high)
-    values = _cubic(inside, knots, 0)
-    outside = x != inside
-    if outside.any():
-        values[outside] += _cubic(inside[outside], knots, 1) * (x - inside)[outside, None]
-    return values
+    free = len(knots) - cyclic
+    heights = np.eye(free)[np.arange(len(knots)) % free]  # cyclic: the last knot is the first again
+    spline = CubicSpline(np.array(knots), heights, bc_type="periodic" if cyclic else "natural")
+    return spline(x) if cyclic else _straight_beyond(spline, x, knots[0], knots[-1])
 
 
 _BOUNDS = {"lower_bound": None, "upper_bound": None}
@@ -189,7 +252,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "scale": Function(_scale, {"center": True, "scale": True}, learns=True),
     "poly": Function(_poly, {"degree": 1, "raw": False}, learns=True, wide=True),
     "bs": Function(
-        _borrowed("basis_spline"),
+        _b_spline,
         {
             "df": None,
             "knots": None,
@@ -202,13 +265,13 @@ FUNCTIONS: Mapping[str, Function] = {
         wide=True,
     ),
     "cr": Function(
-        _borrowed("natural_cubic_spline"),
+        partial(_cubic_spline, cyclic=False),
         {"df": None, "knots": None, **_BOUNDS, "constraints": None},
         learns=True,
         wide=True,
     ),
     "cc": Function(
-        _borrowed("cyclic_cubic_spline"),
+        partial(_cubic_spline, cyclic=True),
         {"df": None, "knots": None, **_BOUNDS, "constraints": None},
         learns=True,
         wide=True,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.inference.kenward_roger import KenwardRoger
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
@@ -181,21 +182,22 @@ def null_directions(estimates: Estimates) -> list[str]:
     return [
         text
         for t, count in enumerate(estimates.null_directions)
-        for text in _null_texts(estimates, t, count)
+        for text in _null_texts(estimates, t)
         if count
     ]
 
 
-def _null_texts(estimates: Estimates, t: int, count: int) -> list[str]:
+def _null_texts(estimates: Estimates, t: int) -> Iterator[str]:
     """`the variance of Subject.Days is zero`, or the combination of columns whose variance is."""
-    term = estimates.random[t]
-    if len(term.names) == 1 or not term.correlated:
-        pairs = zip(term.names, estimates.factors[t].diagonal(), strict=True)
-        return [f"the variance of {term.group}.{name} is zero" for name, value in pairs if value == 0.0]
-    _, _, rows = np.linalg.svd(estimates.factors[t].T)
-    return [
-        f"the variance of {_combination(row, term.names)} in {term.group} is zero" for row in rows[-count:]
-    ]
+    term, L = estimates.random[t], estimates.factors[t]
+    for cone in term.structure.cones:
+        names, block = [term.names[c] for c in cone], L[np.ix_(cone, cone)]
+        count = zero_pivots(block)
+        if count and len(cone) == 1:
+            yield f"the variance of {term.group}.{names[0]} is zero"
+            continue
+        for row in np.linalg.svd(block.T)[2][len(cone) - count :]:
+            yield f"the variance of {_combination(row, names)} in {term.group} is zero"
 
 
 def _combination(weights: Floats, names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.profiles.interval_bounds import Bounds, Line, Search
 from lmmkit.engine.profiles.slices import Frame, Parameter
 from lmmkit.engine.setup import Setup, set_up
@@ -103,17 +104,17 @@ class Profiles:
 
     def variances(self) -> Iterator[Row]:
         """Of each standard deviation and correlation, and of the residual standard deviation."""
-        for name, (term, row, column) in zip(
-            parameter_names(self.estimates), self.estimates.entries, strict=False
+        for name, (term, natural) in zip(
+            parameter_names(self.estimates), self.estimates.naturals, strict=False
         ):
-            yield Row(name, self._variance(term, row, column), self.criterion)
+            yield Row(name, self._variance(term, natural), self.criterion)
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
         yield Row("Residual.sd", self._search(self.frame.residual(), guess).on_log(), self.criterion)
 
-    def _variance(self, term: int, row: int, column: int) -> Bounds:
-        if row > column:
-            parameter = self.frame.correlation(term, row, column)
+    def _variance(self, term: int, natural: Natural) -> Bounds:
+        if natural.kind == "cor":
+            parameter = self.frame.correlation(term, natural.row, natural.column)
             return self._search(parameter, CORRELATION_GUESS).within_one()
         levels = self.estimates.problem.terms[term].levels
         guess = self.half / np.sqrt(2.0 * max(levels - 1, 1))
-        return self._search(self.frame.standard_deviation(term, column), guess).from_zero()
+        return self._search(self.frame.standard_deviation(term, natural.column), guess).from_zero()

@@ -8,7 +8,7 @@ import scipy
 
 from lmmkit.engine.inference.information import Curvature, curvature
 from lmmkit.engine.problem import Floats
-from lmmkit.model.estimates import Entry, Estimates
+from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.wald import coef_table
 from lmmkit.model.tables import parameter_names, parameters
 
@@ -40,8 +40,8 @@ def variance_intervals(estimates: Estimates, *, level: float) -> pd.DataFrame:
     values = parameters(estimates)
     half = float(scipy.special.ndtri(0.5 + level / 2.0)) * _transformed_errors(estimates, found)
     rows = [
-        _interval(value, h, correlation=entry is not None and entry.row > entry.column)
-        for value, h, entry in zip(values, half, [*estimates.entries, None], strict=True)
+        _interval(value, h, correlation=kind == "cor")
+        for value, h, kind in zip(values, half, [*(n.kind for _, n in estimates.naturals), "sd"], strict=True)
     ]
     return pd.DataFrame(rows, index=pd.Index(parameter_names(estimates)), columns=["low", "high"])
 
@@ -61,20 +61,11 @@ def _interval(value: float, half: float, *, correlation: bool) -> tuple[float, f
 def _transformed_errors(estimates: Estimates, found: Curvature) -> Floats:
     """Standard errors of each log SD and Fisher z, in the order of the parameters; NaN without curvature."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        rows = [_slope(estimates, found, entry) for entry in estimates.entries]
-        rows.append(np.append(np.zeros(len(found.covariance) - 1), 1.0))
-        J = np.array(rows)
+        rows = [
+            np.column_stack([slopes, [float(n.kind == "sd") for n in term.structure.naturals]])
+            for term, L, dT in zip(estimates.random, estimates.factors, found.slopes, strict=True)
+            for slopes in [term.structure.wald_slopes(L @ L.T, dT)]
+        ]
+        residual = np.append(np.zeros(len(found.covariance) - 1), 1.0)
+        J = np.concatenate([*rows, residual[None]])
         return np.sqrt(np.einsum("im,mn,in->i", J, found.covariance, J))
-
-
-def _slope(estimates: Estimates, found: Curvature, entry: Entry) -> Floats:
-    """Derivative of one log SD or Fisher z in the free parameters and log sigma."""
-    t, row, column = entry
-    L, slopes = estimates.factors[t], found.slopes[t]
-    T = L @ L.T
-    logs = [0.5 * slopes[:, i, i] / T[i, i] for i in (row, column)]
-    if row == column:
-        return np.append(logs[0], 1.0)
-    scale = np.sqrt(T[row, row] * T[column, column])
-    rho = T[row, column] / scale
-    return np.append((slopes[:, row, column] / scale - rho * (logs[0] + logs[1])) / (1.0 - rho**2), 0.0)

@@ -66,7 +66,7 @@ def correlations(fit: Fit) -> Frame:
     blocks = [
         (term.group, list(term.names), fit.estimates.covariance(place))
         for place, term in enumerate(fit.design.random)
-        if term.correlated and len(term.names) > 1
+        if term.structure.pairs
     ]
     if len(fit.params) > 1:
         blocks.append(("Estimates of the fixed effects", list(fit.params.index), fit.cov_params().to_numpy()))
@@ -156,8 +156,8 @@ def affordable_algorithms(fit: Fit) -> list[str]:
 
 def surface_pair(fit: Fit) -> list[str]:
     """Two entries of theta to draw the deviance over, if the model has two or three and is not large."""
-    entries = zip(fit.theta.index, fit.estimates.entries, strict=True)
-    diagonal = [name for name, entry in entries if entry.row == entry.column]
+    naturals = zip(fit.theta.index, fit.estimates.naturals, strict=True)
+    diagonal = [name for name, (_, natural) in naturals if natural.kind == "sd"]
     able = 2 <= len(fit.theta) <= 3 and len(diagonal) >= 2 and fit.nobs <= MANY_ROWS
     return [diagonal[0], diagonal[-1]] if able else []
 

@@ -19,7 +19,8 @@ from lmmkit.model.threads import one_thread
 
 def uninformed_start(estimates: Estimates) -> Floats:
     """theta of Lambda = I, where lme4 starts."""
-    return np.array([float(row == column) for _, row, column in estimates.entries])
+    parts = (term.structure.coordinates(np.eye(len(term.names))) for term in estimates.random)
+    return np.concatenate([np.empty(0), *parts])
 
 
 def fits_by_algorithm(estimates: Estimates, algorithms: Sequence[str] | None = None) -> dict[str, Estimates]:
@@ -128,6 +129,6 @@ def _axis(estimates: Estimates, name: str, width: float, points: int) -> tuple[i
     position = names.index(name)
     value = float(estimates.theta[position])
     reach = width * max(abs(value), 0.5)
-    _, row, column = estimates.entries[position]
-    low = max(value - reach, 0.0) if row == column else value - reach
+    bounded = np.concatenate([term.structure.nonnegative for term in estimates.random])[position]
+    low = max(value - reach, 0.0) if bounded else value - reach
     return position, np.linspace(low, value + reach, points)

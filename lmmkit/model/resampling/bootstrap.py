@@ -86,15 +86,9 @@ def replicate(
 
 def parameters_of(estimates: Estimates, factors: Sequence[Floats], sigma: Floats) -> Floats:
     """(r, m + 1) SDs and correlations of many fits, from (r, k, k) Lambda of each term and (r,) sigma."""
-    G = [np.einsum("r,rac,rbc->rab", sigma**2, L, L) for L in factors]
-    with np.errstate(invalid="ignore"):
-        columns = [
-            np.sqrt(G[t][:, row, row])
-            if row == column
-            else G[t][:, row, column] / np.sqrt(G[t][:, row, row] * G[t][:, column, column])
-            for t, row, column in estimates.entries
-        ]
-    return np.column_stack([*columns, sigma])
+    pairs = zip(estimates.random, factors, strict=True)
+    columns = [term.structure.natural(np.einsum("r,rac,rbc->abr", sigma**2, L, L)) for term, L in pairs]
+    return np.concatenate([*columns, sigma[None]]).T
 
 
 def _marked(frame: pd.DataFrame, converged: Any, singular: Any, failures: Mapping[int, str]) -> pd.DataFrame:

@@ -69,13 +69,9 @@ def _hand_over(estimates: Estimates, folder: Path) -> None:
     frame = pd.DataFrame({**columns, **groups, **weights})
     frame.to_csv(folder / "data.csv", index=False)
     bars = [
-        f"(0 + {inner} | g{t + 1})"
+        f"(0 + {' + '.join(slopes[term.columns[c]] for c in cone)} | g{t + 1})"
         for t, term in enumerate(problem.terms)
-        for inner in _inside([slopes[c] for c in term.columns], correlated=term.correlated)
+        for cone in term.structure.cones
     ]
     (folder / "formula.txt").write_text(f"y ~ 0 + {' + '.join([*fixed, *bars])}\n")
     (folder / "fit.R").write_text(_SCRIPT.replace("METHOD", "TRUE" if estimates.reml else "FALSE"))
-
-
-def _inside(names: list[str], *, correlated: bool) -> list[str]:
-    return [" + ".join(names)] if correlated else names

@@ -38,7 +38,7 @@ def _obstacle(estimates: Estimates) -> str:
     problem = estimates.problem
     if len({term.factor for term in problem.terms}) > 1:
         return "it fits one grouping factor; this model has more"
-    if len(problem.terms) > 1 and any(term.correlated and len(term.columns) > 1 for term in problem.terms):
+    if len(problem.terms) > 1 and any(term.structure.pairs for term in problem.terms):
         return "it fits one covariance matrix beside none"
     if problem.weights is not None:
         return "it has no prior weights"
@@ -56,7 +56,7 @@ def _model(estimates: Estimates) -> Any:
     y, X = response(problem), np.column_stack(fixed_columns(estimates))
     codes = problem.terms[0].codes
     Z = [np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms]
-    if len(Z) == 1 and (problem.terms[0].correlated or Z[0].shape[1] == 1):
+    if len(Z) == 1 and len(problem.terms[0].structure.cones) == 1:
         return MixedLM(y, X, codes, exog_re=Z[0])
     columns = [column[:, None] for part in Z for column in part.T]
     rows = [np.flatnonzero(codes == level) for level in range(problem.terms[0].levels)]

@@ -17,7 +17,7 @@ from lmmkit.study.records.manifest import Record
 from lmmkit.study.records.notebooks import Notebook
 
 _NUMERIC = (
-    "numpy", "scipy", "pandas", "pyarrow", "narwhals", "formulaic", "statsmodels", "matplotlib", "seaborn",
+    "numpy", "scipy", "pandas", "pyarrow", "narwhals", "statsmodels", "matplotlib", "seaborn",
     "jinja2",
 )  # fmt: skip
 #: What a notebook declares to read that prints where its numbers come from.

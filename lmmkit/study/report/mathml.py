@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lmmkit.engine.covariance.structures import Structure
 from lmmkit.escape import html
 from lmmkit.model.design.design import Design, RandomTerm
 
@@ -120,15 +121,15 @@ def _distribution(term: RandomTerm) -> str:
 
 def _entries(term: RandomTerm) -> list[list[str]]:
     k = len(term.names)
-    return [[_entry(i, j, correlated=term.correlated) for j in range(k)] for i in range(k)]
+    return [[_entry(i, j, term.structure) for j in range(k)] for i in range(k)]
 
 
-def _entry(i: int, j: int, *, correlated: bool) -> str:
+def _entry(i: int, j: int, structure: Structure) -> str:
     if i == j:
         return power(sub(symbol("σ"), digits(i)), digits(2))
-    if not correlated:
-        return digits(0)
     low, high = sorted((i, j))
+    if (high, low) not in structure.pairs:
+        return digits(0)
     pair = sub(symbol("ρ"), digits(low), digits(high))
     return row(pair, sub(symbol("σ"), digits(low)), sub(symbol("σ"), digits(high)))
 

@@ -67,7 +67,7 @@ def _term_in_words(files: Files, term: RandomTerm) -> Markup:
     effects = listed(f"the effect of {name}" if name != "Intercept" else "level" for name in term.names)
     together = ""
     if len(term.names) > 1:
-        together = ", and these may be correlated" if term.correlated else ", and these are independent"
+        together = f", and {term.structure.words}"
     text = "Each of the {} levels of {} has a deviation of its own in {}{}."
     return Markup(text).format(levels, term.factor, effects, together)
 

@@ -32,8 +32,8 @@ def dense_deviance(estimates, factors):
 def factors_of(estimates, theta):
     """Lambda of each term from its free entries."""
     factors = [np.zeros_like(L) for L in estimates.factors]
-    for value, (term, row, column) in zip(theta, estimates.entries, strict=True):
-        factors[term][row, column] = value
+    for value, (term, natural) in zip(theta, estimates.naturals, strict=True):
+        factors[term][natural.row, natural.column] = value
     return tuple(factors)
 
 
@@ -80,7 +80,7 @@ def test_no_independent_search_ends_lower(seed):
     e = fit.estimates
     found = []
     for _ in range(RESTARTS):
-        start = rng.normal(size=len(e.entries))
+        start = rng.normal(size=len(e.naturals))
         search = minimize(
             lambda theta: dense_deviance(e, factors_of(e, theta)),
             start,

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import lmmkit
+from lmmkit.engine.covariance.structures import Diagonal, Unstructured
 from lmmkit.engine.criterion.criterion import Criterion
 from lmmkit.engine.crossproducts import crossproducts as moments
 from lmmkit.engine.crossproducts.absorbed import absorb
@@ -16,7 +17,7 @@ from lmmkit.engine.variances import conditional_blocks
 from lmmkit.errors import FitError
 
 ROWS = 150
-# (levels, columns, correlated, the earlier term that it contains or None)
+# (levels, columns, unstructured, the earlier term that it contains or None)
 LAYOUTS = {
     "single": [(12, 2, True, None)],
     "single intercept": [(12, 1, True, None)],
@@ -41,14 +42,15 @@ def problem_of(layout, weighted):
     rng = np.random.default_rng(3)
     columns = [np.broadcast_to(1.0, ROWS), *(rng.normal(size=ROWS) * 3 + 5 for _ in range(3))]
     terms = []
-    for factor, (levels, k, correlated, child) in enumerate(layout):
+    for factor, (levels, k, unstructured, child) in enumerate(layout):
         if child is None:
             codes = np.concatenate([np.arange(levels), rng.integers(0, levels, ROWS - levels)])
         else:
             below = terms[child].codes
             parents = np.concatenate([np.arange(levels), rng.integers(0, levels, below.max() + 1 - levels)])
             codes = parents[below]
-        terms.append(Term(factor, codes, levels, tuple(range(k)), correlated))
+        structure = Unstructured(k) if unstructured else Diagonal(k)
+        terms.append(Term(factor, codes, levels, tuple(range(k)), structure))
     y = rng.normal(size=ROWS) + 2
     for term in terms:
         for column in term.columns:
@@ -67,7 +69,7 @@ class Case:
         raw = moments.collect(self.prepared, self.layout)
         absorbed = absorb(raw, self.prepared, self.layout)
         self.criterion = Criterion(absorbed, self.layout, ROWS, reml=reml, constant=0.0)
-        self.theta = np.random.default_rng(1).normal(size=self.criterion.cuts[-1]) * 0.7
+        self.theta = np.random.default_rng(1).normal(size=self.layout.count) * 0.7
         self.optimum = Optimum(problem, self.prepared, self.criterion, self.criterion(self.theta))
         self.reml = reml
 
@@ -125,7 +127,9 @@ def test_hessian_is_average_information_and_the_curvature_of_the_cone(name):
     slopes = [(case.V(case.theta + s) - case.V(case.theta - s)) / 2e-6 for s in steps]
     w = np.array([dV @ P @ y for dV in slopes])
     nu, r2, q = ROWS - 2, y @ P @ y, w @ P @ y
-    expected = nu / r2 * w @ P @ w.T - nu / r2**2 * np.outer(q, q) + case.criterion._curvature(state.D)
+    expected = (
+        nu / r2 * w @ P @ w.T - nu / r2**2 * np.outer(q, q) + case.layout.curvature(case.theta, state.D)
+    )
     np.testing.assert_allclose(state.hessian, expected, atol=1e-7 * np.abs(expected).max())
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lmmkit.engine.covariance.structures import Diagonal, Unstructured
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.search.newton import Newton
 from lmmkit.engine.setup import set_up
@@ -36,7 +37,8 @@ def random_term(rng, n, factor, codes, most):
         columns = (0, *sorted(rng.choice([1, 2, 3, 4], k - 1, replace=False)))
     else:
         columns = tuple(sorted(rng.choice(5, k, replace=False)))
-    return Term(factor, codes, levels, tuple(int(c) for c in columns), bool(rng.random() < 0.8))
+    structure = Unstructured if rng.random() < 0.8 else Diagonal
+    return Term(factor, codes, levels, tuple(int(c) for c in columns), structure(k))
 
 
 def random_problem(seed):
@@ -64,7 +66,7 @@ def best_of_restarts(problem, seed, reml):
         L = []
         for factor, scale in zip(setup.layout.factors, setup.scale, strict=True):
             A = np.tril(rng.normal(size=(factor.width, factor.width))) * rng.uniform(0.2, 4) / scale[:, None]
-            L.append(np.linalg.cholesky(A @ A.T * factor.mask + 1e-3 * np.diag(scale**-2.0)))
+            L.append(np.linalg.cholesky(A @ A.T * factor.structure.mask + 1e-3 * np.diag(scale**-2.0)))
         search = Newton(setup.criterion, setup.scale, setup.criterion(setup.criterion.theta(L)))
         search.run(150)
         found.append(search.state.deviance)

@@ -114,8 +114,8 @@ def test_a_design_comes_back_from_plain_values_and_its_frame(extras, factorial):
     design = build_design(RICH, frame, **extras)
     again = design_from_dict(json.loads(json.dumps(design.to_dict())), design.frame)
     assert again.fixed_names == design.fixed_names
-    assert [(t.group, t.names, t.correlated, *t.levels) for t in again.random] == [
-        (t.group, t.names, t.correlated, *t.levels) for t in design.random
+    assert [(t.group, t.names, t.structure, *t.levels) for t in again.random] == [
+        (t.group, t.names, t.structure, *t.levels) for t in design.random
     ]
     for mine, theirs in zip(design.problem.columns, again.problem.columns, strict=True):
         np.testing.assert_array_equal(mine, theirs)

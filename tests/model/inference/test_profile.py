@@ -38,7 +38,7 @@ def parameters(m):
     about = Profiles(m.estimates, 0.95)
     held = [
         about.frame.correlation(t, r, c) if r > c else about.frame.standard_deviation(t, c)
-        for t, r, c in m.estimates.entries
+        for t, (_, r, c) in m.estimates.naturals
     ]
     fixed = [] if m.reml else [about.frame.coefficient(i, b) for i, b in enumerate(m.estimates.beta)]
     return about, [*fixed, *held, about.frame.residual()]
@@ -97,7 +97,7 @@ def test_bounds_hold_against_a_search_in_other_parameters():
         logs = 2 * np.log(C.diagonal()).sum() + np.linalg.slogdet(Xw.T @ Xw)[1]
         return logs + r @ r + (len(y) - X.shape[1]) * np.log(2 * np.pi)
 
-    row, column = e.entries[4].row, e.entries[4].column
+    _, row, column = e.naturals[4][1]
     assert (row, column) == (2, 1)
     name = f"Worker.cor.{e.random[0].names[2]}.{e.random[0].names[1]}"
     G = e.covariance(0)
