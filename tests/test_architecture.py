@@ -22,6 +22,8 @@ HEAVY = {
     "ipykernel",
     "matplotlib",
     "narwhals",
+    "nbclient",
+    "nbformat",
     "papermill",
     "polars",
     "pyarrow",

@@ -134,7 +134,7 @@ class Estimates(FitNumbers):
     @property
     def ngroups(self) -> dict[str, int]:
         """Number of levels by grouping factor."""
-        return {grouping.name: grouping.size for grouping in self.design.groupings}
+        return self.design.ngroups
 
     @property
     def vcov(self) -> Floats:

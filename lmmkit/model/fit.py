@@ -588,8 +588,8 @@ def lmm(
         algorithm: newton, em, em-accelerated, em-newton, pls or direct; all reach one optimum.
         weights: Positive prior weights, a column name or a vector: residual variances are sigma^2 / weight.
         offset: A known part of the mean, a column name or a vector.
-        residual: A residual covariance structure. Not built yet.
-        known: Known covariance matrices between levels. Not built yet.
+        residual: A residual covariance structure; none is offered.
+        known: Known covariance matrices between levels; none are offered.
         contrasts: Coding by factor.
         missing: Rows with a missing value are dropped and listed ("drop"), or refused ("error").
         start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates.
@@ -636,7 +636,9 @@ def _check_arguments(reml: object, residual: object, known: object, limit: objec
         raise FitError(f"reml={reml!r}: True (REML) or False (maximum likelihood) is expected.")
     if limit is not None:
         whole("max_iterations", limit, "steps")
-    if residual is not None:
-        raise FitError(f"residual={residual!r}: residual structures are not built yet; leave it out.")
-    if known is not None:
-        raise FitError("known: known covariance matrices are not built yet; leave it out.")
+    for name, given, what in (
+        ("residual", residual, "residual structures"),
+        ("known", known, "known covariance matrices"),
+    ):
+        if given is not None:
+            raise FitError(f"{name}={given!r:.60}: {what} are not offered; leave it out.")

@@ -18,19 +18,6 @@ def check_option(name: str, value: object, offered: Sequence[object]) -> None:
         raise FitError(f"{name}={value!r} is not known. Choose one of: {', '.join(map(repr, offered))}.")
 
 
-def check_built(name: str, value: object, built: Sequence[object], offered: Sequence[object]) -> None:
-    """Refuse a value that is not offered, and one that is not built yet.
-
-    Raises:
-        FitError: It is not offered, or not built yet.
-    """
-    check_option(name, value, offered)
-    if value not in built:
-        raise FitError(
-            f"{name}={value!r} is not built yet. Use {' or '.join(f'{name}={b!r}' for b in built)}."
-        )
-
-
 def whole(name: str, value: object, what: str) -> int:
     """A number of things.
 

@@ -13,18 +13,9 @@ from lmmkit.escape import html
 from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.text_table import Cells, TextTable
 
 SHOWN = 6  # significant digits, fewer when the certificate supports fewer
-
-Cells = list[tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class SummaryTable:
-    """A titled table of text; its first row is the head."""
-
-    title: str
-    cells: Cells
 
 
 @dataclass(frozen=True)
@@ -44,14 +35,19 @@ class Summary:
     formula: str
     alarm: tuple[str, ...]
     facts: tuple[str, ...]
-    tables: tuple[SummaryTable, ...]
+    tables: tuple[TextTable, ...]
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
         alarm = [f"*** {sentence} ***" for sentence in self.alarm]
-        tables = [f"{table.title}\n" + "\n".join(_aligned(table.cells)) for table in self.tables]
         top = "\n".join([self.title, self.formula])
-        parts = [*alarm, top, "\n".join(self.facts), *tables, "\n".join(self.notes)]
+        parts = [
+            *alarm,
+            top,
+            "\n".join(self.facts),
+            *(table.text() for table in self.tables),
+            "\n".join(self.notes),
+        ]
         return "\n\n".join(part for part in parts if part)
 
     __repr__ = __str__
@@ -64,7 +60,7 @@ class Summary:
             alarm
             + top
             + _paragraph(self.facts)
-            + "".join(map(_html_table, self.tables))
+            + "".join(table.html() for table in self.tables)
             + _paragraph(self.notes)
         )
 
@@ -96,7 +92,8 @@ def _facts(estimates: Estimates) -> Iterator[str]:
     groups = ", ".join(f"{g.name} {g.size:,}" for g in design.groupings)
     dropped = "" if n == given else f" ({given - n:,} of {given:,} dropped for missing values)"
     yield f"{n:,} rows{dropped}; groups: {groups}."
-    if known := [text for text in _known(estimates) if text]:
+    beside = (("prior weights", estimates.problem.weights), ("an offset", estimates.problem.offset))
+    if known := [what for what, given in beside if given is not None]:
         yield f"{' and '.join(known).capitalize()}."
     kind = "REML criterion" if estimates.reml else "Deviance"
     yield (
@@ -105,16 +102,7 @@ def _facts(estimates: Estimates) -> Iterator[str]:
     )
 
 
-def _known(estimates: Estimates) -> Iterator[str]:
-    """What was given beside the formula."""
-    for what, given in (
-        ("prior weights", estimates.problem.weights),
-        ("an offset", estimates.problem.offset),
-    ):
-        yield what if given is not None else ""
-
-
-def _random_table(estimates: Estimates, digits: int) -> SummaryTable:
+def _random_table(estimates: Estimates, digits: int) -> TextTable:
     rows: Cells = [("group", "name", "variance", "SD", "correlation")]
     for t, term in enumerate(estimates.random):
         G = estimates.covariance(t)
@@ -126,7 +114,7 @@ def _random_table(estimates: Estimates, digits: int) -> SummaryTable:
             rows.append((label, name, _number(G[i, i], digits), _number(sd[i], digits), correlations))
     sigma = estimates.sigma
     rows.append(("Residual", "", _number(sigma**2, digits), _number(sigma, digits), ""))
-    return SummaryTable("Random effects", rows)
+    return TextTable("Random effects", rows, numbers_right=True)
 
 
 def _correlations(G: Floats, sd: Floats, row: int, before: list[int]) -> str:
@@ -135,11 +123,11 @@ def _correlations(G: Floats, sd: Floats, row: int, before: list[int]) -> str:
     return " ".join(f"{c / s:.3f}" if s > 0 else "none" for c, s in zip(G[row, before], scale, strict=True))
 
 
-def _fixed_table(estimates: Estimates, digits: int) -> SummaryTable:
+def _fixed_table(estimates: Estimates, digits: int) -> TextTable:
     rows: Cells = [("coefficient", "estimate", "SE", "t")]
     for name, beta, error in zip(estimates.names, estimates.beta, estimates.bse, strict=True):
         rows.append((name, _number(beta, digits), _number(error, digits), f"{beta / error:.3f}"))
-    return SummaryTable("Fixed effects", rows)
+    return TextTable("Fixed effects", rows, numbers_right=True)
 
 
 def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
@@ -169,39 +157,8 @@ def _number(value: float, digits: int) -> str:
     return f"{value:#.{max(1, digits)}g}".rstrip(".") if value else "0"
 
 
-def _aligned(cells: Cells) -> list[str]:
-    """Text left, numbers right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    text = [all(not _numeric(cell) for cell in column[1:]) for column in zip(*cells, strict=True)]
-    return [
-        "  "
-        + "  ".join(
-            cell.ljust(width) if left else cell.rjust(width)
-            for cell, width, left in zip(row, widths, text, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
-
-
-def _numeric(cell: str) -> bool:
-    return cell[:1].isdigit() or (cell[:1] == "-" and cell[1:2].isdigit())
-
-
 def _paragraph(sentences: tuple[str, ...]) -> str:
     return f"<p>{'<br>'.join(map(html, sentences))}</p>" if sentences else ""
-
-
-def _html_table(table: SummaryTable) -> str:
-    head, *body = table.cells
-    rows = "".join(_html_row(row, "td") for row in body)
-    return (
-        f"<table><caption>{html(table.title)}</caption><thead>{_html_row(head, 'th')}</thead>"
-        f"<tbody>{rows}</tbody></table>"
-    )
-
-
-def _html_row(row: tuple[str, ...], cell: str) -> str:
-    return "<tr>" + "".join(f"<{cell}>{html(text)}</{cell}>" for text in row) + "</tr>"
 
 
 def as_dict(estimates: Estimates, certificate: Certificate) -> dict[str, Any]:

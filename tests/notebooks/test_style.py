@@ -94,7 +94,7 @@ def test_each_figure_has_a_cell_of_its_own_with_one_plotting_call(notebook):
 def test_every_figure_has_words(notebook):
     for cell in code(notebook):
         if "save_figure" in text(cell):
-            assert re.search(r"\*\*words\.\w+\(", text(cell))
+            assert re.search(r"\*\*captions\.\w+\(", text(cell))
 
 
 def test_it_ends_with_what_comes_next(notebook):

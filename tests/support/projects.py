@@ -41,10 +41,10 @@ STEPS = {
     "04_report": (
         ["title", "provenance"],
         [
-            "from lmmkit.escape import html\nfrom lmmkit.study.report.embedded import embedded\n"
+            "from lmmkit.escape import html\nfrom lmmkit.study.report.render import embedded\n"
             "from lmmkit.study.records.plan_lock import deviation_lines",
             "fit = step.fit()\nnumbers = f'Days {fit.params.iloc[1]:.4f} (SE {fit.bse.iloc[1]:.4f})'",
-            "said = html(' '.join(deviation_lines(step.folder)))",
+            "said = html(' '.join(map(str, deviation_lines(step.folder))))",
             "page = f'<p>{html(step.title)}: {numbers}</p><p>{said}</p>'",
             "step.save_report(f'<html>{page}{embedded(step)}</html>')",
         ],

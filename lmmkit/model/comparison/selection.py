@@ -13,10 +13,10 @@ from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.comparison.lattice import lattice
 from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.formula.formula import Formula, parse_formula
-from lmmkit.model.options import check_built, check_option
+from lmmkit.model.options import check_option
 
-RULES = ("fixed", "maximal", "parsimonious", "backward", "forward", "best")
-CRITERIA = ("lrt", "aic", "bic", "caic")
+RULES = ("fixed", "best")
+CRITERIA = ("aic", "bic")
 MEASURES = ("deviance", "aic", "bic")
 
 
@@ -81,8 +81,8 @@ def select(
     >>> select("y ~ x + (1 | g)", frame).table["candidate"].tolist()
     ['(1 | g)']
     """
-    check_built("rule", rule, ("fixed", "best"), RULES)
-    check_built("criterion", criterion, ("aic", "bic"), CRITERIA)
+    check_option("rule", rule, RULES)
+    check_option("criterion", criterion, CRITERIA)
     base = parse_formula(formula)
     listed = _listed(base, candidates, with_base=rule == "fixed")
     table = pd.DataFrame([_row(label, model, data, reml, options) for label, model in listed.items()])

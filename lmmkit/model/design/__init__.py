@@ -1,1 +1,4 @@
-"""Design."""
+"""A formula on a table: codings, the rows used, the arrays of a problem with their names.
+
+Read first `design`.
+"""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -16,6 +17,7 @@ from lmmkit.engine.covariance.structures import STRUCTURES, Structure
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
 from lmmkit.errors import FormulaError
+from lmmkit.escape import html
 from lmmkit.model.design.identifiability import (
     Draft,
     check_groupings,
@@ -36,8 +38,7 @@ from lmmkit.model.design.learned import (
     predictors,
     recipe_from_dict,
 )
-from lmmkit.model.design.overview import Overview, RandomPart
-from lmmkit.model.design.rows_used import OFFSET, WEIGHTS, Request, Source, ledger, open_source
+from lmmkit.model.design.rows_used import OFFSET, WEIGHTS, Request, Source, ledger, offset_of, open_source
 from lmmkit.model.design.variables import Column, Values, Variable
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Bar, Formula, parse_formula, term_name
@@ -53,6 +54,7 @@ from lmmkit.model.table.grouping import (
     reused_labels,
     same_grouping,
 )
+from lmmkit.model.text_table import TextTable
 
 
 class FixedTerm(NamedTuple):
@@ -86,51 +88,10 @@ class RandomTerm:
         return self.grouping.levels
 
 
-@dataclass(frozen=True, eq=False)
-class Assembly:
-    """The arrays with their names."""
-
-    problem: Problem
-    fixed_names: tuple[str, ...]
-    fixed_terms: tuple[FixedTerm, ...]
-    random: tuple[RandomTerm, ...]
-
-
-def assemble(
-    request: Request, source: Source, recipe: Recipe, values: Mapping[Expression, Values]
-) -> Assembly:
-    """Columns, codes and names on the rows used.
-
-    Raises:
-        DataError: Values that cannot be used, or variances that the rows cannot tell apart.
-        FormulaError: Random-effects terms whose columns depend on each other.
-    """
-    response = source.used(source.evaluator.numbers(request.formula.response))
-    weights = source.extra(request.weights, WEIGHTS)
-    check_response(response, request.formula.response.text)
-    check_weights(weights)
-    store = _Store()
-    blocks = [columns_of(products, values, source.count) for products in recipe.fixed]
-    fixed = tuple(place for block in blocks for place in store.add(block))
-    drafts = _drafts(recipe, values, source, store)
-    check_terms(drafts, weights)
-    terms, random = _ordered(drafts)
-    problem = Problem(tuple(store.columns), fixed, response, terms, weights, _offset(request, source))
-    names = tuple(name for block in blocks for name, _ in block)
-    return Assembly(problem, names, _fixed_terms(request.formula, blocks), random)
-
-
 def _fixed_terms(formula: Formula, blocks: list[list[Column]]) -> tuple[FixedTerm, ...]:
     ends = list(accumulate((len(block) for block in blocks), initial=0))
     spans = zip(formula.fixed, ends, ends[1:], strict=False)
     return tuple(FixedTerm(term_name(term), tuple(range(start, end))) for term, start, end in spans)
-
-
-def _offset(request: Request, source: Source) -> Floats | None:
-    parts = [source.used(source.evaluator.numbers(offset)) for offset in request.formula.offsets]
-    extra = source.extra(request.offset, OFFSET)
-    parts += [] if extra is None else [extra]
-    return sum(parts[1:], parts[0]) if parts else None
 
 
 class _Store:
@@ -255,6 +216,11 @@ class Design:
         """The distinct grouping factors, by decreasing number of levels."""
         return tuple({term.factor: term.grouping for term in self.random}.values())
 
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels by grouping factor."""
+        return {grouping.name: grouping.size for grouping in self.groupings}
+
     @cached_property
     def relations(self) -> tuple[Relation, ...]:
         """How each pair of grouping factors relates: the same, nested or crossed."""
@@ -311,25 +277,18 @@ class Design:
     def _extras(self) -> list[tuple[str, Any]]:
         return [(WEIGHTS, self.request.weights), (OFFSET, self.request.offset)]
 
-    @cached_property
-    def overview(self) -> Overview:
-        """Terms, sizes, relations and block structure, as values."""
-        parts = (
-            RandomPart(t.group, t.factor, t.grouping.size, t.names, t.structure.count) for t in self.random
-        )
-        named = ((t.name, tuple(self.fixed_names[j] for j in t.columns)) for t in self.fixed_terms)
-        rows = self.source.table.rows, self.source.count
-        return Overview(self.formula, *rows, tuple(named), tuple(parts), self.relations, self.warnings)
-
     def describe(self) -> str:
         """Terms, sizes, relations and block structure, as text."""
-        return self.overview.text()
+        tables = [table.text() for table in _tables(self)]
+        return "\n\n".join([self.formula, _rows_sentence(self), *tables, *_sentences(self)])
 
     def __str__(self) -> str:
         return self.describe()
 
     def _repr_html_(self) -> str:
-        return self.overview.html()
+        sentences = [f"<p>{html(sentence)}</p>" for sentence in [_rows_sentence(self), *_sentences(self)]]
+        tables = [table.html() for table in _tables(self)]
+        return "".join([f"<p><code>{html(self.formula)}</code></p>", sentences[0], *tables, *sentences[1:]])
 
 
 def build_design(
@@ -359,18 +318,12 @@ def build_design(
     >>> build_design("y ~ x + (1 | g)", frame).fixed_names
     ('Intercept', 'x')
     """
-    parsed = formula if isinstance(formula, Formula) else parse_formula(_text(formula))
+    parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
     _check_parsed(parsed)
     request = Request(parsed, weights, offset, contrasts or {}, missing)
     source = open_source(request, data)
     recipe, values = learn_recipe(parsed, source, request.contrasts)
     return _design(request, source, recipe, values)
-
-
-def _text(formula: object) -> str:
-    if not isinstance(formula, str):
-        raise FormulaError(f"A formula is text, such as 'y ~ x + (x | g)', not {type(formula).__name__}.")
-    return formula
 
 
 def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
@@ -400,17 +353,90 @@ def _check_parsed(parsed: Formula) -> None:
 
 
 def _design(request: Request, source: Source, recipe: Recipe, values: Mapping[Expression, Values]) -> Design:
-    made = assemble(request, source, recipe, values)
-    groupings = list({term.factor: term.grouping for term in made.random}.values())
+    """Columns, codes and names on the rows used."""
+    formula = request.formula
+    response = source.used(source.evaluator.numbers(formula.response))
+    weights = source.weights(request.weights)
+    check_response(response, formula.response.text)
+    check_weights(weights)
+    store = _Store()
+    blocks = [columns_of(products, values, source.count) for products in recipe.fixed]
+    fixed = tuple(place for block in blocks for place in store.add(block))
+    drafts = _drafts(recipe, values, source, store)
+    check_terms(drafts, weights)
+    terms, random = _ordered(drafts)
+    offset = offset_of(request, source.evaluator, source.vectors)
+    used = None if offset is None else source.used(offset)
+    groupings = list({term.factor: term.grouping for term in random}.values())
     return Design(
-        str(request.formula),
-        request.formula.response.text,
-        made.problem,
-        made.fixed_names,
-        made.fixed_terms,
-        made.random,
-        tuple(reused_labels(groupings)),
-        recipe,
-        request,
-        source,
+        formula=str(formula),
+        response=formula.response.text,
+        problem=Problem(tuple(store.columns), fixed, response, terms, weights, used),
+        fixed_names=tuple(name for block in blocks for name, _ in block),
+        fixed_terms=_fixed_terms(formula, blocks),
+        random=random,
+        warnings=tuple(reused_labels(groupings)),
+        recipe=recipe,
+        request=request,
+        source=source,
     )
+
+
+def _rows_sentence(design: Design) -> str:
+    given, used = design.source.table.rows, design.source.count
+    if used == given:
+        return f"{used:,} rows."
+    return f"{used:,} of {given:,} rows; {given - used:,} dropped for missing values."
+
+
+def _tables(design: Design) -> list[TextTable]:
+    """Fixed terms, random terms, and the blocks of the equations: their lower triangle by grouping factor."""
+    fixed = [(term.name, [design.fixed_names[j] for j in term.columns]) for term in design.fixed_terms]
+    random = [
+        (
+            term.group,
+            f"{term.grouping.size:,}",
+            _shortened(term.names),
+            f"{term.grouping.size * len(term.names):,}",
+            str(term.structure.count),
+        )
+        for term in design.random
+    ]
+    kinds = {frozenset((r.fine, r.coarse)): r.kind for r in design.relations}
+    names, widths = list(design.ngroups), Counter[str]()
+    for term in design.random:
+        widths[term.factor] += len(term.names)
+    blocks = [
+        (
+            name,
+            *(kinds[frozenset((name, other))] for other in names[:i]),
+            "diagonal" if widths[name] == 1 else f"{widths[name]} x {widths[name]} blocks",
+            *[""] * (len(names) - i),
+        )
+        for i, name in enumerate(names)
+    ]
+    columns = [(term, str(len(names)), _shortened(names)) for term, names in fixed] or [("none", "0", "")]
+    effects = ("group", "levels", "columns", "effects", "parameters")
+    last = ("fixed", *["dense"] * (len(names) + 1))
+    return [
+        TextTable("Fixed effects", [("term", "columns", "names"), *columns]),
+        TextTable("Random effects", [effects, *random]),
+        TextTable("Blocks of the mixed model equations", [("", *names, "fixed"), *blocks, last]),
+    ]
+
+
+def _shortened(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f", ... ({len(names)})" if len(names) > most else "")
+
+
+def _sentences(design: Design) -> list[str]:
+    """How the grouping factors relate, and what the user should look at."""
+    sizes = design.ngroups
+    related = [
+        f"{r.fine} is nested in {r.coarse}."
+        if r.kind == "nested"
+        else f"{r.fine} and {r.coarse} are crossed: {r.cells:,} of {sizes[r.fine] * sizes[r.coarse]:,} cells "
+        "occur."
+        for r in design.relations
+    ]
+    return [*(["\n".join(related)] if related else []), *(f"Note: {warning}" for warning in design.warnings)]

@@ -219,7 +219,7 @@ def _check_residual(draft: Draft, weights: Floats | None) -> None:
         raise DataError(_confounded(draft))
     first, second = _pairs(codes)
     Z = np.column_stack(draft.columns)
-    products = np.einsum("na,iab,nb->ni", Z[first], draft.structure.span, Z[second])
+    products: Floats = np.einsum("na,iab,nb->ni", Z[first], draft.structure.span, Z[second])
     noise = np.ones(len(codes)) if weights is None else 1 / weights
     target = np.where(first == second, noise[first], 0.0)
     solution = np.linalg.lstsq(products, target, rcond=None)[0]

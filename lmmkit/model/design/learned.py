@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,22 +11,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.errors import DataError
-from lmmkit.model.design.rows_used import Request, Source
+from lmmkit.model.design.rows_used import Request, Source, offset_of
 from lmmkit.model.design.variables import (
     Coding,
     Column,
     Scoped,
     Values,
     Variable,
+    coded_products,
     is_factor,
     learn,
     marked_column,
     product_columns,
     reread,
-    structure,
 )
 from lmmkit.model.formula.expression import Expression
-from lmmkit.model.formula.formula import Formula, Term
+from lmmkit.model.formula.formula import Formula
 from lmmkit.model.table.columns import Floats, Ints, Table, compress, open_table
 from lmmkit.model.table.evaluate import Evaluator, States
 from lmmkit.model.table.grouping import Grouping, level_texts
@@ -52,18 +52,16 @@ class Recipe:
     fixed: Products
     random: tuple[Products, ...]
 
-    def fixed_values(self, evaluator: Evaluator) -> dict[Expression, Values]:
-        """The factors of the fixed terms on new rows."""
-        return self._reread((e for term in self.formula.fixed for e in term), evaluator)
-
-    def values(self, evaluator: Evaluator, rows: NDArray[np.intp] | None = None) -> dict[Expression, Values]:
-        """All factors on new rows, or on some of them."""
-        return self._reread(self.variables, evaluator, rows)
-
-    def _reread(
-        self, expressions: Iterable[Expression], evaluator: Evaluator, rows: NDArray[np.intp] | None = None
+    def values(
+        self, evaluator: Evaluator, rows: NDArray[np.intp] | None = None, *, fixed: bool = False
     ) -> dict[Expression, Values]:
-        return {e: reread(self.variables[e], evaluator, rows) for e in dict.fromkeys(expressions)}
+        """The factors of all terms, or of the fixed ones, on new rows or on some of them."""
+        wanted = dict.fromkeys(e for term in self.formula.fixed for e in term) if fixed else self.variables
+        return {e: reread(self.variables[e], evaluator, rows) for e in wanted}
+
+    def fixed_columns(self) -> list[str]:
+        """Names of the columns that the fixed terms use, in order of appearance."""
+        return list(dict.fromkeys(name for term in self.formula.fixed for e in term for name in e.variables))
 
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, numbers and text."""
@@ -78,8 +76,7 @@ def learn_recipe(
     formula: Formula, source: Source, contrasts: Mapping[str, Any]
 ) -> tuple[Recipe, dict[Expression, Values]]:
     """Settle the recipe on the rows used, and give its factors there."""
-    expressions = dict.fromkeys(e for term in _terms(formula) for e in term)
-    values = {e: learn(e, source.evaluator, source.rows, contrasts) for e in expressions}
+    values = {e: learn(e, source.evaluator, source.rows, contrasts) for e in _factors(formula)}
     variables = {e: value.variable for e, value in values.items()}
     return _recipe(formula, variables, source.evaluator.states), values
 
@@ -88,28 +85,24 @@ def recipe_from_dict(spec: Mapping[str, Any], formula: Formula) -> Recipe:
     """The recipe that `to_dict` wrote."""
     try:
         stored = {item["text"]: item for item in spec["variables"]}
-        expressions = dict.fromkeys(e for term in _terms(formula) for e in term)
-        variables = {e: _variable_from_dict(e, stored[e.text]) for e in expressions}
+        variables = {e: _variable_from_dict(e, stored[e.text]) for e in _factors(formula)}
         states = {text: decode(state) for text, state in spec["states"].items()}
     except (KeyError, TypeError, ValueError) as fault:
         raise DataError(f"The saved design cannot be read ({type(fault).__name__}: {fault}).") from None
     return _recipe(formula, variables, states)
 
 
+def _factors(formula: Formula) -> dict[Expression, None]:
+    """The factors of all terms, each once, in order of appearance."""
+    terms = (formula.fixed, *(bar.terms for bar in formula.random))
+    return dict.fromkeys(e for part in terms for term in part for e in term)
+
+
 def _recipe(formula: Formula, variables: Mapping[Expression, Variable], states: States) -> Recipe:
-    return Recipe(
-        formula,
-        variables,
-        states,
-        structure(formula.fixed, variables),
-        tuple(structure(bar.terms, variables) for bar in formula.random),
+    fixed, *random = (
+        coded_products(terms, variables) for terms in (formula.fixed, *(bar.terms for bar in formula.random))
     )
-
-
-def _terms(formula: Formula) -> Iterator[Term]:
-    yield from formula.fixed
-    for bar in formula.random:
-        yield from bar.terms
+    return Recipe(formula, variables, states, fixed, tuple(random))
 
 
 def columns_of(products: tuple[Scoped, ...], values: Mapping[Expression, Values], rows: int) -> list[Column]:
@@ -125,22 +118,15 @@ def _variable_to_dict(variable: Variable) -> dict[str, Any]:
         "levels": list(variable.levels),
         "labels": list(variable.labels),
         "spare": variable.spare,
-        "coding": None
-        if coding is None
-        else {"labels": list(coding.labels), "matrix": coding.matrix.tolist()},
+        "coding": coding and {"labels": list(coding.labels), "matrix": coding.matrix.tolist()},
     }
 
 
 def _variable_from_dict(expression: Expression, item: Mapping[str, Any]) -> Variable:
-    stored = item["coding"]
-    coding = None
-    if stored is not None:
-        coding = Coding(
-            tuple(stored["labels"]), np.array(stored["matrix"], float).reshape(len(item["levels"]), -1)
-        )
-    return Variable(
-        expression, str(item["kind"]), tuple(item["levels"]), coding, tuple(item["labels"]), item["spare"]
-    )
+    coding, levels = item["coding"], tuple(item["levels"])
+    if coding is not None:
+        coding = Coding(tuple(coding["labels"]), np.array(coding["matrix"], float).reshape(len(levels), -1))
+    return Variable(expression, str(item["kind"]), levels, coding, tuple(item["labels"]), item["spare"])
 
 
 def encode(value: Any) -> Any:
@@ -188,25 +174,18 @@ class Predictor:
 
 def predictors(recipe: Recipe, source: Source) -> dict[str, Predictor]:
     """The columns of the fixed terms, in order of appearance; a factor anywhere is a factor."""
-    factors = _factors(recipe, source)
-    names = dict.fromkeys(
-        name for term in recipe.formula.fixed for factor in term for name in factor.variables
-    )
-    return {name: _predictor(name, source, as_factor=name in factors) for name in names}
-
-
-def _factors(recipe: Recipe, source: Source) -> set[str]:
-    expressions = {factor for term in recipe.formula.fixed for factor in term}
-    return {marked_column(e)[0].text for e in expressions if is_factor(e, source.evaluator)}
-
-
-def _predictor(name: str, source: Source, *, as_factor: bool) -> Predictor:
-    if not as_factor:
-        return Predictor(name, mean=float(np.mean(source.used(source.table.numbers(name)))))
-    factor = source.table.factor(name)
-    codes = factor.codes if source.rows is None else factor.codes[source.rows]
-    _, present = compress(codes, len(factor.levels))
-    return Predictor(name, levels=tuple(pd.Index(factor.levels)[present].tolist()))
+    expressions = {e for term in recipe.formula.fixed for e in term}
+    factors = {marked_column(e)[0].text for e in expressions if is_factor(e, source.evaluator)}
+    found: dict[str, Predictor] = {}
+    for name in recipe.fixed_columns():
+        if name in factors:
+            column = source.table.factor(name)
+            codes = column.codes if source.rows is None else column.codes[source.rows]
+            present = pd.Index(column.levels)[compress(codes, len(column.levels))[1]]
+            found[name] = Predictor(name, levels=tuple(present.tolist()))
+        else:
+            found[name] = Predictor(name, mean=float(np.mean(source.used(source.table.numbers(name)))))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,16 +207,13 @@ class NewData:
 
 def fixed_matrix(recipe: Recipe, frame: Any) -> Floats:
     """(m, p) X on the rows of `frame`."""
-    wanted = [name for term in recipe.formula.fixed for factor in term for name in factor.variables]
-    table = _open(frame, wanted)
-    return _fixed(recipe, Evaluator(table, recipe.states))
+    return _X(recipe, _opened(recipe, frame, recipe.fixed_columns()))
 
 
-def _fixed(recipe: Recipe, evaluator: Evaluator) -> Floats:
-    values = recipe.fixed_values(evaluator)
-    rows = evaluator.table.rows
-    columns = [array for products in recipe.fixed for _, array in columns_of(products, values, rows)]
-    return np.column_stack(columns) if columns else np.empty((rows, 0))
+def fixed_data(recipe: Recipe, request: Request, frame: Any) -> NewData:
+    """X and offset alone, for predictions without the random effects."""
+    evaluator = _opened(recipe, frame, [*recipe.fixed_columns(), *_offset_columns(request)])
+    return NewData(_X(recipe, evaluator), offset_of(request, evaluator, {}), (), ())
 
 
 def new_data(
@@ -251,46 +227,42 @@ def new_data(
 
     Without `factors` the rows need no grouping columns and have levels that the fit has not seen.
     """
-    _check_offset(request)
-    table = _open(frame, _used(recipe, request, grouped=factors is not None))
-    evaluator = Evaluator(table, recipe.states)
-    return NewData(
-        _fixed(recipe, evaluator),
-        _offset(request, evaluator),
-        *_random(recipe, terms, factors, evaluator),
+    groups = {bar.group.label: bar.group.names for bar in recipe.formula.random}
+    wanted = [name for expression in recipe.variables for name in expression.variables]
+    wanted += [name for names in groups.values() for name in names] if factors is not None else []
+    evaluator = _opened(recipe, frame, [*wanted, *_offset_columns(request)])
+    values, rows = recipe.values(evaluator), evaluator.table.rows
+    columns = dict(
+        column for bar in recipe.random for products in bar for column in columns_of(products, values, rows)
     )
+    Z = tuple(np.column_stack([columns[name] for name in names]) for _, names in terms)
+    if factors is None:
+        codes = tuple(np.full(rows, -1, np.intp) for _ in terms)
+    else:
+        found = {name: codes_of(factors[name], names, evaluator.table) for name, names in groups.items()}
+        codes = tuple(found[factor] for factor, _ in terms)
+    return NewData(_X(recipe, evaluator), offset_of(request, evaluator, {}), Z, codes)
 
 
-def fixed_data(recipe: Recipe, request: Request, frame: Any) -> NewData:
-    """X and offset alone, for predictions without the random effects."""
-    _check_offset(request)
-    names = [name for term in recipe.formula.fixed for factor in term for name in factor.variables]
-    evaluator = Evaluator(_open(frame, [*names, *_offset_names(request)]), recipe.states)
-    return NewData(_fixed(recipe, evaluator), _offset(request, evaluator), (), ())
+def _X(recipe: Recipe, evaluator: Evaluator) -> Floats:
+    values, rows = recipe.values(evaluator, fixed=True), evaluator.table.rows
+    columns = [array for products in recipe.fixed for _, array in columns_of(products, values, rows)]
+    return np.column_stack(columns) if columns else np.empty((rows, 0))
 
 
-def _check_offset(request: Request) -> None:
+def _offset_columns(request: Request) -> list[str]:
+    """The columns of the known part of the mean, which must be columns on new rows."""
     if request.offset is not None and not isinstance(request.offset, str):
         raise DataError(
             "The fit had its offset as a vector, which says nothing about new rows; fit with a column name "
             "as offset."
         )
-
-
-def _offset_names(request: Request) -> list[str]:
     names = [name for offset in request.formula.offsets for name in offset.variables]
-    return names + ([request.offset] if isinstance(request.offset, str) else [])
+    return [*names, *([] if request.offset is None else [request.offset])]
 
 
-def _used(recipe: Recipe, request: Request, *, grouped: bool) -> list[str]:
-    names = [name for factor in recipe.variables for name in factor.variables]
-    if grouped:
-        names += [name for bar in recipe.formula.random for name in bar.group.names]
-    return names + _offset_names(request)
-
-
-def _open(frame: Any, wanted: Iterable[str]) -> Table:
-    """The table, without missing values in the columns wanted."""
+def _opened(recipe: Recipe, frame: Any, wanted: Iterable[str]) -> Evaluator:
+    """The table with what the recipe learned, without missing values in the columns wanted."""
     table = open_table(frame, wanted)
     for name in dict.fromkeys(wanted):
         absent = np.flatnonzero(table.frame[name].isna())
@@ -299,33 +271,7 @@ def _open(frame: Any, wanted: Iterable[str]) -> Table:
                 f"Column `{name}` is missing in {len(absent):,} of the new rows, first in row "
                 f"{absent[0] + 1}; fill it or leave the rows out."
             )
-    return table
-
-
-def _offset(request: Request, evaluator: Evaluator) -> Floats | None:
-    parts = [evaluator.numbers(offset) for offset in request.formula.offsets]
-    if isinstance(request.offset, str):
-        parts.append(evaluator.table.numbers(request.offset))
-    return sum(parts[1:], parts[0]) if parts else None
-
-
-def _random(
-    recipe: Recipe,
-    terms: Sequence[tuple[str, tuple[str, ...]]],
-    factors: Mapping[str, Grouping] | None,
-    evaluator: Evaluator,
-) -> tuple[tuple[Floats, ...], tuple[Ints, ...]]:
-    values = recipe.values(evaluator)
-    rows = evaluator.table.rows
-    made = dict(
-        column for bar in recipe.random for products in bar for column in columns_of(products, values, rows)
-    )
-    Z = tuple(np.column_stack([made[name] for name in names]) for _, names in terms)
-    if factors is None:
-        return Z, tuple(np.full(rows, -1, np.intp) for _ in terms)
-    groups = {bar.group.label: bar.group.names for bar in recipe.formula.random}
-    codes = {name: codes_of(factors[name], names, evaluator.table) for name, names in groups.items()}
-    return Z, tuple(codes[factor] for factor, _ in terms)
+    return Evaluator(table, recipe.states)
 
 
 def codes_of(factor: Grouping, names: Sequence[str], table: Table) -> Ints:

@@ -71,11 +71,21 @@ class Source:
         """The rows used of a column."""
         return values if self.rows is None else values[self.rows]
 
-    def extra(self, given: Any, label: str) -> Floats | None:
-        """Weights or offset on the rows used."""
+    def weights(self, given: Any) -> Floats | None:
+        """Prior weights, a column or a vector, on the rows used."""
         if given is None:
             return None
-        return self.used(self.table.numbers(given) if isinstance(given, str) else self.vectors[label])
+        return self.used(self.table.numbers(given) if isinstance(given, str) else self.vectors[WEIGHTS])
+
+
+def offset_of(request: Request, evaluator: Evaluator, vectors: Mapping[str, Floats]) -> Floats | None:
+    """The known part of the mean on all rows: `offset(...)` in the formula and the argument beside it."""
+    parts = [evaluator.numbers(offset) for offset in request.formula.offsets]
+    if isinstance(request.offset, str):
+        parts.append(evaluator.table.numbers(request.offset))
+    elif request.offset is not None:
+        parts.append(vectors[OFFSET])
+    return sum(parts[1:], parts[0]) if parts else None
 
 
 def open_source(request: Request, data: Any, evaluator: Evaluator | None = None) -> Source:

@@ -23,7 +23,7 @@ from lmmkit.model.formula.expression import (
 )
 from lmmkit.model.formula.formula import Term
 from lmmkit.model.formula.functions import Basis
-from lmmkit.model.table.columns import Factor, compress
+from lmmkit.model.table.columns import CodedColumn, compress
 from lmmkit.model.table.evaluate import Evaluator
 
 Floats = NDArray[np.float64]
@@ -246,7 +246,7 @@ def _take(values: Floats, rows: Rows) -> Floats:
     return values if rows is None else values[rows]
 
 
-def factor_of(expression: Expression, evaluator: Evaluator) -> Factor:
+def factor_of(expression: Expression, evaluator: Evaluator) -> CodedColumn:
     """The factor that an expression marks, on all rows."""
     inner, request = marked_column(expression)
     if inner.is_column:
@@ -256,11 +256,11 @@ def factor_of(expression: Expression, evaluator: Evaluator) -> Factor:
         levels, codes = np.unique(values[~np.isnan(values)], return_inverse=True)
         whole = np.full(len(values), -1, np.intp)
         whole[~np.isnan(values)] = codes
-        factor = Factor(whole, levels)
+        factor = CodedColumn(whole, levels)
     return factor if request.levels is None else _reordered(factor, request.levels, expression)
 
 
-def _reordered(factor: Factor, levels: Sequence[Any], expression: Expression) -> Factor:
+def _reordered(factor: CodedColumn, levels: Sequence[Any], expression: Expression) -> CodedColumn:
     known = {str(level): code for code, level in enumerate(factor.levels)}
     order = [known.get(str(level), -1) for level in levels]
     absent = [str(level) for code, level in enumerate(factor.levels) if code not in order]
@@ -270,7 +270,7 @@ def _reordered(factor: Factor, levels: Sequence[Any], expression: Expression) ->
         )
     rank = np.full(len(factor.levels) + 1, -1, np.intp)
     rank[[code for code in order if code >= 0]] = [new for new, code in enumerate(order) if code >= 0]
-    return Factor(rank[factor.codes], [str(level) for level in levels])
+    return CodedColumn(rank[factor.codes], [str(level) for level in levels])
 
 
 def _learn_factor(
@@ -339,7 +339,7 @@ def reread(variable: Variable, evaluator: Evaluator, rows: NDArray[np.intp] | No
 Scoped = tuple[tuple[Expression, bool], ...]
 
 
-def structure(
+def coded_products(
     terms: Sequence[Term], variables: Mapping[Expression, Variable]
 ) -> tuple[tuple[Scoped, ...], ...]:
     """For each term the products that code it: factors of the formula, each in full or reduced."""

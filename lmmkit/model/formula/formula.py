@@ -130,8 +130,6 @@ class _GroupReader:
         self.tokens, self.source, self.place = tokens, source, 0
 
     def refuse(self, token: Token) -> None:
-        if token.text == "mm":
-            raise FormulaError(f"`{self.source}`: multi-membership mm(...) is not built yet.")
         raise FormulaError(
             f"`{self.source}`: `{token.text}` cannot stand in a grouping factor, which is a column, an "
             "interaction `a:b` or a nesting `a/b`; make any other grouping a column of the data first."
@@ -202,12 +200,8 @@ def spell_terms(terms: Sequence[Term]) -> str:
     return " + ".join(["1" if INTERCEPT in terms else "0", *named])
 
 
-STRUCTURES = ("diag",)
-UNBUILT = ("cs", "ar1", "us", "ou", "exp", "toep", "rr", "hetar1", "homdiag", "car1")
-
-
 @dataclass
-class Found:
+class RightSide:
     """What a reading yields: terms, and beside them random-effects terms and offsets."""
 
     terms: Terms = ()
@@ -232,9 +226,9 @@ class Reader:
     def __init__(self, tokens: list[Token], text: str, *, bars: bool = True) -> None:
         self.tokens, self.text, self.place = tokens, text, 0
         self.bars_allowed = bars
-        self.found = Found()
+        self.found = RightSide()
 
-    def read(self) -> Found:
+    def read(self) -> RightSide:
         """Read everything; an intercept stands at the beginning unless it is taken away."""
         total = self.sum((INTERCEPT,))
         if self.place < len(self.tokens):
@@ -395,10 +389,10 @@ class Reader:
 
     def _structure(self, name: Token, inside: list[Token]) -> None:
         source = self._source(name)
-        if name.text in UNBUILT:
-            raise FormulaError(f"`{source}`: the covariance structure {name.text}(...) is not built yet.")
-        if name.text not in STRUCTURES:
-            raise FormulaError(f"`{source}`: `{name.text}` takes no bar; write `(x | g)` or `diag(x | g)`.")
+        if name.text != "diag":
+            raise FormulaError(
+                f"`{source}`: {name.text}(...) is not offered around a bar; write `(x | g)` or `diag(x | g)`."
+            )
         self._bar(inside, source, "diagonal")
 
     def _bar(self, inside: list[Token], source: str, structure: str) -> None:

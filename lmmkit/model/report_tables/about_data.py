@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lmmkit.model.report_tables.report_table import Facts, ReportTable
+
 EVEN = 1e-9  # relative difference below which two steps count as one
 
 Frame = pd.DataFrame
@@ -79,6 +81,19 @@ def missing_patterns(frame: Frame) -> Frame:
     counts = holes.groupby(list(holes.columns), sort=True).size().rename("rows").reset_index()
     ordered = counts.sort_values("rows", ascending=False, kind="stable", ignore_index=True)
     return ordered[["rows", *holes.columns]]
+
+
+def _gaps(patterns: Frame) -> Facts:
+    """How many rows and columns there are, and rows with a gap: at all, and by column."""
+    holes, rows = patterns.drop(columns="rows"), patterns["rows"]
+    lost = holes.mul(rows, axis=0).sum()
+    return {
+        "rows": int(rows.sum()),
+        "incomplete": int(rows[holes.any(axis=1)].sum()),
+        "patterns": len(patterns),
+        "columns": len(holes.columns),
+        **{f"without {name}": int(count) for name, count in lost.items()},
+    }
 
 
 def histogram(values: pd.Series[Any], bins: int = 24) -> Frame:
@@ -193,3 +208,43 @@ def _steps(values: pd.Series[Any], levels: pd.Series[Any]) -> dict[str, Any]:
     low, high = float(step.min()), float(step.max())
     steps = "even" if high - low <= EVEN * high else "uneven"
     return {"distinct": distinct, "step_min": low, "step_max": high, "steps": steps}
+
+
+TABLES = (
+    ReportTable(
+        "dropped",
+        "Rows of the input by what became of them.",
+        {"status": "Status", "reason": "Reason", "rows": "Rows"},
+    ),
+    ReportTable(
+        "columns",
+        "Columns that the study uses, over the rows kept.",
+        {
+            "column": "Column",
+            "role": "Role",
+            "type": "Type",
+            "unit": "Unit",
+            "distinct": "Distinct values",
+            "min": "Minimum",
+            "median": "Median",
+            "max": "Maximum",
+        },
+    ),
+    ReportTable("missing", facts=_gaps),
+    ReportTable(
+        "balance",
+        "Grouping factors: levels, and rows in a level.",
+        {
+            "group": "Group",
+            "levels": "Levels",
+            "least": "Fewest rows",
+            "median": "Median",
+            "most": "Most rows",
+        },
+    ),
+    ReportTable(
+        "relations",
+        "How the grouping factors relate.",
+        {"relation": "Relation", "pairs": "Pairs that occur", "possible": "Pairs possible"},
+    ),
+)

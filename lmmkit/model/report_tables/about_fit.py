@@ -8,18 +8,12 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from lmmkit.engine.search.algorithms import ALGORITHMS
-from lmmkit.model.certificate import HOLDS, Certificate
+from lmmkit.model.certificate import Certificate
 from lmmkit.model.fit import Fit
 from lmmkit.model.report_tables.panels import PanelChoice, panel_rows
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
 
 Frame = pd.DataFrame
-MANY_ROWS = 20_000
-
-
-def coefficients(fit: Fit, *, df: str, level: float) -> Frame:
-    """Fixed effects: coefficient, estimate, se, df, t, p, low, high, method."""
-    return fit.coef_table(df=df, level=level).reset_index()
 
 
 def components(fit: Fit, bounds: Frame) -> Frame:
@@ -33,26 +27,20 @@ def components(fit: Fit, bounds: Frame) -> Frame:
         DataFrame `component` (what it is, in words), group, var1, var2, vcov, sdcor, low, high, interval.
     """
     table = fit.varcorr
-    keys = [_parameter(row) for row in table.to_dict("records")]
-    names = [_component(row) for row in table.to_dict("records")]
-    table.insert(0, "component", names)
-    found = bounds.set_index("parameter")[["low", "high", "interval"]].reindex(keys)
+    keys, names = zip(*map(_named, table.to_dict("records")), strict=True)
+    table.insert(0, "component", list(names))
+    found = bounds.set_index("parameter")[["low", "high", "interval"]].reindex(list(keys))
     return pd.concat([table, found.reset_index(drop=True)], axis=1)
 
 
-def _parameter(row: dict[Any, Any]) -> str:
-    """The name of a row of varcorr in `Fit.conf_int`."""
-    if row["var1"] is None:
-        return "Residual.sd"
-    if row["var2"] is None:
-        return f"{row['group']}.sd.{row['var1']}"
-    return f"{row['group']}.cor.{row['var2']}.{row['var1']}"
-
-
-def _component(row: dict[Any, Any]) -> str:
-    pair = [row["var1"], row["var2"]]
-    named = " with ".join(name for name in pair if name is not None)
-    return f"{row['group']}: {named}" if named else str(row["group"])
+def _named(row: dict[Any, Any]) -> tuple[str, str]:
+    """The name of a row of varcorr in `Fit.conf_int`, and what it is in words."""
+    group, first, second = row["group"], row["var1"], row["var2"]
+    if first is None:
+        return "Residual.sd", group
+    if second is None:
+        return f"{group}.sd.{first}", f"{group}: {first}"
+    return f"{group}.cor.{second}.{first}", f"{group}: {first} with {second}"
 
 
 def deviations(parts: Frame) -> Frame:
@@ -102,17 +90,32 @@ def effects(fit: Fit, *, level: float) -> Frame:
     return table.assign(low=table["estimate"] - spread, high=table["estimate"] + spread)
 
 
+def _clear(effects: Frame) -> Facts:
+    """For each term how many of its intervals exclude zero, of how many."""
+    counts = excludes_zero(effects).groupby(effects["term"], sort=False).agg(["sum", "size"])
+    return {
+        "terms": len(counts),
+        **{f"{term}: exclude zero": int(n) for term, n in counts["sum"].items()},
+        **{f"{term}: levels": int(n) for term, n in counts["size"].items()},
+    }
+
+
 def effect_pairs(fit: Fit) -> Frame:
     """Predicted effects of the factor with most terms, by level, with `normal:` quantiles of their ranks."""
     group = max(fit.ranef, key=lambda name: (fit.ranef[name].shape[1], len(fit.ranef[name])))
     table = fit.ranef[group].rename(columns=lambda name: f"{group}: {name}")
     for name in list(table.columns):
-        table[f"normal:{name}"] = _normal_scores(table[name])
+        table[f"normal:{name}"] = scipy.special.ndtri((table[name].rank() - 0.5) / len(table))
     return table.rename_axis("level").reset_index()
 
 
-def _normal_scores(values: pd.Series[Any]) -> Any:
-    return scipy.special.ndtri((values.rank() - 0.5) / len(values))
+def _straight(scatter: Frame) -> Facts:
+    """The correlation of each term's effects with their normal quantiles."""
+    terms = [str(name) for name in scatter.columns if name != "level" and not str(name).startswith("normal:")]
+    return {
+        "levels": len(scatter),
+        **{f"{term}: straight": float(scatter[term].corr(scatter[f"normal:{term}"])) for term in terms},
+    }
 
 
 def lines(fit: Fit, data: Frame, choice: PanelChoice) -> Frame:
@@ -133,46 +136,6 @@ def lines(fit: Fit, data: Frame, choice: PanelChoice) -> Frame:
     table = table.assign(fitted=fit.fittedvalues.loc[table.index], population=marginal.loc[table.index])
     means = table.groupby(["panel", "x"], observed=True)[["fitted", "population"]].transform("mean")
     return table.assign(fitted=means["fitted"], population=means["population"])
-
-
-def search_path(fit: Fit) -> Frame:
-    """The search, step by step: the log without theta, and `excess`, the deviance over its final value."""
-    table = fit.trace.drop(columns="theta")
-    excess = table["deviance"] - fit.deviance
-    visible = excess > np.finfo(float).eps * abs(fit.deviance)
-    return table.assign(iteration=range(len(table)), excess=excess.where(visible))
-
-
-def slopes(coefficients: Frame) -> Frame:
-    """The coefficients that can share an axis: all but the intercept, or the intercept when it is alone."""
-    others = coefficients[coefficients["coefficient"] != "Intercept"]
-    return coefficients if others.empty else others.reset_index(drop=True)
-
-
-def affordable_algorithms(fit: Fit) -> list[str]:
-    """The algorithms that are worth their time: on many rows without those that go by small steps."""
-    return ["newton", "pls", "direct"] if fit.nobs > MANY_ROWS else list(ALGORITHMS)
-
-
-def surface_pair(fit: Fit) -> list[str]:
-    """Two entries of theta to draw the deviance over, if the model has two or three and is not large."""
-    naturals = zip(fit.theta.index, fit.estimates.naturals, strict=True)
-    diagonal = [name for name, (_, natural) in naturals if natural.kind == "sd"]
-    able = 2 <= len(fit.theta) <= 3 and len(diagonal) >= 2 and fit.nobs <= MANY_ROWS
-    return [diagonal[0], diagonal[-1]] if able else []
-
-
-def verdict(certificate: Certificate) -> dict[str, Any]:
-    """A certificate as a whole, in plain values; its checks are in its table."""
-    return {
-        "passed": certificate.passed,
-        "digits": certificate.digits,
-        "full": certificate.full,
-        "checks": len(certificate.results),
-        "held": sum(result.verdict == HOLDS for result in certificate.results),
-        "failed": [result.check for result in certificate.failed],
-        "sentence": certificate.sentence(),
-    }
 
 
 def facts(fit: Fit, certificate: Certificate) -> Frame:
@@ -210,3 +173,27 @@ def summary(fit: Fit) -> dict[str, Any]:
         "dropped_columns": fit.dropped_columns,
         "warnings": list(fit.design.warnings),
     }
+
+
+def _panels(rows: Frame) -> Facts:
+    return {"panels": int(rows["panel"].nunique())}
+
+
+TABLES = (
+    ReportTable(
+        "components",
+        "Variances and covariances; standard deviations and correlations with intervals.",
+        {
+            "component": "Component",
+            "vcov": "Variance or covariance",
+            "sdcor": ("SD or correlation", "sized"),
+            "low": ("Low", "sized"),
+            "high": ("High", "sized"),
+            "interval": "Interval by",
+        },
+    ),
+    ReportTable("correlations"),
+    ReportTable("effects", facts=_clear),
+    ReportTable("effect_pairs", facts=_straight),
+    ReportTable("lines", facts=_panels),
+)

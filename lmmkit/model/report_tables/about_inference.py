@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from lmmkit.model.inference.confidence_intervals import Method
 from lmmkit.model.inference.fixed_effect_terms import fixed_effects
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.means.reference_grid import reference_grid
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
 from lmmkit.model.tables import parameters
 
 Frame = pd.DataFrame
@@ -77,12 +79,30 @@ def _refits(table: Frame) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items() if what != "n" and count)
 
 
-def with_intervals(table: Frame, bounds: Frame) -> Frame:
-    """A table of coefficients with the intervals of `intervals`, and the name of their method."""
+def coefficients(fit: Fit, bounds: Frame, *, df: str, level: float) -> Frame:
+    """Fixed effects: coefficient, estimate, se, df, t, p, low, high, method, interval (what made the bounds).
+
+    Args:
+        fit: The fit.
+        bounds: Its `intervals`.
+        df: Denominator degrees of freedom of the tests.
+        level: Coverage.
+    """
+    table = fit.coef_table(df=df, level=level).reset_index()
     found = bounds.set_index("parameter").loc[table["coefficient"]]
-    return table.assign(
-        low=found["low"].to_numpy(), high=found["high"].to_numpy(), interval=found["interval"].to_numpy()
-    )
+    for name in ("low", "high", "interval"):
+        table[name] = found[name].to_numpy()
+    return table
+
+
+def slopes(coefficients: Frame) -> Frame:
+    """The coefficients that can share an axis: all but the intercept, or the intercept when it is alone."""
+    others = coefficients[coefficients["coefficient"] != "Intercept"]
+    return coefficients if others.empty else others.reset_index(drop=True)
+
+
+def _drawn(coefficients: Frame) -> Facts:
+    return {"drawn": len(slopes(coefficients))}
 
 
 def anova(fit: Fit, *, df: str) -> Frame:
@@ -116,7 +136,7 @@ def _families(fit: Fit) -> list[list[str]]:
     found = {frozenset(effect.factors & axes.keys()) for effect in fixed_effects(fit.design.recipe)}
     largest = [each for each in found if each and not any(each < other for other in found)]
     families = sorted([name for name in axes if name in each] for each in largest)
-    return [family for family in families if _size(axes[name] for name in family) <= MOST_MEANS]
+    return [family for family in families if math.prod(axes[name] for name in family) <= MOST_MEANS]
 
 
 def _factors(fit: Fit) -> dict[str, int]:
@@ -126,13 +146,6 @@ def _factors(fit: Fit) -> dict[str, int]:
     except FitError:
         return {}
     return {axis.name: len(axis.values) for axis in grid.axes if axis.factor}
-
-
-def _size(levels: Iterable[int]) -> int:
-    product = 1
-    for count in levels:
-        product *= count
-    return product
 
 
 def _means(fit: Fit, family: list[str], df: str, level: float) -> MarginalMeans:
@@ -169,6 +182,18 @@ def _pairs(family: list[str], means: MarginalMeans) -> Frame:
         method=means.attrs["method"],
         adjusted="Tukey",
     )
+
+
+def _clear(pairs: Frame) -> Facts:
+    return {"pairs": len(pairs), "exclude zero": int(excludes_zero(pairs).sum())}
+
+
+def _outcomes(candidates: Frame) -> Facts:
+    return {
+        "candidates": len(candidates),
+        "singular": int(candidates["singular"].sum()),
+        "failed": int((candidates["error"].fillna("") != "").sum()),
+    }
 
 
 def comparisons(
@@ -219,3 +244,103 @@ def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
     return table.assign(share=names, definition=list(meaning.values()))[
         ["share", "estimate", "low", "high", "definition"]
     ].reset_index(drop=True)
+
+
+TABLES = (
+    ReportTable(
+        "coefficients",
+        "Fixed effects with standard errors, tests of zero and intervals.",
+        {
+            "coefficient": "Coefficient",
+            "estimate": ("Estimate", "trusted"),
+            "se": ("SE", "trusted"),
+            "df": "df",
+            "t": ("Statistic", 2),
+            "p": ("p", "probability"),
+            "low": ("Low", "trusted"),
+            "high": ("High", "trusted"),
+            "method": "SE and df by",
+            "interval": "Interval by",
+        },
+        _drawn,
+    ),
+    ReportTable(
+        "anova",
+        "F tests of the terms of the fixed part, type III.",
+        {
+            "term": "Term",
+            "num_df": "df",
+            "den_df": "Denominator df",
+            "F": ("F", 2),
+            "p": ("p", "probability"),
+            "method": "F and df by",
+        },
+    ),
+    ReportTable(
+        "means",
+        "Marginal means: other factors averaged with equal weights, covariates at their means.",
+        {
+            "cell": "Level",
+            "mean": ("Mean", "trusted"),
+            "se": ("SE", "trusted"),
+            "df": "df",
+            "low": ("Low", "trusted"),
+            "high": ("High", "trusted"),
+            "method": "SE and df by",
+        },
+    ),
+    ReportTable(
+        "pairs",
+        "Differences of the marginal means, p and interval adjusted for all of a family.",
+        {
+            "contrast": "Difference",
+            "estimate": ("Estimate", "trusted"),
+            "se": ("SE", "trusted"),
+            "df": "df",
+            "t": ("t", 2),
+            "p": ("p", "probability"),
+            "low": ("Low", "trusted"),
+            "high": ("High", "trusted"),
+            "method": "SE and df by",
+            "adjusted": "Adjusted by",
+        },
+        _clear,
+    ),
+    ReportTable(
+        "candidates",
+        "Every candidate, with the reason why it was taken or not.",
+        {
+            "candidate": "Random effects",
+            "npar": "Parameters",
+            "deviance": ("Deviance", 2),
+            "aic": ("AIC", 2),
+            "bic": ("BIC", 2),
+            "reason": "Reason",
+        },
+        _outcomes,
+    ),
+    ReportTable(
+        "comparisons",
+        "Likelihood ratio tests of the model chosen against the candidates that it contains, or is within.",
+        {
+            "candidate": "Random effects",
+            "relation": "Relation",
+            "stat": ("Likelihood ratio", 2),
+            "df": "Parameters between",
+            "p": ("p", "probability"),
+            "reference": "Reference distribution",
+            "note": "Note",
+        },
+    ),
+    ReportTable(
+        "shares",
+        "Shares of variance: what fixed and random effects explain, how alike members of a group are.",
+        {
+            "share": "Share",
+            "estimate": ("Estimate", 3),
+            "low": ("Low", 3),
+            "high": ("High", 3),
+            "definition": "Definition",
+        },
+    ),
+)

@@ -1,1 +1,4 @@
-"""Table."""
+"""The user's table: columns as numbers or as levels, values of expressions, grouping factors.
+
+Read first `columns`.
+"""

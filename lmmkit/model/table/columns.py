@@ -23,7 +23,7 @@ SHORT = 2_000
 
 
 @dataclass(frozen=True, eq=False)
-class Factor:
+class CodedColumn:
     """A column as a factor: (n,) codes, -1 where missing, and its levels in order."""
 
     codes: Ints
@@ -35,7 +35,7 @@ class Factor:
         return None if len(self.codes) == 0 or self.codes.min() >= 0 else self.codes < 0
 
 
-def factor_of_column(column: pd.Series[Any], name: str) -> Factor:
+def factor_of_column(column: pd.Series[Any], name: str) -> CodedColumn:
     """A column as a factor.
 
     Raises:
@@ -43,7 +43,7 @@ def factor_of_column(column: pd.Series[Any], name: str) -> Factor:
     """
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return Factor(column.cat.codes.to_numpy().astype(np.intp), dtype.categories)
+        return CodedColumn(column.cat.codes.to_numpy().astype(np.intp), dtype.categories)
     if isinstance(dtype, np.dtype) and dtype.kind in "iub":
         return integer_factor(column.to_numpy())
     if isinstance(dtype, np.dtype) and dtype.kind == "f":
@@ -59,27 +59,27 @@ def _is_text(column: pd.Series[Any]) -> bool:
     )
 
 
-def _short_factor(values: list[Any]) -> Factor:
+def _short_factor(values: list[Any]) -> CodedColumn:
     """The factor of a short column of text, without the start-up cost of pandas' hashing."""
     levels = sorted({value for value in values if isinstance(value, str)})
     codes = {level: code for code, level in enumerate(levels)}
     numbers = [codes[value] if isinstance(value, str) else -1 for value in values]
-    return Factor(np.array(numbers, np.intp), np.array(levels, object))
+    return CodedColumn(np.array(numbers, np.intp), np.array(levels, object))
 
 
-def integer_factor(values: NDArray[Any]) -> Factor:
+def integer_factor(values: NDArray[Any]) -> CodedColumn:
     """Codes of integers, by a table of those present where their range allows, else by sorting."""
     if values.dtype.kind == "b":
         values = values.astype(np.int8)
         levels, codes = np.unique(values, return_inverse=True)
-        return Factor(codes.astype(np.intp, copy=False), levels.astype(bool))
+        return CodedColumn(codes.astype(np.intp, copy=False), levels.astype(bool))
     low, high = int(values.min()), int(values.max())
     if high - low >= 4 * len(values) + 65_536 or high > np.iinfo(np.intp).max:
         levels, codes = np.unique(values, return_inverse=True)
-        return Factor(codes.astype(np.intp, copy=False), levels)
+        return CodedColumn(codes.astype(np.intp, copy=False), levels)
     positions = values.astype(np.intp, copy=False)
     codes, present = compress(positions if low == 0 else positions - low, high - low + 1)
-    return Factor(codes, present + low)
+    return CodedColumn(codes, present + low)
 
 
 def compress(codes: Ints, size: int) -> tuple[Ints, Ints]:
@@ -93,7 +93,7 @@ def compress(codes: Ints, size: int) -> tuple[Ints, Ints]:
     return table[codes], old
 
 
-def _sorted_factor(column: pd.Series[Any]) -> Factor:
+def _sorted_factor(column: pd.Series[Any]) -> CodedColumn:
     try:
         codes, levels = cast("tuple[Ints, pd.Index[Any]]", pd.factorize(column))
         order = np.asarray(levels.argsort(), np.intp)
@@ -105,7 +105,7 @@ def _sorted_factor(column: pd.Series[Any]) -> Factor:
     rank = np.empty(len(order) + 1, np.intp)
     rank[order] = np.arange(len(order))
     rank[-1] = -1
-    return Factor(rank[codes], levels[order])
+    return CodedColumn(rank[codes], levels[order])
 
 
 def finite(values: Floats, name: str) -> Floats:
@@ -145,7 +145,7 @@ class Table:
     rows: int
     _columns: dict[str, pd.Series[Any]] = field(default_factory=dict[str, "pd.Series[Any]"])
     _numbers: dict[str, Floats] = field(default_factory=dict[str, Floats])
-    _factors: dict[str, Factor] = field(default_factory=dict[str, Factor])
+    _factors: dict[str, CodedColumn] = field(default_factory=dict[str, CodedColumn])
     _kinds: dict[str, str] = field(default_factory=dict[str, str])
 
     def column(self, name: str) -> pd.Series[Any]:
@@ -176,7 +176,7 @@ class Table:
             self._numbers[name] = finite(_as_floats(self.column(name)), name)
         return self._numbers[name]
 
-    def factor(self, name: str) -> Factor:
+    def factor(self, name: str) -> CodedColumn:
         """The column as a factor, numbers included.
 
         Raises:

@@ -13,8 +13,7 @@ from lmmkit.study.audit.integrity import Opened, open_run
 from lmmkit.study.audit.rerun import find_data, recipe_of, run_again
 from lmmkit.study.records.artifacts import sha256
 from lmmkit.study.records.keys import recorded_key
-from lmmkit.study.report.embedded import extract
-from lmmkit.study.report.printed import count_numbers, moved_numbers, printed_text
+from lmmkit.study.report.read_back import count_numbers, extract, moved_numbers, printed_text
 
 PART = "reproduction"
 REPORT = "report.html"

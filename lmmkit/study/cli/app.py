@@ -19,7 +19,6 @@ import typer
 from lmmkit.study.cli import finished_runs as commands
 from lmmkit.study.cli import sweep as sweep_command
 from lmmkit.study.cli.errors import spoken
-from lmmkit.study.kernels.light import without_grammars
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
 
@@ -94,10 +93,13 @@ def run(
     again = plan.since(since) if force or since else ()
     if again or not plan.finished(folder):
         with serving(cold=cold, allow_outside=allow_outside) as served:
-            # While the server imports what the notebooks need, this process imports papermill.
-            with without_grammars():
-                from lmmkit.study.runs.session import run_served
-            run_served(plan, folder, served, again)
+            # While the server imports what the notebooks need, this process imports Jupyter's client.
+            from lmmkit.study.kernels.jupyter import kernel_options
+            from lmmkit.study.runs.progress import Watch
+            from lmmkit.study.runs.run import run_study
+
+            with Watch() as watch:
+                run_study(plan, folder, watch, kernel_options(served), again)
     else:
         print("All steps are there, verified; --force makes them again.", file=sys.stderr)
     for doubt in doubts(folder):

@@ -10,7 +10,7 @@ from typing import ParamSpec
 import typer
 
 from lmmkit.errors import LmmkitError
-from lmmkit.study.runs.failure import StepError
+from lmmkit.study.runs.execute import StepError
 
 P = ParamSpec("P")
 

@@ -17,7 +17,7 @@ from lmmkit.study.cluster.project_archive import parcel_of, receive
 from lmmkit.study.cluster.tasks import Delivery
 from lmmkit.study.records.keys import package_digest
 from lmmkit.study.records.step_store import Store
-from lmmkit.study.runs.failure import StepError
+from lmmkit.study.runs.execute import StepError
 from lmmkit.study.sweeps.cells import Cell
 from lmmkit.study.sweeps.workers import Made, Making
 

@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lmmkit.errors import RunError
 from lmmkit.study.data.sources import ALLOW_OUTSIDE
@@ -36,14 +35,21 @@ class ForkServer:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
 
-    def ask(self, **request: object) -> dict[str, Any]:
-        """Send a request and wait for its answer."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+    def fork(self, arguments: Sequence[str], environment: Mapping[str, str], folder: str) -> ForkedProcess:
+        """A new kernel; it is waited for until the server has imported what it forks.
+
+        Args:
+            arguments: Those of `ipykernel_launcher`.
+            environment: Its environment variables.
+            folder: Its working directory.
+
+        Raises:
+            RunError: the server has died.
+        """
+        request = {"arguments": arguments, "environment": environment, "folder": folder}
         try:
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-            return json.loads(self.process.stdout.readline())
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            return ForkedProcess(int(self.process.stdout.readline() if self.process.stdout else ""))
         except (OSError, ValueError):
             raise RunError("the process that makes kernels has died; try `lmmkit run --cold`") from None
 
@@ -54,27 +60,28 @@ class ForkServer:
 
 
 class ForkedProcess:
-    """A forked kernel, with the manners of `subprocess.Popen`."""
+    """A forked kernel, with the part of `subprocess.Popen`'s interface that jupyter_client uses."""
 
     stdin = stdout = stderr = None
 
-    def __init__(self, server: ForkServer, pid: int):
-        self.server, self.pid = server, pid
-        self.code: int | None = None
+    def __init__(self, pid: int):
+        self.pid = pid
 
     def poll(self) -> int | None:
-        """The exit code, None while it lives."""
-        if self.code is None:
-            self.code = self.server.ask(poll=self.pid)["code"]
-        return self.code
+        """None while it lives, then 0: its exit code is not kept."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return 0
+        return None
 
     def wait(self) -> int:
         """The exit code of a kernel that has ended."""
-        return self.poll() or 0
+        return 0
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the kernel and all that it started."""
-        if self.poll() is None:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
     def terminate(self) -> None:

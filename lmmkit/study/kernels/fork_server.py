@@ -1,8 +1,8 @@
 """A process that has imported the stack and forks kernels: `python -m lmmkit.study.kernels.fork_server`.
 
-Requests come as lines of JSON on standard input, answers go to standard output. It ends with its input,
-and its kernels end with it. A forked kernel runs ipykernel on its connection file like any other; only its
-imports are there already.
+Each line of JSON on standard input asks for a kernel; its process id is the answer on standard output. The
+server ends with its input, and its kernels end with it. A forked kernel runs ipykernel on its connection file
+like any other; only its imports are there already.
 """
 
 from __future__ import annotations
@@ -26,18 +26,14 @@ _PRELOADED = (
     "IPython.extensions.storemagic",
     "tornado.platform.asyncio",
     "matplotlib.backends.backend_svg",
-    "lmmkit.model.report_tables.algorithms",
-    "lmmkit.model.report_tables.machinery",
-    "lmmkit.model.report_tables.about_fit",
     "lmmkit.plots",
-    "lmmkit.study.report.page",
+    "lmmkit.study.report.captions",
 )
 #: What later steps import: while the first kernel works, the server has the time.
 _LATER = (
     "contourpy",
-    "lmmkit.model.report_tables.about_inference",
     "lmmkit.model.report_tables.residuals",
-    "lmmkit.study.report.read_back",
+    "lmmkit.study.report.render",
     "pandas.io.formats.html",
     "pyarrow.dataset",
     "pyarrow.parquet",
@@ -47,14 +43,21 @@ _LATER = (
 
 
 def serve() -> None:
-    """Import the stack, then answer until the input ends."""
+    """Import the stack, then fork a kernel for every line of the input until it ends."""
     # A kernel that is left alone ends itself when its parent, this process, is gone.
     os.environ["JPY_PARENT_PID"] = str(os.getpid())
+    # The system clears dead kernels away at once: whether one lives can be seen without asking this process,
+    # which answers nobody while it imports.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _import(_PRELOADED)
-    _look_like_a_kernel()
+    # Undo what pandas concluded from being imported outside a kernel: that this is a terminal.
+    pd.set_option("display.max_columns", 20)
     for line in sys.stdin:
-        answer = _answer(json.loads(line))
-        sys.stdout.write(json.dumps(answer) + "\n")
+        request: dict[str, Any] = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _become_kernel(request["arguments"], request["environment"], request["folder"])
+        sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
         _import(_LATER)
 
@@ -62,29 +65,6 @@ def serve() -> None:
 def _import(names: Iterable[str]) -> None:
     for name in names:
         importlib.import_module(name)
-
-
-def _look_like_a_kernel() -> None:
-    """Undo what packages concluded from being imported outside a kernel: pandas takes this for a terminal."""
-    pd.set_option("display.max_columns", 20)
-
-
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    if "poll" in request:
-        return {"code": _poll(request["poll"])}
-    pid = os.fork()
-    if pid == 0:
-        _become_kernel(request["arguments"], request["environment"], request["folder"])
-    return {"pid": pid}
-
-
-def _poll(pid: int) -> int | None:
-    """The exit code of a kernel, None while it lives."""
-    try:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return 0
-    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def _become_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:
@@ -97,6 +77,7 @@ def _become_kernel(arguments: list[str], environment: dict[str, str], folder: st
         os.environ.update(environment, JPY_PARENT_PID=parent)
         os.chdir(folder)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _run_kernel(arguments)
         code = 0
     finally:

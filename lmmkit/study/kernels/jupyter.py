@@ -12,7 +12,7 @@ from uuid import uuid4
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from lmmkit.study.kernels.fork_client import ForkedProcess, ForkServer, Serving, serving
+from lmmkit.study.kernels.fork_client import ForkServer, Serving, serving
 
 #: Modules lying about in the working directory are not imported.
 _ARGUMENTS = ["--IPKernelApp.ignore_cwd=True"]
@@ -28,9 +28,8 @@ class ForkedProvisioner(LocalProvisioner):
         arguments = cmd[cmd.index("ipykernel_launcher") + 1 :]
         environment = kwargs.get("env") or dict(os.environ)
         folder = kwargs.get("cwd") or os.getcwd()  # noqa: PTH109  (as text, for JSON)
-        pid = self.server.ask(arguments=arguments, environment=environment, folder=str(folder))["pid"]
-        self.process = ForkedProcess(self.server, pid)
-        self.pid = pid
+        self.process = self.server.fork(arguments, environment, str(folder))
+        self.pid = self.process.pid
         return self.connection_info
 
 

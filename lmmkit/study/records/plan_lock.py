@@ -11,6 +11,7 @@ from typing import Any
 from lmmkit.errors import DataError, StudyError
 from lmmkit.study.data.sources import Base, find_source, sha256_of
 from lmmkit.study.files.study import Study, load_study
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill
 from lmmkit.study.records.artifacts import json_bytes, plain, read_json, sha256, write_bytes
 from lmmkit.study.records.keys import package_digest
 from lmmkit.study.records.manifest import load_manifest
@@ -92,21 +93,34 @@ def lock_files(study: Study, data: str, notebooks: Iterable[Notebook]) -> dict[s
     return {} if found is None else {LOCK: lock_path(study.path).read_bytes(), FILE: json_bytes(found)}
 
 
-def deviation_lines(folder: Path) -> list[str]:
+def deviation_lines(folder: Path) -> list[MarkedText]:
     """What a run's report says of its lock, a sentence each; nothing where the study was not locked."""
     if not (folder / FILE).exists():
         return []
     found: dict[str, Any] = read_json(folder / FILE)
-    when = f"The study was locked at {found['locked']} (sha256 {found['sha256'][:12]})"
     before = found["runs_before"]
-    earlier = (
-        f", after {before} earlier run{'s' if before != 1 else ''}" if before else ", before any run here"
+    count = fill(", after {} earlier run{}", _entry(before, "runs_before"), "s" if before != 1 else "")
+    when = fill(
+        "The study was locked at {} ({} {}){}.",
+        _entry(found["locked"], "locked"),
+        Name("sha256"),
+        _entry(found["sha256"], "sha256"),
+        count if before else ", before any run here",
     )
     listed = [
-        f"Deviation: {d['what']}, locked {_said(d['locked'])}, now {_said(d['now'])}."
-        for d in found["deviations"]
+        fill(
+            "Deviation: {}, locked {}, now {}.",
+            *(_entry(deviation[key], f"deviations/{i}/{key}") for key in ("what", "locked", "now")),
+        )
+        for i, deviation in enumerate(found["deviations"])
     ]
-    return [f"{when}{earlier}.", *(listed or ["Nothing deviates from the lock."])]
+    return [when, *(listed or [fill("Nothing deviates from the lock.")])]
+
+
+def _entry(value: object, place: str) -> Mark:
+    """A value of `FILE`; of a digest as much as one reads."""
+    text = str(value)
+    return Mark(value, FILE, place, text[:12] if len(text) == 64 and text.isalnum() else text)
 
 
 def _compared(lock: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
@@ -148,8 +162,3 @@ def _runs(folder: Path) -> int:
 
 def _digest(settings: object) -> str:
     return sha256(json.dumps(plain(settings), sort_keys=True).encode())
-
-
-def _said(value: object) -> str:
-    text = str(value)
-    return text[:12] if len(text) == 64 and text.isalnum() else text

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from lmmkit.model.design.design import Design
-from lmmkit.study.report.numbers import Bound, Files, decimals_for
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
+from lmmkit.study.report.numbers import Files
 
 DEGREES = {
     "kenward-roger": "degrees of freedom and adjusted standard errors by Kenward and Roger",
@@ -35,15 +36,18 @@ def answer(files: Files, design: Design, focus: str | None) -> list[Markup]:
         focus: A column or a coefficient; by default the first that is not the intercept.
     """
     rows = _focused(files, design, focus)
-    names = list(files.table("coefficients")["coefficient"])
+    first = _coefficient(files, rows[0])
     unit = _unit(files, design.response)
-    if names[rows[0]] == "Intercept":
-        first = _mean(files, design, rows[0], unit)
-    elif len(rows) == 1 and _column(design, names[rows[0]]):
-        first = _slope(files, design, rows[0], unit)
+    if first == "Intercept":
+        text = "The mean of {} over all groups is {}."
+        sentence = Markup(text).format(
+            Name(design.response), _estimate(files, rows[0], unit, coverage(files))
+        )
+    elif len(rows) == 1 and _is_column(design, first):
+        sentence = _slope(files, design, rows[0], unit)
     else:
-        first = _levels(files, design, rows, unit)
-    return [first, _spread(files, unit)]
+        sentence = _levels(files, design, rows, unit)
+    return [sentence, _spread(files, unit)]
 
 
 def method(files: Files) -> Markup:
@@ -51,13 +55,17 @@ def method(files: Files) -> Markup:
     kind = files.json("study.json")["inference"]["ci"]
     degrees = DEGREES[files.table("coefficients")["method"].iloc[0]]
     how = Markup(INTERVALS[kind]).format(degrees=degrees, refits=files.cell("intervals", 0, "refits"))
-    return Markup("Intervals have a coverage of {} % and {}.").format(coverage(files), how)
+    return Markup("Intervals have a coverage of {} and {}.").format(coverage(files), how)
 
 
-def coverage(files: Files) -> Bound:
+def coverage(files: Files) -> Mark:
     """The coverage of the intervals, in per cent."""
-    level = files.entry("study.json", "inference", "level")
-    return Bound(level.value, level.file, level.place, f"{100 * level.value:.6g}")
+    level = files.json("study.json")["inference"]["level"]
+    return files.entry("study.json", "inference", "level", text=f"{100 * level:.6g} %")
+
+
+def _coefficient(files: Files, row: int) -> str:
+    return str(files.table("coefficients")["coefficient"].iloc[row])
 
 
 def _focused(files: Files, design: Design, focus: str | None) -> list[int]:
@@ -66,114 +74,87 @@ def _focused(files: Files, design: Design, focus: str | None) -> list[int]:
     if focus in names:
         return [names.index(focus)]
     terms = {term.name: [design.fixed_names[i] for i in term.columns] for term in design.fixed_terms}
-    wanted = terms.get(focus or "", [])
-    rows = [names.index(name) for name in wanted if name in names]
+    rows = [names.index(name) for name in terms.get(focus or "", []) if name in names]
     others = [row for row, name in enumerate(names) if name != "Intercept"]
     return rows or others[:1] or [0]
 
 
 def _unit(files: Files, name: str) -> str:
-    columns: dict[str, dict[str, Any]] = files.json("study.json")["data"]["columns"]
-    return str(columns.get(name, {}).get("unit") or "")
+    return str(files.json("study.json")["data"]["columns"].get(name, {}).get("unit") or "")
 
 
-def _with_unit(unit: str) -> Markup:
-    return Markup(" {}").format(unit) if unit else Markup("")
-
-
-def _column(design: Design, coefficient: str) -> bool:
+def _is_column(design: Design, coefficient: str) -> bool:
     """Whether a coefficient is the slope of a numeric column by itself."""
-    variables = design.composition.get(coefficient, ())
-    return len(variables) == 1 and coefficient in design.frame.columns
+    return len(design.composition.get(coefficient, ())) == 1 and coefficient in design.frame.columns
 
 
-def _estimate(files: Files, row: int) -> dict[str, Bound]:
-    table = files.table("coefficients")
-    decimals = decimals_for(float(table["se"].iloc[row]), files.trusted)
-    return {name: files.cell("coefficients", row, name, decimals) for name in ("estimate", "low", "high")}
+def _estimate(files: Files, row: int, unit: str, level: Mark | None = None) -> Markup:
+    """An estimate with its unit and its interval, whose coverage may be said elsewhere."""
+    estimate, low, high = (
+        files.cell("coefficients", row, name, "trusted") for name in ("estimate", "low", "high")
+    )
+    said = fill("{} interval ", level) if level else MarkedText()
+    beside = fill(" {}", Name(unit)) if unit else MarkedText()
+    return Markup("<strong>{}{}</strong> ({}{} to {})").format(estimate, beside, said, low, high)
 
 
 def _slope(files: Files, design: Design, row: int, unit: str) -> Markup:
-    coefficient = files.table("coefficients")["coefficient"].iloc[row]
-    found = _estimate(files, row)
-    per = _unit(files, coefficient)
-    step = Markup("{} of {}").format(per or "unit", coefficient)
-    text = "Each further {} changes the mean of {} by <strong>{}{}</strong> ({} % interval {} to {}); {}."
-    return Markup(text).format(
-        step,
-        design.response,
-        found["estimate"],
-        _with_unit(unit),
-        coverage(files),
-        found["low"],
-        found["high"],
-        _direction(found),
+    name = _coefficient(files, row)
+    return Markup("Each further {} of {} changes the mean of {} by {}; {}.").format(
+        Name(_unit(files, name) or "unit"),
+        Name(name),
+        Name(design.response),
+        _estimate(files, row, unit, coverage(files)),
+        _against_zero(*files.table("coefficients")[["low", "high"]].iloc[row]),
     )
 
 
-def _direction(found: dict[str, Bound]) -> str:
-    if found["low"].value > 0:
+def _against_zero(low: float, high: float) -> str:
+    if low > 0:
         return "the interval lies above zero"
-    return "the interval lies below zero" if found["high"].value < 0 else "the interval includes zero"
-
-
-def _mean(files: Files, design: Design, row: int, unit: str) -> Markup:
-    found = _estimate(files, row)
-    text = "The mean of {} over all groups is <strong>{}{}</strong> ({} % interval {} to {})."
-    return Markup(text).format(
-        design.response, found["estimate"], _with_unit(unit), coverage(files), found["low"], found["high"]
-    )
+    return "the interval lies below zero" if high < 0 else "the interval includes zero"
 
 
 def _levels(files: Files, design: Design, rows: Sequence[int], unit: str) -> Markup:
     """Coefficients of a factor or of an interaction, one after the other."""
-    parts = [_level(files, row, unit) for row in rows]
-    term = _term(files, design, rows[0])
-    text = "For {} the model estimates, for the mean of {}: {} ({} % intervals).{}"
+    parts = [
+        Markup("{} {}").format(Name(_coefficient(files, row)), _estimate(files, row, unit)) for row in rows
+    ]
+    term = _term(design, _coefficient(files, rows[0]))
+    text = "For {} the model estimates, for the mean of {}: {} ({} intervals).{}"
     return Markup(text).format(
-        term, design.response, Markup("; ").join(parts), coverage(files), _reference(design, term)
+        Name(term), Name(design.response), Markup("; ").join(parts), coverage(files), _reference(design, term)
     )
 
 
-def _term(files: Files, design: Design, row: int) -> str:
-    coefficient = files.table("coefficients")["coefficient"].iloc[row]
-    owners = [
+def _term(design: Design, coefficient: str) -> str:
+    """The term that a coefficient belongs to."""
+    owners = (
         term.name
         for term in design.fixed_terms
         if coefficient in [design.fixed_names[i] for i in term.columns]
-    ]
-    return owners[0] if owners else str(coefficient)
+    )
+    return next(owners, coefficient)
 
 
-def _level(files: Files, row: int, unit: str) -> Markup:
-    found = _estimate(files, row)
-    coefficient = files.table("coefficients")["coefficient"].iloc[row]
-    text = "{} <strong>{}{}</strong> ({} to {})"
-    return Markup(text).format(coefficient, found["estimate"], _with_unit(unit), found["low"], found["high"])
-
-
-def _reference(design: Design, term: str) -> str:
+def _reference(design: Design, term: str) -> MarkedText:
     """Against which level treatment-coded coefficients of a factor stand."""
-    variables: Sequence[Any] = design.composition.get(term, ())
-    coded = [name for name in design.fixed_names if name.startswith(f"{term}[T.")]
+    variables = design.composition.get(term, ())
+    coded = any(name.startswith(f"{term}[T.") for name in design.fixed_names)
     levels = getattr(variables[0], "levels", None) if len(variables) == 1 else None
     if not coded or levels is None or len(levels) == 0:
-        return ""
-    return f" Each is a difference from level {levels[0]}."
+        return MarkedText()
+    return fill(" Each is a difference from level {}.", Name(str(levels[0])))
 
 
 def _spread(files: Files, unit: str) -> Markup:
     """How much the groups differ, next to the residual."""
     table = files.table("components")
-    rows = [row for row in range(len(table)) if table["var2"].isna().iloc[row]]
     parts = [
-        Markup("{} for {}").format(files.cell("components", row, "sdcor"), table["component"].iloc[row])
-        for row in rows
+        fill("{} for {}", files.cell("components", row, "sdcor"), Name(table["component"].iloc[row]))
+        for row in range(len(table))
+        if pd.isna(table["var2"].iloc[row])
     ]
-    text = "Standard deviations between groups, and within them: {} (the response in {})."
-    bare = "Standard deviations between groups, and within them: {}."
-    return (
-        Markup(text).format(Markup(", ").join(parts), unit)
-        if unit
-        else Markup(bare).format(Markup(", ").join(parts))
-    )
+    end = fill(" (the response in {})", Name(unit)) if unit else MarkedText()
+    text = "Standard deviations between groups, and within them: {}{}."
+    return Markup(text).format(join(", ", parts), end)

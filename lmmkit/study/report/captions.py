@@ -1,4 +1,7 @@
-"""Captions that state what a picture shows, and the words that stand for it, from the tables behind it."""
+"""Captions that state what a picture shows, and the words that stand for it, from the tables behind it.
+
+Every number in them is a mark: a cell of the table, a fact about it, or an entry of a JSON file of the run.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +11,57 @@ import pandas as pd
 
 from lmmkit.model.report_tables.about_data import axis_label
 from lmmkit.model.report_tables.panels import PanelChoice
+from lmmkit.model.report_tables.report_table import excludes_zero
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
+from lmmkit.study.report.numbers import TABLES, cell_mark, number, percent
 
 
 class Words(TypedDict):
     """The words of one picture, as `Step.save_figure` takes them."""
 
-    caption: str
-    alt: str
+    caption: MarkedText
+    alt: MarkedText
 
 
-def number(value: float, digits: int = 4) -> str:
-    """A number in running text, to so many significant digits.
+class _Numbers:
+    """The cells of a table of the run, and the facts about it, as marks."""
 
-    >>> number(2972), number(298.5079), number(0.00001234), number(12345.678)
-    ('2,972', '298.5', '1.234e-05', '12,346')
+    def __init__(self, name: str, table: pd.DataFrame):
+        self.name, self.table = name, table
+        self.facts = TABLES[name].facts(table)
+
+    def cell(self, row: int, column: str, digits: int = 4) -> Mark:
+        return cell_mark(self.name, self.table, row, column, number(self.table[column].iloc[row], digits))
+
+    def fact(self, key: str, digits: int = 4) -> Mark:
+        return self._fact(key, number(self.facts[key], digits))
+
+    def percent(self, key: str, digits: int) -> Mark:
+        return self._fact(key, percent(self.facts[key], digits))
+
+    def _fact(self, key: str, text: str) -> Mark:
+        return Mark(self.facts[key], f"tables/{self.name}.csv", f"={key}", text)
+
+
+def counted(count: Mark, noun: str) -> MarkedText:
+    """A count with its noun, in the plural where it is not one.
+
+    >>> str(counted(Mark(2, "a.csv", "=n", "2"), "row"))
+    '2 rows'
     """
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    return fill("{} {}", count, noun if count.value == 1 else f"{noun}s")
 
 
-def counted(count: int, noun: str) -> str:
-    """A count with its noun, in the plural unless it is one.
-
-    >>> counted(1, "row"), counted(2000, "row")
-    ('1 row', '2,000 rows')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def _names(names: Any) -> MarkedText:
+    return join(", ", [Name(str(name)) for name in names])
 
 
-def extreme(table: pd.DataFrame, values: pd.Series[Any]) -> dict[str, Any]:
-    """The row of a table where a series along its rows is largest."""
-    return {str(key): value for key, value in table.iloc[int(values.argmax())].to_dict().items()}
+def _words(caption: MarkedText, alt: str, *values: Part | MarkedText) -> Words:
+    return {"caption": caption, "alt": fill(alt, *values)}
+
+
+def _level(level: float) -> Mark:
+    return Mark(level, "study.json", "inference/level", percent(level, 4))
 
 
 def unit_of(columns: pd.DataFrame, name: str) -> str:
@@ -53,206 +75,255 @@ def label_of(columns: pd.DataFrame, name: str) -> str:
     return axis_label(name, unit_of(columns, name))
 
 
+def _with_unit(unit: str) -> MarkedText:
+    return fill(" {}", Name(unit)) if unit else MarkedText()
+
+
 def response(columns: pd.DataFrame, name: str) -> Words:
     """What the histogram of the response shows."""
-    row = columns.loc[columns["column"] == name].iloc[0]
-    low, lower, median, upper, high = (number(row[key]) for key in ("min", "lower", "median", "upper", "max"))
-    unit = f" {row['unit']}" if row["unit"] else ""
-    above, below = row["max"] - row["median"], row["median"] - row["min"]
-    long = max(above, below) > 1.5 * min(above, below)
-    shape = (
-        f"with the longer tail {'above' if above > below else 'below'}"
-        if long
-        else "with tails of like length"
+    numbers, at = _Numbers("columns", columns), columns["column"].tolist().index(name)
+    low, lower, median, upper, high = (
+        numbers.cell(at, key) for key in ("min", "lower", "median", "upper", "max")
     )
-    return {
-        "caption": f"{name} runs from {low} to {high}{unit} around a median of {median}{unit}, {shape}; "
-        f"half of the rows lie between {lower} and {upper}{unit}.",
-        "alt": f"Histogram of {name}, its median marked by a dashed line and its middle half shaded.",
-    }
+    above, below = high.value - median.value, median.value - low.value
+    shape = "with tails of like length"
+    if max(above, below) > 1.5 * min(above, below):
+        shape = f"with the longer tail {'above' if above > below else 'below'}"
+    unit = _with_unit(columns["unit"].iloc[at])
+    caption = "{} runs from {} to {}{} around a median of {}{}, {}; half of the rows lie between {} and {}{}."
+    return _words(
+        fill(caption, Name(name), low, high, unit, median, unit, shape, lower, upper, unit),
+        "Histogram of {}, its median marked by a dashed line and its middle half shaded.",
+        Name(name),
+    )
 
 
 def missing(patterns: pd.DataFrame) -> Words:
     """What the picture of missing values shows."""
-    holes = patterns.drop(columns="rows")
-    total, broken = int(patterns["rows"].sum()), int(patterns.loc[holes.any(axis=1), "rows"].sum())
-    caption = f"All {counted(total, 'row')} are complete: no value is missing."
-    if broken:
-        lost = holes.mul(patterns["rows"], axis=0).sum()
-        caption = (
-            f"{broken:,} of {counted(total, 'row')} lack a value, most often that of {lost.idxmax()} "
-            f"({counted(int(lost.max()), 'row')})."
-        )
-    return {
-        "caption": caption,
-        "alt": f"Grid of {counted(len(patterns), 'pattern')} by {len(holes.columns)} columns; dark squares "
-        "mark what is missing.",
-    }
+    numbers, rows = _Numbers("missing", patterns), patterns["rows"]
+    total, broken = counted(numbers.fact("rows"), "row"), numbers.fact("incomplete")
+    caption = fill("All {} are complete: no value is missing.", total)
+    if broken.value:
+        worst = str(patterns.drop(columns="rows").mul(rows, axis=0).sum().idxmax())
+        most = counted(numbers.fact(f"without {worst}"), "row")
+        form = "{} of {} lack a value, most often that of {} ({})."
+        caption = fill(form, broken, total, Name(worst), most)
+    alt = "Grid of {} by {} columns; dark squares mark what is missing."
+    return _words(caption, alt, counted(numbers.fact("patterns"), "pattern"), numbers.fact("columns"))
 
 
 def groups(balance: pd.DataFrame) -> Words:
     """What the picture of group sizes shows."""
-    return {
-        "caption": "; ".join(_group(row) for row in balance.to_dict("records")) + ".",
-        "alt": f"How many levels have how many rows, one panel for each of {', '.join(balance['group'])}.",
-    }
+    numbers = _Numbers("balance", balance)
+    alt = "How many levels have how many rows, one panel for each of {}."
+    each = join("; ", [_group(numbers, row) for row in range(len(balance))])
+    return _words(fill("{}.", each), alt, _names(balance["group"]))
 
 
-def _group(row: dict[Any, Any]) -> str:
-    levels = f"{row['group']} has {counted(row['levels'], 'level')}"
-    if row["balanced"]:
-        return f"{levels} with {counted(row['least'], 'row')} each"
-    return f"{levels} with {row['least']:,} to {row['most']:,} rows, {number(row['median'])} in the middle"
+def _group(numbers: _Numbers, row: int) -> MarkedText:
+    has = fill(
+        "{} has {}", Name(numbers.table["group"].iloc[row]), counted(numbers.cell(row, "levels"), "level")
+    )
+    least, median, most = (numbers.cell(row, name) for name in ("least", "median", "most"))
+    if numbers.table["balanced"].iloc[row]:
+        return fill("{} with {} each", has, counted(least, "row"))
+    return fill("{} with {} to {} rows, {} in the middle", has, least, most, median)
 
 
-def panels(points: pd.DataFrame, choice: PanelChoice, levels: int) -> Words:
+def panels(points: pd.DataFrame, choice: PanelChoice, balance: pd.DataFrame) -> Words:
     """What the panels by group show, and how many of the groups they are."""
-    pair, shown = f"{choice.y} against {choice.x}", points["panel"].nunique()
-    every = f"all {counted(levels, 'level')} of {choice.group}" if choice.group else "all rows together"
-    some = f"{shown} of {counted(levels, 'level')} of {choice.group}, evenly spaced in their order"
+    pair = fill("{} against {}", Name(choice.y), Name(choice.x))
     fitted = " with the model's lines" if "fitted" in points else ""
-    return {
-        "caption": f"{pair}{fitted}, for {every if shown == levels else some}.",
-        "alt": f"{counted(shown, 'small panel')} of {pair}, one point per row{fitted}.",
-    }
+    shown = _Numbers("lines", points).fact("panels")
+    which: Part | MarkedText = "all rows together"
+    if choice.group:
+        count = _Numbers("balance", balance).cell(balance["group"].tolist().index(choice.group), "levels")
+        levels = fill("{} of {}", counted(count, "level"), Name(choice.group))
+        form = "{} of {}, evenly spaced in their order"
+        which = fill("all {}", levels) if shown.value == count.value else fill(form, shown, levels)
+    return _words(
+        fill("{}{}, for {}.", pair, fitted, which),
+        "{} of {}, one point per row{}.",
+        counted(shown, "small panel"),
+        pair,
+        fitted,
+    )
 
 
 def candidates(table: pd.DataFrame, criterion: str) -> Words:
     """What the picture of the candidates shows."""
-    best = extreme(table, -table[f"d_{criterion}"].fillna(float("inf")))["candidate"]
+    numbers = _Numbers("candidates", table)
+    best = table["candidate"].iloc[int(table[f"d_{criterion}"].fillna(float("inf")).argmin())]
     chosen = table.loc[table["chosen"], "candidate"].iloc[0]
-    singular = int(table["singular"].sum())
-    failed = int((table["error"].fillna("") != "").sum())
-    remarks = [
-        f"{chosen} is taken; the least {criterion.upper()} is that of {best}",
-        f"{counted(singular, 'candidate')} of {len(table)} came out singular" if singular else "",
-        f"{counted(failed, 'candidate')} could not be fitted" if failed else "",
-    ]
-    return {
-        "caption": "; ".join(filter(None, remarks)) + ".",
-        "alt": f"Deviance, AIC and BIC of {counted(len(table), 'candidate')} as distances from the least.",
-    }
+    count, singular, failed = (numbers.fact(key) for key in ("candidates", "singular", "failed"))
+    form = "{} is taken; the least {} is that of {}"
+    remarks = [fill(form, Name(chosen), criterion.upper(), Name(best))]
+    if singular.value:
+        remarks.append(fill("{} of {} came out singular", counted(singular, "candidate"), count))
+    if failed.value:
+        remarks.append(fill("{} could not be fitted", counted(failed, "candidate")))
+    alt = "Deviance, AIC and BIC of {} as distances from the least."
+    return _words(fill("{}.", join("; ", remarks)), alt, counted(count, "candidate"))
 
 
 def blocks(parts: pd.DataFrame) -> Words:
     """What the picture of the design matrix shows."""
-    filled = parts["entries"].sum() / (parts["rows"] * parts["columns"]).sum()
-    return {
-        "caption": f"[X Z] has {counted(int(parts['columns'].sum()), 'column')}; "
-        f"{number(100 * filled, 3)} % of its entries are not zero.",
-        "alt": f"The design matrix, dark where it has entries, in parts: {', '.join(parts['part'])}.",
-    }
+    numbers = _Numbers("design_parts", parts)
+    columns, filled = counted(numbers.fact("columns"), "column"), numbers.percent("share filled", 3)
+    return _words(
+        fill("[X Z] has {}; {} of its entries are not zero.", columns, filled),
+        "The design matrix, dark where it has entries, in parts: {}.",
+        _names(parts["part"]),
+    )
 
 
 def path(steps: pd.DataFrame) -> Words:
     """What the picture of the search shows."""
-    gain = float(steps["deviance"].iloc[0] - steps["deviance"].iloc[-1])
-    way = f"The search came down by {number(gain)} deviance units in {counted(len(steps) - 1, 'step')}"
-    if len(steps) == 1:
-        way = "The moment estimates that the search starts from are the optimum already"
-    return {
-        "caption": f"{way}; the last decrement is {number(steps['decrement'].iloc[-1], 2)}.",
-        "alt": "Two panels on a log scale: deviance above its end, and Newton decrement, by iteration.",
-    }
+    numbers = _Numbers("path", steps)
+    gain, count = numbers.fact("gain"), numbers.fact("steps")
+    way = fill("The search came down by {} deviance units in {}", gain, counted(count, "step"))
+    if count.value == 0:
+        way = fill("The moment estimates that the search starts from are the optimum already")
+    last = numbers.cell(len(steps) - 1, "decrement", 2)
+    alt = "Two panels on a log scale: deviance above its end, and Newton decrement, by iteration."
+    return _words(fill("{}; the last decrement is {}.", way, last), alt)
 
 
 def effects(table: pd.DataFrame, level: float) -> Words:
     """What the caterpillar shows."""
-    clear = (table["low"] > 0) | (table["high"] < 0)
-    by_term = clear.groupby(table["term"], sort=False).agg(["sum", "size"])
-    counts = [f"{row['sum']:,} of {row['size']:,} for {term}" for term, row in by_term.iterrows()]
-    return {
-        "caption": f"{number(100 * level)} % intervals that exclude zero: {', '.join(counts)}.",
-        "alt": f"Predicted random effects in order of size with their intervals, {len(by_term)} panels.",
-    }
+    numbers = _Numbers("effects", table)
+    counts = [
+        fill("{} of {} for {}", *(numbers.fact(f"{term}: {key}") for key in ("exclude zero", "levels")), term)
+        for term in map(Name, table["term"].unique())
+    ]
+    return _words(
+        fill("{} intervals that exclude zero: {}.", _level(level), join(", ", counts)),
+        "Predicted random effects in order of size with their intervals, {} panels.",
+        numbers.fact("terms"),
+    )
 
 
 def effect_pairs(table: pd.DataFrame) -> Words:
     """What the scatter of predicted random effects shows."""
-    terms = [str(name) for name in table.columns if name != "level" and not str(name).startswith("normal:")]
-    r = [float(table[term].corr(table[f"normal:{term}"])) for term in terms]
-    worst = min(zip(r, terms, strict=True), key=lambda pair: pair[0] if pair[0] == pair[0] else 2.0)
-    return {
-        "caption": f"With normal quantiles the predicted effects correlate at {number(worst[0], 3)} or more, "
-        f"least for {worst[1]}; 1 is a straight line.",
-        "alt": f"Scatter of the predicted effects of {counted(len(table), 'level')}: {', '.join(terms)}.",
-    }
+    numbers = _Numbers("effect_pairs", table)
+    r = {key.removesuffix(": straight"): value for key, value in numbers.facts.items() if key != "levels"}
+    worst = min(r, key=lambda term: r[term] if r[term] == r[term] else 2.0)
+    caption = (
+        "With normal quantiles the predicted effects correlate at {} or more, least for {}; "
+        "1 is a straight line."
+    )
+    least = numbers.fact(f"{worst}: straight", 3)
+    return _words(
+        fill(caption, least, Name(worst)),
+        "Scatter of the predicted effects of {}: {}.",
+        counted(numbers.fact("levels"), "level"),
+        _names(r),
+    )
 
 
-def deviations(table: pd.DataFrame, unit: str) -> Words:
+def deviations(components: pd.DataFrame, unit: str) -> Words:
     """What the picture of the standard deviations shows."""
-    largest = extreme(table, table["sd"])
-    unit = f" {unit}" if unit else ""
+    numbers = _Numbers("components", components)
+    rows = [row for row, second in enumerate(components["var2"]) if pd.isna(second)]
+    largest = max(rows, key=lambda row: components["sdcor"].iloc[row])
+
+    def told(form: str, row: int) -> MarkedText:
+        name = Name(components["component"].iloc[row])
+        return fill(form, name, numbers.cell(row, "sdcor"), _with_unit(unit))
+
     return {
-        "caption": f"The largest standard deviation is that of {largest['component']}, "
-        f"{number(largest['sd'])}{unit}.",
-        "alt": "; ".join(f"{row['component']} {number(row['sd'])}{unit}" for row in table.to_dict("records")),
+        "caption": told("The largest standard deviation is that of {}, {}{}.", largest),
+        "alt": join("; ", [told("{} {}{}", row) for row in rows]),
     }
 
 
 def correlations(table: pd.DataFrame) -> Words:
     """What the heat maps show."""
-    pairs = table[table["row"] != table["column"]].dropna()
-    if pairs.empty:
-        return {"caption": "No term has two correlated columns.", "alt": "An empty picture."}
-    row = extreme(pairs, pairs["correlation"].abs())
-    return {
-        "caption": f"The strongest correlation, {number(row['correlation'], 3)}, is that of {row['row']} "
-        f"with {row['column']} ({row['block']}).",
-        "alt": f"Heat maps of correlations: {', '.join(dict.fromkeys(table['block']))}; figures in cells.",
-    }
+    sizes = table["correlation"].abs().where(table["row"] != table["column"])
+    if sizes.isna().all():
+        return _words(fill("No term has two correlated columns."), "An empty picture.")
+    row = int(sizes.fillna(-1).argmax())
+    names = (Name(table[key].iloc[row]) for key in ("row", "column", "block"))
+    strongest = _Numbers("correlations", table).cell(row, "correlation", 3)
+    return _words(
+        fill("The strongest correlation, {}, is that of {} with {} ({}).", strongest, *names),
+        "Heat maps of correlations: {}; figures in cells.",
+        _names(table["block"].unique()),
+    )
 
 
-def residuals(facts: dict[str, Any], points: pd.DataFrame) -> Words:
-    """What the residual panels show."""
-    drawn = f" ({len(points):,} rows drawn, evenly spaced)" if len(points) < facts["rows"] else ""
-    return {
-        "caption": f"{facts['beyond_2']:,} of {facts['rows']:,} standardised residuals lie beyond 2, where a "
-        f"normal distribution would have {number(facts['expected_beyond_2'], 3)}; the largest is "
-        f"{number(facts['largest'], 3)}{drawn}.",
-        "alt": "Residuals against fitted values, against normal quantiles, their spread, and boxes by group.",
-    }
+def residuals(facts: dict[str, Any]) -> Words:
+    """What the residual panels show, from `residuals.json`."""
+
+    def told(key: str, digits: int = 4) -> Mark:
+        return Mark(facts[key], "residuals.json", key, number(facts[key], digits))
+
+    some = fill(" ({} rows drawn, evenly spaced)", told("drawn"))
+    caption = (
+        "{} of {} standardised residuals lie beyond 2, where a normal distribution would have {}; "
+        "the largest is {}{}."
+    )
+    return _words(
+        fill(
+            caption,
+            told("beyond_2"),
+            told("rows"),
+            told("expected_beyond_2", 3),
+            told("largest", 3),
+            some if facts["drawn"] < facts["rows"] else "",
+        ),
+        "Residuals against fitted values, against normal quantiles, their spread, and boxes by group.",
+    )
 
 
-def forest(table: pd.DataFrame, level: float) -> Words:
-    """What the picture of the coefficients shows."""
-    clear = [row["coefficient"] for row in table.to_dict("records") if row["low"] > 0 or row["high"] < 0]
-    which = ", ".join(clear) if clear else "no coefficient"
-    return {
-        "caption": f"The {number(100 * level)} % interval excludes zero for {which}.",
-        "alt": f"{counted(len(table), 'coefficient')} with intervals, beside the line of no effect.",
-    }
+def forest(coefficients: pd.DataFrame, drawn: pd.DataFrame, level: float) -> Words:
+    """What the picture of the coefficients shows, of which some are drawn."""
+    clear = drawn.loc[excludes_zero(drawn), "coefficient"]
+    return _words(
+        fill(
+            "The {} interval excludes zero for {}.",
+            _level(level),
+            _names(clear) if len(clear) else "no coefficient",
+        ),
+        "{} with intervals, beside the line of no effect.",
+        counted(_Numbers("coefficients", coefficients).fact("drawn"), "coefficient"),
+    )
 
 
 def climb(table: pd.DataFrame) -> Words:
     """What the picture of the algorithms' ways down shows."""
-    apart = float(table.loc[table["converged"], "above"].max())
-    fewest, most = table["iterations"].min(), table["iterations"].max()
-    slow = [str(name) for name in table.loc[~table["converged"], "algorithm"]]
-    unfinished = f"; {', '.join(slow)} did not converge within its limit" if slow else ""
-    return {
-        "caption": f"{len(table)} algorithms, {fewest:,} to {most:,} iterations, one optimum: those that "
-        f"converged end within {number(apart, 2)} deviance units of the lowest{unfinished}.",
-        "alt": "Deviance above the lowest by iteration, both on a log scale, a line per algorithm.",
-    }
+    numbers = _Numbers("algorithms", table)
+    slow = table.loc[~table["converged"], "algorithm"]
+    unfinished = fill("; {} did not converge within its limit", _names(slow)) if len(slow) else ""
+    caption = (
+        "{} algorithms, {} to {} iterations, one optimum: those that converged end within {} deviance "
+        "units of the lowest{}."
+    )
+    return _words(
+        fill(
+            caption,
+            *(numbers.fact(key) for key in ("algorithms", "fewest iterations", "most iterations")),
+            numbers.fact("furthest above, of those converged", 2),
+            unfinished,
+        ),
+        "Deviance above the lowest by iteration, both on a log scale, a line per algorithm.",
+    )
 
 
 def surface(names: list[str]) -> Words:
     """What the contours with the algorithms' paths show."""
-    return {
-        "caption": f"All algorithms walk down one surface, over {names[0]} and {names[1]}, to one point.",
-        "alt": "Contours of the deviance with each algorithm's path from the common start to the optimum.",
-    }
+    return _words(
+        fill("All algorithms walk down one surface, over {} and {}, to one point.", *map(Name, names)),
+        "Contours of the deviance with each algorithm's path from the common start to the optimum.",
+    )
 
 
 def means(table: pd.DataFrame, pairs: pd.DataFrame) -> Words:
     """What the picture of the marginal means shows."""
-    clear = (pairs["low"] > 0) | (pairs["high"] < 0)
-    found = "There is one mean, and nothing to compare it with."
+    caption = fill("There is one mean, and nothing to compare it with.")
     if len(pairs):
-        found = (
-            f"{clear.sum():,} of {counted(len(pairs), 'difference')} of means "
-            f"{'has' if clear.sum() == 1 else 'have'} an interval, adjusted by Tukey's method, that excludes "
-            "zero."
-        )
-    return {"caption": found, "alt": f"Marginal means with intervals: {', '.join(table['cell'])}."}
+        numbers = _Numbers("pairs", pairs)
+        clear, every = numbers.fact("exclude zero"), counted(numbers.fact("pairs"), "difference")
+        form = "{} of {} of means {} an interval, adjusted by Tukey's method, that excludes zero."
+        caption = fill(form, clear, every, "has" if clear.value == 1 else "have")
+    return _words(caption, "Marginal means with intervals: {}.", _names(table["cell"]))

@@ -1,54 +1,36 @@
-"""Numbers that know the file of the run they stand in: the report shows no others."""
+"""The numbers of a run as the report prints them, each bound to its file and its place there."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
-from lmmkit import escape
-from lmmkit.study.report.captions import number
+from lmmkit.model.report_tables import about_data, about_design, about_fit, about_inference, about_search
+from lmmkit.model.report_tables.report_table import ReportTable, Rounding
+from lmmkit.study.pages.marks import Mark
 from lmmkit.study.steps.step import Step
 
-DIGITS = 3  # significant digits of a standard error, at most
+SE_DIGITS = 3  # significant digits of a standard error, at most
+SD_DIGITS = 4  # significant digits of a standard deviation between groups
+CORRELATION_DECIMALS = 3
+MINUS = "\N{MINUS SIGN}"
 
-
-@dataclass(frozen=True)
-class Bound:
-    """A value of a run and how it is shown.
-
-    Attributes:
-        value: The value as the file has it.
-        file: The file, relative to the run folder.
-        place: Where in it: `name.column` of a table whose rows have names in its first column (`3.column`
-            where these are not unique: the row, from 0), or the keys of a JSON file, joined by `/`.
-        text: What the reader sees.
-    """
-
-    value: Any
-    file: str
-    place: str
-    text: str
-
-    def __html__(self) -> Markup:
-        """The text, marked with its full value and its place."""
-        attributes = {"value": repr(self.value), "data-source": self.file, "data-field": self.place}
-        marks = "".join(f' {name}="{escape.html(value)}"' for name, value in attributes.items())
-        return Markup(f"<data{marks}>{escape.html(self.text)}</data>")
-
-    def __str__(self) -> str:
-        return self.text
+#: The tables of a run that the report prints or tells about, by name.
+TABLES: dict[str, ReportTable] = {
+    table.name: table
+    for module in (about_data, about_design, about_search, about_inference, about_fit)
+    for table in module.TABLES
+}
 
 
 class Files:
-    """The files of a run as bound values."""
+    """The files of a run, and their values as marks."""
 
     def __init__(self, step: Step):
-        self.step = step
         self.csv = cache(step.csv)
         self.json = cache(step.json)
 
@@ -56,31 +38,44 @@ class Files:
         """A table of the run."""
         return self.csv(f"tables/{name}.csv")
 
-    def cell(self, name: str, row: int, column: str, decimals: int | None = None) -> Bound:
+    def cell(self, name: str, row: int, column: str, rounding: Rounding = "plain") -> Mark:
         """One cell of a table."""
-        value: Any = self.table(name)[column].iloc[row]
-        value = value.item() if hasattr(value, "item") else value
-        return Bound(
-            value, f"tables/{name}.csv", place(self.table(name), row, column), shown(value, decimals)
-        )
+        table = self.table(name)
+        value = table[column].iloc[row]
+        return cell_mark(name, table, row, column, self._rounded(table, row, rounding)(value))
 
-    def entry(self, file: str, *keys: str) -> Bound:
-        """One entry of a JSON file."""
+    def entry(self, file: str, *keys: str | int, text: str | None = None) -> Mark:
+        """One entry of a JSON file, by keys and by positions in lists."""
         value = self.json(file)
         for key in keys:
             value = value[key]
-        return Bound(value, file, "/".join(keys), shown(value, None))
+        return Mark(value, file, "/".join(map(str, keys)), rounded(value) if text is None else text)
 
-    def probability(self, name: str, row: int, column: str) -> Bound:
-        """A p value, no smaller than anybody needs it."""
-        cell = self.cell(name, row, column)
-        text = "< 0.001" if cell.value < 0.001 else f"{cell.value:.3f}"
-        return Bound(cell.value, cell.file, cell.place, text)
+    def _rounded(self, table: pd.DataFrame, row: int, rounding: Rounding) -> Callable[[Any], str]:
+        """How to write a number that stands in a row of a table."""
+        if rounding == "probability":
+            return lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
+        if rounding == "magnitude":
+            return lambda value: f"{value:.1e}".replace("-", MINUS)
+        decimals = rounding if isinstance(rounding, int) else None
+        if rounding == "trusted":  # to the digits that the standard error and the certificate support
+            digits = max(1, min(SE_DIGITS, self.json("certificate.json")["digits"]))
+            decimals = decimals_for(float(table["se"].iloc[row]), digits)
+        elif rounding == "sized":  # a standard deviation's bounds to its own decimals
+            correlation = isinstance(table["var2"].iloc[row], str)
+            size = abs(float(table["sdcor"].iloc[row]))
+            decimals = CORRELATION_DECIMALS if correlation else decimals_for(size, SD_DIGITS)
+        return lambda value: rounded(value, decimals)
 
-    @property
-    def trusted(self) -> int:
-        """Significant digits of a standard error that the certificate supports, at least one."""
-        return max(1, min(DIGITS, self.json("certificate.json")["digits"]))
+
+def cell_mark(name: str, table: pd.DataFrame, row: int, column: str, text: str) -> Mark:
+    """A cell of the table `tables/<name>.csv`, printed as this text."""
+    return Mark(plain_value(table[column].iloc[row]), f"tables/{name}.csv", place(table, row, column), text)
+
+
+def plain_value(value: Any) -> Any:
+    """Numpy's scalars as Python's."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def place(table: pd.DataFrame, row: int, column: str) -> str:
@@ -94,22 +89,40 @@ def place(table: pd.DataFrame, row: int, column: str) -> str:
     return f"{names.iloc[row] if named else row}.{column}"
 
 
-def shown(value: Any, decimals: int | None) -> str:
+def number(value: float, digits: int = 4) -> str:
+    """A number in running text, to so many significant digits.
+
+    >>> number(2972), number(298.5079), number(0.00001234), number(12345.678)
+    ('2,972', '298.5', '1.234e-05', '12,346')
+    """
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+
+
+def rounded(value: Any, decimals: int | None = None) -> str:
     """A value as text: to so many decimals, or to four significant digits.
 
-    >>> shown(10.4673, 2), shown(float("inf"), None), shown(True, None), shown(0.00012345, None)
+    >>> rounded(10.4673, 2), rounded(float("inf")), rounded(True), rounded(0.00012345)
     ('10.47', 'infinite', 'yes', '0.0001234')
     """
+    value = plain_value(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, (int, float)):
         return "" if value is None else str(value)
-    if math.isnan(value):
-        return "none"
-    if math.isinf(value):
-        return "infinite"
-    text = number(value) if decimals is None else f"{value:,.{decimals}f}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    if not math.isfinite(value):
+        return "none" if math.isnan(value) else "infinite"
+    return (number(value) if decimals is None else f"{value:,.{decimals}f}").replace("-", MINUS)
+
+
+def percent(share: float, digits: int) -> str:
+    """A share in per cent.
+
+    >>> percent(0.95, 4)
+    '95 %'
+    """
+    return f"{number(100 * share, digits)} %"
 
 
 def decimals_for(error: float, digits: int) -> int:

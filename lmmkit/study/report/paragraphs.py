@@ -8,8 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from lmmkit.model.design.design import Design, RandomTerm
+from lmmkit.study.pages.marks import Name, fill, join
 from lmmkit.study.report.answer import method
-from lmmkit.study.report.numbers import Bound, Files
+from lmmkit.study.report.captions import counted
+from lmmkit.study.report.numbers import Files
 
 SEARCHES = {
     "newton": "Newton steps with the exact gradient",
@@ -52,10 +54,10 @@ def model_in_words(files: Files, design: Design) -> list[Markup]:
     mean = (
         "a mean that is the same for all"
         if not fixed
-        else Markup("a mean that depends on {}").format(listed(fixed))
+        else Markup("a mean that depends on {}").format(listed(map(Name, fixed)))
     )
     text = "Each {} is {}, plus what belongs to its own group, plus a residual."
-    parts = [Markup(text).format(design.response, mean)]
+    parts = [Markup(text).format(Name(design.response), mean)]
     parts += [_term_in_words(files, term) for term in design.random]
     end = "Residuals are independent and normal with one variance"
     end += ", divided by the prior weight of the row." if design.problem.weights is not None else "."
@@ -64,23 +66,27 @@ def model_in_words(files: Files, design: Design) -> list[Markup]:
 
 def _term_in_words(files: Files, term: RandomTerm) -> Markup:
     levels = files.entry("summary.json", "ngroups", term.factor)
-    effects = listed(f"the effect of {name}" if name != "Intercept" else "level" for name in term.names)
+    effects = listed(
+        fill("the effect of {}", Name(name)) if name != "Intercept" else "level" for name in term.names
+    )
     together = ""
     if len(term.names) > 1:
         together = f", and {term.structure.words}"
     text = "Each of the {} levels of {} has a deviation of its own in {}{}."
-    return Markup(text).format(levels, term.factor, effects, together)
+    return Markup(text).format(levels, Name(term.factor), effects, together)
 
 
 def rows_in_words(files: Files) -> Markup:
     """How many rows were read, kept and dropped."""
-    read, kept = files.entry("data.schema.json", "rows_read"), files.entry("data.schema.json", "rows_kept")
+    read, kept, source = (
+        files.entry("data.schema.json", key) for key in ("rows_read", "rows_kept", "source")
+    )
     if read.value == kept.value:
-        return Markup("All {} rows of {} are used.").format(read, files.json("data.schema.json")["source"])
+        return Markup("All {} rows of {} are used.").format(read, source)
     text = (
         "{} of the {} rows of {} are used. The others were dropped, each with the reason that rows.csv lists."
     )
-    return Markup(text).format(kept, read, files.json("data.schema.json")["source"])
+    return Markup(text).format(kept, read, source)
 
 
 def choice_in_words(files: Files) -> list[Markup]:
@@ -93,18 +99,25 @@ def choice_in_words(files: Files) -> list[Markup]:
         "best": f"Of the candidates listed in the study the one with the least {name} was taken. The same "
         "data chose the model and then tested it: the p-values and intervals do not account for the choice.",
     }
-    return [Markup("{}").format(words[selection["rule"]]), Markup("{}").format(selection["note"])]
+    return [
+        Markup("{}").format(words[selection["rule"]]),
+        Markup("{}").format(files.entry("selection.json", "note")),
+    ]
 
 
 def intervals_in_words(files: Files) -> list[Markup]:
     """How the intervals of the variance components were made, and what went wrong with any."""
     kind = files.json("study.json")["inference"]["ci"]
-    notes = files.table("intervals").dropna(subset=["note"])
-    if kind == "bootstrap":
-        said = [Markup("Of the refits: {}.").format(note) for note in notes["note"].unique()]
+    table = files.table("intervals")
+    noted = [row for row in range(len(table)) if isinstance(table["note"].iloc[row], str)]
+    if kind == "bootstrap":  # every bound has the note of its bootstrap
+        first = {table["note"].iloc[row]: row for row in reversed(noted)}
+        rows = sorted(first.values())
+        said = [Markup("Of the refits: {}.").format(files.cell("intervals", row, "note")) for row in rows]
     else:
         said = [
-            Markup("{}: {}").format(*pair) for pair in zip(notes["parameter"], notes["note"], strict=True)
+            Markup("{}: {}").format(*(files.cell("intervals", row, key) for key in ("parameter", "note")))
+            for row in noted
         ]
     return [Markup("{}").format(SCALES[kind]), *said]
 
@@ -125,13 +138,14 @@ def convergence_in_words(files: Files) -> list[Markup]:
     found = [_search(files, summary), _singularity(summary)]
     if summary["dropped_columns"]:
         text = "Columns of X left out, because earlier ones determine them: {}."
-        found.append(Markup(text).format(listed(summary["dropped_columns"])))
-    return found + [Markup("{}").format(warning) for warning in summary["warnings"]]
+        found.append(Markup(text).format(listed(map(Name, summary["dropped_columns"]))))
+    warnings = (files.entry("summary.json", "warnings", i) for i in range(len(summary["warnings"])))
+    return found + [Markup("{}").format(warning) for warning in warnings]
 
 
 def _search(files: Files, summary: dict[str, Any]) -> Markup:
     way, count = SEARCHES[summary["algorithm"]], files.entry("summary.json", "evaluations")
-    effort = Markup("{} {}").format(count, "evaluation" if count.value == 1 else "evaluations")
+    effort = counted(count, "evaluation")
     if not summary["converged"]:
         text = (
             "<strong>The search did not converge.</strong> After {} of the criterion by {} its "
@@ -139,9 +153,8 @@ def _search(files: Files, summary: dict[str, Any]) -> Markup:
         )
         return Markup(text).format(effort, way)
     text = "The search converged by {} after {} of the criterion, at a deviance of {}."
-    deviance = files.entry("summary.json", "deviance")
-    shown = Bound(deviance.value, deviance.file, deviance.place, f"{deviance.value:,.4f}")
-    return Markup(text).format(way, effort, shown)
+    deviance = files.entry("summary.json", "deviance", text=f"{summary['deviance']:,.4f}")
+    return Markup(text).format(way, effort, deviance)
 
 
 def _singularity(summary: dict[str, Any]) -> Markup:
@@ -152,7 +165,7 @@ def _singularity(summary: dict[str, Any]) -> Markup:
         "zero. This is a valid optimum on the edge of what is possible, and often a sign that the term asks "
         "more than the data can tell; standard errors take it as known."
     )
-    return Markup(text).format(listed(summary["singular_terms"]))
+    return Markup(text).format(listed(map(Name, summary["singular_terms"])))
 
 
 def methods_paragraph(files: Files, design: Design) -> Markup:
@@ -172,17 +185,15 @@ def methods_paragraph(files: Files, design: Design) -> Markup:
 
 def _software(files: Files) -> Markup:
     versions = ("python", "numpy", "scipy", "pandas")
-    named = [
-        Markup("{} {}").format(name, files.entry("provenance.json", "versions", name)) for name in versions
-    ]
+    named = [fill("{} {}", name, files.entry("provenance.json", "versions", name)) for name in versions]
     text = "The analysis was made with lmmkit {} ({})."
-    return Markup(text).format(files.entry("provenance.json", "versions", "lmmkit"), Markup(", ").join(named))
+    return Markup(text).format(files.entry("provenance.json", "versions", "lmmkit"), join(", ", named))
 
 
 def _model_sentence(files: Files, design: Design) -> Markup:
     summary = files.json("summary.json")
     groups = [
-        Markup("{} ({} levels)").format(name, files.entry("summary.json", "ngroups", name))
+        fill("{} ({} levels)", Name(name), files.entry("summary.json", "ngroups", name))
         for name in summary["ngroups"]
     ]
     text = (
@@ -190,7 +201,7 @@ def _model_sentence(files: Files, design: Design) -> Markup:
         "parameters, AIC {} and BIC {}."
     )
     return Markup(text).format(
-        design.formula,
+        Name(design.formula),
         METHODS[summary["method"]],
         files.entry("summary.json", "nobs"),
         listed(groups),
@@ -203,7 +214,8 @@ def _model_sentence(files: Files, design: Design) -> Markup:
 def _checked(files: Files) -> Markup:
     certificate = files.json("certificate.json")
     if not certificate["passed"]:
-        return Markup("The independent check of the fit failed: {}.").format(listed(certificate["failed"]))
+        failed = (files.entry("certificate.json", "failed", i) for i in range(len(certificate["failed"])))
+        return Markup("The independent check of the fit failed: {}.").format(listed(failed))
     text = "Independent code recomputed the fit: {} of {} checks hold and none fails."
     held, checks = files.entry("certificate.json", "held"), files.entry("certificate.json", "checks")
     return Markup(text).format(held, checks)

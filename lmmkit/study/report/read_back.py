@@ -1,71 +1,104 @@
-"""Reading a report as a stranger would: is every number on the page a number of the run?"""
+"""Reading a report as a stranger would: its marks, its words, its record; is every number one of the run?"""
 
 from __future__ import annotations
 
+import csv
+import json
 import math
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from lmmkit.errors import LmmkitError
+from bs4 import BeautifulSoup
+from bs4.element import NavigableString, PreformattedString, Tag
+
+from lmmkit.errors import LmmkitError, RunError
+from lmmkit.escape import csv_text
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, marked_text
 from lmmkit.study.records.artifacts import read_csv, read_json
 from lmmkit.study.records.manifest import safe_path
-from lmmkit.study.report.numbers import place
+from lmmkit.study.records.values import NUMBER, tree_values
+from lmmkit.study.report.numbers import TABLES, place, plain_value
 
-_NUMBER = re.compile(r"[0-9](?:[0-9.,]*[0-9])?")
+RECORD = "lmmkit-run"  # id of the block of data that a report carries
+AGREES = 1e-9  # relative: a value from a file against the same one before it was written
+#: Phrases whose number defines what is counted; any other number needs a mark.
+DEFINITIONS = ("lie beyond 2, where", "; 1 is a straight line.")
+_DIGITS = re.compile(r"[0-9](?:[0-9.,]*[0-9])?")
 _TOLD = re.compile(r"^[-+]?[0-9][0-9,]*(?P<decimals>\.[0-9]+)?(?:e(?P<power>[-+]?[0-9]+))?$")
-_SILENT = ("style", "script", "math", "code", "pre")
+_UNPROVEN = ["head", "style", "script", "math", "pre"]  # no numbers of the study: indices, code, its output
+_UNSEEN = ["head", "script", "style", "svg", "template"]
+_SPACE = re.compile(r"\s+")
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A number that the page marks with its place: its file, its place there, its full value, its text."""
-
-    file: str
-    place: str
-    value: str
-    text: str
+def _read(page: str) -> BeautifulSoup:
+    return BeautifulSoup(page, "html.parser")
 
 
-@dataclass
-class _Reader(HTMLParser):
-    """Collects marked numbers, and the visible text outside them."""
+def extract(page: str) -> dict[str, Any]:
+    """The record that a report carries.
 
-    marks: list[Mark] = field(default_factory=list[Mark])
-    words: list[str] = field(default_factory=list[str])
+    Raises:
+        RunError: it carries none, or a damaged one.
+    """
+    block = _read(page).find("script", id=RECORD)
+    try:
+        record: dict[str, Any] = json.loads(block.text if block else "")
+        settings, provenance, files = record["settings"], record["provenance"], record["files"]
+    except (ValueError, KeyError, TypeError):
+        raise RunError(
+            "the file carries no record of a study; expected a report.html as `lmmkit run` leaves it"
+        ) from None
+    if not all(isinstance(part, dict) for part in (settings, provenance, files)):
+        raise RunError("the record in the report is damaged; use the report as `lmmkit run` left it")
+    return record
 
-    def __post_init__(self) -> None:
-        super().__init__()
-        self._silent = 0
-        self._mark: dict[str, str] | None = None
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._silent += tag in _SILENT
-        if tag == "data":
-            self._mark = {name: value or "" for name, value in attrs}
+def printed_text(page: str) -> str:
+    """The visible text, pictures and provenance left out."""
+    soup = _read(page)
+    for hidden in [*soup.find_all(_UNSEEN), *soup.find_all(id="provenance")]:
+        hidden.extract()
+    return _SPACE.sub(" ", soup.get_text(" ")).strip()
 
-    def handle_endtag(self, tag: str) -> None:
-        self._silent -= tag in _SILENT
-        if tag == "data":
-            self._mark = None
 
-    def handle_data(self, data: str) -> None:
-        if self._mark is not None:
-            found = self._mark
-            self.marks.append(Mark(found["data-source"], found["data-field"], found["value"], data))
-        elif not self._silent:
-            self.words.append(data)
+def moved_numbers(one: str, other: str) -> list[tuple[str, str]] | None:
+    """Printed numbers that differ by more than a unit of their last digit; None when the words differ."""
+    if NUMBER.sub("#", one) != NUMBER.sub("#", other):
+        return None
+    pairs = zip(NUMBER.findall(one), NUMBER.findall(other), strict=True)
+    return [(a, b) for a, b in pairs if not _same(a, b)]
+
+
+def count_numbers(text: str) -> int:
+    """How many numbers a text has."""
+    return len(NUMBER.findall(text))
+
+
+def _same(a: str, b: str) -> bool:
+    """Equal, or one unit of the last printed digit apart, which rounding may do."""
+    if a == b:
+        return True
+    try:
+        x, y = (float(text.replace("−", "-").replace(",", "")) for text in (a, b))
+    except ValueError:
+        return False
+    decimals = len(a.partition(".")[2].partition("e")[0])
+    whole = "." not in a and "." not in b
+    return not whole and abs(x - y) <= 1.001 * 10.0**-decimals
 
 
 def marks(page: str) -> list[Mark]:
-    """The numbers that a page marks with their places, in its order."""
-    reader = _Reader()
-    reader.feed(page)
-    reader.close()
-    return reader.marks
+    """The numbers that a page marks with their places, in its order; each value as it is written there."""
+    return [_mark(data) for data in _read(page).find_all("data")]
+
+
+def _mark(data: Tag) -> Mark:
+    value, file, where = (str(data.get(name, "")) for name in ("value", "data-source", "data-field"))
+    return Mark(value, file, where, data.get_text())
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,8 +106,8 @@ class Proof:
     """What became of the numbers of a report.
 
     Attributes:
-        proven: Marked numbers whose text is the rounded value at their place in the run.
-        loose: Numbers that cannot be found: marks that do not hold, words in no file of the run.
+        proven: Marks whose text is the rounded value at their place in the run.
+        loose: Marks that do not hold, numbers without a mark, names that stand in no file.
     """
 
     proven: list[Mark]
@@ -91,14 +124,54 @@ def prove(page: str, folder: Path) -> Proof:
         page: The report.
         folder: The run folder.
     """
-    reader, run = _Reader(), _Run(folder)
-    reader.feed(page)
-    reader.close()
-    proven = [mark for mark in reader.marks if run.holds(mark)]
-    wrong = [f"{mark.text} ({mark.file} {mark.place})" for mark in reader.marks if mark not in proven]
-    told = dict.fromkeys(token for words in reader.words for token in _NUMBER.findall(words))
-    record = run.record()
-    return Proof(proven, wrong + [token for token in told if token not in record])
+    soup, run = _read(page), _Run(folder)
+    found = [part for text in _texts(soup) for part in text.parts]
+    marked = [part for part in found if isinstance(part, Mark)]
+    proven = [mark for mark in marked if run.holds(mark)]
+    wrong = [f"{mark.text} ({mark.file} {mark.place})" for mark in marked if mark not in proven]
+    names = [part.text for part in found if isinstance(part, Name) and not run.has(part.text)]
+    typed = [number for part in found if isinstance(part, str) for number in _typed(part)]
+    return Proof(proven, wrong + names + list(dict.fromkeys(typed)))
+
+
+def _typed(text: str) -> list[str]:
+    """The numbers in words that no mark covers."""
+    for phrase in DEFINITIONS:
+        text = text.replace(phrase, "")
+    return _DIGITS.findall(text)
+
+
+def _texts(soup: BeautifulSoup) -> Iterator[MarkedText]:
+    """All that a page says, marked as it is: what is seen, and what is said of pictures."""
+    for silent in soup.find_all(_UNPROVEN):
+        silent.extract()
+    for image in soup.select("[alt]"):
+        alt = str(image["alt"])
+        try:
+            said = marked_text(json.loads(str(image.get("data-parts", "[]"))))
+        except (ValueError, TypeError):
+            said = MarkedText()
+        written = [
+            Mark(repr(p.value), p.file, p.place, p.text) if isinstance(p, Mark) else p for p in said.parts
+        ]
+        yield MarkedText(tuple(written)) if str(said) == alt else MarkedText((alt,))
+    for labelled in soup.select("[aria-label]"):
+        yield MarkedText((str(labelled["aria-label"]),))
+    yield MarkedText(tuple(_seen(soup)))
+
+
+def _seen(element: Tag) -> Iterator[str | Mark | Name]:
+    for child in element.children:
+        if isinstance(child, NavigableString):
+            if not isinstance(child, PreformattedString):  # a comment, a doctype
+                yield str(child)
+        elif isinstance(child, Tag):
+            if child.name == "data":
+                yield _mark(child)
+            elif child.name == "span" and "name" in (child.get("class") or ()):
+                yield Name(child.get_text())
+            else:
+                yield from _seen(child)
 
 
 class _Run:
@@ -107,11 +180,14 @@ class _Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._read = cache(self._load)
+        self._names: set[str] | None = None
 
-    def record(self) -> str:
-        """All that can be read as text, the executed notebooks and the report aside."""
-        files = [path for path in sorted(self.folder.rglob("*")) if path.suffix in (".json", ".csv")]
-        return "\n".join(path.read_text(encoding="utf-8") for path in files)
+    def has(self, name: str) -> bool:
+        """Whether a name stands in a file of the run, as a whole."""
+        if self._names is None:
+            paths = [path for path in self.folder.rglob("*") if path.suffix in (".json", ".csv")]
+            self._names = {text for path in paths for text in _entries(path)}
+        return name in self._names
 
     def holds(self, mark: Mark) -> bool:
         """Whether the value stands at its place, and the text is that value rounded."""
@@ -119,47 +195,67 @@ class _Run:
             value = self._value(mark)
         except (OSError, LmmkitError, LookupError, ValueError, TypeError):
             return False
-        return repr(value) == mark.value and _tells(mark.text, value)
+        return _equal(mark.value, value) and _tells(mark.text, value)
 
     def _value(self, mark: Mark) -> Any:
-        found = self._read(mark.file)
+        found: Any = self._read(mark.file)
         if mark.file.endswith(".csv"):
             return found[mark.place]
         for key in mark.place.split("/"):
-            found = found[key]
+            found = found[int(key) if isinstance(found, list) else key]
         return found
 
     def _load(self, file: str) -> Any:
-        """A JSON file, or the cells of a table by their places."""
+        """A JSON file, or the cells of a table by their places with the facts about it."""
         path = self.folder / safe_path(file)
         if path.suffix != ".csv":
             return read_json(path)
-        table = read_csv(path)
-        return {
-            place(table, row, str(name)): _item(table[name].iloc[row])
+        table, declared = read_csv(path), TABLES.get(path.stem)
+        cells = {
+            place(table, row, str(name)): plain_value(table[name].iloc[row])
             for row in range(len(table))
             for name in table.columns
         }
+        facts = declared.facts(table) if declared and file == f"tables/{path.name}" else {}
+        return cells | {f"={name}": value for name, value in facts.items()}
 
 
-def _item(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+def _entries(path: Path) -> Iterable[str]:
+    """Every cell and title of a table, every key and value of a JSON file, as text."""
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            return [csv_text(cell) for row in csv.reader(file) for cell in row]
+    leaves = tree_values(read_json(path))
+    return [text for where, value in leaves for text in (*where.field.split("."), str(value))]
+
+
+def _equal(written: str, value: Any) -> bool:
+    """Whether a value as a mark has it is that of the file, numbers up to the last digits."""
+    if written == repr(value):
+        return True
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    if math.isnan(value):
+        return written in ("nan", "None")  # JSON has no number for it
+    return math.isclose(float(written), value, rel_tol=AGREES)
 
 
 def _tells(text: str, value: Any) -> bool:
-    """Whether a text is a value, rounded to the digits that it shows (in per cent for a share)."""
+    """Whether a text is a value, rounded to the digits that it shows; a share where it ends in per cent."""
     if isinstance(value, bool):
         return text == ("yes" if value else "no")
-    if not isinstance(value, (int, float)):
-        return text == str(value)
+    if not isinstance(value, int | float):
+        digest = len(text) == 12 and str(value).startswith(text)
+        return text == str(value) or digest
     if not math.isfinite(value):
-        return text == ("none" if math.isnan(value) else "infinite")
+        return text in (("none", "nan") if math.isnan(value) else ("infinite",))
     if text.startswith("< "):
         return value < float(text[2:])
-    plain = text.replace("\N{MINUS SIGN}", "-")
+    plain = text.replace("\N{MINUS SIGN}", "-").removesuffix(" %")
     form = _TOLD.match(plain)
     if form is None:
         return False
     power = int(form["power"] or 0) - max(0, len(form["decimals"] or "") - 1)
     told, half = float(plain.replace(",", "")), 0.5 * 10.0**power
-    return any(abs(told - value * scale) <= half * (1 + 1e-9) for scale in (1, 100))
+    scale = 100 if text.endswith(" %") else 1
+    return abs(told - value * scale) <= half * (1 + 1e-9)

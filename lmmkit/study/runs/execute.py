@@ -6,22 +6,28 @@
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.exceptions import PapermillExecutionError
-
 from lmmkit import errors
-from lmmkit.errors import LmmkitError
+from lmmkit.errors import LmmkitError, RunError
 from lmmkit.study.records.notebooks import Notebook
-from lmmkit.study.runs.failure import StepError
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+#: Seconds after which a kernel that lives, and says nothing where it must, is given up. Its death is noticed
+#: within a second; this only ends the wait for a message that was lost, however slow the machine is.
+_PATIENCE = 3600
+
+
+class StepError(RunError):
+    """A notebook stopped with an error; `notebook` is what it had done until then."""
+
+    def __init__(self, message: str, notebook: dict[str, Any] | None = None):
+        super().__init__(message)
+        self.notebook = notebook
 
 
 def execute(
@@ -30,7 +36,7 @@ def execute(
     started: Callable[[int], None],
     **kernel: Any,
 ) -> dict[str, Any]:
-    """The executed notebook.
+    """Returns the executed notebook.
 
     Args:
         notebook: What to execute.
@@ -41,6 +47,14 @@ def execute(
     Raises:
         StepError: a cell failed, or the kernel died.
     """
+    # jsonschema, which nbformat imports, would compile a grammar of internationalised addresses for two
+    # seconds if it found this package; no notebook needs the check, which is optional there.
+    sys.modules.setdefault("rfc3987_syntax", None)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    import nbformat
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
     source: Any = nbformat.read(notebook.path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="lmmkit-") as folder:
         executed = Path(folder) / "executed.ipynb"
@@ -51,31 +65,26 @@ def execute(
                 dict(parameters),
                 progress_bar=False,
                 request_save_on_cell_execute=False,
-                on_cell_start=_numbered(started),
+                on_cell_start=lambda *, cell, cell_index: started(cell_index),
+                start_timeout=_PATIENCE,
+                iopub_timeout=_PATIENCE,
                 shutdown_kernel="immediate",
                 **kernel,
             )
         except PapermillExecutionError as error:
-            raise StepError(_said(notebook, error), nbformat.read(executed, as_version=4)) from None
+            message = _failure_message(notebook, error)
+            raise StepError(message, nbformat.read(executed, as_version=4)) from None
         except (DeadKernelError, CellTimeoutError, RuntimeError) as error:
             raise StepError(
                 f"{notebook.name}: the kernel died, perhaps for want of memory: {error}"
             ) from None
 
 
-def _numbered(started: Callable[[int], None]) -> Callable[..., None]:
-    def on_cell_start(*, cell: object, cell_index: int) -> None:
-        started(cell_index)
-
-    return on_cell_start
-
-
-def _said(notebook: Notebook, error: Any) -> str:
-    """The message of an error raised on purpose; of any other, its last lines too."""
+def _failure_message(notebook: Notebook, error: Any) -> str:
+    """Returns the message of an error raised on purpose; of any other, its last lines too."""
     where = f"{notebook.name}, cell {error.cell_index + 1}: "
-    if isinstance(getattr(errors, error.ename, None), type) and issubclass(
-        getattr(errors, error.ename), LmmkitError
-    ):
+    kind = getattr(errors, error.ename, None)
+    if isinstance(kind, type) and issubclass(kind, LmmkitError):
         return f"{where}{error.evalue}"
     lines = _ANSI.sub("", "\n".join(error.traceback)).strip().split("\n")
     return f"{where}{error.ename}: {error.evalue}\n" + "\n".join(lines[-12:])

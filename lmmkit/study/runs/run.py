@@ -12,21 +12,13 @@ from typing import Any
 from lmmkit.errors import RunError
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.file_lock import BusyError, locked
-from lmmkit.study.records.manifest import (
-    BY_HAND,
-    Manifest,
-    Record,
-    load_manifest,
-    record_files,
-    unlisted_files,
-)
+from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files, unlisted_files
 from lmmkit.study.records.notebooks import Notebook, normalised
 from lmmkit.study.records.ro_crate import NAME as CRATE
 from lmmkit.study.records.ro_crate import write_crate
 from lmmkit.study.records.step_store import Store
-from lmmkit.study.runs.execute import execute
-from lmmkit.study.runs.failure import StepError
-from lmmkit.study.runs.plan import Plan, reports_folder
+from lmmkit.study.runs.execute import StepError, execute
+from lmmkit.study.runs.plan import Plan
 from lmmkit.study.runs.progress import Log, Watch
 
 
@@ -164,7 +156,7 @@ def run_study(
         RunError: the folder cannot be written, or is in use.
         StepError: a step failed.
     """
-    Maker(plan, folder, watch, kernel, Store.of(folder.parents[1]), again).make(plan.notebooks, "complete")
+    _maker(plan, folder, watch, kernel, again).make(plan.notebooks, "complete")
     write_bytes(folder.parent / "latest", f"{plan.key}\n".encode())
 
 
@@ -177,13 +169,11 @@ def make_cell(
         RunError: the folder cannot be written.
         StepError: a step failed.
     """
-    maker = Maker(plan, folder, watch, kernel, Store.of(folder.parents[1]), again)
-    maker.make(plan.notebooks, "complete", wait=True)
+    _maker(plan, folder, watch, kernel, again).make(plan.notebooks, "complete", wait=True)
 
 
-def make_before(plan: Plan, step: str, folder: Path, watch: Watch, kernel: dict[str, Any]) -> None:
-    """Make the steps before one, for a notebook that is run by hand."""
-    Maker(plan, folder, watch, kernel, Store.of(reports_folder())).make(plan.earlier(step), BY_HAND)
+def _maker(plan: Plan, folder: Path, watch: Watch, kernel: dict[str, Any], again: Collection[str]) -> Maker:
+    return Maker(plan, folder, watch, kernel, Store.of(folder.parents[1]), again)
 
 
 @contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lmmkit import escape
+from lmmkit.study.pages.marks import MarkedText, marked_text
+from lmmkit.study.pages.templates import image_address
 
-_MEDIA = {".svg": "image/svg+xml", ".png": "image/png"}
+_MEDIA = {".svg": "svg+xml", ".png": "png"}
 
 
 @dataclass(frozen=True)
@@ -17,21 +20,36 @@ class Figure:
 
     name: str
     path: Path
-    alt: str
-    caption: str
+    alt: MarkedText
+    caption: MarkedText
     step: str
 
-    def svg(self) -> str:
-        """The picture as text, when it is an SVG."""
-        return self.path.read_text(encoding="utf-8")
+    def address(self) -> str:
+        """The picture as an address that holds the picture itself."""
+        return image_address(self.path.read_bytes(), _MEDIA[self.path.suffix])
+
+    def to_dict(self) -> dict[str, Any]:
+        """What stands beside the picture: its words, plain and with the places of their numbers."""
+        words = {"alt": self.alt, "caption": self.caption}
+        return {
+            "name": self.name,
+            "file": self.path.name,
+            **{key: str(text) for key, text in words.items()},
+            "step": self.step,
+            "marks": {key: text.to_list() for key, text in words.items()},
+        }
 
     def _repr_html_(self) -> str:
-        content = base64.b64encode(self.path.read_bytes()).decode()
         return (
-            f'<figure><img alt="{escape.html(self.alt)}" '
-            f'src="data:{_MEDIA[self.path.suffix]};base64,{content}">'
+            f'<figure><img alt="{escape.html(self.alt)}" src="{self.address()}">'
             f"<figcaption>{escape.html(self.caption)}</figcaption></figure>"
         )
 
     def __repr__(self) -> str:
-        return self.caption
+        return str(self.caption)
+
+
+def figure_from_dict(record: Mapping[str, Any], folder: Path) -> Figure:
+    """The figure in a folder whose `to_dict` this is."""
+    alt, caption = (marked_text(record["marks"][key]) for key in ("alt", "caption"))
+    return Figure(record["name"], folder / record["file"], alt, caption, record["step"])

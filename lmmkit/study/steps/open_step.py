@@ -80,7 +80,7 @@ def _run_before(plan: Plan, name: str, folder: Path) -> None:
         "folder": str(folder),
         "before": name,
     }
-    command = [sys.executable, "-P", "-m", "lmmkit.study.runs.byhand"]
+    command = [sys.executable, "-P", "-m", "lmmkit.study.runs.earlier_steps"]
     done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RunError(

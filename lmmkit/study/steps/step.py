@@ -1,4 +1,4 @@
-"""What a notebook holds in its hand: `open_step` gives it its settings, its inputs and its outputs."""
+"""`Step`: what a notebook reads its settings and inputs from, and keeps its outputs with."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from lmmkit.model.fit import Fit, load
 from lmmkit.study.data.load_table import Table
 from lmmkit.study.data.parquet import frame_bytes, read_frame, schema_of
 from lmmkit.study.data.sources import Base
+from lmmkit.study.pages.marks import MarkedText, fill
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE
 from lmmkit.study.records.manifest import load_manifest, safe_path
 from lmmkit.study.runs.plan import Plan
 from lmmkit.study.steps.declared import Declared
-from lmmkit.study.steps.figures import Figure
+from lmmkit.study.steps.figures import Figure, figure_from_dict
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class Step:
 
     def figures(self) -> list[Figure]:
         """The pictures of the run so far, by step and name."""
-        found = [self._figure(path) for path in self.list("figures/*.json")]
+        folder = self.folder / "figures"
+        found = [figure_from_dict(self.json(path), folder) for path in self.list("figures/*.json")]
         return sorted(found, key=lambda figure: figure.step)
 
     def code(self) -> list[tuple[str, str, list[str]]]:
@@ -117,7 +119,9 @@ class Step:
         """Keep a table as `tables/<name>.csv`."""
         self._write(f"tables/{name}.csv", csv_bytes(frame))
 
-    def save_figure(self, name: str, drawn: Any, *, alt: str, caption: str) -> Figure:
+    def save_figure(
+        self, name: str, drawn: Any, *, alt: MarkedText | str, caption: MarkedText | str
+    ) -> Figure:
         """Keep a picture as `figures/<name>.svg`, with the words that stand for it.
 
         Args:
@@ -128,10 +132,11 @@ class Step:
         """
         from lmmkit.plots import svg_bytes  # loads matplotlib
 
-        path, words = f"figures/{name}.svg", {"alt": alt, "caption": caption, "step": self.name}
+        path = f"figures/{name}.svg"
+        figure = Figure(name, self.folder / path, fill("{}", alt), fill("{}", caption), self.name)
         self._write(path, svg_bytes(drawn))
-        self.save_json(f"figures/{name}.json", {"name": name, "file": f"{name}.svg", **words})
-        return Figure(name=name, path=self.folder / path, **words)
+        self.save_json(f"figures/{name}.json", figure.to_dict())
+        return figure
 
     def save_fit(self, fit: Fit) -> None:
         """Keep a fit: its numbers in `fit.json`, what `fit` reads in `fit/`, its search in `trace.csv`."""
@@ -151,16 +156,6 @@ class Step:
             raise StudyError(
                 f"{self.name} reads {PROVENANCE}, which its notebook does not declare under `lmmkit.reads`"
             )
-
-    def _figure(self, path: str) -> Figure:
-        words = self.json(path)
-        return Figure(
-            words["name"],
-            self.folder / "figures" / words["file"],
-            words["alt"],
-            words["caption"],
-            words["step"],
-        )
 
     def _earlier(self, path: str) -> Path:
         return self.folder / safe_path(path)

@@ -16,13 +16,10 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from lmmkit.errors import LmmkitError
-from lmmkit.study.kernels.light import without_grammars
-
-with without_grammars():
-    from lmmkit.study.kernels.jupyter import kernels
-    from lmmkit.study.runs.plan import make_plan
-    from lmmkit.study.runs.progress import Watch
-    from lmmkit.study.runs.run import make_cell
+from lmmkit.study.kernels.jupyter import kernels
+from lmmkit.study.runs.plan import make_plan
+from lmmkit.study.runs.progress import Watch
+from lmmkit.study.runs.run import make_cell
 
 
 def serve() -> None:

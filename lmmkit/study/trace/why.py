@@ -17,11 +17,11 @@ from lmmkit.errors import LmmkitError, RunError, did_you_mean
 from lmmkit.study.audit.findings import DIFFERS
 from lmmkit.study.audit.integrity import Opened, check_integrity, open_run
 from lmmkit.study.audit.second_opinion import claimed_estimates
+from lmmkit.study.pages.marks import Mark
 from lmmkit.study.records.artifacts import read_csv
 from lmmkit.study.records.notebooks import Notebook
 from lmmkit.study.records.quantities import quantities
-from lmmkit.study.report.printed import printed_text
-from lmmkit.study.report.read_back import Mark, marks
+from lmmkit.study.report.read_back import marks, printed_text
 from lmmkit.study.trace.derivations import Derivation, Origin, effect
 
 MOST = 8  # rows and columns of a matrix that is printed

@@ -10,7 +10,7 @@ from lmmkit import lmm
 from lmmkit.engine.search.algorithms import ALGORITHMS
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import estimate
-from lmmkit.model.report_tables.algorithms import (
+from lmmkit.model.report_tables.about_search import (
     algorithm_table,
     deviance_surface,
     fits_by_algorithm,

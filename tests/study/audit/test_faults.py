@@ -6,9 +6,9 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from support.processes import wait_until
 from support.projects import STEPS, copied, edit, lmmkit, make_project, run
 
 from lmmkit.study.audit.findings import differs
@@ -37,13 +37,6 @@ def manifest(folder):
     return json.loads((folder / "manifest.json").read_bytes())
 
 
-def wait_for(path):
-    deadline = time.monotonic() + 90
-    while not path.exists():
-        assert time.monotonic() < deadline, path
-        time.sleep(0.02)
-
-
 def test_a_run_killed_in_any_step_says_so_and_goes_on(tmp_path):
     project = make_project(tmp_path)
     for step in STEPS:
@@ -56,9 +49,9 @@ def test_a_run_killed_in_any_step_says_so_and_goes_on(tmp_path):
     for i, step in enumerate(STEPS):
         (project / f"hold-{step}").touch()
         process = started(project)
-        wait_for(project / f"at-{step}")
+        wait_until((project / f"at-{step}").exists, process)
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=180)
+        process.communicate()
         (project / f"hold-{step}").unlink()
         folder = the_run(project)
         assert manifest(folder)["status"] == "running"
@@ -78,7 +71,7 @@ def test_a_full_disk_ends_in_one_error_and_the_next_run_goes_on(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (7_000, 7_000))
 
     process = started(project, preexec_fn=full)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate()
     assert process.returncode in (1, 2)
     assert "Traceback" not in said
     assert "cannot be written" in said, said
@@ -92,7 +85,7 @@ def test_two_runs_of_one_study_at_once_leave_one_good_folder(tmp_path):
     project = make_project(tmp_path)
     processes = [started(project), started(project)]
     for process in processes:
-        process.communicate(timeout=120)
+        process.communicate()
     codes = sorted(process.returncode for process in processes)
     assert codes in ([0, 0], [0, 2])
     assert not differs(check_integrity(open_run(the_run(project))))

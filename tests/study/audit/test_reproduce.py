@@ -10,8 +10,7 @@ from support.projects import edit, lmmkit
 
 from lmmkit.errors import RunError
 from lmmkit.study.audit.reproduce import reproduce
-from lmmkit.study.report.embedded import extract
-from lmmkit.study.report.printed import moved_numbers, printed_text
+from lmmkit.study.report.read_back import extract, moved_numbers, printed_text
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,7 @@ import pytest
 
 from lmmkit.model.report_tables.panels import PanelChoice
 from lmmkit.study.report import captions
+from lmmkit.study.report.numbers import number
 
 Frame = pd.DataFrame
 NAN = float("nan")
@@ -36,7 +37,7 @@ def check(words, caption, alt):
     ],
 )
 def test_number(value, digits, text):
-    assert captions.number(value, digits) == text
+    assert number(value, digits) == text
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,8 @@ def test_groups(rows, caption, groups):
 def test_panels(group, levels, shown, fitted, caption, alt):
     points = Frame({"panel": [*range(shown), 0], "x": 0, "y": 1} | ({"fitted": 1} if fitted else {}))
     choice = PanelChoice("y", "x", group, (group,) if group else ())
-    check(captions.panels(points, choice, levels), caption, alt)
+    balance = Frame([("other", 7, 1, 1.0, 1, True), ("g", levels, 1, 1.0, 1, True)], columns=list(BALANCE))
+    check(captions.panels(points, choice, balance), caption, alt)
 
 
 CANDIDATES = ("candidate", "chosen", "singular", "error", "d_aic", "d_bic")
@@ -372,7 +374,9 @@ def test_effect_pairs(columns, caption, alt):
     ],
 )
 def test_deviations(rows, unit, caption, alt):
-    check(captions.deviations(Frame(rows, columns=["component", "sd"]), unit), caption, alt)
+    pairs = [("g: Intercept with x", "x", 99.0)]  # a covariance is no standard deviation
+    table = Frame([*((name, None, sd) for name, sd in rows), *pairs], columns=["component", "var2", "sdcor"])
+    check(captions.deviations(table, unit), caption, alt)
 
 
 ONES = [("g", "a", "a", 1.0), ("g", "b", "b", 1.0)]
@@ -421,7 +425,7 @@ def test_correlations(rows, caption, alt):
 )
 def test_residuals(facts, drawn, caption):
     alt = "Residuals against fitted values, against normal quantiles, their spread, and boxes by group."
-    check(captions.residuals(facts, Frame({"fitted": [0.0] * drawn})), caption, alt)
+    check(captions.residuals(facts | {"drawn": drawn}), caption, alt)
 
 
 @pytest.mark.parametrize(
@@ -441,7 +445,12 @@ def test_residuals(facts, drawn, caption):
 )  # fmt: skip
 def test_forest(rows, level, caption, count):
     table = Frame(rows, columns=["coefficient", "low", "high"])
-    check(captions.forest(table, level), caption, f"{count} with intervals, beside the line of no effect.")
+    whole = pd.concat([Frame([("Intercept", 8.0, 9.0)], columns=table.columns), table], ignore_index=True)
+    check(
+        captions.forest(whole, table, level),
+        caption,
+        f"{count} with intervals, beside the line of no effect.",
+    )
 
 
 @pytest.mark.parametrize(

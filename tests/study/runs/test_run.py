@@ -5,10 +5,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from support.processes import wait_for_end, wait_until
 from support.tiny import DATA, STUDY, write_notebook
 
 from lmmkit.study.records.notebooks import find_notebooks
@@ -20,7 +20,16 @@ WRITTEN = """
     fit.json provenance.json report.html rows.csv selection.json study.json tables/means.csv
 """
 NOISY = {"log.jsonl", "ro-crate-metadata.json"}
-HALF = 'step.save_json("half.json", 1)'
+#: A cell that tells its kernel's process and waits until it is let go.
+HALF = (
+    "import os, pathlib, time\nstep.save_json('half.json', os.getpid())\n"
+    "while not pathlib.Path('go').exists(): time.sleep(0.02)"
+)
+#: A kernel that answers at once that a cell is done, and says only later that all its output has been sent.
+SLOW = (
+    "import time\nkernel = get_ipython().kernel\nsend = kernel._publish_status_and_flush\n"
+    "kernel._publish_status_and_flush = lambda *told: (time.sleep(6 * (told[0] == 'idle')), send(*told))\n"
+)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -44,22 +53,23 @@ def run_folder(project: Path) -> Path:
 
 def begun(project: Path, *options: str) -> subprocess.Popen[str]:
     """A run that has come to the middle of step 03."""
-    for left in project.glob("reports/tiny/*/half.json"):
-        left.unlink()
     command = [sys.executable, "-m", "lmmkit.study.cli", "run", "params/tiny.yaml", *options]
     process = subprocess.Popen(
         command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
-    while not list(project.glob("reports/tiny/*/half.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: kernel_of(project), process)
     return process
+
+
+def kernel_of(project: Path) -> int | None:
+    """The process of the kernel that holds step 03."""
+    return next((int(path.read_bytes()) for path in project.glob("reports/tiny/*/half.json")), None)
 
 
 def ended(process: subprocess.Popen[str], number: int) -> tuple[int, str]:
     """Exit code and messages of a run that is sent a signal."""
     process.send_signal(number)
-    messages = process.communicate(timeout=180)[1]
+    messages = process.communicate()[1]
     return process.returncode, messages
 
 
@@ -98,7 +108,7 @@ def test_a_touched_file_makes_its_step_and_the_later_ones_anew(finished, lmmkit)
 
 @pytest.mark.parametrize("options", [[], ["--cold"]], ids=["forked", "cold"])
 def test_an_interrupted_run_says_so_and_goes_on_where_it_stopped(project, lmmkit, options):
-    write_notebook(project / "notebooks", "03_fit", ["seed"], ["import time", f"{HALF}\ntime.sleep(60)"])
+    write_notebook(project / "notebooks", "03_fit", ["seed"], [HALF])
     process = begun(project, *options)
     second = lmmkit("run", "params/tiny.yaml")
     assert (second.returncode, "another run is at work" in second.stderr) == (2, True)
@@ -110,18 +120,20 @@ def test_an_interrupted_run_says_so_and_goes_on_where_it_stopped(project, lmmkit
     assert record["status"] == "interrupted"
     assert [step["step"] for step in record["steps"]] == ["study", "01_data_prep", "02_random_effects"]
     assert not (project / "reports/tiny/latest").exists()
+    (run_folder(project) / "half.json").unlink()
 
     code, messages = ended(begun(project, *options), signal.SIGTERM)
     assert (code, messages.count("verified, kept")) == (130, 2)
 
 
 def test_a_killed_run_leaves_a_folder_that_is_not_complete_and_is_resumed(project, lmmkit):
-    wait = f"{HALF}\nif not pathlib.Path('go').exists(): time.sleep(60)"
-    write_notebook(project / "notebooks", "03_fit", ["seed"], ["import pathlib, time", wait])
+    write_notebook(project / "notebooks", "03_fit", ["seed"], [HALF])
     write_notebook(project / "notebooks", "04_report", ["title"], ["step.save_report('x')"])
-    assert ended(begun(project), signal.SIGKILL)[0] == -signal.SIGKILL
+    process = begun(project)
+    kernel = kernel_of(project)
+    assert ended(process, signal.SIGKILL)[0] == -signal.SIGKILL
     assert manifest(run_folder(project))["status"] == "running"
-    time.sleep(1.5)  # its kernel notices that it is alone
+    wait_for_end(kernel)  # it notices that it is alone
     (project / "go").touch()
     done = lmmkit("run", "params/tiny.yaml")
     assert (done.returncode, done.stderr.count("verified, kept")) == (0, 2), done.stderr
@@ -132,6 +144,7 @@ def test_a_killed_run_leaves_a_folder_that_is_not_complete_and_is_resumed(projec
     ("reads", "cell", "message"),
     [
         ([], "raise FitError('no optimum')", "Error: 01_data_prep, cell 4: no optimum\n"),
+        ([], f"{SLOW}raise FitError('no optimum')", "Error: 01_data_prep, cell 4: no optimum\n"),
         ([], "1 / 0", "ZeroDivisionError: division by zero"),
         ([], "os._exit(9)", "01_data_prep: the kernel died"),
         (

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -92,7 +91,7 @@ def started(folder: Path, *options: str, hold: Path | None = None) -> subprocess
 def swept(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """A sweep made."""
     process = started(folder, *options)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -112,14 +111,6 @@ def held(project: Path) -> Iterator[Path]:
     path.touch()
     yield path
     path.unlink(missing_ok=True)
-
-
-def until(there: Callable[[], object], seconds: float = 90) -> None:
-    """Wait for something."""
-    deadline = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -8,7 +8,8 @@ from shutil import which
 
 import pandas as pd
 import pytest
-from study.sweeps.conftest import children, contents, kill, started, swept, until
+from study.sweeps.conftest import children, contents, kill, started, swept
+from support.processes import wait_until
 
 from lmmkit import load
 from lmmkit.study.cluster.bootstrap import bootstrap_on
@@ -47,7 +48,7 @@ class Cluster:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(timeout=180)
+        self.process.wait()
         self.process.stdout.close()
 
 
@@ -60,11 +61,11 @@ def cluster(tmp_path_factory, held):
 
 def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(made, project, held, cluster):
     process = started(project, "--scheduler", cluster.address, "--inference", "20")
-    until((project / "at-2").exists)
+    wait_until((project / "at-2").exists, process)
     for pid in children(cluster.process.pid, "spawn_main"):
         kill(pid)
     held.unlink()
-    _, err = process.communicate(timeout=180)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     assert contents(project / "reports") == contents(made / "reports")
 
@@ -97,9 +98,9 @@ def test_a_dead_scheduler_ends_an_encrypted_sweep_with_what_is_finished(
     ours = ("--tls-ca", "cert"), ("--tls-cert", "cert"), ("--tls-key", "key")
     options = [part for name, file in ours for part in (name, str(certificates / f"{file}.pem"))]
     process = started(project, "--scheduler", cluster.address, "--inference", "20", *options)
-    until((project / "at-2").exists)
+    wait_until((project / "at-2").exists, process)
     kill(cluster.process.pid)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     cluster.close()
     assert (process.returncode, "start the sweep again" in err) == (1, True), err
     (folder,) = (path for path in (project / "reports/small.sweep").iterdir() if path.is_dir())

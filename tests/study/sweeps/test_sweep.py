@@ -2,11 +2,11 @@
 
 import json
 import signal
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from study.sweeps.conftest import children, contents, kill, make_project, started, swept, until
+from study.sweeps.conftest import children, contents, kill, make_project, started, swept
+from support.processes import wait_for_end, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -53,20 +53,20 @@ def test_a_repeated_sweep_makes_nothing(made):
 
 def test_a_dead_worker_is_replaced(made, project, held):
     process = started(project, "--workers", "1", "--inference", "20", hold=held)
-    until((project / "at-2").exists)
+    wait_until((project / "at-2").exists, process)
     for pid in children(process.pid, "sweep_worker"):
         kill(pid)
     held.unlink()
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     assert contents(project / "reports") == contents(made / "reports")
 
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(made, project, held):
     process = started(project, "--workers", "1", "--inference", "20", hold=held)
-    until((project / "at-2").exists)
+    wait_until((project / "at-2").exists, process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=180)
+    _, err = process.communicate()
     assert process.returncode == 130, err
     (folder,) = (path for path in (project / "reports/small.sweep").iterdir() if path.is_dir())
     assert json.loads((folder / "manifest.json").read_bytes())["status"] == "interrupted"
@@ -78,7 +78,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(made, project, held):
 
 def test_two_sweeps_at_once_share_their_work(made, project):
     both = [started(project, "--workers", "1", "--inference", "20") for _ in range(2)]
-    errors = [process.communicate(timeout=180)[1] for process in both]
+    errors = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], errors
     assert contents(project / "reports") == contents(made / "reports")
 
@@ -110,12 +110,12 @@ def test_after_a_failure_no_other_cell_is_begun_when_asked(project):
 
 def test_a_killed_sweep_is_resumed(made, project, held):
     process = started(project, "--workers", "1", "--inference", "20", hold=held)
-    until((project / "at-2").exists)
+    wait_until((project / "at-2").exists, process)
     workers = children(process.pid, "sweep_worker")
     kill(process.pid)
-    process.wait(timeout=180)
+    process.wait()
     held.unlink()
     assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
-    process.communicate(timeout=180)
+    wait_for_end(*workers)
+    process.communicate()
     assert contents(project / "reports") == contents(made / "reports")

@@ -1,4 +1,4 @@
-"""Where the design matrix [X Z] has entries, binned for a picture."""
+"""The design of a fit: where [X Z] has entries, binned for a picture, and the textbook's matrices in full."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lmmkit.engine.referee.henderson import MixedModel
+from lmmkit.engine.referee.textbook import to_dense, write_out
+from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
+from lmmkit.model.estimates import Estimates
+from lmmkit.model.report_tables.report_table import Facts, ReportTable
 
 ROWS, COLUMNS = 200, 240  # bins at most
 NARROWEST = 6
+MOST_ROWS = 5_000  # V of more rows would not be written out by anybody
 
 
 class _Part(NamedTuple):
@@ -39,6 +45,11 @@ def design_parts(design: Design) -> pd.DataFrame:
             "stop": stops,
         }
     )
+
+
+def _filled(parts: pd.DataFrame) -> Facts:
+    share = parts["entries"].sum() / (parts["rows"] * parts["columns"]).sum()
+    return {"columns": int(parts["columns"].sum()), "share filled": float(share)}
 
 
 def design_cells(design: Design) -> pd.DataFrame:
@@ -68,3 +79,23 @@ def _parts(design: Design) -> Iterator[_Part]:
         for i, name in zip(term.columns, random.names, strict=True):
             entries = [(term.codes, problem.columns[i] != 0)]
             yield _Part(f"{random.group}: {name}", term.levels, entries)
+
+
+def matrices_of(estimates: Estimates) -> MixedModel:
+    """y, X, Z, G and R of a fit in full, in the units of the data: y = X beta + Z u + e, var(u) G, var(e) R.
+
+    Args:
+        estimates: The fit, `Fit.estimates`.
+
+    Raises:
+        FitError: The data have too many rows for matrices of rows x rows.
+    """
+    if estimates.nobs > MOST_ROWS:
+        raise FitError(
+            f"The matrices of {estimates.nobs:,} rows are not written out in full; the limit is "
+            f"{MOST_ROWS:,} rows. Fit a part of the data."
+        )
+    return to_dense(write_out(estimates.problem, estimates.kept, estimates.factors, estimates.sigma))
+
+
+TABLES = (ReportTable("design_parts", facts=_filled),)

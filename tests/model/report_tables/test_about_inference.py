@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lmmkit import lmm
-from lmmkit.model.report_tables import about_inference as inferred
+from lmmkit.model.report_tables import about_inference
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def fit(data):
     [("wald", "Wald"), ("profile", "profile likelihood (ML)"), ("bootstrap", "parametric bootstrap")],
 )
 def test_intervals_name_their_method(fit, ci, name):
-    bounds = inferred.intervals(fit, ci=ci, level=0.9, df="auto", seed=3)
+    bounds = about_inference.intervals(fit, ci=ci, level=0.9, df="auto", seed=3)
     assert bounds["interval"].iloc[0].startswith(name)
     assert (bounds["low"] <= bounds["high"]).all()
     assert bounds["refits"].notna().all() == (ci == "bootstrap")
@@ -37,7 +37,7 @@ def test_intervals_name_their_method(fit, ci, name):
 
 
 def test_factors_that_interact_are_taken_together(fit):
-    means = inferred.factor_means(fit, df="auto", level=0.95)
+    means = about_inference.factor_means(fit, df="auto", level=0.95)
     assert set(means.table["family"]) == {"f within h"}
     assert means.table["cell"].is_unique
     assert means.pairs["contrast"].tolist()[:2] == ["f within h: u - v, x", "f within h: u - w, x"]
@@ -45,19 +45,19 @@ def test_factors_that_interact_are_taken_together(fit):
 
 
 def test_without_factors_there_are_no_means(data):
-    means = inferred.factor_means(lmm("y ~ x + (1 | g)", data), df="auto", level=0.95)
+    means = about_inference.factor_means(lmm("y ~ x + (1 | g)", data), df="auto", level=0.95)
     assert means.table.empty
     assert means.pairs.empty
 
 
 def test_a_factor_of_many_levels_has_no_means(data):
     many = data.assign(f=[f"l{i}" for i in np.arange(48) % 31])
-    assert inferred.factor_means(lmm("y ~ f + (1 | g)", many), df="auto", level=0.95).table.empty
+    assert about_inference.factor_means(lmm("y ~ f + (1 | g)", many), df="auto", level=0.95).table.empty
 
 
 def test_a_grid_that_is_too_large_has_no_means(data, monkeypatch):
     monkeypatch.setattr("lmmkit.model.means.reference_grid.LARGEST", 5)
-    assert inferred.factor_means(lmm("y ~ f * h + (1 | g)", data), df="auto", level=0.95).table.empty
+    assert about_inference.factor_means(lmm("y ~ f * h + (1 | g)", data), df="auto", level=0.95).table.empty
 
 
 def test_candidates_are_tested_where_nested_and_refused_in_words_elsewhere(data):
@@ -73,7 +73,7 @@ def test_candidates_are_tested_where_nested_and_refused_in_words_elsewhere(data)
         }
         for part in parts
     ]
-    table = inferred.comparisons(fit, candidates, data, {}, seed=1).set_index("candidate")
+    table = about_inference.comparisons(fit, candidates, data, {}, seed=1).set_index("candidate")
     assert table.loc["(1 | g)", "relation"] == "within the model chosen"
     assert table.loc["(1 | g)", "reference"] == "1/2 chi2(0) + 1/2 chi2(1)"
     assert np.isnan(table.loc["(x | g)", "p"])
@@ -81,6 +81,6 @@ def test_candidates_are_tested_where_nested_and_refused_in_words_elsewhere(data)
 
 
 def test_shares_of_variance_say_what_they_are(fit):
-    shares = inferred.shares(fit, ci="wald", level=0.95, seed=1)
+    shares = about_inference.shares(fit, ci="wald", level=0.95, seed=1)
     assert shares["share"].tolist() == ["R2 marginal", "R2 conditional", "ICC adjusted", "ICC unadjusted"]
     assert shares["definition"].str.len().min() > 20

@@ -1,0 +1,51 @@
+"""How the report prints a table of the run, declared beside the function that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+#: How the numbers of a column are rounded: to so many decimals; to the digits that the standard error in the
+#: same row (`trusted`) or the standard deviation (`sized`) supports; as a p value; by order of magnitude; or
+#: to four significant digits (`plain`).
+Rounding = int | Literal["plain", "trusted", "sized", "probability", "magnitude"]
+Facts = dict[str, Any]
+
+
+def no_facts(table: pd.DataFrame) -> Facts:
+    """The numbers told about a table of which none is told."""
+    return {}
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """How a table of the run is printed, and what is told about it.
+
+    Attributes:
+        name: It stands in `tables/<name>.csv`.
+        title: What it shows, in a sentence; empty for one that is only drawn.
+        columns: The columns printed, in their order: title, or title and rounding.
+        facts: Numbers about the table as a whole, by name: captions tell them, the proof makes them again.
+    """
+
+    name: str
+    title: str = ""
+    columns: Mapping[str, str | tuple[str, Rounding]] = field(default_factory=dict[str, Any])
+    facts: Callable[[pd.DataFrame], Facts] = no_facts
+
+    def rounding(self, column: str) -> Rounding:
+        """How the numbers of a column are rounded."""
+        spec = self.columns[column]
+        return "plain" if isinstance(spec, str) else spec[1]
+
+    def head(self) -> list[str]:
+        """The titles of the columns."""
+        return [spec if isinstance(spec, str) else spec[0] for spec in self.columns.values()]
+
+
+def excludes_zero(table: pd.DataFrame) -> pd.Series[bool]:
+    """Whether the interval from `low` to `high` of each row excludes zero."""
+    return (table["low"] > 0) | (table["high"] < 0)

@@ -1,0 +1,55 @@
+"""A titled table of text, for a terminal and for a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lmmkit.escape import html
+
+Cells = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A titled table of text; its first row is the head.
+
+    Attributes:
+        title: What stands above it.
+        cells: Its rows.
+        numbers_right: Whether columns of numbers are aligned to the right, in plain text.
+    """
+
+    title: str
+    cells: Cells
+    numbers_right: bool = False
+
+    def text(self) -> str:
+        """Aligned columns below the title."""
+        columns = list(zip(*self.cells, strict=True))
+        widths = [max(map(len, column)) for column in columns]
+        right = [self.numbers_right and any(map(_is_number, column[1:])) for column in columns]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if number else cell.ljust(width)
+                for cell, width, number in zip(row, widths, right, strict=True)
+            )
+            for row in self.cells
+        ]
+        return "\n".join([self.title, *(f"  {line}".rstrip() for line in lines)])
+
+    def html(self) -> str:
+        """The same as an HTML table."""
+        head, *body = self.cells
+        rows = "".join(_html_row(row, "td") for row in body)
+        return (
+            f"<table><caption>{html(self.title)}</caption><thead>{_html_row(head, 'th')}</thead>"
+            f"<tbody>{rows}</tbody></table>"
+        )
+
+
+def _is_number(cell: str) -> bool:
+    return cell.removeprefix("-")[:1].isdigit()
+
+
+def _html_row(row: tuple[str, ...], cell: str) -> str:
+    return "<tr>" + "".join(f"<{cell}>{html(text)}</{cell}>" for text in row) + "</tr>"

@@ -1,0 +1,113 @@
+"""The report: one self-contained HTML page, every number of which stands in a file of the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from lmmkit.model.report_tables.report_table import ReportTable, Rounding
+from lmmkit.study.pages import templates
+from lmmkit.study.pages.marks import Mark, Name
+from lmmkit.study.records.artifacts import plain
+from lmmkit.study.records.manifest import load_manifest
+from lmmkit.study.records.plan_lock import LOCK, deviation_lines
+from lmmkit.study.report import paragraphs
+from lmmkit.study.report.answer import answer, method
+from lmmkit.study.report.mathml import model_equations
+from lmmkit.study.report.numbers import TABLES, Files
+from lmmkit.study.report.read_back import RECORD
+from lmmkit.study.steps.step import Step
+
+LONGEST = 30  # rows of a table on the page; its file has all of them
+
+
+@dataclass(frozen=True)
+class PrintedTable:
+    """A table as the page shows it.
+
+    Attributes:
+        caption: What it shows, in a sentence.
+        file: The file of the run that it is read from.
+        head: Titles of the columns.
+        rows: Cells; the first of each row names it.
+        left: Rows that the file has beyond those shown.
+    """
+
+    caption: str
+    file: str
+    head: list[str]
+    rows: list[list[Mark | str]]
+    left: int
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether each column holds numbers."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.head)
+        return [any(isinstance(cell, Mark) and not cell.is_text for cell in column) for column in columns]
+
+
+def render_report(step: Step) -> str:
+    """The report of a run as HTML.
+
+    Args:
+        step: The step that writes it; the earlier steps are read.
+    """
+    files, fit = Files(step), step.fit()
+    return templates.render(
+        "report.html",
+        title=step.title,
+        answer=answer(files, fit.design, step.settings.report.focus),
+        method=method(files),
+        equations=model_equations(fit.design),
+        design=fit.design,
+        prose=paragraphs,
+        files=files,
+        as_name=Name,
+        tables={name: printed_table(files, table) for name, table in TABLES.items() if table.title},
+        figures={figure.name: figure for figure in step.figures()},
+        code=step.code(),
+        deviations=deviation_lines(step.folder),
+        embedded=embedded(step),
+    )
+
+
+def printed_table(files: Files, table: ReportTable) -> PrintedTable:
+    """A table of the run with the columns that are printed, its first rows."""
+    length = len(files.table(table.name))
+    rows = [
+        [_cell(files, table.name, row, name, table.rounding(name)) for name in table.columns]
+        for row in range(min(length, LONGEST))
+    ]
+    return PrintedTable(table.title, f"tables/{table.name}.csv", table.head(), rows, max(0, length - LONGEST))
+
+
+def _cell(files: Files, name: str, row: int, column: str, rounding: Rounding) -> Mark | str:
+    """A cell bound to its place, text where it has digits too; nothing where the file has nothing."""
+    value = files.table(name)[column].iloc[row]
+    if pd.isna(value):
+        return ""
+    if isinstance(value, str) and not any(map(str.isdigit, value)):
+        return value
+    return files.cell(name, row, column, rounding)
+
+
+def embedded(step: Step) -> str:
+    """A block of data for the report: the study, where its numbers come from, digests of the earlier files.
+
+    The block is JSON and is never executed; nothing in it can end it. `read_back.extract` reads it.
+    """
+    manifest, lock = load_manifest(step.folder), step.folder / LOCK
+    later = step.plan.since(step.name)
+    before = [record for record in manifest.steps if record.step not in later] if manifest else []
+    record: dict[str, Any] = {
+        "schema": 1,
+        "settings": step.plan.study.resolved(),
+        "provenance": step.provenance(),
+        "lock": lock.read_text(encoding="utf-8") if lock.exists() else None,
+        "files": {file.path: file.sha256 for record in before for file in record.files},
+    }
+    text = json.dumps(plain(record), ensure_ascii=True).replace("<", r"\u003c").replace(">", r"\u003e")
+    return f'<script type="application/json" id="{RECORD}">{text}</script>'
