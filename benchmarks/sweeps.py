@@ -66,7 +66,7 @@ def measured(folder: Path, few: int) -> dict[str, float]:
 
 def chosen_cells(file: Path, reports: Path, few: int) -> list[dict[str, object]]:
     """Some cells, spread over the sweep, as papermill is given them."""
-    from lmmkit.study.sweeps.session import plan_sweep
+    from lmmkit.study.sweeps.cells import plan_sweep
 
     cells = plan_sweep(file).cells
     return [

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.criterion.criterion import Criterion
-from lmmkit.engine.crossproducts.absorbed import absorb
-from lmmkit.engine.crossproducts.crossproducts import Moments, collect
+from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
 from lmmkit.engine.crossproducts.scaling import Prepared, prepare

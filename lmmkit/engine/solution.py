@@ -15,7 +15,6 @@ from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Floats, Problem
 from lmmkit.engine.search.optimality import Check, optimality
 from lmmkit.engine.search.search import Search
-from lmmkit.engine.search.units import raw_factors
 from lmmkit.engine.variances import conditional_blocks
 
 
@@ -73,7 +72,7 @@ class Optimum:
 
     def factors(self, L: list[Floats]) -> tuple[Floats, ...]:
         """Lambda of each term in the units of the data, from L of each factor in prepared units."""
-        return raw_factors(self.problem, self.prepared, self.layout, L)
+        return self.layout.in_data_units(self.prepared.term_bases, L)
 
     def theta(self, L: list[Floats]) -> tuple[float, ...]:
         """Free entries of each term's Lambda, column-major."""

@@ -9,7 +9,6 @@ from lmmkit.engine.problem import Floats, Problem
 from lmmkit.engine.search import boundary
 from lmmkit.engine.search.algorithms import chosen
 from lmmkit.engine.search.search import Search
-from lmmkit.engine.search.units import prepared_factors
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.errors import FitError
@@ -40,7 +39,7 @@ def solve(
     method = chosen(algorithm, limit)
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
-    given = None if start is None else prepared_factors(problem, setup.prepared, setup.layout, start)
+    given = None if start is None else setup.layout.in_prepared_units(setup.prepared.term_bases, start)
     theta = criterion.theta(setup.start() if given is None else given)
     search = method.search(criterion, setup.scale, criterion(theta))
     search.run(method.limit if limit is None else limit)

@@ -17,7 +17,6 @@ from lmmkit.engine.referee.equation_residuals import (
     SAFETY,
     TOLERANCE,
     Claim,
-    Measure,
     amplification,
     fixed_part,
     random_part,
@@ -122,46 +121,39 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
         full: Also search again by a second algorithm, and compute the estimates and the likelihood a second
             time, by Henderson's equations and through V.
     """
-    results = [*_optimality(estimates), *_equations(_claim(estimates))]
+    claim = Claim(**estimates.numbers(), problem=estimates.problem, b=estimates.b)
+    lines = [*_optimality(estimates), *_equations(claim)]
     if full:
-        results += [*_second_search(estimates), *_second_route(estimates)]
+        lines += [*_second_search(estimates), *_second_route(estimates, claim)]
     elif estimates.nobs <= AT_ONCE:
-        results.append(_through_marginal(estimates))
-    return Certificate(tuple(results), full)
-
-
-def _claim(estimates: Estimates) -> Claim:
-    return Claim(**estimates.numbers(), problem=estimates.problem, b=estimates.b)
+        lines.append(_likelihood(claim, _dense_likelihood(estimates), "through V"))
+    return Certificate(tuple(lines), full)
 
 
 def _optimality(estimates: Estimates) -> Iterator[CertificateLine]:
     """What the search itself found; the decrement g'H⁻¹g bounds theta's error by sqrt(half of it)."""
     for check in estimates.evidence.checks:
         error = sqrt(max(check.value, 0.0) / 2.0) if "decrement" in check.name.lower() else None
-        yield CertificateLine(
-            check.name, check.value, check.threshold, HOLDS if check.passed else FAILS, error
-        )
+        verdict = HOLDS if check.passed else FAILS
+        yield CertificateLine(check.name, check.value, check.threshold, verdict, error)
 
 
 def _equations(claim: Claim) -> Iterator[CertificateLine]:
     """The residual of Henderson's equations."""
-    yield _result("Henderson's equations, fixed effects (standard errors)", fixed_part(claim))
-    yield _result("Henderson's equations, random effects (standard deviations)", random_part(claim))
-    yield _result("residual variance from the residuals (ratio)", residual_part(claim))
+    yield _line("Henderson's equations, fixed effects (standard errors)", *fixed_part(claim))
+    yield _line("Henderson's equations, random effects (standard deviations)", *random_part(claim))
+    yield _line("residual variance from the residuals (ratio)", *residual_part(claim))
 
 
-def _result(check: str, measure: Measure, *, bounds: bool = True) -> CertificateLine:
-    value, threshold = float(measure.value), float(measure.threshold)
+def _line(check: str, value: float, threshold: float, *, bounds: bool = True) -> CertificateLine:
+    """A check with its verdict; `bounds` where its value bounds the error of the estimates."""
+    value, threshold = float(value), float(threshold)
     verdict = UNCHECKED if threshold > VOID else HOLDS if value <= threshold else FAILS
     return CertificateLine(check, value, threshold, verdict, value if bounds else None)
 
 
 def _written_out(estimates: Estimates) -> SparseModel:
     return write_out(estimates.problem, estimates.kept, estimates.factors, estimates.sigma)
-
-
-def _through_marginal(estimates: Estimates) -> CertificateLine:
-    return _likelihood(estimates, _claim(estimates), _dense_likelihood(estimates), "through V")
 
 
 def _dense_likelihood(estimates: Estimates) -> float:
@@ -171,22 +163,20 @@ def _dense_likelihood(estimates: Estimates) -> float:
     return henderson.log_likelihood(standard.model)
 
 
-def _likelihood(estimates: Estimates, claim: Claim, other: float, route: str) -> CertificateLine:
+def _likelihood(claim: Claim, other: float, route: str) -> CertificateLine:
     """Deviance by another route; rounding grows with the rows and with the largest eigenvalue of V."""
-    n, scale = estimates.nobs, amplification(claim)
-    slack = SAFETY * EPS * (n * scale + abs(estimates.deviance)) + np.sqrt(n) * rounding(claim)
-    difference = abs(estimates.deviance + 2.0 * other)
-    return _result(
-        f"deviance {route} (difference)", Measure(difference, TOLERANCE + float(slack)), bounds=False
-    )
+    n, scale = len(claim.e), amplification(claim)
+    slack = SAFETY * EPS * (n * scale + abs(claim.deviance)) + np.sqrt(n) * rounding(claim)
+    difference = abs(claim.deviance + 2.0 * other)
+    return _line(f"deviance {route} (difference)", difference, TOLERANCE + slack, bounds=False)
 
 
 def _second_search(estimates: Estimates) -> Iterator[CertificateLine]:
     """Neither another algorithm nor a start from elsewhere must end lower."""
     other = "newton" if estimates.algorithm == "pls" else "pls"
-    yield from _searched(estimates, f"second algorithm, {other}", other, None)
-    elsewhere = tuple(_elsewhere(factor) for factor in estimates.factors)
-    yield from _searched(
+    elsewhere = tuple(map(_elsewhere, estimates.factors))
+    yield _searched(estimates, f"second algorithm, {other}", other, None)
+    yield _searched(
         estimates, f"restart from elsewhere, {estimates.algorithm}", estimates.algorithm, elsewhere
     )
 
@@ -199,75 +189,64 @@ def _elsewhere(factor: Floats) -> Floats:
 
 def _searched(
     estimates: Estimates, what: str, algorithm: str, start: tuple[Floats, ...] | None
-) -> Iterator[CertificateLine]:
+) -> CertificateLine:
     name = f"{what}: how much lower it ends (deviance)"
     try:
         found = solve(estimates.problem, reml=estimates.reml, algorithm=algorithm, start=start)
     except FitError:
-        yield CertificateLine(name, inf, TOLERANCE, UNCHECKED)
-        return
+        return CertificateLine(name, inf, TOLERANCE, UNCHECKED)
     gain = estimates.deviance - found.deviance
     if found.converged or gain > TOLERANCE:
-        yield _result(name, Measure(gain, TOLERANCE), bounds=False)
-    else:
-        yield CertificateLine(name, gain, TOLERANCE, UNCHECKED)
+        return _line(name, gain, TOLERANCE, bounds=False)
+    return CertificateLine(name, gain, TOLERANCE, UNCHECKED)
 
 
-def _second_route(estimates: Estimates) -> list[CertificateLine]:
+def _second_route(estimates: Estimates, claim: Claim) -> list[CertificateLine]:
     """Estimates and likelihood by the referee, dense or sparse."""
     try:
-        return list(_dense_route(estimates) if estimates.nobs < DENSE else _sparse_route(estimates))
+        route = _dense_route if estimates.nobs < DENSE else _sparse_route
+        return list(route(estimates, claim))
     except (LinAlgError, RuntimeError):  # SuperLU's word for a singular matrix is RuntimeError
-        return [
-            CertificateLine("the referee's equations, too near to singular to solve", inf, 0.0, UNCHECKED)
-        ]
+        what = "the referee's equations, too near to singular to solve"
+        return [CertificateLine(what, inf, 0.0, UNCHECKED)]
 
 
-def _dense_route(estimates: Estimates) -> Iterator[CertificateLine]:
+def _dense_route(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
     standard = standardise(_written_out(estimates))
     by_equations = standard.effects(henderson.henderson(standard.model))
     by_marginal = standard.effects(henderson.gls(standard.model))
-    yield from _compared(estimates, by_equations, "by Henderson's equations")
-    yield from _compared(estimates, by_marginal, "through V")
+    yield from _compared(estimates, claim, by_equations, "by Henderson's equations")
+    yield from _compared(estimates, claim, by_marginal, "through V")
     errors = henderson.prediction_errors(standard.model)
-    yield _standard_errors(estimates, standard.covariance_of_beta(errors))
-    yield _through_marginal(estimates)
+    yield _standard_errors(estimates, claim, standard.covariance_of_beta(errors))
+    yield _likelihood(claim, _dense_likelihood(estimates), "through V")
 
 
-def _sparse_route(estimates: Estimates) -> Iterator[CertificateLine]:
+def _sparse_route(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
     referee, route = SparseReferee(_written_out(estimates)), "by sparse Henderson's equations"
-    yield from _compared(estimates, referee.effects(), route)
-    yield _standard_errors(estimates, referee.covariance_of_beta())
+    yield from _compared(estimates, claim, referee.effects(), route)
+    yield _standard_errors(estimates, claim, referee.covariance_of_beta())
     other = referee.restricted_log_likelihood() if estimates.reml else referee.log_likelihood()
-    yield _likelihood(estimates, _claim(estimates), other, route)
+    yield _likelihood(claim, other, route)
 
 
-def _compared(estimates: Estimates, effects: Effects, route: str) -> Iterator[CertificateLine]:
-    allowed = TOLERANCE + rounding(_claim(estimates))
-    yield _result(f"BLUE {route} (standard errors)", Measure(_blue(estimates, effects), allowed))
-    yield _result(f"BLUP {route} (standard deviations)", Measure(_blup(estimates, effects), allowed))
-
-
-def _standard_errors(estimates: Estimates, vcov: Floats) -> CertificateLine:
-    ratio = _largest(np.sqrt(np.diag(vcov) / np.diag(estimates.vcov)) - 1.0)
-    allowed = TOLERANCE + rounding(_claim(estimates))
-    return _result("standard errors by the referee (ratio)", Measure(ratio, allowed))
-
-
-def _blue(estimates: Estimates, effects: Effects) -> float:
-    """Largest difference of the fixed effects, in standard errors."""
-    return _largest((effects.beta - estimates.beta) / np.sqrt(np.diag(estimates.vcov)))
-
-
-def _blup(estimates: Estimates, effects: Effects) -> float:
-    """Largest difference of the random effects, in their standard deviations (in sigma where that is 0)."""
-    worst, start = 0.0, 0
+def _compared(estimates: Estimates, claim: Claim, effects: Effects, route: str) -> Iterator[CertificateLine]:
+    """Fixed effects in standard errors, random ones in standard deviations (in sigma where that is 0)."""
+    allowed = TOLERANCE + rounding(claim)
+    blue = _largest((effects.beta - estimates.beta) / estimates.bse)
+    blup, start = 0.0, 0
     for t, b in enumerate(estimates.b):
         other = effects.u[start : start + b.size].reshape(b.shape)
         sd = np.sqrt(np.diag(estimates.covariance(t)))
-        worst = max(worst, _largest((other - b) / np.where(sd > 0, sd, estimates.sigma)))
+        blup = max(blup, _largest((other - b) / np.where(sd > 0, sd, estimates.sigma)))
         start += b.size
-    return worst
+    yield _line(f"BLUE {route} (standard errors)", blue, allowed)
+    yield _line(f"BLUP {route} (standard deviations)", blup, allowed)
+
+
+def _standard_errors(estimates: Estimates, claim: Claim, vcov: Floats) -> CertificateLine:
+    ratio = _largest(np.sqrt(np.diag(vcov) / np.diag(estimates.vcov)) - 1.0)
+    return _line("standard errors by the referee (ratio)", ratio, TOLERANCE + rounding(claim))
 
 
 def _largest(x: Floats) -> float:

@@ -185,6 +185,18 @@ class Estimates(FitNumbers):
         with one_thread():
             return kenward_roger(self.optimum)
 
+    @property
+    def X(self) -> Floats:
+        """(n, p) columns of the coefficients."""
+        columns = [self.problem.columns[self.problem.fixed[i]] for i in self.kept]
+        return np.stack(columns, axis=1) if columns else np.empty((self.nobs, 0))
+
+    @property
+    def noise(self) -> Floats:
+        """(n,) standard deviation of each row's residual."""
+        weights = self.problem.weights
+        return self.sigma * (np.ones(self.nobs) if weights is None else 1.0 / np.sqrt(weights))
+
     @cached_property
     def marginal_fit(self) -> Floats:
         """X beta and the offset, (n,)."""
@@ -261,6 +273,13 @@ def estimate(
     with one_thread():
         found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first)
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)
+
+
+def refitted(estimates: Estimates, *, reml: bool) -> Estimates:
+    """The fit of the same model by REML or ML: the same one, if it is by that criterion."""
+    if estimates.reml == reml:
+        return estimates
+    return estimate(estimates.design, reml=reml, algorithm=estimates.algorithm)
 
 
 def estimates_from_dict(

@@ -18,12 +18,11 @@ from lmmkit.model import storage, tables
 from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.design.design import Design, build_design
 from lmmkit.model.estimates import Estimates, estimate
-from lmmkit.model.inference import confidence_intervals as intervals
-from lmmkit.model.inference import wald
-from lmmkit.model.inference.confidence_intervals import Bootstrapping, Kind, Method
-from lmmkit.model.inference.restricted_lrt import VarianceTest, rlrt
-from lmmkit.model.means import marginal_means as means
-from lmmkit.model.means.comparisons import MarginalMeans
+from lmmkit.model.inference import linear_functions
+from lmmkit.model.inference.anova import anova
+from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
+from lmmkit.model.inference.variance_test import VarianceTest, rlrt
+from lmmkit.model.means.marginal_means import MarginalMeans, marginal_means
 from lmmkit.model.options import whole
 from lmmkit.model.prediction import Interval, Level, NewLevels, predict
 from lmmkit.model.resampling import variance_shares as r2
@@ -212,7 +211,7 @@ class Fit:
         >>> fit.coef_table()[["estimate", "df", "method"]].round(3).loc["x"].to_dict()
         {'estimate': 2.167, 'df': 5.0, 'method': 'kenward-roger'}
         """
-        return wald.coef_table(self.estimates, df=df, level=level)
+        return linear_functions.coef_table(self.estimates, df=df, level=level)
 
     def contrast(self, L: Any, df: str = "auto", level: float = 0.95) -> pd.DataFrame:
         """Linear combinations of the coefficients: estimate, se, df, t, p, low, high.
@@ -231,7 +230,7 @@ class Fit:
         >>> fit.contrast("Intercept + 2 * x").round(2)["estimate"].to_dict()
         {'Intercept + 2 * x': 7.72}
         """
-        return wald.contrast(self.estimates, L, df=df, level=level)
+        return linear_functions.contrast(self.estimates, L, df=df, level=level)
 
     def anova(self, type: int = 3, df: str = "auto") -> pd.DataFrame:  # noqa: A002  SAS's word for it
         """F tests of the terms of the fixed part: num_df, den_df, F, p, method.
@@ -251,7 +250,7 @@ class Fit:
         >>> fit.anova()[["num_df", "den_df"]].round(3).to_dict("index")
         {'x': {'num_df': 1, 'den_df': 5.0}}
         """
-        return wald.anova(self.estimates, kind=type, df=df)
+        return anova(self.estimates, kind=type, df=df)
 
     def marginal_means(
         self,
@@ -286,7 +285,7 @@ class Fit:
         >>> fit.marginal_means("x", at={"x": [0, 2]})["mean"].round(2).to_dict()
         {0: 3.39, 2: 7.72}
         """
-        return means.marginal_means(self.estimates, means.asked(specs, by, df, weights, level), at)
+        return marginal_means(self.estimates, specs=specs, by=by, df=df, weights=weights, at=at, level=level)
 
     def slopes(
         self,
@@ -317,7 +316,16 @@ class Fit:
         >>> fit.slopes("x")["slope"].round(3).to_dict()
         {'overall': 2.167}
         """
-        return means.slopes(self.estimates, variable, means.asked(specs, by, df, weights, level), at)
+        return marginal_means(
+            self.estimates,
+            specs=specs,
+            by=by,
+            df=df,
+            weights=weights,
+            at=at,
+            level=level,
+            slope_of=variable,
+        )
 
     def conf_int(
         self,
@@ -356,9 +364,16 @@ class Fit:
         g.sd.Intercept  1.357  12.954      REML
         Residual.sd     0.567   2.067      REML
         """
-        how = Bootstrapping(n, seed, kind, workers)
-        return intervals.conf_int(
-            self.estimates, method=method, level=level, df=df, how=how, progress=progress
+        return conf_int(
+            self.estimates,
+            method=method,
+            level=level,
+            df=df,
+            n=n,
+            seed=seed,
+            kind=kind,
+            workers=workers,
+            progress=progress,
         )
 
     def rlrt(self, term: str | None = None, n: int = 100_000, seed: Seed = 0) -> VarianceTest:
@@ -395,7 +410,7 @@ class Fit:
 
         Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
         """
-        return r2.r2(self.estimates, r2.Bounds(n, seed, level))
+        return r2.r2(self.estimates, n, seed, level)
 
     def icc(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
         """Intraclass correlation, adjusted and unadjusted for the fixed effects: estimate, low, high.
@@ -410,7 +425,7 @@ class Fit:
 
         Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
         """
-        return r2.icc(self.estimates, r2.Bounds(n, seed, level))
+        return r2.icc(self.estimates, n, seed, level)
 
     def effect_sizes(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
         """Coefficients over the standard deviation that they leave, random effects included.
@@ -427,7 +442,7 @@ class Fit:
 
         Reference: Westfall, Kenny & Judd (2014).
         """
-        return r2.effect_sizes(self.estimates, r2.Bounds(n, seed, level))
+        return r2.effect_sizes(self.estimates, n, seed, level)
 
     # Prediction and simulation
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from lmmkit.engine.inference.prediction_error import PredictionError
-from lmmkit.engine.problem import Floats, Ints
+from lmmkit.engine.problem import Floats
 from lmmkit.errors import DataError
+from lmmkit.model.design.learned import NewData
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.table.columns import open_table
 from lmmkit.model.threads import one_thread
@@ -20,27 +21,6 @@ from lmmkit.model.threads import one_thread
 Level = Literal["group", "population", "new"]
 Interval = Literal["confidence", "prediction"] | None
 NewLevels = Literal["error", "population"]
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """The rows to predict.
-
-    Attributes:
-        X: (m, p) columns of the coefficients.
-        offset: (m,) known part of the mean, or None.
-        Z: For each random-effects term its (m, k) columns.
-        codes: For each term the (m,) levels, -1 for one without data.
-        weights: (m,) prior weights, or None.
-        index: Labels of the rows.
-    """
-
-    X: Floats
-    offset: Floats | None
-    Z: tuple[Floats, ...]
-    codes: tuple[Ints, ...]
-    weights: Floats | None
-    index: pd.Index[Any]
 
 
 def predict(
@@ -74,38 +54,29 @@ def predict(
     check_option("interval", interval, (None, "confidence", "prediction"))
     check_option("new_levels", new_levels, ("error", "population"))
     check_level("coverage", coverage)
-    rows = _rows_of_fit(estimates) if newdata is None else _new_rows(estimates, newdata, level)
+    problem, design = estimates.problem, estimates.design
+    if newdata is None:
+        Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
+        rows = NewData(estimates.X, problem.offset, Z, tuple(term.codes for term in problem.terms))
+        weights, index = problem.weights, design.frame.index
+    else:
+        grouped = level == "group"
+        new = (
+            design.fixed_data(newdata) if level == "population" else design.new_data(newdata, grouped=grouped)
+        )
+        rows = replace(new, X=new.X[:, list(estimates.kept)])
+        weights = _new_weights(design.request.weights, newdata)
+        index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(new.X))
     if level == "group" and new_levels == "error":
         _refuse_unseen(estimates, rows)
-    mean = _mean(estimates, rows, level)
-    variance = _variance(estimates, rows, level)
-    low, high = _bounds(estimates, rows, mean, variance, interval, coverage)
-    return pd.DataFrame({"fit": mean, "se": np.sqrt(variance), "low": low, "high": high}, index=rows.index)
-
-
-def _rows_of_fit(estimates: Estimates) -> Rows:
-    problem = estimates.problem
-    fixed = [problem.columns[problem.fixed[i]] for i in estimates.kept]
-    return Rows(
-        np.column_stack(fixed) if fixed else np.empty((estimates.nobs, 0)),
-        problem.offset,
-        tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms),
-        tuple(term.codes for term in problem.terms),
-        problem.weights,
-        estimates.design.frame.index,
-    )
-
-
-def _new_rows(estimates: Estimates, newdata: Any, level: Level) -> Rows:
-    design = estimates.design
-    new = (
-        design.fixed_data(newdata)
-        if level == "population"
-        else design.new_data(newdata, grouped=level == "group")
-    )
-    index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(new.X))
-    weights = _new_weights(estimates.design.request.weights, newdata)
-    return Rows(new.X[:, list(estimates.kept)], new.offset, new.Z, new.codes, weights, index)
+    mean, variance = _mean(estimates, rows, level), _variance(estimates, rows, level)
+    half = np.full(len(mean), np.nan)
+    if interval is not None:
+        noise = 0.0 if interval == "confidence" else estimates.sigma**2
+        noise = noise if weights is None else noise / weights
+        half = normal_quantile(0.5 + coverage / 2.0) * np.sqrt(variance + noise)
+    columns = {"fit": mean, "se": np.sqrt(variance), "low": mean - half, "high": mean + half}
+    return pd.DataFrame(columns, index=index)
 
 
 def _new_weights(weights: Any, newdata: Any) -> Floats | None:
@@ -122,7 +93,7 @@ def _new_weights(weights: Any, newdata: Any) -> Floats | None:
     return found
 
 
-def _refuse_unseen(estimates: Estimates, rows: Rows) -> None:
+def _refuse_unseen(estimates: Estimates, rows: NewData) -> None:
     for term, codes in zip(estimates.random, rows.codes, strict=True):
         unseen = np.flatnonzero(codes < 0)
         if len(unseen):
@@ -133,7 +104,7 @@ def _refuse_unseen(estimates: Estimates, rows: Rows) -> None:
             )
 
 
-def _mean(estimates: Estimates, rows: Rows, level: Level) -> Floats:
+def _mean(estimates: Estimates, rows: NewData, level: Level) -> Floats:
     mean = rows.X @ estimates.beta
     if rows.offset is not None:
         mean = mean + rows.offset
@@ -144,7 +115,7 @@ def _mean(estimates: Estimates, rows: Rows, level: Level) -> Floats:
     return mean
 
 
-def _variance(estimates: Estimates, rows: Rows, level: Level) -> Floats:
+def _variance(estimates: Estimates, rows: NewData, level: Level) -> Floats:
     """Variance of the predicted mean about the true one, (m,)."""
     if level == "group":
         return _joint_variance(estimates, rows)
@@ -152,7 +123,7 @@ def _variance(estimates: Estimates, rows: Rows, level: Level) -> Floats:
     return fixed if level == "population" else fixed + _prior_variance(estimates, rows.Z)
 
 
-def _joint_variance(estimates: Estimates, rows: Rows) -> Floats:
+def _joint_variance(estimates: Estimates, rows: NewData) -> Floats:
     """From the joint covariance of (beta, b); a level without data has the variance of its effects."""
     seen = tuple(np.where(c[:, None] >= 0, z, 0.0) for z, c in zip(rows.Z, rows.codes, strict=True))
     unseen = tuple(z - s for z, s in zip(rows.Z, seen, strict=True))
@@ -166,16 +137,3 @@ def _prior_variance(estimates: Estimates, Z: tuple[Floats, ...]) -> Floats:
     """var(z'b) of a new level of every term, (m,)."""
     parts = [((z @ L) ** 2).sum(axis=1) for z, L in zip(Z, estimates.factors, strict=True)]
     return estimates.sigma**2 * np.sum(parts, axis=0)
-
-
-def _bounds(
-    estimates: Estimates, rows: Rows, mean: Floats, variance: Floats, interval: Interval, coverage: float
-) -> tuple[Floats, Floats]:
-    """Limits by the normal distribution."""
-    if interval is None:
-        nothing = np.full(len(mean), np.nan)
-        return nothing, nothing
-    noise = 0.0 if interval == "confidence" else estimates.sigma**2
-    noise = noise if rows.weights is None else noise / rows.weights
-    half = float(scipy.special.ndtri(0.5 + coverage / 2.0)) * np.sqrt(variance + noise)
-    return mean - half, mean + half

@@ -5,13 +5,17 @@ on drawing. `svg_bytes` gives the file: the same bytes each time.
 """
 
 from lmmkit.plots.data import group_sizes, missing, response, spaghetti, trellis
-from lmmkit.plots.effects import caterpillar, components, correlations, forest, random_pairs
-from lmmkit.plots.equations import agreement, climb, matrices, surface
-from lmmkit.plots.means import means
-from lmmkit.plots.residuals import residual_panels
-from lmmkit.plots.shown import shown
-from lmmkit.plots.structure import blocks, candidates, path
-from lmmkit.plots.style import svg_bytes
+from lmmkit.plots.effects import (
+    candidates,
+    caterpillar,
+    components,
+    correlations,
+    forest,
+    means,
+    random_pairs,
+)
+from lmmkit.plots.fitting import agreement, blocks, climb, matrices, path, residual_panels, surface
+from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
     "agreement",

@@ -10,11 +10,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lmmkit.escape import mathtext
-from lmmkit.plots.style import BLUE, CROWD, INK, PALE, VERMILLION, canvas, distinct, panel, rows_of, styled
+from lmmkit.plots.style import (
+    BLUE,
+    CROWD,
+    INK,
+    PALE,
+    VERMILLION,
+    canvas,
+    distinct,
+    facets,
+    figure_of,
+    outer_labels,
+    outer_legend,
+    panel,
+    rows_of,
+    seaborn,
+    styled,
+)
 
 PANELS_PER_ROW = 6
 TICK_LETTERS = 12
@@ -33,17 +50,16 @@ def response(
         ax: Axes to draw on; a new figure without.
     """
     ax = panel(ax, height=2.5)
-    width = bins["right"] - bins["left"]
-    ax.bar(
-        bins["left"], bins["rows"], width=width, align="edge", color=BLUE, edgecolor="white", linewidth=0.8
-    )
+    edges = [*bins["left"], bins["right"].iloc[-1]]
+    look = {"color": BLUE, "alpha": 1, "edgecolor": "white", "linewidth": 0.8}
+    seaborn().histplot(x=bins["left"], weights=bins["rows"], bins=edges, ax=ax, **look)
     low, median, high = quartiles
     ax.axvspan(low, high, color=PALE, zorder=0, label="middle half of the rows")
     ax.axvline(median, color=VERMILLION, linestyle="--", label="median")
     ax.set(xlabel=mathtext(label), ylabel="Rows")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="x", visible=False)
-    ax.figure.legend(loc="outside upper right", ncols=2)
+    outer_legend(ax, "upper right", ncols=2)
     return ax
 
 
@@ -55,21 +71,23 @@ def missing(patterns: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         patterns: One row per pattern: `rows`, then one column per data column, 1 where it is missing.
         ax: Axes to draw on; a new figure without.
     """
-    names = [str(name) for name in patterns.columns if name != "rows"]
+    holes = patterns.drop(columns="rows")
     ax = panel(ax, height=0.9 + 0.3 * len(patterns))
-    holes = patterns[names].to_numpy(dtype=float)
-    for marker, color, size, shown in (
-        ("s", PALE, 11, holes >= 0),
-        ("s", BLUE, 11, holes > 0),
-        ("x", "white", 5, holes > 0),
-    ):
-        down, across = np.nonzero(shown)
-        ax.plot(across, down, linestyle="", marker=marker, color=color, markersize=size)
-    ax.set(xlim=(-0.6, len(names) - 0.4), ylim=(len(patterns) - 0.4, -0.6))
-    ax.set_xticks(range(len(names)), [mathtext(name) for name in names])
-    ax.set_yticks(range(len(patterns)), [f"{rows:,} rows" for rows in patterns["rows"]])
+    seaborn().heatmap(
+        holes.to_numpy(float),
+        cmap=ListedColormap([PALE, BLUE]),
+        vmin=0,
+        vmax=1,
+        cbar=False,
+        annot=np.where(holes > 0, "\N{MULTIPLICATION SIGN}", ""),
+        fmt="",
+        linewidths=2,
+        xticklabels=[mathtext(name) for name in holes],
+        yticklabels=[f"{rows:,} rows" for rows in patterns["rows"]],
+        ax=ax,
+    )
+    ax.tick_params(axis="y", rotation=0)
     ax.set(xlabel="Column (dark: value missing)", ylabel="Pattern")
-    ax.grid(visible=False)
     return ax
 
 
@@ -106,17 +124,16 @@ def trellis(points: pd.DataFrame, *, x_label: str, y_label: str) -> NDArray[Any]
         y_label: Axis text of y, unit included.
     """
     panels = distinct(points["panel"])
-    columns = min(PANELS_PER_ROW, len(panels))
-    rows = -(-len(panels) // columns)
-    axes = canvas(rows, columns, height=1.1 + 1.1 * rows, sharex=True, sharey=True)
+    axes = facets(len(panels), PANELS_PER_ROW, head=1.1, inches=1.1, sharex=True, sharey=True)
     places = _places(points["x"])
-    for ax, name in zip(axes.flat, panels, strict=False):
+    for position, (ax, name) in enumerate(zip(axes.flat, panels, strict=False)):
         _draw_group(ax, rows_of(points, "panel", name), places)
         ax.set_title(mathtext(name), fontsize=8)
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    _name_outer_axes(axes, len(panels), x_label, y_label)
-    _add_key(axes, points)
+        ax.tick_params(labelbottom=position + axes.shape[1] >= len(panels))
+    outer_labels(axes, x=x_label, y=y_label)
+    if len(axes[0, 0].get_legend_handles_labels()[0]) > 1:
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure_of(axes).legend(handles, labels, loc="upper right", ncols=3)
     _set_margins(axes, 0.95 if _upright(places) else 0.6)
     return axes
 
@@ -133,25 +150,24 @@ def spaghetti(points: pd.DataFrame, *, x_label: str, y_label: str, ax: Axes | No
     """
     ax = panel(ax, height=3.2)
     places = _places(points["x"])
+    lines = points.assign(x=_at(points["x"], places), panel=points["panel"].astype(str))
+    look = {"color": BLUE, "alpha": 0.45, "linewidth": 0.9, "estimator": None}
     value = "fitted" if "fitted" in points else "y"
-    for name in distinct(points["panel"]):
-        line = rows_of(points, "panel", name).sort_values("x", kind="stable")
-        ax.plot(_at(line["x"], places), line[value], color=BLUE, alpha=0.45, linewidth=0.9)
+    seaborn().lineplot(lines, x="x", y=value, units="panel", ax=ax, **look)
     _draw_population(ax, points, places)
     _set_places(ax, places)
     ax.set(xlabel=mathtext(x_label), ylabel=mathtext(y_label))
     return ax
 
 
+# Small panels are drawn by matplotlib: with eighteen groups, seaborn's facets take six times as long.
 def _draw_group(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
-    pixels = len(part) > CROWD
-    ax.plot(_at(part["x"], places), part["y"], "o", color=INK, markersize=2.4, alpha=0.7, rasterized=pixels)
+    look: dict[str, Any] = {"color": INK, "markersize": 2.4, "alpha": 0.7, "rasterized": len(part) > CROWD}
+    ax.plot(_at(part["x"], places), part["y"], "o", label="observed", **look)
     _draw_population(ax, part, places)
     if "fitted" in part:
-        line = part.drop_duplicates("x").sort_values("x", kind="stable")
-        ax.plot(
-            _at(line["x"], places), line["fitted"], color=BLUE, marker="_" if places else None, markersize=6
-        )
+        mark = {"marker": "_", "markersize": 6} if places else {}
+        _draw_line(ax, part, places, "fitted", color=BLUE, label="this group's line", **mark)
     _set_places(ax, places)
     if not places:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=pd.api.types.is_integer_dtype(part["x"])))
@@ -159,8 +175,13 @@ def _draw_group(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
 
 def _draw_population(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
     if "population" in part:
-        line = part.drop_duplicates("x").sort_values("x", kind="stable")
-        ax.plot(_at(line["x"], places), line["population"], color=VERMILLION, linestyle="--", linewidth=1.1)
+        look = {"color": VERMILLION, "linestyle": "--", "linewidth": 1.1}
+        _draw_line(ax, part, places, "population", label="population", **look)
+
+
+def _draw_line(ax: Axes, part: pd.DataFrame, places: dict[Any, int], value: str, **look: Any) -> None:
+    line = part.drop_duplicates("x").sort_values("x", kind="stable")
+    ax.plot(_at(line["x"], places), line[value], **look)
 
 
 def _places(x: pd.Series[Any]) -> dict[Any, int]:
@@ -189,28 +210,9 @@ def _upright(places: dict[Any, int]) -> bool:
 
 def _set_margins(axes: NDArray[Any], bottom: float) -> None:
     """Margins in inches; for so many panels an automatic layout takes as long as the drawing."""
-    figure = axes[0, 0].figure
+    figure = figure_of(axes)
     figure.set_layout_engine(None)
     width, height = figure.get_size_inches()
     figure.subplots_adjust(
         left=0.7 / width, right=1 - 0.1 / width, bottom=bottom / height, top=1 - 0.55 / height, hspace=0.4
     )
-
-
-def _name_outer_axes(axes: NDArray[Any], panels: int, x_label: str, y_label: str) -> None:
-    figure = axes[0, 0].figure
-    figure.supxlabel(mathtext(x_label), fontsize=9, color=INK)
-    figure.supylabel(mathtext(y_label), fontsize=9, color=INK)
-    below = axes.shape[1]
-    for position, ax in enumerate(axes.flat[:panels]):
-        ax.tick_params(labelbottom=position + below >= panels)
-
-
-def _add_key(axes: NDArray[Any], points: pd.DataFrame) -> None:
-    marks = [axes[0, 0].plot([], [], "o", color=INK, markersize=3, label="observed")[0]]
-    if "fitted" in points:
-        marks += axes[0, 0].plot([], [], color=BLUE, label="this group's line")
-    if "population" in points:
-        marks += axes[0, 0].plot([], [], color=VERMILLION, linestyle="--", label="population")
-    if len(marks) > 1:
-        axes[0, 0].figure.legend(handles=marks, loc="upper right", ncols=3)

@@ -1,10 +1,11 @@
-"""Pictures of estimates: coefficients, the groups' own effects, variance components, correlations."""
+"""Pictures of estimates: coefficients, means, random effects, components, candidate models, sweeps."""
 
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # (matplotlib's own type hints leave its **kwargs unknown)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,32 @@ from lmmkit.plots.style import (
     WIDTH,
     canvas,
     distinct,
+    facets,
+    name_rows,
+    named_points,
+    outer_labels,
+    outer_legend,
     panel,
     rows_of,
+    seaborn,
     styled,
+    zero_line,
 )
 
 NAMED_LEVELS = 40
 PANELS_PER_ROW = 3
 DIVERGING = "PuOr"  # told apart under every common colour blindness; the numbers stand in the cells
+CRITERIA = {"d_deviance": "Deviance", "d_aic": "AIC", "d_bic": "BIC"}
+#: Kinds of candidate models, and of the cells of a sweep: colour and marker, in the order of the legend.
+CANDIDATES = {
+    "chosen": (VERMILLION, "D"),
+    "not chosen": (BLUE, "o"),
+    "not chosen, singular": (BLUE, r"$\circ$"),
+}
+CELLS = {"significant": (BLUE, "o"), "not significant": (GREY, "s"), "no estimate": (VERMILLION, "X")}
+PAGE = 9.5  # inches: the text width of a sweep's page
+MANY_CELLS = 200  # beyond, every cell is a dot of the least size
+LETTERS = 48  # of a choice's value
 
 
 @styled
@@ -43,57 +62,31 @@ def forest(coefficients: pd.DataFrame, *, label: str, ax: Axes | None = None) ->
         ax: Axes to draw on; a new figure without.
     """
     ax = panel(ax, height=0.9 + 0.3 * len(coefficients))
-    places = np.arange(len(coefficients))
-    ax.axvline(0, color=GREY, linewidth=0.8, linestyle="--")
-    ax.hlines(places, coefficients["low"], coefficients["high"], color=BLUE, linewidth=2)
-    ax.plot(coefficients["estimate"], places, "o", color=BLUE, markersize=5)
-    ax.set_yticks(places, [mathtext(name) for name in coefficients["coefficient"]])
-    ax.set(xlabel=mathtext(label), ylabel="Coefficient", ylim=(len(places) - 0.4, -0.6))
-    ax.grid(axis="y", visible=False)
+    zero_line(ax, "x")
+    columns = (coefficients[name] for name in ("coefficient", "estimate", "low", "high"))
+    named_points(ax, *columns)
+    ax.set(xlabel=mathtext(label), ylabel="Coefficient")
     return ax
 
 
 @styled
-def caterpillar(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
-    """Predicted random effects in order of size, each with its interval: one panel per term.
+def means(table: pd.DataFrame, *, label: str) -> NDArray[Any]:
+    """Marginal means with their intervals, on one axis: a panel per factor or combination of factors.
 
     Args:
-        effects: Columns term, level, estimate, low, high; each term's rows already in order.
-        label: Axis text of the effects, unit included.
+        table: Columns cell (starting with the family and a colon), family, mean, low, high.
+        label: Axis text of the means, unit included.
     """
-    terms = distinct(effects["term"])
-    most = int(effects.groupby("term", sort=False).size().max())
-    columns = min(PANELS_PER_ROW, len(terms))
-    rows = -(-len(terms) // columns)
-    axes = canvas(rows, columns, height=0.4 + rows * min(4.2, 0.8 + 0.14 * min(most, NAMED_LEVELS)))
-    for ax, term in zip(axes.flat, terms, strict=False):
-        _caterpillar_panel(ax, rows_of(effects, "term", term))
-        ax.set_title(mathtext(term))
-    for ax in axes.flat[len(terms) :]:
-        ax.set_visible(False)
-    axes[0, 0].figure.supxlabel(mathtext(label), fontsize=9, color=INK)
-    return axes
-
-
-@styled
-def random_pairs(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
-    """Predicted random effects of one grouping factor: term against term, and each against a normal.
-
-    Args:
-        effects: One row per level; beside `level` the factor's terms are columns, and `normal:<term>`
-            for each, the standard normal quantiles of its ranks.
-        label: Axis text of the effects, unit included.
-    """
-    names = [str(name) for name in effects.columns if name != "level"]
-    terms = [name for name in names if not name.startswith("normal:")]
-    width = min(WIDTH, 3.2 + 1.4 * (len(terms) - 1))
-    axes = canvas(len(terms), len(terms), height=max(2.4, 0.85 * width), width=width)
-    for row, down in enumerate(terms):
-        for column, across in enumerate(terms):
-            axes[row, column].set_visible(column <= row)
-            _pair_panel(axes[row, column], effects, down, across)
-        axes[row, 0].set_ylabel(mathtext(down))
-    axes[0, 0].figure.supylabel(mathtext(label), fontsize=9, color=INK)
+    families = distinct(table["family"])
+    parts = [rows_of(table, "family", family) for family in families]
+    height = 0.6 + sum(0.45 + 0.28 * len(part) for part in parts)
+    ratios = [1.6 + len(part) for part in parts]
+    axes = canvas(len(families), 1, height=height, sharex=True, height_ratios=ratios)
+    for ax, family, part in zip(axes.flat, families, parts, strict=True):
+        levels = [str(cell).removeprefix(f"{family}: ") for cell in part["cell"]]
+        named_points(ax, levels, part["mean"], part["low"], part["high"])
+        ax.set(title=mathtext(family), xlabel="", ylabel="")
+    outer_labels(axes, x=label, y="Level")
     return axes
 
 
@@ -107,14 +100,72 @@ def components(variances: pd.DataFrame, *, label: str, ax: Axes | None = None) -
         ax: Axes to draw on; a new figure without.
     """
     ax = panel(ax, height=0.9 + 0.28 * len(variances))
-    places = np.arange(len(variances))
-    ax.hlines(places, 0, variances["sd"], color=BLUE, linewidth=2)
-    ax.plot(variances["sd"], places, "o", color=BLUE, markersize=6)
-    ax.set_yticks(places, [mathtext(name) for name in variances["component"]])
-    ax.set(xlabel=mathtext(label), ylabel="Component", ylim=(len(places) - 0.4, -0.6))
+    named_points(ax, variances["component"], variances["sd"], 0, variances["sd"])
+    ax.set(xlabel=mathtext(label), ylabel="Component")
     ax.set_xlim(left=0)
-    ax.grid(axis="y", visible=False)
     return ax
+
+
+@styled
+def caterpillar(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
+    """Predicted random effects in order of size, each with its interval: one panel per term.
+
+    Args:
+        effects: Columns term, level, estimate, low, high; each term's rows already in order.
+        label: Axis text of the effects, unit included.
+    """
+    parts = {term: rows_of(effects, "term", term) for term in distinct(effects["term"])}
+    most = max(len(part) for part in parts.values())
+    inches = min(4.2, 0.8 + 0.14 * min(most, NAMED_LEVELS))
+    axes = facets(len(parts), PANELS_PER_ROW, head=0.4, inches=inches)
+    for ax, (term, part) in zip(axes.flat, parts.items(), strict=False):
+        _caterpillar_panel(ax, part)
+        ax.set_title(mathtext(term))
+    outer_labels(axes, x=label)
+    return axes
+
+
+def _caterpillar_panel(ax: Axes, part: pd.DataFrame) -> None:
+    named = len(part) <= NAMED_LEVELS
+    heights = name_rows(ax, part["level"] if named else [])
+    heights = heights if named else np.arange(len(part))
+    zero_line(ax, "x")
+    width = 1.6 if named else 0.4
+    ax.hlines(heights, part["low"], part["high"], color=BLUE, linewidth=width, rasterized=not named)
+    mark = "o" if named else ","
+    ax.plot(part["estimate"], heights, mark, color=INK, markersize=3, rasterized=not named)
+    ax.set(ylabel="Level" if named else f"{len(part):,} levels, in order", ylim=(-1, len(part)))
+    ax.tick_params(axis="y", labelsize=6.5)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+@styled
+def random_pairs(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
+    """Predicted random effects of one grouping factor: term against term, and each against a normal.
+
+    Args:
+        effects: One row per level; beside `level` the factor's terms are columns, and `normal:<term>`
+            for each, the standard normal quantiles of its ranks.
+        label: Axis text of the effects, unit included.
+    """
+    terms = [str(name) for name in effects if name != "level" and not str(name).startswith("normal:")]
+    width = min(WIDTH, 3.2 + 1.4 * (len(terms) - 1))
+    axes = canvas(len(terms), len(terms), height=max(2.4, 0.85 * width), width=width)
+    look = {"linewidth": 0, "alpha": 0.7, "s": 2 if len(effects) > 200 else 18}
+    look["rasterized"] = len(effects) > CROWD
+    for row, column in np.ndindex(axes.shape):
+        ax, across, own = axes[row, column], terms[column], row == column
+        if column > row:
+            ax.set_visible(False)
+            continue
+        color, x = (VERMILLION, f"normal:{across}") if own else (BLUE, across)
+        seaborn().scatterplot(effects, x=x, y=terms[row], color=color, ax=ax, **look)
+        ax.set_xlabel("Normal quantile" if own else mathtext(across))
+        ax.set_ylabel("" if column else mathtext(terms[row]))
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(nbins=4))
+    outer_labels(axes, y=label)
+    return axes
 
 
 @styled
@@ -130,48 +181,100 @@ def correlations(pairs: pd.DataFrame) -> NDArray[Any]:
         axes[0, 0].set_axis_off()
         axes[0, 0].set_title("Every block has one column: there is no correlation to show")
     for ax, block in zip(axes.flat, blocks, strict=False):
-        _heat_panel(ax, rows_of(pairs, "block", block))
-        ax.set_title(mathtext(block))
+        _correlation_panel(ax, rows_of(pairs, "block", block))
+        ax.set(title=mathtext(block), xlabel="", ylabel="")
     return axes
 
 
-def _caterpillar_panel(ax: Axes, part: pd.DataFrame) -> None:
-    places = np.arange(len(part))
-    named = len(part) <= NAMED_LEVELS
-    ax.axvline(0, color=GREY, linewidth=0.8, linestyle="--")
-    ax.hlines(
-        places, part["low"], part["high"], color=BLUE, linewidth=1.6 if named else 0.4, rasterized=not named
-    )
-    ax.plot(part["estimate"], places, "o" if named else ",", color=INK, markersize=3, rasterized=not named)
-    ax.set_yticks(places if named else [], [mathtext(level) for level in part["level"]] if named else [])
-    ax.set(ylabel="Level" if named else f"{len(part):,} levels, in order", ylim=(-1, len(part)))
-    ax.tick_params(axis="y", labelsize=6.5)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    ax.grid(axis="y", visible=False)
-
-
-def _pair_panel(ax: Axes, effects: pd.DataFrame, down: str, across: str) -> None:
-    own = down == across
-    x = effects[f"normal:{across}"] if own else effects[across]
-    size = 1.5 if len(x) > 200 else 3.5
-    color = VERMILLION if own else BLUE
-    ax.plot(x, effects[down], "o", color=color, markersize=size, alpha=0.7, rasterized=len(x) > CROWD)
-    ax.set_xlabel("Normal quantile" if own else mathtext(across))
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=4))
-
-
-def _heat_panel(ax: Axes, part: pd.DataFrame) -> None:
+def _correlation_panel(ax: Axes, part: pd.DataFrame) -> None:
     names = distinct(part["row"])
-    matrix = np.full((len(names), len(names)), np.nan)
-    for row, column, value in zip(part["row"], part["column"], part["correlation"], strict=True):
-        matrix[names.index(row), names.index(column)] = value
-    ax.imshow(matrix, vmin=-1.6, vmax=1.6, cmap=DIVERGING)
-    for (row, column), value in np.ndenumerate(matrix if len(names) <= 12 else np.empty((0, 0))):
-        text = "none" if np.isnan(value) else f"{value:.2f}"
-        ink = "white" if abs(value) > 0.7 else INK
-        ax.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
-    ax.set_xticks(range(len(names)), [mathtext(name) for name in names], rotation=30, ha="right")
-    ax.set_yticks(range(len(names)), [mathtext(name) for name in names])
-    ax.grid(visible=False)
-    ax.spines[:].set_visible(False)
+    matrix = part.pivot(index="row", columns="column", values="correlation").loc[names, names]
+    texts = matrix.map(lambda value: "none" if np.isnan(value) else f"{value:.2f}")
+    look = {"vmin": -1.6, "vmax": 1.6, "cmap": DIVERGING, "cbar": False, "square": True, "fmt": ""}
+    look |= {"annot": texts if len(names) <= 12 else False, "annot_kws": {"fontsize": 8}}
+    ticks = [mathtext(name) for name in names]
+    seaborn().heatmap(matrix.fillna(0.0), xticklabels=ticks, yticklabels=ticks, ax=ax, **look)
+    ax.set_xticks(ax.get_xticks(), ticks, rotation=30, ha="right")
+    ax.tick_params(axis="y", rotation=0)
+
+
+@styled
+def candidates(table: pd.DataFrame) -> NDArray[Any]:
+    """Candidate models by deviance, AIC and BIC, each as its distance from the best.
+
+    Args:
+        table: One row per candidate: candidate, chosen, singular, and the distances d_deviance,
+            d_aic, d_bic (NaN for a candidate that could not be fitted or compared).
+    """
+    axes = canvas(1, 3, height=0.9 + 0.32 * len(table), sharey=True)
+    others = np.where(table["singular"].astype(bool), "not chosen, singular", "not chosen")
+    kinds = np.where(table["chosen"].astype(bool), "chosen", others)
+    for ax, (column, title) in zip(axes.flat, CRITERIA.items(), strict=True):
+        heights = name_rows(ax, table["candidate"])
+        zero_line(ax, "x")
+        ax.hlines(heights, 0, table[column], color=GREY, linewidth=0.8)
+        _marks(ax, table[column], heights, kinds, CANDIDATES, size=36)
+        ax.set(title=title, xlabel="Above the best", ylabel="Random effects" if ax is axes[0, 0] else "")
+        ax.margins(x=0.12)
+    outer_legend(axes[0, 0], "upper right", ncols=3)
+    return axes
+
+
+def _marks(
+    ax: Axes, x: Any, y: Any, kinds: NDArray[Any], looks: Mapping[str, tuple[str, str]], *, size: float
+) -> None:
+    """Points whose colour and marker say their kind; the legend has the kinds that occur."""
+    present = {kind: look for kind, look in looks.items() if kind in kinds}
+    palette, markers = ({kind: look[i] for kind, look in present.items()} for i in (0, 1))
+    order = {"hue_order": list(present), "style_order": list(present), "palette": palette, "markers": markers}
+    seaborn().scatterplot(
+        x=x, y=y, hue=kinds, style=kinds, s=size, linewidth=0, zorder=3, ax=ax, legend="full", **order
+    )
+    ax.get_legend().remove()
+
+
+@styled
+def specifications(curve: pd.DataFrame, choices: pd.DataFrame, *, label: str) -> NDArray[Any]:
+    """Estimates in order with their intervals, above a dashboard of the choices; failed cells at the end.
+
+    Args:
+        curve: One row per cell in order: estimate, low, high, significant, state; NaN without an estimate.
+        choices: The same rows; a text column per setting that is varied.
+        label: Axis text of the estimates, unit included.
+    """
+    options = [(str(name), str(value)) for name in choices for value in dict.fromkeys(choices[name])]
+    height = 2.6 + 0.19 * (len(options) + len(choices.columns))
+    axes = canvas(2, 1, height=height, width=PAGE, sharex=True, height_ratios=[2.2, max(height - 2.6, 0.4)])
+    _curve(axes[0, 0], curve)
+    axes[0, 0].set_ylabel(mathtext(label))
+    _dashboard(axes[1, 0], choices, options)
+    axes[1, 0].set(xlabel="Cells in the order of their estimates", xlim=(-0.7, len(curve) - 0.3), xticks=[])
+    return axes
+
+
+def _curve(ax: Axes, curve: pd.DataFrame) -> None:
+    significant = curve["significant"].to_numpy(dtype=bool, na_value=False)
+    kinds = np.where(significant, "significant", "not significant")
+    kinds = np.where(curve["estimate"].isna(), "no estimate", kinds)
+    places = np.arange(len(curve))
+    zero_line(ax, "y")
+    colors = [CELLS[kind][0] for kind in kinds]
+    ax.vlines(places, curve["low"], curve["high"], color=colors, linewidth=1.2)
+    _marks(ax, places, curve["estimate"].fillna(0.0), kinds, CELLS, size=25 if len(curve) < MANY_CELLS else 4)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    ax.grid(axis="x", visible=False)
+
+
+def _dashboard(ax: Axes, choices: pd.DataFrame, options: list[tuple[str, str]]) -> None:
+    """A mark in the row of each cell's choice; a gap between settings."""
+    settings = list(choices.columns)
+    heights = {option: 1 + row + settings.index(option[0]) for row, option in enumerate(options)}
+    for name in choices:
+        rows = [heights[str(name), str(value)] for value in choices[name]]
+        ax.plot(range(len(rows)), rows, "|" if len(rows) >= MANY_CELLS else "o", color=INK, markersize=3)
+    texts = (
+        f"{name}: {value if len(value) <= LETTERS else f'{value[: LETTERS - 1]}…'}" for name, value in options
+    )
+    ax.set_yticks(list(heights.values()), [mathtext(text) for text in texts])
+    ax.set_ylim(max(heights.values(), default=1) + 0.7, 0.3)
+    ax.grid(axis="x", visible=False)

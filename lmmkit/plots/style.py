@@ -1,4 +1,4 @@
-"""The look of every picture: colours, type, canvas, and the bytes of its file.
+"""The look of every picture: colours, type, canvas, shared parts, and the bytes of its file.
 
 Colours are Okabe and Ito's (2008), told apart under every common colour blindness; a second sign
 (marker, dash, place) always says the same as a colour does. The font is the one inside matplotlib.
@@ -9,9 +9,11 @@ Colours are Okabe and Ito's (2008), told apart under every common colour blindne
 
 from __future__ import annotations
 
+import base64
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,9 +21,12 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
+
+from lmmkit.escape import html, mathtext
 
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 SKY, ORANGE, PURPLE = "#56B4E9", "#E69F00", "#CC79A7"
@@ -57,6 +62,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8.0,
     "figure.facecolor": "white",
+    "figure.dpi": 150,
     "savefig.facecolor": "white",
     "savefig.dpi": 150,
     "svg.fonttype": "path",
@@ -81,34 +87,91 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
+def seaborn() -> Any:
+    """The package seaborn, loaded by the first figure that it draws: it takes longer to load than lmmkit."""
+    import seaborn  # pyright: ignore[reportMissingTypeStubs]
+
+    return seaborn
+
+
 def canvas(
     rows: int = 1, columns: int = 1, *, height: float = 3.0, width: float = WIDTH, **layout: Any
 ) -> NDArray[Any]:
-    """A (rows, columns) array of empty axes on one new figure, without pyplot and its global state."""
+    """Returns a (rows, columns) array of empty axes on one new figure, without the state of pyplot."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return np.asarray(figure.subplots(rows, columns, squeeze=False, **layout))
 
 
+def panel(ax: Axes | None, *, height: float = 3.0, width: float = WIDTH) -> Axes:
+    """Returns the axes given, or the single one of a new figure."""
+    return canvas(height=height, width=width)[0, 0] if ax is None else ax
+
+
+def facets(count: int, per_row: int, *, head: float, inches: float, **layout: Any) -> NDArray[Any]:
+    """Returns axes for `count` panels in rows of `inches` below a `head`; those left over are invisible."""
+    columns = min(per_row, count)
+    rows = -(-count // columns)
+    axes = canvas(rows, columns, height=head + inches * rows, **layout)
+    for ax in axes.flat[count:]:
+        ax.set_visible(False)
+    return axes
+
+
 def distinct(column: pd.Series[Any]) -> list[str]:
-    """The values of a text column, each once, in order of appearance."""
+    """Returns the values of a text column, each once, in order of appearance."""
     return [str(value) for value in pd.unique(column)]
 
 
 def rows_of(table: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
-    """The rows of a table whose text column has this value."""
+    """Returns the rows of a table whose text column has this value."""
     return table.loc[table[column].astype(str) == value]
 
 
-def panel(ax: Axes | None, *, height: float = 3.0, width: float = WIDTH) -> Axes:
-    """The axes given, or the single one of a new figure."""
-    return canvas(height=height, width=width)[0, 0] if ax is None else ax
-
-
 def figure_of(axes: Axes | NDArray[Any]) -> Figure:
-    """The figure that holds the axes which a picture function returned."""
-    first = axes if isinstance(axes, Axes) else axes.flat[0]
-    figure = first.figure
+    """Returns the figure that holds the axes which a picture function returned."""
+    figure = (axes if isinstance(axes, Axes) else axes.flat[0]).figure
     return figure if isinstance(figure, Figure) else figure.figure
+
+
+def outer_labels(axes: NDArray[Any], *, x: str = "", y: str = "") -> None:
+    """Texts that all panels share, below and left of them."""
+    figure = figure_of(axes)
+    if x:
+        figure.supxlabel(mathtext(x), fontsize=9, color=INK)
+    if y:
+        figure.supylabel(mathtext(y), fontsize=9, color=INK)
+
+
+def outer_legend(ax: Axes, place: str, **look: Any) -> None:
+    """The legend of one panel outside all panels: nothing lies under it."""
+    handles, labels = ax.get_legend_handles_labels()
+    if inner := ax.get_legend():
+        inner.remove()
+    figure_of(ax).legend(handles, labels, loc=f"outside {place}", **look)
+
+
+def zero_line(ax: Axes, axis: str) -> None:
+    """The line of no effect across the x or the y axis."""
+    draw = ax.axvline if axis == "x" else ax.axhline
+    draw(0, color=GREY, linewidth=0.8, linestyle="--")
+
+
+def name_rows(ax: Axes, names: Sequence[Any]) -> NDArray[Any]:
+    """Names the rows of a panel, the first on top, and returns their heights."""
+    heights = np.arange(len(names))
+    ax.set_yticks(heights, [mathtext(name) for name in names])
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
+    return heights
+
+
+def named_points(ax: Axes, names: Sequence[Any], points: Any, low: Any, high: Any) -> None:
+    """A point in each named row and a line from its low to its high end."""
+    texts = [mathtext(name) for name in names]
+    seaborn().stripplot(x=points, y=texts, order=texts, orient="h", jitter=False, color=BLUE, size=5, ax=ax)
+    # After the points, because seaborn sets the limits to what it has drawn itself.
+    ax.hlines(np.arange(len(names)), low, high, color=BLUE, linewidth=2)
+    name_rows(ax, names)
 
 
 def log_heights(ax: Axes) -> None:
@@ -119,8 +182,39 @@ def log_heights(ax: Axes) -> None:
 
 
 def svg_bytes(axes: Axes | NDArray[Any]) -> bytes:
-    """The picture as SVG: the same bytes each time, letters as outlines, no date and no address inside."""
-    buffer = io.BytesIO()
+    """Returns the picture as SVG: the same bytes each time, letters as outlines, no date, no address."""
+    figure, buffer = figure_of(axes), io.BytesIO()
+    before = figure.canvas
     with rc_context(STYLE):
-        figure_of(axes).savefig(buffer, format="svg", metadata=dict.fromkeys(_METADATA))
+        # `savefig` would draw all twice, the first time for the layout alone.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(_METADATA))
+    figure.set_canvas(before)
     return _DOCTYPE.sub(b"", buffer.getvalue(), count=1)
+
+
+@dataclass(frozen=True)
+class CaptionedFigure:
+    """An SVG picture with its caption, as a notebook displays it."""
+
+    svg: bytes
+    caption: str
+
+    def _repr_html_(self) -> str:
+        content = base64.b64encode(self.svg).decode()
+        return (
+            f'<figure><img alt="{html(self.caption)}" src="data:image/svg+xml;base64,{content}">'
+            f"<figcaption>{html(self.caption)}</figcaption></figure>"
+        )
+
+    def __repr__(self) -> str:
+        return self.caption
+
+
+def shown(axes: Axes | NDArray[Any], caption: str) -> CaptionedFigure:
+    """Returns the picture that a plotting function drew, with a sentence that states what it shows.
+
+    Args:
+        axes: What the function returned.
+        caption: Also the text that stands for the picture where it cannot be seen.
+    """
+    return CaptionedFigure(svg_bytes(axes), caption)

@@ -1,14 +1,18 @@
-"""Cross-products of [Z X y]: everything that the criterion needs of the rows."""
+"""Cross-products of [Z X y], everything that the criterion needs of the rows: raw, and absorbed.
+
+`collect` makes one pass over the rows; `absorb` makes a second one, from which the first factor is gone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
+from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.cross_blocks import FILL, Dense, Sparse, occurring
 from lmmkit.engine.problem import Floats, Ints
 
@@ -160,30 +164,35 @@ def take(prepared: Prepared, positions: Sequence[int]) -> list[Floats]:
 
 
 def collect(prepared: Prepared, layout: Layout) -> Moments:
-    """All cross-products of the prepared rows."""
+    """Returns all cross-products of the prepared rows."""
     W = take(prepared, (*prepared.fixed, prepared.response))
+    Z = [take(prepared, factor.rows) for factor in layout.chain]
     unit = None if prepared.unit is None else prepared.views[prepared.unit]
-    own, fixed, between = list[Floats](), list[Floats](), dict[tuple[int, int], Floats]()
-    coupling = list[Coupling | None]()
-    for f, factor in enumerate(layout.chain):
-        Z = take(prepared, factor.rows)
-        later = [take(prepared, g.rows) for g in layout.chain[f + 1 :]]
-        sums = block_sums(factor.codes, factor.levels, Z, sum(later, Z + W), unit)
-        cuts = np.cumsum([len(Z), len(W), *map(len, later)])[:-1]
-        own_f, fixed_f, *between_f = np.split(sums, cuts, axis=1)
-        own.append(own_f)
-        fixed.append(fixed_f)
-        between.update({(f, f + 1 + i): block for i, block in enumerate(between_f)})
-        coupling.append(couple(Z, factor, prepared, layout, f > 0) if layout.rest else None)
-    return Moments(
-        own=own,
-        fixed=fixed,
-        between=between,
-        coupling=coupling,
-        rest=_rest_blocks(prepared, layout),
-        rest_fixed=rest_sums(prepared, layout, W),
-        total=gram(W),
-    )
+    out = Moments([], [], {}, [], _rest_blocks(prepared, layout), rest_sums(prepared, layout, W), gram(W))
+    for f in range(len(layout.chain)):
+        _add_factor(out, f, prepared, layout, Z, W, unit)
+    return out
+
+
+def _add_factor(
+    out: Moments,
+    f: int,
+    prepared: Prepared,
+    layout: Layout,
+    Z: Sequence[Sequence[Row]],
+    W: Sequence[Row],
+    unit: Row = None,
+) -> None:
+    """Add the cross-products of one chain factor's rows Z[f] with the later factors', with W and the rest."""
+    factor = layout.chain[f]
+    right = [*Z[f], *W, *(row for rows in Z[f + 1 :] for row in rows)]
+    cuts = np.cumsum([len(Z[f]), len(W), *map(len, Z[f + 1 :])])[:-1]
+    sums = block_sums(factor.codes, factor.levels, Z[f], right, unit)
+    own, fixed, *between = np.split(sums, cuts, axis=1)
+    out.own.append(own)
+    out.fixed.append(fixed)
+    out.between.update({(f, g): block for g, block in enumerate(between, start=f + 1)})
+    out.coupling.append(couple(Z[f], factor, prepared, layout, dense=f > 0) if layout.rest else None)
 
 
 def gram(rows: Sequence[Row]) -> Floats:
@@ -194,3 +203,73 @@ def gram(rows: Sequence[Row]) -> Floats:
             if a is not None and b is not None:
                 out[i, j] = out[j, i] = a @ b
     return out
+
+
+def absorb(raw: Moments, prepared: Prepared, layout: Layout) -> Moments:
+    """Returns the cross-products with the first factor absorbed.
+
+    With R_j'R_j = Z_j'Z_j and a_j = R_j^-T Z_j'W, what the first factor leaves of W'V^-1W is
+
+        within + sum_j a_j' (I + R_j T R_j')^-1 a_j,    within = W'W - sum_j a_j'a_j,
+
+    and so for every pair of blocks: a sum of positive parts, whose digits stay however large T is (a high
+    intraclass correlation). The textbook's W'W - sum_j (Z_j'W)' M_j (Z_j'W) subtracts two large numbers.
+    `within` is not formed by that difference either, but as products of rows from which their least squares
+    fit on the first factor's columns has been taken, level by level.
+
+    Returns:
+        `own[0]` is R (upper triangular), `fixed[0]`, `between[0, g]` and `coupling[0]` are R^-T times the raw
+        blocks, and every block without the first factor is within its levels. A level with fewer rows than
+        columns has null rows in R, which every product leaves at zero.
+    """
+    C, inverse = kernels.cholesky(raw.own[0], null=kernels.NULL_PIVOT)
+    a_fixed = kernels.forward(C, inverse, raw.fixed[0])
+    a_between = {g: kernels.forward(C, inverse, raw.between[0, g]) for g in range(1, len(layout.chain))}
+    a_rest = _lifted(C, inverse, raw.coupling[0])
+    left: dict[int, Row] = dict.fromkeys(layout.chain[0].rows)  # a column of Z_1 leaves nothing
+
+    def within(positions: Sequence[int], a: Floats) -> list[Row]:
+        """Rows less their fit on the first factor; `a` is (k, m, J), R^-T Z_1' of these rows."""
+        for position, share in zip(positions, a.transpose(1, 0, 2), strict=True):
+            if position not in left:
+                left[position] = _less_first(prepared, layout.chain[0], position, C, inverse, share)
+        return [left[position] for position in positions]
+
+    W = within((*prepared.fixed, prepared.response), a_fixed)
+    Z: list[Sequence[Row]] = [
+        take(prepared, layout.chain[0].rows),
+        *(within(layout.chain[g].rows, a) for g, a in a_between.items()),
+    ]
+    rest = raw.rest if a_rest is None else raw.rest - a_rest.gram(kernels.identity(*raw.own[0].shape[1:]))
+    between = {(0, g): a for g, a in a_between.items()}
+    R = np.ascontiguousarray(C.transpose(1, 0, 2))
+    out = Moments([R], [a_fixed], between, [a_rest], rest, rest_sums(prepared, layout, W), gram(W))
+    for f in range(1, len(layout.chain)):
+        _add_factor(out, f, prepared, layout, Z, W)
+    return out
+
+
+def _less_first(
+    prepared: Prepared, factor: Factor, position: int, C: Floats, inverse: Floats, a: Floats
+) -> Floats:
+    """(n,) one row less its least squares fit on a factor's columns, from (k, J) R^-T Z' of it."""
+    coefficient = kernels.backward(C, inverse, a[:, None, :])[:, 0]
+    residual = prepared.rows[position].copy()
+    for z, c in zip(factor.rows, coefficient, strict=True):
+        part = np.take(c, factor.codes)
+        if z != prepared.unit:
+            part *= prepared.rows[z]
+        residual -= part
+    return residual
+
+
+def _lifted(C: Floats, inverse: Floats, coupling: Coupling | None) -> Coupling | None:
+    """R^-T times a coupling."""
+    if coupling is None:
+        return None
+    if isinstance(coupling, Dense):
+        solved = kernels.forward(C, inverse, coupling.values.transpose(0, 2, 1))
+        return Dense(np.ascontiguousarray(solved.transpose(0, 2, 1)))
+    level = coupling.level
+    solved = kernels.forward(C[:, :, level], inverse[:, level], coupling.values[:, None, :])
+    return replace(coupling, values=solved[:, 0])

@@ -14,9 +14,12 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.blocks import Block, Blocks
+from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, ColumnBlock
+from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.crossproducts.scaling import Prepared
+from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.problem import Floats, Ints, Problem
+from lmmkit.errors import FitError
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class Factor:
     order: Ints
     rows: tuple[int, ...]
     pieces: tuple[tuple[int, slice], ...]
-    structure: Blocks
+    structure: BlockDiagonal
 
     @property
     def width(self) -> int:
@@ -81,7 +84,7 @@ class Layout:
         """m, the number of covariance parameters."""
         return sum(factor.structure.count for factor in self.factors)
 
-    def parameters(self, theta: Floats) -> list[tuple[Blocks, Floats]]:
+    def parameters(self, theta: Floats) -> list[tuple[BlockDiagonal, Floats]]:
         """Returns the structure of each factor with its coordinates, from theta (m,) or (m, r)."""
         return [(f.structure, theta[cut]) for f, cut in zip(self.factors, self.cuts, strict=True)]
 
@@ -111,6 +114,35 @@ class Layout:
             out[cut, cut] = structure.curvature(x, d)
         return out
 
+    def in_data_units(self, bases: tuple[Floats, ...], L: list[Floats]) -> tuple[Floats, ...]:
+        """Returns Lambda (k, k) of each term, T_raw = S T S', from L of each factor and S of each term."""
+        out: dict[int, Floats] = {}
+        for factor, x in zip(self.factors, L, strict=True):
+            for (term, columns), part in zip(factor.pieces, factor.structure.parts, strict=True):
+                out[term] = part.structure.root_of(np.einsum("ab,bm...->am...", bases[term], x[columns]))
+        return tuple(out[term] for term in range(len(out)))
+
+    def in_prepared_units(self, bases: tuple[Floats, ...], factors: tuple[Floats, ...]) -> list[Floats]:
+        """Returns L of each factor from Lambda of each term and S of each term: T = S^-1 T_raw S^-T.
+
+        Raises:
+            FitError: Not one Lambda for each term, or one outside the cone: of another shape, not lower
+                triangular, not finite, or with a negative diagonal.
+        """
+        if len(factors) != len(bases):
+            raise FitError(
+                f"{len(factors)} starting factors were given for {len(bases)} random-effects terms; "
+                "give one for each term."
+            )
+        out = list[Floats]()
+        for factor in self.factors:
+            rows = np.zeros((factor.width, factor.width))
+            for (term, columns), part in zip(factor.pieces, factor.structure.parts, strict=True):
+                _require_member(part.structure, factors[term])
+                rows[columns, columns] = solved(bases[term], factors[term])
+            out.append(factor.structure.root_of(rows))
+        return out
+
     def collect(self, f: int, g: int, values: Floats) -> Floats:
         """Sum over the children in f of each level of g, along the last axis."""
         return np.add.reduceat(values, self.starts[f, g], axis=-1)
@@ -119,6 +151,20 @@ class Layout:
         """Columns of a rest factor in the dense matrix."""
         factor = self.rest[position]
         return slice(self.offsets[position], self.offsets[position] + factor.levels * factor.width)
+
+
+def _require_member(structure: Structure, factor: Floats) -> None:
+    """A starting factor is the root of a matrix that its structure allows."""
+    k = structure.width
+    if factor.shape != (k, k) or not np.isfinite(factor).all():
+        raise FitError(f"A starting factor has shape {factor.shape}; a finite {k} x {k} matrix was expected.")
+    x = structure.coordinates(factor)
+    if (structure.root(x) != factor).any() or (x[structure.nonnegative] < 0).any():
+        raise FitError(
+            f"A starting factor is outside the cone of covariance factors: {factor.tolist()}. It must be "
+            f"the lower triangular root of a covariance matrix ({structure.name}), with no negative "
+            "diagonal entry."
+        )
 
 
 def _parent(child: Factor, codes: Ints) -> Ints | None:
@@ -138,17 +184,17 @@ def _amalgamated(problem: Problem, prepared: Prepared) -> list[Factor]:
     for identity in dict.fromkeys(term.factor for term in problem.terms):
         rows: list[int] = []
         pieces: list[tuple[int, slice]] = []
-        blocks: list[Block] = []
+        blocks: list[ColumnBlock] = []
         for position, term in enumerate(problem.terms):
             if term.factor != identity:
                 continue
             mine = tuple(range(len(rows), len(rows) + len(term.columns)))
             rows.extend(prepared.terms[position])
             pieces.append((position, slice(mine[0], mine[-1] + 1)))
-            blocks.append(Block(mine, term.structure))
+            blocks.append(ColumnBlock(mine, term.structure))
         term = problem.terms[pieces[0][0]]
         order = np.arange(term.levels)
-        structure = Blocks(len(rows), tuple(blocks))
+        structure = BlockDiagonal(len(rows), tuple(blocks))
         factors.append(Factor(term.codes, term.levels, order, tuple(rows), tuple(pieces), structure))
     return sorted(factors, key=lambda f: -f.levels * f.width)
 

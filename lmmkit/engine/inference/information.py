@@ -22,7 +22,6 @@ from lmmkit.engine.inference.traces import Traces, component_sizes, outer_sum, s
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.search.units import prepared_factors
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
@@ -40,7 +39,7 @@ def optimum_at(problem: Problem, factors: tuple[Floats, ...], *, reml: bool) -> 
         reml: Restricted maximum likelihood, or maximum likelihood.
     """
     setup = set_up(problem, reml=reml)
-    L = prepared_factors(problem, setup.prepared, setup.layout, factors)
+    L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
     state = setup.criterion(setup.criterion.theta(L))
     return Optimum(problem, setup.prepared, setup.criterion, state)
 
@@ -243,10 +242,8 @@ def variance_information(optimum: Optimum) -> VarianceInformation:
     edge = 2.0 * q[free] / sigma**3
     inner = profiled[np.ix_(free, free)] + np.outer(edge, edge) / corner
     # d (sigma^2 Phi) = sigma^2 Phi (X'V^-1 V_i V^-1 X) Phi in theta, 2 sigma Phi in sigma
-    vcov, found = (
-        optimum.covariance_of_beta,
-        ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta)),
-    )
+    vcov = optimum.covariance_of_beta
+    found = ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta))
     gradient = np.concatenate([vcov.core @ found.slopes[free] @ found.Phi, 2.0 / sigma * vcov.core[None]])
     return VarianceInformation(free, _bordered(inner, edge, corner), gradient, vcov)
 

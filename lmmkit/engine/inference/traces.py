@@ -17,7 +17,6 @@ no inverse of T or of Z'Z, and no difference of large numbers when T is large.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -38,56 +37,40 @@ NULL_PIVOT = 1e-12  # below this share of its own length a column is a sum of th
 LARGEST = 8_000  # order of a dense matrix that is still made
 
 
-class _Part(ABC):
-    """Levels whose blocks of S are kept together; f and g number the factors in order of elimination."""
-
-    @abstractmethod
-    def pairs(self, f: int, g: int) -> Floats:
-        """(k_f, k_g, m) the m blocks of S of two factors."""
-
-    @abstractmethod
-    def diagonal(self, f: int) -> Floats:
-        """(k, k, J) the diagonal blocks of S of one factor."""
-
-    @abstractmethod
-    def scores(self, f: int) -> Floats:
-        """(k, p, J) U of one factor."""
-
-    @abstractmethod
-    def projected(self, f: int, g: int, root: Floats) -> Floats:
-        """(k_f, k_g, m) the blocks of U root root' U'."""
-
-    @abstractmethod
-    def applied(self, entries: Floats, scores: Floats) -> Floats:
-        """(k_g, p, J_f) one entry of each block of S times U of the second factor."""
-
-
 @dataclass(frozen=True, eq=False)
-class _Levels(_Part):
-    """All levels of a single factor, which have no row in common: S is (k, k, J), U is (k, p, J)."""
+class _Levels:
+    """All levels of a single factor, which have no row in common: S is (k, k, J), U is (k, p, J).
+
+    As of `_Component`, the blocks are asked for by factors f and g, in order of elimination.
+    """
 
     S: Floats
     U: Floats
 
     def pairs(self, f: int, g: int) -> Floats:
+        """(k_f, k_g, m) the m blocks of S of two factors."""
         return self.S
 
     def diagonal(self, f: int) -> Floats:
+        """(k, k, J) the diagonal blocks of S of one factor."""
         return self.S
 
     def scores(self, f: int) -> Floats:
+        """(k, p, J) U of one factor."""
         return self.U
 
     def projected(self, f: int, g: int, root: Floats) -> Floats:
+        """(k_f, k_g, m) the blocks of U root root' U'."""
         half = np.einsum("apj,pq->aqj", self.U, root)
         return kernels.times_transposed(half, half)
 
     def applied(self, entries: Floats, scores: Floats) -> Floats:
+        """(k_g, p, J_f) one entry of each block of S times U of the second factor."""
         return entries * scores
 
 
 @dataclass(frozen=True, eq=False)
-class _Component(_Part):
+class _Component:
     """Levels that rows connect: S (m, m), U (m, p), and each factor's columns with its width."""
 
     S: Floats
@@ -123,7 +106,7 @@ class _Component(_Part):
 class Traces:
     """Sums over the blocks of S and U of all parts; f and g number the factors in order of elimination."""
 
-    parts: tuple[_Part, ...]
+    parts: tuple[_Levels | _Component, ...]
 
     def trace(self, f: int) -> Floats:
         """(k, k) sum of the diagonal blocks of S."""
@@ -147,7 +130,7 @@ def _total(arrays: Iterator[Floats]) -> Floats:
     return sum(arrays, np.zeros(()))
 
 
-def _sandwich(part: _Part, f: int, g: int, weights: Floats) -> Floats:
+def _sandwich(part: _Levels | _Component, f: int, g: int, weights: Floats) -> Floats:
     S, left, right = part.pairs(f, g), part.scores(f), part.scores(g)
     return _total(
         np.einsum("ad,apdq->pq", weights[:, b, c], outer_sum(left, part.applied(S[b, c], right)))
@@ -193,48 +176,35 @@ class Cross:
 
 def cross_products(prepared: Prepared, factors: Sequence[Factor]) -> Iterator[Cross]:
     """Z'Z and Z'X of each component, in prepared units."""
-    starts, first = _places(factors)
-    Z = _z(prepared, factors, first, int(starts[-1, 0]))
-    cross = (Z.T @ Z).tocsr()
-    fixed = Z.T @ prepared.rows[list(prepared.fixed)].T
-    for own, end in zip(starts, starts[1:, 0], strict=False):
-        here = slice(int(own[0]), int(end))
-        bounds = [int(bound) - here.start for bound in (*own, end)]
+    of = _component_of_columns(factors)
+    Z = _z(prepared, factors)[:, np.argsort(of, kind="stable")]  # by component, then by factor and level
+    cross, fixed = (Z.T @ Z).tocsr(), Z.T @ prepared.rows[list(prepared.fixed)].T
+    ends = np.cumsum([f.levels * f.width for f in factors])[:-1]
+    sizes = [np.bincount(own, minlength=of.max() + 1) for own in np.split(of, ends)]
+    start = 0
+    for own in np.array(sizes).T:
+        bounds = [int(bound) for bound in np.cumsum([0, *own])]
         spans = tuple((slice(*ends), f.width) for ends, f in zip(pairwise(bounds), factors, strict=True))
+        here = slice(start, start := start + bounds[-1])
         yield Cross(cross[here, here].toarray(), fixed[here], spans)
 
 
-def _places(factors: Sequence[Factor]) -> tuple[Ints, list[Ints]]:
-    """Z's columns by component, then by factor, then by level.
-
-    Returns:
-        (components + 1, factors) first column of each factor in each component, the last row all columns;
-        and for each factor the first column of each level.
-    """
-    labels = component_labels(factors)
-    number = 1 + max(int(own.max()) for own in labels)
-    counts = np.array([np.bincount(own, minlength=number) for own in labels]).T
-    widths = np.array([f.width for f in factors])
-    starts = np.concatenate([[0], np.cumsum(counts * widths)])
-    starts = np.append(starts[:-1].reshape(counts.shape), np.full((1, len(widths)), starts[-1]), axis=0)
-    first = list[Ints]()
-    for f, own in enumerate(labels):
-        order = np.argsort(own, kind="stable")
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(own)) - np.repeat(np.cumsum(counts[:, f]) - counts[:, f], counts[:, f])
-        first.append(starts[own, f] + rank * widths[f])
-    return starts, first
-
-
-def _z(prepared: Prepared, factors: Sequence[Factor], first: list[Ints], size: int) -> csr_array:
-    """(n, size) Z, the columns of each level from `first` on."""
-    columns = [
-        own[factor.codes] + c for own, factor in zip(first, factors, strict=True) for c in range(factor.width)
-    ]
+def _z(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
+    """(n, q) Z, the columns of a level together, factor by factor."""
+    columns, q = list[Ints](), 0
+    for factor in factors:
+        columns += [q + factor.codes * factor.width + c for c in range(factor.width)]
+        q += factor.levels * factor.width
     values = [prepared.rows[row] for factor in factors for row in factor.rows]
     n, width = len(columns[0]), len(columns)
     entries, indices = np.stack(values, axis=1).ravel(), np.stack(columns, axis=1).ravel()
-    return csr_array((entries, indices, np.arange(0, n * width + 1, width)), shape=(n, size))
+    return csr_array((entries, indices, np.arange(0, n * width + 1, width)), shape=(n, q))
+
+
+def _component_of_columns(factors: Sequence[Factor]) -> Ints:
+    """The component of each column of `_z`."""
+    labels = component_labels(factors)
+    return np.concatenate([np.repeat(own, f.width) for own, f in zip(labels, factors, strict=True)])
 
 
 def component_labels(factors: Sequence[Factor]) -> list[Ints]:
@@ -252,9 +222,7 @@ def component_sizes(factors: Sequence[Factor]) -> Ints:
     """Columns of Z in each component."""
     if len(factors) == 1:
         return np.full(factors[0].levels, factors[0].width)
-    labels = component_labels(factors)
-    widths = [np.full(len(own), f.width) for own, f in zip(labels, factors, strict=True)]
-    return np.bincount(np.concatenate(labels), np.concatenate(widths)).astype(np.intp)
+    return np.bincount(_component_of_columns(factors))
 
 
 def refuse_too_large(factors: Sequence[Factor]) -> None:

@@ -6,7 +6,7 @@ B below is the (k J) x q2 matrix of the coupling, core a (k, k, J) symmetric mat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -70,10 +70,6 @@ class Sparse:
     def levels(self) -> int:
         """J."""
         return len(self.pointer) - 1
-
-    def with_values(self, values: Floats) -> Sparse:
-        """The same pairs with other values."""
-        return replace(self, values=values)
 
     @cached_property
     def level(self) -> Ints:

@@ -146,18 +146,11 @@ def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates
     sigma = responses.scale * np.sqrt(state.r2 / setup.criterion.nu)
     out.beta[mine], out.sigma[mine] = beta.T[:size], sigma[:size]
     out.deviance[mine], out.converged[mine] = state.deviance[:size], search.converged[:size]
-    for factor, L in zip(shared.factors, setup.layout.roots(state.theta), strict=True):
-        for term, columns in factor.pieces:
-            raw = raw_factors(setup, term, L[columns])[:size]
-            out.factors[term][mine] = raw
-            out.singular[mine] |= (np.einsum("raa->ra", raw) == 0.0).any(axis=1)
+    L = setup.layout.roots(state.theta)
+    for term, raw in enumerate(setup.layout.in_data_units(setup.prepared.term_bases, L)):
+        out.factors[term][mine] = raw.transpose(2, 0, 1)[:size]
+        out.singular[mine] |= (np.einsum("aar->ar", raw) == 0.0).any(axis=0)[:size]
     return np.flatnonzero(~search.converged[:size])
-
-
-def raw_factors(setup: Setup, term: int, rows: Floats) -> Floats:
-    """(r, k, k) Lambda of a term in the units of the data from its (k, m, r) rows of L."""
-    raw = np.einsum("ab,bmr->amr", setup.prepared.term_bases[term], rows)
-    return setup.problem.terms[term].structure.root_of(raw).transpose(2, 0, 1)
 
 
 def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates) -> None:

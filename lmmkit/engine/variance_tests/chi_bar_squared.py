@@ -32,12 +32,8 @@ def mixture_tail(stat: float, weights: Floats, first: int) -> float:
     """
     if stat <= ZERO:
         return 1.0
-    return float(sum(w * _chi2_tail(stat, first + j) for j, w in enumerate(weights)))
-
-
-def _chi2_tail(stat: float, df: int) -> float:
-    """P(chi2(df) >= stat) for stat > 0."""
-    return float(scipy.special.gammaincc(df / 2.0, stat / 2.0)) if df else 0.0
+    halves = (first + np.arange(len(weights))) / 2.0  # at half 0 all mass is at zero, and none beyond
+    return float(weights @ scipy.special.gammaincc(halves, stat / 2.0))
 
 
 def cone_weights(covariance: Floats, sizes: Sequence[int], seed: int) -> Floats:

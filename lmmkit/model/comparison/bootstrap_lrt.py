@@ -9,13 +9,12 @@ import numpy as np
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.replicates.refit import refit
 from lmmkit.errors import FitError
-from lmmkit.model.estimates import Estimates, estimate
-from lmmkit.model.inference.restricted_lrt import ZERO, VarianceTest
+from lmmkit.model.comparison.nesting import refuse_different_data, same_fixed
+from lmmkit.model.estimates import Estimates, refitted
+from lmmkit.model.inference.variance_test import ZERO, VarianceTest
 from lmmkit.model.options import whole
 from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
 from lmmkit.model.threads import one_thread
-
-SAME = 1e-8  # of a column's norm: what may be left of it outside the other model's fixed effects
 
 
 def bootstrap_test(
@@ -42,14 +41,14 @@ def bootstrap_test(
         progress: Called with the refits done and their number.
 
     Raises:
-        FitError: The models are not fitted to the same rows and response, or no replicate could be fitted.
+        FitError: The models are not fitted to the same data, or no replicate could be fitted.
 
     Reference: Davison & Hinkley (1997), Bootstrap Methods and their Application, section 4.2.
     """
     count = whole("n", n, "replicates")
-    _require_same_response(smaller, larger)
+    refuse_different_data((smaller, larger))
     reml = smaller.reml and larger.reml and same_fixed(smaller, larger)
-    null, other = _by(smaller, reml), _by(larger, reml)
+    null, other = refitted(smaller, reml=reml), refitted(larger, reml=reml)
     source = Simulator(null, seed_of(seed))
     deviances = list[Floats]()
     with one_thread():
@@ -78,47 +77,3 @@ def _half(
         progress(place * count + done, 2 * count)
 
     return report
-
-
-def _by(estimates: Estimates, reml: bool) -> Estimates:
-    """The fit by REML or ML."""
-    if estimates.reml == reml:
-        return estimates
-    return estimate(estimates.design, reml=reml, algorithm=estimates.algorithm)
-
-
-def _require_same_response(one: Estimates, two: Estimates) -> None:
-    """Both models explain the same numbers."""
-    if one.nobs != two.nobs:
-        raise FitError(
-            f"The models are fitted to {one.nobs:,} and {two.nobs:,} rows; they can only be compared on the "
-            "same rows. Leave out the rows with missing values before fitting either."
-        )
-    pairs = (
-        ("response", one.problem.response, two.problem.response),
-        ("prior weights", one.problem.weights, two.problem.weights),
-        ("offset", one.problem.offset, two.problem.offset),
-    )
-    for what, a, b in pairs:
-        same = (a is None) == (b is None) and (a is None or b is None or np.array_equal(a, b))
-        if not same:
-            raise FitError(f"The models differ in their {what}; they can only be compared on the same data.")
-
-
-def same_fixed(one: Estimates, two: Estimates) -> bool:
-    """Whether the fixed effects of both models span the same space."""
-    X, Y = (_columns(estimates) for estimates in (one, two))
-    return X.shape == Y.shape and _spans(X, Y) and _spans(Y, X)
-
-
-def _columns(estimates: Estimates) -> Floats:
-    """(n, p) X at columns of norm 1."""
-    problem = estimates.problem
-    X = np.array([problem.columns[problem.fixed[i]] for i in estimates.kept]).reshape(-1, estimates.nobs).T
-    return X / np.sqrt(np.einsum("ij,ij->j", X, X))
-
-
-def _spans(X: Floats, Y: Floats) -> bool:
-    """Whether the columns of Y are combinations of those of X."""
-    left = Y - X @ np.linalg.lstsq(X, Y)[0]
-    return bool(np.abs(left).max(initial=0.0) < SAME)

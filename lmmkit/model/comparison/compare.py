@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,19 @@ from lmmkit.engine.problem import Floats
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
 from lmmkit.engine.variance_tests.covariance_families import null_covariance, units
 from lmmkit.errors import FitError
-from lmmkit.model.comparison.nesting import Nesting, fixed_nesting, random_nesting, same_fixed
-from lmmkit.model.estimates import Estimates, estimate
+from lmmkit.model.comparison.nesting import (
+    Nesting,
+    fixed_nesting,
+    random_nesting,
+    refuse_different_data,
+    same_fixed,
+)
+from lmmkit.model.estimates import Estimates, refitted
 from lmmkit.model.fit import Fit
 from lmmkit.model.threads import one_thread
 
-COLUMNS = ["npar", "llf", "deviance", "aic", "bic", "stat", "df", "p", "reference", "note"]
+MEASURES = ["npar", "llf", "deviance", "aic", "bic"]
+COLUMNS = [*MEASURES, "stat", "df", "p", "reference", "note"]
 REFITTED = "refitted by maximum likelihood: the fixed parts or the criteria differ"
 
 
@@ -77,47 +84,22 @@ def compare(*fits: Fit, refit: bool = True, seed: int = 0) -> pd.DataFrame:
     >>> table["reference"].tolist(), round(float(table["p"].iloc[1]), 4)
     (['', 'chi2(1)'], 0.0006)
     """
-    _refuse_too_few(fits)
+    strange = [type(fit).__name__ for fit in cast("Sequence[Any]", fits) if not isinstance(fit, Fit)]
+    if strange:
+        raise FitError(f"compare() takes fits of lmm(); {strange[0]} is none. Call compare(fit1, fit2).")
+    if len(fits) < 2:
+        raise FitError(f"compare() was given {len(fits)} fit; two or more are expected.")
     estimates = [fit.estimates for fit in fits]
-    _refuse_different_rows(estimates)
+    refuse_different_data(estimates)
     estimates, note = _one_criterion(estimates, refit)
     ordered = sorted(estimates, key=lambda e: e.npar)
     tests: list[dict[str, Any]] = [dict.fromkeys(("stat", "df", "p"), np.nan) | {"reference": "", "note": ""}]
     tests += [_test(small, large, seed) for small, large in pairwise(ordered)]
     for row in tests:
         row["note"] = "; ".join(filter(None, [note, row["note"]]))
-    rows = [_measures(e) | test for e, test in zip(ordered, tests, strict=True)]
+    measured = [{name: getattr(e, name) for name in MEASURES} for e in ordered]
+    rows = [measures | test for measures, test in zip(measured, tests, strict=True)]
     return pd.DataFrame(rows, index=pd.Index(_labels(ordered), name="model"), columns=COLUMNS)
-
-
-def _refuse_too_few(fits: Sequence[Any]) -> None:
-    strange = [type(fit).__name__ for fit in fits if not isinstance(fit, Fit)]
-    if strange:
-        raise FitError(f"compare() takes fits of lmm(); {strange[0]} is none. Call compare(fit1, fit2).")
-    if len(fits) < 2:
-        raise FitError(f"compare() was given {len(fits)} fit; two or more are expected.")
-
-
-def _refuse_different_rows(estimates: Sequence[Estimates]) -> None:
-    first = estimates[0]
-    for other in estimates[1:]:
-        if first.nobs != other.nobs:
-            raise FitError(
-                f"The fits use {first.nobs:,} and {other.nobs:,} rows: their likelihoods cannot be compared. "
-                "Fit both to the rows that are complete for all their columns."
-            )
-        if not np.array_equal(first.problem.response, other.problem.response):
-            raise FitError(
-                f"The fits have different responses (`{first.design.response}` and "
-                f"`{other.design.response}`, or other rows of the table): fit both to the same rows."
-            )
-        for name in ("weights", "offset"):
-            if not _same(getattr(first.problem, name), getattr(other.problem, name)):
-                raise FitError(f"The fits have different {name}: their likelihoods cannot be compared.")
-
-
-def _same(one: Floats | None, two: Floats | None) -> bool:
-    return one is two or (one is not None and two is not None and np.array_equal(one, two))
 
 
 def _one_criterion(estimates: list[Estimates], refit: bool) -> tuple[list[Estimates], str]:
@@ -131,12 +113,7 @@ def _one_criterion(estimates: list[Estimates], refit: bool) -> tuple[list[Estima
             "REML criteria of models with different fixed parts (or of a REML and an ML fit) cannot be "
             "compared: fit all with reml=False, or let compare() do it with refit=True."
         )
-    again = [estimate(e.design, reml=False, algorithm=e.algorithm) if e.reml else e for e in estimates]
-    return again, REFITTED
-
-
-def _measures(estimates: Estimates) -> dict[str, Any]:
-    return {name: getattr(estimates, name) for name in ("npar", "llf", "deviance", "aic", "bic")}
+    return [refitted(e, reml=False) for e in estimates], REFITTED
 
 
 def _labels(estimates: Sequence[Estimates]) -> list[str]:
@@ -162,20 +139,17 @@ def _test(small: Estimates, large: Estimates, seed: int) -> dict[str, Any]:
             "needs nested models. Compare them by aic or bic."
         )
     stat = max(small.deviance - large.deviance, 0.0)
+    notes = ["the smaller fit is singular itself: approximate"] if small.is_singular else []
+    if not (small.converged and large.converged):
+        notes.append("a fit has not converged")
     reference = _reference(small, large, nesting, seed)
     return {
         "stat": stat,
         "df": float(large.npar - small.npar),
         "p": mixture_tail(stat, reference.weights, reference.first),
         "reference": str(reference),
-        "note": "; ".join(filter(None, [reference.note, *_doubts(small, large)])),
+        "note": "; ".join(filter(None, [reference.note, *notes])),
     }
-
-
-def _doubts(small: Estimates, large: Estimates) -> list[str]:
-    """What makes a test less than it says."""
-    doubts = ["the smaller fit is singular itself: approximate"] if any(small.null_directions) else []
-    return doubts + ["a fit has not converged"] * (not (small.converged and large.converged))
 
 
 def _reference(small: Estimates, large: Estimates, nesting: Nesting, seed: int) -> Reference:
@@ -197,7 +171,7 @@ def _reference(small: Estimates, large: Estimates, nesting: Nesting, seed: int) 
 def _null_covariance(small: Estimates, large: Estimates, nesting: Nesting) -> Floats:
     """Covariance of the parts of the larger model's matrices that the smaller one sets to zero."""
     factors = small.factors
-    if any(small.null_directions):  # on the same face, but off its edge
+    if small.is_singular:  # on the same face, but off its edge
         factors = tuple(L + 0.01 * np.eye(len(L)) * max(float(np.abs(L).max()), 1.0) for L in factors)
     matrices = nesting.place(factors, units(small.problem))
     nulls = [(cone.term, cone.basis) for cone in nesting.cones]

@@ -1,4 +1,4 @@
-"""Whether one model is a special case of another, and where in the larger one it lies."""
+"""Whether models can be compared: whether of the same data, and where one lies in another."""
 
 from __future__ import annotations
 
@@ -9,11 +9,39 @@ import numpy as np
 
 from lmmkit.engine.problem import Floats, Problem
 from lmmkit.engine.variance_tests.covariance_families import Units, embedding, entries_of, positive, units
+from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 
 DRAWS = 4  # covariance matrices of the smaller model that are tried in the larger one
 NULL = 1e-8  # share of the largest eigenvalue below which a direction is null
 SPAN = 1e-7  # share of its length by which a column may miss a space that holds it
+
+
+def refuse_different_data(estimates: Sequence[Estimates]) -> None:
+    """Refuse fits that do not explain the same numbers: their likelihoods cannot be compared.
+
+    Raises:
+        FitError: Other rows, another response, other weights or another offset.
+    """
+    first = estimates[0]
+    for other in estimates[1:]:
+        if first.nobs != other.nobs:
+            raise FitError(
+                f"The fits use {first.nobs:,} and {other.nobs:,} rows: their likelihoods cannot be compared. "
+                "Fit both to the rows that are complete for all their columns."
+            )
+        if not np.array_equal(first.problem.response, other.problem.response):
+            raise FitError(
+                f"The fits have different responses (`{first.design.response}` and "
+                f"`{other.design.response}`, or other rows of the table): fit both to the same rows."
+            )
+        for name in ("weights", "offset"):
+            if not _same(getattr(first.problem, name), getattr(other.problem, name)):
+                raise FitError(f"The fits have different {name}: their likelihoods cannot be compared.")
+
+
+def _same(one: Floats | None, two: Floats | None) -> bool:
+    return one is two or (one is not None and two is not None and np.array_equal(one, two))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +129,7 @@ def _cones(large: Problem, matrices: list[Floats]) -> list[Cone]:
 
 def fixed_nesting(small: Estimates, large: Estimates) -> bool:
     """Whether every column of X in one model is a combination of those in another."""
-    X, Y = fixed_columns(large), fixed_columns(small)
+    X, Y = large.X, small.X
     if Y.shape[1] == 0:
         return True
     if X.shape[1] < Y.shape[1]:
@@ -111,14 +139,6 @@ def fixed_nesting(small: Estimates, large: Estimates) -> bool:
     return bool((np.linalg.norm(Y - Q @ (Q.T @ Y), axis=0) < SPAN).all())
 
 
-def fixed_columns(estimates: Estimates) -> Floats:
-    """(n, p) X."""
-    problem = estimates.problem
-    columns = [problem.columns[problem.fixed[i]] for i in estimates.kept]
-    return np.stack(columns, axis=1) if columns else np.empty((estimates.nobs, 0))
-
-
 def same_fixed(one: Estimates, two: Estimates) -> bool:
     """Whether two models have the same X, so that their REML criteria can be compared."""
-    X, Y = fixed_columns(one), fixed_columns(two)
-    return X.shape == Y.shape and bool(np.array_equal(X, Y))
+    return bool(np.array_equal(one.X, two.X))

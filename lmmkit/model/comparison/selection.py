@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.errors import FitError, LmmkitError
-from lmmkit.model.comparison.lattice import lattice
-from lmmkit.model.fit import Fit, lmm
-from lmmkit.model.formula.formula import Formula, parse_formula
+from lmmkit.model.fit import lmm
+from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, parse_formula
 from lmmkit.model.options import check_option
 
 RULES = ("fixed", "best")
 CRITERIA = ("aic", "bic")
 MEASURES = ("deviance", "aic", "bic")
+FACTS = ("nobs", "npar", *MEASURES)
+Bars = tuple[Bar, ...]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ def select(
     table["reason"] = [_reason(row, rule, criterion) for row in table.to_dict("records")]
     if rule == "fixed" and table.loc[table["chosen"], "error"].item():
         raise FitError(table.loc[table["chosen"], "error"].item())
-    return Selection(chosen, rule, criterion, _note(reml), table.drop(columns="comparable"))
+    basis = "REML criteria, compared among equal fixed parts" if reml else "maximum likelihood"
+    note = f"AIC and BIC from {basis}; they count fixed effects, covariance parameters and sigma."
+    return Selection(chosen, rule, criterion, note, table.drop(columns="comparable"))
 
 
 def _listed(base: Formula, candidates: str | Sequence[str], *, with_base: bool) -> dict[str, Formula]:
@@ -109,6 +112,7 @@ def _listed(base: Formula, candidates: str | Sequence[str], *, with_base: bool) 
 
 
 def _candidate(base: Formula, text: str) -> Formula:
+    """A whole formula, or a random part put into the formula of the study."""
     if "~" in text:
         return parse_formula(text)
     return replace(base, random=parse_formula(f"{base.response} ~ {text}").random)
@@ -121,26 +125,12 @@ def _random_part(model: Formula) -> str:
 def _row(label: str, model: Formula, data: Any, reml: bool, options: dict[str, Any]) -> dict[str, Any]:
     head = {"candidate": label, "formula": str(model)}
     try:
-        return head | _facts(lmm(str(model), data, reml=reml, **options))
+        fit = lmm(str(model), data, reml=reml, **options)
     except LmmkitError as error:
-        return head | dict.fromkeys(("nobs", "npar", *MEASURES), np.nan) | _failed(str(error))
-
-
-def _facts(fit: Fit) -> dict[str, Any]:
-    return {
-        "nobs": fit.nobs,
-        "npar": fit.npar,
-        "deviance": fit.deviance,
-        "aic": fit.aic,
-        "bic": fit.bic,
-        "singular": fit.is_singular,
-        "converged": fit.converged,
-        "error": "",
-    }
-
-
-def _failed(error: str) -> dict[str, Any]:
-    return {"singular": False, "converged": False, "error": error}
+        none = dict.fromkeys(FACTS, np.nan)
+        return head | none | {"singular": False, "converged": False, "error": str(error)}
+    facts = {name: getattr(fit, name) for name in FACTS}
+    return head | facts | {"singular": fit.is_singular, "converged": fit.converged, "error": ""}
 
 
 def _compared(table: pd.DataFrame, listed: dict[str, Formula], base: Formula, *, reml: bool) -> pd.DataFrame:
@@ -191,6 +181,35 @@ def _singular(row: dict[Any, Any]) -> str:
     return "singular: a covariance matrix has a null direction" if row["singular"] else ""
 
 
-def _note(reml: bool) -> str:
-    criterion = "REML criteria, compared among equal fixed parts" if reml else "maximum likelihood"
-    return f"AIC and BIC from {criterion}; they count fixed effects, covariance parameters and sigma."
+def lattice(bars: Sequence[Bar]) -> list[Bars]:
+    """The random part as written, then without correlations, with intercepts alone, with fewer terms.
+
+    Every step is taken for all terms at once and for each term by itself.
+
+    >>> [" + ".join(map(str, part)) for part in lattice(parse_formula("y ~ x + (x | g)").random)]
+    ['(1 + x | g)', '(1 + x || g)', '(1 | g)']
+    """
+    written = tuple(bars)
+    simpler = [*_reduced(written, _without_correlations), *_reduced(written, _intercept_only)]
+    parts = [written, *simpler, *_one_term_less(written)]
+    return list(dict.fromkeys([written, *(tuple(dict.fromkeys(part)) for part in parts[1:])]))
+
+
+def _reduced(bars: Bars, reduce: Callable[[Bar], Bar]) -> Iterator[Bars]:
+    yield tuple(reduce(bar) for bar in bars)
+    for place, bar in enumerate(bars):
+        yield (*bars[:place], reduce(bar), *bars[place + 1 :])
+
+
+def _without_correlations(bar: Bar) -> Bar:
+    several = bar.terms != (INTERCEPT,)
+    return replace(bar, structure="split") if several and bar.structure == "unstructured" else bar
+
+
+def _intercept_only(bar: Bar) -> Bar:
+    return replace(bar, terms=(INTERCEPT,), structure="unstructured")
+
+
+def _one_term_less(bars: Bars) -> Iterator[Bars]:
+    for place in range(len(bars) if len(bars) > 1 else 0):
+        yield (*bars[:place], *bars[place + 1 :])

@@ -11,7 +11,7 @@ import ast
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, Literal, cast
 
 from lmmkit.errors import FormulaError, did_you_mean, unknown_column
 from lmmkit.model.formula.functions import FUNCTIONS
@@ -131,7 +131,7 @@ def constant(node: ast.expr) -> Any:
         case ast.Constant(value=bool() | str() | None):
             return node.value
         case ast.Constant(value=int() | float()):
-            if abs(node.value) > 1e300:  # type: ignore[arg-type]
+            if abs(node.value) > LARGEST:  # type: ignore[arg-type]
                 raise ValueError("a number is too large")
             return node.value
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
@@ -229,6 +229,7 @@ def _coding(node: ast.expr, columns: Mapping[str, str]) -> tuple[str, Any]:
 Purpose = Literal["formula", "derive", "exclude"]
 
 DEEPEST = 100
+LARGEST = 1e300
 LARGEST_POWER = 100
 
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.Mod, ast.FloorDiv)
@@ -236,7 +237,7 @@ _COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast
 
 
 @dataclass
-class Checker:
+class _Checker:
     """One pass over a tree; `variables` are the columns found, in order.
 
     Attributes:
@@ -256,132 +257,106 @@ class Checker:
         Raises:
             FormulaError: At the first thing that is not offered.
         """
-        if self.purpose == "exclude":
-            self._condition(tree, 0)
-        elif call_name(tree) in MARKERS and self.purpose == "formula":
-            self._marker(tree)
-        else:
-            self._value(tree, 0, top=self.purpose == "formula")
-        if not self.variables:
-            self._refuse("it uses no column")
+        try:
+            self._check_depth(tree)
+            if self.purpose == "exclude":
+                self._condition(tree)
+            elif self.purpose == "formula" and isinstance(tree, ast.Call) and call_name(tree) in MARKERS:
+                self._value(self._first(tree))
+                coding_request(tree, self.columns)
+            else:
+                self._value(tree, top=self.purpose == "formula")
+            if not self.variables:
+                raise ValueError("it uses no column")
+        except ValueError as fault:
+            raise FormulaError(f"`{self.text}` cannot be used: {fault}.") from None
 
-    def _refuse(self, why: str) -> NoReturn:
-        raise FormulaError(f"`{self.text}` cannot be used: {why}.")
+    def _check_depth(self, tree: ast.expr) -> None:
+        layer: list[ast.AST] = [tree]
+        for _ in range(DEEPEST + 2):
+            layer = [node for parent in layer for node in ast.iter_child_nodes(parent)]
+            if not layer:
+                return
+        raise ValueError(f"it is nested more than {DEEPEST} deep")
 
-    def _condition(self, node: ast.expr, depth: int) -> None:
-        self._bound(depth)
+    def _condition(self, node: ast.expr) -> None:
         match node:
             case ast.BoolOp(values=values):
                 for value in values:
-                    self._condition(value, depth + 1)
+                    self._condition(value)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
-                self._condition(operand, depth + 1)
+                self._condition(operand)
             case ast.Compare(left=left, ops=ops, comparators=others):
-                self._comparison(left, ops, others, depth)
+                self._comparison(left, ops, others)
             case ast.Name():
                 self._column(node)
             case _:
-                self._refuse(
+                raise ValueError(
                     "a condition compares columns: `Days > 2`, `site in ['a', 'b']`, joined by and, or, not"
                 )
 
-    def _comparison(self, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr], depth: int) -> None:
+    def _comparison(self, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr]) -> None:
         if not all(isinstance(op, _COMPARISONS) for op in ops):
-            self._refuse("only ==, !=, <, <=, >, >=, in and not in compare")
-        self._comparand(left, depth + 1)
-        for op, other in zip(ops, others, strict=True):
+            raise ValueError("only ==, !=, <, <=, >, >=, in and not in compare")
+        for op, side in zip((None, *ops), (left, *others), strict=True):
             if isinstance(op, (ast.In, ast.NotIn)):
-                self._options(other)
-            else:
-                self._comparand(other, depth + 1)
+                constant(side)
+            elif not (isinstance(side, ast.Constant) and isinstance(side.value, str)):
+                self._value(side)
 
-    def _comparand(self, node: ast.expr, depth: int) -> None:
-        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
-            self._value(node, depth)
-
-    def _value(self, node: ast.expr, depth: int, *, top: bool = False) -> None:
-        self._bound(depth)
+    def _value(self, node: ast.expr, *, top: bool = False) -> None:
         match node:
             case ast.Constant():
                 self._number(node.value)
             case ast.Name():
                 self._column(node)
             case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
-                self._value(operand, depth + 1)
+                self._value(operand)
             case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _ARITHMETIC):
-                self._power(op, right)
-                self._value(left, depth + 1)
-                self._value(right, depth + 1)
+                exponent = right.value if isinstance(right, ast.Constant) else 1
+                if isinstance(op, ast.Pow) and abs(self._number(exponent)) > LARGEST_POWER:
+                    raise ValueError(f"a power is at most {LARGEST_POWER}")
+                self._value(left)
+                self._value(right)
             case ast.Call(func=ast.Name(id=name)):
-                self._call(node, name, depth, top=top)
+                self._call(node, name, top=top)
             case _:
-                self._refuse("an expression holds columns, numbers, + - * / ^ and the documented functions")
+                raise ValueError(
+                    "an expression holds columns, numbers, + - * / ^ and the documented functions"
+                )
 
-    def _bound(self, depth: int) -> None:
-        if depth > DEEPEST:
-            self._refuse(f"it is nested more than {DEEPEST} deep")
-
-    def _number(self, value: object) -> None:
-        if not isinstance(value, (int, float)) or abs(value) > 1e300:
-            self._refuse(f"{value!r} is not a number to calculate with")
+    def _number(self, value: object) -> float:
+        if not isinstance(value, (int, float)) or abs(value) > LARGEST:
+            raise ValueError(f"{value!r} is not a number to calculate with")
+        return value
 
     def _column(self, node: ast.Name) -> None:
         name = self.columns.get(node.id)
         if name is None:
-            self._refuse(f"`{node.id}` needs brackets and an argument")
+            raise ValueError(f"`{node.id}` needs brackets and an argument")
         if name not in self.variables:
             self.variables.append(name)
 
-    def _power(self, op: ast.operator, exponent: ast.expr) -> None:
-        if isinstance(op, ast.Pow) and isinstance(exponent, ast.Constant):
-            self._number(exponent.value)
-            if abs(exponent.value) > LARGEST_POWER:  # type: ignore[arg-type]
-                self._refuse(f"a power is at most {LARGEST_POWER}")
-
-    def _call(self, node: ast.Call, name: str, depth: int, *, top: bool) -> None:
+    def _call(self, node: ast.Call, name: str, *, top: bool) -> None:
         if name == "group_mean":
-            self._group_mean(node, depth)
+            if len(node.args) != 2 or node.keywords or not isinstance(node.args[1], ast.Name):
+                raise ValueError("group_mean takes a column and a grouping column: group_mean(x, g)")
+            self._value(node.args[0])
+            self._column(node.args[1])
             return
         if name in MARKERS:
-            self._refuse(f"`{name}()` makes a factor: it stands alone, in a formula")
+            raise ValueError(f"`{name}()` makes a factor: it stands alone, in a formula")
         if name not in FUNCTIONS:
-            self._refuse(f"`{name}()` has no meaning here")
+            raise ValueError(f"`{name}()` has no meaning here")
         if FUNCTIONS[name].wide and not top:
-            self._refuse(f"`{name}()` makes several columns: it stands alone, in a formula")
-        self._value(self._first(node, name), depth + 1)
-        self._options(*node.args[1:], *(word.value for word in node.keywords))
-        try:
-            bind(node)
-        except ValueError as fault:
-            self._refuse(str(fault))
+            raise ValueError(f"`{name}()` makes several columns: it stands alone, in a formula")
+        self._value(self._first(node))
+        bind(node)
 
-    def _first(self, node: ast.Call, name: str) -> ast.expr:
+    def _first(self, node: ast.Call) -> ast.expr:
         if not node.args or isinstance(node.args[0], ast.Starred):
-            self._refuse(f"`{name}()` takes a column first")
+            raise ValueError(f"`{call_name(node)}()` takes a column first")
         return node.args[0]
-
-    def _group_mean(self, node: ast.Call, depth: int) -> None:
-        if len(node.args) != 2 or node.keywords or not isinstance(node.args[1], ast.Name):
-            self._refuse("group_mean takes a column and a grouping column: group_mean(x, g)")
-        self._value(node.args[0], depth + 1)
-        self._column(node.args[1])
-
-    def _marker(self, tree: ast.expr) -> None:
-        assert isinstance(tree, ast.Call)
-        name = str(call_name(tree))
-        inner = self._first(tree, name)
-        self._value(inner, 1)
-        try:
-            coding_request(tree, self.columns)
-        except ValueError as fault:
-            self._refuse(str(fault))
-
-    def _options(self, *nodes: ast.expr) -> None:
-        for node in nodes:
-            try:
-                constant(node)
-            except ValueError as fault:
-                self._refuse(str(fault))
 
 
 _OPERATORS = {"^": "**", "%%": "%", "%/%": "//"}
@@ -417,15 +392,18 @@ class Expression:
     def __str__(self) -> str:
         return quote(self.text) if self.is_column else self.spell(quote)
 
+    def column(self, node: ast.Name) -> str:
+        """The column that an identifier of its tree stands for."""
+        return dict(self.aliases)[node.id]
+
     def part(self, node: ast.expr) -> str:
         """Text of a part of its tree."""
         return _spell(node, self.aliases, str)
 
     def inner(self, node: ast.expr) -> Expression:
         """A part of its tree as an expression of its own."""
-        columns = dict(self.aliases)
         if isinstance(node, ast.Name):
-            return column(columns[node.id])
+            return column(self.column(node))
         used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
         variables = tuple(name for alias, name in self.aliases if alias in used)
         return Expression(self.part(node), variables, node, self.aliases)
@@ -484,7 +462,7 @@ def read_expression(tokens: Sequence[Token], source: str, purpose: Purpose = "fo
     python, aliases = _as_python(tokens, text, purpose)
     tree = _parse(python, text)
     pairs = tuple((alias, name) for name, alias in aliases.items())
-    checker = Checker(text, dict(pairs), purpose)
+    checker = _Checker(text, dict(pairs), purpose)
     checker.check(tree)
     return Expression(_spell(tree, pairs, str), tuple(checker.variables), tree, pairs, purpose)
 
@@ -503,39 +481,28 @@ def _as_python(tokens: Sequence[Token], text: str, purpose: Purpose) -> tuple[st
     while prefix in text:
         prefix += "_"
     aliases: dict[str, str] = {}
-    words = [
-        _python_word(token, following, aliases, prefix, purpose)
-        for token, following in zip(tokens, [*tokens[1:], None], strict=True)
-    ]
-    return "".join(words), aliases
+    logical = _LOGICAL if purpose == "exclude" else {}
 
+    def word(token: Token, after: str) -> str:
+        if token.kind == "number":
+            return token.text.rstrip("L") + " "
+        if token.kind == "operator":
+            return logical.get(token.text) or _OPERATORS.get(token.text, token.text)
+        if token.kind == "name" and not token.quoted:
+            if token.text in _WORDS and purpose == "exclude":
+                return f" {token.text} "
+            if after == "(":
+                return _function_name(token.text, purpose)
+            if after == "=":
+                return _KEYWORDS.get(token.text, token.text)
+            if not is_name(token):
+                return _PYTHON_CONSTANTS.get(token.text, token.text)
+        if token.kind == "name":
+            return f" {aliases.setdefault(token.text, f'{prefix}{len(aliases)}')} "
+        return token.text
 
-def _python_word(
-    token: Token, following: Token | None, aliases: dict[str, str], prefix: str, purpose: Purpose
-) -> str:
-    after = following.text if following is not None and following.kind == "operator" else ""
-    if token.kind == "name":
-        return _python_name(token, after, aliases, prefix, purpose)
-    if token.kind == "number":
-        return token.text.rstrip("L") + " "
-    if token.kind == "operator":
-        logical = _LOGICAL if purpose == "exclude" else {}
-        return logical.get(token.text) or _OPERATORS.get(token.text, token.text)
-    return token.text
-
-
-def _python_name(token: Token, after: str, aliases: dict[str, str], prefix: str, purpose: Purpose) -> str:
-    name = token.text
-    if not token.quoted:
-        if name in _WORDS and purpose == "exclude":
-            return f" {name} "
-        if after == "(":
-            return _function_name(name, purpose)
-        if after == "=":
-            return _KEYWORDS.get(name, name)
-        if not is_name(token):
-            return _PYTHON_CONSTANTS.get(name, name)
-    return f" {aliases.setdefault(name, f'{prefix}{len(aliases)}')} "
+    following = [token.text if token.kind == "operator" else "" for token in tokens[1:]]
+    return "".join(map(word, tokens, [*following, ""])), aliases
 
 
 def _function_name(name: str, purpose: Purpose) -> str:

@@ -106,70 +106,73 @@ def read_groups(tokens: Sequence[Token], source: str) -> list[Group]:
         FormulaError: Something else than columns, `:`, `/` and brackets.
     """
     reader = _GroupReader(tokens, source)
-    chain = reader.nesting()
+    groups = [reader.interaction()]
+    while reader.at("/"):
+        groups.append(_pair(reader.interaction(), groups[-1]))
     if reader.place < len(tokens):
         reader.refuse(tokens[reader.place])
-    groups = [chain[0]]
-    for inner in chain[1:]:
-        groups.append(_pair(inner, groups[-1]))
     return groups[::-1]
 
 
 def _pair(left: Group, right: Group) -> Group:
-    composite = len(right.names) > 1
-    label = f"{left.label}:({right.label})" if composite else f"{left.label}:{right.label}"
-    text = f"{left.text}:({right.text})" if composite else f"{left.text}:{right.text}"
+    """The interaction of two grouping factors."""
+    inner = "({})" if len(right.names) > 1 else "{}"
+    label, text = (f"{a}:{inner.format(b)}" for a, b in ((left.label, right.label), (left.text, right.text)))
     names = (*left.names, *right.names)
     if len(set(names)) < len(names):
         raise FormulaError(f"The grouping factor `{label}` uses a column twice.")
     return Group(names, label, text)
 
 
-class _GroupReader:
-    def __init__(self, tokens: Sequence[Token], source: str) -> None:
-        self.tokens, self.source, self.place = tokens, source, 0
+class _Words:
+    """Words of a formula, read one after the other."""
 
-    def refuse(self, token: Token) -> None:
+    def __init__(self, tokens: Sequence[Token], text: str) -> None:
+        self.tokens, self.text = tokens, text
+        self.place: int = 0
+
+    def peek(self) -> str:
+        """The operator that stands next, or nothing."""
+        token = self.tokens[self.place] if self.place < len(self.tokens) else None
+        return token.text if token is not None and token.kind == "operator" else ""
+
+    def at(self, *operators: str) -> str:
+        """The operator that stands next, read, if it is one of these; or nothing."""
+        found = self.peek() if self.peek() in operators else ""
+        self.place += bool(found)
+        return found
+
+
+class _GroupReader(_Words):
+    """What stands right of a bar."""
+
+    def refuse(self, token: Token) -> NoReturn:
+        """Refuse a word."""
         raise FormulaError(
-            f"`{self.source}`: `{token.text}` cannot stand in a grouping factor, which is a column, an "
+            f"`{self.text}`: `{token.text}` cannot stand in a grouping factor, which is a column, an "
             "interaction `a:b` or a nesting `a/b`; make any other grouping a column of the data first."
         )
 
-    def nesting(self) -> list[Group]:
-        """`a/b/c` as [a, b, c]."""
-        chain = [self._interaction()]
-        while self._at("/"):
-            chain.append(self._interaction())
-        return chain
-
-    def _interaction(self) -> Group:
+    def interaction(self) -> Group:
+        """`a:b:c`, or one factor."""
         group = self._atom()
-        while self._at(":"):
+        while self.at(":"):
             group = _pair(group, self._atom())
         return group
 
-    def _at(self, operator: str) -> bool:
-        here = self.place < len(self.tokens) and self.tokens[self.place].text == operator
-        self.place += here
-        return here
-
     def _atom(self) -> Group:
         if self.place >= len(self.tokens):
-            raise FormulaError(f"`{self.source}`: the grouping factor is incomplete.")
+            raise FormulaError(f"`{self.text}`: the grouping factor is incomplete.")
+        if self.at("("):
+            group = self.interaction()
+            if not self.at(")"):
+                self.refuse(self.tokens[min(self.place, len(self.tokens) - 1)])
+            return group
         token = self.tokens[self.place]
         self.place += 1
-        if token.kind == "operator" and token.text == "(":
-            return self._bracket()
-        followed = self.place < len(self.tokens) and self.tokens[self.place].text == "("
-        if not is_name(token) or followed or token.text == ".":
+        if not is_name(token) or self.peek() == "(" or token.text == ".":
             self.refuse(token)
         return Group((token.text,), token.text, quote(token.text))
-
-    def _bracket(self) -> Group:
-        group = self._interaction()
-        if not self._at(")"):
-            self.refuse(self.tokens[min(self.place, len(self.tokens) - 1)])
-        return group
 
 
 @dataclass(frozen=True)
@@ -217,29 +220,37 @@ class _Sum:
     bare: bool = False
 
 
-class Reader:
+class _Reader(_Words):
     """Reads one side of a formula, or what stands left of a bar, by recursive descent.
 
     Precedence as R's: `^` over `:` over `*` and `/` over `+` and `-` over the bars.
     """
 
-    def __init__(self, tokens: list[Token], text: str, *, bars: bool = True) -> None:
-        self.tokens, self.text, self.place = tokens, text, 0
+    def __init__(self, tokens: Sequence[Token], text: str, *, bars: bool = True) -> None:
+        super().__init__(tokens, text)
         self.bars_allowed = bars
         self.found = RightSide()
 
     def read(self) -> RightSide:
         """Read everything; an intercept stands at the beginning unless it is taken away."""
-        total = self.sum((INTERCEPT,))
-        if self.place < len(self.tokens):
-            self.unexpected()
-        self.found.terms = total.terms
+        self.found.terms = self._all((INTERCEPT,)).terms
         return self.found
 
-    def _peek(self) -> str:
-        if self.place < len(self.tokens) and self.tokens[self.place].kind == "operator":
-            return self.tokens[self.place].text
-        return ""
+    def _all(self, start: Terms) -> _Sum:
+        """Terms joined by + and -, added to `start`, to the last word."""
+        total, first = _Sum(start), True
+        while first or self.peek() in ("+", "-"):
+            minus, first = False, False
+            while sign := self.at("+", "-"):
+                minus ^= sign == "-"
+            beside = len(self.found.bars) + len(self.found.offsets)
+            item = self._product()
+            if minus and len(self.found.bars) + len(self.found.offsets) > beside:
+                raise FormulaError(f"A random-effects term or offset cannot be subtracted in `{self.text}`.")
+            total = _removed(total, item) if minus else _added(total, item)
+        if self.place < len(self.tokens):
+            self._unexpected()
+        return total
 
     def _next(self) -> Token:
         if self.place >= len(self.tokens):
@@ -247,7 +258,7 @@ class Reader:
         self.place += 1
         return self.tokens[self.place - 1]
 
-    def unexpected(self) -> NoReturn:
+    def _unexpected(self) -> NoReturn:
         """Refuse the word that stands next."""
         token = self.tokens[self.place]
         if token.text in ("|", "||"):
@@ -258,29 +269,9 @@ class Reader:
             f"`{token.text}` at character {token.start + 1} of `{self.text}` is not expected there."
         )
 
-    def sum(self, start: Terms) -> _Sum:
-        """Read terms joined by + and -, added to `start`."""
-        total, bare, first = start, False, True
-        while first or self._peek() in ("+", "-"):
-            sign = self._signs()
-            bars = len(self.found.bars) + len(self.found.offsets)
-            item = self._product()
-            if sign < 0 and len(self.found.bars) + len(self.found.offsets) > bars:
-                raise FormulaError(f"A random-effects term or offset cannot be subtracted in `{self.text}`.")
-            total, bare = _added(total, bare, item) if sign > 0 else _removed(total, bare, item)
-            first = False
-        return _Sum(total, bare)
-
-    def _signs(self) -> int:
-        sign = 1
-        while self._peek() in ("+", "-"):
-            sign = -sign if self._next().text == "-" else sign
-        return sign
-
     def _product(self) -> _Sum:
         left = self._interaction()
-        while self._peek() in ("*", "/", "%in%"):
-            operator = self._next().text
+        while operator := self.at("*", "/", "%in%"):
             if operator == "%in%":
                 raise FormulaError(f"`%in%` in `{self.text}` is not offered; write the interaction with `:`.")
             self._plain(left, operator)
@@ -291,16 +282,14 @@ class Reader:
 
     def _interaction(self) -> _Sum:
         left = self._power()
-        while self._peek() == ":":
-            self._next()
+        while self.at(":"):
             self._plain(left, ":")
             left = _Sum(interact(left.terms, self._plain(self._power(), ":").terms))
         return left
 
     def _power(self) -> _Sum:
         base = self._atom()
-        while self._peek() in ("^", "**"):
-            self._next()
+        while self.at("^", "**"):
             exponent = self._next()
             if not exponent.text.isdigit() or not 1 <= int(exponent.text[:6]) <= 10:
                 raise FormulaError(
@@ -327,8 +316,8 @@ class Reader:
             return self._bracket(token)
         if token.kind != "name":
             self.place -= 1
-            self.unexpected()
-        if not token.quoted and self._peek() == "(":
+            self._unexpected()
+        if not token.quoted and self.peek() == "(":
             return self._call(token)
         if not is_name(token) or token.text == ".":
             raise FormulaError(
@@ -344,7 +333,7 @@ class Reader:
             )
         return _Sum((INTERCEPT,)) if token.text == "1" else _Sum((), bare=True)
 
-    def _inside(self) -> list[Token]:
+    def _inside(self) -> Sequence[Token]:
         """The tokens up to the bracket that closes the one just read."""
         start, depth = self.place, 1
         while depth:
@@ -358,14 +347,10 @@ class Reader:
         if not inside:
             raise FormulaError(f"`()` in `{self.text}` is empty.")
         if _bar_at(inside):
-            self._bar(inside, self._source(opening), "unstructured")
-            return _Sum(())
-        reader = Reader(inside, self.text, bars=self.bars_allowed)
+            return self._bar(inside, self._source(opening), "unstructured")
+        reader = _Reader(inside, self.text, bars=self.bars_allowed)
         reader.found = self.found
-        total = reader.sum(())
-        if reader.place < len(inside):
-            reader.unexpected()
-        return total
+        return reader._all(())
 
     def _source(self, opening: Token) -> str:
         return self.text[opening.start : self.tokens[self.place - 1].end]
@@ -373,29 +358,23 @@ class Reader:
     def _call(self, name: Token) -> _Sum:
         start = self.place - 1
         self._next()
-        inside = self._inside()
+        inside, source = self._inside(), self._source(name)
         if _bar_at(inside):
-            self._structure(name, inside)
-            return _Sum(())
+            if name.text != "diag":
+                raise FormulaError(
+                    f"`{source}`: {name.text}(...) is not offered around a bar; write `(x | g)` or "
+                    "`diag(x | g)`."
+                )
+            return self._bar(inside, source, "diagonal")
         if name.text == "offset":
-            self._offset(inside)
+            if not self.bars_allowed:
+                raise FormulaError(f"An offset cannot stand inside a random-effects term: `{self.text}`.")
+            self.found.offsets.append(read_number(inside, self.text))
             return _Sum(())
         return _Sum(((read_expression(self.tokens[start : self.place], self.text),),))
 
-    def _offset(self, inside: list[Token]) -> None:
-        if not self.bars_allowed:
-            raise FormulaError(f"An offset cannot stand inside a random-effects term: `{self.text}`.")
-        self.found.offsets.append(read_number(inside, self.text))
-
-    def _structure(self, name: Token, inside: list[Token]) -> None:
-        source = self._source(name)
-        if name.text != "diag":
-            raise FormulaError(
-                f"`{source}`: {name.text}(...) is not offered around a bar; write `(x | g)` or `diag(x | g)`."
-            )
-        self._bar(inside, source, "diagonal")
-
-    def _bar(self, inside: list[Token], source: str, structure: str) -> None:
+    def _bar(self, inside: Sequence[Token], source: str, structure: str) -> _Sum:
+        """Keep a random-effects term, which adds no column to the fixed part."""
         if not self.bars_allowed:
             raise FormulaError(f"`{self.text}`: a random-effects term cannot stand inside another.")
         at = _bar_at(inside)
@@ -406,12 +385,12 @@ class Reader:
             raise FormulaError(f"`{source}` has more than one bar; one bar stands between terms and group.")
         if bar.text == "||" and structure == "diagonal":
             raise FormulaError(f"`{source}`: diag() takes one bar.")
-        terms = by_degree(Reader(left, self.text, bars=False).read().terms)
+        terms = by_degree(_Reader(left, self.text, bars=False).read().terms)
         if not terms:
             raise FormulaError(f"`{source}` has no column: write `(1 | g)` or `(0 + x | g)`.")
-        split = structure == "unstructured" and bar.text == "||"
-        structure = "split" if split else structure
+        structure = "split" if bar.text == "||" else structure
         self.found.bars += [Bar(terms, group, structure, source) for group in read_groups(right, source)]
+        return _Sum(())
 
 
 def _bar_at(tokens: Sequence[Token]) -> int:
@@ -425,16 +404,16 @@ def _bar_at(tokens: Sequence[Token]) -> int:
     return 0
 
 
-def _added(total: Terms, bare: bool, item: _Sum) -> tuple[Terms, bool]:
-    if item.bare:
-        total = tuple(term for term in total if term)
-    return union(total, item.terms), item.bare or (bare and INTERCEPT not in item.terms)
+def _added(total: _Sum, item: _Sum) -> _Sum:
+    before = tuple(term for term in total.terms if term) if item.bare else total.terms
+    return _Sum(union(before, item.terms), item.bare or (total.bare and INTERCEPT not in item.terms))
 
 
-def _removed(total: Terms, bare: bool, item: _Sum) -> tuple[Terms, bool]:
+def _removed(total: _Sum, item: _Sum) -> _Sum:
     gone = {frozenset(term) for term in item.terms}
-    kept = tuple(term for term in total if frozenset(term) not in gone)
-    return union((INTERCEPT,), kept) if item.bare else kept, bare or INTERCEPT in item.terms
+    kept = tuple(term for term in total.terms if frozenset(term) not in gone)
+    # `- 0` brings the intercept back, as in R.
+    return _Sum(union((INTERCEPT,), kept) if item.bare else kept, total.bare or INTERCEPT in item.terms)
 
 
 @dataclass(frozen=True)
@@ -482,8 +461,10 @@ def parse_formula(text: str) -> Formula:
         raise FormulaError(f"A formula is text such as 'y ~ x + (1 | g)', not {type(text).__name__}.")
     tokens = tokenize(text)
     left, right = _sides(tokens, text)
-    response = _response(left, text)
-    found = Reader(right, text).read()
+    if left[0].text in ("cbind", "c") and len(left) > 1:
+        raise FormulaError(f"`{text}` has several responses; one is expected.")
+    response = read_number(left, text)
+    found = _Reader(right, text).read()
     return Formula(response, by_degree(found.terms), tuple(found.bars), tuple(found.offsets))
 
 
@@ -495,9 +476,3 @@ def _sides(tokens: list[Token], text: str) -> tuple[list[Token], list[Token]]:
     if not left or not right:
         raise FormulaError(f"`{text}` has nothing {'before' if not left else 'after'} the `~`.")
     return left, right
-
-
-def _response(tokens: list[Token], text: str) -> Expression:
-    if tokens[0].text in ("cbind", "c") and len(tokens) > 1:
-        raise FormulaError(f"`{text}` has several responses; one is expected.")
-    return read_number(tokens, text)

@@ -1,29 +1,33 @@
-"""Denominator degrees of freedom: one object per method, all asked the same two questions."""
+"""Denominator degrees of freedom: one entry of `METHODS` per method, all asked the same two questions.
+
+To add a method, write a function from a fit to `Denominators` and enter it under its name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lmmkit.engine.covariance.roots import zero_pivots
-from lmmkit.engine.inference.kenward_roger import KenwardRoger
-from lmmkit.engine.inference.satterthwaite import Satterthwaite
+from lmmkit.engine.crossproducts.scaling import prepare
+from lmmkit.engine.inference.kenward_roger import Scaling
+from lmmkit.engine.inference.ranks import ranks
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
+from lmmkit.model.design.design import Design
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.inference.strata import between_within, containment, residual_df
+from lmmkit.model.inference.fixed_effect_terms import Effect, RandomEffect, fixed_effects, random_effects
 from lmmkit.model.options import check_option
+from lmmkit.model.table.grouping import Grouping, determines
 
-METHODS = ("auto", "satterthwaite", "kenward-roger", "containment", "between-within", "residual", "normal")
 MOST_EFFECTS, MOST_ROWS = 3_000, 50_000  # up to here "auto" is Kenward-Roger
 
 
-class Joint(NamedTuple):
+class FTest(NamedTuple):
     """An F statistic with its degrees of freedom."""
 
     num_df: int
@@ -31,90 +35,27 @@ class Joint(NamedTuple):
     F: float
 
 
-class Denominators(Protocol):
-    """A method: the covariance matrix it takes, and degrees of freedom for rows of L."""
-
-    @property
-    def method(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def vcov(self) -> Sandwich:
-        """Covariance matrix of the fixed effects; Kenward-Roger's is adjusted."""
-        ...
-
-    def single(self, L: Floats) -> Floats:
-        """(r,) degrees of freedom of the t test of each row of L; NaN for a row of zeros."""
-        ...
-
-    def joint(self, L: Floats, beta: Floats, own: Sequence[int] | None = None) -> Joint:
-        """The F test of L beta = 0 for independent rows; `own` are the columns of the term that is tested."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
-class ByKenwardRoger:
-    """Kenward & Roger (1997)."""
+class Denominators:
+    """One method at one fit.
 
-    found: KenwardRoger
-    method: str = "kenward-roger"
-
-    @property
-    def vcov(self) -> Sandwich:
-        """Adjusted."""
-        return self.found.adjusted
-
-    def single(self, L: Floats) -> Floats:
-        """Degrees of freedom of each row."""
-        return np.array([self.found.scaling(row[None]).df if row.any() else np.nan for row in L])
-
-    def joint(self, L: Floats, beta: Floats, own: Sequence[int] | None = None) -> Joint:
-        """The scaled F."""
-        df, scale = self.found.scaling(L)
-        return Joint(len(L), df, scale * wald(L, beta, self.vcov))
-
-
-@dataclass(frozen=True, eq=False)
-class BySatterthwaite:
-    """Satterthwaite, for several rows with Fai & Cornelius (1996)."""
-
-    found: Satterthwaite
-    method: str = "satterthwaite"
-
-    @property
-    def vcov(self) -> Sandwich:
-        """Unadjusted."""
-        return self.found.information.vcov
-
-    def single(self, L: Floats) -> Floats:
-        """Degrees of freedom of each row."""
-        return self.found.single(L)
-
-    def joint(self, L: Floats, beta: Floats, own: Sequence[int] | None = None) -> Joint:
-        """The F test."""
-        return Joint(len(L), self.found.joint(L), wald(L, beta, self.vcov))
-
-
-@dataclass(frozen=True, eq=False)
-class ByColumn:
-    """One number per coefficient; a combination gets the least of those that it uses."""
+    Attributes:
+        method: Its name.
+        vcov: Covariance matrix of the fixed effects; Kenward-Roger's is adjusted.
+        single: From rows L to (r,) degrees of freedom of the t test of each; NaN for a row of zeros.
+        joint: From independent rows L and the columns of the term that they test to the degrees of freedom of
+            their F test and the factor of its statistic.
+    """
 
     method: str
     vcov: Sandwich
-    columns: Floats
+    single: Callable[[Floats], Floats]
+    joint: Callable[[Floats, Sequence[int]], Scaling]
 
-    def single(self, L: Floats) -> Floats:
-        """The least of each row's coefficients."""
-        return np.array([self._least(row != 0.0) for row in L])
-
-    def joint(self, L: Floats, beta: Floats, own: Sequence[int] | None = None) -> Joint:
-        """The F test, with the term's own degrees of freedom where a term is tested."""
-        used = np.isin(np.arange(len(beta)), own) if own is not None else (L != 0.0).any(axis=0)
-        return Joint(len(L), self._least(used), wald(L, beta, self.vcov))
-
-    def _least(self, used: NDArray[np.bool_]) -> float:
-        return float(self.columns[used].min()) if used.any() else np.nan
+    def f_test(self, L: Floats, beta: Floats, own: Sequence[int]) -> FTest:
+        """The F test of L beta = 0 for independent rows; `own` are the columns of the term that is tested."""
+        df, scale = self.joint(L, own)
+        return FTest(len(L), df, scale * wald(L, beta, self.vcov))
 
 
 def wald(L: Floats, beta: Floats, vcov: Sandwich) -> float:
@@ -136,45 +77,153 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
     Raises:
         FitError: An unknown method, or one that this fit does not allow.
     """
-    check_option("df", df, METHODS)
-    chosen = automatic(estimates) if df == "auto" else df
-    if chosen == "kenward-roger":
-        _refuse_kenward_roger(estimates)
-        return ByKenwardRoger(estimates.kenward_roger)
-    if chosen == "satterthwaite":
-        return BySatterthwaite(estimates.satterthwaite)
-    return ByColumn(chosen, estimates.covariance_of_beta, _columns(estimates, chosen))
+    check_option("df", df, ("auto", *METHODS))
+    return METHODS[automatic(estimates) if df == "auto" else df](estimates)
 
 
 def automatic(estimates: Estimates) -> str:
     """The method of df="auto": a rule of size, never of time."""
     effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
     small = effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
-    sound = estimates.reml and not any(estimates.null_directions)
+    sound = estimates.reml and not estimates.is_singular
     return "kenward-roger" if small and sound else "satterthwaite"
 
 
-def _columns(estimates: Estimates, method: str) -> Floats:
-    """Degrees of freedom of each coefficient."""
-    if method == "containment":
-        return containment(estimates)
-    if method == "between-within":
-        return between_within(estimates)
-    return np.full(len(estimates.beta), np.inf if method == "normal" else residual_df(estimates))
+def kenward_roger(estimates: Estimates) -> Denominators:
+    """Kenward & Roger (1997): an adjusted covariance matrix and a scaled F.
 
-
-def _refuse_kenward_roger(estimates: Estimates) -> None:
+    Raises:
+        FitError: A fit by ML, or a singular one.
+    """
     if not estimates.reml:
         raise FitError(
             "df='kenward-roger' is defined for REML fits and this one is by maximum likelihood: fit with "
             "reml=True, or use df='satterthwaite'."
         )
-    if any(estimates.null_directions):
+    if estimates.is_singular:
         raise FitError(
             f"df='kenward-roger' needs a covariance matrix inside its cone, and this fit is singular: "
             f"{'; '.join(null_directions(estimates))}. Use df='satterthwaite', which then leaves the null "
             "directions out, or drop them from the formula."
         )
+    found = estimates.kenward_roger
+    return Denominators(
+        "kenward-roger",
+        found.adjusted,
+        lambda L: np.array([found.scaling(row[None]).df if row.any() else np.nan for row in L]),
+        lambda L, _: found.scaling(L),
+    )
+
+
+def satterthwaite(estimates: Estimates) -> Denominators:
+    """Satterthwaite, for several rows with Fai & Cornelius (1996)."""
+    found = estimates.satterthwaite
+    vcov = found.information.vcov
+    return Denominators("satterthwaite", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
+
+
+def by_coefficient(method: str, df: Callable[[Estimates], Floats]) -> Callable[[Estimates], Denominators]:
+    """A method that gives (p,) one number per coefficient; a combination gets the least of those it uses."""
+
+    def least(df: Floats) -> float:
+        return float(df.min()) if len(df) else np.nan
+
+    def of(estimates: Estimates) -> Denominators:
+        columns = df(estimates)
+        return Denominators(
+            method,
+            estimates.covariance_of_beta,
+            lambda L: np.array([least(columns[row != 0.0]) for row in L]),
+            lambda _, own: Scaling(least(columns[list(own)]), 1.0),
+        )
+
+    return of
+
+
+def residual(estimates: Estimates) -> Floats:
+    """(p,) n - rank X."""
+    return np.full(len(estimates.beta), float(estimates.nobs - len(estimates.beta)))
+
+
+def normal(estimates: Estimates) -> Floats:
+    """(p,) infinite."""
+    return np.full(len(estimates.beta), np.inf)
+
+
+def containment(estimates: Estimates) -> Floats:
+    """(p,) degrees of freedom of each coefficient's term by containment.
+
+    Of the random effects whose variables contain the term's, the least rank that one adds to [X Z], in the
+    order written but for the coarser of two first; n - rank [X Z] where none contains the term.
+
+    Reference: SAS/STAT, The GLIMMIX Procedure, "Containment Degrees of Freedom Approximation" (DDFM=CONTAIN).
+    """
+    design = estimates.design
+
+    def size(part: RandomEffect) -> tuple[int, int]:
+        return len(part.effect.factors), design.random[part.columns[0][0]].grouping.size
+
+    parts = sorted(random_effects(design), key=size)
+    found = ranks(design.problem, prepare(design.problem), [part.columns for part in parts])
+
+    def of_term(effect: Effect) -> float:
+        added = zip(parts, np.diff(found), strict=True)
+        mine = [int(rank) for part, rank in added if part.effect.contains(effect)]
+        return float(min(mine, default=estimates.nobs - found[-1]))
+
+    return _by_column(estimates, [of_term(effect) for effect in fixed_effects(design.recipe)])
+
+
+def between_within(estimates: Estimates) -> Floats:
+    """(p,) degrees of freedom of each coefficient's term, between or within subjects.
+
+    A term that is constant within every subject gets subjects - b, b being the rank of the terms that are;
+    the others get what remains of n - rank X.
+
+    Reference: Schluchter & Elashoff (1990); SAS/STAT, The GLIMMIX Procedure, "Between-Within Degrees of
+    Freedom Approximation" (DDFM=BETWITHIN), without its partition by classification effects.
+    """
+    design, problem = estimates.design, estimates.problem
+    subject = _subject(design)
+
+    def constant(column: int) -> bool:
+        values, one = problem.columns[problem.fixed[column]], np.empty(subject.size)
+        one[subject.codes] = values
+        return bool((one[subject.codes] == values).all())
+
+    flags = _by_column(estimates, [float(all(map(constant, t.columns))) for t in design.fixed_terms])
+    between = subject.size - float(flags.sum())
+    return np.where(flags == 1.0, between, residual(estimates) - between)
+
+
+def _by_column(estimates: Estimates, values: list[float]) -> Floats:
+    """(p,) one number per fixed term, given to its columns."""
+    out = np.empty(len(estimates.design.fixed_names))
+    for term, value in zip(estimates.design.fixed_terms, values, strict=True):
+        out[list(term.columns)] = value
+    return out[list(estimates.kept)]
+
+
+def _subject(design: Design) -> Grouping:
+    """The grouping factor in which every other one is nested."""
+    for grouping in reversed(design.groupings):
+        if all(determines(other, grouping) for other in design.groupings if other is not grouping):
+            return grouping
+    names = ", ".join(grouping.name for grouping in design.groupings)
+    raise FitError(
+        f"df='between-within' needs one grouping factor that holds all others; {names} are crossed. Use "
+        "df='kenward-roger', 'satterthwaite' or 'containment'."
+    )
+
+
+METHODS: dict[str, Callable[[Estimates], Denominators]] = {
+    "satterthwaite": satterthwaite,
+    "kenward-roger": kenward_roger,
+    "containment": by_coefficient("containment", containment),
+    "between-within": by_coefficient("between-within", between_within),
+    "residual": by_coefficient("residual", residual),
+    "normal": by_coefficient("normal", normal),
+}
 
 
 def null_directions(estimates: Estimates) -> list[str]:

@@ -1,1 +1,1 @@
-"""Means."""
+"""Marginal means: the grid that they average over, and their table with its comparisons."""

@@ -10,7 +10,6 @@ import pandas as pd
 
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.search.algorithms import ALGORITHMS
-from lmmkit.engine.search.units import prepared_factors
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
 from lmmkit.model.certificate import HOLDS, Certificate
@@ -178,7 +177,7 @@ def deviance_surface(
                 theta = estimates.theta.copy()
                 theta[i], theta[j] = a, b
                 factors = start_factors(estimates.design, theta.tolist())
-                L = prepared_factors(setup.problem, setup.prepared, setup.layout, factors)
+                L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
                 rows.append((a, b, setup.criterion.deviance(setup.criterion.theta(L))))
     table = Frame(rows, columns=[first, second, "deviance"])
     return table.assign(above=table["deviance"] - estimates.deviance)

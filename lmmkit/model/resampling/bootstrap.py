@@ -1,4 +1,4 @@
-"""The parametric bootstrap: the model fitted again to many responses drawn from it."""
+"""The parametric bootstrap: the model fitted to many responses drawn from it, and intervals from them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.replicates.refit import Replicates, refit
@@ -46,7 +47,7 @@ def bootstrap(
     count = whole("n", n, "replicates")
     source = Simulator(estimates, seed_of(seed))
     if statistic is not None:
-        return _of_statistic(estimates, source, count, statistic, progress)
+        return _of_statistic(source, count, statistic, progress)
     return bootstrap_from(source, count, workers=whole("workers", workers, "workers"), progress=progress)
 
 
@@ -55,7 +56,7 @@ def bootstrap_from(
 ) -> pd.DataFrame:
     """The parameters of replicates drawn from a source, a row each."""
     estimates = source.estimates
-    found = replicate(estimates, source, count, workers=workers, progress=progress)
+    found = replicate(source, count, workers=workers, progress=progress)
     frame = pd.DataFrame(
         np.column_stack([found.beta, parameters_of(estimates, found.factors, found.sigma)]),
         columns=[*estimates.names, *parameter_names(estimates)],
@@ -64,23 +65,13 @@ def bootstrap_from(
 
 
 def replicate(
-    estimates: Estimates,
-    source: Simulator,
-    count: int,
-    *,
-    workers: int = 1,
-    progress: Progress | None = None,
-    reml: bool | None = None,
+    source: Simulator, count: int, *, workers: int = 1, progress: Progress | None = None
 ) -> Replicates:
-    """The model of `estimates` fitted to responses drawn from `source`, all at once."""
+    """The model fitted to responses drawn from `source`, all at once."""
+    estimates = source.estimates
     with one_thread():
         return refit(
-            estimates.problem,
-            source.draw,
-            count,
-            reml=estimates.reml if reml is None else reml,
-            progress=progress,
-            workers=workers,
+            estimates.problem, source.draw, count, reml=estimates.reml, progress=progress, workers=workers
         )
 
 
@@ -100,9 +91,10 @@ def _marked(frame: pd.DataFrame, converged: Any, singular: Any, failures: Mappin
 
 
 def _of_statistic(
-    estimates: Estimates, source: Simulator, count: int, statistic: Statistic, progress: Progress | None
+    source: Simulator, count: int, statistic: Statistic, progress: Progress | None
 ) -> pd.DataFrame:
     """The statistic of every replicate, one ordinary fit each."""
+    estimates = source.estimates
     names = list(numbers_of(statistic(estimates)))
     rows, failures = list[dict[str, Any]](), dict[int, str]()
     for i, y in enumerate(_responses(source, count)):
@@ -111,7 +103,7 @@ def _of_statistic(
             again = estimate(
                 with_response(estimates.design, y), reml=estimates.reml, algorithm=estimates.algorithm
             )
-            row |= {"converged": again.converged, "singular": any(again.null_directions)}
+            row |= {"converged": again.converged, "singular": again.is_singular}
             row |= numbers_of(statistic(again))
         except Exception as error:  # whatever the statistic raised belongs into the ledger, not on the floor
             failures[i] = str(error) if isinstance(error, LmmkitError) else repr(error)
@@ -148,3 +140,63 @@ def numbers_of(value: Any) -> dict[str, float]:
     raise FitError(
         f"The statistic gave {kind}; a number, or a vector, dict or Series of numbers, is expected."
     )
+
+
+def percentile(values: Floats, level: float) -> tuple[float, float]:
+    """The middle of some replicates.
+
+    Args:
+        values: (r,) replicates; NaN where a quantity is not defined.
+        level: Share of them between the bounds.
+
+    Reference: Davison & Hinkley (1997), Bootstrap Methods and their Application, section 5.3: the bounds are
+    the (r + 1) alpha-th values in order.
+
+    >>> low, high = percentile(np.arange(1.0, 100.0), 0.9)
+    >>> round(low, 6), round(high, 6)
+    (5.0, 95.0)
+    """
+    return _between(values, 0.5 - level / 2.0, 0.5 + level / 2.0)
+
+
+def bca(values: Floats, estimate: float, jackknife: Floats, level: float) -> tuple[float, float]:
+    """The bias-corrected and accelerated interval.
+
+    Args:
+        values: (r,) replicates.
+        estimate: The quantity on the data.
+        jackknife: (u,) the quantity without each unit.
+        level: Coverage.
+
+    Reference: Efron (1987), Better bootstrap confidence intervals, Journal of the American Statistical
+    Association 82, 171-185; acceleration from the jackknife as in Davison & Hinkley (1997), section 5.3.2.
+
+    >>> low, high = bca(np.arange(1.0, 100.0), 50.0, np.array([49.0, 50.0, 51.0]), 0.9)
+    >>> round(low, 6), round(high, 6)
+    (5.0, 95.0)
+    """
+    found = values[np.isfinite(values)]
+    if not len(found) or not np.isfinite(estimate):
+        return np.nan, np.nan
+    below = float(np.count_nonzero(found < estimate) + 0.5 * np.count_nonzero(found == estimate)) / len(found)
+    shift = float(scipy.special.ndtri(min(max(below, 0.5 / len(found)), 1.0 - 0.5 / len(found))))
+    a = acceleration(jackknife)
+    z = shift + scipy.special.ndtri(np.array([0.5 - level / 2.0, 0.5 + level / 2.0]))
+    low, high = scipy.special.ndtr(shift + z / (1.0 - a * z))
+    return _between(found, float(low), float(high))
+
+
+def acceleration(jackknife: Floats) -> float:
+    """Skewness of the quantity's influence: sum d^3 / (6 (sum d^2)^1.5), d = mean - value."""
+    d = np.mean(jackknife) - jackknife if len(jackknife) else np.zeros(1)
+    size = float(np.sum(d**2))
+    return float(np.sum(d**3)) / (6.0 * size**1.5) if size > 0 else 0.0
+
+
+def _between(values: Floats, low: float, high: float) -> tuple[float, float]:
+    """Two quantiles of what is defined among the values."""
+    found = values[np.isfinite(values)]
+    if not len(found):
+        return np.nan, np.nan
+    bounds = np.quantile(found, [low, high], method="weibull")
+    return float(bounds[0]), float(bounds[1])

@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.replicates.refit import Replicates, refit
-from lmmkit.engine.search.units import prepared_factors
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.resampling.simulate import add_effects
+from lmmkit.model.resampling.simulate import responses
 from lmmkit.model.threads import one_thread
 
 Keys = NDArray[np.uint64]
@@ -99,17 +98,9 @@ class _NullSource:
 
     @cached_property
     def mean(self) -> Floats:
-        """(nobs, 1) X beta with the coefficient at zero."""
-        problem = self.estimates.problem
-        column = problem.columns[problem.fixed[self.estimates.kept[self.place]]]
-        return (self.estimates.marginal_fit - self.estimates.beta[self.place] * column)[:, None]
-
-    @cached_property
-    def noise(self) -> Floats:
-        """(nobs, 1) standard deviation of each row's residual."""
-        weights = self.estimates.problem.weights
-        unit = np.ones(self.estimates.nobs) if weights is None else 1.0 / np.sqrt(weights)
-        return self.estimates.sigma * unit[:, None]
+        """(nobs,) X beta with the coefficient at zero."""
+        column = self.estimates.X[:, self.place]
+        return self.estimates.marginal_fit - self.estimates.beta[self.place] * column
 
     @cached_property
     def row_keys(self) -> Keys:
@@ -125,10 +116,8 @@ class _NullSource:
 
     def draw(self, first: int, count: int) -> Floats:
         """Responses `first` to `first + count - 1`, (nobs, count)."""
-        y = self.mean + self.noise * normals(self.row_keys, first, count)
-        for t, streams in enumerate(self.term_keys):
-            add_effects(self.estimates, t, normals(streams, first, count), y)
-        return y
+        effects = (normals(streams, first, count) for streams in self.term_keys)
+        return responses(self.estimates, self.mean, effects, normals(self.row_keys, first, count))
 
 
 def _standard_errors(estimates: Estimates, found: Replicates, place: int) -> Floats:
@@ -141,7 +130,7 @@ def _standard_error(setup: Setup, found: Replicates, i: int, place: int) -> floa
     if not np.isfinite(found.sigma[i]):
         return np.nan
     factors = tuple(factor[i] for factor in found.factors)
-    L = prepared_factors(setup.problem, setup.prepared, setup.layout, factors)
+    L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
     information: Floats = setup.criterion.eliminate(L).F[:-1, :-1]
     row: Floats = setup.prepared.basis[place]
     return float(found.sigma[i]) * sqrt(np.vdot(row, np.linalg.solve(information, row)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import index
@@ -40,32 +41,31 @@ class Simulator:
         """What all responses have in common, (nobs,)."""
         return self.estimates.fitted if self.level == "group" else self.estimates.marginal_fit
 
-    @cached_property
-    def noise(self) -> Floats:
-        """Standard deviation of each row's residual, (nobs, 1)."""
-        weights = self.estimates.problem.weights
-        unit = np.ones(self.estimates.nobs) if weights is None else 1.0 / np.sqrt(weights)
-        return self.estimates.sigma * unit[:, None]
-
     def draw(self, first: int, count: int) -> Floats:
         """Responses `first` to `first + count - 1`, (nobs, count)."""
         terms = self.estimates.problem.terms if self.level == "new" else ()
         sizes = [term.levels * len(term.columns) for term in terms]
         u = Streams(self.seed).normals(first, count, sum(sizes) + self.estimates.nobs)
-        y = self.mean[:, None] + self.noise * u[sum(sizes) :]
-        ends = np.cumsum(sizes)
-        for t, (size, end) in enumerate(zip(sizes, ends, strict=True)):
-            add_effects(self.estimates, t, u[end - size : end], y)
-        return y
+        *effects, noise = np.split(u, np.cumsum(sizes))
+        return responses(self.estimates, self.mean, effects, noise)
 
 
-def add_effects(estimates: Estimates, t: int, u: Floats, y: Floats) -> None:
-    """Z b of one term with b = sigma Lambda u, (effects, r) of u onto the (nobs, r) columns of y."""
-    problem, term = estimates.problem, estimates.problem.terms[t]
-    L = estimates.sigma * estimates.factors[t]
-    b = np.einsum("ab,jbr->ajr", L, u.reshape(term.levels, len(L), -1))
-    for column, effects in zip(term.columns, b, strict=True):
-        y += effects[term.codes] * problem.columns[column][:, None]
+def responses(estimates: Estimates, mean: Floats, effects: Iterable[Floats], noise: Floats) -> Floats:
+    """Responses made of standard normal numbers, (nobs, r).
+
+    Args:
+        estimates: The fit.
+        mean: (nobs,) what all responses have in common.
+        effects: For each term the (J k, r) u of b = sigma Lambda u, the columns of a level together; none
+            where the mean has them already.
+        noise: (nobs, r) for the residuals.
+    """
+    problem, y = estimates.problem, mean[:, None] + estimates.noise[:, None] * noise
+    for term, factor, u in zip(problem.terms, estimates.factors, effects, strict=False):
+        b = np.einsum("ab,jbr->ajr", estimates.sigma * factor, u.reshape(term.levels, len(factor), -1))
+        for column, own in zip(term.columns, b, strict=True):
+            y += own[term.codes] * problem.columns[column][:, None]
+    return y
 
 
 def simulate(estimates: Estimates, n: int, *, seed: Seed, level: Literal["new", "group"]) -> Floats:
@@ -118,9 +118,11 @@ def with_response(design: Design, y: Any) -> Design:
             "to go by position."
         )
     try:
-        response = np.array(_real(y), dtype=np.float64)
+        response = None if np.iscomplexobj(y) else np.array(y, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"refit: {rows:,} numbers are expected, not {type(y).__name__}.") from None
+        response = None
+    if response is None:
+        raise DataError(f"refit: {rows:,} numbers are expected, not {type(y).__name__}.")
     if response.shape != (rows,):
         raise DataError(
             f"refit: {rows:,} numbers are expected, one per row used, not an array of shape {response.shape}."
@@ -134,15 +136,5 @@ def with_response(design: Design, y: Any) -> Design:
 
 
 def _is_misplaced(y: Any, design: Design) -> bool:
+    """Whether a Series has other row labels than the rows used."""
     return isinstance(y, pd.Series) and not y.index.equals(design.frame.index)
-
-
-def _real(y: Any) -> Any:
-    """Numbers as they are; complex ones would lose a part.
-
-    Raises:
-        TypeError: They are complex.
-    """
-    if np.iscomplexobj(y):
-        raise TypeError
-    return y

@@ -25,8 +25,7 @@ import pandas as pd
 from lmmkit.engine.problem import Floats
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.options import check_level, whole
-from lmmkit.model.resampling.bootstrap import replicate
-from lmmkit.model.resampling.quantiles import percentile
+from lmmkit.model.resampling.bootstrap import percentile, replicate
 from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
 
 R2 = {
@@ -76,7 +75,7 @@ class Shares:
 def shares(estimates: Estimates, beta: Floats, factors: Sequence[Floats], sigma: Floats) -> Shares:
     """The parts of the variance from (r, p) beta, (r, k, k) Lambda of each term and (r,) sigma."""
     problem = estimates.problem
-    X = np.array([problem.columns[problem.fixed[i]] for i in estimates.kept]).reshape(-1, estimates.nobs)
+    X = estimates.X.T
     centred = _root(X - X.mean(axis=1, keepdims=True))
     random = np.zeros(len(sigma))
     for term, L in zip(problem.terms, factors, strict=True):
@@ -96,50 +95,46 @@ def _root(rows: Floats) -> Floats:
     return np.asarray(np.linalg.qr(rows.T, mode="r"), dtype=np.float64)
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """How bounds are made: by a parametric bootstrap of n replicates, or not at all."""
+def r2(estimates: Estimates, n: int | None, seed: Seed, level: float) -> pd.DataFrame:
+    """Marginal and conditional R2: estimate, low, high.
 
-    n: int | None
-    seed: Seed
-    level: float
-    progress: Callable[[int, int], None] | None = None
-
-
-def r2(estimates: Estimates, bounds: Bounds) -> pd.DataFrame:
-    """Marginal and conditional R2: estimate, low, high."""
-    return _table(estimates, bounds, Shares.r2, R2)
+    Args:
+        estimates: The fit.
+        n: Replicates of a parametric bootstrap for the bounds; None for NaN.
+        seed: Seed of the random numbers.
+        level: Coverage of the bounds.
+    """
+    return _table(estimates, n, seed, level, Shares.r2, R2)
 
 
-def icc(estimates: Estimates, bounds: Bounds) -> pd.DataFrame:
-    """Adjusted and unadjusted intraclass correlation: estimate, low, high."""
-    return _table(estimates, bounds, Shares.icc, ICC)
+def icc(estimates: Estimates, n: int | None, seed: Seed, level: float) -> pd.DataFrame:
+    """Adjusted and unadjusted intraclass correlation: estimate, low, high; arguments as for `r2`."""
+    return _table(estimates, n, seed, level, Shares.icc, ICC)
 
 
-def effect_sizes(estimates: Estimates, bounds: Bounds) -> pd.DataFrame:
-    """Coefficients in units of the standard deviation that they leave: estimate, low, high."""
+def effect_sizes(estimates: Estimates, n: int | None, seed: Seed, level: float) -> pd.DataFrame:
+    """Coefficients in units of the standard deviation that they leave; arguments as for `r2`."""
     definition = "beta / sqrt(variance of the random effects + residual variance)"
-    return _table(estimates, bounds, Shares.effects, dict.fromkeys(estimates.names, definition))
+    return _table(estimates, n, seed, level, Shares.effects, dict.fromkeys(estimates.names, definition))
 
 
 def _table(
-    estimates: Estimates, bounds: Bounds, of: Callable[[Shares], Floats], definitions: dict[str, str]
+    estimates: Estimates,
+    n: int | None,
+    seed: Seed,
+    level: float,
+    of: Callable[[Shares], Floats],
+    definitions: dict[str, str],
 ) -> pd.DataFrame:
-    check_level("level", bounds.level)
-    own = [np.array([L]) for L in estimates.factors]
+    check_level("level", level)
+    own = [L[None] for L in estimates.factors]
     point = of(shares(estimates, estimates.beta[None], own, np.array([estimates.sigma])))[0]
-    limits = _limits(estimates, bounds, of) if bounds.n is not None else np.full((len(point), 2), np.nan)
-    frame = pd.DataFrame(
-        {"estimate": point, "low": limits[:, 0], "high": limits[:, 1]}, index=pd.Index(list(definitions))
-    )
+    limits = np.full((len(point), 2), np.nan)
+    if n is not None:
+        found = replicate(Simulator(estimates, seed_of(seed)), whole("n", n, "replicates"))
+        values = of(shares(estimates, found.beta, found.factors, found.sigma))
+        limits = np.array([percentile(column, level) for column in values.T]).reshape(-1, 2)
+    columns = {"estimate": point, "low": limits[:, 0], "high": limits[:, 1]}
+    frame = pd.DataFrame(columns, index=pd.Index(list(definitions)))
     frame.attrs["definition"] = definitions
     return frame
-
-
-def _limits(estimates: Estimates, bounds: Bounds, of: Callable[[Shares], Floats]) -> Floats:
-    """(m, 2) percentiles of the replicates."""
-    count = whole("n", bounds.n, "replicates")
-    source = Simulator(estimates, seed_of(bounds.seed))
-    found = replicate(estimates, source, count, progress=bounds.progress)
-    values = of(shares(estimates, found.beta, found.factors, found.sigma))
-    return np.array([percentile(column, bounds.level) for column in values.T])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,19 @@ from lmmkit.model.formula.expression import Expression, bind, call_name, constan
 from lmmkit.model.formula.functions import FUNCTIONS, Basis, Function, State
 from lmmkit.model.table.columns import Table, open_table
 
+Floats = NDArray[np.float64]
+States = dict[str, State]
 Truth = pd.arrays.BooleanArray
+
+_BINARY: Mapping[type[ast.operator], Callable[[Floats, Floats], Floats]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Mod: np.mod,
+    ast.FloorDiv: np.floor_divide,
+    ast.Pow: np.power,
+}
 
 _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -31,18 +43,11 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 
 @dataclass(frozen=True)
-class Condition:
-    """A condition on one table.
-
-    Attributes:
-        expression: The checked expression.
-        table: Where the columns come from.
-        calculate: Values of an arithmetic part of it.
-    """
+class _Condition:
+    """A condition on one table; its values are true, false or not known."""
 
     expression: Expression
-    table: Table
-    calculate: Callable[[Expression, ast.expr], Any]
+    evaluator: Evaluator
 
     def holds(self) -> NDArray[np.bool_]:
         """(n,) True where it holds for sure: a comparison with a missing value is not known to hold.
@@ -51,85 +56,67 @@ class Condition:
             DataError: A column that is no truth value stands alone.
             FormulaError: Text is compared with numbers, or ordered.
         """
-        if self.expression.tree is None:
-            return np.asarray(self._truth_column(self.expression.text).fillna(False), bool)
-        return np.asarray(self._value(self.expression.tree).fillna(False), bool)
+        tree = self.expression.tree
+        known = self._truth_column(self.expression.text) if tree is None else self._value(tree)
+        return np.asarray(known.fillna(False), bool)
 
     def _value(self, node: ast.expr) -> Truth:
         match node:
             case ast.BoolOp(op=op, values=values):
-                parts = [self._value(value) for value in values]
-                return functools.reduce(_both if isinstance(op, ast.And) else _either, parts)
+                parts = map(self._value, values)
+                return _all(parts) if isinstance(op, ast.And) else ~_all(~part for part in parts)
             case ast.UnaryOp(operand=operand):
                 return ~self._value(operand)
-            case ast.Name(id=alias):
-                return self._truth_column(dict(self.expression.aliases)[alias])
+            case ast.Name():
+                return self._truth_column(self.expression.column(node))
             case ast.Compare(left=left, ops=ops, comparators=others):
-                return self._comparisons([left, *others], ops)
+                return _all(map(self._comparison, [left, *others[:-1]], ops, others))
             case _:
                 raise AssertionError(f"unchecked {type(node).__name__}")
 
     def _truth_column(self, name: str) -> Truth:
-        if self.table.kind(name) != "truth":
+        if self.evaluator.table.kind(name) != "truth":
             raise DataError(
                 f"`{self.expression}`: column `{name}` is not true or false; compare it with a value."
             )
-        values = self.table.numbers(name)
+        values = self.evaluator.table.numbers(name)
         return Truth(values == 1, np.isnan(values))
 
-    def _comparisons(self, sides: list[ast.expr], ops: list[ast.cmpop]) -> Truth:
-        truth = self._comparison(sides[0], ops[0], sides[1])
-        for left, op, right in zip(sides[1:], ops[1:], sides[2:], strict=False):
-            truth = truth & self._comparison(left, op, right)
-        return truth
-
     def _comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Truth:
+        first = self._side(left)
         if isinstance(op, (ast.In, ast.NotIn)):
-            found = self._membership(left, constant(right))
+            wanted = constant(right)
+            self._check_text(mixed=any(_is_text(first) != isinstance(value, str) for value in wanted))
+            found = self._truth(np.isin(np.asarray(first), np.asarray(wanted)), _missing(first))
             return ~found if isinstance(op, ast.NotIn) else found
-        first, second = self._side(left), self._side(right)
-        text = {_is_text(first), _is_text(second)}
-        if text == {True, False} or (text == {True} and not isinstance(op, (ast.Eq, ast.NotEq))):
-            self._refuse_text()
+        second = self._side(right)
+        ordered = _is_text(first) and not isinstance(op, (ast.Eq, ast.NotEq))
+        self._check_text(mixed=_is_text(first) != _is_text(second) or ordered)
         return self._truth(_COMPARE[type(op)](first, second), _missing(first) | _missing(second))
 
-    def _refuse_text(self) -> None:
-        raise FormulaError(
-            f"`{self.expression}` compares text with a number, or orders text: text is compared with text in "
-            "quotes, by ==, != and in."
-        )
-
-    def _membership(self, left: ast.expr, wanted: list[Any]) -> Truth:
-        side = self._side(left)
-        if any(_is_text(side) != isinstance(value, str) for value in wanted):
-            self._refuse_text()
-        return self._truth(np.isin(np.asarray(side), np.asarray(wanted)), _missing(side))
+    def _check_text(self, *, mixed: bool) -> None:
+        if mixed:
+            raise FormulaError(
+                f"`{self.expression}` compares text with a number, or orders text: text is compared with "
+                "text in quotes, by ==, != and in."
+            )
 
     def _truth(self, values: Any, missing: Any) -> Truth:
-        rows = self.table.rows
+        rows = self.evaluator.table.rows
         return Truth(np.broadcast_to(values, rows).copy(), np.broadcast_to(missing, rows).copy())
 
     def _side(self, node: ast.expr) -> Any:
+        """Numbers, or texts with None where missing."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return node.value
-        if isinstance(node, ast.Name):
-            name = dict(self.expression.aliases)[node.id]
-            if self.table.kind(name) == "text":
-                return self._texts(name)
-        return self.calculate(self.expression, node)
-
-    def _texts(self, name: str) -> NDArray[Any]:
-        factor = self.table.factor(name)
-        labels = np.array([*(str(level) for level in factor.levels), None], object)
-        return labels[factor.codes]
+        if isinstance(node, ast.Name) and self.evaluator.table.kind(self.expression.column(node)) == "text":
+            factor = self.evaluator.table.factor(self.expression.column(node))
+            return np.array([*map(str, factor.levels), None], object)[factor.codes]
+        return self.evaluator.part(self.expression, node)
 
 
-def _both(left: Truth, right: Truth) -> Truth:
-    return left & right
-
-
-def _either(left: Truth, right: Truth) -> Truth:
-    return ~(~left & ~right)
+def _all(parts: Iterable[Truth]) -> Truth:
+    return functools.reduce(lambda left, right: left & right, parts)
 
 
 def _is_text(side: Any) -> bool:
@@ -139,20 +126,6 @@ def _is_text(side: Any) -> bool:
 def _missing(side: Any) -> NDArray[np.bool_]:
     values: NDArray[Any] = np.asarray(side)
     return np.asarray(pd.isna(values))
-
-
-Floats = NDArray[np.float64]
-States = dict[str, State]
-
-_BINARY: Mapping[type[ast.operator], Callable[[Floats, Floats], Floats]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.divide,
-    ast.Mod: np.mod,
-    ast.FloorDiv: np.floor_divide,
-    ast.Pow: np.power,
-}
 
 
 def evaluate_expression(expression: Expression, frame: pd.DataFrame) -> NDArray[Any]:
@@ -173,10 +146,9 @@ def evaluate_expression(expression: Expression, frame: pd.DataFrame) -> NDArray[
     >>> evaluate_expression(parse_expression("x^2 / 2"), pd.DataFrame({"x": [1, 2, 3]})).tolist()
     [0.5, 2.0, 4.5]
     """
-    table = open_table(frame, expression.variables)
-    evaluator = Evaluator(table)
+    evaluator = Evaluator(open_table(frame, expression.variables))
     if expression.purpose == "exclude":
-        return Condition(expression, table, evaluator.part).holds()
+        return _Condition(expression, evaluator).holds()
     if expression.is_column:
         return frame[expression.text].to_numpy()
     return evaluator.numbers(expression)
@@ -241,8 +213,8 @@ class _Walk:
         match node:
             case ast.Constant(value=int() | float()):
                 return float(node.value)  # type: ignore[arg-type]
-            case ast.Name(id=alias):
-                return self.evaluator.table.numbers(self._column(alias))
+            case ast.Name():
+                return self.evaluator.table.numbers(self.expression.column(node))
             case ast.UnaryOp(op=op, operand=operand):
                 value = self.value(operand)
                 return -value if isinstance(op, ast.USub) else value
@@ -252,9 +224,6 @@ class _Walk:
                 return self._call(node)
             case _:
                 raise AssertionError(f"unchecked {type(node).__name__}")
-
-    def _column(self, alias: str) -> str:
-        return dict(self.expression.aliases)[alias]
 
     def _call(self, node: ast.Call) -> Any:
         name = str(call_name(node))
@@ -276,22 +245,17 @@ class _Walk:
         if not absent.any():
             return function.apply(argument, bind(node), state)
         if absent.all():
-            return np.full(len(argument), np.nan)
+            return argument
         made = function.apply(argument[~absent], bind(node), state)
-        if isinstance(made, Basis):
-            return Basis(made.labels, _spread(made.values, absent), made.spare)
-        return _spread(made, absent)
+        values = made.values if isinstance(made, Basis) else made
+        whole = np.full((len(absent), *values.shape[1:]), np.nan)
+        whole[~absent] = values
+        return replace(made, values=whole) if isinstance(made, Basis) else whole
 
     def _group_mean(self, values: Floats, group: ast.expr) -> Floats:
         assert isinstance(group, ast.Name)
-        codes = self.evaluator.table.factor(self._column(group.id)).codes
+        codes = self.evaluator.table.factor(self.expression.column(group)).codes
         known = ~np.isnan(values) & (codes >= 0)
         count = np.bincount(codes[known], minlength=codes.max() + 1)
         means = np.bincount(codes[known], values[known], minlength=codes.max() + 1) / count
         return np.where(codes < 0, np.nan, means[codes])
-
-
-def _spread(values: Floats, absent: NDArray[np.bool_]) -> Floats:
-    whole = np.full((len(absent), *values.shape[1:]), np.nan)
-    whole[~absent] = values
-    return whole

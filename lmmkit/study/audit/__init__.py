@@ -1,1 +1,1 @@
-"""Audit."""
+"""Audits: a finished run checked file by file, executed again, judged by others; read `audit` first."""

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lmmkit.errors import RunError
-from lmmkit.study.audit.audit_rerun import check_rerun
-from lmmkit.study.audit.environment import check_environment, same_environment
-from lmmkit.study.audit.findings import PARTS, UNCHECKED, Audit, Finding
-from lmmkit.study.audit.integrity import Opened, check_integrity, open_run
-from lmmkit.study.audit.rerun import to_execute
+from lmmkit.study.audit.integrity import RunFolder, check_integrity, open_run
+from lmmkit.study.audit.rerun import check_rerun, installed_notebooks
 from lmmkit.study.audit.second_opinion import second_opinions
+from lmmkit.study.audit.verdicts import (
+    ENVIRONMENT,
+    EXECUTION,
+    IDENTICAL,
+    OTHER,
+    PARTS,
+    UNCHECKED,
+    Audit,
+    Finding,
+    compare_key,
+)
 from lmmkit.study.pages import templates
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
-from lmmkit.study.records.notebooks import Notebook
+from lmmkit.study.records.keys import machine, package_digest, versions
+from lmmkit.study.records.notebooks import Notebook, project_folder
+
+KEY = "key of the recorded study, data, code and versions"
+_LOCK = "requirements.lock"
+_PIN = re.compile(r"^([A-Za-z0-9_.\-]+)==([^\s;\\]+)", re.MULTILINE)
+_CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def audit_run(
@@ -52,25 +68,66 @@ def audit_run(
 
 
 def _findings(
-    run: Opened, data: Path | None, notebooks: Path | None, keep: Path, *, execute: bool
+    run: RunFolder, data: Path | None, notebooks: Path | None, keep: Path, *, execute: bool
 ) -> Iterator[Finding]:
-    books = to_execute(notebooks)
+    books = installed_notebooks(notebooks)
     yield from check_integrity(run)
-    environment = _environment(run, books)
+    try:
+        environment = list(check_environment(run, books))
+    except (RunError, AttributeError, TypeError) as error:
+        found = f"provenance.json cannot be used: {error}"
+        environment = [Finding(ENVIRONMENT, "record", UNCHECKED, found)]
     if execute:
-        exact = same_environment(environment)
+        # With the code and versions of the run every byte must be the same.
+        exact = all(finding.verdict == IDENTICAL for finding in environment)
         yield from check_rerun(run, data=data, notebooks=notebooks, exact=exact, keep=keep)
     else:
-        yield Finding("re-execution", "re-execution", UNCHECKED, found="not asked for")
+        yield Finding(EXECUTION, EXECUTION, UNCHECKED, "not asked for")
     yield from second_opinions(run)
     yield from environment
 
 
-def _environment(run: Opened, notebooks: list[Notebook]) -> list[Finding]:
-    try:
-        return list(check_environment(run, notebooks))
-    except (RunError, AttributeError, TypeError) as error:
-        return [Finding("environment", "record", UNCHECKED, found=f"provenance.json cannot be used: {error}")]
+def check_environment(run: RunFolder, notebooks: list[Notebook]) -> Iterator[Finding]:
+    """The record of a run against its key; then versions, machine, code and notebooks, now and then.
+
+    Args:
+        run: The run.
+        notebooks: Those that would be executed now.
+    """
+    record = run.provenance
+    yield compare_key(ENVIRONMENT, KEY, run.settings, record, run.manifest.key)
+    then: dict[str, str] = record.get("versions", {})
+    pins = _pins()
+    for name, now in versions().items():
+        pinned = pins.get(name.lower(), set())
+        locked = ", as locked" if now in pinned else f", {_LOCK} has {' or '.join(sorted(pinned))}"
+        found = f"{now}{locked if pinned else ''}"
+        recorded = str(then.get(name, "not recorded"))
+        yield Finding(ENVIRONMENT, name, _same(now, recorded), found, recorded)
+    here, there = machine(), str(record.get("machine"))
+    yield Finding(ENVIRONMENT, "machine", _same(here, there), here, there)
+    digests: dict[str, Any] = record.get("notebooks", {})
+    code = {"source of lmmkit": (package_digest(), record.get("package"))}
+    code |= {f"notebook {book.name}": (book.digest, digests.get(book.name)) for book in notebooks}
+    for what, (now, recorded) in code.items():
+        if isinstance(recorded, str):
+            yield Finding(ENVIRONMENT, what, _same(now, recorded), now[:12], recorded[:12])
+        else:
+            yield Finding(ENVIRONMENT, what, UNCHECKED, now[:12], "not recorded")
+
+
+def _same(now: str, then: str) -> str:
+    return IDENTICAL if now == then else OTHER
+
+
+def _pins() -> dict[str, set[str]]:
+    """Versions pinned by the lock of the project that is worked in, or of the checkout of lmmkit."""
+    pins: dict[str, set[str]] = {}
+    for folder in (_CHECKOUT, project_folder()):
+        if folder is not None and (folder / _LOCK).is_file():
+            for name, version in _PIN.findall((folder / _LOCK).read_text(encoding="utf-8")):
+                pins.setdefault(name.lower(), set()).add(version)
+    return pins
 
 
 def render(audit: Audit) -> str:

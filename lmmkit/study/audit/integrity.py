@@ -1,4 +1,4 @@
-"""A run folder from anywhere: opened without trust, each of its files held against its manifest."""
+"""A run folder from anywhere: opened without trust, each of its files compared with its manifest."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import RunError
-from lmmkit.study.audit.findings import DIFFERS, IDENTICAL, Finding
+from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, INTEGRITY, Finding
 from lmmkit.study.records.artifacts import read_json, sha256
 from lmmkit.study.records.manifest import NAME, File, Manifest, load_manifest, through_link, unlisted_files
-
-PART = "integrity"
+from lmmkit.study.records.quantities import Quantity, quantities
 
 
 @dataclass(frozen=True)
-class Opened:
+class RunFolder:
     """A run folder that is read and never written.
 
     Attributes:
@@ -38,11 +37,6 @@ class Opened:
         """Its study, resolved."""
         return self.json("study.json")
 
-    @property
-    def paths(self) -> list[str]:
-        """Every file that the manifest lists, in order."""
-        return list(self.manifest.files())
-
     def content(self, path: str) -> bytes | None:
         """The bytes of a file; None where it is missing or a link."""
         place = self.folder / path
@@ -58,8 +52,16 @@ class Opened:
             raise RunError(f"{path} in {self.folder} is a link; a run folder holds files only")
         return read_json(self.folder / path)
 
+    def named_values(self) -> dict[str, Quantity]:
+        """Every value of the run that has a name, with its file: in a table, else a number of the summary."""
+        summary: dict[str, Any] = self.json("summary.json") if self.content("summary.json") else {}
+        numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
+        return {name: Quantity(value, "summary.json") for name, value in numbers.items()} | dict(
+            quantities(self.folder)
+        )
 
-def open_run(folder: Path) -> Opened:
+
+def open_run(folder: Path) -> RunFolder:
     """Open a run folder, or the latest run in a study's folder of runs.
 
     Raises:
@@ -73,7 +75,7 @@ def open_run(folder: Path) -> Opened:
     manifest = load_manifest(folder)
     if manifest is None:
         raise RunError(f"{folder} is no run folder: it has no {NAME}; expected what `lmmkit run` leaves")
-    return Opened(folder, manifest)
+    return RunFolder(folder, manifest)
 
 
 def _latest(folder: Path) -> Path:
@@ -85,26 +87,24 @@ def _latest(folder: Path) -> Path:
     return folder / name if name.isalnum() and (folder / name).is_dir() else folder
 
 
-def check_integrity(run: Opened) -> Iterator[Finding]:
+def check_integrity(run: RunFolder) -> Iterator[Finding]:
     """One finding per file, and one on how far the run came."""
-    yield _status(run.manifest)
-    yield from (_of_file(run, file) for file in run.manifest.files().values())
-    for path in unlisted_files(run.folder, run.manifest):
-        yield Finding(PART, path, DIFFERS, found="extra file", expected="only files that the manifest lists")
-
-
-def _status(manifest: Manifest) -> Finding:
+    manifest = run.manifest
     verdict = IDENTICAL if manifest.status == "complete" else DIFFERS
     why = f": {manifest.error.splitlines()[0]}" if manifest.error else ""
-    return Finding(PART, "status of the run", verdict, found=f"{manifest.status}{why}", expected="complete")
+    yield Finding(INTEGRITY, "status of the run", verdict, f"{manifest.status}{why}", "complete")
+    yield from (check_file(run, file) for file in manifest.files().values())
+    for path in unlisted_files(run.folder, manifest):
+        yield Finding(INTEGRITY, path, DIFFERS, "extra file", "only files that the manifest lists")
 
 
-def _of_file(run: Opened, file: File) -> Finding:
+def check_file(run: RunFolder, file: File) -> Finding:
+    """A file of a run against its manifest."""
     if through_link(run.folder, file.path):
-        return Finding(PART, file.path, DIFFERS, found="a link", expected="a file")
-    content = run.content(file.path)
+        return Finding(INTEGRITY, file.path, DIFFERS, "a link", "a file")
+    content, expected = run.content(file.path), f"sha256 {file.sha256[:12]}"
     if content is None:
-        return Finding(PART, file.path, DIFFERS, found="missing", expected=f"sha256 {file.sha256[:12]}")
+        return Finding(INTEGRITY, file.path, DIFFERS, "missing", expected)
     digest = sha256(content)
     verdict = IDENTICAL if digest == file.sha256 and len(content) == file.bytes else DIFFERS
-    return Finding(PART, file.path, verdict, f"sha256 {digest[:12]}", f"sha256 {file.sha256[:12]}")
+    return Finding(INTEGRITY, file.path, verdict, f"sha256 {digest[:12]}", expected)

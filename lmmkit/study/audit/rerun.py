@@ -1,4 +1,7 @@
-"""A recorded study executed once more: in a new place, by the installed notebooks, never a run's."""
+"""A recorded study executed once more, by the installed notebooks, and every number of the run compared.
+
+Nothing of the audited run is executed: its notebooks are never read as code.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,39 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from lmmkit.errors import DataError, RunError
+from lmmkit.errors import DataError, LmmkitError, RunError
+from lmmkit.study.audit.integrity import RunFolder, open_run
+from lmmkit.study.audit.verdicts import (
+    DIFFERS,
+    EXECUTION,
+    IDENTICAL,
+    NAMED_VALUES,
+    UNCHECKED,
+    WITHIN,
+    Finding,
+)
 from lmmkit.study.data.sources import sha256_of
 from lmmkit.study.files.shipped import data_sets, shipped
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.manifest import NAME
 from lmmkit.study.records.notebooks import Notebook, project_folder
-from lmmkit.study.records.plan_lock import lock_path
+from lmmkit.study.records.plan_lock import LOCK, lock_path
+from lmmkit.study.records.values import compare, tolerances
 
 _NAME = re.compile(r"[\w][\w.\- ]*")
 _PLACE = ("work", "of", "this", "study")  # deep enough that a source such as ../../data.csv stays inside
+#: Where other versions may leave other words and drawings; their numbers stand in the tables.
+_WORDED = (".html", ".ipynb", ".svg", "provenance.json", ".md", ".txt")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RecordedStudy:
     """A study as a run or a report records it.
 
     Attributes:
@@ -47,8 +64,8 @@ class Recipe:
     lock: bytes | None = None
 
 
-def recipe_of(settings: Any, provenance: Any, lock: bytes | None = None) -> Recipe:
-    """The recipe in a run's `study.json` and `provenance.json`.
+def recorded_study(settings: Any, provenance: Any, lock: bytes | None = None) -> RecordedStudy:
+    """The study in a run's `study.json` and `provenance.json`.
 
     Raises:
         RunError: they do not hold what a run writes.
@@ -63,32 +80,39 @@ def recipe_of(settings: Any, provenance: Any, lock: bytes | None = None) -> Reci
         ) from None
     if not _NAME.fullmatch(name):
         raise RunError(f"{name!r} is no name of a study; what is recorded of it is damaged")
-    return Recipe(name, settings, source, digest, overrides, folder, lock)
+    return RecordedStudy(name, settings, source, digest, overrides, folder, lock)
 
 
-@dataclass(frozen=True)
-class Found:
-    """A data file that was looked for: the one with the recorded digest, or those that have another."""
+def study_of(run: RunFolder) -> RecordedStudy:
+    """The study of a run.
+
+    Raises:
+        RunError: what the run records of it is damaged.
+    """
+    return recorded_study(run.settings, run.provenance, run.content(LOCK))
+
+
+class DataFile(NamedTuple):
+    """A data file that was looked for: the one with the recorded digest, and those that have another."""
 
     path: Path | None
     others: tuple[Path, ...] = ()
 
 
-def find_data(recipe: Recipe, near: Path, given: Path | None = None) -> Found:
-    """The data file of a recipe: as given, else from the project, from beside the run, or a shipped one.
+def find_data(study: RecordedStudy, near: Path, given: Path | None = None) -> DataFile:
+    """The data file of a study: as given, else from the project, from beside the run, or a shipped one.
 
     Args:
-        recipe: The study.
+        study: The study.
         near: The run folder or the report.
         given: The file that the user names.
 
     Raises:
         DataError: the file given cannot be read.
     """
-    candidates = list(dict.fromkeys([given] if given else _candidates(recipe.source, near)))
-    others = [path for path in candidates if sha256_of(path) != recipe.sha256]
-    right = next((path for path in candidates if path not in others), None)
-    return Found(right, tuple(others))
+    candidates = dict.fromkeys([given] if given else _candidates(study.source, near))
+    others = [path for path in candidates if sha256_of(path) != study.sha256]
+    return DataFile(next((path for path in candidates if path not in others), None), tuple(others))
 
 
 def _candidates(source: str, near: Path) -> Iterator[Path]:
@@ -103,12 +127,12 @@ def _candidates(source: str, near: Path) -> Iterator[Path]:
 
 
 def run_again(
-    recipe: Recipe, data: Path, place: Path, notebooks: Path | None = None, *, cold: bool = True
-) -> Path:
-    """Execute a recipe in an empty folder, and return the new run's folder.
+    study: RecordedStudy, data: Path, place: Path, notebooks: Path | None = None, *, cold: bool = True
+) -> RunFolder:
+    """Execute a study in an empty folder, and open the new run.
 
     Args:
-        recipe: The study.
+        study: The study.
         data: Its data file.
         place: The folder to work in.
         notebooks: The project's own notebooks, when the user trusts and names them; else the installed ones.
@@ -116,51 +140,40 @@ def run_again(
 
     Raises:
         RunError: it cannot be executed, or a step failed.
+        DataError: the study reads data from a place that cannot be made anew.
     """
-    folder = place.joinpath(*_PLACE, recipe.folder)
-    study = folder / f"{recipe.name}.yaml"
-    _lay_out(recipe, data, study, place)
-    for notebook in to_execute(notebooks):
+    folder, reports = place.joinpath(*_PLACE, study.folder), place / "reports"
+    file = folder / f"{study.name}.yaml"
+    _lay_out(study, data, file, place)
+    for notebook in installed_notebooks(notebooks):
         _copy(notebook.path, folder.parent / "notebooks" / notebook.path.name)
-    reports = place / "reports"
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "lmmkit.study.cli.app",
-        "run",
-        str(study),
-        "--reports",
-        str(reports),
-    ]
-    changed = [f"--set={key}={json.dumps(value)}" for key, value in recipe.overrides.items()]
-    options = ["--allow-outside", *(["--cold"] if cold else []), *changed]
-    done = subprocess.run(
-        [*command, *options], cwd=folder.parent, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", "run", str(file), "--reports", str(reports)]
+    changed = [f"--set={key}={json.dumps(value)}" for key, value in study.overrides.items()]
+    command += ["--allow-outside", *(["--cold"] if cold else []), *changed]
+    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
     if done.returncode:
         last = done.stderr.strip().rpartition("Error: ")[2]
         raise RunError(last or "the study could not be run again")
-    return next(iter(reports.glob(f"{recipe.name}/*/{NAME}"))).parent
+    return open_run(next(iter(reports.glob(f"{study.name}/*/{NAME}"))).parent)
 
 
-def _lay_out(recipe: Recipe, data: Path, study: Path, place: Path) -> None:
+def _lay_out(study: RecordedStudy, data: Path, file: Path, place: Path) -> None:
     """The study file, with its data where it looks for them."""
-    write_bytes(study, json_bytes(recipe.settings))
-    if recipe.lock is not None:
-        write_bytes(lock_path(study), recipe.lock)
-    if recipe.source in data_sets() and data == data_sets()[recipe.source]:
+    write_bytes(file, json_bytes(study.settings))
+    if study.lock is not None:
+        write_bytes(lock_path(file), study.lock)
+    if study.source in data_sets() and data == data_sets()[study.source]:
         return
-    target = (study.parent / recipe.source).resolve()
-    if Path(recipe.source).is_absolute() or not target.is_relative_to(place.resolve()):
+    target = (file.parent / study.source).resolve()
+    if Path(study.source).is_absolute() or not target.is_relative_to(place.resolve()):
         raise DataError(
-            f"the study reads {recipe.source}, a place that cannot be made anew; name a file beside the study"
+            f"the study reads {study.source}, a place that cannot be made anew; name a file beside the study"
         )
     _copy(data, target)
 
 
-def to_execute(folder: Path | None) -> list[Notebook]:
-    """The notebooks of a folder that the user names, else the installed ones.
+def installed_notebooks(folder: Path | None) -> list[Notebook]:
+    """The installed notebooks, or those of a folder that the user names instead.
 
     Raises:
         RunError: there are none.
@@ -176,3 +189,88 @@ def to_execute(folder: Path | None) -> list[Notebook]:
 def _copy(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
+
+
+def check_rerun(
+    run: RunFolder, *, data: Path | None, notebooks: Path | None, exact: bool, keep: Path
+) -> Iterator[Finding]:
+    """Execute the run's study in a new folder and compare.
+
+    Args:
+        run: The run.
+        data: The data file, when the user names it.
+        notebooks: The project's own notebooks, when the user names them.
+        exact: Whether code and versions are the run's, so that words and pictures are compared too.
+        keep: Where the new run is left if anything differs.
+    """
+    try:
+        study = study_of(run)
+        found = find_data(study, run.folder, data)
+    except LmmkitError as error:
+        yield Finding(EXECUTION, EXECUTION, UNCHECKED, str(error))
+        return
+    what, expected = f"data file {study.source}", f"sha256 {study.sha256[:12]}"
+    if found.path is not None:
+        yield Finding(EXECUTION, what, IDENTICAL, expected, expected)
+        yield from _repeated(run, study, found.path, notebooks, exact=exact, keep=keep)
+    elif found.others:
+        yield Finding(EXECUTION, what, DIFFERS, f"{found.others[0].name} has another sha256", expected)
+    else:
+        yield Finding(EXECUTION, what, UNCHECKED, "not found; name it with --data FILE", expected)
+
+
+def _repeated(
+    run: RunFolder, study: RecordedStudy, data: Path, notebooks: Path | None, *, exact: bool, keep: Path
+) -> Iterator[Finding]:
+    with tempfile.TemporaryDirectory(prefix="lmmkit-") as place:
+        try:
+            again = run_again(study, data, Path(place), notebooks)
+        except LmmkitError as error:
+            yield Finding(EXECUTION, EXECUTION, DIFFERS, str(error), "a run that ends well")
+            return
+        findings = list(compare_runs(run, again, exact=exact))
+        if any(finding.verdict == DIFFERS for finding in findings):
+            shutil.rmtree(keep, ignore_errors=True)
+            shutil.copytree(again.folder, keep)
+        yield from findings
+
+
+def compare_runs(run: RunFolder, again: RunFolder, *, exact: bool) -> Iterator[Finding]:
+    """One finding per artefact of either run; `exact` where words and pictures must be the same too."""
+    listed = run.manifest.files()
+    for path in listed | again.manifest.files():
+        one, other = run.content(path), again.content(path)
+        if not exact and path not in listed:
+            found = "other code or versions, which make this file too"
+            yield Finding(EXECUTION, path, UNCHECKED, found)
+        elif one is None or other is None:
+            found, expected = ("missing" if content is None else "there" for content in (one, other))
+            yield Finding(EXECUTION, path, DIFFERS, found, f"{expected} in the new run")
+        elif one == other:
+            yield Finding(EXECUTION, path, IDENTICAL, "byte for byte")
+        elif not exact and (path.endswith(_WORDED) or path.startswith("figures/")):
+            found = "other code or versions; its numbers stand in the tables"
+            yield Finding(EXECUTION, path, UNCHECKED, found)
+        else:
+            yield compare_artefact(path, one, other, exact=exact)
+
+
+def compare_artefact(path: str, one: bytes, other: bytes, *, exact: bool) -> Finding:
+    """Two versions of an artefact, value by value, within the tolerance of each value's kind."""
+    comparison = compare(path, one, other, exact=exact)
+    total, moved = f"{comparison.values:,} values", comparison.moved
+    if not moved:
+        found = f"{comparison.within:,} of {total} differ, none by more than its kind may"
+        return Finding(EXECUTION, path, WITHIN, found, tolerances(path))
+    shown = [
+        f"{f'{place.field} {place.row}'.strip()}: {_short(a)}, again {_short(b)}"
+        for place, a, b in moved[:NAMED_VALUES]
+    ]
+    more = len(moved) - NAMED_VALUES
+    found = "; ".join([*shown, *([f"and {more:,} more"] if more > 0 else [])])
+    return Finding(EXECUTION, path, DIFFERS, found, f"the same {total}")
+
+
+def _short(value: object) -> str:
+    text = repr(value) if not isinstance(value, str) else " ".join(value.split())
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -16,9 +16,9 @@ from typing import Annotated
 
 import typer
 
-from lmmkit.study.cli import finished_runs as commands
-from lmmkit.study.cli import sweep as sweep_command
-from lmmkit.study.cli.errors import spoken
+from lmmkit.study.cli import finished_runs
+from lmmkit.study.cli.exit_codes import with_exit_codes
+from lmmkit.study.cli.sweep_command import sweep
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
 
@@ -43,7 +43,7 @@ Outside = Annotated[bool, typer.Option("--allow-outside", help="Let the study re
 
 
 @app.command()
-@spoken
+@with_exit_codes
 def new(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="The data file.")],
     formula: Annotated[str, typer.Option(help="The model, such as 'y ~ x + (x | g)'.")],
@@ -57,17 +57,17 @@ def new(
 
 
 @app.command()
-@spoken
+@with_exit_codes
 def check(study: StudyFile, allow_outside: Outside = False) -> None:
     """Check a study file, its data and the model's design without running it; say what is wrong."""
-    from lmmkit.study.cli.checking import check_study
+    from lmmkit.study.cli.new_and_check import check_study
     from lmmkit.study.runs.plan import make_plan
 
     print(check_study(make_plan(study, allow_outside=allow_outside)))
 
 
 @app.command()
-@spoken
+@with_exit_codes
 def run(
     study: StudyFile,
     reports: Reports = None,
@@ -81,7 +81,6 @@ def run(
     cold: Cold = False,
 ) -> None:
     """Run a study: four notebooks, every number as a file, one report."""
-    from lmmkit.study.cli.doubts import doubts
     from lmmkit.study.files.study import effective
     from lmmkit.study.files.yaml12 import read_settings
     from lmmkit.study.kernels.fork_client import serving
@@ -102,13 +101,30 @@ def run(
                 run_study(plan, folder, watch, kernel_options(served), again)
     else:
         print("All steps are there, verified; --force makes them again.", file=sys.stderr)
-    for doubt in doubts(folder):
-        print(f"Warning: {doubt}", file=sys.stderr)
+    for warning in _warnings(folder):
+        print(f"Warning: {warning}", file=sys.stderr)
     print(folder / "report.html" if (folder / "report.html").exists() else folder)
 
 
+def _warnings(folder: Path) -> list[str]:
+    """Returns a sentence for each reason not to use the numbers of a run: its report may stay unread."""
+    from lmmkit.study.files.yaml12 import is_mapping
+    from lmmkit.study.records.artifacts import read_json
+
+    # Notebooks of a project's own may leave out what is looked for, or write something else.
+    paths = (folder / "certificate.json", folder / "summary.json")
+    records = [read_json(path) if path.is_file() else {} for path in paths]
+    certificate, summary = (record if is_mapping(record) else {} for record in records)
+    found = list[str]()
+    if not certificate.get("passed", True):
+        found.append(str(certificate.get("sentence", "the certificate failed")))
+    if not summary.get("converged", True):
+        found.append("the search did not converge: do not use these numbers")
+    return found
+
+
 @app.command()
-@spoken
+@with_exit_codes
 def lab() -> None:
     """Open JupyterLab on the notebooks, on this machine alone."""
     from lmmkit.study.files.shipped import shipped
@@ -120,7 +136,7 @@ def lab() -> None:
 
 
 @app.command()
-@spoken
+@with_exit_codes
 def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
     from lmmkit.study.files.schema import Settings
@@ -128,8 +144,8 @@ def schema() -> None:
     print(json.dumps(Settings.model_json_schema(by_alias=True), indent=2))
 
 
-sweep_command.register(app)
-commands.register(app)
+for command in (sweep, *finished_runs.COMMANDS):
+    app.command()(command)
 
 
 def main() -> None:

@@ -10,10 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lmmkit.study.audit.findings import IDENTICAL, PARTS, Finding, differs
-from lmmkit.study.cli.errors import spoken
+from lmmkit.study.audit.verdicts import IDENTICAL, PARTS, Finding, differs
+from lmmkit.study.cli.exit_codes import DIFFERENT, with_exit_codes
 
-DIFFERENT = 3
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, wherever it lies.")]
 DataFile = Annotated[Path | None, typer.Option(help="The data file, when it is not where the study had it.")]
 Notebooks = Annotated[
@@ -21,7 +20,7 @@ Notebooks = Annotated[
 ]
 
 
-@spoken
+@with_exit_codes
 def audit(
     run: RunFolder,
     data: DataFile = None,
@@ -42,7 +41,7 @@ def audit(
         raise typer.Exit(DIFFERENT)
 
 
-@spoken
+@with_exit_codes
 def why(
     run: RunFolder,
     number: Annotated[
@@ -57,7 +56,7 @@ def why(
         typer.echo(f"{link.name:<12}{''.join(c for c in indented if c.isprintable() or c == chr(10))}")
 
 
-@spoken
+@with_exit_codes
 def diff(
     first: RunFolder,
     second: RunFolder,
@@ -82,7 +81,7 @@ def diff(
     typer.echo(found.note or f"{len(found.moves):,} numbers moved.")
 
 
-@spoken
+@with_exit_codes
 def lock(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.")],
     allow_outside: Annotated[
@@ -97,7 +96,7 @@ def lock(
     typer.echo(f"{path} written. Keep it with the study, best under version control.")
 
 
-@spoken
+@with_exit_codes
 def reproduce(
     report: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.html.")],
     data: DataFile = None,
@@ -138,7 +137,4 @@ def _printable(text: str) -> str:
     return "".join(letter for letter in text if letter.isprintable())
 
 
-def register(app: typer.Typer) -> None:
-    """Give the command line these commands."""
-    for command in (audit, why, diff, lock, reproduce):
-        app.command()(command)
+COMMANDS = (audit, why, diff, lock, reproduce)

@@ -1,4 +1,4 @@
-"""A study file for one's own data: `lmmkit new`."""
+"""A study file written for one's own data, `lmmkit new`, and looked over without a run, `lmmkit check`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from shlex import quote
 import pandas as pd
 
 from lmmkit.errors import StudyError, unknown_column
+from lmmkit.model.design.design import build_design
 from lmmkit.model.formula.formula import parse_formula
+from lmmkit.study.data.load_table import load_table
 from lmmkit.study.data.sources import read_raw, sha256_of
 from lmmkit.study.data.typed_columns import typed
 from lmmkit.study.files.schema import Data, Model, RandomEffects, Settings
-from lmmkit.study.files.study import load_study, model_columns
+from lmmkit.study.files.study import design_options, load_study, model_columns
 from lmmkit.study.records.artifacts import write_bytes
+from lmmkit.study.runs.plan import Plan
 
 _PLAIN = re.compile(r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][A-Za-z0-9_./]*")
 _TEXT = """\
@@ -92,3 +95,18 @@ def _column_line(raw: pd.DataFrame, name: str, settings: Settings, data: Path) -
 def _scalar(text: str) -> str:
     """Text as a YAML scalar that cannot be anything else."""
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
+def check_study(plan: Plan) -> str:
+    """What a study's run would start from: rows, design, key.
+
+    Raises:
+        DataError: the data are not as declared, or cannot be used as the model asks.
+        FormulaError: a formula or an expression asks for what the data do not hold.
+        FitError: a formula asks for what cannot be estimated.
+    """
+    settings = plan.study.settings
+    table = load_table(settings.data, plan.base)
+    design = build_design(settings.model.formula, table.frame, **design_options(settings.model))
+    kept = f"{len(table.frame):,} of {len(table.rows):,} rows kept"
+    return f"{plan.study.path.name} is good. {table.source}: {kept}. Key of its run: {plan.key}\n\n{design}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from lmmkit.study.files.shipped import data_sets
 from lmmkit.study.records.artifacts import sha256, write_bytes
 from lmmkit.study.records.file_lock import locked
 from lmmkit.study.records.keys import digest
-from lmmkit.study.records.manifest import Manifest, load_manifest, safe_path, verified
+from lmmkit.study.records.manifest import load_manifest, safe_path, verified
 from lmmkit.study.records.step_store import Store, exchange
 from lmmkit.study.runs.plan import Plan
 
@@ -22,7 +23,7 @@ _DEPTH = ("of", "this", "study")
 
 
 @dataclass(frozen=True)
-class Parcel:
+class ProjectArchive:
     """The files that a cell needs.
 
     Attributes:
@@ -36,66 +37,49 @@ class Parcel:
     study: str
 
 
-def parcel_of(plan: Plan) -> Parcel:
+def archive_project(plan: Plan) -> ProjectArchive:
     """The notebooks, the study file and the data of a run.
 
     Raises:
         DataError: the data lie where no other machine can have them in the same place.
     """
-    return _packed(
-        plan.study.path,
-        plan.study.settings.data.source,
-        plan.source,
-        tuple(book.path for book in plan.notebooks),
-    )
+    books = tuple(book.path for book in plan.notebooks)
+    return _archive(plan.study.path, plan.study.settings.data.source, plan.source, books)
 
 
 @cache
-def _packed(study: Path, source: str, data: Path, notebooks: tuple[Path, ...]) -> Parcel:
+def _archive(study: Path, source: str, data: Path, notebooks: tuple[Path, ...]) -> ProjectArchive:
     place = PurePosixPath(*_DEPTH, study.parent.name)
     files = {f"notebooks/{path.name}": path.read_bytes() for path in notebooks}
     files[str(place / study.name)] = study.read_bytes()
     if data != data_sets().get(source):
-        files[_inside(place, source)] = data.read_bytes()
-    contents = {path: sha256(content) for path, content in files.items()}
-    return Parcel(digest(contents), files, str(place / study.name))
-
-
-def _inside(place: PurePosixPath, source: str) -> str:
-    """The path of a source in the parcel."""
-    parts = list(place.parts)
-    for part in PurePosixPath(source).parts:
-        if part == ".." and parts:
-            parts.pop()
-        elif part == ".." or part == "/":
+        inside = PurePosixPath(os.path.normpath(place / source))
+        if inside.is_absolute() or inside.parts[0] == "..":
             raise DataError(f"data.source {source} cannot be sent to a cluster; name a file beside the study")
-        else:
-            parts.append(part)
-    return "/".join(parts)
+        files[str(inside)] = data.read_bytes()
+    contents = {path: sha256(content) for path, content in files.items()}
+    return ProjectArchive(digest(contents), files, str(place / study.name))
 
 
-def unpack(parcel: Parcel, folder: Path) -> None:
-    """Lay a parcel out.
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write files into a folder.
 
     Raises:
         RunError: a path leaves the folder, or the folder cannot be written.
     """
-    for path, content in parcel.files.items():
+    for path, content in files.items():
         write_bytes(folder / safe_path(path), content)
 
 
-def taken(folder: Path) -> dict[str, bytes]:
+def take_files(folder: Path) -> dict[str, bytes]:
     """The files of a run by path; its folder is then removed."""
-    files = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
     shutil.rmtree(folder)
     return files
 
 
-def receive(files: Mapping[str, bytes], folder: Path, store: Store) -> None:
+def install_run(files: Mapping[str, bytes], folder: Path, store: Store) -> None:
     """Put a run that came back in its place, whole, and its steps into the store.
 
     Raises:
@@ -104,17 +88,11 @@ def receive(files: Mapping[str, bytes], folder: Path, store: Store) -> None:
     fresh = folder.with_name(f".{folder.name}.new")
     with locked(folder.with_name(f".{folder.name}.lock"), wait=True):
         shutil.rmtree(fresh, ignore_errors=True)
-        for path, content in files.items():
-            write_bytes(fresh / safe_path(path), content)
-        manifest = _sound(fresh)
+        write_files(files, fresh)
+        manifest = load_manifest(fresh)
+        if manifest is None or not all(verified(record, fresh) for record in manifest.steps):
+            raise RunError(f"{fresh.name}: a run came back damaged from the cluster; start the sweep again")
         exchange(fresh, folder)
     for record in manifest.steps[1:]:
         with store.making(record.step, record.key):
             store.keep(record, folder)
-
-
-def _sound(folder: Path) -> Manifest:
-    manifest = load_manifest(folder)
-    if manifest is None or not all(verified(record, folder) for record in manifest.steps):
-        raise RunError(f"{folder.name}: a run came back damaged from the cluster; start the sweep again")
-    return manifest

@@ -1,28 +1,72 @@
-"""From the data file to the table that is analysed, with the ledger of its rows: `load_table`."""
+"""From the data file to the table that is analysed, with the ledger of its rows; and that table as files."""
 
 from __future__ import annotations
 
+import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
 
-from lmmkit.errors import DataError, unknown_column
+from lmmkit.errors import DataError, RunError, unknown_column
 from lmmkit.model.formula.expression import check_expression, parse_expression
 from lmmkit.model.table.evaluate import evaluate_expression
-from lmmkit.study.data.ledger import Ledger
 from lmmkit.study.data.sources import Base, check_pin, find_source, read_raw, sha256_of
 from lmmkit.study.data.typed_columns import typed
 from lmmkit.study.files.schema import Column, Data
 
 
+class Ledger:
+    """Which rows are still in, and the reason of each that is not; the first reason stands."""
+
+    def __init__(self, rows: int):
+        self.reasons = np.full(rows, "", dtype=object)
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """A mask over the input's rows."""
+        return self.reasons == ""
+
+    def drop(
+        self, frame: pd.DataFrame, out: NDArray[np.bool_], why: str | NDArray[np.object_]
+    ) -> pd.DataFrame:
+        """The frame without the rows of `out`, which go for one reason or one each.
+
+        The frame's labels are positions in the input.
+        """
+        if not out.any():
+            return frame
+        self.reasons[frame.index[out]] = why
+        return frame[~out]
+
+    def table(self) -> pd.DataFrame:
+        """Columns `row` (from 1, as the file counts its data rows), `status`, `reason`."""
+        status = np.where(self.kept, "kept", "dropped")
+        return pd.DataFrame({"row": np.arange(1, len(status) + 1), "status": status, "reason": self.reasons})
+
+    def check_left(self) -> None:
+        """Refuse to go on without rows.
+
+        Raises:
+            DataError: every row was dropped.
+        """
+        if self.kept.any():
+            return
+        counts = Counter(self.reasons.tolist()).most_common(5)
+        listed = "; ".join(f"{number} x {reason}" for reason, number in counts)
+        raise DataError(
+            f"no rows are left of {len(self.reasons):,}: {listed}. Look at data.exclude, min, max and na"
+        )
+
+
 @dataclass(frozen=True)
-class Table:
+class PreparedData:
     """The data of a study.
 
     Attributes:
@@ -42,7 +86,7 @@ class Table:
     read: pd.DataFrame
 
 
-def load_table(data: Data, base: Base) -> Table:
+def load_table(data: Data, base: Base) -> PreparedData:
     """Read a data file as a study declares it.
 
     Rows leave in this order, each with its reason: values outside `min` and `max`; `exclude`
@@ -58,7 +102,8 @@ def load_table(data: Data, base: Base) -> Table:
     read = _typed_frame(read_raw(path, data), data, path)
     ledger = Ledger(len(read))
     frame = _kept_rows(read, data, ledger)
-    return Table(frame, ledger.table(), _described(read, frame, data), path.name, digest, read)
+    columns = pd.DataFrame([_column_facts(name, read, frame, data) for name in frame.columns])
+    return PreparedData(frame, ledger.table(), columns, path.name, digest, read)
 
 
 def _typed_frame(raw: pd.DataFrame, data: Data, path: Path) -> pd.DataFrame:
@@ -147,12 +192,8 @@ def _without_unused_levels(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.cat.remove_unused_categories() if isinstance(column.dtype, pd.CategoricalDtype) else column
 
 
-def _described(read: pd.DataFrame, frame: pd.DataFrame, data: Data) -> pd.DataFrame:
-    """One row per column: its type, what was declared, gaps in the input, extent in the rows kept."""
-    return pd.DataFrame([_column_facts(name, read, frame, data) for name in frame.columns])
-
-
 def _column_facts(name: str, read: pd.DataFrame, frame: pd.DataFrame, data: Data) -> dict[str, object]:
+    """A column's type, what was declared, its gaps in the input and its extent in the rows kept."""
     spec, column = data.columns.get(name), frame[name]
     numeric = types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
     return {
@@ -171,3 +212,48 @@ def _kind(column: pd.Series[Any]) -> str:
     if types.is_bool_dtype(column):
         return "yes/no"
     return "number" if types.is_numeric_dtype(column) else "factor"
+
+
+# The prepared data as files: Parquet for the values, JSON for what the columns are.
+
+
+def frame_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as Parquet; its row labels, the positions in the input, are kept."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, engine="pyarrow")
+    return buffer.getvalue()
+
+
+def schema_of(table: PreparedData) -> dict[str, Any]:
+    """What the columns of a prepared table are: type, unit, levels; and where they come from."""
+    return {
+        "source": table.source,
+        "sha256": table.sha256,
+        "rows_read": len(table.rows),
+        "rows_kept": len(table.frame),
+        "columns": [
+            {**facts, "order": _levels(table.frame, str(facts["column"]))}
+            for facts in table.columns.to_dict("records")
+        ],
+    }
+
+
+def read_frame(path: Path, schema: dict[str, Any]) -> pd.DataFrame:
+    """The prepared data, each factor with its levels in their order.
+
+    Raises:
+        RunError: the file is not there, or damaged.
+    """
+    try:
+        frame = pd.read_parquet(path, engine="pyarrow")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}; run step 01_data_prep again") from None
+    orders = {facts["column"]: facts["order"] for facts in schema["columns"] if facts["order"] is not None}
+    for name, order in orders.items():
+        frame[name] = pd.Categorical(cast("Any", frame[name]), categories=order)
+    return frame
+
+
+def _levels(frame: pd.DataFrame, name: str) -> list[str] | None:
+    column: pd.Series[Any] = frame[name]
+    return list(column.cat.categories) if isinstance(column.dtype, pd.CategoricalDtype) else None

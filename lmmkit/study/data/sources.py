@@ -1,17 +1,22 @@
 """From a data source to the raw table: finding the file, its digest, its format."""
 
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pcsv
 
 from lmmkit.errors import DataError, did_you_mean
-from lmmkit.study.data.arrow import ArrowError, read_text
 from lmmkit.study.files.schema import Data
 from lmmkit.study.files.shipped import data_sets
 
@@ -97,8 +102,11 @@ def read_raw(path: Path, data: Data) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             frame = reader(path, data)
-    except (ArrowError, OSError, ValueError, KeyError, LookupError, ImportError) as error:
-        raise DataError(f"{path.name} cannot be read: {_plain(error)}{_hint(error)}") from None
+    except (pa.ArrowException, OSError, ValueError, LookupError, ImportError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        latin = "UTF8" in reason or "codec can't decode" in reason
+        hint = "; if the file is not in UTF-8, say so: data.encoding: latin-1" if latin else ""
+        raise DataError(f"{path.name} cannot be read: {reason}{hint}") from None
     return _named(frame, path)
 
 
@@ -106,35 +114,21 @@ def _ending(path: Path) -> str:
     return path.name.lower().removesuffix(".gz").rpartition(".")[2]
 
 
-def _plain(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
-
-
-def _hint(error: Exception) -> str:
-    if "UTF8" in str(error) or "codec can't decode" in str(error):
-        return "; if the file is not in UTF-8, say so: data.encoding: latin-1"
-    return ""
-
-
-def _text_reader(separator: str) -> Reader:
-    def read(path: Path, data: Data) -> pd.DataFrame:
-        return read_text(path, data.sep or separator, data.encoding, data.na)
-
-    return read
+def _text(path: Path, data: Data, separator: str) -> pd.DataFrame:
+    """Every column of a text file as text; Arrow is strict about ragged rows, and reads .gz files through."""
+    options = pcsv.ReadOptions(use_threads=False, encoding=data.encoding)
+    parse = pcsv.ParseOptions(delimiter=data.sep or separator, newlines_in_values=True)
+    with pa.input_stream(str(path)) as stream:
+        names: list[str] = pcsv.open_csv(stream, options, parse).schema.names
+    types = dict.fromkeys(names, pa.string())
+    convert = pcsv.ConvertOptions(column_types=types, null_values=data.na, strings_can_be_null=True)
+    return pcsv.read_csv(str(path), options, parse, convert).to_pandas()
 
 
 def _excel(path: Path, data: Data) -> pd.DataFrame:
-    return pd.read_excel(  # pyright: ignore[reportUnknownMemberType]
+    return pd.read_excel(
         path, sheet_name=data.sheet or 0, dtype=object, keep_default_na=False, na_values=data.na
     )
-
-
-def _parquet(path: Path, _data: Data) -> pd.DataFrame:
-    return pd.read_parquet(path)
-
-
-def _stata(path: Path, _data: Data) -> pd.DataFrame:
-    return pd.read_stata(path)
 
 
 def _sas(path: Path, data: Data) -> pd.DataFrame:
@@ -142,12 +136,12 @@ def _sas(path: Path, data: Data) -> pd.DataFrame:
 
 
 _READERS: dict[str, Reader] = {
-    "csv": _text_reader(","),
-    "txt": _text_reader("\t"),
-    "tsv": _text_reader("\t"),
-    "parquet": _parquet,
+    "csv": partial(_text, separator=","),
+    "txt": partial(_text, separator="\t"),
+    "tsv": partial(_text, separator="\t"),
+    "parquet": lambda path, _: pd.read_parquet(path),
     "xlsx": _excel,
-    "dta": _stata,
+    "dta": lambda path, _: pd.read_stata(path),
     "sas7bdat": _sas,
     "xpt": _sas,
 }

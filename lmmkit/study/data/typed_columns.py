@@ -1,4 +1,7 @@
-"""Typed columns: numbers, factors and times from what a file holds, or a clear error with the row."""
+"""Typed columns: numbers, factors and times from what a file holds, or an error that names the row."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -8,14 +11,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pandas.api import types
 
 from lmmkit.errors import DataError, did_you_mean
-from lmmkit.study.data.arrow import Numbers, numbers
 from lmmkit.study.files.schema import Column
 
 Values: TypeAlias = "pd.Series[Any]"
+Numbers = NDArray[np.float64] | NDArray[np.int64]
 
 _TRUTH = {"true": True, "TRUE": True, "True": True, "false": False, "FALSE": False, "False": False}
 _LEADING_ZERO = r"^\s*[-+]?0[0-9]"
@@ -120,6 +125,31 @@ def _parsed(raw: Values, decimal: str) -> Numbers:
     comma = _DECIMAL_COMMA.fullmatch(str(text.iloc[int(bad[0])]))
     hint = " (`data.decimal: ','` reads decimal commas)" if comma else ""
     raise _misfit(raw, bad, "a number", f"numbers{hint}")
+
+
+def numbers(text: Values, decimal: str) -> Numbers | None:
+    """Returns the numbers that a column of text spells, missing ones as NaN; None when one spells none.
+
+    >>> numbers(pd.Series(["1,5", None]), ",").tolist()
+    [1.5, nan]
+    """
+    plain = pc.utf8_trim_whitespace(pa.array(text, type=pa.string(), from_pandas=True))
+    if decimal != ".":
+        plain = pc.replace_substring(plain, decimal, ".")
+    values = _cast(plain)
+    if values is None:
+        values = _cast(pc.replace_substring_regex(plain, r"^\+", ""))
+    return None if values is None else values.to_numpy(zero_copy_only=False)
+
+
+def _cast(text: Any) -> Any:
+    """Whole numbers where all are and none is missing, else floating ones, else None."""
+    for kind in (pa.float64(),) if text.null_count else (pa.int64(), pa.float64()):
+        try:
+            return pc.cast(text, kind)
+        except pa.ArrowInvalid:
+            continue
+    return None
 
 
 def _is_number(text: str, decimal: str) -> bool:

@@ -1,4 +1,4 @@
-"""What pydantic and the gates find wrong with a study, said in words and placed in the file."""
+"""A file checked against its schema: every fault in words, with its place in the file."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from lmmkit.errors import StudyError
-from lmmkit.study.files.yaml12 import Document, Fault, Key, Place, dotted
+from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, dotted, is_mapping
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 #: The place of what stands not in the file but in an override.
-NOWHERE = Place(0, 0)
+NOWHERE = Position(0, 0)
 
 _EXPECTED = {
     "string_type": "text",
@@ -29,24 +31,46 @@ _EXPECTED = {
 }
 
 
-def schema_faults(error: ValidationError, document: Document, schema: type[BaseModel]) -> list[Fault]:
+def validate(document: Document, schema: type[Schema], keys: str) -> tuple[Schema | None, list[Fault]]:
+    """Returns the settings in a document, None where it does not fit the schema, and all its faults.
+
+    Args:
+        document: What a file holds.
+        schema: What it must fit.
+        keys: Keys to name to whom has written none.
+    """
+    faults = list(document.faults)
+    if not is_mapping(document.data):
+        return None, [*faults, Fault(Position(1, 1), (), f"expected keys such as {keys}")]
+    try:
+        return schema.model_validate(document.data), faults
+    except ValidationError as error:
+        return None, [*faults, *_schema_faults(error, document, schema)]
+
+
+def _schema_faults(error: ValidationError, document: Document, schema: type[BaseModel]) -> Iterable[Fault]:
     """Each fault of a validation with its place, one per key."""
     found: dict[Key, Fault] = {}
     for item in error.errors(include_url=False):
         key = _key(item, document)
         found.setdefault(key, Fault(_place(item, key, document), key, _message(item, key, schema)))
-    return list(found.values())
+    return found.values()
 
 
 def raise_faults(path: Path, faults: Iterable[Fault]) -> None:
-    """Raise one StudyError with all faults in the order of the file, or nothing when there are none.
+    """Raise one error with all faults, or nothing when there are none.
 
     Raises:
         StudyError: there are faults.
     """
-    lines = [_line(path, fault) for fault in sorted(faults, key=lambda fault: fault.place)]
-    if lines:
-        raise StudyError("\n".join(lines))
+    text = faults_text(path, faults)
+    if text:
+        raise StudyError(text)
+
+
+def faults_text(path: Path, faults: Iterable[Fault]) -> str:
+    """Returns a line for each fault, in the order of the file."""
+    return "\n".join(_line(path, fault) for fault in sorted(faults, key=lambda fault: fault.place))
 
 
 def _line(path: Path, fault: Fault) -> str:
@@ -64,11 +88,11 @@ def _key(item: Any, document: Document) -> Key:
     return (*key, loc[-1]) if item["type"] == "missing" else key
 
 
-def _place(item: Any, key: Key, document: Document) -> Place:
+def _place(item: Any, key: Key, document: Document) -> Position:
     if item["type"] == "missing":
-        return document.keys.get(key[:-1], Place(1, 1))
+        return document.keys.get(key[:-1], Position(1, 1))
     places = document.keys if item["type"] == "extra_forbidden" else document.values
-    return places.get(key, Place(1, 1))
+    return places.get(key, Position(1, 1))
 
 
 def _message(item: Any, key: Key, schema: type[BaseModel]) -> str:

@@ -160,16 +160,10 @@ class Model(_Section):
     algorithm: Literal["newton", "em", "em-accelerated", "em-newton", "pls", "direct"] = Field(
         default="newton", description="How the optimum is found"
     )
-    residual: OneLine = Field(
-        default="iid", description="Residual structure: iid, or such as ar1(visit | subject)"
-    )
     weights: OneLine | None = Field(default=None, description="Column of prior weights")
     offset: OneLine | None = Field(default=None, description="Column of a known part of the response")
     contrasts: dict[str, Literal["treatment", "sum", "helmert", "poly", "diff", "sas"]] = Field(
         default_factory=dict, description="Coding of factors; treatment when left out"
-    )
-    known: dict[str, OneLine] = Field(
-        default_factory=dict, description="Known covariance matrix or pedigree by group"
     )
 
     @property
@@ -195,7 +189,7 @@ def _word_or_list(value: object) -> str:
 class RandomEffects(_Section):
     """How the random effects are chosen."""
 
-    rule: Literal["fixed", "maximal", "parsimonious", "backward", "forward", "best"] = Field(
+    rule: Literal["fixed", "best"] = Field(
         default="fixed", description="fixed: as in model.formula; best: the best candidate by the criterion"
     )
     candidates: Annotated[
@@ -205,12 +199,7 @@ class RandomEffects(_Section):
     ] = Field(
         default="auto", description="Random parts such as (1 | g) or (x || g); rule best needs the list"
     )
-    criterion: Literal["lrt", "aic", "bic", "caic"] = Field(
-        default="aic", description="Criterion of the choice"
-    )
-    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.2, description="Level of the tests, under criterion lrt"
-    )
+    criterion: Literal["aic", "bic"] = Field(default="aic", description="Criterion of the choice")
 
     @field_validator("candidates")
     @classmethod
@@ -234,10 +223,9 @@ class Inference(_Section):
 
 
 class Report(_Section):
-    """What the report answers first, and its forms."""
+    """What the report answers first."""
 
     focus: OneLine | None = Field(default=None, description="Coefficient or column of the headline")
-    pdf: bool = Field(default=False, description="A PDF beside the HTML")
 
 
 class Settings(_Section):

@@ -1,4 +1,4 @@
-"""A study file read, overridden, checked and resolved: `load_study`."""
+"""A study file read, overridden, checked and resolved; its settings as arguments of the model functions."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+import pandas as pd
 
 from lmmkit.errors import StudyError
+from lmmkit.model.comparison.selection import Selection, select
 from lmmkit.model.formula.formula import Formula, parse_formula
-from lmmkit.study.files.faults import NOWHERE, raise_faults, schema_faults
-from lmmkit.study.files.gates import closed_gates
-from lmmkit.study.files.schema import Column, Settings
-from lmmkit.study.files.yaml12 import Document, Fault, Key, Place, is_list, is_mapping, read_yaml
+from lmmkit.study.files.faults import NOWHERE, faults_text, validate
+from lmmkit.study.files.schema import Column, Model, Settings
+from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, is_list, is_mapping, read_yaml
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def load_study(path: Path | str, overrides: Mapping[str, object] | None = None) 
     """
     path = Path(path)
     settings, faults = resolve(read_yaml(path), path.stem, overrides or {})
-    raise_faults(path, faults)
-    assert settings is not None
+    if settings is None or faults:
+        raise StudyError(faults_text(path, faults))
     return Study(path.resolve(), settings)
 
 
@@ -103,28 +103,8 @@ def resolve(
         StudyError: an override goes through what is no mapping.
     """
     document = _overridden(deepcopy(document), overrides)
-    faults = list(document.faults)
-    settings = _validated(document, faults)
-    if settings is None:
-        return None, faults
-    faults += [_gate_fault(key, message, document) for key, message in closed_gates(settings)]
-    return _completed(settings, name), faults
-
-
-def _validated(document: Document, faults: list[Fault]) -> Settings | None:
-    if not is_mapping(document.data):
-        faults.append(Fault(Place(1, 1), (), "expected keys such as `data:` and `model:`; see `lmmkit new`"))
-        return None
-    try:
-        return Settings.model_validate(document.data)
-    except ValidationError as error:
-        faults += schema_faults(error, document, Settings)
-        return None
-
-
-def _gate_fault(key: Key, message: str, document: Document) -> Fault:
-    near = next((key[:n] for n in range(len(key), -1, -1) if key[:n] in document.values), ())
-    return Fault(document.values.get(near, Place(1, 1)), key, message)
+    settings, faults = validate(document, Settings, "`data:` and `model:`; see `lmmkit new`")
+    return settings and _completed(settings, name), faults
 
 
 def _overridden(document: Document, overrides: Mapping[str, object]) -> Document:
@@ -155,9 +135,9 @@ def _replace(node: dict[str, Any], rest: str, name: str, value: object) -> Key:
     return (head, *_replace(child, tail, name, value))
 
 
-def _places_of(value: object, key: Key) -> dict[Key, Place]:
+def _places_of(value: object, key: Key) -> dict[Key, Position]:
     """A place for an overriding value and for all that is in it."""
-    places: dict[Key, Place] = {key: NOWHERE}
+    places: dict[Key, Position] = {key: NOWHERE}
     items = value.items() if is_mapping(value) else enumerate(value) if is_list(value) else ()
     for part, inner in items:
         places |= _places_of(inner, (*key, part))
@@ -193,3 +173,37 @@ def _variables(formula: Formula) -> Iterator[str]:
         yield from expression.variables
     for bar in formula.random:
         yield from bar.group.names
+
+
+# The settings as arguments of the model functions.
+
+
+def design_options(model: Model) -> dict[str, Any]:
+    """Returns the arguments of `build_design` that a study's model sets, but for the formula and the data."""
+    return {"weights": model.weights, "offset": model.offset, "contrasts": dict(model.contrasts) or None}
+
+
+def fit_options(model: Model) -> dict[str, Any]:
+    """Returns the arguments of `lmm` that a study's model sets, but for the formula and the data."""
+    return {"reml": model.method == "REML", "algorithm": model.algorithm, **design_options(model)}
+
+
+def choose_structure(settings: Any, table: pd.DataFrame) -> Selection:
+    """Returns the random effects that a study's rule chooses, with every candidate.
+
+    Args:
+        settings: Settings of a step that declares `model` and `random_effects`.
+        table: The prepared data.
+
+    Raises:
+        FitError: no candidate can be fitted.
+    """
+    effects, model = settings.random_effects, settings.model
+    return select(
+        model.formula,
+        table,
+        rule=effects.rule,
+        candidates=effects.candidates,
+        criterion=effects.criterion,
+        **fit_options(model),
+    )

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lmmkit.errors import StudyError
-from lmmkit.study.files.faults import raise_faults, schema_faults
+from lmmkit.study.files.faults import faults_text, validate
 from lmmkit.study.files.schema import OneLine
-from lmmkit.study.files.yaml12 import Document, Fault, Key, Place, is_mapping, read_yaml
+from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, read_yaml
 
 MOST_CELLS = 10_000
 
@@ -101,9 +101,8 @@ class SweepFile:
     @property
     def count(self) -> int:
         """Number of cells."""
-        return _grid_size(self.settings) * _zip_size(self.settings) * self._crossed + len(
-            self.settings.add or ()
-        )
+        crossed = math.prod(map(len, (self.settings.grid or {}).values())) * _zip_size(self.settings)
+        return crossed * self._crossed + len(self.settings.add or ())
 
     @property
     def _crossed(self) -> bool:
@@ -112,14 +111,17 @@ class SweepFile:
     def choices(self) -> Iterator[Choice]:
         """The cells: grid times zip, the last key varying fastest, then the added ones."""
         if self._crossed:
-            for outer, inner in product(_grid(self.settings.grid or {}), _zip(self.settings.zip or {})):
-                yield outer | inner
+            grid, zipped = self.settings.grid or {}, self.settings.zip or {}
+            for *outer, inner in product(
+                *(range(len(values)) for values in grid.values()), range(_zip_size(self.settings))
+            ):
+                yield _picked("grid", grid, outer) | _picked("zip", zipped, [inner] * len(zipped))
         for number, cell in enumerate(self.settings.add or ()):
             yield Choice(cell, {name: ("add", number, name) for name in cell})
 
-    def place(self, key: Key) -> Place:
+    def place(self, key: Key) -> Position:
         """Where a key's value stands."""
-        return self.document.values.get(key, Place(1, 1))
+        return self.document.values.get(key, Position(1, 1))
 
 
 def read_sweep(path: Path) -> SweepFile:
@@ -129,12 +131,11 @@ def read_sweep(path: Path) -> SweepFile:
         StudyError: all faults of the file, each with its line and column.
     """
     document = read_yaml(path)
-    faults = list(document.faults)
-    settings = _validated(document, faults)
+    settings, faults = validate(document, SweepSettings, "`base:` and `grid:`")
     if settings is not None:
         faults += _own_faults(settings, document)
-    raise_faults(path, faults)
-    assert settings is not None
+    if settings is None or faults:
+        raise StudyError(faults_text(path, faults))
     return SweepFile(path.resolve(), settings, document)
 
 
@@ -150,21 +151,10 @@ def check_size(sweep: SweepFile, *, yes: bool) -> None:
         )
 
 
-def _validated(document: Document, faults: list[Fault]) -> SweepSettings | None:
-    if not is_mapping(document.data):
-        faults.append(Fault(Place(1, 1), (), "expected keys such as `base:` and `grid:`"))
-        return None
-    try:
-        return SweepSettings.model_validate(document.data)
-    except ValidationError as error:
-        faults += schema_faults(error, document, SweepSettings)
-        return None
-
-
 def _own_faults(settings: SweepSettings, document: Document) -> Iterator[Fault]:
     """What is wrong between keys."""
     if not (settings.grid or settings.zip or settings.add):
-        yield Fault(Place(1, 1), (), "has no cells; give `grid:`, `zip:` or `add:`")
+        yield Fault(Position(1, 1), (), "has no cells; give `grid:`, `zip:` or `add:`")
     lengths = {name: len(values) for name, values in (settings.zip or {}).items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
@@ -186,28 +176,12 @@ def _repeated(axes: Mapping[str, list[Any]], document: Document) -> Iterator[Fau
                 yield Fault(document.values[key], key, "stands twice; each value makes its own cells")
 
 
-def _grid_size(settings: SweepSettings) -> int:
-    return math.prod(len(values) for values in (settings.grid or {}).values())
-
-
 def _zip_size(settings: SweepSettings) -> int:
-    return min((len(values) for values in (settings.zip or {}).values()), default=1)
+    return min(map(len, (settings.zip or {}).values()), default=1)
 
 
-def _grid(axes: Mapping[str, list[Any]]) -> Iterator[Choice]:
-    for picks in product(*(range(len(values)) for values in axes.values())):
-        yield _picked("grid", axes, dict(zip(axes, picks, strict=True)))
-
-
-def _zip(axes: Mapping[str, list[Any]]) -> Iterator[Choice]:
-    for number in range(min((len(values) for values in axes.values()), default=0)):
-        yield _picked("zip", axes, dict.fromkeys(axes, number))
-    if not axes:
-        yield Choice({}, {})
-
-
-def _picked(section: str, axes: Mapping[str, list[Any]], picks: Mapping[str, int]) -> Choice:
+def _picked(section: str, axes: Mapping[str, list[Any]], picks: Sequence[int]) -> Choice:
     return Choice(
-        {name: axes[name][number] for name, number in picks.items()},
-        {name: (section, name, number) for name, number in picks.items()},
+        {name: axes[name][number] for name, number in zip(axes, picks, strict=True)},
+        {name: (section, name, number) for name, number in zip(axes, picks, strict=True)},
     )

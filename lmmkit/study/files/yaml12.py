@@ -4,6 +4,8 @@ Tags, anchors, aliases and duplicate keys are faults: nothing in a file can buil
 its text.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import re
@@ -44,7 +46,7 @@ _PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
 )
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A line and a column of a file, both from 1."""
 
     line: int
@@ -54,7 +56,7 @@ class Place(NamedTuple):
 class Fault(NamedTuple):
     """One thing that is wrong, and where."""
 
-    place: Place
+    place: Position
     key: Key
     message: str
 
@@ -64,8 +66,8 @@ class Document:
     """A YAML file as plain data, with the places of its keys and values."""
 
     data: object
-    keys: dict[Key, Place] = field(default_factory=dict[Key, Place])
-    values: dict[Key, Place] = field(default_factory=dict[Key, Place])
+    keys: dict[Key, Position] = field(default_factory=dict[Key, Position])
+    values: dict[Key, Position] = field(default_factory=dict[Key, Position])
     faults: list[Fault] = field(default_factory=list[Fault])
 
 
@@ -106,11 +108,11 @@ def parse_yaml(text: str, name: str = "text") -> Document:
     """
     yaml = YAML(typ="safe", pure=True)
     try:
-        return _Reader(iter(yaml.parse(text)), name).document()  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        return _EventReader(iter(yaml.parse(text)), name).document()
     except MarkedYAMLError as error:
         raise StudyError(f"{name}:{_marked(error)}") from None
     except YAMLError as error:
-        raise StudyError(f"{name}:1:1: not YAML: {_one_line(error)}") from None
+        raise StudyError(f"{name}:1:1: not YAML: {' '.join(str(error).split())}") from None
 
 
 def read_settings(texts: Sequence[str]) -> dict[str, object]:
@@ -135,10 +137,6 @@ def _marked(error: Any) -> str:
     return f"{at}: not YAML: {error.problem or error.context}"
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _text_of(path: Path) -> str:
     try:
         if path.is_dir():
@@ -157,7 +155,7 @@ def _text_of(path: Path) -> str:
         raise StudyError(f"{path.name}:{line}:1: not text in UTF-8; save the file as UTF-8") from None
 
 
-class _Reader:
+class _EventReader:
     """Builds plain data from the events of the parser, noting places and faults."""
 
     def __init__(self, events: Iterator[Any], name: str):
@@ -170,7 +168,7 @@ class _Reader:
         data: object = None
         seen = 0
         for event in self.events:
-            if _is(event, DocumentStartEvent):
+            if isinstance(event, DocumentStartEvent):
                 seen += 1
                 if seen > 1:
                     self._fault(event, (), "a second document: a study file holds one")
@@ -179,19 +177,19 @@ class _Reader:
         return Document(data, self.out.keys, self.out.values, self.out.faults)
 
     def _node(self, event: Any, key: Key) -> object:
-        self.out.values[key] = _place(event)
+        self.out.values[key] = _position(event)
         self._refuse_powers(event, key)
         if len(key) > _MAX_DEPTH:
-            place = _place(event)
+            place = _position(event)
             raise StudyError(f"{self.name}:{place.line}:{place.column}: nested more than {_MAX_DEPTH} deep")
-        if _is(event, MappingStartEvent):
+        if isinstance(event, MappingStartEvent):
             return self._mapping(key)
-        if _is(event, SequenceStartEvent):
+        if isinstance(event, SequenceStartEvent):
             return self._sequence(key)
-        return _scalar(event) if _is(event, ScalarEvent) else None
+        return _scalar(event) if isinstance(event, ScalarEvent) else None
 
     def _refuse_powers(self, event: Any, key: Key) -> None:
-        if _is(event, AliasEvent):
+        if isinstance(event, AliasEvent):
             self._fault(event, key, f"an alias (*{event.anchor}): write the value out")
         elif event.anchor is not None:
             self._fault(event, key, f"an anchor (&{event.anchor}): write the value out where it is used")
@@ -204,7 +202,7 @@ class _Reader:
     def _mapping(self, key: Key) -> dict[str, object]:
         out: dict[str, object] = {}
         for event in self.events:
-            if _is(event, MappingEndEvent):
+            if isinstance(event, MappingEndEvent):
                 return out
             name = self._key(event, key)
             here = (*key, name)
@@ -214,12 +212,12 @@ class _Reader:
                 )
                 self._node(next(self.events), (*key, f"{name} (again)"))
                 continue
-            self.out.keys[here] = _place(event)
+            self.out.keys[here] = _position(event)
             out[name] = self._node(next(self.events), here)
         return out
 
     def _key(self, event: Any, parent: Key) -> str:
-        if _is(event, ScalarEvent):
+        if isinstance(event, ScalarEvent):
             self._refuse_powers(event, (*parent, str(event.value)))
             return str(event.value)
         self._fault(event, parent, "a key that is no text")
@@ -229,21 +227,17 @@ class _Reader:
     def _sequence(self, key: Key) -> list[object]:
         out: list[object] = []
         for event in self.events:
-            if _is(event, SequenceEndEvent):
+            if isinstance(event, SequenceEndEvent):
                 break
             out.append(self._node(event, (*key, len(out))))
         return out
 
     def _fault(self, event: Any, key: Key, message: str) -> None:
-        self.out.faults.append(Fault(_place(event), key, message))
+        self.out.faults.append(Fault(_position(event), key, message))
 
 
-def _is(event: Any, kind: type) -> bool:
-    return isinstance(event, kind)
-
-
-def _place(event: Any) -> Place:
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+def _position(event: Any) -> Position:
+    return Position(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
 def _scalar(event: Any) -> object:

@@ -27,6 +27,7 @@ _PRELOADED = (
     "tornado.platform.asyncio",
     "matplotlib.backends.backend_svg",
     "lmmkit.plots",
+    "seaborn",
     "lmmkit.study.report.captions",
 )
 #: What later steps import: while the first kernel works, the server has the time.

@@ -1,1 +1,4 @@
-"""Records."""
+"""What a run leaves on disk: files written atomically, the manifest, the store of steps, keys by content.
+
+Read `manifest.py` first, then `keys.py`.
+"""

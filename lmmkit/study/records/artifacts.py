@@ -67,9 +67,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise RunError(
-            f"{path.name} is not in {path.parent}: the step that writes it has not been run"
-        ) from None
+        raise _missing(path) from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}; run the study again with --force") from None
 
@@ -106,12 +104,14 @@ def read_csv(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
     except FileNotFoundError:
-        raise RunError(
-            f"{path.name} is not in {path.parent}: the step that writes it has not been run"
-        ) from None
+        raise _missing(path) from None
     for name in table.columns[[not _is_number(column) for _, column in table.items()]]:
         _unescape(table, name)
     return table.set_axis([csv_text(str(name)) for name in table.columns], axis=1)
+
+
+def _missing(path: Path) -> RunError:
+    return RunError(f"{path.name} is not in {path.parent}: the step that writes it has not been run")
 
 
 def _safe_text(column: pd.Series[Any]) -> pd.Series[Any]:

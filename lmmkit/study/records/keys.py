@@ -7,10 +7,10 @@ import platform
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
-from lmmkit.study.files.gates import setting
 from lmmkit.study.files.study import Study
 from lmmkit.study.records.artifacts import plain, sha256
 from lmmkit.study.records.manifest import Record
@@ -91,7 +91,7 @@ def step_key(
 
 def plain_setting(study: Study, key: str) -> object:
     """The setting under a key, as plain data."""
-    value = setting(study.settings, key)
+    value = attrgetter(key)(study.settings)
     dump = getattr(value, "model_dump", None)
     return dump(mode="json", by_alias=True) if dump else plain(value)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated
+
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from lmmkit.errors import RunError
 from lmmkit.study.records.artifacts import json_bytes, read_json, sha256, write_bytes
@@ -16,11 +18,25 @@ BY_HAND = "by hand"
 UNLISTED = frozenset({NAME, "log.jsonl", "ro-crate-metadata.json"})
 
 
+def safe_path(path: str) -> str:
+    """The path, when it stays inside its folder.
+
+    Raises:
+        RunError: it is absolute or contains `..`.
+    """
+    parts = PurePosixPath(path)
+    if not path or parts.is_absolute() or ".." in parts.parts or "\\" in path or "\0" in path:
+        raise RunError(
+            f"the path {path!r} leaves the run folder; expected one such as tables/fixed_effects.csv"
+        )
+    return path
+
+
 @dataclass(frozen=True)
 class File:
     """A file of a run: its place in the folder, its size and digest."""
 
-    path: str
+    path: Annotated[str, AfterValidator(safe_path)]
     bytes: int
     sha256: str
 
@@ -70,7 +86,11 @@ class Manifest:
 
     def save(self, folder: Path) -> None:
         """Write it into the run folder."""
-        write_bytes(folder / NAME, json_bytes(_as_plain(self)))
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        write_bytes(folder / NAME, json_bytes({"schema": 1, **fields}))
+
+
+_ADAPTER = TypeAdapter(Manifest)
 
 
 def load_manifest(folder: Path) -> Manifest | None:
@@ -85,8 +105,8 @@ def load_manifest(folder: Path) -> Manifest | None:
     if through_link(folder, NAME):
         raise RunError(f"{path} is a link; a run folder holds files only")
     try:
-        return _from_plain(read_json(path))
-    except (KeyError, TypeError, AttributeError):
+        return _ADAPTER.validate_python(read_json(path))
+    except ValidationError:
         raise RunError(f"{path} is no manifest of a run; run the study again with --force") from None
 
 
@@ -104,20 +124,6 @@ def unlisted_files(folder: Path, known: Manifest) -> list[str]:
     """Paths of the files in a folder that no step of the manifest wrote."""
     listed = known.files().keys() | UNLISTED
     return sorted(path for path in _paths(folder) if path not in listed)
-
-
-def safe_path(path: str) -> str:
-    """The path, when it stays inside its folder.
-
-    Raises:
-        RunError: it is absolute or contains `..`.
-    """
-    parts = PurePosixPath(path)
-    if not path or parts.is_absolute() or ".." in parts.parts or "\\" in path or "\0" in path:
-        raise RunError(
-            f"the path {path!r} leaves the run folder; expected one such as tables/fixed_effects.csv"
-        )
-    return path
 
 
 def _paths(folder: Path) -> Iterator[str]:
@@ -145,28 +151,3 @@ def _untouched(file: File, folder: Path) -> bool:
 def through_link(folder: Path, path: str) -> bool:
     """Whether a path in a folder, or a part of it, is a link."""
     return (folder / path).resolve() != folder.resolve() / path
-
-
-def _as_plain(manifest: Manifest) -> dict[str, Any]:
-    steps = [
-        {"step": record.step, "key": record.key, "files": [vars(file) for file in record.files]}
-        for record in manifest.steps
-    ]
-    error = {} if manifest.error is None else {"error": manifest.error}
-    return {
-        "schema": 1,
-        "study": manifest.study,
-        "key": manifest.key,
-        "status": manifest.status,
-        **error,
-        "steps": steps,
-    }
-
-
-def _from_plain(plain: dict[str, Any]) -> Manifest:
-    steps = tuple(Record(item["step"], item["key"], _files(item["files"])) for item in plain["steps"])
-    return Manifest(plain["study"], plain["key"], plain["status"], plain.get("error"), steps)
-
-
-def _files(items: Sequence[dict[str, Any]]) -> tuple[File, ...]:
-    return tuple(File(safe_path(item["path"]), int(item["bytes"]), str(item["sha256"])) for item in items)

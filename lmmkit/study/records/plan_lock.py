@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from lmmkit.errors import DataError, StudyError
 from lmmkit.study.data.sources import Base, find_source, sha256_of
 from lmmkit.study.files.study import Study, load_study
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill
-from lmmkit.study.records.artifacts import json_bytes, plain, read_json, sha256, write_bytes
-from lmmkit.study.records.keys import package_digest
+from lmmkit.study.records.artifacts import json_bytes, read_json, write_bytes
+from lmmkit.study.records.keys import digest, package_digest
 from lmmkit.study.records.manifest import load_manifest
 from lmmkit.study.records.notebooks import Notebook, find_notebooks
 from lmmkit.study.records.values import tree_values
@@ -42,7 +41,7 @@ def lock_study(study_file: Path, reports: Path, *, allow_outside: bool = False) 
     lock = {
         "schema": 1,
         "study": study.name,
-        "sha256": _digest(study.resolved()),
+        "sha256": digest(study.resolved()),
         "settings": study.resolved(),
         "data": _data_digest(study, allow_outside=allow_outside),
         "package": package_digest(),
@@ -124,8 +123,8 @@ def _entry(value: object, place: str) -> Mark:
 
 
 def _compared(lock: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, object, object]]:
-    if lock["sha256"] != _digest(lock["settings"]):
-        yield "the lock file itself", lock["sha256"], _digest(lock["settings"])
+    if lock["sha256"] != digest(lock["settings"]):
+        yield "the lock file itself", lock["sha256"], digest(lock["settings"])
     yield from _leaves(lock["settings"], now["settings"])
     if lock["data"] is not None and lock["data"] != now["data"]:
         yield "the data file", lock["data"], now["data"]
@@ -158,7 +157,3 @@ def _runs(folder: Path) -> int:
     places = sorted(path.parent for path in folder.glob("*/manifest.json"))
     manifests = [load_manifest(place) for place in places]
     return sum(bool(manifest and manifest.step("01_data_prep")) for manifest in manifests)
-
-
-def _digest(settings: object) -> str:
-    return sha256(json.dumps(plain(settings), sort_keys=True).encode())

@@ -55,6 +55,9 @@ def execute(
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
+    def on_cell_start(*, cell: object, cell_index: int) -> None:
+        started(cell_index)
+
     source: Any = nbformat.read(notebook.path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="lmmkit-") as folder:
         executed = Path(folder) / "executed.ipynb"
@@ -65,7 +68,7 @@ def execute(
                 dict(parameters),
                 progress_bar=False,
                 request_save_on_cell_execute=False,
-                on_cell_start=lambda *, cell, cell_index: started(cell_index),
+                on_cell_start=on_cell_start,
                 start_timeout=_PATIENCE,
                 iopub_timeout=_PATIENCE,
                 shutdown_kernel="immediate",

@@ -11,8 +11,7 @@ import pandas as pd
 
 from lmmkit.errors import RunError, StudyError
 from lmmkit.model.fit import Fit, load
-from lmmkit.study.data.load_table import Table
-from lmmkit.study.data.parquet import frame_bytes, read_frame, schema_of
+from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, schema_of
 from lmmkit.study.data.sources import Base
 from lmmkit.study.pages.marks import MarkedText, fill
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
@@ -105,7 +104,7 @@ class Step:
         self._check_provenance()
         return self.plan.provenance()
 
-    def save_data(self, table: Table) -> None:
+    def save_data(self, table: PreparedData) -> None:
         """Keep the prepared data, what its columns are, and the ledger of rows."""
         self._write("data.parquet", frame_bytes(table.frame))
         self.save_json("data.schema.json", schema_of(table))

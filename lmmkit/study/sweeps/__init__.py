@@ -1,1 +1,1 @@
-"""Sweeps."""
+"""Sweeps: a study rerun over a grid of settings; read `cells`, then `make_sweep`."""

@@ -1,8 +1,12 @@
-"""The specification curve: one coefficient in every cell of a sweep, and how far the cells agree."""
+"""The specification curve: one coefficient in every cell of a sweep, how far the cells agree, joint tests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +14,79 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from lmmkit.study.sweeps.results import Result
+from lmmkit.model.fit import load
+from lmmkit.model.resampling.null_draws import NullDraws, null_draws
+from lmmkit.study.records.artifacts import json_bytes, read_csv, read_json, write_bytes
+from lmmkit.study.records.keys import digest, package_digest, versions
+from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files
+from lmmkit.study.records.step_store import Store
+from lmmkit.study.sweeps.results import CellResult
 
 ESTIMATED, SINGULAR, UNCONVERGED = "estimated", "singular", "not converged"
 ABSENT, FAILED = "no such coefficient", "failed"
+#: Where the draws under the null are kept: a step of the store, and the file in it.
+STEP, FILE = "null", "null.json"
 
 Floats = NDArray[np.float64]
+
+
+def curve_table(results: Sequence[CellResult], coefficient: str, alpha: float) -> pd.DataFrame:
+    """One row per cell in the order of the estimates, those without one last.
+
+    Args:
+        results: The cells.
+        coefficient: Whose curve.
+        alpha: Level of significance.
+
+    Returns:
+        Columns `cell, estimate, se, low, high, p, significant, state`.
+    """
+    rows = list[dict[str, Any]]()
+    for result in results:
+        values = {
+            name: result.value(f"{coefficient}.{name}") for name in ("estimate", "se", "low", "high", "p")
+        }
+        known = {name: np.nan if value is None else float(value) for name, value in values.items()}
+        absent = not np.isfinite(known["estimate"])
+        significant = None if absent else bool(known["p"] < alpha)
+        state = _state(result, absent=absent)
+        rows.append({"cell": result.run.cell.number, **known, "significant": significant, "state": state})
+    table = pd.DataFrame(rows)
+    table["significant"] = pd.array(table["significant"].to_list(), dtype="boolean")
+    return table.sort_values(["estimate", "cell"], na_position="last", ignore_index=True)
+
+
+def _state(result: CellResult, *, absent: bool) -> str:
+    if result.run.error is not None:
+        return FAILED
+    if absent:
+        return ABSENT
+    if result.value("converged") is False:
+        return UNCONVERGED
+    return SINGULAR if result.value("singular") is True else ESTIMATED
+
+
+def agreement(curve: pd.DataFrame) -> dict[str, Any]:
+    """How many of all cells agree in sign and significance; those without an estimate agree with nobody."""
+    estimate = curve["estimate"].to_numpy(dtype="float64")
+    significant = curve["significant"].to_numpy(dtype=bool, na_value=False)
+    positive, negative = estimate > 0, estimate < 0
+    sign = "positive" if positive.sum() >= negative.sum() else "negative"
+    same = positive if sign == "positive" else negative
+    known = estimate[np.isfinite(estimate)]
+    summaries = {"median": np.median, "lowest": np.min, "highest": np.max}
+    return {
+        "cells": len(curve),
+        "estimated": len(known),
+        **{word: int((curve["state"] == word).sum()) for word in (SINGULAR, UNCONVERGED, ABSENT, FAILED)},
+        "sign": sign,
+        "same sign": int(same.sum()),
+        "same sign, significant": int((same & significant).sum()),
+        "opposite sign, significant": int((~same & significant).sum()),
+        "share of same sign": float(same.mean()),
+        "share of same sign, significant": float((same & significant).mean()),
+        **{name: float(summary(known)) if len(known) else None for name, summary in summaries.items()},
+    }
 
 
 class JointTest(NamedTuple):
@@ -30,46 +101,6 @@ class JointTest(NamedTuple):
     name: str
     observed: float
     p: float
-
-
-def curve_table(results: Sequence[Result], coefficient: str, alpha: float) -> pd.DataFrame:
-    """One row per cell in the order of the estimates, those without one last.
-
-    Args:
-        results: The cells.
-        coefficient: Whose curve.
-        alpha: Level of significance.
-
-    Returns:
-        Columns `cell, estimate, se, low, high, p, significant, state`.
-    """
-    rows = [_row(result, coefficient, alpha) for result in results]
-    table = pd.DataFrame(rows)
-    table["significant"] = pd.array(table["significant"].to_list(), dtype="boolean")
-    return table.sort_values(["estimate", "cell"], na_position="last", ignore_index=True)
-
-
-def agreement(curve: pd.DataFrame) -> dict[str, Any]:
-    """How many of all cells agree in sign and significance; those without an estimate agree with nobody."""
-    estimate = curve["estimate"].to_numpy(dtype="float64")
-    significant = curve["significant"].to_numpy(dtype=bool, na_value=False)
-    positive, negative = estimate > 0, estimate < 0
-    sign = "positive" if positive.sum() >= negative.sum() else "negative"
-    same = positive if sign == "positive" else negative
-    return {
-        "cells": len(curve),
-        "estimated": int(np.isfinite(estimate).sum()),
-        **{word: int((curve["state"] == word).sum()) for word in (SINGULAR, UNCONVERGED, ABSENT, FAILED)},
-        "sign": sign,
-        "same sign": int(same.sum()),
-        "same sign, significant": int((same & significant).sum()),
-        "opposite sign, significant": int((~same & significant).sum()),
-        "share of same sign": float(same.mean()),
-        "share of same sign, significant": float((same & significant).mean()),
-        "median": _median(estimate),
-        "lowest": float(np.nanmin(estimate)) if np.isfinite(estimate).any() else None,
-        "highest": float(np.nanmax(estimate)) if np.isfinite(estimate).any() else None,
-    }
 
 
 def joint_tests(
@@ -87,15 +118,13 @@ def joint_tests(
         alpha: Level of significance of one estimate.
     """
     found = _statistics(observed[0][:, None], observed[1][:, None], alpha)
-    drawn = _statistics(*null, alpha)
-    tests = [_test(name, float(found[name][0]), drawn[name]) for name in found]
-    return tests, len(drawn["median estimate"])
-
-
-def _test(name: str, observed: float, null: Floats) -> JointTest:
-    # A replicate that ties with the data up to rounding counts as as extreme.
-    extreme = int((np.abs(null) >= abs(observed) * (1.0 - 1e-12)).sum())
-    return JointTest(name, observed, (1 + extreme) / (1 + len(null)))
+    tests, used = list[JointTest](), 0
+    for name, drawn in _statistics(*null, alpha).items():
+        statistic, used = float(found[name][0]), len(drawn)
+        # A replicate that ties with the data up to rounding counts as as extreme.
+        extreme = int((np.abs(drawn) >= abs(statistic) * (1.0 - 1e-12)).sum())
+        tests.append(JointTest(name, statistic, (1 + extreme) / (1 + used)))
+    return tests, used
 
 
 def _statistics(estimate: Floats, se: Floats, alpha: float) -> dict[str, Floats]:
@@ -115,29 +144,45 @@ def _statistics(estimate: Floats, se: Floats, alpha: float) -> dict[str, Floats]
     }
 
 
-def _row(result: Result, coefficient: str, alpha: float) -> dict[str, Any]:
-    names = ("estimate", "se", "low", "high", "p")
-    values = {name: result.value(f"{coefficient}.{name}") for name in names}
-    known = {name: np.nan if value is None else float(value) for name, value in values.items()}
-    absent = not np.isfinite(known["estimate"])
-    significant = None if absent else bool(known["p"] < alpha)
-    return {
-        "cell": result.made.cell.number,
-        **known,
-        "significant": significant,
-        "state": _state(result, absent),
-    }
+class NullOptions(NamedTuple):
+    """What is drawn under the null.
+
+    Attributes:
+        coefficient: The coefficient without effect.
+        n: Number of replicates.
+        seed: Seed of the random numbers.
+    """
+
+    coefficient: str
+    n: int
+    seed: int
 
 
-def _state(result: Result, absent: bool) -> str:
-    if result.made.error is not None:
-        return FAILED
-    if absent:
-        return ABSENT
-    if result.value("converged") is False:
-        return UNCONVERGED
-    return SINGULAR if result.value("singular") is True else ESTIMATED
+def draw_all(
+    folders: Sequence[Path], options: NullOptions, store: Store, threads: int
+) -> Iterator[NullDraws]:
+    """The draws of each run, in order; the random numbers are the same for the same rows and levels."""
+    with ThreadPoolExecutor(threads) as executor:
+        yield from executor.map(draws_of, folders, repeat(options), repeat(store))
 
 
-def _median(values: Floats) -> float | None:
-    return float(np.nanmedian(values)) if np.isfinite(values).any() else None
+def draws_of(folder: Path, options: NullOptions, store: Store) -> NullDraws:
+    """The draws of one run, from the store when they are there: by the fit and the rows it was made from."""
+    manifest = load_manifest(folder)
+    files = manifest.files().values() if manifest else ()
+    inputs = [[f.path, f.sha256] for f in files if f.path.startswith("fit/") or f.path == "rows.csv"]
+    key = digest([list(options), inputs, package_digest(), versions()])
+    with store.making(STEP, key):
+        if store.find(STEP, key) is None:
+            with TemporaryDirectory(prefix="lmmkit-") as place:
+                write_bytes(Path(place) / FILE, json_bytes(_drawn(folder, options)._asdict()))
+                store.keep(Record(STEP, key, record_files(Path(place), Manifest("", key))), Path(place))
+        kept = read_json(store.root / STEP / key / FILE)
+    return NullDraws(*(np.array(kept[name], dtype=np.float64) for name in ("estimate", "se")))
+
+
+def _drawn(folder: Path, options: NullOptions) -> NullDraws:
+    estimates = load(folder / "fit").estimates
+    ledger = read_csv(folder / "rows.csv")
+    rows = ledger.loc[ledger["status"] == "kept", "row"].to_numpy(dtype=np.intp)[estimates.design.rows]
+    return null_draws(estimates, options.coefficient, rows=rows, n=options.n, seed=options.seed)

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console
 
@@ -25,7 +25,9 @@ from lmmkit.study.runs.run import make_cell
 def serve() -> None:
     """Make what is ordered until the input ends."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    answers = _private_output()
+    # Standard output is for the answers alone; what anything else prints goes to standard error.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     options: dict[str, Any] = json.loads(sys.stdin.readline())
     with kernels(cold=options["cold"], allow_outside=options["allow_outside"]) as kernel:
         for line in sys.stdin:
@@ -41,20 +43,9 @@ def _make(order: dict[str, Any], kernel: dict[str, Any]) -> dict[str, Any]:
         key = plan.key
         make_cell(plan, plan.folder(reports), Watch(Console(quiet=True)), kernel, order["again"])
     except LmmkitError as error:
-        return {"key": key, "error": _placeless(str(error), reports)}
+        # The first line of the message, without the place where the run happened to lie.
+        return {"key": key, "error": str(error).split("\n")[0].replace(f"{reports}{os.sep}", "")}
     return {"key": key, "error": None}
-
-
-def _placeless(message: str, reports: Path) -> str:
-    """The first line of a message, without the place where the run happened to lie."""
-    return message.split("\n")[0].replace(f"{reports}{os.sep}", "")
-
-
-def _private_output() -> TextIO:
-    """Standard output for the answers alone; what anything else prints goes to standard error."""
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return stream
 
 
 if __name__ == "__main__":

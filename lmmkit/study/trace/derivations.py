@@ -20,6 +20,8 @@ from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.degrees_of_freedom import denominators
 from lmmkit.model.tables import parameter_names, parameters, theta_names
 
+Parts = Mapping[str, "pd.DataFrame | float"]
+
 
 @dataclass(frozen=True)
 class Derivation:
@@ -32,7 +34,7 @@ class Derivation:
     """
 
     formula: str
-    parts: Mapping[str, pd.DataFrame | float] = field(default_factory=dict[str, "pd.DataFrame | float"])
+    parts: Parts = field(default_factory=dict[str, "pd.DataFrame | float"])
     value: float | None = None
 
 
@@ -49,46 +51,41 @@ class Origin:
         return SparseReferee(write_out(e.problem, e.kept, e.factors, e.sigma))
 
     @cached_property
-    def information(self) -> Floats:
-        """X'V⁻¹X."""
-        return np.asarray(np.linalg.inv(self.referee.covariance_of_beta()), dtype=np.float64)
-
-    @cached_property
     def derivations(self) -> dict[str, Derivation]:
         """Every number that has a formula here, by its name."""
         return {**dict(self._whole()), **dict(self._variances()), **dict(self._coefficients())}
 
     def _coefficients(self) -> Iterator[tuple[str, Derivation]]:
-        names = self.estimates.names
-        beta, C = self.referee.effects().beta, self.referee.covariance_of_beta()
-        XVX = self._square(self.information)
-        XVy = pd.DataFrame({"": self.information @ beta}, index=names)
-        se = np.sqrt(np.diag(C))
-        for j, name in enumerate(names):
-            estimate = Derivation("β̂ = (X'V⁻¹X)⁻¹ X'V⁻¹y", {"X'V⁻¹X": XVX, "X'V⁻¹y": XVy}, float(beta[j]))
-            yield f"{name}.estimate", estimate
-            formula = f"se = √[(X'V⁻¹X)⁻¹]_jj, j = {name}"
-            yield f"{name}.se", Derivation(formula, {"(X'V⁻¹X)⁻¹": self._square(C)}, float(se[j]))
-            ratio = {"estimate": float(beta[j]), "se": float(se[j])}
-            yield f"{name}.t", Derivation("t = estimate / se", ratio, float(beta[j] / se[j]))
+        names, C = self.estimates.names, self.referee.covariance_of_beta()
+        beta = self.referee.effects().beta
+        XVX = np.asarray(np.linalg.inv(C), dtype=np.float64)
+        parts: Parts = {"X'V⁻¹X": self._square(XVX), "X'V⁻¹y": pd.DataFrame({"": XVX @ beta}, index=names)}
+        for name, estimate in zip(names, beta, strict=True):
+            formula = "β̂ = (X'V⁻¹X)⁻¹ X'V⁻¹y"
+            yield f"{name}.estimate", Derivation(formula, parts, float(estimate))
+        inverse: Parts = {"(X'V⁻¹X)⁻¹": self._square(C)}
+        yield from self._errors(beta, C, "√[(X'V⁻¹X)⁻¹]_jj, j = {}", inverse)
 
     @cached_property
     def adjusted(self) -> dict[str, Derivation]:
         """Standard errors and statistics by Kenward and Roger, whose covariance matrix is an adjusted one."""
-        names, beta = self.estimates.names, self.estimates.beta
-        plain, other = (
-            self.referee.covariance_of_beta(),
-            denominators(self.estimates, "kenward-roger").vcov.whole(),
-        )
-        parts = {"(X'V⁻¹X)⁻¹": self._square(plain), "Φ_A": self._square(other)}
-        found = dict[str, Derivation]()
-        for j, name in enumerate(names):
-            estimate, se = float(beta[j]), sqrt(float(other[j, j]))
-            formula = f"se = √[Φ_A]_jj, j = {name}; Φ_A is (X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997)"
-            found[f"{name}.se"] = Derivation(formula, parts, se)
-            ratio = Derivation("t = estimate / se", {"estimate": estimate, "se": se}, estimate / se)
-            found[f"{name}.t"] = ratio
-        return found
+        adjusted = denominators(self.estimates, "kenward-roger").vcov.whole()
+        plain = self._square(self.referee.covariance_of_beta())
+        parts: Parts = {"(X'V⁻¹X)⁻¹": plain, "Φ_A": self._square(adjusted)}
+        formula = "√[Φ_A]_jj, j = {}; Φ_A is (X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997)"
+        return dict(self._errors(self.estimates.beta, adjusted, formula, parts))
+
+    def _errors(
+        self, beta: Floats, covariance: Floats, formula: str, parts: Parts
+    ) -> Iterator[tuple[str, Derivation]]:
+        """The standard error and the t of each coefficient, from a covariance matrix of the coefficients."""
+        for name, estimate, variance in zip(
+            self.estimates.names, beta.tolist(), np.diag(covariance), strict=True
+        ):
+            se = sqrt(float(variance))
+            yield f"{name}.se", Derivation(f"se = {formula.format(name)}", parts, se)
+            ratio: Parts = {"estimate": estimate, "se": se}
+            yield f"{name}.t", Derivation("t = estimate / se", ratio, estimate / se)
 
     def _square(self, matrix: Floats) -> pd.DataFrame:
         names = self.estimates.names
@@ -99,17 +96,11 @@ class Origin:
         parts: dict[str, pd.DataFrame | float] = {"σ": e.sigma}
         for term, factor in zip(e.random, e.factors, strict=True):
             parts[f"Λ of {term.group}"] = pd.DataFrame(factor, index=term.names, columns=term.names)
+        formula = "G = σ² Λ Λ'; SDs are √G_ii, correlations G_ij / √(G_ii G_jj)"
         for name, value in zip(parameter_names(e), parameters(e), strict=True):
-            yield (
-                name,
-                Derivation(
-                    "G = σ² Λ Λ'; SDs are √G_ii, correlations G_ij / √(G_ii G_jj)", parts, float(value)
-                ),
-            )
+            yield name, Derivation(formula, parts, float(value))
+        formula = "θ = the free entries of Λ, where the derivative of the deviance is zero or θ at its bound"
         for name, value in zip(theta_names(e), e.theta, strict=True):
-            formula = (
-                "θ = the free entries of Λ, where the derivative of the deviance is zero or θ at its bound"
-            )
             yield f"theta.{name}", Derivation(formula, parts, float(value))
 
     def _whole(self) -> Iterator[tuple[str, Derivation]]:
@@ -122,7 +113,7 @@ class Origin:
         sizes: dict[str, pd.DataFrame | float] = {"n": e.nobs, "p": len(e.beta)}
         yield "deviance", Derivation(formula, sizes, deviance)
         yield "llf", Derivation("log L = -deviance / 2", {"deviance": deviance}, likelihood)
-        npar: dict[str, pd.DataFrame | float] = {"deviance": deviance, "npar": e.npar, "n": e.nobs}
+        npar: Parts = {"deviance": deviance, "npar": e.npar, "n": e.nobs}
         yield "aic", Derivation("AIC = deviance + 2 npar", npar, deviance + 2 * e.npar)
         yield "bic", Derivation("BIC = deviance + npar log n", npar, deviance + e.npar * log(e.nobs))
         formula = f"σ² = (y-Xβ̂)'V₁⁻¹(y-Xβ̂) / {nu}, V = σ² V₁"
@@ -138,9 +129,9 @@ class Origin:
         return sqrt(float(weighted @ r) / (e.nobs - e.reml * len(e.beta)))
 
 
-def effect(estimates: Estimates, factor: str, level: str, column: str) -> Derivation | None:
+def effect(origin: Origin, factor: str, level: str, column: str) -> Derivation | None:
     """The prediction of one random effect; None where there is none of these names."""
-    start, u = 0, Origin(estimates).referee.effects().u
+    start, u, estimates = 0, origin.referee.effects().u, origin.estimates
     for term, arrays in zip(estimates.random, estimates.problem.terms, strict=True):
         width = len(term.names)
         if term.factor == factor and column in term.names and level in term.levels:

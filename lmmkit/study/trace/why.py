@@ -14,41 +14,31 @@ import pandas as pd
 from scipy.stats import norm, t
 
 from lmmkit.errors import LmmkitError, RunError, did_you_mean
-from lmmkit.study.audit.findings import DIFFERS
-from lmmkit.study.audit.integrity import Opened, check_integrity, open_run
+from lmmkit.study.audit.integrity import RunFolder, check_file, open_run
 from lmmkit.study.audit.second_opinion import claimed_estimates
+from lmmkit.study.audit.verdicts import DIFFERS
 from lmmkit.study.pages.marks import Mark
 from lmmkit.study.records.artifacts import read_csv
 from lmmkit.study.records.notebooks import Notebook
-from lmmkit.study.records.quantities import quantities
+from lmmkit.study.records.quantities import Quantity
 from lmmkit.study.report.read_back import marks, printed_text
 from lmmkit.study.trace.derivations import Derivation, Origin, effect
 
 MOST = 8  # rows and columns of a matrix that is printed
-AGREES = 1e-6
+AGREES = 1e-6  # relative difference of a stored and a recomputed number
 ADJUSTS = "kenward-roger"  # the method whose standard errors are not those of (X'V⁻¹X)⁻¹
 WALD = "Wald"  # intervals that are an estimate and a multiple of its standard error
-_STEP = "03_fit"
 
 
 @dataclass(frozen=True)
-class Link:
+class ChainLink:
     """One link of a chain: what it is about, and what is known."""
 
     name: str
     text: str
 
 
-@dataclass(frozen=True)
-class Held:
-    """A value and the file of the run that holds it."""
-
-    value: Any
-    path: str
-    field: str
-
-
-def why(folder: Path, name: str) -> list[Link]:
+def why(folder: Path, name: str) -> list[ChainLink]:
     """The chain behind a number of a run.
 
     Args:
@@ -61,80 +51,76 @@ def why(folder: Path, name: str) -> list[Link]:
     """
     run = open_run(folder)
     origin = Origin(claimed_estimates(run))
-    known = _known(run, origin)
+    derived = {key: Quantity(made.value, "fit.json") for key, made in origin.derivations.items()}
+    known = derived | run.named_values()
     name = name if name in known else f"{name}.estimate" if f"{name}.estimate" in known else name
     derivation = origin.derivations.get(name)
-    if name not in known:
+    if name in known:
+        held = known[name]
+        row = _row_of(run, held, name.rpartition(".")[0])
+        if row is not None and row.get("method") == ADJUSTS:
+            derivation = origin.adjusted.get(name, derivation)
+        level = float(run.settings["inference"]["level"])
+        derivation = derivation or derive_from_row(row or {}, name.rpartition(".")[2], level)
+    else:
         made = _random_effect(origin, name)
         if made is None:
             hint = did_you_mean(name, list(known)) or f"; there are {', '.join(list(known)[:20])}, ..."
             raise RunError(f"the run has no number {name}{hint}")
-        return [*_links(run, name, *made)]
-    held = known[name]
-    row = _row_of(run, held, name.rpartition(".")[0])
-    if row is not None and row.get("method") == ADJUSTS:
-        derivation = origin.adjusted.get(name, derivation)
-    return [*_links(run, name, held, derivation or _by_row(run, row, name))]
+        held, derivation = made
+    return [ChainLink(*link) for link in _links(run, name, held, derivation)]
 
 
-def _known(run: Opened, origin: Origin) -> dict[str, Held]:
-    """Every number that can be asked for, by name, with the file that holds it."""
-    summary: dict[str, Any] = run.json("summary.json") if run.content("summary.json") else {}
-    plain = {key: value for key, value in summary.items() if isinstance(value, int | float)}
-    return {
-        **{key: Held(made.value, "fit.json", key) for key, made in origin.derivations.items()},
-        **{key: Held(value, "summary.json", key) for key, value in plain.items()},
-        **{key: Held(found.value, found.path, key) for key, found in quantities(run.folder).items()},
-    }
-
-
-def _random_effect(origin: Origin, name: str) -> tuple[Held, Derivation] | None:
+def _random_effect(origin: Origin, name: str) -> tuple[Quantity, Derivation] | None:
     """The effect that `Subject.308.Days` names; levels and columns may hold dots themselves."""
     for number, term in enumerate(origin.estimates.random):
         for column in term.names:
-            inner = name.removeprefix(f"{term.factor}.").removesuffix(f".{column}")
-            if name == f"{term.factor}.{inner}.{column}":
-                found = effect(origin.estimates, term.factor, inner, column)
+            level = name.removeprefix(f"{term.factor}.").removesuffix(f".{column}")
+            if name == f"{term.factor}.{level}.{column}":
+                found = effect(origin, term.factor, level, column)
                 if found is not None:
-                    return Held(found.value, f"fit/effects-{number}.parquet", name), found
+                    return Quantity(found.value, f"fit/effects-{number}.parquet"), found
     return None
 
 
-def _links(run: Opened, name: str, held: Held, derivation: Derivation | None) -> Iterator[Link]:
-    yield Link("number", f"{name} = {held.value!r}")
-    yield Link("printed", _printed(run, held))
-    yield Link("artefact", _artefact(run, held))
-    yield Link("cell", _cell(run, held.path))
+def _links(
+    run: RunFolder, name: str, held: Quantity, derivation: Derivation | None
+) -> Iterator[tuple[str, str]]:
+    yield "number", f"{name} = {held.value!r}"
+    yield "printed", _printed(run, name, held)
+    yield "artefact", _artefact(run, name, held)
+    yield "cell", _cell(run, held.path)
     if derivation is not None:
-        yield Link("formula", _formula(derivation, held.value))
-    yield Link("search", _search(run))
-    yield Link("data", _data(run))
-    yield Link("rows", _rows(run))
+        yield "formula", formula_text(derivation, held.value)
+    yield "search", search_text(run.json("fit.json").get("trace", []))
+    schema: dict[str, Any] = run.json("data.schema.json")
+    yield "data", f"{schema.get('source')}, sha256 {schema.get('sha256')}"
+    yield "rows", _rows(run)
 
 
-def _printed(run: Opened, held: Held) -> str:
-    """Where the report prints it: at its own mark, at another of the same value, else by its digits."""
+def _printed(run: RunFolder, name: str, held: Quantity) -> str:
     content = run.content("report.html")
     if content is None or not isinstance(held.value, int | float):
         return "not in the report"
     page = content.decode("utf-8", errors="replace")
     marked = marks(page)
-    if not marked:
-        return _searched(printed_text(page), held.value)
-    found = next(_marked(marked, held), None)
-    if found is None:
-        return "not in the report as a number of its own"
-    return f"report.html prints {found.text}, marked as {found.place} of {found.file}"
+    return marked_text(marked, name, held) if marked else searched_text(printed_text(page), held.value)
 
 
-def _marked(marked: list[Mark], held: Held) -> Iterator[Mark]:
-    """Marks of the number itself, then those of equal value; a whole number may stand for anything."""
-    yield from (mark for mark in marked if (mark.file, mark.place) == (held.path, held.field))
+def marked_text(marked: list[Mark], name: str, held: Quantity) -> str:
+    """Where a report prints a number: at its own mark, else at another of the same value.
+
+    Whole numbers are looked for at their own marks alone, because they may stand for anything.
+    """
+    own = [mark for mark in marked if (mark.file, mark.place) == (held.path, name)]
     if isinstance(held.value, float) and not held.value.is_integer():
-        yield from (mark for mark in marked if mark.value == repr(held.value))
+        own += [mark for mark in marked if mark.value == repr(held.value)]
+    if not own:
+        return "not in the report as a number of its own"
+    return f"report.html prints {own[0].text}, marked as {own[0].place} of {own[0].file}"
 
 
-def _searched(text: str, value: float) -> str:
+def searched_text(text: str, value: float) -> str:
     """The words around the longest rounding of a value that stands in a text as a number of its own."""
     for digits in range(10, -1, -1):
         for spelled in dict.fromkeys([f"{value:.{digits}f}", f"{value:,.{digits}f}"]):
@@ -145,19 +131,18 @@ def _searched(text: str, value: float) -> str:
     return "not in the report as a number of its own"
 
 
-def _artefact(run: Opened, held: Held) -> str:
+def _artefact(run: RunFolder, name: str, held: Quantity) -> str:
     record = next((step for step in run.manifest.steps if held.path in {f.path for f in step.files}), None)
     if record is None:
         return f"{held.path}, which the manifest does not list"
-    state = {finding.what: finding for finding in check_integrity(run)}[held.path]
+    state = check_file(run, run.manifest.files()[held.path])
     good = "NOT what the manifest lists" if state.verdict == DIFFERS else "as the manifest lists it"
-    return f"{held.path}, field {held.field}, written by {record.step} ({state.found}, {good})"
+    return f"{held.path}, field {name}, written by {record.step} ({state.found}, {good})"
 
 
-def _cell(run: Opened, path: str) -> str:
+def _cell(run: RunFolder, path: str) -> str:
     """The notebook cell that saves the artefact."""
-    stem = Path(path).stem
-    wanted = "save_fit(" if path.startswith("fit") else f'"{stem}'
+    wanted = "save_fit(" if path.startswith("fit") else f'"{Path(path).stem}'
     for record in run.manifest.steps:
         book = run.folder / f"{record.step}.ipynb"
         if run.content(book.name) is None or path not in {file.path for file in record.files}:
@@ -168,9 +153,17 @@ def _cell(run: Opened, path: str) -> str:
     return "the run's own record, made before the first step"
 
 
-def _formula(derivation: Derivation, value: Any) -> str:
-    parts = [f"{name} =\n{_drawn(part)}" for name, part in derivation.parts.items()]
-    lines = [derivation.formula, *parts]
+def formula_text(derivation: Derivation, value: Any) -> str:
+    """A formula with its parts, and whether what it gives agrees with the stored value."""
+    lines = [derivation.formula]
+    for name, part in derivation.parts.items():
+        if not isinstance(part, pd.DataFrame):
+            text = f"{part:.10g}"
+        elif max(part.shape) > MOST:
+            text = f"a matrix of {part.shape[0]} x {part.shape[1]}, not printed"
+        else:
+            text = part.to_string(float_format=lambda x: f"{x:.8g}").replace("\n", "\n  ")
+        lines.append(f"{name} =\n  {text}")
     if derivation.value is not None and isinstance(value, int | float):
         same = bool(np.isclose(derivation.value, value, rtol=AGREES, atol=1e-9))
         verdict = "agrees" if same else "DOES NOT AGREE"
@@ -178,67 +171,52 @@ def _formula(derivation: Derivation, value: Any) -> str:
     return "\n".join(lines)
 
 
-def _drawn(part: pd.DataFrame | float) -> str:
-    if not isinstance(part, pd.DataFrame):
-        return f"  {part:.10g}"
-    if max(part.shape) > MOST:
-        return f"  a matrix of {part.shape[0]} x {part.shape[1]}, not printed"
-    text = part.to_string(float_format=lambda x: f"{x:.8g}")
-    return "\n".join(f"  {line}" for line in text.split("\n"))
+def derive_from_row(row: Mapping[str, Any], column: str, level: float) -> Derivation | None:
+    """A p value or a bound from the other numbers in its row of a table.
 
+    Args:
+        row: The row; empty where the number stands in no table.
+        column: The number's column.
+        level: Coverage of the intervals.
 
-def _by_row(run: Opened, row: Mapping[str, Any] | None, name: str) -> Derivation | None:
-    """p values and bounds, from their row of the table; none where they were made in another way."""
-    column = name.rpartition(".")[2]
-    if row is None or not {"estimate", "se"} <= row.keys() or _is_adjusted(row):
+    Returns:
+        None where it was made in another way, or holds for a family of comparisons.
+    """
+    if not {"estimate", "se"} <= row.keys() or isinstance(row.get("adjusted"), str):
         return None
     df = float(row.get("df", np.inf))
     law: Any = t(df) if np.isfinite(df) else norm()
     numbers = {key: float(row[key]) for key in ("estimate", "se", "df", "t") if key in row}
     if column == "p" and "t" in row:
-        return Derivation(f"p = 2 P(T > |t|), df by {row.get('method', 'the table')}", numbers, _p(law, row))
+        p = 2.0 * float(law.sf(abs(numbers["t"])))
+        return Derivation(f"p = 2 P(T > |t|), df by {row.get('method', 'the table')}", numbers, p)
     if column in ("low", "high") and row.get("interval", WALD) == WALD:
-        level = float(run.settings["inference"]["level"])
         q = float(law.ppf(0.5 + level / 2)) * (1 if column == "high" else -1)
         value = numbers["estimate"] + q * numbers["se"]
         return Derivation(f"{column} = estimate {q:+.6g} se, coverage {level:g}", numbers, value)
     return None
 
 
-def _is_adjusted(row: Mapping[str, Any]) -> bool:
-    """Whether p and bounds hold for a family of comparisons."""
-    return isinstance(row.get("adjusted"), str)
-
-
-def _p(law: Any, row: Mapping[str, Any]) -> float:
-    return 2.0 * float(law.sf(abs(float(row["t"]))))
-
-
-def _row_of(run: Opened, held: Held, label: str) -> dict[str, Any] | None:
+def _row_of(run: RunFolder, held: Quantity, label: str) -> dict[str, Any] | None:
+    """The row of a table that a label begins; None for a number that stands in no table."""
     if not held.path.startswith("tables/"):
         return None
     rows: list[dict[Any, Any]] = read_csv(run.folder / held.path).to_dict("records")
     return next((row for row in rows if str(next(iter(row.values()))) == label), None)
 
 
-def _search(run: Opened) -> str:
-    trace: list[dict[str, Any]] = run.json("fit.json").get("trace", [])
+def search_text(trace: list[dict[str, Any]]) -> str:
+    """The last step of a search."""
     if not trace:
         return "no log of the search"
     last = trace[-1]
     numbers = ", ".join(f"{key} {last[key]}" for key in ("deviance", "gradient", "decrement") if key in last)
     theta = ", ".join(f"{x:.10g}" for x in last.get("theta", ()))
-    return (
-        f"step {last.get('iteration')} of {len(trace) - 1} ({last.get('step')}): {numbers}; theta ({theta})"
-    )
+    head = f"step {last.get('iteration')} of {len(trace) - 1} ({last.get('step')})"
+    return f"{head}: {numbers}; theta ({theta})"
 
 
-def _data(run: Opened) -> str:
-    schema: dict[str, Any] = run.json("data.schema.json")
-    return f"{schema.get('source')}, sha256 {schema.get('sha256')}"
-
-
-def _rows(run: Opened) -> str:
+def _rows(run: RunFolder) -> str:
     """How many rows were used, and why the others were not."""
     try:
         rows = read_csv(run.folder / "rows.csv")

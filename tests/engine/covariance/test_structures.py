@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from lmmkit.engine.covariance.blocks import Block, Blocks
+from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, ColumnBlock
 from lmmkit.engine.covariance.roots import semidefinite_factor, zero_pivots
 from lmmkit.engine.covariance.structures import STRUCTURES, Diagonal, Natural, Structure, Unstructured
 from lmmkit.engine.crossproducts.scaling import prepare
@@ -233,7 +233,7 @@ def test_the_weakest_direction_is_taken_and_may_grow_again(case):
 
 def test_the_slope_of_a_growth_is_its_derivative(case, D):
     structure, scale = case.structure, np.array([1.0, 2.0, 3.0])[: case.structure.width]
-    blocks = Blocks(structure.width, (Block(tuple(range(structure.width)), structure),))
+    blocks = BlockDiagonal(structure.width, (ColumnBlock(tuple(range(structure.width)), structure),))
     L = np.linalg.cholesky(np.array(case.matrix))
     for slope, rows in blocks.growths(D, scale):
         assert slope == pytest.approx(np.sum(D * (rows @ rows.T)))
@@ -275,7 +275,14 @@ def test_natural_parameters_and_the_slopes_of_their_scales(case, x):
 
 # Several side by side
 
-BESIDE = Blocks(4, (Block((0, 2), Unstructured(2)), Block((1,), Unstructured(1)), Block((3,), Diagonal(1))))
+BESIDE = BlockDiagonal(
+    4,
+    (
+        ColumnBlock((0, 2), Unstructured(2)),
+        ColumnBlock((1,), Unstructured(1)),
+        ColumnBlock((3,), Diagonal(1)),
+    ),
+)
 
 
 def test_blocks_have_zero_between_them_and_coordinates_one_after_the_other():
@@ -302,7 +309,7 @@ def test_derivatives_of_blocks_are_those_of_differences():
 
 
 def test_columns_are_written_by_falling_variance_where_their_order_is_free():
-    blocks = Blocks(4, (Block((0, 1), Unstructured(2)), Block((2, 3), Diagonal(2))))
+    blocks = BlockDiagonal(4, (ColumnBlock((0, 1), Unstructured(2)), ColumnBlock((2, 3), Diagonal(2))))
     L = np.diag([1.0, 2.0, 1.0, 2.0])
     turned = blocks.by_falling_variance(L, np.ones(4))
     assert [part.columns for part in turned.parts] == [(1, 0), (2, 3)]

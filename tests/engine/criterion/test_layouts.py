@@ -8,7 +8,6 @@ import lmmkit
 from lmmkit.engine.covariance.structures import Diagonal, Unstructured
 from lmmkit.engine.criterion.criterion import Criterion
 from lmmkit.engine.crossproducts import crossproducts as moments
-from lmmkit.engine.crossproducts.absorbed import absorb
 from lmmkit.engine.crossproducts.elimination_order import build_layout
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.problem import Problem, Term
@@ -67,7 +66,7 @@ class Case:
         self.prepared = prepare(problem)
         self.layout = build_layout(problem, self.prepared)
         raw = moments.collect(self.prepared, self.layout)
-        absorbed = absorb(raw, self.prepared, self.layout)
+        absorbed = moments.absorb(raw, self.prepared, self.layout)
         self.criterion = Criterion(absorbed, self.layout, ROWS, reml=reml, constant=0.0)
         self.theta = np.random.default_rng(1).normal(size=self.layout.count) * 0.7
         self.optimum = Optimum(problem, self.prepared, self.criterion, self.criterion(self.theta))

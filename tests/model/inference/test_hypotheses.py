@@ -9,7 +9,8 @@ from reference.cases import fitted, table
 from reference.unbalanced import DATA, unbalanced
 
 import lmmkit
-from lmmkit.model.inference.term_hypotheses import hypotheses
+from lmmkit.model.inference.anova import hypotheses
+from lmmkit.model.inference.degrees_of_freedom import wald
 
 CODINGS = ["sum", "helmert", "poly", "sas", "diff"]
 
@@ -30,9 +31,7 @@ def test_type_3_of_a_main_effect_compares_equally_weighted_means():
     fit = unbalanced(3)
     means = fit.marginal_means("b", df="residual")
     L = np.array([[1.0, -1, 0], [0, 1, -1]]) @ means.family.L
-    by_means = lmmkit.model.inference.degrees_of_freedom.wald(
-        L, fit.estimates.beta, fit.estimates.covariance_of_beta
-    )
+    by_means = wald(L, fit.estimates.beta, fit.estimates.covariance_of_beta)
     assert fit.anova(3, "residual").loc["b", "F"] == pytest.approx(by_means, rel=1e-9)
 
 

@@ -15,7 +15,7 @@ from support.designs import FORMULAS, fitted
 import lmmkit
 from lmmkit.engine.profiles.profile_deviance import Descent, evaluate
 from lmmkit.errors import FitError, PartialResult
-from lmmkit.model.inference.profile_intervals import Profiles
+from lmmkit.model.inference.confidence_intervals import Profiles
 
 KNOWN = json.loads((HERE / "resampling" / "profiles.json").read_text(encoding="utf-8"))
 CHI2 = 3.841458820694124

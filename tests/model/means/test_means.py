@@ -11,8 +11,7 @@ from scipy.stats import studentized_range
 
 import lmmkit
 from lmmkit.engine.inference.studentized_range import quantile, tail
-from lmmkit.model.inference.distributions import t_tail
-from lmmkit.model.inference.multiplicity import adjusted_p
+from lmmkit.model.inference.distributions import adjusted_p, t_tail
 
 
 @pytest.fixture(scope="module")

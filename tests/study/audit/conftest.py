@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.projects import make_project, run
 
-from lmmkit.study.audit.opinion import Opinion
+from lmmkit.study.audit.second_opinion import Opinion
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from lmmkit.errors import RunError
 from lmmkit.study.audit.audit import audit_run
-from lmmkit.study.audit.findings import IDENTICAL, UNCHECKED, differs
 from lmmkit.study.audit.integrity import check_integrity, open_run
-from lmmkit.study.audit.rerun import find_data, recipe_of, to_execute
+from lmmkit.study.audit.rerun import find_data, installed_notebooks, recorded_study
+from lmmkit.study.audit.verdicts import IDENTICAL, UNCHECKED, differs
 from lmmkit.study.cli.app import app
 
 pytestmark = pytest.mark.slow
@@ -121,7 +121,7 @@ def test_the_same_alterations_are_caught_without_executing_anything(finished, tm
 
 def test_a_changed_byte_in_any_file_is_caught(finished, tmp_path):
     folder = copied(finished, tmp_path)
-    for path in open_run(folder).paths:
+    for path in open_run(folder).manifest.files():
         place = folder / path
         content = place.read_bytes()
         place.write_bytes(bytes([content[0] ^ 1]) + content[1:])
@@ -162,7 +162,7 @@ def test_a_changed_data_file_is_caught(project, finished, tmp_path, monkeypatch)
     changed = tmp_path / "sleep.csv"
     shutil.copy(project / "params/data/sleep.csv", changed)
     edit(changed, "249.56", "249.57")
-    recipe = recipe_of(
+    recipe = recorded_study(
         *(json.loads((finished / name).read_bytes()) for name in ("study.json", "provenance.json"))
     )
     assert find_data(recipe, tmp_path, changed).path is None
@@ -233,7 +233,7 @@ def test_names_from_a_stranger_are_text_and_nothing_else(finished, tmp_path):
 def test_only_installed_notebooks_are_executed_unless_others_are_named(tmp_path, monkeypatch):
     stranger = make_project(tmp_path / "stranger")
     monkeypatch.chdir(stranger)
-    assert not any(notebook.path.is_relative_to(stranger) for notebook in to_execute(None))
-    named = to_execute(stranger / "notebooks")
+    assert not any(notebook.path.is_relative_to(stranger) for notebook in installed_notebooks(None))
+    named = installed_notebooks(stranger / "notebooks")
     assert len(named) == 4
     assert all(notebook.path.is_relative_to(stranger) for notebook in named)

@@ -11,8 +11,8 @@ import pytest
 from support.processes import wait_until
 from support.projects import STEPS, copied, edit, lmmkit, make_project, run
 
-from lmmkit.study.audit.findings import differs
 from lmmkit.study.audit.integrity import check_integrity, open_run
+from lmmkit.study.audit.verdicts import differs
 from lmmkit.study.records.ro_crate import write_crate
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ from lmmkit.errors import RunError
 from lmmkit.study.audit.integrity import open_run
 from lmmkit.study.audit.second_opinion import claimed_estimates
 from lmmkit.study.trace.derivations import Origin
-from lmmkit.study.trace.diff import _moves, diff_runs
-from lmmkit.study.trace.why import _searched, why
+from lmmkit.study.trace.diff import diff_runs, moves
+from lmmkit.study.trace.why import searched_text, why
 
 pytestmark = pytest.mark.slow
 
@@ -106,8 +106,8 @@ def test_a_random_effect_stands_in_the_file_of_its_term(adjusted):
 
 
 def test_digits_inside_another_number_are_not_where_it_is_printed():
-    assert _searched("t = 21.53, df 9", 1.53) == "not in the report as a number of its own"
-    assert "prints 1.53" in _searched("t = 21.53, se 1.53", 1.53)
+    assert searched_text("t = 21.53, df 9", 1.53) == "not in the report as a number of its own"
+    assert "prints 1.53" in searched_text("t = 21.53, se 1.53", 1.53)
 
 
 def made_by_another(folder, place, **provenance):
@@ -166,5 +166,5 @@ def test_code_is_told_from_parameters_by_executing_in_either_direction(tmp_path)
 
 def test_a_number_that_one_run_lacks_is_the_doing_of_the_cause_that_made_it():
     legs = {"code": ({}, {}), "parameters": ({}, {"search.deviance": 2.0})}
-    (move,) = _moves({}, {"search.deviance": 2.0}, legs)
+    (move,) = moves({}, {"search.deviance": 2.0}, legs)
     assert list(move.shares) == ["parameters"]

@@ -12,7 +12,7 @@ from study.sweeps.conftest import children, contents, kill, started, swept
 from support.processes import wait_until
 
 from lmmkit import load
-from lmmkit.study.cluster.bootstrap import bootstrap_on
+from lmmkit.study.cluster import bootstrap_on
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -62,7 +62,9 @@ def cluster(tmp_path_factory, held):
 def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(made, project, held, cluster):
     process = started(project, "--scheduler", cluster.address, "--inference", "20")
     wait_until((project / "at-2").exists, process)
-    for pid in children(cluster.process.pid, "spawn_main"):
+    workers = children(cluster.process.pid, "spawn_main")
+    assert len(workers) == 2
+    for pid in workers:
         kill(pid)
     held.unlink()
     _, err = process.communicate()
@@ -110,7 +112,8 @@ def test_a_dead_scheduler_ends_an_encrypted_sweep_with_what_is_finished(
     assert contents(project / "reports") == contents(made / "reports")
 
 
-def test_an_unreachable_scheduler_is_told(project):
+def test_an_unreachable_scheduler_is_told(project, monkeypatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "100ms")
     done = swept(project, "--scheduler", "tcp://127.0.0.1:9")
     assert (done.returncode, "no scheduler answers at tcp://127.0.0.1:9" in done.stderr) == (2, True)
     assert not (project / "reports").exists()

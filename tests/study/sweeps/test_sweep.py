@@ -54,8 +54,8 @@ def test_a_repeated_sweep_makes_nothing(made):
 def test_a_dead_worker_is_replaced(made, project, held):
     process = started(project, "--workers", "1", "--inference", "20", hold=held)
     wait_until((project / "at-2").exists, process)
-    for pid in children(process.pid, "sweep_worker"):
-        kill(pid)
+    (worker,) = children(process.pid, "worker_process")
+    kill(worker)
     held.unlink()
     _, err = process.communicate()
     assert process.returncode == 0, err
@@ -111,11 +111,11 @@ def test_after_a_failure_no_other_cell_is_begun_when_asked(project):
 def test_a_killed_sweep_is_resumed(made, project, held):
     process = started(project, "--workers", "1", "--inference", "20", hold=held)
     wait_until((project / "at-2").exists, process)
-    workers = children(process.pid, "sweep_worker")
+    (worker,) = children(process.pid, "worker_process")
     kill(process.pid)
     process.wait()
     held.unlink()
     assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
-    wait_for_end(*workers)
+    wait_for_end(worker)
     process.communicate()
     assert contents(project / "reports") == contents(made / "reports")

@@ -4,7 +4,7 @@ import pytest
 
 from lmmkit.errors import StudyError
 from lmmkit.study.files.sweep_file import read_sweep
-from lmmkit.study.sweeps.session import listing, plan_sweep
+from lmmkit.study.sweeps.cells import listing, plan_sweep
 
 BASE = "base: small.yaml\n"
 

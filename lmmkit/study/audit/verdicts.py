@@ -1,15 +1,20 @@
-"""What an audit finds: one line each, with a verdict."""
+"""What an audit records: one line for each thing that was looked at, with a verdict."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lmmkit.study.records.keys import recorded_key
+
 IDENTICAL, WITHIN, HOLDS = "identical", "within tolerance", "holds"
 DIFFERS, UNCHECKED, OTHER = "DIFFERS", "not checked", "other"
-PARTS = ("integrity", "re-execution", "second opinion", "environment")
+INTEGRITY, EXECUTION, OPINION, ENVIRONMENT = "integrity", "re-execution", "second opinion", "environment"
+PARTS = (INTEGRITY, EXECUTION, OPINION, ENVIRONMENT)
+#: How many differing checks or values are named before the rest is counted.
+NAMED_CHECKS, NAMED_VALUES = 5, 3
 
 
 @dataclass(frozen=True)
@@ -17,11 +22,11 @@ class Finding:
     """One line of an audit.
 
     Attributes:
-        part: integrity, re-execution, second opinion or environment.
+        part: Integrity, re-execution, second opinion, environment, or reproduction.
         what: What was looked at.
         verdict: identical, within tolerance, holds, not checked, DIFFERS, or other (a version).
         found: What is there.
-        expected: What it was held against.
+        expected: What it was compared with.
     """
 
     part: str
@@ -46,6 +51,15 @@ def counted(findings: Iterable[Finding]) -> str:
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts))
 
 
+def compare_key(
+    part: str, what: str, settings: Mapping[str, Any], provenance: Mapping[str, Any], key: str
+) -> Finding:
+    """The key of a run against the key of what is recorded of it: an edited record must not go unseen."""
+    made = recorded_key(settings, provenance)
+    verdict = IDENTICAL if made == key == provenance.get("key") else DIFFERS
+    return Finding(part, what, verdict, made, key)
+
+
 @dataclass(frozen=True)
 class Audit:
     """What an audit found.
@@ -53,7 +67,7 @@ class Audit:
     Attributes:
         study: Name of the study.
         key: Key of the run.
-        findings: One per thing that was looked at.
+        findings: One for each thing that was looked at.
     """
 
     study: str
@@ -71,11 +85,11 @@ class Audit:
 
     def sentence(self) -> str:
         """The verdict in words."""
-        if self.holds:
-            return f"Everything that could be checked holds: {counted(self.findings)}."
         wrong = differs(self.findings)
-        named = ", ".join(dict.fromkeys(finding.what for finding in wrong[:5]))
-        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        if not wrong:
+            return f"Everything that could be checked holds: {counted(self.findings)}."
+        named = ", ".join(dict.fromkeys(finding.what for finding in wrong[:NAMED_CHECKS]))
+        more = f" and {len(wrong) - NAMED_CHECKS} more" if len(wrong) > NAMED_CHECKS else ""
         return f"DO NOT TRUST THIS RUN: {len(wrong)} of {len(self.findings)} checks differ: {named}{more}."
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lmmkit.engine.covariance.structures import Growth, Structure, Thinner
 
 
 @dataclass(frozen=True)
-class Block:
+class ColumnBlock:
     """The structure of some columns.
 
     Attributes:
@@ -33,14 +33,14 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Blocks:
+class BlockDiagonal:
     """The relative covariance matrix T (k, k) of one factor: blocks, and zero between them.
 
     Every method is the structures' own (see `Structure`), put together.
     """
 
     width: int
-    parts: tuple[Block, ...]
+    parts: tuple[ColumnBlock, ...]
 
     @cached_property
     def cuts(self) -> tuple[slice, ...]:
@@ -126,7 +126,7 @@ class Blocks:
     def em(self, L: Floats, D: Floats, levels: int) -> Floats:
         """Returns L after one ECME step; a block without one stays."""
 
-        def step(part: Block, _: slice) -> Floats:
+        def step(part: ColumnBlock, _: slice) -> Floats:
             moved = part.structure.em(L[part.here], D[part.here], levels)
             return L[part.here] if moved is None else moved
 
@@ -164,38 +164,38 @@ class Blocks:
         """Returns L of T + size B B' for (k, q) B."""
         return self.root_of(np.concatenate([L, np.sqrt(size) * rows], axis=1))
 
-    def by_falling_variance(self, L: Floats, scale: Floats) -> Blocks:
+    def by_falling_variance(self, L: Floats, scale: Floats) -> BlockDiagonal:
         """Returns the same with the columns of each block that bears any change in that order.
 
         A leading pivot near zero is a flat circle of the triangular coordinates, on which a search crawls.
         """
         size = (L**2).sum(1) * scale**2
-        return Blocks(
+        return BlockDiagonal(
             self.width,
             tuple(
-                Block(tuple(sorted(part.columns, key=lambda c: -size[c])), part.structure)
+                ColumnBlock(tuple(sorted(part.columns, key=lambda c: -size[c])), part.structure)
                 if part.structure.closed == "any"
                 else part
                 for part in self.parts
             ),
         )
 
-    def _cut(self) -> Iterator[tuple[Block, slice]]:
+    def _cut(self) -> Iterator[tuple[ColumnBlock, slice]]:
         return zip(self.parts, self.cuts, strict=True)
 
-    def _assembled(self, block: Callable[[Block, slice], Floats], shape: tuple[int, ...]) -> Floats:
+    def _assembled(self, block: Callable[[ColumnBlock, slice], Floats], shape: tuple[int, ...]) -> Floats:
         out = np.zeros(shape)
         for part, cut in self._cut():
             out[part.here] = block(part, cut)
         return out
 
-    def _embedded(self, part: Block, matrices: Floats) -> Floats:
+    def _embedded(self, part: ColumnBlock, matrices: Floats) -> Floats:
         """(m, k, k) from the (m, k_b, k_b) of one block."""
         out = np.zeros((len(matrices), self.width, self.width, *matrices.shape[3:]))
         out[(slice(None), *part.here)] = matrices
         return out
 
-    def _rows(self, part: Block, rows: Floats) -> Floats:
+    def _rows(self, part: ColumnBlock, rows: Floats) -> Floats:
         """(k, q) from the (k_b, q) of one block."""
         out = np.zeros((self.width, *rows.shape[1:]))
         out[list(part.columns)] = rows

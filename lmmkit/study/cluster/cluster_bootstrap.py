@@ -19,7 +19,7 @@ from lmmkit.model.fit import Fit, load
 from lmmkit.model.options import whole
 from lmmkit.model.resampling.bootstrap import bootstrap_from
 from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
-from lmmkit.study.cluster.workers import Scheduler, admitted, connected
+from lmmkit.study.cluster.cluster_workers import Scheduler, admitted, connect
 from lmmkit.study.records.keys import package_digest
 
 #: Replicates that a worker is given at a time.
@@ -50,7 +50,7 @@ def bootstrap_on(scheduler: Scheduler | str, fit: Fit, n: int, *, seed: Seed) ->
         RunError: no scheduler answers, it goes away, or a worker has another source.
     """
     count, number = whole("n", n, "replicates"), seed_of(seed)
-    client = connected(Scheduler(scheduler) if isinstance(scheduler, str) else scheduler)
+    client = connect(Scheduler(scheduler) if isinstance(scheduler, str) else scheduler)
     with client:
         workers = admitted(client, lambda message: None)
         saved = client.submit(dict, _saved(fit), pure=False, workers=workers)

@@ -10,13 +10,10 @@ from typing import Annotated
 
 import typer
 
-from lmmkit.study.cli.errors import spoken
-
-#: Exit code when cells have failed.
-FAILED = 1
+from lmmkit.study.cli.exit_codes import FAILED, with_exit_codes
 
 
-@spoken
+@with_exit_codes
 def sweep(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="The sweep file, such as params/sleepstudy.sweep.yaml.")
@@ -52,8 +49,9 @@ def sweep(
 ) -> None:
     """Rerun a study over a grid of settings: cached, in parallel, with the specification curve."""
     from lmmkit.study.runs.plan import reports_folder
-    from lmmkit.study.sweeps.session import listing, make_sweep, plan_sweep
-    from lmmkit.study.sweeps.workers import LocalWorkers, Making, Workers
+    from lmmkit.study.sweeps.cell_workers import CellOptions, LocalWorkers, Workers
+    from lmmkit.study.sweeps.cells import listing, plan_sweep
+    from lmmkit.study.sweeps.make_sweep import make_sweep
 
     planned = plan_sweep(file, replicates=inference, yes=yes, allow_outside=allow_outside)
     place = (reports or reports_folder()).resolve()
@@ -61,25 +59,20 @@ def sweep(
         typer.echo("\n".join(listing(planned, place)))
         return
     again = tuple(sorted(planned.base.since(since))) if force or since else ()
-    making = Making(place, again, cold, allow_outside)
+    options = CellOptions(place, again, cold, allow_outside)
 
-    def hire() -> AbstractContextManager[Workers]:
+    def start() -> AbstractContextManager[Workers]:
         if scheduler is None:
-            return LocalWorkers(workers, making)
-        from lmmkit.study.cluster.workers import ClusterWorkers, Scheduler
+            return LocalWorkers(workers, options)
+        from lmmkit.study.cluster.cluster_workers import ClusterWorkers, Scheduler
 
-        return ClusterWorkers(Scheduler(scheduler, tls_ca, tls_cert, tls_key), making, _say)
+        return ClusterWorkers(Scheduler(scheduler, tls_ca, tls_cert, tls_key), options, _say)
 
-    folder, failed = make_sweep(planned, hire, making, workers)
+    folder, failed = make_sweep(planned, start, options, workers)
     typer.echo(folder / "sweep.html")
     if failed:
         _say(f"{failed} of {len(planned.cells)} cells failed or were not run; results.csv says why")
         raise typer.Exit(FAILED)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(sweep)
 
 
 def _say(message: str) -> None:

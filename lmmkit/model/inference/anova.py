@@ -1,4 +1,4 @@
-"""What the rows of an analysis of variance test: hypotheses of type I, II and III.
+"""F tests of the terms of the fixed part: hypotheses of type I, II and III.
 
 All are written on the coefficients of the treatment coding, whatever coding the model was fitted with, and
 carried over: hypotheses and their degrees of freedom do not depend on the coding. A hypothesis is an
@@ -11,18 +11,58 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.problem import Floats
+from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.codings import codings
-from lmmkit.model.inference.estimable_functions import aliasing
+from lmmkit.model.inference.degrees_of_freedom import Denominators, FTest, denominators
+from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.inference.fixed_effect_terms import Effect, fixed_effects
+from lmmkit.model.inference.linear_functions import aliasing
 
+TYPES = (1, 2, 3)
 INTERCEPT = Effect(frozenset(), frozenset())
 NEGLIGIBLE = 1e-8  # relative size below which a singular value or a coefficient is rounding
+
+
+def anova(estimates: Estimates, *, kind: Any, df: str) -> pd.DataFrame:
+    """F tests of the terms of the fixed part.
+
+    Args:
+        estimates: The fit.
+        kind: 1 (each term after those before it), 2 (after all that do not contain it) or 3 (marginal means
+            with equal weights), as SAS has them, whatever the coding.
+        df: Denominator degrees of freedom; the F of Kenward-Roger is scaled.
+
+    Raises:
+        FitError: An option that is not offered, or a method that this fit does not allow.
+    """
+    if isinstance(kind, bool | float) or kind not in TYPES:
+        raise FitError(f"type={kind!r} is not known. Choose 1 (sequential), 2 or 3 (marginal).")
+    by = denominators(estimates, df)
+    terms = estimates.design.fixed_terms
+    tested = [(t, term.name) for t, term in enumerate(terms) if term.name != "Intercept"]
+    stated = hypotheses(estimates)
+    tests = [_test(stated, t, kind, by) for t, _ in tested]
+    names = pd.Index([name for _, name in tested], name="term")
+    table = pd.DataFrame(tests, columns=list(FTest._fields), index=names).astype({"num_df": int})
+    p = [f_tail(test.F, test.num_df, test.den_df) for test in tests]
+    return table.assign(p=p, method=by.method)
+
+
+def _test(stated: Hypotheses, term: int, kind: int, by: Denominators) -> FTest:
+    """The F test of one term; none where all its columns are aliased."""
+    L, estimates = stated.rows(term, kind), stated.estimates
+    if not len(L):
+        return FTest(0, np.nan, np.nan)
+    own = [estimates.kept.index(c) for c in estimates.design.fixed_terms[term].columns if c in estimates.kept]
+    return by.f_test(L, estimates.beta, own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +89,7 @@ class Hypotheses:
     @cached_property
     def root(self) -> Floats:
         """(p, p) triangular, with the cross-products of X_treatment."""
-        problem = self.estimates.problem
-        X = np.stack([problem.columns[problem.fixed[i]] for i in self.estimates.kept], axis=1)
+        X = self.estimates.X
         size = np.sqrt(np.einsum("np,np->p", X, X))
         return _triangular(X / size) * size @ self.mixing
 

@@ -1,0 +1,265 @@
+"""Reading a report back: marks are held against their files, numbers without a mark are found out."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from lmmkit.errors import RunError
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join, marked_text
+from lmmkit.study.records.artifacts import csv_bytes, json_bytes
+from lmmkit.study.report import captions
+from lmmkit.study.report.read_back import (
+    count_numbers,
+    extract,
+    marks,
+    moved_numbers,
+    printed_text,
+    prove,
+)
+
+EFFECTS = pd.DataFrame(
+    [("g: x2", "a", 1.0, 2.0), ("g: x2", "b", -1.0, 1.0), ("h", "a", -3.0, -2.0)],
+    columns=["term", "level", "low", "high"],
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder with a table whose rows have names, one whose rows have none, and JSON files."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "tables").mkdir()
+    coefficients = pd.DataFrame(
+        {
+            "coefficient": ["Intercept", "x1"],
+            "estimate": [251.40510484848483, -10.467285959596],
+            "p": [1e-9, 0.0371],
+            "df": [17.0, float("inf")],
+            "low": [1234567.25, float("nan")],
+            "note": ["", "1 of 3"],
+        }
+    )
+    (folder / "tables/coefficients.csv").write_bytes(csv_bytes(coefficients))
+    (folder / "tables/effects.csv").write_bytes(csv_bytes(EFFECTS))
+    facts = {
+        "level": 0.95,
+        "n": 180,
+        "ok": True,
+        "deep": {"list": [5, {"x": 7.5}]},
+        "odd": "=1+1",
+        "none": None,
+    }
+    (folder / "facts.json").write_bytes(json_bytes(facts))
+    (folder / "study.json").write_bytes(json_bytes({"inference": {"level": 0.95}}))
+    return folder
+
+
+C, F = "tables/coefficients.csv", "facts.json"
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        Mark(251.40510484848483, C, "Intercept.estimate", "251.41"),
+        Mark(251.40510484848483, C, "Intercept.estimate", "251"),
+        Mark(-10.467285959596, C, "x1.estimate", "−10.467"),
+        Mark(-10.467285959596, C, "x1.estimate", "-1.0e+01"),
+        Mark(-10.467285959596, C, "x1.estimate", "−1.0e+01"),
+        Mark(1e-9, C, "Intercept.p", "< 0.001"),
+        Mark(0.0371, C, "x1.p", "0.037"),
+        Mark(float("inf"), C, "x1.df", "infinite"),
+        Mark(float("nan"), C, "x1.low", "none"),
+        Mark(1234567.25, C, "Intercept.low", "1,234,567"),
+        Mark("1 of 3", C, "x1.note", "1 of 3"),
+        Mark(-3.0, "tables/effects.csv", "2.low", "-3"),
+        Mark(1, "tables/effects.csv", "=g: x2: exclude zero", "1"),
+        Mark(2, "tables/effects.csv", "=g: x2: levels", "2"),
+        Mark(0.95, F, "level", "95 %"),
+        Mark(180, F, "n", "180"),
+        Mark(True, F, "ok", "yes"),
+        Mark(5, F, "deep/list/0", "5"),
+        Mark(7.5, F, "deep/list/1/x", "7.5"),
+    ],
+)
+def test_a_mark_that_holds(run, mark):
+    proof = prove(f"<p>{mark.__html__()}</p>", run)
+    assert proof.loose == []
+    assert len(proof.proven) == 1
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        Mark(251.40510484848483, C, "Intercept.estimate", "251.40"),
+        Mark(251.40510484848483, C, "Intercept.estimate", "251.42"),
+        Mark(251.40510484848483, C, "Intercept.estimate", "252"),
+        Mark(251.40510484848483, C, "Intercept.estimate", "25,141"),
+        Mark(251.40510484848483, C, "x1.estimate", "251.41"),
+        Mark(251.5, C, "Intercept.estimate", "251.41"),
+        Mark(251.4051, C, "Intercept.estimate", "251.41"),
+        Mark(-10.467285959596, C, "x1.estimate", "10.467"),
+        Mark(0.0371, C, "x1.p", "< 0.001"),
+        Mark(0.0371, C, "x1.p", "3.71"),
+        Mark(float("inf"), C, "x1.df", "none"),
+        Mark(17.0, C, "Intercept.df", "infinite"),
+        Mark("1 of 3", C, "x1.note", "2 of 3"),
+        Mark(2, "tables/effects.csv", "=g: x2: exclude zero", "2"),
+        Mark(1, "tables/effects.csv", "=g: x2: nothing", "1"),
+        Mark(1, "facts.json", "=n", "1"),
+        Mark(0.95, F, "level", "17 %"),
+        Mark(0.95, F, "level", "95"),
+        Mark(0.95, F, "level", "0.95 %"),
+        Mark(0.17, F, "level", "17 %"),
+        Mark(180, F, "n", "18,000 %a"),
+        Mark(180, F, "n", "many"),
+        Mark(True, F, "ok", "1"),
+        Mark(True, F, "ok", "no"),
+        Mark(5, F, "deep/list/7", "5"),
+        Mark(5, F, "deep/list/x", "5"),
+        Mark(5, F, "absent", "5"),
+        Mark(5, "absent.json", "n", "5"),
+        Mark(5, "../facts.json", "n", "5"),
+        Mark(5, "tables/absent.csv", "x.n", "5"),
+        Mark("=1+1", F, "odd", "=1+2"),
+    ],
+)
+def test_a_mark_that_does_not_hold(run, mark):
+    proof = prove(f"<p>{mark.__html__()}</p>", run)
+    assert proof.loose == [f"{mark.text} ({mark.file} {mark.place})"]
+    assert proof.proven == []
+
+
+@pytest.mark.parametrize(
+    ("page", "loose"),
+    [
+        ("<p>no number</p>", []),
+        ("<p>180 rows</p>", ["180"]),
+        ("<h1>A 7</h1><p>7 and 8.5</p>", ["7", "8.5"]),
+        ("<table><tr><th>x1</th><td>2</td></tr></table>", ["1", "2"]),
+        ("<p>R2, 1e-5 and 1,234.5.</p>", ["2", "1", "5", "1,234.5"]),
+        ("<p><code>n = 3</code> <em>4</em></p>", ["3", "4"]),
+        ('<div aria-label="5 rows"></div>', ["5"]),
+        ("<p>7 residuals lie beyond 2, where a normal distribution</p>", ["7"]),
+        ("<p>they lie beyond 3, where a normal distribution</p>", ["3"]),
+        ("<p>least for x; 1 is a straight line.</p>", []),
+        ("<p>1 is a straight line.</p>", ["1"]),
+        ('<p><span class="name">x1</span></p>', []),
+        ('<p><span class="name">x12</span></p>', ["x12"]),
+        ('<p><span class="name">facts.json</span></p>', ["facts.json"]),
+        ('<p><span class="name">=1+1</span> <span class="name">deep</span></p>', []),
+        ('<p><span class="file">x1</span></p>', ["1"]),
+        ("<head><title>Run 5</title></head><pre>x = 6</pre><style>a{b:7}</style>", []),
+        ('<math aria-label="8"><mn>9</mn></math><script>10</script><!-- 11 -->', []),
+        ('<img alt="A picture" src="data:12">', []),
+        ('<img alt="13 bars">', ["13"]),
+        ('<img alt="14 bars" data-parts="[&quot;15 bars&quot;]">', ["14"]),
+        ('<img alt="16 bars" data-parts="damaged">', ["16"]),
+        ('<img alt="17 bars" data-parts="[&quot;17 bars&quot;]">', ["17"]),
+    ],
+)
+def test_a_number_without_a_mark_is_found_out(run, page, loose):
+    assert prove(page, run).loose == loose
+
+
+def image(alt, shown=None):
+    parts = alt.to_json().replace('"', "&quot;")
+    return f'<img alt="{alt if shown is None else shown}" data-parts="{parts}">'
+
+
+def test_numbers_of_alt_texts_are_marks(run):
+    alt = fill("{} rows of {}", Mark(180, F, "n", "180"), Name("x1"))
+    assert prove(image(alt), run).loose == []
+    assert prove(image(alt, "181 rows of x1"), run).loose == ["181", "1"]
+    wrong = fill("{} rows", Mark(181, F, "n", "181"))
+    assert prove(image(wrong), run).loose == ["181 (facts.json n)"]
+
+
+@pytest.mark.parametrize(
+    ("level", "table", "holds"),
+    [(0.95, EFFECTS, True), (0.17, EFFECTS, False), (0.95, EFFECTS.assign(low=1.0), False)],
+)
+def test_captions_do_not_prove_themselves(run, level, table, holds):
+    caption = captions.effects(table, level)["caption"]
+    assert (prove(f"<p>{caption.__html__()}</p>", run).loose == []) == holds
+
+
+def test_marks_are_read_with_their_places():
+    html = Mark(0.5, "a.csv", "x.<y>", "0.50").__html__()
+    assert marks(f"<p>{html}</p><data>1</data>") == [
+        Mark("0.5", "a.csv", "x.<y>", "0.50"),
+        Mark("", "", "", "1"),
+    ]
+
+
+def test_text_with_marks_is_plain_marked_and_kept():
+    text = fill("{} of {}: {}", Mark(2, "a.json", "n", "2"), Name("x1 <g>"), join(", ", ["u", Name("v")]))
+    assert str(text) == "2 of x1 <g>: u, v"
+    assert str(text.__html__()) == (
+        '<data value="2" data-source="a.json" data-field="n">2</data> of '
+        '<span class="name">x1 &lt;g&gt;</span>: u, v'
+    )
+    assert marked_text(json.loads(text.to_json())) == text
+    assert str(MarkedText().__html__()) == str(join(", ", [])) == ""
+
+
+BLOCK = '<script type="application/json" id="lmmkit-run">{}</script>'
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<html></html>",
+        BLOCK.format("not json"),
+        BLOCK.format('{"settings": {}, "provenance": {}}'),
+        BLOCK.format('{"settings": {}, "provenance": {}, "files": []}'),
+        BLOCK.format("[]"),
+        '<script type="application/json" id="other">{"settings": {}, "provenance": {}, "files": {}}</script>',
+    ],
+)
+def test_a_report_without_its_record_is_refused(page):
+    with pytest.raises(RunError, match="record"):
+        extract(page)
+
+
+def test_the_record_of_a_report():
+    record = {"settings": {"a": "\u003c"}, "provenance": {}, "files": {}}
+    assert extract(f"<p>1</p>{BLOCK.format(json.dumps(record))}<p>2</p>") == record
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<p>a<em>b</em>\n c</p>", "a b c"),
+        ("<style>x</style><p>1</p><svg><text>2</text></svg><template>3</template>", "1"),
+        ("<head><title>t</title></head><body>b<script>s</script></body>", "b"),
+        ("<section id='provenance'>1</section><section id='code'>2</section>", "2"),
+    ],
+)
+def test_printed_text(page, text):
+    assert printed_text(page) == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "moved"),
+    [
+        ("a 10.467", "a 10.467", []),
+        ("a 10.467", "a 10.468", []),
+        ("a 10.467", "a 10.469", [("10.467", "10.469")]),
+        ("a −10.467", "a 10.467", [("−10.467", "10.467")]),
+        ("n = 18", "n = 19", [("18", "19")]),
+        ("n = 1,800.5", "n = 1,800.6", []),
+        ("a 1.5e-05", "a 1.6e-05", []),
+        ("a 1", "b 1", None),
+        ("a 1", "a 1 2", None),
+        ("2020.1.1", "2020.1.2", [("2020.1.1", "2020.1.2")]),
+    ],
+)
+def test_moved_numbers(one, other, moved):
+    assert moved_numbers(one, other) == moved
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("a", 0), ("a 1", 1), ("1,234.5 and −2e-05, x3", 2)])
+def test_count_numbers(text, count):
+    assert count_numbers(text) == count

@@ -1,0 +1,251 @@
+"""What `why` and `diff` say, case by case: numbers in, words and shares out."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from scipy.stats import norm, t
+
+from lmmkit import lmm
+from lmmkit.study.audit.integrity import RunFolder
+from lmmkit.study.audit.rerun import RecordedStudy
+from lmmkit.study.pages.marks import Mark
+from lmmkit.study.records.manifest import Manifest
+from lmmkit.study.records.quantities import Quantity
+from lmmkit.study.trace import diff as diffs
+from lmmkit.study.trace.derivations import Derivation, Origin, effect
+from lmmkit.study.trace.diff import Change, changes, diff_runs, moves, numbers_of, recipes, separable
+from lmmkit.study.trace.why import derive_from_row, formula_text, marked_text, search_text, searched_text
+
+SLEEP = pd.read_csv(Path(__file__).parents[3] / "params/data/sleepstudy.csv")
+NOWHERE = "not in the report as a number of its own"
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "said"),
+    [
+        ("t = 21.53, df 9", 1.53, NOWHERE),
+        ("t = 21.53, se 1.53", 1.53, "prints 1.53:"),
+        ("se 1.5312 or 1.53", 1.531249, "prints 1.5312:"),
+        ("about 1,743.63 in all", 1743.628, "prints 1,743.63:"),
+        ("180 rows", 180, "prints 180:"),
+        ("2 rows", 1.9, NOWHERE),
+        ("a 1.530", 1.53, "prints 1.530:"),
+        ("a 1.534", 1.53, NOWHERE),
+        ("-0.5", -0.5, "prints -0.5:"),
+    ],
+)
+def test_a_number_is_found_by_its_longest_rounding_that_stands_alone(text, value, said):
+    found = searched_text(text, value)
+    assert found == said if said == NOWHERE else said in found
+
+
+MARKS = [
+    Mark("1.5", "tables/a.csv", "Days.se", "1.50"), Mark("2.25", "tables/b.csv", "x", "2.2"),
+    Mark("180", "summary.json", "nobs", "180"), Mark("3.0", "tables/b.csv", "y", "3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("held", "name", "said"),
+    [
+        (Quantity(1.5, "tables/a.csv"), "Days.se",
+         "report.html prints 1.50, marked as Days.se of tables/a.csv"),
+        (Quantity(2.25, "tables/a.csv"), "Days.z", "report.html prints 2.2, marked as x of tables/b.csv"),
+        (Quantity(180, "tables/a.csv"), "n", NOWHERE),
+        (Quantity(3.0, "tables/a.csv"), "n", NOWHERE),
+        (Quantity(180, "summary.json"), "nobs", "report.html prints 180, marked as nobs of summary.json"),
+        (Quantity(7.5, "tables/a.csv"), "x", NOWHERE),
+    ],
+)  # fmt: skip
+def test_a_marked_number_is_found_at_its_own_mark_else_by_its_value(held, name, said):
+    assert marked_text(MARKS, name, held) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [(2.0, "agrees"), (2.0 * (1 + 9e-7), "agrees"), (2.0 * (1 - 9e-7), "agrees"),
+     (2.0 * (1 + 2e-6), "DOES NOT AGREE"), (2.0 * (1 - 2e-6), "DOES NOT AGREE"), (-2.0, "DOES NOT AGREE")],
+)  # fmt: skip
+def test_a_recomputed_number_agrees_to_six_digits_or_does_not(value, verdict):
+    text = formula_text(Derivation("x = y", {"y": 2.0}, 2.0), value)
+    assert text.split("\n") == [
+        "x = y", "y =", "  2", f"recomputed from data.parquet and fit.json: 2.0 ({verdict})",
+    ]  # fmt: skip
+
+
+def test_small_matrices_are_printed_and_large_ones_are_not():
+    names = [f"c{i}" for i in range(9)]
+    small = pd.DataFrame(1.5, index=names[:8], columns=names[:8])
+    large = pd.DataFrame(1.5, index=names, columns=names)
+    assert formula_text(Derivation("f", {"A": small}), 1.0).count("1.5") == 64
+    assert formula_text(Derivation("f", {"A": large}), 1.0) == "f\nA =\n  a matrix of 9 x 9, not printed"
+
+
+ROW = {"estimate": 2.0, "se": 0.5, "df": 7.0, "t": 4.0, "method": "satterthwaite"}
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "value", "words"),
+    [
+        (ROW, "p", 2 * t(7).sf(4.0), "p = 2 P(T > |t|), df by satterthwaite"),
+        ({**ROW, "t": -4.0}, "p", 2 * t(7).sf(4.0), "P(T > |t|)"),
+        ({**ROW, "df": math.inf}, "p", 2 * norm.sf(4.0), "P(T > |t|)"),
+        ({"estimate": 2.0, "se": 0.5}, "low", 2.0 - 0.5 * norm.ppf(0.95), "low = estimate -1.64485 se"),
+        (ROW, "high", 2.0 + 0.5 * t(7).ppf(0.95), "high = estimate +1.89458 se, coverage 0.9"),
+        ({**ROW, "interval": "Wald"}, "low", 2.0 - 0.5 * t(7).ppf(0.95), "low = estimate -1.89458 se"),
+        ({**ROW, "interval": "profile"}, "low", None, ""),
+        ({**ROW, "adjusted": "tukey"}, "p", None, ""),
+        ({**ROW, "adjusted": math.nan}, "p", 2 * t(7).sf(4.0), ""),
+        ({"estimate": 2.0, "t": 4.0}, "p", None, ""),
+        ({"estimate": 2.0, "se": 0.5}, "p", None, ""),
+        (ROW, "df", None, ""),
+        ({}, "p", None, ""),
+    ],
+)  # fmt: skip
+def test_p_values_and_bounds_are_derived_from_their_row(row, column, value, words):
+    found = derive_from_row(row, column, 0.9)
+    assert (found is None) == (value is None)
+    if found is not None:
+        assert found.value == pytest.approx(value, rel=1e-12)
+        assert words in found.formula
+
+
+def test_the_search_is_told_by_its_last_step():
+    steps = [{"iteration": i, "step": "newton", "deviance": 9.5 - i, "theta": (1.0, 0.5)} for i in range(3)]
+    assert search_text(steps) == "step 2 of 2 (newton): deviance 7.5; theta (1, 0.5)"
+    assert search_text([]) == "no log of the search"
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_every_derivation_gives_the_number_of_the_fit(reml):
+    fit = lmm("Reaction ~ Days + (Days || Subject)", SLEEP, reml=reml)
+    origin = Origin(fit.estimates)
+    made = {name: derivation.value for name, derivation in origin.derivations.items()}
+    expected = {
+        "deviance": fit.deviance, "llf": fit.llf, "aic": fit.aic, "bic": fit.bic, "sigma": fit.sigma,
+        "Days.estimate": fit.params["Days"], "Days.se": fit.bse["Days"],
+        "Intercept.t": fit.params["Intercept"] / fit.bse["Intercept"],
+        "theta.Subject.Intercept": fit.theta.iloc[0], "Residual.sd": fit.sigma,
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert made[name] == pytest.approx(value, rel=1e-8), name
+    assert ("log|X'V⁻¹X|" in origin.derivations["deviance"].formula) == reml
+    assert ("(n-p)" in origin.derivations["sigma"].formula) == reml
+    ranef = fit.ranef["Subject"]
+    for column in ("Intercept", "Days"):
+        found = effect(origin, "Subject", "309", column)
+        assert found is not None
+        assert found.value == pytest.approx(ranef.loc["309", column], rel=1e-8)
+    assert effect(origin, "Subject", "none", "Days") is None
+
+
+def test_a_factor_s_matrices_stand_in_the_formulas():
+    derivations = Origin(lmm("Reaction ~ Days + (Days | Subject)", SLEEP).estimates).derivations
+    parts = derivations["Days.estimate"].parts
+    solved = pd.DataFrame(parts["X'V⁻¹X"]).to_numpy(), pd.DataFrame(parts["X'V⁻¹y"]).to_numpy()
+    beta = [derivations[f"{name}.estimate"].value for name in ("Intercept", "Days")]
+    assert (solved[0] @ beta).tolist() == pytest.approx(solved[1].ravel().tolist(), rel=1e-9)
+    C = pd.DataFrame(derivations["Days.se"].parts["(X'V⁻¹X)⁻¹"])
+    assert derivations["Days.se"].value == pytest.approx(math.sqrt(C.loc["Days", "Days"]), rel=1e-12)
+
+
+PROVENANCE = {
+    "study": "s", "sha256": "a" * 64, "versions": {"numpy": "2"}, "notebooks": {"01_a": "x" * 64},
+    "package": "p" * 64, "overrides": {}, "command": "",
+}  # fmt: skip
+SETTINGS = {"data": {"source": "d.csv", "exclude": []}, "model": {"method": "REML"}, "seed": 1}
+
+
+def run_folder(folder: Path, settings: object, provenance: object, summary: object) -> RunFolder:
+    folder.mkdir(parents=True)
+    for name, value in (("study", settings), ("provenance", provenance), ("summary", summary)):
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    Manifest("s", "k", "complete").save(folder)
+    return RunFolder(folder, Manifest("s", "k", "complete"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "provenance", "expected"),
+    [
+        ({}, {}, []),
+        ({"seed": 2}, {}, [("seed", "seed", "1", "2")]),
+        ({"model": {"method": "ML"}}, {}, [("parameters", "model.method", "REML", "ML")]),
+        ({"title": "x"}, {}, [("parameters", "title", "absent", "x")]),
+        ({"data": {"source": "d.csv", "exclude": ["x > 1"]}}, {},
+         [("rows", "data.exclude[0]", "absent", "x > 1")]),
+        ({}, {"sha256": "b" * 64}, [("rows", "data file", "a" * 12, "b" * 12)]),
+        ({}, {"versions": {"numpy": "3", "scipy": "1"}},
+         [("versions", "numpy", "2", "3"), ("versions", "scipy", "absent", "1")]),
+        ({}, {"notebooks": {}}, [("code", "01_a", "x" * 12, "absent")]),
+        ({}, {"package": "q" * 64}, [("code", "source of lmmkit", "p" * 12, "q" * 12)]),
+        ({}, {"machine": "another", "key": "k"}, []),
+    ],
+)  # fmt: skip
+def test_each_thing_that_is_not_the_same_has_its_cause(tmp_path, settings, provenance, expected):
+    one = run_folder(tmp_path / "a", SETTINGS, PROVENANCE, {})
+    other = run_folder(tmp_path / "b", {**SETTINGS, **settings}, {**PROVENANCE, **provenance}, {})
+    assert changes(one, other) == [Change(*change) for change in expected]
+
+
+def test_versions_and_code_of_one_programme_are_one_cause():
+    def causes(*names: str) -> list[str]:
+        return separable([Change(name, "", "", "") for name in names])
+
+    assert causes() == []
+    assert causes("rows", "rows", "seed") == ["rows", "seed"]
+    assert causes("code", "rows") == ["rows", "code"]
+    assert causes("parameters", "code", "versions") == ["parameters", "versions and code"]
+
+
+def test_a_study_is_changed_into_another_a_cause_at_a_time():
+    one = RecordedStudy("s", SETTINGS, "d.csv", "a")
+    changed = {"data": {"source": "e.csv"}, "model": {"method": "ML"}, "seed": 2, "title": "x"}
+    other = RecordedStudy("s", changed, "e.csv", "b")
+    way = recipes(one, other)
+    assert [cause for cause, _ in way] == ["rows", "parameters", "seed"]
+    rows, parameters, seed = (study for _, study in way)
+    assert rows == RecordedStudy("s", {**SETTINGS, "data": changed["data"]}, "e.csv", "b")
+    assert parameters.settings == {**changed, "seed": 1}
+    assert seed.settings == changed
+    assert recipes(one, one) == []
+    assert [cause for cause, _ in recipes(one, RecordedStudy("s", SETTINGS, "d.csv", "b"))] == ["rows"]
+
+
+def test_a_number_moves_by_the_share_of_each_stage():
+    start, middle, end = {"x": 1.0, "y": 2.0, "z": 5.0}, {"x": 1.5, "y": 2.0}, {"x": 4.0, "y": 2.0, "w": 1.0}
+    found = {move.name: move for move in moves(start, end, {"rows": (start, middle), "seed": (middle, end)})}
+    assert set(found) == {"x", "z", "w"}
+    assert (found["x"].one, found["x"].other, found["x"].shares) == (1.0, 4.0, {"rows": 0.5, "seed": 2.5})
+    assert (found["z"].one, list(found["z"].shares)) == (5.0, ["rows"])
+    assert math.isnan(found["z"].other)
+    assert (found["w"].other, list(found["w"].shares)) == (1.0, ["seed"])
+    assert moves({"x": math.nan}, {"x": math.nan}, {}) == ()
+
+
+def test_one_cause_needs_no_execution_and_several_say_when_they_are_not_told_apart(tmp_path, monkeypatch):
+    one = run_folder(tmp_path / "a", SETTINGS, PROVENANCE, {"x": 1.0, "ok": True, "name": "a"})
+    assert numbers_of(one) == {"x": 1.0, "ok": 1.0}
+    run_folder(tmp_path / "b", {**SETTINGS, "seed": 2}, PROVENANCE, {"x": 3.5})
+    several = {**SETTINGS, "seed": 2, "title": "x"}
+    run_folder(tmp_path / "c", several, PROVENANCE, {"x": 3.5})
+    folders = [tmp_path / name for name in "abc"]
+
+    def fails(*_: object, **__: object) -> RunFolder:
+        raise AssertionError("executed")
+
+    monkeypatch.setattr(diffs, "run_again", fails)
+    found = diff_runs(folders[0], folders[1])
+    assert {move.name: move.shares for move in found.moves}["x"] == {"seed": 2.5}
+    assert found.note == ""
+    same = diff_runs(folders[0], folders[0])
+    assert (same.changes, same.moves, same.note) == ((), (), "")
+    told = diff_runs(folders[0], folders[2], execute=False)
+    assert told.note == "several causes, and execution was not asked for"
+    assert [move.shares for move in told.moves if move.name == "x"] == [{}]
+    lost = diff_runs(folders[0], folders[2])
+    assert lost.note == f"not attributed: d.csv (sha256 {'a' * 12}) was not found; name it with --data FILE"
