@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -113,7 +113,7 @@ def _warnings(folder: Path) -> list[str]:
 
     # Notebooks of a project's own may leave out what is looked for, or write something else.
     paths = (folder / "certificate.json", folder / "summary.json")
-    records = [read_json(path) if path.is_file() else {} for path in paths]
+    records: list[Any] = [read_json(path) if path.is_file() else {} for path in paths]
     certificate, summary = (record if is_mapping(record) else {} for record in records)
     found = list[str]()
     if not certificate.get("passed", True):
