@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from lmmkit.engine.criterion.criterion import Criterion, State
+from lmmkit.engine.criterion.criterion import Criterion, Evaluation
+from lmmkit.engine.criterion.gradient import conditional_blocks
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import level_matrices as kernels
@@ -15,7 +16,6 @@ from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Floats, Problem
 from lmmkit.engine.search.optimality import Check, optimality
 from lmmkit.engine.search.search import Search
-from lmmkit.engine.variances import conditional_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Solution(FitNumbers):
     """
 
     optimum: Optimum = field(repr=False)
-    search: Search = field(repr=False)
+    search: Search[Evaluation] = field(repr=False)
 
     @cached_property
     def trace(self) -> list[dict[str, object]]:
@@ -38,7 +38,7 @@ class Solution(FitNumbers):
     @cached_property
     def checks(self) -> list[Check]:
         """Conditions of a local optimum, and whether they hold."""
-        return optimality(self.search, self.optimum.state)
+        return optimality(self.optimum.state, self.optimum.scale, self.search.decrement, self.search.rules)
 
     def random_effects(self) -> tuple[Floats, ...]:
         """BLUPs b of each term, (J, k)."""
@@ -55,8 +55,13 @@ class Optimum:
 
     problem: Problem
     prepared: Prepared
-    criterion: Criterion
-    state: State
+    state: Evaluation
+    scale: list[Floats]
+
+    @property
+    def criterion(self) -> Criterion:
+        """The deviance."""
+        return self.state.criterion
 
     @property
     def covariance_of_beta(self) -> Sandwich:
@@ -65,7 +70,7 @@ class Optimum:
         core = variance * kernels.solved(self.state.XVX, np.eye(len(self.state.beta)))
         return Sandwich(self.prepared.basis, core)
 
-    @cached_property
+    @property
     def layout(self) -> Layout:
         """Chain and rest."""
         return self.criterion.layout
@@ -81,30 +86,21 @@ class Optimum:
 
     def random_effects(self) -> tuple[Floats, ...]:
         """b_f = T_f Z_f'V^-1(y - X beta), carried back to the units of the data."""
-        a = np.append(-self.state.beta, 1.0)
         out: dict[int, Floats] = {}
         for f, factor in enumerate(self.layout.factors):
             L = self.state.L[f]
-            b = self.prepared.scale * (L @ L.T) @ self._scores(f, a)
+            b = self.prepared.scale * (L @ L.T) @ self.state.reverse.scores(self.layout, f, self.state.a)
             for term, columns in factor.pieces:
                 raw = np.empty((factor.levels, columns.stop - columns.start))
                 raw[factor.order] = (self.prepared.term_bases[term] @ b[columns]).T
                 out[term] = raw
         return tuple(out[term] for term in range(len(out)))
 
-    def _scores(self, f: int, a: Floats) -> Floats:
-        """Z_f'Py, (k, J)."""
-        if f < len(self.layout.chain):
-            return np.einsum("kqj,q->kj", self.state.reverse.U[f], a)
-        columns = self.layout.columns(f - len(self.layout.chain))
-        return (self.state.reverse.U[-1][columns] @ a).reshape(-1, self.layout.factors[f].width).T
-
     def conditional_variances(self, sigma: float) -> tuple[Floats, ...]:
         """sigma^2 (Z'Z + T^-1)^-1, diagonal blocks, carried back to the units of the data."""
         out: dict[int, Floats] = {}
-        for factor, blocks in zip(
-            self.layout.factors, conditional_blocks(self.layout, self.state), strict=True
-        ):
+        found = conditional_blocks(self.state.forward, self.state.reverse, self.layout)
+        for factor, blocks in zip(self.layout.factors, found, strict=True):
             for term, columns in factor.pieces:
                 S = self.prepared.term_bases[term]
                 raw = np.empty((factor.levels, len(S), len(S)))

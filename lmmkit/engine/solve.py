@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from lmmkit.engine.covariance.roots import zero_pivots
+from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.problem import Floats, Problem
-from lmmkit.engine.search import boundary
 from lmmkit.engine.search.algorithms import chosen
+from lmmkit.engine.search.optimality import set_null
+from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
+from lmmkit.engine.search.rules import SEARCH, Rules
 from lmmkit.engine.search.search import Search
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.errors import FitError
-
-VANISHED = 1e-10  # residual variance, of a response of unit size, that a search without an end has run to
 
 
 def solve(
@@ -23,6 +24,7 @@ def solve(
     algorithm: str = "newton",
     limit: int | None = None,
     start: tuple[Floats, ...] | None = None,
+    rules: Rules = SEARCH,
 ) -> Solution:
     """Fit a linear mixed model.
 
@@ -32,6 +34,7 @@ def solve(
         algorithm: One of `lmmkit.engine.search.algorithms.ALGORITHMS`.
         limit: Steps at most; by default what the algorithm may need on hard problems.
         start: Lambda of each term, (k, k), to start from; by default from the moment equations.
+        rules: Thresholds of the search.
 
     Raises:
         FitError: The model cannot be estimated from these data, or its residual variance runs to zero.
@@ -40,24 +43,25 @@ def solve(
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
     given = None if start is None else setup.layout.in_prepared_units(setup.prepared.term_bases, start)
-    theta = criterion.theta(setup.start() if given is None else given)
-    search = method.search(criterion, setup.scale, criterion(theta))
-    search.run(method.limit if limit is None else limit)
+    theta = setup.layout.coordinates(setup.start() if given is None else given)
+    objective = ProfiledDeviance(criterion, setup.scale, rules)
+    search = method.run(objective, criterion.evaluate(theta), rules, method.limit if limit is None else limit)
+    point = search.point
     _refuse_vanishing(search)
-    state = boundary.set_null(search.criterion, search.state, search.scale)
-    return _solution(Optimum(problem, setup.prepared, search.criterion, state), search)
+    state = set_null(point, setup.scale, rules)
+    return _solution(Optimum(problem, setup.prepared, state, setup.scale), search)
 
 
-def _refuse_vanishing(search: Search) -> None:
+def _refuse_vanishing(search: Search[Evaluation]) -> None:
     """A search that ran after a residual variance of zero; the response has unit size in prepared units."""
-    if not search.converged and search.state.r2 < VANISHED * search.criterion.nu:
+    if not search.converged and search.point.r2 < search.rules.vanished * search.point.criterion.nu:
         raise FitError(
             "The residual variance runs to zero: the random effects reproduce every row, and their variances "
             "grow without bound beside it. Take a random-effects term out, or analyse more rows per level."
         )
 
 
-def _solution(optimum: Optimum, search: Search) -> Solution:
+def _solution(optimum: Optimum, search: Search[Evaluation]) -> Solution:
     """Back to the units of the data."""
     state, prepared, criterion = optimum.state, optimum.prepared, optimum.criterion
     factors, S = optimum.factors(state.L), prepared.basis

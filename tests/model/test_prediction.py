@@ -133,3 +133,10 @@ def test_the_slopes_column_is_needed_where_its_variance_is():
     assert m.predict(empty.assign(other=1.0), level="population").fit[0] == pytest.approx(m.params.iloc[0])
     with pytest.raises(DataError, match="no column `Days`"):
         m.predict(empty.assign(other=1.0), level="new")
+
+
+def test_bounds_lie_on_their_own_sides():
+    for interval in ("confidence", "prediction"):
+        found = fit("crossed").predict(interval=interval, coverage=0.9)
+        assert (found.low < found.fit).all()
+        np.testing.assert_allclose(found.low + found.high, 2 * found.fit)

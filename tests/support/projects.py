@@ -29,7 +29,7 @@ STEPS = {
             'formula, options = step.json("selection.json")["formula"], fit_options(step.settings.model)',
             "fit = lmm(formula, step.table(), **options)",
             "step.save_fit(fit)",
-            'step.save_table("coefficients", fit.coef_table(df="normal").reset_index())',
+            'step.save_table("coefficients", fit.coef_table(df=step.settings.inference.df).reset_index())',
             'step.save_table("fit", fit.varcorr[["group", "vcov", "sdcor"]])',
             "from matplotlib.figure import Figure",
             "for name, height in (('rising', 1), ('falling', 2)):\n"
@@ -61,6 +61,7 @@ data:
     Subject: {type: factor}
 model:
   formula: Reaction ~ Days + (Days | Subject)
+inference: {df: normal}
 """
 
 

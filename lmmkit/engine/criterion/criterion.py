@@ -1,68 +1,167 @@
-"""The profiled deviance of theta, with its gradient and its average-information Hessian.
+"""The deviance of theta, with its gradient and its Hessian: what every search minimises.
 
-    deviance = log|V| + [REML] log|X'V^-1X| + nu (1 + log(2 pi r2 / nu)),   r2 = y'Py,   sigma^2 = r2 / nu
+With V, F = W'V^-1W and log|V| from `elimination`, theta the coordinates of every T, Var(y) = sigma^2 V, and
+nu = n - p
+under REML, n under ML:
 
-nu = n - p under REML and n under ML; Var(y) = sigma^2 V. (lme4 vignette, equations 35 and 42.)
+    (1)  deviance = log|V| + [REML] log|X'V^-1X| + nu log(2 pi sigma^2) + r2 / sigma^2
+    (2)  r2 = a'F a,   W a = y - X beta,   a = (-beta, 1)
+
+(lme4 vignette, equations 35 and 42.) At the best beta, F_XX beta = F_Xy, r2 is y'Py; at the best sigma,
+sigma^2 = r2 / nu. A search may leave both to the formulas, or hold them (`Held`). The derivatives, with D_f
+from `gradient` and G, q from
+`hessian`, are those of a function in which both are at their best or held, so that no term in d beta or d
+sigma is left:
+
+    (3)  K = d deviance / dF = a a' / sigma^2 + [REML] (X'V^-1X)^-1
+    (4)  d deviance / d theta_i = <D, dT / d theta_i>
+    (5)  H = G / sigma^2 - [sigma at its best] q q' / (sigma^2 r2) + <D, d2T / d theta_i d theta_k>
+
+The last term of (5) is exact. Where T is quadratic in theta (T = L L'), it is the whole Hessian at a zero of
+L, so that an optimum at a zero variance is an ordinary stationary point.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from lmmkit.engine.criterion.average_information import AverageInformation
-from lmmkit.engine.criterion.elimination import Elimination, Forward
-from lmmkit.engine.criterion.gradient import Reverse, Sweep
+from lmmkit.engine.criterion.elimination import Forward, eliminate
+from lmmkit.engine.criterion.gradient import Reverse, reverse_sweep
+from lmmkit.engine.criterion.hessian import AverageInformation, average_information
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
 
+VANISHED = 1e-13  # of y'V^-1y: a residual sum of squares that is nothing but rounding
+
 
 @dataclass(frozen=True, eq=False)
-class State:
-    """The criterion at one theta, in prepared units.
+class Held:
+    """Which of sigma and beta are given; the others are profiled out, that is, at their best.
 
     Attributes:
-        theta: Free entries of every L, factor by factor in order of elimination.
-        L: The factors.
-        deviance, r2, beta: As in the module's formula.
-        gradient: d deviance / d theta.
-        D: d deviance / d T of each factor, (k, k).
+        precision: 1 / sigma^2, whether it is fixed or a coordinate of the search; None: nu / r2.
+        beta: (p,) all fixed effects.
+        contrast: c and v of a constraint c'beta = v.
+    """
+
+    precision: float | None = None
+    beta: Floats | None = None
+    contrast: tuple[Floats, float] | None = None
+
+
+NOTHING = Held()
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The criterion at one point, in prepared units; derivatives are made when they are asked for.
+
+    Attributes:
+        theta: Where, in the coordinates of the search.
+        L: (k, k) lower triangular root of each factor's T, in order of elimination.
+        deviance, r2, beta: As in the module's formulas.
+        precision: 1 / sigma^2.
     """
 
     criterion: Criterion
+    held: Held
     theta: Floats
     L: list[Floats]
+    forward: Forward
     deviance: float
     r2: float
     beta: Floats
-    gradient: Floats
-    D: list[Floats]
-    forward: Forward
-    reverse: Reverse
+    precision: float
 
     @property
     def XVX(self) -> Floats:
         """X'V^-1X."""
         return self.forward.F[:-1, :-1]
 
+    @property
+    def a(self) -> Floats:
+        """W a = y - X beta."""
+        return np.append(-self.beta, 1.0)
+
+    @cached_property
+    def reverse(self) -> Reverse:
+        """D = d deviance / dT and U = Z'V^-1W of every factor."""
+        K = self.precision * np.outer(self.a, self.a)  # (3)
+        if self.criterion.reml:
+            K[:-1, :-1] += np.linalg.inv(self.XVX)
+        return reverse_sweep(self.forward, self.criterion.layout, K)
+
+    @property
+    def D(self) -> list[Floats]:
+        """D deviance / dT of each factor, (k, k)."""
+        return self.reverse.D
+
+    @cached_property
+    def gradient(self) -> Floats:
+        """(m,) d deviance / d theta, where theta is the coordinates of T: (4)."""
+        return self.criterion.layout.gradient(self.theta, self.D)
+
+    @property
+    def beta_slopes(self) -> Floats:
+        """(p,) d deviance / d beta: zero where beta is at its best."""
+        return -2.0 * self.precision * (self.forward.F @ self.a)[:-1]
+
+    @property
+    def log_sigma_slope(self) -> float:
+        """D deviance / d log sigma: zero where sigma is at its best."""
+        return 2.0 * self.criterion.nu - 2.0 * self.r2 * self.precision
+
+    @cached_property
+    def Phi(self) -> Floats:
+        """(p, p) covariance of the fixed effects over sigma^2; zero along what is held of them."""
+        if self.held.beta is not None:
+            return np.zeros_like(self.XVX)
+        Phi = np.linalg.inv(self.XVX).astype(np.float64, copy=False)
+        if self.held.contrast is not None:
+            c, _ = self.held.contrast
+            shift = Phi @ c
+            Phi = Phi - np.outer(shift, shift) / float(c @ shift)
+        return Phi
+
+    @cached_property
+    def information(self) -> AverageInformation:
+        """Average information in theta."""
+        return self.information_along(
+            [s.jacobian(x) for s, x in self.criterion.layout.parameters(self.theta)]
+        )
+
+    def information_along(self, directions: list[Floats]) -> AverageInformation:
+        """Average information along (m_f, k, k) directions dT of each factor."""
+        return average_information(
+            self.forward, self.criterion.layout, self.reverse, self.a, directions, self.Phi
+        )
+
     @cached_property
     def hessian(self) -> Floats:
-        """Average information with the exact curvature of the covariance parameters."""
-        return self.criterion.hessian(self)
+        """(m, m), equation (5), in theta."""
+        return self.average_hessian(self.information) + self.criterion.layout.curvature(self.theta, self.D)
+
+    def average_hessian(self, information: AverageInformation) -> Floats:
+        """(5) without the curvature of T."""
+        H = self.precision * information.G
+        if self.held.precision is None:
+            H -= self.precision / self.r2 * np.outer(information.q, information.q)
+        return H
 
 
 class Criterion:
-    """Deviance and derivatives of one problem."""
+    """The deviance of one problem."""
 
     def __init__(self, moments: Moments, layout: Layout, rows: int, *, reml: bool, constant: float) -> None:
         """`constant` is added to the deviance: what preparation took out of it."""
-        self.moments, self.rows = moments, rows
-        self.eliminate, self.layout = Elimination(moments, layout), layout
+        self.moments, self.rows, self.layout = moments, rows, layout
         self.p = len(moments.total) - 1
         self.reml, self.nu, self.constant = reml, rows - self.p * reml, constant
 
@@ -70,80 +169,41 @@ class Criterion:
         """The same criterion with the columns of its blocks in another order."""
         return Criterion(self.moments, layout, self.rows, reml=self.reml, constant=self.constant)
 
-    def factors(self, theta: Floats) -> list[Floats]:
-        """L of each factor."""
-        return self.layout.roots(theta)
+    def evaluate(self, theta: Floats, held: Held = NOTHING) -> Evaluation:
+        """The criterion at the coordinates of every T.
 
-    def theta(self, L: list[Floats]) -> Floats:
-        """Coordinates of each L."""
-        return self.layout.coordinates(L)
+        Raises:
+            FitError: There is no finite deviance.
+        """
+        return self.at(theta, self.layout.roots(theta), held)
 
-    def deviance(self, theta: Floats) -> float:
-        """The deviance alone."""
-        return self._profile(self.eliminate(self.layout.roots(theta)))[0]
-
-    def _profile(self, forward: Forward) -> tuple[float, float, Floats]:
-        """Deviance, r2 and beta of W'V^-1 W."""
-        F, p = forward.F, self.p
-        beta = kernels.solved(F[:p, :p], F[:p, p])
-        r2 = float(F[p, p] - F[p, :p] @ beta)
-        if r2 <= 1e-13 * F[p, p] or not np.isfinite(r2):
+    def at(self, theta: Floats, L: list[Floats], held: Held = NOTHING) -> Evaluation:
+        """The criterion at triangular roots L, where a search has coordinates of its own."""
+        forward = eliminate(self.moments, self.layout, L)
+        beta = self._beta(forward.F, held)
+        a = np.append(-beta, 1.0)
+        r2 = float(a @ forward.F @ a)  # (2)
+        least = VANISHED * float(forward.F[-1, -1]) if held.precision is None else 0.0
+        if r2 <= least or not math.isfinite(r2):
             raise FitError(
                 "The model reproduces the response exactly: the residual variance goes to zero and the "
                 "likelihood has no maximum. Check for rows that are copies of each other, and for a random "
                 "effect per row."
             )
-        deviance = forward.logdet + self.nu * (1.0 + np.log(2.0 * np.pi * r2 / self.nu)) + self.constant
+        precision = self.nu / r2 if held.precision is None else held.precision
+        deviance = forward.logdet + self.nu * math.log(2.0 * math.pi / precision) + r2 * precision  # (1)
         if self.reml:
-            deviance += float(np.linalg.slogdet(F[:p, :p])[1])
-        return float(deviance), r2, beta
+            deviance += float(np.linalg.slogdet(forward.F[:-1, :-1])[1])
+        return Evaluation(self, held, theta, L, forward, deviance + self.constant, r2, beta, precision)
 
-    def __call__(self, theta: Floats) -> State:
-        """Deviance and gradient; the Hessian when it is asked for."""
-        L = self.layout.roots(theta)
-        forward = self.eliminate(L)
-        deviance, r2, beta = self._profile(forward)
-        a = np.append(-beta, 1.0)
-        reverse = self._sweep(forward, a, self.nu / r2)
-        gradient = self.layout.gradient(theta, reverse.D)
-        return State(self, theta, L, deviance, r2, beta, gradient, reverse.D, forward, reverse)
-
-    def _sweep(self, forward: Forward, a: Floats, weight: float) -> Reverse:
-        """The reverse sweep for K = weight a a' + [REML] (X'V^-1X)^-1."""
-        K = weight * np.outer(a, a)
-        if self.reml:
-            K[: self.p, : self.p] += np.linalg.inv(forward.F[: self.p, : self.p])
-        return Sweep(forward, self.layout, K).run()
-
-    def full(self, beta: Floats, log_sigma: float, theta: Floats) -> tuple[float, Floats]:
-        """The deviance with nothing profiled out, and its gradient in (beta, log sigma, theta).
-
-        -2 log L = log|V| + n log(2 pi sigma^2) + (y - X beta)'V^-1(y - X beta) / sigma^2; the restricted
-        likelihood has no beta: pass an empty one.
-        """
-        L = self.layout.roots(theta)
-        forward = self.eliminate(L)
-        F, p, precision = forward.F, self.p, float(np.exp(-2.0 * log_sigma))
-        best = kernels.solved(F[:p, :p], F[:p, p])
-        a = np.append(-(best if self.reml else beta), 1.0)
-        r2 = float(a @ F @ a)
-        value = (
-            forward.logdet
-            + self.nu * (np.log(2.0 * np.pi) + 2.0 * log_sigma)
-            + r2 * precision
-            + self.constant
-        )
-        if self.reml:
-            value += float(np.linalg.slogdet(F[:p, :p])[1])
-        slopes = -2.0 * precision * (F @ a)[: len(beta)]
-        along = 2.0 * self.nu - 2.0 * r2 * precision
-        reverse = self._sweep(forward, a, precision)
-        return float(value), np.concatenate([slopes, [along], self.layout.gradient(theta, reverse.D)])
-
-    def hessian(self, state: State) -> Floats:
-        """Average information with the exact curvature of T = L L'."""
-        a = np.append(-state.beta, 1.0)
-        pushed = AverageInformation(state.forward, self.layout, state.theta, state.reverse, a).run(state.XVX)
-        information, slope = pushed
-        H = self.nu / state.r2 * information - self.nu / state.r2**2 * np.outer(slope, slope)
-        return H + self.layout.curvature(state.theta, state.D)
+    @staticmethod
+    def _beta(F: Floats, held: Held) -> Floats:
+        """The best fixed effects that what is held allows."""
+        if held.beta is not None:
+            return held.beta
+        beta = kernels.solved(F[:-1, :-1], F[:-1, -1])
+        if held.contrast is not None:
+            c, v = held.contrast
+            shift = kernels.solved(F[:-1, :-1], c)
+            beta = beta + shift * (v - float(c @ beta)) / float(c @ shift)
+        return beta

@@ -1,12 +1,25 @@
 """Forward elimination of the random effects: from cross-products and L to log|V| and W'V^-1W.
 
-For each level, with T = L L' and B = R'R what is left of Z'Z:
+V = I + sum_f Z_f (I (x) T_f) Z_f', T = L L', W = [X y]. The factors of the chain are eliminated level by
+level, the finest first; the crossed rest follows as one dense matrix. For a level with B = R'R what is left
+of its Z'Z:
 
-    C C' = I + R T R'              log|I + B T| = 2 sum log diag C
-    H    = (C C')^-1               N = I - B M = R' H R^-T
-    M    = T (I + B T)^-1 = L (I + L'B L)^-1 L'
+    (1)  C C' = I + R T R'              log|I + B T| = 2 sum log diag C
+    (2)  M    = T (I + B T)^-1 = L (I + L'B L)^-1 L'
+    (3)  N    = I - B M = R'(C C')^-1 R^-T
+    (4)  B_uv <- B_uv - B_fu' M B_fv          for every two later blocks u, v (later factors, the rest, W)
 
-No inverse of L or T is taken, so a singular G is as good as any.
+No inverse of L or T is taken, so a singular G is as good as any. After the last factor B_WW is F = W'V^-1W,
+and log|V| is the sum of the log determinants (1). (The block Cholesky factor of the lme4 vignette, equation
+18, by Schur complements, without forming it.)
+
+The first factor comes *absorbed* (see `crossproducts.absorbed`): its blocks are stored as a_u = R^-T B_fu and
+every later block is already "within" its levels, B_uv - sum a_u'a_v. With H = (C C')^-1 (4) then reads
+
+    (5)  B_uv <- within_uv + a_fu' H a_fv
+
+which ADDS positive parts where (4) subtracts: when T is large, M is nearly B^-1 and (4) cancels all digits.
+Hence the sign +1 for the first factor and -1 for the others in `_eliminate_factor`.
 """
 
 from __future__ import annotations
@@ -25,7 +38,7 @@ from lmmkit.errors import FitError
 
 
 def _root_of_m(inner: Floats, L: Floats) -> Floats:
-    """X of M = X'X, X = C^-1 L' with C C' = I + L'B L; takes L'B L, which it changes."""
+    """X of M = X'X, equation (2): X = C^-1 L' with C C' = I + L'B L; takes L'B L, which it changes."""
     for a in range(len(L)):
         inner[a, a] += 1.0
     C, reciprocal = kernels.cholesky(inner)
@@ -33,7 +46,7 @@ def _root_of_m(inner: Floats, L: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Link:
+class Eliminated:
     """One eliminated factor of the chain; B is Z'Z and its like, after the earlier factors are gone.
 
     Attributes:
@@ -41,8 +54,9 @@ class Link:
         root: (k, k, J) R of B = R'R.
         W: (k, k, J) C^-1 R, so that W'W = N B.
         lift: (k, k, J) takes a right hand side to Z'V^-1 of it: N, or R'H for the absorbed first factor.
-        core: (k, k, J) the blocks that remain lose B_f' core B_f: M, or -H for the absorbed first factor.
+        core: (k, k, J) the later blocks lose B_f' core B_f: M, or -H for the absorbed first factor.
         fixed, between, coupling: Its blocks with W, with later chain factors, with the rest.
+        logdet: Sum over its levels of log|I + B T|.
     """
 
     L: Floats
@@ -53,6 +67,7 @@ class Link:
     fixed: Floats
     between: dict[int, Floats]
     coupling: Coupling | None
+    logdet: float
 
     @property
     def own(self) -> Floats:
@@ -60,7 +75,7 @@ class Link:
         return self.L @ self.L.T
 
     def variance(self) -> Floats:
-        """(k, k, J) M = L (I + L'B L)^-1 L', from the root of B."""
+        """(k, k, J) M, equation (2), from the root of B."""
         RL = kernels.times_constant(self.root, self.L)
         half = _root_of_m(kernels.transposed_times(RL, RL), self.L)
         return kernels.transposed_times(half, half)
@@ -68,19 +83,20 @@ class Link:
 
 @dataclass(frozen=True, eq=False)
 class Rest:
-    """The eliminated rest: C = I + L'S L = chol chol', S what is left of its Z'Z."""
+    """The eliminated rest: C = I + L'S L = chol chol', S what is left of its Z'Z; logdet is log|C|."""
 
     L: tuple[Floats, ...]
     S: Floats
     chol: Floats
     fixed: Floats
+    logdet: float
 
 
 @dataclass(frozen=True, eq=False)
 class Forward:
     """After elimination: log|V| and F = W'V^-1 W."""
 
-    links: list[Link]
+    links: list[Eliminated]
     rest: Rest | None
     logdet: float
     F: Floats
@@ -112,103 +128,128 @@ def transposed(L: tuple[Floats, ...]) -> tuple[Floats, ...]:
     return tuple(factor.T for factor in L)
 
 
-class Elimination:
-    """Eliminates the factors of one layout for any L."""
+@dataclass
+class _Remaining:
+    """The blocks that are left while `eliminate` runs, named as in `Moments`; they belong to one call."""
 
-    def __init__(self, moments: Moments, layout: Layout) -> None:
-        self.moments, self.layout = moments, layout
+    own: list[Floats]
+    fixed: list[Floats]
+    between: dict[tuple[int, int], Floats]
+    coupling: list[Coupling | None]
+    S: Floats
+    rest_fixed: Floats
+    F: Floats
 
-    def __call__(self, L: list[Floats]) -> Forward:
-        """Eliminate with one (k, k) L per factor, in order of elimination."""
-        m, layout = self.moments, self.layout
-        self.own = list(m.own)
-        self.fixed, self.between, self.coupling = list(m.fixed), dict(m.between), list(m.coupling)
-        self.S, self.rest_fixed, self.F = m.rest, m.rest_fixed, m.total.copy()
-        self.logdet = 0.0
-        links = [self._link(f, L[f]) for f in range(len(layout.chain))]
-        rest = self._rest(tuple(L[len(layout.chain) :])) if layout.rest else None
-        return Forward(links, rest, self.logdet, self.F)
 
-    def _link(self, f: int, L: Floats) -> Link:
-        """Eliminate chain factor f from the blocks of the later ones."""
-        k, _, J = self.own[f].shape
-        R, inverse = self._root(f)
-        C, reciprocal = kernels.cholesky(self._grown(kernels.times_constant(R, L)))
-        self.logdet -= 2.0 * float(np.log(reciprocal).sum())
-        W = kernels.forward(C, reciprocal, R)
-        half = kernels.forward(C, reciprocal, kernels.identity(k, J))
-        if f == 0:
-            lift, sign, left = kernels.transposed_times(W, half), 1.0, half
-        else:
-            lower = kernels.forward(R.transpose(1, 0, 2), inverse, kernels.identity(k, J))  # R^-T
-            lift = kernels.transposed_times(W, kernels.times(half, lower))
-            inner = kernels.times_constant(kernels.constant_times(L.T, self.own[f]), L)
-            left, sign = _root_of_m(inner, L), -1.0
-        core = -sign * kernels.transposed_times(left, left)
-        later = {g: self.between[f, g] for g in range(f + 1, len(self.layout.chain))}
-        link = Link(L, R, W, lift, core, self.fixed[f], later, self.coupling[f])
-        self._update(f, link, left, sign)
-        return link
+def eliminate(moments: Moments, layout: Layout, L: list[Floats]) -> Forward:
+    """Eliminate all random effects.
 
-    def _root(self, f: int) -> tuple[Floats, Floats]:
-        """R of B = R'R and the reciprocals of its diagonal; the first factor is stored as R."""
-        if f == 0:
-            return self.own[0], np.empty(0)
-        C, inverse = kernels.cholesky(self.own[f], null=kernels.NULL_PIVOT)
-        return C.transpose(1, 0, 2), inverse
+    Args:
+        moments: Cross-products with the first factor absorbed.
+        layout: Chain and rest.
+        L: One (k, k) factor of T = L L' for each grouping factor, in order of elimination.
 
-    @staticmethod
-    def _grown(A: Floats) -> Floats:
-        """I + A A'."""
-        out = kernels.times_transposed(A, A)
-        for a in range(len(out)):
-            out[a, a] += 1.0
-        return out
+    Raises:
+        FitError: The equations of the crossed factors are not positive definite.
+    """
+    left = _Remaining(
+        list(moments.own),
+        list(moments.fixed),
+        dict(moments.between),
+        list(moments.coupling),
+        moments.rest,
+        moments.rest_fixed,
+        moments.total.copy(),
+    )
+    links = [_eliminate_factor(left, layout, f, L[f]) for f in range(len(layout.chain))]
+    rest = _eliminate_rest(left, layout, tuple(L[len(layout.chain) :])) if layout.rest else None
+    logdet = sum((part.logdet for part in ([*links, rest] if rest is not None else links)), 0.0)
+    return Forward(links, rest, logdet, left.F)
 
-    def _update(self, f: int, link: Link, left: Floats, sign: float) -> None:
-        """Each later pair of blocks: B_uv += sign (left B_fu)'(left B_fv), summed over children."""
-        fixed = kernels.times(left, link.fixed)
-        self.F += sign * kernels.summed(fixed, fixed)
-        halves = {g: kernels.times(left, block) for g, block in link.between.items()}
-        for g, half in halves.items():
-            change = kernels.transposed_times(half, fixed)
-            self.fixed[g] = self.fixed[g] + sign * self.layout.collect(f, g, change)
-            for h in range(g, len(self.layout.chain)):
-                change = sign * self.layout.collect(f, g, kernels.transposed_times(half, halves[h]))
-                if g == h:
-                    self.own[g] = self.own[g] + change
-                else:
-                    self.between[g, h] = self.between[g, h] + change
-        if link.coupling is not None:
-            self._update_rest(f, link, kernels.transposed_times(left, fixed), sign)
 
-    def _update_rest(self, f: int, link: Link, core_fixed: Floats, sign: float) -> None:
-        """The same for the blocks with the rest."""
-        B = link.coupling
-        assert B is not None
-        gram = B.gram(link.core)
-        self.S = np.subtract(self.S, gram, out=gram)
-        self.rest_fixed = self.rest_fixed + sign * B.transposed_times(core_fixed)
-        lifted = B.lifted(link.core)
-        for g, block in link.between.items():
-            target = self.coupling[g]
-            assert isinstance(target, Dense)
-            self.coupling[g] = Dense(target.values - collected(self.layout, f, g, block, B, lifted))
+def _eliminate_factor(left: _Remaining, layout: Layout, f: int, L: Floats) -> Eliminated:
+    """Take chain factor f out of the blocks of the later ones."""
+    own = left.own[f]
+    k, _, J = own.shape
+    if f == 0:
+        R, inverse = own, np.empty(0)  # the absorbed factor is stored as R
+    else:
+        C, inverse = kernels.cholesky(own, null=kernels.NULL_PIVOT)
+        R = C.transpose(1, 0, 2)
+    RL = kernels.times_constant(R, L)
+    grown = kernels.times_transposed(RL, RL)
+    for a in range(k):
+        grown[a, a] += 1.0
+    C, reciprocal = kernels.cholesky(grown)  # (1)
+    W = kernels.forward(C, reciprocal, R)
+    half = kernels.forward(C, reciprocal, kernels.identity(k, J))
+    if f == 0:  # (5): half'half = H, added
+        lift, sign, root = kernels.transposed_times(W, half), 1.0, half
+    else:  # (3), without the cancelling difference I - B M; (4): root'root = M, subtracted
+        lower = kernels.forward(R.transpose(1, 0, 2), inverse, kernels.identity(k, J))  # R^-T
+        lift = kernels.transposed_times(W, kernels.times(half, lower))
+        inner = kernels.times_constant(kernels.constant_times(L.T, own), L)
+        sign, root = -1.0, _root_of_m(inner, L)
+    link = Eliminated(
+        L=L,
+        root=R,
+        W=W,
+        lift=lift,
+        core=-sign * kernels.transposed_times(root, root),
+        fixed=left.fixed[f],
+        between={g: left.between[f, g] for g in range(f + 1, len(layout.chain))},
+        coupling=left.coupling[f],
+        logdet=-2.0 * float(np.log(reciprocal).sum()),
+    )
+    _update(left, layout, f, link, root, sign)
+    return link
 
-    def _rest(self, L: tuple[Floats, ...]) -> Rest:
-        """Eliminate the rest by one dense Cholesky factorisation."""
-        C = congruent(self.layout, transposed(L), self.S)
-        C.flat[:: len(C) + 1] += 1.0
-        chol, info = dpotrf(C.T, lower=1, overwrite_a=1)
-        if info:
-            raise FitError(
-                "The crossed random effects gave a matrix that is not positive definite: the columns of the "
-                "random-effects terms are too nearly collinear. Centre or drop one of them."
-            )
-        self.logdet += 2.0 * float(np.log(chol.diagonal()).sum())
-        half = dtrtrs(chol, scaled_rows(self.layout, transposed(L), self.rest_fixed), lower=1)[0]
-        self.F -= half.T @ half
-        return Rest(L, self.S, chol, self.rest_fixed)
+
+def _update(left: _Remaining, layout: Layout, f: int, link: Eliminated, root: Floats, sign: float) -> None:
+    """(4) and (5): B_uv += sign (root B_fu)'(root B_fv), summed over the children of each level of u."""
+    fixed = kernels.times(root, link.fixed)
+    left.F += sign * kernels.summed(fixed, fixed)
+    halves = {g: kernels.times(root, block) for g, block in link.between.items()}
+    for g, half in halves.items():
+        change = kernels.transposed_times(half, fixed)
+        left.fixed[g] = left.fixed[g] + sign * layout.collect(f, g, change)
+        for h in range(g, len(layout.chain)):
+            change = sign * layout.collect(f, g, kernels.transposed_times(half, halves[h]))
+            if g == h:
+                left.own[g] = left.own[g] + change
+            else:
+                left.between[g, h] = left.between[g, h] + change
+    if link.coupling is not None:
+        _update_rest(left, layout, f, link, link.coupling, sign * kernels.transposed_times(root, fixed))
+
+
+def _update_rest(
+    left: _Remaining, layout: Layout, f: int, link: Eliminated, B: Coupling, change: Floats
+) -> None:
+    """The same for the blocks with the rest; `change` is sign root'root B_fx."""
+    gram = B.gram(link.core)
+    left.S = np.subtract(left.S, gram, out=gram)
+    left.rest_fixed = left.rest_fixed + B.transposed_times(change)
+    lifted = B.lifted(link.core)
+    for g, block in link.between.items():
+        target = left.coupling[g]
+        assert isinstance(target, Dense)  # only the first factor keeps its pairs as a list
+        left.coupling[g] = Dense(target.values - collected(layout, f, g, block, B, lifted))
+
+
+def _eliminate_rest(left: _Remaining, layout: Layout, L: tuple[Floats, ...]) -> Rest:
+    """Take the rest out of W's block by one dense Cholesky factorisation."""
+    C = congruent(layout, transposed(L), left.S)
+    C.flat[:: len(C) + 1] += 1.0
+    chol, info = dpotrf(C.T, lower=1, overwrite_a=1)
+    if info:
+        raise FitError(
+            "The crossed random effects gave a matrix that is not positive definite: the columns of the "
+            "random-effects terms are too nearly collinear. Centre or drop one of them."
+        )
+    half = dtrtrs(chol, scaled_rows(layout, transposed(L), left.rest_fixed), lower=1)[0]
+    left.F -= half.T @ half
+    return Rest(L, left.S, chol, left.rest_fixed, 2.0 * float(np.log(chol.diagonal()).sum()))
 
 
 def collected(layout: Layout, f: int, g: int, block: Floats, B: Coupling, lifted: Floats) -> Floats:

@@ -1,8 +1,21 @@
 """Reverse sweep: the derivative of the deviance in every T, at the cost of one more pass.
 
-With U = Z'V^-1 W, K the derivative in W'V^-1 W and Sigma the derivative of log|V| in the cross-products,
+Let K be the derivative of the deviance in F = W'V^-1 W (`criterion` says what it is), U = Z'V^-1 W, and Sigma
+the derivative of log|V| in the cross-products. Running through the factors in the opposite order, v, g and h
+being the later factors and the rest:
 
-    D_f = d deviance / d T_f = sum_j [ Z_j'V^-1 Z_j ] - sum_j U_j K U_j'
+    (1)  U_f  = lift_f (B_fx + sum_v B_fv X~_v),     X~_f = -T_f U_f
+    (2)  Y_fg = sum_h B_fh Sigma_hg,                 Sigma_fg = -core_f Y_fg
+    (3)  inner_f = sum_g Y_fg B_fg',                 Sigma_ff = core_f + core_f inner_f core_f
+    (4)  D_f = sum_j [W_f'W_f - lift_f inner_f lift_f' - U_f K U_f'] = d deviance / d T_f
+
+It is reverse differentiation of `elimination` (4): what a later block gained from an earlier one, the earlier
+one is charged for. K is split off (each adjoint is Sigma + X~ K X~'), so that U, which the BLUPs need as
+well, carries it alone.
+
+The dense rest begins, with E = L C^-1 L' for its M:
+
+    (5)  X~ = -E B_Rx,     U = B_Rx + S X~,     Sigma = E,     D = blocktrace(S - S E S) - U K U'
 """
 
 from __future__ import annotations
@@ -13,7 +26,14 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg.lapack import dpotri, dtrtrs
 
-from lmmkit.engine.criterion.elimination import Forward, Link, Rest, congruent, scaled_rows, transposed
+from lmmkit.engine.criterion.elimination import (
+    Eliminated,
+    Forward,
+    Rest,
+    congruent,
+    scaled_rows,
+    transposed,
+)
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse, mirrored
@@ -29,10 +49,21 @@ class Reverse:
     Attributes:
         D: For each factor, (k, k).
         U: Z'V^-1 W of each chain factor, (k, q, J), then of the rest, (q2, q).
+        sigma: Sigma_ff of each chain factor but the first, (k, k, J).
+        inner_first: `inner` of the first factor, (k, k, J), or None where it is alone.
     """
 
     D: list[Floats]
     U: list[Floats]
+    sigma: list[Floats]
+    inner_first: Floats | None
+
+    def scores(self, layout: Layout, f: int, a: Floats) -> Floats:
+        """Z_f'P y of one factor, (k, J), for W a = y - X beta."""
+        if f < len(layout.chain):
+            return np.einsum("kqj,q->kj", self.U[f], a)
+        columns = layout.columns(f - len(layout.chain))
+        return (self.U[-1][columns] @ a).reshape(-1, layout.factors[f].width).T
 
 
 class DenseInverse:
@@ -77,8 +108,32 @@ def _block_trace(A: Floats, layout: Layout, position: int, k: int) -> Floats:
     return np.array([[float(np.trace(block[a::k, b::k])) for b in range(k)] for a in range(k)])
 
 
-class Sweep:
-    """One reverse sweep over the links of a forward elimination."""
+def reverse_sweep(forward: Forward, layout: Layout, K: Floats) -> Reverse:
+    """D and U of every factor, for the derivative K of the deviance in W'V^-1 W, (q, q)."""
+    return _ReverseSweep(forward, layout, K).run()
+
+
+def conditional_blocks(forward: Forward, reverse: Reverse, layout: Layout) -> list[Floats]:
+    """Diagonal blocks of (Z'Z + T^-1)^-1 = L (I + L'Z'Z L)^-1 L', (J, k, k) a factor: equation (3)."""
+    out = list[Floats]()
+    if forward.links:
+        first = forward.links[0]
+        M = first.variance()  # its `core` is -H, not M
+        if reverse.inner_first is not None:
+            RM = kernels.times(first.root, M)
+            M = M + kernels.transposed_times(RM, kernels.times(reverse.inner_first, RM))
+        out = [block.transpose(2, 0, 1) for block in (M, *reverse.sigma)]
+    if forward.rest is not None:
+        E = DenseInverse(forward.rest, layout).E
+        for position, factor in enumerate(layout.rest):
+            columns = layout.columns(position)
+            block = E[columns, columns].reshape(factor.levels, factor.width, factor.levels, factor.width)
+            out.append(np.einsum("jajb->jab", block))
+    return out
+
+
+class _ReverseSweep:
+    """What the later factors leave for the earlier ones; it belongs to one call of `reverse_sweep`."""
 
     def __init__(self, forward: Forward, layout: Layout, K: Floats) -> None:
         self.forward, self.layout, self.K = forward, layout, K
@@ -93,10 +148,15 @@ class Sweep:
         """D and U of every factor."""
         D_rest, U_rest = self._rest()
         pairs = [self._link(f) for f in reversed(range(len(self.forward.links)))][::-1]
-        return Reverse([D for D, _ in pairs] + D_rest, [U for _, U in pairs] + U_rest)
+        return Reverse(
+            [D for D, _ in pairs] + D_rest,
+            [U for _, U in pairs] + U_rest,
+            [self.sigma[f, f] for f in range(1, len(pairs))],
+            self.inner_first,
+        )
 
     def _rest(self) -> tuple[list[Floats], list[Floats]]:
-        """The dense rest."""
+        """(5), the dense rest."""
         rest, dense = self.forward.rest, self.dense
         if rest is None or dense is None:
             return [], []
@@ -109,7 +169,7 @@ class Sweep:
         return D, [U]
 
     def _link(self, f: int) -> tuple[Floats, Floats]:
-        """D and U of one chain factor; leaves what the earlier ones need."""
+        """(1) and (4) of one chain factor; leaves what the earlier ones need."""
         link = self.forward.links[f]
         U = kernels.times(link.lift, self._right_hand_side(f, link))
         D = kernels.summed(link.W, link.W) - _weighted(U, self.K)
@@ -126,19 +186,8 @@ class Sweep:
                 self.sigma[f, f] = link.core + kernels.times(kernels.times(link.core, inner), link.core)
         return D, U
 
-    def variance(self, f: int) -> Floats:
-        """Sigma_ff of a chain factor after the sweep, (k, k, J)."""
-        if f > 0:
-            return self.sigma[f, f]
-        link = self.forward.links[0]
-        M = link.variance()
-        if self.inner_first is None:
-            return M
-        RM = kernels.times(link.root, M)
-        return M + kernels.transposed_times(RM, kernels.times(self.inner_first, RM))
-
-    def _right_hand_side(self, f: int, link: Link) -> Floats:
-        """B_fx + sum_v B_fv X~_v."""
+    def _right_hand_side(self, f: int, link: Eliminated) -> Floats:
+        """B_fx + sum_v B_fv X~_v of (1)."""
         total = link.fixed
         for g, block in link.between.items():
             total = total + kernels.times(block, self.X[g][:, :, self.layout.parents[f, g]])
@@ -146,8 +195,8 @@ class Sweep:
             total = total + link.coupling.times(self.X_rest)
         return total
 
-    def _inner(self, f: int, link: Link) -> Floats | None:
-        """sum_uv B_fu Sigma_uv B_fv', (k, k, J); leaves Sigma_fv when an earlier factor will ask."""
+    def _inner(self, f: int, link: Eliminated) -> Floats | None:
+        """(3), (k, k, J); leaves Sigma_fg, (2), when an earlier factor will ask."""
         total: Floats | None = None
         for g, block in link.between.items():
             Y = self._product(f, g, link)
@@ -159,8 +208,8 @@ class Sweep:
             total = part if total is None else total + part
         return total
 
-    def _product(self, f: int, g: int, link: Link) -> Floats:
-        """sum_h B_fh Sigma_hg, h over later chain factors and the rest: (k_f, k_g, J_f)."""
+    def _product(self, f: int, g: int, link: Eliminated) -> Floats:
+        """Y_fg of (2), (k_f, k_g, J_f); Sigma is symmetric, so only its blocks with f <= g are kept."""
         parents = self.layout.parents
         total = np.zeros((len(link.L), *link.between[g].shape[1:]))
         for h, block in link.between.items():
@@ -172,7 +221,7 @@ class Sweep:
             total += _against(link.coupling, self.sigma_rest[g], parents[f, g])
         return total
 
-    def _inner_rest(self, f: int, link: Link) -> Floats:
+    def _inner_rest(self, f: int, link: Eliminated) -> Floats:
         """The terms of the inner sum with the rest; leaves Sigma_fR."""
         B, dense = link.coupling, self.dense
         assert B is not None

@@ -15,7 +15,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.criterion.average_information import AverageInformation
 from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.inference.traces import Traces, component_sizes, outer_sum, scores, traces
@@ -40,8 +39,8 @@ def optimum_at(problem: Problem, factors: tuple[Floats, ...], *, reml: bool) -> 
     """
     setup = set_up(problem, reml=reml)
     L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
-    state = setup.criterion(setup.criterion.theta(L))
-    return Optimum(problem, setup.prepared, setup.criterion, state)
+    state = setup.criterion.evaluate(setup.layout.coordinates(L))
+    return Optimum(problem, setup.prepared, state, setup.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,11 +185,9 @@ def exact_hessian(optimum: Optimum) -> tuple[Floats, Floats]:
     one, so twice the former less the latter, with the curvature of T = L L', is exact.
     """
     state, criterion = optimum.state, optimum.criterion
-    a = np.append(-state.beta, 1.0)
-    pushed = AverageInformation(state.forward, criterion.layout, state.theta, state.reverse, a)
-    average, q = pushed.run(state.XVX)
+    average, q = state.information.G, state.information.q
     if float((component_sizes(optimum.layout.factors).astype(float) ** 3).sum()) > CUBES and len(state.L) > 1:
-        return observed_hessian(criterion, state.theta), q
+        return observed_hessian(criterion.evaluate, state.theta), q
     expected = ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta)).matrix
     return state.hessian + criterion.nu / state.r2 * average - expected, q
 

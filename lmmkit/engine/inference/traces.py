@@ -26,7 +26,7 @@ from scipy.linalg.lapack import dpotrf, dpstrf, dtrtrs
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from lmmkit.engine.criterion.criterion import State
+from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import level_matrices as kernels
@@ -143,7 +143,7 @@ def outer_sum(A: Floats, B: Floats) -> Floats:
     return (A.reshape(-1, A.shape[-1]) @ B.reshape(-1, B.shape[-1]).T).reshape(A.shape[:-1] + B.shape[:-1])
 
 
-def traces(prepared: Prepared, layout: Layout, state: State) -> Traces:
+def traces(prepared: Prepared, layout: Layout, state: Evaluation) -> Traces:
     """The blocks of S and U at a state, in prepared units.
 
     Raises:
@@ -156,7 +156,7 @@ def traces(prepared: Prepared, layout: Layout, state: State) -> Traces:
     return Traces(tuple(_of_component(cross, state.L) for cross in cross_products(prepared, layout.factors)))
 
 
-def scores(layout: Layout, state: State, f: int) -> Floats:
+def scores(layout: Layout, state: Evaluation, f: int) -> Floats:
     """(k, p, J) U of one factor at a state, of designs of any size: the reverse pass has made it."""
     U = state.reverse.U
     if f < len(layout.chain):

@@ -7,6 +7,7 @@ finds the crossing in a few profiles, to rounding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,15 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.profiles.profile_deviance import Descent, Point
+from lmmkit.engine.profiles.profile_deviance import SlicePoint, least_deviance
 from lmmkit.engine.profiles.slices import Parameter
+from lmmkit.engine.search.rules import PROFILE
 from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError
-
-EXACT = 1e-11  # of a bound's distance from the estimate: where the search for it ends
-MOST = 60  # profiles for one bound
-LOWER = 1e-7  # deviance units by which a second search must end lower to count
-BETTER = 1e-5  # a profile this far below the fit's deviance has found a better optimum
 
 
 class Scale(NamedTuple):
@@ -33,41 +30,17 @@ class Scale(NamedTuple):
     slope: Callable[[float], float]
 
 
-def _same(value: float) -> float:
-    return value
-
-
-def _one(_: float) -> float:
-    return 1.0
-
-
-def _exp(t: float) -> float:
-    return float(np.exp(t))
-
-
-def _log(value: float) -> float:
-    return float(np.log(value))
-
-
-def _tanh(t: float) -> float:
-    return float(np.tanh(t))
-
-
-def _artanh(value: float) -> float:
-    return float(np.arctanh(value))
-
-
 def _sech2(t: float) -> float:
     return float(np.cosh(min(abs(t), 350.0))) ** -2
 
 
-PLAIN = Scale(_same, _same, _one)
-LOG = Scale(_log, _exp, _exp)
-FISHER = Scale(_artanh, _tanh, _sech2)
+PLAIN = Scale(float, float, lambda _: 1.0)
+LOG = Scale(math.log, math.exp, math.exp)
+FISHER = Scale(math.atanh, math.tanh, _sech2)
 
 
 @dataclass
-class Line:
+class ProfileCurve:
     """The profile deviance along one parameter, each search begun where the nearest one ended.
 
     Attributes:
@@ -89,7 +62,7 @@ class Line:
         """
         near = min(self.known, key=lambda v: abs(v - value), default=None)
         point = self._search(value, self.parameter.start if near is None else self.known[near])
-        self.known[value] = point.x
+        self.known[value] = point.theta
         return point.deviance - self.least, point.slope / self.parameter.unit
 
     def height(self, value: float) -> float:
@@ -103,15 +76,15 @@ class Line:
     def lower_elsewhere(self, value: float, height: float) -> bool:
         """Whether the search from the fit's own coordinates ends lower; it is then remembered."""
         point = self._search(value, self.parameter.start)
-        lower = point.deviance - self.least < height - LOWER
+        lower = point.deviance - self.least < height - PROFILE.elsewhere
         if lower:
-            self.known[value] = point.x
+            self.known[value] = point.theta
         return lower
 
-    def _search(self, value: float, x: Floats) -> Point:
+    def _search(self, value: float, x: Floats) -> SlicePoint:
         """The least deviance at a value."""
-        point = Descent(self.setup, self.parameter.at(value), x).run()
-        if point.deviance < self.least - BETTER:
+        point = least_deviance(self.setup, self.parameter.at(value), x)
+        if point.deviance < self.least - PROFILE.better:
             raise FitError(
                 f"At {value:.6g} the deviance is {self.least - point.deviance:.3g} below that of the fit, "
                 "which therefore stands at a local optimum: fit again from another start."
@@ -127,7 +100,9 @@ class Crossing:
         inside, outside: Where the profile is known to be below and above the level.
     """
 
-    def __init__(self, line: Line, scale: Scale, level: float, origin: float, outside: float | None) -> None:
+    def __init__(
+        self, line: ProfileCurve, scale: Scale, level: float, origin: float, outside: float | None
+    ) -> None:
         self.line, self.scale, self.root = line, scale, float(np.sqrt(level))
         self.origin = self.inside = origin
         self.outside = outside
@@ -138,17 +113,18 @@ class Crossing:
         Raises:
             FitError: It was not found.
         """
-        for _ in range(MOST):
+        for _ in range(PROFILE.profiles):
             z, slope = self._excess(t)
             following = self._next(t, z, slope)
-            if abs(following - t) <= EXACT * abs(following - self.origin):
+            if abs(following - t) <= PROFILE.bound * abs(following - self.origin):
                 if not self.line.lower_elsewhere(self.scale.back(t), (z + self.root) ** 2):
                     return self.scale.back(following)
                 self.inside, self.outside = t, None
             else:
                 t = following
         raise FitError(
-            f"No bound was found within {MOST} profiles; the last was at {self.scale.back(t):.6g}."
+            f"No bound was found within {PROFILE.profiles} profiles; the last was at "
+            f"{self.scale.back(t):.6g}."
         )
 
     def _excess(self, t: float) -> tuple[float, float]:
@@ -169,10 +145,10 @@ class Crossing:
             return newton if low <= newton <= high else 0.5 * (low + high)
         gone = t - self.origin
         ahead = (newton - t) / gone
-        return t + gone * (min(ahead, 4.0) if ahead > 0 else 1.0)
+        return t + gone * (min(ahead, PROFILE.outward) if ahead > 0 else 1.0)
 
 
-class Bounds(NamedTuple):
+class Interval(NamedTuple):
     """An interval, and what kept a bound from being found (then NaN)."""
 
     low: float
@@ -181,7 +157,7 @@ class Bounds(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
+class IntervalSearch:
     """The likelihood interval of one parameter.
 
     Attributes:
@@ -190,11 +166,11 @@ class Search:
         guess: Distance of a bound from the estimate on the working scale, roughly.
     """
 
-    line: Line
+    line: ProfileCurve
     level: float
     guess: float
 
-    def _both(self, low: Callable[[float], float], high: Callable[[float], float]) -> Bounds:
+    def _both(self, low: Callable[[float], float], high: Callable[[float], float]) -> Interval:
         """Both bounds, each told what the other's search found; a failure is named."""
         trouble, found = list[str](), dict[str, float]()
         for name, search in (("upper", high), ("lower", low)):
@@ -202,22 +178,22 @@ class Search:
                 found[name] = search(self.guess)
             except FitError as error:
                 trouble.append(f"{name} bound: {error}")
-        return Bounds(found.get("lower", np.nan), found.get("upper", np.nan), " ".join(trouble))
+        return Interval(found.get("lower", np.nan), found.get("upper", np.nan), " ".join(trouble))
 
     def _crossing(self, scale: Scale, step: float, outside: float | None = None) -> float:
         """The crossing on one side of the estimate."""
         t = scale.there(self.line.parameter.estimate)
         return Crossing(self.line, scale, self.level, t, outside).find(t + step)
 
-    def on_line(self) -> Bounds:
+    def on_line(self) -> Interval:
         """Of a fixed effect."""
         return self._both(lambda d: self._crossing(PLAIN, -d), lambda d: self._crossing(PLAIN, d))
 
-    def on_log(self) -> Bounds:
+    def on_log(self) -> Interval:
         """Of a residual standard deviation, which cannot be zero."""
         return self._both(lambda d: self._crossing(LOG, -d), lambda d: self._crossing(LOG, d))
 
-    def from_zero(self) -> Bounds:
+    def from_zero(self) -> Interval:
         """Of a standard deviation; its lower bound is 0 where the profile stays below the level."""
         estimate = self.line.parameter.estimate
         if estimate == 0.0:
@@ -231,10 +207,10 @@ class Search:
             return 0.0
         return self._crossing(PLAIN, estimate * np.expm1(-guess), 0.0)
 
-    def within_one(self) -> Bounds:
+    def within_one(self) -> Interval:
         """Of a correlation; a bound is -1 or 1 where the profile stays below the level."""
         if not np.isfinite(self.line.parameter.estimate):
-            return Bounds(-1.0, 1.0, "not defined: a standard deviation is zero.")
+            return Interval(-1.0, 1.0, "not defined: a standard deviation is zero.")
         return self._both(lambda d: self._within_one(-1.0, d), lambda d: self._within_one(1.0, d))
 
     def _within_one(self, end: float, guess: float) -> float:

@@ -23,11 +23,19 @@ from numpy.typing import NDArray
 from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.problem import Floats
+from lmmkit.engine.search.rules import PROFILE
 from lmmkit.engine.setup import Setup
 
 Entries = list[tuple[Floats, float]]
 TINY = 1e-100
-NUDGE = 0.1  # of a level's own precision: where a coordinate at zero starts, for its slope is zero there
+
+
+class HeldDeviation(NamedTuple):
+    """A held standard deviation: A of a factor has (value / sigma) Q beside its free coordinates."""
+
+    factor: int
+    value: float
+    Q: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +44,18 @@ class Slice:
 
     Attributes:
         directions: For each factor (m_f, k, k), the A_fi.
-        held: Factor, s and Q of a held standard deviation; log sigma is then the last coordinate.
+        deviation: A held standard deviation; log sigma is then the last coordinate.
         turned: Factor, coordinate and d A_fi / d r of a held correlation; this coordinate and the next, the
             two standard deviations, may not be negative, which would turn the correlation's sign.
         sigma: A held residual standard deviation.
-        along: Coefficients c and value v of a held combination c'beta.
+        contrast: Coefficients c and value v of a held combination c'beta.
     """
 
     directions: list[Floats]
-    held: tuple[int, float, Floats] | None = None
+    deviation: HeldDeviation | None = None
     turned: tuple[int, int, Floats] | None = None
     sigma: float | None = None
-    along: tuple[Floats, float] | None = None
+    contrast: tuple[Floats, float] | None = None
 
     def allowed(self, x: Floats) -> Floats:
         """The nearest coordinates that may be."""
@@ -66,12 +74,18 @@ class Slice:
             free[pair] = (x[pair] > 0.0) | (gradient[pair] < 0.0)
         return free
 
+    def precision(self, x: Floats) -> float | None:
+        """1 / sigma^2: fixed, a coordinate, or None where it is profiled out."""
+        if self.deviation is not None:
+            return float(np.exp(-2.0 * x[-1]))
+        return None if self.sigma is None else self.sigma**-2
+
     def factors(self, x: Floats) -> list[Floats]:
         """A of every factor."""
         ends = np.cumsum([0, *map(len, self.directions)])
         A = [np.einsum("i,iab->ab", x[ends[f] : ends[f + 1]], d) for f, d in enumerate(self.directions)]
-        if self.held is not None:
-            f, s, Q = self.held
+        if self.deviation is not None:
+            f, s, Q = self.deviation
             A[f] = A[f] + s * np.exp(-x[-1]) * Q
         return A
 
@@ -166,7 +180,7 @@ class Frame:
         c = prepared.scale * prepared.basis[position]
 
         def at(value: float) -> Slice:
-            return Slice(plain.directions, along=(c, value - float(prepared.beta[position])))
+            return Slice(plain.directions, contrast=(c, value - float(prepared.beta[position])))
 
         return Parameter(estimate, plain.start, at)
 
@@ -187,10 +201,10 @@ class Frame:
         scale = self.setup.prepared.scale
 
         def at(value: float) -> Slice:
-            return Slice(found.directions, held=(block.factor, value / scale, Q))
+            return Slice(found.directions, deviation=HeldDeviation(block.factor, value / scale, Q))
 
         sigma = self.prepared_sigma
-        natural = scale * sigma * float(block.size[0] * block.least[0]) / NUDGE
+        natural = scale * sigma * float(block.size[0] * block.least[0]) / PROFILE.nudge
         estimate = scale * sigma * float(block.lower[0, 0])
         return Parameter(estimate, np.append(found.start, np.log(sigma)), at, unit=scale, natural=natural)
 
@@ -248,7 +262,7 @@ class Frame:
             way[:, columns],
             semidefinite_factor(rows[columns]),
             size[columns],
-            NUDGE / self.setup.scale[f][columns],
+            PROFILE.nudge / self.setup.scale[f][columns],
             first,
         )
 

@@ -10,7 +10,7 @@ They give the fixed effects, r2, the derivatives D = d deviance / dT and the ave
 `criterion`.
 
 Sums run over the leading axes, and no product is handed to BLAS with replicates as its columns: a replicate's
-numbers do not depend on the company in which it is computed.
+numbers do not depend on those with which it is computed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ import numpy as np
 
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.problem import Floats, Ints
-from lmmkit.engine.replicates.design_part import Later, Shared
-from lmmkit.engine.replicates.response_part import Responses, picked
+from lmmkit.engine.replicates.batch_sums import Later, Responses, Shared, picked
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,21 +10,15 @@ import numpy as np
 
 from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.replicates.batch_criterion import BatchState, deviances, evaluate
-from lmmkit.engine.replicates.design_part import Shared
-from lmmkit.engine.replicates.response_part import Responses, picked
-from lmmkit.engine.search.boundary import NEGLIGIBLE, NOT_NEGATIVE, SUSPECT
-from lmmkit.engine.search.search import EIGENVALUE_FLOOR
+from lmmkit.engine.replicates.batch_sums import Responses, Shared, picked
+from lmmkit.engine.search.rules import Rules
 
-ENOUGH = 1e-16  # Newton decrement at which a replicate retires
-STALLED = 1e-12  # below this a decrement that no longer falls four-fold is rounding
-END_PHASE = 1e-5  # below this steps may raise the deviance by its rounding
-LIMIT = 30  # steps after which a replicate is left to the ordinary search
-COMPANY = 8  # a batch is never smaller: einsum sums a lone column in another order
+LEAST_BATCH = 8  # a batch is never smaller: einsum sums a lone column in another order
 
 
-def companions(which: Ints) -> Ints:
-    """The positions, the last one repeated until there are enough for company."""
-    return np.concatenate([which, np.repeat(which[-1:], max(COMPANY - len(which), 0))])
+def padded(which: Ints) -> Ints:
+    """The positions, the last one repeated until there are enough for a batch."""
+    return np.concatenate([which, np.repeat(which[-1:], max(LEAST_BATCH - len(which), 0))])
 
 
 def start(shared: Shared, responses: Responses) -> Floats:
@@ -57,8 +51,8 @@ class BatchNewton:
         converged: Whether its stop rule was met, at a point with the slopes of an optimum.
     """
 
-    def __init__(self, shared: Shared, responses: Responses) -> None:
-        self.shared, self.responses = shared, responses
+    def __init__(self, shared: Shared, responses: Responses, rules: Rules) -> None:
+        self.shared, self.responses, self.rules = shared, responses, rules
         self.state = evaluate(shared, responses, start(shared, responses))
         count = len(self.state.deviance)
         self.decrement, self.trust = np.full(count, np.inf), np.ones(count)
@@ -68,26 +62,27 @@ class BatchNewton:
     def run(self) -> None:
         """Search, then set null directions to exact zero."""
         active = np.flatnonzero(np.isfinite(self.state.deviance))
-        for _ in range(LIMIT):
+        for _ in range(self.rules.limit):
             if not len(active):
                 break
-            active = self._advance(active)
+            active = self.advance(active)
         with np.errstate(invalid="ignore"):
-            self.converged &= _least_slopes(self.shared, self.state.D) >= -1e-6
+            self.converged &= _least_slopes(self.shared, self.state.D) >= -self.rules.multiplier
         self._set_null()
 
-    def _advance(self, active: Ints) -> Ints:
+    def advance(self, active: Ints) -> Ints:
         """One step of the active replicates; those that remain."""
         state = self.state.take(active)
         H = self._curvature(active, state)
-        step, decrement = _directions(H, state.gradient)
-        stalled = (decrement < STALLED) & (decrement > self.decrement[active] / 4.0)
+        step, decrement = _directions(H, state.gradient, self.rules.least_eigenvalue)
+        rules = self.rules
+        stalled = (decrement < rules.stalled) & (decrement > self.decrement[active] / rules.stall_ratio)
         self.decrement[active] = decrement
-        arrived = (decrement < ENOUGH) | stalled
+        arrived = (decrement < rules.enough) | stalled
         self.converged[active[arrived]] = True
         going = np.flatnonzero(~arrived)
         if len(going):
-            here = companions(going)
+            here = padded(going)
             self._step(active[here], state.take(here), step[here])
         return active[going]
 
@@ -99,28 +94,35 @@ class BatchNewton:
         size = np.sqrt(np.einsum("ar,ar->r", v, v) * np.einsum("ar,ar->r", s, s))
         with np.errstate(all="ignore"):
             correction = np.where(
-                (self.decrement[active] < END_PHASE) & (np.abs(along) > 1e-8 * size), 1.0 / along, 0.0
+                (self.decrement[active] < self.rules.correct_below)
+                & (np.abs(along) > self.rules.skip_correction * size),
+                1.0 / along,
+                0.0,
             )
         return state.hessian + np.einsum("ar,br->rab", v * correction, v)
 
     def _step(self, which: Ints, state: BatchState, step: Floats) -> None:
         """Newton's step, or an EM step after a rejected one; taken where the deviance does not rise."""
-        theta, em = state.theta, self.rejected[which]
-        reach = np.maximum(1.0, 2.0 * np.sqrt((theta**2).sum(axis=0)))
+        theta, em, rules = state.theta, self.rejected[which], self.rules
+        reach = np.maximum(rules.reach[0], rules.reach[1] * np.sqrt((theta**2).sum(axis=0)))
         length = np.sqrt((step**2).sum(axis=1))
         share = np.minimum(1.0, self.trust[which] * reach / np.maximum(length, 1e-300))
         target = theta + step.T * share
         if em.any():
-            back = companions(np.flatnonzero(em))
+            back = padded(np.flatnonzero(em))
             old = state.take(back)
             target[:, back] = _em_steps(self.shared, old)
         trial = evaluate(self.shared, self.responses.take(which), target)
-        slack = np.where(self.decrement[which] < END_PHASE, 1e-10, 1e-12) * np.abs(state.deviance)
+        slack = np.where(self.decrement[which] < rules.end_below, rules.end_slack, rules.slack) * np.abs(
+            state.deviance
+        )
         good = (trial.deviance <= state.deviance + slack) | (em & np.isfinite(trial.deviance))
         self.rejected[which] = ~good
-        shrunk = np.maximum(length * share / reach / 4.0, 1e-3)
+        shrunk = np.maximum(length * share / reach / rules.trust_shrink, rules.least_trust)
         self.trust[which] = np.where(
-            good, np.where(em, self.trust[which], np.minimum(1.0, 3.0 * self.trust[which])), shrunk
+            good,
+            np.where(em, self.trust[which], np.minimum(1.0, rules.trust_grow * self.trust[which])),
+            shrunk,
         )
         self.moved[:, which[good]] = (trial.theta - theta)[:, good]
         self.turned[:, which[good]] = (trial.gradient - state.gradient)[:, good]
@@ -141,21 +143,21 @@ class BatchNewton:
         arrived = np.flatnonzero(self.converged)
         L = layout.roots(picked(self.state.theta, arrived))
         value, rows, root = layout.factors[f].structure.thinner(L[f], scale)[part]
-        candidates = np.flatnonzero((value > 0) & (value <= SUSPECT))
+        candidates = np.flatnonzero((value > 0) & (value <= self.rules.suspect))
         if not len(candidates):
             return False
         L[f] = root
-        candidates = companions(candidates)
+        candidates = padded(candidates)
         theta, which = picked(layout.coordinates(L), candidates), arrived[candidates]
         responses = self.responses.take(which)
-        level = deviances(self.shared, responses, theta) <= self.state.deviance[which] + NEGLIGIBLE
+        level = deviances(self.shared, responses, theta) <= self.state.deviance[which] + self.rules.negligible
         if not level.any():
             return False
-        near = companions(np.flatnonzero(level))
+        near = padded(np.flatnonzero(level))
         trial = evaluate(self.shared, responses.take(near), picked(theta, near))
         B = rows[..., candidates[near]]
         slope = np.einsum("aqr,abr,bqr->r", B, trial.D[f], B) / layout.factors[f].levels
-        good = np.flatnonzero(slope >= NOT_NEGATIVE)
+        good = np.flatnonzero(slope >= -self.rules.null_multiplier)
         self.state.put(which[near][good], trial.take(good))
         return len(good) > 0
 
@@ -175,10 +177,10 @@ def _least_slopes(shared: Shared, D: list[Floats]) -> Floats:
     return np.min([slope for part in growths for slope, _ in part], axis=0)
 
 
-def _directions(H: Floats, gradient: Floats) -> tuple[Floats, Floats]:
+def _directions(H: Floats, gradient: Floats, least: float) -> tuple[Floats, Floats]:
     """(r, m) -|H|^-1 g and (r,) decrement g'|H|^-1 g."""
     values, vectors = np.linalg.eigh(H)
     size = np.abs(values)
-    size = np.maximum(size, np.maximum(EIGENVALUE_FLOOR * size.max(axis=1), 1e-300)[:, None])
+    size = np.maximum(size, np.maximum(least * size.max(axis=1), 1e-300)[:, None])
     along = np.einsum("rba,br->ra", vectors, gradient)
     return -np.einsum("rba,ra->rb", vectors, along / size), np.einsum("ra,ra->r", along, along / size)

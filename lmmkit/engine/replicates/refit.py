@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.engine.problem import Floats, Ints, Problem
-from lmmkit.engine.replicates.batch_newton import COMPANY, BatchNewton
-from lmmkit.engine.replicates.design_part import Shared, share, table_size
-from lmmkit.engine.replicates.response_part import summed
+from lmmkit.engine.replicates.batch_newton import LEAST_BATCH, BatchNewton
+from lmmkit.engine.replicates.batch_sums import Shared, share, summed, table_size
+from lmmkit.engine.search.rules import BATCH
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -101,7 +101,7 @@ def _chunks(setup: Setup, count: int) -> Iterator[tuple[int, int]]:
     """First replicate and size of each chunk."""
     widest = max((f.width * f.levels for f in setup.layout.factors), default=1)
     entries = max(widest, len(setup.problem.response) // 16, 1)
-    size = min(max(CACHE // entries, COMPANY), 1024)
+    size = min(max(CACHE // entries, LEAST_BATCH), 1024)
     for at in range(0, count, size):
         yield at, min(size, count - at)
 
@@ -129,7 +129,7 @@ def _fit_chunk(
     Y = source(first, size)
     left = np.arange(size)
     if shared is not None:
-        padded = np.concatenate([Y, np.repeat(Y[:, -1:], max(COMPANY - size, 0), axis=1)], axis=1)
+        padded = np.concatenate([Y, np.repeat(Y[:, -1:], max(LEAST_BATCH - size, 0), axis=1)], axis=1)
         left = _fit_batch(shared, padded, first, size, out)
     for i in left:
         _fit_alone(setup, Y[:, i], first + int(i), out)
@@ -139,7 +139,7 @@ def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates
     """Fit the columns of Y together, write down the first `size`, and say which did not arrive."""
     setup = shared.setup
     responses = summed(shared, Y)
-    search = BatchNewton(shared, responses)
+    search = BatchNewton(shared, responses, BATCH)
     search.run()
     state, mine = search.state, slice(first, first + size)
     beta = responses.beta + responses.scale * np.einsum("ab,br->ar", setup.prepared.basis, state.beta)

@@ -1,4 +1,4 @@
-"""The conditions of a local optimum on the cone (Karush, Kuhn & Tucker), each with its threshold."""
+"""Where a search has ended: null directions set to zero, and the conditions of an optimum on the cone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmmkit.engine.criterion.criterion import Criterion, State
-from lmmkit.engine.search.search import Search
+from lmmkit.engine.criterion.criterion import Evaluation
+from lmmkit.engine.problem import Floats
+from lmmkit.engine.search.rules import Rules
 
-FLAT = -1e-9  # least curvature, as a share of the largest, that rounding may leave at an optimum
+
+def set_null(point: Evaluation, scale: list[Floats], rules: Rules) -> Evaluation:
+    """The point with every null direction of every T at exact zero.
+
+    A direction is null when zeroing it leaves the deviance as it is and its multiplier is not negative. The
+    weakest directions of each part are tried one after the other, while the deviance does not notice.
+    """
+    for f, factor in enumerate(point.criterion.layout.factors):
+        for part in range(len(factor.structure.thinner(point.L[f], scale[f]))):
+            thinner: Evaluation | None = point
+            while thinner is not None:
+                point, thinner = thinner, _without_weakest(thinner, scale[f], f, part, rules)
+    return point
+
+
+def _without_weakest(point: Evaluation, scale: Floats, f: int, part: int, rules: Rules) -> Evaluation | None:
+    """The point without the weakest direction of one part, or None where that is not null."""
+    criterion, factor = point.criterion, point.criterion.layout.factors[f]
+    value, rows, root = factor.structure.thinner(point.L[f], scale)[part]
+    if value == 0.0 or value > rules.suspect:
+        return None
+    trial = criterion.evaluate(criterion.layout.coordinates([*point.L[:f], root, *point.L[f + 1 :]]))
+    if trial.deviance > point.deviance + rules.negligible:
+        return None
+    multiplier = float(np.vdot(trial.D[f], rows @ rows.T)) / factor.levels
+    return trial if multiplier >= -rules.null_multiplier else None
 
 
 @dataclass(frozen=True)
@@ -22,33 +48,36 @@ class Check:
     passed: bool
 
 
-def optimality(search: Search, state: State) -> list[Check]:
-    """Whether a state meets the conditions: decrement, complementarity, multipliers, curvature."""
-    layout, scale = search.criterion.layout, search.scale
-    slopes = [
-        float(slope)
-        for factor, D, s in zip(layout.factors, state.D, scale, strict=True)
-        for slope, _ in factor.structure.growths(D / factor.levels, s)
-    ]
-    least = min(slopes, default=0.0)
-    step = [
-        float(np.abs((L.T @ D @ L) * factor.structure.mask).max() / factor.levels)
-        for factor, L, D in zip(layout.factors, state.L, state.D, strict=True)
-    ]
-    curvature = least_curvature(search.criterion, state)
-    return [
-        Check("Newton decrement (deviance units)", search.decrement, 1e-8, search.decrement <= 1e-8),
-        Check(
-            "complementarity: |L'DL| / levels", max(step, default=0.0), 1e-6, max(step, default=0.0) <= 1e-6
+def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: Rules) -> list[Check]:
+    """Conditions of a local optimum (Karush, Kuhn & Tucker), and whether a point meets them."""
+    factors = point.criterion.layout.factors
+    multiplier = min(
+        (
+            float(slope)
+            for factor, D, s in zip(factors, point.D, scale, strict=True)
+            for slope, _ in factor.structure.growths(D / factor.levels, s)
         ),
-        Check("multipliers: least slope along the cone", least, -1e-6, least >= -1e-6),
-        Check("curvature: least eigenvalue", curvature, FLAT, curvature >= FLAT),
+        default=0.0,
+    )
+    step = max(
+        (
+            float(np.abs((L.T @ D @ L) * factor.structure.mask).max() / factor.levels)
+            for factor, L, D in zip(factors, point.L, point.D, strict=True)
+        ),
+        default=0.0,
+    )
+    curvature = least_curvature(point)
+    least, flat, most = -rules.multiplier, -rules.flat, rules.complementarity
+    return [
+        Check("Newton decrement (deviance units)", decrement, rules.found, decrement <= rules.found),
+        Check("complementarity: |L'DL| / levels", step, most, step <= most),
+        Check("multipliers: least slope along the cone", multiplier, least, multiplier >= least),
+        Check("curvature: least eigenvalue", curvature, flat, curvature >= flat),
     ]
 
 
-def least_curvature(criterion: Criterion, state: State) -> float:
+def least_curvature(point: Evaluation) -> float:
     """Least eigenvalue of the Hessian among the directions that are not null, as a share of the largest."""
-    free = criterion.layout.free(state.theta)
-    here = state.hessian[np.ix_(free, free)]
-    values = np.linalg.eigvalsh(here)
-    return float(values[0] / values[-1]) if len(here) and values[-1] > 0 else 1.0
+    free = point.criterion.layout.free(point.theta)
+    values = np.linalg.eigvalsh(point.hessian[np.ix_(free, free)])
+    return float(values[0] / values[-1]) if len(values) and values[-1] > 0 else 1.0

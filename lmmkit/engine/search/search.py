@@ -1,34 +1,100 @@
-"""What every algorithm shares: where it stands, what it has cost, and its log.
-
-An algorithm is a subclass with one method, `run(limit)`. It says `converged` only when the Newton decrement,
-the distance from the optimum in units of the deviance, is below 1e-8: never because its progress is slow.
-"""
+"""What every search shares: the function to minimise, where it stands, what it has cost, and its log."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from lmmkit.engine.criterion.criterion import Criterion, State
 from lmmkit.engine.problem import Floats
+from lmmkit.engine.search.rules import Rules
 from lmmkit.errors import FitError
 
-FOUND = 1e-8  # Newton decrement at which a search is over; what follows is polishing
-EIGENVALUE_FLOOR = 1e-10
+
+class Point(Protocol):
+    """The function at one place."""
+
+    @property
+    def theta(self) -> Floats:
+        """(m,) the place."""
+        ...
+
+    @property
+    def deviance(self) -> float:
+        """What is minimised."""
+        ...
+
+    @property
+    def gradient(self) -> Floats:
+        """(m,)."""
+        ...
+
+    @property
+    def hessian(self) -> Floats:
+        """(m, m), or what is good enough in its place."""
+        ...
+
+    @property
+    def L(self) -> list[Floats]:
+        """The covariance factors there, for the log."""
+        ...
 
 
-def newton_direction(H: Floats, gradient: Floats) -> tuple[Floats, float]:
-    """-|H|^-1 g and the decrement g'|H|^-1 g, with |H| of the absolute eigenvalues of H."""
+P = TypeVar("P", bound=Point)
+
+
+class Objective(Generic[P]):
+    """A function to minimise. Beside its values it may offer moves that Newton's method does not know."""
+
+    def evaluate(self, theta: Floats) -> P:
+        """The function at theta.
+
+        Raises:
+            FitError: It has no finite value there.
+        """
+        raise NotImplementedError
+
+    def nearest(self, theta: Floats) -> Floats:
+        """The nearest place that may be."""
+        return theta
+
+    def movable(self, point: P) -> Floats | None:
+        """(m,) which coordinates may move downhill; None: all."""
+        return None
+
+    def fallback(self, point: P) -> Floats | None:
+        """Where a step leads that cannot raise the deviance; None: there is no such step."""
+        return None
+
+    def off_null(self, point: P) -> Iterator[Floats]:
+        """Places to try after a rejected step, where the point may be held by a zero that is a maximum."""
+        return iter(())
+
+    def off_saddle(self, point: P) -> Iterator[Floats]:
+        """Places to try from a stationary point that is no minimum."""
+        return iter(())
+
+    def reordered(self, point: P) -> tuple[Objective[P], Floats] | None:
+        """The same function in coordinates where a crawling search may be quicker, and the point's place."""
+        return None
+
+
+def newton_direction(H: Floats, gradient: Floats, least: float) -> tuple[Floats, float]:
+    """-|H|^-1 g and the decrement g'|H|^-1 g, with |H| of the absolute eigenvalues of H.
+
+    `least` is their floor, as a share of the largest.
+    """
     values, vectors = np.linalg.eigh(H)
     size = np.abs(values)
-    size = np.maximum(size, max(EIGENVALUE_FLOOR * size.max(initial=0.0), 1e-300))
+    size = np.maximum(size, max(least * size.max(initial=0.0), 1e-300))
     along = vectors.T @ gradient
     return -vectors @ (along / size), float(along @ (along / size))
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """One line of a search's log: where it stood, in prepared units, and what brought it there."""
 
     phase: str
@@ -46,63 +112,52 @@ class Line:
 
 
 @dataclass
-class Search:
+class Search(Generic[P]):
     """One search from one start.
 
     Attributes:
-        criterion: What is minimised.
-        scale: Root of the mean Z'Z of each factor's columns.
-        state: The criterion at the present theta.
-        evaluations: Calls of the criterion with gradient until the decrement fell below 1e-8.
+        objective: What is minimised.
+        point: Where the search stands.
+        rules: Its thresholds.
+        evaluations: Evaluations until the decrement fell below `found`, the start's included.
         history: One line a step.
         phase: What the log calls the present steps.
-        decrement: Newton decrement at the present theta, in deviance units.
-        converged: Whether the algorithm's stop rule was met.
+        decrement: Newton decrement at the point.
+        converged: Whether the stop rule was met: never because progress is slow.
     """
 
-    criterion: Criterion
-    scale: list[Floats]
-    state: State
+    objective: Objective[P]
+    point: P
+    rules: Rules
     evaluations: int = 1
-    history: list[Line] = field(default_factory=list["Line"])
+    history: list[LogLine] = field(default_factory=list[LogLine])
     phase: str = "search"
     decrement: float = np.inf
     converged: bool = False
 
-    def run(self, limit: int) -> None:
-        """Search for at most `limit` steps."""
-        raise NotImplementedError
-
-    def note(self, rule: str) -> None:
+    def note(self, step: str) -> None:
         """Keep one line of the log."""
-        phase = "polish" if self.decrement < FOUND else self.phase
-        gradient = float(np.linalg.norm(self.state.gradient))
-        line = Line(
-            phase, len(self.history), self.state.deviance, gradient, self.decrement, rule, self.state.L
-        )
-        self.history.append(line)
+        phase = "polish" if self.decrement < self.rules.found else self.phase
+        gradient = float(np.linalg.norm(self.point.gradient))
+        here, count = self.point, len(self.history)
+        self.history.append(LogLine(phase, count, here.deviance, gradient, self.decrement, step, here.L))
 
-    def evaluate(self, theta: Floats) -> State:
-        """The criterion at theta, counted while the search lasts."""
-        self.evaluations += self.decrement >= FOUND
-        return self.criterion(theta)
+    def evaluate(self, theta: Floats) -> P:
+        """The function at theta, counted while the search lasts."""
+        self.evaluations += self.decrement >= self.rules.found
+        return self.objective.evaluate(theta)
 
-    def attempt(self, theta: Floats) -> State | None:
-        """The state at theta, or None where there is no finite deviance (a step too far)."""
+    def attempt(self, theta: Floats) -> P | None:
+        """The same, or None where there is no finite deviance (a step too far)."""
         try:
             return self.evaluate(theta)
-        except FitError:
+        except (FitError, np.linalg.LinAlgError):
             return None
 
-    def em_theta(self, state: State) -> Floats:
-        """Theta one EM step from a state."""
-        triples = zip(self.criterion.layout.factors, state.L, state.D, strict=True)
-        return self.criterion.theta([factor.structure.em(L, D, factor.levels) for factor, L, D in triples])
-
-    def arrive(self, state: State, rule: str) -> bool:
-        """Stand at a state, log it, and say whether it is the optimum to 1e-8."""
-        self.state = state
-        self.decrement = newton_direction(state.hessian, state.gradient)[1]
-        self.note(rule)
-        self.converged = self.decrement < FOUND
+    def arrive(self, point: P, step: str) -> bool:
+        """Stand at a point, log it, and say whether it is the optimum to `found`."""
+        self.point = point
+        self.decrement = newton_direction(point.hessian, point.gradient, self.rules.least_eigenvalue)[1]
+        self.note(step)
+        self.converged = self.decrement < self.rules.found
         return self.converged

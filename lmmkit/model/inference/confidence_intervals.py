@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ import scipy
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.inference.information import curvature
 from lmmkit.engine.problem import Floats
-from lmmkit.engine.profiles.interval_bounds import Bounds, Line, Search
+from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
 from lmmkit.engine.profiles.slices import Frame, Parameter
 from lmmkit.engine.replicates.jackknife import without_units
 from lmmkit.engine.setup import Setup, set_up
@@ -22,14 +22,13 @@ from lmmkit.model.estimates import Estimates, refitted
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.linear_functions import coef_table
 from lmmkit.model.options import check_level, check_option
-from lmmkit.model.resampling.bootstrap import bca, bootstrap, parameters_of, percentile
+from lmmkit.model.resampling.bootstrap import Progress, bca, bootstrap, parameters_of, percentile
 from lmmkit.model.resampling.simulate import Seed
 from lmmkit.model.tables import parameter_names, parameters
 from lmmkit.model.threads import one_thread
 
 Method = Literal["wald", "profile", "bootstrap"]
 Kind = Literal["percentile", "bca"]
-Progress = Callable[[int, int], None]
 METHODS = ("wald", "profile", "bootstrap")
 KINDS = ("percentile", "bca")
 CORRELATION_GUESS = 1.0  # distance of a profile's bound on Fisher's scale
@@ -116,7 +115,7 @@ def wald_intervals(estimates: Estimates, *, level: float, df: str) -> pd.DataFra
 
 
 def _interval(value: float, half: float, *, correlation: bool) -> tuple[float, float]:
-    """Bounds carried back from Fisher's z or from the log."""
+    """Interval carried back from Fisher's z or from the log."""
     if correlation:
         if not np.isfinite(half) or abs(value) >= 1.0:
             return -1.0, 1.0
@@ -148,7 +147,7 @@ class Row(NamedTuple):
     """One parameter's interval."""
 
     name: str
-    bounds: Bounds
+    bounds: Interval
     criterion: str
 
 
@@ -204,12 +203,12 @@ class Profiles:
         sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
         self.frame = Frame(self.setup, optimum.state.L, sigma)
 
-    def line(self, parameter: Parameter) -> Line:
+    def line(self, parameter: Parameter) -> ProfileCurve:
         """The profile deviance along a parameter."""
-        return Line(self.setup, parameter, self.least)
+        return ProfileCurve(self.setup, parameter, self.least)
 
-    def _search(self, parameter: Parameter, guess: float) -> Search:
-        return Search(self.line(parameter), self.level, guess)
+    def _search(self, parameter: Parameter, guess: float) -> IntervalSearch:
+        return IntervalSearch(self.line(parameter), self.level, guess)
 
     def coefficients(self) -> Iterator[Row]:
         """Of each fixed effect."""
@@ -225,7 +224,7 @@ class Profiles:
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
         yield Row("Residual.sd", self._search(self.frame.residual(), guess).on_log(), self.criterion)
 
-    def _variance(self, term: int, natural: Natural) -> Bounds:
+    def _variance(self, term: int, natural: Natural) -> Interval:
         if natural.kind == "cor":
             parameter = self.frame.correlation(term, natural.row, natural.column)
             return self._search(parameter, CORRELATION_GUESS).within_one()

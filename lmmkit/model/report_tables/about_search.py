@@ -32,7 +32,7 @@ def stages(fit: Fit) -> Frame:
     design = fit.design
     with one_thread():
         setup = set_up(fit.estimates.problem, reml=fit.reml)
-        start = float(setup.criterion.deviance(setup.criterion.theta(setup.start())))
+        start = float(setup.criterion.evaluate(setup.layout.coordinates(setup.start())).deviance)
     rows = [
         ("design", "rows", len(design.problem.response)),
         ("design", "columns of X", len(design.fixed_names)),
@@ -178,7 +178,7 @@ def deviance_surface(
                 theta[i], theta[j] = a, b
                 factors = start_factors(estimates.design, theta.tolist())
                 L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
-                rows.append((a, b, setup.criterion.deviance(setup.criterion.theta(L))))
+                rows.append((a, b, setup.criterion.evaluate(setup.layout.coordinates(L)).deviance))
     table = Frame(rows, columns=[first, second, "deviance"])
     return table.assign(above=table["deviance"] - estimates.deviance)
 

@@ -18,6 +18,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from lmmkit.engine.criterion.elimination import eliminate
 from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.replicates.refit import Replicates, refit
 from lmmkit.engine.setup import Setup, set_up
@@ -131,6 +132,6 @@ def _standard_error(setup: Setup, found: Replicates, i: int, place: int) -> floa
         return np.nan
     factors = tuple(factor[i] for factor in found.factors)
     L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
-    information: Floats = setup.criterion.eliminate(L).F[:-1, :-1]
+    information: Floats = eliminate(setup.absorbed, setup.layout, L).F[:-1, :-1]
     row: Floats = setup.prepared.basis[place]
     return float(found.sigma[i]) * sqrt(np.vdot(row, np.linalg.solve(information, row)))

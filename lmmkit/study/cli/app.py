@@ -12,12 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lmmkit.study.cli import finished_runs
 from lmmkit.study.cli.exit_codes import with_exit_codes
+from lmmkit.study.cli.options import Cold, Force, Outside, Reports, Since, StudyFile
 from lmmkit.study.cli.sweep_command import sweep
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
@@ -28,18 +29,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-StudyFile = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="The study file, such as params/sleepstudy.yaml.")
-]
-Reports = Annotated[Path | None, typer.Option(help="Folder of the run folders; `reports` when left out.")]
-Force = Annotated[bool, typer.Option("--force", help="Make every step again.")]
-Since = Annotated[
-    str, typer.Option("--from", metavar="STEP", help="Make a step, such as 03, and the later ones again.")
-]
-Cold = Annotated[bool, typer.Option("--cold", help="A standard Jupyter kernel per notebook.")]
-Outside = Annotated[bool, typer.Option("--allow-outside", help="Let the study read data outside its folder.")]
 
 
 @app.command()
@@ -113,7 +102,7 @@ def _warnings(folder: Path) -> list[str]:
 
     # Notebooks of a project's own may leave out what is looked for, or write something else.
     paths = (folder / "certificate.json", folder / "summary.json")
-    records = [read_json(path) if path.is_file() else {} for path in paths]
+    records: list[Any] = [read_json(path) if path.is_file() else {} for path in paths]
     certificate, summary = (record if is_mapping(record) else {} for record in records)
     found = list[str]()
     if not certificate.get("passed", True):

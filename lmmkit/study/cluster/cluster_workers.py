@@ -128,10 +128,6 @@ class ClusterWorkers(Workers):
             install_run(run.files, reports / cell.plan.study.name / run.key, Store.of(reports))
         return CellRun(cell, run.key, run.error)
 
-    def cancel(self, futures: list[Any]) -> None:
-        """Take back what has not begun."""
-        self.client.cancel(futures)
-
     def close(self) -> None:
         """Leave the cluster."""
         self.client.close()

@@ -105,8 +105,9 @@ def load_manifest(folder: Path) -> Manifest | None:
     if through_link(folder, NAME):
         raise RunError(f"{path} is a link; a run folder holds files only")
     try:
-        return _ADAPTER.validate_python(read_json(path))
-    except ValidationError:
+        # What has a default for a new run may not be missing in a written one.
+        return _ADAPTER.validate_python({"status": None, "steps": None, **read_json(path)})
+    except (ValidationError, TypeError):
         raise RunError(f"{path} is no manifest of a run; run the study again with --force") from None
 
 

@@ -92,10 +92,6 @@ class Workers(ABC):
         """What became of a cell whose future has ended."""
 
     @abstractmethod
-    def cancel(self, futures: list[Any]) -> None:
-        """Take back what has not begun."""
-
-    @abstractmethod
     def close(self) -> None:
         """Let the workers go."""
 
@@ -109,7 +105,9 @@ class Workers(ABC):
     def stop(self) -> None:
         """Begin no other cell."""
         self.stopped = True
-        self.cancel([future for future in self.tasks if not future.done()])
+        for future in self.tasks:
+            if not future.done():
+                future.cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -141,11 +139,6 @@ class LocalWorkers(Workers):
         """The answer of the worker process."""
         answer = future.result()
         return CellRun(cell, answer["key"], answer["error"])
-
-    def cancel(self, futures: list[Future[dict[str, Any]]]) -> None:
-        """Take back what has not begun."""
-        for future in futures:
-            future.cancel()
 
     def close(self) -> None:
         """End the worker processes; a cell that one is making says that it was interrupted."""
@@ -186,7 +179,8 @@ class WorkerPool:
         for process in self.started:
             process.terminate()
         for process in self.started:
-            process.wait()
+            with suppress(OSError), process:  # its pipes are closed too
+                process.wait()
 
     def _process(self) -> subprocess.Popen[str]:
         """An idle worker process, or a new one."""

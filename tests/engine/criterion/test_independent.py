@@ -49,7 +49,7 @@ def test_deviance_and_gradient_off_the_optimum_are_those_of_the_dense_criterion(
         step[i] = 1e-5 * max(1.0, abs(value))
         slopes = []
         for sign in (1, -1):
-            L = optimum.criterion.factors(optimum.state.theta + sign * step)
+            L = optimum.layout.roots(optimum.state.theta + sign * step)
             slopes.append(dense_deviance(estimates, optimum.factors(L)))
         slope = (slopes[0] - slopes[1]) / (2 * step[i])
         assert optimum.state.gradient[i] == pytest.approx(slope, rel=1e-5, abs=1e-5)

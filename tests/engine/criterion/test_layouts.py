@@ -6,13 +6,13 @@ import pytest
 
 import lmmkit
 from lmmkit.engine.covariance.structures import Diagonal, Unstructured
-from lmmkit.engine.criterion.criterion import Criterion
+from lmmkit.engine.criterion.criterion import Criterion, Held
+from lmmkit.engine.criterion.gradient import conditional_blocks
 from lmmkit.engine.crossproducts import crossproducts as moments
 from lmmkit.engine.crossproducts.elimination_order import build_layout
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.solution import Optimum
-from lmmkit.engine.variances import conditional_blocks
 from lmmkit.errors import FitError
 
 ROWS = 150
@@ -69,7 +69,7 @@ class Case:
         absorbed = moments.absorb(raw, self.prepared, self.layout)
         self.criterion = Criterion(absorbed, self.layout, ROWS, reml=reml, constant=0.0)
         self.theta = np.random.default_rng(1).normal(size=self.layout.count) * 0.7
-        self.optimum = Optimum(problem, self.prepared, self.criterion, self.criterion(self.theta))
+        self.optimum = Optimum(problem, self.prepared, self.criterion.evaluate(self.theta), [])
         self.reml = reml
 
     def Z(self, factor):
@@ -81,7 +81,7 @@ class Case:
 
     def V(self, theta):
         """I + Z (I x T) Z'."""
-        pairs = zip(self.layout.factors, self.criterion.factors(theta), strict=True)
+        pairs = zip(self.layout.factors, self.layout.roots(theta), strict=True)
         return np.eye(ROWS) + sum(
             self.Z(f) @ np.kron(np.eye(f.levels), L @ L.T) @ self.Z(f).T for f, L in pairs
         )
@@ -147,11 +147,11 @@ def test_random_effects_and_their_variances_equal_dense_algebra(name):
     b = G @ Z.T @ P @ y
     at = 0
     scores = np.append(-case.optimum.state.beta, 1.0)
-    blocks = conditional_blocks(case.layout, case.optimum.state)
+    blocks = conditional_blocks(case.optimum.state.forward, case.optimum.state.reverse, case.layout)
     for position, (f, L) in enumerate(zip(case.layout.factors, case.optimum.state.L, strict=True)):
         size = f.levels * f.width
         mine = slice(at, at + size)
-        ours = (L @ L.T) @ case.optimum._scores(position, scores)
+        ours = (L @ L.T) @ case.optimum.state.reverse.scores(case.layout, position, scores)
         np.testing.assert_allclose(ours.T.ravel(), b[mine], atol=1e-10)
         expected = variance[mine, mine].reshape(f.levels, f.width, f.levels, f.width)
         np.testing.assert_allclose(blocks[position], np.einsum("jajb->jab", expected), atol=1e-10)
@@ -163,10 +163,10 @@ def test_full_likelihood_at_its_profiled_values_is_the_profiled_deviance(name):
     case = Case(name, reml=False)
     state = case.optimum.state
     log_sigma = 0.5 * np.log(state.r2 / case.criterion.nu)
-    value, gradient = case.criterion.full(state.beta, log_sigma, case.theta)
-    assert value == pytest.approx(state.deviance, abs=1e-9)
-    np.testing.assert_allclose(gradient[:3], 0.0, atol=1e-8)
-    np.testing.assert_allclose(gradient[3:], state.gradient, atol=1e-8)
+    full = case.criterion.evaluate(case.theta, Held(precision=np.exp(-2 * log_sigma), beta=state.beta))
+    assert full.deviance == pytest.approx(state.deviance, abs=1e-9)
+    np.testing.assert_allclose([*full.beta_slopes, full.log_sigma_slope], 0.0, atol=1e-8)
+    np.testing.assert_allclose(full.gradient, state.gradient, atol=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from reference.cases import fitted
 from support.dense import covariance_parts
 
 import lmmkit
+from lmmkit.engine.criterion.criterion import Held
 from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.inference import information
 from lmmkit.engine.inference.information import (
@@ -26,7 +27,7 @@ from lmmkit.engine.solve import solve
 def test_exact_hessian_equals_differences_of_the_gradient(name, reml, monkeypatch):
     monkeypatch.setattr(information, "CUBES", np.inf)
     case = Case(name, reml=reml)
-    ours, differences = exact_hessian(case.optimum)[0], observed_hessian(case.criterion, case.theta)
+    ours, differences = exact_hessian(case.optimum)[0], observed_hessian(case.criterion.evaluate, case.theta)
     np.testing.assert_allclose(ours, differences, atol=1e-6 * np.abs(differences).max())
 
 
@@ -53,9 +54,8 @@ def test_unprofiled_hessian_equals_differences_of_the_full_likelihood(name, reml
         """Gradient in (theta, sigma) with the fixed effects profiled out."""
         whole = state.theta.copy()
         whole[found.free] = values[:-1]
-        beta = np.empty(0) if reml else criterion(whole).beta
-        gradient = criterion.full(beta, np.log(values[-1]), whole)[1][len(beta) :]
-        return np.append(gradient[1:][found.free], gradient[0] / values[-1])
+        here = criterion.evaluate(whole, Held(precision=values[-1] ** -2))
+        return np.append(here.gradient[found.free], here.log_sigma_slope / values[-1])
 
     at, steps = np.append(theta, sigma), 1e-5 * np.eye(len(theta) + 1)
     differences = np.array([(slope(at + s) - slope(at - s)) / 2e-5 for s in steps])
@@ -70,7 +70,7 @@ def test_gradient_of_the_covariance_matrix_equals_differences(name):
     scale = optimum.prepared.scale**2 * state.r2 / criterion.nu
 
     def vcov(theta):
-        return scale * np.linalg.inv(criterion(theta).XVX)
+        return scale * np.linalg.inv(criterion.evaluate(theta).XVX)
 
     steps = 1e-6 * np.eye(len(state.theta))[found.free]
     slopes = np.array([(vcov(state.theta + s) - vcov(state.theta - s)) / 2e-6 for s in steps]).reshape(
@@ -122,3 +122,23 @@ def test_dense_parts_add_up_to_v():
         for a, b in zip(*np.nonzero(np.tril(term.structure.span.any(axis=0))), strict=True)
     ]
     np.testing.assert_allclose(sum(t * part for t, part in zip([*entries, 1.0], parts, strict=True)), V)
+
+
+def test_a_flat_direction_is_refused_whatever_the_scales():
+    found = variance_information(fitted("sleep_full", "REML").estimates.optimum)
+    flat = np.outer([1.0, 1e3, 1.0, 2.0], [1.0, 1e3, 1.0, 2.0]) + np.diag([0.0, 0.0, 1.0, 1.0])
+    with pytest.raises(lmmkit.FitError, match="does not curve upwards"):
+        _ = information.VarianceInformation(found.free, flat, found.gradient, found.vcov).covariance
+
+
+def test_curvature_is_in_the_units_of_the_data():
+    """One variance in balanced data, where the two mean squares are independent."""
+    fit = fitted("dyestuff", "REML")
+    found = information.curvature(fit.estimates.optimum)
+    slopes = np.array([found.slopes[0][0, 0, 0], 0.0])
+    T = float(fit.estimates.factors[0][0, 0] ** 2)
+    ratio = 5 * T + 1  # of the mean squares, whose logs have the variances 2 / 5 and 2 / 24
+    assert slopes @ found.covariance @ slopes == pytest.approx((ratio / 5) ** 2 * (2 / 5 + 2 / 24), rel=1e-6)
+    assert found.covariance[1, 1] == pytest.approx(1 / 48, rel=1e-6)
+    # T falls where sigma rises: cov(T, log sigma) = -(ratio / 5) var(log within) / 2
+    assert slopes @ found.covariance[:, 1] == pytest.approx(-(ratio / 5) / 24, rel=1e-6)

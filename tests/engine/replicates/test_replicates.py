@@ -15,6 +15,7 @@ import lmmkit
 from lmmkit.engine.replicates import refit as replicates
 from lmmkit.engine.replicates.random_streams import Streams
 from lmmkit.engine.replicates.refit import fits_in_batches, refit
+from lmmkit.engine.search.rules import BATCH
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 from lmmkit.model.resampling.simulate import Simulator
@@ -102,7 +103,7 @@ def test_designs_too_large_for_batches_are_fitted_one_by_one(monkeypatch):
 
 
 def test_replicates_the_batch_leaves_are_fitted_alone(monkeypatch):
-    monkeypatch.setattr("lmmkit.engine.replicates.batch_newton.LIMIT", 1)
+    monkeypatch.setattr("lmmkit.engine.replicates.refit.BATCH", replace(BATCH, limit=1))
     m = fitted("slopes", reml=False)
     found = drawn(m, 12)
     assert found.alone.any()

@@ -5,7 +5,9 @@ import pytest
 
 from lmmkit.engine.covariance.structures import Diagonal, Unstructured
 from lmmkit.engine.problem import Problem, Term
-from lmmkit.engine.search.newton import Newton
+from lmmkit.engine.search.newton import minimise
+from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
+from lmmkit.engine.search.rules import SEARCH
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 
@@ -67,9 +69,9 @@ def best_of_restarts(problem, seed, reml):
         for factor, scale in zip(setup.layout.factors, setup.scale, strict=True):
             A = np.tril(rng.normal(size=(factor.width, factor.width))) * rng.uniform(0.2, 4) / scale[:, None]
             L.append(np.linalg.cholesky(A @ A.T * factor.structure.mask + 1e-3 * np.diag(scale**-2.0)))
-        search = Newton(setup.criterion, setup.scale, setup.criterion(setup.criterion.theta(L)))
-        search.run(150)
-        found.append(search.state.deviance)
+        objective = ProfiledDeviance(setup.criterion, setup.scale, SEARCH)
+        start = objective.evaluate(setup.layout.coordinates(L))
+        found.append(minimise(objective, start, SEARCH).point.deviance)
     return min(found)
 
 

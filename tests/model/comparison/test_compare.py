@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from reference.unbalanced import DATA, unbalanced
 import lmmkit
 from lmmkit import compare
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
+from lmmkit.model.fit import Fit
 
 SELECTION = json.loads((DATA / "selection.json").read_text(encoding="utf-8"))
 STEPS = [
@@ -197,3 +199,12 @@ def test_tails_of_mixtures():
     assert mixture_tail(0.0, np.array([0.5, 0.5]), 0) == 1.0
     tails = [mixture_tail(s, np.array([0.5, 0.5]), 0) for s in np.linspace(0.01, 5, 20)]
     assert all(a > b for a, b in itertools.pairwise(tails))
+
+
+def test_a_search_that_stopped_early_is_noted():
+    small, large = fits(
+        "sleepstudy", "REML", "Reaction ~ Days + (1 | Subject)", "Reaction ~ Days + (Days | Subject)"
+    )
+    early = Fit(replace(large.estimates, converged=False))
+    assert "a fit has not converged" in compare(small, early)["note"].iloc[1]
+    assert "converged" not in compare(small, large)["note"].iloc[1]

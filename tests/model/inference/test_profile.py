@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from support.designs import FORMULAS, fitted
 
 import lmmkit
-from lmmkit.engine.profiles.profile_deviance import Descent, evaluate
+from lmmkit.engine.profiles.profile_deviance import SliceDeviance, least_deviance
 from lmmkit.errors import FitError, PartialResult
 from lmmkit.model.inference.confidence_intervals import Profiles
 
@@ -53,10 +53,10 @@ def test_slopes_of_every_slice_are_those_of_differences(name, reml):
     for parameter in held:
         value = parameter.estimate * (0.9 if abs(parameter.estimate) < 1 else 1.1)
         x = parameter.start + 0.1 * rng.normal(size=len(parameter.start))
-        point = evaluate(about.setup, parameter.at(value), x)
+        point = SliceDeviance(about.setup, parameter.at(value)).evaluate(x)
 
         def deviance(x, value=value, parameter=parameter):
-            return evaluate(about.setup, parameter.at(value), x).deviance
+            return SliceDeviance(about.setup, parameter.at(value)).evaluate(x).deviance
 
         h = 1e-5
         numeric = [(deviance(x + h * e) - deviance(x - h * e)) / (2 * h) for e in np.eye(len(x))]
@@ -71,7 +71,7 @@ def test_every_slice_holds_the_optimum_at_the_estimate(name, reml):
     about, held = parameters(fitted(name, reml=reml))
     for parameter in held:
         if np.isfinite(parameter.estimate):
-            point = Descent(about.setup, parameter.at(parameter.estimate), parameter.start).run()
+            point = least_deviance(about.setup, parameter.at(parameter.estimate), parameter.start)
             assert point.deviance == pytest.approx(about.least, abs=1e-8)
 
 
@@ -127,7 +127,7 @@ def test_zero_variance_has_a_lower_bound_of_zero_and_a_finite_upper_one():
     assert low == 0.0
     about = Profiles(m.estimates, 0.95)
     parameter = about.frame.standard_deviation(0, 0)
-    point = Descent(about.setup, parameter.at(high), parameter.start).run()
+    point = least_deviance(about.setup, parameter.at(high), parameter.start)
     assert point.deviance - m.deviance == pytest.approx(CHI2, abs=1e-8)
 
 
@@ -146,10 +146,10 @@ def test_another_level_is_another_root():
 
 
 def test_a_bound_that_is_not_found_is_named(monkeypatch):
-    def fails(self):
+    def fails(*_):
         raise FitError("no way down")
 
-    monkeypatch.setattr("lmmkit.engine.profiles.interval_bounds.Descent.run", fails)
+    monkeypatch.setattr("lmmkit.engine.profiles.interval_bounds.least_deviance", fails)
     with pytest.warns(PartialResult, match=r"upper bound: no way down.*lower bound"):
         table = reference("dyestuff", "ML").conf_int("profile")
     assert table[["low", "high"]].isna().all(axis=None)

@@ -175,3 +175,18 @@ def test_adjustments_of_a_family():
     np.testing.assert_allclose(holm[:3], [4 * p[0], max(2 * p[1], 3 * p[2]), 3 * p[2]])
     assert np.isnan(holm[3])
     np.testing.assert_array_equal(adjusted_p(t, df, "none", 4), p)
+
+
+def test_an_offset_has_a_slope_too(frame):
+    fit = lmmkit.lmm("y ~ x + offset(2 * x) + (1 | g)", frame)
+    found = fit.slopes("x", df="residual")
+    assert found["slope"].iloc[0] == pytest.approx(fit.params["x"] + 2.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("adjust", ["bonferroni", "sidak", "tukey"])
+def test_an_interval_that_ends_at_zero_has_the_level_as_its_p(adjust):
+    means = fitted("cake_factor", "REML").marginal_means("temperature", df="residual", level=0.9)
+    pairs = means.pairs(adjust)
+    assert ((pairs["low"] > 0) | (pairs["high"] < 0)).equals(pairs["p"] < 0.1)
+    np.testing.assert_allclose(pairs["low"] + pairs["high"], 2 * pairs["estimate"])
+    assert pairs.attrs["adjust"] == adjust

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 from support.projects import edit, lmmkit
+from typer.testing import CliRunner
 
 from lmmkit.errors import RunError
+from lmmkit.study.audit.integrity import open_run
 from lmmkit.study.audit.reproduce import reproduce
+from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL
+from lmmkit.study.cli.app import app
 from lmmkit.study.report.read_back import extract, moved_numbers, printed_text
 
 pytestmark = pytest.mark.slow
@@ -27,13 +31,29 @@ def test_an_untouched_report_reproduces_from_anywhere(project, report):
     )
 
 
-def test_an_edited_report_whose_embedded_study_was_edited_does_not(project, report):
+def test_an_edited_report_whose_embedded_study_was_edited_does_not(
+    project, finished, report, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(project)
     edit(report, "Days 10.4673", "Days 10.4873")
     edit(report, '"method": "REML"', '"method": "ML"')
-    done = lmmkit(project, "reproduce", str(report), "--notebooks", "notebooks")
-    assert done.returncode == 3, done.stderr
-    assert "key of the embedded study" in done.stdout
-    assert "10.4873, again 10.4673" in done.stdout
+    asked = []
+
+    def run_again(study, data, place, notebooks):
+        asked.append((study.settings["model"]["method"], data, place.exists(), notebooks))
+        return open_run(finished)
+
+    monkeypatch.setattr("lmmkit.study.audit.reproduce.run_again", run_again)
+    done = CliRunner().invoke(app, ["reproduce", str(report)])
+    assert done.exit_code == 3, done.output
+    assert asked == [("ML", project / "params/data/sleep.csv", True, None)]
+    words = " ".join(done.output.split())
+    assert "key of the embedded study" in words
+    assert "NOT reproduced" in words
+    findings = {finding.what: finding for finding in reproduce(report)}
+    assert findings["printed numbers"].found == "1 differ: 10.4873, again 10.4673"
+    assert findings["key of the embedded study"].verdict == DIFFERS
+    assert findings["data.parquet"].verdict == IDENTICAL
 
 
 def test_what_a_strangers_report_may_ask_for_is_bounded(project, report, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from support.projects import copied, edit, lmmkit, make_project, run
+from support.projects import copied, lmmkit, run
 
 from lmmkit.errors import RunError
 from lmmkit.study.audit.integrity import open_run
@@ -57,37 +57,40 @@ def test_formulas_use_the_referee_and_not_the_fit(finished):
     assert np.linalg.eigvalsh(np.asarray(XVX)).min() > 0
 
 
-def test_one_cause_explains_all_without_executing(tmp_path):
-    project = make_project(tmp_path)
-    first = run(project)
-    edit(project / "params/sleep.yaml", "model:", "model:\n  method: ML")
-    second = run(project)
-    found = diff_runs(first, second)
+@pytest.fixture(scope="module")
+def by_ml(project, finished):
+    """The same study by maximum likelihood."""
+    return run(project, "--set=model.method=ML")
+
+
+@pytest.fixture(scope="module")
+def adjusted(project, finished):
+    """A run whose rows are unbalanced, whose table is by Kenward and Roger, and whose terms are two."""
+    settings = {
+        "data.exclude": '["Days > 1 and Reaction > 400"]',
+        "model.formula": "Reaction ~ Days + (Days || Subject)",
+        "inference.df": "auto",
+        "seed": "7",
+    }
+    return run(project, *(f"--set={name}={value}" for name, value in settings.items()))
+
+
+def test_one_cause_explains_all_without_executing(finished, by_ml):
+    found = diff_runs(finished, by_ml)
     assert [(change.cause, change.what) for change in found.changes] == [("parameters", "model.method")]
     moves = {move.name: move for move in found.moves}
     se = moves["Days.se"]
     assert se.shares == {"parameters": se.other - se.one}
-    assert diff_runs(first, first).moves == ()
+    assert diff_runs(finished, finished).moves == ()
 
-    edit(project / "params/sleep.yaml", "columns:", 'exclude: ["Days > 8"]\n  columns:')
-    edit(project / "params/sleep.yaml", "model:", "seed: 7\nmodel:")
-    third = run(project)
-    done = lmmkit(project, "diff", str(first), str(third), "--notebooks", "notebooks")
+
+def test_several_causes_are_told_apart_by_executing_what_lies_between(project, finished, adjusted):
+    done = lmmkit(project, "diff", str(finished), str(adjusted), "--notebooks", "notebooks")
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.split("\n") if "Days.se" in line)
     assert "rows" in line
     assert "parameters" in line
     assert "seed" not in line
-
-
-@pytest.fixture(scope="module")
-def adjusted(tmp_path_factory):
-    """A run whose rows are unbalanced, whose table is by Kenward and Roger, and whose terms are two."""
-    project = make_project(tmp_path_factory.mktemp("adjusted"))
-    edit(project / "notebooks/03_fit.ipynb", "normal", "auto")
-    edit(project / "params/sleep.yaml", "(Days | Subject)", "(Days || Subject)")
-    edit(project / "params/sleep.yaml", "columns:", 'exclude: ["Days > 1 and Reaction > 400"]\n  columns:')
-    return run(project)
 
 
 @pytest.mark.parametrize("name", ["Days.se", "Days.t", "Days.p", "Intercept.se"])
@@ -141,27 +144,20 @@ def test_versions_and_code_explain_what_moved_without_executing(finished, tmp_pa
     ).shares == {"versions": pytest.approx(-0.5)}
 
 
-def test_code_is_told_from_parameters_by_executing_in_either_direction(tmp_path):
-    project = make_project(tmp_path)
-    first = run(project)
-    other = made_by_another(first, tmp_path / "other", package="0" * 64)
-    edit(project / "params/sleep.yaml", "model:", "model:\n  method: ML")
-    second = run(project)
-    forth = diff_runs(other, second, notebooks=project / "notebooks")
-    back = diff_runs(second, other, notebooks=project / "notebooks")
-    error = {
-        path: pd.read_csv(path / "tables/coefficients.csv", index_col=0).loc["Days", "se"]
-        for path in (first, second)
-    }
-    moved = error[second] - error[first]
+def test_code_is_told_from_parameters_by_executing_in_either_direction(project, finished, by_ml, tmp_path):
+    other = made_by_another(finished, tmp_path / "other", package="0" * 64)
+    forth = diff_runs(other, by_ml, notebooks=project / "notebooks")
+    back = diff_runs(by_ml, other, notebooks=project / "notebooks")
+    tables = [
+        pd.read_csv(path / "tables/coefficients.csv", index_col="coefficient") for path in (finished, by_ml)
+    ]
+    moved = tables[1].loc["Days", "se"] - tables[0].loc["Days", "se"]
     assert (forth.note, back.note) == ("", "")
     assert se_of(forth).shares == {"code": pytest.approx(-0.5), "parameters": pytest.approx(moved)}
     assert se_of(back).shares == {"code": pytest.approx(0.5), "parameters": pytest.approx(-moved)}
-    stranger = made_by_another(second, tmp_path / "stranger", package="1" * 64)
-    assert (
-        "install the lmmkit of one of them"
-        in diff_runs(other, stranger, notebooks=project / "notebooks").note
-    )
+    stranger = made_by_another(by_ml, tmp_path / "stranger", package="1" * 64)
+    note = diff_runs(other, stranger, notebooks=project / "notebooks").note
+    assert "install the lmmkit of one of them" in note
 
 
 def test_a_number_that_one_run_lacks_is_the_doing_of_the_cause_that_made_it():

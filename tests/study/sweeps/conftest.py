@@ -50,9 +50,8 @@ SWEEP = """\
 base: small.yaml
 grid:
   model.method: [REML, ML]
-  model.formula: [y ~ x + (1 | g), y ~ x + (x || g)]
 add:
-  - {seed: 2}
+  - {seed: 2, model.formula: y ~ x + (x || g)}
 summary: [x, sigma]
 """
 DATA = "y,x,g\n" + "".join(

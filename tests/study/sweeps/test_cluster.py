@@ -17,6 +17,8 @@ from lmmkit.study.cluster import bootstrap_on
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
 
+# How long dask tries to connect, and to connect again.
+PATIENCE = "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT"
 SERVE = """
 import sys
 from distributed import LocalCluster
@@ -90,11 +92,13 @@ def certificates(tmp_path_factory):
 
 @pytest.mark.skipif(not which("openssl"), reason="needs openssl to make a certificate")
 def test_a_dead_scheduler_ends_an_encrypted_sweep_with_what_is_finished(
-    made, project, held, certificates, tmp_path_factory
+    made, project, held, certificates, tmp_path_factory, monkeypatch
 ):
     cluster = Cluster(tmp_path_factory.mktemp("cluster"), certificates, SWEEP_HOLD=str(held))
     assert cluster.address.startswith("tls://")
+    monkeypatch.setenv(PATIENCE, "1s")
     stranger = swept(project, "--scheduler", cluster.address)
+    monkeypatch.delenv(PATIENCE)
     assert (stranger.returncode, "are the certificates?" in stranger.stderr) == (2, True), stranger.stderr
 
     ours = ("--tls-ca", "cert"), ("--tls-cert", "cert"), ("--tls-key", "key")
@@ -113,7 +117,7 @@ def test_a_dead_scheduler_ends_an_encrypted_sweep_with_what_is_finished(
 
 
 def test_an_unreachable_scheduler_is_told(project, monkeypatch):
-    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "100ms")
+    monkeypatch.setenv(PATIENCE, "100ms")
     done = swept(project, "--scheduler", "tcp://127.0.0.1:9")
     assert (done.returncode, "no scheduler answers at tcp://127.0.0.1:9" in done.stderr) == (2, True)
     assert not (project / "reports").exists()

@@ -6,6 +6,7 @@ import json
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from lmmkit.study.records.step_store import Store
 from lmmkit.study.runs.progress import Log
 from lmmkit.study.sweeps import cell_workers
 from lmmkit.study.sweeps import make_sweep as making
-from lmmkit.study.sweeps.cell_workers import TRIES, CellOptions, CellRun, WorkerPool
+from lmmkit.study.sweeps.cell_workers import TRIES, CellOptions, CellRun, LocalWorkers, WorkerPool
 from lmmkit.study.sweeps.cells import Cell, listing, plan_sweep
 from lmmkit.study.sweeps.make_sweep import SweepWatch, make_cells, make_sweep
 from lmmkit.study.sweeps.results import (
@@ -365,9 +366,6 @@ def test_a_cell_whose_worker_dies_is_given_to_another_three_times_at_most(
     pool = WorkerPool({}, tmp_path)
     answer = pool.ask({"study": "s"})
     pool.close()
-    for process in pool.started:
-        process.stdin.close()
-        process.stdout.close()
     assert answer["key"] == key
     assert (answer["error"] is None) == (key is not None)
     if key is None:
@@ -419,3 +417,44 @@ def test_a_run_that_comes_back_is_put_in_its_place_whole_or_not_at_all(tmp_path)
     assert (place / "a.csv").read_text() == "1"
     assert store.find("03_fit", "03_fit") == step
     assert store.find("study", "study") is None
+
+
+ERRORS = """
+import json, sys
+sys.stdin.readline()
+for line in sys.stdin:
+    order = json.loads(line)
+    failed = order["overrides"].get("seed") == 2
+    print(json.dumps({"key": "k", "error": "no" if failed else None}), flush=True)
+"""
+
+
+def test_worker_processes_answer_every_cell_or_begin_no_other_once_they_are_stopped(project, monkeypatch):
+    monkeypatch.setattr(cell_workers, "COMMAND", [sys.executable, "-c", ERRORS])
+    sweep = sweep_of(project, "grid: {seed: [1, 2, 3, 4, 5]}\n")
+    options = CellOptions(project / "reports", ("03_fit",), cold=True)
+    assert options.order(sweep.cells[1]) == {
+        "study": str(sweep.base.study.path), "overrides": {"seed": 2}, "reports": str(project / "reports"),
+        "again": ["03_fit"],
+    }  # fmt: skip
+    with LocalWorkers(1, options) as workers:
+        runs = {run.cell.number: run.error for run in workers.make(sweep.cells)}
+    assert runs == {1: None, 2: "no", 3: None, 4: None, 5: None}
+    assert all(process.poll() is not None for process in workers.pool.started)
+    held = Event()
+    with LocalWorkers(1, options) as workers:
+        ask = workers.pool.ask
+
+        def one_then_wait(order):
+            if order["overrides"].get("seed") == 3:
+                held.wait()
+            return ask(order)
+
+        monkeypatch.setattr(workers.pool, "ask", one_then_wait)
+        begun = list[int]()
+        for run in workers.make(sweep.cells):
+            begun.append(run.cell.number)
+            if run.error:
+                workers.stop()
+                held.set()
+    assert set(begun) <= {1, 2, 3}

@@ -1,0 +1,78 @@
+"""The fit's objective: the profiled deviance in theta, and its moves in the cone of covariance matrices.
+
+T >= 0 is a cone, and theta the entries of its root: at T = 0 along a direction the slope in theta is zero
+whether the deviance rises into the cone or falls. Newton's method cannot tell. The derivative D in T can: a
+negative eigenvalue of D is a way down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from lmmkit.engine.criterion.criterion import Criterion, Evaluation
+from lmmkit.engine.problem import Floats
+from lmmkit.engine.search.rules import Rules
+from lmmkit.engine.search.search import Objective
+
+
+@dataclass(frozen=True, eq=False)
+class ProfiledDeviance(Objective[Evaluation]):
+    """The deviance in theta with beta and sigma at their best.
+
+    Attributes:
+        criterion: Its values.
+        scale: Root of the mean Z'Z of each factor's columns: T is scaled by it for thresholds.
+        rules: Thresholds of the moves.
+    """
+
+    criterion: Criterion
+    scale: list[Floats]
+    rules: Rules
+
+    def evaluate(self, theta: Floats) -> Evaluation:
+        """The criterion."""
+        return self.criterion.evaluate(theta)
+
+    def fallback(self, point: Evaluation) -> Floats:
+        """Theta one EM step on."""
+        triples = zip(self.criterion.layout.factors, point.L, point.D, strict=True)
+        return self.criterion.layout.coordinates([f.structure.em(L, D, f.levels) for f, L, D in triples])
+
+    def off_null(self, point: Evaluation) -> Iterator[Floats]:
+        """T grown within its null space, in the ways in which the deviance falls steeply."""
+        for f, factor in enumerate(self.criterion.layout.factors):
+            D = point.D[f] / factor.levels
+            for slope, rows in factor.structure.growths_from_null(point.L[f], D, self.scale[f]):
+                if slope < -self.rules.steep_null:
+                    yield from self._grown(point, f, rows)
+
+    def off_saddle(self, point: Evaluation) -> Iterator[Floats]:
+        """T grown in the ways of negative multipliers."""
+        for f, factor in enumerate(self.criterion.layout.factors):
+            for slope, rows in factor.structure.growths(point.D[f] / factor.levels, self.scale[f]):
+                if slope < -self.rules.saddle_slope:
+                    yield from self._grown(point, f, rows)
+
+    def _grown(self, point: Evaluation, f: int, rows: Floats) -> Iterator[Floats]:
+        """T + size B B' of one factor, with falling size."""
+        layout, L = self.criterion.layout, list(point.L)
+        for size in self.rules.sizes:
+            L[f] = layout.factors[f].structure.widened(point.L[f], rows, size)
+            yield layout.coordinates(L)
+
+    def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats]:
+        """Each block's columns in the order of falling variance.
+
+        Where T_11 goes to zero in an unstructured block, L = [[0, 0], [l21, l22]] has a circle of equal
+        deviance, on which Newton's method crawls; with that column last the zero pivot is the last one, and
+        there is no circle.
+        """
+        layout, s = self.criterion.layout, len(self.criterion.layout.chain)
+        factors = [
+            replace(f, structure=f.structure.by_falling_variance(L, scale))
+            for f, L, scale in zip(layout.factors, point.L, self.scale, strict=True)
+        ]
+        layout = replace(layout, chain=tuple(factors[:s]), rest=tuple(factors[s:]))
+        L = [f.structure.root_of(x) for f, x in zip(factors, point.L, strict=True)]
+        return replace(self, criterion=self.criterion.with_layout(layout)), layout.coordinates(L)

@@ -1,0 +1,73 @@
+"""Weights of mixtures of chi-squared distributions, and the covariance matrix that they are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import minimize_scalar
+from support.dense import DenseKenwardRoger
+from support.designs import frame
+
+from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
+from lmmkit.engine.variance_tests.covariance_families import null_covariance
+from lmmkit.engine.variance_tests.exact_rlrt import Spectrum, supremum
+from lmmkit.model.design.design import build_design
+
+
+def test_one_variance_has_half_of_its_mass_at_zero():
+    assert cone_weights(np.array([[3.0]]), [1], 0).tolist() == [0.5, 0.5]
+
+
+def orthant(C):
+    """P(all > 0) of three normal variables with covariance matrix C."""
+    r = C / np.sqrt(np.outer(C.diagonal(), C.diagonal()))
+    return 1 / 8 + (np.arcsin(r[0, 1]) + np.arcsin(r[0, 2]) + np.arcsin(r[1, 2])) / (4 * np.pi)
+
+
+def test_simulated_weights_of_three_correlated_variances_are_the_orthants():
+    C = np.array([[1.0, 0.7, 0.6], [0.7, 2.0, 0.9], [0.6, 0.9, 1.5]])
+    last, none = orthant(C), orthant(np.linalg.inv(C))
+    assert last > 5 * none  # far from symmetric
+    found = cone_weights(C, [1, 1, 1], 0)
+    np.testing.assert_allclose(found, [none, 0.5 - last, 0.5 - none, last], atol=0.015)
+
+
+def test_a_mixture_of_one_component_is_chi_squared():
+    assert mixture_tail(3.841458820694124, np.ones(1), 1) == pytest.approx(0.05)
+    assert mixture_tail(5.991464547107979, np.array([0.0, 1.0]), 1) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("reml", [True])
+@pytest.mark.parametrize("weights", [None, "w"])
+def test_covariance_of_null_parts_is_that_of_the_information_written_out(reml, weights):
+    table = pd.DataFrame(frame())
+    problem = build_design("y ~ x + (1 | g) + (x | h) + (0 + z | g)", table, weights=weights).problem
+    order = [(len(term.columns), term.levels) for term in problem.terms]
+    wide, one = order.index((2, 7)), order.index((1, 12))
+    matrices = [np.zeros((len(term.columns),) * 2) for term in problem.terms]
+    matrices[one] = np.array([[0.8]])
+    zero = next(t for t in range(3) if t not in (wide, one))
+    found = null_covariance(problem, matrices, [(wide, np.eye(2)), (zero, np.eye(1))], reml=reml)
+    dense = DenseKenwardRoger(problem, (0, 1), [np.sqrt(T) for T in matrices], 1.0)
+    starts = np.cumsum([0, *(len(T) * (len(T) + 1) // 2 for T in matrices)])
+    places = [*range(starts[wide], starts[wide] + 3), starts[zero]]
+    np.testing.assert_allclose(found, dense.W[np.ix_(places, places)], rtol=1e-7, atol=1e-12)
+
+
+def test_each_draw_of_the_restricted_ratio_is_the_greatest_value():
+    spectrum = Spectrum(np.array([0.5, 3.0, 20.0]), np.array([2.0, 1.0, 3.0]), 25)
+    rng = np.random.default_rng(2)
+    squares, rest = rng.chisquare([2.0, 1.0, 9.0], size=(30, 3)), rng.chisquare(19.0, 30)
+    found = supremum(spectrum, squares, rest)
+    assert (found == 0.0).any()
+    assert (found > 1.0).any()
+    for i, value in enumerate(found):
+        own = squares[i : i + 1], rest[i : i + 1]
+        best = minimize_scalar(
+            lambda x, own=own: -float(spectrum.statistic(*own, np.exp([x]))[0]),
+            bounds=(-12.0, 8.0),
+            method="bounded",
+            options={"xatol": 1e-9},
+        )
+        assert value == pytest.approx(max(-best.fun, 0.0), abs=1e-7)

@@ -1,0 +1,131 @@
+"""Numbers of a run: by name, by place, and when two versions of one agree."""
+
+import io
+import math
+
+import pandas as pd
+import pytest
+
+from lmmkit.study.records.quantities import Quantity, quantities
+from lmmkit.study.records.values import Place, agree, compare, kind_of, tolerances, tree_values, values_of
+
+
+@pytest.mark.parametrize(
+    ("path", "column", "kind"),
+    [
+        ("data.parquet", "y", "data"),
+        ("rows.csv", "reason", "data"),
+        ("fit/data.parquet", "y", "data"),
+        ("trace.csv", "deviance", "the search's own path"),
+        ("tables/path.csv", "theta", "the search's own path"),
+        ("fit.json", "evaluations", "the search's own path"),
+        ("fit.json", "deviance", "deviance"),
+        ("tables/candidates.csv", "aic", "deviance"),
+        ("figures/rows.svg", "number", "picture"),
+        ("report.html", "number", "printed"),
+        ("tables/coefficients.csv", "p", "p value"),
+        ("tables/coefficients.csv", "p2", "estimate"),
+        ("tables/coefficients.csv", "se", "estimate"),
+    ],
+)
+def test_each_number_has_a_kind(path, column, kind):
+    assert kind_of(path, column).name == kind
+
+
+@pytest.mark.parametrize(
+    ("path", "column", "a", "b", "scale", "same"),
+    [
+        ("t.csv", "se", 1.0, 1 + 9e-7, 0.0, True),
+        ("t.csv", "se", 1.0, 1 + 2e-6, 0.0, False),
+        ("t.csv", "se", 0.0, 9e-8, 1.0, True),
+        ("t.csv", "se", 0.0, 2e-7, 1.0, False),
+        ("t.csv", "p", 0.5, 0.5 * (1 + 9e-5), 0.0, True),
+        ("t.csv", "p", 0.5, 0.5 * (1 + 2e-4), 0.0, False),
+        ("t.csv", "deviance", 1000.0, 1000 + 9e-7, 0.0, True),
+        ("t.csv", "deviance", 1000.0, 1000 + 9e-6, 0.0, False),
+        ("rows.csv", "y", 1.0, 1 + 1e-15, 1.0, False),
+        ("trace.csv", "theta", 1.0, 5.0, 0.0, True),
+        ("trace.csv", "theta", 1.0, None, 0.0, False),
+        ("t.csv", "n", 3, 4, 100.0, False),
+        ("t.csv", "singular", True, 1.0, 1.0, False),
+        ("t.csv", "se", "a", 1.0, 1.0, False),
+    ],
+)
+def test_two_numbers_agree_within_what_their_kind_allows(path, column, a, b, scale, same):
+    assert agree(a, b, kind_of(path, column), scale) is same
+
+
+def test_versions_are_compared_value_by_value():
+    one = b"name,se,p\na,1.5,0.25\nb,100,0.5\n"
+    found = compare("t.csv", one, b"name,se,p\na,1.500001,0.25\nb,101,0.5\n")
+    # 1e-6 lies within 1e-7 of the largest number beside it, 100.
+    assert (found.values, found.within) == (7, 1)
+    assert found.moved == ((Place("se", "2"), 100.0, 101.0),)
+    assert compare("t.csv", one, one + b"c,1,1\n").moved[0] == (Place("rows", ""), 3, 4)
+    assert compare("t.json", b'{"a": NaN}', b'{"a": NaN}').moved == ()
+    assert compare("t.json", b"{", b'{"a": 1}').moved[0][0] == Place("unreadable", "")
+
+
+def test_the_same_search_is_asked_for_exactly():
+    one, other = b"theta\n1.0\n", b"theta\n1.5\n"
+    assert compare("trace.csv", one, other).moved == ()
+    assert len(compare("trace.csv", one, other, exact=True).moved) == 1
+
+
+def test_values_have_places():
+    assert dict(tree_values({"a": [{"b": 1}, {"b": 2}]})) == {
+        Place("a.b", "[0]"): 1,
+        Place("a.b", "[1]"): 2,
+        Place("a.length", ""): 2,
+    }
+    assert values_of("t.csv", b"x,g\n1.5,a\n") == {
+        Place("x", "1"): 1.5,
+        Place("g", "1"): "a",
+        Place("rows", ""): 2,
+    }
+    text = values_of("t.txt", "df = 17, t = −3.5e-2 (p2)".encode())
+    assert [value for place, value in text.items() if place.field == "number"] == [17, -0.035]
+    buffer = io.BytesIO()
+    pd.DataFrame({"x": [1.5, math.nan]}).to_parquet(buffer)
+    assert values_of("t.parquet", buffer.getvalue())[Place("x", "2")] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("trace.csv", "the search's own path: any, the optimum counts"),
+        ("rows.csv", "data: 0 of the number, 0 of the largest beside it"),
+        ("tables/a.csv", "estimate: 1e-06 of the number, 1e-07 of the largest beside it"),
+    ],
+)
+def test_tolerances_are_told(path, words):
+    assert tolerances(path) == words
+
+
+@pytest.fixture
+def tables(tmp_path):
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    (folder / "a_shapes.csv").write_text("name,estimate,note\nx,7,far\nrows,9,far\n")
+    (folder / "b_facts.csv").write_text("quantity,value\nsigma,2.5\nsingular,False\nmethod,REML\n")
+    (folder / "coefficients.csv").write_text("coefficient,estimate,se\nIntercept,1.5,0.5\nx,2,0.25\n")
+    (folder / "z_counts.csv").write_text("number,estimate\n1,3\n")
+    return tmp_path
+
+
+def test_numbers_have_names_and_the_coefficients_come_first(tables):
+    found = quantities(tables)
+    assert found["x.estimate"] == Quantity(2, "tables/coefficients.csv")
+    assert found["rows.estimate"] == Quantity(9, "tables/a_shapes.csv")
+    assert [found[name].value for name in ("sigma", "singular", "method")] == [2.5, False, "REML"]
+    assert found.coefficients() == ["Intercept", "x"]
+    assert len(found) == 8
+    assert "x.note" not in found
+    with pytest.raises(KeyError):
+        found["none"]
+
+
+def test_a_table_is_read_when_it_is_needed(tables):
+    found = quantities(tables)
+    (tables / "tables/z_counts.csv").write_bytes(b"\xff")
+    assert found["sigma"].value == 2.5
