@@ -1,5 +1,7 @@
 """Arrays in, numbers out; numpy and scipy only.
 
-`problem` says what is handed in, `solve` does it; the paper to read is `criterion`, then `search`. A second
-route to every number, which shares no code with the first, is `referee`.
+Read `problem` (what is given), `criterion` (theta to deviance, gradient, Hessian), `search` (to the optimum),
+then `solve`, which puts them together. `crossproducts` makes sums of rows before, `inference`,
+`variance_tests`, `profiles` and `replicates` begin at the optimum, and `referee` checks it, sharing nothing
+with the rest.
 """
