@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from contextlib import contextmanager
@@ -458,3 +459,17 @@ def test_worker_processes_answer_every_cell_or_begin_no_other_once_they_are_stop
                 workers.stop()
                 held.set()
     assert set(begun) <= {1, 2, 3}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_terminal_is_told_of_failures_and_without_a_bar_of_every_cell(tmp_path, terminal):
+    told = io.StringIO()
+    console = Console(file=told, force_terminal=terminal, width=200, color_system=None)
+    with SweepWatch(3, Log(tmp_path), console) as watch:
+        watch.keep()
+        watch.finish(run_of(2, overrides={"seed": 2}))
+        watch.finish(run_of(3, error="no [optimum]", overrides={"seed": 3}))
+    said = told.getvalue()
+    assert "cell 3 of 3, seed=3: failed: no [optimum]" in said
+    assert ("cell 2 of 3, seed=2" in said) != terminal
+    assert ("3/3" in said and "cells, 1 failed" in said) == terminal
