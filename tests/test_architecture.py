@@ -89,10 +89,36 @@ def test_engine_knows_numpy_and_scipy_alone(module):
     assert packages - set(sys.stdlib_module_names) <= {"numpy", "scipy", "threadpoolctl", "lmmkit"}
 
 
+# What would make a number of its own; `tests/plots` holds what is drawn against the tables.
+STATISTICS = {
+    *(
+        "quantile",
+        "percentile",
+        "ppf",
+        "ndtri",
+        "isf",
+        "std",
+        "sem",
+        "var",
+        "mean",
+        "median",
+        "cumsum",
+        "corr",
+    ),
+    *("cov", "polyfit", "describe", "pivot_table", "pointplot", "barplot", "regplot", "lmplot", "kdeplot"),
+}
+
+
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("lmmkit.plots")])
 def test_plots_compute_nothing(module):
-    packages = {name.split(".")[0] for name in imported(parse(MODULES[module]))}
+    tree = parse(MODULES[module])
+    packages = {name.split(".")[0] for name in imported(tree)}
     assert packages & {"scipy", "statsmodels"} == set()
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert {ast.unparse(call.func).split(".")[-1] for call in calls} & STATISTICS == set()
+    # seaborn's lines average over equal x unless they are told not to.
+    texts = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert all("estimator" in text for text in texts if ".lineplot(" in text)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -22,14 +22,13 @@ from lmmkit.plots.style import (
     PALE,
     VERMILLION,
     canvas,
-    distinct,
     facets,
     figure_of,
     outer_labels,
     outer_legend,
     panel,
-    rows_of,
     seaborn,
+    split,
     styled,
 )
 
@@ -59,7 +58,7 @@ def response(
     ax.set(xlabel=mathtext(label), ylabel="Rows")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="x", visible=False)
-    outer_legend(ax, "upper right", ncols=2)
+    outer_legend(ax, "outside upper right", ncols=2)
     return ax
 
 
@@ -98,10 +97,9 @@ def group_sizes(sizes: pd.DataFrame) -> NDArray[Any]:
     Args:
         sizes: Columns group, rows, levels: so many levels of the group have so many rows.
     """
-    groups = distinct(sizes["group"])
+    groups = split(sizes, "group")
     axes = canvas(1, len(groups), height=2.3)
-    for ax, group in zip(axes.flat, groups, strict=True):
-        part = rows_of(sizes, "group", group)
+    for ax, (group, part) in zip(axes.flat, groups.items(), strict=True):
         ax.vlines(part["rows"], 0, part["levels"], color=BLUE, linewidth=2)
         if len(part) <= 30:
             ax.plot(part["rows"], part["levels"], "o", color=BLUE, markersize=5)
@@ -123,18 +121,18 @@ def trellis(points: pd.DataFrame, *, x_label: str, y_label: str) -> NDArray[Any]
         x_label: Axis text of x, unit included.
         y_label: Axis text of y, unit included.
     """
-    panels = distinct(points["panel"])
+    points, names = _numeric_x(points)
+    panels = split(points, "panel")
     axes = facets(len(panels), PANELS_PER_ROW, head=1.1, inches=1.1, sharex=True, sharey=True)
-    places = _places(points["x"])
-    for position, (ax, name) in enumerate(zip(axes.flat, panels, strict=False)):
-        _draw_group(ax, rows_of(points, "panel", name), places)
+    for position, (ax, (name, part)) in enumerate(zip(axes.flat, panels.items(), strict=False)):
+        _draw_group(ax, part, names)
         ax.set_title(mathtext(name), fontsize=8)
         ax.tick_params(labelbottom=position + axes.shape[1] >= len(panels))
     outer_labels(axes, x=x_label, y=y_label)
-    if len(axes[0, 0].get_legend_handles_labels()[0]) > 1:
-        handles, labels = axes[0, 0].get_legend_handles_labels()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    if len(handles) > 1:
         figure_of(axes).legend(handles, labels, loc="upper right", ncols=3)
-    _set_margins(axes, 0.95 if _upright(places) else 0.6)
+    _set_margins(axes, 0.95 if _upright(names) else 0.6)
     return axes
 
 
@@ -149,63 +147,60 @@ def spaghetti(points: pd.DataFrame, *, x_label: str, y_label: str, ax: Axes | No
         ax: Axes to draw on; a new figure without.
     """
     ax = panel(ax, height=3.2)
-    places = _places(points["x"])
-    lines = points.assign(x=_at(points["x"], places), panel=points["panel"].astype(str))
-    look = {"color": BLUE, "alpha": 0.45, "linewidth": 0.9, "estimator": None}
-    value = "fitted" if "fitted" in points else "y"
-    seaborn().lineplot(lines, x="x", y=value, units="panel", ax=ax, **look)
-    _draw_population(ax, points, places)
-    _set_places(ax, places)
+    points, names = _numeric_x(points)
+    look = {"color": BLUE, "alpha": 0.45, "linewidth": 0.9, "estimator": None, "units": "panel"}
+    lines = points.assign(panel=points["panel"].astype(str))
+    seaborn().lineplot(lines, x="x", y="fitted" if "fitted" in points else "y", ax=ax, **look)
+    _draw_population(ax, points)
+    _name_positions(ax, names)
     ax.set(xlabel=mathtext(x_label), ylabel=mathtext(y_label))
     return ax
 
 
 # Small panels are drawn by matplotlib: with eighteen groups, seaborn's facets take six times as long.
-def _draw_group(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
+def _draw_group(ax: Axes, part: pd.DataFrame, names: list[str]) -> None:
     look: dict[str, Any] = {"color": INK, "markersize": 2.4, "alpha": 0.7, "rasterized": len(part) > CROWD}
-    ax.plot(_at(part["x"], places), part["y"], "o", label="observed", **look)
-    _draw_population(ax, part, places)
+    ax.plot(part["x"], part["y"], "o", label="observed", **look)
+    _draw_population(ax, part)
     if "fitted" in part:
-        mark = {"marker": "_", "markersize": 6} if places else {}
-        _draw_line(ax, part, places, "fitted", color=BLUE, label="this group's line", **mark)
-    _set_places(ax, places)
-    if not places:
+        mark = {"marker": "_", "markersize": 6} if names else {}
+        _draw_line(ax, part, "fitted", color=BLUE, label="this group's line", **mark)
+    _name_positions(ax, names)
+    if not names:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=pd.api.types.is_integer_dtype(part["x"])))
 
 
-def _draw_population(ax: Axes, part: pd.DataFrame, places: dict[Any, int]) -> None:
+def _draw_population(ax: Axes, part: pd.DataFrame) -> None:
     if "population" in part:
         look = {"color": VERMILLION, "linestyle": "--", "linewidth": 1.1}
-        _draw_line(ax, part, places, "population", label="population", **look)
+        _draw_line(ax, part, "population", label="population", **look)
 
 
-def _draw_line(ax: Axes, part: pd.DataFrame, places: dict[Any, int], value: str, **look: Any) -> None:
+def _draw_line(ax: Axes, part: pd.DataFrame, value: str, **look: Any) -> None:
     line = part.drop_duplicates("x").sort_values("x", kind="stable")
-    ax.plot(_at(line["x"], places), line[value], **look)
+    ax.plot(line["x"], line[value], **look)
 
 
-def _places(x: pd.Series[Any]) -> dict[Any, int]:
-    """Position of each text value along the axis, in order of category or appearance; empty for numbers."""
+def _numeric_x(points: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Returns the points with text in x as positions 0, 1, ..., and the names of these; none for numbers."""
+    x = points["x"]
     if pd.api.types.is_numeric_dtype(x):
-        return {}
+        return points, []
     values = x.cat.categories if isinstance(x.dtype, pd.CategoricalDtype) else pd.unique(x)
-    return {value: place for place, value in enumerate(values)}
+    positions = x.astype(object).map({value: position for position, value in enumerate(values)})
+    return points.assign(x=positions), [str(value)[:TICK_LETTERS] for value in values]
 
 
-def _at(x: pd.Series[Any], places: dict[Any, int]) -> NDArray[Any]:
-    return np.array([places[value] for value in x]) if places else x.to_numpy()
+def _name_positions(ax: Axes, names: list[str]) -> None:
+    if names:
+        texts = [mathtext(name) for name in names]
+        ax.set_xticks(range(len(names)), texts, rotation=90 if _upright(names) else 0)
+        ax.set_xlim(-0.6, len(names) - 0.4)
 
 
-def _set_places(ax: Axes, places: dict[Any, int]) -> None:
-    if places:
-        letters = [mathtext(str(value)[:TICK_LETTERS]) for value in places]
-        ax.set_xticks(range(len(places)), letters, rotation=90 if _upright(places) else 0)
-        ax.set_xlim(-0.6, len(places) - 0.4)
-
-
-def _upright(places: dict[Any, int]) -> bool:
+def _upright(names: list[str]) -> bool:
     """Whether the names of positions need more room than a small panel is wide."""
-    return sum(len(str(value)[:TICK_LETTERS]) for value in places) > 18
+    return sum(map(len, names)) > 18
 
 
 def _set_margins(axes: NDArray[Any], bottom: float) -> None:

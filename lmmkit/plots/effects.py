@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,14 @@ from lmmkit.plots.style import (
     VERMILLION,
     WIDTH,
     canvas,
-    distinct,
     facets,
     name_rows,
     named_points,
     outer_labels,
     outer_legend,
     panel,
-    rows_of,
     seaborn,
+    split,
     styled,
     zero_line,
 )
@@ -77,12 +77,11 @@ def means(table: pd.DataFrame, *, label: str) -> NDArray[Any]:
         table: Columns cell (starting with the family and a colon), family, mean, low, high.
         label: Axis text of the means, unit included.
     """
-    families = distinct(table["family"])
-    parts = [rows_of(table, "family", family) for family in families]
-    height = 0.6 + sum(0.45 + 0.28 * len(part) for part in parts)
-    ratios = [1.6 + len(part) for part in parts]
+    families = split(table, "family")
+    height = 0.6 + 0.45 * len(families) + 0.28 * len(table)
+    ratios = [1.6 + len(part) for part in families.values()]
     axes = canvas(len(families), 1, height=height, sharex=True, height_ratios=ratios)
-    for ax, family, part in zip(axes.flat, families, parts, strict=True):
+    for ax, (family, part) in zip(axes.flat, families.items(), strict=True):
         levels = [str(cell).removeprefix(f"{family}: ") for cell in part["cell"]]
         named_points(ax, levels, part["mean"], part["low"], part["high"])
         ax.set(title=mathtext(family), xlabel="", ylabel="")
@@ -114,7 +113,7 @@ def caterpillar(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
         effects: Columns term, level, estimate, low, high; each term's rows already in order.
         label: Axis text of the effects, unit included.
     """
-    parts = {term: rows_of(effects, "term", term) for term in distinct(effects["term"])}
+    parts = split(effects, "term")
     most = max(len(part) for part in parts.values())
     inches = min(4.2, 0.8 + 0.14 * min(most, NAMED_LEVELS))
     axes = facets(len(parts), PANELS_PER_ROW, head=0.4, inches=inches)
@@ -153,15 +152,13 @@ def random_pairs(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
     axes = canvas(len(terms), len(terms), height=max(2.4, 0.85 * width), width=width)
     look = {"linewidth": 0, "alpha": 0.7, "s": 2 if len(effects) > 200 else 18}
     look["rasterized"] = len(effects) > CROWD
-    for row, column in np.ndindex(axes.shape):
-        ax, across, own = axes[row, column], terms[column], row == column
-        if column > row:
-            ax.set_visible(False)
-            continue
+    for (row, down), (column, across) in product(enumerate(terms), repeat=2):
+        ax, own = axes[row, column], row == column
+        ax.set_visible(column <= row)
         color, x = (VERMILLION, f"normal:{across}") if own else (BLUE, across)
-        seaborn().scatterplot(effects, x=x, y=terms[row], color=color, ax=ax, **look)
+        seaborn().scatterplot(effects, x=x, y=down, color=color, ax=ax, **look)
         ax.set_xlabel("Normal quantile" if own else mathtext(across))
-        ax.set_ylabel("" if column else mathtext(terms[row]))
+        ax.set_ylabel("" if column else mathtext(down))
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(nbins=4))
     outer_labels(axes, y=label)
@@ -175,21 +172,21 @@ def correlations(pairs: pd.DataFrame) -> NDArray[Any]:
     Args:
         pairs: Columns block, row, column, correlation (NaN where a standard deviation is zero).
     """
-    blocks = distinct(pairs["block"])
+    blocks = split(pairs, "block")
     axes = canvas(1, max(1, len(blocks)), height=3.2 if blocks else 0.8)
     if not blocks:
         axes[0, 0].set_axis_off()
         axes[0, 0].set_title("Every block has one column: there is no correlation to show")
-    for ax, block in zip(axes.flat, blocks, strict=False):
-        _correlation_panel(ax, rows_of(pairs, "block", block))
+    for ax, (block, part) in zip(axes.flat, blocks.items(), strict=False):
+        _correlation_panel(ax, part)
         ax.set(title=mathtext(block), xlabel="", ylabel="")
     return axes
 
 
 def _correlation_panel(ax: Axes, part: pd.DataFrame) -> None:
-    names = distinct(part["row"])
+    names = list(dict.fromkeys(part["row"]))
     matrix = part.pivot(index="row", columns="column", values="correlation").loc[names, names]
-    texts = matrix.map(lambda value: "none" if np.isnan(value) else f"{value:.2f}")
+    texts = matrix.map("{:.2f}".format).where(matrix.notna(), "none")
     look = {"vmin": -1.6, "vmax": 1.6, "cmap": DIVERGING, "cbar": False, "square": True, "fmt": ""}
     look |= {"annot": texts if len(names) <= 12 else False, "annot_kws": {"fontsize": 8}}
     ticks = [mathtext(name) for name in names]
@@ -216,7 +213,7 @@ def candidates(table: pd.DataFrame) -> NDArray[Any]:
         _marks(ax, table[column], heights, kinds, CANDIDATES, size=36)
         ax.set(title=title, xlabel="Above the best", ylabel="Random effects" if ax is axes[0, 0] else "")
         ax.margins(x=0.12)
-    outer_legend(axes[0, 0], "upper right", ncols=3)
+    outer_legend(axes[0, 0], "outside upper right", ncols=3)
     return axes
 
 
@@ -227,10 +224,8 @@ def _marks(
     present = {kind: look for kind, look in looks.items() if kind in kinds}
     palette, markers = ({kind: look[i] for kind, look in present.items()} for i in (0, 1))
     order = {"hue_order": list(present), "style_order": list(present), "palette": palette, "markers": markers}
-    seaborn().scatterplot(
-        x=x, y=y, hue=kinds, style=kinds, s=size, linewidth=0, zorder=3, ax=ax, legend="full", **order
-    )
-    ax.get_legend().remove()
+    seaborn().scatterplot(x=x, y=y, hue=kinds, style=kinds, s=size, linewidth=0, zorder=3, ax=ax, **order)
+    ax.legend().remove()
 
 
 @styled

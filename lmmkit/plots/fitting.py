@@ -120,7 +120,7 @@ def surface(grid: pd.DataFrame, paths: pd.DataFrame, *, ax: Axes | None = None) 
     ax = panel(ax, height=4.2)
     across, up = (str(name) for name in grid.columns[:2])
     table = grid.pivot(index=up, columns=across, values="above")
-    look = {"levels": LEVELS, "colors": GREY, "linewidths": 0.8}
+    look: dict[str, Any] = {"levels": LEVELS, "colors": GREY, "linewidths": 0.8}
     lines = ax.contour(table.columns, table.index, table.to_numpy(), **look)
     ax.clabel(lines, fontsize=7, colors=INK)
     _ways(ax, paths, across, up)
@@ -155,7 +155,7 @@ def _ways(ax: Axes, steps: pd.DataFrame, x: str, y: str) -> None:
     look = {"palette": list(CYCLE[:count]), "markers": list(MARKERS[:count]), "dashes": False}
     look |= {"markersize": 3.5, "linewidth": 1, "markeredgewidth": 0, "sort": False, "estimator": None}
     seaborn().lineplot(steps, x=x, y=y, hue=names, style=names, ax=ax, **look)
-    outer_legend(ax, "right upper", title="algorithm")
+    outer_legend(ax, "outside right upper", title="algorithm")
 
 
 @styled

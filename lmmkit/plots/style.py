@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -117,14 +117,10 @@ def facets(count: int, per_row: int, *, head: float, inches: float, **layout: An
     return axes
 
 
-def distinct(column: pd.Series[Any]) -> list[str]:
-    """Returns the values of a text column, each once, in order of appearance."""
-    return [str(value) for value in pd.unique(column)]
-
-
-def rows_of(table: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
-    """Returns the rows of a table whose text column has this value."""
-    return table.loc[table[column].astype(str) == value]
+def split(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
+    """Returns the rows of each value of a text column, in order of appearance."""
+    groups = table.groupby(column, sort=False, observed=True)
+    return {str(value): rows for value, rows in groups}
 
 
 def figure_of(axes: Axes | NDArray[Any]) -> Figure:
@@ -142,12 +138,12 @@ def outer_labels(axes: NDArray[Any], *, x: str = "", y: str = "") -> None:
         figure.supylabel(mathtext(y), fontsize=9, color=INK)
 
 
-def outer_legend(ax: Axes, place: str, **look: Any) -> None:
+def outer_legend(ax: Axes, place: Any, **look: Any) -> None:
     """The legend of one panel outside all panels: nothing lies under it."""
     handles, labels = ax.get_legend_handles_labels()
     if inner := ax.get_legend():
         inner.remove()
-    figure_of(ax).legend(handles, labels, loc=f"outside {place}", **look)
+    figure_of(ax).legend(handles, labels, loc=place, **look)
 
 
 def zero_line(ax: Axes, axis: str) -> None:
@@ -156,22 +152,23 @@ def zero_line(ax: Axes, axis: str) -> None:
     draw(0, color=GREY, linewidth=0.8, linestyle="--")
 
 
-def name_rows(ax: Axes, names: Sequence[Any]) -> NDArray[Any]:
+def name_rows(ax: Axes, names: Iterable[Any]) -> NDArray[Any]:
     """Names the rows of a panel, the first on top, and returns their heights."""
-    heights = np.arange(len(names))
-    ax.set_yticks(heights, [mathtext(name) for name in names])
-    ax.set_ylim(len(names) - 0.4, -0.6)
+    texts = [mathtext(name) for name in names]
+    heights = np.arange(len(texts))
+    ax.set_yticks(heights, texts)
+    ax.set_ylim(len(texts) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
     return heights
 
 
-def named_points(ax: Axes, names: Sequence[Any], points: Any, low: Any, high: Any) -> None:
+def named_points(ax: Axes, names: Iterable[Any], points: Any, low: Any, high: Any) -> None:
     """A point in each named row and a line from its low to its high end."""
+    names = list(names)
     texts = [mathtext(name) for name in names]
     seaborn().stripplot(x=points, y=texts, order=texts, orient="h", jitter=False, color=BLUE, size=5, ax=ax)
     # After the points, because seaborn sets the limits to what it has drawn itself.
-    ax.hlines(np.arange(len(names)), low, high, color=BLUE, linewidth=2)
-    name_rows(ax, names)
+    ax.hlines(name_rows(ax, names), low, high, color=BLUE, linewidth=2)
 
 
 def log_heights(ax: Axes) -> None:

@@ -1,0 +1,423 @@
+"""What stands in a table is what is drawn: no end, point, name, unit or line is another one.
+
+The tables hold numbers that no rule would give: intervals that are not symmetric, and not of any level.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import same_color, to_rgba
+
+from lmmkit import plots
+from lmmkit.plots.effects import specifications
+from lmmkit.plots.style import BLUE, GREY, INK, PALE, VERMILLION, figure_of
+
+NAMES = ["beta", "alpha", "gamma"]
+ESTIMATE, LOW, HIGH = [1.5, -2.25, 0.5], [1.25, -9.0, -0.125], [4.75, -2.0, 0.75]
+COLUMNS = {"estimate": ESTIMATE, "low": LOW, "high": HIGH}
+
+
+def same(drawn, expected):
+    np.testing.assert_allclose(np.asarray(drawn, float), np.asarray(expected, float), rtol=0, atol=1e-12)
+
+
+def dots(ax):
+    """The points of all scatters of a panel, in the order in which they were drawn."""
+    return np.concatenate(
+        [
+            c.get_offsets().data
+            for c in ax.collections
+            if len(c.get_offsets()) and c.get_paths() and not segments_of(c)
+        ]
+    )
+
+
+def segments_of(collection):
+    return collection.get_segments() if hasattr(collection, "get_segments") else []
+
+
+def segments(ax):
+    """The straight lines of all line collections, as (x0, y0, x1, y1); none where an end is missing."""
+    found = [np.ravel(segment) for c in ax.collections for segment in segments_of(c)]
+    return np.array([segment for segment in found if len(segment) == 4])
+
+
+def curves(ax, color=None):
+    """The data of all lines with some, as (n, 2) arrays; those of the legend have none."""
+    lines = [line for line in ax.lines if len(line.get_xdata())]
+    return [line.get_xydata() for line in lines if color is None or same_color(line.get_color(), color)]
+
+
+def reference(ax, at, axis):
+    """Whether a dashed line lies across a panel at this value."""
+    lines = [line for line in ax.lines if line.get_linestyle() == "--" and len(line.get_xdata()) == 2]
+    values = [line.get_xdata() if axis == "x" else line.get_ydata() for line in lines]
+    return any(list(pair) == [at, at] for pair in values)
+
+
+def ticks(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def keys(axes):
+    return [text.get_text() for legend in figure_of(axes).legends for text in legend.get_texts()]
+
+
+def titles(axes):
+    return [ax.get_title(loc="left") or ax.get_title() for ax in np.atleast_1d(axes).flat if ax.get_visible()]
+
+
+def assert_all_inside(ax):
+    """Nothing that a table holds is cut off by the limits of the panel."""
+    left, right = sorted(ax.get_xlim())
+    for x0, _, x1, _ in segments(ax):
+        assert left <= x0 <= right
+        assert left <= x1 <= right
+
+
+def assert_rows(ax, names, points, low, high):
+    """Named rows, the first on top, each with its own point and its own line."""
+    assert ticks(ax.yaxis) == names
+    bottom, top = ax.get_ylim()
+    assert bottom > len(names) - 1 > 0 > top or (len(names) == 1 and bottom > 0 > top)
+    same(dots(ax), np.column_stack([points, range(len(names))]))
+    same(segments(ax), np.column_stack([low, range(len(names)), high, range(len(names))]))
+    assert_all_inside(ax)
+
+
+def test_forest():
+    ax = plots.forest(pd.DataFrame({"coefficient": NAMES, **COLUMNS}), label="Change (ms)")
+    assert_rows(ax, NAMES, ESTIMATE, LOW, HIGH)
+    assert reference(ax, 0, "x")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Change (ms)", "Coefficient")
+
+
+def test_means():
+    families = ["f", "f", "g:h"]
+    cells = [f"{family}: {name}" for family, name in zip(families, NAMES, strict=True)]
+    table = pd.DataFrame({"cell": cells, "family": families, "mean": ESTIMATE, "low": LOW, "high": HIGH})
+    axes = plots.means(table, label="Mean (ms)")
+    assert titles(axes) == ["f", "g:h"]
+    assert_rows(axes[0, 0], NAMES[:2], ESTIMATE[:2], LOW[:2], HIGH[:2])
+    assert_rows(axes[1, 0], NAMES[2:], ESTIMATE[2:], LOW[2:], HIGH[2:])
+    assert (figure_of(axes).get_supxlabel(), figure_of(axes).get_supylabel()) == ("Mean (ms)", "Level")
+    assert axes[0, 0].get_xlim() == axes[1, 0].get_xlim()
+
+
+def test_components():
+    sd = [3.5, 0.0, 1.25]
+    ax = plots.components(pd.DataFrame({"component": NAMES, "sd": sd}), label="SD (ms)")
+    assert_rows(ax, NAMES, sd, [0, 0, 0], sd)
+    assert ax.get_xlim()[0] == 0
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("SD (ms)", "Component")
+
+
+@pytest.mark.parametrize("levels", [3, 41])
+def test_caterpillar(levels):
+    repeats = -(-levels // 3)
+    column = {name: (values * repeats)[:levels] for name, values in COLUMNS.items()}
+    names = [f"level {i}" for i in range(levels)]
+    first = pd.DataFrame({"term": "g: x", "level": names, **column})
+    second = pd.DataFrame({"term": "g: Intercept", "level": names, **-first[["estimate", "low", "high"]]})
+    axes = plots.caterpillar(pd.concat([first, second]), label="Effect (ms)")
+    assert titles(axes) == ["g: x", "g: Intercept"]
+    assert figure_of(axes).get_supxlabel() == "Effect (ms)"
+    for ax, table in zip(axes.flat, (first, second), strict=True):
+        places = np.arange(levels)
+        same(segments(ax), np.column_stack([table["low"], places, table["high"], places]))
+        same(curves(ax, INK)[0], np.column_stack([table["estimate"], places]))
+        assert reference(ax, 0, "x")
+        assert ax.get_ylim() == (-1, levels)
+        assert ticks(ax.yaxis) == (names if levels <= 40 else [])
+        assert ax.get_ylabel() == ("Level" if levels <= 40 else "41 levels, in order")
+        assert_all_inside(ax)
+
+
+def test_random_pairs():
+    a, b, na, nb = [1.0, 2.5, -4.0], [7.0, -1.5, 0.25], [0.1, 0.2, -0.7], [0.9, -0.4, 0.3]
+    table = pd.DataFrame({"level": NAMES, "a": a, "normal:a": na, "b": b, "normal:b": nb})
+    axes = plots.random_pairs(table, label="Effect (ms)")
+    for place, x, y in (((0, 0), na, a), ((1, 0), a, b), ((1, 1), nb, b)):
+        same(dots(axes[place]), np.column_stack([x, y]))
+        assert axes[place].get_visible()
+    assert not axes[0, 1].get_visible()
+    assert [ax.get_xlabel() for ax in axes.flat if ax.get_visible()] == [
+        "Normal quantile",
+        "a",
+        "Normal quantile",
+    ]
+    assert [axes[row, 0].get_ylabel() for row in (0, 1)] == ["a", "b"]
+    assert figure_of(axes).get_supylabel() == "Effect (ms)"
+
+
+def test_correlations():
+    names = ["x", "Intercept"]
+    values = [1.0, -0.375, -0.375, 1.0]
+    pairs = [(block, row, column) for block in ("g", "h") for row in names for column in names]
+    table = pd.DataFrame(pairs, columns=["block", "row", "column"])
+    axes = plots.correlations(table.assign(correlation=[*values, 1.0, np.nan, np.nan, 1.0]))
+    assert titles(axes) == ["g", "h"]
+    same(np.ravel(axes[0, 0].collections[0].get_array()), values)
+    assert [text.get_text() for text in axes[0, 0].texts] == ["1.00", "-0.38", "-0.38", "1.00"]
+    assert [text.get_text() for text in axes[0, 1].texts] == ["1.00", "none", "none", "1.00"]
+    for ax in axes.flat:
+        assert (ticks(ax.xaxis), ticks(ax.yaxis)) == (names, names)
+        low, high = ax.collections[0].get_clim()
+        assert low == -high
+
+
+def test_correlations_of_rows_and_columns_are_not_exchanged():
+    table = pd.DataFrame({"block": "g", "row": list("aabb"), "column": list("abab")})
+    (ax,) = plots.correlations(table.assign(correlation=[1.0, 0.25, 0.75, 1.0])).flat
+    assert [text.get_text() for text in ax.texts] == ["1.00", "0.25", "0.75", "1.00"]
+
+
+def test_candidates():
+    distances = {"d_deviance": [2.5, 0.0, 7.0], "d_aic": [0.0, 1.5, 9.0], "d_bic": [0.5, 0.0, np.nan]}
+    table = pd.DataFrame(
+        {"candidate": NAMES, "chosen": [False, True, False], "singular": [False, False, True]}
+    )
+    axes = plots.candidates(table.assign(**distances))
+    assert titles(axes) == ["Deviance", "AIC", "BIC"]
+    assert keys(axes) == ["chosen", "not chosen", "not chosen, singular"]
+    assert ticks(axes[0, 0].yaxis) == NAMES
+    for ax, column in zip(axes.flat, distances.values(), strict=True):
+        drawn = np.isfinite(column)
+        same(dots(ax), np.column_stack([column, range(3)])[drawn])
+        same(segments(ax), np.column_stack([np.zeros(3), range(3), column, range(3)])[drawn])
+        assert reference(ax, 0, "x")
+        assert ax.get_xlabel() == "Above the best"
+        assert ax.get_legend() is None
+        assert_all_inside_points(ax)
+    (marks,) = [c for c in axes[0, 0].collections if not segments_of(c) and len(c.get_offsets()) == 3]
+    assert [same_color(color, VERMILLION) for color in marks.get_facecolors()] == [False, True, False]
+    handles = figure_of(axes).legends[0].legend_handles
+    shapes = {handle.get_marker() for handle in handles}
+    assert len(shapes) == 3
+
+
+def assert_all_inside_points(ax):
+    left, right = sorted(ax.get_xlim())
+    assert (left <= dots(ax)[:, 0]).all()
+    assert (dots(ax)[:, 0] <= right).all()
+
+
+def test_specifications():
+    curve = pd.DataFrame(
+        {
+            "estimate": [*ESTIMATE, np.nan],
+            "low": [*LOW, np.nan],
+            "high": [*HIGH, np.nan],
+            "significant": pd.array([False, True, False, None], dtype="boolean"),
+            "state": ["complete"] * 3 + ["failed"],
+        }
+    )
+    choices = pd.DataFrame({"formula": list("abab"), "reml": ["yes", "yes", "no", "no"]})
+    upper, lower = specifications(curve, choices, label="Effect (ms)")[:, 0]
+    same(dots(upper), np.column_stack([range(4), [*ESTIMATE, 0]]))
+    same(segments(upper), np.column_stack([range(3), LOW, range(3), HIGH]))
+    colors = [to_rgba(color) for color in (GREY, BLUE, GREY, VERMILLION)]
+    (bars,) = [c for c in upper.collections if segments_of(c)]
+    (marks,) = [c for c in upper.collections if not segments_of(c) and len(c.get_offsets()) == 4]
+    same(marks.get_facecolors(), colors)
+    same(bars.get_colors(), colors)
+    texts = [text.get_text() for text in upper.get_legend().get_texts()]
+    assert texts == ["significant", "not significant", "no estimate"]
+    assert reference(upper, 0, "y")
+    assert upper.get_ylabel() == "Effect (ms)"
+    heights = dict(zip(ticks(lower.yaxis), lower.get_yticks(), strict=True))
+    assert list(heights) == ["formula: a", "formula: b", "reml: yes", "reml: no"]
+    assert np.diff(list(heights.values())).tolist() == [1, 2, 1]
+    for name, line in zip(choices, curves(lower), strict=True):
+        same(line, [(i, heights[f"{name}: {value}"]) for i, value in enumerate(choices[name])])
+
+
+def test_response():
+    bins = pd.DataFrame({"left": [0.0, 1.5, 2.0], "right": [1.5, 2.0, 5.0], "rows": [3, 0, 11]})
+    ax = plots.response(bins, (0.25, 1.75, 4.5), label="y (ms)")
+    bars = [p.get_bbox() for p in ax.patches if same_color(p.get_facecolor(), BLUE)]
+    same([(b.x0, b.x1, b.y0, b.y1) for b in bars], [(0, 1.5, 0, 3), (1.5, 2, 0, 0), (2, 5, 0, 11)])
+    (half,) = [p.get_bbox() for p in ax.patches if same_color(p.get_facecolor(), PALE)]
+    assert (half.x0, half.x1) == (0.25, 4.5)
+    assert reference(ax, 1.75, "x")
+    assert keys(ax) == ["middle half of the rows", "median"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("y (ms)", "Rows")
+
+
+def test_missing():
+    ax = plots.missing(pd.DataFrame({"rows": [1234, 5], "y": [0, 1], "g": [0, 0], "x": [1, 1]}))
+    holes = [0, 0, 1, 1, 0, 1]
+    same(np.ravel(ax.collections[0].get_array()), holes)
+    assert [text.get_text() for text in ax.texts] == ["×" if hole else "" for hole in holes]
+    assert (ticks(ax.xaxis), ticks(ax.yaxis)) == (["y", "g", "x"], ["1,234 rows", "5 rows"])
+    assert same_color(ax.collections[0].to_rgba(1.0), BLUE)
+    assert same_color(ax.collections[0].to_rgba(0.0), PALE)
+    assert ax.get_xlabel() == "Column (dark: value missing)"
+
+
+def test_group_sizes():
+    table = pd.DataFrame({"group": ["h", "h", "g"], "rows": [3, 9, 5], "levels": [6, 1, 2]})
+    axes = plots.group_sizes(table)
+    assert titles(axes) == ["h", "g"]
+    for ax, part in zip(axes.flat, (table[:2], table[2:]), strict=True):
+        same(curves(ax)[0], part[["rows", "levels"]])
+        zero = np.zeros(len(part))
+        same(segments(ax), np.column_stack([part["rows"], zero, part["rows"], part["levels"]]))
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("Rows per level", "Levels")
+        assert ax.get_ylim()[0] == 0
+
+
+def panels(x, names=("late", "early")):
+    rows = [(name, value) for name in names for value in x]
+    table = pd.DataFrame(rows, columns=["panel", "x"])
+    numbers = np.arange(len(table)) ** 2
+    return table.assign(y=numbers, fitted=numbers + 0.5, population=7.0 - numbers)
+
+
+@pytest.mark.parametrize("x", [[4, 1, 2], ["warm", "cold", "dry"]])
+def test_trellis(x):
+    table = panels(x)
+    axes = plots.trellis(table, x_label="x (d)", y_label="y (ms)")
+    assert titles(axes) == ["late", "early"]
+    assert keys(axes) == ["observed", "population", "this group's line"]
+    assert (figure_of(axes).get_supxlabel(), figure_of(axes).get_supylabel()) == ("x (d)", "y (ms)")
+    at = x if isinstance(x[0], int) else [0, 1, 2]
+    order = np.argsort(at)
+    for ax, name in zip(axes.flat, ("late", "early"), strict=True):
+        part = table[table["panel"] == name]
+        same(curves(ax, INK)[0], np.column_stack([at, part["y"]]))
+        same(curves(ax, BLUE)[0], np.column_stack([at, part["fitted"]])[order])
+        same(curves(ax, VERMILLION)[0], np.column_stack([at, part["population"]])[order])
+    if isinstance(x[0], str):
+        assert ticks(axes[0, 0].xaxis) == x
+
+
+def test_trellis_of_categories_has_their_order_and_room_for_the_absent():
+    x = pd.Categorical(["b", "a", "b", "a"], ["c", "b", "a"])
+    table = pd.DataFrame({"panel": ["p", "p", "q", "q"], "x": x, "y": [1.0, 2, 3, 4]})
+    axes = plots.trellis(table, x_label="x", y_label="y")
+    assert ticks(axes[0, 0].xaxis) == ["c", "b", "a"]
+    same(curves(axes[0, 1], INK)[0], [(1, 3), (2, 4)])
+    assert keys(axes) == []
+
+
+def test_spaghetti():
+    table = panels([4, 1, 2])
+    ax = plots.spaghetti(table, x_label="x (d)", y_label="y (ms)")
+    lines = curves(ax, BLUE)
+    parts = [table[table["panel"] == name].sort_values("x") for name in ("late", "early")]
+    assert sorted(line.tolist() for line in lines) == sorted(
+        p[["x", "fitted"]].to_numpy().tolist() for p in parts
+    )
+    same(curves(ax, VERMILLION)[0], parts[0][["x", "population"]])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x (d)", "y (ms)")
+
+
+def test_blocks():
+    cells = pd.DataFrame({"row": [0, 1, 2], "column": [0, 3, 1], "share": [1.0, 0.01, 0.6]})
+    parts = pd.DataFrame({"part": ["X", "g: x"], "start": [0, 1], "stop": [1, 4]})
+    ax = plots.blocks(cells, parts)
+    same(ax.collections[0].get_array(), [[4, 0, 0, 0], [0, 0, 0, 1], [0, 3, 0, 0]])
+    assert ax.collections[0].get_clim() == (0, 4)
+    same(ax.get_xticks(), [0.5, 2.5])
+    assert ticks(ax.xaxis) == ["X", "g: x"]
+    assert [list(line.get_xdata()) for line in ax.lines] == [[1, 1]]
+    assert ax.get_ylim() == (3, 0)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (
+        "Columns of [X Z], by part",
+        "Rows of the data, in file order",
+    )
+
+
+def test_matrices():
+    named = {"A": np.array([[8.0, -1.0], [0.0, 1.0]]), "b": np.array([0.0, 27.0])}
+    axes = plots.matrices(named)
+    assert titles(axes) == ["A", "b"]
+    same(axes[0, 0].collections[0].get_array(), [[2, -1], [0, 1]])
+    same(axes[0, 1].collections[0].get_array(), [[0, 3]])
+    assert [ax.collections[0].get_clim() for ax in axes.flat] == [(-2, 2), (-3, 3)]
+    assert axes[0, 0].get_ylim() == (2, 0)
+    same(axes[0, 0].get_xticks(), [0.5, 1.5])
+    assert ticks(axes[0, 0].xaxis) == ["0", "1"]
+
+
+def test_path():
+    steps = pd.DataFrame(
+        {"iteration": [0, 1, 2], "excess": [30.0, 0.5, 0.25], "decrement": [7.0, 3.0, 1e-12]}
+    )
+    axes = plots.path(steps)
+    for ax, column in zip(axes.flat, ("excess", "decrement"), strict=True):
+        same(curves(ax, BLUE)[0], steps[["iteration", column]])
+        assert (ax.get_xlabel(), ax.get_yscale()) == ("Iteration", "log")
+    assert axes[0, 0].get_ylabel() == "Deviance above its end"
+    assert axes[0, 1].get_ylabel() == "Newton decrement (deviance)"
+    assert reference(axes[0, 1], 1e-8, "y")
+    assert not reference(axes[0, 0], 1e-8, "y")
+
+
+def test_climb():
+    steps = pd.DataFrame(
+        {"algorithm": ["em", "em", "newton"], "iteration": [0, 1, 0], "above": [9.0, 4.0, 0.5]}
+    )
+    ax = plots.climb(steps)
+    em, newton = curves(ax)[:2]
+    same(em, [(0, 9), (1, 4)])
+    same(newton, [(0, 0.5)])
+    assert keys(ax) == ["em", "newton"]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("symlog", "log")
+    assert reference(ax, 1e-8, "y")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Iteration", "Deviance above the lowest")
+
+
+def test_surface():
+    a, b = np.meshgrid([0.0, 1.0, 2.0], [0.0, 3.0, 6.0, 9.0])
+    grid = pd.DataFrame({"a": a.ravel(), "b": b.ravel(), "above": (0.8 * a + b).ravel()})
+    paths = pd.DataFrame({"algorithm": ["em", "em", "em", "pls"], "a": [2, 0.5, 1, 1.5], "b": [8, 2, 5, 4.0]})
+    ax = plots.surface(grid, paths)
+    em, pls = curves(ax)
+    same(em, [(2, 8), (0.5, 2), (1, 5)])
+    same(pls, [(1.5, 4)])
+    assert keys(ax) == ["em", "pls"]
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0, 2), (0, 9))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("a (relative to sigma)", "b (relative to sigma)")
+    (contours,) = [c for c in ax.collections if hasattr(c, "levels")]
+    assert 3.84 in contours.levels
+    # On the lower edge, where b is zero, the deviance is 0.8 a.
+    height = list(contours.levels).index(1.0)
+    assert any(np.allclose(point, (1.25, 0)) for point in contours.get_paths()[height].vertices)
+
+
+def test_agreement():
+    ax = plots.agreement(pd.DataFrame({"one": [1.0, 5.0], "other": [2.0, -3.0]}), label="Effect (ms)")
+    same(dots(ax), [(1, 2), (5, -3)])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Effect (ms), by the equations", "Effect (ms), by the fit")
+    assert ax.lines[0].get_slope() == 1.0
+
+
+def test_residual_panels():
+    points = pd.DataFrame({"fitted": [3.0, 1.0, 2.0], "residual": [0.5, -4.0, 7.0], "root": [0.1, 0.9, 0.4]})
+    trend = pd.DataFrame({"fitted": [1.0, 3.0], "residual": [0.75, -0.25], "root": [0.3, 0.6]})
+    quantiles = pd.DataFrame({"normal": [-1.0, 2.0], "residual": [-3.0, 0.5]})
+    five = {"low": [-9.0, -1.0], "lower": [-2.5, -0.5], "median": [0.25, 0.0], "upper": [1.0, 4.0]}
+    boxes = pd.DataFrame({"level": ["b", "a"], **five, "high": [2.0, 16.0]})
+    axes = plots.residual_panels(points, trend, quantiles, boxes, label="y (ms)", group="g")
+    for ax, value in ((axes[0, 0], "residual"), (axes[1, 0], "root")):
+        same(dots(ax), points[["fitted", value]])
+        same(curves(ax, VERMILLION)[0], trend[["fitted", value]])
+        assert ax.get_xlabel() == "Fitted y (ms)"
+    assert reference(axes[0, 0], 0, "y")
+    assert not reference(axes[1, 0], 0, "y")
+    same(dots(axes[0, 1]), quantiles)
+    assert axes[0, 1].lines[0].get_slope() == 1
+    whole, half = (c for c in axes[1, 1].collections if segments_of(c))
+    same([np.ravel(s) for s in whole.get_segments()], [(0, -9, 0, 2), (1, -1, 1, 16)])
+    same([np.ravel(s) for s in half.get_segments()], [(0, -2.5, 0, 1), (1, -0.5, 1, 4)])
+    assert half.get_linewidths()[0] > whole.get_linewidths()[0]
+    same(curves(axes[1, 1], "white")[0], [(0, 0.25), (1, 0)])
+    assert ticks(axes[1, 1].xaxis) == ["b", "a"]
+    assert axes[1, 1].get_xlabel() == "g"
+    assert reference(axes[1, 1], 0, "y")
+    names = ["Residual", "Standardised residual", "Square root of |standardised|", "Residual"]
+    assert [ax.get_ylabel() for ax in axes.flat] == names
