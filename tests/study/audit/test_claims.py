@@ -60,6 +60,8 @@ def findings(*verdicts: str) -> tuple[Finding, ...]:
         ([HOLDS, DIFFERS], "DO NOT TRUST THIS RUN: 1 of 2 checks differ: file 1."),
         ([DIFFERS] * 5,
          "DO NOT TRUST THIS RUN: 5 of 5 checks differ: file 0, file 1, file 2, file 3, file 4."),
+        ([DIFFERS] * 6,
+         "DO NOT TRUST THIS RUN: 6 of 6 checks differ: file 0, file 1, file 2, file 3, file 4 and 1 more."),
         ([DIFFERS] * 7 + [HOLDS],
          "DO NOT TRUST THIS RUN: 7 of 8 checks differ: file 0, file 1, file 2, file 3, file 4 and 2 more."),
     ],

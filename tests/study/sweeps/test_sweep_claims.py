@@ -18,7 +18,7 @@ from scipy import stats
 from lmmkit.errors import DataError, RunError
 from lmmkit.study.cluster.project_archive import archive_project, install_run, take_files, write_files
 from lmmkit.study.records.keys import machine, versions
-from lmmkit.study.records.manifest import File, Manifest, Record, load_manifest, record_files
+from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files
 from lmmkit.study.records.quantities import Quantities, Quantity
 from lmmkit.study.records.step_store import Store
 from lmmkit.study.runs.progress import Log
@@ -91,6 +91,7 @@ def test_every_cell_counts_in_the_agreement():
     }  # fmt: skip
     negative = agreement(curve_table([result(1, -2.0, p=0.01), result(2, -1.0), result(3, 1.0)], "x", 0.05))
     assert (negative["sign"], negative["same sign"], negative["same sign, significant"]) == ("negative", 2, 1)
+    assert negative["opposite sign, significant"] == 0
     none = agreement(curve_table([result(1), result(2, error="no")], "x", 0.05))
     assert (none["estimated"], none["median"], none["lowest"], none["highest"]) == (0, None, None, None)
     assert none["share of same sign"] == 0.0
@@ -131,7 +132,7 @@ def test_the_level_decides_what_is_significant_in_a_replicate():
     ("summary", "focus", "expected"),
     [
         ([], None, "x"), ([], "z", "z"), ([], "f", "f[B]"), ([], "none", "x"), (["z"], "x", "z"),
-        (["z.se"], None, "z"), (["sigma"], "z", "z"), (["none", "z", "x"], None, "z"),
+        (["z.se"], None, "z"), (["sigma"], "z", "z"), (["none", "z", "x"], None, "z"), (["z"], "f", "z"),
     ],
 )  # fmt: skip
 def test_the_coefficient_of_the_curve_is_chosen(summary, focus, expected):
@@ -403,14 +404,15 @@ def test_a_run_that_comes_back_is_put_in_its_place_whole_or_not_at_all(tmp_path)
     there, place = tmp_path / "there", tmp_path / "reports/s/k"
     there.mkdir()
     (there / "a.csv").write_text("1")
-    head, step = (Record(name, name, (File("a.csv", 1, record_files(there, Manifest("s", "k"))[0].sha256),))
-                  for name in ("study", "03_fit"))  # fmt: skip
+    head = Record("study", "study", record_files(there, Manifest("s", "k")))
+    (there / "b.csv").write_text("1")
+    step = Record("03_fit", "03_fit", record_files(there, Manifest("s", "k", steps=(head,))))
     Manifest("s", "k", "complete", steps=(head, step)).save(there)
     files = take_files(there)
-    assert set(files) == {"a.csv", "manifest.json"}
+    assert set(files) == {"a.csv", "b.csv", "manifest.json"}
     assert not there.exists()
     store = Store.of(tmp_path / "reports")
-    for wrong in ({**files, "a.csv": b"2"}, {"a.csv": b"1"}):
+    for wrong in ({**files, "b.csv": b"2"}, {"a.csv": b"1"}):
         with pytest.raises(RunError, match="came back damaged"):
             install_run(wrong, place, store)
         assert not place.exists()
