@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,35 +47,21 @@ def parameters(estimates: Estimates) -> Floats:
     return np.concatenate([*values, [estimates.sigma]])
 
 
-def _correlation(G: Floats, row: int, column: int) -> float:
-    """NaN where a standard deviation is zero."""
-    scale = float(np.sqrt(G[row, row] * G[column, column]))
-    return float(G[row, column]) / scale if scale > 0 else float("nan")
-
-
 def varcorr(estimates: Estimates) -> pd.DataFrame:
     """Variances, then covariances of each term, and the residual variance: R's as.data.frame(VarCorr(m))."""
-    rows = [row for t in range(len(estimates.random)) for row in _varcorr_of_term(estimates, t)]
+    rows: list[tuple[Any, ...]] = []
+    for t, term in enumerate(estimates.random):
+        G, names = estimates.covariance(t), term.names
+        sd = np.sqrt(np.diag(G))
+        rows += [(term.group, name, None, G[i, i], sd[i]) for i, name in enumerate(names)]
+        for row, column in term.structure.pairs:
+            scale = np.sqrt(G[row, row] * G[column, column])
+            correlation = G[row, column] / scale if scale > 0 else np.nan
+            rows.append((term.group, names[column], names[row], G[row, column], correlation))
     rows.append(("Residual", None, None, estimates.sigma**2, estimates.sigma))
-    texts: dict[str, Any] = dict.fromkeys(VARCORR[1:3], object)  # so that None stays None
-    return pd.DataFrame({name: pd.Series(column, dtype=texts.get(name)) for name, column in _columns(rows)})
-
-
-def _columns(rows: list[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:
-    for i, name in enumerate(VARCORR):
-        yield name, [row[i] for row in rows]
-
-
-def _varcorr_of_term(estimates: Estimates, t: int) -> list[tuple[Any, ...]]:
-    term, G = estimates.random[t], estimates.covariance(t)
-    group, names = term.group, term.names
-    rows: list[tuple[Any, ...]] = [
-        (group, name, None, G[i, i], np.sqrt(G[i, i])) for i, name in enumerate(names)
-    ]
-    return rows + [
-        (group, names[column], names[row], G[row, column], _correlation(G, row, column))
-        for row, column in term.structure.pairs
-    ]
+    # Of objects first, so that None stays None.
+    table = pd.DataFrame(rows, columns=VARCORR, dtype=object)
+    return table.astype({"group": "str", "vcov": float, "sdcor": float})
 
 
 def by_factor(estimates: Estimates, values: Sequence[Floats]) -> dict[str, pd.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ from support.models import NAMES, crossed, fit
 
 import lmmkit
 from lmmkit.engine.search.optimality import Check
-from lmmkit.model.certificate import Certificate, certify
+from lmmkit.errors import FitError
+from lmmkit.model.certificate import Certificate, CertificateLine, certify
 from lmmkit.model.estimates import Stored
 from lmmkit.model.fit import Fit
 
@@ -239,3 +241,131 @@ def test_slopes_on_time_stamps_are_certified():
     assert m.certificate.passed
     assert m.certify(full=True).passed
     assert m.deviance == pytest.approx(near.deviance, abs=1e-6)
+
+
+HELD, FAILED, LEFT = "holds", "fails", "not checked"
+
+
+def certificate_of(*lines):
+    """A certificate of lines (value, threshold, verdict, error)."""
+    made = [CertificateLine(f"check {i}", *line) for i, line in enumerate(lines)]
+    return Certificate(tuple(made), full=False)
+
+
+@pytest.mark.parametrize(
+    ("lines", "passed", "digits", "sentence"),
+    [
+        (
+            [(0.5, 1.0, HELD, 4e-4), (0.1, 1.0, HELD, None), (9.0, 0.1, LEFT, 1e-7)],
+            True,
+            3,
+            "Certificate: 2 of 3 checks hold, none fails: a local optimum, estimates good to 1e-3 of their "
+            "standard errors.",
+        ),
+        (
+            [(0.0, 1.0, HELD, 0.0)],
+            True,
+            15,
+            "Certificate: 1 of 1 checks hold, none fails: a local optimum, estimates good to 1e-15 of their "
+            "standard errors.",
+        ),
+        (
+            [(2.0, 3.0, HELD, 2.0)],
+            True,
+            0,
+            "Certificate: 1 of 1 checks hold, none fails: a local optimum, estimates good to 1e-0 of their "
+            "standard errors.",
+        ),
+        (
+            [(0.51234, 0.1, FAILED, 1e-9), (0.1, 1.0, HELD, 1e-9), (2.0, 1.0, FAILED, None)],
+            False,
+            0,
+            "CERTIFICATE FAILED, do not use these numbers: check 0: 0.512 against 0.1; check 2: 2 against 1.",
+        ),
+    ],
+)
+def test_the_sentence_of_a_certificate_says_its_verdicts(lines, passed, digits, sentence):
+    certificate = certificate_of(*lines)
+    assert (certificate.passed, certificate.digits, certificate.sentence()) == (passed, digits, sentence)
+    assert certificate.checks.verdict.tolist() == [line[2] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "verdict"),
+    [
+        (1e-7, 1e-6, HELD),
+        (1e-6, 1e-6, HELD),
+        (1.0001e-6, 1e-6, FAILED),
+        (0.01, 0.01, HELD),
+        (0.0, 0.0101, LEFT),
+        (1.0, 0.0101, LEFT),
+    ],
+)
+def test_a_value_is_held_against_its_threshold_unless_that_is_void(value, threshold, verdict, monkeypatch):
+    monkeypatch.setattr("lmmkit.model.certificate.fixed_part", lambda _claim: (value, threshold))
+    lines = {line.check: line for line in certify(fit("sleep").estimates).results}
+    line = lines["Henderson's equations, fixed effects (standard errors)"]
+    assert (line.value, line.threshold, line.verdict, line.error) == (value, threshold, verdict, value)
+
+
+def test_what_the_search_found_is_repeated_and_bounds_the_error():
+    checks = [
+        Check("Newton decrement (deviance units)", 8e-10, 1e-8, passed=True),
+        Check("curvature: least eigenvalue", -1.0, -1e-9, passed=False),
+    ]
+    estimates = fit("sleep").estimates
+    first, second, *_ = certify(replace(estimates, evidence=stored(estimates, checks=checks))).results
+    assert (first.check, first.value, first.threshold, first.verdict) == (checks[0].name, 8e-10, 1e-8, HELD)
+    assert first.error == pytest.approx(2e-5)
+    assert (second.verdict, second.error) == (FAILED, None)
+
+
+@pytest.mark.parametrize(
+    ("lower", "converged", "verdict"),
+    [
+        (0.0, True, HELD),
+        (-3.0, True, HELD),
+        (-3.0, False, LEFT),
+        (9e-7, False, LEFT),
+        (2e-6, True, FAILED),
+        (2e-6, False, FAILED),
+    ],
+)
+def test_a_second_search_must_not_end_lower(lower, converged, verdict, monkeypatch):
+    estimates = fit("sleep").estimates
+    asked = []
+
+    def search(_problem, *, reml, algorithm, start):
+        asked.append((reml, algorithm, start is None))
+        return SimpleNamespace(deviance=estimates.deviance - lower, converged=converged)
+
+    monkeypatch.setattr("lmmkit.model.certificate.solve", search)
+    lines = [line for line in certify(estimates, full=True).results if "how much lower" in line.check]
+    assert [line.verdict for line in lines] == [verdict, verdict]
+    assert [line.value for line in lines] == pytest.approx([lower, lower], abs=1e-9)
+    assert asked == [(True, "pls", True), (True, "newton", False)]
+
+
+def test_a_second_search_that_is_refused_checks_nothing(monkeypatch):
+    def refuse(*_args, **_options):
+        raise FitError("no")
+
+    monkeypatch.setattr("lmmkit.model.certificate.solve", refuse)
+    certificate = certify(replace(fit("sleep").estimates, algorithm="pls"), full=True)
+    lines = {line.check: line.verdict for line in certificate.results if "how much lower" in line.check}
+    assert lines == {
+        "second algorithm, newton: how much lower it ends (deviance)": LEFT,
+        "restart from elsewhere, pls: how much lower it ends (deviance)": LEFT,
+    }
+
+
+@pytest.mark.parametrize(
+    ("shift", "verdict"), [(0.9e-6, HELD), (-0.9e-6, HELD), (3e-6, FAILED), (-3e-6, FAILED)]
+)
+@pytest.mark.parametrize("reml", [True, False])
+def test_the_deviance_is_minus_twice_the_likelihood_through_v(shift, verdict, reml):
+    estimates = (fit("sleep") if reml else fitted("sleep_full", "ML")).estimates
+    line = certify(replace(estimates, deviance=estimates.deviance + shift)).results[-1]
+    assert (line.check, line.verdict) == ("deviance through V (difference)", verdict)
+    assert line.value == pytest.approx(abs(shift), abs=2e-7)
+    assert line.error is None

@@ -69,17 +69,14 @@ def _short_factor(values: list[Any]) -> CodedColumn:
 
 def integer_factor(values: NDArray[Any]) -> CodedColumn:
     """Codes of integers, by a table of those present where their range allows, else by sorting."""
-    if values.dtype.kind == "b":
-        values = values.astype(np.int8)
-        levels, codes = np.unique(values, return_inverse=True)
-        return CodedColumn(codes.astype(np.intp, copy=False), levels.astype(bool))
-    low, high = int(values.min()), int(values.max())
-    if high - low >= 4 * len(values) + 65_536 or high > np.iinfo(np.intp).max:
-        levels, codes = np.unique(values, return_inverse=True)
-        return CodedColumn(codes.astype(np.intp, copy=False), levels)
-    positions = values.astype(np.intp, copy=False)
-    codes, present = compress(positions if low == 0 else positions - low, high - low + 1)
-    return CodedColumn(codes, present + low)
+    if values.dtype.kind != "b":
+        low, high = int(values.min()), int(values.max())
+        if high - low < 4 * len(values) + 65_536 and high <= np.iinfo(np.intp).max:
+            positions = values.astype(np.intp, copy=False)
+            codes, present = compress(positions if low == 0 else positions - low, high - low + 1)
+            return CodedColumn(codes, present + low)
+    levels, codes = np.unique(values, return_inverse=True)
+    return CodedColumn(codes.astype(np.intp, copy=False), levels)
 
 
 def compress(codes: Ints, size: int) -> tuple[Ints, Ints]:
