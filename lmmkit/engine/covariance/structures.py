@@ -147,8 +147,8 @@ class Structure(ABC):
         """Returns (m,) the coordinates that do not vary while the null directions of T stay null."""
 
     @abstractmethod
-    def em(self, L: Floats, D: Floats, levels: int) -> Floats | None:
-        """Returns L after a step of ECME, which never raises the deviance; None where there is no such step.
+    def em(self, L: Floats, D: Floats, levels: int) -> Floats:
+        """Returns L after a step of ECME, which never raises the deviance.
 
         Reference: Lindstrom & Bates (1988); with D the derivative of the profiled deviance the step
         T - T D T / J profiles sigma^2 and the fixed effects out (Liu & Rubin 1994).
@@ -320,7 +320,7 @@ class _Cones(Structure):
             u[row, i] += Lc[column]
         return u
 
-    @cached_property
+    @property
     def span(self) -> Floats:
         rows, columns = self.entries
         out = np.zeros((self.count, self.width, self.width))
@@ -331,7 +331,7 @@ class _Cones(Structure):
     def null(self, x: Floats) -> NDArray[np.bool_]:
         return ~np.any(self.root(x), axis=0)[self.entries[1]]
 
-    def em(self, L: Floats, D: Floats, levels: int) -> Floats | None:
+    def em(self, L: Floats, D: Floats, levels: int) -> Floats:
         # L chol(I - L'D L / J) is a root of T - T D T / J, and never leaves the cone.
         out = np.zeros_like(L)
         for cone in self.cones:
@@ -382,11 +382,11 @@ class _Cones(Structure):
         out[list(cone), 0] = np.moveaxis(values, -1, 0)
         return out
 
-    @cached_property
+    @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         return tuple((n.row, n.column) for n in self.naturals if n.kind == "cor")
 
-    @cached_property
+    @property
     def naturals(self) -> tuple[Natural, ...]:
         pairs = ((int(r), int(c)) for r, c in zip(*self.entries, strict=True))
         return tuple(Natural("sd" if r == c else "cor", r, c) for r, c in pairs)

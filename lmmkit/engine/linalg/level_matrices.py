@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 
 NULL_PIVOT = 1e-12  # a pivot below this share of its diagonal is a direction that the level does not hold
 
@@ -27,7 +27,6 @@ def cholesky(A: Floats, null: float = 0.0) -> tuple[Floats, Floats]:
             np.divide(1.0, C[a, a], out=inverse[a])
         if null:
             inverse[a][pivot == 0.0] = 0.0
-            C[a + 1 :, a][:, pivot == 0.0] = 0.0
     return C, inverse
 
 
