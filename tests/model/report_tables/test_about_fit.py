@@ -1,4 +1,3 @@
-
 """The tables of a fit: their numbers are those of the fit, their bounds those of the level asked for."""
 
 from __future__ import annotations
