@@ -146,6 +146,14 @@ def dense_deviance(case, theta, held):
     return deviance + case.reml * np.linalg.slogdet(A)[1], beta, r2
 
 
+def free_covariance(A, held):
+    """(X'V^-1X)^-1 of what is estimated of the fixed effects, in the directions N that are free."""
+    if held.beta is not None:
+        return 0.0 * A
+    N = np.eye(2) if held.contrast is None else np.array([[-held.contrast[0][1]], [held.contrast[0][0]]])
+    return N @ np.linalg.inv(N.T @ A @ N) @ N.T
+
+
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("held", HELD)
 @pytest.mark.parametrize("name", SOME)
@@ -158,6 +166,7 @@ def test_whatever_is_held_deviance_and_slopes_are_those_of_the_formula(name, hel
     assert at.deviance == pytest.approx(deviance, abs=1e-9)
     assert at.r2 == pytest.approx(r2, rel=1e-10)
     np.testing.assert_allclose(at.beta, beta, atol=1e-10)
+    np.testing.assert_allclose(at.Phi, free_covariance(at.XVX, what), atol=1e-12)
     h = 1e-5
     numeric = [
         (dense_deviance(case, case.theta + e, what)[0] - dense_deviance(case, case.theta - e, what)[0])

@@ -349,9 +349,12 @@ def test_moves_off_a_null_direction_are_offered_where_the_deviance_falls_steeply
     best = solve(one_way(3.0)).optimum.state
     assert list(objective.off_null(best)) == []
     assert list(objective.off_saddle(best)) == []
-    calm = set_up(one_way(0.5), reml=True)
-    objective = ProfiledDeviance(calm.criterion, calm.scale, SEARCH)
-    assert list(objective.off_null(objective.evaluate(np.zeros(1)))) == []
+    for ratio, off_saddle in ((0.5, 0), (1.0 + 1e-7, 0), (1.0 + 1e-5, len(SEARCH.sizes))):
+        calm = set_up(one_way(ratio), reml=True)
+        objective = ProfiledDeviance(calm.criterion, calm.scale, SEARCH)
+        zero = objective.evaluate(np.zeros(1))
+        assert list(objective.off_null(zero)) == []
+        assert len(list(objective.off_saddle(zero))) == off_saddle
 
 
 def test_columns_are_written_by_falling_variance_and_the_deviance_stays():
