@@ -42,15 +42,13 @@ def positive_root(A: Floats) -> Floats:
     try:
         return np.linalg.cholesky(A).astype(np.float64, copy=False)
     except np.linalg.LinAlgError:
-        finite = np.isfinite(A).all(axis=(-2, -1))[..., None, None]
-        values, vectors = np.linalg.eigh(np.where(finite, A, np.eye(A.shape[-1])))
+        finite = np.asarray(np.isfinite(np.einsum("...ab->...", A)))
+        values, vectors = np.linalg.eigh(np.where(finite[..., None, None], A, np.eye(A.shape[-1])))
         least = PARALLEL * np.abs(values).max(axis=-1, keepdims=True)
-        raised = semidefinite_factor(vectors * np.sqrt(np.maximum(values, least))[..., None, :])
-        if A.ndim == 2:
-            return raised
-        good = (finite[..., 0] & (values > 0)).all(axis=-1)
-        raised[good] = np.linalg.cholesky(A[good])
-        return raised
+        out = semidefinite_factor(vectors * np.sqrt(np.maximum(values, least))[..., None, :])
+        good = finite & (values[..., 0] > least[..., 0])
+        out[good] = np.linalg.cholesky(A[good])  # which need not bear what another of the stack does
+        return out
 
 
 def zero_pivots(L: Floats) -> int:

@@ -320,7 +320,7 @@ class _Cones(Structure):
             u[row, i] += Lc[column]
         return u
 
-    @cached_property
+    @property
     def span(self) -> Floats:
         rows, columns = self.entries
         out = np.zeros((self.count, self.width, self.width))
@@ -382,11 +382,11 @@ class _Cones(Structure):
         out[list(cone), 0] = np.moveaxis(values, -1, 0)
         return out
 
-    @cached_property
+    @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         return tuple((n.row, n.column) for n in self.naturals if n.kind == "cor")
 
-    @cached_property
+    @property
     def naturals(self) -> tuple[Natural, ...]:
         pairs = ((int(r), int(c)) for r, c in zip(*self.entries, strict=True))
         return tuple(Natural("sd" if r == c else "cor", r, c) for r, c in pairs)

@@ -1,1 +1,5 @@
-"""Criterion."""
+"""Theta to deviance, gradient and Hessian.
+
+Read `criterion` (the formulas), `elimination` (forward), `gradient` (the reverse sweep), `hessian`, in this
+order.
+"""

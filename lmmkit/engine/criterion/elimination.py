@@ -46,7 +46,7 @@ def _root_of_m(inner: Floats, L: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class ChainLink:
+class Eliminated:
     """One eliminated factor of the chain; B is Z'Z and its like, after the earlier factors are gone.
 
     Attributes:
@@ -96,7 +96,7 @@ class Rest:
 class Forward:
     """After elimination: log|V| and F = W'V^-1 W."""
 
-    links: list[ChainLink]
+    links: list[Eliminated]
     rest: Rest | None
     logdet: float
     F: Floats
@@ -129,7 +129,7 @@ def transposed(L: tuple[Floats, ...]) -> tuple[Floats, ...]:
 
 
 @dataclass
-class _Blocks:
+class _Remaining:
     """The blocks that are left while `eliminate` runs, named as in `Moments`; they belong to one call."""
 
     own: list[Floats]
@@ -152,7 +152,7 @@ def eliminate(moments: Moments, layout: Layout, L: list[Floats]) -> Forward:
     Raises:
         FitError: The equations of the crossed factors are not positive definite.
     """
-    left = _Blocks(
+    left = _Remaining(
         list(moments.own),
         list(moments.fixed),
         dict(moments.between),
@@ -167,7 +167,7 @@ def eliminate(moments: Moments, layout: Layout, L: list[Floats]) -> Forward:
     return Forward(links, rest, logdet, left.F)
 
 
-def _eliminate_factor(left: _Blocks, layout: Layout, f: int, L: Floats) -> ChainLink:
+def _eliminate_factor(left: _Remaining, layout: Layout, f: int, L: Floats) -> Eliminated:
     """Take chain factor f out of the blocks of the later ones."""
     own = left.own[f]
     k, _, J = own.shape
@@ -190,7 +190,7 @@ def _eliminate_factor(left: _Blocks, layout: Layout, f: int, L: Floats) -> Chain
         lift = kernels.transposed_times(W, kernels.times(half, lower))
         inner = kernels.times_constant(kernels.constant_times(L.T, own), L)
         sign, root = -1.0, _root_of_m(inner, L)
-    link = ChainLink(
+    link = Eliminated(
         L=L,
         root=R,
         W=W,
@@ -205,7 +205,7 @@ def _eliminate_factor(left: _Blocks, layout: Layout, f: int, L: Floats) -> Chain
     return link
 
 
-def _update(left: _Blocks, layout: Layout, f: int, link: ChainLink, root: Floats, sign: float) -> None:
+def _update(left: _Remaining, layout: Layout, f: int, link: Eliminated, root: Floats, sign: float) -> None:
     """(4) and (5): B_uv += sign (root B_fu)'(root B_fv), summed over the children of each level of u."""
     fixed = kernels.times(root, link.fixed)
     left.F += sign * kernels.summed(fixed, fixed)
@@ -223,7 +223,9 @@ def _update(left: _Blocks, layout: Layout, f: int, link: ChainLink, root: Floats
         _update_rest(left, layout, f, link, link.coupling, sign * kernels.transposed_times(root, fixed))
 
 
-def _update_rest(left: _Blocks, layout: Layout, f: int, link: ChainLink, B: Coupling, change: Floats) -> None:
+def _update_rest(
+    left: _Remaining, layout: Layout, f: int, link: Eliminated, B: Coupling, change: Floats
+) -> None:
     """The same for the blocks with the rest; `change` is sign root'root B_fx."""
     gram = B.gram(link.core)
     left.S = np.subtract(left.S, gram, out=gram)
@@ -235,7 +237,7 @@ def _update_rest(left: _Blocks, layout: Layout, f: int, link: ChainLink, B: Coup
         left.coupling[g] = Dense(target.values - collected(layout, f, g, block, B, lifted))
 
 
-def _eliminate_rest(left: _Blocks, layout: Layout, L: tuple[Floats, ...]) -> Rest:
+def _eliminate_rest(left: _Remaining, layout: Layout, L: tuple[Floats, ...]) -> Rest:
     """Take the rest out of W's block by one dense Cholesky factorisation."""
     C = congruent(layout, transposed(L), left.S)
     C.flat[:: len(C) + 1] += 1.0

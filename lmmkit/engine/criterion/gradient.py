@@ -26,7 +26,14 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg.lapack import dpotri, dtrtrs
 
-from lmmkit.engine.criterion.elimination import ChainLink, Forward, Rest, congruent, scaled_rows, transposed
+from lmmkit.engine.criterion.elimination import (
+    Eliminated,
+    Forward,
+    Rest,
+    congruent,
+    scaled_rows,
+    transposed,
+)
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse, mirrored
@@ -179,7 +186,7 @@ class _ReverseSweep:
                 self.sigma[f, f] = link.core + kernels.times(kernels.times(link.core, inner), link.core)
         return D, U
 
-    def _right_hand_side(self, f: int, link: ChainLink) -> Floats:
+    def _right_hand_side(self, f: int, link: Eliminated) -> Floats:
         """B_fx + sum_v B_fv X~_v of (1)."""
         total = link.fixed
         for g, block in link.between.items():
@@ -188,7 +195,7 @@ class _ReverseSweep:
             total = total + link.coupling.times(self.X_rest)
         return total
 
-    def _inner(self, f: int, link: ChainLink) -> Floats | None:
+    def _inner(self, f: int, link: Eliminated) -> Floats | None:
         """(3), (k, k, J); leaves Sigma_fg, (2), when an earlier factor will ask."""
         total: Floats | None = None
         for g, block in link.between.items():
@@ -201,7 +208,7 @@ class _ReverseSweep:
             total = part if total is None else total + part
         return total
 
-    def _product(self, f: int, g: int, link: ChainLink) -> Floats:
+    def _product(self, f: int, g: int, link: Eliminated) -> Floats:
         """Y_fg of (2), (k_f, k_g, J_f); Sigma is symmetric, so only its blocks with f <= g are kept."""
         parents = self.layout.parents
         total = np.zeros((len(link.L), *link.between[g].shape[1:]))
@@ -214,7 +221,7 @@ class _ReverseSweep:
             total += _against(link.coupling, self.sigma_rest[g], parents[f, g])
         return total
 
-    def _inner_rest(self, f: int, link: ChainLink) -> Floats:
+    def _inner_rest(self, f: int, link: Eliminated) -> Floats:
         """The terms of the inner sum with the rest; leaves Sigma_fR."""
         B, dense = link.coupling, self.dense
         assert B is not None

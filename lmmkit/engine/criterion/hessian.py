@@ -20,7 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lmmkit.engine.criterion.elimination import ChainLink, Forward
+from lmmkit.engine.criterion.elimination import Eliminated, Forward
 from lmmkit.engine.criterion.gradient import DenseInverse, Reverse
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
@@ -78,7 +78,7 @@ class _Push:
         self.e = {g: np.zeros((f.width, m, f.levels)) for g, f in enumerate(layout.chain) if g > 0}
         self.e_rest = np.zeros((layout.size, m))
 
-    def through_factor(self, f: int, link: ChainLink, mine: Floats) -> None:
+    def through_factor(self, f: int, link: Eliminated, mine: Floats) -> None:
         """One chain factor; only its own and earlier factors' columns are not zero yet."""
         end = self.ends[f]
         if f == 0:  # absorbed: z is the lift's, and z't = u'R'H R u, a sum of squares

@@ -23,7 +23,7 @@ EXACT = 1e-24  # share of the response's sum of squares below which what is left
 SHARE = 0.1  # of the response's variance: where neither equations nor rows tell of a residual variance
 
 
-class _Blocks:
+class _RawSums:
     """Every factor's raw cross-products in one form, whether it stands in the chain or in the rest."""
 
     def __init__(self, moments: Moments, layout: Layout) -> None:
@@ -80,7 +80,7 @@ class _Blocks:
         )
 
 
-def _quartic(blocks: _Blocks, f: int, g: int) -> Floats:
+def _quartic(blocks: _RawSums, f: int, g: int) -> Floats:
     """[a, b, c, d]: sum over levels j of f, l of g of (Z_fa'QZ_gc)_jl (Z_fb'QZ_gd)_jl."""
     A, i, j = blocks.pairs(f, g)
     kf, kg, m = A.shape
@@ -100,7 +100,7 @@ def _spread(x: Floats) -> Floats:
 
 def equations(moments: Moments, layout: Layout, rows: int) -> tuple[Floats, Floats]:
     """The MIVQUE0 equations in the entries of every T, and s2 last."""
-    blocks, total = _Blocks(moments, layout), moments.total
+    blocks, total = _RawSums(moments, layout), moments.total
     E = [factor.structure.span for factor in layout.factors]
     ends = np.cumsum([len(e) for e in E])
     m = int(ends[-1])

@@ -1,1 +1,5 @@
-"""Linalg."""
+"""Algebra that the engine shares.
+
+Many small matrices at once (`level_matrices`), cross-products between the levels of crossed factors
+(`cross_blocks`), covariance matrices that keep their digits (`two_part_covariance`).
+"""

@@ -27,7 +27,6 @@ def cholesky(A: Floats, null: float = 0.0) -> tuple[Floats, Floats]:
             np.divide(1.0, C[a, a], out=inverse[a])
         if null:
             inverse[a][pivot == 0.0] = 0.0
-            C[a + 1 :, a][:, pivot == 0.0] = 0.0
     return C, inverse
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from lmmkit.engine.problem import Floats
 from lmmkit.engine.replicates.refit import refit
 from lmmkit.errors import FitError
 from lmmkit.model.comparison.nesting import refuse_different_data, same_fixed
 from lmmkit.model.estimates import Estimates, refitted
 from lmmkit.model.inference.variance_test import ZERO, VarianceTest
 from lmmkit.model.options import whole
+from lmmkit.model.resampling.bootstrap import Progress
 from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
 from lmmkit.model.threads import one_thread
 
@@ -24,7 +22,7 @@ def bootstrap_test(
     n: int = 1000,
     seed: Seed = 0,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> VarianceTest:
     """The likelihood ratio test of two models of one response, its distribution by the parametric bootstrap.
 
@@ -50,12 +48,17 @@ def bootstrap_test(
     reml = smaller.reml and larger.reml and same_fixed(smaller, larger)
     null, other = refitted(smaller, reml=reml), refitted(larger, reml=reml)
     source = Simulator(null, seed_of(seed))
-    deviances = list[Floats]()
+
+    def counted(before: int) -> Progress:
+        return lambda done, _: progress(before + done, 2 * count) if progress is not None else None
+
     with one_thread():
-        for place, model in enumerate((null, other)):
-            report = _half(progress, place, count)
-            fitted = refit(model.problem, source.draw, count, reml=reml, workers=workers, progress=report)
-            deviances.append(fitted.deviance)
+        deviances = [
+            refit(
+                model.problem, source.draw, count, reml=reml, workers=workers, progress=counted(place * count)
+            ).deviance
+            for place, model in enumerate((null, other))
+        ]
     gains = deviances[0] - deviances[1]
     known = gains[np.isfinite(gains)]
     if not len(known):
@@ -64,16 +67,3 @@ def bootstrap_test(
     above = int(np.count_nonzero(known >= statistic - ZERO))
     method = f"parametric bootstrap, {'REML' if reml else 'ML'}"
     return VarianceTest(statistic, (1 + above) / (1 + len(known)), method, len(known), count - len(known))
-
-
-def _half(
-    progress: Callable[[int, int], None] | None, place: int, count: int
-) -> Callable[[int, int], None] | None:
-    """Progress of one of the two models as a part of both."""
-    if progress is None:
-        return None
-
-    def report(done: int, _: int) -> None:
-        progress(place * count + done, 2 * count)
-
-    return report

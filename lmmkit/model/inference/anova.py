@@ -159,13 +159,8 @@ def _echelon(rows: Floats, block: Floats) -> Floats:
     """The same row space, with a unit matrix in the first columns of `block` that allow it."""
     if not len(rows):
         return rows
-    pivots, basis, size = list[int](), np.empty((len(rows), 0)), float(np.linalg.norm(block, axis=0).max())
-    for j in range(block.shape[1]):
-        rest = block[:, j] - basis @ (basis.T @ block[:, j])
-        length = float(np.linalg.norm(rest))
-        if length > NEGLIGIBLE * size and len(pivots) < len(rows):
-            pivots.append(j)
-            basis = np.column_stack([basis, rest / length])
+    lengths = np.linalg.norm(block, axis=0)
+    pivots = _independent(block, np.full(len(lengths), lengths.max()))
     made = solved(block[:, pivots], rows)
     made[np.abs(made) < NEGLIGIBLE * np.abs(made).max()] = 0.0
     return made
@@ -176,7 +171,7 @@ def hypotheses(estimates: Estimates) -> Hypotheses:
     recipe = estimates.design.recipe
     coded = codings(recipe)
     full = solved(coded.treatment_to_fitted.T, aliasing(estimates).T).T
-    kept = _independent(full)
+    kept = _independent(full, np.linalg.norm(full, axis=0))
     mixing = full[:, kept]
     number = {c: i for i, c in enumerate(kept)}
     columns = tuple(tuple(number[c] for c in own if c in number) for own in coded.columns)
@@ -185,13 +180,13 @@ def hypotheses(estimates: Estimates) -> Hypotheses:
     return Hypotheses(estimates, tuple(fixed_effects(recipe)), columns, cells, estimable, mixing)
 
 
-def _independent(A: Floats) -> list[int]:
-    """Columns that are no linear functions of earlier ones."""
+def _independent(A: Floats, sizes: Floats) -> list[int]:
+    """Columns that are no linear functions of earlier ones, rounding being a share of a size for each."""
     kept, basis = list[int](), np.empty((len(A), 0))
-    for j in range(A.shape[1]):
+    for j, size in enumerate(sizes):
         rest = A[:, j] - basis @ (basis.T @ A[:, j])
         length = float(np.linalg.norm(rest))
-        if length > NEGLIGIBLE * float(np.linalg.norm(A[:, j])) and len(kept) < len(A):
+        if length > NEGLIGIBLE * size and len(kept) < len(A):
             kept.append(j)
             basis = np.column_stack([basis, rest / length])
     return kept

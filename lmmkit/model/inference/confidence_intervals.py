@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -22,14 +22,13 @@ from lmmkit.model.estimates import Estimates, refitted
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.linear_functions import coef_table
 from lmmkit.model.options import check_level, check_option
-from lmmkit.model.resampling.bootstrap import bca, bootstrap, parameters_of, percentile
+from lmmkit.model.resampling.bootstrap import Progress, bca, bootstrap, parameters_of, percentile
 from lmmkit.model.resampling.simulate import Seed
 from lmmkit.model.tables import parameter_names, parameters
 from lmmkit.model.threads import one_thread
 
 Method = Literal["wald", "profile", "bootstrap"]
 Kind = Literal["percentile", "bca"]
-Progress = Callable[[int, int], None]
 METHODS = ("wald", "profile", "bootstrap")
 KINDS = ("percentile", "bca")
 CORRELATION_GUESS = 1.0  # distance of a profile's bound on Fisher's scale

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lmmkit.engine.problem import Problem
 from lmmkit.engine.solve import solve
 from lmmkit.engine.variance_tests.exact_rlrt import balanced_tail, draws, spectrum
 from lmmkit.errors import FitError
@@ -69,7 +68,9 @@ def rlrt(estimates: Estimates, term: str | None = None, *, n: int = 100_000, see
     found = spectrum(problem, tested)
     others = tuple(other for i, other in enumerate(problem.terms) if i != tested)
     with one_thread():
-        statistic = _gain(_restricted(estimates), replace(problem, terms=others))
+        larger = estimates.deviance if estimates.reml else solve(problem, reml=True).deviance
+        gain = solve(replace(problem, terms=others), reml=True).deviance - larger
+    statistic = gain if gain > ZERO else 0.0
     kind = "approximate RLRT: other random effects stand beside the tested one" if others else "exact RLRT"
     if statistic == 0.0:
         return VarianceTest(0.0, 1.0, kind, 0, exact=not others)
@@ -90,14 +91,3 @@ def _position(estimates: Estimates, term: str | None) -> int:
             "test."
         )
     return labels.index(term)
-
-
-def _restricted(estimates: Estimates) -> float:
-    """The REML criterion of the model."""
-    return estimates.deviance if estimates.reml else solve(estimates.problem, reml=True).deviance
-
-
-def _gain(larger: float, smaller: Problem) -> float:
-    """The restricted likelihood ratio statistic; zero where it is rounding."""
-    gain = solve(smaller, reml=True).deviance - larger
-    return gain if gain > ZERO else 0.0

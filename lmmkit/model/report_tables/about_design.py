@@ -21,7 +21,7 @@ NARROWEST = 6
 MOST_ROWS = 5_000  # V of more rows would not be written out by anybody
 
 
-class _Part(NamedTuple):
+class _ColumnGroup(NamedTuple):
     """Columns of [X Z] that belong together: their number, and the column of every entry by row."""
 
     name: str
@@ -69,16 +69,16 @@ def design_cells(design: Design) -> pd.DataFrame:
     return pd.DataFrame({"row": row, "column": column, "share": share[row, column]})
 
 
-def _parts(design: Design) -> Iterator[_Part]:
+def _parts(design: Design) -> Iterator[_ColumnGroup]:
     """X, then each column of each random-effects term."""
     problem = design.problem
     n = len(problem.response)
     fixed = [(np.full(n, place), problem.columns[i] != 0) for place, i in enumerate(problem.fixed)]
-    yield _Part("X", len(fixed), fixed)
+    yield _ColumnGroup("X", len(fixed), fixed)
     for term, random in zip(problem.terms, design.random, strict=True):
         for i, name in zip(term.columns, random.names, strict=True):
             entries = [(term.codes, problem.columns[i] != 0)]
-            yield _Part(f"{random.group}: {name}", term.levels, entries)
+            yield _ColumnGroup(f"{random.group}: {name}", term.levels, entries)
 
 
 def matrices_of(estimates: Estimates) -> MixedModel:

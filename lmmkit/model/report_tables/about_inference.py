@@ -18,7 +18,7 @@ from lmmkit.model.inference.confidence_intervals import Method
 from lmmkit.model.inference.fixed_effect_terms import fixed_effects
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.means.reference_grid import reference_grid
-from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
+from lmmkit.model.report_tables.report_table import Columns, Facts, ReportTable, excludes_zero
 from lmmkit.model.tables import parameters
 
 Frame = pd.DataFrame
@@ -120,14 +120,29 @@ def factor_means(fit: Fit, *, df: str, level: float) -> Means:
         df: Denominator degrees of freedom.
         level: Coverage of the intervals.
     """
-    found = [(family, _means(fit, family, df, level)) for family in _families(fit)]
-    tables = [_cells(family, means) for family, means in found]
-    pairs = [_pairs(family, means) for family, means in found]
-    return Means(_stacked(tables, MEANS), _stacked(pairs, PAIRS))
+    tables, pairs = [Frame(columns=MEANS)], [Frame(columns=PAIRS)]
+    for family in _families(fit):
+        means = fit.marginal_means(family[0], family[1:], df, level=level)
+        tables.append(_told(means, family, means).rename(columns={"told": "cell"}))
+        if len(means) > 1:
+            differences = _told(means.pairs("tukey"), family, means).rename(columns={"told": "contrast"})
+            pairs.append(differences.assign(adjusted="Tukey"))
+    return Means(_stacked(tables), _stacked(pairs))
 
 
-def _stacked(tables: list[Frame], columns: list[str]) -> Frame:
-    return pd.concat(tables, ignore_index=True)[columns] if tables else Frame(columns=columns)
+def _stacked(tables: list[Frame]) -> Frame:
+    """Tables one below the other, with the columns of the first, which is empty."""
+    columns = list(tables[0].columns)
+    return pd.concat(tables[1:], ignore_index=True)[columns] if len(tables) > 1 else tables[0]
+
+
+def _told(table: Frame, family: list[str], means: MarginalMeans) -> Frame:
+    """A table of means or differences with its labels as one column of text, and the method."""
+    name = " within ".join(filter(None, [family[0], " and ".join(family[1:])]))
+    levels = [table.index.get_level_values(i).astype(str) for i in range(table.index.nlevels)]
+    labels = [f"{name}: {', '.join(label)}" for label in zip(*levels, strict=True)]
+    plain = Frame(table).reset_index(drop=True)
+    return plain.assign(told=labels, family=name, method=means.attrs["method"])
 
 
 def _families(fit: Fit) -> list[list[str]]:
@@ -148,51 +163,16 @@ def _factors(fit: Fit) -> dict[str, int]:
     return {axis.name: len(axis.values) for axis in grid.axes if axis.factor}
 
 
-def _means(fit: Fit, family: list[str], df: str, level: float) -> MarginalMeans:
-    return fit.marginal_means(family[0], family[1:], df, level=level)
-
-
-def _name(family: list[str]) -> str:
-    """Such as `Machine`, or `A within B`."""
-    return " within ".join(filter(None, [family[0], " and ".join(family[1:])]))
-
-
-def _cells(family: list[str], means: MarginalMeans) -> Frame:
-    keys = _cells_of(means.index)
-    table = pd.DataFrame(means).reset_index(drop=True)
-    return table.assign(
-        cell=[f"{_name(family)}: {key}" for key in keys], family=_name(family), method=means.attrs["method"]
-    )
-
-
-def _cells_of(index: pd.Index[Any]) -> list[str]:
-    """The labels of a table as texts, those of several levels joined."""
-    parts = [index.get_level_values(level).astype(str) for level in range(index.nlevels)]
-    return [", ".join(labels) for labels in zip(*parts, strict=True)]
-
-
-def _pairs(family: list[str], means: MarginalMeans) -> Frame:
-    if len(means) < 2:
-        return Frame(columns=PAIRS)
-    table = means.pairs("tukey")
-    keys = _cells_of(table.index)
-    return table.reset_index(drop=True).assign(
-        contrast=[f"{_name(family)}: {key}" for key in keys],
-        family=_name(family),
-        method=means.attrs["method"],
-        adjusted="Tukey",
-    )
-
-
 def _clear(pairs: Frame) -> Facts:
     return {"pairs": len(pairs), "exclude zero": int(excludes_zero(pairs).sum())}
 
 
 def _outcomes(candidates: Frame) -> Facts:
+    error = candidates["error"]
     return {
         "candidates": len(candidates),
         "singular": int(candidates["singular"].sum()),
-        "failed": int((candidates["error"].fillna("") != "").sum()),
+        "failed": int((error.notna() & (error != "")).sum()),
     }
 
 
@@ -246,19 +226,18 @@ def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
     ].reset_index(drop=True)
 
 
+_ESTIMATE: Columns = {"estimate": ("Estimate", "trusted"), "se": ("SE", "trusted"), "df": "df"}
+_BOUNDS: Columns = {"low": ("Low", "trusted"), "high": ("High", "trusted")}
 TABLES = (
     ReportTable(
         "coefficients",
         "Fixed effects with standard errors, tests of zero and intervals.",
         {
             "coefficient": "Coefficient",
-            "estimate": ("Estimate", "trusted"),
-            "se": ("SE", "trusted"),
-            "df": "df",
+            **_ESTIMATE,
             "t": ("Statistic", 2),
             "p": ("p", "probability"),
-            "low": ("Low", "trusted"),
-            "high": ("High", "trusted"),
+            **_BOUNDS,
             "method": "SE and df by",
             "interval": "Interval by",
         },
@@ -284,8 +263,7 @@ TABLES = (
             "mean": ("Mean", "trusted"),
             "se": ("SE", "trusted"),
             "df": "df",
-            "low": ("Low", "trusted"),
-            "high": ("High", "trusted"),
+            **_BOUNDS,
             "method": "SE and df by",
         },
     ),
@@ -294,13 +272,10 @@ TABLES = (
         "Differences of the marginal means, p and interval adjusted for all of a family.",
         {
             "contrast": "Difference",
-            "estimate": ("Estimate", "trusted"),
-            "se": ("SE", "trusted"),
-            "df": "df",
+            **_ESTIMATE,
             "t": ("t", 2),
             "p": ("p", "probability"),
-            "low": ("Low", "trusted"),
-            "high": ("High", "trusted"),
+            **_BOUNDS,
             "method": "SE and df by",
             "adjusted": "Adjusted by",
         },

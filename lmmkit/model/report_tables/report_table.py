@@ -12,6 +12,7 @@ import pandas as pd
 #: same row (`trusted`) or the standard deviation (`sized`) supports; as a p value; by order of magnitude; or
 #: to four significant digits (`plain`).
 Rounding = int | Literal["plain", "trusted", "sized", "probability", "magnitude"]
+Columns = Mapping[str, str | tuple[str, Rounding]]
 Facts = dict[str, Any]
 
 
@@ -33,7 +34,7 @@ class ReportTable:
 
     name: str
     title: str = ""
-    columns: Mapping[str, str | tuple[str, Rounding]] = field(default_factory=dict[str, Any])
+    columns: Columns = field(default_factory=dict[str, Any])
     facts: Callable[[pd.DataFrame], Facts] = no_facts
 
     def rounding(self, column: str) -> Rounding:

@@ -18,6 +18,7 @@ import typer
 
 from lmmkit.study.cli import finished_runs
 from lmmkit.study.cli.exit_codes import with_exit_codes
+from lmmkit.study.cli.options import Cold, Force, Outside, Reports, Since, StudyFile
 from lmmkit.study.cli.sweep_command import sweep
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
@@ -28,18 +29,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-StudyFile = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="The study file, such as params/sleepstudy.yaml.")
-]
-Reports = Annotated[Path | None, typer.Option(help="Folder of the run folders; `reports` when left out.")]
-Force = Annotated[bool, typer.Option("--force", help="Make every step again.")]
-Since = Annotated[
-    str, typer.Option("--from", metavar="STEP", help="Make a step, such as 03, and the later ones again.")
-]
-Cold = Annotated[bool, typer.Option("--cold", help="A standard Jupyter kernel per notebook.")]
-Outside = Annotated[bool, typer.Option("--allow-outside", help="Let the study read data outside its folder.")]
 
 
 @app.command()

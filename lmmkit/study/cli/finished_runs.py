@@ -12,12 +12,7 @@ from rich.table import Table
 
 from lmmkit.study.audit.verdicts import IDENTICAL, PARTS, Finding, differs
 from lmmkit.study.cli.exit_codes import DIFFERENT, with_exit_codes
-
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, wherever it lies.")]
-DataFile = Annotated[Path | None, typer.Option(help="The data file, when it is not where the study had it.")]
-Notebooks = Annotated[
-    Path | None, typer.Option(help="Your project's own notebooks to execute, instead of the installed ones.")
-]
+from lmmkit.study.cli.options import DataFile, Notebooks, Outside, RunFolder, StudyFile
 
 
 @with_exit_codes
@@ -83,10 +78,8 @@ def diff(
 
 @with_exit_codes
 def lock(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.")],
-    allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Let the study name data outside its folder.")
-    ] = False,
+    study: StudyFile,
+    allow_outside: Outside = False,
 ) -> None:
     """Freeze a study before its outcome is read; its report then lists every later deviation."""
     from lmmkit.study.records.plan_lock import lock_study

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from lmmkit.study.cli.exit_codes import FAILED, with_exit_codes
+from lmmkit.study.cli.options import Cold, Force, Outside, Reports, Since
 
 
 @with_exit_codes
@@ -18,9 +19,7 @@ def sweep(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="The sweep file, such as params/sleepstudy.sweep.yaml.")
     ],
-    reports: Annotated[
-        Path | None, typer.Option(help="Folder of the run folders; `reports` when left out.")
-    ] = None,
+    reports: Reports = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells, and make none.")] = False,
     workers: Annotated[
         int, typer.Option(min=1, help="Worker processes; as many as processors when left out.")
@@ -29,14 +28,10 @@ def sweep(
         int, typer.Option(min=0, metavar="N", help="Test the curve by N replicates under the null.")
     ] = 0,
     yes: Annotated[bool, typer.Option("--yes", help="Make more than 10,000 cells.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Make every step of every cell again.")] = False,
-    since: Annotated[
-        str, typer.Option("--from", metavar="STEP", help="Make a step, such as 03, and the later ones again.")
-    ] = "",
-    allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Let the study read data outside its folder.")
-    ] = False,
-    cold: Annotated[bool, typer.Option("--cold", help="A standard Jupyter kernel per notebook.")] = False,
+    force: Force = False,
+    since: Since = "",
+    allow_outside: Outside = False,
+    cold: Cold = False,
     scheduler: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="A dask.distributed scheduler, such as tcp://10.0.0.1:8786."),

@@ -33,31 +33,22 @@ class ForkedProvisioner(LocalProvisioner):
         return self.connection_info
 
 
-class SocketManager(AsyncKernelManager):
-    """A kernel manager that talks by sockets in a private folder: no port is opened."""
+class StudyKernelManager(AsyncKernelManager):
+    """A kernel manager that talks by sockets in a private folder and forks where there is a server."""
 
     folder: Path
+    server: ForkServer | None
 
     def __init__(self, **options: Any):
         place = str(self.folder / uuid4().hex[:8])
         # A socket's path has a length limit, some 100 bytes; beyond it, the loopback's ports.
         sockets = {"transport": "ipc", "ip": place} if len(place) < 80 else {}
         super().__init__(connection_file=f"{place}.json", **sockets, **options)
-
-
-class ForkingManager(SocketManager):
-    """A kernel manager whose kernels come from a fork server."""
-
-    server: ForkServer
-
-    async def _async_pre_start_kernel(self, **options: Any) -> Any:
-        if self.provisioner is None:
-            provisioner = ForkedProvisioner(kernel_id=uuid4().hex, kernel_spec=self.kernel_spec, parent=self)
-            provisioner.server = self.server
-            self.provisioner = provisioner
-        return await super()._async_pre_start_kernel(**options)
-
-    pre_start_kernel = _async_pre_start_kernel  # pyright: ignore[reportAssignmentType]
+        if self.server:
+            self.provisioner = ForkedProvisioner(
+                kernel_id=uuid4().hex, kernel_spec=self.kernel_spec, parent=self
+            )
+            self.provisioner.server = self.server
 
 
 @contextmanager
@@ -68,7 +59,6 @@ def kernels(*, cold: bool = False, allow_outside: bool = False) -> Generator[dic
 
 
 def kernel_options(served: Serving) -> dict[str, Any]:
-    """Options that give papermill its kernels."""
-    members: dict[str, Any] = {"folder": served.folder, "server": served.server}
-    manager = type("Manager", (ForkingManager if served.server else SocketManager,), members)
+    """Returns the options that give papermill its kernels."""
+    manager = type("Manager", (StudyKernelManager,), {"folder": served.folder, "server": served.server})
     return {"extra_arguments": list(_ARGUMENTS), "kernel_manager_class": manager}

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from lmmkit.model.design.design import Design
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
+from lmmkit.study.report.captions import with_unit
 from lmmkit.study.report.numbers import Files
 
 DEGREES = {
@@ -20,14 +21,14 @@ DEGREES = {
     "normal": "normal quantiles, which take no account of the number of groups",
 }
 INTERVALS = {
-    "wald": "are Wald intervals with {degrees}; tests of coefficients and terms have the same",
+    "wald": "are Wald intervals with {}; tests of coefficients and terms have the same",
     "profile": "come from the profile likelihood (of the coefficients: the full, not the restricted one); "
-    "tests have {degrees}",
-    "bootstrap": "are percentiles of {refits} refits of a parametric bootstrap; tests have {degrees}",
+    "tests have {}",
+    "bootstrap": "are percentiles of {} refits of a parametric bootstrap; tests have {}",
 }
 
 
-def answer(files: Files, design: Design, focus: str | None) -> list[Markup]:
+def answer(files: Files, design: Design, focus: str | None) -> list[MarkedText]:
     """The headline sentences: what the focus does to the response, and how much groups differ.
 
     Args:
@@ -39,10 +40,8 @@ def answer(files: Files, design: Design, focus: str | None) -> list[Markup]:
     first = _coefficient(files, rows[0])
     unit = _unit(files, design.response)
     if first == "Intercept":
-        text = "The mean of {} over all groups is {}."
-        sentence = Markup(text).format(
-            Name(design.response), _estimate(files, rows[0], unit, coverage(files))
-        )
+        mean = _estimate(files, rows[0], unit, coverage(files))
+        sentence = fill("The mean of {} over all groups is {}.", Name(design.response), mean)
     elif len(rows) == 1 and _is_column(design, first):
         sentence = _slope(files, design, rows[0], unit)
     else:
@@ -50,12 +49,13 @@ def answer(files: Files, design: Design, focus: str | None) -> list[Markup]:
     return [sentence, _spread(files, unit)]
 
 
-def method(files: Files) -> Markup:
+def method(files: Files) -> MarkedText:
     """How the intervals and the tests were made, in words."""
     kind = files.json("study.json")["inference"]["ci"]
     degrees = DEGREES[files.table("coefficients")["method"].iloc[0]]
-    how = Markup(INTERVALS[kind]).format(degrees=degrees, refits=files.cell("intervals", 0, "refits"))
-    return Markup("Intervals have a coverage of {} and {}.").format(coverage(files), how)
+    refits = [files.cell("intervals", 0, "refits")] if kind == "bootstrap" else []
+    how = fill(INTERVALS[kind], *refits, degrees)
+    return fill("Intervals have a coverage of {} and {}.", coverage(files), how)
 
 
 def coverage(files: Files) -> Mark:
@@ -88,19 +88,20 @@ def _is_column(design: Design, coefficient: str) -> bool:
     return len(design.composition.get(coefficient, ())) == 1 and coefficient in design.frame.columns
 
 
-def _estimate(files: Files, row: int, unit: str, level: Mark | None = None) -> Markup:
+def _estimate(files: Files, row: int, unit: str, level: Mark | None = None) -> MarkedText:
     """An estimate with its unit and its interval, whose coverage may be said elsewhere."""
     estimate, low, high = (
         files.cell("coefficients", row, name, "trusted") for name in ("estimate", "low", "high")
     )
-    said = fill("{} interval ", level) if level else MarkedText()
-    beside = fill(" {}", Name(unit)) if unit else MarkedText()
-    return Markup("<strong>{}{}</strong> ({}{} to {})").format(estimate, beside, said, low, high)
+    said = fill("{} interval ", level) if level else ""
+    strong = Markup("<strong>{}</strong>").format(fill("{}{}", estimate, with_unit(unit)))
+    return fill("{} ({}{} to {})", strong, said, low, high)
 
 
-def _slope(files: Files, design: Design, row: int, unit: str) -> Markup:
+def _slope(files: Files, design: Design, row: int, unit: str) -> MarkedText:
     name = _coefficient(files, row)
-    return Markup("Each further {} of {} changes the mean of {} by {}; {}.").format(
+    return fill(
+        "Each further {} of {} changes the mean of {} by {}; {}.",
         Name(_unit(files, name) or "unit"),
         Name(name),
         Name(design.response),
@@ -115,16 +116,13 @@ def _against_zero(low: float, high: float) -> str:
     return "the interval lies below zero" if high < 0 else "the interval includes zero"
 
 
-def _levels(files: Files, design: Design, rows: Sequence[int], unit: str) -> Markup:
+def _levels(files: Files, design: Design, rows: Sequence[int], unit: str) -> MarkedText:
     """Coefficients of a factor or of an interaction, one after the other."""
-    parts = [
-        Markup("{} {}").format(Name(_coefficient(files, row)), _estimate(files, row, unit)) for row in rows
-    ]
+    parts = [fill("{} {}", Name(_coefficient(files, row)), _estimate(files, row, unit)) for row in rows]
     term = _term(design, _coefficient(files, rows[0]))
     text = "For {} the model estimates, for the mean of {}: {} ({} intervals).{}"
-    return Markup(text).format(
-        Name(term), Name(design.response), Markup("; ").join(parts), coverage(files), _reference(design, term)
-    )
+    listed, reference = join("; ", parts), _reference(design, term)
+    return fill(text, Name(term), Name(design.response), listed, coverage(files), reference)
 
 
 def _term(design: Design, coefficient: str) -> str:
@@ -147,7 +145,7 @@ def _reference(design: Design, term: str) -> MarkedText:
     return fill(" Each is a difference from level {}.", Name(str(levels[0])))
 
 
-def _spread(files: Files, unit: str) -> Markup:
+def _spread(files: Files, unit: str) -> MarkedText:
     """How much the groups differ, next to the residual."""
     table = files.table("components")
     parts = [
@@ -155,6 +153,5 @@ def _spread(files: Files, unit: str) -> Markup:
         for row in range(len(table))
         if pd.isna(table["var2"].iloc[row])
     ]
-    end = fill(" (the response in {})", Name(unit)) if unit else MarkedText()
-    text = "Standard deviations between groups, and within them: {}{}."
-    return Markup(text).format(join(", ", parts), end)
+    end = fill(" (the response in {})", Name(unit)) if unit else ""
+    return fill("Standard deviations between groups, and within them: {}{}.", join(", ", parts), end)

@@ -75,7 +75,8 @@ def label_of(columns: pd.DataFrame, name: str) -> str:
     return axis_label(name, unit_of(columns, name))
 
 
-def _with_unit(unit: str) -> MarkedText:
+def with_unit(unit: str) -> MarkedText:
+    """A unit behind a number, or nothing."""
     return fill(" {}", Name(unit)) if unit else MarkedText()
 
 
@@ -89,7 +90,7 @@ def response(columns: pd.DataFrame, name: str) -> Words:
     shape = "with tails of like length"
     if max(above, below) > 1.5 * min(above, below):
         shape = f"with the longer tail {'above' if above > below else 'below'}"
-    unit = _with_unit(columns["unit"].iloc[at])
+    unit = with_unit(columns["unit"].iloc[at])
     caption = "{} runs from {} to {}{} around a median of {}{}, {}; half of the rows lie between {} and {}{}."
     return _words(
         fill(caption, Name(name), low, high, unit, median, unit, shape, lower, upper, unit),
@@ -229,7 +230,7 @@ def deviations(components: pd.DataFrame, unit: str) -> Words:
 
     def told(form: str, row: int) -> MarkedText:
         name = Name(components["component"].iloc[row])
-        return fill(form, name, numbers.cell(row, "sdcor"), _with_unit(unit))
+        return fill(form, name, numbers.cell(row, "sdcor"), with_unit(unit))
 
     return {
         "caption": told("The largest standard deviation is that of {}, {}{}.", largest),

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lmmkit.model.design.design import Design, RandomTerm
-from lmmkit.study.pages.marks import Name, fill, join
+from lmmkit.study.pages.marks import MarkedText, Name, Part, fill, join
 from lmmkit.study.report.answer import method
 from lmmkit.study.report.captions import counted
 from lmmkit.study.report.numbers import Files
@@ -28,6 +28,12 @@ SCALES = {
     "distribution, or the edge of what is possible.",
     "bootstrap": "Bounds are percentiles of the estimates from responses drawn from the fitted model.",
 }
+RULES = {
+    "fixed": "The random effects were named by the study file, not chosen from these data; the other "
+    "candidates are shown for comparison.",
+    "best": "Of the candidates listed in the study the one with the least {criterion} was taken. The same "
+    "data chose the model and then tested it: the p-values and intervals do not account for the choice.",
+}
 METHODS = {"REML": "restricted maximum likelihood (REML)", "ML": "maximum likelihood (ML)"}
 FOR_THE_AUTHOR = (
     "Where, when and from whom the data come; ethics approval and consent; funding.",
@@ -40,137 +46,123 @@ FOR_THE_AUTHOR = (
 )
 
 
-def listed(parts: Iterable[Any]) -> Markup:
+def listed(parts: Iterable[Part | MarkedText]) -> MarkedText:
     """Parts of a sentence with commas and a last `and`."""
-    items = list(parts)
-    if len(items) < 2:
-        return Markup("{}").format(items[0]) if items else Markup("nothing")
-    return Markup("{} and {}").format(Markup(", ").join(items[:-1]), items[-1])
+    items = list(parts) or ["nothing"]
+    return fill("{} and {}", join(", ", items[:-1]), items[-1]) if len(items) > 1 else fill("{}", *items)
 
 
-def model_in_words(files: Files, design: Design) -> list[Markup]:
+def model_in_words(files: Files, design: Design) -> list[MarkedText]:
     """What the equations say."""
-    fixed = [term.name for term in design.fixed_terms if term.name != "Intercept"]
-    mean = (
-        "a mean that is the same for all"
-        if not fixed
-        else Markup("a mean that depends on {}").format(listed(map(Name, fixed)))
-    )
-    text = "Each {} is {}, plus what belongs to its own group, plus a residual."
-    parts = [Markup(text).format(Name(design.response), mean)]
-    parts += [_term_in_words(files, term) for term in design.random]
-    end = "Residuals are independent and normal with one variance"
-    end += ", divided by the prior weight of the row." if design.problem.weights is not None else "."
-    return [*parts, Markup(end)]
+    fixed = [Name(term.name) for term in design.fixed_terms if term.name != "Intercept"]
+    mean = fill("depends on {}", listed(fixed)) if fixed else "is the same for all"
+    text = "Each {} is a mean that {}, plus what belongs to its own group, plus a residual."
+    weighted = ", divided by the prior weight of the row" if design.problem.weights is not None else ""
+    return [
+        fill(text, Name(design.response), mean),
+        *(_term_in_words(files, term) for term in design.random),
+        fill("Residuals are independent and normal with one variance{}.", weighted),
+    ]
 
 
-def _term_in_words(files: Files, term: RandomTerm) -> Markup:
-    levels = files.entry("summary.json", "ngroups", term.factor)
-    effects = listed(
+def _term_in_words(files: Files, term: RandomTerm) -> MarkedText:
+    effects = [
         fill("the effect of {}", Name(name)) if name != "Intercept" else "level" for name in term.names
+    ]
+    return fill(
+        "Each of the {} levels of {} has a deviation of its own in {}{}.",
+        files.entry("summary.json", "ngroups", term.factor),
+        Name(term.factor),
+        listed(effects),
+        f", and {term.structure.words}" if len(term.names) > 1 else "",
     )
-    together = ""
-    if len(term.names) > 1:
-        together = f", and {term.structure.words}"
-    text = "Each of the {} levels of {} has a deviation of its own in {}{}."
-    return Markup(text).format(levels, Name(term.factor), effects, together)
 
 
-def rows_in_words(files: Files) -> Markup:
+def rows_in_words(files: Files) -> MarkedText:
     """How many rows were read, kept and dropped."""
     read, kept, source = (
         files.entry("data.schema.json", key) for key in ("rows_read", "rows_kept", "source")
     )
     if read.value == kept.value:
-        return Markup("All {} rows of {} are used.").format(read, source)
-    text = (
-        "{} of the {} rows of {} are used. The others were dropped, each with the reason that rows.csv lists."
-    )
-    return Markup(text).format(kept, read, source)
+        return fill("All {} rows of {} are used.", read, source)
+    others = "The others were dropped, each with the reason that rows.csv lists."
+    return fill("{} of the {} rows of {} are used. {}", kept, read, source, others)
 
 
-def choice_in_words(files: Files) -> list[Markup]:
+def choice_in_words(files: Files) -> list[MarkedText]:
     """By which rule the random effects were chosen, and what that means here."""
     selection = files.json("selection.json")
-    name = selection["criterion"].upper()
-    words = {
-        "fixed": "The random effects were named by the study file, not chosen from these data; the other "
-        "candidates are shown for comparison.",
-        "best": f"Of the candidates listed in the study the one with the least {name} was taken. The same "
-        "data chose the model and then tested it: the p-values and intervals do not account for the choice.",
-    }
-    return [
-        Markup("{}").format(words[selection["rule"]]),
-        Markup("{}").format(files.entry("selection.json", "note")),
-    ]
+    rule = RULES[selection["rule"]].format(criterion=selection["criterion"].upper())
+    return [fill("{}", part) for part in (rule, files.entry("selection.json", "note"))]
 
 
-def intervals_in_words(files: Files) -> list[Markup]:
+def intervals_in_words(files: Files) -> list[MarkedText]:
     """How the intervals of the variance components were made, and what went wrong with any."""
     kind = files.json("study.json")["inference"]["ci"]
-    table = files.table("intervals")
-    noted = [row for row in range(len(table)) if isinstance(table["note"].iloc[row], str)]
+    notes = files.table("intervals")["note"]
+    rows = [row for row, note in enumerate(notes) if isinstance(note, str)]
+    form = "{}: {}"
     if kind == "bootstrap":  # every bound has the note of its bootstrap
-        first = {table["note"].iloc[row]: row for row in reversed(noted)}
-        rows = sorted(first.values())
-        said = [Markup("Of the refits: {}.").format(files.cell("intervals", row, "note")) for row in rows]
-    else:
-        said = [
-            Markup("{}: {}").format(*(files.cell("intervals", row, key) for key in ("parameter", "note")))
-            for row in noted
-        ]
-    return [Markup("{}").format(SCALES[kind]), *said]
+        rows, form = (
+            [row for row in rows if row == notes.tolist().index(notes.iloc[row])],
+            "Of the refits: {}.",
+        )
+    keys = ("note",) if kind == "bootstrap" else ("parameter", "note")
+    said = [fill(form, *(files.cell("intervals", row, key) for key in keys)) for row in rows]
+    return [fill("{}", SCALES[kind]), *said]
 
 
-def means_in_words(files: Files) -> Markup:
+def means_in_words(files: Files) -> str:
     """How the marginal means are compared, or why there are none."""
     if files.table("means").empty:
-        return Markup("The fixed part has no factor of few levels: there are no marginal means to compare.")
-    return Markup(
+        return "The fixed part has no factor of few levels: there are no marginal means to compare."
+    return (
         "Factors that interact are taken together, the first being compared within levels of the others. "
         "The interval of a mean holds for itself; those of differences hold together (Tukey)."
     )
 
 
-def convergence_in_words(files: Files) -> list[Markup]:
+def convergence_in_words(files: Files) -> list[MarkedText]:
     """Whether the search converged, and whether the fit is singular."""
     summary = files.json("summary.json")
-    found = [_search(files, summary), _singularity(summary)]
-    if summary["dropped_columns"]:
-        text = "Columns of X left out, because earlier ones determine them: {}."
-        found.append(Markup(text).format(listed(map(Name, summary["dropped_columns"]))))
+    text = "Columns of X left out, because earlier ones determine them: {}."
+    dropped = [Name(name) for name in summary["dropped_columns"]]
     warnings = (files.entry("summary.json", "warnings", i) for i in range(len(summary["warnings"])))
-    return found + [Markup("{}").format(warning) for warning in warnings]
+    return [
+        _search(files, summary),
+        _singularity(summary),
+        *([fill(text, listed(dropped))] if dropped else []),
+        *(fill("{}", warning) for warning in warnings),
+    ]
 
 
-def _search(files: Files, summary: dict[str, Any]) -> Markup:
-    way, count = SEARCHES[summary["algorithm"]], files.entry("summary.json", "evaluations")
-    effort = counted(count, "evaluation")
+def _search(files: Files, summary: dict[str, Any]) -> MarkedText:
+    way = SEARCHES[summary["algorithm"]]
+    effort = counted(files.entry("summary.json", "evaluations"), "evaluation")
     if not summary["converged"]:
-        text = (
-            "<strong>The search did not converge.</strong> After {} of the criterion by {} its "
-            "stop rule was not met: do not use these numbers."
-        )
-        return Markup(text).format(effort, way)
-    text = "The search converged by {} after {} of the criterion, at a deviance of {}."
+        text = "{} After {} of the criterion by {} its stop rule was not met: do not use these numbers."
+        return fill(text, Markup("<strong>The search did not converge.</strong>"), effort, way)
     deviance = files.entry("summary.json", "deviance", text=f"{summary['deviance']:,.4f}")
-    return Markup(text).format(way, effort, deviance)
+    text = "The search converged by {} after {} of the criterion, at a deviance of {}."
+    return fill(text, way, effort, deviance)
 
 
-def _singularity(summary: dict[str, Any]) -> Markup:
+def _singularity(summary: dict[str, Any]) -> MarkedText:
     if not summary["singular"]:
-        return Markup("The fit is not singular: every covariance matrix of random effects has full rank.")
+        return fill("The fit is not singular: every covariance matrix of random effects has full rank.")
     text = (
-        "<strong>The fit is singular</strong>: in {} a combination of effects has an estimated variance of "
-        "zero. This is a valid optimum on the edge of what is possible, and often a sign that the term asks "
-        "more than the data can tell; standard errors take it as known."
+        "{}: in {} a combination of effects has an estimated variance of zero. This is a valid optimum on "
+        "the edge of what is possible, and often a sign that the term asks more than the data can tell; "
+        "standard errors take it as known."
     )
-    return Markup(text).format(listed(map(Name, summary["singular_terms"])))
+    terms = listed(map(Name, summary["singular_terms"]))
+    return fill(text, Markup("<strong>The fit is singular</strong>"), terms)
 
 
-def methods_paragraph(files: Files, design: Design) -> Markup:
+def methods_paragraph(files: Files, design: Design) -> MarkedText:
     """A paragraph ready to paste, with the items that Meteyard and Davies (2020) ask for."""
-    return Markup(" ").join(
+    return join(
+        " ",
         [
             _software(files),
             rows_in_words(files),
@@ -179,43 +171,37 @@ def methods_paragraph(files: Files, design: Design) -> Markup:
             *convergence_in_words(files),
             method(files),
             _checked(files),
-        ]
+        ],
     )
 
 
-def _software(files: Files) -> Markup:
-    versions = ("python", "numpy", "scipy", "pandas")
-    named = [fill("{} {}", name, files.entry("provenance.json", "versions", name)) for name in versions]
-    text = "The analysis was made with lmmkit {} ({})."
-    return Markup(text).format(files.entry("provenance.json", "versions", "lmmkit"), join(", ", named))
+def _software(files: Files) -> MarkedText:
+    own, *others = (
+        files.entry("provenance.json", "versions", name)
+        for name in ("lmmkit", "python", "numpy", "scipy", "pandas")
+    )
+    named = [fill("{} {}", version.place.rpartition("/")[2], version) for version in others]
+    return fill("The analysis was made with lmmkit {} ({}).", own, join(", ", named))
 
 
-def _model_sentence(files: Files, design: Design) -> Markup:
+def _model_sentence(files: Files, design: Design) -> MarkedText:
     summary = files.json("summary.json")
     groups = [
         fill("{} ({} levels)", Name(name), files.entry("summary.json", "ngroups", name))
         for name in summary["ngroups"]
     ]
+    nobs, *fit = (files.entry("summary.json", name) for name in ("nobs", "npar", "aic", "bic"))
     text = (
         "A linear mixed model, {}, was fitted by {} to {} observations with random effects of {}; it has {} "
         "parameters, AIC {} and BIC {}."
     )
-    return Markup(text).format(
-        Name(design.formula),
-        METHODS[summary["method"]],
-        files.entry("summary.json", "nobs"),
-        listed(groups),
-        files.entry("summary.json", "npar"),
-        files.entry("summary.json", "aic"),
-        files.entry("summary.json", "bic"),
-    )
+    return fill(text, Name(design.formula), METHODS[summary["method"]], nobs, listed(groups), *fit)
 
 
-def _checked(files: Files) -> Markup:
+def _checked(files: Files) -> MarkedText:
     certificate = files.json("certificate.json")
     if not certificate["passed"]:
         failed = (files.entry("certificate.json", "failed", i) for i in range(len(certificate["failed"])))
-        return Markup("The independent check of the fit failed: {}.").format(listed(failed))
+        return fill("The independent check of the fit failed: {}.", listed(failed))
     text = "Independent code recomputed the fit: {} of {} checks hold and none fails."
-    held, checks = files.entry("certificate.json", "held"), files.entry("certificate.json", "checks")
-    return Markup(text).format(held, checks)
+    return fill(text, *(files.entry("certificate.json", key) for key in ("held", "checks")))

@@ -193,7 +193,7 @@ class _Run:
         """Whether the value stands at its place, and the text is that value rounded."""
         try:
             value = self._value(mark)
-        except (OSError, LmmkitError, LookupError, ValueError, TypeError):
+        except (OSError, LmmkitError, LookupError, ValueError, TypeError, AttributeError):
             return False
         return _equal(mark.value, value) and _tells(mark.text, value)
 

@@ -13,8 +13,7 @@ from typing import Any
 from lmmkit.errors import RunError, StudyError
 from lmmkit.study.records.manifest import BY_HAND, Manifest, load_manifest
 from lmmkit.study.runs.plan import Plan, find_study, make_plan, reports_folder
-from lmmkit.study.steps.declared import Declared
-from lmmkit.study.steps.step import Step
+from lmmkit.study.steps.step import Declared, Step
 
 _PARAMETERS = ("study", "run", "overrides")
 

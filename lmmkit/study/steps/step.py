@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel
 
 from lmmkit.errors import RunError, StudyError
 from lmmkit.model.fit import Fit, load
@@ -18,8 +19,27 @@ from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read
 from lmmkit.study.records.keys import PROVENANCE
 from lmmkit.study.records.manifest import load_manifest, safe_path
 from lmmkit.study.runs.plan import Plan
-from lmmkit.study.steps.declared import Declared
 from lmmkit.study.steps.figures import Figure, figure_from_dict
+
+
+class Declared:
+    """Settings of a study, of which only the declared keys can be read."""
+
+    def __init__(self, section: BaseModel, reads: frozenset[str], step: str, parent: str = ""):
+        self._section, self._reads, self._step, self._parent = section, reads, step, parent
+
+    def __getattr__(self, name: str) -> Any:
+        key = f"{self._parent}{name}"
+        if not hasattr(self._section, name):
+            raise StudyError(f"a study has no key {key}; see docs/study.schema.json")
+        value = getattr(self._section, name)
+        if key in self._reads:
+            return value
+        if any(read.startswith(f"{key}.") for read in self._reads):
+            return Declared(value, self._reads, self._step, f"{key}.")
+        raise StudyError(
+            f"{self._step} reads {key}, which its notebook does not declare under `lmmkit.reads`"
+        )
 
 
 @dataclass(frozen=True)

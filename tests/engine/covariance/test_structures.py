@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, ColumnBlock
-from lmmkit.engine.covariance.roots import semidefinite_factor, zero_pivots
+from lmmkit.engine.covariance.roots import positive_root, semidefinite_factor, zero_pivots
 from lmmkit.engine.covariance.structures import STRUCTURES, Diagonal, Natural, Structure, Unstructured
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.problem import Problem, Term
@@ -327,6 +327,39 @@ def test_a_semidefinite_factor_has_a_zero_column_at_a_zero_pivot():
     assert (np.diag(L) == 0).tolist() == [False, True, False]
     assert (L[:, 1] == 0).all()
     np.testing.assert_array_equal(semidefinite_factor(np.stack([A, 2 * A])), np.stack([L, 2 * L]))
+
+
+def test_a_small_pivot_keeps_its_digits_and_one_of_rounding_is_none():
+    A = np.array([[1.0, 1.3, 0.7], [1.0, 1.3, 0.7 + 1e-8], [0.4, 2.0, 3.1]])
+    L = semidefinite_factor(A)
+    np.testing.assert_allclose(L @ L.T, A @ A.T, rtol=1e-14)
+    assert L[1, 1] == pytest.approx(1e-8 * np.sqrt(2.69 / 3.18), rel=1e-6)
+    assert semidefinite_factor(np.array([[1.0, 0.0], [1.0, 1e-12]]))[1, 1] == 0.0
+
+
+def test_the_root_of_what_is_positive_but_for_rounding():
+    A = np.array([[1.0, 1.0], [1.0, 1.0 - 1e-15]])
+    L = positive_root(A)
+    np.testing.assert_allclose(L @ L.T, A, atol=1e-10)
+    assert L[1, 1] > 1e-6
+    fine, broken = np.array([[4.0, 1.0], [1.0, 9.0]]), np.full((2, 2), np.nan)
+    every = positive_root(np.stack([fine, A, broken]))
+    np.testing.assert_array_equal(every, np.stack([np.linalg.cholesky(fine), L, np.eye(2)]))
+
+
+@pytest.mark.parametrize("structure", [Unstructured(2), Diagonal(2)])
+def test_the_null_space_of_a_search_is_what_has_next_to_no_variance(structure):
+    scale, D = np.array([1.0, 10.0]), np.diag([1.0, -400.0])
+    (growth,) = structure.growths_from_null(np.diag([1.0, 0.9e-4]), D, scale)
+    assert float(growth.slope) == pytest.approx(-4.0)
+    np.testing.assert_allclose(np.abs(growth.rows), [[0.0], [0.1]])
+    assert structure.growths_from_null(np.diag([1.0, 1.1e-4]), D, scale) == []
+
+
+@pytest.mark.parametrize("structure", [Unstructured(2), Diagonal(2)])
+def test_a_variance_of_almost_nothing_can_still_be_taken(structure):
+    values = [float(thin.value) for thin in structure.thinner(np.diag([1.0, 1e-5]), np.ones(2))]
+    assert values[-1] == pytest.approx(1e-10)
 
 
 def test_a_natural_parameter_is_about_columns():

@@ -283,12 +283,87 @@ def test_newton_direction_goes_down_along_negative_curvature_and_floors_flat_one
     assert decrement == pytest.approx(2.0 + 4.0 + 1.0 / 4e-10)
 
 
-# The whole search, on models that need its guards
+def test_a_rejected_step_may_leave_a_null_direction_three_times():
+    """Where the deviance falls steeply off a zero, before the safe step is taken."""
+
+    class Held(WithSafeStep):
+        offered = 0
+
+        def off_null(self, point):
+            self.offered += 1
+            yield point.theta * 2.0  # higher
+            yield point.theta * 0.99
+
+    objective = Held(*valley().parts)
+    found, names = searched(objective, 3.0, reach=(1e9, 0.0), trust_shrink=1e-9)
+    assert names[1:5] == ["escape", "escape", "escape", "em"]
+    assert objective.offered == 3
+    assert found.converged
 
 
-def minimised(seed, **rules):
-    problem = random_problem(seed)
-    setup = set_up(problem, reml=seed % 2 == 0)
-    changed = replace(SEARCH, **rules)
-    objective = ProfiledDeviance(setup.criterion, setup.scale, changed)
-    return minimise(objective, objective.evaluate(setup.layout.coordinates(setup.start())), changed)
+# The whole search, on models that do not arrive without one of its guards
+
+NEVER = 10**9
+NEEDS = {
+    "other coordinates where a leading pivot is zero": (142, {"patience": NEVER}),
+    "the exact Hessian where average information crawls": (39, {"exact_after": NEVER}),
+    "steps no longer than a rejected one": (136, {"trust_shrink": 1.0}),
+}
+
+
+@pytest.mark.parametrize("guard", NEEDS)
+def test_a_model_arrives_with_the_guard_and_not_without(guard):
+    seed, without = NEEDS[guard]
+    problem, reml = random_problem(seed), seed % 2 == 0
+    found = solve(problem, reml=reml)
+    assert found.converged
+    assert all(check.passed for check in found.checks)
+    assert not solve(problem, reml=reml, rules=replace(SEARCH, **without)).converged
+
+
+def test_a_model_whose_newton_steps_are_rejected_arrives_by_the_em_step(monkeypatch):
+    problem = random_problem(10)
+    found = solve(problem)
+    assert "em" in steps(found)
+    assert found.evaluations <= 12
+    monkeypatch.setattr(ProfiledDeviance, "fallback", lambda self, point: None)
+    without = solve(problem)
+    assert not without.converged
+    assert without.deviance > found.deviance + 1.0
+
+
+def test_a_model_held_by_a_null_direction_is_let_go_before_it_has_converged():
+    found = solve(random_problem(136))
+    assert "escape" in steps(found)
+    assert found.evaluations <= 15
+    assert solve(random_problem(136), rules=replace(SEARCH, null_escapes=0)).evaluations > 20
+
+
+def test_moves_off_a_null_direction_are_offered_where_the_deviance_falls_steeply_alone():
+    setup = set_up(one_way(3.0), reml=True)
+    objective = ProfiledDeviance(setup.criterion, setup.scale, SEARCH)
+    zero = objective.evaluate(np.zeros(1))
+    offered = [objective.evaluate(theta).deviance for theta in objective.off_null(zero)]
+    assert len(offered) == len(SEARCH.sizes)
+    assert min(offered) < zero.deviance
+    best = solve(one_way(3.0)).optimum.state
+    assert list(objective.off_null(best)) == []
+    assert list(objective.off_saddle(best)) == []
+    calm = set_up(one_way(0.5), reml=True)
+    objective = ProfiledDeviance(calm.criterion, calm.scale, SEARCH)
+    assert list(objective.off_null(objective.evaluate(np.zeros(1)))) == []
+
+
+def test_columns_are_written_by_falling_variance_and_the_deviance_stays():
+    problem = random_problem(142)
+    setup = set_up(problem, reml=True)
+    objective = ProfiledDeviance(setup.criterion, setup.scale, SEARCH)
+    theta = np.random.default_rng(1).normal(size=setup.layout.count)
+    point = objective.evaluate(theta)
+    other, place = objective.reordered(point)
+    again = other.evaluate(place)
+    assert again.deviance == pytest.approx(point.deviance, abs=1e-9)
+    for factor, L, s in zip(again.criterion.layout.factors, again.L, setup.scale, strict=True):
+        for part in factor.structure.parts:
+            size = [(L[c] ** 2).sum() * s[c] ** 2 for c in part.columns]
+            assert part.structure.closed != "any" or size == sorted(size, reverse=True)

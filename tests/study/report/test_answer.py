@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from markupsafe import escape
 from support.report_files import design, report_files, study
 
 from lmmkit.study.report.answer import answer, method
@@ -21,7 +22,7 @@ SPREAD = [
 
 def plain(markup):
     """The words without their marks; what is set strong between asterisks."""
-    return re.sub(r"<[^>]*>", "", re.sub(r"</?strong>", "*", str(markup)))
+    return re.sub(r"<[^>]*>", "", re.sub(r"</?strong>", "*", str(escape(markup))))
 
 
 def files(*rows, level=0.95, components=SPREAD, digits=9, **units):

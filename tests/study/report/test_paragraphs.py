@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from markupsafe import escape
 from support.report_files import design, report_files, study
 
 from lmmkit.study.report import paragraphs as prose
@@ -13,7 +14,7 @@ from lmmkit.study.report import paragraphs as prose
 
 def plain(markup):
     """The words without their marks; what is set strong between asterisks."""
-    words = re.sub(r"</?strong>", "*", str(markup))
+    words = re.sub(r"</?strong>", "*", str(escape(markup)))
     return re.sub(r"<[^>]*>", "", words).replace("&#39;", "'")
 
 
@@ -25,6 +26,7 @@ def plain(markup):
         (["a", "b"], "a and b"),
         (["a", "b", "c"], "a, b and c"),
         (["<a>", "b"], "&lt;a&gt; and b"),
+        (iter(["a", "b"]), "a and b"),
     ],
 )
 def test_listed(parts, words):

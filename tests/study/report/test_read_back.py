@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a case stands on a line)
 """Reading a report back: marks are held against their files, numbers without a mark are found out."""
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import pytest
 
 from lmmkit.errors import RunError
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join, marked_text
-from lmmkit.study.records.artifacts import csv_bytes, json_bytes
+from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv
 from lmmkit.study.report import captions
+from lmmkit.study.report.numbers import TABLES
 from lmmkit.study.report.read_back import (
     count_numbers,
     extract,
@@ -183,6 +185,31 @@ def test_numbers_of_alt_texts_are_marks(run):
 def test_captions_do_not_prove_themselves(run, level, table, holds):
     caption = captions.effects(table, level)["caption"]
     assert (prove(f"<p>{caption.__html__()}</p>", run).loose == []) == holds
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("candidates", [{"singular": False, "error": ""}, {"singular": True, "error": ""}]),
+        ("candidates", [{"singular": False, "error": ""}, {"singular": True, "error": "too many"}]),
+        ("candidates", [{"singular": True, "error": None}]),
+        ("missing", [{"rows": 5, "y": 0, "x": 1}, {"rows": 2, "y": 1, "x": 0}]),
+        ("design_parts", [{"rows": 3, "columns": 2, "entries": 5}]),
+        ("path", [{"deviance": 237747.36577224132}, {"deviance": 237733.83412751908}]),
+        ("algorithms", [{"iterations": 5, "above": 1e-9, "converged": True}, {"iterations": 7, "above": 2.0, "converged": False}]),
+        ("coefficients", [{"coefficient": "Intercept"}, {"coefficient": "x"}]),
+        ("coefficients", [{"coefficient": "Intercept"}]),
+        ("pairs", [{"low": 1.0, "high": 2.0}]),
+        ("lines", [{"panel": "a"}, {"panel": "a"}, {"panel": "b"}]),
+        ("effect_pairs", [{"level": "a", "g: x": 1.0, "normal:g: x": 0.5}, {"level": "b", "g: x": 2.5, "normal:g: x": 0.75}]),
+        ("effects", EFFECTS.to_dict("records")),
+    ],
+)  # fmt: skip
+def test_facts_are_the_same_before_and_after_the_file(tmp_path, name, rows):
+    table = pd.DataFrame(rows)
+    (tmp_path / "t.csv").write_bytes(csv_bytes(table))
+    assert TABLES[name].facts(read_csv(tmp_path / "t.csv")) == pytest.approx(TABLES[name].facts(table))
+    assert TABLES[name].facts(table)
 
 
 def test_marks_are_read_with_their_places():

@@ -1,0 +1,99 @@
+"""The least deviance of a slice: from far off, off saddles, with standard deviations not negative."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.designs import fitted
+
+from lmmkit.engine.profiles.profile_deviance import SliceDeviance, least_deviance
+from lmmkit.engine.profiles.slices import Slice
+from lmmkit.engine.search.newton import minimise
+from lmmkit.engine.search.rules import PROFILE
+from lmmkit.errors import FitError
+from lmmkit.model.inference.confidence_intervals import Profiles
+
+
+def about(name, *, reml=False):
+    return Profiles(fitted(name, reml=reml).estimates, 0.95)
+
+
+def held(name, *, reml=False):
+    """Every parameter of a design with a value off its estimate, and the setup."""
+    found, m = about(name, reml=reml), fitted(name, reml=reml)
+    e, frame = m.estimates, found.frame
+    parameters = [frame.residual(), *(frame.coefficient(i, b) for i, b in enumerate(e.beta))]
+    parameters += [
+        frame.correlation(t, n.row, n.column) if n.kind == "cor" else frame.standard_deviation(t, n.column)
+        for t, n in e.naturals
+    ]
+    return [(found.setup, p, p.estimate * (0.9 if abs(p.estimate) <= 1 else 1.2)) for p in parameters]
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize(
+    ("name", "most"), {"one factor": 4, "nested": 5, "independent slopes": 9, "slopes": 12}.items()
+)
+def test_every_slice_is_searched_in_few_steps(name, most, reml):
+    """Newton's steps with a Hessian that is right: a wrong entry costs steps."""
+    for setup, parameter, value in held(name, reml=reml):
+        objective = SliceDeviance(setup, parameter.at(value))
+        search = minimise(objective, objective.evaluate(parameter.start), PROFILE)
+        assert search.converged
+        assert search.evaluations <= most
+        np.testing.assert_allclose(search.point.gradient, 0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["slopes", "crossed"])
+def test_the_least_deviance_does_not_depend_on_the_start(name):
+    rng = np.random.default_rng(4)
+    for setup, parameter, value in held(name):
+        near = least_deviance(setup, parameter.at(value), parameter.start)
+        far = parameter.start * rng.uniform(0.2, 5.0, len(parameter.start))
+        found = least_deviance(setup, parameter.at(value), far)
+        assert found.deviance == pytest.approx(near.deviance, abs=1e-8)
+
+
+def test_the_saddle_of_zero_variances_is_left():
+    setup, parameter, value = held("slopes")[1]
+    objective = SliceDeviance(setup, parameter.at(value))
+    zero = objective.evaluate(np.zeros_like(parameter.start))
+    np.testing.assert_array_equal(zero.gradient, 0.0)
+    search = minimise(objective, zero, PROFILE)
+    assert "escape" in [line.step for line in search.history]
+    near = least_deviance(setup, parameter.at(value), parameter.start)
+    assert search.point.deviance == pytest.approx(near.deviance, abs=1e-8)
+    stays = minimise(objective, zero, replace(PROFILE, escapes=0))
+    assert stays.point.deviance > near.deviance + 1.0
+
+
+def test_a_search_without_an_end_is_an_error(monkeypatch):
+    setup, parameter, value = held("slopes")[1]
+    monkeypatch.setattr("lmmkit.engine.profiles.profile_deviance.PROFILE", replace(PROFILE, limit=1))
+    with pytest.raises(FitError, match="not found in 1 steps"):
+        least_deviance(setup, parameter.at(value), parameter.start * 3.0)
+
+
+def test_standard_deviations_are_not_negative_where_their_correlation_is_held():
+    slice_ = Slice([np.zeros((3, 2, 2))], turned=(0, 1, np.zeros((2, 2))))
+    x = np.array([-1.0, -2.0, 3.0])
+    np.testing.assert_array_equal(slice_.allowed(x), [-1.0, 0.0, 3.0])
+    at_zero, up, down = np.array([-1.0, 0.0, 0.0]), np.array([1.0, -1.0, 2.0]), np.array([1.0, 1.0, -2.0])
+    np.testing.assert_array_equal(slice_.free(at_zero, up), [True, True, False])
+    np.testing.assert_array_equal(slice_.free(at_zero, down), [True, False, True])
+    assert Slice([np.zeros((3, 2, 2))]).allowed(x) is x
+
+
+def test_a_held_correlation_at_the_edge_of_its_cone_is_searched_along_the_edge():
+    """Against the sign that the data have: one of the deviations goes to zero, and stays."""
+    found, m = about("slopes"), fitted("slopes", reml=False)
+    term, natural = next((t, n) for t, n in m.estimates.naturals if n.kind == "cor")
+    parameter = found.frame.correlation(term, natural.row, natural.column)
+    point = least_deviance(found.setup, parameter.at(-np.sign(parameter.estimate) * 0.999), parameter.start)
+    first = point.slice.turned[1]
+    pair, slopes = point.theta[first : first + 2], point.gradient[first : first + 2]
+    assert (pair >= 0.0).all()
+    assert (slopes[pair == 0.0] >= 0.0).all()
+    np.testing.assert_allclose(np.delete(point.gradient, first + np.flatnonzero(pair == 0.0)), 0.0, atol=1e-4)

@@ -1,0 +1,128 @@
+"""The batch against the search of one: the same steps, and the same guards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from engine.search.test_guards import one_way
+from support.designs import fitted
+
+from lmmkit.engine.replicates.batch_criterion import deviances, evaluate
+from lmmkit.engine.replicates.batch_newton import BatchNewton, start
+from lmmkit.engine.replicates.batch_sums import share, summed
+from lmmkit.engine.replicates.refit import refit
+from lmmkit.engine.search.newton import minimise
+from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
+from lmmkit.engine.search.rules import BATCH
+from lmmkit.engine.setup import set_up
+from lmmkit.model.resampling.simulate import Simulator
+
+DESIGNS = ["one factor", "slopes", "crossed", "nested and crossed", "three columns"]
+
+
+def batch_of(problem, responses, *, reml):
+    """The sums of a design, and of the responses in its columns."""
+    shared = share(set_up(problem, reml=reml))
+    return shared, summed(shared, responses)
+
+
+def drawn(name, count):
+    """A design with responses drawn from its fit."""
+    e = fitted(name).estimates
+    return e.problem, Simulator(e, 3).draw(0, count)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", DESIGNS)
+def test_deviance_gradient_and_hessian_are_those_of_one_response(name, reml):
+    problem, Y = drawn(name, 9)
+    shared, responses = batch_of(problem, Y, reml=reml)
+    theta = np.random.default_rng(2).normal(size=(shared.setup.layout.count, 9))
+    together = evaluate(shared, responses, theta)
+    np.testing.assert_array_equal(deviances(shared, responses, theta), together.deviance)
+    for r, y in enumerate(Y.T):
+        alone = set_up(replace(problem, response=y), reml=reml).criterion.evaluate(theta[:, r])
+        assert together.deviance[r] == pytest.approx(alone.deviance, rel=1e-12)
+        scale = np.abs(alone.hessian).max()
+        np.testing.assert_allclose(together.gradient[:, r], alone.gradient, atol=1e-9 * scale)
+        np.testing.assert_allclose(together.hessian[r], alone.hessian, atol=1e-9 * scale)
+        np.testing.assert_allclose(together.beta[:, r], alone.beta, atol=1e-9)
+        for D, own in zip(together.D, alone.D, strict=True):
+            np.testing.assert_allclose(D[..., r], own, atol=1e-9 * np.abs(own).max())
+
+
+def walked(shared, responses):
+    """(deviance, decrement) at each place of each replicate, once however many steps were rejected there."""
+    search = BatchNewton(shared, responses, BATCH)
+    active = np.arange(len(search.state.deviance))
+    paths = [list[tuple[float, float]]() for _ in active]
+    while len(active):
+        before = search.state.deviance.copy()
+        now, active = active, search.advance(active)
+        for r in now:
+            place = (before[r], search.decrement[r])
+            if not paths[r] or paths[r][-1] != place:
+                paths[r].append(place)
+    return paths
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", DESIGNS)
+def test_each_replicate_walks_as_the_search_of_one_does(name, reml):
+    """Place by place: the start, the deviances, the decrements, and where it stops."""
+    problem, Y = drawn(name, 12)
+    shared, responses = batch_of(problem, Y, reml=reml)
+    paths = walked(shared, responses)
+    starts = start(shared, responses)
+    rules = replace(BATCH, null_escapes=0, escapes=0)  # what the batch leaves to the search of one
+    for r, y in enumerate(Y.T):
+        setup = set_up(replace(problem, response=y), reml=reml)
+        objective = ProfiledDeviance(setup.criterion, setup.scale, rules)
+        theta = setup.layout.coordinates(setup.start())
+        np.testing.assert_allclose(starts[:, r], theta, rtol=1e-7, atol=1e-10)
+        alone = minimise(objective, objective.evaluate(theta), rules)
+        ours = [(line.deviance, line.decrement) for line in alone.history]
+        said = [place for place in ours if place[1] > 1e-11]
+        assert len(paths[r]) >= len(said)
+        np.testing.assert_allclose([d for d, _ in paths[r][: len(said)]], [d for d, _ in said], rtol=1e-11)
+        np.testing.assert_allclose(
+            [d for _, d in paths[r][: len(said)]], [d for _, d in said], rtol=1e-3, atol=1e-12
+        )
+        assert abs(len(paths[r]) - len(ours)) <= 1
+
+
+def columns(*ratios):
+    """One design and a response for each ratio of mean squares."""
+    problems = [one_way(ratio) for ratio in ratios]
+    return problems[0], np.column_stack([p.response for p in problems])
+
+
+def test_null_directions_are_zero_and_only_where_the_multiplier_allows():
+    """Zero costs 2e-10 of deviance at a ratio 1e-5 above one: less than is noticed, but no optimum."""
+    problem, Y = columns(3.0, 1.0 + 1e-5, 1.0 - 1e-5, 0.5)
+    found = refit(problem, lambda first, count: Y[:, first : first + count], 4, reml=True)
+    assert not found.alone.any()
+    assert found.singular.tolist() == [False, False, True, True]
+    expected = np.sqrt(np.array([2.0, 1e-5, 0.0, 0.0]) / 10)
+    np.testing.assert_allclose(found.factors[0][:, 0, 0], expected, rtol=1e-3)
+
+
+def test_a_replicate_that_ends_at_a_saddle_is_left_to_the_search_of_one():
+    problem, Y = columns(3.0, 0.5, *[1.0] * 8)
+    shared, responses = batch_of(problem, Y, reml=True)
+    search = BatchNewton(shared, responses, BATCH)
+    search.state = evaluate(shared, responses, np.zeros_like(search.state.theta))
+    search.run()
+    assert search.converged[:2].tolist() == [False, True]
+
+
+def test_replicates_that_did_not_arrive_are_fitted_alone_and_the_others_are_not(monkeypatch):
+    monkeypatch.setattr("lmmkit.engine.replicates.refit.BATCH", replace(BATCH, limit=2))
+    problem, Y = columns(3.0, 3.0, 0.9, 3.0)
+    source = lambda first, count: Y[:, first : first + count]  # noqa: E731
+    found = refit(problem, source, 4, reml=True)
+    assert found.converged.all()
+    assert found.alone.any()
+    np.testing.assert_allclose(found.deviance[[1, 3]], found.deviance[0], rtol=1e-12)

@@ -1,0 +1,119 @@
+"""Every number of every caption and alt text is a mark that holds in the run it tells of."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from lmmkit.model.report_tables.panels import PanelChoice
+from lmmkit.study.records.artifacts import csv_bytes, json_bytes
+from lmmkit.study.report import captions
+from lmmkit.study.report.read_back import prove
+
+NAN = float("nan")
+TABLES = {
+    "columns": pd.DataFrame(
+        [("x1", "d", 0.0, 1.0, 2.0, 3.0, 4.0), ("y2", "m2", 1.25, 2.5, 3.3, 7.25, 99.5)],
+        columns=["column", "unit", "min", "lower", "median", "upper", "max"],
+    ),
+    "missing": pd.DataFrame({"rows": [30, 2, 1], "x1": [0, 1, 0], "y2": [0, 1, 1]}),
+    "balance": pd.DataFrame(
+        [("g1", 3, 2, 2.5, 7, False), ("h2", 4, 5, 5.0, 5, True)],
+        columns=["group", "levels", "least", "median", "most", "balanced"],
+    ),
+    "lines": pd.DataFrame({"index": [4, 5, 6], "panel": ["a", "a", "b"], "fitted": 0.5}),
+    "candidates": pd.DataFrame(
+        [
+            ("(1 | g1)", True, True, "", 1.0),
+            ("(x1 | g1)", False, False, "no 7", 0.0),
+            ("x", False, True, "", NAN),
+        ],
+        columns=["candidate", "chosen", "singular", "error", "d_aic"],
+    ),
+    "design_parts": pd.DataFrame(
+        [("X", 33, 2, 50), ("g1: x1", 33, 5, 33)], columns=["part", "rows", "columns", "entries"]
+    ),
+    "path": pd.DataFrame(
+        {
+            "phase": "search",
+            "deviance": [237747.36577224132, 237733.83412751908],
+            "decrement": [2.0, 1.84e-20],
+        }
+    ),
+    "effects": pd.DataFrame(
+        [("g1: x1", 1.0, 2.0), ("g1: x1", -1.0, 1.0), ("h2: x1", -3.0, -2.0)], columns=["term", "low", "high"]
+    ),
+    "effect_pairs": pd.DataFrame(
+        {"level": ["a", "b", "c"], "g1: x1": [1.0, 3.5, 2.0], "normal:g1: x1": [-0.5, 0.1, 0.7]}
+    ),
+    "components": pd.DataFrame(
+        [("g1: x1", None, 24.7412), ("g1: x1 with x2", "x2", 0.5), ("Residual", None, 3.0)],
+        columns=["component", "var2", "sdcor"],
+    ),
+    "correlations": pd.DataFrame(
+        [("g1", "x1", "x1", 1.0), ("g1", "x1", "x2", -0.13814)],
+        columns=["block", "row", "column", "correlation"],
+    ),
+    "coefficients": pd.DataFrame(
+        [("Intercept", 1.0, 2.0), ("x1", 1.0, 2.0), ("x2", -1.0, 1.0)], columns=["coefficient", "low", "high"]
+    ),
+    "algorithms": pd.DataFrame(
+        [("newton", 3.6412e-9, 5, True), ("em2", 2.0, 1600, False)],
+        columns=["algorithm", "above", "iterations", "converged"],
+    ),
+    "algorithm_steps": pd.DataFrame({"g1.x1": [1.0], "g1.x2": [2.0]}),
+    "means": pd.DataFrame({"cell": ["f1: u2", "f1: v"]}),
+    "pairs": pd.DataFrame({"low": [1.0, -1.0], "high": [2.0, 1.0]}),
+}
+FACTS = {"rows": 73421, "beyond_2": 1736, "expected_beyond_2": 3340.67, "largest": 3.2189, "drawn": 4000}
+CHOICE = PanelChoice("y2", "x1", "g1", ("g1",))
+T = TABLES
+WORDS = {
+    "response": (captions.response, (T["columns"], "y2"), 5),
+    "missing": (captions.missing, (T["missing"],), 5),
+    "groups": (captions.groups, (T["balance"],), 6),
+    "panels": (captions.panels, (T["lines"], CHOICE, T["balance"]), 3),
+    "candidates": (captions.candidates, (T["candidates"], "aic"), 4),
+    "blocks": (captions.blocks, (T["design_parts"],), 2),
+    "path": (captions.path, (T["path"],), 3),
+    "effects": (captions.effects, (T["effects"], 0.95), 6),
+    "effect_pairs": (captions.effect_pairs, (T["effect_pairs"],), 2),
+    "deviations": (captions.deviations, (T["components"], "m2"), 3),
+    "correlations": (captions.correlations, (T["correlations"],), 1),
+    "residuals": (captions.residuals, (FACTS,), 5),
+    "forest": (captions.forest, (T["coefficients"], T["coefficients"].iloc[1:], 0.95), 2),
+    "climb": (captions.climb, (T["algorithms"],), 4),
+    "surface": (captions.surface, (["g1.x1", "g1.x2"],), 0),
+    "means": (captions.means, (T["means"], T["pairs"]), 2),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "tables").mkdir()
+    for name, table in TABLES.items():
+        (folder / f"tables/{name}.csv").write_bytes(csv_bytes(table))
+    (folder / "study.json").write_bytes(json_bytes({"inference": {"level": 0.95}}))
+    (folder / "residuals.json").write_bytes(json_bytes(FACTS))
+    return folder
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_every_number_is_a_mark_that_holds(run, name):
+    make, arguments, count = WORDS[name]
+    words = make(*arguments)
+    proof = prove("".join(f"<p>{text.__html__()}</p>" for text in words.values()), run)
+    assert proof.loose == []
+    assert len(proof.proven) == count
+    image = f'<img alt="{words["alt"]}" data-parts="{words["alt"].to_json().replace(chr(34), "&quot;")}">'
+    assert prove(image, run).loose == []
+
+
+@pytest.mark.parametrize("name", [name for name, (*_, count) in WORDS.items() if count])
+def test_no_mark_holds_in_an_empty_run(tmp_path, name):
+    make, arguments, count = WORDS[name]
+    words = make(*arguments)
+    proof = prove("".join(f"<p>{text.__html__()}</p>" for text in words.values()), tmp_path)
+    assert proof.proven == []
+    assert len(proof.loose) >= count
