@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -137,3 +139,26 @@ def test_import_loads_no_heavy_package():
     script = "import sys, lmmkit; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert (HEAVY - {"narwhals", "pyarrow"}) & set(loaded.split()) == set()
+
+
+def test_the_page_on_the_house_names_what_is_there():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:engine|model|study|plots|tests|docs|lmmkit)/[\w/.]*)(?:: ([\w.]+))?`", page)
+    assert len(named) > 30
+    for path, function in named:
+        place = ROOT / path if path.split("/")[0] in {"tests", "docs", "lmmkit"} else ROOT / "lmmkit" / path
+        assert place.exists(), path
+        if function:
+            assert f"def {function.rpartition('.')[2]}(" in place.read_text(encoding="utf-8"), function
+
+
+def test_a_folder_holds_about_a_dozen_modules():
+    modules = Counter(path.parent for path in MODULES.values())
+    assert max(modules.values()) <= 14
+
+
+def test_names_have_one_meaning():
+    nodes = (node for path in MODULES.values() for node in ast.walk(parse(path)))
+    classes = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
+    files = Counter(path.stem for path in MODULES.values() if not path.stem.startswith("__"))
+    assert [name for name, count in (classes + files).items() if count > 1] == []

@@ -124,13 +124,8 @@ class BlockDiagonal:
         return np.concatenate([part.structure.null(x[cut]) for part, cut in self._cut()])
 
     def em(self, L: Floats, D: Floats, levels: int) -> Floats:
-        """Returns L after one ECME step; a block without one stays."""
-
-        def step(part: ColumnBlock, _: slice) -> Floats:
-            moved = part.structure.em(L[part.here], D[part.here], levels)
-            return L[part.here] if moved is None else moved
-
-        return self._assembled(step, L.shape)
+        """Returns L after one ECME step."""
+        return self._assembled(lambda part, _: part.structure.em(L[part.here], D[part.here], levels), L.shape)
 
     def growths(self, D: Floats, scale: Floats) -> list[Growth]:
         """Returns the steepest way in which each part of T may grow that may vanish by itself."""

@@ -147,8 +147,8 @@ class Structure(ABC):
         """Returns (m,) the coordinates that do not vary while the null directions of T stay null."""
 
     @abstractmethod
-    def em(self, L: Floats, D: Floats, levels: int) -> Floats | None:
-        """Returns L after a step of ECME, which never raises the deviance; None where there is no such step.
+    def em(self, L: Floats, D: Floats, levels: int) -> Floats:
+        """Returns L after a step of ECME, which never raises the deviance.
 
         Reference: Lindstrom & Bates (1988); with D the derivative of the profiled deviance the step
         T - T D T / J profiles sigma^2 and the fixed effects out (Liu & Rubin 1994).
@@ -331,7 +331,7 @@ class _Cones(Structure):
     def null(self, x: Floats) -> NDArray[np.bool_]:
         return ~np.any(self.root(x), axis=0)[self.entries[1]]
 
-    def em(self, L: Floats, D: Floats, levels: int) -> Floats | None:
+    def em(self, L: Floats, D: Floats, levels: int) -> Floats:
         # L chol(I - L'D L / J) is a root of T - T D T / J, and never leaves the cone.
         out = np.zeros_like(L)
         for cone in self.cones:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from lmmkit.engine.problem import Floats, Ints
+from lmmkit.engine.arrays import Floats, Ints
 
 FILL = 0.15  # above this share of occurring pairs one dense product is faster
 SLAB = 2000  # levels whose pairs are listed at a time

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 
 NULL_PIVOT = 1e-12  # a pivot below this share of its diagonal is a direction that the level does not hold
 

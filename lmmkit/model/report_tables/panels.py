@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lmmkit.model.report_tables.about_data import Groups, levels_of, relations
 
@@ -87,11 +88,12 @@ def panel_rows(frame: Frame, choice: PanelChoice, limit: int = PANELS) -> Frame:
     >>> panel_rows(frame, PanelChoice("y", "t", "g", ("g",)))["panel"].tolist()
     ['a', 'b']
     """
-    shown = _spread(_ordered_levels(frame, choice.columns), limit)
+    levels_in_order = _ordered_levels(frame, choice.columns)
+    drawn = [levels_in_order[place] for place in evenly_spaced(len(levels_in_order), limit)]
     levels = levels_of(frame, choice.columns)
     table = Frame({"panel": levels, "x": frame[choice.x], "y": frame[choice.y]})
-    table = table[table["panel"].isin(shown)]
-    return table.assign(panel=pd.Categorical(table["panel"], shown)).sort_values("panel", kind="stable")
+    table = table[table["panel"].isin(drawn)]
+    return table.assign(panel=pd.Categorical(table["panel"], drawn)).sort_values("panel", kind="stable")
 
 
 def count_levels(frame: Frame, choice: PanelChoice) -> int:
@@ -108,6 +110,10 @@ def _ordered_levels(frame: Frame, names: Sequence[str]) -> list[str]:
     return levels_of(cells.sort_values(list(names), kind="stable") if names else frame[:1], names).tolist()
 
 
-def _spread(levels: list[str], limit: int) -> list[str]:
-    places = np.linspace(0, len(levels) - 1, min(limit, len(levels))).round().astype(int)
-    return [levels[place] for place in places]
+def evenly_spaced(count: int, limit: int) -> NDArray[np.intp]:
+    """Returns at most `limit` of the places 0, ..., count - 1: the first, the last, and some between.
+
+    >>> evenly_spaced(9, 3).tolist()
+    [0, 4, 8]
+    """
+    return np.linspace(0, count - 1, min(limit, count)).round().astype(np.intp)

@@ -10,6 +10,7 @@ import scipy
 from numpy.typing import NDArray
 
 from lmmkit.model.fit import Fit
+from lmmkit.model.report_tables.panels import evenly_spaced
 
 POINTS = 4_000  # rows drawn one by one
 QUANTILES = 400
@@ -25,7 +26,7 @@ def residual_points(fit: Fit, limit: int = POINTS) -> Frame:
     Of more than `limit` rows, those evenly spaced in the order of the data are taken.
     """
     table = _rows(fit)
-    return table.iloc[_evenly(len(table), limit)].reset_index(drop=True)
+    return table.iloc[evenly_spaced(len(table), limit)].reset_index(drop=True)
 
 
 def residual_trend(fit: Fit, slices: int = SLICES) -> Frame:
@@ -38,7 +39,7 @@ def residual_trend(fit: Fit, slices: int = SLICES) -> Frame:
 def residual_quantiles(fit: Fit, limit: int = QUANTILES) -> Frame:
     """Standardised residuals in order, against the normal quantiles of their ranks."""
     ordered = np.sort(_standardised(fit))
-    places = _evenly(len(ordered), limit)
+    places = evenly_spaced(len(ordered), limit)
     return Frame({"normal": scipy.special.ndtri((places + 0.5) / len(ordered)), "residual": ordered[places]})
 
 
@@ -49,11 +50,11 @@ def residual_boxes(fit: Fit, limit: int = BOXES) -> Frame:
         DataFrame group, level, low, lower, median, upper, high.
     """
     grouping = fit.design.groupings[0]
-    shown = _evenly(grouping.size, limit)
+    drawn = evenly_spaced(grouping.size, limit)
     residuals = pd.Series(fit.resid.to_numpy()).groupby(grouping.codes)
-    five = residuals.quantile(np.linspace(0, 1, 5)).unstack().iloc[shown]
+    five = residuals.quantile(np.linspace(0, 1, 5)).unstack().iloc[drawn]
     five.columns = ["low", "lower", "median", "upper", "high"]
-    five.insert(0, "level", grouping.levels[shown])
+    five.insert(0, "level", grouping.levels[drawn])
     five.insert(0, "group", grouping.name)
     return five.reset_index(drop=True)
 
@@ -79,7 +80,3 @@ def _standardised(fit: Fit) -> NDArray[np.float64]:
     weights = fit.estimates.problem.weights
     residuals = np.asarray(fit.resid, dtype=np.float64) / np.float64(fit.sigma)
     return residuals if weights is None else residuals * np.sqrt(weights)
-
-
-def _evenly(count: int, limit: int) -> NDArray[np.intp]:
-    return np.linspace(0, count - 1, min(count, limit)).round().astype(np.intp)

@@ -87,13 +87,6 @@ def claimed_estimates(run: RunFolder) -> Estimates:
         raise RunError(f"{FIT} and {DATA} do not make a fit together: {error}") from None
 
 
-def _estimates(numbers: dict[str, Any], frame: pd.DataFrame) -> Estimates:
-    design = design_from_dict(numbers["design"], frame)
-    estimates = estimates_from_dict(numbers, design, (), ())
-    evidence = Stored(estimates.evidence.checks, estimates.evidence.trace, _effects(estimates), ())
-    return replace(estimates, evidence=evidence)
-
-
 def _effects(estimates: Estimates) -> tuple[Floats, ...]:
     """Random effects by the referee at the claimed variances: the fit's numbers do not hold them."""
     terms = estimates.problem.terms

@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from lmmkit.study.cli import finished_runs
+from lmmkit.study.cli.arguments import Cold, Force, Outside, Reports, Since, StudyFile
 from lmmkit.study.cli.exit_codes import with_exit_codes
-from lmmkit.study.cli.options import Cold, Force, Outside, Reports, Since, StudyFile
 from lmmkit.study.cli.sweep_command import sweep
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lmmkit.study.audit.verdicts import IDENTICAL, PARTS, Finding, differs
+from lmmkit.study.cli.arguments import DataFile, Notebooks, Outside, RunFolder, StudyFile
 from lmmkit.study.cli.exit_codes import DIFFERENT, with_exit_codes
-from lmmkit.study.cli.options import DataFile, Notebooks, Outside, RunFolder, StudyFile
 
 
 @with_exit_codes

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from lmmkit.study.cli.arguments import Cold, Force, Outside, Reports, Since
 from lmmkit.study.cli.exit_codes import FAILED, with_exit_codes
-from lmmkit.study.cli.options import Cold, Force, Outside, Reports, Since
 
 
 @with_exit_codes

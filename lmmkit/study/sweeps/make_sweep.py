@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -31,47 +29,37 @@ from lmmkit.study.sweeps.sweep_files import sweep_files
 STEP = "sweep"
 
 
-class SweepWatch:
+class SweepWatch(Progress):
     """The terminal's view of a sweep: cells done, time left, failures; a line per cell where nobody looks."""
 
     def __init__(self, cells: int, log: Log, console: Console | None = None):
-        self.cells, self.log = cells, log
-        self.console = console or Console(stderr=True)
-        self.progress = Progress(
+        console = console or Console(stderr=True)
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
+            console=console,
+            disable=not console.is_terminal,
         )
-        self.task = self.progress.add_task("cells", total=cells)
-        self.failed = 0
-
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.progress.stop()
+        self.cells, self.log, self.failed = cells, log, 0
+        self.bar = self.add_task("cells", total=cells)
 
     def keep(self) -> None:
         """A cell was there already, verified."""
-        self.progress.advance(self.task)
+        self.advance(self.bar)
 
     def finish(self, run: CellRun) -> None:
         """A cell has been made, or has failed."""
-        self.progress.advance(self.task)
+        self.advance(self.bar)
         event = "cell failed" if run.error else "cell made"
         self.log(event, cell=run.cell.number, run=run.key, error=run.error)
         head = f"cell {run.cell.number} of {self.cells}, {run.cell.label}"
         if run.error:
             self.failed += 1
-            self.progress.update(self.task, description=f"cells, {self.failed} failed")
+            self.update(self.bar, description=f"cells, {self.failed} failed")
             self.say(f"{head}: failed: {run.error}", style="red")
         elif not self.console.is_terminal:
             self.say(head)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from reference.cases import table
@@ -36,3 +38,14 @@ def test_the_statistic_is_the_gain_of_the_term():
     m = fitted("crossed")
     without = lmmkit.lmm("y ~ x + (x | g)", m.design.frame)
     assert m.rlrt("h", n=10).statistic == pytest.approx(without.deviance - m.deviance, rel=1e-8)
+
+
+@pytest.mark.parametrize(("gain", "p"), [(5e-9, 1.0), (-1.0, 1.0), (2e-8, 0.5)])
+def test_a_gain_within_rounding_is_no_gain(gain, p, monkeypatch):
+    m = fitted("one factor")
+    smaller = SimpleNamespace(deviance=m.deviance + gain)
+    monkeypatch.setattr("lmmkit.model.inference.variance_test.solve", lambda *_, **__: smaller)
+    monkeypatch.setattr("lmmkit.model.inference.variance_test.draws", lambda *_: iter([np.zeros(3)]))
+    found = m.rlrt(n=1)
+    assert found.p == p
+    assert found.statistic == pytest.approx(gain if p < 1 else 0.0, rel=1e-3)

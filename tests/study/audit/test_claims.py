@@ -60,6 +60,8 @@ def findings(*verdicts: str) -> tuple[Finding, ...]:
         ([HOLDS, DIFFERS], "DO NOT TRUST THIS RUN: 1 of 2 checks differ: file 1."),
         ([DIFFERS] * 5,
          "DO NOT TRUST THIS RUN: 5 of 5 checks differ: file 0, file 1, file 2, file 3, file 4."),
+        ([DIFFERS] * 6,
+         "DO NOT TRUST THIS RUN: 6 of 6 checks differ: file 0, file 1, file 2, file 3, file 4 and 1 more."),
         ([DIFFERS] * 7 + [HOLDS],
          "DO NOT TRUST THIS RUN: 7 of 8 checks differ: file 0, file 1, file 2, file 3, file 4 and 2 more."),
     ],
@@ -128,7 +130,12 @@ def test_a_number_may_differ_by_the_tolerance_of_its_kind_and_not_by_more(path, 
 
 def test_what_differs_is_named_up_to_three_times():
     one, other = ({f"x{i}": float(i) for i in range(1, 6)}, {f"x{i}": i + 0.5 for i in range(1, 6)})
-    for count, words in ((1, "x1: 1.0, again 1.5"), (3, "x3: 3.0, again 3.5"), (5, "; and 2 more")):
+    for count, words in (
+        (1, "x1: 1.0, again 1.5"),
+        (3, "x3: 3.0, again 3.5"),
+        (4, "; and 1 more"),
+        (5, "; and 2 more"),
+    ):
         first, second = ({k: side[k] for k in list(side)[:count]} for side in (one, other))
         found = compared("tables/a.json", json.dumps(first), json.dumps(second))
         assert found.found.endswith(words)
@@ -289,6 +296,7 @@ def test_the_checks_of_a_certificate_become_findings(estimates):
          "it fits one grouping factor; this model has more", "(0 + z1 | g1) + (0 + z1 | g2)"),
         ("Reaction ~ Days + (1 | Subject)", {"weights": "w"}, "it has no prior weights", "(0 + z1 | g1)"),
         ("Reaction ~ 0 + (1 | Subject)", {}, "it needs fixed effects", "(0 + z1 | g1)"),
+        ("Reaction ~ Days + offset(w) + (1 | Subject)", {}, "", "(0 + z1 | g1)"),
         ("noise ~ Days + (1 | Subject)", {}, "the fit is singular, which its parametrisation cannot reach",
          "(0 + z1 | g1)"),
         ("Reaction ~ Days + (Days | Subject) + (0 + w | Subject)", {},
@@ -306,7 +314,8 @@ def test_each_package_is_asked_what_it_can_fit(formula, options, note, bars, tmp
     fixed = "".join(f"x{i + 1} + " for i in range(len(fitted.kept)))
     assert (tmp_path / "formula.txt").read_text() == f"y ~ 0 + {fixed}{bars}\n"
     table = pd.read_csv(tmp_path / "data.csv")
-    assert table["y"].tolist() == pytest.approx(data[formula.split()[0]].tolist(), abs=1e-12)
+    y = data[formula.split()[0]] - (data["w"] if "offset" in formula else 0.0)
+    assert table["y"].tolist() == pytest.approx(y.tolist(), abs=1e-9)
     assert ("w" in table.columns) == ("weights" in options)
     assert "REML = TRUE" in (tmp_path / "fit.R").read_text()
 

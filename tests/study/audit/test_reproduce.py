@@ -37,6 +37,7 @@ def test_an_edited_report_whose_embedded_study_was_edited_does_not(
     monkeypatch.chdir(project)
     edit(report, "Days 10.4673", "Days 10.4873")
     edit(report, '"method": "REML"', '"method": "ML"')
+    monkeypatch.setenv("COLUMNS", "200")
     asked = []
 
     def run_again(study, data, place, notebooks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from scipy import stats
 from lmmkit.errors import DataError, RunError
 from lmmkit.study.cluster.project_archive import archive_project, install_run, take_files, write_files
 from lmmkit.study.records.keys import machine, versions
-from lmmkit.study.records.manifest import File, Manifest, Record, load_manifest, record_files
+from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files
 from lmmkit.study.records.quantities import Quantities, Quantity
 from lmmkit.study.records.step_store import Store
 from lmmkit.study.runs.progress import Log
@@ -90,6 +91,7 @@ def test_every_cell_counts_in_the_agreement():
     }  # fmt: skip
     negative = agreement(curve_table([result(1, -2.0, p=0.01), result(2, -1.0), result(3, 1.0)], "x", 0.05))
     assert (negative["sign"], negative["same sign"], negative["same sign, significant"]) == ("negative", 2, 1)
+    assert negative["opposite sign, significant"] == 0
     none = agreement(curve_table([result(1), result(2, error="no")], "x", 0.05))
     assert (none["estimated"], none["median"], none["lowest"], none["highest"]) == (0, None, None, None)
     assert none["share of same sign"] == 0.0
@@ -130,7 +132,7 @@ def test_the_level_decides_what_is_significant_in_a_replicate():
     ("summary", "focus", "expected"),
     [
         ([], None, "x"), ([], "z", "z"), ([], "f", "f[B]"), ([], "none", "x"), (["z"], "x", "z"),
-        (["z.se"], None, "z"), (["sigma"], "z", "z"), (["none", "z", "x"], None, "z"),
+        (["z.se"], None, "z"), (["sigma"], "z", "z"), (["none", "z", "x"], None, "z"), (["z"], "f", "z"),
     ],
 )  # fmt: skip
 def test_the_coefficient_of_the_curve_is_chosen(summary, focus, expected):
@@ -402,14 +404,15 @@ def test_a_run_that_comes_back_is_put_in_its_place_whole_or_not_at_all(tmp_path)
     there, place = tmp_path / "there", tmp_path / "reports/s/k"
     there.mkdir()
     (there / "a.csv").write_text("1")
-    head, step = (Record(name, name, (File("a.csv", 1, record_files(there, Manifest("s", "k"))[0].sha256),))
-                  for name in ("study", "03_fit"))  # fmt: skip
+    head = Record("study", "study", record_files(there, Manifest("s", "k")))
+    (there / "b.csv").write_text("1")
+    step = Record("03_fit", "03_fit", record_files(there, Manifest("s", "k", steps=(head,))))
     Manifest("s", "k", "complete", steps=(head, step)).save(there)
     files = take_files(there)
-    assert set(files) == {"a.csv", "manifest.json"}
+    assert set(files) == {"a.csv", "b.csv", "manifest.json"}
     assert not there.exists()
     store = Store.of(tmp_path / "reports")
-    for wrong in ({**files, "a.csv": b"2"}, {"a.csv": b"1"}):
+    for wrong in ({**files, "b.csv": b"2"}, {"a.csv": b"1"}):
         with pytest.raises(RunError, match="came back damaged"):
             install_run(wrong, place, store)
         assert not place.exists()
@@ -458,3 +461,17 @@ def test_worker_processes_answer_every_cell_or_begin_no_other_once_they_are_stop
                 workers.stop()
                 held.set()
     assert set(begun) <= {1, 2, 3}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_terminal_is_told_of_failures_and_without_a_bar_of_every_cell(tmp_path, terminal):
+    told = io.StringIO()
+    console = Console(file=told, force_terminal=terminal, width=200, color_system=None)
+    with SweepWatch(3, Log(tmp_path), console) as watch:
+        watch.keep()
+        watch.finish(run_of(2, overrides={"seed": 2}))
+        watch.finish(run_of(3, error="no [optimum]", overrides={"seed": 3}))
+    said = told.getvalue()
+    assert "cell 3 of 3, seed=3: failed: no [optimum]" in said
+    assert ("cell 2 of 3, seed=2" in said) != terminal
+    assert ("3/3" in said and "cells, 1 failed" in said) == terminal
