@@ -31,7 +31,7 @@ import numpy as np
 
 from lmmkit.engine.criterion.elimination import Forward, eliminate
 from lmmkit.engine.criterion.gradient import Reverse, reverse_sweep
-from lmmkit.engine.criterion.hessian import AverageInformation, average_information
+from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
@@ -60,7 +60,7 @@ NOTHING = Held()
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Point):
     """The criterion at one point, in prepared units; derivatives are made when they are asked for.
 
     Attributes:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
 
 import numpy as np
 
@@ -27,6 +27,30 @@ from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.problem import Floats
 
 STEP = 1e-4  # relative step of the differences; their own error is then of the order of 1e-8
+
+
+class Point:
+    """A function at one place; its derivatives are made when they are asked for.
+
+    Attributes:
+        theta: (m,) the place.
+        deviance: The function.
+        L: Roots of every T there.
+    """
+
+    theta: Floats
+    deviance: float
+    L: list[Floats]
+
+    @cached_property
+    def gradient(self) -> Floats:
+        """(m,)."""
+        raise NotImplementedError
+
+    @cached_property
+    def hessian(self) -> Floats:
+        """(m, m), or what is good enough in its place."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,16 +137,7 @@ class _Push:
         self.e_fixed += z.T @ rest.fixed
 
 
-class HasGradient(Protocol):
-    """What `observed_hessian` needs of an evaluation."""
-
-    @property
-    def gradient(self) -> Floats:
-        """(m,)."""
-        ...
-
-
-def observed_hessian(evaluate: Callable[[Floats], HasGradient], theta: Floats) -> Floats:
+def observed_hessian(evaluate: Callable[[Floats], Point], theta: Floats) -> Floats:
     """The exact Hessian, (m, m), by central differences of the exact gradient: 2 m evaluations."""
     rows = list[Floats]()
     for i, value in enumerate(theta):

@@ -30,11 +30,15 @@ class Scale(NamedTuple):
     slope: Callable[[float], float]
 
 
+def _one(_: float) -> float:
+    return 1.0
+
+
 def _sech2(t: float) -> float:
     return float(np.cosh(min(abs(t), 350.0))) ** -2
 
 
-PLAIN = Scale(float, float, lambda _: 1.0)
+PLAIN = Scale(float, float, _one)
 LOG = Scale(math.log, math.exp, math.exp)
 FISHER = Scale(math.atanh, math.tanh, _sech2)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.criterion.criterion import Evaluation, Held
+from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.profiles.slices import HeldDeviation, Slice
 from lmmkit.engine.search.newton import minimise
@@ -21,7 +22,7 @@ from lmmkit.errors import FitError
 
 
 @dataclass(frozen=True, eq=False)
-class SlicePoint:
+class SlicePoint(Point):
     """The deviance at one point of a slice, with derivatives in the coordinates of the slice.
 
     Attributes:
@@ -31,23 +32,11 @@ class SlicePoint:
     """
 
     slice: Slice
+    theta: Floats
+    deviance: float
+    L: list[Floats]
     A: list[Floats]
     at: Evaluation
-
-    @property
-    def theta(self) -> Floats:
-        """(m,) coordinates."""
-        return self.at.theta
-
-    @property
-    def L(self) -> list[Floats]:
-        """Triangular roots of the same T."""
-        return self.at.L
-
-    @property
-    def deviance(self) -> float:
-        """-2 log likelihood or the REML criterion, with their constants."""
-        return self.at.deviance
 
     @cached_property
     def slopes(self) -> list[Floats]:
@@ -127,7 +116,8 @@ class SliceDeviance(Objective[SlicePoint]):
         A = self.slice.factors(theta)
         L = [semidefinite_factor(rows) for rows in A]
         held = Held(precision=self.slice.precision(theta), contrast=self.slice.contrast)
-        return SlicePoint(self.slice, A, self.setup.criterion.at(theta, L, held))
+        at = self.setup.criterion.at(theta, L, held)
+        return SlicePoint(self.slice, theta, at.deviance, L, A, at)
 
     def nearest(self, theta: Floats) -> Floats:
         """Standard deviations are not negative where their correlation is held."""

@@ -101,7 +101,7 @@ def penalised_least_squares(
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
-            callback=visit,
+            callback=lambda xk: visit(xk),
             options={"maxiter": limit, "maxfun": 2 * limit, "ftol": 0.0, "gtol": 1e-9, "maxcor": 20},
         )
 
@@ -134,7 +134,7 @@ def direct(objective: ProfiledDeviance, start: Evaluation, rules: Rules, limit: 
             np.concatenate([here.beta[:p], [log_sigma], here.theta]),
             jac=True,
             method="BFGS",
-            callback=visit,
+            callback=lambda xk: visit(xk),
             options={"maxiter": limit, "gtol": 1e-9},
         )
 

@@ -17,25 +17,20 @@ def set_null(point: Evaluation, scale: list[Floats], rules: Rules) -> Evaluation
     A direction is null when zeroing it leaves the deviance as it is and its multiplier is not negative. The
     weakest directions of each part are tried one after the other, while the deviance does not notice.
     """
-    for f, factor in enumerate(point.criterion.layout.factors):
-        for part in range(len(factor.structure.thinner(point.L[f], scale[f]))):
-            thinner: Evaluation | None = point
-            while thinner is not None:
-                point, thinner = thinner, _without_weakest(thinner, scale[f], f, part, rules)
+    layout = point.criterion.layout
+    for f, factor in enumerate(layout.factors):
+        ways = factor.structure.thinner(point.L[f], scale[f])
+        for part in range(len(ways)):
+            while 0.0 < ways[part].value <= rules.suspect:
+                _, rows, root = ways[part]
+                trial = point.criterion.evaluate(layout.coordinates([*point.L[:f], root, *point.L[f + 1 :]]))
+                if trial.deviance > point.deviance + rules.negligible:
+                    break
+                if np.vdot(trial.D[f], rows @ rows.T) / factor.levels < -rules.null_multiplier:
+                    break  # T would grow again by itself
+                point = trial
+                ways = factor.structure.thinner(point.L[f], scale[f])
     return point
-
-
-def _without_weakest(point: Evaluation, scale: Floats, f: int, part: int, rules: Rules) -> Evaluation | None:
-    """The point without the weakest direction of one part, or None where that is not null."""
-    criterion, factor = point.criterion, point.criterion.layout.factors[f]
-    value, rows, root = factor.structure.thinner(point.L[f], scale)[part]
-    if value == 0.0 or value > rules.suspect:
-        return None
-    trial = criterion.evaluate(criterion.layout.coordinates([*point.L[:f], root, *point.L[f + 1 :]]))
-    if trial.deviance > point.deviance + rules.negligible:
-        return None
-    multiplier = float(np.vdot(trial.D[f], rows @ rows.T)) / factor.levels
-    return trial if multiplier >= -rules.null_multiplier else None
 
 
 @dataclass(frozen=True)

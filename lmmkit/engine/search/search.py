@@ -4,43 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.problem import Floats
 from lmmkit.engine.search.rules import Rules
 from lmmkit.errors import FitError
-
-
-class Point(Protocol):
-    """The function at one place."""
-
-    @property
-    def theta(self) -> Floats:
-        """(m,) the place."""
-        ...
-
-    @property
-    def deviance(self) -> float:
-        """What is minimised."""
-        ...
-
-    @property
-    def gradient(self) -> Floats:
-        """(m,)."""
-        ...
-
-    @property
-    def hessian(self) -> Floats:
-        """(m, m), or what is good enough in its place."""
-        ...
-
-    @property
-    def L(self) -> list[Floats]:
-        """The covariance factors there, for the log."""
-        ...
-
 
 P = TypeVar("P", bound=Point)
 
@@ -60,7 +32,7 @@ class Objective(Generic[P]):
         """The nearest place that may be."""
         return theta
 
-    def movable(self, point: P) -> Floats | None:
+    def movable(self, point: P) -> NDArray[np.bool_] | None:
         """(m,) which coordinates may move downhill; None: all."""
         return None
 
