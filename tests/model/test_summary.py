@@ -132,6 +132,12 @@ def test_what_is_not_so_is_not_said():
     assert not any(line.startswith("Converged") for line in said(converged=False))
 
 
+def test_the_rank_of_a_singular_matrix_is_what_is_left():
+    m = fit("machines")
+    text = str(summarise(replace(m.estimates, null_directions=(1,)), m.certificate))
+    assert "Singular: the covariance matrix of Worker has rank 2 of 3." in text.splitlines()
+
+
 def test_a_null_direction_without_correlation_is_named():
     singular = said(factors=(np.array([[2.0, 0.0], [0.0, 0.0]]),), null_directions=(1,))
     assert "Days 0 0 none" in singular

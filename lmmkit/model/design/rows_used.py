@@ -98,15 +98,22 @@ def open_source(request: Request, data: Any, evaluator: Evaluator | None = None)
     wanted = list(dict.fromkeys(request.columns()))
     evaluator = evaluator or Evaluator(open_table(data, wanted))
     _read(request, evaluator)
-    vectors = _vectors(request, evaluator.table)
-    lost = _lost(wanted, evaluator.table, vectors)
+    table, given = evaluator.table, ((WEIGHTS, request.weights), (OFFSET, request.offset))
+    vectors = {
+        label: _vector(values, label.strip("()"), table)
+        for label, values in given
+        if values is not None and not isinstance(values, str)
+    }
+    masks = {name: table.missing(name) for name in wanted}
+    masks |= {label: missing_in(values) for label, values in vectors.items()}
+    lost = {name: mask for name, mask in masks.items() if mask is not None}
     if not lost:
         return Source(evaluator, vectors, lost, None)
     if request.missing == "error":
         raise DataError(_missing_found(lost))
     rows = np.flatnonzero(~np.logical_or.reduce(list(lost.values())))
     if len(rows) == 0:
-        raise DataError(_no_rows(lost, evaluator.table.rows))
+        raise DataError(_no_rows(lost, table.rows))
     return Source(evaluator, vectors, lost, rows)
 
 
@@ -151,15 +158,6 @@ def _check_contrasts(contrasts: Mapping[str, Any], factors: set[str]) -> None:
             )
 
 
-def _vectors(request: Request, table: Table) -> dict[str, Floats]:
-    given = {WEIGHTS: request.weights, OFFSET: request.offset}
-    return {
-        label: _vector(values, label.strip("()"), table)
-        for label, values in given.items()
-        if values is not None and not isinstance(values, str)
-    }
-
-
 def _vector(given: Any, what: str, table: Table) -> Floats:
     rows = table.rows
     if _is_misplaced(given, table.frame):
@@ -182,12 +180,6 @@ def _vector(given: Any, what: str, table: Table) -> Floats:
 
 def _is_misplaced(given: Any, frame: pd.DataFrame) -> bool:
     return isinstance(given, pd.Series) and not given.index.equals(frame.index)
-
-
-def _lost(wanted: list[str], table: Table, vectors: Mapping[str, Floats]) -> dict[str, Mask]:
-    found = {name: table.missing(name) for name in wanted}
-    found |= {label: missing_in(values) for label, values in vectors.items()}
-    return {name: mask for name, mask in found.items() if mask is not None}
 
 
 def _missing_found(lost: Mapping[str, Mask]) -> str:

@@ -160,11 +160,24 @@ class Model(_Section):
     algorithm: Literal["newton", "em", "em-accelerated", "em-newton", "pls", "direct"] = Field(
         default="newton", description="How the optimum is found"
     )
+    residual: Literal["iid"] = Field(
+        default="iid", description="Residual structure; iid: independent, of one variance"
+    )
     weights: OneLine | None = Field(default=None, description="Column of prior weights")
     offset: OneLine | None = Field(default=None, description="Column of a known part of the response")
     contrasts: dict[str, Literal["treatment", "sum", "helmert", "poly", "diff", "sas"]] = Field(
         default_factory=dict, description="Coding of factors; treatment when left out"
     )
+    known: dict[str, OneLine] = Field(
+        default_factory=dict, description="Known covariance matrices by group: none is offered", max_length=0
+    )
+
+    @field_validator("known", mode="before")
+    @classmethod
+    def _nothing_known(cls, value: object) -> object:
+        if value != {}:
+            raise ValueError("known covariance matrices are not offered; leave it out")
+        return value
 
     @property
     def response(self) -> str:
@@ -199,13 +212,25 @@ class RandomEffects(_Section):
     ] = Field(
         default="auto", description="Random parts such as (1 | g) or (x || g); rule best needs the list"
     )
-    criterion: Literal["aic", "bic"] = Field(default="aic", description="Criterion of the choice")
+    criterion: Literal["lrt", "aic", "bic"] = Field(
+        default="aic", description="Criterion of the choice; rule best has aic and bic"
+    )
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.2, description="Level of the tests, under criterion lrt"
+    )
 
     @field_validator("candidates")
     @classmethod
     def _listed_for_best(cls, value: object, info: ValidationInfo) -> object:
         if value == "auto" and info.data.get("rule") == "best":
             raise ValueError("rule `best` needs a list, such as [(1 | g), (x || g), (x | g)]")
+        return value
+
+    @field_validator("criterion")
+    @classmethod
+    def _ordering_for_best(cls, value: object, info: ValidationInfo) -> object:
+        if value == "lrt" and info.data.get("rule") == "best":
+            raise ValueError("rule `best` chooses by aic or bic; tests order no list of candidates")
         return value
 
 
@@ -223,9 +248,10 @@ class Inference(_Section):
 
 
 class Report(_Section):
-    """What the report answers first."""
+    """What the report answers first, and its forms."""
 
     focus: OneLine | None = Field(default=None, description="Coefficient or column of the headline")
+    pdf: Literal[False] = Field(default=False, description="A PDF beside the HTML; print the page instead")
 
 
 class Settings(_Section):
