@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import Criterion
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
 from lmmkit.engine.crossproducts.scaling import Prepared, prepare
-from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.problem import Problem
 from lmmkit.errors import FitError
 
 WIDEST = 15_000  # columns of the dense matrix: a few GB each for it, its factor and its inverse

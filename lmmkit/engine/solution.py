@@ -7,13 +7,14 @@ from functools import cached_property
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation
 from lmmkit.engine.criterion.gradient import conditional_blocks
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import FitNumbers, Floats, Problem
+from lmmkit.engine.problem import FitNumbers, Problem
 from lmmkit.engine.search.optimality import Check, optimality
 from lmmkit.engine.search.search import Search
 

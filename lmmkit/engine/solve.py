@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.criterion.criterion import Evaluation
-from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.problem import Problem
 from lmmkit.engine.search.algorithms import chosen
 from lmmkit.engine.search.optimality import set_null
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance

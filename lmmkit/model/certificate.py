@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.linalg import LinAlgError
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.referee import henderson
 from lmmkit.engine.referee.equation_residuals import (
     EPS,

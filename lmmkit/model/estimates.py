@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.inference.information import optimum_at, variance_information
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import FitNumbers, Floats, Problem
+from lmmkit.engine.problem import FitNumbers, Problem
 from lmmkit.engine.search.optimality import Check
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.model import storage, tables
 from lmmkit.model.certificate import Certificate, certify

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.inference.prediction_error import PredictionError
-from lmmkit.engine.problem import Floats
 from lmmkit.errors import DataError
 from lmmkit.model.design.learned import NewData
 from lmmkit.model.estimates import Estimates

@@ -23,7 +23,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.errors import DataError, LmmkitError
 from lmmkit.model.design.design import Design, design_from_dict
 from lmmkit.model.estimates import Estimates, estimates_from_dict

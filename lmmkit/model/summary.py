@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.escape import html
 from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate

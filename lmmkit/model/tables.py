@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.model.estimates import Estimates
 
 VARCORR = ["group", "var1", "var2", "vcov", "sdcor"]

@@ -8,10 +8,10 @@ it). `records` is the run folder on disk, `kernels` where notebooks execute, `re
 
 from lmmkit.study.data.load_table import PreparedData, load_table
 from lmmkit.study.data.sources import Base
-from lmmkit.study.files.study import Study, choose_structure, fit_options, load_study
+from lmmkit.study.files.study import Study, fit_options, load_study
 from lmmkit.study.steps.figures import Figure
 from lmmkit.study.steps.open_step import open_step
-from lmmkit.study.steps.step import Step
+from lmmkit.study.steps.step import Step, choose_structure
 
 __all__ = [
     "Base",

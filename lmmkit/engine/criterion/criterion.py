@@ -29,13 +29,13 @@ from functools import cached_property
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Forward, eliminate
 from lmmkit.engine.criterion.gradient import Reverse, reverse_sweep
 from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
-from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
 
 VANISHED = 1e-13  # of y'V^-1y: a residual sum of squares that is nothing but rounding

@@ -29,11 +29,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtrs
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.crossproducts import Coupling, Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse
-from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
 
 

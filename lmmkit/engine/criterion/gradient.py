@@ -26,6 +26,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg.lapack import dpotri, dtrtrs
 
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.criterion.elimination import (
     Eliminated,
     Forward,
@@ -37,7 +38,6 @@ from lmmkit.engine.criterion.elimination import (
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse, mirrored
-from lmmkit.engine.problem import Floats, Ints
 
 STEEP = 1e-3  # below this diagonal of L the block trace is taken from the rows, not by division by L
 

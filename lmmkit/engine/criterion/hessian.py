@@ -20,11 +20,11 @@ from functools import cached_property
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Eliminated, Forward
 from lmmkit.engine.criterion.gradient import DenseInverse, Reverse
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
-from lmmkit.engine.problem import Floats
 
 STEP = 1e-4  # relative step of the differences; their own error is then of the order of 1e-8
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.cross_blocks import FILL, Dense, Sparse, occurring
-from lmmkit.engine.problem import Floats, Ints
 
 Coupling = Dense | Sparse
 SMALL = 20_000  # cells of a coupling that are cheaper to keep all than to choose from

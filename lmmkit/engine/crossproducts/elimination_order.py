@@ -14,11 +14,12 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, ColumnBlock
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg.level_matrices import solved
-from lmmkit.engine.problem import Floats, Ints, Problem
+from lmmkit.engine.problem import Problem
 from lmmkit.errors import FitError
 
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.cross_blocks import Dense
-from lmmkit.engine.problem import Floats, Ints
 
 EXACT = 1e-24  # share of the response's sum of squares below which what is left of it is rounding
 SHARE = 0.1  # of the response's variance: where neither equations nor rows tell of a residual variance

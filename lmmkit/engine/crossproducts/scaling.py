@@ -13,8 +13,9 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import qr, solve_triangular
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.linalg.level_matrices import solved
-from lmmkit.engine.problem import Floats, Problem, Term
+from lmmkit.engine.problem import Problem, Term
 from lmmkit.errors import FitError
 
 RANK_TOLERANCE = 1e-7  # R's: a column is aliased when less than this share of its norm is new

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.inference.information import ExpectedInformation, entry_directions
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import Floats
 from lmmkit.engine.solution import Optimum
 
 SPECIAL = 1e-8  # relative distance of A1 / A2 from the two ratios at which V1 = u

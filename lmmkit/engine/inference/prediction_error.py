@@ -18,12 +18,12 @@ import numpy as np
 from scipy.linalg.lapack import dtrtrs
 from scipy.sparse import csr_array
 
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.criterion.elimination import scaled_rows, transposed
 from lmmkit.engine.crossproducts.crossproducts import Coupling
 from lmmkit.engine.inference.traces import scores
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.cross_blocks import Dense
-from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.solution import Optimum
 
 CELLS = 4_000_000  # of a chunk of rows by the columns of the rest

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal
 from lmmkit.engine.crossproducts.crossproducts import block_sums, gram, take
 from lmmkit.engine.crossproducts.elimination_order import Factor
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.inference.traces import NULL_PIVOT, cross_products, rank_root, refuse_too_large
 from lmmkit.engine.linalg import level_matrices as kernels
-from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.problem import Problem
 
 NOTHING_NEW = 1e-9  # below this share of its own square a column of X lies in the span of Z
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.inference.information import VarianceInformation
-from lmmkit.engine.problem import Floats
 
 ALIKE = 1e-6  # relative difference below which degrees of freedom count as one number
 

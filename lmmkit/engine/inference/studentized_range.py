@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 import scipy
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 
 INNER = 160  # points of the inner integral
 LEAST, STEP = 100, 0.05  # points of the outer one at least, and their distance at most

@@ -26,11 +26,11 @@ from scipy.linalg.lapack import dpotrf, dpstrf, dtrtrs
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import level_matrices as kernels
-from lmmkit.engine.problem import Floats, Ints
 from lmmkit.errors import FitError
 
 NULL_PIVOT = 1e-12  # below this share of its own length a column is a sum of the others

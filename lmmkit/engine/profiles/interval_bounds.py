@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.profiles.profile_deviance import SlicePoint, least_deviance
 from lmmkit.engine.profiles.slices import Parameter
 from lmmkit.engine.search.rules import PROFILE

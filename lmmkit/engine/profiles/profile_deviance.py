@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.criterion.criterion import Evaluation, Held
 from lmmkit.engine.criterion.hessian import Point
-from lmmkit.engine.problem import Floats
 from lmmkit.engine.profiles.slices import HeldDeviation, Slice
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.rules import PROFILE, Rules

@@ -20,9 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.linalg.level_matrices import solved
-from lmmkit.engine.problem import Floats
 from lmmkit.engine.search.rules import PROFILE
 from lmmkit.engine.setup import Setup
 

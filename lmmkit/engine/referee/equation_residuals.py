@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmmkit.engine.problem import FitNumbers, Floats, Problem, Term
+from lmmkit.engine.arrays import Floats
+from lmmkit.engine.problem import FitNumbers, Problem, Term
 
 EPS = float(np.finfo(np.float64).eps)
 TOLERANCE = 1e-6  # of a standard error or deviation

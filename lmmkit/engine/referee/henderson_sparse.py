@@ -18,7 +18,7 @@ from scipy import sparse
 from scipy.linalg import solve_triangular
 from scipy.sparse.linalg import SuperLU, splu
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.referee.henderson import LOG_2PI, Effects
 from lmmkit.engine.referee.textbook import SparseModel
 

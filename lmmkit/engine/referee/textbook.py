@@ -11,7 +11,8 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import solve_triangular
 
-from lmmkit.engine.problem import Floats, Problem, Term
+from lmmkit.engine.arrays import Floats
+from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.referee.henderson import Effects, MixedModel, PredictionErrors
 
 

@@ -20,8 +20,8 @@ from functools import cached_property
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.linalg import level_matrices as kernels
-from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.replicates.batch_sums import Later, Responses, Shared, picked
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine.problem import Floats, Ints
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.replicates.batch_criterion import BatchState, deviances, evaluate
 from lmmkit.engine.replicates.batch_sums import Responses, Shared, picked
 from lmmkit.engine.search.rules import Rules

@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.crossproducts.moment_start import equations
 from lmmkit.engine.linalg import level_matrices as kernels
-from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.setup import Setup, constant_of
 
 ROUNDING = 1e-13  # share of a response's size below which what is left of it is rounding

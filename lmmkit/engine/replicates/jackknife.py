@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.problem import Floats, Ints, Problem, Term
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.solution import Solution
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError

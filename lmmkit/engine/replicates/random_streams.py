@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.problem import Floats, Ints, Problem
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.problem import Problem
 from lmmkit.engine.replicates.batch_newton import LEAST_BATCH, BatchNewton
 from lmmkit.engine.replicates.batch_sums import Shared, share, summed, table_size
 from lmmkit.engine.search.rules import BATCH

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import Evaluation, Held
-from lmmkit.engine.problem import Floats
 from lmmkit.engine.search.newton import Newton, minimise
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
 from lmmkit.engine.search.rules import Rules

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.hessian import observed_hessian
-from lmmkit.engine.problem import Floats
 from lmmkit.engine.search.rules import Rules
 from lmmkit.engine.search.search import Objective, P, Search, newton_direction
 

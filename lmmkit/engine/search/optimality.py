@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import Evaluation
-from lmmkit.engine.problem import Floats
 from lmmkit.engine.search.rules import Rules
 
 

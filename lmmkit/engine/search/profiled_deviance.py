@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation
-from lmmkit.engine.problem import Floats
 from lmmkit.engine.search.rules import Rules
 from lmmkit.engine.search.search import Objective
 

@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.hessian import Point
-from lmmkit.engine.problem import Floats
 from lmmkit.engine.search.rules import Rules
 from lmmkit.errors import FitError
 

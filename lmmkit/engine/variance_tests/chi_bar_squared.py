@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import scipy
 
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.linalg.level_matrices import solved
-from lmmkit.engine.problem import Floats, Ints
 
 DRAWS = 10_000
 STEPS = 400  # of a projection or of the weights, at most

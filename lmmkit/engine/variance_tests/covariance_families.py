@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.inference.information import (
     ExpectedInformation,
@@ -18,7 +19,7 @@ from lmmkit.engine.inference.information import (
     in_data_units,
     optimum_at,
 )
-from lmmkit.engine.problem import Floats, Problem, Term
+from lmmkit.engine.problem import Problem, Term
 
 APART = 1e-9  # share of its own square by which a matrix may miss a family that it belongs to
 SPAN = 1e-9  # share of its length by which a column may miss a space that holds it

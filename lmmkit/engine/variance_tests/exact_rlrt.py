@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.scaling import prepare
-from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.problem import Problem
 from lmmkit.errors import FitError
 
 MOST = 4_000  # levels whose eigenvalues are taken

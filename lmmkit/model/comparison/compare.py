@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
 from lmmkit.engine.variance_tests.covariance_families import null_covariance, units
 from lmmkit.errors import FitError

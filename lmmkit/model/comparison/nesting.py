@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.arrays import Floats
+from lmmkit.engine.problem import Problem
 from lmmkit.engine.variance_tests.covariance_families import Units, embedding, entries_of, positive, units
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates

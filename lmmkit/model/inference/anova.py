@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.linalg.level_matrices import solved
-from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.codings import codings

@@ -8,7 +8,7 @@ from itertools import accumulate, product
 
 import numpy as np
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.model.design.learned import Products, Recipe, columns_of
 from lmmkit.model.design.variables import Values, Variable, coding
 from lmmkit.model.formula.expression import Expression

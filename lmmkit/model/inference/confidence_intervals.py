@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.inference.information import curvature
-from lmmkit.engine.problem import Floats
 from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
 from lmmkit.engine.profiles.slices import Frame, Parameter
 from lmmkit.engine.replicates.jackknife import without_units

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.inference.kenward_roger import Scaling
 from lmmkit.engine.inference.ranks import ranks
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
 from lmmkit.model.estimates import Estimates

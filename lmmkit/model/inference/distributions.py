@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.inference.studentized_range import quantile, tail
-from lmmkit.engine.problem import Floats
 
 ADJUSTMENTS = ("tukey", "holm", "bonferroni", "sidak", "none")
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.linalg.level_matrices import solved
-from lmmkit.engine.problem import Floats
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.degrees_of_freedom import Denominators, denominators

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.variables import Variable

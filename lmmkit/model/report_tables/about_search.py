@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.search.algorithms import ALGORITHMS
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError

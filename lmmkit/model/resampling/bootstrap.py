@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.replicates.refit import Replicates, refit
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.estimates import Estimates, estimate

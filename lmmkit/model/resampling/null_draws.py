@@ -18,8 +18,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.criterion.elimination import eliminate
-from lmmkit.engine.problem import Floats, Ints
 from lmmkit.engine.replicates.refit import Replicates, refit
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.errors import FitError

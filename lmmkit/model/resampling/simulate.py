@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.replicates.random_streams import Streams
 from lmmkit.errors import DataError, FitError
 from lmmkit.model.design.design import Design

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.options import check_level, whole
 from lmmkit.model.resampling.bootstrap import percentile, replicate

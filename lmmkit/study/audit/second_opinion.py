@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.problem import Floats, Problem
+from lmmkit.engine.arrays import Floats
+from lmmkit.engine.problem import Problem
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
 from lmmkit.engine.referee.textbook import write_out
 from lmmkit.errors import LmmkitError, RunError

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.errors import RunError
 from lmmkit.model.fit import Fit, load
 from lmmkit.model.options import whole

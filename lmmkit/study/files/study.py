@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from lmmkit.errors import StudyError
-from lmmkit.model.comparison.selection import Selection, select
 from lmmkit.model.formula.formula import Formula, parse_formula
 from lmmkit.study.files.faults import NOWHERE, faults_text, validate
 from lmmkit.study.files.schema import Column, Model, Settings
@@ -186,24 +183,3 @@ def design_options(model: Model) -> dict[str, Any]:
 def fit_options(model: Model) -> dict[str, Any]:
     """Returns the arguments of `lmm` that a study's model sets, but for the formula and the data."""
     return {"reml": model.method == "REML", "algorithm": model.algorithm, **design_options(model)}
-
-
-def choose_structure(settings: Any, table: pd.DataFrame) -> Selection:
-    """Returns the random effects that a study's rule chooses, with every candidate.
-
-    Args:
-        settings: Settings of a step that declares `model` and `random_effects`.
-        table: The prepared data.
-
-    Raises:
-        FitError: no candidate can be fitted.
-    """
-    effects, model = settings.random_effects, settings.model
-    return select(
-        model.formula,
-        table,
-        rule=effects.rule,
-        candidates=effects.candidates,
-        criterion=effects.criterion,
-        **fit_options(model),
-    )

@@ -11,9 +11,11 @@ import pandas as pd
 from pydantic import BaseModel
 
 from lmmkit.errors import RunError, StudyError
+from lmmkit.model.comparison.selection import Selection, select
 from lmmkit.model.fit import Fit, load
 from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, schema_of
 from lmmkit.study.data.sources import Base
+from lmmkit.study.files.study import fit_options
 from lmmkit.study.pages.marks import MarkedText, fill
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE
@@ -190,3 +192,24 @@ class Step:
                 f"{path} stands in {self.folder} already with other content; a finished step is not changed. "
                 "Leave `run` empty to work by hand, or start `lmmkit run --force`"
             )
+
+
+def choose_structure(settings: Any, table: pd.DataFrame) -> Selection:
+    """Returns the random effects that a study's rule chooses, with every candidate.
+
+    Args:
+        settings: Settings of a step that declares `model` and `random_effects`.
+        table: The prepared data.
+
+    Raises:
+        FitError: no candidate can be fitted.
+    """
+    effects, model = settings.random_effects, settings.model
+    return select(
+        model.formula,
+        table,
+        rule=effects.rule,
+        candidates=effects.candidates,
+        criterion=effects.criterion,
+        **fit_options(model),
+    )

@@ -13,7 +13,7 @@ from math import log, sqrt
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.problem import Floats
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
 from lmmkit.engine.referee.textbook import write_out
 from lmmkit.model.estimates import Estimates
