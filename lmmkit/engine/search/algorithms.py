@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import scipy
@@ -78,6 +79,14 @@ def em_newton(objective: ProfiledDeviance, start: Evaluation, rules: Rules, limi
     return search
 
 
+class Visit(Protocol):
+    """What scipy calls at each of its iterations; it goes by the name of the argument."""
+
+    def __call__(self, xk: Floats) -> None:
+        """Notes where the iteration ended."""
+        ...
+
+
 def penalised_least_squares(
     objective: ProfiledDeviance, start: Evaluation, rules: Rules, limit: int
 ) -> Search[Evaluation]:
@@ -94,14 +103,14 @@ def penalised_least_squares(
         point = search.attempt(theta)
         return (FAR, np.zeros_like(theta)) if point is None else (point.deviance, point.gradient)
 
-    def once(visit: Callable[[Floats], None]) -> None:
+    def once(visit: Visit) -> None:
         scipy.optimize.minimize(
             value,
             search.point.theta,
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
-            callback=lambda xk: visit(xk),
+            callback=visit,
             options={"maxiter": limit, "maxfun": 2 * limit, "ftol": 0.0, "gtol": 1e-9, "maxcor": 20},
         )
 
@@ -126,7 +135,7 @@ def direct(objective: ProfiledDeviance, start: Evaluation, rules: Rules, limit: 
         slopes = np.concatenate([point.beta_slopes[:p], [point.log_sigma_slope], point.gradient])
         return point.deviance, slopes
 
-    def once(visit: Callable[[Floats], None]) -> None:
+    def once(visit: Visit) -> None:
         here = search.point
         log_sigma = 0.5 * np.log(here.r2 / criterion.nu)
         scipy.optimize.minimize(
@@ -134,7 +143,7 @@ def direct(objective: ProfiledDeviance, start: Evaluation, rules: Rules, limit: 
             np.concatenate([here.beta[:p], [log_sigma], here.theta]),
             jac=True,
             method="BFGS",
-            callback=lambda xk: visit(xk),
+            callback=visit,
             options={"maxiter": limit, "gtol": 1e-9},
         )
 
@@ -143,7 +152,7 @@ def direct(objective: ProfiledDeviance, start: Evaluation, rules: Rules, limit: 
 
 def _in_rounds(
     search: Search[Evaluation],
-    once: Callable[[Callable[[Floats], None]], None],
+    once: Callable[[Visit], None],
     limit: int,
     name: str,
     at: int,
@@ -155,8 +164,8 @@ def _in_rounds(
     """
     rules, objective = search.rules, search.objective
 
-    def visit(x: Floats) -> None:
-        if search.arrive(objective.evaluate(x[at:]), name) and search.decrement < rules.spent:
+    def visit(xk: Floats) -> None:
+        if search.arrive(objective.evaluate(xk[at:]), name) and search.decrement < rules.spent:
             raise StopIteration
 
     search.arrive(search.point, "start")

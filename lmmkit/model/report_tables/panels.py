@@ -89,7 +89,7 @@ def panel_rows(frame: Frame, choice: PanelChoice, limit: int = PANELS) -> Frame:
     ['a', 'b']
     """
     levels_in_order = _ordered_levels(frame, choice.columns)
-    drawn = [levels_in_order[place] for place in evenly_spaced(len(levels_in_order), limit)]
+    drawn: list[str] = [levels_in_order[place] for place in evenly_spaced(len(levels_in_order), limit)]
     levels = levels_of(frame, choice.columns)
     table = Frame({"panel": levels, "x": frame[choice.x], "y": frame[choice.y]})
     table = table[table["panel"].isin(drawn)]
