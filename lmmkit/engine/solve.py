@@ -46,7 +46,7 @@ def solve(
     given = None if start is None else setup.layout.in_prepared_units(setup.prepared.term_bases, start)
     theta = setup.layout.coordinates(setup.start() if given is None else given)
     objective = ProfiledDeviance(criterion, setup.scale, rules)
-    search = method.run(objective, criterion.evaluate(theta), rules, method.limit if limit is None else limit)
+    search = method.run(objective, theta, rules, limit or method.limit or rules.limit)
     point = search.point
     _refuse_vanishing(search)
     state = set_null(point, setup.scale, rules)

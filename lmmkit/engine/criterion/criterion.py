@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -35,6 +34,7 @@ from lmmkit.engine.criterion.gradient import Reverse, reverse_sweep
 from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
+from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.errors import FitError
 
@@ -90,7 +90,7 @@ class Evaluation(Point):
         """W a = y - X beta."""
         return np.append(-self.beta, 1.0)
 
-    @cached_property
+    @lazy
     def reverse(self) -> Reverse:
         """D = d deviance / dT and U = Z'V^-1W of every factor."""
         K = self.precision * np.outer(self.a, self.a)  # (3)
@@ -103,7 +103,7 @@ class Evaluation(Point):
         """D deviance / dT of each factor, (k, k)."""
         return self.reverse.D
 
-    @cached_property
+    @lazy
     def gradient(self) -> Floats:
         """(m,) d deviance / d theta, where theta is the coordinates of T: (4)."""
         return self.criterion.layout.gradient(self.theta, self.D)
@@ -118,7 +118,7 @@ class Evaluation(Point):
         """D deviance / d log sigma: zero where sigma is at its best."""
         return 2.0 * self.criterion.nu - 2.0 * self.r2 * self.precision
 
-    @cached_property
+    @lazy
     def Phi(self) -> Floats:
         """(p, p) covariance of the fixed effects over sigma^2; zero along what is held of them."""
         if self.held.beta is not None:
@@ -130,7 +130,7 @@ class Evaluation(Point):
             Phi = Phi - np.outer(shift, shift) / float(c @ shift)
         return Phi
 
-    @cached_property
+    @lazy
     def information(self) -> AverageInformation:
         """Average information in theta."""
         return self.information_along(
@@ -143,7 +143,7 @@ class Evaluation(Point):
             self.forward, self.criterion.layout, self.reverse, self.a, directions, self.Phi
         )
 
-    @cached_property
+    @lazy
     def hessian(self) -> Floats:
         """(m, m), equation (5), in theta."""
         return self.average_hessian(self.information) + self.criterion.layout.curvature(self.theta, self.D)
@@ -191,6 +191,8 @@ class Criterion:
                 "effect per row."
             )
         precision = self.nu / r2 if held.precision is None else held.precision
+        if not 0.0 < precision < math.inf:
+            raise FitError("The residual standard deviation has left the range of floating-point numbers.")
         deviance = forward.logdet + self.nu * math.log(2.0 * math.pi / precision) + r2 * precision  # (1)
         if self.reml:
             deviance += float(np.linalg.slogdet(forward.F[:-1, :-1])[1])

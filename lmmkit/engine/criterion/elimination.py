@@ -13,7 +13,7 @@ No inverse of L or T is taken, so a singular G is as good as any. After the last
 and log|V| is the sum of the log determinants (1). (The block Cholesky factor of the lme4 vignette, equation
 18, by Schur complements, without forming it.)
 
-The first factor comes *absorbed* (see `crossproducts.absorbed`): its blocks are stored as a_u = R^-T B_fu and
+The first factor comes *absorbed* (see `crossproducts.absorb`): its blocks are stored as a_u = R^-T B_fu and
 every later block is already "within" its levels, B_uv - sum a_u'a_v. With H = (C C')^-1 (4) then reads
 
     (5)  B_uv <- within_uv + a_fu' H a_fv

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Eliminated, Forward
 from lmmkit.engine.criterion.gradient import DenseInverse, Reverse
 from lmmkit.engine.crossproducts.elimination_order import Layout
+from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import level_matrices as kernels
 
 STEP = 1e-4  # relative step of the differences; their own error is then of the order of 1e-8
@@ -42,12 +42,12 @@ class Point:
     deviance: float
     L: list[Floats]
 
-    @cached_property
+    @lazy
     def gradient(self) -> Floats:
         """(m,)."""
         raise NotImplementedError
 
-    @cached_property
+    @lazy
     def hessian(self) -> Floats:
         """(m, m), or what is good enough in its place."""
         raise NotImplementedError

@@ -21,6 +21,8 @@ from lmmkit.engine.search.rules import PROFILE
 from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError
 
+FURTHEST = 1e100  # value of a parameter beyond which the products of an evaluation overflow
+
 
 class Scale(NamedTuple):
     """A working scale: there, back, and d value / d t."""
@@ -34,12 +36,17 @@ def _one(_: float) -> float:
     return 1.0
 
 
+def _exp(t: float) -> float:
+    """e^t, infinite where it overflows."""
+    return math.exp(t) if t < 709.0 else math.inf
+
+
 def _sech2(t: float) -> float:
     return float(np.cosh(min(abs(t), 350.0))) ** -2
 
 
 PLAIN = Scale(float, float, _one)
-LOG = Scale(math.log, math.exp, math.exp)
+LOG = Scale(math.log, _exp, _exp)
 FISHER = Scale(math.atanh, math.tanh, _sech2)
 
 
@@ -87,6 +94,8 @@ class ProfileCurve:
 
     def _search(self, value: float, x: Floats) -> SlicePoint:
         """The least deviance at a value."""
+        if not abs(value) < FURTHEST:
+            raise FitError("The profile stays below the level as far as numbers reach: there is no bound.")
         point = least_deviance(self.setup, self.parameter.at(value), x)
         if point.deviance < self.least - PROFILE.better:
             raise FitError(

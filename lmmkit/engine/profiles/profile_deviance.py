@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.criterion.criterion import Evaluation, Held
 from lmmkit.engine.criterion.hessian import Point
+from lmmkit.engine.lazy import lazy
 from lmmkit.engine.profiles.slices import HeldDeviation, Slice
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.rules import PROFILE, Rules
@@ -38,12 +38,12 @@ class SlicePoint(Point):
     A: list[Floats]
     at: Evaluation
 
-    @cached_property
+    @lazy
     def slopes(self) -> list[Floats]:
         """D deviance / dA = 2 D A of each factor."""
         return [2.0 * D @ A for D, A in zip(self.at.D, self.A, strict=True)]
 
-    @cached_property
+    @lazy
     def gradient(self) -> Floats:
         """(m,)."""
         pairs = zip(self.slopes, self.slice.directions, strict=True)
@@ -74,7 +74,7 @@ class SlicePoint(Point):
             return 2.0 * at.precision * float(c @ at.beta - c @ best) / float(c @ shift)
         return at.log_sigma_slope * float(np.sqrt(at.precision))
 
-    @cached_property
+    @lazy
     def hessian(self) -> Floats:
         """(m, m)."""
         directions, held = list(self.slice.directions), self.slice.deviation
@@ -116,7 +116,12 @@ class SliceDeviance(Objective[SlicePoint]):
         A = self.slice.factors(theta)
         L = [semidefinite_factor(rows) for rows in A]
         held = Held(precision=self.slice.precision(theta), contrast=self.slice.contrast)
-        at = self.setup.criterion.at(theta, L, held)
+        try:
+            at = self.setup.criterion.at(theta, L, held)
+        except FitError:
+            raise FitError(
+                "The residual variance goes to zero on the way: the likelihood has no maximum there."
+            ) from None
         return SlicePoint(self.slice, theta, at.deviance, L, A, at)
 
     def nearest(self, theta: Floats) -> Floats:
@@ -142,8 +147,7 @@ def least_deviance(setup: Setup, held: Slice, start: Floats) -> SlicePoint:
     Raises:
         FitError: The search did not arrive.
     """
-    objective = SliceDeviance(setup, held)
-    search = minimise(objective, objective.evaluate(start), PROFILE)
+    search = minimise(SliceDeviance(setup, held), start, PROFILE)
     if not search.converged:
-        raise FitError(f"The least deviance was not found in {PROFILE.limit} steps.")
+        raise FitError(f"The least deviance was not found in {len(search.history)} steps.")
     return search.point

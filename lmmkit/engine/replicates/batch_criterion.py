@@ -1,7 +1,7 @@
 """The criterion of many responses on one design, all evaluated together.
 
 Every array ends in an axis of replicates, r, or begins with it where LAPACK works on small matrices. With the
-first factor absorbed (see `shared`) and H_j = (I + R_j T R_j')^-1 of a replicate
+first factor absorbed (see `batch_sums`) and H_j = (I + R_j T R_j')^-1 of a replicate
 
     S = M'V_1^-1 M = within + sum_j A_j'H_j A_j,    log|V| + log|X'V^-1X| = log|V_1| + log|C|
 
@@ -16,11 +16,11 @@ numbers do not depend on those with which it is computed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.replicates.batch_sums import Later, Responses, Shared, picked
 
@@ -135,7 +135,7 @@ class _Evaluation:
             out[:, place.columns] = np.matmul(turned[:, None], block).reshape(self.count, -1, A.shape[2])
         return out
 
-    @cached_property
+    @lazy
     def C(self) -> Floats:
         """(r, Q, Q) the equations that are left."""
         if not self.shared.size:
@@ -147,29 +147,29 @@ class _Evaluation:
         finite = np.isfinite(C.reshape(self.count, -1)).all(axis=1).reshape(-1, 1, 1)
         return np.where(finite, C, np.eye(C.shape[1]))
 
-    @cached_property
+    @lazy
     def C_inverse(self) -> Floats:
         """(r, Q, Q)."""
         return inverses(self.C)
 
-    @cached_property
+    @lazy
     def gamma(self) -> Floats:
         """(r, Q) L^-1 b of the later factors, then beta."""
         right = self._lambda(self.s_y[:, :, None], transposed=True)
         return np.matmul(self.C_inverse, right)[:, :, 0]
 
-    @cached_property
+    @lazy
     def coefficients(self) -> Floats:
         """(r, Q) of the columns of M: Λ gamma."""
         return self._lambda(self.gamma[:, :, None], transposed=False)[:, :, 0]
 
-    @cached_property
+    @lazy
     def r2(self) -> Floats:
         """(r,) y'Py."""
         r2 = self.s_yy - np.einsum("rq,rq->r", self.s_y, self.coefficients)
         return np.where(r2 > 1e-13 * self.s_yy, r2, np.nan)
 
-    @cached_property
+    @lazy
     def deviance(self) -> Floats:
         """(r,)."""
         size = len(self.C[0]) if self.reml else self.shared.size
@@ -178,7 +178,7 @@ class _Evaluation:
         deviance = self.logdet + rest + profile + self.y.constant
         return np.where(np.isfinite(deviance), deviance, np.inf)
 
-    @cached_property
+    @lazy
     def scores(self) -> list[Floats]:
         """c = Z'Py of each factor, (k, J, r)."""
         shared = self.shared
@@ -191,7 +191,7 @@ class _Evaluation:
             out.append(np.ascontiguousarray(own.transpose(2, 1, 0)))
         return out
 
-    @cached_property
+    @lazy
     def B(self) -> Floats:
         """(r, Q, Q) derivative of the log determinants in S: Λ C^-1 Λ', without X under ML."""
         inverse = self.C_inverse
@@ -204,7 +204,7 @@ class _Evaluation:
         half = self._lambda(inverse, transposed=False)
         return self._lambda(np.ascontiguousarray(half.transpose(0, 2, 1)), transposed=False)
 
-    @cached_property
+    @lazy
     def D(self) -> list[Floats]:
         """D deviance / dT of each factor, (k, k, r)."""
         weight = self.nu / self.r2
@@ -237,7 +237,7 @@ class _Evaluation:
         blocks = left.reshape(self.count, place.factor.levels, k, place.factor.levels, k)
         return np.einsum("rjajb->abr", blocks)
 
-    @cached_property
+    @lazy
     def working(self) -> list[Floats]:
         """(k, m_f, J, r) u = dT_i c of each factor's working columns w_i = Z u."""
         pairs = zip(self.layout.parameters(self.theta), self.scores, strict=True)

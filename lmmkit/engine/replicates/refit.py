@@ -1,6 +1,6 @@
 """Many responses on one design, the optimum of each as an ordinary solve would find it.
 
-Small designs are fitted many replicates at a time as one vectorised problem (see `batch`); large ones, and
+Small designs are fitted many replicates at a time as one vectorised problem (`batch_newton`); large ones, and
 the few replicates that the batch leaves, one by one. Singular fits are counted, failures named, none dropped.
 """
 

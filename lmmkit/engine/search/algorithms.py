@@ -25,14 +25,14 @@ from lmmkit.errors import FitError
 FAR = 1e100  # what a theta without finite deviance is worth to a line search
 
 
-def em(objective: ProfiledDeviance, start: Evaluation, rules: Rules, limit: int) -> Search[Evaluation]:
+def em(objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int) -> Search[Evaluation]:
     """Plain EM. The deviance never rises; at the boundary EM crawls, and then it has not converged.
 
     The step is ECME on the same cross-products, T - T D T / J with D the derivative of the profiled deviance,
     so that sigma^2 and the fixed effects are profiled out (Laird & Ware 1982; Lindstrom & Bates 1988; Liu &
     Rubin 1994).
     """
-    search = Search(objective, start, rules)
+    search = Search(objective, objective.evaluate(start), rules)
     _em_steps(search, objective, limit)
     return search
 
@@ -45,14 +45,14 @@ def _em_steps(search: Search[Evaluation], objective: ProfiledDeviance, limit: in
 
 
 def em_accelerated(
-    objective: ProfiledDeviance, start: Evaluation, rules: Rules, limit: int
+    objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int
 ) -> Search[Evaluation]:
     """EM extrapolated by SQUAREM (Varadhan & Roland 2008, scheme S3), monotone by falling back to EM.
 
     Two EM steps, then the extrapolation theta - 2 alpha r + alpha^2 v where it pays.
     """
-    search = Search(objective, start, rules)
-    done = search.arrive(start, "start")
+    search = Search(objective, objective.evaluate(start), rules)
+    done = search.arrive(search.point, "start")
     while not done and len(search.history) <= limit:
         here = search.point
         one = search.evaluate(objective.fallback(here))
@@ -70,9 +70,9 @@ def em_accelerated(
     return search
 
 
-def em_newton(objective: ProfiledDeviance, start: Evaluation, rules: Rules, limit: int) -> Search[Evaluation]:
+def em_newton(objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int) -> Search[Evaluation]:
     """At most 25 EM steps, then Newton's with the exact Hessian, as nlme."""
-    search = Newton(objective, start, rules, phase="em")
+    search = Newton(objective, objective.evaluate(start), rules, phase="em")
     _em_steps(search, objective, min(rules.em_opening, limit))
     search.exact, search.phase = True, "exact hessian"
     search.run(max(limit - len(search.history), 1), "newton")
@@ -88,14 +88,14 @@ class Visit(Protocol):
 
 
 def penalised_least_squares(
-    objective: ProfiledDeviance, start: Evaluation, rules: Rules, limit: int
+    objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int
 ) -> Search[Evaluation]:
     """The profiled deviance in theta with bounds on the diagonal of L, as lme4 and MixedModels.jl.
 
     Each evaluation solves the penalised least squares problem of the lme4 vignette (equation 14) by
     elimination; the outer search is L-BFGS-B with the exact gradient (Byrd, Lu, Nocedal & Zhu 1995).
     """
-    search = Search(objective, start, rules)
+    search = Search(objective, objective.evaluate(start), rules)
     factors = objective.criterion.layout.factors
     bounds = [(0.0 if held else None, None) for f in factors for held in f.structure.nonnegative]
 
@@ -117,12 +117,12 @@ def penalised_least_squares(
     return _in_rounds(search, once, limit, "l-bfgs-b", at=0)
 
 
-def direct(objective: ProfiledDeviance, start: Evaluation, rules: Rules, limit: int) -> Search[Evaluation]:
+def direct(objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int) -> Search[Evaluation]:
     """The full likelihood in (beta, log sigma, theta) at once, as glmmTMB (REML: in log sigma and theta).
 
     The search is BFGS with the exact gradient; nothing is profiled out.
     """
-    search, criterion = Search(objective, start, rules), objective.criterion
+    search, criterion = Search(objective, objective.evaluate(start), rules), objective.criterion
     p = 0 if criterion.reml else criterion.p
 
     def value(x: Floats) -> tuple[float, Floats]:
@@ -178,20 +178,20 @@ def _in_rounds(
     return search
 
 
-SearchFunction = Callable[[ProfiledDeviance, Evaluation, Rules, int], Search[Evaluation]]
+SearchFunction = Callable[[ProfiledDeviance, Floats, Rules, int], Search[Evaluation]]
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A search, the steps it is allowed by default, and what to say of it."""
+    """A search, the steps it is allowed by default (None: those of the rules), and what to say of it."""
 
     run: SearchFunction
-    limit: int
+    limit: int | None
     description: str
 
 
 ALGORITHMS = {
-    "newton": Algorithm(minimise, 150, "Newton with average information on the profiled deviance"),
+    "newton": Algorithm(minimise, None, "Newton with average information on the profiled deviance"),
     "em": Algorithm(
         em, 2000, "ECME: the expectation-maximisation algorithm with sigma and beta profiled out"
     ),

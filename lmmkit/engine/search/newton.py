@@ -19,9 +19,9 @@ from lmmkit.engine.search.rules import Rules
 from lmmkit.engine.search.search import Objective, P, Search, newton_direction
 
 
-def minimise(objective: Objective[P], start: P, rules: Rules, limit: int | None = None) -> Search[P]:
+def minimise(objective: Objective[P], start: Floats, rules: Rules, limit: int | None = None) -> Search[P]:
     """Minimise a function from a start, in at most `limit` steps (by default those of the rules)."""
-    search = Newton(objective, start, rules)
+    search = Newton(objective, objective.evaluate(start), rules)
     search.run(rules.limit if limit is None else limit)
     return search
 

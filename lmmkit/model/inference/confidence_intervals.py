@@ -17,7 +17,7 @@ from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, Pro
 from lmmkit.engine.profiles.slices import Frame, Parameter
 from lmmkit.engine.replicates.jackknife import without_units
 from lmmkit.engine.setup import Setup, set_up
-from lmmkit.errors import PartialResult
+from lmmkit.errors import FitError, PartialResult
 from lmmkit.model.estimates import Estimates, refitted
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.linear_functions import coef_table
@@ -272,6 +272,8 @@ def parameters_without_units(estimates: Estimates) -> Floats:
             for solution in without_units(estimates.problem, reml=estimates.reml)
             if solution.kept == estimates.kept
         ]
+    if not found:
+        raise FitError("kind='bca': the model cannot be fitted without any of its groups; use 'percentile'.")
     beta = np.array([solution.beta for solution in found])
     factors = [np.array(each) for each in zip(*(solution.factors for solution in found), strict=True)]
     sigma = np.array([solution.sigma for solution in found])

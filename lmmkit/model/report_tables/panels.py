@@ -96,15 +96,6 @@ def panel_rows(frame: Frame, choice: PanelChoice, limit: int = PANELS) -> Frame:
     return table.assign(panel=pd.Categorical(table["panel"], drawn)).sort_values("panel", kind="stable")
 
 
-def count_levels(frame: Frame, choice: PanelChoice) -> int:
-    """How many levels the factor has whose levels have a panel each.
-
-    >>> count_levels(pd.DataFrame({"g": ["b", "a"]}), PanelChoice("y", "t", "g", ("g",)))
-    2
-    """
-    return levels_of(frame, choice.columns).nunique()
-
-
 def _ordered_levels(frame: Frame, names: Sequence[str]) -> list[str]:
     cells = frame[list(names)].drop_duplicates()
     return levels_of(cells.sort_values(list(names), kind="stable") if names else frame[:1], names).tolist()

@@ -103,7 +103,7 @@ def _message(item: Any, key: Key, schema: type[BaseModel]) -> str:
     if kind == "missing":
         return "is missing, and there is no default for it"
     if kind == "literal_error":
-        words = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"])]
+        words = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"]).lower()]
         return f"{_shown(item['input'])} is not one of {', '.join(words)}{_near(item['input'], words)}"
     if kind == "value_error":
         return str(context["error"])

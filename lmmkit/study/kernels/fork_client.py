@@ -49,7 +49,8 @@ class ForkServer:
         request = {"arguments": arguments, "environment": environment, "folder": folder}
         try:
             print(json.dumps(request), file=self.process.stdin, flush=True)
-            return ForkedProcess(int(self.process.stdout.readline() if self.process.stdout else ""))
+            pid = int(self.process.stdout.readline() if self.process.stdout else "")
+            return ForkedProcess(pid, self.process)
         except (OSError, ValueError):
             raise RunError("the process that makes kernels has died; try `lmmkit run --cold`") from None
 
@@ -64,16 +65,19 @@ class ForkedProcess:
 
     stdin = stdout = stderr = None
 
-    def __init__(self, pid: int):
-        self.pid = pid
+    def __init__(self, pid: int, server: subprocess.Popen[str]):
+        self.pid, self.server = pid, server
 
     def poll(self) -> int | None:
-        """None while it lives, then 0: its exit code is not kept."""
+        """None while it lives, then 0: its exit code is not kept.
+
+        Kernels end with their server. One that has ended then, and that nobody waits for, keeps its number.
+        """
         try:
             os.kill(self.pid, 0)
+            return None if self.server.poll() is None else 0
         except ProcessLookupError:
             return 0
-        return None
 
     def wait(self) -> int:
         """The exit code of a kernel that has ended."""

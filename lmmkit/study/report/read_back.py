@@ -149,12 +149,13 @@ def _texts(soup: BeautifulSoup) -> Iterator[MarkedText]:
         alt = str(image["alt"])
         try:
             said = marked_text(json.loads(str(image.get("data-parts", "[]"))))
+            marked = str(said) == alt
         except (ValueError, TypeError):
-            said = MarkedText()
+            said, marked = MarkedText(), False
         written = [
             Mark(repr(p.value), p.file, p.place, p.text) if isinstance(p, Mark) else p for p in said.parts
         ]
-        yield MarkedText(tuple(written)) if str(said) == alt else MarkedText((alt,))
+        yield MarkedText(tuple(written)) if marked else MarkedText((alt,))
     for labelled in soup.select("[aria-label]"):
         yield MarkedText((str(labelled["aria-label"]),))
     yield MarkedText(tuple(_seen(soup)))
@@ -193,9 +194,9 @@ class _Run:
         """Whether the value stands at its place, and the text is that value rounded."""
         try:
             value = self._value(mark)
+            return _equal(mark.value, value) and _tells(mark.text, value)
         except (OSError, LmmkitError, LookupError, ValueError, TypeError, AttributeError):
             return False
-        return _equal(mark.value, value) and _tells(mark.text, value)
 
     def _value(self, mark: Mark) -> Any:
         found: Any = self._read(mark.file)

@@ -82,7 +82,7 @@ def test_each_replicate_walks_as_the_search_of_one_does(name, reml):
         objective = ProfiledDeviance(setup.criterion, setup.scale, rules)
         theta = setup.layout.coordinates(setup.start())
         np.testing.assert_allclose(starts[:, r], theta, rtol=1e-7, atol=1e-10)
-        alone = minimise(objective, objective.evaluate(theta), rules)
+        alone = minimise(objective, theta, rules)
         ours = [(line.deviance, line.decrement) for line in alone.history]
         said = [place for place in ours if place[1] > 1e-11]
         assert len(paths[r]) >= len(said)

@@ -131,7 +131,7 @@ def valley():
 
 
 def searched(objective, x, **rules):
-    found = minimise(objective, objective.evaluate(np.array([x])), replace(SEARCH, **rules))
+    found = minimise(objective, np.array([x]), replace(SEARCH, **rules))
     return found, [line.step for line in found.history]
 
 

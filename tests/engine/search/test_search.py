@@ -70,7 +70,7 @@ def best_of_restarts(problem, seed, reml):
             A = np.tril(rng.normal(size=(factor.width, factor.width))) * rng.uniform(0.2, 4) / scale[:, None]
             L.append(np.linalg.cholesky(A @ A.T * factor.structure.mask + 1e-3 * np.diag(scale**-2.0)))
         objective = ProfiledDeviance(setup.criterion, setup.scale, SEARCH)
-        start = objective.evaluate(setup.layout.coordinates(L))
+        start = setup.layout.coordinates(L)
         found.append(minimise(objective, start, SEARCH).point.deviance)
     return min(found)
 

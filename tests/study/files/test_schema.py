@@ -152,7 +152,7 @@ def test_a_candidate_is_a_random_part_or_a_whole_formula(tmp_path):
         ("random_effects: {rule: parsimonious}", "'parsimonious' is not one of fixed, best"),
         ("random_effects: {criterion: caic}", "'caic' is not one of lrt, aic, bic"),
         ("random_effects: {rule: best, candidates: [(1 | g)], criterion: lrt}", "chooses by aic or bic"),
-        ("report: {pdf: true}", "report.pdf: true is not one of False"),
+        ("report: {pdf: true}", "report.pdf: true is not one of false"),
     ],
 )
 def test_the_schema_offers_only_what_is_built(tmp_path, line, message):
@@ -180,7 +180,7 @@ def test_overrides_pass_through_the_schema(tmp_path):
         ({"model.metod": "ML"}, "override: model.metod: unknown key - did you mean method?"),
         ({"model.method": 3}, "override: model.method: 3 is not one of REML, ML"),
         ({"data.source.x": 3}, "override: data.source.x: source is no mapping in the study file"),
-        ({"report.pdf": True}, "override: report.pdf: true is not one of False"),
+        ({"report.pdf": True}, "override: report.pdf: true is not one of false"),
         ({"zzz": 1}, "override: zzz: unknown key; known here:"),
     ],
 )

@@ -1,0 +1,68 @@
+"""An evaluation: what it refuses, and that threads make theirs side by side."""
+
+import gc
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from engine.criterion.test_layouts import LAYOUTS, problem_of
+
+from lmmkit.engine.criterion import criterion as module
+from lmmkit.engine.criterion.criterion import Held
+from lmmkit.engine.search.newton import minimise
+from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
+from lmmkit.engine.search.rules import SEARCH
+from lmmkit.engine.setup import set_up
+from lmmkit.engine.solve import solve
+from lmmkit.errors import FitError
+
+
+@pytest.fixture
+def setup():
+    return set_up(problem_of(LAYOUTS["single"], False), reml=True)
+
+
+@pytest.mark.parametrize("precision", [0.0, np.inf, np.nan])
+def test_a_precision_beyond_all_numbers_is_refused(setup, precision):
+    theta = setup.layout.coordinates(setup.start())
+    with pytest.raises(FitError, match="left the range"):
+        setup.criterion.evaluate(theta, Held(precision=precision))
+
+
+def test_threads_make_their_gradients_side_by_side(setup, monkeypatch):
+    theta = setup.layout.coordinates(setup.start())
+    both, sweep = threading.Barrier(2, timeout=60), module.reverse_sweep
+
+    def meeting(*arguments):
+        both.wait()  # breaks when the other thread is held up
+        return sweep(*arguments)
+
+    monkeypatch.setattr(module, "reverse_sweep", meeting)
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(lambda _: setup.criterion.evaluate(theta).gradient, range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_search_keeps_no_point_but_the_present_one(setup, monkeypatch):
+    objective = ProfiledDeviance(setup.criterion, setup.scale, SEARCH)
+    made, evaluate = [], ProfiledDeviance.evaluate
+
+    def counted(self, theta):
+        alive = sum(ref() is not None for ref in made)
+        assert alive <= 2, "the present point and the one before it"
+        point = evaluate(self, theta)
+        made.append(weakref.ref(point))
+        return point
+
+    monkeypatch.setattr(ProfiledDeviance, "evaluate", counted)
+    gc.collect()
+    minimise(objective, np.full(setup.layout.count, 3.0), SEARCH)
+    assert len(made) > 4
+
+
+def test_the_rules_limit_the_steps_of_the_fit():
+    found = solve(problem_of(LAYOUTS["single"], False), rules=replace(SEARCH, limit=1))
+    assert not found.converged
