@@ -161,4 +161,4 @@ def test_names_have_one_meaning():
     nodes = (node for path in MODULES.values() for node in ast.walk(parse(path)))
     classes = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
     files = Counter(path.stem for path in MODULES.values() if not path.stem.startswith("__"))
-    assert [name for name, count in (classes + files).items() if count > 1] == []
+    assert [name for found in (classes, files) for name, count in found.items() if count > 1] == []
