@@ -28,7 +28,7 @@ report: $(INSTALLED)
 	@$(BIN)/lmmkit run $(STUDY)
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 lab: $(INSTALLED)
 	@$(BIN)/python -m jupyterlab --ip=127.0.0.1 notebooks

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import tempfile
@@ -74,6 +75,10 @@ def execute(
                 shutdown_kernel="immediate",
                 **kernel,
             )
+        except KeyboardInterrupt:
+            # A task of the interrupted loop may still find its kernel dead when the interpreter ends.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            raise
         except PapermillExecutionError as error:
             message = _failure_message(notebook, error)
             raise StepError(message, nbformat.read(executed, as_version=4)) from None
