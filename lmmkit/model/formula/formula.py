@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from lmmkit.engine.covariance.structures import STRUCTURES
 from lmmkit.errors import FormulaError
 from lmmkit.model.formula.expression import (
     Expression,
@@ -182,19 +183,19 @@ class Bar:
     Attributes:
         terms: What stands left of the bar, the intercept being `()`.
         group: The grouping factor.
-        structure: unstructured (one bar), split (two bars: every column a term of its own) or
-            diagonal (`diag(...)`: one term, no covariances).
+        tag: What names the covariance structure of its effects, before the bracket: `diag`, or nothing.
+        split: Whether it has two bars: every column a term of its own.
         text: As typed.
     """
 
     terms: tuple[Term, ...]
     group: Group
-    structure: str = "unstructured"
+    tag: str = ""
+    split: bool = False
     text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        inside = f"{spell_terms(self.terms)} {'||' if self.structure == 'split' else '|'} {self.group}"
-        return f"diag({inside})" if self.structure == "diagonal" else f"({inside})"
+        return f"{self.tag}({spell_terms(self.terms)} {'||' if self.split else '|'} {self.group})"
 
 
 def spell_terms(terms: Sequence[Term]) -> str:
@@ -347,7 +348,7 @@ class _Reader(_Words):
         if not inside:
             raise FormulaError(f"`()` in `{self.text}` is empty.")
         if _bar_at(inside):
-            return self._bar(inside, self._source(opening), "unstructured")
+            return self._bar(inside, self._source(opening), "")
         reader = _Reader(inside, self.text, bars=self.bars_allowed)
         reader.found = self.found
         return reader._all(())
@@ -360,12 +361,12 @@ class _Reader(_Words):
         self._next()
         inside, source = self._inside(), self._source(name)
         if _bar_at(inside):
-            if name.text != "diag":
+            if name.text not in STRUCTURES:
+                offered = " or ".join(f"`{tag}(x | g)`" for tag in STRUCTURES)
                 raise FormulaError(
-                    f"`{source}`: {name.text}(...) is not offered around a bar; write `(x | g)` or "
-                    "`diag(x | g)`."
+                    f"`{source}`: {name.text}(...) is not offered around a bar; write {offered}."
                 )
-            return self._bar(inside, source, "diagonal")
+            return self._bar(inside, source, name.text)
         if name.text == "offset":
             if not self.bars_allowed:
                 raise FormulaError(f"An offset cannot stand inside a random-effects term: `{self.text}`.")
@@ -373,7 +374,7 @@ class _Reader(_Words):
             return _Sum(())
         return _Sum(((read_expression(self.tokens[start : self.place], self.text),),))
 
-    def _bar(self, inside: Sequence[Token], source: str, structure: str) -> _Sum:
+    def _bar(self, inside: Sequence[Token], source: str, tag: str) -> _Sum:
         """Keep a random-effects term, which adds no column to the fixed part."""
         if not self.bars_allowed:
             raise FormulaError(f"`{self.text}`: a random-effects term cannot stand inside another.")
@@ -383,13 +384,13 @@ class _Reader(_Words):
             raise FormulaError(f"`{source}` needs terms before the bar and a grouping factor after it.")
         if _bar_at(right):
             raise FormulaError(f"`{source}` has more than one bar; one bar stands between terms and group.")
-        if bar.text == "||" and structure == "diagonal":
-            raise FormulaError(f"`{source}`: diag() takes one bar.")
+        split = bar.text == "||"
+        if split and tag:
+            raise FormulaError(f"`{source}`: {tag}() takes one bar.")
         terms = by_degree(_Reader(left, self.text, bars=False).read().terms)
         if not terms:
             raise FormulaError(f"`{source}` has no column: write `(1 | g)` or `(0 + x | g)`.")
-        structure = "split" if bar.text == "||" else structure
-        self.found.bars += [Bar(terms, group, structure, source) for group in read_groups(right, source)]
+        self.found.bars += [Bar(terms, group, tag, split, source) for group in read_groups(right, source)]
         return _Sum(())
 
 
