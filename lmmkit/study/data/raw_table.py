@@ -18,8 +18,8 @@ class RawColumn:
 
     Attributes:
         name: Its name, composed, without outer blanks.
-        cells: (n,) an Arrow array: text where the file holds text, else its own exact type; dictionaries
-            keep their order. Missing cells of typed formats are null; texts that mean a missing value are not.
+        cells: (n,) an Arrow array: text where the file holds text, else its own exact type; dictionaries keep
+            their order. Missing cells of typed formats are null; texts that mean a missing value are not.
         stored: (n,) numbers as the file stores them, NaN elsewhere, where a column of a sheet mixes number
             cells with text; else None.
         labelled: Whether `cells` are a dictionary whose order the writer declared.
