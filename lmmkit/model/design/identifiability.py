@@ -47,8 +47,8 @@ class Draft:
 
     def blocks(self) -> list[Draft]:
         """Its columns in sets that have covariances with each other, but with no other column."""
-        linked = self.structure.span.any(axis=0)
-        return [self._of(columns) for columns in dict.fromkeys(tuple(np.flatnonzero(row)) for row in linked)]
+        sets = dict.fromkeys(tuple(np.flatnonzero(row)) for row in self.structure.span.any(axis=0))
+        return [self] if len(sets) == 1 else [self._of(columns) for columns in sets]
 
     def _of(self, columns: Iterable[int]) -> Draft:
         names, arrays, places = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NoReturn
 
 from lmmkit.engine.covariance.structures import STRUCTURES
@@ -482,8 +483,13 @@ def parse_formula(text: str) -> Formula:
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise FormulaError(f"A formula is text such as 'y ~ x + (1 | g)', not {type(text).__name__}.")
-    tokens = tokenize(text)
-    left, right = _sides(tokens, text)
+    return _parsed(text)
+
+
+@lru_cache(maxsize=128)
+def _parsed(text: str) -> Formula:
+    """The same, kept: sweeps, candidates and refits read one formula again and again."""
+    left, right = _sides(tokenize(text), text)
     if left[0].text in ("cbind", "c") and len(left) > 1:
         raise FormulaError(f"`{text}` has several responses; one is expected.")
     response = read_number(left, text)

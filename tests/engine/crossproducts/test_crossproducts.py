@@ -158,11 +158,8 @@ def test_a_factor_whose_nesting_breaks_late_is_crossed():
 def test_terms_of_one_factor_are_eliminated_together_each_with_its_structure():
     given = problem(term(0, FINE, 2, Diagonal), term(0, FINE, first=2))
     (factor,) = build_layout(given, prepare(given)).factors
-    assert factor.pieces == ((0, slice(0, 2)), (1, slice(2, 3)))
-    assert [(p.columns, p.structure) for p in factor.structure.parts] == [
-        ((0, 1), Diagonal(2)),
-        ((2,), Unstructured(1)),
-    ]
+    assert factor.pieces == ((0, slice(0, 2), Diagonal(2)), (1, slice(2, 3), Unstructured(1)))
+    assert factor.structure.parts == (((0, 1), Diagonal(2)), ((2,), Unstructured(1)))
 
 
 def test_units_of_the_data_and_back():
@@ -172,7 +169,7 @@ def test_units_of_the_data_and_back():
     factors = (np.array([[2.0, 0.0], [-0.3, 0.1]]), np.array([[0.0]]), np.diag([0.5, 0.02]))
     L = layout.in_prepared_units(prepared.term_bases, factors)
     for factor, x in zip(layout.factors, L, strict=True):
-        ((t, _),) = factor.pieces
+        ((t, _, _),) = factor.pieces
         S = prepared.term_bases[t]
         np.testing.assert_allclose(S @ x @ x.T @ S.T, factors[t] @ factors[t].T, atol=1e-13)
     again = layout.in_data_units(prepared.term_bases, L)
