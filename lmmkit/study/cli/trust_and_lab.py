@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lmmkit.errors import RunError
 from lmmkit.study.cli.exit_codes import with_exit_codes
 
 Project = Annotated[
@@ -42,6 +44,8 @@ def lab(project: Project = Path()) -> None:
     from lmmkit.study.cli import lab_session
     from lmmkit.study.records import trusted_notebooks as trusted
 
+    if find_spec("jupyterlab") is None:
+        raise RunError("JupyterLab is not installed: pip install 'lmmkit[lab]', or `make lab` in a clone")
     folder = trusted.notebooks_folder(project)
     if trusted.has_notebooks(folder.parent):
         trusted.trusted_notebooks(folder)
