@@ -1,4 +1,4 @@
-"""For all tests: one thread for the linear algebra, property tests that are the same on every run, a trust store."""
+"""For all tests: one thread for the linear algebra, equal property tests on every run, a trust store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: `lmmkit new | check | run | sweep | trust | lab | schema`, and the commands on finished runs.
+"""The command line: `lmmkit new | check | run | sweep | trust | lab | schema`, commands on finished runs.
 
 Exit codes: 0 ok; 1 the analysis failed; 2 refused before it began, for a bad study file, data file or
 usage; 3 an audit differs; 130 interrupted.

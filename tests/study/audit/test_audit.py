@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from support.projects import copied, edit, lmmkit, make_project, repair
+from support.projects import copied, edit, lmmkit, repair
 from typer.testing import CliRunner
 
 from lmmkit.errors import RunError
