@@ -375,7 +375,7 @@ def _design(request: Request, source: Source, recipe: Recipe, values: Mapping[Ex
         fixed_names=tuple(name for block in blocks for name, _ in block),
         fixed_terms=_fixed_terms(formula, blocks),
         random=random,
-        warnings=tuple(reused_labels(groupings)),
+        warnings=(*formula.notices, *reused_labels(groupings)),
         recipe=recipe,
         request=request,
         source=source,
