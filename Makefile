@@ -3,7 +3,7 @@
 # make lab      JupyterLab on the notebooks
 # make check    ruff and pyright
 # make bench    the benchmarks, peers included: docs/benchmarks.md
-# make lock     renew requirements.lock (needs uv)
+# make lock     renew the locks (needs uv)
 # make clean    remove what was made, the runs under reports/ excepted
 
 PYTHON ?= python3
@@ -11,8 +11,11 @@ STUDY  ?= params/sleepstudy.yaml
 
 VENV := .venv
 BIN  := $(VENV)/bin
+# What is installed has a stamp each, written only when all went well: the locked packages that run studies, the
+# project itself, and the packages of each group beyond them.
 LOCKED    := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
+GROUP     := $(VENV)/.group-
 
 # A virtual environment knows its own path: one that was moved, or whose Python is gone, is made again.
 $(shell test -x $(BIN)/python && grep -qsF '$(CURDIR)/$(VENV)' $(BIN)/activate || rm -f $(LOCKED))
@@ -27,13 +30,13 @@ export MKL_NUM_THREADS ?= 1
 report: $(INSTALLED)
 	@$(BIN)/lmmkit run $(STUDY)
 
-test: $(INSTALLED)
+test: $(INSTALLED) $(GROUP)test
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
-lab: $(INSTALLED)
-	@$(BIN)/python -m jupyterlab --ip=127.0.0.1 notebooks
+lab: $(INSTALLED) $(GROUP)lab
+	@$(BIN)/lmmkit lab
 
-check: $(INSTALLED)
+check: $(INSTALLED) $(GROUP)dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright --pythonpath $(BIN)/python
@@ -42,13 +45,12 @@ bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/run.py
 
 lock:
-	@uv pip compile pyproject.toml --universal --all-extras --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+	@.ci/lock --upgrade
 
 clean:
 	@rm -rf $(VENV) benchmarks/.peers benchmarks/.data .pytest_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
-# The pinned environment, then the project itself: a stamp each, written only when all went well.
 $(LOCKED): requirements.lock
 	@echo "Setting up $(VENV) from requirements.lock ..."
 	@rm -rf $(VENV)
@@ -57,4 +59,9 @@ $(LOCKED): requirements.lock
 
 $(INSTALLED): $(LOCKED) pyproject.toml
 	@.ci/install $(VENV) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(GROUP)%: requirements-%.lock $(LOCKED) | $(INSTALLED)
+	@echo "Adding the packages of $< ..."
+	@.ci/install $(VENV) --require-hashes -r requirements.lock -r $<
 	@touch $@

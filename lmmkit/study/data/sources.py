@@ -121,13 +121,17 @@ def _text(path: Path, data: Data, separator: str) -> pd.DataFrame:
     with pa.input_stream(str(path)) as stream:
         names: list[str] = pcsv.open_csv(stream, options, parse).schema.names
     types = dict.fromkeys(names, pa.string())
-    convert = pcsv.ConvertOptions(column_types=types, null_values=data.na, strings_can_be_null=True)
+    convert = pcsv.ConvertOptions(column_types=types, null_values=_codes(data), strings_can_be_null=True)
     return pcsv.read_csv(str(path), options, parse, convert).to_pandas()
+
+
+def _codes(data: Data) -> list[str]:
+    return [*(("", "NA", "NaN") if data.na_defaults else ()), *map(str, data.na)]
 
 
 def _excel(path: Path, data: Data) -> pd.DataFrame:
     return pd.read_excel(
-        path, sheet_name=data.sheet or 0, dtype=object, keep_default_na=False, na_values=data.na
+        path, sheet_name=data.sheet or 0, dtype=object, keep_default_na=False, na_values=_codes(data)
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from lmmkit.errors import StudyError
 from lmmkit.model.formula.formula import Formula, parse_formula
 from lmmkit.study.files.faults import NOWHERE, faults_text, validate
-from lmmkit.study.files.schema import Column, Model, Settings
+from lmmkit.study.files.roles import roles
+from lmmkit.study.files.schema import Column, Model, Role, Settings
 from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, is_list, is_mapping, read_yaml
 
 
@@ -101,7 +102,20 @@ def resolve(
     """
     document = _overridden(deepcopy(document), overrides)
     settings, faults = validate(document, Settings, "`data:` and `model:`; see `lmmkit new`")
-    return settings and _completed(settings, name), faults
+    if settings is None:
+        return None, faults
+    completed = _completed(settings, name)
+    return completed, [*faults, *_given_roles(settings, completed, document)]
+
+
+def _given_roles(given: Settings, completed: Settings, document: Document) -> Iterator[Fault]:
+    """Roles in a file that are not those of its formula; a resolved study has them in it."""
+    for name, spec in given.data.columns.items():
+        role = completed.data.columns[name].role
+        if spec.role is not None and spec.role != role:
+            key = ("data", "columns", name, "role")
+            message = f"is filled in from the formula ({role or 'none'}); leave it out"
+            yield Fault(document.values.get(key, NOWHERE), key, message)
 
 
 def _overridden(document: Document, overrides: Mapping[str, object]) -> Document:
@@ -142,13 +156,22 @@ def _places_of(value: object, key: Key) -> dict[Key, Position]:
 
 
 def _completed(settings: Settings, name: str) -> Settings:
-    """The title, and the model's columns among those of the data."""
+    """The title, the model's columns among those of the data, and the role of each."""
     columns = dict(settings.data.columns)
     for column in model_columns(settings):
         if column not in settings.data.derive:
             columns.setdefault(column, Column())
+    uses = roles_of(settings)
+    columns = {name: spec.model_copy(update={"role": uses.get(name)}) for name, spec in columns.items()}
     data = settings.data.model_copy(update={"columns": columns})
     return settings.model_copy(update={"data": data, "title": settings.title or name})
+
+
+def roles_of(settings: Settings) -> dict[str, Role]:
+    """What the model, its candidates and the data's expressions use each column for."""
+    model, data = settings.model, settings.data
+    numbers = filter(None, (model.weights, model.offset))
+    return roles(map(parse_formula, formulas(settings)), numbers, data.derive.values(), data.exclude)
 
 
 def model_columns(settings: Settings) -> list[str]:

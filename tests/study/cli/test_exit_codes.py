@@ -128,3 +128,10 @@ def test_a_sweep_with_failed_cells_ends_with_1(project, monkeypatch, failed, cod
     done = invoke("sweep", "params/x.sweep.yaml")
     assert (done.exit_code, done.stdout.strip()) == (code, "there/sweep.html")
     assert ("2 of 3 cells failed or were not run; results.csv says why" in done.stderr) == bool(failed)
+
+
+def test_lab_says_what_to_install_where_jupyterlab_is_missing(monkeypatch):
+    monkeypatch.setattr("lmmkit.study.cli.app.find_spec", lambda name: None)
+    done = invoke("lab")
+    assert done.exit_code == 2
+    assert "pip install 'lmmkit[lab]', or `make lab` in a clone" in done.stderr
