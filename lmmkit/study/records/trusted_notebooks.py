@@ -154,7 +154,10 @@ def _quoted(path: Path) -> str:
 
 def checked(books: Sequence[Notebook]) -> dict[str, str]:
     """The environment that tells a process which notebooks have been checked."""
-    told = {"folder": str(books[0].path.parent.resolve()), "digests": {book.name: book.digest for book in books}}
+    told = {
+        "folder": str(books[0].path.parent.resolve()),
+        "digests": {book.name: book.digest for book in books},
+    }
     return {CHECKED: json.dumps(told)}
 
 
