@@ -22,6 +22,8 @@ from lmmkit.study.files.shipped import data_sets
 
 #: What lets a notebook run by hand read data outside the folder of its study file.
 ALLOW_OUTSIDE = "LMMKIT_ALLOW_OUTSIDE"
+#: The folder that data may be read from instead of the study file's: of a study that is laid out anew.
+ROOT = "LMMKIT_DATA_ROOT"
 Reader = Callable[[Path, Data], pd.DataFrame]
 
 
@@ -32,10 +34,12 @@ class Base:
     Attributes:
         folder: The folder of the study file.
         allow_outside: Whether files outside it may be read.
+        root: The folder that they must lie in, where it is not that one.
     """
 
     folder: Path
     allow_outside: bool = False
+    root: Path | None = None
 
 
 def find_source(source: str, base: Base) -> Path:
@@ -47,7 +51,7 @@ def find_source(source: str, base: Base) -> Path:
     path = base.folder / source
     if not path.exists() and source in data_sets():
         return data_sets()[source]
-    inside = path.resolve().is_relative_to(base.folder.resolve())
+    inside = path.resolve().is_relative_to((base.root or base.folder).resolve())
     if not (inside or base.allow_outside):
         raise DataError(
             f"data.source {source} lies outside the folder of the study file; move it there, or give "
@@ -121,13 +125,17 @@ def _text(path: Path, data: Data, separator: str) -> pd.DataFrame:
     with pa.input_stream(str(path)) as stream:
         names: list[str] = pcsv.open_csv(stream, options, parse).schema.names
     types = dict.fromkeys(names, pa.string())
-    convert = pcsv.ConvertOptions(column_types=types, null_values=data.na, strings_can_be_null=True)
+    convert = pcsv.ConvertOptions(column_types=types, null_values=_codes(data), strings_can_be_null=True)
     return pcsv.read_csv(str(path), options, parse, convert).to_pandas()
+
+
+def _codes(data: Data) -> list[str]:
+    return [*(("", "NA", "NaN") if data.na_defaults else ()), *map(str, data.na)]
 
 
 def _excel(path: Path, data: Data) -> pd.DataFrame:
     return pd.read_excel(
-        path, sheet_name=data.sheet or 0, dtype=object, keep_default_na=False, na_values=data.na
+        path, sheet_name=data.sheet or 0, dtype=object, keep_default_na=False, na_values=_codes(data)
     )
 
 
