@@ -251,18 +251,20 @@ class Design:
         """
         return fixed_matrix(self.recipe, frame)
 
-    def new_data(self, frame: Any, *, grouped: bool = True) -> NewData:
+    def new_data(self, frame: Any, *, groups: Sequence[str] | None = None) -> NewData:
         """X, offset, and the random terms' columns and codes on the rows of another table.
 
         Args:
             frame: A table with every column that the formula uses but the response.
-            grouped: False for rows of new levels, which need no grouping columns.
+            groups: Grouping factors whose levels the rows have, by default all; of the others they have new
+                ones, and need no grouping columns.
 
         Raises:
             DataError: As `fixed_matrix`, or the offset was given as a vector.
         """
         terms = [(term.factor, term.names) for term in self.random]
-        factors = {term.factor: term.grouping for term in self.random} if grouped else None
+        known = {term.factor: term.grouping for term in self.random}
+        factors = {name: known[name] for name in (known if groups is None else groups)}
         return new_data(self.recipe, self.request, terms, factors, frame)
 
     def fixed_data(self, frame: Any) -> NewData:

@@ -224,27 +224,26 @@ def new_data(
     recipe: Recipe,
     request: Request,
     terms: Sequence[tuple[str, tuple[str, ...]]],
-    factors: Mapping[str, Grouping] | None,
+    factors: Mapping[str, Grouping],
     frame: Any,
 ) -> NewData:
     """X, offset, Z and codes on the rows of `frame`; `terms` gives each term's factor and columns.
 
-    Without `factors` the rows need no grouping columns and have levels that the fit has not seen.
+    Of a factor that is not among `factors` the rows have levels that the fit has not seen.
     """
-    groups = {bar.group.label: bar.group.names for bar in recipe.formula.random}
+    bars = {bar.group.label: bar.group.names for bar in recipe.formula.random}
+    groups = {label: names for label, names in bars.items() if label in factors}
     wanted = [name for expression in recipe.variables for name in expression.variables]
-    wanted += [name for names in groups.values() for name in names] if factors is not None else []
+    wanted += [name for names in groups.values() for name in names]
     evaluator = _opened(recipe, frame, [*wanted, *_offset_columns(request)])
     values, rows = recipe.values(evaluator), evaluator.table.rows
     columns = dict(
         column for bar in recipe.random for products in bar for column in columns_of(products, values, rows)
     )
     Z = tuple(np.column_stack([columns[name] for name in names]) for _, names in terms)
-    if factors is None:
-        codes = tuple(np.full(rows, -1, np.intp) for _ in terms)
-    else:
-        found = {name: codes_of(factors[name], names, evaluator.table) for name, names in groups.items()}
-        codes = tuple(found[factor] for factor, _ in terms)
+    found = {name: codes_of(factors[name], names, evaluator.table) for name, names in groups.items()}
+    unseen = np.full(rows, -1, np.intp)
+    codes = tuple(found.get(factor, unseen) for factor, _ in terms)
     return NewData(_X(recipe, evaluator), offset_of(request, evaluator, {}), Z, codes)
 
 
