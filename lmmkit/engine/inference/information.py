@@ -80,7 +80,7 @@ def in_data_units(optimum: Optimum, directions: Directions) -> tuple[Floats, ...
     """(m, k, k) of each term: S dT S' of each direction, zero for those of other factors."""
     out: dict[int, Floats] = {}
     for factor, own, cut in zip(optimum.layout.factors, directions.own, directions.cuts, strict=True):
-        for term, columns in factor.pieces:
+        for term, columns, _ in factor.pieces:
             S = optimum.prepared.term_bases[term]
             out[term] = np.zeros((directions.count, len(S), len(S)))
             out[term][cut] = S @ own[:, columns, columns] @ S.T

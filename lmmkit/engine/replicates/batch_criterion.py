@@ -23,6 +23,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.replicates.batch_sums import Later, Responses, Shared, picked
+from lmmkit.engine.rules import BATCH
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +168,7 @@ class _Evaluation:
     def r2(self) -> Floats:
         """(r,) y'Py."""
         r2 = self.s_yy - np.einsum("rq,rq->r", self.s_y, self.coefficients)
-        return np.where(r2 > 1e-13 * self.s_yy, r2, np.nan)
+        return np.where(r2 > BATCH.exact * self.s_yy, r2, np.nan)
 
     @lazy
     def deviance(self) -> Floats:

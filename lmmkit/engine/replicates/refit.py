@@ -17,7 +17,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.replicates.batch_newton import LEAST_BATCH, BatchNewton
 from lmmkit.engine.replicates.batch_sums import Shared, share, summed, table_size
-from lmmkit.engine.search.rules import BATCH
+from lmmkit.engine.rules import BATCH
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.structures import STRUCTURES, Structure
+from lmmkit.engine.covariance.structures import Structure, structure_of
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
-from lmmkit.errors import FormulaError
+from lmmkit.errors import Findings, FormulaError
 from lmmkit.escape import html
 from lmmkit.model.design.identifiability import (
     Draft,
+    between_only,
     check_groupings,
     check_response,
     check_same,
@@ -122,16 +123,21 @@ def _alike(first: Floats, second: Floats) -> bool:
     return first is second or bool((first[::step] == second[::step]).all())
 
 
+def _groupings(formula: Formula, source: Source) -> dict[str, Grouping]:
+    """The distinct grouping factors on the rows used, by label."""
+    distinct = {bar.group.label: bar.group for bar in formula.random}
+    return {label: grouping(group, source.table, source.rows) for label, group in distinct.items()}
+
+
 def _drafts(
-    recipe: Recipe, values: Mapping[Expression, Values], source: Source, store: _Store
+    recipe: Recipe,
+    values: Mapping[Expression, Values],
+    source: Source,
+    groupings: Mapping[str, Grouping],
+    store: _Store,
 ) -> list[Draft]:
-    bars = recipe.formula.random
-    distinct = {bar.group.label: bar.group for bar in bars}
-    groupings = {label: grouping(group, source.table, source.rows) for label, group in distinct.items()}
-    check_groupings(groupings, source.count)
-    check_same(same_grouping(list(groupings.values())))
     drafts: list[Draft] = []
-    for bar, products in zip(bars, recipe.random, strict=True):
+    for bar, products in zip(recipe.formula.random, recipe.random, strict=True):
         columns = [column for scoped in products for column in columns_of(scoped, values, source.count)]
         drafts += _bar_drafts(bar, columns, groupings[bar.group.label], store)
     return drafts
@@ -141,9 +147,8 @@ def _bar_drafts(bar: Bar, columns: list[Column], factor: Grouping, store: _Store
     places = store.add(columns)
     names = tuple(name for name, _ in columns)
     arrays = tuple(store.columns[place] for place in places)
-    kind = "diagonal" if bar.structure == "split" else bar.structure
-    draft = Draft(bar.text, factor, names, arrays, places, STRUCTURES[kind](len(names)))
-    return draft.blocks() if bar.structure == "split" else [draft]
+    draft = Draft(bar.text, factor, names, arrays, places, structure_of(bar.tag, len(names)))
+    return draft.each() if bar.split else [draft]
 
 
 def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[RandomTerm, ...]]:
@@ -172,6 +177,7 @@ class Design:
         fixed_terms: Terms of the fixed part with the positions of their columns.
         random: Random-effects terms, parallel to `problem.terms`: by decreasing number of levels.
         warnings: What the user should look at, in sentences.
+        undetermined: Those of them about terms whose variances other values explain as well.
         recipe: What the formula learned from the table.
         request: What was asked.
         source: The table and the rows used.
@@ -184,6 +190,7 @@ class Design:
     fixed_terms: tuple[FixedTerm, ...]
     random: tuple[RandomTerm, ...]
     warnings: tuple[str, ...]
+    undetermined: tuple[str, ...]
     recipe: Recipe = field(repr=False)
     request: Request = field(repr=False)
     source: Source = field(repr=False)
@@ -322,7 +329,36 @@ def build_design(
     _check_parsed(parsed)
     request = Request(parsed, weights, offset, contrasts or {}, missing)
     source = open_source(request, data)
-    recipe, values = learn_recipe(parsed, source, request.contrasts)
+    groupings, found = _groupings(parsed, source), Findings()
+    with found.part():
+        _check_rows(request, source, groupings)
+    with found.part():
+        learned = learn_recipe(parsed, source, request.contrasts)
+    found.raise_found()
+    return _design(request, source, *learned, groupings)
+
+
+def without_random_effects(formula: str, like: Design) -> Design:
+    """The design of a model without random effects on the rows, weights and offset of another one.
+
+    Raises:
+        FormulaError: The formula cannot be read, or has random effects.
+        DataError: A column is absent from the other design's table, or misses a value on its rows.
+    """
+    parsed = parse_formula(formula)
+    if parsed.random:
+        raise FormulaError(f"`{parsed}` has random effects: fit it with lmm() first, and give the fit.")
+    _check_response(parsed)
+    given, vectors = like.request, like.source.vectors
+    weights, offset = (
+        like.source.used(vectors[label]) if label in vectors else asked
+        for label, asked in ((WEIGHTS, given.weights), (OFFSET, given.offset))
+    )
+    own = {name for expression in parsed.expressions() for name in expression.variables}
+    contrasts = {name: coding for name, coding in given.contrasts.items() if name in own}
+    request = Request(parsed, weights, offset, contrasts, "error")
+    source = open_source(request, like.source.table.frame.iloc[like.rows])
+    recipe, values = learn_recipe(parsed, source, contrasts)
     return _design(request, source, recipe, values)
 
 
@@ -333,7 +369,9 @@ def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
     request = Request(parsed, *(_stored(spec[key], frame) for key in ("weights", "offset")))
     evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
     source = open_source(request, frame, evaluator)
-    return _design(request, source, recipe, recipe.values(evaluator, source.rows))
+    groupings = _groupings(parsed, source)
+    _check_rows(request, source, groupings)
+    return _design(request, source, recipe, recipe.values(evaluator, source.rows), groupings)
 
 
 def _stored(given: str | None, frame: pd.DataFrame) -> Any:
@@ -344,30 +382,59 @@ def _check_parsed(parsed: Formula) -> None:
     if not parsed.random:
         raise FormulaError(
             f"`{parsed}` has no random-effects term such as (1 | g): for a model without one use "
-            "statsmodels' OLS (statsmodels.formula.api.ols) or WLS."
+            "statsmodels' OLS (statsmodels.formula.api.ols) or WLS; compare() takes its formula beside fits."
         )
+    _check_response(parsed)
+
+
+def _check_response(parsed: Formula) -> None:
     if any(parsed.response in term for term in parsed.fixed):
         raise FormulaError(
             f"`{parsed}`: the response `{parsed.response}` stands among the terms too; leave it out."
         )
 
 
-def _design(request: Request, source: Source, recipe: Recipe, values: Mapping[Expression, Values]) -> Design:
+def _check_rows(request: Request, source: Source, groupings: Mapping[str, Grouping]) -> None:
+    """Refuse a response, weights and grouping factors that cannot be used, all of them at once.
+
+    Raises:
+        DataError: A response that does not vary, weights that are not positive, groups that tell nothing.
+    """
+    found = Findings()
+    with found.part("formula"):
+        check_response(_response(request.formula, source), request.formula.response.text)
+    with found.part("weights"):
+        check_weights(source.weights(request.weights))
+    with found.part("formula"):
+        check_groupings(groupings, source.count)
+    with found.part("formula"):
+        check_same(same_grouping(list(groupings.values())))
+    found.raise_found()
+
+
+def _response(formula: Formula, source: Source) -> Floats:
+    return source.used(source.evaluator.numbers(formula.response))
+
+
+def _design(
+    request: Request,
+    source: Source,
+    recipe: Recipe,
+    values: Mapping[Expression, Values],
+    groupings: Mapping[str, Grouping],
+) -> Design:
     """Columns, codes and names on the rows used."""
-    formula = request.formula
-    response = source.used(source.evaluator.numbers(formula.response))
-    weights = source.weights(request.weights)
-    check_response(response, formula.response.text)
-    check_weights(weights)
+    formula, weights = request.formula, source.weights(request.weights)
+    response = _response(formula, source)
     store = _Store()
     blocks = [columns_of(products, values, source.count) for products in recipe.fixed]
     fixed = tuple(place for block in blocks for place in store.add(block))
-    drafts = _drafts(recipe, values, source, store)
+    drafts = _drafts(recipe, values, source, groupings, store)
     check_terms(drafts, weights)
+    seldom, undetermined = between_only(drafts)
     terms, random = _ordered(drafts)
     offset = offset_of(request, source.evaluator, source.vectors)
     used = None if offset is None else source.used(offset)
-    groupings = list({term.factor: term.grouping for term in random}.values())
     return Design(
         formula=str(formula),
         response=formula.response.text,
@@ -375,7 +442,8 @@ def _design(request: Request, source: Source, recipe: Recipe, values: Mapping[Ex
         fixed_names=tuple(name for block in blocks for name, _ in block),
         fixed_terms=_fixed_terms(formula, blocks),
         random=random,
-        warnings=tuple(reused_labels(groupings)),
+        warnings=(*formula.notices, *reused_labels(list(groupings.values())), *seldom, *undetermined),
+        undetermined=tuple(undetermined),
         recipe=recipe,
         request=request,
         source=source,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.errors import DataError
+from lmmkit.errors import DataError, Findings
 from lmmkit.model.design.rows_used import Request, Source, offset_of
 from lmmkit.model.design.variables import (
     Coding,
@@ -76,7 +76,11 @@ def learn_recipe(
     formula: Formula, source: Source, contrasts: Mapping[str, Any]
 ) -> tuple[Recipe, dict[Expression, Values]]:
     """Settle the recipe on the rows used, and give its factors there."""
-    values = {e: learn(e, source.evaluator, source.rows, contrasts) for e in _factors(formula)}
+    values, found = dict[Expression, Values](), Findings()
+    for expression in _factors(formula):
+        with found.part("formula"):
+            values[expression] = learn(expression, source.evaluator, source.rows, contrasts)
+    found.raise_found()
     variables = {e: value.variable for e, value in values.items()}
     return _recipe(formula, variables, source.evaluator.states), values
 

@@ -5,20 +5,19 @@ To add a method, write a function from a fit to `Denominators` and enter it unde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.inference.kenward_roger import Scaling
 from lmmkit.engine.inference.ranks import ranks
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.errors import FitError
-from lmmkit.model.design.design import Design
+from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.fixed_effect_terms import Effect, RandomEffect, fixed_effects, random_effects
 from lmmkit.model.options import check_option
@@ -229,28 +228,17 @@ METHODS: dict[str, Callable[[Estimates], Denominators]] = {
 def null_directions(estimates: Estimates) -> list[str]:
     """Each null direction of the random effects' covariance matrices, in words."""
     return [
-        text
-        for t, count in enumerate(estimates.null_directions)
-        for text in _null_texts(estimates, t)
-        if count
+        f"the variance of {_combination(row, term)} is zero"
+        for term, L, count in zip(estimates.random, estimates.factors, estimates.null_directions, strict=True)
+        for row in np.linalg.svd(L.T)[2][len(L) - count :]
     ]
 
 
-def _null_texts(estimates: Estimates, t: int) -> Iterator[str]:
-    """`the variance of Subject.Days is zero`, or the combination of columns whose variance is."""
-    term, L = estimates.random[t], estimates.factors[t]
-    for cone in term.structure.cones:
-        names, block = [term.names[c] for c in cone], L[np.ix_(cone, cone)]
-        count = zero_pivots(block)
-        if count and len(cone) == 1:
-            yield f"the variance of {term.group}.{names[0]} is zero"
-            continue
-        for row in np.linalg.svd(block.T)[2][len(cone) - count :]:
-            yield f"the variance of {_combination(row, names)} in {term.group} is zero"
-
-
-def _combination(weights: Floats, names: Sequence[str]) -> str:
-    """`0.97 Intercept - 0.24 Days`; negligible weights left out."""
+def _combination(weights: Floats, term: RandomTerm) -> str:
+    """`g.Days`, or `0.97 Intercept - 0.24 Days in g`; negligible weights left out."""
     weights = weights * np.sign(weights[np.argmax(np.abs(weights))])
-    parts = [f"{w:+.3g} {name}" for w, name in zip(weights, names, strict=True) if abs(w) > 1e-6]
-    return " ".join(parts).removeprefix("+").replace(" +", " + ").replace(" -", " - ")
+    parts = [(w, name) for w, name in zip(weights, term.names, strict=True) if abs(w) > 1e-6]
+    if len(parts) == 1:
+        return f"{term.group}.{parts[0][1]}"
+    text = " ".join(f"{w:+.3g} {name}" for w, name in parts)
+    return f"{text.removeprefix('+').replace(' +', ' + ').replace(' -', ' - ')} in {term.group}"

@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from lmmkit.model.design.design import Design
+from lmmkit.model.formula.spelling import same_name
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
 from lmmkit.study.report.captions import with_unit
 from lmmkit.study.report.numbers import Files
@@ -71,10 +72,12 @@ def _coefficient(files: Files, row: int) -> str:
 def _focused(files: Files, design: Design, focus: str | None) -> list[int]:
     """Rows of the coefficients that the focus stands for."""
     names: list[str] = list(files.table("coefficients")["coefficient"])
-    if focus in names:
-        return [names.index(focus)]
+    found = same_name(focus, names) if focus else None
+    if found:
+        return [names.index(found)]
     terms = {term.name: [design.fixed_names[i] for i in term.columns] for term in design.fixed_terms}
-    rows = [names.index(name) for name in terms.get(focus or "", []) if name in names]
+    term = same_name(focus, terms) if focus else None
+    rows = [names.index(name) for name in terms.get(term or "", []) if name in names]
     others = [row for row, name in enumerate(names) if name != "Intercept"]
     return rows or others[:1] or [0]
 
