@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 
 from lmmkit.errors import DataError, did_you_mean
 from lmmkit.model.table.labels import in_order, label_of
-from lmmkit.study.data.missing_codes import Sieve, codes_of, marks_of
-from lmmkit.study.data.raw_table import RawColumn
-from lmmkit.study.data.spelling import (
+from lmmkit.study.data.cell_text import (
     TRUTH,
     Marks,
     all_numbers,
@@ -33,6 +31,8 @@ from lmmkit.study.data.spelling import (
     trimmed,
     which_numbers,
 )
+from lmmkit.study.data.missing_codes import Sieve, codes_of, marks_of
+from lmmkit.study.data.raw_table import RawColumn
 from lmmkit.study.files.schema import Column, Data
 
 Values: TypeAlias = "pd.Series[Any]"
