@@ -230,7 +230,7 @@ class Design:
 
     @cached_property
     def relations(self) -> tuple[Relation, ...]:
-        """How each pair of grouping factors relates: the same, nested or crossed."""
+        """How each pair of grouping factors relates: nested or crossed."""
         return relations(self.groupings)
 
     @cached_property
