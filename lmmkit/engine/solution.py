@@ -99,7 +99,7 @@ class Optimum:
         return tuple(float(x) for factor, term in pairs for x in term.structure.coordinates(factor))
 
     def by_term(self, make: Callable[[int, Floats, slice], Floats]) -> tuple[Floats, ...]:
-        """What is made of each term's factor, S and columns there, (J, ...), in the caller's order of levels."""
+        """What is made of each term's factor, S and columns there, (J, ...), levels in the caller's order."""
         out: dict[int, Floats] = {}
         for f, factor in enumerate(self.layout.factors):
             for term, columns, _ in factor.pieces:
