@@ -40,6 +40,7 @@ class Denominators:
 
     Attributes:
         method: Its name.
+        absent: Why a function without degrees of freedom has none.
         vcov: Covariance matrix of the fixed effects; Kenward-Roger's is adjusted.
         single: From rows L to (r,) degrees of freedom of the t test of each; NaN for a row of zeros.
         joint: From independent rows L and the columns of the term that they test to the degrees of freedom of
@@ -50,6 +51,11 @@ class Denominators:
     vcov: Sandwich
     single: Callable[[Floats], Floats]
     joint: Callable[[Floats, Sequence[int]], Scaling]
+    absent: str = "it depends on variances that the data do not tell apart"
+
+    def named(self, df: Floats) -> list[str]:
+        """The method behind each of some degrees of freedom, and the reason where there are none."""
+        return [f"{self.method}: no df, {self.absent}" if np.isnan(one) else self.method for one in df]
 
     def f_test(self, L: Floats, beta: Floats, own: Sequence[int]) -> FTest:
         """The F test of L beta = 0 for independent rows; `own` are the columns of the term that is tested."""
@@ -74,10 +80,27 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
             effects and 50,000 rows, else Satterthwaite.
 
     Raises:
-        FitError: An unknown method, or one that this fit does not allow.
+        FitError: An unknown method, or an explicit one that this fit does not allow.
     """
     check_option("df", df, ("auto", *METHODS))
-    return METHODS[automatic(estimates) if df == "auto" else df](estimates)
+    if df != "auto":
+        return METHODS[df](estimates)
+    method = automatic(estimates)
+    try:
+        return METHODS[method](estimates)
+    except FitError as error:
+        return without(estimates, method, str(error))
+
+
+def without(estimates: Estimates, method: str, reason: str) -> Denominators:
+    """No degrees of freedom, and the reason."""
+    return Denominators(
+        method,
+        estimates.covariance_of_beta,
+        lambda L: np.full(len(L), np.nan),
+        lambda _, own: Scaling(np.nan, 1.0),
+        reason[0].lower() + reason[1:].rstrip("."),
+    )
 
 
 def automatic(estimates: Estimates) -> str:
@@ -109,7 +132,7 @@ def kenward_roger(estimates: Estimates) -> Denominators:
     return Denominators(
         "kenward-roger",
         found.adjusted,
-        lambda L: np.array([found.scaling(row[None]).df if row.any() else np.nan for row in L]),
+        found.single,
         lambda L, _: found.scaling(L),
     )
 
@@ -117,7 +140,7 @@ def kenward_roger(estimates: Estimates) -> Denominators:
 def satterthwaite(estimates: Estimates) -> Denominators:
     """Satterthwaite, for several rows with Fai & Cornelius (1996)."""
     found = estimates.satterthwaite
-    vcov = found.information.vcov
+    vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
     return Denominators("satterthwaite", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
 
 
