@@ -153,7 +153,7 @@ def run_again(
     done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
     if done.returncode:
         last = done.stderr.strip().rpartition("Error: ")[2]
-        raise RunError(last or "the study could not be run again")
+        raise RunError(*(last or "the study could not be run again").split("\n"))
     return open_run(next(iter(reports.glob(f"{study.name}/*/{NAME}"))).parent)
 
 

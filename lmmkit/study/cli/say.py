@@ -1,0 +1,48 @@
+"""What a command says: every line of it, and every message of the option parser, by way of one escape."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from typer.core import TyperGroup
+
+from lmmkit.escape import terminal
+
+
+def say(*lines: object, error: bool = False) -> None:
+    """Print lines; a line break within one is spelled out.
+
+    Args:
+        lines: The lines.
+        error: Whether they go to standard error.
+    """
+    stream = sys.stderr if error else sys.stdout
+    stream.write("".join(f"{terminal(line)}\n" for line in lines))
+    stream.flush()
+
+
+class Commands(TyperGroup):
+    """The commands, whose complaints about arguments quote what was typed."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Reads the arguments up to the command's name."""
+        with _escaped():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Reads the command's own arguments and calls it."""
+        with _escaped():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _escaped() -> Generator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = terminal(error.message)
+        raise
