@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-import click
+import typer
 from typer.core import TyperGroup
 
 from lmmkit.escape import terminal
@@ -25,15 +25,19 @@ def say(*lines: object, error: bool = False) -> None:
     stream.flush()
 
 
+#: What the option parser raises on a bad argument, whichever parser Typer stands on.
+_UsageError: Any = typer.BadParameter.__base__
+
+
 class Commands(TyperGroup):
     """The commands, whose complaints about arguments quote what was typed."""
 
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+    def make_context(self, *args: Any, **extra: Any) -> Any:
         """Reads the arguments up to the command's name."""
         with _escaped():
             return super().make_context(*args, **extra)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Reads the command's own arguments and calls it."""
         with _escaped():
             return super().invoke(ctx)
@@ -43,6 +47,6 @@ class Commands(TyperGroup):
 def _escaped() -> Generator[None]:
     try:
         yield
-    except click.ClickException as error:
+    except _UsageError as error:
         error.message = terminal(error.message)
         raise
