@@ -21,14 +21,14 @@ from lmmkit.escape import terminal
 Subject = tuple[str | int, ...]
 
 
-class _Lines(Exception):  # noqa: N818  (no error by itself: what errors and warnings have in common)
+class _LineByLine(Exception):  # noqa: N818  (no error by itself: what errors and warnings have in common)
     """Its arguments are the lines of its message; nothing in a line reaches beyond it."""
 
     def __str__(self) -> str:
         return "\n".join(map(terminal, self.args))
 
 
-class LmmkitError(_Lines):
+class LmmkitError(_LineByLine):
     """Base of all errors raised on purpose; catching it catches nothing else.
 
     Attributes:
@@ -45,7 +45,7 @@ class LmmkitError(_Lines):
         return self.several or (self,)
 
 
-class PartialResult(_Lines, UserWarning):
+class PartialResult(_LineByLine, UserWarning):
     """Part of what was asked for could not be found; it is NaN in the result."""
 
 
