@@ -17,7 +17,7 @@ from lmmkit.engine.covariance.structures import Structure, structure_of
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
 from lmmkit.errors import Findings, FormulaError
-from lmmkit.escape import html
+from lmmkit.escape import html, terminal
 from lmmkit.model.design.identifiability import (
     Draft,
     between_only,
@@ -303,7 +303,7 @@ class Design:
     def describe(self) -> str:
         """Terms, sizes, relations and block structure, as text."""
         tables = [table.text() for table in _tables(self)]
-        return "\n\n".join([self.formula, _rows_sentence(self), *tables, *_sentences(self)])
+        return "\n\n".join([terminal(self.formula), _rows_sentence(self), *tables, *_sentences(self)])
 
     def __str__(self) -> str:
         return self.describe()
@@ -523,4 +523,5 @@ def _sentences(design: Design) -> list[str]:
         "occur."
         for r in design.relations
     ]
-    return [*(["\n".join(related)] if related else []), *(f"Note: {warning}" for warning in design.warnings)]
+    notes = [terminal(f"Note: {warning}") for warning in design.warnings]
+    return [*(["\n".join(map(terminal, related))] if related else []), *notes]
