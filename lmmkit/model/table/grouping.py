@@ -119,7 +119,7 @@ class Relation:
     Attributes:
         fine: Name of the factor with more levels.
         coarse: Name of the other.
-        kind: same, nested (each level of `fine` within one of `coarse`) or crossed.
+        kind: nested (each level of `fine` within one of `coarse`) or crossed.
         cells: Number of combinations of levels that occur.
     """
 
@@ -137,7 +137,7 @@ def relations(groupings: Sequence[Grouping]) -> tuple[Relation, ...]:
 def _relation(first: Grouping, second: Grouping) -> Relation:
     fine, coarse = (first, second) if first.size >= second.size else (second, first)
     if determines(fine, coarse):
-        return Relation(fine.name, coarse.name, "same" if fine.size == coarse.size else "nested", fine.size)
+        return Relation(fine.name, coarse.name, "nested", fine.size)
     return Relation(fine.name, coarse.name, "crossed", cell_count(fine, coarse))
 
 

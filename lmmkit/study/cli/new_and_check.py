@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 from lmmkit.errors import StudyError, unknown_column
+from lmmkit.escape import terminal
 from lmmkit.model.design.design import build_design
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.study.data.load_table import load_table
@@ -109,4 +110,5 @@ def check_study(plan: Plan) -> str:
     table = load_table(settings.data, plan.base)
     design = build_design(settings.model.formula, table.frame, **design_options(settings.model))
     kept = f"{len(table.frame):,} of {len(table.rows):,} rows kept"
-    return f"{plan.study.path.name} is good. {table.source}: {kept}. Key of its run: {plan.key}\n\n{design}"
+    head = terminal(f"{plan.study.path.name} is good. {table.source}: {kept}. Key of its run: {plan.key}")
+    return f"{head}\n\n{design}"
