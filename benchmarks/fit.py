@@ -91,7 +91,8 @@ def glmm(workload: Workload, frame: pd.DataFrame) -> Timed:
 
     bars, frame = _products_as_columns(workload, frame)
     table = frame.astype(dict.fromkeys(workload.groups, "category"))
-    formula = " + ".join([workload.fixed, *bars])
+    fixed = workload.fixed.replace("a * b", "a + b + a_b")  # a slope must stand in the fixed part as it is
+    formula = " + ".join([fixed, *bars])
 
     def figures(fit: Fitted) -> Figures:
         return {
