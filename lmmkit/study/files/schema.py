@@ -6,7 +6,7 @@ import datetime
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.formula.expression import parse_expression
-from lmmkit.model.formula.formula import parse_formula
+from lmmkit.model.formula.expression import named_column, parse_expression
+from lmmkit.model.formula.formula import parse_candidate, parse_formula
 
 
 def _level_text(value: object) -> object:
@@ -40,10 +40,7 @@ def _twice(words: Iterable[str]) -> list[str]:
 
 
 def _read_candidate(text: str) -> None:
-    """A candidate is a random part, or a whole formula."""
-    formula = parse_formula(text if "~" in text else f"y ~ {text}")
-    if not formula.random:
-        raise FormulaError(f"`{text}` has no random-effects term such as (1 | g)")
+    parse_candidate(text, parse_formula("y ~ 1"))
 
 
 def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
@@ -63,9 +60,12 @@ OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n]*
 FormulaText = Annotated[
     str, BeforeValidator(_composed), Field(min_length=1, max_length=10_000), _checked(parse_formula)
 ]
-Condition = Annotated[OneLine, _checked(parse_expression, "exclude")]
-Derivation = Annotated[OneLine, _checked(parse_expression, "derive")]
-Candidate = Annotated[OneLine, _checked(_read_candidate)]
+# A column's name may hold a line break, and so may what names it.
+ShortText = Annotated[str, Field(min_length=1, max_length=500)]
+Condition = Annotated[ShortText, _checked(parse_expression, "exclude")]
+Derivation = Annotated[ShortText, _checked(parse_expression, "derive")]
+Candidate = Annotated[ShortText, BeforeValidator(_composed), _checked(_read_candidate)]
+ColumnName = Annotated[ShortText, BeforeValidator(_composed), AfterValidator(named_column)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 #: What a model uses a column for. number: response, weights, offset, arithmetic; predictor: stands alone in
 #: the formula, a number or a factor by what it holds; group: stands right of a bar only.
@@ -228,7 +228,7 @@ class Data(_Section):
     )
     multiline: bool = Field(default=False, description="Whether a cell in quotes may span lines")
     na: list[Code] = Field(
-        default_factory=list,
+        default_factory=list[str | int | float],
         description="Codes of a missing value: by value in columns of numbers, as exact text in others",
     )
     na_defaults: bool = Field(
@@ -246,7 +246,10 @@ class Data(_Section):
     @field_validator("columns", "derive", mode="before")
     @classmethod
     def _composed_names(cls, value: object) -> object:
-        return {_composed(name): item for name, item in value.items()} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        items = cast("dict[object, object]", value).items()
+        return {_composed(name): item for name, item in items}
 
     @field_validator("limits")
     @classmethod
@@ -278,8 +281,8 @@ class Model(_Section):
     residual: Literal["iid"] = Field(
         default="iid", description="Residual structure; iid: independent, of one variance"
     )
-    weights: OneLine | None = Field(default=None, description="Column of prior weights")
-    offset: OneLine | None = Field(default=None, description="Column of a known part of the response")
+    weights: ColumnName | None = Field(default=None, description="Column of prior weights")
+    offset: ColumnName | None = Field(default=None, description="Column of a known part of the response")
     contrasts: dict[str, Literal["treatment", "sum", "helmert", "poly", "diff", "sas"]] = Field(
         default_factory=dict, description="Coding of factors; treatment when left out"
     )
@@ -352,7 +355,10 @@ class RandomEffects(_Section):
 class Inference(_Section):
     """Degrees of freedom and intervals."""
 
-    ci: Literal["wald", "profile", "bootstrap"] = Field(default="wald", description="Method of the intervals")
+    ci: Literal["auto", "wald", "profile", "bootstrap"] = Field(
+        default="auto",
+        description="Method of the intervals; auto: Wald for coefficients, profiles for variances",
+    )
     level: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.95, description="Coverage of the intervals")
     df: Literal[
         "auto", "kenward-roger", "satterthwaite", "containment", "between-within", "residual", "normal"
@@ -365,7 +371,7 @@ class Inference(_Section):
 class Report(_Section):
     """What the report answers first, and its forms."""
 
-    focus: OneLine | None = Field(default=None, description="Coefficient or column of the headline")
+    focus: ColumnName | None = Field(default=None, description="Coefficient or column of the headline")
     pdf: Literal[False] = Field(default=False, description="A PDF beside the HTML; print the page instead")
 
 
