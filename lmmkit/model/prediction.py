@@ -113,7 +113,7 @@ class Rows(NewData):
 
 
 @dataclass(frozen=True, eq=False)
-class PredictionErrors:
+class RowErrors:
     """Of m rows.
 
     Attributes:
@@ -221,19 +221,19 @@ def _errors(
     chosen: list[bool],
     noise: Floats | None,
     wanted: bool,
-) -> PredictionErrors:
+) -> RowErrors:
     """Prediction errors of rows; degrees of freedom where they are `wanted`."""
     if level == "population":
         by = denominators(estimates, "auto") if wanted else None
         variance = (by.vcov if by else _fixed_covariance(estimates)).variances(rows.X)
         df = by.single(rows.X) if by else np.full(len(variance), np.nan)
-        return PredictionErrors(variance, variance, df, by.method if by else "")
+        return RowErrors(variance, variance, df, by.method if by else "")
     if level == "new":
         prior = estimates.sigma**2 * _prior(estimates, rows.Z)
         variance = _fixed_covariance(estimates).variances(rows.X) + prior
         whole = variance if noise is None else variance + estimates.sigma**2 * noise
         df, method = _of_new(estimates, rows, noise) if wanted else (np.full(len(variance), np.nan), "")
-        return PredictionErrors(variance, whole, df, method)
+        return RowErrors(variance, whole, df, method)
     return _of_known(estimates, rows, chosen, noise, wanted)
 
 
@@ -278,7 +278,7 @@ def _gradient(estimates: Estimates, rows: Rows, relative: Floats) -> Floats:
 
 def _of_known(
     estimates: Estimates, rows: Rows, chosen: list[bool], noise: Floats | None, wanted: bool
-) -> PredictionErrors:
+) -> RowErrors:
     """From the joint covariance of (beta, b); a level without data has the variance of its effects.
 
     The interval of a small fit is made of v + 2 g, of an observation with its noise: v alone is too small
@@ -310,7 +310,7 @@ def _of_known(
                 with np.errstate(divide="ignore", invalid="ignore"):
                     df = 2.0 * (sum_ / whole) ** 2 * sum_**2 / of.found.spread.variances(gradient)
                 whole, method = sum_, "satterthwaite, with the uncertainty of theta"
-    return PredictionErrors(s2 * v, s2 * whole, df, method)
+    return RowErrors(s2 * v, s2 * whole, df, method)
 
 
 def _prior(estimates: Estimates, Z: tuple[Floats, ...]) -> Floats:

@@ -27,7 +27,7 @@ from lmmkit.engine.criterion.elimination import scaled_rows, transposed
 from lmmkit.engine.criterion.gradient import DenseInverse
 from lmmkit.engine.crossproducts.crossproducts import Coupling
 from lmmkit.engine.inference.traces import scores
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense, counting_argsort
 from lmmkit.engine.solution import Optimum
 
@@ -114,14 +114,14 @@ class PredictionError:
     def _left(self, f: int, slot: Slot) -> Floats:
         """(k, m) M_f z_f, in the units of the coupling."""
         w = np.einsum("abm,mb->am", self.M[f][:, :, slot.level], slot.values)
-        return kernels.times(self.links[0].root[:, :, slot.level], w[:, None])[:, 0] if f == 0 else w
+        return levelwise.times(self.links[0].root[:, :, slot.level], w[:, None])[:, 0] if f == 0 else w
 
     def _fixed(self, X: Floats, own: list[Slot]) -> Floats:
         """(m,) d'(X'V^-1X)^-1 d."""
         d = X @ self.prepared.basis
         for f, slot in enumerate(own):
             d -= self._shrunk(f, slot)
-        return np.einsum("mp,pm->m", d, kernels.solved(self.state.XVX, d.T))
+        return np.einsum("mp,pm->m", d, levelwise.solved(self.state.XVX, d.T))
 
     @cached_property
     def _E(self) -> Floats:

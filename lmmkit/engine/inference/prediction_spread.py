@@ -106,13 +106,13 @@ class PredictionSpread:
                 out.gradient[where, :m], out.second[where] = gradient, second
         return out
 
-    def _blocks(self, slots: list[Slot]) -> Iterator[tuple[Ints, Block]]:
+    def _blocks(self, slots: list[Slot]) -> Iterator[tuple[Ints, ComponentRows]]:
         """Rows that share a component of levels, or several, with what they meet there."""
         T, first = [L @ L.T for L in self.found.optimum.state.L], self.found.blocks.parts[0]
         if not isinstance(first, ComponentTraces):
             z = slots[0].values
             S, U = (A.transpose(2, 0, 1)[slots[0].level] for A in (first.S, first.U))
-            yield np.arange(len(z)), Block(S, U, z, ((slice(0, z.shape[1]), 1),), T)
+            yield np.arange(len(z)), ComponentRows(S, U, z, ((slice(0, z.shape[1]), 1),), T)
             return
         labels = [own[slot.level] for own, slot in zip(self._components, slots, strict=True)]
         kinds, kind = np.unique(np.column_stack(labels), axis=0, return_inverse=True)
@@ -125,7 +125,7 @@ class PredictionSpread:
                 width = slot.values.shape[1]
                 at = starts[f][int(together[f])] + self._places[f][slot.level[rows]] * width
                 z[np.arange(len(rows))[:, None], at[:, None] + np.arange(width)] = slot.values[rows]
-            yield rows, Block(S, U, z, cuts, T)
+            yield rows, ComponentRows(S, U, z, cuts, T)
 
     def _joined(
         self, numbers: list[int]
@@ -183,7 +183,7 @@ class PredictionSpread:
                         out[directions.cuts[f].start + i, directions.cuts[g].start + j] = made
         return out
 
-    def _widening(self, x: Floats, block: Block) -> tuple[Floats, Floats]:
+    def _widening(self, x: Floats, block: ComponentRows) -> tuple[Floats, Floats]:
         """(r, m) gradient and (r,) g of rows of one component."""
         found = self.found
         r = block.left()
@@ -216,7 +216,7 @@ class PredictionSpread:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class ComponentRows:
     """Some rows and the component that they lie in, or a component each.
 
     Attributes:
