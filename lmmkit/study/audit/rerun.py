@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +32,7 @@ from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.manifest import NAME
 from lmmkit.study.records.notebooks import Notebook, project_folder
 from lmmkit.study.records.plan_lock import LOCK, lock_path
+from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.records.values import compare, tolerances
 
 _NAME = re.compile(r"[\w][\w.\- ]*")
@@ -222,9 +222,9 @@ def check_rerun(
 def _repeated(
     run: RunFolder, study: RecordedStudy, data: Path, notebooks: Path | None, *, exact: bool, keep: Path
 ) -> Iterator[Finding]:
-    with tempfile.TemporaryDirectory(prefix="lmmkit-") as place:
+    with temporary_folder() as place:
         try:
-            again = run_again(study, data, Path(place), notebooks)
+            again = run_again(study, data, place, notebooks)
         except LmmkitError as error:
             yield Finding(EXECUTION, EXECUTION, DIFFERS, str(error), "a run that ends well")
             return
