@@ -31,7 +31,7 @@ class StudyProvisioner(LocalProvisioner):
     async def poll(self) -> int | None:
         """None while the kernel lives; one that has stopped working is ended."""
         code = await super().poll()
-        if code is None and self.process is not None:
+        if code is None:
             self.stall = self.stall or Stall(self.process.pid)
             if self.stall.found():
                 self.served.place.note(f"{STALLED} for {self.stall.patience} s")
