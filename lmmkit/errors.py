@@ -13,14 +13,39 @@ and the one warning it gives on purpose: a `PartialResult` is NaN somewhere, and
 """
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
+
+from lmmkit.escape import terminal
+
+Subject = tuple[str | int, ...]
 
 
-class LmmkitError(Exception):
-    """Base of all errors raised on purpose; catching it catches nothing else."""
+class _LineByLine(Exception):  # noqa: N818  (no error by itself: what errors and warnings have in common)
+    """Its arguments are the lines of its message; nothing in a line reaches beyond it."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(terminal, self.args))
 
 
-class PartialResult(UserWarning):
+class LmmkitError(_LineByLine):
+    """Base of all errors raised on purpose; catching it catches nothing else.
+
+    Attributes:
+        about: What it is about, such as ("weights",) or ("columns", "age"); (): nothing in particular.
+        several: The single errors, where several are said at once.
+    """
+
+    about: Subject = ()
+    several: tuple["LmmkitError", ...] = ()
+
+    @property
+    def parts(self) -> tuple["LmmkitError", ...]:
+        """The single errors: itself, where it is one."""
+        return self.several or (self,)
+
+
+class PartialResult(_LineByLine, UserWarning):
     """Part of what was asked for could not be found; it is NaN in the result."""
 
 
@@ -42,6 +67,46 @@ class StudyError(LmmkitError):
 
 class RunError(LmmkitError):
     """A run, its folder or one of its steps cannot go on."""
+
+
+class Findings:
+    """Errors kept until all of them can be said at once.
+
+    >>> found = Findings()
+    >>> for column in ("x", "z"):
+    ...     with found.part(column):
+    ...         raise DataError(f"{column} is empty")
+    >>> [error.about for error in found.errors]
+    [('x',), ('z',)]
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[LmmkitError] = []
+
+    @contextmanager
+    def part(self, *about: str | int) -> Generator[None]:
+        """Keep what is raised within, and what it is about."""
+        try:
+            yield
+        except LmmkitError as error:
+            for part in error.parts:
+                if str(part) not in map(str, self.errors):
+                    part.about = (*about, *part.about)
+                    self.errors.append(part)
+
+    def raise_found(self) -> None:
+        """Raise what was found, as one error, or do nothing.
+
+        Raises:
+            LmmkitError: of the kind of the first one found.
+        """
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            lines = "\n".join(f"- {error}" for error in self.errors).split("\n")
+            joined = type(self.errors[0])(f"{len(self.errors)} things are to be mended:", *lines)
+            joined.several = tuple(self.errors)
+            raise joined
 
 
 def unknown_column(name: str, columns: Collection[str]) -> str:

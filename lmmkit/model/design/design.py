@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.structures import STRUCTURES, Structure
+from lmmkit.engine.covariance.structures import Structure, structure_of
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
-from lmmkit.errors import FormulaError
-from lmmkit.escape import html
+from lmmkit.errors import Findings, FormulaError
+from lmmkit.escape import html, terminal
 from lmmkit.model.design.identifiability import (
     Draft,
+    between_only,
     check_groupings,
     check_response,
     check_same,
@@ -30,11 +31,10 @@ from lmmkit.model.design.learned import (
     NewData,
     Predictor,
     Recipe,
+    codes_of,
     columns_of,
-    fixed_data,
-    fixed_matrix,
     learn_recipe,
-    new_data,
+    offset_columns,
     predictors,
     recipe_from_dict,
 )
@@ -122,16 +122,21 @@ def _alike(first: Floats, second: Floats) -> bool:
     return first is second or bool((first[::step] == second[::step]).all())
 
 
+def _groupings(formula: Formula, source: Source) -> dict[str, Grouping]:
+    """The distinct grouping factors on the rows used, by label."""
+    distinct = {bar.group.label: bar.group for bar in formula.random}
+    return {label: grouping(group, source.table, source.rows) for label, group in distinct.items()}
+
+
 def _drafts(
-    recipe: Recipe, values: Mapping[Expression, Values], source: Source, store: _Store
+    recipe: Recipe,
+    values: Mapping[Expression, Values],
+    source: Source,
+    groupings: Mapping[str, Grouping],
+    store: _Store,
 ) -> list[Draft]:
-    bars = recipe.formula.random
-    distinct = {bar.group.label: bar.group for bar in bars}
-    groupings = {label: grouping(group, source.table, source.rows) for label, group in distinct.items()}
-    check_groupings(groupings, source.count)
-    check_same(same_grouping(list(groupings.values())))
     drafts: list[Draft] = []
-    for bar, products in zip(bars, recipe.random, strict=True):
+    for bar, products in zip(recipe.formula.random, recipe.random, strict=True):
         columns = [column for scoped in products for column in columns_of(scoped, values, source.count)]
         drafts += _bar_drafts(bar, columns, groupings[bar.group.label], store)
     return drafts
@@ -141,9 +146,8 @@ def _bar_drafts(bar: Bar, columns: list[Column], factor: Grouping, store: _Store
     places = store.add(columns)
     names = tuple(name for name, _ in columns)
     arrays = tuple(store.columns[place] for place in places)
-    kind = "diagonal" if bar.structure == "split" else bar.structure
-    draft = Draft(bar.text, factor, names, arrays, places, STRUCTURES[kind](len(names)))
-    return draft.blocks() if bar.structure == "split" else [draft]
+    draft = Draft(bar.text, factor, names, arrays, places, structure_of(bar.tag, len(names)))
+    return draft.each() if bar.split else [draft]
 
 
 def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[RandomTerm, ...]]:
@@ -172,6 +176,7 @@ class Design:
         fixed_terms: Terms of the fixed part with the positions of their columns.
         random: Random-effects terms, parallel to `problem.terms`: by decreasing number of levels.
         warnings: What the user should look at, in sentences.
+        undetermined: Those of them about terms whose variances other values explain as well.
         recipe: What the formula learned from the table.
         request: What was asked.
         source: The table and the rows used.
@@ -184,6 +189,7 @@ class Design:
     fixed_terms: tuple[FixedTerm, ...]
     random: tuple[RandomTerm, ...]
     warnings: tuple[str, ...]
+    undetermined: tuple[str, ...]
     recipe: Recipe = field(repr=False)
     request: Request = field(repr=False)
     source: Source = field(repr=False)
@@ -223,7 +229,7 @@ class Design:
 
     @cached_property
     def relations(self) -> tuple[Relation, ...]:
-        """How each pair of grouping factors relates: the same, nested or crossed."""
+        """How each pair of grouping factors relates: nested or crossed."""
         return relations(self.groupings)
 
     @cached_property
@@ -242,7 +248,7 @@ class Design:
         Raises:
             DataError: A column is absent, has missing values, or a level that the fit has not seen.
         """
-        return fixed_matrix(self.recipe, frame)
+        return self.recipe.X(self.recipe.opened(frame, self.recipe.fixed_columns()))
 
     def new_data(self, frame: Any, *, grouped: bool = True) -> NewData:
         """X, offset, and the random terms' columns and codes on the rows of another table.
@@ -254,9 +260,24 @@ class Design:
         Raises:
             DataError: As `fixed_matrix`, or the offset was given as a vector.
         """
-        terms = [(term.factor, term.names) for term in self.random]
-        factors = {term.factor: term.grouping for term in self.random} if grouped else None
-        return new_data(self.recipe, self.request, terms, factors, frame)
+        recipe, bars = self.recipe, self.recipe.formula.random
+        wanted = [name for expression in recipe.variables for name in expression.variables]
+        wanted += [name for bar in bars for name in bar.group.names if grouped]
+        evaluator = recipe.opened(frame, [*wanted, *offset_columns(self.request)])
+        values, rows = recipe.values(evaluator), evaluator.table.rows
+        columns = dict(
+            column
+            for bar in recipe.random
+            for products in bar
+            for column in columns_of(products, values, rows)
+        )
+        Z = tuple(np.column_stack([columns[name] for name in term.names]) for term in self.random)
+        codes = dict.fromkeys(self.ngroups, np.full(rows, -1, np.intp))
+        if grouped:
+            names = {bar.group.label: bar.group.names for bar in bars}
+            codes = {g.name: codes_of(g, names[g.name], evaluator.table) for g in self.groupings}
+        known = offset_of(self.request, evaluator, {})
+        return NewData(recipe.X(evaluator), known, Z, tuple(codes[term.factor] for term in self.random))
 
     def fixed_data(self, frame: Any) -> NewData:
         """X and offset on the rows of another table, which needs no grouping factors.
@@ -267,7 +288,9 @@ class Design:
         Raises:
             DataError: As `new_data`.
         """
-        return fixed_data(self.recipe, self.request, frame)
+        wanted = [*self.recipe.fixed_columns(), *offset_columns(self.request)]
+        evaluator = self.recipe.opened(frame, wanted)
+        return NewData(self.recipe.X(evaluator), offset_of(self.request, evaluator, {}), (), ())
 
     def to_dict(self) -> dict[str, Any]:
         """What `design_from_dict` needs beside `frame`, as plain lists, numbers and text."""
@@ -280,7 +303,7 @@ class Design:
     def describe(self) -> str:
         """Terms, sizes, relations and block structure, as text."""
         tables = [table.text() for table in _tables(self)]
-        return "\n\n".join([self.formula, _rows_sentence(self), *tables, *_sentences(self)])
+        return "\n\n".join([terminal(self.formula), _rows_sentence(self), *tables, *_sentences(self)])
 
     def __str__(self) -> str:
         return self.describe()
@@ -322,7 +345,36 @@ def build_design(
     _check_parsed(parsed)
     request = Request(parsed, weights, offset, contrasts or {}, missing)
     source = open_source(request, data)
-    recipe, values = learn_recipe(parsed, source, request.contrasts)
+    groupings, found = _groupings(parsed, source), Findings()
+    with found.part():
+        _check_rows(request, source, groupings)
+    with found.part():
+        learned = learn_recipe(parsed, source, request.contrasts)
+    found.raise_found()
+    return _design(request, source, *learned, groupings)
+
+
+def without_random_effects(formula: str, like: Design) -> Design:
+    """The design of a model without random effects on the rows, weights and offset of another one.
+
+    Raises:
+        FormulaError: The formula cannot be read, or has random effects.
+        DataError: A column is absent from the other design's table, or misses a value on its rows.
+    """
+    parsed = parse_formula(formula)
+    if parsed.random:
+        raise FormulaError(f"`{parsed}` has random effects: fit it with lmm() first, and give the fit.")
+    _check_response(parsed)
+    given, vectors = like.request, like.source.vectors
+    weights, offset = (
+        like.source.used(vectors[label]) if label in vectors else asked
+        for label, asked in ((WEIGHTS, given.weights), (OFFSET, given.offset))
+    )
+    own = {name for expression in parsed.expressions() for name in expression.variables}
+    contrasts = {name: coding for name, coding in given.contrasts.items() if name in own}
+    request = Request(parsed, weights, offset, contrasts, "error")
+    source = open_source(request, like.source.table.frame.iloc[like.rows])
+    recipe, values = learn_recipe(parsed, source, contrasts)
     return _design(request, source, recipe, values)
 
 
@@ -333,7 +385,9 @@ def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
     request = Request(parsed, *(_stored(spec[key], frame) for key in ("weights", "offset")))
     evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
     source = open_source(request, frame, evaluator)
-    return _design(request, source, recipe, recipe.values(evaluator, source.rows))
+    groupings = _groupings(parsed, source)
+    _check_rows(request, source, groupings)
+    return _design(request, source, recipe, recipe.values(evaluator, source.rows), groupings)
 
 
 def _stored(given: str | None, frame: pd.DataFrame) -> Any:
@@ -344,30 +398,59 @@ def _check_parsed(parsed: Formula) -> None:
     if not parsed.random:
         raise FormulaError(
             f"`{parsed}` has no random-effects term such as (1 | g): for a model without one use "
-            "statsmodels' OLS (statsmodels.formula.api.ols) or WLS."
+            "statsmodels' OLS (statsmodels.formula.api.ols) or WLS; compare() takes its formula beside fits."
         )
+    _check_response(parsed)
+
+
+def _check_response(parsed: Formula) -> None:
     if any(parsed.response in term for term in parsed.fixed):
         raise FormulaError(
             f"`{parsed}`: the response `{parsed.response}` stands among the terms too; leave it out."
         )
 
 
-def _design(request: Request, source: Source, recipe: Recipe, values: Mapping[Expression, Values]) -> Design:
+def _check_rows(request: Request, source: Source, groupings: Mapping[str, Grouping]) -> None:
+    """Refuse a response, weights and grouping factors that cannot be used, all of them at once.
+
+    Raises:
+        DataError: A response that does not vary, weights that are not positive, groups that tell nothing.
+    """
+    found = Findings()
+    with found.part("formula"):
+        check_response(_response(request.formula, source), request.formula.response.text)
+    with found.part("weights"):
+        check_weights(source.weights(request.weights))
+    with found.part("formula"):
+        check_groupings(groupings, source.count)
+    with found.part("formula"):
+        check_same(same_grouping(list(groupings.values())))
+    found.raise_found()
+
+
+def _response(formula: Formula, source: Source) -> Floats:
+    return source.used(source.evaluator.numbers(formula.response))
+
+
+def _design(
+    request: Request,
+    source: Source,
+    recipe: Recipe,
+    values: Mapping[Expression, Values],
+    groupings: Mapping[str, Grouping],
+) -> Design:
     """Columns, codes and names on the rows used."""
-    formula = request.formula
-    response = source.used(source.evaluator.numbers(formula.response))
-    weights = source.weights(request.weights)
-    check_response(response, formula.response.text)
-    check_weights(weights)
+    formula, weights = request.formula, source.weights(request.weights)
+    response = _response(formula, source)
     store = _Store()
     blocks = [columns_of(products, values, source.count) for products in recipe.fixed]
     fixed = tuple(place for block in blocks for place in store.add(block))
-    drafts = _drafts(recipe, values, source, store)
+    drafts = _drafts(recipe, values, source, groupings, store)
     check_terms(drafts, weights)
+    seldom, undetermined = between_only(drafts)
     terms, random = _ordered(drafts)
     offset = offset_of(request, source.evaluator, source.vectors)
     used = None if offset is None else source.used(offset)
-    groupings = list({term.factor: term.grouping for term in random}.values())
     return Design(
         formula=str(formula),
         response=formula.response.text,
@@ -375,7 +458,8 @@ def _design(request: Request, source: Source, recipe: Recipe, values: Mapping[Ex
         fixed_names=tuple(name for block in blocks for name, _ in block),
         fixed_terms=_fixed_terms(formula, blocks),
         random=random,
-        warnings=tuple(reused_labels(groupings)),
+        warnings=(*formula.notices, *reused_labels(list(groupings.values())), *seldom, *undetermined),
+        undetermined=tuple(undetermined),
         recipe=recipe,
         request=request,
         source=source,
@@ -439,4 +523,5 @@ def _sentences(design: Design) -> list[str]:
         "occur."
         for r in design.relations
     ]
-    return [*(["\n".join(related)] if related else []), *(f"Note: {warning}" for warning in design.warnings)]
+    notes = [terminal(f"Note: {warning}") for warning in design.warnings]
+    return [*(["\n".join(map(terminal, related))] if related else []), *notes]

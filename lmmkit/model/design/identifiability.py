@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.structures import Structure, Unstructured
-from lmmkit.errors import DataError, FormulaError
+from lmmkit.engine.covariance.structures import Structure, structure_of
+from lmmkit.errors import DataError, Findings, FormulaError
 from lmmkit.model.table.grouping import Grouping
 
 Floats = NDArray[np.float64]
@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 SAMPLE = 5_000
 DEPENDENT = 1e-8
 WIDEST = 20
+LEVELS = 5_000  # at most, of which the cross-products are looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +41,20 @@ class Draft:
     places: tuple[int, ...]
     structure: Structure
 
-    def blocks(self) -> list[Draft]:
-        """Its columns in sets that have no covariances with each other: itself, where it is one set."""
-        cones = self.structure.cones
-        return [self] if len(cones) < 2 else [self._of(cone) for cone in cones]
+    def each(self) -> list[Draft]:
+        """Its columns, each a term of its own."""
+        return [self._of((column,)) for column in range(len(self.names))]
 
-    def _of(self, cone: tuple[int, ...]) -> Draft:
-        names = tuple(self.names[c] for c in cone)
-        columns, places = tuple(self.columns[c] for c in cone), tuple(self.places[c] for c in cone)
-        return Draft(self.text, self.grouping, names, columns, places, Unstructured(len(cone)))
+    def blocks(self) -> list[Draft]:
+        """Its columns in sets that have covariances with each other, but with no other column."""
+        sets = dict.fromkeys(tuple(np.flatnonzero(row)) for row in self.structure.span.any(axis=0))
+        return [self] if len(sets) == 1 else [self._of(columns) for columns in sets]
+
+    def _of(self, columns: Iterable[int]) -> Draft:
+        names, arrays, places = (
+            tuple(whole[c] for c in columns) for whole in (self.names, self.columns, self.places)
+        )
+        return Draft(self.text, self.grouping, names, arrays, places, structure_of("", len(names)))
 
 
 def check_response(response: Floats, name: str) -> None:
@@ -84,18 +90,25 @@ def check_groupings(groupings: Mapping[str, Grouping], rows: int) -> None:
     Raises:
         DataError: One level, or as many levels as rows, or two factors that are the same.
     """
+    found = Findings()
     for grouping in groupings.values():
-        if grouping.size < 2:
-            raise DataError(
-                f"The grouping factor `{grouping.name}` has one level only in the {rows:,} rows used; a "
-                "variance between levels needs at least two."
-            )
-        if grouping.size >= rows:
-            raise DataError(
-                f"The grouping factor `{grouping.name}` has {grouping.size:,} levels in {rows:,} rows, one "
-                "row each: its variance cannot be told from the residual's; a factor with repeated rows is "
-                "expected."
-            )
+        with found.part():
+            _check_grouping(grouping, rows)
+    found.raise_found()
+
+
+def _check_grouping(grouping: Grouping, rows: int) -> None:
+    if grouping.size < 2:
+        raise DataError(
+            f"The grouping factor `{grouping.name}` has one level only in the {rows:,} rows used; a "
+            "variance between levels needs at least two."
+        )
+    if grouping.size >= rows:
+        raise DataError(
+            f"The grouping factor `{grouping.name}` has {grouping.size:,} levels in {rows:,} rows, one "
+            "row each: its variance cannot be told from the residual's; a factor with repeated rows is "
+            "expected."
+        )
 
 
 def check_same(names: tuple[str, str] | None) -> None:
@@ -118,15 +131,20 @@ def check_terms(drafts: Sequence[Draft], weights: Floats | None) -> None:
         FormulaError: Columns of a term, or of two terms of one grouping factor, depend on each other.
         DataError: A term explains each row by itself.
     """
-    by_factor: dict[str, list[Draft]] = {}
+    by_factor, found = dict[str, list[Draft]](), Findings()
     for draft in drafts:
-        _check_width(draft)
+        with found.part("formula"):
+            _check_width(draft)
         by_factor.setdefault(draft.grouping.name, []).extend(draft.blocks())
     for blocks in by_factor.values():
-        _check_blocks(blocks)
+        with found.part("formula"):
+            _check_blocks(blocks)
+    found.raise_found()
     for draft in drafts:
-        if draft.grouping.size * len(draft.columns) >= len(draft.grouping.codes):
-            _check_residual(draft, weights)
+        with found.part("formula"):
+            if draft.grouping.size * len(draft.columns) >= len(draft.grouping.codes):
+                _check_residual(draft, weights)
+    found.raise_found()
 
 
 def _check_width(draft: Draft) -> None:
@@ -207,6 +225,97 @@ def _dependent(columns: Sequence[Floats]) -> NDArray[np.intp]:
     largest = np.array([np.abs(column).max() for column in columns])
     matrix /= np.where(scale > 1e-12 * largest * np.sqrt(len(matrix)), scale, np.inf)
     return np.flatnonzero(np.abs(np.diag(np.linalg.qr(matrix, mode="r"))) < DEPENDENT)
+
+
+def between_only(drafts: Sequence[Draft]) -> tuple[list[str], list[str]]:
+    """Sentences about columns of random-effects terms that never vary within a level of their factor.
+
+    Returns:
+        What is estimable and seldom meant; and what is not: where such a column takes too few values, other
+        variances and covariances of the term give the same model.
+    """
+    seldom, never = list[str](), list[str]()
+    by_factor: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        by_factor.setdefault(draft.grouping.name, []).append(draft)
+    for same in by_factor.values():
+        constant = [(draft, name) for draft in same for name in _constant_within(draft)]
+        if constant and _undetermined(same):
+            never.append(_undetermined_text(*constant[0]))
+        else:
+            seldom += [_constant_text(draft, name) for draft, name in constant]
+    return seldom, never
+
+
+def _constant_within(draft: Draft) -> list[str]:
+    """The columns, other than an intercept, that have one value in each level with several rows."""
+    codes = draft.grouping.codes
+    pairs = zip(draft.names, draft.columns, strict=True)
+    return [
+        name
+        for name, values in pairs
+        if values.strides != (0,)
+        and np.ptp(values) > 0
+        and _same_within(codes[:SAMPLE], values[:SAMPLE], draft.grouping.size)
+        and _same_within(codes, values, draft.grouping.size)
+    ]
+
+
+def _same_within(codes: NDArray[np.intp], values: Floats, size: int) -> bool:
+    one = np.empty(size)
+    one[codes] = values
+    return bool((one[codes] == values).all())
+
+
+def _undetermined(drafts: Sequence[Draft]) -> bool:
+    """Whether Z_j T Z_j' of all levels j leave a direction of the matrices T of one factor open.
+
+    With C_j = Z_j' Z_j, which has the rows of Z_j, C_j T C_j is looked at instead.
+    """
+    blocks = [block for draft in drafts for block in draft.blocks()]
+    columns = [column for block in blocks for column in _scaled(block)]
+    codes, size = blocks[0].grouping.codes, blocks[0].grouping.size
+    chosen = np.linspace(0, size - 1, min(size, LEVELS)).astype(np.intp)
+    k = len(columns)
+    C = np.empty((len(chosen), k, k))
+    for a, b in combinations_with_replacement(range(k), 2):
+        C[:, a, b] = C[:, b, a] = np.bincount(codes, columns[a] * columns[b], size)[chosen]
+    C /= np.maximum(np.einsum("jaa->j", C), np.finfo(float).tiny)[:, None, None]
+    directions, start = list[Floats](), 0
+    for block in blocks:
+        width = len(block.columns)
+        for inner in block.structure.span:
+            S = np.zeros((k, k))
+            S[start : start + width, start : start + width] = inner
+            directions.append((C @ S @ C).ravel())
+        start += width
+    moved = np.column_stack(directions)
+    norms = np.linalg.norm(moved, axis=0)
+    return not norms.all() or bool(np.linalg.svd(moved / norms, compute_uv=False)[-1] < DEPENDENT)
+
+
+def _scaled(block: Draft) -> list[Floats]:
+    """Columns of unit size, centred beside an intercept with which they covary: the model is the same."""
+    intercept = any(column.strides == (0,) for column in block.columns)
+    moved = [c if c.strides == (0,) or not intercept else c - c.mean() for c in block.columns]
+    sizes = [float(np.abs(column).max()) or 1.0 for column in moved]
+    return [column / size for column, size in zip(moved, sizes, strict=True)]
+
+
+def _constant_text(draft: Draft, name: str) -> str:
+    group = draft.grouping.name
+    return (
+        f"`{draft.text}`: `{name}` has one value in each level of `{group}`, so no level shows a slope of "
+        f"its own; the variance of the slopes rests on how the levels spread. (1 | {group}) is mostly meant."
+    )
+
+
+def _undetermined_text(draft: Draft, name: str) -> str:
+    group = draft.grouping.name
+    return (
+        f"`{draft.text}`: `{name}` has one value in each level of `{group}`, and too few values for the "
+        f"variances and covariances of the term to be told apart; write (1 | {group})."
+    )
 
 
 def _check_residual(draft: Draft, weights: Floats | None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.errors import DataError, FormulaError, did_you_mean
+from lmmkit.errors import DataError, Findings, FormulaError, did_you_mean
 from lmmkit.model.design.variables import is_factor, marked_column
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Formula
@@ -121,14 +121,21 @@ def _read(request: Request, evaluator: Evaluator) -> None:
     """Read each column once, as what the formula takes it for."""
     if request.missing not in ("drop", "error"):
         raise DataError(f"missing={request.missing!r}: 'drop' or 'error' is expected.")
-    factors = {name for e in dict.fromkeys(request.formula.expressions()) for name in _read_one(e, evaluator)}
+    factors, found = set[str](), Findings()
+    for expression in dict.fromkeys(request.formula.expressions()):
+        with found.part("formula"):
+            factors.update(_read_one(expression, evaluator))
     for bar in request.formula.random:
         for name in bar.group.names:
-            evaluator.table.factor(name)
-    for extra in (request.weights, request.offset):
-        if isinstance(extra, str):
-            evaluator.table.numbers(extra)
-    _check_contrasts(request.contrasts, factors)
+            with found.part("formula"):
+                evaluator.table.factor(name)
+    for label, extra in (("weights", request.weights), ("offset", request.offset)):
+        with found.part(label):
+            if isinstance(extra, str):
+                evaluator.table.numbers(extra)
+    with found.part("contrasts"):
+        _check_contrasts(request.contrasts, factors)
+    found.raise_found()
 
 
 def _read_one(expression: Expression, evaluator: Evaluator) -> list[str]:

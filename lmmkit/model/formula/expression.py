@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 from lmmkit.errors import FormulaError, did_you_mean, unknown_column
@@ -22,13 +23,16 @@ DEEPEST_BRACKETS = 40
 _TOKENS = re.compile(
     r"""(?P<space>\s+)
       | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?L?(?![\w.]))
-      | (?P<name>`[^`]+`|(?:[^\W\d]|\.(?!\d))[\w.]*)
+      | (?P<name>`(?:[^`\\]|\\.)+`|(?:[^\W\d]|\.(?!\d))[\w.]*)
       | (?P<string>"[^"\\]*"|'[^'\\]*')
       | (?P<operator>%in%|%/%|%%|\|\||&&|\*\*|<=|>=|==|!=|[-+*/:^|~<>!&=%,()\[\]])""",
-    re.VERBOSE,
+    re.VERBOSE | re.DOTALL,
 )
 _BARE = re.compile(r"(?:[^\W\d]|\.(?!\d))[\w.]*\Z")
 _CONSTANTS = frozenset(("TRUE", "FALSE", "NULL", "True", "False", "None"))
+_WORDS = ("and", "or", "not", "in")
+#: Words that are no column unless they stand in back-quotes.
+_RESERVED = _CONSTANTS | {".", *_WORDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +74,14 @@ def _scan(text: str):
 def _token(found: re.Match[str]) -> Token:
     kind, text = str(found.lastgroup), found.group()
     quoted = text.startswith("`")
-    return Token(kind, text.strip("`") if quoted else text, found.start(), found.end(), quoted)
+    return Token(kind, _unquoted(text) if quoted else text, found.start(), found.end(), quoted)
 
 
 def _unreadable(text: str, place: int) -> str:
     return (
         f"Cannot read `{text[place]}` at character {place + 1} of `{text}`. "
-        "Column names with special characters go between back-quotes."
+        "Column names with special characters go between back-quotes, where \\` is a back-quote and "
+        "\\\\ a back-slash."
     )
 
 
@@ -96,14 +101,37 @@ def _check_brackets(tokens: list[Token], text: str) -> None:
 
 
 def is_name(token: Token) -> bool:
-    """Whether the word names a column (constants such as TRUE do not, unless back-quoted)."""
-    return token.kind == "name" and (token.quoted or token.text not in _CONSTANTS)
+    """Whether the word names a column (constants such as TRUE, and the dot, do not unless back-quoted)."""
+    return token.kind == "name" and (token.quoted or token.text not in {*_CONSTANTS, "."})
 
 
 def quote(name: str) -> str:
-    """`name` as a formula must write it: in back-quotes unless it reads as one word."""
-    bare = _BARE.match(name) and name not in _CONSTANTS and name != "."
-    return name if bare else f"`{name}`"
+    r"""`name` as a formula must write it: in back-quotes, as R does it, unless it reads as one word.
+
+    >>> print(quote("dose"), quote("dose (mg)"), quote("a`b"))
+    dose `dose (mg)` `a\`b`
+    """
+    return name if _BARE.match(name) and name not in _RESERVED else _quoted(name)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", r"\\").replace("`", r"\`")
+    return f"`{escaped}`"
+
+
+def named_column(text: str) -> str:
+    """The column that a word of a formula names: what stands in back-quotes, and any other text itself.
+
+    >>> named_column("`dose (mg)`"), named_column("dose (mg)")
+    ('dose (mg)', 'dose (mg)')
+    """
+    found = _TOKENS.fullmatch(text)
+    return _unquoted(text) if found and text.startswith("`") else text
+
+
+def _unquoted(text: str) -> str:
+    """What stands between back-quotes; a back-slash hides one of the two, all else is itself."""
+    return re.sub(r"\\([`\\])", r"\1", text[1:-1])
 
 
 LONGEST_LIST = 1_000
@@ -363,23 +391,26 @@ _OPERATORS = {"^": "**", "%%": "%", "%/%": "//"}
 _LOGICAL = {"&": " and ", "&&": " and ", "|": " or ", "||": " or ", "!": " not ", "%in%": " in "}
 _KEYWORDS = {"Boundary.knots": "boundary_knots", "intercept": "include_intercept"}
 _PYTHON_CONSTANTS = {"TRUE": "True", "FALSE": "False", "NULL": "None"}
-_WORDS = ("and", "or", "not", "in")
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked expression.
+    """A checked expression; two are equal when they mean the same, however they are spelled.
 
     Attributes:
-        text: Canonical text, which names its columns in a design: `log(x)`, `I(x ** 2)`.
+        text: As it was written, which names its columns in a design: `log(x)`, `I(x^2)`.
         variables: Names of the columns it uses, in order of appearance.
+        canonical: The one spelling of its tree: `I(x ** 2)`.
+        source: Its text with odd column names in back-quotes, to be read again.
         tree: The checked tree, its columns written as `aliases`; None for a column alone.
         aliases: (identifier in the tree, column) pairs.
         purpose: What it was read for.
     """
 
-    text: str
+    text: str = field(compare=False)
     variables: tuple[str, ...]
+    canonical: str
+    source: str = field(compare=False, repr=False)
     tree: ast.expr | None = field(default=None, compare=False, repr=False)
     aliases: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
     purpose: Purpose = field(default="formula", compare=False, repr=False)
@@ -390,14 +421,14 @@ class Expression:
         return self.tree is None
 
     def __str__(self) -> str:
-        return quote(self.text) if self.is_column else self.spell(quote)
+        return self.source
 
     def column(self, node: ast.Name) -> str:
         """The column that an identifier of its tree stands for."""
         return dict(self.aliases)[node.id]
 
     def part(self, node: ast.expr) -> str:
-        """Text of a part of its tree."""
+        """Canonical text of a part of its tree."""
         return _spell(node, self.aliases, str)
 
     def inner(self, node: ast.expr) -> Expression:
@@ -406,17 +437,13 @@ class Expression:
             return column(self.column(node))
         used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
         variables = tuple(name for alias, name in self.aliases if alias in used)
-        return Expression(self.part(node), variables, node, self.aliases)
-
-    def spell(self, write: Callable[[str], str]) -> str:
-        """Its text with each column written by `write`."""
-        assert self.tree is not None
-        return _spell(self.tree, self.aliases, write)
+        text, source = self.part(node), _spell(node, self.aliases, quote)
+        return Expression(text, variables, text, source, node, self.aliases)
 
 
 def column(name: str, purpose: Purpose = "formula") -> Expression:
     """The expression that is one column."""
-    return Expression(name, (name,), purpose=purpose)
+    return Expression(name, (name,), name, quote(name), purpose=purpose)
 
 
 def parse_expression(text: str, purpose: Purpose = "formula") -> Expression:
@@ -430,8 +457,9 @@ def parse_expression(text: str, purpose: Purpose = "formula") -> Expression:
     Raises:
         FormulaError: It cannot be read, or asks for what is not offered.
 
-    >>> parse_expression("log(Sepal.Length)^2").text
-    'log(Sepal.Length) ** 2'
+    >>> expression = parse_expression("log(Sepal.Length)^2")
+    >>> expression.text, expression.canonical
+    ('log(Sepal.Length)^2', 'log(Sepal.Length) ** 2')
     """
     return read_expression(tokenize(text), text, purpose)
 
@@ -464,7 +492,16 @@ def read_expression(tokens: Sequence[Token], source: str, purpose: Purpose = "fo
     pairs = tuple((alias, name) for name, alias in aliases.items())
     checker = _Checker(text, dict(pairs), purpose)
     checker.check(tree)
-    return Expression(_spell(tree, pairs, str), tuple(checker.variables), tree, pairs, purpose)
+    named, quoted = (_written(tokens, back_quotes=quotes) for quotes in (False, True))
+    canonical = _spell(tree, pairs, str)
+    return Expression(named, tuple(checker.variables), canonical, quoted, tree, pairs, purpose)
+
+
+def _written(tokens: Sequence[Token], *, back_quotes: bool) -> str:
+    """The words as they were typed, runs of white space as one blank."""
+    texts = [_quoted(token.text) if token.quoted and back_quotes else token.text for token in tokens]
+    gaps = ["", *(" " * (token.start > before.end) for before, token in pairwise(tokens))]
+    return "".join(gap + text for gap, text in zip(gaps, texts, strict=True))
 
 
 def read_number(tokens: Sequence[Token], source: str) -> Expression:

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NoReturn
 
+from lmmkit.engine.covariance.structures import STRUCTURES
 from lmmkit.errors import FormulaError
 from lmmkit.model.formula.expression import (
     Expression,
@@ -170,7 +173,7 @@ class _GroupReader(_Words):
             return group
         token = self.tokens[self.place]
         self.place += 1
-        if not is_name(token) or self.peek() == "(" or token.text == ".":
+        if not is_name(token) or self.peek() == "(":
             self.refuse(token)
         return Group((token.text,), token.text, quote(token.text))
 
@@ -182,19 +185,19 @@ class Bar:
     Attributes:
         terms: What stands left of the bar, the intercept being `()`.
         group: The grouping factor.
-        structure: unstructured (one bar), split (two bars: every column a term of its own) or
-            diagonal (`diag(...)`: one term, no covariances).
+        tag: What names the covariance structure of its effects, before the bracket: `diag`, or nothing.
+        split: Whether it has two bars: every column a term of its own.
         text: As typed.
     """
 
     terms: tuple[Term, ...]
     group: Group
-    structure: str = "unstructured"
+    tag: str = ""
+    split: bool = False
     text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        inside = f"{spell_terms(self.terms)} {'||' if self.structure == 'split' else '|'} {self.group}"
-        return f"diag({inside})" if self.structure == "diagonal" else f"({inside})"
+        return f"{self.tag}({spell_terms(self.terms)} {'||' if self.split else '|'} {self.group})"
 
 
 def spell_terms(terms: Sequence[Term]) -> str:
@@ -210,6 +213,7 @@ class RightSide:
     terms: Terms = ()
     bars: list[Bar] = field(default_factory=list[Bar])
     offsets: list[Expression] = field(default_factory=list[Expression])
+    notices: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)
@@ -277,26 +281,43 @@ class _Reader(_Words):
             self._plain(left, operator)
             right = self._plain(self._interaction(), operator)
             combine = cross if operator == "*" else nest
+            self._note_square(left, right, operator)
             left = _Sum(combine(left.terms, right.terms))
         return left
+
+    def _note_square(self, left: _Sum, right: _Sum, operator: str, degree: int = 2) -> None:
+        """Say so where a term is multiplied by itself, which leaves it as it is."""
+        if left.terms != right.terms or len(left.terms) != 1 or left.terms == (INTERCEPT,):
+            return
+        term = spell_terms(left.terms).removeprefix("0 + ")
+        written = f"{term}{operator}{degree if operator in ('^', '**') else term}"
+        self.found.notices.append(
+            f"`{written}` in a formula is `{term}` alone, as in R: outside I() these signs cross terms. "
+            f"For the power of the values write I({term}^{degree})."
+        )
 
     def _interaction(self) -> _Sum:
         left = self._power()
         while self.at(":"):
             self._plain(left, ":")
-            left = _Sum(interact(left.terms, self._plain(self._power(), ":").terms))
+            right = self._plain(self._power(), ":")
+            self._note_square(left, right, ":")
+            left = _Sum(interact(left.terms, right.terms))
         return left
 
     def _power(self) -> _Sum:
         base = self._atom()
-        while self.at("^", "**"):
+        while operator := self.at("^", "**"):
             exponent = self._next()
-            if not exponent.text.isdigit() or not 1 <= int(exponent.text[:6]) <= 10:
+            if not re.fullmatch("[1-9]|10", exponent.text):
                 raise FormulaError(
                     f"`^{exponent.text}` in `{self.text}`: outside I() a power crosses terms to a degree "
                     "from 1 to 10; write I(x^2) for the square of a column."
                 )
-            base = _Sum(power(self._plain(base, "^").terms, int(exponent.text)))
+            degree = int(exponent.text)
+            if degree > 1:
+                self._note_square(base, base, operator, degree)
+            base = _Sum(power(self._plain(base, "^").terms, degree))
         return base
 
     def _plain(self, part: _Sum, operator: str) -> _Sum:
@@ -319,7 +340,7 @@ class _Reader(_Words):
             self._unexpected()
         if not token.quoted and self.peek() == "(":
             return self._call(token)
-        if not is_name(token) or token.text == ".":
+        if not is_name(token):
             raise FormulaError(
                 f"`{token.text}` in `{self.text}` is not a column; name the columns one by one."
             )
@@ -347,7 +368,7 @@ class _Reader(_Words):
         if not inside:
             raise FormulaError(f"`()` in `{self.text}` is empty.")
         if _bar_at(inside):
-            return self._bar(inside, self._source(opening), "unstructured")
+            return self._bar(inside, self._source(opening), "")
         reader = _Reader(inside, self.text, bars=self.bars_allowed)
         reader.found = self.found
         return reader._all(())
@@ -360,12 +381,12 @@ class _Reader(_Words):
         self._next()
         inside, source = self._inside(), self._source(name)
         if _bar_at(inside):
-            if name.text != "diag":
+            if name.text not in STRUCTURES:
+                offered = " or ".join(f"`{tag}(x | g)`" for tag in STRUCTURES)
                 raise FormulaError(
-                    f"`{source}`: {name.text}(...) is not offered around a bar; write `(x | g)` or "
-                    "`diag(x | g)`."
+                    f"`{source}`: {name.text}(...) is not offered around a bar; write {offered}."
                 )
-            return self._bar(inside, source, "diagonal")
+            return self._bar(inside, source, name.text)
         if name.text == "offset":
             if not self.bars_allowed:
                 raise FormulaError(f"An offset cannot stand inside a random-effects term: `{self.text}`.")
@@ -373,7 +394,7 @@ class _Reader(_Words):
             return _Sum(())
         return _Sum(((read_expression(self.tokens[start : self.place], self.text),),))
 
-    def _bar(self, inside: Sequence[Token], source: str, structure: str) -> _Sum:
+    def _bar(self, inside: Sequence[Token], source: str, tag: str) -> _Sum:
         """Keep a random-effects term, which adds no column to the fixed part."""
         if not self.bars_allowed:
             raise FormulaError(f"`{self.text}`: a random-effects term cannot stand inside another.")
@@ -383,13 +404,15 @@ class _Reader(_Words):
             raise FormulaError(f"`{source}` needs terms before the bar and a grouping factor after it.")
         if _bar_at(right):
             raise FormulaError(f"`{source}` has more than one bar; one bar stands between terms and group.")
-        if bar.text == "||" and structure == "diagonal":
-            raise FormulaError(f"`{source}`: diag() takes one bar.")
-        terms = by_degree(_Reader(left, self.text, bars=False).read().terms)
+        split = bar.text == "||"
+        if split and tag:
+            raise FormulaError(f"`{source}`: {tag}() takes one bar.")
+        inside_bar = _Reader(left, self.text, bars=False).read()
+        self.found.notices += inside_bar.notices
+        terms = by_degree(inside_bar.terms)
         if not terms:
             raise FormulaError(f"`{source}` has no column: write `(1 | g)` or `(0 + x | g)`.")
-        structure = "split" if bar.text == "||" else structure
-        self.found.bars += [Bar(terms, group, structure, source) for group in read_groups(right, source)]
+        self.found.bars += [Bar(terms, group, tag, split, source) for group in read_groups(right, source)]
         return _Sum(())
 
 
@@ -425,12 +448,14 @@ class Formula:
         fixed: Terms of the fixed part in R's order (by degree), the intercept being `()`.
         random: Random-effects terms in the order written, nesting expanded.
         offsets: What stands in `offset(...)`.
+        notices: Sentences about what was read otherwise than it may have been meant.
     """
 
     response: Expression
     fixed: tuple[Term, ...]
     random: tuple[Bar, ...] = ()
     offsets: tuple[Expression, ...] = ()
+    notices: tuple[str, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         parts = [spell_terms(self.fixed), *map(str, self.random), *(f"offset({o})" for o in self.offsets)]
@@ -459,17 +484,43 @@ def parse_formula(text: str) -> Formula:
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise FormulaError(f"A formula is text such as 'y ~ x + (1 | g)', not {type(text).__name__}.")
-    tokens = tokenize(text)
-    left, right = _sides(tokens, text)
+    return _parsed(text)
+
+
+@lru_cache(maxsize=128)
+def _parsed(text: str) -> Formula:
+    """The same, kept: sweeps, candidates and refits read one formula again and again."""
+    left, right = _sides(tokenize(text), text)
     if left[0].text in ("cbind", "c") and len(left) > 1:
         raise FormulaError(f"`{text}` has several responses; one is expected.")
     response = read_number(left, text)
     found = _Reader(right, text).read()
-    return Formula(response, by_degree(found.terms), tuple(found.bars), tuple(found.offsets))
+    fixed, notices = by_degree(found.terms), tuple(dict.fromkeys(found.notices))
+    return Formula(response, fixed, tuple(found.bars), tuple(found.offsets), notices)
+
+
+def parse_candidate(text: str, base: Formula) -> Formula:
+    """Read a candidate: a whole formula, or a random part to take the place of that of `base`.
+
+    Raises:
+        FormulaError: It cannot be read, or has no random-effects term.
+
+    >>> print(parse_candidate("(1 | g)", parse_formula("y ~ x + (x | g)")))
+    y ~ 1 + x + (1 | g)
+    """
+    whole = any(_is_tilde(token) for token in tokenize(text))
+    found = parse_formula(text if whole else f"y ~ {text}")
+    if not found.random:
+        raise FormulaError(f"`{text}` has no random-effects term such as (1 | g)")
+    return found if whole else replace(base, random=found.random)
+
+
+def _is_tilde(token: Token) -> bool:
+    return token.kind == "operator" and token.text == "~"
 
 
 def _sides(tokens: list[Token], text: str) -> tuple[list[Token], list[Token]]:
-    tildes = [i for i, token in enumerate(tokens) if token.text == "~" and token.kind == "operator"]
+    tildes = [i for i, token in enumerate(tokens) if _is_tilde(token)]
     if len(tildes) != 1:
         raise FormulaError(f"A formula has one `~` between response and terms; `{text}` has {len(tildes)}.")
     left, right = tokens[: tildes[0]], tokens[tildes[0] + 1 :]

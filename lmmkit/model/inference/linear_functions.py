@@ -12,9 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.formula.expression import quote
+from lmmkit.model.formula.spelling import same_name, spellings
 from lmmkit.model.inference.degrees_of_freedom import Denominators, denominators
 from lmmkit.model.inference.distributions import adjusted_p, critical
 from lmmkit.model.options import check_level
@@ -38,7 +40,8 @@ def coef_table(estimates: Estimates, *, df: str, level: float) -> pd.DataFrame:
     """
     check_level("level", level)
     by, names = denominators(estimates, df), pd.Index(estimates.names, name="coefficient")
-    return linear_table(names, np.eye(len(names)), estimates, by, level).assign(method=by.method)
+    table = linear_table(names, np.eye(len(names)), estimates, by, level)
+    return table.assign(method=by.named(table["df"].to_numpy()))
 
 
 def contrast(estimates: Estimates, L: Any, *, df: str, level: float) -> pd.DataFrame:
@@ -201,8 +204,9 @@ def _named(weights: Any, estimates: Estimates) -> Floats:
 
 def _position(name: str, estimates: Estimates) -> int:
     names = estimates.design.fixed_names
-    if name in names:
-        return names.index(name)
+    found = same_name(name, names)
+    if found is not None:
+        return names.index(found)
     near = difflib.get_close_matches(name, names, 1)
     hint = f" - did you mean `{near[0]}`?" if near else "."
     raise FitError(f"`{name}` is no coefficient of this fit{hint} Its coefficients: {', '.join(names)}.")
@@ -210,7 +214,8 @@ def _position(name: str, estimates: Estimates) -> int:
 
 def _text(text: str, estimates: Estimates) -> Floats:
     """A row from a sum of coefficients, each with a number before it or after a slash."""
-    known = "|".join(re.escape(name) for name in sorted(estimates.design.fixed_names, key=len, reverse=True))
+    longest_first = sorted(estimates.design.fixed_names, key=len, reverse=True)
+    known = "|".join(f"{re.escape(quote(name))}|{spellings(name)}" for name in longest_first)
     part = re.compile(rf"\s*([+-]?)\s*(?:({NUMBER})\s*\*?\s*)?({known})\s*(?:/\s*({NUMBER}))?\s*(?=$|[+-])")
     row, place = np.zeros(len(estimates.design.fixed_names)), 0
     while place < len(text) or not place:

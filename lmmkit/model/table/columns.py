@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.errors import DataError, unknown_column
+from lmmkit.errors import DataError, Findings, unknown_column
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -219,10 +219,12 @@ def open_table(data: Any, wanted: Iterable[str]) -> Table:
 def _check_columns(columns: Sequence[Any], names: Collection[str]) -> None:
     if not columns:
         raise DataError("The table has no columns.")
-    known = set(columns)
+    known, found = set(columns), Findings()
     for name in names:
-        if name not in known:
-            raise DataError(f"In the data {unknown_column(name, _texts(columns))}{_other_names(columns)}")
+        with found.part(name):
+            if name not in known:
+                raise DataError(f"In the data {unknown_column(name, _texts(columns))}{_other_names(columns)}")
+    found.raise_found()
     if len(known) < len(columns):
         twice = [name for name in names if sum(name == other for other in columns) > 1]
         if twice:
@@ -289,7 +291,7 @@ def _not_numbers(column: pd.Series[Any], name: str) -> str:
     what = "categories" if isinstance(column.dtype, pd.CategoricalDtype) else "text"
     return (
         f"Column `{name}` holds {what} ({shown}, ...); numbers are expected. If it holds numbers written as "
-        "text, convert it first, with pandas.to_numeric for example."
+        "text, see which cells are no numbers, and make it a column of numbers first."
     )
 
 

@@ -107,6 +107,7 @@ def labels_of(names: Sequence[str]) -> list[str]:
 
 
 FEW = 12
+MOST_CELLS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Relation:
     Attributes:
         fine: Name of the factor with more levels.
         coarse: Name of the other.
-        kind: same, nested (each level of `fine` within one of `coarse`) or crossed.
+        kind: nested (each level of `fine` within one of `coarse`) or crossed.
         cells: Number of combinations of levels that occur.
     """
 
@@ -134,7 +135,7 @@ def relations(groupings: Sequence[Grouping]) -> tuple[Relation, ...]:
 def _relation(first: Grouping, second: Grouping) -> Relation:
     fine, coarse = (first, second) if first.size >= second.size else (second, first)
     if determines(fine, coarse):
-        return Relation(fine.name, coarse.name, "same" if fine.size == coarse.size else "nested", fine.size)
+        return Relation(fine.name, coarse.name, "nested", fine.size)
     return Relation(fine.name, coarse.name, "crossed", cell_count(fine, coarse))
 
 
@@ -162,21 +163,23 @@ def same_grouping(groupings: Sequence[Grouping]) -> tuple[str, str] | None:
 
 
 def reused_labels(groupings: Sequence[Grouping]) -> list[str]:
-    """Sentences about factors whose few labels begin anew within each level of another.
+    """Sentences about factors whose labels begin anew within each level of another.
 
-    Casks a, b, c within batches A, B, ... read as crossed although each batch has casks of its own. It is
-    said when the labels are bare numbers or letters, those within every level of the other factor are the
-    first ones, and the cells have several rows each: with one row the nested reading has no variance to
-    estimate.
+    Casks a, b, c within batches A, B, ..., or pupils 1 to 23, 1 to 27, ... within classes read as crossed
+    although each batch has casks and each class pupils of its own. It is said when the labels are bare
+    numbers or letters, those within every level of the other factor are the first ones, and the cells have
+    several rows each (with one row the nested reading has no variance to estimate). Where all cells occur,
+    only a factor of few labels is suspected: others are mostly items that every person has seen.
     """
     plain = [grouping for grouping in groupings if len(grouping.parts) == 1]
-    return [
-        text
-        for few in plain
-        if few.size <= FEW and _is_running(list(few.levels))
-        for many in plain
-        if few.size < many.size and (text := _reuse(few, many, groupings)) is not None
-    ]
+    found = dict[frozenset[str], str]()
+    for child in sorted(plain, key=lambda grouping: grouping.size):
+        for parent in plain if _is_running(list(child.levels)) else ():
+            pair = frozenset((child.name, parent.name))
+            text = None if child is parent or pair in found else _reuse(child, parent, groupings)
+            if text is not None:
+                found[pair] = text
+    return list(found.values())
 
 
 def _is_running(labels: list[str]) -> bool:
@@ -189,19 +192,28 @@ def _is_running(labels: list[str]) -> bool:
     return places == list(range(places[0], places[0] + len(places)))
 
 
-def _reuse(few: Grouping, many: Grouping, groupings: Sequence[Grouping]) -> str | None:
-    if any(
-        {few.name, many.name} <= set(g.name.replace("(", "").replace(")", "").split(":")) for g in groupings
-    ):
+def _reuse(child: Grouping, parent: Grouping, groupings: Sequence[Grouping]) -> str | None:
+    names = {child.name, parent.name}
+    if any(names <= set(g.name.replace("(", "").replace(")", "").split(":")) for g in groupings):
         return None
-    counts = np.bincount(many.codes * few.size + few.codes, minlength=many.size * few.size)
-    present = counts.reshape(many.size, few.size) > 0
-    cells = int(present.sum())
+    if child.size * parent.size > MOST_CELLS:
+        return None
+    counts = np.bincount(parent.codes * child.size + child.codes, minlength=parent.size * child.size)
+    present = counts.reshape(parent.size, child.size)[:, _by_value(child)] > 0
+    cells, full = int(present.sum()), bool(present.all())
     first_ones = bool((present[:, 1:] <= present[:, :-1]).all())
-    if not first_ones or cells <= many.size or 2 * len(many.codes) < 3 * cells:
+    if not first_ones or cells <= max(parent.size, child.size) or 2 * len(child.codes) < 3 * cells:
+        return None
+    if full and (child.size > FEW or child.size >= parent.size):
         return None
     return (
-        f"`{few.name}` has {few.size} levels, but {cells} within `{many.name}`: if each level of "
-        f"`{many.name}` has levels of `{few.name}` of its own under the same labels, "
-        f"write (1 | {many.name}/{few.name})."
+        f"`{child.name}` has {child.size} levels, but {cells} within `{parent.name}`: if each level of "
+        f"`{parent.name}` has levels of `{child.name}` of its own under the same labels, "
+        f"write (1 | {parent.name}/{child.name})."
     )
+
+
+def _by_value(factor: Grouping) -> Ints:
+    """Its levels in the order of their numbers, where they are numbers."""
+    labels = list(factor.levels)
+    return np.array(sorted(range(len(labels)), key=lambda i: (len(labels[i]), labels[i])), np.intp)

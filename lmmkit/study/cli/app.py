@@ -1,4 +1,4 @@
-"""The command line: `lmmkit new | check | run | sweep | lab | schema`, and the commands on finished runs.
+"""The command line: `lmmkit new | check | run | sweep | trust | lab | schema`, commands on finished runs.
 
 Exit codes: 0 ok; 1 the analysis failed; 2 refused before it began, for a bad study file, data file or
 usage; 3 an audit differs; 130 interrupted.
@@ -9,25 +9,25 @@ from __future__ import annotations
 import io
 import json
 import signal
-import subprocess
 import sys
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
-from lmmkit.errors import RunError
 from lmmkit.study.cli import finished_runs
 from lmmkit.study.cli.arguments import Cold, Force, Outside, Reports, Since, StudyFile
 from lmmkit.study.cli.exit_codes import with_exit_codes
+from lmmkit.study.cli.say import Commands, say
 from lmmkit.study.cli.sweep_command import sweep
+from lmmkit.study.cli.trust_and_lab import lab, trust
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
 
 app = typer.Typer(
+    cls=Commands,
     help="From a data file and a short study file to a linear mixed-model analysis that anyone can audit.",
     no_args_is_help=True,
     add_completion=False,
@@ -46,7 +46,7 @@ def new(
     from lmmkit.study.cli.new_and_check import write_study
 
     path = write_study(data, formula, out)
-    print(f"{path} written. Read it, then: lmmkit run {quote(str(path))}")
+    say(f"{path} written. Read it, then: lmmkit run {quote(str(path))}")
 
 
 @app.command()
@@ -56,7 +56,7 @@ def check(study: StudyFile, allow_outside: Outside = False) -> None:
     from lmmkit.study.cli.new_and_check import check_study
     from lmmkit.study.runs.plan import make_plan
 
-    print(check_study(make_plan(study, allow_outside=allow_outside)))
+    say(*check_study(make_plan(study, allow_outside=allow_outside)).split("\n"))
 
 
 @app.command()
@@ -81,7 +81,7 @@ def run(
 
     overrides = effective(study, read_settings(changed))
     plan = make_plan(study, overrides, allow_outside=allow_outside)
-    folder = plan.folder(reports or reports_folder())
+    folder = plan.folder(reports or reports_folder(study))
     again = plan.since(since) if force or since else ()
     if again or not plan.finished(folder):
         with serving(cold=cold, allow_outside=allow_outside) as served:
@@ -93,10 +93,10 @@ def run(
             with Watch() as watch:
                 run_study(plan, folder, watch, kernel_options(served), again)
     else:
-        print("All steps are there, verified; --force makes them again.", file=sys.stderr)
+        say("All steps are there, verified; --force makes them again.", error=True)
     for warning in _warnings(folder):
-        print(f"Warning: {warning}", file=sys.stderr)
-    print(folder / "report.html" if (folder / "report.html").exists() else folder)
+        say(f"Warning: {warning}", error=True)
+    say(folder / "report.html" if (folder / "report.html").exists() else folder)
 
 
 def _warnings(folder: Path) -> list[str]:
@@ -118,28 +118,14 @@ def _warnings(folder: Path) -> list[str]:
 
 @app.command()
 @with_exit_codes
-def lab() -> None:
-    """Open JupyterLab on the notebooks, on this machine alone."""
-    from lmmkit.study.files.shipped import shipped
-    from lmmkit.study.records.notebooks import project_folder
-
-    if find_spec("jupyterlab") is None:
-        raise RunError("JupyterLab is not installed: pip install 'lmmkit[lab]', or `make lab` in a clone")
-    project = project_folder()
-    folder = project / "notebooks" if project else shipped("notebooks")
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", str(folder)]))
-
-
-@app.command()
-@with_exit_codes
 def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
     from lmmkit.study.files.schema import Settings
 
-    print(json.dumps(Settings.model_json_schema(by_alias=True), indent=2))
+    say(*json.dumps(Settings.model_json_schema(by_alias=True), indent=2).split("\n"))
 
 
-for command in (sweep, *finished_runs.COMMANDS):
+for command in (sweep, *finished_runs.COMMANDS, trust, lab):
     app.command()(command)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterator
 from typing import ParamSpec
 
 import typer
 
 from lmmkit.errors import LmmkitError
+from lmmkit.study.cli.say import say
 from lmmkit.study.kernels.limits import shortage
 from lmmkit.study.runs.execute import StepError
 
@@ -32,17 +32,18 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt:
-            message, code = "Interrupted. Start it again to go on where it stopped.", INTERRUPTED
+            lines, code = ["Interrupted. Start it again to go on where it stopped."], INTERRUPTED
         except LmmkitError as error:
-            message, code = f"Error: {error}", FAILED if isinstance(error, StepError) else REFUSED
+            lines = f"Error: {error}".split("\n")
+            code = FAILED if isinstance(error, StepError) else REFUSED
         except (OSError, MemoryError, ImportError, RuntimeError) as error:
             scarce = shortage("".join(f"{type(e).__name__}: {e}\n" for e in _chain(error)))
             if scarce is None:
                 raise
-            message, code = f"Error: {scarce}; raise the limit and start it again", FAILED
+            lines, code = [f"Error: {scarce}; raise the limit and start it again"], FAILED
         else:
             return
-        print(message, file=sys.stderr)
+        say(*lines, error=True)
         raise typer.Exit(code)
 
     return wrapped

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+import datetime
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -18,8 +21,8 @@ from pydantic import (
 )
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.formula.expression import parse_expression
-from lmmkit.model.formula.formula import parse_formula
+from lmmkit.model.formula.expression import named_column, parse_expression
+from lmmkit.model.formula.formula import parse_candidate, parse_formula
 
 
 def _level_text(value: object) -> object:
@@ -27,11 +30,17 @@ def _level_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _composed(value: object) -> object:
+    """Names are compared in Unicode's composed form, as the columns of a file are."""
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+
+
+def _twice(words: Iterable[str]) -> list[str]:
+    return sorted(word for word, count in Counter(words).items() if count > 1)
+
+
 def _read_candidate(text: str) -> None:
-    """A candidate is a random part, or a whole formula."""
-    formula = parse_formula(text if "~" in text else f"y ~ {text}")
-    if not formula.random:
-        raise FormulaError(f"`{text}` has no random-effects term such as (1 | g)")
+    parse_candidate(text, parse_formula("y ~ 1"))
 
 
 def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
@@ -46,12 +55,21 @@ def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
 
 
 Level = Annotated[str, BeforeValidator(_level_text, json_schema_input_type=str | int)]
+Code = Annotated[str | int | float, Field(union_mode="left_to_right")]
 OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n]*$")]
-FormulaText = Annotated[str, Field(min_length=1, max_length=10_000), _checked(parse_formula)]
-Condition = Annotated[OneLine, _checked(parse_expression, "exclude")]
-Derivation = Annotated[OneLine, _checked(parse_expression, "derive")]
-Candidate = Annotated[OneLine, _checked(_read_candidate)]
+FormulaText = Annotated[
+    str, BeforeValidator(_composed), Field(min_length=1, max_length=10_000), _checked(parse_formula)
+]
+# A column's name may hold a line break, and so may what names it.
+ShortText = Annotated[str, Field(min_length=1, max_length=500)]
+Condition = Annotated[ShortText, _checked(parse_expression, "exclude")]
+Derivation = Annotated[ShortText, _checked(parse_expression, "derive")]
+Candidate = Annotated[ShortText, BeforeValidator(_composed), _checked(_read_candidate)]
+ColumnName = Annotated[ShortText, BeforeValidator(_composed), AfterValidator(named_column)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+#: What a model uses a column for. number: response, weights, offset, arithmetic; predictor: stands alone in
+#: the formula, a number or a factor by what it holds; group: stands right of a bar only.
+Role = Literal["number", "predictor", "group", "number and group", "predictor and group"]
 
 
 class _Section(BaseModel):
@@ -68,6 +86,16 @@ class Column(_Section):
     unit: OneLine | None = Field(
         default=None, description="Unit, for axes and tables; of a time also s, min, h or d"
     )
+    role: Role | None = Field(
+        default=None, description="What the model uses it for; filled in from the formula, not to be set"
+    )
+    format: OneLine | None = Field(
+        default=None, description="How dates are written, in the letters of strftime, such as %d/%m/%Y"
+    )
+    label: OneLine | None = Field(default=None, description="What tables and figures call the column")
+    labels: dict[str, OneLine] = Field(
+        default_factory=dict, description="What tables and figures call its levels, by level"
+    )
     min: Finite | None = Field(
         default=None, description="Least plausible value: rows below it are dropped and listed"
     )
@@ -77,13 +105,33 @@ class Column(_Section):
     levels: list[Level] | None = Field(
         default=None, min_length=1, description="Levels of a factor, in their order"
     )
+    order: list[Level] | None = Field(
+        default=None,
+        min_length=1,
+        description="Levels of a factor that come first, in their order; the others follow",
+    )
     reference: Level | None = Field(default=None, description="Level of a factor that comes first")
 
-    @field_validator("levels", "reference")
+    @field_validator("levels", "order", "reference")
     @classmethod
     def _of_a_factor(cls, value: object, info: ValidationInfo) -> object:
         if value is not None and info.data.get("type") != "factor":
             raise ValueError("only a column of `type: factor` has it")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _of_a_time(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return value
+        if info.data.get("type") != "time":
+            raise ValueError("only a column of `type: time` has it")
+        try:
+            datetime.datetime.strptime(datetime.datetime(2001, 2, 3).strftime(value), value)
+        except ValueError:
+            raise ValueError("expected the letters of strftime, such as %d/%m/%Y or %d.%m.%y %H:%M") from None
+        if "%" not in value:
+            raise ValueError("expected the letters of strftime, such as %d/%m/%Y or %d.%m.%y %H:%M")
         return value
 
     @field_validator("min", "max")
@@ -101,12 +149,19 @@ class Column(_Section):
             raise ValueError(f"max {value:g} is below min {low:g}")
         return value
 
-    @field_validator("levels")
+    @field_validator("levels", "order")
     @classmethod
     def _each_once(cls, value: list[str] | None) -> list[str] | None:
-        twice = sorted({level for level in value or () if (value or []).count(level) > 1})
+        twice = _twice(value or ())
         if twice:
-            raise ValueError(f"stands twice: {', '.join(twice)}")
+            raise ValueError(f"stands twice: {', '.join(twice[:12])}")
+        return value
+
+    @field_validator("order")
+    @classmethod
+    def _one_list(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        if value is not None and info.data.get("levels") is not None:
+            raise ValueError("`levels` are in their order already; leave one of the two out")
         return value
 
     @field_validator("reference")
@@ -116,6 +171,21 @@ class Column(_Section):
         if value is not None and levels is not None and value not in levels:
             raise ValueError(f"{value!r} is not among the levels {', '.join(levels)}")
         return value
+
+
+class Limits(_Section):
+    """How large a data file may be; what is larger is refused before memory is taken for it."""
+
+    bytes: Annotated[int, Field(ge=1)] = Field(
+        default=1_000_000_000, description="Bytes of the file, unpacked where it is packed"
+    )
+    rows: Annotated[int, Field(ge=1)] = Field(default=20_000_000, description="Rows")
+    columns: Annotated[int, Field(ge=1)] = Field(default=10_000, description="Columns")
+    cells: Annotated[int, Field(ge=1)] = Field(default=200_000_000, description="Rows times columns")
+    levels: Annotated[int, Field(ge=1)] = Field(
+        default=10_000, description="Levels that are declared of one column"
+    )
+    na: Annotated[int, Field(ge=1)] = Field(default=1_000, description="Codes in data.na")
 
 
 class Data(_Section):
@@ -147,9 +217,57 @@ class Data(_Section):
     decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of a text file")
     encoding: OneLine = Field(default="utf-8", description="Encoding of a text file")
     sheet: str | None = Field(default=None, description="Sheet of a workbook; the first when left out")
-    na: list[str] = Field(
-        default_factory=lambda: ["", "NA", "NaN"], description="Texts that mean a missing value"
+    thousands: Literal[".", ",", " ", "'"] | None = Field(
+        default=None, description="Mark between groups of three digits, in a text file"
     )
+    header: Annotated[int, Field(ge=0)] = Field(
+        default=1, description="Line, or row of a sheet, that holds the columns' names; 0 when none does"
+    )
+    comment: Annotated[str, Field(min_length=1, max_length=3)] | None = Field(
+        default=None, description="Lines of a text file that begin with it are passed over"
+    )
+    multiline: bool = Field(default=False, description="Whether a cell in quotes may span lines")
+    na: list[Code] = Field(
+        default_factory=list[str | int | float],
+        description="Codes of a missing value: by value in columns of numbers, as exact text in others",
+    )
+    na_defaults: bool = Field(
+        default=True, description="Whether an empty cell, NA and NaN mean a missing value, beside `na`"
+    )
+    limits: Limits = Field(default_factory=Limits, description="How large the file may be")
+
+    @field_validator("decimal", "thousands")
+    @classmethod
+    def _two_marks(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.field_name == "thousands" and value is not None and value == info.data.get("decimal"):
+            raise ValueError(f"{value!r} is the decimal mark already")
+        return value
+
+    @field_validator("columns", "derive", mode="before")
+    @classmethod
+    def _composed_names(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        items = cast("dict[object, object]", value).items()
+        return {_composed(name): item for name, item in items}
+
+    @field_validator("limits")
+    @classmethod
+    def _within_the_limits(cls, value: Limits, info: ValidationInfo) -> Limits:
+        codes = len(info.data.get("na", ()))
+        if codes > value.na:
+            raise ValueError(
+                f"data.na holds {codes:,} codes; the limit is {value.na:,}, set by data.limits.na"
+            )
+        columns: dict[str, Column] = info.data.get("columns", {})
+        for name, column in columns.items():
+            levels = max(len(column.levels or ()), len(column.order or ()), len(column.labels))
+            if levels > value.levels:
+                raise ValueError(
+                    f"data.columns.{name} declares {levels:,} levels; the limit is {value.levels:,}, "
+                    "set by data.limits.levels"
+                )
+        return value
 
 
 class Model(_Section):
@@ -163,8 +281,8 @@ class Model(_Section):
     residual: Literal["iid"] = Field(
         default="iid", description="Residual structure; iid: independent, of one variance"
     )
-    weights: OneLine | None = Field(default=None, description="Column of prior weights")
-    offset: OneLine | None = Field(default=None, description="Column of a known part of the response")
+    weights: ColumnName | None = Field(default=None, description="Column of prior weights")
+    offset: ColumnName | None = Field(default=None, description="Column of a known part of the response")
     contrasts: dict[str, Literal["treatment", "sum", "helmert", "poly", "diff", "sas"]] = Field(
         default_factory=dict, description="Coding of factors; treatment when left out"
     )
@@ -237,7 +355,10 @@ class RandomEffects(_Section):
 class Inference(_Section):
     """Degrees of freedom and intervals."""
 
-    ci: Literal["wald", "profile", "bootstrap"] = Field(default="wald", description="Method of the intervals")
+    ci: Literal["auto", "wald", "profile", "bootstrap"] = Field(
+        default="auto",
+        description="Method of the intervals; auto: Wald for coefficients, profiles for variances",
+    )
     level: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.95, description="Coverage of the intervals")
     df: Literal[
         "auto", "kenward-roger", "satterthwaite", "containment", "between-within", "residual", "normal"
@@ -250,7 +371,7 @@ class Inference(_Section):
 class Report(_Section):
     """What the report answers first, and its forms."""
 
-    focus: OneLine | None = Field(default=None, description="Coefficient or column of the headline")
+    focus: ColumnName | None = Field(default=None, description="Coefficient or column of the headline")
     pdf: Literal[False] = Field(default=False, description="A PDF beside the HTML; print the page instead")
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import StudyError
-from lmmkit.model.formula.formula import Formula, parse_formula
-from lmmkit.study.files.faults import NOWHERE, faults_text, validate
-from lmmkit.study.files.schema import Column, Model, Settings
+from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula
+from lmmkit.study.files.faults import NOWHERE, raise_faults, validate
+from lmmkit.study.files.roles import roles
+from lmmkit.study.files.schema import Column, Model, Role, Settings
 from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, is_list, is_mapping, read_yaml
 
 
@@ -50,8 +51,8 @@ def load_study(path: Path | str, overrides: Mapping[str, object] | None = None) 
     """
     path = Path(path)
     settings, faults = resolve(read_yaml(path), path.stem, overrides or {})
-    if settings is None or faults:
-        raise StudyError(faults_text(path, faults))
+    raise_faults(path, faults)
+    assert settings is not None  # where there is none, a fault says why
     return Study(path.resolve(), settings)
 
 
@@ -101,7 +102,20 @@ def resolve(
     """
     document = _overridden(deepcopy(document), overrides)
     settings, faults = validate(document, Settings, "`data:` and `model:`; see `lmmkit new`")
-    return settings and _completed(settings, name), faults
+    if settings is None:
+        return None, faults
+    completed = _completed(settings, name)
+    return completed, [*faults, *_given_roles(settings, completed, document)]
+
+
+def _given_roles(given: Settings, completed: Settings, document: Document) -> Iterator[Fault]:
+    """Roles in a file that are not those of its formula; a resolved study has them in it."""
+    for name, spec in given.data.columns.items():
+        role = completed.data.columns[name].role
+        if spec.role is not None and spec.role != role:
+            key = ("data", "columns", name, "role")
+            message = f"is filled in from the formula ({role or 'none'}); leave it out"
+            yield Fault(document.values.get(key, NOWHERE), key, message)
 
 
 def _overridden(document: Document, overrides: Mapping[str, object]) -> Document:
@@ -142,27 +156,36 @@ def _places_of(value: object, key: Key) -> dict[Key, Position]:
 
 
 def _completed(settings: Settings, name: str) -> Settings:
-    """The title, and the model's columns among those of the data."""
+    """The title, the model's columns among those of the data, and the role of each."""
     columns = dict(settings.data.columns)
     for column in model_columns(settings):
         if column not in settings.data.derive:
             columns.setdefault(column, Column())
+    uses = roles_of(settings)
+    columns = {name: spec.model_copy(update={"role": uses.get(name)}) for name, spec in columns.items()}
     data = settings.data.model_copy(update={"columns": columns})
     return settings.model_copy(update={"data": data, "title": settings.title or name})
 
 
+def roles_of(settings: Settings) -> dict[str, Role]:
+    """What the model, its candidates and the data's expressions use each column for."""
+    model, data = settings.model, settings.data
+    numbers = filter(None, (model.weights, model.offset))
+    return roles(formulas(settings), numbers, data.derive.values(), data.exclude)
+
+
 def model_columns(settings: Settings) -> list[str]:
     """Columns that the model and its candidates use, in order of appearance."""
-    names = [name for text in formulas(settings) for name in _variables(parse_formula(text))]
+    names = [name for formula in formulas(settings) for name in _variables(formula)]
     return list(dict.fromkeys([*names, *filter(None, (settings.model.weights, settings.model.offset))]))
 
 
-def formulas(settings: Settings) -> list[str]:
+def formulas(settings: Settings) -> list[Formula]:
     """The model's formula, and one for each listed candidate with the candidate's random part in it."""
-    base = settings.model.formula
+    base = parse_formula(settings.model.formula)
     listed = settings.random_effects.candidates
     candidates = [] if isinstance(listed, str) else listed
-    return [base, *(text if "~" in text else f"{base} + {text}" for text in candidates)]
+    return [base, *(parse_candidate(text, base) for text in candidates)]
 
 
 def _variables(formula: Formula) -> Iterator[str]:

@@ -27,11 +27,16 @@ class Place:
 
     Attributes:
         folder: A private folder for their sockets, IPython's own files and temporary files.
-        environment: Their environment variables.
+        allow_outside: Whether the data may lie outside the study's folder.
     """
 
     folder: Path
-    environment: Mapping[str, str]
+    allow_outside: bool
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables of a kernel that starts now."""
+        return kernel_environment(self.folder, allow_outside=self.allow_outside)
 
     @property
     def messages(self) -> Path:
@@ -64,7 +69,7 @@ class ForkServer:
                 stderr=messages,
                 text=True,
                 cwd=place.folder,
-                env=dict(place.environment),
+                env=place.environment,
                 start_new_session=True,
             )
 
@@ -166,7 +171,7 @@ def serving(*, cold: bool = False, allow_outside: bool = False) -> Generator[Ser
     remove_abandoned()
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
-        place = Place(folder, kernel_environment(folder, allow_outside=allow_outside))
+        place = Place(folder, allow_outside)
         server = None if cold else ForkServer(place)
         if server:
             stack.callback(server.close)

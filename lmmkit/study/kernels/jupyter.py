@@ -40,7 +40,7 @@ class StudyProvisioner(LocalProvisioner):
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """The command and the options of the process."""
-        return await super().pre_launch(**{**kwargs, "env": dict(self.served.place.environment)})
+        return await super().pre_launch(**{**kwargs, "env": self.served.place.environment})
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Fork a kernel, or start one; it works in the present folder, whatever it starts in."""

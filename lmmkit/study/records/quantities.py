@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from lmmkit.model.formula.spelling import same_name
 from lmmkit.study.records.artifacts import read_csv
 
 #: Its rows are coefficients, and its names come first.
@@ -32,7 +33,8 @@ class Quantities(Mapping[str, Quantity]):
 
     A table whose first column is text gives `<first cell>.<column>`, such as `Days.se`; one of the columns
     `quantity` and `value` gives plain names, such as `sigma`. Of a name that stands twice, tables of
-    coefficients come first, then single values, then the tables in the order of their names.
+    coefficients come first, then single values, then the tables in the order of their names. A name is found
+    under every spelling: `I(x ** 2).se` is `I(x^2).se`.
     """
 
     def __init__(self, paths: Iterable[Path] = ()) -> None:
@@ -44,7 +46,7 @@ class Quantities(Mapping[str, Quantity]):
     def __getitem__(self, name: str) -> Quantity:
         while name not in self._found and self._unread:
             self._read(self._unread[0])
-        return self._found[name]
+        return self._found[same_name(name, self._found) or name]
 
     def __iter__(self) -> Iterator[str]:
         self._read_all()

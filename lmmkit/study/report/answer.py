@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from lmmkit.model.design.design import Design
+from lmmkit.model.formula.spelling import same_name
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
 from lmmkit.study.report.captions import with_unit
 from lmmkit.study.report.numbers import Files
@@ -21,6 +22,8 @@ DEGREES = {
     "normal": "normal quantiles, which take no account of the number of groups",
 }
 INTERVALS = {
+    "auto": "are, of coefficients, Wald intervals with {}, which tests of coefficients and terms have too; "
+    "of variance components, from the profile likelihood where the table of components says so, else by Wald",
     "wald": "are Wald intervals with {}; tests of coefficients and terms have the same",
     "profile": "come from the profile likelihood (of the coefficients: the full, not the restricted one); "
     "tests have {}",
@@ -52,7 +55,7 @@ def answer(files: Files, design: Design, focus: str | None) -> list[MarkedText]:
 def method(files: Files) -> MarkedText:
     """How the intervals and the tests were made, in words."""
     kind = files.json("study.json")["inference"]["ci"]
-    degrees = DEGREES[files.table("coefficients")["method"].iloc[0]]
+    degrees = DEGREES[str(files.table("coefficients")["method"].iloc[0]).partition(":")[0]]
     refits = [files.cell("intervals", 0, "refits")] if kind == "bootstrap" else []
     how = fill(INTERVALS[kind], *refits, degrees)
     return fill("Intervals have a coverage of {} and {}.", coverage(files), how)
@@ -71,10 +74,12 @@ def _coefficient(files: Files, row: int) -> str:
 def _focused(files: Files, design: Design, focus: str | None) -> list[int]:
     """Rows of the coefficients that the focus stands for."""
     names: list[str] = list(files.table("coefficients")["coefficient"])
-    if focus in names:
-        return [names.index(focus)]
+    found = same_name(focus, names) if focus else None
+    if found:
+        return [names.index(found)]
     terms = {term.name: [design.fixed_names[i] for i in term.columns] for term in design.fixed_terms}
-    rows = [names.index(name) for name in terms.get(focus or "", []) if name in names]
+    term = same_name(focus, terms) if focus else None
+    rows = [names.index(name) for name in terms.get(term or "", []) if name in names]
     others = [row for row, name in enumerate(names) if name != "Intercept"]
     return rows or others[:1] or [0]
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import sys
@@ -26,7 +27,7 @@ class StepError(RunError):
     """A notebook stopped with an error; `notebook` is what it had done until then."""
 
     def __init__(self, message: str, notebook: dict[str, Any] | None = None):
-        super().__init__(message)
+        super().__init__(*message.split("\n"))
         self.notebook = notebook
 
 
@@ -61,7 +62,8 @@ def execute(
         started(cell_index)
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it logs is in the errors below too
-    source: Any = nbformat.read(notebook.path, as_version=4)
+    # What was digested is what is executed, by our kernel whatever the notebook asks for.
+    source: Any = nbformat.reads(json.dumps(notebook.content), as_version=4)
     with temporary_folder() as folder, _tidy_loop():
         executed = folder / "executed.ipynb"
         try:
@@ -69,6 +71,8 @@ def execute(
                 source,
                 str(executed),
                 dict(parameters),
+                kernel_name="python3",
+                language="python",
                 progress_bar=False,
                 request_save_on_cell_execute=False,
                 on_cell_start=on_cell_start,

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import RunError, StudyError
+from lmmkit.escape import terminal
 from lmmkit.study.records.manifest import BY_HAND, Manifest, load_manifest
+from lmmkit.study.records.trusted_notebooks import telling
 from lmmkit.study.runs.plan import Plan, find_study, make_plan, reports_folder
 from lmmkit.study.steps.step import Declared, Step
 
@@ -36,7 +38,7 @@ def open_step(name: str, study: str, run: str = "", overrides: Mapping[str, obje
     notebook = next((book for book in plan.notebooks if book.name == name), None)
     if notebook is None:
         raise RunError(f"no step {name}; there are {', '.join(book.name for book in plan.notebooks)}")
-    folder = Path(run) if run else reports_folder() / plan.study.name / "by-hand"
+    folder = Path(run) if run else reports_folder(plan.study.path) / plan.study.name / "by-hand"
     _prepare(plan, name, folder.resolve())
     return Step(name, plan, folder.resolve(), Declared(plan.study.settings, frozenset(notebook.reads), name))
 
@@ -67,7 +69,7 @@ def _make_earlier(plan: Plan, name: str, folder: Path, manifest: Manifest | None
     else:
         Manifest(plan.study.name, plan.key, BY_HAND, steps=(plan.write_head(folder), *done)).save(folder)
     after = f", after {', '.join(book.name for book in earlier)}" if earlier else ""
-    sys.stdout.write(f"By hand in {_shown(folder)}{after}\n")
+    sys.stdout.write(f"{terminal(f'By hand in {_shown(folder)}{after}')}\n")
 
 
 def _run_before(plan: Plan, name: str, folder: Path) -> None:
@@ -80,11 +82,11 @@ def _run_before(plan: Plan, name: str, folder: Path) -> None:
         "before": name,
     }
     command = [sys.executable, "-P", "-m", "lmmkit.study.runs.earlier_steps"]
-    done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, check=False)
+    with telling(plan.notebooks):
+        done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RunError(
-            done.stderr.strip().removeprefix("Error: ") or f"the steps before {name} could not be made"
-        )
+        told = done.stderr.strip().removeprefix("Error: ") or f"the steps before {name} could not be made"
+        raise RunError(*told.split("\n"))
 
 
 def _shown(folder: Path) -> str:

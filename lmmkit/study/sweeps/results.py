@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmmkit.model.formula.spelling import same_name
 from lmmkit.study.files.study import value_under
 from lmmkit.study.records.artifacts import read_json
 from lmmkit.study.records.keys import machine, versions
@@ -77,7 +78,7 @@ def focus_of(results: Sequence[CellResult], summary: Sequence[str], focus: str |
     """
     known = list(dict.fromkeys(name for result in results for name in result.found.coefficients()))
     asked = [*summary, *(name.rpartition(".")[0] for name in summary), *filter(None, [focus])]
-    chosen = [name for name in asked if name in known]
+    chosen = [name for name in (same_name(name, known) for name in asked) if name]
     near = [name for name in known if focus and name.startswith(f"{focus}[")]
     return next(iter([*chosen, *near, *(name for name in known if name != "Intercept"), *known]), None)
 

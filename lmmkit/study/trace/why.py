@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import norm, t
 
 from lmmkit.errors import LmmkitError, RunError, did_you_mean
+from lmmkit.model.formula.spelling import same_name
 from lmmkit.study.audit.integrity import RunFolder, check_file, open_run
 from lmmkit.study.audit.second_opinion import claimed_estimates
 from lmmkit.study.audit.verdicts import DIFFERS
@@ -53,12 +54,12 @@ def why(folder: Path, name: str) -> list[ChainLink]:
     origin = Origin(claimed_estimates(run))
     derived = {key: Quantity(made.value, "fit.json") for key, made in origin.derivations.items()}
     known = derived | run.named_values()
-    name = name if name in known else f"{name}.estimate" if f"{name}.estimate" in known else name
+    name = same_name(name, known) or same_name(f"{name}.estimate", known) or name
     derivation = origin.derivations.get(name)
     if name in known:
         held = known[name]
         row = _row_of(run, held, name.rpartition(".")[0])
-        if row is not None and row.get("method") == ADJUSTS:
+        if row is not None and str(row.get("method")).startswith(ADJUSTS):
             derivation = origin.adjusted.get(name, derivation)
         level = float(run.settings["inference"]["level"])
         derivation = derivation or derive_from_row(row or {}, name.rpartition(".")[2], level)

@@ -43,11 +43,11 @@ def random(text: str) -> list[str]:
         ("a * b * c", "Intercept a b c a:b a:c b:c a:b:c"),
         ("a:b + c", "Intercept c a:b"),
         ("x^2", "Intercept x"),
-        ("I(x^2)", "Intercept I(x ** 2)"),
-        ("I(2 * x^2)", "Intercept I(2 * x ** 2)"),
-        ("log( x )", "Intercept log(x)"),
-        ("poly(x,2)", "Intercept poly(x, 2)"),
-        ("poly(x, 2, raw = TRUE)", "Intercept poly(x, 2, raw=True)"),
+        ("I(x^2)", "Intercept I(x^2)"),
+        ("I(2 * x^2)", "Intercept I(2 * x^2)"),
+        ("log( x )", "Intercept log( x )"),
+        ("poly(x,2)", "Intercept poly(x,2)"),
+        ("poly(x,  2, raw = TRUE)", "Intercept poly(x, 2, raw = TRUE)"),
         ("Sepal.Length", "Intercept Sepal.Length"),
         ("log(Sepal.Length)", "Intercept log(Sepal.Length)"),
         ("`my column` + class", "Intercept my column class"),
@@ -186,3 +186,36 @@ def test_a_formula_is_read_back_from_its_text(terms, bars, offset):
     again = parse_formula(str(formula))
     assert again == formula
     assert str(again) == str(formula)
+
+
+@pytest.mark.parametrize(
+    ("formula", "named"),
+    [
+        ("y ~ age + age**2 + (1 | g)", "I(age^2)"),
+        ("y ~ age^3 + (1 | g)", "I(age^3)"),
+        ("y ~ age * age + (1 | g)", "I(age^2)"),
+        ("y ~ age:age + (1 | g)", "I(age^2)"),
+        ("y ~ log(age)^2 + (1 | g)", "I(log(age)^2)"),
+        ("y ~ age + (age + age^2 | g)", "I(age^2)"),
+        ("y ~ `body mass`^2 + (1 | g)", "I(`body mass`^2)"),
+    ],
+)
+def test_a_power_outside_i_is_noticed_with_what_to_write(formula, named):
+    (notice,) = parse_formula(formula).notices
+    assert named in notice
+    parse_formula(f"y ~ {named} + (1 | g)")
+
+
+@pytest.mark.parametrize(
+    "formula", ["y ~ (a + b)^2 + (1 | g)", "y ~ a * b + (a | g)", "y ~ I(a^2) + a^1 + (1 | g)"]
+)
+def test_crossing_is_not_noticed(formula):
+    assert parse_formula(formula).notices == ()
+
+
+@pytest.mark.parametrize("spelled", ["I(x ** 2)", "I(x**2)", "I( x^2 )"])
+def test_one_expression_under_two_spellings_is_one_term_under_the_first(spelled):
+    formula = parse_formula(f"y ~ I(x^2) + {spelled} + ({spelled} | g)")
+    assert " ".join(fixed(f"I(x^2) + {spelled}")) == "Intercept I(x^2)"
+    assert parse_formula(str(formula)) == formula
+    assert formula.random[0].terms == formula.fixed

@@ -87,7 +87,7 @@ def test_a_cell_without_data_is_not_estimated():
 def test_slopes_of_a_curve_are_its_derivative(frame):
     fit = lmmkit.lmm("y ~ x + I(x^2) + (1 | g)", frame)
     found = fit.slopes("x", "x", at={"x": [0.0, 2.0]}, df="residual")
-    expected = [fit.params["x"], fit.params["x"] + 4 * fit.params["I(x ** 2)"]]
+    expected = [fit.params["x"], fit.params["x"] + 4 * fit.params["I(x^2)"]]
     np.testing.assert_allclose(found["slope"], expected, rtol=1e-9)
 
 
