@@ -10,7 +10,7 @@ import typer
 
 from lmmkit.errors import LmmkitError
 from lmmkit.study.cli.say import say
-from lmmkit.study.kernels.limits import shortage
+from lmmkit.study.kernels.shortages import shortage
 from lmmkit.study.runs.execute import StepError
 
 #: The analysis failed, or cells of a sweep did.

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from lmmkit.errors import RunError
 from lmmkit.study.kernels.environment import kernel_environment
-from lmmkit.study.kernels.limits import START_SECONDS, shortage
+from lmmkit.study.kernels.shortages import START_SECONDS, shortage
 from lmmkit.study.records.temporary import remove_abandoned, temporary_folder
 
 _COMMAND = [sys.executable, "-P", "-m", "lmmkit.study.kernels.fork_server"]
 
 
 @dataclass(frozen=True)
-class Place:
+class KernelPlace:
     """What kernels share.
 
     Attributes:
@@ -59,7 +59,7 @@ class Place:
 class ForkServer:
     """The parent's end of `lmmkit.study.kernels.fork_server`."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: KernelPlace) -> None:
         self.place = place
         with place.messages.open("a", encoding="utf-8") as messages:
             self.process = subprocess.Popen(
@@ -156,7 +156,7 @@ class Serving:
         server: The process to fork them from; None for new interpreters.
     """
 
-    place: Place
+    place: KernelPlace
     server: ForkServer | None
 
 
@@ -171,7 +171,7 @@ def serving(*, cold: bool = False, allow_outside: bool = False) -> Generator[Ser
     remove_abandoned()
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
-        place = Place(folder, allow_outside)
+        place = KernelPlace(folder, allow_outside)
         server = None if cold else ForkServer(place)
         if server:
             stack.callback(server.close)

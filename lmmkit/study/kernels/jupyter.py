@@ -13,8 +13,8 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from lmmkit.study.kernels.fork_client import Place, Serving, serving
-from lmmkit.study.kernels.limits import STALLED
+from lmmkit.study.kernels.fork_client import KernelPlace, Serving, serving
+from lmmkit.study.kernels.shortages import STALLED
 from lmmkit.study.kernels.stall import Stall
 
 #: Modules lying about in the working directory are not imported.
@@ -88,7 +88,7 @@ def kernel_options(served: Serving) -> dict[str, Any]:
     return {"extra_arguments": list(_ARGUMENTS), "kernel_manager_class": manager}
 
 
-def place_of(options: dict[str, Any]) -> Place:
+def place_of(options: dict[str, Any]) -> KernelPlace:
     """Returns the place of the kernels that `kernel_options` gave."""
     manager: type[StudyKernelManager] = options["kernel_manager_class"]
     return manager.served.place

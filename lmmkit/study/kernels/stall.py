@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-from lmmkit.study.kernels.limits import IDLE_SECONDS, SCARCE_SECONDS
+from lmmkit.study.kernels.shortages import IDLE_SECONDS, SCARCE_SECONDS
 
 #: The share of the time that a living kernel's clockwork alone stays below.
 _SHARE = 0.001

@@ -16,7 +16,7 @@ from typing import Any
 
 from lmmkit import errors
 from lmmkit.errors import LmmkitError, RunError
-from lmmkit.study.kernels.limits import OUTPUT_SECONDS, START_SECONDS, shortage
+from lmmkit.study.kernels.shortages import OUTPUT_SECONDS, START_SECONDS, shortage
 from lmmkit.study.records.notebooks import Notebook
 from lmmkit.study.records.temporary import temporary_folder
 

@@ -12,7 +12,7 @@ import pytest
 from support.processes import wait_until
 
 from lmmkit.study.kernels import stall as module
-from lmmkit.study.kernels.limits import IDLE_SECONDS, SCARCE_SECONDS, STALLED, shortage
+from lmmkit.study.kernels.shortages import IDLE_SECONDS, SCARCE_SECONDS, STALLED, shortage
 from lmmkit.study.kernels.stall import Stall, cpu_seconds
 
 
