@@ -11,7 +11,7 @@ from typing import Any
 
 from lmmkit.errors import RunError
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
-from lmmkit.study.records.file_lock import BusyError, locked
+from lmmkit.study.records.file_lock import BusyError, locked, refuse_links
 from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files, unlisted_files
 from lmmkit.study.records.notebooks import Notebook, normalised
 from lmmkit.study.records.ro_crate import NAME as CRATE
@@ -180,6 +180,7 @@ def _maker(plan: Plan, folder: Path, watch: Watch, kernel: dict[str, Any], again
 @contextmanager
 def _held(folder: Path, *, wait: bool) -> Generator[None]:
     """The folder for one run alone."""
+    refuse_links(folder, folder.parent, folder / "log.jsonl")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
