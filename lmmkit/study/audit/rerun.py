@@ -193,7 +193,7 @@ def _check_overrides(study: RecordedStudy, file: Path) -> None:
         )
 
 
-def _replace(place: Path, folder: Path) -> None:
+def keep_copy(place: Path, folder: Path) -> None:
     """A copy of a folder in a place, of whatever kind that was there before.
 
     Raises:
@@ -252,7 +252,7 @@ def _repeated(
             return
         findings = list(compare_runs(run, again, exact=exact))
         if any(finding.verdict == DIFFERS for finding in findings):
-            _replace(keep, again.folder)
+            keep_copy(keep, again.folder)
         yield from findings
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -63,7 +64,9 @@ def bootstrap_on(scheduler: Scheduler | str, fit: Fit, n: int, *, seed: Seed) ->
             frames: list[Any] = client.gather(parts)
         except Exception as error:  # whatever dask raises when its scheduler has gone
             raise RunError(f"the bootstrap could not be made on the cluster: {error}") from None
-    return _joined([_checked(frame, count) for frame, (_, count) in zip(frames, chunks, strict=True)], chunks)
+    return _joined(
+        [checked_replicates(frame, count) for frame, (_, count) in zip(frames, chunks, strict=True)], chunks
+    )
 
 
 def _saved(fit: Fit) -> dict[str, bytes]:
@@ -83,7 +86,7 @@ def _part(files: Mapping[str, bytes], chunk: tuple[int, int], seed: int, package
     return bootstrap_from(_Later(fit.estimates, seed, start=first), count)
 
 
-def _checked(frame: Any, count: int) -> pd.DataFrame:
+def checked_replicates(frame: Any, count: int) -> pd.DataFrame:
     """What a worker returned, when it is replicates.
 
     Raises:
@@ -92,7 +95,7 @@ def _checked(frame: Any, count: int) -> pd.DataFrame:
     said: Any = frame.attrs.get("failures") if isinstance(frame, pd.DataFrame) else None
     numeric = isinstance(frame, pd.DataFrame) and all(map(pd.api.types.is_numeric_dtype, frame.dtypes))
     told = isinstance(said, dict) and all(
-        isinstance(at, int) and 0 <= at < count and isinstance(words, str)
+        isinstance(at, Integral) and 0 <= at < count and isinstance(words, str)
         for at, words in cast("dict[object, object]", said).items()
     )
     if not (numeric and told and len(frame) == count):

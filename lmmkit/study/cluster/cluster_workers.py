@@ -33,7 +33,6 @@ from lmmkit.study.runs.execute import StepError
 from lmmkit.study.sweeps.cell_workers import CellOptions, CellRun, WorkerPool, Workers
 from lmmkit.study.sweeps.cells import Cell
 
-
 _KEY = re.compile(r"[0-9a-f]{12}", re.ASCII)
 
 
@@ -190,15 +189,15 @@ def checked_answer(answer: Any) -> RemoteRun:
     Raises:
         RunError: it is none.
     """
-    if type(answer) is not RemoteRun or not isinstance(answer.package, str):
+    held: dict[str, Any] = vars(answer) if type(answer) is RemoteRun else {}
+    package, key, error, files = (held.get(name) for name in ("package", "key", "error", "files"))
+    if not isinstance(package, str):
         raise RunError("it is no answer of lmmkit")
-    if answer.key is not None and not (isinstance(answer.key, str) and _KEY.fullmatch(answer.key)):
-        raise RunError(f"its key is {str(answer.key)[:40]!r}; expected twelve hexadecimal digits")
-    if answer.error is not None and not isinstance(answer.error, str):
-        raise RunError("its error is no text")
-    if answer.key is None and answer.error is None and answer.package == package_digest():
-        raise RunError("it is neither a run nor an error")
-    check_files(answer.files)
+    if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
+        raise RunError(f"its key is {str(key)[:40]!r}; expected twelve hexadecimal digits")
+    if not isinstance(error, str | None) or (key is None and error is None and package == package_digest()):
+        raise RunError("it is neither a run nor an error in words")
+    check_files(files)
     return answer
 
 

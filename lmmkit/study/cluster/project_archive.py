@@ -137,7 +137,7 @@ def install_run(files: Mapping[str, bytes], plan: Plan, key: str, reports: Path,
 
 
 def _checked_manifest(folder: Path, plan: Plan, key: str, *, whole: bool) -> Manifest:
-    """The manifest of a run that came back, when every file is as it says and the run is the one of a plan."""
+    """The manifest of a run that came back: every file as it says, and the run the one of a plan."""
     manifest = load_manifest(folder)
     if manifest is None or not all(verified(record, folder) for record in manifest.steps):
         raise RunError("it came back damaged: a file is not what its manifest says")
