@@ -198,7 +198,7 @@ def test_names_of_steps_and_keys_in_a_manifest_are_no_paths(folder, name):
         {"steps": [{**manifest["steps"][0], "key": name}]},
     ):
         (folder / "manifest.json").write_text(json.dumps({**manifest, **change}))
-        with pytest.raises(RunError, match="is no manifest"):
+        with pytest.raises(RunError, match="is no name of a step, and no key"):
             open_run(folder)
 
 
@@ -207,7 +207,7 @@ def test_paths_in_a_manifest_stay_in_the_folder(folder, path):
     manifest = json.loads((folder / "manifest.json").read_bytes())
     manifest["steps"][0]["files"][0]["path"] = path
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(RunError, match="is no manifest"):
+    with pytest.raises(RunError, match="leaves the run folder"):
         open_run(folder)
 
 

@@ -165,8 +165,16 @@ LIES = {
         lambda v: v["steps"].append(v["steps"][0] | {"step": "05_x"}),
         "its steps",
     ),
-    "a step that is a path": ("manifest.json", lambda v: v["steps"][1].update(step="../../x"), "no manifest"),
-    "a key that is a path": ("manifest.json", lambda v: v["steps"][1].update(key="../../x"), "no manifest"),
+    "a step that is a path": (
+        "manifest.json",
+        lambda v: v["steps"][1].update(step="../../x"),
+        "no name of a step",
+    ),
+    "a key that is a path": (
+        "manifest.json",
+        lambda v: v["steps"][1].update(key="../../x"),
+        "no name of a step",
+    ),
     "not complete": ("manifest.json", lambda v: v.update(status="running"), "not complete"),
 }
 
