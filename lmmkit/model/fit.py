@@ -14,6 +14,7 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
+from lmmkit.escape import terminal
 from lmmkit.model import storage, tables
 from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.design.design import Design, build_design
@@ -329,7 +330,7 @@ class Fit:
 
     def conf_int(
         self,
-        method: Method = "wald",
+        method: Method = "auto",
         level: float = 0.95,
         df: str = "auto",
         n: int = 1000,
@@ -342,14 +343,18 @@ class Fit:
         """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.
 
         Args:
-            method: "wald": on the natural scale for coefficients, on the log for standard deviations, on
-                Fisher's z for correlations. "profile": exact likelihood intervals; those of the coefficients
-                of a REML fit come from its ML refit. "bootstrap": parametric, `n` refits.
+            method: "auto": coefficients by Wald with `df`, variance parameters by profile up to 6 covariance
+                parameters, 3,000 random effects and 100,000 rows, beyond by Wald unless an SD is near zero;
+                `criterion` says which. "wald": on the natural scale for coefficients, on the log for standard
+                deviations, on Fisher's z for correlations; NaN and the reason where the likelihood is not
+                round. "profile": exact likelihood intervals; those of the coefficients of a REML fit come
+                from its ML refit and are asymptotic. "bootstrap": parametric, `n` refits.
             level: Coverage.
-            df: Denominator degrees of freedom of the coefficients, for "wald".
+            df: Denominator degrees of freedom of the coefficients, for "auto" and "wald".
             n: Replicates, for "bootstrap".
             seed: Seed of the random numbers, for "bootstrap".
-            kind: "percentile" or "bca" (bias-corrected and accelerated), for "bootstrap".
+            kind: For "bootstrap": "percentile" or "bca" (bias-corrected and accelerated), which are
+                asymptotic for coefficients, or "studentised" for these, with percentiles for the others.
             workers: Threads, for "bootstrap"; the numbers do not depend on it.
             progress: Called with what is done and how much there is to do.
 
@@ -357,12 +362,12 @@ class Fit:
             FitError: An option that is not offered.
 
         >>> fit = lmm("y ~ x + (1 | g)", frame)
-        >>> fit.conf_int("profile").round(3)
-                         low   high criterion
-        Intercept      -0.721   7.499        ML
-        x               1.346   2.987        ML
-        g.sd.Intercept  1.357  12.954      REML
-        Residual.sd     0.567   2.067      REML
+        >>> fit.conf_int().round(3)
+                          low    high                  criterion
+        Intercept      -3.863  10.641  REML, Wald, kenward-roger
+        x               1.171   3.162  REML, Wald, kenward-roger
+        g.sd.Intercept  1.357  12.954              REML, profile
+        Residual.sd     0.567   2.067              REML, profile
         """
         return conf_int(
             self.estimates,
@@ -573,7 +578,8 @@ class Fit:
 
     def __repr__(self) -> str:
         criterion = "REML" if self.reml else "ML"
-        return f"<Fit {self.formula}: {criterion}, {self.nobs:,} rows, deviance {self.deviance:.4f}>"
+        formula = terminal(self.formula)
+        return f"<Fit {formula}: {criterion}, {self.nobs:,} rows, deviance {self.deviance:.4f}>"
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()  # pyright: ignore[reportPrivateUsage]  the notebook's protocol

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
-from lmmkit.escape import html, mathtext
+from lmmkit.escape import html, mathtext, terminal
 
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 SKY, ORANGE, PURPLE = "#56B4E9", "#E69F00", "#CC79A7"
@@ -204,7 +204,7 @@ class CaptionedFigure:
         )
 
     def __repr__(self) -> str:
-        return self.caption
+        return terminal(self.caption)
 
 
 def shown(axes: Axes | NDArray[Any], caption: str) -> CaptionedFigure:

@@ -35,10 +35,9 @@ from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_i
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.lazy import lazy
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
+from lmmkit.engine.rules import SEARCH
 from lmmkit.errors import FitError
-
-VANISHED = 1e-13  # of y'V^-1y: a residual sum of squares that is nothing but rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +182,7 @@ class Criterion:
         beta = self._beta(forward.F, held)
         a = np.append(-beta, 1.0)
         r2 = float(a @ forward.F @ a)  # (2)
-        least = VANISHED * float(forward.F[-1, -1]) if held.precision is None else 0.0
+        least = SEARCH.exact * float(forward.F[-1, -1]) if held.precision is None else 0.0
         if r2 <= least or not math.isfinite(r2):
             raise FitError(
                 "The model reproduces the response exactly: the residual variance goes to zero and the "
@@ -203,9 +202,9 @@ class Criterion:
         """The best fixed effects that what is held allows."""
         if held.beta is not None:
             return held.beta
-        beta = kernels.solved(F[:-1, :-1], F[:-1, -1])
+        beta = levelwise.solved(F[:-1, :-1], F[:-1, -1])
         if held.contrast is not None:
             c, v = held.contrast
-            shift = kernels.solved(F[:-1, :-1], c)
+            shift = levelwise.solved(F[:-1, :-1], c)
             beta = beta + shift * (v - float(c @ beta)) / float(c @ shift)
         return beta

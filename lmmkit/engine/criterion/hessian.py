@@ -24,9 +24,8 @@ from lmmkit.engine.criterion.elimination import Eliminated, Forward
 from lmmkit.engine.criterion.gradient import DenseInverse, Reverse
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.lazy import lazy
-from lmmkit.engine.linalg import level_matrices as kernels
-
-STEP = 1e-4  # relative step of the differences; their own error is then of the order of 1e-8
+from lmmkit.engine.linalg import levelwise
+from lmmkit.engine.rules import SEARCH
 
 
 class Point:
@@ -106,19 +105,19 @@ class _Push:
         """One chain factor; only its own and earlier factors' columns are not zero yet."""
         end = self.ends[f]
         if f == 0:  # absorbed: z is the lift's, and z't = u'R'H R u, a sum of squares
-            z = kernels.transposed_times(link.lift, mine)
-            half = kernels.times(link.W, mine)
-            self.s[:end, :end] += kernels.summed(half, half)
+            z = levelwise.transposed_times(link.lift, mine)
+            half = levelwise.times(link.W, mine)
+            self.s[:end, :end] += levelwise.summed(half, half)
         else:
             u = np.zeros((len(link.L), end, mine.shape[2]))
             u[:, end - self.counts[f] :] = mine
             e = self.e[f][:, :end]
-            t = kernels.transposed_times(link.root, kernels.times(link.root, u)) + e
-            z = u - kernels.times(link.core, t)
-            self.s[:end, :end] += kernels.summed(z, t) + kernels.summed(e, u)
-        self.e_fixed[:end] += kernels.summed(z, link.fixed)
+            t = levelwise.transposed_times(link.root, levelwise.times(link.root, u)) + e
+            z = u - levelwise.times(link.core, t)
+            self.s[:end, :end] += levelwise.summed(z, t) + levelwise.summed(e, u)
+        self.e_fixed[:end] += levelwise.summed(z, link.fixed)
         for g, block in link.between.items():
-            self.e[g][:, :end] += self.layout.collect(f, g, kernels.transposed_times(block, z))
+            self.e[g][:, :end] += self.layout.collect(f, g, levelwise.transposed_times(block, z))
         if link.coupling is not None:
             self.e_rest[:, :end] += link.coupling.transposed_times(z)
 
@@ -137,12 +136,14 @@ class _Push:
         self.e_fixed += z.T @ rest.fixed
 
 
-def observed_hessian(evaluate: Callable[[Floats], Point], theta: Floats) -> Floats:
+def observed_hessian(
+    evaluate: Callable[[Floats], Point], theta: Floats, relative: float = SEARCH.difference
+) -> Floats:
     """The exact Hessian, (m, m), by central differences of the exact gradient: 2 m evaluations."""
     rows = list[Floats]()
     for i, value in enumerate(theta):
         step = np.zeros_like(theta)
-        step[i] = STEP * max(abs(value), 0.1)
+        step[i] = relative * max(abs(value), 0.1)
         difference = evaluate(theta + step).gradient - evaluate(theta - step).gradient
         rows.append(difference / (2.0 * step[i]))
     H = np.array(rows).reshape(len(theta), len(theta))

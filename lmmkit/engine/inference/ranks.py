@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.block_diagonal import BlockDiagonal
+from lmmkit.engine.covariance.structures import structure_of
 from lmmkit.engine.crossproducts.crossproducts import block_sums, gram, take
 from lmmkit.engine.crossproducts.elimination_order import Factor
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.inference.traces import NULL_PIVOT, cross_products, rank_root, refuse_too_large
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.problem import Problem
 
 NOTHING_NEW = 1e-9  # below this share of its own square a column of X lies in the span of Z
@@ -42,7 +42,7 @@ def _factors(problem: Problem, prepared: Prepared, parts: Sequence[Part]) -> lis
         own.extend([place] if place not in own else [])
     terms = {term.factor: term for term in problem.terms}
     return [
-        Factor(t.codes, t.levels, np.arange(t.levels), tuple(own), (), BlockDiagonal(len(own), ()))
+        Factor(t.codes, t.levels, np.arange(t.levels), tuple(own), (), structure_of("", len(own)))
         for t, own in ((terms[f], own) for f, own in rows.items())
     ]
 
@@ -70,6 +70,6 @@ def _roots(prepared: Prepared, factors: list[Factor]) -> Iterator[tuple[int, Flo
         return
     factor, Z = factors[0], take(prepared, factors[0].rows)
     sums = block_sums(factor.codes, factor.levels, Z, [*Z, *take(prepared, prepared.fixed)])
-    C, inverse = kernels.cholesky(sums[:, : len(Z)], null=NULL_PIVOT)
-    a = kernels.forward(C, inverse, sums[:, len(Z) :])
+    C, inverse = levelwise.cholesky(sums[:, : len(Z)], null=NULL_PIVOT)
+    a = levelwise.forward(C, inverse, sums[:, len(Z) :])
     yield int(np.count_nonzero(inverse)), a.transpose(0, 2, 1).reshape(a.shape[0] * a.shape[2], a.shape[1])

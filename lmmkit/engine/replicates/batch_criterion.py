@@ -21,8 +21,9 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.lazy import lazy
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.replicates.batch_sums import Later, Responses, Shared, picked
+from lmmkit.engine.rules import BATCH
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class BatchState:
         deviance: (r,); infinite where there is none.
         r2: (r,).
         beta: (p, r).
+        Phi: (r, p, p) (X'V^-1X)^-1.
         gradient: (m, r).
         hessian: (r, m, m) average information with the exact curvature of T = L L'.
         D: (k, k, r) of each factor.
@@ -43,6 +45,7 @@ class BatchState:
     deviance: Floats
     r2: Floats
     beta: Floats
+    Phi: Floats
     gradient: Floats
     hessian: Floats
     D: list[Floats]
@@ -54,6 +57,7 @@ class BatchState:
             self.deviance[which],
             self.r2[which],
             picked(self.beta, which),
+            self.Phi[which],
             picked(self.gradient, which),
             self.hessian[which],
             [picked(D, which) for D in self.D],
@@ -63,7 +67,7 @@ class BatchState:
         """Take the states of some replicates from another batch, in place."""
         self.theta[:, which], self.deviance[which], self.r2[which] = other.theta, other.deviance, other.r2
         self.beta[:, which], self.gradient[:, which] = other.beta, other.gradient
-        self.hessian[which] = other.hessian
+        self.hessian[which], self.Phi[which] = other.hessian, other.Phi
         for mine, D in zip(self.D, other.D, strict=True):
             mine[..., which] = D
 
@@ -105,12 +109,12 @@ class _Evaluation:
         """Take the first factor out: H, its logdet, S and the same products with y."""
         shared, k, J = self.shared, *self.shared.A.shape[:2]
         RL = np.einsum("abj,bcr->acjr", shared.R, self.L[0]).reshape(k, k, -1)
-        grown = kernels.times_transposed(RL, RL)
+        grown = levelwise.times_transposed(RL, RL)
         for a in range(k):
             grown[a, a] += 1.0
-        C, reciprocal = kernels.cholesky(grown)
-        half = kernels.forward(C, reciprocal, kernels.identity(k, J * self.count))
-        self.H = kernels.transposed_times(half, half).reshape(k, k, J, self.count)
+        C, reciprocal = levelwise.cholesky(grown)
+        half = levelwise.forward(C, reciprocal, levelwise.identity(k, J * self.count))
+        self.H = levelwise.transposed_times(half, half).reshape(k, k, J, self.count)
         self.logdet = -2.0 * np.log(reciprocal.reshape(k, J, -1)).sum(axis=(0, 1))
         packed = np.array([self.H[pair] for pair in _pairs(k)]).reshape(-1, self.count)
         self.S = self._symmetric(np.einsum("ij,jr->ir", shared.pairs, packed)) + shared.within
@@ -167,7 +171,7 @@ class _Evaluation:
     def r2(self) -> Floats:
         """(r,) y'Py."""
         r2 = self.s_yy - np.einsum("rq,rq->r", self.s_y, self.coefficients)
-        return np.where(r2 > 1e-13 * self.s_yy, r2, np.nan)
+        return np.where(r2 > BATCH.exact * self.s_yy, r2, np.nan)
 
     @lazy
     def deviance(self) -> Floats:
@@ -273,5 +277,6 @@ class _Evaluation:
     def state(self) -> BatchState:
         """All of it."""
         gradient = self.layout.gradient(self.theta, self.D)
-        beta = np.ascontiguousarray(self.gamma[:, self.shared.size :].T)
-        return BatchState(self.theta, self.deviance, self.r2, beta, gradient, self._hessian(), self.D)
+        size = self.shared.size
+        beta, Phi = np.ascontiguousarray(self.gamma[:, size:].T), self.C_inverse[:, size:, size:]
+        return BatchState(self.theta, self.deviance, self.r2, beta, Phi, gradient, self._hessian(), self.D)

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.expression import quote
@@ -40,7 +40,8 @@ def coef_table(estimates: Estimates, *, df: str, level: float) -> pd.DataFrame:
     """
     check_level("level", level)
     by, names = denominators(estimates, df), pd.Index(estimates.names, name="coefficient")
-    return linear_table(names, np.eye(len(names)), estimates, by, level).assign(method=by.method)
+    table = linear_table(names, np.eye(len(names)), estimates, by, level)
+    return table.assign(method=by.named(table["df"].to_numpy()))
 
 
 def contrast(estimates: Estimates, L: Any, *, df: str, level: float) -> pd.DataFrame:

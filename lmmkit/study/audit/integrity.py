@@ -62,10 +62,12 @@ class RunFolder:
         """The place of a file.
 
         Raises:
-            RunError: it is a link or behind one, larger than any file that is read, or outside of the folder.
+            RunError: it is not there, no file, a link or behind one, or larger than any file that is read.
         """
         place = file_in(self.folder, path)
-        if place.is_file() and place.stat().st_size > LARGEST:
+        if not place.is_file():
+            raise RunError(f"{path} is not in {self.folder}")
+        if place.stat().st_size > LARGEST:
             raise RunError(f"{path} in {self.folder} has more than {LARGEST:,} bytes; it is not read")
         return place
 

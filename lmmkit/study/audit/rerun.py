@@ -159,7 +159,7 @@ def run_again(
     finally:
         pool.close()
     if answer["error"] is not None:
-        raise RunError(answer["error"])
+        raise RunError(*answer["error"].split("\n"))
     return open_run(reports / study.name / answer["key"])
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -18,12 +17,14 @@ import typer
 from lmmkit.study.cli import finished_runs
 from lmmkit.study.cli.arguments import Cold, Force, Outside, Reports, Since, StudyFile
 from lmmkit.study.cli.exit_codes import with_exit_codes
+from lmmkit.study.cli.say import Commands, say
 from lmmkit.study.cli.sweep_command import sweep
 from lmmkit.study.cli.trust_and_lab import lab, trust
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
 
 app = typer.Typer(
+    cls=Commands,
     help="From a data file and a short study file to a linear mixed-model analysis that anyone can audit.",
     no_args_is_help=True,
     add_completion=False,
@@ -42,7 +43,7 @@ def new(
     from lmmkit.study.cli.new_and_check import write_study
 
     path = write_study(data, formula, out)
-    print(f"{path} written. Read it, then: lmmkit run {quote(str(path))}")
+    say(f"{path} written. Read it, then: lmmkit run {quote(str(path))}")
 
 
 @app.command()
@@ -52,7 +53,7 @@ def check(study: StudyFile, allow_outside: Outside = False) -> None:
     from lmmkit.study.cli.new_and_check import check_study
     from lmmkit.study.runs.plan import make_plan
 
-    print(check_study(make_plan(study, allow_outside=allow_outside)))
+    say(*check_study(make_plan(study, allow_outside=allow_outside)).split("\n"))
 
 
 @app.command()
@@ -90,10 +91,10 @@ def run(
             with Watch() as watch:
                 run_study(plan, folder, watch, kernel_options(served), again)
     else:
-        print("All steps are there, verified; --force makes them again.", file=sys.stderr)
+        say("All steps are there, verified; --force makes them again.", error=True)
     for warning in _warnings(folder):
-        print(f"Warning: {warning}", file=sys.stderr)
-    print(folder / "report.html" if (folder / "report.html").exists() else folder)
+        say(f"Warning: {warning}", error=True)
+    say(folder / "report.html" if (folder / "report.html").exists() else folder)
 
 
 def _warnings(folder: Path) -> list[str]:
@@ -119,7 +120,7 @@ def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
     from lmmkit.study.files.schema import Settings
 
-    print(json.dumps(Settings.model_json_schema(by_alias=True), indent=2))
+    say(*json.dumps(Settings.model_json_schema(by_alias=True), indent=2).split("\n"))
 
 
 for command in (sweep, *finished_runs.COMMANDS, trust, lab):

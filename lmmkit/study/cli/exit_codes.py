@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
 import typer
 
 from lmmkit.errors import LmmkitError
+from lmmkit.study.cli.say import say
 from lmmkit.study.runs.execute import StepError
 
 #: The analysis failed, or cells of a sweep did.
@@ -31,12 +31,13 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt:
-            message, code = "Interrupted. Start it again to go on where it stopped.", INTERRUPTED
+            lines, code = ["Interrupted. Start it again to go on where it stopped."], INTERRUPTED
         except LmmkitError as error:
-            message, code = f"Error: {error}", FAILED if isinstance(error, StepError) else REFUSED
+            lines = f"Error: {error}".split("\n")
+            code = FAILED if isinstance(error, StepError) else REFUSED
         else:
             return
-        print(message, file=sys.stderr)
+        say(*lines, error=True)
         raise typer.Exit(code)
 
     return wrapped

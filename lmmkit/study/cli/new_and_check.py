@@ -7,16 +7,16 @@ import re
 from pathlib import Path
 from shlex import quote
 
-import pandas as pd
-
 from lmmkit.errors import StudyError, unknown_column
+from lmmkit.escape import terminal
 from lmmkit.model.design.design import build_design
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.study.data.load_table import load_table
+from lmmkit.study.data.raw_table import RawTable
 from lmmkit.study.data.sources import read_raw, sha256_of
 from lmmkit.study.data.typed_columns import typed
-from lmmkit.study.files.schema import Data, Model, RandomEffects, Settings
-from lmmkit.study.files.study import design_options, load_study, model_columns
+from lmmkit.study.files.schema import Column, Data, Model, RandomEffects, Role, Settings
+from lmmkit.study.files.study import design_options, load_study, model_columns, roles_of
 from lmmkit.study.records.artifacts import write_bytes
 from lmmkit.study.runs.plan import Plan
 
@@ -41,7 +41,7 @@ random_effects:
   rule: fixed                      # fixed: as the formula says; best: the best of the listed candidates
   # candidates: [(1 | g), (x || g), (x | g)]
   # criterion: aic                 # aic | bic
-inference: {{ci: wald, level: 0.95, df: auto}}
+inference: {{ci: auto, level: 0.95, df: auto}}
 seed: 20240101
 """
 
@@ -70,26 +70,27 @@ def _text(data: Path, formula: str, path: Path) -> str:
         data=Data(source=data.name), model=Model(formula=formula), random_effects=RandomEffects()
     )
     digest = sha256_of(data)
+    uses = roles_of(settings)
     raw = read_raw(data, settings.data)
     return _TEXT.format(
         name=quote(path.name),
         title=_scalar(f"{response.text} in {data.name}"),
         source=_scalar(data.resolve().relative_to(path.resolve().parent).as_posix()),
         sha256=digest,
-        columns="\n".join(_column_line(raw, name, settings, data) for name in model_columns(settings)),
+        columns="\n".join(_column_line(raw, name, uses[name], data) for name in model_columns(settings)),
         formula=_scalar(" ".join(formula.split())),
         response=response,
         plain="".join(letter for letter in response.text if letter.isalnum() or letter == "_"),
     )
 
 
-def _column_line(raw: pd.DataFrame, name: str, settings: Settings, data: Path) -> str:
+def _column_line(raw: RawTable, name: str, role: Role, data: Path) -> str:
     if name not in raw.columns:
         raise StudyError(f"{data.name}: {unknown_column(name, list(raw.columns))}")
-    groups = {column for columns in settings.model.groups.values() for column in columns}
-    column = typed(raw[name], None)
-    number = pd.api.types.is_numeric_dtype(column) and name not in groups
-    return f"    {_scalar(name)}: {{type: {'number' if number else 'factor'}}}"
+    column = typed(raw.columns[name], Column(role=role), Data(source=data.name))
+    kind = "number" if column.type == "yes/no" else column.type
+    unit = f", unit: {column.unit}" if column.unit else ""
+    return f"    {_scalar(name)}: {{type: {kind}{unit}}}"
 
 
 def _scalar(text: str) -> str:
@@ -109,4 +110,5 @@ def check_study(plan: Plan) -> str:
     table = load_table(settings.data, plan.base)
     design = build_design(settings.model.formula, table.frame, **design_options(settings.model))
     kept = f"{len(table.frame):,} of {len(table.rows):,} rows kept"
-    return f"{plan.study.path.name} is good. {table.source}: {kept}. Key of its run: {plan.key}\n\n{design}"
+    head = terminal(f"{plan.study.path.name} is good. {table.source}: {kept}. Key of its run: {plan.key}")
+    return f"{head}\n\n{design}"

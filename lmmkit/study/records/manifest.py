@@ -113,7 +113,7 @@ def load_manifest(folder: Path) -> Manifest | None:
         RunError: it is damaged, or lists a path that leaves the folder.
     """
     path = folder / NAME
-    if not path.exists():
+    if not path.is_file():
         return None
     file_in(folder, NAME)
     try:

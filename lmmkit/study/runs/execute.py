@@ -28,7 +28,7 @@ class StepError(RunError):
     """A notebook stopped with an error; `notebook` is what it had done until then."""
 
     def __init__(self, message: str, notebook: dict[str, Any] | None = None):
-        super().__init__(message)
+        super().__init__(*message.split("\n"))
         self.notebook = notebook
 
 

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 MARK = "import pathlib; pathlib.Path({!r}).touch()"
 MODULES = [
     "pandas", "numpy", "lmmkit", "papermill", "nbclient", "nbformat", "ipykernel", "ipykernel_launcher",
-    "IPython", "matplotlib", "seaborn", "sitecustomize", "usercustomize", "json", "zmq", "tornado", "traitlets",
+    "IPython", "matplotlib", "seaborn", "sitecustomize", "usercustomize", "json", "zmq", "tornado",
+    "traitlets",
     "jupyter_client", "statsmodels", "pyarrow", "jupyterlab", "helper",
 ]  # fmt: skip
 CONFIGURATION = [
