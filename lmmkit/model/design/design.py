@@ -375,7 +375,7 @@ def without_random_effects(formula: str, like: Design) -> Design:
     request = Request(parsed, weights, offset, contrasts, "error")
     source = open_source(request, like.source.table.frame.iloc[like.rows])
     recipe, values = learn_recipe(parsed, source, contrasts)
-    return _design(request, source, recipe, values)
+    return _design(request, source, recipe, values, {})
 
 
 def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
