@@ -95,7 +95,7 @@ def checked_replicates(frame: Any, count: int) -> pd.DataFrame:
     said: Any = frame.attrs.get("failures") if isinstance(frame, pd.DataFrame) else None
     numeric = isinstance(frame, pd.DataFrame) and all(map(pd.api.types.is_numeric_dtype, frame.dtypes))
     told = isinstance(said, dict) and all(
-        isinstance(at, Integral) and 0 <= at < count and isinstance(words, str)
+        isinstance(at, Integral) and 0 <= int(at) < count and isinstance(words, str)
         for at, words in cast("dict[object, object]", said).items()
     )
     if not (numeric and told and len(frame) == count):
