@@ -32,14 +32,22 @@ class Scale(NamedTuple):
     slope: Callable[[float], float]
 
 
+def _one(_: float) -> float:
+    return 1.0
+
+
 def _exp(t: float) -> float:
     """e^t, infinite where it overflows."""
     return math.exp(t) if t < 709.0 else math.inf
 
 
-PLAIN = Scale(float, float, lambda _: 1.0)
+def _sech2(t: float) -> float:
+    return float(np.cosh(min(abs(t), 350.0))) ** -2
+
+
+PLAIN = Scale(float, float, _one)
 LOG = Scale(math.log, _exp, _exp)
-FISHER = Scale(math.atanh, math.tanh, lambda t: float(np.cosh(min(abs(t), 350.0))) ** -2)
+FISHER = Scale(math.atanh, math.tanh, _sech2)
 
 
 @dataclass
