@@ -6,8 +6,11 @@ usage; 3 an audit differs; 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import json
 import signal
+import sys
+import warnings
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -128,7 +131,15 @@ for command in (sweep, *finished_runs.COMMANDS, trust, lab):
 
 def main() -> None:
     """The entry point."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A terminal that is closed or a scheduler that ends the job interrupts as Ctrl-C does; `nohup` holds.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    # What a terminal cannot show is written in another way; what Python warns of is decided here.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.simplefilter("ignore")
     app()
 
 
