@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
 import math
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -93,14 +95,30 @@ def plain(value: Any) -> Any:
     return value
 
 
+#: A text that reads as a number, and that no number is written as here: `007`, `1E2`, `1.50`.
+_LABEL = re.compile(r"^[+\s]|^-?0\d|\.\d+0$|\s$|[eE]\d")
+#: What a program may take for a separator, besides the comma; texts with one are quoted.
+_SEPARATES = re.compile(r"[;|\t\r]")
+
+
 def csv_bytes(frame: pd.DataFrame) -> bytes:
     """A table as CSV, numbers in full; an index that is a bare count is left out."""
     counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
     table = frame if counted else frame.reset_index()
     table = table.set_axis([csv_cell(str(name)) for name in table.columns], axis=1)
-    buffer = io.StringIO()
-    table.apply(_safe_text).to_csv(buffer, index=False, lineterminator="\n")
-    return buffer.getvalue().encode()
+    safe, buffer = table.apply(_safe_text), io.StringIO()
+    odd = any(_SEPARATES.search(text) for text in _texts(safe))
+    quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+    safe.to_csv(buffer, index=False, lineterminator="\n", quoting=quoting)
+    return buffer.getvalue().encode("utf-8", "surrogatepass")
+
+
+def _texts(table: pd.DataFrame) -> Iterator[str]:
+    """All texts of a table, its titles first."""
+    yield from map(str, table.columns)
+    for _, column in table.items():
+        if not _is_number(column):
+            yield from (cell for cell in column.tolist() if isinstance(cell, str))
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -110,9 +128,14 @@ def read_csv(path: Path) -> pd.DataFrame:
         RunError: it is not there.
     """
     try:
-        table = pd.read_csv(path)
+        table, typed = (
+            pd.read_csv(path, dtype=kind, keep_default_na=False, na_values=[""]) for kind in (str, None)
+        )
     except FileNotFoundError:
         raise _missing(path) from None
+    for name, column in typed.items():
+        if not (_is_number(column) and table[name].str.contains(_LABEL).any()):
+            table[name] = column
     for name in table.columns[[not _is_number(column) for _, column in table.items()]]:
         _unescape(table, name)
     return table.set_axis([csv_text(str(name)) for name in table.columns], axis=1)
