@@ -21,7 +21,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.lazy import lazy
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.replicates.batch_sums import Later, Responses, Shared, picked
 from lmmkit.engine.rules import BATCH
 
@@ -109,12 +109,12 @@ class _Evaluation:
         """Take the first factor out: H, its logdet, S and the same products with y."""
         shared, k, J = self.shared, *self.shared.A.shape[:2]
         RL = np.einsum("abj,bcr->acjr", shared.R, self.L[0]).reshape(k, k, -1)
-        grown = kernels.times_transposed(RL, RL)
+        grown = levelwise.times_transposed(RL, RL)
         for a in range(k):
             grown[a, a] += 1.0
-        C, reciprocal = kernels.cholesky(grown)
-        half = kernels.forward(C, reciprocal, kernels.identity(k, J * self.count))
-        self.H = kernels.transposed_times(half, half).reshape(k, k, J, self.count)
+        C, reciprocal = levelwise.cholesky(grown)
+        half = levelwise.forward(C, reciprocal, levelwise.identity(k, J * self.count))
+        self.H = levelwise.transposed_times(half, half).reshape(k, k, J, self.count)
         self.logdet = -2.0 * np.log(reciprocal.reshape(k, J, -1)).sum(axis=(0, 1))
         packed = np.array([self.H[pair] for pair in _pairs(k)]).reshape(-1, self.count)
         self.S = self._symmetric(np.einsum("ij,jr->ir", shared.pairs, packed)) + shared.within

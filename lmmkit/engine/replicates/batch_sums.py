@@ -15,7 +15,7 @@ from scipy.sparse import csr_array, vstack
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.crossproducts.moment_start import equations
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.setup import Setup, constant_of
 
 ROUNDING = 1e-13  # share of a response's size below which what is left of it is rounding
@@ -99,13 +99,13 @@ class Shared:
         """Carries the sums of squares of a response, entry by entry, to the variances of MIVQUE0."""
         setup = self.setup
         matrix = equations(setup.raw, setup.layout, len(setup.problem.response))[0]
-        return kernels.least_solved(matrix, np.eye(len(matrix)))
+        return levelwise.least_solved(matrix, np.eye(len(matrix)))
 
     @cached_property
     def fixed_within(self) -> Floats:
         """(p, p) pseudo-inverse of X'X within the levels of the first factor."""
         inner, rounding = self.within[self.size :, self.size :], 1e-12 * len(self.setup.problem.response)
-        return kernels.least_solved(inner, np.eye(len(inner)), rounding)
+        return levelwise.least_solved(inner, np.eye(len(inner)), rounding)
 
 
 def table_size(layout: Layout, p: int) -> int:
@@ -119,8 +119,8 @@ def share(setup: Setup) -> Shared:
     """The design's part of the criterion."""
     prepared, factors = setup.prepared, setup.layout.factors
     first, rows = factors[0], prepared.rows
-    root, inverse = kernels.cholesky(setup.raw.own[0], null=kernels.NULL_PIVOT)
-    lifted = kernels.forward(
+    root, inverse = levelwise.cholesky(setup.raw.own[0], null=levelwise.NULL_PIVOT)
+    lifted = levelwise.forward(
         root[:, :, first.codes], inverse[:, first.codes], rows[list(first.rows)][:, None]
     )
     Z = _indicator(first, lifted[:, 0], by_level=False)

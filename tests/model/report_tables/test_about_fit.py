@@ -56,7 +56,7 @@ def test_components_have_their_names_and_the_intervals_of_their_parameters(fit, 
     ]
     np.testing.assert_array_equal(table["low"], found["low"])
     np.testing.assert_array_equal(table["high"], found["high"])
-    assert about_fit.deviations(table)["component"].tolist() == ["g: Intercept", "g: x", "Residual"]
+    assert about_fit.standard_deviations(table)["component"].tolist() == ["g: Intercept", "g: x", "Residual"]
 
 
 def test_correlations_are_those_of_effects_and_of_estimates(fit):
