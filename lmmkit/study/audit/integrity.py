@@ -30,12 +30,12 @@ class RunFolder:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What it says of its data, code and versions."""
-        return self.json("provenance.json")
+        return self._mapping("provenance.json")
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Its study, resolved."""
-        return self.json("study.json")
+        return self._mapping("study.json")
 
     def content(self, path: str) -> bytes | None:
         """The bytes of a file; None where it is missing or a link."""
@@ -51,6 +51,12 @@ class RunFolder:
         if through_link(self.folder, path):
             raise RunError(f"{path} in {self.folder} is a link; a run folder holds files only")
         return read_json(self.folder / path)
+
+    def _mapping(self, path: str) -> dict[str, Any]:
+        found = self.json(path)
+        if not isinstance(found, dict):
+            raise RunError(f"{path} in {self.folder} is damaged: it holds no mapping")
+        return found
 
     def named_values(self) -> dict[str, Quantity]:
         """Every value of the run that has a name, with its file: in a table, else a number of the summary."""

@@ -35,6 +35,10 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
         except LmmkitError as error:
             lines = f"Error: {error}".split("\n")
             code = FAILED if isinstance(error, StepError) else REFUSED
+        except OSError as error:
+            lines, code = [f"Error: {error.filename or 'a file'}: {error.strerror or error}"], REFUSED
+        except MemoryError:
+            lines, code = ["Error: the memory does not suffice; free some, or use a smaller study"], FAILED
         else:
             return
         say(*lines, error=True)

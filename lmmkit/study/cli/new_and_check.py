@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from shlex import quote
 
-from lmmkit.errors import StudyError, unknown_column
+from lmmkit.errors import DataError, StudyError, unknown_column
 from lmmkit.escape import terminal
 from lmmkit.model.design.design import build_design
 from lmmkit.model.formula.formula import parse_formula
@@ -54,6 +54,11 @@ def write_study(data: Path, formula: str, out: Path | None = None) -> Path:
         DataError: the data cannot be read, or lack a column.
         FormulaError: the formula cannot be read.
     """
+    if not data.is_file():
+        found = (
+            "is a folder" if data.is_dir() else "is no regular file" if data.exists() else "does not exist"
+        )
+        raise DataError(f"{data} cannot be read: it {found}; expected a data file")
     path = out or data.with_name(f"{data.name.split('.')[0]}.yaml")
     if path.exists():
         raise StudyError(f"{path} exists already; name another file with --out, or remove it")

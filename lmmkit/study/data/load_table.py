@@ -119,7 +119,7 @@ def load_table(data: Data, base: Base) -> PreparedData:
     raw = read_raw(path, data)
     columns, faults = typed_columns(raw, data, path.name)
     if faults:
-        raise DataError("\n".join(fault.message for fault in faults))
+        raise DataError(*(fault.message for fault in faults))
     read = pd.DataFrame({name: column.values for name, column in columns.items()})
     ledger = Ledger(len(read))
     frame = _kept_rows(read, data, ledger)

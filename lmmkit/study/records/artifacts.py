@@ -75,11 +75,34 @@ def read_json(path: Path) -> Any:
         RunError: it is not there, or damaged.
     """
     try:
-        return json.loads(path.read_bytes())
+        value = json.loads(_content(path))
+        _check_depth(value)
+        return value
     except FileNotFoundError:
         raise _missing(path) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}; run the study again with --force") from None
+
+
+def _check_depth(value: Any) -> None:
+    layer = [value]
+    for _ in range(_DEEPEST):
+        layer = [
+            item
+            for node in layer
+            if isinstance(node, (dict, list))
+            for item in cast("Iterable[Any]", node.values() if isinstance(node, dict) else node)
+            if isinstance(item, (dict, list))
+        ]
+    if layer:
+        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, which must be one: a pipe would be waited for, and a device has no end."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no regular file")
+    return path.read_bytes()
 
 
 def plain(value: Any) -> Any:
@@ -95,6 +118,7 @@ def plain(value: Any) -> Any:
     return value
 
 
+_DEEPEST = 50  # lists and mappings in each other, in a JSON file of a run
 #: A text that reads as a number, and that no number is written as here: `007`, `1E2`, `1.50`.
 _LABEL = re.compile(r"^[+\s]|^-?0\d|\.\d+0$|\s$|[eE]\d")
 #: What a program may take for a separator, besides the comma; texts with one are quoted.
