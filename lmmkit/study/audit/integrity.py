@@ -10,6 +10,7 @@ from typing import Any
 
 from lmmkit.errors import RunError
 from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, INTEGRITY, Finding
+from lmmkit.study.files.yaml12 import is_mapping
 from lmmkit.study.records.artifacts import read_json, sha256
 from lmmkit.study.records.manifest import NAME, File, Manifest, load_manifest, through_link, unlisted_files
 from lmmkit.study.records.quantities import Quantity, quantities
@@ -54,7 +55,7 @@ class RunFolder:
 
     def _mapping(self, path: str) -> dict[str, Any]:
         found = self.json(path)
-        if not isinstance(found, dict):
+        if not is_mapping(found):
             raise RunError(f"{path} in {self.folder} is damaged: it holds no mapping")
         return found
 

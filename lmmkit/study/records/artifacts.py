@@ -85,17 +85,17 @@ def read_json(path: Path) -> Any:
 
 
 def _check_depth(value: Any) -> None:
-    layer = [value]
+    layer: list[Any] = [value]
     for _ in range(_DEEPEST):
-        layer = [
-            item
-            for node in layer
-            if isinstance(node, (dict, list))
-            for item in cast("Iterable[Any]", node.values() if isinstance(node, dict) else node)
-            if isinstance(item, (dict, list))
-        ]
+        layer = [item for node in layer for item in _inside(node) if isinstance(item, (dict, list))]
     if layer:
         raise ValueError(f"it is nested more than {_DEEPEST} deep")
+
+
+def _inside(node: Any) -> Iterable[Any]:
+    if isinstance(node, dict):
+        return cast("dict[str, Any]", node).values()
+    return cast("list[Any]", node) if isinstance(node, list) else ()
 
 
 def _content(path: Path) -> bytes:
