@@ -105,10 +105,14 @@ def without(estimates: Estimates, method: str, reason: str) -> Denominators:
 
 def automatic(estimates: Estimates) -> str:
     """The method of df="auto": a rule of size, never of time."""
-    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
-    small = effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
     sound = estimates.reml and not estimates.is_singular
-    return "kenward-roger" if small and sound else "satterthwaite"
+    return "kenward-roger" if is_small(estimates) and sound else "satterthwaite"
+
+
+def is_small(estimates: Estimates) -> bool:
+    """Whether the fit is of a size at which expected information is worth its cost."""
+    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
+    return effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
 
 
 def kenward_roger(estimates: Estimates) -> Denominators:

@@ -174,6 +174,8 @@ def reused_labels(groupings: Sequence[Grouping]) -> list[str]:
     only a factor of few labels is suspected: others are mostly items that every person has seen.
     """
     plain = [grouping for grouping in groupings if len(grouping.parts) == 1]
+    if len(plain) < 2:
+        return []
     found = dict[frozenset[str], str]()
     for child in sorted(plain, key=lambda grouping: grouping.size):
         for parent in plain if _is_running(list(child.levels)) else ():

@@ -6,8 +6,11 @@ usage; 3 an audit differs; 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import json
 import signal
+import sys
+import warnings
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -74,6 +77,7 @@ def run(
     from lmmkit.study.files.study import effective
     from lmmkit.study.files.yaml12 import read_settings
     from lmmkit.study.kernels.fork_client import serving
+    from lmmkit.study.records.trusted_notebooks import telling
     from lmmkit.study.runs.plan import make_plan, reports_folder
 
     overrides = effective(study, read_settings(changed))
@@ -81,7 +85,7 @@ def run(
     folder = plan.folder(reports or reports_folder(study))
     again = plan.since(since) if force or since else ()
     if again or not plan.finished(folder):
-        with serving(cold=cold, allow_outside=allow_outside) as served:
+        with telling(plan.notebooks), serving(cold=cold, allow_outside=allow_outside) as served:
             # While the server imports what the notebooks need, this process imports Jupyter's client.
             from lmmkit.study.kernels.jupyter import kernel_options
             from lmmkit.study.runs.progress import Watch
@@ -128,7 +132,15 @@ for command in (sweep, *finished_runs.COMMANDS, trust, lab):
 
 def main() -> None:
     """The entry point."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A terminal that is closed or a scheduler that ends the job interrupts as Ctrl-C does; `nohup` holds.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    # What a terminal cannot show is written in another way; what Python warns of is decided here.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.simplefilter("ignore")
     app()
 
 

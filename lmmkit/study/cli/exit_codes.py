@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ParamSpec
 
 import typer
 
 from lmmkit.errors import LmmkitError
 from lmmkit.study.cli.say import say
+from lmmkit.study.kernels.shortages import shortage
 from lmmkit.study.runs.execute import StepError
 
 #: The analysis failed, or cells of a sweep did.
@@ -35,13 +36,24 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
         except LmmkitError as error:
             lines = f"Error: {error}".split("\n")
             code = FAILED if isinstance(error, StepError) else REFUSED
-        except OSError as error:
-            lines, code = [f"Error: {error.filename or 'a file'}: {error.strerror or error}"], REFUSED
-        except MemoryError:
-            lines, code = ["Error: the memory does not suffice; free some, or use a smaller study"], FAILED
+        except (OSError, MemoryError, ImportError, RuntimeError) as error:
+            scarce = shortage("".join(f"{type(e).__name__}: {e}\n" for e in _chain(error)))
+            if scarce is not None:
+                lines, code = [f"Error: {scarce}; raise the limit and start it again"], FAILED
+            elif isinstance(error, OSError):
+                lines, code = [f"Error: {error.filename or 'a file'}: {error.strerror or error}"], REFUSED
+            else:
+                raise
         else:
             return
         say(*lines, error=True)
         raise typer.Exit(code)
 
     return wrapped
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
