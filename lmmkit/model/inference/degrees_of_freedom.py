@@ -6,7 +6,7 @@ To add a method, write a function from a fit to `Denominators` and enter it unde
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -40,11 +40,12 @@ class Denominators:
 
     Attributes:
         method: Its name.
-        absent: Why a function without degrees of freedom has none.
         vcov: Covariance matrix of the fixed effects; Kenward-Roger's is adjusted.
         single: From rows L to (r,) degrees of freedom of the t test of each; NaN for a row of zeros.
         joint: From independent rows L and the columns of the term that they test to the degrees of freedom of
             their F test and the factor of its statistic.
+        absent: Why a function without degrees of freedom has none.
+        note: What to know about all of them.
     """
 
     method: str
@@ -52,10 +53,16 @@ class Denominators:
     single: Callable[[Floats], Floats]
     joint: Callable[[Floats, Sequence[int]], Scaling]
     absent: str = "it depends on variances that the data do not tell apart"
+    note: str = ""
+
+    @property
+    def told(self) -> str:
+        """The method with what to know about it."""
+        return f"{self.method}: {self.note}" if self.note else self.method
 
     def named(self, df: Floats) -> list[str]:
         """The method behind each of some degrees of freedom, and the reason where there are none."""
-        return [f"{self.method}: no df, {self.absent}" if np.isnan(one) else self.method for one in df]
+        return [f"{self.method}: no df, {self.absent}" if np.isnan(one) else self.told for one in df]
 
     def f_test(self, L: Floats, beta: Floats, own: Sequence[int]) -> FTest:
         """The F test of L beta = 0 for independent rows; `own` are the columns of the term that is tested."""
@@ -76,8 +83,8 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
 
     Args:
         estimates: The fit.
-        df: One of `METHODS`; "auto" is Kenward-Roger for a non-singular REML fit with at most 3,000 random
-            effects and 50,000 rows, else Satterthwaite.
+        df: One of `METHODS`; "auto" is, for a REML fit with at most 3,000 random effects and 50,000 rows,
+            Kenward-Roger, or "unbounded" where it is singular and has such an optimum; else Satterthwaite.
 
     Raises:
         FitError: An unknown method, or an explicit one that this fit does not allow.
@@ -85,11 +92,25 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
     check_option("df", df, ("auto", *METHODS))
     if df != "auto":
         return METHODS[df](estimates)
+    zero = "; ".join(null_directions(estimates)).replace(" is zero", " is estimated as zero")
     method = automatic(estimates)
     try:
-        return METHODS[method](estimates)
+        return replace(METHODS[method](estimates), note=zero)
     except FitError as error:
-        return without(estimates, method, str(error))
+        if method != "unbounded":
+            return without(estimates, method, str(error))
+    try:
+        return replace(satterthwaite(estimates), note=zero)
+    except FitError as error:
+        return without(estimates, "satterthwaite", str(error))
+
+
+def automatic(estimates: Estimates) -> str:
+    """The first method of df="auto", a rule of size, never of time; Satterthwaite's follows "unbounded"."""
+    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
+    if not estimates.reml or effects > MOST_EFFECTS or estimates.nobs > MOST_ROWS:
+        return "satterthwaite"
+    return "unbounded" if estimates.is_singular else "kenward-roger"
 
 
 def without(estimates: Estimates, method: str, reason: str) -> Denominators:
@@ -101,14 +122,6 @@ def without(estimates: Estimates, method: str, reason: str) -> Denominators:
         lambda _, own: Scaling(np.nan, 1.0),
         reason[0].lower() + reason[1:].rstrip("."),
     )
-
-
-def automatic(estimates: Estimates) -> str:
-    """The method of df="auto": a rule of size, never of time."""
-    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
-    small = effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
-    sound = estimates.reml and not estimates.is_singular
-    return "kenward-roger" if small and sound else "satterthwaite"
 
 
 def kenward_roger(estimates: Estimates) -> Denominators:
@@ -142,6 +155,22 @@ def satterthwaite(estimates: Estimates) -> Denominators:
     found = estimates.satterthwaite
     vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
     return Denominators("satterthwaite", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
+
+
+def unbounded(estimates: Estimates) -> Denominators:
+    """Satterthwaite with variances that may be negative: where one is zero, the test between its strata.
+
+    Raises:
+        FitError: A fit by ML, too many random effects, or a likelihood without such an optimum.
+    """
+    if not estimates.reml:
+        raise FitError(
+            "df='unbounded' is defined for REML fits and this one is by maximum likelihood: fit with "
+            "reml=True, or use df='satterthwaite'."
+        )
+    found = estimates.unbounded
+    vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
+    return Denominators("unbounded", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
 
 
 def by_coefficient(method: str, df: Callable[[Estimates], Floats]) -> Callable[[Estimates], Denominators]:
@@ -241,6 +270,7 @@ def _subject(design: Design) -> Grouping:
 METHODS: dict[str, Callable[[Estimates], Denominators]] = {
     "satterthwaite": satterthwaite,
     "kenward-roger": kenward_roger,
+    "unbounded": unbounded,
     "containment": by_coefficient("containment", containment),
     "between-within": by_coefficient("between-within", between_within),
     "residual": by_coefficient("residual", residual),
