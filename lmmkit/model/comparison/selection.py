@@ -105,14 +105,14 @@ def _listed(base: Formula, candidates: str | Sequence[str], *, with_base: bool) 
         reduced = [replace(base, random=part) for part in lattice(base.random)]
         models = {_random_part(model): model for model in reduced}
     else:
-        models = {text: _candidate(base, text) for text in candidates}
+        models = {text: candidate_formula(base, text) for text in candidates}
     known = {str(model) for model in models.values()}
     own = {_random_part(base): base} if with_base and str(base) not in known else {}
     return own | models
 
 
-def _candidate(base: Formula, text: str) -> Formula:
-    """A whole formula, or a random part put into the formula of the study."""
+def candidate_formula(base: Formula, text: str) -> Formula:
+    """The formula of a candidate: a whole one, or a random part put into the formula of the study."""
     if "~" in text:
         return parse_formula(text)
     return replace(base, random=parse_formula(f"{base.response} ~ {text}").random)

@@ -81,6 +81,27 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
     return METHODS[automatic(estimates) if df == "auto" else df](estimates)
 
 
+def check_method(df: str, design: Design | None, *, reml: bool) -> None:
+    """Refuse a method that no fit of a design allows, before it is fitted.
+
+    Args:
+        df: "auto" or one of `METHODS`.
+        design: The design, where it is known.
+        reml: The criterion of the fit.
+
+    Raises:
+        FitError: An unknown method, Kenward-Roger under ML, between-within for crossed factors.
+    """
+    check_option("df", df, ("auto", *METHODS))
+    if df == "kenward-roger" and not reml:
+        raise FitError(
+            "df='kenward-roger' is defined for REML fits and this one is by maximum likelihood: fit with "
+            "reml=True, or use df='satterthwaite'."
+        )
+    if df == "between-within" and design is not None:
+        _subject(design)
+
+
 def automatic(estimates: Estimates) -> str:
     """The method of df="auto": a rule of size, never of time."""
     effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
@@ -95,11 +116,7 @@ def kenward_roger(estimates: Estimates) -> Denominators:
     Raises:
         FitError: A fit by ML, or a singular one.
     """
-    if not estimates.reml:
-        raise FitError(
-            "df='kenward-roger' is defined for REML fits and this one is by maximum likelihood: fit with "
-            "reml=True, or use df='satterthwaite'."
-        )
+    check_method("kenward-roger", estimates.design, reml=estimates.reml)
     if estimates.is_singular:
         raise FitError(
             f"df='kenward-roger' needs a covariance matrix inside its cone, and this fit is singular: "
