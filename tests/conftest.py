@@ -1,8 +1,15 @@
-"""For all tests: one thread for the linear algebra, and property tests that are the same on every run."""
+"""For all tests: one thread for the linear algebra, equal property tests on every run, a trust store."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
+
+# What a test trusts is nobody else's.
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="lmmkit-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 # Before numpy is imported: on small matrices a second thread only spins.
 for library in ("OMP", "OPENBLAS", "MKL"):

@@ -128,6 +128,12 @@ class Estimates(FitNumbers):
         return self.deviance + self.npar * float(np.log(self.nobs))
 
     @property
+    def aicc(self) -> float:
+        """aic + 2 npar (npar + 1) / (nobs - npar - 1); infinite where the rows are too few for it."""
+        left = self.nobs - self.npar - 1
+        return self.aic + 2.0 * self.npar * (self.npar + 1) / left if left > 0 else np.inf
+
+    @property
     def is_singular(self) -> bool:
         """Whether a covariance matrix of random effects has a null direction."""
         return any(self.null_directions)

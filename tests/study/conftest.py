@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.tiny import DATA, STEPS, STUDY, write_notebook
+from support.tiny import DATA, STEPS, STUDY, trust_project, write_notebook
 
 Called = subprocess.CompletedProcess[str]
 
@@ -53,7 +53,7 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(finished_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The run folder of a finished run; its project is the working directory."""
     shutil.copytree(finished_once, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(trust_project(tmp_path))
     key = (tmp_path / "reports/tiny/latest").read_text().strip()
     return tmp_path / "reports/tiny" / key
 

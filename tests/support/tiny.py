@@ -6,6 +6,9 @@ from pathlib import Path
 
 import nbformat
 
+from lmmkit.study.records.notebooks import read_notebook
+from lmmkit.study.records.trusted_notebooks import own_notebooks, trust
+
 PARAMETERS = 'study = "params/tiny.yaml"\nrun = ""\noverrides = {}'
 OPEN = 'from lmmkit.study import load_table, open_step\nstep = open_step("{name}", study, run, overrides)'
 # Shown as a kernel shows it, whatever the terminal's width.
@@ -54,7 +57,7 @@ DATA = "y,x,g\n" + "".join(f"{1 + i % 5}.25,{i},{i % 4:02d}\n" for i in range(20
 
 
 def write_notebook(folder: Path, name: str, reads: list[str], cells: list[str]) -> Path:
-    """A notebook of one step."""
+    """A notebook of one step, trusted."""
     notebook = nbformat.v4.new_notebook(metadata={"lmmkit": {"step": name, "title": name, "reads": reads}})
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     parameters = nbformat.v4.new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]})
@@ -65,4 +68,11 @@ def write_notebook(folder: Path, name: str, reads: list[str], cells: list[str]) 
     notebook.cells = [parameters, *code]
     path = folder / f"{name}.ipynb"
     nbformat.write(notebook, path)
+    trust([read_notebook(path)])
     return path
+
+
+def trust_project(project: Path) -> Path:
+    """Trust a project's own notebooks."""
+    trust(own_notebooks(project / "notebooks"))
+    return project

@@ -34,9 +34,11 @@ class Units:
 
     def combined(self, weights: Floats) -> list[Floats]:
         """T of each term from one weight per entry."""
-        ends = np.cumsum([len(units) for units in self.own])[:-1]
-        parts = np.split(weights, ends)
-        return [np.einsum("i,iab->ab", w, units) for w, units in zip(parts, self.own, strict=True)]
+        ends = np.cumsum([0, *map(len, self.own)])
+        return [
+            np.einsum("i,iab->ab", weights[a:b], units)
+            for units, a, b in zip(self.own, ends, ends[1:], strict=False)
+        ]
 
 
 def units(problem: Problem) -> Units:

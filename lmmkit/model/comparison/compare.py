@@ -1,11 +1,10 @@
-"""Likelihood ratio tests between nested fits, each with the reference distribution that it has."""
+"""Several models of the same rows side by side, with tests between those that are nested."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, cast
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,19 +13,27 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
 from lmmkit.engine.variance_tests.covariance_families import null_covariance, units
 from lmmkit.errors import FitError
+from lmmkit.model.comparison.bootstrap_lrt import bootstrap_test
 from lmmkit.model.comparison.nesting import (
     Nesting,
-    fixed_nesting,
     random_nesting,
     refuse_different_data,
+    restriction,
     same_fixed,
 )
-from lmmkit.model.estimates import Estimates, refitted
+from lmmkit.model.design.design import without_random_effects
+from lmmkit.model.estimates import Estimates, estimate, refitted
 from lmmkit.model.fit import Fit
+from lmmkit.model.inference.degrees_of_freedom import METHODS, kenward_roger
+from lmmkit.model.inference.distributions import f_tail
+from lmmkit.model.options import check_option
 from lmmkit.model.threads import one_thread
 
-MEASURES = ["npar", "llf", "deviance", "aic", "bic"]
+Method = Literal["lrt", "bootstrap", "kenward-roger"]
+MEASURES = ["npar", "llf", "deviance", "aic", "bic", "aicc"]
 COLUMNS = [*MEASURES, "stat", "df", "p", "reference", "note"]
+TESTS = ("lrt", "bootstrap", "kenward-roger")
+FEW = 50  # levels below which the chi-squared test of fixed effects is pointed out: 5 % become about 6 at 50
 REFITTED = "refitted by maximum likelihood: the fixed parts or the criteria differ"
 
 
@@ -55,51 +62,101 @@ def _share(weight: float) -> str:
     return {0.5: "1/2", 0.25: "1/4"}.get(weight, f"{weight:.3f}")
 
 
-def compare(*fits: Fit, refit: bool = True, seed: int = 0) -> pd.DataFrame:
-    """Likelihood ratio tests of nested fits, from the smallest to the largest.
+def compare(
+    *models: Fit | str,
+    method: Method = "lrt",
+    refit: bool = True,
+    n: int = 1000,
+    seed: int = 0,
+    workers: int = 1,
+) -> pd.DataFrame:
+    """Several models of the same rows: information criteria of all, and tests between those that are nested.
 
-    A variance is tested on the boundary of its domain, where the statistic has a mixture of chi-squared
-    distributions: 1/2 chi2(k) + 1/2 chi2(k + 1) for one random effect with k covariances; simulated weights
-    where there is no formula. Fits whose fixed parts differ are fitted again by maximum likelihood.
+    Each model is tested against the largest smaller one that is a special case of it: the row above, unless
+    the note names another. By "lrt" a variance is tested on the boundary of its domain, where the statistic
+    has a mixture of chi-squared distributions: 1/2 chi2(k) + 1/2 chi2(k + 1) for one random effect with k
+    covariances; simulated weights where there is no formula. Fixed effects are tested by chi-squared, which
+    is too often significant where groups are few: "bootstrap" simulates the statistic's distribution under
+    the smaller model, "kenward-roger" takes the scaled F test of the larger one's REML fit. Models whose
+    fixed parts differ are fitted again by maximum likelihood, criteria included.
 
     Args:
-        fits: Two fits or more of the same rows; each must be a special case of the next larger one.
+        models: Fits of the same rows; or the formula of a model without random effects, such as `"y ~ x"`,
+            which is fitted to the rows of the first fit.
+        method: "lrt", "bootstrap" (of every test), or "kenward-roger" (of fixed effects; variances by "lrt").
         refit: Fit again by maximum likelihood where that is needed; False makes it an error.
-        seed: Seed of the simulated weights.
+        n: Replicates, for "bootstrap".
+        seed: Seed of the simulated weights and of the bootstrap.
+        workers: Threads, for "bootstrap"; the numbers do not depend on it.
 
     Returns:
-        A row per model, named by its formula: npar, llf, deviance, aic, bic; and against the row above stat
-        (the likelihood ratio), df (parameters added), p, reference (its distribution) and note.
+        A row per model, by number of parameters, named by its formula: npar, llf, deviance, aic, bic and aicc
+        (of n = rows used); and of its test stat (the likelihood ratio, or F), df (parameters added), p,
+        reference (its distribution) and note.
 
     Raises:
-        FitError: Fits of different rows, models that are not nested, or REML fits of different fixed parts
-            with `refit=False`.
+        FitError: No fit or one model alone, fits of different rows, an option that is not offered, or REML
+            fits of different fixed parts with `refit=False`.
 
-    Reference: Self & Liang (1987); Stram & Lee (1994).
+    Reference: Self & Liang (1987); Stram & Lee (1994); Halekoh & Hojsgaard (2014), Journal of Statistical
+    Software 59(9); AICc as Hurvich & Tsai (1989).
 
     >>> from lmmkit.model.fit import lmm
     >>> frame = pd.DataFrame({"y": [3.0, 4, 7, 6, 9, 12, 2, 2, 5], "x": [0, 1, 2] * 3})
     >>> frame["g"] = list("aaabbbccc")
-    >>> table = compare(lmm("y ~ 1 + (1 | g)", frame), lmm("y ~ x + (1 | g)", frame))
+    >>> models = lmm("y ~ 1 + (1 | g)", frame), lmm("y ~ x + (1 | g)", frame)
+    >>> table = compare(*models)
     >>> table["reference"].tolist(), round(float(table["p"].iloc[1]), 4)
     (['', 'chi2(1)'], 0.0006)
+    >>> compare(*models, method="kenward-roger")["reference"].tolist()
+    ['', 'F(1, 5)']
     """
-    strange = [type(fit).__name__ for fit in cast("Sequence[Any]", fits) if not isinstance(fit, Fit)]
-    if strange:
-        raise FitError(f"compare() takes fits of lmm(); {strange[0]} is none. Call compare(fit1, fit2).")
-    if len(fits) < 2:
-        raise FitError(f"compare() was given {len(fits)} fit; two or more are expected.")
-    estimates = [fit.estimates for fit in fits]
+    check_option("method", method, TESTS)
+    estimates = _estimates(models)
     refuse_different_data(estimates)
     estimates, note = _one_criterion(estimates, refit)
     ordered = sorted(estimates, key=lambda e: e.npar)
-    tests: list[dict[str, Any]] = [dict.fromkeys(("stat", "df", "p"), np.nan) | {"reference": "", "note": ""}]
-    tests += [_test(small, large, seed) for small, large in pairwise(ordered)]
+    labels = _labels(ordered)
+    how = _How(method, n, seed, workers)
+    tests = [_row(ordered[: i + 1], labels, how) for i in range(len(ordered))]
     for row in tests:
         row["note"] = "; ".join(filter(None, [note, row["note"]]))
     measured = [{name: getattr(e, name) for name in MEASURES} for e in ordered]
     rows = [measures | test for measures, test in zip(measured, tests, strict=True)]
-    return pd.DataFrame(rows, index=pd.Index(_labels(ordered), name="model"), columns=COLUMNS)
+    table = pd.DataFrame(rows, index=pd.Index(labels, name="model"), columns=COLUMNS)
+    table.attrs["nobs"] = ordered[0].nobs
+    return table
+
+
+@dataclass(frozen=True)
+class _How:
+    """How models are tested against each other."""
+
+    method: Method
+    n: int
+    seed: int
+    workers: int
+
+
+def _estimates(models: Sequence[Any]) -> list[Estimates]:
+    """Of each model; formulas without random effects are fitted to the rows of the first fit."""
+    strange = [type(model).__name__ for model in models if not isinstance(model, Fit | str)]
+    if strange:
+        raise FitError(
+            f"compare() takes fits of lmm(), and formulas of models without random effects; {strange[0]} is "
+            "neither. Call compare(fit1, fit2)."
+        )
+    if len(models) < 2:
+        raise FitError(f"compare() was given {len(models)} fit; two or more are expected.")
+    first = next((model.estimates for model in models if isinstance(model, Fit)), None)
+    if first is None:
+        raise FitError("compare() was given formulas alone: one model at least must be a fit of lmm().")
+    return [
+        model.estimates
+        if isinstance(model, Fit)
+        else estimate(without_random_effects(model, first.design), reml=first.reml, algorithm="newton")
+        for model in models
+    ]
 
 
 def _one_criterion(estimates: list[Estimates], refit: bool) -> tuple[list[Estimates], str]:
@@ -125,45 +182,139 @@ def _labels(estimates: Sequence[Estimates]) -> list[str]:
     ]
 
 
-def _test(small: Estimates, large: Estimates, seed: int) -> dict[str, Any]:
-    """The larger model against the smaller one."""
-    if small.npar == large.npar:
-        raise FitError(
-            f"`{small.design.formula}` and `{large.design.formula}` have {small.npar} parameters both: a "
-            "likelihood ratio needs a smaller model within a larger one. Compare them by aic or bic."
-        )
-    nesting = random_nesting(small.problem, large.problem)
-    if nesting is None or not fixed_nesting(small, large):
-        raise FitError(
-            f"`{small.design.formula}` is not a special case of `{large.design.formula}`: a likelihood ratio "
-            "needs nested models. Compare them by aic or bic."
-        )
-    stat = max(small.deviance - large.deviance, 0.0)
-    notes = ["the smaller fit is singular itself: approximate"] if small.is_singular else []
-    if not (small.converged and large.converged):
-        notes.append("a fit has not converged")
-    reference = _reference(small, large, nesting, seed)
-    return {
-        "stat": stat,
-        "df": float(large.npar - small.npar),
-        "p": mixture_tail(stat, reference.weights, reference.first),
-        "reference": str(reference),
-        "note": "; ".join(filter(None, [reference.note, *notes])),
+def _row(models: Sequence[Estimates], labels: Sequence[str], how: _How) -> dict[str, Any]:
+    """The test of the last of some models against the largest of those that lie in it."""
+    large = models[-1]
+    for i in range(len(models) - 2, -1, -1):
+        small = models[i]
+        rows = restriction(small, large)
+        nesting = None if rows is None else random_nesting(small.problem, large.problem)
+        if rows is None or nesting is None or small.npar == large.npar:
+            continue
+        test = _test(_Step(small, large, rows, nesting), how)
+        against = f"against `{labels[i]}`" if i < len(models) - 2 else ""
+        return test | {"note": "; ".join(filter(None, [against, test["note"]]))}
+    if len(models) == 1:
+        return NO_TEST | {"note": f"bic and aicc of n = {large.nobs:,} rows"}
+    others = ", nor is any smaller model here" if len(models) > 2 else ""
+    return NO_TEST | {
+        "note": f"`{labels[len(models) - 2]}` is not a special case of `{labels[len(models) - 1]}`{others}: "
+        "without a test; compare them by aic, aicc or bic"
     }
 
 
-def _reference(small: Estimates, large: Estimates, nesting: Nesting, seed: int) -> Reference:
+NO_TEST: dict[str, Any] = dict.fromkeys(("stat", "df", "p"), np.nan) | {"reference": "", "note": ""}
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A model within another.
+
+    Attributes:
+        small: The smaller one.
+        large: The larger one.
+        rows: (l, p) of the hypothesis on the larger one's coefficients.
+        nesting: How the random parts lie within each other.
+    """
+
+    small: Estimates
+    large: Estimates
+    rows: Floats
+    nesting: Nesting
+
+    @property
+    def added(self) -> int:
+        """Parameters."""
+        return self.large.npar - self.small.npar
+
+    def notes(self) -> Iterator[str]:
+        """What to know about any test of it."""
+        if self.small.is_singular and len(self.rows) < self.added:
+            yield "the smaller fit is singular itself: approximate"
+        if not (self.small.converged and self.large.converged):
+            yield "a fit has not converged"
+
+
+def _test(step: _Step, how: _How) -> dict[str, Any]:
+    """The larger model against the smaller one."""
+    if how.method == "bootstrap":
+        return _bootstrap(step, how)
+    if how.method == "kenward-roger" and len(step.rows):
+        return _kenward_roger(step)
+    stat = max(step.small.deviance - step.large.deviance, 0.0)
+    reference = _reference(step, how.seed)
+    notes = [reference.note, _few_groups(step), *step.notes()]
+    return {
+        "stat": stat,
+        "df": float(step.added),
+        "p": mixture_tail(stat, reference.weights, reference.first),
+        "reference": str(reference),
+        "note": "; ".join(filter(None, notes)),
+    }
+
+
+def _few_groups(step: _Step) -> str:
+    """The way to a test of fixed effects that holds where groups are few."""
+    fewest = min(step.large.ngroups.items(), key=lambda item: item[1], default=("", FEW))
+    if not len(step.rows) or fewest[1] >= FEW:
+        return ""
+    others = "'bootstrap' or 'kenward-roger'" if len(step.rows) == step.added else "'bootstrap'"
+    return (
+        f"{fewest[0]} has {fewest[1]} levels: with few groups chi-squared finds fixed effects too often; use "
+        f"method={others}"
+    )
+
+
+def _bootstrap(step: _Step, how: _How) -> dict[str, Any]:
+    """The likelihood ratio with its distribution simulated under the smaller model."""
+    found = bootstrap_test(step.small, step.large, n=how.n, seed=how.seed, workers=how.workers)
+    failed = f"{found.failed:,} of {how.n:,} replicates could not be fitted" if found.failed else ""
+    notes = [f"Monte Carlo standard error of p {found.p_error:.2g}", failed]
+    if not (step.small.converged and step.large.converged):
+        notes.append("a fit has not converged")
+    return {
+        "stat": found.statistic,
+        "df": float(step.added),
+        "p": found.p,
+        "reference": f"{found.method}, {found.draws:,} replicates",
+        "note": "; ".join(filter(None, notes)),
+    }
+
+
+def _kenward_roger(step: _Step) -> dict[str, Any]:
+    """The scaled F test of the larger model's REML fit."""
+    if len(step.rows) < step.added:
+        return NO_TEST | {
+            "note": "Kenward-Roger tests fixed effects in one random part, and here both parts differ: use "
+            "method='bootstrap', or a model between the two"
+        }
+    large = refitted(step.large, reml=True)
+    try:
+        by = kenward_roger(large) if large.random else METHODS["residual"](large)
+    except FitError as error:
+        return NO_TEST | {"note": str(error)}
+    test = by.f_test(step.rows, large.beta, range(len(large.beta)))
+    found = "scaled F of the REML fit" if large.random else "F of least squares, exact"
+    return {
+        "stat": test.F,
+        "df": float(test.num_df),
+        "p": f_tail(test.F, test.num_df, test.den_df),
+        "reference": f"F({test.num_df}, {test.den_df:.6g})",
+        "note": found + ("" if large.converged else "; a fit has not converged"),
+    }
+
+
+def _reference(step: _Step, seed: int) -> Reference:
     """Chi-squared inside the cone, a mixture on its boundary."""
-    added = large.npar - small.npar
+    nesting = step.nesting
     if not nesting.cones:
-        return Reference(added, np.ones(1))
-    first = added - nesting.constrained
+        return Reference(step.added, np.ones(1))
+    first = step.added - nesting.constrained
     if nesting.constrained == 1:
         return Reference(first, np.array([0.5, 0.5]), "a variance on the boundary of its domain")
     sizes = [cone.size for cone in nesting.cones]
     with one_thread():
-        covariance = _null_covariance(small, large, nesting)
-        weights = cone_weights(covariance, sizes, seed)
+        weights = cone_weights(_null_covariance(step.small, step.large, nesting), sizes, seed)
     how = "weights by formula" if nesting.constrained == 2 else "simulated weights"
     return Reference(first, weights, f"several variances on the boundary of their domain: {how}")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.variance_tests.covariance_families import Units, embedding, entries_of, positive, units
 from lmmkit.errors import FitError
@@ -128,16 +129,29 @@ def _cones(large: Problem, matrices: list[Floats]) -> list[Cone]:
     return out
 
 
-def fixed_nesting(small: Estimates, large: Estimates) -> bool:
-    """Whether every column of X in one model is a combination of those in another."""
+def restriction(small: Estimates, large: Estimates) -> Floats | None:
+    """(l, p) independent rows L: the smaller fixed part is L beta = 0 in the larger one.
+
+    With X_small = X C it is what C leaves out. Columns of unit length keep rounding apart from coefficients.
+
+    Returns:
+        None where some column of the smaller X is no combination of those of the larger one.
+    """
     X, Y = large.X, small.X
-    if Y.shape[1] == 0:
-        return True
     if X.shape[1] < Y.shape[1]:
-        return False
-    Q = np.linalg.qr(X / np.linalg.norm(X, axis=0))[0]
+        return None
+    if Y.shape[1] == 0:
+        return np.eye(X.shape[1])
+    lengths = np.linalg.norm(X, axis=0)
+    Q, R = np.linalg.qr(X / lengths)
     Y = Y / np.linalg.norm(Y, axis=0)
-    return bool((np.linalg.norm(Y - Q @ (Q.T @ Y), axis=0) < SPAN).all())
+    if (np.linalg.norm(Y - Q @ (Q.T @ Y), axis=0) >= SPAN).any():
+        return None
+    C = solved(R, Q.T @ Y)
+    C[np.abs(C) < SPAN] = 0.0
+    left_out = np.linalg.svd(C)[0][:, Y.shape[1] :].T
+    left_out[np.abs(left_out) < SPAN] = 0.0
+    return left_out * lengths
 
 
 def same_fixed(one: Estimates, two: Estimates) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.fit import lmm
-from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, parse_formula
+from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, parse_candidate, parse_formula
 from lmmkit.model.options import check_option
 
 RULES = ("fixed", "best")
@@ -105,17 +105,10 @@ def _listed(base: Formula, candidates: str | Sequence[str], *, with_base: bool) 
         reduced = [replace(base, random=part) for part in lattice(base.random)]
         models = {_random_part(model): model for model in reduced}
     else:
-        models = {text: candidate_formula(base, text) for text in candidates}
+        models = {text: parse_candidate(text, base) for text in candidates}
     known = {str(model) for model in models.values()}
     own = {_random_part(base): base} if with_base and str(base) not in known else {}
     return own | models
-
-
-def candidate_formula(base: Formula, text: str) -> Formula:
-    """The formula of a candidate: a whole one, or a random part put into the formula of the study."""
-    if "~" in text:
-        return parse_formula(text)
-    return replace(base, random=parse_formula(f"{base.response} ~ {text}").random)
 
 
 def _random_part(model: Formula) -> str:

@@ -339,6 +339,30 @@ def build_design(
     return _design(request, source, *learned, groupings)
 
 
+def without_random_effects(formula: str, like: Design) -> Design:
+    """The design of a model without random effects on the rows, weights and offset of another one.
+
+    Raises:
+        FormulaError: The formula cannot be read, or has random effects.
+        DataError: A column is absent from the other design's table, or misses a value on its rows.
+    """
+    parsed = parse_formula(formula)
+    if parsed.random:
+        raise FormulaError(f"`{parsed}` has random effects: fit it with lmm() first, and give the fit.")
+    _check_response(parsed)
+    given, vectors = like.request, like.source.vectors
+    weights, offset = (
+        like.source.used(vectors[label]) if label in vectors else asked
+        for label, asked in ((WEIGHTS, given.weights), (OFFSET, given.offset))
+    )
+    own = {name for expression in parsed.expressions() for name in expression.variables}
+    contrasts = {name: coding for name, coding in given.contrasts.items() if name in own}
+    request = Request(parsed, weights, offset, contrasts, "error")
+    source = open_source(request, like.source.table.frame.iloc[like.rows])
+    recipe, values = learn_recipe(parsed, source, contrasts)
+    return _design(request, source, recipe, values)
+
+
 def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
     """The design again from `Design.to_dict` and its table, with the levels, knots and means of then."""
     parsed = parse_formula(spec["formula"])
@@ -359,8 +383,12 @@ def _check_parsed(parsed: Formula) -> None:
     if not parsed.random:
         raise FormulaError(
             f"`{parsed}` has no random-effects term such as (1 | g): for a model without one use "
-            "statsmodels' OLS (statsmodels.formula.api.ols) or WLS."
+            "statsmodels' OLS (statsmodels.formula.api.ols) or WLS; compare() takes its formula beside fits."
         )
+    _check_response(parsed)
+
+
+def _check_response(parsed: Formula) -> None:
     if any(parsed.response in term for term in parsed.fixed):
         raise FormulaError(
             f"`{parsed}`: the response `{parsed.response}` stands among the terms too; leave it out."

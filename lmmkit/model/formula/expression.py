@@ -23,13 +23,16 @@ DEEPEST_BRACKETS = 40
 _TOKENS = re.compile(
     r"""(?P<space>\s+)
       | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?L?(?![\w.]))
-      | (?P<name>`[^`]+`|(?:[^\W\d]|\.(?!\d))[\w.]*)
+      | (?P<name>`(?:[^`\\]|\\.)+`|(?:[^\W\d]|\.(?!\d))[\w.]*)
       | (?P<string>"[^"\\]*"|'[^'\\]*')
       | (?P<operator>%in%|%/%|%%|\|\||&&|\*\*|<=|>=|==|!=|[-+*/:^|~<>!&=%,()\[\]])""",
-    re.VERBOSE,
+    re.VERBOSE | re.DOTALL,
 )
 _BARE = re.compile(r"(?:[^\W\d]|\.(?!\d))[\w.]*\Z")
 _CONSTANTS = frozenset(("TRUE", "FALSE", "NULL", "True", "False", "None"))
+_WORDS = ("and", "or", "not", "in")
+#: Words that are no column unless they stand in back-quotes.
+_RESERVED = _CONSTANTS | {".", *_WORDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +74,14 @@ def _scan(text: str):
 def _token(found: re.Match[str]) -> Token:
     kind, text = str(found.lastgroup), found.group()
     quoted = text.startswith("`")
-    return Token(kind, text.strip("`") if quoted else text, found.start(), found.end(), quoted)
+    return Token(kind, _unquoted(text) if quoted else text, found.start(), found.end(), quoted)
 
 
 def _unreadable(text: str, place: int) -> str:
     return (
         f"Cannot read `{text[place]}` at character {place + 1} of `{text}`. "
-        "Column names with special characters go between back-quotes."
+        "Column names with special characters go between back-quotes, where \\` is a back-quote and "
+        "\\\\ a back-slash."
     )
 
 
@@ -97,14 +101,37 @@ def _check_brackets(tokens: list[Token], text: str) -> None:
 
 
 def is_name(token: Token) -> bool:
-    """Whether the word names a column (constants such as TRUE do not, unless back-quoted)."""
-    return token.kind == "name" and (token.quoted or token.text not in _CONSTANTS)
+    """Whether the word names a column (constants such as TRUE, and the dot, do not unless back-quoted)."""
+    return token.kind == "name" and (token.quoted or token.text not in {*_CONSTANTS, "."})
 
 
 def quote(name: str) -> str:
-    """`name` as a formula must write it: in back-quotes unless it reads as one word."""
-    bare = _BARE.match(name) and name not in _CONSTANTS and name != "."
-    return name if bare else f"`{name}`"
+    r"""`name` as a formula must write it: in back-quotes, as R does it, unless it reads as one word.
+
+    >>> print(quote("dose"), quote("dose (mg)"), quote("a`b"))
+    dose `dose (mg)` `a\`b`
+    """
+    return name if _BARE.match(name) and name not in _RESERVED else _quoted(name)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", r"\\").replace("`", r"\`")
+    return f"`{escaped}`"
+
+
+def named_column(text: str) -> str:
+    """The column that a word of a formula names: what stands in back-quotes, and any other text itself.
+
+    >>> named_column("`dose (mg)`"), named_column("dose (mg)")
+    ('dose (mg)', 'dose (mg)')
+    """
+    found = _TOKENS.fullmatch(text)
+    return _unquoted(text) if found and text.startswith("`") else text
+
+
+def _unquoted(text: str) -> str:
+    """What stands between back-quotes; a back-slash hides one of the two, all else is itself."""
+    return re.sub(r"\\([`\\])", r"\1", text[1:-1])
 
 
 LONGEST_LIST = 1_000
@@ -364,7 +391,6 @@ _OPERATORS = {"^": "**", "%%": "%", "%/%": "//"}
 _LOGICAL = {"&": " and ", "&&": " and ", "|": " or ", "||": " or ", "!": " not ", "%in%": " in "}
 _KEYWORDS = {"Boundary.knots": "boundary_knots", "intercept": "include_intercept"}
 _PYTHON_CONSTANTS = {"TRUE": "True", "FALSE": "False", "NULL": "None"}
-_WORDS = ("and", "or", "not", "in")
 
 
 @dataclass(frozen=True)
@@ -473,7 +499,7 @@ def read_expression(tokens: Sequence[Token], source: str, purpose: Purpose = "fo
 
 def _written(tokens: Sequence[Token], *, back_quotes: bool) -> str:
     """The words as they were typed, runs of white space as one blank."""
-    texts = [f"`{token.text}`" if token.quoted and back_quotes else token.text for token in tokens]
+    texts = [_quoted(token.text) if token.quoted and back_quotes else token.text for token in tokens]
     gaps = ["", *(" " * (token.start > before.end) for before, token in pairwise(tokens))]
     return "".join(gap + text for gap, text in zip(gaps, texts, strict=True))
 

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from lmmkit.errors import FormulaError
@@ -170,7 +171,7 @@ class _GroupReader(_Words):
             return group
         token = self.tokens[self.place]
         self.place += 1
-        if not is_name(token) or self.peek() == "(" or token.text == ".":
+        if not is_name(token) or self.peek() == "(":
             self.refuse(token)
         return Group((token.text,), token.text, quote(token.text))
 
@@ -306,7 +307,7 @@ class _Reader(_Words):
         base = self._atom()
         while operator := self.at("^", "**"):
             exponent = self._next()
-            if not exponent.text.isdigit() or not 1 <= int(exponent.text[:6]) <= 10:
+            if not re.fullmatch("[1-9]|10", exponent.text):
                 raise FormulaError(
                     f"`^{exponent.text}` in `{self.text}`: outside I() a power crosses terms to a degree "
                     "from 1 to 10; write I(x^2) for the square of a column."
@@ -337,7 +338,7 @@ class _Reader(_Words):
             self._unexpected()
         if not token.quoted and self.peek() == "(":
             return self._call(token)
-        if not is_name(token) or token.text == ".":
+        if not is_name(token):
             raise FormulaError(
                 f"`{token.text}` in `{self.text}` is not a column; name the columns one by one."
             )
@@ -491,8 +492,28 @@ def parse_formula(text: str) -> Formula:
     return Formula(response, fixed, tuple(found.bars), tuple(found.offsets), notices)
 
 
+def parse_candidate(text: str, base: Formula) -> Formula:
+    """Read a candidate: a whole formula, or a random part to take the place of that of `base`.
+
+    Raises:
+        FormulaError: It cannot be read, or has no random-effects term.
+
+    >>> print(parse_candidate("(1 | g)", parse_formula("y ~ x + (x | g)")))
+    y ~ 1 + x + (1 | g)
+    """
+    whole = any(_is_tilde(token) for token in tokenize(text))
+    found = parse_formula(text if whole else f"y ~ {text}")
+    if not found.random:
+        raise FormulaError(f"`{text}` has no random-effects term such as (1 | g)")
+    return found if whole else replace(base, random=found.random)
+
+
+def _is_tilde(token: Token) -> bool:
+    return token.kind == "operator" and token.text == "~"
+
+
 def _sides(tokens: list[Token], text: str) -> tuple[list[Token], list[Token]]:
-    tildes = [i for i, token in enumerate(tokens) if token.text == "~" and token.kind == "operator"]
+    tildes = [i for i, token in enumerate(tokens) if _is_tilde(token)]
     if len(tildes) != 1:
         raise FormulaError(f"A formula has one `~` between response and terms; `{text}` has {len(tildes)}.")
     left, right = tokens[: tildes[0]], tokens[tildes[0] + 1 :]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from lmmkit.model.formula.expression import named_column
+
 _WORDS = re.compile(r"\*\*|\^|\s+|[\w.]+|.")
 _ALIKE = {"^": r"(?:\^|\*\*)", "**": r"(?:\^|\*\*)"}
 _ALIKE |= {word: f"(?:{word}|{word.title()})" for word in ("TRUE", "FALSE")}
@@ -29,14 +31,15 @@ def _pattern(word: str) -> str:
 
 
 def same_name(asked: str, names: Iterable[str]) -> str | None:
-    """The name that is asked for, or the only one that differs from it by its spelling alone.
+    """The name that is asked for, in back-quotes or not, or the only one that differs by its spelling alone.
 
     >>> same_name("I(x ** 2)", ["x", "I(x^2)"])
     'I(x^2)'
     """
     known = list(names)
-    if asked in known:
-        return asked
+    for word in (asked, named_column(asked)):
+        if word in known:
+            return word
     every = re.compile(spellings(asked))
     found = [name for name in known if every.fullmatch(name)]
     return found[0] if len(found) == 1 else None

@@ -15,6 +15,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.formula.expression import quote
 from lmmkit.model.formula.spelling import same_name, spellings
 from lmmkit.model.inference.degrees_of_freedom import Denominators, denominators
 from lmmkit.model.inference.distributions import adjusted_p, critical
@@ -212,7 +213,8 @@ def _position(name: str, estimates: Estimates) -> int:
 
 def _text(text: str, estimates: Estimates) -> Floats:
     """A row from a sum of coefficients, each with a number before it or after a slash."""
-    known = "|".join(spellings(name) for name in sorted(estimates.design.fixed_names, key=len, reverse=True))
+    longest_first = sorted(estimates.design.fixed_names, key=len, reverse=True)
+    known = "|".join(f"{re.escape(quote(name))}|{spellings(name)}" for name in longest_first)
     part = re.compile(rf"\s*([+-]?)\s*(?:({NUMBER})\s*\*?\s*)?({known})\s*(?:/\s*({NUMBER}))?\s*(?=$|[+-])")
     row, place = np.zeros(len(estimates.design.fixed_names)), 0
     while place < len(text) or not place:

@@ -60,11 +60,11 @@ def marginal_means(
     """
     check_option("weights", weights, WEIGHTS)
     check_level("level", level)
-    told, groups = _names(specs), _names(by)
+    grid = reference_grid(estimates.design, at)
+    told, groups = _names(specs, grid), _names(by, grid)
     twice = [name for name in {*told, *groups} if (told + groups).count(name) > 1]
     if twice:
         raise FitError(f"`{twice[0]}` is named twice in specs and by; name each variable once.")
-    grid = reference_grid(estimates.design, at)
     X, offset = (grid.X, grid.offset) if slope_of is None else _slopes(estimates, grid, slope_of)
     if not len(estimates.beta):
         raise FitError("The fixed part has no coefficient, so there is no mean to estimate.")
@@ -83,20 +83,24 @@ def marginal_means(
     return table
 
 
-def _names(given: Any) -> tuple[str, ...]:
+def _names(given: Any, grid: Grid) -> tuple[str, ...]:
+    """Variables as they are called in the data, whether they were given in back-quotes or not."""
     if given is None:
         return ()
     names: list[Any] = [given] if isinstance(given, str) or not hasattr(given, "__iter__") else list(given)
     for name in names:
         if not isinstance(name, str):
             raise FitError(f"{name!r} is no name: variables are named by text.")
-        if any(mark in name for mark in "~|"):
+    found = tuple(map(grid.named, names))
+    for name in found:
+        if name not in grid.names and any(mark in name for mark in "~|"):
             raise FitError(f"`{name}`: write the variable alone; what stands after the bar goes into `by`.")
-    return tuple(names)
+    return found
 
 
 def _slopes(estimates: Estimates, grid: Grid, variable: str) -> tuple[Floats, Floats]:
     """Derivatives of the columns of X and of the offset along a covariate."""
+    variable = grid.named(variable)
     values = grid.axes[grid.position(variable)].values
     if not all(isinstance(value, (int, float, np.number)) for value in values):
         raise FitError(f"`{variable}` is a factor, which has no slope: take its marginal means instead.")

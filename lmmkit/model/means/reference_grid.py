@@ -15,6 +15,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.variables import Variable
+from lmmkit.model.formula.expression import named_column
 from lmmkit.model.table.columns import open_table
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.grouping import level_texts
@@ -71,18 +72,25 @@ class Grid:
             total += Evaluator(open_table(self.frame, expression.variables)).numbers(expression)
         return total
 
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the variables."""
+        return [axis.name for axis in self.axes]
+
+    def named(self, text: str) -> str:
+        """The variable that a text names, as it stands or in the back-quotes of a formula."""
+        return text if text in self.names else named_column(text)
+
     def position(self, name: str) -> int:
         """Which axis a variable is.
 
         Raises:
             FitError: The fixed part has no such variable.
         """
-        names = [axis.name for axis in self.axes]
-        if name not in names:
-            raise FitError(
-                f"`{name}` is no variable of the fixed part; its variables: {', '.join(names) or 'none'}."
-            )
-        return names.index(name)
+        if name not in self.names:
+            known = ", ".join(self.names) or "none"
+            raise FitError(f"`{name}` is no variable of the fixed part; its variables: {known}.")
+        return self.names.index(name)
 
     def moved(self, name: str, step: float) -> Grid:
         """The grid with one numeric variable shifted."""
@@ -117,8 +125,11 @@ def reference_grid(design: Design, at: Mapping[str, Sequence[Any]] | None = None
     formula = design.recipe.formula
     used = [e for term in formula.fixed for e in term] + list(formula.offsets)
     names = list(dict.fromkeys(name for e in used for name in e.variables))
-    grid = Grid(design, tuple(_axis(design, name, (at or {}).get(name)) for name in names))
-    for name in at or {}:
+    given = {
+        name if name in names else named_column(str(name)): values for name, values in (at or {}).items()
+    }
+    grid = Grid(design, tuple(_axis(design, name, given.get(name)) for name in names))
+    for name in given:
         grid.position(name)
     if np.prod([float(size) for size in grid.shape]) > LARGEST:
         raise FitError(

@@ -206,6 +206,8 @@ def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: i
     except FitError as error:
         return {"note": str(error)}
     row = table.iloc[-1]
+    if not row["reference"]:
+        return {"note": row["note"]}
     relation = "within the model chosen" if row.name == fit.formula else "contains the model chosen"
     return {"relation": relation, **{name: row[name] for name in ("stat", "df", "p", "reference", "note")}}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lmmkit.errors import RunError
 from lmmkit.study.audit.integrity import RunFolder, check_integrity, open_run
-from lmmkit.study.audit.rerun import check_rerun, installed_notebooks
+from lmmkit.study.audit.rerun import check_rerun
 from lmmkit.study.audit.second_opinion import second_opinions
 from lmmkit.study.audit.verdicts import (
     ENVIRONMENT,
@@ -25,7 +25,8 @@ from lmmkit.study.audit.verdicts import (
 from lmmkit.study.pages import templates
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.keys import machine, package_digest, versions
-from lmmkit.study.records.notebooks import Notebook, project_folder
+from lmmkit.study.records.notebooks import Notebook
+from lmmkit.study.records.trusted_notebooks import project_folder, trusted_notebooks
 
 KEY = "key of the recorded study, data, code and versions"
 _LOCK = "requirements.lock"
@@ -46,7 +47,7 @@ def audit_run(
     Args:
         folder: The run folder.
         data: The data file, when it is not where the study had it.
-        notebooks: The project's own notebooks, when they are to be executed instead of the installed ones.
+        notebooks: The project's own notebooks, trusted, to be executed instead of the installed ones.
         out: Where `audit.json` and `audit.html` go; beside the run folder when left out.
         execute: Whether the study is executed again.
 
@@ -70,7 +71,7 @@ def audit_run(
 def _findings(
     run: RunFolder, data: Path | None, notebooks: Path | None, keep: Path, *, execute: bool
 ) -> Iterator[Finding]:
-    books = installed_notebooks(notebooks)
+    books = trusted_notebooks(notebooks)
     yield from check_integrity(run)
     try:
         environment = list(check_environment(run, books))
@@ -124,7 +125,7 @@ def _pins() -> dict[str, set[str]]:
     """Versions pinned by the lock of the project that is worked in, or of the checkout of lmmkit."""
     pins: dict[str, set[str]] = {}
     for folder in (_CHECKOUT, project_folder()):
-        if folder is not None and (folder / _LOCK).is_file():
+        if (folder / _LOCK).is_file():
             for name, version in _PIN.findall((folder / _LOCK).read_text(encoding="utf-8")):
                 pins.setdefault(name.lower(), set()).add(version)
     return pins

@@ -25,7 +25,7 @@ def reproduce(report: Path, *, data: Path | None = None, notebooks: Path | None 
     Args:
         report: The report.
         data: The data file, when it is not where the study had it.
-        notebooks: The project's own notebooks, when they are to be executed instead of the installed ones.
+        notebooks: The project's own notebooks, trusted, to be executed instead of the installed ones.
 
     Raises:
         RunError: the file is no report, its data are not found, or the study cannot be run.
@@ -38,7 +38,7 @@ def reproduce(report: Path, *, data: Path | None = None, notebooks: Path | None 
     provenance: dict[str, Any] = record["provenance"]
     lock: str | None = record.get("lock")
     study = recorded_study(record["settings"], provenance, lock.encode() if lock else None)
-    found = find_data(study, report, data)
+    found = find_data(study, report.parent, data)
     if found.path is None:
         have = f"{found.others[0].name} has another digest" if found.others else "it was not found"
         raise RunError(

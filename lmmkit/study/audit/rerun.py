@@ -5,11 +5,8 @@ Nothing of the audited run is executed: its notebooks are never read as code.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,13 +24,14 @@ from lmmkit.study.audit.verdicts import (
     WITHIN,
     Finding,
 )
-from lmmkit.study.data.sources import sha256_of
-from lmmkit.study.files.shipped import data_sets, shipped
+from lmmkit.study.data.sources import ROOT, sha256_of
+from lmmkit.study.files.shipped import data_sets
+from lmmkit.study.files.study import load_study
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
-from lmmkit.study.records.manifest import NAME
-from lmmkit.study.records.notebooks import Notebook, project_folder
 from lmmkit.study.records.plan_lock import LOCK, lock_path
+from lmmkit.study.records.trusted_notebooks import checked, project_folder, trusted_notebooks
 from lmmkit.study.records.values import compare, tolerances
+from lmmkit.study.sweeps.cell_workers import WorkerPool
 
 _NAME = re.compile(r"[\w][\w.\- ]*")
 _PLACE = ("work", "of", "this", "study")  # deep enough that a source such as ../../data.csv stays inside
@@ -50,7 +48,7 @@ class RecordedStudy:
         settings: Its settings, every default in place.
         source: `data.source`.
         sha256: Digest of the data file.
-        overrides: What was changed in the file's settings, which the settings hold already.
+        overrides: What was changed in the file's settings, as the run says; the settings hold it already.
         folder: Name of the folder of the study file.
         lock: The study's lock, where it has one.
     """
@@ -72,7 +70,7 @@ def recorded_study(settings: Any, provenance: Any, lock: bytes | None = None) ->
     """
     try:
         name, overrides = str(provenance["study"]), dict(provenance["overrides"])
-        source, digest = str(settings["data"]["source"]), str(provenance["sha256"])
+        source, digest = settings["data"]["source"], str(provenance["sha256"])
         folder = "params" if "params/" in str(provenance["command"]) else "study"
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(
@@ -80,6 +78,8 @@ def recorded_study(settings: Any, provenance: Any, lock: bytes | None = None) ->
         ) from None
     if not _NAME.fullmatch(name):
         raise RunError(f"{name!r} is no name of a study; what is recorded of it is damaged")
+    if not isinstance(source, str) or not source or "\0" in source:
+        raise RunError(f"{source!r} is no data source; what is recorded of the study is damaged")
     return RecordedStudy(name, settings, source, digest, overrides, folder, lock)
 
 
@@ -100,30 +100,34 @@ class DataFile(NamedTuple):
 
 
 def find_data(study: RecordedStudy, near: Path, given: Path | None = None) -> DataFile:
-    """The data file of a study: as given, else from the project, from beside the run, or a shipped one.
+    """The data file of a study: as given, else from beside the study file of its name, or a shipped one.
+
+    A run says of itself what it read, so its word opens nothing: it is looked for where a study of that name
+    lies, in the project that is worked in or that the run lies in, and read from inside that folder alone.
 
     Args:
         study: The study.
-        near: The run folder or the report.
+        near: The run folder.
         given: The file that the user names.
 
     Raises:
         DataError: the file given cannot be read.
     """
-    candidates = dict.fromkeys([given] if given else _candidates(study.source, near))
+    candidates = dict.fromkeys([given] if given else _candidates(study, near))
     others = [path for path in candidates if sha256_of(path) != study.sha256]
     return DataFile(next((path for path in candidates if path not in others), None), tuple(others))
 
 
-def _candidates(source: str, near: Path) -> Iterator[Path]:
-    project = project_folder()
-    bases = [*([project] if project else []), Path.cwd(), *near.resolve().parents[:4]]
-    for folder in [*(folder for base in bases for folder in (base / "params", base)), shipped("params")]:
-        path = (folder / source).resolve()
-        if path.is_relative_to(folder.resolve()) and path.is_file():
-            yield path
-    if source in data_sets():
-        yield data_sets()[source]
+def _candidates(study: RecordedStudy, near: Path) -> Iterator[Path]:
+    projects = [project_folder(), *near.resolve().parents[2:3]]
+    for folder in (folder for project in projects for folder in (project / "params", project)):
+        file = folder / f"{study.name}.yaml"
+        if file.is_file() and not (file.is_symlink() or folder.is_symlink()):
+            path = (folder / study.source).resolve()
+            if path.is_relative_to(folder.resolve()) and path.is_file():
+                yield path
+    if study.source in data_sets():
+        yield data_sets()[study.source]
 
 
 def run_again(
@@ -135,26 +139,28 @@ def run_again(
         study: The study.
         data: Its data file.
         place: The folder to work in.
-        notebooks: The project's own notebooks, when the user trusts and names them; else the installed ones.
+        notebooks: The project's own notebooks, trusted, when the user names them; else the installed ones.
         cold: A standard kernel for each notebook.
 
     Raises:
         RunError: it cannot be executed, or a step failed.
         DataError: the study reads data from a place that cannot be made anew.
     """
-    folder, reports = place.joinpath(*_PLACE, study.folder), place / "reports"
-    file = folder / f"{study.name}.yaml"
+    books = trusted_notebooks(notebooks)
+    file, reports = place.joinpath(*_PLACE, study.folder, f"{study.name}.yaml"), place / "reports"
     _lay_out(study, data, file, place)
-    for notebook in installed_notebooks(notebooks):
-        _copy(notebook.path, folder.parent / "notebooks" / notebook.path.name)
-    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", "run", str(file), "--reports", str(reports)]
-    changed = [f"--set={key}={json.dumps(value)}" for key, value in study.overrides.items()]
-    command += ["--allow-outside", *(["--cold"] if cold else []), *changed]
-    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = done.stderr.strip().rpartition("Error: ")[2]
-        raise RunError(last or "the study could not be run again")
-    return open_run(next(iter(reports.glob(f"{study.name}/*/{NAME}"))).parent)
+    _check_overrides(study, file)
+    pool = WorkerPool(
+        {"cold": cold, "allow_outside": False}, file.parent, {ROOT: str(place), **checked(books)}
+    )
+    order = {"study": str(file), "overrides": dict(study.overrides), "reports": str(reports), "again": []}
+    try:
+        answer = pool.ask(order)
+    finally:
+        pool.close()
+    if answer["error"] is not None:
+        raise RunError(answer["error"])
+    return open_run(reports / study.name / answer["key"])
 
 
 def _lay_out(study: RecordedStudy, data: Path, file: Path, place: Path) -> None:
@@ -165,25 +171,26 @@ def _lay_out(study: RecordedStudy, data: Path, file: Path, place: Path) -> None:
     if study.source in data_sets() and data == data_sets()[study.source]:
         return
     target = (file.parent / study.source).resolve()
-    if Path(study.source).is_absolute() or not target.is_relative_to(place.resolve()):
+    inside = not Path(study.source).is_absolute() and target.is_relative_to(place.resolve())
+    if not inside or target.exists():
         raise DataError(
             f"the study reads {study.source}, a place that cannot be made anew; name a file beside the study"
         )
     _copy(data, target)
 
 
-def installed_notebooks(folder: Path | None) -> list[Notebook]:
-    """The installed notebooks, or those of a folder that the user names instead.
+def _check_overrides(study: RecordedStudy, file: Path) -> None:
+    """What a run says was changed is words for its report: the settings must hold it already.
 
     Raises:
-        RunError: there are none.
+        RunError: they do not.
+        StudyError: the settings are no study.
     """
-    found = [Notebook(path) for path in sorted((folder or shipped("notebooks")).glob("0[1-9]_*.ipynb"))]
-    if not found:
+    if load_study(file, study.overrides).resolved() != load_study(file).resolved():
         raise RunError(
-            f"no notebooks 01_... to 04_... in {folder}; leave --notebooks out for the installed ones"
+            "the overrides that provenance.json records are not in study.json, which holds the study as it "
+            "ran; what is recorded of it is damaged"
         )
-    return found
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -199,7 +206,7 @@ def check_rerun(
     Args:
         run: The run.
         data: The data file, when the user names it.
-        notebooks: The project's own notebooks, when the user names them.
+        notebooks: The project's own notebooks, trusted, when the user names them.
         exact: Whether code and versions are the run's, so that words and pictures are compared too.
         keep: Where the new run is left if anything differs.
     """

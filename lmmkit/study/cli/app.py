@@ -1,4 +1,4 @@
-"""The command line: `lmmkit new | check | run | sweep | lab | schema`, and the commands on finished runs.
+"""The command line: `lmmkit new | check | run | sweep | trust | lab | schema`, commands on finished runs.
 
 Exit codes: 0 ok; 1 the analysis failed; 2 refused before it began, for a bad study file, data file or
 usage; 3 an audit differs; 130 interrupted.
@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
-from lmmkit.errors import RunError
 from lmmkit.study.cli import finished_runs
 from lmmkit.study.cli.arguments import Cold, Force, Outside, Reports, Since, StudyFile
 from lmmkit.study.cli.exit_codes import with_exit_codes
 from lmmkit.study.cli.sweep_command import sweep
+from lmmkit.study.cli.trust_and_lab import lab, trust
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
 
@@ -79,7 +77,7 @@ def run(
 
     overrides = effective(study, read_settings(changed))
     plan = make_plan(study, overrides, allow_outside=allow_outside)
-    folder = plan.folder(reports or reports_folder())
+    folder = plan.folder(reports or reports_folder(study))
     again = plan.since(since) if force or since else ()
     if again or not plan.finished(folder):
         with serving(cold=cold, allow_outside=allow_outside) as served:
@@ -116,20 +114,6 @@ def _warnings(folder: Path) -> list[str]:
 
 @app.command()
 @with_exit_codes
-def lab() -> None:
-    """Open JupyterLab on the notebooks, on this machine alone."""
-    from lmmkit.study.files.shipped import shipped
-    from lmmkit.study.records.notebooks import project_folder
-
-    if find_spec("jupyterlab") is None:
-        raise RunError("JupyterLab is not installed: pip install 'lmmkit[lab]', or `make lab` in a clone")
-    project = project_folder()
-    folder = project / "notebooks" if project else shipped("notebooks")
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", str(folder)]))
-
-
-@app.command()
-@with_exit_codes
 def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
     from lmmkit.study.files.schema import Settings
@@ -137,7 +121,7 @@ def schema() -> None:
     print(json.dumps(Settings.model_json_schema(by_alias=True), indent=2))
 
 
-for command in (sweep, *finished_runs.COMMANDS):
+for command in (sweep, *finished_runs.COMMANDS, trust, lab):
     app.command()(command)
 
 

@@ -20,5 +20,6 @@ Cold = Annotated[bool, typer.Option("--cold", help="A standard Jupyter kernel pe
 Outside = Annotated[bool, typer.Option("--allow-outside", help="Let the study read data outside its folder.")]
 DataFile = Annotated[Path | None, typer.Option(help="The data file, when it is not where the study had it.")]
 Notebooks = Annotated[
-    Path | None, typer.Option(help="Your project's own notebooks to execute, instead of the installed ones.")
+    Path | None,
+    typer.Option(help="Notebooks to execute instead of the installed ones: your project's, which you trust."),
 ]

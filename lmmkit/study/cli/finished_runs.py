@@ -85,7 +85,7 @@ def lock(
     from lmmkit.study.records.plan_lock import lock_study
     from lmmkit.study.runs.plan import reports_folder
 
-    path = lock_study(study, reports_folder(), allow_outside=allow_outside)
+    path = lock_study(study, reports_folder(study), allow_outside=allow_outside)
     typer.echo(f"{path} written. Keep it with the study, best under version control.")
 
 

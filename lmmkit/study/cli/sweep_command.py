@@ -49,7 +49,7 @@ def sweep(
     from lmmkit.study.sweeps.make_sweep import make_sweep
 
     planned = plan_sweep(file, replicates=inference, yes=yes, allow_outside=allow_outside)
-    place = (reports or reports_folder()).resolve()
+    place = (reports or reports_folder(planned.file.base)).resolve()
     if dry_run:
         typer.echo("\n".join(listing(planned, place)))
         return

@@ -25,7 +25,9 @@ from lmmkit.study.cluster.project_archive import (
     write_files,
 )
 from lmmkit.study.records.keys import package_digest
+from lmmkit.study.records.notebooks import read_notebook
 from lmmkit.study.records.step_store import Store
+from lmmkit.study.records.trusted_notebooks import FOLDER, STEPS, checked
 from lmmkit.study.runs.execute import StepError
 from lmmkit.study.sweeps.cell_workers import CellOptions, CellRun, WorkerPool, Workers
 from lmmkit.study.sweeps.cells import Cell
@@ -229,5 +231,7 @@ def _pool(archive: ProjectArchive, kernel: dict[str, Any]) -> tuple[WorkerPool, 
         if name not in _POOLS:
             folder = Path(tempfile.mkdtemp(prefix="lmmkit-", dir=get_worker().local_directory))
             write_files(archive.files, folder)
-            _POOLS[name] = WorkerPool(kernel, folder), folder
+            # They are those that the asking side has checked.
+            books = [read_notebook(path) for path in sorted((folder / FOLDER).glob(STEPS))]
+            _POOLS[name] = WorkerPool(kernel, folder, checked(books)), folder
         return _POOLS[name]

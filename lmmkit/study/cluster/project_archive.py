@@ -15,7 +15,9 @@ from lmmkit.study.records.artifacts import sha256, write_bytes
 from lmmkit.study.records.file_lock import locked
 from lmmkit.study.records.keys import digest
 from lmmkit.study.records.manifest import load_manifest, safe_path, verified
+from lmmkit.study.records.notebooks import Notebook
 from lmmkit.study.records.step_store import Store, exchange
+from lmmkit.study.records.trusted_notebooks import FOLDER
 from lmmkit.study.runs.plan import Plan
 
 #: Folders above the study, so that a source such as ../../data.csv stays inside the project.
@@ -43,14 +45,13 @@ def archive_project(plan: Plan) -> ProjectArchive:
     Raises:
         DataError: the data lie where no other machine can have them in the same place.
     """
-    books = tuple(book.path for book in plan.notebooks)
-    return _archive(plan.study.path, plan.study.settings.data.source, plan.source, books)
+    return _archive(plan.study.path, plan.study.settings.data.source, plan.source, plan.notebooks)
 
 
 @cache
-def _archive(study: Path, source: str, data: Path, notebooks: tuple[Path, ...]) -> ProjectArchive:
+def _archive(study: Path, source: str, data: Path, notebooks: tuple[Notebook, ...]) -> ProjectArchive:
     place = PurePosixPath(*_DEPTH, study.parent.name)
-    files = {f"notebooks/{path.name}": path.read_bytes() for path in notebooks}
+    files = {f"{FOLDER}/{book.path.name}": book.source for book in notebooks}
     files[str(place / study.name)] = study.read_bytes()
     if data != data_sets().get(source):
         inside = PurePosixPath(os.path.normpath(place / source))

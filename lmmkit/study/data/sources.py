@@ -22,6 +22,8 @@ from lmmkit.study.files.shipped import data_sets
 
 #: What lets a notebook run by hand read data outside the folder of its study file.
 ALLOW_OUTSIDE = "LMMKIT_ALLOW_OUTSIDE"
+#: The folder that data may be read from instead of the study file's: of a study that is laid out anew.
+ROOT = "LMMKIT_DATA_ROOT"
 Reader = Callable[[Path, Data], pd.DataFrame]
 
 
@@ -32,10 +34,12 @@ class Base:
     Attributes:
         folder: The folder of the study file.
         allow_outside: Whether files outside it may be read.
+        root: The folder that they must lie in, where it is not that one.
     """
 
     folder: Path
     allow_outside: bool = False
+    root: Path | None = None
 
 
 def find_source(source: str, base: Base) -> Path:
@@ -47,7 +51,7 @@ def find_source(source: str, base: Base) -> Path:
     path = base.folder / source
     if not path.exists() and source in data_sets():
         return data_sets()[source]
-    inside = path.resolve().is_relative_to(base.folder.resolve())
+    inside = path.resolve().is_relative_to((base.root or base.folder).resolve())
     if not (inside or base.allow_outside):
         raise DataError(
             f"data.source {source} lies outside the folder of the study file; move it there, or give "

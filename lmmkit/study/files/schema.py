@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.formula.expression import parse_expression
-from lmmkit.model.formula.formula import parse_formula
+from lmmkit.model.formula.expression import named_column, parse_expression
+from lmmkit.model.formula.formula import parse_candidate, parse_formula
 
 
 def _level_text(value: object) -> object:
@@ -40,10 +40,7 @@ def _twice(words: Iterable[str]) -> list[str]:
 
 
 def _read_candidate(text: str) -> None:
-    """A candidate is a random part, or a whole formula."""
-    formula = parse_formula(text if "~" in text else f"y ~ {text}")
-    if not formula.random:
-        raise FormulaError(f"`{text}` has no random-effects term such as (1 | g)")
+    parse_candidate(text, parse_formula("y ~ 1"))
 
 
 def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
@@ -63,9 +60,12 @@ OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n]*
 FormulaText = Annotated[
     str, BeforeValidator(_composed), Field(min_length=1, max_length=10_000), _checked(parse_formula)
 ]
-Condition = Annotated[OneLine, _checked(parse_expression, "exclude")]
-Derivation = Annotated[OneLine, _checked(parse_expression, "derive")]
-Candidate = Annotated[OneLine, _checked(_read_candidate)]
+# A column's name may hold a line break, and so may what names it.
+ShortText = Annotated[str, Field(min_length=1, max_length=500)]
+Condition = Annotated[ShortText, _checked(parse_expression, "exclude")]
+Derivation = Annotated[ShortText, _checked(parse_expression, "derive")]
+Candidate = Annotated[ShortText, BeforeValidator(_composed), _checked(_read_candidate)]
+ColumnName = Annotated[ShortText, BeforeValidator(_composed), AfterValidator(named_column)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 #: What a model uses a column for. number: response, weights, offset, arithmetic; predictor: stands alone in
 #: the formula, a number or a factor by what it holds; group: stands right of a bar only.
@@ -333,8 +333,8 @@ class Model(_Section):
     residual: Literal["iid"] = Field(
         default="iid", description="Residual structure; iid: independent, of one variance"
     )
-    weights: OneLine | None = Field(default=None, description="Column of prior weights")
-    offset: OneLine | None = Field(default=None, description="Column of a known part of the response")
+    weights: ColumnName | None = Field(default=None, description="Column of prior weights")
+    offset: ColumnName | None = Field(default=None, description="Column of a known part of the response")
     contrasts: dict[str, Literal["treatment", "sum", "helmert", "poly", "diff", "sas"]] = Field(
         default_factory=dict, description="Coding of factors; treatment when left out"
     )
@@ -420,7 +420,7 @@ class Inference(_Section):
 class Report(_Section):
     """What the report answers first, and its forms."""
 
-    focus: OneLine | None = Field(default=None, description="Coefficient or column of the headline")
+    focus: ColumnName | None = Field(default=None, description="Coefficient or column of the headline")
     pdf: Literal[False] = Field(default=False, description="A PDF beside the HTML; print the page instead")
 
 

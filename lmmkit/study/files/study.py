@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import StudyError
-from lmmkit.model.formula.formula import Formula, parse_formula
+from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula
 from lmmkit.study.files.faults import NOWHERE, faults_text, validate
 from lmmkit.study.files.roles import roles
 from lmmkit.study.files.schema import Column, Model, Role, Settings
@@ -171,21 +171,21 @@ def roles_of(settings: Settings) -> dict[str, Role]:
     """What the model, its candidates and the data's expressions use each column for."""
     model, data = settings.model, settings.data
     numbers = filter(None, (model.weights, model.offset))
-    return roles(map(parse_formula, formulas(settings)), numbers, data.derive.values(), data.exclude)
+    return roles(formulas(settings), numbers, data.derive.values(), data.exclude)
 
 
 def model_columns(settings: Settings) -> list[str]:
     """Columns that the model and its candidates use, in order of appearance."""
-    names = [name for text in formulas(settings) for name in _variables(parse_formula(text))]
+    names = [name for formula in formulas(settings) for name in _variables(formula)]
     return list(dict.fromkeys([*names, *filter(None, (settings.model.weights, settings.model.offset))]))
 
 
-def formulas(settings: Settings) -> list[str]:
+def formulas(settings: Settings) -> list[Formula]:
     """The model's formula, and one for each listed candidate with the candidate's random part in it."""
-    base = settings.model.formula
+    base = parse_formula(settings.model.formula)
     listed = settings.random_effects.candidates
     candidates = [] if isinstance(listed, str) else listed
-    return [base, *(text if "~" in text else f"{base} + {text}" for text in candidates)]
+    return [base, *(parse_candidate(text, base) for text in candidates)]
 
 
 def _variables(formula: Formula) -> Iterator[str]:

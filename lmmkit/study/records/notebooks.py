@@ -1,20 +1,21 @@
-"""The notebooks of a run: where they are, what they declare, and their executed form without its noise."""
+"""The notebooks of a run: what they hold and declare, and their executed form without its noise."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import RunError
-from lmmkit.study.files.shipped import shipped
+from lmmkit.study.files.yaml12 import is_list, is_mapping
 from lmmkit.study.records.artifacts import sha256
 
-_STEPS = "0[1-9]_*.ipynb"
+#: Bytes of a notebook, outputs included, that is still read.
+LARGEST = 50_000_000
 _PARAMETERS = "injected-parameters"
 _FAILURE = "papermill-error-cell-tag"
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -23,13 +24,15 @@ _CELL_FILE = re.compile(r"\S*ipykernel_\d+/\d+\.py")
 
 @dataclass(frozen=True)
 class Notebook:
-    """One step's notebook.
+    """One step's notebook, read once: what was looked at is what is executed.
 
     Attributes:
-        path: The file.
+        path: The file that it was read from.
+        source: Its bytes.
     """
 
     path: Path
+    source: bytes = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -38,11 +41,20 @@ class Notebook:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """The notebook as JSON."""
+        """The notebook as JSON, in format 4.
+
+        Raises:
+            RunError: it is no notebook.
+        """
         try:
-            return json.loads(self.path.read_bytes())
-        except (OSError, ValueError) as error:
+            found: Any = json.loads(self.source.decode())
+            if found["nbformat"] != 4 or not all(_is_cell(cell) for cell in found["cells"]):
+                raise ValueError("expected cells with a type and a source, in format 4")
+            if not (is_mapping(found["metadata"]) and is_mapping(found["metadata"].get("lmmkit", {}))):
+                raise ValueError("expected mappings as its metadata")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{self.path} cannot be read as a notebook: {error}") from None
+        return found
 
     @property
     def declared(self) -> dict[str, Any]:
@@ -61,8 +73,8 @@ class Notebook:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of its cells and of what it declares, outputs aside."""
-        cells = [[cell["cell_type"], _text(cell["source"])] for cell in self.content["cells"]]
+        """Digest of all that is executed: what it declares, its cells with their tags; outputs aside."""
+        cells = [[cell["cell_type"], _text(cell["source"]), _tags(cell)] for cell in self.content["cells"]]
         return sha256(json.dumps([self.declared, cells]).encode())
 
     def code(self) -> list[str]:
@@ -73,31 +85,20 @@ class Notebook:
         return (cell for cell in self.content["cells"] if cell["cell_type"] == "code")
 
 
-def project_folder(start: Path | None = None) -> Path | None:
-    """The nearest folder, from the working directory upwards, with notebooks of its own."""
-    here = (start or Path.cwd()).resolve()
-    return next(
-        (folder for folder in (here, *here.parents) if any((folder / "notebooks").glob(_STEPS))), None
-    )
-
-
-def find_notebooks(study_file: Path) -> list[Notebook]:
-    """The notebooks of the project that is worked in, when the study belongs to it, else the installed ones.
-
-    A study from elsewhere cannot bring notebooks: only those under the working directory's project run.
+def read_notebook(path: Path) -> Notebook:
+    """The notebook in a file.
 
     Raises:
-        RunError: there are none.
+        RunError: it cannot be read.
     """
-    project = project_folder()
-    own = project is not None and study_file.resolve().is_relative_to(project)
-    folder = project / "notebooks" if project and own else shipped("notebooks")
-    found = [Notebook(path) for path in sorted(folder.glob(_STEPS))]
-    if not found:
-        raise RunError(
-            f"no notebooks 01_... to 04_... in {folder}; reinstall lmmkit or work in its project folder"
-        )
-    return found
+    try:
+        if not path.is_file():
+            raise RunError(f"{path} cannot be read as a notebook: it is no file")
+        if path.stat().st_size > LARGEST:
+            raise RunError(f"{path} cannot be read as a notebook: it has more than {LARGEST:,} bytes")
+        return Notebook(path, path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} cannot be read as a notebook: {error.strerror}") from None
 
 
 def normalised(notebook: dict[str, Any], study_file: str, overrides: Mapping[str, object]) -> dict[str, Any]:
@@ -147,6 +148,18 @@ def _normal_output(output: dict[str, Any]) -> dict[str, Any]:
 
 def _quiet(text: str) -> str:
     return _CELL_FILE.sub("cell", _ADDRESS.sub("", text))
+
+
+def _is_cell(cell: Any) -> bool:
+    source = cell["source"]
+    metadata = cell.get("metadata", {})
+    if not (isinstance(cell["cell_type"], str) and is_mapping(metadata)):
+        return False
+    return (isinstance(source, str) or _are_words(source)) and _are_words(metadata.get("tags", []))
+
+
+def _are_words(value: Any) -> bool:
+    return is_list(value) and all(isinstance(word, str) for word in value)
 
 
 def _text(source: str | list[str]) -> str:

@@ -14,7 +14,8 @@ from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill
 from lmmkit.study.records.artifacts import json_bytes, read_json, write_bytes
 from lmmkit.study.records.keys import digest, package_digest
 from lmmkit.study.records.manifest import load_manifest
-from lmmkit.study.records.notebooks import Notebook, find_notebooks
+from lmmkit.study.records.notebooks import Notebook
+from lmmkit.study.records.trusted_notebooks import find_notebooks
 from lmmkit.study.records.values import tree_values
 
 LOCK, FILE = "lock.json", "deviations.json"

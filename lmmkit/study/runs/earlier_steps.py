@@ -29,7 +29,7 @@ def make_earlier_steps(order: dict[str, Any]) -> None:
     outside: bool = order["allow_outside"]
     plan = make_plan(Path(order["study"]), order["overrides"], allow_outside=outside)
     with kernels(allow_outside=outside) as kernel, Watch() as watch:
-        maker = Maker(plan, Path(order["folder"]), watch, kernel, Store.of(reports_folder()))
+        maker = Maker(plan, Path(order["folder"]), watch, kernel, Store.of(reports_folder(plan.study.path)))
         maker.make(plan.earlier(order["before"]), BY_HAND)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -59,7 +60,8 @@ def execute(
     def on_cell_start(*, cell: object, cell_index: int) -> None:
         started(cell_index)
 
-    source: Any = nbformat.read(notebook.path, as_version=4)
+    # What was digested is what is executed, by our kernel whatever the notebook asks for.
+    source: Any = nbformat.reads(json.dumps(notebook.content), as_version=4)
     with tempfile.TemporaryDirectory(prefix="lmmkit-") as folder:
         executed = Path(folder) / "executed.ipynb"
         try:
@@ -67,6 +69,8 @@ def execute(
                 source,
                 str(executed),
                 dict(parameters),
+                kernel_name="python3",
+                language="python",
                 progress_bar=False,
                 request_save_on_cell_execute=False,
                 on_cell_start=on_cell_start,

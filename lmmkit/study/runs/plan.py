@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import StudyError
-from lmmkit.study.data.sources import ALLOW_OUTSIDE, Base, check_pin, find_source, sha256_of
+from lmmkit.study.data.sources import ALLOW_OUTSIDE, ROOT, Base, check_pin, find_source, sha256_of
 from lmmkit.study.files.study import Study, load_study
 from lmmkit.study.records.artifacts import json_bytes, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE, machine, package_digest, run_key, step_key, versions
 from lmmkit.study.records.manifest import File, Manifest, Record, load_manifest, verified
-from lmmkit.study.records.notebooks import Notebook, find_notebooks, project_folder
+from lmmkit.study.records.notebooks import Notebook
 from lmmkit.study.records.plan_lock import lock_files, lock_path
+from lmmkit.study.records.trusted_notebooks import find_notebooks, has_notebooks, project_of
 
 HEAD = "study"
 
@@ -149,10 +150,13 @@ def make_plan(
     Raises:
         StudyError: the study file is wrong.
         DataError: the data file is missing, outside the study's folder, or not the pinned one.
-        RunError: there are no notebooks.
+        RunError: the notebooks are not trusted, or not complete.
     """
     study = load_study(study_file, overrides)
-    base = Base(study.folder, allow_outside or os.environ.get(ALLOW_OUTSIDE) == "1")
+    root = os.environ.get(ROOT)
+    base = Base(
+        study.folder, allow_outside or os.environ.get(ALLOW_OUTSIDE) == "1", Path(root) if root else None
+    )
     source = find_source(study.settings.data.source, base)
     digest = sha256_of(source)
     check_pin(source, digest, study.settings.data.sha256)
@@ -171,6 +175,7 @@ def find_study(name: str) -> Path:
     raise StudyError(f"no study file at {name} from {Path.cwd()}; set `study` to the path of a study file")
 
 
-def reports_folder() -> Path:
-    """Where runs go when nothing else is said: `reports` of the project that is worked in, or here."""
-    return (project_folder() or Path.cwd()) / "reports"
+def reports_folder(study_file: Path) -> Path:
+    """Where a study's runs go when nothing is said: `reports` of the project that is worked in, or here."""
+    here, project = Path.cwd().resolve(), project_of(study_file)
+    return (project if has_notebooks(project) and here.is_relative_to(project) else here) / "reports"

@@ -17,6 +17,7 @@ from lmmkit.study.records.notebooks import Notebook, normalised
 from lmmkit.study.records.ro_crate import NAME as CRATE
 from lmmkit.study.records.ro_crate import write_crate
 from lmmkit.study.records.step_store import Store
+from lmmkit.study.records.trusted_notebooks import telling
 from lmmkit.study.runs.execute import StepError, execute
 from lmmkit.study.runs.plan import Plan
 from lmmkit.study.runs.progress import Log, Watch
@@ -54,7 +55,7 @@ class Maker:
             RunError: the folder cannot be written, or is in use.
             StepError: a step failed.
         """
-        with _held(self.folder, wait=wait):
+        with _held(self.folder, wait=wait), telling(self.plan.notebooks):
             log = Log(self.folder)
             manifest = self._begin(log)
             try:

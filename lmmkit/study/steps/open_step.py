@@ -12,6 +12,7 @@ from typing import Any
 
 from lmmkit.errors import RunError, StudyError
 from lmmkit.study.records.manifest import BY_HAND, Manifest, load_manifest
+from lmmkit.study.records.trusted_notebooks import telling
 from lmmkit.study.runs.plan import Plan, find_study, make_plan, reports_folder
 from lmmkit.study.steps.step import Declared, Step
 
@@ -36,7 +37,7 @@ def open_step(name: str, study: str, run: str = "", overrides: Mapping[str, obje
     notebook = next((book for book in plan.notebooks if book.name == name), None)
     if notebook is None:
         raise RunError(f"no step {name}; there are {', '.join(book.name for book in plan.notebooks)}")
-    folder = Path(run) if run else reports_folder() / plan.study.name / "by-hand"
+    folder = Path(run) if run else reports_folder(plan.study.path) / plan.study.name / "by-hand"
     _prepare(plan, name, folder.resolve())
     return Step(name, plan, folder.resolve(), Declared(plan.study.settings, frozenset(notebook.reads), name))
 
@@ -80,7 +81,8 @@ def _run_before(plan: Plan, name: str, folder: Path) -> None:
         "before": name,
     }
     command = [sys.executable, "-P", "-m", "lmmkit.study.runs.earlier_steps"]
-    done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, check=False)
+    with telling(plan.notebooks):
+        done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RunError(
             done.stderr.strip().removeprefix("Error: ") or f"the steps before {name} could not be made"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from lmmkit.study.sweeps.cells import Cell
@@ -146,8 +148,13 @@ class LocalWorkers(Workers):
 class WorkerPool:
     """Worker processes that are started when needed, kept when idle, replaced when dead."""
 
-    def __init__(self, kernel: dict[str, Any], folder: Path | None = None):
-        self.kernel, self.folder = kernel, folder
+    def __init__(
+        self,
+        kernel: dict[str, Any],
+        folder: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ):
+        self.kernel, self.folder, self.environment = kernel, folder, environment
         self.idle = queue.SimpleQueue[subprocess.Popen[str]]()
         self.started: list[subprocess.Popen[str]] = []
         self.closed = False
@@ -190,6 +197,7 @@ class WorkerPool:
             stdout=subprocess.PIPE,
             text=True,
             cwd=self.folder,
+            env={**os.environ, **self.environment},
             start_new_session=True,
         )
         self.started.append(process)

@@ -16,8 +16,9 @@ from typing import Any
 
 from lmmkit.errors import LmmkitError, RunError
 from lmmkit.study.audit.integrity import RunFolder, open_run
-from lmmkit.study.audit.rerun import RecordedStudy, find_data, installed_notebooks, run_again, study_of
+from lmmkit.study.audit.rerun import RecordedStudy, find_data, run_again, study_of
 from lmmkit.study.records.keys import package_digest, versions
+from lmmkit.study.records.trusted_notebooks import trusted_notebooks
 from lmmkit.study.records.values import tree_values
 
 ROWS, PARAMETERS, SEED, VERSIONS, CODE = "rows", "parameters", "seed", "versions", "code"
@@ -81,7 +82,7 @@ def diff_runs(
         first: A run folder.
         second: Another.
         data: Data files, when they are not where the studies had them.
-        notebooks: The project's own notebooks, when they are to be executed instead of the installed ones.
+        notebooks: The project's own notebooks, trusted, to be executed instead of the installed ones.
         execute: Whether studies may be executed.
 
     Raises:
@@ -195,7 +196,7 @@ def _executed_stages(
     one: RunFolder, other: RunFolder, data: Sequence[Path], notebooks: Path | None, causes: list[str]
 ) -> dict[str, tuple[Numbers, Numbers]]:
     """By cause, the numbers before and after its stage; what lies between the two runs is executed."""
-    books = {book.name: book.digest for book in installed_notebooks(notebooks)}
+    books = {book.name: book.digest for book in trusted_notebooks(notebooks)}
     first, last = study_of(one), study_of(other)
     programme = next((cause for cause in causes if cause not in (ROWS, PARAMETERS, SEED)), "")
     before, after = (_is_current(run.provenance, books) for run in (one, other))

@@ -54,6 +54,7 @@ def test_a_table_of_three_fits_is_sorted_and_says_what_was_done():
         "deviance",
         "aic",
         "bic",
+        "aicc",
         "stat",
         "df",
         "p",
@@ -133,22 +134,15 @@ def test_a_singular_smaller_fit_makes_the_test_approximate(thirds):
     assert "the smaller fit is singular itself: approximate" in found["note"]
 
 
-SQUARE = ("Reaction ~ Days + (0 + I(Days^2) | Subject)", "Reaction ~ Days + (Days | Subject)")
-FEWER = ("score ~ Machine + (1 | Worker)", "score ~ 1 + (0 + Machine | Worker)")
-
-
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
         (lambda: compare(), "0 fit; two or more"),
         (lambda: compare(fitted("sleep_full", "REML")), "1 fit; two or more"),
-        (lambda: compare(fitted("sleep_full", "REML"), "fit"), "str is none"),
+        (lambda: compare(fitted("sleep_full", "REML"), 3), "int is neither"),
+        (lambda: compare("Reaction ~ 1", "Reaction ~ Days"), "formulas alone"),
         (lambda: compare(fitted("sleep_full", "REML"), fitted("sleep_miss", "REML")), "180 and 140 rows"),
-        (lambda: compare(fitted("sleep_full", "REML"), fitted("sleep_full", "REML")), "6 parameters both"),
         (lambda: compare(fitted("dyestuff", "REML"), fitted("dyestuff2", "REML")), "different responses"),
-        (lambda: compare(fitted("sleep_slope", "REML"), fitted("sleep_int", "REML")), "4 parameters both"),
-        (lambda: compare(*fits("sleepstudy", "REML", *SQUARE)), "not a special case"),
-        (lambda: compare(*fits("Machines", "ML", *FEWER)), "not a special case"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_with_words(ask, words):
@@ -208,3 +202,219 @@ def test_a_search_that_stopped_early_is_noted():
     early = Fit(replace(large.estimates, converged=False))
     assert "a fit has not converged" in compare(small, early)["note"].iloc[1]
     assert "converged" not in compare(small, large)["note"].iloc[1]
+
+
+# Fixed effects in few groups, and models that do not lie within each other
+
+
+@pytest.fixture(scope="module")
+def machines():
+    """Machines without ten of its rows: unbalanced."""
+    lost = [2, 3, 6, 7, 8, 12, 19, 20, 27, 33]
+    return table("machines_nested").drop(index=[row - 1 for row in lost]).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def children():
+    """Eight of Orthodont's subjects, four of each sex, without four of their rows."""
+    whole = table("orthodont_int")
+    subjects = whole["Subject"].unique()[[0, 1, 3, 6, 16, 17, 19, 21]]
+    some = whole[whole["Subject"].isin(subjects)].reset_index(drop=True)
+    return some.drop(index=[2, 9, 10, 29]).reset_index(drop=True)
+
+
+# pbkrtest 0.5.2 on lme4 1.1-31 (bobyqa, rhoend 1e-10): KRmodcomp's F, ddf and p.value
+KENWARD_ROGER = [
+    (
+        "machines",
+        "score ~ 1 + (1 | Worker)",
+        "score ~ Machine + (1 | Worker)",
+        60.08057457,
+        36.12300492,
+        3.239791073e-12,
+    ),
+    (
+        "machines",
+        "score ~ 1 + (0 + Machine | Worker)",
+        "score ~ Machine + (0 + Machine | Worker)",
+        36.90340335,
+        3.997735808,
+        0.002648974403,
+    ),
+    (
+        "children",
+        "distance ~ age + (1 | Subject)",
+        "distance ~ age * Sex + (1 | Subject)",
+        2.406777213,
+        11.30087165,
+        0.1346639821,
+    ),
+    (
+        "children",
+        "distance ~ age + (1 | Subject)",
+        "distance ~ age + Sex + (1 | Subject)",
+        3.848470169,
+        5.996429435,
+        0.09748680501,
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "small", "large", "F", "den_df", "p"), KENWARD_ROGER)
+def test_fixed_effects_by_kenward_roger_equal_pbkrtest(data, small, large, F, den_df, p, request):
+    frame = request.getfixturevalue(data)
+    found = compare(lmmkit.lmm(small, frame), lmmkit.lmm(large, frame), method="kenward-roger").iloc[1]
+    assert found["stat"] == pytest.approx(F, rel=1e-6)
+    assert found["p"] == pytest.approx(p, rel=1e-6)
+    assert found["reference"] == f"F({found['df']:.0f}, {den_df:.6g})"
+    assert "scaled F of the REML fit" in found["note"]
+
+
+def test_kenward_roger_finds_the_hypothesis_whatever_the_coding(children):
+    frame = children.assign(late=children["age"] + 2000.0)
+    small = lmmkit.lmm("distance ~ late + (1 | Subject)", frame)
+    large = lmmkit.lmm("distance ~ 0 + Sex + I(age / 7) + (1 | Subject)", frame)
+    found = compare(small, large, method="kenward-roger").iloc[1]
+    assert (found["stat"], found["p"]) == pytest.approx((3.848470169, 0.09748680501), rel=2e-7)
+    assert found["df"] == 1
+
+
+PB_STATISTIC, PB_P, PB_DRAWS = 3.98816345, 0.1088911089, 1000  # PBmodcomp, p of as many replicates
+
+
+def test_fixed_effects_by_bootstrap_equal_pbkrtest(children):
+    small = lmmkit.lmm("distance ~ age + (1 | Subject)", children)
+    large = lmmkit.lmm("distance ~ age + Sex + (1 | Subject)", children)
+    found = compare(small, large, method="bootstrap", n=4000, seed=3).iloc[1]
+    assert found["stat"] == pytest.approx(PB_STATISTIC, rel=1e-7)
+    error = np.sqrt(PB_P * (1 - PB_P) * (1 / 4000 + 1 / PB_DRAWS))
+    assert abs(found["p"] - PB_P) < 3 * error
+    assert found["reference"] == "parametric bootstrap, ML, 4,000 replicates"
+    assert "Monte Carlo standard error of p 0.0047" in found["note"]
+
+
+def test_chi_squared_of_few_groups_points_to_the_tests_that_hold_there(children):
+    small = lmmkit.lmm("distance ~ age + (1 | Subject)", children)
+    large = lmmkit.lmm("distance ~ age + Sex + (1 | Subject)", children)
+    assert "Subject has 8 levels" in compare(small, large)["note"].iloc[1]
+    assert "method='bootstrap' or 'kenward-roger'" in compare(small, large)["note"].iloc[1]
+    for method in ("bootstrap", "kenward-roger"):
+        assert "few groups" not in compare(small, large, method=method, n=20)["note"].iloc[1]
+
+
+def test_variances_keep_their_test_beside_kenward_roger(children):
+    models = [
+        lmmkit.lmm(f"distance ~ {fixed} + {random}", children)
+        for fixed, random in (
+            ("age", "(1 | Subject)"),
+            ("age * Sex", "(1 | Subject)"),
+            ("age", "(age || Subject)"),
+        )
+    ]
+    found = compare(*models, method="kenward-roger")
+    assert found["reference"].str.startswith("F(2, ").sum() == 1
+    assert (found["reference"] == "1/2 chi2(0) + 1/2 chi2(1)").sum() == 1
+    both = compare(
+        models[2], lmmkit.lmm("distance ~ age * Sex + (age | Subject)", children), method="kenward-roger"
+    )
+    assert "both parts differ" in both["note"].iloc[1]
+    assert np.isnan(both["p"].iloc[1])
+
+
+def test_kenward_roger_of_a_singular_fit_is_a_row_with_the_reason(thirds):
+    models = (lmmkit.lmm(f"Yield ~ {fixed} + (1 | Batch)", thirds) for fixed in ("1", "third"))
+    found = compare(*models, method="kenward-roger").iloc[1]
+    assert np.isnan(found["p"])
+    assert "variance of Batch.Intercept is zero" in found["note"]
+
+
+SQUARE = ("Reaction ~ Days + (0 + I(Days^2) | Subject)", "Reaction ~ Days + (Days | Subject)")
+FEWER = ("score ~ Machine + (1 | Worker)", "score ~ 1 + (0 + Machine | Worker)")
+LIKE = ("Reaction ~ Days + (1 | Subject)", "Reaction ~ Days + (0 + Days | Subject)")
+
+
+@pytest.mark.parametrize(
+    ("data", "formulas"), [("sleepstudy", SQUARE), ("Machines", FEWER), ("sleepstudy", LIKE)]
+)
+def test_models_that_are_not_nested_are_rows_without_a_test(data, formulas):
+    models = fits(data, "ML", *formulas)
+    found = compare(*models)
+    assert found["stat"].isna().all()
+    assert found["p"].isna().all()
+    assert found["aic"].tolist() == [model.aic for model in sorted(models, key=lambda model: model.npar)]
+    assert "is not a special case of" in found["note"].iloc[1]
+    assert "compare them by aic, aicc or bic" in found["note"].iloc[1]
+
+
+def test_each_model_is_tested_against_the_largest_that_lies_in_it():
+    parts = ("(1 | Subject)", "(0 + Days | Subject)", "(Days || Subject)", "(Days | Subject)")
+    found = compare(*fits("sleepstudy", "REML", *(f"Reaction ~ Days + {part}" for part in parts)))
+    alone = compare(*fits("sleepstudy", "REML", *(f"Reaction ~ Days + {parts[i]}" for i in (1, 2)))).iloc[1]
+    assert found["p"].isna().tolist() == [True, True, False, False]
+    assert found["p"].iloc[2] == alone["p"]
+    assert not found["note"].iloc[2].startswith("against")
+    swapped = compare(*fits("sleepstudy", "REML", *(f"Reaction ~ Days + {parts[i]}" for i in (1, 0, 2))))
+    assert swapped["stat"].iloc[2] != found["stat"].iloc[2]
+    skip = ("(1 | Subject)", "(0 + Days | Subject)", "(1 + I(Days^2) || Subject)")
+    skipped = compare(*fits("sleepstudy", "REML", *(f"Reaction ~ Days + {part}" for part in skip)))
+    assert skipped["note"].iloc[2].startswith("against `Reaction ~ 1 + Days + (1 | Subject)`")
+
+
+def test_information_criteria_of_all_name_their_number_of_rows():
+    small, large = fits(
+        "sleepstudy", "ML", "Reaction ~ Days + (1 | Subject)", "Reaction ~ Days + (Days | Subject)"
+    )
+    found = compare(small, large)
+    assert found["aicc"].tolist() == pytest.approx([small.aic + 2 * 4 * 5 / 175, large.aic + 2 * 6 * 7 / 173])
+    assert "n = 180 rows" in found["note"].iloc[0]
+    assert found.attrs["nobs"] == 180
+
+
+# Models without random effects
+
+NONE = [
+    (data, *(step[key] for key in ("criterion", "large", "chisq", "p_naive", "p_mixture")))
+    for data, steps in SELECTION["lrt"].items()
+    for step in steps
+    if step["small"] == "none"
+]
+
+
+@pytest.mark.parametrize(("data", "criterion", "large", "stat", "naive", "mixture"), NONE)
+def test_a_model_without_random_effects_is_tested_too(data, criterion, large, stat, naive, mixture):
+    formula = SELECTION["formulas"][data][large]
+    [fit] = fits(data, criterion, formula)
+    found = compare(formula.rsplit(" + (", 1)[0], fit).iloc[1]
+    assert found["stat"] == pytest.approx(stat, abs=1e-6)
+    assert found["p"] == pytest.approx(naive if mixture is None else mixture, rel=1e-4)
+
+
+def test_models_without_random_effects_equal_least_squares(children):
+    ols = pytest.importorskip("statsmodels.formula.api").ols
+    fit = lmmkit.lmm("distance ~ age + Sex + (1 | Subject)", children, reml=False)
+    found = compare("distance ~ age", "distance ~ age + Sex", fit, method="kenward-roger")
+    small, large = (ols(formula, children).fit() for formula in ("distance ~ age", "distance ~ age + Sex"))
+    assert found["llf"].tolist()[:2] == pytest.approx([small.llf, large.llf], rel=1e-12)
+    F, p, _ = large.compare_f_test(small)
+    assert (found["stat"].iloc[1], found["p"].iloc[1]) == pytest.approx((F, p), rel=1e-10)
+    assert found["reference"].iloc[1] == "F(1, 25)"
+    assert "F of least squares" in found["note"].iloc[1]
+
+
+def test_a_formula_is_fitted_to_the_rows_weights_and_codings_of_the_first_fit(children):
+    wls = pytest.importorskip("statsmodels.formula.api").wls
+    w = np.linspace(0.5, 2.0, len(children))
+    holed = children.assign(distance=children["distance"].where(children.index != 3))
+    fit = lmmkit.lmm(
+        "distance ~ age + Sex + (1 | Subject)", holed, weights=w, contrasts={"Sex": "sum"}, reml=False
+    )
+    found = compare(fit, "distance ~ Sex")
+    used = holed.index != 3
+    expected = wls("distance ~ Sex", holed[used], weights=w[used]).fit()
+    assert found["llf"].iloc[0] == pytest.approx(expected.llf, rel=1e-12)
+    part = holed.assign(z=np.where(holed.index == 5, np.nan, 1.0 * holed.index))
+    other = lmmkit.lmm("distance ~ age + (1 | Subject)", part)
+    with pytest.raises(lmmkit.DataError, match=r"`z` in 1 row"):
+        compare(other, "distance ~ z")
+    with pytest.raises(lmmkit.FormulaError, match=r"has random effects: fit it with lmm\(\) first"):
+        compare(fit, "distance ~ age + (1 | Subject)")

@@ -4,13 +4,13 @@ import json
 import shutil
 
 import pytest
-from support.projects import copied, edit, lmmkit, make_project, repair
+from support.projects import copied, edit, lmmkit, repair
 from typer.testing import CliRunner
 
 from lmmkit.errors import RunError
 from lmmkit.study.audit.audit import audit_run
 from lmmkit.study.audit.integrity import check_integrity, open_run
-from lmmkit.study.audit.rerun import find_data, installed_notebooks, recorded_study
+from lmmkit.study.audit.rerun import find_data, recorded_study
 from lmmkit.study.audit.verdicts import IDENTICAL, UNCHECKED, differs
 from lmmkit.study.cli.app import app
 
@@ -228,12 +228,3 @@ def test_names_from_a_stranger_are_text_and_nothing_else(finished, tmp_path):
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
-
-
-def test_only_installed_notebooks_are_executed_unless_others_are_named(tmp_path, monkeypatch):
-    stranger = make_project(tmp_path / "stranger")
-    monkeypatch.chdir(stranger)
-    assert not any(notebook.path.is_relative_to(stranger) for notebook in installed_notebooks(None))
-    named = installed_notebooks(stranger / "notebooks")
-    assert len(named) == 4
-    assert all(notebook.path.is_relative_to(stranger) for notebook in named)

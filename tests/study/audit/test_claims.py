@@ -210,7 +210,7 @@ def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):
 
 def test_the_environment_is_compared_with_the_record_and_the_lock(tmp_path, monkeypatch):
     monkeypatch.setattr(audits, "_CHECKOUT", tmp_path)
-    monkeypatch.setattr(audits, "project_folder", lambda: None)
+    monkeypatch.setattr(audits, "project_folder", lambda: tmp_path / "none")
     now = versions()
     (tmp_path / "requirements.lock").write_text(f"numpy=={now['numpy']}\nscipy==0.1 ; python\nscipy==0.2\n")
     record = {
@@ -385,6 +385,9 @@ def test_data_are_found_by_their_digest(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / "x.csv").write_text(text)
     study = RecordedStudy("s", {}, "x.csv", sha256(b"right"))
+    assert find_data(study, tmp_path / "reports") == (None, ())  # no study of that name lies there
+    for folder in ("params", "."):
+        (tmp_path / folder / "s.yaml").touch()
     found = find_data(study, tmp_path / "reports")
     assert (found.path, found.others) == (tmp_path / "x.csv", (tmp_path / "params/x.csv",))
     assert find_data(study, tmp_path, tmp_path / "params/x.csv").path is None

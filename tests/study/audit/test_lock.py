@@ -7,8 +7,8 @@ from support.projects import edit, lmmkit, make_project, run
 
 from lmmkit.errors import RunError, StudyError
 from lmmkit.study.files.study import load_study
-from lmmkit.study.records.notebooks import find_notebooks
 from lmmkit.study.records.plan_lock import deviation_lines, deviations, lock_study
+from lmmkit.study.records.trusted_notebooks import find_notebooks
 
 
 @pytest.fixture

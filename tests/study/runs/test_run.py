@@ -11,8 +11,6 @@ import pytest
 from support.processes import wait_for_end, wait_until
 from support.tiny import DATA, STUDY, write_notebook
 
-from lmmkit.study.records.notebooks import find_notebooks
-
 pytestmark = pytest.mark.slow
 
 WRITTEN = """
@@ -169,10 +167,3 @@ def test_data_outside_are_read_with_leave(project, lmmkit):
     (project / "tiny.csv").write_text(DATA)
     assert lmmkit("run", "params/tiny.yaml").returncode == 2
     assert lmmkit("run", "params/tiny.yaml", "--allow-outside").returncode == 0
-
-
-def test_a_strangers_folder_cannot_bring_notebooks(project, tmp_path_factory, monkeypatch):
-    study = project / "params/tiny.yaml"
-    assert find_notebooks(study)[0].path.is_relative_to(project)
-    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    assert not find_notebooks(study)[0].path.is_relative_to(project)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from support.tiny import trust_project
 
 from lmmkit.errors import RunError, StudyError
 from lmmkit.study.records.file_lock import locked
@@ -65,6 +66,8 @@ def edit(path, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
+    if path.parent.name == "notebooks":
+        trust_project(path.parent.parent)
 
 
 def events(folder):
@@ -242,7 +245,7 @@ def test_a_study_is_found_from_the_project_and_from_its_notebooks(project, monke
     assert find_study("params/tiny.yaml") == project / "params/tiny.yaml"
     monkeypatch.chdir(project / "notebooks")
     assert find_study("params/tiny.yaml") == project / "params/tiny.yaml"
-    assert reports_folder() == project / "reports"
+    assert reports_folder(project / "params/tiny.yaml") == project / "reports"
     monkeypatch.chdir(project / "params")
     with pytest.raises(StudyError, match=r"no study file at params/tiny\.yaml from"):
         find_study("params/tiny.yaml")
