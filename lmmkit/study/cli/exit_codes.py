@@ -10,6 +10,7 @@ from typing import ParamSpec
 import typer
 
 from lmmkit.errors import LmmkitError
+from lmmkit.study.files.words import in_study_words
 from lmmkit.study.runs.execute import StepError
 
 #: The analysis failed, or cells of a sweep did.
@@ -33,7 +34,7 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             message, code = "Interrupted. Start it again to go on where it stopped.", INTERRUPTED
         except LmmkitError as error:
-            message, code = f"Error: {error}", FAILED if isinstance(error, StepError) else REFUSED
+            message, code = f"Error: {in_study_words(str(error))}", FAILED if isinstance(error, StepError) else REFUSED
         else:
             return
         print(message, file=sys.stderr)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import DataError, Findings, FitError, LmmkitError, StudyError, Subject, did_you_mean
-from lmmkit.model.comparison.selection import candidate_formula
 from lmmkit.model.design.design import Design, build_design
-from lmmkit.model.formula.formula import parse_formula, term_name
+from lmmkit.model.formula.formula import parse_candidate, parse_formula, term_name
 from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.study.data.load_table import PreparedData, load_table
@@ -38,6 +37,13 @@ class Checked:
     table: PreparedData
     design: Design
     notices: tuple[str, ...]
+
+    def text(self, plan: Plan) -> str:
+        """Rows, notices, design and key, for a terminal."""
+        kept = f"{len(self.table.frame):,} of {len(self.table.rows):,} rows kept"
+        good = f"{plan.study.path.name} is good. {self.table.source}: {kept}. Key of its run: {plan.key}"
+        design = replace(self.design, warnings=())
+        return "\n\n".join([good, *(f"Notice: {notice}" for notice in self.notices), str(design)])
 
 
 def check_study(plan: Plan) -> Checked:
@@ -133,7 +139,7 @@ def _candidates(settings: Settings, table: PreparedData, found: Findings) -> Ite
     for number, text in enumerate(listed):
         before = len(failed.errors)
         with failed.part("random_effects", "candidates", number):
-            build_design(candidate_formula(base, text), table.frame, **design_options(settings.model))
+            build_design(parse_candidate(text, base), table.frame, **design_options(settings.model))
         for error in failed.errors[before:]:
             yield f"the candidate {text} cannot be fitted: {error}"
     if effects.rule == "best" and len({error.about[:3] for error in failed.errors}) == len(listed):

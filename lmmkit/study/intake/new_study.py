@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from lmmkit.errors import DataError, LmmkitError, StudyError, unknown_column
+from lmmkit.errors import DataError, StudyError, unknown_column
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.table.labels import label_of
 from lmmkit.model.text_table import TextTable
@@ -23,10 +23,10 @@ from lmmkit.study.data.raw_table import RawTable
 from lmmkit.study.data.reshape import reshaped
 from lmmkit.study.data.sources import read_raw, sha256_of
 from lmmkit.study.data.typed_columns import typed
-from lmmkit.study.files.faults import faults_text
+from lmmkit.study.files.faults import faults_text, validate
 from lmmkit.study.files.schema import Column, Data, Model, Reshape, Settings
 from lmmkit.study.files.study import model_columns, resolve, roles_of
-from lmmkit.study.files.yaml12 import parse_yaml
+from lmmkit.study.files.yaml12 import dotted, parse_yaml
 from lmmkit.study.intake.propose import Proposal, propose
 from lmmkit.study.intake.sniff import sniff
 from lmmkit.study.intake.wide import proposed_reshape
@@ -117,6 +117,42 @@ class _Draft:
     raw: RawTable
     settings: Settings
     proposals: list[Proposal] = field(default_factory=list[Proposal])
+
+
+def reading_keys(
+    sep: str | None,
+    decimal: str | None,
+    thousands: str | None,
+    encoding: str | None,
+    header: int | None,
+    sheet: str | None,
+    na: Sequence[str],
+) -> dict[str, Any]:
+    """The keys of a study's `data` that options of the command line say.
+
+    >>> reading_keys("tab", ",", None, None, None, None, ["-999", "n/a"])
+    {'sep': '\t', 'decimal': ',', 'na': [-999, 'n/a']}
+
+    Raises:
+        StudyError: An option that `data` does not allow.
+    """
+    given: dict[str, Any] = {
+        "sep": {"tab": "\t", "\\t": "\t", "space": " "}.get(sep or "", sep),
+        "decimal": decimal,
+        "thousands": thousands,
+        "encoding": encoding,
+        "header": header,
+        "sheet": sheet,
+        "na": [code if isinstance(code, int | float) and code == code else text
+               for text, code in ((text, parse_yaml(text, "--na").data) for text in na)] or None,
+    }  # fmt: skip
+    keys = {key: value for key, value in given.items() if value is not None}
+    text = "".join(f"{key}: {_flow(value)}\n" for key, value in {"source": "x", **keys}.items())
+    _, faults = validate(parse_yaml(text), Data, "`source:`")
+    if faults:
+        listed = "\n".join(f"--{dotted(fault.key)}: {fault.message}" for fault in faults)
+        raise StudyError(listed)
+    return keys
 
 
 def write_study(data: Path, formula: str | None, out: Path | None, given: Mapping[str, Any]) -> NewStudy:
