@@ -13,6 +13,7 @@ from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
 from lmmkit.engine.crossproducts.scaling import Prepared, prepare
 from lmmkit.engine.problem import Problem
+from lmmkit.engine.rules import SEARCH
 from lmmkit.errors import FitError
 
 WIDEST = 15_000  # columns of the dense matrix: a few GB each for it, its factor and its inverse
@@ -41,11 +42,11 @@ class Setup:
     criterion: Criterion
     scale: list[Floats]
 
-    def start(self) -> list[Floats]:
-        """L of every factor from the moment equations."""
+    def start(self, floor: float = SEARCH.floor) -> Floats:
+        """Theta from the moment equations."""
         if not self.layout.factors:
-            return []
-        return moment_start(self.raw, self.absorbed, self.layout, len(self.problem.response))
+            return np.empty(0)
+        return moment_start(self.raw, self.absorbed, self.layout, len(self.problem.response), floor)
 
 
 def set_up(problem: Problem, *, reml: bool) -> Setup:
@@ -98,7 +99,7 @@ def _refuse_exact_within(raw: Moments, absorbed: Moments, rows: int) -> None:
     Columns of several terms may together span all rows and the likelihood have a maximum all the same: two
     rows per level with `(x || g)` have three different moments for three variances.
     """
-    if absorbed.total[-1, -1] <= EXACT * raw.total[-1, -1] and used_up(absorbed) < rows:
+    if absorbed.total[-1, -1] <= EXACT * raw.total[-1, -1] and used_up(absorbed.own[0]) < rows:
         raise FitError(
             "The random effects reproduce the response exactly: it does not vary within the levels of a "
             "grouping factor, and no residual variance is left. Analyse one row per level instead."

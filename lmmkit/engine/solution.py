@@ -15,6 +15,7 @@ from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Problem
+from lmmkit.engine.rules import FitRules
 from lmmkit.engine.search.optimality import Check, optimality
 from lmmkit.engine.search.search import Search
 
@@ -26,10 +27,12 @@ class Solution(FitNumbers):
     Attributes:
         optimum: The criterion at the optimum, in prepared units.
         search: The search that ended there.
+        rules: Its thresholds.
     """
 
     optimum: Optimum = field(repr=False)
     search: Search[Evaluation] = field(repr=False)
+    rules: FitRules = field(repr=False)
 
     @cached_property
     def trace(self) -> list[dict[str, object]]:
@@ -39,7 +42,7 @@ class Solution(FitNumbers):
     @cached_property
     def checks(self) -> list[Check]:
         """Conditions of a local optimum, and whether they hold."""
-        return optimality(self.optimum.state, self.optimum.scale, self.search.decrement, self.search.rules)
+        return optimality(self.optimum.state, self.optimum.scale, self.search.decrement, self.rules)
 
     def random_effects(self) -> tuple[Floats, ...]:
         """BLUPs b of each term, (J, k)."""
@@ -91,7 +94,7 @@ class Optimum:
         for f, factor in enumerate(self.layout.factors):
             L = self.state.L[f]
             b = self.prepared.scale * (L @ L.T) @ self.state.reverse.scores(self.layout, f, self.state.a)
-            for term, columns in factor.pieces:
+            for term, columns, _ in factor.pieces:
                 raw = np.empty((factor.levels, columns.stop - columns.start))
                 raw[factor.order] = (self.prepared.term_bases[term] @ b[columns]).T
                 out[term] = raw
@@ -102,7 +105,7 @@ class Optimum:
         out: dict[int, Floats] = {}
         found = conditional_blocks(self.state.forward, self.state.reverse, self.layout)
         for factor, blocks in zip(self.layout.factors, found, strict=True):
-            for term, columns in factor.pieces:
+            for term, columns, _ in factor.pieces:
                 S = self.prepared.term_bases[term]
                 raw = np.empty((factor.levels, len(S), len(S)))
                 raw[factor.order] = S @ blocks[:, columns, columns] @ S.T

@@ -8,10 +8,10 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.problem import Problem
+from lmmkit.engine.rules import SEARCH, FitRules
 from lmmkit.engine.search.algorithms import chosen
 from lmmkit.engine.search.optimality import set_null
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
-from lmmkit.engine.search.rules import SEARCH, Rules
 from lmmkit.engine.search.search import Search
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum, Solution
@@ -25,7 +25,7 @@ def solve(
     algorithm: str = "newton",
     limit: int | None = None,
     start: tuple[Floats, ...] | None = None,
-    rules: Rules = SEARCH,
+    rules: FitRules = SEARCH,
 ) -> Solution:
     """Fit a linear mixed model.
 
@@ -33,7 +33,7 @@ def solve(
         problem: The arrays.
         reml: Restricted maximum likelihood, or maximum likelihood.
         algorithm: One of `lmmkit.engine.search.algorithms.ALGORITHMS`.
-        limit: Steps at most; by default what the algorithm may need on hard problems.
+        limit: Steps at most, in all; by default what the algorithm may need on hard problems.
         start: Lambda of each term, (k, k), to start from; by default from the moment equations.
         rules: Thresholds of the search.
 
@@ -43,26 +43,24 @@ def solve(
     method = chosen(algorithm, limit)
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
-    given = None if start is None else setup.layout.in_prepared_units(setup.prepared.term_bases, start)
-    theta = setup.layout.coordinates(setup.start() if given is None else given)
+    if start is None:
+        theta = setup.start(rules.floor)
+    else:
+        theta = setup.layout.coordinates(setup.layout.in_prepared_units(setup.prepared.term_bases, start))
     objective = ProfiledDeviance(criterion, setup.scale, rules)
     search = method.run(objective, theta, rules, limit or method.limit or rules.limit)
-    point = search.point
-    _refuse_vanishing(search)
-    state = set_null(point, setup.scale, rules)
-    return _solution(Optimum(problem, setup.prepared, state, setup.scale), search)
-
-
-def _refuse_vanishing(search: Search[Evaluation]) -> None:
-    """A search that ran after a residual variance of zero; the response has unit size in prepared units."""
-    if not search.converged and search.point.r2 < search.rules.vanished * search.point.criterion.nu:
+    # The response has unit size in prepared units: the search ran after a residual variance of zero.
+    if not search.converged and search.point.r2 < rules.vanished * criterion.nu:
         raise FitError(
             "The residual variance runs to zero: the random effects reproduce every row, and their variances "
             "grow without bound beside it. Take a random-effects term out, or analyse more rows per level."
         )
 
+    state = set_null(search.point, setup.scale, rules)
+    return _solution(Optimum(problem, setup.prepared, state, setup.scale), search, rules)
 
-def _solution(optimum: Optimum, search: Search[Evaluation]) -> Solution:
+
+def _solution(optimum: Optimum, search: Search[Evaluation], rules: FitRules) -> Solution:
     """Back to the units of the data."""
     state, prepared, criterion = optimum.state, optimum.prepared, optimum.criterion
     factors, S = optimum.factors(state.L), prepared.basis
@@ -79,4 +77,5 @@ def _solution(optimum: Optimum, search: Search[Evaluation]) -> Solution:
         evaluations=search.evaluations,
         optimum=optimum,
         search=search,
+        rules=rules,
     )

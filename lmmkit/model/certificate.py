@@ -30,6 +30,8 @@ from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
 from lmmkit.escape import html
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.inference.open_directions import open_directions
+from lmmkit.model.threads import one_thread
 
 HOLDS, FAILS, UNCHECKED = "holds", "fails", "not checked"
 AT_ONCE = 500  # rows up to which the default certificate forms V
@@ -122,11 +124,12 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
             time, by Henderson's equations and through V.
     """
     claim = Claim(**estimates.numbers(), problem=estimates.problem, b=estimates.b)
-    lines = [*_optimality(estimates), *_equations(claim)]
-    if full:
-        lines += [*_second_search(estimates), *_second_route(estimates, claim)]
-    elif estimates.nobs <= AT_ONCE:
-        lines.append(_likelihood(claim, _dense_likelihood(estimates), "through V"))
+    with one_thread():
+        lines = [*_optimality(estimates), *_identified(estimates), *_equations(claim)]
+        if full:
+            lines += [*_second_search(estimates), *_second_route(estimates, claim)]
+        elif estimates.nobs <= AT_ONCE:
+            lines.append(_likelihood(claim, _dense_likelihood(estimates), "through V"))
     return Certificate(tuple(lines), full)
 
 
@@ -136,6 +139,12 @@ def _optimality(estimates: Estimates) -> Iterator[CertificateLine]:
         error = sqrt(max(check.value, 0.0) / 2.0) if "decrement" in check.name.lower() else None
         verdict = HOLDS if check.passed else FAILS
         yield CertificateLine(check.name, check.value, check.threshold, verdict, error)
+
+
+def _identified(estimates: Estimates) -> Iterator[CertificateLine]:
+    """What the data leave open: there the estimates are one choice among many, and no check can tell."""
+    for direction in open_directions(estimates):
+        yield CertificateLine(f"not identified, the likelihood stays along {direction}", 0.0, 0.0, UNCHECKED)
 
 
 def _equations(claim: Claim) -> Iterator[CertificateLine]:

@@ -11,7 +11,15 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import Natural
-from lmmkit.engine.inference.information import optimum_at, variance_information
+from lmmkit.engine.inference.information import (
+    Curvature,
+    ExpectedInformation,
+    VarianceInformation,
+    curvature,
+    entry_directions,
+    optimum_at,
+    variance_information,
+)
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
@@ -181,16 +189,32 @@ class Estimates(FitNumbers):
         return optimum_at(self.problem, self.factors, reml=self.reml)
 
     @cached_property
+    def information(self) -> VarianceInformation:
+        """The exact information on (theta, sigma): one Hessian for tests, intervals and the certificate."""
+        with one_thread():
+            return variance_information(self.optimum)
+
+    @cached_property
+    def curvature(self) -> Curvature:
+        """What Wald intervals of variance parameters need."""
+        with one_thread():
+            return curvature(self.optimum, self.information)
+
+    @cached_property
+    def expected(self) -> ExpectedInformation:
+        """Expected information on the entries of the covariance matrices, which exists at a null one too."""
+        return ExpectedInformation(self.optimum, entry_directions(self.optimum.layout))
+
+    @cached_property
     def satterthwaite(self) -> Satterthwaite:
         """What Satterthwaite's degrees of freedom need."""
-        with one_thread():
-            return Satterthwaite(variance_information(self.optimum))
+        return Satterthwaite(self.information)
 
     @cached_property
     def kenward_roger(self) -> KenwardRoger:
         """What Kenward and Roger's tests need."""
         with one_thread():
-            return kenward_roger(self.optimum)
+            return kenward_roger(self.optimum, self.expected)
 
     @property
     def X(self) -> Floats:

@@ -329,7 +329,7 @@ class Fit:
 
     def conf_int(
         self,
-        method: Method = "wald",
+        method: Method = "auto",
         level: float = 0.95,
         df: str = "auto",
         n: int = 1000,
@@ -342,14 +342,18 @@ class Fit:
         """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.
 
         Args:
-            method: "wald": on the natural scale for coefficients, on the log for standard deviations, on
-                Fisher's z for correlations. "profile": exact likelihood intervals; those of the coefficients
-                of a REML fit come from its ML refit. "bootstrap": parametric, `n` refits.
+            method: "auto": coefficients by Wald with `df`, variance parameters by profile up to 6 covariance
+                parameters, 3,000 random effects and 100,000 rows, beyond by Wald unless an SD is near zero;
+                `criterion` says which. "wald": on the natural scale for coefficients, on the log for standard
+                deviations, on Fisher's z for correlations; NaN and the reason where the likelihood is not
+                round. "profile": exact likelihood intervals; those of the coefficients of a REML fit come
+                from its ML refit and are asymptotic. "bootstrap": parametric, `n` refits.
             level: Coverage.
-            df: Denominator degrees of freedom of the coefficients, for "wald".
+            df: Denominator degrees of freedom of the coefficients, for "auto" and "wald".
             n: Replicates, for "bootstrap".
             seed: Seed of the random numbers, for "bootstrap".
-            kind: "percentile" or "bca" (bias-corrected and accelerated), for "bootstrap".
+            kind: For "bootstrap": "percentile" or "bca" (bias-corrected and accelerated), which are
+                asymptotic for coefficients, or "studentised" for these, with percentiles for the others.
             workers: Threads, for "bootstrap"; the numbers do not depend on it.
             progress: Called with what is done and how much there is to do.
 
@@ -357,12 +361,12 @@ class Fit:
             FitError: An option that is not offered.
 
         >>> fit = lmm("y ~ x + (1 | g)", frame)
-        >>> fit.conf_int("profile").round(3)
-                         low   high criterion
-        Intercept      -0.721   7.499        ML
-        x               1.346   2.987        ML
-        g.sd.Intercept  1.357  12.954      REML
-        Residual.sd     0.567   2.067      REML
+        >>> fit.conf_int().round(3)
+                          low    high                  criterion
+        Intercept      -3.863  10.641  REML, Wald, kenward-roger
+        x               1.171   3.162  REML, Wald, kenward-roger
+        g.sd.Intercept  1.357  12.954              REML, profile
+        Residual.sd     0.567   2.067              REML, profile
         """
         return conf_int(
             self.estimates,

@@ -13,6 +13,8 @@ from lmmkit.escape import html
 from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.inference.linear_functions import coef_table
+from lmmkit.model.inference.open_directions import open_directions
 from lmmkit.model.text_table import Cells, TextTable
 
 SHOWN = 6  # significant digits, fewer when the certificate supports fewer
@@ -124,10 +126,15 @@ def _correlations(G: Floats, sd: Floats, row: int, before: list[int]) -> str:
 
 
 def _fixed_table(estimates: Estimates, digits: int) -> TextTable:
-    rows: Cells = [("coefficient", "estimate", "SE", "t")]
-    for name, beta, error in zip(estimates.names, estimates.beta, estimates.bse, strict=True):
-        rows.append((name, _number(beta, digits), _number(error, digits), f"{beta / error:.3f}"))
-    return TextTable("Fixed effects", rows, numbers_right=True)
+    rows: Cells = [("coefficient", "estimate", "SE", "df", "t", "p")]
+    table = coef_table(estimates, df="auto", level=0.95)
+    for row in table.itertuples():
+        df = "" if np.isnan(row.df) else f"{row.df:.1f}"
+        p = "" if np.isnan(row.p) else "< .0001" if row.p < 0.0001 else f"{row.p:.4f}"
+        estimate, error = _number(row.estimate, digits), _number(row.se, digits)
+        rows.append((str(row.Index), estimate, error, df, f"{row.t:.3f}", p))
+    methods = "; ".join(dict.fromkeys(table["method"]))
+    return TextTable(f"Fixed effects ({methods})" if methods else "Fixed effects", rows, numbers_right=True)
 
 
 def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
@@ -135,6 +142,11 @@ def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
         count = estimates.evaluations
         yield f"Converged: {estimates.algorithm}, {count} evaluation{'' if count == 1 else 's'}."
     yield from _singularity(estimates)
+    for direction in open_directions(estimates):
+        yield (
+            f"Not identified: the likelihood stays as it is along {direction}. These estimates are one "
+            "choice among many; fixed effects and their tests do not depend on it where they have df."
+        )
     if certificate.passed:
         yield certificate.sentence()
     if estimates.dropped_columns:

@@ -15,6 +15,7 @@ from support.models import NAMES, crossed, fit
 
 import lmmkit
 from lmmkit import DataError, FitError, FormulaError
+from lmmkit.errors import PartialResult
 
 
 def test_coefficients_are_series_by_name():
@@ -138,7 +139,7 @@ def test_coefficient_table_by_the_normal_distribution():
 
 
 def test_wald_intervals_name_every_parameter():
-    frame = fit("sleep").conf_int(df="normal")
+    frame = fit("sleep").conf_int("wald", df="normal")
     assert list(frame.index) == [
         "Intercept",
         "Days",
@@ -294,10 +295,15 @@ def test_input_is_left_as_it_was():
     pd.testing.assert_frame_equal(frame, crossed())
 
 
-def test_wald_interval_of_a_zero_variance_has_the_bounds_of_its_domain():
+def test_a_zero_variance_has_a_profile_interval_and_no_wald_interval():
     row = fit("singular").conf_int(df="normal").loc["Batch.sd.Intercept"]
     assert row.low == 0.0
-    assert np.isnan(row.high)
+    assert 1.0 < row.high < 4.0
+    assert row.criterion == "REML, profile"
+    with pytest.warns(PartialResult, match="estimate is zero"):
+        row = fit("singular").conf_int("wald", df="normal").loc["Batch.sd.Intercept"]
+    assert np.isnan([row.low, row.high]).all()
+    assert "estimate is zero" in row.criterion
 
 
 @pytest.mark.parametrize("algorithm", ["newton", "em", "em-newton", "pls", "direct"])

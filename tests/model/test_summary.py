@@ -106,8 +106,8 @@ def said(**changes):
             "Singular: the random effects of Subject have a variance estimate of exactly zero.",
         ),
         ({"null_directions": (1,)}, "Singular: the covariance matrix of Subject has rank 1 of 2."),
-        ({"beta": np.array([12.5, -3.0])}, "Intercept 12.5000 6.82456 1.832"),
-        ({"beta": np.array([12.5, -3.0])}, "Days -3.00000 1.54579 -1.941"),
+        ({"beta": np.array([12.5, -3.0])}, "Intercept 12.5000 6.82456 17.0 1.832 0.0846"),
+        ({"beta": np.array([12.5, -3.0])}, "Days -3.00000 1.54579 17.0 -1.941 0.0691"),
         (
             {"factors": (np.array([[2.0, 0.0], [-0.5, 0.25]]),), "sigma": 3.0},
             "Subject Intercept 36.0000 6.00000",

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.roots import positive_root, semidefinite_factor
+from lmmkit.errors import FitError
 
-FLOOR = 0.25  # least start of a variance, in units of the variance of a level's own estimate
-NO_VARIANCE = 1e-6  # eigenvalue of scaled T below which a direction counts as null during a search
 SPAN = 1e-9  # share of its largest entry by which a matrix may miss a linear family that it belongs to
 
 
@@ -46,12 +45,12 @@ class Thinner(NamedTuple):
     Attributes:
         value: What is taken from scaled T, s T s; 0 where nothing is left to take.
         rows: (k, q) B, whose B B' is what T would grow by, at t = `value`, to be itself again.
-        root: (k, k) L of the thinner matrix.
+        left: (k, k) A of the thinner matrix A A'.
     """
 
     value: Floats
     rows: Floats
-    root: Floats
+    left: Floats
 
 
 class Natural(NamedTuple):
@@ -74,6 +73,7 @@ class Structure(ABC):
     Attributes:
         width: k.
         name: As the package knows it.
+        tag: What stands before the bracket of a term: `diag(x | g)`; empty for `(x | g)`.
         words: What a sentence says of several effects.
         closed: The changes of columns, Z to Z S, after which T to S^-1 T S^-T is a member again: `any`, or
             `scales` for diagonal S alone.
@@ -81,6 +81,7 @@ class Structure(ABC):
 
     width: int
     name: ClassVar[str]
+    tag: ClassVar[str]
     words: ClassVar[str]
     closed: ClassVar[Literal["any", "scales"]]
 
@@ -92,12 +93,13 @@ class Structure(ABC):
         """m, the number of coordinates."""
 
     @abstractmethod
-    def start(self, T: Floats, scale: Floats) -> Floats:
-        """Returns coordinates of a member near T, no variance of it below the floor of a start.
+    def start(self, T: Floats, scale: Floats, floor: float) -> Floats:
+        """Returns coordinates of a member near T.
 
         Args:
             T: (k, k) any symmetric matrix, from the moment equations.
             scale: (k,) root of the mean Z'Z of each column.
+            floor: Least eigenvalue of the member, times `scale` on both sides.
         """
 
     @abstractmethod
@@ -159,8 +161,11 @@ class Structure(ABC):
         """Returns the steepest way in which each part of T may grow that may vanish by itself."""
 
     @abstractmethod
-    def growths_from_null(self, L: Floats, D: Floats, scale: Floats) -> list[Growth]:
-        """Returns the steepest way within the null space of each part of T that has one."""
+    def growths_from_null(self, L: Floats, D: Floats, scale: Floats, null: float) -> list[Growth]:
+        """Returns the steepest way within the null space of each part of T that has one.
+
+        Directions are null along which scaled T, s T s, is below `null`.
+        """
 
     @abstractmethod
     def thinner(self, L: Floats, scale: Floats) -> list[Thinner]:
@@ -168,15 +173,22 @@ class Structure(ABC):
 
     @property
     def cones(self) -> tuple[tuple[int, ...], ...]:
-        """Column sets on which T may be any positive semidefinite matrix, zero between them; or none."""
-        return ()
+        """Column sets on which T may be any positive semidefinite matrix, zero between them.
+
+        Raises:
+            FitError: The structure is not made of such sets.
+        """
+        raise FitError(
+            f"This is offered for covariance matrices without a pattern, and not for a {self.name} one."
+        )
 
     # Names
 
-    @property
-    @abstractmethod
+    @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Row and column, row > column, of the covariances that are not zero by definition, column-major."""
+        lower = np.tril(np.any(self.span, axis=0), -1)
+        return tuple((int(row), int(column)) for column, row in np.argwhere(lower.T))
 
     @abstractmethod
     def names(self, columns: Sequence[str]) -> list[str]:
@@ -252,10 +264,6 @@ class _Cones(Structure):
     a zero standard deviation is an ordinary stationary point, and no step leaves the cone.
     """
 
-    @property
-    def cones(self) -> tuple[tuple[int, ...], ...]:
-        raise NotImplementedError
-
     @cached_property
     def entries(self) -> tuple[Ints, Ints]:
         """Rows and columns of the coordinates in L."""
@@ -263,17 +271,17 @@ class _Cones(Structure):
         rows, columns = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
         return rows, columns
 
-    @property
+    @cached_property
     def count(self) -> int:
         return len(self.entries[0])
 
-    def start(self, T: Floats, scale: Floats) -> Floats:
+    def start(self, T: Floats, scale: Floats, floor: float) -> Floats:
         L = np.zeros_like(T)
         for cone in self.cones:
             here, s = np.ix_(cone, cone), scale[list(cone)]
             size = np.outer(s, s)
             values, vectors = np.linalg.eigh(_first(T[here]) * size)
-            raised = vectors * np.maximum(values, FLOOR)[..., None, :] @ np.swapaxes(vectors, -1, -2)
+            raised = vectors * np.maximum(values, floor)[..., None, :] @ np.swapaxes(vectors, -1, -2)
             L[here] = _last(np.linalg.cholesky(raised / size).astype(np.float64, copy=False))
         return self.coordinates(L)
 
@@ -320,7 +328,7 @@ class _Cones(Structure):
             u[row, i] += Lc[column]
         return u
 
-    @property
+    @cached_property
     def span(self) -> Floats:
         rows, columns = self.entries
         out = np.zeros((self.count, self.width, self.width))
@@ -349,16 +357,16 @@ class _Cones(Structure):
             out.append(Growth(slopes[..., 0], self._rows(cone, vectors[..., :, 0] / s)))
         return out
 
-    def growths_from_null(self, L: Floats, D: Floats, scale: Floats) -> list[Growth]:
+    def growths_from_null(self, L: Floats, D: Floats, scale: Floats, null: float) -> list[Growth]:
         out = list[Growth]()
         for cone in self.cones:
             here, s = np.ix_(cone, cone), scale[list(cone)]
             rows = L[here] * s[:, None]
             values, vectors = np.linalg.eigh(rows @ rows.T)
-            null = vectors[:, values < NO_VARIANCE]
-            if null.shape[1]:
-                slopes, turn = np.linalg.eigh(null.T @ (D[here] / np.outer(s, s)) @ null)
-                out.append(Growth(slopes[0], self._rows(cone, null @ turn[:, 0] / s)))
+            N = vectors[:, values < null]
+            if N.shape[1]:
+                slopes, turn = np.linalg.eigh(N.T @ (D[here] / np.outer(s, s)) @ N)
+                out.append(Growth(slopes[0], self._rows(cone, N @ turn[:, 0] / s)))
         return out
 
     def thinner(self, L: Floats, scale: Floats) -> list[Thinner]:
@@ -370,10 +378,11 @@ class _Cones(Structure):
             last = np.arange(len(cone)) == kept - 1
             value = (d**2 * last).sum(axis=-1)
             direction = (U * last[..., None, :]).sum(axis=-1)
-            rest = U * np.where(np.arange(len(cone)) < kept - 1, d, 0.0)[..., None, :] / s[:, None]
-            root = L.copy()
-            root[here] = _last(semidefinite_factor(rest))
-            out.append(Thinner(value, self._rows(cone, direction / s), root))
+            left = L.copy()
+            left[here] = _last(
+                U * np.where(np.arange(len(cone)) < kept - 1, d, 0.0)[..., None, :] / s[:, None]
+            )
+            out.append(Thinner(value, self._rows(cone, direction / s), left))
         return out
 
     def _rows(self, cone: tuple[int, ...], values: Floats) -> Floats:
@@ -382,11 +391,7 @@ class _Cones(Structure):
         out[list(cone), 0] = np.moveaxis(values, -1, 0)
         return out
 
-    @property
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        return tuple((n.row, n.column) for n in self.naturals if n.kind == "cor")
-
-    @property
+    @cached_property
     def naturals(self) -> tuple[Natural, ...]:
         pairs = ((int(r), int(c)) for r, c in zip(*self.entries, strict=True))
         return tuple(Natural("sd" if r == c else "cor", r, c) for r, c in pairs)
@@ -400,6 +405,7 @@ class Unstructured(_Cones):
     """Any covariance matrix: k variances and k (k - 1) / 2 covariances."""
 
     name = "unstructured"
+    tag = ""
     words = "these may be correlated"
     closed = "any"
 
@@ -414,6 +420,7 @@ class Diagonal(_Cones):
     """Independent effects, each with a variance of its own."""
 
     name = "diagonal"
+    tag = "diag"
     words = "these are independent"
     closed = "scales"
 
@@ -423,4 +430,10 @@ class Diagonal(_Cones):
         return tuple((column,) for column in range(self.width))
 
 
-STRUCTURES: dict[str, type[Structure]] = {kind.name: kind for kind in (Unstructured, Diagonal)}
+STRUCTURES: dict[str, type[Structure]] = {kind.tag: kind for kind in (Unstructured, Diagonal)}
+
+
+@cache
+def structure_of(tag: str, width: int) -> Structure:
+    """The structure that a term's tag names, for k columns."""
+    return STRUCTURES[tag](width)

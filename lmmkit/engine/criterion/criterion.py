@@ -36,9 +36,8 @@ from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.rules import SEARCH
 from lmmkit.errors import FitError
-
-VANISHED = 1e-13  # of y'V^-1y: a residual sum of squares that is nothing but rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +182,7 @@ class Criterion:
         beta = self._beta(forward.F, held)
         a = np.append(-beta, 1.0)
         r2 = float(a @ forward.F @ a)  # (2)
-        least = VANISHED * float(forward.F[-1, -1]) if held.precision is None else 0.0
+        least = SEARCH.exact * float(forward.F[-1, -1]) if held.precision is None else 0.0
         if r2 <= least or not math.isfinite(r2):
             raise FitError(
                 "The model reproduces the response exactly: the residual variance goes to zero and the "

@@ -25,8 +25,7 @@ from lmmkit.engine.criterion.gradient import DenseInverse, Reverse
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import level_matrices as kernels
-
-STEP = 1e-4  # relative step of the differences; their own error is then of the order of 1e-8
+from lmmkit.engine.rules import SEARCH
 
 
 class Point:
@@ -137,12 +136,14 @@ class _Push:
         self.e_fixed += z.T @ rest.fixed
 
 
-def observed_hessian(evaluate: Callable[[Floats], Point], theta: Floats) -> Floats:
+def observed_hessian(
+    evaluate: Callable[[Floats], Point], theta: Floats, relative: float = SEARCH.difference
+) -> Floats:
     """The exact Hessian, (m, m), by central differences of the exact gradient: 2 m evaluations."""
     rows = list[Floats]()
     for i, value in enumerate(theta):
         step = np.zeros_like(theta)
-        step[i] = STEP * max(abs(value), 0.1)
+        step[i] = relative * max(abs(value), 0.1)
         difference = evaluate(theta + step).gradient - evaluate(theta - step).gradient
         rows.append(difference / (2.0 * step[i]))
     H = np.array(rows).reshape(len(theta), len(theta))

@@ -10,17 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, ColumnBlock
-from lmmkit.engine.covariance.structures import Structure
+from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, FactorStructure, Part
+from lmmkit.engine.covariance.structures import Growth, Structure
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.problem import Problem
 from lmmkit.errors import FitError
+
+
+class Piece(NamedTuple):
+    """What one term has of a factor: its position in the problem, its columns there, its structure."""
+
+    term: int
+    columns: slice
+    structure: Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +41,16 @@ class Factor:
         levels: J.
         order: (J,) the caller's number of each level.
         rows: Positions of its k columns in `Prepared.rows`.
-        pieces: For each term on this factor its position in the problem, and its columns here.
-        structure: What T may be: the structures of its terms side by side.
+        pieces: The terms on this factor.
+        structure: What T may be: that of its term, or those of several side by side.
     """
 
     codes: Ints
     levels: int
     order: Ints
     rows: tuple[int, ...]
-    pieces: tuple[tuple[int, slice], ...]
-    structure: BlockDiagonal
+    pieces: tuple[Piece, ...]
+    structure: FactorStructure
 
     @property
     def width(self) -> int:
@@ -69,7 +78,7 @@ class Layout:
     offsets: tuple[int, ...]
     size: int
 
-    @property
+    @cached_property
     def factors(self) -> tuple[Factor, ...]:
         """All factors in order of elimination."""
         return self.chain + self.rest
@@ -83,9 +92,9 @@ class Layout:
     @property
     def count(self) -> int:
         """m, the number of covariance parameters."""
-        return sum(factor.structure.count for factor in self.factors)
+        return self.cuts[-1].stop if self.cuts else 0
 
-    def parameters(self, theta: Floats) -> list[tuple[BlockDiagonal, Floats]]:
+    def parameters(self, theta: Floats) -> list[tuple[FactorStructure, Floats]]:
         """Returns the structure of each factor with its coordinates, from theta (m,) or (m, r)."""
         return [(f.structure, theta[cut]) for f, cut in zip(self.factors, self.cuts, strict=True)]
 
@@ -115,12 +124,24 @@ class Layout:
             out[cut, cut] = structure.curvature(x, d)
         return out
 
+    def em(self, L: list[Floats], D: list[Floats]) -> Floats:
+        """Returns theta after one ECME step of every factor."""
+        triples = zip(self.factors, L, D, strict=True)
+        return self.coordinates([factor.structure.em(x, d, factor.levels) for factor, x, d in triples])
+
+    def growths(self, D: list[Floats], scale: list[Floats]) -> list[tuple[int, Growth]]:
+        """Returns the ways in which each factor's T may grow, their slopes per level."""
+        triples = enumerate(zip(self.factors, D, scale, strict=True))
+        return [
+            (f, g) for f, (factor, d, s) in triples for g in factor.structure.growths(d / factor.levels, s)
+        ]
+
     def in_data_units(self, bases: tuple[Floats, ...], L: list[Floats]) -> tuple[Floats, ...]:
         """Returns Lambda (k, k) of each term, T_raw = S T S', from L of each factor and S of each term."""
         out: dict[int, Floats] = {}
         for factor, x in zip(self.factors, L, strict=True):
-            for (term, columns), part in zip(factor.pieces, factor.structure.parts, strict=True):
-                out[term] = part.structure.root_of(np.einsum("ab,bm...->am...", bases[term], x[columns]))
+            for term, columns, structure in factor.pieces:
+                out[term] = structure.root_of(np.einsum("ab,bm...->am...", bases[term], x[columns]))
         return tuple(out[term] for term in range(len(out)))
 
     def in_prepared_units(self, bases: tuple[Floats, ...], factors: tuple[Floats, ...]) -> list[Floats]:
@@ -138,8 +159,8 @@ class Layout:
         out = list[Floats]()
         for factor in self.factors:
             rows = np.zeros((factor.width, factor.width))
-            for (term, columns), part in zip(factor.pieces, factor.structure.parts, strict=True):
-                _require_member(part.structure, factors[term])
+            for term, columns, structure in factor.pieces:
+                _require_member(structure, factors[term])
                 rows[columns, columns] = solved(bases[term], factors[term])
             out.append(factor.structure.root_of(rows))
         return out
@@ -168,34 +189,30 @@ def _require_member(structure: Structure, factor: Floats) -> None:
         )
 
 
-def _parent(child: Factor, codes: Ints) -> Ints | None:
-    """(J,) the one level of `codes` that holds each level of `child`, or None if one has several."""
-    head = slice(0, 2000)
-    for rows in (head, slice(None)):
-        parent = np.full(child.levels, -1, dtype=np.intp)
-        parent[child.codes[rows]] = codes[rows]
-        if not np.array_equal(parent[child.codes[rows]], codes[rows]):
+def parents_of(codes: Ints, levels: int, coarse: Ints) -> Ints | None:
+    """(levels,) the one level of another factor that holds each of a factor's, or None if one has several."""
+    for rows in (slice(2000), slice(None)):
+        parent = np.full(levels, -1, dtype=np.intp)
+        parent[codes[rows]] = coarse[rows]
+        if not np.array_equal(parent[codes[rows]], coarse[rows]):
             return None
     return parent
 
 
 def _amalgamated(problem: Problem, prepared: Prepared) -> list[Factor]:
     """One factor per grouping factor, the largest J k first."""
-    factors: list[Factor] = []
+    factors = list[Factor]()
     for identity in dict.fromkeys(term.factor for term in problem.terms):
-        rows: list[int] = []
-        pieces: list[tuple[int, slice]] = []
-        blocks: list[ColumnBlock] = []
+        rows, pieces, parts = list[int](), list[Piece](), list[Part]()
         for position, term in enumerate(problem.terms):
-            if term.factor != identity:
-                continue
-            mine = tuple(range(len(rows), len(rows) + len(term.columns)))
-            rows.extend(prepared.terms[position])
-            pieces.append((position, slice(mine[0], mine[-1] + 1)))
-            blocks.append(ColumnBlock(mine, term.structure))
-        term = problem.terms[pieces[0][0]]
+            if term.factor == identity:
+                end = len(rows) + len(term.columns)
+                pieces.append(Piece(position, slice(len(rows), end), term.structure))
+                parts.append((tuple(range(len(rows), end)), term.structure))
+                rows.extend(prepared.terms[position])
+        term = problem.terms[pieces[0].term]
+        structure = BlockDiagonal(len(rows), tuple(parts)) if len(parts) > 1 else term.structure
         order = np.arange(term.levels)
-        structure = BlockDiagonal(len(rows), tuple(blocks))
         factors.append(Factor(term.codes, term.levels, order, tuple(rows), tuple(pieces), structure))
     return sorted(factors, key=lambda f: -f.levels * f.width)
 
@@ -213,10 +230,10 @@ def build_layout(problem: Problem, prepared: Prepared) -> Layout:
     """Chain and rest of a problem's factors."""
     chain, rest = list[Factor](), list[Factor]()
     for factor in _amalgamated(problem, prepared):
-        nested = not chain or _parent(chain[-1], factor.codes) is not None
+        nested = not chain or parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
         (chain if nested else rest).append(factor)
     for f in reversed(range(len(chain) - 1)):  # number the levels from the top down
-        parent = _parent(chain[f], chain[f + 1].codes)
+        parent = parents_of(chain[f].codes, chain[f].levels, chain[f + 1].codes)
         assert parent is not None
         chain[f] = _renumbered(chain[f], parent)
     parents: dict[tuple[int, int], Ints] = {}

@@ -128,42 +128,51 @@ def scales(moments: Moments, layout: Layout) -> list[Floats]:
     return own
 
 
-def _residual_start(solved: float, moments: Moments, absorbed: Moments, rows: int) -> float:
-    """s2 of the moment equations, but no more than the rows within the first factor's levels have, if any."""
-    whole, within = float(moments.total[-1, -1]) / rows, _within_variance(absorbed, rows)
-    if within <= EXACT * whole:
-        return solved if solved > 0 else SHARE * whole
-    return min(solved, within) if solved > 0 else within
+def used_up(R: Floats) -> int:
+    """Rank of the first factor's columns, from their roots R (k, k, J)."""
+    return int(np.count_nonzero(np.einsum("aaj->aj", R)))
 
 
-def _within_variance(absorbed: Moments, rows: int) -> float:
-    """Residual variance within the levels of the first factor: too large by the other factors' shares."""
-    total = absorbed.total
-    explained = float(total[-1, :-1] @ kernels.least_solved(total[:-1, :-1], total[:-1, -1]))
-    return (float(total[-1, -1]) - explained) / max(rows - used_up(absorbed) - len(total) + 1, 1)
+def free_within(R: Floats, p: int, rows: int) -> int:
+    """Rows that the first factor, of roots R, and p columns of X leave over, at least 1.
+
+    Over it the squares within the levels are a residual variance, too large by the other factors' shares.
+    """
+    return max(rows - used_up(R) - p, 1)
 
 
-def used_up(absorbed: Moments) -> int:
-    """Rank of the first factor's columns."""
-    return int(np.count_nonzero(np.einsum("aaj->aj", absorbed.own[0])))
-
-
-def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int) -> list[Floats]:
-    """L of every factor to start from, in order of elimination.
+def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int, floor: float) -> Floats:
+    """Theta to start from.
 
     Args:
         moments: Raw cross-products.
         absorbed: The same with the first factor absorbed.
         layout: Chain and rest.
         rows: n.
+        floor: Least variance, see `Structure.start`.
     """
-    A, b = equations(moments, layout, rows)
-    solved = kernels.least_solved(A, b)
-    s2 = _residual_start(float(solved[-1]), moments, absorbed, rows)
+    solved = kernels.least_solved(*equations(moments, layout, rows))
+    s2 = _residual_start(solved[-1], moments, absorbed, rows)
+    return start_of(solved, s2, layout, scales(moments, layout), floor)
+
+
+def _residual_start(solved: Floats, moments: Moments, absorbed: Moments, rows: int) -> Floats:
+    """s2 of the moment equations, but no more than the rows within the first factor's levels have, if any."""
+    total, whole = absorbed.total, moments.total[-1, -1] / rows
+    explained = total[-1, :-1] @ kernels.least_solved(total[:-1, :-1], total[:-1, -1])
+    within = (total[-1, -1] - explained) / free_within(absorbed.own[0], len(total) - 1, rows)
+    if within <= EXACT * whole:
+        return solved if solved > 0 else SHARE * whole
+    return np.minimum(solved, within) if solved > 0 else within
+
+
+def start_of(solved: Floats, s2: Floats, layout: Layout, scale: list[Floats], floor: float) -> Floats:
+    """Theta, (m,) or (m, r), of the solved equations, in units of a residual variance s2."""
     out, at = list[Floats](), 0
-    for factor, scale in zip(layout.factors, scales(moments, layout), strict=True):
+    for factor, s in zip(layout.factors, scale, strict=True):
         E = factor.structure.span
-        T = np.einsum("i,iab->ab", solved[at : at + len(E)], E) / s2
+        with np.errstate(all="ignore"):
+            T = np.einsum("i...,iab->ab...", solved[at : at + len(E)], E) / s2
+        out.append(factor.structure.start(np.nan_to_num(T, posinf=0.0, neginf=0.0), s, floor))
         at += len(E)
-        out.append(factor.structure.root(factor.structure.start(T, scale)))
-    return out
+    return np.concatenate(out)

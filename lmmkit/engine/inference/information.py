@@ -27,7 +27,18 @@ from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
 
 CUBES = 1e8  # sum of the components' sizes cubed up to which the exact Hessian is taken from their blocks
-FLAT = 1e-12  # information whose scaled eigenvalues reach down here has no inverse to trust
+FLAT = 1e-12  # scaled eigenvalue of an information matrix up to which a direction carries none
+BENT = -1e-8  # below this the deviance bends down: no optimum
+LEANS = 1e-6  # share of a gradient along directions without information that is more than rounding
+NOT_TOLD_APART = (
+    "The data do not tell the variance parameters apart, so they have no covariance matrix. Simplify the "
+    "random effects, or use df='containment' or 'residual'."
+)
+NO_OPTIMUM = (
+    "The deviance does not curve upwards in every variance parameter at this fit, so the uncertainty of the "
+    "variances has no estimate. Simplify the random effects, or ask for df='containment', 'residual' or "
+    "'normal'."
+)
 
 
 def optimum_at(problem: Problem, factors: tuple[Floats, ...], *, reml: bool) -> Optimum:
@@ -80,7 +91,7 @@ def in_data_units(optimum: Optimum, directions: Directions) -> tuple[Floats, ...
     """(m, k, k) of each term: S dT S' of each direction, zero for those of other factors."""
     out: dict[int, Floats] = {}
     for factor, own, cut in zip(optimum.layout.factors, directions.own, directions.cuts, strict=True):
-        for term, columns in factor.pieces:
+        for term, columns, _ in factor.pieces:
             S = optimum.prepared.term_bases[term]
             out[term] = np.zeros((directions.count, len(S), len(S)))
             out[term][cut] = S @ own[:, columns, columns] @ S.T
@@ -140,25 +151,29 @@ class ExpectedInformation:
         return (out + out.T) / 2.0
 
     @cached_property
-    def covariance(self) -> Floats:
-        """(m + 1, m + 1) covariance matrix of the parameters and of the scale of V.
+    def spread(self) -> Spread:
+        """Of the (m + 1) parameters and the scale of V.
 
-        Twice the inverse of tr(P V_i P V_j), tr(P V_i) and n - p under REML; of the same with V^-1 in place
-        of P, and n, under ML.
-
-        Raises:
-            FitError: The data do not tell the parameters apart.
+        Its information is tr(P V_i P V_j), tr(P V_i) and n - p under REML; the same with V^-1 in place of P,
+        and n, under ML.
         """
         edge = np.concatenate(
             [np.einsum("iab,ab->i", d, self.blocks.trace(f)) for f, d in enumerate(self.directions.own)]
         )
         if self.optimum.criterion.reml:
             edge = edge - np.einsum("ipq,qp->i", self.slopes, self.Phi)
-        return _twice_inverse(
-            _bordered(self.matrix, edge, float(self.optimum.criterion.nu)),
-            "The data do not tell the variance parameters apart, so they have no covariance matrix. Simplify "
-            "the random effects, or use df='containment' or 'residual'.",
-        )
+        return spread(_bordered(self.matrix, edge, float(self.optimum.criterion.nu)))
+
+    @property
+    def covariance(self) -> Floats:
+        """(m + 1, m + 1) covariance matrix of the parameters and of the scale of V.
+
+        Raises:
+            FitError: The data do not tell the parameters apart.
+        """
+        if self.spread.open.size:
+            raise FitError(NOT_TOLD_APART)
+        return self.spread.covariance
 
 
 def _bordered(inner: Floats, edge: Floats, corner: float) -> Floats:
@@ -166,17 +181,53 @@ def _bordered(inner: Floats, edge: Floats, corner: float) -> Floats:
     return np.block([[inner, edge[:, None]], [edge[None, :], np.array([[corner]])]])
 
 
-def _twice_inverse(information: Floats, refusal: str) -> Floats:
-    """2 I^-1, taken at a unit diagonal.
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Asymptotic covariance of some parameters, of which the data may leave directions open.
+
+    Attributes:
+        covariance: (m, m) twice the inverse of their information; of the pseudo-inverse where directions
+            carry none.
+        size: (m,) square root of each parameter's own information.
+        open: (m, d) orthonormal directions without information, in the parameters times `size`.
+    """
+
+    covariance: Floats
+    size: Floats
+    open: Floats
+
+    def leaning(self, gradients: Floats) -> NDArray[np.bool_]:
+        """(r,) which functions with these (r, m) gradients depend on what the data leave open."""
+        scaled = gradients / self.size
+        along = np.abs(scaled @ self.open).max(axis=1, initial=0.0)
+        return along > LEANS * np.linalg.norm(scaled, axis=1)
+
+    def variances(self, gradients: Floats) -> Floats:
+        """(r,) variances of functions with these (r, m) gradients; NaN where the data leave them open."""
+        found = np.einsum("rm,mn,rn->r", gradients, self.covariance, gradients)
+        return np.where(self.leaning(gradients), np.nan, found) if self.open.size else found
+
+
+def spread(information: Floats) -> Spread:
+    """Twice the inverse of an information matrix, taken at a unit diagonal.
 
     Raises:
-        FitError: Some direction carries no information; its words are given.
+        FitError: It has no number, or bends down in some direction: no optimum to take it at.
     """
     size = np.sqrt(np.abs(information.diagonal()))
-    scaled = information / np.outer(size, size) if (size > 0).all() else -np.eye(1)
-    if not np.isfinite(scaled).all() or np.linalg.eigvalsh(scaled)[0] <= FLAT:
-        raise FitError(refusal)
-    return 2.0 * solved(scaled, np.eye(len(scaled))) / np.outer(size, size)
+    size[size == 0.0] = 1.0
+    scaled = information / np.outer(size, size)
+    if not np.isfinite(scaled).all():
+        raise FitError(NO_OPTIMUM)
+    values, vectors = np.linalg.eigh(scaled)
+    if values[0] < BENT:
+        raise FitError(NO_OPTIMUM)
+    told = values > FLAT
+    if told.all():
+        inverse = solved(scaled, np.eye(len(scaled)))
+    else:
+        inverse = (vectors[:, told] / values[told]) @ vectors[:, told].T
+    return Spread(2.0 * inverse / np.outer(size, size), size, vectors[:, ~told])
 
 
 def exact_hessian(optimum: Optimum) -> tuple[Floats, Floats]:
@@ -211,18 +262,13 @@ class VarianceInformation:
     vcov: Sandwich
 
     @cached_property
-    def covariance(self) -> Floats:
-        """(r + 1, r + 1) 2 H^-1.
+    def spread(self) -> Spread:
+        """Of the (r + 1) parameters: 2 H^-1.
 
         Raises:
-            FitError: The deviance is flat or bends down along some direction: no optimum to take it at.
+            FitError: The deviance bends down along some direction: no optimum to take it at.
         """
-        return _twice_inverse(
-            self.hessian,
-            "The deviance does not curve upwards in every variance parameter at this fit, so the "
-            "uncertainty of the variances has no estimate. Simplify the random effects, or ask for "
-            "df='containment', 'residual' or 'normal'.",
-        )
+        return spread(self.hessian)
 
 
 def variance_information(optimum: Optimum) -> VarianceInformation:
@@ -251,24 +297,26 @@ class Curvature:
     """Asymptotic covariance of the covariance parameters on the face of the optimum, in the data's units.
 
     Attributes:
-        covariance: (m + 1, m + 1) of the m free parameters and log sigma, which is last.
+        spread: Of the m free parameters and log sigma, which is last.
         slopes: For each term (m, k, k): the derivative of Lambda Lambda' in each free parameter.
     """
 
-    covariance: Floats
+    spread: Spread
     slopes: tuple[Floats, ...]
 
 
-def curvature(optimum: Optimum) -> Curvature:
-    """Twice the inverse of the deviance's Hessian, and the way from its parameters to the data's units.
+def curvature(optimum: Optimum, found: VarianceInformation) -> Curvature:
+    """The information on (theta, sigma), and the way from its parameters to the data's units.
 
     Raises:
-        FitError: The deviance does not curve upwards in every direction.
+        FitError: The deviance bends down in some direction.
     """
-    found = variance_information(optimum)
-    covariance = found.covariance.copy()
     sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
-    covariance[-1] /= sigma
-    covariance[:, -1] /= sigma
+    unit = np.ones(len(found.spread.size))
+    unit[-1] = sigma
+    of = found.spread
     slopes = in_data_units(optimum, theta_directions(optimum.layout, optimum.state.theta))
-    return Curvature(covariance, tuple(slope[found.free] for slope in slopes))
+    return Curvature(
+        Spread(of.covariance / np.outer(unit, unit), of.size * unit, of.open),
+        tuple(slope[found.free] for slope in slopes),
+    )

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.inference.information import ExpectedInformation, entry_directions
+from lmmkit.engine.inference.information import ExpectedInformation, Spread, entry_directions
 from lmmkit.engine.linalg.level_matrices import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.solution import Optimum
@@ -41,13 +41,23 @@ class KenwardRoger:
         unadjusted: Phi, the covariance matrix of the fixed effects.
         adjusted: Phi_A.
         slopes: (m, p, p) Phi P_i Phi of every covariance parameter, the scale last, in prepared units.
-        weights: (m, m) W, the covariance matrix of the covariance parameters.
+        spread: Of the covariance parameters: W.
     """
 
     unadjusted: Sandwich
     adjusted: Sandwich
     slopes: Floats
-    weights: Floats
+    spread: Spread
+
+    def single(self, L: Floats) -> Floats:
+        """(r,) degrees of freedom of the t test of each row: of one row those of `scaling` are 2 / A2.
+
+        NaN for a row of zeros, and for one whose variance depends on what the data do not tell.
+        """
+        rows = L @ self.unadjusted.basis
+        slopes = np.einsum("rp,ipq,rq->ri", rows, self.slopes, rows, optimize=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return 2.0 * self.unadjusted.variances(L) ** 2 / self.spread.variances(slopes)
 
     def scaling(self, L: Floats) -> Scaling:
         """Degrees of freedom and scale of the F test of L beta = 0.
@@ -57,9 +67,11 @@ class KenwardRoger:
         """
         theta, rows = solved(self.unadjusted.between(L), np.eye(len(L))), L @ self.unadjusted.basis
         products = np.einsum("ab,ibc->iac", theta, rows @ self.slopes @ rows.T)
-        single = np.einsum("iaa->i", products)
+        if self.spread.leaning(products.reshape(len(products), -1).T).any():
+            return Scaling(np.nan, np.nan)
+        W, single = self.spread.covariance, np.einsum("iaa->i", products)
         double = np.einsum("iab,jba->ij", products, products)
-        return scaling(len(L), float(single @ self.weights @ single), float((double * self.weights).sum()))
+        return scaling(len(L), float(single @ W @ single), float((double * W).sum()))
 
 
 def scaling(rows: int, A1: float, A2: float) -> Scaling:
@@ -100,21 +112,23 @@ def scaling(rows: int, A1: float, A2: float) -> Scaling:
     return Scaling(df, scale) if df > 0.0 and scale > 0.0 else Scaling(np.nan, np.nan)
 
 
-def kenward_roger(optimum: Optimum) -> KenwardRoger:
+def kenward_roger(optimum: Optimum, found: ExpectedInformation | None = None) -> KenwardRoger:
     """The adjusted covariance matrix at a non-singular REML optimum.
 
-    Raises:
-        FitError: The covariance parameters cannot be told apart.
+    Args:
+        optimum: The criterion there.
+        found: The information on the entries of T, where it is known.
     """
-    found, prepared = ExpectedInformation(optimum, entry_directions(optimum.layout)), optimum.prepared
-    Phi, slopes, W = found.Phi, found.slopes, found.covariance
+    found = found or ExpectedInformation(optimum, entry_directions(optimum.layout))
+    prepared = optimum.prepared
+    Phi, slopes, W = found.Phi, found.slopes, found.spread.covariance
     middle = _middle(found, W) - np.einsum("ij,ipq,jqr->pr", W[:-1, :-1], slopes, Phi @ slopes)
     variance = prepared.scale**2 * optimum.state.r2 / optimum.criterion.nu
     return KenwardRoger(
         unadjusted=Sandwich(prepared.basis, variance * Phi),
         adjusted=Sandwich(prepared.basis, variance * (Phi + 2.0 * Phi @ middle @ Phi)),
         slopes=variance * np.concatenate([-(Phi @ slopes @ Phi), -Phi[None]]),
-        weights=W,
+        spread=found.spread,
     )
 
 

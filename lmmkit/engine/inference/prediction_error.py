@@ -89,8 +89,8 @@ class PredictionError:
         factor = self.layout.factors[f]
         rank = np.empty(factor.levels, dtype=np.intp)
         rank[factor.order] = np.arange(factor.levels)
-        parts = [Z[term] @ self.prepared.term_bases[term] for term, _ in factor.pieces]
-        return Slot(rank[codes[factor.pieces[0][0]]], np.hstack(parts))
+        parts = [Z[term] @ self.prepared.term_bases[term] for term, _, _ in factor.pieces]
+        return Slot(rank[codes[factor.pieces[0].term]], np.hstack(parts))
 
     def _shrunk(self, f: int, slot: Slot) -> Floats:
         """(m, p) z'M Z'X of one factor: z'T Z'V^-1 X at the rows' levels."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.block_diagonal import BlockDiagonal
+from lmmkit.engine.covariance.structures import structure_of
 from lmmkit.engine.crossproducts.crossproducts import block_sums, gram, take
 from lmmkit.engine.crossproducts.elimination_order import Factor
 from lmmkit.engine.crossproducts.scaling import Prepared
@@ -42,7 +42,7 @@ def _factors(problem: Problem, prepared: Prepared, parts: Sequence[Part]) -> lis
         own.extend([place] if place not in own else [])
     terms = {term.factor: term for term in problem.terms}
     return [
-        Factor(t.codes, t.levels, np.arange(t.levels), tuple(own), (), BlockDiagonal(len(own), ()))
+        Factor(t.codes, t.levels, np.arange(t.levels), tuple(own), (), structure_of("", len(own)))
         for t, own in ((terms[f], own) for f, own in rows.items())
     ]
 

@@ -19,17 +19,17 @@ class Satterthwaite:
     information: VarianceInformation
 
     def single(self, L: Floats) -> Floats:
-        """(r,) degrees of freedom 2 (c'Cc)^2 / (g'Ag) of each row c of L; NaN for a row of zeros.
+        """(r,) degrees of freedom 2 (c'Cc)^2 / (g'Ag) of each row c of L.
 
-        C is the covariance matrix of the fixed effects, g the gradient of c'Cc in the variance parameters, A
-        their covariance matrix.
+        NaN for a row of zeros, and for one whose variance depends on what the data do not tell. C is the
+        covariance matrix of the fixed effects, g the gradient of c'Cc in the variance parameters, A their
+        covariance matrix.
         """
         found = self.information
         rows, variance = L @ found.vcov.basis, found.vcov.variances(L)
         gradient = np.einsum("rp,mpq,rq->rm", rows, found.gradient, rows, optimize=True)
-        spread = np.einsum("rm,mn,rn->r", gradient, found.covariance, gradient)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return 2.0 * variance**2 / spread
+            return 2.0 * variance**2 / found.spread.variances(gradient)
 
     def joint(self, L: Floats) -> float:
         """Denominator degrees of freedom of the F test of L beta = 0 (Fai & Cornelius 1996).

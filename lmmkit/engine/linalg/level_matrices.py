@@ -85,12 +85,15 @@ def solved(A: Floats, B: Floats) -> Floats:
     return np.linalg.solve(A, B).astype(np.float64, copy=False)
 
 
-def least_solved(A: Floats, b: Floats) -> Floats:
-    """The shortest solution of A x = b for symmetric positive semidefinite A that may be singular."""
+def least_solved(A: Floats, b: Floats, rounding: float = 0.0) -> Floats:
+    """The shortest solution of A x = b for symmetric positive semidefinite A that may be singular.
+
+    Eigenvalues up to `rounding`, or to rounding in the largest, are zero.
+    """
     values, vectors = np.linalg.eigh(A)
-    large = values > 1e-12 * max(float(values[-1]), 0.0) if len(values) else values > 0
+    large = values > max(rounding, 1e-12 * float(values.max(initial=0.0)))
     kept = vectors[:, large]
-    return kept @ ((kept.T @ b) / values[large])
+    return kept @ ((kept.T @ b).T / values[large]).T
 
 
 def identity(k: int, J: int) -> Floats:

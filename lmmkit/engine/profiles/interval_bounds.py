@@ -17,7 +17,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.profiles.profile_deviance import SlicePoint, least_deviance
 from lmmkit.engine.profiles.slices import Parameter
-from lmmkit.engine.search.rules import PROFILE
+from lmmkit.engine.rules import PROFILE
 from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError
 

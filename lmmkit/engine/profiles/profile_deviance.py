@@ -14,8 +14,8 @@ from lmmkit.engine.criterion.criterion import Evaluation, Held
 from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.profiles.slices import HeldDeviation, Slice
+from lmmkit.engine.rules import PROFILE, Rules
 from lmmkit.engine.search.newton import minimise
-from lmmkit.engine.search.rules import PROFILE, Rules
 from lmmkit.engine.search.search import Objective
 from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError

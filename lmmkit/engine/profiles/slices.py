@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.linalg.level_matrices import solved
-from lmmkit.engine.search.rules import PROFILE
+from lmmkit.engine.rules import PROFILE
 from lmmkit.engine.setup import Setup
 
 Entries = list[tuple[Floats, float]]
@@ -271,7 +271,7 @@ class Frame:
         f, piece = next(
             (f, columns)
             for f, factor in enumerate(self.setup.layout.factors)
-            for t, columns in factor.pieces
+            for t, columns, _ in factor.pieces
             if t == term
         )
         S = self.setup.prepared.term_bases[term]

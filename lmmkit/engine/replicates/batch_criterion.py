@@ -23,6 +23,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import level_matrices as kernels
 from lmmkit.engine.replicates.batch_sums import Later, Responses, Shared, picked
+from lmmkit.engine.rules import BATCH
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class BatchState:
         deviance: (r,); infinite where there is none.
         r2: (r,).
         beta: (p, r).
+        Phi: (r, p, p) (X'V^-1X)^-1.
         gradient: (m, r).
         hessian: (r, m, m) average information with the exact curvature of T = L L'.
         D: (k, k, r) of each factor.
@@ -43,6 +45,7 @@ class BatchState:
     deviance: Floats
     r2: Floats
     beta: Floats
+    Phi: Floats
     gradient: Floats
     hessian: Floats
     D: list[Floats]
@@ -54,6 +57,7 @@ class BatchState:
             self.deviance[which],
             self.r2[which],
             picked(self.beta, which),
+            self.Phi[which],
             picked(self.gradient, which),
             self.hessian[which],
             [picked(D, which) for D in self.D],
@@ -63,7 +67,7 @@ class BatchState:
         """Take the states of some replicates from another batch, in place."""
         self.theta[:, which], self.deviance[which], self.r2[which] = other.theta, other.deviance, other.r2
         self.beta[:, which], self.gradient[:, which] = other.beta, other.gradient
-        self.hessian[which] = other.hessian
+        self.hessian[which], self.Phi[which] = other.hessian, other.Phi
         for mine, D in zip(self.D, other.D, strict=True):
             mine[..., which] = D
 
@@ -167,7 +171,7 @@ class _Evaluation:
     def r2(self) -> Floats:
         """(r,) y'Py."""
         r2 = self.s_yy - np.einsum("rq,rq->r", self.s_y, self.coefficients)
-        return np.where(r2 > 1e-13 * self.s_yy, r2, np.nan)
+        return np.where(r2 > BATCH.exact * self.s_yy, r2, np.nan)
 
     @lazy
     def deviance(self) -> Floats:
@@ -273,5 +277,6 @@ class _Evaluation:
     def state(self) -> BatchState:
         """All of it."""
         gradient = self.layout.gradient(self.theta, self.D)
-        beta = np.ascontiguousarray(self.gamma[:, self.shared.size :].T)
-        return BatchState(self.theta, self.deviance, self.r2, beta, gradient, self._hessian(), self.D)
+        size = self.shared.size
+        beta, Phi = np.ascontiguousarray(self.gamma[:, size:].T), self.C_inverse[:, size:, size:]
+        return BatchState(self.theta, self.deviance, self.r2, beta, Phi, gradient, self._hessian(), self.D)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.crossproducts.moment_start import free_within, start_of
 from lmmkit.engine.replicates.batch_criterion import BatchState, deviances, evaluate
 from lmmkit.engine.replicates.batch_sums import Responses, Shared, picked
-from lmmkit.engine.search.rules import Rules
+from lmmkit.engine.rules import BatchRules
+from lmmkit.engine.search.search import newton_direction
 
 LEAST_BATCH = 8  # a batch is never smaller: einsum sums a lone column in another order
 
@@ -21,26 +23,14 @@ def padded(which: Ints) -> Ints:
     return np.concatenate([which, np.repeat(which[-1:], max(LEAST_BATCH - len(which), 0))])
 
 
-def start(shared: Shared, responses: Responses) -> Floats:
-    """(m, r) theta of each replicate from the MIVQUE0 equations."""
+def start(shared: Shared, responses: Responses, floor: float) -> Floats:
+    """(m, r) theta of each replicate from the MIVQUE0 equations, as `moment_start` of one."""
+    setup, w = shared.setup, responses.w[shared.size :]
     solved = np.einsum("ij,jr->ir", shared.moment_equations, responses.squares)
-    within = _within_variance(shared, responses)
+    explained = np.einsum("ar,ab,br->r", w, shared.fixed_within, w, optimize=True)
+    within = (responses.yy - explained) / free_within(shared.R, len(w), len(setup.problem.response))
     s2 = np.where(solved[-1] > 0, np.minimum(solved[-1], within), within)
-    layout, out = shared.setup.layout, list[Floats]()
-    for factor, mine, scale in zip(layout.factors, layout.cuts, shared.setup.scale, strict=True):
-        with np.errstate(all="ignore"):
-            T = np.einsum("iab,ir->abr", factor.structure.span, solved[mine] / s2)
-        T = np.nan_to_num(T, nan=0.0, posinf=0.0, neginf=0.0)
-        out.append(factor.structure.start(T, scale))
-    return np.concatenate(out)
-
-
-def _within_variance(shared: Shared, responses: Responses) -> Floats:
-    """(r,) residual variance within the levels of the first factor."""
-    w = responses.w[shared.size :]
-    explained = np.einsum("ar,ar->r", w, np.einsum("ab,br->ar", shared.fixed_within, w))
-    used = int(np.count_nonzero(np.einsum("aaj->aj", shared.R)))
-    return (responses.yy - explained) / max(len(shared.setup.problem.response) - used - len(w), 1)
+    return start_of(solved, s2, setup.layout, setup.scale, floor)
 
 
 class BatchNewton:
@@ -51,9 +41,9 @@ class BatchNewton:
         converged: Whether its stop rule was met, at a point with the slopes of an optimum.
     """
 
-    def __init__(self, shared: Shared, responses: Responses, rules: Rules) -> None:
+    def __init__(self, shared: Shared, responses: Responses, rules: BatchRules) -> None:
         self.shared, self.responses, self.rules = shared, responses, rules
-        self.state = evaluate(shared, responses, start(shared, responses))
+        self.state = evaluate(shared, responses, start(shared, responses, rules.floor))
         count = len(self.state.deviance)
         self.decrement, self.trust = np.full(count, np.inf), np.ones(count)
         self.rejected, self.converged = np.zeros(count, bool), np.zeros(count, bool)
@@ -66,15 +56,16 @@ class BatchNewton:
             if not len(active):
                 break
             active = self.advance(active)
-        with np.errstate(invalid="ignore"):
-            self.converged &= _least_slopes(self.shared, self.state.D) >= -self.rules.multiplier
+        finite = [np.nan_to_num(D, posinf=0.0, neginf=0.0) for D in self.state.D]
+        for _, growth in self.shared.setup.layout.growths(finite, self.shared.setup.scale):
+            self.converged &= growth.slope >= -self.rules.multiplier
         self._set_null()
 
     def advance(self, active: Ints) -> Ints:
         """One step of the active replicates; those that remain."""
         state = self.state.take(active)
         H = self._curvature(active, state)
-        step, decrement = _directions(H, state.gradient, self.rules.least_eigenvalue)
+        step, decrement = newton_direction(H, state.gradient.T, self.rules.least_eigenvalue)
         rules = self.rules
         stalled = (decrement < rules.stalled) & (decrement > self.decrement[active] / rules.stall_ratio)
         self.decrement[active] = decrement
@@ -110,8 +101,8 @@ class BatchNewton:
         target = theta + step.T * share
         if em.any():
             back = padded(np.flatnonzero(em))
-            old = state.take(back)
-            target[:, back] = _em_steps(self.shared, old)
+            old, layout = state.take(back), self.shared.setup.layout
+            target[:, back] = layout.em(layout.roots(old.theta), old.D)
         trial = evaluate(self.shared, self.responses.take(which), target)
         slack = np.where(self.decrement[which] < rules.end_below, rules.end_slack, rules.slack) * np.abs(
             state.deviance
@@ -142,13 +133,14 @@ class BatchNewton:
         layout, scale = self.shared.setup.layout, self.shared.setup.scale[f]
         arrived = np.flatnonzero(self.converged)
         L = layout.roots(picked(self.state.theta, arrived))
-        value, rows, root = layout.factors[f].structure.thinner(L[f], scale)[part]
+        value, rows, left = layout.factors[f].structure.thinner(L[f], scale)[part]
         candidates = np.flatnonzero((value > 0) & (value <= self.rules.suspect))
         if not len(candidates):
             return False
-        L[f] = root
         candidates = padded(candidates)
-        theta, which = picked(layout.coordinates(L), candidates), arrived[candidates]
+        L = [picked(root, candidates) for root in L]
+        L[f] = layout.factors[f].structure.root_of(picked(left, candidates))
+        theta, which = layout.coordinates(L), arrived[candidates]
         responses = self.responses.take(which)
         level = deviances(self.shared, responses, theta) <= self.state.deviance[which] + self.rules.negligible
         if not level.any():
@@ -160,27 +152,3 @@ class BatchNewton:
         good = np.flatnonzero(slope >= -self.rules.null_multiplier)
         self.state.put(which[near][good], trial.take(good))
         return len(good) > 0
-
-
-def _em_steps(shared: Shared, state: BatchState) -> Floats:
-    """(m, r) theta after one ECME step of each replicate."""
-    layout = shared.setup.layout
-    triples = zip(layout.factors, layout.roots(state.theta), state.D, strict=True)
-    return layout.coordinates([factor.structure.em(L, D, factor.levels) for factor, L, D in triples])
-
-
-def _least_slopes(shared: Shared, D: list[Floats]) -> Floats:
-    """(r,) the steepest way in which any T may grow; 0 in the replicates that have no D."""
-    finite = [np.nan_to_num(d, nan=0.0, posinf=0.0, neginf=0.0) for d in D]
-    triples = zip(shared.factors, finite, shared.setup.scale, strict=True)
-    growths = [factor.structure.growths(d / factor.levels, s) for factor, d, s in triples]
-    return np.min([slope for part in growths for slope, _ in part], axis=0)
-
-
-def _directions(H: Floats, gradient: Floats, least: float) -> tuple[Floats, Floats]:
-    """(r, m) -|H|^-1 g and (r,) decrement g'|H|^-1 g."""
-    values, vectors = np.linalg.eigh(H)
-    size = np.abs(values)
-    size = np.maximum(size, np.maximum(least * size.max(axis=1), 1e-300)[:, None])
-    along = np.einsum("rba,br->ra", vectors, gradient)
-    return -np.einsum("rba,ra->rb", vectors, along / size), np.einsum("ra,ra->r", along, along / size)

@@ -99,20 +99,13 @@ class Shared:
         """Carries the sums of squares of a response, entry by entry, to the variances of MIVQUE0."""
         setup = self.setup
         matrix = equations(setup.raw, setup.layout, len(setup.problem.response))[0]
-        return inverse_of(matrix)
+        return kernels.least_solved(matrix, np.eye(len(matrix)))
 
     @cached_property
     def fixed_within(self) -> Floats:
         """(p, p) pseudo-inverse of X'X within the levels of the first factor."""
-        return inverse_of(self.within[self.size :, self.size :], 1e-12 * len(self.setup.problem.response))
-
-
-def inverse_of(A: Floats, rounding: float = 0.0) -> Floats:
-    """Pseudo-inverse of a symmetric positive semidefinite matrix; eigenvalues up to `rounding` are zero."""
-    values, vectors = np.linalg.eigh(A)
-    large = values > max(rounding, 1e-12 * float(values.max(initial=0.0)))
-    kept = vectors[:, large]
-    return (kept / values[large]) @ kept.T
+        inner, rounding = self.within[self.size :, self.size :], 1e-12 * len(self.setup.problem.response)
+        return kernels.least_solved(inner, np.eye(len(inner)), rounding)
 
 
 def table_size(layout: Layout, p: int) -> int:

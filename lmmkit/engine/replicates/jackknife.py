@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.arrays import Floats
+from lmmkit.engine.crossproducts.elimination_order import parents_of
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.solution import Solution
 from lmmkit.engine.solve import solve
@@ -36,15 +37,8 @@ def unit_term(problem: Problem) -> Term:
     """A term on the factor whose levels are the units."""
     terms = sorted(problem.terms, key=lambda term: term.levels)
     coarsest = terms[0]
-    nested = all(_within(term.codes, coarsest.codes, term.levels) for term in terms)
-    return coarsest if nested else terms[-1]
-
-
-def _within(fine: Ints, coarse: Ints, levels: int) -> bool:
-    """Whether each level of one factor stands in one level of the other."""
-    parent = np.empty(levels, dtype=np.intp)
-    parent[fine] = coarse
-    return bool(np.array_equal(parent[fine], coarse))
+    held = (parents_of(term.codes, term.levels, coarsest.codes) for term in terms)
+    return coarsest if all(parent is not None for parent in held) else terms[-1]
 
 
 def subset(problem: Problem, rows: NDArray[np.bool_]) -> Problem:

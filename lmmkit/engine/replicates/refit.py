@@ -17,7 +17,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.replicates.batch_newton import LEAST_BATCH, BatchNewton
 from lmmkit.engine.replicates.batch_sums import Shared, share, summed, table_size
-from lmmkit.engine.search.rules import BATCH
+from lmmkit.engine.rules import BATCH
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -34,6 +34,7 @@ class Replicates:
 
     Attributes:
         beta: (r, p) fixed effects.
+        errors: (r, p) their standard errors.
         factors: (r, k, k) Lambda of each term.
         sigma: (r,) residual standard deviations.
         deviance: (r,).
@@ -44,6 +45,7 @@ class Replicates:
     """
 
     beta: Floats
+    errors: Floats
     factors: tuple[Floats, ...]
     sigma: Floats
     deviance: Floats
@@ -112,6 +114,7 @@ def _empty(setup: Setup, count: int) -> Replicates:
     widths = [len(term.columns) for term in setup.problem.terms]
     return Replicates(
         beta=np.full((count, len(setup.prepared.kept)), np.nan),
+        errors=np.full((count, len(setup.prepared.kept)), np.nan),
         factors=tuple(np.full((count, k, k), np.nan) for k in widths),
         sigma=np.full(count, np.nan),
         deviance=np.full(count, np.nan),
@@ -143,9 +146,12 @@ def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates
     search = BatchNewton(shared, responses, BATCH)
     search.run()
     state, mine = search.state, slice(first, first + size)
-    beta = responses.beta + responses.scale * np.einsum("ab,br->ar", setup.prepared.basis, state.beta)
+    basis = setup.prepared.basis
+    beta = responses.beta + responses.scale * np.einsum("ab,br->ar", basis, state.beta)
     sigma = responses.scale * np.sqrt(state.r2 / setup.criterion.nu)
+    variances = np.einsum("ab,rbc,ac->ra", basis, state.Phi, basis)
     out.beta[mine], out.sigma[mine] = beta.T[:size], sigma[:size]
+    out.errors[mine] = (sigma[:, None] * np.sqrt(variances))[:size]
     out.deviance[mine], out.converged[mine] = state.deviance[:size], search.converged[:size]
     L = setup.layout.roots(state.theta)
     for term, raw in enumerate(setup.layout.in_data_units(setup.prepared.term_bases, L)):
@@ -164,6 +170,7 @@ def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates) -> None:
         _blank(number, out)
         return
     out.beta[number], out.sigma[number], out.deviance[number] = found.beta, found.sigma, found.deviance
+    out.errors[number] = found.sigma * np.sqrt(found.unscaled_vcov.diagonal())
     out.converged[number] = found.converged
     out.singular[number] = any(found.null_directions)
     for factor, mine in zip(found.factors, out.factors, strict=True):
@@ -172,6 +179,6 @@ def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates) -> None:
 
 def _blank(number: int, out: Replicates) -> None:
     """A replicate that could not be fitted has no numbers."""
-    for values in (out.beta, out.sigma, out.deviance, *out.factors):
+    for values in (out.beta, out.errors, out.sigma, out.deviance, *out.factors):
         values[number] = np.nan
     out.converged[number] = out.singular[number] = False

@@ -16,16 +16,14 @@ import scipy
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import Evaluation, Held
+from lmmkit.engine.rules import FitRules
 from lmmkit.engine.search.newton import Newton, minimise
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
-from lmmkit.engine.search.rules import Rules
 from lmmkit.engine.search.search import Search
 from lmmkit.errors import FitError
 
-FAR = 1e100  # what a theta without finite deviance is worth to a line search
 
-
-def em(objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int) -> Search[Evaluation]:
+def em(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int) -> Search[Evaluation]:
     """Plain EM. The deviance never rises; at the boundary EM crawls, and then it has not converged.
 
     The step is ECME on the same cross-products, T - T D T / J with D the derivative of the profiled deviance,
@@ -45,7 +43,7 @@ def _em_steps(search: Search[Evaluation], objective: ProfiledDeviance, limit: in
 
 
 def em_accelerated(
-    objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int
+    objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int
 ) -> Search[Evaluation]:
     """EM extrapolated by SQUAREM (Varadhan & Roland 2008, scheme S3), monotone by falling back to EM.
 
@@ -70,7 +68,7 @@ def em_accelerated(
     return search
 
 
-def em_newton(objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int) -> Search[Evaluation]:
+def em_newton(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int) -> Search[Evaluation]:
     """At most 25 EM steps, then Newton's with the exact Hessian, as nlme."""
     search = Newton(objective, objective.evaluate(start), rules, phase="em")
     _em_steps(search, objective, min(rules.em_opening, limit))
@@ -88,7 +86,7 @@ class Visit(Protocol):
 
 
 def penalised_least_squares(
-    objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int
+    objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int
 ) -> Search[Evaluation]:
     """The profiled deviance in theta with bounds on the diagonal of L, as lme4 and MixedModels.jl.
 
@@ -101,7 +99,7 @@ def penalised_least_squares(
 
     def value(theta: Floats) -> tuple[float, Floats]:
         point = search.attempt(theta)
-        return (FAR, np.zeros_like(theta)) if point is None else (point.deviance, point.gradient)
+        return (rules.wall, np.zeros_like(theta)) if point is None else (point.deviance, point.gradient)
 
     def once(visit: Visit) -> None:
         scipy.optimize.minimize(
@@ -111,13 +109,19 @@ def penalised_least_squares(
             method="L-BFGS-B",
             bounds=bounds,
             callback=visit,
-            options={"maxiter": limit, "maxfun": 2 * limit, "ftol": 0.0, "gtol": 1e-9, "maxcor": 20},
+            options={
+                "maxiter": limit,
+                "maxfun": 2 * limit,
+                "ftol": 0.0,
+                "gtol": rules.slope,
+                "maxcor": rules.memory,
+            },
         )
 
-    return _in_rounds(search, once, limit, "l-bfgs-b", at=0)
+    return _in_rounds(search, rules, once, limit, "l-bfgs-b", at=0)
 
 
-def direct(objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int) -> Search[Evaluation]:
+def direct(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int) -> Search[Evaluation]:
     """The full likelihood in (beta, log sigma, theta) at once, as glmmTMB (REML: in log sigma and theta).
 
     The search is BFGS with the exact gradient; nothing is profiled out.
@@ -131,7 +135,7 @@ def direct(objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int)
         try:
             point = criterion.evaluate(x[p + 1 :], held)
         except FitError:
-            return FAR, np.zeros_like(x)
+            return rules.wall, np.zeros_like(x)
         slopes = np.concatenate([point.beta_slopes[:p], [point.log_sigma_slope], point.gradient])
         return point.deviance, slopes
 
@@ -144,14 +148,15 @@ def direct(objective: ProfiledDeviance, start: Floats, rules: Rules, limit: int)
             jac=True,
             method="BFGS",
             callback=visit,
-            options={"maxiter": limit, "gtol": 1e-9},
+            options={"maxiter": limit, "gtol": rules.slope},
         )
 
-    return _in_rounds(search, once, limit, "bfgs", at=p + 1)
+    return _in_rounds(search, rules, once, limit, "bfgs", at=p + 1)
 
 
 def _in_rounds(
     search: Search[Evaluation],
+    rules: FitRules,
     once: Callable[[Visit], None],
     limit: int,
     name: str,
@@ -162,10 +167,9 @@ def _in_rounds(
     Its theta begins at position `at` of its coordinates; a line search that fails on rounding ends a run too
     early.
     """
-    rules, objective = search.rules, search.objective
 
     def visit(xk: Floats) -> None:
-        if search.arrive(objective.evaluate(xk[at:]), name) and search.decrement < rules.spent:
+        if search.arrive(search.objective.evaluate(xk[at:]), name) and search.decrement < rules.spent:
             raise StopIteration
 
     search.arrive(search.point, "start")
@@ -178,7 +182,7 @@ def _in_rounds(
     return search
 
 
-SearchFunction = Callable[[ProfiledDeviance, Floats, Rules, int], Search[Evaluation]]
+SearchFunction = Callable[[ProfiledDeviance, Floats, FitRules, int], Search[Evaluation]]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.hessian import observed_hessian
-from lmmkit.engine.search.rules import Rules
+from lmmkit.engine.rules import Rules
 from lmmkit.engine.search.search import Objective, P, Search, newton_direction
 
 
@@ -43,10 +43,10 @@ class Newton(Search[P]):
     exact: bool = False
 
     def run(self, limit: int, came_by: str = "start") -> None:
-        """Search for at most `limit` steps, counted anew from every saddle that is left."""
+        """Search for at most `limit` steps; patience begins anew at every saddle that is left."""
         rules, count, step_name = self.rules, 0, came_by
         self.converged = False
-        while count < limit:
+        for _ in range(limit):
             if count == rules.patience and not self.exact and self.reorder():
                 step_name = "reorder"
             if count == rules.exact_after and not self.exact:
@@ -71,13 +71,11 @@ class Newton(Search[P]):
 
     def direction(self) -> tuple[Floats, float]:
         """Newton's direction in the coordinates that may move, and the decrement."""
-        H, gradient, least = self.curvature(), self.point.gradient, self.rules.least_eigenvalue
-        movable = self.objective.movable(self.point)
-        if movable is None:
-            return newton_direction(H, gradient, least)
-        step = np.zeros_like(gradient)
-        step[movable], decrement = newton_direction(H[np.ix_(movable, movable)], gradient[movable], least)
-        return step, decrement
+        movable, gradient = self.objective.movable(self.point), self.point.gradient
+        step, here = np.zeros_like(gradient), slice(None) if movable is None else np.flatnonzero(movable)
+        H = self.curvature()[here][:, here]
+        step[here], decrement = newton_direction(H, gradient[here], self.rules.least_eigenvalue)
+        return step, float(decrement)
 
     def curvature(self) -> Floats:
         """The Hessian; near the end with the symmetric rank-one correction (SR1) of its last error.
@@ -86,7 +84,7 @@ class Newton(Search[P]):
         exactly.
         """
         if self.exact:
-            return observed_hessian(self.objective.evaluate, self.point.theta)
+            return observed_hessian(self.objective.evaluate, self.point.theta, self.rules.difference)
         H = self.point.hessian
         if self.previous is None or self.decrement > self.rules.correct_below:
             return H

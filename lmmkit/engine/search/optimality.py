@@ -8,10 +8,10 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import Evaluation
-from lmmkit.engine.search.rules import Rules
+from lmmkit.engine.rules import FitRules
 
 
-def set_null(point: Evaluation, scale: list[Floats], rules: Rules) -> Evaluation:
+def set_null(point: Evaluation, scale: list[Floats], rules: FitRules) -> Evaluation:
     """The point with every null direction of every T at exact zero.
 
     A direction is null when zeroing it leaves the deviance as it is and its multiplier is not negative. The
@@ -22,8 +22,9 @@ def set_null(point: Evaluation, scale: list[Floats], rules: Rules) -> Evaluation
         ways = factor.structure.thinner(point.L[f], scale[f])
         for part in range(len(ways)):
             while 0.0 < ways[part].value <= rules.suspect:
-                _, rows, root = ways[part]
-                trial = point.criterion.evaluate(layout.coordinates([*point.L[:f], root, *point.L[f + 1 :]]))
+                _, rows, left = ways[part]
+                L = [*point.L[:f], factor.structure.root_of(left), *point.L[f + 1 :]]
+                trial = point.criterion.evaluate(layout.coordinates(L))
                 if trial.deviance > point.deviance + rules.negligible:
                     break
                 if np.vdot(trial.D[f], rows @ rows.T) / factor.levels < -rules.null_multiplier:
@@ -43,20 +44,14 @@ class Check:
     passed: bool
 
 
-def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: Rules) -> list[Check]:
+def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: FitRules) -> list[Check]:
     """Conditions of a local optimum (Karush, Kuhn & Tucker), and whether a point meets them."""
     factors = point.criterion.layout.factors
-    multiplier = min(
-        (
-            float(slope)
-            for factor, D, s in zip(factors, point.D, scale, strict=True)
-            for slope, _ in factor.structure.growths(D / factor.levels, s)
-        ),
-        default=0.0,
-    )
+    slopes = point.criterion.layout.growths(point.D, scale)
+    multiplier = min((float(growth.slope) for _, growth in slopes), default=0.0)
     step = max(
         (
-            float(np.abs((L.T @ D @ L) * factor.structure.mask).max() / factor.levels)
+            float(np.abs((L.T @ D @ L)[factor.structure.span.any(axis=0)]).max() / factor.levels)
             for factor, L, D in zip(factors, point.L, point.D, strict=True)
         ),
         default=0.0,

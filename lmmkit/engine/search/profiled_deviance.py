@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.block_diagonal import by_falling_variance
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation
-from lmmkit.engine.search.rules import Rules
+from lmmkit.engine.rules import FitRules
 from lmmkit.engine.search.search import Objective
 
 
@@ -28,7 +31,7 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     criterion: Criterion
     scale: list[Floats]
-    rules: Rules
+    rules: FitRules
 
     def evaluate(self, theta: Floats) -> Evaluation:
         """The criterion."""
@@ -36,29 +39,29 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     def fallback(self, point: Evaluation) -> Floats:
         """Theta one EM step on."""
-        triples = zip(self.criterion.layout.factors, point.L, point.D, strict=True)
-        return self.criterion.layout.coordinates([f.structure.em(L, D, f.levels) for f, L, D in triples])
+        return self.criterion.layout.em(point.L, point.D)
 
     def off_null(self, point: Evaluation) -> Iterator[Floats]:
         """T grown within its null space, in the ways in which the deviance falls steeply."""
         for f, factor in enumerate(self.criterion.layout.factors):
             D = point.D[f] / factor.levels
-            for slope, rows in factor.structure.growths_from_null(point.L[f], D, self.scale[f]):
+            ways = factor.structure.growths_from_null(point.L[f], D, self.scale[f], self.rules.null)
+            for slope, rows in ways:
                 if slope < -self.rules.steep_null:
                     yield from self._grown(point, f, rows)
 
     def off_saddle(self, point: Evaluation) -> Iterator[Floats]:
         """T grown in the ways of negative multipliers."""
-        for f, factor in enumerate(self.criterion.layout.factors):
-            for slope, rows in factor.structure.growths(point.D[f] / factor.levels, self.scale[f]):
-                if slope < -self.rules.saddle_slope:
-                    yield from self._grown(point, f, rows)
+        for f, (slope, rows) in self.criterion.layout.growths(point.D, self.scale):
+            if slope < -self.rules.saddle_slope:
+                yield from self._grown(point, f, rows)
 
     def _grown(self, point: Evaluation, f: int, rows: Floats) -> Iterator[Floats]:
         """T + size B B' of one factor, with falling size."""
         layout, L = self.criterion.layout, list(point.L)
         for size in self.rules.sizes:
-            L[f] = layout.factors[f].structure.widened(point.L[f], rows, size)
+            grown = np.concatenate([point.L[f], np.sqrt(size) * rows], axis=1)
+            L[f] = layout.factors[f].structure.root_of(grown)
             yield layout.coordinates(L)
 
     def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats]:
@@ -70,7 +73,7 @@ class ProfiledDeviance(Objective[Evaluation]):
         """
         layout, s = self.criterion.layout, len(self.criterion.layout.chain)
         factors = [
-            replace(f, structure=f.structure.by_falling_variance(L, scale))
+            replace(f, structure=by_falling_variance(f.structure, L, scale))
             for f, L, scale in zip(layout.factors, point.L, self.scale, strict=True)
         ]
         layout = replace(layout, chain=tuple(factors[:s]), rest=tuple(factors[s:]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.hessian import Point
-from lmmkit.engine.search.rules import Rules
+from lmmkit.engine.rules import Rules
 from lmmkit.errors import FitError
 
 P = TypeVar("P", bound=Point)
@@ -53,16 +53,18 @@ class Objective(Generic[P]):
         return None
 
 
-def newton_direction(H: Floats, gradient: Floats, least: float) -> tuple[Floats, float]:
-    """-|H|^-1 g and the decrement g'|H|^-1 g, with |H| of the absolute eigenvalues of H.
+def newton_direction(H: Floats, gradient: Floats, least: float) -> tuple[Floats, Floats]:
+    """-|H|^-1 g, (..., m), and the decrement g'|H|^-1 g, (...), with |H| of the absolute eigenvalues of H.
 
     `least` is their floor, as a share of the largest.
     """
     values, vectors = np.linalg.eigh(H)
     size = np.abs(values)
-    size = np.maximum(size, max(least * size.max(initial=0.0), 1e-300))
-    along = vectors.T @ gradient
-    return -vectors @ (along / size), float(along @ (along / size))
+    size = np.maximum(size, np.maximum(least * size.max(axis=-1, initial=0.0, keepdims=True), 1e-300))
+    along = np.einsum("...ba,...b->...a", vectors, gradient)
+    return -np.einsum("...ba,...a->...b", vectors, along / size), np.einsum(
+        "...a,...a->...", along, along / size
+    )
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,9 @@ class Search(Generic[P]):
     def arrive(self, point: P, step: str) -> bool:
         """Stand at a point, log it, and say whether it is the optimum to `found`."""
         self.point = point
-        self.decrement = newton_direction(point.hessian, point.gradient, self.rules.least_eigenvalue)[1]
+        self.decrement = float(
+            newton_direction(point.hessian, point.gradient, self.rules.least_eigenvalue)[1]
+        )
         self.note(step)
         self.converged = self.decrement < self.rules.found
         return self.converged

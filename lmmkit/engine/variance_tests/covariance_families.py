@@ -13,6 +13,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import semidefinite_factor
+from lmmkit.engine.crossproducts.elimination_order import parents_of
 from lmmkit.engine.inference.information import (
     ExpectedInformation,
     entry_directions,
@@ -62,7 +63,11 @@ def embedding(small: Units, large: Units) -> Floats | None:
     """
     parts = [np.empty((sum(map(len, large.own)), 0))]
     for t, term in enumerate(small.problem.terms):
-        there = [u for u, other in enumerate(large.problem.terms) if _same_rows(term, other)]
+        there = [
+            u
+            for u, other in enumerate(large.problem.terms)
+            if term.levels == other.levels and parents_of(term.codes, term.levels, other.codes) is not None
+        ]
         part = _by_columns(small, t, large, there) if there else _by_matrices(small, t, large)
         if part is None:
             return None
@@ -81,15 +86,6 @@ def _by_columns(small: Units, t: int, large: Units, there: Sequence[int]) -> Flo
             C[starts[u] : starts[u + 1]] = np.array(made).T
             return C
     return None
-
-
-def _same_rows(one: Term, two: Term) -> bool:
-    """Whether two grouping factors divide the rows alike."""
-    if one.levels != two.levels:
-        return False
-    partner = np.empty(one.levels, np.intp)
-    partner[one.codes] = two.codes
-    return bool((partner[one.codes] == two.codes).all())
 
 
 def _mixing(problem: Problem, one: Term, other: Problem, two: Term) -> Floats | None:

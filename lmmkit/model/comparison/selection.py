@@ -196,11 +196,11 @@ def _reduced(bars: Bars, reduce: Callable[[Bar], Bar]) -> Iterator[Bars]:
 
 def _without_correlations(bar: Bar) -> Bar:
     several = bar.terms != (INTERCEPT,)
-    return replace(bar, structure="split") if several and bar.structure == "unstructured" else bar
+    return replace(bar, split=True) if several and not bar.tag else bar
 
 
 def _intercept_only(bar: Bar) -> Bar:
-    return replace(bar, terms=(INTERCEPT,), structure="unstructured")
+    return replace(bar, terms=(INTERCEPT,), tag="", split=False)
 
 
 def _one_term_less(bars: Bars) -> Iterator[Bars]:

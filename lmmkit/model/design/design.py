@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.structures import STRUCTURES, Structure
+from lmmkit.engine.covariance.structures import Structure, structure_of
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
 from lmmkit.errors import Findings, FormulaError
@@ -147,9 +147,8 @@ def _bar_drafts(bar: Bar, columns: list[Column], factor: Grouping, store: _Store
     places = store.add(columns)
     names = tuple(name for name, _ in columns)
     arrays = tuple(store.columns[place] for place in places)
-    kind = "diagonal" if bar.structure == "split" else bar.structure
-    draft = Draft(bar.text, factor, names, arrays, places, STRUCTURES[kind](len(names)))
-    return draft.blocks() if bar.structure == "split" else [draft]
+    draft = Draft(bar.text, factor, names, arrays, places, structure_of(bar.tag, len(names)))
+    return draft.each() if bar.split else [draft]
 
 
 def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[RandomTerm, ...]]:

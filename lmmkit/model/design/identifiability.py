@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.structures import Structure, Unstructured
+from lmmkit.engine.covariance.structures import Structure, structure_of
 from lmmkit.errors import DataError, Findings, FormulaError
 from lmmkit.model.table.grouping import Grouping
 
@@ -41,15 +41,20 @@ class Draft:
     places: tuple[int, ...]
     structure: Structure
 
-    def blocks(self) -> list[Draft]:
-        """Its columns in sets that have no covariances with each other: itself, where it is one set."""
-        cones = self.structure.cones
-        return [self] if len(cones) < 2 else [self._of(cone) for cone in cones]
+    def each(self) -> list[Draft]:
+        """Its columns, each a term of its own."""
+        return [self._of((column,)) for column in range(len(self.names))]
 
-    def _of(self, cone: tuple[int, ...]) -> Draft:
-        names = tuple(self.names[c] for c in cone)
-        columns, places = tuple(self.columns[c] for c in cone), tuple(self.places[c] for c in cone)
-        return Draft(self.text, self.grouping, names, columns, places, Unstructured(len(cone)))
+    def blocks(self) -> list[Draft]:
+        """Its columns in sets that have covariances with each other, but with no other column."""
+        sets = dict.fromkeys(tuple(np.flatnonzero(row)) for row in self.structure.span.any(axis=0))
+        return [self] if len(sets) == 1 else [self._of(columns) for columns in sets]
+
+    def _of(self, columns: Iterable[int]) -> Draft:
+        names, arrays, places = (
+            tuple(whole[c] for c in columns) for whole in (self.names, self.columns, self.places)
+        )
+        return Draft(self.text, self.grouping, names, arrays, places, structure_of("", len(names)))
 
 
 def check_response(response: Floats, name: str) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NoReturn
 
+from lmmkit.engine.covariance.structures import STRUCTURES
 from lmmkit.errors import FormulaError
 from lmmkit.model.formula.expression import (
     Expression,
@@ -183,19 +185,19 @@ class Bar:
     Attributes:
         terms: What stands left of the bar, the intercept being `()`.
         group: The grouping factor.
-        structure: unstructured (one bar), split (two bars: every column a term of its own) or
-            diagonal (`diag(...)`: one term, no covariances).
+        tag: What names the covariance structure of its effects, before the bracket: `diag`, or nothing.
+        split: Whether it has two bars: every column a term of its own.
         text: As typed.
     """
 
     terms: tuple[Term, ...]
     group: Group
-    structure: str = "unstructured"
+    tag: str = ""
+    split: bool = False
     text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        inside = f"{spell_terms(self.terms)} {'||' if self.structure == 'split' else '|'} {self.group}"
-        return f"diag({inside})" if self.structure == "diagonal" else f"({inside})"
+        return f"{self.tag}({spell_terms(self.terms)} {'||' if self.split else '|'} {self.group})"
 
 
 def spell_terms(terms: Sequence[Term]) -> str:
@@ -366,7 +368,7 @@ class _Reader(_Words):
         if not inside:
             raise FormulaError(f"`()` in `{self.text}` is empty.")
         if _bar_at(inside):
-            return self._bar(inside, self._source(opening), "unstructured")
+            return self._bar(inside, self._source(opening), "")
         reader = _Reader(inside, self.text, bars=self.bars_allowed)
         reader.found = self.found
         return reader._all(())
@@ -379,12 +381,12 @@ class _Reader(_Words):
         self._next()
         inside, source = self._inside(), self._source(name)
         if _bar_at(inside):
-            if name.text != "diag":
+            if name.text not in STRUCTURES:
+                offered = " or ".join(f"`{tag}(x | g)`" for tag in STRUCTURES)
                 raise FormulaError(
-                    f"`{source}`: {name.text}(...) is not offered around a bar; write `(x | g)` or "
-                    "`diag(x | g)`."
+                    f"`{source}`: {name.text}(...) is not offered around a bar; write {offered}."
                 )
-            return self._bar(inside, source, "diagonal")
+            return self._bar(inside, source, name.text)
         if name.text == "offset":
             if not self.bars_allowed:
                 raise FormulaError(f"An offset cannot stand inside a random-effects term: `{self.text}`.")
@@ -392,7 +394,7 @@ class _Reader(_Words):
             return _Sum(())
         return _Sum(((read_expression(self.tokens[start : self.place], self.text),),))
 
-    def _bar(self, inside: Sequence[Token], source: str, structure: str) -> _Sum:
+    def _bar(self, inside: Sequence[Token], source: str, tag: str) -> _Sum:
         """Keep a random-effects term, which adds no column to the fixed part."""
         if not self.bars_allowed:
             raise FormulaError(f"`{self.text}`: a random-effects term cannot stand inside another.")
@@ -402,15 +404,15 @@ class _Reader(_Words):
             raise FormulaError(f"`{source}` needs terms before the bar and a grouping factor after it.")
         if _bar_at(right):
             raise FormulaError(f"`{source}` has more than one bar; one bar stands between terms and group.")
-        if bar.text == "||" and structure == "diagonal":
-            raise FormulaError(f"`{source}`: diag() takes one bar.")
+        split = bar.text == "||"
+        if split and tag:
+            raise FormulaError(f"`{source}`: {tag}() takes one bar.")
         inside_bar = _Reader(left, self.text, bars=False).read()
         self.found.notices += inside_bar.notices
         terms = by_degree(inside_bar.terms)
         if not terms:
             raise FormulaError(f"`{source}` has no column: write `(1 | g)` or `(0 + x | g)`.")
-        structure = "split" if bar.text == "||" else structure
-        self.found.bars += [Bar(terms, group, structure, source) for group in read_groups(right, source)]
+        self.found.bars += [Bar(terms, group, tag, split, source) for group in read_groups(right, source)]
         return _Sum(())
 
 
@@ -482,8 +484,13 @@ def parse_formula(text: str) -> Formula:
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise FormulaError(f"A formula is text such as 'y ~ x + (1 | g)', not {type(text).__name__}.")
-    tokens = tokenize(text)
-    left, right = _sides(tokens, text)
+    return _parsed(text)
+
+
+@lru_cache(maxsize=128)
+def _parsed(text: str) -> Formula:
+    """The same, kept: sweeps, candidates and refits read one formula again and again."""
+    left, right = _sides(tokenize(text), text)
     if left[0].text in ("cbind", "c") and len(left) > 1:
         raise FormulaError(f"`{text}` has several responses; one is expected.")
     response = read_number(left, text)

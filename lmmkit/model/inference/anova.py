@@ -53,7 +53,7 @@ def anova(estimates: Estimates, *, kind: Any, df: str) -> pd.DataFrame:
     names = pd.Index([name for _, name in tested], name="term")
     table = pd.DataFrame(tests, columns=list(FTest._fields), index=names).astype({"num_df": int})
     p = [f_tail(test.F, test.num_df, test.den_df) for test in tests]
-    return table.assign(p=p, method=by.method)
+    return table.assign(p=p, method=by.named(table["den_df"].to_numpy()))
 
 
 def _test(stated: Hypotheses, term: int, kind: int, by: Denominators) -> FTest:

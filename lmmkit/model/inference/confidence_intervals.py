@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -12,26 +12,37 @@ import scipy
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import Natural
-from lmmkit.engine.inference.information import curvature
 from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
 from lmmkit.engine.profiles.slices import Frame, Parameter
 from lmmkit.engine.replicates.jackknife import without_units
+from lmmkit.engine.replicates.refit import Replicates
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.errors import FitError, PartialResult
 from lmmkit.model.estimates import Estimates, refitted
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.linear_functions import coef_table
-from lmmkit.model.options import check_level, check_option
-from lmmkit.model.resampling.bootstrap import Progress, bca, bootstrap, parameters_of, percentile
-from lmmkit.model.resampling.simulate import Seed
+from lmmkit.model.options import check_level, check_option, whole
+from lmmkit.model.resampling.bootstrap import (
+    Progress,
+    bca,
+    parameters_of,
+    percentile,
+    replicate,
+    studentised,
+    tabled,
+)
+from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
 from lmmkit.model.tables import parameter_names, parameters
 from lmmkit.model.threads import one_thread
 
-Method = Literal["wald", "profile", "bootstrap"]
-Kind = Literal["percentile", "bca"]
-METHODS = ("wald", "profile", "bootstrap")
-KINDS = ("percentile", "bca")
+Method = Literal["auto", "wald", "profile", "bootstrap"]
+Kind = Literal["percentile", "bca", "studentised"]
+METHODS = ("auto", "wald", "profile", "bootstrap")
+KINDS = ("percentile", "bca", "studentised")
+MOST_PARAMETERS, MOST_ROWS, MOST_EFFECTS = 6, 100_000, 3_000  # up to here "auto" profiles variance parameters
+WIDE = 1.0  # standard error of a log SD above which the likelihood is far from round
 CORRELATION_GUESS = 1.0  # distance of a profile's bound on Fisher's scale
+ASYMPTOTIC = "asymptotic"
 
 
 def conf_int(
@@ -48,14 +59,16 @@ def conf_int(
 ) -> pd.DataFrame:
     """Confidence intervals of the coefficients and of the variance parameters: low, high, criterion.
 
+    A bound that could not be found is NaN; `attrs["trouble"]` says why, by row.
+
     Args:
         estimates: The fit.
-        method: "wald", "profile" or "bootstrap".
+        method: "auto", "wald", "profile" or "bootstrap".
         level: Coverage.
-        df: Denominator degrees of freedom of the coefficients, for "wald".
+        df: Denominator degrees of freedom of the coefficients, for "auto" and "wald".
         n: Replicates, for "bootstrap".
         seed: Seed of the random numbers, for "bootstrap".
-        kind: "percentile" or "bca", for "bootstrap".
+        kind: "percentile", "bca" or "studentised", for "bootstrap".
         workers: Threads, for "bootstrap".
         progress: Called with what is done and how much there is to do.
 
@@ -65,82 +78,29 @@ def conf_int(
     check_option("method", method, METHODS)
     check_option("kind", kind, KINDS)
     check_level("level", level)
-    if method == "wald":
-        return wald_intervals(estimates, level=level, df=df)
-    if method == "profile":
+    if method == "auto":
+        table = automatic_intervals(estimates, level=level, df=df, progress=progress)
+    elif method == "wald":
+        table = wald_intervals(estimates, level=level, df=df)
+    elif method == "profile":
         table = profile_intervals(estimates, level=level, progress=progress)
-        absent = table.index[table[["low", "high"]].isna().any(axis=1)]
-        _warn({name: table.attrs["trouble"][name] for name in absent})
-        return table
-    replicates = bootstrap(estimates, n, seed=seed, workers=workers, progress=progress)
-    table = bootstrap_intervals(estimates, replicates, level=level, kind=kind)
-    failed = table.attrs["replicates"]["failed"]
-    _warn({"bootstrap": f"{failed} of {n} replicates could not be fitted."} if failed else {})
+    else:
+        count, of = whole("n", n, "replicates"), Simulator(estimates, seed_of(seed))
+        found = replicate(of, count, workers=whole("workers", workers, "workers"), progress=progress)
+        table = bootstrap_intervals(estimates, found, level=level, kind=kind)
+    _warn(table)
     return table
 
 
-def _warn(trouble: dict[str, str]) -> None:
+def _warn(table: pd.DataFrame) -> None:
     """Say what could not be found; the table has NaN there."""
+    absent = table.index[table[["low", "high"]].isna().any(axis=1)]
+    trouble = {name: table.attrs["trouble"][name] for name in absent if name in table.attrs["trouble"]}
+    failed = table.attrs.get("replicates", {}).get("failed", 0)
+    if failed:
+        trouble["bootstrap"] = f"{failed} of {table.attrs['replicates']['n']} replicates could not be fitted."
     for name, what in trouble.items():
         warnings.warn(f"{name}: {what}", PartialResult, stacklevel=4)
-
-
-# Wald intervals
-
-
-def wald_intervals(estimates: Estimates, *, level: float, df: str) -> pd.DataFrame:
-    """Wald intervals of the coefficients and of the variance parameters: low, high, criterion.
-
-    Standard deviations on the log, correlations on Fisher's z. A null direction of a covariance matrix has no
-    curvature: its bounds are those of the domain, or NaN where the domain has none.
-
-    Args:
-        estimates: The fit.
-        level: Coverage.
-        df: Denominator degrees of freedom of the coefficients.
-
-    Raises:
-        FitError: An option that is not offered, or a method that this fit does not allow.
-    """
-    coefficients = coef_table(estimates, df=df, level=level)
-    half = normal_quantile(0.5 + level / 2.0) * _transformed_errors(estimates)
-    kinds = [*(natural.kind for _, natural in estimates.naturals), "sd"]  # sigma is last
-    rows = [
-        _interval(value, h, correlation=kind == "cor")
-        for value, h, kind in zip(parameters(estimates), half, kinds, strict=True)
-    ]
-    variances = pd.DataFrame(rows, index=pd.Index(parameter_names(estimates)), columns=["low", "high"])
-    table = pd.concat([coefficients[["low", "high"]], variances])
-    return table.assign(criterion="REML" if estimates.reml else "ML")
-
-
-def _interval(value: float, half: float, *, correlation: bool) -> tuple[float, float]:
-    """Interval carried back from Fisher's z or from the log."""
-    if correlation:
-        if not np.isfinite(half) or abs(value) >= 1.0:
-            return -1.0, 1.0
-        return float(np.tanh(np.arctanh(value) - half)), float(np.tanh(np.arctanh(value) + half))
-    if value == 0.0 or not np.isfinite(half):
-        return 0.0, np.nan
-    with np.errstate(over="ignore"):  # infinite: the data do not bound it
-        return float(value * np.exp(-half)), float(value * np.exp(half))
-
-
-def _transformed_errors(estimates: Estimates) -> Floats:
-    """Standard errors of each log SD and Fisher z, in the order of the parameters; NaN without curvature."""
-    found = curvature(estimates.optimum)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rows = [
-            np.column_stack([slopes, [float(n.kind == "sd") for n in term.structure.naturals]])
-            for term, L, dT in zip(estimates.random, estimates.factors, found.slopes, strict=True)
-            for slopes in [term.structure.wald_slopes(L @ L.T, dT)]
-        ]
-        residual = np.append(np.zeros(len(found.covariance) - 1), 1.0)
-        J = np.concatenate([*rows, residual[None]])
-        return np.sqrt(np.einsum("im,mn,in->i", J, found.covariance, J))
-
-
-# Profile intervals
 
 
 class Row(NamedTuple):
@@ -151,13 +111,171 @@ class Row(NamedTuple):
     criterion: str
 
 
+def _tabled(rows: Iterable[Row]) -> pd.DataFrame:
+    """low, high, criterion by name; what went wrong in `attrs`."""
+    rows = list(rows)
+    table = pd.DataFrame(
+        [(row.bounds.low, row.bounds.high, row.criterion) for row in rows],
+        columns=["low", "high", "criterion"],
+        index=pd.Index([row.name for row in rows]),
+    )
+    table.attrs["trouble"] = {row.name: row.bounds.trouble for row in rows if row.bounds.trouble}
+    return table
+
+
+def _criterion(estimates: Estimates) -> str:
+    return "REML" if estimates.reml else "ML"
+
+
+# The default
+
+
+def automatic_intervals(
+    estimates: Estimates, *, level: float, df: str, progress: Progress | None = None
+) -> pd.DataFrame:
+    """Coefficients by Wald with their df, variance parameters by profile where that costs little.
+
+    Where it does not, by a rule of size, they are Wald's on the log and on Fisher's z; but never where the
+    standard error of a log SD is above 1, an estimate is at the edge, or the data do not tell it apart: there
+    the profile is sought whatever it costs.
+
+    Args:
+        estimates: The fit.
+        level: Coverage.
+        df: Denominator degrees of freedom of the coefficients.
+        progress: Called with the parameters done and their number.
+
+    Raises:
+        FitError: An explicit method of degrees of freedom that is not offered, or not for this fit.
+    """
+    rows, large = list(_coefficients(estimates, level, df, said=True)), too_large(estimates)
+    walds = _wald_variances(estimates, level)
+    with one_thread():
+        profiles = Profiles(estimates, level)
+        for place, wald in enumerate(walds):
+            row = wald._replace(criterion=f"{wald.criterion} ({large or 'no profile was found'})")
+            if wald.bounds.trouble or not large:
+                profile = profiles.variance(place)
+                if wald.bounds.trouble or not np.isnan([profile.bounds.low, profile.bounds.high]).any():
+                    row = profile._replace(criterion=f"{profile.criterion}, profile")
+            rows.append(row)
+            if progress is not None:
+                progress(len(rows), len(estimates.names) + len(walds))
+    return _tabled(rows)
+
+
+def too_large(estimates: Estimates) -> str:
+    """Why the variance parameters are not profiled, or nothing: a rule of size, never of time."""
+    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
+    sizes = (
+        (len(estimates.theta), MOST_PARAMETERS, "covariance parameters"),
+        (estimates.nobs, MOST_ROWS, "rows"),
+        (effects, MOST_EFFECTS, "random effects"),
+    )
+    return ", ".join(f"more than {most:,} {what}" for size, most, what in sizes if size > most)
+
+
+# Wald intervals
+
+
+def wald_intervals(estimates: Estimates, *, level: float, df: str) -> pd.DataFrame:
+    """Wald intervals of the coefficients and of the variance parameters: low, high, criterion.
+
+    Standard deviations on the log, correlations on Fisher's z. There is none, and `criterion` says why, where
+    the standard error of a log SD is above 1, an estimate is at the edge of what is possible, or the data do
+    not tell it apart.
+
+    Args:
+        estimates: The fit.
+        level: Coverage.
+        df: Denominator degrees of freedom of the coefficients.
+
+    Raises:
+        FitError: An option that is not offered, or a method that this fit does not allow.
+    """
+    variances = [
+        row._replace(criterion=f"{_criterion(estimates)}, none: {row.bounds.trouble}")
+        if row.bounds.trouble
+        else row._replace(criterion=_criterion(estimates))
+        for row in _wald_variances(estimates, level)
+    ]
+    return _tabled([*_coefficients(estimates, level, df, said=False), *variances])
+
+
+def _coefficients(estimates: Estimates, level: float, df: str, *, said: bool) -> Iterator[Row]:
+    """Of each fixed effect; `said` where the criterion names the degrees of freedom."""
+    table, criterion = coef_table(estimates, df=df, level=level), _criterion(estimates)
+    for name, low, high, method in zip(
+        table.index, table["low"], table["high"], table["method"], strict=True
+    ):
+        trouble = f"{method}." if np.isnan(low) else ""
+        text = f"{criterion}, Wald, {method}" if said or trouble else criterion
+        yield Row(str(name), Interval(float(low), float(high), trouble), text)
+
+
+def _wald_variances(estimates: Estimates, level: float) -> list[Row]:
+    """Of each variance parameter, or why there is none."""
+    q, criterion = normal_quantile(0.5 + level / 2.0), _criterion(estimates)
+    kinds = [*(natural.kind for _, natural in estimates.naturals), "sd"]  # sigma is last
+    rows = list[Row]()
+    found = zip(parameter_names(estimates), parameters(estimates), _errors(estimates), kinds, strict=True)
+    for name, value, error, kind in found:
+        trouble = _unfit(value, error, kind)
+        bounds = (np.nan, np.nan) if trouble else _interval(value, q * error, kind)
+        scale = "on the log" if kind == "sd" else "on Fisher's z"
+        rows.append(Row(name, Interval(*bounds, trouble), f"{criterion}, Wald {scale}"))
+    return rows
+
+
+def _unfit(value: float, error: float, kind: str) -> str:
+    """Why a parameter has no Wald interval."""
+    instead = "use method='auto' or 'profile'"
+    if kind == "sd" and value == 0.0:
+        return f"the estimate is zero, the edge of what is possible; {instead}"
+    if kind == "cor" and not abs(value) < 1.0:
+        where = "not defined" if np.isnan(value) else "at the edge of what is possible"
+        return f"the estimate is {where}; {instead}"
+    if not np.isfinite(error):
+        return f"the data do not tell it apart from other variances; {instead}"
+    if kind == "sd" and error > WIDE:
+        return f"the standard error of its logarithm is {error:.3g}, above {WIDE:g}; {instead}"
+    return ""
+
+
+def _interval(value: float, half: float, kind: str) -> tuple[float, float]:
+    """Interval carried back from Fisher's z or from the log."""
+    if kind == "cor":
+        return float(np.tanh(np.arctanh(value) - half)), float(np.tanh(np.arctanh(value) + half))
+    return float(value * np.exp(-half)), float(value * np.exp(half))
+
+
+def _errors(estimates: Estimates) -> Floats:
+    """Standard errors of each log SD and Fisher z, in the order of the parameters; NaN without curvature."""
+    try:
+        found = estimates.curvature
+    except FitError:
+        return np.full(len(estimates.naturals) + 1, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rows = [
+            np.column_stack([slopes, [float(n.kind == "sd") for n in term.structure.naturals]])
+            for term, L, dT in zip(estimates.random, estimates.factors, found.slopes, strict=True)
+            for slopes in [term.structure.wald_slopes(L @ L.T, dT)]
+        ]
+        residual = np.append(np.zeros(len(found.spread.size) - 1), 1.0)
+        return np.sqrt(found.spread.variances(np.concatenate([*rows, residual[None]])))
+
+
+# Profile intervals
+
+
 def profile_intervals(
     estimates: Estimates, *, level: float, progress: Progress | None = None
 ) -> pd.DataFrame:
     """Exact profile likelihood intervals: low, high, criterion.
 
     Variance parameters are profiled on the criterion of the fit. The restricted likelihood has no fixed
-    effects to profile, so those of a REML fit are profiled on the likelihood, about the ML refit. A bound
+    effects to profile, so those of a REML fit are profiled on the likelihood, about the ML refit; they are
+    asymptotic, and too short when groups are few. A bound
     that does not exist is 0 for a standard deviation, -1 or 1 for a correlation; one that was not found is
     NaN, and `attrs["trouble"]` says why.
 
@@ -175,13 +293,7 @@ def profile_intervals(
             rows.append(row)
             if progress is not None:
                 progress(len(rows), count)
-    table = pd.DataFrame(
-        [(row.bounds.low, row.bounds.high, row.criterion) for row in rows],
-        columns=["low", "high", "criterion"],
-        index=pd.Index([row.name for row in rows]),
-    )
-    table.attrs["trouble"] = {row.name: row.bounds.trouble for row in rows if row.bounds.trouble}
-    return table
+    return _tabled(rows)
 
 
 def _rows(estimates: Estimates, level: float) -> Iterator[Row]:
@@ -214,15 +326,20 @@ class Profiles:
         """Of each fixed effect."""
         for i, (name, error) in enumerate(zip(self.estimates.names, self.estimates.bse, strict=True)):
             parameter = self.frame.coefficient(i, float(self.estimates.beta[i]))
-            yield Row(name, self._search(parameter, self.half * float(error)).on_line(), self.criterion)
+            bounds = self._search(parameter, self.half * float(error)).on_line()
+            yield Row(name, bounds, f"{self.criterion}, {ASYMPTOTIC}")
 
     def variances(self) -> Iterator[Row]:
         """Of each standard deviation and correlation, and of the residual standard deviation."""
-        named = zip(parameter_names(self.estimates), self.estimates.naturals, strict=False)
-        for name, (term, natural) in named:
-            yield Row(name, self._variance(term, natural), self.criterion)
+        return map(self.variance, range(len(self.estimates.naturals) + 1))
+
+    def variance(self, place: int) -> Row:
+        """Of one variance parameter, by its position in `parameter_names`."""
+        name, naturals = parameter_names(self.estimates)[place], self.estimates.naturals
+        if place < len(naturals):
+            return Row(name, self._variance(*naturals[place]), self.criterion)
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
-        yield Row("Residual.sd", self._search(self.frame.residual(), guess).on_log(), self.criterion)
+        return Row(name, self._search(self.frame.residual(), guess).on_log(), self.criterion)
 
     def _variance(self, term: int, natural: Natural) -> Interval:
         if natural.kind == "cor":
@@ -236,27 +353,33 @@ class Profiles:
 # Intervals from a bootstrap
 
 
-def bootstrap_intervals(
-    estimates: Estimates, replicates: pd.DataFrame, *, level: float, kind: Kind
-) -> pd.DataFrame:
-    """low, high, criterion from the replicates of `bootstrap`; `attrs["replicates"]` counts their fates."""
-    values = replicates.drop(columns=["converged", "singular"])
-    if kind == "percentile":
-        bounds = [percentile(values[name].to_numpy(), level) for name in values]
-    else:
-        point = np.concatenate([estimates.beta, parameters(estimates)])
-        without = parameters_without_units(estimates)
-        bounds = [
-            bca(values[name].to_numpy(), point[i], without[:, i], level) for i, name in enumerate(values)
-        ]
-    table = pd.DataFrame(bounds, columns=["low", "high"], index=pd.Index(list(values)))
-    table["criterion"] = "REML" if estimates.reml else "ML"
-    failed = len(replicates.attrs["failures"])
+def bootstrap_intervals(estimates: Estimates, found: Replicates, *, level: float, kind: Kind) -> pd.DataFrame:
+    """low, high, criterion from replicates; `attrs["replicates"]` counts their fates.
+
+    Percentiles and BCa take a coefficient's replicates for its distribution, which is asymptotic; studentised
+    intervals do not. Variance parameters have percentiles under "studentised" too: at a boundary they have no
+    standard error to divide by.
+    """
+    values, criterion = tabled(estimates, found), _criterion(estimates)
+    point = np.concatenate([estimates.beta, parameters(estimates)])
+    without = parameters_without_units(estimates) if kind == "bca" else None
+    rows, p = list[Row](), len(estimates.beta)
+    for i, name in enumerate([*estimates.names, *parameter_names(estimates)]):
+        own, text = values[name].to_numpy(), f"{criterion}, {ASYMPTOTIC}" if i < p else criterion
+        if without is not None:
+            bounds = bca(own, point[i], without[:, i], level)
+        elif kind == "studentised" and i < p:
+            bounds = studentised(own, found.errors[:, i], point[i], float(estimates.bse[i]), level)
+            text = f"{criterion}, studentised"
+        else:
+            bounds = percentile(own, level)
+        rows.append(Row(name, Interval(*bounds), text))
+    table, failed = _tabled(rows), len(found.failures)
     table.attrs["replicates"] = {
-        "n": len(replicates),
+        "n": len(values),
         "failed": failed,
-        "not converged": int((~replicates["converged"]).sum()) - failed,
-        "singular": int(replicates["singular"].sum()),
+        "not converged": int((~found.converged).sum()) - failed,
+        "singular": int(found.singular.sum()),
     }
     return table
 

@@ -5,20 +5,19 @@ To add a method, write a function from a fit to `Denominators` and enter it unde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.inference.kenward_roger import Scaling
 from lmmkit.engine.inference.ranks import ranks
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.errors import FitError
-from lmmkit.model.design.design import Design
+from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.fixed_effect_terms import Effect, RandomEffect, fixed_effects, random_effects
 from lmmkit.model.options import check_option
@@ -41,6 +40,7 @@ class Denominators:
 
     Attributes:
         method: Its name.
+        absent: Why a function without degrees of freedom has none.
         vcov: Covariance matrix of the fixed effects; Kenward-Roger's is adjusted.
         single: From rows L to (r,) degrees of freedom of the t test of each; NaN for a row of zeros.
         joint: From independent rows L and the columns of the term that they test to the degrees of freedom of
@@ -51,6 +51,11 @@ class Denominators:
     vcov: Sandwich
     single: Callable[[Floats], Floats]
     joint: Callable[[Floats, Sequence[int]], Scaling]
+    absent: str = "it depends on variances that the data do not tell apart"
+
+    def named(self, df: Floats) -> list[str]:
+        """The method behind each of some degrees of freedom, and the reason where there are none."""
+        return [f"{self.method}: no df, {self.absent}" if np.isnan(one) else self.method for one in df]
 
     def f_test(self, L: Floats, beta: Floats, own: Sequence[int]) -> FTest:
         """The F test of L beta = 0 for independent rows; `own` are the columns of the term that is tested."""
@@ -75,10 +80,27 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
             effects and 50,000 rows, else Satterthwaite.
 
     Raises:
-        FitError: An unknown method, or one that this fit does not allow.
+        FitError: An unknown method, or an explicit one that this fit does not allow.
     """
     check_option("df", df, ("auto", *METHODS))
-    return METHODS[automatic(estimates) if df == "auto" else df](estimates)
+    if df != "auto":
+        return METHODS[df](estimates)
+    method = automatic(estimates)
+    try:
+        return METHODS[method](estimates)
+    except FitError as error:
+        return without(estimates, method, str(error))
+
+
+def without(estimates: Estimates, method: str, reason: str) -> Denominators:
+    """No degrees of freedom, and the reason."""
+    return Denominators(
+        method,
+        estimates.covariance_of_beta,
+        lambda L: np.full(len(L), np.nan),
+        lambda _, own: Scaling(np.nan, 1.0),
+        reason[0].lower() + reason[1:].rstrip("."),
+    )
 
 
 def check_method(df: str, design: Design | None, *, reml: bool) -> None:
@@ -127,7 +149,7 @@ def kenward_roger(estimates: Estimates) -> Denominators:
     return Denominators(
         "kenward-roger",
         found.adjusted,
-        lambda L: np.array([found.scaling(row[None]).df if row.any() else np.nan for row in L]),
+        found.single,
         lambda L, _: found.scaling(L),
     )
 
@@ -135,7 +157,7 @@ def kenward_roger(estimates: Estimates) -> Denominators:
 def satterthwaite(estimates: Estimates) -> Denominators:
     """Satterthwaite, for several rows with Fai & Cornelius (1996)."""
     found = estimates.satterthwaite
-    vcov = found.information.vcov
+    vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
     return Denominators("satterthwaite", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
 
 
@@ -246,28 +268,17 @@ METHODS: dict[str, Callable[[Estimates], Denominators]] = {
 def null_directions(estimates: Estimates) -> list[str]:
     """Each null direction of the random effects' covariance matrices, in words."""
     return [
-        text
-        for t, count in enumerate(estimates.null_directions)
-        for text in _null_texts(estimates, t)
-        if count
+        f"the variance of {_combination(row, term)} is zero"
+        for term, L, count in zip(estimates.random, estimates.factors, estimates.null_directions, strict=True)
+        for row in np.linalg.svd(L.T)[2][len(L) - count :]
     ]
 
 
-def _null_texts(estimates: Estimates, t: int) -> Iterator[str]:
-    """`the variance of Subject.Days is zero`, or the combination of columns whose variance is."""
-    term, L = estimates.random[t], estimates.factors[t]
-    for cone in term.structure.cones:
-        names, block = [term.names[c] for c in cone], L[np.ix_(cone, cone)]
-        count = zero_pivots(block)
-        if count and len(cone) == 1:
-            yield f"the variance of {term.group}.{names[0]} is zero"
-            continue
-        for row in np.linalg.svd(block.T)[2][len(cone) - count :]:
-            yield f"the variance of {_combination(row, names)} in {term.group} is zero"
-
-
-def _combination(weights: Floats, names: Sequence[str]) -> str:
-    """`0.97 Intercept - 0.24 Days`; negligible weights left out."""
+def _combination(weights: Floats, term: RandomTerm) -> str:
+    """`g.Days`, or `0.97 Intercept - 0.24 Days in g`; negligible weights left out."""
     weights = weights * np.sign(weights[np.argmax(np.abs(weights))])
-    parts = [f"{w:+.3g} {name}" for w, name in zip(weights, names, strict=True) if abs(w) > 1e-6]
-    return " ".join(parts).removeprefix("+").replace(" +", " + ").replace(" -", " - ")
+    parts = [(w, name) for w, name in zip(weights, term.names, strict=True) if abs(w) > 1e-6]
+    if len(parts) == 1:
+        return f"{term.group}.{parts[0][1]}"
+    text = " ".join(f"{w:+.3g} {name}" for w, name in parts)
+    return f"{text.removeprefix('+').replace(' +', ' + ').replace(' -', ' - ')} in {term.group}"

@@ -40,7 +40,8 @@ def coef_table(estimates: Estimates, *, df: str, level: float) -> pd.DataFrame:
     """
     check_level("level", level)
     by, names = denominators(estimates, df), pd.Index(estimates.names, name="coefficient")
-    return linear_table(names, np.eye(len(names)), estimates, by, level).assign(method=by.method)
+    table = linear_table(names, np.eye(len(names)), estimates, by, level)
+    return table.assign(method=by.named(table["df"].to_numpy()))
 
 
 def contrast(estimates: Estimates, L: Any, *, df: str, level: float) -> pd.DataFrame:

@@ -53,9 +53,9 @@ def intervals(fit: Fit, *, ci: Method, level: float, df: str, seed: int) -> Fram
 
     Args:
         fit: The fit.
-        ci: wald, profile or bootstrap (of `REFITS` refits).
+        ci: auto, wald, profile or bootstrap (of `REFITS` refits).
         level: Coverage.
-        df: Denominator degrees of freedom of the coefficients, for wald.
+        df: Denominator degrees of freedom of the coefficients, for auto and wald.
         seed: Seed of the bootstrap.
 
     Returns:
@@ -66,11 +66,19 @@ def intervals(fit: Fit, *, ci: Method, level: float, df: str, seed: int) -> Fram
         warnings.simplefilter("ignore", PartialResult)  # the notes say it
         table = fit.conf_int(ci, level, df, n=REFITS, seed=seed)
     trouble: Mapping[str, str] = table.attrs.get("trouble", {})
-    names = [NAMES[ci].format(criterion=each) for each in table["criterion"]]
+    names = [_made(ci, each) for each in table["criterion"]]
     notes = [trouble.get(str(name)) or _refits(table) for name in table.index]
     table.insert(0, "estimate", np.append(fit.estimates.beta, parameters(fit.estimates)))
     bounds = table[["estimate", "low", "high"]].rename_axis("parameter").reset_index()
     return bounds.assign(interval=names, refits=REFITS if ci == "bootstrap" else None, note=notes)
+
+
+def _made(ci: Method, criterion: str) -> str:
+    """The method behind an interval in words, from the criterion that `conf_int` gave."""
+    if ci == "auto":
+        criterion, _, how = criterion.partition(", ")
+        ci = "profile" if how == "profile" else "wald"
+    return NAMES[ci].format(criterion=criterion)
 
 
 def _refits(table: Frame) -> str:

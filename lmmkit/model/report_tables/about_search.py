@@ -32,7 +32,7 @@ def stages(fit: Fit) -> Frame:
     design = fit.design
     with one_thread():
         setup = set_up(fit.estimates.problem, reml=fit.reml)
-        start = float(setup.criterion.evaluate(setup.layout.coordinates(setup.start())).deviance)
+        start = float(setup.criterion.evaluate(setup.start()).deviance)
     rows = [
         ("design", "rows", len(design.problem.response)),
         ("design", "columns of X", len(design.fixed_names)),

@@ -55,8 +55,11 @@ def bootstrap_from(
     source: Simulator, count: int, *, workers: int = 1, progress: Progress | None = None
 ) -> pd.DataFrame:
     """The parameters of replicates drawn from a source, a row each."""
-    estimates = source.estimates
-    found = replicate(source, count, workers=workers, progress=progress)
+    return tabled(source.estimates, replicate(source, count, workers=workers, progress=progress))
+
+
+def tabled(estimates: Estimates, found: Replicates) -> pd.DataFrame:
+    """The parameters of some replicates, a row each."""
     frame = pd.DataFrame(
         np.column_stack([found.beta, parameters_of(estimates, found.factors, found.sigma)]),
         columns=[*estimates.names, *parameter_names(estimates)],
@@ -157,6 +160,28 @@ def percentile(values: Floats, level: float) -> tuple[float, float]:
     (5.0, 95.0)
     """
     return _between(values, 0.5 - level / 2.0, 0.5 + level / 2.0)
+
+
+def studentised(
+    values: Floats, errors: Floats, estimate: float, error: float, level: float
+) -> tuple[float, float]:
+    """The bootstrap-t interval: estimate - error times the quantiles of (value - estimate) / its error.
+
+    Args:
+        values: (r,) replicates.
+        errors: (r,) standard error of each.
+        estimate: The quantity on the data, from which the replicates are drawn.
+        error: Its standard error.
+        level: Coverage.
+
+    Reference: Davison & Hinkley (1997), section 5.2.1.
+
+    >>> low, high = studentised(np.arange(-49.0, 50.0), np.ones(99), 0.0, 2.0, 0.9)
+    >>> round(low, 6), round(high, 6)
+    (-90.0, 90.0)
+    """
+    low, high = percentile((values - estimate) / errors, level)
+    return estimate - high * error, estimate - low * error
 
 
 def bca(values: Floats, estimate: float, jackknife: Floats, level: float) -> tuple[float, float]:

@@ -407,7 +407,10 @@ class RandomEffects(_Section):
 class Inference(_Section):
     """Degrees of freedom and intervals."""
 
-    ci: Literal["wald", "profile", "bootstrap"] = Field(default="wald", description="Method of the intervals")
+    ci: Literal["auto", "wald", "profile", "bootstrap"] = Field(
+        default="auto",
+        description="Method of the intervals; auto: Wald for coefficients, profiles for variances",
+    )
     level: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.95, description="Coverage of the intervals")
     df: Literal[
         "auto", "kenward-roger", "satterthwaite", "containment", "between-within", "residual", "normal"

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from lmmkit.errors import DataError
 from lmmkit.study.data.missing_codes import marks_of
 from lmmkit.study.data.raw_table import RawColumn
-from lmmkit.study.data.spelling import looks_like_date, moments_of, number_of
+from lmmkit.study.data.cell_text import looks_like_date, moments_of, number_of
 from lmmkit.study.data.suspects import suspected_codes
 from lmmkit.study.data.typed_columns import Typed, typed
 from lmmkit.study.files.schema import Column, Data, Role

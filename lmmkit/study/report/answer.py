@@ -22,6 +22,8 @@ DEGREES = {
     "normal": "normal quantiles, which take no account of the number of groups",
 }
 INTERVALS = {
+    "auto": "are, of coefficients, Wald intervals with {}, which tests of coefficients and terms have too; "
+    "of variance components, from the profile likelihood where the table of components says so, else by Wald",
     "wald": "are Wald intervals with {}; tests of coefficients and terms have the same",
     "profile": "come from the profile likelihood (of the coefficients: the full, not the restricted one); "
     "tests have {}",
@@ -53,7 +55,7 @@ def answer(files: Files, design: Design, focus: str | None) -> list[MarkedText]:
 def method(files: Files) -> MarkedText:
     """How the intervals and the tests were made, in words."""
     kind = files.json("study.json")["inference"]["ci"]
-    degrees = DEGREES[files.table("coefficients")["method"].iloc[0]]
+    degrees = DEGREES[str(files.table("coefficients")["method"].iloc[0]).partition(":")[0]]
     refits = [files.cell("intervals", 0, "refits")] if kind == "bootstrap" else []
     how = fill(INTERVALS[kind], *refits, degrees)
     return fill("Intervals have a coverage of {} and {}.", coverage(files), how)

@@ -22,8 +22,11 @@ SEARCHES = {
     "direct": "a quasi-Newton search on the full likelihood",
 }
 SCALES = {
+    "auto": "Each interval names its method. That of a profile ends where the criterion has risen by "
+    "a quantile of the chi-squared distribution, or at the edge of what is possible; Wald's are made on the "
+    "logarithm of a standard deviation and on Fisher's z of a correlation.",
     "wald": "Intervals of standard deviations are made on the logarithmic scale, those of correlations on "
-    "Fisher's z. A missing upper bound belongs to an estimate of zero.",
+    "Fisher's z. There is none where the likelihood is far from round, as at an estimate of zero.",
     "profile": "A bound is where the profile of the criterion has risen by a quantile of the chi-squared "
     "distribution, or the edge of what is possible.",
     "bootstrap": "Bounds are percentiles of the estimates from responses drawn from the fitted model.",

@@ -59,7 +59,7 @@ def why(folder: Path, name: str) -> list[ChainLink]:
     if name in known:
         held = known[name]
         row = _row_of(run, held, name.rpartition(".")[0])
-        if row is not None and row.get("method") == ADJUSTS:
+        if row is not None and str(row.get("method")).startswith(ADJUSTS):
             derivation = origin.adjusted.get(name, derivation)
         level = float(run.settings["inference"]["level"])
         derivation = derivation or derive_from_row(row or {}, name.rpartition(".")[2], level)

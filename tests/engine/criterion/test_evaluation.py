@@ -12,9 +12,9 @@ from engine.criterion.test_layouts import LAYOUTS, problem_of
 
 from lmmkit.engine.criterion import criterion as module
 from lmmkit.engine.criterion.criterion import Held
+from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
-from lmmkit.engine.search.rules import SEARCH
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -27,13 +27,13 @@ def setup():
 
 @pytest.mark.parametrize("precision", [0.0, np.inf, np.nan])
 def test_a_precision_beyond_all_numbers_is_refused(setup, precision):
-    theta = setup.layout.coordinates(setup.start())
+    theta = setup.start()
     with pytest.raises(FitError, match="left the range"):
         setup.criterion.evaluate(theta, Held(precision=precision))
 
 
 def test_threads_make_their_gradients_side_by_side(setup, monkeypatch):
-    theta = setup.layout.coordinates(setup.start())
+    theta = setup.start()
     both, sweep = threading.Barrier(2, timeout=60), module.reverse_sweep
 
     def meeting(*arguments):

@@ -158,11 +158,8 @@ def test_a_factor_whose_nesting_breaks_late_is_crossed():
 def test_terms_of_one_factor_are_eliminated_together_each_with_its_structure():
     given = problem(term(0, FINE, 2, Diagonal), term(0, FINE, first=2))
     (factor,) = build_layout(given, prepare(given)).factors
-    assert factor.pieces == ((0, slice(0, 2)), (1, slice(2, 3)))
-    assert [(p.columns, p.structure) for p in factor.structure.parts] == [
-        ((0, 1), Diagonal(2)),
-        ((2,), Unstructured(1)),
-    ]
+    assert factor.pieces == ((0, slice(0, 2), Diagonal(2)), (1, slice(2, 3), Unstructured(1)))
+    assert factor.structure.parts == (((0, 1), Diagonal(2)), ((2,), Unstructured(1)))
 
 
 def test_units_of_the_data_and_back():
@@ -172,7 +169,7 @@ def test_units_of_the_data_and_back():
     factors = (np.array([[2.0, 0.0], [-0.3, 0.1]]), np.array([[0.0]]), np.diag([0.5, 0.02]))
     L = layout.in_prepared_units(prepared.term_bases, factors)
     for factor, x in zip(layout.factors, L, strict=True):
-        ((t, _),) = factor.pieces
+        ((t, _, _),) = factor.pieces
         S = prepared.term_bases[t]
         np.testing.assert_allclose(S @ x @ x.T @ S.T, factors[t] @ factors[t].T, atol=1e-13)
     again = layout.in_data_units(prepared.term_bases, L)
@@ -263,7 +260,7 @@ def test_absorbed_cross_products_are_those_of_the_rows_less_their_fit(made):
     np.testing.assert_allclose(absorbed.rest, rest.T @ Q @ rest, atol=1e-10)
     np.testing.assert_allclose(absorbed.rest_fixed, rest.T @ Q @ W, atol=1e-10)
     np.testing.assert_allclose(absorbed.total, W.T @ Q @ W, atol=1e-10)
-    assert used_up(absorbed) == np.linalg.matrix_rank(first)
+    assert used_up(absorbed.own[0]) == np.linalg.matrix_rank(first)
 
 
 def test_a_level_with_fewer_rows_than_columns_is_absorbed_by_what_it_has():
@@ -272,7 +269,7 @@ def test_a_level_with_fewer_rows_than_columns_is_absorbed_by_what_it_has():
     prepared = prepare(given)
     layout = build_layout(given, prepared)
     absorbed = absorb(collect(prepared, layout), prepared, layout)
-    assert used_up(absorbed) == 15
+    assert used_up(absorbed.own[0]) == 15
     first = np.concatenate(list(dense(prepared, layout.factors[0])), axis=1)
     W = prepared.rows[[*prepared.fixed, -1]].T
     Q = np.eye(N) - first @ np.linalg.pinv(first)
@@ -330,7 +327,7 @@ def effects(spread):
 def test_on_balanced_data_the_start_is_the_estimate():
     given = effects(2.0)
     setup = set_up(given, reml=True)
-    (start,) = setup.layout.in_data_units(setup.prepared.term_bases, setup.start())
+    (start,) = setup.layout.in_data_units(setup.prepared.term_bases, setup.layout.roots(setup.start()))
     np.testing.assert_allclose(start, solve(given).factors[0], rtol=1e-9)
     assert solve(given).evaluations == 1
 
@@ -363,5 +360,5 @@ def test_least_squares_lose_no_digits_to_nearly_collinear_columns():
 
 def test_a_start_is_never_at_zero():
     setup = set_up(effects(0.0), reml=True)
-    (L,) = moment_start(setup.raw, setup.absorbed, setup.layout, N)
+    (L,) = setup.layout.roots(moment_start(setup.raw, setup.absorbed, setup.layout, N, 0.25))
     assert L[0, 0] ** 2 * setup.scale[0][0] ** 2 >= 0.25 * (1 - 1e-12)

@@ -15,10 +15,11 @@ from lmmkit.engine.inference import information
 from lmmkit.engine.inference.information import (
     ExpectedInformation,
     exact_hessian,
+    spread,
     theta_directions,
     variance_information,
 )
-from lmmkit.engine.inference.satterthwaite import combined
+from lmmkit.engine.inference.satterthwaite import Satterthwaite, combined
 from lmmkit.engine.solve import solve
 
 
@@ -90,11 +91,19 @@ def test_large_crossed_designs_take_differences(monkeypatch):
     np.testing.assert_allclose(rough, exact_hessian(optimum)[0], rtol=1e-6)
 
 
-def test_a_fit_without_curvature_is_refused_with_words():
+def test_a_fit_without_curvature_has_no_degrees_of_freedom():
     found = variance_information(fitted("sleep_full", "REML").estimates.optimum)
-    flat = np.zeros_like(found.hessian)
+    flat = information.VarianceInformation(
+        found.free, np.zeros_like(found.hessian), found.gradient, found.vcov
+    )
+    assert np.isnan(Satterthwaite(flat).single(np.eye(2))).all()
+
+
+def test_a_deviance_that_bends_down_is_refused_with_words():
     with pytest.raises(lmmkit.FitError, match="does not curve upwards"):
-        _ = information.VarianceInformation(found.free, flat, found.gradient, found.vcov).covariance
+        spread(np.array([[1.0, 2.0], [2.0, 1.0]]))
+    with pytest.raises(lmmkit.FitError, match="does not curve upwards"):
+        spread(np.array([[1.0, np.nan], [np.nan, 1.0]]))
 
 
 def test_a_fit_read_back_answers_alike(tmp_path):
@@ -124,21 +133,29 @@ def test_dense_parts_add_up_to_v():
     np.testing.assert_allclose(sum(t * part for t, part in zip([*entries, 1.0], parts, strict=True)), V)
 
 
-def test_a_flat_direction_is_refused_whatever_the_scales():
-    found = variance_information(fitted("sleep_full", "REML").estimates.optimum)
-    flat = np.outer([1.0, 1e3, 1.0, 2.0], [1.0, 1e3, 1.0, 2.0]) + np.diag([0.0, 0.0, 1.0, 1.0])
-    with pytest.raises(lmmkit.FitError, match="does not curve upwards"):
-        _ = information.VarianceInformation(found.free, flat, found.gradient, found.vcov).covariance
+@pytest.mark.parametrize("unit", [1.0, 1e-7, 1e7])
+def test_a_flat_direction_is_found_whatever_the_scales(unit):
+    """Two parameters enter as a sum: what depends on the sum alone has its variance."""
+    scale = np.diag([1.0, unit, 1.0])
+    whole = np.array([[1.0, 1.0, 0.3], [1.0, 1.0, 0.3], [0.3, 0.3, 1.0]])
+    found = spread(scale @ whole @ scale)
+    functions = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [2.0, 2.0, -1.0]]) @ scale
+    expected = 2.0 * np.linalg.inv(np.array([[1.0, 0.3], [0.3, 1.0]]))
+    combined_ = [expected[0, 0], expected[1, 1], np.nan, [2, -1] @ expected @ [2, -1]]
+    np.testing.assert_allclose(found.variances(functions), combined_, rtol=1e-9)
+    assert found.open.shape == (3, 1)
 
 
 def test_curvature_is_in_the_units_of_the_data():
     """One variance in balanced data, where the two mean squares are independent."""
     fit = fitted("dyestuff", "REML")
-    found = information.curvature(fit.estimates.optimum)
+    found = fit.estimates.curvature
     slopes = np.array([found.slopes[0][0, 0, 0], 0.0])
     T = float(fit.estimates.factors[0][0, 0] ** 2)
     ratio = 5 * T + 1  # of the mean squares, whose logs have the variances 2 / 5 and 2 / 24
-    assert slopes @ found.covariance @ slopes == pytest.approx((ratio / 5) ** 2 * (2 / 5 + 2 / 24), rel=1e-6)
-    assert found.covariance[1, 1] == pytest.approx(1 / 48, rel=1e-6)
+    assert slopes @ found.spread.covariance @ slopes == pytest.approx(
+        (ratio / 5) ** 2 * (2 / 5 + 2 / 24), rel=1e-6
+    )
+    assert found.spread.covariance[1, 1] == pytest.approx(1 / 48, rel=1e-6)
     # T falls where sigma rises: cov(T, log sigma) = -(ratio / 5) var(log within) / 2
-    assert slopes @ found.covariance[:, 1] == pytest.approx(-(ratio / 5) / 24, rel=1e-6)
+    assert slopes @ found.spread.covariance[:, 1] == pytest.approx(-(ratio / 5) / 24, rel=1e-6)

@@ -10,8 +10,8 @@ from support.designs import fitted
 
 from lmmkit.engine.profiles.profile_deviance import SliceDeviance, least_deviance
 from lmmkit.engine.profiles.slices import Slice
+from lmmkit.engine.rules import PROFILE
 from lmmkit.engine.search.newton import minimise
-from lmmkit.engine.search.rules import PROFILE
 from lmmkit.errors import FitError
 from lmmkit.model.inference.confidence_intervals import Profiles
 

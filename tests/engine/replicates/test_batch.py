@@ -13,9 +13,9 @@ from lmmkit.engine.replicates.batch_criterion import deviances, evaluate
 from lmmkit.engine.replicates.batch_newton import BatchNewton, start
 from lmmkit.engine.replicates.batch_sums import share, summed
 from lmmkit.engine.replicates.refit import refit
+from lmmkit.engine.rules import BATCH
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
-from lmmkit.engine.search.rules import BATCH
 from lmmkit.engine.setup import set_up
 from lmmkit.model.resampling.simulate import Simulator
 
@@ -80,7 +80,7 @@ def test_each_replicate_walks_as_the_search_of_one_does(name, reml):
     for r, y in enumerate(Y.T):
         setup = set_up(replace(problem, response=y), reml=reml)
         objective = ProfiledDeviance(setup.criterion, setup.scale, rules)
-        theta = setup.layout.coordinates(setup.start())
+        theta = setup.start()
         np.testing.assert_allclose(starts[:, r], theta, rtol=1e-7, atol=1e-10)
         alone = minimise(objective, theta, rules)
         ours = [(line.deviance, line.decrement) for line in alone.history]

@@ -15,7 +15,7 @@ import lmmkit
 from lmmkit.engine.replicates import refit as replicates
 from lmmkit.engine.replicates.random_streams import Streams
 from lmmkit.engine.replicates.refit import fits_in_batches, refit
-from lmmkit.engine.search.rules import BATCH
+from lmmkit.engine.rules import BATCH
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 from lmmkit.model.resampling.simulate import Simulator

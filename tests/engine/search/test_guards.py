@@ -10,9 +10,9 @@ from engine.search.test_search import random_problem
 
 from lmmkit.engine.covariance.structures import Unstructured
 from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
-from lmmkit.engine.search.rules import SEARCH
 from lmmkit.engine.search.search import Objective, newton_direction
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve

@@ -5,9 +5,9 @@ import pytest
 
 from lmmkit.engine.covariance.structures import Diagonal, Unstructured
 from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
-from lmmkit.engine.search.rules import SEARCH
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 
@@ -68,7 +68,9 @@ def best_of_restarts(problem, seed, reml):
         L = []
         for factor, scale in zip(setup.layout.factors, setup.scale, strict=True):
             A = np.tril(rng.normal(size=(factor.width, factor.width))) * rng.uniform(0.2, 4) / scale[:, None]
-            L.append(np.linalg.cholesky(A @ A.T * factor.structure.mask + 1e-3 * np.diag(scale**-2.0)))
+            L.append(
+                np.linalg.cholesky(A @ A.T * factor.structure.span.any(axis=0) + 1e-3 * np.diag(scale**-2.0))
+            )
         objective = ProfiledDeviance(setup.criterion, setup.scale, SEARCH)
         start = setup.layout.coordinates(L)
         found.append(minimise(objective, start, SEARCH).point.deviance)

@@ -13,7 +13,8 @@ from support.designs import FORMULAS, fitted, frame
 import lmmkit
 from lmmkit.errors import PartialResult
 from lmmkit.model.inference.confidence_intervals import parameters_without_units
-from lmmkit.model.resampling.bootstrap import acceleration, bca, percentile
+from lmmkit.model.resampling.bootstrap import acceleration, bca, percentile, replicate
+from lmmkit.model.resampling.simulate import Simulator
 
 
 def order_statistic(values, share):
@@ -126,11 +127,11 @@ def test_percentile_intervals_are_made_of_replicates():
 
 def test_fates_of_the_refits_are_counted(monkeypatch):
     m = reference("pastes", "REML")
-    whole = m.bootstrap(60, seed=1)
-    whole.attrs["failures"] = {3: "no"}
-    whole.loc[[3, 5], "converged"] = False
-    singular = int(whole["singular"].sum())
-    monkeypatch.setattr("lmmkit.model.inference.confidence_intervals.bootstrap", lambda *_, **__: whole)
+    whole = replicate(Simulator(m.estimates, 1), 60)
+    whole.failures[3] = "no"
+    whole.converged[[3, 5]] = False
+    singular = int(whole.singular.sum())
+    monkeypatch.setattr("lmmkit.model.inference.confidence_intervals.replicate", lambda *_, **__: whole)
     with pytest.warns(PartialResult, match="1 of 60 replicates"):
         counts = m.conf_int("bootstrap", n=60, seed=1).attrs["replicates"]
     assert counts == {"n": 60, "failed": 1, "not converged": 1, "singular": singular}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from reference.cases import fitted
 
-from lmmkit.model.inference.confidence_intervals import _interval
+from lmmkit.errors import PartialResult
+from lmmkit.model.inference.confidence_intervals import _unfit
 
 Z90 = 1.6448536269514722
 
@@ -18,7 +19,7 @@ def test_one_way_layout():
     mean_square = 5 * between + within
     variance = (2 * mean_square**2 / 5 + 2 * within**2 / 24) / 25
     errors = {"Batch.sd.Intercept": np.sqrt(variance) / (2 * between), "Residual.sd": 1 / np.sqrt(48)}
-    found = fit.conf_int(level=0.9)
+    found = fit.conf_int("wald", level=0.9)
     for name, value in zip(errors, fit.varcorr["sdcor"], strict=True):
         bounds = value * np.exp(np.array([-1, 1]) * Z90 * errors[name])
         np.testing.assert_allclose(found.loc[name, ["low", "high"]].astype(float), bounds, rtol=1e-6)
@@ -47,21 +48,25 @@ def test_slopes_on_one_design_for_all_subjects():
     half = Z90 * np.sqrt(np.diag(J @ C @ J.T))
     middle = transformed(x)
     names = ["Subject.sd.Intercept", "Subject.sd.Days", "Residual.sd", "Subject.cor.Days.Intercept"]
-    found = fit.conf_int(level=0.9).loc[names]
+    found = fit.conf_int("wald", level=0.9).loc[names]
     for bound, z in (("low", middle - half), ("high", middle + half)):
         np.testing.assert_allclose(found[bound], [*np.exp(z[:3]), np.tanh(z[3])], rtol=1e-5)
 
 
-def test_a_null_direction_has_the_bounds_of_its_domain():
-    assert _interval(0.3, np.nan, correlation=True) == (-1.0, 1.0)
-    assert _interval(-1.0, 0.2, correlation=True) == (-1.0, 1.0)
-    low, high = _interval(0.0, 0.2, correlation=False)
-    assert low == 0.0
-    assert np.isnan(high)
-    assert _interval(2.0, 1e4, correlation=False) == (0.0, np.inf)
-    found = fitted("dyestuff2", "REML").conf_int().loc["Batch.sd.Intercept"]
-    assert found["low"] == 0.0
-    assert np.isnan(found["high"])
+@pytest.mark.parametrize(
+    ("value", "error", "kind", "reason"),
+    [
+        (0.0, 0.2, "sd", "estimate is zero"),
+        (2.0, 1.01, "sd", "logarithm is 1.01, above 1"),
+        (2.0, np.nan, "sd", "do not tell it apart"),
+        (-1.0, 0.2, "cor", "at the edge"),
+        (np.nan, np.nan, "cor", "not defined"),
+        (0.3, np.nan, "cor", "do not tell it apart"),
+    ],
+)
+def test_no_wald_interval_where_the_likelihood_is_not_round(value, error, kind, reason):
+    assert reason in _unfit(value, error, kind)
+    assert _unfit(2.0, 0.99, "sd") == _unfit(0.99, 3.0, "cor") == ""
 
 
 @pytest.mark.parametrize("criterion", ["REML", "ML"])
@@ -70,5 +75,7 @@ def test_residual_standard_deviation_of_one_face(criterion):
     fit = fitted("dyestuff2", criterion)
     nu = 29 if criterion == "REML" else 30
     expected = fit.sigma * np.exp(np.array([-1, 1]) * Z90 / np.sqrt(2 * nu))
-    found = fit.conf_int(level=0.9).loc["Residual.sd", ["low", "high"]].astype(float)
+    with pytest.warns(PartialResult, match="Batch"):
+        found = fit.conf_int("wald", level=0.9)
+    found = found.loc["Residual.sd", ["low", "high"]].astype(float)
     np.testing.assert_allclose(found, expected, rtol=1e-7)

@@ -25,7 +25,12 @@ def fit(data):
 
 @pytest.mark.parametrize(
     ("ci", "name"),
-    [("wald", "Wald"), ("profile", "profile likelihood (ML)"), ("bootstrap", "parametric bootstrap")],
+    [
+        ("auto", "Wald"),
+        ("wald", "Wald"),
+        ("profile", "profile likelihood (ML, asymptotic)"),
+        ("bootstrap", "parametric bootstrap"),
+    ],
 )
 def test_intervals_name_their_method(fit, ci, name):
     bounds = about_inference.intervals(fit, ci=ci, level=0.9, df="auto", seed=3)

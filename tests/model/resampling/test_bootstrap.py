@@ -13,7 +13,8 @@ import lmmkit
 from lmmkit.errors import DataError, FitError, PartialResult
 from lmmkit.model.comparison.bootstrap_lrt import bootstrap_test
 from lmmkit.model.comparison.nesting import same_fixed
-from lmmkit.model.resampling.bootstrap import acceleration, bca, percentile
+from lmmkit.model.resampling.bootstrap import acceleration, bca, percentile, replicate
+from lmmkit.model.resampling.simulate import Simulator
 
 
 @pytest.mark.parametrize("name", ["slopes", "nested and crossed", "independent slopes"])
@@ -89,12 +90,13 @@ def test_intervals_hold_the_estimate_and_count_the_replicates(kind):
     assert table.attrs["replicates"]["n"] == 400
     assert table.attrs["replicates"]["singular"] == m.bootstrap(400, seed=1)["singular"].sum() > 0
     assert table.attrs["replicates"]["failed"] == 0
-    assert set(table["criterion"]) == {"REML"}
+    assert set(table["criterion"][: len(m.params)]) == {"REML, asymptotic"}
+    assert set(table["criterion"][len(m.params) :]) == {"REML"}
 
 
 def test_bootstrap_of_the_coefficients_agrees_with_their_normal_intervals():
     m = reference("sleep_full", "REML")
-    table, wald = m.conf_int("bootstrap", n=4000, seed=2), m.conf_int(df="normal")
+    table, wald = m.conf_int("bootstrap", n=4000, seed=2), m.conf_int("wald", df="normal")
     for name, se in m.bse.items():
         assert abs(table.loc[name, "low"] - wald.loc[name, "low"]) < 0.12 * se
         assert abs(table.loc[name, "high"] - wald.loc[name, "high"]) < 0.12 * se
@@ -102,10 +104,11 @@ def test_bootstrap_of_the_coefficients_agrees_with_their_normal_intervals():
 
 def test_failed_replicates_are_told(monkeypatch):
     m = fitted("one factor")
-    whole = m.bootstrap(50, seed=1)
-    whole.attrs["failures"] = {3: "no", 4: "no"}
-    whole.iloc[3:5, :-2] = np.nan
-    monkeypatch.setattr("lmmkit.model.inference.confidence_intervals.bootstrap", lambda *_, **__: whole)
+    whole = replicate(Simulator(m.estimates, 1), 50)
+    whole.failures.update({3: "no", 4: "no"})
+    for values in (whole.beta, whole.sigma, *whole.factors):
+        values[3:5] = np.nan
+    monkeypatch.setattr("lmmkit.model.inference.confidence_intervals.replicate", lambda *_, **__: whole)
     with pytest.warns(PartialResult, match="2 of 50 replicates"):
         table = m.conf_int("bootstrap", n=50, seed=1)
     assert table[["low", "high"]].notna().all(axis=None)

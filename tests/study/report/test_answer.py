@@ -183,6 +183,12 @@ KENWARD = "degrees of freedom and adjusted standard errors by Kenward and Roger"
             "and terms have the same.",
         ),
         (
+            "auto", 0.95, "kenward-roger: no df, its reason",
+            f"Intervals have a coverage of 95 % and are, of coefficients, Wald intervals with {KENWARD}, which "
+            "tests of coefficients and terms have too; of variance components, from the profile likelihood where "
+            "the table of components says so, else by Wald.",
+        ),
+        (
             "wald", 0.995, "satterthwaite",
             "Intervals have a coverage of 99.5 % and are Wald intervals with degrees of freedom by "
             "Satterthwaite; tests of coefficients and terms have the same.",

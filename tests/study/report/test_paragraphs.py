@@ -150,7 +150,7 @@ def test_choice_in_words(rule, criterion, words):
 
 WALD = (
     "Intervals of standard deviations are made on the logarithmic scale, those of correlations on Fisher's z. "
-    "A missing upper bound belongs to an estimate of zero."
+    "There is none where the likelihood is far from round, as at an estimate of zero."
 )
 PROFILE = (
     "A bound is where the profile of the criterion has risen by a quantile of the chi-squared distribution, "
