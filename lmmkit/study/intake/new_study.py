@@ -57,7 +57,7 @@ random_effects:
   rule: fixed                      # fixed: as the formula says; best: the best of the listed candidates
   # candidates: [(1 | g), (x || g), (x | g)]
   # criterion: aic                 # aic | bic
-inference: {{ci: wald, level: 0.95, df: auto}}
+inference: {{ci: auto, level: 0.95, df: auto}}
 seed: 20240101
 """
 #: What the keys of `data` that say how a file is read are about.
