@@ -26,6 +26,7 @@ HEAVY = {
     "narwhals",
     "nbclient",
     "nbformat",
+    "openpyxl",
     "papermill",
     "polars",
     "pyarrow",

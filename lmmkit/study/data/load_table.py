@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,12 @@ from pandas.api import types
 from lmmkit.errors import DataError, RunError, unknown_column
 from lmmkit.model.formula.expression import check_expression, parse_expression
 from lmmkit.model.table.evaluate import evaluate_expression
+from lmmkit.study.data.missing_codes import codes_of
+from lmmkit.study.data.raw_table import LINES, RawTable
 from lmmkit.study.data.sources import Base, check_pin, find_source, read_raw, sha256_of
-from lmmkit.study.data.typed_columns import typed
+from lmmkit.study.data.typed_columns import Typed, typed
+from lmmkit.study.data.typed_files import from_pandas
+from lmmkit.study.files.roles import roles
 from lmmkit.study.files.schema import Column, Data
 
 
@@ -72,7 +76,10 @@ class PreparedData:
     Attributes:
         frame: The rows that are kept, typed; row labels are positions in the input from 0.
         rows: The ledger: `row`, `status`, `reason` of every input row.
-        columns: One row per column: `column, type, unit, declared, missing, levels, low, high`.
+        columns: One row per column: `column, type, unit, declared, missing, levels, low, high, why, label`.
+        lines: What the lines of the file are (`what`, `lines`); they add up to all of them.
+        codes: Cells in which each code of a missing value was found: `column`, `code`, `cells`.
+        notices: What a user should know, a sentence each.
         source: The file's name.
         sha256: The file's digest.
         read: The typed columns of the file before any row was dropped.
@@ -81,9 +88,19 @@ class PreparedData:
     frame: pd.DataFrame
     rows: pd.DataFrame
     columns: pd.DataFrame
+    lines: pd.DataFrame
+    codes: pd.DataFrame
+    notices: tuple[str, ...]
     source: str
     sha256: str
     read: pd.DataFrame
+
+
+class ColumnFault(NamedTuple):
+    """What is wrong with a column, and its name."""
+
+    column: str
+    message: str
 
 
 def load_table(data: Data, base: Base) -> PreparedData:
@@ -99,26 +116,87 @@ def load_table(data: Data, base: Base) -> PreparedData:
     path = find_source(data.source, base)
     digest = sha256_of(path)
     check_pin(path, digest, data.sha256)
-    read = _typed_frame(read_raw(path, data), data, path)
+    raw = read_raw(path, data)
+    columns, faults = typed_columns(raw, data, path.name)
+    if faults:
+        raise DataError("\n".join(fault.message for fault in faults))
+    read = pd.DataFrame({name: column.values for name, column in columns.items()})
     ledger = Ledger(len(read))
     frame = _kept_rows(read, data, ledger)
-    columns = pd.DataFrame([_column_facts(name, read, frame, data) for name in frame.columns])
-    return PreparedData(frame, ledger.table(), columns, path.name, digest, read)
-
-
-def _typed_frame(raw: pd.DataFrame, data: Data, path: Path) -> pd.DataFrame:
-    """Every column with its type; declared ones must exist and hold something."""
-    declared = [name for name in data.columns if name not in data.derive]
-    for name in declared:
-        if name not in raw.columns:
-            raise DataError(f"{path.name}: {unknown_column(name, list(raw.columns))}")
-        if raw[name].isna().all():
-            raise DataError(
-                f"{name} holds no value in any row of {path.name}; expected data, or leave the column out"
-            )
-    return pd.DataFrame(
-        {name: typed(raw[name], data.columns.get(name), data.decimal) for name in raw.columns}
+    facts = pd.DataFrame([_column_facts(name, read, frame, data, columns) for name in frame.columns])
+    used = {name: columns[name] for name in columns if name in data.columns}
+    return PreparedData(
+        frame,
+        ledger.table(),
+        facts,
+        _account(raw, ledger),
+        _code_counts(used),
+        (*raw.notices, *_notices(used, data)),
+        path.name,
+        digest,
+        read,
     )
+
+
+def typed_columns(raw: RawTable, data: Data, file: str) -> tuple[dict[str, Typed], list[ColumnFault]]:
+    """Every column of a file with its type, and all that is wrong with those that the study uses."""
+    uses = roles((), (), data.derive.values(), data.exclude)
+    made: dict[str, Typed] = {}
+    faults = [
+        ColumnFault(name, f"{file}: {_no_column(name, raw)}")
+        for name in data.columns
+        if name not in data.derive and name not in raw.columns
+    ]
+    for name, column in raw.columns.items():
+        spec = data.columns.get(name) or (Column(role=uses[name]) if name in uses else None)
+        try:
+            made[name] = typed(column, spec, data)
+        except DataError as error:
+            if spec is None:
+                made[name] = typed(column, Column(type="factor"), data)
+            else:
+                faults.append(ColumnFault(name, str(error)))
+    return made, faults
+
+
+def _no_column(name: str, raw: RawTable) -> str:
+    """The sentence about a column that is not there; a file of one column has another separator, perhaps."""
+    only = next(iter(raw.columns)) if len(raw.columns) == 1 else ""
+    mark = next((mark for mark in (";", "\t", ",", "|") if mark in only), None)
+    hint = (
+        f" The file has one column; if {mark!r} separates its cells, say data.sep: {mark!r}" if mark else ""
+    )
+    return unknown_column(name, list(raw.columns)) + hint
+
+
+def _account(raw: RawTable, ledger: Ledger) -> pd.DataFrame:
+    """What the lines of a file are, rows kept and dropped among them."""
+    kept = int(ledger.kept.sum())
+    lines = {what: raw.lines[what] for what in LINES if raw.lines.get(what) and what != "rows"}
+    counts = {"rows kept": kept, "rows dropped": raw.rows - kept, **lines}
+    order = ["above the header", "header", "rows kept", "rows dropped", "blank", "comment", "continuation"]
+    told = [what for what in order if what in counts]
+    return pd.DataFrame({"what": told, "lines": [counts[what] for what in told]})
+
+
+def _code_counts(columns: Mapping[str, Typed]) -> pd.DataFrame:
+    counts = [
+        {"column": name, "code": code or "(empty)", "cells": cells}
+        for name, column in columns.items()
+        for code, cells in column.codes.items()
+    ]
+    return pd.DataFrame(counts, columns=["column", "code", "cells"])
+
+
+def _notices(columns: Mapping[str, Typed], data: Data) -> list[str]:
+    """What was settled about the columns, and the codes that no cell of theirs holds."""
+    found = {code for column in columns.values() for code in column.codes}
+    unmatched = [
+        f"data.na lists {code.text!r}, which is in no cell of the columns that the study uses"
+        for code in codes_of(data)
+        if code.given and code.text not in found
+    ]
+    return [notice for column in columns.values() for notice in column.notices] + unmatched
 
 
 def _kept_rows(frame: pd.DataFrame, data: Data, ledger: Ledger) -> pd.DataFrame:
@@ -163,13 +241,18 @@ def _included(frame: pd.DataFrame, conditions: Sequence[str], ledger: Ledger) ->
 
 
 def _with_derived(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
+    """The frame with the derived columns, in which no code means a missing value."""
+    plain = Data(source=data.source, na_defaults=False)
     for name, text in data.derive.items():
         if name in frame:
             raise DataError(f"data.derive makes {name}, which the file has already; give it another name")
         expression = check_expression(text, list(frame.columns), "derive")
         column = pd.Series(evaluate_expression(expression, frame), index=frame.index, name=name)
         spec = data.columns.get(name)
-        frame = frame.assign(**{name: typed(column, spec) if spec and spec.type else column})
+        if spec and spec.type:
+            made = typed(from_pandas(name, column), spec, plain).values
+            column = made.set_axis(frame.index)
+        frame = frame.assign(**{name: column})
     return frame
 
 
@@ -192,19 +275,23 @@ def _without_unused_levels(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.cat.remove_unused_categories() if isinstance(column.dtype, pd.CategoricalDtype) else column
 
 
-def _column_facts(name: str, read: pd.DataFrame, frame: pd.DataFrame, data: Data) -> dict[str, object]:
+def _column_facts(
+    name: str, read: pd.DataFrame, frame: pd.DataFrame, data: Data, columns: Mapping[str, Typed]
+) -> dict[str, object]:
     """A column's type, what was declared, its gaps in the input and its extent in the rows kept."""
-    spec, column = data.columns.get(name), frame[name]
+    spec, column, made = data.columns.get(name), frame[name], columns.get(name)
     numeric = types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
     return {
         "column": name,
-        "type": (spec and spec.type) or _kind(column),
-        "unit": (spec and spec.unit) or "",
+        "type": (spec and spec.type) or (made.type if made else _kind(column)),
+        "unit": (spec and spec.unit) or (made.unit if made else ""),
         "declared": name in data.columns or name in data.derive,
         "missing": int((read.get(name, column)).isna().sum()),
         "levels": column.nunique(),
         "low": float(column.min()) if numeric else np.nan,
         "high": float(column.max()) if numeric else np.nan,
+        "why": made.why if made else "it is derived",
+        "label": (spec and spec.label) or "",
     }
 
 
@@ -231,6 +318,9 @@ def schema_of(table: PreparedData) -> dict[str, Any]:
         "sha256": table.sha256,
         "rows_read": len(table.rows),
         "rows_kept": len(table.frame),
+        "lines": dict(zip(table.lines["what"], table.lines["lines"].tolist(), strict=True)),
+        "codes": table.codes.to_dict("records"),
+        "notices": list(table.notices),
         "columns": [
             {**facts, "order": _levels(table.frame, str(facts["column"]))}
             for facts in table.columns.to_dict("records")

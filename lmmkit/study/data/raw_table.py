@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
+
+from lmmkit.errors import DataError
 
 #: What the lines of a text file are, in the order in which they are told.
 LINES = ("header", "above the header", "rows", "blank", "comment", "continuation")
@@ -23,12 +26,14 @@ class RawColumn:
         stored: (n,) numbers as the file stores them, NaN elsewhere, where a column of a sheet mixes number
             cells with text; else None.
         labelled: Whether `cells` are a dictionary whose order the writer declared.
+        faults: What makes the column unusable, a sentence each; told when it is used.
     """
 
     name: str
     cells: Any
     stored: NDArray[Any] | None = None
     labelled: bool = False
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +44,39 @@ class RawTable:
         columns: By name, in the file's order.
         rows: Number of rows.
         lines: How many lines of a text file are what (`LINES`); they add up to all lines. Empty for others.
-        line_of: (n,) the line on which each row begins, where it is not the header's plus the row's number.
+        first_line: Line of a text file, or row of a sheet, of the first row; 0 where there is none.
+        line_of: (n,) the line of each row, where they do not follow one another.
         notices: What was settled in reading that a user should know, a sentence each.
     """
 
     columns: Mapping[str, RawColumn]
     rows: int
     lines: Mapping[str, int] = field(default_factory=dict[str, int])
+    first_line: int = 0
     line_of: NDArray[Any] | None = None
     notices: tuple[str, ...] = ()
+
+
+def column_names(cells: Iterable[object], file: str) -> list[str]:
+    """Names of columns, composed and without outer blanks; one that is empty is `column3` by its place.
+
+    Raises:
+        DataError: two columns have one name, or names that only look different to a computer.
+
+    >>> column_names(["y", " x ", ""], "d.csv")
+    ['y', 'x', 'column3']
+    """
+    written = ["" if cell is None else str(cell) for cell in cells]
+    names = [unicodedata.normalize("NFC", text).strip() for text in written]
+    names = [name or f"column{i + 1}" for i, name in enumerate(names)]
+    first: dict[str, int] = {}
+    for at, name in enumerate(names):
+        if name in first and written[at] == written[first[name]]:
+            raise DataError(f"{file} has two columns called {name}; rename one")
+        if name in first:
+            raise DataError(
+                f"{file} has two columns called {name} (columns {first[name] + 1} and {at + 1}), whose names "
+                "differ only in blanks or in how Unicode composes their letters; rename one"
+            )
+        first[name] = at
+    return names

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.csv as pcsv
 
 from lmmkit.errors import DataError, did_you_mean
+from lmmkit.study.data.raw_table import RawTable
+from lmmkit.study.data.sheet_file import read_sheet
+from lmmkit.study.data.text_file import read_text
+from lmmkit.study.data.typed_files import read_parquet, read_sas, read_stata
 from lmmkit.study.files.schema import Data
 from lmmkit.study.files.shipped import data_sets
 
@@ -24,7 +26,7 @@ from lmmkit.study.files.shipped import data_sets
 ALLOW_OUTSIDE = "LMMKIT_ALLOW_OUTSIDE"
 #: The folder that data may be read from instead of the study file's: of a study that is laid out anew.
 ROOT = "LMMKIT_DATA_ROOT"
-Reader = Callable[[Path, Data], pd.DataFrame]
+Reader = Callable[[Path, Data], RawTable]
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,12 @@ def check_pin(path: Path, digest: str, pinned: str | None) -> None:
         )
 
 
-def read_raw(path: Path, data: Data) -> pd.DataFrame:
+def read_raw(path: Path, data: Data) -> RawTable:
     """The table as the file has it: text formats as text, the others with their own types.
 
     Raises:
-        DataError: unknown format, damaged file, no rows, or columns without a name of their own.
+        DataError: unknown format, damaged file, beyond the limits, no rows, or columns without a name of
+            their own.
     """
     reader = _READERS.get(_ending(path))
     if reader is None:
@@ -105,62 +108,34 @@ def read_raw(path: Path, data: Data) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            frame = reader(path, data)
-    except (pa.ArrowException, OSError, ValueError, LookupError, ImportError) as error:
+            table = reader(path, data)
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        LookupError,
+        ImportError,
+        EOFError,
+        OverflowError,
+    ) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
-        latin = "UTF8" in reason or "codec can't decode" in reason
-        hint = "; if the file is not in UTF-8, say so: data.encoding: latin-1" if latin else ""
-        raise DataError(f"{path.name} cannot be read: {reason}{hint}") from None
-    return _named(frame, path)
+        raise DataError(f"{path.name} cannot be read: {reason}") from None
+    if not table.rows:
+        raise DataError(f"{path.name} has no rows; expected a header and at least one row of data")
+    return table
 
 
 def _ending(path: Path) -> str:
     return path.name.lower().removesuffix(".gz").rpartition(".")[2]
 
 
-def _text(path: Path, data: Data, separator: str) -> pd.DataFrame:
-    """Every column of a text file as text; Arrow is strict about ragged rows, and reads .gz files through."""
-    options = pcsv.ReadOptions(use_threads=False, encoding=data.encoding)
-    parse = pcsv.ParseOptions(delimiter=data.sep or separator, newlines_in_values=True)
-    with pa.input_stream(str(path)) as stream:
-        names: list[str] = pcsv.open_csv(stream, options, parse).schema.names
-    types = dict.fromkeys(names, pa.string())
-    convert = pcsv.ConvertOptions(column_types=types, null_values=_codes(data), strings_can_be_null=True)
-    return pcsv.read_csv(str(path), options, parse, convert).to_pandas()
-
-
-def _codes(data: Data) -> list[str]:
-    return [*(("", "NA", "NaN") if data.na_defaults else ()), *map(str, data.na)]
-
-
-def _excel(path: Path, data: Data) -> pd.DataFrame:
-    return pd.read_excel(
-        path, sheet_name=data.sheet or 0, dtype=object, keep_default_na=False, na_values=_codes(data)
-    )
-
-
-def _sas(path: Path, data: Data) -> pd.DataFrame:
-    return pd.read_sas(path, format="xport" if _ending(path) == "xpt" else "sas7bdat", encoding=data.encoding)
-
-
 _READERS: dict[str, Reader] = {
-    "csv": partial(_text, separator=","),
-    "txt": partial(_text, separator="\t"),
-    "tsv": partial(_text, separator="\t"),
-    "parquet": lambda path, _: pd.read_parquet(path),
-    "xlsx": _excel,
-    "dta": lambda path, _: pd.read_stata(path),
-    "sas7bdat": _sas,
-    "xpt": _sas,
+    "csv": partial(read_text, separator=","),
+    "txt": partial(read_text, separator="\t"),
+    "tsv": partial(read_text, separator="\t"),
+    "parquet": read_parquet,
+    "xlsx": read_sheet,
+    "dta": read_stata,
+    "sas7bdat": read_sas,
+    "xpt": read_sas,
 }
-
-
-def _named(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The frame with every column named, once, and rows counted from 0."""
-    names = [str(name) if str(name) else f"column{i + 1}" for i, name in enumerate(frame.columns)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{path.name} has two columns called {', '.join(twice)}; rename one")
-    if not len(frame):
-        raise DataError(f"{path.name} has no rows; expected a header and at least one row of data")
-    return frame.set_axis(names, axis=1).reset_index(drop=True)

@@ -1,214 +1,648 @@
-"""Typed columns: numbers, factors and times from what a file holds, or an error that names the row."""
+"""The one place where a column becomes numbers, levels or times: by its declaration, else by its role."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pandas.api import types
 
 from lmmkit.errors import DataError, did_you_mean
-from lmmkit.study.files.schema import Column
+from lmmkit.model.table.labels import in_order, label_of
+from lmmkit.study.data.missing_codes import Sieve, codes_of, marks_of
+from lmmkit.study.data.raw_table import RawColumn
+from lmmkit.study.data.spelling import (
+    TRUTH,
+    Marks,
+    all_numbers,
+    is_date,
+    looks_like_date,
+    looks_like_number,
+    moments_of,
+    number_hint,
+    trimmed,
+    which_numbers,
+)
+from lmmkit.study.files.schema import Column, Data
 
 Values: TypeAlias = "pd.Series[Any]"
-Numbers = NDArray[np.float64] | NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
-_TRUTH = {"true": True, "TRUE": True, "True": True, "false": False, "FALSE": False, "False": False}
-_LEADING_ZERO = r"^\s*[-+]?0[0-9]"
-_DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
-_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+#: Seconds in the units in which dates are counted.
+UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+_SHOWN = 5
+#: Roles of columns that must be numbers, and of those that are numbers and group.
+_NUMBERS = ("number", "number and group")
+_BOTH = ("number and group", "predictor and group")
 
 
-def typed(raw: Values, spec: Column | None, decimal: str = ".") -> Values:
-    """A column as its declaration says, or read sensibly: text that is all numbers, else a factor.
+@dataclass(frozen=True)
+class Typed:
+    """A column with its type.
+
+    Attributes:
+        values: (n,) int64, uint64 or float64 with NaN; bool; or a Categorical of text.
+        type: number, factor, time or yes/no.
+        why: What decided the type, as a clause.
+        unit: Unit in which a time is counted.
+        codes: Cells in which each code of a missing value was found, by the code's text.
+        notices: What a user should know, a sentence each.
+    """
+
+    values: Values
+    type: str
+    why: str
+    unit: str = ""
+    codes: Mapping[str, int] = field(default_factory=dict[str, int])
+    notices: tuple[str, ...] = ()
+
+
+def typed(raw: RawColumn, spec: Column | None, data: Data) -> Typed:
+    """A column with the type that the study declares, else with the one that its role and cells decide.
+
+    Args:
+        raw: The column as the file has it.
+        spec: What the study says of it, its role included; None where it does not use it, and then any
+            cells make a factor.
+        data: How the file's cells are written.
 
     Raises:
-        DataError: a value that the declaration does not allow; the message names its row.
+        DataError: Cells are not as declared, or leave open what the column is; the message names rows.
     """
-    if spec is None or (spec.type is None and spec.min is None and spec.max is None):
-        return _sensible(raw, decimal)
-    if spec.type == "factor":
-        return _leveled(factor(raw), spec)
-    return elapsed(raw, spec.unit or "d", decimal) if spec.type == "time" else number(raw, decimal)
+    return _Reading(raw, spec or Column(), data, used=spec is not None).typed()
 
 
-def number(raw: Values, decimal: str = ".") -> Values:
-    """A column of finite numbers; whole numbers without gaps stay whole.
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """One column being read."""
 
-    >>> number(pd.Series(["1", "2"], name="x")).dtype
-    dtype('int64')
-    """
-    if types.is_bool_dtype(raw):
-        return raw.astype("int64")
-    values = _to_numbers(raw) if types.is_numeric_dtype(raw) else _parsed(raw, decimal)
-    bad = np.flatnonzero(np.isinf(values))
-    if len(bad):
+    raw: RawColumn
+    spec: Column
+    data: Data
+    used: bool
+    notices: list[str] = field(default_factory=list[str])
+
+    @property
+    def name(self) -> str:
+        return self.raw.name
+
+    @cached_property
+    def sieve(self) -> Sieve:
+        return Sieve(codes_of(self.data))
+
+    @cached_property
+    def marks(self) -> Marks:
+        return marks_of(self.data)
+
+    @cached_property
+    def kind(self) -> str:
+        """What the file holds: text, labels, numbers, truth, moments or spans."""
+        kind = self.raw.cells.type
+        if pa.types.is_dictionary(kind):
+            return "labels"
+        if pa.types.is_boolean(kind):
+            return "truth"
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            return "numbers"
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            return "moments"
+        return "spans" if pa.types.is_duration(kind) else "text"
+
+    @cached_property
+    def text(self) -> Any:
+        """Cells of text without outer blanks, null where a code means a missing value."""
+        cells = trimmed(self.raw.cells)
+        return self.sieve.texts(cells)
+
+    def typed(self) -> Typed:
+        if self.used and self.raw.faults:
+            raise DataError(self.raw.faults[0])
+        declared = self.spec.type or (
+            "number" if self.spec.min is not None or self.spec.max is not None else None
+        )
+        if declared == "factor" and self.spec.role in _NUMBERS:
+            raise DataError(
+                f"{self.name} is declared a factor, but the model uses it as a number; declare `type: number`"
+            )
+        if declared == "factor" or (declared is None and self.spec.role == "group"):
+            return self.factor("it is declared" if declared else "it only groups rows")
+        if declared == "time":
+            return self.time("it is declared")
+        made = self.number("it is declared") if declared else self.sensible()
+        if made.type != "factor" and self.spec.role in _BOTH:
+            self.check_one_label(made.values)
+        return made
+
+    def made(self, values: Any, kind: str, why: str, unit: str = "") -> Typed:
+        series = values if isinstance(values, pd.Series) else pd.Series(values)
+        codes = {code: count for code, count in self.sieve.counts.items() if count}
+        return Typed(series.rename(self.name), kind, why, unit, codes, tuple(self.notices))
+
+    # What a column is, where the study does not say.
+
+    def sensible(self) -> Typed:
+        """A number, truth value, time or factor, by its cells; a factor is refused where a number is due."""
+        if self.kind == "truth":
+            return self.truth("its cells are true or false")
+        if self.kind == "numbers":
+            return self.number("the file stores numbers")
+        if self.kind in ("moments", "spans"):
+            return self.time(
+                "the file stores dates" if self.kind == "moments" else "the file stores spans of time"
+            )
+        return self.labelled() if self.kind == "labels" else self.from_text()
+
+    def labelled(self) -> Typed:
+        if self.spec.role in _NUMBERS:
+            way = (
+                ", or declare `type: number` to take the codes behind the labels"
+                if self.raw.stored is not None
+                else ""
+            )
+            raise DataError(
+                f"{self.name} holds labels, such as {self.first_label()!r}, and the model uses it as a "
+                f"number{way}"
+            )
+        return self.factor("the file stores labels")
+
+    def first_label(self) -> str:
+        return next((label for label in self.raw.cells.unique().to_pylist() if label is not None), "")
+
+    def from_text(self) -> Typed:
+        cells = self.raw.cells
+        values = None if self.raw.stored is not None else all_numbers(cells, self.marks)
+        if values is None:
+            cells = self.text
+            if not self.text_count:
+                return self.nothing()
+            values = None if self.raw.stored is not None else all_numbers(cells, self.marks)
+        if values is None:
+            return self.mixed()
+        if self.padded(cells):
+            return self.factor("its numbers begin with zeros")
+        return self.made(self.sieve.numbers(values), "number", "every cell is a number")
+
+    @cached_property
+    def text_count(self) -> int:
+        return len(self.text) - self.text.null_count
+
+    def nothing(self) -> Typed:
+        if self.used:
+            raise DataError(f"{self.name} holds no value in any row; expected data, or leave the column out")
+        return self.factor("it holds no value")
+
+    def padded(self, cells: Any) -> bool:
+        """Whether numbers begin with zeros, as codes do; refused where the model may take them for either."""
+        some = pc.filter(cells, pc.fill_null(pc.starts_with(cells, "0"), False))
+        found = pc.filter(some, pc.match_substring_regex(some, "^0[0-9]"))
+        if not len(found) or self.spec.role in _NUMBERS:
+            return False
+        if self.spec.role is not None:
+            row = _first(pc.equal(cells, found[0]))
+            raise DataError(
+                f"{self.name}: row {row + 1} holds {found[0].as_py()!r}, a number with a leading zero, which "
+                "may be a code: declare `type: factor` if it is one, `type: number` if it is a number"
+            )
+        return True
+
+    def mixed(self) -> Typed:
+        """Text that is not all numbers: truth, dates, or labels; a few odd cells among others are refused."""
+        counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(self.text).to_pylist()}
+        counts.pop(None, None)
+        spelled, _ = self.numbers_in_text()
+        numeric = set(pc.unique(pc.filter(self.text, pa.array(spelled))).to_pylist())
+        kinds: dict[str, set[str]] = {
+            "numbers": numeric,
+            "true or false": {text for text in counts if text in TRUTH},
+            "dates": {text for text in counts if is_date(text)},
+        }
+        for kind, members in kinds.items():
+            if len(members) == len(counts):
+                return self.of_kind(kind)
+        if self.used:
+            loose = {
+                "numbers": numeric
+                | {text for text in counts if looks_like_number(text) and not looks_like_date(text)},
+                "true or false": kinds["true or false"],
+                "dates": kinds["dates"] | {text for text in counts if looks_like_date(text)},
+            }
+            for kind in ("dates", "true or false", "numbers"):
+                if 2 * sum(counts[text] for text in loose[kind]) >= self.text_count:
+                    self.refuse_odd(kind, kinds[kind], counts)
+            if self.spec.role in _NUMBERS:
+                self.refuse_odd("numbers", numeric, counts)
+        return self.factor("its cells are text")
+
+    def of_kind(self, kind: str) -> Typed:
+        if kind == "true or false":
+            return self.truth("its cells are true or false")
+        return self.time("its cells are dates") if kind == "dates" else self.number("every cell is a number")
+
+    def refuse_odd(self, kind: str, good: set[str], counts: Mapping[str, int]) -> NoReturn:
+        """Refuse a column of mostly one kind, naming the cells that are not."""
+        odd = [text for text in counts if text not in good]
+        known = self.text_count - sum(counts[text] for text in odd)
+        shown = self.with_rows(odd)
+        hint = ""
+        if kind == "numbers":
+            hint = number_hint([text for text in odd if looks_like_number(text)][:_SHOWN], self.marks)
+        elif kind == "dates":
+            hint = "declare `type: time` with the `format` of its dates, such as %d/%m/%Y, if they are dates"
+        ways = (
+            "List such cells under data.na if they mean a missing value, or declare "
+            f"`{self.name}: {{type: factor}}` if the cells are labels"
+        )
+        must = self.spec.role in _NUMBERS
+        ways = ways.split(", or ")[0] if must else ways
+        use = "; the model uses it as a number" if must else ""
         raise DataError(
-            f"{raw.name}: row {bad[0] + 1} holds {values[bad[0]]:g}{_more(bad)}; expected finite numbers. "
-            "Correct the data, or list the text under data.na"
+            f"{self.name}: {known:,} of its {self.text_count:,} cells are {kind}, but {shown}{use}. {ways}"
+            f"{'; ' + hint if hint else ''}"
         )
-    return pd.Series(values, index=raw.index, name=raw.name)
 
+    def with_rows(self, texts: Sequence[str]) -> str:
+        """The first rows that hold some texts, and how many more there are."""
+        found = pc.index_in(self.text, value_set=pa.array(list(texts), pa.string()))
+        rows = np.flatnonzero(_numpy(pc.is_valid(found)))
+        parts = [
+            f"row {row + 1} holds {_shown(self.text[int(row)].as_py())}" for row in rows[:_SHOWN].tolist()
+        ]
+        more = f" (and {len(rows) - _SHOWN:,} rows more)" if len(rows) > _SHOWN else ""
+        return ", ".join(parts) + more
 
-def factor(raw: Values) -> Values:
-    """A column of levels, as text: a categorical's own order, else byte order.
+    # Numbers.
 
-    >>> list(factor(pd.Series(["b", "007", "a"])).cat.categories)
-    ['007', 'a', 'b']
-    """
-    if isinstance(raw.dtype, pd.CategoricalDtype):
-        return raw.cat.rename_categories([_level(level) for level in raw.cat.categories])
-    text = raw if types.is_string_dtype(raw.dtype) and raw.dtype != object else _as_text(raw)
-    levels = sorted(text.dropna().unique())
-    return pd.Series(pd.Categorical(text, categories=levels), index=raw.index, name=raw.name)
+    def numbers_in_text(self) -> tuple[Mask, NDArray[np.float64]]:
+        """Where cells of text are numbers, and the numbers; cells that a sheet stores as numbers are."""
+        good, values = which_numbers(self.text, self.marks)
+        if self.raw.stored is not None:
+            stored = ~np.isnan(self.raw.stored) & _numpy(pc.is_valid(self.text))
+            good, values = good | stored, np.where(stored, self.raw.stored, values)
+        return good, values
 
+    def number(self, why: str) -> Typed:
+        """Finite numbers; truth is 0 and 1, labels are the codes behind them."""
+        if self.kind == "truth":
+            values = _numpy(pc.cast(self.raw.cells, pa.int64()))
+        elif self.kind == "numbers":
+            values = self.stored_numbers()
+        elif self.kind == "labels" and self.raw.stored is not None:
+            values = np.asarray(self.raw.stored, np.float64)
+        elif self.kind == "text":
+            values = self.spelled_numbers()
+        else:
+            raise DataError(
+                f"{self.name} is declared a number, but holds {_HELD[self.kind]}; declare {_WAY[self.kind]}"
+            )
+        if self.kind != "text":
+            self.sieve.empty(self.raw.cells.null_count)
+        values = self.sieve.numbers(values)
+        if values.dtype.kind == "f" and np.isnan(values).all():
+            return self.nothing() if self.used else self.made(values, "number", why)
+        return self.made(values, "number", why)
 
-def elapsed(raw: Values, unit: str, decimal: str = ".") -> Values:
-    """A column of times: numbers as they are, dates as `unit`s since the earliest.
-
-    >>> elapsed(pd.Series(["2024-01-01", "2024-01-03"]), "d").tolist()
-    [0.0, 2.0]
-    """
-    if types.is_numeric_dtype(raw) or _is_numbers(raw, decimal):
-        return number(raw, decimal)
-    if unit not in _SECONDS:
-        raise DataError(f"{raw.name}: dates are counted in s, min, h or d; its unit is {unit}")
-    moments = (
-        raw if types.is_datetime64_any_dtype(raw) else pd.to_datetime(raw, format="ISO8601", errors="coerce")
-    )
-    bad = np.flatnonzero(moments.isna() & raw.notna())
-    if len(bad):
-        raise _misfit(raw, bad, "a time", "numbers or dates such as 2024-01-31 or 2024-01-31T12:30")
-    since: Values = (moments - moments.min()).dt.total_seconds() / _SECONDS[unit]
-    return since.rename(str(raw.name))
-
-
-def _sensible(raw: Values, decimal: str) -> Values:
-    if types.is_bool_dtype(raw) or types.is_numeric_dtype(raw):
-        return (
-            raw if types.is_bool_dtype(raw) else pd.Series(_to_numbers(raw), index=raw.index, name=raw.name)
-        )
-    if types.is_datetime64_any_dtype(raw):
-        return elapsed(raw, "d")
-    if isinstance(raw.dtype, pd.CategoricalDtype):
-        return factor(raw)
-    text = _as_text(raw)
-    if text.notna().any() and text.dropna().isin(_TRUTH).all():
-        return text.map(_TRUTH).astype("boolean" if text.isna().any() else "bool")
-    plain = _is_numbers(text, decimal) and not text.str.contains(_LEADING_ZERO, regex=True).any()
-    return pd.Series(_parsed(text, decimal), index=raw.index, name=raw.name) if plain else factor(text)
-
-
-def _to_numbers(raw: Values) -> Numbers:
-    """int64 where every value is whole by its type and none is missing, else float64."""
-    if types.is_integer_dtype(raw) and not raw.isna().any():
-        return raw.to_numpy(dtype="int64")
-    return raw.to_numpy(dtype="float64", na_value=np.nan)
-
-
-def _parsed(raw: Values, decimal: str) -> Numbers:
-    """The numbers in a column of text; an error names the first row that holds none."""
-    text = _as_text(raw)
-    values = numbers(text, decimal)
-    if values is not None:
+    def stored_numbers(self) -> NDArray[Any]:
+        """Numbers that the file stores: exact integers where none is missing, else float64."""
+        cells = self.raw.cells
+        if pa.types.is_decimal(cells.type):
+            values = np.array([np.nan if item is None else float(item) for item in cells.to_pylist()])
+        else:
+            values = _numpy(cells)
+        if values.dtype.kind in "iu":
+            return (
+                values
+                if values.dtype == np.uint64 and (values > np.iinfo(np.int64).max).any()
+                else values.astype(np.int64)
+            )
+        values = values.astype(np.float64)
+        infinite = np.flatnonzero(np.isinf(values))
+        if len(infinite):
+            self.refuse_infinite(infinite, values)
         return values
-    bad = np.flatnonzero([not (pd.isna(item) or _is_number(item, decimal)) for item in text])
-    comma = _DECIMAL_COMMA.fullmatch(str(text.iloc[int(bad[0])]))
-    hint = " (`data.decimal: ','` reads decimal commas)" if comma else ""
-    raise _misfit(raw, bad, "a number", f"numbers{hint}")
 
+    def refuse_infinite(self, rows: NDArray[np.intp], values: NDArray[Any]) -> None:
+        if self.used:
+            more = f" (and {len(rows) - 1:,} rows more)" if len(rows) > 1 else ""
+            raise DataError(
+                f"{self.name}: row {rows[0] + 1} holds {values[rows[0]]:g}{more}; expected finite numbers. "
+                "Correct the data, or list the value under data.na"
+            )
 
-def numbers(text: Values, decimal: str) -> Numbers | None:
-    """Returns the numbers that a column of text spells, missing ones as NaN; None when one spells none.
+    def spelled_numbers(self) -> NDArray[Any]:
+        values = None if self.raw.stored is not None else all_numbers(self.text, self.marks)
+        if values is not None:
+            return values
+        truth = self.truth_in_text()
+        if truth is not None:
+            return truth.to_numpy(np.float64, na_value=np.nan)
+        good, values = self.numbers_in_text()
+        odd = ~good & _numpy(pc.is_valid(self.text))
+        if odd.any():
+            texts = pc.unique(pc.filter(self.text, pa.array(odd))).to_pylist()
+            hint = number_hint(texts[:_SHOWN], self.marks)
+            raise DataError(
+                f"{self.name} is declared a number, but {self.with_rows(texts)}; expected numbers. List such "
+                f"cells under data.na if they mean a missing value{'; ' + hint if hint else ''}"
+            )
+        return values
 
-    >>> numbers(pd.Series(["1,5", None]), ",").tolist()
-    [1.5, nan]
-    """
-    plain = pc.utf8_trim_whitespace(pa.array(text, type=pa.string(), from_pandas=True))
-    if decimal != ".":
-        plain = pc.replace_substring(plain, decimal, ".")
-    values = _cast(plain)
-    if values is None:
-        values = _cast(pc.replace_substring_regex(plain, r"^\+", ""))
-    return None if values is None else values.to_numpy(zero_copy_only=False)
+    def check_one_label(self, values: Values) -> None:
+        """Refuse a column that groups and is a number where one number has several labels."""
+        labels = self.labels_of_rows()
+        pairs = pd.DataFrame(
+            {"value": values.to_numpy(np.float64, na_value=np.nan), "label": labels}
+        ).dropna()
+        distinct = pairs.drop_duplicates()
+        twice = distinct[distinct["value"].duplicated(keep=False)]
+        if len(twice):
+            same = twice[twice["value"] == twice["value"].iloc[0]].iloc[:2]
+            (a, b), (i, j) = same["label"], same.index
+            raise DataError(
+                f"{self.name}: {a!r} in row {i + 1} and {b!r} in row {j + 1} are one number but two labels, "
+                "and the formula uses the column both as a number and for groups. Write equal numbers alike, "
+                "or keep the groups in a column of their own"
+            )
 
+    # Truth.
 
-def _cast(text: Any) -> Any:
-    """Whole numbers where all are and none is missing, else floating ones, else None."""
-    for kind in (pa.float64(),) if text.null_count else (pa.int64(), pa.float64()):
-        try:
-            return pc.cast(text, kind)
-        except pa.ArrowInvalid:
-            continue
-    return None
+    def truth_in_text(self) -> Values | None:
+        """Truth values that all cells of text spell, or None."""
+        words = pc.unique(self.text).to_pylist()
+        if not all(word is None or word in TRUTH for word in words) or words in ([], [None]):
+            return None
+        return self.truth_series([TRUTH.get(word) for word in self.text.to_pylist()])
 
+    def truth_series(self, items: Sequence[bool | None]) -> Values:
+        gaps = any(item is None for item in items)
+        return pd.Series(np.array(items, object), dtype="boolean" if gaps else "bool")
 
-def _is_number(text: str, decimal: str) -> bool:
-    try:
-        float(text.replace(decimal, "."))
-    except ValueError:
-        return False
-    return "_" not in text
+    def truth(self, why: str) -> Typed:
+        if self.kind == "truth":
+            self.sieve.empty(self.raw.cells.null_count)
+            return self.made(self.truth_series(self.raw.cells.to_pylist()), "yes/no", why)
+        values = self.truth_in_text()
+        assert values is not None
+        return self.made(values, "yes/no", why)
 
+    # Levels.
 
-def _is_numbers(raw: Values, decimal: str) -> bool:
-    return bool(raw.notna().any()) and numbers(_as_text(raw), decimal) is not None
-
-
-def _as_text(raw: Values) -> Values:
-    if types.is_string_dtype(raw.dtype) and raw.dtype != object:
-        return raw
-    return pd.Series(
-        [None if pd.isna(item) else _level(item) for item in raw], index=raw.index, name=raw.name, dtype="str"
-    )
-
-
-def _level(value: Any) -> str:
-    """A value as the text of a level: 7.0 read from a sheet is `7`."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _leveled(column: Values, spec: Column) -> Values:
-    """The factor with the declared levels and reference."""
-    levels = list(spec.levels or column.cat.categories)
-    strange = [level for level in column.cat.categories if level not in set(levels)]
-    if strange:
-        row = int(np.flatnonzero(column == strange[0])[0]) + 1
-        raise DataError(
-            f"{column.name}: row {row} holds {strange[0]!r}, which is not among its levels {_listed(levels)}"
+    def factor(self, why: str) -> Typed:
+        """Levels as text, byte for byte but for outer blanks, in their order."""
+        codes, labels = self.coded_labels()
+        levels = list(dict.fromkeys(label for label in labels if label is not None))
+        if not self.raw.labelled:
+            levels = in_order(levels)
+        if self.used:
+            self.check_alike(levels)
+        place = {label: i for i, label in enumerate(levels)}
+        table = np.array([*(-1 if label is None else place[label] for label in labels), -1], np.intp)
+        column = pd.Series(
+            pd.Categorical.from_codes(table[codes], pd.Index(np.array(levels, object), dtype="str"))
         )
-    if spec.reference is not None:
-        levels = _first(spec.reference, levels, str(column.name))
-    return column.cat.set_categories(levels)
+        if self.used and not levels:
+            return self.nothing()
+        return self.made(self.leveled(column) if self.used else column, "factor", why)
+
+    def coded_labels(self) -> tuple[NDArray[np.intp], list[str | None]]:
+        """(n,) number of each cell's distinct value, -1 where null, and the labels of the distinct values."""
+        cells = self.raw.cells
+        if isinstance(cells, pa.ChunkedArray):
+            cells = cells.unify_dictionaries() if self.kind == "labels" else cells
+            cells = cells.combine_chunks()
+        encoded = cells if self.kind == "labels" else pc.dictionary_encode(cells)
+        codes = _numpy(pc.fill_null(encoded.indices.cast(pa.int64()), -1)).astype(np.intp)
+        if self.kind != "text":
+            self.sieve.empty(cells.null_count)
+        counts = np.bincount(codes[codes >= 0], minlength=len(encoded.dictionary))
+        labels = self.texts_of(encoded.dictionary)
+        return codes, self.without_codes(labels, counts)
+
+    def texts_of(self, distinct: Any) -> list[str]:
+        """Each distinct value as the text of a level."""
+        if self.kind in ("text", "labels"):
+            return [str(item) for item in distinct.to_pylist()]
+        if self.kind == "moments":
+            moments = pd.DatetimeIndex(distinct.to_pandas())
+            whole = bool((moments == moments.normalize()).all())
+            return [str(moment.date()) if whole else moment.isoformat() for moment in moments]
+        if pa.types.is_floating(distinct.type):
+            values = distinct.to_numpy(zero_copy_only=False)
+            self.check_exact(values)
+            return ["NaN" if np.isnan(value) else label_of(value) for value in values]
+        return [label_of(item) for item in distinct.to_pylist()]
+
+    def check_exact(self, values: NDArray[Any]) -> None:
+        """Refuse ids that floating numbers cannot tell apart, unless the study takes them as they are."""
+        with np.errstate(invalid="ignore"):
+            beyond = np.abs(values) >= 2.0 ** (np.finfo(values.dtype).nmant + 1)
+        if beyond.any() and self.used and self.spec.type != "factor":
+            value = values[beyond][0]
+            row = _first(pc.equal(self.raw.cells, pa.scalar(value, self.raw.cells.type)))
+            raise DataError(
+                f"{self.name}: row {row + 1} holds {value}, a floating number beyond those that are told "
+                "apart: ids may have been merged when the file was written. Write the ids as text or as "
+                "integers, or declare `type: factor` to take them as they are"
+            )
+
+    def without_codes(self, labels: list[str], counts: NDArray[np.intp]) -> list[str | None]:
+        """Labels without outer blanks, None where a code means a missing value; both are counted."""
+        known = {code.text for code in self.sieve.codes}
+        padded, made = 0, list[str | None]()
+        for label, count in zip(labels, counts.tolist(), strict=True):
+            plain = label.strip()
+            padded += count if plain != label and plain else 0
+            if plain in known or (self.kind == "numbers" and label == "NaN"):
+                self.sieve.counts[plain if plain in known else ""] += count
+                made.append(None)
+            else:
+                made.append(plain)
+        if padded and self.used:
+            self.notices.append(f"{self.name}: blanks around the text of {padded:,} cells are taken off")
+        return made
+
+    def labels_of_rows(self) -> list[str | None]:
+        codes, labels = self.coded_labels()
+        return [labels[code] if code >= 0 else None for code in codes.tolist()]
+
+    def check_alike(self, levels: Sequence[str]) -> None:
+        """Refuse labels that look alike to a reader; say where some differ in case alone."""
+        seen: dict[str, str] = {}
+        folded: dict[str, str] = {}
+        for label in levels:
+            plain = _visible(label)
+            other = seen.setdefault(plain, label)
+            if other != label and self.spec.levels is None:
+                raise DataError(
+                    f"{self.name} has labels that look alike: {other!a} and {label!a}; they differ "
+                    "only in blanks, in characters that cannot be seen or in how Unicode composes their "
+                    "letters. Write them alike in the file, or list both under `levels`"
+                )
+            twin = folded.setdefault(plain.casefold(), label)
+            if twin != label and len(self.notices) < 2:
+                self.notices.append(f"{self.name}: the labels {twin!r} and {label!r} differ only in capitals")
+
+    def leveled(self, column: Values) -> Values:
+        """The factor with the declared levels, order and reference."""
+        spec, known = self.spec, list(column.cat.categories)
+        levels = list(spec.levels or known)
+        declared = set(levels)
+        strange = next((level for level in known if level not in declared), None)
+        if strange is not None:
+            row = int(np.flatnonzero(column == strange)[0]) + 1
+            raise DataError(
+                f"{self.name}: row {row} holds {strange!r}, which is not among its levels {_listed(levels)}"
+            )
+        for level in spec.order or ():
+            self.check_level(level, levels, "order")
+        for level in spec.labels:
+            self.check_level(level, levels, "labels")
+        if spec.order:
+            levels = list(dict.fromkeys([*spec.order, *levels]))
+        if spec.reference is not None:
+            self.check_level(spec.reference, levels, "reference")
+            levels = list(dict.fromkeys([spec.reference, *levels]))
+        return column.cat.set_categories(levels)
+
+    def check_level(self, level: str, levels: Sequence[str], key: str) -> None:
+        if level not in levels:
+            near = did_you_mean(level, levels) if len(levels) < 2_000 else ""
+            raise DataError(
+                f"{self.name}: its {key} {level!r} is not among its levels {_listed(levels)}{near}"
+            )
+
+    # Times.
+
+    def time(self, why: str) -> Typed:
+        """Numbers as they are; dates as units since the earliest."""
+        if self.kind == "numbers":
+            return self.retyped(self.number(why))
+        if self.kind == "spans":
+            return self.spans(why)
+        if self.kind == "moments":
+            moments, timed = self.stored_moments()
+        elif self.kind == "text":
+            values = (
+                None
+                if self.spec.format or self.raw.stored is not None
+                else all_numbers(self.text, self.marks)
+            )
+            if values is not None and self.text_count:
+                return self.made(self.sieve.numbers(values), "time", why, self.spec.unit or "")
+            moments, timed = self.spelled_moments()
+        else:
+            raise DataError(
+                f"{self.name} is declared a time, but holds {_HELD[self.kind]}; expected numbers or dates"
+            )
+        if moments.isna().all():
+            return self.nothing()
+        unit = self.unit_of(timed)
+        since: Values = moments - moments.min()
+        per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[str(since.dt.unit)]
+        counts = since.to_numpy().astype(np.int64).astype(np.float64) / (per_second * UNITS[unit])
+        elapsed = np.where(since.isna(), np.nan, counts)
+        return self.made(elapsed, "time", why, unit)
+
+    def retyped(self, number: Typed) -> Typed:
+        return Typed(number.values, "time", number.why, self.spec.unit or "", number.codes, number.notices)
+
+    def unit_of(self, timed: bool) -> str:
+        """The unit in which dates are counted: days for dates; where they have a time of day, as declared."""
+        unit = self.spec.unit
+        if unit in UNITS:
+            return unit
+        if unit is not None:
+            raise DataError(f"{self.name}: dates are counted in s, min, h or d; its unit is {unit}")
+        if timed and self.used and self.spec.type is None:
+            raise DataError(
+                f"{self.name} holds dates with times of day, and the study does not say in which unit time "
+                f"is counted: declare {self.name}: {{type: time, unit: h}}, or s, min, d"
+            )
+        return "d"
+
+    def stored_moments(self) -> tuple[Values, bool]:
+        self.sieve.empty(self.raw.cells.null_count)
+        cells = self.raw.cells
+        if pa.types.is_date(cells.type):
+            cells = pc.cast(cells, pa.timestamp("s" if pa.types.is_date32(cells.type) else "ms"))
+        moments = self.sieve.moments(pd.Series(cells.to_pandas()))
+        known = moments.dropna()
+        return moments, bool((known != known.dt.normalize()).any())
+
+    def spelled_moments(self) -> tuple[Values, bool]:
+        text = self.text.combine_chunks() if isinstance(self.text, pa.ChunkedArray) else self.text
+        encoded = pc.dictionary_encode(text)
+        texts = encoded.dictionary.to_pylist()
+        found = moments_of(texts, self.spec.format)
+        bad = [text for text, moment in zip(texts, found.values, strict=True) if pd.isna(moment)]
+        if bad:
+            expected = (
+                f"in the form {self.spec.format}"
+                if self.spec.format
+                else "such as 2024-01-31 or 2024-01-31T12:30"
+            )
+            hint = (
+                "; say how dates are written under `format`, such as %d/%m/%Y"
+                if any(map(looks_like_date, bad)) and not self.spec.format
+                else ""
+            )
+            what = "is declared a time" if self.spec.type else "holds dates"
+            raise DataError(
+                f"{self.name} {what}, but {self.with_rows(bad)}; expected numbers or dates {expected}{hint}"
+            )
+        if found.zones == "some":
+            raise DataError(
+                f"{self.name} holds dates with an offset from UTC and dates without one, which cannot be "
+                "compared; write all of them in one way"
+            )
+        codes = _numpy(pc.fill_null(encoded.indices.cast(pa.int64()), -1))
+        return pd.Series(found.values.take(np.where(codes < 0, 0, codes))).mask(codes < 0), found.timed
+
+    def spans(self, why: str) -> Typed:
+        if self.spec.unit not in UNITS:
+            raise DataError(
+                f"{self.name} holds spans of time, and the study does not say in which unit they are "
+                f"counted: declare {self.name}: {{type: time, unit: h}}, or s, min, d"
+            )
+        self.sieve.empty(self.raw.cells.null_count)
+        spans = pd.Series(self.raw.cells.to_pandas())
+        return self.made(spans.dt.total_seconds() / UNITS[self.spec.unit], "time", why, self.spec.unit)
 
 
-def _first(reference: str, levels: list[str], name: str) -> list[str]:
-    if reference not in levels:
-        near = did_you_mean(reference, levels)
-        raise DataError(
-            f"{name}: its reference {reference!r} is not among its levels {_listed(levels)}{near}"
-        )
-    return [reference, *(level for level in levels if level != reference)]
+_HELD = {"moments": "dates", "spans": "spans of time", "labels": "labels", "truth": "true and false"}
+_WAY = {"moments": "`type: time`", "spans": "`type: time` and a `unit`", "labels": "`type: factor`"}
+
+
+def _numpy(array: Any) -> NDArray[Any]:
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _first(mask: Any) -> int:
+    return int(np.flatnonzero(_numpy(pc.fill_null(mask, False)))[0])
+
+
+def _shown(text: str) -> str:
+    return repr(" ".join(text.split())[:60])
+
+
+def _visible(label: str) -> str:
+    """A label as a reader sees it: composed, blanks as one space, without characters that have no form."""
+    if label.isascii():
+        return " ".join(label.split())
+    kept = "".join(letter for letter in label if unicodedata.category(letter) != "Cf")
+    return " ".join(unicodedata.normalize("NFC", kept).split())
 
 
 def _listed(levels: Sequence[str]) -> str:
     return ", ".join(levels[:12]) + (", ..." if len(levels) > 12 else "")
-
-
-def _misfit(raw: Values, bad: NDArray[np.intp], declared: str, expected: str) -> DataError:
-    cell = repr(re.sub(r"\s+", " ", str(raw.iloc[int(bad[0])]))[:60])
-    found = f"{raw.name} is declared {declared}, but row {bad[0] + 1} holds {cell}{_more(bad)}"
-    return DataError(f"{found}; expected {expected}")
-
-
-def _more(bad: NDArray[np.intp]) -> str:
-    return f" (and {len(bad) - 1} rows more)" if len(bad) > 1 else ""

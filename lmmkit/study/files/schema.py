@@ -6,7 +6,7 @@ import datetime
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -280,7 +280,7 @@ class Data(_Section):
     )
     multiline: bool = Field(default=False, description="Whether a cell in quotes may span lines")
     na: list[Code] = Field(
-        default_factory=list,
+        default_factory=list[str | int | float],
         description="Codes of a missing value: by value in columns of numbers, as exact text in others",
     )
     na_defaults: bool = Field(
@@ -301,7 +301,10 @@ class Data(_Section):
     @field_validator("columns", "derive", mode="before")
     @classmethod
     def _composed_names(cls, value: object) -> object:
-        return {_composed(name): item for name, item in value.items()} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        items = cast("dict[object, object]", value).items()
+        return {_composed(name): item for name, item in items}
 
     @field_validator("limits")
     @classmethod

@@ -171,9 +171,9 @@ def test_files_outside_the_folder_need_leave(tmp_path, source):
     ("text", "settings", "message"),
     [
         (None, {}, "data.source d.csv does not exist"),
-        ("", {}, "cannot be read: Empty CSV file"),
+        ("", {}, "cannot be read: it is empty"),
         ("y,g\n", {}, "has no rows"),
-        ("y,g\n1\n", {}, "Row #2: Expected 2 columns, got 1"),
+        ("y,g\n1\n", {}, r"row 1 \(line 2\) has 1 cells, the header 2"),
         ("y,y\n1,2\n", {}, "two columns called y"),
         (b"y\n\xe9\n", {}, "data.encoding: latin-1"),
         ("y\n1\n", {"encoding": "nonsense"}, "unknown encoding: nonsense"),
@@ -181,10 +181,18 @@ def test_files_outside_the_folder_need_leave(tmp_path, source):
         (
             "y\nfast\n2\nslow\n",
             {"columns": {"y": {"type": "number"}}},
-            r"row 1 holds 'fast' \(and 1 rows more\)",
+            "row 1 holds 'fast', row 3 holds 'slow'; expected numbers",
         ),
-        ("y\n1,5\n", {"columns": {"y": {"type": "number"}}, "sep": ";"}, "reads decimal commas"),
-        ("y\n1\ninf\n", {"columns": {"y": {"type": "number"}}}, "row 2 holds inf; expected finite numbers"),
+        (
+            "y\n1,5\n",
+            {"columns": {"y": {"type": "number"}}, "sep": ";"},
+            "if the decimal mark is a comma, say data.decimal: ','",
+        ),
+        (
+            "y\n1\ninf\n",
+            {"columns": {"y": {"type": "number"}}},
+            "row 2 holds 'inf'; expected numbers.*finite numbers are expected",
+        ),
         ("y,z\n,1\n,2\n", {"columns": {"y": {"type": "number"}}}, "y holds no value in any row"),
         (
             "g\na\nq\n",

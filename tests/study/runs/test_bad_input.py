@@ -38,8 +38,18 @@ def test_the_good_study_is_good(tmp_path):
 @pytest.mark.parametrize(
     ("column", "values", "error", "message"),
     [
-        ("y", ["fast"] * ROWS, LmmkitError, "`y` holds categories"),
-        ("y", ["1", "inf", *["2"] * (ROWS - 2)], LmmkitError, "`y` is infinite in 1 row"),
+        (
+            "y",
+            ["fast"] * ROWS,
+            LmmkitError,
+            r"y: 0 of its 24 cells are numbers, but row 1 holds 'fast'.*the model uses it as a number",
+        ),
+        (
+            "y",
+            ["1", "inf", *["2"] * (ROWS - 2)],
+            LmmkitError,
+            "y: 23 of its 24 cells are numbers, but row 2 holds 'inf'",
+        ),
         ("y", [""] * ROWS, DataError, "y holds no value in any row"),
         ("y", ["", "", *["NA"] * (ROWS - 2)], DataError, "y holds no value in any row"),
         ("y", [5] * ROWS, LmmkitError, "values that vary are expected"),
