@@ -40,7 +40,9 @@ def new(
     decimal: Annotated[str | None, typer.Option(help="The decimal mark: . or ,")] = None,
     thousands: Annotated[str | None, typer.Option(help="The mark between thousands, such as .")] = None,
     encoding: Annotated[str | None, typer.Option(help="Such as utf-8, utf-16, latin-1, cp1252.")] = None,
-    header: Annotated[int | None, typer.Option(help="Line of the columns' names; 0 when there is none.")] = None,
+    header: Annotated[
+        int | None, typer.Option(help="Line of the columns' names; 0 when there is none.")
+    ] = None,
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
     na: Annotated[
         list[str], typer.Option(help="A code of a missing value, such as -999; may be repeated.")

@@ -34,7 +34,10 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             message, code = "Interrupted. Start it again to go on where it stopped.", INTERRUPTED
         except LmmkitError as error:
-            message, code = f"Error: {in_study_words(str(error))}", FAILED if isinstance(error, StepError) else REFUSED
+            message, code = (
+                f"Error: {in_study_words(str(error))}",
+                FAILED if isinstance(error, StepError) else REFUSED,
+            )
         else:
             return
         print(message, file=sys.stderr)

@@ -35,6 +35,11 @@ class Stacking:
     measured: Mapping[str, tuple[str | None, ...]]
     kept: tuple[str, ...]
 
+    def sources(self) -> list[str]:
+        """For each measurement the columns of the file that hold it."""
+        columns = zip(*self.measured.values(), strict=True)
+        return [", ".join(filter(None, at)) for at in columns]
+
 
 def stacking_of(spec: Reshape, columns: Sequence[str]) -> Stacking:
     """Which of a file's columns a study turns into rows.
@@ -94,8 +99,8 @@ def _check_names(spec: Reshape, stacking: Stacking, used: set[str]) -> None:
     taken = [name for name in new if name in stacking.kept or new.count(name) > 1]
     if taken:
         raise DataError(
-            f"reshape makes a column {taken[0]}, of which there is one already; give it another name, or list "
-            "the columns to keep under reshape.id"
+            f"reshape makes a column {taken[0]}, of which there is one already; give it another name, or "
+            "list under reshape.id which columns to keep"
         )
 
 

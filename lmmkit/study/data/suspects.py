@@ -18,8 +18,8 @@ _MOST = 3
 def suspected_codes(values: NDArray[np.float64]) -> str:
     """A sentence about values of a column that may mean that there is none, or nothing.
 
-    Such a value is a number by which missing values are often coded, stands more than once, and far off: beyond
-    all others by twice their widest gap, or by half their extent.
+    Such a value is a number by which missing values are often coded, stands more than once, and far off:
+    beyond all others by twice their widest gap, or by half their extent.
 
     >>> suspected_codes(np.array([31.0, 44, 52, 27, 999, 999]))
     '999 (2 cells) stands far off: if it means a missing value, list it under data.na'

@@ -207,7 +207,7 @@ class Reshape(_Section):
     """A wide file made long: a row for each measurement of a row of the file."""
 
     measured: Annotated[dict[str, Measured], Field(min_length=1)] = Field(
-        description="New columns by name: the measured columns of each, as a pattern such as y_t* or as a list"
+        description="New columns: the measured columns of each, as a pattern such as y_t* or as a list"
     )
     index: OneLine = Field(
         default="index",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lmmkit.engine.setup import set_up
-from lmmkit.errors import DataError, Findings, FitError, LmmkitError, StudyError, Subject, did_you_mean
+from lmmkit.errors import Findings, LmmkitError, StudyError, Subject, did_you_mean
 from lmmkit.model.design.design import Design, build_design
 from lmmkit.model.formula.formula import parse_candidate, parse_formula, term_name
 from lmmkit.model.formula.spelling import same_name
@@ -19,9 +19,6 @@ from lmmkit.study.files.study import design_options
 from lmmkit.study.files.words import in_study_words
 from lmmkit.study.files.yaml12 import Document, Fault, Position, read_yaml
 from lmmkit.study.runs.plan import Plan
-
-#: Methods of degrees of freedom that need the uncertainty of the variances.
-_NEED_VARIANCES = ("auto", "kenward-roger", "satterthwaite")
 
 
 @dataclass(frozen=True)
@@ -55,12 +52,14 @@ def check_study(plan: Plan) -> Checked:
     settings, found = plan.study.settings, Findings()
     with found.part("report", "focus"):
         _check_focus(settings)
-    with found.part():
+    table = checked = None
+    with found.part("data"):
         table = load_table(settings.data, plan.base)
-    checked = None
-    with found.part():
-        if not [error for error in found.errors if error.about[:1] != ("report",)]:
-            checked = _check_model(settings, table, found)
+    if table is None:
+        with found.part("inference", "df"):
+            check_method(settings.inference.df, None, reml=settings.model.method == "REML")
+    else:
+        checked = _check_model(settings, table, found)
     if found.errors or checked is None:
         raise StudyError(_text(plan, found.errors))
     return checked
@@ -92,9 +91,6 @@ def _check_model(settings: Settings, table: PreparedData, found: Findings) -> Ch
         check_method(settings.inference.df, design, reml=model.method == "REML")
     if design is None:
         return None
-    with found.part("model", "formula"):
-        if design.undetermined and settings.inference.df in _NEED_VARIANCES:
-            raise FitError("\n".join(design.undetermined))
     with found.part("report", "focus"):
         _check_coefficient(settings, design)
     notices += _candidates(settings, table, found)

@@ -1,7 +1,7 @@
 """`lmmkit new`: a study file for one's own data, with what was decided about every column and why."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from lmmkit.errors import DataError, StudyError, unknown_column
+from lmmkit.errors import DataError, Findings, StudyError, unknown_column
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.table.labels import label_of
 from lmmkit.model.text_table import TextTable
@@ -75,6 +75,9 @@ _ABOUT = {
 }
 
 
+_SEPARATORS = {"tab": "\t", "\\t": "\t", "blank": " ", "comma": ",", "semicolon": ";", "bar": "|"}
+
+
 @dataclass(frozen=True)
 class NewStudy:
     """A study file that was written.
@@ -94,7 +97,10 @@ class NewStudy:
     asked: Sequence[str]
 
     def __str__(self) -> str:
-        parts = [_listed("How the file is read:", self.said), f"The first rows as they are read:\n\n{self.rows}"]
+        parts = [
+            _listed("How the file is read:", self.said),
+            f"The first rows as they are read:\n\n{self.rows}",
+        ]
         parts += [_listed("What the columns are taken for:", self.columns)]
         parts += [_listed("To be decided:", self.asked)] if self.asked else []
         next_step = f"{self.path} written. Read it, then: lmmkit check {quote(str(self.path))}"
@@ -130,14 +136,14 @@ def reading_keys(
 ) -> dict[str, Any]:
     """The keys of a study's `data` that options of the command line say.
 
-    >>> reading_keys("tab", ",", None, None, None, None, ["-999", "n/a"])
-    {'sep': '\t', 'decimal': ',', 'na': [-999, 'n/a']}
+    >>> reading_keys("semicolon", ",", None, None, None, None, ["-999", "n/a"])
+    {'sep': ';', 'decimal': ',', 'na': [-999, 'n/a']}
 
     Raises:
         StudyError: An option that `data` does not allow.
     """
     given: dict[str, Any] = {
-        "sep": {"tab": "\t", "\\t": "\t", "space": " "}.get(sep or "", sep),
+        "sep": _SEPARATORS.get(sep or "", sep),
         "decimal": decimal,
         "thousands": thousands,
         "encoding": encoding,
@@ -218,22 +224,31 @@ def _drafted(
 
 def _propose(draft: _Draft, wanted: Sequence[str]) -> None:
     """Propose a type for each column of the model."""
-    absent = [name for name in wanted if name not in draft.raw.columns]
-    if absent:
-        raise StudyError(f"{draft.data.name}: {unknown_column(absent[0], list(draft.raw.columns))}")
-    uses, known = roles_of(draft.settings), {key: item for key, item in draft.keys.items() if key != "reshape"}
-    draft.proposals = [propose(draft.raw.columns[name], uses[name], _data(draft.data, known)) for name in wanted]
+    found = Findings()
+    for name in wanted:
+        with found.part(name):
+            if name not in draft.raw.columns:
+                how = f" ({'; '.join(draft.said)})" if draft.said else ""
+                raise StudyError(f"{draft.data.name}{how}: {unknown_column(name, list(draft.raw.columns))}")
+    found.raise_found()
+    uses, known = (
+        roles_of(draft.settings),
+        {key: item for key, item in draft.keys.items() if key != "reshape"},
+    )
+    draft.proposals = [
+        propose(draft.raw.columns[name], uses[name], _data(draft.data, known)) for name in wanted
+    ]
     codes = list(dict.fromkeys(code for made in draft.proposals for code in made.codes))
     if codes:
         draft.keys["na"] = [*draft.keys.get("na", []), *codes]
     for made in draft.proposals:
         draft.asked += made.asked
         cells = draft.raw.columns[made.name].cells
-        labels = [code for code in codes if made.spec["type"] == "factor" and _holds(cells, code)]
+        labels = [code for code in codes if made.spec.get("type") == "factor" and _holds(cells, code)]
         if labels:
             draft.asked.append(
-                f"{', '.join(map(repr, labels))}, taken for missing values of numbers, stand in {made.name} too, "
-                "whose rows are then dropped: is this meant?"
+                f"{', '.join(map(repr, labels))}, taken for missing values of numbers, stand in {made.name} "
+                "too, whose rows are then dropped: is this meant?"
             )
 
 
@@ -290,7 +305,10 @@ def _scalar(text: str) -> str:
 
 def _first_rows(raw: RawTable, columns: Mapping[str, Column], data: Data) -> str:
     """The first rows, the columns of the model as they are typed, the others as they are in the file."""
-    order = [*(name for name in columns if name in raw.columns), *(name for name in raw.columns if name not in columns)]
+    order = [
+        *(name for name in columns if name in raw.columns),
+        *(name for name in raw.columns if name not in columns),
+    ]
     shown = order[:_SHOWN_COLUMNS]
     body = [_first_cells(raw, name, columns, data) for name in shown]
     more = [["..."] * min(raw.rows, _SHOWN_ROWS)] if len(order) > len(shown) else []

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from lmmkit.errors import DataError
 from lmmkit.study.data.missing_codes import marks_of
 from lmmkit.study.data.raw_table import RawColumn
-from lmmkit.study.data.cell_text import looks_like_date, moments_of, number_of
+from lmmkit.study.data.spelling import looks_like_date, moments_of, number_of
 from lmmkit.study.data.suspects import suspected_codes
 from lmmkit.study.data.typed_columns import Typed, typed
 from lmmkit.study.files.schema import Column, Data, Role
@@ -27,9 +27,26 @@ from lmmkit.study.files.schema import Column, Data, Role
 FEW = 10
 #: Texts that mean a missing value among numbers, whatever their capitals.
 _NOTHING = frozenset(
-    ("n/a", "na", "n.a.", "#n/a", "#na", "#nv", "nan", "null", "none", "nil", "missing", "miss", "unknown", "k.a.", "k. a.",
-     "keine angabe", "nd", "n.d.", ".", "..", "-", "--", "\u2013", "\u2014", "?", "*", "x", "inf", "-inf")
-)  # fmt: skip
+    (
+        *("n/a", "na", "n.a.", "#n/a", "#na", "#nv", "nan", "null", "none", "nil", "missing", "unknown"),
+        *(
+            "nd",
+            "n.d.",
+            "k.a.",
+            "k. a.",
+            "keine angabe",
+            ".",
+            "..",
+            "-",
+            "--",
+            "\u2013",
+            "\u2014",
+            "?",
+            "*",
+            "x",
+        ),
+    )
+)
 _DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y",
           "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y",
           "%B %d, %Y", "%d.%b.%Y", "%d/%b/%Y")  # fmt: skip
@@ -61,7 +78,7 @@ class Proposal:
         unit = f" in {self.spec['unit']}" if self.spec.get("unit") else ""
         form = f" written {self.spec['format']}" if self.spec.get("format") else ""
         comment = f" ({self.comment})" if self.comment else ""
-        return f"{self.name}: {self.spec['type']}{unit}{form}, because {self.why}{comment}"
+        return f"{self.name}: {self.spec.get('type', 'not decided')}{unit}{form}, because {self.why}{comment}"
 
 
 def propose(raw: RawColumn, role: Role, data: Data) -> Proposal:
@@ -80,8 +97,9 @@ def propose(raw: RawColumn, role: Role, data: Data) -> Proposal:
         made = attempt(raw, role, data)
         if made is not None:
             return made
-    kind = "number" if role.startswith("number") else "factor"
-    return Proposal(raw.name, {"type": kind}, "nothing else fits its use", asked=[fault])
+    spec = {"type": "number"} if role.startswith("number") else {}
+    why = "the model uses it as a number" if spec else "its cells leave it open"
+    return Proposal(raw.name, spec, why, asked=[fault])
 
 
 def _from_typed(name: str, column: Typed, role: Role) -> Proposal:
@@ -134,12 +152,12 @@ def _as_dates(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
     if not forms:
         return None
     for unit in ("d", "h"):
-        spec = {"type": "time", "unit": unit} | ({"format": forms[0]} if forms[0] else {})
+        spec: dict[str, Any] = {"type": "time", "unit": unit} | ({"format": forms[0]} if forms[0] else {})
         if unit == "d" and (moments or moments_of(texts, forms[0]).timed):
             continue
         codes = sorted(text for text in _texts(raw) if text.lower() in _NOTHING and not _is_code(text, data))
         try:
-            typed(raw, Column(role=role, **spec), _with_codes(data, codes))
+            typed(raw, Column.model_validate({"role": role, **spec}), _with_codes(data, codes))
         except DataError:
             continue
         made = Proposal(raw.name, spec, "its cells are dates", codes=codes)

@@ -170,7 +170,8 @@ def _split(body: Sequence[tuple[int, str]], separator: str) -> tuple[float, _Sep
         if whole and _evenness(whole[0])[0] == 1.0 and len(whole[0]) > 1:
             even, width = _evenness(whole[0])
             return (even, _Separated(separator, *whole, multiline=True)) if width > 1 else (0.0, None)
-    if width < 2 or share < 0.5:
+    runs = separator == " " and any("" in row for row in rows)
+    if width < 2 or share < 0.5 or runs:
         return 0.0, None
     return share, _Separated(separator, rows, numbers, comment=comment)
 
@@ -231,13 +232,7 @@ def _sniff_header(
     if "header" in given:
         start = next((i for i, line in enumerate(lines) if line >= given["header"]), len(rows))
         return rows[start + bool(given["header"]) :]
-    before = rows[start - 1] if start else []
-    if len(before) == width - 1 > 0 and lines[start] - lines[start - 1] == 1 and _all_names(before):
-        raise DataError(
-            f"{name}: line {lines[start - 1]} has {width - 1} names, the lines below have {width} cells, as R's "
-            "write.table writes row names; write it with row.names = FALSE (or col.names = NA), or put a name "
-            "for the first column in front"
-        )
+    _refuse_short_header(rows[:start], lines[: start + 1], width, name)
     below = rows[start + 1 :]
     if not _is_header(rows[start], below):
         layout.keys["header"] = 0
@@ -248,14 +243,24 @@ def _sniff_header(
         return rows[start:]
     if start:
         layout.keys["header"] = lines[start]
-        layout.said.append(f"the columns' names stand in line {lines[start]}, below {start} of other kinds")
+        layout.said.append(f"the columns' names stand in line {lines[start]}; what is above is no table")
     _refuse_second_header(rows[start], below, lines[start + 1 :], name)
     _note_totals(rows[start], below, lines[start + 1 :], width, layout)
     return below
 
 
+def _refuse_short_header(above: Rows, lines: Sequence[int], width: int, name: str) -> None:
+    """Refuse a header that lacks one name, right above the rows."""
+    if above and len(above[-1]) == width - 1 > 0 and lines[-1] - lines[-2] == 1 and _all_names(above[-1]):
+        raise DataError(
+            f"{name}: line {lines[-2]} has {width - 1} names, the lines below have {width} cells, as "
+            "R's write.table writes row names; write it with row.names = FALSE or col.names = NA, or put a "
+            "name for the first column in front"
+        )
+
+
 def _is_header(head: Sequence[str], below: Rows) -> bool:
-    """Whether a row names columns: one holds text where the rows below hold numbers, or none could be data."""
+    """Whether a row names columns: it has text where the rows below have numbers, or could be no data."""
     if not below:
         return not any(map(_is_number, head))
     columns = [[row[j] for row in below if j < len(row)] for j in range(len(head))]
@@ -286,9 +291,9 @@ def _refuse_second_header(head: Sequence[str], below: Rows, lines: Sequence[int]
     odd = [text for text in odd if not _is_empty(text)]
     if odd and 2 * len(odd) >= len(numeric):
         raise DataError(
-            f"{name}: line {lines[0]}, below the header, holds {', '.join(map(repr, odd[:3]))} where the lines "
-            "below hold numbers: is it a second header? Take it out of the file, or take the names from it "
-            f"(--header {lines[0]})"
+            f"{name}: line {lines[0]}, below the header, holds {', '.join(map(repr, odd[:3]))} where "
+            "the lines below hold numbers: is it a second header? Take it out of the file, or take the names "
+            f"from it (--header {lines[0]})"
         )
 
 
@@ -310,8 +315,8 @@ def _note_totals(head: Sequence[str], below: Rows, lines: Sequence[int], width: 
     if re.fullmatch(r"[^\W\d][\w.]*", column) is None:
         column = f"`{column}`"
     layout.asked.append(
-        f"line {lines[len(below) - 1]}, the last one, says {last[at]!r}: if it sums up the others, take it out of "
-        f"the file, or write exclude: [\"{column} == '{last[at].strip()}'\"]"
+        f"line {lines[len(below) - 1]}, the last one, says {last[at]!r}: if it sums up the others, take it "
+        f"out of the file, or write exclude: [\"{column} == '{last[at].strip()}'\"]"
     )
 
 
@@ -355,7 +360,7 @@ def _sniff_marks(rows: Rows, separator: str, layout: Layout, given: Mapping[str,
         layout.keys["decimal"] = ","
     if thousands:
         layout.keys["thousands"] = thousands
-    if why.endswith("?"):
+    if "?" in why:
         layout.asked.append(why)
     elif why:
         layout.said.append(why)
@@ -418,8 +423,8 @@ def _single_marks(commas: Sequence[str], dots: Sequence[str], separator: str) ->
         return ".", ",", f"{commas[0]} is read with a comma between thousands; or is it a decimal comma?"
     if dots and not plain_dot and separator == ";":
         return ".", None, (
-            f"{dots[0]} is read with a decimal point, and every such number has three digits after it; give "
-            "--decimal , --thousands . if it is a point between thousands; is it?"
+            f"{dots[0]} is read with a decimal point, and every such number has three digits after it; does "
+            "it stand between thousands? Then give --decimal , --thousands ."
         )  # fmt: skip
     return ".", None, ""
 
@@ -430,7 +435,7 @@ def _single_marks(commas: Sequence[str], dots: Sequence[str], separator: str) ->
 def _sniff_sheet(path: Path, layout: Layout, given: Mapping[str, Any]) -> None:
     names = sheet_names(path)
     if "sheet" not in given and len(names) > 1:
-        filled = next((name for name in names if len(_sheet(path, name)) > 1), names[0])
+        filled = max(names, key=lambda name: sum(len(cells) for _, cells in _sheet(path, name)))
         layout.keys["sheet"] = filled
         listed = ", ".join(map(repr, names))
         layout.said.append(f"the table is read from the sheet {filled!r} of {listed} (--sheet takes another)")

@@ -11,8 +11,8 @@ from typing import Any
 _LAST = re.compile(r"(?P<stem>.*[^\W\d_].*?)(?P<at>\d{1,4})")
 _FIRST = re.compile(r"[A-Za-z]{0,6}[_. -]?(?P<at>\d{1,4})[_. -](?P<stem>.*[^\W\d_].*)")
 _TIME = re.compile(
-    r"(?:[_. -]+(?:t|tp|time|wave|w|v|visit|d|day|m|mo|month|wk|week|y|yr|year|s|session|trial|occasion|h|hour|min"
-    r"|zeit|welle|tag|woche|monat|jahr|messung))?[_. -]*$",
+    r"(?:[_. -]+(?:t|tp|time|wave|w|v|visit|d|day|m|mo|month|wk|week|y|yr|year|s|session|trial|occasion"
+    r"|h|hour|min|zeit|welle|tag|woche|monat|jahr|messung))?[_. -]*$",
     re.IGNORECASE,
 )
 _ROWS = re.compile(r"(?:id|person|subject|subj|row|unit|case|patient|pupil|animal|plot)$", re.IGNORECASE)
@@ -41,7 +41,8 @@ def families(columns: Sequence[str]) -> list[Family]:
     """
     found: dict[tuple[str, str], list[str]] = {}
     for name in columns:
-        match = _LAST.fullmatch(name) or _FIRST.fullmatch(name)
+        unnamed = re.fullmatch(r"column\d+", name)  # as readers call a column without a name
+        match = None if unnamed else (_LAST.fullmatch(name) or _FIRST.fullmatch(name))
         if match is not None:
             stem = _TIME.sub("", match["stem"]) or match["stem"]
             starred = f"{name[: match.start('at')]}*{name[match.end('at') :]}"
@@ -111,6 +112,6 @@ def _keys(
 def _noticed(family: Family) -> str:
     name = family.stem or "value"
     return (
-        f"{', '.join(family.columns[:6])} look like one measurement in wide form; if the model is about all of them, "
-        f"give the formula with {name} and time in place of {family.columns[0]}"
+        f"{', '.join(family.columns[:6])} look like one measurement in wide form; if the model is about all "
+        f"of them, give the formula with {name} and time in place of {family.columns[0]}"
     )
