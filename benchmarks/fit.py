@@ -85,6 +85,25 @@ def mixedlm_rs(workload: Workload, frame: pd.DataFrame) -> Timed:
     }
 
 
+def glmm(workload: Workload, frame: pd.DataFrame) -> Timed:
+    """Rust; lme4's formulas. Degrees of freedom, which it finds with the fit, are left out."""
+    import glmm
+
+    bars, frame = _products_as_columns(workload, frame)
+    table = frame.astype(dict.fromkeys(workload.groups, "category"))
+    fixed = workload.fixed.replace("a * b", "a + b + a_b")  # a slope must stand in the fixed part as it is
+    formula = " + ".join([fixed, *bars])
+
+    def figures(fit: Fitted) -> Figures:
+        return {
+            "deviance": -2 * float(fit.loglik),
+            "evaluations": fit.n_eval + fit.n_grad,
+            "converged": bool(fit.converged),
+        }
+
+    return lambda: glmm.fit(table, formula, satterthwaite=False), figures
+
+
 def statsmodels(workload: Workload, frame: pd.DataFrame) -> Timed:
     """MixedLM: one grouping factor (crossed ones only as dense indicator columns)."""
     from statsmodels.formula.api import mixedlm
@@ -186,6 +205,7 @@ ENGINES: dict[str, Callable[[Workload, pd.DataFrame], Timed]] = {
     "mixedlm": mixedlm,
     "mixedlm-rs": mixedlm_rs,
     "lme-python": lme_python,
+    "glmm": glmm,
     "gpboost": gpboost,
     "interlace": interlace,
     "statsmodels": statsmodels,

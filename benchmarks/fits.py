@@ -29,6 +29,7 @@ ENGINES = (
     "mixedlm",
     "mixedlm-rs",
     "lme-python",
+    "glmm",
     "gpboost",
     "interlace",
     "statsmodels",

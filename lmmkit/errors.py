@@ -15,10 +15,19 @@ and the one warning it gives on purpose: a `PartialResult` is NaN somewhere, and
 import difflib
 from collections.abc import Collection
 
+from lmmkit.escape import terminal
+
 Subject = tuple[str | int, ...]
 
 
-class LmmkitError(Exception):
+class _LineByLine(Exception):  # noqa: N818  (no error by itself: what errors and warnings have in common)
+    """Its arguments are the lines of its message; nothing in a line reaches beyond it."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(terminal, self.args))
+
+
+class LmmkitError(_LineByLine):
     """Base of all errors raised on purpose; catching it catches nothing else.
 
     Attributes:
@@ -35,7 +44,7 @@ class LmmkitError(Exception):
         return self.several or (self,)
 
 
-class PartialResult(UserWarning):
+class PartialResult(_LineByLine, UserWarning):
     """Part of what was asked for could not be found; it is NaN in the result."""
 
 
@@ -90,8 +99,8 @@ class Findings:
         """What was found, as one error."""
         if len(self.errors) == 1:
             return self.errors[0]
-        listed = "\n".join(f"- {error}" for error in self.errors)
-        joined = type(self.errors[0])(f"{len(self.errors)} things are to be mended:\n{listed}")
+        lines = "\n".join(f"- {error}" for error in self.errors).split("\n")
+        joined = type(self.errors[0])(f"{len(self.errors)} things are to be mended:", *lines)
         joined.several = tuple(self.errors)
         return joined
 

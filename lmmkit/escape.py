@@ -1,12 +1,35 @@
-"""One escape per target: text from data never becomes markup, mathematics or a formula of a spreadsheet."""
+"""One escape per target: no text of the data becomes markup, mathematics, a formula or an order."""
 
 from __future__ import annotations
 
 import html as _html
 import re
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&])")
+#: Characters without ink beyond those that `str.isprintable` knows: fillers, joiners, variation selectors.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def terminal(text: object) -> str:
+    r"""Text on one line of a terminal: what moves the cursor, hides or turns the reading is spelled out.
+
+    Every message goes through here: errors and warnings of lmmkit, what its commands and summaries print.
+
+    >>> print(terminal("a\x1b[2Jb\nc\u202e"))
+    a\x1b[2Jb\nc\u202e
+    """
+    text = str(text)
+    if text.isprintable() and not _UNSEEN.search(text):
+        return text
+    return "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    if letter.isprintable() and not _UNSEEN.match(letter):
+        return letter
+    return letter.encode("unicode_escape").decode()
 
 
 def html(text: object) -> str:
@@ -18,22 +41,13 @@ def html(text: object) -> str:
     return _html.escape(str(text), quote=True)
 
 
-def markdown(text: object) -> str:
-    r"""Text for a Markdown paragraph or table cell, on one line.
-
-    >>> print(markdown("a|b *c*"))
-    a\|b \*c\*
-    """
-    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
-
-
 def mathtext(text: object) -> str:
-    r"""Text for a matplotlib label, where a pair of dollar signs would start mathematics.
+    r"""Text for a matplotlib label on one line, where a pair of dollar signs would start mathematics.
 
     >>> print(mathtext("cost ($)"))
     cost (\$)
     """
-    return str(text).replace("$", r"\$")
+    return terminal(text).replace("$", r"\$")
 
 
 def csv_cell(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,7 +13,7 @@ from lmmkit.engine.criterion.criterion import Criterion, Evaluation
 from lmmkit.engine.criterion.gradient import conditional_blocks
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Problem
 from lmmkit.engine.rules import FitRules
@@ -45,12 +46,21 @@ class Solution(FitNumbers):
         return optimality(self.optimum.state, self.optimum.scale, self.search.decrement, self.rules)
 
     def random_effects(self) -> tuple[Floats, ...]:
-        """BLUPs b of each term, (J, k)."""
-        return self.optimum.random_effects()
+        """BLUPs b = T Z'V^-1(y - X beta) of each term, (J, k)."""
+        state, layout = self.optimum.state, self.optimum.layout
+        b = [
+            self.optimum.prepared.scale * (L @ L.T) @ state.reverse.scores(layout, f, state.a)
+            for f, L in enumerate(state.L)
+        ]
+        return self.optimum.by_term(lambda f, S, columns: (S @ b[f][columns]).T)
 
     def conditional_variances(self) -> tuple[Floats, ...]:
-        """var(b | y, beta, theta) of each term, (J, k, k)."""
-        return self.optimum.conditional_variances(self.sigma)
+        """var(b | y, beta, theta) = sigma^2 (Z'Z + T^-1)^-1 of each level, (J, k, k) of each term."""
+        state = self.optimum.state
+        blocks = conditional_blocks(state.forward, state.reverse, self.optimum.layout)
+        return self.optimum.by_term(
+            lambda f, S, columns: self.sigma**2 * (S @ blocks[f][:, columns, columns] @ S.T)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +81,7 @@ class Optimum:
     def covariance_of_beta(self) -> Sandwich:
         """Of the fixed effects, in the units of the data."""
         variance = self.prepared.scale**2 * self.state.r2 / self.criterion.nu
-        core = variance * kernels.solved(self.state.XVX, np.eye(len(self.state.beta)))
+        core = variance * levelwise.solved(self.state.XVX, np.eye(len(self.state.beta)))
         return Sandwich(self.prepared.basis, core)
 
     @property
@@ -88,26 +98,12 @@ class Optimum:
         pairs = zip(self.factors(L), self.problem.terms, strict=True)
         return tuple(float(x) for factor, term in pairs for x in term.structure.coordinates(factor))
 
-    def random_effects(self) -> tuple[Floats, ...]:
-        """b_f = T_f Z_f'V^-1(y - X beta), carried back to the units of the data."""
+    def by_term(self, make: Callable[[int, Floats, slice], Floats]) -> tuple[Floats, ...]:
+        """What is made of each term's factor, S and columns there, (J, ...), levels in the caller's order."""
         out: dict[int, Floats] = {}
         for f, factor in enumerate(self.layout.factors):
-            L = self.state.L[f]
-            b = self.prepared.scale * (L @ L.T) @ self.state.reverse.scores(self.layout, f, self.state.a)
             for term, columns, _ in factor.pieces:
-                raw = np.empty((factor.levels, columns.stop - columns.start))
-                raw[factor.order] = (self.prepared.term_bases[term] @ b[columns]).T
-                out[term] = raw
-        return tuple(out[term] for term in range(len(out)))
-
-    def conditional_variances(self, sigma: float) -> tuple[Floats, ...]:
-        """sigma^2 (Z'Z + T^-1)^-1, diagonal blocks, carried back to the units of the data."""
-        out: dict[int, Floats] = {}
-        found = conditional_blocks(self.state.forward, self.state.reverse, self.layout)
-        for factor, blocks in zip(self.layout.factors, found, strict=True):
-            for term, columns, _ in factor.pieces:
-                S = self.prepared.term_bases[term]
-                raw = np.empty((factor.levels, len(S), len(S)))
-                raw[factor.order] = S @ blocks[:, columns, columns] @ S.T
-                out[term] = sigma**2 * raw
+                made = make(f, self.prepared.term_bases[term], columns)
+                out[term] = np.empty(made.shape)
+                out[term][factor.order] = made
         return tuple(out[term] for term in range(len(out)))

@@ -28,7 +28,7 @@ from lmmkit.engine.referee.henderson_sparse import SparseReferee
 from lmmkit.engine.referee.textbook import SparseModel, standardise, write_out
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
-from lmmkit.escape import html
+from lmmkit.escape import html, terminal
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.open_directions import open_directions
 from lmmkit.model.threads import one_thread
@@ -109,7 +109,7 @@ class Certificate:
     def __str__(self) -> str:
         lines = [f"{r.value:12.3e} {r.threshold:12.3e}  {r.verdict:<12} {r.check}" for r in self.results]
         head = f"{'value':>12} {'threshold':>12}  {'verdict':<12} check"
-        return "\n".join([self.sentence(), head, *lines])
+        return "\n".join(map(terminal, [self.sentence(), head, *lines]))
 
     def _repr_html_(self) -> str:
         return f"<p>{html(self.sentence())}</p>{self.checks.to_html(index=False)}"

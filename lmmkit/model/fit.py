@@ -14,6 +14,7 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
+from lmmkit.escape import terminal
 from lmmkit.model import storage, tables
 from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.design.design import Design, build_design
@@ -577,7 +578,8 @@ class Fit:
 
     def __repr__(self) -> str:
         criterion = "REML" if self.reml else "ML"
-        return f"<Fit {self.formula}: {criterion}, {self.nobs:,} rows, deviance {self.deviance:.4f}>"
+        formula = terminal(self.formula)
+        return f"<Fit {formula}: {criterion}, {self.nobs:,} rows, deviance {self.deviance:.4f}>"
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()  # pyright: ignore[reportPrivateUsage]  the notebook's protocol

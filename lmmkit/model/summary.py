@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.escape import html
+from lmmkit.escape import html, terminal
 from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.estimates import Estimates
@@ -41,15 +41,11 @@ class Summary:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        alarm = [f"*** {sentence} ***" for sentence in self.alarm]
-        top = "\n".join([self.title, self.formula])
-        parts = [
-            *alarm,
-            top,
-            "\n".join(self.facts),
-            *(table.text() for table in self.tables),
-            "\n".join(self.notes),
-        ]
+        alarm = [terminal(f"*** {sentence} ***") for sentence in self.alarm]
+        top, facts, notes = (
+            "\n".join(map(terminal, lines)) for lines in ((self.title, self.formula), self.facts, self.notes)
+        )
+        parts = [*alarm, top, facts, *(table.text() for table in self.tables), notes]
         return "\n\n".join(part for part in parts if part)
 
     __repr__ = __str__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lmmkit.escape import html
+from lmmkit.escape import html, terminal
 
 Cells = list[tuple[str, ...]]
 
@@ -25,7 +25,8 @@ class TextTable:
 
     def text(self) -> str:
         """Aligned columns below the title."""
-        columns = list(zip(*self.cells, strict=True))
+        cells = [tuple(map(terminal, row)) for row in self.cells]
+        columns = list(zip(*cells, strict=True))
         widths = [max(map(len, column)) for column in columns]
         right = [self.numbers_right and any(map(_is_number, column[1:])) for column in columns]
         lines = [
@@ -33,9 +34,9 @@ class TextTable:
                 cell.rjust(width) if number else cell.ljust(width)
                 for cell, width, number in zip(row, widths, right, strict=True)
             )
-            for row in self.cells
+            for row in cells
         ]
-        return "\n".join([self.title, *(f"  {line}".rstrip() for line in lines)])
+        return "\n".join([terminal(self.title), *(f"  {line}".rstrip() for line in lines)])
 
     def html(self) -> str:
         """The same as an HTML table."""

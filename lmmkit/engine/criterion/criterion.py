@@ -35,7 +35,7 @@ from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_i
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.lazy import lazy
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.rules import SEARCH
 from lmmkit.errors import FitError
 
@@ -202,9 +202,9 @@ class Criterion:
         """The best fixed effects that what is held allows."""
         if held.beta is not None:
             return held.beta
-        beta = kernels.solved(F[:-1, :-1], F[:-1, -1])
+        beta = levelwise.solved(F[:-1, :-1], F[:-1, -1])
         if held.contrast is not None:
             c, v = held.contrast
-            shift = kernels.solved(F[:-1, :-1], c)
+            shift = levelwise.solved(F[:-1, :-1], c)
             beta = beta + shift * (v - float(c @ beta)) / float(c @ shift)
         return beta

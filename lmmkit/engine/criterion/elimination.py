@@ -32,7 +32,7 @@ from scipy.linalg.lapack import dpotrf, dtrtrs
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.crossproducts import Coupling, Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse
 from lmmkit.errors import FitError
 
@@ -41,8 +41,8 @@ def _root_of_m(inner: Floats, L: Floats) -> Floats:
     """X of M = X'X, equation (2): X = C^-1 L' with C C' = I + L'B L; takes L'B L, which it changes."""
     for a in range(len(L)):
         inner[a, a] += 1.0
-    C, reciprocal = kernels.cholesky(inner)
-    return kernels.forward(C, reciprocal, np.repeat(L.T[:, :, None], inner.shape[2], axis=2))
+    C, reciprocal = levelwise.cholesky(inner)
+    return levelwise.forward(C, reciprocal, np.repeat(L.T[:, :, None], inner.shape[2], axis=2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +76,9 @@ class Eliminated:
 
     def variance(self) -> Floats:
         """(k, k, J) M, equation (2), from the root of B."""
-        RL = kernels.times_constant(self.root, self.L)
-        half = _root_of_m(kernels.transposed_times(RL, RL), self.L)
-        return kernels.transposed_times(half, half)
+        RL = levelwise.times_constant(self.root, self.L)
+        half = _root_of_m(levelwise.transposed_times(RL, RL), self.L)
+        return levelwise.transposed_times(half, half)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,28 +174,28 @@ def _eliminate_factor(left: _Remaining, layout: Layout, f: int, L: Floats) -> El
     if f == 0:
         R, inverse = own, np.empty(0)  # the absorbed factor is stored as R
     else:
-        C, inverse = kernels.cholesky(own, null=kernels.NULL_PIVOT)
+        C, inverse = levelwise.cholesky(own, null=levelwise.NULL_PIVOT)
         R = C.transpose(1, 0, 2)
-    RL = kernels.times_constant(R, L)
-    grown = kernels.times_transposed(RL, RL)
+    RL = levelwise.times_constant(R, L)
+    grown = levelwise.times_transposed(RL, RL)
     for a in range(k):
         grown[a, a] += 1.0
-    C, reciprocal = kernels.cholesky(grown)  # (1)
-    W = kernels.forward(C, reciprocal, R)
-    half = kernels.forward(C, reciprocal, kernels.identity(k, J))
+    C, reciprocal = levelwise.cholesky(grown)  # (1)
+    W = levelwise.forward(C, reciprocal, R)
+    half = levelwise.forward(C, reciprocal, levelwise.identity(k, J))
     if f == 0:  # (5): half'half = H, added
-        lift, sign, root = kernels.transposed_times(W, half), 1.0, half
+        lift, sign, root = levelwise.transposed_times(W, half), 1.0, half
     else:  # (3), without the cancelling difference I - B M; (4): root'root = M, subtracted
-        lower = kernels.forward(R.transpose(1, 0, 2), inverse, kernels.identity(k, J))  # R^-T
-        lift = kernels.transposed_times(W, kernels.times(half, lower))
-        inner = kernels.times_constant(kernels.constant_times(L.T, own), L)
+        lower = levelwise.forward(R.transpose(1, 0, 2), inverse, levelwise.identity(k, J))  # R^-T
+        lift = levelwise.transposed_times(W, levelwise.times(half, lower))
+        inner = levelwise.times_constant(levelwise.constant_times(L.T, own), L)
         sign, root = -1.0, _root_of_m(inner, L)
     link = Eliminated(
         L=L,
         root=R,
         W=W,
         lift=lift,
-        core=-sign * kernels.transposed_times(root, root),
+        core=-sign * levelwise.transposed_times(root, root),
         fixed=left.fixed[f],
         between={g: left.between[f, g] for g in range(f + 1, len(layout.chain))},
         coupling=left.coupling[f],
@@ -207,20 +207,20 @@ def _eliminate_factor(left: _Remaining, layout: Layout, f: int, L: Floats) -> El
 
 def _update(left: _Remaining, layout: Layout, f: int, link: Eliminated, root: Floats, sign: float) -> None:
     """(4) and (5): B_uv += sign (root B_fu)'(root B_fv), summed over the children of each level of u."""
-    fixed = kernels.times(root, link.fixed)
-    left.F += sign * kernels.summed(fixed, fixed)
-    halves = {g: kernels.times(root, block) for g, block in link.between.items()}
+    fixed = levelwise.times(root, link.fixed)
+    left.F += sign * levelwise.summed(fixed, fixed)
+    halves = {g: levelwise.times(root, block) for g, block in link.between.items()}
     for g, half in halves.items():
-        change = kernels.transposed_times(half, fixed)
+        change = levelwise.transposed_times(half, fixed)
         left.fixed[g] = left.fixed[g] + sign * layout.collect(f, g, change)
         for h in range(g, len(layout.chain)):
-            change = sign * layout.collect(f, g, kernels.transposed_times(half, halves[h]))
+            change = sign * layout.collect(f, g, levelwise.transposed_times(half, halves[h]))
             if g == h:
                 left.own[g] = left.own[g] + change
             else:
                 left.between[g, h] = left.between[g, h] + change
     if link.coupling is not None:
-        _update_rest(left, layout, f, link, link.coupling, sign * kernels.transposed_times(root, fixed))
+        _update_rest(left, layout, f, link, link.coupling, sign * levelwise.transposed_times(root, fixed))
 
 
 def _update_rest(

@@ -36,7 +36,7 @@ from lmmkit.engine.criterion.elimination import (
     transposed,
 )
 from lmmkit.engine.crossproducts.elimination_order import Layout
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse, mirrored
 
 STEEP = 1e-3  # below this diagonal of L the block trace is taken from the rows, not by division by L
@@ -120,8 +120,8 @@ def conditional_blocks(forward: Forward, reverse: Reverse, layout: Layout) -> li
         first = forward.links[0]
         M = first.variance()  # its `core` is -H, not M
         if reverse.inner_first is not None:
-            RM = kernels.times(first.root, M)
-            M = M + kernels.transposed_times(RM, kernels.times(reverse.inner_first, RM))
+            RM = levelwise.times(first.root, M)
+            M = M + levelwise.transposed_times(RM, levelwise.times(reverse.inner_first, RM))
         out = [block.transpose(2, 0, 1) for block in (M, *reverse.sigma)]
     if forward.rest is not None:
         E = DenseInverse(forward.rest, layout).E
@@ -171,26 +171,26 @@ class _ReverseSweep:
     def _link(self, f: int) -> tuple[Floats, Floats]:
         """(1) and (4) of one chain factor; leaves what the earlier ones need."""
         link = self.forward.links[f]
-        U = kernels.times(link.lift, self._right_hand_side(f, link))
-        D = kernels.summed(link.W, link.W) - _weighted(U, self.K)
+        U = levelwise.times(link.lift, self._right_hand_side(f, link))
+        D = levelwise.summed(link.W, link.W) - _weighted(U, self.K)
         inner = self._inner(f, link)
         if f == 0:
             self.inner_first = inner
         if inner is not None:
-            lifted = kernels.times(link.lift, inner)
+            lifted = levelwise.times(link.lift, inner)
             D -= lifted.reshape(len(D), -1) @ link.lift.reshape(len(D), -1).T
         if f > 0:
-            self.X[f] = -kernels.constant_times(link.own, U)
+            self.X[f] = -levelwise.constant_times(link.own, U)
             self.sigma[f, f] = link.core
             if inner is not None:
-                self.sigma[f, f] = link.core + kernels.times(kernels.times(link.core, inner), link.core)
+                self.sigma[f, f] = link.core + levelwise.times(levelwise.times(link.core, inner), link.core)
         return D, U
 
     def _right_hand_side(self, f: int, link: Eliminated) -> Floats:
         """B_fx + sum_v B_fv X~_v of (1)."""
         total = link.fixed
         for g, block in link.between.items():
-            total = total + kernels.times(block, self.X[g][:, :, self.layout.parents[f, g]])
+            total = total + levelwise.times(block, self.X[g][:, :, self.layout.parents[f, g]])
         if link.coupling is not None and self.X_rest is not None:
             total = total + link.coupling.times(self.X_rest)
         return total
@@ -200,9 +200,9 @@ class _ReverseSweep:
         total: Floats | None = None
         for g, block in link.between.items():
             Y = self._product(f, g, link)
-            total = kernels.times_transposed(Y, block) + (0.0 if total is None else total)
+            total = levelwise.times_transposed(Y, block) + (0.0 if total is None else total)
             if f > 0:
-                self.sigma[f, g] = -kernels.times(link.core, Y)
+                self.sigma[f, g] = -levelwise.times(link.core, Y)
         if link.coupling is not None:
             part = self._inner_rest(f, link)
             total = part if total is None else total + part
@@ -214,9 +214,9 @@ class _ReverseSweep:
         total = np.zeros((len(link.L), *link.between[g].shape[1:]))
         for h, block in link.between.items():
             if h <= g:
-                total += kernels.times(block, self.sigma[h, g][:, :, parents[f, h]])
+                total += levelwise.times(block, self.sigma[h, g][:, :, parents[f, h]])
             else:
-                total += kernels.times_transposed(block, self.sigma[g, h][:, :, parents[f, g]])
+                total += levelwise.times_transposed(block, self.sigma[g, h][:, :, parents[f, g]])
         if link.coupling is not None:
             total += _against(link.coupling, self.sigma_rest[g], parents[f, g])
         return total
@@ -229,7 +229,7 @@ class _ReverseSweep:
         total = B.quadratic(dense.E)
         for g, block in link.between.items():
             cross = _against(B, self.sigma_rest[g], self.layout.parents[f, g])
-            total = total + kernels.times_transposed(block, cross)
+            total = total + levelwise.times_transposed(block, cross)
         if f > 0:
             assert isinstance(B, Dense)
             Y = B.values @ dense.E

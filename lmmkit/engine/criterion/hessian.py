@@ -24,7 +24,7 @@ from lmmkit.engine.criterion.elimination import Eliminated, Forward
 from lmmkit.engine.criterion.gradient import DenseInverse, Reverse
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.lazy import lazy
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.rules import SEARCH
 
 
@@ -105,19 +105,19 @@ class _Push:
         """One chain factor; only its own and earlier factors' columns are not zero yet."""
         end = self.ends[f]
         if f == 0:  # absorbed: z is the lift's, and z't = u'R'H R u, a sum of squares
-            z = kernels.transposed_times(link.lift, mine)
-            half = kernels.times(link.W, mine)
-            self.s[:end, :end] += kernels.summed(half, half)
+            z = levelwise.transposed_times(link.lift, mine)
+            half = levelwise.times(link.W, mine)
+            self.s[:end, :end] += levelwise.summed(half, half)
         else:
             u = np.zeros((len(link.L), end, mine.shape[2]))
             u[:, end - self.counts[f] :] = mine
             e = self.e[f][:, :end]
-            t = kernels.transposed_times(link.root, kernels.times(link.root, u)) + e
-            z = u - kernels.times(link.core, t)
-            self.s[:end, :end] += kernels.summed(z, t) + kernels.summed(e, u)
-        self.e_fixed[:end] += kernels.summed(z, link.fixed)
+            t = levelwise.transposed_times(link.root, levelwise.times(link.root, u)) + e
+            z = u - levelwise.times(link.core, t)
+            self.s[:end, :end] += levelwise.summed(z, t) + levelwise.summed(e, u)
+        self.e_fixed[:end] += levelwise.summed(z, link.fixed)
         for g, block in link.between.items():
-            self.e[g][:, :end] += self.layout.collect(f, g, kernels.transposed_times(block, z))
+            self.e[g][:, :end] += self.layout.collect(f, g, levelwise.transposed_times(block, z))
         if link.coupling is not None:
             self.e_rest[:, :end] += link.coupling.transposed_times(z)
 

@@ -13,7 +13,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import FILL, Dense, Sparse, occurring
 
 Coupling = Dense | Sparse
@@ -222,9 +222,9 @@ def absorb(raw: Moments, prepared: Prepared, layout: Layout) -> Moments:
         blocks, and every block without the first factor is within its levels. A level with fewer rows than
         columns has null rows in R, which every product leaves at zero.
     """
-    C, inverse = kernels.cholesky(raw.own[0], null=kernels.NULL_PIVOT)
-    a_fixed = kernels.forward(C, inverse, raw.fixed[0])
-    a_between = {g: kernels.forward(C, inverse, raw.between[0, g]) for g in range(1, len(layout.chain))}
+    C, inverse = levelwise.cholesky(raw.own[0], null=levelwise.NULL_PIVOT)
+    a_fixed = levelwise.forward(C, inverse, raw.fixed[0])
+    a_between = {g: levelwise.forward(C, inverse, raw.between[0, g]) for g in range(1, len(layout.chain))}
     a_rest = _lifted(C, inverse, raw.coupling[0])
     left: dict[int, Row] = dict.fromkeys(layout.chain[0].rows)  # a column of Z_1 leaves nothing
 
@@ -240,7 +240,7 @@ def absorb(raw: Moments, prepared: Prepared, layout: Layout) -> Moments:
         take(prepared, layout.chain[0].rows),
         *(within(layout.chain[g].rows, a) for g, a in a_between.items()),
     ]
-    rest = raw.rest if a_rest is None else raw.rest - a_rest.gram(kernels.identity(*raw.own[0].shape[1:]))
+    rest = raw.rest if a_rest is None else raw.rest - a_rest.gram(levelwise.identity(*raw.own[0].shape[1:]))
     between = {(0, g): a for g, a in a_between.items()}
     R = np.ascontiguousarray(C.transpose(1, 0, 2))
     out = Moments([R], [a_fixed], between, [a_rest], rest, rest_sums(prepared, layout, W), gram(W))
@@ -253,7 +253,7 @@ def _less_first(
     prepared: Prepared, factor: Factor, position: int, C: Floats, inverse: Floats, a: Floats
 ) -> Floats:
     """(n,) one row less its least squares fit on a factor's columns, from (k, J) R^-T Z' of it."""
-    coefficient = kernels.backward(C, inverse, a[:, None, :])[:, 0]
+    coefficient = levelwise.backward(C, inverse, a[:, None, :])[:, 0]
     residual = prepared.rows[position].copy()
     for z, c in zip(factor.rows, coefficient, strict=True):
         part = np.take(c, factor.codes)
@@ -268,8 +268,8 @@ def _lifted(C: Floats, inverse: Floats, coupling: Coupling | None) -> Coupling |
     if coupling is None:
         return None
     if isinstance(coupling, Dense):
-        solved = kernels.forward(C, inverse, coupling.values.transpose(0, 2, 1))
+        solved = levelwise.forward(C, inverse, coupling.values.transpose(0, 2, 1))
         return Dense(np.ascontiguousarray(solved.transpose(0, 2, 1)))
     level = coupling.level
-    solved = kernels.forward(C[:, :, level], inverse[:, level], coupling.values[:, None, :])
+    solved = levelwise.forward(C[:, :, level], inverse[:, level], coupling.values[:, None, :])
     return replace(coupling, values=solved[:, 0])

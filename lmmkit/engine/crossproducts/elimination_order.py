@@ -19,7 +19,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, FactorStructure, Part
 from lmmkit.engine.covariance.structures import Growth, Structure
 from lmmkit.engine.crossproducts.scaling import Prepared
-from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.problem import Problem
 from lmmkit.errors import FitError
 

@@ -16,7 +16,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense
 
 EXACT = 1e-24  # share of the response's sum of squares below which what is left of it is rounding
@@ -47,7 +47,7 @@ class _RawSums:
         """Z'X in the basis in which X'X = I, (k, p, J)."""
         k, p, J = block.shape
         rows = block.transpose(1, 0, 2).reshape(p, k * J)
-        return kernels.solved(root, rows).reshape(p, k, J).transpose(1, 0, 2)
+        return levelwise.solved(root, rows).reshape(p, k, J).transpose(1, 0, 2)
 
     def pairs(self, f: int, g: int) -> tuple[Floats, Ints | slice, Ints | slice]:
         """Z_f'Z_g on the occurring pairs, (k_f, k_g, m), and their levels in f and g."""
@@ -151,7 +151,7 @@ def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int,
         rows: n.
         floor: Least variance, see `Structure.start`.
     """
-    solved = kernels.least_solved(*equations(moments, layout, rows))
+    solved = levelwise.least_solved(*equations(moments, layout, rows))
     s2 = _residual_start(solved[-1], moments, absorbed, rows)
     return start_of(solved, s2, layout, scales(moments, layout), floor)
 
@@ -159,7 +159,7 @@ def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int,
 def _residual_start(solved: Floats, moments: Moments, absorbed: Moments, rows: int) -> Floats:
     """s2 of the moment equations, but no more than the rows within the first factor's levels have, if any."""
     total, whole = absorbed.total, moments.total[-1, -1] / rows
-    explained = total[-1, :-1] @ kernels.least_solved(total[:-1, :-1], total[:-1, -1])
+    explained = total[-1, :-1] @ levelwise.least_solved(total[:-1, :-1], total[:-1, -1])
     within = (total[-1, -1] - explained) / free_within(absorbed.own[0], len(total) - 1, rows)
     if within <= EXACT * whole:
         return solved if solved > 0 else SHARE * whole

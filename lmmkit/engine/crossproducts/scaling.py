@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import qr, solve_triangular
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.errors import FitError
 

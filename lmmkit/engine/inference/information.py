@@ -19,7 +19,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.inference.traces import Traces, component_sizes, outer_sum, scores, traces
-from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.setup import set_up

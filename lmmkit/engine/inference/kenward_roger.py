@@ -19,7 +19,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.inference.information import ExpectedInformation, Spread, entry_directions
-from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.solution import Optimum
 

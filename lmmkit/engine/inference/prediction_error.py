@@ -22,7 +22,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.criterion.elimination import scaled_rows, transposed
 from lmmkit.engine.crossproducts.crossproducts import Coupling
 from lmmkit.engine.inference.traces import scores
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense
 from lmmkit.engine.solution import Optimum
 
@@ -74,14 +74,14 @@ class PredictionError:
             total += self._met(f, slots[f])
             for slot in slots[f]:
                 w = np.einsum("abm,mb->am", self.M[f][:, :, slot.level], slot.values)
-                w = kernels.times(link.root[:, :, slot.level], w[:, None])[:, 0] if f == 0 else w
+                w = levelwise.times(link.root[:, :, slot.level], w[:, None])[:, 0] if f == 0 else w
                 for g, block in link.between.items():
                     left = -np.einsum("abm,am->mb", block[:, :, slot.level], w)
                     slots[g].append(Slot(self.layout.parents[f, g][slot.level], left))
                 if link.coupling is not None:
                     dense -= _gathered(link.coupling, slot.level, w)
         half = self._half(dense)
-        fixed = np.einsum("mp,pm->m", d, kernels.solved(self.state.XVX, d.T))
+        fixed = np.einsum("mp,pm->m", d, levelwise.solved(self.state.XVX, d.T))
         return total + np.einsum("qm,qm->m", half, half) + fixed
 
     def _own(self, f: int, Z: list[Floats], codes: list[Ints]) -> Slot:

@@ -12,7 +12,7 @@ from lmmkit.engine.crossproducts.crossproducts import block_sums, gram, take
 from lmmkit.engine.crossproducts.elimination_order import Factor
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.inference.traces import NULL_PIVOT, cross_products, rank_root, refuse_too_large
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.problem import Problem
 
 NOTHING_NEW = 1e-9  # below this share of its own square a column of X lies in the span of Z
@@ -70,6 +70,6 @@ def _roots(prepared: Prepared, factors: list[Factor]) -> Iterator[tuple[int, Flo
         return
     factor, Z = factors[0], take(prepared, factors[0].rows)
     sums = block_sums(factor.codes, factor.levels, Z, [*Z, *take(prepared, prepared.fixed)])
-    C, inverse = kernels.cholesky(sums[:, : len(Z)], null=NULL_PIVOT)
-    a = kernels.forward(C, inverse, sums[:, len(Z) :])
+    C, inverse = levelwise.cholesky(sums[:, : len(Z)], null=NULL_PIVOT)
+    a = levelwise.forward(C, inverse, sums[:, len(Z) :])
     yield int(np.count_nonzero(inverse)), a.transpose(0, 2, 1).reshape(a.shape[0] * a.shape[2], a.shape[1])

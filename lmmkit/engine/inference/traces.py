@@ -30,7 +30,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.crossproducts.scaling import Prepared
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.errors import FitError
 
 NULL_PIVOT = 1e-12  # below this share of its own length a column is a sum of the others
@@ -62,7 +62,7 @@ class _Levels:
     def projected(self, f: int, g: int, root: Floats) -> Floats:
         """(k_f, k_g, m) the blocks of U root root' U'."""
         half = np.einsum("apj,pq->aqj", self.U, root)
-        return kernels.times_transposed(half, half)
+        return levelwise.times_transposed(half, half)
 
     def applied(self, entries: Floats, scores: Floats) -> Floats:
         """(k_g, p, J_f) one entry of each block of S times U of the second factor."""
@@ -151,7 +151,7 @@ def traces(prepared: Prepared, layout: Layout, state: Evaluation) -> Traces:
     """
     if len(layout.factors) == 1:
         W = state.forward.links[0].W
-        return Traces((_Levels(kernels.transposed_times(W, W), scores(layout, state, 0)),))
+        return Traces((_Levels(levelwise.transposed_times(W, W), scores(layout, state, 0)),))
     refuse_too_large(layout.factors)
     return Traces(tuple(_of_component(cross, state.L) for cross in cross_products(prepared, layout.factors)))
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import semidefinite_factor
-from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.rules import PROFILE
 from lmmkit.engine.setup import Setup
 

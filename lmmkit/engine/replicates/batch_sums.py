@@ -15,7 +15,7 @@ from scipy.sparse import csr_array, vstack
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.crossproducts.moment_start import equations
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.setup import Setup, constant_of
 
 ROUNDING = 1e-13  # share of a response's size below which what is left of it is rounding
@@ -80,8 +80,7 @@ class Shared:
         u, v = self.upper
         products = [
             self.A[a][:, u] * self.A[b][:, v] + (self.A[a][:, v] * self.A[b][:, u] if a != b else 0.0)
-            for a in range(len(self.A))
-            for b in range(a, len(self.A))
+            for a, b in entry_pairs(len(self.A))
         ]
         return np.ascontiguousarray(np.array(products).reshape(len(products) * self.A.shape[1], len(u)).T)
 
@@ -89,8 +88,7 @@ class Shared:
     def adjoint(self) -> Floats:
         """(pairs of Z_1 J, pairs of M): what an entry of symmetric B adds to A_j B A_j'."""
         u, v = self.upper
-        k = len(self.A)
-        half = [1.0 if a == b else 0.5 for a in range(k) for b in range(a, k)]
+        half = [1.0 if a == b else 0.5 for a, b in entry_pairs(len(self.A))]
         weight = np.repeat(half, self.A.shape[1])
         return np.ascontiguousarray(self.pairs.T * np.where(u == v, 1.0, 2.0) * weight[:, None])
 
@@ -99,13 +97,18 @@ class Shared:
         """Carries the sums of squares of a response, entry by entry, to the variances of MIVQUE0."""
         setup = self.setup
         matrix = equations(setup.raw, setup.layout, len(setup.problem.response))[0]
-        return kernels.least_solved(matrix, np.eye(len(matrix)))
+        return levelwise.least_solved(matrix, np.eye(len(matrix)))
 
     @cached_property
     def fixed_within(self) -> Floats:
         """(p, p) pseudo-inverse of X'X within the levels of the first factor."""
         inner, rounding = self.within[self.size :, self.size :], 1e-12 * len(self.setup.problem.response)
-        return kernels.least_solved(inner, np.eye(len(inner)), rounding)
+        return levelwise.least_solved(inner, np.eye(len(inner)), rounding)
+
+
+def entry_pairs(k: int) -> list[tuple[int, int]]:
+    """Rows and columns of an upper triangle."""
+    return [(a, b) for a in range(k) for b in range(a, k)]
 
 
 def table_size(layout: Layout, p: int) -> int:
@@ -119,8 +122,8 @@ def share(setup: Setup) -> Shared:
     """The design's part of the criterion."""
     prepared, factors = setup.prepared, setup.layout.factors
     first, rows = factors[0], prepared.rows
-    root, inverse = kernels.cholesky(setup.raw.own[0], null=kernels.NULL_PIVOT)
-    lifted = kernels.forward(
+    root, inverse = levelwise.cholesky(setup.raw.own[0], null=levelwise.NULL_PIVOT)
+    lifted = levelwise.forward(
         root[:, :, first.codes], inverse[:, first.codes], rows[list(first.rows)][:, None]
     )
     Z = _indicator(first, lifted[:, 0], by_level=False)
@@ -181,8 +184,7 @@ class Responses:
 
     def take(self, which: Ints) -> Responses:
         """Some of the replicates."""
-        parts = (self.a, self.w, self.yy, self.squares, self.beta, self.scale, self.constant)
-        return Responses(*(picked(part, which) for part in parts))
+        return Responses(**{name: picked(part, which) for name, part in vars(self).items()})
 
 
 def picked(A: Floats, which: Ints) -> Floats:

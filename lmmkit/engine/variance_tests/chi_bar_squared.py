@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.levelwise import solved
 
 DRAWS = 10_000
 STEPS = 400  # of a projection or of the weights, at most

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.variance_tests.covariance_families import Units, embedding, entries_of, positive, units
 from lmmkit.errors import FitError

@@ -17,7 +17,7 @@ from lmmkit.engine.covariance.structures import Structure, structure_of
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
 from lmmkit.errors import Findings, FormulaError
-from lmmkit.escape import html
+from lmmkit.escape import html, terminal
 from lmmkit.model.design.identifiability import (
     Draft,
     between_only,
@@ -31,11 +31,10 @@ from lmmkit.model.design.learned import (
     NewData,
     Predictor,
     Recipe,
+    codes_of,
     columns_of,
-    fixed_data,
-    fixed_matrix,
     learn_recipe,
-    new_data,
+    offset_columns,
     predictors,
     recipe_from_dict,
 )
@@ -230,7 +229,7 @@ class Design:
 
     @cached_property
     def relations(self) -> tuple[Relation, ...]:
-        """How each pair of grouping factors relates: the same, nested or crossed."""
+        """How each pair of grouping factors relates: nested or crossed."""
         return relations(self.groupings)
 
     @cached_property
@@ -249,7 +248,7 @@ class Design:
         Raises:
             DataError: A column is absent, has missing values, or a level that the fit has not seen.
         """
-        return fixed_matrix(self.recipe, frame)
+        return self.recipe.X(self.recipe.opened(frame, self.recipe.fixed_columns()))
 
     def new_data(self, frame: Any, *, grouped: bool = True) -> NewData:
         """X, offset, and the random terms' columns and codes on the rows of another table.
@@ -261,9 +260,24 @@ class Design:
         Raises:
             DataError: As `fixed_matrix`, or the offset was given as a vector.
         """
-        terms = [(term.factor, term.names) for term in self.random]
-        factors = {term.factor: term.grouping for term in self.random} if grouped else None
-        return new_data(self.recipe, self.request, terms, factors, frame)
+        recipe, bars = self.recipe, self.recipe.formula.random
+        wanted = [name for expression in recipe.variables for name in expression.variables]
+        wanted += [name for bar in bars for name in bar.group.names if grouped]
+        evaluator = recipe.opened(frame, [*wanted, *offset_columns(self.request)])
+        values, rows = recipe.values(evaluator), evaluator.table.rows
+        columns = dict(
+            column
+            for bar in recipe.random
+            for products in bar
+            for column in columns_of(products, values, rows)
+        )
+        Z = tuple(np.column_stack([columns[name] for name in term.names]) for term in self.random)
+        codes = dict.fromkeys(self.ngroups, np.full(rows, -1, np.intp))
+        if grouped:
+            names = {bar.group.label: bar.group.names for bar in bars}
+            codes = {g.name: codes_of(g, names[g.name], evaluator.table) for g in self.groupings}
+        known = offset_of(self.request, evaluator, {})
+        return NewData(recipe.X(evaluator), known, Z, tuple(codes[term.factor] for term in self.random))
 
     def fixed_data(self, frame: Any) -> NewData:
         """X and offset on the rows of another table, which needs no grouping factors.
@@ -274,7 +288,9 @@ class Design:
         Raises:
             DataError: As `new_data`.
         """
-        return fixed_data(self.recipe, self.request, frame)
+        wanted = [*self.recipe.fixed_columns(), *offset_columns(self.request)]
+        evaluator = self.recipe.opened(frame, wanted)
+        return NewData(self.recipe.X(evaluator), offset_of(self.request, evaluator, {}), (), ())
 
     def to_dict(self) -> dict[str, Any]:
         """What `design_from_dict` needs beside `frame`, as plain lists, numbers and text."""
@@ -287,7 +303,7 @@ class Design:
     def describe(self) -> str:
         """Terms, sizes, relations and block structure, as text."""
         tables = [table.text() for table in _tables(self)]
-        return "\n\n".join([self.formula, _rows_sentence(self), *tables, *_sentences(self)])
+        return "\n\n".join([terminal(self.formula), _rows_sentence(self), *tables, *_sentences(self)])
 
     def __str__(self) -> str:
         return self.describe()
@@ -359,7 +375,7 @@ def without_random_effects(formula: str, like: Design) -> Design:
     request = Request(parsed, weights, offset, contrasts, "error")
     source = open_source(request, like.source.table.frame.iloc[like.rows])
     recipe, values = learn_recipe(parsed, source, contrasts)
-    return _design(request, source, recipe, values)
+    return _design(request, source, recipe, values, {})
 
 
 def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
@@ -507,4 +523,5 @@ def _sentences(design: Design) -> list[str]:
         "occur."
         for r in design.relations
     ]
-    return [*(["\n".join(related)] if related else []), *(f"Note: {warning}" for warning in design.warnings)]
+    notes = [terminal(f"Note: {warning}") for warning in design.warnings]
+    return [*(["\n".join(map(terminal, related))] if related else []), *notes]

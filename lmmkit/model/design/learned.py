@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.errors import DataError, Findings
-from lmmkit.model.design.rows_used import Request, Source, offset_of
+from lmmkit.model.design.rows_used import Request, Source
 from lmmkit.model.design.variables import (
     Coding,
     Column,
@@ -62,6 +62,24 @@ class Recipe:
     def fixed_columns(self) -> list[str]:
         """Names of the columns that the fixed terms use, in order of appearance."""
         return list(dict.fromkeys(name for term in self.formula.fixed for e in term for name in e.variables))
+
+    def opened(self, frame: Any, wanted: Iterable[str]) -> Evaluator:
+        """A table with what was learned, without missing values in the columns wanted."""
+        table = open_table(frame, wanted)
+        for name in dict.fromkeys(wanted):
+            absent = np.flatnonzero(table.frame[name].isna())
+            if len(absent):
+                raise DataError(
+                    f"Column `{name}` is missing in {len(absent):,} of the new rows, first in row "
+                    f"{absent[0] + 1}; fill it or leave the rows out."
+                )
+        return Evaluator(table, self.states)
+
+    def X(self, evaluator: Evaluator) -> Floats:
+        """(m, p) columns of the fixed effects on the rows of another table."""
+        values, rows = self.values(evaluator, fixed=True), evaluator.table.rows
+        columns = [array for products in self.fixed for _, array in columns_of(products, values, rows)]
+        return np.column_stack(columns) if columns else np.empty((rows, 0))
 
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, numbers and text."""
@@ -209,52 +227,7 @@ class NewData:
     codes: tuple[Ints, ...]
 
 
-def fixed_matrix(recipe: Recipe, frame: Any) -> Floats:
-    """(m, p) X on the rows of `frame`."""
-    return _X(recipe, _opened(recipe, frame, recipe.fixed_columns()))
-
-
-def fixed_data(recipe: Recipe, request: Request, frame: Any) -> NewData:
-    """X and offset alone, for predictions without the random effects."""
-    evaluator = _opened(recipe, frame, [*recipe.fixed_columns(), *_offset_columns(request)])
-    return NewData(_X(recipe, evaluator), offset_of(request, evaluator, {}), (), ())
-
-
-def new_data(
-    recipe: Recipe,
-    request: Request,
-    terms: Sequence[tuple[str, tuple[str, ...]]],
-    factors: Mapping[str, Grouping] | None,
-    frame: Any,
-) -> NewData:
-    """X, offset, Z and codes on the rows of `frame`; `terms` gives each term's factor and columns.
-
-    Without `factors` the rows need no grouping columns and have levels that the fit has not seen.
-    """
-    groups = {bar.group.label: bar.group.names for bar in recipe.formula.random}
-    wanted = [name for expression in recipe.variables for name in expression.variables]
-    wanted += [name for names in groups.values() for name in names] if factors is not None else []
-    evaluator = _opened(recipe, frame, [*wanted, *_offset_columns(request)])
-    values, rows = recipe.values(evaluator), evaluator.table.rows
-    columns = dict(
-        column for bar in recipe.random for products in bar for column in columns_of(products, values, rows)
-    )
-    Z = tuple(np.column_stack([columns[name] for name in names]) for _, names in terms)
-    if factors is None:
-        codes = tuple(np.full(rows, -1, np.intp) for _ in terms)
-    else:
-        found = {name: codes_of(factors[name], names, evaluator.table) for name, names in groups.items()}
-        codes = tuple(found[factor] for factor, _ in terms)
-    return NewData(_X(recipe, evaluator), offset_of(request, evaluator, {}), Z, codes)
-
-
-def _X(recipe: Recipe, evaluator: Evaluator) -> Floats:
-    values, rows = recipe.values(evaluator, fixed=True), evaluator.table.rows
-    columns = [array for products in recipe.fixed for _, array in columns_of(products, values, rows)]
-    return np.column_stack(columns) if columns else np.empty((rows, 0))
-
-
-def _offset_columns(request: Request) -> list[str]:
+def offset_columns(request: Request) -> list[str]:
     """The columns of the known part of the mean, which must be columns on new rows."""
     if request.offset is not None and not isinstance(request.offset, str):
         raise DataError(
@@ -263,19 +236,6 @@ def _offset_columns(request: Request) -> list[str]:
         )
     names = [name for offset in request.formula.offsets for name in offset.variables]
     return [*names, *([] if request.offset is None else [request.offset])]
-
-
-def _opened(recipe: Recipe, frame: Any, wanted: Iterable[str]) -> Evaluator:
-    """The table with what the recipe learned, without missing values in the columns wanted."""
-    table = open_table(frame, wanted)
-    for name in dict.fromkeys(wanted):
-        absent = np.flatnonzero(table.frame[name].isna())
-        if len(absent):
-            raise DataError(
-                f"Column `{name}` is missing in {len(absent):,} of the new rows, first in row "
-                f"{absent[0] + 1}; fill it or leave the rows out."
-            )
-    return Evaluator(table, recipe.states)
 
 
 def codes_of(factor: Grouping, names: Sequence[str], table: Table) -> Ints:

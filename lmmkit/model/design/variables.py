@@ -25,6 +25,7 @@ from lmmkit.model.formula.formula import Term
 from lmmkit.model.formula.functions import Basis
 from lmmkit.model.table.columns import CodedColumn, compress
 from lmmkit.model.table.evaluate import Evaluator
+from lmmkit.model.table.labels import label_of
 
 Floats = NDArray[np.float64]
 
@@ -261,16 +262,16 @@ def factor_of(expression: Expression, evaluator: Evaluator) -> CodedColumn:
 
 
 def _reordered(factor: CodedColumn, levels: Sequence[Any], expression: Expression) -> CodedColumn:
-    known = {str(level): code for code, level in enumerate(factor.levels)}
-    order = [known.get(str(level), -1) for level in levels]
-    absent = [str(level) for code, level in enumerate(factor.levels) if code not in order]
-    if absent or len(set(map(str, levels))) < len(levels):
+    known = {label_of(level): code for code, level in enumerate(factor.levels)}
+    order = [known.get(label_of(level), -1) for level in levels]
+    absent = [label_of(level) for code, level in enumerate(factor.levels) if code not in order]
+    if absent or len(set(map(label_of, levels))) < len(levels):
         raise DataError(
             f"`{expression}` must list each level once; not listed: {', '.join(absent[:6]) or 'none'}."
         )
     rank = np.full(len(factor.levels) + 1, -1, np.intp)
     rank[[code for code in order if code >= 0]] = [new for new, code in enumerate(order) if code >= 0]
-    return CodedColumn(rank[factor.codes], [str(level) for level in levels])
+    return CodedColumn(rank[factor.codes], [label_of(level) for level in levels])
 
 
 def _learn_factor(
@@ -279,7 +280,7 @@ def _learn_factor(
     factor = factor_of(expression, evaluator)
     codes = factor.codes if rows is None else factor.codes[rows]
     codes, present = compress(codes, len(factor.levels))
-    levels = tuple(str(factor.levels[code]) for code in present.tolist())
+    levels = tuple(label_of(factor.levels[code]) for code in present.tolist())
     if len(levels) == 1:
         raise DataError(
             f"The factor `{expression}` has one level only ({levels[0]}) in the {len(codes):,} rows used; at "
@@ -297,7 +298,7 @@ def _learn_factor(
 def _coding(expression: Expression, levels: Sequence[str], contrasts: Mapping[str, Any]) -> Coding:
     inner, request = marked_column(expression)
     if request.kind is not None:
-        base = None if request.base is None else str(request.base)
+        base = None if request.base is None else label_of(request.base)
         return coding(request.kind, levels, base, inner.text)
     if inner.text in contrasts:
         return given_coding(contrasts[inner.text], levels, inner.text)

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.linalg.level_matrices import solved
+from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.expression import quote

@@ -58,6 +58,15 @@ def dropped(rows: Frame) -> Frame:
     return counts.sort_values(["status", "rows"], ascending=False, kind="stable", ignore_index=True)
 
 
+def notices(sentences: Sequence[str]) -> Frame:
+    """What was settled in reading a file, a sentence a row.
+
+    >>> notices(["g: blanks around the text of 3 cells are taken off"]).shape
+    (1, 1)
+    """
+    return Frame({"notice": list(sentences)}, dtype="str")
+
+
 def _summary(values: pd.Series[Any]) -> dict[str, Any]:
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     counts = {
@@ -211,6 +220,13 @@ def _steps(values: pd.Series[Any], levels: pd.Series[Any]) -> dict[str, Any]:
 
 
 TABLES = (
+    ReportTable("reading", "Lines of the file by what they are.", {"what": "Lines", "lines": "Number"}),
+    ReportTable(
+        "codes",
+        "Cells that mean a missing value.",
+        {"column": "Column", "code": "Code", "cells": "Cells"},
+    ),
+    ReportTable("notices", "What was settled in reading the file.", {"notice": "Notice"}),
     ReportTable(
         "dropped",
         "Rows of the input by what became of them.",

@@ -10,6 +10,7 @@ import scipy
 
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.fit import Fit
+from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.report_tables.panels import PanelChoice, panel_rows
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
 
@@ -43,7 +44,7 @@ def _named(row: dict[Any, Any]) -> tuple[str, str]:
     return f"{group}.cor.{second}.{first}", f"{group}: {first} with {second}"
 
 
-def deviations(parts: Frame) -> Frame:
+def standard_deviations(parts: Frame) -> Frame:
     """The standard deviations among variance components: component, sd, low, high."""
     sds = parts[parts["var2"].isna()]
     return sds[["component", "sdcor", "low", "high"]].rename(columns={"sdcor": "sd"})
@@ -78,7 +79,7 @@ def effects(fit: Fit, *, level: float) -> Frame:
     Returns:
         DataFrame term (group and name), group, name, level, estimate, se, low, high.
     """
-    half = float(scipy.special.ndtri(0.5 + level / 2))
+    half = normal_quantile(0.5 + level / 2)
     tables = [
         Frame({"term": f"{group}: {name}", "group": group, "name": name, "level": b.index,
                "estimate": b[name].to_numpy(), "se": fit.ranef_se[group][name].to_numpy()})
@@ -138,38 +139,29 @@ def lines(fit: Fit, data: Frame, choice: PanelChoice) -> Frame:
     return table.assign(fitted=means["fitted"], population=means["population"])
 
 
+def _overall(fit: Fit) -> dict[str, Any]:
+    """The numbers of a fit as a whole."""
+    names = ("nobs", "npar", "deviance", "llf", "aic", "bic", "sigma", "converged", "evaluations")
+    return {name: getattr(fit, name) for name in names} | {"singular": fit.is_singular}
+
+
 def facts(fit: Fit, certificate: Certificate) -> Frame:
     """What is said of the fit as a whole, as a table: quantity, value."""
-    names = ("nobs", "npar", "deviance", "llf", "aic", "bic", "sigma", "converged", "evaluations")
-    values: dict[str, Any] = {name: getattr(fit, name) for name in names}
-    values |= {"singular": fit.is_singular, "certificate": certificate.passed, "digits": certificate.digits}
+    values = _overall(fit) | {"certificate": certificate.passed, "digits": certificate.digits}
     return Frame({"quantity": list(values), "value": pd.Series(list(values.values()), dtype=object)})
 
 
 def summary(fit: Fit) -> dict[str, Any]:
     """The fit as a whole, in plain values."""
-    singular = [
-        term.group
-        for term, null in zip(fit.design.random, fit.estimates.null_directions, strict=True)
-        if null
-    ]
+    terms = zip(fit.design.random, fit.estimates.null_directions, strict=True)
     return {
         "formula": fit.formula,
         "method": "REML" if fit.reml else "ML",
         "algorithm": fit.algorithm,
-        "nobs": fit.nobs,
+        **_overall(fit),
         "ngroups": fit.ngroups,
-        "npar": fit.npar,
-        "deviance": fit.deviance,
-        "llf": fit.llf,
-        "aic": fit.aic,
-        "bic": fit.bic,
-        "sigma": fit.sigma,
         "iterations": len(fit.trace) - 1,
-        "evaluations": fit.evaluations,
-        "converged": fit.converged,
-        "singular": fit.is_singular,
-        "singular_terms": singular,
+        "singular_terms": [term.group for term, null in terms if null],
         "dropped_columns": fit.dropped_columns,
         "warnings": list(fit.design.warnings),
     }

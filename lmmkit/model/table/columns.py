@@ -1,6 +1,7 @@
 """Columns of a table, whatever library made it: as numbers, or as factors with their levels in order.
 
-Levels stand in a Categorical's own order, else numbers ascending and text in byte order.
+Levels stand in a Categorical's own order, else numbers ascending, and text by value where every label is a
+plainly written whole number, else in byte order.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.errors import DataError, Findings, unknown_column
+from lmmkit.model.table.labels import are_whole, in_order
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -39,7 +41,7 @@ def factor_of_column(column: pd.Series[Any], name: str) -> CodedColumn:
     """A column as a factor.
 
     Raises:
-        DataError: Its values cannot be ordered, or one is infinite.
+        DataError: Its values cannot be ordered, one is infinite, or floating numbers cannot tell them apart.
     """
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
@@ -47,10 +49,22 @@ def factor_of_column(column: pd.Series[Any], name: str) -> CodedColumn:
     if isinstance(dtype, np.dtype) and dtype.kind in "iub":
         return integer_factor(column.to_numpy())
     if isinstance(dtype, np.dtype) and dtype.kind == "f":
-        finite(column.to_numpy(), name)
+        _check_told_apart(finite(column.to_numpy(), name), name)
     if len(column) <= SHORT and _is_text(column):
         return _short_factor(column.tolist())
     return _sorted_factor(column)
+
+
+def _check_told_apart(values: Floats, name: str) -> None:
+    """Refuse ids beyond the whole numbers that each have a floating number of their own."""
+    with np.errstate(invalid="ignore"):
+        beyond = np.flatnonzero(np.abs(values) >= 2.0 ** (np.finfo(values.dtype).nmant + 1))
+    if len(beyond):
+        raise DataError(
+            f"Column `{name}` groups rows by floating numbers such as {values[beyond[0]]} (row "
+            f"{beyond[0] + 1}), too large to be told apart: different ids may be one number. Read the column "
+            "as text, or as integers (in pandas dtype='Int64')."
+        )
 
 
 def _is_text(column: pd.Series[Any]) -> bool:
@@ -61,7 +75,7 @@ def _is_text(column: pd.Series[Any]) -> bool:
 
 def _short_factor(values: list[Any]) -> CodedColumn:
     """The factor of a short column of text, without the start-up cost of pandas' hashing."""
-    levels = sorted({value for value in values if isinstance(value, str)})
+    levels = in_order({value for value in values if isinstance(value, str)})
     codes = {level: code for code, level in enumerate(levels)}
     numbers = [codes[value] if isinstance(value, str) else -1 for value in values]
     return CodedColumn(np.array(numbers, np.intp), np.array(levels, object))
@@ -93,7 +107,7 @@ def compress(codes: Ints, size: int) -> tuple[Ints, Ints]:
 def _sorted_factor(column: pd.Series[Any]) -> CodedColumn:
     try:
         codes, levels = cast("tuple[Ints, pd.Index[Any]]", pd.factorize(column))
-        order = np.asarray(levels.argsort(), np.intp)
+        order = _order(levels, text=_is_text(column))
     except TypeError:
         raise DataError(
             f"Column `{column.name}` mixes text with other values; make it all text, or a Categorical "
@@ -103,6 +117,13 @@ def _sorted_factor(column: pd.Series[Any]) -> CodedColumn:
     rank[order] = np.arange(len(order))
     rank[-1] = -1
     return CodedColumn(rank[codes], levels[order])
+
+
+def _order(levels: pd.Index[Any], *, text: bool) -> Ints:
+    labels = levels.tolist()
+    if text and are_whole(labels):
+        return np.array(sorted(range(len(labels)), key=lambda i: int(labels[i])), np.intp)
+    return np.asarray(levels.argsort(), np.intp)
 
 
 def finite(values: Floats, name: str) -> Floats:
@@ -198,6 +219,10 @@ def missing_in(values: Floats) -> Mask | None:
     return mask if mask.any() else None
 
 
+#: pandas' integers that may be missing, by Arrow's name of the type.
+_MASKED = {f"{sign.lower()}int{bits}": f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
+
+
 def open_table(data: Any, wanted: Iterable[str]) -> Table:
     """The columns `wanted` of a pandas, polars or Arrow table.
 
@@ -255,7 +280,16 @@ def _converted(data: Any, names: list[str]) -> pd.DataFrame:
     chosen = table.select(names)
     # A polars Categorical has no order of its own, unlike an Enum: its levels go by their bytes.
     loose = [name for name in names if chosen.schema[name] == nw.Categorical and not _is_arrow(data)]
-    return chosen.with_columns(nw.col(*loose).cast(nw.String) if loose else []).to_pandas()
+    arrow = chosen.with_columns(nw.col(*loose).cast(nw.String) if loose else []).to_arrow()
+    return pd.DataFrame({name: _from_arrow(arrow.column(name)) for name in names})
+
+
+def _from_arrow(column: Any) -> pd.Series[Any]:
+    """A column of Arrow in pandas; integers with gaps keep every digit."""
+    masked = _MASKED.get(str(column.type)) if column.null_count else None
+    if masked is None:
+        return column.to_pandas()
+    return pd.Series(column.to_pandas(integer_object_nulls=True), dtype=masked)
 
 
 def _is_arrow(data: Any) -> bool:

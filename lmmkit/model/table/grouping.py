@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lmmkit.model.formula.formula import Group
 from lmmkit.model.table.columns import Ints, Table, compress
+from lmmkit.model.table.labels import label_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +44,10 @@ class Grouping:
 
 
 def level_texts(levels: Any) -> NDArray[Any]:
-    """Levels as text: whole numbers without a decimal point, as R writes them."""
-    values = pd.Index(levels).tolist()
-    return np.array([f"{level:.15g}" if isinstance(level, float) else str(level) for level in values], object)
+    """Levels as text: whole numbers without a decimal point, others by their shortest digits."""
+    values = pd.Index(levels)
+    single = values.to_numpy() if pd.api.types.is_float_dtype(values.dtype) else values.tolist()
+    return np.array([label_of(level) for level in single], object)
 
 
 def grouping(group: Group, table: Table, rows: NDArray[np.intp] | None) -> Grouping:
@@ -117,7 +119,7 @@ class Relation:
     Attributes:
         fine: Name of the factor with more levels.
         coarse: Name of the other.
-        kind: same, nested (each level of `fine` within one of `coarse`) or crossed.
+        kind: nested (each level of `fine` within one of `coarse`) or crossed.
         cells: Number of combinations of levels that occur.
     """
 
@@ -135,7 +137,7 @@ def relations(groupings: Sequence[Grouping]) -> tuple[Relation, ...]:
 def _relation(first: Grouping, second: Grouping) -> Relation:
     fine, coarse = (first, second) if first.size >= second.size else (second, first)
     if determines(fine, coarse):
-        return Relation(fine.name, coarse.name, "same" if fine.size == coarse.size else "nested", fine.size)
+        return Relation(fine.name, coarse.name, "nested", fine.size)
     return Relation(fine.name, coarse.name, "crossed", cell_count(fine, coarse))
 
 
@@ -172,6 +174,8 @@ def reused_labels(groupings: Sequence[Grouping]) -> list[str]:
     only a factor of few labels is suspected: others are mostly items that every person has seen.
     """
     plain = [grouping for grouping in groupings if len(grouping.parts) == 1]
+    if len(plain) < 2:
+        return []
     found = dict[frozenset[str], str]()
     for child in sorted(plain, key=lambda grouping: grouping.size):
         for parent in plain if _is_running(list(child.levels)) else ():

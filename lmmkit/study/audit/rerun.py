@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from lmmkit.study.files.shipped import data_sets
 from lmmkit.study.files.study import load_study
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.plan_lock import LOCK, lock_path
+from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.records.trusted_notebooks import checked, project_folder, trusted_notebooks
 from lmmkit.study.records.values import compare, tolerances
 from lmmkit.study.sweeps.cell_workers import WorkerPool
@@ -159,7 +159,7 @@ def run_again(
     finally:
         pool.close()
     if answer["error"] is not None:
-        raise RunError(answer["error"])
+        raise RunError(*answer["error"].split("\n"))
     return open_run(reports / study.name / answer["key"])
 
 
@@ -229,9 +229,9 @@ def check_rerun(
 def _repeated(
     run: RunFolder, study: RecordedStudy, data: Path, notebooks: Path | None, *, exact: bool, keep: Path
 ) -> Iterator[Finding]:
-    with tempfile.TemporaryDirectory(prefix="lmmkit-") as place:
+    with temporary_folder() as place:
         try:
-            again = run_again(study, data, Path(place), notebooks)
+            again = run_again(study, data, place, notebooks)
         except LmmkitError as error:
             yield Finding(EXECUTION, EXECUTION, DIFFERS, str(error), "a run that ends well")
             return

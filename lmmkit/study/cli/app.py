@@ -6,9 +6,11 @@ usage; 3 an audit differs; 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,12 +19,14 @@ import typer
 from lmmkit.study.cli import finished_runs
 from lmmkit.study.cli.arguments import Cold, Force, Outside, Reports, Since, StudyFile
 from lmmkit.study.cli.exit_codes import with_exit_codes
+from lmmkit.study.cli.say import Commands, say
 from lmmkit.study.cli.sweep_command import sweep
 from lmmkit.study.cli.trust_and_lab import lab, trust
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
 
 app = typer.Typer(
+    cls=Commands,
     help="From a data file and a short study file to a linear mixed-model analysis that anyone can audit.",
     no_args_is_help=True,
     add_completion=False,
@@ -52,7 +56,7 @@ def new(
     from lmmkit.study.intake.new_study import reading_keys, write_study
 
     given = reading_keys(sep, decimal, thousands, encoding, header, sheet, na)
-    print(write_study(data, formula, out, given))
+    say(*str(write_study(data, formula, out, given)).split("\n"))
 
 
 @app.command()
@@ -63,7 +67,7 @@ def check(study: StudyFile, allow_outside: Outside = False) -> None:
     from lmmkit.study.runs.plan import make_plan
 
     plan = make_plan(study, allow_outside=allow_outside)
-    print(check_study(plan).text(plan))
+    say(*check_study(plan).text(plan).split("\n"))
 
 
 @app.command()
@@ -100,14 +104,14 @@ def run(
             from lmmkit.study.runs.run import run_study
 
             for notice in check_study(plan).notices:
-                print(f"Notice: {notice}", file=sys.stderr)
+                say(f"Notice: {notice}", error=True)
             with Watch() as watch:
                 run_study(plan, folder, watch, kernel_options(served), again)
     else:
-        print("All steps are there, verified; --force makes them again.", file=sys.stderr)
+        say("All steps are there, verified; --force makes them again.", error=True)
     for warning in _warnings(folder):
-        print(f"Warning: {warning}", file=sys.stderr)
-    print(folder / "report.html" if (folder / "report.html").exists() else folder)
+        say(f"Warning: {warning}", error=True)
+    say(folder / "report.html" if (folder / "report.html").exists() else folder)
 
 
 def _warnings(folder: Path) -> list[str]:
@@ -133,7 +137,7 @@ def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
     from lmmkit.study.files.schema import Settings
 
-    print(json.dumps(Settings.model_json_schema(by_alias=True), indent=2))
+    say(*json.dumps(Settings.model_json_schema(by_alias=True), indent=2).split("\n"))
 
 
 for command in (sweep, *finished_runs.COMMANDS, trust, lab):
@@ -142,7 +146,15 @@ for command in (sweep, *finished_runs.COMMANDS, trust, lab):
 
 def main() -> None:
     """The entry point."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A terminal that is closed or a scheduler that ends the job interrupts as Ctrl-C does; `nohup` holds.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    # What a terminal cannot show is written in another way; what Python warns of is decided here.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.simplefilter("ignore")
     app()
 
 

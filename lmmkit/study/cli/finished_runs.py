@@ -13,6 +13,8 @@ from rich.table import Table
 from lmmkit.study.audit.verdicts import IDENTICAL, PARTS, Finding, differs
 from lmmkit.study.cli.arguments import DataFile, Notebooks, Outside, RunFolder, StudyFile
 from lmmkit.study.cli.exit_codes import DIFFERENT, with_exit_codes
+from lmmkit.study.cli.say import say
+from lmmkit.study.runs.progress import line
 
 
 @with_exit_codes
@@ -30,8 +32,7 @@ def audit(
 
     found, folder = audit_run(run, data=data, notebooks=notebooks, out=out, execute=execute)
     _print_table(f"Audit of {found.study} {found.key}", {part: found.part(part) for part in PARTS})
-    typer.echo(_printable(found.sentence()))
-    typer.echo(folder / "audit.html")
+    say(found.sentence(), folder / "audit.html")
     if not found.holds:
         raise typer.Exit(DIFFERENT)
 
@@ -47,8 +48,8 @@ def why(
     from lmmkit.study.trace.why import why as chain
 
     for link in chain(run, number):
-        indented = link.text.replace("\n", "\n            ")
-        typer.echo(f"{link.name:<12}{''.join(c for c in indented if c.isprintable() or c == chr(10))}")
+        first, *more = link.text.split("\n")
+        say(f"{link.name:<12}{first}", *(f"{'':12}{line}" for line in more))
 
 
 @with_exit_codes
@@ -66,14 +67,14 @@ def diff(
     found = diff_runs(first, second, data=given, notebooks=notebooks, execute=execute)
     made = Table("cause", "what", "first run", "second run", title="What they were made from")
     for change in found.changes:
-        made.add_row(*map(_plain, (change.cause, change.what, change.one, change.other)))
+        made.add_row(*map(line, (change.cause, change.what, change.one, change.other)))
     moved = Table("number", "first run", "second run", "moved by", title="Numbers that moved")
     for move in found.moves:
         shares = "; ".join(f"{cause} {share:+.6g}" for cause, share in move.shares.items())
-        moved.add_row(_plain(move.name), f"{move.one:.10g}", f"{move.other:.10g}", shares)
+        moved.add_row(line(move.name), f"{move.one:.10g}", f"{move.other:.10g}", shares)
     for table in (made, moved):
         Console().print(table)
-    typer.echo(found.note or f"{len(found.moves):,} numbers moved.")
+    say(found.note or f"{len(found.moves):,} numbers moved.")
 
 
 @with_exit_codes
@@ -86,7 +87,7 @@ def lock(
     from lmmkit.study.runs.plan import reports_folder
 
     path = lock_study(study, reports_folder(study), allow_outside=allow_outside)
-    typer.echo(f"{path} written. Keep it with the study, best under version control.")
+    say(f"{path} written. Keep it with the study, best under version control.")
 
 
 @with_exit_codes
@@ -101,33 +102,23 @@ def reproduce(
     findings = run_again(report, data=data, notebooks=notebooks)
     _print_table(f"Reproduction of {report.name}", {"reproduction": findings})
     wrong = differs(findings)
-    typer.echo(f"NOT reproduced: {wrong[0].found}" if wrong else f"Reproduced: {findings[-1].found}.")
+    say(f"NOT reproduced: {wrong[0].found}" if wrong else f"Reproduced: {findings[-1].found}.")
     if wrong:
         raise typer.Exit(DIFFERENT)
 
 
 def _print_table(title: str, parts: Mapping[str, Sequence[Finding]]) -> None:
     """The findings part by part, what is identical counted."""
-    table = Table("what", "verdict", "found", "held against", title=_plain(title))
-    for part, lines in parts.items():
-        same = sum(line.verdict == IDENTICAL for line in lines)
+    table = Table("what", "verdict", "found", "held against", title=line(title))
+    for part, findings in parts.items():
+        same = sum(found.verdict == IDENTICAL for found in findings)
         if same:
-            table.add_row(f"{part}: {same} of {len(lines)}", IDENTICAL)
-        for line in lines:
-            if line.verdict != IDENTICAL:
-                table.add_row(*map(_plain, (line.what, line.verdict, line.found, line.expected)))
+            table.add_row(f"{part}: {same} of {len(findings)}", IDENTICAL)
+        for found in findings:
+            if found.verdict != IDENTICAL:
+                table.add_row(*map(line, (found.what, found.verdict, found.found, found.expected)))
         table.add_section()
     Console().print(table)
-
-
-def _plain(text: str) -> str:
-    """Text for a cell of rich: nothing in it is markup."""
-    return _printable(text).replace("[", r"\[")
-
-
-def _printable(text: str) -> str:
-    """Text that moves no cursor."""
-    return "".join(letter for letter in text if letter.isprintable())
 
 
 COMMANDS = (audit, why, diff, lock, reproduce)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 
 from lmmkit.study.cli.arguments import Cold, Force, Outside, Reports, Since
 from lmmkit.study.cli.exit_codes import FAILED, with_exit_codes
+from lmmkit.study.cli.say import say
 
 
 @with_exit_codes
@@ -43,6 +43,12 @@ def sweep(
     tls_key: Annotated[Path | None, typer.Option(help="Its key, in PEM.")] = None,
 ) -> None:
     """Rerun a study over a grid of settings: cached, in parallel, with the specification curve."""
+    from lmmkit.study.kernels.environment import import_matplotlib
+    from lmmkit.study.records.temporary import temporary_folder
+
+    with temporary_folder() as empty:
+        import_matplotlib(empty)  # before anything else of this process does
+
     from lmmkit.study.runs.plan import reports_folder
     from lmmkit.study.sweeps.cell_workers import CellOptions, LocalWorkers, Workers
     from lmmkit.study.sweeps.cells import listing, plan_sweep
@@ -51,7 +57,7 @@ def sweep(
     planned = plan_sweep(file, replicates=inference, yes=yes, allow_outside=allow_outside)
     place = (reports or reports_folder(planned.file.base)).resolve()
     if dry_run:
-        typer.echo("\n".join(listing(planned, place)))
+        say(*listing(planned, place))
         return
     again = tuple(sorted(planned.base.since(since))) if force or since else ()
     options = CellOptions(place, again, cold, allow_outside)
@@ -61,14 +67,14 @@ def sweep(
             return LocalWorkers(workers, options)
         from lmmkit.study.cluster.cluster_workers import ClusterWorkers, Scheduler
 
-        return ClusterWorkers(Scheduler(scheduler, tls_ca, tls_cert, tls_key), options, _say)
+        return ClusterWorkers(Scheduler(scheduler, tls_ca, tls_cert, tls_key), options, _warn)
 
     folder, failed = make_sweep(planned, start, options, workers)
-    typer.echo(folder / "sweep.html")
+    say(folder / "sweep.html")
     if failed:
-        _say(f"{failed} of {len(planned.cells)} cells failed or were not run; results.csv says why")
+        _warn(f"{failed} of {len(planned.cells)} cells failed or were not run; results.csv says why")
         raise typer.Exit(FAILED)
 
 
-def _say(message: str) -> None:
-    sys.stderr.write(f"{message}\n")
+def _warn(message: str) -> None:
+    say(message, error=True)

@@ -13,6 +13,7 @@ import typer
 
 from lmmkit.errors import RunError
 from lmmkit.study.cli.exit_codes import with_exit_codes
+from lmmkit.study.cli.say import say
 
 Project = Annotated[
     Path, typer.Argument(metavar="PROJECT", help="The project's folder, the one that holds `notebooks`.")
@@ -32,10 +33,10 @@ def trust(
     change, done = (trusted.revoke, "not trusted any more") if revoke else (trusted.trust, "trusted")
     change(books)
     for book in books:
-        typer.echo(f"{book.digest[:12]}  {book.path.name}")
-    typer.echo(f"{len(books)} notebooks in {folder} are {done}.")
+        say(f"{book.digest[:12]}  {book.path.name}")
+    say(f"{len(books)} notebooks in {folder} are {done}.")
     if trusted.anyone_can_write(folder, books):
-        typer.echo(f"Anyone on this machine can write in {folder}: they may not be what you read.", err=True)
+        say(f"Anyone on this machine can write in {folder}: they may not be what you read.", error=True)
 
 
 @with_exit_codes
@@ -51,7 +52,7 @@ def lab(project: Project = Path()) -> None:
         trusted.trusted_notebooks(folder)
     else:
         trusted.write_copies(folder)
-        typer.echo(f"{folder} written: copies of the installed notebooks, for you to edit.", err=True)
+        say(f"{folder} written: copies of the installed notebooks, for you to edit.", error=True)
     # Nothing beside a notebook is taken for a module of that name.
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     command = [sys.executable, "-P", "-m", "jupyterlab", "--ip=127.0.0.1", *lab_session.OPTIONS, str(folder)]

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lmmkit.model.table.labels import label_of
-from lmmkit.study.data.spelling import Marks, is_date, moments_of, number_of
+from lmmkit.study.data.cell_text import Marks, is_date, moments_of, number_of
 from lmmkit.study.files.schema import Data
 
 #: What means a missing value when the study says nothing: an empty cell, and these texts.

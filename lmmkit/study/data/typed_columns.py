@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 
 from lmmkit.errors import DataError, did_you_mean
 from lmmkit.model.table.labels import in_order, label_of
-from lmmkit.study.data.missing_codes import Sieve, codes_of, marks_of
-from lmmkit.study.data.raw_table import RawColumn
-from lmmkit.study.data.spelling import (
+from lmmkit.study.data.cell_text import (
     TRUTH,
     Marks,
     all_numbers,
@@ -33,6 +31,8 @@ from lmmkit.study.data.spelling import (
     trimmed,
     which_numbers,
 )
+from lmmkit.study.data.missing_codes import Sieve, codes_of, marks_of
+from lmmkit.study.data.raw_table import RawColumn
 from lmmkit.study.files.schema import Column, Data
 
 Values: TypeAlias = "pd.Series[Any]"
@@ -403,7 +403,7 @@ class _Reading:
         if not self.raw.labelled:
             levels = in_order(levels)
         if self.used:
-            self.check_alike(levels)
+            self.notice_alike(levels)
         place = {label: i for i, label in enumerate(levels)}
         table = np.array([*(-1 if label is None else place[label] for label in labels), -1], np.intp)
         column = pd.Series(
@@ -474,22 +474,19 @@ class _Reading:
         codes, labels = self.coded_labels()
         return [labels[code] if code >= 0 else None for code in codes.tolist()]
 
-    def check_alike(self, levels: Sequence[str]) -> None:
-        """Refuse labels that look alike to a reader; say where some differ in case alone."""
+    def notice_alike(self, levels: Sequence[str]) -> None:
+        """Say where labels look alike to a reader."""
         seen: dict[str, str] = {}
-        folded: dict[str, str] = {}
         for label in levels:
             plain = _visible(label)
-            other = seen.setdefault(plain, label)
-            if other != label and self.spec.levels is None:
-                raise DataError(
-                    f"{self.name} has labels that look alike: {other!a} and {label!a}; they differ "
-                    "only in blanks, in characters that cannot be seen or in how Unicode composes their "
-                    "letters. Write them alike in the file, or list both under `levels`"
+            other = seen.setdefault(plain.casefold(), label)
+            if other != label:
+                unseen = "in blanks, unseen characters or the composition of letters"
+                what = unseen if plain == _visible(other) else "in capitals"
+                self.notices.append(
+                    f"{self.name}: the labels {other!a} and {label!a} are two levels, and differ only {what}"
                 )
-            twin = folded.setdefault(plain.casefold(), label)
-            if twin != label and len(self.notices) < 2:
-                self.notices.append(f"{self.name}: the labels {twin!r} and {label!r} differ only in capitals")
+                return
 
     def leveled(self, column: Values) -> Values:
         """The factor with the declared levels, order and reference."""

@@ -63,14 +63,9 @@ def raise_faults(path: Path, faults: Iterable[Fault]) -> None:
     Raises:
         StudyError: there are faults.
     """
-    text = faults_text(path, faults)
-    if text:
-        raise StudyError(text)
-
-
-def faults_text(path: Path, faults: Iterable[Fault]) -> str:
-    """Returns a line for each fault, in the order of the file."""
-    return "\n".join(_line(path, fault) for fault in sorted(faults, key=lambda fault: fault.place))
+    lines = [_line(path, fault) for fault in sorted(faults, key=lambda fault: fault.place)]
+    if lines:
+        raise StudyError(*lines)
 
 
 def _line(path: Path, fault: Fault) -> str:

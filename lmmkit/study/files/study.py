@@ -10,7 +10,7 @@ from typing import Any
 
 from lmmkit.errors import StudyError
 from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula
-from lmmkit.study.files.faults import NOWHERE, faults_text, validate
+from lmmkit.study.files.faults import NOWHERE, raise_faults, validate
 from lmmkit.study.files.roles import roles
 from lmmkit.study.files.schema import Column, Model, Role, Settings
 from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, is_list, is_mapping, read_yaml
@@ -51,8 +51,8 @@ def load_study(path: Path | str, overrides: Mapping[str, object] | None = None) 
     """
     path = Path(path)
     settings, faults = resolve(read_yaml(path), path.stem, overrides or {})
-    if settings is None or faults:
-        raise StudyError(faults_text(path, faults))
+    raise_faults(path, faults)
+    assert settings is not None  # where there is none, a fault says why
     return Study(path.resolve(), settings)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lmmkit.errors import StudyError
-from lmmkit.study.files.faults import faults_text, validate
+from lmmkit.study.files.faults import raise_faults, validate
 from lmmkit.study.files.schema import OneLine
 from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, read_yaml
 
@@ -134,8 +134,8 @@ def read_sweep(path: Path) -> SweepFile:
     settings, faults = validate(document, SweepSettings, "`base:` and `grid:`")
     if settings is not None:
         faults += _own_faults(settings, document)
-    if settings is None or faults:
-        raise StudyError(faults_text(path, faults))
+    raise_faults(path, faults)
+    assert settings is not None  # where there is none, a fault says why
     return SweepFile(path.resolve(), settings, document)
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import Findings, LmmkitError, StudyError, Subject, did_you_mean
+from lmmkit.escape import terminal
 from lmmkit.model.design.design import Design, build_design
 from lmmkit.model.formula.formula import parse_candidate, parse_formula, term_name
 from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.study.data.load_table import PreparedData, load_table
-from lmmkit.study.files.faults import NOWHERE, faults_text
+from lmmkit.study.files.faults import NOWHERE, raise_faults
 from lmmkit.study.files.schema import Settings
 from lmmkit.study.files.study import design_options
 from lmmkit.study.files.words import in_study_words
@@ -39,8 +40,8 @@ class Checked:
         """Rows, notices, design and key, for a terminal."""
         kept = f"{len(self.table.frame):,} of {len(self.table.rows):,} rows kept"
         good = f"{plan.study.path.name} is good. {self.table.source}: {kept}. Key of its run: {plan.key}"
-        design = replace(self.design, warnings=())
-        return "\n\n".join([good, *(f"Notice: {notice}" for notice in self.notices), str(design)])
+        said = [good, *(f"Notice: {notice}" for notice in self.notices)]
+        return "\n\n".join([*map(terminal, said), str(replace(self.design, warnings=()))])
 
 
 def check_study(plan: Plan) -> Checked:
@@ -61,7 +62,7 @@ def check_study(plan: Plan) -> Checked:
     else:
         checked = _check_model(settings, table, found)
     if found.errors or checked is None:
-        raise StudyError(_text(plan, found.errors))
+        raise_faults(plan.study.path, _faults(plan, found.errors))
     return checked
 
 
@@ -145,13 +146,12 @@ def _candidates(settings: Settings, table: PreparedData, found: Findings) -> Ite
 # Faults with their places.
 
 
-def _text(plan: Plan, errors: Sequence[LmmkitError]) -> str:
+def _faults(plan: Plan, errors: Sequence[LmmkitError]) -> list[Fault]:
     document = read_yaml(plan.study.path)
-    faults = [
+    return [
         Fault(_place(error.about, document, plan), _key(error.about, document), in_study_words(str(error)))
         for error in errors
     ]
-    return faults_text(plan.study.path, faults)
 
 
 def _key(about: Subject, document: Document) -> Subject:

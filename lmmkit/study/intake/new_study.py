@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from lmmkit.errors import DataError, Findings, StudyError, unknown_column
+from lmmkit.escape import terminal
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.table.labels import label_of
 from lmmkit.model.text_table import TextTable
@@ -23,7 +24,7 @@ from lmmkit.study.data.raw_table import RawTable
 from lmmkit.study.data.reshape import reshaped
 from lmmkit.study.data.sources import read_raw, sha256_of
 from lmmkit.study.data.typed_columns import typed
-from lmmkit.study.files.faults import faults_text, validate
+from lmmkit.study.files.faults import raise_faults, validate
 from lmmkit.study.files.schema import Column, Data, Model, Reshape, Settings
 from lmmkit.study.files.study import model_columns, resolve, roles_of
 from lmmkit.study.files.yaml12 import dotted, parse_yaml
@@ -97,6 +98,7 @@ class NewStudy:
     asked: Sequence[str]
 
     def __str__(self) -> str:
+        """Everything in lines, for a terminal."""
         parts = [
             _listed("How the file is read:", self.said),
             f"The first rows as they are read:\n\n{self.rows}",
@@ -108,7 +110,7 @@ class NewStudy:
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:
-    return "\n".join([title, *(f"  - {line}" for line in lines)]) if lines else ""
+    return "\n".join([title, *(f"  - {terminal(line)}" for line in lines)]) if lines else ""
 
 
 @dataclass
@@ -156,8 +158,7 @@ def reading_keys(
     text = "".join(f"{key}: {_flow(value)}\n" for key, value in {"source": "x", **keys}.items())
     _, faults = validate(parse_yaml(text), Data, "`source:`")
     if faults:
-        listed = "\n".join(f"--{dotted(fault.key)}: {fault.message}" for fault in faults)
-        raise StudyError(listed)
+        raise StudyError(*(f"--{dotted(fault.key)}: {fault.message}" for fault in faults))
     return keys
 
 
@@ -189,13 +190,15 @@ def write_study(data: Path, formula: str | None, out: Path | None, given: Mappin
         rows = _first_rows(raw, {}, _data(data, layout.keys))
         raise StudyError(
             f"--formula is missing: say which model, such as 'y ~ x + (x | g)'. {data.name} holds "
-            f"{raw.rows:,} rows of {', '.join(raw.columns)}:\n\n{rows}"
+            f"{raw.rows:,} rows of {', '.join(raw.columns)}:",
+            "",
+            *rows.split("\n"),
         )
     draft = _drafted(data, formula, dict(layout.keys), [*layout.said], [*layout.asked], raw)
     text = _text(draft, path, digest)
     settings, faults = resolve(parse_yaml(text, path.name), path.stem, {})
-    if settings is None or faults:
-        raise StudyError(faults_text(path, faults))
+    raise_faults(path, faults)
+    assert settings is not None
     rows = _first_rows(draft.raw, settings.data.columns, settings.data)
     write_bytes(path, text.encode())
     return NewStudy(path, draft.said, rows, [made.line() for made in draft.proposals], draft.asked)
@@ -328,5 +331,5 @@ def _first_cells(raw: RawTable, name: str, columns: Mapping[str, Column], data: 
 
 
 def _cut(text: str) -> str:
-    plain = " ".join(text.split())
+    plain = terminal(" ".join(text.split()))
     return plain if len(plain) <= _SHOWN_WIDTH else f"{plain[: _SHOWN_WIDTH - 3]}..."

@@ -55,7 +55,15 @@ def json_bytes(value: object) -> bytes:
     >>> json_bytes({"b": float("nan"), "a": [1, 2.5]})
     b'{\n "b": null,\n "a": [\n  1,\n  2.5\n ]\n}\n'
     """
-    return (json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    return ("\n".join(map(_visible, text.split("\n"))) + "\n").encode()
+
+
+def _visible(line: str) -> str:
+    """A line of JSON in which letters without ink, and halves of letters, are escaped."""
+    if line.isprintable():
+        return line
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in line)
 
 
 def read_json(path: Path) -> Any:

@@ -11,8 +11,10 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from lmmkit.errors import RunError
+from lmmkit.escape import terminal
 
 
 class Log:
@@ -31,13 +33,18 @@ class Log:
             raise RunError(f"{self.path} cannot be written: {error.strerror}") from None
 
 
+def line(text: object, style: str = "") -> Text:
+    """One line for rich, nothing in which is markup or reaches the terminal as an order."""
+    return Text(terminal(text), style)
+
+
 class Watch:
     """The terminal's view of a run: step, cell, elapsed; one line per step where nobody watches."""
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(stderr=True)
         self.progress = Progress(
-            TextColumn("{task.description:<24}"),
+            TextColumn("{task.description:<24}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("cells"),
@@ -62,7 +69,7 @@ class Watch:
         """A step begins."""
         self.began, self.step = monotonic(), step
         self.progress.remove_task(self.task)
-        self.task = self.progress.add_task(step, total=cells)
+        self.task = self.progress.add_task(terminal(step), total=cells)
 
     def cell(self, index: int) -> None:
         """Cell number `index`, from 0, begins."""
@@ -72,13 +79,16 @@ class Watch:
         """The step has finished; its seconds."""
         seconds = monotonic() - self.began
         self.progress.update(self.task, visible=False)
-        self.console.print(f"{self.step:<24} {seconds:6.1f} s", highlight=False)
+        self._say(self.step, f"{seconds:6.1f} s")
         return seconds
 
     def reused(self, step: str) -> None:
         """A step was there already, verified."""
-        self.console.print(f"{step:<24} verified, kept", highlight=False)
+        self._say(step, "verified, kept")
 
     def copied(self, step: str) -> None:
         """A step had been made before, and was copied from the store."""
-        self.console.print(f"{step:<24} made before, copied", highlight=False)
+        self._say(step, "made before, copied")
+
+    def _say(self, step: str, what: str) -> None:
+        self.console.print(line(f"{step:<24} {what}"))

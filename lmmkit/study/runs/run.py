@@ -64,8 +64,8 @@ class Maker:
             except KeyboardInterrupt:
                 self._stop(log, "interrupted", None)
                 raise
-            except Exception as error:
-                self._stop(log, "failed", str(error))
+            except BaseException as error:  # whatever ends a run, its folder says so
+                self._stop(log, "failed", str(error) or type(error).__name__)
                 raise
             replace(manifest, status=status).save(self.folder)
             log(status)

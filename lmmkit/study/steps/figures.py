@@ -46,7 +46,7 @@ class Figure:
         )
 
     def __repr__(self) -> str:
-        return str(self.caption)
+        return escape.terminal(self.caption)
 
 
 def figure_from_dict(record: Mapping[str, Any], folder: Path) -> Figure:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import RunError, StudyError
+from lmmkit.escape import terminal
 from lmmkit.study.records.manifest import BY_HAND, Manifest, load_manifest
 from lmmkit.study.records.trusted_notebooks import telling
 from lmmkit.study.runs.plan import Plan, find_study, make_plan, reports_folder
@@ -68,7 +69,7 @@ def _make_earlier(plan: Plan, name: str, folder: Path, manifest: Manifest | None
     else:
         Manifest(plan.study.name, plan.key, BY_HAND, steps=(plan.write_head(folder), *done)).save(folder)
     after = f", after {', '.join(book.name for book in earlier)}" if earlier else ""
-    sys.stdout.write(f"By hand in {_shown(folder)}{after}\n")
+    sys.stdout.write(f"{terminal(f'By hand in {_shown(folder)}{after}')}\n")
 
 
 def _run_before(plan: Plan, name: str, folder: Path) -> None:
@@ -84,9 +85,8 @@ def _run_before(plan: Plan, name: str, folder: Path) -> None:
     with telling(plan.notebooks):
         done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RunError(
-            done.stderr.strip().removeprefix("Error: ") or f"the steps before {name} could not be made"
-        )
+        told = done.stderr.strip().removeprefix("Error: ") or f"the steps before {name} could not be made"
+        raise RunError(*told.split("\n"))
 
 
 def _shown(folder: Path) -> str:

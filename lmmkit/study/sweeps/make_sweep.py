@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,7 +20,7 @@ from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.file_lock import locked
 from lmmkit.study.records.manifest import Manifest, Record, record_files, unlisted_files
 from lmmkit.study.records.trusted_notebooks import telling
-from lmmkit.study.runs.progress import Log
+from lmmkit.study.runs.progress import Log, line
 from lmmkit.study.sweeps.cell_workers import CellOptions, CellRun, Workers
 from lmmkit.study.sweeps.cells import SweepPlan
 from lmmkit.study.sweeps.results import NOT_RUN
@@ -65,9 +64,9 @@ class SweepWatch(Progress):
         elif not self.console.is_terminal:
             self.say(head)
 
-    def say(self, message: str, style: str | None = None) -> None:
+    def say(self, message: str, style: str = "") -> None:
         """A line above the bar."""
-        self.console.print(escape(message), style=style, highlight=False, soft_wrap=True)
+        self.console.print(line(message, style), soft_wrap=True)
 
 
 def make_sweep(

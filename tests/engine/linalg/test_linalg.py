@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lmmkit.engine.linalg import level_matrices as kernels
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import (
     STRIP,
     Dense,
@@ -36,20 +36,20 @@ def positive(rng, k, levels=LEVELS):
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_cholesky_and_its_solves(rng, k):
     A, B = positive(rng, k), rng.normal(size=(LEVELS, k, 3))
-    C, inverse = kernels.cholesky(stacked(A))
+    C, inverse = levelwise.cholesky(stacked(A))
     np.testing.assert_allclose(C, stacked(np.linalg.cholesky(A)), atol=1e-13)
     np.testing.assert_allclose(inverse, 1 / np.einsum("aaj->aj", C))
     half = [np.linalg.solve(np.linalg.cholesky(a), b) for a, b in zip(A, B, strict=True)]
-    np.testing.assert_allclose(kernels.forward(C, inverse, stacked(B)), stacked(half), atol=1e-12)
+    np.testing.assert_allclose(levelwise.forward(C, inverse, stacked(B)), stacked(half), atol=1e-12)
     back = [np.linalg.solve(np.linalg.cholesky(a).T, b) for a, b in zip(A, B, strict=True)]
-    np.testing.assert_allclose(kernels.backward(C, inverse, stacked(B)), stacked(back), atol=1e-12)
+    np.testing.assert_allclose(levelwise.backward(C, inverse, stacked(B)), stacked(back), atol=1e-12)
 
 
 def test_a_null_pivot_leaves_a_zero_column_and_zero_solutions(rng):
     A = positive(rng, 3)
     A[2] = np.outer([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) * (1 + 1e-14 * np.eye(3))  # pivots of rounding
     A[3, 0] = A[3, :, 0] = 0.0  # a column that the level does not hold
-    C, inverse = kernels.cholesky(stacked(A), null=kernels.NULL_PIVOT)
+    C, inverse = levelwise.cholesky(stacked(A), null=levelwise.NULL_PIVOT)
     np.testing.assert_allclose(np.einsum("acj,bcj->abj", C, C), stacked(A), atol=1e-13)
     assert (inverse == 0).T.tolist() == [[False] * 3] * 2 + [
         [False, True, True],
@@ -57,30 +57,30 @@ def test_a_null_pivot_leaves_a_zero_column_and_zero_solutions(rng):
         [False] * 3,
     ]
     B = stacked(rng.normal(size=(LEVELS, 3, 2)))
-    assert (kernels.forward(C, inverse, B)[1:, :, 2] == 0).all()
-    assert (kernels.backward(C, inverse, B)[0, :, 3] == 0).all()
-    assert np.isfinite(kernels.forward(C, inverse, B)).all()
+    assert (levelwise.forward(C, inverse, B)[1:, :, 2] == 0).all()
+    assert (levelwise.backward(C, inverse, B)[0, :, 3] == 0).all()
+    assert np.isfinite(levelwise.forward(C, inverse, B)).all()
 
 
 def test_products_level_by_level(rng):
     A, B, C = (rng.normal(size=(LEVELS, *shape)) for shape in [(3, 2), (2, 4), (5, 2)])
     a, b, c = stacked(A), stacked(B), stacked(C)
-    np.testing.assert_allclose(kernels.times(a, b), stacked(A @ B))
-    np.testing.assert_allclose(kernels.transposed_times(stacked(A.swapaxes(1, 2)), b), stacked(A @ B))
-    np.testing.assert_allclose(kernels.times_transposed(a, c), stacked(A @ C.swapaxes(1, 2)))
+    np.testing.assert_allclose(levelwise.times(a, b), stacked(A @ B))
+    np.testing.assert_allclose(levelwise.transposed_times(stacked(A.swapaxes(1, 2)), b), stacked(A @ B))
+    np.testing.assert_allclose(levelwise.times_transposed(a, c), stacked(A @ C.swapaxes(1, 2)))
     M = rng.normal(size=(2, 2))
-    np.testing.assert_allclose(kernels.constant_times(M, b), stacked(M @ B))
-    np.testing.assert_allclose(kernels.times_constant(a, M), stacked(A @ M))
-    np.testing.assert_allclose(kernels.summed(a, stacked(A * 2)), 2 * np.einsum("jka,jkb->ab", A, A))
-    np.testing.assert_array_equal(kernels.identity(2, 3), stacked([np.eye(2)] * 3))
+    np.testing.assert_allclose(levelwise.constant_times(M, b), stacked(M @ B))
+    np.testing.assert_allclose(levelwise.times_constant(a, M), stacked(A @ M))
+    np.testing.assert_allclose(levelwise.summed(a, stacked(A * 2)), 2 * np.einsum("jka,jkb->ab", A, A))
+    np.testing.assert_array_equal(levelwise.identity(2, 3), stacked([np.eye(2)] * 3))
 
 
 def test_the_shortest_solution_of_singular_equations():
     A = np.diag([2.0, 1.0, 0.0])
-    np.testing.assert_allclose(kernels.least_solved(A, np.array([2.0, 3.0, 0.0])), [1.0, 3.0, 0.0])
+    np.testing.assert_allclose(levelwise.least_solved(A, np.array([2.0, 3.0, 0.0])), [1.0, 3.0, 0.0])
     tiny = np.diag([1.0, 1e-13])  # below a share of 1e-12: rounding
-    np.testing.assert_allclose(kernels.least_solved(tiny, np.ones(2)), [1.0, 0.0])
-    assert kernels.least_solved(np.zeros((0, 0)), np.zeros(0)).shape == (0,)
+    np.testing.assert_allclose(levelwise.least_solved(tiny, np.ones(2)), [1.0, 0.0])
+    assert levelwise.least_solved(np.zeros((0, 0)), np.zeros(0)).shape == (0,)
 
 
 def coupling(rng, k=2, levels=LEVELS, size=7):

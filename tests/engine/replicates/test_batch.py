@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from lmmkit.engine.replicates.batch_criterion import deviances, evaluate
 from lmmkit.engine.replicates.batch_newton import BatchNewton, start
 from lmmkit.engine.replicates.batch_sums import share, summed
 from lmmkit.engine.replicates.refit import refit
-from lmmkit.engine.rules import BATCH
+from lmmkit.engine.rules import BATCH, SEARCH
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
 from lmmkit.engine.setup import set_up
@@ -75,8 +75,9 @@ def test_each_replicate_walks_as_the_search_of_one_does(name, reml):
     problem, Y = drawn(name, 12)
     shared, responses = batch_of(problem, Y, reml=reml)
     paths = walked(shared, responses)
-    starts = start(shared, responses)
-    rules = replace(BATCH, null_escapes=0, escapes=0)  # what the batch leaves to the search of one
+    starts = start(shared, responses, BATCH.floor)
+    mine = {rule.name: getattr(BATCH, rule.name) for rule in fields(BATCH)}
+    rules = replace(SEARCH, **mine, null_escapes=0, escapes=0)  # what the batch leaves to the search of one
     for r, y in enumerate(Y.T):
         setup = set_up(replace(problem, response=y), reml=reml)
         objective = ProfiledDeviance(setup.criterion, setup.scale, rules)

@@ -367,6 +367,6 @@ def test_columns_are_written_by_falling_variance_and_the_deviance_stays():
     again = other.evaluate(place)
     assert again.deviance == pytest.approx(point.deviance, abs=1e-9)
     for factor, L, s in zip(again.criterion.layout.factors, again.L, setup.scale, strict=True):
-        for part in factor.structure.parts:
-            size = [(L[c] ** 2).sum() * s[c] ** 2 for c in part.columns]
-            assert part.structure.closed != "any" or size == sorted(size, reverse=True)
+        for columns, structure in factor.structure.parts:
+            size = [(L[c] ** 2).sum() * s[c] ** 2 for c in columns]
+            assert structure.closed != "any" or size == sorted(size, reverse=True)

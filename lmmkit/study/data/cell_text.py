@@ -172,10 +172,10 @@ def number_hint(texts: Sequence[str], marks: Marks) -> str:
             other = Marks(marks.decimal, mark) if mark not in (marks.decimal, marks.thousands) else None
             if other and re.match(other.pattern, text):
                 return f"if {name} groups thousands, say data.thousands: {name}"
-        if not text.isascii() and any(unicodedata.category(letter) == "Nd" for letter in text):
-            digits = next(letter for letter in text if not letter.isascii() and letter.isdigit())
-            kind = unicodedata.name(digits, "other digits").rsplit(" ", 1)[0].lower()
-            return f"{text!r} is written in other digits ({kind}): write 0 to 9"
+        others = [letter for letter in text if not letter.isascii() and unicodedata.category(letter) == "Nd"]
+        if others:
+            kind = unicodedata.name(others[0], "other digit").partition(" DIGIT")[0].lower()
+            return f"{text!r} is written in {kind} digits: write 0 to 9"
         if "%" in text or any(unicodedata.category(letter) == "Sc" for letter in text):
             return "write the number alone, its unit under `unit`"
         if re.search("inf|nan", text, re.IGNORECASE):
