@@ -18,7 +18,7 @@ from lmmkit.study.files.faults import NOWHERE, raise_faults
 from lmmkit.study.files.schema import Settings
 from lmmkit.study.files.study import design_options
 from lmmkit.study.files.words import in_study_words
-from lmmkit.study.files.yaml12 import Document, Fault, Position, read_yaml
+from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, dotted, read_yaml
 from lmmkit.study.runs.plan import Plan
 
 
@@ -148,24 +148,26 @@ def _candidates(settings: Settings, table: PreparedData, found: Findings) -> Ite
 
 def _faults(plan: Plan, errors: Sequence[LmmkitError]) -> list[Fault]:
     document = read_yaml(plan.study.path)
-    return [
-        Fault(_place(error.about, document, plan), _key(error.about, document), in_study_words(str(error)))
-        for error in errors
-    ]
+    return [_fault(error, plan, document) for error in errors]
 
 
-def _key(about: Subject, document: Document) -> Subject:
-    """The part of a key that stands in the file."""
-    key: Subject = ()
+def _fault(error: LmmkitError, plan: Plan, document: Document) -> Fault:
+    key = _key(error.about, plan.study.settings, document)
+    message = in_study_words(str(error)).removeprefix(f"{dotted(key)}: ")
+    overridden = ".".join(map(str, key)) in plan.overrides
+    return Fault(NOWHERE if overridden else document.values.get(key, Position(1, 1)), key, message)
+
+
+def _key(about: Subject, settings: Settings, document: Document) -> Key:
+    """The key of the file that an error is about; of a column that is not declared, where it is used."""
+    if about[:2] == ("data", "columns") and about[:3] not in document.values:
+        used = (
+            ("model", name) for name in ("weights", "offset") if getattr(settings.model, name) == about[2]
+        )
+        about = next(used, ("model", "formula"))
+    key: Key = ()
     for part in about:
         if (*key, part) not in document.values:
             break
         key = (*key, part)
     return key
-
-
-def _place(about: Subject, document: Document, plan: Plan) -> Position:
-    key = _key(about, document)
-    if ".".join(map(str, key)) in plan.overrides:
-        return NOWHERE
-    return document.values.get(key, Position(1, 1))

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmmkit.errors import DataError
+from lmmkit.study.data.cell_text import looks_like_date, moments_of, number_of
 from lmmkit.study.data.missing_codes import marks_of
 from lmmkit.study.data.raw_table import RawColumn
-from lmmkit.study.data.spelling import looks_like_date, moments_of, number_of
 from lmmkit.study.data.suspects import suspected_codes
 from lmmkit.study.data.typed_columns import Typed, typed
 from lmmkit.study.files.schema import Column, Data, Role
@@ -174,7 +174,7 @@ def _as_dates(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
 
 
 def _may_be_date(text: str) -> bool:
-    return looks_like_date(text) or any(letter.isdigit() for letter in text) and len(text) >= 6
+    return looks_like_date(text) or (any(letter.isdigit() for letter in text) and len(text) >= 6)
 
 
 def _forms(texts: Sequence[str]) -> Iterator[str]:

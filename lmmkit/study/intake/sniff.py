@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d[\d.,' \u00a0\u202f\u2019]*|[.,]\d+)(?:[eE][+-]
 
 
 @dataclass
-class Layout:
+class FileLayout:
     """How a file is written.
 
     Attributes:
@@ -44,7 +44,7 @@ class Layout:
     asked: list[str] = field(default_factory=list[str])
 
 
-def sniff(path: Path, given: Mapping[str, Any]) -> Layout:
+def sniff(path: Path, given: Mapping[str, Any]) -> FileLayout:
     """How a file is written.
 
     Args:
@@ -54,7 +54,7 @@ def sniff(path: Path, given: Mapping[str, Any]) -> Layout:
     Raises:
         DataError: It cannot be read, is empty, or its lines are no table; the message says what to do.
     """
-    layout = Layout(dict(given))
+    layout = FileLayout(dict(given))
     ending = ending_of(path)
     if ending in _TEXT:
         _sniff_text(path, layout, given, _TEXT[ending])
@@ -66,7 +66,7 @@ def sniff(path: Path, given: Mapping[str, Any]) -> Layout:
 # Text.
 
 
-def _sniff_text(path: Path, layout: Layout, given: Mapping[str, Any], usual: str) -> None:
+def _sniff_text(path: Path, layout: FileLayout, given: Mapping[str, Any], usual: str) -> None:
     content = unpacked(path, Data(source=path.name))
     if not content.strip(b"\0\r\n\t \xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{path.name} is empty; expected a header and at least one row of data")
@@ -93,7 +93,7 @@ def _sniff_text(path: Path, layout: Layout, given: Mapping[str, Any], usual: str
     _sniff_marks(rows, found.separator, layout, given)
 
 
-def _encoding(content: bytes, name: str, layout: Layout) -> str:
+def _encoding(content: bytes, name: str, layout: FileLayout) -> str:
     """The encoding that the bytes themselves show; Latin-1 where nothing else fits."""
     for mark, encoding in (
         (codecs.BOM_UTF8, "utf-8-sig"),
@@ -224,7 +224,7 @@ def _single(body: Sequence[tuple[int, str]], name: str, given: str | None) -> _S
 
 
 def _sniff_header(
-    rows: Rows, lines: Sequence[int], layout: Layout, given: Mapping[str, Any], name: str
+    rows: Rows, lines: Sequence[int], layout: FileLayout, given: Mapping[str, Any], name: str
 ) -> Rows:
     """The rows below the header, which is found unless it is given."""
     width = _evenness(rows)[1]
@@ -303,7 +303,9 @@ _TOTALS = re.compile(
 )
 
 
-def _note_totals(head: Sequence[str], below: Rows, lines: Sequence[int], width: int, layout: Layout) -> None:
+def _note_totals(
+    head: Sequence[str], below: Rows, lines: Sequence[int], width: int, layout: FileLayout
+) -> None:
     """Say so where the last row seems to sum up the others."""
     if not below:
         return
@@ -349,7 +351,7 @@ _OTHER_MARKS = {" ": re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d
                 "'": re.compile(r"[+-]?\d{1,3}(?:['\u2019]\d{3})+(?:[.,]\d+)?")}  # fmt: skip
 
 
-def _sniff_marks(rows: Rows, separator: str, layout: Layout, given: Mapping[str, Any]) -> None:
+def _sniff_marks(rows: Rows, separator: str, layout: FileLayout, given: Mapping[str, Any]) -> None:
     """The decimal mark and the mark between thousands, from the cells of columns of numbers."""
     width = _evenness(rows)[1]
     cells = [cell for j in range(width) for cell in _numeric_cells(rows, j)]
@@ -432,7 +434,7 @@ def _single_marks(commas: Sequence[str], dots: Sequence[str], separator: str) ->
 # Sheets.
 
 
-def _sniff_sheet(path: Path, layout: Layout, given: Mapping[str, Any]) -> None:
+def _sniff_sheet(path: Path, layout: FileLayout, given: Mapping[str, Any]) -> None:
     names = sheet_names(path)
     if "sheet" not in given and len(names) > 1:
         filled = max(names, key=lambda name: sum(len(cells) for _, cells in _sheet(path, name)))
