@@ -416,7 +416,14 @@ class Inference(_Section):
     )
     level: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.95, description="Coverage of the intervals")
     df: Literal[
-        "auto", "kenward-roger", "satterthwaite", "containment", "between-within", "residual", "normal"
+        "auto",
+        "kenward-roger",
+        "satterthwaite",
+        "containment",
+        "inner-outer",
+        "between-within",
+        "residual",
+        "normal",
     ] = Field(
         default="auto",
         description="Degrees of freedom; auto: Kenward-Roger where affordable, else Satterthwaite",

@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d[\d.,' \u00a0\u202f\u2019]*|[.,]\d+)(?:[eE][+-]
 
 
 @dataclass
-class FileLayout:
+class FileForm:
     """How a file is written.
 
     Attributes:
@@ -44,7 +44,7 @@ class FileLayout:
     asked: list[str] = field(default_factory=list[str])
 
 
-def sniff(path: Path, given: Mapping[str, Any]) -> FileLayout:
+def sniff(path: Path, given: Mapping[str, Any]) -> FileForm:
     """How a file is written.
 
     Args:
@@ -54,7 +54,7 @@ def sniff(path: Path, given: Mapping[str, Any]) -> FileLayout:
     Raises:
         DataError: It cannot be read, is empty, or its lines are no table; the message says what to do.
     """
-    layout = FileLayout(dict(given))
+    layout = FileForm(dict(given))
     ending = ending_of(path)
     if ending in _TEXT:
         _sniff_text(path, layout, given, _TEXT[ending])
@@ -66,7 +66,7 @@ def sniff(path: Path, given: Mapping[str, Any]) -> FileLayout:
 # Text.
 
 
-def _sniff_text(path: Path, layout: FileLayout, given: Mapping[str, Any], usual: str) -> None:
+def _sniff_text(path: Path, layout: FileForm, given: Mapping[str, Any], usual: str) -> None:
     content = unpacked(path, Data(source=path.name))
     if not content.strip(b"\0\r\n\t \xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{path.name} is empty; expected a header and at least one row of data")
@@ -93,7 +93,7 @@ def _sniff_text(path: Path, layout: FileLayout, given: Mapping[str, Any], usual:
     _sniff_marks(rows, found.separator, layout, given)
 
 
-def _encoding(content: bytes, name: str, layout: FileLayout) -> str:
+def _encoding(content: bytes, name: str, layout: FileForm) -> str:
     """The encoding that the bytes themselves show; Latin-1 where nothing else fits."""
     for mark, encoding in (
         (codecs.BOM_UTF8, "utf-8-sig"),
@@ -224,7 +224,7 @@ def _single(body: Sequence[tuple[int, str]], name: str, given: str | None) -> _S
 
 
 def _sniff_header(
-    rows: Rows, lines: Sequence[int], layout: FileLayout, given: Mapping[str, Any], name: str
+    rows: Rows, lines: Sequence[int], layout: FileForm, given: Mapping[str, Any], name: str
 ) -> Rows:
     """The rows below the header, which is found unless it is given."""
     width = _evenness(rows)[1]
@@ -304,7 +304,7 @@ _TOTALS = re.compile(
 
 
 def _note_totals(
-    head: Sequence[str], below: Rows, lines: Sequence[int], width: int, layout: FileLayout
+    head: Sequence[str], below: Rows, lines: Sequence[int], width: int, layout: FileForm
 ) -> None:
     """Say so where the last row seems to sum up the others."""
     if not below:
@@ -351,7 +351,7 @@ _OTHER_MARKS = {" ": re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d
                 "'": re.compile(r"[+-]?\d{1,3}(?:['\u2019]\d{3})+(?:[.,]\d+)?")}  # fmt: skip
 
 
-def _sniff_marks(rows: Rows, separator: str, layout: FileLayout, given: Mapping[str, Any]) -> None:
+def _sniff_marks(rows: Rows, separator: str, layout: FileForm, given: Mapping[str, Any]) -> None:
     """The decimal mark and the mark between thousands, from the cells of columns of numbers."""
     width = _evenness(rows)[1]
     cells = [cell for j in range(width) for cell in _numeric_cells(rows, j)]
@@ -434,7 +434,7 @@ def _single_marks(commas: Sequence[str], dots: Sequence[str], separator: str) ->
 # Sheets.
 
 
-def _sniff_sheet(path: Path, layout: FileLayout, given: Mapping[str, Any]) -> None:
+def _sniff_sheet(path: Path, layout: FileForm, given: Mapping[str, Any]) -> None:
     names = sheet_names(path)
     if "sheet" not in given and len(names) > 1:
         filled = max(names, key=lambda name: sum(len(cells) for _, cells in _sheet(path, name)))

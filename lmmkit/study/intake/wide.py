@@ -19,7 +19,7 @@ _ROWS = re.compile(r"(?:id|person|subject|subj|row|unit|case|patient|pupil|anima
 
 
 @dataclass(frozen=True)
-class WideFamily:
+class Wide:
     """Columns that seem to hold one measurement.
 
     Attributes:
@@ -33,7 +33,7 @@ class WideFamily:
     given: str | list[str]
 
 
-def families(columns: Sequence[str]) -> list[WideFamily]:
+def families(columns: Sequence[str]) -> list[Wide]:
     """Families of two or more columns, in the file's order.
 
     >>> [family.given for family in families(["id", "y_t1", "y_t2", "T1 mood", "T2 mood", "age"])]
@@ -50,7 +50,7 @@ def families(columns: Sequence[str]) -> list[WideFamily]:
         elif name.isdigit():
             found.setdefault(("", "*"), []).append(name)
     return [
-        WideFamily(stem, tuple(members), starred if _matches(starred, columns) == members else members)
+        Wide(stem, tuple(members), starred if _matches(starred, columns) == members else members)
         for (stem, starred), members in found.items()
         if len(members) > 1
     ]
@@ -93,9 +93,9 @@ def proposed_reshape(
 
 def _keys(
     columns: Sequence[str],
-    measured: Mapping[str, WideFamily],
+    measured: Mapping[str, Wide],
     others: Sequence[str],
-    known: Sequence[WideFamily],
+    known: Sequence[Wide],
 ) -> dict[str, Any]:
     """The keys: of the other columns that the file lacks one tells the times, one may number the rows."""
     rows = [name for name in others if _ROWS.search(name)]
@@ -112,7 +112,7 @@ def _keys(
     return keys
 
 
-def _noticed(family: WideFamily) -> str:
+def _noticed(family: Wide) -> str:
     name = family.stem or "value"
     return (
         f"{', '.join(family.columns[:6])} look like one measurement in wide form; if the model is about all "
