@@ -198,8 +198,9 @@ class Fit:
 
         Args:
             df: Denominator degrees of freedom: auto, satterthwaite, kenward-roger (whose `se` is adjusted),
-                containment, between-within, residual or normal. "auto" is Kenward-Roger for a non-singular
-                REML fit with at most 3,000 random effects and 50,000 rows, else Satterthwaite.
+                containment, inner-outer (nlme's), between-within, residual or normal. "auto" is Kenward-Roger
+                for a non-singular REML fit with at most 3,000 random effects and 50,000 rows, else
+                Satterthwaite; it never raises: a row without df has NaN and the reason in `method`.
             level: Coverage of the intervals.
 
         Raises:

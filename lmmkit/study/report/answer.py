@@ -17,6 +17,7 @@ DEGREES = {
     "kenward-roger": "degrees of freedom and adjusted standard errors by Kenward and Roger",
     "satterthwaite": "degrees of freedom by Satterthwaite",
     "containment": "degrees of freedom by containment",
+    "inner-outer": "inner-outer degrees of freedom, as nlme has them",
     "between-within": "between-within degrees of freedom",
     "residual": "residual degrees of freedom, which take no account of the number of groups",
     "normal": "normal quantiles, which take no account of the number of groups",
