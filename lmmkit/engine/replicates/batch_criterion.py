@@ -22,7 +22,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import levelwise
-from lmmkit.engine.replicates.batch_sums import Later, Responses, Shared, picked
+from lmmkit.engine.replicates.batch_sums import Later, Responses, Shared, entry_pairs, picked
 from lmmkit.engine.rules import BATCH
 
 
@@ -77,11 +77,6 @@ def inverses(A: Floats) -> Floats:
     return np.linalg.inv(A).astype(np.float64, copy=False)
 
 
-def _pairs(k: int) -> list[tuple[int, int]]:
-    """Rows and columns of an upper triangle."""
-    return [(a, b) for a in range(k) for b in range(a, k)]
-
-
 def evaluate(shared: Shared, responses: Responses, theta: Floats) -> BatchState:
     """Deviance, gradient and Hessian of each replicate at its own theta, (m, r)."""
     with np.errstate(all="ignore"):
@@ -116,7 +111,7 @@ class _Evaluation:
         half = levelwise.forward(C, reciprocal, levelwise.identity(k, J * self.count))
         self.H = levelwise.transposed_times(half, half).reshape(k, k, J, self.count)
         self.logdet = -2.0 * np.log(reciprocal.reshape(k, J, -1)).sum(axis=(0, 1))
-        packed = np.array([self.H[pair] for pair in _pairs(k)]).reshape(-1, self.count)
+        packed = np.array([self.H[pair] for pair in entry_pairs(k)]).reshape(-1, self.count)
         self.S = self._symmetric(np.einsum("ij,jr->ir", shared.pairs, packed)) + shared.within
         Ha = np.einsum("abjr,bjr->ajr", self.H, self.y.a)
         self.s_y = (self.y.w + np.einsum("qj,jr->qr", shared.flat, Ha.reshape(k * J, -1))).T
@@ -226,7 +221,7 @@ class _Evaluation:
         if self.reml or self.shared.size:
             packed = np.einsum("ij,jr->ir", self.shared.adjoint, np.ascontiguousarray(self.B[:, u, v].T))
             full = np.empty_like(self.H)
-            for block, (a, b) in zip(packed.reshape(-1, J, self.count), _pairs(k), strict=True):
+            for block, (a, b) in zip(packed.reshape(-1, J, self.count), entry_pairs(k), strict=True):
                 full[a, b] = full[b, a] = block
             HB = np.einsum("abjr,bcjr->acjr", self.H, full)
             inner = self.H - np.einsum("abjr,bcjr->acjr", HB, self.H)

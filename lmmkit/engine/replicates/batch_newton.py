@@ -13,7 +13,7 @@ from lmmkit.engine.crossproducts.moment_start import free_within, start_of
 from lmmkit.engine.replicates.batch_criterion import BatchState, deviances, evaluate
 from lmmkit.engine.replicates.batch_sums import Responses, Shared, picked
 from lmmkit.engine.rules import BatchRules
-from lmmkit.engine.search.search import newton_direction
+from lmmkit.engine.search.search import corrected, newton_direction
 
 LEAST_BATCH = 8  # a batch is never smaller: einsum sums a lone column in another order
 
@@ -29,7 +29,7 @@ def start(shared: Shared, responses: Responses, floor: float) -> Floats:
     solved = np.einsum("ij,jr->ir", shared.moment_equations, responses.squares)
     explained = np.einsum("ar,ab,br->r", w, shared.fixed_within, w, optimize=True)
     within = (responses.yy - explained) / free_within(shared.R, len(w), len(setup.problem.response))
-    s2 = np.where(solved[-1] > 0, np.minimum(solved[-1], within), within)
+    s2: Floats = np.where(solved[-1] > 0, np.minimum(solved[-1], within), within)
     return start_of(solved, s2, setup.layout, setup.scale, floor)
 
 
@@ -78,19 +78,11 @@ class BatchNewton:
         return active[going]
 
     def _curvature(self, active: Ints, state: BatchState) -> Floats:
-        """(r, m, m) Hessian; near the end with the symmetric rank-one correction of its last error."""
-        s, turned = picked(self.moved, active), picked(self.turned, active)
-        v = turned - np.einsum("rab,br->ar", state.hessian, s)
-        along = np.einsum("ar,ar->r", v, s)
-        size = np.sqrt(np.einsum("ar,ar->r", v, v) * np.einsum("ar,ar->r", s, s))
-        with np.errstate(all="ignore"):
-            correction = np.where(
-                (self.decrement[active] < self.rules.correct_below)
-                & (np.abs(along) > self.rules.skip_correction * size),
-                1.0 / along,
-                0.0,
-            )
-        return state.hessian + np.einsum("ar,br->rab", v * correction, v)
+        """(r, m, m) Hessian; near the end with the correction of its last error."""
+        moved, turned = picked(self.moved, active).T, picked(self.turned, active).T
+        near = self.decrement[active] < self.rules.correct_below
+        new = corrected(state.hessian, moved, turned, self.rules.skip_correction)
+        return np.where(near[:, None, None], new, state.hessian)
 
     def _step(self, which: Ints, state: BatchState, step: Floats) -> None:
         """Newton's step, or an EM step after a rejected one; taken where the deviance does not rise."""

@@ -80,8 +80,7 @@ class Shared:
         u, v = self.upper
         products = [
             self.A[a][:, u] * self.A[b][:, v] + (self.A[a][:, v] * self.A[b][:, u] if a != b else 0.0)
-            for a in range(len(self.A))
-            for b in range(a, len(self.A))
+            for a, b in entry_pairs(len(self.A))
         ]
         return np.ascontiguousarray(np.array(products).reshape(len(products) * self.A.shape[1], len(u)).T)
 
@@ -89,8 +88,7 @@ class Shared:
     def adjoint(self) -> Floats:
         """(pairs of Z_1 J, pairs of M): what an entry of symmetric B adds to A_j B A_j'."""
         u, v = self.upper
-        k = len(self.A)
-        half = [1.0 if a == b else 0.5 for a in range(k) for b in range(a, k)]
+        half = [1.0 if a == b else 0.5 for a, b in entry_pairs(len(self.A))]
         weight = np.repeat(half, self.A.shape[1])
         return np.ascontiguousarray(self.pairs.T * np.where(u == v, 1.0, 2.0) * weight[:, None])
 
@@ -106,6 +104,11 @@ class Shared:
         """(p, p) pseudo-inverse of X'X within the levels of the first factor."""
         inner, rounding = self.within[self.size :, self.size :], 1e-12 * len(self.setup.problem.response)
         return levelwise.least_solved(inner, np.eye(len(inner)), rounding)
+
+
+def entry_pairs(k: int) -> list[tuple[int, int]]:
+    """Rows and columns of an upper triangle."""
+    return [(a, b) for a in range(k) for b in range(a, k)]
 
 
 def table_size(layout: Layout, p: int) -> int:
@@ -181,8 +184,7 @@ class Responses:
 
     def take(self, which: Ints) -> Responses:
         """Some of the replicates."""
-        parts = (self.a, self.w, self.yy, self.squares, self.beta, self.scale, self.constant)
-        return Responses(*(picked(part, which) for part in parts))
+        return Responses(**{name: picked(part, which) for name, part in vars(self).items()})
 
 
 def picked(A: Floats, which: Ints) -> Floats:

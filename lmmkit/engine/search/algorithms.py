@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import scipy
@@ -77,12 +76,7 @@ def em_newton(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit
     return search
 
 
-class Visit(Protocol):
-    """What scipy calls at each of its iterations; it goes by the name of the argument."""
-
-    def __call__(self, xk: Floats) -> None:
-        """Notes where the iteration ended."""
-        ...
+Visit = Callable[..., None]  # what scipy calls with each of its iterations, by the name `xk`
 
 
 def penalised_least_squares(

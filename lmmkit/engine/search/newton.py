@@ -16,7 +16,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.rules import Rules
-from lmmkit.engine.search.search import Objective, P, Search, newton_direction
+from lmmkit.engine.search.search import Objective, P, Search, corrected, newton_direction
 
 
 def minimise(objective: Objective[P], start: Floats, rules: Rules, limit: int | None = None) -> Search[P]:
@@ -78,22 +78,14 @@ class Newton(Search[P]):
         return step, float(decrement)
 
     def curvature(self) -> Floats:
-        """The Hessian; near the end with the symmetric rank-one correction (SR1) of its last error.
-
-        With s the last step and v what the gradient changed by beyond H s, H + v v'/v's maps s to the change
-        exactly.
-        """
+        """The Hessian; near the end with the correction of its last error."""
         if self.exact:
             return observed_hessian(self.objective.evaluate, self.point.theta, self.rules.difference)
-        H = self.point.hessian
         if self.previous is None or self.decrement > self.rules.correct_below:
-            return H
+            return self.point.hessian
         theta, gradient = self.previous
-        s = self.point.theta - theta
-        v = self.point.gradient - gradient - H @ s
-        if abs(v @ s) <= self.rules.skip_correction * np.linalg.norm(v) * np.linalg.norm(s):
-            return H
-        return H + np.outer(v, v) / (v @ s)
+        step, change = self.point.theta - theta, self.point.gradient - gradient
+        return corrected(self.point.hessian, step, change, self.rules.skip_correction)
 
     def advance(self, step: Floats) -> str:
         """Take the step if it does not raise the deviance, else a safe one; what it was is returned."""

@@ -67,6 +67,20 @@ def newton_direction(H: Floats, gradient: Floats, least: float) -> tuple[Floats,
     )
 
 
+def corrected(H: Floats, step: Floats, change: Floats, skip: float) -> Floats:
+    """H, (..., m, m), with the symmetric rank-one correction (SR1) of its error along the last step.
+
+    With v what the gradient changed by beyond H s, H + v v'/v's maps s to the change exactly. It is left out
+    where |v's| is below `skip` times |v||s|.
+    """
+    v = change - np.einsum("...ab,...b->...a", H, step)
+    along = np.einsum("...a,...a->...", v, step)
+    size = np.sqrt(np.einsum("...a,...a->...", v, v) * np.einsum("...a,...a->...", step, step))
+    with np.errstate(all="ignore"):
+        factor = np.where(np.abs(along) > skip * size, 1.0 / along, 0.0)
+    return H + np.einsum("...,...a,...b->...ab", factor, v, v)
+
+
 @dataclass(frozen=True)
 class LogLine:
     """One line of a search's log: where it stood, in prepared units, and what brought it there."""

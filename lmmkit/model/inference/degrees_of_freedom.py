@@ -20,6 +20,7 @@ from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.fixed_effect_terms import Effect, RandomEffect, fixed_effects, random_effects
+from lmmkit.model.inference.inner_outer import constant_within, strata
 from lmmkit.model.options import check_option
 from lmmkit.model.table.grouping import Grouping, determines
 
@@ -107,8 +108,7 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
 
 def automatic(estimates: Estimates) -> str:
     """The first method of df="auto", a rule of size, never of time; Satterthwaite's follows "unbounded"."""
-    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
-    if not estimates.reml or effects > MOST_EFFECTS or estimates.nobs > MOST_ROWS:
+    if not (estimates.reml and is_small(estimates)):
         return "satterthwaite"
     return "unbounded" if estimates.is_singular else "kenward-roger"
 
@@ -124,17 +124,41 @@ def without(estimates: Estimates, method: str, reason: str) -> Denominators:
     )
 
 
+def check_method(df: str, design: Design | None, *, reml: bool) -> None:
+    """Refuse a method that no fit of a design allows, before it is fitted.
+
+    Args:
+        df: "auto" or one of `METHODS`.
+        design: The design, where it is known.
+        reml: The criterion of the fit.
+
+    Raises:
+        FitError: An unknown method, Kenward-Roger or "unbounded" under ML, between-within for crossed
+            factors.
+    """
+    check_option("df", df, ("auto", *METHODS))
+    if df in ("kenward-roger", "unbounded") and not reml:
+        raise FitError(
+            f"df={df!r} is defined for REML fits and this one is by maximum likelihood: fit with "
+            "reml=True, or use df='satterthwaite'."
+        )
+    if df == "between-within" and design is not None:
+        _subject(design)
+
+
+def is_small(estimates: Estimates) -> bool:
+    """Whether the fit is of a size at which expected information is worth its cost."""
+    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
+    return effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
+
+
 def kenward_roger(estimates: Estimates) -> Denominators:
     """Kenward & Roger (1997): an adjusted covariance matrix and a scaled F.
 
     Raises:
         FitError: A fit by ML, or a singular one.
     """
-    if not estimates.reml:
-        raise FitError(
-            "df='kenward-roger' is defined for REML fits and this one is by maximum likelihood: fit with "
-            "reml=True, or use df='satterthwaite'."
-        )
+    check_method("kenward-roger", estimates.design, reml=estimates.reml)
     if estimates.is_singular:
         raise FitError(
             f"df='kenward-roger' needs a covariance matrix inside its cone, and this fit is singular: "
@@ -163,11 +187,7 @@ def unbounded(estimates: Estimates) -> Denominators:
     Raises:
         FitError: A fit by ML, too many random effects, or a likelihood without such an optimum.
     """
-    if not estimates.reml:
-        raise FitError(
-            "df='unbounded' is defined for REML fits and this one is by maximum likelihood: fit with "
-            "reml=True, or use df='satterthwaite'."
-        )
+    check_method("unbounded", estimates.design, reml=estimates.reml)
     found = estimates.unbounded
     vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
     return Denominators("unbounded", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
@@ -175,9 +195,6 @@ def unbounded(estimates: Estimates) -> Denominators:
 
 def by_coefficient(method: str, df: Callable[[Estimates], Floats]) -> Callable[[Estimates], Denominators]:
     """A method that gives (p,) one number per coefficient; a combination gets the least of those it uses."""
-
-    def least(df: Floats) -> float:
-        return float(df.min()) if len(df) else np.nan
 
     def of(estimates: Estimates) -> Denominators:
         columns = df(estimates)
@@ -189,6 +206,11 @@ def by_coefficient(method: str, df: Callable[[Estimates], Floats]) -> Callable[[
         )
 
     return of
+
+
+def least(df: Floats) -> float:
+    """The least of some degrees of freedom; NaN of none."""
+    return float(df.min()) if len(df) else np.nan
 
 
 def residual(estimates: Estimates) -> Floats:
@@ -225,6 +247,40 @@ def containment(estimates: Estimates) -> Floats:
     return _by_column(estimates, [of_term(effect) for effect in fixed_effects(design.recipe)])
 
 
+def contained(estimates: Estimates) -> Denominators:
+    """Containment, with a notice where it goes by names and a column is constant within levels."""
+    made = by_coefficient("containment", containment)(estimates)
+    try:
+        found = strata(estimates)
+    except FitError:  # crossed factors have no such strata
+        return made
+    ours, theirs = containment(estimates), found.coefficients()
+    inner = len(found.sizes) - 1
+    missed = [
+        f"{name} ({theirs[i]:.0f} for {ours[i]:.0f})"
+        for i, name in enumerate(estimates.names)
+        if 0 <= found.columns[i] < inner and ours[i] > theirs[i]
+    ]
+    note = "constant within levels and not named in the random part, where inner-outer has fewer"
+    return replace(made, note=f"{note}: {', '.join(missed)}") if missed else made
+
+
+def inner_outer(estimates: Estimates) -> Denominators:
+    """nlme's rule; a combination gets the least of the coefficients it uses.
+
+    Raises:
+        FitError: Grouping factors are crossed.
+    """
+    found = strata(estimates)
+    columns = found.coefficients()
+    return Denominators(
+        "inner-outer",
+        estimates.covariance_of_beta,
+        lambda L: np.array([least(columns[row != 0.0]) for row in L]),
+        lambda _, own: Scaling(found.term(tuple(own)), 1.0),
+    )
+
+
 def between_within(estimates: Estimates) -> Floats:
     """(p,) degrees of freedom of each coefficient's term, between or within subjects.
 
@@ -238,9 +294,7 @@ def between_within(estimates: Estimates) -> Floats:
     subject = _subject(design)
 
     def constant(column: int) -> bool:
-        values, one = problem.columns[problem.fixed[column]], np.empty(subject.size)
-        one[subject.codes] = values
-        return bool((one[subject.codes] == values).all())
+        return constant_within(problem.columns[problem.fixed[column]], subject)
 
     flags = _by_column(estimates, [float(all(map(constant, t.columns))) for t in design.fixed_terms])
     between = subject.size - float(flags.sum())
@@ -271,7 +325,8 @@ METHODS: dict[str, Callable[[Estimates], Denominators]] = {
     "satterthwaite": satterthwaite,
     "kenward-roger": kenward_roger,
     "unbounded": unbounded,
-    "containment": by_coefficient("containment", containment),
+    "containment": contained,
+    "inner-outer": inner_outer,
     "between-within": by_coefficient("between-within", between_within),
     "residual": by_coefficient("residual", residual),
     "normal": by_coefficient("normal", normal),

@@ -58,6 +58,15 @@ def dropped(rows: Frame) -> Frame:
     return counts.sort_values(["status", "rows"], ascending=False, kind="stable", ignore_index=True)
 
 
+def notices(sentences: Sequence[str]) -> Frame:
+    """What was settled in reading a file, a sentence a row.
+
+    >>> notices(["g: blanks around the text of 3 cells are taken off"]).shape
+    (1, 1)
+    """
+    return Frame({"notice": list(sentences)}, dtype="str")
+
+
 def _summary(values: pd.Series[Any]) -> dict[str, Any]:
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     counts = {
@@ -197,20 +206,19 @@ def _steps(values: pd.Series[Any], levels: pd.Series[Any]) -> dict[str, Any]:
     points = Frame({"level": levels.to_numpy(), "value": values.to_numpy(dtype=float)}).drop_duplicates()
     points = points.sort_values(["level", "value"], kind="stable")
     step = points["value"].diff()[points["level"].eq(points["level"].shift())]
-    distinct = int(values.nunique())
-    if step.empty:
-        return {
-            "distinct": distinct,
-            "step_min": np.nan,
-            "step_max": np.nan,
-            "steps": "constant in each level",
-        }
-    low, high = float(step.min()), float(step.max())
-    steps = "even" if high - low <= EVEN * high else "uneven"
-    return {"distinct": distinct, "step_min": low, "step_max": high, "steps": steps}
+    low, high = (float(step.min()), float(step.max())) if len(step) else (np.nan, np.nan)
+    steps = "even" if high - low <= EVEN * high else "uneven" if len(step) else "constant in each level"
+    return {"distinct": int(values.nunique()), "step_min": low, "step_max": high, "steps": steps}
 
 
 TABLES = (
+    ReportTable("reading", "Lines of the file by what they are.", {"what": "Lines", "lines": "Number"}),
+    ReportTable(
+        "codes",
+        "Cells that mean a missing value.",
+        {"column": "Column", "code": "Code", "cells": "Cells"},
+    ),
+    ReportTable("notices", "What was settled in reading the file.", {"notice": "Notice"}),
     ReportTable(
         "dropped",
         "Rows of the input by what became of them.",

@@ -174,6 +174,8 @@ def reused_labels(groupings: Sequence[Grouping]) -> list[str]:
     only a factor of few labels is suspected: others are mostly items that every person has seen.
     """
     plain = [grouping for grouping in groupings if len(grouping.parts) == 1]
+    if len(plain) < 2:
+        return []
     found = dict[frozenset[str], str]()
     for child in sorted(plain, key=lambda grouping: grouping.size):
         for parent in plain if _is_running(list(child.levels)) else ():
@@ -208,10 +210,12 @@ def _reuse(child: Grouping, parent: Grouping, groupings: Sequence[Grouping]) -> 
         return None
     if full and (child.size > FEW or child.size >= parent.size):
         return None
+    either = full and parent.size <= FEW and _is_running(list(parent.levels))
+    other = f"; if it is the other way round, (1 | {child.name}/{parent.name})" if either else ""
     return (
         f"`{child.name}` has {child.size} levels, but {cells} within `{parent.name}`: if each level of "
         f"`{parent.name}` has levels of `{child.name}` of its own under the same labels, "
-        f"write (1 | {parent.name}/{child.name})."
+        f"write (1 | {parent.name}/{child.name}){other}."
     )
 
 

@@ -118,6 +118,9 @@ def test_each_table_has_the_columns_that_the_report_prints(fit, bounds, data):
     means = about_inference.factor_means(fit, df="satterthwaite", level=0.95)
     fits = about_search.fits_by_algorithm(fit.estimates, ["newton"])
     made = {
+        "reading": pd.DataFrame({"what": ["header"], "lines": [1]}),
+        "codes": pd.DataFrame({"column": ["y"], "code": ["-9"], "cells": [1]}),
+        "notices": about_data.notices(["y: x"]),
         "dropped": about_data.dropped(pd.DataFrame({"status": ["kept"], "reason": [""]})),
         "columns": about_data.columns(data, "y", groups, {}),
         "missing": about_data.missing_patterns(data),
