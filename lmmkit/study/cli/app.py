@@ -77,6 +77,7 @@ def run(
     from lmmkit.study.files.study import effective
     from lmmkit.study.files.yaml12 import read_settings
     from lmmkit.study.kernels.fork_client import serving
+    from lmmkit.study.records.trusted_notebooks import telling
     from lmmkit.study.runs.plan import make_plan, reports_folder
 
     overrides = effective(study, read_settings(changed))
@@ -84,7 +85,7 @@ def run(
     folder = plan.folder(reports or reports_folder(study))
     again = plan.since(since) if force or since else ()
     if again or not plan.finished(folder):
-        with serving(cold=cold, allow_outside=allow_outside) as served:
+        with telling(plan.notebooks), serving(cold=cold, allow_outside=allow_outside) as served:
             # While the server imports what the notebooks need, this process imports Jupyter's client.
             from lmmkit.study.kernels.jupyter import kernel_options
             from lmmkit.study.runs.progress import Watch

@@ -146,9 +146,10 @@ def _cell(run: RunFolder, path: str) -> str:
     wanted = "save_fit(" if path.startswith("fit") else f'"{Path(path).stem}'
     for record in run.manifest.steps:
         book = run.folder / f"{record.step}.ipynb"
-        if run.content(book.name) is None or path not in {file.path for file in record.files}:
+        content = run.content(book.name)
+        if content is None or path not in {file.path for file in record.files}:
             continue
-        for i, source in enumerate(Notebook(book).code()):
+        for i, source in enumerate(Notebook(book, content).code()):
             if "save_" in source and wanted in source.replace("'", '"'):
                 return f"{book.name}, code cell {i + 1}:\n{source}"
     return "the run's own record, made before the first step"
@@ -202,7 +203,7 @@ def _row_of(run: RunFolder, held: Quantity, label: str) -> dict[str, Any] | None
     """The row of a table that a label begins; None for a number that stands in no table."""
     if not held.path.startswith("tables/"):
         return None
-    rows: list[dict[Any, Any]] = read_csv(run.folder / held.path).to_dict("records")
+    rows: list[dict[Any, Any]] = read_csv(run.file(held.path)).to_dict("records")
     return next((row for row in rows if str(next(iter(row.values()))) == label), None)
 
 
@@ -220,7 +221,7 @@ def search_text(trace: list[dict[str, Any]]) -> str:
 def _rows(run: RunFolder) -> str:
     """How many rows were used, and why the others were not."""
     try:
-        rows = read_csv(run.folder / "rows.csv")
+        rows = read_csv(run.file("rows.csv"))
         reasons = Counter(str(reason) for reason in rows.loc[rows["status"] == "dropped", "reason"])
     except (LmmkitError, KeyError) as error:
         return f"rows.csv cannot be used: {error}"
