@@ -29,7 +29,7 @@ def start(shared: Shared, responses: Responses, floor: float) -> Floats:
     solved = np.einsum("ij,jr->ir", shared.moment_equations, responses.squares)
     explained = np.einsum("ar,ab,br->r", w, shared.fixed_within, w, optimize=True)
     within = (responses.yy - explained) / free_within(shared.R, len(w), len(setup.problem.response))
-    s2 = np.where(solved[-1] > 0, np.minimum(solved[-1], within), within)
+    s2: Floats = np.where(solved[-1] > 0, np.minimum(solved[-1], within), within)
     return start_of(solved, s2, setup.layout, setup.scale, floor)
 
 

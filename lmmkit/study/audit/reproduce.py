@@ -59,7 +59,10 @@ def reproduce(report: Path, *, data: Path | None = None, notebooks: Path | None 
 
 
 def _compare_digest(again: RunFolder, path: str, digest: str) -> Finding:
-    content = again.content(path)
+    try:
+        content = again.content(path)
+    except RunError as error:
+        return Finding(REPRODUCTION, "a file that the report names", DIFFERS, str(error), "one of a run")
     now = "missing" if content is None else sha256(content)
     return Finding(REPRODUCTION, path, IDENTICAL if now == digest else OTHER, now[:12], digest[:12])
 

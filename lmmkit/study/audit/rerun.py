@@ -69,7 +69,7 @@ def recorded_study(settings: Any, provenance: Any, lock: bytes | None = None) ->
         RunError: they do not hold what a run writes.
     """
     try:
-        name, overrides = str(provenance["study"]), dict(provenance["overrides"])
+        name, overrides = str(provenance["study"]), {**provenance["overrides"]}
         source, digest = settings["data"]["source"], str(provenance["sha256"])
         folder = "params" if "params/" in str(provenance["command"]) else "study"
     except (KeyError, TypeError, ValueError) as error:
@@ -153,9 +153,9 @@ def run_again(
     pool = WorkerPool(
         {"cold": cold, "allow_outside": False}, file.parent, {ROOT: str(place), **checked(books)}
     )
-    order = {"study": str(file), "overrides": dict(study.overrides), "reports": str(reports), "again": []}
+    order: dict[str, Any] = {"study": str(file), "overrides": {**study.overrides}, "reports": str(reports)}
     try:
-        answer = pool.ask(order)
+        answer = pool.ask({**order, "again": []})
     finally:
         pool.close()
     if answer["error"] is not None:
@@ -191,6 +191,21 @@ def _check_overrides(study: RecordedStudy, file: Path) -> None:
             "the overrides that provenance.json records are not in study.json, which holds the study as it "
             "ran; what is recorded of it is damaged"
         )
+
+
+def keep_copy(place: Path, folder: Path) -> None:
+    """A copy of a folder in a place, of whatever kind that was there before.
+
+    Raises:
+        RunError: the place cannot be written.
+    """
+    try:
+        if place.is_symlink() or place.is_file():
+            place.unlink()
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(folder, place)
+    except OSError as error:
+        raise RunError(f"{place} cannot be written: {error}; name a place with --out DIR") from None
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -237,8 +252,7 @@ def _repeated(
             return
         findings = list(compare_runs(run, again, exact=exact))
         if any(finding.verdict == DIFFERS for finding in findings):
-            shutil.rmtree(keep, ignore_errors=True)
-            shutil.copytree(again.folder, keep)
+            keep_copy(keep, again.folder)
         yield from findings
 
 

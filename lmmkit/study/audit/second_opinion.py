@@ -79,7 +79,7 @@ def claimed_estimates(run: RunFolder) -> Estimates:
     """
     numbers: dict[str, Any] = run.json(FIT)
     try:
-        frame = read_frame(run.folder / DATA, run.json("data.schema.json"))
+        frame = read_frame(run.file(DATA), run.json("data.schema.json"))
         design = design_from_dict(numbers["design"], frame)
         estimates = estimates_from_dict(numbers, design, (), ())
         log = estimates.evidence
