@@ -20,8 +20,10 @@ MODULES = {
 LAYERS = ["engine", "model", "plots", "study"]
 # Heavy packages, imported where they are used: the only ones that a function may import.
 HEAVY = {
+    "IPython",
     "distributed",
     "ipykernel",
+    "jupyter_core",
     "matplotlib",
     "narwhals",
     "nbclient",

@@ -198,8 +198,11 @@ class Fit:
 
         Args:
             df: Denominator degrees of freedom: auto, satterthwaite, kenward-roger (whose `se` is adjusted),
-                containment, between-within, residual or normal. "auto" is Kenward-Roger for a non-singular
-                REML fit with at most 3,000 random effects and 50,000 rows, else Satterthwaite.
+                unbounded (Satterthwaite with variances that may be negative, in `se` too), containment,
+                inner-outer (nlme's), between-within, residual or normal. "auto" is, for a REML fit with at
+                most 3,000 random effects and 50,000 rows, Kenward-Roger, or "unbounded" where the fit is
+                singular and it is defined; else Satterthwaite. It never raises: a row without df has NaN and
+                the reason in `method`, which also names the variances that are estimated as zero.
             level: Coverage of the intervals.
 
         Raises:
@@ -459,6 +462,8 @@ class Fit:
         interval: Interval = None,
         coverage: float = 0.95,
         new_levels: NewLevels = "error",
+        se: bool = True,
+        groups: str | Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """Predicted means with standard errors and intervals: fit, se, low, high.
 
@@ -467,10 +472,18 @@ class Fit:
                 "new" without the grouping columns; by default the rows of the fit.
             level: "group" with the random effects of each row's levels, "population" without any, "new" for
                 levels not seen yet.
-            interval: "confidence" for the mean, "prediction" for an observation, or None; normal quantiles.
+            interval: "confidence" for the mean, "prediction" for an observation, or None. Quantiles of t: at
+                level "population" with the df and the adjusted covariance of `coef_table`, for new levels
+                with Satterthwaite's df; at level "group" they hold the uncertainty of theta, up to 3,000
+                random effects and 50,000 rows, which `se` does not. An observation of the population is one
+                of new levels.
             coverage: Coverage of the interval.
             new_levels: At level "group" a level without data is an "error", or gets random effects of zero
                 with their full variance ("population").
+            se: False leaves standard errors, which take longer than the predictions, at NaN.
+            groups: At level "group" the grouping factors whose random effects count; by default all.
+
+        A row that the data cannot estimate is NaN, with the reason in a warning and in `attrs["trouble"]`.
 
         Raises:
             DataError: `newdata` lacks a column or has a level that the fit has not seen.
@@ -483,6 +496,8 @@ class Fit:
             interval=interval,
             coverage=coverage,
             new_levels=new_levels,
+            se=se,
+            groups=groups,
         )
 
     def simulate(self, n: int, *, seed: Seed, level: Literal["new", "group"] = "new") -> Floats:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.inference.prediction_error import PredictionError
-from lmmkit.errors import DataError
+from lmmkit.engine.inference.prediction_spread import MOST_PRODUCTS, PredictionSpread
+from lmmkit.engine.linalg.two_part_covariance import Sandwich
+from lmmkit.errors import DataError, FitError, PartialResult
 from lmmkit.model.design.learned import NewData
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.inference.distributions import normal_quantile
+from lmmkit.model.inference.degrees_of_freedom import automatic, denominators, is_small
+from lmmkit.model.inference.distributions import t_quantile
+from lmmkit.model.inference.linear_functions import estimable
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.table.columns import open_table
 from lmmkit.model.threads import one_thread
@@ -31,20 +38,27 @@ def predict(
     interval: Interval,
     coverage: float,
     new_levels: NewLevels,
+    se: bool = True,
+    groups: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Predicted means with their standard errors and intervals: columns fit, se, low, high.
+
+    `attrs["method"]` says how the interval was made, `attrs["trouble"]` why rows have none.
 
     Args:
         estimates: The fit.
         newdata: A table, or None for the rows of the fit; grouping columns are needed at level "group" alone.
         level: "group" adds the random effects of each row's levels, "population" none, "new" predicts for
             levels not seen yet: the mean of "population" with the variance of new random effects.
-        interval: "confidence" for the mean, "prediction" for an observation, None for no interval. A new
-            observation has the prior weight in `newdata`, if the fit's weights are a column and it is there,
-            else the weight 1.
+        interval: "confidence" for the mean, "prediction" for an observation, None for no interval. An
+            observation of the population is one of new levels. It has the prior weight in `newdata`, if the
+            fit's weights are a column and it is there, else the weight 1.
         coverage: Coverage of the interval.
         new_levels: At level "group" a level without data is an error, or has random effects of zero with
             their full variance.
+        se: Whether standard errors are wanted; they are NaN otherwise.
+        groups: At level "group" the grouping factors whose random effects count, by default all. The others
+            are left out of the mean, and are new to an observation.
 
     Raises:
         DataError: `newdata` lacks a column or has a level that the fit has not seen.
@@ -54,29 +68,113 @@ def predict(
     check_option("interval", interval, (None, "confidence", "prediction"))
     check_option("new_levels", new_levels, ("error", "population"))
     check_level("coverage", coverage)
+    if interval is not None and not se:
+        raise FitError(f"interval={interval!r} is made of standard errors: leave se=False out.")
+    if level == "population" and interval == "prediction":
+        level = "new"
+    chosen = _chosen(estimates, level, groups)
+    rows = _rows(estimates, newdata, level, chosen, interval)
+    if level == "group" and new_levels == "error":
+        _refuse_unseen(estimates, rows, chosen)
+    columns = dict.fromkeys(("fit", "se", "low", "high"), np.full(len(rows.X), np.nan))
+    mean = _mean(estimates, rows, chosen)
+    columns["fit"] = np.where(rows.possible, mean, np.nan)
+    trouble, method = _not_estimable(estimates, rows.possible), ""
+    if se:
+        noise = rows.noise if interval == "prediction" else None
+        error = _errors(estimates, rows, level, chosen, noise, interval is not None)
+        columns["se"] = np.where(rows.possible, np.sqrt(error.variance), np.nan)
+        if interval is not None:
+            half = t_quantile(0.5 + coverage / 2.0, error.df) * np.sqrt(error.whole)
+            columns["low"], columns["high"] = columns["fit"] - half, columns["fit"] + half
+            method = error.method
+            if np.isnan(half[rows.possible]).any():
+                trouble.append("Some intervals depend on variances that the data do not tell apart.")
+    for what in trouble:
+        warnings.warn(what, PartialResult, stacklevel=3)
+    table = pd.DataFrame(columns, index=rows.index)
+    table.attrs.update(method=method, trouble=" ".join(trouble))
+    return table
+
+
+@dataclass(frozen=True, eq=False)
+class Rows(NewData):
+    """Rows to predict on the kept columns of X.
+
+    Attributes:
+        possible: (m,) whether the data can estimate their means.
+        noise: (m,) variance of an observation about its mean, relative to sigma^2.
+        index: Their labels.
+    """
+
+    possible: NDArray[np.bool_]
+    noise: Floats
+    index: pd.Index[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class RowErrors:
+    """Of m rows.
+
+    Attributes:
+        variance: (m,) of the mean, theta being known.
+        whole: (m,) what the interval is made of: with the noise of an observation, and what not knowing theta
+            adds at level "group".
+        df: (m,) degrees of freedom of `whole`.
+        method: How they were found.
+    """
+
+    variance: Floats
+    whole: Floats
+    df: Floats
+    method: str
+
+
+def _chosen(estimates: Estimates, level: Level, groups: str | Sequence[str] | None) -> list[bool]:
+    """Of each random-effects term whether its effects count."""
+    if groups is None:
+        return [level == "group"] * len(estimates.random)
+    if level != "group":
+        raise FitError(f"groups: at level={level!r} no random effects count; leave it out, or use 'group'.")
+    wanted = [groups] if isinstance(groups, str) else list(groups)
+    for name in wanted:
+        check_option("groups", name, list(dict.fromkeys(term.factor for term in estimates.random)))
+    return [term.factor in wanted for term in estimates.random]
+
+
+def _rows(estimates: Estimates, newdata: Any, level: Level, chosen: list[bool], interval: Interval) -> Rows:
+    """The rows with all that their predictions need."""
     problem, design = estimates.problem, estimates.design
     if newdata is None:
         Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
-        rows = NewData(estimates.X, problem.offset, Z, tuple(term.codes for term in problem.terms))
-        weights, index = problem.weights, design.frame.index
-    else:
-        grouped = level == "group"
-        new = (
-            design.fixed_data(newdata) if level == "population" else design.new_data(newdata, grouped=grouped)
+        weights, possible = problem.weights, np.ones(estimates.nobs, bool)
+        new = NewData(estimates.X, problem.offset, Z, tuple(term.codes for term in problem.terms))
+        return Rows(
+            **vars(new), possible=possible, noise=_noise(weights, estimates.nobs), index=design.frame.index
         )
-        rows = replace(new, X=new.X[:, list(estimates.kept)])
-        weights = _new_weights(design.request.weights, newdata)
-        index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(new.X))
-    if level == "group" and new_levels == "error":
-        _refuse_unseen(estimates, rows)
-    mean, variance = _mean(estimates, rows, level), _variance(estimates, rows, level)
-    half = np.full(len(mean), np.nan)
-    if interval is not None:
-        noise = 0.0 if interval == "confidence" else estimates.sigma**2
-        noise = noise if weights is None else noise / weights
-        half = normal_quantile(0.5 + coverage / 2.0) * np.sqrt(variance + noise)
-    columns = {"fit": mean, "se": np.sqrt(variance), "low": mean - half, "high": mean + half}
-    return pd.DataFrame(columns, index=index)
+    counted = [term.factor for term, counts in zip(estimates.random, chosen, strict=True) if counts]
+    fixed = level == "population"
+    new = design.fixed_data(newdata) if fixed else design.new_data(newdata, groups=counted)
+    X, possible = estimable(new.X, estimates)
+    weights = _new_weights(design.request.weights, newdata)
+    index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(X))
+    return Rows(X, new.offset, new.Z, new.codes, possible, _noise(weights, len(X)), index)
+
+
+def _noise(weights: Floats | None, rows: int) -> Floats:
+    return np.ones(rows) if weights is None else 1.0 / weights
+
+
+def _not_estimable(estimates: Estimates, possible: NDArray[np.bool_]) -> list[str]:
+    """What to say of rows whose means the data cannot estimate."""
+    bad = np.flatnonzero(~possible)
+    if not len(bad):
+        return []
+    return [
+        f"{len(bad):,} of {len(possible):,} rows, first row {bad[0] + 1}, have a mean that the data cannot "
+        f"estimate: they combine {', '.join(estimates.dropped_columns)}, left out of the fit as functions of "
+        "other columns, in another way than its rows do. They are NaN."
+    ]
 
 
 def _new_weights(weights: Any, newdata: Any) -> Floats | None:
@@ -93,9 +191,9 @@ def _new_weights(weights: Any, newdata: Any) -> Floats | None:
     return found
 
 
-def _refuse_unseen(estimates: Estimates, rows: NewData) -> None:
-    for term, codes in zip(estimates.random, rows.codes, strict=True):
-        unseen = np.flatnonzero(codes < 0)
+def _refuse_unseen(estimates: Estimates, rows: NewData, chosen: list[bool]) -> None:
+    for term, codes, counts in zip(estimates.random, rows.codes, chosen, strict=True):
+        unseen = np.flatnonzero(codes < 0) if counts else ()
         if len(unseen):
             raise DataError(
                 f"{len(unseen):,} of the {len(codes):,} rows have a level of `{term.factor}` that the fit "
@@ -104,36 +202,118 @@ def _refuse_unseen(estimates: Estimates, rows: NewData) -> None:
             )
 
 
-def _mean(estimates: Estimates, rows: NewData, level: Level) -> Floats:
+def _mean(estimates: Estimates, rows: NewData, chosen: list[bool]) -> Floats:
     mean = rows.X @ estimates.beta
     if rows.offset is not None:
         mean = mean + rows.offset
-    if level != "group":
+    if not any(chosen):
         return mean
-    for z, codes, b in zip(rows.Z, rows.codes, estimates.b, strict=True):
-        mean = mean + np.where(codes >= 0, (z * b[codes]).sum(axis=1), 0.0)
+    for z, codes, b, counts in zip(rows.Z, rows.codes, estimates.b, chosen, strict=True):
+        if counts:
+            mean = mean + np.where(codes >= 0, np.einsum("mk,mk->m", z, b[codes]), 0.0)
     return mean
 
 
-def _variance(estimates: Estimates, rows: NewData, level: Level) -> Floats:
-    """Variance of the predicted mean about the true one, (m,)."""
-    if level == "group":
-        return _joint_variance(estimates, rows)
-    fixed = estimates.covariance_of_beta.variances(rows.X)
-    return fixed if level == "population" else fixed + _prior_variance(estimates, rows.Z)
+def _errors(
+    estimates: Estimates,
+    rows: Rows,
+    level: Level,
+    chosen: list[bool],
+    noise: Floats | None,
+    wanted: bool,
+) -> RowErrors:
+    """Prediction errors of rows; degrees of freedom where they are `wanted`."""
+    if level == "population":
+        by = denominators(estimates, "auto") if wanted else None
+        variance = (by.vcov if by else _fixed_covariance(estimates)).variances(rows.X)
+        df = by.single(rows.X) if by else np.full(len(variance), np.nan)
+        return RowErrors(variance, variance, df, by.method if by else "")
+    if level == "new":
+        prior = estimates.sigma**2 * _prior(estimates, rows.Z)
+        variance = _fixed_covariance(estimates).variances(rows.X) + prior
+        whole = variance if noise is None else variance + estimates.sigma**2 * noise
+        df, method = _of_new(estimates, rows, noise) if wanted else (np.full(len(variance), np.nan), "")
+        return RowErrors(variance, whole, df, method)
+    return _of_known(estimates, rows, chosen, noise, wanted)
 
 
-def _joint_variance(estimates: Estimates, rows: NewData) -> Floats:
-    """From the joint covariance of (beta, b); a level without data has the variance of its effects."""
-    seen = tuple(np.where(c[:, None] >= 0, z, 0.0) for z, c in zip(rows.Z, rows.codes, strict=True))
-    unseen = tuple(z - s for z, s in zip(rows.Z, seen, strict=True))
-    codes = tuple(np.maximum(c, 0) for c in rows.codes)
+def _fixed_covariance(estimates: Estimates) -> Sandwich:
+    """Of the fixed effects, adjusted for small samples where that is the default of tables too."""
+    if automatic(estimates) == "kenward-roger":
+        return denominators(estimates, "auto").vcov
+    return estimates.covariance_of_beta
+
+
+def _of_new(estimates: Estimates, rows: Rows, noise: Floats | None) -> tuple[Floats, str]:
+    """Satterthwaite's degrees of freedom of the variance of a prediction for new levels, at least 1.
+
+    Of small fits from the expected information on the entries of the covariance matrices, which exists at a
+    null one too; else from the exact one on theta.
+    """
+    relative = estimates.covariance_of_beta.variances(rows.X) / estimates.sigma**2
+    relative = relative + _prior(estimates, rows.Z) + (0.0 if noise is None else noise)
     with one_thread():
-        known = PredictionError(estimates.optimum).variance(rows.X, seen, codes)
-    return estimates.sigma**2 * known + _prior_variance(estimates, unseen)
+        if is_small(estimates):
+            spread, of = estimates.expected.spread, PredictionSpread(estimates.expected)
+            gradient = of.of_fixed(rows.X) + of.of_new(rows.Z)
+            gradient[:, -1] = relative
+        else:
+            spread, gradient = estimates.information.spread, _gradient(estimates, rows, relative)
+        with np.errstate(divide="ignore"):
+            df = 2.0 * relative**2 / spread.variances(gradient)
+    return np.maximum(df, 1.0), "satterthwaite"
 
 
-def _prior_variance(estimates: Estimates, Z: tuple[Floats, ...]) -> Floats:
-    """var(z'b) of a new level of every term, (m,)."""
+def _gradient(estimates: Estimates, rows: Rows, relative: Floats) -> Floats:
+    """(m, r + 1) of the relative variance in the free entries of theta and sigma."""
+    found, s2 = estimates.information, estimates.sigma**2
+    x = rows.X @ found.vcov.basis
+    inner = np.einsum("mp,ipq,mq->mi", x, found.gradient / s2, x, optimize=True)
+    for z, slopes in zip(rows.Z, estimates.curvature.slopes, strict=True):
+        inner[:, :-1] += np.einsum("ma,iab,mb->mi", z, slopes, z, optimize=True)
+    optimum = estimates.optimum
+    inner[:, -1] = 2.0 * relative / float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
+    return inner
+
+
+def _of_known(
+    estimates: Estimates, rows: Rows, chosen: list[bool], noise: Floats | None, wanted: bool
+) -> RowErrors:
+    """From the joint covariance of (beta, b); a level without data has the variance of its effects.
+
+    The interval of a small fit is made of v + 2 g, of an observation with its noise: v alone is too small
+    when theta is estimated. As v rises g falls, so that their sum v + 2 g moves by v / (v + 2 g) of what v
+    does: its degrees of freedom are Satterthwaite's of v, carried over so.
+    """
+    seen = tuple(
+        np.where((counts & (c >= 0))[:, None], z, 0.0)
+        for z, c, counts in zip(rows.Z, rows.codes, chosen, strict=True)
+    )
+    # A factor that was left out is new to an observation and no part of a mean.
+    unseen = tuple(
+        z - s if counts or noise is not None else np.zeros_like(z)
+        for z, s, counts in zip(rows.Z, seen, chosen, strict=True)
+    )
+    codes = tuple(np.maximum(c, 0) for c in rows.codes)
+    prior = _prior(estimates, unseen)
+    with one_thread():
+        v = PredictionError(estimates.optimum).variance(rows.X, seen, codes) + prior
+        whole = v if noise is None else v + noise
+        s2, df, method = estimates.sigma**2, np.full(len(v), np.inf), "theta as known"
+        if wanted and is_small(estimates):
+            of = PredictionSpread(estimates.expected)
+            if of.products(len(v)) <= MOST_PRODUCTS:
+                gradient, second = of.of_known(rows.X, seen, codes)
+                gradient += of.of_new(unseen)
+                gradient[:, -1] = whole
+                sum_ = whole + 2.0 * second
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    df = 2.0 * (sum_ / whole) ** 2 * sum_**2 / of.found.spread.variances(gradient)
+                whole, method = sum_, "satterthwaite, with the uncertainty of theta"
+    return RowErrors(s2 * v, s2 * whole, df, method)
+
+
+def _prior(estimates: Estimates, Z: tuple[Floats, ...]) -> Floats:
+    """var(z'b) of a new level of every term, relative to sigma^2, (m,)."""
     parts = [((z @ L) ** 2).sum(axis=1) for z, L in zip(Z, estimates.factors, strict=True)]
-    return estimates.sigma**2 * np.sum(parts, axis=0)
+    return np.sum(parts, axis=0)

@@ -13,13 +13,14 @@ import base64
 import io
 import re
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -77,14 +78,20 @@ T = TypeVar("T")
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """A drawing function that always works under `STYLE`, whatever the user's own settings are."""
+    """A drawing function that always works under our look, whatever the user's own settings are."""
 
     @wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        with rc_context(STYLE):
+        with _look():
             return draw(*args, **kwargs)
 
     return wrapped
+
+
+def _look() -> AbstractContextManager[None]:
+    """Within it pictures start from matplotlib's own defaults; the user's settings are there again after."""
+    defaults: dict[Any, Any] = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
+    return rc_context({**defaults, **STYLE})
 
 
 def seaborn() -> Any:
@@ -182,7 +189,7 @@ def svg_bytes(axes: Axes | NDArray[Any]) -> bytes:
     """Returns the picture as SVG: the same bytes each time, letters as outlines, no date, no address."""
     figure, buffer = figure_of(axes), io.BytesIO()
     before = figure.canvas
-    with rc_context(STYLE):
+    with _look():
         # `savefig` would draw all twice, the first time for the layout alone.
         FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(_METADATA))
     figure.set_canvas(before)

@@ -87,10 +87,10 @@ class Structure(ABC):
 
     # Coordinates
 
-    @property
-    @abstractmethod
+    @cached_property
     def count(self) -> int:
         """m, the number of coordinates."""
+        raise NotImplementedError
 
     @abstractmethod
     def start(self, T: Floats, scale: Floats, floor: float) -> Floats:
@@ -137,10 +137,10 @@ class Structure(ABC):
         """Returns (k, m, J) dT_i c for (k, J) c: the working columns of average information."""
         return np.einsum("iab...,bj...->aij...", self.jacobian(x), c)
 
-    @property
-    @abstractmethod
+    @cached_property
     def span(self) -> Floats:
         """(q, k, k) symmetric matrices of which every member is a combination."""
+        raise NotImplementedError
 
     # The boundary, where a variance is zero
 
@@ -194,10 +194,10 @@ class Structure(ABC):
     def names(self, columns: Sequence[str]) -> list[str]:
         """Returns names of the coordinates, from the names of the columns."""
 
-    @property
-    @abstractmethod
+    @cached_property
     def naturals(self) -> tuple[Natural, ...]:
         """The parameters as they are printed, one for each coordinate."""
+        raise NotImplementedError
 
     def natural_names(self, columns: Sequence[str]) -> list[str]:
         """Returns names of the natural parameters: `sd.Days`, `cor.Days.Intercept`."""

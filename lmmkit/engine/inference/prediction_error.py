@@ -1,10 +1,11 @@
 """How far x'β̂ + z'b̂ may be from x'β + z'b: the joint covariance of fixed and random effects.
 
 It is the inverse of Henderson's coefficient matrix, taken for the rows that are asked for and no others, by
-pushing them through the elimination. With M = (Z'Z + T^-1)^-1 a row's z'Mz is a sum over the factors in
-order of elimination: at its level of factor f the row adds z_f'M_f z_f and leaves -B_fg'M_f z_f with its
-level of each later factor g, whose own part of the row it meets there; the dense rest closes the sum. The
-fixed effects add d'(X'V^-1X)^-1 d with d = x - X'Z M z.
+pushing them through the elimination; many rows of two crossed factors share the parts of it that they need.
+With M = (Z'Z + T^-1)^-1 a row's z'Mz is a sum over the factors in order of elimination: at its level of
+factor f the row adds z_f'M_f z_f and leaves -B_fg'M_f z_f with its level of each later factor g, whose own
+part of the row it meets there; the dense rest closes the sum. The fixed effects add d'(X'V^-1X)^-1 d with
+d = x - X'Z M z.
 
 Reference: Henderson (1975), Best linear unbiased estimation and prediction under a selection model,
 Biometrics 31, 423-447.
@@ -12,7 +13,10 @@ Biometrics 31, 423-447.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
@@ -20,13 +24,15 @@ from scipy.sparse import csr_array
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.criterion.elimination import scaled_rows, transposed
+from lmmkit.engine.criterion.gradient import DenseInverse
 from lmmkit.engine.crossproducts.crossproducts import Coupling
 from lmmkit.engine.inference.traces import scores
 from lmmkit.engine.linalg import levelwise
-from lmmkit.engine.linalg.cross_blocks import Dense
+from lmmkit.engine.linalg.cross_blocks import Dense, counting_argsort
 from lmmkit.engine.solution import Optimum
 
 CELLS = 4_000_000  # of a chunk of rows by the columns of the rest
+SLAB = 1_000  # levels whose rows of B E are held at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +41,22 @@ class Slot:
 
     level: Ints
     values: Floats
+
+
+def own_part(optimum: Optimum, f: int, Z: Sequence[Floats], codes: Sequence[Ints]) -> Slot:
+    """What rows have with one factor, by order of elimination, in prepared units.
+
+    Args:
+        optimum: The fit.
+        f: The factor.
+        Z: For each term (m, k) columns in the units of the data.
+        codes: For each term (m,) levels, from 0 up.
+    """
+    factor = optimum.layout.factors[f]
+    rank = np.empty(factor.levels, dtype=np.intp)
+    rank[factor.order] = np.arange(factor.levels)
+    parts = [Z[piece.term] @ optimum.prepared.term_bases[piece.term] for piece in factor.pieces]
+    return Slot(rank[codes[factor.pieces[0].term]], np.hstack(parts))
 
 
 class PredictionError:
@@ -55,6 +77,12 @@ class PredictionError:
             codes: For each term (m,) levels, from 0 up.
         """
         out = np.empty(len(X))
+        if self.rest is not None and len(self.links) == 1 and len(X) > self.layout.size:
+            for part, first, BE in self._by_level(Z, codes):
+                own = self._own([z[part] for z in Z], [c[part] for c in codes])
+                rest = self._squared(own, first, BE)
+                out[part] = self._met(0, own[:1]) + rest + self._fixed(X[part], own)
+            return out
         size = max(CELLS // max(self.layout.size, 64), 1)
         for first in range(0, len(X), size):
             part = slice(first, first + size)
@@ -62,35 +90,73 @@ class PredictionError:
         return out
 
     def _chunk(self, X: Floats, Z: list[Floats], codes: list[Ints]) -> Floats:
-        own = [self._own(f, Z, codes) for f in range(len(self.layout.factors))]
+        own = self._own(Z, codes)
         chain = len(self.links)
-        d = X @ self.prepared.basis
-        for f, slot in enumerate(own):
-            d -= self._shrunk(f, slot)
         slots = [[slot] for slot in own[:chain]]
         dense = self._scattered(own[chain:], len(X))
         total = np.zeros(len(X))
         for f, link in enumerate(self.links):
             total += self._met(f, slots[f])
             for slot in slots[f]:
-                w = np.einsum("abm,mb->am", self.M[f][:, :, slot.level], slot.values)
-                w = levelwise.times(link.root[:, :, slot.level], w[:, None])[:, 0] if f == 0 else w
+                w = self._left(f, slot)
                 for g, block in link.between.items():
                     left = -np.einsum("abm,am->mb", block[:, :, slot.level], w)
                     slots[g].append(Slot(self.layout.parents[f, g][slot.level], left))
                 if link.coupling is not None:
                     dense -= _gathered(link.coupling, slot.level, w)
         half = self._half(dense)
-        fixed = np.einsum("mp,pm->m", d, levelwise.solved(self.state.XVX, d.T))
-        return total + np.einsum("qm,qm->m", half, half) + fixed
+        return total + np.einsum("qm,qm->m", half, half) + self._fixed(X, own)
 
-    def _own(self, f: int, Z: list[Floats], codes: list[Ints]) -> Slot:
-        """The rows' own part with one factor, in prepared units."""
-        factor = self.layout.factors[f]
-        rank = np.empty(factor.levels, dtype=np.intp)
-        rank[factor.order] = np.arange(factor.levels)
-        parts = [Z[term] @ self.prepared.term_bases[term] for term, _, _ in factor.pieces]
-        return Slot(rank[codes[factor.pieces[0].term]], np.hstack(parts))
+    def _own(self, Z: list[Floats], codes: list[Ints]) -> list[Slot]:
+        """The rows' own part with each factor."""
+        return [own_part(self.optimum, f, Z, codes) for f in range(len(self.layout.factors))]
+
+    def _left(self, f: int, slot: Slot) -> Floats:
+        """(k, m) M_f z_f, in the units of the coupling."""
+        w = np.einsum("abm,mb->am", self.M[f][:, :, slot.level], slot.values)
+        return levelwise.times(self.links[0].root[:, :, slot.level], w[:, None])[:, 0] if f == 0 else w
+
+    def _fixed(self, X: Floats, own: list[Slot]) -> Floats:
+        """(m,) d'(X'V^-1X)^-1 d."""
+        d = X @ self.prepared.basis
+        for f, slot in enumerate(own):
+            d -= self._shrunk(f, slot)
+        return np.einsum("mp,pm->m", d, levelwise.solved(self.state.XVX, d.T))
+
+    @cached_property
+    def _E(self) -> Floats:
+        """(q2, q2) of the rest."""
+        assert self.rest is not None
+        return DenseInverse(self.rest, self.layout).E
+
+    def _by_level(self, Z: tuple[Floats, ...], codes: tuple[Ints, ...]) -> Iterator[tuple[Ints, int, Floats]]:
+        """Rows whose levels of the one chain factor are in a slab, its first level, and B E of the slab."""
+        coupling, J = self.links[0].coupling, self.layout.chain[0].levels
+        assert coupling is not None
+        level = own_part(self.optimum, 0, Z, codes).level
+        order = counting_argsort(level, J)
+        ends = np.searchsorted(level[order], np.arange(0, J + SLAB, SLAB))
+        for slab, (begin, end) in enumerate(pairwise(ends)):
+            if begin < end:
+                first = slab * SLAB
+                yield order[begin:end], first, coupling.rows(first, min(first + SLAB, J), self._E)
+
+    def _squared(self, own: list[Slot], first: int, BE: Floats) -> Floats:
+        """(m,) v'E v for v = z - B'w: z of the rest, w of the row's level."""
+        w, at, inner = self._left(0, own[0]), own[0].level, self.state.reverse.inner_first
+        assert inner is not None
+        total, entries = np.einsum("am,abm,bm->m", w, inner[:, :, at], w), list(self._entries(own[1:]))
+        for column, value in entries:
+            total -= 2.0 * value * np.einsum("am,am->m", w, BE[:, at - first, column])
+            for other, weight in entries:
+                total += value * weight * self._E[column, other]
+        return total
+
+    def _entries(self, own: list[Slot]) -> Iterator[tuple[Ints, Floats]]:
+        """Column of the rest and value of each of the rows' own entries there."""
+        for slot, factor, offset in zip(own, self.layout.rest, self.layout.offsets, strict=True):
+            for c in range(factor.width):
+                yield offset + slot.level * factor.width + c, slot.values[:, c]
 
     def _shrunk(self, f: int, slot: Slot) -> Floats:
         """(m, p) z'M Z'X of one factor: z'T Z'V^-1 X at the rows' levels."""

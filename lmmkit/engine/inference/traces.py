@@ -38,10 +38,10 @@ LARGEST = 8_000  # order of a dense matrix that is still made
 
 
 @dataclass(frozen=True, eq=False)
-class _Levels:
+class LevelTraces:
     """All levels of a single factor, which have no row in common: S is (k, k, J), U is (k, p, J).
 
-    As of `_Component`, the blocks are asked for by factors f and g, in order of elimination.
+    As of `ComponentTraces`, the blocks are asked for by factors f and g, in order of elimination.
     """
 
     S: Floats
@@ -70,7 +70,7 @@ class _Levels:
 
 
 @dataclass(frozen=True, eq=False)
-class _Component:
+class ComponentTraces:
     """Levels that rows connect: S (m, m), U (m, p), and each factor's columns with its width."""
 
     S: Floats
@@ -84,21 +84,26 @@ class _Component:
         return blocks.transpose(1, 3, 0, 2).reshape(k, m, -1)
 
     def pairs(self, f: int, g: int) -> Floats:
+        """As of `LevelTraces`."""
         return self._blocks(self.S, f, g)
 
     def diagonal(self, f: int) -> Floats:
+        """As of `LevelTraces`."""
         rows, k = self.spans[f]
         return self.pairs(f, f)[:, :, :: (rows.stop - rows.start) // k + 1]
 
     def scores(self, f: int) -> Floats:
+        """As of `LevelTraces`."""
         rows, k = self.spans[f]
         return self.U[rows].reshape((rows.stop - rows.start) // k, k, -1).transpose(1, 2, 0)
 
     def projected(self, f: int, g: int, root: Floats) -> Floats:
+        """As of `LevelTraces`."""
         half = self.U @ root
         return self._blocks(half @ half.T, f, g)
 
     def applied(self, entries: Floats, scores: Floats) -> Floats:
+        """As of `LevelTraces`."""
         return np.einsum("lm,dqm->dql", entries.reshape(-1, scores.shape[2]), scores, optimize=True)
 
 
@@ -106,7 +111,7 @@ class _Component:
 class Traces:
     """Sums over the blocks of S and U of all parts; f and g number the factors in order of elimination."""
 
-    parts: tuple[_Levels | _Component, ...]
+    parts: tuple[LevelTraces | ComponentTraces, ...]
 
     def trace(self, f: int) -> Floats:
         """(k, k) sum of the diagonal blocks of S."""
@@ -130,7 +135,7 @@ def _total(arrays: Iterator[Floats]) -> Floats:
     return sum(arrays, np.zeros(()))
 
 
-def _sandwich(part: _Levels | _Component, f: int, g: int, weights: Floats) -> Floats:
+def _sandwich(part: LevelTraces | ComponentTraces, f: int, g: int, weights: Floats) -> Floats:
     S, left, right = part.pairs(f, g), part.scores(f), part.scores(g)
     return _total(
         np.einsum("ad,apdq->pq", weights[:, b, c], outer_sum(left, part.applied(S[b, c], right)))
@@ -151,18 +156,14 @@ def traces(prepared: Prepared, layout: Layout, state: Evaluation) -> Traces:
     """
     if len(layout.factors) == 1:
         W = state.forward.links[0].W
-        return Traces((_Levels(levelwise.transposed_times(W, W), scores(layout, state, 0)),))
+        return Traces((LevelTraces(levelwise.transposed_times(W, W), scores(layout, state, 0)),))
     refuse_too_large(layout.factors)
     return Traces(tuple(_of_component(cross, state.L) for cross in cross_products(prepared, layout.factors)))
 
 
 def scores(layout: Layout, state: Evaluation, f: int) -> Floats:
     """(k, p, J) U of one factor at a state, of designs of any size: the reverse pass has made it."""
-    U = state.reverse.U
-    if f < len(layout.chain):
-        return U[f][:, :-1]
-    rows, factor = U[-1][layout.columns(f - len(layout.chain)), :-1], layout.factors[f]
-    return rows.reshape(factor.levels, factor.width, rows.shape[1]).transpose(1, 2, 0)
+    return state.reverse.of(layout, f)[:, :-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +236,7 @@ def refuse_too_large(factors: Sequence[Factor]) -> None:
         )
 
 
-def _of_component(cross: Cross, L: list[Floats]) -> _Component:
+def _of_component(cross: Cross, L: list[Floats]) -> ComponentTraces:
     """S and U of one component from its R and a."""
     R, a = rank_root(cross.A, cross.C)
     half = np.empty_like(R)
@@ -246,7 +247,7 @@ def _of_component(cross: Cross, L: list[Floats]) -> _Component:
     chol = dpotrf(grown, lower=1)[0]
     both = dtrtrs(chol, np.column_stack([R, a]), lower=1)[0]
     H, h = both[:, : len(cross.A)], both[:, len(cross.A) :]
-    return _Component(H.T @ H, H.T @ h, cross.spans)
+    return ComponentTraces(H.T @ H, H.T @ h, cross.spans)
 
 
 def rank_root(A: Floats, C: Floats) -> tuple[Floats, Floats]:

@@ -56,6 +56,10 @@ class Dense:
         """B E B' level by level: (k, k, J)."""
         return np.einsum("ajc,bjc->abj", self.values @ E, self.values)
 
+    def rows(self, first: int, last: int, E: Floats) -> Floats:
+        """Rows of B E of some levels: (k, levels, q2)."""
+        return self.values[:, first:last] @ E
+
 
 @dataclass(frozen=True, eq=False)
 class Sparse:
@@ -124,6 +128,10 @@ class Sparse:
             np.multiply(v[a][one], v[b][two], out=product)
             if a != b:
                 product += v[b][one] * v[a][two]
+
+    def rows(self, first: int, last: int, E: Floats) -> Floats:
+        """Rows of B E of some levels: (k, levels, q2)."""
+        return np.stack([B[first:last] @ E for B in self._matrices])
 
     def gram(self, core: Floats) -> Floats:
         """B' core B: (q2, q2)."""

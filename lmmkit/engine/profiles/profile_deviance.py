@@ -14,7 +14,7 @@ from lmmkit.engine.criterion.criterion import Evaluation, Held
 from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.profiles.slices import HeldDeviation, Slice
-from lmmkit.engine.rules import PROFILE, Rules
+from lmmkit.engine.rules import PROFILE, ProfileRules
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.search import Objective
 from lmmkit.engine.setup import Setup
@@ -109,7 +109,7 @@ class SliceDeviance(Objective[SlicePoint]):
 
     setup: Setup
     slice: Slice
-    rules: Rules = PROFILE
+    rules: ProfileRules = PROFILE
 
     def evaluate(self, theta: Floats) -> SlicePoint:
         """The deviance at some coordinates."""

@@ -250,19 +250,22 @@ class Design:
         """
         return self.recipe.X(self.recipe.opened(frame, self.recipe.fixed_columns()))
 
-    def new_data(self, frame: Any, *, grouped: bool = True) -> NewData:
+    def new_data(self, frame: Any, *, groups: Sequence[str] | None = None) -> NewData:
         """X, offset, and the random terms' columns and codes on the rows of another table.
 
         Args:
             frame: A table with every column that the formula uses but the response.
-            grouped: False for rows of new levels, which need no grouping columns.
+            groups: Grouping factors whose levels the rows have, by default all; of the others they have new
+                ones, and need no grouping columns.
 
         Raises:
             DataError: As `fixed_matrix`, or the offset was given as a vector.
         """
-        recipe, bars = self.recipe, self.recipe.formula.random
+        recipe = self.recipe
+        chosen = [g for g in self.groupings if groups is None or g.name in groups]
+        names = {bar.group.label: bar.group.names for bar in recipe.formula.random}
         wanted = [name for expression in recipe.variables for name in expression.variables]
-        wanted += [name for bar in bars for name in bar.group.names if grouped]
+        wanted += [name for g in chosen for name in names[g.name]]
         evaluator = recipe.opened(frame, [*wanted, *offset_columns(self.request)])
         values, rows = recipe.values(evaluator), evaluator.table.rows
         columns = dict(
@@ -273,9 +276,7 @@ class Design:
         )
         Z = tuple(np.column_stack([columns[name] for name in term.names]) for term in self.random)
         codes = dict.fromkeys(self.ngroups, np.full(rows, -1, np.intp))
-        if grouped:
-            names = {bar.group.label: bar.group.names for bar in bars}
-            codes = {g.name: codes_of(g, names[g.name], evaluator.table) for g in self.groupings}
+        codes |= {g.name: codes_of(g, names[g.name], evaluator.table) for g in chosen}
         known = offset_of(self.request, evaluator, {})
         return NewData(recipe.X(evaluator), known, Z, tuple(codes[term.factor] for term in self.random))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement
 
@@ -47,13 +47,13 @@ class Draft:
 
     def blocks(self) -> list[Draft]:
         """Its columns in sets that have covariances with each other, but with no other column."""
-        sets = dict.fromkeys(tuple(np.flatnonzero(row)) for row in self.structure.span.any(axis=0))
+        linked: NDArray[np.bool_] = np.any(self.structure.span, axis=0)
+        sets = dict.fromkeys(tuple(np.flatnonzero(row).tolist()) for row in linked)
         return [self] if len(sets) == 1 else [self._of(columns) for columns in sets]
 
-    def _of(self, columns: Iterable[int]) -> Draft:
-        names, arrays, places = (
-            tuple(whole[c] for c in columns) for whole in (self.names, self.columns, self.places)
-        )
+    def _of(self, columns: tuple[int, ...]) -> Draft:
+        names, places = tuple(self.names[c] for c in columns), tuple(self.places[c] for c in columns)
+        arrays = tuple(self.columns[c] for c in columns)
         return Draft(self.text, self.grouping, names, arrays, places, structure_of("", len(names)))
 
 

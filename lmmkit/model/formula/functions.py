@@ -235,7 +235,13 @@ def _at_knots(x: Floats, knots: list[float], *, cyclic: bool) -> Floats:
     return spline(x) if cyclic else _straight_beyond(spline, x, knots[0], knots[-1])
 
 
+def _several(apply: Callable[[Floats, Mapping[str, Any], State], Basis], **options: Any) -> Function:
+    return Function(apply, options, learns=True, wide=True)
+
+
+_KNOTS = {"df": None, "knots": None}
 _BOUNDS = {"lower_bound": None, "upper_bound": None}
+_B_SPLINE = {"degree": 3, "include_intercept": False, **_BOUNDS, "extrapolation": "raise"}
 
 FUNCTIONS: Mapping[str, Function] = {
     "log": Function(_log, {"base": None}),
@@ -250,36 +256,9 @@ FUNCTIONS: Mapping[str, Function] = {
     "I": _plain(lambda x: x),
     "center": Function(_center, learns=True),
     "scale": Function(_scale, {"center": True, "scale": True}, learns=True),
-    "poly": Function(_poly, {"degree": 1, "raw": False}, learns=True, wide=True),
-    "bs": Function(
-        _b_spline,
-        {
-            "df": None,
-            "knots": None,
-            "degree": 3,
-            "include_intercept": False,
-            **_BOUNDS,
-            "extrapolation": "raise",
-        },
-        learns=True,
-        wide=True,
-    ),
-    "cr": Function(
-        partial(_cubic_spline, cyclic=False),
-        {"df": None, "knots": None, **_BOUNDS, "constraints": None},
-        learns=True,
-        wide=True,
-    ),
-    "cc": Function(
-        partial(_cubic_spline, cyclic=True),
-        {"df": None, "knots": None, **_BOUNDS, "constraints": None},
-        learns=True,
-        wide=True,
-    ),
-    "ns": Function(
-        _natural_spline,
-        {"df": None, "knots": None, "include_intercept": False, "boundary_knots": None},
-        learns=True,
-        wide=True,
-    ),
+    "poly": _several(_poly, degree=1, raw=False),
+    "bs": _several(_b_spline, **_KNOTS, **_B_SPLINE),
+    "cr": _several(partial(_cubic_spline, cyclic=False), **_KNOTS, **_BOUNDS, constraints=None),
+    "cc": _several(partial(_cubic_spline, cyclic=True), **_KNOTS, **_BOUNDS, constraints=None),
+    "ns": _several(_natural_spline, **_KNOTS, include_intercept=False, boundary_knots=None),
 }

@@ -6,7 +6,7 @@ To add a method, write a function from a fit to `Denominators` and enter it unde
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.fixed_effect_terms import Effect, RandomEffect, fixed_effects, random_effects
+from lmmkit.model.inference.inner_outer import constant_within, strata
 from lmmkit.model.options import check_option
 from lmmkit.model.table.grouping import Grouping, determines
 
@@ -40,11 +41,12 @@ class Denominators:
 
     Attributes:
         method: Its name.
-        absent: Why a function without degrees of freedom has none.
         vcov: Covariance matrix of the fixed effects; Kenward-Roger's is adjusted.
         single: From rows L to (r,) degrees of freedom of the t test of each; NaN for a row of zeros.
         joint: From independent rows L and the columns of the term that they test to the degrees of freedom of
             their F test and the factor of its statistic.
+        absent: Why a function without degrees of freedom has none.
+        note: What to know about all of them.
     """
 
     method: str
@@ -52,10 +54,16 @@ class Denominators:
     single: Callable[[Floats], Floats]
     joint: Callable[[Floats, Sequence[int]], Scaling]
     absent: str = "it depends on variances that the data do not tell apart"
+    note: str = ""
+
+    @property
+    def told(self) -> str:
+        """The method with what to know about it."""
+        return f"{self.method}: {self.note}" if self.note else self.method
 
     def named(self, df: Floats) -> list[str]:
         """The method behind each of some degrees of freedom, and the reason where there are none."""
-        return [f"{self.method}: no df, {self.absent}" if np.isnan(one) else self.method for one in df]
+        return [f"{self.method}: no df, {self.absent}" if np.isnan(one) else self.told for one in df]
 
     def f_test(self, L: Floats, beta: Floats, own: Sequence[int]) -> FTest:
         """The F test of L beta = 0 for independent rows; `own` are the columns of the term that is tested."""
@@ -76,8 +84,8 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
 
     Args:
         estimates: The fit.
-        df: One of `METHODS`; "auto" is Kenward-Roger for a non-singular REML fit with at most 3,000 random
-            effects and 50,000 rows, else Satterthwaite.
+        df: One of `METHODS`; "auto" is, for a REML fit with at most 3,000 random effects and 50,000 rows,
+            Kenward-Roger, or "unbounded" where it is singular and has such an optimum; else Satterthwaite.
 
     Raises:
         FitError: An unknown method, or an explicit one that this fit does not allow.
@@ -85,11 +93,24 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
     check_option("df", df, ("auto", *METHODS))
     if df != "auto":
         return METHODS[df](estimates)
+    zero = "; ".join(null_directions(estimates)).replace(" is zero", " is estimated as zero")
     method = automatic(estimates)
     try:
-        return METHODS[method](estimates)
+        return replace(METHODS[method](estimates), note=zero)
     except FitError as error:
-        return without(estimates, method, str(error))
+        if method != "unbounded":
+            return without(estimates, method, str(error))
+    try:
+        return replace(satterthwaite(estimates), note=zero)
+    except FitError as error:
+        return without(estimates, "satterthwaite", str(error))
+
+
+def automatic(estimates: Estimates) -> str:
+    """The first method of df="auto", a rule of size, never of time; Satterthwaite's follows "unbounded"."""
+    if not (estimates.reml and is_small(estimates)):
+        return "satterthwaite"
+    return "unbounded" if estimates.is_singular else "kenward-roger"
 
 
 def without(estimates: Estimates, method: str, reason: str) -> Denominators:
@@ -103,12 +124,32 @@ def without(estimates: Estimates, method: str, reason: str) -> Denominators:
     )
 
 
-def automatic(estimates: Estimates) -> str:
-    """The method of df="auto": a rule of size, never of time."""
+def check_method(df: str, design: Design | None, *, reml: bool) -> None:
+    """Refuse a method that no fit of a design allows, before it is fitted.
+
+    Args:
+        df: "auto" or one of `METHODS`.
+        design: The design, where it is known.
+        reml: The criterion of the fit.
+
+    Raises:
+        FitError: An unknown method, Kenward-Roger or "unbounded" under ML, between-within for crossed
+            factors.
+    """
+    check_option("df", df, ("auto", *METHODS))
+    if df in ("kenward-roger", "unbounded") and not reml:
+        raise FitError(
+            f"df={df!r} is defined for REML fits and this one is by maximum likelihood: fit with "
+            "reml=True, or use df='satterthwaite'."
+        )
+    if df == "between-within" and design is not None:
+        _subject(design)
+
+
+def is_small(estimates: Estimates) -> bool:
+    """Whether the fit is of a size at which expected information is worth its cost."""
     effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
-    small = effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
-    sound = estimates.reml and not estimates.is_singular
-    return "kenward-roger" if small and sound else "satterthwaite"
+    return effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
 
 
 def kenward_roger(estimates: Estimates) -> Denominators:
@@ -117,11 +158,7 @@ def kenward_roger(estimates: Estimates) -> Denominators:
     Raises:
         FitError: A fit by ML, or a singular one.
     """
-    if not estimates.reml:
-        raise FitError(
-            "df='kenward-roger' is defined for REML fits and this one is by maximum likelihood: fit with "
-            "reml=True, or use df='satterthwaite'."
-        )
+    check_method("kenward-roger", estimates.design, reml=estimates.reml)
     if estimates.is_singular:
         raise FitError(
             f"df='kenward-roger' needs a covariance matrix inside its cone, and this fit is singular: "
@@ -144,11 +181,20 @@ def satterthwaite(estimates: Estimates) -> Denominators:
     return Denominators("satterthwaite", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
 
 
+def unbounded(estimates: Estimates) -> Denominators:
+    """Satterthwaite with variances that may be negative: where one is zero, the test between its strata.
+
+    Raises:
+        FitError: A fit by ML, too many random effects, or a likelihood without such an optimum.
+    """
+    check_method("unbounded", estimates.design, reml=estimates.reml)
+    found = estimates.unbounded
+    vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
+    return Denominators("unbounded", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
+
+
 def by_coefficient(method: str, df: Callable[[Estimates], Floats]) -> Callable[[Estimates], Denominators]:
     """A method that gives (p,) one number per coefficient; a combination gets the least of those it uses."""
-
-    def least(df: Floats) -> float:
-        return float(df.min()) if len(df) else np.nan
 
     def of(estimates: Estimates) -> Denominators:
         columns = df(estimates)
@@ -160,6 +206,11 @@ def by_coefficient(method: str, df: Callable[[Estimates], Floats]) -> Callable[[
         )
 
     return of
+
+
+def least(df: Floats) -> float:
+    """The least of some degrees of freedom; NaN of none."""
+    return float(df.min()) if len(df) else np.nan
 
 
 def residual(estimates: Estimates) -> Floats:
@@ -196,6 +247,40 @@ def containment(estimates: Estimates) -> Floats:
     return _by_column(estimates, [of_term(effect) for effect in fixed_effects(design.recipe)])
 
 
+def contained(estimates: Estimates) -> Denominators:
+    """Containment, with a notice where it goes by names and a column is constant within levels."""
+    made = by_coefficient("containment", containment)(estimates)
+    try:
+        found = strata(estimates)
+    except FitError:  # crossed factors have no such strata
+        return made
+    ours, theirs = containment(estimates), found.coefficients()
+    inner = len(found.sizes) - 1
+    missed = [
+        f"{name} ({theirs[i]:.0f} for {ours[i]:.0f})"
+        for i, name in enumerate(estimates.names)
+        if 0 <= found.columns[i] < inner and ours[i] > theirs[i]
+    ]
+    note = "constant within levels and not named in the random part, where inner-outer has fewer"
+    return replace(made, note=f"{note}: {', '.join(missed)}") if missed else made
+
+
+def inner_outer(estimates: Estimates) -> Denominators:
+    """nlme's rule; a combination gets the least of the coefficients it uses.
+
+    Raises:
+        FitError: Grouping factors are crossed.
+    """
+    found = strata(estimates)
+    columns = found.coefficients()
+    return Denominators(
+        "inner-outer",
+        estimates.covariance_of_beta,
+        lambda L: np.array([least(columns[row != 0.0]) for row in L]),
+        lambda _, own: Scaling(found.term(tuple(own)), 1.0),
+    )
+
+
 def between_within(estimates: Estimates) -> Floats:
     """(p,) degrees of freedom of each coefficient's term, between or within subjects.
 
@@ -209,9 +294,7 @@ def between_within(estimates: Estimates) -> Floats:
     subject = _subject(design)
 
     def constant(column: int) -> bool:
-        values, one = problem.columns[problem.fixed[column]], np.empty(subject.size)
-        one[subject.codes] = values
-        return bool((one[subject.codes] == values).all())
+        return constant_within(problem.columns[problem.fixed[column]], subject)
 
     flags = _by_column(estimates, [float(all(map(constant, t.columns))) for t in design.fixed_terms])
     between = subject.size - float(flags.sum())
@@ -241,7 +324,9 @@ def _subject(design: Design) -> Grouping:
 METHODS: dict[str, Callable[[Estimates], Denominators]] = {
     "satterthwaite": satterthwaite,
     "kenward-roger": kenward_roger,
-    "containment": by_coefficient("containment", containment),
+    "unbounded": unbounded,
+    "containment": contained,
+    "inner-outer": inner_outer,
     "between-within": by_coefficient("between-within", between_within),
     "residual": by_coefficient("residual", residual),
     "normal": by_coefficient("normal", normal),

@@ -206,17 +206,9 @@ def _steps(values: pd.Series[Any], levels: pd.Series[Any]) -> dict[str, Any]:
     points = Frame({"level": levels.to_numpy(), "value": values.to_numpy(dtype=float)}).drop_duplicates()
     points = points.sort_values(["level", "value"], kind="stable")
     step = points["value"].diff()[points["level"].eq(points["level"].shift())]
-    distinct = int(values.nunique())
-    if step.empty:
-        return {
-            "distinct": distinct,
-            "step_min": np.nan,
-            "step_max": np.nan,
-            "steps": "constant in each level",
-        }
-    low, high = float(step.min()), float(step.max())
-    steps = "even" if high - low <= EVEN * high else "uneven"
-    return {"distinct": distinct, "step_min": low, "step_max": high, "steps": steps}
+    low, high = (float(step.min()), float(step.max())) if len(step) else (np.nan, np.nan)
+    steps = "even" if high - low <= EVEN * high else "uneven" if len(step) else "constant in each level"
+    return {"distinct": int(values.nunique()), "step_min": low, "step_max": high, "steps": steps}
 
 
 TABLES = (

@@ -16,11 +16,6 @@ Columns = Mapping[str, str | tuple[str, Rounding]]
 Facts = dict[str, Any]
 
 
-def no_facts(table: pd.DataFrame) -> Facts:
-    """The numbers told about a table of which none is told."""
-    return {}
-
-
 @dataclass(frozen=True)
 class ReportTable:
     """How a table of the run is printed, and what is told about it.
@@ -35,7 +30,7 @@ class ReportTable:
     name: str
     title: str = ""
     columns: Columns = field(default_factory=dict[str, Any])
-    facts: Callable[[pd.DataFrame], Facts] = no_facts
+    facts: Callable[[pd.DataFrame], Facts] = lambda _: {}
 
     def rounding(self, column: str) -> Rounding:
         """How the numbers of a column are rounded."""

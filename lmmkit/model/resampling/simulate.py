@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.replicates.random_streams import Streams
+from lmmkit.engine.replicates.random_streams import normals
 from lmmkit.errors import DataError, FitError
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.identifiability import check_response
@@ -45,7 +45,7 @@ class Simulator:
         """Responses `first` to `first + count - 1`, (nobs, count)."""
         terms = self.estimates.problem.terms if self.level == "new" else ()
         sizes = [term.levels * len(term.columns) for term in terms]
-        u = Streams(self.seed).normals(first, count, sum(sizes) + self.estimates.nobs)
+        u = normals(self.seed, first, count, sum(sizes) + self.estimates.nobs)
         *effects, noise = np.split(u, np.cumsum(sizes))
         return responses(self.estimates, self.mean, effects, noise)
 

@@ -58,7 +58,10 @@ def audit_run(
         RunError: it is no run folder, or the results cannot be written.
     """
     run = open_run(folder)
-    target = (out or run.folder.with_name(f"{run.folder.name}.audit")).resolve()
+    beside = run.folder.with_name(f"{run.folder.name}.audit")
+    if out is None and beside.is_symlink():
+        raise RunError(f"{beside} is a link, and no audit is written through it; name a place with --out DIR")
+    target = (out or beside).resolve()
     if target.is_relative_to(run.folder):
         raise RunError(f"{target} lies in the audited folder; name a place outside of it with --out DIR")
     found = _findings(run, data, notebooks, target / "again", execute=execute)

@@ -11,8 +11,19 @@ from typing import Any
 from lmmkit.errors import RunError
 from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, INTEGRITY, Finding
 from lmmkit.study.records.artifacts import read_json, sha256
-from lmmkit.study.records.manifest import NAME, File, Manifest, load_manifest, through_link, unlisted_files
+from lmmkit.study.records.manifest import (
+    NAME,
+    File,
+    Manifest,
+    file_in,
+    load_manifest,
+    through_link,
+    unlisted_files,
+)
 from lmmkit.study.records.quantities import Quantity, quantities
+
+#: Bytes of a file of a stranger's run that is still read.
+LARGEST = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -38,9 +49,27 @@ class RunFolder:
         return self.json("study.json")
 
     def content(self, path: str) -> bytes | None:
-        """The bytes of a file; None where it is missing or a link."""
-        place = self.folder / path
-        return None if through_link(self.folder, path) or not place.is_file() else place.read_bytes()
+        """The bytes of a file; None where it is missing or a link.
+
+        Raises:
+            RunError: it is larger than any file that is read, or the path leaves the folder.
+        """
+        if through_link(self.folder, path) or not (self.folder / path).is_file():
+            return None
+        return self.file(path).read_bytes()
+
+    def file(self, path: str) -> Path:
+        """The place of a file.
+
+        Raises:
+            RunError: it is not there, no file, a link or behind one, or larger than any file that is read.
+        """
+        place = file_in(self.folder, path)
+        if not place.is_file():
+            raise RunError(f"{path} is not in {self.folder}")
+        if place.stat().st_size > LARGEST:
+            raise RunError(f"{path} in {self.folder} has more than {LARGEST:,} bytes; it is not read")
+        return place
 
     def json(self, path: str) -> Any:
         """A JSON file of the run.
@@ -48,9 +77,7 @@ class RunFolder:
         Raises:
             RunError: it is missing, damaged, or a link.
         """
-        if through_link(self.folder, path):
-            raise RunError(f"{path} in {self.folder} is a link; a run folder holds files only")
-        return read_json(self.folder / path)
+        return read_json(self.file(path))
 
     def named_values(self) -> dict[str, Quantity]:
         """Every value of the run that has a name, with its file: in a table, else a number of the summary."""
@@ -81,10 +108,12 @@ def open_run(folder: Path) -> RunFolder:
 def _latest(folder: Path) -> Path:
     """The run that `latest` in a folder of runs names, when it names one."""
     note = folder / "latest"
-    if (folder / NAME).exists() or not note.is_file():
+    if (folder / NAME).exists() or note.is_symlink() or not note.is_file():
         return folder
-    name = note.read_text(encoding="utf-8", errors="replace").strip()
-    return folder / name if name.isalnum() and (folder / name).is_dir() else folder
+    with note.open(encoding="utf-8", errors="replace") as stream:
+        name = stream.read(100).strip()
+    found = folder / name
+    return found if name.isalnum() and found.is_dir() and not found.is_symlink() else folder
 
 
 def check_integrity(run: RunFolder) -> Iterator[Finding]:
@@ -102,9 +131,14 @@ def check_file(run: RunFolder, file: File) -> Finding:
     """A file of a run against its manifest."""
     if through_link(run.folder, file.path):
         return Finding(INTEGRITY, file.path, DIFFERS, "a link", "a file")
-    content, expected = run.content(file.path), f"sha256 {file.sha256[:12]}"
+    expected, place = f"sha256 {file.sha256[:12]}", run.folder / file.path
+    if place.is_file() and place.stat().st_size != file.bytes:
+        return Finding(
+            INTEGRITY, file.path, DIFFERS, f"{place.stat().st_size:,} bytes", f"{file.bytes:,} bytes"
+        )
+    content = run.content(file.path)
     if content is None:
         return Finding(INTEGRITY, file.path, DIFFERS, "missing", expected)
     digest = sha256(content)
-    verdict = IDENTICAL if digest == file.sha256 and len(content) == file.bytes else DIFFERS
+    verdict = IDENTICAL if digest == file.sha256 else DIFFERS
     return Finding(INTEGRITY, file.path, verdict, f"sha256 {digest[:12]}", expected)

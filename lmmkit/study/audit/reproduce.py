@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.rerun import find_data, recorded_study, run_again
 from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, NAMED_VALUES, OTHER, WITHIN, Finding, compare_key
 from lmmkit.study.records.artifacts import sha256
+from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.report.read_back import count_numbers, extract, moved_numbers, printed_text
 
 REPRODUCTION = "reproduction"
@@ -45,9 +45,9 @@ def reproduce(report: Path, *, data: Path | None = None, notebooks: Path | None 
             f"the data file {study.source} with the sha256 {study.sha256} is needed, and {have}; "
             "name it with --data FILE"
         )
-    with tempfile.TemporaryDirectory(prefix="lmmkit-") as place:
+    with temporary_folder() as place:
         try:
-            again = run_again(study, found.path, Path(place), notebooks)
+            again = run_again(study, found.path, place, notebooks)
         except LmmkitError as error:
             return [Finding(REPRODUCTION, "the study", DIFFERS, str(error), "a run that ends well")]
         key, what = str(provenance.get("key")), "key of the embedded study"
@@ -59,7 +59,10 @@ def reproduce(report: Path, *, data: Path | None = None, notebooks: Path | None 
 
 
 def _compare_digest(again: RunFolder, path: str, digest: str) -> Finding:
-    content = again.content(path)
+    try:
+        content = again.content(path)
+    except RunError as error:
+        return Finding(REPRODUCTION, "a file that the report names", DIFFERS, str(error), "one of a run")
     now = "missing" if content is None else sha256(content)
     return Finding(REPRODUCTION, path, IDENTICAL if now == digest else OTHER, now[:12], digest[:12])
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from lmmkit.study.files.shipped import data_sets
 from lmmkit.study.files.study import load_study
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.plan_lock import LOCK, lock_path
+from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.records.trusted_notebooks import checked, project_folder, trusted_notebooks
 from lmmkit.study.records.values import compare, tolerances
 from lmmkit.study.sweeps.cell_workers import WorkerPool
@@ -69,7 +69,7 @@ def recorded_study(settings: Any, provenance: Any, lock: bytes | None = None) ->
         RunError: they do not hold what a run writes.
     """
     try:
-        name, overrides = str(provenance["study"]), dict(provenance["overrides"])
+        name, overrides = str(provenance["study"]), {**provenance["overrides"]}
         source, digest = settings["data"]["source"], str(provenance["sha256"])
         folder = "params" if "params/" in str(provenance["command"]) else "study"
     except (KeyError, TypeError, ValueError) as error:
@@ -153,9 +153,9 @@ def run_again(
     pool = WorkerPool(
         {"cold": cold, "allow_outside": False}, file.parent, {ROOT: str(place), **checked(books)}
     )
-    order = {"study": str(file), "overrides": dict(study.overrides), "reports": str(reports), "again": []}
+    order: dict[str, Any] = {"study": str(file), "overrides": {**study.overrides}, "reports": str(reports)}
     try:
-        answer = pool.ask(order)
+        answer = pool.ask({**order, "again": []})
     finally:
         pool.close()
     if answer["error"] is not None:
@@ -191,6 +191,21 @@ def _check_overrides(study: RecordedStudy, file: Path) -> None:
             "the overrides that provenance.json records are not in study.json, which holds the study as it "
             "ran; what is recorded of it is damaged"
         )
+
+
+def keep_copy(place: Path, folder: Path) -> None:
+    """A copy of a folder in a place, of whatever kind that was there before.
+
+    Raises:
+        RunError: the place cannot be written.
+    """
+    try:
+        if place.is_symlink() or place.is_file():
+            place.unlink()
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(folder, place)
+    except OSError as error:
+        raise RunError(f"{place} cannot be written: {error}; name a place with --out DIR") from None
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -229,16 +244,15 @@ def check_rerun(
 def _repeated(
     run: RunFolder, study: RecordedStudy, data: Path, notebooks: Path | None, *, exact: bool, keep: Path
 ) -> Iterator[Finding]:
-    with tempfile.TemporaryDirectory(prefix="lmmkit-") as place:
+    with temporary_folder() as place:
         try:
-            again = run_again(study, data, Path(place), notebooks)
+            again = run_again(study, data, place, notebooks)
         except LmmkitError as error:
             yield Finding(EXECUTION, EXECUTION, DIFFERS, str(error), "a run that ends well")
             return
         findings = list(compare_runs(run, again, exact=exact))
         if any(finding.verdict == DIFFERS for finding in findings):
-            shutil.rmtree(keep, ignore_errors=True)
-            shutil.copytree(again.folder, keep)
+            keep_copy(keep, again.folder)
         yield from findings
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,6 +33,7 @@ from lmmkit.model.threads import one_thread
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, OPINION, UNCHECKED, Finding
 from lmmkit.study.data.load_table import read_frame
+from lmmkit.study.records.temporary import temporary_folder
 
 DATA, FIT = "data.parquet", "fit.json"
 #: How far another package's optimum may lie: in deviance, in standard errors.
@@ -79,7 +79,7 @@ def claimed_estimates(run: RunFolder) -> Estimates:
     """
     numbers: dict[str, Any] = run.json(FIT)
     try:
-        frame = read_frame(run.folder / DATA, run.json("data.schema.json"))
+        frame = read_frame(run.file(DATA), run.json("data.schema.json"))
         design = design_from_dict(numbers["design"], frame)
         estimates = estimates_from_dict(numbers, design, (), ())
         log = estimates.evidence
@@ -209,7 +209,7 @@ def ask_lme4(estimates: Estimates) -> Opinion:
     program = shutil.which("Rscript")
     if program is None:
         return Opinion("lme4", "Rscript is not installed")
-    with tempfile.TemporaryDirectory(prefix="lmmkit-") as folder:
+    with temporary_folder() as folder:
         write_for_lme4(estimates, Path(folder))
         command = [program, "--vanilla", "fit.R"]
         try:

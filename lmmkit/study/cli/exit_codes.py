@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ParamSpec
 
 import typer
 
 from lmmkit.errors import LmmkitError
 from lmmkit.study.cli.say import say
+from lmmkit.study.files.words import in_study_words
+from lmmkit.study.kernels.shortages import shortage
 from lmmkit.study.runs.execute import StepError
 
 #: The analysis failed, or cells of a sweep did.
@@ -33,11 +35,23 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             lines, code = ["Interrupted. Start it again to go on where it stopped."], INTERRUPTED
         except LmmkitError as error:
-            lines = f"Error: {error}".split("\n")
+            lines = f"Error: {in_study_words(str(error))}".split("\n")
             code = FAILED if isinstance(error, StepError) else REFUSED
+        except (OSError, MemoryError, ImportError, RuntimeError) as error:
+            scarce = shortage("".join(f"{type(e).__name__}: {e}\n" for e in _chain(error)))
+            if scarce is None:
+                raise
+            lines, code = [f"Error: {scarce}; raise the limit and start it again"], FAILED
         else:
             return
         say(*lines, error=True)
         raise typer.Exit(code)
 
     return wrapped
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

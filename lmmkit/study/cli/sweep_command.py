@@ -43,6 +43,12 @@ def sweep(
     tls_key: Annotated[Path | None, typer.Option(help="Its key, in PEM.")] = None,
 ) -> None:
     """Rerun a study over a grid of settings: cached, in parallel, with the specification curve."""
+    from lmmkit.study.kernels.environment import import_matplotlib
+    from lmmkit.study.records.temporary import temporary_folder
+
+    with temporary_folder() as empty:
+        import_matplotlib(empty)  # before anything else of this process does
+
     from lmmkit.study.runs.plan import reports_folder
     from lmmkit.study.sweeps.cell_workers import CellOptions, LocalWorkers, Workers
     from lmmkit.study.sweeps.cells import listing, plan_sweep

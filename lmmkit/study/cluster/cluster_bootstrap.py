@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -47,7 +48,7 @@ def bootstrap_on(scheduler: Scheduler | str, fit: Fit, n: int, *, seed: Seed) ->
         seed: Seed of the random numbers.
 
     Raises:
-        RunError: no scheduler answers, it goes away, or a worker has another source.
+        RunError: no scheduler answers, it goes away, a worker has another source, or returns anything else.
     """
     count, number = whole("n", n, "replicates"), seed_of(seed)
     client = connect(Scheduler(scheduler) if isinstance(scheduler, str) else scheduler)
@@ -60,10 +61,12 @@ def bootstrap_on(scheduler: Scheduler | str, fit: Fit, n: int, *, seed: Seed) ->
             for chunk in chunks
         ]
         try:
-            frames: list[pd.DataFrame] = client.gather(parts)
+            frames: list[Any] = client.gather(parts)
         except Exception as error:  # whatever dask raises when its scheduler has gone
             raise RunError(f"the bootstrap could not be made on the cluster: {error}") from None
-    return _joined(frames, chunks)
+    return _joined(
+        [checked_replicates(frame, count) for frame, (_, count) in zip(frames, chunks, strict=True)], chunks
+    )
 
 
 def _saved(fit: Fit) -> dict[str, bytes]:
@@ -81,6 +84,25 @@ def _part(files: Mapping[str, bytes], chunk: tuple[int, int], seed: int, package
         fit = load(folder)
     first, count = chunk
     return bootstrap_from(_Later(fit.estimates, seed, start=first), count)
+
+
+def checked_replicates(frame: Any, count: int) -> pd.DataFrame:
+    """What a worker returned, when it is replicates.
+
+    Raises:
+        RunError: it is anything else.
+    """
+    said: Any = frame.attrs.get("failures") if isinstance(frame, pd.DataFrame) else None
+    numeric = isinstance(frame, pd.DataFrame) and all(map(pd.api.types.is_numeric_dtype, frame.dtypes))
+    told = isinstance(said, dict) and all(
+        isinstance(at, Integral) and 0 <= int(at) < count and isinstance(words, str)
+        for at, words in cast("dict[object, object]", said).items()
+    )
+    if not (numeric and told and len(frame) == count):
+        raise RunError(
+            f"what a worker of the cluster returned is refused: it is no table of {count} replicates"
+        )
+    return frame
 
 
 def _joined(frames: list[pd.DataFrame], chunks: list[tuple[int, int]]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ travel back.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,17 +21,19 @@ from lmmkit.errors import RunError
 from lmmkit.study.cluster.project_archive import (
     ProjectArchive,
     archive_project,
+    check_files,
     install_run,
     take_files,
     write_files,
 )
 from lmmkit.study.records.keys import package_digest
 from lmmkit.study.records.notebooks import read_notebook
-from lmmkit.study.records.step_store import Store
 from lmmkit.study.records.trusted_notebooks import FOLDER, STEPS, checked
 from lmmkit.study.runs.execute import StepError
 from lmmkit.study.sweeps.cell_workers import CellOptions, CellRun, WorkerPool, Workers
 from lmmkit.study.sweeps.cells import Cell
+
+_KEY = re.compile(r"[0-9a-f]{12}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class ClusterWorkers(Workers):
         from distributed.scheduler import KilledWorker
 
         try:
-            run: RemoteRun = future.result()
+            answer = future.result()
         except KilledWorker as error:
             return CellRun(cell, None, f"the worker that ran it died {error.allowed_failures + 1} times")
         except Exception as error:  # whatever dask raises when its scheduler has gone
@@ -123,11 +126,14 @@ class ClusterWorkers(Workers):
                 "finished is kept: start the sweep again, and it goes on where it stopped"
             ) from None
         future.release()
+        try:
+            run = checked_answer(answer)
+            if run.package == package_digest() and run.key:
+                install_run(run.files, cell.plan, run.key, self.options.reports, whole=run.error is None)
+        except RunError as error:
+            return CellRun(cell, None, f"what a worker of the cluster returned is refused: {error}")
         if run.package != package_digest():
             raise StepError(_other_source("a worker that joined", run.package))
-        if run.key:
-            reports = self.options.reports
-            install_run(run.files, reports / cell.plan.study.name / run.key, Store.of(reports))
         return CellRun(cell, run.key, run.error)
 
     def close(self) -> None:
@@ -175,6 +181,24 @@ def admitted(client: Any, say: Callable[[str], None]) -> list[str] | None:
     if not found:
         say("the cluster has no workers yet; waiting for them")
     return [address for address in found if address not in refused] if refused else None
+
+
+def checked_answer(answer: Any) -> RemoteRun:
+    """What a worker answered, when it is an answer: before anything in it is used.
+
+    Raises:
+        RunError: it is none.
+    """
+    held: dict[str, Any] = vars(answer) if type(answer) is RemoteRun else {}
+    package, key, error, files = (held.get(name) for name in ("package", "key", "error", "files"))
+    if not isinstance(package, str):
+        raise RunError("it is no answer of lmmkit")
+    if key is not None and not (isinstance(key, str) and _KEY.fullmatch(key)):
+        raise RunError(f"its key is {str(key)[:40]!r}; expected twelve hexadecimal digits")
+    if not isinstance(error, str | None) or (key is None and error is None and package == package_digest()):
+        raise RunError("it is neither a run nor an error in words")
+    check_files(files)
+    return answer
 
 
 def _other_source(who: str, digest: object) -> str:

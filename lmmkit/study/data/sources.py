@@ -101,7 +101,7 @@ def read_raw(path: Path, data: Data) -> RawTable:
         DataError: unknown format, damaged file, beyond the limits, no rows, or columns without a name of
             their own.
     """
-    reader = _READERS.get(_ending(path))
+    reader = _READERS.get(ending_of(path))
     if reader is None:
         known = ", ".join(sorted(_READERS))
         raise DataError(f"{path.name}: no reader for this ending; known: {known} (text also with .gz)")
@@ -125,7 +125,8 @@ def read_raw(path: Path, data: Data) -> RawTable:
     return table
 
 
-def _ending(path: Path) -> str:
+def ending_of(path: Path) -> str:
+    """The ending of a file's name in small letters, one for packing set aside."""
     return path.name.lower().removesuffix(".gz").rpartition(".")[2]
 
 

@@ -1,63 +1,113 @@
-"""The process that kernels are forked from, and the environment that all kernels share."""
+"""The process that kernels are forked from, and what all kernels of a run share."""
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lmmkit.errors import RunError
-from lmmkit.study.data.sources import ALLOW_OUTSIDE
+from lmmkit.study.kernels.environment import kernel_environment
+from lmmkit.study.kernels.shortages import START_SECONDS, shortage
+from lmmkit.study.records.temporary import remove_abandoned, temporary_folder
 
-#: One BLAS thread and one order of sets in every kernel, so that equal inputs give equal bytes.
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYTHONHASHSEED": "0",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-}
+_COMMAND = [sys.executable, "-P", "-m", "lmmkit.study.kernels.fork_server"]
+
+
+@dataclass(frozen=True)
+class KernelPlace:
+    """What kernels share.
+
+    Attributes:
+        folder: A private folder for their sockets, IPython's own files and temporary files.
+        allow_outside: Whether the data may lie outside the study's folder.
+    """
+
+    folder: Path
+    allow_outside: bool
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables of a kernel that starts now."""
+        return kernel_environment(self.folder, allow_outside=self.allow_outside)
+
+    @property
+    def messages(self) -> Path:
+        """The file to which kernels and their server write what they have to say of themselves."""
+        return self.folder / "messages.txt"
+
+    def note(self, message: str) -> None:
+        """Add a message."""
+        with self.messages.open("a", encoding="utf-8") as stream:
+            stream.write(f"{message}\n")
+
+    def why(self) -> str:
+        """Returns why a kernel died, after a colon; nothing where its messages do not tell."""
+        with suppress(OSError):
+            scarce = shortage(self.messages.read_text(encoding="utf-8", errors="replace"))
+            return f": {scarce}" if scarce else ""
+        return ""
 
 
 class ForkServer:
     """The parent's end of `lmmkit.study.kernels.fork_server`."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-P", "-m", "lmmkit.study.kernels.fork_server"]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
+    def __init__(self, place: KernelPlace) -> None:
+        self.place = place
+        with place.messages.open("a", encoding="utf-8") as messages:
+            self.process = subprocess.Popen(
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=messages,
+                text=True,
+                cwd=place.folder,
+                env=place.environment,
+                start_new_session=True,
+            )
 
-    def fork(self, arguments: Sequence[str], environment: Mapping[str, str], folder: str) -> ForkedProcess:
+    def fork(self, folder: str, arguments: Sequence[str], environment: Mapping[str, str]) -> ForkedProcess:
         """A new kernel; it is waited for until the server has imported what it forks.
 
         Args:
-            arguments: Those of `ipykernel_launcher`.
-            environment: Its environment variables.
             folder: Its working directory.
+            arguments: Those of ipykernel.
+            environment: Its environment variables.
 
         Raises:
-            RunError: the server has died.
+            RunError: the server has died, or does not answer.
         """
-        request = {"arguments": arguments, "environment": environment, "folder": folder}
+        request = {"folder": folder, "arguments": arguments, "environment": environment}
         try:
             print(json.dumps(request), file=self.process.stdin, flush=True)
-            pid = int(self.process.stdout.readline() if self.process.stdout else "")
-            return ForkedProcess(pid, self.process)
+            return ForkedProcess(int(self._answer()), self.process)
         except (OSError, ValueError):
-            raise RunError("the process that makes kernels has died; try `lmmkit run --cold`") from None
+            raise RunError(
+                f"the process that makes kernels has died{self.place.why()}; try `lmmkit run --cold`"
+            ) from None
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], START_SECONDS)[0]:
+            self.process.kill()
+            raise RunError(
+                f"the process that makes kernels did not answer in {START_SECONDS} s{self.place.why()}; "
+                "try `lmmkit run --cold`"
+            )
+        return self.process.stdout.readline()
 
     def close(self) -> None:
         """End the server, and with it its kernels."""
         self.process.terminate()
-        self.process.communicate()
+        with suppress(OSError):  # what it was never told, because it had died
+            self.process.communicate()
 
 
 class ForkedProcess:
@@ -102,38 +152,27 @@ class Serving:
     """What kernels need while a run lasts.
 
     Attributes:
-        folder: A private folder for their sockets.
+        place: What they share.
         server: The process to fork them from; None for new interpreters.
     """
 
-    folder: Path
+    place: KernelPlace
     server: ForkServer | None
 
 
 @contextmanager
 def serving(*, cold: bool = False, allow_outside: bool = False) -> Generator[Serving]:
-    """The environment of kernels and, unless they are to be cold, their server, which starts its imports.
+    """The place of kernels and, unless they are to be cold, their server, which starts its imports.
 
     Args:
-        cold: Standard kernels, each a new interpreter.
+        cold: Kernels that are new interpreters each.
         allow_outside: Whether the data may lie outside the study's folder.
     """
+    remove_abandoned()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lmmkit-")))
-        stack.enter_context(_environment(folder, allow_outside=allow_outside))
-        server = None if cold else ForkServer()
+        folder = stack.enter_context(temporary_folder())
+        place = KernelPlace(folder, allow_outside)
+        server = None if cold else ForkServer(place)
         if server:
             stack.callback(server.close)
-        yield Serving(folder, server)
-
-
-@contextmanager
-def _environment(folder: Path, *, allow_outside: bool) -> Generator[None]:
-    """What kernels inherit: fixed threads and hashes, and none of the user's IPython."""
-    before = dict(os.environ)
-    os.environ.update(_ENVIRONMENT, IPYTHONDIR=str(folder), **{ALLOW_OUTSIDE: "1" if allow_outside else "0"})
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+        yield Serving(place, server)

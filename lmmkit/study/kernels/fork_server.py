@@ -2,7 +2,7 @@
 
 Each line of JSON on standard input asks for a kernel; its process id is the answer on standard output. The
 server ends with its input, and its kernels end with it. A forked kernel runs ipykernel on its connection file
-like any other; only its imports are there already.
+like any other (`kernel.py`); only its imports are there already.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from lmmkit.study.kernels.environment import import_matplotlib
+from lmmkit.study.kernels.kernel import run_kernel
 
 #: What notebooks import, and what a kernel imports late.
 _PRELOADED = (
@@ -50,14 +53,13 @@ def serve() -> None:
     # The system clears dead kernels away at once: whether one lives can be seen without asking this process,
     # which answers nobody while it imports.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    import_matplotlib(Path(os.environ["IPYTHONDIR"]))
     _import(_PRELOADED)
-    # Undo what pandas concluded from being imported outside a kernel: that this is a terminal.
-    pd.set_option("display.max_columns", 20)
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            _become_kernel(request["arguments"], request["environment"], request["folder"])
+            _become_kernel(**request)
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
         _import(_LATER)
@@ -68,7 +70,7 @@ def _import(names: Iterable[str]) -> None:
         importlib.import_module(name)
 
 
-def _become_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:
+def _become_kernel(folder: str, arguments: list[str], environment: dict[str, str]) -> None:
     code = 1
     try:
         os.setsid()
@@ -76,11 +78,12 @@ def _become_kernel(arguments: list[str], environment: dict[str, str], folder: st
         parent = os.environ["JPY_PARENT_PID"]
         os.environ.clear()
         os.environ.update(environment, JPY_PARENT_PID=parent)
-        os.chdir(folder)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _run_kernel(arguments)
+        run_kernel(folder, arguments)
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -91,14 +94,6 @@ def _detach() -> None:
     os.dup2(nowhere, 0)
     os.dup2(nowhere, 1)
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123  (lives as long as the process)
-
-
-def _run_kernel(arguments: list[str]) -> None:
-    from ipykernel.kernelapp import IPKernelApp
-
-    app: Any = IPKernelApp.instance()
-    app.initialize(arguments)
-    app.start()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from lmmkit.errors import RunError
 from lmmkit.study.records.artifacts import json_bytes, read_json, sha256, write_bytes
 
 NAME = "manifest.json"
+_NAME = re.compile(r"[A-Za-z0-9_][\w.\-]{0,199}")
 BY_HAND = "by hand"
 #: Files that the manifest does not list: itself, and what carries clock times.
 UNLISTED = frozenset({NAME, "log.jsonl", "ro-crate-metadata.json"})
@@ -32,6 +34,17 @@ def safe_path(path: str) -> str:
     return path
 
 
+def safe_name(name: str) -> str:
+    """The name, when it is one part of a path, and not hidden.
+
+    Raises:
+        RunError: it is not.
+    """
+    if not _NAME.fullmatch(name):
+        raise RunError(f"{name!r} is no name of a step, and no key; expected one such as 03_fit")
+    return name
+
+
 @dataclass(frozen=True)
 class File:
     """A file of a run: its place in the folder, its size and digest."""
@@ -45,8 +58,8 @@ class File:
 class Record:
     """What one step left: its key, and its files."""
 
-    step: str
-    key: str
+    step: Annotated[str, AfterValidator(safe_name)]
+    key: Annotated[str, AfterValidator(safe_name)]
     files: tuple[File, ...]
 
     def artefacts(self) -> tuple[File, ...]:
@@ -67,7 +80,7 @@ class Manifest:
     """
 
     study: str
-    key: str
+    key: Annotated[str, AfterValidator(safe_name)]
     status: str = "running"
     error: str | None = None
     steps: tuple[Record, ...] = field(default=())
@@ -100,10 +113,9 @@ def load_manifest(folder: Path) -> Manifest | None:
         RunError: it is damaged, or lists a path that leaves the folder.
     """
     path = folder / NAME
-    if not path.exists():
+    if not path.is_file():
         return None
-    if through_link(folder, NAME):
-        raise RunError(f"{path} is a link; a run folder holds files only")
+    file_in(folder, NAME)
     try:
         # What has a default for a new run may not be missing in a written one.
         return _ADAPTER.validate_python({"status": None, "steps": None, **read_json(path)})
@@ -136,9 +148,7 @@ def _paths(folder: Path) -> Iterator[str]:
 
 
 def _file(folder: Path, path: str) -> File:
-    if through_link(folder, path):
-        raise RunError(f"{path} in {folder} is a link; a run folder holds files only")
-    content = (folder / path).read_bytes()
+    content = file_in(folder, path).read_bytes()
     return File(path, len(content), sha256(content))
 
 
@@ -150,5 +160,16 @@ def _untouched(file: File, folder: Path) -> bool:
 
 
 def through_link(folder: Path, path: str) -> bool:
-    """Whether a path in a folder, or a part of it, is a link."""
-    return (folder / path).resolve() != folder.resolve() / path
+    """Whether a path in a folder, or a part of it, is a link, or leaves the folder."""
+    return (folder / safe_path(path)).resolve() != folder.resolve() / path
+
+
+def file_in(folder: Path, path: str) -> Path:
+    """The place of a file in a run folder.
+
+    Raises:
+        RunError: the path leaves the folder, or is a link or behind one.
+    """
+    if through_link(folder, path):
+        raise RunError(f"{path} in {folder} is a link; a run folder holds files only")
+    return folder / path

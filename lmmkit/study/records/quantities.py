@@ -11,6 +11,7 @@ import pandas as pd
 
 from lmmkit.model.formula.spelling import same_name
 from lmmkit.study.records.artifacts import read_csv
+from lmmkit.study.records.manifest import through_link
 
 #: Its rows are coefficients, and its names come first.
 COEFFICIENTS = "coefficient"
@@ -81,7 +82,8 @@ def quantities(folder: Path) -> Quantities:
     Raises:
         RunError: a table is damaged.
     """
-    return Quantities(folder.glob("tables/*.csv"))
+    found = (path for path in folder.glob("tables/*.csv") if path.is_file())
+    return Quantities(path for path in found if not through_link(folder, f"tables/{path.name}"))
 
 
 def _rank(path: Path) -> int:

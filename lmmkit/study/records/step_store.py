@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from lmmkit.errors import RunError
-from lmmkit.study.records.file_lock import locked
+from lmmkit.study.records.file_lock import locked, refuse_links
 from lmmkit.study.records.manifest import Manifest, Record, load_manifest, verified
 
 NAME = ".steps"
@@ -35,7 +35,9 @@ class Store:
 
     def making(self, step: str, key: str) -> AbstractContextManager[None]:
         """The making of a step for one process alone; others wait, and then find it."""
-        return locked(self.root / step / f".{key}.lock", wait=True)
+        shelf = self.root / step
+        refuse_links(self.root, shelf / key, shelf / f".{key}.new", shelf / f".{key}.old")
+        return locked(shelf / f".{key}.lock", wait=True)
 
     def find(self, step: str, key: str) -> Record | None:
         """What a step under a key left, verified; None when it is not there or was touched."""

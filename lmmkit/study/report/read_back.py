@@ -19,7 +19,7 @@ from lmmkit.errors import LmmkitError, RunError
 from lmmkit.escape import csv_text
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, marked_text
 from lmmkit.study.records.artifacts import read_csv, read_json
-from lmmkit.study.records.manifest import safe_path
+from lmmkit.study.records.manifest import file_in
 from lmmkit.study.records.values import NUMBER, tree_values
 from lmmkit.study.report.numbers import TABLES, place, plain_value
 
@@ -48,11 +48,13 @@ def extract(page: str) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(block.text if block else "")
         settings, provenance, files = record["settings"], record["provenance"], record["files"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RunError(
             "the file carries no record of a study; expected a report.html as `lmmkit run` leaves it"
         ) from None
-    if not all(isinstance(part, dict) for part in (settings, provenance, files)):
+    whole = all(isinstance(part, dict) for part in (settings, provenance, files))
+    texts = [*files.values(), record.get("lock") or ""] if whole else [None]
+    if not all(isinstance(text, str) for text in texts):
         raise RunError("the record in the report is damaged; use the report as `lmmkit run` left it")
     return record
 
@@ -208,7 +210,7 @@ class _Run:
 
     def _load(self, file: str) -> Any:
         """A JSON file, or the cells of a table by their places with the facts about it."""
-        path = self.folder / safe_path(file)
+        path = file_in(self.folder, file)
         if path.suffix != ".csv":
             return read_json(path)
         table, declared = read_csv(path), TABLES.get(path.stem)

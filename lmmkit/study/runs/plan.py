@@ -153,6 +153,10 @@ def make_plan(
         RunError: the notebooks are not trusted, or not complete.
     """
     study = load_study(study_file, overrides)
+    if study.name.startswith("."):
+        raise StudyError(
+            f"{study_file.name} has no name that a folder of runs can have; rename the study file"
+        )
     root = os.environ.get(ROOT)
     base = Base(
         study.folder, allow_outside or os.environ.get(ALLOW_OUTSIDE) == "1", Path(root) if root else None

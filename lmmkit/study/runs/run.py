@@ -11,13 +11,12 @@ from typing import Any
 
 from lmmkit.errors import RunError
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
-from lmmkit.study.records.file_lock import BusyError, locked
+from lmmkit.study.records.file_lock import BusyError, locked, refuse_links
 from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files, unlisted_files
 from lmmkit.study.records.notebooks import Notebook, normalised
 from lmmkit.study.records.ro_crate import NAME as CRATE
 from lmmkit.study.records.ro_crate import write_crate
 from lmmkit.study.records.step_store import Store
-from lmmkit.study.records.trusted_notebooks import telling
 from lmmkit.study.runs.execute import StepError, execute
 from lmmkit.study.runs.plan import Plan
 from lmmkit.study.runs.progress import Log, Watch
@@ -55,7 +54,7 @@ class Maker:
             RunError: the folder cannot be written, or is in use.
             StepError: a step failed.
         """
-        with _held(self.folder, wait=wait), telling(self.plan.notebooks):
+        with _held(self.folder, wait=wait):
             log = Log(self.folder)
             manifest = self._begin(log)
             try:
@@ -64,8 +63,8 @@ class Maker:
             except KeyboardInterrupt:
                 self._stop(log, "interrupted", None)
                 raise
-            except Exception as error:
-                self._stop(log, "failed", str(error))
+            except BaseException as error:  # whatever ends a run, its folder says so
+                self._stop(log, "failed", str(error) or type(error).__name__)
                 raise
             replace(manifest, status=status).save(self.folder)
             log(status)
@@ -180,6 +179,7 @@ def _maker(plan: Plan, folder: Path, watch: Watch, kernel: dict[str, Any], again
 @contextmanager
 def _held(folder: Path, *, wait: bool) -> Generator[None]:
     """The folder for one run alone."""
+    refuse_links(folder, folder.parent, folder / "log.jsonl")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit import escape
+from lmmkit.errors import RunError
 from lmmkit.study.pages.marks import MarkedText, marked_text
 from lmmkit.study.pages.templates import image_address
+from lmmkit.study.records.manifest import safe_path, through_link
 
 _MEDIA = {".svg": "svg+xml", ".png": "png"}
 
@@ -50,6 +52,13 @@ class Figure:
 
 
 def figure_from_dict(record: Mapping[str, Any], folder: Path) -> Figure:
-    """The figure in a folder whose `to_dict` this is."""
+    """The figure in a folder whose `to_dict` this is.
+
+    Raises:
+        RunError: its file is not in that folder.
+    """
+    name = safe_path(record["file"])
+    if "/" in name or through_link(folder, name):
+        raise RunError(f"{name} is no picture in {folder}; a picture lies beside the words that stand for it")
     alt, caption = (marked_text(record["marks"][key]) for key in ("alt", "caption"))
-    return Figure(record["name"], folder / record["file"], alt, caption, record["step"])
+    return Figure(record["name"], folder / name, alt, caption, record["step"])

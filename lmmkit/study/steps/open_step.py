@@ -12,6 +12,7 @@ from typing import Any
 
 from lmmkit.errors import RunError, StudyError
 from lmmkit.escape import terminal
+from lmmkit.study.records.file_lock import refuse_links
 from lmmkit.study.records.manifest import BY_HAND, Manifest, load_manifest
 from lmmkit.study.records.trusted_notebooks import telling
 from lmmkit.study.runs.plan import Plan, find_study, make_plan, reports_folder
@@ -39,6 +40,8 @@ def open_step(name: str, study: str, run: str = "", overrides: Mapping[str, obje
     if notebook is None:
         raise RunError(f"no step {name}; there are {', '.join(book.name for book in plan.notebooks)}")
     folder = Path(run) if run else reports_folder(plan.study.path) / plan.study.name / "by-hand"
+    if not run:
+        refuse_links(folder, folder.parent)
     _prepare(plan, name, folder.resolve())
     return Step(name, plan, folder.resolve(), Declared(plan.study.settings, frozenset(notebook.reads), name))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -19,7 +18,8 @@ from lmmkit.study.files.study import fit_options
 from lmmkit.study.pages.marks import MarkedText, fill
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE
-from lmmkit.study.records.manifest import load_manifest, safe_path
+from lmmkit.study.records.manifest import file_in, load_manifest, safe_path
+from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.runs.plan import Plan
 from lmmkit.study.steps.figures import Figure, figure_from_dict
 
@@ -161,7 +161,7 @@ class Step:
 
     def save_fit(self, fit: Fit) -> None:
         """Keep a fit: its numbers in `fit.json`, what `fit` reads in `fit/`, its search in `trace.csv`."""
-        with TemporaryDirectory(prefix="lmmkit-") as folder:
+        with temporary_folder() as folder:
             for path in sorted(fit.save(Path(folder) / "fit").iterdir()):
                 self._write(f"fit/{path.name}", path.read_bytes())
         self._write("fit.json", (self.folder / "fit/fit.json").read_bytes())
@@ -179,14 +179,14 @@ class Step:
             )
 
     def _earlier(self, path: str) -> Path:
-        return self.folder / safe_path(path)
+        return file_in(self.folder, path)
 
     def _write(self, path: str, content: bytes) -> None:
         """Write a file of this step; what a finished step left can only be written as it was."""
         manifest = load_manifest(self.folder)
         known = manifest.files().get(safe_path(path)) if manifest else None
         if known is None:
-            write_bytes(self.folder / path, content)
+            write_bytes(file_in(self.folder, path), content)
         elif known.sha256 != sha256(content):
             raise RunError(
                 f"{path} stands in {self.folder} already with other content; a finished step is not changed. "

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
-from lmmkit.study.records.file_lock import locked
+from lmmkit.study.records.file_lock import locked, refuse_links
 from lmmkit.study.records.manifest import Manifest, Record, record_files, unlisted_files
 from lmmkit.study.records.trusted_notebooks import telling
 from lmmkit.study.runs.progress import Log, line
@@ -90,6 +90,7 @@ def make_sweep(
         RunError: the reports folder cannot be written, or a cluster is gone.
     """
     folder = sweep.folder(options.reports)
+    refuse_links(folder, folder.parent, folder / "log.jsonl")
     with telling(sweep.base.notebooks), start() as workers:
         _save_status(sweep, folder, "running")
         log = Log(folder)

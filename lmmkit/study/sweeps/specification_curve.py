@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from lmmkit.study.records.artifacts import json_bytes, read_csv, read_json, writ
 from lmmkit.study.records.keys import digest, package_digest, versions
 from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files
 from lmmkit.study.records.step_store import Store
+from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.sweeps.results import CellResult
 
 ESTIMATED, SINGULAR, UNCONVERGED = "estimated", "singular", "not converged"
@@ -174,9 +174,9 @@ def draws_of(folder: Path, options: NullOptions, store: Store) -> NullDraws:
     key = digest([list(options), inputs, package_digest(), versions()])
     with store.making(STEP, key):
         if store.find(STEP, key) is None:
-            with TemporaryDirectory(prefix="lmmkit-") as place:
-                write_bytes(Path(place) / FILE, json_bytes(_drawn(folder, options)._asdict()))
-                store.keep(Record(STEP, key, record_files(Path(place), Manifest("", key))), Path(place))
+            with temporary_folder() as place:
+                write_bytes(place / FILE, json_bytes(_drawn(folder, options)._asdict()))
+                store.keep(Record(STEP, key, record_files(place, Manifest("", key))), place)
         kept = read_json(store.root / STEP / key / FILE)
     return NullDraws(*(np.array(kept[name], dtype=np.float64) for name in ("estimate", "se")))
 

@@ -8,7 +8,6 @@ same, nothing has to be executed.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from lmmkit.errors import LmmkitError, RunError
 from lmmkit.study.audit.integrity import RunFolder, open_run
 from lmmkit.study.audit.rerun import RecordedStudy, find_data, run_again, study_of
 from lmmkit.study.records.keys import package_digest, versions
+from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.records.trusted_notebooks import trusted_notebooks
 from lmmkit.study.records.values import tree_values
 
@@ -204,7 +204,7 @@ def _executed_stages(
         raise RunError("neither run was made by what is installed now; install the lmmkit of one of them")
     stages = dict[str, tuple[Numbers, Numbers]]()
     at = numbers_of(one)
-    with tempfile.TemporaryDirectory(prefix="lmmkit-") as folder:
+    with temporary_folder() as folder:
 
         def executed(study: RecordedStudy) -> Numbers:
             # Between the two studies stands one that nobody locked.

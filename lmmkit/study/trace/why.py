@@ -23,11 +23,10 @@ from lmmkit.study.records.artifacts import read_csv
 from lmmkit.study.records.notebooks import Notebook
 from lmmkit.study.records.quantities import Quantity
 from lmmkit.study.report.read_back import marks, printed_text
-from lmmkit.study.trace.derivations import Derivation, Origin, effect
+from lmmkit.study.trace.derivations import ADJUSTED, Derivation, Origin, effect
 
 MOST = 8  # rows and columns of a matrix that is printed
 AGREES = 1e-6  # relative difference of a stored and a recomputed number
-ADJUSTS = "kenward-roger"  # the method whose standard errors are not those of (X'V⁻¹X)⁻¹
 WALD = "Wald"  # intervals that are an estimate and a multiple of its standard error
 
 
@@ -59,8 +58,9 @@ def why(folder: Path, name: str) -> list[ChainLink]:
     if name in known:
         held = known[name]
         row = _row_of(run, held, name.rpartition(".")[0])
-        if row is not None and str(row.get("method")).startswith(ADJUSTS):
-            derivation = origin.adjusted.get(name, derivation)
+        method = str((row or {}).get("method")).partition(":")[0]
+        if method in ADJUSTED:
+            derivation = origin.adjusted(method).get(name, derivation)
         level = float(run.settings["inference"]["level"])
         derivation = derivation or derive_from_row(row or {}, name.rpartition(".")[2], level)
     else:
@@ -146,9 +146,10 @@ def _cell(run: RunFolder, path: str) -> str:
     wanted = "save_fit(" if path.startswith("fit") else f'"{Path(path).stem}'
     for record in run.manifest.steps:
         book = run.folder / f"{record.step}.ipynb"
-        if run.content(book.name) is None or path not in {file.path for file in record.files}:
+        content = run.content(book.name)
+        if content is None or path not in {file.path for file in record.files}:
             continue
-        for i, source in enumerate(Notebook(book).code()):
+        for i, source in enumerate(Notebook(book, content).code()):
             if "save_" in source and wanted in source.replace("'", '"'):
                 return f"{book.name}, code cell {i + 1}:\n{source}"
     return "the run's own record, made before the first step"
@@ -202,7 +203,7 @@ def _row_of(run: RunFolder, held: Quantity, label: str) -> dict[str, Any] | None
     """The row of a table that a label begins; None for a number that stands in no table."""
     if not held.path.startswith("tables/"):
         return None
-    rows: list[dict[Any, Any]] = read_csv(run.folder / held.path).to_dict("records")
+    rows: list[dict[Any, Any]] = read_csv(run.file(held.path)).to_dict("records")
     return next((row for row in rows if str(next(iter(row.values()))) == label), None)
 
 
@@ -220,7 +221,7 @@ def search_text(trace: list[dict[str, Any]]) -> str:
 def _rows(run: RunFolder) -> str:
     """How many rows were used, and why the others were not."""
     try:
-        rows = read_csv(run.folder / "rows.csv")
+        rows = read_csv(run.file("rows.csv"))
         reasons = Counter(str(reason) for reason in rows.loc[rows["status"] == "dropped", "reason"])
     except (LmmkitError, KeyError) as error:
         return f"rows.csv cannot be used: {error}"

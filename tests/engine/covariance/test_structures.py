@@ -12,6 +12,7 @@ from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
+from lmmkit.errors import FitError
 
 
 @dataclass
@@ -84,6 +85,11 @@ def problem(structure, seed=2, rows=90, levels=9):
 
 def test_every_structure_has_a_case():
     assert {type(case.structure).tag for case in CASES.values()} == set(STRUCTURES)
+
+
+def test_a_structure_that_is_not_made_of_cones_says_so():
+    with pytest.raises(FitError, match="without a pattern, and not for a diagonal one"):
+        Structure.cones.fget(Diagonal(2))
 
 
 def test_a_member_has_coordinates_and_a_root(case):
@@ -307,6 +313,46 @@ def test_derivatives_of_blocks_are_those_of_differences():
     np.testing.assert_allclose(
         BESIDE.curvature(x, D), differences(lambda x: BESIDE.gradient(x, D), x), atol=1e-8
     )
+
+
+def test_blocks_of_many_at_once_are_each_by_themselves():
+    rng, scale = np.random.default_rng(9), np.array([1.0, 2.0, 0.5, 3.0])
+    X, D, c = rng.normal(size=(5, 3)), rng.normal(size=(4, 4, 3)), rng.normal(size=(4, 6, 3))
+    D = D + D.swapaxes(0, 1)
+
+    def all_of(x, D, c):
+        L = BESIDE.root(x)
+        growths, thinner = BESIDE.growths(D, scale), BESIDE.thinner(L, scale)
+        parts = [part for way in (*growths, *thinner) for part in way]
+        derivatives = [
+            BESIDE.jacobian(x),
+            BESIDE.gradient(x, D),
+            BESIDE.curvature(x, D),
+            BESIDE.working(x, c),
+        ]
+        return [L, BESIDE.root_of(L), BESIDE.em(L, D, 50), BESIDE.start(D, scale, 0.25), *derivatives, *parts]
+
+    for i in range(3):
+        for many, one in zip(all_of(X, D, c), all_of(X[:, i], D[..., i], c[..., i]), strict=True):
+            np.testing.assert_allclose(many[..., i], one, rtol=1e-12, atol=1e-12)
+
+
+def test_growths_and_weakest_directions_of_blocks_stand_in_their_columns():
+    scale, D = np.ones(4), np.diag([1.0, -2.0, -3.0, 4.0])
+    assert [float(slope) for slope, _ in BESIDE.growths(D, scale)] == [-3.0, -2.0, 4.0]
+    assert [np.abs(rows[:, 0]).tolist() for _, rows in BESIDE.growths(D, scale)] == np.eye(4)[
+        [2, 1, 3]
+    ].tolist()
+    L = BESIDE.root(np.array([1.0, 0.0, 2.0, 3.0, 0.0]))
+    (null,) = BESIDE.growths_from_null(L, D, scale, 1e-6)
+    assert float(null.slope) == 4.0
+    assert np.abs(null.rows[:, 0]).tolist() == [0.0, 0.0, 0.0, 1.0]
+    for (value, rows, left), T in zip(
+        BESIDE.thinner(L, scale), ([0, 9, 4, 0], [1, 0, 4, 0], [1, 9, 4, 0]), strict=True
+    ):
+        np.testing.assert_allclose(left @ left.T, np.diag(T))
+        np.testing.assert_allclose(left @ left.T + value * rows @ rows.T, L @ L.T)
+    assert BESIDE.null(np.array([1.0, 0.0, 2.0, 3.0, 0.0])).tolist() == [False, False, False, False, True]
 
 
 def test_columns_are_written_by_falling_variance_where_their_order_is_free():

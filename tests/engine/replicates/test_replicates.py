@@ -13,7 +13,7 @@ from support.designs import FORMULAS, fitted, frame
 
 import lmmkit
 from lmmkit.engine.replicates import refit as replicates
-from lmmkit.engine.replicates.random_streams import Streams
+from lmmkit.engine.replicates.random_streams import normals
 from lmmkit.engine.replicates.refit import fits_in_batches, refit
 from lmmkit.engine.rules import BATCH
 from lmmkit.engine.setup import set_up
@@ -136,7 +136,7 @@ def test_progress_counts_to_the_end():
 
 
 def test_streams_of_different_purposes_differ():
-    assert not (Streams(1).normals(0, 1, 5) == Streams(1, purpose=2).normals(0, 1, 5)).any()
+    assert not (normals(1, 0, 1, 5) == normals(1, 0, 1, 5, purpose=2)).any()
 
 
 def test_simulation_has_the_moments_of_the_model():

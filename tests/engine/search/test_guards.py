@@ -60,6 +60,12 @@ def test_without_leave_to_escape_it_stays_and_the_certificate_names_the_multipli
     assert [check.name.split(":")[0] for check in found.checks if not check.passed] == ["multipliers"]
 
 
+def test_the_limit_bounds_all_steps_whatever_saddles_are_left():
+    found = solve(one_way(3.0), start=(np.zeros((1, 1)),), limit=2)
+    assert steps(found) == ["start", "escape"]
+    assert not found.converged
+
+
 def test_a_search_at_the_optimum_of_zero_does_not_leave_it():
     found = solve(one_way(0.5), start=(np.zeros((1, 1)),))
     assert steps(found) == ["start"]

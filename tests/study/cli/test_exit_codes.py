@@ -122,7 +122,8 @@ def test_an_audit_that_differs_ends_with_3(tmp_path, monkeypatch, holds, code):
 
 @pytest.mark.parametrize(("failed", "code"), [(0, 0), (2, 1)])
 def test_a_sweep_with_failed_cells_ends_with_1(project, monkeypatch, failed, code):
-    planned = SimpleNamespace(cells=[1, 2, 3], base=SimpleNamespace(since=lambda _: ()))
+    file, base = SimpleNamespace(base=Path("params/x.yaml")), SimpleNamespace(since=lambda _: ())
+    planned = SimpleNamespace(cells=[1, 2, 3], file=file, base=base)
     monkeypatch.setattr("lmmkit.study.sweeps.cells.plan_sweep", lambda *_, **__: planned)
     monkeypatch.setattr("lmmkit.study.sweeps.make_sweep.make_sweep", lambda *_: (Path("there"), failed))
     done = invoke("sweep", "params/x.sweep.yaml")
@@ -131,7 +132,7 @@ def test_a_sweep_with_failed_cells_ends_with_1(project, monkeypatch, failed, cod
 
 
 def test_lab_says_what_to_install_where_jupyterlab_is_missing(monkeypatch):
-    monkeypatch.setattr("lmmkit.study.cli.app.find_spec", lambda name: None)
+    monkeypatch.setattr("lmmkit.study.cli.trust_and_lab.find_spec", lambda name: None)
     done = invoke("lab")
     assert done.exit_code == 2
     assert "pip install 'lmmkit[lab]', or `make lab` in a clone" in done.stderr

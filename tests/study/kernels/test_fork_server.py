@@ -24,7 +24,7 @@ def forked(server, folder):
     ports = {f"{name}_port": i for i, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), 1)}
     connection = {"transport": "ipc", "ip": str(folder / "kernel"), "key": "", **ports}
     (folder / "kernel.json").write_text(json.dumps(connection))
-    return server.fork(["-f", str(folder / "kernel.json")], dict(os.environ), str(folder))
+    return server.fork(str(folder), ["-f", str(folder / "kernel.json")], dict(os.environ))
 
 
 def test_a_kernel_is_seen_to_live_and_die_while_the_server_answers_nobody(server, tmp_path):

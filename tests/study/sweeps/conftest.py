@@ -16,7 +16,7 @@ NOISY = {"log.jsonl", "ro-crate-metadata.json"}
 # A cell whose seed stands in the name of the file HOLD waits until the file is gone.
 HOLD = (
     "import os, pathlib, time\n"
-    "hold = pathlib.Path(os.environ.get('SWEEP_HOLD', 'none'))\n"
+    "hold = pathlib.Path(os.environ.get('LMMKIT_SWEEP_HOLD', 'none'))\n"
     "while hold.exists() and step.seed != 1:\n"
     "    (hold.parent / f'at-{step.seed}').touch()\n"
     "    time.sleep(0.05)"
@@ -81,7 +81,7 @@ def make_project(folder: Path) -> Path:
 def started(folder: Path, *options: str, hold: Path | None = None) -> subprocess.Popen[str]:
     """A sweep under way."""
     command = [sys.executable, "-m", "lmmkit.study.cli", "sweep", "params/small.sweep.yaml", *options]
-    environment = {**os.environ, "COLUMNS": "200", **({"SWEEP_HOLD": str(hold)} if hold else {})}
+    environment = {**os.environ, "COLUMNS": "200", **({"LMMKIT_SWEEP_HOLD": str(hold)} if hold else {})}
     return subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )

@@ -56,7 +56,7 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path_factory, held):
-    serving = Cluster(tmp_path_factory.mktemp("cluster"), SWEEP_HOLD=str(held))
+    serving = Cluster(tmp_path_factory.mktemp("cluster"), LMMKIT_SWEEP_HOLD=str(held))
     yield serving
     serving.close()
 
@@ -94,7 +94,7 @@ def certificates(tmp_path_factory):
 def test_a_dead_scheduler_ends_an_encrypted_sweep_with_what_is_finished(
     made, project, held, certificates, tmp_path_factory, monkeypatch
 ):
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), certificates, SWEEP_HOLD=str(held))
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), certificates, LMMKIT_SWEEP_HOLD=str(held))
     assert cluster.address.startswith("tls://")
     monkeypatch.setenv(PATIENCE, "1s")
     stranger = swept(project, "--scheduler", cluster.address)

@@ -1,0 +1,66 @@
+"""How long is waited for a kernel, and what was scarce when one died: in words, with the system's limit."""
+
+from __future__ import annotations
+
+import re
+import resource
+
+#: Seconds in which a kernel, or the process that kernels are forked from, must have come up and answered.
+#: Its death is noticed within a second; this ends the wait for one that lives and says nothing.
+START_SECONDS = 300
+#: Seconds after a cell's end in which its last output must have come.
+OUTPUT_SECONDS = 600
+#: Seconds in which a kernel at work must have used the processor, itself or by what it started; fewer where
+#: memory is limited, because libraries that are refused a thread wait for it for ever.
+IDLE_SECONDS = 900
+SCARCE_SECONDS = 60
+
+#: What a process says when a resource runs out: in words, and the limits that may be in force (`ulimit`).
+_SCARCE = {
+    r"MemoryError|Cannot allocate memory|Unable to allocate|failed to map|bad_alloc|out of memory"
+    r"|malloc of size|std::length_error|Memory allocation|error return without exception set": (
+        "too little memory",
+        "v",
+    ),
+    r"Too many open files": ("too few open files allowed", "n"),
+    # The stack of a thread is memory.
+    r"can't start new thread|pthread_create|Resource temporarily unavailable": (
+        "too little memory, or too few processes and threads allowed",
+        "vu",
+    ),
+    r"File too large": ("a file larger than allowed", "f"),
+    r"No space left on device|Disk quota exceeded": ("no space left on the disk", ""),
+}
+#: What is noted of a kernel that lives and does nothing.
+STALLED = "the kernel did nothing"
+_LIMITS = {
+    "v": (resource.RLIMIT_AS, 1024, " kB"),
+    "n": (resource.RLIMIT_NOFILE, 1, ""),
+    "u": (resource.RLIMIT_NPROC, 1, ""),
+    "f": (resource.RLIMIT_FSIZE, 1024, " kB"),
+}
+
+
+def shortage(text: str) -> str | None:
+    """Returns what ran out by what a process said of it, with the limits in force; None where nothing did.
+
+    Args:
+        text: The message of an error, or what a process wrote at its end.
+    """
+    if stalled := re.search(rf"{STALLED} for \d+ s", text):
+        scarce = shortage(text.replace(stalled[0], ""))
+        return f"{stalled[0]}, " + (scarce or f"perhaps for want of memory or threads ({_held('vu')})")
+    for pattern, (what, limits) in _SCARCE.items():
+        if re.search(pattern, text):
+            return f"{what} ({_held(limits)})" if limits else what
+    return None
+
+
+def _held(limits: str) -> str:
+    return ", ".join(f"ulimit -{name}: {_in_force(name)}" for name in limits)
+
+
+def _in_force(name: str) -> str:
+    number, unit, unit_name = _LIMITS[name]
+    limit = resource.getrlimit(number)[0]
+    return "unlimited" if limit == resource.RLIM_INFINITY else f"{limit // unit}{unit_name}"

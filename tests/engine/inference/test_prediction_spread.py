@@ -1,0 +1,129 @@
+"""What not knowing theta adds to predictions, against differences of dense algebra."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.designs import FORMULAS, fitted, frame
+
+import lmmkit
+from lmmkit.engine.inference.prediction_spread import PredictionSpread
+
+
+def of_rows(e):
+    problem = e.problem
+    Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
+    return e.X, Z, tuple(term.codes for term in problem.terms)
+
+
+class Dense:
+    """Predictors as linear functions of y, every matrix in full; T holds all random effects."""
+
+    def __init__(self, e, rows=None):
+        X, Z, codes = of_rows(e)
+        weights = e.problem.weights
+        root = np.ones(e.nobs) if weights is None else np.sqrt(weights)
+        blocks, self.directions, sizes = [], [], []
+        for z, code, L, term in zip(Z, codes, e.factors, e.problem.terms, strict=True):
+            k = z.shape[1]
+            F = np.zeros((len(z), term.levels * k))
+            for a in range(k):
+                F[np.arange(len(z)), code * k + a] = z[:, a]
+            blocks.append(F)
+            sizes.append((term.levels, L, term.structure.span))
+        self.Zr, self.Xr = np.hstack(blocks), X
+        self.Z, self.X = self.Zr * root[:, None], X * root[:, None]
+        q, start = self.Z.shape[1], 0
+        self.T = np.zeros((q, q))
+        for levels, L, span in sizes:
+            cut = slice(start, start := start + levels * len(L))
+            self.T[cut, cut] = np.kron(np.eye(levels), L @ L.T)
+            for S in span:
+                D = np.zeros((q, q))
+                D[cut, cut] = np.kron(np.eye(levels), S)
+                self.directions.append(D)
+
+    def parts(self, T):
+        """V, P, the predictors' coefficients and their error variances."""
+        V = np.eye(len(self.Z)) + self.Z @ T @ self.Z.T
+        Vi = np.linalg.inv(V)
+        Phi = np.linalg.inv(self.X.T @ Vi @ self.X)
+        P = Vi - Vi @ self.X @ Phi @ self.X.T @ Vi
+        A = self.Zr @ T @ self.Z.T @ P + self.Xr @ Phi @ self.X.T @ Vi
+        D = self.Zr - A @ self.Z
+        return V, P, A, np.einsum("ij,jk,ik->i", D, T, D) + np.einsum("ij,ij->i", A, A)
+
+    def widening(self, W, h=1e-5):
+        """Gradient and second-order term by differences, from the covariance matrix of the entries of T."""
+        V = self.parts(self.T)[0]
+        ends = [(self.parts(self.T + h * D), self.parts(self.T - h * D)) for D in self.directions]
+        slopes = [(up[2] - down[2]) / (2 * h) for up, down in ends]
+        gradient = np.array([(up[3] - down[3]) / (2 * h) for up, down in ends]).T
+        second = sum(
+            W[i, j] * np.einsum("ij,jk,ik->i", one, V, two)
+            for i, one in enumerate(slopes)
+            for j, two in enumerate(slopes)
+        )
+        return gradient, second
+
+
+def check(fit):
+    e = fit.estimates
+    spread = PredictionSpread(e.expected)
+    gradient, second = spread.of_known(*of_rows(e))
+    dense = Dense(e)
+    P, v = dense.parts(dense.T)[1::2]
+    ZPZ = [dense.Z @ D @ dense.Z.T for D in dense.directions]
+    inner = np.array([[np.trace(P @ a @ P @ b) for b in ZPZ] for a in ZPZ])
+    edge = np.array([np.trace(P @ a) for a in ZPZ])
+    nu = float(e.optimum.criterion.nu)
+    W = 2 * np.linalg.inv(np.block([[inner, edge[:, None]], [edge[None], np.array([[nu]])]]))
+    slopes, expected = dense.widening(W[:-1, :-1])
+    np.testing.assert_allclose(second, expected, rtol=2e-6)
+    full = np.column_stack([slopes, v])
+    gradient[:, -1] = v
+    ours = e.expected.spread.variances(gradient)  # in entries of T in other units: only this can be compared
+    np.testing.assert_allclose(ours, np.einsum("rm,mn,rn->r", full, W, full), rtol=2e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_gradient_and_second_order_term_are_those_of_dense_algebra(name, weighted):
+    check(fitted(name, weighted=weighted))
+
+
+def test_levels_that_no_row_connects():
+    """Two islands of crossed levels: each is a component, and a row may ask for a level of either."""
+    table = frame().assign(island=lambda d: (d.g >= 6).astype(int))
+    table = table.assign(h=table.h + 10 * table.island)
+    fit = lmmkit.lmm("y ~ x + (1 | g) + (1 | h)", table)
+    check(fit)
+    e = fit.estimates
+    X, Z, codes = of_rows(e)
+    spread, dense = PredictionSpread(e.expected), Dense(e)
+    far = np.flatnonzero(table.island.to_numpy() == 1)[0]
+    mixed = tuple(np.array([code[0] if t else code[far]]) for t, code in enumerate(codes))
+    gradient, second = spread.of_known(X[:1], tuple(z[:1] for z in Z), mixed)
+    dense.Zr, dense.Xr = dense.Zr[:1].copy(), X[:1]
+    starts = np.cumsum([0, *(term.levels for term in e.problem.terms)])
+    dense.Zr[:] = 0.0
+    for start, code in zip(starts, mixed, strict=False):
+        dense.Zr[0, start + code[0]] = 1.0
+    units = [base[0, 0] for base in e.optimum.prepared.term_bases]
+    slopes, expected = dense.widening(e.expected.spread.covariance[:-1, :-1])
+    assert units == pytest.approx([units[0]] * 2)
+    assert second == pytest.approx(expected * units[0] ** 4, rel=1e-5)
+    np.testing.assert_allclose(gradient[:, :-1], slopes * units[0] ** 2, rtol=1e-5)
+
+
+def test_without_random_effects_it_is_kenward_and_rogers():
+    """z = 0: the adjusted covariance matrix is Phi + 2 g."""
+    m = fitted("crossed", weighted=True)
+    e = m.estimates
+    X, Z, codes = of_rows(e)
+    second = PredictionSpread(e.expected).of_known(X, tuple(0 * z for z in Z), codes).second
+    kr = e.kenward_roger
+    expected = (kr.adjusted.variances(X) - kr.unadjusted.variances(X)) / e.sigma**2
+    np.testing.assert_allclose(2 * second, expected, rtol=1e-8)
+    assert isinstance(m.predict(), pd.DataFrame)

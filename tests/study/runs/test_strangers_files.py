@@ -1,0 +1,213 @@
+"""What others left where somebody runs a study: modules, notebooks, configuration, links; none is used."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.tiny import DATA, STEPS, STUDY, trust_project, write_notebook
+
+from lmmkit.errors import RunError
+from lmmkit.study.records.file_lock import locked
+from lmmkit.study.records.manifest import File, Record
+from lmmkit.study.records.notebooks import read_notebook
+from lmmkit.study.records.step_store import Store
+from lmmkit.study.records.trusted_notebooks import revoke
+
+pytestmark = pytest.mark.slow
+MARK = "import pathlib; pathlib.Path({!r}).touch()"
+MODULES = [
+    "pandas", "numpy", "lmmkit", "papermill", "nbclient", "nbformat", "ipykernel", "ipykernel_launcher",
+    "IPython", "matplotlib", "seaborn", "sitecustomize", "usercustomize", "json", "zmq", "tornado",
+    "traitlets",
+    "jupyter_client", "statsmodels", "pyarrow", "jupyterlab", "helper",
+]  # fmt: skip
+CONFIGURATION = [
+    "ipython_config.py", "ipython_kernel_config.py", "jupyter_config.py", "jupyter_server_config.py",
+    "jupyter_notebook_config.py", "jupyter_nbclient_config.py", "startup/00.py",
+    ".ipython/profile_default/startup/00.py", "profile_default/startup/00.py", "conftest.py",
+    "__init__.py", "_distutils_hack.py",
+]  # fmt: skip
+KERNEL = '{"argv": ["touch", %s], "display_name": "x", "language": "python"}'
+
+
+def litter(folder: Path, mark: Path) -> None:
+    """All that a stranger would leave for Python and Jupyter to find."""
+    folder.mkdir(parents=True, exist_ok=True)
+    line = MARK.format(str(mark))
+    for name in MODULES:
+        (folder / f"{name}.py").write_text(line)
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "__init__.py").write_text(line)
+    for name in CONFIGURATION:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(line)
+    for name in ("kernels", "share/jupyter/kernels", ".local/share/jupyter/kernels"):
+        (folder / name / "python3").mkdir(parents=True)
+        (folder / name / "python3/kernel.json").write_text(KERNEL % f'"{mark}"')
+
+
+@pytest.fixture
+def mark(tmp_path):
+    return tmp_path / "executed"
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command line as it is installed: the working directory is not on its path."""
+    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+
+
+def project_at(folder: Path) -> Path:
+    (folder / "notebooks").mkdir(parents=True)
+    for name, (reads, cells) in STEPS.items():
+        write_notebook(folder / "notebooks", name, reads, cells)
+    (folder / "params/data").mkdir(parents=True)
+    (folder / "params/tiny.yaml").write_text(STUDY)
+    (folder / "params/data/tiny.csv").write_text(DATA)
+    return folder
+
+
+@pytest.mark.parametrize("options", [(), ("--cold",)])
+def test_modules_and_configuration_lying_about_are_not_imported(tmp_path, mark, options):
+    project = project_at(tmp_path / "project")
+    for folder in (project, project / "params", project / "notebooks", tmp_path / "work"):
+        litter(folder, mark)
+    study = str(project / "params/tiny.yaml")
+    for folder in (tmp_path / "work", project):
+        done = run(folder, "run", study, "--reports", str(tmp_path / folder.name / "r"), *options)
+        assert done.returncode == 0, done.stderr
+        assert not mark.exists()
+
+
+def test_a_start_up_file_of_the_shell_is_not_for_kernels(tmp_path, mark):
+    project = project_at(tmp_path / "project")
+    (tmp_path / "startup.py").write_text(MARK.format(str(mark)))
+    done = run(project, "run", "params/tiny.yaml", PYTHONSTARTUP=str(tmp_path / "startup.py"))
+    assert (done.returncode, mark.exists()) == (0, False), done.stderr
+
+
+ATTACK = "import pathlib; pathlib.Path('{}').touch()"
+
+
+@pytest.fixture
+def shared(tmp_path, mark):
+    """A folder with a stranger's notebooks, and a victim's study below it."""
+    (tmp_path / "notebooks").mkdir()
+    for name, (reads, cells) in STEPS.items():
+        path = write_notebook(tmp_path / "notebooks", name, reads, [ATTACK.format(mark), *cells])
+        revoke([read_notebook(path)])
+    (tmp_path / "notebooks").chmod(0o1777)
+    victim = tmp_path / "victim"
+    (victim / "data").mkdir(parents=True)
+    (victim / "tiny.yaml").write_text(STUDY)
+    (victim / "data/tiny.csv").write_text(DATA)
+    (victim / "tiny.sweep.yaml").write_text("base: tiny.yaml\ngrid: {model.method: [REML, ML]}\n")
+    return victim
+
+
+COMMANDS = {
+    "run": ("run", "tiny.yaml"),
+    "sweep": ("sweep", "tiny.sweep.yaml", "--workers", "1"),
+    "lock": ("lock", "tiny.yaml"),
+    "check": ("check", "tiny.yaml"),
+}
+
+
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_notebooks_of_a_shared_folder_above_are_not_executed(shared, mark, command):
+    done = run(shared, *COMMANDS[command])
+    assert not mark.exists()
+    assert done.returncode == 0, done.stderr
+    assert (shared / "reports").is_dir()
+    assert not (shared.parent / "reports").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_untrusted_notebooks_beside_a_study_are_refused_by_every_command(shared, mark, command):
+    (shared.parent / "notebooks").rename(shared / "notebooks")
+    done = run(shared, *COMMANDS[command])
+    assert (done.returncode, mark.exists()) == (2, False)
+    assert f"lmmkit trust {shared}" in done.stderr
+    assert "01_data_prep.ipynb" in done.stderr
+    assert not (shared / "reports").exists()
+
+
+def test_lab_and_named_folders_ask_for_trust_too(shared, mark):
+    (shared.parent / "notebooks").rename(shared / "notebooks")
+    pytest.importorskip("jupyterlab")
+    done = run(shared, "lab")
+    assert (done.returncode, "lmmkit trust" in done.stderr) == (2, True), done.stderr
+
+
+def test_trust_says_what_it_trusts_and_takes_it_back(shared):
+    (shared.parent / "notebooks").rename(shared / "notebooks")
+    done = run(shared, "trust", ".")
+    assert done.returncode == 0, done.stderr
+    assert all(f"{name}.ipynb" in done.stdout for name in STEPS)
+    assert f"4 notebooks in {shared / 'notebooks'} are trusted." in done.stdout
+    assert "Anyone on this machine can write" in done.stderr
+    assert run(shared, "check", "tiny.yaml").returncode == 0
+    assert run(shared, "trust", "--revoke", "notebooks").returncode == 0
+    assert run(shared, "check", "tiny.yaml").returncode == 2
+    done = run(shared, "trust", "data")
+    assert (done.returncode, "no notebooks 01_" in done.stderr) == (2, True)
+
+
+# Links where runs are written.
+
+
+@pytest.fixture
+def precious(tmp_path):
+    folder = tmp_path / "precious"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    return folder
+
+
+def untouched(precious: Path) -> bool:
+    return {p.name: p.read_text() for p in precious.iterdir()} == {"thesis.txt": "years of work"}
+
+
+@pytest.mark.parametrize("place", ["{key}", ".{key}.lock", "", "{key}/log.jsonl"])
+def test_a_run_writes_through_no_link(tmp_path, precious, place):
+    project = project_at(tmp_path / "project")
+    said = run(project, "check", "params/tiny.yaml").stdout
+    key = said.partition("Key of its run: ")[2].split()[0]
+    link = project / "reports/tiny" / place.format(key=key)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(precious / "thesis.txt" if place.endswith((".lock", ".jsonl")) else precious)
+    done = run(project, "run", "params/tiny.yaml")
+    assert (done.returncode, "is a link" in done.stderr) == (2, True), done.stderr
+    assert untouched(precious)
+
+
+@pytest.mark.parametrize(
+    "place", ["", "01_x", "01_x/key", "01_x/.key.new", "01_x/.key.old", "01_x/.key.lock"]
+)
+def test_the_store_of_steps_writes_through_no_link(tmp_path, precious, place):
+    link = tmp_path / "reports/.steps" / place if place else tmp_path / "reports/.steps"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(precious / "thesis.txt" if place.endswith(".lock") else precious)
+    store = Store.of(tmp_path / "reports")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/a").write_bytes(b"x")
+    digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    with pytest.raises(RunError, match="is a link"), store.making("01_x", "key"):
+        store.keep(Record("01_x", "key", (File("a", 1, digest),)), tmp_path / "run")
+    assert untouched(precious)
+
+
+def test_a_lock_is_no_link(tmp_path, precious):
+    (tmp_path / ".lock").symlink_to(precious / "thesis.txt")
+    with pytest.raises(RunError), locked(tmp_path / ".lock", wait=True):
+        pass
+    assert untouched(precious)
+
+
+def test_trusting_a_project_again_changes_nothing(tmp_path):
+    project = trust_project(trust_project(project_at(tmp_path)))
+    assert run(project, "check", "params/tiny.yaml").returncode == 0
