@@ -149,7 +149,7 @@ def test_an_audit_among_hostile_settings_finds_the_same(tmp_path, settings):
 
 
 def verdicts(folder: Path) -> list[tuple[str, str, str]]:
-    """What an audit says of each thing; the rounding of its own arithmetic is that of the processor's BLAS."""
+    """What an audit says of each thing; its own rounding is that of the BLAS in use."""
     findings = json.loads((folder / "audit.json").read_bytes())["findings"]
     return [(found["part"], found["what"], found["verdict"]) for found in findings]
 
