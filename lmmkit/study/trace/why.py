@@ -61,7 +61,7 @@ def why(folder: Path, name: str) -> list[ChainLink]:
         method = str((row or {}).get("method")).partition(":")[0]
         if method in ADJUSTED:
             derivation = origin.adjusted(method).get(name, derivation)
-        level = float(run.settings["inference"]["level"])
+        level = _level(run.settings)
         derivation = derivation or derive_from_row(row or {}, name.rpartition(".")[2], level)
     else:
         made = _random_effect(origin, name)
@@ -70,6 +70,13 @@ def why(folder: Path, name: str) -> list[ChainLink]:
             raise RunError(f"the run has no number {name}{hint}")
         held, derivation = made
     return [ChainLink(*link) for link in _links(run, name, held, derivation)]
+
+
+def _level(settings: dict[str, Any]) -> float:
+    try:
+        return float(settings["inference"]["level"])
+    except (LookupError, TypeError, ValueError):
+        raise RunError("study.json does not say the coverage of the intervals (inference.level)") from None
 
 
 def _random_effect(origin: Origin, name: str) -> tuple[Quantity, Derivation] | None:
