@@ -388,7 +388,7 @@ def _marks(cells: Sequence[str], separator: str) -> tuple[str, str | None, str]:
     for mark, pattern in _OTHER_MARKS.items():
         spaced = first(pattern)
         if spaced:
-            decimal = "," if first(_COMMA) and not first(_DOT) else "."
+            decimal = "," if "," in spaced or (first(_COMMA) and not first(_DOT)) else "."
             return decimal, mark, f"{spaced} has {mark!r} between thousands"
     commas = [cell for cell in cells if _COMMA.fullmatch(cell) or _GROUPED_COMMA.fullmatch(cell)]
     dots = [cell for cell in cells if _DOT.fullmatch(cell) or _GROUPED_DOT.fullmatch(cell)]
