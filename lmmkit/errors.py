@@ -13,8 +13,7 @@ and the one warning it gives on purpose: a `PartialResult` is NaN somewhere, and
 """
 
 import difflib
-from collections.abc import Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Collection
 
 from lmmkit.escape import terminal
 
@@ -83,16 +82,9 @@ class Findings:
     def __init__(self) -> None:
         self.errors: list[LmmkitError] = []
 
-    @contextmanager
-    def part(self, *about: str | int) -> Generator[None]:
-        """Keep what is raised within, and what it is about."""
-        try:
-            yield
-        except LmmkitError as error:
-            for part in error.parts:
-                if str(part) not in map(str, self.errors):
-                    part.about = (*about, *part.about)
-                    self.errors.append(part)
+    def part(self, *about: str | int) -> "_Part":
+        """Keep what is raised within, and what it is about; the lines after it are run all the same."""
+        return _Part(self, about)
 
     def raise_found(self) -> None:
         """Raise what was found, as one error, or do nothing.
@@ -100,13 +92,37 @@ class Findings:
         Raises:
             LmmkitError: of the kind of the first one found.
         """
-        if len(self.errors) == 1:
-            raise self.errors[0]
         if self.errors:
-            lines = "\n".join(f"- {error}" for error in self.errors).split("\n")
-            joined = type(self.errors[0])(f"{len(self.errors)} things are to be mended:", *lines)
-            joined.several = tuple(self.errors)
-            raise joined
+            raise self.joined()
+
+    def joined(self) -> LmmkitError:
+        """What was found, as one error."""
+        if len(self.errors) == 1:
+            return self.errors[0]
+        lines = "\n".join(f"- {error}" for error in self.errors).split("\n")
+        joined = type(self.errors[0])(f"{len(self.errors)} things are to be mended:", *lines)
+        joined.several = tuple(self.errors)
+        return joined
+
+
+class _Part:
+    """Keeps the errors raised within a `with`."""
+
+    def __init__(self, findings: Findings, about: Subject) -> None:
+        self.findings, self.about = findings, about
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, LmmkitError):
+            return False
+        known = {str(other) for other in self.findings.errors}
+        for part in error.parts:
+            part.about = (*self.about, *part.about)
+            if str(part) not in known:
+                self.findings.errors.append(part)
+        return True
 
 
 def unknown_column(name: str, columns: Collection[str]) -> str:

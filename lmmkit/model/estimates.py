@@ -22,6 +22,7 @@ from lmmkit.engine.inference.information import (
 )
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
+from lmmkit.engine.inference.unbounded import unbounded_information
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Problem
 from lmmkit.engine.search.optimality import Check
@@ -209,6 +210,12 @@ class Estimates(FitNumbers):
     def satterthwaite(self) -> Satterthwaite:
         """What Satterthwaite's degrees of freedom need."""
         return Satterthwaite(self.information)
+
+    @cached_property
+    def unbounded(self) -> Satterthwaite:
+        """The same with variances that may be negative."""
+        with one_thread():
+            return Satterthwaite(unbounded_information(self.optimum))
 
     @cached_property
     def kenward_roger(self) -> KenwardRoger:

@@ -224,8 +224,8 @@ def _errors(
 ) -> RowErrors:
     """Prediction errors of rows; degrees of freedom where they are `wanted`."""
     if level == "population":
-        by = denominators(estimates, "auto") if wanted else None
-        variance = (by.vcov if by else _fixed_covariance(estimates)).variances(rows.X)
+        by = denominators(estimates, "auto") if wanted or automatic(estimates) != "satterthwaite" else None
+        variance = (by.vcov if by else estimates.covariance_of_beta).variances(rows.X)
         df = by.single(rows.X) if by else np.full(len(variance), np.nan)
         return RowErrors(variance, variance, df, by.method if by else "")
     if level == "new":

@@ -58,12 +58,16 @@ class Reverse:
     sigma: list[Floats]
     inner_first: Floats | None
 
+    def of(self, layout: Layout, f: int) -> Floats:
+        """U of one factor, (k, q, J)."""
+        if f < len(layout.chain):
+            return self.U[f]
+        rows, factor = self.U[-1][layout.columns(f - len(layout.chain))], layout.factors[f]
+        return rows.reshape(factor.levels, factor.width, -1).transpose(1, 2, 0)
+
     def scores(self, layout: Layout, f: int, a: Floats) -> Floats:
         """Z_f'P y of one factor, (k, J), for W a = y - X beta."""
-        if f < len(layout.chain):
-            return np.einsum("kqj,q->kj", self.U[f], a)
-        columns = layout.columns(f - len(layout.chain))
-        return (self.U[-1][columns] @ a).reshape(-1, layout.factors[f].width).T
+        return np.einsum("kqj,q->kj", self.of(layout, f), a)
 
 
 class DenseInverse:

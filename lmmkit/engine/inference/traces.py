@@ -163,11 +163,7 @@ def traces(prepared: Prepared, layout: Layout, state: Evaluation) -> Traces:
 
 def scores(layout: Layout, state: Evaluation, f: int) -> Floats:
     """(k, p, J) U of one factor at a state, of designs of any size: the reverse pass has made it."""
-    U = state.reverse.U
-    if f < len(layout.chain):
-        return U[f][:, :-1]
-    rows, factor = U[-1][layout.columns(f - len(layout.chain)), :-1], layout.factors[f]
-    return rows.reshape(factor.levels, factor.width, rows.shape[1]).transpose(1, 2, 0)
+    return state.reverse.of(layout, f)[:, :-1]
 
 
 @dataclass(frozen=True, eq=False)

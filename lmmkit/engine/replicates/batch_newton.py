@@ -27,9 +27,9 @@ def start(shared: Shared, responses: Responses, floor: float) -> Floats:
     """(m, r) theta of each replicate from the MIVQUE0 equations, as `moment_start` of one."""
     setup, w = shared.setup, responses.w[shared.size :]
     solved = np.einsum("ij,jr->ir", shared.moment_equations, responses.squares)
-    explained = np.einsum("ar,ab,br->r", w, shared.fixed_within, w, optimize=True)
-    within = (responses.yy - explained) / free_within(shared.R, len(w), len(setup.problem.response))
-    s2: Floats = np.where(solved[-1] > 0, np.minimum(solved[-1], within), within)
+    explained = np.einsum("ar,ar->r", w, np.einsum("ab,br->ar", shared.fixed_within, w))
+    within: Floats = (responses.yy - explained) / free_within(shared.R, len(w), len(setup.problem.response))
+    s2 = np.where(solved[-1] > 0, np.minimum(solved[-1], within), within).astype(np.float64, copy=False)
     return start_of(solved, s2, setup.layout, setup.scale, floor)
 
 

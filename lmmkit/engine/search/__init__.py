@@ -1,5 +1,5 @@
 """From a start to the optimum.
 
-Read `rules` (every threshold), `search` (what all share), `newton` (the method), `profiled_deviance` (what
-the fit minimises, and its ways off saddles); then `optimality` (where it ended), `algorithms` (the others).
+Read `search` (what all share), `newton` (the method), `profiled_deviance` (what the fit minimises, and its
+ways off saddles); then `optimality` (where it ended), `algorithms` (the others). Thresholds: `engine/rules`.
 """

@@ -56,10 +56,14 @@ class Denominators:
     absent: str = "it depends on variances that the data do not tell apart"
     note: str = ""
 
+    @property
+    def told(self) -> str:
+        """The method with what to know about it."""
+        return f"{self.method}: {self.note}" if self.note else self.method
+
     def named(self, df: Floats) -> list[str]:
         """The method behind each of some degrees of freedom, and the reason where there are none."""
-        known = f"{self.method}: {self.note}" if self.note else self.method
-        return [f"{self.method}: no df, {self.absent}" if np.isnan(one) else known for one in df]
+        return [f"{self.method}: no df, {self.absent}" if np.isnan(one) else self.told for one in df]
 
     def f_test(self, L: Floats, beta: Floats, own: Sequence[int]) -> FTest:
         """The F test of L beta = 0 for independent rows; `own` are the columns of the term that is tested."""
@@ -80,8 +84,8 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
 
     Args:
         estimates: The fit.
-        df: One of `METHODS`; "auto" is Kenward-Roger for a non-singular REML fit with at most 3,000 random
-            effects and 50,000 rows, else Satterthwaite.
+        df: One of `METHODS`; "auto" is, for a REML fit with at most 3,000 random effects and 50,000 rows,
+            Kenward-Roger, or "unbounded" where it is singular and has such an optimum; else Satterthwaite.
 
     Raises:
         FitError: An unknown method, or an explicit one that this fit does not allow.
@@ -89,11 +93,24 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
     check_option("df", df, ("auto", *METHODS))
     if df != "auto":
         return METHODS[df](estimates)
+    zero = "; ".join(null_directions(estimates)).replace(" is zero", " is estimated as zero")
     method = automatic(estimates)
     try:
-        return METHODS[method](estimates)
+        return replace(METHODS[method](estimates), note=zero)
     except FitError as error:
-        return without(estimates, method, str(error))
+        if method != "unbounded":
+            return without(estimates, method, str(error))
+    try:
+        return replace(satterthwaite(estimates), note=zero)
+    except FitError as error:
+        return without(estimates, "satterthwaite", str(error))
+
+
+def automatic(estimates: Estimates) -> str:
+    """The first method of df="auto", a rule of size, never of time; Satterthwaite's follows "unbounded"."""
+    if not (estimates.reml and is_small(estimates)):
+        return "satterthwaite"
+    return "unbounded" if estimates.is_singular else "kenward-roger"
 
 
 def without(estimates: Estimates, method: str, reason: str) -> Denominators:
@@ -107,10 +124,26 @@ def without(estimates: Estimates, method: str, reason: str) -> Denominators:
     )
 
 
-def automatic(estimates: Estimates) -> str:
-    """The method of df="auto": a rule of size, never of time."""
-    sound = estimates.reml and not estimates.is_singular
-    return "kenward-roger" if is_small(estimates) and sound else "satterthwaite"
+def check_method(df: str, design: Design | None, *, reml: bool) -> None:
+    """Refuse a method that no fit of a design allows, before it is fitted.
+
+    Args:
+        df: "auto" or one of `METHODS`.
+        design: The design, where it is known.
+        reml: The criterion of the fit.
+
+    Raises:
+        FitError: An unknown method, Kenward-Roger or "unbounded" under ML, between-within for crossed
+            factors.
+    """
+    check_option("df", df, ("auto", *METHODS))
+    if df in ("kenward-roger", "unbounded") and not reml:
+        raise FitError(
+            f"df={df!r} is defined for REML fits and this one is by maximum likelihood: fit with "
+            "reml=True, or use df='satterthwaite'."
+        )
+    if df == "between-within" and design is not None:
+        _subject(design)
 
 
 def is_small(estimates: Estimates) -> bool:
@@ -125,11 +158,7 @@ def kenward_roger(estimates: Estimates) -> Denominators:
     Raises:
         FitError: A fit by ML, or a singular one.
     """
-    if not estimates.reml:
-        raise FitError(
-            "df='kenward-roger' is defined for REML fits and this one is by maximum likelihood: fit with "
-            "reml=True, or use df='satterthwaite'."
-        )
+    check_method("kenward-roger", estimates.design, reml=estimates.reml)
     if estimates.is_singular:
         raise FitError(
             f"df='kenward-roger' needs a covariance matrix inside its cone, and this fit is singular: "
@@ -150,6 +179,18 @@ def satterthwaite(estimates: Estimates) -> Denominators:
     found = estimates.satterthwaite
     vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
     return Denominators("satterthwaite", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
+
+
+def unbounded(estimates: Estimates) -> Denominators:
+    """Satterthwaite with variances that may be negative: where one is zero, the test between its strata.
+
+    Raises:
+        FitError: A fit by ML, too many random effects, or a likelihood without such an optimum.
+    """
+    check_method("unbounded", estimates.design, reml=estimates.reml)
+    found = estimates.unbounded
+    vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
+    return Denominators("unbounded", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
 
 
 def by_coefficient(method: str, df: Callable[[Estimates], Floats]) -> Callable[[Estimates], Denominators]:
@@ -283,6 +324,7 @@ def _subject(design: Design) -> Grouping:
 METHODS: dict[str, Callable[[Estimates], Denominators]] = {
     "satterthwaite": satterthwaite,
     "kenward-roger": kenward_roger,
+    "unbounded": unbounded,
     "containment": contained,
     "inner-outer": inner_outer,
     "between-within": by_coefficient("between-within", between_within),

@@ -102,7 +102,7 @@ def linear_table(
     half = critical(level, df, adjust, means) * se
     p = adjusted_p(t, df, adjust, means)
     table = table.assign(t=t, p=p, low=estimate - half, high=estimate + half)
-    table.attrs.update(method=by.method, level=level)
+    table.attrs.update(method=by.told, level=level)
     return table
 
 

@@ -79,7 +79,7 @@ def marginal_means(
     family = Family(estimates, by_df, rows, possible, L[:, -1], told, groups, cells, level)
     table = MarginalMeans(family.table("mean" if slope_of is None else "slope"))
     table.family = family
-    table.attrs.update(method=by_df.method, level=level)
+    table.attrs.update(method=by_df.told, level=level)
     return table
 
 

@@ -1,7 +1,6 @@
 """Columns of a table, whatever library made it: as numbers, or as factors with their levels in order.
 
-Levels stand in a Categorical's own order, else numbers ascending, and text by value where every label is a
-plainly written whole number, else in byte order.
+Levels stand in a Categorical's own order, else numbers ascending and text in byte order.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.errors import DataError, Findings, unknown_column
-from lmmkit.model.table.labels import are_whole, in_order
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -75,7 +73,7 @@ def _is_text(column: pd.Series[Any]) -> bool:
 
 def _short_factor(values: list[Any]) -> CodedColumn:
     """The factor of a short column of text, without the start-up cost of pandas' hashing."""
-    levels = in_order({value for value in values if isinstance(value, str)})
+    levels = sorted({value for value in values if isinstance(value, str)})
     codes = {level: code for code, level in enumerate(levels)}
     numbers = [codes[value] if isinstance(value, str) else -1 for value in values]
     return CodedColumn(np.array(numbers, np.intp), np.array(levels, object))
@@ -107,7 +105,7 @@ def compress(codes: Ints, size: int) -> tuple[Ints, Ints]:
 def _sorted_factor(column: pd.Series[Any]) -> CodedColumn:
     try:
         codes, levels = cast("tuple[Ints, pd.Index[Any]]", pd.factorize(column))
-        order = _order(levels, text=_is_text(column))
+        order = np.asarray(levels.argsort(), np.intp)
     except TypeError:
         raise DataError(
             f"Column `{column.name}` mixes text with other values; make it all text, or a Categorical "
@@ -117,13 +115,6 @@ def _sorted_factor(column: pd.Series[Any]) -> CodedColumn:
     rank[order] = np.arange(len(order))
     rank[-1] = -1
     return CodedColumn(rank[codes], levels[order])
-
-
-def _order(levels: pd.Index[Any], *, text: bool) -> Ints:
-    labels = levels.tolist()
-    if text and are_whole(labels):
-        return np.array(sorted(range(len(labels)), key=lambda i: int(labels[i])), np.intp)
-    return np.asarray(levels.argsort(), np.intp)
 
 
 def finite(values: Floats, name: str) -> Floats:

@@ -210,10 +210,12 @@ def _reuse(child: Grouping, parent: Grouping, groupings: Sequence[Grouping]) -> 
         return None
     if full and (child.size > FEW or child.size >= parent.size):
         return None
+    either = full and parent.size <= FEW and _is_running(list(parent.levels))
+    other = f"; if it is the other way round, (1 | {child.name}/{parent.name})" if either else ""
     return (
         f"`{child.name}` has {child.size} levels, but {cells} within `{parent.name}`: if each level of "
         f"`{parent.name}` has levels of `{child.name}` of its own under the same labels, "
-        f"write (1 | {parent.name}/{child.name})."
+        f"write (1 | {parent.name}/{child.name}){other}."
     )
 
 

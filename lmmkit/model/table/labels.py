@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, cast
 
@@ -12,6 +12,8 @@ import numpy as np
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 #: Whole floating numbers up to here are each one number and no other.
 EXACT = 2.0**53
+#: Digits of a label beyond which it is no number that one counts with.
+LONGEST = 400
 
 
 def label_of(value: Any) -> str:
@@ -42,9 +44,5 @@ def in_order(labels: Iterable[str]) -> list[str]:
     (['-1', '9', '10'], ['10', '9', 'a'])
     """
     known = list(labels)
-    return sorted(known, key=int) if are_whole(known) else sorted(known)
-
-
-def are_whole(labels: Sequence[str]) -> bool:
-    """Whether every label is a whole number as one writes it plainly: no sign +, no leading zero."""
-    return all(map(_WHOLE.fullmatch, labels)) and all(len(label) < 400 for label in labels)
+    whole = all(_WHOLE.fullmatch(label) and len(label) < LONGEST for label in known)
+    return sorted(known, key=int) if whole else sorted(known)

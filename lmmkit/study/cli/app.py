@@ -12,7 +12,6 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -39,24 +38,36 @@ app = typer.Typer(
 @with_exit_codes
 def new(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="The data file.")],
-    formula: Annotated[str, typer.Option(help="The model, such as 'y ~ x + (x | g)'.")],
+    formula: Annotated[str | None, typer.Option(help="The model, such as 'y ~ x + (x | g)'.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; beside the data when left out.")] = None,
+    sep: Annotated[str | None, typer.Option(help="What separates cells: one character, or tab.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="The decimal mark: . or ,")] = None,
+    thousands: Annotated[str | None, typer.Option(help="The mark between thousands, such as .")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Such as utf-8, utf-16, latin-1, cp1252.")] = None,
+    header: Annotated[
+        int | None, typer.Option(help="Line of the columns' names; 0 when there is none.")
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
+    na: Annotated[
+        list[str], typer.Option(help="A code of a missing value, such as -999; may be repeated.")
+    ] = [],  # noqa: B006  (typer makes a new one)
 ) -> None:
-    """Write a commented study file for your own data."""
-    from lmmkit.study.cli.new_and_check import write_study
+    """Look at a data file and write a commented study file for it; what is not given is found by looking."""
+    from lmmkit.study.intake.new_study import reading_keys, write_study
 
-    path = write_study(data, formula, out)
-    say(f"{path} written. Read it, then: lmmkit run {quote(str(path))}")
+    given = reading_keys(sep, decimal, thousands, encoding, header, sheet, na)
+    say(*str(write_study(data, formula, out, given)).split("\n"))
 
 
 @app.command()
 @with_exit_codes
 def check(study: StudyFile, allow_outside: Outside = False) -> None:
     """Check a study file, its data and the model's design without running it; say what is wrong."""
-    from lmmkit.study.cli.new_and_check import check_study
+    from lmmkit.study.intake.check import check_study
     from lmmkit.study.runs.plan import make_plan
 
-    say(*check_study(make_plan(study, allow_outside=allow_outside)).split("\n"))
+    plan = make_plan(study, allow_outside=allow_outside)
+    say(*check_study(plan).text(plan).split("\n"))
 
 
 @app.command()
@@ -86,11 +97,15 @@ def run(
     again = plan.since(since) if force or since else ()
     if again or not plan.finished(folder):
         with telling(plan.notebooks), serving(cold=cold, allow_outside=allow_outside) as served:
-            # While the server imports what the notebooks need, this process imports Jupyter's client.
+            # While the server imports what the notebooks need, this process checks the study and imports
+            # Jupyter's client.
+            from lmmkit.study.intake.check import check_study
             from lmmkit.study.kernels.jupyter import kernel_options
             from lmmkit.study.runs.progress import Watch
             from lmmkit.study.runs.run import run_study
 
+            for notice in check_study(plan).notices:
+                say(f"Notice: {notice}", error=True)
             with Watch() as watch:
                 run_study(plan, folder, watch, kernel_options(served), again)
     else:

@@ -10,6 +10,7 @@ import typer
 
 from lmmkit.errors import LmmkitError
 from lmmkit.study.cli.say import say
+from lmmkit.study.files.words import in_study_words
 from lmmkit.study.kernels.shortages import shortage
 from lmmkit.study.runs.execute import StepError
 
@@ -34,13 +35,16 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             lines, code = ["Interrupted. Start it again to go on where it stopped."], INTERRUPTED
         except LmmkitError as error:
-            lines = f"Error: {error}".split("\n")
+            lines = f"Error: {in_study_words(str(error))}".split("\n")
             code = FAILED if isinstance(error, StepError) else REFUSED
         except (OSError, MemoryError, ImportError, RuntimeError) as error:
             scarce = shortage("".join(f"{type(e).__name__}: {e}\n" for e in _chain(error)))
-            if scarce is None:
+            if scarce is not None:
+                lines, code = [f"Error: {scarce}; raise the limit and start it again"], FAILED
+            elif isinstance(error, OSError):
+                lines, code = [f"Error: {error.filename or 'a file'}: {error.strerror or error}"], REFUSED
+            else:
                 raise
-            lines, code = [f"Error: {scarce}; raise the limit and start it again"], FAILED
         else:
             return
         say(*lines, error=True)

@@ -7,19 +7,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
 
-from lmmkit.errors import DataError, RunError, unknown_column
+from lmmkit.errors import DataError, Findings, RunError, unknown_column
 from lmmkit.model.formula.expression import check_expression, parse_expression
 from lmmkit.model.table.evaluate import evaluate_expression
 from lmmkit.study.data.missing_codes import codes_of
 from lmmkit.study.data.raw_table import LINES, RawTable
+from lmmkit.study.data.reshape import Stacking, reshaped
 from lmmkit.study.data.sources import Base, check_pin, find_source, read_raw, sha256_of
+from lmmkit.study.data.suspects import suspected_codes
 from lmmkit.study.data.typed_columns import Typed, typed
 from lmmkit.study.data.typed_files import from_pandas
 from lmmkit.study.files.roles import roles
@@ -29,8 +31,9 @@ from lmmkit.study.files.schema import Column, Data
 class Ledger:
     """Which rows are still in, and the reason of each that is not; the first reason stands."""
 
-    def __init__(self, rows: int):
+    def __init__(self, rows: int, stacking: Stacking | None = None):
         self.reasons = np.full(rows, "", dtype=object)
+        self.stacking = stacking
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -50,9 +53,19 @@ class Ledger:
         return frame[~out]
 
     def table(self) -> pd.DataFrame:
-        """Columns `row` (from 1, as the file counts its data rows), `status`, `reason`."""
+        """Columns `row` (from 1, as the file counts its data rows), `status`, `reason`.
+
+        Of a wide file made long also `file_row` and `measured`, the columns that the row is made of.
+        """
         status = np.where(self.kept, "kept", "dropped")
-        return pd.DataFrame({"row": np.arange(1, len(status) + 1), "status": status, "reason": self.reasons})
+        table = pd.DataFrame({"row": np.arange(1, len(status) + 1), "status": status, "reason": self.reasons})
+        if self.stacking is None:
+            return table
+        sources, times = self.stacking.sources(), len(self.stacking.index)
+        return table.assign(
+            file_row=np.repeat(np.arange(1, len(status) // times + 1), times),
+            measured=sources * (len(status) // times),
+        )
 
     def check_left(self) -> None:
         """Refuse to go on without rows.
@@ -96,13 +109,6 @@ class PreparedData:
     read: pd.DataFrame
 
 
-class ColumnFault(NamedTuple):
-    """What is wrong with a column, and its name."""
-
-    column: str
-    message: str
-
-
 def load_table(data: Data, base: Base) -> PreparedData:
     """Read a data file as a study declares it.
 
@@ -110,18 +116,16 @@ def load_table(data: Data, base: Base) -> PreparedData:
     expressions over columns of the file; then, once `derive` has made its columns from the rows that
     are left, expressions over those; last, missing values in a declared or derived column.
 
+    A wide file is made long first; its ledger then says of each row which row and column of the file it is.
+
     Raises:
-        DataError: the file, a column, a value or an expression is not as declared, or no row is left.
+        DataError: the file, columns, values or expressions are not as declared, all that is wrong at once and
+            each with its key; or no row is left.
     """
-    path = find_source(data.source, base)
-    digest = sha256_of(path)
-    check_pin(path, digest, data.sha256)
-    raw = read_raw(path, data)
-    columns, faults = typed_columns(raw, data, path.name)
-    if faults:
-        raise DataError("\n".join(fault.message for fault in faults))
+    path, digest, raw, stacking = _read(data, base)
+    columns = _typed_columns(raw, data, path.name)
     read = pd.DataFrame({name: column.values for name, column in columns.items()})
-    ledger = Ledger(len(read))
+    ledger = Ledger(len(read), stacking)
     frame = _kept_rows(read, data, ledger)
     facts = pd.DataFrame([_column_facts(name, read, frame, data, columns) for name in frame.columns])
     used = {name: columns[name] for name in columns if name in data.columns}
@@ -131,32 +135,67 @@ def load_table(data: Data, base: Base) -> PreparedData:
         facts,
         _account(raw, ledger),
         _code_counts(used),
-        (*raw.notices, *_notices(used, data)),
+        (*raw.notices, *_notices(used, data), *(_shape(raw, stacking) if stacking else ())),
         path.name,
         digest,
         read,
     )
 
 
-def typed_columns(raw: RawTable, data: Data, file: str) -> tuple[dict[str, Typed], list[ColumnFault]]:
-    """Every column of a file with its type, and all that is wrong with those that the study uses."""
+def _read(data: Data, base: Base) -> tuple[Path, str, RawTable, Stacking | None]:
+    """The file, its digest, its table made long, and how."""
+    found = Findings()
+    with found.part("source"):
+        path = find_source(data.source, base)
+        digest = sha256_of(path)
+        with found.part("sha256"):
+            check_pin(path, digest, data.sha256)
+        raw = read_raw(path, data)
+        with found.part("reshape"):
+            table, stacking = (raw, None) if data.reshape is None else reshaped(raw, data.reshape)
+            if not found.errors:
+                return path, digest, table, stacking
+    raise found.joined()
+
+
+def _typed_columns(raw: RawTable, data: Data, file: str) -> dict[str, Typed]:
+    """Every column of a file with its type.
+
+    Raises:
+        DataError: all that is wrong with the columns and expressions of the study.
+    """
     uses = roles((), (), data.derive.values(), data.exclude)
-    made: dict[str, Typed] = {}
-    faults = [
-        ColumnFault(name, f"{file}: {_no_column(name, raw)}")
-        for name in data.columns
-        if name not in data.derive and name not in raw.columns
-    ]
+    made, found = dict[str, Typed](), Findings()
+    for name in data.columns:
+        with found.part("columns", name):
+            if name not in data.derive and name not in raw.columns:
+                raise DataError(f"{file}: {_no_column(name, raw)}")
     for name, column in raw.columns.items():
         spec = data.columns.get(name) or (Column(role=uses[name]) if name in uses else None)
-        try:
-            made[name] = typed(column, spec, data)
-        except DataError as error:
-            if spec is None:
+        with found.part("columns", name):
+            try:
+                made[name] = typed(column, spec, data)
+            except DataError:
+                if spec is not None:
+                    raise
                 made[name] = typed(column, Column(type="factor"), data)
-            else:
-                faults.append(ColumnFault(name, str(error)))
-    return made, faults
+    _check_names(data, list(raw.columns), found)
+    found.raise_found()
+    return made
+
+
+def _check_names(data: Data, columns: Sequence[str], found: Findings) -> None:
+    """Find the expressions that use what is no column."""
+    known = list(columns)
+    for name, text in data.derive.items():
+        with found.part("derive", name):
+            if name in columns:
+                raise DataError(f"data.derive makes {name}, which the file has already; give it another name")
+            check_expression(text, known, "derive")
+        known.append(name)
+    for number, text in enumerate(data.exclude):
+        with found.part("exclude", number):
+            check_expression(text, known, "exclude")
 
 
 def _no_column(name: str, raw: RawTable) -> str:
@@ -188,24 +227,39 @@ def _code_counts(columns: Mapping[str, Typed]) -> pd.DataFrame:
     return pd.DataFrame(counts, columns=["column", "code", "cells"])
 
 
+def _shape(raw: RawTable, stacking: Stacking) -> list[str]:
+    times = len(stacking.index)
+    return [
+        f"each of the {raw.rows // times:,} rows of the file gives {times} rows, one for each measurement"
+    ]
+
+
 def _notices(columns: Mapping[str, Typed], data: Data) -> list[str]:
-    """What was settled about the columns, and the codes that no cell of theirs holds."""
+    """What was settled about the columns, values that may be codes, and codes that no cell holds."""
+    suspects = [
+        f"{name}: {sentence}"
+        for name, column in columns.items()
+        if column.type == "number"
+        and (sentence := suspected_codes(column.values.to_numpy(np.float64, na_value=np.nan)))
+    ]
     found = {code for column in columns.values() for code in column.codes}
     unmatched = [
         f"data.na lists {code.text!r}, which is in no cell of the columns that the study uses"
         for code in codes_of(data)
         if code.given and code.text not in found
     ]
-    return [notice for column in columns.values() for notice in column.notices] + unmatched
+    return [notice for column in columns.values() for notice in column.notices] + suspects + unmatched
 
 
 def _kept_rows(frame: pd.DataFrame, data: Data, ledger: Ledger) -> pd.DataFrame:
-    early = [
-        text
-        for text in data.exclude
-        if not set(data.derive) & set(parse_expression(text, "exclude").variables)
-    ]
-    late = [text for text in data.exclude if text not in early]
+    conditions = dict(enumerate(data.exclude))
+    late = {
+        number: text
+        for number, text in conditions.items()
+        if set(data.derive) & set(parse_expression(text, "exclude").variables)
+    }
+    early = {number: text for number, text in conditions.items() if number not in late}
+    whole = frame
     frame = _included(_plausible(frame, data.columns, ledger), early, ledger)
     ledger.check_left()
     frame = _with_derived(frame, data)
@@ -214,6 +268,7 @@ def _kept_rows(frame: pd.DataFrame, data: Data, ledger: Ledger) -> pd.DataFrame:
     )
     frame = _complete(_included(frame, late, ledger), data, ledger)
     ledger.check_left()
+    _check_references(whole, frame, data, ledger)
     return frame.apply(_without_unused_levels)
 
 
@@ -233,26 +288,56 @@ def _within(frame: pd.DataFrame, name: str, bound: float, word: str, ledger: Led
     return ledger.drop(frame, out, reasons)
 
 
-def _included(frame: pd.DataFrame, conditions: Sequence[str], ledger: Ledger) -> pd.DataFrame:
-    for text in conditions:
-        expression = check_expression(text, list(frame.columns), "exclude")
-        frame = ledger.drop(frame, evaluate_expression(expression, frame), f"excluded: {text}")
+def _check_references(whole: pd.DataFrame, kept: pd.DataFrame, data: Data, ledger: Ledger) -> None:
+    """Refuse a declared reference level that no row is left of: another would take its place.
+
+    Raises:
+        DataError: there is such a level.
+    """
+    found = Findings()
+    for name, spec in data.columns.items():
+        if spec.reference is None or name not in kept or (kept[name] == spec.reference).any():
+            continue
+        with found.part("columns", name, "reference"):
+            mine = (whole[name] == spec.reference).to_numpy() if name in whole else np.zeros(len(whole), bool)
+            why = Counter[str](ledger.reasons[whole.index[mine]].tolist()).most_common(3)
+            rows = "; ".join(f"{count:,} x {reason}" for reason, count in why)
+            raise DataError(
+                f"{name}: no row is left of its reference {spec.reference!r} "
+                f"({rows or 'no row of the file has it'}), and another level would take its place; name "
+                "another reference, or keep its rows"
+            )
+    found.raise_found()
+
+
+def _included(frame: pd.DataFrame, conditions: Mapping[int, str], ledger: Ledger) -> pd.DataFrame:
+    """The rows for which no condition, by its number in the study, holds."""
+    found, out = Findings(), dict[str, NDArray[np.bool_]]()
+    for number, text in conditions.items():
+        with found.part("exclude", number):
+            expression = check_expression(text, list(frame.columns), "exclude")
+            out[text] = evaluate_expression(expression, frame)
+    found.raise_found()
+    whole = frame.index
+    for text, mask in out.items():
+        frame = ledger.drop(frame, mask[whole.get_indexer(frame.index)], f"excluded: {text}")
     return frame
 
 
 def _with_derived(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
     """The frame with the derived columns, in which no code means a missing value."""
     plain = Data(source=data.source, na_defaults=False)
+    found = Findings()
     for name, text in data.derive.items():
-        if name in frame:
-            raise DataError(f"data.derive makes {name}, which the file has already; give it another name")
-        expression = check_expression(text, list(frame.columns), "derive")
-        column = pd.Series(evaluate_expression(expression, frame), index=frame.index, name=name)
-        spec = data.columns.get(name)
-        if spec and spec.type:
-            made = typed(from_pandas(name, column), spec, plain).values
-            column = made.set_axis(frame.index)
-        frame = frame.assign(**{name: column})
+        with found.part("derive", name):
+            expression = check_expression(text, list(frame.columns), "derive")
+            column = pd.Series(evaluate_expression(expression, frame), index=frame.index, name=name)
+            spec = data.columns.get(name)
+            if spec and spec.type:
+                made = typed(from_pandas(name, column), spec, plain).values
+                column = made.set_axis(frame.index)
+            frame = frame.assign(**{name: column})
+    found.raise_found()
     return frame
 
 

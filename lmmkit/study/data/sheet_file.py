@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import datetime
+import io
 import zipfile
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,18 @@ def sheet_names(path: Path) -> list[str]:
     """
     book = _book(path, values=True)
     return [sheet.title for sheet in book.worksheets]
+
+
+def sheet_rows(path: Path, sheet: str | None, most: int) -> list[tuple[int, list[str]]]:
+    """The first rows of a sheet as text, each with its number; a cell that holds nothing is empty text.
+
+    Raises:
+        DataError: no workbook, no such sheet, or one beyond the limits.
+    """
+    data = Data(source=path.name, sheet=sheet)
+    _check_size(path, data)
+    rows = islice(_rows(path, data, values=True), most)
+    return [(number, ["" if cell is None else _text(cell) for cell in cells]) for number, cells in rows]
 
 
 def read_sheet(path: Path, data: Data) -> RawTable:
@@ -85,7 +99,8 @@ def _book(path: Path, *, values: bool) -> Any:
     import openpyxl  # heavy
 
     try:
-        return openpyxl.load_workbook(path, read_only=True, data_only=values, keep_links=False)
+        content = io.BytesIO(path.read_bytes())
+        return openpyxl.load_workbook(content, read_only=True, data_only=values, keep_links=False)
     except Exception as error:
         raise DataError(f"{path.name} cannot be read: it is no XLSX workbook ({error})") from None
 

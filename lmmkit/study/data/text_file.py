@@ -131,13 +131,19 @@ def _line_at(content: bytes, place: int) -> int:
     return content.count(b"\n", 0, place) + 1
 
 
+#: What Python lists among its encodings of text, and what is none.
+_NO_CHARACTERS = ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
+
+
 def _codec(encoding: str) -> str:
     try:
-        return codecs.lookup(encoding).name
-    except LookupError:
-        raise DataError(
-            f"data.encoding: unknown encoding: {encoding}; such as utf-8, utf-16, latin-1, cp1252"
-        ) from None
+        found = codecs.lookup(encoding)
+    except (LookupError, ValueError):
+        found = None
+    if found is None or found.name in _NO_CHARACTERS or not getattr(found, "_is_text_encoding", True):
+        what = "unknown encoding" if found is None else "no encoding of characters"
+        raise DataError(f"data.encoding: {what}: {encoding}; such as utf-8, utf-16, latin-1, cp1252")
+    return found.name
 
 
 def _transcoded(content: bytes, encoding: str, name: str) -> bytes:

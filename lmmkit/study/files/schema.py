@@ -56,7 +56,7 @@ def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
 
 Level = Annotated[str, BeforeValidator(_level_text, json_schema_input_type=str | int)]
 Code = Annotated[str | int | float, Field(union_mode="left_to_right")]
-OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n]*$")]
+OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n\x00]*$")]
 FormulaText = Annotated[
     str, BeforeValidator(_composed), Field(min_length=1, max_length=10_000), _checked(parse_formula)
 ]
@@ -188,6 +188,58 @@ class Limits(_Section):
     na: Annotated[int, Field(ge=1)] = Field(default=1_000, description="Codes in data.na")
 
 
+def _list_or_pattern(value: object) -> str:
+    return "pattern" if isinstance(value, str) else "list"
+
+
+Measured = Annotated[
+    Annotated[
+        str,
+        Field(pattern=r"^[^*\r\n]*\*[^*\r\n]*$", max_length=500),
+        Tag("pattern"),
+    ]
+    | Annotated[list[OneLine], Field(min_length=2, max_length=10_000), Tag("list")],
+    Discriminator(_list_or_pattern),
+]
+
+
+class Reshape(_Section):
+    """A wide file made long: a row for each measurement of a row of the file."""
+
+    measured: Annotated[dict[str, Measured], Field(min_length=1)] = Field(
+        description="New columns: the measured columns of each, as a pattern such as y_t* or as a list"
+    )
+    index: OneLine = Field(
+        default="index",
+        description="New column that tells the measurements apart: what the star stands for, or the column",
+    )
+    at: list[Level] | None = Field(
+        default=None, min_length=2, description="Values of that column, in the order of the measured columns"
+    )
+    id: list[OneLine] | None = Field(
+        default=None, description="Columns to repeat on every row; all that are not measured when left out"
+    )
+    row: OneLine | None = Field(default=None, description="New column that numbers the rows of the file")
+
+    @field_validator("measured")
+    @classmethod
+    def _of_one_kind(cls, value: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+        lists = {name: given for name, given in value.items() if not isinstance(given, str)}
+        if lists and len(value) > 1:
+            raise ValueError("several measurements are told apart by patterns such as y_t* and z_t*")
+        twice = [name for given in lists.values() for name in _twice(given)]
+        if twice:
+            raise ValueError(f"names {twice[0]} twice")
+        return value
+
+    @field_validator("at")
+    @classmethod
+    def _told_apart(cls, value: list[str] | None) -> list[str] | None:
+        if _twice(value or ()):
+            raise ValueError(f"stands twice: {', '.join(_twice(value or ())[:12])}")
+        return value
+
+
 class Data(_Section):
     """The data file, how to read it, and which rows to keep."""
 
@@ -233,6 +285,9 @@ class Data(_Section):
     )
     na_defaults: bool = Field(
         default=True, description="Whether an empty cell, NA and NaN mean a missing value, beside `na`"
+    )
+    reshape: Reshape | None = Field(
+        default=None, description="A file with a column for each measurement, made long; left out: as it is"
     )
     limits: Limits = Field(default_factory=Limits, description="How large the file may be")
 
@@ -364,6 +419,7 @@ class Inference(_Section):
         "auto",
         "kenward-roger",
         "satterthwaite",
+        "unbounded",
         "containment",
         "inner-outer",
         "between-within",

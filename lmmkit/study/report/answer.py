@@ -16,6 +16,7 @@ from lmmkit.study.report.numbers import Files
 DEGREES = {
     "kenward-roger": "degrees of freedom and adjusted standard errors by Kenward and Roger",
     "satterthwaite": "degrees of freedom by Satterthwaite",
+    "unbounded": "degrees of freedom and standard errors from variances that may be negative",
     "containment": "degrees of freedom by containment",
     "inner-outer": "inner-outer degrees of freedom, as nlme has them",
     "between-within": "between-within degrees of freedom",

@@ -20,6 +20,10 @@ from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.degrees_of_freedom import denominators
 from lmmkit.model.tables import parameter_names, parameters, theta_names
 
+ADJUSTED = {  # methods whose standard errors are not those of (X'V⁻¹X)⁻¹, and theirs in words
+    "kenward-roger": "(X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997)",
+    "unbounded": "the covariance matrix of the estimates at variances that may be negative",
+}
 Parts = Mapping[str, "pd.DataFrame | float"]
 
 
@@ -66,13 +70,12 @@ class Origin:
         inverse: Parts = {"(X'V⁻¹X)⁻¹": self._square(C)}
         yield from self._errors(beta, C, "√[(X'V⁻¹X)⁻¹]_jj, j = {}", inverse)
 
-    @cached_property
-    def adjusted(self) -> dict[str, Derivation]:
-        """Standard errors and statistics by Kenward and Roger, whose covariance matrix is an adjusted one."""
-        adjusted = denominators(self.estimates, "kenward-roger").vcov.whole()
+    def adjusted(self, method: str) -> dict[str, Derivation]:
+        """Standard errors and statistics by a method whose covariance matrix is another one."""
+        adjusted = denominators(self.estimates, method).vcov.whole()
         plain = self._square(self.referee.covariance_of_beta())
         parts: Parts = {"(X'V⁻¹X)⁻¹": plain, "Φ_A": self._square(adjusted)}
-        formula = "√[Φ_A]_jj, j = {}; Φ_A is (X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997)"
+        formula = "√[Φ_A]_jj, j = {}; Φ_A is " + ADJUSTED[method]
         return dict(self._errors(self.estimates.beta, adjusted, formula, parts))
 
     def _errors(

@@ -23,11 +23,10 @@ from lmmkit.study.records.artifacts import read_csv
 from lmmkit.study.records.notebooks import Notebook
 from lmmkit.study.records.quantities import Quantity
 from lmmkit.study.report.read_back import marks, printed_text
-from lmmkit.study.trace.derivations import Derivation, Origin, effect
+from lmmkit.study.trace.derivations import ADJUSTED, Derivation, Origin, effect
 
 MOST = 8  # rows and columns of a matrix that is printed
 AGREES = 1e-6  # relative difference of a stored and a recomputed number
-ADJUSTS = "kenward-roger"  # the method whose standard errors are not those of (X'V⁻¹X)⁻¹
 WALD = "Wald"  # intervals that are an estimate and a multiple of its standard error
 
 
@@ -59,9 +58,10 @@ def why(folder: Path, name: str) -> list[ChainLink]:
     if name in known:
         held = known[name]
         row = _row_of(run, held, name.rpartition(".")[0])
-        if row is not None and str(row.get("method")).startswith(ADJUSTS):
-            derivation = origin.adjusted.get(name, derivation)
-        level = float(run.settings["inference"]["level"])
+        method = str((row or {}).get("method")).partition(":")[0]
+        if method in ADJUSTED:
+            derivation = origin.adjusted(method).get(name, derivation)
+        level = _level(run.settings)
         derivation = derivation or derive_from_row(row or {}, name.rpartition(".")[2], level)
     else:
         made = _random_effect(origin, name)
@@ -70,6 +70,13 @@ def why(folder: Path, name: str) -> list[ChainLink]:
             raise RunError(f"the run has no number {name}{hint}")
         held, derivation = made
     return [ChainLink(*link) for link in _links(run, name, held, derivation)]
+
+
+def _level(settings: dict[str, Any]) -> float:
+    try:
+        return float(settings["inference"]["level"])
+    except (LookupError, TypeError, ValueError):
+        raise RunError("study.json does not say the coverage of the intervals (inference.level)") from None
 
 
 def _random_effect(origin: Origin, name: str) -> tuple[Quantity, Derivation] | None:

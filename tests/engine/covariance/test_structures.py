@@ -12,6 +12,7 @@ from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
+from lmmkit.errors import FitError
 
 
 @dataclass
@@ -84,6 +85,11 @@ def problem(structure, seed=2, rows=90, levels=9):
 
 def test_every_structure_has_a_case():
     assert {type(case.structure).tag for case in CASES.values()} == set(STRUCTURES)
+
+
+def test_a_structure_that_is_not_made_of_cones_says_so():
+    with pytest.raises(FitError, match="without a pattern, and not for a diagonal one"):
+        Structure.cones.fget(Diagonal(2))
 
 
 def test_a_member_has_coordinates_and_a_root(case):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -104,8 +105,10 @@ def test_a_touched_file_makes_its_step_and_the_later_ones_anew(finished, lmmkit)
     assert moved(before, contents(finished)) == set()
 
 
-@pytest.mark.parametrize("options", [[], ["--cold"]], ids=["forked", "cold"])
-def test_an_interrupted_run_says_so_and_goes_on_where_it_stopped(project, lmmkit, options):
+@pytest.mark.parametrize(
+    ("options", "other"), [([], signal.SIGTERM), (["--cold"], signal.SIGHUP)], ids=["forked", "cold"]
+)
+def test_an_interrupted_run_says_so_and_goes_on_where_it_stopped(project, lmmkit, options, other):
     write_notebook(project / "notebooks", "03_fit", ["seed"], [HALF])
     process = begun(project, *options)
     second = lmmkit("run", "params/tiny.yaml")
@@ -120,8 +123,10 @@ def test_an_interrupted_run_says_so_and_goes_on_where_it_stopped(project, lmmkit
     assert not (project / "reports/tiny/latest").exists()
     (run_folder(project) / "half.json").unlink()
 
-    code, messages = ended(begun(project, *options), signal.SIGTERM)
+    code, messages = ended(begun(project, *options), other)
     assert (code, messages.count("verified, kept")) == (130, 2)
+    assert messages.endswith("Interrupted. Start it again to go on where it stopped.\n")
+    assert manifest(run_folder(project))["status"] == "interrupted"
 
 
 def test_a_killed_run_leaves_a_folder_that_is_not_complete_and_is_resumed(project, lmmkit):
@@ -167,3 +172,16 @@ def test_data_outside_are_read_with_leave(project, lmmkit):
     (project / "tiny.csv").write_text(DATA)
     assert lmmkit("run", "params/tiny.yaml").returncode == 2
     assert lmmkit("run", "params/tiny.yaml", "--allow-outside").returncode == 0
+
+
+def test_a_run_that_may_open_few_files_ends_in_words(project):
+    command = [sys.executable, "-m", "lmmkit.study.cli", "run", "params/tiny.yaml"]
+
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
+
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, preexec_fn=few)
+    assert done.returncode == 1
+    assert "too few open files allowed (ulimit -n: 24)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert manifest(run_folder(project))["status"] == "failed"

@@ -14,6 +14,7 @@ from lmmkit.errors import RunError
 from lmmkit.study.cluster import cluster_bootstrap, project_archive
 from lmmkit.study.cluster.cluster_workers import ClusterWorkers, RemoteRun, Scheduler
 from lmmkit.study.records.keys import package_digest
+from lmmkit.study.records.step_store import Store
 from lmmkit.study.runs.execute import StepError
 from lmmkit.study.sweeps.cell_workers import CellOptions
 from lmmkit.study.sweeps.cells import plan_sweep
@@ -79,6 +80,10 @@ def test_an_honest_run_is_put_in_its_place(place, cell, files, collect):
     assert (found.key, found.error) == (cell.key, None)
     assert state(place / "reports/small" / cell.key) == files
     assert cell.is_made(place / "reports")
+    kept = {record["step"]: record["key"] for record in json.loads(files["manifest.json"])["steps"]}
+    store = Store.of(place / "reports")
+    assert all(store.find(step, kept[step]) for step in kept if step != "study")
+    assert store.find("study", kept["study"]) is None
 
 
 KEYS = ["../../victim", "../../../victim", "/", "", ".", "..", "0123456789a", "0123456789abc", "0123456789AB"]

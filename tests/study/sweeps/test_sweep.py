@@ -99,8 +99,8 @@ def test_a_killed_sweep_is_resumed(made, project, held):
     (worker,) = children(process.pid, "worker_process")
     kill(process.pid)
     process.wait()
+    wait_for_end(worker)  # in the midst of its cell, which is still held
     held.unlink()
     assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
-    wait_for_end(worker)
     process.communicate()
     assert contents(project / "reports") == contents(made / "reports")

@@ -16,11 +16,10 @@ from rich.console import Console
 from scipy import stats
 
 from lmmkit.errors import DataError, RunError
-from lmmkit.study.cluster.project_archive import archive_project, install_run, take_files, write_files
+from lmmkit.study.cluster.project_archive import archive_project, take_files, write_files
 from lmmkit.study.records.keys import machine, versions
 from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files
 from lmmkit.study.records.quantities import Quantities, Quantity
-from lmmkit.study.records.step_store import Store
 from lmmkit.study.runs.progress import Log
 from lmmkit.study.sweeps import cell_workers
 from lmmkit.study.sweeps import make_sweep as making
@@ -400,26 +399,13 @@ def test_a_project_travels_with_its_data_inside_it(project, tmp_path_factory):
         write_files({"../x": b""}, folder)
 
 
-def test_a_run_that_comes_back_is_put_in_its_place_whole_or_not_at_all(tmp_path):
-    there, place = tmp_path / "there", tmp_path / "reports/s/k"
-    there.mkdir()
-    (there / "a.csv").write_text("1")
-    head = Record("study", "study", record_files(there, Manifest("s", "k")))
-    (there / "b.csv").write_text("1")
-    step = Record("03_fit", "03_fit", record_files(there, Manifest("s", "k", steps=(head,))))
-    Manifest("s", "k", "complete", steps=(head, step)).save(there)
-    files = take_files(there)
-    assert set(files) == {"a.csv", "b.csv", "manifest.json"}
+def test_the_files_of_a_run_are_taken_from_where_it_was_made(tmp_path):
+    there = tmp_path / "there"
+    (there / "tables").mkdir(parents=True)
+    (there / "tables/a.csv").write_text("1")
+    Manifest("s", "k", "complete").save(there)
+    assert set(take_files(there)) == {"tables/a.csv", "manifest.json"}
     assert not there.exists()
-    store = Store.of(tmp_path / "reports")
-    for wrong in ({**files, "b.csv": b"2"}, {"a.csv": b"1"}):
-        with pytest.raises(RunError, match="came back damaged"):
-            install_run(wrong, place, store)
-        assert not place.exists()
-    install_run(files, place, store)
-    assert (place / "a.csv").read_text() == "1"
-    assert store.find("03_fit", "03_fit") == step
-    assert store.find("study", "study") is None
 
 
 ERRORS = """

@@ -1,0 +1,58 @@
+"""Values that look like codes of a missing value: noticed, never dropped."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Numbers by which a missing value is often coded: 9, 99, 98, 97, 8, 88, 7, 77, ..., and their negatives.
+_CODES = frozenset(
+    sign * (int("9" * digits) - less if less < 3 else int(str(less) * digits))
+    for digits in range(1, 6)
+    for less in (0, 1, 2, 7, 8)
+    for sign in (1, -1)
+) | {-1}
+_MOST = 3
+
+
+def suspected_codes(values: NDArray[np.float64]) -> str:
+    """A sentence about values of a column that may mean that there is none, or nothing.
+
+    Such a value is a number by which missing values are often coded, stands more than once, and far off:
+    beyond all others by twice their widest gap, or by half their extent.
+
+    >>> suspected_codes(np.array([31.0, 44, 52, 27, 999, 999]))
+    '999 (2 cells) stands far off: if it means a missing value, list it under data.na'
+    """
+    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    found = [
+        f"{value:g} ({count:,} cells)"
+        for end in (distinct[:_MOST], distinct[::-1][:_MOST])
+        for value in _far_off(end.tolist(), distinct)
+        if (count := int(counts[distinct == value][0])) > 1
+    ]
+    if not found:
+        return ""
+    one = len(found) == 1
+    stands, means, it = ("stands", "it means", "it") if one else ("stand", "they mean", "them")
+    return f"{' and '.join(found)} {stands} far off: if {means} a missing value, list {it} under data.na"
+
+
+def _far_off(end: list[float], distinct: NDArray[np.float64]) -> list[float]:
+    """The codes at one end of the values that stand far from all that are not."""
+    codes = [value for value in end if value in _CODES]
+    while codes:
+        rest = distinct[~np.isin(distinct, codes)]
+        near = [value for value in codes if not _is_far(value, rest)]
+        if not near:
+            break
+        codes = [value for value in codes if value not in near]
+    return codes
+
+
+def _is_far(value: float, rest: NDArray[np.float64]) -> bool:
+    if len(rest) < 2:
+        return False
+    gap = max(float(rest[0]) - value, value - float(rest[-1]))
+    wide = len(rest) > 2 and gap > 0.5 * float(rest[-1] - rest[0])
+    return wide or gap >= 2.0 * float(np.diff(rest).max())

@@ -1,0 +1,28 @@
+"""What the library says in Python, said in the words of a study file."""
+
+from __future__ import annotations
+
+import re
+
+_WORDS = (
+    (re.compile(r"\bdf='([a-z-]+)'"), r"inference.df: \1"),
+    (re.compile(r"\breml=True\b"), "model.method: REML"),
+    (re.compile(r"\breml=False\b"), "model.method: ML"),
+    (re.compile(r"\bmissing='(drop|error)'"), r"data.missing: \1"),
+    (re.compile(r"\balgorithm='([a-z-]+)'"), r"model.algorithm: \1"),
+    (re.compile(r"\b(?:method|ci)='(wald|profile|bootstrap)'"), r"inference.ci: \1"),
+    (re.compile(r": for a model without one use statsmodels' OLS .*? or WLS\."), "; a study needs one."),
+    (re.compile(r"\{'(\w+)': '(\w+)'\}"), r"{\1: \2}"),
+    (re.compile(r"^(weights|offset|contrasts): "), r"model.\1: "),
+)
+
+
+def in_study_words(text: str) -> str:
+    """A sentence of the library with the keys of a study file in place of Python's arguments.
+
+    >>> in_study_words("Use df='satterthwaite' or fit with reml=True.")
+    'Use inference.df: satterthwaite or fit with model.method: REML.'
+    """
+    for pattern, words in _WORDS:
+        text = pattern.sub(words, text)
+    return text

@@ -1,0 +1,173 @@
+"""All that a run of a study would refuse, drop or should say, found before anything is fitted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from lmmkit.engine.setup import set_up
+from lmmkit.errors import Findings, LmmkitError, StudyError, Subject, did_you_mean
+from lmmkit.escape import terminal
+from lmmkit.model.design.design import Design, build_design
+from lmmkit.model.formula.formula import parse_candidate, parse_formula, term_name
+from lmmkit.model.formula.spelling import same_name
+from lmmkit.model.inference.degrees_of_freedom import check_method
+from lmmkit.study.data.load_table import PreparedData, load_table
+from lmmkit.study.files.faults import NOWHERE, raise_faults
+from lmmkit.study.files.schema import Settings
+from lmmkit.study.files.study import design_options
+from lmmkit.study.files.words import in_study_words
+from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, dotted, read_yaml
+from lmmkit.study.runs.plan import Plan
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a run of a study starts from.
+
+    Attributes:
+        table: The prepared data.
+        design: The design of the study's formula.
+        notices: What the user should look at, in sentences.
+    """
+
+    table: PreparedData
+    design: Design
+    notices: tuple[str, ...]
+
+    def text(self, plan: Plan) -> str:
+        """Rows, notices, design and key, for a terminal."""
+        kept = f"{len(self.table.frame):,} of {len(self.table.rows):,} rows kept"
+        good = f"{plan.study.path.name} is good. {self.table.source}: {kept}. Key of its run: {plan.key}"
+        said = [good, *(f"Notice: {notice}" for notice in self.notices)]
+        return "\n\n".join([*map(terminal, said), str(replace(self.design, warnings=()))])
+
+
+def check_study(plan: Plan) -> Checked:
+    """Everything up to the fit, with all that is wrong at once.
+
+    Raises:
+        StudyError: All that a run would refuse, each with its place in the study file.
+    """
+    settings, found = plan.study.settings, Findings()
+    with found.part("report", "focus"):
+        _check_focus(settings)
+    table = checked = None
+    with found.part("data"):
+        table = load_table(settings.data, plan.base)
+    if table is None:
+        with found.part("inference", "df"):
+            check_method(settings.inference.df, None, reml=settings.model.method == "REML")
+    else:
+        checked = _check_model(settings, table, found)
+    raise_faults(plan.study.path, _faults(plan, found.errors))
+    assert checked is not None
+    return checked
+
+
+def _check_focus(settings: Settings) -> None:
+    """Refuse a focus that names nothing of the formula, the data set aside."""
+    focus = settings.report.focus
+    if focus is None:
+        return
+    fixed = parse_formula(settings.model.formula).fixed
+    terms = [term_name(term) for term in fixed]
+    columns = [name for term in fixed for factor in term for name in factor.variables]
+    stem = re.sub(r"\[[^\[\]]*\]", "", focus)
+    known = list(dict.fromkeys([*terms, *columns]))
+    if same_name(focus, known) is None and same_name(stem, known) is None:
+        near = did_you_mean(focus, known) or "."
+        raise StudyError(f"{focus!r} is no term of the formula{near} Its terms: {', '.join(terms)}")
+
+
+def _check_model(settings: Settings, table: PreparedData, found: Findings) -> Checked | None:
+    """The design of the formula and of each candidate, and what can be known of the fit and its tests."""
+    model, options = settings.model, design_options(settings.model)
+    design, notices = None, list(table.notices)
+    with found.part("model"):
+        design = build_design(model.formula, table.frame, **options)
+        notices += [*design.warnings, *_dropped(design, reml=model.method == "REML")]
+    with found.part("inference", "df"):
+        check_method(settings.inference.df, design, reml=model.method == "REML")
+    if design is None:
+        return None
+    with found.part("report", "focus"):
+        _check_coefficient(settings, design)
+    notices += _candidates(settings, table, found)
+    return Checked(table, design, tuple(dict.fromkeys(map(in_study_words, notices))))
+
+
+def _dropped(design: Design, *, reml: bool) -> Iterator[str]:
+    """Sentences about columns of X that the fit leaves out.
+
+    Raises:
+        FitError: The model cannot be estimated from these data.
+    """
+    kept = set_up(design.problem, reml=reml).prepared.kept
+    names = [name for i, name in enumerate(design.fixed_names) if i not in kept]
+    if names:
+        others = [name for i, name in enumerate(design.fixed_names) if i in kept]
+        one = len(names) == 1
+        yield (
+            f"{', '.join(f'`{name}`' for name in names)} follow{'s' if one else ''} from "
+            f"{', '.join(f'`{name}`' for name in others[:12])} in these rows and "
+            f"{'has' if one else 'have'} no coefficient of {'its' if one else 'their'} own: the fit leaves "
+            f"{'it' if one else 'them'} out"
+        )
+
+
+def _check_coefficient(settings: Settings, design: Design) -> None:
+    """Refuse a focus on a coefficient that the design does not have."""
+    focus = settings.report.focus
+    if focus is None or "[" not in focus:
+        return
+    if same_name(focus, design.fixed_names) is None and same_name(focus, design.composition) is None:
+        near = did_you_mean(focus, design.fixed_names) or "."
+        raise StudyError(
+            f"{focus!r} is no coefficient{near} The coefficients: {', '.join(design.fixed_names[:12])}"
+        )
+
+
+def _candidates(settings: Settings, table: PreparedData, found: Findings) -> Iterator[str]:
+    """Sentences about candidates that cannot be fitted; all of them failing is a fault of a choice."""
+    effects, base, failed = settings.random_effects, parse_formula(settings.model.formula), Findings()
+    listed = [] if isinstance(effects.candidates, str) else effects.candidates
+    for number, text in enumerate(listed):
+        before = len(failed.errors)
+        with failed.part("random_effects", "candidates", number):
+            build_design(parse_candidate(text, base), table.frame, **design_options(settings.model))
+        for error in failed.errors[before:]:
+            yield f"the candidate {text} cannot be fitted: {error}"
+    if effects.rule == "best" and len({error.about[:3] for error in failed.errors}) == len(listed):
+        found.errors += failed.errors
+
+
+# Faults with their places.
+
+
+def _faults(plan: Plan, errors: Sequence[LmmkitError]) -> list[Fault]:
+    document = read_yaml(plan.study.path)
+    return [_fault(error, plan, document) for error in errors]
+
+
+def _fault(error: LmmkitError, plan: Plan, document: Document) -> Fault:
+    key = _key(error.about, plan.study.settings, document)
+    message = in_study_words(str(error)).removeprefix(f"{dotted(key)}: ")
+    overridden = ".".join(map(str, key)) in plan.overrides
+    return Fault(NOWHERE if overridden else document.values.get(key, Position(1, 1)), key, message)
+
+
+def _key(about: Subject, settings: Settings, document: Document) -> Key:
+    """The key of the file that an error is about; of a column that is not declared, where it is used."""
+    if about[:2] == ("data", "columns") and about[:3] not in document.values:
+        used = (
+            ("model", name) for name in ("weights", "offset") if getattr(settings.model, name) == about[2]
+        )
+        about = next(used, ("model", "formula"))
+    key: Key = ()
+    for part in about:
+        if (*key, part) not in document.values:
+            break
+        key = (*key, part)
+    return key

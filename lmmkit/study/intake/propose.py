@@ -1,0 +1,230 @@
+"""What the columns of a file are taken for, and why: a proposal that its owner reads before anything runs."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lmmkit.errors import DataError
+from lmmkit.study.data.cell_text import looks_like_date, moments_of, number_of
+from lmmkit.study.data.missing_codes import marks_of
+from lmmkit.study.data.raw_table import RawColumn
+from lmmkit.study.data.suspects import suspected_codes
+from lmmkit.study.data.typed_columns import Typed, typed
+from lmmkit.study.files.schema import Column, Data, Role
+
+#: Most distinct whole values of a predictor that may be the codes of a factor.
+FEW = 10
+#: Texts that mean a missing value among numbers, whatever their capitals.
+_NOTHING = frozenset(
+    (
+        *("n/a", "na", "n.a.", "#n/a", "#na", "#nv", "nan", "null", "none", "nil", "missing", "unknown"),
+        *(
+            "nd",
+            "n.d.",
+            "k.a.",
+            "k. a.",
+            "keine angabe",
+            ".",
+            "..",
+            "-",
+            "--",
+            "\u2013",
+            "\u2014",
+            "?",
+            "*",
+            "x",
+        ),
+    )
+)
+_DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y",
+          "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y",
+          "%B %d, %Y", "%d.%b.%Y", "%d/%b/%Y")  # fmt: skip
+_TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+
+
+@dataclass
+class Proposal:
+    """What a column is taken for.
+
+    Attributes:
+        name: The column.
+        spec: What the study says of it.
+        why: What decided, as a clause.
+        comment: What its owner should think about, beside the line in the study; or nothing.
+        codes: Texts of the column that the study takes for missing values.
+        asked: What cannot be decided by looking, in sentences.
+    """
+
+    name: str
+    spec: dict[str, Any]
+    why: str
+    comment: str = ""
+    codes: list[str] = field(default_factory=list[str])
+    asked: list[str] = field(default_factory=list[str])
+
+    def line(self) -> str:
+        """What was decided and why, in a line."""
+        unit = f" in {self.spec['unit']}" if self.spec.get("unit") else ""
+        form = f" written {self.spec['format']}" if self.spec.get("format") else ""
+        comment = f" ({self.comment})" if self.comment else ""
+        return f"{self.name}: {self.spec.get('type', 'not decided')}{unit}{form}, because {self.why}{comment}"
+
+
+def propose(raw: RawColumn, role: Role, data: Data) -> Proposal:
+    """What a column is taken for in its role.
+
+    Args:
+        raw: The column as the file has it.
+        role: What the model uses it for.
+        data: How the file's cells are written, and the codes known so far.
+    """
+    try:
+        column = typed(raw, Column(role=role), data)
+    except DataError as error:
+        fault = str(error)
+    else:
+        dates = _as_dates(raw, role, data) if column.type == "factor" and role != "group" else None
+        return dates or _from_typed(raw.name, column, role)
+    for attempt in (_as_dates, _without_codes, _with_zeros):
+        made = attempt(raw, role, data)
+        if made is not None:
+            return made
+    spec = {"type": "number"} if role.startswith("number") else {}
+    why = "the model uses it as a number" if spec else "its cells leave it open"
+    return Proposal(raw.name, spec, why, asked=[fault])
+
+
+def _from_typed(name: str, column: Typed, role: Role) -> Proposal:
+    kind = "number" if column.type == "yes/no" else column.type
+    spec: dict[str, Any] = {"type": kind}
+    if column.unit:
+        spec["unit"] = column.unit
+    if column.type == "yes/no":
+        return Proposal(name, spec, f"{column.why}: 0 and 1")
+    made = Proposal(name, spec, column.why, asked=list(column.notices))
+    if kind == "number":
+        values = column.values.to_numpy(np.float64, na_value=np.nan)
+        made.comment = "; ".join(filter(None, (_few_values(values, role), suspected_codes(values))))
+    return made
+
+
+def _few_values(values: Any, role: Role) -> str:
+    """The question whether whole numbers are the codes of a factor."""
+    known = values[~np.isnan(values)]
+    distinct = np.unique(known)
+    few = 2 <= len(distinct) <= FEW and len(known) >= 3 * len(distinct)
+    if role != "predictor" or not few or (distinct != np.floor(distinct)).any():
+        return ""
+    return f"{len(distinct)} whole values: factor?"
+
+
+# What to try where the cells leave open what the column is.
+
+
+def _texts(raw: RawColumn) -> Counter[str]:
+    """Distinct texts of the cells without outer blanks, and how often each stands."""
+    if not pa.types.is_string(raw.cells.type):
+        return Counter()
+    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(raw.cells).to_pylist()}
+    made = Counter[str]()
+    for text, count in counts.items():
+        if text is not None:
+            made[text.strip()] += count
+    return made
+
+
+def _as_dates(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
+    """A time whose dates are written in another order, or have a time of day."""
+    texts = [text for text in _texts(raw) if text.lower() not in _NOTHING | {""}]
+    moments = pa.types.is_timestamp(raw.cells.type)
+    if not moments and not (texts and all(map(_may_be_date, texts))):
+        return None
+    iso = moments or moments_of(texts, None).values.notna().all()
+    forms: list[str | None] = [None] if iso else list(_forms(texts))
+    if not forms:
+        return None
+    for unit in ("d", "h"):
+        spec: dict[str, Any] = {"type": "time", "unit": unit} | ({"format": forms[0]} if forms[0] else {})
+        if unit == "d" and (moments or moments_of(texts, forms[0]).timed):
+            continue
+        codes = sorted(text for text in _texts(raw) if text.lower() in _NOTHING and not _is_code(text, data))
+        try:
+            typed(raw, Column.model_validate({"role": role, **spec}), _with_codes(data, codes))
+        except DataError:
+            continue
+        made = Proposal(raw.name, spec, "its cells are dates", codes=codes)
+        if len(forms) > 1:
+            made.comment = f"or {forms[1]}: every date reads both ways"
+            made.asked.append(
+                f"{raw.name}: {texts[0]!r} and all other dates can be read as {forms[0]} and as {forms[1]}; "
+                "keep the right one under `format`"
+            )
+        elif unit == "h":
+            made.comment = "unit: s, min, h or d"
+        return made
+    return None
+
+
+def _may_be_date(text: str) -> bool:
+    return looks_like_date(text) or (any(letter.isdigit() for letter in text) and len(text) >= 6)
+
+
+def _forms(texts: Sequence[str]) -> Iterator[str]:
+    """The forms in which every text is a date, those with two digits of a year last."""
+    some = list(texts[:200])
+    for date, time in product(_DATES, _TIMES):
+        form = date + time
+        if moments_of(some, form).values.notna().all() and moments_of(texts, form).values.notna().all():
+            yield form
+
+
+def _without_codes(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
+    """Numbers or labels, once texts that can only mean a missing value are taken for one."""
+    codes = sorted(text for text in _texts(raw) if text.lower() in _NOTHING and not _is_code(text, data))
+    if not codes:
+        return None
+    marks = marks_of(data)
+    if not any(number_of(text, marks) is not None for text in _texts(raw)):
+        return None
+    try:
+        column = typed(raw, Column(role=role), _with_codes(data, codes))
+    except DataError:
+        return None
+    made = _from_typed(raw.name, column, role)
+    counts = _texts(raw)
+    listed = ", ".join(f"{code!r} in {counts[code]} cells" for code in codes)
+    made.why += f" but for {listed}, which data.na lists"
+    made.codes = codes
+    return made
+
+
+def _is_code(text: str, data: Data) -> bool:
+    return text in map(str, data.na)
+
+
+def _with_codes(data: Data, codes: Sequence[str]) -> Data:
+    return data.model_copy(update={"na": [*data.na, *codes]})
+
+
+def _with_zeros(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
+    """A factor, where numbers begin with zeros as codes do."""
+    if role.startswith("number"):
+        return None
+    if not any(len(text) > 1 and text[0] == "0" and text.isdigit() for text in _texts(raw)):
+        return None
+    try:
+        typed(raw, Column(role=role, type="factor"), data)
+    except DataError:
+        return None
+    return Proposal(raw.name, {"type": "factor"}, "its numbers begin with zeros, as codes do")

@@ -1,0 +1,166 @@
+"""Nothing of whoever starts a run is in it: their settings, start-up files, locale, limits of display."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from support import projects
+from support.tiny import trust_project, write_notebook
+
+from lmmkit import plots
+from lmmkit.plots import svg_bytes
+
+pytestmark = pytest.mark.slow
+
+NOISY = {"log.jsonl", "ro-crate-metadata.json"}
+#: Cells that show what settings would change: tables, numbers, pictures, sets, warnings, the locale.
+SHOWING = [
+    "import locale, os, sys, time, warnings\nimport numpy as np\nimport pandas as pd",
+    "table = load_table(step.settings.data, step.base)\nstep.save_data(table)",
+    "table.frame.head(12).assign(z=1 / 3)",
+    "np.array([1 / 3, 1e-20, 123456.789])",
+    "print({'a', 'b', 'c'}, f'{1234.5:n}', locale.localeconv()['decimal_point'], time.tzname)",
+    "warnings.warn('said once', DeprecationWarning, stacklevel=1)\nprint(__debug__, sys.flags.optimize)",
+    "print(sorted(name for name in globals() if name.startswith('leaked')))\n['word' * 5] * 20",
+    "from lmmkit import plots\n"
+    "bins = pd.DataFrame({'left': [0.0, 1], 'right': [1.0, 2], 'rows': [3, 4]})\n"
+    "drawn = plots.response(bins, (0.5, 1, 1.5), label='y')\n"
+    "step.save_figure('drawn', drawn, alt='a picture', caption='A picture.')",
+    "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3])\nplt.title('plain $x^2$');",
+    "import seaborn as sns\nsns.histplot(table.frame, x='y');",
+]
+#: What a matplotlibrc may say.
+STYLE = "lines.linewidth: 9\nfont.family: cursive\naxes.facecolor: red\nsavefig.dpi: 31\ntext.usetex: True\n"
+#: A start-up file.
+STARTUP = """
+import locale, numpy, pandas, warnings
+leaked = 1
+pandas.set_option("display.max_rows", 4, "display.precision", 1, "display.max_columns", 2)
+numpy.set_printoptions(precision=1)
+warnings.simplefilter("error")
+"""
+IPYTHON = (
+    "c.InteractiveShellApp.exec_lines = ['leaked_too = 1']\n"
+    "c.InteractiveShell.ast_node_interactivity = 'all'\n"
+)
+JUPYTER = "c.KernelManager.transport = 'tcp'\nc.NotebookClient.timeout = 1\nraise SystemExit('read')\n"
+
+
+def hostile(home: Path) -> dict[str, str]:
+    """The environment of somebody with settings for everything."""
+    files = {
+        ".config/matplotlib/matplotlibrc": STYLE,
+        "rc/matplotlibrc": STYLE,
+        "mpl/matplotlibrc": STYLE,
+        "ipython/profile_default/startup/00.py": STARTUP,
+        ".ipython/profile_default/startup/00.py": STARTUP,
+        "ipython/profile_default/ipython_config.py": IPYTHON,
+        "ipython/profile_default/ipython_kernel_config.py": IPYTHON,
+        "jupyter/jupyter_config.py": JUPYTER,
+        "jupyter/jupyter_client_config.py": JUPYTER,
+        "share/kernels/python3/kernel.json": json.dumps(
+            {"argv": ["false"], "display_name": "x", "language": "x"}
+        ),
+        "startup.py": STARTUP,
+        "tmp/empty": "",
+    }
+    for name, text in files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    settings = {
+        "HOME": home, "MATPLOTLIBRC": home / "rc", "MPLCONFIGDIR": home / "mpl", "MPLBACKEND": "pdf",
+        "IPYTHONDIR": home / "ipython", "JUPYTER_CONFIG_DIR": home / "jupyter",
+        "JUPYTER_CONFIG_PATH": home / "jupyter", "JUPYTER_PATH": home / "share",
+        "JUPYTER_DATA_DIR": home / "share", "JUPYTER_RUNTIME_DIR": home / "startup.py/none",
+        "JUPYTER_DEFAULT_PROVISIONER_NAME": "none", "JPY_PARENT_PID": "1", "JPY_SESSION_NAME": "x",
+        "PYTHONSTARTUP": home / "startup.py", "PYTHONHASHSEED": "77", "PYTHONWARNINGS": "error",
+        "PYTHONOPTIMIZE": "2", "PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": "1", "TMPDIR": home / "tmp",
+        "COLUMNS": "20", "LINES": "5", "NO_COLOR": "1", "FORCE_COLOR": "1", "TERM": "dumb",
+        "OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3", "MKL_NUM_THREADS": "3",
+        "OPENBLAS_CORETYPE": "Prescott", "ARROW_USER_SIMD_LEVEL": "NONE",
+        "LC_ALL": "de_DE.UTF-8", "LANG": "C", "LANGUAGE": "de", "TZ": "Pacific/Kiritimati",
+    }  # fmt: skip
+    return {**os.environ, **{name: str(value) for name, value in settings.items()}}
+
+
+def call(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line, called in a folder; it may write files for its user alone."""
+    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment, umask=0o077, capture_output=True, text=True, check=False
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file that is to be the same on every run."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in NOISY
+    }
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """The environment, and a working directory with settings in it."""
+    environment = hostile(tmp_path / "home")
+    working = tmp_path / "working"
+    working.mkdir()
+    (working / "matplotlibrc").write_text(STYLE)
+    (working / "ipython_config.py").write_text(IPYTHON)
+    (working / "jupyter_config.py").write_text(JUPYTER)
+    for name in ("numpy", "pandas", "IPython", "json"):
+        (working / f"{name}.py").write_text("raise SystemExit('imported')")
+    return working, environment
+
+
+@pytest.mark.parametrize("cold", [[], ["--cold"]], ids=["forked", "cold"])
+def test_a_run_among_hostile_settings_is_byte_identical(project, settings, lmmkit, cold):
+    write_notebook(project / "notebooks", "01_data_prep", ["title", "data"], SHOWING)
+    trust_project(project)
+    plain = lmmkit("run", "params/tiny.yaml", "--reports", "plain")
+    assert plain.returncode == 0, plain.stderr
+    working, environment = settings
+    done = call(working, environment, "run", str(project / "params/tiny.yaml"), "--reports", "here", *cold)
+    assert done.returncode == 0, done.stderr
+    assert contents(working / "here") == contents(project / "plain")
+    book = (working / done.stdout.strip()).with_name("01_data_prep.ipynb").read_text()
+    assert "image/png" in book
+    assert "leaked" not in book.replace("startswith('leaked')", "")
+
+
+def test_an_audit_among_hostile_settings_finds_the_same(tmp_path, settings):
+    project = projects.make_project(tmp_path / "project")
+    folder = projects.run(project)
+    options = ["--notebooks", str(project / "notebooks"), "--out"]
+    plain = projects.lmmkit(project, "audit", str(folder), *options, "plain")
+    assert plain.returncode == 0, plain.stdout
+    working, environment = settings
+    done = call(working, {**environment, "PATH": os.devnull}, "audit", str(folder), *options, "here")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert verdicts(working / "here") == verdicts(project / "plain")
+
+
+def verdicts(folder: Path) -> list[tuple[str, str, str]]:
+    """What an audit says of each thing; its own rounding is that of the BLAS in use."""
+    findings = json.loads((folder / "audit.json").read_bytes())["findings"]
+    return [(found["part"], found["what"], found["verdict"]) for found in findings]
+
+
+def test_pictures_leave_the_settings_of_their_user_alone():
+    def drawn():
+        bins = pd.DataFrame({"left": [0.0, 1], "right": [1.0, 2], "rows": [3, 4]})
+        return svg_bytes(plots.response(bins, (0.5, 1, 1.5), label="y"))
+
+    plain = drawn()
+    with mpl.rc_context({"patch.linewidth": 9, "axes.facecolor": "red", "text.usetex": True}):
+        before = dict(mpl.rcParams)
+        assert drawn() == plain
+        assert dict(mpl.rcParams) == before
