@@ -1,5 +1,6 @@
 """`lmmkit new` on files as people have them: what it writes is good, or it asks one clear question."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -311,3 +312,24 @@ def test_new_check_and_run_are_three_commands(tmp_path):
     rows = pd.read_csv(folder / "rows.csv")
     assert (rows["status"] == "kept").sum() == 175
     assert rows["measured"].head(4).tolist() == ["score_w0", "score_w4", "score_w8", "score_w12"]
+
+
+def test_a_cell_of_a_wide_file_is_named_by_its_own_row_and_column(tmp_path):
+    wide = WIDE.astype(str).rename_axis(columns=None)
+    wide.loc[6, "y_t2"] = "12,5*"
+    with pytest.raises(StudyError, match=r"row 7 \(y_t2\) holds '12,5\*'"):
+        new(tmp_path, wide.to_csv(index=False), formula="y ~ time + (1 | g)")
+
+
+def test_three_header_lines_are_each_asked_about(tmp_path):
+    content = text().replace("\n", "\nWho,When,What\n{g},{x},{y}\n", 1)
+    with pytest.raises(LmmkitError, match="line 2, below the header"):
+        new(tmp_path, content)
+    with pytest.raises(LmmkitError, match="line 3, below the header"):
+        new(tmp_path, content, header=2, formula="What ~ When + (1 | Who)")
+
+
+def test_codes_behind_numbers_of_a_packed_file(tmp_path):
+    made, checked = new(tmp_path, gzip.compress(text(COMMAS, ";").encode("latin-1")), "d.csv.gz")
+    assert made.path.name == "d.yaml"
+    assert checked.table.frame["y"].tolist() == Y.tolist()
