@@ -1,6 +1,8 @@
 """`lmmkit new` on files as people have them: what it writes is good, or it asks one clear question."""
 
+import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,9 +12,12 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+import typer.testing
 
 from lmmkit.errors import LmmkitError, StudyError
 from lmmkit.study import load_table
+from lmmkit.study.cli.app import app
+from lmmkit.study.files.schema import Limits
 from lmmkit.study.files.study import load_study
 from lmmkit.study.intake.check import check_study
 from lmmkit.study.intake.new_study import reading_keys, write_study
@@ -311,3 +316,52 @@ def test_new_check_and_run_are_three_commands(tmp_path):
     rows = pd.read_csv(folder / "rows.csv")
     assert (rows["status"] == "kept").sum() == 175
     assert rows["measured"].head(4).tolist() == ["score_w0", "score_w4", "score_w8", "score_w12"]
+
+
+def test_a_cell_of_a_wide_file_is_named_by_its_own_row_and_column(tmp_path):
+    wide = WIDE.astype(str).rename_axis(columns=None)
+    wide.loc[6, "y_t2"] = "12,5*"
+    with pytest.raises(StudyError, match=r"row 7 \(y_t2\) holds '12,5\*'"):
+        new(tmp_path, wide.to_csv(index=False), formula="y ~ time + (1 | g)")
+
+
+def test_three_header_lines_are_each_asked_about(tmp_path):
+    content = text().replace("\n", "\nWho,When,What\n{g},{x},{y}\n", 1)
+    with pytest.raises(LmmkitError, match="line 2, below the header"):
+        new(tmp_path, content)
+    with pytest.raises(LmmkitError, match="line 3, below the header"):
+        new(tmp_path, content, header=2, formula="What ~ When + (1 | Who)")
+
+
+def test_codes_behind_numbers_of_a_packed_file(tmp_path):
+    made, checked = new(tmp_path, gzip.compress(text(COMMAS, ";").encode("latin-1")), "d.csv.gz")
+    assert made.path.name == "d.yaml"
+    assert checked.table.frame["y"].tolist() == Y.tolist()
+
+
+PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+
+
+def test_the_wide_example_of_the_page_is_read(tmp_path):
+    wide = WIDE.iloc[:, :4].set_axis(["id", "y_t0", "y_t6", "y_t12"], axis=1).assign(arm="A")
+    wide.to_csv(tmp_path / "scores.csv", index=False, sep=";")
+    example = PAGE.split("```yaml\n")[1].split("```")[0]
+    model = "model: {formula: 'y ~ month + (1 | person)'}\n"
+    (tmp_path / "s.yaml").write_text(f"schema: 1\n{example}{model}")
+    frame = check_study(make_plan(tmp_path / "s.yaml")).table.frame
+    assert frame["month"].head(3).tolist() == [0, 6, 12]
+    assert list(frame.columns) == ["id", "arm", "person", "month", "y"]
+
+
+def test_the_limits_of_the_page_and_of_the_readme_are_the_limits():
+    limits = Limits().model_dump()
+    table = dict(re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", PAGE.split("## Limits")[1], re.MULTILINE))
+    assert {key: int(number.replace(",", "")) for key, number in table.items()} == limits
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"{limits[key]:,} {key}" in readme for key in ("rows", "columns", "cells"))
+
+
+def test_the_options_of_the_page_are_those_of_the_command():
+    told = set(re.findall(r"--[a-z]+", PAGE.split("| option |")[1].split("Also found")[0]))
+    shown = typer.testing.CliRunner().invoke(app, ["new", "--help"], env={"COLUMNS": "200"}).output
+    assert told == set(re.findall(r"--[a-z]+", shown)) - {"--help", "--formula", "--out"}
