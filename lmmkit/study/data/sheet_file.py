@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -98,7 +99,8 @@ def _book(path: Path, *, values: bool) -> Any:
     import openpyxl  # heavy
 
     try:
-        return openpyxl.load_workbook(path, read_only=True, data_only=values, keep_links=False)
+        content = io.BytesIO(path.read_bytes())
+        return openpyxl.load_workbook(content, read_only=True, data_only=values, keep_links=False)
     except Exception as error:
         raise DataError(f"{path.name} cannot be read: it is no XLSX workbook ({error})") from None
 

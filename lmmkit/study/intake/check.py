@@ -61,8 +61,8 @@ def check_study(plan: Plan) -> Checked:
             check_method(settings.inference.df, None, reml=settings.model.method == "REML")
     else:
         checked = _check_model(settings, table, found)
-    if found.errors or checked is None:
-        raise_faults(plan.study.path, _faults(plan, found.errors))
+    raise_faults(plan.study.path, _faults(plan, found.errors))
+    assert checked is not None
     return checked
 
 

@@ -24,7 +24,8 @@ Rows = Sequence[Sequence[str]]
 SEPARATORS = ("\t", ";", "|", ",", " ")
 _NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "blanks"}
 _TEXT = {"csv": ",", "txt": "\t", "tsv": "\t"}
-_LOOKED_AT = 2_000
+_LOOKED_AT = 2_000  # lines, or rows of a sheet
+_BYTES = 1 << 24
 _EMPTY = {"", "na", "nan", "n/a", ".", "-", "null", "none", "?"}
 _NUMBER = re.compile(r"[+-]?(?:\d[\d.,' \u00a0\u202f\u2019]*|[.,]\d+)(?:[eE][+-]?\d+)?%?")
 
@@ -71,7 +72,7 @@ def _sniff_text(path: Path, layout: FileForm, given: Mapping[str, Any], usual: s
     if not content.strip(b"\0\r\n\t \xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{path.name} is empty; expected a header and at least one row of data")
     encoding = given.get("encoding") or _encoding(content, path.name, layout)
-    text = _decoded(content, encoding, path.name).replace("\r\n", "\n").replace("\r", "\n")
+    text = _decoded(content[:_BYTES], encoding, path.name).replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n", _LOOKED_AT)[:_LOOKED_AT]
     declared = re.fullmatch(r'"?sep=(.)"?\s*', lines[0], re.IGNORECASE)
     first = 1 if declared else 0
@@ -124,7 +125,8 @@ def _encoding(content: bytes, name: str, layout: FileForm) -> str:
 
 def _decoded(content: bytes, encoding: str, name: str) -> str:
     try:
-        return content.decode(encoding)
+        # What a cut at the end leaves of a letter is passed over.
+        return codecs.getincrementaldecoder(encoding)().decode(content)
     except LookupError:
         known = ["utf-8", "utf-16", "latin-1", "cp1252", "cp850", "mac-roman"]
         near = did_you_mean(encoding, known) or f"; such as {', '.join(known)}"
@@ -231,7 +233,10 @@ def _sniff_header(
     start = next((i for i, row in enumerate(rows) if len(row) == width), 0)
     if "header" in given:
         start = next((i for i, line in enumerate(lines) if line >= given["header"]), len(rows))
-        return rows[start + bool(given["header"]) :]
+        below = rows[start + bool(given["header"]) :]
+        if given["header"] and start < len(rows):
+            _refuse_second_header(rows[start], below, lines[start + 1 :], name)
+        return below
     _refuse_short_header(rows[:start], lines[: start + 1], width, name)
     below = rows[start + 1 :]
     if not _is_header(rows[start], below):
@@ -388,7 +393,7 @@ def _marks(cells: Sequence[str], separator: str) -> tuple[str, str | None, str]:
     for mark, pattern in _OTHER_MARKS.items():
         spaced = first(pattern)
         if spaced:
-            decimal = "," if first(_COMMA) and not first(_DOT) else "."
+            decimal = "," if "," in spaced or (first(_COMMA) and not first(_DOT)) else "."
             return decimal, mark, f"{spaced} has {mark!r} between thousands"
     commas = [cell for cell in cells if _COMMA.fullmatch(cell) or _GROUPED_COMMA.fullmatch(cell)]
     dots = [cell for cell in cells if _DOT.fullmatch(cell) or _GROUPED_DOT.fullmatch(cell)]
