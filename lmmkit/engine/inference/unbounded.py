@@ -30,7 +30,7 @@ from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
 
-MOST = 1_000  # random effects: the matrices have so many rows, and a step takes a second
+MOST = 500  # random effects: the matrices have so many rows; half a second in all
 RANK = 1e-12  # share of the largest eigenvalue of Z'Z below which a direction adds nothing to Z
 NEAR = 1e-6  # least eigenvalue of V, relative to the residual variance, at which it still counts as definite
 STEPS = 50
@@ -178,7 +178,7 @@ def _lowest(point: _Point) -> _Point | None:
         size = np.maximum(np.abs(values), FLATTEST * np.abs(values).max())
         along = vectors.T @ point.gradient
         if along @ (along / size) < ARRIVED:
-            return point if values[0] > 0.0 else None
+            return point if values[0] > -FLATTEST * values[-1] else None
         lower = _step(point, -vectors @ (along / size))
         if lower is None:
             return None
