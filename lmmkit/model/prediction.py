@@ -193,8 +193,8 @@ def _new_weights(weights: Any, newdata: Any) -> Floats | None:
 
 def _refuse_unseen(estimates: Estimates, rows: NewData, chosen: list[bool]) -> None:
     for term, codes, counts in zip(estimates.random, rows.codes, chosen, strict=True):
-        unseen = np.flatnonzero(codes < 0)
-        if counts and len(unseen):
+        unseen = np.flatnonzero((codes < 0) & counts)
+        if len(unseen):
             raise DataError(
                 f"{len(unseen):,} of the {len(codes):,} rows have a level of `{term.factor}` that the fit "
                 f"has not seen, first in row {unseen[0] + 1}. Use new_levels='population' to give it random "
