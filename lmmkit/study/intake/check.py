@@ -160,6 +160,8 @@ def _fault(error: LmmkitError, plan: Plan, document: Document) -> Fault:
 
 def _key(about: Subject, settings: Settings, document: Document) -> Key:
     """The key of the file that an error is about; of a column that is not declared, where it is used."""
+    if about[:1] == ("model",) and about[:2] not in document.values:
+        about = ("model", "formula")
     if about[:2] == ("data", "columns") and about[:3] not in document.values:
         used = (
             ("model", name) for name in ("weights", "offset") if getattr(settings.model, name) == about[2]
