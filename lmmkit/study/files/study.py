@@ -231,15 +231,8 @@ def _told(about: Subject, settings: Settings, document: Document) -> Subject:
 
 def _key_of(about: Subject, settings: Settings, document: Document) -> Key:
     """The key of the file that an error is about."""
-    if about[:1] == ("model",) and about[:2] not in document.values:
-        about = ("model", "formula")
-    if about[:2] == ("data", "columns") and about[:3] not in document.values:
-        used = (
-            ("model", name) for name in ("weights", "offset") if getattr(settings.model, name) == about[2]
-        )
-        about = next(used, ("model", "formula"))
     key: Key = ()
-    for part in about:
+    for part in _told(about, settings, document):
         if (*key, part) not in document.values:
             break
         key = (*key, part)
