@@ -83,10 +83,11 @@ def all_numbers(text: Any, marks: Marks) -> NDArray[Any] | None:
     except pa.ArrowInvalid:
         return None
     numbers = _as_numpy(values)
-    # Arrow reads inf and nan; beyond the range a number is infinite too.
-    if np.isinf(numbers).any() or int(np.isnan(numbers).sum()) != text.null_count:
+    # Arrow reads inf and nan; beyond the range a number is infinite too. A finite sum has none of them.
+    odd = text.null_count or not math.isfinite(numbers.sum())
+    if odd and (np.isinf(numbers).any() or int(np.isnan(numbers).sum()) != text.null_count):
         return None
-    if text.null_count or (np.floor(numbers) != numbers).any():
+    if text.null_count or any((np.floor(part) != part).any() for part in (numbers[:100], numbers)):
         return numbers
     try:
         return _as_numpy(pc.cast(text, pa.int64()))
