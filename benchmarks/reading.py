@@ -23,7 +23,7 @@ ROWS = 1_000_000
 def write_table(path: Path, rows: int) -> None:
     """Write a table of two grouping columns, five measurements and three counts."""
     rng = np.random.default_rng(1)
-    columns = {"g": rng.integers(0, 10**5, rows), "h": rng.integers(0, 1000, rows).astype(str)}
+    columns = {"g": rng.integers(0, 10**4, rows), "h": rng.integers(0, 1000, rows).astype(str)}
     columns |= {f"x{k}": rng.normal(size=rows).round(4) for k in range(5)}
     columns |= {f"i{k}": rng.integers(0, 100, rows) for k in range(3)}
     pd.DataFrame(columns).assign(h=lambda t: "s" + t["h"]).to_csv(path, index=False)
