@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html as _html
 import re
 
@@ -9,7 +10,11 @@ import re
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+# What a spreadsheet takes for the beginning of a formula, at the beginning of a cell or behind what it may
+# take for a separator; also in full width. Apostrophes before it are kept: `csv_cell` puts one more.
+_BEGINNING, _SIGN = r"((?:^|[,;|\t\r\n])\s*)", "[=+@\uff1d\uff0b\uff0d\uff20-]"
+_FORMULA = re.compile(f"{_BEGINNING}('*{_SIGN})")
+_GUARDED = re.compile(f"{_BEGINNING}'('*{_SIGN})")
 
 
 def terminal(text: object) -> str:
@@ -41,6 +46,25 @@ def html(text: object) -> str:
     return _html.escape(str(text), quote=True)
 
 
+def html_figure(address: str, alt: object, caption: object) -> str:
+    """A picture with its caption, as a notebook shows it.
+
+    >>> html_figure("data:,", "a > b", "A & B")
+    '<figure><img alt="a &gt; b" src="data:,"><figcaption>A &amp; B</figcaption></figure>'
+    """
+    picture = f'<img alt="{html(alt)}" src="{html(address)}">'
+    return f"<figure>{picture}<figcaption>{html(caption)}</figcaption></figure>"
+
+
+def image_address(content: bytes, kind: str = "svg+xml") -> str:
+    """A picture (`svg+xml` or `png`) as an address that holds the picture itself.
+
+    >>> image_address(b"<svg/>")
+    'data:image/svg+xml;base64,PHN2Zy8+'
+    """
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
 def mathtext(text: object) -> str:
     r"""Text for a matplotlib label on one line, where a pair of dollar signs would start mathematics.
 
@@ -51,18 +75,20 @@ def mathtext(text: object) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """A text cell that no spreadsheet reads as a formula; `csv_text` gives the text back.
+    """A text cell in which no spreadsheet finds a formula, whichever separator it cuts at.
 
-    >>> csv_cell("=1+1"), csv_cell("plain")
-    ("'=1+1", 'plain')
+    `csv_text` gives the text back.
+
+    >>> csv_cell("=1+1"), csv_cell("x;=1+1"), csv_cell("plain - text")
+    ("'=1+1", "x;'=1+1", 'plain - text')
     """
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub(r"\1'\2", text)
 
 
 def csv_text(cell: str) -> str:
     """The text that `csv_cell` was given.
 
-    >>> csv_text(csv_cell("-a")), csv_text("plain")
-    ('-a', 'plain')
+    >>> csv_text(csv_cell("-a;'=b")), csv_text("plain")
+    ("-a;'=b", 'plain')
     """
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    return _GUARDED.sub(r"\1\2", cell)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import calibration
+import numpy as np
 import pytest
 from page import page
 from workloads import HERE, WORKLOADS, tables
@@ -51,6 +54,23 @@ def test_page_shows_ratios_limits_and_what_is_not_offered():
     assert "| **a** | 0.5 | 1.5 | > 100 | - |" in text
     assert "| **a** | 1 | 3 |  |  |" in text
     assert "| **a** | 0.0e+00 | 2.5e-01 |  |  |" in text
+
+
+def test_calibration_measures_public_numbers_and_lists_what_is_outside():
+    """Its vectorised statistics are asserted against the public functions on a data set of each cell."""
+    cell = calibration.Cell((3, 4, 4, 5, 5, 6, 6, 7), 1.0)
+    rows = np.array(calibration.chunk((cell, 0, 3)))
+    assert rows.shape == (3, len(calibration.QUANTITIES))
+    assert np.isin(rows[:, 0], (0.0, 1.0)).all()
+    assert np.isfinite(rows[0, 5:7]).all()
+    assert np.isnan(rows[1, 5:7]).all()
+    shares = [*calibration.fixed_effects(cell, 40), *calibration.variances(replace(cell, ratio=0.0), 40)]
+    assert [one.count for one in shares] == [40, 40, 40]
+    liberal = calibration.share("a test", cell, calibration.REJECTED, np.array([1.0] * 3 + [0.0] * 17))
+    few = calibration.share("a test", calibration.Cell((6,) * 5, 1.0), calibration.REJECTED, np.ones(20))
+    text = calibration.page([liberal, few], 20, 60.0)
+    assert "- a test, 8 groups of 3 to 7, SD ratio 1: **0.150 ± 0.082**" in text
+    assert "| 5 groups of 6 | 1.000 ± 0.000 |" in text
 
 
 def test_no_benchmark_hides_a_folder_of_tests():

@@ -193,7 +193,7 @@ def _new_weights(weights: Any, newdata: Any) -> Floats | None:
 
 def _refuse_unseen(estimates: Estimates, rows: NewData, chosen: list[bool]) -> None:
     for term, codes, counts in zip(estimates.random, rows.codes, chosen, strict=True):
-        unseen = np.flatnonzero(codes < 0) if counts else ()
+        unseen = np.flatnonzero((codes < 0) & counts)
         if len(unseen):
             raise DataError(
                 f"{len(unseen):,} of the {len(codes):,} rows have a level of `{term.factor}` that the fit "
@@ -224,8 +224,8 @@ def _errors(
 ) -> RowErrors:
     """Prediction errors of rows; degrees of freedom where they are `wanted`."""
     if level == "population":
-        by = denominators(estimates, "auto") if wanted else None
-        variance = (by.vcov if by else _fixed_covariance(estimates)).variances(rows.X)
+        by = denominators(estimates, "auto") if wanted or automatic(estimates) != "satterthwaite" else None
+        variance = (by.vcov if by else estimates.covariance_of_beta).variances(rows.X)
         df = by.single(rows.X) if by else np.full(len(variance), np.nan)
         return RowErrors(variance, variance, df, by.method if by else "")
     if level == "new":

@@ -67,10 +67,10 @@ def missing(patterns: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Which columns are missing together, and in how many rows.
 
     Args:
-        patterns: One row per pattern: `rows`, then one column per data column, 1 where it is missing.
+        patterns: One row per pattern: the number of rows, then a column per data column, 1 where missing.
         ax: Axes to draw on; a new figure without.
     """
-    holes = patterns.drop(columns="rows")
+    holes = patterns.iloc[:, 1:]
     ax = panel(ax, height=0.9 + 0.3 * len(patterns))
     seaborn().heatmap(
         holes.to_numpy(float),
@@ -82,7 +82,7 @@ def missing(patterns: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         fmt="",
         linewidths=2,
         xticklabels=[mathtext(name) for name in holes],
-        yticklabels=[f"{rows:,} rows" for rows in patterns["rows"]],
+        yticklabels=[f"{rows:,} rows" for rows in patterns.iloc[:, 0]],
         ax=ax,
     )
     ax.tick_params(axis="y", rotation=0)

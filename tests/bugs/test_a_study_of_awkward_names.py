@@ -4,6 +4,7 @@ The first notebook read the response's name again as a formula; the third looked
 among the columns of the model.
 """
 
+import json
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from lmmkit.model.formula.expression import quote
 from lmmkit.study.cli.app import app
 
 pytestmark = pytest.mark.slow
@@ -42,3 +44,30 @@ def test_it_runs_to_its_report(awkward):
     assert done.returncode == 0, done.stderr
     (report,) = (awkward.parent / "reports").glob("my data/*/report.html")
     assert "Score (pts)" in report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("names", [("a`b", "c|d", "e~f:g", "h\\"), ("rows", "fitted", "group", "Residual")])
+def test_a_study_whose_every_column_needs_quotes_runs_to_its_report(names, tmp_path):
+    y, x, f, g = names
+    rng, group = np.random.default_rng(5), np.repeat(np.arange(12), 8)
+    time, level = np.tile(np.arange(8.0), 12), rng.integers(0, 3, 96)
+    value = 3 + 0.5 * time + (level == 2) + rng.normal(size=12)[group] + 0.5 * rng.normal(size=96)
+    labels = [f"{g}{k}" for k in group]
+    frame = pd.DataFrame({y: value, x: time, f: np.array(["u", "v|", "w"])[level], g: labels})
+    frame.loc[3, x] = np.nan
+    frame.to_parquet(tmp_path / "data.parquet")
+    study = {
+        "schema": 1,
+        "data": {"source": "data.parquet"},
+        "model": {"formula": f"{quote(y)} ~ {quote(x)} * {quote(f)} + ({quote(x)} | {quote(g)})"},
+        "random_effects": {
+            "rule": "best",
+            "candidates": [f"(1 | {quote(g)})", f"({quote(x)} | {quote(g)})"],
+            "criterion": "bic",
+        },
+        "report": {"focus": quote(x)},
+    }
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    command = [sys.executable, "-m", "lmmkit.study.cli", "run", "study.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

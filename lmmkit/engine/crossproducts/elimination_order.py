@@ -192,7 +192,7 @@ def _require_member(structure: Structure, factor: Floats) -> None:
 def parents_of(codes: Ints, levels: int, coarse: Ints) -> Ints | None:
     """(levels,) the one level of another factor that holds each of a factor's, or None if one has several."""
     for rows in (slice(2000), slice(None)):
-        parent = np.full(levels, -1, dtype=np.intp)
+        parent = np.empty(levels, dtype=np.intp)
         parent[codes[rows]] = coarse[rows]
         if not np.array_equal(parent[codes[rows]], coarse[rows]):
             return None

@@ -28,6 +28,7 @@ from lmmkit.errors import FitError
 
 CUBES = 1e8  # sum of the components' sizes cubed up to which the exact Hessian is taken from their blocks
 FLAT = 1e-12  # scaled eigenvalue of an information matrix up to which a direction carries none
+TAKEN = 1e-10  # share of a parameter's information that is rounding
 BENT = -1e-8  # below this the deviance bends down: no optimum
 LEANS = 1e-6  # share of a gradient along directions without information that is more than rounding
 NOT_TOLD_APART = (
@@ -150,6 +151,15 @@ class ExpectedInformation:
             out += np.einsum("ipq,jqp->ij", relative, relative)
         return (out + out.T) / 2.0
 
+    @property
+    def without_fixed(self) -> Floats:
+        """(m,) tr(V^-1 V_i V^-1 V_i), information on each parameter without fixed effects."""
+        own = [
+            np.einsum("iab,acbd,icd->i", d, self.blocks.squares(f, f), d, optimize=True)
+            for f, d in enumerate(self.directions.own)
+        ]
+        return np.concatenate([np.empty(0), *own])
+
     @cached_property
     def spread(self) -> Spread:
         """Of the (m + 1) parameters and the scale of V.
@@ -162,7 +172,8 @@ class ExpectedInformation:
         )
         if self.optimum.criterion.reml:
             edge = edge - np.einsum("ipq,qp->i", self.slopes, self.Phi)
-        return spread(_bordered(self.matrix, edge, float(self.optimum.criterion.nu)))
+        nu = float(self.optimum.criterion.nu)
+        return spread(_bordered(self.matrix, edge, nu), np.append(self.without_fixed, nu))
 
     @property
     def covariance(self) -> Floats:
@@ -208,13 +219,21 @@ class Spread:
         return np.where(self.leaning(gradients), np.nan, found) if self.open.size else found
 
 
-def spread(information: Floats) -> Spread:
+def spread(information: Floats, most: Floats | None = None) -> Spread:
     """Twice the inverse of an information matrix, taken at a unit diagonal.
+
+    Args:
+        information: (m, m).
+        most: (m,) what each parameter's own information is of the size of, where the fixed effects may have
+            taken all of it: less than a 1e-10 of that is rounding.
 
     Raises:
         FitError: It has no number, or bends down in some direction: no optimum to take it at.
     """
     size = np.sqrt(np.abs(information.diagonal()))
+    if most is not None and (bare := np.abs(information.diagonal()) <= TAKEN * most).any():
+        information = np.where(bare[:, None] | bare, 0.0, information)
+        size = np.where(bare, np.sqrt(most), size)
     size[size == 0.0] = 1.0
     scaled = information / np.outer(size, size)
     if not np.isfinite(scaled).all():
@@ -238,10 +257,16 @@ def exact_hessian(optimum: Optimum) -> tuple[Floats, Floats]:
     """
     state, criterion = optimum.state, optimum.criterion
     average, q = state.information.G, state.information.q
-    if float((component_sizes(optimum.layout.factors).astype(float) ** 3).sum()) > CUBES and len(state.L) > 1:
+    if _is_costly(optimum):
         return observed_hessian(criterion.evaluate, state.theta), q
     expected = ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta)).matrix
     return state.hessian + criterion.nu / state.r2 * average - expected, q
+
+
+def _is_costly(optimum: Optimum) -> bool:
+    """Whether the components of crossed factors are too large to work on their blocks."""
+    cubes = float((component_sizes(optimum.layout.factors).astype(float) ** 3).sum())
+    return cubes > CUBES and len(optimum.state.L) > 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,12 +279,14 @@ class VarianceInformation:
             nothing profiled out but the fixed effects.
         gradient: (r + 1, p, p) derivatives of the core of the covariance matrix of the fixed effects.
         vcov: That matrix.
+        most: (r + 1,) size of each parameter's own information, or None where that would cost too much.
     """
 
     free: NDArray[np.bool_]
     hessian: Floats
     gradient: Floats
     vcov: Sandwich
+    most: Floats | None = None
 
     @cached_property
     def spread(self) -> Spread:
@@ -268,7 +295,7 @@ class VarianceInformation:
         Raises:
             FitError: The deviance bends down along some direction: no optimum to take it at.
         """
-        return spread(self.hessian)
+        return spread(self.hessian, self.most)
 
 
 def variance_information(optimum: Optimum) -> VarianceInformation:
@@ -289,7 +316,8 @@ def variance_information(optimum: Optimum) -> VarianceInformation:
     vcov = optimum.covariance_of_beta
     found = ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta))
     gradient = np.concatenate([vcov.core @ found.slopes[free] @ found.Phi, 2.0 / sigma * vcov.core[None]])
-    return VarianceInformation(free, _bordered(inner, edge, corner), gradient, vcov)
+    most = None if _is_costly(optimum) else np.append(found.without_fixed[free], corner)
+    return VarianceInformation(free, _bordered(inner, edge, corner), gradient, vcov, most)
 
 
 @dataclass(frozen=True, eq=False)

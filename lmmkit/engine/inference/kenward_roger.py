@@ -57,7 +57,7 @@ class KenwardRoger:
         rows = L @ self.unadjusted.basis
         slopes = np.einsum("rp,ipq,rq->ri", rows, self.slopes, rows, optimize=True)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return 2.0 * self.unadjusted.variances(L) ** 2 / self.spread.variances(slopes)
+            return 2.0 / self.spread.variances(slopes / self.unadjusted.variances(L)[:, None])
 
     def scaling(self, L: Floats) -> Scaling:
         """Degrees of freedom and scale of the F test of L beta = 0.

@@ -29,7 +29,7 @@ class Satterthwaite:
         rows, variance = L @ found.vcov.basis, found.vcov.variances(L)
         gradient = np.einsum("rp,mpq,rq->rm", rows, found.gradient, rows, optimize=True)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return 2.0 * variance**2 / found.spread.variances(gradient)
+            return 2.0 / found.spread.variances(gradient / variance[:, None])
 
     def joint(self, L: Floats) -> float:
         """Denominator degrees of freedom of the F test of L beta = 0 (Fai & Cornelius 1996).

@@ -21,16 +21,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csr_array, hstack
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.inference.information import VarianceInformation, entry_directions
+from lmmkit.engine.inference.traces import random_columns
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
 
-MOST = 1_000  # random effects: the matrices have so many rows, and a step takes a second
+MOST = 500  # random effects: the matrices have so many rows; half a second in all
 RANK = 1e-12  # share of the largest eigenvalue of Z'Z below which a direction adds nothing to Z
 NEAR = 1e-6  # least eigenvalue of V, relative to the residual variance, at which it still counts as definite
 STEPS = 50
@@ -153,14 +153,7 @@ class _Point:
 def _products(optimum: Optimum) -> _Products:
     """The rows of a problem rotated into the columns of Z."""
     prepared, factors = optimum.prepared, optimum.layout.factors
-    rows, blocks = np.arange(prepared.rows.shape[1]), list[csr_array]()
-    for factor in factors:
-        k = factor.width
-        columns = factor.codes[:, None] * k + np.arange(k)
-        values = prepared.rows[list(factor.rows)].T
-        shape = (len(rows), factor.levels * k)
-        blocks.append(csr_array((values.ravel(), (np.repeat(rows, k), columns.ravel())), shape=shape))
-    Z = csr_array(hstack(blocks))
+    Z = random_columns(prepared, factors)
     values, vectors = np.linalg.eigh((Z.T @ Z).toarray())
     new = values > RANK * values[-1]
     size = np.sqrt(values[new])
@@ -178,7 +171,7 @@ def _lowest(point: _Point) -> _Point | None:
         size = np.maximum(np.abs(values), FLATTEST * np.abs(values).max())
         along = vectors.T @ point.gradient
         if along @ (along / size) < ARRIVED:
-            return point if values[0] > 0.0 else None
+            return point if values[0] > -FLATTEST * values[-1] else None
         lower = _step(point, -vectors @ (along / size))
         if lower is None:
             return None

@@ -24,7 +24,7 @@ from lmmkit.model.comparison.nesting import (
 from lmmkit.model.design.design import without_random_effects
 from lmmkit.model.estimates import Estimates, estimate, refitted
 from lmmkit.model.fit import Fit
-from lmmkit.model.inference.degrees_of_freedom import METHODS, kenward_roger
+from lmmkit.model.inference.degrees_of_freedom import METHODS, kenward_roger, null_directions
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.options import check_option
 from lmmkit.model.threads import one_thread
@@ -97,6 +97,7 @@ def compare(
     Raises:
         FitError: No fit or one model alone, fits of different rows, an option that is not offered, or REML
             fits of different fixed parts with `refit=False`.
+        FormulaError, DataError: A formula that has random effects, cannot be read, or does not fit the table.
 
     Reference: Self & Liang (1987); Stram & Lee (1994); Halekoh & Hojsgaard (2014), Journal of Statistical
     Software 59(9); AICc as Hurvich & Tsai (1989).
@@ -186,12 +187,10 @@ def _row(models: Sequence[Estimates], labels: Sequence[str], how: _How) -> dict[
     """The test of the last of some models against the largest of those that lie in it."""
     large = models[-1]
     for i in range(len(models) - 2, -1, -1):
-        small = models[i]
-        rows = restriction(small, large)
-        nesting = None if rows is None else random_nesting(small.problem, large.problem)
-        if rows is None or nesting is None or small.npar == large.npar:
+        step = _step(models[i], large)
+        if step is None:
             continue
-        test = _test(_Step(small, large, rows, nesting), how)
+        test = _test(step, how)
         against = f"against `{labels[i]}`" if i < len(models) - 2 else ""
         return test | {"note": "; ".join(filter(None, [against, test["note"]]))}
     if len(models) == 1:
@@ -229,10 +228,17 @@ class _Step:
 
     def notes(self) -> Iterator[str]:
         """What to know about any test of it."""
-        if self.small.is_singular and len(self.rows) < self.added:
+        if self.small.is_singular:
             yield "the smaller fit is singular itself: approximate"
         if not (self.small.converged and self.large.converged):
             yield "a fit has not converged"
+
+
+def _step(small: Estimates, large: Estimates) -> _Step | None:
+    """A model within another; None where it does not lie there."""
+    rows = restriction(small, large) if small.npar < large.npar else None
+    nesting = None if rows is None else random_nesting(small.problem, large.problem)
+    return None if rows is None or nesting is None else _Step(small, large, rows, nesting)
 
 
 def _test(step: _Step, how: _How) -> dict[str, Any]:
@@ -289,6 +295,11 @@ def _kenward_roger(step: _Step) -> dict[str, Any]:
             "method='bootstrap', or a model between the two"
         }
     large = refitted(step.large, reml=True)
+    if large.is_singular:
+        return NO_TEST | {
+            "note": f"Kenward-Roger is not defined for a singular fit ({'; '.join(null_directions(large))}): "
+            "use method='bootstrap'"
+        }
     try:
         by = kenward_roger(large) if large.random else METHODS["residual"](large)
     except FitError as error:

@@ -24,6 +24,7 @@ from lmmkit.model.design.identifiability import (
     check_groupings,
     check_response,
     check_same,
+    check_sizes,
     check_terms,
     check_weights,
 )
@@ -447,6 +448,8 @@ def _design(
     blocks = [columns_of(products, values, source.count) for products in recipe.fixed]
     fixed = tuple(place for block in blocks for place in store.add(block))
     drafts = _drafts(recipe, values, source, groupings, store)
+    pairs = (pair for draft in drafts for pair in zip(draft.names, draft.columns, strict=True))
+    check_sizes(response, [*(column for block in blocks for column in block), *pairs])
     check_terms(drafts, weights)
     seldom, undetermined = between_only(drafts)
     terms, random = _ordered(drafts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement
 
@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 SAMPLE = 5_000
 DEPENDENT = 1e-8
 WIDEST = 20
+FURTHEST = 1e140  # size of a number, or of a ratio of two, whose square still has room for a sum
 LEVELS = 5_000  # at most, of which the cross-products are looked at
 
 
@@ -68,6 +69,28 @@ def check_response(response: Floats, name: str) -> None:
             f"The response `{name}` is {response[0]:g} in all {len(response):,} rows used; values that vary "
             "are expected."
         )
+
+
+def check_sizes(response: Floats, columns: Iterable[tuple[str, Floats]]) -> None:
+    """Refuse numbers whose squares, or those of their ratios, are beyond what a double holds.
+
+    Raises:
+        DataError: The response or a column is too large or too small, by itself or beside the other.
+    """
+    y = _size(response)
+    for name, size in (("the response", y), *((f"`{name}`", _size(x)) for name, x in columns)):
+        beside = y / size if size else 0.0
+        for what, value in ((name, size), (f"the response beside {name}", beside)):
+            if value and not 1.0 / FURTHEST < value < FURTHEST:
+                raise DataError(
+                    f"The size of {what} is {value:.3g}; sizes from {1.0 / FURTHEST:g} to {FURTHEST:g} are "
+                    "expected, whose squares can be computed: take another unit."
+                )
+
+
+def _size(x: Floats) -> float:
+    """The largest absolute value."""
+    return max(float(x.max()), -float(x.min())) if x.size else 0.0
 
 
 def check_weights(weights: Floats | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -28,6 +29,8 @@ from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.labels import label_of
 
 Floats = NDArray[np.float64]
+MOST_MARGINS = 2_048  # of a term that are still sorted out
+MOST_PRODUCTS = 10_000  # columns of an interaction that are still made
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,28 +361,31 @@ def _span(term: Term, variables: Mapping[Expression, Variable]) -> Iterable[Scop
     choices = [
         ((factor, True), None) if variables[factor].spans_intercept else ((factor, False),) for factor in term
     ]
+    if math.prod(map(len, choices)) > MOST_MARGINS:
+        raise FormulaError(
+            f"`{':'.join(factor.text for factor in term)}` has more than {MOST_MARGINS:,} margins to be "
+            "coded: name the interactions that are wanted, of fewer factors each."
+        )
     for chosen in itertools.product(*choices):
         yield tuple(part for part in chosen if part is not None)
 
 
 def _simplified(span: Iterable[Scoped]) -> list[Scoped]:
     """Fewest products with the same span: `m:reduced + m` becomes `m:full`."""
-    products: list[Scoped] = []
-    for scoped in sorted(span, key=len):
-        partner = next((other for other in products if _completes(scoped, other)), None)
+    products: dict[frozenset[tuple[Expression, bool]], tuple[int, Scoped]] = {}
+    for number, scoped in enumerate(sorted(span, key=len)):
+        parts = frozenset(scoped)
+        margins = {parts - {part} for part in scoped if part[1]}
+        partner = min(margins & products.keys(), key=lambda margin: products[margin][0], default=None)
         if partner is None:
-            if all(frozenset(scoped) != frozenset(other) for other in products):
-                products.append(scoped)
+            products.setdefault(parts, (number, scoped))
             continue
-        (grown,) = set(scoped) - set(partner)
+        (grown,) = parts - partner
         full = tuple((grown[0], False) if part == grown else part for part in scoped)
-        products = _simplified([*(other for other in products if other != partner), full])
-    return products
-
-
-def _completes(scoped: Scoped, other: Scoped) -> bool:
-    extra = set(scoped) - set(other)
-    return len(scoped) == len(other) + 1 and len(extra) == 1 and next(iter(extra))[1]
+        others = [other for margin, (_, other) in products.items() if margin != partner]
+        again = _simplified([*others, full])
+        products = {frozenset(other): (place - len(again), other) for place, other in enumerate(again)}
+    return [scoped for _, scoped in products.values()]
 
 
 def product_columns(scoped: Scoped, values: Mapping[Expression, Values], rows: int) -> list[Column]:
@@ -389,6 +395,12 @@ def product_columns(scoped: Scoped, values: Mapping[Expression, Values], rows: i
     parts = [values[factor].columns(reduced=reduced) for factor, reduced in scoped]
     if len(parts) == 1:
         return parts[0]
+    count = math.prod(map(len, parts))
+    if count > MOST_PRODUCTS:
+        raise FormulaError(
+            f"`{':'.join(factor.text for factor, _ in scoped)}` has {count:,} columns, more than "
+            f"{MOST_PRODUCTS:,}: leave factors out, or join levels."
+        )
     return [_multiplied(chosen[::-1]) for chosen in itertools.product(*parts[::-1])]
 
 

@@ -85,7 +85,8 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
     Args:
         estimates: The fit.
         df: One of `METHODS`; "auto" is, for a REML fit with at most 3,000 random effects and 50,000 rows,
-            Kenward-Roger, or "unbounded" where it is singular and has such an optimum; else Satterthwaite.
+            Kenward-Roger, or "unbounded" where it is singular, has such an optimum and at most 500 random
+            effects; else Satterthwaite.
 
     Raises:
         FitError: An unknown method, or an explicit one that this fit does not allow.

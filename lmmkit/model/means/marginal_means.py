@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -23,7 +23,7 @@ from lmmkit.model.table.grouping import level_texts
 
 WEIGHTS = ("equal", "proportional")
 STEP = 1e-3  # of a covariate's range: the width of the difference that a slope is
-Weigh = Callable[[int], tuple[list[str], Floats]]  # from the number of functions to labels and (r, m) weights
+Weigh = Callable[[list[str]], tuple[list[str], Floats]]  # from the functions' names to labels and weights
 
 
 def marginal_means(
@@ -187,6 +187,17 @@ class Family:
         table.attrs.update(adjust=adjust)
         return table
 
+    @property
+    def labels(self) -> pd.Index[Any]:
+        """The rows of its table."""
+        return _index(self.cells)
+
+    def take(self, where: NDArray[np.intp]) -> Family:
+        """Some of the functions."""
+        cells = self.cells.iloc[where].reset_index(drop=True)
+        parts = {"L": self.L[where], "possible": self.possible[where], "offset": self.offset[where]}
+        return replace(self, cells=cells, **parts)
+
     def _blocks(self) -> list[NDArray[np.intp]]:
         """Positions of the functions of each group."""
         if not self.groups:
@@ -195,7 +206,7 @@ class Family:
         return [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
 
     def _within(self, where: NDArray[np.intp], weigh: Weigh, adjust: str) -> pd.DataFrame:
-        labels, C = weigh(len(where))
+        labels, C = weigh(self.names(where))
         groups = {name: self.cells[name].iloc[where[0]] for name in self.groups}
         return linear_table(
             _index(pd.DataFrame({"contrast": labels}).assign(**groups)),
@@ -209,9 +220,9 @@ class Family:
             means=len(where),
         )
 
-    def names(self) -> list[str]:
-        """The values of specs in each cell of the first group, as one text."""
-        rows = self.cells.iloc[self._blocks()[0]]
+    def names(self, where: NDArray[np.intp]) -> list[str]:
+        """The values of specs in some cells, each as one text."""
+        rows = self.cells.iloc[where]
         return [" ".join(level_texts(row)) for row in rows[list(self.specs)].itertuples(index=False)]
 
 
@@ -224,15 +235,28 @@ def _index(cells: pd.DataFrame) -> pd.Index[Any]:
 class MarginalMeans(pd.DataFrame):
     """Marginal means (or slopes) by the values of some variables, with their comparisons.
 
-    A DataFrame `mean` (or `slope`), `se`, `df`, `low`, `high`.
+    A DataFrame `mean` (or `slope`), `se`, `df`, `low`, `high`. What pandas makes of it (rounded, sorted, some
+    rows) compares the means whose rows it has, with all their digits.
     """
 
     _metadata = ["family"]  # noqa: RUF012  pandas' own protocol
-    family: Family
+    family: Family | None = None
 
     @property
-    def _constructor(self) -> Callable[..., pd.DataFrame]:
-        return pd.DataFrame
+    def _constructor(self) -> Callable[..., MarginalMeans]:
+        return MarginalMeans
+
+    @property
+    def _shown(self) -> Family:
+        """The means whose rows the table has."""
+        known = self.family
+        where = np.array([-1]) if known is None else known.labels.get_indexer(self.index)
+        if known is None or (where < 0).any() or len(set(where)) < len(where):
+            raise FitError(
+                "The rows of this table are no longer those of marginal_means(), so it cannot tell what to "
+                "compare: ask the table that marginal_means() gave, or some of its rows."
+            )
+        return known.take(where)
 
     def pairs(self, adjust: str = "tukey") -> pd.DataFrame:
         """All differences, the first less the second: estimate, se, df, t, p, low, high.
@@ -244,16 +268,15 @@ class MarginalMeans(pd.DataFrame):
         Raises:
             FitError: An adjustment that is not offered, or one mean only.
         """
-        names = self.family.names()
-        if len(names) < 2:
-            raise FitError("pairs() needs two means or more; this table has one per group.")
 
-        def differences(count: int) -> tuple[list[str], Floats]:
+        def differences(names: list[str]) -> tuple[list[str], Floats]:
+            if (count := len(names)) < 2:
+                raise FitError("pairs() needs two means or more; this table has one per group.")
             first, second = np.array(list(combinations(range(count), 2))).T
             C = np.eye(count)[first] - np.eye(count)[second]
             return [f"{names[i]} - {names[j]}" for i, j in zip(first, second, strict=True)], C
 
-        return self.family.compare(differences, adjust)
+        return self._shown.compare(differences, adjust)
 
     def contrast(
         self, weights: Mapping[str, Sequence[float]] | Sequence[float], adjust: str = "none"
@@ -273,10 +296,11 @@ class MarginalMeans(pd.DataFrame):
         if not given:
             raise FitError("contrast() was given no combination: one or more are expected.")
 
-        def combined(count: int) -> tuple[list[str], Floats]:
-            return [str(label) for label in given], np.array([_row(*item, count) for item in given.items()])
+        def combined(names: list[str]) -> tuple[list[str], Floats]:
+            rows = [_row(label, row, len(names)) for label, row in given.items()]
+            return [str(label) for label in given], np.array(rows)
 
-        return self.family.compare(combined, adjust)
+        return self._shown.compare(combined, adjust)
 
 
 def _row(label: str, given: Any, count: int) -> Floats:

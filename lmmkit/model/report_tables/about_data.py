@@ -83,18 +83,23 @@ def _summary(values: pd.Series[Any]) -> dict[str, Any]:
 def missing_patterns(frame: Frame) -> Frame:
     """Rows by the set of columns that are missing in them, the most frequent pattern first.
 
+    The count stands first, under a name that no column of the data has.
+
     >>> missing_patterns(pd.DataFrame({"a": [1, None], "b": [1, 2]}))["rows"].tolist()
     [1, 1]
     """
     holes = frame.isna().astype(int)
-    counts = holes.groupby(list(holes.columns), sort=True).size().rename("rows").reset_index()
-    ordered = counts.sort_values("rows", ascending=False, kind="stable", ignore_index=True)
-    return ordered[["rows", *holes.columns]]
+    count = "rows"
+    while count in holes.columns:
+        count = f"number of {count}"
+    counts = holes.groupby(list(holes.columns), sort=True).size().rename(count).reset_index()
+    ordered = counts.sort_values(count, ascending=False, kind="stable", ignore_index=True)
+    return ordered[[count, *holes.columns]]
 
 
 def _gaps(patterns: Frame) -> Facts:
     """How many rows and columns there are, and rows with a gap: at all, and by column."""
-    holes, rows = patterns.drop(columns="rows"), patterns["rows"]
+    holes, rows = patterns.iloc[:, 1:], patterns.iloc[:, 0]
     lost = holes.mul(rows, axis=0).sum()
     return {
         "rows": int(rows.sum()),

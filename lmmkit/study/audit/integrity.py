@@ -10,6 +10,7 @@ from typing import Any
 
 from lmmkit.errors import RunError
 from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, INTEGRITY, Finding
+from lmmkit.study.files.yaml12 import is_mapping
 from lmmkit.study.records.artifacts import read_json, sha256
 from lmmkit.study.records.manifest import (
     NAME,
@@ -41,12 +42,12 @@ class RunFolder:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What it says of its data, code and versions."""
-        return self.json("provenance.json")
+        return self._mapping("provenance.json")
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Its study, resolved."""
-        return self.json("study.json")
+        return self._mapping("study.json")
 
     def content(self, path: str) -> bytes | None:
         """The bytes of a file; None where it is missing or a link.
@@ -78,6 +79,12 @@ class RunFolder:
             RunError: it is missing, damaged, or a link.
         """
         return read_json(self.file(path))
+
+    def _mapping(self, path: str) -> dict[str, Any]:
+        found = self.json(path)
+        if not is_mapping(found):
+            raise RunError(f"{path} in {self.folder} is damaged: it holds no mapping")
+        return found
 
     def named_values(self) -> dict[str, Quantity]:
         """Every value of the run that has a name, with its file: in a table, else a number of the summary."""

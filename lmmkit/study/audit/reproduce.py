@@ -30,6 +30,8 @@ def reproduce(report: Path, *, data: Path | None = None, notebooks: Path | None 
     Raises:
         RunError: the file is no report, its data are not found, or the study cannot be run.
     """
+    if report.exists() and not report.is_file():
+        raise RunError(f"{report} is no file; expected a report.html")
     try:
         html = report.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

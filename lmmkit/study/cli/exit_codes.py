@@ -39,9 +39,12 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
             code = FAILED if isinstance(error, StepError) else REFUSED
         except (OSError, MemoryError, ImportError, RuntimeError) as error:
             scarce = shortage("".join(f"{type(e).__name__}: {e}\n" for e in _chain(error)))
-            if scarce is None:
+            if scarce is not None:
+                lines, code = [f"Error: {scarce}; raise the limit and start it again"], FAILED
+            elif isinstance(error, OSError):
+                lines, code = [f"Error: {error.filename or 'a file'}: {error.strerror or error}"], REFUSED
+            else:
                 raise
-            lines, code = [f"Error: {scarce}; raise the limit and start it again"], FAILED
         else:
             return
         say(*lines, error=True)

@@ -124,7 +124,7 @@ def load_table(data: Data, base: Base) -> PreparedData:
             each with its key; or no row is left.
     """
     path, digest, raw, stacking = _read(data, base)
-    columns = _typed_columns(raw, data, path.name)
+    columns = _typed_columns(raw, data, path.name, stacking)
     read = pd.DataFrame({name: column.values for name, column in columns.items()}, copy=False)
     ledger = Ledger(len(read), stacking)
     frame = _kept_rows(read, data, ledger)
@@ -160,7 +160,7 @@ def _read(data: Data, base: Base) -> tuple[Path, str, RawTable, Stacking | None]
     raise found.joined()
 
 
-def _typed_columns(raw: RawTable, data: Data, file: str) -> dict[str, Typed]:
+def _typed_columns(raw: RawTable, data: Data, file: str, stacking: Stacking | None) -> dict[str, Typed]:
     """Every column of a file with its type.
 
     Raises:
@@ -177,9 +177,11 @@ def _typed_columns(raw: RawTable, data: Data, file: str) -> dict[str, Typed]:
         with found.part("columns", name):
             try:
                 made[name] = typed(column, spec, data)
-            except DataError:
+            except DataError as error:
                 if spec is not None:
-                    raise
+                    raise (
+                        error if stacking is None else DataError(stacking.placed(str(error), name))
+                    ) from None
                 made[name] = typed(column, Column(type="factor"), data)
     _check_names(data, list(raw.columns), found)
     found.raise_found()

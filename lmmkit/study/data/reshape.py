@@ -40,6 +40,21 @@ class Stacking:
         columns = zip(*self.measured.values(), strict=True)
         return [", ".join(filter(None, at)) for at in columns]
 
+    def placed(self, message: str, column: str) -> str:
+        """A message about rows of a column of the long table, with the rows and columns of the file.
+
+        >>> made = Stacking(("1", "2"), {"y": ("y_t1", "y_t2")}, ("g",))
+        >>> made.placed("y: row 4 holds 'n/a'", "y")
+        "y: row 2 (y_t2) holds 'n/a'"
+        """
+
+        def place(found: re.Match[str]) -> str:
+            row, at = divmod(int(found[1]) - 1, len(self.index))
+            source = self.measured[column][at] if column in self.measured else None
+            return f"row {row + 1}{f' ({source})' if source else ''}"
+
+        return re.sub(r"\brow (\d+)\b", place, message)
+
 
 def stacking_of(spec: Reshape, columns: Sequence[str]) -> Stacking:
     """Which of a file's columns a study turns into rows.
@@ -121,8 +136,7 @@ def reshaped(raw: RawTable, spec: Reshape) -> tuple[RawTable, Stacking]:
         columns[name] = _interleaved(
             name, [raw.columns[place] if place else None for place in places], raw.rows
         )
-    line_of = None if raw.line_of is None else raw.line_of[files_rows]
-    return replace(raw, columns=columns, rows=raw.rows * times, line_of=line_of), stacking
+    return replace(raw, columns=columns, rows=raw.rows * times), stacking
 
 
 def _repeated(column: RawColumn, rows: Any) -> RawColumn:

@@ -51,16 +51,22 @@ def find_source(source: str, base: Base) -> Path:
         DataError: there is no such file, or it lies outside the study's folder.
     """
     path = base.folder / source
-    if not path.exists() and source in data_sets():
-        return data_sets()[source]
-    inside = path.resolve().is_relative_to((base.root or base.folder).resolve())
+    try:
+        if not path.exists() and source in data_sets():
+            return data_sets()[source]
+        inside = path.resolve().is_relative_to((base.root or base.folder).resolve())
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", error)
+        raise DataError(f"data.source {source[:60]} cannot be the name of a file: {reason}") from None
     if not (inside or base.allow_outside):
         raise DataError(
             f"data.source {source} lies outside the folder of the study file; move it there, or give "
             f"--allow-outside (in a notebook: {ALLOW_OUTSIDE}=1) if you trust the study"
         )
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
+        found = (
+            "is a folder" if path.is_dir() else "is a device or a pipe" if path.exists() else "does not exist"
+        )
         near = did_you_mean(source, list(data_sets()))
         raise DataError(
             f"data.source {source} {found}; expected a file beside the study file or a data set's name{near}"

@@ -69,9 +69,7 @@ def read_text(path: Path, data: Data, separator: str) -> RawTable:
         "continuation": lines.total - lines.above - len(lines.rows) - len(lines.blank) - len(lines.comment),
     }
     columns = {name: RawColumn(name, table.column(i)) for i, name in enumerate(names)}
-    simple = bool(body[-1] - body[0] == len(body) - 1)
-    offset = int(body[0]) + 1
-    return RawTable(columns, len(body), counts, offset, None if simple else body + 1, tuple(notices))
+    return RawTable(columns, len(body), counts, tuple(notices))
 
 
 def unpacked(path: Path, data: Data) -> bytes:
@@ -131,13 +129,19 @@ def _line_at(content: bytes, place: int) -> int:
     return content.count(b"\n", 0, place) + 1
 
 
+#: What Python lists among its encodings of text, and what is none.
+_NO_CHARACTERS = ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
+
+
 def _codec(encoding: str) -> str:
     try:
-        return codecs.lookup(encoding).name
-    except LookupError:
-        raise DataError(
-            f"data.encoding: unknown encoding: {encoding}; such as utf-8, utf-16, latin-1, cp1252"
-        ) from None
+        found = codecs.lookup(encoding)
+    except (LookupError, ValueError):
+        found = None
+    if found is None or found.name in _NO_CHARACTERS or not getattr(found, "_is_text_encoding", True):
+        what = "unknown encoding" if found is None else "no encoding of characters"
+        raise DataError(f"data.encoding: {what}: {encoding}; such as utf-8, utf-16, latin-1, cp1252")
+    return found.name
 
 
 def _transcoded(content: bytes, encoding: str, name: str) -> bytes:

@@ -18,6 +18,7 @@ Schema = TypeVar("Schema", bound=BaseModel)
 #: The place of what stands not in the file but in an override.
 NOWHERE = Position(0, 0)
 
+_LONGEST = 60  # letters of a value that a message repeats
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -143,4 +144,5 @@ def _shown(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "nothing"}[value]
     text = repr(value) if isinstance(value, str) else str(value)
-    return f"text {text[:60]}" if isinstance(value, str) else text
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return f"text {text}" if isinstance(value, str) else text

@@ -56,7 +56,7 @@ def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
 
 Level = Annotated[str, BeforeValidator(_level_text, json_schema_input_type=str | int)]
 Code = Annotated[str | int | float, Field(union_mode="left_to_right")]
-OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n]*$")]
+OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n\x00]*$")]
 FormulaText = Annotated[
     str, BeforeValidator(_composed), Field(min_length=1, max_length=10_000), _checked(parse_formula)
 ]

@@ -32,6 +32,8 @@ Key: TypeAlias = tuple[str | int, ...]
 
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 20
+#: Letters of a number; what is longer stays text, and no number where one is expected.
+_MAX_NUMBER = 100
 
 # The core schema of YAML 1.2, but for numbers with leading zeros: `007` names a level and stays text.
 _PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
@@ -122,13 +124,17 @@ def read_settings(texts: Sequence[str]) -> dict[str, object]:
     {'model.method': 'ML', 'data.exclude': ['x > 1'], 'seed': 3}
 
     Raises:
-        StudyError: a text has no `=`, or its value is not YAML.
+        StudyError: a text has no `=`, or its value is not plain YAML.
     """
     pairs = [text.partition("=") for text in texts]
     for name, sign, _ in pairs:
         if not name or not sign:
             raise StudyError(f"--set {name}: expected a key and a value, such as model.method=ML")
-    return {name: parse_yaml(value, f"--set {name}").data for name, _, value in pairs}
+    documents = {name: parse_yaml(value, f"--set {name}") for name, _, value in pairs}
+    faults = [f"--set {name}: {fault.message}" for name, found in documents.items() for fault in found.faults]
+    if faults:
+        raise StudyError(*faults)
+    return {name: found.data for name, found in documents.items()}
 
 
 def _marked(error: Any) -> str:
@@ -141,11 +147,13 @@ def _text_of(path: Path) -> str:
     try:
         if path.is_dir():
             raise StudyError(f"{path} is a folder; expected a study file, such as {path / 'study.yaml'}")
+        if path.exists() and not path.is_file():
+            raise StudyError(f"{path} is a device or a pipe; expected a study file")
         content = path.read_bytes()
     except FileNotFoundError:
         raise StudyError(f"no study file at {path}; `lmmkit new DATA --formula ...` writes one") from None
-    except OSError as error:
-        raise StudyError(f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from None
     if len(content) > _MAX_BYTES:
         raise StudyError(f"{path} has {len(content):,} bytes; a study file has at most {_MAX_BYTES:,}")
     try:
@@ -242,6 +250,6 @@ def _position(event: Any) -> Position:
 
 def _scalar(event: Any) -> object:
     text = str(event.value)
-    if event.style in ("'", '"', "|", ">"):
+    if event.style in ("'", '"', "|", ">") or len(text) > _MAX_NUMBER:
         return text
     return next((read(text) for pattern, read in _PLAIN if pattern.fullmatch(text)), text)

@@ -105,7 +105,7 @@ class NewStudy:
         ]
         parts += [_listed("What the columns are taken for:", self.columns)]
         parts += [_listed("To be decided:", self.asked)] if self.asked else []
-        next_step = f"{self.path} written. Read it, then: lmmkit check {quote(str(self.path))}"
+        next_step = terminal(f"{self.path} written. Read it, then: lmmkit check {quote(str(self.path))}")
         return "\n\n".join([*filter(None, parts), next_step])
 
 
@@ -176,6 +176,11 @@ def write_study(data: Path, formula: str | None, out: Path | None, given: Mappin
         DataError: The data cannot be read.
         FormulaError: The formula cannot be read.
     """
+    if not data.is_file():
+        found = (
+            "is a folder" if data.is_dir() else "is no regular file" if data.exists() else "does not exist"
+        )
+        raise DataError(f"{data} cannot be read: it {found}; expected a data file")
     path = out or data.with_name(f"{data.name.split('.')[0]}.yaml")
     if path.exists():
         raise StudyError(f"{path} exists already; name another file with --out, or remove it")
@@ -220,6 +225,7 @@ def _drafted(
         said += sentences
         keys["reshape"] = spec
         raw, _ = reshaped(raw, Reshape.model_validate(spec))
+    asked += parse_formula(formula).notices
     draft = _Draft(data, formula, keys, [*said, *raw.notices], asked, raw, settings)
     _propose(draft, wanted)
     return draft
@@ -268,14 +274,14 @@ def _holds(cells: Any, text: str) -> bool:
 def _text(draft: _Draft, path: Path, digest: str) -> str:
     response = parse_formula(draft.formula).response
     return _TEXT.format(
-        name=quote(path.name),
+        name=terminal(quote(path.name)),  # in a comment, which ends with its line
         title=_scalar(f"{response.text} in {draft.data.name}"),
         source=_scalar(draft.data.resolve().relative_to(path.resolve().parent).as_posix()),
         sha256=digest,
         reading="".join(map(_reading_line, _ABOUT, map(draft.keys.get, _ABOUT))),
         columns="\n".join(map(_column_line, draft.proposals)),
-        formula=_scalar(" ".join(draft.formula.split())),
-        response=str(response).replace('"', "'").replace("\\", ""),
+        formula=_scalar(draft.formula.strip()),
+        response=terminal(response).replace('"', "'").replace("\\", ""),
         plain="".join(letter for letter in response.text if letter.isalnum() or letter == "_"),
     )
 
@@ -289,7 +295,7 @@ def _reading_line(key: str, value: Any) -> str:
 
 def _column_line(made: Proposal) -> str:
     line = f"    {_scalar(made.name)}: {_flow(made.spec)}"
-    return f"{line:<34} # {made.comment}" if made.comment else line
+    return f"{line:<34} # {terminal(made.comment)}" if made.comment else line
 
 
 def _flow(value: Any) -> str:

@@ -90,9 +90,12 @@ def propose(raw: RawColumn, role: Role, data: Data) -> Proposal:
         data: How the file's cells are written, and the codes known so far.
     """
     try:
-        return _from_typed(raw.name, typed(raw, Column(role=role), data), role)
+        column = typed(raw, Column(role=role), data)
     except DataError as error:
         fault = str(error)
+    else:
+        dates = _as_dates(raw, role, data) if column.type == "factor" and role != "group" else None
+        return dates or _from_typed(raw.name, column, role)
     for attempt in (_as_dates, _without_codes, _with_zeros):
         made = attempt(raw, role, data)
         if made is not None:

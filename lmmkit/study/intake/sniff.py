@@ -24,7 +24,8 @@ Rows = Sequence[Sequence[str]]
 SEPARATORS = ("\t", ";", "|", ",", " ")
 _NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "blanks"}
 _TEXT = {"csv": ",", "txt": "\t", "tsv": "\t"}
-_LOOKED_AT = 2_000
+_LOOKED_AT = 2_000  # lines, or rows of a sheet
+_BYTES = 1 << 24
 _EMPTY = {"", "na", "nan", "n/a", ".", "-", "null", "none", "?"}
 _NUMBER = re.compile(r"[+-]?(?:\d[\d.,' \u00a0\u202f\u2019]*|[.,]\d+)(?:[eE][+-]?\d+)?%?")
 
@@ -71,7 +72,7 @@ def _sniff_text(path: Path, layout: FileForm, given: Mapping[str, Any], usual: s
     if not content.strip(b"\0\r\n\t \xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{path.name} is empty; expected a header and at least one row of data")
     encoding = given.get("encoding") or _encoding(content, path.name, layout)
-    text = _decoded(content, encoding, path.name).replace("\r\n", "\n").replace("\r", "\n")
+    text = _decoded(content[:_BYTES], encoding, path.name).replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n", _LOOKED_AT)[:_LOOKED_AT]
     declared = re.fullmatch(r'"?sep=(.)"?\s*', lines[0], re.IGNORECASE)
     first = 1 if declared else 0
@@ -124,7 +125,8 @@ def _encoding(content: bytes, name: str, layout: FileForm) -> str:
 
 def _decoded(content: bytes, encoding: str, name: str) -> str:
     try:
-        return content.decode(encoding)
+        # What a cut at the end leaves of a letter is passed over.
+        return codecs.getincrementaldecoder(encoding)().decode(content)
     except LookupError:
         known = ["utf-8", "utf-16", "latin-1", "cp1252", "cp850", "mac-roman"]
         near = did_you_mean(encoding, known) or f"; such as {', '.join(known)}"
@@ -231,8 +233,11 @@ def _sniff_header(
     start = next((i for i, row in enumerate(rows) if len(row) == width), 0)
     if "header" in given:
         start = next((i for i, line in enumerate(lines) if line >= given["header"]), len(rows))
-        return rows[start + bool(given["header"]) :]
-    _refuse_short_header(rows[:start], lines[: start + 1], width, name)
+        below = rows[start + bool(given["header"]) :]
+        if given["header"] and start < len(rows):
+            _refuse_second_header(rows[start], below, lines[start + 1 :], name)
+        return below
+    _refuse_short_header(rows[:start], rows[start:], lines[: start + 1], name)
     below = rows[start + 1 :]
     if not _is_header(rows[start], below):
         layout.keys["header"] = 0
@@ -249,9 +254,19 @@ def _sniff_header(
     return below
 
 
-def _refuse_short_header(above: Rows, lines: Sequence[int], width: int, name: str) -> None:
-    """Refuse a header that lacks one name, right above the rows."""
-    if above and len(above[-1]) == width - 1 > 0 and lines[-1] - lines[-2] == 1 and _all_names(above[-1]):
+def _refuse_short_header(above: Rows, below: Rows, lines: Sequence[int], name: str) -> None:
+    """Refuse a header that lacks names, right above the rows."""
+    width = len(below[0])
+    if not above or lines[-1] - lines[-2] > 1 or not 1 < len(above[-1]) < width or not _all_names(above[-1]):
+        return
+    first = [row[0] for row in below]
+    if len(above[-1]) < width - 1 or len(set(first)) < len(first):
+        raise DataError(
+            f"{name}: line {lines[-2]} has {len(above[-1])} names, the lines below have {width} cells: are "
+            "there decimal commas, or text with the separator in it, that should stand in quotes? Save the "
+            "file with another separator, or give --sep"
+        )
+    if len(above[-1]) == width - 1:
         raise DataError(
             f"{name}: line {lines[-2]} has {width - 1} names, the lines below have {width} cells, as "
             "R's write.table writes row names; write it with row.names = FALSE or col.names = NA, or put a "
@@ -388,7 +403,7 @@ def _marks(cells: Sequence[str], separator: str) -> tuple[str, str | None, str]:
     for mark, pattern in _OTHER_MARKS.items():
         spaced = first(pattern)
         if spaced:
-            decimal = "," if first(_COMMA) and not first(_DOT) else "."
+            decimal = "," if "," in spaced or (first(_COMMA) and not first(_DOT)) else "."
             return decimal, mark, f"{spaced} has {mark!r} between thousands"
     commas = [cell for cell in cells if _COMMA.fullmatch(cell) or _GROUPED_COMMA.fullmatch(cell)]
     dots = [cell for cell in cells if _DOT.fullmatch(cell) or _GROUPED_DOT.fullmatch(cell)]

@@ -44,6 +44,15 @@ _FIXED = {
 }
 
 
+def worker_environment() -> dict[str, str]:
+    """Returns the environment variables of a process that starts kernels for another one."""
+    return {**_kept(), **_FIXED, **{name: os.environ[name] for name in ("TMPDIR",) if name in os.environ}}
+
+
+def _kept() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_OURS)}
+
+
 def kernel_environment(folder: Path, *, allow_outside: bool) -> dict[str, str]:
     """Returns the environment variables of kernels.
 
@@ -51,9 +60,8 @@ def kernel_environment(folder: Path, *, allow_outside: bool) -> dict[str, str]:
         folder: A private folder; IPython's own files and temporary files go there.
         allow_outside: Whether the data may lie outside the study's folder.
     """
-    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_OURS)}
     own = {"IPYTHONDIR": str(folder), "TMPDIR": str(folder)}
-    return {**kept, **_FIXED, **own, ALLOW_OUTSIDE: "1" if allow_outside else "0"}
+    return {**_kept(), **_FIXED, **own, ALLOW_OUTSIDE: "1" if allow_outside else "0"}
 
 
 def import_matplotlib(folder: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
 import math
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,11 +75,39 @@ def read_json(path: Path) -> Any:
         RunError: it is not there, or damaged.
     """
     try:
-        return json.loads(path.read_bytes())
+        value = json.loads(_content(path))
+        _check_depth(value)
+        return value
     except FileNotFoundError:
         raise _missing(path) from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}; run the study again with --force") from None
+
+
+def _check_depth(value: Any) -> None:
+    layer: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        layer = [item for node in layer for item in _inside(node) if isinstance(item, (dict, list))]
+    if layer:
+        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+
+
+def _inside(node: Any) -> Iterable[Any]:
+    if isinstance(node, dict):
+        return cast("dict[str, Any]", node).values()
+    return cast("list[Any]", node) if isinstance(node, list) else ()
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, which must be one: a pipe would be waited for, and a device has no end."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no regular file")
+    return path.read_bytes()
+
+
+def python_scalar(value: Any) -> Any:
+    """A scalar of numpy as Python's, anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def plain(value: Any) -> Any:
@@ -86,11 +116,17 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, (list, tuple, np.ndarray, pd.Series, pd.Index)):
         return [plain(item) for item in cast("Iterable[Any]", value)]
-    if isinstance(value, np.generic):
-        return plain(value.item())
+    value = python_scalar(value)
     if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
     return value
+
+
+_DEEPEST = 50  # lists and mappings in each other, in a JSON file of a run
+#: A text that reads as a number, and that no number is written as here: `007`, `1E2`, `1.50`.
+_LABEL = re.compile(r"^[+\s]|^-?0\d|\.\d+0$|\s$|[eE]\d")
+#: What a program may take for a separator, besides the comma; texts with one are quoted.
+_SEPARATES = re.compile(r"[;|\t\r]")
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
@@ -98,9 +134,19 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
     counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
     table = frame if counted else frame.reset_index()
     table = table.set_axis([csv_cell(str(name)) for name in table.columns], axis=1)
-    buffer = io.StringIO()
-    table.apply(_safe_text).to_csv(buffer, index=False, lineterminator="\n")
-    return buffer.getvalue().encode()
+    safe, buffer = table.apply(_safe_text), io.StringIO()
+    odd = any(_SEPARATES.search(text) for text in _texts(safe))
+    quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+    safe.to_csv(buffer, index=False, lineterminator="\n", quoting=quoting)
+    return buffer.getvalue().encode("utf-8", "surrogatepass")
+
+
+def _texts(table: pd.DataFrame) -> Iterator[str]:
+    """All texts of a table, its titles first."""
+    yield from map(str, table.columns)
+    for _, column in table.items():
+        if not _is_number(column):
+            yield from (cell for cell in column.tolist() if isinstance(cell, str))
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -110,9 +156,14 @@ def read_csv(path: Path) -> pd.DataFrame:
         RunError: it is not there.
     """
     try:
-        table = pd.read_csv(path)
+        table, typed = (
+            pd.read_csv(path, dtype=kind, keep_default_na=False, na_values=[""]) for kind in (str, None)
+        )
     except FileNotFoundError:
         raise _missing(path) from None
+    for name, column in typed.items():
+        if not (_is_number(column) and table[name].str.contains(_LABEL).any()):
+            table[name] = column
     for name in table.columns[[not _is_number(column) for _, column in table.items()]]:
         _unescape(table, name)
     return table.set_axis([csv_text(str(name)) for name in table.columns], axis=1)

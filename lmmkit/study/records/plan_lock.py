@@ -35,10 +35,10 @@ def lock_study(study_file: Path, reports: Path, *, allow_outside: bool = False) 
     Raises:
         StudyError: the study file is wrong, or locked already.
     """
+    study = load_study(study_file)
     path = lock_path(study_file)
     if path.exists():
         raise StudyError(f"{path} exists already; a lock is not renewed. Remove it to start the plan anew")
-    study = load_study(study_file)
     lock = {
         "schema": 1,
         "study": study.name,

@@ -28,7 +28,7 @@ CHECKED = "LMMKIT_NOTEBOOKS"
 
 def project_of(study_file: Path) -> Path:
     """The project of a study: the folder that holds its file, or the one above a folder called `params`."""
-    folder = study_file.resolve().parent
+    folder = Path(os.path.realpath(study_file)).parent  # a link to itself is told when the file is read
     return folder.parent if folder.name == "params" else folder
 
 

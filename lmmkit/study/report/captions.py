@@ -101,11 +101,11 @@ def response(columns: pd.DataFrame, name: str) -> Words:
 
 def missing(patterns: pd.DataFrame) -> Words:
     """What the picture of missing values shows."""
-    numbers, rows = _Numbers("missing", patterns), patterns["rows"]
+    numbers, rows = _Numbers("missing", patterns), patterns.iloc[:, 0]
     total, broken = counted(numbers.fact("rows"), "row"), numbers.fact("incomplete")
     caption = fill("All {} are complete: no value is missing.", total)
     if broken.value:
-        worst = str(patterns.drop(columns="rows").mul(rows, axis=0).sum().idxmax())
+        worst = str(patterns.iloc[:, 1:].mul(rows, axis=0).sum().idxmax())
         most = counted(numbers.fact(f"without {worst}"), "row")
         form = "{} of {} lack a value, most often that of {} ({})."
         caption = fill(form, broken, total, Name(worst), most)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from lmmkit.study.kernels.environment import worker_environment
 from lmmkit.study.sweeps.cells import Cell
 
 #: A worker process.
@@ -197,7 +197,7 @@ class WorkerPool:
             stdout=subprocess.PIPE,
             text=True,
             cwd=self.folder,
-            env={**os.environ, **self.environment},
+            env={**worker_environment(), **self.environment},
             start_new_session=True,
         )
         self.started.append(process)

@@ -35,7 +35,7 @@ def serve() -> None:
     os.dup2(2, 1)
     options: dict[str, Any] = json.loads(orders.get())
     outside: bool = options["allow_outside"]
-    with kernels(cold=options["cold"], allow_outside=outside) as kernel:
+    with answers, kernels(cold=options["cold"], allow_outside=outside) as kernel:
         while True:
             answers.write(json.dumps(_make(json.loads(orders.get()), kernel, outside)) + "\n")
             answers.flush()

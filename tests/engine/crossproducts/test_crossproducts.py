@@ -294,8 +294,7 @@ def test_the_absorbed_form_keeps_its_digits_at_a_high_intraclass_correlation():
 # Starting values
 
 
-def test_the_moment_equations_are_those_of_traces(made):
-    prepared, layout, raw, _ = made
+def check_moment_equations(prepared, layout, raw):
     A, b = equations(raw, layout, N)
     X, y = prepared.rows[list(prepared.fixed)].T, prepared.rows[-1]
     Q = np.eye(N) - X @ np.linalg.pinv(X)
@@ -308,6 +307,18 @@ def test_the_moment_equations_are_those_of_traces(made):
     expected = np.array([[np.trace(Q @ one @ Q @ two) for two in V] for one in V])
     np.testing.assert_allclose(A, expected, rtol=1e-10, atol=1e-9)
     np.testing.assert_allclose(b, [y @ Q @ one @ Q @ y for one in V], rtol=1e-10, atol=1e-9)
+
+
+def test_the_moment_equations_are_those_of_traces(made):
+    check_moment_equations(*made[:3])
+
+
+def test_the_moment_equations_of_two_crossed_factors_are_those_of_traces():
+    given = problem(*ALL, term(3, np.arange(N) * 11 % 13 % 5, 2))
+    prepared = prepare(given)
+    layout = build_layout(given, prepared)
+    assert [factor.width for factor in layout.rest] == [2, 2]
+    check_moment_equations(prepared, layout, collect(prepared, layout))
 
 
 def test_the_scale_of_a_column_is_its_size_in_a_level(made):

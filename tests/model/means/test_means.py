@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from reference.cases import fitted
+from reference.cases import fitted, table
 from reference.unbalanced import DATA, unbalanced
 from scipy.stats import studentized_range
 
@@ -104,7 +104,7 @@ def test_the_table_is_a_frame_that_names_its_method():
     assert isinstance(means, pd.DataFrame)
     assert list(means.columns) == ["mean", "se", "df", "low", "high"]
     assert means.attrs["method"] == means.pairs().attrs["method"] == "kenward-roger"
-    assert type(means.loc[["A"]]) is pd.DataFrame
+    assert type(means["mean"]) is pd.Series
 
 
 @pytest.mark.parametrize(
@@ -190,3 +190,28 @@ def test_an_interval_that_ends_at_zero_has_the_level_as_its_p(adjust):
     assert ((pairs["low"] > 0) | (pairs["high"] < 0)).equals(pairs["p"] < 0.1)
     np.testing.assert_allclose(pairs["low"] + pairs["high"], 2 * pairs["estimate"])
     assert pairs.attrs["adjust"] == adjust
+
+
+def test_what_pandas_makes_of_a_table_keeps_its_verbs():
+    """Rounded, filtered, sorted: the means whose rows are there are compared, with all their digits."""
+    fit = fitted("machines_nested", "REML")
+    means = fit.marginal_means("Machine")
+    whole = means.pairs("none")
+    pd.testing.assert_frame_equal(means.round(1).pairs("none"), whole)
+    kept = means[means["mean"] > 55]
+    pd.testing.assert_frame_equal(kept.pairs("none"), whole.loc[["B - C"]])
+    turned = means.sort_values("mean", ascending=False).pairs("none")
+    assert turned.loc["C - A", "estimate"] == -whole.loc["A - C", "estimate"]
+    assert means.loc[["A", "C"]].contrast([1, -1])["se"].item() == whole.loc["A - C", "se"]
+    for lost in (means.reset_index(), means.T, pd.concat([means, means])):
+        with pytest.raises(lmmkit.FitError, match="no longer those of marginal_means"):
+            lost.pairs()
+
+
+def test_groups_of_which_a_filter_leaves_different_means():
+    frame = table("machines_nested").assign(half=lambda d: list("uv") * (len(d) // 2))
+    means = lmmkit.lmm("score ~ Machine * half + (1 | Worker)", frame).marginal_means("Machine", "half")
+    left = means.drop(index=[("A", "v")]).pairs("none")
+    assert [label for label, half in left.index if half == "u"] == ["A - B", "A - C", "B - C"]
+    assert [label for label, half in left.index if half == "v"] == ["B - C"]
+    pd.testing.assert_frame_equal(left, means.pairs("none").loc[left.index])

@@ -165,3 +165,22 @@ def test_facts_tell_of_their_tables(fit, data):
     )
     assert parts["columns"] == 4 + 16
     assert parts["share filled"] == pytest.approx(filled / (48 * 20))
+
+
+def test_what_is_said_of_a_fit_as_a_whole_is_the_fits(fit):
+    summary, facts = (
+        about_fit.summary(fit),
+        about_fit.facts(fit, fit.certificate).set_index("quantity")["value"],
+    )
+    assert summary["iterations"] == len(fit.trace) - 1
+    assert (summary["method"], summary["formula"], summary["ngroups"]) == ("REML", fit.formula, {"g": 8})
+    assert (summary["singular"], summary["singular_terms"], summary["dropped_columns"]) == (False, [], [])
+    for name in ("nobs", "npar", "deviance", "llf", "aic", "bic", "sigma", "converged", "evaluations"):
+        assert summary[name] == facts[name] == getattr(fit, name)
+    assert (facts["certificate"], facts["digits"]) == (True, fit.certificate.digits)
+
+
+def test_a_singular_term_is_named(data):
+    level = data["y"] - data.groupby("f")["y"].transform("mean")
+    summary = about_fit.summary(lmm("y ~ 1 + (1 | f)", data.assign(y=level)))
+    assert (summary["singular"], summary["singular_terms"]) == (True, ["f"])

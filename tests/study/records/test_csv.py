@@ -1,0 +1,68 @@
+"""Tables as CSV: nothing in them is a formula for a spreadsheet, wherever it cuts, and all is read back."""
+
+import csv
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmmkit.escape import csv_cell, csv_text
+from lmmkit.study.records.artifacts import csv_bytes, read_csv
+from lmmkit.study.report.read_back import _entries
+
+ATTACKS = [
+    "=HYPERLINK(1)", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "x;=HYPERLINK(1)", "x,=1",
+    "x\t=1", "x|=cmd", "x\r=1", "x\n-1", "'=1", "''=1", "x;'=1", "\uff1d1", 'a";=1', "x; =1",
+]  # fmt: skip
+PLAIN = ["plain", "a-b", "a = b", "Days", "I(x^2)", "it's", "'quoted'", "x@y"]
+AT_A_START = re.compile(r"""(?:^|[,;|\t\r\n])["\s]*[=+@\uff1d-]""")
+
+
+def written(frame: pd.DataFrame, path) -> pd.DataFrame:
+    path.write_bytes(csv_bytes(frame))
+    return read_csv(path)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_no_cell_and_no_title_begins_as_a_formula_at_any_separator(attack, tmp_path):
+    frame = pd.DataFrame({attack: [attack, "b"], "k": [1, 2]})
+    text = csv_bytes(frame).decode()
+    assert not AT_A_START.search(text), text
+    for separator in ",;\t|":
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
+            assert not any(cell.lstrip().startswith(("=", "+", "-", "@", "\uff1d")) for cell in row), row
+    pd.testing.assert_frame_equal(written(frame, tmp_path / "t.csv"), frame)
+    assert {attack, "b"} <= set(_entries(tmp_path / "t.csv"))
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_what_is_no_formula_stays_as_it_is(text):
+    assert csv_cell(text) == text
+    assert csv_bytes(pd.DataFrame({"a": [text]})) == f"a\n{text}\n".encode()
+
+
+@given(st.text(alphabet="'=+-@;,| \t\r\n\uff1dax\""))
+def test_a_guarded_text_is_read_back(text):
+    assert csv_text(csv_cell(text)) == text
+
+
+def test_numbers_are_no_formulas(tmp_path):
+    frame = pd.DataFrame(
+        {"x": [-1.5, 1e-300, np.nan, -1e22], "k": [-1, 0, 3, 10**15], "b": [True, False, True, True]}
+    )
+    assert b"'" not in csv_bytes(frame)
+    pd.testing.assert_frame_equal(written(frame, tmp_path / "t.csv"), frame)
+    separated = frame.assign(t=["a;b", "", "=c", "d"])
+    assert b'\n-1.5,-1,True,"a;b"\n' in csv_bytes(separated)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["007", "7"], ["1E1", "10"], ["1.50", "2"], ["NA", "x"], ["nan", "null"], ["+1", "2"], [" 1", "2"]],
+)
+def test_labels_that_look_like_numbers_or_gaps_stay_labels(labels, tmp_path):
+    assert written(pd.DataFrame({"level": labels}), tmp_path / "t.csv")["level"].tolist() == labels
