@@ -54,7 +54,12 @@ def begun(project: Path, *options: str) -> subprocess.Popen[str]:
     """A run that has come to the middle of step 03."""
     command = [sys.executable, "-m", "lmmkit.study.cli", "run", "params/tiny.yaml", *options]
     process = subprocess.Popen(
-        command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup's is inherited
     )
     wait_until(lambda: kernel_of(project), process)
     return process
