@@ -1,4 +1,7 @@
-"""The templates of every page, filled in with all text escaped and no name left undefined."""
+"""The templates of every page, filled in with all text escaped and no name left undefined.
+
+Text of the data may hold letters that turn the reading of what follows them: a page has none.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import base64
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lmmkit.escape import page
 
 _TEMPLATES = Environment(
     loader=PackageLoader("lmmkit.study.pages", "."),
@@ -18,7 +23,7 @@ _TEMPLATES = Environment(
 
 def render(template: str, **values: Any) -> str:
     """The page that a template such as `report.html` makes of these values."""
-    return _TEMPLATES.get_template(template).render(values)
+    return page(_TEMPLATES.get_template(template).render(values))
 
 
 def image_address(content: bytes, kind: str = "svg+xml") -> str:
