@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PreformattedString, Tag
@@ -207,7 +207,7 @@ class _Run:
         if mark.file.endswith(".csv"):
             return found[mark.place]
         for key in mark.place.split("/"):
-            found = found[int(key)] if isinstance(found, list) else _entry(found, key)
+            found = _entry(found, key)
         return found
 
     def _load(self, file: str) -> Any:
@@ -225,8 +225,10 @@ class _Run:
         return cells | {f"={name}": value for name, value in facts.items()}
 
 
-def _entry(found: dict[str, Any], key: str) -> Any:
-    """The value of a key as a page spells it."""
+def _entry(found: Any, key: str) -> Any:
+    """The value of a key as a page spells it, or at a position."""
+    if isinstance(found, list):
+        return cast("list[Any]", found)[int(key)]
     return found[key] if key in found else {on_page(name): value for name, value in found.items()}[key]
 
 
