@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html as _html
 import re
 
@@ -60,6 +61,25 @@ def page(text: str) -> str:
     a\u202eb\x1b[2J
     """
     return _TURNS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def html_figure(address: str, alt: object, caption: object) -> str:
+    """A picture with its caption, as a notebook shows it.
+
+    >>> html_figure("data:,", "a > b", "A & B")
+    '<figure><img alt="a &gt; b" src="data:,"><figcaption>A &amp; B</figcaption></figure>'
+    """
+    picture = f'<img alt="{html(alt)}" src="{html(address)}">'
+    return f"<figure>{picture}<figcaption>{html(caption)}</figcaption></figure>"
+
+
+def image_address(content: bytes, kind: str = "svg+xml") -> str:
+    """A picture (`svg+xml` or `png`) as an address that holds the picture itself.
+
+    >>> image_address(b"<svg/>")
+    'data:image/svg+xml;base64,PHN2Zy8+'
+    """
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def mathtext(text: object) -> str:

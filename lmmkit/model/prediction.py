@@ -193,7 +193,7 @@ def _new_weights(weights: Any, newdata: Any) -> Floats | None:
 
 def _refuse_unseen(estimates: Estimates, rows: NewData, chosen: list[bool]) -> None:
     for term, codes, counts in zip(estimates.random, rows.codes, chosen, strict=True):
-        unseen = np.flatnonzero(codes < 0) if counts else ()
+        unseen = np.flatnonzero((codes < 0) & counts)
         if len(unseen):
             raise DataError(
                 f"{len(unseen):,} of the {len(codes):,} rows have a level of `{term.factor}` that the fit "

@@ -14,7 +14,7 @@ from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.linear_functions import coef_table
-from lmmkit.model.inference.open_directions import open_directions
+from lmmkit.model.inference.open_directions import not_identified
 from lmmkit.model.text_table import Cells, TextTable
 
 SHOWN = 6  # significant digits, fewer when the certificate supports fewer
@@ -124,11 +124,11 @@ def _correlations(G: Floats, sd: Floats, row: int, before: list[int]) -> str:
 def _fixed_table(estimates: Estimates, digits: int) -> TextTable:
     rows: Cells = [("coefficient", "estimate", "SE", "df", "t", "p")]
     table = coef_table(estimates, df="auto", level=0.95)
-    for row in table.itertuples():
-        df = "" if np.isnan(row.df) else f"{row.df:.1f}"
-        p = "" if np.isnan(row.p) else "< .0001" if row.p < 0.0001 else f"{row.p:.4f}"
-        estimate, error = _number(row.estimate, digits), _number(row.se, digits)
-        rows.append((str(row.Index), estimate, error, df, f"{row.t:.3f}", p))
+    values = table[["estimate", "se", "df", "t", "p"]].to_numpy(np.float64)
+    for name, (estimate, error, df, t, p) in zip(estimates.names, values, strict=True):
+        tested = "" if np.isnan(p) else "< .0001" if p < 0.0001 else f"{p:.4f}"
+        found = (_number(estimate, digits), _number(error, digits))
+        rows.append((name, *found, "" if np.isnan(df) else f"{df:.1f}", f"{t:.3f}", tested))
     methods = "; ".join(dict.fromkeys(table["method"]))
     return TextTable(f"Fixed effects ({methods})" if methods else "Fixed effects", rows, numbers_right=True)
 
@@ -138,11 +138,7 @@ def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
         count = estimates.evaluations
         yield f"Converged: {estimates.algorithm}, {count} evaluation{'' if count == 1 else 's'}."
     yield from _singularity(estimates)
-    for direction in open_directions(estimates):
-        yield (
-            f"Not identified: the likelihood stays as it is along {direction}. These estimates are one "
-            "choice among many; fixed effects and their tests do not depend on it where they have df."
-        )
+    yield from not_identified(estimates)
     if certificate.passed:
         yield certificate.sentence()
     if estimates.dropped_columns:

@@ -9,7 +9,6 @@ Colours are Okabe and Ito's (2008), told apart under every common colour blindne
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Callable, Iterable
@@ -27,7 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
-from lmmkit.escape import html, mathtext, terminal
+from lmmkit.escape import html_figure, image_address, mathtext, terminal
 
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 SKY, ORANGE, PURPLE = "#56B4E9", "#E69F00", "#CC79A7"
@@ -204,11 +203,7 @@ class CaptionedFigure:
     caption: str
 
     def _repr_html_(self) -> str:
-        content = base64.b64encode(self.svg).decode()
-        return (
-            f'<figure><img alt="{html(self.caption)}" src="data:image/svg+xml;base64,{content}">'
-            f"<figcaption>{html(self.caption)}</figcaption></figure>"
-        )
+        return html_figure(image_address(self.svg), self.caption, self.caption)
 
     def __repr__(self) -> str:
         return terminal(self.caption)

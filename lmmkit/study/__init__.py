@@ -2,8 +2,9 @@
 
 Read first `files/study.py` (what a study says), `data/load_table.py` (what becomes of its data),
 `runs/plan.py` and `runs/run.py` (what a run is, how it is made), `steps/step.py` (a step as its notebook sees
-it). `records` is the run folder on disk, `kernels` where notebooks execute, `report` the page; `sweeps`,
-`cluster`, `audit` and `trace` work on many runs or on finished ones; `cli` is the command line.
+it). `intake` proposes a study for a file, and checks it before a run. `records` is the run folder on disk,
+`kernels` where notebooks execute, `report` the page; `sweeps`, `cluster`, `audit` and `trace` work on many
+runs or on finished ones; `cli` is the command line.
 """
 
 from lmmkit.study.data.load_table import PreparedData, load_table

@@ -178,7 +178,8 @@ class Cross:
 def cross_products(prepared: Prepared, factors: Sequence[Factor]) -> Iterator[Cross]:
     """Z'Z and Z'X of each component, in prepared units."""
     of = _component_of_columns(factors)
-    Z = _z(prepared, factors)[:, np.argsort(of, kind="stable")]  # by component, then by factor and level
+    order = np.argsort(of, kind="stable")  # by component, then by factor and level
+    Z = random_columns(prepared, factors)[:, order]
     cross, fixed = (Z.T @ Z).tocsr(), Z.T @ prepared.rows[list(prepared.fixed)].T
     ends = np.cumsum([f.levels * f.width for f in factors])[:-1]
     sizes = [np.bincount(own, minlength=of.max() + 1) for own in np.split(of, ends)]
@@ -190,8 +191,8 @@ def cross_products(prepared: Prepared, factors: Sequence[Factor]) -> Iterator[Cr
         yield Cross(cross[here, here].toarray(), fixed[here], spans)
 
 
-def _z(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
-    """(n, q) Z, the columns of a level together, factor by factor."""
+def random_columns(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
+    """(n, q) Z in prepared units, the columns of a level together, factor by factor."""
     columns, q = list[Ints](), 0
     for factor in factors:
         columns += [q + factor.codes * factor.width + c for c in range(factor.width)]

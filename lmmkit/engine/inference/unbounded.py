@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csr_array, hstack
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.inference.information import VarianceInformation, entry_directions
+from lmmkit.engine.inference.traces import random_columns
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.solution import Optimum
@@ -153,14 +153,7 @@ class _Point:
 def _products(optimum: Optimum) -> _Products:
     """The rows of a problem rotated into the columns of Z."""
     prepared, factors = optimum.prepared, optimum.layout.factors
-    rows, blocks = np.arange(prepared.rows.shape[1]), list[csr_array]()
-    for factor in factors:
-        k = factor.width
-        columns = factor.codes[:, None] * k + np.arange(k)
-        values = prepared.rows[list(factor.rows)].T
-        shape = (len(rows), factor.levels * k)
-        blocks.append(csr_array((values.ravel(), (np.repeat(rows, k), columns.ravel())), shape=shape))
-    Z = csr_array(hstack(blocks))
+    Z = random_columns(prepared, factors)
     values, vectors = np.linalg.eigh((Z.T @ Z).toarray())
     new = values > RANK * values[-1]
     size = np.sqrt(values[new])

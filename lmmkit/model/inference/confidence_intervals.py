@@ -155,7 +155,7 @@ def automatic_intervals(
         for place, wald in enumerate(walds):
             row = wald._replace(criterion=f"{wald.criterion} ({large or 'no profile was found'})")
             if wald.bounds.trouble or not large:
-                profile = profiles.variance(place)
+                profile = profiles.attempt(place)
                 if wald.bounds.trouble or not np.isnan([profile.bounds.low, profile.bounds.high]).any():
                     row = profile._replace(criterion=f"{profile.criterion}, profile")
             rows.append(row)
@@ -340,6 +340,14 @@ class Profiles:
             return Row(name, self._variance(*naturals[place]), self.criterion)
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
         return Row(name, self._search(self.frame.residual(), guess).on_log(), self.criterion)
+
+    def attempt(self, place: int) -> Row:
+        """The same, with the reason in place of an error."""
+        try:
+            return self.variance(place)
+        except FitError as error:  # a structure without profiles
+            name = parameter_names(self.estimates)[place]
+            return Row(name, Interval(np.nan, np.nan, str(error)), self.criterion)
 
     def _variance(self, term: int, natural: Natural) -> Interval:
         if natural.kind == "cor":

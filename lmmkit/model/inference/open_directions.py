@@ -49,6 +49,15 @@ def open_directions(estimates: Estimates) -> list[str]:
     return [_text(row, names) for row in _echelon(np.array(weights).T)]
 
 
+def not_identified(estimates: Estimates) -> list[str]:
+    """The same in sentences."""
+    return [
+        f"Not identified: the likelihood stays as it is along {direction}. These estimates are one choice "
+        "among many; fixed effects and their tests do not depend on it where they have df."
+        for direction in open_directions(estimates)
+    ]
+
+
 def _echelon(rows: Floats) -> Iterator[Floats]:
     """The same space by rows with as few weights as can be, each led by a 1."""
     rows = rows / np.abs(rows).max(axis=1, keepdims=True)

@@ -11,6 +11,7 @@ import scipy
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.fit import Fit
 from lmmkit.model.inference.distributions import normal_quantile
+from lmmkit.model.inference.open_directions import not_identified
 from lmmkit.model.report_tables.panels import PanelChoice, panel_rows
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
 
@@ -163,7 +164,7 @@ def summary(fit: Fit) -> dict[str, Any]:
         "iterations": len(fit.trace) - 1,
         "singular_terms": [term.group for term, null in terms if null],
         "dropped_columns": fit.dropped_columns,
-        "warnings": list(fit.design.warnings),
+        "warnings": [*not_identified(fit.estimates), *fit.design.warnings],
     }
 
 

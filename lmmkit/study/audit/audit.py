@@ -107,20 +107,20 @@ def check_environment(run: RunFolder, notebooks: list[Notebook]) -> Iterator[Fin
         locked = ", as locked" if now in pinned else f", {_LOCK} has {' or '.join(sorted(pinned))}"
         found = f"{now}{locked if pinned else ''}"
         recorded = str(then.get(name, "not recorded"))
-        yield Finding(ENVIRONMENT, name, _same(now, recorded), found, recorded)
+        yield Finding(ENVIRONMENT, name, _as_then(now, recorded), found, recorded)
     here, there = machine(), str(record.get("machine"))
-    yield Finding(ENVIRONMENT, "machine", _same(here, there), here, there)
+    yield Finding(ENVIRONMENT, "machine", _as_then(here, there), here, there)
     digests: dict[str, Any] = record.get("notebooks", {})
     code = {"source of lmmkit": (package_digest(), record.get("package"))}
     code |= {f"notebook {book.name}": (book.digest, digests.get(book.name)) for book in notebooks}
     for what, (now, recorded) in code.items():
         if isinstance(recorded, str):
-            yield Finding(ENVIRONMENT, what, _same(now, recorded), now[:12], recorded[:12])
+            yield Finding(ENVIRONMENT, what, _as_then(now, recorded), now[:12], recorded[:12])
         else:
             yield Finding(ENVIRONMENT, what, UNCHECKED, now[:12], "not recorded")
 
 
-def _same(now: str, then: str) -> str:
+def _as_then(now: str, then: str) -> str:
     return IDENTICAL if now == then else OTHER
 
 

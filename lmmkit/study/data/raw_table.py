@@ -44,16 +44,12 @@ class RawTable:
         columns: By name, in the file's order.
         rows: Number of rows.
         lines: How many lines of a text file are what (`LINES`); they add up to all lines. Empty for others.
-        first_line: Line of a text file, or row of a sheet, of the first row; 0 where there is none.
-        line_of: (n,) the line of each row, where they do not follow one another.
         notices: What was settled in reading that a user should know, a sentence each.
     """
 
     columns: Mapping[str, RawColumn]
     rows: int
     lines: Mapping[str, int] = field(default_factory=dict[str, int])
-    first_line: int = 0
-    line_of: NDArray[Any] | None = None
     notices: tuple[str, ...] = ()
 
 

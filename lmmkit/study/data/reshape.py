@@ -136,8 +136,7 @@ def reshaped(raw: RawTable, spec: Reshape) -> tuple[RawTable, Stacking]:
         columns[name] = _interleaved(
             name, [raw.columns[place] if place else None for place in places], raw.rows
         )
-    line_of = None if raw.line_of is None else raw.line_of[files_rows]
-    return replace(raw, columns=columns, rows=raw.rows * times, line_of=line_of), stacking
+    return replace(raw, columns=columns, rows=raw.rows * times), stacking
 
 
 def _repeated(column: RawColumn, rows: Any) -> RawColumn:

@@ -76,15 +76,13 @@ def read_sheet(path: Path, data: Data) -> RawTable:
         for i, (name, column) in enumerate(columns.items())
         if column.cells.null_count < len(body) or (i < len(head) and head[i] is not None)
     }
-    lines = np.array([number for number, _ in body])
     counts = {
         "header": int(bool(data.header)),
         "above the header": above,
         "rows": len(body),
         "blank": len(rows) - above - len(filled),
     }
-    follow = bool(lines[-1] - lines[0] == len(lines) - 1)
-    return RawTable(kept, len(body), counts, int(lines[0]), None if follow else lines)
+    return RawTable(kept, len(body), counts)
 
 
 def _check_size(path: Path, data: Data) -> None:

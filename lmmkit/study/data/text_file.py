@@ -69,9 +69,7 @@ def read_text(path: Path, data: Data, separator: str) -> RawTable:
         "continuation": lines.total - lines.above - len(lines.rows) - len(lines.blank) - len(lines.comment),
     }
     columns = {name: RawColumn(name, table.column(i)) for i, name in enumerate(names)}
-    simple = bool(body[-1] - body[0] == len(body) - 1)
-    offset = int(body[0]) + 1
-    return RawTable(columns, len(body), counts, offset, None if simple else body + 1, tuple(notices))
+    return RawTable(columns, len(body), counts, tuple(notices))
 
 
 def unpacked(path: Path, data: Data) -> bytes:

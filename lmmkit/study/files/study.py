@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmmkit.errors import StudyError
+from lmmkit.errors import LmmkitError, StudyError, Subject
 from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula
 from lmmkit.study.files.faults import NOWHERE, raise_faults, validate
 from lmmkit.study.files.roles import roles
 from lmmkit.study.files.schema import Column, Model, Role, Settings
-from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, is_list, is_mapping, read_yaml
+from lmmkit.study.files.words import in_study_words
+from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, dotted, is_list, is_mapping, read_yaml
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,49 @@ def _variables(formula: Formula) -> Iterator[str]:
         yield from expression.variables
     for bar in formula.random:
         yield from bar.group.names
+
+
+# Faults that only the data show, with their places in the file.
+
+
+def raise_placed(study: Study, overrides: Mapping[str, object], errors: Sequence[LmmkitError]) -> None:
+    """Raise one error with all that was found about a study, each with its place in the file, or nothing.
+
+    Raises:
+        StudyError: there are errors.
+    """
+    if errors:
+        document = read_yaml(study.path)
+        raise_faults(study.path, [_placed(error, study.settings, overrides, document) for error in errors])
+
+
+def _placed(
+    error: LmmkitError, settings: Settings, overrides: Mapping[str, object], document: Document
+) -> Fault:
+    key = _key_of(error.about, settings, document)
+    message = in_study_words(str(error)).removeprefix(f"{dotted(key)}: ")
+    overridden = ".".join(map(str, key)) in overrides
+    return Fault(NOWHERE if overridden else document.values.get(key, Position(1, 1)), key, message)
+
+
+def _told(about: Subject, settings: Settings, document: Document) -> Subject:
+    """What an error is told of: of a column that is not declared, where the model uses it."""
+    if about[:2] in document.values and about[:2] != ("data", "columns"):
+        return about
+    if about[:2] == ("data", "columns") and about[:3] not in document.values:
+        given = {settings.model.weights: "weights", settings.model.offset: "offset"}
+        return ("model", given.get(str(about[2]), "formula"))
+    return ("model", "formula") if about[:1] == ("model",) else about
+
+
+def _key_of(about: Subject, settings: Settings, document: Document) -> Key:
+    """The key of the file that an error is about."""
+    key: Key = ()
+    for part in _told(about, settings, document):
+        if (*key, part) not in document.values:
+            break
+        key = (*key, part)
+    return key
 
 
 # The settings as arguments of the model functions.

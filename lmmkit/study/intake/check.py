@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lmmkit.engine.setup import set_up
-from lmmkit.errors import Findings, LmmkitError, StudyError, Subject, did_you_mean
+from lmmkit.errors import Findings, StudyError, did_you_mean
 from lmmkit.escape import terminal
 from lmmkit.model.design.design import Design, build_design
 from lmmkit.model.formula.formula import parse_candidate, parse_formula, term_name
 from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.study.data.load_table import PreparedData, load_table
-from lmmkit.study.files.faults import NOWHERE, raise_faults
 from lmmkit.study.files.schema import Settings
-from lmmkit.study.files.study import design_options
+from lmmkit.study.files.study import design_options, raise_placed
 from lmmkit.study.files.words import in_study_words
-from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, dotted, read_yaml
 from lmmkit.study.runs.plan import Plan
 
 
@@ -61,7 +58,7 @@ def check_study(plan: Plan) -> Checked:
             check_method(settings.inference.df, None, reml=settings.model.method == "REML")
     else:
         checked = _check_model(settings, table, found)
-    raise_faults(plan.study.path, _faults(plan, found.errors))
+    raise_placed(plan.study, plan.overrides, found.errors)
     assert checked is not None
     return checked
 
@@ -69,14 +66,13 @@ def check_study(plan: Plan) -> Checked:
 def _check_focus(settings: Settings) -> None:
     """Refuse a focus that names nothing of the formula, the data set aside."""
     focus = settings.report.focus
-    if focus is None:
+    if focus is None or "[" in focus:  # a coefficient, which the data must tell
         return
     fixed = parse_formula(settings.model.formula).fixed
     terms = [term_name(term) for term in fixed]
     columns = [name for term in fixed for factor in term for name in factor.variables]
-    stem = re.sub(r"\[[^\[\]]*\]", "", focus)
     known = list(dict.fromkeys([*terms, *columns]))
-    if same_name(focus, known) is None and same_name(stem, known) is None:
+    if same_name(focus, known) is None:
         near = did_you_mean(focus, known) or "."
         raise StudyError(f"{focus!r} is no term of the formula{near} Its terms: {', '.join(terms)}")
 
@@ -141,33 +137,3 @@ def _candidates(settings: Settings, table: PreparedData, found: Findings) -> Ite
             yield f"the candidate {text} cannot be fitted: {error}"
     if effects.rule == "best" and len({error.about[:3] for error in failed.errors}) == len(listed):
         found.errors += failed.errors
-
-
-# Faults with their places.
-
-
-def _faults(plan: Plan, errors: Sequence[LmmkitError]) -> list[Fault]:
-    document = read_yaml(plan.study.path)
-    return [_fault(error, plan, document) for error in errors]
-
-
-def _fault(error: LmmkitError, plan: Plan, document: Document) -> Fault:
-    key = _key(error.about, plan.study.settings, document)
-    message = in_study_words(str(error)).removeprefix(f"{dotted(key)}: ")
-    overridden = ".".join(map(str, key)) in plan.overrides
-    return Fault(NOWHERE if overridden else document.values.get(key, Position(1, 1)), key, message)
-
-
-def _key(about: Subject, settings: Settings, document: Document) -> Key:
-    """The key of the file that an error is about; of a column that is not declared, where it is used."""
-    if about[:2] == ("data", "columns") and about[:3] not in document.values:
-        used = (
-            ("model", name) for name in ("weights", "offset") if getattr(settings.model, name) == about[2]
-        )
-        about = next(used, ("model", "formula"))
-    key: Key = ()
-    for part in about:
-        if (*key, part) not in document.values:
-            break
-        key = (*key, part)
-    return key

@@ -225,6 +225,7 @@ def _drafted(
         said += sentences
         keys["reshape"] = spec
         raw, _ = reshaped(raw, Reshape.model_validate(spec))
+    asked += parse_formula(formula).notices
     draft = _Draft(data, formula, keys, [*said, *raw.notices], asked, raw, settings)
     _propose(draft, wanted)
     return draft

@@ -237,7 +237,7 @@ def _sniff_header(
         if given["header"] and start < len(rows):
             _refuse_second_header(rows[start], below, lines[start + 1 :], name)
         return below
-    _refuse_short_header(rows[:start], lines[: start + 1], width, name)
+    _refuse_short_header(rows[:start], rows[start:], lines[: start + 1], name)
     below = rows[start + 1 :]
     if not _is_header(rows[start], below):
         layout.keys["header"] = 0
@@ -254,9 +254,19 @@ def _sniff_header(
     return below
 
 
-def _refuse_short_header(above: Rows, lines: Sequence[int], width: int, name: str) -> None:
-    """Refuse a header that lacks one name, right above the rows."""
-    if above and len(above[-1]) == width - 1 > 0 and lines[-1] - lines[-2] == 1 and _all_names(above[-1]):
+def _refuse_short_header(above: Rows, below: Rows, lines: Sequence[int], name: str) -> None:
+    """Refuse a header that lacks names, right above the rows."""
+    width = len(below[0])
+    if not above or lines[-1] - lines[-2] > 1 or not 1 < len(above[-1]) < width or not _all_names(above[-1]):
+        return
+    first = [row[0] for row in below]
+    if len(above[-1]) < width - 1 or len(set(first)) < len(first):
+        raise DataError(
+            f"{name}: line {lines[-2]} has {len(above[-1])} names, the lines below have {width} cells: are "
+            "there decimal commas, or text with the separator in it, that should stand in quotes? Save the "
+            "file with another separator, or give --sep"
+        )
+    if len(above[-1]) == width - 1:
         raise DataError(
             f"{name}: line {lines[-2]} has {width - 1} names, the lines below have {width} cells, as "
             "R's write.table writes row names; write it with row.names = FALSE or col.names = NA, or put a "

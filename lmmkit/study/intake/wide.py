@@ -74,8 +74,10 @@ def proposed_reshape(
     Returns:
         The keys of `reshape`, or None where none is due; and sentences about it.
     """
-    known = families(columns)
     absent = [name for name in wanted if name not in columns]
+    known = families(columns)
+    stems = {family.stem.casefold() for family in known}
+    known += [family for name in absent if name.casefold() not in stems for family in _worded(name, columns)]
     measured = {
         name: family for name in absent for family in known if name.casefold() == family.stem.casefold()
     }
@@ -89,6 +91,16 @@ def proposed_reshape(
         return _keys(columns, measured, [name for name in absent if name not in measured], known), said
     wide = [family for family in known if response in family.columns and len(family.columns) > 2]
     return None, [_noticed(family) for family in wide]
+
+
+def _worded(name: str, columns: Sequence[str]) -> list[Wide]:
+    """The columns that begin with a name that the file lacks, told apart by words: score_pre, score_post."""
+    for mark in ("_", ".", " ", "-"):
+        members = [column for column in columns if column.casefold().startswith(f"{name}{mark}".casefold())]
+        starred = f"{members[0][: len(name) + 1]}*" if members else ""
+        if len(members) > 1:
+            return [Wide(name, tuple(members), starred if _matches(starred, columns) == members else members)]
+    return []
 
 
 def _keys(

@@ -5,7 +5,6 @@ Text of the data may hold letters that turn the reading of what follows them: a 
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -24,12 +23,3 @@ _TEMPLATES = Environment(
 def render(template: str, **values: Any) -> str:
     """The page that a template such as `report.html` makes of these values."""
     return page(_TEMPLATES.get_template(template).render(values))
-
-
-def image_address(content: bytes, kind: str = "svg+xml") -> str:
-    """A picture (`svg+xml` or `png`) as an address that holds the picture itself.
-
-    >>> image_address(b"<svg/>")
-    'data:image/svg+xml;base64,PHN2Zy8+'
-    """
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -105,14 +105,18 @@ def _content(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def python_scalar(value: Any) -> Any:
+    """A scalar of numpy as Python's, anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def plain(value: Any) -> Any:
     """Numpy and pandas values as JSON has them."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, (list, tuple, np.ndarray, pd.Series, pd.Index)):
         return [plain(item) for item in cast("Iterable[Any]", value)]
-    if isinstance(value, np.generic):
-        return plain(value.item())
+    value = python_scalar(value)
     if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
     return value

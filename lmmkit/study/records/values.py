@@ -62,6 +62,10 @@ KINDS = (
     Kind("p value", re.compile(r": p$"), 1e-4, 1e-9),
     Kind("estimate", re.compile(""), 1e-6, 1e-7),
 )
+#: A number in a file against the same one before it was written.
+AS_WRITTEN = Kind("as written", re.compile(""), 1e-9, 0.0)
+#: A number in a file against the same one made again from other numbers of the run.
+RECOMPUTED = Kind("recomputed", re.compile(""), 1e-6, 1e-9)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def compare(path: str, one: bytes, other: bytes, *, exact: bool = False) -> Comp
     within, moved = 0, list[tuple[Place, object, object]]()
     for place in dict.fromkeys([*first, *second]):
         a, b = first.get(place), second.get(place)
-        if a == b or (_is_nan(a) and _is_nan(b)):
+        if same(a, b):
             continue
         kind = kind_of(path, place.field)
         if not (exact and math.isinf(kind.relative)) and agree(a, b, kind, scales.get(place.field, 0.0)):
@@ -119,8 +123,20 @@ def tolerances(path: str) -> str:
     return f"{kind.name}: {kind.relative:g} of the number, {kind.beside:g} of the largest beside it"
 
 
-def agree(a: object, b: object, kind: Kind, scale: float) -> bool:
-    """Whether two values that are not the same agree within the tolerance of their kind."""
+def same(a: object, b: object) -> bool:
+    """Whether two values are equal, or no number both."""
+    return a == b or (_is_nan(a) and _is_nan(b))
+
+
+def agree(a: object, b: object, kind: Kind, scale: float = 1.0) -> bool:
+    """Whether two values that are not the same agree within the tolerance of their kind.
+
+    Args:
+        a: One value.
+        b: The other.
+        kind: The kind of both.
+        scale: The largest number beside them, which `kind.beside` is a share of.
+    """
     if math.isinf(kind.relative):
         return a is not None and b is not None
     if not (isinstance(a, float | int) and isinstance(b, float | int)) or isinstance(a, bool):
@@ -128,6 +144,23 @@ def agree(a: object, b: object, kind: Kind, scale: float) -> bool:
     if isinstance(a, int) and isinstance(b, int):
         return False
     return math.isclose(a, b, rel_tol=kind.relative, abs_tol=kind.beside * scale)
+
+
+def printed_alike(a: str, b: str) -> bool:
+    """Whether two printed numbers are equal, or one unit of the last digit apart, which rounding may do.
+
+    >>> printed_alike("1,298.5", "1,298.6"), printed_alike("−0.31", "0.31"), printed_alike("18", "19")
+    (True, False, False)
+    """
+    if a == b:
+        return True
+    try:
+        x, y = (float(text.replace("−", "-").replace(",", "")) for text in (a, b))
+    except ValueError:
+        return False
+    decimals = len(a.partition(".")[2].partition("e")[0])
+    whole = "." not in a and "." not in b
+    return not whole and abs(x - y) <= 1.001 * 10.0**-decimals
 
 
 def values_of(path: str, content: bytes) -> Values:

@@ -12,6 +12,7 @@ import pandas as pd
 from lmmkit.model.report_tables import about_data, about_design, about_fit, about_inference, about_search
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages.marks import Mark
+from lmmkit.study.records.artifacts import python_scalar
 from lmmkit.study.steps.step import Step
 
 SE_DIGITS = 3  # significant digits of a standard error, at most
@@ -70,12 +71,7 @@ class Files:
 
 def cell_mark(name: str, table: pd.DataFrame, row: int, column: str, text: str) -> Mark:
     """A cell of the table `tables/<name>.csv`, printed as this text."""
-    return Mark(plain_value(table[column].iloc[row]), f"tables/{name}.csv", place(table, row, column), text)
-
-
-def plain_value(value: Any) -> Any:
-    """Numpy's scalars as Python's."""
-    return value.item() if hasattr(value, "item") else value
+    return Mark(python_scalar(table[column].iloc[row]), f"tables/{name}.csv", place(table, row, column), text)
 
 
 def place(table: pd.DataFrame, row: int, column: str) -> str:
@@ -106,7 +102,7 @@ def rounded(value: Any, decimals: int | None = None) -> str:
     >>> rounded(10.4673, 2), rounded(float("inf")), rounded(True), rounded(0.00012345)
     ('10.47', 'infinite', 'yes', '0.0001234')
     """
-    value = plain_value(value)
+    value = python_scalar(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, (int, float)):

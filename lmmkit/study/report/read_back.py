@@ -19,13 +19,12 @@ from lmmkit.errors import LmmkitError, RunError
 from lmmkit.escape import csv_text
 from lmmkit.escape import page as on_page
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, marked_text
-from lmmkit.study.records.artifacts import read_csv, read_json
+from lmmkit.study.records.artifacts import python_scalar, read_csv, read_json
 from lmmkit.study.records.manifest import file_in
-from lmmkit.study.records.values import NUMBER, tree_values
-from lmmkit.study.report.numbers import TABLES, place, plain_value
+from lmmkit.study.records.values import AS_WRITTEN, NUMBER, agree, printed_alike, tree_values
+from lmmkit.study.report.numbers import TABLES, place
 
 RECORD = "lmmkit-run"  # id of the block of data that a report carries
-AGREES = 1e-9  # relative: a value from a file against the same one before it was written
 #: Phrases whose number defines what is counted; any other number needs a mark.
 DEFINITIONS = ("lie beyond 2, where", "; 1 is a straight line.")
 _DIGITS = re.compile(r"[0-9](?:[0-9.,]*[0-9])?")
@@ -73,25 +72,12 @@ def moved_numbers(one: str, other: str) -> list[tuple[str, str]] | None:
     if NUMBER.sub("#", one) != NUMBER.sub("#", other):
         return None
     pairs = zip(NUMBER.findall(one), NUMBER.findall(other), strict=True)
-    return [(a, b) for a, b in pairs if not _same(a, b)]
+    return [(a, b) for a, b in pairs if not printed_alike(a, b)]
 
 
 def count_numbers(text: str) -> int:
     """How many numbers a text has."""
     return len(NUMBER.findall(text))
-
-
-def _same(a: str, b: str) -> bool:
-    """Equal, or one unit of the last printed digit apart, which rounding may do."""
-    if a == b:
-        return True
-    try:
-        x, y = (float(text.replace("−", "-").replace(",", "")) for text in (a, b))
-    except ValueError:
-        return False
-    decimals = len(a.partition(".")[2].partition("e")[0])
-    whole = "." not in a and "." not in b
-    return not whole and abs(x - y) <= 1.001 * 10.0**-decimals
 
 
 def marks(page: str) -> list[Mark]:
@@ -217,7 +203,7 @@ class _Run:
             return read_json(path)
         table, declared = read_csv(path), TABLES.get(path.stem)
         cells = {
-            on_page(place(table, row, str(name))): plain_value(table[name].iloc[row])
+            on_page(place(table, row, str(name))): python_scalar(table[name].iloc[row])
             for row in range(len(table))
             for name in table.columns
         }
@@ -249,7 +235,7 @@ def _equal(written: str, value: Any) -> bool:
         return False
     if math.isnan(value):
         return written in ("nan", "None")  # JSON has no number for it
-    return math.isclose(float(written), value, rel_tol=AGREES)
+    return agree(float(written), value, AS_WRITTEN)
 
 
 def _tells(text: str, value: Any) -> bool:

@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lmmkit.errors import StudyError
+from lmmkit.errors import Findings, StudyError
 from lmmkit.study.data.sources import ALLOW_OUTSIDE, ROOT, Base, check_pin, find_source, sha256_of
-from lmmkit.study.files.study import Study, load_study
+from lmmkit.study.files.study import Study, load_study, raise_placed
 from lmmkit.study.records.artifacts import json_bytes, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE, machine, package_digest, run_key, step_key, versions
 from lmmkit.study.records.manifest import File, Manifest, Record, load_manifest, verified
@@ -148,8 +148,8 @@ def make_plan(
     """Read a study and find all that its run needs.
 
     Raises:
-        StudyError: the study file is wrong.
-        DataError: the data file is missing, outside the study's folder, or not the pinned one.
+        StudyError: the study file is wrong; the data file is missing, outside the study's folder, or not the
+            pinned one.
         RunError: the notebooks are not trusted, or not complete.
     """
     study = load_study(study_file, overrides)
@@ -161,10 +161,21 @@ def make_plan(
     base = Base(
         study.folder, allow_outside or os.environ.get(ALLOW_OUTSIDE) == "1", Path(root) if root else None
     )
-    source = find_source(study.settings.data.source, base)
-    digest = sha256_of(source)
-    check_pin(source, digest, study.settings.data.sha256)
+    source, digest = _data_of(study, base, overrides or {})
     return Plan(study, dict(overrides or {}), base, source, digest, tuple(find_notebooks(study.path)))
+
+
+def _data_of(study: Study, base: Base, overrides: Mapping[str, object]) -> tuple[Path, str]:
+    """The data file of a study and its digest, which is the pinned one."""
+    data, found = study.settings.data, Findings()
+    with found.part("data", "source"):
+        source = find_source(data.source, base)
+        digest = sha256_of(source)
+        with found.part("data", "sha256"):
+            check_pin(source, digest, data.sha256)
+            return source, digest
+    raise_placed(study, overrides, found.errors)
+    raise AssertionError("what is not found is told")
 
 
 def find_study(name: str) -> Path:

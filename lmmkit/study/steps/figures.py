@@ -10,7 +10,6 @@ from typing import Any
 from lmmkit import escape
 from lmmkit.errors import RunError
 from lmmkit.study.pages.marks import MarkedText, marked_text
-from lmmkit.study.pages.templates import image_address
 from lmmkit.study.records.manifest import safe_path, through_link
 
 _MEDIA = {".svg": "svg+xml", ".png": "png"}
@@ -28,7 +27,7 @@ class Figure:
 
     def address(self) -> str:
         """The picture as an address that holds the picture itself."""
-        return image_address(self.path.read_bytes(), _MEDIA[self.path.suffix])
+        return escape.image_address(self.path.read_bytes(), _MEDIA[self.path.suffix])
 
     def to_dict(self) -> dict[str, Any]:
         """What stands beside the picture: its words, plain and with the places of their numbers."""
@@ -42,10 +41,7 @@ class Figure:
         }
 
     def _repr_html_(self) -> str:
-        return (
-            f'<figure><img alt="{escape.html(self.alt)}" src="{self.address()}">'
-            f"<figcaption>{escape.html(self.caption)}</figcaption></figure>"
-        )
+        return escape.html_figure(self.address(), self.alt, self.caption)
 
     def __repr__(self) -> str:
         return escape.terminal(self.caption)

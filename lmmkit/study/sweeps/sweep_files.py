@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lmmkit.escape import image_address
 from lmmkit.plots.effects import specifications
 from lmmkit.plots.style import svg_bytes
 from lmmkit.study.pages import templates
@@ -126,7 +127,7 @@ def sweep_page(
         numeric=[pd.api.types.is_numeric_dtype(table[name]) for name in table],
         rows=[[cell_text(cell) for cell in row] for row in table.head(LONGEST).itertuples(index=False)],
         left=max(len(table) - LONGEST, 0),
-        image=templates.image_address(picture) if picture else None,
+        image=image_address(picture) if picture else None,
         counts=counts,
         tests=tests,
         replicates=replicates,

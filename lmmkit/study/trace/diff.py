@@ -19,7 +19,7 @@ from lmmkit.study.audit.rerun import RecordedStudy, find_data, run_again, study_
 from lmmkit.study.records.keys import package_digest, versions
 from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.records.trusted_notebooks import trusted_notebooks
-from lmmkit.study.records.values import tree_values
+from lmmkit.study.records.values import same, tree_values
 
 ROWS, PARAMETERS, SEED, VERSIONS, CODE = "rows", "parameters", "seed", "versions", "code"
 
@@ -123,16 +123,11 @@ def moves(start: Numbers, end: Numbers, stages: Mapping[str, tuple[Numbers, Numb
     moved = list[Move]()
     for name in dict.fromkeys([*start, *end]):
         a, b = start.get(name, math.nan), end.get(name, math.nan)
-        if _same(a, b):
+        if same(a, b):
             continue
         sides = {cause: (x.get(name, math.nan), y.get(name, math.nan)) for cause, (x, y) in stages.items()}
-        moved.append(Move(name, a, b, {cause: y - x for cause, (x, y) in sides.items() if not _same(x, y)}))
+        moved.append(Move(name, a, b, {cause: y - x for cause, (x, y) in sides.items() if not same(x, y)}))
     return tuple(moved)
-
-
-def _same(one: float, other: float) -> bool:
-    """Equal, or absent from both."""
-    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def changes(one: RunFolder, other: RunFolder) -> list[Change]:

@@ -22,11 +22,11 @@ from lmmkit.study.pages.marks import Mark
 from lmmkit.study.records.artifacts import read_csv
 from lmmkit.study.records.notebooks import Notebook
 from lmmkit.study.records.quantities import Quantity
+from lmmkit.study.records.values import RECOMPUTED, agree, same
 from lmmkit.study.report.read_back import marks, printed_text
 from lmmkit.study.trace.derivations import ADJUSTED, Derivation, Origin, effect
 
 MOST = 8  # rows and columns of a matrix that is printed
-AGREES = 1e-6  # relative difference of a stored and a recomputed number
 WALD = "Wald"  # intervals that are an estimate and a multiple of its standard error
 
 
@@ -174,8 +174,8 @@ def formula_text(derivation: Derivation, value: Any) -> str:
             text = part.to_string(float_format=lambda x: f"{x:.8g}").replace("\n", "\n  ")
         lines.append(f"{name} =\n  {text}")
     if derivation.value is not None and isinstance(value, int | float):
-        same = bool(np.isclose(derivation.value, value, rtol=AGREES, atol=1e-9))
-        verdict = "agrees" if same else "DOES NOT AGREE"
+        agrees = same(derivation.value, value) or agree(derivation.value, value, RECOMPUTED)
+        verdict = "agrees" if agrees else "DOES NOT AGREE"
         lines.append(f"recomputed from data.parquet and fit.json: {derivation.value!r} ({verdict})")
     return "\n".join(lines)
 

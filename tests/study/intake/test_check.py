@@ -83,6 +83,7 @@ def test_faults_are_told_at_once_with_their_places(tmp_path):
     ("text", "place", "message"),
     [
         ("report: {focus: nosuch}", "5:17: report.focus", "'nosuch' is no term of the formula"),
+        ("report: {focus: 'cond[T.b[1]]'}", "5:17: report.focus", "did you mean `cond[T."),
         ("report: {focus: 'cond[T.z]'}", "5:17: report.focus", "did you mean `cond[T."),
         ("inference: {df: between-within}", "5:17: inference.df", "are crossed"),
     ],

@@ -34,6 +34,7 @@ COMMAS = TABLE.assign(y=[str(value).replace(".", ",") for value in Y])
 GERMAN = COMMAS.set_axis(["Prüfling", "Tag", "Wert ms"], axis=1)
 SWAPPED = str.maketrans(",.", ".,")
 ALIGNED = "".join(f"{a:<6}{b:<6}{c:<6}\n" for a, b, c in TABLE.itertuples(index=False))
+UNQUOTED = "g,x,y\n" + "".join(f"{a},{b},{c}\n" for a, b, c in COMMAS.itertuples(index=False))
 GERMAN_FORMULA = "`Wert ms` ~ Tag + (1 | Prüfling)"
 
 
@@ -149,6 +150,7 @@ def test_a_point_before_three_digits_everywhere_is_asked_about(tmp_path):
         (ALIGNED, "d.txt", "runs of blanks"),
         ("g x y\n" + TABLE.to_csv(sep=" ", header=False), "d.txt", "write.table"),
         (text().replace("P03,1", '"P03,1'), "d.csv", "begins with a quote"),
+        (UNQUOTED, "d.csv", "are there decimal commas"),
         (b"\x89PNG\r\n\x1a\n\0\0", "d.xlsx", "cannot be read"),
         (text(), "d.doc", "no reader for this ending"),
     ],
@@ -252,6 +254,18 @@ def test_a_wide_file_is_made_long(tmp_path, name):
         TABLE["g"].tolist(),
     )
     assert checked.table.rows[["file_row", "measured"]].iloc[5].tolist() == [2, "y_t1"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["y_pre,y_post,y_later", "y.a,y.b,y.c", "2019,2020,2021", "Y week 0,Y week 4,Y week 8", "t0_y,t4_y,t8_y"],
+)
+def test_what_tells_measurements_apart_may_be_words_and_years(tmp_path, names):
+    wide = WIDE.iloc[:, :4].set_axis(["g", *names.split(",")], axis=1)
+    made, checked = new(tmp_path, wide.to_csv(index=False), formula="y ~ time + (1 | g)")
+    assert made.asked == []
+    assert checked.table.frame["y"].tolist() == Y[X < 3].tolist()
+    assert checked.table.frame["time"].nunique() == 3
 
 
 @pytest.mark.parametrize(
