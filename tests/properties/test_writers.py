@@ -186,6 +186,11 @@ def tables(draw) -> dict[str, list]:
         if expected(kind, made)[0] is None:  # one row is complete, so that rows are left
             made[0] = "a" if kind == "text" else draw(cells)
         columns[kind] = made
+    # A row that holds nothing is no row of a sheet.
+    columns["whole numbers"] = [
+        1 if all(cells[i] in (None, "") for cells in columns.values()) else whole
+        for i, whole in enumerate(columns["whole numbers"])
+    ]
     return columns
 
 

@@ -9,11 +9,9 @@ from typing import Any, cast
 
 import numpy as np
 
-_WHOLE = re.compile(r"0|-?[1-9][0-9]*")
+_WHOLE = re.compile(r"(?:(?:0|-?[1-9][0-9]{0,399})\n)*")
 #: Whole floating numbers up to here are each one number and no other.
 EXACT = 2.0**53
-#: Digits of a label beyond which it is no number that one counts with.
-LONGEST = 400
 
 
 def label_of(value: Any) -> str:
@@ -44,5 +42,5 @@ def in_order(labels: Iterable[str]) -> list[str]:
     (['-1', '9', '10'], ['10', '9', 'a'])
     """
     known = list(labels)
-    whole = all(_WHOLE.fullmatch(label) and len(label) < LONGEST for label in known)
+    whole = _WHOLE.fullmatch("".join([f"{label}\n" for label in known]))
     return sorted(known, key=int) if whole else sorted(known)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -42,12 +43,12 @@ class Marks:
         """What a number matches, for RE2 and Python alike."""
         whole = "[0-9]+"
         if self.thousands:
-            whole = f"(?:[0-9]{{1,3}}(?:{self._group}[0-9]{{3}})+|[0-9]+)"
+            whole = f"(?:[0-9]{{1,3}}(?:{self.group}[0-9]{{3}})+|[0-9]+)"
         point = re.escape(self.decimal)
         return f"^[+-]?(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 
     @property
-    def _group(self) -> str:
+    def group(self) -> str:
         """What stands between groups of three digits."""
         if self.thousands == " ":
             return _BLANKS
@@ -56,7 +57,7 @@ class Marks:
     def plain(self, text: Any) -> Any:
         """An Arrow array of numbers as Arrow casts them."""
         if self.thousands:
-            text = pc.replace_substring_regex(text, self._group, "")
+            text = pc.replace_substring_regex(text, self.group, "")
         return text if self.decimal == "." else pc.replace_substring(text, self.decimal, ".")
 
 
@@ -82,10 +83,11 @@ def all_numbers(text: Any, marks: Marks) -> NDArray[Any] | None:
     except pa.ArrowInvalid:
         return None
     numbers = _as_numpy(values)
-    # Arrow reads inf and nan; beyond the range a number is infinite too.
-    if np.isinf(numbers).any() or int(np.isnan(numbers).sum()) != text.null_count:
+    # Arrow reads inf and nan; beyond the range a number is infinite too. A finite sum has none of them.
+    odd = text.null_count or not math.isfinite(numbers.sum())
+    if odd and (np.isinf(numbers).any() or int(np.isnan(numbers).sum()) != text.null_count):
         return None
-    if text.null_count or (np.floor(numbers) != numbers).any():
+    if text.null_count or any((np.floor(part) != part).any() for part in (numbers[:100], numbers)):
         return numbers
     try:
         return _as_numpy(pc.cast(text, pa.int64()))
@@ -107,9 +109,13 @@ def number_of(text: str, marks: Marks) -> float | None:
     >>> number_of("1.234,5", Marks(",", ".")), number_of("1_000", Marks())
     (1234.5, None)
     """
-    array = pa.array([text.strip()])
-    good, values = which_numbers(array, marks)
-    return float(values[0]) if good[0] else None
+    plain = text.strip()
+    if not re.match(marks.pattern, plain):
+        return None
+    if marks.thousands:
+        plain = re.sub(marks.group, "", plain)
+    value = float(plain.replace(marks.decimal, "."))
+    return value if math.isfinite(value) else None
 
 
 def _as_numpy(array: Any) -> NDArray[Any]:

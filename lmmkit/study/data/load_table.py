@@ -11,6 +11,8 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pandas.api import types
 
@@ -33,12 +35,8 @@ class Ledger:
 
     def __init__(self, rows: int, stacking: Stacking | None = None):
         self.reasons = np.full(rows, "", dtype=object)
+        self.kept = np.ones(rows, bool)
         self.stacking = stacking
-
-    @property
-    def kept(self) -> NDArray[np.bool_]:
-        """A mask over the input's rows."""
-        return self.reasons == ""
 
     def drop(
         self, frame: pd.DataFrame, out: NDArray[np.bool_], why: str | NDArray[np.object_]
@@ -50,6 +48,7 @@ class Ledger:
         if not out.any():
             return frame
         self.reasons[frame.index[out]] = why
+        self.kept[frame.index[out]] = False
         return frame[~out]
 
     def table(self) -> pd.DataFrame:
@@ -57,8 +56,10 @@ class Ledger:
 
         Of a wide file made long also `file_row` and `measured`, the columns that the row is made of.
         """
-        status = np.where(self.kept, "kept", "dropped")
-        table = pd.DataFrame({"row": np.arange(1, len(status) + 1), "status": status, "reason": self.reasons})
+        status = pc.if_else(pa.array(self.kept), "kept", "dropped")
+        reason = pa.array(self.reasons, pa.string())
+        numbers = pd.Series(np.arange(1, len(status) + 1))
+        table = pd.DataFrame({"row": numbers, "status": status.to_pandas(), "reason": reason.to_pandas()})
         if self.stacking is None:
             return table
         sources, times = self.stacking.sources(), len(self.stacking.index)
@@ -124,10 +125,11 @@ def load_table(data: Data, base: Base) -> PreparedData:
     """
     path, digest, raw, stacking = _read(data, base)
     columns = _typed_columns(raw, data, path.name, stacking)
-    read = pd.DataFrame({name: column.values for name, column in columns.items()})
+    read = pd.DataFrame({name: column.values for name, column in columns.items()}, copy=False)
     ledger = Ledger(len(read), stacking)
     frame = _kept_rows(read, data, ledger)
     facts = pd.DataFrame([_column_facts(name, read, frame, data, columns) for name in frame.columns])
+    facts["levels"] = facts["levels"].astype("Int64")  # of columns that the study does not use, not counted
     used = {name: columns[name] for name in columns if name in data.columns}
     return PreparedData(
         frame,
@@ -271,7 +273,7 @@ def _kept_rows(frame: pd.DataFrame, data: Data, ledger: Ledger) -> pd.DataFrame:
     frame = _complete(_included(frame, late, ledger), data, ledger)
     ledger.check_left()
     _check_references(whole, frame, data, ledger)
-    return frame.apply(_without_unused_levels)
+    return _without_unused_levels(frame)
 
 
 def _plausible(frame: pd.DataFrame, columns: Mapping[str, Column], ledger: Ledger) -> pd.DataFrame:
@@ -358,8 +360,15 @@ def _complete(frame: pd.DataFrame, data: Data, ledger: Ledger) -> pd.DataFrame:
     return ledger.drop(frame, out, np.array([f"missing {name}" for name in names], dtype=object))
 
 
-def _without_unused_levels(column: pd.Series[Any]) -> pd.Series[Any]:
-    return column.cat.remove_unused_categories() if isinstance(column.dtype, pd.CategoricalDtype) else column
+def _without_unused_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    factors = {str(name): frame[name] for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)}
+    fewer = {name: column for name, column in factors.items() if not _all_used(column)}
+    return frame.assign(**{name: column.cat.remove_unused_categories() for name, column in fewer.items()})
+
+
+def _all_used(column: pd.Series[Any]) -> bool:
+    codes = column.cat.codes.to_numpy().astype(np.intp)
+    return bool(np.bincount(codes + 1, minlength=len(column.cat.categories) + 1)[1:].all())
 
 
 def _column_facts(
@@ -374,12 +383,17 @@ def _column_facts(
         "unit": (spec and spec.unit) or (made.unit if made else ""),
         "declared": name in data.columns or name in data.derive,
         "missing": int((read.get(name, column)).isna().sum()),
-        "levels": column.nunique(),
+        "levels": _distinct(column) if name in data.columns or name in data.derive else None,
         "low": float(column.min()) if numeric else np.nan,
         "high": float(column.max()) if numeric else np.nan,
         "why": made.why if made else "it is derived",
         "label": (spec and spec.label) or "",
     }
+
+
+def _distinct(column: pd.Series[Any]) -> int:
+    """How many values a column takes; a factor takes each of its levels, unused ones being gone."""
+    return len(column.cat.categories) if isinstance(column.dtype, pd.CategoricalDtype) else column.nunique()
 
 
 def _kind(column: pd.Series[Any]) -> str:
@@ -409,7 +423,11 @@ def schema_of(table: PreparedData) -> dict[str, Any]:
         "codes": table.codes.to_dict("records"),
         "notices": list(table.notices),
         "columns": [
-            {**facts, "order": _levels(table.frame, str(facts["column"]))}
+            {
+                **facts,
+                "levels": None if pd.isna(facts["levels"]) else int(facts["levels"]),
+                "order": _levels(table.frame, str(facts["column"])),
+            }
             for facts in table.columns.to_dict("records")
         ],
     }

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from lmmkit.model.table.labels import label_of
 from lmmkit.study.data.cell_text import Marks, is_date, moments_of, number_of
 from lmmkit.study.files.schema import Data
 
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 #: What means a missing value when the study says nothing: an empty cell, and these texts.
 DEFAULTS = ("", "NA", "NaN")
 
@@ -41,9 +44,17 @@ class Code:
 
 def codes_of(data: Data) -> tuple[Code, ...]:
     """The codes of a study: the defaults, unless it sets them aside, and those that it lists."""
-    marks = marks_of(data)
-    codes = [Code(text, None, False) for text in DEFAULTS if data.na_defaults and text not in data.na]
-    for code in data.na:
+    listed = tuple((type(code) is str, code) for code in data.na)
+    return _codes(listed, data.na_defaults, marks_of(data))
+
+
+@lru_cache(maxsize=8)
+def _codes(
+    listed: tuple[tuple[bool, str | int | float], ...], defaults: bool, marks: Marks
+) -> tuple[Code, ...]:
+    given = {code for _, code in listed}
+    codes = [Code(text, None, False) for text in DEFAULTS if defaults and text not in given]
+    for _, code in listed:
         if isinstance(code, str):
             plain = number_of(code, marks)
             codes.append(Code(code.strip(), number_of(code, Marks()) if plain is None else plain, True))
@@ -80,18 +91,25 @@ class Sieve:
         return pc.if_else(found, None, text)
 
     def numbers(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Numbers, NaN where a cell has the value of a code."""
+        """Numbers, NaN where a cell has the value of a code; integers are compared to the last digit."""
         whole = values.dtype.kind in "iu"
+        sought: dict[int | float, str] = {}
         for code in self.codes:
-            if code.value is None:
-                continue
-            sought = int(code.text) if whole and code.text.lstrip("-").isdigit() else code.value
-            found = values == sought
-            count = int(np.count_nonzero(found))
-            if count:
-                self.counts[code.text] += count
-                values = np.where(found, np.nan, values)
-        return values
+            if code.value is not None and (not whole or code.value.is_integer()):
+                exact = whole and _WHOLE.fullmatch(code.text)
+                sought.setdefault(
+                    int(code.text) if exact else int(code.value) if whole else code.value, code.text
+                )
+        limits = np.iinfo(values.dtype) if whole else None
+        known = [value for value in sought if limits is None or limits.min <= value <= limits.max]
+        if not known:
+            return values
+        found = np.isin(values, np.array(known, values.dtype))
+        if not found.any():
+            return values
+        for value, count in zip(*np.unique(values[found], return_counts=True), strict=True):
+            self.counts[sought[value.item()]] += int(count)
+        return np.where(found, np.nan, values)
 
     def moments(self, values: pd.Series[Any]) -> pd.Series[Any]:
         """Moments, NaT where a cell has the date of a code."""

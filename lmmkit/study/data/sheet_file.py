@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import datetime
-import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ def sheet_names(path: Path) -> list[str]:
     Raises:
         DataError: it is no workbook.
     """
-    book = _book(path, values=True)
-    return [sheet.title for sheet in book.worksheets]
+    with _book(path, values=True) as book:
+        return [sheet.title for sheet in book.worksheets]
 
 
 def sheet_rows(path: Path, sheet: str | None, most: int) -> list[tuple[int, list[str]]]:
@@ -43,8 +43,9 @@ def sheet_rows(path: Path, sheet: str | None, most: int) -> list[tuple[int, list
     """
     data = Data(source=path.name, sheet=sheet)
     _check_size(path, data)
-    rows = islice(_rows(path, data, values=True), most)
-    return [(number, ["" if cell is None else _text(cell) for cell in cells]) for number, cells in rows]
+    with closing(_rows(path, data, values=True)) as rows:
+        first = list(islice(rows, most))
+    return [(number, ["" if cell is None else _text(cell) for cell in cells]) for number, cells in first]
 
 
 def read_sheet(path: Path, data: Data) -> RawTable:
@@ -93,18 +94,23 @@ def _check_size(path: Path, data: Data) -> None:
         raise DataError(f"{path.name} cannot be read: it is no XLSX workbook ({error})") from None
 
 
-def _book(path: Path, *, values: bool) -> Any:
+@contextmanager
+def _book(path: Path, *, values: bool) -> Generator[Any]:
+    """A workbook, closed at the end; its cells are the values of formulas, or the formulas."""
     import openpyxl  # heavy
 
-    try:
-        content = io.BytesIO(path.read_bytes())
-        return openpyxl.load_workbook(content, read_only=True, data_only=values, keep_links=False)
-    except Exception as error:
-        raise DataError(f"{path.name} cannot be read: it is no XLSX workbook ({error})") from None
+    with path.open("rb") as stream:
+        try:
+            book = openpyxl.load_workbook(stream, read_only=True, data_only=values, keep_links=False)
+        except Exception as error:
+            raise DataError(f"{path.name} cannot be read: it is no XLSX workbook ({error})") from None
+        try:
+            yield book
+        finally:
+            book.close()
 
 
-def _sheet(path: Path, data: Data, *, values: bool) -> Any:
-    book = _book(path, values=values)
+def _sheet(book: Any, path: Path, data: Data) -> Any:
     names = [sheet.title for sheet in book.worksheets]
     if data.sheet is not None and data.sheet not in names:
         near = did_you_mean(data.sheet, names) or "."
@@ -114,16 +120,17 @@ def _sheet(path: Path, data: Data, *, values: bool) -> Any:
     return book[data.sheet] if data.sheet is not None else book.worksheets[0]
 
 
-def _rows(path: Path, data: Data, *, values: bool) -> Iterator[tuple[int, list[Any]]]:
+def _rows(path: Path, data: Data, *, values: bool) -> Generator[tuple[int, list[Any]]]:
     """Each row's number and its cells up to the last that holds something; formulas are told from values."""
-    sheet = _sheet(path, data, values=values)
-    sheet.reset_dimensions()
-    for number, row in enumerate(sheet.iter_rows(), 1):
-        made = [None if cell.value is None or cell.value == "" else cell for cell in row]
-        while made and made[-1] is None:
-            made.pop()
-        check_shape(number, len(made), data.limits, path.name)
-        yield number, [None if cell is None else _value(cell) for cell in made]
+    with _book(path, values=values) as book:
+        sheet = _sheet(book, path, data)
+        sheet.reset_dimensions()
+        for number, row in enumerate(sheet.iter_rows(), 1):
+            made = [None if cell.value is None or cell.value == "" else cell for cell in row]
+            while made and made[-1] is None:
+                made.pop()
+            check_shape(number, len(made), data.limits, path.name)
+            yield number, [None if cell is None else _value(cell) for cell in made]
 
 
 class ErrorCell(str):

@@ -24,7 +24,10 @@ def suspected_codes(values: NDArray[np.float64]) -> str:
     >>> suspected_codes(np.array([31.0, 44, 52, 27, 999, 999]))
     '999 (2 cells) stands far off: if it means a missing value, list it under data.na'
     """
-    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    known = values[~np.isnan(values)]
+    if not len(known) or not _CODES & {float(known.min()), float(known.max())}:
+        return ""  # a value that stands far off stands at an end
+    distinct, counts = np.unique(known, return_counts=True)
     found = [
         f"{value:g} ({count:,} cells)"
         for end in (distinct[:_MOST], distinct[::-1][:_MOST])

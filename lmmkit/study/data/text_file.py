@@ -248,7 +248,7 @@ class _Lines:
 
 
 def _sort_lines(content: bytes, data: Data, separator: str, first: int, name: str) -> _Lines:
-    if not content.strip():
+    if not content or content.isspace():
         raise DataError(f"{name} cannot be read: it is empty; expected a header and rows")
     buffer = np.frombuffer(content, np.uint8)
     ends = np.flatnonzero(buffer == _LF)

@@ -188,7 +188,8 @@ class _Reading:
             values = None if self.raw.stored is not None else all_numbers(cells, self.marks)
         if values is None:
             return self.mixed()
-        if self.padded(cells):
+        # What the study does not use is looked at only where it is cheap.
+        if (self.used or values.dtype.kind == "i") and self.padded(cells):
             return self.factor("its numbers begin with zeros")
         return self.made(self.sieve.numbers(values), "number", "every cell is a number")
 
@@ -203,9 +204,11 @@ class _Reading:
 
     def padded(self, cells: Any) -> bool:
         """Whether numbers begin with zeros, as codes do; refused where the model may take them for either."""
+        if self.spec.role in _NUMBERS:
+            return False
         some = pc.filter(cells, pc.fill_null(pc.starts_with(cells, "0"), False))
         found = pc.filter(some, pc.match_substring_regex(some, "^0[0-9]"))
-        if not len(found) or self.spec.role in _NUMBERS:
+        if not len(found):
             return False
         if self.spec.role is not None:
             row = _first(pc.equal(cells, found[0]))
@@ -399,19 +402,18 @@ class _Reading:
     def factor(self, why: str) -> Typed:
         """Levels as text, byte for byte but for outer blanks, in their order."""
         codes, labels = self.coded_labels()
-        levels = list(dict.fromkeys(label for label in labels if label is not None))
-        if not self.raw.labelled:
-            levels = in_order(levels)
+        distinct = dict.fromkeys(labels)
+        distinct.pop(None, None)
+        levels = list(distinct) if self.raw.labelled else in_order(distinct)
         if self.used:
+            if not levels:
+                return self.nothing()
             self.notice_alike(levels)
         place = {label: i for i, label in enumerate(levels)}
-        table = np.array([*(-1 if label is None else place[label] for label in labels), -1], np.intp)
-        column = pd.Series(
-            pd.Categorical.from_codes(table[codes], pd.Index(np.array(levels, object), dtype="str"))
-        )
-        if self.used and not levels:
-            return self.nothing()
-        return self.made(self.leveled(column) if self.used else column, "factor", why)
+        table = np.fromiter((place.get(label, -1) for label in (*labels, None)), np.intp, len(labels) + 1)
+        made = pd.Categorical.from_codes(table[codes], pd.Index(np.array(levels, object), dtype="str"))
+        column = pd.Series(made)
+        return self.made(self.leveled(column, levels) if self.used else column, "factor", why)
 
     def coded_labels(self) -> tuple[NDArray[np.intp], list[str | None]]:
         """(n,) number of each cell's distinct value, -1 where null, and the labels of the distinct values."""
@@ -430,7 +432,7 @@ class _Reading:
     def texts_of(self, distinct: Any) -> list[str]:
         """Each distinct value as the text of a level."""
         if self.kind in ("text", "labels"):
-            return [str(item) for item in distinct.to_pylist()]
+            return distinct.to_pylist()
         if self.kind == "moments":
             moments = pd.DatetimeIndex(distinct.to_pandas())
             whole = bool((moments == moments.normalize()).all())
@@ -457,15 +459,18 @@ class _Reading:
     def without_codes(self, labels: list[str], counts: NDArray[np.intp]) -> list[str | None]:
         """Labels without outer blanks, None where a code means a missing value; both are counted."""
         known = {code.text for code in self.sieve.codes}
-        padded, made = 0, list[str | None]()
-        for label, count in zip(labels, counts.tolist(), strict=True):
-            plain = label.strip()
-            padded += count if plain != label and plain else 0
-            if plain in known or (self.kind == "numbers" and label == "NaN"):
-                self.sieve.counts[plain if plain in known else ""] += count
-                made.append(None)
-            else:
-                made.append(plain)
+        known |= {"NaN"} if self.kind == "numbers" else set[str]()
+        whole, padded = "".join(labels), 0
+        blank = whole.strip() != whole or len(whole.split(maxsplit=1)) > 1
+        made: list[str | None] = [label.strip() for label in labels] if blank else list(labels)
+        if made != labels:
+            cells = zip(labels, made, counts.tolist(), strict=True)
+            padded = sum(count for label, plain, count in cells if plain and label != plain)
+        if not known.isdisjoint(made):
+            for at, plain in enumerate(made):
+                if plain in known:
+                    self.sieve.counts[str(plain)] += int(counts[at])
+                    made[at] = None
         if padded and self.used:
             self.notices.append(f"{self.name}: blanks around the text of {padded:,} cells are taken off")
         return made
@@ -476,6 +481,8 @@ class _Reading:
 
     def notice_alike(self, levels: Sequence[str]) -> None:
         """Say where labels look alike to a reader."""
+        if _differ_visibly(levels):
+            return
         seen: dict[str, str] = {}
         for label in levels:
             plain = _visible(label)
@@ -488,9 +495,11 @@ class _Reading:
                 )
                 return
 
-    def leveled(self, column: Values) -> Values:
+    def leveled(self, column: Values, known: list[str]) -> Values:
         """The factor with the declared levels, order and reference."""
-        spec, known = self.spec, list(column.cat.categories)
+        spec = self.spec
+        if not (spec.levels or spec.order or spec.labels or spec.reference):
+            return column
         levels = list(spec.levels or known)
         declared = set(levels)
         strange = next((level for level in known if level not in declared), None)
@@ -631,6 +640,15 @@ def _first(mask: Any) -> int:
 
 def _shown(text: str) -> str:
     return repr(" ".join(text.split())[:60])
+
+
+def _differ_visibly(labels: Sequence[str]) -> bool:
+    """Whether labels differ in more than capitals and hold nothing that cannot be seen."""
+    whole = "".join(labels)
+    if whole.isdigit() and whole.isascii():
+        return True
+    plain = whole.isascii() and whole.isprintable() and "  " not in "\n".join(labels)
+    return plain and len({label.casefold() for label in labels}) == len(labels)
 
 
 def _visible(label: str) -> str:

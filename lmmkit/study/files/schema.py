@@ -289,7 +289,9 @@ class Data(_Section):
     reshape: Reshape | None = Field(
         default=None, description="A file with a column for each measurement, made long; left out: as it is"
     )
-    limits: Limits = Field(default_factory=Limits, description="How large the file may be")
+    limits: Limits = Field(
+        default_factory=Limits, validate_default=True, description="How large the file may be"
+    )
 
     @field_validator("decimal", "thousands")
     @classmethod
