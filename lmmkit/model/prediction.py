@@ -86,6 +86,7 @@ def predict(
         columns["se"] = np.where(rows.possible, np.sqrt(error.variance), np.nan)
         if interval is not None:
             half = t_quantile(0.5 + coverage / 2.0, error.df) * np.sqrt(error.whole)
+            half[error.whole == 0.0] = 0.0  # a mean that is known, as at x = 0 without an intercept
             columns["low"], columns["high"] = columns["fit"] - half, columns["fit"] + half
             method = error.method
             if np.isnan(half[rows.possible]).any():

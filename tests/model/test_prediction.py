@@ -289,3 +289,10 @@ def test_many_rows_of_a_crossed_design_have_the_errors_of_few():
         for first in (0, 700):
             few = m.predict(frame.iloc[first : first + 20])
             np.testing.assert_allclose(few.se, whole.se.iloc[first : first + 20], rtol=1e-10)
+
+
+@pytest.mark.parametrize("formula", ["Reaction ~ 0 + Days + (1 | Subject)", "Reaction ~ 0 + (1 | Subject)"])
+def test_a_mean_that_is_known_has_an_interval_of_no_width(formula):
+    m = lmmkit.lmm(formula, table("sleep_full"))
+    found = m.predict(pd.DataFrame({"Days": [0.0]}), level="population", interval="confidence")
+    assert found.to_numpy().tolist() == [[0.0, 0.0, 0.0, 0.0]]
