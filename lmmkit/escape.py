@@ -10,9 +10,15 @@ import re
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
 )
+#: What turns the reading of all that follows it, what HTML has no letter for, and halves of letters.
+_TURNS = re.compile(
+    "[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 # What a spreadsheet takes for the beginning of a formula, at the beginning of a cell or behind what it may
-# take for a separator; also in full width. Apostrophes before it are kept: `csv_cell` puts one more.
-_BEGINNING, _SIGN = r"((?:^|[,;|\t\r\n])\s*)", "[=+@\uff1d\uff0b\uff0d\uff20-]"
+# take for a separator, with quotes and letters without ink before it or not; also in full width. Apostrophes
+# before it are kept: `csv_cell` puts one more.
+_BLANK = '[\\s"\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*'
+_BEGINNING, _SIGN = f"((?:^|[,;|\t\r\n]){_BLANK})", "[=+@\uff1d\uff0b\uff0d\uff20-]"
 _FORMULA = re.compile(f"{_BEGINNING}('*{_SIGN})")
 _GUARDED = re.compile(f"{_BEGINNING}'('*{_SIGN})")
 
@@ -44,6 +50,17 @@ def html(text: object) -> str:
     '&lt;a href=&quot;x&quot;&gt;'
     """
     return _html.escape(str(text), quote=True)
+
+
+def page(text: str) -> str:
+    r"""Text of a page, in which nothing turns the reading of what follows: such letters are spelled out.
+
+    Joiners stay, which scripts need: they reach no further than their word.
+
+    >>> print(page("a\u202eb\x1b[2J"))
+    a\u202eb\x1b[2J
+    """
+    return _TURNS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def html_figure(address: str, alt: object, caption: object) -> str:

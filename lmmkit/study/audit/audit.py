@@ -129,7 +129,7 @@ def _pins() -> dict[str, set[str]]:
     pins: dict[str, set[str]] = {}
     for folder in (_CHECKOUT, project_folder()):
         if (folder / _LOCK).is_file():
-            for name, version in _PIN.findall((folder / _LOCK).read_text(encoding="utf-8")):
+            for name, version in _PIN.findall((folder / _LOCK).read_text(encoding="utf-8", errors="replace")):
                 pins.setdefault(name.lower(), set()).add(version)
     return pins
 

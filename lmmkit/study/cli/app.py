@@ -20,6 +20,7 @@ from lmmkit.study.cli import finished_runs
 from lmmkit.study.cli.arguments import Cold, Force, Outside, Reports, Since, StudyFile
 from lmmkit.study.cli.exit_codes import with_exit_codes
 from lmmkit.study.cli.say import Commands, say
+from lmmkit.study.cli.streams import standard_streams
 from lmmkit.study.cli.sweep_command import sweep
 from lmmkit.study.cli.trust_and_lab import lab, trust
 
@@ -147,6 +148,7 @@ for command in (sweep, *finished_runs.COMMANDS, trust, lab):
 
 def main() -> None:
     """The entry point."""
+    standard_streams()
     # A terminal that is closed or a scheduler that ends the job interrupts as Ctrl-C does; `nohup` holds.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from typing import ParamSpec
 
@@ -42,7 +43,7 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
             if scarce is not None:
                 lines, code = [f"Error: {scarce}; raise the limit and start it again"], FAILED
             elif isinstance(error, OSError):
-                lines, code = [f"Error: {error.filename or 'a file'}: {error.strerror or error}"], REFUSED
+                lines, code = [f"Error: {error.filename or _nowhere()}: {error.strerror or error}"], REFUSED
             else:
                 raise
         else:
@@ -51,6 +52,15 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
         raise typer.Exit(code)
 
     return wrapped
+
+
+def _nowhere() -> str:
+    """What an error without a file's name is about."""
+    try:
+        os.getcwd()  # noqa: PTH109  (the question is whether there is one)
+    except OSError:
+        return "the working directory is gone; cd to one that is there"
+    return "a file"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -83,7 +83,7 @@ class MarkedText:
 
     def to_json(self) -> str:
         """The parts on one line, for an attribute of the page."""
-        return json.dumps(self.to_list(), ensure_ascii=False)
+        return json.dumps(self.to_list())
 
 
 def marked_text(parts: Iterable[str | dict[str, Any]]) -> MarkedText:

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PreformattedString, Tag
 
 from lmmkit.errors import LmmkitError, RunError
 from lmmkit.escape import csv_text
+from lmmkit.escape import page as on_page
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, marked_text
 from lmmkit.study.records.artifacts import python_scalar, read_csv, read_json
 from lmmkit.study.records.manifest import file_in
@@ -137,11 +138,12 @@ def _texts(soup: BeautifulSoup) -> Iterator[MarkedText]:
         alt = str(image["alt"])
         try:
             said = marked_text(json.loads(str(image.get("data-parts", "[]"))))
-            marked = str(said) == alt
+            marked = on_page(str(said)) == alt
         except (ValueError, TypeError):
             said, marked = MarkedText(), False
         written = [
-            Mark(repr(p.value), p.file, p.place, p.text) if isinstance(p, Mark) else p for p in said.parts
+            Mark(repr(p.value), p.file, on_page(p.place), on_page(p.text)) if isinstance(p, Mark) else p
+            for p in said.parts
         ]
         yield MarkedText(tuple(written)) if marked else MarkedText((alt,))
     for labelled in soup.select("[aria-label]"):
@@ -175,8 +177,8 @@ class _Run:
         """Whether a name stands in a file of the run, as a whole."""
         if self._names is None:
             paths = [path for path in self.folder.rglob("*") if path.suffix in (".json", ".csv")]
-            self._names = {text for path in paths for text in _entries(path)}
-        return name in self._names
+            self._names = {on_page(text) for path in paths for text in _entries(path)}
+        return on_page(name) in self._names
 
     def holds(self, mark: Mark) -> bool:
         """Whether the value stands at its place, and the text is that value rounded."""
@@ -191,7 +193,7 @@ class _Run:
         if mark.file.endswith(".csv"):
             return found[mark.place]
         for key in mark.place.split("/"):
-            found = found[int(key) if isinstance(found, list) else key]
+            found = _entry(found, key)
         return found
 
     def _load(self, file: str) -> Any:
@@ -201,12 +203,19 @@ class _Run:
             return read_json(path)
         table, declared = read_csv(path), TABLES.get(path.stem)
         cells = {
-            place(table, row, str(name)): python_scalar(table[name].iloc[row])
+            on_page(place(table, row, str(name))): python_scalar(table[name].iloc[row])
             for row in range(len(table))
             for name in table.columns
         }
         facts = declared.facts(table) if declared and file == f"tables/{path.name}" else {}
         return cells | {f"={name}": value for name, value in facts.items()}
+
+
+def _entry(found: Any, key: str) -> Any:
+    """The value of a key as a page spells it, or at a position."""
+    if isinstance(found, list):
+        return cast("list[Any]", found)[int(key)]
+    return found[key] if key in found else {on_page(name): value for name, value in found.items()}[key]
 
 
 def _entries(path: Path) -> Iterable[str]:
@@ -235,7 +244,7 @@ def _tells(text: str, value: Any) -> bool:
         return text == ("yes" if value else "no")
     if not isinstance(value, int | float):
         digest = len(text) == 12 and str(value).startswith(text)
-        return text == str(value) or digest
+        return text == on_page(str(value)) or digest
     if not math.isfinite(value):
         return text in (("none", "nan") if math.isnan(value) else ("infinite",))
     if text.startswith("< "):

@@ -8,10 +8,10 @@ from support.projects import copied, edit, lmmkit, repair
 from typer.testing import CliRunner
 
 from lmmkit.errors import RunError
-from lmmkit.study.audit.audit import audit_run
+from lmmkit.study.audit.audit import audit_run, render
 from lmmkit.study.audit.integrity import check_integrity, open_run
 from lmmkit.study.audit.rerun import find_data, recorded_study
-from lmmkit.study.audit.verdicts import IDENTICAL, UNCHECKED, differs
+from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, UNCHECKED, Audit, Finding, differs
 from lmmkit.study.cli.app import app
 
 pytestmark = pytest.mark.slow
@@ -228,3 +228,12 @@ def test_names_from_a_stranger_are_text_and_nothing_else(finished, tmp_path):
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("order", ["\u202e", "\u2066", "\x1b[2J", "\x9b2J", "\u2028", "\ud800"])
+def test_no_name_turns_the_reading_of_a_page(order):
+    finding = Finding("integrity", f"a{order}b", DIFFERS, f"c{order}", "a file")
+    page = render(Audit(f"s{order}", "0" * 12, (finding,)))
+    assert order not in page
+    assert order.encode("unicode_escape").decode() in page
+    assert page.encode()

@@ -17,6 +17,7 @@ from lmmkit.study.report.read_back import _entries
 ATTACKS = [
     "=HYPERLINK(1)", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "x;=HYPERLINK(1)", "x,=1",
     "x\t=1", "x|=cmd", "x\r=1", "x\n-1", "'=1", "''=1", "x;'=1", "\uff1d1", 'a";=1', "x; =1",
+    '"=1', 'x;"=1', "\u200b=1", "x;\ufeff@a", "\x00=1",
 ]  # fmt: skip
 PLAIN = ["plain", "a-b", "a = b", "Days", "I(x^2)", "it's", "'quoted'", "x@y"]
 AT_A_START = re.compile(r"""(?:^|[,;|\t\r\n])["\s]*[=+@\uff1d-]""")
@@ -45,7 +46,7 @@ def test_what_is_no_formula_stays_as_it_is(text):
     assert csv_bytes(pd.DataFrame({"a": [text]})) == f"a\n{text}\n".encode()
 
 
-@given(st.text(alphabet="'=+-@;,| \t\r\n\uff1dax\""))
+@given(st.text(alphabet="'=+-@;,| \t\r\n\uff1dax\"\u200b\x00"))
 def test_a_guarded_text_is_read_back(text):
     assert csv_text(csv_cell(text)) == text
 

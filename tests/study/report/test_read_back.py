@@ -7,8 +7,10 @@ import json
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from lmmkit.errors import RunError
+from lmmkit.escape import page as on_page
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join, marked_text
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv
 from lmmkit.study.report import captions
@@ -290,3 +292,15 @@ def test_moved_numbers(one, other, moved):
 @pytest.mark.parametrize(("text", "count"), [("", 0), ("a", 0), ("a 1", 1), ("1,234.5 and −2e-05, x3", 2)])
 def test_count_numbers(text, count):
     assert count_numbers(text) == count
+
+
+def test_a_name_that_turns_the_reading_is_proven_as_the_page_spells_it(tmp_path):
+    name = "g\u202e1"
+    csv = pd.DataFrame({"level": [name], "n": ["7 of 9"]})
+    (tmp_path / "t.csv").write_bytes(csv_bytes(csv))
+    marked = join(" ", [Name(name), Mark("7 of 9", "t.csv", f"{name}.n", "7 of 9")])
+    image = Markup('<img alt="{}" data-parts="{}"><p>{}</p>').format(str(marked), marked.to_json(), marked)
+    proof = prove(on_page(image), tmp_path)
+    assert "\u202e" not in on_page(image)
+    assert not proof.loose
+    assert len(proof.proven) == 2

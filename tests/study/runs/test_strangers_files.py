@@ -211,3 +211,14 @@ def test_a_lock_is_no_link(tmp_path, precious):
 def test_trusting_a_project_again_changes_nothing(tmp_path):
     project = trust_project(trust_project(project_at(tmp_path)))
     assert run(project, "check", "params/tiny.yaml").returncode == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("file", "code"), [("params/tiny.yaml", 0), ("params/none.yaml", 2)])
+def test_closed_streams_change_no_exit_code(tmp_path, closed, file, code):
+    project_at(tmp_path)
+    trust_project(tmp_path)
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-P", "-m", "lmmkit.study.cli"]
+    done = subprocess.run([*command, "check", file], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
