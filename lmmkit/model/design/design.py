@@ -350,10 +350,11 @@ def build_design(
     groupings, found = _groupings(parsed, source), Findings()
     with found.part():
         _check_rows(request, source, groupings)
-    with found.part():
-        learned = learn_recipe(parsed, source, request.contrasts)
-    found.raise_found()
-    return _design(request, source, *learned, groupings)
+    if found.errors:
+        with found.part():
+            learn_recipe(parsed, source, request.contrasts)  # its faults are said with the others
+        raise found.joined()
+    return _design(request, source, *learn_recipe(parsed, source, request.contrasts), groupings)
 
 
 def without_random_effects(formula: str, like: Design) -> Design:

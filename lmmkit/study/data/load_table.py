@@ -1,5 +1,8 @@
 """From the data file to the table that is analysed, with the ledger of its rows; and that table as files."""
 
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import io

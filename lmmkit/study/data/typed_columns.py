@@ -402,14 +402,13 @@ class _Reading:
     def factor(self, why: str) -> Typed:
         """Levels as text, byte for byte but for outer blanks, in their order."""
         codes, labels = self.coded_labels()
-        distinct = dict.fromkeys(labels)
-        distinct.pop(None, None)
+        distinct = dict.fromkeys(label for label in labels if label is not None)
         levels = list(distinct) if self.raw.labelled else in_order(distinct)
         if self.used:
             if not levels:
                 return self.nothing()
             self.notice_alike(levels)
-        place = {label: i for i, label in enumerate(levels)}
+        place: dict[str | None, int] = {label: i for i, label in enumerate(levels)}
         table = np.fromiter((place.get(label, -1) for label in (*labels, None)), np.intp, len(labels) + 1)
         made = pd.Categorical.from_codes(table[codes], pd.Index(np.array(levels, object), dtype="str"))
         column = pd.Series(made)

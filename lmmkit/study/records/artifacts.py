@@ -107,7 +107,7 @@ def _content(path: Path) -> bytes:
 
 def python_scalar(value: Any) -> Any:
     """A scalar of numpy as Python's, anything else as it is."""
-    return value.item() if isinstance(value, np.generic) else value
+    return cast("np.generic", value).item() if isinstance(value, np.generic) else value
 
 
 def plain(value: Any) -> Any:
