@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -64,7 +64,8 @@ class Maker:
                 self._stop(log, "interrupted", None)
                 raise
             except BaseException as error:  # whatever ends a run, its folder says so
-                self._stop(log, "failed", str(error) or type(error).__name__)
+                with suppress(OSError, RunError):  # a full disk refuses this too; the first error is told
+                    self._stop(log, "failed", str(error) or type(error).__name__)
                 raise
             replace(manifest, status=status).save(self.folder)
             log(status)
