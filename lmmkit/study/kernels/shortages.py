@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
+from contextlib import ExitStack
 
 #: Seconds in which a kernel, or the process that kernels are forked from, must have come up and answered.
 #: Its death is noticed within a second; this ends the wait for one that lives and says nothing.
@@ -14,6 +16,9 @@ OUTPUT_SECONDS = 600
 #: memory is limited, because libraries that are refused a thread wait for it for ever.
 IDLE_SECONDS = 900
 SCARCE_SECONDS = 60
+#: Files that must still be allowed to be opened before a kernel is started: ZeroMQ ends the whole process,
+#: without a word of ours, where it is refused one.
+FREE_FILES = 40
 
 #: What a process says when a resource runs out: in words, and the limits that may be in force (`ulimit`).
 _SCARCE = {
@@ -53,6 +58,17 @@ def shortage(text: str) -> str | None:
     for pattern, (what, limits) in _SCARCE.items():
         if re.search(pattern, text):
             return f"{what} ({_held(limits)})" if limits else what
+    return None
+
+
+def too_few_files() -> str | None:
+    """Returns what is scarce where too few files may be opened to serve a kernel; None where enough may."""
+    with ExitStack() as opened:
+        try:
+            for _ in range(FREE_FILES):
+                opened.enter_context(open(os.devnull, "rb"))  # noqa: PTH123
+        except OSError as error:
+            return shortage(str(error))
     return None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from lmmkit import errors
 from lmmkit.errors import LmmkitError, RunError
-from lmmkit.study.kernels.shortages import OUTPUT_SECONDS, START_SECONDS, shortage
+from lmmkit.study.kernels.shortages import OUTPUT_SECONDS, START_SECONDS, shortage, too_few_files
 from lmmkit.study.records.notebooks import Notebook
 from lmmkit.study.records.temporary import temporary_folder
 
@@ -61,6 +61,8 @@ def execute(
     def on_cell_start(*, cell: object, cell_index: int) -> None:
         started(cell_index)
 
+    if scarce := too_few_files():
+        raise StepError(f"{notebook.name}: the kernel could not be served: {scarce}")
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it logs is in the errors below too
     # What was digested is what is executed, by our kernel whatever the notebook asks for.
     source: Any = nbformat.reads(json.dumps(notebook.content), as_version=4)
