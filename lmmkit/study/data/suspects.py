@@ -18,8 +18,8 @@ _MOST = 3
 def suspected_codes(values: NDArray[np.float64]) -> str:
     """A sentence about values of a column that may mean that there is none, or nothing.
 
-    Such a value is a number by which missing values are often coded, stands more than once, and far off:
-    beyond all others by twice their widest gap, or by half their extent.
+    Such a value is a number by which missing values are often coded, and stands far off: beyond all others by
+    twice their widest gap, or by half their extent, and more than once; or once, beyond twice their extent.
 
     >>> suspected_codes(np.array([31.0, 44, 52, 27, 999, 999]))
     '999 (2 cells) stands far off: if it means a missing value, list it under data.na'
@@ -28,11 +28,12 @@ def suspected_codes(values: NDArray[np.float64]) -> str:
     if not len(known) or not _CODES & {float(known.min()), float(known.max())}:
         return ""  # a value that stands far off stands at an end
     distinct, counts = np.unique(known, return_counts=True)
+    far = _far_off(distinct)
+    rest = distinct[~np.isin(distinct, far)]
     found = [
-        f"{value:g} ({count:,} cells)"
-        for end in (distinct[:_MOST], distinct[::-1][:_MOST])
-        for value in _far_off(end.tolist(), distinct)
-        if (count := int(counts[distinct == value][0])) > 1
+        f"{value:g} ({count:,} cell{'s' * (count > 1)})"
+        for value in far
+        if (count := int(counts[distinct == value][0])) > 1 or _gap(value, rest) > 2 * (rest[-1] - rest[0])
     ]
     if not found:
         return ""
@@ -41,9 +42,10 @@ def suspected_codes(values: NDArray[np.float64]) -> str:
     return f"{' and '.join(found)} {stands} far off: if {means} a missing value, list {it} under data.na"
 
 
-def _far_off(end: list[float], distinct: NDArray[np.float64]) -> list[float]:
-    """The codes at one end of the values that stand far from all that are not."""
-    codes = [value for value in end if value in _CODES]
+def _far_off(distinct: NDArray[np.float64]) -> list[float]:
+    """The codes among the least and the largest values that stand far from all that are not."""
+    ends = dict.fromkeys([*distinct[:_MOST].tolist(), *distinct[-_MOST:].tolist()])
+    codes = [value for value in ends if value in _CODES]
     while codes:
         rest = distinct[~np.isin(distinct, codes)]
         near = [value for value in codes if not _is_far(value, rest)]
@@ -56,6 +58,11 @@ def _far_off(end: list[float], distinct: NDArray[np.float64]) -> list[float]:
 def _is_far(value: float, rest: NDArray[np.float64]) -> bool:
     if len(rest) < 2:
         return False
-    gap = max(float(rest[0]) - value, value - float(rest[-1]))
+    gap = _gap(value, rest)
     wide = len(rest) > 2 and gap > 0.5 * float(rest[-1] - rest[0])
     return wide or gap >= 2.0 * float(np.diff(rest).max())
+
+
+def _gap(value: float, rest: NDArray[np.float64]) -> float:
+    """How far a value stands beyond all others."""
+    return max(float(rest[0]) - value, value - float(rest[-1]))

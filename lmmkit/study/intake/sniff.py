@@ -230,7 +230,9 @@ def _sniff_header(
 ) -> Rows:
     """The rows below the header, which is found unless it is given."""
     width = _evenness(rows)[1]
-    start = next((i for i, row in enumerate(rows) if len(row) == width), 0)
+    # A title above the table has few cells, however many separators a spreadsheet writes after it.
+    usual = sorted(_filled(row) for row in rows)[len(rows) // 2]
+    start = next((i for i, row in enumerate(rows) if len(row) == width and 2 * _filled(row) > usual), 0)
     if "header" in given:
         start = next((i for i, line in enumerate(lines) if line >= given["header"]), len(rows))
         below = rows[start + bool(given["header"]) :]
@@ -252,6 +254,11 @@ def _sniff_header(
     _refuse_second_header(rows[start], below, lines[start + 1 :], name)
     _note_totals(rows[start], below, lines[start + 1 :], width, layout)
     return below
+
+
+def _filled(row: Sequence[str]) -> int:
+    """How many of a row's cells hold something."""
+    return sum(bool(cell.strip()) for cell in row)
 
 
 def _refuse_short_header(above: Rows, below: Rows, lines: Sequence[int], name: str) -> None:

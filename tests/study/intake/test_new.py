@@ -75,6 +75,7 @@ NOTHING = dict.fromkeys(("sep", "decimal", "thousands", "encoding", "header", "s
         (text().replace("\n", "\r"), "d.csv", {}),
         ("Ward 3, 2024\n\n" + text(), "d.csv", {"header": 3}),
         ("Report\nof the ward\n" + text(sep=";"), "d.csv", {"header": 3, "sep": ";"}),
+        ("Report;;\n;2024;\n" + text(sep=";"), "d.csv", {"header": 3, "sep": ";"}),
         ("# made by\n# a machine\n" + text() + "# end\n", "d.csv", {"comment": "#"}),
         (
             text(TABLE.assign(note=np.where(X == 1, "two\nlines", "one"))),
