@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from lmmkit.errors import DataError, Findings, StudyError, unknown_column
+from lmmkit.errors import DataError, StudyError, did_you_mean, unknown_column
 from lmmkit.escape import terminal
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.table.labels import label_of
@@ -233,13 +233,14 @@ def _drafted(
 
 def _propose(draft: _Draft, wanted: Sequence[str]) -> None:
     """Propose a type for each column of the model."""
-    found = Findings()
-    for name in wanted:
-        with found.part(name):
-            if name not in draft.raw.columns:
-                how = f" ({'; '.join(draft.said)})" if draft.said else ""
-                raise StudyError(f"{draft.data.name}{how}: {unknown_column(name, list(draft.raw.columns))}")
-    found.raise_found()
+    known_names = list(draft.raw.columns)
+    missing = [name for name in wanted if name not in known_names]
+    if missing:
+        how = f" ({'; '.join(draft.said)})" if draft.said else ""
+        raise StudyError(
+            f"{draft.data.name}{how}: {unknown_column(missing[0], known_names)}",
+            *[f"There is no column `{name}`{did_you_mean(name, known_names) or '.'}" for name in missing[1:]],
+        )
     uses, known = (
         roles_of(draft.settings),
         {key: item for key, item in draft.keys.items() if key != "reshape"},
