@@ -207,11 +207,12 @@ class Fit:
 
         Args:
             df: Denominator degrees of freedom: auto, satterthwaite, kenward-roger (whose `se` is adjusted),
-                unbounded (Satterthwaite with variances that may be negative, in `se` too), containment,
-                inner-outer (nlme's), between-within, residual or normal. "auto" is, for a REML fit with at
-                most 3,000 random effects and 50,000 rows, Kenward-Roger, or "unbounded" where the fit is
-                singular and it is defined; else Satterthwaite. It never raises: a row without df has NaN and
-                the reason in `method`, which also names the variances that are estimated as zero.
+                kenward-roger-observed (from the observed information: SAS's FIRSTORDER), unbounded
+                (Satterthwaite with variances that may be negative, in `se` too), containment, inner-outer
+                (nlme's), between-within, residual or normal. "auto" is, for a REML fit with at most 3,000
+                random effects and 50,000 rows, Kenward-Roger, or "unbounded" where the fit is singular and it
+                is defined; else Satterthwaite. It never raises: a row without df has NaN and the reason in
+                `method`, which also names the variances that are estimated as zero.
             level: Coverage of the intervals.
 
         Raises:
