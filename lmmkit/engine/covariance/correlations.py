@@ -352,7 +352,9 @@ class _Banded(Correlation):
         m = self.count
         zero = np.zeros((m, m))
         one = _Jet(1.0, np.zeros(m), zero)
-        rho, phi, left = [one], list[_Jet](), one
+        rho: list[_Jet] = [one]
+        phi: list[_Jet] = []
+        left = one
         for lag, value in enumerate(map(float, np.tanh(x)), start=1):
             first, second = np.zeros(m), np.zeros((m, m))
             first[lag - 1] = 1.0 - value**2
