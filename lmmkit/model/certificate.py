@@ -9,22 +9,28 @@ from math import floor, inf, isfinite, log10, sqrt
 import numpy as np
 import pandas as pd
 from numpy.linalg import LinAlgError
+from scipy.linalg import cholesky
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.referee import henderson
 from lmmkit.engine.referee.equation_residuals import (
     EPS,
+    RATIO,
     SAFETY,
     TOLERANCE,
     Claim,
     amplification,
     fixed_part,
+    largest_weight,
+    magnitude,
     random_part,
     residual_part,
     rounding,
 )
 from lmmkit.engine.referee.henderson import Effects
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
+from lmmkit.engine.referee.residual_covariance import as_printed, distance_to_optimum, gls_sums
+from lmmkit.engine.referee.residual_covariance import deviance as deviance_of
 from lmmkit.engine.referee.textbook import SparseModel, standardise, write_out
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -125,7 +131,8 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
     """
     claim = Claim(**estimates.numbers(), problem=estimates.problem, b=estimates.b)
     with one_thread():
-        lines = [*_optimality(estimates), *_identified(estimates), *_equations(claim)]
+        conditions = _equations(claim) if estimates.problem.residual is None else _gls(estimates, claim)
+        lines = [*_optimality(estimates), *_identified(estimates), *conditions]
         if full:
             lines += [*_second_search(estimates), *_second_route(estimates, claim)]
         elif estimates.nobs <= AT_ONCE:
@@ -154,6 +161,38 @@ def _equations(claim: Claim) -> Iterator[CertificateLine]:
     yield _line("residual variance from the residuals (ratio)", *residual_part(claim))
 
 
+def _gls(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
+    """The conditions of a fit with correlated residuals and no random effects, from R by its definition."""
+    residual = estimates.problem.residual
+    assert residual is not None
+    try:
+        H = cholesky(claim.unscaled_vcov, lower=True) if len(claim.beta) else np.empty((0, 0))
+        written = as_printed(residual, estimates.residual_params)
+        X = np.array(claim.X).reshape(len(claim.beta), estimates.nobs)
+        given = {"sigma": claim.sigma, "reml": claim.reml, "weights": estimates.problem.weights}
+        sums = gls_sums(written, claim.e, H.T @ X, **given)
+        distance = distance_to_optimum(written, sums)
+    except LinAlgError:
+        yield CertificateLine("covariance matrices by the referee, positive definite", inf, 0.0, FAILS)
+        return
+    most = float(np.abs(X).max(axis=1, initial=0.0) @ np.abs(H).sum(axis=1))
+    n, unit = estimates.nobs, SAFETY * EPS * np.sqrt(sums.spread)
+    slack = unit * (np.sqrt(n) * magnitude(claim) / claim.sigma + n * most * np.sqrt(largest_weight(claim)))
+    normal = float(np.linalg.norm(sums.normal)) / claim.sigma
+    yield _line("normal equations of GLS (standard errors)", normal, TOLERANCE + slack)
+    nu = n - claim.reml * len(claim.beta)
+    ratio = abs(np.sqrt(sums.square / nu) / claim.sigma - 1.0)
+    yield _line("residual variance from the residuals (ratio)", ratio, RATIO + slack / np.sqrt(nu))
+    errors = H @ np.linalg.solve(sums.information, H.T) if len(H) else claim.unscaled_vcov
+    yield _standard_errors(estimates, claim, claim.sigma**2 * errors, slack)
+    yield _line("gradient in the parameters of R (standard errors)", distance, TOLERANCE + 2.0 * slack)
+    if n > AT_ONCE:
+        other = deviance_of(sums, H, n, claim.sigma, reml=claim.reml)
+        loose = SAFETY * EPS * (n * sums.spread + abs(claim.deviance)) + np.sqrt(n) * slack
+        difference = abs(claim.deviance - other)
+        yield _line("deviance subject by subject (difference)", difference, TOLERANCE + loose, bounds=False)
+
+
 def _line(check: str, value: float, threshold: float, *, bounds: bool = True) -> CertificateLine:
     """A check with its verdict; `bounds` where its value bounds the error of the estimates."""
     value, threshold = float(value), float(threshold)
@@ -162,7 +201,8 @@ def _line(check: str, value: float, threshold: float, *, bounds: bool = True) ->
 
 
 def _written_out(estimates: Estimates) -> SparseModel:
-    return write_out(estimates.problem, estimates.kept, estimates.factors, estimates.sigma)
+    e = estimates
+    return write_out(e.problem, e.kept, e.factors, e.sigma, e.residual_params)
 
 
 def _dense_likelihood(estimates: Estimates) -> float:
@@ -253,9 +293,11 @@ def _compared(estimates: Estimates, claim: Claim, effects: Effects, route: str) 
     yield _line(f"BLUP {route} (standard deviations)", blup, allowed)
 
 
-def _standard_errors(estimates: Estimates, claim: Claim, vcov: Floats) -> CertificateLine:
+def _standard_errors(
+    estimates: Estimates, claim: Claim, vcov: Floats, slack: float = 0.0
+) -> CertificateLine:
     ratio = _largest(np.sqrt(np.diag(vcov) / np.diag(estimates.vcov)) - 1.0)
-    return _line("standard errors by the referee (ratio)", ratio, TOLERANCE + rounding(claim))
+    return _line("standard errors by the referee (ratio)", ratio, TOLERANCE + rounding(claim) + slack)
 
 
 def _largest(x: Floats) -> float:

@@ -20,7 +20,7 @@ digit (Squire & Trapp 1998, SIAM Review 40, 110-112).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
@@ -151,14 +151,32 @@ class CorrelatedResiduals:
 
     def matrix(self, weights: Floats | None) -> sparse.csr_array:
         """R of all rows, (n, n), relative to sigma^2."""
-        n = len(self.cells)
-        down = [p.rows[:, None, :].repeat(len(p.cells), axis=1).ravel() for p in self.patterns]
-        across = [p.rows[None, :, :].repeat(len(p.cells), axis=0).ravel() for p in self.patterns]
-        i, j = np.concatenate(down), np.concatenate(across)
-        values = self.R[self.cells[i], self.cells[j]]
+        R = self._spread(lambda pattern: self.R[np.ix_(pattern.cells, pattern.cells)])
         if weights is not None:
-            values = values / np.sqrt(weights[i] * weights[j])
-        return sparse.csr_array((values, (i, j)), shape=(n, n))
+            scale = sparse.diags_array(1.0 / np.sqrt(weights))
+            R = sparse.csr_array(scale @ R @ scale)
+        return R
+
+    def whitener(self) -> sparse.csr_array:
+        """B of all rows, (n, n), with B R B' = I: the inverse Cholesky factor of each subject."""
+        return self._spread(self.inverse_root)
+
+    def inverse_root(self, pattern: SubjectPattern) -> Floats:
+        """L^-1 of the rows of R that a pattern has, R = L L', (t, t)."""
+        L = cholesky(self.R[np.ix_(pattern.cells, pattern.cells)], lower=True)
+        return solve_triangular(L, np.eye(len(L)), lower=True)
+
+    def _spread(self, block: Callable[[SubjectPattern], Floats]) -> sparse.csr_array:
+        """A matrix of a block for each subject, (n, n)."""
+        entries, down, across = list[Floats](), list[Ints](), list[Ints]()
+        for pattern in self.patterns:
+            shape = (*2 * pattern.rows.shape[:1], pattern.rows.shape[1])
+            entries.append(np.broadcast_to(block(pattern)[:, :, None], shape).ravel())
+            down.append(np.broadcast_to(pattern.rows[:, None, :], shape).ravel())
+            across.append(np.broadcast_to(pattern.rows[None, :, :], shape).ravel())
+        places = np.concatenate(down), np.concatenate(across)
+        n = len(self.cells)
+        return sparse.csr_array((np.concatenate(entries), places), shape=(n, n))
 
 
 def correlations(family: Correlation, time: Ints, first: Ints, second: Ints, rho: Values) -> Values:
@@ -258,7 +276,7 @@ class GlsSums:
         log_det: log|R|.
         D: (T, T) d deviance / dR.
         curvature: (r + 1, r + 1) expected Hessian of the deviance in the parameters of R and log sigma^2.
-        spread: A bound on the largest eigenvalue of R^-1, weights in it.
+        spread: A bound on the largest eigenvalue of R^-1, weights left out.
     """
 
     information: Floats
@@ -299,11 +317,10 @@ def gls_sums(
     products, D, curvature = np.zeros((q, q)), np.zeros((T, T)), np.zeros((r + 1, r + 1))
     log_det = 0.0 if weights is None else -float(np.log(weights).sum())
     least = np.inf
-    for cells, rows in residuals.patterns:
+    for pattern in residuals.patterns:
+        cells, rows = pattern
         t, count = rows.shape
-        block = np.ix_(cells, cells)
-        L = cholesky(residuals.R[block], lower=True)
-        inverse = solve_triangular(L, np.eye(t), lower=True)
+        block, inverse = np.ix_(cells, cells), residuals.inverse_root(pattern)
         whitened = inverse @ np.take(columns, rows.ravel(), axis=1).reshape(q, t, count)
         flat = whitened.reshape(q, t * count)
         products += flat @ flat.T
@@ -311,7 +328,7 @@ def gls_sums(
         if reml and q > 1:
             square = square + np.matmul(whitened[1:], whitened[1:].transpose(0, 2, 1)).sum(axis=0)
         D[block] += inverse.T @ (count * np.eye(t) - square) @ inverse
-        log_det += 2.0 * count * float(np.log(np.diag(L)).sum())
+        log_det -= 2.0 * count * float(np.log(np.diag(inverse)).sum())
         least = min(least, 1.0 / float((inverse**2).sum()))
         dR = residuals.derivatives[:, cells[:, None], cells]
         own = np.flatnonzero(dR.any(axis=(1, 2)))
@@ -319,7 +336,6 @@ def gls_sums(
         flat = np.concatenate([inverse @ dR @ inverse.T, np.eye(t)[None]]).reshape(len(own) + 1, t * t)
         places = np.append(own, r)
         curvature[np.ix_(places, places)] += count * flat @ flat.T
-    most = 1.0 if weights is None else float(weights.max())
     return GlsSums(
         information=products[1:, 1:],
         normal=products[1:, 0],
@@ -327,7 +343,7 @@ def gls_sums(
         log_det=log_det,
         D=D,
         curvature=curvature,
-        spread=most / least,
+        spread=1.0 / least,
     )
 
 

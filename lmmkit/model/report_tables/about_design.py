@@ -95,7 +95,7 @@ def matrices_of(estimates: Estimates) -> MixedModel:
             f"The matrices of {estimates.nobs:,} rows are not written out in full; the limit is "
             f"{MOST_ROWS:,} rows. Fit a part of the data."
         )
-    return to_dense(write_out(estimates.problem, estimates.kept, estimates.factors, estimates.sigma))
+    return to_dense(written_out(estimates))
 
 
 TABLES = (ReportTable("design_parts", facts=_filled),)

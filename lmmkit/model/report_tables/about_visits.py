@@ -13,7 +13,7 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.errors import LmmkitError
 from lmmkit.model.design.design import without_random_effects
-from lmmkit.model.design.visits import ResidualDesign
+from lmmkit.model.design.residual_design import ResidualDesign
 from lmmkit.model.estimates import estimate
 from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula

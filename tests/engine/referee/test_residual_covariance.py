@@ -48,10 +48,7 @@ def drawn(family, heterogeneous, groups=1):
     )
     cells = cells + len(TIMES) * (subjects % groups)
     kept = rng.permutation(len(cells))[: len(cells) * 2 // 3]
-    sds = [
-        ResidualParameter(g, "sd", level, 0, 1 + 0.2 * level) for g in range(groups) for level in (1, 2, 3)
-    ]
-    first = [ResidualParameter(g, "sd", 0, 0, 1.3) for g in range(1, groups)]
+    sds = [ResidualParameter("sd", 0, level, 0, 1 + 0.2 * level) for level in range(1, T)]
     correlation = [p for g in range(groups) for p in rho(family, g)]
     return CorrelatedResiduals(
         correlation=family,
@@ -155,7 +152,10 @@ def test_sums_are_those_of_dense_matrices(family, heterogeneous, groups, reml):
     np.testing.assert_allclose(sums.normal, 0.0, atol=1e-11)
     assert sums.square == pytest.approx(sigma**2 * (n - reml * p), rel=1e-12)
     assert sums.log_det == pytest.approx(np.linalg.slogdet(V)[1], abs=1e-10)
-    assert sums.spread >= np.linalg.eigvalsh(np.linalg.inv(V))[-1] * (1 - 1e-12)
+    whole = np.linalg.inv(residuals.matrix(None).toarray())
+    assert 20 * np.linalg.eigvalsh(whole)[-1] >= sums.spread >= np.linalg.eigvalsh(whole)[-1] * (1 - 1e-12)
+    B = residuals.whitener().toarray()
+    np.testing.assert_allclose(B.T @ B, whole, rtol=0, atol=1e-12)
     found = deviance(sums, H, n, sigma, reml=reml)
     assert found == pytest.approx(profiled(residuals, y, X, weights, reml), abs=1e-9)
 
