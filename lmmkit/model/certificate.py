@@ -167,7 +167,7 @@ def _gls(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
     assert residual is not None
     try:
         H = cholesky(claim.unscaled_vcov, lower=True) if len(claim.beta) else np.empty((0, 0))
-        written = as_printed(residual, estimates.residual_params)
+        written = as_printed(residual, _printed(estimates))
         X = np.array(claim.X).reshape(len(claim.beta), estimates.nobs)
         given = {"sigma": claim.sigma, "reml": claim.reml, "weights": estimates.problem.weights}
         sums = gls_sums(written, claim.e, H.T @ X, **given)
@@ -200,13 +200,21 @@ def _line(check: str, value: float, threshold: float, *, bounds: bool = True) ->
     return CertificateLine(check, value, threshold, verdict, value if bounds else None)
 
 
-def _written_out(estimates: Estimates) -> SparseModel:
+def written_out(estimates: Estimates) -> SparseModel:
+    """The model of a fit as the referee has it, at the fit's numbers as they are printed."""
     e = estimates
-    return write_out(e.problem, e.kept, e.factors, e.sigma, e.residual_params)
+    return write_out(e.problem, e.kept, e.factors, e.sigma, _printed(e))
+
+
+def _printed(estimates: Estimates) -> dict[str, float]:
+    """The parameters of the residual structure by name; none for independent residuals."""
+    residual = estimates.design.residual
+    names = residual.names if residual else ()
+    return dict(zip(names, estimates.residual_params.tolist(), strict=True))
 
 
 def _dense_likelihood(estimates: Estimates) -> float:
-    standard = standardise(_written_out(estimates))
+    standard = standardise(written_out(estimates))
     if estimates.reml:
         return henderson.restricted_log_likelihood(standard.model) - standard.log_volume
     return henderson.log_likelihood(standard.model)
@@ -261,18 +269,18 @@ def _second_route(estimates: Estimates, claim: Claim) -> list[CertificateLine]:
 
 
 def _dense_route(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
-    standard = standardise(_written_out(estimates))
-    by_equations = standard.effects(henderson.henderson(standard.model))
-    by_marginal = standard.effects(henderson.gls(standard.model))
-    yield from _compared(estimates, claim, by_equations, "by Henderson's equations")
-    yield from _compared(estimates, claim, by_marginal, "through V")
-    errors = henderson.prediction_errors(standard.model)
-    yield _standard_errors(estimates, claim, standard.covariance_of_beta(errors))
+    standard = standardise(written_out(estimates))
+    routes = {"by Henderson's equations": henderson.henderson} if estimates.b else {}
+    for route, solved in {**routes, "through V": henderson.gls}.items():
+        yield from _compared(estimates, claim, standard.effects(solved(standard.model)), route)
+    errors = standard.covariance_of_beta(henderson.prediction_errors(standard.model))
+    yield _standard_errors(estimates, claim, errors)
     yield _likelihood(claim, _dense_likelihood(estimates), "through V")
 
 
 def _sparse_route(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
-    referee, route = SparseReferee(_written_out(estimates)), "by sparse Henderson's equations"
+    referee = SparseReferee(written_out(estimates))
+    route = "by sparse Henderson's equations" if estimates.b else "by whitened rows"
     yield from _compared(estimates, claim, referee.effects(), route)
     yield _standard_errors(estimates, claim, referee.covariance_of_beta())
     other = referee.restricted_log_likelihood() if estimates.reml else referee.log_likelihood()
@@ -290,12 +298,11 @@ def _compared(estimates: Estimates, claim: Claim, effects: Effects, route: str) 
         blup = max(blup, _largest((other - b) / np.where(sd > 0, sd, estimates.sigma)))
         start += b.size
     yield _line(f"BLUE {route} (standard errors)", blue, allowed)
-    yield _line(f"BLUP {route} (standard deviations)", blup, allowed)
+    if estimates.b:
+        yield _line(f"BLUP {route} (standard deviations)", blup, allowed)
 
 
-def _standard_errors(
-    estimates: Estimates, claim: Claim, vcov: Floats, slack: float = 0.0
-) -> CertificateLine:
+def _standard_errors(estimates: Estimates, claim: Claim, vcov: Floats, slack: float = 0.0) -> CertificateLine:
     ratio = _largest(np.sqrt(np.diag(vcov) / np.diag(estimates.vcov)) - 1.0)
     return _line("standard errors by the referee (ratio)", ratio, TOLERANCE + rounding(claim) + slack)
 

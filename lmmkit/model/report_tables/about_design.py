@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.engine.referee.henderson import MixedModel
-from lmmkit.engine.referee.textbook import to_dense, write_out
+from lmmkit.engine.referee.textbook import to_dense
 from lmmkit.errors import FitError
+from lmmkit.model.certificate import written_out
 from lmmkit.model.design.design import Design
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.report_tables.report_table import Facts, ReportTable

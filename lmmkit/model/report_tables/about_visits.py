@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ def cell_sds(fit: Fit) -> Frame:
         DataFrame cell, rows, fitted, empirical: the root mean square of y - X beta.
     """
     shape, weighted = _of(fit), _weighted(fit)
-    fitted = fit.sigma * np.sqrt(np.diag(_R(fit)))
+    fitted = np.sqrt(np.diag(fit.estimates.residual_covariance))
     rows = np.bincount(shape.arrays.cells)
     squares = np.bincount(shape.arrays.cells, weighted**2)
     table = Frame(
@@ -58,10 +57,10 @@ def cell_correlations(fit: Fit) -> Frame:
     Returns:
         DataFrame pair, first, second, subjects, fitted, empirical; empty where no two rows are correlated.
     """
-    shape, R = _of(fit), _R(fit)
+    shape, V = _of(fit), fit.estimates.residual_covariance
     labels = _capital(shape.structure.labels)
     shown = set(evenly_spaced(len(labels), SHOWN).tolist())
-    pairs = [] if shape.subjects is None else list(_pairs_in_a_subject(shape))
+    pairs = shape.pairs
     sums = _products(shape, _weighted(fit)) if pairs else {}
     rows = [
         {
@@ -69,7 +68,7 @@ def cell_correlations(fit: Fit) -> Frame:
             "first": labels[a],
             "second": labels[b],
             "subjects": int(sums[a, b][0]),
-            "fitted": R[a, b] / np.sqrt(R[a, a] * R[b, b]),
+            "fitted": V[a, b] / np.sqrt(V[a, a] * V[b, b]),
             "empirical": sums[a, b][1],
         }
         for a, b in pairs
@@ -97,11 +96,6 @@ def _of(fit: Fit) -> ResidualDesign:
     return shape
 
 
-def _R(fit: Fit) -> Floats:
-    """(T, T) covariance of the cells relative to sigma^2."""
-    return _of(fit).structure.matrix(fit.estimates.rho)
-
-
 def _weighted(fit: Fit) -> Floats:
     """y - X beta, each times the root of its prior weight."""
     e, weights = np.asarray(fit.resid, np.float64), fit.estimates.problem.weights
@@ -112,13 +106,6 @@ def _capital(labels: tuple[str, ...]) -> list[str]:
     return [f"{label[:1].upper()}{label[1:]}" for label in labels]
 
 
-def _pairs_in_a_subject(shape: ResidualDesign) -> Iterator[tuple[int, int]]:
-    """Cells of one group at two visits."""
-    for a, b in combinations(range(len(shape.cells)), 2):
-        if shape.cells[a].by == shape.cells[b].by and shape.cells[a].visit != shape.cells[b].visit:
-            yield (a, b) if shape.cells[a].visit < shape.cells[b].visit else (b, a)
-
-
 def _products(shape: ResidualDesign, e: Floats) -> dict[tuple[int, int], tuple[int, float]]:
     """For two cells how many subjects have both, and the correlation of their residuals around zero."""
     subjects, cells, T = shape.arrays.subjects, shape.arrays.cells, len(shape.cells)
@@ -127,9 +114,11 @@ def _products(shape: ResidualDesign, e: Floats) -> dict[tuple[int, int], tuple[i
         np.add.at(counts, (cells[i], cells[j]), 1.0)
         for total, product in ((sums, e[i] * e[j]), (first, e[i] ** 2), (second, e[j] ** 2)):
             np.add.at(total, (cells[i], cells[j]), product)
+    own = first + second.T  # of either cell, whichever is the earlier one
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = sums / np.sqrt(first * second)
-    return {(a, b): (int(counts[a, b]), float(correlation[a, b])) for a, b in _pairs_in_a_subject(shape)}
+        correlation = (sums + sums.T) / np.sqrt(own * own.T)
+    both = counts + counts.T
+    return {(a, b): (int(both[a, b]), float(correlation[a, b])) for a, b in shape.pairs}
 
 
 def _shifts(subjects: Ints, times: Ints) -> Iterator[tuple[Ints, Ints]]:
