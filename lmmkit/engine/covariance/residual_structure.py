@@ -200,7 +200,7 @@ class ResidualStructure:
         return np.where(sds, whole, 1.0)
 
     def _pooled(self, ratio: int, moments: Floats, pairs: Floats) -> float:
-        """Mean square over the cells of an SD ratio; at their first visit, where the others have their own."""
+        """Mean square over the cells of an SD ratio, at the first visit where the others have their own."""
         cells = [
             cell
             for block in self.blocks
