@@ -17,6 +17,7 @@ from lmmkit.model.estimates import estimate
 from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula
 from lmmkit.model.inference.distributions import normal_quantile
+from lmmkit.model.report_tables.about_inference import focused
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable
 
@@ -25,6 +26,17 @@ SHOWN = 24  # cells of which SDs and correlations are told
 LAGS = 30
 STRUCTURES = ["structure", "npar", "deviance", "aic", "bic", "coefficient", "estimate", "se", "df", "note"]
 IN_SECONDS = 60  # visits up to which structures with a parameter for every distance are tried
+
+
+def residual_parameters(fit: Fit, bounds: Frame) -> Frame:
+    """The parameters of the residual structure: parameter, estimate, low, high, interval.
+
+    Args:
+        fit: The fit.
+        bounds: Its intervals: parameter, estimate, low, high, interval (the name of the method).
+    """
+    own = bounds[bounds["parameter"].isin(list(fit.residual_params.index))]
+    return own[["parameter", "estimate", "low", "high", "interval"]].reset_index(drop=True)
 
 
 def cell_sds(fit: Fit) -> Frame:
@@ -191,23 +203,24 @@ def _outside(acf: Frame) -> Facts:
     return {"lags": len(acf), "outside": int(outside.sum())}
 
 
-def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: str, df: str) -> Frame:
+def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: str | None, df: str) -> Frame:
     """Other residual structures for the same rows and fixed part, and what the focus would be under each.
 
     Args:
         fit: The fit, with a residual structure.
         data: The table that it was fitted to.
         options: Further arguments of `lmm`.
-        focus: A coefficient.
+        focus: The study's: a coefficient, or a term, whose first one is taken.
         df: Denominator degrees of freedom.
 
     Returns:
         DataFrame structure, npar, deviance, aic, bic, coefficient (the focus) with its estimate, se and df,
         note (why there is no fit), chosen, d_deviance, d_aic, d_bic (distances from the least).
     """
-    own = _of(fit).formula
+    own, names = _of(fit).formula, list(fit.params.index)
+    name = names[focused(fit.design, names, focus)[0]]
     rows = [
-        {"structure": text, "chosen": text == str(own), **_found(fit, text, data, options, focus, df)}
+        {"structure": text, "chosen": text == str(own), **_found(fit, text, data, options, name, df)}
         for text in _others(own, len(_of(fit).visits.names))
     ]
     table = Frame(rows, columns=[*STRUCTURES, "chosen"])
@@ -264,6 +277,17 @@ def _ranks(table: Frame) -> Facts:
 
 
 TABLES = (
+    ReportTable(
+        "residual_parameters",
+        "Parameters of the residual structure: SDs as ratios to the first, correlations.",
+        {
+            "parameter": "Parameter",
+            "estimate": ("Estimate", 3),
+            "low": ("Low", 3),
+            "high": ("High", 3),
+            "interval": "Interval by",
+        },
+    ),
     ReportTable(
         "cell_sds",
         "Standard deviations of the residuals: as fitted, and root mean squares of the residuals.",

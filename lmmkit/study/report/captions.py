@@ -321,14 +321,14 @@ def residuals(facts: dict[str, Any]) -> Words:
 
     some = fill(" ({} rows drawn, evenly spaced)", told("drawn"))
     caption = (
-        "{} of {} standardised residuals lie beyond 2, where a normal distribution would have {}; "
-        "the largest is {}{}."
+        "{} of {} {} residuals lie beyond 2, where a normal distribution would have {}; the largest is {}{}."
     )
     return _words(
         fill(
             caption,
             told("beyond_2"),
             told("rows"),
+            facts["kind"],
             told("expected_beyond_2", 3),
             told("largest", 3),
             some if facts["drawn"] < facts["rows"] else "",
