@@ -17,6 +17,7 @@ from lmmkit.errors import FitError
 from lmmkit.escape import terminal
 from lmmkit.model import storage, tables
 from lmmkit.model.certificate import Certificate, certify
+from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, ranova
 from lmmkit.model.design.design import Design, Missing, build_design
 from lmmkit.model.design.update import model_frame, updated_design
 from lmmkit.model.estimates import Estimates, estimate
@@ -265,6 +266,70 @@ class Fit:
         {'x': {'num_df': 1, 'den_df': 5.0}}
         """
         return anova(self.estimates, kind=type, df=df)
+
+    def ranova(
+        self,
+        reduce: bool = True,
+        method: RandomTest = "lrt",
+        n: int = 1000,
+        seed: int = 0,
+        workers: int = 1,
+    ) -> pd.DataFrame:
+        """Every random-effects term against the model without it: npar, llf, aic, stat, df, p, reference.
+
+        A variance that is left out lies on the boundary of its domain, where the likelihood ratio has a
+        mixture of chi-squared distributions: `reference` says which. By the criterion of the fit.
+
+        Args:
+            reduce: Of `(x | g)` its parts are left out one by one (`x in (1 + x | g)`); False leaves out the
+                whole term.
+            method: "lrt", or "bootstrap", which simulates each distribution under the smaller model.
+            n: Replicates, for "bootstrap".
+            seed: Seed of simulated weights and of the bootstrap.
+            workers: Threads, for "bootstrap"; the numbers do not depend on it.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        References:
+            lmerTest's ranova for the terms; Self & Liang (1987) and Stram & Lee (1994) for the mixtures.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.ranova()["reference"].to_dict()
+        {'<none>': '', '(1 | g)': '1/2 chi2(0) + 1/2 chi2(1)'}
+        """
+        return ranova(self.estimates, reduce=reduce, method=method, n=n, seed=seed, workers=workers)
+
+    def drop1(
+        self,
+        scope: str | Sequence[str] | None = None,
+        test: FixedTest = "F",
+        df: str = "auto",
+        n: int = 1000,
+        seed: int = 0,
+        workers: int = 1,
+    ) -> pd.DataFrame:
+        """Every fixed term that no other one contains against the model without it: aic, stat, p, reference.
+
+        The criteria are those of maximum-likelihood fits, as R's drop1 has them.
+
+        Args:
+            scope: Terms to leave out, one by one; by default all that no other term contains.
+            test: "F" of this fit, "lrt" of maximum-likelihood fits, or "bootstrap" of the latter.
+            df: Denominator degrees of freedom of "F", as in `coef_table`.
+            n: Replicates, for "bootstrap".
+            seed: Seed of the bootstrap.
+            workers: Threads, for "bootstrap"; the numbers do not depend on it.
+
+        Raises:
+            FitError: A term that the model does not have or that another one contains, or an option that is
+                not offered.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.drop1()["reference"].to_dict()
+        {'<none>': '', 'x': 'F(1, 5)'}
+        """
+        return drop1(self.estimates, scope=scope, test=test, df=df, n=n, seed=seed, workers=workers)
 
     def marginal_means(
         self,
