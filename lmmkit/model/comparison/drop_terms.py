@@ -6,7 +6,7 @@ lmerTest Package, Journal of Statistical Software 82(13).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -81,7 +81,7 @@ def drop1(
     check_option("test", test, ("F", "lrt", "bootstrap"))
     formula = estimates.design.recipe.formula
     terms = _scope(scope, formula)
-    by_F = anova(estimates, kind=2, df=df) if test == "F" and terms else None
+    by_F = anova(estimates, kind=2, df=df).to_dict("index") if test == "F" and terms else None
     full = refitted(estimates, reml=False)
     rows = {WHOLE: _measures(full)}
     for term in terms:
@@ -91,11 +91,11 @@ def drop1(
         if by_F is None:
             rows[name] = _against(small, full, How("lrt" if test == "F" else test, n, seed, workers))
         else:
-            rows[name] = _measures(small) | _f_test(by_F.loc[name])
+            rows[name] = _measures(small) | _f_test(by_F[name])
     return _table(rows, [*MEASURES, "stat", "df", "den_df", "p", "reference", "note"])
 
 
-def _f_test(row: pd.Series[Any]) -> dict[str, Any]:
+def _f_test(row: Mapping[Any, Any]) -> dict[str, Any]:
     """The F test of one term."""
     shown = f"F({row['num_df']}, {row['den_df']:.6g})"
     test = {"stat": row["F"], "df": float(row["num_df"]), "den_df": row["den_df"], "p": row["p"]}
@@ -114,8 +114,8 @@ def _scope(scope: str | Sequence[str] | None, formula: Formula) -> list[Term]:
         if term not in alone:
             above = next(other for other in known.values() if set(other) > set(term))
             raise FitError(
-                f"scope: `{term_name(term)}` is contained in `{term_name(above)}`, which would hold its part in "
-                "another coding. Leave out the latter first, or test the term by anova()."
+                f"scope: `{term_name(term)}` is contained in `{term_name(above)}`, which would then hold its "
+                "part in another coding. Leave out the latter first, or test the term by anova()."
             )
         found.append(term)
     return found
