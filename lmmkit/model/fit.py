@@ -25,6 +25,7 @@ from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
+from lmmkit.model.means.joint_tests import joint_contrast
 from lmmkit.model.means.marginal_means import MarginalMeans, marginal_means
 from lmmkit.model.options import whole
 from lmmkit.model.prediction import Interval, Level, NewLevels, predict
@@ -228,24 +229,62 @@ class Fit:
         """
         return linear_functions.coef_table(self.estimates, df=df, level=level)
 
-    def contrast(self, L: Any, df: str = "auto", level: float = 0.95) -> pd.DataFrame:
+    def contrast(
+        self,
+        L: Any,
+        df: str = "auto",
+        level: float = 0.95,
+        *,
+        joint: bool = False,
+        null: float | Sequence[float] | None = None,
+        side: str = "two-sided",
+        delta: float = 0.0,
+        adjust: str = "none",
+    ) -> pd.DataFrame:
         """Linear combinations of the coefficients: estimate, se, df, t, p, low, high.
 
         Args:
-            L: Text such as `"Machine[T.B] - Machine[T.C]"`, or a list of such; a mapping from coefficients to
-                weights, or from labels to combinations; a DataFrame with coefficients as columns; a vector or
-                matrix of numbers, one column per coefficient.
+            L: Text such as `"Machine[T.B] - Machine[T.C]"`, `"Days = 5"` or `"a = b, c = 0"`, or a list of
+                such; a mapping from coefficients to weights, or from labels to combinations; a DataFrame with
+                coefficients as columns; a vector or matrix of numbers, one column per coefficient.
             df: Denominator degrees of freedom, as in `coef_table`.
-            level: Coverage of the intervals.
+            level: Coverage of the intervals; a one-sided test has one bound.
+            joint: One F test of all rows together: num_df, den_df, F, p, method. Rows that follow from
+                others are left out; the F of Kenward-Roger is scaled.
+            null: The value tested, or one for each row, where the text states none by `=`; by default 0.
+                Other values stand in a column `null`.
+            side: "two-sided", "less" or "greater" (also "left", "right", "<", ">"); "equivalence",
+                "noninferiority", "nonsuperiority" with a `delta`.
+            delta: The margin: the alternative is then that the row lies within delta of its value (two
+                one-sided tests; the interval that decides it at 5 % is that of level 0.90), above value -
+                delta ("greater"), or below value + delta ("less").
+            adjust: Adjustment for several rows: mvt (multivariate t; its numerical error is in `p_error`),
+                scheffe, sidak, bonferroni, holm, hochberg, hommel, BH, BY or none.
 
         Raises:
-            FitError: A combination that cannot be read or estimated, or an option that is not offered.
+            FitError: A combination that cannot be read or estimated, values that contradict each other, or an
+                option that is not offered.
+
+        References:
+            Fai & Cornelius (1996) and Kenward & Roger (1997) for F; Schuirmann (1987) for equivalence.
 
         >>> fit = lmm("y ~ x + (1 | g)", frame)
         >>> fit.contrast("Intercept + 2 * x").round(2)["estimate"].to_dict()
         {'Intercept + 2 * x': 7.72}
+        >>> fit.contrast("x = 1", side="greater").round(4)[["null", "p"]].to_dict("index")
+        {'x = 1': {'null': 1.0, 'p': 0.0148}}
+        >>> fit.contrast(["x", "Intercept"], joint=True).round(2)[["num_df", "F"]].values.tolist()
+        [[2.0, 16.65]]
         """
-        return linear_functions.contrast(self.estimates, L, df=df, level=level)
+        if joint:
+            if side != "two-sided" or delta or adjust != "none":
+                raise FitError(
+                    "joint=True is one F test, which has no side, delta or adjust: leave them out."
+                )
+            return joint_contrast(self.estimates, L, df=df, null=null)
+        return linear_functions.contrast(
+            self.estimates, L, df=df, level=level, null=null, side=side, delta=delta, adjust=adjust
+        )
 
     def anova(self, type: int = 3, df: str = "auto") -> pd.DataFrame:  # noqa: A002  SAS's word for it
         """F tests of the terms of the fixed part: num_df, den_df, F, p, method.
