@@ -13,7 +13,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.scaling import prepare
-from lmmkit.engine.inference.kenward_roger import Scaling
+from lmmkit.engine.inference.kenward_roger import KenwardRoger, Scaling
 from lmmkit.engine.inference.ranks import ranks
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.errors import FitError
@@ -65,15 +65,15 @@ class Denominators:
         """The method behind each of some degrees of freedom, and the reason where there are none."""
         return [f"{self.method}: no df, {self.absent}" if np.isnan(one) else self.told for one in df]
 
-    def f_test(self, L: Floats, beta: Floats, own: Sequence[int]) -> FTest:
-        """The F test of L beta = 0 for independent rows; `own` are the columns of the term that is tested."""
+    def f_test(self, L: Floats, beta: Floats, own: Sequence[int], null: Floats | float = 0.0) -> FTest:
+        """The F test of L beta = null for independent rows; `own` are the columns of the term tested."""
         df, scale = self.joint(L, own)
-        return FTest(len(L), df, scale * wald(L, beta, self.vcov))
+        return FTest(len(L), df, scale * wald(L, beta, self.vcov, null))
 
 
-def wald(L: Floats, beta: Floats, vcov: Sandwich) -> float:
-    """(L beta)'(L V L')^-1 (L beta) / rows."""
-    value, inner = L @ beta, vcov.between(L)
+def wald(L: Floats, beta: Floats, vcov: Sandwich, null: Floats | float = 0.0) -> float:
+    """d'(L V L')^-1 d / rows, d = L beta - null."""
+    value, inner = L @ beta - null, vcov.between(L)
     size = np.sqrt(inner.diagonal())
     value = value / size
     return float(value @ np.linalg.solve(inner / np.outer(size, size), value)) / len(L)
@@ -138,7 +138,7 @@ def check_method(df: str, design: Design | None, *, reml: bool) -> None:
             factors.
     """
     check_option("df", df, ("auto", *METHODS))
-    if df in ("kenward-roger", "unbounded") and not reml:
+    if df in ("kenward-roger", "kenward-roger-observed", "unbounded") and not reml:
         raise FitError(
             f"df={df!r} is defined for REML fits and this one is by maximum likelihood: fit with "
             "reml=True, or use df='satterthwaite'."
@@ -159,20 +159,29 @@ def kenward_roger(estimates: Estimates) -> Denominators:
     Raises:
         FitError: A fit by ML, or a singular one.
     """
-    check_method("kenward-roger", estimates.design, reml=estimates.reml)
+    return _adjusted("kenward-roger", estimates, lambda: estimates.kenward_roger)
+
+
+def kenward_roger_observed(estimates: Estimates) -> Denominators:
+    """The same with the observed information: SAS's KENWARDROGER(FIRSTORDER).
+
+    Raises:
+        FitError: A fit by ML, or a singular one.
+    """
+    return _adjusted("kenward-roger-observed", estimates, lambda: estimates.kenward_roger_observed)
+
+
+def _adjusted(method: str, estimates: Estimates, make: Callable[[], KenwardRoger]) -> Denominators:
+    """Kenward and Roger's method from either information."""
+    check_method(method, estimates.design, reml=estimates.reml)
     if estimates.is_singular:
         raise FitError(
-            f"df='kenward-roger' needs a covariance matrix inside its cone, and this fit is singular: "
+            f"df={method!r} needs a covariance matrix inside its cone, and this fit is singular: "
             f"{'; '.join(null_directions(estimates))}. Use df='satterthwaite', which then leaves the null "
             "directions out, or drop them from the formula."
         )
-    found = estimates.kenward_roger
-    return Denominators(
-        "kenward-roger",
-        found.adjusted,
-        found.single,
-        lambda L, _: found.scaling(L),
-    )
+    found = make()
+    return Denominators(method, found.adjusted, found.single, lambda L, _: found.scaling(L))
 
 
 def satterthwaite(estimates: Estimates) -> Denominators:
@@ -325,6 +334,7 @@ def _subject(design: Design) -> Grouping:
 METHODS: dict[str, Callable[[Estimates], Denominators]] = {
     "satterthwaite": satterthwaite,
     "kenward-roger": kenward_roger,
+    "kenward-roger-observed": kenward_roger_observed,
     "unbounded": unbounded,
     "containment": contained,
     "inner-outer": inner_outer,
