@@ -39,10 +39,12 @@ from lmmkit.model.design.learned import (
     predictors,
     recipe_from_dict,
 )
+from lmmkit.model.design.residual_design import ResidualDesign, residual_design
 from lmmkit.model.design.rows_used import OFFSET, WEIGHTS, Request, Source, ledger, offset_of, open_source
 from lmmkit.model.design.variables import Column, Values, Variable
 from lmmkit.model.formula.expression import Expression
-from lmmkit.model.formula.formula import Bar, Formula, parse_formula, term_name
+from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, parse_formula, term_name
+from lmmkit.model.formula.residual_formula import ResidualFormula, parse_residual
 from lmmkit.model.table.columns import Floats, open_table
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.grouping import (
@@ -178,6 +180,7 @@ class Design:
         random: Random-effects terms, parallel to `problem.terms`: by decreasing number of levels.
         warnings: What the user should look at, in sentences.
         undetermined: Those of them about terms whose variances other values explain as well.
+        residual: The residual structure with its names; None for independent residuals.
         recipe: What the formula learned from the table.
         request: What was asked.
         source: The table and the rows used.
@@ -191,6 +194,7 @@ class Design:
     random: tuple[RandomTerm, ...]
     warnings: tuple[str, ...]
     undetermined: tuple[str, ...]
+    residual: ResidualDesign | None
     recipe: Recipe = field(repr=False)
     request: Request = field(repr=False)
     source: Source = field(repr=False)
@@ -297,7 +301,12 @@ class Design:
     def to_dict(self) -> dict[str, Any]:
         """What `design_from_dict` needs beside `frame`, as plain lists, numbers and text."""
         extras = {label: label if label in self.source.vectors else given for label, given in self._extras()}
-        return self.recipe.to_dict() | {"weights": extras[WEIGHTS], "offset": extras[OFFSET]}
+        residual = None if self.request.residual is None else str(self.request.residual)
+        return self.recipe.to_dict() | {
+            "weights": extras[WEIGHTS],
+            "offset": extras[OFFSET],
+            "residual": residual,
+        }
 
     def _extras(self) -> list[tuple[str, Any]]:
         return [(WEIGHTS, self.request.weights), (OFFSET, self.request.offset)]
@@ -324,6 +333,7 @@ def build_design(
     offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
     missing: Literal["drop", "error"] = "drop",
+    residual: str | None = None,
 ) -> Design:
     """Columns, codes and names that a formula asks of a table.
 
@@ -334,6 +344,7 @@ def build_design(
         offset: A known part of the mean, beside `offset(...)` in the formula: a column name or a vector.
         contrasts: Coding by factor: treatment (the default), sum, helmert, poly, diff, sas, or a matrix.
         missing: What happens to rows with a missing value: "drop" (they are listed) or "error".
+        residual: The residual structure, such as `un(visit | id)`; independent residuals when left out.
 
     Raises:
         FormulaError: The formula cannot be read, or asks for what is not offered or not identified.
@@ -344,8 +355,8 @@ def build_design(
     ('Intercept', 'x')
     """
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
-    _check_parsed(parsed)
-    request = Request(parsed, weights, offset, contrasts or {}, missing)
+    request = Request(parsed, weights, offset, contrasts or {}, missing, _residual_of(residual))
+    _check_parsed(parsed, request.residual)
     source = open_source(request, data)
     groupings, found = _groupings(parsed, source), Findings()
     with found.part():
@@ -355,6 +366,15 @@ def build_design(
             learn_recipe(parsed, source, request.contrasts)  # its faults are said with the others
         raise found.joined()
     return _design(request, source, *learn_recipe(parsed, source, request.contrasts), groupings)
+
+
+def _residual_of(text: str | None) -> ResidualFormula | None:
+    """The residual structure as read, its faults those of `residual`."""
+    found, residual = Findings(), None
+    with found.part("residual"):
+        residual = parse_residual(text)
+    found.raise_found()
+    return residual
 
 
 def without_random_effects(formula: str, like: Design) -> Design:
@@ -385,7 +405,8 @@ def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
     """The design again from `Design.to_dict` and its table, with the levels, knots and means of then."""
     parsed = parse_formula(spec["formula"])
     recipe = recipe_from_dict(spec, parsed)
-    request = Request(parsed, *(_stored(spec[key], frame) for key in ("weights", "offset")))
+    extras = (_stored(spec[key], frame) for key in ("weights", "offset"))
+    request = Request(parsed, *extras, residual=parse_residual(spec.get("residual")))
     evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
     source = open_source(request, frame, evaluator)
     groupings = _groupings(parsed, source)
@@ -397,13 +418,32 @@ def _stored(given: str | None, frame: pd.DataFrame) -> Any:
     return frame[given].to_numpy() if given in (WEIGHTS, OFFSET) else given
 
 
-def _check_parsed(parsed: Formula) -> None:
-    if not parsed.random:
+def _check_parsed(parsed: Formula, residual: ResidualFormula | None) -> None:
+    if not parsed.random and residual is None:
         raise FormulaError(
-            f"`{parsed}` has no random-effects term such as (1 | g): for a model without one use "
-            "statsmodels' OLS (statsmodels.formula.api.ols) or WLS; compare() takes its formula beside fits."
+            f"`{parsed}` has no random-effects term such as (1 | g), and no residual structure such as "
+            "residual='un(visit | id)' is given: for a model without either use statsmodels' OLS "
+            "(statsmodels.formula.api.ols) or WLS; compare() takes its formula beside fits."
         )
+    if parsed.random and residual is not None:
+        raise FormulaError(_beside_random_effects(parsed, residual))
     _check_response(parsed)
+
+
+def _beside_random_effects(parsed: Formula, residual: ResidualFormula) -> str:
+    """Why a residual structure is refused beside random effects."""
+    for bar in parsed.random:
+        same = residual.group is not None and set(bar.group.names) == set(residual.group.names)
+        if same and bar.terms == (INTERCEPT,) and residual.correlation in ("un", "cs", "toep"):
+            return (
+                f"`{bar}` beside residual `{residual}`: both let the rows of a level of `{bar.group}` be "
+                "alike, so their variances cannot be told apart; leave the bar out, the residual structure "
+                "holds what it says."
+            )
+    return (
+        f"residual `{residual}` stands beside `{parsed.random[0]}`: residual structures are offered for "
+        "models without random effects. Leave the bar out, or the residual."
+    )
 
 
 def _check_response(parsed: Formula) -> None:
@@ -456,19 +496,39 @@ def _design(
     terms, random = _ordered(drafts)
     offset = offset_of(request, source.evaluator, source.vectors)
     used = None if offset is None else source.used(offset)
+    residual = None if request.residual is None else _on_rows(request.residual, source)
+    arrays = residual.arrays if residual else None
+    beside = residual.notices if residual else ()
     return Design(
         formula=str(formula),
         response=formula.response.text,
-        problem=Problem(tuple(store.columns), fixed, response, terms, weights, used),
+        problem=Problem(tuple(store.columns), fixed, response, terms, weights, used, arrays),
         fixed_names=tuple(name for block in blocks for name, _ in block),
         fixed_terms=_fixed_terms(formula, blocks),
         random=random,
-        warnings=(*formula.notices, *reused_labels(list(groupings.values())), *seldom, *undetermined),
+        warnings=(
+            *formula.notices,
+            *reused_labels(list(groupings.values())),
+            *seldom,
+            *undetermined,
+            *beside,
+        ),
         undetermined=tuple(undetermined),
+        residual=residual,
         recipe=recipe,
         request=request,
         source=source,
     )
+
+
+def _on_rows(residual: ResidualFormula, source: Source) -> ResidualDesign:
+    """The residual structure on the rows used, its faults those of `residual`."""
+    found, made = Findings(), None
+    with found.part("residual"):
+        made = residual_design(residual, source)
+    found.raise_found()
+    assert made is not None
+    return made
 
 
 def _rows_sentence(design: Design) -> str:

@@ -14,6 +14,7 @@ from lmmkit.errors import DataError, Findings, FormulaError, did_you_mean
 from lmmkit.model.design.variables import is_factor, marked_column
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Formula
+from lmmkit.model.formula.residual_formula import ResidualFormula
 from lmmkit.model.table.columns import Floats, Mask, Table, finite, missing_in, open_table
 from lmmkit.model.table.evaluate import Evaluator
 
@@ -29,6 +30,7 @@ class Request:
     offset: Any = None
     contrasts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     missing: str = "drop"
+    residual: ResidualFormula | None = None
 
     def columns(self) -> Iterator[str]:
         """Names of the columns it uses, repetitions included."""
@@ -39,6 +41,8 @@ class Request:
         for extra in (self.weights, self.offset):
             if isinstance(extra, str):
                 yield extra
+        if self.residual is not None:
+            yield from self.residual.columns()
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +137,9 @@ def _read(request: Request, evaluator: Evaluator) -> None:
         with found.part(label):
             if isinstance(extra, str):
                 evaluator.table.numbers(extra)
+    if request.residual is not None:
+        with found.part("residual"):
+            _read_residual(request.residual, evaluator)
     with found.part("contrasts"):
         _check_contrasts(request.contrasts, factors)
     found.raise_found()
@@ -148,6 +155,15 @@ def _read_one(expression: Expression, evaluator: Evaluator) -> list[str]:
     for name in expression.variables:
         evaluator.table.numbers(name)
     return []
+
+
+def _read_residual(residual: ResidualFormula, evaluator: Evaluator) -> None:
+    """Read the columns of a residual structure: visits as what they are, all others as factors."""
+    if residual.time is not None:
+        _read_one(residual.time, evaluator)
+    for group in residual.groups():
+        for name in group.names:
+            evaluator.table.factor(name)
 
 
 def _check_contrasts(contrasts: Mapping[str, Any], factors: set[str]) -> None:
