@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,25 @@ class Visits(NamedTuple):
     times: Ints
     names: tuple[str, ...]
     unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class LevelNames(Sequence[str]):
+    """Names of the levels of a grouping factor, made when one is asked for."""
+
+    grouping: Grouping
+
+    def __len__(self) -> int:
+        return self.grouping.size
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return str(self.grouping.levels[index])
 
 
 class Cell(NamedTuple):
@@ -180,7 +199,7 @@ def residual_design(formula: ResidualFormula, source: Source) -> ResidualDesign:
     cells, codes = _cells(by, ident, visits)
     structure = _structure(formula, by, ident, visits, cells)
     owners = np.arange(source.count) if subjects is None else subjects.codes
-    names = () if subjects is None else tuple(subjects.levels)
+    names = () if subjects is None else LevelNames(subjects)
     arrays = Residual(structure, codes, owners, names)
     notices = tuple(_notices(formula, visits, source))
     return ResidualDesign(formula, subjects, by, ident, visits, cells, arrays, notices)
@@ -221,7 +240,7 @@ def _declared(formula: ResidualFormula, time: Expression, source: Source) -> Vis
     texts = [str(text) for text in level_texts(factor.levels)]
     _check_order(formula, time, texts, source.evaluator)
     codes, present = compress(factor.codes if source.rows is None else factor.codes[source.rows], len(texts))
-    names = tuple(texts[level] for level in present.tolist())
+    names = tuple(texts[int(level)] for level in present)
     absent = tuple(text for text in texts if text not in set(names))
     return Visits(codes, present.astype(np.intp), names, absent)
 
@@ -288,9 +307,10 @@ def _check_rows(
     if by is not None and not determines(subjects, by):
         raise DataError(_in_two_groups(formula, subjects, by))
     key = subjects.codes * len(visits.names) + visits.codes
-    order = np.argsort(key, kind="stable")
-    twice = np.flatnonzero(key[order][1:] == key[order][:-1])
-    if len(twice):
+    _, present = _renumbered(key, subjects.size * len(visits.names))
+    if len(present) < len(key):
+        order = np.argsort(key, kind="stable")
+        twice = np.flatnonzero(key[order][1:] == key[order][:-1])
         first, second = int(order[twice[0]]), int(order[twice[0] + 1])
         places = np.arange(source.table.rows) if source.rows is None else source.rows
         raise DataError(
@@ -311,7 +331,7 @@ def _in_two_groups(formula: ResidualFormula, subjects: Grouping, by: Grouping) -
     row = int(np.flatnonzero(parent[subjects.codes] != by.codes)[0])
     subject = int(subjects.codes[row])
     found = np.unique(by.codes[subjects.codes == subject])
-    levels = ", ".join(str(by.levels[code]) for code in found[:SHOWN])
+    levels = ", ".join(by.levels[found[:SHOWN]])
     return (
         f"residual `{formula}`: {subjects.name} {subjects.levels[subject]} has rows in {len(found)} levels "
         f"of `{by.name}` ({levels}); by= takes a factor that is constant within each subject. Where labels "
@@ -347,11 +367,19 @@ def _cells(by: Grouping | None, ident: Grouping | None, visits: Visits) -> tuple
         key += widths[2] * by.codes
     if ident:
         key += widths[2] * widths[1] * ident.codes
-    present, codes = np.unique(key, return_inverse=True)
+    codes, present = _renumbered(key, int(np.prod(widths)))
     level, rest = np.divmod(present, widths[2] * widths[1])
     group, visit = np.divmod(rest, widths[2])
     cells = tuple(Cell(int(g), int(v), int(i)) for g, v, i in zip(group, visit, level, strict=True))
-    return cells, codes.astype(np.intp)
+    return cells, codes
+
+
+def _renumbered(key: Ints, size: int) -> tuple[Ints, Ints]:
+    """Numbers below `size` without gaps, and those that occur, in order."""
+    if size <= 4 * len(key) + 65_536:
+        return compress(key, size)
+    present, codes = np.unique(key, return_inverse=True)
+    return codes.astype(np.intp), present
 
 
 def _structure(
