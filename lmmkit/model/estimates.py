@@ -20,7 +20,7 @@ from lmmkit.engine.inference.information import (
     optimum_at,
     variance_information,
 )
-from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger
+from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger, with_observed
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.inference.unbounded import unbounded_information
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
@@ -240,6 +240,12 @@ class Estimates(FitNumbers):
         """What Kenward and Roger's tests need."""
         with one_thread():
             return kenward_roger(self.optimum, self.expected)
+
+    @cached_property
+    def kenward_roger_observed(self) -> KenwardRoger:
+        """The same from the observed information on the variance parameters."""
+        with one_thread():
+            return with_observed(self.optimum, self.information)
 
     @property
     def X(self) -> Floats:

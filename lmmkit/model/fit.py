@@ -17,7 +17,8 @@ from lmmkit.errors import FitError
 from lmmkit.escape import terminal
 from lmmkit.model import residual_kinds, storage, tables
 from lmmkit.model.certificate import Certificate, certify
-from lmmkit.model.design.design import Design, build_design
+from lmmkit.model.design.design import Design, Missing, build_design
+from lmmkit.model.design.update import model_frame, updated_design
 from lmmkit.model.estimates import Estimates, estimate
 from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
@@ -51,6 +52,14 @@ class Fit:
     def design(self) -> Design:
         """Terms, names and arrays."""
         return self.estimates.design
+
+    def model_frame(self) -> pd.DataFrame:
+        """The table that the model sees, on the rows used; variables as the formula writes them.
+
+        >>> lmm("log(y) ~ x + (1 | g)", frame).model_frame().columns.tolist()
+        ['log(y)', 'x', 'g']
+        """
+        return model_frame(self.design)
 
     @property
     def formula(self) -> str:
@@ -224,11 +233,12 @@ class Fit:
 
         Args:
             df: Denominator degrees of freedom: auto, satterthwaite, kenward-roger (whose `se` is adjusted),
-                unbounded (Satterthwaite with variances that may be negative, in `se` too), containment,
-                inner-outer (nlme's), between-within, residual or normal. "auto" is, for a REML fit with at
-                most 3,000 random effects and 50,000 rows, Kenward-Roger, or "unbounded" where the fit is
-                singular and it is defined; else Satterthwaite. It never raises: a row without df has NaN and
-                the reason in `method`, which also names the variances that are estimated as zero.
+                kenward-roger-observed (from the observed information: SAS's FIRSTORDER), unbounded
+                (Satterthwaite with variances that may be negative, in `se` too), containment, inner-outer
+                (nlme's), between-within, residual or normal. "auto" is, for a REML fit with at most 3,000
+                random effects and 50,000 rows, Kenward-Roger, or "unbounded" where the fit is singular and it
+                is defined; else Satterthwaite. It never raises: a row without df has NaN and the reason in
+                `method`, which also names the variances that are estimated as zero.
             level: Coverage of the intervals.
 
         Raises:
@@ -539,6 +549,29 @@ class Fit:
         """
         return simulate(self.estimates, n, seed=seed, level=level)
 
+    def update(self, formula: str | None = None, *, data: Any = None, **changes: Any) -> Fit:
+        """The model with a change, fitted again.
+
+        Args:
+            formula: The change, a dot for what was on its side: `". ~ . - x + (1 | h)"`, `"log(.) ~ ."`.
+            data: Another table; by default the one that `lmm` was given.
+            changes: Arguments of `lmm` in place of those of this fit: reml, algorithm, weights, offset,
+                residual, contrasts, missing, subset.
+
+        Raises:
+            FormulaError: The change cannot be read, or takes away what the formula does not have.
+            FitError: An argument that is not offered, or one that belongs to another table.
+            DataError: As `lmm`.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.update("log(.) ~ . - x").formula
+        'log(y) ~ 1 + (1 | g)'
+        """
+        reml, algorithm = changes.pop("reml", self.reml), changes.pop("algorithm", self.algorithm)
+        _check_arguments(reml, None, None)
+        design = updated_design(self.design, formula, data, changes)
+        return Fit(estimate(design, reml=bool(reml), algorithm=algorithm))
+
     def refit(self, y: Any) -> Fit:
         """The same model fitted to another response.
 
@@ -637,7 +670,8 @@ def lmm(
     residual: str | None = None,
     known: Mapping[str, Any] | None = None,
     contrasts: Mapping[str, Any] | None = None,
-    missing: Literal["drop", "error"] = "drop",
+    missing: Missing = "drop",
+    subset: str | None = None,
     start: Sequence[float] | None = None,
     max_iterations: int | None = None,
 ) -> Fit:
@@ -656,7 +690,11 @@ def lmm(
             level; a product `ident(f) * cs(visit | id)`. Independent residuals of one variance when left out.
         known: Known covariance matrices between levels; none are offered.
         contrasts: Coding by factor.
-        missing: Rows with a missing value are dropped and listed ("drop"), or refused ("error").
+        missing: Rows with a missing value are dropped and listed ("drop"), the same with NaN in their place
+            in fitted values, residuals and predictions of the rows ("exclude", as R's na.exclude), or refused
+            ("error").
+        subset: A condition in the formula's language, such as `"Days > 1 and Subject != '335'"`: the model
+            is fitted to the rows that meet it, as if there were no others.
         start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates.
         max_iterations: Steps of the search at most; by default what the algorithm may need on hard problems.
 
@@ -676,6 +714,7 @@ def lmm(
         offset=offset,
         contrasts=contrasts,
         missing=missing,
+        subset=subset,
         residual=residual,
     )
     return Fit(estimate(design, reml=bool(reml), algorithm=algorithm, limit=max_iterations, start=start))

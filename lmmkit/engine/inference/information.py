@@ -1,13 +1,15 @@
 """What the data say about the variance parameters: expected and observed information at an optimum.
 
-Expected information is taken along directions dT in the space of the covariance matrices T. Observed
-information is that of (theta, sigma), theta being the free entries of the relative covariance factors L,
-T = L L'. At an optimum on the boundary only the face is meant: entries of theta in zero columns of L are left
-out.
+Expected information is taken along directions V_i in the space of the covariance matrices V of the response:
+`ExpectedInformation` along dT of the random effects' matrices T, `visits.VisitInformation` along dR of the
+residuals'. Observed information is that of (theta, sigma), theta being the free entries of the relative
+covariance factors L, T = L L'. At an optimum on the boundary only the face is meant: entries of theta in zero
+columns of L are left out.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -99,9 +101,67 @@ def in_data_units(optimum: Optimum, directions: Directions) -> tuple[Floats, ...
     return tuple(out[term] for term in range(len(out)))
 
 
+class DirectionalInformation(ABC):
+    """Expected information along m directions V_i of V and along V itself, in units where sigma^2 = 1."""
+
+    @property
+    @abstractmethod
+    def nu(self) -> float:
+        """Rows, less fixed effects under REML."""
+
+    @property
+    @abstractmethod
+    def Phi(self) -> Floats:
+        """(p, p) (X'V^-1X)^-1."""
+
+    @property
+    @abstractmethod
+    def slopes(self) -> Floats:
+        """(m, p, p) X'V^-1 V_i V^-1 X, the fall of X'V^-1X along each direction."""
+
+    @property
+    @abstractmethod
+    def matrix(self) -> Floats:
+        """(m, m) tr(P V_i P V_j) under REML, tr(V^-1 V_i V^-1 V_j) under ML."""
+
+    @property
+    @abstractmethod
+    def edge(self) -> Floats:
+        """(m,) tr(P V_i) under REML, tr(V^-1 V_i) under ML."""
+
+    @property
+    @abstractmethod
+    def without_fixed(self) -> Floats:
+        """(m,) tr(V^-1 V_i V^-1 V_i), information on each parameter without fixed effects."""
+
+    @abstractmethod
+    def middle(self, W: Floats) -> Floats:
+        """Returns (p, p) sum_ij W_ij X'V^-1 V_i V^-1 V_j V^-1 X."""
+
+    @cached_property
+    def spread(self) -> Spread:
+        """Of the (m + 1) parameters and the scale of V.
+
+        Its information is tr(P V_i P V_j), tr(P V_i) and n - p under REML; the same with V^-1 in place of P,
+        and n, under ML.
+        """
+        return spread(_bordered(self.matrix, self.edge, self.nu), np.append(self.without_fixed, self.nu))
+
+    @property
+    def covariance(self) -> Floats:
+        """(m + 1, m + 1) covariance matrix of the parameters and of the scale of V.
+
+        Raises:
+            FitError: The data do not tell the parameters apart.
+        """
+        if self.spread.open.size:
+            raise FitError(NOT_TOLD_APART)
+        return self.spread.covariance
+
+
 @dataclass(frozen=True, eq=False)
-class ExpectedInformation:
-    """Expected information at one optimum, in prepared units where sigma^2 = 1.
+class ExpectedInformation(DirectionalInformation):
+    """Expected information on the covariance matrices of the random effects.
 
     Attributes:
         optimum: Where it is taken.
@@ -116,14 +176,19 @@ class ExpectedInformation:
         """Sums over the blocks of Z'V^-1Z and Z'V^-1X."""
         return traces(self.optimum.prepared, self.optimum.layout, self.optimum.state)
 
+    @property
+    def nu(self) -> float:
+        """As of `DirectionalInformation`."""
+        return float(self.optimum.criterion.nu)
+
     @cached_property
     def Phi(self) -> Floats:
-        """(p, p) (X'V^-1X)^-1."""
+        """As of `DirectionalInformation`."""
         return solved(self.optimum.state.XVX, np.eye(self.optimum.criterion.p))
 
     @cached_property
     def slopes(self) -> Floats:
-        """(m, p, p) X'V^-1 V_i V^-1 X, the fall of X'V^-1X along each direction."""
+        """As of `DirectionalInformation`."""
         p, parts = self.optimum.criterion.p, list[Floats]()
         for f, d in enumerate(self.directions.own):
             U = scores(self.optimum.layout, self.optimum.state, f)
@@ -132,11 +197,9 @@ class ExpectedInformation:
 
     @cached_property
     def matrix(self) -> Floats:
-        """(m, m) tr(P V_i P V_j) under REML, tr(V^-1 V_i V^-1 V_j) under ML.
-
-        With P = V^-1 - V^-1 X Phi X'V^-1 the former is the latter less
-        2 tr(Phi X'V^-1 V_i V^-1 V_j V^-1 X), plus tr(Phi X'V^-1 V_i V^-1 X Phi X'V^-1 V_j V^-1 X).
-        """
+        """As of `DirectionalInformation`."""
+        # With P = V^-1 - V^-1 X Phi X'V^-1 that of REML is that of ML less
+        # 2 tr(Phi X'V^-1 V_i V^-1 V_j V^-1 X), plus tr(Phi X'V^-1 V_i V^-1 X Phi X'V^-1 V_j V^-1 X).
         own, cuts = self.directions.own, self.directions.cuts
         reml, root = self.optimum.criterion.reml, np.asarray(np.linalg.cholesky(self.Phi), dtype=np.float64)
         out = np.zeros((self.directions.count, self.directions.count))
@@ -152,39 +215,32 @@ class ExpectedInformation:
         return (out + out.T) / 2.0
 
     @property
+    def edge(self) -> Floats:
+        """As of `DirectionalInformation`."""
+        edge = np.concatenate(
+            [np.einsum("iab,ab->i", d, self.blocks.trace(f)) for f, d in enumerate(self.directions.own)]
+        )
+        if self.optimum.criterion.reml:
+            edge = edge - np.einsum("ipq,qp->i", self.slopes, self.Phi)
+        return edge
+
+    @property
     def without_fixed(self) -> Floats:
-        """(m,) tr(V^-1 V_i V^-1 V_i), information on each parameter without fixed effects."""
+        """As of `DirectionalInformation`."""
         own = [
             np.einsum("iab,acbd,icd->i", d, self.blocks.squares(f, f), d, optimize=True)
             for f, d in enumerate(self.directions.own)
         ]
         return np.concatenate([np.empty(0), *own])
 
-    @cached_property
-    def spread(self) -> Spread:
-        """Of the (m + 1) parameters and the scale of V.
-
-        Its information is tr(P V_i P V_j), tr(P V_i) and n - p under REML; the same with V^-1 in place of P,
-        and n, under ML.
-        """
-        edge = np.concatenate(
-            [np.einsum("iab,ab->i", d, self.blocks.trace(f)) for f, d in enumerate(self.directions.own)]
-        )
-        if self.optimum.criterion.reml:
-            edge = edge - np.einsum("ipq,qp->i", self.slopes, self.Phi)
-        nu = float(self.optimum.criterion.nu)
-        return spread(_bordered(self.matrix, edge, nu), np.append(self.without_fixed, nu))
-
-    @property
-    def covariance(self) -> Floats:
-        """(m + 1, m + 1) covariance matrix of the parameters and of the scale of V.
-
-        Raises:
-            FitError: The data do not tell the parameters apart.
-        """
-        if self.spread.open.size:
-            raise FitError(NOT_TOLD_APART)
-        return self.spread.covariance
+    def middle(self, W: Floats) -> Floats:
+        """As of `DirectionalInformation`."""
+        own, cuts, total = self.directions.own, self.directions.cuts, np.zeros(())
+        for f, one in enumerate(own):
+            for g, two in enumerate(own):
+                weights = np.einsum("ij,iab,jcd->abcd", W[cuts[f], cuts[g]], one, two, optimize=True)
+                total = total + self.blocks.sandwich(f, g, weights)
+        return total
 
 
 def _bordered(inner: Floats, edge: Floats, corner: float) -> Floats:
@@ -297,6 +353,12 @@ class VarianceInformation:
         """
         return spread(self.hessian, self.most)
 
+    def on_scale(self, unit: float) -> Spread:
+        """The same with its last parameter, sigma, in another unit: sigma itself gives log sigma's."""
+        of, units = self.spread, np.ones(len(self.spread.size))
+        units[-1] = unit
+        return Spread(of.covariance / np.outer(units, units), of.size * units, of.open)
+
 
 def variance_information(optimum: Optimum) -> VarianceInformation:
     """The exact information on (theta, sigma) at an optimum.
@@ -340,11 +402,5 @@ def curvature(optimum: Optimum, found: VarianceInformation) -> Curvature:
         FitError: The deviance bends down in some direction.
     """
     sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
-    unit = np.ones(len(found.spread.size))
-    unit[-1] = sigma
-    of = found.spread
     slopes = in_data_units(optimum, theta_directions(optimum.layout, optimum.state.theta))
-    return Curvature(
-        Spread(of.covariance / np.outer(unit, unit), of.size * unit, of.open),
-        tuple(slope[found.free] for slope in slopes),
-    )
+    return Curvature(found.on_scale(sigma), tuple(slope[found.free] for slope in slopes))

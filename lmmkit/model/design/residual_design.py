@@ -10,7 +10,7 @@ from typing import NamedTuple, overload
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.covariance.residual_structure import Block, ResidualStructure
+from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure
 from lmmkit.engine.problem import Residual
 from lmmkit.errors import DataError, FormulaError
 from lmmkit.model.design.rows_used import Source
@@ -63,7 +63,7 @@ class LevelNames(Sequence[str]):
         return str(self.grouping.levels[index])
 
 
-class Cell(NamedTuple):
+class VisitCell(NamedTuple):
     """Positions of a cell's group of `by=`, visit and level of `ident`, 0 where there is none."""
 
     by: int
@@ -91,7 +91,7 @@ class ResidualDesign:
     by: Grouping | None
     ident: Grouping | None
     visits: Visits
-    cells: tuple[Cell, ...]
+    cells: tuple[VisitCell, ...]
     arrays: Residual
     notices: tuple[str, ...]
 
@@ -141,7 +141,7 @@ class ResidualDesign:
         return in_words(self.formula)
 
 
-def _cell_name(design: ResidualDesign, cell: Cell) -> str:
+def _cell_name(design: ResidualDesign, cell: VisitCell) -> str:
     parts = [str(design.by.levels[cell.by])] if design.by else []
     if design.formula.group:
         parts.append(design.visits.names[cell.visit])
@@ -359,7 +359,7 @@ def _notices(formula: ResidualFormula, visits: Visits, source: Source) -> Iterat
 # Cells and blocks
 
 
-def _cells(by: Grouping | None, ident: Grouping | None, visits: Visits) -> tuple[tuple[Cell, ...], Ints]:
+def _cells(by: Grouping | None, ident: Grouping | None, visits: Visits) -> tuple[tuple[VisitCell, ...], Ints]:
     """The combinations that occur, and that of each row; by level of `ident`, of `by=` and visit."""
     widths = [ident.size if ident else 1, by.size if by else 1, len(visits.names)]
     key = visits.codes.copy()
@@ -370,7 +370,7 @@ def _cells(by: Grouping | None, ident: Grouping | None, visits: Visits) -> tuple
     codes, present = _renumbered(key, int(np.prod(widths)))
     level, rest = np.divmod(present, widths[2] * widths[1])
     group, visit = np.divmod(rest, widths[2])
-    cells = tuple(Cell(int(g), int(v), int(i)) for g, v, i in zip(group, visit, level, strict=True))
+    cells = tuple(VisitCell(int(g), int(v), int(i)) for g, v, i in zip(group, visit, level, strict=True))
     return cells, codes
 
 
@@ -387,15 +387,15 @@ def _structure(
     by: Grouping | None,
     ident: Grouping | None,
     visits: Visits,
-    cells: Sequence[Cell],
+    cells: Sequence[VisitCell],
 ) -> ResidualStructure:
     ratios, names = _ratios(formula, by, ident, visits, cells)
-    blocks = list[Block]()
+    blocks = list[CellBlock]()
     for group in range(by.size if by else 1):
         mine = [number for number, cell in enumerate(cells) if cell.by == group]
         here = [cells[number] for number in mine]
         blocks.append(
-            Block(
+            CellBlock(
                 correlation="ident" if formula.correlation == INDEPENDENT else formula.correlation,
                 cells=tuple(mine),
                 times=tuple(_times(formula, visits, here)),
@@ -408,7 +408,7 @@ def _structure(
     return ResidualStructure(tuple(blocks), names, labels)
 
 
-def _times(formula: ResidualFormula, visits: Visits, here: Sequence[Cell]) -> Iterator[int]:
+def _times(formula: ResidualFormula, visits: Visits, here: Sequence[VisitCell]) -> Iterator[int]:
     """When each cell of a block is; levels of `ident` alone stand apart."""
     for number, cell in enumerate(here):
         yield number if formula.group is None else int(visits.times[cell.visit])
@@ -419,7 +419,7 @@ def _ratios(
     by: Grouping | None,
     ident: Grouping | None,
     visits: Visits,
-    cells: Sequence[Cell],
+    cells: Sequence[VisitCell],
 ) -> tuple[list[int], tuple[str, ...]]:
     """Which SD ratio each cell has, -1 for that of the first cell, and their names.
 
@@ -445,7 +445,7 @@ def _prefix(by: Grouping | None, group: int) -> str:
 
 
 def _label(
-    formula: ResidualFormula, by: Grouping | None, ident: Grouping | None, visits: Visits, cell: Cell
+    formula: ResidualFormula, by: Grouping | None, ident: Grouping | None, visits: Visits, cell: VisitCell
 ) -> str:
     """What a sentence calls a cell: `visit 8 of arm B`, `Sex Male`."""
     parts = list[str]()

@@ -13,7 +13,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.scaling import prepare
-from lmmkit.engine.inference.kenward_roger import Scaling
+from lmmkit.engine.inference.kenward_roger import KenwardRoger, Scaling
 from lmmkit.engine.inference.ranks import ranks
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.errors import FitError
@@ -138,7 +138,7 @@ def check_method(df: str, design: Design | None, *, reml: bool) -> None:
             factors.
     """
     check_option("df", df, ("auto", *METHODS))
-    if df in ("kenward-roger", "unbounded") and not reml:
+    if df in ("kenward-roger", "kenward-roger-observed", "unbounded") and not reml:
         raise FitError(
             f"df={df!r} is defined for REML fits and this one is by maximum likelihood: fit with "
             "reml=True, or use df='satterthwaite'."
@@ -159,20 +159,29 @@ def kenward_roger(estimates: Estimates) -> Denominators:
     Raises:
         FitError: A fit by ML, or a singular one.
     """
-    check_method("kenward-roger", estimates.design, reml=estimates.reml)
+    return _adjusted("kenward-roger", estimates, lambda: estimates.kenward_roger)
+
+
+def kenward_roger_observed(estimates: Estimates) -> Denominators:
+    """The same with the observed information: SAS's KENWARDROGER(FIRSTORDER).
+
+    Raises:
+        FitError: A fit by ML, or a singular one.
+    """
+    return _adjusted("kenward-roger-observed", estimates, lambda: estimates.kenward_roger_observed)
+
+
+def _adjusted(method: str, estimates: Estimates, make: Callable[[], KenwardRoger]) -> Denominators:
+    """Kenward and Roger's method from either information."""
+    check_method(method, estimates.design, reml=estimates.reml)
     if estimates.is_singular:
         raise FitError(
-            f"df='kenward-roger' needs a covariance matrix inside its cone, and this fit is singular: "
+            f"df={method!r} needs a covariance matrix inside its cone, and this fit is singular: "
             f"{'; '.join(null_directions(estimates))}. Use df='satterthwaite', which then leaves the null "
             "directions out, or drop them from the formula."
         )
-    found = estimates.kenward_roger
-    return Denominators(
-        "kenward-roger",
-        found.adjusted,
-        found.single,
-        lambda L, _: found.scaling(L),
-    )
+    found = make()
+    return Denominators(method, found.adjusted, found.single, lambda L, _: found.scaling(L))
 
 
 def satterthwaite(estimates: Estimates) -> Denominators:
@@ -325,6 +334,7 @@ def _subject(design: Design) -> Grouping:
 METHODS: dict[str, Callable[[Estimates], Denominators]] = {
     "satterthwaite": satterthwaite,
     "kenward-roger": kenward_roger,
+    "kenward-roger-observed": kenward_roger_observed,
     "unbounded": unbounded,
     "containment": contained,
     "inner-outer": inner_outer,

@@ -420,6 +420,7 @@ class Inference(_Section):
     df: Literal[
         "auto",
         "kenward-roger",
+        "kenward-roger-observed",
         "satterthwaite",
         "unbounded",
         "containment",

@@ -15,6 +15,8 @@ from lmmkit.study.report.numbers import Files
 
 DEGREES = {
     "kenward-roger": "degrees of freedom and adjusted standard errors by Kenward and Roger",
+    "kenward-roger-observed": "degrees of freedom and adjusted standard errors by Kenward and Roger, from "
+    "observed information",
     "satterthwaite": "degrees of freedom by Satterthwaite",
     "unbounded": "degrees of freedom and standard errors from variances that may be negative",
     "containment": "degrees of freedom by containment",

@@ -22,6 +22,7 @@ from lmmkit.model.tables import parameter_names, parameters, theta_names
 
 ADJUSTED = {  # methods whose standard errors are not those of (X'V⁻¹X)⁻¹, and theirs in words
     "kenward-roger": "(X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997)",
+    "kenward-roger-observed": "(X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997), from observed information",
     "unbounded": "the covariance matrix of the estimates at variances that may be negative",
 }
 Parts = Mapping[str, "pd.DataFrame | float"]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from engine.criterion.test_layouts import LAYOUTS, Case
 from reference.cases import fitted, table
-from support.dense import DenseKenwardRoger, textbook
+from support.dense import DenseKenwardRoger, covariance_parts, textbook
+from support.dense_residual import DenseInference
 
 import lmmkit
 from lmmkit.engine.inference.kenward_roger import kenward_roger, scaling
@@ -26,6 +27,31 @@ def test_low_rank_form_equals_the_papers(name, weighted):
     for L in (np.eye(2)[[0]], np.eye(2)[[1]], np.eye(2), np.array([[1.0, -0.5]])):
         expected = textbook(len(L), *dense.moments(L))
         np.testing.assert_allclose(ours.scaling(L), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sleep_miss", "sleep_uncor", "pastes", "ergostool"])
+def test_observed_information_in_place_of_the_expected_equals_the_dense_form(name):
+    fit = fitted(name, "REML")
+    problem, factors, sigma = fit.estimates.problem, fit.estimates.factors, fit.sigma
+    parts = np.array(covariance_parts(problem, factors)[1])
+    entries = [
+        (L @ L.T)[a, b]
+        for t, L in zip(problem.terms, factors, strict=True)
+        for a, b in zip(*np.nonzero(np.tril(t.structure.span.any(axis=0))), strict=True)
+    ]
+    phi = sigma**2 * np.array([*entries, 1.0])
+    dense = DenseInference(
+        fit.estimates.X, problem.response, lambda v: np.einsum("i,iab->ab", v, parts), phi, observed=True
+    )
+    ours = fit.estimates.kenward_roger_observed
+    np.testing.assert_allclose(ours.adjusted.whole(), dense.adjusted, rtol=1e-6)
+    p = len(fit.params)
+    for L in (*np.eye(p)[:, None], np.eye(p), np.ones((1, p))):
+        np.testing.assert_allclose(ours.scaling(L), textbook(len(L), *dense.moments(L)), rtol=1e-5)
+    # of one row they are Satterthwaite's
+    np.testing.assert_allclose(
+        fit.coef_table("kenward-roger-observed")["df"], fit.coef_table("satterthwaite")["df"], rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5])
