@@ -6,7 +6,6 @@ them, from which the correlation is taken out too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,12 +66,12 @@ def residual_boxes(fit: Fit, limit: int = BOXES) -> Frame:
     return five.reset_index(drop=True)
 
 
-def _boxed(design: Design) -> tuple[str, Sequence[Any], NDArray[np.intp]]:
+def _boxed(design: Design) -> tuple[str, list[str], NDArray[np.intp]]:
     """By what residuals are told apart: its name, its levels, and the level of each row."""
     residual = design.residual
     if residual is None:
         grouping = design.groupings[0]
-        return grouping.name, grouping.levels, grouping.codes
+        return grouping.name, list(grouping.levels), grouping.codes
     parts = (
         residual.formula.by,
         residual.formula.time if residual.formula.group else None,

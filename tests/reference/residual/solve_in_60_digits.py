@@ -2,19 +2,18 @@
 
     python solve_in_60_digits.py        writes solved.json beside it
 
-Nothing of lmmkit is used. R is written down entry by entry, every sum is taken subject by subject in decimal
-arithmetic, and Newton's method on differences with a step of 1e-15 (error of a gradient 1e-30) goes from a start in
-doubles until its step is below 1e-25. `gls_orthodont.json` has the same optima from python-flint in 100 digits for the
-structures that nlme fits; the two programs agree in all digits that are written down, which a test asserts.
+Nothing of lmmkit is used. R is written down entry by entry, sums are taken subject by subject in decimal
+arithmetic, and Newton's method on differences with a step of 1e-15 (error of a gradient 1e-30) goes from a
+start in doubles until its step is below 1e-25. `gls.json` has the same optima from python-flint in 100 digits
+for the structures that nlme fits; a test asserts that the two programs agree.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from decimal import Decimal as D
-from decimal import getcontext
-from itertools import combinations
+from decimal import Decimal, getcontext
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,8 @@ from scipy.optimize import minimize
 getcontext().prec = 60
 HERE = Path(__file__).parent
 AGES = ["a08", "a10", "a12", "a14"]
-PI2 = D("6.2831853071795864769252867665590057683943387987502116419498892")
-STEP = D("1e-15")
+PI2 = Decimal("6.2831853071795864769252867665590057683943387987502116419498892")
+STEP = Decimal("1e-15")
 LEFT_OUT = [  # rows that are missing in the models with dropout: subject and age from which on
     ("F03", 2), ("F07", 3), ("F10", 1), ("M02", 3), ("M05", 2), ("M09", 1), ("M11", 3), ("M14", 2),
 ]  # fmt: skip
@@ -54,7 +53,7 @@ class Model:
             elif self.kind == "toep":
                 out += [(f"{prefix}rho.{lag}", 0.6 - 0.05 * lag) for lag in (1, 2, 3)]
             elif self.kind == "ad":
-                out += [(f"{prefix}rho.{a}.{b}", 0.6) for a, b in zip(AGES[:-1], AGES[1:], strict=True)]
+                out += [(f"{prefix}rho.{a}.{b}", 0.6) for a, b in pairwise(AGES)]
             elif self.kind == "un":
                 out += [(f"{prefix}cor.{a}.{b}", 0.6) for a, b in combinations(AGES, 2)]
         return out
@@ -86,9 +85,7 @@ class Model:
                 out = out * value[f"{prefix}rho.{AGES[place]}.{AGES[place + 1]}"]
             return out
 
-        return [
-            [sd(s) * sd(t) * (1 if s == t else c(min(s, t), max(s, t))) for t in places] for s in places
-        ]
+        return [[sd(s) * sd(t) * (1 if s == t else c(min(s, t), max(s, t))) for t in places] for s in places]
 
 
 def rows(model):
@@ -140,10 +137,10 @@ def solve(model, subjects, names, values, reml):
     """Deviance with beta and sigma at their best, sigma, beta, (X'R^-1X)^-1."""
     value = dict(zip(names, values, strict=True))
     q = len(model.columns) + 1
-    F = [[D(0)] * q for _ in range(q)]
-    logdet, n = D(0), 0
+    F = [[Decimal(0)] * q for _ in range(q)]
+    logdet, n = Decimal(0), 0
     for sex, places, y, X in subjects:
-        L = cholesky([[D(x) for x in line] for line in model.R(value, sex, places)])
+        L = cholesky([[Decimal(x) for x in line] for line in model.R(value, sex, places)])
         columns = [forward(L, [line[j] for line in X]) for j in range(q - 1)] + [forward(L, y)]
         for a in range(q):
             for b in range(a + 1):
@@ -156,7 +153,7 @@ def solve(model, subjects, names, values, reml):
     r2 = L[p][p] ** 2
     corner = [line[:p] for line in L[:p]]
     beta = backward(corner, L[p][:p])
-    unit = [[D(i == j) for i in range(p)] for j in range(p)]
+    unit = [[Decimal(i == j) for i in range(p)] for j in range(p)]
     inverse = [backward(corner, forward(corner, column)) for column in unit]
     deviance = nu * (1 + (PI2 * r2 / nu).ln()) + logdet
     if reml:
@@ -207,7 +204,7 @@ def newton(f, x):
             at[r + i][i] -= STEP
         middle, ends = f(x), [f(z) for z in at]
         g = [(ends[i] - ends[r + i]) / (2 * STEP) for i in range(r)]
-        H = [[D(0)] * r for _ in range(r)]
+        H = [[Decimal(0)] * r for _ in range(r)]
         for i in range(r):
             H[i][i] = (ends[i] - 2 * middle + ends[r + i]) / STEP**2
             for j in range(i):
@@ -219,20 +216,20 @@ def newton(f, x):
         L = cholesky(H)
         step = backward(L, forward(L, g))
         x = [a - b for a, b in zip(x, step, strict=True)]
-        if max(abs(s) for s in step) < D("1e-25"):
+        if max(abs(s) for s in step) < Decimal("1e-25"):
             return x
     raise AssertionError("Newton did not settle")
 
 
-ONE = lambda row: D(1)  # noqa: E731
-MALE = lambda row: D(row["Sex"] == "Male")  # noqa: E731
-AGE = lambda row: D(row["age"])  # noqa: E731
-BOTH = lambda row: D(row["age"]) * (row["Sex"] == "Male")  # noqa: E731
+ONE = lambda row: Decimal(1)  # noqa: E731
+MALE = lambda row: Decimal(row["Sex"] == "Male")  # noqa: E731
+AGE = lambda row: Decimal(row["age"])  # noqa: E731
+BOTH = lambda row: Decimal(row["age"]) * (row["Sex"] == "Male")  # noqa: E731
 LINES = ("distance ~ age * Sex", [ONE, AGE, MALE, BOTH])
 CELLS = (
     "distance ~ Sex * ageF",
-    [ONE, MALE, *(lambda row, a=a: D(row["ageF"] == a) for a in AGES[1:]),
-     *(lambda row, a=a: D(row["ageF"] == a and row["Sex"] == "Male") for a in AGES[1:])],
+    [ONE, MALE, *(lambda row, a=a: Decimal(row["ageF"] == a) for a in AGES[1:]),
+     *(lambda row, a=a: Decimal(row["ageF"] == a and row["Sex"] == "Male") for a in AGES[1:])],
 )  # fmt: skip
 MODELS = [
     Model("ident", "ident(Sex)", *LINES, kind="ident", sds="sex"),
@@ -258,7 +255,7 @@ def main():
     out = {}
     for model in MODELS:
         raw = rows(model)
-        subjects = [(sex, places, [D(v) for v in y], X) for sex, places, y, X in raw]
+        subjects = [(sex, places, [Decimal(v) for v in y], X) for sex, places, y, X in raw]
         names = [name for name, _ in model.parameters()]
         out[model.name] = {
             "residual": model.residual, "formula": model.formula, "names": names,
@@ -266,13 +263,13 @@ def main():
         }  # fmt: skip
         for criterion in ("REML", "ML"):
             reml = criterion == "REML"
-            start = [D(repr(float(v))) for v in in_doubles(model, raw, names, reml)]
+            start = [Decimal(repr(float(v))) for v in in_doubles(model, raw, names, reml)]
             x = newton(lambda v: solve(model, subjects, names, v, reml)[0], start) if names else start  # noqa: B023
             deviance, sigma, beta, inverse = solve(model, subjects, names, x, reml)
             se = [sigma * inverse[i][i].sqrt() for i in range(len(beta))]
             numbers = {"deviance": deviance, "sigma": sigma, "beta": beta, "se": se, "parameters": x}
             out[model.name][criterion] = json.loads(json.dumps(numbers, default=lambda d: float(d)))
-            print(model.name, criterion, float(deviance), [float(v) for v in x], flush=True)
+            print(model.name, criterion, float(deviance), [float(v) for v in x], flush=True)  # noqa: T201
     (HERE / "solved.json").write_text(json.dumps(out, indent=1) + "\n")
 
 
