@@ -58,7 +58,7 @@ class Adjoint:
     restricted: Floats | None
 
 
-class Source(ABC):
+class ProductSource(ABC):
     """Cross-products as R moves with its r coordinates rho."""
 
     @property
@@ -89,7 +89,7 @@ class Source(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Fixed(Source):
+class Fixed(ProductSource):
     """Independent residuals: the same cross-products at all times."""
 
     absorbed: Moments
@@ -148,7 +148,7 @@ class _Inverses(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Patterned(Source):
+class Patterned(ProductSource):
     """Correlated visits without random effects.
 
     Attributes:
