@@ -216,7 +216,8 @@ def _coefficients(estimates: Estimates, level: float, df: str, *, said: bool) ->
 def _wald_variances(estimates: Estimates, level: float) -> list[Row]:
     """Of each variance parameter, or why there is none."""
     q, criterion = normal_quantile(0.5 + level / 2.0), _criterion(estimates)
-    kinds = [*(natural.kind for _, natural in estimates.naturals), "sd"]  # sigma is last
+    residual = [] if estimates.problem.residual is None else estimates.problem.residual.structure.naturals
+    kinds = [*(n.kind for _, n in estimates.naturals), *(kind for kind, _ in residual), "sd"]  # sigma is last
     rows = list[Row]()
     found = zip(parameter_names(estimates), parameters(estimates), _errors(estimates), kinds, strict=True)
     for name, value, error, kind in found:
@@ -254,7 +255,7 @@ def _errors(estimates: Estimates) -> Floats:
     try:
         found = estimates.curvature
     except FitError:
-        return np.full(len(estimates.naturals) + 1, np.nan)
+        return np.full(len(parameter_names(estimates)), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         rows = [
             np.column_stack([slopes, [float(n.kind == "sd") for n in term.structure.naturals]])
@@ -262,7 +263,7 @@ def _errors(estimates: Estimates) -> Floats:
             for slopes in [term.structure.wald_slopes(L @ L.T, dT)]
         ]
         residual = np.append(np.zeros(len(found.spread.size) - 1), 1.0)
-        return np.sqrt(found.spread.variances(np.concatenate([*rows, residual[None]])))
+        return np.sqrt(found.spread.variances(np.concatenate([*rows, found.residual, residual[None]])))
 
 
 # Profile intervals
@@ -407,5 +408,5 @@ def parameters_without_units(estimates: Estimates) -> Floats:
         raise FitError("kind='bca': the model cannot be fitted without any of its groups; use 'percentile'.")
     beta = np.array([solution.beta for solution in found])
     factors = [np.array(each) for each in zip(*(solution.factors for solution in found), strict=True)]
-    sigma = np.array([solution.sigma for solution in found])
-    return np.column_stack([beta, parameters_of(estimates, factors, sigma)])
+    rho, sigma = np.array([one.rho for one in found]), np.array([one.sigma for one in found])
+    return np.column_stack([beta, parameters_of(estimates, factors, rho, sigma)])
