@@ -17,7 +17,8 @@ from lmmkit.errors import FitError
 from lmmkit.escape import terminal
 from lmmkit.model import storage, tables
 from lmmkit.model.certificate import Certificate, certify
-from lmmkit.model.design.design import Design, build_design
+from lmmkit.model.design.design import Design, Missing, build_design
+from lmmkit.model.design.update import model_frame, updated_design
 from lmmkit.model.estimates import Estimates, estimate
 from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
@@ -51,6 +52,14 @@ class Fit:
     def design(self) -> Design:
         """Terms, names and arrays."""
         return self.estimates.design
+
+    def model_frame(self) -> pd.DataFrame:
+        """The table that the model sees, on the rows used; variables as the formula writes them.
+
+        >>> lmm("log(y) ~ x + (1 | g)", frame).model_frame().columns.tolist()
+        ['log(y)', 'x', 'g']
+        """
+        return model_frame(self.design)
 
     @property
     def formula(self) -> str:
@@ -514,6 +523,29 @@ class Fit:
         """
         return simulate(self.estimates, n, seed=seed, level=level)
 
+    def update(self, formula: str | None = None, *, data: Any = None, **changes: Any) -> Fit:
+        """The model with a change, fitted again.
+
+        Args:
+            formula: The change, a dot for what was on its side: `". ~ . - x + (1 | h)"`, `"log(.) ~ ."`.
+            data: Another table; by default the one that `lmm` was given.
+            changes: Arguments of `lmm` in place of those of this fit: reml, algorithm, weights, offset,
+                contrasts, missing, subset.
+
+        Raises:
+            FormulaError: The change cannot be read, or takes away what the formula does not have.
+            FitError: An argument that is not offered, or one that belongs to another table.
+            DataError: As `lmm`.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.update("log(.) ~ . - x").formula
+        'log(y) ~ 1 + (1 | g)'
+        """
+        reml, algorithm = changes.pop("reml", self.reml), changes.pop("algorithm", self.algorithm)
+        _check_arguments(reml, None, None, None)
+        design = updated_design(self.design, formula, data, changes)
+        return Fit(estimate(design, reml=bool(reml), algorithm=algorithm))
+
     def refit(self, y: Any) -> Fit:
         """The same model fitted to another response.
 
@@ -612,7 +644,8 @@ def lmm(
     residual: str | None = None,
     known: Mapping[str, Any] | None = None,
     contrasts: Mapping[str, Any] | None = None,
-    missing: Literal["drop", "error"] = "drop",
+    missing: Missing = "drop",
+    subset: str | None = None,
     start: Sequence[float] | None = None,
     max_iterations: int | None = None,
 ) -> Fit:
@@ -628,7 +661,11 @@ def lmm(
         residual: A residual covariance structure; none is offered.
         known: Known covariance matrices between levels; none are offered.
         contrasts: Coding by factor.
-        missing: Rows with a missing value are dropped and listed ("drop"), or refused ("error").
+        missing: Rows with a missing value are dropped and listed ("drop"), the same with NaN in their place
+            in fitted values, residuals and predictions of the rows ("exclude", as R's na.exclude), or refused
+            ("error").
+        subset: A condition in the formula's language, such as `"Days > 1 and Subject != '335'"`: the model
+            is fitted to the rows that meet it, as if there were no others.
         start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates.
         max_iterations: Steps of the search at most; by default what the algorithm may need on hard problems.
 
@@ -641,7 +678,9 @@ def lmm(
     {'Intercept': 3.3889, 'x': 2.1667}
     """
     _check_arguments(reml, residual, known, max_iterations)
-    design = build_design(formula, data, weights=weights, offset=offset, contrasts=contrasts, missing=missing)
+    design = build_design(
+        formula, data, weights=weights, offset=offset, contrasts=contrasts, missing=missing, subset=subset
+    )
     return Fit(estimate(design, reml=bool(reml), algorithm=algorithm, limit=max_iterations, start=start))
 
 

@@ -47,7 +47,8 @@ def predict(
 
     Args:
         estimates: The fit.
-        newdata: A table, or None for the rows of the fit; grouping columns are needed at level "group" alone.
+        newdata: A table, or None for the rows of the fit (under missing="exclude" all rows of its table, NaN
+            where one was left out); grouping columns are needed at level "group" alone.
         level: "group" adds the random effects of each row's levels, "population" none, "new" predicts for
             levels not seen yet: the mean of "population" with the variance of new random effects.
         interval: "confidence" for the mean, "prediction" for an observation, None for no interval. An
@@ -94,6 +95,9 @@ def predict(
     for what in trouble:
         warnings.warn(what, PartialResult, stacklevel=3)
     table = pd.DataFrame(columns, index=rows.index)
+    if newdata is None:
+        whole, used = estimates.design.whole_rows
+        table = table.set_axis(used).reindex(range(len(whole))).set_axis(whole)
     table.attrs.update(method=method, trouble=" ".join(trouble))
     return table
 

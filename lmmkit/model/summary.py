@@ -89,7 +89,7 @@ def _facts(estimates: Estimates) -> Iterator[str]:
     given = design.source.table.rows
     groups = ", ".join(f"{g.name} {g.size:,}" for g in design.groupings)
     dropped = "" if n == given else f" ({given - n:,} of {given:,} dropped for missing values)"
-    yield f"{n:,} rows{dropped}; groups: {groups}."
+    yield f"{n:,} rows{design.within}{dropped}; groups: {groups}."
     beside = (("prior weights", estimates.problem.weights), ("an offset", estimates.problem.offset))
     if known := [what for what, given in beside if given is not None]:
         yield f"{' and '.join(known).capitalize()}."

@@ -88,5 +88,8 @@ def trace(estimates: Estimates) -> pd.DataFrame:
 
 
 def by_row(estimates: Estimates, values: Floats, name: str) -> pd.Series[float]:
-    """One number per row used, under the table's own row labels."""
-    return pd.Series(np.array(values), index=estimates.design.frame.index, name=name)
+    """One number per row used, under the table's own row labels; NaN for rows that are kept empty."""
+    index, used = estimates.design.whole_rows
+    numbers = np.full(len(index), np.nan)
+    numbers[used] = values
+    return pd.Series(numbers, index=index, name=name)

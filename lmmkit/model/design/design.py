@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
@@ -39,7 +39,17 @@ from lmmkit.model.design.learned import (
     predictors,
     recipe_from_dict,
 )
-from lmmkit.model.design.rows_used import OFFSET, WEIGHTS, Request, Source, ledger, offset_of, open_source
+from lmmkit.model.design.rows_used import (
+    OFFSET,
+    WEIGHTS,
+    Given,
+    Request,
+    Source,
+    ledger,
+    offset_of,
+    open_source,
+    subset_of,
+)
 from lmmkit.model.design.variables import Column, Values, Variable
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Bar, Formula, parse_formula, term_name
@@ -56,6 +66,8 @@ from lmmkit.model.table.grouping import (
     same_grouping,
 )
 from lmmkit.model.text_table import TextTable
+
+Missing = Literal["drop", "error", "exclude"]
 
 
 class FixedTerm(NamedTuple):
@@ -200,6 +212,11 @@ class Design:
         """(n,) positions of the rows used, in the table as given."""
         return np.arange(self.source.table.rows) if self.source.rows is None else self.source.rows
 
+    @property
+    def within(self) -> str:
+        """The subset that all rows are of, as the end of a sentence about them."""
+        return f" with `{self.request.subset}`" if self.request.subset else ""
+
     @cached_property
     def dropped(self) -> pd.DataFrame:
         """One line per row left out: its position, the reason, the columns that are missing."""
@@ -232,6 +249,17 @@ class Design:
     def relations(self) -> tuple[Relation, ...]:
         """How each pair of grouping factors relates: nested or crossed."""
         return relations(self.groupings)
+
+    @cached_property
+    def whole_rows(self) -> tuple[pd.Index[Any], NDArray[np.intp]]:
+        """Labels of the rows that are told about one by one, and where those used stand among them.
+
+        Under missing="exclude" these are all rows of the table, else those used.
+        """
+        index = self.source.table.frame.index
+        if self.request.missing == "exclude":
+            return index, self.rows
+        return (index if self.source.rows is None else index[self.rows]), np.arange(self.source.count)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -297,7 +325,8 @@ class Design:
     def to_dict(self) -> dict[str, Any]:
         """What `design_from_dict` needs beside `frame`, as plain lists, numbers and text."""
         extras = {label: label if label in self.source.vectors else given for label, given in self._extras()}
-        return self.recipe.to_dict() | {"weights": extras[WEIGHTS], "offset": extras[OFFSET]}
+        asked = {"missing": self.request.missing, "subset": self.request.subset}
+        return self.recipe.to_dict() | {"weights": extras[WEIGHTS], "offset": extras[OFFSET]} | asked
 
     def _extras(self) -> list[tuple[str, Any]]:
         return [(WEIGHTS, self.request.weights), (OFFSET, self.request.offset)]
@@ -323,7 +352,8 @@ def build_design(
     weights: Any = None,
     offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
-    missing: Literal["drop", "error"] = "drop",
+    missing: Missing = "drop",
+    subset: str | None = None,
 ) -> Design:
     """Columns, codes and names that a formula asks of a table.
 
@@ -333,7 +363,9 @@ def build_design(
         weights: Positive prior weights: a column name or a vector.
         offset: A known part of the mean, beside `offset(...)` in the formula: a column name or a vector.
         contrasts: Coding by factor: treatment (the default), sum, helmert, poly, diff, sas, or a matrix.
-        missing: What happens to rows with a missing value: "drop" (they are listed) or "error".
+        missing: What happens to rows with a missing value: "drop" (they are listed), "exclude" (the same, and
+            what the fit says row by row has NaN there) or "error".
+        subset: A condition that the rows meet which are the table; all others might not be there.
 
     Raises:
         FormulaError: The formula cannot be read, or asks for what is not offered or not identified.
@@ -345,7 +377,9 @@ def build_design(
     """
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
     _check_parsed(parsed)
-    request = Request(parsed, weights, offset, contrasts or {}, missing)
+    given = Given(data.copy(deep=False) if isinstance(data, pd.DataFrame) else data, weights, offset)
+    data, weights, offset = given if subset is None else subset_of(given, subset)
+    request = Request(parsed, weights, offset, contrasts or {}, missing, subset, given)
     source = open_source(request, data)
     groupings, found = _groupings(parsed, source), Findings()
     with found.part():
@@ -381,11 +415,27 @@ def without_random_effects(formula: str, like: Design) -> Design:
     return _design(request, source, recipe, values, {})
 
 
+def reduced_design(design: Design, formula: Formula) -> Design:
+    """The design of some terms of another one: on its rows, with its response, levels, codings and knots.
+
+    Args:
+        design: The design.
+        formula: Its formula with fewer terms.
+    """
+    request = replace(design.request, formula=formula)
+    recipe, source = design.recipe.reduced(formula), design.source
+    values = recipe.values(source.evaluator, source.rows)
+    made = _design(request, source, recipe, values, _groupings(formula, source))
+    return replace(made, problem=replace(made.problem, response=design.problem.response))
+
+
 def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
     """The design again from `Design.to_dict` and its table, with the levels, knots and means of then."""
     parsed = parse_formula(spec["formula"])
     recipe = recipe_from_dict(spec, parsed)
-    request = Request(parsed, *(_stored(spec[key], frame) for key in ("weights", "offset")))
+    weights, offset = (_stored(spec[key], frame) for key in ("weights", "offset"))
+    missing, subset = spec.get("missing", "drop"), spec.get("subset")
+    request = Request(parsed, weights, offset, recipe.contrasts(), missing, subset)
     evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
     source = open_source(request, frame, evaluator)
     groupings = _groupings(parsed, source)
@@ -474,8 +524,8 @@ def _design(
 def _rows_sentence(design: Design) -> str:
     given, used = design.source.table.rows, design.source.count
     if used == given:
-        return f"{used:,} rows."
-    return f"{used:,} of {given:,} rows; {given - used:,} dropped for missing values."
+        return f"{used:,} rows{design.within}."
+    return f"{used:,} of {given:,} rows{design.within}; {given - used:,} dropped for missing values."
 
 
 def _tables(design: Design) -> list[TextTable]:

@@ -19,6 +19,7 @@ from lmmkit.model.design.variables import (
     Values,
     Variable,
     coded_products,
+    coding,
     is_factor,
     learn,
     marked_column,
@@ -80,6 +81,19 @@ class Recipe:
         values, rows = self.values(evaluator, fixed=True), evaluator.table.rows
         columns = [array for products in self.fixed for _, array in columns_of(products, values, rows)]
         return np.column_stack(columns) if columns else np.empty((rows, 0))
+
+    def reduced(self, formula: Formula) -> Recipe:
+        """The same of a formula with fewer terms."""
+        return _recipe(formula, {e: self.variables[e] for e in _factors(formula)}, self.states)
+
+    def contrasts(self) -> dict[str, dict[str, list[float]]]:
+        """Codings of factors that are not the default, as the argument of that name takes them."""
+        return {
+            variable.expression.text: dict(zip(own.labels, own.matrix.T.tolist(), strict=True))
+            for variable in self.variables.values()
+            if (own := variable.coding) is not None and variable.expression.is_column
+            if own.labels != coding("treatment", variable.levels).labels
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, numbers and text."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -12,23 +12,41 @@ from numpy.typing import NDArray
 
 from lmmkit.errors import DataError, Findings, FormulaError, did_you_mean
 from lmmkit.model.design.variables import is_factor, marked_column
-from lmmkit.model.formula.expression import Expression
+from lmmkit.model.formula.expression import Expression, parse_expression
 from lmmkit.model.formula.formula import Formula
 from lmmkit.model.table.columns import Floats, Mask, Table, finite, missing_in, open_table
-from lmmkit.model.table.evaluate import Evaluator
+from lmmkit.model.table.evaluate import Evaluator, evaluate_expression
 
 WEIGHTS, OFFSET = "(weights)", "(offset)"
 
 
+MISSING = ("drop", "error", "exclude")
+
+
+class Given(NamedTuple):
+    """A table, and the weights and offset beside it, as the user gave them."""
+
+    data: Any
+    weights: Any
+    offset: Any
+
+
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What is asked of a table: a formula and the arguments beside it, as the user gave them."""
+    """What is asked of a table: a formula and the arguments beside it, as the user gave them.
+
+    Attributes:
+        subset: The condition that the rows met which are the table; None where all were asked for.
+        given: Table, weights and offset with the rows outside the subset too; None where these are lost.
+    """
 
     formula: Formula
     weights: Any = None
     offset: Any = None
     contrasts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     missing: str = "drop"
+    subset: str | None = None
+    given: Given | None = field(default=None, repr=False)
 
     def columns(self) -> Iterator[str]:
         """Names of the columns it uses, repetitions included."""
@@ -119,8 +137,8 @@ def open_source(request: Request, data: Any, evaluator: Evaluator | None = None)
 
 def _read(request: Request, evaluator: Evaluator) -> None:
     """Read each column once, as what the formula takes it for."""
-    if request.missing not in ("drop", "error"):
-        raise DataError(f"missing={request.missing!r}: 'drop' or 'error' is expected.")
+    if request.missing not in MISSING:
+        raise DataError(f"missing={request.missing!r}: 'exclude', 'drop' or 'error' is expected.")
     factors, found = set[str](), Findings()
     for expression in dict.fromkeys(request.formula.expressions()):
         with found.part("formula"):
@@ -163,6 +181,52 @@ def _check_contrasts(contrasts: Mapping[str, Any], factors: set[str]) -> None:
                 f"contrasts: `{name}` is no factor of the formula{did_you_mean(str(name), factors)} "
                 f"(factors: {known})."
             )
+
+
+def subset_of(given: Given, subset: Any) -> Given:
+    """The rows of a table that meet a condition, and of the vectors beside it.
+
+    Args:
+        given: Table and vectors.
+        subset: A condition in the formula's language, such as `Days > 1 and Subject != '335'`. A row whose
+            value is missing does not meet it.
+
+    Raises:
+        FormulaError: The condition cannot be read, or asks for what is not offered.
+        DataError: A column is absent, or no row meets it.
+    """
+    if not isinstance(subset, str):
+        raise FormulaError(
+            f"subset: a condition such as 'Days > 1' is expected, not {type(subset).__name__}; for rows that "
+            "are known by their place give the table with these rows."
+        )
+    condition = parse_expression(subset, "exclude")
+    table = open_table(given.data, condition.variables)
+    meets = evaluate_expression(condition, table.frame)
+    if not meets.any():
+        raise DataError(f"subset: none of the {table.rows:,} rows meets `{subset}`.")
+    rows = np.flatnonzero(meets)
+    data = given.data
+    if isinstance(data, pd.DataFrame):
+        data = data.iloc[rows]
+    else:
+        import narwhals as nw
+
+        data = nw.from_native(data, eager_only=True)[rows].to_native()
+    return Given(data, *(_some(vector, rows, table) for vector in given[1:]))
+
+
+def _some(vector: Any, rows: NDArray[np.intp], table: Table) -> Any:
+    """The rows of a vector; one that does not fit the table is left as it is, and refused with it."""
+    if vector is None or isinstance(vector, str) or _is_misplaced(vector, table.frame):
+        return vector
+    if isinstance(vector, pd.Series):
+        return cast("pd.Series[Any]", vector).iloc[rows]
+    try:
+        values = np.asarray(vector)
+    except ValueError:
+        return vector
+    return values[rows] if values.shape == (table.rows,) else vector
 
 
 def _vector(given: Any, what: str, table: Table) -> Floats:

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from lmmkit.engine.covariance.structures import STRUCTURES
-from lmmkit.errors import FormulaError
+from lmmkit.errors import FormulaError, did_you_mean
 from lmmkit.model.formula.expression import (
     Expression,
     Token,
@@ -26,6 +27,8 @@ from lmmkit.model.formula.expression import (
 
 Term = tuple[Expression, ...]
 Terms = tuple[Term, ...]
+
+Part = TypeVar("Part")
 
 INTERCEPT: Term = ()
 MOST_TERMS = 4_096
@@ -230,9 +233,12 @@ class _Reader(_Words):
     Precedence as R's: `^` over `:` over `*` and `/` over `+` and `-` over the bars.
     """
 
-    def __init__(self, tokens: Sequence[Token], text: str, *, bars: bool = True) -> None:
+    def __init__(
+        self, tokens: Sequence[Token], text: str, *, bars: bool = True, old: Formula | None = None
+    ) -> None:
         super().__init__(tokens, text)
         self.bars_allowed = bars
+        self.old = old  # what a dot stands for
         self.found = RightSide()
 
     def read(self) -> RightSide:
@@ -247,14 +253,43 @@ class _Reader(_Words):
             minus, first = False, False
             while sign := self.at("+", "-"):
                 minus ^= sign == "-"
-            beside = len(self.found.bars) + len(self.found.offsets)
+            bars, offsets = len(self.found.bars), len(self.found.offsets)
             item = self._product()
-            if minus and len(self.found.bars) + len(self.found.offsets) > beside:
-                raise FormulaError(f"A random-effects term or offset cannot be subtracted in `{self.text}`.")
+            if minus and len(self.found.bars) + len(self.found.offsets) > bars + offsets:
+                self._subtract(bars, offsets)
+            if minus and self.old is not None:
+                self._check_subtracted(total, item)
             total = _removed(total, item) if minus else _added(total, item)
         if self.place < len(self.tokens):
             self._unexpected()
         return total
+
+    def _subtract(self, bars: int, offsets: int) -> None:
+        """Take the random-effects terms and offsets from some place on away from those before them."""
+        if self.old is None:
+            raise FormulaError(f"A random-effects term or offset cannot be subtracted in `{self.text}`.")
+        found = self.found
+        found.bars = self._without(found.bars[bars:], found.bars[:bars])
+        found.offsets = self._without(found.offsets[offsets:], found.offsets[:offsets])
+
+    def _without(self, gone: list[Part], parts: list[Part]) -> list[Part]:
+        for part in gone:
+            if part not in parts:
+                self._not_there(str(part), list(map(str, parts)))
+        return [part for part in parts if part not in gone]
+
+    def _check_subtracted(self, total: _Sum, item: _Sum) -> None:
+        """Refuse to take away a term that is not there."""
+        known = {frozenset(term) for term in total.terms}
+        for term in item.terms:
+            if term and frozenset(term) not in known:
+                self._not_there(term_name(term), [term_name(other) for other in total.terms])
+
+    def _not_there(self, gone: str, known: list[str]) -> NoReturn:
+        raise FormulaError(
+            f"`{self.text}` takes away `{gone}`, which the formula does not have{did_you_mean(gone, known)} "
+            f"(it has {', '.join(known) or 'none'})."
+        )
 
     def _next(self) -> Token:
         if self.place >= len(self.tokens):
@@ -340,6 +375,10 @@ class _Reader(_Words):
             self._unexpected()
         if not token.quoted and self.peek() == "(":
             return self._call(token)
+        if token.text == "." and not token.quoted and self.old is not None:
+            self.found.bars += self.old.random
+            self.found.offsets += self.old.offsets
+            return _Sum(self.old.fixed, bare=INTERCEPT not in self.old.fixed)
         if not is_name(token):
             raise FormulaError(
                 f"`{token.text}` in `{self.text}` is not a column; name the columns one by one."
@@ -369,7 +408,7 @@ class _Reader(_Words):
             raise FormulaError(f"`()` in `{self.text}` is empty.")
         if _bar_at(inside):
             return self._bar(inside, self._source(opening), "")
-        reader = _Reader(inside, self.text, bars=self.bars_allowed)
+        reader = _Reader(inside, self.text, bars=self.bars_allowed, old=self.old)
         reader.found = self.found
         return reader._all(())
 
@@ -513,6 +552,42 @@ def parse_candidate(text: str, base: Formula) -> Formula:
     if not found.random:
         raise FormulaError(f"`{text}` has no random-effects term such as (1 | g)")
     return found if whole else replace(base, random=found.random)
+
+
+def update_formula(old: Formula, text: str) -> Formula:
+    """A formula with changes, as R's `update`: a dot stands for what was on its side.
+
+    Args:
+        old: The formula.
+        text: Such as `. ~ . - x + (1 | h)` or `log(.) ~ .`; nothing before the `~` leaves the response.
+
+    Raises:
+        FormulaError: It cannot be read, or takes away what is not there.
+
+    >>> print(update_formula(parse_formula("y ~ x + z + (x | g)"), ". ~ . - z - (x | g) + (1 | g)"))
+    y ~ 1 + x + (1 | g)
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise FormulaError(f"A change of a formula is text such as '. ~ . - x', not {type(text).__name__}.")
+    tokens = tokenize(text)
+    if tokens and _is_tilde(tokens[0]):
+        return update_formula(old, f". {text}")
+    left, right = _sides(tokens, text)
+    written, tree = text[: left[-1].end], old.response.tree
+    dot = f"({old.response})" if isinstance(tree, ast.BinOp | ast.UnaryOp) else str(old.response)
+    for token in [token for token in left[::-1] if _is_dot(token)]:
+        written = f"{written[: token.start]}{dot}{written[token.end :]}"
+    response = (
+        old.response if _is_dot(left[0]) and len(left) == 1 else read_number(tokenize(written), written)
+    )
+    found = _Reader(right, text, old=old).read()
+    notices = tuple(dict.fromkeys((*old.notices, *found.notices)))
+    bars = tuple(dict.fromkeys(found.bars))
+    return Formula(response, by_degree(found.terms), bars, tuple(found.offsets), notices)
+
+
+def _is_dot(token: Token) -> bool:
+    return token.kind == "name" and token.text == "." and not token.quoted
 
 
 def _is_tilde(token: Token) -> bool:
