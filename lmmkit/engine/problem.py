@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.covariance.structures import Structure
 
 
@@ -32,6 +33,30 @@ class Term:
 
 
 @dataclass(frozen=True, eq=False)
+class Residual:
+    """How the rows' residuals are correlated: Var(e) = sigma^2 R[cells, cells] within a subject, else zero.
+
+    With prior weights w it is W^-1/2 R W^-1/2, as in mmrm. No subject has two rows in one cell, nor cells of
+    two blocks of the structure: both are refused.
+
+    Attributes:
+        structure: What R (T, T) may be.
+        cells: (n,) cell of each row, 0 to T - 1; every cell occurs.
+        subjects: (n,) subject of each row, 0 to S - 1; every subject occurs.
+        names: (S,) what the subjects are called, for what is said of one; by default their numbers from 1.
+    """
+
+    structure: ResidualStructure
+    cells: Ints
+    subjects: Ints
+    names: Sequence[object] = ()
+
+    def named(self, subject: int) -> str:
+        """What a subject is called."""
+        return str(self.names[subject]) if len(self.names) else str(subject + 1)
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """y = X beta + Z b + e with its columns stored once, whichever of X and Z uses them.
 
@@ -43,6 +68,7 @@ class Problem:
         terms: The random-effects terms, in any order.
         weights: (n,) positive prior weights, or None.
         offset: (n,) known part of the mean, or None.
+        residual: How the residuals are correlated; None: they are independent.
     """
 
     columns: tuple[Floats, ...]
@@ -51,6 +77,7 @@ class Problem:
     terms: tuple[Term, ...]
     weights: Floats | None = None
     offset: Floats | None = None
+    residual: Residual | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +91,7 @@ class FitNumbers:
         unscaled_vcov: (p, p) (X'V^-1X)^-1; times sigma^2 it is their covariance matrix.
         factors: Lambda of each of `Problem.terms`, (k, k), lower triangular, diagonal >= 0, with
             G = sigma^2 Lambda Lambda'.
+        rho: (r,) coordinates of the residual structure's R; empty where the residuals are independent.
         sigma: Residual standard deviation.
         deviance: -2 log likelihood, or the REML criterion, with lme4's constants.
         null_directions: Null directions of each term's covariance matrix.
@@ -76,6 +104,7 @@ class FitNumbers:
     beta: Floats
     unscaled_vcov: Floats
     factors: tuple[Floats, ...]
+    rho: Floats
     sigma: float
     deviance: float
     null_directions: tuple[int, ...]
@@ -102,6 +131,7 @@ class FitNumbers:
             factors=tuple(
                 np.array(factor, np.float64).reshape(len(factor), -1) for factor in given["factors"]
             ),
+            rho=np.array(given.get("rho", ()), np.float64),
             sigma=float(given["sigma"]),
             deviance=float(given["deviance"]),
             null_directions=tuple(given["null_directions"]),

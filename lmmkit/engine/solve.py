@@ -40,6 +40,8 @@ def solve(
     Raises:
         FitError: The model cannot be estimated from these data, or its residual variance runs to zero.
     """
+    if problem.residual is not None:
+        raise FitError("Residual structures are not built yet.")
     method = chosen(algorithm, limit)
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
@@ -70,6 +72,7 @@ def _solution(optimum: Optimum, search: Search[Evaluation], rules: FitRules) -> 
         beta=prepared.beta + prepared.scale * S @ state.beta,
         unscaled_vcov=S @ np.linalg.inv(state.XVX) @ S.T,
         factors=factors,
+        rho=state.theta[optimum.layout.count :],
         sigma=prepared.scale * float(np.sqrt(state.r2 / criterion.nu)),
         deviance=state.deviance,
         null_directions=tuple(zero_pivots(L) for L in factors),
