@@ -14,7 +14,6 @@ matrices of visits are summed first, the work does not grow with both: no array 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -23,7 +22,6 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.inference.information import DirectionalInformation
-from lmmkit.engine.linalg.levelwise import solved
 
 
 class Moved(NamedTuple):
@@ -49,30 +47,34 @@ class VisitInformation(DirectionalInformation):
     """Expected information on the coordinates of a residual structure, without random effects.
 
     Attributes:
-        optimum: Where it is taken.
+        patterns: Each pattern of visits.
+        count: Number of coordinates r.
+        inverse: (p, p) (X'V^-1X)^-1.
+        rows: n.
+        reml: Restricted maximum likelihood, or maximum likelihood.
     """
 
-    optimum: Optimum
-
-    @cached_property
-    def patterns(self) -> list[Moved]:
-        """Each pattern with what the coordinates move in it."""
-        ...
+    patterns: tuple[Moved, ...]
+    count: int
+    inverse: Floats
+    rows: int
+    reml: bool
 
     @property
     def nu(self) -> float:
         """As of `DirectionalInformation`."""
-        return float(self.optimum.criterion.nu)
+        return float(self.rows - self.reml * len(self.inverse))
 
-    @cached_property
+    @property
     def Phi(self) -> Floats:
         """As of `DirectionalInformation`."""
-        return solved(self.optimum.state.XVX, np.eye(self.optimum.criterion.p))
+        return self.inverse
 
     @cached_property
     def falls(self) -> Floats:
         """(m, q, q) W'V^-1 V_i V^-1 W, W = [X y]."""
-        out = np.zeros((self.count, self.q, self.q))
+        q = len(self.inverse) + 1
+        out = np.zeros((self.count, q, q))
         for one in self.patterns:
             out[one.moving] += np.einsum("ist,sptq->ipq", one.turned @ one.inverse, one.products)
         return out
@@ -96,7 +98,7 @@ class VisitInformation(DirectionalInformation):
     def matrix(self) -> Floats:
         """As of `DirectionalInformation`."""
         out = self.squares.copy()
-        if not self.optimum.criterion.reml:
+        if not self.reml:
             return out
         for one in self.patterns:
             # tr(Phi X'V^-1 V_i V^-1 V_j V^-1 X) of the pattern is tr(R_i R^-1 R_j B), B = R^-1 M R^-1.
@@ -119,7 +121,7 @@ class VisitInformation(DirectionalInformation):
         out = np.zeros(self.count)
         for one in self.patterns:
             out[one.moving] += one.count * np.einsum("iss->i", one.turned)
-        if self.optimum.criterion.reml:
+        if self.reml:
             out -= np.einsum("ipq,qp->i", self.slopes, self.Phi)
         return out
 
