@@ -28,6 +28,8 @@ from lmmkit.model.threads import one_thread
 Level = Literal["group", "population", "new"]
 Interval = Literal["confidence", "prediction"] | None
 NewLevels = Literal["error", "population"]
+# Said of such intervals (docs/calibration.md).
+NEAR_ZERO = "; a variance is near zero, where intervals of means cover more than asked"
 
 
 def predict(
@@ -257,16 +259,18 @@ def _of_new(estimates: Estimates, rows: Rows, noise: Floats | None) -> tuple[Flo
     """
     relative = estimates.covariance_of_beta.variances(rows.X) / estimates.sigma**2
     relative = relative + _prior(estimates, rows.Z) + (0.0 if noise is None else noise)
+    method = "satterthwaite"
     with one_thread():
         if is_small(estimates):
             spread, of = estimates.expected.spread, PredictionSpread(estimates.expected)
             gradient = of.of_fixed(rows.X) + of.of_new(rows.Z)
             gradient[:, -1] = relative
+            method += NEAR_ZERO if noise is None and of.near_zero else ""
         else:
             spread, gradient = estimates.information.spread, _gradient(estimates, rows, relative)
         with np.errstate(divide="ignore"):
             df = 2.0 * relative**2 / spread.variances(gradient)
-    return np.maximum(df, 1.0), "satterthwaite"
+    return np.maximum(df, 1.0), method
 
 
 def _gradient(estimates: Estimates, rows: Rows, relative: Floats) -> Floats:
@@ -315,6 +319,8 @@ def _of_known(
                 with np.errstate(divide="ignore", invalid="ignore"):
                     df = 2.0 * (sum_ / whole) ** 2 * sum_**2 / of.found.spread.variances(gradient)
                 whole, method = sum_, "satterthwaite, with the uncertainty of theta"
+                if noise is None and of.near_zero:
+                    method += NEAR_ZERO
     return RowErrors(s2 * v, s2 * whole, df, method)
 
 

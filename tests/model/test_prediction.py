@@ -296,3 +296,12 @@ def test_a_mean_that_is_known_has_an_interval_of_no_width(formula):
     m = lmmkit.lmm(formula, table("sleep_full"))
     found = m.predict(pd.DataFrame({"Days": [0.0]}), level="population", interval="confidence")
     assert found.to_numpy().tolist() == [[0.0, 0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize(("name", "said"), [("singular", True), ("sleep", False)])
+@pytest.mark.parametrize("level", ["group", "new"])
+def test_an_interval_of_means_near_a_zero_variance_says_that_it_covers_more(name, level, said):
+    found = fit(name).predict(interval="confidence", level=level)
+    assert ("near zero" in found.attrs["method"]) is said
+    noise = fit(name).predict(interval="prediction", level=level)
+    assert "near zero" not in noise.attrs["method"]

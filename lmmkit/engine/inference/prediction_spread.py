@@ -81,6 +81,18 @@ class PredictionSpread:
             total = total + np.einsum("ra,ra->r", half, half)
         return np.column_stack([*parts, total])
 
+    @property
+    def near_zero(self) -> bool:
+        """Whether a variance of random effects is below its standard error."""
+        spread, directions = self.found.spread, self.found.directions
+        for L, own, cut in zip(self.found.optimum.state.L, directions.own, directions.cuts, strict=True):
+            diagonals = np.zeros((len(L), len(spread.covariance)))
+            diagonals[:, cut] = np.einsum("iaa->ai", own)
+            # A variance that the data leave open is no number to compare with.
+            if ((L * L).sum(axis=1) ** 2 <= np.nan_to_num(spread.variances(diagonals))).any():
+                return True
+        return False
+
     def products(self, rows: int) -> float:
         """How many products `of_known` takes for some rows, at most."""
         return rows * float(max(self._sizes, default=0)) ** 2 * max(self.found.directions.count, 1)

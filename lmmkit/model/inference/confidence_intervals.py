@@ -43,6 +43,7 @@ MOST_PARAMETERS, MOST_ROWS, MOST_EFFECTS = 6, 100_000, 3_000  # up to here "auto
 WIDE = 1.0  # standard error of a log SD above which the likelihood is far from round
 CORRELATION_GUESS = 1.0  # distance of a profile's bound on Fisher's scale
 ASYMPTOTIC = "asymptotic"
+AT_ZERO = "reaching zero: it covers more than asked"  # said of such intervals (docs/calibration.md)
 
 
 def conf_int(
@@ -157,11 +158,17 @@ def automatic_intervals(
             if wald.bounds.trouble or not large:
                 profile = profiles.attempt(place)
                 if wald.bounds.trouble or not np.isnan([profile.bounds.low, profile.bounds.high]).any():
-                    row = profile._replace(criterion=f"{profile.criterion}, profile")
+                    row = profile._replace(criterion=_inserted(profile.criterion, "profile"))
             rows.append(row)
             if progress is not None:
                 progress(len(rows), len(estimates.names) + len(walds))
     return _tabled(rows)
+
+
+def _inserted(criterion: str, method: str) -> str:
+    """A profile's criterion with its method after the first word."""
+    first, *rest = criterion.split(", ", 1)
+    return ", ".join([first, method, *rest])
 
 
 def too_large(estimates: Estimates) -> str:
@@ -338,7 +345,9 @@ class Profiles:
         """Of one variance parameter, by its position in `parameter_names`."""
         name, naturals = parameter_names(self.estimates)[place], self.estimates.naturals
         if place < len(naturals):
-            return Row(name, self._variance(*naturals[place]), self.criterion)
+            bounds = self._variance(*naturals[place])
+            zero = naturals[place][1].kind == "sd" and bounds.low == 0.0
+            return Row(name, bounds, f"{self.criterion}, {AT_ZERO}" if zero else self.criterion)
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
         return Row(name, self._search(self.frame.residual(), guess).on_log(), self.criterion)
 

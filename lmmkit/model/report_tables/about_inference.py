@@ -76,8 +76,8 @@ def intervals(fit: Fit, *, ci: Method, level: float, df: str, seed: int) -> Fram
 def _made(ci: Method, criterion: str) -> str:
     """The method behind an interval in words, from the criterion that `conf_int` gave."""
     if ci == "auto":
-        criterion, _, how = criterion.partition(", ")
-        ci = "profile" if how == "profile" else "wald"
+        ci = "profile" if ", profile" in criterion else "wald"
+        criterion = criterion.replace(", profile", "")
     return NAMES[ci].format(criterion=criterion)
 
 
