@@ -1,45 +1,51 @@
 """Information on a residual structure over visits, from the cross-products of each pattern of visits.
 
-A pattern is the set of cells that some subjects have; n_p subjects have pattern p. With R its block of the
-relative covariance matrix, R_i of dR / drho_i, and C_st = sum over its subjects of w_s w_t', w the rows of
-[X y] of one subject,
+With P = R_p^-1, R_i of dR_p / drho_i, S_p subjects and C_p the cross-products of pattern p (see
+`crossproducts.sources`), and sums over patterns,
 
-    W'V^-1 V_i V^-1 W          = sum_p sum_st (R^-1 R_i R^-1)_st C_st
-    W'V^-1 V_i V^-1 V_j V^-1 W = sum_p sum_st (R^-1 R_i R^-1 R_j R^-1)_st C_st
-    tr(V^-1 V_i V^-1 V_j)      = sum_p n_p tr(R^-1 R_i R^-1 R_j)
+    (1)  X'V^-1 V_i V^-1 X          = sum_st (P R_i P)_st C_p[s, t]
+    (2)  X'V^-1 V_i V^-1 V_j V^-1 X = sum_st (P R_i P R_j P)_st C_p[s, t]
+    (3)  tr(V^-1 V_i V^-1 V_j)      = S_p tr(P R_i P R_j)
 
-Of the second only traces and weighted sums over i and j are needed. Where C is contracted first, or the
-matrices of visits are summed first, the work does not grow with both: no array has m^2 p^2 entries.
+Of (2) only traces and weighted sums over i and j are needed: where C_p is contracted first, or the matrices
+over visits are added up first, no array has r^2 p^2 entries.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.inference.information import DirectionalInformation
+from lmmkit.engine.arrays import Floats
+from lmmkit.engine.crossproducts.sources import Patterned, PatternSums
+from lmmkit.engine.inference.information import (
+    Curvature,
+    DirectionalInformation,
+    VarianceInformation,
+    with_sigma,
+)
+from lmmkit.engine.linalg.levelwise import solved
+from lmmkit.engine.solution import Optimum
 
 
-class Moved(NamedTuple):
-    """One pattern of visits.
+class Moving(NamedTuple):
+    """Some patterns of t cells.
 
     Attributes:
-        moving: (d,) coordinates that move its block of R.
-        turned: (d, t, t) R^-1 R_i of them.
-        inverse: (t, t) R^-1.
-        products: (t, q, t, q) C.
-        count: n_p.
+        sums: Their C_p.
+        counts: (B,) S_p.
+        P: (B, t, t).
+        PR: (r, B, t, t) P R_i.
     """
 
-    moving: Ints
-    turned: Floats
-    inverse: Floats
-    products: Floats
-    count: int
+    sums: PatternSums
+    counts: Floats
+    P: Floats
+    PR: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,67 +53,56 @@ class VisitInformation(DirectionalInformation):
     """Expected information on the coordinates of a residual structure, without random effects.
 
     Attributes:
-        patterns: Each pattern of visits.
-        count: Number of coordinates r.
-        inverse: (p, p) (X'V^-1X)^-1.
+        source: The cross-products.
+        rho: (r,) where it is taken.
         rows: n.
         reml: Restricted maximum likelihood, or maximum likelihood.
     """
 
-    patterns: tuple[Moved, ...]
-    count: int
-    inverse: Floats
+    source: Patterned
+    rho: Floats
     rows: int
     reml: bool
+
+    def parts(self) -> Iterator[Moving]:
+        """Some patterns at a time."""
+        J = self.source.residual.structure.jacobian(self.rho)
+        for sums, P in self.source.inverses(self.rho):
+            yield Moving(sums, sums.patterns.counts.astype(np.float64), P, P @ sums.patterns.inside(J))
 
     @property
     def nu(self) -> float:
         """As of `DirectionalInformation`."""
-        return float(self.rows - self.reml * len(self.inverse))
-
-    @property
-    def Phi(self) -> Floats:
-        """As of `DirectionalInformation`."""
-        return self.inverse
+        return float(self.rows - self.reml * len(self.Phi))
 
     @cached_property
-    def falls(self) -> Floats:
-        """(m, q, q) W'V^-1 V_i V^-1 W, W = [X y]."""
-        q = len(self.inverse) + 1
-        out = np.zeros((self.count, q, q))
-        for one in self.patterns:
-            out[one.moving] += np.einsum("ist,sptq->ipq", one.turned @ one.inverse, one.products)
-        return out
+    def Phi(self) -> Floats:
+        """As of `DirectionalInformation`."""
+        F = self.source.moments(self.rho)[0].total
+        return solved(F[:-1, :-1], np.eye(len(F) - 1))
 
-    @property
+    @cached_property
     def slopes(self) -> Floats:
         """As of `DirectionalInformation`."""
-        return self.falls[:, :-1, :-1]
+        return -self.source.slopes(self.rho)[:, :-1, :-1]
 
     @cached_property
     def squares(self) -> Floats:
-        """(m, m) tr(V^-1 V_i V^-1 V_j)."""
-        out = np.zeros((self.count, self.count))
-        for one in self.patterns:
-            A = one.turned
-            flat = A.reshape(len(A), -1)
-            out[np.ix_(one.moving, one.moving)] += one.count * flat @ A.swapaxes(1, 2).reshape(flat.shape).T
-        return out
+        """(r, r) tr(V^-1 V_i V^-1 V_j): (3)."""
+        return sum(
+            (_traces(part.counts[:, None, None] * part.PR, part.PR) for part in self.parts()), np.zeros(())
+        )
 
     @cached_property
     def matrix(self) -> Floats:
         """As of `DirectionalInformation`."""
         out = self.squares.copy()
-        if not self.reml:
-            return out
-        for one in self.patterns:
-            # tr(Phi X'V^-1 V_i V^-1 V_j V^-1 X) of the pattern is tr(R_i R^-1 R_j B), B = R^-1 M R^-1.
-            M = np.einsum("sptq,pq->st", one.products[:, :-1, :, :-1], self.Phi)
-            left, right = one.turned, one.turned @ (one.inverse @ M)
-            flat = left.reshape(len(left), -1)
-            out[np.ix_(one.moving, one.moving)] -= 2.0 * flat @ right.swapaxes(1, 2).reshape(flat.shape).T
-        relative = self.Phi @ self.slopes
-        out += np.einsum("ipq,jqp->ij", relative, relative)
+        if self.reml:
+            for part in self.parts():
+                M = part.sums.contracted(_bordered(self.Phi))
+                out -= 2.0 * _traces(part.PR, part.PR @ (part.P @ M))
+            relative = self.Phi @ self.slopes
+            out += np.einsum("ipq,jqp->ij", relative, relative, optimize=True)
         return (out + out.T) / 2.0
 
     @property
@@ -118,19 +113,55 @@ class VisitInformation(DirectionalInformation):
     @cached_property
     def edge(self) -> Floats:
         """As of `DirectionalInformation`."""
-        out = np.zeros(self.count)
-        for one in self.patterns:
-            out[one.moving] += one.count * np.einsum("iss->i", one.turned)
-        if self.reml:
-            out -= np.einsum("ipq,qp->i", self.slopes, self.Phi)
-        return out
+        out = sum((np.einsum("ibss,b->i", part.PR, part.counts) for part in self.parts()), np.zeros(()))
+        return out - np.einsum("ipq,qp->i", self.slopes, self.Phi) if self.reml else out
 
     def middle(self, W: Floats) -> Floats:
         """As of `DirectionalInformation`."""
-        out = np.zeros_like(self.Phi)
-        for one in self.patterns:
-            A = one.turned  # R^-1 R_i R^-1 R_j R^-1 = A_i R^-1 A_j'
-            weighted = np.einsum("ij,jst->ist", W[np.ix_(one.moving, one.moving)], A)
-            inner = np.einsum("ist,tu,ivu->sv", A, one.inverse, weighted, optimize=True)
-            out += np.einsum("st,sptq->pq", inner, one.products[:, :-1, :, :-1])
-        return out
+        out = np.zeros(())
+        for part in self.parts():
+            # P R_i P R_j P = (P R_i) P (P R_j)'
+            weighted = np.tensordot(W, part.PR, 1)
+            inner = np.einsum("ibsu,ibtu->bst", part.PR @ part.P, weighted, optimize=True)
+            out = out + part.sums.total(inner[None])[0]
+        return out[:-1, :-1]
+
+
+def _traces(A: Floats, B: Floats) -> Floats:
+    """(r, r) sum over patterns of tr(A_i B_j) of (r, B, t, t) matrices."""
+    return A.reshape(len(A), -1) @ np.swapaxes(B, -1, -2).reshape(len(B), -1).T
+
+
+def _bordered(Phi: Floats) -> Floats:
+    """(q, q) Phi with nothing for the response."""
+    out = np.zeros((len(Phi) + 1, len(Phi) + 1))
+    out[:-1, :-1] = Phi
+    return out
+
+
+def visit_information(optimum: Optimum) -> VisitInformation:
+    """Expected information at an optimum of a model of repeated visits."""
+    criterion = optimum.criterion
+    assert isinstance(criterion.source, Patterned)
+    return VisitInformation(criterion.source, optimum.state.rho, criterion.rows, criterion.reml)
+
+
+def visit_variance_information(optimum: Optimum) -> VarianceInformation:
+    """The exact information on (rho, sigma) there."""
+    found, state = visit_information(optimum), optimum.state
+    G = -found.source.slopes(found.rho)
+    q = np.einsum("p,ipq,q->i", state.a, G, state.a)
+    return with_sigma(optimum, state.hessian, q, np.ones(len(q), bool), G[:, :-1, :-1], found.without_fixed)
+
+
+def visit_curvature(optimum: Optimum, found: VarianceInformation) -> Curvature:
+    """The information on (rho, log sigma), and the way to the structure's natural parameters."""
+    residual, rho = optimum.problem.residual, optimum.state.rho
+    assert residual is not None
+    values, slopes = residual.structure.natural(rho), residual.structure.natural_jacobian(rho)
+    sds = np.array([kind == "sd" for kind, _ in residual.structure.naturals], bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        stretch = np.where(sds, 1.0 / values, 1.0 / (1.0 - values**2))
+    sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
+    own = np.column_stack([stretch[:, None] * slopes, np.zeros(len(values))])
+    return Curvature(found.on_scale(sigma), (), own)

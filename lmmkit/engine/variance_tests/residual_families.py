@@ -35,7 +35,7 @@ def residuals_nested(small: Problem, large: Problem) -> bool:
 
 
 def contains(structure: ResidualStructure, R: Floats) -> bool:
-    """Whether a positive definite (T, T) matrix is a member times a number, where cells may meet in a subject."""
+    """Whether a (T, T) covariance matrix is a member times a number, where cells may meet in a subject."""
     found = structure.matrix(structure.start(R, np.ones_like(R)))
     missed = np.abs(found * (R[0, 0] / found[0, 0]) - R)
     for block in structure.blocks:
@@ -46,7 +46,7 @@ def contains(structure: ResidualStructure, R: Floats) -> bool:
 
 
 def _member(problem: Problem, residual: Residual, draw: np.random.Generator) -> Floats | None:
-    """(T, T) a model's covariance matrix at random parameters over another's cells; None: it is none there."""
+    """(T, T) a model's covariance matrix at random parameters over another's cells; None: it has none."""
     R = _residual_member(problem.residual, residual, draw)
     for term in problem.terms:
         columns = [_by_cell(problem.columns[column], residual) for column in term.columns]

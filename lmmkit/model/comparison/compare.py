@@ -254,7 +254,7 @@ def _step(small: Estimates, large: Estimates) -> _Step | None:
 
 
 def _alike(one: Estimates, other: Estimates) -> bool:
-    """Whether two models with as many parameters are one, where a correlation may be of either sign or not."""
+    """Whether two models with as many parameters are one, wherever correlations are not negative."""
     if one.npar != other.npar or not same_fixed(one, other):
         return False
     return any(residuals_nested(a.problem, b.problem) for a, b in ((one, other), (other, one)))
