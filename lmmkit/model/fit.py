@@ -17,6 +17,7 @@ from lmmkit.errors import FitError
 from lmmkit.escape import terminal
 from lmmkit.model import storage, tables
 from lmmkit.model.certificate import Certificate, certify
+from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, ranova
 from lmmkit.model.design.design import Design, Missing, build_design
 from lmmkit.model.design.update import model_frame, updated_design
 from lmmkit.model.estimates import Estimates, estimate
@@ -24,6 +25,7 @@ from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
+from lmmkit.model.means.joint_tests import joint_contrast
 from lmmkit.model.means.marginal_means import MarginalMeans, marginal_means
 from lmmkit.model.options import whole
 from lmmkit.model.prediction import Interval, Level, NewLevels, predict
@@ -227,24 +229,62 @@ class Fit:
         """
         return linear_functions.coef_table(self.estimates, df=df, level=level)
 
-    def contrast(self, L: Any, df: str = "auto", level: float = 0.95) -> pd.DataFrame:
+    def contrast(
+        self,
+        L: Any,
+        df: str = "auto",
+        level: float = 0.95,
+        *,
+        joint: bool = False,
+        null: float | Sequence[float] | None = None,
+        side: str = "two-sided",
+        delta: float = 0.0,
+        adjust: str = "none",
+    ) -> pd.DataFrame:
         """Linear combinations of the coefficients: estimate, se, df, t, p, low, high.
 
         Args:
-            L: Text such as `"Machine[T.B] - Machine[T.C]"`, or a list of such; a mapping from coefficients to
-                weights, or from labels to combinations; a DataFrame with coefficients as columns; a vector or
-                matrix of numbers, one column per coefficient.
+            L: Text such as `"Machine[T.B] - Machine[T.C]"`, `"Days = 5"` or `"a = b, c = 0"`, or a list of
+                such; a mapping from coefficients to weights, or from labels to combinations; a DataFrame with
+                coefficients as columns; a vector or matrix of numbers, one column per coefficient.
             df: Denominator degrees of freedom, as in `coef_table`.
-            level: Coverage of the intervals.
+            level: Coverage of the intervals; a one-sided test has one bound.
+            joint: One F test of all rows together: num_df, den_df, F, p, method. Rows that follow from
+                others are left out; the F of Kenward-Roger is scaled.
+            null: The value tested, or one for each row, where the text states none by `=`; by default 0.
+                Other values stand in a column `null`.
+            side: "two-sided", "less" or "greater" (also "left", "right", "<", ">"); "equivalence",
+                "noninferiority", "nonsuperiority" with a `delta`.
+            delta: The margin: the alternative is then that the row lies within delta of its value (two
+                one-sided tests; the interval that decides it at 5 % is that of level 0.90), above value -
+                delta ("greater"), or below value + delta ("less").
+            adjust: Adjustment for several rows: mvt (multivariate t; its numerical error is in `p_error`),
+                scheffe, sidak, bonferroni, holm, hochberg, hommel, BH, BY or none.
 
         Raises:
-            FitError: A combination that cannot be read or estimated, or an option that is not offered.
+            FitError: A combination that cannot be read or estimated, values that contradict each other, or an
+                option that is not offered.
+
+        References:
+            Fai & Cornelius (1996) and Kenward & Roger (1997) for F; Schuirmann (1987) for equivalence.
 
         >>> fit = lmm("y ~ x + (1 | g)", frame)
         >>> fit.contrast("Intercept + 2 * x").round(2)["estimate"].to_dict()
         {'Intercept + 2 * x': 7.72}
+        >>> fit.contrast("x = 1", side="greater").round(4)[["null", "p"]].to_dict("index")
+        {'x = 1': {'null': 1.0, 'p': 0.0148}}
+        >>> fit.contrast(["x", "Intercept"], joint=True).round(2)[["num_df", "F"]].values.tolist()
+        [[2.0, 16.65]]
         """
-        return linear_functions.contrast(self.estimates, L, df=df, level=level)
+        if joint:
+            if side != "two-sided" or delta or adjust != "none":
+                raise FitError(
+                    "joint=True is one F test, which has no side, delta or adjust: leave them out."
+                )
+            return joint_contrast(self.estimates, L, df=df, null=null)
+        return linear_functions.contrast(
+            self.estimates, L, df=df, level=level, null=null, side=side, delta=delta, adjust=adjust
+        )
 
     def anova(self, type: int = 3, df: str = "auto") -> pd.DataFrame:  # noqa: A002  SAS's word for it
         """F tests of the terms of the fixed part: num_df, den_df, F, p, method.
@@ -265,6 +305,70 @@ class Fit:
         {'x': {'num_df': 1, 'den_df': 5.0}}
         """
         return anova(self.estimates, kind=type, df=df)
+
+    def ranova(
+        self,
+        reduce: bool = True,
+        method: RandomTest = "lrt",
+        n: int = 1000,
+        seed: int = 0,
+        workers: int = 1,
+    ) -> pd.DataFrame:
+        """Every random-effects term against the model without it: npar, llf, aic, stat, df, p, reference.
+
+        A variance that is left out lies on the boundary of its domain, where the likelihood ratio has a
+        mixture of chi-squared distributions: `reference` says which. By the criterion of the fit.
+
+        Args:
+            reduce: Of `(x | g)` its parts are left out one by one (`x in (1 + x | g)`); False leaves out the
+                whole term.
+            method: "lrt", or "bootstrap", which simulates each distribution under the smaller model.
+            n: Replicates, for "bootstrap".
+            seed: Seed of simulated weights and of the bootstrap.
+            workers: Threads, for "bootstrap"; the numbers do not depend on it.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        References:
+            lmerTest's ranova for the terms; Self & Liang (1987) and Stram & Lee (1994) for the mixtures.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.ranova()["reference"].to_dict()
+        {'<none>': '', '(1 | g)': '1/2 chi2(0) + 1/2 chi2(1)'}
+        """
+        return ranova(self.estimates, reduce=reduce, method=method, n=n, seed=seed, workers=workers)
+
+    def drop1(
+        self,
+        scope: str | Sequence[str] | None = None,
+        test: FixedTest = "F",
+        df: str = "auto",
+        n: int = 1000,
+        seed: int = 0,
+        workers: int = 1,
+    ) -> pd.DataFrame:
+        """Every fixed term that no other one contains against the model without it: aic, stat, p, reference.
+
+        The criteria are those of maximum-likelihood fits, as R's drop1 has them.
+
+        Args:
+            scope: Terms to leave out, one by one; by default all that no other term contains.
+            test: "F" of this fit, "lrt" of maximum-likelihood fits, or "bootstrap" of the latter.
+            df: Denominator degrees of freedom of "F", as in `coef_table`.
+            n: Replicates, for "bootstrap".
+            seed: Seed of the bootstrap.
+            workers: Threads, for "bootstrap"; the numbers do not depend on it.
+
+        Raises:
+            FitError: A term that the model does not have or that another one contains, or an option that is
+                not offered.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.drop1()["reference"].to_dict()
+        {'<none>': '', 'x': 'F(1, 5)'}
+        """
+        return drop1(self.estimates, scope=scope, test=test, df=df, n=n, seed=seed, workers=workers)
 
     def marginal_means(
         self,

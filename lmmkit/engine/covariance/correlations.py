@@ -245,9 +245,9 @@ class _AnteDependent(Correlation):
         slope = 1.0 - rho**2
         for i in range(self.count):
             mine = D * self._across[i]
-            out[i, i] = -2.0 * rho[i] * slope[i] * float(np.vdot(mine, self._products(rho, i)))
+            out[i, i] = -2.0 * rho[i] * slope[i] * float((mine * self._products(rho, i)).sum())
             for j in range(i):
-                both = float(np.vdot(mine * self._across[j], self._products(rho, i, j)))
+                both = float((mine * self._across[j] * self._products(rho, i, j)).sum())
                 out[i, j] = out[j, i] = slope[i] * slope[j] * both
         return out
 

@@ -25,7 +25,7 @@ from lmmkit.engine.covariance.correlations import CORRELATIONS, Correlation, Kin
 
 
 @dataclass(frozen=True)
-class Block:
+class CellBlock:
     """One group of subjects: its cells and how they are correlated.
 
     Attributes:
@@ -78,7 +78,7 @@ class ResidualStructure:
         labels: (T,) what a sentence calls each cell: `visit 8`, `visit 8 of arm B`.
     """
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[CellBlock, ...]
     ratios: tuple[str, ...]
     labels: tuple[str, ...]
 
@@ -193,14 +193,14 @@ class ResidualStructure:
                 out[cut, block.shared_ratio] = np.where(sds, block.family.natural(rho[cut]) * lift, 0.0)
         return out
 
-    def _lift(self, block: Block, rho: Floats) -> Floats:
+    def _lift(self, block: CellBlock, rho: Floats) -> Floats:
         """(m,) what makes an SD ratio within a block one to the first cell of all."""
         sds = [kind == "sd" for kind, _ in block.family.naturals(block.visits)]
         whole = np.exp(rho[block.shared_ratio]) if block.shared_ratio >= 0 else 1.0
         return np.where(sds, whole, 1.0)
 
     def _pooled(self, ratio: int, moments: Floats, pairs: Floats) -> float:
-        """Mean square over the cells of an SD ratio; at their first visit, where the others have their own."""
+        """Mean square over the cells of an SD ratio, at the first visit where the others have their own."""
         cells = [
             cell
             for block in self.blocks
@@ -220,7 +220,7 @@ class ResidualStructure:
         return out
 
     @staticmethod
-    def _gathered(block: Block, D: Floats) -> Floats:
+    def _gathered(block: CellBlock, D: Floats) -> Floats:
         """(k, k) sums of D (T, T) over the cells of each pair of visits."""
         out = np.zeros((block.family.size, block.family.size))
         np.add.at(out, np.ix_(block.places, block.places), D[block.here])
@@ -248,6 +248,6 @@ def one_correlation(
     each = heterogeneous and not CORRELATIONS[correlation].own_variances
     cells = tuple(range(len(times)))
     ratios = tuple(range(-1, len(times) - 1)) if each else (-1,) * len(times)
-    block = Block(correlation, cells, tuple(times), ratios, tuple(visits))
+    block = CellBlock(correlation, cells, tuple(times), ratios, tuple(visits))
     names = tuple(f"ratio.{visit}" for visit in visits[1:]) if each else ()
     return ResidualStructure((block,), names, tuple(f"visit {visit}" for visit in visits))

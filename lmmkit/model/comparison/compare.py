@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,6 @@ from lmmkit.model.comparison.nesting import (
 )
 from lmmkit.model.design.design import without_random_effects
 from lmmkit.model.estimates import Estimates, estimate, refitted
-from lmmkit.model.fit import Fit
 from lmmkit.model.inference.degrees_of_freedom import METHODS, kenward_roger, null_directions
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.options import check_option
@@ -37,6 +36,16 @@ TESTS = ("lrt", "bootstrap", "kenward-roger")
 FEW = 50  # levels below which the chi-squared test of fixed effects is pointed out: 5 % become about 6 at 50
 APART = 1e-6  # difference of the deviances of two models that are one from which they differ
 REFITTED = "refitted by maximum likelihood: the fixed parts or the criteria differ"
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """What `lmm` gives."""
+
+    @property
+    def estimates(self) -> Estimates:
+        """Its numbers."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +74,7 @@ def _share(weight: float) -> str:
 
 
 def compare(
-    *models: Fit | str,
+    *models: Fitted | str,
     method: Method = "lrt",
     refit: bool = True,
     n: int = 1000,
@@ -120,8 +129,8 @@ def compare(
     estimates, note = _one_criterion(estimates, refit)
     ordered = sorted(estimates, key=lambda e: e.npar)
     labels = _labels(ordered)
-    how = _How(method, n, seed, workers)
-    tests = [_row(ordered[: i + 1], labels, how) for i in range(len(ordered))]
+    how = How(method, n, seed, workers)
+    tests = [tested(ordered[: i + 1], labels, how) for i in range(len(ordered))]
     for row in tests:
         row["note"] = "; ".join(filter(None, [note, row["note"]]))
     measured = [{name: getattr(e, name) for name in MEASURES} for e in ordered]
@@ -132,7 +141,7 @@ def compare(
 
 
 @dataclass(frozen=True)
-class _How:
+class How:
     """How models are tested against each other."""
 
     method: Method
@@ -143,7 +152,7 @@ class _How:
 
 def _estimates(models: Sequence[Any]) -> list[Estimates]:
     """Of each model; formulas without random effects are fitted to the rows of the first fit."""
-    strange = [type(model).__name__ for model in models if not isinstance(model, Fit | str)]
+    strange = [type(model).__name__ for model in models if not isinstance(model, Fitted | str)]
     if strange:
         raise FitError(
             f"compare() takes fits of lmm(), and formulas of models without random effects; {strange[0]} is "
@@ -151,12 +160,12 @@ def _estimates(models: Sequence[Any]) -> list[Estimates]:
         )
     if len(models) < 2:
         raise FitError(f"compare() was given {len(models)} fit; two or more are expected.")
-    first = next((model.estimates for model in models if isinstance(model, Fit)), None)
+    first = next((model.estimates for model in models if isinstance(model, Fitted)), None)
     if first is None:
         raise FitError("compare() was given formulas alone: one model at least must be a fit of lmm().")
     return [
         model.estimates
-        if isinstance(model, Fit)
+        if isinstance(model, Fitted)
         else estimate(without_random_effects(model, first.design), reml=first.reml, algorithm="newton")
         for model in models
     ]
@@ -191,7 +200,7 @@ def _text(estimates: Estimates) -> str:
     return f"{estimates.formula}, {residual.formula}" if residual else estimates.formula
 
 
-def _row(models: Sequence[Estimates], labels: Sequence[str], how: _How) -> dict[str, Any]:
+def tested(models: Sequence[Estimates], labels: Sequence[str], how: How) -> dict[str, Any]:
     """The test of the last of some models against the largest of those that lie in it."""
     large = models[-1]
     for i in range(len(models) - 2, -1, -1):
@@ -268,7 +277,7 @@ def _where(one: Estimates, other: Estimates) -> str:
     return f" where the correlation is not negative{', and here it is' if apart else ''}"
 
 
-def _test(step: _Step, how: _How) -> dict[str, Any]:
+def _test(step: _Step, how: How) -> dict[str, Any]:
     """The larger model against the smaller one."""
     if how.method == "bootstrap":
         return _bootstrap(step, how)
@@ -298,7 +307,7 @@ def _few_groups(step: _Step) -> str:
     )
 
 
-def _bootstrap(step: _Step, how: _How) -> dict[str, Any]:
+def _bootstrap(step: _Step, how: How) -> dict[str, Any]:
     """The likelihood ratio with its distribution simulated under the smaller model."""
     found = bootstrap_test(step.small, step.large, n=how.n, seed=how.seed, workers=how.workers)
     failed = f"{found.failed:,} of {how.n:,} replicates could not be fitted" if found.failed else ""

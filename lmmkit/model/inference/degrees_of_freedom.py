@@ -67,15 +67,15 @@ class Denominators:
         """The method behind each of some degrees of freedom, and the reason where there are none."""
         return [f"{self.method}: no df, {self.absent}" if np.isnan(one) else self.told for one in df]
 
-    def f_test(self, L: Floats, beta: Floats, own: Sequence[int]) -> FTest:
-        """The F test of L beta = 0 for independent rows; `own` are the columns of the term that is tested."""
+    def f_test(self, L: Floats, beta: Floats, own: Sequence[int], null: Floats | float = 0.0) -> FTest:
+        """The F test of L beta = null for independent rows; `own` are the columns of the term tested."""
         df, scale = self.joint(L, own)
-        return FTest(len(L), df, scale * wald(L, beta, self.vcov))
+        return FTest(len(L), df, scale * wald(L, beta, self.vcov, null))
 
 
-def wald(L: Floats, beta: Floats, vcov: Sandwich) -> float:
-    """(L beta)'(L V L')^-1 (L beta) / rows."""
-    value, inner = L @ beta, vcov.between(L)
+def wald(L: Floats, beta: Floats, vcov: Sandwich, null: Floats | float = 0.0) -> float:
+    """d'(L V L')^-1 d / rows, d = L beta - null."""
+    value, inner = L @ beta - null, vcov.between(L)
     size = np.sqrt(inner.diagonal())
     value = value / size
     return float(value @ np.linalg.solve(inner / np.outer(size, size), value)) / len(L)

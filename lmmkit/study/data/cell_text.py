@@ -124,21 +124,25 @@ def _as_numpy(array: Any) -> NDArray[Any]:
     return array.to_numpy(zero_copy_only=False)
 
 
-_CURRENCY = re.compile(r"^[+-]?(?:[A-Z]{3} ?)?|(?: ?(?:[A-Z]{3}|%|\u2030))?$")
+_CURRENCY = re.compile(r"^[+-]?(?:[A-Z]{2,3} ?)?|(?: ?(?:[A-Z]{3}|%|\u2030))?$")
+_BOUND = re.compile(r"(?:[<>]=?|[\u2264\u2265\u2248~\u00b1]) ?(?=[0-9.,+-])")
+_IN_BRACKETS = re.compile(r"\((.*)\)")
+_WITH_UNIT = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?(\D.*)")
 _LOOSE = re.compile(r"[+-]?(?:[0-9][0-9.,'_ ]*|[.,][0-9]+)(?:[eEdD][+-]?[0-9]+)?|0[xXoObB][0-9a-fA-F]+")
+_MONEY = re.compile(r"%|\u2030|^[A-Z]{2,3} ?[0-9+-]|[0-9] ?[A-Z]{3}$")
 _SPECIAL = re.compile(r"[+-]?(?:inf|infinity|nan)|1\.#(?:inf|qnan|ind)", re.IGNORECASE)
 
 
 def looks_like_number(text: str) -> bool:
     """Whether a text that is not read as a number may be meant as one.
 
-    Other digits, grouping marks, another decimal mark, currency, per cent, inf.
+    Other digits, grouping marks, another decimal mark, currency, per cent, brackets for a minus, inf.
 
-    >>> [looks_like_number(text) for text in ("1,234.5", "12 %", "0x10", "3*", "n/a", "\uff14")]
-    [True, True, True, False, False, True]
+    >>> [looks_like_number(text) for text in ("1,234.5", "$12", "(12)", "12 %", "0x10", "3*", "\uff14")]
+    [True, True, True, True, True, False, True]
     """
     plain = "".join(_plain_letter(letter) for letter in text).strip()
-    plain = plain.replace("\u2212", "-")
+    plain = _IN_BRACKETS.sub(r"\1", plain.replace("\u2212", "-"))
     return any(
         pattern.fullmatch(form)
         for form in (plain, _CURRENCY.sub("", plain))
@@ -146,9 +150,30 @@ def looks_like_number(text: str) -> bool:
     )
 
 
+def looks_like_bound(text: str) -> bool:
+    """Whether a text is a number with a mark that it is less, more or about as much: <0.5, >= 12, ~3.
+
+    >>> [looks_like_bound(text) for text in ("<0.5", ">= 12", "< low", "0.5")]
+    [True, True, False, False]
+    """
+    found = _BOUND.match(text)
+    return found is not None and looks_like_number(text[found.end() :])
+
+
+def common_unit(texts: Sequence[str]) -> str:
+    """What follows the number in every one of three or more texts: ` mg` of 5 mg, 10 mg, 20 mg; else nothing.
+
+    >>> common_unit(["5 mg", "10 mg", "2.5 mg"]), common_unit(["18-25", "26-35", "36-45"])
+    (' mg', '')
+    """
+    found = [_WITH_UNIT.fullmatch(text) for text in texts]
+    units = {match[1] if match else "" for match in found}
+    return units.pop() if len(texts) > 2 and len(units) == 1 else ""
+
+
 def _plain_letter(letter: str) -> str:
     if letter.isascii():
-        return letter
+        return "" if letter == "$" else letter
     kind = unicodedata.category(letter)
     if kind == "Nd":
         return str(unicodedata.digit(letter))
@@ -182,7 +207,13 @@ def number_hint(texts: Sequence[str], marks: Marks) -> str:
         if others:
             kind = unicodedata.name(others[0], "other digit").partition(" DIGIT")[0].lower()
             return f"{text!r} is written in {kind} digits: write 0 to 9"
-        if "%" in text or any(unicodedata.category(letter) == "Sc" for letter in text):
+        if "\u2212" in text:
+            return f"{text!r} begins with a minus sign that is no hyphen: write -"
+        if _IN_BRACKETS.fullmatch(text):
+            return "write a number below zero with a minus, not in brackets"
+        if re.fullmatch(r"[+-]?[0-9.]+[dD][+-]?[0-9]+", text):
+            return "write the exponent with an e, not a D"
+        if _MONEY.search(text) or any(unicodedata.category(letter) == "Sc" for letter in text):
             return "write the number alone, its unit under `unit`"
         if re.search("inf|nan", text, re.IGNORECASE):
             return "finite numbers are expected"
@@ -194,7 +225,35 @@ _ISO = re.compile(
     r"(?P<time>[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
     r"(?P<zone> ?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?))?)?"
 )
-_DATE = re.compile(r"[0-9]{1,4}([./-])(?:[0-9]{1,2}|[A-Za-z]{3,9})\1[0-9]{1,4}(?:[T ,].*)?")
+#: Months in English, German, French and Spanish, whole and short.
+_MONTHS = (
+    "january february march april may june july august september october november december jan feb mar"
+    " apr jun jul aug sep sept oct nov dec januar februar m\u00e4rz mai juni juli oktober dezember "
+    "m\u00e4r okt dez"
+    " janvier f\u00e9vrier mars avril juin juillet ao\u00fbt septembre octobre novembre d\u00e9cembre "
+    "f\u00e9v avr juil"
+    " d\u00e9c enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre "
+    "ene abr ago dic"
+)
+_MONTH = f"(?:{'|'.join(sorted(_MONTHS.split(), key=len, reverse=True))})\\.?"
+_DATE = re.compile(
+    r"[0-9]{1,4}([./-])(?:[0-9]{1,2}|[A-Za-z]{3,9})\1[0-9]{1,4}(?:[T ,:].*)?"
+    r"|(?:19|20)[0-9]{2}[-/](?:0[1-9]|1[0-2])"
+    rf"|(?:[0-9]{{1,2}}\.?[ -]?)?{_MONTH}[ -]?(?:[0-9]{{1,2}},? "
+    rf"?)?['\u2019]?(?:[0-9]{{4}}|[0-9]{{2}})(?:[T ,:].*)?"
+    rf"|[0-9]{{4}}[ -]?{_MONTH}[ -]?[0-9]{{1,2}}",
+    re.IGNORECASE,
+)
+_CLOCK = re.compile(
+    r"(?P<minus>-?)(?:(?P<d>[0-9]+) days?,? [+]?)?(?P<h>[0-9]{1,3}):(?P<m>[0-5][0-9])"
+    r"(?::(?P<s>[0-5][0-9](?:[.,][0-9]{1,9})?))?(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
+)
+_SPAN = re.compile(
+    r"(?P<minus>-?)P(?=[0-9T])(?:(?P<w>[0-9]+)W)?(?:(?P<d>[0-9]+)D)?"
+    r"(?:T(?=[0-9])(?:(?P<h>[0-9]+)H)?(?:(?P<m>[0-9]+)M)?(?:(?P<s>[0-9]+(?:[.,][0-9]+)?)S)?)?"
+)
+#: What a form of strftime must have to tell days apart.
+_DAYS = re.compile("%[aAbBcdDjmUuVwWxyYG]")
 
 
 def is_date(text: str) -> bool:
@@ -207,8 +266,57 @@ def is_date(text: str) -> bool:
 
 
 def looks_like_date(text: str) -> bool:
-    """Whether a text may be a date in another order or with other marks: 31/01/2024, 31.1.24."""
+    """Whether a text may be a date in another order, with other marks or a month's name.
+
+    >>> [looks_like_date(text) for text in ("31/01/2024", "3 May 2024", "03MAY24", "2024-05", "Mayer 2")]
+    [True, True, True, True, False]
+    """
     return _DATE.fullmatch(text) is not None
+
+
+def are_dates(values: NDArray[Any]) -> bool:
+    """Whether all of several numbers are dates of 1900 to 2099 by their digits: 20240131.
+
+    >>> are_dates(np.array([20240131, 20240201])), are_dates(np.array([20240131, 20240232]))
+    (True, False)
+    """
+    known = values[~np.isnan(values)]
+    if len(known) < 2 or not (known.min() >= 19_000_101 and known.max() <= 20_991_231):
+        return False
+    distinct = np.unique(known)
+    if len(distinct) < 2 or (distinct % 100 > 31).any() or (distinct % 1 != 0).any():
+        return False
+    texts = pd.Index(distinct.astype(np.int64).astype(str))
+    return bool(pd.to_datetime(texts, format="%Y%m%d", errors="coerce").notna().all())
+
+
+def days_told(form: str) -> bool:
+    """Whether a form of strftime tells days apart, not only times of day.
+
+    >>> days_told("%d/%m/%Y %H:%M"), days_told("%H:%M")
+    (True, False)
+    """
+    return _DAYS.search(form) is not None
+
+
+def seconds_of(text: str) -> float | None:
+    """The seconds since midnight of a time of day, or those of a span of time; None where a text is neither.
+
+    >>> [seconds_of(text) for text in ("09:30", "1:02:03.5", "12:15 am", "1 day, 1:00:00", "PT1H", "9.30")]
+    [34200.0, 3723.5, 900.0, 90000.0, 3600.0, None]
+    """
+    found = _CLOCK.fullmatch(text) or _SPAN.fullmatch(text)
+    if found is None:
+        return None
+    part = {name: float((value or "0").replace(",", ".")) for name, value in found.groupdict().items()
+            if name in ("w", "d", "h", "m", "s")}  # fmt: skip
+    hours, half = part["h"], found.groupdict().get("half")
+    if half:
+        if not 1 <= hours <= 12:
+            return None
+        hours = hours % 12 + 12 * (half in "Pp")
+    days = 7 * part.get("w", 0.0) + part["d"]
+    return (-1.0 if found["minus"] else 1.0) * (86_400 * days + 3_600 * hours + 60 * part["m"] + part["s"])
 
 
 @dataclass(frozen=True)

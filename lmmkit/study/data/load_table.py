@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +26,7 @@ from lmmkit.study.data.missing_codes import codes_of
 from lmmkit.study.data.raw_table import LINES, RawTable
 from lmmkit.study.data.reshape import Stacking, reshaped
 from lmmkit.study.data.sources import Base, check_pin, find_source, read_raw, sha256_of
-from lmmkit.study.data.suspects import suspected_codes
+from lmmkit.study.data.suspects import suspected_codes, suspected_totals
 from lmmkit.study.data.typed_columns import Typed, typed
 from lmmkit.study.data.typed_files import from_pandas
 from lmmkit.study.files.roles import roles
@@ -140,7 +140,13 @@ def load_table(data: Data, base: Base) -> PreparedData:
         facts,
         _account(raw, ledger),
         _code_counts(used),
-        (*raw.notices, *_notices(used, data), *(_shape(raw, stacking) if stacking else ())),
+        (
+            *raw.notices,
+            *_notices(used, data),
+            *_totals(raw, stacking, ledger),
+            *_gaps(used, ledger),
+            *(_shape(raw, stacking) if stacking else ()),
+        ),
         path.name,
         digest,
         read,
@@ -234,6 +240,25 @@ def _code_counts(columns: Mapping[str, Typed]) -> pd.DataFrame:
     return pd.DataFrame(counts, columns=["column", "code", "cells"])
 
 
+def _totals(raw: RawTable, stacking: Stacking | None, ledger: Ledger) -> Iterator[str]:
+    """Rows of totals among the rows that are kept."""
+    for at, sentence in suspected_totals(raw, len(stacking.index) if stacking else 1):
+        if ledger.kept[at]:
+            yield sentence
+
+
+def _gaps(columns: Mapping[str, Typed], ledger: Ledger) -> Iterator[str]:
+    """Columns that hold a value in fewer than half of the rows, which go for it."""
+    rows = len(ledger.kept)
+    for name, column in columns.items():
+        missing = int(column.values.isna().sum())
+        if 2 * missing > rows:
+            yield (
+                f"{name} has no value in {missing:,} of {rows:,} rows, which are dropped; if a cell stands "
+                "for the empty ones below it, fill them in the file"
+            )
+
+
 def _shape(raw: RawTable, stacking: Stacking) -> list[str]:
     times = len(stacking.index)
     return [
@@ -243,10 +268,12 @@ def _shape(raw: RawTable, stacking: Stacking) -> list[str]:
 
 def _notices(columns: Mapping[str, Typed], data: Data) -> list[str]:
     """What was settled about the columns, values that may be codes, and codes that no cell holds."""
+    index = data.reshape.index if data.reshape else None  # made from names, of which none means missing
     suspects = [
         f"{name}: {sentence}"
         for name, column in columns.items()
         if column.type == "number"
+        and name != index
         and (sentence := suspected_codes(column.values.to_numpy(np.float64, na_value=np.nan)))
     ]
     found = {code for column in columns.values() for code in column.codes}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -123,7 +123,8 @@ class Sieve:
                 values = values.mask(found)
         return values
 
-    def empty(self, cells: int) -> None:
-        """Count cells that hold nothing in a format that knows such cells."""
-        if cells:
-            self.counts[""] += cells
+    def empty(self, cells: int, named: Mapping[str, int]) -> None:
+        """Count cells that hold nothing in a format that knows such cells; some have names of their own."""
+        self.counts.update(named)
+        if cells > sum(named.values()):
+            self.counts[""] += cells - sum(named.values())

@@ -27,6 +27,7 @@ class RawColumn:
             cells with text; else None.
         labelled: Whether `cells` are a dictionary whose order the writer declared.
         faults: What makes the column unusable, a sentence each; told when it is used.
+        gaps: How many of the cells that hold nothing do so under a name of their own: Stata's .a to .z.
     """
 
     name: str
@@ -34,6 +35,7 @@ class RawColumn:
     stored: NDArray[Any] | None = None
     labelled: bool = False
     faults: tuple[str, ...] = ()
+    gaps: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -141,7 +142,9 @@ def reshaped(raw: RawTable, spec: Reshape) -> tuple[RawTable, Stacking]:
 
 def _repeated(column: RawColumn, rows: Any) -> RawColumn:
     stored = None if column.stored is None else column.stored[rows]
-    return replace(column, cells=pc.take(column.cells, pa.array(rows)), stored=stored)
+    times = len(rows) // max(len(column.cells), 1)
+    gaps = {name: times * count for name, count in column.gaps.items()}
+    return replace(column, cells=pc.take(column.cells, pa.array(rows)), stored=stored, gaps=gaps)
 
 
 def _interleaved(name: str, parts: Sequence[RawColumn | None], rows: int) -> RawColumn:
@@ -160,7 +163,8 @@ def _interleaved(name: str, parts: Sequence[RawColumn | None], rows: int) -> Raw
         stored = np.concatenate([_stored_of(part, rows) for part in parts])[order]
         stored = stored if not np.isnan(stored).all() else None
     faults = tuple(dict.fromkeys(fault for part in given for fault in part.faults))
-    return RawColumn(name, cells, stored, any(part.labelled for part in given), faults)
+    gaps = sum((Counter(part.gaps) for part in given), Counter[str]())
+    return RawColumn(name, cells, stored, any(part.labelled for part in given), faults, gaps)
 
 
 def _is_number(kind: Any) -> bool:

@@ -107,10 +107,8 @@ def read_raw(path: Path, data: Data) -> RawTable:
         DataError: unknown format, damaged file, beyond the limits, no rows, or columns without a name of
             their own.
     """
-    reader = _READERS.get(ending_of(path))
-    if reader is None:
-        known = ", ".join(sorted(_READERS))
-        raise DataError(f"{path.name}: no reader for this ending; known: {known} (text also with .gz)")
+    check_kind(path)
+    reader = _READERS[ending_of(path)]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -131,10 +129,60 @@ def read_raw(path: Path, data: Data) -> RawTable:
     return table
 
 
+def check_kind(path: Path) -> None:
+    """Refuse a file that no reader is for, by its ending or by its first bytes, with what to do.
+
+    Raises:
+        DataError: it is of another kind, or of another one than its ending says.
+    """
+    ending = ending_of(path)
+    if ending not in _READERS:
+        what = next(
+            (what for endings, what in _OTHERS.items() if ending in endings.split()),
+            "has an ending that no reader is for; if it is text, call it .csv",
+        )
+        known = ", ".join(sorted(_READERS))
+        raise DataError(f"{path.name} {what}. Read are: {known} (text also with .gz)")
+    with path.open("rb") as stream:
+        found = stream.read(8)
+    kind = next((ends for begin, ends in _BEGINNINGS.items() if found.startswith(begin)), None)
+    if kind is not None and ending not in kind[1] and not path.name.lower().endswith(".gz"):
+        raise DataError(f"{path.name} is {kind[0]} by its first bytes, not what its ending says; {kind[2]}")
+
+
 def ending_of(path: Path) -> str:
     """The ending of a file's name in small letters, one for packing set aside."""
     return path.name.lower().removesuffix(".gz").rpartition(".")[2]
 
+
+_SAVE = "save it as .xlsx or .csv"
+#: What files of other endings are, and what to do.
+_OTHERS = {
+    "sav zsav por": "is a file of SPSS: save it there as Stata's .dta or as .csv",
+    "xls xlsb xlt": f"is a workbook in an older or binary form of Excel: {_SAVE}",
+    "ods fods numbers": f"is a workbook of another program: {_SAVE}",
+    "rds rda rdata": "is a file of R: write it there as .csv (write.csv) or as .parquet",
+    "feather arrow ipc orc avro": "is no Parquet file: write it as .parquet",
+    "json jsonl ndjson xml html htm": "is no table of cells: write it as .csv",
+    "zip 7z bz2 xz zst tar rar": "is packed: unpack it, or pack text with gzip",
+    "db sqlite sqlite3 duckdb mdb accdb": "is a database: export its table as .csv",
+    "pkl pickle npy npz mat h5 hdf5": "is a program's own store: write the table as .csv or .parquet",
+}
+#: What files begin with: what they are, which endings they may have, what to do.
+_BEGINNINGS = {
+    b"PK\x03\x04": (
+        "a workbook or a ZIP archive",
+        ("xlsx", "xlsm"),
+        "call a workbook .xlsx, unpack an archive",
+    ),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook of before 2007, or one with a password", (), _SAVE),
+    b"PAR1": ("a Parquet file", ("parquet",), "call it .parquet"),
+    b"\x1f\x8b": ("packed by gzip", (), "add .gz to its name"),
+    b"%PDF": ("a PDF", (), "export its table as .csv"),
+    b"$FL2": ("a file of SPSS", (), "save it there as Stata's .dta or as .csv"),
+    b"ARROW1": ("a Feather file", (), "write it as .parquet"),
+    b"SQLite f": ("a database of SQLite", (), "export its table as .csv"),
+}
 
 _READERS: dict[str, Reader] = {
     "csv": partial(read_text, separator=","),
@@ -142,6 +190,7 @@ _READERS: dict[str, Reader] = {
     "tsv": partial(read_text, separator="\t"),
     "parquet": read_parquet,
     "xlsx": read_sheet,
+    "xlsm": read_sheet,
     "dta": read_stata,
     "sas7bdat": read_sas,
     "xpt": read_sas,

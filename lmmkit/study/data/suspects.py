@@ -1,9 +1,20 @@
-"""Values that look like codes of a missing value: noticed, never dropped."""
+"""What looks like a code of a missing value or like a row of totals: noticed, never dropped."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from lmmkit.study.data.cell_text import trimmed
+from lmmkit.study.data.raw_table import RawTable
 
 #: Numbers by which a missing value is often coded: 9, 99, 98, 97, 8, 88, 7, 77, ..., and their negatives.
 _CODES = frozenset(
@@ -13,6 +24,42 @@ _CODES = frozenset(
     for sign in (1, -1)
 ) | {-1}
 _MOST = 3
+_TOTALS = re.compile(
+    r"(?:(?:grand|sub)[ "
+    r"-]?)?totals?:?|all|overall|sum:?|summe:?|gesamt:?|insgesamt:?|mean:?|average:?|mittelwert:?"
+    r"|somme:?|moyenne:?|suma:?|media:?|\u03a3",
+    re.IGNORECASE,
+)
+_LAST_ROWS = 8
+
+
+def suspected_totals(raw: RawTable, times: int) -> Iterator[tuple[int, str]]:
+    """Last rows that seem to sum up the others: the place of each, and a sentence.
+
+    Args:
+        raw: The table.
+        times: Rows that each row of the file gave.
+    """
+    for name, column in raw.columns.items():
+        tail = column.cells[-_LAST_ROWS * times :].to_pylist()
+        found = next((i for i, cell in enumerate(tail) if _says_total(cell)), None)
+        if found is None or raw.rows == times:
+            continue
+        says = pc.equal(trimmed(column.cells.cast(pa.string())), tail[found].strip())
+        if pc.sum(says).as_py() != times:  # a label of several rows is none of totals
+            continue
+        at, word = raw.rows - len(tail) + found, tail[found].strip()
+        quoted = name if re.fullmatch(r"[^\W\d][\w.]*", name) else f"`{name}`"
+        yield (
+            at,
+            f"row {at // times + 1}, near the end, says {word!r} in {name}: if it sums up others, take it "
+            "out of "
+            f"the file, or write exclude: [\"{quoted} == '{word}'\"]",
+        )
+
+
+def _says_total(cell: object) -> bool:
+    return isinstance(cell, str) and _TOTALS.fullmatch(cell.strip()) is not None
 
 
 def suspected_codes(values: NDArray[np.float64]) -> str:

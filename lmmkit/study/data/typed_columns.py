@@ -23,11 +23,16 @@ from lmmkit.study.data.cell_text import (
     TRUTH,
     Marks,
     all_numbers,
+    are_dates,
+    common_unit,
+    days_told,
     is_date,
+    looks_like_bound,
     looks_like_date,
     looks_like_number,
     moments_of,
     number_hint,
+    seconds_of,
     trimmed,
     which_numbers,
 )
@@ -44,6 +49,11 @@ _SHOWN = 5
 #: Roles of columns that must be numbers, and of those that are numbers and group.
 _NUMBERS = ("number", "number and group")
 _BOTH = ("number and group", "predictor and group")
+_CLOCK = "times of day or spans of time"
+#: Dates that stand for a missing one in records and spreadsheets, by year, month and day.
+_FAR_DATES = ((1, 1, 1), (1111, 11, 11), (1800, 1, 1), (1899, 12, 30), (1899, 12, 31), (1900, 1, 1),
+              (1901, 1, 1), (1960, 1, 1), (1970, 1, 1), (2099, 12, 31), (2100, 1, 1),
+              (2999, 12, 31))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,8 +131,11 @@ class _Reading:
     @cached_property
     def text(self) -> Any:
         """Cells of text without outer blanks, null where a code means a missing value."""
-        cells = trimmed(self.raw.cells)
-        return self.sieve.texts(cells)
+        self.count_gaps()
+        return self.sieve.texts(trimmed(self.raw.cells))
+
+    def count_gaps(self) -> None:
+        self.sieve.empty(self.raw.cells.null_count, self.raw.gaps)
 
     def typed(self) -> Typed:
         if self.used and self.raw.faults:
@@ -181,7 +194,9 @@ class _Reading:
     def from_text(self) -> Typed:
         cells = self.raw.cells
         values = None if self.raw.stored is not None else all_numbers(cells, self.marks)
-        if values is None:
+        if values is not None:
+            self.count_gaps()
+        else:
             cells = self.text
             if not self.text_count:
                 return self.nothing()
@@ -191,7 +206,9 @@ class _Reading:
         # What the study does not use is looked at only where it is cheap.
         if (self.used or values.dtype.kind == "i") and self.padded(cells):
             return self.factor("its numbers begin with zeros")
-        return self.made(self.sieve.numbers(values), "number", "every cell is a number")
+        values = self.sieve.numbers(values)
+        self.notice_dates(values)
+        return self.made(values, "number", "every cell is a number")
 
     @cached_property
     def text_count(self) -> int:
@@ -228,60 +245,79 @@ class _Reading:
             "numbers": numeric,
             "true or false": {text for text in counts if text in TRUTH},
             "dates": {text for text in counts if is_date(text)},
+            _CLOCK: {text for text in counts if seconds_of(text) is not None},
         }
         for kind, members in kinds.items():
             if len(members) == len(counts):
                 return self.of_kind(kind)
         if self.used:
             loose = {
-                "numbers": numeric
-                | {text for text in counts if looks_like_number(text) and not looks_like_date(text)},
-                "true or false": kinds["true or false"],
                 "dates": kinds["dates"] | {text for text in counts if looks_like_date(text)},
+                "true or false": kinds["true or false"],
+                _CLOCK: kinds[_CLOCK],
+                "numbers": numeric
+                | {text for text in counts if looks_like_number(text) and not looks_like_date(text)}
+                # <65 and >=65 alone are labels; among numbers they are numbers that were not measured.
+                | ({text for text in counts if looks_like_bound(text)} if numeric else set()),
             }
-            for kind in ("dates", "true or false", "numbers"):
-                if 2 * sum(counts[text] for text in loose[kind]) >= self.text_count:
+            for kind, members in loose.items():
+                if 2 * sum(counts[text] for text in members) >= self.text_count:
                     self.refuse_odd(kind, kinds[kind], counts)
             if self.spec.role in _NUMBERS:
                 self.refuse_odd("numbers", numeric, counts)
+            self.notice_units(list(counts))
         return self.factor("its cells are text")
 
     def of_kind(self, kind: str) -> Typed:
         if kind == "true or false":
             return self.truth("its cells are true or false")
-        return self.time("its cells are dates") if kind == "dates" else self.number("every cell is a number")
+        if kind == "numbers":
+            return self.number("every cell is a number")
+        return self.time(f"its cells are {kind}")
+
+    def notice_units(self, labels: Sequence[str]) -> None:
+        """Say where labels are numbers with one unit, which the model may want as numbers."""
+        unit = common_unit(labels)
+        if unit:
+            self.notices.append(
+                f"{self.name}: every cell is a number followed by {unit!r}, such as {labels[0]!r}, and is "
+                f"read as one of {len(labels):,} labels; if numbers are meant, write them alone, and "
+                f"{unit.strip()!r} under `unit`"
+            )
 
     def refuse_odd(self, kind: str, good: set[str], counts: Mapping[str, int]) -> NoReturn:
         """Refuse a column of mostly one kind, naming the cells that are not."""
         odd = [text for text in counts if text not in good]
         known = self.text_count - sum(counts[text] for text in odd)
-        shown = self.with_rows(odd)
-        hint = ""
-        if kind == "numbers":
-            hint = number_hint([text for text in odd if looks_like_number(text)][:_SHOWN], self.marks)
-        elif kind == "dates":
-            hint = "declare `type: time` with the `format` of its dates, such as %d/%m/%Y, if they are dates"
-        ways = (
-            "List such cells under data.na if they mean a missing value, or declare "
-            f"`{self.name}: {{type: factor}}` if the cells are labels"
-        )
         must = self.spec.role in _NUMBERS
-        ways = ways.split(", or ")[0] if must else ways
-        use = "; the model uses it as a number" if must else ""
+        what = (
+            f"{known:,} of its {self.text_count:,} cells are {kind}, but" if known else f"it holds no {kind}:"
+        )
+        ways = ["list such cells under data.na if they mean a missing value"] if known else list[str]()
+        ways += [] if must else [f"declare `{self.name}: {{type: factor}}` if the cells are labels"]
+        told = "; ".join(filter(None, (", or ".join(ways), self.hint(kind, odd))))
         raise DataError(
-            f"{self.name}: {known:,} of its {self.text_count:,} cells are {kind}, but {shown}{use}. {ways}"
-            f"{'; ' + hint if hint else ''}"
+            f"{self.name}: {what} {self.with_rows(odd)}{'; the model uses it as a number' if must else ''}. "
+            f"{told[:1].upper()}{told[1:]}"
         )
 
-    def with_rows(self, texts: Sequence[str]) -> str:
+    def hint(self, kind: str, odd: Sequence[str]) -> str:
+        """What else may be the matter with cells that are not of the kind of the others."""
+        if self.name in odd:
+            return f"a cell that holds {self.name!r} stands in a header that is repeated: take its line out"
+        if kind == "numbers":
+            return number_hint([text for text in odd if looks_like_number(text)][:_SHOWN], self.marks)
+        if kind == "dates":
+            return "declare `type: time` with the `format` of its dates, such as %d/%m/%Y, if they are dates"
+        return "declare `type: time` with a `unit` if they are" if kind == _CLOCK else ""
+
+    def with_rows(self, texts: Sequence[str], cells: Any = None) -> str:
         """The first rows that hold some texts, and how many more there are."""
-        found = pc.index_in(self.text, value_set=pa.array(list(texts), pa.string()))
+        cells = self.text if cells is None else cells
+        found = pc.index_in(cells, value_set=pa.array(list(texts), pa.string()))
         rows = np.flatnonzero(_numpy(pc.is_valid(found)))
-        parts = [
-            f"row {row + 1} holds {_shown(self.text[int(row)].as_py())}" for row in rows[:_SHOWN].tolist()
-        ]
-        more = f" (and {len(rows) - _SHOWN:,} rows more)" if len(rows) > _SHOWN else ""
-        return ", ".join(parts) + more
+        parts = [f"row {row + 1} holds {_shown(cells[int(row)].as_py())}" for row in rows[:_SHOWN].tolist()]
+        return ", ".join(parts) + _and_more(len(rows) - _SHOWN)
 
     # Numbers.
 
@@ -308,11 +344,21 @@ class _Reading:
                 f"{self.name} is declared a number, but holds {_HELD[self.kind]}; declare {_WAY[self.kind]}"
             )
         if self.kind != "text":
-            self.sieve.empty(self.raw.cells.null_count)
+            self.count_gaps()
         values = self.sieve.numbers(values)
         if values.dtype.kind == "f" and np.isnan(values).all():
             return self.nothing() if self.used else self.made(values, "number", why)
+        self.notice_dates(values)
         return self.made(values, "number", why)
+
+    def notice_dates(self, values: NDArray[Any]) -> None:
+        """Say where all numbers are dates without marks, whose differences are no days."""
+        if self.used and self.spec.type is None and are_dates(values):
+            self.notices.append(
+                f"{self.name}: every number reads as a date, such as {values[~np.isnan(values)][0]:.0f}; "
+                "if dates "
+                f'are meant, declare `{self.name}: {{type: time, format: "%Y%m%d"}}`'
+            )
 
     def stored_numbers(self) -> NDArray[Any]:
         """Numbers that the file stores: exact integers where none is missing, else float64."""
@@ -335,7 +381,7 @@ class _Reading:
 
     def refuse_infinite(self, rows: NDArray[np.intp], values: NDArray[Any]) -> None:
         if self.used:
-            more = f" (and {len(rows) - 1:,} rows more)" if len(rows) > 1 else ""
+            more = _and_more(len(rows) - 1)
             raise DataError(
                 f"{self.name}: row {rows[0] + 1} holds {values[rows[0]]:g}{more}; expected finite numbers. "
                 "Correct the data, or list the value under data.na"
@@ -352,7 +398,7 @@ class _Reading:
         odd = ~good & _numpy(pc.is_valid(self.text))
         if odd.any():
             texts = pc.unique(pc.filter(self.text, pa.array(odd))).to_pylist()
-            hint = number_hint(texts[:_SHOWN], self.marks)
+            hint = self.hint("numbers", texts)
             raise DataError(
                 f"{self.name} is declared a number, but {self.with_rows(texts)}; expected numbers. List such "
                 f"cells under data.na if they mean a missing value{'; ' + hint if hint else ''}"
@@ -391,7 +437,7 @@ class _Reading:
 
     def truth(self, why: str) -> Typed:
         if self.kind == "truth":
-            self.sieve.empty(self.raw.cells.null_count)
+            self.count_gaps()
             return self.made(self.truth_series(self.raw.cells.to_pylist()), "yes/no", why)
         values = self.truth_in_text()
         assert values is not None
@@ -401,6 +447,7 @@ class _Reading:
 
     def factor(self, why: str) -> Typed:
         """Levels as text, byte for byte but for outer blanks, in their order."""
+        self.sieve.counts.clear()  # what was counted to see that it is no column of another type
         codes, labels = self.coded_labels()
         distinct = dict.fromkeys(label for label in labels if label is not None)
         levels = list(distinct) if self.raw.labelled else in_order(distinct)
@@ -422,8 +469,7 @@ class _Reading:
             cells = cells.combine_chunks()
         encoded = cells if self.kind == "labels" else pc.dictionary_encode(cells)
         codes = _numpy(pc.fill_null(encoded.indices.cast(pa.int64()), -1)).astype(np.intp)
-        if self.kind != "text":
-            self.sieve.empty(cells.null_count)
+        self.count_gaps()
         counts = np.bincount(codes[codes >= 0], minlength=len(encoded.dictionary))
         labels = self.texts_of(encoded.dictionary)
         return codes, self.without_codes(labels, counts)
@@ -529,33 +575,78 @@ class _Reading:
 
     def time(self, why: str) -> Typed:
         """Numbers as they are; dates as units since the earliest."""
-        if self.kind == "numbers":
+        if self.kind == "numbers" and not self.spec.format:
             return self.retyped(self.number(why))
         if self.kind == "spans":
             return self.spans(why)
         if self.kind == "moments":
             moments, timed = self.stored_moments()
+        elif self.kind == "numbers":
+            moments, timed = self.spelled_moments(self.digits())
         elif self.kind == "text":
-            values = (
-                None
-                if self.spec.format or self.raw.stored is not None
-                else all_numbers(self.text, self.marks)
-            )
-            if values is not None and self.text_count:
-                return self.made(self.sieve.numbers(values), "time", why, self.spec.unit or "")
-            moments, timed = self.spelled_moments()
+            measured = None if self.spec.format else self.measured(why)
+            if measured is not None:
+                return measured
+            moments, timed = self.spelled_moments(self.text)
         else:
             raise DataError(
                 f"{self.name} is declared a time, but holds {_HELD[self.kind]}; expected numbers or dates"
             )
         if moments.isna().all():
             return self.nothing()
+        dated = self.spec.format is None or days_told(self.spec.format)
+        if dated:
+            self.notice_far(moments)
         unit = self.unit_of(timed)
-        since: Values = moments - moments.min()
+        since: Values = moments - (moments.min() if dated else pd.Timestamp("1900-01-01"))
         per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[str(since.dt.unit)]
         counts = since.to_numpy().astype(np.int64).astype(np.float64) / (per_second * UNITS[unit])
         elapsed = np.where(since.isna(), np.nan, counts)
         return self.made(elapsed, "time", why, unit)
+
+    def measured(self, why: str) -> Typed | None:
+        """Numbers, times of day and spans of time in text, if every cell is one."""
+        values = None if self.raw.stored is not None else all_numbers(self.text, self.marks)
+        if values is not None and self.text_count:
+            return self.made(self.sieve.numbers(values), "time", why, self.spec.unit or "")
+        texts = [text for text in pc.unique(self.text).to_pylist() if text is not None]
+        seconds = {text: value for text in texts if (value := seconds_of(text)) is not None}
+        if not texts or len(seconds) < len(texts):
+            return None
+        unit = self.spec.unit
+        if unit not in UNITS:
+            raise DataError(
+                f"{self.name} holds {_CLOCK}, such as {texts[0]!r}, and the study does not say in which "
+                "unit they "
+                f"are counted: declare `{self.name}: {{type: time, unit: h}}`, or s, min, d (counted from "
+                'midnight, hours before the colon; spans of minutes and seconds need `format: "%M:%S"`)'
+                + ("" if self.spec.role in _NUMBERS else ", or `type: factor` if they are labels")
+            )
+        counts = [np.nan if text is None else seconds[text] / UNITS[unit] for text in self.text.to_pylist()]
+        return self.made(np.array(counts), "time", why, unit)
+
+    def digits(self) -> Any:
+        """Stored numbers as the text of their digits, null where missing."""
+        self.count_gaps()
+        values = self.sieve.numbers(self.stored_numbers())
+        return pa.array(
+            [None if value != value else label_of(value) for value in values.tolist()], pa.string()
+        )
+
+    def notice_far(self, moments: Values) -> None:
+        """Say where the first or the last date stands far off and is one that often means a missing date."""
+        for last in (False, True):
+            far = moments.max() if last else moments.min()
+            rest = moments[moments != far].dropna()
+            if not len(rest) or not (far.year == 9999 or (far.year, far.month, far.day) in _FAR_DATES):
+                continue
+            gap = far - rest.max() if last else rest.min() - far
+            if gap > 2 * (rest.max() - rest.min()):
+                count = int((moments == far).sum())
+                self.notices.append(
+                    f"{self.name}: {far.date()} ({count:,} cell{'s' * (count > 1)}) stands far off: if it "
+                    "means a missing date, list it under data.na"
+                )
 
     def retyped(self, number: Typed) -> Typed:
         return Typed(number.values, "time", number.why, self.spec.unit or "", number.codes, number.notices)
@@ -575,7 +666,7 @@ class _Reading:
         return "d"
 
     def stored_moments(self) -> tuple[Values, bool]:
-        self.sieve.empty(self.raw.cells.null_count)
+        self.count_gaps()
         cells = self.raw.cells
         if pa.types.is_date(cells.type):
             cells = pc.cast(cells, pa.timestamp("s" if pa.types.is_date32(cells.type) else "ms"))
@@ -583,8 +674,8 @@ class _Reading:
         known = moments.dropna()
         return moments, bool((known != known.dt.normalize()).any())
 
-    def spelled_moments(self) -> tuple[Values, bool]:
-        text = self.text.combine_chunks() if isinstance(self.text, pa.ChunkedArray) else self.text
+    def spelled_moments(self, cells: Any) -> tuple[Values, bool]:
+        text = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
         encoded = pc.dictionary_encode(text)
         texts = encoded.dictionary.to_pylist()
         found = moments_of(texts, self.spec.format)
@@ -602,7 +693,8 @@ class _Reading:
             )
             what = "is declared a time" if self.spec.type else "holds dates"
             raise DataError(
-                f"{self.name} {what}, but {self.with_rows(bad)}; expected numbers or dates {expected}{hint}"
+                f"{self.name} {what}, but {self.with_rows(bad, text)}; expected numbers or dates "
+                f"{expected}{hint}"
             )
         if found.zones == "some":
             raise DataError(
@@ -618,7 +710,7 @@ class _Reading:
                 f"{self.name} holds spans of time, and the study does not say in which unit they are "
                 f"counted: declare {self.name}: {{type: time, unit: h}}, or s, min, d"
             )
-        self.sieve.empty(self.raw.cells.null_count)
+        self.count_gaps()
         spans = pd.Series(self.raw.cells.to_pandas())
         return self.made(spans.dt.total_seconds() / UNITS[self.spec.unit], "time", why, self.spec.unit)
 
@@ -635,6 +727,10 @@ def _numpy(array: Any) -> NDArray[Any]:
 
 def _first(mask: Any) -> int:
     return int(np.flatnonzero(_numpy(pc.fill_null(mask, False)))[0])
+
+
+def _and_more(rows: int) -> str:
+    return f" (and {rows:,} row{'s' * (rows > 1)} more)" if rows > 0 else ""
 
 
 def _shown(text: str) -> str:

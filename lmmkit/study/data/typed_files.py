@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import uuid
+from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +60,14 @@ def _ordered(metadata: dict[bytes, bytes]) -> set[str]:
 
 def _from_arrow(name: str, cells: Any, ordered: bool) -> RawColumn:
     """A column of text, labels, numbers, truth, moments or spans; another type is refused when it is used."""
+    if isinstance(cells.type, pa.UuidType):
+        texts = [
+            None if item is None else str(uuid.UUID(bytes=bytes(item)))
+            for item in _storage(cells).to_pylist()
+        ]
+        return RawColumn(name, pa.chunked_array([pa.array(texts, pa.string())]))
     if isinstance(cells.type, pa.BaseExtensionType):
-        cells = pa.chunked_array([chunk.storage for chunk in cells.chunks], cells.type.storage_type)
+        cells = _storage(cells)
     kind = cells.type
     if pa.types.is_dictionary(kind):
         return _dictionary(name, cells, ordered or kind.ordered)
@@ -78,6 +87,10 @@ def _from_arrow(name: str, cells: Any, ordered: bool) -> RawColumn:
     return RawColumn(name, cells)
 
 
+def _storage(cells: Any) -> Any:
+    return pa.chunked_array([chunk.storage for chunk in cells.chunks], cells.type.storage_type)
+
+
 def _dictionary(name: str, cells: Any, ordered: bool) -> RawColumn:
     """Labels in their order, or what an unordered dictionary of another type stands for."""
     if ordered and cells.num_chunks:
@@ -95,7 +108,9 @@ def _binary(name: str, cells: Any) -> RawColumn:
         return RawColumn(name, cells.cast(pa.binary()).cast(pa.string()))
     except pa.ArrowInvalid:
         hexed = [None if item is None else item.hex() for item in cells.to_pylist()]
-        fault = f"{name} holds bytes that are no text in UTF-8; write the column as text"
+        fault = (
+            f"{name} holds {cells.type}, bytes that are no text in UTF-8; write the column as text or numbers"
+        )
         return RawColumn(name, pa.chunked_array([pa.array(hexed, pa.string())]), faults=(fault,))
 
 
@@ -109,12 +124,29 @@ def read_stata(path: Path, data: Data) -> RawTable:
     frame = pd.read_stata(path, convert_categoricals=False)
     check_shape(len(frame), len(frame.columns), data.limits, path.name)
     labelled, notices = _value_labels(path, frame)
+    gaps = _lettered_gaps(path, frame)
     names = column_names(frame.columns, path.name)
     columns = {
-        name: _stata_column(name, frame.iloc[:, i], labelled.get(str(frame.columns[i])))
-        for i, name in enumerate(names)
+        name: replace(
+            _stata_column(name, frame.iloc[:, i], labelled.get(written)), gaps=gaps.get(written, {})
+        )
+        for i, (name, written) in enumerate(zip(names, map(str, frame.columns), strict=True))
     }
     return RawTable(columns, len(frame), notices=tuple(notices))
+
+
+def _lettered_gaps(path: Path, frame: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """How many cells of each column of numbers are missing as .a to .z, by column and letter."""
+    gappy = [str(name) for name in frame if frame[name].dtype.kind in "iuf" and frame[name].isna().any()]
+    if not gappy:
+        return {}
+    cells = pd.read_stata(
+        path, columns=gappy, convert_missing=True, convert_dates=False, convert_categoricals=False
+    )
+    missing = {name: Counter(map(str, cells[name][frame[name].isna().to_numpy()])) for name in gappy}
+    return {
+        name: {text: count for text, count in found.items() if text != "."} for name, found in missing.items()
+    }
 
 
 def _value_labels(path: Path, frame: pd.DataFrame) -> tuple[dict[str, pd.Series[Any]], list[str]]:

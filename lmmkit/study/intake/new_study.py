@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from lmmkit.model.text_table import TextTable
 from lmmkit.study.data.raw_table import RawTable
 from lmmkit.study.data.reshape import reshaped
 from lmmkit.study.data.sources import read_raw, sha256_of
+from lmmkit.study.data.suspects import suspected_totals
 from lmmkit.study.data.typed_columns import typed
 from lmmkit.study.files.faults import raise_faults, validate
 from lmmkit.study.files.schema import Column, Data, Model, Reshape, Settings
@@ -123,6 +125,7 @@ class _Draft:
     said: list[str]
     asked: list[str]
     raw: RawTable
+    rows: int
     settings: Settings
     proposals: list[Proposal] = field(default_factory=list[Proposal])
 
@@ -187,6 +190,7 @@ def write_study(data: Path, formula: str | None, out: Path | None, given: Mappin
     if not data.resolve().is_relative_to(path.resolve().parent):
         raise StudyError(f"{data} lies outside {path.resolve().parent}; write the study file beside its data")
     if formula is not None:
+        formula = unicodedata.normalize("NFC", formula)  # as the names of columns are read
         parse_formula(formula)
     digest = sha256_of(data)
     layout = sniff(data, given)
@@ -216,7 +220,7 @@ def _data(data: Path, keys: Mapping[str, Any]) -> Data:
 def _drafted(
     data: Path, formula: str, keys: dict[str, Any], said: list[str], asked: list[str], raw: RawTable
 ) -> _Draft:
-    settings = Settings(data=Data(source=data.name), model=Model(formula=formula))
+    settings, rows = Settings(data=Data(source=data.name), model=Model(formula=formula)), raw.rows
     wanted = model_columns(settings)
     spec, sentences = proposed_reshape(list(raw.columns), wanted, settings.model.response_column)
     if spec is None:
@@ -226,7 +230,7 @@ def _drafted(
         keys["reshape"] = spec
         raw, _ = reshaped(raw, Reshape.model_validate(spec))
     asked += parse_formula(formula).notices
-    draft = _Draft(data, formula, keys, [*said, *raw.notices], asked, raw, settings)
+    draft = _Draft(data, formula, keys, [*said, *raw.notices], asked, raw, rows, settings)
     _propose(draft, wanted)
     return draft
 
@@ -245,9 +249,13 @@ def _propose(draft: _Draft, wanted: Sequence[str]) -> None:
         roles_of(draft.settings),
         {key: item for key, item in draft.keys.items() if key != "reshape"},
     )
+    data, spec = _data(draft.data, known), draft.keys.get("reshape", {})
     draft.proposals = [
-        propose(draft.raw.columns[name], uses[name], _data(draft.data, known)) for name in wanted
+        propose(draft.raw.columns[name], uses[name], data, numbered=name == spec.get("index"))
+        for name in wanted
     ]
+    times = draft.raw.rows // (draft.rows or 1)
+    draft.asked += [sentence for _, sentence in suspected_totals(draft.raw, times)]
     codes = list(dict.fromkeys(code for made in draft.proposals for code in made.codes))
     if codes:
         draft.keys["na"] = [*draft.keys.get("na", []), *codes]

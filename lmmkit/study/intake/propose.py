@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmmkit.errors import DataError
-from lmmkit.study.data.cell_text import looks_like_date, moments_of, number_of
-from lmmkit.study.data.missing_codes import marks_of
+from lmmkit.study.data.cell_text import are_dates, looks_like_date, moments_of, number_of, seconds_of
+from lmmkit.study.data.missing_codes import DEFAULTS, marks_of
 from lmmkit.study.data.raw_table import RawColumn
 from lmmkit.study.data.suspects import suspected_codes
 from lmmkit.study.data.typed_columns import Typed, typed
@@ -28,29 +28,58 @@ FEW = 10
 #: Texts that mean a missing value among numbers, whatever their capitals.
 _NOTHING = frozenset(
     (
-        *("n/a", "na", "n.a.", "#n/a", "#na", "#nv", "nan", "null", "none", "nil", "missing", "unknown"),
         *(
+            "n/a",
+            "na",
+            "n.a.",
+            "#n/a",
+            "#na",
+            "#nv",
+            "nan",
+            "-nan",
+            "nan(ind)",
+            "1.#qnan",
+            "-1.#ind",
+            "1.#ind",
+        ),
+        *(
+            "nat",
+            "<na>",
+            "null",
+            "(null)",
+            "<null>",
+            "\\n",
+            "none",
+            "nil",
+            "missing",
+            "unknown",
+            "not available",
+        ),
+        *(
+            "not applicable",
             "nd",
             "n.d.",
             "k.a.",
             "k. a.",
             "keine angabe",
+            "n.v.",
             ".",
             "..",
             "-",
             "--",
             "\u2013",
-            "\u2014",
-            "?",
-            "*",
-            "x",
         ),
+        *("\u2014", "?", "*", "x", "#div/0!", "#value!", "#ref!", "#num!", "#null!", "#name?"),
     )
 )
-_DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y",
-          "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y",
-          "%B %d, %Y", "%d.%b.%Y", "%d/%b/%Y")  # fmt: skip
-_TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_DATES = (
+    *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m-%d"),
+    *("%d/%m/%y", "%m/%d/%y", "%y/%m/%d", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d", "%Y-%m", "%Y/%m"),
+    *(f"%d{mark}{month}{mark}%{year}" for month in ("%b", "%B") for mark in "-/. " for year in "Yy"),
+    *("%d%b%Y", "%d%b%y", "%d. %B %Y", "%d. %b %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y"),
+    *("%b %Y", "%B %Y", "%b-%y", "%b-%Y", "%Y-%b-%d", "%Y%m%d"),
+)
+_TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S")
 
 
 @dataclass
@@ -81,28 +110,50 @@ class Proposal:
         return f"{self.name}: {self.spec.get('type', 'not decided')}{unit}{form}, because {self.why}{comment}"
 
 
-def propose(raw: RawColumn, role: Role, data: Data) -> Proposal:
+def propose(raw: RawColumn, role: Role, data: Data, *, numbered: bool) -> Proposal:
     """What a column is taken for in its role.
 
     Args:
         raw: The column as the file has it.
         role: What the model uses it for.
         data: How the file's cells are written, and the codes known so far.
+        numbered: Whether its cells come from the names of measured columns, which may number them from 01.
     """
     try:
         column = typed(raw, Column(role=role), data)
     except DataError as error:
         fault = str(error)
     else:
-        dates = _as_dates(raw, role, data) if column.type == "factor" and role != "group" else None
+        dates = _as_dates(raw, role, data) if _may_hold_dates(column) and role != "group" else None
         return dates or _from_typed(raw.name, column, role)
-    for attempt in (_as_dates, _without_codes, _with_zeros):
+    if numbered and all(text.isdigit() for text in _texts(raw)):
+        return Proposal(raw.name, {"type": "number"}, "the measured columns are numbered")
+    for attempt in (_as_dates, _as_clock, _without_codes, _with_zeros):
         made = attempt(raw, role, data)
         if made is not None:
             return made
+    codes, odd = _codes_among_others(raw, role, data)
     spec = {"type": "number"} if role.startswith("number") else {}
     why = "the model uses it as a number" if spec else "its cells leave it open"
-    return Proposal(raw.name, spec, why, asked=[fault])
+    return Proposal(raw.name, spec, why, codes=codes, asked=[odd or fault])
+
+
+def _may_hold_dates(column: Typed) -> bool:
+    """Whether a column that could be typed may be one of dates all the same."""
+    numbers = column.type == "number" and are_dates(column.values.to_numpy(np.float64, na_value=np.nan))
+    return numbers or column.type == "factor"
+
+
+def _codes_among_others(raw: RawColumn, role: Role, data: Data) -> tuple[list[str], str]:
+    """Texts that can only mean a missing value, in numbers with other odd cells too; and what is left."""
+    codes = _nothings(raw, data)
+    if not codes or not any(number_of(text, marks_of(data)) is not None for text in _texts(raw)):
+        return [], ""
+    try:
+        typed(raw, Column(role=role), _with_codes(data, codes))
+    except DataError as error:
+        return codes, f"{error} ({_counted(raw, codes)} are listed under data.na)"
+    return [], ""
 
 
 def _from_typed(name: str, column: Typed, role: Role) -> Proposal:
@@ -146,6 +197,8 @@ def _texts(raw: RawColumn) -> Counter[str]:
 
 def _as_dates(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
     """A time whose dates are written in another order, or have a time of day."""
+    if not pa.types.is_string(raw.cells.type) and not pa.types.is_timestamp(raw.cells.type):
+        return _as_stored_dates(raw, role, data)
     texts = [text for text in _texts(raw) if text.lower() not in _NOTHING | {""}]
     moments = pa.types.is_timestamp(raw.cells.type)
     if not moments and not (texts and all(map(_may_be_date, texts))):
@@ -158,22 +211,68 @@ def _as_dates(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
         spec: dict[str, Any] = {"type": "time", "unit": unit} | ({"format": forms[0]} if forms[0] else {})
         if unit == "d" and (moments or moments_of(texts, forms[0]).timed):
             continue
-        codes = sorted(text for text in _texts(raw) if text.lower() in _NOTHING and not _is_code(text, data))
+        codes = _nothings(raw, data)
         try:
             typed(raw, Column.model_validate({"role": role, **spec}), _with_codes(data, codes))
         except DataError:
             continue
-        made = Proposal(raw.name, spec, "its cells are dates", codes=codes)
+        made = Proposal(raw.name, spec, f"its cells are dates{_but_for(raw, codes)}", codes=codes)
         if len(forms) > 1:
-            made.comment = f"or {forms[1]}: every date reads both ways"
+            others = " or ".join(filter(None, forms[1:]))
+            made.comment = f"or {others}: every date reads both ways"
             made.asked.append(
-                f"{raw.name}: {texts[0]!r} and all other dates can be read as {forms[0]} and as {forms[1]}; "
+                f"{raw.name}: {texts[0]!r} and all other dates can be read as {forms[0]} and as {others}; "
                 "keep the right one under `format`"
             )
         elif unit == "h":
             made.comment = "unit: s, min, h or d"
         return made
     return None
+
+
+def _as_stored_dates(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
+    """A time whose dates are numbers of eight digits."""
+    spec = {"type": "time", "unit": "d", "format": "%Y%m%d"}
+    try:
+        typed(raw, Column.model_validate({"role": role, **spec}), data)
+    except DataError:
+        return None
+    return Proposal(raw.name, spec, "its numbers are dates such as 20240131")
+
+
+def _as_clock(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
+    """A time from times of day or spans of time."""
+    codes = _nothings(raw, data)
+    texts = [text for text in _texts(raw) if text and text not in codes and not _is_code(text, data)]
+    if not texts or any(seconds_of(text) is None for text in texts):
+        return None
+    spec = {"type": "time", "unit": "h"}
+    try:
+        typed(raw, Column.model_validate({"role": role, **spec}), _with_codes(data, codes))
+    except DataError:
+        return None
+    why = f"its cells are times of day or spans of time{_but_for(raw, codes)}"
+    comment = f"unit: s, min, h or d; {texts[0]} is {(seconds_of(texts[0]) or 0) / 3600:.4g} h"
+    return Proposal(raw.name, spec, why, comment, codes=codes)
+
+
+def _nothings(raw: RawColumn, data: Data) -> list[str]:
+    """Texts among the cells that can only mean a missing value, but for those that do already."""
+    known = {*DEFAULTS, raw.name}
+    return sorted(
+        text
+        for text in _texts(raw)
+        if text.lower() in _NOTHING and text not in known and not _is_code(text, data)
+    )
+
+
+def _counted(raw: RawColumn, codes: Sequence[str]) -> str:
+    counts = _texts(raw)
+    return ", ".join(f"{code!r} in {counts[code]} cell{'s' * (counts[code] > 1)}" for code in codes)
+
+
+def _but_for(raw: RawColumn, codes: Sequence[str]) -> str:
+    return f" but for {_counted(raw, codes)}, which data.na lists" if codes else ""
 
 
 def _may_be_date(text: str) -> bool:
@@ -191,7 +290,7 @@ def _forms(texts: Sequence[str]) -> Iterator[str]:
 
 def _without_codes(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
     """Numbers or labels, once texts that can only mean a missing value are taken for one."""
-    codes = sorted(text for text in _texts(raw) if text.lower() in _NOTHING and not _is_code(text, data))
+    codes = _nothings(raw, data)
     if not codes:
         return None
     marks = marks_of(data)
@@ -202,9 +301,7 @@ def _without_codes(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
     except DataError:
         return None
     made = _from_typed(raw.name, column, role)
-    counts = _texts(raw)
-    listed = ", ".join(f"{code!r} in {counts[code]} cells" for code in codes)
-    made.why += f" but for {listed}, which data.na lists"
+    made.why += _but_for(raw, codes)
     made.codes = codes
     return made
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from lmmkit.errors import DataError, did_you_mean
 from lmmkit.study.data.sheet_file import sheet_names, sheet_rows
-from lmmkit.study.data.sources import ending_of
+from lmmkit.study.data.sources import check_kind, ending_of
 from lmmkit.study.data.text_file import unpacked
 from lmmkit.study.files.schema import Data
 
@@ -56,10 +56,11 @@ def sniff(path: Path, given: Mapping[str, Any]) -> FileForm:
         DataError: It cannot be read, is empty, or its lines are no table; the message says what to do.
     """
     layout = FileForm(dict(given))
+    check_kind(path)
     ending = ending_of(path)
     if ending in _TEXT:
         _sniff_text(path, layout, given, _TEXT[ending])
-    elif ending == "xlsx":
+    elif ending in ("xlsx", "xlsm"):
         _sniff_sheet(path, layout, given)
     return layout
 
@@ -252,7 +253,6 @@ def _sniff_header(
         layout.keys["header"] = lines[start]
         layout.said.append(f"the columns' names stand in line {lines[start]}; what is above is no table")
     _refuse_second_header(rows[start], below, lines[start + 1 :], name)
-    _note_totals(rows[start], below, lines[start + 1 :], width, layout)
     return below
 
 
@@ -266,6 +266,12 @@ def _refuse_short_header(above: Rows, below: Rows, lines: Sequence[int], name: s
     width = len(below[0])
     if not above or lines[-1] - lines[-2] > 1 or not 1 < len(above[-1]) < width or not _all_names(above[-1]):
         return
+    if len(above[-1]) == width - 1 and not any(row[-1].strip() for row in below if len(row) == width):
+        raise DataError(
+            f"{name}: the lines below line {lines[-2]} end with a separator and nothing after it, which "
+            "that line "
+            "with the names does not: end it with one too, or take the last one out of each line"
+        )
     first = [row[0] for row in below]
     if len(above[-1]) < width - 1 or len(set(first)) < len(first):
         raise DataError(
@@ -317,31 +323,6 @@ def _refuse_second_header(head: Sequence[str], below: Rows, lines: Sequence[int]
             "the lines below hold numbers: is it a second header? Take it out of the file, or take the names "
             f"from it (--header {lines[0]})"
         )
-
-
-_TOTALS = re.compile(
-    r"(?:grand )?totals?:?|sum:?|summe:?|gesamt:?|insgesamt:?|mean:?|average:?|mittelwert:?|somme:?|suma:?",
-    re.IGNORECASE,
-)
-
-
-def _note_totals(
-    head: Sequence[str], below: Rows, lines: Sequence[int], width: int, layout: FileForm
-) -> None:
-    """Say so where the last row seems to sum up the others."""
-    if not below:
-        return
-    last = below[-1]
-    at = next((j for j, text in enumerate(last) if _TOTALS.fullmatch(text.strip())), None)
-    if at is None or len(last) > width:
-        return
-    column = head[at] if at < len(head) else ""
-    if re.fullmatch(r"[^\W\d][\w.]*", column) is None:
-        column = f"`{column}`"
-    layout.asked.append(
-        f"line {lines[len(below) - 1]}, the last one, says {last[at]!r}: if it sums up the others, take it "
-        f"out of the file, or write exclude: [\"{column} == '{last[at].strip()}'\"]"
-    )
 
 
 def _all_names(cells: Sequence[str]) -> bool:

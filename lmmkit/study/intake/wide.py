@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 #: A name that ends, or begins, with what tells measurements apart: y_t1, score.2, w3, T1_mood.
-_LAST = re.compile(r"(?P<stem>.*[^\W\d_].*?)(?P<at>\d{1,4})")
+_LAST = re.compile(r"(?P<stem>.*[^\W\d_].*?)(?P<at>(?:(?<=[_. ])-)?\d{1,4})")
+#: The same with decimals, where the name stands alone when its last digits are taken: y_0.5 beside y_1.
+_DECIMAL = re.compile(r"(?P<stem>.*[^\W\d_].*?)(?P<at>(?:(?<=[_. ])-)?\d{1,4}\.\d{1,3})")
 _FIRST = re.compile(r"[A-Za-z]{0,6}[_. -]?(?P<at>\d{1,4})[_. -](?P<stem>.*[^\W\d_].*)")
 _TIME = re.compile(
     r"(?:[_. -]+(?:t|tp|time|wave|w|v|visit|d|day|m|mo|month|wk|week|y|yr|year|s|session|trial|occasion"
@@ -44,16 +46,25 @@ def families(columns: Sequence[str]) -> list[Wide]:
         unnamed = re.fullmatch(r"column\d+", name)  # as readers call a column without a name
         match = None if unnamed else (_LAST.fullmatch(name) or _FIRST.fullmatch(name))
         if match is not None:
-            stem = _TIME.sub("", match["stem"]) or match["stem"]
-            starred = f"{name[: match.start('at')]}*{name[match.end('at') :]}"
-            found.setdefault((stem, starred), []).append(name)
+            found.setdefault(_family(name, match), []).append(name)
         elif name.isdigit():
             found.setdefault(("", "*"), []).append(name)
+    for key in [key for key, members in found.items() if len(members) == 1]:
+        match = _DECIMAL.fullmatch(found[key][0])
+        if match is not None:
+            found.setdefault(_family(match.string, match), []).extend(found.pop(key))
+    order = {name: place for place, name in enumerate(columns)}
     return [
-        Wide(stem, tuple(members), starred if _matches(starred, columns) == members else members)
-        for (stem, starred), members in found.items()
-        if len(members) > 1
+        Wide(stem, members, starred if _matches(starred, columns) == [*members] else [*members])
+        for (stem, starred), names in found.items()
+        if len(members := tuple(sorted(names, key=lambda name: order[name]))) > 1
     ]
+
+
+def _family(name: str, match: re.Match[str]) -> tuple[str, str]:
+    """The stem of a name, and the name with a star for what tells it apart."""
+    stem = _TIME.sub("", match["stem"]) or match["stem"]
+    return stem, f"{name[: match.start('at')]}*{name[match.end('at') :]}"
 
 
 def _matches(starred: str, columns: Sequence[str]) -> list[str]:
@@ -88,9 +99,26 @@ def proposed_reshape(
             f"{', '.join(family.columns[:6])} hold {name} in wide form: each becomes a row of its own"
             for name, family in measured.items()
         ]
+        said += _left_out(columns, measured)
         return _keys(columns, measured, [name for name in absent if name not in measured], known), said
     wide = [family for family in known if response in family.columns and len(family.columns) > 2]
     return None, [_noticed(family) for family in wide]
+
+
+def _left_out(columns: Sequence[str], measured: Mapping[str, Wide]) -> list[str]:
+    """Sentences about columns that begin as measured ones do and are not among them."""
+    used = {name for family in measured.values() for name in family.columns}
+    found: dict[str, list[str]] = {}
+    for name, family in measured.items():
+        mark = re.compile(rf"{re.escape(family.stem)}[_. -]", re.IGNORECASE) if family.stem else None
+        found[name] = [column for column in columns if column not in used and mark and mark.match(column)]
+    return [
+        f"not measured, though named like {name}: {', '.join(others[:6])}; if they are meant too, name all "
+        "under "
+        "reshape.measured"
+        for name, others in found.items()
+        if others
+    ]
 
 
 def _worded(name: str, columns: Sequence[str]) -> list[Wide]:

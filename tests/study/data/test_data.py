@@ -218,7 +218,7 @@ def test_bad_data_are_a_clear_error(load, text, settings, message):
 
 
 def test_unknown_endings_are_refused(load):
-    with pytest.raises(DataError, match=r"no reader for this ending; known: csv, dta, parquet"):
+    with pytest.raises(DataError, match=r"is a file of R.*Read are: csv, dta, parquet"):
         load("x", source="d.rds")
 
 

@@ -319,14 +319,38 @@ def test_truth_is_0_and_1_in_every_format_with_and_without_gaps(tmp_path, form, 
         ),
         (["2024-03-30", "2024-02-30"], {"type": "time"}, "row 2 holds '2024-02-30'"),
         (["01", "02"], {}, "a number with a leading zero"),
-        (["0x10", "0x11"], {}, "cells are numbers, but row 1 holds '0x10'"),
+        (["0x10", "0x11"], {}, "it holds no numbers: row 1 holds '0x10'"),
+        (["$5", "$1,000"], {}, "it holds no numbers: row 1 holds '\\$5'.*its unit under `unit`"),
+        (["USD 5", "7 EUR"], {}, "it holds no numbers.*its unit under `unit`"),
+        (["(3)", "4"], {}, r"6 of its 12 cells are numbers, but row 1 holds '\(3\)'.*with a minus"),
+        (["<0.5", "1"], {}, "6 of its 12 cells are numbers, but row 1 holds '<0.5'"),
+        (["<65", ">=65"], {}, "labels"),
+        (["\u22123", "0"], {}, "begins with a minus sign that is no hyphen"),
+        (["1.5D+02", "2"], {}, "with an e, not a D"),
+        (["3 May 2024", "4 May 2024"], {}, "it holds no dates: row 1 holds '3 May 2024'"),
+        (["03MAY2024", "04MAY2024"], {}, "it holds no dates"),
+        (["2024-05", "2024-06"], {}, "it holds no dates"),
+        (["2024-5-3", "2024-5-14"], {"type": "time", "format": "%Y-%m-%d"}, [0, 11]),
+        (["20240131", "20240201"], {"type": "time", "format": "%Y%m%d"}, [0, 1]),
+        (["09:30", "13:15"], {"type": "time", "unit": "h"}, [9.5, 13.25]),
+        (["0:01:30", "1 day, 0:00:00"], {"type": "time", "unit": "min"}, [1.5, 1440]),
+        (["09:30 pm", "12:00 AM"], {"type": "time", "unit": "h"}, [21.5, 0]),
+        (["1:30", "12:15"], {"type": "time", "unit": "min", "format": "%M:%S"}, [1.5, 12.25]),
+        (["09:30", "13:15"], {}, "times of day or spans of time, such as '09:30'.*in which unit"),
+        (
+            ["09:30", "late"],
+            {},
+            "6 of its 12 cells are times of day or spans of time, but row 2 holds 'late'",
+        ),
         (["TRUE", "yes"], {}, "are true or false, but row 2 holds 'yes'"),
     ],
 )
 def test_predictors_are_read_or_refused_by_what_they_are(tmp_path, cells, spec, values):
-    rows = [f"{k},{cells[k % 2]},{k // 3}" for k in range(12)]
+    rows = [f'{k},"{cells[k % 2]}",{k // 3}' for k in range(12)]
     (tmp_path / "d.csv").write_text("\n".join(["y,x,g", *rows]))
-    if isinstance(values, str):
+    if values == "labels":
+        assert list(study(tmp_path, "d.csv").frame["x"].cat.categories) == sorted(cells)
+    elif isinstance(values, str):
         with pytest.raises(DataError, match=values):
             study(tmp_path, "d.csv", columns={"x": spec})
     else:
@@ -434,3 +458,113 @@ def test_levels_have_the_declared_order_and_labels_must_be_levels(tmp_path):
     for key, value in (("order", ["low"]), ("labels", {"low": "Low"}), ("reference", "low")):
         with pytest.raises(DataError, match=f"its {key} 'low' is not among its levels"):
             study(tmp_path, name, columns={"x": {"type": "factor", key: value}})
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "parquet"])
+def test_missing_cells_are_counted_once_in_every_format(tmp_path, form):
+    frame = pd.DataFrame(
+        {"y": np.arange(12.0), "x": ["lo", None, "hi", "NA"] * 3, "g": [*"aabbccddee", None, "f"]}
+    )
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    frame.to_excel(tmp_path / "d.xlsx", index=False)
+    frame.to_parquet(tmp_path / "d.parquet")
+    counts = study(tmp_path, f"d.{form}").codes
+    assert sorted(map(tuple, counts.to_numpy().tolist())) == [
+        ("g", "(empty)", 1),
+        ("x", "(empty)", 3),
+        ("x", "NA", 3),
+    ]
+
+
+def test_the_lettered_missing_values_of_stata_are_counted_by_letter(tmp_path):
+    cells = [1.5, 2, 3, 4, 5, 6] * 2
+    path = tmp_path / "d.dta"
+    pd.DataFrame({"y": cells, "g": [*"aabbccddeeff"], "x": [1, 2] * 6}).to_stata(
+        path, write_index=False, version=118
+    )
+    raw = path.read_bytes()
+    for value, letter in ((1.5, 1), (2.0, 2), (3.0, 0)):  # .a, .b and .
+        code = np.array([0x7FE0000000000000 + (letter << 40)], "<u8").tobytes()
+        raw = raw.replace(np.array([value], "<f8").tobytes(), code)
+    path.write_bytes(raw)
+    table = study(tmp_path, "d.dta", na=[".b"])
+    assert table.codes.to_numpy().tolist() == [["y", ".a", 2], ["y", ".b", 2], ["y", "(empty)", 2]]
+    assert len(table.frame) == 6
+    assert not any("in no cell" in notice for notice in table.notices)
+
+
+def test_what_a_parquet_column_stores_beside_text_and_numbers(tmp_path):
+    ids = [bytes([k // 3] * 16) for k in range(12)]
+    y = pa.array(np.arange(12.0))
+    pq.write_table(pa.table({"y": y, "g": pa.array(ids, pa.uuid())}), tmp_path / "d.parquet")
+    assert (
+        study(tmp_path, "d.parquet", "y ~ 1 + (1 | g)").frame["g"][3]
+        == "01010101-0101-0101-0101-010101010101"
+    )
+    minutes = pa.array([60 * k for k in range(12)], pa.time32("s"))
+    pq.write_table(pa.table({"y": y, "x": minutes, "g": pa.array([*"aabbccddeeff"])}), tmp_path / "d.parquet")
+    spec = {"x": {"type": "time", "unit": "min"}}
+    assert study(tmp_path, "d.parquet", columns=spec).frame["x"].tolist() == list(range(12))
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "parquet", "dta"])
+def test_dates_of_eight_digits_are_noticed_and_read_in_every_format(tmp_path, form):
+    x = ["20240130", "20240131", "20240201", "20240202"] * 3
+    name = write(tmp_path, form, {"y": Y, "x": x, "g": G})
+    assert any(
+        "every number reads as a date, such as 20240130" in notice for notice in study(tmp_path, name).notices
+    )
+    spec = {"x": {"type": "time", "format": "%Y%m%d"}}
+    assert study(tmp_path, name, columns=spec).frame["x"].tolist() == [0, 1, 2, 3] * 3
+
+
+@pytest.mark.parametrize(
+    ("cells", "notice"),
+    [
+        (["5 mg", "10 mg", "20 mg", "2.5 mg"], "every cell is a number followed by ' mg'"),
+        (["18-25", "26-35", "36-45", "46-55"], ""),
+        (["2024-01-01", "2024-01-02", "2024-01-03", "9999-12-31"], "9999-12-31 (3 cells) stands far off"),
+        (["2024-01-01", "2024-01-02", "2024-01-03", "1900-01-01"], "1900-01-01 (3 cells) stands far off"),
+        (["2024-01-01", "2024-01-02", "2024-01-03", "2024-12-31"], ""),
+        (["", "", "", "7"], "x has no value in 9 of 12 rows"),
+    ],
+)
+def test_cells_that_may_mean_something_else_are_told(tmp_path, cells, notice):
+    g = [str(k // 6) for k in range(ROWS)]
+    table = study(tmp_path, write(tmp_path, "csv", {"y": Y, "x": cells * 3, "g": g}))
+    assert notice in " ".join(table.notices)
+    assert bool(table.notices) == bool(notice)
+
+
+def test_a_row_of_totals_is_told_where_it_is_kept(tmp_path):
+    rows = [f"s{k // 3},{k},{k % 4}" for k in range(12)]
+    (tmp_path / "d.csv").write_text("\n".join(["g,y,x", *rows, "Total,66,18", "Source: ward,,"]))
+    sentence = "row 13, near the end, says 'Total' in g"
+    assert sentence in " ".join(study(tmp_path, "d.csv").notices)
+    assert sentence not in " ".join(study(tmp_path, "d.csv", exclude=["g == 'Total'"]).notices)
+
+
+def test_a_header_that_is_repeated_is_told_by_what_it_is(tmp_path):
+    write(tmp_path, "csv", {"y": [*Y[:-1], "y"], "x": [*X[:-1], "x"], "g": [*G[:-1], "g"]})
+    with pytest.raises(DataError, match="in a header that is repeated"):
+        study(tmp_path, "d.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("d.sav", b"$FL2", "is a file of SPSS: save it there as Stata's .dta"),
+        ("d.xls", b"\xd0\xcf\x11\xe0", "older or binary form of Excel: save it as .xlsx"),
+        ("d.rds", b"\x1f\x8b", "a file of R"),
+        ("d.dat", b"y,g", "no reader is for; if it is text, call it .csv"),
+        ("d.csv", b"PK\x03\x04", "a workbook or a ZIP archive by its first bytes"),
+        ("d.csv", b"\x1f\x8b", "packed by gzip by its first bytes"),
+        ("d.xlsx", b"\xd0\xcf\x11\xe0", "before 2007, or one with a password"),
+        ("d.parquet", b"ARROW1", "a Feather file"),
+        ("d.dta", b"PAR1", "call it .parquet"),
+    ],
+)
+def test_files_of_other_kinds_are_refused_by_what_they_are(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content + b"0123456789")
+    with pytest.raises(DataError, match=message):
+        study(tmp_path, name)

@@ -4,8 +4,6 @@ import gzip
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import openpyxl
 import pandas as pd
 import pytest
 import typer.testing
+from support import warm
 
 from lmmkit.errors import LmmkitError, StudyError
 from lmmkit.study import load_table
@@ -153,7 +152,7 @@ def test_a_point_before_three_digits_everywhere_is_asked_about(tmp_path):
         (text().replace("P03,1", '"P03,1'), "d.csv", "begins with a quote"),
         (UNQUOTED, "d.csv", "are there decimal commas"),
         (b"\x89PNG\r\n\x1a\n\0\0", "d.xlsx", "cannot be read"),
-        (text(), "d.doc", "no reader for this ending"),
+        (text(), "d.doc", "has an ending that no reader is for"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_and_nothing_is_written(tmp_path, content, name, message):
@@ -206,6 +205,9 @@ def test_integer_codes_are_questioned_and_codes_of_missing_values_noticed_not_dr
         ("%m/%d/%Y", "2024-01-25", "7D", "d"),
         ("%d.%m.%y", "2024-01-25", "7D", "d"),
         ("%d %b %Y", "2024-01-25", "7D", "d"),
+        ("%d%b%Y", "2024-01-25", "7D", "d"),
+        ("%m-%d-%y", "2024-01-25", "7D", "d"),
+        ("%Y%m%d", "2024-01-25", "7D", "d"),
         ("%Y-%m-%d", "2024-01-25", "7D", "d"),
         ("%d.%m.%Y %H:%M", "2024-01-25 08:30", "90min", "h"),
     ],
@@ -277,12 +279,46 @@ def test_what_tells_measurements_apart_may_be_words_and_years(tmp_path, names):
         (["id", "T1_mood", "T2_mood"], ["T*_mood"]),
         (["id", "2019", "2020"], [["2019", "2020"]]),
         (["id", "y_1", "y_2", "y_total"], [["y_1", "y_2"]]),
+        (["id", "y_-7", "y_0", "y_7"], ["y_*"]),
+        (["id", "y_0.5", "y_1", "y_1.5"], ["y_*"]),
+        (["q1.1", "q1.2", "q2.1", "q2.2"], ["q1.*", "q2.*"]),
         (["id", "age", "weight"], []),
         (["column1", "column2"], []),
     ],
 )
 def test_families_of_columns_are_told_by_their_names(columns, found):
     assert [family.given for family in families(columns)] == found
+
+
+def test_columns_named_like_measured_ones_are_told_where_they_are_left_out(tmp_path):
+    wide = WIDE.iloc[:, :4].set_axis(["g", "y_pre", "y_1", "y_2"], axis=1)
+    made, _ = new(tmp_path, wide.to_csv(index=False), formula="y ~ time + (1 | g)")
+    assert any("not measured, though named like y: y_pre" in said for said in made.said)
+
+
+@pytest.mark.parametrize("first", [7, 98])
+def test_measurements_numbered_with_zeros_are_numbers(tmp_path, first):
+    names = [f"y_{first + k:03d}" for k in range(3)]
+    wide = WIDE.iloc[:, :4].set_axis(["g", *names], axis=1)
+    _, checked = new(tmp_path, wide.to_csv(index=False), formula="y ~ time + (1 | g)")
+    assert checked.table.frame["time"].tolist() == [first, first + 1, first + 2] * (len(WIDE))
+
+
+def test_times_of_day_are_proposed_in_hours(tmp_path):
+    clock = [f"{9 + k}:30" for k in X]
+    made, checked = new(tmp_path, text(TABLE.assign(x=clock)))
+    assert "unit: s, min, h or d; 9:30 is 9.5 h" in made.path.read_text()
+    assert checked.table.frame["x"].tolist() == [9.5 + k for k in X]
+
+
+def test_words_of_missing_are_listed_beside_other_odd_cells(tmp_path):
+    cells = [str(k) for k in X]
+    cells[3], cells[8], cells[9] = "#DIV/0!", "<NA>", "3*"
+    (tmp_path / "d.csv").write_text(text(TABLE.assign(x=cells)))
+    made = write_study(tmp_path / "d.csv", FORMULA, None, {})
+    assert '"#DIV/0!"' in made.path.read_text()
+    assert "row 10 holds '3*'" in made.asked[0]
+    assert "'<NA>' in 1 cell" in made.asked[0]
 
 
 def test_a_formula_is_asked_for_with_the_columns(tmp_path):
@@ -323,8 +359,7 @@ def test_new_check_and_run_are_three_commands(tmp_path):
         ["check", "reading.yaml"],
         ["run", "reading.yaml"],
     ):
-        command = [sys.executable, "-m", "lmmkit.study.cli", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = warm.lmmkit(tmp_path, *arguments)
         assert done.returncode == 0, done.stderr
     folder = Path(tmp_path / done.stdout.strip().splitlines()[-1]).parent
     assert json.loads((folder / "fit.json").read_text())["converged"]

@@ -42,7 +42,7 @@ def test_the_good_study_is_good(tmp_path):
             "y",
             ["fast"] * ROWS,
             LmmkitError,
-            r"y: 0 of its 24 cells are numbers, but row 1 holds 'fast'.*the model uses it as a number",
+            r"y: it holds no numbers: row 1 holds 'fast'.*the model uses it as a number",
         ),
         (
             "y",
