@@ -109,20 +109,20 @@ class DirectionalInformation(ABC):
     def nu(self) -> float:
         """Rows, less fixed effects under REML."""
 
-    @property
-    @abstractmethod
+    @cached_property
     def Phi(self) -> Floats:
         """(p, p) (X'V^-1X)^-1."""
+        raise NotImplementedError
 
-    @property
-    @abstractmethod
+    @cached_property
     def slopes(self) -> Floats:
         """(m, p, p) X'V^-1 V_i V^-1 X, the fall of X'V^-1X along each direction."""
+        raise NotImplementedError
 
-    @property
-    @abstractmethod
+    @cached_property
     def matrix(self) -> Floats:
         """(m, m) tr(P V_i P V_j) under REML, tr(V^-1 V_i V^-1 V_j) under ML."""
+        raise NotImplementedError
 
     @property
     @abstractmethod

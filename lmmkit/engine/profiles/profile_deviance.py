@@ -100,7 +100,7 @@ class SlicePoint(Point):
 
 
 def slope_of_held(at: Evaluation) -> float:
-    """D deviance / d value of sigma, or of the combination of fixed effects, that is held, in prepared units."""
+    """D deviance / d value of the held sigma or combination of fixed effects, in prepared units."""
     if at.held.contrast is not None:  # the Lagrange multiplier of c'beta = v
         c, _ = at.held.contrast
         best, shift = np.linalg.solve(at.XVX, np.column_stack([at.forward.F[:-1, -1], c])).T

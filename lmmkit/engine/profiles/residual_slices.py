@@ -1,8 +1,8 @@
 """The profile deviance of a model of repeated visits: one parameter held, all others at their best.
 
-The residual standard deviation and a fixed effect are held by the criterion itself, in the coordinates rho of
-the residual structure. A natural parameter h of the structure (an SD ratio, a correlation) is no coordinate in
-general: where it has a value is a surface, walked on in coordinates z of its tangent at a centre,
+The residual standard deviation and a fixed effect are held by the criterion itself, in the coordinates rho
+of the residual structure. A natural parameter h of the structure (an SD ratio, a correlation) is in general
+no coordinate: where it has a value is a surface, walked on in coordinates z of its tangent at a centre,
 
     rho(z) = centre + N z + n s(z),    h(rho(z)) = v
 
@@ -272,7 +272,7 @@ class ResidualFrame:
     def natural(self, place: int) -> ResidualParameter:
         """A natural parameter of the structure.
 
-        One that a single coordinate moves has that coordinate for its scale, which ends where its domain does.
+        One that a single coordinate moves has that for its scale, which ends where its domain does.
         """
         surface = Surface(self.structure, place)
 
@@ -292,11 +292,17 @@ class ResidualFrame:
             out[coordinate] = t
             return out
 
-        return Scale(
-            there=lambda _: float(self.rho[coordinate]),
-            back=lambda t: float(self.structure.natural(rho(t))[place]),
-            slope=lambda t: float(self.structure.natural_jacobian(rho(t))[place, coordinate]),
-        )
+        def there(value: float) -> float:  # of the estimate alone, from which every search begins
+            del value
+            return float(self.rho[coordinate])
+
+        def back(t: float) -> float:
+            return float(self.structure.natural(rho(t))[place])
+
+        def slope(t: float) -> float:
+            return float(self.structure.natural_jacobian(rho(t))[place, coordinate])
+
+        return Scale(there, back, slope)
 
     def _held(self, held: Held, rho: Floats) -> ProfilePoint:
         search = minimise(HeldDeviance(self.setup.criterion, held), rho, PROFILE)

@@ -69,15 +69,16 @@ def _residual_member(own: Residual | None, other: Residual, draw: np.random.Gene
     if cells is None:
         return None
     rho = SMALL * np.abs(draw.normal(size=own.structure.count))
-    R = own.structure.matrix(rho)[np.ix_(cells, cells)]
+    places = cells.astype(np.intp)
+    R = own.structure.matrix(rho)[np.ix_(places, places)]
     if all(block.correlation == "ident" for block in own.structure.blocks):
         return np.diag(R.diagonal())
     return R if _same_groups(own.subjects, other.subjects) else None
 
 
-def _by_cell(values: Floats | Ints, residual: Residual) -> Floats | Ints | None:
+def _by_cell(values: Floats | Ints, residual: Residual) -> Floats | None:
     """(T,) the one value of each cell's rows; None where a cell has several."""
-    out = np.zeros(residual.structure.size, values.dtype)
+    out = np.zeros(residual.structure.size)
     out[residual.cells] = values
     return out if np.array_equal(out[residual.cells], values) else None
 

@@ -226,8 +226,10 @@ def _coefficients(estimates: Estimates, level: float, df: str, *, said: bool) ->
 def _wald_variances(estimates: Estimates, level: float) -> list[Row]:
     """Of each variance parameter, or why there is none."""
     q, criterion = normal_quantile(0.5 + level / 2.0), _criterion(estimates)
-    residual = [] if estimates.problem.residual is None else estimates.problem.residual.structure.naturals
-    kinds = [*(n.kind for _, n in estimates.naturals), *(kind for kind, _ in residual), "sd"]  # sigma is last
+    kinds = list[str](n.kind for _, n in estimates.naturals)
+    if estimates.problem.residual is not None:
+        kinds += [kind for kind, _ in estimates.problem.residual.structure.naturals]
+    kinds.append("sd")  # sigma is last
     rows = list[Row]()
     found = zip(parameter_names(estimates), parameters(estimates), _errors(estimates), kinds, strict=True)
     for name, value, error, kind in found:
