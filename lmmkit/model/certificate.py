@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import floor, inf, isfinite, log10, sqrt
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -230,12 +231,12 @@ def _likelihood(claim: Claim, other: float, route: str) -> CertificateLine:
 
 def _second_search(estimates: Estimates) -> Iterator[CertificateLine]:
     """Neither another algorithm nor a start from elsewhere must end lower."""
-    other = "newton" if estimates.algorithm == "pls" else "pls"
-    elsewhere = tuple(map(_elsewhere, estimates.factors))
-    yield _searched(estimates, f"second algorithm, {other}", other, None)
-    yield _searched(
-        estimates, f"restart from elsewhere, {estimates.algorithm}", estimates.algorithm, elsewhere
-    )
+    own, other = estimates.algorithm, "newton" if estimates.algorithm == "pls" else "pls"
+    yield _searched(estimates, f"second algorithm, {other}", other, {})
+    start: dict[str, Any] = {"start": tuple(map(_elsewhere, estimates.factors))}
+    if estimates.problem.residual is not None:
+        start = {"rho": 0.5 * estimates.rho + 0.1}
+    yield _searched(estimates, f"restart from elsewhere, {own}", own, start)
 
 
 def _elsewhere(factor: Floats) -> Floats:
@@ -244,12 +245,10 @@ def _elsewhere(factor: Floats) -> Floats:
     return 1.5 * factor + floor * np.diag(factor.diagonal() == 0.0)
 
 
-def _searched(
-    estimates: Estimates, what: str, algorithm: str, start: tuple[Floats, ...] | None
-) -> CertificateLine:
+def _searched(estimates: Estimates, what: str, algorithm: str, start: Mapping[str, Any]) -> CertificateLine:
     name = f"{what}: how much lower it ends (deviance)"
     try:
-        found = solve(estimates.problem, reml=estimates.reml, algorithm=algorithm, start=start)
+        found = solve(estimates.problem, reml=estimates.reml, algorithm=algorithm, **start)
     except FitError:
         return CertificateLine(name, inf, TOLERANCE, UNCHECKED)
     gain = estimates.deviance - found.deviance

@@ -233,7 +233,7 @@ def as_printed(residual: Residual, printed: Mapping[str, float]) -> CorrelatedRe
         cells = list(block.cells)
         group[cells], time[cells], level[cells] = number, block.times, np.array(block.ratios) + 1
         times = sorted(set(block.times))
-        named = list(zip(times, block.visits, strict=True))
+        named = list(zip(times, block.visits, strict=block.correlation != "ident"))
         for s, visit in named[1:] if block.correlation == "un" else []:
             sds.append(f"{block.prefix}ratio.{visit}")
             level[[cell for cell, at in zip(cells, block.times, strict=True) if at == s]] = len(sds)

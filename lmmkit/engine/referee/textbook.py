@@ -87,6 +87,8 @@ def covariance_of_residuals(
 def design_of_effects(problem: Problem) -> sparse.csr_array:
     """Z, (n, q): each row has a term's columns in the places of its level."""
     n, starts = len(problem.response), np.cumsum([0, *map(size, problem.terms)])
+    if not problem.terms:
+        return sparse.csr_array((n, 0))
     places = [
         start + term.codes[:, None] * len(term.columns) + np.arange(len(term.columns))
         for start, term in zip(starts, problem.terms, strict=False)
@@ -116,7 +118,7 @@ def root_of_covariance(
         sparse.kron(sparse.eye_array(term.levels), sigma * factor)
         for term, factor in zip(terms, factors, strict=True)
     ]
-    return sparse.csr_array(sparse.block_diag(blocks))
+    return sparse.csr_array(sparse.block_diag(blocks)) if blocks else sparse.csr_array((0, 0))
 
 
 @dataclass(frozen=True, eq=False)
