@@ -170,8 +170,8 @@ def _gls(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
         H = cholesky(claim.unscaled_vcov, lower=True) if len(claim.beta) else np.empty((0, 0))
         written = as_printed(residual, _printed(estimates))
         X = np.array(claim.X).reshape(len(claim.beta), estimates.nobs)
-        given = {"sigma": claim.sigma, "reml": claim.reml, "weights": estimates.problem.weights}
-        sums = gls_sums(written, claim.e, H.T @ X, **given)
+        weights = estimates.problem.weights
+        sums = gls_sums(written, claim.e, H.T @ X, sigma=claim.sigma, reml=claim.reml, weights=weights)
         distance = distance_to_optimum(written, sums)
     except LinAlgError:
         yield CertificateLine("covariance matrices by the referee, positive definite", inf, 0.0, FAILS)
@@ -232,10 +232,10 @@ def _likelihood(claim: Claim, other: float, route: str) -> CertificateLine:
 def _second_search(estimates: Estimates) -> Iterator[CertificateLine]:
     """Neither another algorithm nor a start from elsewhere must end lower."""
     own, other = estimates.algorithm, "newton" if estimates.algorithm == "pls" else "pls"
-    yield _searched(estimates, f"second algorithm, {other}", other, {})
+    yield _searched(estimates, f"second algorithm, {other}", other, {"start": None})
     start: dict[str, Any] = {"start": tuple(map(_elsewhere, estimates.factors))}
     if estimates.problem.residual is not None:
-        start = {"rho": 0.5 * estimates.rho + 0.1}
+        start = {"start": None, "rho": 0.5 * estimates.rho + 0.1}
     yield _searched(estimates, f"restart from elsewhere, {own}", own, start)
 
 

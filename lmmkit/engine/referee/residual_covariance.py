@@ -104,7 +104,7 @@ class CorrelatedResiduals:
         """(r, T, T) dR / d psi of each parameter."""
         values = np.array([p.value for p in self.parameters], np.complex128)
         steps = 1j * STEP * np.eye(len(values))
-        ways = [self._covariance(values + step).imag / STEP for step in steps]
+        ways = [np.asarray(np.imag(self._covariance(values + step)) / STEP, np.float64) for step in steps]
         return np.array(ways).reshape(len(values), len(self.group), len(self.group))
 
     def _covariance(self, values: Values) -> Values:
@@ -237,11 +237,9 @@ def as_printed(residual: Residual, printed: Mapping[str, float]) -> CorrelatedRe
         for s, visit in named[1:] if block.correlation == "un" else []:
             sds.append(f"{block.prefix}ratio.{visit}")
             level[[cell for cell, at in zip(cells, block.times, strict=True) if at == s]] = len(sds)
-        rhos = [
-            ("rho", number, first, second, printed[f"{block.prefix}{name}"])
-            for name, first, second in correlation_names(block.correlation, named)
-        ]
-        parameters.extend(ResidualParameter(*rho) for rho in rhos)
+        for name, first, second in correlation_names(block.correlation, named):
+            value = printed[f"{block.prefix}{name}"]
+            parameters.append(ResidualParameter("rho", number, first, second, value))
     parameters.extend(ResidualParameter("sd", 0, i, 0, printed[name]) for i, name in enumerate(sds, start=1))
     family = cast("Correlation", structure.blocks[0].correlation)
     return CorrelatedResiduals(
