@@ -527,6 +527,9 @@ def test_dates_of_eight_digits_are_noticed_and_read_in_every_format(tmp_path, fo
         (["2024-01-01", "2024-01-02", "2024-01-03", "1900-01-01"], "1900-01-01 (3 cells) stands far off"),
         (["2024-01-01", "2024-01-02", "2024-01-03", "2024-12-31"], ""),
         (["", "", "", "7"], "x has no value in 9 of 12 rows"),
+        (["1.234", "980", "12.500", "7"], "every number has three digits after its '.', such as '1.234'"),
+        (["1.234", "0.980", "12.500", "7"], ""),
+        (["1.234", "1980", "12.500", "7"], ""),
     ],
 )
 def test_cells_that_may_mean_something_else_are_told(tmp_path, cells, notice):
@@ -568,3 +571,19 @@ def test_files_of_other_kinds_are_refused_by_what_they_are(tmp_path, name, conte
     (tmp_path / name).write_bytes(content + b"0123456789")
     with pytest.raises(DataError, match=message):
         study(tmp_path, name)
+
+
+def test_labels_that_a_spreadsheet_turned_into_dates_are_told(tmp_path):
+    g = ["2024-01-02" if k < 6 else f"1-{k // 2}b" for k in range(ROWS)]
+    table = study(tmp_path, write(tmp_path, "csv", {"y": Y, "x": X, "g": g}))
+    assert "1 of its 4 labels are dates, such as '2024-01-02'" in " ".join(table.notices)
+
+
+@pytest.mark.parametrize(
+    ("mark", "decimal", "hint"), [(";", ",", "';'"), ("|", ".", r"'\|'"), (" ", ".", "' '")]
+)
+def test_a_separator_that_the_study_does_not_name_is_told(tmp_path, mark, decimal, hint):
+    rows = [f"y{mark}x{mark}g", *(f"{k}{decimal}5{mark}{k % 4}{mark}{k // 3}" for k in range(12))]
+    (tmp_path / "d.csv").write_text("\n".join(rows))
+    with pytest.raises(DataError, match=f"data.sep: {hint}"):
+        study(tmp_path, "d.csv")
