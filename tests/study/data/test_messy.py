@@ -13,6 +13,7 @@ import pytest
 from lmmkit.errors import DataError
 from lmmkit.model.design.design import build_design
 from lmmkit.study import Base, load_study, load_table
+from lmmkit.study.intake.new_study import write_study
 
 ROWS = 12
 Y = [f"{10 + k % 5}.5" for k in range(ROWS)]
@@ -587,3 +588,30 @@ def test_a_separator_that_the_study_does_not_name_is_told(tmp_path, mark, decima
     (tmp_path / "d.csv").write_text("\n".join(rows))
     with pytest.raises(DataError, match=f"data.sep: {hint}"):
         study(tmp_path, "d.csv")
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        (["10", "9", "100", "-1"], ["-1", "9", "10", "100"]),
+        (["10", "9", "01", "1"], ["01", "1", "10", "9"]),
+        (["10", "9", "+1", "b"], ["+1", "10", "9", "b"]),
+        (["10000000000000000001", "9", "10000000000000000000", "0"],
+         ["0", "9", "10000000000000000000", "10000000000000000001"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("rows", [24, 4000])
+def test_new_a_study_and_the_library_order_labels_alike(tmp_path, labels, order, rows):
+    rng = np.random.default_rng(3)
+    g = [labels[k % 4] for k in range(rows)]
+    frame = pd.DataFrame({"y": rng.normal(size=rows).round(3), "g": g, "f": g})
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    formula = "y ~ C(f) + (1 | g)"
+    made = write_study(tmp_path / "d.csv", formula, tmp_path / "n.yaml", {})
+    proposed = load_table(load_study(made.path).settings.data, Base(tmp_path)).frame
+    tables = (study(tmp_path, "d.csv", formula).frame, proposed, frame, frame.astype({"g": "string"}),
+              pa.Table.from_pandas(frame))  # fmt: skip
+    for table in tables:
+        design = build_design(formula, table)
+        assert list(design.random[0].levels) == order
+        assert design.fixed_names == ("Intercept", *(f"C(f)[T.{label}]" for label in order[1:]))
