@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.inference.information import (
     Curvature,
@@ -118,8 +118,8 @@ class Estimates(FitNumbers):
 
     @property
     def npar(self) -> int:
-        """Parameters: fixed effects, theta and sigma."""
-        return len(self.beta) + len(self.theta) + 1
+        """Parameters: fixed effects, theta, those of the residual structure, and sigma."""
+        return len(self.beta) + len(self.theta) + len(self.rho) + 1
 
     @property
     def llf(self) -> float:
@@ -149,8 +149,26 @@ class Estimates(FitNumbers):
 
     @property
     def ngroups(self) -> dict[str, int]:
-        """Number of levels by grouping factor."""
-        return self.design.ngroups
+        """Number of levels by grouping factor, subjects of a residual structure included."""
+        residual = self.design.residual
+        subjects = residual.subjects if residual else None
+        return self.design.ngroups | ({subjects.name: subjects.size} if subjects else {})
+
+    @cached_property
+    def residual_covariance(self) -> Floats:
+        """(T, T) covariance matrix of the residuals over the cells of the residual structure."""
+        residual = self.design.residual
+        return self.sigma**2 * (np.ones((1, 1)) if residual is None else residual.structure.matrix(self.rho))
+
+    @cached_property
+    def residual_params(self) -> Floats:
+        """(r,) parameters of the residual structure as they are printed."""
+        residual = self.design.residual
+        return np.empty(0) if residual is None else residual.structure.natural(self.rho)
+
+    def residual_sds(self, cells: Ints) -> Floats:
+        """Standard deviations of residuals in some cells of the residual structure, of weight 1."""
+        return np.sqrt(np.diag(self.residual_covariance))[cells]
 
     @property
     def vcov(self) -> Floats:
@@ -238,8 +256,11 @@ class Estimates(FitNumbers):
     @property
     def noise(self) -> Floats:
         """(n,) standard deviation of each row's residual."""
-        weights = self.problem.weights
-        return self.sigma * (np.ones(self.nobs) if weights is None else 1.0 / np.sqrt(weights))
+        problem = self.problem
+        sds = np.full(self.nobs, self.sigma)
+        if problem.residual is not None:
+            sds = self.residual_sds(problem.residual.cells)
+        return sds if problem.weights is None else sds / np.sqrt(problem.weights)
 
     @cached_property
     def marginal_fit(self) -> Floats:

@@ -36,6 +36,7 @@ class Replicates:
         beta: (r, p) fixed effects.
         errors: (r, p) their standard errors.
         factors: (r, k, k) Lambda of each term.
+        rho: (r, c) coordinates of the residual structure.
         sigma: (r,) residual standard deviations.
         deviance: (r,).
         converged: (r,) whether the search met its stop rule.
@@ -47,6 +48,7 @@ class Replicates:
     beta: Floats
     errors: Floats
     factors: tuple[Floats, ...]
+    rho: Floats
     sigma: Floats
     deviance: Floats
     converged: Flags
@@ -97,7 +99,11 @@ def refit(
 
 def fits_in_batches(setup: Setup) -> bool:
     """Whether many replicates at a time are faster than one by one."""
-    return bool(setup.layout.factors) and table_size(setup.layout, setup.criterion.p) <= LARGEST_TABLE
+    return (
+        bool(setup.layout.factors)
+        and setup.problem.residual is None
+        and table_size(setup.layout, setup.criterion.p) <= LARGEST_TABLE
+    )
 
 
 def _chunks(setup: Setup, count: int) -> Iterator[tuple[int, int]]:
@@ -111,11 +117,12 @@ def _chunks(setup: Setup, count: int) -> Iterator[tuple[int, int]]:
 
 def _empty(setup: Setup, count: int) -> Replicates:
     """Room for the results."""
-    widths = [len(term.columns) for term in setup.problem.terms]
+    widths, residual = [len(term.columns) for term in setup.problem.terms], setup.problem.residual
     return Replicates(
         beta=np.full((count, len(setup.prepared.kept)), np.nan),
         errors=np.full((count, len(setup.prepared.kept)), np.nan),
         factors=tuple(np.full((count, k, k), np.nan) for k in widths),
+        rho=np.full((count, residual.structure.count if residual else 0), np.nan),
         sigma=np.full(count, np.nan),
         deviance=np.full(count, np.nan),
         converged=np.zeros(count, bool),
@@ -170,6 +177,7 @@ def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates) -> None:
         _blank(number, out)
         return
     out.beta[number], out.sigma[number], out.deviance[number] = found.beta, found.sigma, found.deviance
+    out.rho[number] = found.rho
     out.errors[number] = found.sigma * np.sqrt(found.unscaled_vcov.diagonal())
     out.converged[number] = found.converged
     out.singular[number] = any(found.null_directions)
@@ -179,6 +187,6 @@ def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates) -> None:
 
 def _blank(number: int, out: Replicates) -> None:
     """A replicate that could not be fitted has no numbers."""
-    for values in (out.beta, out.errors, out.sigma, out.deviance, *out.factors):
+    for values in (out.beta, out.errors, out.rho, out.sigma, out.deviance, *out.factors):
         values[number] = np.nan
     out.converged[number] = out.singular[number] = False

@@ -9,6 +9,7 @@ Reference: SAS/STAT, The Four Types of Estimable Functions; Goodnight (1980).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -51,7 +52,12 @@ def anova(estimates: Estimates, *, kind: Any, df: str) -> pd.DataFrame:
     stated = hypotheses(estimates)
     tests = [_test(stated, t, kind, by) for t, _ in tested]
     names = pd.Index([name for _, name in tested], name="term")
-    table = pd.DataFrame(tests, columns=list(FTest._fields), index=names).astype({"num_df": int})
+    return f_table(tests, names, by)
+
+
+def f_table(tests: Sequence[FTest], labels: pd.Index[Any], by: Denominators) -> pd.DataFrame:
+    """F tests as rows: num_df, den_df, F, p, method."""
+    table = pd.DataFrame(list(tests), columns=list(FTest._fields), index=labels).astype({"num_df": int})
     p = [f_tail(test.F, test.num_df, test.den_df) for test in tests]
     return table.assign(p=p, method=by.named(table["den_df"].to_numpy()))
 
@@ -160,7 +166,7 @@ def _echelon(rows: Floats, block: Floats) -> Floats:
     if not len(rows):
         return rows
     lengths = np.linalg.norm(block, axis=0)
-    pivots = _independent(block, np.full(len(lengths), lengths.max()))
+    pivots = independent(block, np.full(len(lengths), lengths.max()))
     made = solved(block[:, pivots], rows)
     made[np.abs(made) < NEGLIGIBLE * np.abs(made).max()] = 0.0
     return made
@@ -171,7 +177,7 @@ def hypotheses(estimates: Estimates) -> Hypotheses:
     recipe = estimates.design.recipe
     coded = codings(recipe)
     full = solved(coded.treatment_to_fitted.T, aliasing(estimates).T).T
-    kept = _independent(full, np.linalg.norm(full, axis=0))
+    kept = independent(full, np.linalg.norm(full, axis=0))
     mixing = full[:, kept]
     number = {c: i for i, c in enumerate(kept)}
     columns = tuple(tuple(number[c] for c in own if c in number) for own in coded.columns)
@@ -180,7 +186,7 @@ def hypotheses(estimates: Estimates) -> Hypotheses:
     return Hypotheses(estimates, tuple(fixed_effects(recipe)), columns, cells, estimable, mixing)
 
 
-def _independent(A: Floats, sizes: Floats) -> list[int]:
+def independent(A: Floats, sizes: Floats) -> list[int]:
     """Columns that are no linear functions of earlier ones, rounding being a share of a size for each."""
     kept, basis = list[int](), np.empty((len(A), 0))
     for j, size in enumerate(sizes):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, cast
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -13,15 +12,15 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.linalg.levelwise import solved
-from lmmkit.errors import FitError
+from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.formula.expression import quote
-from lmmkit.model.formula.spelling import same_name, spellings
+from lmmkit.model.formula.linear_text import equations
+from lmmkit.model.formula.spelling import same_name
+from lmmkit.model.inference.alternatives import TWO_SIDED, Alternative, alternative
 from lmmkit.model.inference.degrees_of_freedom import Denominators, denominators
-from lmmkit.model.inference.distributions import adjusted_p, critical
+from lmmkit.model.inference.multiplicity import EXACT, FamilyOfTests, check_adjust
 from lmmkit.model.options import check_level
 
-NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?"
 SHOWN = 4  # coefficients that a label spells out
 ROUNDING = 1e-9  # a coefficient of an aliased column below this is zero
 ESTIMABLE = 1e-8  # share of its own size by which a row may differ from an estimable one
@@ -44,22 +43,46 @@ def coef_table(estimates: Estimates, *, df: str, level: float) -> pd.DataFrame:
     return table.assign(method=by.named(table["df"].to_numpy()))
 
 
-def contrast(estimates: Estimates, L: Any, *, df: str, level: float) -> pd.DataFrame:
-    """Linear combinations of the coefficients with tests of zero and intervals.
+def contrast(
+    estimates: Estimates,
+    L: Any,
+    *,
+    df: str,
+    level: float,
+    null: Any = None,
+    side: str = "two-sided",
+    delta: float = 0.0,
+    adjust: str = "none",
+) -> pd.DataFrame:
+    """Linear combinations of the coefficients with tests and intervals.
 
     Args:
         estimates: The fit.
         L: As `combinations` reads them.
         df: Denominator degrees of freedom.
         level: Coverage of the intervals.
+        null: The value of each combination that is tested, where the text gives none; by default 0.
+        side: What the tests are against, a key of `SIDES`.
+        delta: Margin of equivalence or non-inferiority.
+        adjust: Adjustment for the number of rows; those that are about means are refused.
 
     Raises:
         FitError: A combination that cannot be read or estimated, or an option that is not offered.
     """
     check_level("level", level)
-    labels, rows = combinations(L, estimates)
+    against = alternative(side, delta)
+    if check_adjust(adjust, against) in ("tukey", "dunnett"):
+        raise FitError(f"adjust={adjust!r} is for differences of means; use mvt for any set of combinations.")
+    found = combinations(L, estimates, null)
     return linear_table(
-        pd.Index(labels, name="contrast"), rows, estimates, denominators(estimates, df), level
+        pd.Index(found.labels, name="contrast"),
+        found.L,
+        estimates,
+        denominators(estimates, df),
+        level,
+        null=found.null,
+        against=against,
+        adjust=adjust,
     )
 
 
@@ -72,20 +95,27 @@ def linear_table(
     *,
     offset: Floats | float = 0.0,
     possible: NDArray[np.bool_] | None = None,
+    null: Floats | float = 0.0,
+    against: Alternative = TWO_SIDED,
     adjust: str = "none",
     means: int = 2,
 ) -> pd.DataFrame:
     """estimate, se, df, t, p, low, high of each row of L beta + offset.
+
+    `null` stands after `df` where another value than 0 is tested, and `p_error`, the numerical standard error
+    of p, after `p` where p is a multivariate t probability.
 
     Args:
         labels: Of the rows.
         L: (r, p) on the kept coefficients; a row of zeros has no degrees of freedom, t, p and bounds.
         estimates: The fit.
         by: Degrees of freedom, and the covariance matrix that goes with them.
-        level: Coverage of the intervals.
+        level: Coverage of the intervals; one-sided tests have one bound.
         offset: (r,) known part of each function.
         possible: (r,) which rows the data can estimate; the others are NaN.
-        adjust: Adjustment of p and of the intervals for the number of rows, as in `adjusted_p`.
+        null: (r,) values that are tested.
+        against: The alternative.
+        adjust: Adjustment of p and of the intervals for the number of rows.
         means: Number of means whose differences the rows are, for adjust="tukey".
     """
     columns = {
@@ -97,11 +127,17 @@ def linear_table(
     if possible is not None:
         table.loc[~possible] = np.nan
     estimate, se, df = table.to_numpy(np.float64).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = estimate / se
-    half = critical(level, df, adjust, means) * se
-    p = adjusted_p(t, df, adjust, means)
-    table = table.assign(t=t, p=p, low=estimate - half, high=estimate + half)
+    t, p = against.test(estimate - null, se, df)
+    family = FamilyOfTests(t, p, df, by.vcov.between(L), means, against)
+    half, adjusted = family.critical(level, adjust) * se, family.adjusted(adjust)
+    if np.any(null):
+        table = table.assign(null=null)
+    table = table.assign(t=t, p=adjusted.p)
+    if adjust in EXACT:
+        table = table.assign(p_error=adjusted.error)
+    low = np.where(np.isnan(half), np.nan, -np.inf) if against.tail < 0 else estimate - half
+    high = np.where(np.isnan(half), np.nan, np.inf) if against.tail > 0 else estimate + half
+    table = table.assign(low=low, high=high)
     table.attrs.update(method=by.told, level=level)
     return table
 
@@ -135,25 +171,51 @@ def estimable(L: Floats, estimates: Estimates) -> tuple[Floats, NDArray[np.bool_
     return L[:, kept], np.all(gap <= ESTIMABLE * size, axis=1)
 
 
-def combinations(L: Any, estimates: Estimates) -> tuple[list[str], Floats]:
-    """Labels of linear combinations of the coefficients and their (r, p) rows on the kept ones.
+@dataclass(frozen=True, eq=False)
+class Combinations:
+    """r linear combinations of the coefficients.
+
+    Attributes:
+        labels: Their names.
+        L: (r, p) on the kept coefficients.
+        null: (r,) the values that are tested.
+    """
+
+    labels: list[str]
+    L: Floats
+    null: Floats
+
+
+class _Row(NamedTuple):
+    """One combination as it was written: (p_all,) weights, and its value where one was given."""
+
+    label: str
+    weights: Floats
+    value: float | None = None
+
+
+def combinations(L: Any, estimates: Estimates, null: Any = None) -> Combinations:
+    """Linear combinations of the coefficients, as users write them.
 
     Args:
-        L: Text such as `"Machine[T.B] - Machine[T.C]"`, or several; a mapping from names to weights, or from
-            labels to any of these; a DataFrame with coefficients as columns; numbers, one per coefficient, or
-            a matrix with one row per combination.
+        L: Text such as `"Machine[T.B] - Machine[T.C]"` or `"Days = 5"`, or several; a mapping from names to
+            weights, or from labels to any of these; a DataFrame with coefficients as columns; numbers, one
+            per coefficient, or a matrix with one row per combination.
         estimates: The fit whose coefficients they combine.
+        null: A value for all, or one for each, where the text gives none.
 
     Raises:
         FitError: A name is unknown, a row has the wrong length, is all zero or not finite, or cannot be
-            estimated from these data.
+            estimated from these data; a value is no number, or is given twice.
     """
-    labels, rows = _read(L, estimates)
-    if not len(rows):
+    rows = _read(L, estimates)
+    if not rows:
         raise FitError("contrast() was given no combination: one or more rows are expected.")
-    kept, possible = estimable(rows, estimates)
-    for label, row, whole, fine in zip(labels, kept, rows, possible, strict=True):
-        if not np.isfinite(whole).all():
+    values = _values(null, rows)
+    whole = np.array([row.weights for row in rows])
+    kept, possible = estimable(whole, estimates)
+    for (label, weights, _), row, fine in zip(rows, kept, possible, strict=True):
+        if not np.isfinite(weights).all():
             raise FitError(f"contrast `{label}` has weights that are not finite numbers.")
         if not fine:
             raise FitError(
@@ -163,35 +225,58 @@ def combinations(L: Any, estimates: Estimates) -> tuple[list[str], Floats]:
             )
         if not row.any():
             raise FitError(f"contrast `{label}` has no weight other than zero.")
-    return labels, kept
+    return Combinations([row.label for row in rows], kept, values)
 
 
-def _read(L: Any, estimates: Estimates) -> tuple[list[str], Floats]:
-    """Labels and rows on all columns of X."""
+def _values(null: Any, rows: Sequence[_Row]) -> Floats:
+    """(r,) the values that are tested."""
+    stated = np.array([0.0 if row.value is None else row.value for row in rows])
+    if null is None:
+        return stated
+    if any(row.value is not None for row in rows):
+        raise FitError(
+            "null was given beside a hypothesis that states its value by `=`: give one of the two."
+        )
+    try:
+        values = np.asarray(null, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise FitError(f"null={null!r:.60}: a number is expected, or one for each combination.") from None
+    if (
+        values.shape not in ((), (len(rows),))
+        or not np.isfinite(values).all()
+        or isinstance(null, (bool, str))
+    ):
+        raise FitError(
+            f"null={null!r:.60}: a finite number is expected, or one for each of {len(rows)} combinations."
+        )
+    return np.broadcast_to(values, len(rows)).copy()
+
+
+def _read(L: Any, estimates: Estimates) -> list[_Row]:
+    """The rows on all columns of X."""
     if isinstance(L, str):
-        return [L], _text(L, estimates)[None]
+        return _text(L, estimates)
     if isinstance(L, pd.DataFrame):
-        rows = [_named(row, estimates) for _, row in L.iterrows()]
-        return [str(label) for label in L.index], np.array(rows)
+        return [_Row(str(label), _named(row, estimates)) for label, row in L.iterrows()]
     if isinstance(L, pd.Series):
         return _labelled([_named(cast("pd.Series[Any]", L), estimates)], estimates)
     if isinstance(L, Mapping):
         return _mapping(cast("Mapping[str, Any]", L), estimates)
     parts = list(cast("Sequence[Any]", L)) if isinstance(L, (list, tuple)) else []
     if parts and all(isinstance(part, str) for part in parts):
-        return parts, np.stack([_text(part, estimates) for part in parts])
+        return [row for part in parts for row in _text(part, estimates)]
     return _labelled(_numbers(L, estimates), estimates)
 
 
-def _mapping(L: Mapping[str, Any], estimates: Estimates) -> tuple[list[str], Floats]:
+def _mapping(L: Mapping[str, Any], estimates: Estimates) -> list[_Row]:
     """Weights by coefficient, or several combinations by label."""
     if L and all(isinstance(value, (int, float, np.number)) for value in L.values()):
         return _labelled([_named(L, estimates)], estimates)
-    rows = {str(label): _read(part, estimates)[1] for label, part in L.items()}
+    rows = {str(label): _read(part, estimates) for label, part in L.items()}
     for label, own in rows.items():
         if len(own) != 1:
             raise FitError(f"contrast `{label}` has {len(own)} rows; one is expected under each label.")
-    return list(rows), np.array([own[0] for own in rows.values()])
+    return [own[0]._replace(label=label) for label, own in rows.items()]
 
 
 def _named(weights: Any, estimates: Estimates) -> Floats:
@@ -207,35 +292,16 @@ def _position(name: str, estimates: Estimates) -> int:
     found = same_name(name, names)
     if found is not None:
         return names.index(found)
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f" - did you mean `{near[0]}`?" if near else "."
-    raise FitError(f"`{name}` is no coefficient of this fit{hint} Its coefficients: {', '.join(names)}.")
-
-
-def _text(text: str, estimates: Estimates) -> Floats:
-    """A row from a sum of coefficients, each with a number before it or after a slash."""
-    longest_first = sorted(estimates.design.fixed_names, key=len, reverse=True)
-    known = "|".join(f"{re.escape(quote(name))}|{spellings(name)}" for name in longest_first)
-    part = re.compile(rf"\s*([+-]?)\s*(?:({NUMBER})\s*\*?\s*)?({known})\s*(?:/\s*({NUMBER}))?\s*(?=$|[+-])")
-    row, place = np.zeros(len(estimates.design.fixed_names)), 0
-    while place < len(text) or not place:
-        found = part.match(text, place)
-        if found is None or (place and not found[1]):
-            _refuse_text(text, text[place:], estimates)
-        sign, weight, name, divisor = found.groups()
-        row[_position(name, estimates)] += float(f"{sign}1") * float(weight or 1.0) / float(divisor or 1.0)
-        place = found.end()
-    return row
-
-
-def _refuse_text(text: str, rest: str, estimates: Estimates) -> NoReturn:
-    word = rest.strip(" +-*/0123456789.") or rest
-    if word == text.strip():
-        _position(word, estimates)
+    near = did_you_mean(name, names).replace(";", " -", 1)
     raise FitError(
-        f"contrast `{text}` cannot be read at `{rest.strip()}`: a sum of coefficients is expected, such as "
-        f"`{estimates.names[-1]} - 0.5 * {estimates.names[0]}`. Coefficients: {', '.join(estimates.names)}."
+        f"`{name}` is no coefficient of this fit{near or '.'} Its coefficients: {', '.join(names)}."
     )
+
+
+def _text(text: str, estimates: Estimates) -> list[_Row]:
+    """The hypotheses of a text."""
+    names = estimates.design.fixed_names
+    return [_Row(e.text, _named(e.weights, estimates), e.value) for e in equations(text, names)]
 
 
 def _numbers(L: Any, estimates: Estimates) -> Sequence[Floats]:
@@ -256,9 +322,10 @@ def _numbers(L: Any, estimates: Estimates) -> Sequence[Floats]:
     return list(rows if rows.shape[1] == whole else rows @ aliasing(estimates))
 
 
-def _labelled(rows: Sequence[Floats], estimates: Estimates) -> tuple[list[str], Floats]:
-    """Labels that spell the combinations out."""
-    return [_label(row, k, estimates.design.fixed_names) for k, row in enumerate(rows)], np.array(rows)
+def _labelled(rows: Sequence[Floats], estimates: Estimates) -> list[_Row]:
+    """Rows with labels that spell them out."""
+    names = estimates.design.fixed_names
+    return [_Row(_label(row, k, names), np.asarray(row, np.float64)) for k, row in enumerate(rows)]
 
 
 def _label(row: Floats, k: int, names: Sequence[str]) -> str:

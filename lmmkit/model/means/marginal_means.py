@@ -15,8 +15,8 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.degrees_of_freedom import Denominators, denominators
-from lmmkit.model.inference.distributions import ADJUSTMENTS
 from lmmkit.model.inference.linear_functions import estimable, linear_table
+from lmmkit.model.inference.multiplicity import ADJUSTMENTS
 from lmmkit.model.means.reference_grid import Axis, Grid, reference_grid
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.table.grouping import level_texts

@@ -4,8 +4,6 @@ import gzip
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import openpyxl
 import pandas as pd
 import pytest
 import typer.testing
+from support import warm
 
 from lmmkit.errors import LmmkitError, StudyError
 from lmmkit.study import load_table
@@ -367,8 +366,7 @@ def test_new_check_and_run_are_three_commands(tmp_path):
         ["check", "reading.yaml"],
         ["run", "reading.yaml"],
     ):
-        command = [sys.executable, "-m", "lmmkit.study.cli", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = warm.lmmkit(tmp_path, *arguments)
         assert done.returncode == 0, done.stderr
     folder = Path(tmp_path / done.stdout.strip().splitlines()[-1]).parent
     assert json.loads((folder / "fit.json").read_text())["converged"]
