@@ -42,7 +42,7 @@ STEP = 1e-40  # along the imaginary axis: its square is nothing beside a double
 BITS = 62  # cells of a set that fit into one integer
 
 
-class ResidualParameter(NamedTuple):
+class PrintedParameter(NamedTuple):
     """A parameter of R as it is printed.
 
     Attributes:
@@ -92,7 +92,7 @@ class CorrelatedResiduals:
     group: Ints
     time: Ints
     level: Ints
-    parameters: tuple[ResidualParameter, ...]
+    parameters: tuple[PrintedParameter, ...]
 
     @cached_property
     def R(self) -> Floats:
@@ -228,7 +228,7 @@ def as_printed(residual: Residual, printed: Mapping[str, float]) -> CorrelatedRe
     structure = residual.structure
     group, time, level = (np.zeros(len(residual.structure.labels), np.intp) for _ in range(3))
     sds = list(structure.ratios)
-    parameters = list[ResidualParameter]()
+    parameters = list[PrintedParameter]()
     for number, block in enumerate(structure.blocks):
         cells = list(block.cells)
         group[cells], time[cells], level[cells] = number, block.times, np.array(block.ratios) + 1
@@ -239,8 +239,8 @@ def as_printed(residual: Residual, printed: Mapping[str, float]) -> CorrelatedRe
             level[[cell for cell, at in zip(cells, block.times, strict=True) if at == s]] = len(sds)
         for name, first, second in correlation_names(block.correlation, named):
             value = printed[f"{block.prefix}{name}"]
-            parameters.append(ResidualParameter("rho", number, first, second, value))
-    parameters.extend(ResidualParameter("sd", 0, i, 0, printed[name]) for i, name in enumerate(sds, start=1))
+            parameters.append(PrintedParameter("rho", number, first, second, value))
+    parameters.extend(PrintedParameter("sd", 0, i, 0, printed[name]) for i, name in enumerate(sds, start=1))
     family = cast("Correlation", structure.blocks[0].correlation)
     return CorrelatedResiduals(
         family, residual.subjects, residual.cells, group, time, level, tuple(parameters)

@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 
 from lmmkit.engine.referee.residual_covariance import (
     CorrelatedResiduals,
-    ResidualParameter,
+    PrintedParameter,
     deviance,
     distance_to_optimum,
     gls_sums,
@@ -25,18 +25,18 @@ def rho(family, group=0):
     """Parameters of a correlation over TIMES, of one level of `by=`."""
     shift = 0.05 * group
     if family in ("cs", "ar1"):
-        return [ResidualParameter("rho", group, 0, 0, 0.4 + shift)]
+        return [PrintedParameter("rho", group, 0, 0, 0.4 + shift)]
     if family == "toep":
         return [
-            ResidualParameter("rho", group, lag, 0, value)
+            PrintedParameter("rho", group, lag, 0, value)
             for lag, value in zip(range(1, 5), (0.5 + shift, 0.3, 0.2, 0.1), strict=True)
         ]
     if family == "ad":
         pairs = zip(TIMES[:-1], TIMES[1:], (0.6, -0.3 - shift, 0.5), strict=True)
-        return [ResidualParameter("rho", group, int(s), int(t), value) for s, t, value in pairs]
+        return [PrintedParameter("rho", group, int(s), int(t), value) for s, t, value in pairs]
     values = iter((0.5, 0.3 + shift, 0.2, 0.6, 0.1, -0.2))
     pairs = [(int(s), int(t)) for s in TIMES for t in TIMES if s < t]
-    return [ResidualParameter("rho", group, s, t, next(values)) for s, t in pairs] if family == "un" else []
+    return [PrintedParameter("rho", group, s, t, next(values)) for s, t in pairs] if family == "un" else []
 
 
 def drawn(family, heterogeneous, groups=1):
@@ -48,7 +48,7 @@ def drawn(family, heterogeneous, groups=1):
     )
     cells = cells + len(TIMES) * (subjects % groups)
     kept = rng.permutation(len(cells))[: len(cells) * 2 // 3]
-    sds = [ResidualParameter("sd", 0, level, 0, 1 + 0.2 * level) for level in range(1, T)]
+    sds = [PrintedParameter("sd", 0, level, 0, 1 + 0.2 * level) for level in range(1, T)]
     correlation = [p for g in range(groups) for p in rho(family, g)]
     return CorrelatedResiduals(
         correlation=family,
@@ -208,7 +208,7 @@ def test_more_cells_than_an_integer_has_bits():
     rng = np.random.default_rng(0)
     subjects, times = np.repeat(np.arange(6), 80), np.tile(np.arange(80), 6)
     kept = rng.random(480) < 0.9
-    parameter = ResidualParameter("rho", 0, 0, 0, 0.5)
+    parameter = PrintedParameter("rho", 0, 0, 0, 0.5)
     flat = np.zeros(80, np.intp)
     residuals = CorrelatedResiduals(
         "ar1", subjects[kept], times[kept], flat, np.arange(80), flat, (parameter,)
