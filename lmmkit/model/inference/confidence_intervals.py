@@ -416,5 +416,5 @@ def parameters_without_units(estimates: Estimates) -> Floats:
         raise FitError("kind='bca': the model cannot be fitted without any of its groups; use 'percentile'.")
     beta = np.array([solution.beta for solution in found])
     factors = [np.array(each) for each in zip(*(solution.factors for solution in found), strict=True)]
-    sigma = np.array([solution.sigma for solution in found])
-    return np.column_stack([beta, parameters_of(estimates, factors, sigma)])
+    rho, sigma = (np.array([getattr(solution, name) for solution in found]) for name in ("rho", "sigma"))
+    return np.column_stack([beta, parameters_of(estimates, factors, rho, sigma)])

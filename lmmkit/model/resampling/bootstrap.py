@@ -10,6 +10,7 @@ import pandas as pd
 import scipy
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.replicates.refit import Replicates, refit
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.estimates import Estimates, estimate
@@ -61,7 +62,7 @@ def bootstrap_from(
 def tabled(estimates: Estimates, found: Replicates) -> pd.DataFrame:
     """The parameters of some replicates, a row each."""
     frame = pd.DataFrame(
-        np.column_stack([found.beta, parameters_of(estimates, found.factors, found.sigma)]),
+        np.column_stack([found.beta, parameters_of(estimates, found.factors, found.rho, found.sigma)]),
         columns=[*estimates.names, *parameter_names(estimates)],
     )
     return _marked(frame, found.converged, found.singular, found.failures)
@@ -70,19 +71,39 @@ def tabled(estimates: Estimates, found: Replicates) -> pd.DataFrame:
 def replicate(
     source: Simulator, count: int, *, workers: int = 1, progress: Progress | None = None
 ) -> Replicates:
-    """The model fitted to responses drawn from `source`, all at once."""
+    """The model fitted to responses drawn from `source`, all at once or, with a residual structure, singly."""
     estimates = source.estimates
     with one_thread():
         return refit(
-            estimates.problem, source.draw, count, reml=estimates.reml, progress=progress, workers=workers
+            estimates.problem,
+            source.draw,
+            count,
+            reml=estimates.reml,
+            rho=estimates.rho if estimates.problem.residual else None,
+            progress=progress,
+            workers=workers,
         )
 
 
-def parameters_of(estimates: Estimates, factors: Sequence[Floats], sigma: Floats) -> Floats:
-    """(r, m + 1) SDs and correlations of many fits, from (r, k, k) Lambda of each term and (r,) sigma."""
+def parameters_of(estimates: Estimates, factors: Sequence[Floats], rho: Floats, sigma: Floats) -> Floats:
+    """(r, m + 1) what `parameter_names` names, in r fits.
+
+    Args:
+        estimates: A fit with their design.
+        factors: (r, k, k) Lambda of each term.
+        rho: (r, .) coordinates of the residual structure.
+        sigma: (r,) residual standard deviations.
+    """
     pairs = zip(estimates.random, factors, strict=True)
     columns = [term.structure.natural(np.einsum("r,rac,rbc->abr", sigma**2, L, L)) for term, L in pairs]
+    residual = estimates.problem.residual
+    if residual is not None:
+        columns.append(np.array([_natural(residual.structure, x) for x in rho]).reshape(len(rho), -1).T)
     return np.concatenate([*columns, sigma[None]]).T
+
+
+def _natural(structure: ResidualStructure, rho: Floats) -> Floats:
+    return structure.natural(rho) if np.isfinite(rho).all() else np.full(structure.count, np.nan)
 
 
 def _marked(frame: pd.DataFrame, converged: Any, singular: Any, failures: Mapping[int, str]) -> pd.DataFrame:
