@@ -178,10 +178,8 @@ def test_a_residual_structure_brings_its_columns_and_what_they_are_used_for(tmp_
     found = study(tmp_path, text).settings
     assert list(found.data.columns) == ["y", "g", "x", "day", "h", "arm", "s"]
     roles = {name: column.role for name, column in found.data.columns.items()}
-    assert roles == {
-        **{"y": "number", "x": "predictor", "day": "number"},
-        **dict.fromkeys(("g", "h", "arm", "s"), "group"),
-    }
+    own = {"y": "number", "x": "predictor", "day": "number"}
+    assert roles == own | dict.fromkeys(("g", "h", "arm", "s"), "group")
     assert found.model.groups == {"g:h": ["g", "h"]}
 
 
