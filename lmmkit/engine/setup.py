@@ -12,8 +12,8 @@ from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
 from lmmkit.engine.crossproducts.identification import refuse_unidentified
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
+from lmmkit.engine.crossproducts.product_sources import Fixed, Patterned, ProductSource, patterned
 from lmmkit.engine.crossproducts.scaling import Prepared, prepare
-from lmmkit.engine.crossproducts.sources import Fixed, Patterned, Source, patterned
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.rules import SEARCH
 from lmmkit.errors import FitError
@@ -80,7 +80,7 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
         raw = collect(prepared, layout)
         absorbed = absorb(raw, prepared, layout) if layout.factors else raw
         _refuse_exact_within(raw, absorbed, n)
-        source: Source = Fixed(absorbed)
+        source: ProductSource = Fixed(absorbed)
     else:
         source = patterned(prepared, problem.residual)
         refuse_unidentified(source, len(prepared.fixed))

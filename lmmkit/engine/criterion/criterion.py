@@ -18,7 +18,7 @@ sigma is left:
     (5)  H = G / sigma^2 - [sigma at its best] q q' / (sigma^2 r2) + <D, d2T / d theta_i d theta_k>
 
 Where R moves with coordinates rho of its own, the coordinates are (theta | rho), V = R(rho) + ..., and the
-`Source` of the cross-products knows the derivatives in rho.
+`ProductSource` of the cross-products knows the derivatives in rho.
 
 The last term of (5) is exact. Where T is quadratic in theta (T = L L'), it is the whole Hessian at a zero of
 L, so that an optimum at a zero variance is an ordinary stationary point.
@@ -36,7 +36,7 @@ from lmmkit.engine.criterion.elimination import Forward, eliminate
 from lmmkit.engine.criterion.gradient import Reverse, reverse_sweep
 from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information
 from lmmkit.engine.crossproducts.elimination_order import Layout
-from lmmkit.engine.crossproducts.sources import Adjoint, Source
+from lmmkit.engine.crossproducts.product_sources import Adjoint, ProductSource
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.rules import SEARCH
@@ -182,7 +182,7 @@ class Criterion:
     """The deviance of one problem."""
 
     def __init__(
-        self, source: Source, layout: Layout, rows: int, p: int, *, reml: bool, constant: float
+        self, source: ProductSource, layout: Layout, rows: int, p: int, *, reml: bool, constant: float
     ) -> None:
         """`constant` is added to the deviance: what preparation took out of it."""
         self.source, self.rows, self.layout, self.p = source, rows, layout, p

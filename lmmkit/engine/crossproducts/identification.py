@@ -6,7 +6,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.residual_structure import CellBlock
-from lmmkit.engine.crossproducts.sources import Patterned
+from lmmkit.engine.crossproducts.product_sources import Patterned
 from lmmkit.errors import FitError
 
 NO_RANK = 1e-10  # share of the largest eigenvalue of a matrix of cross-products that is none

@@ -36,7 +36,7 @@ class Replicates:
         beta: (r, p) fixed effects.
         errors: (r, p) their standard errors.
         factors: (r, k, k) Lambda of each term.
-        rho: (r, m) coordinates of the residual structure.
+        rho: (r, c) coordinates of the residual structure.
         sigma: (r,) residual standard deviations.
         deviance: (r,).
         converged: (r,) whether the search met its stop rule.
@@ -101,7 +101,11 @@ def refit(
 
 def fits_in_batches(setup: Setup) -> bool:
     """Whether many replicates at a time are faster than one by one."""
-    return bool(setup.layout.factors) and table_size(setup.layout, setup.criterion.p) <= LARGEST_TABLE
+    return (
+        bool(setup.layout.factors)
+        and setup.problem.residual is None
+        and table_size(setup.layout, setup.criterion.p) <= LARGEST_TABLE
+    )
 
 
 def _chunks(setup: Setup, count: int) -> Iterator[tuple[int, int]]:
@@ -115,8 +119,7 @@ def _chunks(setup: Setup, count: int) -> Iterator[tuple[int, int]]:
 
 def _empty(setup: Setup, count: int) -> Replicates:
     """Room for the results."""
-    widths = [len(term.columns) for term in setup.problem.terms]
-    residual = setup.problem.residual
+    widths, residual = [len(term.columns) for term in setup.problem.terms], setup.problem.residual
     return Replicates(
         beta=np.full((count, len(setup.prepared.kept)), np.nan),
         errors=np.full((count, len(setup.prepared.kept)), np.nan),
@@ -181,8 +184,8 @@ def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates, rho: Float
         _blank(number, out)
         return
     out.beta[number], out.sigma[number], out.deviance[number] = found.beta, found.sigma, found.deviance
-    out.errors[number] = found.sigma * np.sqrt(found.unscaled_vcov.diagonal())
     out.rho[number] = found.rho
+    out.errors[number] = found.sigma * np.sqrt(found.unscaled_vcov.diagonal())
     out.converged[number] = found.converged
     out.singular[number] = any(found.null_directions)
     for factor, mine in zip(found.factors, out.factors, strict=True):

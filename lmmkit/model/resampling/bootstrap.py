@@ -10,7 +10,6 @@ import pandas as pd
 import scipy
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.replicates.refit import Replicates, refit
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.estimates import Estimates, estimate
@@ -86,24 +85,19 @@ def replicate(
 
 
 def parameters_of(estimates: Estimates, factors: Sequence[Floats], rho: Floats, sigma: Floats) -> Floats:
-    """(r, m + 1) what `parameter_names` names, in r fits.
+    """(r, m + 1) the parameters of `parameter_names` of many fits.
 
     Args:
-        estimates: A fit with their design.
+        estimates: One of them.
         factors: (r, k, k) Lambda of each term.
-        rho: (r, .) coordinates of the residual structure.
-        sigma: (r,) residual standard deviations.
+        rho: (r, c) coordinates of the residual structure.
+        sigma: (r,).
     """
-    pairs = zip(estimates.random, factors, strict=True)
+    pairs, residual = zip(estimates.random, factors, strict=True), estimates.problem.residual
     columns = [term.structure.natural(np.einsum("r,rac,rbc->abr", sigma**2, L, L)) for term, L in pairs]
-    residual = estimates.problem.residual
     if residual is not None:
-        columns.append(np.array([_natural(residual.structure, x) for x in rho]).reshape(len(rho), -1).T)
+        columns.append(np.array([residual.structure.natural(one) for one in rho]).T)
     return np.concatenate([*columns, sigma[None]]).T
-
-
-def _natural(structure: ResidualStructure, rho: Floats) -> Floats:
-    return structure.natural(rho) if np.isfinite(rho).all() else np.full(structure.count, np.nan)
 
 
 def _marked(frame: pd.DataFrame, converged: Any, singular: Any, failures: Mapping[int, str]) -> pd.DataFrame:

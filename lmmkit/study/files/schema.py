@@ -24,11 +24,17 @@ from lmmkit.errors import FormulaError
 from lmmkit.model.formula.expression import named_column, parse_expression
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.formula.residual_formula import IID, ResidualFormula, parse_residual
+from lmmkit.model.table.labels import label_of
 
 
 def _level_text(value: object) -> object:
     """Levels are text; a whole number in the file is its digits."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _place_text(value: object) -> object:
+    """Places of measurements are text; a number in the file is its shortest text."""
+    return label_of(value) if isinstance(value, float) else _level_text(value)
 
 
 def _composed(value: object) -> object:
@@ -56,6 +62,7 @@ def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
 
 
 Level = Annotated[str, BeforeValidator(_level_text, json_schema_input_type=str | int)]
+Place = Annotated[str, BeforeValidator(_place_text, json_schema_input_type=str | int | float)]
 Code = Annotated[str | int | float, Field(union_mode="left_to_right")]
 OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n\x00]*$")]
 FormulaText = Annotated[
@@ -217,7 +224,7 @@ class Reshape(_Section):
         default="index",
         description="New column that tells the measurements apart: what the star stands for, or the column",
     )
-    at: list[Level] | None = Field(
+    at: list[Place] | None = Field(
         default=None, min_length=2, description="Values of that column, in the order of the measured columns"
     )
     id: list[OneLine] | None = Field(

@@ -10,8 +10,8 @@ from lmmkit.engine.criterion.criterion import Criterion, Held
 from lmmkit.engine.criterion.gradient import conditional_blocks
 from lmmkit.engine.crossproducts import crossproducts as moments
 from lmmkit.engine.crossproducts.elimination_order import build_layout
+from lmmkit.engine.crossproducts.product_sources import Fixed
 from lmmkit.engine.crossproducts.scaling import prepare
-from lmmkit.engine.crossproducts.sources import Fixed
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
