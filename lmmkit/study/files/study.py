@@ -174,13 +174,16 @@ def roles_of(settings: Settings) -> dict[str, Role]:
     """What the model, its candidates and the data's expressions use each column for."""
     model, data = settings.model, settings.data
     numbers = filter(None, (model.weights, model.offset))
-    return roles(formulas(settings), numbers, data.derive.values(), data.exclude)
+    return roles(formulas(settings), numbers, data.derive.values(), data.exclude, model.residual_structure)
 
 
 def model_columns(settings: Settings) -> list[str]:
     """Columns that the model and its candidates use, in order of appearance."""
+    model = settings.model
     names = [name for formula in formulas(settings) for name in _variables(formula)]
-    return list(dict.fromkeys([*names, *filter(None, (settings.model.weights, settings.model.offset))]))
+    residual = model.residual_structure
+    names += [*(residual.columns() if residual else ()), *filter(None, (model.weights, model.offset))]
+    return list(dict.fromkeys(names))
 
 
 def formulas(settings: Settings) -> list[Formula]:
@@ -253,8 +256,11 @@ def _told(about: Subject, settings: Settings, document: Document) -> Subject:
     if about[:2] in document.values and about[:2] != ("data", "columns"):
         return about
     if about[:2] == ("data", "columns") and about[:3] not in document.values:
-        given = {settings.model.weights: "weights", settings.model.offset: "offset"}
-        used = set(_variables(parse_formula(settings.model.formula)))
+        model = settings.model
+        residual = set(model.residual_structure.columns()) if model.residual_structure else set[str]()
+        residual -= {name for formula in formulas(settings) for name in _variables(formula)}
+        given = {**dict.fromkeys(residual, "residual"), model.weights: "weights", model.offset: "offset"}
+        used = residual | set(_variables(parse_formula(settings.model.formula)))
         for name, text in settings.data.derive.items() if about[2] not in used else ():
             if about[2] in parse_expression(text, "derive").variables:
                 return ("data", "derive", name)
@@ -315,7 +321,12 @@ def _replace_formula(data: Any) -> None:
 
 def design_options(model: Model) -> dict[str, Any]:
     """Returns the arguments of `build_design` that a study's model sets, but for the formula and the data."""
-    return {"weights": model.weights, "offset": model.offset, "contrasts": dict(model.contrasts) or None}
+    return {
+        "weights": model.weights,
+        "offset": model.offset,
+        "contrasts": dict(model.contrasts) or None,
+        "residual": model.residual,
+    }
 
 
 def fit_options(model: Model) -> dict[str, Any]:
