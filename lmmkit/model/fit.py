@@ -16,6 +16,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.escape import terminal
 from lmmkit.model import storage, tables
+from lmmkit.model.blups import estimate_functions, ranef_cov, ranef_table
 from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, ranova
 from lmmkit.model.design.design import Design, Missing, build_design
@@ -126,6 +127,29 @@ class Fit:
     def ranef_se(self) -> dict[str, pd.DataFrame]:
         """Conditional standard deviations of the random effects, as lme4's condVar."""
         return tables.by_factor(self.estimates, tables.conditional_sds(self.estimates))
+
+    @property
+    def ranef_cov(self) -> dict[str, pd.DataFrame]:
+        """Conditional covariance matrices of the random effects by term: (level, term) x term."""
+        return ranef_cov(self.estimates)
+
+    def ranef_table(self, error: str = "conditional", level: float = 0.95) -> pd.DataFrame:
+        """Predicted random effects, one by one: group, level, term, estimate, se, low, high.
+
+        Args:
+            error: What `se` is of: "conditional", the effect given the data with the fixed effects as known
+                (lme4's condVar), or "prediction", what the estimation of the fixed effects adds too (SAS's).
+            level: Coverage of the intervals, of the normal distribution.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.ranef_table().round(2).iloc[:1]
+          group level       term  estimate    se   low  high
+        0     g     a  Intercept     -0.86  0.54 -1.92   0.2
+        """
+        return ranef_table(self.estimates, error=error, level=level)
 
     @property
     def llf(self) -> float:
@@ -305,6 +329,43 @@ class Fit:
         {'x': {'num_df': 1, 'den_df': 5.0}}
         """
         return anova(self.estimates, kind=type, df=df)
+
+    def estimate(
+        self,
+        fixed: Any = None,
+        random: Any = None,
+        df: str = "auto",
+        level: float = 0.95,
+        labels: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Functions of fixed and random effects, as SAS's ESTIMATE: estimate, se, df, t, p, low, high.
+
+        Without random effects the inference is broad, about all levels that there might be; with weights that
+        average the levels in the data it is narrow, about these.
+
+        Args:
+            fixed: Combinations of the coefficients, as `contrast` takes them.
+            random: By grouping factor the weight of each level, `{"g": {"a": 1, "b": -1}}`, or by level that
+                of each column, `{"g": {"a": {"x": 1}}}`; a list of such for several functions.
+            df: "auto": as `contrast` without random effects, else Satterthwaite's with what the estimation of
+                the covariance parameters adds to `se`, up to 3,000 random effects and 50,000 rows;
+                "satterthwaite": without that; "normal".
+            level: Coverage of the intervals.
+            labels: Names of the rows.
+
+        Raises:
+            FitError: Effects that the model does not have, or an option that is not offered.
+
+        References:
+            McLean, Sanders & Stroup (1991), The American Statistician 45, 54-64.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.estimate("Intercept + x", {"g": {"b": 1}}, labels="b at x = 1")["estimate"].round(2).to_dict()
+        {'b at x = 1': 8.89}
+        """
+        return estimate_functions(
+            self.estimates, fixed=fixed, random=random, df=df, level=level, labels=labels
+        )
 
     def ranova(
         self,
