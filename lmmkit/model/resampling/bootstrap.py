@@ -74,7 +74,13 @@ def replicate(
     estimates = source.estimates
     with one_thread():
         return refit(
-            estimates.problem, source.draw, count, reml=estimates.reml, progress=progress, workers=workers
+            estimates.problem,
+            source.draw,
+            count,
+            reml=estimates.reml,
+            rho=estimates.residual_coordinates,
+            progress=progress,
+            workers=workers,
         )
 
 
