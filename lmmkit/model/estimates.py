@@ -23,6 +23,12 @@ from lmmkit.engine.inference.information import (
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger, with_observed
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.inference.unbounded import unbounded_information
+from lmmkit.engine.inference.visits import (
+    VisitInformation,
+    visit_curvature,
+    visit_information,
+    visit_variance_information,
+)
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Problem
 from lmmkit.engine.search.optimality import Check
@@ -205,19 +211,21 @@ class Estimates(FitNumbers):
         """The criterion at the estimates."""
         if isinstance(self.evidence, Solution):
             return self.evidence.optimum
-        return optimum_at(self.problem, self.factors, reml=self.reml)
+        rho = self.rho if self.problem.residual else None
+        return optimum_at(self.problem, self.factors, rho, reml=self.reml)
 
     @cached_property
     def information(self) -> VarianceInformation:
         """The exact information on (theta, sigma): one Hessian for tests, intervals and the certificate."""
         with one_thread():
-            return variance_information(self.optimum)
+            make = visit_variance_information if self.problem.residual else variance_information
+            return make(self.optimum)
 
     @cached_property
     def curvature(self) -> Curvature:
         """What Wald intervals of variance parameters need."""
         with one_thread():
-            return curvature(self.optimum, self.information)
+            return (visit_curvature if self.problem.residual else curvature)(self.optimum, self.information)
 
     @cached_property
     def expected(self) -> ExpectedInformation:
@@ -239,13 +247,18 @@ class Estimates(FitNumbers):
     def kenward_roger(self) -> KenwardRoger:
         """What Kenward and Roger's tests need."""
         with one_thread():
-            return kenward_roger(self.optimum, self.expected)
+            return kenward_roger(self.optimum, self._along_coordinates or self.expected)
 
     @cached_property
     def kenward_roger_observed(self) -> KenwardRoger:
         """The same from the observed information on the variance parameters."""
         with one_thread():
-            return with_observed(self.optimum, self.information)
+            return with_observed(self.optimum, self.information, self._along_coordinates)
+
+    @cached_property
+    def _along_coordinates(self) -> VisitInformation | None:
+        """Expected information on the coordinates of a residual structure, where there is one."""
+        return visit_information(self.optimum) if self.problem.residual else None
 
     @property
     def X(self) -> Floats:
@@ -320,6 +333,7 @@ def estimate(
     algorithm: str,
     limit: int | None = None,
     start: Sequence[float] | None = None,
+    rho: Floats | None = None,
 ) -> Estimates:
     """Fit the model of a design.
 
@@ -329,6 +343,7 @@ def estimate(
         algorithm: The search.
         limit: Steps at most; by default what the algorithm may need on hard problems.
         start: theta to start from; by default from the moment equations.
+        rho: (r,) coordinates of the residual structure to start from; by default from the moments.
 
     Raises:
         FitError: The model cannot be estimated from these data, there is no such algorithm, it is allowed no
@@ -336,7 +351,7 @@ def estimate(
     """
     first = None if start is None else start_factors(design, start)
     with one_thread():
-        found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first)
+        found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first, rho=rho)
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)
 
 

@@ -205,18 +205,20 @@ class Patterned(ProductSource):
         J, r = self.structure.jacobian(rho), self.count
         q = self.groups[0].sums.shape[-1]
         G, E = np.zeros((r, q, q)), np.zeros((r, r))
-        for group, P in zip(self.groups, self._inverses(rho)[0], strict=True):
-            C_K = None if K is None else group.contracted(K)
-            for here in _chunks(len(P), r * P[0].size):
-                part = PatternSums(_some(group.patterns, here), group.sums[here])
-                p = P[here]
-                RD = part.patterns.inside(J)
-                RDP = RD @ p
-                G += part.total(p @ RDP)
-                if C_K is not None:
-                    M = 2.0 * p @ C_K[here] @ p - part.patterns.counts[:, None, None] * p
-                    E += RDP.reshape(r, -1) @ np.swapaxes(RD @ M, -1, -2).reshape(r, -1).T
+        for part, P in self.pieces(rho):
+            RD = part.patterns.inside(J)
+            RDP = RD @ P
+            G += part.total(P @ RDP)
+            if K is not None:
+                M = 2.0 * P @ part.contracted(K) @ P - part.patterns.counts[:, None, None] * P
+                E += RDP.reshape(r, -1) @ np.swapaxes(RD @ M, -1, -2).reshape(r, -1).T
         return G, E
+
+    def pieces(self, rho: Floats) -> Iterator[tuple[PatternSums, Floats]]:
+        """Some patterns at a time, with their (B, t, t) R_p^-1: as many as r matrices each have room for."""
+        for group, P in zip(self.groups, self._inverses(rho)[0], strict=True):
+            for here in _chunks(len(P), self.count * P[0].size):
+                yield PatternSums(_some(group.patterns, here), group.sums[here]), P[here]
 
     def _inverses(self, rho: Floats) -> tuple[list[Floats], float]:
         """(B, t, t) R_p^-1 of each group, and log|R|."""

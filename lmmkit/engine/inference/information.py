@@ -44,17 +44,21 @@ NO_OPTIMUM = (
 )
 
 
-def optimum_at(problem: Problem, factors: tuple[Floats, ...], *, reml: bool) -> Optimum:
+def optimum_at(
+    problem: Problem, factors: tuple[Floats, ...], rho: Floats | None = None, *, reml: bool
+) -> Optimum:
     """Returns the criterion at estimates that were found before.
 
     Args:
         problem: The arrays.
         factors: Lambda of each term.
+        rho: (r,) coordinates of the residual structure, where there is one.
         reml: Restricted maximum likelihood, or maximum likelihood.
     """
     setup = set_up(problem, reml=reml)
     L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
-    state = setup.criterion.evaluate(setup.layout.coordinates(L))
+    coordinates = setup.layout.coordinates(L)
+    state = setup.criterion.evaluate(coordinates if rho is None else np.append(coordinates, rho))
     return Optimum(problem, setup.prepared, state, setup.scale)
 
 

@@ -63,6 +63,7 @@ def refit(
     count: int,
     *,
     reml: bool,
+    rho: Floats | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
 ) -> Replicates:
@@ -73,6 +74,7 @@ def refit(
         source: Gives the responses (n, c) of replicates `first` to `first + c - 1`.
         count: Number of replicates.
         reml: Restricted maximum likelihood, or maximum likelihood.
+        rho: (m,) coordinates of the residual structure to start each search from.
         progress: Called with the replicates done and their number after each chunk.
         workers: Threads that share the chunks; the numbers do not depend on it.
 
@@ -86,7 +88,7 @@ def refit(
     done = 0
 
     def fit(chunk: tuple[int, int]) -> tuple[int, int]:
-        _fit_chunk(setup, shared, source, chunk, results)
+        _fit_chunk(setup, shared, source, chunk, results, rho)
         return chunk
 
     with ThreadPoolExecutor(workers) as pool:
@@ -133,7 +135,12 @@ def _empty(setup: Setup, count: int) -> Replicates:
 
 
 def _fit_chunk(
-    setup: Setup, shared: Shared | None, source: Source, chunk: tuple[int, int], out: Replicates
+    setup: Setup,
+    shared: Shared | None,
+    source: Source,
+    chunk: tuple[int, int],
+    out: Replicates,
+    rho: Floats | None,
 ) -> None:
     """Fit some replicates and write them down; those the batch leaves one by one."""
     first, size = chunk
@@ -143,7 +150,7 @@ def _fit_chunk(
         padded = np.concatenate([Y, np.repeat(Y[:, -1:], max(LEAST_BATCH - size, 0), axis=1)], axis=1)
         left = _fit_batch(shared, padded, first, size, out)
     for i in left:
-        _fit_alone(setup, Y[:, i], first + int(i), out)
+        _fit_alone(setup, Y[:, i], first + int(i), out, rho)
 
 
 def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates) -> Ints:
@@ -167,11 +174,11 @@ def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates
     return np.flatnonzero(~search.converged[:size])
 
 
-def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates) -> None:
+def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates, rho: Floats | None) -> None:
     """Fit one replicate by the ordinary search."""
     out.alone[number] = True
     try:
-        found = solve(replace(setup.problem, response=y), reml=setup.criterion.reml)
+        found = solve(replace(setup.problem, response=y), reml=setup.criterion.reml, rho=rho)
     except FitError as error:
         out.failures[number] = str(error)
         _blank(number, out)

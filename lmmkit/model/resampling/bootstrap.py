@@ -70,11 +70,17 @@ def tabled(estimates: Estimates, found: Replicates) -> pd.DataFrame:
 def replicate(
     source: Simulator, count: int, *, workers: int = 1, progress: Progress | None = None
 ) -> Replicates:
-    """The model fitted to responses drawn from `source`, all at once."""
+    """The model fitted to responses drawn from `source`: together, or one by one."""
     estimates = source.estimates
     with one_thread():
         return refit(
-            estimates.problem, source.draw, count, reml=estimates.reml, progress=progress, workers=workers
+            estimates.problem,
+            source.draw,
+            count,
+            reml=estimates.reml,
+            rho=estimates.rho if estimates.problem.residual else None,
+            progress=progress,
+            workers=workers,
         )
 
 
