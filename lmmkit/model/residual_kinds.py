@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import scipy
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.crossproducts.patterns import coloured, whitened
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.options import check_option
 
@@ -36,31 +36,18 @@ def response(estimates: Estimates) -> Floats:
 
 def normalised(estimates: Estimates) -> Floats:
     """(n,) L^-1 (y - fitted) within each subject, L the lower Cholesky factor of their covariance matrix."""
-    e, residual = response(estimates), estimates.design.residual
+    e, residual = response(estimates), estimates.problem.residual
     if residual is None:
         return e / estimates.noise
-    return with_roots(estimates, _weighted(estimates) * e, inverse=True)
+    return whitened(residual, estimates.rho, _weighted(estimates) * e / estimates.sigma)
 
 
 def correlated(estimates: Estimates, z: Floats) -> Floats:
     """(n, r) residuals L z made of independent standard normal ones."""
-    if estimates.design.residual is None:
+    residual = estimates.problem.residual
+    if residual is None:
         return estimates.noise[:, None] * z
-    return with_roots(estimates, z, inverse=False) / _weighted(estimates)[:, None]
-
-
-def with_roots(estimates: Estimates, values: Floats, *, inverse: bool) -> Floats:
-    """(n, ...) L times the values of each subject in the order of its visits, or L^-1 times them."""
-    residual, V = estimates.design.residual, estimates.residual_covariance
-    assert residual is not None
-    out = np.empty_like(values)
-    for cells, rows in residual.patterns:
-        L = np.linalg.cholesky(V[np.ix_(cells, cells)])
-        mine = values[rows].swapaxes(0, 1)  # (t, s, ...)
-        flat = mine.reshape(len(cells), -1)
-        made = scipy.linalg.solve_triangular(L, flat, lower=True) if inverse else L @ flat
-        out[rows] = made.reshape(mine.shape).swapaxes(0, 1)
-    return out
+    return estimates.sigma * coloured(residual, estimates.rho, z) / _weighted(estimates)[:, None]
 
 
 def _weighted(estimates: Estimates) -> Floats:

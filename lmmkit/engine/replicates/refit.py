@@ -74,8 +74,7 @@ def refit(
         source: Gives the responses (n, c) of replicates `first` to `first + c - 1`.
         count: Number of replicates.
         reml: Restricted maximum likelihood, or maximum likelihood.
-        rho: Coordinates of the residual structure from which every search begins; by default from the
-            residuals of ordinary least squares.
+        rho: (m,) coordinates of the residual structure to start each search from.
         progress: Called with the replicates done and their number after each chunk.
         workers: Threads that share the chunks; the numbers do not depend on it.
 
@@ -89,7 +88,7 @@ def refit(
     done = 0
 
     def fit(chunk: tuple[int, int]) -> tuple[int, int]:
-        _fit_chunk(setup, shared, source, rho, chunk, results)
+        _fit_chunk(setup, shared, source, chunk, results, rho)
         return chunk
 
     with ThreadPoolExecutor(workers) as pool:
@@ -139,9 +138,9 @@ def _fit_chunk(
     setup: Setup,
     shared: Shared | None,
     source: Source,
-    rho: Floats | None,
     chunk: tuple[int, int],
     out: Replicates,
+    rho: Floats | None,
 ) -> None:
     """Fit some replicates and write them down; those the batch leaves one by one."""
     first, size = chunk
@@ -151,7 +150,7 @@ def _fit_chunk(
         padded = np.concatenate([Y, np.repeat(Y[:, -1:], max(LEAST_BATCH - size, 0), axis=1)], axis=1)
         left = _fit_batch(shared, padded, first, size, out)
     for i in left:
-        _fit_alone(setup, Y[:, i], rho, first + int(i), out)
+        _fit_alone(setup, Y[:, i], first + int(i), out, rho)
 
 
 def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates) -> Ints:
@@ -175,7 +174,7 @@ def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates
     return np.flatnonzero(~search.converged[:size])
 
 
-def _fit_alone(setup: Setup, y: Floats, rho: Floats | None, number: int, out: Replicates) -> None:
+def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates, rho: Floats | None) -> None:
     """Fit one replicate by the ordinary search."""
     out.alone[number] = True
     try:

@@ -13,9 +13,11 @@ import pandas as pd
 from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure
 from lmmkit.engine.problem import Residual
 from lmmkit.errors import DataError, FormulaError
+from lmmkit.model.design.learned import codes_of
 from lmmkit.model.design.rows_used import Source
 from lmmkit.model.design.variables import factor_of, is_factor, marked_column
 from lmmkit.model.formula.expression import Expression
+from lmmkit.model.formula.formula import Group
 from lmmkit.model.formula.residual_formula import INDEPENDENT, ResidualFormula
 from lmmkit.model.table.columns import Floats, Ints, compress
 from lmmkit.model.table.evaluate import Evaluator
@@ -42,6 +44,11 @@ class Visits(NamedTuple):
     times: Ints
     names: tuple[str, ...]
     unused: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """The greatest whole number that divides all distances."""
+        return int(np.gcd.reduce(self.times - self.times[0])) or 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,18 +129,48 @@ class ResidualDesign:
         ]
 
     @cached_property
-    def patterns(self) -> list[tuple[Ints, Ints]]:
-        """The subjects by what cells they have: (t,) cells and (s, t) rows of the s subjects, by visit."""
-        owners, cells = self.arrays.subjects, self.arrays.cells
-        order = np.lexsort((self.visits.codes, owners))
-        sizes = np.bincount(owners)
-        starts = np.cumsum(sizes) - sizes
-        found = list[tuple[Ints, Ints]]()
-        for size in np.unique(sizes):
-            rows = order[starts[sizes == size][:, None] + np.arange(size)]
-            kinds, which = np.unique(cells[rows], axis=0, return_inverse=True)
-            found += [(kind, rows[which.ravel() == number]) for number, kind in enumerate(kinds)]
-        return found
+    def _telling(self) -> dict[str, tuple[Group, Grouping]]:
+        """The factors that a row's variance depends on: `ident` where there is one, else `by`."""
+        kind = "ident" if self.ident else "by"
+        named, found = (self.formula.ident, self.ident) if self.ident else (self.formula.by, self.by)
+        return {kind: (named, found)} if named and found else {}
+
+    def variance_columns(self) -> list[str]:
+        """Names of the columns that a row's variance depends on."""
+        names = [name for group, _ in self._telling.values() for name in group.names]
+        timed = self.formula.time if self.formula.heterogeneous else None
+        return [*names, *(timed.variables if timed else ())]
+
+    def cells_of(self, evaluator: Evaluator) -> Ints:
+        """(m,) a cell with the residual variance of each row of another table, -1 where the fit has none.
+
+        Args:
+            evaluator: Reads the table; of its columns `variance_columns` are needed.
+        """
+        table = evaluator.table
+        codes = {kind: codes_of(of, group.names, table) for kind, (group, of) in self._telling.items()}
+        if self.formula.heterogeneous:
+            codes["visit"] = self._visits_of(self.formula.time, evaluator)
+        if not codes:
+            return np.zeros(table.rows, np.intp)
+        known = dict[tuple[int, ...], int]()
+        for number, cell in enumerate(self.cells):
+            known.setdefault(tuple(getattr(cell, kind) for kind in codes), number)
+        rows = zip(*(each.tolist() for each in codes.values()), strict=True)
+        return np.array([known.get(row, -1) for row in rows], np.intp)
+
+    def _visits_of(self, time: Expression | None, evaluator: Evaluator) -> Ints:
+        """(m,) visits on new rows, -1 where the fit has none of that name."""
+        if time is None:  # the order of rows says nothing of new ones
+            return np.full(evaluator.table.rows, -1)
+        if is_factor(time, evaluator):
+            factor = factor_of(time, evaluator)
+            names, codes = level_texts(factor.levels), factor.codes
+        else:
+            values, codes = np.unique(evaluator.numbers(time), return_inverse=True)
+            names = level_texts(values)
+        known = {name: code for code, name in enumerate(self.visits.names)}
+        return np.array([known.get(str(name), -1) for name in names], np.intp)[codes]
 
     @property
     def words(self) -> str:
@@ -348,6 +385,8 @@ def _notices(formula: ResidualFormula, visits: Visits, source: Source) -> Iterat
             else "they are left out of the residual structure"
         )
         yield f"residual `{formula}`: no row has the declared visits {shown}; {counted}."
+    if formula.correlation == "toep" and visits.step > 1:
+        yield f"residual `{formula}`: one step of the lags is {visits.step} of {formula.time}."
     if formula.time is None and formula.group and source.lost:
         dropped = source.table.rows - source.count
         yield (
@@ -360,16 +399,16 @@ def _notices(formula: ResidualFormula, visits: Visits, source: Source) -> Iterat
 
 
 def _cells(by: Grouping | None, ident: Grouping | None, visits: Visits) -> tuple[tuple[VisitCell, ...], Ints]:
-    """The combinations that occur, and that of each row; by level of `ident`, of `by=` and visit."""
-    widths = [ident.size if ident else 1, by.size if by else 1, len(visits.names)]
-    key = visits.codes.copy()
+    """The combinations that occur, by group, visit and level, and that of each row."""
+    widths = [len(visits.names), ident.size if ident else 1]
+    key = visits.codes * widths[1]
     if by:
-        key += widths[2] * by.codes
+        key += widths[0] * widths[1] * by.codes
     if ident:
-        key += widths[2] * widths[1] * ident.codes
-    codes, present = _renumbered(key, int(np.prod(widths)))
-    level, rest = np.divmod(present, widths[2] * widths[1])
-    group, visit = np.divmod(rest, widths[2])
+        key += ident.codes
+    codes, present = _renumbered(key, (by.size if by else 1) * widths[0] * widths[1])
+    group, rest = np.divmod(present, widths[0] * widths[1])
+    visit, level = np.divmod(rest, widths[1])
     cells = tuple(VisitCell(int(g), int(v), int(i)) for g, v, i in zip(group, visit, level, strict=True))
     return cells, codes
 
@@ -409,9 +448,10 @@ def _structure(
 
 
 def _times(formula: ResidualFormula, visits: Visits, here: Sequence[VisitCell]) -> Iterator[int]:
-    """When each cell of a block is; levels of `ident` alone stand apart."""
+    """When each cell of a block is; levels of `ident` alone stand apart, and `toep` counts steps."""
+    step = visits.step if formula.correlation == "toep" else 1
     for number, cell in enumerate(here):
-        yield number if formula.group is None else int(visits.times[cell.visit])
+        yield number if formula.group is None else int(visits.times[cell.visit]) // step
 
 
 def _ratios(
@@ -421,7 +461,7 @@ def _ratios(
     visits: Visits,
     cells: Sequence[VisitCell],
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Which SD ratio each cell has, -1 for that of the first cell, and their names.
+    """Which SD ratio each cell has, -1 for the first cell's or that of the first level, and their names.
 
     They are `ratio.8`, `B.ratio.8`, `B.ratio`, `ratio.Male`; a block of `un` has the others of its own.
     """
@@ -435,7 +475,8 @@ def _ratios(
             names.append(f"ratio.{ident.levels[cell.ident]}")
         else:
             names.append(_prefix(by, cell.by) + (f"ratio.{own}" if formula.heterogeneous else "ratio"))
-    free = [name for name in dict.fromkeys(names) if name != names[0]]
+    first_of_all = f"ratio.{ident.levels[0]}" if ident else names[0]
+    free = [name for name in dict.fromkeys(names) if name != first_of_all]
     which = {name: number for number, name in enumerate(free)}
     return [which.get(name, -1) for name in names], tuple(free)
 

@@ -70,7 +70,7 @@ def tabled(estimates: Estimates, found: Replicates) -> pd.DataFrame:
 def replicate(
     source: Simulator, count: int, *, workers: int = 1, progress: Progress | None = None
 ) -> Replicates:
-    """The model fitted to responses drawn from `source`, all at once."""
+    """The model fitted to responses drawn from `source`: together, or one by one."""
     estimates = source.estimates
     with one_thread():
         return refit(

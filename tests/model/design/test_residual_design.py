@@ -81,6 +81,23 @@ def test_unused_declared_levels_count_where_distances_do_and_are_said(visits: pd
     assert not structured("un(week | id)", visits).notices
 
 
+def test_lags_of_toep_count_steps_and_the_step_is_said(visits: pd.DataFrame) -> None:
+    visits["day"] = 7 * visits["week"]
+    found = structured("toep(day | id)", visits)
+    assert found.names == ("rho.1", "rho.2", "rho.3")
+    assert "one step of the lags is 7 of day" in found.notices[0]
+    assert structured("ar1(day | id)", visits).structure.blocks[0].times == (0, 7, 21)
+
+
+def test_the_first_level_of_a_variance_function_is_the_reference_wherever_it_occurs(
+    visits: pd.DataFrame,
+) -> None:
+    visits["early"] = np.where(visits["week"] < 2, "z", "a")
+    found = structured("ident(early) * cs(week | id)", visits)
+    assert found.names == ("ratio.z", "rho")
+    assert found.structure.blocks[0].ratios == (0, -1, -1)
+
+
 def test_the_order_of_rows_counts_within_each_subject(visits: pd.DataFrame) -> None:
     mixed = visits.sample(frac=1.0, random_state=3)
     found = structured("ar1(1 | id)", mixed)
@@ -111,18 +128,6 @@ def test_cells_give_back_visit_group_and_level_of_each_row(visits: pd.DataFrame)
     named = np.array(found.cell_names)[found.arrays.cells]
     expected = visits["arm"] + "." + visits["week"].astype(str) + "." + visits["sex"]
     assert named.tolist() == expected.tolist()
-
-
-def test_subjects_of_one_pattern_stand_together_in_the_order_of_visits(visits: pd.DataFrame) -> None:
-    mixed = visits.sample(frac=1.0, random_state=5).reset_index(drop=True)
-    found = structured("un(week | id)", mixed)
-    rows = np.concatenate([rows.ravel() for _, rows in found.patterns])
-    assert sorted(rows) == list(range(len(mixed)))
-    for cells, members in found.patterns:
-        weeks = mixed["week"].to_numpy()[members]
-        assert (np.diff(weeks, axis=1) > 0).all()
-        assert (found.arrays.cells[members] == cells).all()
-        assert (mixed["id"].to_numpy()[members] == mixed["id"].to_numpy()[members[:, :1]]).all()
 
 
 def test_a_subject_twice_at_a_visit_is_named_with_its_rows(visits: pd.DataFrame) -> None:

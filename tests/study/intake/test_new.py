@@ -126,7 +126,7 @@ def test_marks_between_thousands_are_found(tmp_path, write, keys):
 
 def test_a_point_before_three_digits_everywhere_is_asked_about(tmp_path):
     made, _ = new(tmp_path, text(TABLE.assign(y=[f"{v * 10:,.0f}".replace(",", ".") for v in Y * 10]), ";"))
-    assert "three digits after it" in made.asked[0]
+    assert "three digits after its '.'" in made.asked[0]
     made.path.unlink()
     made, checked = new(
         tmp_path,
@@ -294,6 +294,13 @@ def test_columns_named_like_measured_ones_are_told_where_they_are_left_out(tmp_p
     wide = WIDE.iloc[:, :4].set_axis(["g", "y_pre", "y_1", "y_2"], axis=1)
     made, _ = new(tmp_path, wide.to_csv(index=False), formula="y ~ time + (1 | g)")
     assert any("not measured, though named like y: y_pre" in said for said in made.said)
+
+
+def test_the_places_of_listed_measurements_are_numbers(tmp_path):
+    wide = WIDE.iloc[:, :4].set_axis(["g", "y1", "y2", "y3"], axis=1).assign(year=2020)
+    made, checked = new(tmp_path, wide.to_csv(index=False), formula="y ~ time + (1 | g)")
+    assert "measured: {y: [y1, y2, y3]}" in made.path.read_text()
+    assert checked.table.frame["time"].tolist() == [1, 2, 3] * len(WIDE)
 
 
 @pytest.mark.parametrize("first", [7, 98])
