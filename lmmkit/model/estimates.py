@@ -338,6 +338,7 @@ def estimate(
     algorithm: str,
     limit: int | None = None,
     start: Sequence[float] | None = None,
+    rho: Floats | None = None,
 ) -> Estimates:
     """Fit the model of a design.
 
@@ -347,6 +348,7 @@ def estimate(
         algorithm: The search.
         limit: Steps at most; by default what the algorithm may need on hard problems.
         start: theta to start from; by default from the moment equations.
+        rho: (r,) coordinates of the residual structure to start from; by default from the moments.
 
     Raises:
         FitError: The model cannot be estimated from these data, there is no such algorithm, it is allowed no
@@ -354,7 +356,7 @@ def estimate(
     """
     first = None if start is None else start_factors(design, start)
     with one_thread():
-        found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first)
+        found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first, rho=rho)
     if design.residual is not None:
         design.residual.refuse_lost_sign(found.rho)
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)

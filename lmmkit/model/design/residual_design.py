@@ -141,8 +141,8 @@ class ResidualDesign:
         for name, value in zip(self.names, self.structure.natural(rho), strict=True):
             if name.endswith("rho") and abs(value) ** step < NO_CORRELATION:
                 raise FitError(
-                    f"residual `{self.formula}`: {name} is zero: visits {step} apart have a correlation below "
-                    "zero, and all distances are even, so that no power of rho is negative. "
+                    f"residual `{self.formula}`: {name} is zero: visits {step} apart have a correlation "
+                    "below zero, and all distances are even, so that no power of rho is negative. "
                     f"`factor({self.formula.time})` in place of `{self.formula.time}` takes the visits as "
                     "equally spaced, one step apart."
                 )
