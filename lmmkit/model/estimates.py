@@ -314,6 +314,11 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
     Raises:
         FitError: Not as many numbers as the model has covariance parameters.
     """
+    if design.residual is not None:
+        raise FitError(
+            "start: a model with a residual structure has no theta, and its search starts from the residuals "
+            "of ordinary least squares; leave start out."
+        )
     try:
         values = np.asarray(theta, dtype=np.float64)
     except (TypeError, ValueError):
@@ -356,6 +361,8 @@ def estimate(
     first = None if start is None else start_factors(design, start)
     with one_thread():
         found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first, rho=rho)
+    if design.residual is not None:
+        design.residual.refuse_lost_sign(found.rho)
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)
 
 

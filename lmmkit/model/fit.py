@@ -756,7 +756,8 @@ class Fit:
 
     def __repr__(self) -> str:
         criterion = "REML" if self.reml else "ML"
-        formula = terminal(self.formula)
+        residual = self.design.request.residual
+        formula = terminal(self.formula + (f", residual = {residual}" if residual else ""))
         return f"<Fit {formula}: {criterion}, {self.nobs:,} rows, deviance {self.deviance:.4f}>"
 
     def _repr_html_(self) -> str:
@@ -799,7 +800,8 @@ def lmm(
             ("error").
         subset: A condition in the formula's language, such as `"Days > 1 and Subject != '335'"`: the model
             is fitted to the rows that meet it, as if there were no others.
-        start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates.
+        start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates. A
+            residual structure starts from those alone.
         max_iterations: Steps of the search at most; by default what the algorithm may need on hard problems.
 
     Raises:

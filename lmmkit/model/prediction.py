@@ -157,6 +157,8 @@ def _chosen(estimates: Estimates, level: Level, groups: str | Sequence[str] | No
         return [level == "group"] * len(estimates.random)
     if level != "group":
         raise FitError(f"groups: at level={level!r} no random effects count; leave it out, or use 'group'.")
+    if not estimates.random:
+        raise FitError("groups: this model has no random effects whose groups could count; leave it out.")
     wanted = [groups] if isinstance(groups, str) else list(groups)
     for name in wanted:
         check_option("groups", name, list(dict.fromkeys(term.factor for term in estimates.random)))
