@@ -448,6 +448,7 @@ class MarginalMeans(pd.DataFrame):
         References:
             The families as in the R package emmeans; Dunnett (1955); Hothorn, Bretz & Westfall (2008).
 
+        >>> from lmmkit import lmm
         >>> fit = lmm("y ~ x + (1 | g)", frame)
         >>> means = fit.marginal_means("x", at={"x": [0, 1, 2]})
         >>> means.contrast("poly")["estimate"].round(3).to_dict()
