@@ -15,8 +15,9 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.escape import terminal
-from lmmkit.model import storage, tables
+from lmmkit.model import residual_kinds, storage, tables
 from lmmkit.model.certificate import Certificate, certify
+from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, ranova
 from lmmkit.model.design.design import Design, Missing, build_design
 from lmmkit.model.design.update import model_frame, updated_design
 from lmmkit.model.estimates import Estimates, estimate
@@ -99,7 +100,7 @@ class Fit:
 
     @property
     def sigma(self) -> float:
-        """Residual standard deviation, in the unit of the response."""
+        """Residual standard deviation, in the unit of the response; where it differs, at the first visit."""
         return self.estimates.sigma
 
     @property
@@ -109,13 +110,22 @@ class Fit:
 
     @property
     def varcorr(self) -> pd.DataFrame:
-        """Variances, covariances and correlations: group, var1, var2, vcov, sdcor."""
+        """Variances, covariances and correlations: group, var1, var2, vcov, sdcor.
+
+        The last rows are of the group `Residual`: one, or under a residual structure a variance of each visit
+        (or level), then the covariances between the visits of a subject.
+        """
         return tables.varcorr(self.estimates)
 
     @property
     def residual_params(self) -> pd.Series[float]:
-        """Parameters of the residual structure; none for independent residuals."""
-        return pd.Series(np.empty(0), index=pd.Index(list[str]()), name="residual_params")
+        """Parameters of the residual structure on their natural scales; none for independent residuals.
+
+        `ratio.<level>` is an SD relative to the first, which is `sigma`; `rho` a correlation per step or unit
+        of time, `rho.<lag>` (toep), `rho.<t1>.<t2>` (ad) and `cor.<t1>.<t2>` (un) correlations; with `by=`
+        each is prefixed `<level>.`.
+        """
+        return tables.residual_params(self.estimates)
 
     @property
     def ranef(self) -> dict[str, pd.DataFrame]:
@@ -149,7 +159,7 @@ class Fit:
 
     @property
     def npar(self) -> int:
-        """Number of parameters: fixed effects, theta and sigma."""
+        """Number of parameters: fixed effects, theta, `residual_params` and sigma."""
         return self.estimates.npar
 
     @property
@@ -164,7 +174,7 @@ class Fit:
 
     @property
     def ngroups(self) -> dict[str, int]:
-        """Number of levels by grouping factor."""
+        """Number of levels by grouping factor, subjects of a residual structure included."""
         return self.estimates.ngroups
 
     @property
@@ -200,7 +210,24 @@ class Fit:
     @property
     def resid(self) -> pd.Series[float]:
         """Response less fitted values, (nobs,)."""
-        return tables.by_row(self.estimates, self.estimates.problem.response - self.estimates.fitted, "resid")
+        return tables.by_row(self.estimates, residual_kinds.response(self.estimates), "resid")
+
+    def residuals(self, kind: residual_kinds.Kind = "response") -> pd.Series[float]:
+        """Residuals, (nobs,).
+
+        Args:
+            kind: "response", the response less `fittedvalues`, as `resid`; "marginal", the response less the
+                fixed part alone; "pearson", divided by each row's residual SD; "normalised", free of the
+                correlations of the residual structure too: L^-1 (y - fitted), L the lower Cholesky factor of
+                the covariance matrix of a subject's residuals in the order of the visits, so that they are
+                independent of variance 1 where the model holds.
+
+        Raises:
+            FitError: A kind that is not offered.
+
+        Reference: Pinheiro & Bates (2000), Mixed-Effects Models in S and S-PLUS, section 5.3.
+        """
+        return tables.by_row(self.estimates, residual_kinds.of_kind(self.estimates, kind), kind)
 
     # Inference
 
@@ -305,6 +332,70 @@ class Fit:
         {'x': {'num_df': 1, 'den_df': 5.0}}
         """
         return anova(self.estimates, kind=type, df=df)
+
+    def ranova(
+        self,
+        reduce: bool = True,
+        method: RandomTest = "lrt",
+        n: int = 1000,
+        seed: int = 0,
+        workers: int = 1,
+    ) -> pd.DataFrame:
+        """Every random-effects term against the model without it: npar, llf, aic, stat, df, p, reference.
+
+        A variance that is left out lies on the boundary of its domain, where the likelihood ratio has a
+        mixture of chi-squared distributions: `reference` says which. By the criterion of the fit.
+
+        Args:
+            reduce: Of `(x | g)` its parts are left out one by one (`x in (1 + x | g)`); False leaves out the
+                whole term.
+            method: "lrt", or "bootstrap", which simulates each distribution under the smaller model.
+            n: Replicates, for "bootstrap".
+            seed: Seed of simulated weights and of the bootstrap.
+            workers: Threads, for "bootstrap"; the numbers do not depend on it.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        References:
+            lmerTest's ranova for the terms; Self & Liang (1987) and Stram & Lee (1994) for the mixtures.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.ranova()["reference"].to_dict()
+        {'<none>': '', '(1 | g)': '1/2 chi2(0) + 1/2 chi2(1)'}
+        """
+        return ranova(self.estimates, reduce=reduce, method=method, n=n, seed=seed, workers=workers)
+
+    def drop1(
+        self,
+        scope: str | Sequence[str] | None = None,
+        test: FixedTest = "F",
+        df: str = "auto",
+        n: int = 1000,
+        seed: int = 0,
+        workers: int = 1,
+    ) -> pd.DataFrame:
+        """Every fixed term that no other one contains against the model without it: aic, stat, p, reference.
+
+        The criteria are those of maximum-likelihood fits, as R's drop1 has them.
+
+        Args:
+            scope: Terms to leave out, one by one; by default all that no other term contains.
+            test: "F" of this fit, "lrt" of maximum-likelihood fits, or "bootstrap" of the latter.
+            df: Denominator degrees of freedom of "F", as in `coef_table`.
+            n: Replicates, for "bootstrap".
+            seed: Seed of the bootstrap.
+            workers: Threads, for "bootstrap"; the numbers do not depend on it.
+
+        Raises:
+            FitError: A term that the model does not have or that another one contains, or an option that is
+                not offered.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.drop1()["reference"].to_dict()
+        {'<none>': '', 'x': 'F(1, 5)'}
+        """
+        return drop1(self.estimates, scope=scope, test=test, df=df, n=n, seed=seed, workers=workers)
 
     def marginal_means(
         self,
@@ -597,7 +688,7 @@ class Fit:
             formula: The change, a dot for what was on its side: `". ~ . - x + (1 | h)"`, `"log(.) ~ ."`.
             data: Another table; by default the one that `lmm` was given.
             changes: Arguments of `lmm` in place of those of this fit: reml, algorithm, weights, offset,
-                contrasts, missing, subset.
+                residual, contrasts, missing, subset.
 
         Raises:
             FormulaError: The change cannot be read, or takes away what the formula does not have.
@@ -609,7 +700,7 @@ class Fit:
         'log(y) ~ 1 + (1 | g)'
         """
         reml, algorithm = changes.pop("reml", self.reml), changes.pop("algorithm", self.algorithm)
-        _check_arguments(reml, None, None, None)
+        _check_arguments(reml, None, None)
         design = updated_design(self.design, formula, data, changes)
         return Fit(estimate(design, reml=bool(reml), algorithm=algorithm))
 
@@ -693,7 +784,8 @@ class Fit:
 
     def __repr__(self) -> str:
         criterion = "REML" if self.reml else "ML"
-        formula = terminal(self.formula)
+        residual = self.design.request.residual
+        formula = terminal(self.formula + (f", residual = {residual}" if residual else ""))
         return f"<Fit {formula}: {criterion}, {self.nobs:,} rows, deviance {self.deviance:.4f}>"
 
     def _repr_html_(self) -> str:
@@ -725,7 +817,10 @@ def lmm(
         algorithm: newton, em, em-accelerated, em-newton, pls or direct; all reach one optimum.
         weights: Positive prior weights, a column name or a vector: residual variances are sigma^2 / weight.
         offset: A known part of the mean, a column name or a vector.
-        residual: A residual covariance structure; none is offered.
+        residual: How residuals are correlated, and what their variance depends on, in place of random
+            effects: `un(visit | id)`, `cs`, `csh`, `toep`, `toeph`, `ar1`, `ar1h`, `ad`, `adh`, with
+            parameters of their own for each arm `un(visit | id, by=arm)`; `ident(f)`, a variance for each
+            level; a product `ident(f) * cs(visit | id)`. Independent residuals of one variance when left out.
         known: Known covariance matrices between levels; none are offered.
         contrasts: Coding by factor.
         missing: Rows with a missing value are dropped and listed ("drop"), the same with NaN in their place
@@ -733,7 +828,8 @@ def lmm(
             ("error").
         subset: A condition in the formula's language, such as `"Days > 1 and Subject != '335'"`: the model
             is fitted to the rows that meet it, as if there were no others.
-        start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates.
+        start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates. A
+            residual structure starts from those alone.
         max_iterations: Steps of the search at most; by default what the algorithm may need on hard problems.
 
     Raises:
@@ -744,9 +840,16 @@ def lmm(
     >>> lmm("y ~ x + (1 | g)", frame).params.round(4).to_dict()
     {'Intercept': 3.3889, 'x': 2.1667}
     """
-    _check_arguments(reml, residual, known, max_iterations)
+    _check_arguments(reml, known, max_iterations)
     design = build_design(
-        formula, data, weights=weights, offset=offset, contrasts=contrasts, missing=missing, subset=subset
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        missing=missing,
+        subset=subset,
+        residual=residual,
     )
     return Fit(estimate(design, reml=bool(reml), algorithm=algorithm, limit=max_iterations, start=start))
 
@@ -774,14 +877,10 @@ def _of_fit(statistic: Callable[[Fit], Any]) -> Callable[[Estimates], Any]:
     return of_estimates
 
 
-def _check_arguments(reml: object, residual: object, known: object, limit: object) -> None:
+def _check_arguments(reml: object, known: object, limit: object) -> None:
     if not isinstance(reml, (bool, np.bool_)):
         raise FitError(f"reml={reml!r}: True (REML) or False (maximum likelihood) is expected.")
     if limit is not None:
         whole("max_iterations", limit, "steps")
-    for name, given, what in (
-        ("residual", residual, "residual structures"),
-        ("known", known, "known covariance matrices"),
-    ):
-        if given is not None:
-            raise FitError(f"{name}={given!r:.60}: {what} are not offered; leave it out.")
+    if known is not None:
+        raise FitError(f"known={known!r:.60}: known covariance matrices are not offered; leave it out.")

@@ -13,15 +13,28 @@ from lmmkit.plots.effects import (
     forest,
     means,
     random_pairs,
+    structures,
 )
-from lmmkit.plots.fitting import agreement, blocks, climb, matrices, path, residual_panels, surface
+from lmmkit.plots.fitting import (
+    agreement,
+    autocorrelation,
+    blocks,
+    cell_sds,
+    climb,
+    matrices,
+    path,
+    residual_panels,
+    surface,
+)
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
     "agreement",
+    "autocorrelation",
     "blocks",
     "candidates",
     "caterpillar",
+    "cell_sds",
     "climb",
     "components",
     "correlations",
@@ -36,6 +49,7 @@ __all__ = [
     "response",
     "shown",
     "spaghetti",
+    "structures",
     "surface",
     "svg_bytes",
     "trellis",

@@ -203,15 +203,31 @@ def candidates(table: pd.DataFrame) -> NDArray[Any]:
         table: One row per candidate: candidate, chosen, singular, and the distances d_deviance,
             d_aic, d_bic (NaN for a candidate that could not be fitted or compared).
     """
-    axes = canvas(1, 3, height=0.9 + 0.32 * len(table), sharey=True)
     others = np.where(table["singular"].astype(bool), "not chosen, singular", "not chosen")
     kinds = np.where(table["chosen"].astype(bool), "chosen", others)
+    return _distances(table, table["candidate"], kinds, "Random effects")
+
+
+@styled
+def structures(table: pd.DataFrame) -> NDArray[Any]:
+    """Residual structures by deviance, AIC and BIC, each as its distance from the best.
+
+    Args:
+        table: One row per structure: structure, chosen, and the distances d_deviance, d_aic, d_bic (NaN for
+            one that could not be fitted).
+    """
+    kinds = np.where(table["chosen"].astype(bool), "chosen", "not chosen")
+    return _distances(table, table["structure"], kinds, "Residual structure")
+
+
+def _distances(table: pd.DataFrame, names: Any, kinds: NDArray[Any], label: str) -> NDArray[Any]:
+    axes = canvas(1, 3, height=0.9 + 0.32 * len(table), sharey=True)
     for ax, (column, title) in zip(axes.flat, CRITERIA.items(), strict=True):
-        heights = name_rows(ax, table["candidate"])
+        heights = name_rows(ax, names)
         zero_line(ax, "x")
         ax.hlines(heights, 0, table[column], color=GREY, linewidth=0.8)
         _marks(ax, table[column], heights, kinds, CANDIDATES, size=36)
-        ax.set(title=title, xlabel="Above the best", ylabel="Random effects" if ax is axes[0, 0] else "")
+        ax.set(title=title, xlabel="Above the best", ylabel=label if ax is axes[0, 0] else "")
         ax.margins(x=0.12)
     outer_legend(axes[0, 0], "outside upper right", ncols=3)
     return axes

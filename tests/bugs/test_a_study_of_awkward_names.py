@@ -5,12 +5,11 @@ among the columns of the model.
 """
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from support import warm
 from typer.testing import CliRunner
 
 from lmmkit.model.formula.expression import quote
@@ -39,8 +38,7 @@ def awkward(tmp_path, monkeypatch):
 
 
 def test_it_runs_to_its_report(awkward):
-    command = [sys.executable, "-m", "lmmkit.study.cli", "run", str(awkward)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.lmmkit(".", "run", str(awkward))
     assert done.returncode == 0, done.stderr
     (report,) = (awkward.parent / "reports").glob("my data/*/report.html")
     assert "Score (pts)" in report.read_text(encoding="utf-8")
@@ -68,6 +66,5 @@ def test_a_study_whose_every_column_needs_quotes_runs_to_its_report(names, tmp_p
         "report": {"focus": quote(x)},
     }
     (tmp_path / "study.yaml").write_text(json.dumps(study))
-    command = [sys.executable, "-m", "lmmkit.study.cli", "run", "study.yaml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = warm.lmmkit(tmp_path, "run", "study.yaml")
     assert done.returncode == 0, done.stderr

@@ -1,15 +1,13 @@
 """A fit that cannot be used says so before anything else: in the terminal, the notebook and the report."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from support import warm
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -38,10 +36,7 @@ def stuck(tmp_path_factory):
     y = 10 + 0.5 * x + (noise - noise.mean(axis=1, keepdims=True)).ravel()
     rows = [f"{value!r},{at},g{of:02d}" for value, at, of in zip(y.tolist(), x, group, strict=True)]
     (project / "params/flat.csv").write_text("\n".join(["y,x,g", *rows]) + "\n")
-    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", "run", "params/flat.yaml"]
-    done = subprocess.run(
-        command, cwd=project, capture_output=True, text=True, check=False, env={**os.environ}
-    )
+    done = warm.lmmkit(project, "run", "params/flat.yaml")
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip().split("\n")[-1]).parent, done.stderr
 

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from support import warm
 
 from lmmkit.study.records.notebooks import normalised
 from lmmkit.study.report.read_back import prove
@@ -26,7 +27,8 @@ def call(project, *command):
 @pytest.fixture(scope="session")
 def run(project):
     """The folder of a run of the tiny study."""
-    call(project, sys.executable, "-m", "lmmkit.study.cli", "run", "params/tiny.yaml")
+    done = warm.lmmkit(project, "run", "params/tiny.yaml")
+    assert done.returncode == 0, done.stderr
     key = (project / "reports/tiny/latest").read_text().strip()
     return project / "reports/tiny" / key
 

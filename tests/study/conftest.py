@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import warm
 from support.tiny import DATA, STEPS, STUDY, trust_project, write_notebook
 
 Called = subprocess.CompletedProcess[str]
@@ -17,9 +16,7 @@ Called = subprocess.CompletedProcess[str]
 
 def call(folder: Path, *arguments: str) -> Called:
     """The command line, called in a folder."""
-    command = [sys.executable, "-m", "lmmkit.study.cli", *arguments]
-    environment = {**os.environ, "COLUMNS": "200"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    return warm.lmmkit(folder, *arguments)
 
 
 def make_project(folder: Path) -> Path:

@@ -6,10 +6,10 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 
+from support import warm
 from support.tiny import trust_project, write_notebook
 
 ROOT = Path(__file__).parent.parent.parent
@@ -84,9 +84,7 @@ def lmmkit(project: Path, *arguments: str, others: bool = False) -> subprocess.C
         arguments: Its arguments.
         others: Whether it finds other programs, such as R.
     """
-    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", *arguments]
-    environment = {**os.environ, "COLUMNS": "200", **({} if others else {"PATH": os.devnull})}
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, env=environment)
+    return warm.lmmkit(project, *arguments, **({} if others else {"PATH": os.devnull}))
 
 
 def run(project: Path, *options: str, study: str = "sleep") -> Path:

@@ -19,7 +19,8 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 
 Kind = Literal["sd", "cor"]
-LEAST_START = 1e-6  # least eigenvalue of an unstructured start's correlation matrix
+LEAST_START = 1e-6  # eigenvalue of moments' correlations below which they are no start,
+RAISED_START = 0.1  # and what all below that are then raised to: near a singular matrix the search crawls
 WIDEST_START = 0.95  # largest correlation, or partial one, of a start: moments may be no correlations at all
 
 
@@ -65,6 +66,10 @@ class Correlation(ABC):
 
         For a family with variances of its own C is a covariance matrix.
         """
+
+    def units(self, x: Floats) -> Floats:
+        """Returns (m,) what a change of 1 in a coordinate is to be measured by: 1 for logs and the like."""
+        return np.ones_like(x)
 
     @abstractmethod
     def naturals(self, names: Sequence[str]) -> list[tuple[Kind, str]]:
@@ -370,7 +375,11 @@ class _Banded(Correlation):
 
 
 class _Free(Correlation):
-    """Any covariance matrix M = L L' with M_11 = 1: L's lower triangle down its columns, diagonal as logs."""
+    """Any covariance matrix M = L L' with M_11 = 1, L = diag(exp(d)) U with ones on the diagonal of U.
+
+    The coordinates go down the columns of L: d on the diagonal, entries of U below, so that a change of a
+    visit's unit is a shift of its d alone.
+    """
 
     name = "un"
     own_variances = True
@@ -393,25 +402,36 @@ class _Free(Correlation):
     def jacobian(self, x: Floats) -> Floats:
         L, (rows, columns) = self._root(x), self.entries
         half = np.zeros((self.count, self.size, self.size))
-        half[np.arange(self.count), rows] = L[:, columns].T * self._chain(L)[:, None]
+        dL = np.where(rows == columns, 0.0, L.diagonal()[rows])
+        half[np.arange(self.count), rows] = L[:, columns].T * dL[:, None]
+        at = np.flatnonzero(rows == columns)
+        half[at, rows[at]] = (L @ L.T)[rows[at]]
         return half + half.swapaxes(1, 2)
 
     def curvature(self, x: Floats, D: Floats) -> Floats:
         L, (rows, columns) = self._root(x), self.entries
-        chain = self._chain(L)
-        out = 2.0 * D[np.ix_(rows, rows)] * (columns[:, None] == columns) * np.outer(chain, chain)
-        slope = 2.0 * (D @ L)[rows, columns] * chain
-        return out + np.diag(np.where(rows == columns, slope, 0.0))
+        logs = rows == columns
+        s = L.diagonal()[rows]
+        # Two entries of U: 2 D_rs s_r s_s where they share a column. A log multiplies a row and a column.
+        out = np.where(columns[:, None] == columns, 2.0 * D[np.ix_(rows, rows)] * np.outer(s, s), 0.0)
+        along = 2.0 * (self.jacobian(x) * D).sum(axis=1)[:, rows]
+        out = np.where(logs, along, np.where(logs[:, None], along.T, out))
+        return (out + out.T) / 2.0
 
     def start(self, C: Floats) -> Floats:
         rows, columns = self.entries
         s = np.sqrt(C.diagonal())
         values, vectors = np.linalg.eigh(np.nan_to_num(C / np.outer(s, s)))
         if values[0] < LEAST_START:  # moments over different subjects may be no covariance matrix
-            C = (vectors * np.maximum(values, LEAST_START)) @ vectors.T * np.outer(s, s)
+            C = (vectors * np.maximum(values, RAISED_START)) @ vectors.T * np.outer(s, s)
         L = np.linalg.cholesky(C)
-        values = (L / L[0, 0])[rows, columns]
-        return np.where(rows == columns, np.log(np.where(rows == columns, values, 1.0)), values)
+        diagonal = np.log(L.diagonal() / L[0, 0])
+        return np.where(rows == columns, diagonal[rows], (L / L.diagonal()[:, None])[rows, columns])
+
+    def units(self, x: Floats) -> Floats:
+        L, (rows, columns) = self._root(x), self.entries
+        lengths = np.sqrt(np.einsum("ab,ab->a", L, L)) / L.diagonal()
+        return np.where(rows == columns, 1.0, lengths[rows])
 
     def naturals(self, names: Sequence[str]) -> list[tuple[Kind, str]]:
         ratios: list[tuple[Kind, str]] = [("sd", f"ratio.{name}") for name in names[1:]]
@@ -437,17 +457,11 @@ class _Free(Correlation):
         return [(a, b) for a in range(self.size) for b in range(a + 1, self.size)]
 
     def _root(self, x: Floats) -> Floats:
-        L = np.zeros((self.size, self.size))
-        L[0, 0] = 1.0
-        L[self.entries] = x
-        at = np.arange(1, self.size)
-        L[at, at] = np.exp(L[at, at])
-        return L
-
-    def _chain(self, L: Floats) -> Floats:
-        """(m,) derivative of each entry of L in its coordinate."""
-        rows, columns = self.entries
-        return np.where(rows == columns, L[rows, columns], 1.0)
+        U = np.eye(self.size)
+        U[self.entries] = x
+        scale = np.exp(np.append(0.0, U.diagonal()[1:]))
+        np.fill_diagonal(U, 1.0)
+        return scale[:, None] * U
 
 
 CORRELATIONS: dict[str, type[Correlation]] = {

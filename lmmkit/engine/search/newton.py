@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.rules import Rules
 from lmmkit.engine.search.search import Objective, P, Search, corrected, newton_direction
 
@@ -44,7 +43,7 @@ class Newton(Search[P]):
 
     def run(self, limit: int, came_by: str = "start") -> None:
         """Search for at most `limit` steps; patience begins anew at every saddle that is left."""
-        rules, count, step_name = self.rules, 0, came_by
+        rules, count, step_name, fading = self.rules, 0, came_by, 0
         self.converged = False
         for _ in range(limit):
             if count == rules.patience and not self.exact and self.reorder():
@@ -56,7 +55,11 @@ class Newton(Search[P]):
             self.decrement = decrement
             self.note(step_name)
             count += 1
-            if decrement < rules.enough or stalled:
+            length = self.objective.length(self.point, step)
+            fading = fading + 1 if decrement < rules.faded and length > rules.long else 0
+            if fading >= rules.fading:
+                self.objective.refuse_runaway(self.point, step)
+            if (decrement < rules.enough or stalled) and length < rules.still:
                 self.converged = True
                 if self.escapes >= rules.escapes or not self.leave_by(self.objective.off_saddle(self.point)):
                     return
@@ -64,8 +67,9 @@ class Newton(Search[P]):
                 continue
             step_name = self.advance(step)
             if step_name == "stuck":
-                if decrement < rules.found:
+                if decrement < rules.found and length < rules.still:
                     self.converged = True
+                if self.converged or self.exact:
                     return
                 self.exact = True
 
@@ -80,7 +84,7 @@ class Newton(Search[P]):
     def curvature(self) -> Floats:
         """The Hessian; near the end with the correction of its last error."""
         if self.exact:
-            return observed_hessian(self.objective.evaluate, self.point.theta, self.rules.difference)
+            return self.objective.exact_hessian(self.point, self.rules.difference)
         if self.previous is None or self.decrement > self.rules.correct_below:
             return self.point.hessian
         theta, gradient = self.previous

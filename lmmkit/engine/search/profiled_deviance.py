@@ -16,7 +16,9 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.block_diagonal import by_falling_variance
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation
 from lmmkit.engine.rules import FitRules
+from lmmkit.engine.search.runaway import runaway
 from lmmkit.engine.search.search import Objective
+from lmmkit.errors import FitError
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +39,40 @@ class ProfiledDeviance(Objective[Evaluation]):
         """The criterion."""
         return self.criterion.evaluate(theta)
 
-    def fallback(self, point: Evaluation) -> Floats:
+    @property
+    def has_em(self) -> bool:
+        """Whether there is an EM step: not for the coordinates of R."""
+        return not self.criterion.source.count
+
+    def em(self, point: Evaluation) -> Floats:
         """Theta one EM step on."""
         return self.criterion.layout.em(point.L, point.D)
+
+    def fallback(self, point: Evaluation) -> Floats | None:
+        """The same, where there is such a step."""
+        return self.em(point) if self.has_em else None
+
+    def length(self, point: Evaluation, step: Floats) -> float:
+        """The largest step in a coordinate of R, in their units."""
+        r = len(point.rho)
+        if not r:
+            return 0.0
+        return float((np.abs(step[-r:]) / self.criterion.source.structure.units(point.rho)).max())
+
+    def refuse_runaway(self, point: Evaluation, step: Floats) -> None:
+        """Refuse where the deviance falls along Newton's direction for as far as can be seen."""
+        try:
+            beyond = self.evaluate(point.theta + self.rules.far * step).deviance
+        except (FitError, np.linalg.LinAlgError):
+            beyond = -np.inf
+        if beyond < point.deviance:
+            raise FitError(runaway(point, step))
+
+    def exact_hessian(self, point: Evaluation, relative: float) -> Floats:
+        """Second derivatives; those in the coordinates of R alone are exact as they are."""
+        if self.has_em:
+            return super().exact_hessian(point, relative)
+        return point.hessian
 
     def off_null(self, point: Evaluation) -> Iterator[Floats]:
         """T grown within its null space, in the ways in which the deviance falls steeply."""
@@ -64,13 +97,15 @@ class ProfiledDeviance(Objective[Evaluation]):
             L[f] = layout.factors[f].structure.root_of(grown)
             yield layout.coordinates(L)
 
-    def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats]:
-        """Each block's columns in the order of falling variance.
+    def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats] | None:
+        """Each block's columns in the order of falling variance, where there are any.
 
         Where T_11 goes to zero in an unstructured block, L = [[0, 0], [l21, l22]] has a circle of equal
         deviance, on which Newton's method crawls; with that column last the zero pivot is the last one, and
         there is no circle.
         """
+        if not self.criterion.layout.factors:
+            return None
         layout, s = self.criterion.layout, len(self.criterion.layout.chain)
         factors = [
             replace(f, structure=by_falling_variance(f.structure, L, scale))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.criterion.hessian import Point
+from lmmkit.engine.criterion.hessian import Point, observed_hessian
 from lmmkit.engine.rules import Rules
 from lmmkit.errors import FitError
 
@@ -47,6 +47,22 @@ class Objective(Generic[P]):
     def off_saddle(self, point: P) -> Iterator[Floats]:
         """Places to try from a stationary point that is no minimum."""
         return iter(())
+
+    def length(self, point: P, step: Floats) -> float:
+        """How long a step is in the coordinates that may run away, in their units."""
+        del point, step
+        return 0.0
+
+    def refuse_runaway(self, point: P, step: Floats) -> None:
+        """Refuse by name where a step leads that is long though nothing is left to gain.
+
+        Raises:
+            FitError: The deviance falls for as far as can be seen, towards a limit.
+        """
+
+    def exact_hessian(self, point: P, relative: float) -> Floats:
+        """(m, m) second derivatives, by differences of a share of the coordinates where there is no form."""
+        return observed_hessian(self.evaluate, point.theta, relative)
 
     def reordered(self, point: P) -> tuple[Objective[P], Floats] | None:
         """The same function in coordinates where a crawling search may be quicker, and the point's place."""
@@ -145,9 +161,9 @@ class Search(Generic[P]):
     def arrive(self, point: P, step: str) -> bool:
         """Stand at a point, log it, and say whether it is the optimum to `found`."""
         self.point = point
-        self.decrement = float(
-            newton_direction(point.hessian, point.gradient, self.rules.least_eigenvalue)[1]
-        )
+        step_on, decrement = newton_direction(point.hessian, point.gradient, self.rules.least_eigenvalue)
+        self.decrement = float(decrement)
         self.note(step)
-        self.converged = self.decrement < self.rules.found
+        still = self.objective.length(point, step_on) < self.rules.still
+        self.converged = self.decrement < self.rules.found and still
         return self.converged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,18 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
 from lmmkit.engine.variance_tests.covariance_families import null_covariance, units
+from lmmkit.engine.variance_tests.residual_families import residuals_nested
 from lmmkit.errors import FitError
 from lmmkit.model.comparison.bootstrap_lrt import bootstrap_test
 from lmmkit.model.comparison.nesting import (
     Nesting,
-    random_nesting,
+    covariance_nesting,
     refuse_different_data,
     restriction,
     same_fixed,
 )
 from lmmkit.model.design.design import without_random_effects
 from lmmkit.model.estimates import Estimates, estimate, refitted
-from lmmkit.model.fit import Fit
 from lmmkit.model.inference.degrees_of_freedom import METHODS, kenward_roger, null_directions
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.options import check_option
@@ -34,7 +34,18 @@ MEASURES = ["npar", "llf", "deviance", "aic", "bic", "aicc"]
 COLUMNS = [*MEASURES, "stat", "df", "p", "reference", "note"]
 TESTS = ("lrt", "bootstrap", "kenward-roger")
 FEW = 50  # levels below which the chi-squared test of fixed effects is pointed out: 5 % become about 6 at 50
+APART = 1e-6  # difference of the deviances of two models that are one from which they differ
 REFITTED = "refitted by maximum likelihood: the fixed parts or the criteria differ"
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """What `lmm` gives."""
+
+    @property
+    def estimates(self) -> Estimates:
+        """Its numbers."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +74,7 @@ def _share(weight: float) -> str:
 
 
 def compare(
-    *models: Fit | str,
+    *models: Fitted | str,
     method: Method = "lrt",
     refit: bool = True,
     n: int = 1000,
@@ -118,8 +129,8 @@ def compare(
     estimates, note = _one_criterion(estimates, refit)
     ordered = sorted(estimates, key=lambda e: e.npar)
     labels = _labels(ordered)
-    how = _How(method, n, seed, workers)
-    tests = [_row(ordered[: i + 1], labels, how) for i in range(len(ordered))]
+    how = How(method, n, seed, workers)
+    tests = [tested(ordered[: i + 1], labels, how) for i in range(len(ordered))]
     for row in tests:
         row["note"] = "; ".join(filter(None, [note, row["note"]]))
     measured = [{name: getattr(e, name) for name in MEASURES} for e in ordered]
@@ -130,7 +141,7 @@ def compare(
 
 
 @dataclass(frozen=True)
-class _How:
+class How:
     """How models are tested against each other."""
 
     method: Method
@@ -141,7 +152,7 @@ class _How:
 
 def _estimates(models: Sequence[Any]) -> list[Estimates]:
     """Of each model; formulas without random effects are fitted to the rows of the first fit."""
-    strange = [type(model).__name__ for model in models if not isinstance(model, Fit | str)]
+    strange = [type(model).__name__ for model in models if not isinstance(model, Fitted | str)]
     if strange:
         raise FitError(
             f"compare() takes fits of lmm(), and formulas of models without random effects; {strange[0]} is "
@@ -149,12 +160,12 @@ def _estimates(models: Sequence[Any]) -> list[Estimates]:
         )
     if len(models) < 2:
         raise FitError(f"compare() was given {len(models)} fit; two or more are expected.")
-    first = next((model.estimates for model in models if isinstance(model, Fit)), None)
+    first = next((model.estimates for model in models if isinstance(model, Fitted)), None)
     if first is None:
         raise FitError("compare() was given formulas alone: one model at least must be a fit of lmm().")
     return [
         model.estimates
-        if isinstance(model, Fit)
+        if isinstance(model, Fitted)
         else estimate(without_random_effects(model, first.design), reml=first.reml, algorithm="newton")
         for model in models
     ]
@@ -176,14 +187,20 @@ def _one_criterion(estimates: list[Estimates], refit: bool) -> tuple[list[Estima
 
 def _labels(estimates: Sequence[Estimates]) -> list[str]:
     """Formulas; numbered where one occurs twice."""
-    texts = [e.design.formula for e in estimates]
+    texts = [_text(e) for e in estimates]
     return [
         f"{text} [{texts[:i].count(text) + 1}]" if texts.count(text) > 1 else text
         for i, text in enumerate(texts)
     ]
 
 
-def _row(models: Sequence[Estimates], labels: Sequence[str], how: _How) -> dict[str, Any]:
+def _text(estimates: Estimates) -> str:
+    """A model's formula, and its residual structure where it has one."""
+    residual = estimates.design.residual
+    return f"{estimates.formula}, {residual.formula}" if residual else estimates.formula
+
+
+def tested(models: Sequence[Estimates], labels: Sequence[str], how: How) -> dict[str, Any]:
     """The test of the last of some models against the largest of those that lie in it."""
     large = models[-1]
     for i in range(len(models) - 2, -1, -1):
@@ -196,6 +213,10 @@ def _row(models: Sequence[Estimates], labels: Sequence[str], how: _How) -> dict[
     if len(models) == 1:
         return NO_TEST | {"note": f"bic and aicc of n = {large.nobs:,} rows"}
     others = ", nor is any smaller model here" if len(models) > 2 else ""
+    twin = next((i for i in range(len(models) - 2, -1, -1) if _alike(models[i], large)), None)
+    if twin is not None:
+        where = _where(models[twin], large)
+        return NO_TEST | {"note": f"the same model as `{labels[twin]}`{where}: nothing to test"}
     return NO_TEST | {
         "note": f"`{labels[len(models) - 2]}` is not a special case of `{labels[len(models) - 1]}`{others}: "
         "without a test; compare them by aic, aicc or bic"
@@ -237,11 +258,26 @@ class _Step:
 def _step(small: Estimates, large: Estimates) -> _Step | None:
     """A model within another; None where it does not lie there."""
     rows = restriction(small, large) if small.npar < large.npar else None
-    nesting = None if rows is None else random_nesting(small.problem, large.problem)
+    nesting = None if rows is None else covariance_nesting(small.problem, large.problem)
     return None if rows is None or nesting is None else _Step(small, large, rows, nesting)
 
 
-def _test(step: _Step, how: _How) -> dict[str, Any]:
+def _alike(one: Estimates, other: Estimates) -> bool:
+    """Whether two models with as many parameters are one, wherever correlations are not negative."""
+    if one.npar != other.npar or not same_fixed(one, other):
+        return False
+    return any(residuals_nested(a.problem, b.problem) for a, b in ((one, other), (other, one)))
+
+
+def _where(one: Estimates, other: Estimates) -> str:
+    """For which correlations the two are one."""
+    if not (one.random or other.random):
+        return ""
+    apart = abs(one.deviance - other.deviance) > APART
+    return f" where the correlation is not negative{', and here it is' if apart else ''}"
+
+
+def _test(step: _Step, how: How) -> dict[str, Any]:
     """The larger model against the smaller one."""
     if how.method == "bootstrap":
         return _bootstrap(step, how)
@@ -271,7 +307,7 @@ def _few_groups(step: _Step) -> str:
     )
 
 
-def _bootstrap(step: _Step, how: _How) -> dict[str, Any]:
+def _bootstrap(step: _Step, how: How) -> dict[str, Any]:
     """The likelihood ratio with its distribution simulated under the smaller model."""
     found = bootstrap_test(step.small, step.large, n=how.n, seed=how.seed, workers=how.workers)
     failed = f"{found.failed:,} of {how.n:,} replicates could not be fitted" if found.failed else ""
@@ -300,12 +336,13 @@ def _kenward_roger(step: _Step) -> dict[str, Any]:
             "note": f"Kenward-Roger is not defined for a singular fit ({'; '.join(null_directions(large))}): "
             "use method='bootstrap'"
         }
+    correlated = bool(large.random) or large.problem.residual is not None
     try:
-        by = kenward_roger(large) if large.random else METHODS["residual"](large)
+        by = kenward_roger(large) if correlated else METHODS["residual"](large)
     except FitError as error:
         return NO_TEST | {"note": str(error)}
     test = by.f_test(step.rows, large.beta, range(len(large.beta)))
-    found = "scaled F of the REML fit" if large.random else "F of least squares, exact"
+    found = "scaled F of the REML fit" if correlated else "F of least squares, exact"
     return {
         "stat": test.F,
         "df": float(test.num_df),

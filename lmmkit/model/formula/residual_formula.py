@@ -85,11 +85,10 @@ class ResidualFormula:
         return kinds.get((self.correlation, self.heterogeneous), IDENT)
 
     def __str__(self) -> str:
-        parts = [f"{IDENT}({self.ident})"] if self.ident else []
-        if self.group:
-            by = f", by={self.by}" if self.by else ""
-            parts.append(f"{self.tag}({self.time or 1} | {self.group}{by})")
-        return " * ".join(parts)
+        variance = f"{IDENT}({self.ident})" if self.ident else ""
+        by = f", by={self.by}" if self.by else ""
+        correlation = f"{self.tag}({self.time or 1} | {self.group}{by})" if self.group else ""
+        return " * ".join(filter(None, (variance, correlation)))
 
     def groups(self) -> Iterator[Group]:
         """Its factors: subject, by, ident, where it has them."""
@@ -243,8 +242,8 @@ def _time(tokens: Sequence[Token], source: str) -> Expression | None:
             "or 1 for the order of rows."
         )
     expression = read_expression(tokens, source)
-    name = None if expression.tree is None else call_name(expression.tree)
-    if name in FUNCTIONS and FUNCTIONS[name].wide:
+    function = FUNCTIONS.get("" if expression.tree is None else call_name(expression.tree) or "")
+    if function is not None and function.wide:
         raise FormulaError(f"residual `{source}`: `{expression}` makes several columns; one is expected.")
     return expression
 
@@ -316,7 +315,7 @@ def _without_brackets(word: str, tokens: Sequence[Token], source: str, text: str
 def _unknown(tokens: Sequence[Token], source: str, text: str) -> str:
     """The sentence about a word that is none of ours."""
     word = tokens[0].text
-    inside = tokens[2 : _closing(tokens)] if len(tokens) > 2 and tokens[1].text == "(" else []
+    inside = tokens[2 : _closing(tokens)] if len(tokens) > 2 and tokens[1].text == "(" else list[Token]()
     if word == IID:
         return f"residual `{text}`: `{IID}` stands alone: independent residuals of one variance."
     if word in _NLME:

@@ -23,6 +23,8 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.problem import Problem
+from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.options import check_level, whole
 from lmmkit.model.resampling.bootstrap import percentile, replicate
@@ -63,6 +65,10 @@ class Shares:
         """(r, 2) marginal and conditional."""
         return np.column_stack([self.fixed, self.fixed + self.random]) / self.total[:, None]
 
+    def r2_marginal(self) -> Floats:
+        """(r, 1) marginal."""
+        return self.r2()[:, :1]
+
     def icc(self) -> Floats:
         """(r, 2) adjusted and unadjusted."""
         return np.column_stack([self.random / (self.random + self.residual), self.random / self.total])
@@ -72,8 +78,18 @@ class Shares:
         return self.beta / np.sqrt(self.random + self.residual)[:, None]
 
 
-def shares(estimates: Estimates, beta: Floats, factors: Sequence[Floats], sigma: Floats) -> Shares:
-    """The parts of the variance from (r, p) beta, (r, k, k) Lambda of each term and (r,) sigma."""
+def shares(
+    estimates: Estimates, beta: Floats, factors: Sequence[Floats], sigma: Floats, rho: Floats
+) -> Shares:
+    """The parts of the variance of r fits.
+
+    Args:
+        estimates: A fit with their design.
+        beta: (r, p) coefficients.
+        factors: (r, k, k) Lambda of each term.
+        sigma: (r,) residual standard deviations.
+        rho: (r, m) coordinates of the residual structure.
+    """
     problem = estimates.problem
     X = estimates.X.T
     centred = _root(X - X.mean(axis=1, keepdims=True))
@@ -81,13 +97,22 @@ def shares(estimates: Estimates, beta: Floats, factors: Sequence[Floats], sigma:
     for term, L in zip(problem.terms, factors, strict=True):
         root = _root(np.array([problem.columns[c] for c in term.columns]))
         random += sigma**2 * ((root @ L) ** 2).sum(axis=(1, 2)) / estimates.nobs
-    noise = 1.0 if problem.weights is None else float(np.mean(1.0 / problem.weights))
     return Shares(
         fixed=((centred @ beta.T) ** 2).sum(axis=0) / (estimates.nobs - 1),
         random=random,
-        residual=sigma**2 * noise,
+        residual=sigma**2 * _mean_noise(problem, rho),
         beta=beta,
     )
+
+
+def _mean_noise(problem: Problem, rho: Floats) -> Floats | float:
+    """Mean residual variance over the rows, relative to sigma^2; (r,) under a residual structure."""
+    each = np.ones(len(problem.response)) if problem.weights is None else 1.0 / problem.weights
+    if problem.residual is None:
+        return 1.0 if problem.weights is None else float(np.mean(each))
+    structure, cells = problem.residual.structure, problem.residual.cells
+    share = np.bincount(cells, each, structure.size) / len(each)
+    return np.array([np.diag(structure.matrix(x)) @ share if np.isfinite(x).all() else np.nan for x in rho])
 
 
 def _root(rows: Floats) -> Floats:
@@ -96,7 +121,7 @@ def _root(rows: Floats) -> Floats:
 
 
 def r2(estimates: Estimates, n: int | None, seed: Seed, level: float) -> pd.DataFrame:
-    """Marginal and conditional R2: estimate, low, high.
+    """Marginal and conditional R2: estimate, low, high; marginal alone where there are no random effects.
 
     Args:
         estimates: The fit.
@@ -104,11 +129,22 @@ def r2(estimates: Estimates, n: int | None, seed: Seed, level: float) -> pd.Data
         seed: Seed of the random numbers.
         level: Coverage of the bounds.
     """
-    return _table(estimates, n, seed, level, Shares.r2, R2)
+    if estimates.random:
+        return _table(estimates, n, seed, level, Shares.r2, R2)
+    return _table(estimates, n, seed, level, Shares.r2_marginal, {"marginal": R2["marginal"]})
 
 
 def icc(estimates: Estimates, n: int | None, seed: Seed, level: float) -> pd.DataFrame:
-    """Adjusted and unadjusted intraclass correlation: estimate, low, high; arguments as for `r2`."""
+    """Adjusted and unadjusted intraclass correlation: estimate, low, high; arguments as for `r2`.
+
+    Raises:
+        FitError: The model has no random effects.
+    """
+    if not estimates.random:
+        raise FitError(
+            "An intraclass correlation is a share of the variance of random effects, and this model has "
+            "none: its residuals are correlated by the residual structure, see residual_params and varcorr."
+        )
     return _table(estimates, n, seed, level, Shares.icc, ICC)
 
 
@@ -135,11 +171,12 @@ def _table(
 ) -> pd.DataFrame:
     check_level("level", level)
     own = [L[None] for L in estimates.factors]
-    point = of(shares(estimates, estimates.beta[None], own, np.array([estimates.sigma])))[0]
+    sigma = np.array([estimates.sigma])
+    point = of(shares(estimates, estimates.beta[None], own, sigma, estimates.rho[None]))[0]
     limits = np.full((len(point), 2), np.nan)
     if n is not None:
         found = replicate(Simulator(estimates, seed_of(seed)), whole("n", n, "replicates"))
-        values = of(shares(estimates, found.beta, found.factors, found.sigma))
+        values = of(shares(estimates, found.beta, found.factors, found.sigma, found.rho))
         limits = np.array([percentile(column, level) for column in values.T]).reshape(-1, 2)
     columns = {"estimate": point, "low": limits[:, 0], "high": limits[:, 1]}
     frame = pd.DataFrame(columns, index=pd.Index(list(definitions)))

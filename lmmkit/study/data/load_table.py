@@ -215,6 +215,7 @@ def _no_column(name: str, raw: RawTable) -> str:
     """The sentence about a column that is not there; a file of one column has another separator, perhaps."""
     only = next(iter(raw.columns)) if len(raw.columns) == 1 else ""
     mark = next((mark for mark in (";", "\t", ",", "|") if mark in only), None)
+    mark = mark or (" " if name in only.split() else None)
     hint = (
         f" The file has one column; if {mark!r} separates its cells, say data.sep: {mark!r}" if mark else ""
     )

@@ -28,11 +28,13 @@ class Wide:
         stem: What their names share, without a word for time: `y` of y_t1 and y_t2; "" of 2019 and 2020.
         columns: Their names.
         given: What `reshape.measured` says: a pattern, or the list where a pattern matches others too.
+        at: What tells the columns apart, where their names number them.
     """
 
     stem: str
     columns: tuple[str, ...]
     given: str | list[str]
+    at: tuple[str, ...] = ()
 
 
 def families(columns: Sequence[str]) -> list[Wide]:
@@ -55,10 +57,16 @@ def families(columns: Sequence[str]) -> list[Wide]:
             found.setdefault(_family(match.string, match), []).extend(found.pop(key))
     order = {name: place for place, name in enumerate(columns)}
     return [
-        Wide(stem, members, starred if _matches(starred, columns) == [*members] else [*members])
+        _wide(stem, starred, tuple(sorted(names, key=lambda name: order[name])), columns)
         for (stem, starred), names in found.items()
-        if len(members := tuple(sorted(names, key=lambda name: order[name]))) > 1
+        if len(names) > 1
     ]
+
+
+def _wide(stem: str, starred: str, members: tuple[str, ...], columns: Sequence[str]) -> Wide:
+    before, after = map(len, starred.split("*"))
+    given = starred if _matches(starred, columns) == [*members] else [*members]
+    return Wide(stem, members, given, tuple(name[before : len(name) - after] for name in members))
 
 
 def _family(name: str, match: re.Match[str]) -> tuple[str, str]:
@@ -143,6 +151,9 @@ def _keys(
     default = next(name for name in ("time", "occasion", "measurement") if name not in {*columns, *measured})
     keys: dict[str, Any] = {"measured": {name: family.given for name, family in measured.items()}}
     keys["index"] = times[0] if times else default
+    only = next(iter(measured.values()))
+    if not isinstance(only.given, str) and only.at:
+        keys["at"] = [*only.at]
     if rows:
         keys["row"] = rows[0]
     free = {name for family in known if family not in measured.values() for name in family.columns}

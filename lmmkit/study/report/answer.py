@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from lmmkit.model.design.design import Design
-from lmmkit.model.formula.spelling import same_name
+from lmmkit.model.report_tables.about_inference import focused
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
 from lmmkit.study.report.captions import with_unit
 from lmmkit.study.report.numbers import Files
@@ -43,7 +43,7 @@ def answer(files: Files, design: Design, focus: str | None) -> list[MarkedText]:
         design: The design of the fit.
         focus: A column or a coefficient; by default the first that is not the intercept.
     """
-    rows = _focused(files, design, focus)
+    rows = focused(design, list(files.table("coefficients")["coefficient"]), focus)
     first = _coefficient(files, rows[0])
     unit = _unit(files, design.response)
     if first == "Intercept":
@@ -53,7 +53,7 @@ def answer(files: Files, design: Design, focus: str | None) -> list[MarkedText]:
         sentence = _slope(files, design, rows[0], unit)
     else:
         sentence = _levels(files, design, rows, unit)
-    return [sentence, _spread(files, unit)]
+    return [sentence, _spread(files, design, unit)]
 
 
 def method(files: Files) -> MarkedText:
@@ -73,19 +73,6 @@ def coverage(files: Files) -> Mark:
 
 def _coefficient(files: Files, row: int) -> str:
     return str(files.table("coefficients")["coefficient"].iloc[row])
-
-
-def _focused(files: Files, design: Design, focus: str | None) -> list[int]:
-    """Rows of the coefficients that the focus stands for."""
-    names: list[str] = list(files.table("coefficients")["coefficient"])
-    found = same_name(focus, names) if focus else None
-    if found:
-        return [names.index(found)]
-    terms = {term.name: [design.fixed_names[i] for i in term.columns] for term in design.fixed_terms}
-    term = same_name(focus, terms) if focus else None
-    rows = [names.index(name) for name in terms.get(term or "", []) if name in names]
-    others = [row for row, name in enumerate(names) if name != "Intercept"]
-    return rows or others[:1] or [0]
 
 
 def _unit(files: Files, name: str) -> str:
@@ -154,13 +141,16 @@ def _reference(design: Design, term: str) -> MarkedText:
     return fill(" Each is a difference from level {}.", Name(str(levels[0])))
 
 
-def _spread(files: Files, unit: str) -> MarkedText:
-    """How much the groups differ, next to the residual."""
+def _spread(files: Files, design: Design, unit: str) -> MarkedText:
+    """How much the groups differ, next to the residual; without random effects, the residuals alone."""
     table = files.table("components")
+    what, names = "Standard deviations between groups, and within them", "component"
+    if not design.random:
+        what, names = "Standard deviations of the residuals", "var1"
     parts = [
-        fill("{} for {}", files.cell("components", row, "sdcor"), Name(table["component"].iloc[row]))
+        fill("{} for {}", files.cell("components", row, "sdcor"), Name(str(table[names].iloc[row])))
         for row in range(len(table))
         if pd.isna(table["var2"].iloc[row])
     ]
     end = fill(" (the response in {})", Name(unit)) if unit else ""
-    return fill("Standard deviations between groups, and within them: {}{}.", join(", ", parts), end)
+    return fill("{}: {}{}.", what, join(", ", parts), end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -66,12 +67,18 @@ def render_report(step: Step) -> str:
         prose=paragraphs,
         files=files,
         as_name=Name,
-        tables={name: printed_table(files, table) for name, table in TABLES.items() if table.title},
+        tables={name: printed_table(files, TABLES[name]) for name in printed_names(step)},
         figures={figure.name: figure for figure in step.figures()},
         code=step.code(),
         deviations=deviation_lines(step.folder),
         embedded=embedded(step),
     )
+
+
+def printed_names(step: Step) -> list[str]:
+    """The tables of a run that have a title, in the order in which they are declared."""
+    there = {PurePosixPath(path).stem for path in step.list("tables/*.csv")}
+    return [name for name, table in TABLES.items() if table.title and name in there]
 
 
 def printed_table(files: Files, table: ReportTable) -> PrintedTable:

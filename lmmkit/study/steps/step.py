@@ -10,8 +10,8 @@ import pandas as pd
 from pydantic import BaseModel
 
 from lmmkit.errors import RunError, StudyError
-from lmmkit.model.comparison.selection import Selection, select
 from lmmkit.model.fit import Fit, load
+from lmmkit.model.selection import Selection, select
 from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, schema_of
 from lmmkit.study.data.sources import Base
 from lmmkit.study.files.study import fit_options

@@ -15,7 +15,7 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
-from lmmkit.engine.referee.textbook import write_out
+from lmmkit.model.certificate import written_out
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.degrees_of_freedom import denominators
 from lmmkit.model.tables import parameter_names, parameters, theta_names
@@ -52,8 +52,7 @@ class Origin:
     @cached_property
     def referee(self) -> SparseReferee:
         """Henderson's equations at the fit's variances."""
-        e = self.estimates
-        return SparseReferee(write_out(e.problem, e.kept, e.factors, e.sigma))
+        return SparseReferee(written_out(self.estimates))
 
     @cached_property
     def derivations(self) -> dict[str, Derivation]:

@@ -4,8 +4,6 @@ import gzip
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import openpyxl
 import pandas as pd
 import pytest
 import typer.testing
+from support import warm
 
 from lmmkit.errors import LmmkitError, StudyError
 from lmmkit.study import load_table
@@ -127,7 +126,7 @@ def test_marks_between_thousands_are_found(tmp_path, write, keys):
 
 def test_a_point_before_three_digits_everywhere_is_asked_about(tmp_path):
     made, _ = new(tmp_path, text(TABLE.assign(y=[f"{v * 10:,.0f}".replace(",", ".") for v in Y * 10]), ";"))
-    assert "three digits after it" in made.asked[0]
+    assert "three digits after its '.'" in made.asked[0]
     made.path.unlink()
     made, checked = new(
         tmp_path,
@@ -297,6 +296,13 @@ def test_columns_named_like_measured_ones_are_told_where_they_are_left_out(tmp_p
     assert any("not measured, though named like y: y_pre" in said for said in made.said)
 
 
+def test_the_places_of_listed_measurements_are_numbers(tmp_path):
+    wide = WIDE.iloc[:, :4].set_axis(["g", "y1", "y2", "y3"], axis=1).assign(year=2020)
+    made, checked = new(tmp_path, wide.to_csv(index=False), formula="y ~ time + (1 | g)")
+    assert "measured: {y: [y1, y2, y3]}" in made.path.read_text()
+    assert checked.table.frame["time"].tolist() == [1, 2, 3] * len(WIDE)
+
+
 @pytest.mark.parametrize("first", [7, 98])
 def test_measurements_numbered_with_zeros_are_numbers(tmp_path, first):
     names = [f"y_{first + k:03d}" for k in range(3)]
@@ -360,8 +366,7 @@ def test_new_check_and_run_are_three_commands(tmp_path):
         ["check", "reading.yaml"],
         ["run", "reading.yaml"],
     ):
-        command = [sys.executable, "-m", "lmmkit.study.cli", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = warm.lmmkit(tmp_path, *arguments)
         assert done.returncode == 0, done.stderr
     folder = Path(tmp_path / done.stdout.strip().splitlines()[-1]).parent
     assert json.loads((folder / "fit.json").read_text())["converged"]

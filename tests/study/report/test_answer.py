@@ -222,3 +222,18 @@ def test_method(ci, level, df, words):
     intervals = [{"parameter": "Intercept", "refits": refits}]
     found = report_files(coefficients=table, intervals=intervals, study=study(ci, level))
     assert plain(method(found)) == words
+
+
+def test_without_random_effects_the_residuals_stand_alone():
+    components = [
+        {"component": "Residual: w1", "var1": "w1", "var2": None, "sdcor": 24.7412},
+        {"component": "Residual: w2", "var1": "w2", "var2": None, "sdcor": 5.92209},
+        {"component": "Residual: w1 with w2", "var1": "w1", "var2": "w2", "sdcor": 0.5},
+    ]
+    found = answer(
+        files(INTERCEPT, X, components=components, y="ms"), design("y ~ x", residual="un(h | g)"), None
+    )
+    assert (
+        plain(found[1])
+        == "Standard deviations of the residuals: 24.74 for w1, 5.922 for w2 (the response in ms)."
+    )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import warm
 from support.tiny import write_notebook
 
 NOISY = {"log.jsonl", "ro-crate-metadata.json"}
@@ -89,9 +90,7 @@ def started(folder: Path, *options: str, hold: Path | None = None) -> subprocess
 
 def swept(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """A sweep made."""
-    process = started(folder, *options)
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return warm.lmmkit(folder, "sweep", "params/small.sweep.yaml", *options)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import pytest
 from reference.cases import table
 
 import lmmkit
-from lmmkit.model.comparison.selection import _best, lattice, select
 from lmmkit.model.formula.formula import parse_formula
+from lmmkit.model.selection import _best, lattice, select
 
 FULL = "Reaction ~ Days + (Days | Subject)"
 

@@ -112,7 +112,7 @@ def _listed(base: Formula, candidates: str | Sequence[str], *, with_base: bool) 
 
 
 def _random_part(model: Formula) -> str:
-    return " + ".join(map(str, model.random))
+    return " + ".join(map(str, model.random)) or "no random effects"
 
 
 def _row(label: str, model: Formula, data: Any, reml: bool, options: dict[str, Any]) -> dict[str, Any]:

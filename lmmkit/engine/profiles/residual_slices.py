@@ -1,0 +1,323 @@
+"""The profile deviance of a model of repeated visits: one parameter held, all others at their best.
+
+The residual standard deviation and a fixed effect are held by the criterion itself, in the coordinates rho
+of the residual structure. A natural parameter h of the structure (an SD ratio, a correlation) is in general
+no coordinate: where it has a value is a surface, walked on in coordinates z of its tangent at a centre,
+
+    rho(z) = centre + N z + n s(z),    h(rho(z)) = v
+
+with n normal to the surface at the centre and N the directions along it. With g and H the gradient and the
+Hessian of the deviance in rho, h' and h'' those of h,
+
+    gradient J'g,    Hessian J'(H - lambda h'') J,    J = N - n (N'h') / (n'h'),    lambda = n'g / n'h'
+
+and lambda is the derivative of the profile. h is taken on the log or on Fisher's z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.criterion.criterion import Criterion, Evaluation, Held
+from lmmkit.engine.criterion.hessian import Point
+from lmmkit.engine.lazy import lazy
+from lmmkit.engine.profiles.interval_bounds import FISHER, LOG, PLAIN, Scale
+from lmmkit.engine.profiles.profile_deviance import slope_of_held
+from lmmkit.engine.rules import PROFILE
+from lmmkit.engine.search.newton import minimise
+from lmmkit.engine.search.search import Objective
+from lmmkit.engine.setup import Setup
+from lmmkit.errors import FitError
+
+ROUNDING = 1e-13  # how near a natural parameter, on its working scale, must be to where it is held
+STEPS = 60  # towards it
+DIFFERENCE = 1e-5  # of a coordinate, at least of 1: step of the differences of its derivatives
+CENTRES = 20  # places from which a surface is walked on
+STEEP = 1e-3  # cosine of the angle between two normals below which a tangent serves no longer
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A natural parameter of the structure on its working scale, as a function of rho."""
+
+    structure: ResidualStructure
+    place: int
+
+    @property
+    def kind(self) -> str:
+        """`sd`, whose scale is the log, or `cor`, whose scale is Fisher's z."""
+        return self.structure.naturals[self.place][0]
+
+    def scaled(self, value: float) -> float:
+        """A value on the working scale."""
+        with np.errstate(all="ignore"):
+            return float(np.log(value) if self.kind == "sd" else np.arctanh(value))
+
+    def stretch(self, value: float) -> float:
+        """The derivative of that in the value."""
+        return 1.0 / value if self.kind == "sd" else 1.0 / (1.0 - value**2)
+
+    def at(self, rho: Floats) -> float:
+        """The parameter."""
+        return float(self.structure.natural(rho)[self.place])
+
+    def normal(self, rho: Floats) -> Floats:
+        """(r,) derivatives of the scaled parameter."""
+        return self.stretch(self.at(rho)) * self.structure.natural_jacobian(rho)[self.place]
+
+    def bend(self, rho: Floats) -> Floats:
+        """(r, r) its second derivatives, by differences."""
+        out = np.empty((len(rho), len(rho)))
+        for i, step in enumerate(DIFFERENCE * np.maximum(np.abs(rho), 1.0)):
+            along = np.zeros(len(rho))
+            along[i] = step
+            out[i] = (self.normal(rho + along) - self.normal(rho - along)) / (2.0 * step)
+        return (out + out.T) / 2.0
+
+    def onto(self, rho: Floats, target: float, way: Floats | None = None) -> Floats:
+        """The point where the scaled parameter has a value, from rho along a way or along its normals.
+
+        Raises:
+            FitError: There is none near.
+        """
+        for _ in range(STEPS):
+            gap = target - self.scaled(self.at(rho))
+            if abs(gap) <= ROUNDING * max(abs(target), 1.0):
+                return rho
+            normal = self.normal(rho)
+            along = normal if way is None else way
+            slope, most = float(normal @ along), float(np.linalg.norm(normal) * np.linalg.norm(along))
+            if not np.isfinite(gap) or not abs(slope) > STEEP * most:
+                break
+            step = gap / slope * along
+            rho = rho + step / max(1.0, float(np.abs(step).max()))
+        raise FitError(f"{self.structure.names[self.place]} was not brought to this value.")
+
+
+class Chart(NamedTuple):
+    """A surface about a centre.
+
+    Attributes:
+        surface: What is held.
+        target: Where, on the working scale.
+        centre: (r,) rho of a point on it.
+        n, N: (r,) the unit normal there, (r, r - 1) orthonormal directions along the surface.
+    """
+
+    surface: Surface
+    target: float
+    centre: Floats
+    n: Floats
+    N: Floats
+
+    def rho(self, z: Floats) -> Floats:
+        """The point at coordinates z."""
+        return self.surface.onto(self.centre + self.N @ z, self.target, self.n)
+
+
+def chart_of(surface: Surface, target: float, rho: Floats) -> Chart:
+    """The surface about the point of it that is nearest to rho."""
+    centre = surface.onto(rho, target)
+    basis = np.linalg.svd(surface.normal(centre)[None])[2]
+    return Chart(surface, target, centre, basis[0], basis[1:].T)
+
+
+@dataclass(frozen=True, eq=False)
+class SurfacePoint(Point):
+    """The deviance at one point of a surface, with derivatives in its coordinates.
+
+    Attributes:
+        chart: The surface.
+        at: The criterion there.
+    """
+
+    chart: Chart
+    theta: Floats
+    deviance: float
+    L: list[Floats]
+    at: Evaluation
+
+    @lazy
+    def normal(self) -> Floats:
+        """(r,) h'."""
+        return self.chart.surface.normal(self.at.theta)
+
+    @lazy
+    def multiplier(self) -> float:
+        """Lambda."""
+        n = self.chart.n
+        return float(self.at.gradient @ n) / float(self.normal @ n)
+
+    @lazy
+    def along(self) -> Floats:
+        """(r, r - 1) J."""
+        n, N = self.chart.n, self.chart.N
+        return N - np.outer(n, self.normal @ N) / float(self.normal @ n)
+
+    @lazy
+    def gradient(self) -> Floats:
+        """(r - 1,)."""
+        return self.at.gradient @ self.along
+
+    @lazy
+    def hessian(self) -> Floats:
+        """(r - 1, r - 1)."""
+        inner = self.at.hessian
+        if np.count_nonzero(self.normal) > 1:  # a coordinate that is held has a flat surface
+            inner = inner - self.multiplier * self.chart.surface.bend(self.at.theta)
+        return self.along.T @ inner @ self.along
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceDeviance(Objective[SurfacePoint]):
+    """The deviance on a surface."""
+
+    criterion: Criterion
+    chart: Chart
+
+    def evaluate(self, theta: Floats) -> SurfacePoint:
+        """The deviance at some coordinates."""
+        at = self.criterion.evaluate(self.chart.rho(theta))
+        return SurfacePoint(self.chart, theta, at.deviance, [], at)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldDeviance(Objective[Evaluation]):
+    """The deviance in all coordinates, where sigma or a combination of the fixed effects is held."""
+
+    criterion: Criterion
+    held: Held
+
+    def evaluate(self, theta: Floats) -> Evaluation:
+        """The deviance at some coordinates."""
+        return self.criterion.evaluate(theta, self.held)
+
+
+class ProfilePoint(NamedTuple):
+    """The least deviance where a parameter has a value.
+
+    Attributes:
+        theta: (r,) rho.
+        deviance: The least.
+        slope: Its derivative in the value, in prepared units.
+    """
+
+    theta: Floats
+    deviance: float
+    slope: float
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualParameter:
+    """A parameter that can be held.
+
+    Attributes:
+        estimate: At the optimum.
+        start: (r,) rho of the optimum.
+        find: From a value and a start to the least deviance there.
+        scale: The working scale of its interval, where it has one of its own.
+        unit: Units of the parameter per prepared unit.
+        natural: What to call large for it.
+    """
+
+    estimate: float
+    start: Floats
+    find: Callable[[float, Floats], ProfilePoint]
+    scale: Scale
+    unit: float = 1.0
+    natural: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualFrame:
+    """A prepared problem at its optimum, and its parameters as they can be held.
+
+    Attributes:
+        setup: The problem.
+        structure: Of its residuals.
+        rho: (r,) at the optimum.
+        prepared_sigma: Sigma there, in prepared units.
+    """
+
+    setup: Setup
+    structure: ResidualStructure
+    rho: Floats
+    prepared_sigma: float
+
+    def coefficient(self, position: int, estimate: float) -> ResidualParameter:
+        """A fixed effect, by its position among those kept."""
+        prepared = self.setup.prepared
+        c = prepared.scale * prepared.basis[position]
+
+        def find(value: float, rho: Floats) -> ProfilePoint:
+            return self._held(Held(contrast=(c, value - float(prepared.beta[position]))), rho)
+
+        return ResidualParameter(estimate, self.rho, find, PLAIN)
+
+    def residual(self) -> ResidualParameter:
+        """The residual standard deviation."""
+        scale = self.setup.prepared.scale
+
+        def find(value: float, rho: Floats) -> ProfilePoint:
+            return self._held(Held(precision=(scale / value) ** 2), rho)
+
+        return ResidualParameter(scale * self.prepared_sigma, self.rho, find, LOG, unit=scale)
+
+    def natural(self, place: int) -> ResidualParameter:
+        """A natural parameter of the structure.
+
+        One that a single coordinate moves has that for its scale, which ends where its domain does.
+        """
+        surface = Surface(self.structure, place)
+
+        def find(value: float, rho: Floats) -> ProfilePoint:
+            return self._on_surface(surface, surface.scaled(value), rho)
+
+        moved = np.flatnonzero(self.structure.natural_jacobian(self.rho)[place])
+        scale = self._coordinate(place, int(moved[0])) if len(moved) == 1 else None
+        default = LOG if surface.kind == "sd" else FISHER
+        return ResidualParameter(surface.at(self.rho), self.rho, find, scale or default)
+
+    def _coordinate(self, place: int, coordinate: int) -> Scale:
+        """A coordinate as the scale of the natural parameter that it alone moves."""
+
+        def rho(t: float) -> Floats:
+            out = self.rho.copy()
+            out[coordinate] = t
+            return out
+
+        def there(value: float) -> float:  # of the estimate alone, from which every search begins
+            del value
+            return float(self.rho[coordinate])
+
+        def back(t: float) -> float:
+            return float(self.structure.natural(rho(t))[place])
+
+        def slope(t: float) -> float:
+            return float(self.structure.natural_jacobian(rho(t))[place, coordinate])
+
+        return Scale(there, back, slope)
+
+    def _held(self, held: Held, rho: Floats) -> ProfilePoint:
+        search = minimise(HeldDeviance(self.setup.criterion, held), rho, PROFILE)
+        if not search.converged:
+            raise FitError(f"The least deviance was not found in {len(search.history)} steps.")
+        point = search.point
+        return ProfilePoint(point.theta, point.deviance, slope_of_held(point))
+
+    def _on_surface(self, surface: Surface, target: float, rho: Floats) -> ProfilePoint:
+        for _ in range(CENTRES):
+            chart = chart_of(surface, target, rho)
+            search = minimise(SurfaceDeviance(self.setup.criterion, chart), np.zeros(len(rho) - 1), PROFILE)
+            point = search.point
+            if search.converged:
+                value = surface.at(point.at.theta)
+                return ProfilePoint(point.at.theta, point.deviance, point.multiplier * surface.stretch(value))
+            rho = point.at.theta
+        raise FitError(f"The least deviance was not found on {CENTRES} tangents.")
