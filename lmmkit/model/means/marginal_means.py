@@ -230,7 +230,7 @@ class Family:
             f"{', ...' if len(bad) > 5 else ''}. They need combinations of levels that no row of the fit has."
         )
 
-    def compare(self, weigh: Weigh, asked: Comparison) -> pd.DataFrame:
+    def compare(self, weigh: Weigh, asked: Testing) -> pd.DataFrame:
         """Contrasts of the functions within each group: estimate, se, df, t, p, low, high."""
         blocks = [(where, weigh(self, where)) for where in self.blocks()]
         together = [blocks] if asked.family == "all" else [[block] for block in blocks]
@@ -259,7 +259,7 @@ class Family:
         codes = self.cells.groupby(list(self.groups), sort=False, observed=True).ngroup().to_numpy()
         return [np.flatnonzero(codes == code) for code in range(codes.max(initial=-1) + 1)]
 
-    def _family(self, parts: Sequence[tuple[NDArray[np.intp], Contrasts]], asked: Comparison) -> pd.DataFrame:
+    def _family(self, parts: Sequence[tuple[NDArray[np.intp], Contrasts]], asked: Testing) -> pd.DataFrame:
         """The contrasts of some groups, adjusted together."""
         frames = [
             pd.DataFrame(made.labels, columns=pd.Index(made.names)).assign(
@@ -328,7 +328,7 @@ Weigh = Callable[[Family, NDArray[np.intp]], Contrasts]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Testing:
     """How contrasts are tested.
 
     Attributes:
@@ -472,7 +472,7 @@ class MarginalMeans(pd.DataFrame):
                 f"cross_adjust={cross_adjust!r}: choose sidak, bonferroni, holm, hochberg, hommel, BH, BY or "
                 "none."
             )
-        return self.shown.compare(weigh, Comparison(chosen, family, cross_adjust, _null(null), against))
+        return self.shown.compare(weigh, Testing(chosen, family, cross_adjust, _null(null), against))
 
 
 def _null(null: Any) -> float:
