@@ -27,7 +27,8 @@ from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
 from lmmkit.model.means.joint_tests import joint_contrast
-from lmmkit.model.means.marginal_means import MarginalMeans, marginal_means
+from lmmkit.model.means.marginal_means import MarginalMeans, Scale, marginal_means
+from lmmkit.model.means.reference_grid import Reduce
 from lmmkit.model.options import whole
 from lmmkit.model.prediction import Interval, Level, NewLevels, predict
 from lmmkit.model.resampling import variance_shares as r2
@@ -466,19 +467,34 @@ class Fit:
         weights: str = "equal",
         at: Mapping[str, Sequence[Any]] | None = None,
         level: float = 0.95,
+        cov_reduce: Reduce | Mapping[str, Reduce] = "mean",
+        type: Scale = "model",  # noqa: A002  emmeans' word for it
+        bias_adjust: bool = False,
+        sigma: float | None = None,
     ) -> MarginalMeans:
         """Marginal means over the reference grid: mean, se, df, low, high, with `.pairs()` and `.contrast()`.
 
         The grid holds every combination of the factors' levels; covariates are at their means (those of two
-        values keep both), as in emmeans.
+        values keep both), as in emmeans. A factor that is nested in another (`f + f:h`, or levels that occur
+        within one of its levels alone) is averaged over, and compared, within that one's levels.
 
         Args:
             specs: Variables whose values are told apart; none for the overall mean.
             by: Variables within whose values `.pairs()` compares.
             df: Denominator degrees of freedom, as in `coef_table`.
-            weights: "equal" for the cells averaged over, or "proportional" to their rows in the data.
+            weights: Of the cells averaged over: "equal"; "proportional" to their rows in the data; "outer",
+                the product of each variable's shares of the rows; "cells", rows of each mean's own cells;
+                "flat", equal for cells with rows.
             at: Values of variables in place of all levels or of the mean, by name.
             level: Coverage of the intervals.
+            cov_reduce: What stands for a covariate: "mean", "median", "range" (least and greatest), "meanint"
+                (mean less and plus 1), "unique", or a function of its column; or such by name.
+            type: "response" for the scale of y when the response is log(y), log1p(y), log2(y), log10(y) or
+                sqrt(y): `response` in place of `mean`, intervals carried over, `se` by the delta method,
+                contrasts of logarithms as ratios.
+            bias_adjust: With type="response", allow for the spread about the mean to second order, as
+                emmeans: log(y) with variance s2 about m goes to exp(m) (1 + s2 / 2).
+            sigma: The standard deviation for that, by default the total one, random effects included.
 
         Raises:
             FitError: A variable that the fixed part does not have, or an option that is not offered.
@@ -490,7 +506,19 @@ class Fit:
         >>> fit.marginal_means("x", at={"x": [0, 2]})["mean"].round(2).to_dict()
         {0: 3.39, 2: 7.72}
         """
-        return marginal_means(self.estimates, specs=specs, by=by, df=df, weights=weights, at=at, level=level)
+        return marginal_means(
+            self.estimates,
+            specs=specs,
+            by=by,
+            df=df,
+            weights=weights,
+            at=at,
+            level=level,
+            cov_reduce=cov_reduce,
+            kind=type,
+            bias_adjust=bias_adjust,
+            sigma=sigma,
+        )
 
     def slopes(
         self,
