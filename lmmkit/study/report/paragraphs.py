@@ -224,8 +224,8 @@ def _model_sentence(files: Files, design: Design) -> MarkedText:
         return fill(text, *made, listed(groups), end)
     structure = files.entry("summary.json", "residual", "structure")
     text = (
-        "A {} without random effects, {}, was fitted by {} to {} observations with the residual structure {}; "
-        "{}."
+        "A {} without random effects, {}, was fitted by {} to {} observations with the residual "
+        "structure {}; {}."
     )
     return fill(text, kind_of_model(design).lower(), *made, structure, end)
 
