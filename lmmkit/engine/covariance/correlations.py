@@ -19,7 +19,8 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 
 Kind = Literal["sd", "cor"]
-LEAST_START = 1e-6  # least eigenvalue of an unstructured start's correlation matrix
+LEAST_START = 1e-6  # eigenvalue of moments' correlations below which they are no start,
+RAISED_START = 0.1  # and what all below that are then raised to: near a singular matrix the search crawls
 WIDEST_START = 0.95  # largest correlation, or partial one, of a start: moments may be no correlations at all
 
 
@@ -441,7 +442,7 @@ class _Free(Correlation):
         s = np.sqrt(C.diagonal())
         values, vectors = np.linalg.eigh(np.nan_to_num(C / np.outer(s, s)))
         if values[0] < LEAST_START:  # moments over different subjects may be no covariance matrix
-            C = (vectors * np.maximum(values, LEAST_START)) @ vectors.T * np.outer(s, s)
+            C = (vectors * np.maximum(values, RAISED_START)) @ vectors.T * np.outer(s, s)
         L = np.linalg.cholesky(C)
         diagonal = np.log(L.diagonal() / L[0, 0])
         return np.where(rows == columns, diagonal[rows], (L / L.diagonal()[:, None])[rows, columns])
