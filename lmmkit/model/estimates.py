@@ -123,6 +123,11 @@ class Estimates(FitNumbers):
         return np.concatenate([np.empty(0), *(term.structure.coordinates(L) for term, L in pairs)])
 
     @property
+    def residual_coordinates(self) -> Floats | None:
+        """Rho, where there is a residual structure: where another search may begin."""
+        return self.rho if self.problem.residual else None
+
+    @property
     def npar(self) -> int:
         """Parameters: fixed effects, theta, those of the residual structure, and sigma."""
         return len(self.beta) + len(self.theta) + len(self.rho) + 1
@@ -211,8 +216,7 @@ class Estimates(FitNumbers):
         """The criterion at the estimates."""
         if isinstance(self.evidence, Solution):
             return self.evidence.optimum
-        rho = self.rho if self.problem.residual else None
-        return optimum_at(self.problem, self.factors, rho, reml=self.reml)
+        return optimum_at(self.problem, self.factors, self.residual_coordinates, reml=self.reml)
 
     @cached_property
     def information(self) -> VarianceInformation:
@@ -310,6 +314,11 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
     Raises:
         FitError: Not as many numbers as the model has covariance parameters.
     """
+    if design.residual is not None:
+        raise FitError(
+            "start: a model with a residual structure has no theta, and its search starts from the residuals "
+            "of ordinary least squares; leave start out."
+        )
     try:
         values = np.asarray(theta, dtype=np.float64)
     except (TypeError, ValueError):
@@ -352,6 +361,8 @@ def estimate(
     first = None if start is None else start_factors(design, start)
     with one_thread():
         found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first, rho=rho)
+    if design.residual is not None:
+        design.residual.refuse_lost_sign(found.rho)
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)
 
 

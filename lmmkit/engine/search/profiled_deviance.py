@@ -108,13 +108,13 @@ class ProfiledDeviance(Objective[Evaluation]):
             yield layout.coordinates(L)
 
     def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats] | None:
-        """Each block's columns in the order of falling variance.
+        """Each block's columns in the order of falling variance, where there are any.
 
         Where T_11 goes to zero in an unstructured block, L = [[0, 0], [l21, l22]] has a circle of equal
         deviance, on which Newton's method crawls; with that column last the zero pivot is the last one, and
         there is no circle.
         """
-        if not self.has_em:
+        if not self.criterion.layout.factors:
             return None
         layout, s = self.criterion.layout, len(self.criterion.layout.chain)
         factors = [

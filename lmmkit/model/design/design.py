@@ -617,13 +617,25 @@ def _tables(design: Design) -> list[TextTable]:
         for i, name in enumerate(names)
     ]
     columns = [(term, str(len(names)), _shortened(names)) for term, names in fixed] or [("none", "0", "")]
+    parts = TextTable("Fixed effects", [("term", "columns", "names"), *columns])
+    if design.residual:
+        return [parts, _residual_table(design.residual)]
     effects = ("group", "levels", "columns", "effects", "parameters")
     last = ("fixed", *["dense"] * (len(names) + 1))
     return [
-        TextTable("Fixed effects", [("term", "columns", "names"), *columns]),
+        parts,
         TextTable("Random effects", [effects, *random]),
         TextTable("Blocks of the mixed model equations", [("", *names, "fixed"), *blocks, last]),
     ]
+
+
+def _residual_table(residual: ResidualDesign) -> TextTable:
+    subjects, formula = residual.subjects, residual.formula
+    visits = f"{len(residual.visits.names):,}" if formula.group else ""
+    levels = [f"{of.name}: {of.size:,}" for of in (residual.by, residual.ident) if of]
+    row = (str(formula), f"{subjects.size:,}" if subjects else "", visits, ", ".join(levels))
+    head = ("structure", "subjects", "visits", "levels", "parameters")
+    return TextTable("Residuals", [head, (*row, f"{residual.structure.count:,}")])
 
 
 def _shortened(names: Sequence[str], most: int = 6) -> str:
@@ -640,5 +652,6 @@ def _sentences(design: Design) -> list[str]:
         "occur."
         for r in design.relations
     ]
+    related += [design.residual.words] if design.residual else []
     notes = [terminal(f"Note: {warning}") for warning in design.warnings]
     return [*(["\n".join(map(terminal, related))] if related else []), *notes]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure
 from lmmkit.engine.problem import Residual
-from lmmkit.errors import DataError, FormulaError
+from lmmkit.errors import DataError, FitError, FormulaError
 from lmmkit.model.design.learned import codes_of
 from lmmkit.model.design.rows_used import Source
 from lmmkit.model.design.variables import factor_of, is_factor, marked_column
@@ -128,6 +128,21 @@ class ResidualDesign:
             if self.formula.group and a.by == b.by and a.visit != b.visit
         ]
 
+    def refuse_lost_sign(self, rho: Floats) -> None:
+        """Refuse a negative correlation where all distances are even, so that it is no power of any rho.
+
+        Raises:
+            FitError: It is so.
+        """
+        for name, value in zip(self.names, self.structure.natural(rho), strict=True):
+            if np.isnan(value):
+                time, step = self.formula.time, self.visits.step
+                raise FitError(
+                    f"residual `{self.formula}`: visits {step} apart have a negative correlation, and all "
+                    f"distances are even, so that it is no power of any {name}. `factor({time})` in place of "
+                    f"`{time}` takes the visits as equally spaced, one step apart."
+                )
+
     @cached_property
     def _telling(self) -> dict[str, tuple[Group, Grouping]]:
         """The factors that a row's variance depends on: `ident` where there is one, else `by`."""
@@ -209,10 +224,16 @@ def in_words(formula: ResidualFormula) -> str:
         variance = "a variance for each visit" if formula.heterogeneous else "one variance"
     if formula.group is None:
         return f"Residuals: {variance}, no correlation."
-    own = f", parameters of their own for each level of {formula.by.label}" if formula.by else ""
-    order = " (visits are the order of rows)" if formula.time is None else ""
-    what = f"{variance}, {_CORRELATIONS[formula.correlation]}{own}{order}"
-    return f"Residuals within {formula.group.label}: {what}; no further independent residual."
+    correlation, order = _CORRELATIONS[formula.correlation], ""
+    if formula.time is None:
+        order = ", the visits being the order of rows"
+    what = f"{variance}, {correlation}{order}; no further independent residual."
+    if formula.by and formula.ident:
+        what = f"{variance}; for each level of {formula.by.label} apart {correlation}{order}; no further "
+        what += "independent residual."
+    elif formula.by:
+        what = f"for each level of {formula.by.label} apart {what}"
+    return f"Residuals within {formula.group.label}: {what}"
 
 
 def residual_design(formula: ResidualFormula, source: Source) -> ResidualDesign:
