@@ -257,8 +257,9 @@ def _found(fit: Fit, text: str, data: Any, options: Mapping[str, Any], focus: st
     except LmmkitError as error:
         return {"note": str(error)}
     measures = {name: getattr(other, name) for name in ("npar", "deviance", "aic", "bic")}
+    estimates = {name: float(row[name]) for name in ("estimate", "se", "df")}
     note = "" if other.converged else "its search did not converge"
-    return measures | {"coefficient": focus, **row[["estimate", "se", "df"]].to_dict(), "note": note}
+    return {**measures, "coefficient": focus, **estimates, "note": note}
 
 
 def _fitted(fit: Fit, text: str, data: Any, options: Mapping[str, Any]) -> Fit:
