@@ -142,7 +142,7 @@ class CorrelatedResiduals:
         grouped, ends = np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))
         found = list[SubjectPattern]()
         for mine in np.split(grouped, ends[:-1]):
-            rows = sort[starts[mine] + np.arange(sizes[mine[0]])[:, None]]
+            rows = sort[starts[mine] + np.arange(int(sizes[mine[0]]))[:, None]]
             found.append(SubjectPattern(self.cells[rows[:, 0]], rows))
         return found
 
@@ -367,9 +367,10 @@ def distance_to_optimum(residuals: CorrelatedResiduals, sums: GlsSums) -> float:
     r = len(residuals.parameters)
     if r == 0:
         return 0.0
-    g = np.einsum("ab,iab->i", sums.D, residuals.derivatives)
+    g: Floats = np.asarray(np.einsum("ab,iab->i", sums.D, residuals.derivatives), np.float64)
     C = sums.curvature
     profiled = C[:r, :r] - np.outer(C[:r, r], C[:r, r]) / C[r, r]
     unit = 1.0 / np.sqrt(np.diag(profiled))
     scaled = profiled * np.outer(unit, unit)
-    return float(np.sqrt(max(0.0, (g * unit) @ np.linalg.solve(scaled, g * unit)) / 2.0))
+    square = float((g * unit) @ np.linalg.solve(scaled, g * unit))
+    return float(np.sqrt(max(0.0, square) / 2.0))

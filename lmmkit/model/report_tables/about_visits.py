@@ -253,11 +253,11 @@ def _found(fit: Fit, text: str, data: Any, options: Mapping[str, Any], focus: st
     try:
         other = _fitted(fit, text, data, options)
         # Of independent residuals n - p is exact, whatever the method.
-        row = other.coef_table(df="residual" if text == IID else df).loc[focus]
+        found = other.coef_table(df="residual" if text == IID else df).to_dict("index")[focus]
     except LmmkitError as error:
         return {"note": str(error)}
     measures = {name: getattr(other, name) for name in ("npar", "deviance", "aic", "bic")}
-    estimates = {name: float(row[name]) for name in ("estimate", "se", "df")}
+    estimates = {name: found[name] for name in ("estimate", "se", "df")}
     note = "" if other.converged else "its search did not converge"
     return {**measures, "coefficient": focus, **estimates, "note": note}
 
