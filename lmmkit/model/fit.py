@@ -16,6 +16,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.escape import terminal
 from lmmkit.model import residual_kinds, storage, tables
+from lmmkit.model.blups import estimate_functions, ranef_cov, ranef_table
 from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, ranova
 from lmmkit.model.design.design import Design, Missing, build_design
@@ -26,7 +27,8 @@ from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
 from lmmkit.model.means.joint_tests import joint_contrast
-from lmmkit.model.means.marginal_means import MarginalMeans, marginal_means
+from lmmkit.model.means.marginal_means import MarginalMeans, Scale, marginal_means
+from lmmkit.model.means.reference_grid import Reduce
 from lmmkit.model.options import whole
 from lmmkit.model.prediction import Interval, Level, NewLevels, predict
 from lmmkit.model.resampling import variance_shares as r2
@@ -135,6 +137,29 @@ class Fit:
     def ranef_se(self) -> dict[str, pd.DataFrame]:
         """Conditional standard deviations of the random effects, as lme4's condVar."""
         return tables.by_factor(self.estimates, tables.conditional_sds(self.estimates))
+
+    @property
+    def ranef_cov(self) -> dict[str, pd.DataFrame]:
+        """Conditional covariance matrices of the random effects by term: (level, term) x term."""
+        return ranef_cov(self.estimates)
+
+    def ranef_table(self, error: str = "conditional", level: float = 0.95) -> pd.DataFrame:
+        """Predicted random effects, one by one: group, level, term, estimate, se, low, high.
+
+        Args:
+            error: What `se` is of: "conditional", the effect given the data with the fixed effects as known
+                (lme4's condVar), or "prediction", what the estimation of the fixed effects adds too (SAS's).
+            level: Coverage of the intervals, of the normal distribution.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.ranef_table().round(2).iloc[:1]
+          group level       term  estimate    se   low  high
+        0     g     a  Intercept     -0.86  0.54 -1.92   0.2
+        """
+        return ranef_table(self.estimates, error=error, level=level)
 
     @property
     def llf(self) -> float:
@@ -332,6 +357,43 @@ class Fit:
         """
         return anova(self.estimates, kind=type, df=df)
 
+    def estimate(
+        self,
+        fixed: Any = None,
+        random: Any = None,
+        df: str = "auto",
+        level: float = 0.95,
+        labels: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Functions of fixed and random effects, as SAS's ESTIMATE: estimate, se, df, t, p, low, high.
+
+        Without random effects the inference is broad, about all levels that there might be; with weights that
+        average the levels in the data it is narrow, about these.
+
+        Args:
+            fixed: Combinations of the coefficients, as `contrast` takes them.
+            random: By grouping factor the weight of each level, `{"g": {"a": 1, "b": -1}}`, or by level that
+                of each column, `{"g": {"a": {"x": 1}}}`; a list of such for several functions.
+            df: "auto": as `contrast` without random effects, else Satterthwaite's with what the estimation of
+                the covariance parameters adds to `se`, up to 3,000 random effects and 50,000 rows;
+                "satterthwaite": without that; "normal".
+            level: Coverage of the intervals.
+            labels: Names of the rows.
+
+        Raises:
+            FitError: Effects that the model does not have, or an option that is not offered.
+
+        References:
+            McLean, Sanders & Stroup (1991), The American Statistician 45, 54-64.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.estimate("Intercept + x", {"g": {"b": 1}}, labels="b at x = 1")["estimate"].round(2).to_dict()
+        {'b at x = 1': 8.89}
+        """
+        return estimate_functions(
+            self.estimates, fixed=fixed, random=random, df=df, level=level, labels=labels
+        )
+
     def ranova(
         self,
         reduce: bool = True,
@@ -405,19 +467,34 @@ class Fit:
         weights: str = "equal",
         at: Mapping[str, Sequence[Any]] | None = None,
         level: float = 0.95,
+        cov_reduce: Reduce | Mapping[str, Reduce] = "mean",
+        type: Scale = "model",  # noqa: A002  emmeans' word for it
+        bias_adjust: bool = False,
+        sigma: float | None = None,
     ) -> MarginalMeans:
         """Marginal means over the reference grid: mean, se, df, low, high, with `.pairs()` and `.contrast()`.
 
         The grid holds every combination of the factors' levels; covariates are at their means (those of two
-        values keep both), as in emmeans.
+        values keep both), as in emmeans. A factor that is nested in another (`f + f:h`, or levels that occur
+        within one of its levels alone) is averaged over, and compared, within that one's levels.
 
         Args:
             specs: Variables whose values are told apart; none for the overall mean.
             by: Variables within whose values `.pairs()` compares.
             df: Denominator degrees of freedom, as in `coef_table`.
-            weights: "equal" for the cells averaged over, or "proportional" to their rows in the data.
+            weights: Of the cells averaged over: "equal"; "proportional" to their rows in the data; "outer",
+                the product of each variable's shares of the rows; "cells", rows of each mean's own cells;
+                "flat", equal for cells with rows.
             at: Values of variables in place of all levels or of the mean, by name.
             level: Coverage of the intervals.
+            cov_reduce: What stands for a covariate: "mean", "median", "range" (least and greatest), "meanint"
+                (mean less and plus 1), "unique", or a function of its column; or such by name.
+            type: "response" for the scale of y when the response is log(y), log1p(y), log2(y), log10(y) or
+                sqrt(y): `response` in place of `mean`, intervals carried over, `se` by the delta method,
+                contrasts of logarithms as ratios.
+            bias_adjust: With type="response", allow for the spread about the mean to second order, as
+                emmeans: log(y) with variance s2 about m goes to exp(m) (1 + s2 / 2).
+            sigma: The standard deviation for that, by default the total one, random effects included.
 
         Raises:
             FitError: A variable that the fixed part does not have, or an option that is not offered.
@@ -429,7 +506,19 @@ class Fit:
         >>> fit.marginal_means("x", at={"x": [0, 2]})["mean"].round(2).to_dict()
         {0: 3.39, 2: 7.72}
         """
-        return marginal_means(self.estimates, specs=specs, by=by, df=df, weights=weights, at=at, level=level)
+        return marginal_means(
+            self.estimates,
+            specs=specs,
+            by=by,
+            df=df,
+            weights=weights,
+            at=at,
+            level=level,
+            cov_reduce=cov_reduce,
+            kind=type,
+            bias_adjust=bias_adjust,
+            sigma=sigma,
+        )
 
     def slopes(
         self,

@@ -100,7 +100,7 @@ def _refuse_two_rows(residual: Residual, order: Ints, key: Ints) -> None:
     if twice.size:
         row = order[twice[0]]
         subjects = len(np.unique(residual.subjects[order[twice]]))
-        more = f" (and {subjects - 1} more subjects)" if subjects > 1 else ""
+        more = f", and so have {subjects - 1} others" if subjects > 1 else ""
         raise FitError(
             f"Subject {residual.named(int(residual.subjects[row]))} has two rows at "
             f"{residual.structure.labels[residual.cells[row]]}{more}: a residual structure has one row per "

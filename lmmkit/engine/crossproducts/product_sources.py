@@ -36,6 +36,9 @@ from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.problem import Residual
 from lmmkit.errors import FitError
 
+LEAST_SHARE = 1e-12  # of a visit's variance that the earlier ones do not determine: below, R is singular
+SINGULAR = "The residual covariance matrix is not positive definite."
+WIDEST = 1e60  # ratio of two variances in R beyond which numbers have no room
 CHUNK = 4_000_000  # numbers of a stack of derivatives that are made at a time
 
 
@@ -224,12 +227,20 @@ class Patterned(ProductSource):
         """(B, t, t) R_p^-1 of each group, and log|R|."""
         if self._last and np.array_equal(self._last[0].rho, rho):
             return self._last[0].inverses, self._last[0].logdet
-        R, out, logdet = self.structure.matrix(rho), list[Floats](), 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            R, out, logdet = self.structure.matrix(rho), list[Floats](), 0.0
+        variances = R.diagonal()
+        if not np.isfinite(R).all() or variances.max() > WIDEST * variances.min():
+            raise FitError("The residual covariance matrix has left the range of floating-point numbers.")
         for group in self.groups:
+            own = group.patterns.inside(R)
             try:
-                root = np.linalg.cholesky(group.patterns.inside(R))
+                root = np.linalg.cholesky(own)
             except np.linalg.LinAlgError:
-                raise FitError("The residual covariance matrix is not positive definite.") from None
+                raise FitError(SINGULAR) from None
+            left = np.einsum("btt->bt", root) ** 2 / np.einsum("btt->bt", own)
+            if left.min() < LEAST_SHARE:
+                raise FitError(SINGULAR)
             half = np.linalg.inv(root)
             out.append(np.swapaxes(half, -1, -2) @ half)
             logs = np.log(np.einsum("btt->bt", root)).sum(axis=1)

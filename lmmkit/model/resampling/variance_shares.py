@@ -154,6 +154,13 @@ def effect_sizes(estimates: Estimates, n: int | None, seed: Seed, level: float) 
     return _table(estimates, n, seed, level, Shares.effects, dict.fromkeys(estimates.names, definition))
 
 
+def total_sd(estimates: Estimates) -> float:
+    """Standard deviation that the fixed effects leave, random effects included, averaged over the rows."""
+    own = [L[None] for L in estimates.factors]
+    found = shares(estimates, estimates.beta[None], own, np.array([estimates.sigma]))
+    return float(np.sqrt(found.random + found.residual).item())
+
+
 def _table(
     estimates: Estimates,
     n: int | None,
