@@ -23,6 +23,7 @@ def refuse_unidentified(source: Patterned, p: int) -> None:
         FitError: A variance has too few rows, a pair of visits is never seen together, there are too few
             subjects, or some parameters cannot be told apart.
     """
+    _refuse_two_groups(source)
     sums, pairs = source.products()
     _refuse_single_rows(source, sums, pairs, p)
     structure = source.structure
@@ -37,6 +38,22 @@ def refuse_unidentified(source: Patterned, p: int) -> None:
             _refuse_unseen(source, block, pairs)
             _refuse_few_subjects(source, block)
     _refuse_alike(source, pairs)
+
+
+def _refuse_two_groups(source: Patterned) -> None:
+    """Every subject is in one group."""
+    residual, blocks = source.residual, source.structure.blocks
+    for group in source.groups:
+        of = source.structure.groups[group.patterns.cells]
+        first, last = of.min(axis=1), of.max(axis=1)
+        for at in np.flatnonzero(first < last)[:1]:
+            row = group.patterns.rows[group.patterns.starts[at], 0]
+            one, two = blocks[int(first[at])].prefix.rstrip("."), blocks[int(last[at])].prefix.rstrip(".")
+            raise FitError(
+                f"Subject {residual.named(int(residual.subjects[row]))} has rows in two groups of the residual "
+                f"structure, {one} and {two}: what stands behind by= is constant within a subject. Correct the "
+                "rows, or name the two subjects apart."
+            )
 
 
 def _refuse_single_rows(source: Patterned, sums: Floats, pairs: Floats, p: int) -> None:

@@ -141,6 +141,30 @@ def test_two_rows_of_a_subject_at_one_visit():
         refused("Subject P4 has two rows at visit 2", problem)
 
 
+def test_two_rows_of_a_subject_at_one_visit_in_two_levels_of_a_variance_function():
+    problem = trial("ident(f) * cs")
+    residual = problem.residual
+    cells, subjects = residual.cells.copy(), residual.subjects
+    first, second = np.flatnonzero(subjects == subjects[0])[:2]
+    cells[second] = (cells[first] + 4) % 8
+    refused("Subject 1 has two rows at visit", replace(problem, residual=replace(residual, cells=cells)))
+
+
+def test_a_subject_in_two_groups():
+    problem = trial("cs by arm")
+    cells = problem.residual.cells.copy()
+    row = np.flatnonzero(problem.residual.subjects == 2)[1]
+    cells[row] = (cells[row] + 4) % 8
+    refused(
+        "Subject 3 has rows in two groups.*A and B",
+        replace(problem, residual=replace(problem.residual, cells=cells)),
+    )
+
+
+def test_a_start_of_another_shape():
+    refused("2 finite numbers were expected|numbers were expected", trial("cs"), rho=np.zeros(3))
+
+
 def test_a_visit_with_one_row_or_none_that_varies():
     visit, subject = rows(10)
     keep = (visit < 2) | (subject == 0)
