@@ -25,7 +25,7 @@ from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
-from lmmkit.model.means.joint_tests import joint_contrast
+from lmmkit.model.means.joint_tests import joint_contrast, joint_tests
 from lmmkit.model.means.marginal_means import MarginalMeans, Scale, marginal_means
 from lmmkit.model.means.reference_grid import Reduce
 from lmmkit.model.options import whole
@@ -396,6 +396,38 @@ class Fit:
         {'<none>': '', 'x': 'F(1, 5)'}
         """
         return drop1(self.estimates, scope=scope, test=test, df=df, n=n, seed=seed, workers=workers)
+
+    def joint_tests(
+        self,
+        by: str | Sequence[str] | None = None,
+        df: str = "auto",
+        *,
+        at: Mapping[str, Sequence[Any]] | None = None,
+        weights: str = "equal",
+        cov_reduce: Reduce | Mapping[str, Reduce] = "meanint",
+    ) -> pd.DataFrame:
+        """F tests of main effects and interactions over the reference grid: num_df, den_df, F, p, method.
+
+        Of factors alone with equal weights they are type III tests; with `by` they are simple effects, one
+        test of each effect within each of its values. What the data cannot estimate of an effect is left out.
+
+        Args:
+            by: Variables within whose values the others' effects are tested.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            at: Values of variables in place of those of the grid: a curved covariate needs three or more.
+            weights: As in `marginal_means`.
+            cov_reduce: What stands for a covariate; "meanint" (mean less and plus 1) tests its slope.
+
+        Raises:
+            FitError: A variable that the fixed part does not have, or an option that is not offered.
+
+        References: The R package emmeans; Fai & Cornelius (1996); Kenward & Roger (1997).
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.joint_tests()[["num_df", "den_df"]].round(3).to_dict("index")
+        {'x': {'num_df': 1, 'den_df': 5.0}}
+        """
+        return joint_tests(self.estimates, by=by, df=df, at=at, weights=weights, cov_reduce=cov_reduce)
 
     def marginal_means(
         self,

@@ -156,8 +156,8 @@ def effect_sizes(estimates: Estimates, n: int | None, seed: Seed, level: float) 
 
 def total_sd(estimates: Estimates) -> float:
     """Standard deviation that the fixed effects leave, random effects included, averaged over the rows."""
-    own = [L[None] for L in estimates.factors]
-    found = shares(estimates, estimates.beta[None], own, np.array([estimates.sigma]))
+    own, sigma = [L[None] for L in estimates.factors], np.array([estimates.sigma])
+    found = shares(estimates, estimates.beta[None], own, sigma, estimates.rho[None])
     return float(np.sqrt(found.random + found.residual).item())
 
 
