@@ -100,7 +100,8 @@ def comparison_arrows(table: pd.DataFrame, *, label: str, ax: Axes | None = None
         ax: Axes to draw on; a new figure without.
     """
     ax = panel(ax, height=0.9 + 0.3 * len(table))
-    names = [" ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in table.index]
+    levels = [table.index.get_level_values(i).astype(str) for i in range(table.index.nlevels)]
+    names = [" ".join(key) for key in zip(*levels, strict=True)]
     values = table.iloc[:, 0].to_numpy()
     named_points(ax, names, values, table["low"], table["high"])
     for height, middle, ends in zip(

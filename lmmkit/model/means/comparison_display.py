@@ -75,7 +75,7 @@ def comparison_arrows(estimates: Floats, half: Floats) -> Arrows:
     typical = float(np.median(half[told])) / 2.0 if told else 0.0
     wanted = np.concatenate([b, np.full(2 * m, 1e-3 * typical)])
     lengths = scipy.optimize.nnls(np.vstack([A, ridge]), wanted)[0] if told else np.zeros(2 * m)
-    used = A.any(axis=0)
+    used = np.asarray(A.any(axis=0))
     left = np.where(used[:m], estimates - lengths[:m], np.nan)
     right = np.where(used[m:], estimates + lengths[m:], np.nan)
     wrong = list[int]()

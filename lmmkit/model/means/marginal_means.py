@@ -150,7 +150,7 @@ def grid_averages(
     order = [*kept, *(i for i in range(len(grid.axes)) if i not in kept)]
     both = values.reshape(*grid.shape, -1).transpose(*order, len(grid.shape))
     made = np.einsum("mr,mrp->mp", np.nan_to_num(of.W), both.reshape(*of.W.shape, values.shape[-1]))
-    known = ~np.isnan(of.W[of.exists]).any(axis=1)
+    known = np.asarray(~np.isnan(of.W[of.exists]).any(axis=1))
     return Averages(made[of.exists], known, _cells(grid, kept)[of.exists].reset_index(drop=True), groups)
 
 
@@ -610,7 +610,7 @@ class MarginalMeans(pd.DataFrame):
         >>> from lmmkit import lmm
         >>> fit = lmm("y ~ x + (1 | g)", frame)
         >>> fit.marginal_means("x", at={"x": [0, 1]}).effect_sizes().round(2)["estimate"].to_dict()
-        {'0 - 1': -0.65}
+        {'0 - 1': -0.68}
         """
         family = self.shown
         if family.scale is not None:
