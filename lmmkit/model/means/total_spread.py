@@ -12,14 +12,14 @@ from lmmkit.model.resampling.variance_shares import total_sd
 from lmmkit.model.threads import one_thread
 
 
-class Spread(NamedTuple):
+class TotalSpread(NamedTuple):
     """A standard deviation and its degrees of freedom."""
 
     sd: float
     df: float
 
 
-def spread_of(estimates: Estimates, sigma: float | None, edf: float | None) -> Spread:
+def spread_of(estimates: Estimates, sigma: float | None, edf: float | None) -> TotalSpread:
     """The total standard deviation that the fixed effects leave, or one that is given.
 
     Its degrees of freedom are Satterthwaite's, 2 v^2 / var(v) of the variance v.
@@ -33,7 +33,7 @@ def spread_of(estimates: Estimates, sigma: float | None, edf: float | None) -> S
         for name, value in (("sigma", sigma), ("edf", edf)):
             if isinstance(value, (bool, str)) or not float(value) > 0.0:
                 raise FitError(f"{name}={value!r}: a number above 0 is expected.")
-        return Spread(float(sigma), float(edf))
+        return TotalSpread(float(sigma), float(edf))
     if estimates.problem.residual is not None:
         raise FitError(
             "With a residual structure the standard deviation may differ between cells: give sigma and edf, "
@@ -47,4 +47,4 @@ def spread_of(estimates: Estimates, sigma: float | None, edf: float | None) -> S
             Z = np.column_stack([problem.columns[c] for c in term.columns])
             gradient[:-1] += s2 * np.einsum("ab,iab->i", Z.T @ Z, slopes) / estimates.nobs
     gradient[-1] = 2.0 * v  # in log sigma
-    return Spread(float(np.sqrt(v)), float(2.0 * v**2 / found.spread.variances(gradient[None])[0]))
+    return TotalSpread(float(np.sqrt(v)), float(2.0 * v**2 / found.spread.variances(gradient[None])[0]))
