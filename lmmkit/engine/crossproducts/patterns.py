@@ -49,6 +49,17 @@ class Patterns:
         """(S,) the pattern of each subject."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
+    @property
+    def starts(self) -> Ints:
+        """(B + 1,) the first subject of each pattern, and their number."""
+        return np.concatenate([[0], np.cumsum(self.counts)])
+
+    def some(self, here: slice) -> Patterns:
+        """Some of them."""
+        starts = self.starts
+        first, last, _ = here.indices(len(self.counts))
+        return Patterns(self.cells[here], self.counts[here], self.rows[starts[first] : starts[last]])
+
     def inside(self, A: Floats) -> Floats:
         """(..., B, t, t) what each pattern has of (..., T, T)."""
         return A[..., self.cells[:, :, None], self.cells[:, None, :]]
