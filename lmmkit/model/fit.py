@@ -263,10 +263,11 @@ class Fit:
             df: Denominator degrees of freedom: auto, satterthwaite, kenward-roger (whose `se` is adjusted),
                 kenward-roger-observed (from the observed information: SAS's FIRSTORDER), unbounded
                 (Satterthwaite with variances that may be negative, in `se` too), containment, inner-outer
-                (nlme's), between-within, residual or normal. "auto" is, for a REML fit with at most 3,000
-                random effects and 50,000 rows, Kenward-Roger, or "unbounded" where the fit is singular and it
-                is defined; else Satterthwaite. It never raises: a row without df has NaN and the reason in
-                `method`, which also names the variances that are estimated as zero.
+                (nlme's), between-within (under residuals of `un` all are between), residual or normal. "auto"
+                is, for a REML fit with at most 3,000 random effects and 50,000 rows, Kenward-Roger, or
+                "unbounded" where the fit is singular and it is defined; else Satterthwaite. It never raises:
+                a row without df has NaN and the reason in `method`, which also names the variances that are
+                estimated as zero.
             level: Coverage of the intervals.
 
         Raises:
@@ -607,6 +608,9 @@ class Fit:
         alpha: float | None = None,
     ) -> pd.DataFrame:
         """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.
+
+        Parameters of a residual structure have the names of `residual_params`, and stand before the residual
+        SD: that of the first visit, where there are several.
 
         Args:
             method: "auto": coefficients by Wald with `df`, variance parameters by profile up to 6 covariance
