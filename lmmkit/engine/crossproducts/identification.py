@@ -49,10 +49,11 @@ def _refuse_two_groups(source: Patterned) -> None:
         for at in np.flatnonzero(first < last)[:1]:
             row = group.patterns.rows[group.patterns.starts[at], 0]
             one, two = blocks[int(first[at])].prefix.rstrip("."), blocks[int(last[at])].prefix.rstrip(".")
+            subject = residual.named(int(residual.subjects[row]))
             raise FitError(
-                f"Subject {residual.named(int(residual.subjects[row]))} has rows in two groups of the residual "
-                f"structure, {one} and {two}: what stands behind by= is constant within a subject. Correct the "
-                "rows, or name the two subjects apart."
+                f"Subject {subject} has rows in two groups of the residual structure, {one} and {two}: what "
+                "stands behind by= is constant within a subject. Correct the rows, or give the two subjects "
+                "two names."
             )
 
 
