@@ -123,6 +123,11 @@ class Estimates(FitNumbers):
         return np.concatenate([np.empty(0), *(term.structure.coordinates(L) for term, L in pairs)])
 
     @property
+    def residual_coordinates(self) -> Floats | None:
+        """Rho, where there is a residual structure: where another search may begin."""
+        return self.rho if self.problem.residual else None
+
+    @property
     def npar(self) -> int:
         """Parameters: fixed effects, theta, those of the residual structure, and sigma."""
         return len(self.beta) + len(self.theta) + len(self.rho) + 1
@@ -211,8 +216,7 @@ class Estimates(FitNumbers):
         """The criterion at the estimates."""
         if isinstance(self.evidence, Solution):
             return self.evidence.optimum
-        rho = self.rho if self.problem.residual else None
-        return optimum_at(self.problem, self.factors, rho, reml=self.reml)
+        return optimum_at(self.problem, self.factors, self.residual_coordinates, reml=self.reml)
 
     @cached_property
     def information(self) -> VarianceInformation:

@@ -330,8 +330,7 @@ def _of_known(
     """From the joint covariance of (beta, b); a level without data has the variance of its effects.
 
     The interval of a small fit is made of v + 2 g, of an observation with its noise: v alone is too small
-    when theta is estimated. As v rises g falls, so that their sum v + 2 g moves by v / (v + 2 g) of what v
-    does: its degrees of freedom are Satterthwaite's of v, carried over so.
+    when theta is estimated.
     """
     seen = tuple(
         np.where((counts & (c >= 0))[:, None], z, 0.0)
@@ -351,13 +350,10 @@ def _of_known(
         if wanted and is_small(estimates):
             of = PredictionSpread(estimates.expected)
             if of.products(len(v)) <= MOST_PRODUCTS:
-                gradient, second = of.of_known(rows.X, seen, codes)
-                gradient += of.of_new(unseen)
-                gradient[:, -1] = whole
-                sum_ = whole + 2.0 * second
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    df = 2.0 * (sum_ / whole) ** 2 * sum_**2 / of.found.spread.variances(gradient)
-                whole, method = sum_, "satterthwaite, with the uncertainty of theta"
+                found = of.of_known(rows.X, seen, codes)
+                found.gradient[:] += of.of_new(unseen)
+                whole, df = of.widened(whole, found)
+                method = "satterthwaite, with the uncertainty of theta"
                 if noise is None and of.near_zero:
                     method += NEAR_ZERO
     return RowErrors(s2 * v, s2 * whole, df, method)

@@ -83,12 +83,10 @@ def _refuse_few_subjects(source: Patterned, block: CellBlock) -> None:
     it the likelihood grows without bound.
     """
     subjects, rank, size = 0, 0, block.family.size
-    T, q = source.structure.size, source.groups[0].sums.shape[-1]
-    gram = np.zeros((T, q, q))
+    gram = source.grams()
     for group in source.groups:
-        cells = group.patterns.cells
-        subjects += int(group.patterns.counts[np.isin(cells[:, 0], block.cells)].sum())
-        np.add.at(gram, cells, np.einsum("bttxy->btxy", group.sums))
+        patterns = group.patterns
+        subjects += int(patterns.counts[np.isin(patterns.cells[:, 0], block.cells)].sum())
     for cell in block.cells:
         values = np.linalg.eigvalsh(gram[cell, :-1, :-1])
         rank = max(rank, int((values > NO_RANK * max(values[-1:], default=0.0)).sum()))

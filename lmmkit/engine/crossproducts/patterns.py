@@ -49,6 +49,17 @@ class Patterns:
         """(S,) the pattern of each subject."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
+    @property
+    def starts(self) -> Ints:
+        """(B + 1,) the first subject of each pattern, and their number."""
+        return np.concatenate([[0], np.cumsum(self.counts)])
+
+    def some(self, here: slice) -> Patterns:
+        """Some of them."""
+        starts = self.starts
+        first, last, _ = here.indices(len(self.counts))
+        return Patterns(self.cells[here], self.counts[here], self.rows[starts[first] : starts[last]])
+
     def inside(self, A: Floats) -> Floats:
         """(..., B, t, t) what each pattern has of (..., T, T)."""
         return A[..., self.cells[:, :, None], self.cells[:, None, :]]
@@ -100,7 +111,7 @@ def _refuse_two_rows(residual: Residual, order: Ints, key: Ints) -> None:
     if twice.size:
         row = order[twice[0]]
         subjects = len(np.unique(residual.subjects[order[twice]]))
-        more = f" (and {subjects - 1} more subjects)" if subjects > 1 else ""
+        more = f", and so have {subjects - 1} others" if subjects > 1 else ""
         raise FitError(
             f"Subject {residual.named(int(residual.subjects[row]))} has two rows at "
             f"{residual.structure.labels[residual.cells[row]]}{more}: a residual structure has one row per "

@@ -45,7 +45,10 @@ class Check:
 
 
 def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: FitRules) -> list[Check]:
-    """Conditions of a local optimum (Karush, Kuhn & Tucker), and whether a point meets them."""
+    """Conditions of a local optimum (Karush, Kuhn & Tucker), and whether a point meets them.
+
+    Those of a cone of covariance matrices are asked where there is one: without random effects there is not.
+    """
     factors = point.criterion.layout.factors
     slopes = point.criterion.layout.growths(point.D, scale)
     multiplier = min((float(growth.slope) for _, growth in slopes), default=0.0)
@@ -58,10 +61,13 @@ def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: 
     )
     curvature = least_curvature(point)
     least, flat, most = -rules.multiplier, -rules.flat, rules.complementarity
-    return [
-        Check("Newton decrement (deviance units)", decrement, rules.found, decrement <= rules.found),
+    cone = [
         Check("complementarity: |L'DL| / levels", step, most, step <= most),
         Check("multipliers: least slope along the cone", multiplier, least, multiplier >= least),
+    ]
+    return [
+        Check("Newton decrement (deviance units)", decrement, rules.found, decrement <= rules.found),
+        *(cone if factors else ()),
         Check("curvature: least eigenvalue", curvature, flat, curvature >= flat),
     ]
 

@@ -27,7 +27,6 @@ from lmmkit.model.table.labels import EXACT, label_of
 #: Families in which the order of the visits counts, and those in which their distances do.
 ORDERED, DISTANT = ("ar1", "toep", "ad"), ("ar1", "toep")
 MOST_VISITS = 2_000  # of which R, a matrix over visits, is factored at every step
-NO_CORRELATION = 1e-9  # a correlation below it has run to zero
 SHOWN = 6
 
 
@@ -130,21 +129,18 @@ class ResidualDesign:
         ]
 
     def refuse_lost_sign(self, rho: Floats) -> None:
-        """Refuse a rho of zero where all distances are even, so that no rho gives a negative correlation.
+        """Refuse a negative correlation where all distances are even, so that it is no power of any rho.
 
         Raises:
             FitError: It is so.
         """
-        step = self.visits.step
-        if self.formula.correlation != "ar1" or step % 2:
-            return
         for name, value in zip(self.names, self.structure.natural(rho), strict=True):
-            if name.endswith("rho") and abs(value) ** step < NO_CORRELATION:
+            if np.isnan(value):
+                time, step = self.formula.time, self.visits.step
                 raise FitError(
-                    f"residual `{self.formula}`: {name} is zero: visits {step} apart have a correlation "
-                    "below zero, and all distances are even, so that no power of rho is negative. "
-                    f"`factor({self.formula.time})` in place of `{self.formula.time}` takes the visits as "
-                    "equally spaced, one step apart."
+                    f"residual `{self.formula}`: visits {step} apart have a negative correlation, and all "
+                    f"distances are even, so that it is no power of any {name}. `factor({time})` in place of "
+                    f"`{time}` takes the visits as equally spaced, one step apart."
                 )
 
     @cached_property

@@ -24,6 +24,9 @@ from lmmkit.model.report_tables.report_table import Facts, ReportTable
 Frame = pd.DataFrame
 SHOWN = 24  # cells of which SDs and correlations are told
 LAGS = 30
+ROUNDING = (
+    1e-12  # of an autocorrelation that is zero, as all are under `un` with means of its own for each visit
+)
 STRUCTURES = ["structure", "npar", "deviance", "aic", "bic", "coefficient", "estimate", "se", "df", "note"]
 IN_SECONDS = 60  # visits up to which structures with a parameter for every distance are tried
 
@@ -187,11 +190,12 @@ def autocorrelation(fit: Fit, *, level: float, most: int = LAGS) -> Frame:
         sums += np.bincount(lag, r[i] * r[j], minlength=width)
     lags = np.flatnonzero(pairs)[:most]
     bound = normal_quantile(0.5 + level / 2) / np.sqrt(pairs[lags])
+    found = sums[lags] / pairs[lags] / float(np.mean(r**2))
     return Frame(
         {
             "lag": lags,
             "pairs": pairs[lags].astype(np.intp),
-            "autocorrelation": sums[lags] / pairs[lags] / float(np.mean(r**2)),
+            "autocorrelation": np.where(np.abs(found) < ROUNDING, 0.0, found),
             "low": -bound,
             "high": bound,
         }
@@ -248,7 +252,8 @@ def _found(fit: Fit, text: str, data: Any, options: Mapping[str, Any], focus: st
     """The measures of one structure, or why there are none."""
     try:
         other = _fitted(fit, text, data, options)
-        row = other.coef_table(df=df).loc[focus]
+        # Of independent residuals n - p is exact, whatever the method.
+        row = other.coef_table(df="residual" if text == IID else df).loc[focus]
     except LmmkitError as error:
         return {"note": str(error)}
     measures = {name: getattr(other, name) for name in ("npar", "deviance", "aic", "bic")}

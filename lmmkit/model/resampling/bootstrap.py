@@ -78,7 +78,7 @@ def replicate(
             source.draw,
             count,
             reml=estimates.reml,
-            rho=estimates.rho if estimates.problem.residual else None,
+            rho=estimates.residual_coordinates,
             progress=progress,
             workers=workers,
         )

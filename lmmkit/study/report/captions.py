@@ -172,8 +172,9 @@ def blocks(parts: pd.DataFrame) -> Words:
     """What the picture of the design matrix shows."""
     numbers = _Numbers("design_parts", parts)
     columns, filled = counted(numbers.fact("columns"), "column"), numbers.percent("share filled", 3)
+    whole = "[X Z]" if len(parts) > 1 else "X"  # X alone without random effects
     return _words(
-        fill("[X Z] has {}; {} of its entries are not zero.", columns, filled),
+        fill("{} has {}; {} of its entries are not zero.", whole, columns, filled),
         "The design matrix, dark where it has entries, in parts: {}.",
         _names(parts["part"]),
     )
