@@ -14,8 +14,8 @@ from lmmkit.engine.rules import SEARCH, FitRules
 from lmmkit.engine.search.algorithms import chosen, refuse_em
 from lmmkit.engine.search.optimality import set_null
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
-from lmmkit.engine.search.runaway import refuse_bound
-from lmmkit.engine.search.search import Search, newton_direction
+from lmmkit.engine.search.runaway import refuse_no_optimum
+from lmmkit.engine.search.search import Search
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.errors import FitError
@@ -54,6 +54,11 @@ def solve(
         rules = replace(rules, halvings=rules.halvings_alone)
     if rho is not None:
         theta = np.asarray(rho, dtype=np.float64)
+        if theta.shape != (criterion.source.count,) or not np.isfinite(theta).all():
+            raise FitError(
+                f"A start of the residual structure has shape {theta.shape}; {criterion.source.count} finite "
+                "numbers were expected."
+            )
     elif start is None:
         theta = setup.start(rules.floor)
     else:
@@ -61,11 +66,10 @@ def solve(
     objective = ProfiledDeviance(criterion, setup.scale, rules)
     search = method.run(objective, theta, rules, limit or method.limit or rules.limit)
     if not search.converged and criterion.source.count:
-        step, decrement = newton_direction(
-            search.point.hessian, search.point.gradient, rules.least_eigenvalue
-        )
+        step, decrement = search.towards(search.point.hessian, search.point.gradient)
         if decrement < rules.faded and objective.length(search.point, step) > rules.long:
             objective.refuse_runaway(search.point, step)
+    refuse_no_optimum(search.point, converged=search.converged)
     # The response has unit size in prepared units: the search ran after a residual variance of zero.
     if not search.converged and search.point.r2 < rules.vanished * criterion.nu:
         raise FitError(
@@ -73,7 +77,6 @@ def solve(
             "grow without bound beside it. Take a random-effects term out, or analyse more rows per level."
         )
 
-    refuse_bound(search.point)
     state = set_null(search.point, setup.scale, rules)
     return _solution(Optimum(problem, setup.prepared, state, setup.scale), search, rules)
 

@@ -46,6 +46,8 @@ def ranef_table(estimates: Estimates, *, error: str, level: float) -> pd.DataFra
     """
     check_option("error", error, ERRORS)
     check_level("level", level)
+    if not estimates.random:
+        raise FitError("This model has no random effects: its groups are in the residual structure alone.")
     parts = list[pd.DataFrame]()
     for t, term in enumerate(estimates.random):
         variances = _of_prediction(estimates, t) if error == "prediction" else _conditional(estimates, t)

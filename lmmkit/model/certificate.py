@@ -43,6 +43,7 @@ from lmmkit.model.threads import one_thread
 HOLDS, FAILS, UNCHECKED = "holds", "fails", "not checked"
 AT_ONCE = 500  # rows up to which the default certificate forms V
 DENSE = 2_000  # rows below which the full one does
+UNIT = 1e-8  # deviation from unit information above which the basis of X is made again
 VOID = 0.01  # a threshold above this, so large for rounding's sake, checks nothing
 MOST_DIGITS = 15
 
@@ -137,7 +138,7 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
         if full:
             lines += [*_second_search(estimates), *_second_route(estimates, claim)]
         elif estimates.nobs <= AT_ONCE:
-            lines.append(_likelihood(claim, _dense_likelihood(estimates), "through V"))
+            lines.append(_through_V(estimates, claim))
     return Certificate(tuple(lines), full)
 
 
@@ -164,14 +165,18 @@ def _equations(claim: Claim) -> Iterator[CertificateLine]:
 
 def _gls(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
     """The conditions of a fit with correlated residuals and no random effects, from R by its definition."""
-    residual = estimates.problem.residual
+    problem, residual = estimates.problem, estimates.problem.residual
     assert residual is not None
+    X = np.array(claim.X).reshape(len(claim.beta), estimates.nobs)
+    given: dict[str, Any] = {"sigma": claim.sigma, "reml": claim.reml, "weights": problem.weights}
     try:
-        H = cholesky(claim.unscaled_vcov, lower=True) if len(claim.beta) else np.empty((0, 0))
         written = as_printed(residual, _printed(estimates))
-        X = np.array(claim.X).reshape(len(claim.beta), estimates.nobs)
-        weights = estimates.problem.weights
-        sums = gls_sums(written, claim.e, H.T @ X, sigma=claim.sigma, reml=claim.reml, weights=weights)
+        H = cholesky(claim.unscaled_vcov, lower=True) if len(claim.beta) else np.empty((0, 0))
+        sums = gls_sums(written, claim.e, H.T @ X, **given)
+        if _largest(sums.information - np.eye(len(H))) > UNIT:
+            # A covariance matrix that is wrong, or has lost digits to nearly collinear columns.
+            H = H @ np.linalg.inv(cholesky(sums.information, lower=True)).T
+            sums = gls_sums(written, claim.e, H.T @ X, **given)
         distance = distance_to_optimum(written, sums)
     except LinAlgError:
         yield CertificateLine("covariance matrices by the referee, positive definite", inf, 0.0, FAILS)
@@ -212,6 +217,13 @@ def _printed(estimates: Estimates) -> dict[str, float]:
     residual = estimates.design.residual
     names = residual.names if residual else ()
     return dict(zip(names, estimates.residual_params.tolist(), strict=True))
+
+
+def _through_V(estimates: Estimates, claim: Claim) -> CertificateLine:
+    try:
+        return _likelihood(claim, _dense_likelihood(estimates), "through V")
+    except LinAlgError:  # of a residual structure: Z G Z' + I always has a factor
+        return CertificateLine("deviance through V (difference)", inf, TOLERANCE, FAILS)
 
 
 def _dense_likelihood(estimates: Estimates) -> float:

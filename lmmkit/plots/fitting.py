@@ -78,7 +78,8 @@ def blocks(cells: pd.DataFrame, parts: pd.DataFrame, *, ax: Axes | None = None) 
     for edge in parts["start"].iloc[1:]:
         ax.axvline(edge, color=VERMILLION, linewidth=0.9)
     ax.set_xticks((parts["start"] + parts["stop"]) / 2, [mathtext(part) for part in parts["part"]])
-    ax.set(xlabel="Columns of [X Z], by part", ylabel="Rows of the data, in file order")
+    whole = "[X Z], by part" if len(parts) > 1 else "X"
+    ax.set(xlabel=f"Columns of {whole}", ylabel="Rows of the data, in file order")
     return ax
 
 

@@ -394,11 +394,7 @@ class _Banded(Correlation):
 
 
 class _Free(Correlation):
-    """Any covariance matrix M = L L' with M_11 = 1, L = diag(exp(d)) U with ones on the diagonal of U.
-
-    The coordinates go down the columns of L: d on the diagonal, entries of U below, so that a change of a
-    visit's unit is a shift of its d alone.
-    """
+    """Any covariance matrix M = L L' with M_11 = 1: L's lower triangle down its columns, diagonal as logs."""
 
     name = "un"
     own_variances = True
@@ -421,21 +417,15 @@ class _Free(Correlation):
     def jacobian(self, x: Floats) -> Floats:
         L, (rows, columns) = self._root(x), self.entries
         half = np.zeros((self.count, self.size, self.size))
-        dL = np.where(rows == columns, 0.0, L.diagonal()[rows])
-        half[np.arange(self.count), rows] = L[:, columns].T * dL[:, None]
-        at = np.flatnonzero(rows == columns)
-        half[at, rows[at]] = (L @ L.T)[rows[at]]
+        half[np.arange(self.count), rows] = L[:, columns].T * self._chain(L)[:, None]
         return half + half.swapaxes(1, 2)
 
     def curvature(self, x: Floats, D: Floats) -> Floats:
         L, (rows, columns) = self._root(x), self.entries
-        logs = rows == columns
-        s = L.diagonal()[rows]
-        # Two entries of U: 2 D_rs s_r s_s where they share a column. A log multiplies a row and a column.
-        out = np.where(columns[:, None] == columns, 2.0 * D[np.ix_(rows, rows)] * np.outer(s, s), 0.0)
-        along = 2.0 * (self.jacobian(x) * D).sum(axis=1)[:, rows]
-        out = np.where(logs, along, np.where(logs[:, None], along.T, out))
-        return (out + out.T) / 2.0
+        chain = self._chain(L)
+        out = 2.0 * D[np.ix_(rows, rows)] * (columns[:, None] == columns) * np.outer(chain, chain)
+        slope = 2.0 * (D @ L)[rows, columns] * chain
+        return out + np.diag(np.where(rows == columns, slope, 0.0))
 
     def start(self, C: Floats) -> Floats:
         rows, columns = self.entries
@@ -444,13 +434,12 @@ class _Free(Correlation):
         if values[0] < LEAST_START:  # moments over different subjects may be no covariance matrix
             C = (vectors * np.maximum(values, RAISED_START)) @ vectors.T * np.outer(s, s)
         L = np.linalg.cholesky(C)
-        diagonal = np.log(L.diagonal() / L[0, 0])
-        return np.where(rows == columns, diagonal[rows], (L / L.diagonal()[:, None])[rows, columns])
+        values = (L / L[0, 0])[rows, columns]
+        return np.where(rows == columns, np.log(np.where(rows == columns, values, 1.0)), values)
 
     def units(self, x: Floats) -> Floats:
         L, (rows, columns) = self._root(x), self.entries
-        lengths = np.sqrt(np.einsum("ab,ab->a", L, L)) / L.diagonal()
-        return np.where(rows == columns, 1.0, lengths[rows])
+        return np.where(rows == columns, 1.0, np.sqrt(np.einsum("ab,ab->a", L, L))[rows])
 
     def naturals(self, names: Sequence[str]) -> list[tuple[Kind, str]]:
         ratios: list[tuple[Kind, str]] = [("sd", f"ratio.{name}") for name in names[1:]]
@@ -476,11 +465,16 @@ class _Free(Correlation):
         return [(a, b) for a in range(self.size) for b in range(a + 1, self.size)]
 
     def _root(self, x: Floats) -> Floats:
-        U = np.eye(self.size)
-        U[self.entries] = x
-        scale = np.exp(np.append(0.0, U.diagonal()[1:]))
-        np.fill_diagonal(U, 1.0)
-        return scale[:, None] * U
+        L = np.zeros((self.size, self.size))
+        L[self.entries] = x
+        at = np.arange(self.size)
+        L[at, at] = np.exp(L[at, at])
+        return L
+
+    def _chain(self, L: Floats) -> Floats:
+        """(m,) derivative of each entry of L in its coordinate."""
+        rows, columns = self.entries
+        return np.where(rows == columns, L[rows, columns], 1.0)
 
 
 CORRELATIONS: dict[str, type[Correlation]] = {

@@ -6,7 +6,8 @@ no coordinate: where it has a value is a surface, walked on in coordinates z of 
 
     rho(z) = centre + N z + n s(z),    h(rho(z)) = v
 
-with n normal to the surface at the centre and N the directions along it. With g and H the gradient and the
+with n normal to the surface at the centre and N the directions along it, in units of the coordinates in which
+a step of 1 is a long one. With g and H the gradient and the
 Hessian of the deviance in rho, h' and h'' those of h,
 
     gradient J'g,    Hessian J'(H - lambda h'') J,    J = N - n (N'h') / (n'h'),    lambda = n'g / n'h'
@@ -39,6 +40,7 @@ ROUNDING = 1e-13  # how near a natural parameter, on its working scale, must be 
 STEPS = 60  # towards it
 DIFFERENCE = 1e-5  # of a coordinate, at least of 1: step of the differences of its derivatives
 CENTRES = 20  # places from which a surface is walked on
+DETOURS = 5  # times that a way to a surface is halved
 STEEP = 1e-3  # cosine of the angle between two normals below which a tangent serves no longer
 
 
@@ -86,17 +88,21 @@ class Surface:
         Raises:
             FitError: There is none near.
         """
+        units = self.structure.units(rho)
         for _ in range(STEPS):
             gap = target - self.scaled(self.at(rho))
             if abs(gap) <= ROUNDING * max(abs(target), 1.0):
                 return rho
             normal = self.normal(rho)
-            along = normal if way is None else way
-            slope, most = float(normal @ along), float(np.linalg.norm(normal) * np.linalg.norm(along))
+            along = units**2 * normal if way is None else way
+            slope, most = (
+                float(normal @ along),
+                np.linalg.norm(units * normal) * np.linalg.norm(along / units),
+            )
             if not np.isfinite(gap) or not abs(slope) > STEEP * most:
                 break
             step = gap / slope * along
-            rho = rho + step / max(1.0, float(np.abs(step).max()))
+            rho = rho + step / max(1.0, float(np.abs(step / units).max()))
         raise FitError(f"{self.structure.names[self.place]} was not brought to this value.")
 
 
@@ -107,7 +113,7 @@ class Chart(NamedTuple):
         surface: What is held.
         target: Where, on the working scale.
         centre: (r,) rho of a point on it.
-        n, N: (r,) the unit normal there, (r, r - 1) orthonormal directions along the surface.
+        n, N: (r,) the normal there, (r, r - 1) directions along the surface, orthonormal in the units.
     """
 
     surface: Surface
@@ -124,7 +130,8 @@ class Chart(NamedTuple):
 def chart_of(surface: Surface, target: float, rho: Floats) -> Chart:
     """The surface about the point of it that is nearest to rho."""
     centre = surface.onto(rho, target)
-    basis = np.linalg.svd(surface.normal(centre)[None])[2]
+    units = surface.structure.units(centre)
+    basis = np.linalg.svd((units * surface.normal(centre))[None])[2] * units
     return Chart(surface, target, centre, basis[0], basis[1:].T)
 
 
@@ -277,7 +284,7 @@ class ResidualFrame:
         surface = Surface(self.structure, place)
 
         def find(value: float, rho: Floats) -> ProfilePoint:
-            return self._on_surface(surface, surface.scaled(value), rho)
+            return self._walked(surface, surface.scaled(value), rho, DETOURS)
 
         moved = np.flatnonzero(self.structure.natural_jacobian(self.rho)[place])
         scale = self._coordinate(place, int(moved[0])) if len(moved) == 1 else None
@@ -310,6 +317,17 @@ class ResidualFrame:
             raise FitError(f"The least deviance was not found in {len(search.history)} steps.")
         point = search.point
         return ProfilePoint(point.theta, point.deviance, slope_of_held(point))
+
+    def _walked(self, surface: Surface, target: float, rho: Floats, detours: int) -> ProfilePoint:
+        """The least deviance on a surface, by way of others between where it cannot be reached at once."""
+        try:
+            return self._on_surface(surface, target, rho)
+        except FitError:
+            if not detours or not np.isfinite(target):
+                raise
+        halfway = (surface.scaled(surface.at(rho)) + target) / 2.0
+        near = self._walked(surface, halfway, rho, detours - 1)
+        return self._walked(surface, target, near.theta, detours - 1)
 
     def _on_surface(self, surface: Surface, target: float, rho: Floats) -> ProfilePoint:
         for _ in range(CENTRES):

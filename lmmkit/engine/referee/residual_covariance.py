@@ -350,7 +350,7 @@ def deviance(sums: GlsSums, H: Floats, n: int, sigma: float, *, reml: bool) -> f
     nu = n - reml * len(H)
     value = nu * (LOG_TWO_PI + 2.0 * float(np.log(sigma))) + sums.log_det + sums.square / sigma**2
     if reml and len(H):
-        return value + float(np.linalg.slogdet(sums.information)[1]) - 2.0 * float(np.log(np.diag(H)).sum())
+        return value + float(np.linalg.slogdet(sums.information)[1]) - 2.0 * float(np.linalg.slogdet(H)[1])
     return value
 
 

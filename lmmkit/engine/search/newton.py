@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.rules import Rules
 from lmmkit.engine.search.search import Objective, P, Search, corrected, newton_direction
 
@@ -76,15 +77,19 @@ class Newton(Search[P]):
     def direction(self) -> tuple[Floats, float]:
         """Newton's direction in the coordinates that may move, and the decrement."""
         movable, gradient = self.objective.movable(self.point), self.point.gradient
-        step, here = np.zeros_like(gradient), slice(None) if movable is None else np.flatnonzero(movable)
+        if movable is None:
+            return self.towards(self.curvature(), gradient)
+        step, here = np.zeros_like(gradient), np.flatnonzero(movable)
         H = self.curvature()[here][:, here]
         step[here], decrement = newton_direction(H, gradient[here], self.rules.least_eigenvalue)
         return step, float(decrement)
 
     def curvature(self) -> Floats:
         """The Hessian; near the end with the correction of its last error."""
+        if self.objective.exact:
+            return self.point.hessian
         if self.exact:
-            return self.objective.exact_hessian(self.point, self.rules.difference)
+            return observed_hessian(self.objective.evaluate, self.point.theta, self.rules.difference)
         if self.previous is None or self.decrement > self.rules.correct_below:
             return self.point.hessian
         theta, gradient = self.previous
@@ -94,8 +99,10 @@ class Newton(Search[P]):
     def advance(self, step: Floats) -> str:
         """Take the step if it does not raise the deviance, else a safe one; what it was is returned."""
         rules, here = self.rules, self.point
-        reach = max(rules.reach[0], rules.reach[1] * float(np.linalg.norm(here.theta)))
-        step = step * min(1.0, self.trust * reach / max(float(np.linalg.norm(step)), 1e-300))
+        units = self.objective.units(here)
+        scale = 1.0 if units is None else units
+        reach = max(rules.reach[0], rules.reach[1] * float(np.linalg.norm(here.theta / scale)))
+        step = step * min(1.0, self.trust * reach / max(float(np.linalg.norm(step / scale)), 1e-300))
         slack = (rules.end_slack if self.decrement < rules.end_below else rules.slack) * abs(here.deviance)
         for halved in range(1 + rules.halvings):
             trial = self.attempt(self.objective.nearest(here.theta + step * 0.5**halved))

@@ -9,6 +9,11 @@ from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.errors import FitError
 
 BOUND = 1e-6  # share of its range within which a correlation is at its bound
+FLAT = (
+    1e-6  # [deviance per squared unit of a coordinate] curvature that is none: standard errors beyond 1,000
+)
+NEARLY_SINGULAR = 1e-4  # eigenvalue of a correlation matrix that a search has not ended at by itself
+NO_VARIANCE = 1e-9  # share of the largest variance: what is left of its digits is not enough for a result
 TAKES_PART = 0.1  # share of the longest step that a parameter's own has at least, to be named
 REMEDY = (
     "Take a structure with fewer parameters, or leave a visit out that the others (or the fixed effects) "
@@ -38,15 +43,65 @@ def runaway(point: Evaluation, step: Floats) -> str:
     )
 
 
-def refuse_bound(point: Evaluation) -> None:
-    """Refuse an optimum where R is singular but for rounding.
+def refuse_no_optimum(point: Evaluation, *, converged: bool) -> None:
+    """Refuse where R is singular but for rounding, or the data do not tell what it is.
 
     Raises:
-        FitError: It is one.
+        FitError: A correlation is at its bound, the search has run to a singular matrix, or the deviance is
+            flat along some parameters.
     """
-    said = point.criterion.source.structure.at_bound(point.rho, BOUND)
+    structure, rho = point.criterion.source.structure, point.rho
+    if not structure.count:
+        return
+    said = structure.at_bound(rho, BOUND)
     if said:
         raise FitError(
             f"The residual covariance matrix is singular at the optimum: {said}, which means that the sum of "
             f"a subject's residuals does not vary. {REMEDY}"
         )
+    variances = structure.matrix(rho).diagonal()
+    least, most = int(np.argmin(variances)), int(np.argmax(variances))
+    if variances[least] < NO_VARIANCE * variances[most]:
+        raise FitError(
+            f"The variance at {structure.labels[least]} is {variances[least] / variances[most]:.1g} of that "
+            f"at {structure.labels[most]}. Leave it out where the fixed effects reproduce the response, or "
+            "bring all rows to one unit of measurement: so far apart, they leave each other no digits."
+        )
+    refuse_flat(point)
+    if not converged:
+        _refuse_singular(point)
+
+
+def refuse_flat(point: Evaluation) -> None:
+    """Refuse where the deviance is the same along some parameters.
+
+    Raises:
+        FitError: Its curvature along them is none.
+    """
+    structure, r = point.criterion.source.structure, len(point.rho)
+    units = structure.units(point.rho)
+    values, vectors = np.linalg.eigh(point.hessian[-r:, -r:] * np.outer(units, units))
+    if abs(values[0]) < FLAT:
+        parts = zip(structure.names, np.abs(vectors[:, 0]), strict=True)
+        raise FitError(
+            f"The data do not tell {', '.join(name for name, part in parts if part > 0.1)} of the residual "
+            f"structure: beside the fixed effects the deviance is the same for all values. {REMEDY}"
+        )
+
+
+def _refuse_singular(point: Evaluation) -> None:
+    """A search that has not arrived has run to a singular matrix."""
+    structure = point.criterion.source.structure
+    R = structure.matrix(point.rho)
+    for block in structure.blocks:
+        cells = list(dict(zip(block.places.tolist(), block.cells, strict=True)).values())
+        s = np.sqrt(R[cells, cells])
+        values, vectors = np.linalg.eigh(R[np.ix_(cells, cells)] / np.outer(s, s))
+        if values[0] < NEARLY_SINGULAR:
+            part = [structure.labels[c] for c, w in zip(cells, np.abs(vectors[:, 0]), strict=True) if w > 0.1]
+            raise FitError(
+                "The search has run to a residual covariance matrix that is singular, or nearly so, and no "
+                f"maximum of the likelihood: {', '.join(part)} determine each other. Either the response at "
+                "one of them is a copy or a function of that at others, or too few subjects have rows at "
+                f"all of them for so many parameters. {REMEDY}"
+            )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.criterion.hessian import Point, observed_hessian
+from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.rules import Rules
 from lmmkit.errors import FitError
 
@@ -48,6 +48,15 @@ class Objective(Generic[P]):
         """Places to try from a stationary point that is no minimum."""
         return iter(())
 
+    @property
+    def exact(self) -> bool:
+        """Whether the Hessian of its points is exact."""
+        return False
+
+    def units(self, point: P) -> Floats | None:
+        """(m,) what a change in each coordinate is measured by; None: they are all alike."""
+        return None
+
     def length(self, point: P, step: Floats) -> float:
         """How long a step is in the coordinates that may run away, in their units."""
         del point, step
@@ -59,10 +68,6 @@ class Objective(Generic[P]):
         Raises:
             FitError: The deviance falls for as far as can be seen, towards a limit.
         """
-
-    def exact_hessian(self, point: P, relative: float) -> Floats:
-        """(m, m) second derivatives, by differences of a share of the coordinates where there is no form."""
-        return observed_hessian(self.evaluate, point.theta, relative)
 
     def reordered(self, point: P) -> tuple[Objective[P], Floats] | None:
         """The same function in coordinates where a crawling search may be quicker, and the point's place."""
@@ -158,11 +163,22 @@ class Search(Generic[P]):
         except (FitError, np.linalg.LinAlgError):
             return None
 
+    def towards(self, H: Floats, gradient: Floats) -> tuple[Floats, float]:
+        """Newton's direction at the point, with coordinates in their units, and the decrement."""
+        units = self.objective.units(self.point)
+        if units is None:
+            step, decrement = newton_direction(H, gradient, self.rules.least_eigenvalue)
+        else:
+            H, gradient = H * np.outer(units, units), gradient * units
+            step, decrement = newton_direction(H, gradient, self.rules.least_eigenvalue)
+            step = step * units
+        return step, float(decrement)
+
     def arrive(self, point: P, step: str) -> bool:
         """Stand at a point, log it, and say whether it is the optimum to `found`."""
         self.point = point
-        step_on, decrement = newton_direction(point.hessian, point.gradient, self.rules.least_eigenvalue)
-        self.decrement = float(decrement)
+        step_on, decrement = self.towards(point.hessian, point.gradient)
+        self.decrement = decrement
         self.note(step)
         still = self.objective.length(point, step_on) < self.rules.still
         self.converged = self.decrement < self.rules.found and still

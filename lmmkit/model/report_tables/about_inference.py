@@ -347,7 +347,7 @@ TABLES = (
     ),
     ReportTable(
         "shares",
-        "Shares of variance: what fixed and random effects explain, how alike members of a group are.",
+        "Shares of variance: how much the model explains, and how alike members of a group are.",
         {
             "share": "Share",
             "estimate": ("Estimate", 3),

@@ -62,6 +62,14 @@ def listed(parts: Iterable[Part | MarkedText]) -> MarkedText:
     return fill("{} and {}", join(", ", items[:-1]), items[-1]) if len(items) > 1 else fill("{}", *items)
 
 
+def kind_of_model(design: Design) -> str:
+    """What the model is called."""
+    if design.random:
+        return "Linear mixed model"
+    correlated = design.residual is None or design.residual.formula.group
+    return f"Linear model with {'correlated residuals' if correlated else 'residuals of unequal variance'}"
+
+
 def model_in_words(files: Files, design: Design) -> list[MarkedText]:
     """What the equations say."""
     fixed = [Name(term.name) for term in design.fixed_terms if term.name != "Intercept"]
@@ -216,10 +224,10 @@ def _model_sentence(files: Files, design: Design) -> MarkedText:
         return fill(text, *made, listed(groups), end)
     structure = files.entry("summary.json", "residual", "structure")
     text = (
-        "A linear model with correlated residuals and without random effects, {}, was fitted by {} to {} "
-        "observations with the residual structure {}; {}."
+        "A {} without random effects, {}, was fitted by {} to {} observations with the residual "
+        "structure {}; {}."
     )
-    return fill(text, *made, structure, end)
+    return fill(text, kind_of_model(design).lower(), *made, structure, end)
 
 
 def _checked(files: Files) -> MarkedText:

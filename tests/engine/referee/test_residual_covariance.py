@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import multivariate_normal
+from support.visits import STRUCTURES
 
+from lmmkit.engine.problem import Residual
 from lmmkit.engine.referee.residual_covariance import (
     CorrelatedResiduals,
     PrintedParameter,
+    as_printed,
     deviance,
     distance_to_optimum,
     gls_sums,
@@ -193,6 +196,22 @@ def test_gradient_and_distance_are_those_of_differences(family, heterogeneous, g
     C -= np.outer(traces, traces) / len(V)
     expected = np.sqrt(gradient @ np.linalg.solve(C, gradient) / 2)
     assert distance_to_optimum(residuals, sums) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in STRUCTURES if name != "ident(f) * un"]
+)  # which nobody reads
+def test_what_is_printed_says_all_of_r(name):
+    structure = STRUCTURES[name]
+    rho = np.random.default_rng(1).normal(scale=0.4, size=structure.count)
+    residual = Residual(structure, np.arange(structure.size), np.zeros(structure.size, np.intp))
+    printed = dict(zip(structure.names, structure.natural(rho), strict=True))
+    written = as_printed(residual, printed)
+    meet = written.time[:, None] != written.time  # two cells at one visit are never of one subject
+    meet |= np.eye(structure.size, dtype=bool)
+    np.testing.assert_allclose(written.R[meet], structure.matrix(rho)[meet], rtol=1e-13, atol=1e-15)
+    with pytest.raises(KeyError):
+        as_printed(residual, {name: value for name, value in printed.items() if name != structure.names[-1]})
 
 
 def test_two_rows_of_a_subject_in_one_cell_have_no_r():

@@ -265,7 +265,7 @@ def test_candidates(rows, criterion, caption, count):
             "[X Z] has 5 columns; 50 % of its entries are not zero.",
             "X, g: Intercept",
         ),
-        ([("X", 8, 1, 8)], "[X Z] has 1 column; 100 % of its entries are not zero.", "X"),
+        ([("X", 8, 1, 8)], "X has 1 column; 100 % of its entries are not zero.", "X"),
         (
             [("X", 900, 1, 900), ("g", 900, 1999, 900)],
             "[X Z] has 2,000 columns; 0.1 % of its entries are not zero.",

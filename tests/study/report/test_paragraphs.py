@@ -317,7 +317,7 @@ def test_a_model_with_correlated_residuals_in_the_methods_paragraph():
     )
     words = plain(prose.methods_paragraph(files, design("y ~ x", residual="csh(h | g)")))
     assert (
-        "A linear model with correlated residuals and without random effects, y ~ 1 + x, was fitted by restricted "
+        "A linear model with correlated residuals without random effects, y ~ 1 + x, was fitted by restricted "
         "maximum likelihood (REML) to 12 observations with the residual structure csh(h | g); it has 5 "
         "parameters, AIC 55.5 and BIC 57." in words
     )
@@ -431,3 +431,16 @@ def test_methods_paragraph(summary, certificate, model, checked):
 def test_what_only_the_authors_can_supply():
     assert len(prose.FOR_THE_AUTHOR) == 7
     assert all(line.endswith(".") for line in prose.FOR_THE_AUTHOR)
+
+
+@pytest.mark.parametrize(
+    ("formula", "residual", "words"),
+    [
+        ("y ~ x + (1 | g)", None, "Linear mixed model"),
+        ("y ~ x", "cs(h | g)", "Linear model with correlated residuals"),
+        ("y ~ x", "ident(f) * cs(h | g)", "Linear model with correlated residuals"),
+        ("y ~ x", "ident(f)", "Linear model with residuals of unequal variance"),
+    ],
+)
+def test_what_the_model_is_called(formula, residual, words):
+    assert prose.kind_of_model(design(formula, residual=residual)) == words
