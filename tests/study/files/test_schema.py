@@ -223,7 +223,12 @@ def test_the_published_schema_is_the_schema():
 @pytest.mark.parametrize(
     ("residual", "bar", "line", "said"),
     [
-        ("iid", "", 7, "model.formula: `y ~ 1 + x` has no random-effects term such as (1 | g), and no residual"),
+        (
+            "iid",
+            "",
+            7,
+            "model.formula: `y ~ 1 + x` has no random-effects term such as (1 | g), and no residual",
+        ),
         ("un(v | g)", " + (1 | g)", 8, "model.residual: `(1 | g)` beside residual `un(v | g)`: both let"),
         ("ar1(v | h)", " + (x | g)", 8, "model.residual: `ar1(v | h)` stands beside `(1 + x | g)`"),
     ],
