@@ -6,7 +6,7 @@ the degrees of freedom of any other: what R's marginaleffects averages, with sma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -133,7 +133,9 @@ class RowAverages:
         labels = [(*own, *key) for own, _ in made for key in keys]
         averages = [_averaged(rows.X, code, share, len(keys)) for _, rows in made]
         L, possible = estimable(np.concatenate(averages), self.estimates)
-        offset = np.concatenate([np.bincount(code, share * rows.offset, len(keys)) for _, rows in made])
+        offset = np.concatenate(
+            [_averaged(rows.offset[:, None], code, share, len(keys))[:, 0] for _, rows in made]
+        )
         index = _index(labels, [*names, *self.by])
         if self.level == "group" and self.estimates.random:
             table = self._of_groups(index, made, L, possible, offset, code, share)
@@ -200,7 +202,7 @@ class RowAverages:
         """Which value of `by` each row has, and the values in order."""
         if not self.by:
             return np.zeros(len(self.frame), np.intp), [()]
-        code = self.frame.groupby(list(self.by), sort=True, observed=True).ngroup().to_numpy(np.intp)
+        code = self.frame.groupby(list(self.by), sort=True, observed=True).ngroup().to_numpy().astype(np.intp)
         first = np.unique(code, return_index=True)[1]
         return code, list(self.frame.iloc[first][list(self.by)].itertuples(index=False, name=None))
 
@@ -388,7 +390,7 @@ def _between_levels(frame: pd.DataFrame, name: str, values: Sequence[Any], how: 
             "pairwise": [(j, i) for i in range(k) for j in range(i + 1, k)],
         }[how]
     else:
-        two = [str(one) for one in how] if isinstance(how, (list, tuple)) else []
+        two = [str(one) for one in cast("Sequence[Any]", how)] if isinstance(how, (list, tuple)) else []
         if len(two) != 2 or not set(two) <= set(texts):
             raise FitError(
                 f"`{name}` is a factor: choose one of {', '.join(map(repr, LEVELS))}, or two of its levels "
@@ -403,28 +405,27 @@ def _between_levels(frame: pd.DataFrame, name: str, values: Sequence[Any], how: 
 def _along(of: RowAverages, name: str, how: Any) -> _Change:
     """A change of a covariate: by a number, from one value to another, or by a span of its values."""
     column, x = of.estimates.design.frame[name].astype(float), of.frame[name].astype(float)
-    spans = {
+    spans: dict[str, Callable[[], tuple[Any, Any]]] = {
         "sd": lambda: (x - column.std() / 2.0, x + column.std() / 2.0),
         "iqr": lambda: (column.quantile(0.25), column.quantile(0.75)),
         "minmax": lambda: (column.min(), column.max()),
     }
+    two = cast("Sequence[Any]", how) if isinstance(how, (list, tuple)) else ()
+    ends: tuple[Any, Any]
     if isinstance(how, str) and how in spans:
-        (low, high), label = spans[how](), how
-    elif isinstance(how, (list, tuple)) and len(how) == 2 and all(_is_number(v) for v in how):
-        (low, high), label = how, f"{how[1]:g} - {how[0]:g}"
+        ends, label = spans[how](), how
+    elif len(two) == 2 and all(map(_is_number, two)):
+        ends, label = (float(two[0]), float(two[1])), f"{two[1]:g} - {two[0]:g}"
     elif _is_number(how) and how != 0:
-        low, high, label = x, x + float(how), f"{how:+g}"
+        ends, label = (x, x + float(cast("float", how))), f"{how:+g}"
     else:
         raise FitError(
             f"`{name}` is a covariate: a number to add to it, two values, or one of "
             f"{', '.join(map(repr, SPANS))} is expected, not {how!r:.60}."
         )
-    return _Change(name, label, of.frame.assign(**{name: high}), of.frame.assign(**{name: low}))
+    low, high = (of.frame.assign(**{name: end}) for end in ends)
+    return _Change(name, label, high, low)
 
 
 def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, (int, float, np.number))
-        and not isinstance(value, bool)
-        and bool(np.isfinite(value))
-    )
+    return np.isscalar(value) and not isinstance(value, (bool, str, bytes)) and bool(np.isfinite(value))
