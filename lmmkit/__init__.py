@@ -2,6 +2,7 @@
 
 from lmmkit.errors import DataError, FitError, FormulaError, LmmkitError, RunError, StudyError
 from lmmkit.model.comparison.compare import compare
+from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "compare",
     "lmm",
     "load",
+    "table",
 ]

@@ -606,7 +606,7 @@ class Fit:
         g.sd.Intercept  1.357  12.954              REML, profile
         Residual.sd     0.567   2.067              REML, profile
         """
-        if alpha is not None or isinstance(method, float):
+        if alpha is not None or isinstance(method, int | float):
             return statsmodels_words.wald_interval(self.estimates, method if alpha is None else alpha, df)
         return conf_int(
             self.estimates,
