@@ -21,13 +21,13 @@ Format = Literal["text", "html", "latex", "markdown"]
 Show = Literal["se", "interval", "p"]
 
 
-class PrintedTable(str):
+class SideBySide(str):
     """The text of a table, which a terminal and a notebook show as such."""
 
     __slots__ = ("_page",)
     _page: bool
 
-    def __new__(cls, text: str, *, page: bool = False) -> PrintedTable:
+    def __new__(cls, text: str, *, page: bool = False) -> SideBySide:
         """Text, a page's or not."""
         made = super().__new__(cls, text)
         made._page = page
@@ -58,7 +58,7 @@ def table(
     df: str = "auto",
     level: float = 0.95,
     digits: int = 3,
-) -> PrintedTable:
+) -> SideBySide:
     """Several fits side by side: coefficients, variance parameters, sizes, shares of variance, criteria.
 
     Args:
@@ -170,31 +170,31 @@ def _notes(estimates: Sequence[Estimates], show: Show, df: str, level: float) ->
         yield "A fit is singular: a covariance matrix of random effects has a null direction."
 
 
-def _text(cells: Cells, notes: list[str]) -> PrintedTable:
+def _text(cells: Cells, notes: list[str]) -> SideBySide:
     title = f"{len(cells[0]) - 1} model{'s' if len(cells[0]) > 2 else ''}"
-    return PrintedTable("\n".join([TextTable(title, cells).text(), *notes]))
+    return SideBySide("\n".join([TextTable(title, cells).text(), *notes]))
 
 
-def _html(cells: Cells, notes: list[str]) -> PrintedTable:
+def _html(cells: Cells, notes: list[str]) -> SideBySide:
     made = TextTable(" ".join(notes), cells).html()
-    return PrintedTable(made, page=True)
+    return SideBySide(made, page=True)
 
 
-def _latex(cells: Cells, notes: list[str]) -> PrintedTable:
+def _latex(cells: Cells, notes: list[str]) -> SideBySide:
     columns = len(cells[0])
     head, *body = [" & ".join(map(latex, row)) + r" \\" for row in cells]
     lines = [rf"\begin{{tabular}}{{l{'r' * (columns - 1)}}}", r"\hline", head, r"\hline", *body, r"\hline"]
     told = [rf"\multicolumn{{{columns}}}{{l}}{{{latex(note)}}} \\" for note in notes]
-    return PrintedTable("\n".join([*lines, *told, r"\end{tabular}"]))
+    return SideBySide("\n".join([*lines, *told, r"\end{tabular}"]))
 
 
-def _markdown(cells: Cells, notes: list[str]) -> PrintedTable:
+def _markdown(cells: Cells, notes: list[str]) -> SideBySide:
     rows = ["| " + " | ".join(map(markdown, row)) + " |" for row in cells]
     rule = "|---|" + "---:|" * (len(cells[0]) - 1)
-    return PrintedTable("\n".join([rows[0], rule, *rows[1:], "", *map(markdown, notes)]))
+    return SideBySide("\n".join([rows[0], rule, *rows[1:], "", *map(markdown, notes)]))
 
 
-WRITERS: dict[str, Callable[[Cells, list[str]], PrintedTable]] = {
+WRITERS: dict[str, Callable[[Cells, list[str]], SideBySide]] = {
     "text": _text,
     "html": _html,
     "latex": _latex,
