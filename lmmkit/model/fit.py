@@ -27,7 +27,7 @@ from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
-from lmmkit.model.means.joint_tests import joint_contrast
+from lmmkit.model.means.joint_tests import joint_contrast, joint_tests
 from lmmkit.model.means.marginal_means import MarginalMeans, Scale, marginal_means
 from lmmkit.model.means.reference_grid import Reduce
 from lmmkit.model.options import whole
@@ -251,6 +251,10 @@ class Fit:
             FitError: A kind that is not offered.
 
         Reference: Pinheiro & Bates (2000), Mixed-Effects Models in S and S-PLUS, section 5.3.
+
+        >>> fit = lmm("y ~ x", frame, residual="cs(x | g)")
+        >>> fit.residuals("normalised").round(3).tolist()[:3]
+        [-0.122, -0.916, 0.178]
         """
         return tables.by_row(self.estimates, residual_kinds.of_kind(self.estimates, kind), kind)
 
@@ -263,10 +267,11 @@ class Fit:
             df: Denominator degrees of freedom: auto, satterthwaite, kenward-roger (whose `se` is adjusted),
                 kenward-roger-observed (from the observed information: SAS's FIRSTORDER), unbounded
                 (Satterthwaite with variances that may be negative, in `se` too), containment, inner-outer
-                (nlme's), between-within, residual or normal. "auto" is, for a REML fit with at most 3,000
-                random effects and 50,000 rows, Kenward-Roger, or "unbounded" where the fit is singular and it
-                is defined; else Satterthwaite. It never raises: a row without df has NaN and the reason in
-                `method`, which also names the variances that are estimated as zero.
+                (nlme's), between-within (under residuals of `un` all are between), residual or normal. "auto"
+                is, for a REML fit with at most 3,000 random effects and 50,000 rows, Kenward-Roger, or
+                "unbounded" where the fit is singular and it is defined; else Satterthwaite. It never raises:
+                a row without df has NaN and the reason in `method`, which also names the variances that are
+                estimated as zero.
             level: Coverage of the intervals.
 
         Raises:
@@ -459,6 +464,38 @@ class Fit:
         """
         return drop1(self.estimates, scope=scope, test=test, df=df, n=n, seed=seed, workers=workers)
 
+    def joint_tests(
+        self,
+        by: str | Sequence[str] | None = None,
+        df: str = "auto",
+        *,
+        at: Mapping[str, Sequence[Any]] | None = None,
+        weights: str = "equal",
+        cov_reduce: Reduce | Mapping[str, Reduce] = "meanint",
+    ) -> pd.DataFrame:
+        """F tests of main effects and interactions over the reference grid: num_df, den_df, F, p, method.
+
+        Of factors alone with equal weights they are type III tests; with `by` they are simple effects, one
+        test of each effect within each of its values. What the data cannot estimate of an effect is left out.
+
+        Args:
+            by: Variables within whose values the others' effects are tested.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            at: Values of variables in place of those of the grid: a curved covariate needs three or more.
+            weights: As in `marginal_means`.
+            cov_reduce: What stands for a covariate; "meanint" (mean less and plus 1) tests its slope.
+
+        Raises:
+            FitError: A variable that the fixed part does not have, or an option that is not offered.
+
+        References: The R package emmeans; Fai & Cornelius (1996); Kenward & Roger (1997).
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.joint_tests()[["num_df", "den_df"]].round(3).to_dict("index")
+        {'x': {'num_df': 1, 'den_df': 5.0}}
+        """
+        return joint_tests(self.estimates, by=by, df=df, at=at, weights=weights, cov_reduce=cov_reduce)
+
     def marginal_means(
         self,
         specs: str | Sequence[str],
@@ -575,6 +612,9 @@ class Fit:
         alpha: float | None = None,
     ) -> pd.DataFrame:
         """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.
+
+        Parameters of a residual structure have the names of `residual_params`, and stand before the residual
+        SD: that of the first visit, where there are several.
 
         Args:
             method: "auto": coefficients by Wald with `df`, variance parameters by profile up to 6 covariance
@@ -1094,6 +1134,8 @@ def lmm(
 
     >>> lmm("y ~ x + (1 | g)", frame).params.round(4).to_dict()
     {'Intercept': 3.3889, 'x': 2.1667}
+    >>> lmm("y ~ x", frame, residual="cs(x | g)").residual_params.round(4).to_dict()
+    {'rho': 0.9117}
     """
     _check_arguments(reml, known, max_iterations)
     design = build_design(
