@@ -252,6 +252,10 @@ class Fit:
             FitError: A kind that is not offered.
 
         Reference: Pinheiro & Bates (2000), Mixed-Effects Models in S and S-PLUS, section 5.3.
+
+        >>> fit = lmm("y ~ x", frame, residual="cs(x | g)")
+        >>> fit.residuals("normalised").round(3).tolist()[:3]
+        [-0.122, -0.916, 0.178]
         """
         return tables.by_row(self.estimates, residual_kinds.of_kind(self.estimates, kind), kind)
 
@@ -765,7 +769,7 @@ class Fit:
         g.sd.Intercept  1.357  12.954              REML, profile
         Residual.sd     0.567   2.067              REML, profile
         """
-        if alpha is not None or isinstance(method, float):
+        if alpha is not None or isinstance(method, int | float):
             return statsmodels_words.wald_interval(self.estimates, method if alpha is None else alpha, df)
         return conf_int(
             self.estimates,
@@ -1253,6 +1257,8 @@ def lmm(
 
     >>> lmm("y ~ x + (1 | g)", frame).params.round(4).to_dict()
     {'Intercept': 3.3889, 'x': 2.1667}
+    >>> lmm("y ~ x", frame, residual="cs(x | g)").residual_params.round(4).to_dict()
+    {'rho': 0.9117}
     """
     _check_arguments(reml, known, max_iterations)
     design = build_design(
