@@ -35,7 +35,7 @@ LEVELS = ("reference", "sequential", "pairwise")
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _RowFunctions:
     """Linear functions, one a row of a table.
 
     Attributes:
@@ -50,7 +50,7 @@ class _Rows:
     Z: tuple[Floats, ...] = ()
     codes: tuple[Ints, ...] = ()
 
-    def minus(self, other: _Rows, width: float) -> _Rows:
+    def minus(self, other: _RowFunctions, width: float) -> _RowFunctions:
         """The difference over `width`; of a term whose levels it changes both are kept.
 
         Raises:
@@ -62,7 +62,7 @@ class _Rows:
                 "level='population'."
             )
         Z = tuple((one - two) / width for one, two in zip(self.Z, other.Z, strict=True))
-        return _Rows((self.X - other.X) / width, (self.offset - other.offset) / width, Z, self.codes)
+        return _RowFunctions((self.X - other.X) / width, (self.offset - other.offset) / width, Z, self.codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +99,10 @@ class RowAverages:
         ]
         return self._table(made, ["term", "contrast"])
 
-    def _rows(self, frame: pd.DataFrame) -> _Rows:
+    def _rows(self, frame: pd.DataFrame) -> _RowFunctions:
         design = self.estimates.design
         if self.level == "population":
-            return _Rows(design.fixed_matrix(frame), self._offset(frame))
+            return _RowFunctions(design.fixed_matrix(frame), self._offset(frame))
         new = design.new_data(frame)
         for term, codes in zip(self.estimates.random, new.codes, strict=True):
             if (codes < 0).any():
@@ -110,7 +110,7 @@ class RowAverages:
                     f"{int((codes < 0).sum()):,} of the {len(codes):,} rows have a level of `{term.factor}` "
                     "that the fit has not seen; leave them out, or use level='population'."
                 )
-        return _Rows(new.X, self._offset(frame), new.Z, new.codes)
+        return _RowFunctions(new.X, self._offset(frame), new.Z, new.codes)
 
     def _offset(self, frame: pd.DataFrame) -> Floats:
         """(m,) known part of the mean."""
@@ -126,7 +126,7 @@ class RowAverages:
             total += Evaluator(open_table(frame, expression.variables)).numbers(expression)
         return total
 
-    def _table(self, made: Sequence[tuple[tuple[str, ...], _Rows]], names: list[str]) -> pd.DataFrame:
+    def _table(self, made: Sequence[tuple[tuple[str, ...], _RowFunctions]], names: list[str]) -> pd.DataFrame:
         """A row for each set of functions and each value of `by`."""
         code, keys = self._groups()
         share = self.weights / np.bincount(code, self.weights, len(keys))[code]
@@ -160,7 +160,7 @@ class RowAverages:
     def _of_groups(
         self,
         index: pd.Index[Any],
-        made: Sequence[tuple[tuple[str, ...], _Rows]],
+        made: Sequence[tuple[tuple[str, ...], _RowFunctions]],
         L: Floats,
         possible: NDArray[np.bool_],
         offset: Floats,
