@@ -54,6 +54,11 @@ def solve(
         rules = replace(rules, halvings=rules.halvings_alone)
     if rho is not None:
         theta = np.asarray(rho, dtype=np.float64)
+        if theta.shape != (criterion.source.count,) or not np.isfinite(theta).all():
+            raise FitError(
+                f"A start of the residual structure has shape {theta.shape}; {criterion.source.count} finite "
+                "numbers were expected."
+            )
     elif start is None:
         theta = setup.start(rules.floor)
     else:

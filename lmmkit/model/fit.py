@@ -18,15 +18,17 @@ from lmmkit.escape import terminal
 from lmmkit.model import residual_kinds, storage, tables
 from lmmkit.model.blups import estimate_functions, ranef_cov, ranef_table
 from lmmkit.model.certificate import Certificate, certify
-from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, ranova
+from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, part_r2, ranova
 from lmmkit.model.design.design import Design, Missing, build_design
 from lmmkit.model.design.update import model_frame, updated_design
+from lmmkit.model.dialects import broom, statsmodels_words
 from lmmkit.model.estimates import Estimates, estimate
 from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
-from lmmkit.model.means.joint_tests import joint_contrast
+from lmmkit.model.means.averages import AtLevel, comparison_changes, row_averages, slope_changes
+from lmmkit.model.means.joint_tests import joint_contrast, joint_tests
 from lmmkit.model.means.marginal_means import MarginalMeans, Scale, marginal_means
 from lmmkit.model.means.reference_grid import Reduce
 from lmmkit.model.options import whole
@@ -250,6 +252,10 @@ class Fit:
             FitError: A kind that is not offered.
 
         Reference: Pinheiro & Bates (2000), Mixed-Effects Models in S and S-PLUS, section 5.3.
+
+        >>> fit = lmm("y ~ x", frame, residual="cs(x | g)")
+        >>> fit.residuals("normalised").round(3).tolist()[:3]
+        [-0.122, -0.916, 0.178]
         """
         return tables.by_row(self.estimates, residual_kinds.of_kind(self.estimates, kind), kind)
 
@@ -262,10 +268,11 @@ class Fit:
             df: Denominator degrees of freedom: auto, satterthwaite, kenward-roger (whose `se` is adjusted),
                 kenward-roger-observed (from the observed information: SAS's FIRSTORDER), unbounded
                 (Satterthwaite with variances that may be negative, in `se` too), containment, inner-outer
-                (nlme's), between-within, residual or normal. "auto" is, for a REML fit with at most 3,000
-                random effects and 50,000 rows, Kenward-Roger, or "unbounded" where the fit is singular and it
-                is defined; else Satterthwaite. It never raises: a row without df has NaN and the reason in
-                `method`, which also names the variances that are estimated as zero.
+                (nlme's), between-within (under residuals of `un` all are between), residual or normal. "auto"
+                is, for a REML fit with at most 3,000 random effects and 50,000 rows, Kenward-Roger, or
+                "unbounded" where the fit is singular and it is defined; else Satterthwaite. It never raises:
+                a row without df has NaN and the reason in `method`, which also names the variances that are
+                estimated as zero.
             level: Coverage of the intervals.
 
         Raises:
@@ -458,6 +465,38 @@ class Fit:
         """
         return drop1(self.estimates, scope=scope, test=test, df=df, n=n, seed=seed, workers=workers)
 
+    def joint_tests(
+        self,
+        by: str | Sequence[str] | None = None,
+        df: str = "auto",
+        *,
+        at: Mapping[str, Sequence[Any]] | None = None,
+        weights: str = "equal",
+        cov_reduce: Reduce | Mapping[str, Reduce] = "meanint",
+    ) -> pd.DataFrame:
+        """F tests of main effects and interactions over the reference grid: num_df, den_df, F, p, method.
+
+        Of factors alone with equal weights they are type III tests; with `by` they are simple effects, one
+        test of each effect within each of its values. What the data cannot estimate of an effect is left out.
+
+        Args:
+            by: Variables within whose values the others' effects are tested.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            at: Values of variables in place of those of the grid: a curved covariate needs three or more.
+            weights: As in `marginal_means`.
+            cov_reduce: What stands for a covariate; "meanint" (mean less and plus 1) tests its slope.
+
+        Raises:
+            FitError: A variable that the fixed part does not have, or an option that is not offered.
+
+        References: The R package emmeans; Fai & Cornelius (1996); Kenward & Roger (1997).
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.joint_tests()[["num_df", "den_df"]].round(3).to_dict("index")
+        {'x': {'num_df': 1, 'den_df': 5.0}}
+        """
+        return joint_tests(self.estimates, by=by, df=df, at=at, weights=weights, cov_reduce=cov_reduce)
+
     def marginal_means(
         self,
         specs: str | Sequence[str],
@@ -560,9 +599,131 @@ class Fit:
             slope_of=variable,
         )
 
+    def avg_predictions(
+        self,
+        by: str | Sequence[str] | None = None,
+        *,
+        newdata: Any = None,
+        level: AtLevel = "population",
+        weights: Any = None,
+        df: str = "auto",
+        coverage: float = 0.95,
+    ) -> pd.DataFrame:
+        """Predictions averaged over rows: estimate, se, df, t, p, low, high.
+
+        Args:
+            by: Columns within whose values rows are averaged.
+            newdata: A table to average over; by default the rows of the fit.
+            level: "population" for the fixed effects alone, with the df and the covariance of `coef_table`;
+                "group" with the random effects of each row's levels and their uncertainty, that of the
+                covariance parameters included up to 3,000 random effects and 50,000 rows.
+            weights: What each row counts, a column of the rows or a vector; by default alike.
+            df: Denominator degrees of freedom, as in `coef_table`; at level "group" auto, satterthwaite or
+                normal.
+            coverage: Coverage of the intervals.
+
+        Raises:
+            FitError: A variable or column that there is not, or an option that is not offered.
+            DataError: `newdata` lacks a column, or has a level that the fit has not seen.
+
+        Reference: The R package marginaleffects, whose averages are asymptotic.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.avg_predictions(by="x")["estimate"].round(3).to_dict()
+        {0: 3.389, 1: 5.556, 2: 7.722}
+        """
+        of = row_averages(
+            self.estimates, by=by, newdata=newdata, level=level, weights=weights, df=df, coverage=coverage
+        )
+        return of.predictions()
+
+    def avg_slopes(
+        self,
+        variables: str | Sequence[str] | None = None,
+        by: str | Sequence[str] | None = None,
+        *,
+        newdata: Any = None,
+        level: AtLevel = "population",
+        weights: Any = None,
+        df: str = "auto",
+        coverage: float = 0.95,
+    ) -> pd.DataFrame:
+        """Slopes averaged over rows, by term and contrast: estimate, se, df, t, p, low, high.
+
+        Args:
+            variables: Covariates, along which slopes are taken, and factors, whose levels are compared with
+                the first; by default all of the fixed part.
+            by: Columns within whose values rows are averaged.
+            newdata: A table to average over; by default the rows of the fit.
+            level: "population" for the fixed effects alone, with the df and the covariance of `coef_table`;
+                "group" with the random effects of each row's levels and their uncertainty, that of the
+                covariance parameters included up to 3,000 random effects and 50,000 rows.
+            weights: What each row counts, a column of the rows or a vector; by default alike.
+            df: Denominator degrees of freedom, as in `coef_table`; at level "group" auto, satterthwaite or
+                normal.
+            coverage: Coverage of the intervals.
+
+        Raises:
+            FitError: A variable or column that there is not, or an option that is not offered.
+            DataError: `newdata` lacks a column, or has a level that the fit has not seen.
+
+        Reference: The R package marginaleffects, whose averages are asymptotic.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.avg_slopes()["estimate"].round(3).to_dict()
+        {('x', 'dY/dX'): 2.167}
+        """
+        of = row_averages(
+            self.estimates, by=by, newdata=newdata, level=level, weights=weights, df=df, coverage=coverage
+        )
+        return of.comparisons(slope_changes(of, variables))
+
+    def avg_comparisons(
+        self,
+        variables: str | Sequence[str] | Mapping[str, Any] | None = None,
+        by: str | Sequence[str] | None = None,
+        *,
+        newdata: Any = None,
+        level: AtLevel = "population",
+        weights: Any = None,
+        df: str = "auto",
+        coverage: float = 0.95,
+    ) -> pd.DataFrame:
+        """Differences of predictions averaged over rows: estimate, se, df, t, p, low, high by contrast.
+
+        Args:
+            variables: Variables, by default all of the fixed part: a covariate rises by 1, the levels of a
+                factor are compared with the first. Or changes by name: for a covariate a number to add, two
+                values, "sd", "iqr" or "minmax"; for a factor "reference", "sequential", "pairwise" or two
+                levels.
+            by: Columns within whose values rows are averaged.
+            newdata: A table to average over; by default the rows of the fit.
+            level: "population" for the fixed effects alone, with the df and the covariance of `coef_table`;
+                "group" with the random effects of each row's levels and their uncertainty, that of the
+                covariance parameters included up to 3,000 random effects and 50,000 rows.
+            weights: What each row counts, a column of the rows or a vector; by default alike.
+            df: Denominator degrees of freedom, as in `coef_table`; at level "group" auto, satterthwaite or
+                normal.
+            coverage: Coverage of the intervals.
+
+        Raises:
+            FitError: A variable or column that there is not, or an option that is not offered.
+            DataError: `newdata` lacks a column, or has a level that the fit has not seen.
+
+        Reference: The R package marginaleffects, whose averages are asymptotic.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.avg_comparisons({"x": (0, 2)})["estimate"].round(3).to_dict()
+        {('x', '2 - 0'): 4.333}
+        """
+        of = row_averages(
+            self.estimates, by=by, newdata=newdata, level=level, weights=weights, df=df, coverage=coverage
+        )
+        return of.comparisons(comparison_changes(of, variables))
+
     def conf_int(
         self,
-        method: Method = "auto",
+        method: Method | float = "auto",
         level: float = 0.95,
         df: str = "auto",
         n: int = 1000,
@@ -571,8 +732,12 @@ class Fit:
         kind: Kind = "percentile",
         workers: int = 1,
         progress: Progress | None = None,
+        alpha: float | None = None,
     ) -> pd.DataFrame:
         """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.
+
+        Parameters of a residual structure have the names of `residual_params`, and stand before the residual
+        SD: that of the first visit, where there are several.
 
         Args:
             method: "auto": coefficients by Wald with `df`, variance parameters by profile up to 6 covariance
@@ -580,7 +745,8 @@ class Fit:
                 `criterion` says which. "wald": on the natural scale for coefficients, on the log for standard
                 deviations, on Fisher's z for correlations; NaN and the reason where the likelihood is not
                 round. "profile": exact likelihood intervals; those of the coefficients of a REML fit come
-                from its ML refit and are asymptotic. "bootstrap": parametric, `n` refits.
+                from its ML refit and are asymptotic. "bootstrap": parametric, `n` refits. A number is
+                `alpha`.
             level: Coverage.
             df: Denominator degrees of freedom of the coefficients, for "auto" and "wald".
             n: Replicates, for "bootstrap".
@@ -589,6 +755,8 @@ class Fit:
                 asymptotic for coefficients, or "studentised" for these, with percentiles for the others.
             workers: Threads, for "bootstrap"; the numbers do not depend on it.
             progress: Called with what is done and how much there is to do.
+            alpha: As statsmodels has it: bounds 0 and 1 of the coefficients alone, by Wald with `df`, of
+                coverage 1 - alpha.
 
         Raises:
             FitError: An option that is not offered.
@@ -601,6 +769,8 @@ class Fit:
         g.sd.Intercept  1.357  12.954              REML, profile
         Residual.sd     0.567   2.067              REML, profile
         """
+        if alpha is not None or isinstance(method, int | float):
+            return statsmodels_words.wald_interval(self.estimates, method if alpha is None else alpha, df)
         return conf_int(
             self.estimates,
             method=method,
@@ -649,8 +819,8 @@ class Fit:
         """
         return r2.r2(self.estimates, n, seed, level)
 
-    def icc(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
-        """Intraclass correlation, adjusted and unadjusted for the fixed effects: estimate, low, high.
+    def variance_shares(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
+        """Shares of the variance of fixed effects, random-effects terms and residual: estimate, low, high.
 
         Args:
             n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
@@ -661,8 +831,47 @@ class Fit:
             FitError: No replicates, or a level that is none.
 
         Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
+
+        >>> lmm("y ~ x + (1 | g)", frame).variance_shares()["estimate"].round(3).to_dict()
+        {'fixed': 0.257, 'g': 0.678, 'Residual': 0.066}
         """
-        return r2.icc(self.estimates, n, seed, level)
+        return r2.variance_shares(self.estimates, n, seed, level)
+
+    def part_r2(self, scope: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """What each fixed term adds to the marginal R2 of the model without it: part, partial.
+
+        `part` is the difference, as partR2 has it; `partial` that over what the term's absence leaves.
+
+        Args:
+            scope: Terms to leave out, one by one; by default all that no other term contains.
+
+        Raises:
+            FitError: A term that the model does not have or that another one contains.
+
+        Reference: Stoffel, Nakagawa & Schielzeth (2021), partR2, PeerJ 9, e11414.
+
+        >>> lmm("y ~ x + (1 | g)", frame).part_r2().round(3).to_dict("index")
+        {'x': {'part': 0.257, 'partial': 0.257}}
+        """
+        return part_r2(self.estimates, scope=scope)
+
+    def icc(
+        self, n: int | None = None, seed: Seed = 0, level: float = 0.95, by_group: bool = False
+    ) -> pd.DataFrame:
+        """Intraclass correlation, adjusted and unadjusted for the fixed effects: estimate, low, high.
+
+        Args:
+            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
+            seed: Seed of the random numbers.
+            level: Coverage of the bounds.
+            by_group: The adjusted one taken apart: a row for each random-effects term.
+
+        Raises:
+            FitError: No replicates, or a level that is none.
+
+        Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
+        """
+        return r2.icc(self.estimates, n, seed, level, by_group=by_group)
 
     def effect_sizes(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
         """Coefficients over the standard deviation that they leave, random effects included.
@@ -680,6 +889,154 @@ class Fit:
         Reference: Westfall, Kenny & Judd (2014).
         """
         return r2.effect_sizes(self.estimates, n, seed, level)
+
+    # The words of statsmodels and broom
+
+    @property
+    def model(self) -> statsmodels_words.ModelNames:
+        """Names of the response and of the coefficients, where statsmodels keeps them."""
+        return statsmodels_words.model_names(self.estimates)
+
+    @property
+    def fe_params(self) -> pd.Series[float]:
+        """Fixed effects: `params`."""
+        return self.params
+
+    @property
+    def bse_fe(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects: `bse`."""
+        return self.bse
+
+    @cached_property
+    def tvalues(self) -> pd.Series[float]:
+        """t of `coef_table()`, whose standard errors are adjusted for small samples where `bse` is not."""
+        return self.coef_table()["t"].rename_axis(None).rename("tvalues")
+
+    @cached_property
+    def pvalues(self) -> pd.Series[float]:
+        """p of `coef_table()`, with its degrees of freedom."""
+        return self.coef_table()["p"].rename_axis(None).rename("pvalues")
+
+    @property
+    def df_resid(self) -> int:
+        """Rows less fixed effects, as statsmodels counts; tests go by `coef_table()["df"]`."""
+        return self.nobs - self.df_model
+
+    @property
+    def random_effects(self) -> dict[Any, pd.Series[float]]:
+        """BLUPs by level; by (factor, level) where there are several grouping factors."""
+        return statsmodels_words.random_effects(self.estimates)
+
+    @property
+    def cov_re(self) -> pd.DataFrame:
+        """Covariance matrix of the random effects of one level of every term."""
+        return statsmodels_words.cov_re(self.estimates)
+
+    def t_test(self, r_matrix: Any, df: str = "auto") -> Any:
+        """t tests of combinations, each for itself: statsmodels' ContrastResults of `contrast`.
+
+        Args:
+            r_matrix: As `contrast` takes it: `"x = 2"`, a list of such, a matrix.
+            df: Denominator degrees of freedom, as in `coef_table`.
+
+        Raises:
+            FitError: As `contrast`.
+
+        >>> float(lmm("y ~ x + (1 | g)", frame).t_test("x = 2").pvalue.round(4))
+        0.6849
+        """
+        return statsmodels_words.t_test(self.estimates, r_matrix, df)
+
+    def f_test(self, r_matrix: Any, df: str = "auto") -> Any:
+        """F test of combinations together: statsmodels' ContrastResults of `contrast(..., joint=True)`.
+
+        Args:
+            r_matrix: As `contrast` takes it.
+            df: Denominator degrees of freedom, as in `coef_table`.
+
+        Raises:
+            FitError: As `contrast`.
+        """
+        return statsmodels_words.f_test(self.estimates, r_matrix, df)
+
+    def wald_test(self, r_matrix: Any, use_f: bool = True, df: str = "auto") -> Any:
+        """The test of combinations together by F, or by chi-squared: statsmodels' ContrastResults.
+
+        Args:
+            r_matrix: As `contrast` takes it.
+            use_f: False for chi-squared, which takes the variances as known.
+            df: Denominator degrees of freedom of F, as in `coef_table`.
+
+        Raises:
+            FitError: As `contrast`, or an option that is not offered.
+        """
+        return statsmodels_words.wald_test(self.estimates, r_matrix, df, use_f=use_f)
+
+    def get_prediction(
+        self, newdata: Any = None, level: Level = "group", new_levels: NewLevels = "error"
+    ) -> statsmodels_words.PredictionResults:
+        """Predictions with `predicted_mean`, `se_mean`, `conf_int(obs, alpha)` and `summary_frame(alpha)`.
+
+        Args:
+            newdata: As `predict`.
+            level: As `predict`.
+            new_levels: As `predict`.
+
+        Raises:
+            DataError, FitError: As `predict`.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.get_prediction(frame[:1]).summary_frame()["mean"].round(2).tolist()
+        [2.53]
+        """
+        return statsmodels_words.get_prediction(self.estimates, newdata, level, new_levels)
+
+    def summary2(self, df: str = "auto", alpha: float = 0.05) -> Any:
+        """The fit as statsmodels' Summary of tables, with its as_text, as_html and as_latex.
+
+        Args:
+            df: Denominator degrees of freedom, as in `coef_table`.
+            alpha: The intervals have the coverage 1 - alpha.
+
+        Raises:
+            FitError: An option that is not offered.
+        """
+        return statsmodels_words.summary2(self.estimates, df, alpha)
+
+    def tidy(
+        self,
+        effects: str | Sequence[str] = ("fixed", "ran_pars"),
+        df: str = "auto",
+        level: float = 0.95,
+        method: Method = "auto",
+    ) -> pd.DataFrame:
+        """broom.mixed's table, a row per effect: effect, group, level, term, estimate, std.error, ...
+
+        Args:
+            effects: "fixed", "ran_pars" (standard deviations and correlations), "ran_vals" (random effects),
+                "ran_coefs" (their sums with the fixed ones); one or several.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            level: Coverage of the intervals.
+            method: Of the intervals of "ran_pars", as in `conf_int`.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        >>> lmm("y ~ x + (1 | g)", frame).tidy()["term"].tolist()
+        ['Intercept', 'x', 'sd__Intercept', 'sd__Observation']
+        """
+        return broom.tidy(self.estimates, effects=effects, df=df, level=level, method=method)
+
+    def glance(self) -> pd.DataFrame:
+        """broom.mixed's row about the fit: nobs, sigma, logLik, AIC, BIC, REMLcrit, df.residual."""
+        return broom.glance(self.estimates)
+
+    def augment(self) -> pd.DataFrame:
+        """The model frame with broom.mixed's columns: .fitted, .resid, .hat, .cooksd, .fixed, ..., .wtres.
+
+        `.hat` is the leverage of a row's response on its fitted value; `.cooksd` is made of it.
+        """
+        return broom.augment(self.estimates)
 
     # Prediction and simulation
 
@@ -900,6 +1257,8 @@ def lmm(
 
     >>> lmm("y ~ x + (1 | g)", frame).params.round(4).to_dict()
     {'Intercept': 3.3889, 'x': 2.1667}
+    >>> lmm("y ~ x", frame, residual="cs(x | g)").residual_params.round(4).to_dict()
+    {'rho': 0.9117}
     """
     _check_arguments(reml, known, max_iterations)
     design = build_design(

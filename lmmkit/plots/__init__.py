@@ -8,6 +8,7 @@ from lmmkit.plots.data import group_sizes, missing, response, spaghetti, trellis
 from lmmkit.plots.effects import (
     candidates,
     caterpillar,
+    comparison_arrows,
     components,
     correlations,
     forest,
@@ -36,6 +37,7 @@ __all__ = [
     "caterpillar",
     "cell_sds",
     "climb",
+    "comparison_arrows",
     "components",
     "correlations",
     "forest",

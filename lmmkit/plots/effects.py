@@ -90,6 +90,31 @@ def means(table: pd.DataFrame, *, label: str) -> NDArray[Any]:
 
 
 @styled
+def comparison_arrows(table: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axes:
+    """Means with their intervals, and arrows that overlap where two means do not differ.
+
+    Args:
+        table: What `MarginalMeans.arrows()` gave: the means' column first, then low, high, left, right (NaN
+            where there is no arrow); the first row is drawn on top.
+        label: Axis text of the means, unit included.
+        ax: Axes to draw on; a new figure without.
+    """
+    ax = panel(ax, height=0.9 + 0.3 * len(table))
+    levels = [table.index.get_level_values(i).astype(str) for i in range(table.index.nlevels)]
+    names = [" ".join(key) for key in zip(*levels, strict=True)]
+    values = table.iloc[:, 0].to_numpy()
+    named_points(ax, names, values, table["low"], table["high"])
+    for height, middle, ends in zip(
+        range(len(table)), values, table[["left", "right"]].to_numpy(), strict=True
+    ):
+        for end in ends[ends == ends]:
+            look = {"arrowstyle": "-|>", "color": VERMILLION, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.2}
+            ax.annotate("", (end, height), (middle, height), arrowprops=look)
+    ax.set(xlabel=mathtext(label), ylabel=mathtext(", ".join(map(str, table.index.names))))
+    return ax
+
+
+@styled
 def components(variances: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axes:
     """Standard deviations of the random effects and of the residual, side by side.
 

@@ -132,6 +132,23 @@ class ResidualStructure:
             out[cut, cut] = block.family.curvature(rho[cut], self._gathered(block, scaled))
         return out
 
+    @cached_property
+    def visits(self) -> Ints:
+        """(T,) number of each cell's visit; two cells of a block may share one, of two blocks never."""
+        out, first = np.empty(self.size, dtype=np.intp), 0
+        for block in self.blocks:
+            out[list(block.cells)] = first + block.places
+            first += block.family.size
+        return out
+
+    @cached_property
+    def groups(self) -> Ints:
+        """(T,) position of each cell's block."""
+        out = np.empty(self.size, dtype=np.intp)
+        for at, block in enumerate(self.blocks):
+            out[list(block.cells)] = at
+        return out
+
     @property
     def variances(self) -> list[list[int]]:
         """The cells of each variance that is estimated by itself; of all, where there is one."""

@@ -23,6 +23,12 @@ def refuse_unidentified(source: Patterned, p: int) -> None:
         FitError: A variance has too few rows, a pair of visits is never seen together, there are too few
             subjects, or some parameters cannot be told apart.
     """
+    if not source.structure.count:
+        raise FitError(
+            f"The residual structure has one cell, {source.structure.labels[0]}, and so no parameter: two "
+            "visits, or two levels of ident(f), are needed at least. Leave it out for independent residuals."
+        )
+    _refuse_two_groups(source)
     sums, pairs = source.products()
     _refuse_single_rows(source, sums, pairs, p)
     structure = source.structure
@@ -37,6 +43,23 @@ def refuse_unidentified(source: Patterned, p: int) -> None:
             _refuse_unseen(source, block, pairs)
             _refuse_few_subjects(source, block)
     _refuse_alike(source, pairs)
+
+
+def _refuse_two_groups(source: Patterned) -> None:
+    """Every subject is in one group."""
+    residual, blocks = source.residual, source.structure.blocks
+    for group in source.groups:
+        of = source.structure.groups[group.patterns.cells]
+        first, last = of.min(axis=1), of.max(axis=1)
+        for at in np.flatnonzero(first < last)[:1]:
+            row = group.patterns.rows[group.patterns.starts[at], 0]
+            one, two = blocks[int(first[at])].prefix.rstrip("."), blocks[int(last[at])].prefix.rstrip(".")
+            subject = residual.named(int(residual.subjects[row]))
+            raise FitError(
+                f"Subject {subject} has rows in two groups of the residual structure, {one} and {two}: what "
+                "stands behind by= is constant within a subject. Correct the rows, or give the two subjects "
+                "two names."
+            )
 
 
 def _refuse_single_rows(source: Patterned, sums: Floats, pairs: Floats, p: int) -> None:
@@ -83,12 +106,10 @@ def _refuse_few_subjects(source: Patterned, block: CellBlock) -> None:
     it the likelihood grows without bound.
     """
     subjects, rank, size = 0, 0, block.family.size
-    T, q = source.structure.size, source.groups[0].sums.shape[-1]
-    gram = np.zeros((T, q, q))
+    gram = source.grams()
     for group in source.groups:
-        cells = group.patterns.cells
-        subjects += int(group.patterns.counts[np.isin(cells[:, 0], block.cells)].sum())
-        np.add.at(gram, cells, np.einsum("bttxy->btxy", group.sums))
+        patterns = group.patterns
+        subjects += int(patterns.counts[np.isin(patterns.cells[:, 0], block.cells)].sum())
     for cell in block.cells:
         values = np.linalg.eigvalsh(gram[cell, :-1, :-1])
         rank = max(rank, int((values > NO_RANK * max(values[-1:], default=0.0)).sum()))

@@ -49,6 +49,17 @@ class Patterns:
         """(S,) the pattern of each subject."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
+    @property
+    def starts(self) -> Ints:
+        """(B + 1,) the first subject of each pattern, and their number."""
+        return np.concatenate([[0], np.cumsum(self.counts)])
+
+    def some(self, here: slice) -> Patterns:
+        """Some of them."""
+        starts = self.starts
+        first, last, _ = here.indices(len(self.counts))
+        return Patterns(self.cells[here], self.counts[here], self.rows[starts[first] : starts[last]])
+
     def inside(self, A: Floats) -> Floats:
         """(..., B, t, t) what each pattern has of (..., T, T)."""
         return A[..., self.cells[:, :, None], self.cells[:, None, :]]
@@ -67,9 +78,11 @@ def patterns_of(residual: Residual) -> tuple[Patterns, ...]:
         FitError: A subject has two rows in one cell.
     """
     cells, T = residual.cells, residual.structure.size
-    key = residual.subjects * T + cells
-    order = np.arange(len(key)) if (np.diff(key) > 0).all() else np.argsort(key, kind="stable")
-    _refuse_two_rows(residual, order, key)
+    order = _by_subject(residual, cells)
+    _refuse_two_rows(residual, order, cells)
+    if len(set(residual.structure.visits)) < T:  # cells that share a visit
+        visits = residual.structure.visits[cells]
+        _refuse_two_rows(residual, _by_subject(residual, visits), visits)
     subjects = residual.subjects[order]
     starts = np.flatnonzero(np.diff(subjects, prepend=-1))
     sizes = np.diff(starts, append=len(order))
@@ -94,13 +107,19 @@ def _distinct(cells: Ints, T: int) -> tuple[Ints, Ints, Ints]:
     return found[1], found[2].ravel(), found[3]
 
 
-def _refuse_two_rows(residual: Residual, order: Ints, key: Ints) -> None:
-    """A subject is seen once in each cell."""
-    twice = np.flatnonzero(np.diff(key[order]) == 0)
+def _by_subject(residual: Residual, visits: Ints) -> Ints:
+    """(n,) the rows by subjects, within them by numbers 0 to T - 1."""
+    key = residual.subjects * residual.structure.size + visits
+    return np.arange(len(key)) if (np.diff(key) > 0).all() else np.argsort(key, kind="stable")
+
+
+def _refuse_two_rows(residual: Residual, order: Ints, visits: Ints) -> None:
+    """A subject is seen once at each visit."""
+    subjects = residual.subjects[order]
+    twice = np.flatnonzero((np.diff(visits[order]) == 0) & (np.diff(subjects) == 0))
     if twice.size:
-        row = order[twice[0]]
-        subjects = len(np.unique(residual.subjects[order[twice]]))
-        more = f", and so have {subjects - 1} others" if subjects > 1 else ""
+        row, others = order[twice[0]], len(np.unique(subjects[twice])) - 1
+        more = f", and so have {others} others" if others else ""
         raise FitError(
             f"Subject {residual.named(int(residual.subjects[row]))} has two rows at "
             f"{residual.structure.labels[residual.cells[row]]}{more}: a residual structure has one row per "

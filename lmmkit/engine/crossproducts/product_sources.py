@@ -39,6 +39,7 @@ from lmmkit.errors import FitError
 LEAST_SHARE = 1e-12  # of a visit's variance that the earlier ones do not determine: below, R is singular
 SINGULAR = "The residual covariance matrix is not positive definite."
 WIDEST = 1e60  # ratio of two variances in R beyond which numbers have no room
+MOST = 100_000_000  # numbers of the sums of patterns of one size, beyond which the rows stand for them
 CHUNK = 4_000_000  # numbers of a stack of derivatives that are made at a time
 
 
@@ -121,25 +122,79 @@ class Fixed(ProductSource):
 
 
 @dataclass(frozen=True, eq=False)
-class PatternSums:
+class PatternSums(ABC):
     """C_p of all patterns of t cells.
 
     Attributes:
         patterns: Whose they are.
-        sums: (B, t, t, q, q).
     """
 
     patterns: Patterns
+
+    @abstractmethod
+    def total(self, A: Floats) -> Floats:
+        """(m, q, q) sum_p sum_st A_p[s, t] C_p[s, t] for (m, B, t, t) A."""
+
+    @abstractmethod
+    def contracted(self, K: Floats) -> Floats:
+        """(B, t, t) <K, C_p[s, t]> for (q, q) symmetric K."""
+
+    @abstractmethod
+    def some(self, here: slice) -> PatternSums:
+        """Those of some patterns."""
+
+
+@dataclass(frozen=True, eq=False)
+class GramSums(PatternSums):
+    """The sums themselves, which cost what the patterns do.
+
+    Attributes:
+        sums: (B, t, t, q, q).
+    """
+
     sums: Floats
 
     def total(self, A: Floats) -> Floats:
-        """(m, q, q) sum_p sum_st A_p[s, t] C_p[s, t] for (m, B, t, t) A."""
+        """(m, q, q) in one product."""
         q = self.sums.shape[-1]
         return (A.reshape(len(A), -1) @ self.sums.reshape(-1, q * q)).reshape(-1, q, q)
 
     def contracted(self, K: Floats) -> Floats:
-        """(B, t, t) <K, C_p[s, t]> for (q, q) symmetric K."""
+        """(B, t, t) in one product."""
         return (self.sums.reshape(-1, K.size) @ K.ravel()).reshape(self.sums.shape[:3])
+
+    def some(self, here: slice) -> GramSums:
+        """Those of some patterns."""
+        return GramSums(self.patterns.some(here), self.sums[here])
+
+
+@dataclass(frozen=True, eq=False)
+class RowSums(PatternSums):
+    """The rows in their place: where patterns have few subjects each, they are fewer than the sums.
+
+    Attributes:
+        rows: (S, t, q) of each subject, pattern by pattern.
+    """
+
+    rows: Floats
+
+    def total(self, A: Floats) -> Floats:
+        """(m, q, q) subject by subject."""
+        t, q = self.rows.shape[1:]
+        own, flat = self.patterns.pattern, self.rows.reshape(-1, q).T
+        return np.array(
+            [flat @ (part[own] @ self.rows).reshape(-1, q) for part in A.reshape(len(A), -1, t, t)]
+        )
+
+    def contracted(self, K: Floats) -> Floats:
+        """(B, t, t) subject by subject."""
+        each = (self.rows @ K) @ self.rows.swapaxes(1, 2)
+        return np.add.reduceat(each, self.patterns.starts[:-1], axis=0)
+
+    def some(self, here: slice) -> RowSums:
+        """Those of some patterns."""
+        starts, (first, last, _) = self.patterns.starts, here.indices(len(self.patterns.counts))
+        return RowSums(self.patterns.some(here), self.rows[starts[first] : starts[last]])
 
 
 class _Inverses(NamedTuple):
@@ -157,10 +212,12 @@ class Patterned(ProductSource):
     Attributes:
         residual: Cells, subjects, and what R may be.
         groups: The sums of the patterns, by their number of cells.
+        width: The number q of columns of W.
     """
 
     residual: Residual
     groups: tuple[PatternSums, ...]
+    width: int
 
     @property
     def structure(self) -> ResidualStructure:
@@ -206,8 +263,7 @@ class Patterned(ProductSource):
     def _derivatives(self, rho: Floats, K: Floats | None) -> tuple[Floats, Floats]:
         """(3) and, for a K, (4)."""
         J, r = self.structure.jacobian(rho), self.count
-        q = self.groups[0].sums.shape[-1]
-        G, E = np.zeros((r, q, q)), np.zeros((r, r))
+        G, E = np.zeros((r, self.width, self.width)), np.zeros((r, r))
         for part, P in self.pieces(rho):
             RD = part.patterns.inside(J)
             RDP = RD @ P
@@ -221,12 +277,13 @@ class Patterned(ProductSource):
         """Some patterns at a time, with their (B, t, t) R_p^-1: as many as r matrices each have room for."""
         for group, P in zip(self.groups, self._inverses(rho)[0], strict=True):
             for here in _chunks(len(P), self.count * P[0].size):
-                yield PatternSums(_some(group.patterns, here), group.sums[here]), P[here]
+                yield group.some(here), P[here]
 
     def _inverses(self, rho: Floats) -> tuple[list[Floats], float]:
         """(B, t, t) R_p^-1 of each group, and log|R|."""
-        if self._last and np.array_equal(self._last[0].rho, rho):
-            return self._last[0].inverses, self._last[0].logdet
+        last = self._last[0] if self._last else None
+        if last is not None and np.array_equal(last.rho, rho):
+            return last.inverses, last.logdet
         with np.errstate(over="ignore", invalid="ignore"):
             R, out, logdet = self.structure.matrix(rho), list[Floats](), 0.0
         variances = R.diagonal()
@@ -256,19 +313,29 @@ class Patterned(ProductSource):
     def products(self) -> tuple[Floats, Floats]:
         """(T, T) sums of products of the response at two cells over subjects, and how many there are."""
         T = self.structure.size
-        sums, pairs = np.zeros((T, T)), np.zeros((T, T))
+        sums, pairs, response = np.zeros((T, T)), np.zeros((T, T)), np.zeros((self.width, self.width))
+        response[-1, -1] = 1.0
         for group in self.groups:
-            cells = group.patterns.cells
+            cells, found = group.patterns.cells, group.contracted(response)
             where = (cells[:, :, None], cells[:, None, :])
-            np.add.at(sums, where, group.sums[..., -1, -1])
-            np.add.at(
-                pairs, where, np.broadcast_to(group.patterns.counts[:, None, None], group.sums.shape[:3])
-            )
+            np.add.at(sums, where, found)
+            np.add.at(pairs, where, np.broadcast_to(group.patterns.counts[:, None, None], found.shape))
         return sums, pairs
+
+    def grams(self) -> Floats:
+        """(T, q, q) sums of products of all columns at one cell."""
+        T = self.structure.size
+        at = np.zeros((T, T, T))
+        at[np.arange(T), np.arange(T), np.arange(T)] = 1.0
+        return np.sum([group.total(group.patterns.inside(at)) for group in self.groups], axis=0)
 
     def independent(self) -> Moments:
         """Cross-products at R = I."""
-        return self._only(np.sum([np.einsum("bttxy->xy", group.sums) for group in self.groups], axis=0))
+        parts = list[Floats]()
+        for group in self.groups:
+            B, t = group.patterns.cells.shape
+            parts.append(group.total(np.broadcast_to(np.eye(t), (1, B, t, t)))[0])
+        return self._only(np.sum(parts, axis=0))
 
     @staticmethod
     def _only(F: Floats) -> Moments:
@@ -282,11 +349,6 @@ def _chunks(patterns: int, each: int) -> Iterator[slice]:
     return (slice(at, at + size) for at in range(0, patterns, size))
 
 
-def _some(patterns: Patterns, here: slice) -> Patterns:
-    """Some of them, without their rows."""
-    return Patterns(patterns.cells[here], patterns.counts[here], patterns.rows[:0])
-
-
 def patterned(prepared: Prepared, residual: Residual) -> Patterned:
     """The cross-products of a problem without random effects, in one pass over its prepared rows.
 
@@ -296,10 +358,14 @@ def patterned(prepared: Prepared, residual: Residual) -> Patterned:
     W = np.ascontiguousarray(prepared.rows[[*prepared.fixed, prepared.response]].T)
     q, groups = W.shape[1], list[PatternSums]()
     for patterns in patterns_of(residual):
-        B, t = patterns.cells.shape
+        S, t = patterns.rows.shape
+        B = len(patterns.counts)
+        if S * (t + q) < B * t * q or B * (t * q) ** 2 > MOST:
+            groups.append(RowSums(patterns, W[patterns.rows]))
+            continue
         sums = np.empty((B, t, t, q, q))
         for C, pattern in zip(sums, patterns.each(), strict=True):
             M = W[pattern.rows].reshape(-1, t * q)
             C[:] = (M.T @ M).reshape(t, q, t, q).swapaxes(1, 2)
-        groups.append(PatternSums(patterns, sums))
-    return Patterned(residual, tuple(groups))
+        groups.append(GramSums(patterns, sums))
+    return Patterned(residual, tuple(groups), q)

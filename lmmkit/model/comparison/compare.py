@@ -89,7 +89,9 @@ def compare(
     covariances; simulated weights where there is no formula. Fixed effects are tested by chi-squared, which
     is too often significant where groups are few: "bootstrap" simulates the statistic's distribution under
     the smaller model, "kenward-roger" takes the scaled F test of the larger one's REML fit. Models whose
-    fixed parts differ are fitted again by maximum likelihood, criteria included.
+    fixed parts differ are fitted again by maximum likelihood, criteria included. Residual structures that lie
+    in each other, as `cs` in `toep` and that in `un`, are tested by chi-squared; a random intercept and `cs`
+    of the same subjects are one model where the correlation is not negative.
 
     Args:
         models: Fits of the same rows; or the formula of a model without random effects, such as `"y ~ x"`,

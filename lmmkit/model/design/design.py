@@ -53,8 +53,8 @@ from lmmkit.model.design.rows_used import (
 )
 from lmmkit.model.design.variables import Column, Values, Variable
 from lmmkit.model.formula.expression import Expression
-from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, parse_formula, term_name
-from lmmkit.model.formula.residual_formula import ResidualFormula, parse_residual
+from lmmkit.model.formula.formula import Bar, Formula, parse_formula, term_name
+from lmmkit.model.formula.residual_formula import ResidualFormula, check_beside, parse_residual
 from lmmkit.model.table.columns import Floats, open_table
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.grouping import (
@@ -389,7 +389,8 @@ def build_design(
     """
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
     structure = _residual_of(residual)
-    _check_parsed(parsed, structure)
+    check_beside(parsed, structure)
+    _check_response(parsed)
     given = Given(data.copy(deep=False) if isinstance(data, pd.DataFrame) else data, weights, offset)
     data, weights, offset = given if subset is None else subset_of(given, subset)
     request = Request(parsed, weights, offset, contrasts or {}, missing, subset, given, structure)
@@ -431,9 +432,27 @@ def without_random_effects(formula: str, like: Design) -> Design:
     )
     own = {name for expression in parsed.expressions() for name in expression.variables}
     contrasts = {name: coding for name, coding in given.contrasts.items() if name in own}
-    request = Request(parsed, weights, offset, contrasts, "error")
-    source = open_source(request, like.source.table.frame.iloc[like.rows])
-    recipe, values = learn_recipe(parsed, source, contrasts)
+    frame = like.source.table.frame.iloc[like.rows]
+    return plain_design(parsed, frame, weights=weights, offset=offset, contrasts=contrasts)
+
+
+def plain_design(
+    formula: Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+) -> Design:
+    """The design of a model without random effects and residual structure; no value may be missing.
+
+    Raises:
+        FormulaError, DataError: As `build_design`.
+    """
+    request = Request(formula, weights, offset, contrasts or {}, "error")
+    source = open_source(request, data)
+    _check_rows(request, source, {})
+    recipe, values = learn_recipe(formula, source, request.contrasts)
     return _design(request, source, recipe, values, {})
 
 
@@ -468,34 +487,6 @@ def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
 
 def _stored(given: str | None, frame: pd.DataFrame) -> Any:
     return frame[given].to_numpy() if given in (WEIGHTS, OFFSET) else given
-
-
-def _check_parsed(parsed: Formula, residual: ResidualFormula | None) -> None:
-    if not parsed.random and residual is None:
-        raise FormulaError(
-            f"`{parsed}` has no random-effects term such as (1 | g), and no residual structure such as "
-            "residual='un(visit | id)' is given: for a model without either use statsmodels' OLS "
-            "(statsmodels.formula.api.ols) or WLS; compare() takes its formula beside fits."
-        )
-    if parsed.random and residual is not None:
-        raise FormulaError(_beside_random_effects(parsed, residual))
-    _check_response(parsed)
-
-
-def _beside_random_effects(parsed: Formula, residual: ResidualFormula) -> str:
-    """Why a residual structure is refused beside random effects."""
-    for bar in parsed.random:
-        same = residual.group is not None and set(bar.group.names) == set(residual.group.names)
-        if same and bar.terms == (INTERCEPT,) and residual.correlation in ("un", "cs", "toep"):
-            return (
-                f"`{bar}` beside residual `{residual}`: both let the rows of a level of `{bar.group}` be "
-                "alike, so their variances cannot be told apart; leave the bar out, the residual structure "
-                "holds what it says."
-            )
-    return (
-        f"residual `{residual}` stands beside `{parsed.random[0]}`: residual structures are offered for "
-        "models without random effects. Leave the bar out, or the residual."
-    )
 
 
 def _check_response(parsed: Formula) -> None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from lmmkit.errors import FormulaError, did_you_mean
 from lmmkit.model.formula.expression import Expression, Token, call_name, read_expression, tokenize
-from lmmkit.model.formula.formula import Group, read_groups
+from lmmkit.model.formula.formula import INTERCEPT, Formula, Group, read_groups
 from lmmkit.model.formula.functions import FUNCTIONS
 
 #: What each word says: the correlation between visits, and whether each visit has a variance of its own.
@@ -124,6 +124,34 @@ def parse_residual(text: str | None) -> ResidualFormula | None:
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise FormulaError(f"residual is text such as 'un(visit | id)', not {type(text).__name__}.")
     return _parsed(text)
+
+
+def check_beside(formula: Formula, residual: ResidualFormula | None) -> None:
+    """Refuse a model with neither random effects nor a residual structure, and one with both.
+
+    Raises:
+        FormulaError: It has neither, or both.
+    """
+    if not formula.random and residual is None:
+        raise FormulaError(
+            f"`{formula}` has no random-effects term such as (1 | g), and no residual structure such as "
+            "residual='un(visit | id)' is given: for a model without either use statsmodels' OLS "
+            "(statsmodels.formula.api.ols) or WLS; compare() takes its formula beside fits."
+        )
+    if not formula.random or residual is None:
+        return
+    for bar in formula.random:
+        same = residual.group is not None and set(bar.group.names) == set(residual.group.names)
+        if same and bar.terms == (INTERCEPT,) and residual.correlation in ("un", "cs", "toep"):
+            raise FormulaError(
+                f"`{bar}` beside residual `{residual}`: both let the rows of a level of `{bar.group}` be "
+                "alike, so their variances cannot be told apart; leave the bar out, the residual structure "
+                "holds what it says."
+            )
+    raise FormulaError(
+        f"residual `{residual}` stands beside `{formula.random[0]}`: residual structures are offered for "
+        "models without random effects. Leave the bar out, or the residual."
+    )
 
 
 @lru_cache(maxsize=128)

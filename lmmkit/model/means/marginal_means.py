@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,14 @@ from scipy.linalg import block_diag
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
+from lmmkit.model.design.design import Design
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.alternatives import TWO_SIDED, Alternative, alternative
 from lmmkit.model.inference.degrees_of_freedom import Denominators, denominators
+from lmmkit.model.inference.distributions import t_quantile
 from lmmkit.model.inference.linear_functions import estimable, linear_table
 from lmmkit.model.inference.multiplicity import adjusted_alone, check_adjust
+from lmmkit.model.means.comparison_display import compact_letters, comparison_arrows
 from lmmkit.model.means.contrast_families import (
     FAMILIES,
     PAIRS,
@@ -30,6 +33,7 @@ from lmmkit.model.means.contrast_families import (
 from lmmkit.model.means.grid_weights import WEIGHTS, averaging, nested_in
 from lmmkit.model.means.reference_grid import Grid, Reduce, reference_grid
 from lmmkit.model.means.response_scale import ResponseScale, response_scale
+from lmmkit.model.means.total_spread import spread_of
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.resampling.variance_shares import total_sd
 from lmmkit.model.table.grouping import level_texts
@@ -85,31 +89,69 @@ def marginal_means(
     scale = response_scale(estimates.design.recipe.formula.response) if kind == "response" else None
     variance = _variance(estimates, scale, bias_adjust, sigma)
     grid = reference_grid(estimates.design, at, cov_reduce)
-    told, groups = _names(specs, grid), _names(by, grid)
-    twice = [name for name in {*told, *groups} if (told + groups).count(name) > 1]
-    if twice:
-        raise FitError(f"`{twice[0]}` is named twice in specs and by; name each variable once.")
-    nests = nested_in(estimates.design, grid)
-    outer = [name for inner in (*told, *groups) for name in nests.get(inner, ())]
-    groups = (*groups, *dict.fromkeys(name for name in outer if name not in told + groups))
-    X, offset = (grid.X, grid.offset) if slope_of is None else _slopes(estimates, grid, slope_of)
+    told, groups = variable_names(specs, grid), variable_names(by, grid)
     if not len(estimates.beta):
         raise FitError("The fixed part has no coefficient, so there is no mean to estimate.")
-    # Averages of the grid's rows over the axes that are not asked for.
-    kept = [grid.position(name) for name in (*told, *groups)][::-1]
-    of = averaging(estimates.design, grid, kept, weights)
-    order = [*kept, *(i for i in range(len(grid.axes)) if i not in kept)]
-    both = np.column_stack([X, offset]).reshape(*grid.shape, -1).transpose(*order, len(grid.shape))
-    L = np.einsum("mr,mrp->mp", np.nan_to_num(of.W), both.reshape(*of.W.shape, both.shape[-1]))[of.exists]
-    rows, possible = estimable(L[:, :-1], estimates)
-    possible &= ~np.isnan(of.W[of.exists]).any(axis=1)
-    by_df, cells = denominators(estimates, df), _cells(grid, kept)[of.exists].reset_index(drop=True)
-    family = Family(estimates, by_df, rows, possible, L[:, -1], told, groups, cells, level, scale, variance)
+    X, offset = (grid.X, grid.offset) if slope_of is None else _slopes(estimates, grid, slope_of)
+    of = grid_averages(estimates.design, grid, np.column_stack([X, offset]), told, groups, weights)
+    rows, possible = estimable(of.values[:, :-1], estimates)
+    by_df = denominators(estimates, df)
+    family = Family(
+        estimates, by_df, rows, possible & of.known, of.values[:, -1], told, of.groups, of.cells, level,
+        scale, variance,
+    )  # fmt: skip
     name = "slope" if slope_of is not None else "mean" if scale is None else "response"
     table = MarginalMeans(family.table(name))
     table.family = family
     table.attrs.update(method=by_df.told, level=level, trouble=family.trouble)
     return table
+
+
+class Averages(NamedTuple):
+    """Averages of a grid's points, one for each combination of some axes' values.
+
+    Attributes:
+        values: (m, columns) averages.
+        known: (m,) whether any point counts.
+        cells: The combinations, specs and groups as columns.
+        groups: Variables within whose values the others are compared.
+    """
+
+    values: Floats
+    known: NDArray[np.bool_]
+    cells: pd.DataFrame
+    groups: tuple[str, ...]
+
+
+def grid_averages(
+    design: Design, grid: Grid, values: Floats, specs: Sequence[str], by: Sequence[str], weights: str
+) -> Averages:
+    """Averages over the axes that are not asked for.
+
+    Args:
+        design: Whose rows weigh the points.
+        grid: The grid.
+        values: (points, columns) what is averaged.
+        specs: Variables whose values are told apart.
+        by: Variables within whose values they are compared; those that a spec is nested in are added.
+        weights: As in `averaging`.
+
+    Raises:
+        FitError: A variable is named twice.
+    """
+    told, nests = tuple(specs), nested_in(design, grid)
+    twice = [name for name in {*told, *by} if (*told, *by).count(name) > 1]
+    if twice:
+        raise FitError(f"`{twice[0]}` is named twice in specs and by; name each variable once.")
+    outer = [name for inner in (*told, *by) for name in nests.get(inner, ())]
+    groups = (*by, *dict.fromkeys(name for name in outer if name not in (*told, *by)))
+    kept = [grid.position(name) for name in (*told, *groups)][::-1]
+    of = averaging(design, grid, kept, weights)
+    order = [*kept, *(i for i in range(len(grid.axes)) if i not in kept)]
+    both = values.reshape(*grid.shape, -1).transpose(*order, len(grid.shape))
+    made = np.einsum("mr,mrp->mp", np.nan_to_num(of.W), both.reshape(*of.W.shape, values.shape[-1]))
+    known = np.asarray(~np.isnan(of.W[of.exists]).any(axis=1))
+    return Averages(made[of.exists], known, _cells(grid, kept)[of.exists].reset_index(drop=True), groups)
 
 
 def _variance(
@@ -130,7 +172,7 @@ def _variance(
     return float(sigma) ** 2
 
 
-def _names(given: Any, grid: Grid) -> tuple[str, ...]:
+def variable_names(given: Any, grid: Grid) -> tuple[str, ...]:
     """Variables as they are called in the data, whether they were given in back-quotes or not."""
     if given is None:
         return ()
@@ -229,6 +271,13 @@ class Family:
             f"{len(bad)} of {len(self.L)} cannot be estimated and are NaN: {', '.join(bad[:5])}"
             f"{', ...' if len(bad) > 5 else ''}. They need combinations of levels that no row of the fit has."
         )
+
+    def plain(self) -> MarginalMeans:
+        """Its table on the scale of the model."""
+        family = replace(self, scale=None, variance=0.0)
+        table = MarginalMeans(family.table("mean"))
+        table.family = family
+        return table
 
     def compare(self, weigh: Weigh, asked: Testing) -> pd.DataFrame:
         """Contrasts of the functions within each group: estimate, se, df, t, p, low, high."""
@@ -473,6 +522,114 @@ class MarginalMeans(pd.DataFrame):
                 "none."
             )
         return self.shown.compare(weigh, Testing(chosen, family, cross_adjust, _null(null), against))
+
+    def letters(self, adjust: str = "tukey", alpha: float = 0.05) -> pd.DataFrame:
+        """The means in order of size with a column `letters`: those that share a letter do not differ.
+
+        Args:
+            adjust: Adjustment of the pairs' p-values, as for `contrast`.
+            alpha: The level at which two means differ.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        Reference: Piepho (2004), An algorithm for a letter-based representation of all-pairwise comparisons.
+
+        >>> from lmmkit import lmm
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.marginal_means("x", at={"x": [0, 1, 2]}).letters()["letters"].to_dict()
+        {0: 'a', 1: 'b', 2: 'c'}
+        """
+        check_level("alpha", alpha)
+        pairs, family = self.pairs(adjust), self.shown
+        size, parts, first = family.L @ family.estimates.beta + family.offset, list[pd.DataFrame](), 0
+        for where in family.blocks():
+            count = len(where) * (len(where) - 1) // 2
+            differ = _symmetric(pairs["p"].to_numpy()[first : first + count] < alpha, len(where))
+            first += count
+            order = np.argsort(np.where(family.possible[where], size[where], np.inf), kind="stable")
+            told = compact_letters(differ[np.ix_(order, order)])
+            ours = pd.DataFrame(self).iloc[where[order]]
+            told = [
+                word if fine else "" for word, fine in zip(told, family.possible[where[order]], strict=True)
+            ]
+            parts.append(ours.assign(letters=told))
+        table = pd.concat(parts)
+        table.attrs.update(self.attrs | {"adjust": adjust, "alpha": alpha})
+        return table
+
+    def arrows(self, adjust: str = "tukey", alpha: float = 0.05) -> pd.DataFrame:
+        """The means with comparison arrows: `left` and `right` ends, which overlap where two do not differ.
+
+        `attrs["trouble"]` names the pairs of which the arrows do not say what their test does. An end to the
+        side where there is no other mean is NaN. For `lmmkit.plots.comparison_arrows`.
+
+        Args:
+            adjust: Adjustment of the pairs' intervals, as for `contrast`.
+            alpha: The level at which two means differ.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        Reference: The comparison arrows of the R package emmeans.
+        """
+        check_level("alpha", alpha)
+        family = replace(self.shown, level=1.0 - alpha)
+        size = family.L @ family.estimates.beta + family.offset
+        pairs = family.plain().pairs(adjust)
+        half, first = ((pairs["high"] - pairs["low"]) / 2.0).to_numpy(), 0
+        ends, trouble = np.full((2, len(size)), np.nan), list[str]()
+        for where in family.blocks():
+            count = len(where) * (len(where) - 1) // 2
+            made = comparison_arrows(size[where], half[first : first + count])
+            ends[:, where] = made.left, made.right
+            trouble += [str(pairs.index[first + at]) for at in made.wrong]
+            first += count
+        if family.scale is not None:
+            ends = family.scale.back(ends, family.variance).value
+        table = pd.DataFrame(self).assign(left=ends[0], right=ends[1])
+        told = f"The arrows do not show what the tests say of {', '.join(trouble)}." if trouble else ""
+        table.attrs.update(self.attrs | {"adjust": adjust, "alpha": alpha, "trouble": told})
+        return table
+
+    def effect_sizes(
+        self, method: str = "pairwise", *, sigma: float | None = None, edf: float | None = None
+    ) -> pd.DataFrame:
+        """Contrasts over a standard deviation: estimate, se, df, low, high.
+
+        Args:
+            method: As for `contrast`.
+            sigma: The standard deviation; by default the total one, random effects included.
+            edf: Its degrees of freedom, which widen `se`; by default Satterthwaite's for the total one.
+
+        Raises:
+            FitError: An option that is not offered; sigma without its edf, or means on the response's scale.
+
+        References: Westfall, Kenny & Judd (2014) for sigma; emmeans' eff_size for the standard error.
+
+        >>> from lmmkit import lmm
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.marginal_means("x", at={"x": [0, 1]}).effect_sizes().round(2)["estimate"].to_dict()
+        {'0 - 1': -0.68}
+        """
+        family = self.shown
+        if family.scale is not None:
+            raise FitError("Effect sizes are on the scale of the model: leave type='response' out.")
+        spread = spread_of(family.estimates, sigma, edf)
+        table = family.plain().contrast(method, "none")
+        d, df = table["estimate"] / spread.sd, table["df"].to_numpy()
+        se = np.sqrt((table["se"] / spread.sd) ** 2 + d**2 / (2.0 * spread.df))
+        half = t_quantile(0.5 + family.level / 2.0, df) * se
+        sizes = pd.DataFrame({"estimate": d, "se": se, "df": df, "low": d - half, "high": d + half})
+        sizes.attrs.update(method=family.by.told, level=family.level, sigma=spread.sd, edf=spread.df)
+        return sizes
+
+
+def _symmetric(pairs: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    """(count, count) from the upper triangle by rows."""
+    out = np.zeros((count, count), bool)
+    out[np.triu_indices(count, 1)] = pairs
+    return out | out.T
 
 
 def _null(null: Any) -> float:

@@ -26,7 +26,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.problem import Problem
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.options import check_level, whole
+from lmmkit.model.options import check_level, check_option, whole
 from lmmkit.model.resampling.bootstrap import percentile, replicate
 from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
 
@@ -34,8 +34,9 @@ R2 = {
     "marginal": "variance of the fixed effects over the total (Nakagawa & Schielzeth 2013)",
     "conditional": "variance of the fixed and random effects over the total (Johnson 2014)",
 }
+OF_LEFT = "over that which the fixed effects leave"
 ICC = {
-    "adjusted": "variance of the random effects over that which the fixed effects leave",
+    "adjusted": f"variance of the random effects {OF_LEFT}",
     "unadjusted": "variance of the random effects over the total",
 }
 
@@ -46,15 +47,20 @@ class Shares:
 
     Attributes:
         fixed: Variance of X beta over the rows, divisor n - 1, without the offset.
-        random: Sum over terms of the mean variance of Z b.
+        terms: (r, t) mean variance of Z b of each random-effects term.
         residual: Mean residual variance.
         beta: (r, p) coefficients.
     """
 
     fixed: Floats
-    random: Floats
+    terms: Floats
     residual: Floats
     beta: Floats
+
+    @property
+    def random(self) -> Floats:
+        """Sum over terms of the mean variance of Z b."""
+        return self.terms.sum(axis=1)
 
     @property
     def total(self) -> Floats:
@@ -72,6 +78,14 @@ class Shares:
     def icc(self) -> Floats:
         """(r, 2) adjusted and unadjusted."""
         return np.column_stack([self.random / (self.random + self.residual), self.random / self.total])
+
+    def by_group(self) -> Floats:
+        """(r, t) share of each term in what the fixed effects leave."""
+        return self.terms / (self.random + self.residual)[:, None]
+
+    def parts(self) -> Floats:
+        """(r, t + 2) share of the fixed effects, each term and the residual in the total."""
+        return np.column_stack([self.fixed, self.terms, self.residual]) / self.total[:, None]
 
     def effects(self) -> Floats:
         """(r, p) coefficients in units of the standard deviation that they leave."""
@@ -93,13 +107,13 @@ def shares(
     problem = estimates.problem
     X = estimates.X.T
     centred = _root(X - X.mean(axis=1, keepdims=True))
-    random = np.zeros(len(sigma))
-    for term, L in zip(problem.terms, factors, strict=True):
+    terms = np.zeros((len(sigma), len(problem.terms)))
+    for t, (term, L) in enumerate(zip(problem.terms, factors, strict=True)):
         root = _root(np.array([problem.columns[c] for c in term.columns]))
-        random += sigma**2 * ((root @ L) ** 2).sum(axis=(1, 2)) / estimates.nobs
+        terms[:, t] = sigma**2 * ((root @ L) ** 2).sum(axis=(1, 2)) / estimates.nobs
     return Shares(
         fixed=((centred @ beta.T) ** 2).sum(axis=0) / (estimates.nobs - 1),
-        random=random,
+        terms=terms,
         residual=sigma**2 * _mean_noise(problem, rho),
         beta=beta,
     )
@@ -134,18 +148,43 @@ def r2(estimates: Estimates, n: int | None, seed: Seed, level: float) -> pd.Data
     return _table(estimates, n, seed, level, Shares.r2_marginal, {"marginal": R2["marginal"]})
 
 
-def icc(estimates: Estimates, n: int | None, seed: Seed, level: float) -> pd.DataFrame:
+def icc(
+    estimates: Estimates, n: int | None, seed: Seed, level: float, *, by_group: bool = False
+) -> pd.DataFrame:
     """Adjusted and unadjusted intraclass correlation: estimate, low, high; arguments as for `r2`.
 
+    Args:
+        estimates: The fit.
+        n: Replicates of a parametric bootstrap for the bounds; None for NaN.
+        seed: Seed of the random numbers.
+        level: Coverage of the bounds.
+        by_group: The adjusted one taken apart by random-effects term.
+
     Raises:
-        FitError: The model has no random effects.
+        FitError: The model has no random effects, or an option that is not offered.
     """
+    check_option("by_group", by_group, (True, False))
     if not estimates.random:
         raise FitError(
             "An intraclass correlation is a share of the variance of random effects, and this model has "
             "none: its residuals are correlated by the residual structure, see residual_params and varcorr."
         )
+    if by_group:
+        told = {term.group: f"variance of {term.group}, {OF_LEFT}" for term in estimates.random}
+        return _table(estimates, n, seed, level, Shares.by_group, told)
     return _table(estimates, n, seed, level, Shares.icc, ICC)
+
+
+def variance_shares(estimates: Estimates, n: int | None, seed: Seed, level: float) -> pd.DataFrame:
+    """Shares of fixed effects, random-effects terms and residual; arguments as for `r2`."""
+    names = ["fixed", *(term.group for term in estimates.random), "Residual"]
+    told = {name: f"variance of {name} over the total" for name in names}
+    return _table(estimates, n, seed, level, Shares.parts, told)
+
+
+def marginal_r2(estimates: Estimates) -> float:
+    """Variance of the fixed effects over the total."""
+    return float(r2(estimates, None, 0, 0.95)["estimate"].iloc[0])
 
 
 def effect_sizes(estimates: Estimates, n: int | None, seed: Seed, level: float) -> pd.DataFrame:
@@ -157,7 +196,8 @@ def effect_sizes(estimates: Estimates, n: int | None, seed: Seed, level: float) 
 def total_sd(estimates: Estimates) -> float:
     """Standard deviation that the fixed effects leave, random effects included, averaged over the rows."""
     own = [L[None] for L in estimates.factors]
-    found = shares(estimates, estimates.beta[None], own, np.array([estimates.sigma]))
+    sigma = np.array([estimates.sigma])
+    found = shares(estimates, estimates.beta[None], own, sigma, estimates.rho[None])
     return float(np.sqrt(found.random + found.residual).item())
 
 

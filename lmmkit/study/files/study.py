@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lmmkit.errors import LmmkitError, StudyError, Subject
+from lmmkit.errors import FormulaError, LmmkitError, StudyError, Subject
 from lmmkit.model.formula.expression import parse_expression, quote
 from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula
+from lmmkit.model.formula.residual_formula import check_beside
 from lmmkit.study.files.faults import NOWHERE, raise_faults, validate
 from lmmkit.study.files.roles import roles
 from lmmkit.study.files.schema import Column, Model, Role, Settings
@@ -53,7 +54,10 @@ def load_study(path: Path | str, overrides: Mapping[str, object] | None = None) 
         StudyError: all faults of the file and of the overrides, each with its line and column.
     """
     path = Path(path)
-    settings, faults = resolve(read_yaml(path), path.stem, overrides or {})
+    document = read_yaml(path)
+    settings, faults = resolve(document, path.stem, overrides or {})
+    if settings is not None and not faults:
+        faults = list(_parts_of_the_model(settings, document, overrides or {}))
     raise_faults(path, faults)
     assert settings is not None  # where there is none, a fault says why
     return Study(path.resolve(), settings)
@@ -119,6 +123,22 @@ def _given_roles(given: Settings, completed: Settings, document: Document) -> It
             key = ("data", "columns", name, "role")
             message = f"is filled in from the formula ({role or 'none'}); leave it out"
             yield Fault(document.values.get(key, NOWHERE), key, message)
+
+
+def _parts_of_the_model(
+    settings: Settings, document: Document, overrides: Mapping[str, object]
+) -> Iterator[Fault]:
+    """A model with neither random effects nor a residual structure, or with both."""
+    model = settings.model
+    formula, residual = parse_formula(model.formula), model.residual_structure
+    if not formula.random and settings.random_effects.rule != "fixed":
+        return
+    try:
+        check_beside(formula, residual)
+    except FormulaError as error:
+        key = ("model", "residual" if residual else "formula")
+        place = NOWHERE if dotted(key) in overrides else document.values.get(key, NOWHERE)
+        yield Fault(place, key, in_study_words(str(error)))
 
 
 def _overridden(document: Document, overrides: Mapping[str, object]) -> Document:

@@ -13,6 +13,7 @@ from lmmkit.model.report_tables.about_data import axis_label
 from lmmkit.model.report_tables.panels import PanelChoice
 from lmmkit.model.report_tables.report_table import excludes_zero
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
+from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.report.numbers import TABLES, cell_mark, number, percent
 
 
@@ -70,9 +71,9 @@ def unit_of(columns: pd.DataFrame, name: str) -> str:
     return str(units.iloc[0]) if len(units) else ""
 
 
-def label_of(columns: pd.DataFrame, name: str) -> str:
-    """Axis text of a column: its name with its unit."""
-    return axis_label(name, unit_of(columns, name))
+def label_of(columns: pd.DataFrame, name: str, labels: Labels = NO_LABELS) -> str:
+    """Axis text of a column: its label or name, with its unit."""
+    return axis_label(labels.of(name), unit_of(columns, name))
 
 
 def with_unit(unit: str) -> MarkedText:

@@ -9,6 +9,7 @@ import pytest
 from support.visits import STRUCTURES, dense_deviance, trial, true_rho
 
 from lmmkit.engine.criterion.criterion import Held
+from lmmkit.engine.crossproducts import product_sources
 from lmmkit.engine.problem import Residual
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
@@ -108,6 +109,21 @@ def test_cross_products_move_with_rho(name):
     np.testing.assert_allclose(
         source.slopes(rho), differences(lambda x: source.moments(x)[0].total, rho), atol=1e-6
     )
+
+
+def test_sums_of_rows_are_those_of_patterns(name, monkeypatch):
+    """Where patterns have few subjects each, rows stand for their sums."""
+    problem = trial(name)
+    at = set_up(problem, reml=True).criterion.evaluate(true_rho(problem.residual.structure, seed=5))
+    for most, kind in ((0, "RowSums"), (10**9, "GramSums")):
+        monkeypatch.setattr(product_sources, "MOST", most)
+        monkeypatch.setattr(product_sources, "CHUNK", 1)
+        criterion = set_up(problem, reml=True).criterion
+        assert kind in {type(group).__name__ for group in criterion.source.groups}
+        other = criterion.evaluate(at.theta)
+        assert other.deviance == pytest.approx(at.deviance, abs=1e-10)
+        np.testing.assert_allclose(other.gradient, at.gradient, atol=1e-9)
+        np.testing.assert_allclose(other.hessian, at.hessian, atol=1e-9)
 
 
 def test_the_order_of_rows_and_the_numbers_of_subjects_do_not_matter(name):

@@ -141,6 +141,30 @@ def test_two_rows_of_a_subject_at_one_visit():
         refused("Subject P4 has two rows at visit 2", problem)
 
 
+def test_two_rows_of_a_subject_at_one_visit_in_two_levels_of_a_variance_function():
+    problem = trial("ident(f) * cs")
+    residual = problem.residual
+    cells, subjects = residual.cells.copy(), residual.subjects
+    first, second = np.flatnonzero(subjects == subjects[0])[:2]
+    cells[second] = (cells[first] + 4) % 8
+    refused("Subject 1 has two rows at visit", replace(problem, residual=replace(residual, cells=cells)))
+
+
+def test_a_subject_in_two_groups():
+    problem = trial("cs by arm")
+    cells = problem.residual.cells.copy()
+    row = np.flatnonzero(problem.residual.subjects == 2)[1]
+    cells[row] = (cells[row] + 4) % 8
+    refused(
+        "Subject 3 has rows in two groups.*A and B",
+        replace(problem, residual=replace(problem.residual, cells=cells)),
+    )
+
+
+def test_a_start_of_another_shape():
+    refused("2 finite numbers were expected|numbers were expected", trial("cs"), rho=np.zeros(3))
+
+
 def test_a_visit_with_one_row_or_none_that_varies():
     visit, subject = rows(10)
     keep = (visit < 2) | (subject == 0)
@@ -218,6 +242,20 @@ def test_a_likelihood_without_a_bound():
     structure = over("un", tuple("abcd"), range(4))
     with pytest.raises(FitError, match="determine each other"):
         solve(problem_of(structure, visit[keep], subject[keep], noise(keep.sum(), 6)))
+
+
+def test_a_pair_of_visits_in_one_subject_alone():
+    """Its correlation can be anything, and the deviance falls to a limit where the matrix is singular."""
+    rng, (visit, subject) = np.random.default_rng(1), rows(30)
+    y = rng.normal(size=(30, 3)) @ np.linalg.cholesky(0.6 + 0.4 * np.eye(3)).T
+    keep = ~((visit == 2) & (subject % 2 == 0) & (subject > 0)) & ~((visit == 0) & (subject % 2 == 1))
+    refused("determine each other", problem_of(over("un"), visit[keep], subject[keep], y.ravel()[keep]))
+
+
+@pytest.mark.parametrize("correlation", ["un", "cs", "ar1", "ident"])
+def test_one_visit(correlation):
+    structure = over(correlation, ("1",), (1,))
+    refused("one cell, visit 1", problem_of(structure, np.zeros(9, int), np.arange(9), noise(9)))
 
 
 def test_no_fixed_effects():

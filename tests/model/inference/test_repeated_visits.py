@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from reference.cases import table
 from support.dense import textbook
-from support.repeated import STRUCTURES, dense, fitted, trial
+from support.dense_residual import DenseInference, visits
+from support.repeated import STRUCTURES, dense, fitted, parameters, trial
 
 import lmmkit
 from lmmkit.errors import FitError
@@ -157,17 +158,17 @@ def test_compound_symmetry_has_the_kenward_roger_of_a_random_intercept(rows):
     if rows == "incomplete":
         number = frame["Subject"].map({s: i + 1 for i, s in enumerate(dict.fromkeys(frame["Subject"]))})
         frame = frame[(7 * number + 3 * (frame["age"].astype(int) - 8) // 2) % 5 != 0]
-    visits = lmmkit.lmm("distance ~ Sex * age", frame, residual="cs(visit | Subject)")
+    structured = lmmkit.lmm("distance ~ Sex * age", frame, residual="cs(visit | Subject)")
     random = lmmkit.lmm("distance ~ Sex * age + (1 | Subject)", frame)
-    assert visits.deviance == pytest.approx(random.deviance, abs=1e-9)
+    assert structured.deviance == pytest.approx(random.deviance, abs=1e-9)
     for method in ("kenward-roger", "kenward-roger-observed", "satterthwaite"):
-        one, two = visits.coef_table(method), random.coef_table(method)
+        one, two = structured.coef_table(method), random.coef_table(method)
         np.testing.assert_allclose(one[["estimate", "se", "df"]], two[["estimate", "se", "df"]], rtol=1e-7)
-        one, two = visits.anova(2, method), random.anova(2, method)
+        one, two = structured.anova(2, method), random.anova(2, method)
         np.testing.assert_allclose(one[["den_df", "F"]], two[["den_df", "F"]], rtol=1e-7)
     for mine, theirs in (("rho", "Subject"),):
         t = random.varcorr.set_index("group")["vcov"]
-        assert visits.residual_params[mine] == pytest.approx(t[theirs] / t.sum(), rel=1e-7)
+        assert structured.residual_params[mine] == pytest.approx(t[theirs] / t.sum(), rel=1e-7)
 
 
 def test_incomplete_compound_symmetry_has_the_numbers_of_pbkrtest_and_lmertest():
@@ -201,3 +202,67 @@ def test_moments_that_are_no_covariance_matrix_cost_few_evaluations():
     fit = lmmkit.lmm("y ~ arm + visit", trial(), residual="un(visit | id, by=arm)")
     assert fit.converged
     assert fit.evaluations <= 6
+
+
+def test_weights_divide_the_variances_of_a_structure_and_an_aliased_column_changes_nothing():
+    frame = trial().assign(w=lambda d: 0.5 + (d.index % 4), o=lambda d: d["t"] * 1.5)
+    frame["twice"] = 2.0 * frame["x"]
+    fit = lmmkit.lmm(
+        "y ~ arm + visit + x + twice", frame, residual="csh(visit | id)", weights="w", offset="o"
+    )
+    assert fit.dropped_columns == ["twice"]
+    _, subjects = np.unique(frame["id"], return_inverse=True)
+    V = visits("cs", True, 3, subjects, frame["visit"].cat.codes.to_numpy())
+    root = np.sqrt(frame["w"].to_numpy())
+    y = (frame["y"] - frame["o"]).to_numpy()
+    phi = parameters(fit, "cs", True, None)
+    written = DenseInference(fit.estimates.X, y, lambda v: V(v) / np.outer(root, root), phi)
+    np.testing.assert_allclose(written.gradient, 0.0, atol=1e-5)
+    table = fit.coef_table("kenward-roger")
+    np.testing.assert_allclose(table["se"], np.sqrt(np.diag(written.adjusted)), rtol=1e-6)
+    expected = [textbook(1, *written.moments(L[None]))[0] for L in np.eye(len(table))]
+    np.testing.assert_allclose(table["df"], expected, rtol=1e-5)
+    expected = [written.satterthwaite(c) for c in np.eye(len(table))]
+    np.testing.assert_allclose(fit.coef_table("satterthwaite")["df"], expected, rtol=1e-5)
+
+
+def test_variances_by_level_times_a_correlation_by_visit():
+    frame = trial()
+    fit = lmmkit.lmm("y ~ arm + visit", frame, residual="ident(arm) * ar1(visit | id)")
+    _, subjects = np.unique(frame["id"], return_inverse=True)
+    times, arms = frame["visit"].cat.codes.to_numpy(), (frame["arm"] == "B").to_numpy().astype(int)
+    together, lags = subjects[:, None] == subjects, np.abs(np.subtract.outer(times, times))
+
+    def V(phi):
+        sd = phi[arms]
+        return np.where(together, np.outer(sd, sd) * phi[2] ** lags, 0.0)
+
+    phi = np.array([fit.sigma, fit.sigma * fit.residual_params["ratio.B"], fit.residual_params["rho"]])
+    written = DenseInference(fit.estimates.X, frame["y"].to_numpy(), V, phi)
+    np.testing.assert_allclose(written.gradient, 0.0, atol=1e-5)
+    table = fit.coef_table("kenward-roger")
+    np.testing.assert_allclose(table["se"], np.sqrt(np.diag(written.adjusted)), rtol=1e-6)
+    expected = [written.satterthwaite(c) for c in np.eye(len(table))]
+    np.testing.assert_allclose(fit.coef_table("satterthwaite")["df"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("residual", "deviance", "se", "within"),
+    [
+        ("un(age | Subject)", 419.5, [0.9356, 1.4658, 0.07911, 0.1239], 25),
+        ("cs(age | Subject)", 428.6, [0.9631, 1.5089, 0.07654, 0.1199], 79),
+        ("cs(age | Subject, by=Sex)", 408.8, [1.1130, 1.3890, 0.09283, 0.1063], 79),
+    ],
+)
+def test_the_growth_data_have_the_standard_errors_and_degrees_of_freedom_that_sas_prints(
+    residual, deviance, se, within
+):
+    # SAS/STAT User's Guide, The MIXED Procedure, example Repeated Measures (Pothoff & Roy 1964): METHOD=ML,
+    # REPEATED / TYPE=UN; TYPE=CS; TYPE=CS GROUP=Gender. DDFM=BETWITHIN is the default there.
+    frame = table("orthodont_int").assign(age=lambda d: d["age"].astype(int))
+    frame["Sex"] = pd.Categorical(frame["Sex"], ["Male", "Female"])
+    fit = lmmkit.lmm("distance ~ Sex * age", frame, residual=residual, reml=False)
+    found = fit.coef_table("between-within")
+    assert round(fit.deviance, 1) == deviance
+    np.testing.assert_allclose(found["se"], se, atol=6e-5)
+    assert found["df"].tolist() == [25, 25, within, within]

@@ -81,4 +81,18 @@ for (response in c("log(u)", "log1p(u)", "log2(u)", "log10(u)", "sqrt(u)", "log(
     biased = columns(summary(e, type = "response", bias.adjust = TRUE, sigma = 0.5)),
     pairs = columns(summary(pairs(e, adjust = "none"), type = "response", infer = c(TRUE, TRUE))))
 }
+# Joint tests over the grid and simple effects; letters; effect sizes
+satterthwaite <- function(m, ...) columns(joint_tests(m, lmer.df = "satterthwaite", showconf = FALSE, ...))
+out$joint <- list(crossed = satterthwaite(m3), simple = satterthwaite(m3, by = "a"), covariate = satterthwaite(m2),
+  by_covariate = satterthwaite(m2, by = "a"), empty = satterthwaite(m19), empty_simple = satterthwaite(m19, by = "a"),
+  nested = satterthwaite(nested(y ~ a + a:c2 + (1 | g))), three = satterthwaite(m3x))
+for (number in c(2, 3)) {
+  m <- if (number == 2) fit(y ~ a * b + (x | g), 2) else m3
+  e <- emmeans(m, ~ a * b, lmer.df = "satterthwaite")
+  for (adjust in c("tukey", "none")) {
+    k <- as.data.frame(cld(e, Letters = letters, adjust = adjust, alpha = 0.2, sort = TRUE))
+    out$letters[[paste(number, adjust)]] <- list(mean = paste(k$a, k$b), letters = trimws(k$.group), groups = gsub(" ", ".", k$.group))
+  }
+  out$effect[[as.character(number)]] <- columns(eff_size(emmeans(m, ~ b, lmer.df = "satterthwaite"), sigma = 2.5, edf = 17))
+}
 write(toJSON(out, digits = 16, auto_unbox = TRUE, na = "null"), "verbs.json")

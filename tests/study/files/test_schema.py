@@ -218,3 +218,26 @@ def test_shipped_studies_are_good(path):
 def test_the_published_schema_is_the_schema():
     published = json.loads((ROOT / "docs/study.schema.json").read_text())
     assert published == Settings.model_json_schema(by_alias=True)
+
+
+@pytest.mark.parametrize(
+    ("residual", "bar", "line", "said"),
+    [
+        (
+            "iid",
+            "",
+            7,
+            "model.formula: `y ~ 1 + x` has no random-effects term such as (1 | g), and no residual",
+        ),
+        ("un(v | g)", " + (1 | g)", 8, "model.residual: `(1 | g)` beside residual `un(v | g)`: both let"),
+        ("ar1(v | h)", " + (x | g)", 8, "model.residual: `ar1(v | h)` stands beside `(1 + x | g)`"),
+    ],
+)
+def test_a_study_has_random_effects_or_a_residual_structure(tmp_path, residual, bar, line, said):
+    text = GOOD.replace(" + (x | g)", bar) + f"  residual: {residual}\n"
+    (found,) = faults(tmp_path, text)
+    assert found.startswith(f"s.yaml:{line}:")
+    assert said in found
+    base = GOOD if bar else GOOD.replace(" + (x | g)", "")
+    (found,) = faults(tmp_path, base + "  residual: un(v | g)\n" * (not bar), {"model.residual": residual})
+    assert found.startswith("override: model.residual" if bar else "s.yaml:7:12: model.formula")
