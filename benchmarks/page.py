@@ -109,7 +109,7 @@ def _visits(records: list[Record]) -> list[str]:
     return [
         "\n## Repeated visits\n",
         "`y ~ arm * visit + baseline` by REML, residuals `un(visit | patient)`, with dropout; of glmmTMB "
-        "`us(0 + visit | patient)` with `dispformula = ~0`. CPU seconds of the call, its certificate apart.\n",
+        "`us(0 + visit | patient)` with `dispformula = ~0`. CPU seconds of the call, certificate apart.\n",
         *_table(head, rows),
     ]
 

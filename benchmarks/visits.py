@@ -1,8 +1,8 @@
 """Repeated visits of a trial, unstructured (MMRM), beside glmmTMB; CPU seconds of one thread.
 
 Each fit is a process of its own and the first call in it, from a DataFrame, a formula and
-`un(visit | patient)`; of glmmTMB the call alone, with `us(0 + visit | patient)` and no dispersion. It is asked
-once, where R has it.
+`un(visit | patient)`; of glmmTMB the call alone, with `us(0 + visit | patient)` and no dispersion. It is
+asked once, where R has it.
 """
 
 from __future__ import annotations
