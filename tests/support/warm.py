@@ -135,7 +135,9 @@ def _import_stack(address: str) -> None:
 
     for name in (*fork_server._PRELOADED, *fork_server._LATER):
         importlib.import_module(name)
-    del sys.modules[fork_server.__name__]
+    # Executed anew in each process: the one is what it does, the other reads then who its parent is.
+    for name in (fork_server.__name__, "ipykernel.kernelapp"):
+        del sys.modules[name]
     for found in pkgutil.walk_packages(lmmkit.__path__, "lmmkit."):
         if not NOT_IMPORTED.intersection(found.name.split(".")):
             importlib.import_module(found.name)
