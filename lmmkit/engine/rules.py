@@ -111,6 +111,15 @@ class Rules(CommonRules):
         sizes: [scaled T] how far the ways off a saddle are tried, the first that gains is taken. Halved:
             wells beyond are passed over.
         gain: [deviance] what a way off a saddle must gain. Halved: rounding may look like a gain.
+        still: [unit of a residual coordinate] Newton's step is shorter at an optimum, in each. Halved: as
+            rounding allows.
+        long: [unit of a residual coordinate] a step beyond is a long one. Halved: flat but regular optima are
+            looked at more closely.
+        faded: [deviance] decrement below which a long step tells of a parameter that runs away. Halved: it is
+            seen one step later.
+        fading: [steps] of that kind in a row, after which the search looks where they lead. Halved: more
+            looks, some for nothing.
+        far: [steps] how far it looks: lower there still, and it has no end. Halved: as `fading`.
     """
 
     found: float = 1e-08
@@ -122,6 +131,11 @@ class Rules(CommonRules):
     escapes: int = 10
     sizes: tuple[float, ...] = (1.0, 0.1, 0.01, 0.001)
     gain: float = 1e-09
+    still: float = 1e-03
+    long: float = 0.3
+    faded: float = 1e-02
+    fading: int = 3
+    far: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -147,6 +161,8 @@ class FitRules(Rules, BatchRules):
         memory: [steps] that L-BFGS-B remembers. Halved: more iterations in models of many parameters.
         wall: [deviance] what a quasi-Newton search is told where there is no deviance. Halved: nothing to
             see.
+        halvings_alone: [steps] `halvings` where there is no EM step, in coordinates of the residuals. Halved:
+            narrow valleys are given up.
         vanished: [of the response's variance] residual variance that a search without an end has run to.
             Halved: such models are called not converged in place of refused.
     """
@@ -163,6 +179,7 @@ class FitRules(Rules, BatchRules):
     slope: float = 1e-09
     memory: int = 20
     wall: float = 1e100
+    halvings_alone: int = 29
     vanished: float = 1e-10
 
 

@@ -10,7 +10,9 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import Criterion
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
+from lmmkit.engine.crossproducts.identification import refuse_unidentified
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
+from lmmkit.engine.crossproducts.product_sources import Fixed, Patterned, ProductSource, patterned
 from lmmkit.engine.crossproducts.scaling import Prepared, prepare
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.rules import SEARCH
@@ -44,9 +46,18 @@ class Setup:
 
     def start(self, floor: float = SEARCH.floor) -> Floats:
         """Theta from the moment equations."""
+        if isinstance(self.criterion.source, Patterned):
+            return self._residual_start(self.criterion.source)
         if not self.layout.factors:
             return np.empty(0)
         return moment_start(self.raw, self.absorbed, self.layout, len(self.problem.response), floor)
+
+    def _residual_start(self, source: Patterned) -> Floats:
+        """The rho of least deviance among those that the residuals of ordinary least squares suggest."""
+        rhos = source.residual.structure.starts(*source.products())
+        if len(rhos) == 1:
+            return rhos[0]
+        return min(rhos, key=lambda rho: self.criterion.evaluate(rho).deviance)
 
 
 def set_up(problem: Problem, *, reml: bool) -> Setup:
@@ -55,15 +66,27 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
     Raises:
         FitError: The model cannot be estimated from these data.
     """
+    if problem.terms and problem.residual is not None:
+        raise FitError(
+            "A residual structure beside random effects is not built yet. Leave the random-effects terms out "
+            "(un, cs and toep allow any two rows of a subject to be correlated), or the residual structure."
+        )
     prepared = prepare(problem)
     _refuse_too_few_rows(problem, prepared)
     layout = build_layout(problem, prepared)
     _refuse_too_wide(layout)
-    raw = collect(prepared, layout)
-    absorbed = absorb(raw, prepared, layout) if layout.factors else raw
     n = len(problem.response)
-    _refuse_exact_within(raw, absorbed, n)
-    criterion = Criterion(absorbed, layout, n, reml=reml, constant=constant_of(prepared, n, reml))
+    if problem.residual is None:
+        raw = collect(prepared, layout)
+        absorbed = absorb(raw, prepared, layout) if layout.factors else raw
+        _refuse_exact_within(raw, absorbed, n)
+        source: ProductSource = Fixed(absorbed)
+    else:
+        source = patterned(prepared, problem.residual)
+        refuse_unidentified(source, len(prepared.fixed))
+        raw = absorbed = source.independent()
+    constant = constant_of(prepared, n, reml)
+    criterion = Criterion(source, layout, n, len(prepared.fixed), reml=reml, constant=constant)
     return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
@@ -9,9 +11,10 @@ from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.rules import SEARCH, FitRules
-from lmmkit.engine.search.algorithms import chosen
+from lmmkit.engine.search.algorithms import chosen, refuse_em
 from lmmkit.engine.search.optimality import set_null
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
+from lmmkit.engine.search.runaway import refuse_no_optimum
 from lmmkit.engine.search.search import Search
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum, Solution
@@ -25,6 +28,7 @@ def solve(
     algorithm: str = "newton",
     limit: int | None = None,
     start: tuple[Floats, ...] | None = None,
+    rho: Floats | None = None,
     rules: FitRules = SEARCH,
 ) -> Solution:
     """Fit a linear mixed model.
@@ -35,22 +39,37 @@ def solve(
         algorithm: One of `lmmkit.engine.search.algorithms.ALGORITHMS`.
         limit: Steps at most, in all; by default what the algorithm may need on hard problems.
         start: Lambda of each term, (k, k), to start from; by default from the moment equations.
+        rho: (r,) coordinates of the residual structure to start from; by default from the residuals of
+            ordinary least squares.
         rules: Thresholds of the search.
 
     Raises:
         FitError: The model cannot be estimated from these data, or its residual variance runs to zero.
     """
-    if problem.residual is not None:
-        raise FitError("Residual structures are not built yet.")
     method = chosen(algorithm, limit)
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
-    if start is None:
+    if criterion.source.count:
+        refuse_em(algorithm)
+        rules = replace(rules, halvings=rules.halvings_alone)
+    if rho is not None:
+        theta = np.asarray(rho, dtype=np.float64)
+        if theta.shape != (criterion.source.count,) or not np.isfinite(theta).all():
+            raise FitError(
+                f"A start of the residual structure has shape {theta.shape}; {criterion.source.count} finite "
+                "numbers were expected."
+            )
+    elif start is None:
         theta = setup.start(rules.floor)
     else:
         theta = setup.layout.coordinates(setup.layout.in_prepared_units(setup.prepared.term_bases, start))
     objective = ProfiledDeviance(criterion, setup.scale, rules)
     search = method.run(objective, theta, rules, limit or method.limit or rules.limit)
+    if not search.converged and criterion.source.count:
+        step, decrement = search.towards(search.point.hessian, search.point.gradient)
+        if decrement < rules.faded and objective.length(search.point, step) > rules.long:
+            objective.refuse_runaway(search.point, step)
+    refuse_no_optimum(search.point, converged=search.converged)
     # The response has unit size in prepared units: the search ran after a residual variance of zero.
     if not search.converged and search.point.r2 < rules.vanished * criterion.nu:
         raise FitError(
@@ -72,7 +91,7 @@ def _solution(optimum: Optimum, search: Search[Evaluation], rules: FitRules) -> 
         beta=prepared.beta + prepared.scale * S @ state.beta,
         unscaled_vcov=S @ np.linalg.inv(state.XVX) @ S.T,
         factors=factors,
-        rho=state.theta[optimum.layout.count :],
+        rho=state.rho,
         sigma=prepared.scale * float(np.sqrt(state.r2 / criterion.nu)),
         deviance=state.deviance,
         null_directions=tuple(zero_pivots(L) for L in factors),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.inference.information import (
     Curvature,
@@ -23,6 +23,12 @@ from lmmkit.engine.inference.information import (
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger, with_observed
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.inference.unbounded import unbounded_information
+from lmmkit.engine.inference.visits import (
+    VisitInformation,
+    visit_curvature,
+    visit_information,
+    visit_variance_information,
+)
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Problem
 from lmmkit.engine.search.optimality import Check
@@ -117,9 +123,14 @@ class Estimates(FitNumbers):
         return np.concatenate([np.empty(0), *(term.structure.coordinates(L) for term, L in pairs)])
 
     @property
+    def residual_coordinates(self) -> Floats | None:
+        """Rho, where there is a residual structure: where another search may begin."""
+        return self.rho if self.problem.residual else None
+
+    @property
     def npar(self) -> int:
-        """Parameters: fixed effects, theta and sigma."""
-        return len(self.beta) + len(self.theta) + 1
+        """Parameters: fixed effects, theta, those of the residual structure, and sigma."""
+        return len(self.beta) + len(self.theta) + len(self.rho) + 1
 
     @property
     def llf(self) -> float:
@@ -149,8 +160,26 @@ class Estimates(FitNumbers):
 
     @property
     def ngroups(self) -> dict[str, int]:
-        """Number of levels by grouping factor."""
-        return self.design.ngroups
+        """Number of levels by grouping factor, subjects of a residual structure included."""
+        residual = self.design.residual
+        subjects = residual.subjects if residual else None
+        return self.design.ngroups | ({subjects.name: subjects.size} if subjects else {})
+
+    @cached_property
+    def residual_covariance(self) -> Floats:
+        """(T, T) covariance matrix of the residuals over the cells of the residual structure."""
+        residual = self.design.residual
+        return self.sigma**2 * (np.ones((1, 1)) if residual is None else residual.structure.matrix(self.rho))
+
+    @cached_property
+    def residual_params(self) -> Floats:
+        """(r,) parameters of the residual structure as they are printed."""
+        residual = self.design.residual
+        return np.empty(0) if residual is None else residual.structure.natural(self.rho)
+
+    def residual_sds(self, cells: Ints) -> Floats:
+        """Standard deviations of residuals in some cells of the residual structure, of weight 1."""
+        return np.sqrt(np.diag(self.residual_covariance))[cells]
 
     @property
     def vcov(self) -> Floats:
@@ -187,19 +216,20 @@ class Estimates(FitNumbers):
         """The criterion at the estimates."""
         if isinstance(self.evidence, Solution):
             return self.evidence.optimum
-        return optimum_at(self.problem, self.factors, reml=self.reml)
+        return optimum_at(self.problem, self.factors, self.residual_coordinates, reml=self.reml)
 
     @cached_property
     def information(self) -> VarianceInformation:
         """The exact information on (theta, sigma): one Hessian for tests, intervals and the certificate."""
         with one_thread():
-            return variance_information(self.optimum)
+            make = visit_variance_information if self.problem.residual else variance_information
+            return make(self.optimum)
 
     @cached_property
     def curvature(self) -> Curvature:
         """What Wald intervals of variance parameters need."""
         with one_thread():
-            return curvature(self.optimum, self.information)
+            return (visit_curvature if self.problem.residual else curvature)(self.optimum, self.information)
 
     @cached_property
     def expected(self) -> ExpectedInformation:
@@ -221,13 +251,18 @@ class Estimates(FitNumbers):
     def kenward_roger(self) -> KenwardRoger:
         """What Kenward and Roger's tests need."""
         with one_thread():
-            return kenward_roger(self.optimum, self.expected)
+            return kenward_roger(self.optimum, self._along_coordinates or self.expected)
 
     @cached_property
     def kenward_roger_observed(self) -> KenwardRoger:
         """The same from the observed information on the variance parameters."""
         with one_thread():
-            return with_observed(self.optimum, self.information)
+            return with_observed(self.optimum, self.information, self._along_coordinates)
+
+    @cached_property
+    def _along_coordinates(self) -> VisitInformation | None:
+        """Expected information on the coordinates of a residual structure, where there is one."""
+        return visit_information(self.optimum) if self.problem.residual else None
 
     @property
     def X(self) -> Floats:
@@ -238,8 +273,11 @@ class Estimates(FitNumbers):
     @property
     def noise(self) -> Floats:
         """(n,) standard deviation of each row's residual."""
-        weights = self.problem.weights
-        return self.sigma * (np.ones(self.nobs) if weights is None else 1.0 / np.sqrt(weights))
+        problem = self.problem
+        sds = np.full(self.nobs, self.sigma)
+        if problem.residual is not None:
+            sds = self.residual_sds(problem.residual.cells)
+        return sds if problem.weights is None else sds / np.sqrt(problem.weights)
 
     @cached_property
     def marginal_fit(self) -> Floats:
@@ -276,6 +314,11 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
     Raises:
         FitError: Not as many numbers as the model has covariance parameters.
     """
+    if design.residual is not None:
+        raise FitError(
+            "start: a model with a residual structure has no theta, and its search starts from the residuals "
+            "of ordinary least squares; leave start out."
+        )
     try:
         values = np.asarray(theta, dtype=np.float64)
     except (TypeError, ValueError):
@@ -299,6 +342,7 @@ def estimate(
     algorithm: str,
     limit: int | None = None,
     start: Sequence[float] | None = None,
+    rho: Floats | None = None,
 ) -> Estimates:
     """Fit the model of a design.
 
@@ -308,6 +352,7 @@ def estimate(
         algorithm: The search.
         limit: Steps at most; by default what the algorithm may need on hard problems.
         start: theta to start from; by default from the moment equations.
+        rho: (r,) coordinates of the residual structure to start from; by default from the moments.
 
     Raises:
         FitError: The model cannot be estimated from these data, there is no such algorithm, it is allowed no
@@ -315,7 +360,9 @@ def estimate(
     """
     first = None if start is None else start_factors(design, start)
     with one_thread():
-        found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first)
+        found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first, rho=rho)
+    if design.residual is not None:
+        design.residual.refuse_lost_sign(found.rho)
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)
 
 

@@ -15,18 +15,21 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.escape import terminal
-from lmmkit.model import storage, tables
+from lmmkit.model import residual_kinds, storage, tables
+from lmmkit.model.blups import estimate_functions, ranef_cov, ranef_table
 from lmmkit.model.certificate import Certificate, certify
-from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, ranova
+from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, part_r2, ranova
 from lmmkit.model.design.design import Design, Missing, build_design
 from lmmkit.model.design.update import model_frame, updated_design
+from lmmkit.model.dialects import broom, statsmodels_words
 from lmmkit.model.estimates import Estimates, estimate
 from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
-from lmmkit.model.means.joint_tests import joint_contrast
-from lmmkit.model.means.marginal_means import MarginalMeans, marginal_means
+from lmmkit.model.means.joint_tests import joint_contrast, joint_tests
+from lmmkit.model.means.marginal_means import MarginalMeans, Scale, marginal_means
+from lmmkit.model.means.reference_grid import Reduce
 from lmmkit.model.options import whole
 from lmmkit.model.prediction import Interval, Level, NewLevels, predict
 from lmmkit.model.resampling import variance_shares as r2
@@ -99,7 +102,7 @@ class Fit:
 
     @property
     def sigma(self) -> float:
-        """Residual standard deviation, in the unit of the response."""
+        """Residual standard deviation, in the unit of the response; where it differs, at the first visit."""
         return self.estimates.sigma
 
     @property
@@ -109,13 +112,22 @@ class Fit:
 
     @property
     def varcorr(self) -> pd.DataFrame:
-        """Variances, covariances and correlations: group, var1, var2, vcov, sdcor."""
+        """Variances, covariances and correlations: group, var1, var2, vcov, sdcor.
+
+        The last rows are of the group `Residual`: one, or under a residual structure a variance of each visit
+        (or level), then the covariances between the visits of a subject.
+        """
         return tables.varcorr(self.estimates)
 
     @property
     def residual_params(self) -> pd.Series[float]:
-        """Parameters of the residual structure; none for independent residuals."""
-        return pd.Series(np.empty(0), index=pd.Index(list[str]()), name="residual_params")
+        """Parameters of the residual structure on their natural scales; none for independent residuals.
+
+        `ratio.<level>` is an SD relative to the first, which is `sigma`; `rho` a correlation per step or unit
+        of time, `rho.<lag>` (toep), `rho.<t1>.<t2>` (ad) and `cor.<t1>.<t2>` (un) correlations; with `by=`
+        each is prefixed `<level>.`.
+        """
+        return tables.residual_params(self.estimates)
 
     @property
     def ranef(self) -> dict[str, pd.DataFrame]:
@@ -126,6 +138,29 @@ class Fit:
     def ranef_se(self) -> dict[str, pd.DataFrame]:
         """Conditional standard deviations of the random effects, as lme4's condVar."""
         return tables.by_factor(self.estimates, tables.conditional_sds(self.estimates))
+
+    @property
+    def ranef_cov(self) -> dict[str, pd.DataFrame]:
+        """Conditional covariance matrices of the random effects by term: (level, term) x term."""
+        return ranef_cov(self.estimates)
+
+    def ranef_table(self, error: str = "conditional", level: float = 0.95) -> pd.DataFrame:
+        """Predicted random effects, one by one: group, level, term, estimate, se, low, high.
+
+        Args:
+            error: What `se` is of: "conditional", the effect given the data with the fixed effects as known
+                (lme4's condVar), or "prediction", what the estimation of the fixed effects adds too (SAS's).
+            level: Coverage of the intervals, of the normal distribution.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.ranef_table().round(2).iloc[:1]
+          group level       term  estimate    se   low  high
+        0     g     a  Intercept     -0.86  0.54 -1.92   0.2
+        """
+        return ranef_table(self.estimates, error=error, level=level)
 
     @property
     def llf(self) -> float:
@@ -149,7 +184,7 @@ class Fit:
 
     @property
     def npar(self) -> int:
-        """Number of parameters: fixed effects, theta and sigma."""
+        """Number of parameters: fixed effects, theta, `residual_params` and sigma."""
         return self.estimates.npar
 
     @property
@@ -164,7 +199,7 @@ class Fit:
 
     @property
     def ngroups(self) -> dict[str, int]:
-        """Number of levels by grouping factor."""
+        """Number of levels by grouping factor, subjects of a residual structure included."""
         return self.estimates.ngroups
 
     @property
@@ -200,7 +235,28 @@ class Fit:
     @property
     def resid(self) -> pd.Series[float]:
         """Response less fitted values, (nobs,)."""
-        return tables.by_row(self.estimates, self.estimates.problem.response - self.estimates.fitted, "resid")
+        return tables.by_row(self.estimates, residual_kinds.response(self.estimates), "resid")
+
+    def residuals(self, kind: residual_kinds.Kind = "response") -> pd.Series[float]:
+        """Residuals, (nobs,).
+
+        Args:
+            kind: "response", the response less `fittedvalues`, as `resid`; "marginal", the response less the
+                fixed part alone; "pearson", divided by each row's residual SD; "normalised", free of the
+                correlations of the residual structure too: L^-1 (y - fitted), L the lower Cholesky factor of
+                the covariance matrix of a subject's residuals in the order of the visits, so that they are
+                independent of variance 1 where the model holds.
+
+        Raises:
+            FitError: A kind that is not offered.
+
+        Reference: Pinheiro & Bates (2000), Mixed-Effects Models in S and S-PLUS, section 5.3.
+
+        >>> fit = lmm("y ~ x", frame, residual="cs(x | g)")
+        >>> fit.residuals("normalised").round(3).tolist()[:3]
+        [-0.122, -0.916, 0.178]
+        """
+        return tables.by_row(self.estimates, residual_kinds.of_kind(self.estimates, kind), kind)
 
     # Inference
 
@@ -211,10 +267,11 @@ class Fit:
             df: Denominator degrees of freedom: auto, satterthwaite, kenward-roger (whose `se` is adjusted),
                 kenward-roger-observed (from the observed information: SAS's FIRSTORDER), unbounded
                 (Satterthwaite with variances that may be negative, in `se` too), containment, inner-outer
-                (nlme's), between-within, residual or normal. "auto" is, for a REML fit with at most 3,000
-                random effects and 50,000 rows, Kenward-Roger, or "unbounded" where the fit is singular and it
-                is defined; else Satterthwaite. It never raises: a row without df has NaN and the reason in
-                `method`, which also names the variances that are estimated as zero.
+                (nlme's), between-within (under residuals of `un` all are between), residual or normal. "auto"
+                is, for a REML fit with at most 3,000 random effects and 50,000 rows, Kenward-Roger, or
+                "unbounded" where the fit is singular and it is defined; else Satterthwaite. It never raises:
+                a row without df has NaN and the reason in `method`, which also names the variances that are
+                estimated as zero.
             level: Coverage of the intervals.
 
         Raises:
@@ -306,6 +363,43 @@ class Fit:
         """
         return anova(self.estimates, kind=type, df=df)
 
+    def estimate(
+        self,
+        fixed: Any = None,
+        random: Any = None,
+        df: str = "auto",
+        level: float = 0.95,
+        labels: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Functions of fixed and random effects, as SAS's ESTIMATE: estimate, se, df, t, p, low, high.
+
+        Without random effects the inference is broad, about all levels that there might be; with weights that
+        average the levels in the data it is narrow, about these.
+
+        Args:
+            fixed: Combinations of the coefficients, as `contrast` takes them.
+            random: By grouping factor the weight of each level, `{"g": {"a": 1, "b": -1}}`, or by level that
+                of each column, `{"g": {"a": {"x": 1}}}`; a list of such for several functions.
+            df: "auto": as `contrast` without random effects, else Satterthwaite's with what the estimation of
+                the covariance parameters adds to `se`, up to 3,000 random effects and 50,000 rows;
+                "satterthwaite": without that; "normal".
+            level: Coverage of the intervals.
+            labels: Names of the rows.
+
+        Raises:
+            FitError: Effects that the model does not have, or an option that is not offered.
+
+        References:
+            McLean, Sanders & Stroup (1991), The American Statistician 45, 54-64.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.estimate("Intercept + x", {"g": {"b": 1}}, labels="b at x = 1")["estimate"].round(2).to_dict()
+        {'b at x = 1': 8.89}
+        """
+        return estimate_functions(
+            self.estimates, fixed=fixed, random=random, df=df, level=level, labels=labels
+        )
+
     def ranova(
         self,
         reduce: bool = True,
@@ -370,6 +464,38 @@ class Fit:
         """
         return drop1(self.estimates, scope=scope, test=test, df=df, n=n, seed=seed, workers=workers)
 
+    def joint_tests(
+        self,
+        by: str | Sequence[str] | None = None,
+        df: str = "auto",
+        *,
+        at: Mapping[str, Sequence[Any]] | None = None,
+        weights: str = "equal",
+        cov_reduce: Reduce | Mapping[str, Reduce] = "meanint",
+    ) -> pd.DataFrame:
+        """F tests of main effects and interactions over the reference grid: num_df, den_df, F, p, method.
+
+        Of factors alone with equal weights they are type III tests; with `by` they are simple effects, one
+        test of each effect within each of its values. What the data cannot estimate of an effect is left out.
+
+        Args:
+            by: Variables within whose values the others' effects are tested.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            at: Values of variables in place of those of the grid: a curved covariate needs three or more.
+            weights: As in `marginal_means`.
+            cov_reduce: What stands for a covariate; "meanint" (mean less and plus 1) tests its slope.
+
+        Raises:
+            FitError: A variable that the fixed part does not have, or an option that is not offered.
+
+        References: The R package emmeans; Fai & Cornelius (1996); Kenward & Roger (1997).
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.joint_tests()[["num_df", "den_df"]].round(3).to_dict("index")
+        {'x': {'num_df': 1, 'den_df': 5.0}}
+        """
+        return joint_tests(self.estimates, by=by, df=df, at=at, weights=weights, cov_reduce=cov_reduce)
+
     def marginal_means(
         self,
         specs: str | Sequence[str],
@@ -379,19 +505,34 @@ class Fit:
         weights: str = "equal",
         at: Mapping[str, Sequence[Any]] | None = None,
         level: float = 0.95,
+        cov_reduce: Reduce | Mapping[str, Reduce] = "mean",
+        type: Scale = "model",  # noqa: A002  emmeans' word for it
+        bias_adjust: bool = False,
+        sigma: float | None = None,
     ) -> MarginalMeans:
         """Marginal means over the reference grid: mean, se, df, low, high, with `.pairs()` and `.contrast()`.
 
         The grid holds every combination of the factors' levels; covariates are at their means (those of two
-        values keep both), as in emmeans.
+        values keep both), as in emmeans. A factor that is nested in another (`f + f:h`, or levels that occur
+        within one of its levels alone) is averaged over, and compared, within that one's levels.
 
         Args:
             specs: Variables whose values are told apart; none for the overall mean.
             by: Variables within whose values `.pairs()` compares.
             df: Denominator degrees of freedom, as in `coef_table`.
-            weights: "equal" for the cells averaged over, or "proportional" to their rows in the data.
+            weights: Of the cells averaged over: "equal"; "proportional" to their rows in the data; "outer",
+                the product of each variable's shares of the rows; "cells", rows of each mean's own cells;
+                "flat", equal for cells with rows.
             at: Values of variables in place of all levels or of the mean, by name.
             level: Coverage of the intervals.
+            cov_reduce: What stands for a covariate: "mean", "median", "range" (least and greatest), "meanint"
+                (mean less and plus 1), "unique", or a function of its column; or such by name.
+            type: "response" for the scale of y when the response is log(y), log1p(y), log2(y), log10(y) or
+                sqrt(y): `response` in place of `mean`, intervals carried over, `se` by the delta method,
+                contrasts of logarithms as ratios.
+            bias_adjust: With type="response", allow for the spread about the mean to second order, as
+                emmeans: log(y) with variance s2 about m goes to exp(m) (1 + s2 / 2).
+            sigma: The standard deviation for that, by default the total one, random effects included.
 
         Raises:
             FitError: A variable that the fixed part does not have, or an option that is not offered.
@@ -403,7 +544,19 @@ class Fit:
         >>> fit.marginal_means("x", at={"x": [0, 2]})["mean"].round(2).to_dict()
         {0: 3.39, 2: 7.72}
         """
-        return marginal_means(self.estimates, specs=specs, by=by, df=df, weights=weights, at=at, level=level)
+        return marginal_means(
+            self.estimates,
+            specs=specs,
+            by=by,
+            df=df,
+            weights=weights,
+            at=at,
+            level=level,
+            cov_reduce=cov_reduce,
+            kind=type,
+            bias_adjust=bias_adjust,
+            sigma=sigma,
+        )
 
     def slopes(
         self,
@@ -447,7 +600,7 @@ class Fit:
 
     def conf_int(
         self,
-        method: Method = "auto",
+        method: Method | float = "auto",
         level: float = 0.95,
         df: str = "auto",
         n: int = 1000,
@@ -456,8 +609,12 @@ class Fit:
         kind: Kind = "percentile",
         workers: int = 1,
         progress: Progress | None = None,
+        alpha: float | None = None,
     ) -> pd.DataFrame:
         """Confidence intervals: low, high, criterion; coefficients, then SDs and correlations.
+
+        Parameters of a residual structure have the names of `residual_params`, and stand before the residual
+        SD: that of the first visit, where there are several.
 
         Args:
             method: "auto": coefficients by Wald with `df`, variance parameters by profile up to 6 covariance
@@ -465,7 +622,8 @@ class Fit:
                 `criterion` says which. "wald": on the natural scale for coefficients, on the log for standard
                 deviations, on Fisher's z for correlations; NaN and the reason where the likelihood is not
                 round. "profile": exact likelihood intervals; those of the coefficients of a REML fit come
-                from its ML refit and are asymptotic. "bootstrap": parametric, `n` refits.
+                from its ML refit and are asymptotic. "bootstrap": parametric, `n` refits. A number is
+                `alpha`.
             level: Coverage.
             df: Denominator degrees of freedom of the coefficients, for "auto" and "wald".
             n: Replicates, for "bootstrap".
@@ -474,6 +632,8 @@ class Fit:
                 asymptotic for coefficients, or "studentised" for these, with percentiles for the others.
             workers: Threads, for "bootstrap"; the numbers do not depend on it.
             progress: Called with what is done and how much there is to do.
+            alpha: As statsmodels has it: bounds 0 and 1 of the coefficients alone, by Wald with `df`, of
+                coverage 1 - alpha.
 
         Raises:
             FitError: An option that is not offered.
@@ -486,6 +646,8 @@ class Fit:
         g.sd.Intercept  1.357  12.954              REML, profile
         Residual.sd     0.567   2.067              REML, profile
         """
+        if alpha is not None or isinstance(method, int | float):
+            return statsmodels_words.wald_interval(self.estimates, method if alpha is None else alpha, df)
         return conf_int(
             self.estimates,
             method=method,
@@ -534,8 +696,8 @@ class Fit:
         """
         return r2.r2(self.estimates, n, seed, level)
 
-    def icc(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
-        """Intraclass correlation, adjusted and unadjusted for the fixed effects: estimate, low, high.
+    def variance_shares(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
+        """Shares of the variance of fixed effects, random-effects terms and residual: estimate, low, high.
 
         Args:
             n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
@@ -546,8 +708,47 @@ class Fit:
             FitError: No replicates, or a level that is none.
 
         Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
+
+        >>> lmm("y ~ x + (1 | g)", frame).variance_shares()["estimate"].round(3).to_dict()
+        {'fixed': 0.257, 'g': 0.678, 'Residual': 0.066}
         """
-        return r2.icc(self.estimates, n, seed, level)
+        return r2.variance_shares(self.estimates, n, seed, level)
+
+    def part_r2(self, scope: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """What each fixed term adds to the marginal R2 of the model without it: part, partial.
+
+        `part` is the difference, as partR2 has it; `partial` that over what the term's absence leaves.
+
+        Args:
+            scope: Terms to leave out, one by one; by default all that no other term contains.
+
+        Raises:
+            FitError: A term that the model does not have or that another one contains.
+
+        Reference: Stoffel, Nakagawa & Schielzeth (2021), partR2, PeerJ 9, e11414.
+
+        >>> lmm("y ~ x + (1 | g)", frame).part_r2().round(3).to_dict("index")
+        {'x': {'part': 0.257, 'partial': 0.257}}
+        """
+        return part_r2(self.estimates, scope=scope)
+
+    def icc(
+        self, n: int | None = None, seed: Seed = 0, level: float = 0.95, by_group: bool = False
+    ) -> pd.DataFrame:
+        """Intraclass correlation, adjusted and unadjusted for the fixed effects: estimate, low, high.
+
+        Args:
+            n: Replicates of a parametric bootstrap for the bounds, which are NaN without.
+            seed: Seed of the random numbers.
+            level: Coverage of the bounds.
+            by_group: The adjusted one taken apart: a row for each random-effects term.
+
+        Raises:
+            FitError: No replicates, or a level that is none.
+
+        Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
+        """
+        return r2.icc(self.estimates, n, seed, level, by_group=by_group)
 
     def effect_sizes(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
         """Coefficients over the standard deviation that they leave, random effects included.
@@ -565,6 +766,154 @@ class Fit:
         Reference: Westfall, Kenny & Judd (2014).
         """
         return r2.effect_sizes(self.estimates, n, seed, level)
+
+    # The words of statsmodels and broom
+
+    @property
+    def model(self) -> statsmodels_words.ModelNames:
+        """Names of the response and of the coefficients, where statsmodels keeps them."""
+        return statsmodels_words.model_names(self.estimates)
+
+    @property
+    def fe_params(self) -> pd.Series[float]:
+        """Fixed effects: `params`."""
+        return self.params
+
+    @property
+    def bse_fe(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects: `bse`."""
+        return self.bse
+
+    @cached_property
+    def tvalues(self) -> pd.Series[float]:
+        """t of `coef_table()`, whose standard errors are adjusted for small samples where `bse` is not."""
+        return self.coef_table()["t"].rename_axis(None).rename("tvalues")
+
+    @cached_property
+    def pvalues(self) -> pd.Series[float]:
+        """p of `coef_table()`, with its degrees of freedom."""
+        return self.coef_table()["p"].rename_axis(None).rename("pvalues")
+
+    @property
+    def df_resid(self) -> int:
+        """Rows less fixed effects, as statsmodels counts; tests go by `coef_table()["df"]`."""
+        return self.nobs - self.df_model
+
+    @property
+    def random_effects(self) -> dict[Any, pd.Series[float]]:
+        """BLUPs by level; by (factor, level) where there are several grouping factors."""
+        return statsmodels_words.random_effects(self.estimates)
+
+    @property
+    def cov_re(self) -> pd.DataFrame:
+        """Covariance matrix of the random effects of one level of every term."""
+        return statsmodels_words.cov_re(self.estimates)
+
+    def t_test(self, r_matrix: Any, df: str = "auto") -> Any:
+        """t tests of combinations, each for itself: statsmodels' ContrastResults of `contrast`.
+
+        Args:
+            r_matrix: As `contrast` takes it: `"x = 2"`, a list of such, a matrix.
+            df: Denominator degrees of freedom, as in `coef_table`.
+
+        Raises:
+            FitError: As `contrast`.
+
+        >>> float(lmm("y ~ x + (1 | g)", frame).t_test("x = 2").pvalue.round(4))
+        0.6849
+        """
+        return statsmodels_words.t_test(self.estimates, r_matrix, df)
+
+    def f_test(self, r_matrix: Any, df: str = "auto") -> Any:
+        """F test of combinations together: statsmodels' ContrastResults of `contrast(..., joint=True)`.
+
+        Args:
+            r_matrix: As `contrast` takes it.
+            df: Denominator degrees of freedom, as in `coef_table`.
+
+        Raises:
+            FitError: As `contrast`.
+        """
+        return statsmodels_words.f_test(self.estimates, r_matrix, df)
+
+    def wald_test(self, r_matrix: Any, use_f: bool = True, df: str = "auto") -> Any:
+        """The test of combinations together by F, or by chi-squared: statsmodels' ContrastResults.
+
+        Args:
+            r_matrix: As `contrast` takes it.
+            use_f: False for chi-squared, which takes the variances as known.
+            df: Denominator degrees of freedom of F, as in `coef_table`.
+
+        Raises:
+            FitError: As `contrast`, or an option that is not offered.
+        """
+        return statsmodels_words.wald_test(self.estimates, r_matrix, df, use_f=use_f)
+
+    def get_prediction(
+        self, newdata: Any = None, level: Level = "group", new_levels: NewLevels = "error"
+    ) -> statsmodels_words.PredictionResults:
+        """Predictions with `predicted_mean`, `se_mean`, `conf_int(obs, alpha)` and `summary_frame(alpha)`.
+
+        Args:
+            newdata: As `predict`.
+            level: As `predict`.
+            new_levels: As `predict`.
+
+        Raises:
+            DataError, FitError: As `predict`.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.get_prediction(frame[:1]).summary_frame()["mean"].round(2).tolist()
+        [2.53]
+        """
+        return statsmodels_words.get_prediction(self.estimates, newdata, level, new_levels)
+
+    def summary2(self, df: str = "auto", alpha: float = 0.05) -> Any:
+        """The fit as statsmodels' Summary of tables, with its as_text, as_html and as_latex.
+
+        Args:
+            df: Denominator degrees of freedom, as in `coef_table`.
+            alpha: The intervals have the coverage 1 - alpha.
+
+        Raises:
+            FitError: An option that is not offered.
+        """
+        return statsmodels_words.summary2(self.estimates, df, alpha)
+
+    def tidy(
+        self,
+        effects: str | Sequence[str] = ("fixed", "ran_pars"),
+        df: str = "auto",
+        level: float = 0.95,
+        method: Method = "auto",
+    ) -> pd.DataFrame:
+        """broom.mixed's table, a row per effect: effect, group, level, term, estimate, std.error, ...
+
+        Args:
+            effects: "fixed", "ran_pars" (standard deviations and correlations), "ran_vals" (random effects),
+                "ran_coefs" (their sums with the fixed ones); one or several.
+            df: Denominator degrees of freedom, as in `coef_table`.
+            level: Coverage of the intervals.
+            method: Of the intervals of "ran_pars", as in `conf_int`.
+
+        Raises:
+            FitError: An option that is not offered.
+
+        >>> lmm("y ~ x + (1 | g)", frame).tidy()["term"].tolist()
+        ['Intercept', 'x', 'sd__Intercept', 'sd__Observation']
+        """
+        return broom.tidy(self.estimates, effects=effects, df=df, level=level, method=method)
+
+    def glance(self) -> pd.DataFrame:
+        """broom.mixed's row about the fit: nobs, sigma, logLik, AIC, BIC, REMLcrit, df.residual."""
+        return broom.glance(self.estimates)
+
+    def augment(self) -> pd.DataFrame:
+        """The model frame with broom.mixed's columns: .fitted, .resid, .hat, .cooksd, .fixed, ..., .wtres.
+
+        `.hat` is the leverage of a row's response on its fitted value; `.cooksd` is made of it.
+        """
+        return broom.augment(self.estimates)
 
     # Prediction and simulation
 
@@ -634,7 +983,7 @@ class Fit:
             formula: The change, a dot for what was on its side: `". ~ . - x + (1 | h)"`, `"log(.) ~ ."`.
             data: Another table; by default the one that `lmm` was given.
             changes: Arguments of `lmm` in place of those of this fit: reml, algorithm, weights, offset,
-                contrasts, missing, subset.
+                residual, contrasts, missing, subset.
 
         Raises:
             FormulaError: The change cannot be read, or takes away what the formula does not have.
@@ -646,7 +995,7 @@ class Fit:
         'log(y) ~ 1 + (1 | g)'
         """
         reml, algorithm = changes.pop("reml", self.reml), changes.pop("algorithm", self.algorithm)
-        _check_arguments(reml, None, None, None)
+        _check_arguments(reml, None, None)
         design = updated_design(self.design, formula, data, changes)
         return Fit(estimate(design, reml=bool(reml), algorithm=algorithm))
 
@@ -730,7 +1079,8 @@ class Fit:
 
     def __repr__(self) -> str:
         criterion = "REML" if self.reml else "ML"
-        formula = terminal(self.formula)
+        residual = self.design.request.residual
+        formula = terminal(self.formula + (f", residual = {residual}" if residual else ""))
         return f"<Fit {formula}: {criterion}, {self.nobs:,} rows, deviance {self.deviance:.4f}>"
 
     def _repr_html_(self) -> str:
@@ -762,7 +1112,10 @@ def lmm(
         algorithm: newton, em, em-accelerated, em-newton, pls or direct; all reach one optimum.
         weights: Positive prior weights, a column name or a vector: residual variances are sigma^2 / weight.
         offset: A known part of the mean, a column name or a vector.
-        residual: A residual covariance structure; none is offered.
+        residual: How residuals are correlated, and what their variance depends on, in place of random
+            effects: `un(visit | id)`, `cs`, `csh`, `toep`, `toeph`, `ar1`, `ar1h`, `ad`, `adh`, with
+            parameters of their own for each arm `un(visit | id, by=arm)`; `ident(f)`, a variance for each
+            level; a product `ident(f) * cs(visit | id)`. Independent residuals of one variance when left out.
         known: Known covariance matrices between levels; none are offered.
         contrasts: Coding by factor.
         missing: Rows with a missing value are dropped and listed ("drop"), the same with NaN in their place
@@ -770,7 +1123,8 @@ def lmm(
             ("error").
         subset: A condition in the formula's language, such as `"Days > 1 and Subject != '335'"`: the model
             is fitted to the rows that meet it, as if there were no others.
-        start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates.
+        start: theta to start the search from, in the order of `Fit.theta`; by default moment estimates. A
+            residual structure starts from those alone.
         max_iterations: Steps of the search at most; by default what the algorithm may need on hard problems.
 
     Raises:
@@ -780,10 +1134,19 @@ def lmm(
 
     >>> lmm("y ~ x + (1 | g)", frame).params.round(4).to_dict()
     {'Intercept': 3.3889, 'x': 2.1667}
+    >>> lmm("y ~ x", frame, residual="cs(x | g)").residual_params.round(4).to_dict()
+    {'rho': 0.9117}
     """
-    _check_arguments(reml, residual, known, max_iterations)
+    _check_arguments(reml, known, max_iterations)
     design = build_design(
-        formula, data, weights=weights, offset=offset, contrasts=contrasts, missing=missing, subset=subset
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        missing=missing,
+        subset=subset,
+        residual=residual,
     )
     return Fit(estimate(design, reml=bool(reml), algorithm=algorithm, limit=max_iterations, start=start))
 
@@ -811,14 +1174,10 @@ def _of_fit(statistic: Callable[[Fit], Any]) -> Callable[[Estimates], Any]:
     return of_estimates
 
 
-def _check_arguments(reml: object, residual: object, known: object, limit: object) -> None:
+def _check_arguments(reml: object, known: object, limit: object) -> None:
     if not isinstance(reml, (bool, np.bool_)):
         raise FitError(f"reml={reml!r}: True (REML) or False (maximum likelihood) is expected.")
     if limit is not None:
         whole("max_iterations", limit, "steps")
-    for name, given, what in (
-        ("residual", residual, "residual structures"),
-        ("known", known, "known covariance matrices"),
-    ):
-        if given is not None:
-            raise FitError(f"{name}={given!r:.60}: {what} are not offered; leave it out.")
+    if known is not None:
+        raise FitError(f"known={known!r:.60}: known covariance matrices are not offered; leave it out.")

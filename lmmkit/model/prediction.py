@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.inference.prediction_error import PredictionError
 from lmmkit.engine.inference.prediction_spread import MOST_PRODUCTS, PredictionSpread
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
@@ -52,10 +52,13 @@ def predict(
         newdata: A table, or None for the rows of the fit (under missing="exclude" all rows of its table, NaN
             where one was left out); grouping columns are needed at level "group" alone.
         level: "group" adds the random effects of each row's levels, "population" none, "new" predicts for
-            levels not seen yet: the mean of "population" with the variance of new random effects.
+            levels not seen yet: the mean of "population" with the variance of new random effects. All are one
+            where the model has no random effects.
         interval: "confidence" for the mean, "prediction" for an observation, None for no interval. An
             observation of the population is one of new levels. It has the prior weight in `newdata`, if the
-            fit's weights are a column and it is there, else the weight 1.
+            fit's weights are a column and it is there, else the weight 1. Under a residual structure it has
+            the variance of its visit, group and level, which the fit must have seen; that its subject's other
+            residuals are known is not used.
         coverage: Coverage of the interval.
         new_levels: At level "group" a level without data is an error, or has random effects of zero with
             their full variance.
@@ -73,9 +76,11 @@ def predict(
     check_level("coverage", coverage)
     if interval is not None and not se:
         raise FitError(f"interval={interval!r} is made of standard errors: leave se=False out.")
+    chosen = _chosen(estimates, level, groups)
+    if not estimates.random and level != "new":
+        level = "population"
     if level == "population" and interval == "prediction":
         level = "new"
-    chosen = _chosen(estimates, level, groups)
     rows = _rows(estimates, newdata, level, chosen, interval)
     if level == "group" and new_levels == "error":
         _refuse_unseen(estimates, rows, chosen)
@@ -92,7 +97,8 @@ def predict(
             half[error.whole == 0.0] = 0.0  # a mean that is known, as at x = 0 without an intercept
             columns["low"], columns["high"] = columns["fit"] - half, columns["fit"] + half
             method = error.method
-            if np.isnan(half[rows.possible]).any():
+            trouble += _unknown_cells(rows)
+            if np.isnan(half[rows.possible & rows.known]).any():
                 trouble.append("Some intervals depend on variances that the data do not tell apart.")
     for what in trouble:
         warnings.warn(what, PartialResult, stacklevel=3)
@@ -110,13 +116,21 @@ class Rows(NewData):
 
     Attributes:
         possible: (m,) whether the data can estimate their means.
-        noise: (m,) variance of an observation about its mean, relative to sigma^2.
+        noise: (m,) variance of an observation about its mean, relative to sigma^2; NaN where it is unknown.
+        cells: (m,) a cell of the residual structure of that variance, -1 where the fit has not seen it; None
+            where residuals are independent, or no observation is predicted.
         index: Their labels.
     """
 
     possible: NDArray[np.bool_]
     noise: Floats
+    cells: Ints | None
     index: pd.Index[Any]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(m,) whether the variance of an observation is known."""
+        return np.isfinite(self.noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +157,8 @@ def _chosen(estimates: Estimates, level: Level, groups: str | Sequence[str] | No
         return [level == "group"] * len(estimates.random)
     if level != "group":
         raise FitError(f"groups: at level={level!r} no random effects count; leave it out, or use 'group'.")
+    if not estimates.random:
+        raise FitError("groups: this model has no random effects whose groups could count; leave it out.")
     wanted = [groups] if isinstance(groups, str) else list(groups)
     for name in wanted:
         check_option("groups", name, list(dict.fromkeys(term.factor for term in estimates.random)))
@@ -156,20 +172,38 @@ def _rows(estimates: Estimates, newdata: Any, level: Level, chosen: list[bool], 
         Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
         weights, possible = problem.weights, np.ones(estimates.nobs, bool)
         new = NewData(estimates.X, problem.offset, Z, tuple(term.codes for term in problem.terms))
-        return Rows(
-            **vars(new), possible=possible, noise=_noise(weights, estimates.nobs), index=design.frame.index
-        )
+        cells = problem.residual.cells if problem.residual else None
+        noise = _noise(estimates, weights, cells, estimates.nobs)
+        return Rows(**vars(new), possible=possible, noise=noise, cells=cells, index=design.frame.index)
     counted = [term.factor for term, counts in zip(estimates.random, chosen, strict=True) if counts]
     fixed = level == "population"
     new = design.fixed_data(newdata) if fixed else design.new_data(newdata, groups=counted)
     X, possible = estimable(new.X, estimates)
     weights = _new_weights(design.request.weights, newdata)
     index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(X))
-    return Rows(X, new.offset, new.Z, new.codes, possible, _noise(weights, len(X)), index)
+    asked = design.residual if interval == "prediction" else None
+    cells = asked.cells_of(design.recipe.opened(newdata, asked.variance_columns())) if asked else None
+    noise = _noise(estimates, weights, cells, len(X))
+    return Rows(X, new.offset, new.Z, new.codes, possible, noise, cells, index)
 
 
-def _noise(weights: Floats | None, rows: int) -> Floats:
-    return np.ones(rows) if weights is None else 1.0 / weights
+def _noise(estimates: Estimates, weights: Floats | None, cells: Ints | None, rows: int) -> Floats:
+    noise = np.ones(rows) if weights is None else 1.0 / weights
+    if cells is None:
+        return noise
+    return np.where(cells >= 0, noise * (estimates.residual_sds(cells) / estimates.sigma) ** 2, np.nan)
+
+
+def _unknown_cells(rows: Rows) -> list[str]:
+    """What to say of rows whose observations have a variance that the fit does not know."""
+    bad = np.flatnonzero(~rows.known)
+    if not len(bad):
+        return []
+    return [
+        f"{len(bad):,} of {len(rows.noise):,} rows, first row {bad[0] + 1}, have a visit, group or level "
+        "that the residual structure of the fit has not seen: the variance of an observation there is "
+        "unknown, and their intervals are NaN."
+    ]
 
 
 def _not_estimable(estimates: Estimates, possible: NDArray[np.bool_]) -> list[str]:
@@ -261,7 +295,7 @@ def _of_new(estimates: Estimates, rows: Rows, noise: Floats | None) -> tuple[Flo
     relative = relative + _prior(estimates, rows.Z) + (0.0 if noise is None else noise)
     method = "satterthwaite"
     with one_thread():
-        if is_small(estimates):
+        if is_small(estimates) and estimates.problem.residual is None:
             spread, of = estimates.expected.spread, PredictionSpread(estimates.expected)
             gradient = of.of_fixed(rows.X) + of.of_new(rows.Z)
             gradient[:, -1] = relative
@@ -278,8 +312,13 @@ def _gradient(estimates: Estimates, rows: Rows, relative: Floats) -> Floats:
     found, s2 = estimates.information, estimates.sigma**2
     x = rows.X @ found.vcov.basis
     inner = np.einsum("mp,ipq,mq->mi", x, found.gradient / s2, x, optimize=True)
-    for z, slopes in zip(rows.Z, estimates.curvature.slopes, strict=True):
+    for z, slopes in zip(rows.Z, estimates.curvature.slopes if rows.Z else (), strict=True):
         inner[:, :-1] += np.einsum("ma,iab,mb->mi", z, slopes, z, optimize=True)
+    residual = estimates.problem.residual
+    if residual is not None and rows.cells is not None:
+        scaled = rows.noise / np.diag(residual.structure.matrix(estimates.rho))[rows.cells]
+        slopes = np.einsum("raa->ar", residual.structure.jacobian(estimates.rho))
+        inner[:, :-1] += scaled[:, None] * slopes[rows.cells]
     optimum = estimates.optimum
     inner[:, -1] = 2.0 * relative / float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
     return inner
@@ -291,8 +330,7 @@ def _of_known(
     """From the joint covariance of (beta, b); a level without data has the variance of its effects.
 
     The interval of a small fit is made of v + 2 g, of an observation with its noise: v alone is too small
-    when theta is estimated. As v rises g falls, so that their sum v + 2 g moves by v / (v + 2 g) of what v
-    does: its degrees of freedom are Satterthwaite's of v, carried over so.
+    when theta is estimated.
     """
     seen = tuple(
         np.where((counts & (c >= 0))[:, None], z, 0.0)
@@ -312,13 +350,10 @@ def _of_known(
         if wanted and is_small(estimates):
             of = PredictionSpread(estimates.expected)
             if of.products(len(v)) <= MOST_PRODUCTS:
-                gradient, second = of.of_known(rows.X, seen, codes)
-                gradient += of.of_new(unseen)
-                gradient[:, -1] = whole
-                sum_ = whole + 2.0 * second
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    df = 2.0 * (sum_ / whole) ** 2 * sum_**2 / of.found.spread.variances(gradient)
-                whole, method = sum_, "satterthwaite, with the uncertainty of theta"
+                found = of.of_known(rows.X, seen, codes)
+                found.gradient[:] += of.of_new(unseen)
+                whole, df = of.widened(whole, found)
+                method = "satterthwaite, with the uncertainty of theta"
                 if noise is None and of.near_zero:
                     method += NEAR_ZERO
     return RowErrors(s2 * v, s2 * whole, df, method)

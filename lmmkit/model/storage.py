@@ -29,7 +29,8 @@ from lmmkit.model.design.design import Design, design_from_dict
 from lmmkit.model.estimates import Estimates, estimates_from_dict
 
 FORMAT = "lmmkit fit"
-VERSION = 1
+VERSION = 2
+READ = (1, 2)  # version 1 knew no residual structures
 NUMBERS, DATA, DIGESTS = "fit.json", "data.parquet", "digests.json"
 RESPONSE = "(response)"
 
@@ -144,10 +145,11 @@ def _read_numbers(folder: Path) -> dict[str, Any]:
     numbers = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
     if numbers.get("format") != FORMAT:
         raise DataError(f"{folder / NUMBERS} is not a fit of lmmkit: its format is not {FORMAT!r}.")
-    if numbers.get("version") != VERSION:
+    if numbers.get("version") not in READ:
         raise DataError(
             f"{folder} was written in version {numbers.get('version')} of the format and this lmmkit reads "
-            f"version {VERSION}: use the lmmkit that wrote it ({numbers.get('lmmkit')}), or fit again."
+            f"versions {' and '.join(map(str, READ))}: use the lmmkit that wrote it "
+            f"({numbers.get('lmmkit')}), or fit again."
         )
     return numbers
 

@@ -12,11 +12,14 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.escape import html, terminal
 from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
+from lmmkit.model.design.residual_design import ResidualDesign
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.formula.residual_formula import IID
 from lmmkit.model.inference.linear_functions import coef_table
 from lmmkit.model.inference.open_directions import not_identified
 from lmmkit.model.text_table import Cells, TextTable
 
+MOST_CELLS, MOST_PARAMETERS = 20, 40  # of a residual structure, that are printed
 SHOWN = 6  # significant digits, fewer when the certificate supports fewer
 
 
@@ -68,11 +71,11 @@ def summarise(estimates: Estimates, certificate: Certificate) -> Summary:
     digits = min(SHOWN, certificate.digits) if certificate.passed else SHOWN
     criterion = "restricted maximum likelihood (REML)" if estimates.reml else "maximum likelihood (ML)"
     return Summary(
-        title=f"Linear mixed model by {criterion}",
-        formula=estimates.design.formula,
+        title=f"Linear {'mixed model' if estimates.random else 'model'} by {criterion}",
+        formula=_formula(estimates),
         alarm=tuple(_alarm(estimates, certificate)),
         facts=tuple(_facts(estimates)),
-        tables=(_random_table(estimates, digits), _fixed_table(estimates, digits)),
+        tables=(*_variance_tables(estimates, digits), _fixed_table(estimates, digits)),
         notes=tuple(_notes(estimates, certificate)),
     )
 
@@ -87,9 +90,12 @@ def _alarm(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
 def _facts(estimates: Estimates) -> Iterator[str]:
     design, n, deviance = estimates.design, estimates.nobs, estimates.deviance
     given = design.source.table.rows
-    groups = ", ".join(f"{g.name} {g.size:,}" for g in design.groupings)
+    groups = "; groups: " + ", ".join(f"{g.name} {g.size:,}" for g in design.groupings)
     dropped = "" if n == given else f" ({given - n:,} of {given:,} dropped for missing values)"
-    yield f"{n:,} rows{design.within}{dropped}; groups: {groups}."
+    residual = design.residual
+    yield f"{n:,} rows{design.within}{dropped}{_subjects(residual) if residual else groups}."
+    if residual:
+        yield residual.words
     beside = (("prior weights", estimates.problem.weights), ("an offset", estimates.problem.offset))
     if known := [what for what, given in beside if given is not None]:
         yield f"{' and '.join(known).capitalize()}."
@@ -98,6 +104,51 @@ def _facts(estimates: Estimates) -> Iterator[str]:
         f"{kind} {deviance:.4f}, log-likelihood {-deviance / 2:.4f}, AIC {estimates.aic:.4f}, "
         f"BIC {estimates.bic:.4f}, {estimates.npar} parameters."
     )
+
+
+def _formula(estimates: Estimates) -> str:
+    """The formula, with the residual structure as `lmm` takes it."""
+    residual = estimates.design.residual
+    return estimates.formula + (f", residual = {residual.formula}" if residual else "")
+
+
+def _subjects(residual: ResidualDesign) -> str:
+    """How many subjects there are, with how many visits."""
+    if residual.subjects is None:
+        return ""
+    visits = np.bincount(residual.subjects.codes)
+    least, most = int(visits.min()), int(visits.max())
+    each = f"{most}" if least == most else f"{least} to {most}"
+    return f"; {residual.subjects.size:,} subjects ({residual.subjects.name}) of {each} visits"
+
+
+def _variance_tables(estimates: Estimates, digits: int) -> Iterator[TextTable]:
+    """Variances of random effects and residual; under a residual structure its SDs and its parameters."""
+    residual = estimates.design.residual
+    if residual is None:
+        yield _random_table(estimates, digits)
+        return
+    few = len(residual.cells) <= MOST_CELLS
+    if few:
+        yield _cells_table(estimates, residual, digits)
+    if residual.formula.correlation != "un" or not few:
+        values = zip(residual.names, estimates.residual_params.tolist(), strict=True)
+        rows: Cells = [("parameter", "estimate"), ("Residual.sd", _number(estimates.sigma, digits))]
+        rows += [(name, _number(value, digits)) for name, value in values][:MOST_PARAMETERS]
+        left = len(residual.names) - MOST_PARAMETERS
+        more = f" ({left} more in residual_params)" if left > 0 else ""
+        yield TextTable(f"Parameters of the residual structure{more}", rows, numbers_right=True)
+
+
+def _cells_table(estimates: Estimates, residual: ResidualDesign, digits: int) -> TextTable:
+    """Variance and SD of the residuals of each cell, and its correlations with the earlier ones."""
+    V = estimates.residual_covariance
+    sd, pairs = np.sqrt(np.diag(V)), set(residual.pairs)
+    rows: Cells = [("visit" if residual.formula.group else "level", "variance", "SD", "correlation")]
+    for i, name in enumerate(residual.cell_names):
+        correlations = _correlations(V, sd, i, [j for j in range(i) if (j, i) in pairs])
+        rows.append((name, _number(V[i, i], digits), _number(sd[i], digits), correlations))
+    return TextTable("Residuals", rows, numbers_right=True)
 
 
 def _random_table(estimates: Estimates, digits: int) -> TextTable:
@@ -179,6 +230,10 @@ def as_dict(estimates: Estimates, certificate: Certificate) -> dict[str, Any]:
         **named("dropped_columns"),
         "theta": dict(zip(tables.theta_names(estimates), estimates.theta.tolist(), strict=True)),
         **named("sigma"),
+        "residual": IID if estimates.design.residual is None else str(estimates.design.residual.formula),
+        "residual_params": dict(
+            zip(tables.residual_names(estimates), estimates.residual_params.tolist(), strict=True)
+        ),
         "varcorr": _varcorr(estimates),
         **named("deviance", "llf", "aic", "bic", "npar"),
         "df_model": len(estimates.beta),

@@ -12,6 +12,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.model.estimates import Estimates
 
 VARCORR = ["group", "var1", "var2", "vcov", "sdcor"]
+MOST_PAIRED = 100  # cells of a residual structure up to which each covariance is listed
 TRACE = ["phase", "iteration", "deviance", "gradient", "decrement", "step", "theta"]
 
 
@@ -36,19 +37,38 @@ def theta(estimates: Estimates) -> pd.Series[float]:
 
 
 def parameter_names(estimates: Estimates) -> list[str]:
-    """`Subject.sd.Intercept`, `Subject.cor.Days.Intercept`, in the order of theta, then `Residual.sd`."""
+    """`Subject.sd.Intercept`, `Subject.cor.Days.Intercept`, in the order of theta, then `Residual.sd`.
+
+    Before the last one stand the parameters of a residual structure, `ratio.8` or `cor.8.12`.
+    """
     named = ((term.group, term.structure.natural_names(term.names)) for term in estimates.random)
-    return [*(f"{group}.{name}" for group, names in named for name in names), "Residual.sd"]
+    random = [f"{group}.{name}" for group, names in named for name in names]
+    return [*random, *residual_names(estimates), "Residual.sd"]
+
+
+def residual_names(estimates: Estimates) -> tuple[str, ...]:
+    """Names of the parameters of the residual structure; none for independent residuals."""
+    return estimates.design.residual.names if estimates.design.residual else ()
+
+
+def residual_params(estimates: Estimates) -> pd.Series[float]:
+    """Parameters of the residual structure on their natural scales."""
+    index = pd.Index(list(residual_names(estimates)))
+    return pd.Series(estimates.residual_params, index=index, name="residual_params")
 
 
 def parameters(estimates: Estimates) -> Floats:
-    """Standard deviations and correlations of the random effects, then the residual SD."""
+    """Standard deviations and correlations, in the order of `parameter_names`."""
     values = [term.structure.natural(estimates.covariance(t)) for t, term in enumerate(estimates.random)]
-    return np.concatenate([*values, [estimates.sigma]])
+    return np.concatenate([*values, estimates.residual_params, [estimates.sigma]])
 
 
 def varcorr(estimates: Estimates) -> pd.DataFrame:
-    """Variances, then covariances of each term, and the residual variance: R's as.data.frame(VarCorr(m))."""
+    """Variances, then covariances of each term, and the residual variance: R's as.data.frame(VarCorr(m)).
+
+    Under a residual structure its cells (visits, levels) stand as a term's columns do: a variance of each,
+    then the covariance of each two that one subject may have, up to `MOST_PAIRED` cells.
+    """
     rows: list[tuple[Any, ...]] = []
     for t, term in enumerate(estimates.random):
         G, names = estimates.covariance(t), term.names
@@ -58,10 +78,21 @@ def varcorr(estimates: Estimates) -> pd.DataFrame:
             scale = np.sqrt(G[row, row] * G[column, column])
             correlation = G[row, column] / scale if scale > 0 else np.nan
             rows.append((term.group, names[column], names[row], G[row, column], correlation))
-    rows.append(("Residual", None, None, estimates.sigma**2, estimates.sigma))
+    rows += _residual_rows(estimates)
     # Of objects first, so that None stays None.
     table = pd.DataFrame(rows, columns=VARCORR, dtype=object)
     return table.astype({"group": "str", "vcov": float, "sdcor": float})
+
+
+def _residual_rows(estimates: Estimates) -> list[tuple[Any, ...]]:
+    residual, V = estimates.design.residual, estimates.residual_covariance
+    if residual is None:
+        return [("Residual", None, None, estimates.sigma**2, estimates.sigma)]
+    names, sd = residual.cell_names, np.sqrt(np.diag(V))
+    rows: list[tuple[Any, ...]] = [("Residual", name, None, V[i, i], sd[i]) for i, name in enumerate(names)]
+    for a, b in residual.pairs if len(names) <= MOST_PAIRED else ():
+        rows.append(("Residual", names[a], names[b], V[a, b], V[a, b] / (sd[a] * sd[b])))
+    return rows
 
 
 def by_factor(estimates: Estimates, values: Sequence[Floats]) -> dict[str, pd.DataFrame]:

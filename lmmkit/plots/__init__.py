@@ -8,21 +8,36 @@ from lmmkit.plots.data import group_sizes, missing, response, spaghetti, trellis
 from lmmkit.plots.effects import (
     candidates,
     caterpillar,
+    comparison_arrows,
     components,
     correlations,
     forest,
     means,
     random_pairs,
+    structures,
 )
-from lmmkit.plots.fitting import agreement, blocks, climb, matrices, path, residual_panels, surface
+from lmmkit.plots.fitting import (
+    agreement,
+    autocorrelation,
+    blocks,
+    cell_sds,
+    climb,
+    matrices,
+    path,
+    residual_panels,
+    surface,
+)
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
     "agreement",
+    "autocorrelation",
     "blocks",
     "candidates",
     "caterpillar",
+    "cell_sds",
     "climb",
+    "comparison_arrows",
     "components",
     "correlations",
     "forest",
@@ -36,6 +51,7 @@ __all__ = [
     "response",
     "shown",
     "spaghetti",
+    "structures",
     "surface",
     "svg_bytes",
     "trellis",

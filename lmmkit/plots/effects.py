@@ -90,6 +90,31 @@ def means(table: pd.DataFrame, *, label: str) -> NDArray[Any]:
 
 
 @styled
+def comparison_arrows(table: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axes:
+    """Means with their intervals, and arrows that overlap where two means do not differ.
+
+    Args:
+        table: What `MarginalMeans.arrows()` gave: the means' column first, then low, high, left, right (NaN
+            where there is no arrow); the first row is drawn on top.
+        label: Axis text of the means, unit included.
+        ax: Axes to draw on; a new figure without.
+    """
+    ax = panel(ax, height=0.9 + 0.3 * len(table))
+    levels = [table.index.get_level_values(i).astype(str) for i in range(table.index.nlevels)]
+    names = [" ".join(key) for key in zip(*levels, strict=True)]
+    values = table.iloc[:, 0].to_numpy()
+    named_points(ax, names, values, table["low"], table["high"])
+    for height, middle, ends in zip(
+        range(len(table)), values, table[["left", "right"]].to_numpy(), strict=True
+    ):
+        for end in ends[ends == ends]:
+            look = {"arrowstyle": "-|>", "color": VERMILLION, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.2}
+            ax.annotate("", (end, height), (middle, height), arrowprops=look)
+    ax.set(xlabel=mathtext(label), ylabel=mathtext(", ".join(map(str, table.index.names))))
+    return ax
+
+
+@styled
 def components(variances: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axes:
     """Standard deviations of the random effects and of the residual, side by side.
 
@@ -203,15 +228,31 @@ def candidates(table: pd.DataFrame) -> NDArray[Any]:
         table: One row per candidate: candidate, chosen, singular, and the distances d_deviance,
             d_aic, d_bic (NaN for a candidate that could not be fitted or compared).
     """
-    axes = canvas(1, 3, height=0.9 + 0.32 * len(table), sharey=True)
     others = np.where(table["singular"].astype(bool), "not chosen, singular", "not chosen")
     kinds = np.where(table["chosen"].astype(bool), "chosen", others)
+    return _distances(table, table["candidate"], kinds, "Random effects")
+
+
+@styled
+def structures(table: pd.DataFrame) -> NDArray[Any]:
+    """Residual structures by deviance, AIC and BIC, each as its distance from the best.
+
+    Args:
+        table: One row per structure: structure, chosen, and the distances d_deviance, d_aic, d_bic (NaN for
+            one that could not be fitted).
+    """
+    kinds = np.where(table["chosen"].astype(bool), "chosen", "not chosen")
+    return _distances(table, table["structure"], kinds, "Residual structure")
+
+
+def _distances(table: pd.DataFrame, names: Any, kinds: NDArray[Any], label: str) -> NDArray[Any]:
+    axes = canvas(1, 3, height=0.9 + 0.32 * len(table), sharey=True)
     for ax, (column, title) in zip(axes.flat, CRITERIA.items(), strict=True):
-        heights = name_rows(ax, table["candidate"])
+        heights = name_rows(ax, names)
         zero_line(ax, "x")
         ax.hlines(heights, 0, table[column], color=GREY, linewidth=0.8)
         _marks(ax, table[column], heights, kinds, CANDIDATES, size=36)
-        ax.set(title=title, xlabel="Above the best", ylabel="Random effects" if ax is axes[0, 0] else "")
+        ax.set(title=title, xlabel="Above the best", ylabel=label if ax is axes[0, 0] else "")
         ax.margins(x=0.12)
     outer_legend(axes[0, 0], "outside upper right", ncols=3)
     return axes

@@ -25,6 +25,7 @@ from lmmkit.plots.style import (
     VERMILLION,
     canvas,
     log_heights,
+    name_rows,
     outer_legend,
     panel,
     seaborn,
@@ -77,7 +78,8 @@ def blocks(cells: pd.DataFrame, parts: pd.DataFrame, *, ax: Axes | None = None) 
     for edge in parts["start"].iloc[1:]:
         ax.axvline(edge, color=VERMILLION, linewidth=0.9)
     ax.set_xticks((parts["start"] + parts["stop"]) / 2, [mathtext(part) for part in parts["part"]])
-    ax.set(xlabel="Columns of [X Z], by part", ylabel="Rows of the data, in file order")
+    whole = "[X Z], by part" if len(parts) > 1 else "X"
+    ax.set(xlabel=f"Columns of {whole}", ylabel="Rows of the data, in file order")
     return ax
 
 
@@ -171,6 +173,47 @@ def agreement(points: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Ax
     ax.axline((0.0, 0.0), slope=1.0, color=GREY, linewidth=0.8, linestyle="--")
     seaborn().scatterplot(points, x="one", y="other", color=BLUE, s=16, linewidth=0, ax=ax)
     ax.set(xlabel=f"{label}, by the equations", ylabel=f"{label}, by the fit")
+    return ax
+
+
+@styled
+def cell_sds(table: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axes:
+    """Standard deviations of the residuals in each cell, as fitted and as the residuals have them.
+
+    Args:
+        table: Columns cell, fitted, empirical.
+        label: Axis text of the standard deviations, unit included.
+        ax: Axes to draw on; a new figure without.
+    """
+    ax = panel(ax, height=1.1 + 0.28 * len(table))
+    heights = name_rows(ax, table["cell"])
+    ax.hlines(heights, table["fitted"], table["empirical"], color=GREY, linewidth=0.8)
+    ax.plot(table["fitted"], heights, "o", color=BLUE, markersize=6, label="fitted")
+    ax.plot(table["empirical"], heights, "D", color=VERMILLION, markersize=4.5, label="empirical")
+    ax.set(xlabel=mathtext(label), ylabel="")
+    ax.set_xlim(left=0)
+    outer_legend(ax, "outside upper right", ncols=2)
+    return ax
+
+
+@styled
+def autocorrelation(table: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axes:
+    """Autocorrelation of normalised residuals by distance, and the band in which nothing would lie.
+
+    Args:
+        table: Columns lag, autocorrelation, low, high.
+        label: Axis text of the distance.
+        ax: Axes to draw on; a new figure without.
+    """
+    ax = panel(ax, height=2.6)
+    zero_line(ax, "y")
+    ax.vlines(table["lag"], 0, table["autocorrelation"], color=BLUE, linewidth=2)
+    ax.plot(table["lag"], table["autocorrelation"], "o", color=BLUE, markersize=5)
+    for bound in ("low", "high"):
+        ax.plot(table["lag"], table[bound], color=VERMILLION, linestyle="--", linewidth=1)
+    ax.set(xlabel=mathtext(label), ylabel="Autocorrelation")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.margins(x=0.08)
     return ax
 
 

@@ -219,7 +219,6 @@ REFUSED = [
     ({"algorithm": "magic"}, "magic"),
     ({"reml": "yes"}, "reml"),
     ({"reml": None}, "reml"),
-    ({"residual": "ar1(Days | Subject)"}, r"residual='ar1\(Days \| Subject\)': .*not offered; leave it out"),
     ({"known": {"Subject": np.eye(18)}}, "known=.*: known covariance matrices are not offered; leave it out"),
 ]
 

@@ -53,8 +53,8 @@ def study(ci: str = "wald", level: float = 0.95, **units: str | None) -> dict[st
 def design(formula: str, **options: Any) -> Design:
     """The design of a formula over twelve rows.
 
-    Columns: y; numeric x, z, w (positive); factors f (u, v, w) and k (p, q); groups g (4 levels), h (3), and
-    s (levels within g).
+    Columns: y; numeric x, z, w (positive); factors f (u, v, w) and k (p, q); groups g (4 levels), h (3),
+    s (levels within g), and b (2 groups of g).
     """
     i = np.arange(12)
     frame = pd.DataFrame(
@@ -68,6 +68,7 @@ def design(formula: str, **options: Any) -> Design:
             "g": np.array(list("abcd"))[i // 3],
             "h": np.array(list("mno"))[i % 3],
             "s": np.array(["s1", "s2"])[(i % 3) // 2],
+            "b": np.array(["t", "c"])[i // 6],
         }
     )
     return build_design(formula, frame, **options)

@@ -19,7 +19,8 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 
 Kind = Literal["sd", "cor"]
-LEAST_START = 1e-6  # least eigenvalue of an unstructured start's correlation matrix
+LEAST_START = 1e-6  # eigenvalue of moments' correlations below which they are no start,
+RAISED_START = 0.1  # and what all below that are then raised to: near a singular matrix the search crawls
 WIDEST_START = 0.95  # largest correlation, or partial one, of a start: moments may be no correlations at all
 
 
@@ -65,6 +66,10 @@ class Correlation(ABC):
 
         For a family with variances of its own C is a covariance matrix.
         """
+
+    def units(self, x: Floats) -> Floats:
+        """Returns (m,) what a change of 1 in a coordinate is to be measured by: 1 for logs and the like."""
+        return np.ones_like(x)
 
     @abstractmethod
     def naturals(self, names: Sequence[str]) -> list[tuple[Kind, str]]:
@@ -180,7 +185,11 @@ class _Exchangeable(Correlation):
 
 
 class _AutoRegressive(Correlation):
-    """First-order autoregression: rho to the power of the distance, rho = tanh(x)."""
+    """First-order autoregression: rho to the power of the distance.
+
+    The coordinate is that of the correlation one `step` apart, tanh(x), which visits 364 days apart tell of
+    as well as neighbours do; where the step is even there is no rho for a negative one.
+    """
 
     name = "ar1"
 
@@ -188,37 +197,52 @@ class _AutoRegressive(Correlation):
     def count(self) -> int:
         return int(self.size > 1)
 
+    @cached_property
+    def step(self) -> int:
+        """The greatest whole number that divides all distances."""
+        return int(np.gcd.reduce(self.gaps.ravel())) or 1
+
+    @cached_property
+    def steps(self) -> Ints:
+        """(k, k) distances in steps."""
+        return self.gaps // self.step
+
     def matrix(self, x: Floats) -> Floats:
-        return np.tanh(x[0]) ** self.gaps if self.count else np.eye(self.size)
+        return np.tanh(x[0]) ** self.steps if self.count else np.eye(self.size)
 
     def jacobian(self, x: Floats) -> Floats:
-        rho, g = np.tanh(x).reshape(-1, 1, 1), self.gaps
-        return g * rho ** np.maximum(g - 1, 0) * (1.0 - rho**2)
+        r, g = np.tanh(x).reshape(-1, 1, 1), self.steps
+        return g * r ** np.maximum(g - 1, 0) * (1.0 - r**2)
 
     def curvature(self, x: Floats, D: Floats) -> Floats:
-        rho, g = np.tanh(x).reshape(-1, 1, 1), self.gaps
-        second = g * (g - 1) * rho ** np.maximum(g - 2, 0) * (1.0 - rho**2) - 2.0 * g * rho**g
+        r, g = np.tanh(x).reshape(-1, 1, 1), self.steps
+        second = g * (g - 1) * r ** np.maximum(g - 2, 0) * (1.0 - r**2) - 2.0 * g * r**g
         return np.diag((second * D).sum(axis=(1, 2)) * (1.0 - np.tanh(x) ** 2))
 
     def start(self, C: Floats) -> Floats:
         if not self.count:
             return np.empty(0)
-        known = (self.gaps > 0) & np.isfinite(C)
-        least = int(self.gaps[known].min(initial=np.iinfo(np.intp).max))
-        mean = float(C[known & (self.gaps == least)].mean()) if known.any() else 0.0
-        rho = np.sign(mean) * np.abs(mean) ** (1.0 / least)
+        known = (self.steps > 0) & np.isfinite(C)
+        least = int(self.steps[known].min(initial=np.iinfo(np.intp).max))
+        mean = float(C[known & (self.steps == least)].mean()) if known.any() else 0.0
+        r = np.sign(mean) * np.abs(mean) ** (1.0 / least)
         if least % 2 == 0:  # an even power has no sign
-            rho = np.abs(rho) if mean > 0 else 0.0
-        return np.arctanh([np.clip(rho, -WIDEST_START, WIDEST_START)])
+            r = np.abs(r) if mean > 0 else 0.0
+        return np.arctanh([np.clip(r, -WIDEST_START, WIDEST_START)])
 
     def naturals(self, names: Sequence[str]) -> list[tuple[Kind, str]]:
         return [("cor", "rho")] * self.count
 
     def natural(self, x: Floats) -> Floats:
-        return np.tanh(x)
+        r = np.tanh(x)
+        rho = np.sign(r) * np.abs(r) ** (1.0 / self.step)
+        return rho if self.step % 2 else np.where(r < 0.0, np.nan, rho)
 
     def natural_jacobian(self, x: Floats) -> Floats:
-        return np.diag(1.0 - np.tanh(x) ** 2)
+        r = np.tanh(x)
+        with np.errstate(divide="ignore"):
+            slope = np.abs(r) ** (1.0 / self.step - 1.0) / self.step
+        return np.diag(slope * (1.0 - r**2))
 
 
 class _AnteDependent(Correlation):
@@ -408,10 +432,14 @@ class _Free(Correlation):
         s = np.sqrt(C.diagonal())
         values, vectors = np.linalg.eigh(np.nan_to_num(C / np.outer(s, s)))
         if values[0] < LEAST_START:  # moments over different subjects may be no covariance matrix
-            C = (vectors * np.maximum(values, LEAST_START)) @ vectors.T * np.outer(s, s)
+            C = (vectors * np.maximum(values, RAISED_START)) @ vectors.T * np.outer(s, s)
         L = np.linalg.cholesky(C)
         values = (L / L[0, 0])[rows, columns]
         return np.where(rows == columns, np.log(np.where(rows == columns, values, 1.0)), values)
+
+    def units(self, x: Floats) -> Floats:
+        L, (rows, columns) = self._root(x), self.entries
+        return np.where(rows == columns, 1.0, np.sqrt(np.einsum("ab,ab->a", L, L))[rows])
 
     def naturals(self, names: Sequence[str]) -> list[tuple[Kind, str]]:
         ratios: list[tuple[Kind, str]] = [("sd", f"ratio.{name}") for name in names[1:]]
@@ -438,9 +466,8 @@ class _Free(Correlation):
 
     def _root(self, x: Floats) -> Floats:
         L = np.zeros((self.size, self.size))
-        L[0, 0] = 1.0
         L[self.entries] = x
-        at = np.arange(1, self.size)
+        at = np.arange(self.size)
         L[at, at] = np.exp(L[at, at])
         return L
 

@@ -23,6 +23,8 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.correlations import CORRELATIONS, Correlation, Kind
 
+START_CORRELATIONS = (0.0, 0.4, 0.8)  # of neighbours: where a search may begin
+
 
 @dataclass(frozen=True)
 class CellBlock:
@@ -96,7 +98,7 @@ class ResidualStructure:
     @property
     def count(self) -> int:
         """The number r of coordinates."""
-        return self.cuts[-1].stop
+        return self.cuts[-1].stop if self.cuts else 0
 
     def matrix(self, rho: Floats) -> Floats:
         """Returns R (T, T)."""
@@ -130,6 +132,49 @@ class ResidualStructure:
             out[cut, cut] = block.family.curvature(rho[cut], self._gathered(block, scaled))
         return out
 
+    @cached_property
+    def visits(self) -> Ints:
+        """(T,) number of each cell's visit; two cells of a block may share one, of two blocks never."""
+        out, first = np.empty(self.size, dtype=np.intp), 0
+        for block in self.blocks:
+            out[list(block.cells)] = first + block.places
+            first += block.family.size
+        return out
+
+    @cached_property
+    def groups(self) -> Ints:
+        """(T,) position of each cell's block."""
+        out = np.empty(self.size, dtype=np.intp)
+        for at, block in enumerate(self.blocks):
+            out[list(block.cells)] = at
+        return out
+
+    @property
+    def variances(self) -> list[list[int]]:
+        """The cells of each variance that is estimated by itself; of all, where there is one."""
+        own = {
+            cell: (at, int(place)) if block.family.own_variances else ratio
+            for at, block in enumerate(self.blocks)
+            for cell, place, ratio in zip(block.cells, block.places, block.ratios, strict=True)
+        }
+        return [[cell for cell in own if own[cell] == key] for key in dict.fromkeys(own.values())]
+
+    def starts(self, moments: Floats, pairs: Floats) -> list[Floats]:
+        """Returns rho near moments, and others with other correlations, to choose from.
+
+        Without them where the covariance matrix is unstructured. The arguments are those of `start`.
+        """
+        first = self.start(moments, pairs)
+        out = [first]
+        if not any(block.family.own_variances or not block.family.count for block in self.blocks):
+            for correlation in START_CORRELATIONS:
+                other = first.copy()
+                for block, cut in zip(self.blocks, self.cuts, strict=True):
+                    powers = np.power(correlation, block.family.gaps, dtype=np.float64)
+                    other[cut] = block.family.start(powers)
+                out.append(other)
+        return out
+
     def sds(self, rho: Floats) -> Floats:
         """Returns (T,) exp(d) of each cell: its SD in R, where its family has none of its own."""
         return np.exp(rho[: len(self.ratios)] @ self._of_ratio)
@@ -153,6 +198,16 @@ class ResidualStructure:
                 C = sums / self._gathered(block, pairs)
             rho[cut] = block.family.start(C)
         return rho
+
+    def units(self, rho: Floats) -> Floats:
+        """Returns (r,) units of the coordinates, in which a step near 1 is a long one."""
+        own = [b.family.units(rho[cut]) for b, cut in zip(self.blocks, self.cuts, strict=True)]
+        return np.concatenate([np.ones(len(self.ratios)), *own])
+
+    def at_bound(self, rho: Floats, share: float) -> str:
+        """Returns what is said of a member within that share of its range's end, where R is singular."""
+        said = (b.family.at_bound(rho[cut], share) for b, cut in zip(self.blocks, self.cuts, strict=True))
+        return next(filter(None, said), "")
 
     # As it is printed
 

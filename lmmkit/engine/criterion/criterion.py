@@ -17,6 +17,9 @@ sigma is left:
     (4)  d deviance / d theta_i = <D, dT / d theta_i>
     (5)  H = G / sigma^2 - [sigma at its best] q q' / (sigma^2 r2) + <D, d2T / d theta_i d theta_k>
 
+Where R moves with coordinates rho of its own, the coordinates are (theta | rho), V = R(rho) + ..., and the
+`ProductSource` of the cross-products knows the derivatives in rho.
+
 The last term of (5) is exact. Where T is quadratic in theta (T = L L'), it is the whole Hessian at a zero of
 L, so that an optimum at a zero variance is an ordinary stationary point.
 """
@@ -32,8 +35,8 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Forward, eliminate
 from lmmkit.engine.criterion.gradient import Reverse, reverse_sweep
 from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information
-from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
+from lmmkit.engine.crossproducts.product_sources import Adjoint, ProductSource
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.rules import SEARCH
@@ -56,6 +59,7 @@ class Held:
 
 
 NOTHING = Held()
+INDEPENDENT = np.empty(0)  # rho where R is the identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +67,9 @@ class Evaluation(Point):
     """The criterion at one point, in prepared units; derivatives are made when they are asked for.
 
     Attributes:
-        theta: Where, in the coordinates of the search.
+        theta: Where, in the coordinates of the search: those of every T, then those of R.
         L: (k, k) lower triangular root of each factor's T, in order of elimination.
+        rho: (r,) the coordinates of R.
         deviance, r2, beta: As in the module's formulas.
         precision: 1 / sigma^2.
     """
@@ -73,6 +78,7 @@ class Evaluation(Point):
     held: Held
     theta: Floats
     L: list[Floats]
+    rho: Floats
     forward: Forward
     deviance: float
     r2: float
@@ -90,12 +96,23 @@ class Evaluation(Point):
         return np.append(-self.beta, 1.0)
 
     @lazy
-    def reverse(self) -> Reverse:
-        """D = d deviance / dT and U = Z'V^-1W of every factor."""
-        K = self.precision * np.outer(self.a, self.a)  # (3)
+    def K(self) -> Floats:
+        """(q, q) d deviance / dF: (3)."""
+        K = self.precision * np.outer(self.a, self.a)
         if self.criterion.reml:
             K[:-1, :-1] += np.linalg.inv(self.XVX)
-        return reverse_sweep(self.forward, self.criterion.layout, K)
+        return K
+
+    @lazy
+    def reverse(self) -> Reverse:
+        """D = d deviance / dT and U = Z'V^-1W of every factor."""
+        return reverse_sweep(self.forward, self.criterion.layout, self.K)
+
+    @lazy
+    def adjoint(self) -> Adjoint:
+        """What the source of the cross-products needs for derivatives in rho."""
+        restricted = levelwise.solved(self.XVX, np.eye(self.criterion.p)) if self.criterion.reml else None
+        return Adjoint(self.K, self.a, self.precision, self.Phi, restricted)
 
     @property
     def D(self) -> list[Floats]:
@@ -104,8 +121,9 @@ class Evaluation(Point):
 
     @lazy
     def gradient(self) -> Floats:
-        """(m,) d deviance / d theta, where theta is the coordinates of T: (4)."""
-        return self.criterion.layout.gradient(self.theta, self.D)
+        """(m,) d deviance / d theta, where theta is the coordinates of every T and of R: (4)."""
+        own, source = self.criterion.layout.gradient(self.theta, self.D), self.criterion.source
+        return np.concatenate([own, source.pullback(self.rho, self.adjoint)]) if source.count else own
 
     @property
     def beta_slopes(self) -> Floats:
@@ -144,41 +162,50 @@ class Evaluation(Point):
 
     @lazy
     def hessian(self) -> Floats:
-        """(m, m), equation (5), in theta."""
+        """(m, m), equation (5), in theta; exact where there are the coordinates of R alone."""
+        if self.criterion.source.count:
+            return self.profiled(*self.criterion.source.curvature(self.rho, self.adjoint))
         return self.average_hessian(self.information) + self.criterion.layout.curvature(self.theta, self.D)
 
     def average_hessian(self, information: AverageInformation) -> Floats:
         """(5) without the curvature of T."""
-        H = self.precision * information.G
+        return self.profiled(self.precision * information.G, information.q)
+
+    def profiled(self, H: Floats, q: Floats) -> Floats:
+        """Second derivatives with sigma at its best, or held, from those with sigma held and q = w'P y."""
         if self.held.precision is None:
-            H -= self.precision / self.r2 * np.outer(information.q, information.q)
+            H -= self.precision / self.r2 * np.outer(q, q)
         return H
 
 
 class Criterion:
     """The deviance of one problem."""
 
-    def __init__(self, moments: Moments, layout: Layout, rows: int, *, reml: bool, constant: float) -> None:
+    def __init__(
+        self, source: ProductSource, layout: Layout, rows: int, p: int, *, reml: bool, constant: float
+    ) -> None:
         """`constant` is added to the deviance: what preparation took out of it."""
-        self.moments, self.rows, self.layout = moments, rows, layout
-        self.p = len(moments.total) - 1
+        self.source, self.rows, self.layout, self.p = source, rows, layout, p
         self.reml, self.nu, self.constant = reml, rows - self.p * reml, constant
 
     def with_layout(self, layout: Layout) -> Criterion:
         """The same criterion with the columns of its blocks in another order."""
-        return Criterion(self.moments, layout, self.rows, reml=self.reml, constant=self.constant)
+        return Criterion(self.source, layout, self.rows, self.p, reml=self.reml, constant=self.constant)
 
     def evaluate(self, theta: Floats, held: Held = NOTHING) -> Evaluation:
-        """The criterion at the coordinates of every T.
+        """The criterion at the coordinates of every T and of R.
 
         Raises:
             FitError: There is no finite deviance.
         """
-        return self.at(theta, self.layout.roots(theta), held)
+        return self.at(theta, self.layout.roots(theta), held, theta[self.layout.count :])
 
-    def at(self, theta: Floats, L: list[Floats], held: Held = NOTHING) -> Evaluation:
-        """The criterion at triangular roots L, where a search has coordinates of its own."""
-        forward = eliminate(self.moments, self.layout, L)
+    def at(
+        self, theta: Floats, L: list[Floats], held: Held = NOTHING, rho: Floats = INDEPENDENT
+    ) -> Evaluation:
+        """The criterion at triangular roots L and at rho, where a search has coordinates of its own."""
+        moments, logdet = self.source.moments(rho)
+        forward = eliminate(moments, self.layout, L)
         beta = self._beta(forward.F, held)
         a = np.append(-beta, 1.0)
         r2 = float(a @ forward.F @ a)  # (2)
@@ -192,10 +219,12 @@ class Criterion:
         precision = self.nu / r2 if held.precision is None else held.precision
         if not 0.0 < precision < math.inf:
             raise FitError("The residual standard deviation has left the range of floating-point numbers.")
-        deviance = forward.logdet + self.nu * math.log(2.0 * math.pi / precision) + r2 * precision  # (1)
+        deviance = (
+            logdet + forward.logdet + self.nu * math.log(2.0 * math.pi / precision) + r2 * precision
+        )  # (1)
         if self.reml:
             deviance += float(np.linalg.slogdet(forward.F[:-1, :-1])[1])
-        return Evaluation(self, held, theta, L, forward, deviance + self.constant, r2, beta, precision)
+        return Evaluation(self, held, theta, L, rho, forward, deviance + self.constant, r2, beta, precision)
 
     @staticmethod
     def _beta(F: Floats, held: Held) -> Floats:

@@ -44,17 +44,21 @@ NO_OPTIMUM = (
 )
 
 
-def optimum_at(problem: Problem, factors: tuple[Floats, ...], *, reml: bool) -> Optimum:
+def optimum_at(
+    problem: Problem, factors: tuple[Floats, ...], rho: Floats | None = None, *, reml: bool
+) -> Optimum:
     """Returns the criterion at estimates that were found before.
 
     Args:
         problem: The arrays.
         factors: Lambda of each term.
+        rho: (r,) coordinates of the residual structure, where there is one.
         reml: Restricted maximum likelihood, or maximum likelihood.
     """
     setup = set_up(problem, reml=reml)
     L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
-    state = setup.criterion.evaluate(setup.layout.coordinates(L))
+    coordinates = setup.layout.coordinates(L)
+    state = setup.criterion.evaluate(coordinates if rho is None else np.append(coordinates, rho))
     return Optimum(problem, setup.prepared, state, setup.scale)
 
 
@@ -109,20 +113,20 @@ class DirectionalInformation(ABC):
     def nu(self) -> float:
         """Rows, less fixed effects under REML."""
 
-    @property
-    @abstractmethod
+    @cached_property
     def Phi(self) -> Floats:
         """(p, p) (X'V^-1X)^-1."""
+        raise NotImplementedError
 
-    @property
-    @abstractmethod
+    @cached_property
     def slopes(self) -> Floats:
         """(m, p, p) X'V^-1 V_i V^-1 X, the fall of X'V^-1X along each direction."""
+        raise NotImplementedError
 
-    @property
-    @abstractmethod
+    @cached_property
     def matrix(self) -> Floats:
         """(m, m) tr(P V_i P V_j) under REML, tr(V^-1 V_i V^-1 V_j) under ML."""
+        raise NotImplementedError
 
     @property
     @abstractmethod
@@ -361,25 +365,47 @@ class VarianceInformation:
 
 
 def variance_information(optimum: Optimum) -> VarianceInformation:
-    """The exact information on (theta, sigma) at an optimum.
+    """The exact information on (theta, sigma) at an optimum."""
+    profiled, q = exact_hessian(optimum)
+    free = optimum.layout.free(optimum.state.theta)
+    found = ExpectedInformation(optimum, theta_directions(optimum.layout, optimum.state.theta))
+    most = None if _is_costly(optimum) else found.without_fixed
+    return with_sigma(optimum, profiled, q, free, found.slopes, most)
+
+
+def with_sigma(
+    optimum: Optimum,
+    profiled: Floats,
+    q: Floats,
+    free: NDArray[np.bool_],
+    slopes: Floats,
+    most: Floats | None,
+) -> VarianceInformation:
+    """The information on covariance parameters and sigma from that on the former alone.
 
     With d the deviance profiled over the fixed effects alone, at its optimum
     d2/dsigma2 = 4 nu / sigma^2, d2/dtheta dsigma = 2 q / sigma^3, and d2/dtheta2 exceeds the profiled
     deviance's Hessian by the outer product of the latter over the former.
+
+    Args:
+        optimum: The criterion there.
+        profiled: (m, m) exact Hessian of the deviance profiled over sigma too.
+        q: (m,) y'P V_i P y.
+        free: (m,) which parameters vary on the face of the optimum.
+        slopes: (m, p, p) X'V^-1 V_i V^-1 X.
+        most: (m,) tr(V^-1 V_i V^-1 V_i), where that is known.
     """
     state, nu = optimum.state, optimum.criterion.nu
-    profiled, q = exact_hessian(optimum)
-    free = optimum.layout.free(state.theta)
     sigma = float(np.sqrt(state.r2 / nu))
     corner = 4.0 * nu / sigma**2
     edge = 2.0 * q[free] / sigma**3
     inner = profiled[np.ix_(free, free)] + np.outer(edge, edge) / corner
     # d (sigma^2 Phi) = sigma^2 Phi (X'V^-1 V_i V^-1 X) Phi in theta, 2 sigma Phi in sigma
     vcov = optimum.covariance_of_beta
-    found = ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta))
-    gradient = np.concatenate([vcov.core @ found.slopes[free] @ found.Phi, 2.0 / sigma * vcov.core[None]])
-    most = None if _is_costly(optimum) else np.append(found.without_fixed[free], corner)
-    return VarianceInformation(free, _bordered(inner, edge, corner), gradient, vcov, most)
+    Phi = solved(state.XVX, np.eye(len(state.beta)))
+    gradient = np.concatenate([vcov.core @ slopes[free] @ Phi, 2.0 / sigma * vcov.core[None]])
+    known = None if most is None else np.append(most[free], corner)
+    return VarianceInformation(free, _bordered(inner, edge, corner), gradient, vcov, known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -389,10 +415,13 @@ class Curvature:
     Attributes:
         spread: Of the m free parameters and log sigma, which is last.
         slopes: For each term (m, k, k): the derivative of Lambda Lambda' in each free parameter.
+        residual: (r, m + 1) derivatives of the residual structure's natural parameters, on the log or on
+            Fisher's z, in all parameters.
     """
 
     spread: Spread
     slopes: tuple[Floats, ...]
+    residual: Floats
 
 
 def curvature(optimum: Optimum, found: VarianceInformation) -> Curvature:
@@ -403,4 +432,5 @@ def curvature(optimum: Optimum, found: VarianceInformation) -> Curvature:
     """
     sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
     slopes = in_data_units(optimum, theta_directions(optimum.layout, optimum.state.theta))
-    return Curvature(found.on_scale(sigma), tuple(slope[found.free] for slope in slopes))
+    spread = found.on_scale(sigma)
+    return Curvature(spread, tuple(slope[found.free] for slope in slopes), np.empty((0, len(spread.size))))

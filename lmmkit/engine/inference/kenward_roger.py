@@ -150,9 +150,17 @@ def kenward_roger(
     )
 
 
-def with_observed(optimum: Optimum, observed: VarianceInformation) -> KenwardRoger:
-    """The same with the observed information on (theta, sigma) in place of the expected one."""
+def with_observed(
+    optimum: Optimum, observed: VarianceInformation, found: DirectionalInformation | None = None
+) -> KenwardRoger:
+    """The same with the observed in place of the expected information.
+
+    Args:
+        optimum: The criterion at a non-singular REML optimum.
+        observed: The information on the coordinates and sigma.
+        found: The expected information on the same coordinates; by default on theta.
+    """
     # V = s V_0 has sigma = sigma_0 sqrt(s): at s = 1 the scale moves by 2 / sigma per unit of sigma.
     sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
-    found = ExpectedInformation(optimum, theta_directions(optimum.layout, optimum.state.theta))
+    found = found or ExpectedInformation(optimum, theta_directions(optimum.layout, optimum.state.theta))
     return kenward_roger(optimum, found, observed.on_scale(sigma / 2.0))

@@ -89,6 +89,39 @@ class PredictionError:
             out[part] = self._chunk(X[part], [z[part] for z in Z], [c[part] for c in codes])
         return out
 
+    def of_functions(
+        self, X: Floats, Z: tuple[Floats, ...], codes: tuple[Ints, ...], function: Ints
+    ) -> Floats:
+        """var(x'β̂ + m'b̂ - x'β - m'b) / sigma^2 of functions with several levels of a factor, (r,).
+
+        Args:
+            X: (r, p) kept columns of X.
+            Z: For each term (e, k) parts of the functions, each at one level of each factor.
+            codes: For each term (e,) levels, from 0 up.
+            function: (e,) the function that a part belongs to.
+        """
+        own, chain, r = self._own(list(Z), list(codes)), len(self.links), len(X)
+        met = [[(function, slot)] for slot in own[:chain]]
+        scattered, total = self._scattered(own[chain:], len(function)), np.zeros(r)
+        dense = np.zeros((r, self.layout.size))
+        np.add.at(dense, function, scattered)
+        for f, link in enumerate(self.links):
+            who, slot = _merged(met[f], self.layout.factors[f].levels)
+            Mv = np.einsum("abm,mb->ma", self.M[f][:, :, slot.level], slot.values)
+            total += np.bincount(who, np.einsum("ma,ma->m", Mv, slot.values), r)
+            w = self._left(f, slot)
+            for g, block in link.between.items():
+                left = -np.einsum("abm,am->mb", block[:, :, slot.level], w)
+                met[g].append((who, Slot(self.layout.parents[f, g][slot.level], left)))
+            if link.coupling is not None:
+                np.subtract.at(dense, who, _gathered(link.coupling, slot.level, w))
+        d = X @ self.prepared.basis
+        for f, slot in enumerate(own):
+            np.subtract.at(d, function, self._shrunk(f, slot))
+        half = self._half(dense)
+        total += np.einsum("qm,qm->m", half, half)
+        return total + np.einsum("mp,pm->m", d, levelwise.solved(self.state.XVX, d.T))
+
     def _chunk(self, X: Floats, Z: list[Floats], codes: list[Ints]) -> Floats:
         own = self._own(Z, codes)
         chain = len(self.links)
@@ -188,6 +221,16 @@ class PredictionError:
             return np.zeros((0, len(dense)))
         turned = scaled_rows(self.layout, transposed(self.rest.L), np.ascontiguousarray(dense.T))
         return dtrtrs(self.rest.chol, turned, lower=1)[0]
+
+
+def _merged(met: list[tuple[Ints, Slot]], levels: int) -> tuple[Ints, Slot]:
+    """What functions have with the levels of one factor, each level of a function once."""
+    keys = np.concatenate([who * levels + slot.level for who, slot in met])
+    unique, inverse = np.unique(keys, return_inverse=True)
+    parts = np.concatenate([slot.values for _, slot in met])
+    values = np.zeros((len(unique), parts.shape[1]))
+    np.add.at(values, inverse, parts)
+    return unique // levels, Slot(unique % levels, values)
 
 
 def _gathered(coupling: Coupling, level: Ints, w: Floats) -> Floats:

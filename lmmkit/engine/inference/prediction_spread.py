@@ -118,6 +118,56 @@ class PredictionSpread:
                 out.gradient[where, :m], out.second[where] = gradient, second
         return out
 
+    def of_functions(
+        self, X: Floats, Z: tuple[Floats, ...], codes: tuple[Ints, ...], function: Ints
+    ) -> Widening:
+        """Of x'β̂ + m'b̂ with several levels of a factor; arguments as `PredictionError.of_functions`.
+
+        A function without levels is left at zero.
+        """
+        out = Widening(np.zeros((len(X), self.found.directions.count + 1)), np.zeros(len(X)))
+        slots, x = self._slots(Z, codes), X @ self.found.optimum.prepared.basis
+        for i in np.unique(function).tolist():
+            mine = function == i
+            block = self._of_several([Slot(slot.level[mine], slot.values[mine]) for slot in slots])
+            gradient, second = self._widening(x[i : i + 1], block)
+            out.gradient[i, :-1], out.second[i] = gradient[0], second[0]
+        return out
+
+    def _of_several(self, slots: list[Slot]) -> ComponentRows:
+        """One function of several levels, in all components that it meets."""
+        T, first = [L @ L.T for L in self.found.optimum.state.L], self.found.blocks.parts[0]
+        if not isinstance(first, ComponentTraces):
+            levels, place = np.unique(slots[0].level, return_inverse=True)
+            width = slots[0].values.shape[1]
+            z = np.zeros((len(levels), width))
+            np.add.at(z, place, slots[0].values)
+            S = block_diag(*(first.S[:, :, level] for level in levels))
+            U = np.concatenate([first.U[:, :, level] for level in levels])
+            return ComponentRows(S, U, z.reshape(1, -1), ((slice(0, z.size), len(levels)),), T)
+        labels = [own[slot.level] for own, slot in zip(self._components, slots, strict=True)]
+        numbers = list(dict.fromkeys(np.concatenate(labels).tolist()))
+        S, U, cuts, starts = self._joined(numbers)
+        z = np.zeros((1, len(S)))
+        for f, (slot, label) in enumerate(zip(slots, labels, strict=True)):
+            width = slot.values.shape[1]
+            begin: Ints = np.array([starts[f][int(number)] for number in label], dtype=np.intp)
+            at = begin + self._places[f][slot.level] * width
+            for c in range(width):
+                np.add.at(z[0], at + c, slot.values[:, c])
+        return ComponentRows(S, U, z, cuts, T)
+
+    def widened(self, v: Floats, of: Widening) -> tuple[Floats, Floats]:
+        """v + 2 g of predictions of variance v, and its degrees of freedom, (r,) each.
+
+        As v rises g falls, so that their sum moves by v / (v + 2 g) of what v does: its degrees of freedom
+        are Satterthwaite's of v, carried over so.
+        """
+        of.gradient[:, -1] = v
+        total = v + 2.0 * of.second
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return total, 2.0 * (total / v) ** 2 * total**2 / self.found.spread.variances(of.gradient)
+
     def _blocks(self, slots: list[Slot]) -> Iterator[tuple[Ints, ComponentRows]]:
         """Rows that share a component of levels, or several, with what they meet there."""
         T, first = [L @ L.T for L in self.found.optimum.state.L], self.found.blocks.parts[0]

@@ -10,15 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.profiles.profile_deviance import SlicePoint, least_deviance
-from lmmkit.engine.profiles.slices import Parameter
 from lmmkit.engine.rules import PROFILE
-from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError
 
 FURTHEST = 1e100  # value of a parameter beyond which the products of an evaluation overflow
@@ -50,18 +47,62 @@ LOG = Scale(math.log, _exp, _exp)
 FISHER = Scale(math.atanh, math.tanh, _sech2)
 
 
+class Found(Protocol):
+    """The least deviance where a parameter has a value."""
+
+    @property
+    def theta(self) -> Floats:
+        """Where it is."""
+        ...
+
+    @property
+    def deviance(self) -> float:
+        """The least."""
+        ...
+
+    @property
+    def slope(self) -> float:
+        """Its derivative in the value, in prepared units."""
+        ...
+
+
+class Profiled(Protocol):
+    """A parameter as `Parameter` and `ResidualParameter` have it."""
+
+    @property
+    def estimate(self) -> float:
+        """At the optimum."""
+        ...
+
+    @property
+    def start(self) -> Floats:
+        """Coordinates of the optimum."""
+        ...
+
+    @property
+    def unit(self) -> float:
+        """Units of the parameter per prepared unit."""
+        ...
+
+    @property
+    def natural(self) -> float:
+        """What to call large for it, where the estimate is zero."""
+        ...
+
+
 @dataclass
 class ProfileCurve:
     """The profile deviance along one parameter, each search begun where the nearest one ended.
 
     Attributes:
-        setup, parameter: What is profiled.
+        find: From a value and a start to the least deviance there.
+        parameter: What is profiled.
         least: The deviance of the fit.
         known: Coordinates of the least deviance, by value.
     """
 
-    setup: Setup
-    parameter: Parameter
+    find: Callable[[float, Floats], Found]
+    parameter: Profiled
     least: float
     known: dict[float, Floats] = field(default_factory=dict[float, Floats])
 
@@ -92,11 +133,11 @@ class ProfileCurve:
             self.known[value] = point.theta
         return lower
 
-    def _search(self, value: float, x: Floats) -> SlicePoint:
+    def _search(self, value: float, x: Floats) -> Found:
         """The least deviance at a value."""
         if not abs(value) < FURTHEST:
             raise FitError("The profile stays below the level as far as numbers reach: there is no bound.")
-        point = least_deviance(self.setup, self.parameter.at(value), x)
+        point = self.find(value, x)
         if point.deviance < self.least - PROFILE.better:
             raise FitError(
                 f"At {value:.6g} the deviance is {self.least - point.deviance:.3g} below that of the fit, "

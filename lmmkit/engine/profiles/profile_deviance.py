@@ -68,11 +68,7 @@ class SlicePoint(Point):
         if held.turned is not None:
             f, coordinate, turn = held.turned
             return float(self.theta[coordinate] * np.sum(self.slopes[f] * turn))
-        if held.contrast is not None:  # the Lagrange multiplier of c'beta = v
-            c, _ = held.contrast
-            best, shift = np.linalg.solve(at.XVX, np.column_stack([at.forward.F[:-1, -1], c])).T
-            return 2.0 * at.precision * float(c @ at.beta - c @ best) / float(c @ shift)
-        return at.log_sigma_slope * float(np.sqrt(at.precision))
+        return slope_of_held(at)
 
     @lazy
     def hessian(self) -> Floats:
@@ -101,6 +97,15 @@ class SlicePoint(Point):
         H[:, -1] += cross
         H[-1, -1] += 4.0 * self.at.r2 * self.at.precision + self._along(held)
         return H
+
+
+def slope_of_held(at: Evaluation) -> float:
+    """D deviance / d value of the held sigma or combination of fixed effects, in prepared units."""
+    if at.held.contrast is not None:  # the Lagrange multiplier of c'beta = v
+        c, _ = at.held.contrast
+        best, shift = np.linalg.solve(at.XVX, np.column_stack([at.forward.F[:-1, -1], c])).T
+        return 2.0 * at.precision * float(c @ at.beta - c @ best) / float(c @ shift)
+    return at.log_sigma_slope * float(np.sqrt(at.precision))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,8 @@ With u = S v, G = S S' and var v = I the equations hold for a singular G too:
     [ X'R⁻¹X     X'R⁻¹Z S       ] [ β ]   [ X'R⁻¹y   ]
     [ S'Z'R⁻¹X   S'Z'R⁻¹Z S + I ] [ v ] = [ S'Z'R⁻¹y ]
 
-and their determinant gives the likelihoods: |C| = |X'V⁻¹X| |S'Z'R⁻¹Z S + I|, |V| = |R| |S'Z'R⁻¹Z S + I|.
+Their rows are whitened: B R B' = I, with B = R^(-1/2) where the residuals are independent. Their determinant
+gives the likelihoods: |C| = |X'V⁻¹X| |S'Z'R⁻¹Z S + I|, |V| = |R| |S'Z'R⁻¹Z S + I|.
 """
 
 from __future__ import annotations
@@ -31,14 +32,13 @@ class SparseReferee:
 
     @cached_property
     def basis(self) -> tuple[Floats, Floats]:
-        """Q and T of R^(-1/2) X = Q T: with Q in place of X no digit is lost to the units of the columns."""
-        return np.linalg.qr(self.model.X / np.sqrt(self.model.variances)[:, None])
+        """Q and T of B X = Q T: with Q in place of X no digit is lost to the units of the columns."""
+        return np.linalg.qr(self.model.B @ self.model.X)
 
     @cached_property
     def A(self) -> sparse.csr_array:
-        """R^(-1/2) Z S, (n, q)."""
-        scale = sparse.diags_array(1.0 / np.sqrt(self.model.variances))
-        return sparse.csr_array(scale @ self.model.Z @ self.model.S)
+        """B Z S, (n, q)."""
+        return sparse.csr_array(self.model.B @ self.model.Z @ self.model.S)
 
     @cached_property
     def random_part(self) -> sparse.csc_array:
@@ -62,7 +62,7 @@ class SparseReferee:
     def _solution(self) -> tuple[Floats, Floats]:
         """v, and the fixed effects in the basis Q; solved a second time from the residual."""
         Q = self.basis[0]
-        y, q = self.model.y / np.sqrt(self.model.variances), self.A.shape[1]
+        y, q = self.model.B @ self.model.y, self.A.shape[1]
         x = np.zeros(q + Q.shape[1])
         for _ in range(2):
             e = y - self.A @ x[:q] - Q @ x[q:]
@@ -92,10 +92,10 @@ class SparseReferee:
 
     @cached_property
     def _logdet_random(self) -> float:
-        return _logdet(_lu(self.random_part))
+        return _logdet(_lu(self.random_part)) if self.A.shape[1] else 0.0
 
     def _logdet_V(self) -> float:
-        return float(np.log(self.model.variances).sum()) + self._logdet_random
+        return self._logdet_random - 2.0 * float(np.log(np.abs(self.model.B.diagonal())).sum())
 
     def _logdet_XVX(self) -> float:
         basis = 2.0 * float(np.log(np.abs(np.diag(self.basis[1]))).sum())
@@ -104,7 +104,7 @@ class SparseReferee:
     def _distance(self) -> float:
         """(y - X β)'V⁻¹(y - X β) = e'R⁻¹e + v'v."""
         v, gamma = self._solution
-        e = self.model.y / np.sqrt(self.model.variances) - self.A @ v - self.basis[0] @ gamma
+        e = self.model.B @ self.model.y - self.A @ v - self.basis[0] @ gamma
         return float(e @ e + v @ v)
 
 

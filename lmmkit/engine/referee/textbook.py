@@ -5,6 +5,7 @@ Z has the columns of term after term, in each term level after level, in each le
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,29 +15,36 @@ from scipy.linalg import solve_triangular
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.referee.henderson import Effects, MixedModel, PredictionErrors
+from lmmkit.engine.referee.residual_covariance import as_printed
 
 
 @dataclass(frozen=True, eq=False)
 class SparseModel:
-    """A mixed model whose Z and G are sparse and whose residuals are independent.
+    """A mixed model whose Z, G and R are sparse.
 
     Attributes:
         y: (n,) response, the offset taken off.
         X: (n, p) of full column rank.
         Z: (n, q).
         S: (q, q) with G = S S'; columns of zeros where a covariance matrix is singular.
-        variances: (n,) diagonal of R.
+        R: (n, n) covariance matrix of the residuals.
+        B: (n, n) with B R B' = I; its determinant is that of its diagonal.
     """
 
     y: Floats
     X: Floats
     Z: sparse.csr_array
     S: sparse.csr_array
-    variances: Floats
+    R: sparse.csr_array
+    B: sparse.csr_array
 
 
 def write_out(
-    problem: Problem, kept: tuple[int, ...], factors: tuple[Floats, ...], sigma: float
+    problem: Problem,
+    kept: tuple[int, ...],
+    factors: tuple[Floats, ...],
+    sigma: float,
+    residual_params: Mapping[str, float] | None = None,
 ) -> SparseModel:
     """The model at given covariance parameters.
 
@@ -45,22 +53,42 @@ def write_out(
         kept: Positions in `problem.fixed` of the columns of X that are not aliased.
         factors: (k, k) Λ of each term: G = σ² Λ Λ'.
         sigma: σ; e has variance σ² / weight.
+        residual_params: Parameters of the residual structure, as they are printed, where there is one.
     """
     n = len(problem.response)
-    weights = np.ones(n) if problem.weights is None else problem.weights
+    R, B = covariance_of_residuals(problem, sigma, residual_params or {})
     columns = [problem.columns[problem.fixed[i]] for i in kept]
     return SparseModel(
         y=problem.response if problem.offset is None else problem.response - problem.offset,
         X=np.column_stack(columns) if columns else np.empty((n, 0)),
         Z=design_of_effects(problem),
         S=root_of_covariance(problem.terms, factors, sigma),
-        variances=sigma**2 / weights,
+        R=R,
+        B=B,
     )
+
+
+def covariance_of_residuals(
+    problem: Problem, sigma: float, residual_params: Mapping[str, float]
+) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """R, (n, n), and B with B R B' = I."""
+    n = len(problem.response)
+    weights = np.ones(n) if problem.weights is None else problem.weights
+    if problem.residual is None:
+        variances = sigma**2 / weights
+        diagonals = (sparse.diags_array(x) for x in (variances, 1.0 / np.sqrt(variances)))
+        R, B = map(sparse.csr_array, diagonals)
+        return R, B
+    written = as_printed(problem.residual, residual_params)
+    scale = sparse.diags_array(np.sqrt(weights) / sigma)
+    return sigma**2 * written.matrix(weights), sparse.csr_array(written.whitener() @ scale)
 
 
 def design_of_effects(problem: Problem) -> sparse.csr_array:
     """Z, (n, q): each row has a term's columns in the places of its level."""
     n, starts = len(problem.response), np.cumsum([0, *map(size, problem.terms)])
+    if not problem.terms:
+        return sparse.csr_array((n, 0))
     places = [
         start + term.codes[:, None] * len(term.columns) + np.arange(len(term.columns))
         for start, term in zip(starts, problem.terms, strict=False)
@@ -90,7 +118,7 @@ def root_of_covariance(
         sparse.kron(sparse.eye_array(term.levels), sigma * factor)
         for term, factor in zip(terms, factors, strict=True)
     ]
-    return sparse.csr_array(sparse.block_diag(blocks))
+    return sparse.csr_array(sparse.block_diag(blocks)) if blocks else sparse.csr_array((0, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +126,7 @@ class Standard:
     """A model in a basis where no digit is lost to the units of its columns.
 
     Attributes:
-        model: y = Q γ + (Z S) v + e in full, Q'R⁻¹Q = I and var v = I.
+        model: y = Q γ + (Z S) v + e in full, Q orthonormal in units of the residuals' SDs, and var v = I.
         T: (p, p) with X = Q T.
         S: (q, q) with G = S S'.
     """
@@ -124,14 +152,14 @@ class Standard:
 
 def standardise(model: SparseModel) -> Standard:
     """The same model in its standard basis, every matrix in full."""
-    root = np.sqrt(model.variances)[:, None]
+    root = np.sqrt(model.R.diagonal())[:, None]
     Q, T = np.linalg.qr(model.X / root)
     S = model.S.toarray()
-    dense = MixedModel(model.y, root * Q, model.Z @ S, np.eye(len(S)), np.diag(model.variances))
+    dense = MixedModel(model.y, root * Q, model.Z @ S, np.eye(len(S)), model.R.toarray())
     return Standard(dense, T, S)
 
 
 def to_dense(model: SparseModel) -> MixedModel:
     """The same model with every matrix in full."""
     Z, S = model.Z.toarray(), model.S.toarray()
-    return MixedModel(model.y, model.X, Z, S @ S.T, np.diag(model.variances))
+    return MixedModel(model.y, model.X, Z, S @ S.T, model.R.toarray())

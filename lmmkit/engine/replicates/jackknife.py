@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.elimination_order import parents_of
-from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.problem import Problem, Residual, Term
 from lmmkit.engine.solution import Solution
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -21,14 +21,14 @@ MOST = 50  # fits; with more units some are left out together
 def without_units(problem: Problem, *, reml: bool) -> Iterator[Solution]:
     """The fits without each unit, or each set of units, those that cannot be made left out.
 
-    Units are the levels of the coarsest grouping factor where all the others are nested in it, and else of
-    the one with the most levels.
+    Units are the subjects of a residual structure; else the levels of the coarsest grouping factor where all
+    the others are nested in it, and otherwise of the one with the most levels.
     """
-    term = unit_term(problem)
-    blocks = np.array_split(np.arange(term.levels), min(term.levels, MOST))
-    for block in blocks:
+    codes = unit_term(problem).codes if problem.residual is None else problem.residual.subjects
+    count = int(codes.max()) + 1
+    for block in np.array_split(np.arange(count), min(count, MOST)):
         try:
-            yield solve(subset(problem, ~np.isin(term.codes, block)), reml=reml)
+            yield solve(subset(problem, ~np.isin(codes, block)), reml=reml)
         except FitError:
             continue
 
@@ -42,7 +42,11 @@ def unit_term(problem: Problem) -> Term:
 
 
 def subset(problem: Problem, rows: NDArray[np.bool_]) -> Problem:
-    """The problem on some of its rows; levels that no longer occur are gone."""
+    """The problem on some of its rows; levels that no longer occur are gone.
+
+    Raises:
+        FitError: No row is left in a cell of the residual structure.
+    """
     return Problem(
         columns=tuple(_part(column, rows) for column in problem.columns),
         fixed=problem.fixed,
@@ -50,6 +54,7 @@ def subset(problem: Problem, rows: NDArray[np.bool_]) -> Problem:
         terms=tuple(_recoded(term, rows) for term in problem.terms),
         weights=None if problem.weights is None else problem.weights[rows],
         offset=None if problem.offset is None else problem.offset[rows],
+        residual=None if problem.residual is None else _recelled(problem.residual, rows),
     )
 
 
@@ -62,3 +67,14 @@ def _recoded(term: Term, rows: NDArray[np.bool_]) -> Term:
     """The term on some rows."""
     present, codes = np.unique(term.codes[rows], return_inverse=True)
     return replace(term, codes=codes.astype(np.intp), levels=len(present))
+
+
+def _recelled(residual: Residual, rows: NDArray[np.bool_]) -> Residual:
+    """The residual structure on some rows."""
+    cells = residual.cells[rows]
+    empty = np.flatnonzero(np.bincount(cells, minlength=residual.structure.size) == 0)
+    if empty.size:
+        raise FitError(f"No row is left of {residual.structure.labels[empty[0]]}.")
+    present, subjects = np.unique(residual.subjects[rows], return_inverse=True)
+    names = [residual.names[one] for one in present] if len(residual.names) else ()
+    return replace(residual, cells=cells, subjects=subjects.astype(np.intp), names=names)

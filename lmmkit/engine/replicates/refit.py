@@ -36,6 +36,7 @@ class Replicates:
         beta: (r, p) fixed effects.
         errors: (r, p) their standard errors.
         factors: (r, k, k) Lambda of each term.
+        rho: (r, c) coordinates of the residual structure.
         sigma: (r,) residual standard deviations.
         deviance: (r,).
         converged: (r,) whether the search met its stop rule.
@@ -47,6 +48,7 @@ class Replicates:
     beta: Floats
     errors: Floats
     factors: tuple[Floats, ...]
+    rho: Floats
     sigma: Floats
     deviance: Floats
     converged: Flags
@@ -61,6 +63,7 @@ def refit(
     count: int,
     *,
     reml: bool,
+    rho: Floats | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
 ) -> Replicates:
@@ -71,6 +74,7 @@ def refit(
         source: Gives the responses (n, c) of replicates `first` to `first + c - 1`.
         count: Number of replicates.
         reml: Restricted maximum likelihood, or maximum likelihood.
+        rho: (m,) coordinates of the residual structure to start each search from.
         progress: Called with the replicates done and their number after each chunk.
         workers: Threads that share the chunks; the numbers do not depend on it.
 
@@ -84,7 +88,7 @@ def refit(
     done = 0
 
     def fit(chunk: tuple[int, int]) -> tuple[int, int]:
-        _fit_chunk(setup, shared, source, chunk, results)
+        _fit_chunk(setup, shared, source, chunk, results, rho)
         return chunk
 
     with ThreadPoolExecutor(workers) as pool:
@@ -97,7 +101,11 @@ def refit(
 
 def fits_in_batches(setup: Setup) -> bool:
     """Whether many replicates at a time are faster than one by one."""
-    return bool(setup.layout.factors) and table_size(setup.layout, setup.criterion.p) <= LARGEST_TABLE
+    return (
+        bool(setup.layout.factors)
+        and setup.problem.residual is None
+        and table_size(setup.layout, setup.criterion.p) <= LARGEST_TABLE
+    )
 
 
 def _chunks(setup: Setup, count: int) -> Iterator[tuple[int, int]]:
@@ -111,11 +119,12 @@ def _chunks(setup: Setup, count: int) -> Iterator[tuple[int, int]]:
 
 def _empty(setup: Setup, count: int) -> Replicates:
     """Room for the results."""
-    widths = [len(term.columns) for term in setup.problem.terms]
+    widths, residual = [len(term.columns) for term in setup.problem.terms], setup.problem.residual
     return Replicates(
         beta=np.full((count, len(setup.prepared.kept)), np.nan),
         errors=np.full((count, len(setup.prepared.kept)), np.nan),
         factors=tuple(np.full((count, k, k), np.nan) for k in widths),
+        rho=np.full((count, residual.structure.count if residual else 0), np.nan),
         sigma=np.full(count, np.nan),
         deviance=np.full(count, np.nan),
         converged=np.zeros(count, bool),
@@ -126,7 +135,12 @@ def _empty(setup: Setup, count: int) -> Replicates:
 
 
 def _fit_chunk(
-    setup: Setup, shared: Shared | None, source: Source, chunk: tuple[int, int], out: Replicates
+    setup: Setup,
+    shared: Shared | None,
+    source: Source,
+    chunk: tuple[int, int],
+    out: Replicates,
+    rho: Floats | None,
 ) -> None:
     """Fit some replicates and write them down; those the batch leaves one by one."""
     first, size = chunk
@@ -136,7 +150,7 @@ def _fit_chunk(
         padded = np.concatenate([Y, np.repeat(Y[:, -1:], max(LEAST_BATCH - size, 0), axis=1)], axis=1)
         left = _fit_batch(shared, padded, first, size, out)
     for i in left:
-        _fit_alone(setup, Y[:, i], first + int(i), out)
+        _fit_alone(setup, Y[:, i], first + int(i), out, rho)
 
 
 def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates) -> Ints:
@@ -160,16 +174,17 @@ def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates
     return np.flatnonzero(~search.converged[:size])
 
 
-def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates) -> None:
+def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates, rho: Floats | None) -> None:
     """Fit one replicate by the ordinary search."""
     out.alone[number] = True
     try:
-        found = solve(replace(setup.problem, response=y), reml=setup.criterion.reml)
+        found = solve(replace(setup.problem, response=y), reml=setup.criterion.reml, rho=rho)
     except FitError as error:
         out.failures[number] = str(error)
         _blank(number, out)
         return
     out.beta[number], out.sigma[number], out.deviance[number] = found.beta, found.sigma, found.deviance
+    out.rho[number] = found.rho
     out.errors[number] = found.sigma * np.sqrt(found.unscaled_vcov.diagonal())
     out.converged[number] = found.converged
     out.singular[number] = any(found.null_directions)
@@ -179,6 +194,6 @@ def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates) -> None:
 
 def _blank(number: int, out: Replicates) -> None:
     """A replicate that could not be fitted has no numbers."""
-    for values in (out.beta, out.errors, out.sigma, out.deviance, *out.factors):
+    for values in (out.beta, out.errors, out.rho, out.sigma, out.deviance, *out.factors):
         values[number] = np.nan
     out.converged[number] = out.singular[number] = False

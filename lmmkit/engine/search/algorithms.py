@@ -38,7 +38,7 @@ def _em_steps(search: Search[Evaluation], objective: ProfiledDeviance, limit: in
     """EM steps until the decrement is below `found`."""
     done = search.arrive(search.point, "start")
     while not done and len(search.history) <= limit:
-        done = search.arrive(search.evaluate(objective.fallback(search.point)), "em")
+        done = search.arrive(search.evaluate(objective.em(search.point)), "em")
 
 
 def em_accelerated(
@@ -52,8 +52,8 @@ def em_accelerated(
     done = search.arrive(search.point, "start")
     while not done and len(search.history) <= limit:
         here = search.point
-        one = search.evaluate(objective.fallback(here))
-        two = search.evaluate(objective.fallback(one))
+        one = search.evaluate(objective.em(here))
+        two = search.evaluate(objective.em(one))
         r = one.theta - here.theta
         v = two.theta - one.theta - r
         far = None
@@ -68,11 +68,12 @@ def em_accelerated(
 
 
 def em_newton(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int) -> Search[Evaluation]:
-    """At most 25 EM steps, then Newton's with the exact Hessian, as nlme."""
+    """At most 25 EM steps, where there are any, then Newton's with the exact Hessian, as nlme."""
     search = Newton(objective, objective.evaluate(start), rules, phase="em")
-    _em_steps(search, objective, min(rules.em_opening, limit))
+    if objective.has_em:
+        _em_steps(search, objective, min(rules.em_opening, limit))
     search.exact, search.phase = True, "exact hessian"
-    search.run(max(limit - len(search.history), 1), "newton")
+    search.run(max(limit - len(search.history), 1), "newton" if search.history else "start")
     return search
 
 
@@ -90,6 +91,7 @@ def penalised_least_squares(
     search = Search(objective, objective.evaluate(start), rules)
     factors = objective.criterion.layout.factors
     bounds = [(0.0 if held else None, None) for f in factors for held in f.structure.nonnegative]
+    bounds += [(None, None)] * objective.criterion.source.count
 
     def value(theta: Floats) -> tuple[float, Floats]:
         point = search.attempt(theta)
@@ -198,6 +200,20 @@ ALGORITHMS = {
     "pls": Algorithm(penalised_least_squares, 1000, "penalised least squares under L-BFGS-B, as lme4"),
     "direct": Algorithm(direct, 1000, "BFGS on the full likelihood in beta, log sigma and theta, as glmmTMB"),
 }
+
+
+def refuse_em(algorithm: str) -> None:
+    """Refuse EM where R has coordinates.
+
+    Raises:
+        FitError: The algorithm is EM.
+    """
+    if algorithm in {"em", "em-accelerated"}:
+        others = ", ".join(name for name in ALGORITHMS if name not in {"em", "em-accelerated"})
+        raise FitError(
+            f"algorithm={algorithm!r} has no step for the parameters of a residual structure. Choose one of: "
+            f"{others}."
+        )
 
 
 def chosen(algorithm: str, limit: int | None) -> Algorithm:

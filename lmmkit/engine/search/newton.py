@@ -44,7 +44,7 @@ class Newton(Search[P]):
 
     def run(self, limit: int, came_by: str = "start") -> None:
         """Search for at most `limit` steps; patience begins anew at every saddle that is left."""
-        rules, count, step_name = self.rules, 0, came_by
+        rules, count, step_name, fading = self.rules, 0, came_by, 0
         self.converged = False
         for _ in range(limit):
             if count == rules.patience and not self.exact and self.reorder():
@@ -56,7 +56,11 @@ class Newton(Search[P]):
             self.decrement = decrement
             self.note(step_name)
             count += 1
-            if decrement < rules.enough or stalled:
+            length = self.objective.length(self.point, step)
+            fading = fading + 1 if decrement < rules.faded and length > rules.long else 0
+            if fading >= rules.fading:
+                self.objective.refuse_runaway(self.point, step)
+            if (decrement < rules.enough or stalled) and length < rules.still:
                 self.converged = True
                 if self.escapes >= rules.escapes or not self.leave_by(self.objective.off_saddle(self.point)):
                     return
@@ -64,21 +68,26 @@ class Newton(Search[P]):
                 continue
             step_name = self.advance(step)
             if step_name == "stuck":
-                if decrement < rules.found:
+                if decrement < rules.found and length < rules.still:
                     self.converged = True
+                if self.converged or self.exact:
                     return
                 self.exact = True
 
     def direction(self) -> tuple[Floats, float]:
         """Newton's direction in the coordinates that may move, and the decrement."""
         movable, gradient = self.objective.movable(self.point), self.point.gradient
-        step, here = np.zeros_like(gradient), slice(None) if movable is None else np.flatnonzero(movable)
+        if movable is None:
+            return self.towards(self.curvature(), gradient)
+        step, here = np.zeros_like(gradient), np.flatnonzero(movable)
         H = self.curvature()[here][:, here]
         step[here], decrement = newton_direction(H, gradient[here], self.rules.least_eigenvalue)
         return step, float(decrement)
 
     def curvature(self) -> Floats:
         """The Hessian; near the end with the correction of its last error."""
+        if self.objective.exact:
+            return self.point.hessian
         if self.exact:
             return observed_hessian(self.objective.evaluate, self.point.theta, self.rules.difference)
         if self.previous is None or self.decrement > self.rules.correct_below:
@@ -90,8 +99,10 @@ class Newton(Search[P]):
     def advance(self, step: Floats) -> str:
         """Take the step if it does not raise the deviance, else a safe one; what it was is returned."""
         rules, here = self.rules, self.point
-        reach = max(rules.reach[0], rules.reach[1] * float(np.linalg.norm(here.theta)))
-        step = step * min(1.0, self.trust * reach / max(float(np.linalg.norm(step)), 1e-300))
+        units = self.objective.units(here)
+        scale = 1.0 if units is None else units
+        reach = max(rules.reach[0], rules.reach[1] * float(np.linalg.norm(here.theta / scale)))
+        step = step * min(1.0, self.trust * reach / max(float(np.linalg.norm(step / scale)), 1e-300))
         slack = (rules.end_slack if self.decrement < rules.end_below else rules.slack) * abs(here.deviance)
         for halved in range(1 + rules.halvings):
             trial = self.attempt(self.objective.nearest(here.theta + step * 0.5**halved))

@@ -45,7 +45,10 @@ class Check:
 
 
 def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: FitRules) -> list[Check]:
-    """Conditions of a local optimum (Karush, Kuhn & Tucker), and whether a point meets them."""
+    """Conditions of a local optimum (Karush, Kuhn & Tucker), and whether a point meets them.
+
+    Those of a cone of covariance matrices are asked where there is one: without random effects there is not.
+    """
     factors = point.criterion.layout.factors
     slopes = point.criterion.layout.growths(point.D, scale)
     multiplier = min((float(growth.slope) for _, growth in slopes), default=0.0)
@@ -58,16 +61,19 @@ def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: 
     )
     curvature = least_curvature(point)
     least, flat, most = -rules.multiplier, -rules.flat, rules.complementarity
-    return [
-        Check("Newton decrement (deviance units)", decrement, rules.found, decrement <= rules.found),
+    cone = [
         Check("complementarity: |L'DL| / levels", step, most, step <= most),
         Check("multipliers: least slope along the cone", multiplier, least, multiplier >= least),
+    ]
+    return [
+        Check("Newton decrement (deviance units)", decrement, rules.found, decrement <= rules.found),
+        *(cone if factors else ()),
         Check("curvature: least eigenvalue", curvature, flat, curvature >= flat),
     ]
 
 
 def least_curvature(point: Evaluation) -> float:
     """Least eigenvalue of the Hessian among the directions that are not null, as a share of the largest."""
-    free = point.criterion.layout.free(point.theta)
+    free = np.append(point.criterion.layout.free(point.theta), np.ones(len(point.rho), dtype=bool))
     values = np.linalg.eigvalsh(point.hessian[np.ix_(free, free)])
     return float(values[0] / values[-1]) if len(values) and values[-1] > 0 else 1.0

@@ -16,7 +16,9 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.block_diagonal import by_falling_variance
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation
 from lmmkit.engine.rules import FitRules
+from lmmkit.engine.search.runaway import refuse_flat, runaway
 from lmmkit.engine.search.search import Objective
+from lmmkit.errors import FitError
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +39,44 @@ class ProfiledDeviance(Objective[Evaluation]):
         """The criterion."""
         return self.criterion.evaluate(theta)
 
-    def fallback(self, point: Evaluation) -> Floats:
+    @property
+    def has_em(self) -> bool:
+        """Whether there is an EM step: not for the coordinates of R."""
+        return not self.criterion.source.count
+
+    @property
+    def exact(self) -> bool:
+        """Where the coordinates are those of R alone."""
+        return not self.has_em
+
+    def em(self, point: Evaluation) -> Floats:
         """Theta one EM step on."""
         return self.criterion.layout.em(point.L, point.D)
+
+    def fallback(self, point: Evaluation) -> Floats | None:
+        """The same, where there is such a step."""
+        return self.em(point) if self.has_em else None
+
+    def units(self, point: Evaluation) -> Floats | None:
+        """Those of rho, where there is no theta beside it."""
+        return None if self.has_em else self.criterion.source.structure.units(point.rho)
+
+    def length(self, point: Evaluation, step: Floats) -> float:
+        """The largest step in a coordinate of R, in their units."""
+        r = len(point.rho)
+        if not r:
+            return 0.0
+        return float((np.abs(step[-r:]) / self.criterion.source.structure.units(point.rho)).max())
+
+    def refuse_runaway(self, point: Evaluation, step: Floats) -> None:
+        """Refuse where the deviance is flat, or falls along Newton's direction for as far as can be seen."""
+        refuse_flat(point)
+        try:
+            beyond = self.evaluate(point.theta + self.rules.far * step).deviance
+        except (FitError, np.linalg.LinAlgError):
+            beyond = -np.inf
+        if beyond < point.deviance:
+            raise FitError(runaway(point, step))
 
     def off_null(self, point: Evaluation) -> Iterator[Floats]:
         """T grown within its null space, in the ways in which the deviance falls steeply."""
@@ -51,10 +88,16 @@ class ProfiledDeviance(Objective[Evaluation]):
                     yield from self._grown(point, f, rows)
 
     def off_saddle(self, point: Evaluation) -> Iterator[Floats]:
-        """T grown in the ways of negative multipliers."""
+        """T grown in the ways of negative multipliers; rho moved where the deviance bends down."""
         for f, (slope, rows) in self.criterion.layout.growths(point.D, self.scale):
             if slope < -self.rules.saddle_slope:
                 yield from self._grown(point, f, rows)
+        if not self.has_em:
+            values, vectors = np.linalg.eigh(point.hessian)
+            if values[0] < -self.rules.flat * values[-1]:
+                for size in self.rules.sizes:
+                    for way in (vectors[:, 0], -vectors[:, 0]):
+                        yield point.theta + size * way
 
     def _grown(self, point: Evaluation, f: int, rows: Floats) -> Iterator[Floats]:
         """T + size B B' of one factor, with falling size."""
@@ -64,13 +107,15 @@ class ProfiledDeviance(Objective[Evaluation]):
             L[f] = layout.factors[f].structure.root_of(grown)
             yield layout.coordinates(L)
 
-    def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats]:
-        """Each block's columns in the order of falling variance.
+    def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats] | None:
+        """Each block's columns in the order of falling variance, where there are any.
 
         Where T_11 goes to zero in an unstructured block, L = [[0, 0], [l21, l22]] has a circle of equal
         deviance, on which Newton's method crawls; with that column last the zero pivot is the last one, and
         there is no circle.
         """
+        if not self.criterion.layout.factors:
+            return None
         layout, s = self.criterion.layout, len(self.criterion.layout.chain)
         factors = [
             replace(f, structure=by_falling_variance(f.structure, L, scale))

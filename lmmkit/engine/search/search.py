@@ -48,6 +48,27 @@ class Objective(Generic[P]):
         """Places to try from a stationary point that is no minimum."""
         return iter(())
 
+    @property
+    def exact(self) -> bool:
+        """Whether the Hessian of its points is exact."""
+        return False
+
+    def units(self, point: P) -> Floats | None:
+        """(m,) what a change in each coordinate is measured by; None: they are all alike."""
+        return None
+
+    def length(self, point: P, step: Floats) -> float:
+        """How long a step is in the coordinates that may run away, in their units."""
+        del point, step
+        return 0.0
+
+    def refuse_runaway(self, point: P, step: Floats) -> None:
+        """Refuse by name where a step leads that is long though nothing is left to gain.
+
+        Raises:
+            FitError: The deviance falls for as far as can be seen, towards a limit.
+        """
+
     def reordered(self, point: P) -> tuple[Objective[P], Floats] | None:
         """The same function in coordinates where a crawling search may be quicker, and the point's place."""
         return None
@@ -142,12 +163,23 @@ class Search(Generic[P]):
         except (FitError, np.linalg.LinAlgError):
             return None
 
+    def towards(self, H: Floats, gradient: Floats) -> tuple[Floats, float]:
+        """Newton's direction at the point, with coordinates in their units, and the decrement."""
+        units = self.objective.units(self.point)
+        if units is None:
+            step, decrement = newton_direction(H, gradient, self.rules.least_eigenvalue)
+        else:
+            H, gradient = H * np.outer(units, units), gradient * units
+            step, decrement = newton_direction(H, gradient, self.rules.least_eigenvalue)
+            step = step * units
+        return step, float(decrement)
+
     def arrive(self, point: P, step: str) -> bool:
         """Stand at a point, log it, and say whether it is the optimum to `found`."""
         self.point = point
-        self.decrement = float(
-            newton_direction(point.hessian, point.gradient, self.rules.least_eigenvalue)[1]
-        )
+        step_on, decrement = self.towards(point.hessian, point.gradient)
+        self.decrement = decrement
         self.note(step)
-        self.converged = self.decrement < self.rules.found
+        still = self.objective.length(point, step_on) < self.rules.still
+        self.converged = self.decrement < self.rules.found and still
         return self.converged

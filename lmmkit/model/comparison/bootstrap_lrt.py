@@ -55,7 +55,13 @@ def bootstrap_test(
     with one_thread():
         deviances = [
             refit(
-                model.problem, source.draw, count, reml=reml, workers=workers, progress=counted(place * count)
+                model.problem,
+                source.draw,
+                count,
+                reml=reml,
+                rho=model.residual_coordinates,
+                workers=workers,
+                progress=counted(place * count),
             ).deviance
             for place, model in enumerate((null, other))
         ]

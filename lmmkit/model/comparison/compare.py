@@ -12,11 +12,12 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
 from lmmkit.engine.variance_tests.covariance_families import null_covariance, units
+from lmmkit.engine.variance_tests.residual_families import residuals_nested
 from lmmkit.errors import FitError
 from lmmkit.model.comparison.bootstrap_lrt import bootstrap_test
 from lmmkit.model.comparison.nesting import (
     Nesting,
-    random_nesting,
+    covariance_nesting,
     refuse_different_data,
     restriction,
     same_fixed,
@@ -33,6 +34,7 @@ MEASURES = ["npar", "llf", "deviance", "aic", "bic", "aicc"]
 COLUMNS = [*MEASURES, "stat", "df", "p", "reference", "note"]
 TESTS = ("lrt", "bootstrap", "kenward-roger")
 FEW = 50  # levels below which the chi-squared test of fixed effects is pointed out: 5 % become about 6 at 50
+APART = 1e-6  # difference of the deviances of two models that are one from which they differ
 REFITTED = "refitted by maximum likelihood: the fixed parts or the criteria differ"
 
 
@@ -87,7 +89,9 @@ def compare(
     covariances; simulated weights where there is no formula. Fixed effects are tested by chi-squared, which
     is too often significant where groups are few: "bootstrap" simulates the statistic's distribution under
     the smaller model, "kenward-roger" takes the scaled F test of the larger one's REML fit. Models whose
-    fixed parts differ are fitted again by maximum likelihood, criteria included.
+    fixed parts differ are fitted again by maximum likelihood, criteria included. Residual structures that lie
+    in each other, as `cs` in `toep` and that in `un`, are tested by chi-squared; a random intercept and `cs`
+    of the same subjects are one model where the correlation is not negative.
 
     Args:
         models: Fits of the same rows; or the formula of a model without random effects, such as `"y ~ x"`,
@@ -185,11 +189,17 @@ def _one_criterion(estimates: list[Estimates], refit: bool) -> tuple[list[Estima
 
 def _labels(estimates: Sequence[Estimates]) -> list[str]:
     """Formulas; numbered where one occurs twice."""
-    texts = [e.design.formula for e in estimates]
+    texts = [_text(e) for e in estimates]
     return [
         f"{text} [{texts[:i].count(text) + 1}]" if texts.count(text) > 1 else text
         for i, text in enumerate(texts)
     ]
+
+
+def _text(estimates: Estimates) -> str:
+    """A model's formula, and its residual structure where it has one."""
+    residual = estimates.design.residual
+    return f"{estimates.formula}, {residual.formula}" if residual else estimates.formula
 
 
 def tested(models: Sequence[Estimates], labels: Sequence[str], how: How) -> dict[str, Any]:
@@ -205,6 +215,10 @@ def tested(models: Sequence[Estimates], labels: Sequence[str], how: How) -> dict
     if len(models) == 1:
         return NO_TEST | {"note": f"bic and aicc of n = {large.nobs:,} rows"}
     others = ", nor is any smaller model here" if len(models) > 2 else ""
+    twin = next((i for i in range(len(models) - 2, -1, -1) if _alike(models[i], large)), None)
+    if twin is not None:
+        where = _where(models[twin], large)
+        return NO_TEST | {"note": f"the same model as `{labels[twin]}`{where}: nothing to test"}
     return NO_TEST | {
         "note": f"`{labels[len(models) - 2]}` is not a special case of `{labels[len(models) - 1]}`{others}: "
         "without a test; compare them by aic, aicc or bic"
@@ -246,8 +260,23 @@ class _Step:
 def _step(small: Estimates, large: Estimates) -> _Step | None:
     """A model within another; None where it does not lie there."""
     rows = restriction(small, large) if small.npar < large.npar else None
-    nesting = None if rows is None else random_nesting(small.problem, large.problem)
+    nesting = None if rows is None else covariance_nesting(small.problem, large.problem)
     return None if rows is None or nesting is None else _Step(small, large, rows, nesting)
+
+
+def _alike(one: Estimates, other: Estimates) -> bool:
+    """Whether two models with as many parameters are one, wherever correlations are not negative."""
+    if one.npar != other.npar or not same_fixed(one, other):
+        return False
+    return any(residuals_nested(a.problem, b.problem) for a, b in ((one, other), (other, one)))
+
+
+def _where(one: Estimates, other: Estimates) -> str:
+    """For which correlations the two are one."""
+    if not (one.random or other.random):
+        return ""
+    apart = abs(one.deviance - other.deviance) > APART
+    return f" where the correlation is not negative{', and here it is' if apart else ''}"
 
 
 def _test(step: _Step, how: How) -> dict[str, Any]:
@@ -309,12 +338,13 @@ def _kenward_roger(step: _Step) -> dict[str, Any]:
             "note": f"Kenward-Roger is not defined for a singular fit ({'; '.join(null_directions(large))}): "
             "use method='bootstrap'"
         }
+    correlated = bool(large.random) or large.problem.residual is not None
     try:
-        by = kenward_roger(large) if large.random else METHODS["residual"](large)
+        by = kenward_roger(large) if correlated else METHODS["residual"](large)
     except FitError as error:
         return NO_TEST | {"note": str(error)}
     test = by.f_test(step.rows, large.beta, range(len(large.beta)))
-    found = "scaled F of the REML fit" if large.random else "F of least squares, exact"
+    found = "scaled F of the REML fit" if correlated else "F of least squares, exact"
     return {
         "stat": test.F,
         "df": float(test.num_df),

@@ -22,6 +22,7 @@ from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, Term, term_nam
 from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.options import check_option
+from lmmkit.model.resampling.variance_shares import marginal_r2
 
 RandomTest = Literal["lrt", "bootstrap"]
 FixedTest = Literal["F", "lrt", "bootstrap"]
@@ -93,6 +94,29 @@ def drop1(
         else:
             rows[name] = _measures(small) | _f_test(by_F[name])
     return _table(rows, [*MEASURES, "stat", "df", "den_df", "p", "reference", "note"])
+
+
+def part_r2(estimates: Estimates, *, scope: str | Sequence[str] | None) -> pd.DataFrame:
+    """What each fixed term adds to the marginal R2 of the model without it: part, partial.
+
+    `part` is the difference of the two R2, `partial` that over what the model without the term leaves. Both
+    models are fitted by the criterion of the fit.
+
+    Args:
+        estimates: The fit.
+        scope: As of `drop1`.
+
+    Raises:
+        FitError: As `drop1`.
+    """
+    formula, whole = estimates.design.recipe.formula, marginal_r2(estimates)
+    terms, rows = _scope(scope, formula), list[tuple[float, float]]()
+    for term in terms:
+        fixed = tuple(other for other in formula.fixed if other != term)
+        less = marginal_r2(_without(estimates, replace(formula, fixed=fixed)))
+        rows.append((whole - less, (whole - less) / (1.0 - less)))
+    index = pd.Index([term_name(term) for term in terms], name="term")
+    return pd.DataFrame(rows, index=index, columns=["part", "partial"])
 
 
 def _f_test(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.variance_tests.covariance_families import Units, embedding, entries_of, positive, units
+from lmmkit.engine.variance_tests.residual_families import residuals_nested
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 
@@ -87,6 +88,17 @@ class Nesting:
         """T of each term of the larger model that gives the smaller one's covariance matrix."""
         values = [entries_of(own, L @ L.T) for own, L in zip(entries.own, factors, strict=True)]
         return self.large.combined(self.embedding @ np.concatenate([np.empty(0), *values]))
+
+
+def covariance_nesting(small: Problem, large: Problem) -> Nesting | None:
+    """How the covariance matrices of one problem's response lie among those of another; None: they do not.
+
+    Residual structures have no edge on which a smaller model could lie.
+    """
+    if small.residual is None and large.residual is None:
+        return random_nesting(small, large)
+    inside = Nesting(np.empty((0, 0)), units(large), ())
+    return inside if residuals_nested(small, large) else None
 
 
 def random_nesting(small: Problem, large: Problem) -> Nesting | None:

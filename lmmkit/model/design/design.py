@@ -39,6 +39,7 @@ from lmmkit.model.design.learned import (
     predictors,
     recipe_from_dict,
 )
+from lmmkit.model.design.residual_design import ResidualDesign, residual_design
 from lmmkit.model.design.rows_used import (
     OFFSET,
     WEIGHTS,
@@ -53,6 +54,7 @@ from lmmkit.model.design.rows_used import (
 from lmmkit.model.design.variables import Column, Values, Variable
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Bar, Formula, parse_formula, term_name
+from lmmkit.model.formula.residual_formula import ResidualFormula, check_beside, parse_residual
 from lmmkit.model.table.columns import Floats, open_table
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.grouping import (
@@ -190,6 +192,7 @@ class Design:
         random: Random-effects terms, parallel to `problem.terms`: by decreasing number of levels.
         warnings: What the user should look at, in sentences.
         undetermined: Those of them about terms whose variances other values explain as well.
+        residual: The residual structure with its names; None for independent residuals.
         recipe: What the formula learned from the table.
         request: What was asked.
         source: The table and the rows used.
@@ -203,6 +206,7 @@ class Design:
     random: tuple[RandomTerm, ...]
     warnings: tuple[str, ...]
     undetermined: tuple[str, ...]
+    residual: ResidualDesign | None
     recipe: Recipe = field(repr=False)
     request: Request = field(repr=False)
     source: Source = field(repr=False)
@@ -325,8 +329,14 @@ class Design:
     def to_dict(self) -> dict[str, Any]:
         """What `design_from_dict` needs beside `frame`, as plain lists, numbers and text."""
         extras = {label: label if label in self.source.vectors else given for label, given in self._extras()}
-        asked = {"missing": self.request.missing, "subset": self.request.subset}
-        return self.recipe.to_dict() | {"weights": extras[WEIGHTS], "offset": extras[OFFSET]} | asked
+        residual = None if self.request.residual is None else str(self.request.residual)
+        return self.recipe.to_dict() | {
+            "weights": extras[WEIGHTS],
+            "offset": extras[OFFSET],
+            "missing": self.request.missing,
+            "subset": self.request.subset,
+            "residual": residual,
+        }
 
     def _extras(self) -> list[tuple[str, Any]]:
         return [(WEIGHTS, self.request.weights), (OFFSET, self.request.offset)]
@@ -354,6 +364,7 @@ def build_design(
     contrasts: Mapping[str, Any] | None = None,
     missing: Missing = "drop",
     subset: str | None = None,
+    residual: str | None = None,
 ) -> Design:
     """Columns, codes and names that a formula asks of a table.
 
@@ -366,6 +377,7 @@ def build_design(
         missing: What happens to rows with a missing value: "drop" (they are listed), "exclude" (the same, and
             what the fit says row by row has NaN there) or "error".
         subset: A condition that the rows meet which are the table; all others might not be there.
+        residual: The residual structure, such as `un(visit | id)`; independent residuals when left out.
 
     Raises:
         FormulaError: The formula cannot be read, or asks for what is not offered or not identified.
@@ -376,10 +388,12 @@ def build_design(
     ('Intercept', 'x')
     """
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
-    _check_parsed(parsed)
+    structure = _residual_of(residual)
+    check_beside(parsed, structure)
+    _check_response(parsed)
     given = Given(data.copy(deep=False) if isinstance(data, pd.DataFrame) else data, weights, offset)
     data, weights, offset = given if subset is None else subset_of(given, subset)
-    request = Request(parsed, weights, offset, contrasts or {}, missing, subset, given)
+    request = Request(parsed, weights, offset, contrasts or {}, missing, subset, given, structure)
     source = open_source(request, data)
     groupings, found = _groupings(parsed, source), Findings()
     with found.part():
@@ -389,6 +403,15 @@ def build_design(
             learn_recipe(parsed, source, request.contrasts)  # its faults are said with the others
         raise found.joined()
     return _design(request, source, *learn_recipe(parsed, source, request.contrasts), groupings)
+
+
+def _residual_of(text: str | None) -> ResidualFormula | None:
+    """The residual structure as read, its faults those of `residual`."""
+    found, residual = Findings(), None
+    with found.part("residual"):
+        residual = parse_residual(text)
+    found.raise_found()
+    return residual
 
 
 def without_random_effects(formula: str, like: Design) -> Design:
@@ -409,9 +432,27 @@ def without_random_effects(formula: str, like: Design) -> Design:
     )
     own = {name for expression in parsed.expressions() for name in expression.variables}
     contrasts = {name: coding for name, coding in given.contrasts.items() if name in own}
-    request = Request(parsed, weights, offset, contrasts, "error")
-    source = open_source(request, like.source.table.frame.iloc[like.rows])
-    recipe, values = learn_recipe(parsed, source, contrasts)
+    frame = like.source.table.frame.iloc[like.rows]
+    return plain_design(parsed, frame, weights=weights, offset=offset, contrasts=contrasts)
+
+
+def plain_design(
+    formula: Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+) -> Design:
+    """The design of a model without random effects and residual structure; no value may be missing.
+
+    Raises:
+        FormulaError, DataError: As `build_design`.
+    """
+    request = Request(formula, weights, offset, contrasts or {}, "error")
+    source = open_source(request, data)
+    _check_rows(request, source, {})
+    recipe, values = learn_recipe(formula, source, request.contrasts)
     return _design(request, source, recipe, values, {})
 
 
@@ -434,8 +475,9 @@ def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
     parsed = parse_formula(spec["formula"])
     recipe = recipe_from_dict(spec, parsed)
     weights, offset = (_stored(spec[key], frame) for key in ("weights", "offset"))
+    residual = parse_residual(spec.get("residual"))
     missing, subset = spec.get("missing", "drop"), spec.get("subset")
-    request = Request(parsed, weights, offset, recipe.contrasts(), missing, subset)
+    request = Request(parsed, weights, offset, recipe.contrasts(), missing, subset, None, residual)
     evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
     source = open_source(request, frame, evaluator)
     groupings = _groupings(parsed, source)
@@ -445,15 +487,6 @@ def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
 
 def _stored(given: str | None, frame: pd.DataFrame) -> Any:
     return frame[given].to_numpy() if given in (WEIGHTS, OFFSET) else given
-
-
-def _check_parsed(parsed: Formula) -> None:
-    if not parsed.random:
-        raise FormulaError(
-            f"`{parsed}` has no random-effects term such as (1 | g): for a model without one use "
-            "statsmodels' OLS (statsmodels.formula.api.ols) or WLS; compare() takes its formula beside fits."
-        )
-    _check_response(parsed)
 
 
 def _check_response(parsed: Formula) -> None:
@@ -506,19 +539,39 @@ def _design(
     terms, random = _ordered(drafts)
     offset = offset_of(request, source.evaluator, source.vectors)
     used = None if offset is None else source.used(offset)
+    residual = None if request.residual is None else _on_rows(request.residual, source)
+    arrays = residual.arrays if residual else None
+    beside = residual.notices if residual else ()
     return Design(
         formula=str(formula),
         response=formula.response.text,
-        problem=Problem(tuple(store.columns), fixed, response, terms, weights, used),
+        problem=Problem(tuple(store.columns), fixed, response, terms, weights, used, arrays),
         fixed_names=tuple(name for block in blocks for name, _ in block),
         fixed_terms=_fixed_terms(formula, blocks),
         random=random,
-        warnings=(*formula.notices, *reused_labels(list(groupings.values())), *seldom, *undetermined),
+        warnings=(
+            *formula.notices,
+            *reused_labels(list(groupings.values())),
+            *seldom,
+            *undetermined,
+            *beside,
+        ),
         undetermined=tuple(undetermined),
+        residual=residual,
         recipe=recipe,
         request=request,
         source=source,
     )
+
+
+def _on_rows(residual: ResidualFormula, source: Source) -> ResidualDesign:
+    """The residual structure on the rows used, its faults those of `residual`."""
+    found, made = Findings(), None
+    with found.part("residual"):
+        made = residual_design(residual, source)
+    found.raise_found()
+    assert made is not None
+    return made
 
 
 def _rows_sentence(design: Design) -> str:
@@ -555,13 +608,25 @@ def _tables(design: Design) -> list[TextTable]:
         for i, name in enumerate(names)
     ]
     columns = [(term, str(len(names)), _shortened(names)) for term, names in fixed] or [("none", "0", "")]
+    parts = TextTable("Fixed effects", [("term", "columns", "names"), *columns])
+    if design.residual:
+        return [parts, _residual_table(design.residual)]
     effects = ("group", "levels", "columns", "effects", "parameters")
     last = ("fixed", *["dense"] * (len(names) + 1))
     return [
-        TextTable("Fixed effects", [("term", "columns", "names"), *columns]),
+        parts,
         TextTable("Random effects", [effects, *random]),
         TextTable("Blocks of the mixed model equations", [("", *names, "fixed"), *blocks, last]),
     ]
+
+
+def _residual_table(residual: ResidualDesign) -> TextTable:
+    subjects, formula = residual.subjects, residual.formula
+    visits = f"{len(residual.visits.names):,}" if formula.group else ""
+    levels = [f"{of.name}: {of.size:,}" for of in (residual.by, residual.ident) if of]
+    row = (str(formula), f"{subjects.size:,}" if subjects else "", visits, ", ".join(levels))
+    head = ("structure", "subjects", "visits", "levels", "parameters")
+    return TextTable("Residuals", [head, (*row, f"{residual.structure.count:,}")])
 
 
 def _shortened(names: Sequence[str], most: int = 6) -> str:
@@ -578,5 +643,6 @@ def _sentences(design: Design) -> list[str]:
         "occur."
         for r in design.relations
     ]
+    related += [design.residual.words] if design.residual else []
     notes = [terminal(f"Note: {warning}") for warning in design.warnings]
     return [*(["\n".join(map(terminal, related))] if related else []), *notes]

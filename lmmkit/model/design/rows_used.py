@@ -14,6 +14,7 @@ from lmmkit.errors import DataError, Findings, FormulaError, did_you_mean
 from lmmkit.model.design.variables import is_factor, marked_column
 from lmmkit.model.formula.expression import Expression, parse_expression
 from lmmkit.model.formula.formula import Formula
+from lmmkit.model.formula.residual_formula import ResidualFormula
 from lmmkit.model.table.columns import Floats, Mask, Table, finite, missing_in, open_table
 from lmmkit.model.table.evaluate import Evaluator, evaluate_expression
 
@@ -38,6 +39,7 @@ class Request:
     Attributes:
         subset: The condition that the rows met which are the table; None where all were asked for.
         given: Table, weights and offset with the rows outside the subset too; None where these are lost.
+        residual: The residual structure; None for independent residuals.
     """
 
     formula: Formula
@@ -47,6 +49,7 @@ class Request:
     missing: str = "drop"
     subset: str | None = None
     given: Given | None = field(default=None, repr=False)
+    residual: ResidualFormula | None = None
 
     def columns(self) -> Iterator[str]:
         """Names of the columns it uses, repetitions included."""
@@ -57,6 +60,8 @@ class Request:
         for extra in (self.weights, self.offset):
             if isinstance(extra, str):
                 yield extra
+        if self.residual is not None:
+            yield from self.residual.columns()
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +156,9 @@ def _read(request: Request, evaluator: Evaluator) -> None:
         with found.part(label):
             if isinstance(extra, str):
                 evaluator.table.numbers(extra)
+    if request.residual is not None:
+        with found.part("residual"):
+            _read_residual(request.residual, evaluator)
     with found.part("contrasts"):
         _check_contrasts(request.contrasts, factors)
     found.raise_found()
@@ -166,6 +174,15 @@ def _read_one(expression: Expression, evaluator: Evaluator) -> list[str]:
     for name in expression.variables:
         evaluator.table.numbers(name)
     return []
+
+
+def _read_residual(residual: ResidualFormula, evaluator: Evaluator) -> None:
+    """Read the columns of a residual structure: visits as what they are, all others as factors."""
+    if residual.time is not None:
+        _read_one(residual.time, evaluator)
+    for group in residual.groups():
+        for name in group.names:
+            evaluator.table.factor(name)
 
 
 def _check_contrasts(contrasts: Mapping[str, Any], factors: set[str]) -> None:

@@ -15,7 +15,7 @@ from lmmkit.model.design.rows_used import OFFSET, WEIGHTS, Given
 from lmmkit.model.design.variables import Values
 from lmmkit.model.formula.formula import update_formula
 
-ARGUMENTS = ("weights", "offset", "contrasts", "missing", "subset")
+ARGUMENTS = ("weights", "offset", "residual", "contrasts", "missing", "subset")
 
 
 def updated_design(design: Design, formula: str | None, data: Any, changes: Mapping[str, Any]) -> Design:
@@ -43,6 +43,7 @@ def updated_design(design: Design, formula: str | None, data: Any, changes: Mapp
         given, subset = Given(design.source.table.frame, request.weights, request.offset), None
     kept: dict[str, Any] = {"weights": given.weights, "offset": given.offset, "missing": request.missing}
     kept |= {"contrasts": request.contrasts, "subset": subset}
+    kept["residual"] = None if request.residual is None else str(request.residual)
     if data is not None:
         for name in ("weights", "offset"):
             if name not in changes and not (kept[name] is None or isinstance(kept[name], str)):
@@ -81,9 +82,10 @@ def model_frame(design: Design) -> pd.DataFrame:
     values = design.recipe.values(design.source.evaluator, design.source.rows)
     for value in values.values():
         columns |= _columns(value)
-    for bar in design.recipe.formula.random:
-        for name in bar.group.names:
-            columns.setdefault(name, design.frame[name].to_numpy())
+    groups = [name for bar in design.recipe.formula.random for name in bar.group.names]
+    residual = design.request.residual
+    for name in [*groups, *(residual.columns() if residual else ())]:
+        columns.setdefault(name, design.frame[name].to_numpy())
     for name, known in ((WEIGHTS, design.problem.weights), (OFFSET, design.problem.offset)):
         if known is not None:
             columns[name] = known

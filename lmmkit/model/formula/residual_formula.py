@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from lmmkit.errors import FormulaError, did_you_mean
 from lmmkit.model.formula.expression import Expression, Token, call_name, read_expression, tokenize
-from lmmkit.model.formula.formula import Group, read_groups
+from lmmkit.model.formula.formula import INTERCEPT, Formula, Group, read_groups
 from lmmkit.model.formula.functions import FUNCTIONS
 
 #: What each word says: the correlation between visits, and whether each visit has a variance of its own.
@@ -85,11 +85,10 @@ class ResidualFormula:
         return kinds.get((self.correlation, self.heterogeneous), IDENT)
 
     def __str__(self) -> str:
-        parts = [f"{IDENT}({self.ident})"] if self.ident else []
-        if self.group:
-            by = f", by={self.by}" if self.by else ""
-            parts.append(f"{self.tag}({self.time or 1} | {self.group}{by})")
-        return " * ".join(parts)
+        variance = f"{IDENT}({self.ident})" if self.ident else ""
+        by = f", by={self.by}" if self.by else ""
+        correlation = f"{self.tag}({self.time or 1} | {self.group}{by})" if self.group else ""
+        return " * ".join(filter(None, (variance, correlation)))
 
     def groups(self) -> Iterator[Group]:
         """Its factors: subject, by, ident, where it has them."""
@@ -125,6 +124,34 @@ def parse_residual(text: str | None) -> ResidualFormula | None:
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise FormulaError(f"residual is text such as 'un(visit | id)', not {type(text).__name__}.")
     return _parsed(text)
+
+
+def check_beside(formula: Formula, residual: ResidualFormula | None) -> None:
+    """Refuse a model with neither random effects nor a residual structure, and one with both.
+
+    Raises:
+        FormulaError: It has neither, or both.
+    """
+    if not formula.random and residual is None:
+        raise FormulaError(
+            f"`{formula}` has no random-effects term such as (1 | g), and no residual structure such as "
+            "residual='un(visit | id)' is given: for a model without either use statsmodels' OLS "
+            "(statsmodels.formula.api.ols) or WLS; compare() takes its formula beside fits."
+        )
+    if not formula.random or residual is None:
+        return
+    for bar in formula.random:
+        same = residual.group is not None and set(bar.group.names) == set(residual.group.names)
+        if same and bar.terms == (INTERCEPT,) and residual.correlation in ("un", "cs", "toep"):
+            raise FormulaError(
+                f"`{bar}` beside residual `{residual}`: both let the rows of a level of `{bar.group}` be "
+                "alike, so their variances cannot be told apart; leave the bar out, the residual structure "
+                "holds what it says."
+            )
+    raise FormulaError(
+        f"residual `{residual}` stands beside `{formula.random[0]}`: residual structures are offered for "
+        "models without random effects. Leave the bar out, or the residual."
+    )
 
 
 @lru_cache(maxsize=128)
@@ -243,8 +270,8 @@ def _time(tokens: Sequence[Token], source: str) -> Expression | None:
             "or 1 for the order of rows."
         )
     expression = read_expression(tokens, source)
-    name = None if expression.tree is None else call_name(expression.tree)
-    if name in FUNCTIONS and FUNCTIONS[name].wide:
+    function = FUNCTIONS.get("" if expression.tree is None else call_name(expression.tree) or "")
+    if function is not None and function.wide:
         raise FormulaError(f"residual `{source}`: `{expression}` makes several columns; one is expected.")
     return expression
 
@@ -316,7 +343,7 @@ def _without_brackets(word: str, tokens: Sequence[Token], source: str, text: str
 def _unknown(tokens: Sequence[Token], source: str, text: str) -> str:
     """The sentence about a word that is none of ours."""
     word = tokens[0].text
-    inside = tokens[2 : _closing(tokens)] if len(tokens) > 2 and tokens[1].text == "(" else []
+    inside = tokens[2 : _closing(tokens)] if len(tokens) > 2 and tokens[1].text == "(" else list[Token]()
     if word == IID:
         return f"residual `{text}`: `{IID}` stands alone: independent residuals of one variance."
     if word in _NLME:

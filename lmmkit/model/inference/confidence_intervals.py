@@ -13,6 +13,8 @@ import scipy
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
+from lmmkit.engine.profiles.profile_deviance import least_deviance
+from lmmkit.engine.profiles.residual_slices import ResidualFrame, ResidualParameter
 from lmmkit.engine.profiles.slices import Frame, Parameter
 from lmmkit.engine.replicates.jackknife import without_units
 from lmmkit.engine.replicates.refit import Replicates
@@ -41,6 +43,7 @@ METHODS = ("auto", "wald", "profile", "bootstrap")
 KINDS = ("percentile", "bca", "studentised")
 MOST_PARAMETERS, MOST_ROWS, MOST_EFFECTS = 6, 100_000, 3_000  # up to here "auto" profiles variance parameters
 WIDE = 1.0  # standard error of a log SD above which the likelihood is far from round
+VISITS_GUESS = 0.3  # the same of a residual structure's parameters, on their scales
 CORRELATION_GUESS = 1.0  # distance of a profile's bound on Fisher's scale
 ASYMPTOTIC = "asymptotic"
 AT_ZERO = "reaching zero: it covers more than asked"  # said of such intervals (docs/calibration.md)
@@ -175,7 +178,7 @@ def too_large(estimates: Estimates) -> str:
     """Why the variance parameters are not profiled, or nothing: a rule of size, never of time."""
     effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
     sizes = (
-        (len(estimates.theta), MOST_PARAMETERS, "covariance parameters"),
+        (len(estimates.theta) + len(estimates.rho), MOST_PARAMETERS, "covariance parameters"),
         (estimates.nobs, MOST_ROWS, "rows"),
         (effects, MOST_EFFECTS, "random effects"),
     )
@@ -223,7 +226,10 @@ def _coefficients(estimates: Estimates, level: float, df: str, *, said: bool) ->
 def _wald_variances(estimates: Estimates, level: float) -> list[Row]:
     """Of each variance parameter, or why there is none."""
     q, criterion = normal_quantile(0.5 + level / 2.0), _criterion(estimates)
-    kinds = [*(natural.kind for _, natural in estimates.naturals), "sd"]  # sigma is last
+    kinds = list[str](n.kind for _, n in estimates.naturals)
+    if estimates.problem.residual is not None:
+        kinds += [kind for kind, _ in estimates.problem.residual.structure.naturals]
+    kinds.append("sd")  # sigma is last
     rows = list[Row]()
     found = zip(parameter_names(estimates), parameters(estimates), _errors(estimates), kinds, strict=True)
     for name, value, error, kind in found:
@@ -261,7 +267,7 @@ def _errors(estimates: Estimates) -> Floats:
     try:
         found = estimates.curvature
     except FitError:
-        return np.full(len(estimates.naturals) + 1, np.nan)
+        return np.full(len(parameter_names(estimates)), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         rows = [
             np.column_stack([slopes, [float(n.kind == "sd") for n in term.structure.naturals]])
@@ -269,7 +275,7 @@ def _errors(estimates: Estimates) -> Floats:
             for slopes in [term.structure.wald_slopes(L @ L.T, dT)]
         ]
         residual = np.append(np.zeros(len(found.spread.size) - 1), 1.0)
-        return np.sqrt(found.spread.variances(np.concatenate([*rows, residual[None]])))
+        return np.sqrt(found.spread.variances(np.concatenate([*rows, found.residual, residual[None]])))
 
 
 # Profile intervals
@@ -316,39 +322,47 @@ class Profiles:
         self.estimates, self.criterion = estimates, "REML" if estimates.reml else "ML"
         self.level = float(scipy.special.chdtri(1.0, 1.0 - level))
         self.half = normal_quantile(0.5 + level / 2.0)
-        optimum = estimates.optimum
+        optimum, residual = estimates.optimum, estimates.problem.residual
         self.least = optimum.state.deviance
         self.setup: Setup = set_up(estimates.problem, reml=estimates.reml)
         sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
         self.frame = Frame(self.setup, optimum.state.L, sigma)
+        self.visits = residual and ResidualFrame(self.setup, residual.structure, estimates.rho, sigma)
 
-    def line(self, parameter: Parameter) -> ProfileCurve:
+    def line(self, parameter: Parameter | ResidualParameter) -> ProfileCurve:
         """The profile deviance along a parameter."""
-        return ProfileCurve(self.setup, parameter, self.least)
+        if isinstance(parameter, ResidualParameter):
+            return ProfileCurve(parameter.find, parameter, self.least)
+        return ProfileCurve(
+            lambda value, x: least_deviance(self.setup, parameter.at(value), x), parameter, self.least
+        )
 
-    def _search(self, parameter: Parameter, guess: float) -> IntervalSearch:
+    def _search(self, parameter: Parameter | ResidualParameter, guess: float) -> IntervalSearch:
         return IntervalSearch(self.line(parameter), self.level, guess)
 
     def coefficients(self) -> Iterator[Row]:
         """Of each fixed effect."""
         for i, (name, error) in enumerate(zip(self.estimates.names, self.estimates.bse, strict=True)):
-            parameter = self.frame.coefficient(i, float(self.estimates.beta[i]))
+            parameter = (self.visits or self.frame).coefficient(i, float(self.estimates.beta[i]))
             bounds = self._search(parameter, self.half * float(error)).on_line()
             yield Row(name, bounds, f"{self.criterion}, {ASYMPTOTIC}")
 
     def variances(self) -> Iterator[Row]:
         """Of each standard deviation and correlation, and of the residual standard deviation."""
-        return map(self.variance, range(len(self.estimates.naturals) + 1))
+        return map(self.variance, range(len(parameter_names(self.estimates))))
 
     def variance(self, place: int) -> Row:
         """Of one variance parameter, by its position in `parameter_names`."""
-        name, naturals = parameter_names(self.estimates)[place], self.estimates.naturals
+        names, naturals = parameter_names(self.estimates), self.estimates.naturals
         if place < len(naturals):
             bounds = self._variance(*naturals[place])
             zero = naturals[place][1].kind == "sd" and bounds.low == 0.0
-            return Row(name, bounds, f"{self.criterion}, {AT_ZERO}" if zero else self.criterion)
+            return Row(names[place], bounds, f"{self.criterion}, {AT_ZERO}" if zero else self.criterion)
+        if self.visits and place < len(names) - 1:
+            return Row(names[place], self._of_structure(place - len(naturals)), self.criterion)
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
-        return Row(name, self._search(self.frame.residual(), guess).on_log(), self.criterion)
+        parameter = (self.visits or self.frame).residual()
+        return Row(names[place], self._search(parameter, guess).on_log(), self.criterion)
 
     def attempt(self, place: int) -> Row:
         """The same, with the reason in place of an error."""
@@ -357,6 +371,21 @@ class Profiles:
         except FitError as error:  # a structure without profiles
             name = parameter_names(self.estimates)[place]
             return Row(name, Interval(np.nan, np.nan, str(error)), self.criterion)
+
+    def _of_structure(self, place: int) -> Interval:
+        """Of a natural parameter of the residual structure; 0 where its domain ends there.
+
+        So it does for `rho` per unit of time where all visits are an even number of units apart: negative
+        correlations between them have no such root.
+        """
+        assert self.visits
+        parameter = self.visits.natural(place)
+        low, high, trouble = self._search(parameter, VISITS_GUESS).on_line()
+        values = [parameter.value(t) for t in (low, high)]
+        low, high = (
+            0.0 if np.isnan(v) and not np.isnan(t) else v for v, t in zip(values, (low, high), strict=True)
+        )
+        return Interval(low, high, trouble)
 
     def _variance(self, term: int, natural: Natural) -> Interval:
         if natural.kind == "cor":
@@ -416,5 +445,5 @@ def parameters_without_units(estimates: Estimates) -> Floats:
         raise FitError("kind='bca': the model cannot be fitted without any of its groups; use 'percentile'.")
     beta = np.array([solution.beta for solution in found])
     factors = [np.array(each) for each in zip(*(solution.factors for solution in found), strict=True)]
-    sigma = np.array([solution.sigma for solution in found])
-    return np.column_stack([beta, parameters_of(estimates, factors, sigma)])
+    rho, sigma = np.array([one.rho for one in found]), np.array([one.sigma for one in found])
+    return np.column_stack([beta, parameters_of(estimates, factors, rho, sigma)])

@@ -11,19 +11,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, Scaling
 from lmmkit.engine.inference.ranks import ranks
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
+from lmmkit.engine.problem import Problem
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.fixed_effect_terms import Effect, RandomEffect, fixed_effects, random_effects
 from lmmkit.model.inference.inner_outer import constant_within, strata
 from lmmkit.model.options import check_option
-from lmmkit.model.table.grouping import Grouping, determines
+from lmmkit.model.table.grouping import determines
 
+BY_RANDOM_EFFECTS = ("containment", "inner-outer", "unbounded")
 MOST_EFFECTS, MOST_ROWS = 3_000, 50_000  # up to here "auto" is Kenward-Roger
 
 
@@ -91,7 +93,7 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
     Raises:
         FitError: An unknown method, or an explicit one that this fit does not allow.
     """
-    check_option("df", df, ("auto", *METHODS))
+    check_method(df, estimates.design, reml=estimates.reml)
     if df != "auto":
         return METHODS[df](estimates)
     zero = "; ".join(null_directions(estimates)).replace(" is zero", " is estimated as zero")
@@ -135,7 +137,7 @@ def check_method(df: str, design: Design | None, *, reml: bool) -> None:
 
     Raises:
         FitError: An unknown method, Kenward-Roger or "unbounded" under ML, between-within for crossed
-            factors.
+            factors or without subjects, a rule about random effects where there are none.
     """
     check_option("df", df, ("auto", *METHODS))
     if df in ("kenward-roger", "kenward-roger-observed", "unbounded") and not reml:
@@ -143,8 +145,15 @@ def check_method(df: str, design: Design | None, *, reml: bool) -> None:
             f"df={df!r} is defined for REML fits and this one is by maximum likelihood: fit with "
             "reml=True, or use df='satterthwaite'."
         )
-    if df == "between-within" and design is not None:
-        _subject(design)
+    if design is None:
+        return
+    if design.problem.residual is not None and not design.random and df in BY_RANDOM_EFFECTS:
+        raise FitError(
+            f"df={df!r} is a rule about random effects, and this model has a residual structure without "
+            "them. Use df='kenward-roger', 'satterthwaite' or 'between-within'."
+        )
+    if df == "between-within":
+        _subjects(design)
 
 
 def is_small(estimates: Estimates) -> bool:
@@ -157,7 +166,7 @@ def kenward_roger(estimates: Estimates) -> Denominators:
     """Kenward & Roger (1997): an adjusted covariance matrix and a scaled F.
 
     Raises:
-        FitError: A fit by ML, or a singular one.
+        FitError: A singular fit.
     """
     return _adjusted("kenward-roger", estimates, lambda: estimates.kenward_roger)
 
@@ -166,14 +175,13 @@ def kenward_roger_observed(estimates: Estimates) -> Denominators:
     """The same with the observed information: SAS's KENWARDROGER(FIRSTORDER).
 
     Raises:
-        FitError: A fit by ML, or a singular one.
+        FitError: A singular fit.
     """
     return _adjusted("kenward-roger-observed", estimates, lambda: estimates.kenward_roger_observed)
 
 
 def _adjusted(method: str, estimates: Estimates, make: Callable[[], KenwardRoger]) -> Denominators:
     """Kenward and Roger's method from either information."""
-    check_method(method, estimates.design, reml=estimates.reml)
     if estimates.is_singular:
         raise FitError(
             f"df={method!r} needs a covariance matrix inside its cone, and this fit is singular: "
@@ -195,9 +203,8 @@ def unbounded(estimates: Estimates) -> Denominators:
     """Satterthwaite with variances that may be negative: where one is zero, the test between its strata.
 
     Raises:
-        FitError: A fit by ML, too many random effects, or a likelihood without such an optimum.
+        FitError: Too many random effects, or a likelihood without such an optimum.
     """
-    check_method("unbounded", estimates.design, reml=estimates.reml)
     found = estimates.unbounded
     vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
     return Denominators("unbounded", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
@@ -295,20 +302,29 @@ def between_within(estimates: Estimates) -> Floats:
     """(p,) degrees of freedom of each coefficient's term, between or within subjects.
 
     A term that is constant within every subject gets subjects - b, b being the rank of the terms that are;
-    the others get what remains of n - rank X.
+    the others get what remains of n - rank X. With unstructured residuals and no random effects all terms get
+    the former.
 
     Reference: Schluchter & Elashoff (1990); SAS/STAT, The GLIMMIX Procedure, "Between-Within Degrees of
-    Freedom Approximation" (DDFM=BETWITHIN), without its partition by classification effects.
+    Freedom Approximation" (DDFM=BETWITHIN), without its partition by classification effects; The MIXED
+    Procedure, DDFM=BETWITHIN, for unstructured residuals.
     """
     design, problem = estimates.design, estimates.problem
-    subject = _subject(design)
+    subjects = _subjects(design)
 
     def constant(column: int) -> bool:
-        return constant_within(problem.columns[problem.fixed[column]], subject)
+        return constant_within(problem.columns[problem.fixed[column]], subjects)
 
     flags = _by_column(estimates, [float(all(map(constant, t.columns))) for t in design.fixed_terms])
-    between = subject.size - float(flags.sum())
-    return np.where(flags == 1.0, between, residual(estimates) - between)
+    between = int(subjects.max()) + 1 - float(flags.sum())
+    everywhere = not design.random and _is_unstructured(problem)
+    return np.where((flags == 1.0) | everywhere, between, residual(estimates) - between)
+
+
+def _is_unstructured(problem: Problem) -> bool:
+    """Whether each subject's residuals have any covariance matrix."""
+    blocks = () if problem.residual is None else problem.residual.structure.blocks
+    return bool(blocks) and all(block.correlation == "un" for block in blocks)
 
 
 def _by_column(estimates: Estimates, values: list[float]) -> Floats:
@@ -319,11 +335,19 @@ def _by_column(estimates: Estimates, values: list[float]) -> Floats:
     return out[list(estimates.kept)]
 
 
-def _subject(design: Design) -> Grouping:
-    """The grouping factor in which every other one is nested."""
+def _subjects(design: Design) -> Ints:
+    """(n,) level of each row of the grouping factor in which every other one is nested, or its subject."""
+    if not design.groupings and design.problem.residual is not None:
+        subjects = design.problem.residual.subjects
+        if int(subjects.max()) + 1 < len(subjects):
+            return subjects
+        raise FitError(
+            "df='between-within' splits by subjects, and in this model every row stands by itself. Use "
+            "df='kenward-roger', 'satterthwaite' or 'residual'."
+        )
     for grouping in reversed(design.groupings):
         if all(determines(other, grouping) for other in design.groupings if other is not grouping):
-            return grouping
+            return grouping.codes
     names = ", ".join(grouping.name for grouping in design.groupings)
     raise FitError(
         f"df='between-within' needs one grouping factor that holds all others; {names} are crossed. Use "

@@ -80,12 +80,12 @@ def _stratum(x: Floats, groupings: list[Grouping]) -> int:
     """The finest stratum whose coarser neighbour has a group within which a column varies."""
     if (x == x[0]).all():
         return -1
-    varies = [k + 1 for k, grouping in enumerate(groupings) if not constant_within(x, grouping)]
+    varies = [k + 1 for k, grouping in enumerate(groupings) if not constant_within(x, grouping.codes)]
     return max(varies, default=0)
 
 
-def constant_within(x: Floats, grouping: Grouping) -> bool:
+def constant_within(x: Floats, codes: Ints) -> bool:
     """Whether a column has one value within every level."""
-    one = np.empty(grouping.size)
-    one[grouping.codes] = x
-    return bool((one[grouping.codes] == x).all())
+    one = np.empty(int(codes.max()) + 1)
+    one[codes] = x
+    return bool((one[codes] == x).all())

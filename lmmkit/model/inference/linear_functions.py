@@ -171,6 +171,20 @@ def estimable(L: Floats, estimates: Estimates) -> tuple[Floats, NDArray[np.bool_
     return L[:, kept], np.all(gap <= ESTIMABLE * size, axis=1)
 
 
+def estimable_part(L: Floats, estimates: Estimates) -> Floats:
+    """Rows on the kept columns of X that span what the data can estimate of (r, p_all) rows."""
+    A, kept = aliasing(estimates), list(estimates.kept)
+    left_out = [i for i in range(A.shape[1]) if i not in kept]
+    if not left_out or not len(L):
+        return L[:, kept]
+    gap = L[:, left_out] - L[:, kept] @ A[:, left_out]
+    size = np.abs(L[:, left_out]) + np.abs(L[:, kept]) @ np.abs(A[:, left_out])
+    size = np.maximum(size.max(axis=0), 1e-300)
+    U, values, _ = np.linalg.svd(gap / size)
+    rank = int(np.sum(values > ESTIMABLE * np.sqrt(len(L))))
+    return U[:, rank:].T @ L[:, kept]
+
+
 @dataclass(frozen=True, eq=False)
 class Combinations:
     """r linear combinations of the coefficients.

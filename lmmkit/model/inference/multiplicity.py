@@ -23,6 +23,7 @@ STEPWISE = {"holm": "holm", "hochberg": "simes-hochberg", "hommel": "hommel", "B
 ADJUSTMENTS = ("tukey", "dunnett", "mvt", "scheffe", "sidak", "bonferroni", *STEPWISE, "none")
 TWO_SIDED_ONLY = ("tukey", "scheffe")
 EXACT = ("dunnett", "mvt")
+ALONE = ("sidak", "bonferroni", *STEPWISE, "none")
 
 
 class Adjusted(NamedTuple):
@@ -78,16 +79,11 @@ class FamilyOfTests:
         >>> FamilyOfTests(t, p, df, np.eye(2)).adjusted("holm").p.round(4).tolist()
         [0.0734, 0.0267]
         """
-        none, m = np.zeros(len(self.p)), len(self.p)
-        if adjust == "none" or (m == 1 and adjust != "scheffe"):
+        none = np.zeros(len(self.p))
+        if len(self.p) == 1 and adjust != "scheffe":
             return Adjusted(self.p, none)
-        if adjust == "bonferroni":
-            return Adjusted(np.minimum(m * self.p, 1.0), none)
-        if adjust == "sidak":
-            with np.errstate(divide="ignore"):
-                return Adjusted(-np.expm1(m * np.log1p(-self.p)), none)
-        if adjust in STEPWISE:
-            return Adjusted(stepwise(self.p, STEPWISE[adjust]), none)
+        if adjust in ALONE:
+            return Adjusted(adjusted_alone(self.p, adjust), none)
         pairs = list(zip(self.t, self.df, strict=True))
         if adjust == "tukey":
             return Adjusted(
@@ -125,6 +121,17 @@ class FamilyOfTests:
             }
             return np.array([known.get(nu, np.nan) for nu in self.df.tolist()])
         return t_quantile(1.0 - (1.0 - level) / (sides * m), self.df)
+
+
+def adjusted_alone(p: Floats, adjust: str) -> Floats:
+    """(m,) p-values by a method that needs them alone, one of `ALONE`."""
+    m = len(p)
+    if adjust == "bonferroni":
+        return np.minimum(m * p, 1.0)
+    if adjust == "sidak":
+        with np.errstate(divide="ignore"):
+            return -np.expm1(m * np.log1p(-p))
+    return stepwise(p, STEPWISE[adjust]) if adjust in STEPWISE else p
 
 
 def stepwise(p: Floats, method: str) -> Floats:

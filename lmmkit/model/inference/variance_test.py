@@ -83,6 +83,8 @@ def rlrt(estimates: Estimates, term: str | None = None, *, n: int = 100_000, see
 def _position(estimates: Estimates, term: str | None) -> int:
     """Where the term of that label stands."""
     labels = [random.group for random in estimates.random]
+    if not labels:
+        raise FitError("This tests the variance of a random-effects term, and the model has none.")
     if term is None and len(labels) == 1:
         return 0
     if term not in labels:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.errors import FitError
+from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.variables import Variable
 from lmmkit.model.formula.expression import named_column
@@ -89,7 +89,8 @@ class Grid:
         """
         if name not in self.names:
             known = ", ".join(self.names) or "none"
-            raise FitError(f"`{name}` is no variable of the fixed part; its variables: {known}.")
+            near = did_you_mean(name, self.names) or "."
+            raise FitError(f"`{name}` is no variable of the fixed part; its variables: {known}{near}")
         return self.names.index(name)
 
     def moved(self, name: str, step: float) -> Grid:
@@ -108,12 +109,28 @@ def _given_offset(design: Design) -> float:
     return float(design.frame[name].mean())
 
 
-def reference_grid(design: Design, at: Mapping[str, Sequence[Any]] | None = None) -> Grid:
+Reduce = str | Callable[[Any], Any]
+REDUCTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "mean": lambda x: x.mean(),
+    "median": lambda x: x.median(),
+    "range": lambda x: [x.min(), x.max()],
+    "meanint": lambda x: [x.mean() - 1.0, x.mean() + 1.0],
+    "unique": lambda x: np.unique(x.to_numpy()).tolist(),
+}
+
+
+def reference_grid(
+    design: Design,
+    at: Mapping[str, Sequence[Any]] | None = None,
+    cov_reduce: Reduce | Mapping[str, Reduce] = "mean",
+) -> Grid:
     """The grid of a design's fixed part and offsets.
 
     Args:
         design: The design.
         at: Values of variables in place of all levels or of the mean.
+        cov_reduce: What stands for a covariate: a key of `REDUCTIONS` ("mean" keeps both values of one that
+            has two), or a function from its column to a number or several; or such by covariate.
 
     Raises:
         FitError: `at` names a variable that the fixed part does not have, or the grid is too large.
@@ -128,7 +145,8 @@ def reference_grid(design: Design, at: Mapping[str, Sequence[Any]] | None = None
     given = {
         name if name in names else named_column(str(name)): values for name, values in (at or {}).items()
     }
-    grid = Grid(design, tuple(_axis(design, name, given.get(name)) for name in names))
+    reduce = _reductions(cov_reduce, names)
+    grid = Grid(design, tuple(_axis(design, name, given.get(name), reduce[name]) for name in names))
     for name in given:
         grid.position(name)
     if np.prod([float(size) for size in grid.shape]) > LARGEST:
@@ -139,7 +157,39 @@ def reference_grid(design: Design, at: Mapping[str, Sequence[Any]] | None = None
     return grid
 
 
-def _axis(design: Design, name: str, given: Sequence[Any] | None) -> Axis:
+def _reductions(given: Any, names: Sequence[str]) -> dict[str, Reduce]:
+    """What stands for each covariate."""
+    own = cast("Mapping[Any, Any]", given) if isinstance(given, Mapping) else dict.fromkeys(names, given)
+    found: dict[str, Reduce] = dict.fromkeys(names, "mean")
+    for word, how in own.items():
+        name = word if word in names else named_column(str(word))
+        if name not in names:
+            near = did_you_mean(str(word), names) or "."
+            raise FitError(f"cov_reduce: `{word}` is no variable of the fixed part{near}")
+        if not callable(how) and how not in REDUCTIONS:
+            raise FitError(
+                f"cov_reduce={how!r} is not known: choose one of {', '.join(map(repr, REDUCTIONS))}, or give "
+                "a function of the column."
+            )
+        found[name] = cast("Reduce", how)
+    return found
+
+
+def _reduced(name: str, column: pd.Series[Any], how: Reduce) -> tuple[float, ...]:
+    """The values that stand for a covariate."""
+    made = how(column) if callable(how) else REDUCTIONS[how](column)
+    try:
+        values = np.atleast_1d(np.asarray(made, dtype=np.float64))
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise FitError(
+            f"cov_reduce gives {made!r:.60} for `{name}`: a finite number is expected, or several."
+        )
+    return tuple(dict.fromkeys(values.tolist()))
+
+
+def _axis(design: Design, name: str, given: Sequence[Any] | None, reduce: Reduce) -> Axis:
     column, factor = design.frame[name], _factor(design, name)
     if given is not None:
         values = [given] if isinstance(given, str) or np.isscalar(given) else list(given)
@@ -151,7 +201,9 @@ def _axis(design: Design, name: str, given: Sequence[Any] | None) -> Axis:
         by_text = dict(zip(level_texts(observed), observed, strict=True))
         return Axis(name, tuple(by_text[level] for level in factor.levels), True)
     values = np.unique(column.to_numpy())
-    return Axis(name, tuple(values.tolist()) if len(values) <= KEPT else (column.mean(),), False)
+    if len(values) <= KEPT and reduce == "mean":
+        return Axis(name, tuple(values.tolist()), False)
+    return Axis(name, _reduced(name, column, reduce), False)
 
 
 def _factor(design: Design, name: str) -> Variable | None:

@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.engine.referee.henderson import MixedModel
-from lmmkit.engine.referee.textbook import to_dense, write_out
+from lmmkit.engine.referee.textbook import to_dense
 from lmmkit.errors import FitError
+from lmmkit.model.certificate import written_out
 from lmmkit.model.design.design import Design
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.report_tables.report_table import Facts, ReportTable
@@ -95,7 +96,7 @@ def matrices_of(estimates: Estimates) -> MixedModel:
             f"The matrices of {estimates.nobs:,} rows are not written out in full; the limit is "
             f"{MOST_ROWS:,} rows. Fit a part of the data."
         )
-    return to_dense(write_out(estimates.problem, estimates.kept, estimates.factors, estimates.sigma))
+    return to_dense(written_out(estimates))
 
 
 TABLES = (ReportTable("design_parts", facts=_filled),)

@@ -9,6 +9,7 @@ import pandas as pd
 import scipy
 
 from lmmkit.model.certificate import Certificate
+from lmmkit.model.design.residual_design import ResidualDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.open_directions import not_identified
@@ -16,6 +17,8 @@ from lmmkit.model.report_tables.panels import PanelChoice, panel_rows
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
 
 Frame = pd.DataFrame
+RESIDUAL = "Residual"
+EFFECTS = ["term", "group", "name", "level", "estimate", "se", "low", "high"]
 
 
 def components(fit: Fit, bounds: Frame) -> Frame:
@@ -29,20 +32,39 @@ def components(fit: Fit, bounds: Frame) -> Frame:
         DataFrame `component` (what it is, in words), group, var1, var2, vcov, sdcor, low, high, interval.
     """
     table = fit.varcorr
-    keys, names = zip(*map(_named, table.to_dict("records")), strict=True)
+    keys, names = zip(*(_named(row, fit.design.residual) for row in table.to_dict("records")), strict=True)
     table.insert(0, "component", list(names))
     found = bounds.set_index("parameter")[["low", "high", "interval"]].reindex(list(keys))
     return pd.concat([table, found.reset_index(drop=True)], axis=1)
 
 
-def _named(row: dict[Any, Any]) -> tuple[str, str]:
-    """The name of a row of varcorr in `Fit.conf_int`, and what it is in words."""
+def _named(row: dict[Any, Any], residual: ResidualDesign | None) -> tuple[str, str]:
+    """The name of a row of varcorr in `Fit.conf_int`, and what it is in words.
+
+    Of a residual structure the SD of the first cell is a parameter, and of `un` each correlation; the others
+    are functions of several parameters, and have no name there.
+    """
     group, first, second = row["group"], row["var1"], row["var2"]
+    if group == RESIDUAL and residual is not None:
+        cells = residual.cell_names
+        if second is None:
+            return "Residual.sd" if first == cells[0] else "", f"{group}: {first}"
+        name = _correlation_name(residual, cells.index(first), cells.index(second))
+        return name, f"{group}: {first} with {second}"
     if first is None:
         return "Residual.sd", group
     if second is None:
         return f"{group}.sd.{first}", f"{group}: {first}"
     return f"{group}.cor.{second}.{first}", f"{group}: {first} with {second}"
+
+
+def _correlation_name(residual: ResidualDesign, a: int, b: int) -> str:
+    """The name of the parameter that the correlation of two cells is; nothing where it is none."""
+    if residual.formula.correlation != "un":
+        return ""
+    first, second = sorted(residual.cells[cell].visit for cell in (a, b))
+    prefix = f"{residual.by.levels[residual.cells[a].by]}." if residual.by else ""
+    return f"{prefix}cor.{residual.visits.names[first]}.{residual.visits.names[second]}"
 
 
 def standard_deviations(parts: Frame) -> Frame:
@@ -75,7 +97,7 @@ def _correlation(G: Any, i: int, j: int) -> float:
 
 
 def effects(fit: Fit, *, level: float) -> Frame:
-    """Predicted random effects, those of each term in order of size.
+    """Predicted random effects, those of each term in order of size; none without random effects.
 
     Returns:
         DataFrame term (group and name), group, name, level, estimate, se, low, high.
@@ -87,6 +109,8 @@ def effects(fit: Fit, *, level: float) -> Frame:
         for group, b in fit.ranef.items()
         for name in b.columns
     ]  # fmt: skip
+    if not tables:
+        return Frame(columns=EFFECTS)
     table = pd.concat([part.sort_values("estimate", kind="stable") for part in tables], ignore_index=True)
     spread = half * table["se"]
     return table.assign(low=table["estimate"] - spread, high=table["estimate"] + spread)
@@ -164,8 +188,14 @@ def summary(fit: Fit) -> dict[str, Any]:
         "iterations": len(fit.trace) - 1,
         "singular_terms": [term.group for term, null in terms if null],
         "dropped_columns": fit.dropped_columns,
+        "residual": _residual_structure(fit.design.residual),
         "warnings": [*not_identified(fit.estimates), *fit.design.warnings],
     }
+
+
+def _residual_structure(residual: ResidualDesign | None) -> dict[str, str] | None:
+    """The residual structure as read and in words; None where residuals are independent."""
+    return None if residual is None else {"structure": str(residual.formula), "words": residual.words}
 
 
 def _panels(rows: Frame) -> Facts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ import pandas as pd
 
 from lmmkit.errors import FitError, PartialResult
 from lmmkit.model.comparison.compare import compare
+from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit, lmm
+from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.confidence_intervals import Method
 from lmmkit.model.inference.fixed_effect_terms import fixed_effects
 from lmmkit.model.means.marginal_means import MarginalMeans
@@ -103,6 +105,24 @@ def coefficients(fit: Fit, bounds: Frame, *, df: str, level: float) -> Frame:
     return table
 
 
+def focused(design: Design, coefficients: Sequence[str], focus: str | None) -> list[int]:
+    """Places of the coefficients that a study's focus stands for.
+
+    Args:
+        design: The design of the fit.
+        coefficients: Names of the estimates.
+        focus: A coefficient or a term; by default the first coefficient that is not the intercept.
+    """
+    found = same_name(focus, coefficients) if focus else None
+    if found:
+        return [coefficients.index(found)]
+    terms = {term.name: [design.fixed_names[i] for i in term.columns] for term in design.fixed_terms}
+    term = same_name(focus, terms) if focus else None
+    places = [coefficients.index(name) for name in terms.get(term or "", []) if name in coefficients]
+    others = [place for place, name in enumerate(coefficients) if name != "Intercept"]
+    return places or others[:1] or [0]
+
+
 def slopes(coefficients: Frame) -> Frame:
     """The coefficients that can share an axis: all but the intercept, or the intercept when it is alone."""
     others = coefficients[coefficients["coefficient"] != "Intercept"]
@@ -154,8 +174,14 @@ def _told(table: Frame, family: list[str], means: MarginalMeans) -> Frame:
 
 
 def _families(fit: Fit) -> list[list[str]]:
-    """Factors that interact, together, in the order of the grid; those with too many levels left out."""
+    """Factors that interact, together, in the order of the grid; those with too many levels left out.
+
+    The visits of a residual structure come last: other factors are compared within visits.
+    """
     axes = _factors(fit)
+    residual = fit.design.residual
+    visits = str(residual.formula.time) if residual and residual.formula.time else ""
+    axes = dict(sorted(axes.items(), key=lambda axis: axis[0] == visits))
     found = {frozenset(effect.factors & axes.keys()) for effect in fixed_effects(fit.design.recipe)}
     largest = [each for each in found if each and not any(each < other for other in found)]
     families = sorted([name for name in axes if name in each] for each in largest)
@@ -227,8 +253,10 @@ def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
         DataFrame share (its name), estimate, low, high, definition.
     """
     refits = REFITS if ci == "bootstrap" else None
-    parts = [made(refits, seed, level) for made in (fit.r2, fit.icc)]
-    meaning: dict[str, str] = {**parts[0].attrs["definition"], **parts[1].attrs["definition"]}
+    parts = [made(refits, seed, level) for made in ([fit.r2, fit.icc] if fit.design.random else [fit.r2])]
+    meaning: dict[str, str] = {
+        key: value for part in parts for key, value in part.attrs["definition"].items()
+    }
     table = pd.concat([Frame(part) for part in parts])
     names = [f"{SHARES[name]} {name}" for name in meaning]
     return table.assign(share=names, definition=list(meaning.values()))[
@@ -319,7 +347,7 @@ TABLES = (
     ),
     ReportTable(
         "shares",
-        "Shares of variance: what fixed and random effects explain, how alike members of a group are.",
+        "Shares of variance: how much the model explains, and how alike members of a group are.",
         {
             "share": "Share",
             "estimate": ("Estimate", 3),

@@ -64,8 +64,12 @@ def _gain(path: Frame) -> Facts:
 
 
 def affordable_algorithms(fit: Fit) -> list[str]:
-    """The algorithms that are worth their time: on many rows without those that go by small steps."""
-    return ["newton", "pls", "direct"] if fit.nobs > MANY_ROWS else list(ALGORITHMS)
+    """The algorithms that are worth their time: on many rows without those that go by small steps.
+
+    Those have no step for the parameters of a residual structure.
+    """
+    few = fit.nobs > MANY_ROWS or fit.design.residual is not None
+    return ["newton", "pls", "direct"] if few else list(ALGORITHMS)
 
 
 def uninformed_start(estimates: Estimates) -> Floats:
@@ -75,7 +79,7 @@ def uninformed_start(estimates: Estimates) -> Floats:
 
 
 def fits_by_algorithm(estimates: Estimates, algorithms: Sequence[str] | None = None) -> dict[str, Estimates]:
-    """The same model by each algorithm, all started from Lambda = I.
+    """The same model by each algorithm, all started from Lambda = I, or from rho = 0 of a residual structure.
 
     Args:
         estimates: A fit whose design and criterion are taken.
@@ -84,9 +88,11 @@ def fits_by_algorithm(estimates: Estimates, algorithms: Sequence[str] | None = N
     Raises:
         FitError: There is no such algorithm.
     """
-    start = uninformed_start(estimates).tolist()
+    start: dict[str, Any] = {"start": uninformed_start(estimates).tolist()}
+    if estimates.design.residual is not None:
+        start = {"rho": np.zeros(len(estimates.rho))}
     return {
-        name: estimate(estimates.design, reml=estimates.reml, algorithm=name, start=start)
+        name: estimate(estimates.design, reml=estimates.reml, algorithm=name, **start)
         for name in (ALGORITHMS if algorithms is None else algorithms)
     }
 

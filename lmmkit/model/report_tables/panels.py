@@ -41,6 +41,7 @@ class PanelChoice:
 def choose_panels(frame: Frame, y: str, groups: Groups, focus: str | None = None) -> PanelChoice:
     """The response's column against the focus, or else against the first other column, by group.
 
+    Numbers come before factors, and before both what varies within groups, as a time does.
     Without any other column than grouping factors, one of these is along the axis: the inner of nested
     ones, or the one with fewer levels of crossed ones.
 
@@ -60,7 +61,9 @@ def _other_column(frame: Frame, y: str, groups: Groups) -> str | None:
     taken = {y, *(name for names in groups.values() for name in names)}
     others = [str(name) for name in frame.columns if name not in taken]
     numeric = [name for name in others if pd.api.types.is_numeric_dtype(frame[name])]
-    return next(iter([*numeric, *others]), None)
+    ordered = [*numeric, *others]
+    moving = (name for name in ordered if any(_varies(frame, name, names) for names in groups.values()))
+    return next(moving, next(iter(ordered), None))
 
 
 def _varies(frame: Frame, x: str, names: Sequence[str]) -> bool:

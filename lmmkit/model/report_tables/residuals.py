@@ -1,4 +1,8 @@
-"""Tables of what a fit leaves over: conditional residuals and where they come from."""
+"""Tables of what a fit leaves over: conditional residuals and where they come from.
+
+Standardised residuals are divided by their SD; where residuals are correlated the normalised ones stand for
+them, from which the correlation is taken out too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import pandas as pd
 import scipy
 from numpy.typing import NDArray
 
+from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit
 from lmmkit.model.report_tables.panels import evenly_spaced
 
@@ -46,23 +51,44 @@ def residual_quantiles(fit: Fit, limit: int = QUANTILES) -> Frame:
 def residual_boxes(fit: Fit, limit: int = BOXES) -> Frame:
     """Five numbers of the residuals in each level of the factor with most levels (some, of many).
 
+    Under a residual structure in each of its cells: visits, levels, groups.
+
     Returns:
         DataFrame group, level, low, lower, median, upper, high.
     """
-    grouping = fit.design.groupings[0]
-    drawn = evenly_spaced(grouping.size, limit)
-    residuals = pd.Series(fit.resid.to_numpy()).groupby(grouping.codes)
+    name, levels, codes = _boxed(fit.design)
+    drawn = evenly_spaced(len(levels), limit)
+    residuals = pd.Series(fit.resid.to_numpy()).groupby(codes)
     five = residuals.quantile(np.linspace(0, 1, 5)).unstack().iloc[drawn]
     five.columns = ["low", "lower", "median", "upper", "high"]
-    five.insert(0, "level", grouping.levels[drawn])
-    five.insert(0, "group", grouping.name)
+    five.insert(0, "level", np.asarray(levels)[drawn])
+    five.insert(0, "group", name)
     return five.reset_index(drop=True)
+
+
+def _boxed(design: Design) -> tuple[str, list[str], NDArray[np.intp]]:
+    """By what residuals are told apart: its name, its levels, and the level of each row."""
+    residual = design.residual
+    if residual is None:
+        grouping = design.groupings[0]
+        return grouping.name, list(grouping.levels), grouping.codes
+    parts = (
+        residual.formula.by,
+        residual.formula.time if residual.formula.group else None,
+        residual.formula.ident,
+    )
+    return (
+        ".".join(str(part) for part in parts if part) or "visit",
+        residual.cell_names,
+        residual.arrays.cells,
+    )
 
 
 def outlying(fit: Fit) -> dict[str, Any]:
     """How many standardised residuals lie beyond 2 and 3, and how many a normal distribution would have."""
     z = np.abs(_standardised(fit))
     return {
+        "kind": "standardised" if fit.design.residual is None else "normalised",
         "rows": len(z),
         "beyond_2": int((z > 2).sum()),
         "beyond_3": int((z > 3).sum()),
@@ -77,6 +103,4 @@ def _rows(fit: Fit) -> Frame:
 
 
 def _standardised(fit: Fit) -> NDArray[np.float64]:
-    weights = fit.estimates.problem.weights
-    residuals = np.asarray(fit.resid, dtype=np.float64) / np.float64(fit.sigma)
-    return residuals if weights is None else residuals * np.sqrt(weights)
+    return np.asarray(fit.residuals("normalised"), dtype=np.float64)

@@ -61,7 +61,7 @@ def bootstrap_from(
 def tabled(estimates: Estimates, found: Replicates) -> pd.DataFrame:
     """The parameters of some replicates, a row each."""
     frame = pd.DataFrame(
-        np.column_stack([found.beta, parameters_of(estimates, found.factors, found.sigma)]),
+        np.column_stack([found.beta, parameters_of(estimates, found.factors, found.rho, found.sigma)]),
         columns=[*estimates.names, *parameter_names(estimates)],
     )
     return _marked(frame, found.converged, found.singular, found.failures)
@@ -70,18 +70,33 @@ def tabled(estimates: Estimates, found: Replicates) -> pd.DataFrame:
 def replicate(
     source: Simulator, count: int, *, workers: int = 1, progress: Progress | None = None
 ) -> Replicates:
-    """The model fitted to responses drawn from `source`, all at once."""
+    """The model fitted to responses drawn from `source`: together, or one by one."""
     estimates = source.estimates
     with one_thread():
         return refit(
-            estimates.problem, source.draw, count, reml=estimates.reml, progress=progress, workers=workers
+            estimates.problem,
+            source.draw,
+            count,
+            reml=estimates.reml,
+            rho=estimates.residual_coordinates,
+            progress=progress,
+            workers=workers,
         )
 
 
-def parameters_of(estimates: Estimates, factors: Sequence[Floats], sigma: Floats) -> Floats:
-    """(r, m + 1) SDs and correlations of many fits, from (r, k, k) Lambda of each term and (r,) sigma."""
-    pairs = zip(estimates.random, factors, strict=True)
+def parameters_of(estimates: Estimates, factors: Sequence[Floats], rho: Floats, sigma: Floats) -> Floats:
+    """(r, m + 1) the parameters of `parameter_names` of many fits.
+
+    Args:
+        estimates: One of them.
+        factors: (r, k, k) Lambda of each term.
+        rho: (r, c) coordinates of the residual structure.
+        sigma: (r,).
+    """
+    pairs, residual = zip(estimates.random, factors, strict=True), estimates.problem.residual
     columns = [term.structure.natural(np.einsum("r,rac,rbc->abr", sigma**2, L, L)) for term, L in pairs]
+    if residual is not None:
+        columns.append(np.array([residual.structure.natural(one) for one in rho]).T)
     return np.concatenate([*columns, sigma[None]]).T
 
 

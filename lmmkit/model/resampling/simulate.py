@@ -18,6 +18,7 @@ from lmmkit.model.design.design import Design
 from lmmkit.model.design.identifiability import check_response
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.options import check_option, whole
+from lmmkit.model.residual_kinds import correlated
 
 Seed = int | np.random.Generator
 
@@ -60,7 +61,7 @@ def responses(estimates: Estimates, mean: Floats, effects: Iterable[Floats], noi
             where the mean has them already.
         noise: (nobs, r) for the residuals.
     """
-    problem, y = estimates.problem, mean[:, None] + estimates.noise[:, None] * noise
+    problem, y = estimates.problem, mean[:, None] + correlated(estimates, noise)
     for term, factor, u in zip(problem.terms, estimates.factors, effects, strict=False):
         b = np.einsum("ab,jbr->ajr", estimates.sigma * factor, u.reshape(term.levels, len(factor), -1))
         for column, own in zip(term.columns, b, strict=True):

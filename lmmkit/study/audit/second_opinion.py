@@ -23,9 +23,8 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
-from lmmkit.engine.referee.textbook import write_out
 from lmmkit.errors import LmmkitError, RunError
-from lmmkit.model.certificate import FAILS, Certificate, certify
+from lmmkit.model.certificate import FAILS, Certificate, certify, written_out
 from lmmkit.model.certificate import UNCHECKED as LEFT
 from lmmkit.model.design.design import design_from_dict
 from lmmkit.model.estimates import Estimates, Stored, estimates_from_dict
@@ -40,6 +39,7 @@ DATA, FIT = "data.parquet", "fit.json"
 DEVIANCE, SHIFT = 1e-4, 1e-2
 #: statsmodels is slow beyond these rows; lme4 is ended after these seconds.
 MOST_ROWS, SECONDS = 20_000, 300
+CORRELATED = "it has no residual structures"
 _SCRIPT = """
 d <- read.csv("data.csv")
 for (g in grep("^g", names(d), value = TRUE)) d[[g]] <- factor(d[[g]])
@@ -91,7 +91,9 @@ def claimed_estimates(run: RunFolder) -> Estimates:
 def _effects(estimates: Estimates) -> tuple[Floats, ...]:
     """Random effects by the referee at the claimed variances: the fit's numbers do not hold them."""
     terms = estimates.problem.terms
-    model = write_out(estimates.problem, estimates.kept, estimates.factors, estimates.sigma)
+    if not terms:
+        return ()
+    model = written_out(estimates)
     ends = np.cumsum([term.levels * len(term.columns) for term in terms])[:-1]
     parts = np.split(SparseReferee(model).effects().u, ends)
     return tuple(u.reshape(term.levels, len(term.columns)) for u, term in zip(parts, terms, strict=True))
@@ -173,6 +175,8 @@ def ask_statsmodels(estimates: Estimates) -> Opinion:
 def statsmodels_cannot(estimates: Estimates) -> str:
     """Why statsmodels cannot fit a model; empty where it can."""
     problem = estimates.problem
+    if problem.residual is not None:
+        return CORRELATED
     if len({term.factor for term in problem.terms}) > 1:
         return "it fits one grouping factor; this model has more"
     if len(problem.terms) > 1 and any(term.structure.pairs for term in problem.terms):
@@ -206,6 +210,8 @@ def _mixed_lm(estimates: Estimates) -> Any:
 
 def ask_lme4(estimates: Estimates) -> Opinion:
     """The fit of lme4; a note where it is not installed or fails."""
+    if estimates.problem.residual is not None:
+        return Opinion("lme4", CORRELATED)
     program = shutil.which("Rscript")
     if program is None:
         return Opinion("lme4", "Rscript is not installed")

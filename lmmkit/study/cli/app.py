@@ -64,11 +64,10 @@ def new(
 @with_exit_codes
 def check(study: StudyFile, allow_outside: Outside = False) -> None:
     """Check a study file, its data and the model's design without running it; say what is wrong."""
-    from lmmkit.study.intake.check import check_study
-    from lmmkit.study.runs.plan import make_plan
+    from lmmkit.study.intake.check import check_file
 
-    plan = make_plan(study, allow_outside=allow_outside)
-    say(*check_study(plan).text(plan).split("\n"))
+    plan, checked = check_file(study, allow_outside=allow_outside)
+    say(*checked.text(plan).split("\n"))
 
 
 @app.command()

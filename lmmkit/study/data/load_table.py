@@ -93,7 +93,8 @@ class PreparedData:
     Attributes:
         frame: The rows that are kept, typed; row labels are positions in the input from 0.
         rows: The ledger: `row`, `status`, `reason` of every input row.
-        columns: One row per column: `column, type, unit, declared, missing, levels, low, high, why, label`.
+        columns: One row per column: `column, type, unit, declared, missing, levels, low, high,
+            why, label, labels`.
         lines: What the lines of the file are (`what`, `lines`); they add up to all of them.
         codes: Cells in which each code of a missing value was found: `column`, `code`, `cells`.
         notices: What a user should know, a sentence each.
@@ -215,6 +216,7 @@ def _no_column(name: str, raw: RawTable) -> str:
     """The sentence about a column that is not there; a file of one column has another separator, perhaps."""
     only = next(iter(raw.columns)) if len(raw.columns) == 1 else ""
     mark = next((mark for mark in (";", "\t", ",", "|") if mark in only), None)
+    mark = mark or (" " if name in only.split() else None)
     hint = (
         f" The file has one column; if {mark!r} separates its cells, say data.sep: {mark!r}" if mark else ""
     )
@@ -418,6 +420,7 @@ def _column_facts(
         "high": float(column.max()) if numeric else np.nan,
         "why": made.why if made else "it is derived",
         "label": (spec and spec.label) or "",
+        "labels": dict(spec.labels) if spec else {},
     }
 
 

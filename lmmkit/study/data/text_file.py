@@ -450,6 +450,9 @@ def _parsed(
 def _uneven(row: Any, columns: int, body: Places, name: str) -> DataError:
     number = int(row.number)
     hint = "check the separator, and quotes around cells that hold it"
+    mark = next((mark for mark in (";", "\t", "|") if mark in str(row.text)), None)
+    if columns == 1 and mark:
+        hint = f"if {mark!r} separates cells, say data.sep: {mark!r}"
     if row.actual_columns == columns + 1 and str(row.text).rstrip()[-1:] in ",;\t":
         hint = "its last separator has nothing after it, which the header lacks: end the header with one too"
     return DataError(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -208,6 +209,7 @@ class _Reading:
             return self.factor("its numbers begin with zeros")
         values = self.sieve.numbers(values)
         self.notice_dates(values)
+        self.notice_groups(cells, values)
         return self.made(values, "number", "every cell is a number")
 
     @cached_property
@@ -295,7 +297,7 @@ class _Reading:
         )
         ways = ["list such cells under data.na if they mean a missing value"] if known else list[str]()
         ways += [] if must else [f"declare `{self.name}: {{type: factor}}` if the cells are labels"]
-        told = "; ".join(filter(None, (", or ".join(ways), self.hint(kind, odd))))
+        told = "; ".join(filter(None, (", or ".join(ways), self.hint(kind, odd)))) or "expected numbers"
         raise DataError(
             f"{self.name}: {what} {self.with_rows(odd)}{'; the model uses it as a number' if must else ''}. "
             f"{told[:1].upper()}{told[1:]}"
@@ -349,7 +351,29 @@ class _Reading:
         if values.dtype.kind == "f" and np.isnan(values).all():
             return self.nothing() if self.used else self.made(values, "number", why)
         self.notice_dates(values)
+        if self.kind == "text":
+            self.notice_groups(self.text, values)
         return self.made(values, "number", why)
+
+    def notice_groups(self, cells: Any, values: NDArray[Any]) -> None:
+        """Say where the decimal mark always has three digits after it, as marks between thousands have."""
+        if not self.used or self.data.thousands or self.raw.stored is not None or values.dtype.kind != "f":
+            return
+        mark, other = self.marks.decimal, ",."[self.marks.decimal == ","]
+        grouped = rf"^[+-]?[1-9][0-9]{{0,2}}(?:{re.escape(mark)}[0-9]{{3}})?$"
+        for part in (cells[:100], cells):
+            if not pc.all(pc.match_substring_regex(part, grouped), min_count=0).as_py():
+                return
+        marked = pc.match_substring(cells, mark)
+        if not pc.any(marked, min_count=0).as_py():
+            return
+        row = _first(marked)
+        self.notices.append(
+            f"{self.name}: every number has three digits after its {mark!r}, such as "
+            f"{cells[row].as_py()!r}, or is a "
+            f"whole number below 1000; if {mark!r} stands between thousands, say data.decimal: {other!r} and "
+            f"data.thousands: {mark!r}"
+        )
 
     def notice_dates(self, values: NDArray[Any]) -> None:
         """Say where all numbers are dates without marks, whose differences are no days."""
@@ -455,6 +479,7 @@ class _Reading:
             if not levels:
                 return self.nothing()
             self.notice_alike(levels)
+            self.notice_made_dates(levels)
         place: dict[str | None, int] = {label: i for i, label in enumerate(levels)}
         table = np.fromiter((place.get(label, -1) for label in (*labels, None)), np.intp, len(labels) + 1)
         made = pd.Categorical.from_codes(table[codes], pd.Index(np.array(levels, object), dtype="str"))
@@ -539,6 +564,16 @@ class _Reading:
                     f"{self.name}: the labels {other!a} and {label!a} are two levels, and differ only {what}"
                 )
                 return
+
+    def notice_made_dates(self, levels: Sequence[str]) -> None:
+        """Say where some labels are dates, which spreadsheet programs make of labels such as 1-2."""
+        dates = [label for label in levels if len(label) in (10, 19) and label[4] == "-" and is_date(label)]
+        if dates and len(dates) < len(levels):
+            self.notices.append(
+                f"{self.name}: {len(dates):,} of its {len(levels):,} labels are dates, such as "
+                f"{dates[0]!r}; a "
+                "spreadsheet program may have made them of other labels, such as 1-2"
+            )
 
     def leveled(self, column: Values, known: list[str]) -> Values:
         """The factor with the declared levels, order and reference."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from lmmkit.model.formula.expression import MARKERS, Expression, call_name, parse_expression
 from lmmkit.model.formula.formula import Formula
+from lmmkit.model.formula.residual_formula import ResidualFormula
 from lmmkit.study.files.schema import Role
 
 
@@ -17,7 +18,11 @@ class _Use(NamedTuple):
 
 
 def roles(
-    formulas: Iterable[Formula], numbers: Iterable[str], derive: Iterable[str], exclude: Iterable[str]
+    formulas: Iterable[Formula],
+    numbers: Iterable[str],
+    derive: Iterable[str],
+    exclude: Iterable[str],
+    residual: ResidualFormula | None = None,
 ) -> dict[str, Role]:
     """The role of every column that formulas, expressions or arguments use.
 
@@ -26,6 +31,7 @@ def roles(
         numbers: Columns that must be numbers: weights, offset.
         derive: Expressions of new columns.
         exclude: Conditions; they decide only where nothing else does.
+        residual: The residual structure: its visits are what they are, all else are labels.
 
     >>> from lmmkit.model.formula.formula import parse_formula
     >>> roles([parse_formula("log(y) ~ x + day + (1 | g) + (1 | day)")], [], [], [])
@@ -33,6 +39,9 @@ def roles(
     """
     uses = [use for formula in formulas for use in _of_formula(formula)]
     uses += [_Use(name, "number") for name in numbers]
+    if residual is not None:
+        uses += _of_expression(residual.time) if residual.time else ()
+        uses += [_Use(name, "group") for group in residual.groups() for name in group.names]
     uses += [use for text in derive for use in _of_expression(parse_expression(text, "derive"))]
     known = {use.column for use in uses}
     conditions = [use for text in exclude for use in _of_condition(parse_expression(text, "exclude"))]

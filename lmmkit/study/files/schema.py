@@ -23,11 +23,18 @@ from pydantic import (
 from lmmkit.errors import FormulaError
 from lmmkit.model.formula.expression import named_column, parse_expression
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
+from lmmkit.model.formula.residual_formula import IID, ResidualFormula, parse_residual
+from lmmkit.model.table.labels import label_of
 
 
 def _level_text(value: object) -> object:
     """Levels are text; a whole number in the file is its digits."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _place_text(value: object) -> object:
+    """Places of measurements are text; a number in the file is its shortest text."""
+    return label_of(value) if isinstance(value, float) else _level_text(value)
 
 
 def _composed(value: object) -> object:
@@ -55,10 +62,14 @@ def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
 
 
 Level = Annotated[str, BeforeValidator(_level_text, json_schema_input_type=str | int)]
+Place = Annotated[str, BeforeValidator(_place_text, json_schema_input_type=str | int | float)]
 Code = Annotated[str | int | float, Field(union_mode="left_to_right")]
 OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n\x00]*$")]
 FormulaText = Annotated[
     str, BeforeValidator(_composed), Field(min_length=1, max_length=10_000), _checked(parse_formula)
+]
+ResidualText = Annotated[
+    str, BeforeValidator(_composed), Field(min_length=1, max_length=1_000), _checked(parse_residual)
 ]
 # A column's name may hold a line break, and so may what names it.
 ShortText = Annotated[str, Field(min_length=1, max_length=500)]
@@ -213,7 +224,7 @@ class Reshape(_Section):
         default="index",
         description="New column that tells the measurements apart: what the star stands for, or the column",
     )
-    at: list[Level] | None = Field(
+    at: list[Place] | None = Field(
         default=None, min_length=2, description="Values of that column, in the order of the measured columns"
     )
     id: list[OneLine] | None = Field(
@@ -335,8 +346,11 @@ class Model(_Section):
     algorithm: Literal["newton", "em", "em-accelerated", "em-newton", "pls", "direct"] = Field(
         default="newton", description="How the optimum is found"
     )
-    residual: Literal["iid"] = Field(
-        default="iid", description="Residual structure; iid: independent, of one variance"
+    residual: ResidualText = Field(
+        default=IID,
+        description="Residual structure, in place of random effects: `un(visit | id)`, us, cs, csh, toep, "
+        "toeph, ar1, ar1h, ad, adh, `ident(f)`, or a product `ident(f) * cs(visit | id)`; iid: independent, "
+        "of one variance",
     )
     weights: ColumnName | None = Field(default=None, description="Column of prior weights")
     offset: ColumnName | None = Field(default=None, description="Column of a known part of the response")
@@ -365,9 +379,17 @@ class Model(_Section):
         return parse_formula(self.formula).response.variables[0]
 
     @property
+    def residual_structure(self) -> ResidualFormula | None:
+        """The residual structure as read; None for independent residuals."""
+        return parse_residual(self.residual)
+
+    @property
     def groups(self) -> dict[str, list[str]]:
-        """The columns of each grouping factor, by its label."""
-        return {bar.group.label: list(bar.group.names) for bar in parse_formula(self.formula).random}
+        """The columns of each grouping factor and of the subjects of a residual structure, by its label."""
+        found = [bar.group for bar in parse_formula(self.formula).random]
+        residual = self.residual_structure
+        found += [residual.group] if residual and residual.group else []
+        return {group.label: list(group.names) for group in found}
 
 
 def _word_or_list(value: object) -> str:

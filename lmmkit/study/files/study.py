@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lmmkit.errors import LmmkitError, StudyError, Subject
+from lmmkit.errors import FormulaError, LmmkitError, StudyError, Subject
+from lmmkit.model.formula.expression import parse_expression, quote
 from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula
+from lmmkit.model.formula.residual_formula import check_beside
 from lmmkit.study.files.faults import NOWHERE, raise_faults, validate
 from lmmkit.study.files.roles import roles
 from lmmkit.study.files.schema import Column, Model, Role, Settings
@@ -51,7 +54,10 @@ def load_study(path: Path | str, overrides: Mapping[str, object] | None = None) 
         StudyError: all faults of the file and of the overrides, each with its line and column.
     """
     path = Path(path)
-    settings, faults = resolve(read_yaml(path), path.stem, overrides or {})
+    document = read_yaml(path)
+    settings, faults = resolve(document, path.stem, overrides or {})
+    if settings is not None and not faults:
+        faults = list(_parts_of_the_model(settings, document, overrides or {}))
     raise_faults(path, faults)
     assert settings is not None  # where there is none, a fault says why
     return Study(path.resolve(), settings)
@@ -119,6 +125,22 @@ def _given_roles(given: Settings, completed: Settings, document: Document) -> It
             yield Fault(document.values.get(key, NOWHERE), key, message)
 
 
+def _parts_of_the_model(
+    settings: Settings, document: Document, overrides: Mapping[str, object]
+) -> Iterator[Fault]:
+    """A model with neither random effects nor a residual structure, or with both."""
+    model = settings.model
+    formula, residual = parse_formula(model.formula), model.residual_structure
+    if not formula.random and settings.random_effects.rule != "fixed":
+        return
+    try:
+        check_beside(formula, residual)
+    except FormulaError as error:
+        key = ("model", "residual" if residual else "formula")
+        place = NOWHERE if dotted(key) in overrides else document.values.get(key, NOWHERE)
+        yield Fault(place, key, in_study_words(str(error)))
+
+
 def _overridden(document: Document, overrides: Mapping[str, object]) -> Document:
     data = document.data
     if not is_mapping(data):
@@ -172,13 +194,16 @@ def roles_of(settings: Settings) -> dict[str, Role]:
     """What the model, its candidates and the data's expressions use each column for."""
     model, data = settings.model, settings.data
     numbers = filter(None, (model.weights, model.offset))
-    return roles(formulas(settings), numbers, data.derive.values(), data.exclude)
+    return roles(formulas(settings), numbers, data.derive.values(), data.exclude, model.residual_structure)
 
 
 def model_columns(settings: Settings) -> list[str]:
     """Columns that the model and its candidates use, in order of appearance."""
+    model = settings.model
     names = [name for formula in formulas(settings) for name in _variables(formula)]
-    return list(dict.fromkeys([*names, *filter(None, (settings.model.weights, settings.model.offset))]))
+    residual = model.residual_structure
+    names += [*(residual.columns() if residual else ()), *filter(None, (model.weights, model.offset))]
+    return list(dict.fromkeys(names))
 
 
 def formulas(settings: Settings) -> list[Formula]:
@@ -206,8 +231,14 @@ def raise_placed(study: Study, overrides: Mapping[str, object], errors: Sequence
         StudyError: there are errors.
     """
     if errors:
-        document = read_yaml(study.path)
-        raise_faults(study.path, [_placed(error, study.settings, overrides, document) for error in errors])
+        raise_faults(study.path, placed(study.settings, overrides, read_yaml(study.path), errors))
+
+
+def placed(
+    settings: Settings, overrides: Mapping[str, object], document: Document, errors: Sequence[LmmkitError]
+) -> list[Fault]:
+    """Errors as faults, each with its place in the file."""
+    return [_placed(error, settings, overrides, document) for error in errors]
 
 
 def _placed(
@@ -215,8 +246,29 @@ def _placed(
 ) -> Fault:
     key = _key_of(error.about, settings, document)
     message = in_study_words(str(error)).removeprefix(f"{dotted(key)}: ")
-    overridden = ".".join(map(str, key)) in overrides
-    return Fault(NOWHERE if overridden else document.values.get(key, Position(1, 1)), key, message)
+    if ".".join(map(str, key)) in overrides:
+        return Fault(NOWHERE, key, message)
+    place = document.values.get(key, Position(1, 1))
+    if key[:2] in _WITH_COLUMNS:
+        unknown = _UNKNOWN.search(message)
+        place = _place_of(unknown[1] if unknown else str(error.about[-1]), place, document.text)
+    return Fault(place, key, message)
+
+
+#: Keys whose values are formulas or expressions, and how a message names a column that is not there.
+_WITH_COLUMNS = {("model", "formula"), ("data", "exclude"), ("data", "derive")}
+_UNKNOWN = re.compile(r"no column `(.+?)`(?=[.; ])")
+
+
+def _place_of(name: str, place: Position, text: str) -> Position:
+    """Where a name stands in the value that begins at a place, or the place."""
+    lines = text.splitlines(keepends=True)
+    begin = sum(map(len, lines[: place.line - 1])) + place.column - 1
+    found = re.compile(rf"(?<![\w.`]){re.escape(quote(name))}(?![\w.`]|\s*\()").search(text, begin)
+    if found is None:
+        return place
+    before = text[: found.start()]
+    return Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def _told(about: Subject, settings: Settings, document: Document) -> Subject:
@@ -224,7 +276,14 @@ def _told(about: Subject, settings: Settings, document: Document) -> Subject:
     if about[:2] in document.values and about[:2] != ("data", "columns"):
         return about
     if about[:2] == ("data", "columns") and about[:3] not in document.values:
-        given = {settings.model.weights: "weights", settings.model.offset: "offset"}
+        model = settings.model
+        residual = set(model.residual_structure.columns()) if model.residual_structure else set[str]()
+        residual -= {name for formula in formulas(settings) for name in _variables(formula)}
+        given = {**dict.fromkeys(residual, "residual"), model.weights: "weights", model.offset: "offset"}
+        used = residual | set(_variables(parse_formula(settings.model.formula)))
+        for name, text in settings.data.derive.items() if about[2] not in used else ():
+            if about[2] in parse_expression(text, "derive").variables:
+                return ("data", "derive", name)
         return ("model", given.get(str(about[2]), "formula"))
     return ("model", "formula") if about[:1] == ("model",) else about
 
@@ -239,12 +298,55 @@ def _key_of(about: Subject, settings: Settings, document: Document) -> Key:
     return key
 
 
+def without(document: Document, faults: Sequence[Fault]) -> Document | None:
+    """A document without the keys that are wrong in themselves, so that the rest can be checked.
+
+    Returns:
+        None where the rest says nothing for sure: the keys say which file it is or how it is read.
+    """
+    data = deepcopy(document.data)
+    for fault in faults:
+        key = fault.key
+        section, part = (*key, "", "")[:2]
+        whole = not part and section in ("", "data", "model")
+        if whole or (section == "data" and part not in ("columns", "exclude")):
+            return None
+        if key == ("model", "formula"):
+            _replace_formula(data)
+        else:
+            _remove(data, key[: 3 if part == "columns" else 2])
+    return replace(document, data=data, faults=[])
+
+
+def _remove(node: object, key: Key) -> None:
+    for part in key[:-1]:
+        node = node.get(str(part)) if is_mapping(node) else None
+    if is_mapping(node):
+        node.pop(str(key[-1]), None)
+
+
+def _replace_formula(data: Any) -> None:
+    """A formula that is no formula tells no roles: only columns that declare their type can be checked."""
+    columns = data["data"].get("columns", {})
+    typed = {name: spec for name, spec in columns.items() if is_mapping(spec) and spec.get("type")}
+    numbers = [name for name, spec in typed.items() if spec["type"] == "number"]
+    data["data"]["columns"] = typed
+    if numbers:
+        data["model"] = {"formula": f"{quote(numbers[0])} ~ 1"}
+        data.pop("random_effects", None)
+
+
 # The settings as arguments of the model functions.
 
 
 def design_options(model: Model) -> dict[str, Any]:
     """Returns the arguments of `build_design` that a study's model sets, but for the formula and the data."""
-    return {"weights": model.weights, "offset": model.offset, "contrasts": dict(model.contrasts) or None}
+    return {
+        "weights": model.weights,
+        "offset": model.offset,
+        "contrasts": dict(model.contrasts) or None,
+        "residual": model.residual,
+    }
 
 
 def fit_options(model: Model) -> dict[str, Any]:

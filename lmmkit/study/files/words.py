@@ -11,7 +11,12 @@ _WORDS = (
     (re.compile(r"\bmissing='(drop|error)'"), r"data.missing: \1"),
     (re.compile(r"\balgorithm='([a-z-]+)'"), r"model.algorithm: \1"),
     (re.compile(r"\b(?:method|ci)='(wald|profile|bootstrap)'"), r"inference.ci: \1"),
-    (re.compile(r": for a model without one use statsmodels' OLS .*? or WLS\."), "; a study needs one."),
+    (
+        re.compile(r": for a model without .*? use statsmodels' OLS .*? beside fits\."),
+        "; a study needs either.",
+    ),
+    (re.compile(r"\bresidual='([^']*)'"), r"model.residual: \1"),
+    (re.compile(r"^residual `"), "`"),
     (re.compile(r"\{'(\w+)': '(\w+)'\}"), r"{\1: \2}"),
     (re.compile(r"^(weights|offset|contrasts): "), r"model.\1: "),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
@@ -65,12 +65,13 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML file as plain data, with the places of its keys and values."""
+    """A YAML file as plain data, with the places of its keys and values, and its text."""
 
     data: object
     keys: dict[Key, Position] = field(default_factory=dict[Key, Position])
     values: dict[Key, Position] = field(default_factory=dict[Key, Position])
     faults: list[Fault] = field(default_factory=list[Fault])
+    text: str = ""
 
 
 def dotted(key: Key) -> str:
@@ -110,7 +111,7 @@ def parse_yaml(text: str, name: str = "text") -> Document:
     """
     yaml = YAML(typ="safe", pure=True)
     try:
-        return _EventReader(iter(yaml.parse(text)), name).document()
+        return replace(_EventReader(iter(yaml.parse(text)), name).document(), text=text)
     except MarkedYAMLError as error:
         raise StudyError(f"{name}:{_marked(error)}") from None
     except YAMLError as error:

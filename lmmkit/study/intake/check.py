@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import Findings, StudyError, did_you_mean
@@ -13,10 +14,13 @@ from lmmkit.model.formula.formula import parse_candidate, parse_formula, term_na
 from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.study.data.load_table import PreparedData, load_table
+from lmmkit.study.data.sources import Base
+from lmmkit.study.files.faults import raise_faults
 from lmmkit.study.files.schema import Settings
-from lmmkit.study.files.study import design_options, raise_placed
+from lmmkit.study.files.study import design_options, placed, raise_placed, resolve, without
 from lmmkit.study.files.words import in_study_words
-from lmmkit.study.runs.plan import Plan
+from lmmkit.study.files.yaml12 import read_yaml
+from lmmkit.study.runs.plan import Plan, base_of, make_plan
 
 
 @dataclass(frozen=True)
@@ -41,26 +45,56 @@ class Checked:
         return "\n\n".join([*map(terminal, said), str(replace(self.design, warnings=()))])
 
 
+def check_file(path: Path, *, allow_outside: bool) -> tuple[Plan, Checked]:
+    """A study file, its data and its model, with all that is wrong at once.
+
+    Where keys of the file are wrong in themselves, the rest is checked without them, as far as it can be.
+
+    Raises:
+        StudyError: All that a run would refuse, each with its place in the study file.
+    """
+    document = read_yaml(path)
+    _, faults = resolve(document, path.stem, {})
+    if not faults:
+        plan = make_plan(path, allow_outside=allow_outside)
+        return plan, check_study(plan)
+    rest = without(document, faults)
+    settings, others = (None, []) if rest is None else resolve(rest, path.stem, {})
+    if settings is not None and not others:
+        base = base_of(path.resolve().parent, allow_outside=allow_outside)
+        _, found = _checked(settings, base, whole=all(fault.key[0] != "data" for fault in faults))
+        wrong = [fault.key for fault in faults]
+        errors = [error for error in found.errors if not any(error.about[: len(key)] == key for key in wrong)]
+        faults += placed(settings, {}, document, errors)
+    raise_faults(path, faults)
+    raise AssertionError("there are faults")
+
+
 def check_study(plan: Plan) -> Checked:
     """Everything up to the fit, with all that is wrong at once.
 
     Raises:
         StudyError: All that a run would refuse, each with its place in the study file.
     """
-    settings, found = plan.study.settings, Findings()
+    checked, found = _checked(plan.study.settings, plan.base, whole=True)
+    raise_placed(plan.study, plan.overrides, found.errors)
+    assert checked is not None
+    return checked
+
+
+def _checked(settings: Settings, base: Base, *, whole: bool) -> tuple[Checked | None, Findings]:
+    """What a run would start from, and all that it would refuse; of the data alone where not whole."""
+    found, checked, table = Findings(), None, None
     with found.part("report", "focus"):
         _check_focus(settings)
-    table = checked = None
     with found.part("data"):
-        table = load_table(settings.data, plan.base)
-    if table is None:
+        table = load_table(settings.data, base)
+    if table is None or not whole:
         with found.part("inference", "df"):
             check_method(settings.inference.df, None, reml=settings.model.method == "REML")
     else:
         checked = _check_model(settings, table, found)
-    raise_placed(plan.study, plan.overrides, found.errors)
-    assert checked is not None
-    return checked
+    return checked, found
 
 
 def _check_focus(settings: Settings) -> None:

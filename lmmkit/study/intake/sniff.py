@@ -426,11 +426,6 @@ def _single_marks(commas: Sequence[str], dots: Sequence[str], separator: str) ->
         return ",", None, f"{commas[0]} is read with a decimal comma; or is it a comma between thousands?"
     if commas:
         return ".", ",", f"{commas[0]} is read with a comma between thousands; or is it a decimal comma?"
-    if dots and not plain_dot and separator == ";":
-        return ".", None, (
-            f"{dots[0]} is read with a decimal point, and every such number has three digits after it; does "
-            "it stand between thousands? Then give --decimal , --thousands ."
-        )  # fmt: skip
     return ".", None, ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +29,13 @@ class Wide:
         stem: What their names share, without a word for time: `y` of y_t1 and y_t2; "" of 2019 and 2020.
         columns: Their names.
         given: What `reshape.measured` says: a pattern, or the list where a pattern matches others too.
+        at: What tells the columns apart, where their names number them.
     """
 
     stem: str
     columns: tuple[str, ...]
     given: str | list[str]
+    at: tuple[str, ...] = ()
 
 
 def families(columns: Sequence[str]) -> list[Wide]:
@@ -54,11 +57,18 @@ def families(columns: Sequence[str]) -> list[Wide]:
         if match is not None:
             found.setdefault(_family(match.string, match), []).extend(found.pop(key))
     order = {name: place for place, name in enumerate(columns)}
+    known = sorted(columns)
     return [
-        Wide(stem, members, starred if _matches(starred, columns) == [*members] else [*members])
+        _wide(stem, starred, tuple(sorted(names, key=lambda name: order[name])), known)
         for (stem, starred), names in found.items()
-        if len(members := tuple(sorted(names, key=lambda name: order[name]))) > 1
+        if len(names) > 1
     ]
+
+
+def _wide(stem: str, starred: str, members: tuple[str, ...], columns: Sequence[str]) -> Wide:
+    before, after = map(len, starred.split("*"))
+    given = starred if _matches(starred, columns) == len(members) else [*members]
+    return Wide(stem, members, given, tuple(name[before : len(name) - after] for name in members))
 
 
 def _family(name: str, match: re.Match[str]) -> tuple[str, str]:
@@ -67,9 +77,12 @@ def _family(name: str, match: re.Match[str]) -> tuple[str, str]:
     return stem, f"{name[: match.start('at')]}*{name[match.end('at') :]}"
 
 
-def _matches(starred: str, columns: Sequence[str]) -> list[str]:
-    pattern = re.compile(".+".join(map(re.escape, starred.split("*"))))
-    return [name for name in columns if pattern.fullmatch(name)]
+def _matches(starred: str, known: Sequence[str]) -> int:
+    """How many of the names, in order, a pattern matches."""
+    before, after = starred.split("*")
+    begin, end = bisect_left(known, before), bisect_left(known, f"{before}\U0010ffff")
+    least = len(starred)
+    return sum(len(name) >= least and name.endswith(after) for name in known[begin:end])
 
 
 def proposed_reshape(
@@ -127,7 +140,8 @@ def _worded(name: str, columns: Sequence[str]) -> list[Wide]:
         members = [column for column in columns if column.casefold().startswith(f"{name}{mark}".casefold())]
         starred = f"{members[0][: len(name) + 1]}*" if members else ""
         if len(members) > 1:
-            return [Wide(name, tuple(members), starred if _matches(starred, columns) == members else members)]
+            same = _matches(starred, sorted(columns)) == len(members)
+            return [Wide(name, tuple(members), starred if same else members)]
     return []
 
 
@@ -143,6 +157,9 @@ def _keys(
     default = next(name for name in ("time", "occasion", "measurement") if name not in {*columns, *measured})
     keys: dict[str, Any] = {"measured": {name: family.given for name, family in measured.items()}}
     keys["index"] = times[0] if times else default
+    only = next(iter(measured.values()))
+    if not isinstance(only.given, str) and only.at:
+        keys["at"] = [*only.at]
     if rows:
         keys["row"] = rows[0]
     free = {name for family in known if family not in measured.values() for name in family.columns}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
 
 from lmmkit.model.design.design import Design
-from lmmkit.model.formula.spelling import same_name
+from lmmkit.model.design.variables import Variable
+from lmmkit.model.report_tables.about_inference import focused
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
 from lmmkit.study.report.captions import with_unit
 from lmmkit.study.report.numbers import Files
@@ -43,7 +46,7 @@ def answer(files: Files, design: Design, focus: str | None) -> list[MarkedText]:
         design: The design of the fit.
         focus: A column or a coefficient; by default the first that is not the intercept.
     """
-    rows = _focused(files, design, focus)
+    rows = focused(design, list(files.table("coefficients")["coefficient"]), focus)
     first = _coefficient(files, rows[0])
     unit = _unit(files, design.response)
     if first == "Intercept":
@@ -51,9 +54,11 @@ def answer(files: Files, design: Design, focus: str | None) -> list[MarkedText]:
         sentence = fill("The mean of {} over all groups is {}.", Name(design.response), mean)
     elif len(rows) == 1 and _is_column(design, first):
         sentence = _slope(files, design, rows[0], unit)
+    elif len(rows) == 1 and (found := _difference_within(design, first)):
+        sentence = _within(files, design, rows[0], unit, found)
     else:
         sentence = _levels(files, design, rows, unit)
-    return [sentence, _spread(files, unit)]
+    return [sentence, _spread(files, design, unit)]
 
 
 def method(files: Files) -> MarkedText:
@@ -73,19 +78,6 @@ def coverage(files: Files) -> Mark:
 
 def _coefficient(files: Files, row: int) -> str:
     return str(files.table("coefficients")["coefficient"].iloc[row])
-
-
-def _focused(files: Files, design: Design, focus: str | None) -> list[int]:
-    """Rows of the coefficients that the focus stands for."""
-    names: list[str] = list(files.table("coefficients")["coefficient"])
-    found = same_name(focus, names) if focus else None
-    if found:
-        return [names.index(found)]
-    terms = {term.name: [design.fixed_names[i] for i in term.columns] for term in design.fixed_terms}
-    term = same_name(focus, terms) if focus else None
-    rows = [names.index(name) for name in terms.get(term or "", []) if name in names]
-    others = [row for row, name in enumerate(names) if name != "Intercept"]
-    return rows or others[:1] or [0]
 
 
 def _unit(files: Files, name: str) -> str:
@@ -114,6 +106,75 @@ def _slope(files: Files, design: Design, row: int, unit: str) -> MarkedText:
         Name(_unit(files, name) or "unit"),
         Name(name),
         Name(design.response),
+        _estimate(files, row, unit, coverage(files)),
+        _against_zero(*files.table("coefficients")[["low", "high"]].iloc[row]),
+    )
+
+
+class _Difference(NamedTuple):
+    """A difference of two levels of a factor within one level of each other factor.
+
+    Attributes:
+        factor: The factor.
+        level: The coefficient is the mean of this level
+        base: less that of this one.
+        within: Each other factor with its level.
+    """
+
+    factor: str
+    level: str
+    base: str
+    within: list[tuple[str, str]]
+
+
+def _difference_within(design: Design, coefficient: str) -> _Difference | None:
+    """What `arm[T.drug]:visit[w8]` stands for; None for another form, or where more terms have the factor."""
+    for term, variables in design.composition.items():
+        choices = [
+            [*_levels_of(variable, plain=True), *_levels_of(variable, plain=False)] for variable in variables
+        ]
+        for parts in product(*choices) if len(choices) > 1 and all(choices) else ():
+            coded = [part for part in parts if part.base]
+            if len(coded) != 1 or ":".join(part.label for part in parts) != coefficient:
+                continue
+            others = [used for name, used in design.composition.items() if name != term]
+            if any(str(each.expression) == coded[0].factor for used in others for each in used):
+                return None  # the coefficient is a difference of such differences, or at a covariate's zero
+            within = [(part.factor, part.level) for part in parts if not part.base]
+            return _Difference(coded[0].factor, coded[0].level, coded[0].base, within)
+    return None
+
+
+class _LevelLabel(NamedTuple):
+    """A level of a factor as a coefficient names it; `base` where it is a difference from that level."""
+
+    label: str
+    factor: str
+    level: str
+    base: str
+
+
+def _levels_of(variable: Variable, *, plain: bool) -> list[_LevelLabel]:
+    """The levels of a factor as they stand alone, or as treatment coding has them."""
+    name, levels = str(variable.expression), variable.levels
+    if plain:
+        return [_LevelLabel(f"{name}[{level}]", name, level, "") for level in levels]
+    coded = [_LevelLabel(f"{name}[T.{level}]", name, level, levels[0]) for level in levels[1:]]
+    treatment = levels and variable.names(reduced=True) == tuple(each.label for each in coded)
+    return coded if treatment else []
+
+
+def _within(files: Files, design: Design, row: int, unit: str, found: _Difference) -> MarkedText:
+    """The difference of two levels of a factor within levels of others, such as that of arms at a visit."""
+    within = [fill("{} {}", Name(factor), Name(level)) for factor, level in found.within]
+    return fill(
+        "At {} the mean of {} for {} {} less that for {} {} is {}; {}.",
+        join(", ", within),
+        Name(design.response),
+        Name(found.factor),
+        Name(found.level),
+        Name(found.factor),
+        Name(found.base),
         _estimate(files, row, unit, coverage(files)),
         _against_zero(*files.table("coefficients")[["low", "high"]].iloc[row]),
     )
@@ -154,13 +215,16 @@ def _reference(design: Design, term: str) -> MarkedText:
     return fill(" Each is a difference from level {}.", Name(str(levels[0])))
 
 
-def _spread(files: Files, unit: str) -> MarkedText:
-    """How much the groups differ, next to the residual."""
+def _spread(files: Files, design: Design, unit: str) -> MarkedText:
+    """How much the groups differ, next to the residual; without random effects, the residuals alone."""
     table = files.table("components")
+    what, names = "Standard deviations between groups, and within them", "component"
+    if not design.random:
+        what, names = "Standard deviations of the residuals", "var1"
     parts = [
-        fill("{} for {}", files.cell("components", row, "sdcor"), Name(table["component"].iloc[row]))
+        fill("{} for {}", files.cell("components", row, "sdcor"), Name(str(table[names].iloc[row])))
         for row in range(len(table))
         if pd.isna(table["var2"].iloc[row])
     ]
     end = fill(" (the response in {})", Name(unit)) if unit else ""
-    return fill("Standard deviations between groups, and within them: {}{}.", join(", ", parts), end)
+    return fill("{}: {}{}.", what, join(", ", parts), end)

@@ -13,6 +13,7 @@ from lmmkit.model.report_tables.about_data import axis_label
 from lmmkit.model.report_tables.panels import PanelChoice
 from lmmkit.model.report_tables.report_table import excludes_zero
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
+from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.report.numbers import TABLES, cell_mark, number, percent
 
 
@@ -70,9 +71,9 @@ def unit_of(columns: pd.DataFrame, name: str) -> str:
     return str(units.iloc[0]) if len(units) else ""
 
 
-def label_of(columns: pd.DataFrame, name: str) -> str:
-    """Axis text of a column: its name with its unit."""
-    return axis_label(name, unit_of(columns, name))
+def label_of(columns: pd.DataFrame, name: str, labels: Labels = NO_LABELS) -> str:
+    """Axis text of a column: its label or name, with its unit."""
+    return axis_label(labels.of(name), unit_of(columns, name))
 
 
 def with_unit(unit: str) -> MarkedText:
@@ -171,8 +172,9 @@ def blocks(parts: pd.DataFrame) -> Words:
     """What the picture of the design matrix shows."""
     numbers = _Numbers("design_parts", parts)
     columns, filled = counted(numbers.fact("columns"), "column"), numbers.percent("share filled", 3)
+    whole = "[X Z]" if len(parts) > 1 else "X"  # X alone without random effects
     return _words(
-        fill("[X Z] has {}; {} of its entries are not zero.", columns, filled),
+        fill("{} has {}; {} of its entries are not zero.", whole, columns, filled),
         "The design matrix, dark where it has entries, in parts: {}.",
         _names(parts["part"]),
     )
@@ -253,6 +255,66 @@ def correlations(table: pd.DataFrame) -> Words:
     )
 
 
+def cell_sds(table: pd.DataFrame, unit: str) -> Words:
+    """What the picture of the residuals' standard deviations shows."""
+    numbers = _Numbers("cell_sds", table)
+    least, most = numbers.fact("least"), numbers.fact("most")
+    said = fill("are {} to {}{}", least, most, with_unit(unit))
+    if least.text == most.text:
+        said = fill("are {}{} everywhere", most, with_unit(unit))
+    caption = (
+        "The fitted standard deviations of the residuals {}; the farthest from its empirical value is {} off."
+    )
+    return _words(
+        fill(caption, said, numbers.percent("farthest", 2)),
+        "Standard deviations of the residuals, fitted and empirical side by side, {}.",
+        counted(numbers.fact("cells"), "row"),
+    )
+
+
+def cell_correlations(table: pd.DataFrame) -> Words:
+    """What the fitted and the empirical correlations of the residuals show."""
+    numbers = _Numbers("cell_correlations", table)
+    caption = (
+        "The fitted correlations of a subject's residuals lie between {} and {}; the farthest from its "
+        "empirical value is {} off."
+    )
+    return _words(
+        fill(caption, *(numbers.fact(key, 3) for key in ("least", "most", "farthest"))),
+        "Two heat maps of the residuals' correlations, fitted and empirical, {}; figures in cells.",
+        counted(numbers.fact("pairs"), "pair"),
+    )
+
+
+def autocorrelation(table: pd.DataFrame, level: float) -> Words:
+    """What the picture of the normalised residuals' autocorrelation shows."""
+    numbers = _Numbers("autocorrelation", table)
+    outside, lags = numbers.fact("outside"), counted(numbers.fact("lags"), "distance")
+    caption = (
+        "At {} of {} the autocorrelation of the normalised residuals lies outside the band that holds {} of "
+        "such values where nothing is left."
+    )
+    return _words(
+        fill(caption, outside, lags, _level(level)),
+        "Autocorrelation of the normalised residuals at each of {}, with a dashed band around zero.",
+        lags,
+    )
+
+
+def structures(table: pd.DataFrame) -> Words:
+    """What the picture of the residual structures shows."""
+    numbers = _Numbers("structures", table)
+    best = table["structure"].iloc[int(table["aic"].fillna(float("inf")).argmin())]
+    chosen = table.loc[table["chosen"], "structure"].iloc[0]
+    remarks = [fill("{} is taken; the least AIC is that of {}", Name(chosen), Name(best))]
+    low, high = numbers.fact("least estimate"), numbers.fact("most estimate")
+    remarks.append(fill("the focus is estimated as {} to {}", low, high))
+    if (failed := numbers.fact("failed")).value:
+        remarks.append(fill("{} could not be fitted", counted(failed, "structure")))
+    alt = "Deviance, AIC and BIC of {} as distances from the least."
+    return _words(fill("{}.", join("; ", remarks)), alt, counted(numbers.fact("structures"), "structure"))
+
+
 def residuals(facts: dict[str, Any]) -> Words:
     """What the residual panels show, from `residuals.json`."""
 
@@ -261,14 +323,14 @@ def residuals(facts: dict[str, Any]) -> Words:
 
     some = fill(" ({} rows drawn, evenly spaced)", told("drawn"))
     caption = (
-        "{} of {} standardised residuals lie beyond 2, where a normal distribution would have {}; "
-        "the largest is {}{}."
+        "{} of {} {} residuals lie beyond 2, where a normal distribution would have {}; the largest is {}{}."
     )
     return _words(
         fill(
             caption,
             told("beyond_2"),
             told("rows"),
+            facts["kind"],
             told("expected_beyond_2", 3),
             told("largest", 3),
             some if facts["drawn"] < facts["rows"] else "",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.escape import html
 from lmmkit.model.design.design import Design, RandomTerm
+from lmmkit.model.formula.residual_formula import ResidualFormula
 
 MOST_TERMS = 8
 
@@ -78,7 +79,7 @@ def model_equations(design: Design) -> list[str]:
     offset = [sub(symbol("o"), symbol("i"))] if design.problem.offset is not None else []
     right = total([*filter(None, parts), *offset, sub(symbol("ε"), symbol("i"))])
     mean = display(response + operator("=") + right, f"{design.formula}, written out for observation i")
-    return [mean, *(_distribution(term) for term in design.random), _residual(design)]
+    return [mean, *(_distribution(term) for term in design.random), *_residuals(design)]
 
 
 def _fixed(names: Sequence[str]) -> str:
@@ -134,12 +135,64 @@ def _entry(i: int, j: int, structure: Structure) -> str:
     return row(pair, sub(symbol("σ"), digits(low)), sub(symbol("σ"), digits(high)))
 
 
-def _residual(design: Design) -> str:
-    variance = power(symbol("σ"), digits(2))
+def _residuals(design: Design) -> list[str]:
+    """The distribution of a residual, and the correlation of two of one subject."""
+    shape = design.residual
+    if shape is None:
+        return [_residual(design, symbol("σ"), "The residuals are normal")]
+    one = _residual(design, _sd(shape.formula), "The residuals are normal with mean zero")
+    return [one, _correlation(shape.formula)] if shape.formula.group else [one]
+
+
+def _residual(design: Design, sd: str, words: str) -> str:
+    variance = power(sd, digits(2))
     if design.problem.weights is not None:
         variance = row(variance, operator("/"), sub(symbol("w"), symbol("i")))
     left = sub(symbol("ε"), symbol("i"))
-    return display(left + DISTRIBUTED + _normal(digits(0), variance), "The residuals are normal")
+    return display(left + DISTRIBUTED + _normal(digits(0), variance), words)
+
+
+def _sd(formula: ResidualFormula) -> str:
+    """The SD of a residual: one, or one for each visit or level at i."""
+    by = [_at(str(formula.by), "i")] if formula.by else []
+    if formula.ident:
+        return sub(symbol("σ"), _at(str(formula.ident), "i"))
+    visit = [_visit(formula, "i")] if formula.heterogeneous else []
+    return sub(symbol("σ"), *by, *visit) if by or visit else symbol("σ")
+
+
+def _correlation(formula: ResidualFormula) -> str:
+    """The correlation of the residuals of rows i and k of one subject."""
+    first, second, by = _visit(formula, "i"), _visit(formula, "k"), []
+    if formula.by:
+        by = [_at(str(formula.by), "i")]
+    apart = row(operator("|"), second, operator("−"), first, operator("|"))
+    between = row(first, operator("≤"), symbol("t"), operator("<"), second)
+    neighbours = sub(symbol("ρ"), *by, symbol("t"), row(symbol("t"), operator("+"), digits(1)))
+    rho = sub(symbol("ρ"), *by) if by else symbol("ρ")
+    right = {
+        "cs": rho,
+        "ar1": power(rho, apart),
+        "toep": sub(symbol("ρ"), *by, apart),
+        "un": sub(symbol("ρ"), *by, first, second),
+        "ad": row(f"<munder>{operator('∏')}{between}</munder>", neighbours),
+    }[formula.correlation]
+    pair = operator(",").join(sub(symbol("ε"), symbol(at)) for at in "ik")
+    subject = str(formula.group)
+    same = _at(subject, "i") + operator("=") + _at(subject, "k")
+    body = name("cor") + row(operator("("), pair, operator(")")) + operator("=") + right + operator(",")
+    words = f"Residuals of two rows of one {subject} are correlated, those of others are independent"
+    return display(body + '<mspace width="1em"></mspace>' + same, words)
+
+
+def _visit(formula: ResidualFormula, at: str) -> str:
+    """The visit of a row; without a column its number among the rows of its subject."""
+    return _at(str(formula.time), at) if formula.time else sub(symbol("t"), symbol(at))
+
+
+def _at(column: str, row_: str) -> str:
+    """The value of a column in a row."""
+    return row(name(column), operator("["), symbol(row_), operator("]"))
 
 
 def _normal(mean: str, variance: str) -> str:

@@ -9,7 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from lmmkit.model.report_tables import about_data, about_design, about_fit, about_inference, about_search
+from lmmkit.model.report_tables import (
+    about_data,
+    about_design,
+    about_fit,
+    about_inference,
+    about_search,
+    about_visits,
+)
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages.marks import Mark
 from lmmkit.study.records.artifacts import python_scalar
@@ -23,7 +30,7 @@ MINUS = "\N{MINUS SIGN}"
 #: The tables of a run that the report prints or tells about, by name.
 TABLES: dict[str, ReportTable] = {
     table.name: table
-    for module in (about_data, about_design, about_search, about_inference, about_fit)
+    for module in (about_data, about_design, about_search, about_inference, about_fit, about_visits)
     for table in module.TABLES
 }
 

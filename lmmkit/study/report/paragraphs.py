@@ -36,8 +36,15 @@ RULES = {
     "candidates are shown for comparison.",
     "best": "Of the candidates listed in the study the one with the least {criterion} was taken. The same "
     "data chose the model and then tested it: the p-values and intervals do not account for the choice.",
+    "none": "The model has no random effects. Its residual structure was named by the study file, not chosen "
+    "from these data; the others are shown for comparison.",
 }
 METHODS = {"REML": "restricted maximum likelihood (REML)", "ML": "maximum likelihood (ML)"}
+NO_RANDOM_EFFECTS = "There are no random effects; the covariance matrix of the residuals has full rank."
+VISITS = (
+    "What the structure fits stands beside what the residuals of those who were seen show. Where values are "
+    "missing at random the two may differ: the model takes account of who is missing."
+)
 FOR_THE_AUTHOR = (
     "Where, when and from whom the data come; ethics approval and consent; funding.",
     "Why these fixed effects, and which hypotheses were stated, or registered, before the data were seen.",
@@ -55,17 +62,32 @@ def listed(parts: Iterable[Part | MarkedText]) -> MarkedText:
     return fill("{} and {}", join(", ", items[:-1]), items[-1]) if len(items) > 1 else fill("{}", *items)
 
 
+def kind_of_model(design: Design) -> str:
+    """What the model is called."""
+    if design.random:
+        return "Linear mixed model"
+    correlated = design.residual is None or design.residual.formula.group
+    return f"Linear model with {'correlated residuals' if correlated else 'residuals of unequal variance'}"
+
+
 def model_in_words(files: Files, design: Design) -> list[MarkedText]:
     """What the equations say."""
     fixed = [Name(term.name) for term in design.fixed_terms if term.name != "Intercept"]
     mean = fill("depends on {}", listed(fixed)) if fixed else "is the same for all"
-    text = "Each {} is a mean that {}, plus what belongs to its own group, plus a residual."
-    weighted = ", divided by the prior weight of the row" if design.problem.weights is not None else ""
+    own = ", plus what belongs to its own group" if design.random else ""
     return [
-        fill(text, Name(design.response), mean),
+        fill("Each {} is a mean that {}{}, plus a residual.", Name(design.response), mean, own),
         *(_term_in_words(files, term) for term in design.random),
-        fill("Residuals are independent and normal with one variance{}.", weighted),
+        _residuals_in_words(files, design),
     ]
+
+
+def _residuals_in_words(files: Files, design: Design) -> MarkedText:
+    weighted = ", divided by the prior weight of the row" if design.problem.weights is not None else ""
+    if design.residual is None:
+        return fill("Residuals are independent and normal with one variance{}.", weighted)
+    weighted = weighted.replace(", divided", "; variances are divided")
+    return fill("{} All are normal{}.", files.entry("summary.json", "residual", "words"), weighted)
 
 
 def _term_in_words(files: Files, term: RandomTerm) -> MarkedText:
@@ -92,11 +114,13 @@ def rows_in_words(files: Files) -> MarkedText:
     return fill("{} of the {} rows of {} are used. {}", kept, read, source, others)
 
 
-def choice_in_words(files: Files) -> list[MarkedText]:
-    """By which rule the random effects were chosen, and what that means here."""
+def choice_in_words(files: Files, design: Design) -> list[MarkedText]:
+    """By which rule the random effects were chosen, and how the formula was read where that may surprise."""
     selection = files.json("selection.json")
-    rule = RULES[selection["rule"]].format(criterion=selection["criterion"].upper())
-    return [fill("{}", part) for part in (rule, files.entry("selection.json", "note"))]
+    rule = RULES[selection["rule"] if design.random else "none"]
+    rule = rule.format(criterion=selection["criterion"].upper())
+    notices = (files.entry("selection.json", "notices", i) for i in range(len(selection.get("notices", ()))))
+    return [fill("{}", part) for part in (rule, files.entry("selection.json", "note"), *notices)]
 
 
 def intervals_in_words(files: Files) -> list[MarkedText]:
@@ -125,7 +149,7 @@ def means_in_words(files: Files) -> str:
     )
 
 
-def convergence_in_words(files: Files) -> list[MarkedText]:
+def convergence_in_words(files: Files, design: Design) -> list[MarkedText]:
     """Whether the search converged, and whether the fit is singular."""
     summary = files.json("summary.json")
     text = "Columns of X left out, because earlier ones determine them: {}."
@@ -133,7 +157,7 @@ def convergence_in_words(files: Files) -> list[MarkedText]:
     warnings = (files.entry("summary.json", "warnings", i) for i in range(len(summary["warnings"])))
     return [
         _search(files, summary),
-        _singularity(summary),
+        _singularity(summary) if design.random else fill(NO_RANDOM_EFFECTS),
         *([fill(text, listed(dropped))] if dropped else []),
         *(fill("{}", warning) for warning in warnings),
     ]
@@ -170,8 +194,8 @@ def methods_paragraph(files: Files, design: Design) -> MarkedText:
             _software(files),
             rows_in_words(files),
             _model_sentence(files, design),
-            *choice_in_words(files),
-            *convergence_in_words(files),
+            *choice_in_words(files, design),
+            *convergence_in_words(files, design),
             method(files),
             _checked(files),
         ],
@@ -194,11 +218,17 @@ def _model_sentence(files: Files, design: Design) -> MarkedText:
         for name in summary["ngroups"]
     ]
     nobs, *fit = (files.entry("summary.json", name) for name in ("nobs", "npar", "aic", "bic"))
+    made = [Name(design.formula), METHODS[summary["method"]], nobs]
+    end = fill("it has {} parameters, AIC {} and BIC {}", *fit)
+    if design.random:
+        text = "A linear mixed model, {}, was fitted by {} to {} observations with random effects of {}; {}."
+        return fill(text, *made, listed(groups), end)
+    structure = files.entry("summary.json", "residual", "structure")
     text = (
-        "A linear mixed model, {}, was fitted by {} to {} observations with random effects of {}; it has {} "
-        "parameters, AIC {} and BIC {}."
+        "A {} without random effects, {}, was fitted by {} to {} observations with the residual "
+        "structure {}; {}."
     )
-    return fill(text, Name(design.formula), METHODS[summary["method"]], nobs, listed(groups), *fit)
+    return fill(text, kind_of_model(design).lower(), *made, structure, end)
 
 
 def _checked(files: Files) -> MarkedText:

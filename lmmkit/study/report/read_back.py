@@ -19,6 +19,7 @@ from lmmkit.errors import LmmkitError, RunError
 from lmmkit.escape import csv_text
 from lmmkit.escape import page as on_page
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, marked_text
+from lmmkit.study.pages.seen_names import Labels, labels_of
 from lmmkit.study.records.artifacts import python_scalar, read_csv, read_json
 from lmmkit.study.records.manifest import file_in
 from lmmkit.study.records.values import AS_WRITTEN, NUMBER, agree, printed_alike, tree_values
@@ -177,8 +178,15 @@ class _Run:
         """Whether a name stands in a file of the run, as a whole."""
         if self._names is None:
             paths = [path for path in self.folder.rglob("*") if path.suffix in (".json", ".csv")]
-            self._names = {on_page(text) for path in paths for text in _entries(path)}
+            written = {text for path in paths for text in _entries(path)}
+            labels = self._labels()
+            self._names = {on_page(name) for text in written for name in (text, labels.of(text))}
         return on_page(name) in self._names
+
+    def _labels(self) -> Labels:
+        path = self.folder / "data.schema.json"
+        columns: list[dict[str, Any]] = read_json(path)["columns"] if path.exists() else []
+        return labels_of({facts["column"]: facts for facts in columns})
 
     def holds(self, mark: Mark) -> bool:
         """Whether the value stands at its place, and the text is that value rounded."""

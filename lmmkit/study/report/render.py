@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages import templates
-from lmmkit.study.pages.marks import Mark, Name
+from lmmkit.study.pages.marks import Mark, MarkedText, Name
+from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.records.artifacts import plain
 from lmmkit.study.records.manifest import load_manifest
 from lmmkit.study.records.plan_lock import LOCK, deviation_lines
@@ -39,7 +41,7 @@ class PrintedTable:
     caption: str
     file: str
     head: list[str]
-    rows: list[list[Mark | str]]
+    rows: list[list[Mark | Name | str]]
     left: int
 
     @property
@@ -55,18 +57,18 @@ def render_report(step: Step) -> str:
     Args:
         step: The step that writes it; the earlier steps are read.
     """
-    files, fit = Files(step), step.fit()
+    files, fit, labels = Files(step), step.fit(), step.labels()
     return templates.render(
         "report.html",
         title=step.title,
-        answer=answer(files, fit.design, step.settings.report.focus),
+        answer=[labels.told(said) for said in answer(files, fit.design, step.settings.report.focus)],
         method=method(files),
         equations=model_equations(fit.design),
         design=fit.design,
-        prose=paragraphs,
+        prose=_Prose(labels),
         files=files,
         as_name=Name,
-        tables={name: printed_table(files, table) for name, table in TABLES.items() if table.title},
+        tables={name: printed_table(files, TABLES[name], labels) for name in printed_names(step)},
         figures={figure.name: figure for figure in step.figures()},
         code=step.code(),
         deviations=deviation_lines(step.folder),
@@ -74,21 +76,51 @@ def render_report(step: Step) -> str:
     )
 
 
-def printed_table(files: Files, table: ReportTable) -> PrintedTable:
-    """A table of the run with the columns that are printed, its first rows."""
+@dataclass(frozen=True)
+class _Prose:
+    """The paragraphs, with the names in them as readers see them."""
+
+    labels: Labels
+
+    def __getattr__(self, name: str) -> Any:
+        written: Any = getattr(paragraphs, name)
+        if not callable(written):
+            return written
+
+        def told(*about: Any) -> Any:
+            said: Any = written(*about)
+            if isinstance(said, str):
+                return said
+            return self.labels.told(said) if isinstance(said, MarkedText) else [*map(self.labels.told, said)]
+
+        return told
+
+
+def printed_names(step: Step) -> list[str]:
+    """The tables of a run that have a title, in the order in which they are declared."""
+    there = {PurePosixPath(path).stem for path in step.list("tables/*.csv")}
+    return [name for name, table in TABLES.items() if table.title and name in there]
+
+
+def printed_table(files: Files, table: ReportTable, labels: Labels = NO_LABELS) -> PrintedTable:
+    """A table of the run with the columns that are printed, its first rows, names as readers see them."""
     length = len(files.table(table.name))
     rows = [
-        [_cell(files, table.name, row, name, table.rounding(name)) for name in table.columns]
+        [_cell(files, table.name, row, name, table.rounding(name), labels) for name in table.columns]
         for row in range(min(length, LONGEST))
     ]
     return PrintedTable(table.title, f"tables/{table.name}.csv", table.head(), rows, max(0, length - LONGEST))
 
 
-def _cell(files: Files, name: str, row: int, column: str, rounding: Rounding) -> Mark | str:
+def _cell(
+    files: Files, name: str, row: int, column: str, rounding: Rounding, labels: Labels
+) -> Mark | Name | str:
     """A cell bound to its place, text where it has digits too; nothing where the file has nothing."""
     value = files.table(name)[column].iloc[row]
     if pd.isna(value):
         return ""
+    if isinstance(value, str) and labels.cell(column, value) != value:
+        return Name(labels.cell(column, value))
     if isinstance(value, str) and not any(map(str.isdigit, value)):
         return value
     return files.cell(name, row, column, rounding)

@@ -157,12 +157,15 @@ def make_plan(
         raise StudyError(
             f"{study_file.name} has no name that a folder of runs can have; rename the study file"
         )
-    root = os.environ.get(ROOT)
-    base = Base(
-        study.folder, allow_outside or os.environ.get(ALLOW_OUTSIDE) == "1", Path(root) if root else None
-    )
+    base = base_of(study.folder, allow_outside=allow_outside)
     source, digest = _data_of(study, base, overrides or {})
     return Plan(study, dict(overrides or {}), base, source, digest, tuple(find_notebooks(study.path)))
+
+
+def base_of(folder: Path, *, allow_outside: bool) -> Base:
+    """Where the data of a study in a folder may be read from."""
+    root = os.environ.get(ROOT)
+    return Base(folder, allow_outside or os.environ.get(ALLOW_OUTSIDE) == "1", Path(root) if root else None)
 
 
 def _data_of(study: Study, base: Base, overrides: Mapping[str, object]) -> tuple[Path, str]:

@@ -16,6 +16,7 @@ from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, 
 from lmmkit.study.data.sources import Base
 from lmmkit.study.files.study import fit_options
 from lmmkit.study.pages.marks import MarkedText, fill
+from lmmkit.study.pages.seen_names import Labels, labels_of
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE
 from lmmkit.study.records.manifest import file_in, load_manifest, safe_path
@@ -29,6 +30,9 @@ class Declared:
 
     def __init__(self, section: BaseModel, reads: frozenset[str], step: str, parent: str = ""):
         self._section, self._reads, self._step, self._parent = section, reads, step, parent
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._reads
 
     def __getattr__(self, name: str) -> Any:
         key = f"{self._parent}{name}"
@@ -82,6 +86,13 @@ class Step:
     def schema(self) -> dict[str, Any]:
         """What the columns of the prepared data are."""
         return self.json("data.schema.json")
+
+    def labels(self) -> Labels:
+        """What readers see for the names of columns and levels."""
+        if "data" in self.settings:
+            columns = self.settings.data.columns
+            return labels_of({name: spec.model_dump() for name, spec in columns.items()})
+        return labels_of({facts["column"]: facts for facts in self.schema()["columns"]})
 
     def json(self, path: str) -> Any:
         """A JSON file of an earlier step."""
@@ -143,7 +154,7 @@ class Step:
     def save_figure(
         self, name: str, drawn: Any, *, alt: MarkedText | str, caption: MarkedText | str
     ) -> Figure:
-        """Keep a picture as `figures/<name>.svg`, with the words that stand for it.
+        """Keep a picture as `figures/<name>.svg`, with the words that stand for it, names by their labels.
 
         Args:
             name: Name of the picture.
@@ -154,7 +165,9 @@ class Step:
         from lmmkit.plots import svg_bytes  # loads matplotlib
 
         path = f"figures/{name}.svg"
-        figure = Figure(name, self.folder / path, fill("{}", alt), fill("{}", caption), self.name)
+        labels = self.labels()
+        seen, found = (labels.told(fill("{}", text)) for text in (alt, caption))
+        figure = Figure(name, self.folder / path, seen, found, self.name)
         self._write(path, svg_bytes(drawn))
         self.save_json(f"figures/{name}.json", figure.to_dict())
         return figure

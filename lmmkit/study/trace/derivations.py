@@ -15,10 +15,10 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
-from lmmkit.engine.referee.textbook import write_out
+from lmmkit.model.certificate import written_out
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.degrees_of_freedom import denominators
-from lmmkit.model.tables import parameter_names, parameters, theta_names
+from lmmkit.model.tables import parameter_names, parameters, residual_names, theta_names
 
 ADJUSTED = {  # methods whose standard errors are not those of (X'V⁻¹X)⁻¹, and theirs in words
     "kenward-roger": "(X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997)",
@@ -52,8 +52,7 @@ class Origin:
     @cached_property
     def referee(self) -> SparseReferee:
         """Henderson's equations at the fit's variances."""
-        e = self.estimates
-        return SparseReferee(write_out(e.problem, e.kept, e.factors, e.sigma))
+        return SparseReferee(written_out(self.estimates))
 
     @cached_property
     def derivations(self) -> dict[str, Derivation]:
@@ -101,11 +100,26 @@ class Origin:
         for term, factor in zip(e.random, e.factors, strict=True):
             parts[f"Λ of {term.group}"] = pd.DataFrame(factor, index=term.names, columns=term.names)
         formula = "G = σ² Λ Λ'; SDs are √G_ii, correlations G_ij / √(G_ii G_jj)"
+        residual = set(residual_names(e))
         for name, value in zip(parameter_names(e), parameters(e), strict=True):
-            yield name, Derivation(formula, parts, float(value))
+            made = self._of_residual(name) if name in residual else None
+            yield name, made or Derivation(formula, parts, float(value))
         formula = "θ = the free entries of Λ, where the derivative of the deviance is zero or θ at its bound"
         for name, value in zip(theta_names(e), e.theta, strict=True):
             yield f"theta.{name}", Derivation(formula, parts, float(value))
+
+    def _of_residual(self, name: str) -> Derivation:
+        """A parameter of the residual structure, with the covariance matrix over its cells."""
+        e, design = self.estimates, self.estimates.design.residual
+        assert design is not None
+        names = list(design.cell_names)
+        R = pd.DataFrame(e.residual_covariance, index=names, columns=names)
+        formula = (
+            f"R of {design.formula}, {design.words[:1].lower()}{design.words[1:]} Ratios are √R_tt / σ, "
+        )
+        formula += "correlations R_st / √(R_ss R_tt); rho is one of unit distance"
+        value = dict(zip(design.names, e.residual_params.tolist(), strict=True))[name]
+        return Derivation(formula, {"σ": e.sigma, "R": R}, value)
 
     def _whole(self) -> Iterator[tuple[str, Derivation]]:
         e = self.estimates
@@ -124,13 +138,13 @@ class Origin:
         yield "sigma", Derivation(formula, {**sizes, "σ": e.sigma}, self._sigma())
 
     def _sigma(self) -> float:
-        """From V₁⁻¹(y - Xβ̂) = W e at Henderson's solution, e = y - Xβ̂ - Zû."""
-        e, problem = self.estimates, self.estimates.problem
+        """From V⁻¹(y - Xβ̂) = R⁻¹ e at Henderson's solution, e = y - Xβ̂ - Zû."""
+        e, problem, model = self.estimates, self.estimates.problem, self.referee.model
         y = problem.response if problem.offset is None else problem.response - problem.offset
-        r = y - self.referee.model.X @ self.referee.effects().beta
-        left = r - self.referee.model.Z @ self.referee.effects().u
-        weighted = left if problem.weights is None else problem.weights * left
-        return sqrt(float(weighted @ r) / (e.nobs - e.reml * len(e.beta)))
+        r = y - model.X @ self.referee.effects().beta
+        left = r - model.Z @ self.referee.effects().u
+        whitened, other = model.B @ left, model.B @ r
+        return e.sigma * sqrt(float(whitened @ other) / (e.nobs - e.reml * len(e.beta)))
 
 
 def effect(origin: Origin, factor: str, level: str, column: str) -> Derivation | None:

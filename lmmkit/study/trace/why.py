@@ -222,7 +222,7 @@ def search_text(trace: list[dict[str, Any]]) -> str:
     numbers = ", ".join(f"{key} {last[key]}" for key in ("deviance", "gradient", "decrement") if key in last)
     theta = ", ".join(f"{x:.10g}" for x in last.get("theta", ()))
     head = f"step {last.get('iteration')} of {len(trace) - 1} ({last.get('step')})"
-    return f"{head}: {numbers}; theta ({theta})"
+    return f"{head}: {numbers}" + (f"; theta ({theta})" if theta else "")
 
 
 def _rows(run: RunFolder) -> str:

@@ -10,6 +10,7 @@ from lmmkit.engine.criterion.criterion import Criterion, Held
 from lmmkit.engine.criterion.gradient import conditional_blocks
 from lmmkit.engine.crossproducts import crossproducts as moments
 from lmmkit.engine.crossproducts.elimination_order import build_layout
+from lmmkit.engine.crossproducts.product_sources import Fixed
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.solution import Optimum
@@ -67,7 +68,9 @@ class Case:
         self.layout = build_layout(problem, self.prepared)
         raw = moments.collect(self.prepared, self.layout)
         absorbed = moments.absorb(raw, self.prepared, self.layout)
-        self.criterion = Criterion(absorbed, self.layout, ROWS, reml=reml, constant=0.0)
+        self.criterion = Criterion(
+            Fixed(absorbed), self.layout, ROWS, len(self.prepared.fixed), reml=reml, constant=0.0
+        )
         self.theta = np.random.default_rng(1).normal(size=self.layout.count) * 0.7
         self.optimum = Optimum(problem, self.prepared, self.criterion.evaluate(self.theta), [])
         self.reml = reml

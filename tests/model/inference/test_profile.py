@@ -149,7 +149,7 @@ def test_a_bound_that_is_not_found_is_named(monkeypatch):
     def fails(*_):
         raise FitError("no way down")
 
-    monkeypatch.setattr("lmmkit.engine.profiles.interval_bounds.least_deviance", fails)
+    monkeypatch.setattr("lmmkit.model.inference.confidence_intervals.least_deviance", fails)
     with pytest.warns(PartialResult, match=r"upper bound: no way down.*lower bound"):
         table = reference("dyestuff", "ML").conf_int("profile")
     assert table[["low", "high"]].isna().all(axis=None)

@@ -115,7 +115,7 @@ def test_the_table_is_a_frame_that_names_its_method():
         (lambda fit: fit.marginal_means("Machine", by="Machine"), "named twice"),
         (lambda fit: fit.marginal_means("~Machine"), "write the variable alone"),
         (
-            lambda fit: fit.marginal_means("Machine", weights="cells"),
+            lambda fit: fit.marginal_means("Machine", weights="cell"),
             "Choose one of: 'equal', 'proportional'",
         ),
         (lambda fit: fit.marginal_means("Machine", at={"dose": [1]}), "no variable of the fixed part"),
@@ -127,7 +127,7 @@ def test_the_table_is_a_frame_that_names_its_method():
         (lambda fit: fit.marginal_means("Machine").contrast([1, -1, 0], "tukey"), "for all pairs"),
         (lambda fit: fit.marginal_means("Machine").contrast([0, 0, 0]), "not all zero"),
         (lambda fit: fit.marginal_means("Machine").contrast([1, -1, np.nan]), "finite"),
-        (lambda fit: fit.marginal_means("Machine").contrast("A-B"), "3 numbers are expected"),
+        (lambda fit: fit.marginal_means("Machine").contrast("A-B"), "'A-B' are not known"),
         (lambda fit: fit.marginal_means("Machine").contrast({"A": 1, "B": -1}), "3 numbers are expected"),
         (lambda fit: fit.marginal_means("Machine").contrast({}), "no combination"),
         (lambda fit: fit.marginal_means(3), "named by text"),

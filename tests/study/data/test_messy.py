@@ -13,6 +13,7 @@ import pytest
 from lmmkit.errors import DataError
 from lmmkit.model.design.design import build_design
 from lmmkit.study import Base, load_study, load_table
+from lmmkit.study.intake.new_study import write_study
 
 ROWS = 12
 Y = [f"{10 + k % 5}.5" for k in range(ROWS)]
@@ -527,6 +528,9 @@ def test_dates_of_eight_digits_are_noticed_and_read_in_every_format(tmp_path, fo
         (["2024-01-01", "2024-01-02", "2024-01-03", "1900-01-01"], "1900-01-01 (3 cells) stands far off"),
         (["2024-01-01", "2024-01-02", "2024-01-03", "2024-12-31"], ""),
         (["", "", "", "7"], "x has no value in 9 of 12 rows"),
+        (["1.234", "980", "12.500", "7"], "every number has three digits after its '.', such as '1.234'"),
+        (["1.234", "0.980", "12.500", "7"], ""),
+        (["1.234", "1980", "12.500", "7"], ""),
     ],
 )
 def test_cells_that_may_mean_something_else_are_told(tmp_path, cells, notice):
@@ -568,3 +572,46 @@ def test_files_of_other_kinds_are_refused_by_what_they_are(tmp_path, name, conte
     (tmp_path / name).write_bytes(content + b"0123456789")
     with pytest.raises(DataError, match=message):
         study(tmp_path, name)
+
+
+def test_labels_that_a_spreadsheet_turned_into_dates_are_told(tmp_path):
+    g = ["2024-01-02" if k < 6 else f"1-{k // 2}b" for k in range(ROWS)]
+    table = study(tmp_path, write(tmp_path, "csv", {"y": Y, "x": X, "g": g}))
+    assert "1 of its 4 labels are dates, such as '2024-01-02'" in " ".join(table.notices)
+
+
+@pytest.mark.parametrize(
+    ("mark", "decimal", "hint"), [(";", ",", "';'"), ("|", ".", r"'\|'"), (" ", ".", "' '")]
+)
+def test_a_separator_that_the_study_does_not_name_is_told(tmp_path, mark, decimal, hint):
+    rows = [f"y{mark}x{mark}g", *(f"{k}{decimal}5{mark}{k % 4}{mark}{k // 3}" for k in range(12))]
+    (tmp_path / "d.csv").write_text("\n".join(rows))
+    with pytest.raises(DataError, match=f"data.sep: {hint}"):
+        study(tmp_path, "d.csv")
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        (["10", "9", "100", "-1"], ["-1", "9", "10", "100"]),
+        (["10", "9", "01", "1"], ["01", "1", "10", "9"]),
+        (["10", "9", "+1", "b"], ["+1", "10", "9", "b"]),
+        (["10000000000000000001", "9", "10000000000000000000", "0"],
+         ["0", "9", "10000000000000000000", "10000000000000000001"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("rows", [24, 4000])
+def test_new_a_study_and_the_library_order_labels_alike(tmp_path, labels, order, rows):
+    rng = np.random.default_rng(3)
+    g = [labels[k % 4] for k in range(rows)]
+    frame = pd.DataFrame({"y": rng.normal(size=rows).round(3), "g": g, "f": g})
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    formula = "y ~ C(f) + (1 | g)"
+    made = write_study(tmp_path / "d.csv", formula, tmp_path / "n.yaml", {})
+    proposed = load_table(load_study(made.path).settings.data, Base(tmp_path)).frame
+    tables = (study(tmp_path, "d.csv", formula).frame, proposed, frame, frame.astype({"g": "string"}),
+              pa.Table.from_pandas(frame))  # fmt: skip
+    for table in tables:
+        design = build_design(formula, table)
+        assert list(design.random[0].levels) == order
+        assert design.fixed_names == ("Intercept", *(f"C(f)[T.{label}]" for label in order[1:]))

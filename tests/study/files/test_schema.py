@@ -147,7 +147,13 @@ def test_a_candidate_is_a_random_part_or_a_whole_formula(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("  residual: ar1(v | g)", "s.yaml:8:13: model.residual: text 'ar1(v | g)' is not one of iid"),
+        (
+            "  residual: car1(v | g)",
+            "s.yaml:8:13: model.residual: residual `car1(v | g)`: `car1` is not offered",
+        ),
+        ("  residual: unn(v | g)", "`unn` is no structure that is offered; did you mean `un`?"),
+        ("  residual: corAR1(form = ~ v | g)", "write `ar1(v | g)`"),
+        ("  residual: 3", "s.yaml:8:13: model.residual: "),
         ("  known: {g: k.csv}", "s.yaml:8:10: model.known: known covariance matrices are not offered; leave"),
         ("random_effects: {rule: parsimonious}", "'parsimonious' is not one of fixed, best"),
         ("random_effects: {criterion: caic}", "'caic' is not one of lrt, aic, bic"),
@@ -165,6 +171,16 @@ def test_what_is_built_may_be_said(tmp_path):
         "  residual: iid\n  known: {}\nrandom_effects: {criterion: lrt, alpha: 0.1}\nreport: {pdf: false}\n"
     )
     assert study(tmp_path, GOOD + built).settings.random_effects.alpha == 0.1
+
+
+def test_a_residual_structure_brings_its_columns_and_what_they_are_used_for(tmp_path):
+    text = GOOD.replace(" + (x | g)", "") + "  residual: ident(s) * ar1(I(day / 7) | g:h, by=arm)\n"
+    found = study(tmp_path, text).settings
+    assert list(found.data.columns) == ["y", "g", "x", "day", "h", "arm", "s"]
+    roles = {name: column.role for name, column in found.data.columns.items()}
+    own = {"y": "number", "x": "predictor", "day": "number"}
+    assert roles == own | dict.fromkeys(("g", "h", "arm", "s"), "group")
+    assert found.model.groups == {"g:h": ["g", "h"]}
 
 
 def test_overrides_pass_through_the_schema(tmp_path):
@@ -202,3 +218,26 @@ def test_shipped_studies_are_good(path):
 def test_the_published_schema_is_the_schema():
     published = json.loads((ROOT / "docs/study.schema.json").read_text())
     assert published == Settings.model_json_schema(by_alias=True)
+
+
+@pytest.mark.parametrize(
+    ("residual", "bar", "line", "said"),
+    [
+        (
+            "iid",
+            "",
+            7,
+            "model.formula: `y ~ 1 + x` has no random-effects term such as (1 | g), and no residual",
+        ),
+        ("un(v | g)", " + (1 | g)", 8, "model.residual: `(1 | g)` beside residual `un(v | g)`: both let"),
+        ("ar1(v | h)", " + (x | g)", 8, "model.residual: `ar1(v | h)` stands beside `(1 + x | g)`"),
+    ],
+)
+def test_a_study_has_random_effects_or_a_residual_structure(tmp_path, residual, bar, line, said):
+    text = GOOD.replace(" + (x | g)", bar) + f"  residual: {residual}\n"
+    (found,) = faults(tmp_path, text)
+    assert found.startswith(f"s.yaml:{line}:")
+    assert said in found
+    base = GOOD if bar else GOOD.replace(" + (x | g)", "")
+    (found,) = faults(tmp_path, base + "  residual: un(v | g)\n" * (not bar), {"model.residual": residual})
+    assert found.startswith("override: model.residual" if bar else "s.yaml:7:12: model.formula")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lmmkit.errors import StudyError
-from lmmkit.study.intake.check import check_study
+from lmmkit.study.intake.check import check_file, check_study
 from lmmkit.study.runs.plan import make_plan
 
 RNG = np.random.default_rng(1)
@@ -66,8 +66,8 @@ def test_faults_are_told_at_once_with_their_places(tmp_path):
     assert places == [
         ["s.yaml:5:11", "data.columns.cond"],
         ["s.yaml:6:11", "data.columns.ages"],
-        ["s.yaml:7:13", "data.exclude[0]"],
-        ["s.yaml:8:15", "data.derive.z"],
+        ["s.yaml:7:14", "data.exclude[0]"],
+        ["s.yaml:8:19", "data.derive.z"],
         ["s.yaml:9:65", "model.weights"],
         ["s.yaml:10:17", "inference.df"],
         ["s.yaml:11:17", "report.focus"],
@@ -121,3 +121,45 @@ def test_candidates_that_cannot_be_fitted_are_noticed_and_refused_when_none_can(
     assert "the candidate (x + twice | g) cannot be fitted" in " ".join(checked.notices)
     with pytest.raises(StudyError, match=r"s.yaml:4:43: random_effects\.candidates\[0\]: "):
         check(tmp_path, f"{DATA}\n{model}[(x + twice | g)]}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        (
+            "data:\n  source: d.csv\n  columns:\n    cond: {type: number}\n    x: {min: 3, max: 1}\n"
+            'model:\n  formula: "y ~ x + conde + `a b` + (1 | gg)"\n  methd: ML\nreport: {focus: zz}',
+            ["4:11: data.columns.cond", "5:22: data.columns.x.max", "7:21: model.formula",
+             "7:29: model.formula",
+             "7:42: model.formula", "8:3: model.methd", "9:17: report.focus"],
+        ),
+        (
+            "data: {source: d.csv, columns: {cond: {type: number}}}\n"
+            "model:\n  formula: >\n    y ~ log(x) +\n      conde + (1 | gg)\n  method: MLE\nseed: -1",
+            ["1:39: data.columns.cond", "5:7: model.formula", "5:20: model.formula",
+             "6:11: model.method", "7:7: seed"],
+        ),
+        (
+            "data: {source: d.csv, columns: {x: {type: number}, cond: {type: number}}}\n"
+            "model:\n  formula: y ~ x + (1 |\n  method: MLE",
+            ["1:58: data.columns.cond", "3:12: model.formula", "4:11: model.method"],
+        ),
+        (
+            "data:\n  source: d.csv\n  derive: {z: log(cond), w: exp(yy)}\n  exclude: [x > 3, 'cc == 3']\n"
+            "model: {formula: y ~ x + z + (1 | g)}\nrandom_effects: {rule: bst}",
+            ["3:19: data.derive.z", "3:33: data.derive.w", "4:21: data.exclude[1]",
+             "6:24: random_effects.rule"],
+        ),
+        ("data: {source: d.csv}\nmodel: {formula: y ~ exp(exp) + x:exp, method: MLE}",
+         ["2:26: model.formula", "2:48: model.method"]),
+        # what cannot be known while the file is read in the wrong way is not guessed
+        ("data: {source: d.csv, sep: ';;'}\nmodel: {formula: y ~ xx + (1 | g)}", ["1:28: data.sep"]),
+    ],
+)  # fmt: skip
+def test_faults_of_the_file_and_of_the_data_are_told_at_once(tmp_path, text, places):
+    FRAME.to_csv(tmp_path / "d.csv", index=False)
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(StudyError) as raised:
+        check_file(tmp_path / "s.yaml", allow_outside=False)
+    lines = str(raised.value).splitlines()
+    assert [": ".join(line.split(": ")[:2]).removeprefix("s.yaml:") for line in lines] == places

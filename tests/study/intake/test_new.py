@@ -21,6 +21,7 @@ from lmmkit.study.files.study import load_study
 from lmmkit.study.intake.check import check_study
 from lmmkit.study.intake.new_study import reading_keys, write_study
 from lmmkit.study.intake.wide import families
+from lmmkit.study.report.read_back import printed_text
 from lmmkit.study.runs.plan import make_plan
 
 ROOT = Path(__file__).parents[3]
@@ -126,7 +127,7 @@ def test_marks_between_thousands_are_found(tmp_path, write, keys):
 
 def test_a_point_before_three_digits_everywhere_is_asked_about(tmp_path):
     made, _ = new(tmp_path, text(TABLE.assign(y=[f"{v * 10:,.0f}".replace(",", ".") for v in Y * 10]), ";"))
-    assert "three digits after it" in made.asked[0]
+    assert "three digits after its '.'" in made.asked[0]
     made.path.unlink()
     made, checked = new(
         tmp_path,
@@ -296,6 +297,13 @@ def test_columns_named_like_measured_ones_are_told_where_they_are_left_out(tmp_p
     assert any("not measured, though named like y: y_pre" in said for said in made.said)
 
 
+def test_the_places_of_listed_measurements_are_numbers(tmp_path):
+    wide = WIDE.iloc[:, :4].set_axis(["g", "y1", "y2", "y3"], axis=1).assign(year=2020)
+    made, checked = new(tmp_path, wide.to_csv(index=False), formula="y ~ time + (1 | g)")
+    assert "measured: {y: [y1, y2, y3]}" in made.path.read_text()
+    assert checked.table.frame["time"].tolist() == [1, 2, 3] * len(WIDE)
+
+
 @pytest.mark.parametrize("first", [7, 98])
 def test_measurements_numbered_with_zeros_are_numbers(tmp_path, first):
     names = [f"y_{first + k:03d}" for k in range(3)]
@@ -361,11 +369,22 @@ def test_new_check_and_run_are_three_commands(tmp_path):
     ):
         done = warm.lmmkit(tmp_path, *arguments)
         assert done.returncode == 0, done.stderr
+        if arguments[0] == "new":
+            text = (tmp_path / "reading.yaml").read_text()
+            labelled = text.replace("week: {type: number", "week: {label: Weeks of tuition, type: number")
+            (tmp_path / "reading.yaml").write_text(labelled)
     folder = Path(tmp_path / done.stdout.strip().splitlines()[-1]).parent
     assert json.loads((folder / "fit.json").read_text())["converged"]
     rows = pd.read_csv(folder / "rows.csv")
     assert (rows["status"] == "kept").sum() == 175
     assert rows["measured"].head(4).tolist() == ["score_w0", "score_w4", "score_w8", "score_w12"]
+    seen = printed_text((folder / "report.html").read_text())
+    assert "Each further unit of Weeks of tuition changes the mean of score" in seen
+    assert "Weeks of tuition:programme" in seen
+    assert (
+        "score against Weeks of tuition" in json.loads((folder / "figures/data.json").read_text())["caption"]
+    )
+    assert "week" in pd.read_csv(folder / "tables/coefficients.csv")["coefficient"].tolist()
 
 
 def test_a_cell_of_a_wide_file_is_named_by_its_own_row_and_column(tmp_path):

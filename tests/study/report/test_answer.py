@@ -222,3 +222,46 @@ def test_method(ci, level, df, words):
     intervals = [{"parameter": "Intercept", "refits": refits}]
     found = report_files(coefficients=table, intervals=intervals, study=study(ci, level))
     assert plain(method(found)) == words
+
+
+def test_without_random_effects_the_residuals_stand_alone():
+    components = [
+        {"component": "Residual: w1", "var1": "w1", "var2": None, "sdcor": 24.7412},
+        {"component": "Residual: w2", "var1": "w2", "var2": None, "sdcor": 5.92209},
+        {"component": "Residual: w1 with w2", "var1": "w1", "var2": "w2", "sdcor": 0.5},
+    ]
+    found = answer(
+        files(INTERCEPT, X, components=components, y="ms"), design("y ~ x", residual="un(h | g)"), None
+    )
+    assert (
+        plain(found[1])
+        == "Standard deviations of the residuals: 24.74 for w1, 5.922 for w2 (the response in ms)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("formula", "coefficient", "words"),
+    [
+        (
+            "y ~ f + k:f", "k[T.q]:f[v]",
+            "At f v the mean of y for k q less that for k p is *10.47 ms* (95 % interval 7.21 to 13.73); the interval "
+            "lies above zero.",
+        ),
+        (
+            "y ~ k + f:k", "k[p]:f[T.w]",
+            "At k p the mean of y for f w less that for f u is *10.47 ms* (95 % interval 7.21 to 13.73); the interval "
+            "lies above zero.",
+        ),
+        # Beside the factor itself it is a difference of differences, beside a slope one at the covariate's zero.
+        ("y ~ k * f", "k[T.q]:f[T.v]", "For k:f the model estimates"),
+        ("y ~ f + k:f + k:x", "k[T.q]:f[v]", "For k:f the model estimates"),
+        ("y ~ k + f:x", "f[v]:x", "For f:x the model estimates"),
+    ],
+)  # fmt: skip
+def test_a_difference_within_levels_of_another_factor(formula, coefficient, words):
+    made = design(f"{formula} + (1 | g)")
+    row = (
+        next(name for name in made.fixed_names if set(name.split(":")) == set(coefficient.split(":"))),
+        *X[1:],
+    )
+    assert plain(answer(files(INTERCEPT, row, y="ms"), made, row[0])[0]).startswith(words)

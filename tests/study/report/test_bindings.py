@@ -63,9 +63,21 @@ TABLES = {
     ),
     "algorithm_steps": pd.DataFrame({"g1.x1": [1.0], "g1.x2": [2.0]}),
     "means": pd.DataFrame({"cell": ["f1: u2", "f1: v"]}),
+    "cell_sds": pd.DataFrame(
+        {"cell": ["Visit w1", "Visit w2"], "fitted": [3.3, 4.7], "empirical": [3.1, 4.9]}
+    ),
+    "cell_correlations": pd.DataFrame(
+        {"pair": ["a1", "b2"], "fitted": [0.31, 0.72], "empirical": [0.3, 0.6]}
+    ),
+    "autocorrelation": pd.DataFrame({"lag": [1, 2], "autocorrelation": [0.3, 0.1], "low": -0.2, "high": 0.2}),
+    "structures": pd.DataFrame(
+        [("cs(v1 | g2)", 10.25, -2.125, True), ("un(v1 | g2)", 9.5, -2.25, False), ("iid", NAN, NAN, False)],
+        columns=["structure", "aic", "estimate", "chosen"],
+    ),
     "pairs": pd.DataFrame({"low": [1.0, -1.0], "high": [2.0, 1.0]}),
 }
-FACTS = {"rows": 73421, "beyond_2": 1736, "expected_beyond_2": 3340.67, "largest": 3.2189, "drawn": 4000}
+FACTS = {"kind": "normalised", "rows": 73421, "beyond_2": 1736, "expected_beyond_2": 3340.67}
+FACTS |= {"largest": 3.2189, "drawn": 4000}
 CHOICE = PanelChoice("y2", "x1", "g1", ("g1",))
 T = TABLES
 WORDS = {
@@ -85,6 +97,10 @@ WORDS = {
     "climb": (captions.climb, (T["algorithms"],), 4),
     "surface": (captions.surface, (["g1.x1", "g1.x2"],), 0),
     "means": (captions.means, (T["means"], T["pairs"]), 2),
+    "cell_sds": (captions.cell_sds, (T["cell_sds"], "m2"), 4),
+    "cell_correlations": (captions.cell_correlations, (T["cell_correlations"],), 4),
+    "autocorrelation": (captions.autocorrelation, (T["autocorrelation"], 0.95), 4),
+    "structures": (captions.structures, (T["structures"],), 4),
 }
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a sentence stands as it is printed)
 """Every caption and alt text: numbers of a table on the left, the expected words on the right."""
 
 from __future__ import annotations
@@ -264,7 +265,7 @@ def test_candidates(rows, criterion, caption, count):
             "[X Z] has 5 columns; 50 % of its entries are not zero.",
             "X, g: Intercept",
         ),
-        ([("X", 8, 1, 8)], "[X Z] has 1 column; 100 % of its entries are not zero.", "X"),
+        ([("X", 8, 1, 8)], "X has 1 column; 100 % of its entries are not zero.", "X"),
         (
             [("X", 900, 1, 900), ("g", 900, 1999, 900)],
             "[X Z] has 2,000 columns; 0.1 % of its entries are not zero.",
@@ -410,15 +411,21 @@ def test_correlations(rows, caption, alt):
     ("facts", "drawn", "caption"),
     [
         (
-            {"rows": 180, "beyond_2": 4, "expected_beyond_2": 8.19, "largest": 5.182},
+            {"kind": "standardised", "rows": 180, "beyond_2": 4, "expected_beyond_2": 8.19, "largest": 5.182},
             180,
             "4 of 180 standardised residuals lie beyond 2, where a normal distribution would have 8.19; "
             "the largest is 5.18.",
         ),
         (
-            {"rows": 73421, "beyond_2": 1736, "expected_beyond_2": 3340.67, "largest": 3.2},
+            {
+                "kind": "normalised",
+                "rows": 73421,
+                "beyond_2": 1736,
+                "expected_beyond_2": 3340.67,
+                "largest": 3.2,
+            },
             4000,
-            "1,736 of 73,421 standardised residuals lie beyond 2, where a normal distribution would have "
+            "1,736 of 73,421 normalised residuals lie beyond 2, where a normal distribution would have "
             "3,341; the largest is 3.2 (4,000 rows drawn, evenly spaced).",
         ),
     ],
@@ -512,3 +519,107 @@ def test_means(bounds, caption):
     table = Frame({"cell": ["f: u", "f: v"]})
     pairs = Frame(bounds, columns=["low", "high"])
     check(captions.means(table, pairs), caption, "Marginal means with intervals: f: u, f: v.")
+
+
+SDS = [("Visit w1", 80, 3.25, 3.0), ("Visit w2", 71, 4.5, 4.75)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "unit", "caption", "count"),
+    [
+        (
+            SDS, "ms",
+            "The fitted standard deviations of the residuals are 3.25 to 4.5 ms; the farthest from its empirical "
+            "value is 8.3 % off.",
+            "2 rows",
+        ),
+        (
+            [(name, n, 4.0, 5.0) for name, n, *_ in SDS], "",
+            "The fitted standard deviations of the residuals are 4 everywhere; the farthest from its empirical "
+            "value is 25 % off.",
+            "2 rows",
+        ),
+        (
+            [("Sex Male", 9, 2.0, 2.0)], "",
+            "The fitted standard deviations of the residuals are 2 everywhere; the farthest from its empirical "
+            "value is 0 % off.",
+            "1 row",
+        ),
+    ],
+)  # fmt: skip
+def test_cell_sds(rows, unit, caption, count):
+    table = Frame(rows, columns=["cell", "rows", "fitted", "empirical"])
+    alt = f"Standard deviations of the residuals, fitted and empirical side by side, {count}."
+    check(captions.cell_sds(table, unit), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("fitted", "empirical", "caption", "count"),
+    [
+        (
+            [0.5, -0.125, 0.75], [0.5, -0.25, 0.7],
+            "The fitted correlations of a subject's residuals lie between -0.125 and 0.75; the farthest from its "
+            "empirical value is 0.125 off.",
+            "3 pairs",
+        ),
+        (
+            [0.5], [0.75],
+            "The fitted correlations of a subject's residuals lie between 0.5 and 0.5; the farthest from its "
+            "empirical value is 0.25 off.",
+            "1 pair",
+        ),
+    ],
+)  # fmt: skip
+def test_cell_correlations(fitted, empirical, caption, count):
+    pairs = [f"a with {i}" for i in range(len(fitted))]
+    table = Frame({"pair": pairs, "fitted": fitted, "empirical": empirical})
+    alt = f"Two heat maps of the residuals' correlations, fitted and empirical, {count}; figures in cells."
+    check(captions.cell_correlations(table), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "caption", "count"),
+    [
+        (
+            [0.1, -0.3, 0.25], 0.95,
+            "At 2 of 3 distances the autocorrelation of the normalised residuals lies outside the band that holds "
+            "95 % of such values where nothing is left.",
+            "3 distances",
+        ),
+        (
+            [0.19], 0.9,
+            "At 0 of 1 distance the autocorrelation of the normalised residuals lies outside the band that holds "
+            "90 % of such values where nothing is left.",
+            "1 distance",
+        ),
+    ],
+)  # fmt: skip
+def test_autocorrelation(values, level, caption, count):
+    lags = range(1, len(values) + 1)
+    table = Frame({"lag": lags, "autocorrelation": values, "low": -0.2, "high": 0.2})
+    alt = f"Autocorrelation of the normalised residuals at each of {count}, with a dashed band around zero."
+    check(captions.autocorrelation(table, level), caption, alt)
+
+
+STRUCTURES = ["structure", "aic", "estimate", "chosen"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "caption", "count"),
+    [
+        (
+            [("iid", 30.0, -1.5, False), ("cs(v | g)", 10.0, -2.25, True), ("un(v | g)", 12.0, -2.0, False)],
+            "cs(v | g) is taken; the least AIC is that of cs(v | g); the focus is estimated as -2.25 to -1.5.",
+            "3 structures",
+        ),
+        (
+            [("cs(v | g)", 10.0, 2.0, True), ("un(v | g)", NAN, NAN, False), ("ar1(v | g)", 9.0, 1.0, False)],
+            "cs(v | g) is taken; the least AIC is that of ar1(v | g); the focus is estimated as 1 to 2; "
+            "1 structure could not be fitted.",
+            "3 structures",
+        ),
+    ],
+)
+def test_structures(rows, caption, count):
+    alt = f"Deviance, AIC and BIC of {count} as distances from the least."
+    check(captions.structures(Frame(rows, columns=STRUCTURES)), caption, alt)

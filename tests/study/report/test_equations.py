@@ -21,6 +21,8 @@ def text(node):
         return "[" + "; ".join(", ".join(text(cell) for cell in line) for line in node) + "]"
     if node.tag == "mspace":
         return " "
+    if node.tag == "munder":
+        return f"{inner[0]}[{inner[1]}]"
     plain = (node.text or "").replace("\N{TILDE OPERATOR}", "~").replace("\N{DOWN TACK}", "T")
     return plain + "".join(inner)
 
@@ -222,3 +224,48 @@ def test_names_of_columns_are_escaped_and_upright():
     assert '<mi mathvariant="normal">y</mi>' in mean
     assert "<mi>ε</mi>" in mean
     assert name("<b&>") == '<mi mathvariant="normal">&lt;b&amp;&gt;</mi>'
+
+
+APART = "|h[k]−h[i]|"
+
+
+@pytest.mark.parametrize(
+    ("residual", "options", "variance", "right"),
+    [
+        ("cs(h | g)", {}, "σ^{2}", "ρ"),
+        ("csh(h | g)", {}, "σ_{h[i]}^{2}", "ρ"),
+        ("un(h | g)", {}, "σ_{h[i]}^{2}", "ρ_{h[i],h[k]}"),
+        ("un(h | g)", {"weights": "w"}, "σ_{h[i]}^{2}/w_{i}", "ρ_{h[i],h[k]}"),
+        ("ar1(h | g)", {}, "σ^{2}", f"ρ^{{{APART}}}"),
+        ("ar1(1 | g)", {}, "σ^{2}", "ρ^{|t_{k}−t_{i}|}"),
+        ("toeph(h | g)", {}, "σ_{h[i]}^{2}", f"ρ_{{{APART}}}"),
+        ("ad(h | g)", {}, "σ^{2}", "∏[h[i]≤t<h[k]]ρ_{t,t+1}"),
+        ("ident(f) * cs(h | g)", {}, "σ_{f[i]}^{2}", "ρ"),
+    ],
+)
+def test_equations_of_correlated_residuals(residual, options, variance, right):
+    found = equations("y ~ x", residual=residual, **options)
+    mean = f"y_{{i}}=β_{{0}}+β_{{1}}{TIMES}x_{{i}}+{E}"
+    correlation = f"cor(ε_{{i}},ε_{{k}})={right}, g[i]=g[k]"
+    assert found == [mean, f"ε_{{i}}~N(0,{variance})", correlation]
+
+
+def test_equations_of_residuals_with_parameters_by_group():
+    found = equations("y ~ x", residual="ar1h(h | g, by=b)")
+    assert found[1:] == [
+        "ε_{i}~N(0,σ_{b[i],h[i]}^{2})",
+        f"cor(ε_{{i}},ε_{{k}})=ρ_{{b[i]}}^{{{APART}}}, g[i]=g[k]",
+    ]
+
+
+def test_residuals_of_several_variances_alone():
+    assert equations("y ~ x", residual="ident(f)")[1:] == ["ε_{i}~N(0,σ_{f[i]}^{2})"]
+
+
+def test_correlated_residuals_in_words_for_the_ear():
+    found = [ET.fromstring(equation) for equation in model_equations(design("y ~ x", residual="un(h | g)"))]
+    assert [node.get("aria-label") for node in found] == [
+        "y ~ 1 + x, written out for observation i",
+        "The residuals are normal with mean zero",
+        "Residuals of two rows of one g are correlated, those of others are independent",
+    ]

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 from markupsafe import escape
 from support.report_files import design, report_files, study
 
+from lmmkit.model.selection import select
 from lmmkit.study.report import paragraphs as prose
 
 
@@ -145,7 +148,26 @@ def test_rows_in_words(read, kept, words):
 )  # fmt: skip
 def test_choice_in_words(rule, criterion, words):
     files = report_files(selection={"rule": rule, "criterion": criterion, "note": "A note <of> it."})
-    assert [plain(part) for part in prose.choice_in_words(files)] == [words, "A note &lt;of&gt; it."]
+    found = prose.choice_in_words(files, design("y ~ 1 + (1 | g)"))
+    assert [plain(part) for part in found] == [words, "A note &lt;of&gt; it."]
+
+
+def test_how_a_formula_was_read_is_told_where_it_may_surprise():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"y": rng.normal(size=24), "age": np.arange(24.0), "g": [*"abcdef"] * 4})
+    selection = select("y ~ age + age**2 + (1 | g)", frame).to_dict()
+    told = prose.choice_in_words(report_files(selection=selection), design("y ~ 1 + (1 | g)"))
+    assert "For the power of the values write I(age^2)." in plain(told[-1])
+
+
+def test_choice_without_random_effects_in_words():
+    files = report_files(selection={"rule": "fixed", "criterion": "aic", "note": "A note."})
+    words = (
+        "The model has no random effects. Its residual structure was named by the study file, not chosen from these "
+        "data; the others are shown for comparison."
+    )
+    found = prose.choice_in_words(files, design("y ~ x", residual="cs(h | g)"))
+    assert [plain(part) for part in found] == [words, "A note."]
 
 
 WALD = (
@@ -280,7 +302,58 @@ def singular(where):
 )
 def test_convergence_in_words(found, words):
     files = report_files(summary=SUMMARY | found)
-    assert [plain(part) for part in prose.convergence_in_words(files)] == words
+    found = prose.convergence_in_words(files, design("y ~ 1 + (1 | g)"))
+    assert [plain(part) for part in found] == words
+
+
+def test_convergence_without_random_effects_in_words():
+    found = prose.convergence_in_words(report_files(summary=SUMMARY), design("y ~ x", residual="cs(h | g)"))
+    assert [plain(part) for part in found] == [
+        "The search converged by Newton steps with the exact gradient after 4 evaluations of the criterion, at a "
+        "deviance of 1,743.6283.",
+        "There are no random effects; the covariance matrix of the residuals has full rank.",
+    ]
+
+
+def test_a_model_with_correlated_residuals_in_the_methods_paragraph():
+    files = report_files(
+        summary=SUMMARY
+        | {"method": "REML", "ngroups": {"g": 4}, "nobs": 12, "npar": 5, "aic": 55.5, "bic": 57}
+        | {"residual": {"structure": "csh(h | g)", "words": "Words."}},
+        provenance={"versions": VERSIONS},
+        data={"rows_read": 12, "rows_kept": 12, "source": "a.csv"},
+        selection={"rule": "fixed", "criterion": "aic", "note": "A note."},
+        coefficients=[{"coefficient": "Intercept", "method": "kenward-roger-observed"}],
+        intervals=[{"parameter": "Intercept", "refits": None}],
+    )
+    words = plain(prose.methods_paragraph(files, design("y ~ x", residual="csh(h | g)")))
+    assert (
+        "A linear model with correlated residuals without random effects, y ~ 1 + x, was fitted by restricted "
+        "maximum likelihood (REML) to 12 observations with the residual structure csh(h | g); it has 5 "
+        "parameters, AIC 55.5 and BIC 57." in words
+    )
+    assert "random effects of" not in words
+    assert "every covariance matrix of random effects" not in words
+    assert "by Kenward and Roger, from observed information" in words
+
+
+@pytest.mark.parametrize(
+    ("residual", "options", "words"),
+    [
+        ("un(h | g)", {}, "Residuals so and so. All are normal."),
+        (
+            "ident(f)", {"weights": "w"},
+            "Residuals so and so. All are normal; variances are divided by the prior weight of the row.",
+        ),
+    ],
+)  # fmt: skip
+def test_correlated_residuals_in_words(residual, options, words):
+    files = report_files(summary={"residual": {"words": "Residuals so and so."}})
+    found = prose.model_in_words(files, design("y ~ x + z", residual=residual, **options))
+    assert [plain(part) for part in found] == [
+        "Each y is a mean that depends on x and z, plus a residual.",
+        words,
+    ]
 
 
 VERSIONS = {
@@ -369,3 +442,16 @@ def test_methods_paragraph(summary, certificate, model, checked):
 def test_what_only_the_authors_can_supply():
     assert len(prose.FOR_THE_AUTHOR) == 7
     assert all(line.endswith(".") for line in prose.FOR_THE_AUTHOR)
+
+
+@pytest.mark.parametrize(
+    ("formula", "residual", "words"),
+    [
+        ("y ~ x + (1 | g)", None, "Linear mixed model"),
+        ("y ~ x", "cs(h | g)", "Linear model with correlated residuals"),
+        ("y ~ x", "ident(f) * cs(h | g)", "Linear model with correlated residuals"),
+        ("y ~ x", "ident(f)", "Linear model with residuals of unequal variance"),
+    ],
+)
+def test_what_the_model_is_called(formula, residual, words):
+    assert prose.kind_of_model(design(formula, residual=residual)) == words

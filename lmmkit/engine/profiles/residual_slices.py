@@ -1,0 +1,347 @@
+"""The profile deviance of a model of repeated visits: one parameter held, all others at their best.
+
+The residual standard deviation and a fixed effect are held by the criterion itself, in the coordinates rho
+of the residual structure. A natural parameter h of the structure (an SD ratio, a correlation) is in general
+no coordinate: where it has a value is a surface, walked on in coordinates z of its tangent at a centre,
+
+    rho(z) = centre + N z + n s(z),    h(rho(z)) = v
+
+with n normal to the surface at the centre and N the directions along it, in units of the coordinates in which
+a step of 1 is a long one. With g and H the gradient and the
+Hessian of the deviance in rho, h' and h'' those of h,
+
+    gradient J'g,    Hessian J'(H - lambda h'') J,    J = N - n (N'h') / (n'h'),    lambda = n'g / n'h'
+
+and lambda is the derivative of the profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.criterion.criterion import Criterion, Evaluation, Held
+from lmmkit.engine.criterion.hessian import Point
+from lmmkit.engine.lazy import lazy
+from lmmkit.engine.profiles.profile_deviance import slope_of_held
+from lmmkit.engine.rules import PROFILE
+from lmmkit.engine.search.newton import minimise
+from lmmkit.engine.search.search import Objective
+from lmmkit.engine.setup import Setup
+from lmmkit.errors import FitError
+
+ROUNDING = 1e-13  # how near a natural parameter, on its working scale, must be to where it is held
+STEPS = 60  # towards it
+DIFFERENCE = 1e-5  # of a coordinate, at least of 1: step of the differences of its derivatives
+CENTRES = 20  # places from which a surface is walked on
+DETOURS = 5  # times that a way to a surface is halved
+STEEP = 1e-3  # cosine of the angle between two normals below which a tangent serves no longer
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A natural parameter of the structure on its working scale, as a function h of rho.
+
+    That is the log of an SD ratio and Fisher's z of a correlation; of a parameter that a single coordinate
+    moves, that coordinate, which ends where its domain does.
+
+    Attributes:
+        structure: Of the residuals.
+        place: Of the parameter among its natural ones.
+        coordinate: The only one that moves it, or -1.
+    """
+
+    structure: ResidualStructure
+    place: int
+    coordinate: int
+
+    def at(self, rho: Floats) -> float:
+        """H."""
+        if self.coordinate >= 0:
+            return float(rho[self.coordinate])
+        value = self.structure.natural(rho)[self.place]
+        with np.errstate(all="ignore"):
+            return float(np.log(value) if self._is_ratio else np.arctanh(value))
+
+    def normal(self, rho: Floats) -> Floats:
+        """(r,) h'."""
+        if self.coordinate >= 0:
+            return (np.arange(len(rho)) == self.coordinate).astype(np.float64)
+        value = self.structure.natural(rho)[self.place]
+        stretch = 1.0 / value if self._is_ratio else 1.0 / (1.0 - value**2)
+        return stretch * self.structure.natural_jacobian(rho)[self.place]
+
+    def value(self, t: float, rho: Floats) -> float:
+        """The natural parameter where h is t, from any rho; NaN where there is none."""
+        if self.coordinate < 0:
+            return float(np.exp(t) if self._is_ratio else np.tanh(t))
+        moved = rho.copy()
+        moved[self.coordinate] = t
+        return float(self.structure.natural(moved)[self.place])
+
+    @property
+    def _is_ratio(self) -> bool:
+        return self.structure.naturals[self.place][0] == "sd"
+
+    def bend(self, rho: Floats) -> Floats:
+        """(r, r) h'', by differences."""
+        out = np.empty((len(rho), len(rho)))
+        for i, step in enumerate(DIFFERENCE * np.maximum(np.abs(rho), 1.0)):
+            along = np.zeros(len(rho))
+            along[i] = step
+            out[i] = (self.normal(rho + along) - self.normal(rho - along)) / (2.0 * step)
+        return (out + out.T) / 2.0
+
+    def onto(self, rho: Floats, target: float, way: Floats | None = None) -> Floats:
+        """The point where the scaled parameter has a value, from rho along a way or along its normals.
+
+        Raises:
+            FitError: There is none near.
+        """
+        units = self.structure.units(rho)
+        for _ in range(STEPS):
+            gap = target - self.at(rho)
+            if abs(gap) <= ROUNDING * max(abs(target), 1.0):
+                return rho
+            normal = self.normal(rho)
+            along = units**2 * normal if way is None else way
+            slope, most = (
+                float(normal @ along),
+                np.linalg.norm(units * normal) * np.linalg.norm(along / units),
+            )
+            if not np.isfinite(gap) or not abs(slope) > STEEP * most:
+                break
+            step = gap / slope * along
+            rho = rho + step / max(1.0, float(np.abs(step / units).max()))
+        raise FitError(f"{self.structure.names[self.place]} was not brought to this value.")
+
+
+class Chart(NamedTuple):
+    """A surface about a centre.
+
+    Attributes:
+        surface: What is held.
+        target: Where, on the working scale.
+        centre: (r,) rho of a point on it.
+        n, N: (r,) the normal there, (r, r - 1) directions along the surface, orthonormal in the units.
+    """
+
+    surface: Surface
+    target: float
+    centre: Floats
+    n: Floats
+    N: Floats
+
+    def rho(self, z: Floats) -> Floats:
+        """The point at coordinates z."""
+        return self.surface.onto(self.centre + self.N @ z, self.target, self.n)
+
+
+def chart_of(surface: Surface, target: float, rho: Floats) -> Chart:
+    """The surface about the point of it that is nearest to rho."""
+    centre = surface.onto(rho, target)
+    units = surface.structure.units(centre)
+    basis = np.linalg.svd((units * surface.normal(centre))[None])[2] * units
+    return Chart(surface, target, centre, basis[0], basis[1:].T)
+
+
+@dataclass(frozen=True, eq=False)
+class SurfacePoint(Point):
+    """The deviance at one point of a surface, with derivatives in its coordinates.
+
+    Attributes:
+        chart: The surface.
+        at: The criterion there.
+    """
+
+    chart: Chart
+    theta: Floats
+    deviance: float
+    L: list[Floats]
+    at: Evaluation
+
+    @lazy
+    def normal(self) -> Floats:
+        """(r,) h'."""
+        return self.chart.surface.normal(self.at.theta)
+
+    @lazy
+    def multiplier(self) -> float:
+        """Lambda."""
+        n = self.chart.n
+        return float(self.at.gradient @ n) / float(self.normal @ n)
+
+    @lazy
+    def along(self) -> Floats:
+        """(r, r - 1) J."""
+        n, N = self.chart.n, self.chart.N
+        return N - np.outer(n, self.normal @ N) / float(self.normal @ n)
+
+    @lazy
+    def gradient(self) -> Floats:
+        """(r - 1,)."""
+        return self.at.gradient @ self.along
+
+    @lazy
+    def hessian(self) -> Floats:
+        """(r - 1, r - 1)."""
+        inner = self.at.hessian
+        if np.count_nonzero(self.normal) > 1:  # a coordinate that is held has a flat surface
+            inner = inner - self.multiplier * self.chart.surface.bend(self.at.theta)
+        return self.along.T @ inner @ self.along
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceDeviance(Objective[SurfacePoint]):
+    """The deviance on a surface."""
+
+    criterion: Criterion
+    chart: Chart
+
+    def evaluate(self, theta: Floats) -> SurfacePoint:
+        """The deviance at some coordinates."""
+        at = self.criterion.evaluate(self.chart.rho(theta))
+        return SurfacePoint(self.chart, theta, at.deviance, [], at)
+
+    @property
+    def exact(self) -> bool:
+        """But for rounding in the bend of the surface."""
+        return True
+
+
+@dataclass(frozen=True, eq=False)
+class HeldDeviance(Objective[Evaluation]):
+    """The deviance in all coordinates, where sigma or a combination of the fixed effects is held."""
+
+    criterion: Criterion
+    held: Held
+
+    def evaluate(self, theta: Floats) -> Evaluation:
+        """The deviance at some coordinates."""
+        return self.criterion.evaluate(theta, self.held)
+
+    @property
+    def exact(self) -> bool:
+        """That of the source is."""
+        return True
+
+    def units(self, point: Evaluation) -> Floats:
+        """Those of the structure's coordinates."""
+        return self.criterion.source.structure.units(point.theta)
+
+
+class ProfilePoint(NamedTuple):
+    """The least deviance where a parameter has a value.
+
+    Attributes:
+        theta: (r,) rho.
+        deviance: The least.
+        slope: Its derivative in the value, in prepared units.
+    """
+
+    theta: Floats
+    deviance: float
+    slope: float
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualParameter:
+    """A parameter that can be held.
+
+    Attributes:
+        estimate: At the optimum.
+        start: (r,) rho of the optimum.
+        find: From a value and a start to the least deviance there.
+        unit: Units of the parameter per prepared unit.
+        natural: What to call large for it.
+        value: From the working scale, on which a natural parameter of the structure is profiled, to it.
+    """
+
+    estimate: float
+    start: Floats
+    find: Callable[[float, Floats], ProfilePoint]
+    unit: float = 1.0
+    natural: float = 1.0
+    value: Callable[[float], float] = float
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualFrame:
+    """A prepared problem at its optimum, and its parameters as they can be held.
+
+    Attributes:
+        setup: The problem.
+        structure: Of its residuals.
+        rho: (r,) at the optimum.
+        prepared_sigma: Sigma there, in prepared units.
+    """
+
+    setup: Setup
+    structure: ResidualStructure
+    rho: Floats
+    prepared_sigma: float
+
+    def coefficient(self, position: int, estimate: float) -> ResidualParameter:
+        """A fixed effect, by its position among those kept."""
+        prepared = self.setup.prepared
+        c = prepared.scale * prepared.basis[position]
+
+        def find(value: float, rho: Floats) -> ProfilePoint:
+            return self._held(Held(contrast=(c, value - float(prepared.beta[position]))), rho)
+
+        return ResidualParameter(estimate, self.rho, find)
+
+    def residual(self) -> ResidualParameter:
+        """The residual standard deviation."""
+        scale = self.setup.prepared.scale
+
+        def find(value: float, rho: Floats) -> ProfilePoint:
+            return self._held(Held(precision=(scale / value) ** 2), rho)
+
+        return ResidualParameter(scale * self.prepared_sigma, self.rho, find, unit=scale)
+
+    def natural(self, place: int) -> ResidualParameter:
+        """A natural parameter of the structure, on its working scale."""
+        moved = np.flatnonzero(self.structure.natural_jacobian(self.rho)[place])
+        surface = Surface(self.structure, place, int(moved[0]) if len(moved) == 1 else -1)
+
+        def find(t: float, rho: Floats) -> ProfilePoint:
+            return self._walked(surface, t, rho, DETOURS)
+
+        def value(t: float) -> float:
+            return surface.value(t, self.rho)
+
+        return ResidualParameter(surface.at(self.rho), self.rho, find, value=value)
+
+    def _held(self, held: Held, rho: Floats) -> ProfilePoint:
+        search = minimise(HeldDeviance(self.setup.criterion, held), rho, PROFILE)
+        if not search.converged:
+            raise FitError(f"The least deviance was not found in {len(search.history)} steps.")
+        point = search.point
+        return ProfilePoint(point.theta, point.deviance, slope_of_held(point))
+
+    def _walked(self, surface: Surface, target: float, rho: Floats, detours: int) -> ProfilePoint:
+        """The least deviance on a surface, by way of others between where it cannot be reached at once."""
+        try:
+            return self._on_surface(surface, target, rho)
+        except FitError:
+            if not detours or not np.isfinite(target):
+                raise
+        halfway = (surface.at(rho) + target) / 2.0
+        near = self._walked(surface, halfway, rho, detours - 1)
+        return self._walked(surface, target, near.theta, detours - 1)
+
+    def _on_surface(self, surface: Surface, target: float, rho: Floats) -> ProfilePoint:
+        for _ in range(CENTRES):
+            chart = chart_of(surface, target, rho)
+            search = minimise(SurfaceDeviance(self.setup.criterion, chart), np.zeros(len(rho) - 1), PROFILE)
+            point = search.point
+            if search.converged:
+                return ProfilePoint(point.at.theta, point.deviance, point.multiplier)
+            rho = point.at.theta
+        raise FitError(f"The least deviance was not found on {CENTRES} tangents.")

@@ -1,0 +1,370 @@
+"""Residuals that are correlated within a subject: their covariance matrix from its definition, pair by pair.
+
+For two rows of one subject at the times s < t, h = t - s, with standard deviations a and b relative to sigma
+and prior weights w,
+
+    cov(e_s, e_t) = sigma^2 a b c(s, t) / sqrt(w_s w_t)
+
+    ident     c = 0           ar1  c = rho^h       un  c = rho_st
+    cs        c = rho         toep c = rho_h       ad  c = the product of rho over all neighbours from s to t
+
+and rows of different subjects are independent. From this R the conditions that a fit without random effects
+has to meet are made subject by subject, those with the same rows of R together:
+
+    X'R^-1 e = 0,    sigma^2 = e'R^-1 e / nu,    d deviance / d psi = <D, dR / d psi> = 0,
+    D = sum over subjects of R^-1 - R^-1 (e e' / sigma^2 + [REML] X (X'R^-1 X)^-1 X') R^-1
+
+R is a polynomial of the parameters psi, so a step along the imaginary axis differentiates it to the last
+digit (Squire & Trapp 1998, SIAM Review 40, 110-112).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, pairwise
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.linalg import cholesky, solve_triangular
+
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.problem import Residual
+
+Correlation = Literal["ident", "cs", "ar1", "toep", "un", "ad"]
+Values = NDArray[Any]  # real, or complex with a step along the imaginary axis
+
+LOG_TWO_PI = float(np.log(2.0 * np.pi))
+STEP = 1e-40  # along the imaginary axis: its square is nothing beside a double
+BITS = 62  # cells of a set that fit into one integer
+
+
+class PrintedParameter(NamedTuple):
+    """A parameter of R as it is printed.
+
+    Attributes:
+        kind: `sd`, relative to sigma, or `rho`.
+        group: Of a correlation the level of `by=` that has it, from 0.
+        first: Of an SD the level that has it; of a correlation the lag (toep) or the earlier time (un, ad).
+        second: The later time (un, ad).
+        value: Its estimate.
+    """
+
+    kind: Literal["sd", "rho"]
+    group: int
+    first: int
+    second: int
+    value: float
+
+
+class SubjectPattern(NamedTuple):
+    """Subjects with rows of R in common.
+
+    Attributes:
+        cells: (t,) the cells of each of them.
+        rows: (t, s) their rows in the data.
+    """
+
+    cells: Ints
+    rows: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class CorrelatedResiduals:
+    """What is claimed of the residuals. A cell is what two rows with equal rows of R have in common.
+
+    Attributes:
+        correlation: The family of c.
+        subjects: (n,) the subject of each row.
+        cells: (n,) the cell of each row.
+        group: (T,) level of `by=` of each cell.
+        time: (T,) place of each cell along the time axis, gaps counted.
+        level: (T,) which standard deviation each cell has, by number; 1 where no parameter is for it.
+        parameters: The SDs that are not 1, and the correlations.
+    """
+
+    correlation: Correlation
+    subjects: Ints
+    cells: Ints
+    group: Ints
+    time: Ints
+    level: Ints
+    parameters: tuple[PrintedParameter, ...]
+
+    @cached_property
+    def R(self) -> Floats:
+        """(T, T) covariance of every two cells, relative to sigma^2."""
+        return self._covariance(np.array([p.value for p in self.parameters], np.float64))
+
+    @cached_property
+    def derivatives(self) -> Floats:
+        """(r, T, T) dR / d psi of each parameter."""
+        values = np.array([p.value for p in self.parameters], np.complex128)
+        steps = 1j * STEP * np.eye(len(values))
+        ways = [np.asarray(np.imag(self._covariance(values + step)) / STEP, np.float64) for step in steps]
+        return np.array(ways).reshape(len(values), len(self.group), len(self.group))
+
+    def _covariance(self, values: Values) -> Values:
+        R = np.zeros((len(self.group), len(self.group)), values.dtype)
+        groups, first, second = np.array([p[1:4] for p in self.parameters], np.intp).reshape(-1, 3).T
+        is_sd = np.array([p.kind == "sd" for p in self.parameters], np.bool_)
+        sds = np.ones(1 + max(self.level.max(), first.max(initial=0)), values.dtype)
+        sds[first[is_sd]] = values[is_sd]
+        for group in np.unique(self.group):
+            own, held = np.flatnonzero(self.group == group), (groups == group) & ~is_sd
+            c = correlations(self.correlation, self.time[own], first[held], second[held], values[held])
+            R[np.ix_(own, own)] = np.outer(sds[self.level[own]], sds[self.level[own]]) * c
+        return R
+
+    @cached_property
+    def patterns(self) -> list[SubjectPattern]:
+        """The subjects, those with the same cells together.
+
+        Raises:
+            numpy.linalg.LinAlgError: A subject has two rows in one cell: R is singular.
+        """
+        order = self.subjects * len(self.group) + self.cells
+        steps = np.diff(order)
+        if len(steps) and steps.min() <= 0:
+            sort = np.argsort(order, kind="stable")
+            steps = np.diff(order[sort])
+        else:
+            sort = np.arange(len(order))
+        if len(steps) and steps.min() == 0:
+            raise np.linalg.LinAlgError("two rows of a subject in one cell")
+        return list(self._patterns(sort))
+
+    def _patterns(self, sort: Ints) -> Iterator[SubjectPattern]:
+        sizes = np.bincount(self.subjects)
+        sizes = sizes[sizes > 0]
+        starts = np.cumsum(sizes) - sizes
+        for t in np.unique(sizes):
+            rows = sort[starts[sizes == t][:, None] + np.arange(t)]
+            cells = self.cells[rows]
+            which = _same(cells, len(self.group))
+            for number in range(int(which.max()) + 1):
+                mine = np.flatnonzero(which == number)
+                yield SubjectPattern(cells[mine[0]], np.ascontiguousarray(rows[mine].T))
+
+    def matrix(self, weights: Floats | None) -> sparse.csr_array:
+        """R of all rows, (n, n), relative to sigma^2."""
+        R = self._spread(lambda pattern: self.R[np.ix_(pattern.cells, pattern.cells)])
+        if weights is not None:
+            scale = sparse.diags_array(1.0 / np.sqrt(weights))
+            R = sparse.csr_array(scale @ R @ scale)
+        return R
+
+    def whitener(self) -> sparse.csr_array:
+        """B of all rows, (n, n), with B R B' = I: the inverse Cholesky factor of each subject."""
+        return self._spread(self.inverse_root)
+
+    def inverse_root(self, pattern: SubjectPattern) -> Floats:
+        """L^-1 of the rows of R that a pattern has, R = L L', (t, t)."""
+        L = cholesky(self.R[np.ix_(pattern.cells, pattern.cells)], lower=True)
+        return solve_triangular(L, np.eye(len(L)), lower=True)
+
+    def _spread(self, block: Callable[[SubjectPattern], Floats]) -> sparse.csr_array:
+        """A matrix of a block for each subject, (n, n)."""
+        entries, down, across = list[Floats](), list[Ints](), list[Ints]()
+        for pattern in self.patterns:
+            shape = (*2 * pattern.rows.shape[:1], pattern.rows.shape[1])
+            entries.append(np.broadcast_to(block(pattern)[:, :, None], shape).ravel())
+            down.append(np.broadcast_to(pattern.rows[:, None, :], shape).ravel())
+            across.append(np.broadcast_to(pattern.rows[None, :, :], shape).ravel())
+        places = np.concatenate(down), np.concatenate(across)
+        n = len(self.cells)
+        return sparse.csr_array((np.concatenate(entries), places), shape=(n, n))
+
+
+def correlations(family: Correlation, time: Ints, first: Ints, second: Ints, rho: Values) -> Values:
+    """c of every two of some times, (v, v).
+
+    Args:
+        family: Which.
+        time: (v,) the times.
+        first: (r,) lag (toep) or earlier time (un, ad) of each parameter.
+        second: (r,) later time (un, ad) of each parameter.
+        rho: (r,) the parameters.
+    """
+    s, t = np.minimum(time[:, None], time), np.maximum(time[:, None], time)
+    if family in ("un", "ad"):
+        axis = np.unique([*time, *first, *second])
+        c = np.eye(len(axis), dtype=rho.dtype)
+        c[np.searchsorted(axis, first), np.searchsorted(axis, second)] = rho
+        if family == "ad":
+            for i in range(len(axis)):
+                c[i, i + 1 :] = np.cumprod(c[range(i, len(axis) - 1), range(i + 1, len(axis))])
+        return c[np.searchsorted(axis, s), np.searchsorted(axis, t)]
+    by_lag = np.zeros(int((t - s).max(initial=0)) + 1, rho.dtype)
+    if family == "cs" and len(rho):
+        by_lag[:] = rho[0]
+    elif family == "ar1" and len(rho):
+        by_lag[1:] = np.cumprod(np.full(len(by_lag) - 1, rho[0]))
+    elif family == "toep":
+        inside = first < len(by_lag)
+        by_lag[first[inside]] = rho[inside]
+    by_lag[0] = 1.0
+    return by_lag[t - s]
+
+
+def _same(cells: Ints, count: int) -> Ints:
+    """(s,) a number for each of the distinct rows of (s, t) cells."""
+    if count <= BITS:
+        _, which = np.unique((1 << cells.astype(np.int64)).sum(axis=1), return_inverse=True)
+    else:
+        _, which = np.unique(cells, axis=0, return_inverse=True)
+    return which.ravel()
+
+
+def as_printed(residual: Residual, printed: Mapping[str, float]) -> CorrelatedResiduals:
+    """The residuals of a problem with the parameters of R as they are printed.
+
+    Raises:
+        KeyError: A parameter that the structure has is not printed.
+    """
+    structure = residual.structure
+    group, time, level = (np.zeros(len(residual.structure.labels), np.intp) for _ in range(3))
+    sds = list(structure.ratios)
+    parameters = list[PrintedParameter]()
+    for number, block in enumerate(structure.blocks):
+        cells = list(block.cells)
+        group[cells], time[cells], level[cells] = number, block.times, np.array(block.ratios) + 1
+        times = sorted(set(block.times))
+        named = list(zip(times, block.visits, strict=block.correlation != "ident"))
+        for s, visit in named[1:] if block.correlation == "un" else []:
+            sds.append(f"{block.prefix}ratio.{visit}")
+            level[[cell for cell, at in zip(cells, block.times, strict=True) if at == s]] = len(sds)
+        for name, first, second in correlation_names(block.correlation, named):
+            value = printed[f"{block.prefix}{name}"]
+            parameters.append(PrintedParameter("rho", number, first, second, value))
+    parameters.extend(PrintedParameter("sd", 0, i, 0, printed[name]) for i, name in enumerate(sds, start=1))
+    family = cast("Correlation", structure.blocks[0].correlation)
+    return CorrelatedResiduals(
+        family, residual.subjects, residual.cells, group, time, level, tuple(parameters)
+    )
+
+
+def correlation_names(family: str, visits: Sequence[tuple[int, str]]) -> Iterator[tuple[str, int, int]]:
+    """Names of the correlations, each with its lag, or with the two times that it is of.
+
+    >>> list(correlation_names("ad", [(0, "w0"), (2, "w2"), (3, "w3")]))
+    [('rho.w0.w2', 0, 2), ('rho.w2.w3', 2, 3)]
+    """
+    if family in ("cs", "ar1") and len(visits) > 1:
+        yield "rho", 0, 0
+    elif family == "toep":
+        yield from ((f"rho.{lag}", lag, 0) for lag in range(1, visits[-1][0] - visits[0][0] + 1))
+    elif family == "ad":
+        yield from ((f"rho.{a}.{b}", s, t) for (s, a), (t, b) in pairwise(visits))
+    elif family == "un":
+        yield from ((f"cor.{a}.{b}", s, t) for (s, a), (t, b) in combinations(visits, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class GlsSums:
+    """Sums over subjects at a claimed solution, X in the basis X H of unit information, H H' = (X'R^-1 X)^-1.
+
+    Attributes:
+        information: (p, p) H'X'R^-1 X H: the unit matrix where the claimed covariance of beta is right.
+        normal: (p,) H'X'R^-1 e.
+        square: e'R^-1 e.
+        log_det: log|R|.
+        D: (T, T) d deviance / dR.
+        curvature: (r + 1, r + 1) expected Hessian of the deviance in the parameters of R and log sigma^2.
+        spread: A bound on the largest eigenvalue of R^-1, weights left out.
+    """
+
+    information: Floats
+    normal: Floats
+    square: float
+    log_det: float
+    D: Floats
+    curvature: Floats
+    spread: float
+
+
+def gls_sums(
+    residuals: CorrelatedResiduals,
+    e: Floats,
+    XH: Floats,
+    *,
+    sigma: float,
+    reml: bool,
+    weights: Floats | None = None,
+) -> GlsSums:
+    """The sums of a claimed solution.
+
+    Args:
+        residuals: The structure with its parameters.
+        e: (n,) y - X beta.
+        XH: (p, n) columns of X in the basis of unit information.
+        sigma: sigma.
+        reml: Whether D is that of the restricted likelihood.
+        weights: (n,) prior weights.
+
+    Raises:
+        numpy.linalg.LinAlgError: R is not positive definite.
+    """
+    columns = np.vstack([e, XH])
+    if weights is not None:
+        columns *= np.sqrt(weights)
+    T, r, q = len(residuals.group), len(residuals.parameters), len(columns)
+    products, D, curvature = np.zeros((q, q)), np.zeros((T, T)), np.zeros((r + 1, r + 1))
+    log_det = 0.0 if weights is None else -float(np.log(weights).sum())
+    least = np.inf
+    for pattern in residuals.patterns:
+        cells, rows = pattern
+        t, count = rows.shape
+        block, inverse = np.ix_(cells, cells), residuals.inverse_root(pattern)
+        whitened = inverse @ np.take(columns, rows.ravel(), axis=1).reshape(q, t, count)
+        flat = whitened.reshape(q, t * count)
+        products += flat @ flat.T
+        square = whitened[0] @ whitened[0].T / sigma**2
+        if reml and q > 1:
+            square = square + np.matmul(whitened[1:], whitened[1:].transpose(0, 2, 1)).sum(axis=0)
+        D[block] += inverse.T @ (count * np.eye(t) - square) @ inverse
+        log_det -= 2.0 * count * float(np.log(np.diag(inverse)).sum())
+        least = min(least, 1.0 / float((inverse**2).sum()))
+        dR = residuals.derivatives[:, cells[:, None], cells]
+        own = np.flatnonzero(dR.any(axis=(1, 2)))
+        dR = dR[own]
+        flat = np.concatenate([inverse @ dR @ inverse.T, np.eye(t)[None]]).reshape(len(own) + 1, t * t)
+        places = np.append(own, r)
+        curvature[np.ix_(places, places)] += count * flat @ flat.T
+    return GlsSums(
+        information=products[1:, 1:],
+        normal=products[1:, 0],
+        square=float(products[0, 0]),
+        log_det=log_det,
+        D=D,
+        curvature=curvature,
+        spread=1.0 / least,
+    )
+
+
+def deviance(sums: GlsSums, H: Floats, n: int, sigma: float, *, reml: bool) -> float:
+    """-2 log likelihood at what is claimed, or the REML criterion with lme4's constant."""
+    nu = n - reml * len(H)
+    value = nu * (LOG_TWO_PI + 2.0 * float(np.log(sigma))) + sums.log_det + sums.square / sigma**2
+    if reml and len(H):
+        return value + float(np.linalg.slogdet(sums.information)[1]) - 2.0 * float(np.linalg.slogdet(H)[1])
+    return value
+
+
+def distance_to_optimum(residuals: CorrelatedResiduals, sums: GlsSums) -> float:
+    """How far the parameters of R are from where the gradient is zero, in standard errors.
+
+    sqrt(g'C^-1 g / 2), g the gradient of the deviance and C its expected Hessian, sigma profiled out.
+    """
+    r = len(residuals.parameters)
+    if r == 0:
+        return 0.0
+    g = np.einsum("ab,iab->i", sums.D, residuals.derivatives)
+    C = sums.curvature
+    profiled = C[:r, :r] - np.outer(C[:r, r], C[:r, r]) / C[r, r]
+    unit = 1.0 / np.sqrt(np.diag(profiled))
+    scaled = profiled * np.outer(unit, unit)
+    return float(np.sqrt(max(0.0, (g * unit) @ np.linalg.solve(scaled, g * unit)) / 2.0))

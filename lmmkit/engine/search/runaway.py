@@ -1,0 +1,113 @@
+"""Parameters of a residual structure that run away: to a limit that no parameter value reaches."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmmkit.engine.arrays import Floats
+from lmmkit.engine.criterion.criterion import Evaluation
+from lmmkit.errors import FitError
+
+BOUND = 1e-6  # share of its range within which a correlation is at its bound
+FLAT = (
+    1e-6  # [deviance per squared unit of a coordinate] curvature that is none: standard errors beyond 1,000
+)
+NEARLY_SINGULAR = 1e-4  # eigenvalue of a correlation matrix that a search has not ended at by itself
+NO_VARIANCE = 1e-9  # share of the largest variance: what is left of its digits is not enough for a result
+DETERMINED = 0.01  # the same, where the search is seen to run away
+TAKES_PART = 0.1  # share of the longest step that a parameter's own has at least, to be named
+REMEDY = (
+    "Take a structure with fewer parameters, or leave a visit out that the others (or the fixed effects) "
+    "determine."
+)
+
+
+def runaway(point: Evaluation, step: Floats) -> str:
+    """What is said of a search that follows a step for ever."""
+    said = _determined(point, DETERMINED)
+    if said:
+        return said
+    structure = point.criterion.source.structure
+    rho, along = point.rho, step[-len(point.rho) :]
+    sizes = np.abs(along) / structure.units(rho)
+    change = structure.natural_jacobian(rho) @ along
+    moved = np.abs(structure.natural_jacobian(rho)) @ (sizes > TAKES_PART * sizes.max())
+    shown = [
+        f"{name} = {value:.6g} and {'rising' if slope > 0 else 'falling'}"
+        for name, value, slope, part in zip(
+            structure.names, structure.natural(rho), change, moved, strict=True
+        )
+        if part > 0.0 and slope != 0.0
+    ]
+    listed = "; ".join(shown[:4]) + (f"; and {len(shown) - 4} more" if len(shown) > 4 else "")
+    return (
+        f"The residual structure has no best parameters: {listed}, without end, while the deviance "
+        f"({point.deviance:.6f}) hardly changes any more. The data cannot tell them from their limit, where "
+        f"the covariance matrix is singular. {REMEDY}"
+    )
+
+
+def refuse_no_optimum(point: Evaluation, *, converged: bool) -> None:
+    """Refuse where R is singular but for rounding, or the data do not tell what it is.
+
+    Raises:
+        FitError: A correlation is at its bound, the search has run to a singular matrix, or the deviance is
+            flat along some parameters.
+    """
+    structure, rho = point.criterion.source.structure, point.rho
+    if not structure.count:
+        return
+    said = structure.at_bound(rho, BOUND)
+    if said:
+        raise FitError(
+            f"The residual covariance matrix is singular at the optimum: {said}, which means that the sum of "
+            f"a subject's residuals does not vary. {REMEDY}"
+        )
+    variances = structure.matrix(rho).diagonal()
+    least, most = int(np.argmin(variances)), int(np.argmax(variances))
+    if variances[least] < NO_VARIANCE * variances[most]:
+        raise FitError(
+            f"The variance at {structure.labels[least]} is {variances[least] / variances[most]:.1g} of that "
+            f"at {structure.labels[most]}. Leave it out where the fixed effects reproduce the response, or "
+            "bring all rows to one unit of measurement: so far apart, they leave each other no digits."
+        )
+    refuse_flat(point)
+    said = "" if converged else _determined(point, NEARLY_SINGULAR)
+    if said:
+        raise FitError(said)
+
+
+def refuse_flat(point: Evaluation) -> None:
+    """Refuse where the deviance is the same along some parameters.
+
+    Raises:
+        FitError: Its curvature along them is none.
+    """
+    structure, r = point.criterion.source.structure, len(point.rho)
+    units = structure.units(point.rho)
+    values, vectors = np.linalg.eigh(point.hessian[-r:, -r:] * np.outer(units, units))
+    if abs(values[0]) < FLAT:
+        parts = zip(structure.names, np.abs(vectors[:, 0]), strict=True)
+        raise FitError(
+            f"The data do not tell {', '.join(name for name, part in parts if part > 0.1)} of the residual "
+            f"structure: beside the fixed effects the deviance is the same for all values. {REMEDY}"
+        )
+
+
+def _determined(point: Evaluation, below: float) -> str:
+    """What is said where an eigenvalue of the correlations is below a bound, and a search has not ended."""
+    structure = point.criterion.source.structure
+    R = structure.matrix(point.rho)
+    for block in structure.blocks:
+        cells = list(dict(zip(block.places.tolist(), block.cells, strict=True)).values())
+        s = np.sqrt(R[cells, cells])
+        values, vectors = np.linalg.eigh(R[np.ix_(cells, cells)] / np.outer(s, s))
+        if values[0] < below:
+            part = [structure.labels[c] for c, w in zip(cells, np.abs(vectors[:, 0]), strict=True) if w > 0.1]
+            return (
+                "The search has run to a residual covariance matrix that is singular, or nearly so, and no "
+                f"maximum of the likelihood: {', '.join(part)} determine each other. Either the response at "
+                "one of them is a copy or a function of that at others, or too few subjects have rows at "
+                f"all of them for so many parameters. {REMEDY}"
+            )
+    return ""

@@ -1,0 +1,89 @@
+"""Whether the covariance matrices of one model are among those of another with a residual structure.
+
+Members of the smaller model are drawn at random and looked for in the larger one. No family of residual
+structures has an edge on which a smaller one could lie, so that a likelihood ratio between them is
+chi-squared; but for random effects in the smaller one, whose variances have one at zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.problem import Problem, Residual
+from lmmkit.engine.variance_tests.covariance_families import entries_of
+
+DRAWS = 4  # members of the smaller model that are looked for in the larger one
+SMALL = 0.3  # size of their coordinates: correlations are then far from those of the widest start
+SAME = 1e-9  # share of the largest variance by which a matrix may miss a member
+
+
+def residuals_nested(small: Problem, large: Problem) -> bool:
+    """Whether every covariance matrix of the response in one model is one of the other, to a scale.
+
+    Args:
+        small: A model of the same rows; of its random effects, if it has any, the levels must be the larger
+            model's subjects.
+        large: A model with a residual structure and without random effects.
+    """
+    if large.residual is None or large.terms:
+        return False
+    draw = np.random.default_rng(0)
+    drawn = [_member(small, large.residual, draw) for _ in range(DRAWS)]
+    return all(R is not None and contains(large.residual.structure, R) for R in drawn)
+
+
+def contains(structure: ResidualStructure, R: Floats) -> bool:
+    """Whether a (T, T) covariance matrix is a member times a number, where cells may meet in a subject."""
+    found = structure.matrix(structure.start(R, np.ones_like(R)))
+    missed = np.abs(found * (R[0, 0] / found[0, 0]) - R)
+    for block in structure.blocks:
+        may_meet = (block.places[:, None] != block.places) | np.eye(len(block.cells), dtype=bool)
+        if (missed[block.here] * may_meet).max() > SAME * float(R.diagonal().max()):
+            return False
+    return True
+
+
+def _member(problem: Problem, residual: Residual, draw: np.random.Generator) -> Floats | None:
+    """(T, T) a model's covariance matrix at random parameters over another's cells; None: it has none."""
+    R = _residual_member(problem.residual, residual, draw)
+    for term in problem.terms:
+        columns = [_by_cell(problem.columns[column], residual) for column in term.columns]
+        known = [column for column in columns if column is not None]
+        if R is None or len(known) < len(columns) or not _same_groups(term.codes, residual.subjects):
+            return None
+        Z = np.array(known) / max(float(np.abs(known).max()), 1.0)
+        A = np.eye(len(Z)) + SMALL * np.abs(draw.normal(size=(len(Z), len(Z))))
+        span = term.structure.span
+        T = np.einsum("i,iab->ab", entries_of(span, A @ A.T), span)
+        R = R + SMALL * Z.T @ T @ Z
+    return R
+
+
+def _residual_member(own: Residual | None, other: Residual, draw: np.random.Generator) -> Floats | None:
+    """(T, T) the part of the residuals."""
+    if own is None:
+        return np.eye(other.structure.size)
+    cells = _by_cell(own.cells, other)
+    if cells is None:
+        return None
+    rho = SMALL * np.abs(draw.normal(size=own.structure.count))
+    places = cells.astype(np.intp)
+    R = own.structure.matrix(rho)[np.ix_(places, places)]
+    if all(block.correlation == "ident" for block in own.structure.blocks):
+        return np.diag(R.diagonal())
+    return R if _same_groups(own.subjects, other.subjects) else None
+
+
+def _by_cell(values: Floats | Ints, residual: Residual) -> Floats | None:
+    """(T,) the one value of each cell's rows; None where a cell has several."""
+    out = np.zeros(residual.structure.size)
+    out[residual.cells] = values
+    return out if np.array_equal(out[residual.cells], values) else None
+
+
+def _same_groups(one: Ints, two: Ints) -> bool:
+    """Whether two codes put the same rows together."""
+    both = np.unique(np.stack([one, two]), axis=1).shape[1]
+    return both == len(np.unique(one)) == len(np.unique(two))

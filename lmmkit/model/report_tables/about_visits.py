@@ -1,0 +1,332 @@
+"""Tables about residuals over visits: what the structure fits, what the residuals show, other structures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.errors import LmmkitError
+from lmmkit.model.design.design import without_random_effects
+from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.estimates import estimate
+from lmmkit.model.fit import Fit, lmm
+from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula
+from lmmkit.model.inference.distributions import normal_quantile
+from lmmkit.model.report_tables.about_inference import focused
+from lmmkit.model.report_tables.panels import evenly_spaced
+from lmmkit.model.report_tables.report_table import Facts, ReportTable
+
+Frame = pd.DataFrame
+SHOWN = 24  # cells of which SDs and correlations are told
+LAGS = 30
+ROUNDING = (
+    1e-12  # of an autocorrelation that is zero, as all are under `un` with means of its own for each visit
+)
+STRUCTURES = ["structure", "npar", "deviance", "aic", "bic", "coefficient", "estimate", "se", "df", "note"]
+IN_SECONDS = 60  # visits up to which structures with a parameter for every distance are tried
+
+
+def residual_parameters(fit: Fit, bounds: Frame) -> Frame:
+    """The parameters of the residual structure: parameter, estimate, low, high, interval.
+
+    Args:
+        fit: The fit.
+        bounds: Its intervals: parameter, estimate, low, high, interval (the name of the method).
+    """
+    own = bounds[bounds["parameter"].isin(list(fit.residual_params.index))]
+    return own[["parameter", "estimate", "low", "high", "interval"]].reset_index(drop=True)
+
+
+def cell_sds(fit: Fit) -> Frame:
+    """Standard deviations of the residuals in each cell (visit, level): as fitted, and of the residuals.
+
+    Returns:
+        DataFrame cell, rows, fitted, empirical: the root mean square of y - X beta.
+    """
+    shape, weighted = _of(fit), _weighted(fit)
+    fitted = np.sqrt(np.diag(fit.estimates.residual_covariance))
+    rows = np.bincount(shape.arrays.cells)
+    squares = np.bincount(shape.arrays.cells, weighted**2)
+    table = Frame(
+        {
+            "cell": _capital(shape.structure.labels),
+            "rows": rows,
+            "fitted": fitted,
+            "empirical": np.sqrt(squares / rows),
+        }
+    )
+    return table.iloc[evenly_spaced(len(table), SHOWN)].reset_index(drop=True)
+
+
+def cell_correlations(fit: Fit) -> Frame:
+    """Correlations of the residuals of a subject in two cells: as fitted, and of the residuals.
+
+    The empirical ones take each pair of cells over the subjects with rows in both, around zero. Values that
+    are missing at random move them: the model takes account of who is missing, a correlation does not.
+
+    Returns:
+        DataFrame pair, first, second, subjects, fitted, empirical; empty where no two rows are correlated.
+    """
+    shape, V = _of(fit), fit.estimates.residual_covariance
+    labels = _capital(shape.structure.labels)
+    shown = set(evenly_spaced(len(labels), SHOWN).tolist())
+    pairs = shape.pairs
+    sums = _products(shape, _weighted(fit)) if pairs else {}
+    rows = [
+        {
+            "pair": f"{labels[a]} with {labels[b][0].lower()}{labels[b][1:]}",
+            "first": labels[a],
+            "second": labels[b],
+            "subjects": int(sums[a, b][0]),
+            "fitted": V[a, b] / np.sqrt(V[a, a] * V[b, b]),
+            "empirical": sums[a, b][1],
+        }
+        for a, b in pairs
+        if {a, b} <= shown
+    ]
+    return Frame(rows, columns=["pair", "first", "second", "subjects", "fitted", "empirical"])
+
+
+def correlation_maps(pairs: Frame) -> Frame:
+    """The same as square blocks, `fitted` and `empirical`: block, row, column, correlation."""
+    both = pd.concat([pairs, pairs.rename(columns={"first": "second", "second": "first"})])
+    names = list(dict.fromkeys([*pairs["first"], *pairs["second"]]))
+    ones = Frame({"first": names, "second": names, "fitted": 1.0, "empirical": 1.0})
+    whole = pd.concat([both, ones], ignore_index=True)
+    blocks = [
+        Frame({"block": kind, "row": whole["first"], "column": whole["second"], "correlation": whole[kind]})
+        for kind in ("fitted", "empirical")
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _of(fit: Fit) -> ResidualDesign:
+    shape = fit.design.residual
+    assert shape is not None  # asked of fits with a residual structure alone
+    return shape
+
+
+def _weighted(fit: Fit) -> Floats:
+    """y - X beta, each times the root of its prior weight."""
+    e, weights = np.asarray(fit.resid, np.float64), fit.estimates.problem.weights
+    return e if weights is None else e * np.sqrt(weights)
+
+
+def _capital(labels: tuple[str, ...]) -> list[str]:
+    return [f"{label[:1].upper()}{label[1:]}" for label in labels]
+
+
+def _products(shape: ResidualDesign, e: Floats) -> dict[tuple[int, int], tuple[int, float]]:
+    """For two cells how many subjects have both, and the correlation of their residuals around zero."""
+    subjects, cells, T = shape.arrays.subjects, shape.arrays.cells, len(shape.cells)
+    counts, sums, first, second = (np.zeros((T, T)) for _ in range(4))
+    for i, j in _shifts(subjects, shape.visits.times[shape.visits.codes]):
+        np.add.at(counts, (cells[i], cells[j]), 1.0)
+        for total, product in ((sums, e[i] * e[j]), (first, e[i] ** 2), (second, e[j] ** 2)):
+            np.add.at(total, (cells[i], cells[j]), product)
+    own = first + second.T  # of either cell, whichever is the earlier one
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = (sums + sums.T) / np.sqrt(own * own.T)
+    both = counts + counts.T
+    return {(a, b): (int(both[a, b]), float(correlation[a, b])) for a, b in shape.pairs}
+
+
+def _shifts(subjects: Ints, times: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Pairs of rows of one subject, the earlier one first: neighbours, then rows two apart, and so on."""
+    order = np.lexsort((times, subjects))
+    for apart in range(1, int(np.bincount(subjects).max())):
+        i, j = order[:-apart], order[apart:]
+        same = subjects[i] == subjects[j]
+        yield i[same], j[same]
+
+
+def _farthest(sds: Frame) -> Facts:
+    ratio = np.abs(np.log(sds["fitted"] / sds["empirical"]))
+    return {
+        "cells": len(sds),
+        "least": float(sds["fitted"].min()),
+        "most": float(sds["fitted"].max()),
+        "farthest": float(np.expm1(ratio.max())),
+    }
+
+
+def _apart(pairs: Frame) -> Facts:
+    gap = np.abs(pairs["fitted"] - pairs["empirical"])
+    return {
+        "pairs": len(pairs),
+        "least": float(pairs["fitted"].min()),
+        "most": float(pairs["fitted"].max()),
+        "farthest": float(gap.max()),
+    }
+
+
+def autocorrelation(fit: Fit, *, level: float, most: int = LAGS) -> Frame:
+    """Autocorrelation of the normalised residuals of a subject by the distance of their visits.
+
+    It is the mean product at a distance over the mean square; under the model it is near zero everywhere.
+
+    Args:
+        fit: The fit.
+        level: Share of such values that lie between `low` and `high` where nothing is left.
+        most: Distances at most.
+
+    Returns:
+        DataFrame lag, pairs, autocorrelation, low, high.
+
+    Reference: Pinheiro & Bates (2000), section 5.3.3; Box, Jenkins & Reinsel (1994).
+    """
+    shape, r = _of(fit), np.asarray(fit.residuals("normalised"), np.float64)
+    times = shape.visits.times[shape.visits.codes]
+    width = int(times.max() - times.min()) + 1
+    pairs, sums = np.zeros(width), np.zeros(width)
+    for i, j in _shifts(shape.arrays.subjects, times) if shape.subjects else ():
+        lag = times[j] - times[i]
+        pairs += np.bincount(lag, minlength=width)
+        sums += np.bincount(lag, r[i] * r[j], minlength=width)
+    lags = np.flatnonzero(pairs)[:most]
+    bound = normal_quantile(0.5 + level / 2) / np.sqrt(pairs[lags])
+    found = sums[lags] / pairs[lags] / float(np.mean(r**2))
+    return Frame(
+        {
+            "lag": lags,
+            "pairs": pairs[lags].astype(np.intp),
+            "autocorrelation": np.where(np.abs(found) < ROUNDING, 0.0, found),
+            "low": -bound,
+            "high": bound,
+        }
+    )
+
+
+def _outside(acf: Frame) -> Facts:
+    outside = (acf["autocorrelation"] < acf["low"]) | (acf["autocorrelation"] > acf["high"])
+    return {"lags": len(acf), "outside": int(outside.sum())}
+
+
+def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: str | None, df: str) -> Frame:
+    """Other residual structures for the same rows and fixed part, and what the focus would be under each.
+
+    Args:
+        fit: The fit, with a residual structure.
+        data: The table that it was fitted to.
+        options: Further arguments of `lmm`.
+        focus: The study's: a coefficient, or a term, whose first one is taken.
+        df: Denominator degrees of freedom.
+
+    Returns:
+        DataFrame structure, npar, deviance, aic, bic, coefficient (the focus) with its estimate, se and df,
+        note (why there is no fit), chosen, d_deviance, d_aic, d_bic (distances from the least).
+    """
+    own, names = _of(fit).formula, list(fit.params.index)
+    name = names[focused(fit.design, names, focus)[0]]
+    rows = [
+        {"structure": text, "chosen": text == str(own), **_found(fit, text, data, options, name, df)}
+        for text in _others(own, len(_of(fit).visits.names))
+    ]
+    table = Frame(rows, columns=[*STRUCTURES, "chosen"])
+    for name in ("deviance", "aic", "bic"):
+        table[f"d_{name}"] = table[name] - table[name].min()
+    return table
+
+
+def _others(own: ResidualFormula, visits: int) -> list[str]:
+    """Independent residuals, then every structure that the same words can say, by what it asks."""
+    if own.group is None:
+        return [IID, str(own)]
+    single = own if own.ident else replace(own, ident=None)
+    tags = [tag for tag, (family, each) in FAMILIES.items() if not (own.ident and (each or family == "un"))]
+    cheap = [tag for tag in tags if visits <= IN_SECONDS or FAMILIES[tag][0] in ("cs", "ar1")]
+    found = [
+        str(replace(single, correlation=FAMILIES[tag][0], heterogeneous=FAMILIES[tag][1])) for tag in cheap
+    ]
+    alone = [str(ResidualFormula("identity", ident=own.ident))] if own.ident else []
+    ordered = sorted(found, key=lambda text: text.startswith("un("))
+    return list(dict.fromkeys([IID, *alone, *ordered, str(own)]))
+
+
+def _found(fit: Fit, text: str, data: Any, options: Mapping[str, Any], focus: str, df: str) -> dict[str, Any]:
+    """The measures of one structure, or why there are none."""
+    try:
+        other = _fitted(fit, text, data, options)
+        # Of independent residuals n - p is exact, whatever the method.
+        row = other.coef_table(df="residual" if text == IID else df).loc[focus]
+    except LmmkitError as error:
+        return {"note": str(error)}
+    measures = {name: getattr(other, name) for name in ("npar", "deviance", "aic", "bic")}
+    note = "" if other.converged else "its search did not converge"
+    return measures | {"coefficient": focus, **row[["estimate", "se", "df"]].to_dict(), "note": note}
+
+
+def _fitted(fit: Fit, text: str, data: Any, options: Mapping[str, Any]) -> Fit:
+    if text == str(_of(fit).formula):
+        return fit
+    if text == IID:
+        return Fit(
+            estimate(without_random_effects(fit.formula, fit.design), reml=fit.reml, algorithm="newton")
+        )
+    others: dict[str, Any] = {**options, "residual": text}
+    return lmm(fit.formula, data, **others)
+
+
+def _ranks(table: Frame) -> Facts:
+    able = table[table["aic"].notna()]
+    return {
+        "structures": len(table),
+        "failed": len(table) - len(able),
+        "least estimate": float(able["estimate"].min()),
+        "most estimate": float(able["estimate"].max()),
+    }
+
+
+TABLES = (
+    ReportTable(
+        "residual_parameters",
+        "Parameters of the residual structure: SDs as ratios to the first, correlations.",
+        {
+            "parameter": "Parameter",
+            "estimate": ("Estimate", 3),
+            "low": ("Low", 3),
+            "high": ("High", 3),
+            "interval": "Interval by",
+        },
+    ),
+    ReportTable(
+        "cell_sds",
+        "Standard deviations of the residuals: as fitted, and root mean squares of the residuals.",
+        {"cell": "Residuals", "rows": "Rows", "fitted": ("Fitted", 3), "empirical": ("Empirical", 3)},
+        _farthest,
+    ),
+    ReportTable(
+        "cell_correlations",
+        "Correlations of residuals: as fitted, and of the residuals of those who have both.",
+        {
+            "pair": "Residuals",
+            "subjects": "Subjects",
+            "fitted": ("Fitted", 3),
+            "empirical": ("Empirical", 3),
+        },
+        _apart,
+    ),
+    ReportTable("autocorrelation", facts=_outside),
+    ReportTable(
+        "structures",
+        "Other residual structures for the same rows, and the focus under each.",
+        {
+            "structure": "Structure",
+            "npar": "Parameters",
+            "deviance": ("Deviance", 2),
+            "aic": ("AIC", 2),
+            "bic": ("BIC", 2),
+            "coefficient": "Focus",
+            "estimate": ("Estimate", "trusted"),
+            "se": ("SE", "trusted"),
+            "df": "df",
+            "note": "Note",
+        },
+        _ranks,
+    ),
+)

@@ -1,0 +1,124 @@
+"""What readers see for the names of columns and levels: the labels of a study, in names made of names too."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from lmmkit.study.pages.marks import MarkedText, Name
+
+#: Columns of tables whose texts are formulas, sentences and fixed words, no names.
+_NO_NAMES = {
+    *("candidate", "reference", "formula", "reason", "note", "method", "definition", "adjusted", "interval"),
+    *("status", "relation", "role", "type", "unit", "verdict", "check", "threshold", "share", "algorithm"),
+    *("what", "notice", "code", "structure"),
+}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of columns, and of levels by column.
+
+    >>> labels = Labels({"f": "Treatment"}, {"f": {"b": "Drug B"}})
+    >>> [labels.of(name) for name in ("f", "f[T.b]:x", "f: a - b", "(1 | f)", "log(f)")]
+    ['Treatment', 'Treatment: Drug B:x', 'Treatment: a - Drug B', '(1 | f)', 'log(Treatment)']
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        names = "|".join(map(re.escape, sorted({*self.columns, *self.levels}, key=len, reverse=True)))
+        level = r"\[(?:[A-Z]\.)?(?P<level>[^\[\]]*)\]"
+        return re.compile(rf"(?<![\w.])(?P<name>{names})(?:{level}|(?P<cells>: .*)$|(?![\w.]))")
+
+    def of(self, name: str) -> str:
+        """A name of a column, coefficient, term or cell as readers see it; formulas stay as they are."""
+        if not (self.columns or self.levels) or "|" in name or "~" in name:
+            return name
+        return self._pattern.sub(self._labelled, name)
+
+    def _labelled(self, found: re.Match[str]) -> str:
+        name, level, cells = found["name"], found["level"], found["cells"]
+        label = self.columns.get(name, name)
+        if level is not None:
+            return f"{label}: {self.level(name, level)}"
+        if cells is None:
+            return label
+        return f"{label}: {' - '.join(self._part(name, cell) for cell in cells[2:].split(' - '))}"
+
+    def _part(self, name: str, cell: str) -> str:
+        """A level of a column, or the column whose effect varies by it."""
+        return self.level(name, cell) if cell in self.levels.get(name, {}) else self.of(cell)
+
+    def level(self, group: str, level: str) -> str:
+        """A level of a column, or of columns joined by colons, as readers see it.
+
+        >>> Labels({}, {"f": {"b": "Drug B"}}).level("g:f", "308:b")
+        '308:Drug B'
+        """
+        names, parts = group.split(":"), level.split(":")
+        if len(names) != len(parts):
+            names, parts = [group], [level]
+        return ":".join(self.levels.get(n, {}).get(part, part) for n, part in zip(names, parts, strict=True))
+
+    def told(self, text: MarkedText) -> MarkedText:
+        """A text with its names as readers see them."""
+        parts = [Name(self.of(part.text)) if isinstance(part, Name) else part for part in text.parts]
+        return MarkedText(tuple(parts))
+
+    def shown(self, table: pd.DataFrame, **levels: str) -> pd.DataFrame:
+        """A table with its names as readers see them, for a picture; its numbers stay.
+
+        Args:
+            table: The table of a run.
+            levels: For columns of the table that hold levels, the grouping that these belong to.
+        """
+        if not (self.columns or self.levels):
+            return table
+        texts = [
+            name for name in table if pd.api.types.is_string_dtype(table[name]) or table[name].dtype == object
+        ]
+        made = {str(name): table[name].map(self._cell) for name in texts if name not in {*_NO_NAMES, *levels}}
+        made |= {
+            name: table[name].map(lambda cell, g=group: self._level_cell(g, cell))
+            for name, group in levels.items()
+        }
+        if {"group", "level"} <= set(table):
+            pairs = zip(table["group"], table["level"], strict=True)
+            made["level"] = pd.Series([self._level_cell(str(g), cell) for g, cell in pairs], table.index)
+        return table.assign(**made)
+
+    def headed(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table whose columns are called by names, as readers see them."""
+        return table.set_axis([self.of(str(name)) for name in table], axis=1)
+
+    def _cell(self, cell: Any) -> Any:
+        return self.of(cell) if isinstance(cell, str) else cell
+
+    def _level_cell(self, group: str, cell: Any) -> Any:
+        return self.level(group, cell) if isinstance(cell, str) else cell
+
+    def cell(self, column: str, text: str) -> str:
+        """The text of a cell of a printed table."""
+        return text if column in _NO_NAMES else self.of(text)
+
+
+#: Of a study that gives none.
+NO_LABELS = Labels()
+
+
+def labels_of(columns: Mapping[str, Mapping[str, Any]]) -> Labels:
+    """The labels in the columns of a study, as plain data."""
+    return Labels(
+        {name: spec["label"] for name, spec in columns.items() if spec.get("label")},
+        {name: spec["labels"] for name, spec in columns.items() if spec.get("labels")},
+    )

@@ -1,0 +1,298 @@
+"""The search over the parameters of a residual structure: what it costs, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.visits import STRUCTURES, trial
+
+from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure, one_correlation
+from lmmkit.engine.covariance.structures import structure_of
+from lmmkit.engine.criterion.hessian import Point
+from lmmkit.engine.crossproducts.patterns import coloured, whitened
+from lmmkit.engine.problem import Problem, Residual, Term
+from lmmkit.engine.rules import SEARCH
+from lmmkit.engine.search.newton import minimise
+from lmmkit.engine.search.search import Objective
+from lmmkit.engine.solve import solve
+from lmmkit.errors import FitError
+
+THREE = ("1", "2", "3")
+
+
+def over(correlation, visits=THREE, times=(1, 2, 3), **options):
+    return one_correlation(correlation, times, visits, **options)
+
+
+def problem_of(structure, cells, subjects, response, columns=(), names=()):
+    columns = (np.broadcast_to(1.0, len(response)), *columns)
+    residual = Residual(structure, np.asarray(cells), np.asarray(subjects), names)
+    return Problem(columns, tuple(range(len(columns))), np.asarray(response, float), (), residual=residual)
+
+
+def rows(subjects, visits=3):
+    return np.tile(np.arange(visits), subjects), np.repeat(np.arange(subjects), visits)
+
+
+def noise(count, seed=0):
+    return np.random.default_rng(seed).normal(size=count)
+
+
+# What it costs
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", ["un", "un by arm"])
+def test_complete_unstructured_visits_take_one_evaluation(name, reml):
+    found = solve(trial(name, complete=True), reml=reml)
+    assert found.evaluations == 1
+    assert found.converged
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", [name for name in STRUCTURES if name not in {"ident(f) * un", "un by arm"}])
+def test_few_evaluations_find_the_optimum(name, seed, reml):
+    assert solve(trial(name, subjects=100, seed=seed), reml=reml).evaluations <= 5
+
+
+def test_a_warm_start_at_the_optimum_takes_one():
+    problem = trial("ar1h")
+    found = solve(problem)
+    again = solve(problem, rho=found.rho)
+    assert again.evaluations == 1
+    assert again.deviance == pytest.approx(found.deviance, abs=1e-10)
+
+
+def test_many_patterns_of_missing_visits():
+    """Each subject with a pattern of its own, nearly: the sums grow with the patterns."""
+    rng, times = np.random.default_rng(8), tuple(range(12))
+    structure = one_correlation("ar1", times, [str(t) for t in times])
+    visit, subject = rows(80, 12)
+    keep = rng.random(len(visit)) > 0.4
+    visit, subject = visit[keep], np.unique(subject[keep], return_inverse=True)[1]
+    residual = Residual(structure, visit, subject)
+    y = coloured(residual, np.array([1.0]), rng.normal(size=len(visit)))
+    found = solve(problem_of(structure, visit, subject, y))
+    assert structure.natural(found.rho)[0] == pytest.approx(np.tanh(1.0), abs=0.1)
+
+
+def test_whitened_residuals_are_those_that_were_coloured():
+    residual = trial("un by arm", shuffled=True).residual
+    rho, z = np.full(residual.structure.count, 0.3), noise(2 * len(residual.cells)).reshape(-1, 2)
+    np.testing.assert_allclose(whitened(residual, rho, coloured(residual, rho, z)), z, atol=1e-12)
+    np.testing.assert_allclose(whitened(residual, rho, coloured(residual, rho, z[:, 0])), z[:, 0], atol=1e-12)
+
+
+def test_visits_of_very_different_size_keep_their_digits():
+    visit, subject = rows(30)
+    y = (noise(90).reshape(30, 3) @ np.array([[1, 0.5, 0.2], [0, 0.9, 0.3], [0, 0, 0.8]])).ravel()
+    columns = ((visit == 1) * 1.0, (visit == 2) * 1.0)
+    one = solve(problem_of(over("un"), visit, subject, y, columns))
+    scale = np.array([1.0, 100.0, 0.01])
+    other = solve(problem_of(over("un"), visit, subject, y * scale[visit], columns))
+    names = one.optimum.criterion.source.structure.names
+    for name, a, b in zip(names, *(over("un").natural(f.rho) for f in (one, other)), strict=True):
+        factor = scale[THREE.index(name.split(".")[1])] if name.startswith("ratio") else 1.0
+        assert b == pytest.approx(a * factor, rel=1e-6)
+
+
+# What it refuses before
+
+
+def refused(match, problem, **options):
+    with pytest.raises(FitError, match=match):
+        solve(problem, **options)
+
+
+def test_fewer_subjects_than_visits():
+    structure = over("un", tuple("abcdef"), range(6))
+    refused("6 subjects for 6 visits.*at least 7", problem_of(structure, *rows(6, 6), noise(36)))
+    assert solve(problem_of(structure, *rows(7, 6), noise(42))).converged  # equality is identified
+    sex = (np.repeat(np.arange(7), 6) % 2).astype(float)
+    refused("7 subjects.*take up 2", problem_of(structure, *rows(7, 6), noise(42), (sex,)))
+
+
+def test_fewer_subjects_than_visits_in_one_group():
+    visit, subject = rows(13, 4)
+    arm = (subject < 3).astype(int)
+    refused(
+        "3 subjects of B for 4 visits",
+        problem_of(STRUCTURES["un by arm"], visit + 4 * arm, subject, noise(52), (arm * 1.0,)),
+    )
+
+
+def test_a_pair_of_visits_never_seen_together():
+    visit, subject = rows(20)
+    keep = ~((visit == 2) & (subject % 2 == 0)) & ~((visit == 0) & (subject % 2 == 1))
+    problem = problem_of(over("un"), visit[keep], subject[keep], noise(keep.sum()))
+    refused("both of the visits 1 and 3", problem)
+    residual = replace(problem.residual, structure=over("ar1"))
+    assert solve(replace(problem, residual=residual)).converged
+
+
+def test_two_rows_of_a_subject_at_one_visit():
+    visit, subject = rows(10)
+    names = [f"P{i}" for i in range(10)]
+    for structure in (over("un"), over("cs")):
+        problem = problem_of(structure, [*visit, 1], [*subject, 4], noise(31), names=names)
+        refused("Subject P4 has two rows at visit 2", problem)
+
+
+def test_two_rows_of_a_subject_at_one_visit_in_two_levels_of_a_variance_function():
+    problem = trial("ident(f) * cs")
+    residual = problem.residual
+    cells, subjects = residual.cells.copy(), residual.subjects
+    first, second = np.flatnonzero(subjects == subjects[0])[:2]
+    cells[second] = (cells[first] + 4) % 8
+    refused("Subject 1 has two rows at visit", replace(problem, residual=replace(residual, cells=cells)))
+
+
+def test_a_subject_in_two_groups():
+    problem = trial("cs by arm")
+    cells = problem.residual.cells.copy()
+    row = np.flatnonzero(problem.residual.subjects == 2)[1]
+    cells[row] = (cells[row] + 4) % 8
+    refused(
+        "Subject 3 has rows in two groups.*A and B",
+        replace(problem, residual=replace(problem.residual, cells=cells)),
+    )
+
+
+def test_a_start_of_another_shape():
+    refused("2 finite numbers were expected|numbers were expected", trial("cs"), rho=np.zeros(3))
+
+
+def test_a_visit_with_one_row_or_none_that_varies():
+    visit, subject = rows(10)
+    keep = (visit < 2) | (subject == 0)
+    for structure in (over("un"), over("cs", heterogeneous=True)):
+        refused("1 row at visit 3", problem_of(structure, visit[keep], subject[keep], noise(keep.sum())))
+    y = np.where(visit == 0, 3.0, noise(30))
+    columns = ((visit == 1) * 1.0, (visit == 2) * 1.0)
+    refused("reproduce the response at visit 1", problem_of(over("un"), visit, subject, y, columns))
+    refused(
+        "variance at visit 1", problem_of(over("un"), visit, subject, np.where(visit == 0, 3.0, noise(30)))
+    )
+
+
+@pytest.mark.parametrize("correlation", ["un", "cs", "ar1", "toep", "ad"])
+def test_one_row_per_subject(correlation):
+    refused(
+        "Every subject has one row",
+        problem_of(over(correlation), np.arange(30) % 3, np.arange(30), noise(30)),
+    )
+
+
+def test_a_distance_that_never_occurs():
+    refused(
+        r"parameters rho\.2, rho\.3, rho\.4", problem_of(over("toep", times=(0, 1, 4)), *rows(20), noise(60))
+    )
+
+
+def test_two_variances_of_the_same_rows():
+    block = CellBlock("un", (0, 1, 2), (1, 2, 3), (-1, 0, 1), THREE)
+    structure = ResidualStructure((block,), ("ratio.b", "ratio.c"), THREE)
+    refused("do not tell the parameters", problem_of(structure, *rows(20), noise(60)))
+
+
+def test_random_effects_beside_it():
+    problem = trial("cs")
+    subjects = problem.residual.subjects
+    term = Term(0, subjects, int(subjects.max()) + 1, (0,), structure_of("", 1))
+    refused("beside random effects", replace(problem, terms=(term,)))
+
+
+@pytest.mark.parametrize("algorithm", ["em", "em-accelerated"])
+def test_em_has_no_step(algorithm):
+    refused("no step for the parameters of a residual structure", trial("cs"), algorithm=algorithm)
+
+
+# What it refuses in the end
+
+
+@pytest.mark.parametrize("heterogeneous", [False, True])
+def test_compound_symmetry_at_its_bound(heterogeneous):
+    e = noise(60).reshape(20, 3)
+    e = (e - e.mean(axis=1, keepdims=True)).ravel()
+    structure = over("cs", heterogeneous=heterogeneous)
+    refused("lower bound, -0.5", problem_of(structure, *rows(20), e))
+
+
+@pytest.mark.parametrize("correlation", ["un", "cs", "ar1", "toep", "ad"])
+def test_visits_that_are_copies(correlation):
+    visit, subject = rows(20)
+    y = noise(20)[subject] + visit
+    refused("determine each other", problem_of(over(correlation), visit, subject, y, (visit * 1.0,)))
+
+
+def test_a_correlation_that_fixed_effects_leave_no_trace_of():
+    """Within subjects alone nothing tells of a correlation common to all pairs."""
+    visit, subject = rows(20)
+    dummies = tuple((subject == k) * 1.0 for k in range(1, 20))
+    refused("do not tell rho", problem_of(over("cs"), visit, subject, noise(60), dummies))
+
+
+def test_a_likelihood_without_a_bound():
+    """Two subjects alone have all visits: some combination of them is zero in both."""
+    visit, subject = rows(9, 4)
+    keep = (subject < 2) | (visit != subject % 4)
+    structure = over("un", tuple("abcd"), range(4))
+    with pytest.raises(FitError, match="determine each other"):
+        solve(problem_of(structure, visit[keep], subject[keep], noise(keep.sum(), 6)))
+
+
+def test_a_pair_of_visits_in_one_subject_alone():
+    """Its correlation can be anything, and the deviance falls to a limit where the matrix is singular."""
+    rng, (visit, subject) = np.random.default_rng(1), rows(30)
+    y = rng.normal(size=(30, 3)) @ np.linalg.cholesky(0.6 + 0.4 * np.eye(3)).T
+    keep = ~((visit == 2) & (subject % 2 == 0) & (subject > 0)) & ~((visit == 0) & (subject % 2 == 1))
+    refused("determine each other", problem_of(over("un"), visit[keep], subject[keep], y.ravel()[keep]))
+
+
+@pytest.mark.parametrize("correlation", ["un", "cs", "ar1", "ident"])
+def test_one_visit(correlation):
+    structure = over(correlation, ("1",), (1,))
+    refused("one cell, visit 1", problem_of(structure, np.zeros(9, int), np.arange(9), noise(9)))
+
+
+def test_no_fixed_effects():
+    residual = Residual(over("un"), *rows(20))
+    found = solve(Problem((), (), noise(60), (), residual=residual))
+    assert found.converged
+    assert found.evaluations == 1
+
+
+class Fading(Objective):
+    """1 + exp(-z): Newton's step is 1 for ever, while the decrement fades."""
+
+    def __init__(self):
+        self.evaluated = 0
+
+    @property
+    def exact(self):
+        return True
+
+    def evaluate(self, theta):
+        self.evaluated += 1
+        point = Point()
+        left = np.exp(-theta[0])
+        point.theta, point.deviance, point.L = theta, 1.0 + left, []
+        point.gradient, point.hessian = np.array([-left]), np.array([[left]])
+        return point
+
+    def length(self, point, step):
+        return abs(step[0])
+
+    def refuse_runaway(self, point, step):
+        if self.evaluate(point.theta + 4.0 * step).deviance < point.deviance:
+            raise FitError("without end")
+
+
+def test_a_limit_that_no_value_reaches_is_seen_early():
+    objective = Fading()
+    with pytest.raises(FitError, match="without end"):
+        minimise(objective, np.zeros(1), SEARCH)
+    assert objective.evaluated < 12
