@@ -27,7 +27,7 @@ try:
     from sklearn.base import BaseEstimator, RegressorMixin
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 except ImportError:  # `lmmkit.LMMRegressor` says so
-    BaseEstimator = RegressorMixin = object
+    BaseEstimator, RegressorMixin = type("BaseEstimator", (), {}), type("RegressorMixin", (), {})
 
 RESPONSE, GROUPS = "y", "groups"
 
