@@ -27,7 +27,8 @@ try:
     from sklearn.base import BaseEstimator, RegressorMixin
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 except ImportError:  # `lmmkit.LMMRegressor` says so
-    BaseEstimator, RegressorMixin = type("BaseEstimator", (), {}), type("RegressorMixin", (), {})
+    # Two classes: a class cannot have one base twice.
+    BaseEstimator, RegressorMixin = object, type("RegressorMixin", (), {})
 
 RESPONSE, GROUPS = "y", "groups"
 

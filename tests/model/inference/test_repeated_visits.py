@@ -244,3 +244,25 @@ def test_variances_by_level_times_a_correlation_by_visit():
     np.testing.assert_allclose(table["se"], np.sqrt(np.diag(written.adjusted)), rtol=1e-6)
     expected = [written.satterthwaite(c) for c in np.eye(len(table))]
     np.testing.assert_allclose(fit.coef_table("satterthwaite")["df"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("residual", "deviance", "se", "within"),
+    [
+        ("un(age | Subject)", 419.5, [0.9356, 1.4658, 0.07911, 0.1239], 25),
+        ("cs(age | Subject)", 428.6, [0.9631, 1.5089, 0.07654, 0.1199], 79),
+        ("cs(age | Subject, by=Sex)", 408.8, [1.1130, 1.3890, 0.09283, 0.1063], 79),
+    ],
+)
+def test_the_growth_data_have_the_standard_errors_and_degrees_of_freedom_that_sas_prints(
+    residual, deviance, se, within
+):
+    # SAS/STAT User's Guide, The MIXED Procedure, example Repeated Measures (Pothoff & Roy 1964): METHOD=ML,
+    # REPEATED / TYPE=UN; TYPE=CS; TYPE=CS GROUP=Gender. DDFM=BETWITHIN is the default there.
+    frame = table("orthodont_int").assign(age=lambda d: d["age"].astype(int))
+    frame["Sex"] = pd.Categorical(frame["Sex"], ["Male", "Female"])
+    fit = lmmkit.lmm("distance ~ Sex * age", frame, residual=residual, reml=False)
+    found = fit.coef_table("between-within")
+    assert round(fit.deviance, 1) == deviance
+    np.testing.assert_allclose(found["se"], se, atol=6e-5)
+    assert found["df"].tolist() == [25, 25, within, within]
