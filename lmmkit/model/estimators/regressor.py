@@ -24,7 +24,7 @@ from lmmkit.model.formula.formula import parse_formula
 
 
 def _module(name: str) -> Any:
-    """A module of scikit-learn, which has no types; without it, classes for this one to be read all the same."""
+    """A module of scikit-learn, which has no types; without it classes to read this module with."""
     if find_spec("sklearn"):
         return import_module(name)
     return SimpleNamespace(BaseEstimator=type("BaseEstimator", (), {}), RegressorMixin=type("Mixin", (), {}))
