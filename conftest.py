@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
 import pytest
+
+# Read with its extra alone.
+collect_ignore = [] if find_spec("sklearn") else ["lmmkit/model/estimators/regressor.py"]
 
 
 @pytest.fixture(autouse=True)

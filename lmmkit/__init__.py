@@ -1,7 +1,12 @@
 """lmmkit: linear mixed models, exact, checked by a second route, and reproducible from one study file."""
 
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
 from lmmkit.errors import DataError, FitError, FormulaError, LmmkitError, RunError, StudyError
 from lmmkit.model.comparison.compare import compare
+from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
 
 __all__ = [
@@ -9,10 +14,23 @@ __all__ = [
     "Fit",
     "FitError",
     "FormulaError",
+    "LMMRegressor",
     "LmmkitError",
     "RunError",
     "StudyError",
     "compare",
     "lmm",
     "load",
+    "table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs scikit-learn, an extra, is imported when it is asked for."""
+    if name == "LMMRegressor":
+        if find_spec("sklearn") is None:
+            raise ImportError(
+                "LMMRegressor needs scikit-learn, which is not installed: pip install 'lmmkit[sklearn]'."
+            )
+        return import_module("lmmkit.model.estimators.regressor").LMMRegressor
+    raise AttributeError(f"module 'lmmkit' has no attribute {name!r}")

@@ -109,3 +109,28 @@ def csv_text(cell: str) -> str:
     ("-a;'=b", 'plain')
     """
     return _GUARDED.sub(r"\1\2", cell)
+
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", '"': "''"}
+_LATEX |= {letter: f"\\{letter}" for letter in "&%$#_{}"} | {"<": r"\textless{}", ">": r"\textgreater{}"}
+_LATEX |= {"|": r"\textbar{}", "[": "{[}"}
+_MARK = re.compile(r"[\\`*_{}\[\]|~$^:@]|(?<=www)\.")
+
+
+def latex(text: object) -> str:
+    r"""Text for LaTeX on one line, where no letter of it is an order, an option or half of a dash.
+
+    >>> print(latex("a_b & 50 % -- {x}"))
+    a\_b \& 50 \% -{}- \{x\}
+    """
+    return "".join(_LATEX.get(letter, letter) for letter in terminal(text)).replace("--", "-{}-")
+
+
+def markdown(text: object) -> str:
+    r"""Text for a cell of a Markdown table, in which nothing is markup, mathematics or an address.
+
+    >>> print(markdown("x|g *1* <b>"))
+    x\|g \*1\* &lt;b&gt;
+    """
+    plain = terminal(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARK.sub(r"\\\g<0>", plain)

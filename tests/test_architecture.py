@@ -34,6 +34,7 @@ HEAVY = {
     "pyarrow",
     "scipy.interpolate",
     "seaborn",
+    "sklearn",
     "statsmodels",
 }
 

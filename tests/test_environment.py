@@ -28,7 +28,7 @@ SPEAKS_OF_PATHS = {"tests/test_environment.py"}
 RUNS = [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"]]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 # The extras that each lock serves, beyond what requirements.lock holds.
-LOCKS = {"lab": ["lab"], "test": ["test", "cluster"], "dev": ["dev"]}
+LOCKS = {"lab": ["lab"], "test": ["test", "cluster", "sklearn"], "dev": ["dev"]}
 
 
 def requirements() -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, SupportsFloat, cast
+from typing import Any, NamedTuple, SupportsFloat, cast
 
 import numpy as np
 import pandas as pd
@@ -185,15 +185,37 @@ def estimate_functions(
 
 def _errors(estimates: Estimates, K: Floats, parts: _Functions, df: str) -> tuple[Floats, Floats, list[str]]:
     """Variances, degrees of freedom and methods of functions; those without random part as `contrast`."""
-    s2, count = estimates.sigma**2, len(K)
-    Z, codes = parts.rows(estimates)
+    count = len(K)
+    variance, freedom, how = function_errors(estimates, K, *parts.rows(estimates), parts.function, df)
+    broad = np.bincount(parts.function, np.abs(parts.weight), count) == 0.0
+    methods = [how] * count
+    if broad.any() and len(estimates.beta):
+        by = denominators(estimates, df)
+        variance[broad], freedom[broad] = by.vcov.variances(K[broad]), by.single(K[broad])
+        methods = [by.told if alone else how for alone in broad]
+    return variance, freedom, methods
+
+
+class FunctionErrors(NamedTuple):
+    """Of r functions k'beta + m'b: variances and degrees of freedom, each (r,), and how they were found."""
+
+    variance: Floats
+    df: Floats
+    method: str
+
+
+def function_errors(
+    estimates: Estimates, K: Floats, Z: tuple[Floats, ...], codes: tuple[Ints, ...], function: Ints, df: str
+) -> FunctionErrors:
+    """Errors of functions as `PredictionError.of_functions` takes them; `df` as in `estimate_functions`."""
+    count = len(K)
     with one_thread():
-        v = PredictionError(estimates.optimum).of_functions(K, Z, codes, parts.function)
+        v = PredictionError(estimates.optimum).of_functions(K, Z, codes, function)
         freedom, how = np.full(count, np.inf), "theta as known"
         if df != "normal" and is_small(estimates):
             of = PredictionSpread(estimates.expected)
             if of.products(count) <= MOST_PRODUCTS:
-                found = of.of_functions(K, Z, codes, parts.function)
+                found = of.of_functions(K, Z, codes, function)
                 whole, freedom = of.widened(v, found)
                 how = "satterthwaite, with the uncertainty of theta"
                 if df == "satterthwaite":
@@ -201,13 +223,7 @@ def _errors(estimates: Estimates, K: Floats, parts: _Functions, df: str) -> tupl
                     whole, freedom = of.widened(v, found)
                     how = "satterthwaite"
                 v = whole
-    broad = np.bincount(parts.function, np.abs(parts.weight), count) == 0.0
-    variance, methods = s2 * v, [how] * count
-    if broad.any() and len(estimates.beta):
-        by = denominators(estimates, df)
-        variance[broad], freedom[broad] = by.vcov.variances(K[broad]), by.single(K[broad])
-        methods = [by.told if alone else how for alone in broad]
-    return variance, freedom, methods
+    return FunctionErrors(estimates.sigma**2 * v, freedom, how)
 
 
 def _several(random: Any) -> list[Mapping[Any, Any]]:

@@ -27,6 +27,7 @@ from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
+from lmmkit.model.means.averages import AtLevel, comparison_changes, row_averages, slope_changes
 from lmmkit.model.means.joint_tests import joint_contrast, joint_tests
 from lmmkit.model.means.marginal_means import MarginalMeans, Scale, marginal_means
 from lmmkit.model.means.reference_grid import Reduce
@@ -598,6 +599,128 @@ class Fit:
             slope_of=variable,
         )
 
+    def avg_predictions(
+        self,
+        by: str | Sequence[str] | None = None,
+        *,
+        newdata: Any = None,
+        level: AtLevel = "population",
+        weights: Any = None,
+        df: str = "auto",
+        coverage: float = 0.95,
+    ) -> pd.DataFrame:
+        """Predictions averaged over rows: estimate, se, df, t, p, low, high.
+
+        Args:
+            by: Columns within whose values rows are averaged.
+            newdata: A table to average over; by default the rows of the fit.
+            level: "population" for the fixed effects alone, with the df and the covariance of `coef_table`;
+                "group" with the random effects of each row's levels and their uncertainty, that of the
+                covariance parameters included up to 3,000 random effects and 50,000 rows.
+            weights: What each row counts, a column of the rows or a vector; by default alike.
+            df: Denominator degrees of freedom, as in `coef_table`; at level "group" auto, satterthwaite or
+                normal.
+            coverage: Coverage of the intervals.
+
+        Raises:
+            FitError: A variable or column that there is not, or an option that is not offered.
+            DataError: `newdata` lacks a column, or has a level that the fit has not seen.
+
+        Reference: The R package marginaleffects, whose averages are asymptotic.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.avg_predictions(by="x")["estimate"].round(3).to_dict()
+        {0: 3.389, 1: 5.556, 2: 7.722}
+        """
+        of = row_averages(
+            self.estimates, by=by, newdata=newdata, level=level, weights=weights, df=df, coverage=coverage
+        )
+        return of.predictions()
+
+    def avg_slopes(
+        self,
+        variables: str | Sequence[str] | None = None,
+        by: str | Sequence[str] | None = None,
+        *,
+        newdata: Any = None,
+        level: AtLevel = "population",
+        weights: Any = None,
+        df: str = "auto",
+        coverage: float = 0.95,
+    ) -> pd.DataFrame:
+        """Slopes averaged over rows, by term and contrast: estimate, se, df, t, p, low, high.
+
+        Args:
+            variables: Covariates, along which slopes are taken, and factors, whose levels are compared with
+                the first; by default all of the fixed part.
+            by: Columns within whose values rows are averaged.
+            newdata: A table to average over; by default the rows of the fit.
+            level: "population" for the fixed effects alone, with the df and the covariance of `coef_table`;
+                "group" with the random effects of each row's levels and their uncertainty, that of the
+                covariance parameters included up to 3,000 random effects and 50,000 rows.
+            weights: What each row counts, a column of the rows or a vector; by default alike.
+            df: Denominator degrees of freedom, as in `coef_table`; at level "group" auto, satterthwaite or
+                normal.
+            coverage: Coverage of the intervals.
+
+        Raises:
+            FitError: A variable or column that there is not, or an option that is not offered.
+            DataError: `newdata` lacks a column, or has a level that the fit has not seen.
+
+        Reference: The R package marginaleffects, whose averages are asymptotic.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.avg_slopes()["estimate"].round(3).to_dict()
+        {('x', 'dY/dX'): 2.167}
+        """
+        of = row_averages(
+            self.estimates, by=by, newdata=newdata, level=level, weights=weights, df=df, coverage=coverage
+        )
+        return of.comparisons(slope_changes(of, variables))
+
+    def avg_comparisons(
+        self,
+        variables: str | Sequence[str] | Mapping[str, Any] | None = None,
+        by: str | Sequence[str] | None = None,
+        *,
+        newdata: Any = None,
+        level: AtLevel = "population",
+        weights: Any = None,
+        df: str = "auto",
+        coverage: float = 0.95,
+    ) -> pd.DataFrame:
+        """Differences of predictions averaged over rows: estimate, se, df, t, p, low, high by contrast.
+
+        Args:
+            variables: Variables, by default all of the fixed part: a covariate rises by 1, the levels of a
+                factor are compared with the first. Or changes by name: for a covariate a number to add, two
+                values, "sd", "iqr" or "minmax"; for a factor "reference", "sequential", "pairwise" or two
+                levels.
+            by: Columns within whose values rows are averaged.
+            newdata: A table to average over; by default the rows of the fit.
+            level: "population" for the fixed effects alone, with the df and the covariance of `coef_table`;
+                "group" with the random effects of each row's levels and their uncertainty, that of the
+                covariance parameters included up to 3,000 random effects and 50,000 rows.
+            weights: What each row counts, a column of the rows or a vector; by default alike.
+            df: Denominator degrees of freedom, as in `coef_table`; at level "group" auto, satterthwaite or
+                normal.
+            coverage: Coverage of the intervals.
+
+        Raises:
+            FitError: A variable or column that there is not, or an option that is not offered.
+            DataError: `newdata` lacks a column, or has a level that the fit has not seen.
+
+        Reference: The R package marginaleffects, whose averages are asymptotic.
+
+        >>> fit = lmm("y ~ x + (1 | g)", frame)
+        >>> fit.avg_comparisons({"x": (0, 2)})["estimate"].round(3).to_dict()
+        {('x', '2 - 0'): 4.333}
+        """
+        of = row_averages(
+            self.estimates, by=by, newdata=newdata, level=level, weights=weights, df=df, coverage=coverage
+        )
+        return of.comparisons(comparison_changes(of, variables))
+
     def conf_int(
         self,
         method: Method | float = "auto",
@@ -646,7 +769,7 @@ class Fit:
         g.sd.Intercept  1.357  12.954              REML, profile
         Residual.sd     0.567   2.067              REML, profile
         """
-        if alpha is not None or isinstance(method, float):
+        if alpha is not None or isinstance(method, int | float):
             return statsmodels_words.wald_interval(self.estimates, method if alpha is None else alpha, df)
         return conf_int(
             self.estimates,

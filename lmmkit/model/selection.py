@@ -32,6 +32,7 @@ class Selection:
         note: On what the comparison rests, in a sentence.
         table: One row per candidate: candidate, formula, nobs, npar, deviance, aic, bic, each one's
             distance from the least (d_deviance, d_aic, d_bic), singular, converged, chosen, reason, error.
+        notices: What the formula says otherwise than it may be meant, such as `x + x^2`.
     """
 
     formula: str
@@ -39,6 +40,7 @@ class Selection:
     criterion: str
     note: str
     table: pd.DataFrame
+    notices: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The choice in plain values."""
@@ -47,6 +49,7 @@ class Selection:
             "rule": self.rule,
             "criterion": self.criterion,
             "note": self.note,
+            "notices": list(self.notices),
             "candidates": self.table.to_dict("records"),
         }
 
@@ -95,7 +98,7 @@ def select(
         raise FitError(table.loc[table["chosen"], "error"].item())
     basis = "REML criteria, compared among equal fixed parts" if reml else "maximum likelihood"
     note = f"AIC and BIC from {basis}; they count fixed effects, covariance parameters and sigma."
-    return Selection(chosen, rule, criterion, note, table.drop(columns="comparable"))
+    return Selection(chosen, rule, criterion, note, table.drop(columns="comparable"), base.notices)
 
 
 def _listed(base: Formula, candidates: str | Sequence[str], *, with_base: bool) -> dict[str, Formula]:

@@ -320,3 +320,11 @@ def test_no_warning_is_given_on_the_way() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         str(fitted("toeph(v | id)").summary())
+
+
+def test_tidy_has_the_parameters_of_the_structure_under_the_residual() -> None:
+    fit = fitted("un(v | id)")
+    table = fit.tidy()
+    found = table[table["effect"] == "ran_pars"]
+    assert set(found["group"]) == {"Residual"}
+    assert found["term"].tolist() == [*fit.residual_params.index, "sd__Observation"]

@@ -23,6 +23,11 @@ def refuse_unidentified(source: Patterned, p: int) -> None:
         FitError: A variance has too few rows, a pair of visits is never seen together, there are too few
             subjects, or some parameters cannot be told apart.
     """
+    if not source.structure.count:
+        raise FitError(
+            f"The residual structure has one cell, {source.structure.labels[0]}, and so no parameter: two "
+            "visits, or two levels of ident(f), are needed at least. Leave it out for independent residuals."
+        )
     _refuse_two_groups(source)
     sums, pairs = source.products()
     _refuse_single_rows(source, sums, pairs, p)

@@ -247,10 +247,6 @@ class IntervalSearch:
         """Of a residual standard deviation, which cannot be zero."""
         return self._both(lambda d: self._crossing(LOG, -d), lambda d: self._crossing(LOG, d))
 
-    def on_scale(self, scale: Scale) -> Interval:
-        """Of a parameter of a residual structure, on a scale that ends where its domain does."""
-        return self._both(lambda d: self._crossing(scale, -d), lambda d: self._crossing(scale, d))
-
     def from_zero(self) -> Interval:
         """Of a standard deviation; its lower bound is 0 where the profile stays below the level."""
         estimate = self.line.parameter.estimate

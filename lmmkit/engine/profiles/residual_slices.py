@@ -12,7 +12,7 @@ Hessian of the deviance in rho, h' and h'' those of h,
 
     gradient J'g,    Hessian J'(H - lambda h'') J,    J = N - n (N'h') / (n'h'),    lambda = n'g / n'h'
 
-and lambda is the derivative of the profile. h is taken on the log or on Fisher's z.
+and lambda is the derivative of the profile.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation, Held
 from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.lazy import lazy
-from lmmkit.engine.profiles.interval_bounds import FISHER, LOG, PLAIN, Scale
 from lmmkit.engine.profiles.profile_deviance import slope_of_held
 from lmmkit.engine.rules import PROFILE
 from lmmkit.engine.search.newton import minimise
@@ -36,7 +35,7 @@ from lmmkit.engine.search.search import Objective
 from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError
 
-ROUNDING = 1e-13  # how near a natural parameter, on its working scale, must be to where it is held
+ROUNDING = 1e-13  # how near a natural parameter must be to where it is held
 STEPS = 60  # towards it
 DIFFERENCE = 1e-5  # of a coordinate, at least of 1: step of the differences of its derivatives
 CENTRES = 20  # places from which a surface is walked on
@@ -46,35 +45,56 @@ STEEP = 1e-3  # cosine of the angle between two normals below which a tangent se
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A natural parameter of the structure on its working scale, as a function of rho."""
+    """A natural parameter of the structure on its working scale, as a function h of rho.
+
+    That is the log of an SD ratio and Fisher's z of a correlation; of a parameter that a single coordinate
+    moves, that coordinate, which ends where its domain does.
+
+    Attributes:
+        structure: Of the residuals.
+        place: Of the parameter among its natural ones.
+        coordinate: The only one that moves it, or -1.
+    """
 
     structure: ResidualStructure
     place: int
-
-    @property
-    def kind(self) -> str:
-        """`sd`, whose scale is the log, or `cor`, whose scale is Fisher's z."""
-        return self.structure.naturals[self.place][0]
-
-    def scaled(self, value: float) -> float:
-        """A value on the working scale."""
-        with np.errstate(all="ignore"):
-            return float(np.log(value) if self.kind == "sd" else np.arctanh(value))
-
-    def stretch(self, value: float) -> float:
-        """The derivative of that in the value."""
-        return 1.0 / value if self.kind == "sd" else 1.0 / (1.0 - value**2)
+    coordinate: int
 
     def at(self, rho: Floats) -> float:
-        """The parameter."""
-        return float(self.structure.natural(rho)[self.place])
+        """H."""
+        if self.coordinate >= 0:
+            return float(rho[self.coordinate])
+        value = self.structure.natural(rho)[self.place]
+        with np.errstate(all="ignore"):
+            return float(np.log(value) if self._is_ratio else np.arctanh(value))
 
     def normal(self, rho: Floats) -> Floats:
-        """(r,) derivatives of the scaled parameter."""
-        return self.stretch(self.at(rho)) * self.structure.natural_jacobian(rho)[self.place]
+        """(r,) h'."""
+        if self.coordinate >= 0:
+            return (np.arange(len(rho)) == self.coordinate).astype(np.float64)
+        return self.stretch(rho) * self.structure.natural_jacobian(rho)[self.place]
+
+    def stretch(self, rho: Floats) -> float:
+        """How much longer h is than the natural parameter."""
+        if self.coordinate >= 0:
+            return 1.0
+        value = float(self.structure.natural(rho)[self.place])
+        return 1.0 / value if self._is_ratio else 1.0 / max(1.0 - value**2, ROUNDING)
+
+    def value(self, t: float, rho: Floats) -> float:
+        """The natural parameter where h is t, from any rho; NaN where there is none."""
+        if self.coordinate < 0:
+            return float(np.exp(t) if self._is_ratio else np.tanh(t))
+        moved = rho.copy()
+        moved[self.coordinate] = t
+        return float(self.structure.natural(moved)[self.place])
+
+    @property
+    def _is_ratio(self) -> bool:
+        return self.structure.naturals[self.place][0] == "sd"
 
     def bend(self, rho: Floats) -> Floats:
-        """(r, r) its second derivatives, by differences."""
+        """(r, r) h'', by differences."""
         out = np.empty((len(rho), len(rho)))
         for i, step in enumerate(DIFFERENCE * np.maximum(np.abs(rho), 1.0)):
             along = np.zeros(len(rho))
@@ -90,8 +110,8 @@ class Surface:
         """
         units = self.structure.units(rho)
         for _ in range(STEPS):
-            gap = target - self.scaled(self.at(rho))
-            if abs(gap) <= ROUNDING * max(abs(target), 1.0):
+            gap = target - self.at(rho)
+            if abs(gap) <= ROUNDING * max(abs(target), self.stretch(rho), 1.0):
                 return rho
             normal = self.normal(rho)
             along = units**2 * normal if way is None else way
@@ -193,6 +213,11 @@ class SurfaceDeviance(Objective[SurfacePoint]):
         at = self.criterion.evaluate(self.chart.rho(theta))
         return SurfacePoint(self.chart, theta, at.deviance, [], at)
 
+    @property
+    def exact(self) -> bool:
+        """But for rounding in the bend of the surface."""
+        return True
+
 
 @dataclass(frozen=True, eq=False)
 class HeldDeviance(Objective[Evaluation]):
@@ -204,6 +229,15 @@ class HeldDeviance(Objective[Evaluation]):
     def evaluate(self, theta: Floats) -> Evaluation:
         """The deviance at some coordinates."""
         return self.criterion.evaluate(theta, self.held)
+
+    @property
+    def exact(self) -> bool:
+        """That of the source is."""
+        return True
+
+    def units(self, point: Evaluation) -> Floats:
+        """Those of the structure's coordinates."""
+        return self.criterion.source.structure.units(point.theta)
 
 
 class ProfilePoint(NamedTuple):
@@ -228,17 +262,17 @@ class ResidualParameter:
         estimate: At the optimum.
         start: (r,) rho of the optimum.
         find: From a value and a start to the least deviance there.
-        scale: The working scale of its interval, where it has one of its own.
         unit: Units of the parameter per prepared unit.
         natural: What to call large for it.
+        value: From the working scale, on which a natural parameter of the structure is profiled, to it.
     """
 
     estimate: float
     start: Floats
     find: Callable[[float, Floats], ProfilePoint]
-    scale: Scale
     unit: float = 1.0
     natural: float = 1.0
+    value: Callable[[float], float] = float
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +299,7 @@ class ResidualFrame:
         def find(value: float, rho: Floats) -> ProfilePoint:
             return self._held(Held(contrast=(c, value - float(prepared.beta[position]))), rho)
 
-        return ResidualParameter(estimate, self.rho, find, PLAIN)
+        return ResidualParameter(estimate, self.rho, find)
 
     def residual(self) -> ResidualParameter:
         """The residual standard deviation."""
@@ -274,42 +308,20 @@ class ResidualFrame:
         def find(value: float, rho: Floats) -> ProfilePoint:
             return self._held(Held(precision=(scale / value) ** 2), rho)
 
-        return ResidualParameter(scale * self.prepared_sigma, self.rho, find, LOG, unit=scale)
+        return ResidualParameter(scale * self.prepared_sigma, self.rho, find, unit=scale)
 
     def natural(self, place: int) -> ResidualParameter:
-        """A natural parameter of the structure.
-
-        One that a single coordinate moves has that for its scale, which ends where its domain does.
-        """
-        surface = Surface(self.structure, place)
-
-        def find(value: float, rho: Floats) -> ProfilePoint:
-            return self._walked(surface, surface.scaled(value), rho, DETOURS)
-
+        """A natural parameter of the structure, on its working scale."""
         moved = np.flatnonzero(self.structure.natural_jacobian(self.rho)[place])
-        scale = self._coordinate(place, int(moved[0])) if len(moved) == 1 else None
-        default = LOG if surface.kind == "sd" else FISHER
-        return ResidualParameter(surface.at(self.rho), self.rho, find, scale or default)
+        surface = Surface(self.structure, place, int(moved[0]) if len(moved) == 1 else -1)
 
-    def _coordinate(self, place: int, coordinate: int) -> Scale:
-        """A coordinate as the scale of the natural parameter that it alone moves."""
+        def find(t: float, rho: Floats) -> ProfilePoint:
+            return self._walked(surface, t, rho, DETOURS)
 
-        def rho(t: float) -> Floats:
-            out = self.rho.copy()
-            out[coordinate] = t
-            return out
+        def value(t: float) -> float:
+            return surface.value(t, self.rho)
 
-        def there(value: float) -> float:  # of the estimate alone, from which every search begins
-            del value
-            return float(self.rho[coordinate])
-
-        def back(t: float) -> float:
-            return float(self.structure.natural(rho(t))[place])
-
-        def slope(t: float) -> float:
-            return float(self.structure.natural_jacobian(rho(t))[place, coordinate])
-
-        return Scale(there, back, slope)
+        return ResidualParameter(surface.at(self.rho), self.rho, find, value=value)
 
     def _held(self, held: Held, rho: Floats) -> ProfilePoint:
         search = minimise(HeldDeviance(self.setup.criterion, held), rho, PROFILE)
@@ -325,7 +337,7 @@ class ResidualFrame:
         except FitError:
             if not detours or not np.isfinite(target):
                 raise
-        halfway = (surface.scaled(surface.at(rho)) + target) / 2.0
+        halfway = (surface.at(rho) + target) / 2.0
         near = self._walked(surface, halfway, rho, detours - 1)
         return self._walked(surface, target, near.theta, detours - 1)
 
@@ -335,7 +347,6 @@ class ResidualFrame:
             search = minimise(SurfaceDeviance(self.setup.criterion, chart), np.zeros(len(rho) - 1), PROFILE)
             point = search.point
             if search.converged:
-                value = surface.at(point.at.theta)
-                return ProfilePoint(point.at.theta, point.deviance, point.multiplier * surface.stretch(value))
+                return ProfilePoint(point.at.theta, point.deviance, point.multiplier)
             rho = point.at.theta
         raise FitError(f"The least deviance was not found on {CENTRES} tangents.")

@@ -14,6 +14,7 @@ FLAT = (
 )
 NEARLY_SINGULAR = 1e-4  # eigenvalue of a correlation matrix that a search has not ended at by itself
 NO_VARIANCE = 1e-9  # share of the largest variance: what is left of its digits is not enough for a result
+DETERMINED = 0.01  # the same, where the search is seen to run away
 TAKES_PART = 0.1  # share of the longest step that a parameter's own has at least, to be named
 REMEDY = (
     "Take a structure with fewer parameters, or leave a visit out that the others (or the fixed effects) "
@@ -23,6 +24,9 @@ REMEDY = (
 
 def runaway(point: Evaluation, step: Floats) -> str:
     """What is said of a search that follows a step for ever."""
+    said = _determined(point, DETERMINED)
+    if said:
+        return said
     structure = point.criterion.source.structure
     rho, along = point.rho, step[-len(point.rho) :]
     sizes = np.abs(along) / structure.units(rho)
@@ -68,8 +72,9 @@ def refuse_no_optimum(point: Evaluation, *, converged: bool) -> None:
             "bring all rows to one unit of measurement: so far apart, they leave each other no digits."
         )
     refuse_flat(point)
-    if not converged:
-        _refuse_singular(point)
+    said = "" if converged else _determined(point, NEARLY_SINGULAR)
+    if said:
+        raise FitError(said)
 
 
 def refuse_flat(point: Evaluation) -> None:
@@ -89,19 +94,20 @@ def refuse_flat(point: Evaluation) -> None:
         )
 
 
-def _refuse_singular(point: Evaluation) -> None:
-    """A search that has not arrived has run to a singular matrix."""
+def _determined(point: Evaluation, below: float) -> str:
+    """What is said where an eigenvalue of the correlations is below a bound, and a search has not ended."""
     structure = point.criterion.source.structure
     R = structure.matrix(point.rho)
     for block in structure.blocks:
         cells = list(dict(zip(block.places.tolist(), block.cells, strict=True)).values())
         s = np.sqrt(R[cells, cells])
         values, vectors = np.linalg.eigh(R[np.ix_(cells, cells)] / np.outer(s, s))
-        if values[0] < NEARLY_SINGULAR:
+        if values[0] < below:
             part = [structure.labels[c] for c, w in zip(cells, np.abs(vectors[:, 0]), strict=True) if w > 0.1]
-            raise FitError(
+            return (
                 "The search has run to a residual covariance matrix that is singular, or nearly so, and no "
                 f"maximum of the likelihood: {', '.join(part)} determine each other. Either the response at "
                 "one of them is a copy or a function of that at others, or too few subjects have rows at "
                 f"all of them for so many parameters. {REMEDY}"
             )
+    return ""

@@ -432,9 +432,27 @@ def without_random_effects(formula: str, like: Design) -> Design:
     )
     own = {name for expression in parsed.expressions() for name in expression.variables}
     contrasts = {name: coding for name, coding in given.contrasts.items() if name in own}
-    request = Request(parsed, weights, offset, contrasts, "error")
-    source = open_source(request, like.source.table.frame.iloc[like.rows])
-    recipe, values = learn_recipe(parsed, source, contrasts)
+    frame = like.source.table.frame.iloc[like.rows]
+    return plain_design(parsed, frame, weights=weights, offset=offset, contrasts=contrasts)
+
+
+def plain_design(
+    formula: Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+) -> Design:
+    """The design of a model without random effects and residual structure; no value may be missing.
+
+    Raises:
+        FormulaError, DataError: As `build_design`.
+    """
+    request = Request(formula, weights, offset, contrasts or {}, "error")
+    source = open_source(request, data)
+    _check_rows(request, source, {})
+    recipe, values = learn_recipe(formula, source, request.contrasts)
     return _design(request, source, recipe, values, {})
 
 

@@ -79,7 +79,11 @@ def _ran_pars(estimates: Estimates, df: str, level: float, method: Method) -> pd
 
 def _named(estimates: Estimates) -> Iterator[tuple[str, str, str]]:
     """Name, group and broom's name of each variance parameter, in the order of `parameter_names`."""
+    structured = set(tables.residual_names(estimates))
     for name in tables.parameter_names(estimates):
+        if name in structured:
+            yield name, "Residual", name
+            continue
         owner = next((t.group for t in _longest(estimates) if name.startswith(f"{t.group}.")), None)
         if owner is None:
             group, _, rest = name.partition(".")

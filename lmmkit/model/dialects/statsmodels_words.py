@@ -65,7 +65,7 @@ def cov_re(estimates: Estimates) -> pd.DataFrame:
 
 def t_test(estimates: Estimates, L: Any, df: str) -> Any:
     """t tests of combinations, each for itself, as statsmodels' ContrastResults."""
-    from statsmodels.stats.contrast import ContrastResults
+    from statsmodels.stats.contrast import ContrastResults  # pyright: ignore[reportMissingTypeStubs]
 
     found, by = combinations(L, estimates), denominators(estimates, df)
     effect, se = found.L @ estimates.beta, np.sqrt(by.vcov.variances(found.L))
@@ -75,7 +75,7 @@ def t_test(estimates: Estimates, L: Any, df: str) -> Any:
 
 def f_test(estimates: Estimates, L: Any, df: str) -> Any:
     """The joint test of combinations as statsmodels' ContrastResults."""
-    from statsmodels.stats.contrast import ContrastResults
+    from statsmodels.stats.contrast import ContrastResults  # pyright: ignore[reportMissingTypeStubs]
 
     test = joint_contrast(estimates, L, df=df).iloc[0]
     return ContrastResults(F=test["F"], df_num=test["num_df"], df_denom=test["den_df"])
@@ -83,7 +83,7 @@ def f_test(estimates: Estimates, L: Any, df: str) -> Any:
 
 def wald_test(estimates: Estimates, L: Any, df: str, *, use_f: bool) -> Any:
     """The joint test by F, or by chi-squared."""
-    from statsmodels.stats.contrast import ContrastResults
+    from statsmodels.stats.contrast import ContrastResults  # pyright: ignore[reportMissingTypeStubs]
 
     check_option("use_f", use_f, (True, False))
     if use_f:
@@ -138,13 +138,13 @@ def get_prediction(
 
 def summary2(estimates: Estimates, df: str, alpha: float) -> Any:
     """The fit as statsmodels' Summary of tables: facts, coefficients, variance parameters."""
-    from statsmodels.iolib.summary2 import Summary
+    from statsmodels.iolib.summary2 import Summary  # pyright: ignore[reportMissingTypeStubs]
 
     check_level("alpha", alpha)
     table = coef_table(estimates, df=df, level=1.0 - alpha)
     heads = {"estimate": "Coef.", "se": "Std.Err.", "df": "df", "t": "t", "p": "P>|t|"}
     limits = {"low": f"[{alpha / 2:g}", "high": f"{1 - alpha / 2:g}]"}
-    summary = Summary()
+    summary: Any = Summary()
     summary.add_title("Mixed Linear Model Regression Results")
     facts = {
         "Model:": "MixedLM",

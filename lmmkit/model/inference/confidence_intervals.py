@@ -359,10 +359,7 @@ class Profiles:
             zero = naturals[place][1].kind == "sd" and bounds.low == 0.0
             return Row(names[place], bounds, f"{self.criterion}, {AT_ZERO}" if zero else self.criterion)
         if self.visits and place < len(names) - 1:
-            parameter = self.visits.natural(place - len(naturals))
-            return Row(
-                names[place], self._search(parameter, VISITS_GUESS).on_scale(parameter.scale), self.criterion
-            )
+            return Row(names[place], self._of_structure(place - len(naturals)), self.criterion)
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
         parameter = (self.visits or self.frame).residual()
         return Row(names[place], self._search(parameter, guess).on_log(), self.criterion)
@@ -374,6 +371,21 @@ class Profiles:
         except FitError as error:  # a structure without profiles
             name = parameter_names(self.estimates)[place]
             return Row(name, Interval(np.nan, np.nan, str(error)), self.criterion)
+
+    def _of_structure(self, place: int) -> Interval:
+        """Of a natural parameter of the residual structure; 0 where its domain ends there.
+
+        So it does for `rho` per unit of time where all visits are an even number of units apart: negative
+        correlations between them have no such root.
+        """
+        assert self.visits
+        parameter = self.visits.natural(place)
+        low, high, trouble = self._search(parameter, VISITS_GUESS).on_line()
+        values = [parameter.value(t) for t in (low, high)]
+        low, high = (
+            0.0 if np.isnan(v) and not np.isnan(t) else v for v, t in zip(values, (low, high), strict=True)
+        )
+        return Interval(low, high, trouble)
 
     def _variance(self, term: int, natural: Natural) -> Interval:
         if natural.kind == "cor":

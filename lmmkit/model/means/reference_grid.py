@@ -189,6 +189,11 @@ def _reduced(name: str, column: pd.Series[Any], how: Reduce) -> tuple[float, ...
     return tuple(dict.fromkeys(values.tolist()))
 
 
+def axis_of(design: Design, name: str) -> Axis:
+    """A variable of the fixed part with its levels, or with its mean."""
+    return _axis(design, name, None, "mean")
+
+
 def _axis(design: Design, name: str, given: Sequence[Any] | None, reduce: Reduce) -> Axis:
     column, factor = design.frame[name], _factor(design, name)
     if given is not None:

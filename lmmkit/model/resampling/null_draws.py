@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +18,7 @@ import scipy
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.criterion.elimination import eliminate
-from lmmkit.engine.replicates.refit import Replicates, refit
-from lmmkit.engine.setup import Setup, set_up
+from lmmkit.engine.replicates.refit import refit
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.resampling.simulate import responses
@@ -62,9 +59,9 @@ def null_draws(estimates: Estimates, coefficient: str, *, rows: Ints, n: int, se
     place = estimates.names.index(coefficient)
     source = _NullSource(estimates, place, rows, seed)
     with one_thread():
-        found = refit(estimates.problem, source.draw, n, reml=estimates.reml)
-        errors = _standard_errors(estimates, found, place)
-    return NullDraws(found.beta[:, place], errors)
+        rho = estimates.rho if estimates.problem.residual else None
+        found = refit(estimates.problem, source.draw, n, reml=estimates.reml, rho=rho)
+    return NullDraws(found.beta[:, place], found.errors[:, place])
 
 
 def keys(names: Iterable[str], seed: int) -> Keys:
@@ -119,19 +116,3 @@ class _NullSource:
         """Responses `first` to `first + count - 1`, (nobs, count)."""
         effects = (normals(streams, first, count) for streams in self.term_keys)
         return responses(self.estimates, self.mean, effects, normals(self.row_keys, first, count))
-
-
-def _standard_errors(estimates: Estimates, found: Replicates, place: int) -> Floats:
-    """(n,) of one coefficient, from (X'V^-1X)^-1 at each replicate's optimum."""
-    setup = set_up(estimates.problem, reml=estimates.reml)
-    return np.array([_standard_error(setup, found, i, place) for i in range(len(found.sigma))])
-
-
-def _standard_error(setup: Setup, found: Replicates, i: int, place: int) -> float:
-    if not np.isfinite(found.sigma[i]):
-        return np.nan
-    factors = tuple(factor[i] for factor in found.factors)
-    L = setup.layout.in_prepared_units(setup.prepared.term_bases, factors)
-    information: Floats = eliminate(setup.absorbed, setup.layout, L).F[:-1, :-1]
-    row: Floats = setup.prepared.basis[place]
-    return float(found.sigma[i]) * sqrt(np.vdot(row, np.linalg.solve(information, row)))

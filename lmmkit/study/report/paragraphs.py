@@ -115,11 +115,12 @@ def rows_in_words(files: Files) -> MarkedText:
 
 
 def choice_in_words(files: Files, design: Design) -> list[MarkedText]:
-    """By which rule the random effects were chosen, and what that means here."""
+    """By which rule the random effects were chosen, and how the formula was read where that may surprise."""
     selection = files.json("selection.json")
     rule = RULES[selection["rule"] if design.random else "none"]
     rule = rule.format(criterion=selection["criterion"].upper())
-    return [fill("{}", part) for part in (rule, files.entry("selection.json", "note"))]
+    notices = (files.entry("selection.json", "notices", i) for i in range(len(selection.get("notices", ()))))
+    return [fill("{}", part) for part in (rule, files.entry("selection.json", "note"), *notices)]
 
 
 def intervals_in_words(files: Files) -> list[MarkedText]:

@@ -244,6 +244,20 @@ def test_a_likelihood_without_a_bound():
         solve(problem_of(structure, visit[keep], subject[keep], noise(keep.sum(), 6)))
 
 
+def test_a_pair_of_visits_in_one_subject_alone():
+    """Its correlation can be anything, and the deviance falls to a limit where the matrix is singular."""
+    rng, (visit, subject) = np.random.default_rng(1), rows(30)
+    y = rng.normal(size=(30, 3)) @ np.linalg.cholesky(0.6 + 0.4 * np.eye(3)).T
+    keep = ~((visit == 2) & (subject % 2 == 0) & (subject > 0)) & ~((visit == 0) & (subject % 2 == 1))
+    refused("determine each other", problem_of(over("un"), visit[keep], subject[keep], y.ravel()[keep]))
+
+
+@pytest.mark.parametrize("correlation", ["un", "cs", "ar1", "ident"])
+def test_one_visit(correlation):
+    structure = over(correlation, ("1",), (1,))
+    refused("one cell, visit 1", problem_of(structure, np.zeros(9, int), np.arange(9), noise(9)))
+
+
 def test_no_fixed_effects():
     residual = Residual(over("un"), *rows(20))
     found = solve(Problem((), (), noise(60), (), residual=residual))

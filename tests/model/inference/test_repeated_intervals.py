@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 from support.repeated import STRUCTURES, VISITS, dense, fitted, trial, visits
 
 import lmmkit
@@ -53,9 +54,11 @@ def test_profile_bounds_are_where_all_other_parameters_are_at_their_best(residua
     found = fit.conf_int("profile")
     for place, name in enumerate(fit.residual_params.index):
         for bound in found.loc[name, ["low", "high"]]:
-            line = about.line(about.visits.natural(place))
-            height, slope = line(bound)
-            natural = structure.natural(line.known[bound])
+            parameter = about.visits.natural(place)
+            line, here = about.line(parameter), parameter.estimate
+            t = brentq(lambda t, p=parameter, b=bound: p.value(t) - b, here - 5, here + 5, xtol=1e-14)
+            height, slope = line(t)
+            natural = structure.natural(line.known[t])
             assert natural[place] == pytest.approx(bound, rel=1e-10)
             one = of(np.array([1.0, *natural])), of(np.array([2.0, *natural]))
             rest = (one[1] - one[0] - nu * np.log(4.0)) / (0.25 - 1.0)  # r2 of the values over sigma^2
@@ -64,7 +67,8 @@ def test_profile_bounds_are_where_all_other_parameters_are_at_their_best(residua
             assert height == pytest.approx(LEVEL, abs=1e-7)
             assert of(at) - fit.deviance == pytest.approx(LEVEL, abs=1e-7)
             np.testing.assert_allclose(np.delete(gradient, place + 1), 0.0, atol=2e-5)
-            assert gradient[place + 1] == pytest.approx(slope, rel=1e-6)
+            stretch = (parameter.value(t + 1e-5) - parameter.value(t - 1e-5)) / 2e-5
+            assert gradient[place + 1] * stretch == pytest.approx(slope, rel=1e-6)
     for bound in found.loc["Residual.sd", ["low", "high"]]:
         line = about.line(about.visits.residual())
         height, slope = line(bound)
@@ -76,8 +80,9 @@ def test_profile_bounds_are_where_all_other_parameters_are_at_their_best(residua
 @pytest.mark.parametrize("residual", ["un(visit | id)", "ar1h(visit | id)"])
 def test_the_profile_of_a_coefficient_is_the_deviance_with_that_coefficient_known(residual):
     fit = fitted(residual, False, "y ~ arm + visit + x")
-    assert fit.conf_int("profile")["criterion"]["x"] == "ML, asymptotic"
-    for bound in fit.conf_int("profile").loc["x", ["low", "high"]]:
+    found = fit.conf_int("profile").loc["x"]
+    assert found["criterion"] == "ML, asymptotic"
+    for bound in found[["low", "high"]]:
         frame = trial().assign(known=lambda d, v=bound: v * d["x"])
         other = lmmkit.lmm(SIMPLE, frame, residual=residual, offset="known", reml=False)
         assert other.deviance - fit.deviance == pytest.approx(LEVEL, abs=1e-7)
@@ -161,3 +166,19 @@ def test_the_unit_of_the_response_changes_no_degrees_of_freedom(residual):
     one, two = fit.conf_int("profile")[["low", "high"]], tiny.conf_int("profile")[["low", "high"]]
     unit = [1e-12] * 4 + [1.0] * len(fit.residual_params) + [1e-12]
     np.testing.assert_allclose(two, one.mul(unit, axis=0), rtol=1e-6)
+
+
+def test_rho_per_unit_of_time_ends_at_zero_where_visits_are_an_even_number_of_units_apart():
+    frame = trial().assign(day=lambda d: 2 * d["t"])
+    fit, even = (lmmkit.lmm("y ~ arm", frame, residual=f"ar1({time} | id)") for time in ("t", "day"))
+    assert even.deviance == pytest.approx(fit.deviance, abs=1e-9)
+    one, two = (model.conf_int("profile").loc["rho"] for model in (fit, even))
+    assert two["high"] ** 2 == pytest.approx(one["high"], rel=1e-8)
+    assert two["low"] ** 2 == pytest.approx(one["low"], rel=1e-8)
+    rng = np.random.default_rng(2)
+    frame["y"] = rng.normal(size=len(frame))
+    fit, even = (lmmkit.lmm("y ~ arm", frame, residual=f"ar1({time} | id)") for time in ("t", "day"))
+    one, two = (model.conf_int("profile").loc["rho"] for model in (fit, even))
+    assert fit.residual_params["rho"] > 0 > one["low"]
+    assert two["low"] == 0.0
+    assert two["high"] ** 2 == pytest.approx(one["high"], rel=1e-8)

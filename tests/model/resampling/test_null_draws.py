@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.designs import fitted
 
+import lmmkit
 from lmmkit.errors import FitError
 from lmmkit.model.resampling.null_draws import null_draws
 
@@ -31,3 +33,23 @@ def test_another_coefficient_keeps_its_effect():
 def test_an_unknown_coefficient_is_named():
     with pytest.raises(FitError, match="no coefficient age; it has Intercept, x"):
         null_draws(fitted("one factor").estimates, "age", rows=ROWS, n=2, seed=1)
+
+
+def test_a_residual_structure_keeps_its_correlations_under_the_null():
+    """Estimates drawn under the null spread as their standard errors say, whatever the visits share."""
+    draw = np.random.default_rng(5)
+    root = np.array([[1.0, 0, 0], [1.2, 0.6, 0], [1.5, 0.4, 1.1]])
+    y = (draw.standard_normal((30, 3)) @ root.T).ravel()
+    frame = pd.DataFrame(
+        {
+            "y": y,
+            "x": np.repeat(np.arange(30) % 2, 3),
+            "v": np.tile(list("abc"), 30),
+            "g": np.repeat(np.arange(30), 3),
+        }
+    )
+    fit = lmmkit.lmm("y ~ x + v", frame, residual="un(v | g)")
+    found = null_draws(fit.estimates, coefficient="x", rows=np.arange(90), n=400, seed=3)
+    assert found.se.mean() == pytest.approx(fit.bse["x"], rel=0.1)
+    assert found.estimate.std() == pytest.approx(fit.bse["x"], rel=0.12)
+    assert abs(found.estimate.mean()) < 4 * fit.bse["x"] / 20

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 from markupsafe import escape
 from support.report_files import design, report_files, study
 
+from lmmkit.model.selection import select
 from lmmkit.study.report import paragraphs as prose
 
 
@@ -147,6 +150,14 @@ def test_choice_in_words(rule, criterion, words):
     files = report_files(selection={"rule": rule, "criterion": criterion, "note": "A note <of> it."})
     found = prose.choice_in_words(files, design("y ~ 1 + (1 | g)"))
     assert [plain(part) for part in found] == [words, "A note &lt;of&gt; it."]
+
+
+def test_how_a_formula_was_read_is_told_where_it_may_surprise():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"y": rng.normal(size=24), "age": np.arange(24.0), "g": [*"abcdef"] * 4})
+    selection = select("y ~ age + age**2 + (1 | g)", frame).to_dict()
+    told = prose.choice_in_words(report_files(selection=selection), design("y ~ 1 + (1 | g)"))
+    assert "For the power of the values write I(age^2)." in plain(told[-1])
 
 
 def test_choice_without_random_effects_in_words():

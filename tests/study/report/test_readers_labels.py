@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from support.report_files import report_files
 
 from lmmkit.plots import forest, means
 from lmmkit.study.pages.marks import Mark, Name, fill
@@ -11,7 +12,6 @@ from lmmkit.study.pages.seen_names import NO_LABELS, labels_of
 from lmmkit.study.report import captions
 from lmmkit.study.report.numbers import TABLES
 from lmmkit.study.report.render import printed_table
-from tests.support.report_files import report_files
 
 LABELS = labels_of(
     {
