@@ -20,6 +20,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Modules that are executed rather than imported, and what only a cluster needs.
@@ -29,6 +33,21 @@ NOT_IMPORTED = {"__main__", "fork_server", "worker_process", "earlier_steps", "c
 def command(module: str, *arguments: str) -> list[str]:
     """What stands for `python -P -m module arguments`; a signal for it reaches the module."""
     return [*_relaying(_server().address, module), *arguments]
+
+
+#: Where the package holds the command of a process that it starts, and what the process executes.
+_PROCESSES = [
+    ("lmmkit.study.kernels.fork_client", "_COMMAND", "lmmkit.study.kernels.fork_server"),
+    ("lmmkit.study.kernels.jupyter", "_COMMAND", "lmmkit.study.kernels.kernel"),
+    ("lmmkit.study.steps.open_step", "_EARLIER", "lmmkit.study.runs.earlier_steps"),
+    ("lmmkit.study.sweeps.cell_workers", "COMMAND", "lmmkit.study.sweeps.worker_process"),
+]
+
+
+def processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what this process starts of the package be forked too."""
+    for place, name, module in _PROCESSES:
+        monkeypatch.setattr(f"{place}.{name}", command(module))
 
 
 def lmmkit(
@@ -112,18 +131,18 @@ def _import_stack(address: str) -> None:
     configuration = Path(f"{address}-matplotlib")
     configuration.mkdir()
     environment.import_matplotlib(configuration)
-    from lmmkit.study.kernels import fork_client, fork_server
+    from lmmkit.study.kernels import fork_server
 
     for name in (*fork_server._PRELOADED, *fork_server._LATER):
         importlib.import_module(name)
-    del sys.modules[fork_server.__name__]
+    # Executed anew in each process: the one is what it does, the other reads then who its parent is.
+    for name in (fork_server.__name__, "ipykernel.kernelapp"):
+        del sys.modules[name]
     for found in pkgutil.walk_packages(lmmkit.__path__, "lmmkit."):
         if not NOT_IMPORTED.intersection(found.name.split(".")):
             importlib.import_module(found.name)
-    from lmmkit.study.sweeps import cell_workers
-
-    fork_client._COMMAND = _relaying(address, fork_server.__name__)
-    cell_workers.COMMAND = _relaying(address, "lmmkit.study.sweeps.worker_process")
+    for place, name, module in _PROCESSES:
+        setattr(importlib.import_module(place), name, _relaying(address, module))
     gc.collect()
     gc.freeze()
 

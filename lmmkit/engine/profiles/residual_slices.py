@@ -35,7 +35,7 @@ from lmmkit.engine.search.search import Objective
 from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError
 
-ROUNDING = 1e-13  # how near a natural parameter, on its working scale, must be to where it is held
+ROUNDING = 1e-13  # how near a natural parameter must be to where it is held
 STEPS = 60  # towards it
 DIFFERENCE = 1e-5  # of a coordinate, at least of 1: step of the differences of its derivatives
 CENTRES = 20  # places from which a surface is walked on
@@ -72,9 +72,14 @@ class Surface:
         """(r,) h'."""
         if self.coordinate >= 0:
             return (np.arange(len(rho)) == self.coordinate).astype(np.float64)
-        value = self.structure.natural(rho)[self.place]
-        stretch = 1.0 / value if self._is_ratio else 1.0 / (1.0 - value**2)
-        return stretch * self.structure.natural_jacobian(rho)[self.place]
+        return self.stretch(rho) * self.structure.natural_jacobian(rho)[self.place]
+
+    def stretch(self, rho: Floats) -> float:
+        """How much longer h is than the natural parameter."""
+        if self.coordinate >= 0:
+            return 1.0
+        value = float(self.structure.natural(rho)[self.place])
+        return 1.0 / value if self._is_ratio else 1.0 / max(1.0 - value**2, ROUNDING)
 
     def value(self, t: float, rho: Floats) -> float:
         """The natural parameter where h is t, from any rho; NaN where there is none."""
@@ -106,7 +111,7 @@ class Surface:
         units = self.structure.units(rho)
         for _ in range(STEPS):
             gap = target - self.at(rho)
-            if abs(gap) <= ROUNDING * max(abs(target), 1.0):
+            if abs(gap) <= ROUNDING * max(abs(target), self.stretch(rho), 1.0):
                 return rho
             normal = self.normal(rho)
             along = units**2 * normal if way is None else way

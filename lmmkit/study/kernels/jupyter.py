@@ -20,6 +20,7 @@ from lmmkit.study.kernels.stall import Stall
 #: Modules lying about in the working directory are not imported.
 _ARGUMENTS = ["--IPKernelApp.ignore_cwd=True"]
 _MODULE = "lmmkit.study.kernels.kernel"
+_COMMAND = [sys.executable, "-P", "-m", _MODULE]
 
 
 class StudyProvisioner(LocalProvisioner):
@@ -71,7 +72,7 @@ class StudyKernelManager(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """The kernel: never one of that name that lies in a folder of the user's or of the machine."""
-        command = [sys.executable, "-P", "-m", _MODULE, "-f", "{connection_file}"]
+        command = [*_COMMAND, "-f", "{connection_file}"]
         return KernelSpec(argv=command, display_name="Python 3", language="python")
 
 

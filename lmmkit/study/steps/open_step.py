@@ -19,6 +19,7 @@ from lmmkit.study.runs.plan import Plan, find_study, make_plan, reports_folder
 from lmmkit.study.steps.step import Declared, Step
 
 _PARAMETERS = ("study", "run", "overrides")
+_EARLIER = [sys.executable, "-P", "-m", "lmmkit.study.runs.earlier_steps"]
 
 
 def open_step(name: str, study: str, run: str = "", overrides: Mapping[str, object] | None = None) -> Step:
@@ -84,9 +85,8 @@ def _run_before(plan: Plan, name: str, folder: Path) -> None:
         "folder": str(folder),
         "before": name,
     }
-    command = [sys.executable, "-P", "-m", "lmmkit.study.runs.earlier_steps"]
     with telling(plan.notebooks):
-        done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, check=False)
+        done = subprocess.run(_EARLIER, input=json.dumps(order), capture_output=True, text=True, check=False)
     if done.returncode:
         told = done.stderr.strip().removeprefix("Error: ") or f"the steps before {name} could not be made"
         raise RunError(*told.split("\n"))

@@ -244,3 +244,50 @@ def test_variances_by_level_times_a_correlation_by_visit():
     np.testing.assert_allclose(table["se"], np.sqrt(np.diag(written.adjusted)), rtol=1e-6)
     expected = [written.satterthwaite(c) for c in np.eye(len(table))]
     np.testing.assert_allclose(fit.coef_table("satterthwaite")["df"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("residual", "deviance", "se", "within"),
+    [
+        ("un(age | Subject)", 419.5, [0.9356, 1.4658, 0.07911, 0.1239], 25),
+        ("cs(age | Subject)", 428.6, [0.9631, 1.5089, 0.07654, 0.1199], 79),
+        ("cs(age | Subject, by=Sex)", 408.8, [1.1130, 1.3890, 0.09283, 0.1063], 79),
+    ],
+)
+def test_the_growth_data_have_the_standard_errors_and_degrees_of_freedom_that_sas_prints(
+    residual, deviance, se, within
+):
+    # SAS/STAT User's Guide, The MIXED Procedure, example Repeated Measures (Pothoff & Roy 1964): METHOD=ML,
+    # REPEATED / TYPE=UN; TYPE=CS; TYPE=CS GROUP=Gender. DDFM=BETWITHIN is the default there.
+    frame = table("orthodont_int").assign(age=lambda d: d["age"].astype(int))
+    frame["Sex"] = pd.Categorical(frame["Sex"], ["Male", "Female"])
+    fit = lmmkit.lmm("distance ~ Sex * age", frame, residual=residual, reml=False)
+    found = fit.coef_table("between-within")
+    assert round(fit.deviance, 1) == deviance
+    np.testing.assert_allclose(found["se"], se, atol=6e-5)
+    assert found["df"].tolist() == [25, 25, within, within]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_test_of_visits_in_complete_data_is_hotellings(seed):
+    rng, n, k = np.random.default_rng(seed), 9, 3 + seed
+    Y = rng.normal(size=(n, k)) @ rng.normal(size=(k, k)) + np.arange(k)
+    frame = pd.DataFrame({"y": Y.ravel(), "id": np.repeat(np.arange(n), k), "t": np.tile(np.arange(k), n)})
+    fit = lmmkit.lmm("y ~ factor(t)", frame, residual="un(t | id)")
+    change = Y[:, 1:] - Y[:, :1]
+    mean = change.mean(axis=0)
+    T2 = n * mean @ np.linalg.solve(np.cov(change.T), mean)
+    for method in ("kenward-roger", "kenward-roger-observed"):
+        test = fit.anova(3, method).iloc[0]
+        assert test["F"] == pytest.approx(T2 * (n - k + 1) / ((n - 1) * (k - 1)), rel=1e-8)
+        assert (test["num_df"], test["den_df"]) == (k - 1, pytest.approx(n - k + 1, rel=1e-8))
+
+
+@pytest.mark.parametrize(("name", "value"), [("CHUNK", 1), ("MOST", 0)])
+def test_sums_pattern_by_pattern_or_over_rows_are_the_same(monkeypatch, name, value):
+    fit = fitted("un(visit | id, by=arm)")
+    monkeypatch.setattr(f"lmmkit.engine.crossproducts.product_sources.{name}", value)
+    other = lmmkit.lmm("y ~ arm * visit + x", trial(), residual="un(visit | id, by=arm)")
+    for method in ("kenward-roger", "kenward-roger-observed", "satterthwaite"):
+        one, two = fit.coef_table(method), other.coef_table(method)
+        np.testing.assert_allclose(two[["se", "df"]], one[["se", "df"]], rtol=1e-9)

@@ -5,9 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import warm
 from support.projects import make_project, run
 
 from lmmkit.study.audit.second_opinion import Opinion
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that are executed once more start no interpreter of their own."""
+    warm.processes(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

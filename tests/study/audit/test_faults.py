@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from support import warm
 from support.processes import wait_until
 from support.projects import STEPS, copied, edit, lmmkit, make_project, run
 
@@ -22,10 +23,10 @@ HOLD = (
 )
 
 
-def started(project, **options):
-    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", "run", "params/sleep.yaml"]
+def started(project, command=None, **options):
+    command = command or warm.command("lmmkit.study.cli")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=project, **pipes, **options)
+    return subprocess.Popen([*command, "run", "params/sleep.yaml"], cwd=project, **pipes, **options)
 
 
 def the_run(project):
@@ -70,7 +71,8 @@ def test_a_full_disk_ends_in_one_error_and_the_next_run_goes_on(tmp_path):
     def full():
         resource.setrlimit(resource.RLIMIT_FSIZE, (7_000, 7_000))
 
-    process = started(project, preexec_fn=full)
+    cold = [sys.executable, "-P", "-m", "lmmkit.study.cli"]
+    process = started(project, cold, preexec_fn=full)
     _, said = process.communicate()
     assert process.returncode == 1
     assert "Traceback" not in said

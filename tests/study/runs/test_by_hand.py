@@ -5,11 +5,18 @@ import subprocess
 import sys
 
 import pytest
+from support import warm
 
 from lmmkit.errors import RunError, StudyError
 from lmmkit.study import open_step
 
 TINY = "params/tiny.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch):
+    """The earlier steps are made by a process that starts no interpreter."""
+    warm.processes(monkeypatch)
 
 
 def papermill(step, *options):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import warm
 from support.processes import wait_for_end, wait_until
 from support.tiny import DATA, STUDY, write_notebook
 
@@ -23,11 +24,6 @@ NOISY = {"log.jsonl", "ro-crate-metadata.json"}
 HALF = (
     "import os, pathlib, time\nstep.save_json('half.json', os.getpid())\n"
     "while not pathlib.Path('go').exists(): time.sleep(0.02)"
-)
-#: A kernel that answers at once that a cell is done, and says only later that all its output has been sent.
-SLOW = (
-    "import time\nkernel = get_ipython().kernel\nsend = kernel._publish_status_and_flush\n"
-    "kernel._publish_status_and_flush = lambda *told: (time.sleep(6 * (told[0] == 'idle')), send(*told))\n"
 )
 
 
@@ -50,11 +46,13 @@ def run_folder(project: Path) -> Path:
     return folder
 
 
-def begun(project: Path, *options: str) -> subprocess.Popen[str]:
+COLD = [sys.executable, "-P", "-m", "lmmkit.study.cli"]
+
+
+def begun(project: Path, command: list[str], *options: str) -> subprocess.Popen[str]:
     """A run that has come to the middle of step 03."""
-    command = [sys.executable, "-m", "lmmkit.study.cli", "run", "params/tiny.yaml", *options]
     process = subprocess.Popen(
-        command,
+        [*command, "run", "params/tiny.yaml", *options],
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -95,9 +93,9 @@ def test_no_place_and_no_time_stands_in_a_run(finished, finished_once):
     assert not re.search(rb"20\d\d-\d\d-\d\dT\d\d:|0x[0-9a-f]{8}", text)
 
 
-def test_a_forced_cold_run_elsewhere_is_byte_identical(finished, lmmkit):
+def test_a_forced_run_elsewhere_is_byte_identical(finished, lmmkit):
     before = contents(finished)
-    assert lmmkit("run", "params/tiny.yaml", "--force", "--cold").returncode == 0
+    assert lmmkit("run", "params/tiny.yaml", "--force").returncode == 0
     assert moved(before, contents(finished)) == set()
 
 
@@ -115,7 +113,8 @@ def test_a_touched_file_makes_its_step_and_the_later_ones_anew(finished, lmmkit)
 )
 def test_an_interrupted_run_says_so_and_goes_on_where_it_stopped(project, lmmkit, options, other):
     write_notebook(project / "notebooks", "03_fit", ["seed"], [HALF])
-    process = begun(project, *options)
+    command = COLD if options else warm.command("lmmkit.study.cli")
+    process = begun(project, command, *options)
     second = lmmkit("run", "params/tiny.yaml")
     assert (second.returncode, "another run is at work" in second.stderr) == (2, True)
 
@@ -128,7 +127,7 @@ def test_an_interrupted_run_says_so_and_goes_on_where_it_stopped(project, lmmkit
     assert not (project / "reports/tiny/latest").exists()
     (run_folder(project) / "half.json").unlink()
 
-    code, messages = ended(begun(project, *options), other)
+    code, messages = ended(begun(project, command, *options), other)
     assert (code, messages.count("verified, kept")) == (130, 2)
     assert messages.endswith("Interrupted. Start it again to go on where it stopped.\n")
     assert manifest(run_folder(project))["status"] == "interrupted"
@@ -137,7 +136,7 @@ def test_an_interrupted_run_says_so_and_goes_on_where_it_stopped(project, lmmkit
 def test_a_killed_run_leaves_a_folder_that_is_not_complete_and_is_resumed(project, lmmkit):
     write_notebook(project / "notebooks", "03_fit", ["seed"], [HALF])
     write_notebook(project / "notebooks", "04_report", ["title"], ["step.save_report('x')"])
-    process = begun(project)
+    process = begun(project, warm.command("lmmkit.study.cli"))
     kernel = kernel_of(project)
     assert ended(process, signal.SIGKILL)[0] == -signal.SIGKILL
     assert manifest(run_folder(project))["status"] == "running"
@@ -152,7 +151,6 @@ def test_a_killed_run_leaves_a_folder_that_is_not_complete_and_is_resumed(projec
     ("reads", "cell", "message"),
     [
         ([], "raise FitError('no optimum')", "Error: 01_data_prep, cell 4: no optimum\n"),
-        ([], f"{SLOW}raise FitError('no optimum')", "Error: 01_data_prep, cell 4: no optimum\n"),
         ([], "1 / 0", "ZeroDivisionError: division by zero"),
         ([], "os._exit(9)", "01_data_prep: the kernel died"),
         (
@@ -180,7 +178,7 @@ def test_data_outside_are_read_with_leave(project, lmmkit):
 
 
 def test_a_run_that_may_open_few_files_ends_in_words(project):
-    command = [sys.executable, "-m", "lmmkit.study.cli", "run", "params/tiny.yaml"]
+    command = [*COLD, "run", "params/tiny.yaml"]
 
     def few() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))

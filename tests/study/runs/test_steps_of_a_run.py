@@ -8,11 +8,12 @@ from rich.console import Console
 from support.tiny import trust_project
 
 from lmmkit.errors import RunError, StudyError
+from lmmkit.study.kernels.shortages import OUTPUT_SECONDS, START_SECONDS
 from lmmkit.study.records.file_lock import locked
 from lmmkit.study.records.manifest import load_manifest
 from lmmkit.study.records.plan_lock import lock_study
 from lmmkit.study.runs import run as runs
-from lmmkit.study.runs.execute import StepError
+from lmmkit.study.runs.execute import StepError, execute
 from lmmkit.study.runs.plan import find_study, make_plan, reports_folder
 from lmmkit.study.runs.progress import Watch
 from lmmkit.study.runs.run import make_cell, run_study
@@ -250,3 +251,11 @@ def test_a_study_is_found_from_the_project_and_from_its_notebooks(project, monke
     with pytest.raises(StudyError, match=r"no study file at params/tiny\.yaml from"):
         find_study("params/tiny.yaml")
     assert find_study("tiny.yaml") == project / "params/tiny.yaml"
+
+
+def test_a_kernel_and_its_last_output_are_waited_for_as_long_as_a_busy_machine_needs(project, monkeypatch):
+    asked = {}
+    monkeypatch.setattr("papermill.execute_notebook", lambda *_, **options: asked.update(options))
+    execute(make_plan(project / "params/tiny.yaml").notebooks[0], {}, lambda cell: None)
+    assert asked["start_timeout"] == START_SECONDS >= 300
+    assert asked["iopub_timeout"] == OUTPUT_SECONDS >= 600  # its own patience is 4 s

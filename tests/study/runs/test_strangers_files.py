@@ -1,11 +1,11 @@
 """What others left where somebody runs a study: modules, notebooks, configuration, links; none is used."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import warm
 from support.tiny import DATA, STEPS, STUDY, trust_project, write_notebook
 
 from lmmkit.errors import RunError
@@ -53,14 +53,6 @@ def mark(tmp_path):
     return tmp_path / "executed"
 
 
-def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command line as it is installed: the working directory is not on its path."""
-    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", *arguments]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **environment}
-    )
-
-
 def project_at(folder: Path) -> Path:
     (folder / "notebooks").mkdir(parents=True)
     for name, (reads, cells) in STEPS.items():
@@ -71,22 +63,19 @@ def project_at(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("options", [(), ("--cold",)])
-def test_modules_and_configuration_lying_about_are_not_imported(tmp_path, mark, options):
+@pytest.mark.parametrize(("work", "options"), [("work", ()), ("project", ("--cold",))])
+def test_modules_and_configuration_lying_about_are_not_imported(tmp_path, mark, work, options):
     project = project_at(tmp_path / "project")
     for folder in (project, project / "params", project / "notebooks", tmp_path / "work"):
         litter(folder, mark)
-    study = str(project / "params/tiny.yaml")
-    for folder in (tmp_path / "work", project):
-        done = run(folder, "run", study, "--reports", str(tmp_path / folder.name / "r"), *options)
-        assert done.returncode == 0, done.stderr
-        assert not mark.exists()
-
-
-def test_a_start_up_file_of_the_shell_is_not_for_kernels(tmp_path, mark):
-    project = project_at(tmp_path / "project")
-    (tmp_path / "startup.py").write_text(MARK.format(str(mark)))
-    done = run(project, "run", "params/tiny.yaml", PYTHONSTARTUP=str(tmp_path / "startup.py"))
+    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", "run", str(project / "params/tiny.yaml")]
+    done = subprocess.run(
+        [*command, "--reports", str(tmp_path / work / "r"), *options],
+        cwd=tmp_path / work,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, mark.exists()) == (0, False), done.stderr
 
 
@@ -119,7 +108,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", ["run", "sweep"])
 def test_notebooks_of_a_shared_folder_above_are_not_executed(shared, mark, command):
-    done = run(shared, *COMMANDS[command])
+    done = warm.lmmkit(shared, *COMMANDS[command])
     assert not mark.exists()
     assert done.returncode == 0, done.stderr
     assert (shared / "reports").is_dir()
@@ -129,7 +118,7 @@ def test_notebooks_of_a_shared_folder_above_are_not_executed(shared, mark, comma
 @pytest.mark.parametrize("command", COMMANDS)
 def test_untrusted_notebooks_beside_a_study_are_refused_by_every_command(shared, mark, command):
     (shared.parent / "notebooks").rename(shared / "notebooks")
-    done = run(shared, *COMMANDS[command])
+    done = warm.lmmkit(shared, *COMMANDS[command])
     assert (done.returncode, mark.exists()) == (2, False)
     assert f"lmmkit trust {shared}" in done.stderr
     assert "01_data_prep.ipynb" in done.stderr
@@ -139,21 +128,21 @@ def test_untrusted_notebooks_beside_a_study_are_refused_by_every_command(shared,
 def test_lab_and_named_folders_ask_for_trust_too(shared, mark):
     (shared.parent / "notebooks").rename(shared / "notebooks")
     pytest.importorskip("jupyterlab")
-    done = run(shared, "lab")
+    done = warm.lmmkit(shared, "lab")
     assert (done.returncode, "lmmkit trust" in done.stderr) == (2, True), done.stderr
 
 
 def test_trust_says_what_it_trusts_and_takes_it_back(shared):
     (shared.parent / "notebooks").rename(shared / "notebooks")
-    done = run(shared, "trust", ".")
+    done = warm.lmmkit(shared, "trust", ".")
     assert done.returncode == 0, done.stderr
     assert all(f"{name}.ipynb" in done.stdout for name in STEPS)
     assert f"4 notebooks in {shared / 'notebooks'} are trusted." in done.stdout
     assert "Anyone on this machine can write" in done.stderr
-    assert run(shared, "check", "tiny.yaml").returncode == 0
-    assert run(shared, "trust", "--revoke", "notebooks").returncode == 0
-    assert run(shared, "check", "tiny.yaml").returncode == 2
-    done = run(shared, "trust", "data")
+    assert warm.lmmkit(shared, "check", "tiny.yaml").returncode == 0
+    assert warm.lmmkit(shared, "trust", "--revoke", "notebooks").returncode == 0
+    assert warm.lmmkit(shared, "check", "tiny.yaml").returncode == 2
+    done = warm.lmmkit(shared, "trust", "data")
     assert (done.returncode, "no notebooks 01_" in done.stderr) == (2, True)
 
 
@@ -175,12 +164,12 @@ def untouched(precious: Path) -> bool:
 @pytest.mark.parametrize("place", ["{key}", ".{key}.lock", "", "{key}/log.jsonl"])
 def test_a_run_writes_through_no_link(tmp_path, precious, place):
     project = project_at(tmp_path / "project")
-    said = run(project, "check", "params/tiny.yaml").stdout
+    said = warm.lmmkit(project, "check", "params/tiny.yaml").stdout
     key = said.partition("Key of its run: ")[2].split()[0]
     link = project / "reports/tiny" / place.format(key=key)
     link.parent.mkdir(parents=True)
     link.symlink_to(precious / "thesis.txt" if place.endswith((".lock", ".jsonl")) else precious)
-    done = run(project, "run", "params/tiny.yaml")
+    done = warm.lmmkit(project, "run", "params/tiny.yaml")
     assert (done.returncode, "is a link" in done.stderr) == (2, True), done.stderr
     assert untouched(precious)
 
@@ -210,11 +199,18 @@ def test_a_lock_is_no_link(tmp_path, precious):
 
 def test_trusting_a_project_again_changes_nothing(tmp_path):
     project = trust_project(trust_project(project_at(tmp_path)))
-    assert run(project, "check", "params/tiny.yaml").returncode == 0
+    assert warm.lmmkit(project, "check", "params/tiny.yaml").returncode == 0
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize(("file", "code"), [("params/tiny.yaml", 0), ("params/none.yaml", 2)])
+@pytest.mark.parametrize(
+    ("closed", "file", "code"),
+    [
+        (">&-", "params/tiny.yaml", 0),
+        ("2>&-", "params/none.yaml", 2),
+        ("<&- >&- 2>&-", "params/tiny.yaml", 0),
+        ("<&- >&- 2>&-", "params/none.yaml", 2),
+    ],
+)
 def test_closed_streams_change_no_exit_code(tmp_path, closed, file, code):
     project_at(tmp_path)
     trust_project(tmp_path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,10 +81,13 @@ def make_project(folder: Path) -> Path:
 
 def started(folder: Path, *options: str, hold: Path | None = None) -> subprocess.Popen[str]:
     """A sweep under way."""
-    command = [sys.executable, "-m", "lmmkit.study.cli", "sweep", "params/small.sweep.yaml", *options]
-    environment = {**os.environ, "COLUMNS": "200", **({"LMMKIT_SWEEP_HOLD": str(hold)} if hold else {})}
     return subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        warm.command("lmmkit.study.cli", "sweep", "params/small.sweep.yaml", *options),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", **({"LMMKIT_SWEEP_HOLD": str(hold)} if hold else {})},
     )
 
 
@@ -120,17 +123,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def children(pid: int, word: str) -> list[int]:
-    """The processes below one whose command line holds a word."""
+def holding(path: Path, word: str) -> list[int]:
+    """The processes whose command line holds a word and that are to wait for this file to go."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            line = (entry / "cmdline").read_text()
-        except (OSError, ValueError):
-            continue
-        if parent == pid and word in line:
-            found.append(int(entry.name))
+        with suppress(OSError):
+            if word in (entry / "cmdline").read_text() and str(path) in (entry / "environ").read_text():
+                found.append(int(entry.name))
     return found
 
 

@@ -8,7 +8,7 @@ from shutil import which
 
 import pandas as pd
 import pytest
-from study.sweeps.conftest import children, contents, kill, started, swept
+from study.sweeps.conftest import contents, holding, kill, started, swept
 from support.processes import wait_until
 
 from lmmkit import load
@@ -64,7 +64,7 @@ def cluster(tmp_path_factory, held):
 def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(made, project, held, cluster):
     process = started(project, "--scheduler", cluster.address, "--inference", "20")
     wait_until((project / "at-2").exists, process)
-    workers = children(cluster.process.pid, "spawn_main")
+    workers = holding(held, "spawn_main")
     assert len(workers) == 2
     for pid in workers:
         kill(pid)

@@ -6,7 +6,7 @@ import signal
 
 import pandas as pd
 import pytest
-from study.sweeps.conftest import children, contents, kill, started, swept
+from study.sweeps.conftest import contents, holding, kill, started, swept
 from support.processes import wait_for_end, wait_until
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def test_a_repeated_sweep_makes_nothing(made):
 def test_one_worker_gives_the_same_bytes_also_when_it_dies_and_is_replaced(made, project, held):
     process = started(project, "--workers", "1", "--inference", "20", hold=held)
     wait_until((project / "at-2").exists, process)
-    (worker,) = children(process.pid, "worker_process")
+    (worker,) = holding(held, "worker_process")
     kill(worker)
     held.unlink()
     _, err = process.communicate()
@@ -96,7 +96,7 @@ def test_failed_cells_stay_in_the_table_and_end_with_code_1(project):
 def test_a_killed_sweep_is_resumed(made, project, held):
     process = started(project, "--workers", "1", "--inference", "20", hold=held)
     wait_until((project / "at-2").exists, process)
-    (worker,) = children(process.pid, "worker_process")
+    (worker,) = holding(held, "worker_process")
     kill(process.pid)
     process.wait()
     wait_for_end(worker)  # in the midst of its cell, which is still held
