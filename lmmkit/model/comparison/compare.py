@@ -227,8 +227,8 @@ def tested(models: Sequence[Estimates], labels: Sequence[str], how: How) -> dict
 
 AT_THE_EDGE = (
     "a variance of the smaller fit is zero, beyond which the larger model has negative covariances: the "
-    "likelihood ratio has no chi-squared distribution there; leave that random effect out of the smaller model, "
-    "or use method='bootstrap'"
+    "likelihood ratio has no chi-squared distribution there; leave that random effect out of the smaller "
+    "model, or use method='bootstrap'"
 )
 NO_TEST: dict[str, Any] = dict.fromkeys(("stat", "df", "p"), np.nan) | {"reference": "", "note": ""}
 
