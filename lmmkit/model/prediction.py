@@ -29,7 +29,9 @@ Level = Literal["group", "population", "new"]
 Interval = Literal["confidence", "prediction"] | None
 NewLevels = Literal["error", "population"]
 # Said of such intervals (docs/calibration.md).
-NEAR_ZERO = "; a variance is near zero, where intervals of means cover more than asked"
+NEAR_ZERO = (
+    "; a variance is near zero (within two standard errors), where intervals of means cover more than asked"
+)
 
 
 def predict(
@@ -264,7 +266,7 @@ def _errors(
     wanted: bool,
 ) -> RowErrors:
     """Prediction errors of rows; degrees of freedom where they are `wanted`."""
-    if level == "population":
+    if level == "population" or (noise is None and not estimates.problem.terms):
         by = denominators(estimates, "auto") if wanted or automatic(estimates) != "satterthwaite" else None
         variance = (by.vcov if by else estimates.covariance_of_beta).variances(rows.X)
         df = by.single(rows.X) if by else np.full(len(variance), np.nan)
