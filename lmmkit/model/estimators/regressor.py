@@ -196,7 +196,7 @@ class LMMRegressor(_base.RegressorMixin, _base.BaseEstimator):
         return table["fit"].to_numpy()
 
     def __sklearn_tags__(self) -> Any:
-        tags: Any = cast("Any", super()).__sklearn_tags__()
+        tags: Any = super().__sklearn_tags__()  # pyright: ignore[reportUnknownMemberType]
         tags.input_tags.string = self.formula is not None
         tags.input_tags.categorical = self.formula is not None
         return tags
