@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 
