@@ -58,6 +58,7 @@ def page(figures: Figures) -> str:
         *section("Deviance above the lowest", lambda name, records: _excess(records, best[name])),
         *section("Evaluations", lambda _, records: _plain(records, "evaluations", "{:.0f}")),
         *section("Peak memory of the process, MB", lambda _, records: _plain(records, "peak_mb", "{:.0f}")),
+        *_visits(figures.get("visits", [])),
         *_methods(figures.get("methods", [])),
         *_startup(figures.get("startup", {})),
         *_sweep(figures.get("sweep", {})),
@@ -83,6 +84,49 @@ def _startup(times: dict[str, dict[str, float]]) -> list[str]:
         *_table(["", "elapsed s", "CPU s"], rows),
         f"\n`import lmmkit` takes {ours - base:.2f} s more than numpy, scipy and pandas. The run of the "
         f"sleepstudy takes {run / empty:.2f} times as long as papermill needs for four empty notebooks.",
+    ]
+
+
+def _visits(records: list[Record]) -> list[str]:
+    """Repeated visits: a row for each trial and engine."""
+    if not records:
+        return []
+    head = [
+        "trial",
+        "rows",
+        "engine",
+        "s",
+        "ratio",
+        "certificate s",
+        "deviance",
+        "evaluations",
+        "converged",
+        "MB",
+    ]
+    keys = list(dict.fromkeys((record["trial"], record["engine"]) for record in records))
+    cells = {key: [r for r in records if (r["trial"], r["engine"]) == key] for key in keys}
+    rows = [_trial(cells[key], _median(cells[key[0], "lmmkit"], "seconds")) for key in keys]
+    return [
+        "\n## Repeated visits\n",
+        "`y ~ arm * visit + baseline` by REML, residuals `un(visit | patient)`, with dropout; of glmmTMB "
+        "`us(0 + visit | patient)` with `dispformula = ~0`. CPU seconds of the call, certificate apart.\n",
+        *_table(head, rows),
+    ]
+
+
+def _trial(records: list[Record], base: float | None) -> list[str]:
+    first = records[0]
+    return [
+        first["trial"],
+        f"{first['rows']:,}",
+        first["version"],
+        _seconds([{"status": "ok", **record} for record in records]),
+        _ratio(records, base),
+        _plain(records, "certificate", "{:.3g}"),
+        f"{first['deviance']:.6f}",
+        _plain(records, "evaluations", "{:.0f}"),
+        "yes" if first["converged"] else "no",
+        _plain(records, "peak_mb", "{:.0f}"),
     ]
 
 

@@ -1,7 +1,8 @@
 """All benchmarks in one run: `python benchmarks/run.py` writes results.json and docs/benchmarks.md.
 
 With --engines lmmkit,lme4 or --workloads a,d some of the fits run alone, and benchmarks/.data/partial.md is
-written instead; --rounds 5 says how often each fit is repeated.
+written instead; --rounds 5 says how often each fit is repeated. With --visits the repeated visits alone are
+measured again, and everything else on the page stays as it was.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import fits
 import methods
 import startup
 import sweeps
+import visits
 from page import page
 from workloads import CACHE, HERE, WORKLOADS, prepare
+
+RESULTS, PAGE = HERE / "results.json", HERE.parent / "docs" / "benchmarks.md"
 
 
 def arguments() -> argparse.Namespace:
@@ -27,12 +31,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engines", type=lambda text: text.split(","), default=list(fits.ENGINES))
     parser.add_argument("--workloads", type=lambda text: text.split(","), default=list(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--visits", action="store_true")
     return parser.parse_args()
 
 
 def main() -> None:
     """Measure, then write the figures and the page."""
     chosen = arguments()
+    if chosen.visits:
+        figures = json.loads(RESULTS.read_text())
+        with fits.pinned():
+            figures["visits"] = visits.run(chosen.rounds)
+        write(figures, RESULTS, PAGE)
+        return
     whole = chosen.engines == list(fits.ENGINES) and chosen.workloads == list(WORKLOADS)
     prepare()
     fits.install_peers()
@@ -40,10 +51,15 @@ def main() -> None:
     figures: dict[str, Any] = {"machine": machine()}
     with fits.pinned():
         figures["fits"] = fits.run(engines, chosen.workloads, chosen.rounds)
+        figures["visits"] = visits.run(chosen.rounds) if whole else []
         figures["methods"] = methods.run(chosen.rounds) if whole else []
     if whole:
         figures |= {"startup": startup.run(chosen.rounds), "sweep": sweeps.run()}
-    results, target = (HERE / "results.json", HERE.parent / "docs" / "benchmarks.md") if whole else partial()
+    write(figures, *((RESULTS, PAGE) if whole else partial()))
+
+
+def write(figures: dict[str, Any], results: Path, target: Path) -> None:
+    """The figures, and the page made of them."""
     results.write_text(json.dumps(figures, indent=1) + "\n")
     target.write_text(page(figures))
     print(page(figures))

@@ -14,7 +14,7 @@ __all__ = [
     "Fit",
     "FitError",
     "FormulaError",
-    "LMMRegressor",
+    "LMMRegressor",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "LmmkitError",
     "RunError",
     "StudyError",

@@ -9,6 +9,7 @@ import calibration
 import numpy as np
 import pytest
 from page import page
+from visits import TRIALS
 from workloads import HERE, WORKLOADS, tables
 
 from lmmkit import lmm
@@ -54,6 +55,38 @@ def test_page_shows_ratios_limits_and_what_is_not_offered():
     assert "| **a** | 0.5 | 1.5 | > 100 | - |" in text
     assert "| **a** | 1 | 3 |  |  |" in text
     assert "| **a** | 0.0e+00 | 2.5e-01 |  |  |" in text
+
+
+def test_page_shows_repeated_visits_beside_the_peer():
+    def record(engine, **facts):
+        return {"trial": "9 patients x 2 visits", "engine": engine, "rows": 1234, **facts}
+
+    visits = [
+        record(
+            "lmmkit",
+            seconds=0.5,
+            certificate=0.125,
+            deviance=10.25,
+            evaluations=3,
+            converged=True,
+            peak_mb=100,
+        )
+        | {"version": "lmmkit"},
+        record("glmmTMB", seconds=30.0, deviance=10.5, evaluations=90, converged=False, peak_mb=200)
+        | {"version": "glmmTMB 1"},
+    ]
+    text = page({"machine": "A machine", "fits": [], "visits": visits})
+    assert "| 9 patients x 2 visits | 1,234 | lmmkit | 0.5 | 1 | 0.125 | 10.250000 | 3 | yes | 100 |" in text
+    assert "| 9 patients x 2 visits | 1,234 | glmmTMB 1 | 30 | 60 |  | 10.500000 | 90 | no | 200 |" in text
+
+
+@pytest.mark.parametrize("trial", TRIALS.values(), ids=list(TRIALS))
+def test_repeated_visits_are_what_the_page_says(trial):
+    few = replace(trial, patients=60)
+    frame = few.frame()
+    assert frame["visit"].nunique() == trial.visits
+    assert not frame.duplicated(["patient", "visit"]).any()
+    assert len(frame) < 60 * trial.visits
 
 
 def test_calibration_measures_public_numbers_and_lists_what_is_outside():

@@ -46,8 +46,7 @@ def ranef_table(estimates: Estimates, *, error: str, level: float) -> pd.DataFra
     """
     check_option("error", error, ERRORS)
     check_level("level", level)
-    if not estimates.random:
-        raise FitError("This model has no random effects: its groups are in the residual structure alone.")
+    _check_random(estimates)
     parts = list[pd.DataFrame]()
     for t, term in enumerate(estimates.random):
         variances = _of_prediction(estimates, t) if error == "prediction" else _conditional(estimates, t)
@@ -62,6 +61,11 @@ def ranef_table(estimates: Estimates, *, error: str, level: float) -> pd.DataFra
     table = pd.concat(parts, ignore_index=True).astype({"group": "str", "level": "str", "term": "str"})
     half = t_quantile(0.5 + level / 2.0, np.full(len(table), np.inf)) * table["se"]
     return table.assign(low=table["estimate"] - half, high=table["estimate"] + half)
+
+
+def _check_random(estimates: Estimates) -> None:
+    if not estimates.random:
+        raise FitError("This model has no random effects: its groups are in the residual structure alone.")
 
 
 def _conditional(estimates: Estimates, t: int) -> Floats:
@@ -186,6 +190,9 @@ def estimate_functions(
 def _errors(estimates: Estimates, K: Floats, parts: _Functions, df: str) -> tuple[Floats, Floats, list[str]]:
     """Variances, degrees of freedom and methods of functions; those without random part as `contrast`."""
     count = len(K)
+    if not parts.weight.any():
+        by = denominators(estimates, df)
+        return by.vcov.variances(K), by.single(K), [by.told] * count
     variance, freedom, how = function_errors(estimates, K, *parts.rows(estimates), parts.function, df)
     broad = np.bincount(parts.function, np.abs(parts.weight), count) == 0.0
     methods = [how] * count
@@ -250,6 +257,8 @@ def _read(many: Sequence[Mapping[Any, Any]], estimates: Estimates) -> _Functions
 def _entries(one: Mapping[Any, Any], estimates: Estimates) -> Iterator[tuple[int, int, int, float]]:
     """Term, level, column and weight of each part of one function."""
     terms = estimates.random
+    if one:
+        _check_random(estimates)
     known = list(dict.fromkeys(name for term in terms for name in (term.factor, term.group)))
     for group, levels in one.items():
         mine = [t for t, term in enumerate(terms) if group in (term.factor, term.group)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import index
 
 from lmmkit.errors import FitError
@@ -31,6 +31,18 @@ def whole(name: str, value: object, what: str) -> int:
     if number < 1:
         raise FitError(f"{name}={value!r}: the number of {what} is a whole number from 1 up.")
     return number
+
+
+def names_of(what: str, given: object) -> list[str]:
+    """One name or several, as a list.
+
+    Raises:
+        FitError: It is no text, and no list of texts.
+    """
+    found = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [None]
+    if not all(isinstance(name, str) for name in found):
+        raise FitError(f"{what}={given!r:.60}: a name is expected, or a list of names.")
+    return [str(name) for name in found]
 
 
 def check_level(name: str, value: object) -> None:

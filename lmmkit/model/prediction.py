@@ -29,7 +29,9 @@ Level = Literal["group", "population", "new"]
 Interval = Literal["confidence", "prediction"] | None
 NewLevels = Literal["error", "population"]
 # Said of such intervals (docs/calibration.md).
-NEAR_ZERO = "; a variance is near zero, where intervals of means cover more than asked"
+NEAR_ZERO = (
+    "; a variance is near zero (within two standard errors), where intervals of means cover more than asked"
+)
 
 
 def predict(

@@ -83,13 +83,13 @@ class PredictionSpread:
 
     @property
     def near_zero(self) -> bool:
-        """Whether a variance of random effects is below its standard error."""
+        """Whether a variance of random effects is within two standard errors of zero."""
         spread, directions = self.found.spread, self.found.directions
         for L, own, cut in zip(self.found.optimum.state.L, directions.own, directions.cuts, strict=True):
             diagonals = np.zeros((len(L), len(spread.covariance)))
             diagonals[:, cut] = np.einsum("iaa->ai", own)
             # A variance that the data leave open is no number to compare with.
-            if ((L * L).sum(axis=1) ** 2 <= np.nan_to_num(spread.variances(diagonals))).any():
+            if ((L * L).sum(axis=1) ** 2 <= 4.0 * np.nan_to_num(spread.variances(diagonals))).any():
                 return True
         return False
 

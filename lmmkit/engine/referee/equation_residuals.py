@@ -95,7 +95,7 @@ def _collinear(claim: Claim, g: Floats) -> float:
     se = np.sqrt(np.diag(claim.unscaled_vcov))
     norms = np.sqrt(np.array([_weighted(claim, x) for x in claim.X]))
     sums = SAFETY * EPS * norms * np.sqrt(_weighted(claim, claim.e))
-    noise = SAFETY * EPS * norms * np.sqrt(len(claim.e)) * magnitude(claim)
+    noise = SAFETY * EPS * norms * np.sqrt(len(claim.e)) * _magnitude(claim)
     return float(se @ sums + np.sqrt(EPS) * se @ np.minimum(np.abs(g), noise))
 
 
@@ -115,19 +115,19 @@ def residual_part(claim: Claim) -> Measure:
     square = float(claim.We @ claim.e) + sum(
         float(np.vdot(c, b)) for c, b in zip(claim.scores, claim.b, strict=True)
     )
-    slack = SAFETY * EPS * magnitude(claim) / claim.sigma * (1.0 + _size_of_effects(claim) / claim.sigma)
+    slack = SAFETY * EPS * _magnitude(claim) / claim.sigma * (1.0 + _size_of_effects(claim) / claim.sigma)
     return Measure(abs(np.sqrt(max(square, 0.0) / nu) / claim.sigma - 1.0), RATIO + slack)
 
 
 def rounding(claim: Claim) -> float:
     """What the rounding of e may do to either part of the equations, in standard errors."""
     n = len(claim.e)
-    return SAFETY * EPS * np.sqrt(n * amplification(claim)) * magnitude(claim) / claim.sigma
+    return SAFETY * EPS * np.sqrt(n * amplification(claim)) * _magnitude(claim) / claim.sigma
 
 
 def amplification(claim: Claim) -> float:
     """A bound on the largest eigenvalue of V in units of the residual variances."""
-    weight = largest_weight(claim)
+    weight = _largest_weight(claim)
     most = 1.0
     for term, L in zip(claim.problem.terms, claim.factors, strict=True):
         rows = int(np.bincount(term.codes).max())
@@ -136,11 +136,11 @@ def amplification(claim: Claim) -> float:
     return most
 
 
-def magnitude(claim: Claim) -> float:
+def _magnitude(claim: Claim) -> float:
     """Bound on the terms of which e is the difference, weighted."""
     X = sum(abs(coefficient) * _largest(x) for coefficient, x in zip(claim.beta, claim.X, strict=True))
     size = _largest(claim.problem.response) + X + _size_of_effects(claim)
-    return float(np.sqrt(largest_weight(claim)) * size)
+    return float(np.sqrt(_largest_weight(claim)) * size)
 
 
 def _size_of_effects(claim: Claim) -> float:
@@ -152,8 +152,7 @@ def _size_of_effects(claim: Claim) -> float:
     )
 
 
-def largest_weight(claim: Claim) -> float:
-    """Largest prior weight."""
+def _largest_weight(claim: Claim) -> float:
     return 1.0 if claim.problem.weights is None else float(claim.problem.weights.max())
 
 

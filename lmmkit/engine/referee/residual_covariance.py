@@ -33,13 +33,15 @@ from scipy.linalg import cholesky, solve_triangular
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.problem import Residual
+from lmmkit.engine.referee.equation_residuals import Claim
 
 Correlation = Literal["ident", "cs", "ar1", "toep", "un", "ad"]
 Values = NDArray[Any]  # real, or complex with a step along the imaginary axis
 
 LOG_TWO_PI = float(np.log(2.0 * np.pi))
 STEP = 1e-40  # along the imaginary axis: its square is nothing beside a double
-BITS = 62  # cells of a set that fit into one integer
+CHUNK = 1 << 17  # numbers of one step through the rows: one megabyte
+BITS = 52  # cells of a set that fit into one double, exactly
 
 
 class PrintedParameter(NamedTuple):
@@ -127,27 +129,35 @@ class CorrelatedResiduals:
             numpy.linalg.LinAlgError: A subject has two rows in one cell: R is singular.
         """
         order = self.subjects * len(self.group) + self.cells
-        steps = np.diff(order)
-        if len(steps) and steps.min() <= 0:
+        sort = np.arange(len(order))
+        least = np.diff(order).min(initial=1)
+        if least <= 0:
             sort = np.argsort(order, kind="stable")
-            steps = np.diff(order[sort])
-        else:
-            sort = np.arange(len(order))
-        if len(steps) and steps.min() == 0:
+            least = np.diff(order[sort]).min(initial=1)
+        if least == 0:
             raise np.linalg.LinAlgError("two rows of a subject in one cell")
-        return list(self._patterns(sort))
-
-    def _patterns(self, sort: Ints) -> Iterator[SubjectPattern]:
         sizes = np.bincount(self.subjects)
-        sizes = sizes[sizes > 0]
         starts = np.cumsum(sizes) - sizes
+        which = self._kinds(sort, sizes, starts)
+        grouped, ends = np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))
+        found = list[SubjectPattern]()
+        for mine in np.split(grouped, ends[:-1]):
+            rows = sort[starts[mine] + np.arange(int(sizes[mine[0]]))[:, None]]
+            found.append(SubjectPattern(self.cells[rows[:, 0]], rows))
+        return found
+
+    def _kinds(self, sort: Ints, sizes: Ints, starts: Ints) -> Ints:
+        """(S,) a number for each subject, equal for those with the same cells."""
+        if len(self.group) <= BITS:  # a set of cells is a number, of which each cell is a bit
+            sets = np.bincount(self.subjects, np.ldexp(1.0, self.cells))
+            return np.unique(sets, return_inverse=True)[1]
+        which, known = np.zeros(len(sizes), np.intp), 0
         for t in np.unique(sizes):
-            rows = sort[starts[sizes == t][:, None] + np.arange(t)]
-            cells = self.cells[rows]
-            which = _same(cells, len(self.group))
-            for number in range(int(which.max()) + 1):
-                mine = np.flatnonzero(which == number)
-                yield SubjectPattern(cells[mine[0]], np.ascontiguousarray(rows[mine].T))
+            mine = np.flatnonzero(sizes == t)
+            sets = self.cells[sort[starts[mine][:, None] + np.arange(t)]]
+            which[mine] = known + np.unique(sets, axis=0, return_inverse=True)[1].ravel()
+            known = int(which.max()) + 1
+        return which
 
     def matrix(self, weights: Floats | None) -> sparse.csr_array:
         """R of all rows, (n, n), relative to sigma^2."""
@@ -210,15 +220,6 @@ def correlations(family: Correlation, time: Ints, first: Ints, second: Ints, rho
     return by_lag[t - s]
 
 
-def _same(cells: Ints, count: int) -> Ints:
-    """(s,) a number for each of the distinct rows of (s, t) cells."""
-    if count <= BITS:
-        _, which = np.unique((1 << cells.astype(np.int64)).sum(axis=1), return_inverse=True)
-    else:
-        _, which = np.unique(cells, axis=0, return_inverse=True)
-    return which.ravel()
-
-
 def as_printed(residual: Residual, printed: Mapping[str, float]) -> CorrelatedResiduals:
     """The residuals of a problem with the parameters of R as they are printed.
 
@@ -275,6 +276,7 @@ class GlsSums:
         D: (T, T) d deviance / dR.
         curvature: (r + 1, r + 1) expected Hessian of the deviance in the parameters of R and log sigma^2.
         spread: A bound on the largest eigenvalue of R^-1, weights left out.
+        largest: (p + 1,) largest absolute value of y and of each column of X, times the root of the weight.
     """
 
     information: Floats
@@ -284,56 +286,58 @@ class GlsSums:
     D: Floats
     curvature: Floats
     spread: float
+    largest: Floats
 
 
-def gls_sums(
-    residuals: CorrelatedResiduals,
-    e: Floats,
-    XH: Floats,
-    *,
-    sigma: float,
-    reml: bool,
-    weights: Floats | None = None,
-) -> GlsSums:
-    """The sums of a claimed solution.
+def gls_sums(residuals: CorrelatedResiduals, claim: Claim, H: Floats) -> GlsSums:
+    """The sums of a claimed solution, in one pass over the rows.
 
     Args:
         residuals: The structure with its parameters.
-        e: (n,) y - X beta.
-        XH: (p, n) columns of X in the basis of unit information.
-        sigma: sigma.
-        reml: Whether D is that of the restricted likelihood.
-        weights: (n,) prior weights.
+        claim: The fixed effects, sigma and the criterion, with the rows.
+        H: (p, p) the basis of unit information.
 
     Raises:
         numpy.linalg.LinAlgError: R is not positive definite.
     """
-    columns = np.vstack([e, XH])
-    if weights is not None:
-        columns *= np.sqrt(weights)
-    T, r, q = len(residuals.group), len(residuals.parameters), len(columns)
-    products, D, curvature = np.zeros((q, q)), np.zeros((T, T)), np.zeros((r + 1, r + 1))
-    log_det = 0.0 if weights is None else -float(np.log(weights).sum())
-    least = np.inf
+    problem, p = claim.problem, len(claim.beta)
+    y = problem.response if problem.offset is None else problem.response - problem.offset
+    columns = [y, *claim.X]
+    roots = None if problem.weights is None else np.sqrt(problem.weights)
+    turned = np.block([[np.ones((1, 1)), -claim.beta[None]], [np.zeros((p, 1)), H.T]])  # [y X'] to [e (X H)']
+    T, r = len(residuals.group), len(residuals.parameters)
+    products, D, curvature = np.zeros((p + 1, p + 1)), np.zeros((T, T)), np.zeros((r + 1, r + 1))
+    log_det = 0.0 if roots is None else -2.0 * float(np.log(roots).sum())
+    least, largest = np.inf, np.zeros(p + 1)
     for pattern in residuals.patterns:
         cells, rows = pattern
         t, count = rows.shape
         block, inverse = np.ix_(cells, cells), residuals.inverse_root(pattern)
-        whitened = inverse @ np.take(columns, rows.ravel(), axis=1).reshape(q, t, count)
-        flat = whitened.reshape(q, t * count)
-        products += flat @ flat.T
-        square = whitened[0] @ whitened[0].T / sigma**2
-        if reml and q > 1:
-            square = square + np.matmul(whitened[1:], whitened[1:].transpose(0, 2, 1)).sum(axis=0)
+        square = np.zeros((t, t))
+        width = min(count, max(1, CHUNK // (t * (p + 1))))  # subjects whose rows stay near the processor
+        room = np.empty((p + 1) * t * width)
+        for start in range(0, count, width):
+            here = rows[:, start : start + width].ravel()
+            raw = room[: (p + 1) * len(here)].reshape(p + 1, len(here))
+            for column, own in zip(columns, raw, strict=True):
+                np.take(column, here, out=own, mode="clip")  # the mode that needs no copy
+            if roots is not None:
+                raw *= roots[here]
+            np.maximum(largest, np.maximum(raw.max(axis=1), -raw.min(axis=1)), out=largest)
+            whitened = inverse @ (turned @ raw).reshape(p + 1, t, -1)
+            flat = whitened.reshape(p + 1, -1)
+            products += flat @ flat.T
+            square += whitened[0] @ whitened[0].T / claim.sigma**2
+            if claim.reml and p:
+                square += np.matmul(whitened[1:], whitened[1:].transpose(0, 2, 1)).sum(axis=0)
         D[block] += inverse.T @ (count * np.eye(t) - square) @ inverse
         log_det -= 2.0 * count * float(np.log(np.diag(inverse)).sum())
         least = min(least, 1.0 / float((inverse**2).sum()))
         dR = residuals.derivatives[:, cells[:, None], cells]
         own = np.flatnonzero(dR.any(axis=(1, 2)))
-        dR = dR[own]
-        flat = np.concatenate([inverse @ dR @ inverse.T, np.eye(t)[None]]).reshape(len(own) + 1, t * t)
+        ways = np.concatenate([inverse @ dR[own] @ inverse.T, np.eye(t)[None]]).reshape(len(own) + 1, t * t)
         places = np.append(own, r)
-        curvature[np.ix_(places, places)] += count * flat @ flat.T
+        curvature[np.ix_(places, places)] += count * ways @ ways.T
     return GlsSums(
         information=products[1:, 1:],
         normal=products[1:, 0],
@@ -342,6 +346,7 @@ def gls_sums(
         D=D,
         curvature=curvature,
         spread=1.0 / least,
+        largest=largest,
     )
 
 
@@ -362,9 +367,10 @@ def distance_to_optimum(residuals: CorrelatedResiduals, sums: GlsSums) -> float:
     r = len(residuals.parameters)
     if r == 0:
         return 0.0
-    g = np.einsum("ab,iab->i", sums.D, residuals.derivatives)
+    g: Floats = np.asarray(np.einsum("ab,iab->i", sums.D, residuals.derivatives), np.float64)
     C = sums.curvature
     profiled = C[:r, :r] - np.outer(C[:r, r], C[:r, r]) / C[r, r]
     unit = 1.0 / np.sqrt(np.diag(profiled))
     scaled = profiled * np.outer(unit, unit)
-    return float(np.sqrt(max(0.0, (g * unit) @ np.linalg.solve(scaled, g * unit)) / 2.0))
+    square = float((g * unit) @ np.linalg.solve(scaled, g * unit))
+    return float(np.sqrt(max(0.0, square) / 2.0))

@@ -47,6 +47,8 @@ def ranova(
     """
     check_option("method", method, ("lrt", "bootstrap"))
     check_option("reduce", reduce, (True, False))
+    if not estimates.random:
+        raise FitError("This model has no random-effects term to leave out: see compare() and drop1().")
     how = How(method, n, seed, workers)
     rows = {WHOLE: _measures(estimates)}
     for label, formula in _less_random(estimates.design, reduce):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -304,20 +305,31 @@ def _declared(formula: ResidualFormula, time: Expression, source: Source) -> Vis
 
 
 def _check_order(formula: ResidualFormula, time: Expression, texts: list[str], evaluator: Evaluator) -> None:
-    """Refuse text such as `week 10` before `week 2` where the order counts and nobody has declared it."""
-    column, request = marked_column(time)
-    if formula.correlation not in ORDERED or request.levels is not None or not column.is_column:
-        return
-    values = evaluator.table.column(column.text)
-    if isinstance(values.dtype, pd.CategoricalDtype) or evaluator.table.kind(column.text) != "text":
-        return
+    """Refuse text such as `week 10` before `week 2` where the order counts and letters alone have made it."""
     natural = sorted(texts, key=_natural)
-    if natural != texts:
+    if natural != texts and _by_letters(formula, time, texts, evaluator):
         raise FormulaError(
-            f"residual `{formula}`: the visits of `{column.text}` are text, whose order of letters is "
+            f"residual `{formula}`: the visits of `{time}` are text, whose order of letters is "
             f"{', '.join(texts[:SHOWN])}; {', '.join(natural[:SHOWN])} seems to be meant. Declare their "
             "order: a Categorical, or `levels` of the column in a study."
         )
+
+
+def _by_letters(
+    formula: ResidualFormula, time: Expression, texts: Sequence[str], evaluator: Evaluator
+) -> bool:
+    """Whether the order of three visits or more counts, and is that of the letters of their names.
+
+    A Categorical may have been made by sorting; one that says that it is ordered was not.
+    """
+    if formula.correlation not in ORDERED or len(texts) < 3 or not is_factor(time, evaluator):
+        return False
+    column, request = marked_column(time)
+    if request.levels is not None or not column.is_column or evaluator.table.kind(column.text) != "text":
+        return False
+    kind = evaluator.table.column(column.text).dtype
+    declared = isinstance(kind, pd.CategoricalDtype) and bool(kind.ordered)
+    return not declared and list(texts) == sorted(texts)
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
@@ -330,6 +342,11 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
         word += letter
     words.append(word)
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in words]
+
+
+def _words_apart(texts: Sequence[str]) -> bool:
+    """Whether names differ by more than a number or one letter, so that letters may put them in any order."""
+    return len({re.sub(r"\d+", "0", text) for text in texts}) > 1 and max(map(len, texts)) > 1
 
 
 def _numbered(formula: ResidualFormula, values: Floats) -> Visits:
@@ -406,6 +423,12 @@ def _notices(formula: ResidualFormula, visits: Visits, source: Source) -> Iterat
             else "they are left out of the residual structure"
         )
         yield f"residual `{formula}`: no row has the declared visits {shown}; {counted}."
+    words = formula.time if _words_apart(visits.names) else None
+    if words and _by_letters(formula, words, visits.names, source.evaluator):
+        yield (
+            f"residual `{formula}`: the visits stand in the order of their letters, "
+            f"{', '.join(visits.names[:SHOWN])}; declare the order if it is another."
+        )
     if formula.correlation == "toep" and visits.step > 1:
         yield f"residual `{formula}`: one step of the lags is {visits.step} of {formula.time}."
     if formula.time is None and formula.group and source.lost:

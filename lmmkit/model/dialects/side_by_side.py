@@ -97,8 +97,9 @@ def table(
     check_option("format", format, list(WRITERS))
     check_option("show", show, ("se", "interval", "p"))
     check_level("level", level)
-    places = digits if digits == 0 and not isinstance(digits, bool) else whole("digits", digits, "decimals")
-    strange = [type(fit).__name__ for fit in fits if not isinstance(fit, Shown)]
+    places = 0 if digits == 0 else whole("digits", digits, "decimals")
+    given: Sequence[object] = fits
+    strange = [type(fit).__name__ for fit in given if not isinstance(fit, Shown)]
     if strange or not fits:
         found = f"a {strange[0]}" if strange else "nothing"
         raise FitError(f"table() shows fits of lmm(), and was given {found}: call table(fit1, fit2).")

@@ -2,15 +2,14 @@
 
 `lmmkit.LMMRegressor` imports this module when it is first asked for.
 """
-# scikit-learn has no types.
-# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUntypedBaseClass=false
-# pyright: reportUnknownParameterType=false
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from importlib import import_module
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,17 +22,19 @@ from lmmkit.model.fit import Fit
 from lmmkit.model.formula.expression import quote
 from lmmkit.model.formula.formula import parse_formula
 
-try:
-    from sklearn.base import BaseEstimator, RegressorMixin
-    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
-except ImportError:  # `lmmkit.LMMRegressor` says so
-    # Two classes: a class cannot have one base twice.
-    BaseEstimator, RegressorMixin = object, type("RegressorMixin", (), {})
 
+def _module(name: str) -> Any:
+    """A module of scikit-learn, which has no types; without it classes to read this module with."""
+    if find_spec("sklearn"):
+        return import_module(name)
+    return SimpleNamespace(BaseEstimator=type("BaseEstimator", (), {}), RegressorMixin=type("Mixin", (), {}))
+
+
+_base, _validation = _module("sklearn.base"), _module("sklearn.utils.validation")
 RESPONSE, GROUPS = "y", "groups"
 
 
-class LMMRegressor(RegressorMixin, BaseEstimator):
+class LMMRegressor(_base.RegressorMixin, _base.BaseEstimator):
     """A linear mixed model: fixed effects of the columns of X, random effects of groups.
 
     Predictions are those of the row's group where the fit has seen it, else of the population: scored by
@@ -117,7 +118,7 @@ class LMMRegressor(RegressorMixin, BaseEstimator):
     def _fitted(self, frame: pd.DataFrame, groups: Any, sample_weight: Any, weights: Floats | None) -> Fit:
         formula = self._formula(frame, groups)
         if GROUPS not in frame.columns and groups is not None:
-            labels = column_or_1d(groups)
+            labels = _validation.column_or_1d(groups)
             kept = slice(None) if sample_weight is None else np.asarray(sample_weight) > 0.0
             if len(labels) != (len(frame) if sample_weight is None else len(np.asarray(sample_weight))):
                 raise DataError(f"groups: one for each of the rows of X is expected, not {len(labels)}.")
@@ -152,19 +153,19 @@ class LMMRegressor(RegressorMixin, BaseEstimator):
         if fresh and y is None:
             raise ValueError("LMMRegressor requires y to be passed, but the target y is None.")
         if isinstance(X, pd.DataFrame) and not all(kind.kind in "iufb" for kind in map(_numpy, X.dtypes)):
-            validate_data(self, X, reset=fresh, skip_check_array=True)
+            _validation.validate_data(self, X, reset=fresh, skip_check_array=True)
             frame = X.reset_index(drop=True)
-            response = column_or_1d(y, warn=True).astype(np.float64) if fresh else np.empty(0)
+            response = _validation.column_or_1d(y, warn=True).astype(np.float64) if fresh else np.empty(0)
             if fresh and len(response) != len(frame):
                 raise ValueError(f"X has {len(frame)} rows, and y {len(response)}.")
             return frame, response
         names = [str(name) for name in X.columns] if isinstance(X, pd.DataFrame) else None
         if fresh:
-            values, response = validate_data(
+            values, response = _validation.validate_data(
                 self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2
             )
         else:
-            values, response = validate_data(self, X, reset=False, dtype=np.float64), np.empty(0)
+            values, response = _validation.validate_data(self, X, reset=False, dtype=np.float64), np.empty(0)
         columns = names or [f"x{i}" for i in range(values.shape[1])]
         return pd.DataFrame(values, columns=columns), np.asarray(response, dtype=np.float64)
 
@@ -178,14 +179,14 @@ class LMMRegressor(RegressorMixin, BaseEstimator):
         Raises:
             ValueError: What lmmkit refuses, in its words.
         """
-        check_is_fitted(self)
+        _validation.check_is_fitted(self)
         frame, _ = self._table(X)
-        level, fit = self.level, cast("Fit", self.fit_)
+        level, fit = self.level, self.fit_
         if level not in ("group", "population"):
             raise ValueError(f"level={level!r}: 'group' or 'population' is expected.")
         known = fit.design.random
         if groups is not None:
-            frame = frame.assign(**{GROUPS: column_or_1d(groups)})
+            frame = frame.assign(**{GROUPS: _validation.column_or_1d(groups)})
         elif not known or (self.formula is None and GROUPS not in frame.columns):
             level = "population"
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -14,6 +15,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.formula.expression import quote
 from lmmkit.model.formula.linear_text import equations
 from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.alternatives import TWO_SIDED, Alternative, alternative
@@ -23,6 +25,7 @@ from lmmkit.model.options import check_level
 
 SHOWN = 4  # coefficients that a label spells out
 ROUNDING = 1e-9  # a coefficient of an aliased column below this is zero
+CANCELLED = 1e-12  # share of its terms by which a sum that is zero may differ from it
 ESTIMABLE = 1e-8  # share of its own size by which a row may differ from an estimable one
 
 
@@ -182,7 +185,14 @@ def estimable_part(L: Floats, estimates: Estimates) -> Floats:
     size = np.maximum(size.max(axis=0), 1e-300)
     U, values, _ = np.linalg.svd(gap / size)
     rank = int(np.sum(values > ESTIMABLE * np.sqrt(len(L))))
-    return U[:, rank:].T @ L[:, kept]
+    return combined(np.asarray(U[:, rank:].T, np.float64), L[:, kept])
+
+
+def combined(C: Floats, L: Floats) -> Floats:
+    """C L, with exact zeros where it cancels: what is left of a function that is zero must not be tested."""
+    made, size = C @ L, np.abs(C) @ np.abs(L)
+    made[np.abs(made) <= CANCELLED * size] = 0.0
+    return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,6 +325,11 @@ def _position(name: str, estimates: Estimates) -> int:
 def _text(text: str, estimates: Estimates) -> list[_Row]:
     """The hypotheses of a text."""
     names = estimates.design.fixed_names
+    for variable in estimates.design.recipe.fixed_columns():
+        word = quote(variable)
+        if word != variable:  # as in the formula: `dose (mg)`[T.5] is the coefficient dose (mg)[T.5]
+            there, plain = re.escape(word), variable.replace("\\", r"\\")
+            text = re.sub(rf"(?<=:){there}|{there}(?=\s*[\[:])", plain, text)
     return [_Row(e.text, _named(e.weights, estimates), e.value) for e in equations(text, names)]
 
 

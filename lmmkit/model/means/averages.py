@@ -23,7 +23,7 @@ from lmmkit.model.inference.degrees_of_freedom import denominators
 from lmmkit.model.inference.distributions import t_quantile, t_tail
 from lmmkit.model.inference.linear_functions import estimable, linear_table
 from lmmkit.model.means.reference_grid import axis_of
-from lmmkit.model.options import check_level, check_option
+from lmmkit.model.options import check_level, check_option, names_of
 from lmmkit.model.table.columns import open_table
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.grouping import level_texts
@@ -279,12 +279,16 @@ def row_averages(
         frame = open_table(newdata, wanted).frame
     if not len(frame):
         raise DataError("newdata has no rows to average over.")
-    names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
-    found = tuple(name if name in frame.columns else named_column(str(name)) for name in names)
+    names = names_of("by", [] if by is None else by)
+    found = tuple(name if name in frame.columns else named_column(name) for name in names)
     for name in found:
         if name not in frame.columns:
             near = did_you_mean(name, [str(c) for c in frame.columns]) or "."
-            raise FitError(f"by: the rows have no column `{name}`{near}")
+            listed = ", ".join(map(str, frame.columns))
+            raise FitError(
+                f"by: the rows have no column `{name}`{near} Their columns: {listed}; others can be given in "
+                "newdata."
+            )
         if frame[name].isna().any():
             raise DataError(
                 f"by: column `{name}` is missing in {int(frame[name].isna().sum()):,} of the rows; fill it."
@@ -360,8 +364,8 @@ def _variables(estimates: Estimates, given: Any) -> list[str]:
         if not known:
             raise FitError("The fixed part has no variable to compare values of.")
         return known
-    words = [given] if isinstance(given, str) else list(given)
-    found = [word if word in known else named_column(str(word)) for word in words]
+    words = names_of("variables", given)
+    found = [word if word in known else named_column(word) for word in words]
     for name in found:
         if name not in known:
             near = did_you_mean(name, known) or "."

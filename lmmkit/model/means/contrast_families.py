@@ -95,9 +95,8 @@ def _whole_polynomial(k: int, degree: int) -> Floats:
 
 def _control(names: Sequence[str], sign: str, ref: Any = None) -> Contrasts:
     """Each of the others less the control, or less the mean of several."""
-    given: list[Any] = (
-        [names[0] if ref is None else ref] if ref is None or isinstance(ref, str) else list(ref)
-    )
+    many = isinstance(ref, (list, tuple, set))
+    given: list[Any] = list(cast("Sequence[Any]", ref)) if many else [names[0] if ref is None else ref]
     controls = list(dict.fromkeys(_place(str(one), names) for one in given))
     others = [i for i in range(len(names)) if i not in controls]
     if not controls or not others:

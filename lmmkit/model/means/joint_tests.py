@@ -15,7 +15,7 @@ from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.anova import f_table, independent
 from lmmkit.model.inference.degrees_of_freedom import Denominators, FTest, denominators
-from lmmkit.model.inference.linear_functions import combinations, estimable_part
+from lmmkit.model.inference.linear_functions import combinations, combined, estimable_part
 from lmmkit.model.means.grid_weights import WEIGHTS, nested_in
 from lmmkit.model.means.marginal_means import Averages, grid_averages, variable_names
 from lmmkit.model.means.reference_grid import Grid, Reduce, reference_grid
@@ -174,5 +174,5 @@ def _rows_by_group(
                 f"joint_tests() needs every combination of {', '.join(specs)}, and some do not occur."
             )
         key = tuple(cells[name].iloc[0] for name in groups)
-        found.setdefault(key, []).append(C @ of.values[where])
+        found.setdefault(key, []).append(combined(C, of.values[where]))
     return iter([(key, np.concatenate(rows)) for key, rows in found.items()])

@@ -18,7 +18,7 @@ from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.alternatives import TWO_SIDED, Alternative, alternative
 from lmmkit.model.inference.degrees_of_freedom import Denominators, denominators
 from lmmkit.model.inference.distributions import t_quantile
-from lmmkit.model.inference.linear_functions import estimable, linear_table
+from lmmkit.model.inference.linear_functions import combined, estimable, linear_table
 from lmmkit.model.inference.multiplicity import adjusted_alone, check_adjust
 from lmmkit.model.means.comparison_display import compact_letters, comparison_arrows
 from lmmkit.model.means.contrast_families import (
@@ -34,7 +34,7 @@ from lmmkit.model.means.grid_weights import WEIGHTS, averaging, nested_in
 from lmmkit.model.means.reference_grid import Grid, Reduce, reference_grid
 from lmmkit.model.means.response_scale import ResponseScale, response_scale
 from lmmkit.model.means.total_spread import spread_of
-from lmmkit.model.options import check_level, check_option
+from lmmkit.model.options import check_level, check_option, names_of
 from lmmkit.model.resampling.variance_shares import total_sd
 from lmmkit.model.table.grouping import level_texts
 
@@ -287,7 +287,7 @@ class Family:
         if asked.across != "none":
             table["p"] = _across(table["p"].to_numpy(), [len(made.C) for _, made in blocks], asked.across)
         attrs = {"adjust": asked.adjust} | ({"across": asked.across} if asked.across != "none" else {})
-        table.attrs.update(method=self.by.told, level=self.level, **attrs)
+        table.attrs.update(method=self.by.told, level=self.level, trouble=self.trouble, **attrs)
         return table
 
     @property
@@ -320,7 +320,7 @@ class Family:
         C = np.asarray(block_diag(*(made.C for _, made in parts)), np.float64)
         table = linear_table(
             _index(pd.concat(frames, ignore_index=True)),
-            C @ self.L[where],
+            combined(C, self.L[where]),
             self.estimates,
             self.by,
             self.level,
@@ -659,9 +659,9 @@ def _weigher(method: Any, ref: Any, interaction: Any) -> tuple[Weigh, str]:
 
 def _products(interaction: Any) -> Weigh:
     """Products of a family for each of specs."""
-    names: list[Any] = [interaction] if isinstance(interaction, str) else list(interaction)
+    names = names_of("interaction", interaction)
     for name in names:
-        check_family(str(name))
+        check_family(name)
 
     def made(family: Family, where: NDArray[np.intp]) -> Contrasts:
         if len(names) not in (1, len(family.specs)):

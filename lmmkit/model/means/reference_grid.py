@@ -129,8 +129,8 @@ def reference_grid(
     Args:
         design: The design.
         at: Values of variables in place of all levels or of the mean.
-        cov_reduce: What stands for a covariate: a key of `REDUCTIONS` ("mean" keeps both values of one that
-            has two), or a function from its column to a number or several; or such by covariate.
+        cov_reduce: What stands for a covariate: a key of `REDUCTIONS` (one that has two values keeps both),
+            or a function from its column to a number or several; or such by covariate.
 
     Raises:
         FitError: `at` names a variable that the fixed part does not have, or the grid is too large.
@@ -200,13 +200,18 @@ def _axis(design: Design, name: str, given: Sequence[Any] | None, reduce: Reduce
         values = [given] if isinstance(given, str) or np.isscalar(given) else list(given)
         if not values:
             raise FitError(f"at: no value is given for `{name}`; give one or more, or leave it out.")
+        twice = [value for value in values if values.count(value) > 1]
+        if twice:
+            raise FitError(
+                f"at: `{name}` has the value {twice[0]!r} {values.count(twice[0])} times: give it once."
+            )
         return Axis(name, tuple(values), factor is not None)
     if factor is not None:
         observed = pd.unique(column)
         by_text = dict(zip(level_texts(observed), observed, strict=True))
         return Axis(name, tuple(by_text[level] for level in factor.levels), True)
     values = np.unique(column.to_numpy())
-    if len(values) <= KEPT and reduce == "mean":
+    if len(values) <= KEPT and isinstance(reduce, str):
         return Axis(name, tuple(values.tolist()), False)
     return Axis(name, _reduced(name, column, reduce), False)
 

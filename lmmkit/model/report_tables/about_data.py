@@ -144,8 +144,9 @@ def group_sizes(frame: Frame, groups: Groups) -> Frame:
     >>> group_sizes(pd.DataFrame({"g": ["a", "a", "b"]}), {"g": ["g"]}).to_dict("list")
     {'group': ['g', 'g'], 'rows': [1, 2], 'levels': [1, 1]}
     """
+    none = Frame({"group": [], "rows": [], "levels": []})
     tables = [_sizes(label, levels_of(frame, names)) for label, names in groups.items()]
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else none
 
 
 def _sizes(label: str, levels: pd.Series[Any]) -> Frame:
@@ -164,7 +165,7 @@ def balance(frame: Frame, groups: Groups) -> Frame:
         {"group": label, "levels": len(n), "least": n.min(), "median": n.median(), "most": n.max()}
         for label, n in sizes.items()
     ]
-    table = Frame(rows)
+    table = Frame(rows, columns=["group", "levels", "least", "median", "most"])
     return table.assign(balanced=table["least"] == table["most"])
 
 

@@ -253,12 +253,13 @@ def _found(fit: Fit, text: str, data: Any, options: Mapping[str, Any], focus: st
     try:
         other = _fitted(fit, text, data, options)
         # Of independent residuals n - p is exact, whatever the method.
-        row = other.coef_table(df="residual" if text == IID else df).loc[focus]
+        found = other.coef_table(df="residual" if text == IID else df).to_dict("index")[focus]
     except LmmkitError as error:
         return {"note": str(error)}
     measures = {name: getattr(other, name) for name in ("npar", "deviance", "aic", "bic")}
+    estimates = {name: found[name] for name in ("estimate", "se", "df")}
     note = "" if other.converged else "its search did not converge"
-    return measures | {"coefficient": focus, **row[["estimate", "se", "df"]].to_dict(), "note": note}
+    return {**measures, "coefficient": focus, **estimates, "note": note}
 
 
 def _fitted(fit: Fit, text: str, data: Any, options: Mapping[str, Any]) -> Fit:

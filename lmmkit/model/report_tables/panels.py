@@ -52,6 +52,8 @@ def choose_panels(frame: Frame, y: str, groups: Groups, focus: str | None = None
     x = focus if focus in frame.columns and focus != y else _other_column(frame, y, groups)
     if x is None:
         return _among_groups(frame, y, groups)
+    if not groups:
+        return PanelChoice(y, x, "", ())
     able = [label for label in groups if _varies(frame, x, groups[label])] or list(groups)
     group = max(able, key=lambda label: levels_of(frame, groups[label]).nunique())
     return PanelChoice(y, x, group, tuple(groups[group]))

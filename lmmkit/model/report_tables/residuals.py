@@ -71,7 +71,7 @@ def _boxed(design: Design) -> tuple[str, list[str], NDArray[np.intp]]:
     residual = design.residual
     if residual is None:
         grouping = design.groupings[0]
-        return grouping.name, list(grouping.levels), grouping.codes
+        return grouping.name, list(map(str, grouping.levels)), grouping.codes
     parts = (
         residual.formula.by,
         residual.formula.time if residual.formula.group else None,
@@ -79,7 +79,7 @@ def _boxed(design: Design) -> tuple[str, list[str], NDArray[np.intp]]:
     )
     return (
         ".".join(str(part) for part in parts if part) or "visit",
-        residual.cell_names,
+        list(residual.cell_names),
         residual.arrays.cells,
     )
 

@@ -11,7 +11,8 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import multivariate_normal
 from support.visits import STRUCTURES
 
-from lmmkit.engine.problem import Residual
+from lmmkit.engine.problem import Problem, Residual
+from lmmkit.engine.referee.equation_residuals import Claim
 from lmmkit.engine.referee.residual_covariance import (
     CorrelatedResiduals,
     PrintedParameter,
@@ -124,10 +125,17 @@ def solution(residuals, weights, reml):
 
 
 def summed(residuals, weights, reml):
+    """What the referee makes of the dense estimates."""
     X, _, y, vcov, beta, sigma = solution(residuals, weights, reml)
+    n, p = X.shape
+    problem = Problem(tuple(X.T), tuple(range(p)), y + 2.0, (), weights, np.full(n, 2.0))
+    claim = Claim(
+        reml=reml, kept=tuple(range(p)), beta=beta, unscaled_vcov=vcov, factors=(), rho=np.empty(0),
+        sigma=float(sigma), deviance=0.0, null_directions=(), converged=True, evaluations=1,
+        problem=problem, b=(),
+    )  # fmt: skip
     H = np.linalg.cholesky(vcov)
-    given = {"sigma": sigma, "reml": reml, "weights": weights}
-    return gls_sums(residuals, y - X @ beta, H.T @ X.T, **given), H, sigma
+    return gls_sums(residuals, claim, H), H, sigma
 
 
 def profiled(residuals, y, X, weights, reml):
@@ -154,6 +162,9 @@ def test_sums_are_those_of_dense_matrices(family, heterogeneous, groups, reml):
     np.testing.assert_allclose(sums.information, np.eye(p), atol=1e-12)
     np.testing.assert_allclose(sums.normal, 0.0, atol=1e-11)
     assert sums.square == pytest.approx(sigma**2 * (n - reml * p), rel=1e-12)
+    roots = np.ones(n) if weights is None else np.sqrt(weights)
+    columns = np.column_stack([y, X]) * roots[:, None]
+    np.testing.assert_allclose(sums.largest, np.abs(columns).max(axis=0), rtol=1e-14)
     assert sums.log_det == pytest.approx(np.linalg.slogdet(V)[1], abs=1e-10)
     whole = np.linalg.inv(residuals.matrix(None).toarray())
     assert 20 * np.linalg.eigvalsh(whole)[-1] >= sums.spread >= np.linalg.eigvalsh(whole)[-1] * (1 - 1e-12)

@@ -98,6 +98,12 @@ def test_the_first_level_of_a_variance_function_is_the_reference_wherever_it_occ
     assert found.structure.blocks[0].ratios == (0, -1, -1)
 
 
+def test_whole_numbers_below_zero_are_visits_too(visits: pd.DataFrame) -> None:
+    found = structured("ar1(I(week - 2) | id)", visits)
+    assert found.visits.names == ("-1", "0", "2")
+    assert not found.notices
+
+
 def test_the_order_of_rows_counts_within_each_subject(visits: pd.DataFrame) -> None:
     mixed = visits.sample(frac=1.0, random_state=3)
     found = structured("ar1(1 | id)", mixed)
@@ -159,8 +165,21 @@ def test_text_whose_order_of_letters_is_not_that_of_its_numbers_is_refused(visit
     said = refusal("ar1(v | id)", visits, FormulaError)
     assert "week 10, week 20, week 5; week 5, week 10, week 20 seems to be meant" in said
     assert structured("cs(v | id)", visits).names == ("rho",)  # where no order counts
+    visits["v"] = pd.Categorical(visits["v"])  # as a table makes it that sorts
+    refusal("toep(v | id)", visits, FormulaError)
     visits["v"] = pd.Categorical(visits["v"], ["week 5", "week 10", "week 20"])
     assert structured("ad(v | id)", visits).names == ("rho.week 5.week 10", "rho.week 10.week 20")
+
+
+def test_visits_whose_order_letters_have_made_are_said(visits: pd.DataFrame) -> None:
+    visits["v"] = visits["week"].map({1: "start", 2: "middle", 4: "end"})
+    (said,) = structured("ar1(v | id)", visits).notices
+    assert "in the order of their letters, end, middle, start; declare" in said
+    assert not structured("un(v | id)", visits).notices
+    visits["v"] = pd.Categorical(visits["v"], ["start", "middle", "end"])
+    assert not structured("ar1(v | id)", visits).notices
+    visits["v"] = pd.Categorical(visits["v"], ["end", "middle", "start"], ordered=True)
+    assert not structured("ar1(v | id)", visits).notices
 
 
 def test_random_effects_beside_a_structure_are_refused_with_the_reason(visits: pd.DataFrame) -> None:

@@ -266,3 +266,39 @@ def test_the_growth_data_have_the_standard_errors_and_degrees_of_freedom_that_sa
     assert round(fit.deviance, 1) == deviance
     np.testing.assert_allclose(found["se"], se, atol=6e-5)
     assert found["df"].tolist() == [25, 25, within, within]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_test_of_visits_in_complete_data_is_hotellings(seed):
+    rng, n, k = np.random.default_rng(seed), 9, 3 + seed
+    Y = rng.normal(size=(n, k)) @ rng.normal(size=(k, k)) + np.arange(k)
+    frame = pd.DataFrame({"y": Y.ravel(), "id": np.repeat(np.arange(n), k), "t": np.tile(np.arange(k), n)})
+    fit = lmmkit.lmm("y ~ factor(t)", frame, residual="un(t | id)")
+    change = Y[:, 1:] - Y[:, :1]
+    mean = change.mean(axis=0)
+    T2 = n * mean @ np.linalg.solve(np.cov(change.T), mean)
+    for method in ("kenward-roger", "kenward-roger-observed"):
+        test = fit.anova(3, method).iloc[0]
+        assert test["F"] == pytest.approx(T2 * (n - k + 1) / ((n - 1) * (k - 1)), rel=1e-8)
+        assert (test["num_df"], test["den_df"]) == (k - 1, pytest.approx(n - k + 1, rel=1e-8))
+
+
+@pytest.mark.parametrize(("name", "value"), [("CHUNK", 1), ("MOST", 0)])
+def test_sums_pattern_by_pattern_or_over_rows_are_the_same(monkeypatch, name, value):
+    fit = fitted("un(visit | id, by=arm)")
+    monkeypatch.setattr(f"lmmkit.engine.crossproducts.product_sources.{name}", value)
+    other = lmmkit.lmm("y ~ arm * visit + x", trial(), residual="un(visit | id, by=arm)")
+    for method in ("kenward-roger", "kenward-roger-observed", "satterthwaite"):
+        one, two = fit.coef_table(method), other.coef_table(method)
+        np.testing.assert_allclose(two[["se", "df"]], one[["se", "df"]], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "residual", ["cs(visit | id)", "toep(visit | id)", "ar1(visit | id)", "ad(visit | id)"]
+)
+def test_a_visit_at_which_nothing_varies_is_no_start_of_a_correlation(residual):
+    frame = trial().assign(y=lambda d: np.where(d["t"] == 1, 5.0, d["y"]))
+    centred = frame.assign(y=lambda d: d["y"] - 5.0)
+    fit = lmmkit.lmm("y ~ 0", centred, residual=residual)
+    written = dense(residual, fit=fit, response=centred["y"].to_numpy())
+    np.testing.assert_allclose(written.gradient, 0.0, atol=1e-5)

@@ -186,6 +186,9 @@ def test_rows_that_the_data_cannot_estimate_are_nan_with_their_reason():
     ("ask", "words"),
     [
         (lambda f: f.avg_predictions("A"), "did you mean `a`"),
+        (lambda f: f.avg_predictions(by=5), "a name is expected"),
+        (lambda f: f.avg_slopes([1]), "a name is expected"),
+        (lambda f: f.avg_comparisons(5.0), "a name is expected"),
         (lambda f: f.avg_predictions(weights="ww"), "no column `ww`"),
         (lambda f: f.avg_predictions(weights=[1, 2]), "98 numbers from 0 up"),
         (lambda f: f.avg_predictions(level="new"), "Choose one of: 'population', 'group'"),

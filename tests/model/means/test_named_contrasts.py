@@ -243,6 +243,8 @@ def test_a_response_as_it_stands_is_its_own_scale():
         (lambda: means(["a", "b"]).contrast(interaction=("consec", "x")), "'x' are not known"),
         (lambda: means(["a", "b"]).iloc[1:].contrast(interaction="consec"), "every combination"),
         (lambda: means([]).contrast("consec"), "two means or more"),
+        (lambda: means().contrast(interaction=5), "a name is expected"),
+        (lambda: means(at={"b": ["U", "U"]}), "the value 'U' 2 times"),
         (lambda: means(weights="prop"), "Choose one of: 'equal', 'proportional', 'outer'"),
         (lambda: means("B"), "did you mean `b`"),
         (lambda: means(cov_reduce={"q": "mean"}), "no variable of the fixed part"),
@@ -276,6 +278,39 @@ def test_every_family_has_rows_that_are_named_once():
         assert len(set(made.labels)) == len(made.labels) == len(made.C)
         if method != "identity":
             np.testing.assert_allclose(made.C.sum(axis=1), 0, atol=1e-12)
+
+
+def test_levels_that_are_numbers_are_controls_too():
+    data = frame(3).assign(num=lambda d: 1 + np.arange(len(d)) % 3)
+    table = lmmkit.lmm("y ~ C(num) + (1 | g)", data).marginal_means("num", df="residual")
+    found = table.contrast("trt.vs.ctrl", "none", ref=2)
+    assert found.index.tolist() == ["1 - 2", "3 - 2"]
+    pd.testing.assert_frame_equal(found, table.contrast("trt.vs.ctrl", "none", ref="2"))
+    with pytest.raises(lmmkit.FitError, match="none of the means"):
+        table.contrast("trt.vs.ctrl", ref=4)
+
+
+def test_covariates_of_two_values_keep_them_in_every_grid():
+    data = frame(3).assign(flag=lambda d: np.arange(len(d)) % 2 == 0)
+    fit = lmmkit.lmm("y ~ a * flag + (1 | g)", data)
+    found = fit.joint_tests("flag", "residual")
+    assert found.index.tolist() == [("a", False), ("a", True)]
+    assert fit.joint_tests(df="residual").loc["flag", "num_df"] == 1
+
+
+@pytest.mark.parametrize("specs", [["a", "b", "c2"], ["a", "c2"], ["b", "c2"]])
+def test_contrasts_that_the_model_has_not_are_zero_and_not_tested(specs):
+    """c2 does not interact: what rounding left of these contrasts had t = 4.7."""
+    table = crossed().marginal_means(specs)
+    found = table.contrast(interaction=["eff", "poly", "pairwise"][-len(specs) :])
+    assert (found["estimate"] == 0).all()
+    assert found["t"].isna().all()
+    assert found["p"].isna().all()
+
+
+def test_contrasts_say_why_some_are_nan():
+    table = unbalanced(19).marginal_means(["a", "b"])
+    assert "no row of the fit has" in table.contrast("consec", "none").attrs["trouble"]
 
 
 def test_a_fit_with_weights_has_its_families_too():
