@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import index
+from typing import cast
 
 from lmmkit.errors import FitError
 
@@ -39,7 +40,8 @@ def names_of(what: str, given: object) -> list[str]:
     Raises:
         FitError: It is no text, and no list of texts.
     """
-    found = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [None]
+    several = list(cast("Iterable[object]", given)) if isinstance(given, Iterable) else [None]
+    found = [given] if isinstance(given, str) else several
     if not all(isinstance(name, str) for name in found):
         raise FitError(f"{what}={given!r:.60}: a name is expected, or a list of names.")
     return [str(name) for name in found]

@@ -266,7 +266,7 @@ def _errors(
     wanted: bool,
 ) -> RowErrors:
     """Prediction errors of rows; degrees of freedom where they are `wanted`."""
-    if level == "population":
+    if level == "population" or (noise is None and not estimates.problem.terms):
         by = denominators(estimates, "auto") if wanted or automatic(estimates) != "satterthwaite" else None
         variance = (by.vcov if by else estimates.covariance_of_beta).variances(rows.X)
         df = by.single(rows.X) if by else np.full(len(variance), np.nan)

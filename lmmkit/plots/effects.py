@@ -110,6 +110,8 @@ def comparison_arrows(table: pd.DataFrame, *, label: str, ax: Axes | None = None
         for end in ends[ends == ends]:
             look = {"arrowstyle": "-|>", "color": VERMILLION, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.2}
             ax.annotate("", (end, height), (middle, height), arrowprops=look)
+            ax.update_datalim([(end, height)])
+    ax.autoscale_view(scaley=False)
     ax.set(xlabel=mathtext(label), ylabel=mathtext(", ".join(map(str, table.index.names))))
     return ax
 

@@ -201,6 +201,8 @@ def test_without_random_effects_every_level_predicts_alike(level: Any) -> None:
     rows = visits().head(4)
     expected = fit.predict(rows, interval="prediction")
     assert fit.predict(rows, level=level, interval="prediction").equals(expected)
+    sure = fit.predict(rows, interval="confidence")
+    assert fit.predict(rows, level=level, interval="confidence").equals(sure)
     assert fit.predict(interval="prediction").head(4).to_numpy() == pytest.approx(expected.to_numpy())
     with pytest.raises(FitError, match="no random effects whose groups"):
         fit.predict(rows, groups="id")

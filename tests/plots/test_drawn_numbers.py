@@ -106,6 +106,20 @@ def test_means():
     assert axes[0, 0].get_xlim() == axes[1, 0].get_xlim()
 
 
+def test_comparison_arrows():
+    left, right = [1.375, np.nan, -3.0], [1.75, -1.5, np.nan]
+    index = pd.MultiIndex.from_tuples([(name, "h") for name in NAMES], names=["f", "g"])
+    columns = {"mean": ESTIMATE, "low": LOW, "high": HIGH, "left": left, "right": right}
+    ax = plots.comparison_arrows(pd.DataFrame(columns, index=index), label="Mean (ms)")
+    assert_rows(ax, [f"{name} h" for name in NAMES], ESTIMATE, LOW, HIGH)
+    drawn = [(text.xy, text.xyann) for text in ax.texts]
+    ends = [(1.375, 0), (1.75, 0), (-1.5, 1), (-3.0, 2)]
+    same([end for end, _ in drawn], ends)
+    same([start for _, start in drawn], [(ESTIMATE[row], row) for _, row in ends])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Mean (ms)", "f, g")
+    assert ax.get_xlim()[0] < -3.0
+
+
 def test_components():
     sd = [3.5, 0.0, 1.25]
     ax = plots.components(pd.DataFrame({"component": NAMES, "sd": sd}), label="SD (ms)")

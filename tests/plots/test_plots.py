@@ -78,6 +78,19 @@ PICTURES = {
         ),
         label="Mean of y (ms)",
     ),
+    "comparison_arrows": lambda: plots.comparison_arrows(
+        pd.DataFrame(
+            {
+                "mean": [1.0, 2.0],
+                "low": [0.0, 1.0],
+                "high": [2.0, 3.0],
+                "left": [np.nan, 1.2],
+                "right": [1.8, np.nan],
+            },
+            index=pd.Index(["a", "b"], name="f"),
+        ),
+        label="Mean of y (ms)",
+    ),
     "forest": lambda: plots.forest(
         pd.DataFrame({"coefficient": ["x"], "estimate": [1.0], "low": [0.0], "high": [2.0]}),
         label="Change (ms)",

@@ -75,7 +75,7 @@ def parameters(fit, kind, heterogeneous, groups):
     return np.array(out)
 
 
-def dense(residual, *, reml=True, observed=False, fit=None):
+def dense(residual, *, reml=True, observed=False, fit=None, response=None):
     """The same model written out, at the estimates of its fit."""
     fit = fit or fitted(residual, reml)
     kind, heterogeneous, by = STRUCTURES[residual]
@@ -84,7 +84,7 @@ def dense(residual, *, reml=True, observed=False, fit=None):
     times = frame["visit"].cat.codes.to_numpy()
     V = visits(kind, heterogeneous, len(VISITS), codes[0], times, codes[1] if by else None)
     phi = parameters(fit, kind, heterogeneous, ["A", "B"] if by else None)
-    y = frame["y"].to_numpy()
+    y = frame["y"].to_numpy() if response is None else response
     return DenseInference(fit.estimates.X, y, V, phi, reml=reml, observed=observed)
 
 

@@ -193,8 +193,8 @@ class ResidualStructure:
         for block, cut in zip(self.blocks, self.cuts, strict=True):
             free = block.family.own_variances
             scale = self.sds(rho) if free else np.sqrt(variances)
-            sums = self._gathered(block, moments / np.outer(scale, scale))
-            with np.errstate(invalid="ignore"):
+            with np.errstate(invalid="ignore"):  # NaN where no subject has both, or a visit has no variance
+                sums = self._gathered(block, moments / np.outer(scale, scale))
                 C = sums / self._gathered(block, pairs)
             rho[cut] = block.family.start(C)
         return rho

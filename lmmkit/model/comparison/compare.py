@@ -225,6 +225,11 @@ def tested(models: Sequence[Estimates], labels: Sequence[str], how: How) -> dict
     }
 
 
+AT_THE_EDGE = (
+    "a variance of the smaller fit is zero, beyond which the larger model has negative covariances: the "
+    "likelihood ratio has no chi-squared distribution there; leave that random effect out of the smaller "
+    "model, or use method='bootstrap'"
+)
 NO_TEST: dict[str, Any] = dict.fromkeys(("stat", "df", "p"), np.nan) | {"reference": "", "note": ""}
 
 
@@ -285,6 +290,8 @@ def _test(step: _Step, how: How) -> dict[str, Any]:
         return _bootstrap(step, how)
     if how.method == "kenward-roger" and len(step.rows):
         return _kenward_roger(step)
+    if step.small.is_singular and step.large.problem.residual is not None:
+        return NO_TEST | {"note": AT_THE_EDGE}
     stat = max(step.small.deviance - step.large.deviance, 0.0)
     reference = _reference(step, how.seed)
     notes = [reference.note, _few_groups(step), *step.notes()]

@@ -242,8 +242,8 @@ def residual_design(formula: ResidualFormula, source: Source) -> ResidualDesign:
 
     Raises:
         FormulaError: Visits that are no whole numbers, or whose order cannot be told.
-        DataError: A subject in two groups of `by=` or twice at one visit, or rows of which no two are of one
-            subject.
+        DataError: A subject in two groups of `by=` or twice at one visit, rows of which no two are of one
+            subject, or distances between visits that `toep` has a correlation for and that do not occur.
     """
     subjects, by, ident = (
         grouping(group, source.table, source.rows) if group else None
@@ -257,6 +257,7 @@ def residual_design(formula: ResidualFormula, source: Source) -> ResidualDesign:
         _check_rows(formula, subjects, by, visits, source)
     cells, codes = _cells(by, ident, visits)
     structure = _structure(formula, by, ident, visits, cells)
+    _check_distances(formula, structure, visits)
     owners = np.arange(source.count) if subjects is None else subjects.codes
     names = () if subjects is None else LevelNames(subjects)
     arrays = Residual(structure, codes, owners, names)
@@ -394,6 +395,32 @@ def _check_rows(
             f"{_more(len(twice))}; one row is expected for each visit of a subject. Leave one out, average "
             "them, or name what tells them apart."
         )
+
+
+def _check_distances(formula: ResidualFormula, structure: ResidualStructure, visits: Visits) -> None:
+    """Refuse `toep` where no two visits are some distance apart: nothing tells the correlation at it."""
+    if formula.correlation != "toep":
+        return
+    for block in structure.blocks:
+        times = np.array(block.times)
+        gone = sorted(
+            set(range(1, int(np.ptp(times)) + 1)) - set(np.abs(np.subtract.outer(times, times)).flat)
+        )
+        if gone:
+            lags = [str(lag * visits.step) for lag in gone]
+            listed = ", ".join(lags[:SHOWN]) + (", ..." if len(lags) > SHOWN else "")
+            where = f" of `{formula.by}` {block.prefix.removesuffix('.')}" if formula.by else ""
+            spaced = (
+                "a Categorical of the visits that occur"
+                if formula.time is None or visits.unused
+                else f"`factor({formula.time})`"
+            )
+            raise DataError(
+                f"residual `{formula}`: the visits{where} are {', '.join(block.visits[:SHOWN])}"
+                f"{', ...' if len(block.visits) > SHOWN else ''}, no two of them {listed} steps apart, and "
+                "nothing tells the correlation at such a distance. Take ar1, whose one correlation serves "
+                f"every distance, or count the visits as equally spaced: {spaced}."
+            )
 
 
 def _more(count: int) -> str:

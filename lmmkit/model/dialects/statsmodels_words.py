@@ -145,13 +145,14 @@ def summary2(estimates: Estimates, df: str, alpha: float) -> Any:
     heads = {"estimate": "Coef.", "se": "Std.Err.", "df": "df", "t": "t", "p": "P>|t|"}
     limits = {"low": f"[{alpha / 2:g}", "high": f"{1 - alpha / 2:g}]"}
     summary: Any = Summary()
-    summary.add_title("Mixed Linear Model Regression Results")
+    mixed = bool(estimates.random)
+    summary.add_title(f"{'Mixed Linear Model' if mixed else 'GLS'} Regression Results")
     facts = {
-        "Model:": "MixedLM",
+        "Model:": "MixedLM" if mixed else "GLS",
         "Dependent Variable:": estimates.design.response,
         "No. Observations:": str(estimates.nobs),
         "Method:": "REML" if estimates.reml else "ML",
-        "No. Groups:": ", ".join(f"{name} {size}" for name, size in estimates.ngroups.items()),
+        "No. Groups:": ", ".join(f"{name} {size}" for name, size in estimates.ngroups.items()) or "0",
         "Scale:": estimates.sigma**2,
         "Log-Likelihood:": estimates.llf,
         "Converged:": "Yes" if estimates.converged else "No",

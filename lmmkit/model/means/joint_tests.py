@@ -174,5 +174,5 @@ def _rows_by_group(
                 f"joint_tests() needs every combination of {', '.join(specs)}, and some do not occur."
             )
         key = tuple(cells[name].iloc[0] for name in groups)
-        found.setdefault(key, []).append(combined(C, of.values[where]))
+        found.setdefault(key, []).append(combined(np.asarray(C, np.float64), of.values[where]))
     return iter([(key, np.concatenate(rows)) for key, rows in found.items()])

@@ -79,7 +79,7 @@ def cell_correlations(fit: Fit) -> Frame:
     sums = _products(shape, _weighted(fit)) if pairs else {}
     rows = [
         {
-            "pair": f"{labels[a]} with {labels[b][0].lower()}{labels[b][1:]}",
+            "pair": f"{labels[a]} with {labels[b].removeprefix('Visit ')}",
             "first": labels[a],
             "second": labels[b],
             "subjects": int(sums[a, b][0]),

@@ -108,6 +108,7 @@ def read_raw(path: Path, data: Data) -> RawTable:
             their own.
     """
     check_kind(path)
+    _refuse_foreign_settings(path, data)
     reader = _READERS[ending_of(path)]
     try:
         with warnings.catch_warnings():
@@ -150,6 +151,16 @@ def check_kind(path: Path) -> None:
         raise DataError(f"{path.name} is {kind[0]} by its first bytes, not what its ending says; {kind[2]}")
 
 
+def _refuse_foreign_settings(path: Path, data: Data) -> None:
+    """Refuse settings of the reading that a file of this kind has no use for: they would change nothing."""
+    ending = ending_of(path)
+    own = "text" if ending in _TEXT else "workbook" if ending in _BOOKS else "typed"
+    for key, kinds in _SETTINGS.items():
+        if own not in kinds and getattr(data, key) != Data.model_fields[key].default:
+            what = " or a ".join(_KINDS[kind] for kind in kinds)
+            raise DataError(f"data.{key} is about a {what}, and {path.name} is none; leave it out")
+
+
 def ending_of(path: Path) -> str:
     """The ending of a file's name in small letters, one for packing set aside."""
     return path.name.lower().removesuffix(".gz").rpartition(".")[2]
@@ -184,6 +195,17 @@ _BEGINNINGS = {
     b"SQLite f": ("a database of SQLite", (), "export its table as .csv"),
 }
 
+_TEXT, _BOOKS = ("csv", "txt", "tsv"), ("xlsx", "xlsm")
+_KINDS = {"text": "text file", "workbook": "workbook"}
+#: Settings of the reading that some kinds of files alone have a use for.
+_SETTINGS = {
+    "sep": ("text",),
+    "encoding": ("text",),
+    "comment": ("text",),
+    "multiline": ("text",),
+    "sheet": ("workbook",),
+    "header": ("text", "workbook"),
+}
 _READERS: dict[str, Reader] = {
     "csv": partial(read_text, separator=","),
     "txt": partial(read_text, separator="\t"),

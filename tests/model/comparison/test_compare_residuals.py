@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import chi2
 from support.repeated import fitted, trial
@@ -126,3 +127,18 @@ def test_the_bootstrap_fits_both_structures_to_each_response():
     above = sum(gain >= row["stat"] - 1e-8 for gain in gains)
     assert row["p"] == pytest.approx((1 + above) / 20)
     assert row["reference"] == "parametric bootstrap, REML, 19 replicates"
+
+
+@pytest.mark.parametrize("residual", ["csh", "toep", "un"])
+def test_a_random_intercept_at_zero_has_no_chi_squared_test_against_negative_correlations(residual):
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(40, 3))
+    y = z - 0.5 * z.mean(axis=1, keepdims=True)
+    frame = pd.DataFrame({"g": np.repeat(np.arange(40), 3), "t": np.tile([1, 2, 3], 40), "y": y.ravel()})
+    small = lmmkit.lmm("y ~ t + (1 | g)", frame)
+    assert small.is_singular
+    large = lmmkit.lmm("y ~ t", frame, residual=f"{residual}(t | g)")
+    row = lmmkit.compare(small, large).iloc[1]
+    assert np.isnan(row[["stat", "df", "p"]].astype(float)).all()
+    assert "a variance of the smaller fit is zero" in row["note"]
+    assert lmmkit.compare(large, "y ~ t").iloc[1]["p"] < 0.01

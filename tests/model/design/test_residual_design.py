@@ -89,6 +89,22 @@ def test_lags_of_toep_count_steps_and_the_step_is_said(visits: pd.DataFrame) -> 
     assert structured("ar1(day | id)", visits).structure.blocks[0].times == (0, 7, 21)
 
 
+@pytest.mark.parametrize("residual", ["toep({} | id)", "toeph({} | id)", "toep({} | id, by=arm)"])
+def test_toep_is_refused_where_no_two_visits_are_some_distance_apart(
+    visits: pd.DataFrame, residual: str
+) -> None:
+    visits["t"] = 2 * visits["week"].map({1: 0, 2: 3, 4: 4})
+    visits["v"] = pd.Categorical([f"w{t // 2}" for t in visits["t"]], [f"w{k}" for k in range(5)])
+    with pytest.raises(DataError, match=r"0, 6, 8, no two of them 4 steps apart.*ar1.*`factor\(t\)`"):
+        structured(residual.format("t"), visits)
+    with pytest.raises(DataError, match=r"w0, w3, w4, no two of them 2 steps apart.*a Categorical of"):
+        structured(residual.format("v"), visits)
+    assert structured(residual.format("factor(t)"), visits).names[-2:] in (
+        ("rho.1", "rho.2"),
+        ("B.rho.1", "B.rho.2"),
+    )
+
+
 def test_the_first_level_of_a_variance_function_is_the_reference_wherever_it_occurs(
     visits: pd.DataFrame,
 ) -> None:

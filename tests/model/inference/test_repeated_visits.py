@@ -291,3 +291,14 @@ def test_sums_pattern_by_pattern_or_over_rows_are_the_same(monkeypatch, name, va
     for method in ("kenward-roger", "kenward-roger-observed", "satterthwaite"):
         one, two = fit.coef_table(method), other.coef_table(method)
         np.testing.assert_allclose(two[["se", "df"]], one[["se", "df"]], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "residual", ["cs(visit | id)", "toep(visit | id)", "ar1(visit | id)", "ad(visit | id)"]
+)
+def test_a_visit_at_which_nothing_varies_is_no_start_of_a_correlation(residual):
+    frame = trial().assign(y=lambda d: np.where(d["t"] == 1, 5.0, d["y"]))
+    centred = frame.assign(y=lambda d: d["y"] - 5.0)
+    fit = lmmkit.lmm("y ~ 0", centred, residual=residual)
+    written = dense(residual, fit=fit, response=centred["y"].to_numpy())
+    np.testing.assert_allclose(written.gradient, 0.0, atol=1e-5)

@@ -233,3 +233,22 @@ def test_a_damaged_file_is_refused(load):
     for source in ("d.parquet", "d.xlsx", "d.dta", "d.csv.gz"):
         with pytest.raises(DataError, match="cannot be read"):
             load(b"\x00\x01garbage", source=source)
+
+
+@pytest.mark.parametrize(
+    ("source", "setting", "words"),
+    [
+        ("d.csv", {"sheet": "two"}, "data.sheet is about a workbook, and d.csv is none"),
+        ("d.parquet", {"sep": ";"}, "data.sep is about a text file, and d.parquet is none"),
+        ("d.parquet", {"header": 2}, "data.header is about a text file or a workbook, and d.parquet is none"),
+        ("d.xlsx", {"encoding": "latin-1"}, "data.encoding is about a text file, and d.xlsx is none"),
+    ],
+)
+def test_a_setting_of_another_kind_of_file_is_refused(load, tmp_path, source, setting, words):
+    frame = pd.DataFrame({"y": [1.0, 2.0], "g": ["a", "b"]})
+    if source.endswith("parquet"):
+        frame.to_parquet(tmp_path / source)
+    elif source.endswith("xlsx"):
+        frame.to_excel(tmp_path / source, index=False)
+    with pytest.raises(DataError, match=words):
+        load(TEXT if source.endswith("csv") else None, source=source, **setting)
