@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def table(
     check_option("show", show, ("se", "interval", "p"))
     check_level("level", level)
     places = 0 if digits == 0 else whole("digits", digits, "decimals")
-    given: Sequence[object] = fits
+    given = cast("Sequence[Any]", fits)
     strange = [type(fit).__name__ for fit in given if not isinstance(fit, Shown)]
     if strange or not fits:
         found = f"a {strange[0]}" if strange else "nothing"

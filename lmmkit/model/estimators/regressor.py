@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -196,7 +196,7 @@ class LMMRegressor(_base.RegressorMixin, _base.BaseEstimator):
         return table["fit"].to_numpy()
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
+        tags: Any = super().__sklearn_tags__()  # pyright: ignore[reportUnknownMemberType]
         tags.input_tags.string = self.formula is not None
         tags.input_tags.categorical = self.formula is not None
         return tags
@@ -204,7 +204,7 @@ class LMMRegressor(_base.RegressorMixin, _base.BaseEstimator):
 
 def _numpy(dtype: Any) -> np.dtype[Any]:
     """The dtype, or that of an object for those that numpy does not have."""
-    return dtype if isinstance(dtype, np.dtype) else np.dtype(object)
+    return cast("np.dtype[Any]", dtype) if isinstance(dtype, np.dtype) else np.dtype(object)
 
 
 def _weights(given: Any, rows: int) -> Floats | None:

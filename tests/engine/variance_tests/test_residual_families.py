@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from lmmkit.engine.covariance.residual_structure import Block, ResidualStructure, one_correlation
+from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure, one_correlation
 from lmmkit.engine.covariance.structures import structure_of
 from lmmkit.engine.problem import Problem, Residual, Term
 from lmmkit.engine.variance_tests.residual_families import residuals_nested
@@ -44,7 +44,7 @@ def residual(name, times=None):
     if name == "ident":  # a variance for each visit, no subjects
         ratios = tuple(range(-1, len(times) - 1))
         cells = tuple(range(len(times)))
-        block = Block("ident", cells, (0,) * len(times), ratios, ("",))
+        block = CellBlock("ident", cells, (0,) * len(times), ratios, ("",))
         structure = ResidualStructure((block,), tuple(visits[1:]), tuple(visits))
         return Residual(structure, TIMES, np.arange(len(TIMES)))
     heterogeneous = name.endswith("h")
@@ -55,7 +55,7 @@ def residual(name, times=None):
 def by_arm(kind):
     """Parameters of their own for each arm, the second one's variance too."""
     blocks = [
-        Block(kind, tuple(VISITS * arm + t for t in range(VISITS)), tuple(range(VISITS)),
+        CellBlock(kind, tuple(VISITS * arm + t for t in range(VISITS)), tuple(range(VISITS)),
               (arm - 1,) * VISITS, tuple("abcd"), f"{arm}.")
         for arm in range(2)
     ]  # fmt: skip
