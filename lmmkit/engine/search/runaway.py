@@ -92,8 +92,8 @@ def refuse_flat(point: Evaluation) -> None:
         named = f"{', '.join(name for name, part in parts if part > 0.1)} of the residual structure"
         if abs(float(point.gradient[-r:] * units @ vectors[:, 0])) > SLOPE:
             raise FitError(
-                f"The likelihood has no maximum: it grows at an even rate, without end, while {named} runs to "
-                f"where the residual covariance matrix is singular. {REMEDY}"
+                f"The likelihood has no maximum: it grows at an even rate, without end, while {named} runs "
+                f"to where the residual covariance matrix is singular. {REMEDY}"
             )
         raise FitError(
             f"The data do not tell {named}: beside the fixed effects the deviance is the same for all "
