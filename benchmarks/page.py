@@ -15,7 +15,8 @@ Figures = dict[str, Any]
 INTRODUCTION = """\
 # Benchmarks
 
-Written by `make bench`; every number comes from one run on one machine, in `benchmarks/results.json`.
+Written by `make bench`; every number comes from one run on one machine, in `benchmarks/results.json`, those
+of repeated visits from a later run on it.
 
 Each fit is a process of its own and the first call in it, on one core with one thread; the rounds are
 interleaved. Seconds are CPU seconds of the whole call, from a DataFrame and a formula; imports and the

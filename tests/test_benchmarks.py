@@ -75,7 +75,8 @@ def test_page_shows_repeated_visits_beside_the_peer():
         record("glmmTMB", seconds=30.0, deviance=10.5, evaluations=90, converged=False, peak_mb=200)
         | {"version": "glmmTMB 1"},
     ]
-    text = page({"machine": "A machine", "fits": [], "visits": visits})
+    fits = [{"engine": "lmmkit", "workload": "a", "status": "ok", "seconds": 0.5, "version": "0.1"}]
+    text = page({"machine": "A machine", "fits": fits, "visits": visits})
     assert "| 9 patients x 2 visits | 1,234 | lmmkit | 0.5 | 1 | 0.125 | 10.250000 | 3 | yes | 100 |" in text
     assert "| 9 patients x 2 visits | 1,234 | glmmTMB 1 | 30 | 60 |  | 10.500000 | 90 | no | 200 |" in text
 

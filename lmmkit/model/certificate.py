@@ -211,11 +211,11 @@ def written_out(estimates: Estimates) -> SparseModel:
     return write_out(e.problem, e.kept, e.factors, e.sigma, _printed(e))
 
 
-def _printed(estimates: Estimates) -> dict[str, float]:
-    """The parameters of the residual structure by name; none for independent residuals."""
+def _printed(estimates: Estimates) -> list[tuple[str, float]]:
+    """The parameters of the residual structure with their names; none for independent residuals."""
     residual = estimates.design.residual
     names = residual.names if residual else ()
-    return dict(zip(names, estimates.residual_params.tolist(), strict=True))
+    return list(zip(names, estimates.residual_params.tolist(), strict=True))
 
 
 def _through_V(estimates: Estimates, claim: Claim) -> CertificateLine:

@@ -194,3 +194,13 @@ def test_large_values_leave_room_for_rounding():
     ):
         fit = lmmkit.lmm("y ~ t + x + arm", shifted, residual="un(t | g)")
         assert fit.certificate.passed, str(fit.certificate)
+
+
+def test_two_parameters_of_one_name_are_told_apart():
+    """Visits 1, 1.1, 1.2 and 2: the correlations of 1 with 1.2 and of 1.1 with 2 are both `cor.1.1.2`."""
+    names = ["1", "1.1", "1.2", "2"]
+    frame = visits(60)
+    frame["t"] = pd.Categorical.from_codes(frame["t"], names)
+    fit = lmmkit.lmm("y ~ t + x", frame, residual="un(t | g)")
+    assert fit.residual_params.index.tolist().count("cor.1.1.2") in (1, 2)
+    assert fit.certify(full=True).passed

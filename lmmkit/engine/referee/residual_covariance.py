@@ -20,7 +20,7 @@ digit (Squire & Trapp 1998, SIAM Review 40, 110-112).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
@@ -220,12 +220,17 @@ def correlations(family: Correlation, time: Ints, first: Ints, second: Ints, rho
     return by_lag[t - s]
 
 
-def as_printed(residual: Residual, printed: Mapping[str, float]) -> CorrelatedResiduals:
-    """The residuals of a problem with the parameters of R as they are printed.
+def as_printed(residual: Residual, printed: Iterable[tuple[str, float]]) -> CorrelatedResiduals:
+    """The residuals of a problem with the parameters of R as they are printed, each with its name.
+
+    Of parameters with one name, as visits 1, 1.1, 1.2 and 2 have two `cor.1.1.2`, the earlier stands first.
 
     Raises:
         KeyError: A parameter that the structure has is not printed.
     """
+    values: dict[str, list[float]] = {}
+    for name, value in printed:
+        values.setdefault(name, []).append(value)
     structure = residual.structure
     group, time, level = (np.zeros(len(residual.structure.labels), np.intp) for _ in range(3))
     sds = list(structure.ratios)
@@ -239,9 +244,11 @@ def as_printed(residual: Residual, printed: Mapping[str, float]) -> CorrelatedRe
             sds.append(f"{block.prefix}ratio.{visit}")
             level[[cell for cell, at in zip(cells, block.times, strict=True) if at == s]] = len(sds)
         for name, first, second in correlation_names(block.correlation, named):
-            value = printed[f"{block.prefix}{name}"]
+            value = values[f"{block.prefix}{name}"].pop(0)
             parameters.append(PrintedParameter("rho", number, first, second, value))
-    parameters.extend(PrintedParameter("sd", 0, i, 0, printed[name]) for i, name in enumerate(sds, start=1))
+    parameters.extend(
+        PrintedParameter("sd", 0, i, 0, values[name].pop(0)) for i, name in enumerate(sds, start=1)
+    )
     family = cast("Correlation", structure.blocks[0].correlation)
     return CorrelatedResiduals(
         family, residual.subjects, residual.cells, group, time, level, tuple(parameters)

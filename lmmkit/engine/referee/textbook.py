@@ -5,7 +5,7 @@ Z has the columns of term after term, in each term level after level, in each le
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +44,7 @@ def write_out(
     kept: tuple[int, ...],
     factors: tuple[Floats, ...],
     sigma: float,
-    residual_params: Mapping[str, float] | None = None,
+    residual_params: Iterable[tuple[str, float]] = (),
 ) -> SparseModel:
     """The model at given covariance parameters.
 
@@ -56,7 +56,7 @@ def write_out(
         residual_params: Parameters of the residual structure, as they are printed, where there is one.
     """
     n = len(problem.response)
-    R, B = covariance_of_residuals(problem, sigma, residual_params or {})
+    R, B = covariance_of_residuals(problem, sigma, residual_params)
     columns = [problem.columns[problem.fixed[i]] for i in kept]
     return SparseModel(
         y=problem.response if problem.offset is None else problem.response - problem.offset,
@@ -69,7 +69,7 @@ def write_out(
 
 
 def covariance_of_residuals(
-    problem: Problem, sigma: float, residual_params: Mapping[str, float]
+    problem: Problem, sigma: float, residual_params: Iterable[tuple[str, float]]
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
     """R, (n, n), and B with B R B' = I."""
     n = len(problem.response)

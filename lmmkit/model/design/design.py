@@ -389,13 +389,16 @@ def build_design(
     """
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
     structure = _residual_of(residual)
-    check_beside(parsed, structure)
+    found = Findings()
+    with found.part("residual"):
+        check_beside(parsed, structure)
+    found.raise_found()
     _check_response(parsed)
     given = Given(data.copy(deep=False) if isinstance(data, pd.DataFrame) else data, weights, offset)
     data, weights, offset = given if subset is None else subset_of(given, subset)
     request = Request(parsed, weights, offset, contrasts or {}, missing, subset, given, structure)
     source = open_source(request, data)
-    groupings, found = _groupings(parsed, source), Findings()
+    groupings = _groupings(parsed, source)
     with found.part():
         _check_rows(request, source, groupings)
     if found.errors:

@@ -34,7 +34,8 @@ def components(fit: Fit, bounds: Frame) -> Frame:
     table = fit.varcorr
     keys, names = zip(*(_named(row, fit.design.residual) for row in table.to_dict("records")), strict=True)
     table.insert(0, "component", list(names))
-    found = bounds.set_index("parameter")[["low", "high", "interval"]].reindex(list(keys))
+    single = bounds[~bounds["parameter"].duplicated(keep=False)]  # of one name for two, neither is told here
+    found = single.set_index("parameter")[["low", "high", "interval"]].reindex(list(keys))
     return pd.concat([table, found.reset_index(drop=True)], axis=1)
 
 

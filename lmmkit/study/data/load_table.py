@@ -305,7 +305,7 @@ def _kept_rows(frame: pd.DataFrame, data: Data, ledger: Ledger) -> pd.DataFrame:
     frame = _complete(_included(frame, late, ledger), data, ledger)
     ledger.check_left()
     _check_references(whole, frame, data, ledger)
-    return _without_unused_levels(frame)
+    return _without_unused_levels(frame, data)
 
 
 def _plausible(frame: pd.DataFrame, columns: Mapping[str, Column], ledger: Ledger) -> pd.DataFrame:
@@ -392,15 +392,20 @@ def _complete(frame: pd.DataFrame, data: Data, ledger: Ledger) -> pd.DataFrame:
     return ledger.drop(frame, out, np.array([f"missing {name}" for name in names], dtype=object))
 
 
-def _without_unused_levels(frame: pd.DataFrame) -> pd.DataFrame:
-    factors = {str(name): frame[name] for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)}
-    fewer = {name: column for name, column in factors.items() if not _all_used(column)}
-    return frame.assign(**{name: column.cat.remove_unused_categories() for name, column in fewer.items()})
-
-
-def _all_used(column: pd.Series[Any]) -> bool:
-    codes = column.cat.codes.to_numpy().astype(np.intp)
-    return bool(np.bincount(codes + 1, minlength=len(column.cat.categories) + 1)[1:].all())
+def _without_unused_levels(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
+    """Factors without levels that no row has; listed ones between others stay: they may be a gap in time."""
+    listed = {name for name, spec in data.columns.items() if spec.levels is not None}
+    fewer: dict[str, Any] = {}
+    for name in map(str, frame):
+        if isinstance(frame[name].dtype, pd.CategoricalDtype):
+            codes = frame[name].cat.codes.to_numpy().astype(np.intp)
+            unused = np.bincount(codes + 1, minlength=len(frame[name].cat.categories) + 1)[1:] == 0
+            if name in listed and not unused.all():
+                used = np.flatnonzero(~unused)
+                unused[used[0] : used[-1]] = False
+            if unused.any():
+                fewer[name] = frame[name].cat.set_categories(frame[name].cat.categories[~unused])
+    return frame.assign(**fewer)
 
 
 def _column_facts(
@@ -425,8 +430,8 @@ def _column_facts(
 
 
 def _distinct(column: pd.Series[Any]) -> int:
-    """How many values a column takes; a factor takes each of its levels, unused ones being gone."""
-    return len(column.cat.categories) if isinstance(column.dtype, pd.CategoricalDtype) else column.nunique()
+    """How many values a column takes, unused levels of a factor not counted."""
+    return column.nunique()
 
 
 def _kind(column: pd.Series[Any]) -> str:

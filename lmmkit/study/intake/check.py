@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lmmkit.engine.search.algorithms import refuse_em
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import Findings, StudyError, did_you_mean
 from lmmkit.escape import terminal
@@ -118,6 +119,9 @@ def _check_model(settings: Settings, table: PreparedData, found: Findings) -> Ch
     with found.part("model"):
         design = build_design(model.formula, table.frame, **options)
         notices += [*design.warnings, *_dropped(design, reml=model.method == "REML")]
+    if model.residual_structure is not None:
+        with found.part("model", "algorithm"):
+            refuse_em(model.algorithm)
     with found.part("inference", "df"):
         check_method(settings.inference.df, design, reml=model.method == "REML")
     if design is None:

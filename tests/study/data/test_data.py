@@ -56,6 +56,13 @@ def test_levels_and_reference_have_their_order(load):
     assert list(frame["g"].cat.categories) == ["b", "c", "a"]
 
 
+def test_a_listed_level_without_rows_stays_where_it_is_a_gap_between_others(load):
+    spec = {"type": "factor", "levels": ["first", "a", "gap", "b", "last"]}
+    table = load("g\na\nb\n", columns={"g": spec})
+    assert list(table.frame["g"].cat.categories) == ["a", "gap", "b"]
+    assert table.columns.set_index("column").loc["g", "levels"] == 2
+
+
 def test_numbers_are_read_to_the_last_digit(load):
     digits = ["0.1", "1e23", "9007199254740993", "2.2250738585072011e-308", "123456789.123456789", "+4"]
     frame = load("y\n" + "\n".join(digits) + "\n", columns={"y": {"type": "number"}}).frame
