@@ -128,7 +128,7 @@ def test_the_tables_of_the_trial_are_those_of_its_fit(trial):
     wide = frame.pivot(index="patient", columns="visit", values="e")
     both = wide[["w1", "w6"]].dropna()
     pairs = pd.read_csv(trial / "tables/cell_correlations.csv").set_index("pair")
-    found = pairs.loc["Visit w1 with visit w6"]
+    found = pairs.loc["Visit w1 with w6"]
     assert found["fitted"] == pytest.approx(fit.residual_params["cor.w1.w6"])
     assert found["subjects"] == len(both)
     assert found["empirical"] == pytest.approx(

@@ -12,6 +12,7 @@ BOUND = 1e-6  # share of its range within which a correlation is at its bound
 FLAT = (
     1e-6  # [deviance per squared unit of a coordinate] curvature that is none: standard errors beyond 1,000
 )
+SLOPE = 1e-3  # [deviance per unit of a coordinate] slope that is no rounding: a straight way down has no end
 NEARLY_SINGULAR = 1e-4  # eigenvalue of a correlation matrix that a search has not ended at by itself
 NO_VARIANCE = 1e-9  # share of the largest variance: what is left of its digits is not enough for a result
 DETERMINED = 0.01  # the same, where the search is seen to run away
@@ -81,16 +82,22 @@ def refuse_flat(point: Evaluation) -> None:
     """Refuse where the deviance is the same along some parameters.
 
     Raises:
-        FitError: Its curvature along them is none.
+        FitError: Its curvature along them is none; that it falls all the same is another sentence.
     """
     structure, r = point.criterion.source.structure, len(point.rho)
     units = structure.units(point.rho)
     values, vectors = np.linalg.eigh(point.hessian[-r:, -r:] * np.outer(units, units))
     if abs(values[0]) < FLAT:
         parts = zip(structure.names, np.abs(vectors[:, 0]), strict=True)
+        named = f"{', '.join(name for name, part in parts if part > 0.1)} of the residual structure"
+        if abs(float(point.gradient[-r:] * units @ vectors[:, 0])) > SLOPE:
+            raise FitError(
+                f"The likelihood has no maximum: it grows at an even rate, without end, while {named} runs "
+                f"to where the residual covariance matrix is singular. {REMEDY}"
+            )
         raise FitError(
-            f"The data do not tell {', '.join(name for name, part in parts if part > 0.1)} of the residual "
-            f"structure: beside the fixed effects the deviance is the same for all values. {REMEDY}"
+            f"The data do not tell {named}: beside the fixed effects the deviance is the same for all "
+            f"values. {REMEDY}"
         )
 
 

@@ -68,6 +68,7 @@ def cell_correlations(fit: Fit) -> Frame:
 
     The empirical ones take each pair of cells over the subjects with rows in both, around zero. Values that
     are missing at random move them: the model takes account of who is missing, a correlation does not.
+    Pairs that no subject has, such as those of two levels of a factor between subjects, are left out.
 
     Returns:
         DataFrame pair, first, second, subjects, fitted, empirical; empty where no two rows are correlated.
@@ -87,7 +88,7 @@ def cell_correlations(fit: Fit) -> Frame:
             "empirical": sums[a, b][1],
         }
         for a, b in pairs
-        if {a, b} <= shown
+        if {a, b} <= shown and sums[a, b][0]
     ]
     return Frame(rows, columns=["pair", "first", "second", "subjects", "fitted", "empirical"])
 

@@ -296,3 +296,10 @@ def test_a_limit_that_no_value_reaches_is_seen_early():
     with pytest.raises(FitError, match="without end"):
         minimise(objective, np.zeros(1), SEARCH)
     assert objective.evaluated < 12
+
+
+@pytest.mark.parametrize("correlation", ["cs", "ar1", "ad", "toep"])
+def test_a_likelihood_that_grows_at_an_even_rate_is_not_called_flat(correlation):
+    visit, subject = rows(20, 2)
+    alike = np.repeat(noise(20, 1), 2)
+    refused("grows at an even rate", problem_of(over(correlation, ("1", "2"), (1, 2)), visit, subject, alike))

@@ -105,7 +105,7 @@ def test_formulas_that_are_none_are_faults_of_the_study(tmp_path, formula):
     ],
 )
 def test_models_that_the_data_cannot_bear(tmp_path, formula, message):
-    with pytest.raises((DataError, FitError, FormulaError), match=message):
+    with pytest.raises((DataError, FitError, FormulaError, StudyError), match=message):
         analyse(tmp_path, GOOD, model__formula=formula)
 
 
