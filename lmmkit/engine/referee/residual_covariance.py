@@ -377,7 +377,7 @@ def distance_to_optimum(residuals: CorrelatedResiduals, sums: GlsSums) -> float:
     g: Floats = np.asarray(np.einsum("ab,iab->i", sums.D, residuals.derivatives), np.float64)
     C = sums.curvature
     profiled = C[:r, :r] - np.outer(C[:r, r], C[:r, r]) / C[r, r]
-    unit = 1.0 / np.sqrt(np.diag(profiled))
+    unit: Floats = 1.0 / np.sqrt(np.diag(profiled))
     scaled = profiled * np.outer(unit, unit)
-    square = float((g * unit) @ np.linalg.solve(scaled, g * unit))
-    return float(np.sqrt(max(0.0, square) / 2.0))
+    step = np.linalg.solve(scaled, g * unit).astype(np.float64, copy=False)
+    return float(np.sqrt(max(0.0, float(np.vdot(g * unit, step))) / 2.0))

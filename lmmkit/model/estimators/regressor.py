@@ -196,7 +196,8 @@ class LMMRegressor(_base.RegressorMixin, _base.BaseEstimator):
         return table["fit"].to_numpy()
 
     def __sklearn_tags__(self) -> Any:
-        tags: Any = super().__sklearn_tags__()  # pyright: ignore[reportUnknownMemberType]
+        of_bases: Any = getattr(super(), "__sklearn_tags__")  # noqa: B009  scikit-learn has no types
+        tags: Any = of_bases()
         tags.input_tags.string = self.formula is not None
         tags.input_tags.categorical = self.formula is not None
         return tags
