@@ -71,7 +71,8 @@ def missing(patterns: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax: Axes to draw on; a new figure without.
     """
     holes = patterns.iloc[:, 1:]
-    ax = panel(ax, height=0.9 + 0.3 * len(patterns))
+    longer = max(0, max(map(len, map(str, holes)), default=0) - 8)  # names stand upright where they are long
+    ax = panel(ax, height=0.9 + 0.3 * len(patterns) + 0.09 * longer)
     seaborn().heatmap(
         holes.to_numpy(float),
         cmap=ListedColormap([PALE, BLUE]),
