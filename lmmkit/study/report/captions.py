@@ -224,6 +224,9 @@ def effect_pairs(table: pd.DataFrame) -> Words:
     )
 
 
+LARGEST = "The largest standard deviation is that of {}, {}{}."
+
+
 def deviations(components: pd.DataFrame, unit: str) -> Words:
     """What the picture of the standard deviations shows."""
     numbers = _Numbers("components", components)
@@ -234,8 +237,10 @@ def deviations(components: pd.DataFrame, unit: str) -> Words:
         name = Name(components["component"].iloc[row])
         return fill(form, name, numbers.cell(row, "sdcor"), with_unit(unit))
 
+    alike = len(rows) > 1 and components["sdcor"].iloc[rows].nunique() == 1
+    form = "Every standard deviation is that of {}, {}{}." if alike else LARGEST
     return {
-        "caption": told("The largest standard deviation is that of {}, {}{}.", largest),
+        "caption": told(form, largest),
         "alt": join("; ", [told("{} {}{}", row) for row in rows]),
     }
 

@@ -372,6 +372,12 @@ def test_effect_pairs(columns, caption, alt):
             "The largest standard deviation is that of g: Intercept, 3.5.",
             "g: Intercept 3.5; Residual 1",
         ),
+        (
+            [("Residual: v1", 3.5), ("Residual: v2", 3.5)],
+            "",
+            "Every standard deviation is that of Residual: v1, 3.5.",
+            "Residual: v1 3.5; Residual: v2 3.5",
+        ),
     ],
 )
 def test_deviations(rows, unit, caption, alt):
