@@ -379,5 +379,5 @@ def distance_to_optimum(residuals: CorrelatedResiduals, sums: GlsSums) -> float:
     profiled = C[:r, :r] - np.outer(C[:r, r], C[:r, r]) / C[r, r]
     unit: Floats = 1.0 / np.sqrt(np.diag(profiled))
     scaled = profiled * np.outer(unit, unit)
-    step = np.linalg.solve(scaled, g * unit).astype(np.float64, copy=False)
+    step = np.asarray(np.linalg.solve(scaled, g * unit), np.float64)  # pyright: ignore[reportUnknownArgumentType]
     return float(np.sqrt(max(0.0, float(np.vdot(g * unit, step))) / 2.0))
