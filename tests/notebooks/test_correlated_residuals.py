@@ -91,7 +91,8 @@ def check_page(folder):
 def test_the_report_of_the_trial_is_true(trial):
     said = check_page(trial)
     assert re.search(
-        r"At visit w8 the mean of score for arm drug less that for arm placebo is −3\.474 points "
+        r"At week of treatment w8 the mean of depression score for treatment drug less that for treatment "
+        r"placebo is −3\.474 points "
         r"\( 95 % interval −5\.226 to −1\.722 \); the interval lies below zero\.",
         said,
     )
