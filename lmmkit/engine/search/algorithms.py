@@ -191,7 +191,9 @@ class Algorithm:
 
 
 ALGORITHMS = {
-    "newton": Algorithm(minimise, None, "Newton on the profiled deviance, with average information or the exact Hessian"),
+    "newton": Algorithm(
+        minimise, None, "Newton on the profiled deviance, with average information or the exact Hessian"
+    ),
     "em": Algorithm(
         em, 2000, "ECME: the expectation-maximisation algorithm with sigma and beta profiled out"
     ),
