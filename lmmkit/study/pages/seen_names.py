@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -88,10 +88,7 @@ class Labels:
             name for name in table if pd.api.types.is_string_dtype(table[name]) or table[name].dtype == object
         ]
         made = {str(name): table[name].map(self._cell) for name in texts if name not in {*_NO_NAMES, *levels}}
-        made |= {
-            name: table[name].map(lambda cell, g=group: self._level_cell(g, cell))
-            for name, group in levels.items()
-        }
+        made |= {name: table[name].map(partial(self._level_cell, group)) for name, group in levels.items()}
         if {"group", "level"} <= set(table):
             pairs = zip(table["group"], table["level"], strict=True)
             made["level"] = pd.Series([self._level_cell(str(g), cell) for g, cell in pairs], table.index)
