@@ -142,7 +142,11 @@ class Fit:
 
     @property
     def ranef_cov(self) -> dict[str, pd.DataFrame]:
-        """Conditional covariance matrices of the random effects by term: (level, term) x term."""
+        """Conditional covariance matrices of the random effects by term: (level, term) x term.
+
+        >>> lmm("y ~ x + (1 | g)", frame).ranef_cov["g"].round(3).iloc[:1].to_numpy().tolist()
+        [[0.291]]
+        """
         return ranef_cov(self.estimates)
 
     def ranef_table(self, error: str = "conditional", level: float = 0.95) -> pd.DataFrame:
@@ -870,6 +874,9 @@ class Fit:
             FitError: No replicates, or a level that is none.
 
         Reference: Nakagawa & Schielzeth (2013); Johnson (2014).
+
+        >>> lmm("y ~ x + (1 | g)", frame).icc(by_group=True)["estimate"].round(3).to_dict()
+        {'g': 0.912}
         """
         return r2.icc(self.estimates, n, seed, level, by_group=by_group)
 
@@ -899,37 +906,65 @@ class Fit:
 
     @property
     def fe_params(self) -> pd.Series[float]:
-        """Fixed effects: `params`."""
+        """Fixed effects: `params`.
+
+        >>> lmm("y ~ x + (1 | g)", frame).fe_params.round(3).to_dict()
+        {'Intercept': 3.389, 'x': 2.167}
+        """
         return self.params
 
     @property
     def bse_fe(self) -> pd.Series[float]:
-        """Standard errors of the fixed effects: `bse`."""
+        """Standard errors of the fixed effects: `bse`.
+
+        >>> lmm("y ~ x + (1 | g)", frame).bse_fe.round(3).to_dict()
+        {'Intercept': 1.83, 'x': 0.387}
+        """
         return self.bse
 
     @cached_property
     def tvalues(self) -> pd.Series[float]:
-        """t of `coef_table()`, whose standard errors are adjusted for small samples where `bse` is not."""
+        """t of `coef_table()`, whose standard errors are adjusted for small samples where `bse` is not.
+
+        >>> lmm("y ~ x + (1 | g)", frame).tvalues.round(3).to_dict()
+        {'Intercept': 1.852, 'x': 5.594}
+        """
         return self.coef_table()["t"].rename_axis(None).rename("tvalues")
 
     @cached_property
     def pvalues(self) -> pd.Series[float]:
-        """p of `coef_table()`, with its degrees of freedom."""
+        """p of `coef_table()`, with its degrees of freedom.
+
+        >>> lmm("y ~ x + (1 | g)", frame).pvalues.round(4).to_dict()
+        {'Intercept': 0.1941, 'x': 0.0025}
+        """
         return self.coef_table()["p"].rename_axis(None).rename("pvalues")
 
     @property
     def df_resid(self) -> int:
-        """Rows less fixed effects, as statsmodels counts; tests go by `coef_table()["df"]`."""
+        """Rows less fixed effects, as statsmodels counts; tests go by `coef_table()["df"]`.
+
+        >>> lmm("y ~ x + (1 | g)", frame).df_resid
+        7
+        """
         return self.nobs - self.df_model
 
     @property
     def random_effects(self) -> dict[Any, pd.Series[float]]:
-        """BLUPs by level; by (factor, level) where there are several grouping factors."""
+        """BLUPs by level; by (factor, level) where there are several grouping factors.
+
+        >>> lmm("y ~ x + (1 | g)", frame).random_effects["a"].round(2).to_dict()
+        {'Intercept': -0.86}
+        """
         return statsmodels_words.random_effects(self.estimates)
 
     @property
     def cov_re(self) -> pd.DataFrame:
-        """Covariance matrix of the random effects of one level of every term."""
+        """Covariance matrix of the random effects of one level of every term.
+
+        >>> lmm("y ~ x + (1 | g)", frame).cov_re.round(3).to_numpy().tolist()
+        [[9.293]]
+        """
         return statsmodels_words.cov_re(self.estimates)
 
     def t_test(self, r_matrix: Any, df: str = "auto") -> Any:
@@ -956,6 +991,9 @@ class Fit:
 
         Raises:
             FitError: As `contrast`.
+
+        >>> float(lmm("y ~ x + (1 | g)", frame).f_test("x = 2").pvalue.round(4))
+        0.6849
         """
         return statsmodels_words.f_test(self.estimates, r_matrix, df)
 
@@ -969,6 +1007,9 @@ class Fit:
 
         Raises:
             FitError: As `contrast`, or an option that is not offered.
+
+        >>> float(lmm("y ~ x + (1 | g)", frame).wald_test("x = 2", use_f=False).pvalue.round(4))
+        0.667
         """
         return statsmodels_words.wald_test(self.estimates, r_matrix, df, use_f=use_f)
 
@@ -1000,6 +1041,9 @@ class Fit:
 
         Raises:
             FitError: An option that is not offered.
+
+        >>> [table.shape for table in lmm("y ~ x + (1 | g)", frame).summary2().tables]
+        [(4, 4), (2, 7), (2, 1)]
         """
         return statsmodels_words.summary2(self.estimates, df, alpha)
 
@@ -1028,13 +1072,20 @@ class Fit:
         return broom.tidy(self.estimates, effects=effects, df=df, level=level, method=method)
 
     def glance(self) -> pd.DataFrame:
-        """broom.mixed's row about the fit: nobs, sigma, logLik, AIC, BIC, REMLcrit, df.residual."""
+        """broom.mixed's row about the fit: nobs, sigma, logLik, AIC, BIC, REMLcrit, df.residual.
+
+        >>> lmm("y ~ x + (1 | g)", frame).glance().columns.tolist()
+        ['nobs', 'sigma', 'logLik', 'AIC', 'BIC', 'REMLcrit', 'df.residual']
+        """
         return broom.glance(self.estimates)
 
     def augment(self) -> pd.DataFrame:
         """The model frame with broom.mixed's columns: .fitted, .resid, .hat, .cooksd, .fixed, ..., .wtres.
 
         `.hat` is the leverage of a row's response on its fitted value; `.cooksd` is made of it.
+
+        >>> lmm("y ~ x + (1 | g)", frame).augment()[[".fitted", ".hat"]].round(3).iloc[0].to_dict()
+        {'.fitted': 2.528, '.hat': 0.493}
         """
         return broom.augment(self.estimates)
 
@@ -1259,6 +1310,11 @@ def lmm(
     {'Intercept': 3.3889, 'x': 2.1667}
     >>> lmm("y ~ x", frame, residual="cs(x | g)").residual_params.round(4).to_dict()
     {'rho': 0.9117}
+    >>> lmm("y ~ x + (1 | g)", frame, subset="x < 2").nobs
+    6
+    >>> gap = frame.assign(x=frame["x"].where(frame.index != 1))
+    >>> lmm("y ~ x + (1 | g)", gap, missing="exclude").fittedvalues.isna().tolist()[:3]
+    [False, True, False]
     """
     _check_arguments(reml, known, max_iterations)
     design = build_design(
