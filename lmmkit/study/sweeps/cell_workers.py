@@ -178,10 +178,12 @@ class WorkerPool:
         return {"key": None, "error": error}
 
     def close(self) -> None:
-        """End all worker processes."""
+        """End all worker processes, which end with their input."""
         self.closed = True
         for process in self.started:
-            process.terminate()
+            assert process.stdin is not None
+            with suppress(OSError):
+                process.stdin.close()
         for process in self.started:
             with suppress(OSError), process:  # its pipes are closed too
                 process.wait()

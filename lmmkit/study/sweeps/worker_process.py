@@ -24,6 +24,8 @@ from lmmkit.study.runs.plan import make_plan
 from lmmkit.study.runs.progress import Watch
 from lmmkit.study.runs.run import make_cell
 
+END = ""  # no line is empty
+
 
 def serve() -> None:
     """Make what is ordered until the input ends."""
@@ -36,8 +38,8 @@ def serve() -> None:
     options: dict[str, Any] = json.loads(orders.get())
     outside: bool = options["allow_outside"]
     with answers, kernels(cold=options["cold"], allow_outside=outside) as kernel:
-        while True:
-            answers.write(json.dumps(_make(json.loads(orders.get()), kernel, outside)) + "\n")
+        for order in iter(orders.get, END):
+            answers.write(json.dumps(_make(json.loads(order), kernel, outside)) + "\n")
             answers.flush()
 
 
@@ -46,6 +48,7 @@ def _listen(orders: SimpleQueue[str]) -> None:
     for line in sys.stdin:
         orders.put(line)
     os.kill(os.getpid(), signal.SIGTERM)
+    orders.put(END)  # a signal that comes as the queue begins to wait is heard only when the wait ends
 
 
 def _make(order: dict[str, Any], kernel: dict[str, Any], outside: bool) -> dict[str, Any]:
