@@ -29,6 +29,7 @@ from lmmkit.model.inference.linear_functions import aliasing
 
 TYPES = (1, 2, 3)
 INTERCEPT = Effect(frozenset(), frozenset())
+NOTHING_LEFT = "no test: the data can estimate nothing of it"
 NEGLIGIBLE = 1e-8  # relative size below which a singular value or a coefficient is rounding
 
 
@@ -59,7 +60,8 @@ def f_table(tests: Sequence[FTest], labels: pd.Index[Any], by: Denominators) -> 
     """F tests as rows: num_df, den_df, F, p, method."""
     table = pd.DataFrame(list(tests), columns=list(FTest._fields), index=labels).astype({"num_df": int})
     p = [f_tail(test.F, test.num_df, test.den_df) for test in tests]
-    return table.assign(p=p, method=by.named(table["den_df"].to_numpy()))
+    named = zip(by.named(table["den_df"].to_numpy()), table["num_df"], strict=True)
+    return table.assign(p=p, method=[method if rows else NOTHING_LEFT for method, rows in named])
 
 
 def _test(stated: Hypotheses, term: int, kind: int, by: Denominators) -> FTest:

@@ -72,6 +72,7 @@ def test_an_aliased_term_has_no_hypothesis():
     found = fit.anova()
     assert found.loc["twice", "num_df"] == 0
     assert np.isnan(found.loc["twice", ["F", "p"]].to_numpy(float)).all()
+    assert found.loc["twice", "method"] == "no test: the data can estimate nothing of it"
     assert found.loc["Days", "F"] == pytest.approx(fitted("sleep_int", "REML").anova()["F"].iloc[0], rel=1e-9)
 
 

@@ -103,6 +103,14 @@ def test_what_is_not_offered_is_refused(ask, words):
         ask(fit_of(CROSSED))
 
 
+def test_an_effect_of_which_an_empty_cell_leaves_nothing_says_so():
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"f": list("aabbc") * 12, "h": list("pqpqp") * 12, "g": np.arange(60) % 6})
+    found = lmmkit.lmm("y ~ f * h + (1 | g)", frame.assign(y=rng.normal(size=60))).joint_tests()
+    assert found["num_df"].to_dict() == {"f": 1, "h": 0, "f:h": 1}
+    assert found.loc["h", "method"] == "no test: the data can estimate nothing of it"
+
+
 @pytest.mark.parametrize(("number", "formula"), [(2, "y ~ a * b + (x | g)"), (3, CROSSED)])
 @pytest.mark.parametrize("adjust", ["tukey", "none"])
 def test_letters_equal_multcomps(number, formula, adjust):
