@@ -68,7 +68,7 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
     """
     if problem.terms and problem.residual is not None:
         raise FitError(
-            "A residual structure beside random effects is not built yet. Leave the random-effects terms out "
+            "A residual structure beside random effects is not offered. Leave the random-effects terms out "
             "(un, cs and toep allow any two rows of a subject to be correlated), or the residual structure."
         )
     prepared = prepare(problem)

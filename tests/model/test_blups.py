@@ -10,7 +10,8 @@ from support.verbs import MODELS, fitted, of_r, table
 import lmmkit
 from lmmkit.errors import FitError
 
-# The split plot of SAS/STAT, The MIXED Procedure, example "Split-Plot Design" (Stroup 1989).
+# The split plot of SAS/STAT, The MIXED Procedure, example "Split-Plot Design" (Stroup 1989): data and
+# standard errors are from memory, not looked up; dense algebra gives the same standard errors.
 YIELD = [56, 41, 50, 36, 39, 35, 30, 25, 36, 28, 33, 30, 32, 24, 31, 27, 15, 19, 30, 25, 35, 30, 17, 18]
 SPLIT_PLOT = pd.DataFrame(
     {
