@@ -13,7 +13,14 @@ from functools import lru_cache
 from typing import Literal
 
 from lmmkit.errors import FormulaError, did_you_mean
-from lmmkit.model.formula.expression import Expression, Token, call_name, read_expression, tokenize
+from lmmkit.model.formula.expression import (
+    Expression,
+    Token,
+    call_name,
+    read_expression,
+    read_number,
+    tokenize,
+)
 from lmmkit.model.formula.formula import INTERCEPT, Formula, Group, read_groups
 from lmmkit.model.formula.functions import FUNCTIONS
 from lmmkit.model.formula.residual_spellings import FITTED, is_of_sas, of_sas, other_spelling
@@ -128,6 +135,14 @@ class ResidualFormula:
     def variance(self) -> str:
         """Its variance function as it is written; empty for one variance, and for one per visit."""
         return f"{IDENT}({self.ident})" if self.ident else str(self.growing or "")
+
+    @property
+    def unit(self) -> str:
+        """Where a variance of a number is sigma^2: `dose = 1` of a power, `dose = 0` of an exponential."""
+        if self.growing is None:
+            return ""
+        of = self.growing.of.text if self.growing.of else FITTED
+        return f"{of} = {1 if self.growing.kind == 'power' else 0}"
 
     def __str__(self) -> str:
         by = f", by={self.by}" if self.by else ""
@@ -373,7 +388,7 @@ def _number(tokens: Sequence[Token], source: str) -> Expression:
     """An expression that is one number a row."""
     if any(token.text == "~" for token in tokens) or not tokens:
         raise FormulaError(f"residual `{source}`: a column of numbers is expected there.")
-    found = read_expression(tokens, source)
+    found = read_number(tokens, source)
     if _is_wide(found):
         raise FormulaError(f"residual `{source}`: `{found}` makes several columns; one is expected.")
     return found

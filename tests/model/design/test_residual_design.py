@@ -10,7 +10,7 @@ import pytest
 
 from lmmkit.errors import DataError, FormulaError, LmmkitError
 from lmmkit.model.design.design import Design, build_design, design_from_dict
-from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.design.visit_design import VisitDesign
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def designed(residual: str, data: Any, formula: str = "y ~ week") -> Design:
     return build_design(formula, data, residual=residual)
 
 
-def structured(residual: str, data: Any, formula: str = "y ~ week") -> ResidualDesign:
+def structured(residual: str, data: Any, formula: str = "y ~ week") -> VisitDesign:
     found = designed(residual, data, formula).residual
-    assert found is not None
+    assert isinstance(found, VisitDesign)
     return found
 
 
