@@ -11,6 +11,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.covariance.structures import Structure
+from lmmkit.engine.relations.relationship import Relationship
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,11 +19,14 @@ class Term:
     """One random-effects term: the rows' levels, its columns of Z, its covariance structure.
 
     Attributes:
-        factor: Identity of the grouping factor; terms with one identity share `codes`.
-        codes: (n,) level of each row, 0 to levels - 1; every level occurs.
+        factor: Identity of the grouping factor; terms with one identity share codes, members and relation.
+        codes: (n,) level of each row, 0 to levels - 1; every level occurs, but for members and relations.
         levels: Number of levels J.
         columns: Positions in `Problem.columns` of the k raw columns of Z.
         structure: What the covariance matrix of a level's k effects may be.
+        members: Where a row belongs to several levels, each membership: (n,) levels and (n,) weights, 0 where
+            the row has no such member; `codes` are then those of the first. Empty: one level a row, weight 1.
+        relation: How the effects of different levels are correlated; None: they are independent.
     """
 
     factor: int
@@ -30,6 +34,13 @@ class Term:
     levels: int
     columns: tuple[int, ...]
     structure: Structure
+    members: tuple[tuple[Ints, Floats], ...] = ()
+    relation: Relationship | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether each row has one level, and levels are independent."""
+        return not self.members and self.relation is None
 
 
 @dataclass(frozen=True, eq=False)

@@ -136,7 +136,7 @@ def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
         raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
     for term in problem.terms:
         count = term.levels * len(term.columns)
-        if count >= n:
+        if count >= n and term.relation is None:
             raise FitError(
                 f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} "
                 f"random effects for {n} rows: its variances cannot be told from the residual variance. "
