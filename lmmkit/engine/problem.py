@@ -12,8 +12,8 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.covariance.row_structure import RowStructure
 from lmmkit.engine.covariance.structures import Structure
-from lmmkit.errors import FitError
 from lmmkit.engine.relations.relationship import Relationship
+from lmmkit.errors import FitError
 
 
 @dataclass(frozen=True, eq=False)
