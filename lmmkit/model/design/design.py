@@ -56,7 +56,12 @@ from lmmkit.model.design.variables import Column, Values, Variable
 from lmmkit.model.design.visit_design import VisitDesign, visit_design
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Bar, Formula, parse_formula, term_name
-from lmmkit.model.formula.residual_formula import ResidualFormula, check_beside, parse_residual
+from lmmkit.model.formula.residual_formula import (
+    ResidualFormula,
+    check_beside,
+    parse_residual,
+    refuse_absorbed,
+)
 from lmmkit.model.table.columns import Floats, open_table
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.grouping import (
@@ -545,6 +550,7 @@ def _design(
     offset = offset_of(request, source.evaluator, source.vectors)
     used = None if offset is None else source.used(offset)
     residual = None if request.residual is None else _on_rows(request.residual, source)
+    _check_absorbed(formula, groupings, residual)
     arrays = residual.arrays if residual else None
     beside = residual.notices if residual else ()
     return Design(
@@ -577,6 +583,20 @@ def _on_rows(residual: ResidualFormula, source: Source) -> ResidualDesign:
     found.raise_found()
     assert made is not None
     return made
+
+
+def _check_absorbed(
+    formula: Formula, groupings: Mapping[str, Grouping], residual: ResidualDesign | None
+) -> None:
+    """Refuse random effects that the residuals of the same groups, by whatever name, hold already."""
+    found = Findings()
+    for bar in formula.random if residual and residual.subjects else ():
+        assert residual is not None
+        assert residual.subjects is not None
+        if same_grouping([residual.subjects, groupings[bar.group.label]]):
+            with found.part("formula"):
+                refuse_absorbed(bar, residual.formula)
+    found.raise_found()
 
 
 def _rows_sentence(design: Design) -> str:

@@ -21,7 +21,7 @@ from lmmkit.model.formula.expression import (
     read_number,
     tokenize,
 )
-from lmmkit.model.formula.formula import INTERCEPT, Formula, Group, read_groups
+from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, Group, read_groups
 from lmmkit.model.formula.functions import FUNCTIONS
 from lmmkit.model.formula.residual_spellings import FITTED, is_of_sas, of_sas, other_spelling
 from lmmkit.model.formula.token_lists import closing, spelled, split
@@ -194,10 +194,10 @@ def parse_residual(text: str | None) -> ResidualFormula | None:
 
 
 def check_beside(formula: Formula, residual: ResidualFormula | None) -> None:
-    """Refuse a model with neither random effects nor a residual structure, and one with both.
+    """Refuse a model with neither random effects nor a residual structure, and two parts that are one.
 
     Raises:
-        FormulaError: It has neither, or both.
+        FormulaError: It has neither; or random effects that the residual structure holds already.
     """
     if not formula.random and residual is None:
         raise FormulaError(
@@ -205,20 +205,30 @@ def check_beside(formula: Formula, residual: ResidualFormula | None) -> None:
             "residual='un(visit | id)' is given: for a model without either use statsmodels' OLS "
             "(statsmodels.formula.api.ols) or WLS; compare() takes its formula beside fits."
         )
-    if not formula.random or residual is None:
-        return
-    for bar in formula.random:
-        same = residual.group is not None and set(bar.group.names) == set(residual.group.names)
-        if same and bar.terms == (INTERCEPT,) and residual.correlation in ("un", "cs", "toep"):
-            raise FormulaError(
-                f"`{bar}` beside residual `{residual}`: both let the rows of a level of `{bar.group}` be "
-                "alike, so their variances cannot be told apart; leave the bar out, the residual structure "
-                "holds what it says."
-            )
-    raise FormulaError(
-        f"residual `{residual}` stands beside `{formula.random[0]}`: residual structures are offered for "
-        "models without random effects. Leave the bar out, or the residual."
-    )
+    for bar in formula.random if residual and residual.group else ():
+        assert residual is not None
+        assert residual.group is not None
+        if set(bar.group.names) == set(residual.group.names):
+            refuse_absorbed(bar, residual)
+
+
+def refuse_absorbed(bar: Bar, residual: ResidualFormula) -> None:
+    """Refuse random effects of the subject that its residual structure holds already.
+
+    Args:
+        bar: A random-effects term of the residual structure's subject.
+        residual: The structure.
+
+    Raises:
+        FormulaError: `un` beside any such term; `cs` or `toep` beside a random intercept alone.
+    """
+    absorbed = bar.terms == (INTERCEPT,) and residual.correlation in ("cs", "toep")
+    if residual.correlation == "un" or absorbed:
+        raise FormulaError(
+            f"`{bar}` beside residual `{residual}`: both let the rows of a level of `{bar.group}` be "
+            "alike, so their variances cannot be told apart; leave the bar out, the residual structure "
+            "holds what it says."
+        )
 
 
 @lru_cache(maxsize=128)
