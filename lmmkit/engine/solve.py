@@ -51,18 +51,15 @@ def solve(
     criterion = setup.criterion
     if criterion.source.count:
         refuse_em(algorithm)
-        rules = replace(rules, halvings=rules.halvings_alone)
+        rules = rules if problem.terms else replace(rules, halvings=rules.halvings_alone)
     if rho is not None:
-        theta = np.asarray(rho, dtype=np.float64)
-        if theta.shape != (criterion.source.count,) or not np.isfinite(theta).all():
+        rho = np.asarray(rho, dtype=np.float64)
+        if rho.shape != (criterion.source.count,) or not np.isfinite(rho).all():
             raise FitError(
-                f"A start of the residual structure has shape {theta.shape}; {criterion.source.count} finite "
+                f"A start of the residual structure has shape {rho.shape}; {criterion.source.count} finite "
                 "numbers were expected."
             )
-    elif start is None:
-        theta = setup.start(rules.floor)
-    else:
-        theta = setup.layout.coordinates(setup.layout.in_prepared_units(setup.prepared.term_bases, start))
+    theta = setup.start(rules.floor, start, rho)
     objective = ProfiledDeviance(criterion, setup.scale, rules)
     search = method.run(objective, theta, rules, limit or method.limit or rules.limit)
     if not search.converged and criterion.source.count:

@@ -24,7 +24,7 @@ def set_null(point: Evaluation, scale: list[Floats], rules: FitRules) -> Evaluat
             while 0.0 < ways[part].value <= rules.suspect:
                 _, rows, left = ways[part]
                 L = [*point.L[:f], factor.structure.root_of(left), *point.L[f + 1 :]]
-                trial = point.criterion.evaluate(layout.coordinates(L))
+                trial = point.criterion.evaluate(np.append(layout.coordinates(L), point.rho))
                 if trial.deviance > point.deviance + rules.negligible:
                     break
                 if np.vdot(trial.D[f], rows @ rows.T) / factor.levels < -rules.null_multiplier:
