@@ -269,8 +269,8 @@ class Estimates(FitNumbers):
         """(n,) standard deviation of each row's residual."""
         problem = self.problem
         sds = np.full(self.nobs, self.sigma)
-        if problem.residual is not None:
-            sds = self.residual_sds(problem.residual.cells)
+        if problem.visits is not None:
+            sds = self.residual_sds(problem.visits.cells)
         return sds if problem.weights is None else sds / np.sqrt(problem.weights)
 
     @cached_property
