@@ -5,8 +5,8 @@ sigma and prior weights w,
 
     cov(e_s, e_t) = sigma^2 a b c(h) / sqrt(w_s w_t)
 
-    car1  c = exp(-h / range)        expsp  c = (1 - nugget) exp(-h / range)        visits  c = that of the cells
-    ident a = ratio of its level     power  a = |v|^power                           exp     a = exp(exp v)
+    car1  c = exp(-h / range)      expsp c = (1 - nugget) exp(-h / range)      visits c = that of the cells
+    ident a = ratio of its level   power a = |v|^power                         exp    a = exp(exp v)
 
 and rows of different subjects are independent. In time a row depends on the one before it alone (Markov), so
 that with phi = exp(-h / range) between the two, 0 at a subject's first row, and u = e / a
@@ -37,6 +37,7 @@ from lmmkit.engine.referee.gls_conditions import GlsSums, turned
 from lmmkit.engine.referee.residual_covariance import STEP, CorrelatedResiduals, Values, as_printed
 
 CHUNK = 1 << 17  # numbers of one step through the rows: one megabyte
+FOR_EVER = 1e200  # time after which nothing is left: an infinite one would have no complex slope
 STACK = 4_000_000  # numbers of the matrices of subjects that are made at a time
 
 
@@ -109,7 +110,7 @@ class Steps(NamedTuple):
 
     def slope(self) -> Steps:
         """Derivatives, where they were made at a complex step."""
-        return Steps(*(np.asarray(part.imag / STEP, np.float64) for part in self))
+        return Steps(*map(slope_at_step, self))
 
     def trace(self, other: Steps) -> float:
         """tr(R^-1 dR R^-1 dR) for these d(R^-1) and another's dR."""
@@ -135,9 +136,9 @@ class MarkovRows:
 
     @cached_property
     def gap(self) -> Floats:
-        """(n,) time since the row before; infinite at a subject's first."""
+        """(n,) time since the row before; for ever at a subject's first."""
         of, order = self.of, slice(None) if self.order is None else self.order
-        out = np.full(len(of.subjects), np.inf)
+        out = np.full(len(of.subjects), FOR_EVER)
         if of.correlation:
             assert of.place is not None
             subjects, times = of.subjects[order], of.place[order, 0]
@@ -150,7 +151,7 @@ class MarkovRows:
         return slice(first, last) if self.order is None else self.order[first:last]
 
     def steps(self, psi: Values, first: int, last: int) -> Steps:
-        """Of some rows in the order of time; the row before the first of all is itself, at an infinite gap."""
+        """Of some rows in the order of time; before the first of all stands itself, infinitely long ago."""
         a = self.of.sds(psi, self.rows(max(first - 1, 0), last))
         a = a if first else np.append(a[:1], a)
         own, earlier, gap = a[1:], a[:-1], self.gap[first:last]
@@ -171,7 +172,7 @@ class MarkovRows:
 
     @cached_property
     def coefficients(self) -> tuple[Floats, Floats]:
-        """(n,) 1 / (a sqrt(1 - phi^2)) and phi / (a_before sqrt(1 - phi^2)): a row of B, in the order of time."""
+        """(n,) 1 / (a sqrt(1 - phi^2)) and phi / (a_before sqrt(1 - phi^2)), of B, in the order of time."""
         found = self.steps(self.of.psi, 0, len(self.of.subjects))
         return np.sqrt(found.here), np.sqrt(found.before)
 
@@ -313,7 +314,9 @@ class WrittenRows:
         """R of all rows, (n, n), relative to sigma^2."""
         scale = np.ones(len(self.of.subjects)) if weights is None else 1.0 / np.sqrt(weights)
         parts = [(rows, self.covariance(self.of.psi, rows)) for rows in self.pieces()]
-        return self._spread((rows, R * scale[rows][:, :, None] * scale[rows][:, None, :]) for rows, R in parts)
+        return self._spread(
+            (rows, R * scale[rows][:, :, None] * scale[rows][:, None, :]) for rows, R in parts
+        )
 
     def whitener(self) -> sparse.csr_array:
         """B of all rows, (n, n), with B R B' = I, weights left out."""
@@ -353,7 +356,7 @@ class WrittenRows:
             inverse = half.swapaxes(1, 2) @ half
             v = half.swapaxes(1, 2) @ w
             D = inverse - (v * of.share) @ v.swapaxes(1, 2)
-            slopes = [np.asarray(self.covariance(psi, rows).imag / STEP, np.float64) for psi in ways]
+            slopes = [slope_at_step(self.covariance(psi, rows)) for psi in ways]
             relative = [inverse @ dR for dR in slopes]
             for i, dR in enumerate(slopes):
                 gradient[i] += float(np.vdot(D, dR))
@@ -372,14 +375,17 @@ class WrittenRows:
         )
 
 
+def slope_at_step(values: Values) -> Floats:
+    """The derivative of what was made at a complex step."""
+    return np.asarray(np.imag(values) / STEP, np.float64)
+
+
 def inverse_roots(R: Floats) -> Floats:
     """(B, m, m) L^-1 of each R = L L'."""
     return np.asarray(np.linalg.inv(np.linalg.cholesky(R)), np.float64)
 
 
-def rows_as_printed(
-    residual: RowResidual, printed: Iterable[tuple[str, float]]
-) -> MarkovRows | WrittenRows:
+def rows_as_printed(residual: RowResidual, printed: Iterable[tuple[str, float]]) -> MarkovRows | WrittenRows:
     """The residuals of a problem with the parameters of R as they are printed, in their order."""
     named = list(printed)
     variance, process = residual.structure.variance, residual.structure.correlation
@@ -404,3 +410,12 @@ def rows_as_printed(
         ratios=ratios,
     )
     return MarkovRows(of) if kind in ("", "car1") and visits is None else WrittenRows(of)
+
+
+def residuals_as_printed(
+    residual: Residual | RowResidual, printed: Iterable[tuple[str, float]]
+) -> CorrelatedResiduals | MarkovRows | WrittenRows:
+    """The residuals of a problem with the parameters of R as they are printed, each with its name."""
+    if isinstance(residual, RowResidual):
+        return rows_as_printed(residual, printed)
+    return as_printed(residual, printed)
