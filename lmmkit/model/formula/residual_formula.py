@@ -13,8 +13,9 @@ from functools import lru_cache
 
 from lmmkit.errors import FormulaError, did_you_mean
 from lmmkit.model.formula.expression import Expression, Token, call_name, read_expression, tokenize
-from lmmkit.model.formula.formula import INTERCEPT, Formula, Group, read_groups
+from lmmkit.model.formula.formula import INTERCEPT, Formula
 from lmmkit.model.formula.functions import FUNCTIONS
+from lmmkit.model.formula.groups import Group, read_groups
 
 #: What each word says: the correlation between visits, and whether each visit has a variance of its own.
 FAMILIES: dict[str, tuple[str, bool]] = {
@@ -290,6 +291,10 @@ def _group(tokens: Sequence[Token], source: str, *, word: str = "", time: Sequen
         raise FormulaError(
             f"residual `{source}`: a subject is one grouping factor, and `{_spelled(tokens, source)}` names "
             f"{len(groups)}. Where labels are used again within each {named[0]}, write `{groups[0]}`{beside}."
+        )
+    if groups[0].members is not None:
+        raise FormulaError(
+            f"residual `{source}`: a subject is one grouping factor; `{groups[0]}` gives each row several."
         )
     return groups[0]
 
