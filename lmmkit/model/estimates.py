@@ -13,22 +13,17 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.inference.information import (
     Curvature,
+    DirectionalInformation,
     ExpectedInformation,
     VarianceInformation,
     curvature,
     entry_directions,
     optimum_at,
-    variance_information,
 )
+from lmmkit.engine.inference.information_by_source import along_coordinates, exact_information
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger, with_observed
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.inference.unbounded import unbounded_information
-from lmmkit.engine.inference.visits import (
-    VisitInformation,
-    visit_curvature,
-    visit_information,
-    visit_variance_information,
-)
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Problem
 from lmmkit.engine.search.optimality import Check
@@ -222,14 +217,13 @@ class Estimates(FitNumbers):
     def information(self) -> VarianceInformation:
         """The exact information on (theta, sigma): one Hessian for tests, intervals and the certificate."""
         with one_thread():
-            make = visit_variance_information if self.problem.residual else variance_information
-            return make(self.optimum)
+            return exact_information(self.optimum)
 
     @cached_property
     def curvature(self) -> Curvature:
         """What Wald intervals of variance parameters need."""
         with one_thread():
-            return (visit_curvature if self.problem.residual else curvature)(self.optimum, self.information)
+            return curvature(self.optimum, self.information)
 
     @cached_property
     def expected(self) -> ExpectedInformation:
@@ -260,9 +254,9 @@ class Estimates(FitNumbers):
             return with_observed(self.optimum, self.information, self._along_coordinates)
 
     @cached_property
-    def _along_coordinates(self) -> VisitInformation | None:
-        """Expected information on the coordinates of a residual structure, where there is one."""
-        return visit_information(self.optimum) if self.problem.residual else None
+    def _along_coordinates(self) -> DirectionalInformation | None:
+        """Expected information on the coordinates, those of R among them, where there is a structure of R."""
+        return along_coordinates(self.optimum)
 
     @property
     def X(self) -> Floats:
@@ -275,8 +269,8 @@ class Estimates(FitNumbers):
         """(n,) standard deviation of each row's residual."""
         problem = self.problem
         sds = np.full(self.nobs, self.sigma)
-        if problem.residual is not None:
-            sds = self.residual_sds(problem.residual.cells)
+        if problem.visits is not None:
+            sds = self.residual_sds(problem.visits.cells)
         return sds if problem.weights is None else sds / np.sqrt(problem.weights)
 
     @cached_property

@@ -318,7 +318,7 @@ def _gradient(estimates: Estimates, rows: Rows, relative: Floats) -> Floats:
     inner = np.einsum("mp,ipq,mq->mi", x, found.gradient / s2, x, optimize=True)
     for z, slopes in zip(rows.new_Z, estimates.curvature.slopes if rows.Z else (), strict=True):
         inner[:, :-1] += np.einsum("ma,iab,mb->mi", z, slopes, z, optimize=True)
-    residual = estimates.problem.residual
+    residual = estimates.problem.visits
     if residual is not None and rows.cells is not None:
         scaled = rows.noise / np.diag(residual.structure.matrix(estimates.rho))[rows.cells]
         slopes = np.einsum("raa->ar", residual.structure.jacobian(estimates.rho))

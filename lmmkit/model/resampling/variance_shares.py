@@ -122,9 +122,9 @@ def shares(
 def _mean_noise(problem: Problem, rho: Floats) -> Floats | float:
     """Mean residual variance over the rows, relative to sigma^2; (r,) under a residual structure."""
     each = np.ones(len(problem.response)) if problem.weights is None else 1.0 / problem.weights
-    if problem.residual is None:
+    if problem.visits is None:
         return 1.0 if problem.weights is None else float(np.mean(each))
-    structure, cells = problem.residual.structure, problem.residual.cells
+    structure, cells = problem.visits.structure, problem.visits.cells
     share = np.bincount(cells, each, structure.size) / len(each)
     return np.array([np.diag(structure.matrix(x)) @ share if np.isfinite(x).all() else np.nan for x in rho])
 
