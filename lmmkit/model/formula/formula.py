@@ -23,7 +23,7 @@ from lmmkit.model.formula.expression import (
     read_number,
     tokenize,
 )
-from lmmkit.model.formula.groups import Group, Words, read_groups
+from lmmkit.model.formula.groups import Group, WordReader, read_groups
 
 Term = tuple[Expression, ...]
 Terms = tuple[Term, ...]
@@ -133,7 +133,7 @@ class _Sum:
     bare: bool = False
 
 
-class _Reader(Words):
+class _Reader(WordReader):
     """Reads one side of a formula, or what stands left of a bar, by recursive descent.
 
     Precedence as R's: `^` over `:` over `*` and `/` over `+` and `-` over the bars.

@@ -97,7 +97,7 @@ def _pair(left: Group, right: Group) -> Group:
     return Group(names, label, text)
 
 
-class Words:
+class WordReader:
     """Words of a formula, read one after the other."""
 
     def __init__(self, tokens: Sequence[Token], text: str) -> None:
@@ -116,7 +116,7 @@ class Words:
         return found
 
 
-class _GroupReader(Words):
+class _GroupReader(WordReader):
     """What stands right of a bar."""
 
     def refuse(self, token: Token) -> NoReturn:
@@ -211,9 +211,9 @@ def _refuse_option(word: str, source: str) -> NoReturn:
 
 def _weights(tokens: Sequence[Token], source: str) -> tuple[Expression | float, ...]:
     """`cbind(w1, w2)`, `c(1, -1)`, or what stands for the only member."""
-    if len(tokens) > 2 and tokens[0].text in ("cbind", "c") and tokens[1].text == "(":
-        if _closing(tokens) == len(tokens) - 1:
-            return tuple(_weight(part, source) for part in _listed(tokens[2:-1]))
+    listed = len(tokens) > 2 and tokens[0].text in ("cbind", "c") and tokens[1].text == "("
+    if listed and _closing(tokens) == len(tokens) - 1:
+        return tuple(_weight(part, source) for part in _listed(tokens[2:-1]))
     return (_weight(tokens, source),)
 
 

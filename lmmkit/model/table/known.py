@@ -1,8 +1,8 @@
 """Known covariances between the levels of a grouping factor, as users give them: a matrix or a pedigree.
 
 `lmm(..., known={"animal": K})` says Var(u) = sigma_u^2 K in place of sigma_u^2 I. What is read here has a
-label for each level, what is wrong with it is said with its labels, and levels without rows are kept: they are
-predicted too.
+label for each level, what is wrong with it is said with its labels, and levels without rows are kept, for
+they are predicted too.
 """
 
 from __future__ import annotations
