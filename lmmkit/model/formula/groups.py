@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from lmmkit.errors import FormulaError, did_you_mean
 from lmmkit.model.formula.expression import Expression, Token, is_name, quote, read_number
+from lmmkit.model.formula.token_lists import closing, split
 
 MEMBERS = "mm"
 MOST_MEMBERS = 100
@@ -158,7 +159,7 @@ class _GroupReader(WordReader):
 
 def _several(tokens: Sequence[Token], source: str) -> Group:
     """`mm(t1, t2, weights=cbind(w1, w2), scale=TRUE)`."""
-    end = _closing(tokens)
+    end = closing(tokens)
     if end < len(tokens) - 1:
         _GroupReader(tokens, source).refuse(tokens[0])
     names, weights, scale = list[str](), None, True
@@ -212,7 +213,7 @@ def _refuse_option(word: str, source: str) -> NoReturn:
 def _weights(tokens: Sequence[Token], source: str) -> tuple[Expression | float, ...]:
     """`cbind(w1, w2)`, `c(1, -1)`, or what stands for the only member."""
     listed = len(tokens) > 2 and tokens[0].text in ("cbind", "c") and tokens[1].text == "("
-    if listed and _closing(tokens) == len(tokens) - 1:
+    if listed and closing(tokens) == len(tokens) - 1:
         return tuple(_weight(part, source) for part in _listed(tokens[2:-1]))
     return (_weight(tokens, source),)
 
@@ -230,25 +231,6 @@ def _truth(tokens: Sequence[Token], source: str) -> bool:
     return _TRUTH[tokens[0].text]
 
 
-def _closing(tokens: Sequence[Token]) -> int:
-    """Place of the bracket that closes the one at place 1."""
-    depth = 0
-    for place, token in enumerate(tokens):
-        if token.kind == "operator":
-            depth += (token.text in "([") - (token.text in ")]")
-            if place and depth == 0:
-                return place
-    return -1
-
-
-def _listed(tokens: Sequence[Token]) -> list[Sequence[Token]]:
-    """The words between the commas that stand outside brackets."""
-    parts, depth = [list[Token]()], 0
-    for token in tokens:
-        if token.kind == "operator":
-            depth += (token.text in "([") - (token.text in ")]")
-            if depth == 0 and token.text == ",":
-                parts.append([])
-                continue
-        parts[-1].append(token)
-    return [part for part in parts if part] if len(parts) == 1 else list(parts)
+def _listed(tokens: Sequence[Token]) -> list[list[Token]]:
+    """The words between the commas that stand outside brackets; none where there are no words."""
+    return split(tokens, ",") if tokens else []
