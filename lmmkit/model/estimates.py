@@ -395,7 +395,8 @@ def estimates_from_dict(
             raise ValueError(f"{term.group} has {k} columns, its factor the shape {factor.shape}")
     checks = [Check(c["name"], float(c["value"]), c["threshold"], c["passed"]) for c in given["checks"]]
     trace = [
-        {**step, **{key: float(step[key]) for key in STEP_NUMBERS}, "theta": tuple(step["theta"])}
+        {**step, **{key: float(step[key]) for key in STEP_NUMBERS}}
+        | {key: tuple(step[key]) for key in ("theta", "rho") if key in step}
         for step in given["trace"]
     ]
     evidence = Stored(checks, trace, b, variances)
