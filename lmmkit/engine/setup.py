@@ -76,13 +76,14 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
     layout = build_layout(problem, prepared)
     _refuse_too_wide(layout)
     n = len(problem.response)
-    if problem.residual is None:
+    visits = problem.visits
+    if visits is None:
         raw = collect(prepared, layout)
         absorbed = absorb(raw, prepared, layout) if layout.factors else raw
         _refuse_exact_within(raw, absorbed, n)
         source: ProductSource = Fixed(absorbed)
     else:
-        source = patterned(prepared, problem.residual)
+        source = patterned(prepared, visits)
         refuse_unidentified(source, len(prepared.fixed))
         raw = absorbed = source.independent()
     constant = constant_of(prepared, n, reml)
@@ -136,7 +137,7 @@ def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
         raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
     for term in problem.terms:
         count = term.levels * len(term.columns)
-        if count >= n:
+        if count >= n and term.relation is None:
             raise FitError(
                 f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} "
                 f"random effects for {n} rows: its variances cannot be told from the residual variance. "

@@ -7,6 +7,7 @@ matrix.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, FactorStructure, Part
@@ -21,6 +23,7 @@ from lmmkit.engine.covariance.structures import Growth, Structure
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.problem import Problem
+from lmmkit.engine.relations.relationship import Relationship
 from lmmkit.errors import FitError
 
 
@@ -43,6 +46,10 @@ class Factor:
         rows: Positions of its k columns in `Prepared.rows`.
         pieces: The terms on this factor.
         structure: What T may be: that of its term, or those of several side by side.
+        members: As in `problem.Term`.
+        relation: As in `problem.Term`.
+        Z: (n, J k) its columns of Z in prepared units, those of a level together, where they are not its
+            prepared rows at its levels; else None.
     """
 
     codes: Ints
@@ -51,6 +58,14 @@ class Factor:
     rows: tuple[int, ...]
     pieces: tuple[Piece, ...]
     structure: FactorStructure
+    members: tuple[tuple[Ints, Floats], ...] = ()
+    relation: Relationship | None = None
+    Z: csr_array | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether each row has one level, and levels are independent."""
+        return not self.members and self.relation is None
 
     @property
     def width(self) -> int:
@@ -199,6 +214,23 @@ def parents_of(codes: Ints, levels: int, coarse: Ints) -> Ints | None:
     return parent
 
 
+def random_columns(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
+    """(n, q) Z in prepared units, the columns of a level together, factor by factor."""
+    columns, values, q = list[Ints](), list[Floats](), 0
+    for factor in factors:
+        for codes, weight in factor.members or ((factor.codes, None),):
+            columns += [q + codes * factor.width + c for c in range(factor.width)]
+            own = [prepared.rows[row] for row in factor.rows]
+            values += own if weight is None else [weight * row for row in own]
+        q += factor.levels * factor.width
+    n, width = len(columns[0]), len(columns)
+    entries, indices = np.stack(values, axis=1).ravel(), np.stack(columns, axis=1).ravel()
+    Z = csr_array((entries, indices, np.arange(0, n * width + 1, width)), shape=(n, q))
+    if any(factor.members for factor in factors):
+        Z.sum_duplicates()  # a row may meet a level twice
+    return Z
+
+
 def _amalgamated(problem: Problem, prepared: Prepared) -> list[Factor]:
     """One factor per grouping factor, the largest J k first."""
     factors = list[Factor]()
@@ -213,7 +245,11 @@ def _amalgamated(problem: Problem, prepared: Prepared) -> list[Factor]:
         term = problem.terms[pieces[0].term]
         structure = BlockDiagonal(len(rows), tuple(parts)) if len(parts) > 1 else term.structure
         order = np.arange(term.levels)
-        factors.append(Factor(term.codes, term.levels, order, tuple(rows), tuple(pieces), structure))
+        own = Factor(term.codes, term.levels, order, tuple(rows), tuple(pieces), structure)
+        if not term.plain:
+            own = replace(own, members=term.members, relation=term.relation)
+            own = replace(own, Z=random_columns(prepared, [own]))
+        factors.append(own)
     return sorted(factors, key=lambda f: -f.levels * f.width)
 
 
@@ -227,10 +263,12 @@ def _renumbered(factor: Factor, parent: Ints) -> Factor:
 
 
 def build_layout(problem: Problem, prepared: Prepared) -> Layout:
-    """Chain and rest of a problem's factors."""
+    """Chain and rest of a problem's factors: a row of the chain has one level, independent of the others."""
     chain, rest = list[Factor](), list[Factor]()
     for factor in _amalgamated(problem, prepared):
-        nested = not chain or parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
+        nested = factor.plain and (
+            not chain or parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
+        )
         (chain if nested else rest).append(factor)
     for f in reversed(range(len(chain) - 1)):  # number the levels from the top down
         parent = parents_of(chain[f].codes, chain[f].levels, chain[f + 1].codes)

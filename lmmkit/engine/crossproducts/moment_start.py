@@ -52,7 +52,7 @@ class _RawSums:
     def pairs(self, f: int, g: int) -> tuple[Floats, Ints | slice, Ints | slice]:
         """Z_f'Z_g on the occurring pairs, (k_f, k_g, m), and their levels in f and g."""
         s, everything = len(self.layout.chain), slice(None)
-        if f == g:
+        if f == g and self.layout.factors[f].Z is None:
             return self.own[f], everything, everything
         if g < s:
             return self.moments.between[f, g], everything, self.layout.parents[f, g]
@@ -159,6 +159,8 @@ def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int,
 def _residual_start(solved: Floats, moments: Moments, absorbed: Moments, rows: int) -> Floats:
     """s2 of the moment equations, but no more than the rows within the first factor's levels have, if any."""
     total, whole = absorbed.total, moments.total[-1, -1] / rows
+    if not absorbed.own:  # nothing is absorbed
+        return solved if solved > 0 else SHARE * whole
     explained = total[-1, :-1] @ levelwise.least_solved(total[:-1, :-1], total[:-1, -1])
     within = (total[-1, -1] - explained) / free_within(absorbed.own[0], len(total) - 1, rows)
     if within <= EXACT * whole:

@@ -23,8 +23,8 @@ from functools import cached_property
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.crossproducts.elimination_order import random_columns
 from lmmkit.engine.inference.information import VarianceInformation, entry_directions
-from lmmkit.engine.inference.traces import random_columns
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.solution import Optimum

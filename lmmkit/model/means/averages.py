@@ -41,14 +41,16 @@ class _RowFunctions:
     Attributes:
         X: (m, p_all) on all columns of X.
         offset: (m,) known part.
-        Z: For each random-effects term (m, k), at level "group"; else none.
-        codes: For each random-effects term (m,) levels.
+        Z: For each random-effects term (e, k) of the rows' parts, at level "group"; else none.
+        codes: For each random-effects term (e,) levels.
+        row: (e,) the row of each part; a row has several where it belongs to several levels.
     """
 
     X: Floats
     offset: Floats
     Z: tuple[Floats, ...] = ()
     codes: tuple[Ints, ...] = ()
+    row: Ints | None = None
 
     def minus(self, other: _RowFunctions, width: float) -> _RowFunctions:
         """The difference over `width`; of a term whose levels it changes both are kept.
@@ -62,7 +64,8 @@ class _RowFunctions:
                 "level='population'."
             )
         Z = tuple((one - two) / width for one, two in zip(self.Z, other.Z, strict=True))
-        return _RowFunctions((self.X - other.X) / width, (self.offset - other.offset) / width, Z, self.codes)
+        X, offset = (self.X - other.X) / width, (self.offset - other.offset) / width
+        return _RowFunctions(X, offset, Z, self.codes, self.row)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +131,14 @@ class RowAverages:
         if self.level == "population":
             return _RowFunctions(design.fixed_matrix(frame), self._offset(frame))
         new = design.new_data(frame)
-        for term, codes in zip(self.estimates.random, new.codes, strict=True):
-            if (codes < 0).any():
+        for t, term in enumerate(self.estimates.random):
+            if (unseen := new.unseen(t)).any():
                 raise DataError(
-                    f"{int((codes < 0).sum()):,} of the {len(codes):,} rows have a level of `{term.factor}` "
+                    f"{int(unseen.sum()):,} of the {len(unseen):,} rows have a level of `{term.factor}` "
                     "that the fit has not seen; leave them out, or use level='population'."
                 )
-        return _RowFunctions(new.X, self._offset(frame), new.Z, new.codes)
+        parts = new.parts()
+        return _RowFunctions(new.X, self._offset(frame), parts.Z, parts.codes, parts.row)
 
     def _offset(self, frame: pd.DataFrame) -> Floats:
         """(m,) known part of the mean."""
@@ -193,9 +197,11 @@ class RowAverages:
     ) -> pd.DataFrame:
         """With the random effects of the rows' own levels and their uncertainty."""
         count, rows = len(L) // len(made), [rows for _, rows in made]
-        function = np.concatenate([k * count + code for k in range(len(made))])
+        at = [np.arange(len(code)) if part.row is None else part.row for part in rows]
+        function = np.concatenate([k * count + code[row] for k, row in enumerate(at)])
         Z = tuple(
-            np.concatenate([share[:, None] * part.Z[t] for part in rows]) for t in range(len(rows[0].Z))
+            np.concatenate([share[row][:, None] * part.Z[t] for part, row in zip(rows, at, strict=True)])
+            for t in range(len(rows[0].Z))
         )
         codes = tuple(np.concatenate([part.codes[t] for part in rows]) for t in range(len(rows[0].codes)))
         effects = sum(

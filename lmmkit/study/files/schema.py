@@ -349,9 +349,11 @@ class Model(_Section):
     )
     residual: ResidualText = Field(
         default=IID,
-        description="Residual structure, in place of random effects: `un(visit | id)`, us, cs, csh, toep, "
-        "toeph, ar1, ar1h, ad, adh, `ident(f)`, or a product `ident(f) * cs(visit | id)`; iid: independent, "
-        "of one variance",
+        description="Residual structure, in place of random effects or beside them: over visits "
+        "`un(visit | id)`, us, cs, csh, toep, toeph, ar1, ar1h, ad, adh; in time `car1(day | id)`, in the "
+        "plane `expsp(x, y | field, nugget=TRUE)`; a variance function `ident(f)`, `power(x)`, `exp(x)`, "
+        "`power(fitted)`; or a product `ident(f) * cs(visit | id)` of a variance function and a correlation; "
+        "iid: independent, of one variance",
     )
     weights: ColumnName | None = Field(default=None, description="Column of prior weights")
     offset: ColumnName | None = Field(default=None, description="Column of a known part of the response")
@@ -389,7 +391,7 @@ class Model(_Section):
         """The columns of each grouping factor and of the subjects of a residual structure, by its label."""
         found = [bar.group for bar in parse_formula(self.formula).random]
         residual = self.residual_structure
-        found += [residual.group] if residual and residual.group else []
+        found += [residual.group] if residual and residual.group and residual.group.names else []
         return {group.label: list(group.names) for group in found}
 
 

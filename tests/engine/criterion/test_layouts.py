@@ -17,7 +17,7 @@ from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
 
 ROWS = 150
-# (levels, columns, unstructured, the earlier term that it contains or None)
+# (levels, columns, unstructured, the earlier term that it contains or None[, memberships of a row])
 LAYOUTS = {
     "single": [(12, 2, True, None)],
     "single intercept": [(12, 1, True, None)],
@@ -34,6 +34,10 @@ LAYOUTS = {
         (7, 1, True, None),
         (5, 2, True, None),
     ],
+    "memberships": [(12, 1, True, None, 2)],
+    "memberships with slopes": [(12, 2, True, None, 3)],
+    "memberships and crossed": [(12, 2, True, None, 2), (15, 1, True, None)],
+    "chain and memberships": [(30, 2, True, None), (12, 1, True, 0), (7, 2, False, None, 2)],
 }
 
 
@@ -42,7 +46,7 @@ def problem_of(layout, weighted):
     rng = np.random.default_rng(3)
     columns = [np.broadcast_to(1.0, ROWS), *(rng.normal(size=ROWS) * 3 + 5 for _ in range(3))]
     terms = []
-    for factor, (levels, k, unstructured, child) in enumerate(layout):
+    for factor, (levels, k, unstructured, child, *memberships) in enumerate(layout):
         if child is None:
             codes = np.concatenate([np.arange(levels), rng.integers(0, levels, ROWS - levels)])
         else:
@@ -50,7 +54,11 @@ def problem_of(layout, weighted):
             parents = np.concatenate([np.arange(levels), rng.integers(0, levels, below.max() + 1 - levels)])
             codes = parents[below]
         structure = Unstructured(k) if unstructured else Diagonal(k)
-        terms.append(Term(factor, codes, levels, tuple(range(k)), structure))
+        members = [(rng.permutation(codes), rng.uniform(0, 1, ROWS)) for _ in range(sum(memberships))]
+        for number, (_, weight) in enumerate(members):
+            weight[number:5] = 0.0  # rows with some memberships, or none
+        codes = members[0][0] if members else codes
+        terms.append(Term(factor, codes, levels, tuple(range(k)), structure, tuple(members)))
     y = rng.normal(size=ROWS) + 2
     for term in terms:
         for column in term.columns:
@@ -78,8 +86,9 @@ class Case:
     def Z(self, factor):
         """Dense Z of one factor, (n, J k), level by level."""
         Z = np.zeros((ROWS, factor.levels, factor.width))
-        for column, row in enumerate(factor.rows):
-            Z[np.arange(ROWS), factor.codes, column] = self.prepared.rows[row]
+        for codes, weight in factor.members or [(factor.codes, 1.0)]:
+            for column, row in enumerate(factor.rows):
+                Z[np.arange(ROWS), codes, column] += weight * self.prepared.rows[row]
         return Z.reshape(ROWS, -1)
 
     def V(self, theta):
