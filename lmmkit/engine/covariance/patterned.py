@@ -33,7 +33,7 @@ GRID = (-0.95, *TRIED, 0.95)  # and those that a way off a saddle tries
 INWARD = 0.2  # of the half range: how far inside a bound a correlation is tried from there
 
 
-class Bounded(NamedTuple):
+class WithinBounds(NamedTuple):
     """Numbers r within bounds, with their distances to both: (m,) each."""
 
     r: Floats
@@ -41,7 +41,7 @@ class Bounded(NamedTuple):
     above: Floats  # high - r, the same
 
 
-class Pattern(ABC):
+class CorrelationPattern(ABC):
     """A family of correlation matrices C (k, k) in numbers r (m,) within bounds."""
 
     def __init__(self, size: int) -> None:
@@ -53,19 +53,19 @@ class Pattern(ABC):
         """(m, 2) of each r."""
 
     @abstractmethod
-    def matrix(self, at: Bounded) -> Floats:
+    def matrix(self, at: WithinBounds) -> Floats:
         """Returns C."""
 
     @abstractmethod
-    def slopes(self, at: Bounded) -> Floats:
+    def slopes(self, at: WithinBounds) -> Floats:
         """Returns (m, k, k) dC / dr_i."""
 
     @abstractmethod
-    def bends(self, at: Bounded, D: Floats) -> Floats:
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
         """Returns (m, m) sum_ab D_ab d2C_ab / dr_i dr_j."""
 
     @abstractmethod
-    def root(self, at: Bounded) -> Floats:
+    def root(self, at: WithinBounds) -> Floats:
         """Returns the lower triangular root of C, no diagonal entry negative."""
 
     @abstractmethod
@@ -85,44 +85,44 @@ class Pattern(ABC):
         return r
 
 
-class _Identity(Pattern):
+class _NoCorrelation(CorrelationPattern):
     """No correlation."""
 
     bounds = np.empty((0, 2))
 
-    def matrix(self, at: Bounded) -> Floats:
+    def matrix(self, at: WithinBounds) -> Floats:
         return np.eye(self.size)
 
-    def slopes(self, at: Bounded) -> Floats:
+    def slopes(self, at: WithinBounds) -> Floats:
         return np.empty((0, self.size, self.size))
 
-    def bends(self, at: Bounded, D: Floats) -> Floats:
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
         return np.empty((0, 0))
 
-    def root(self, at: Bounded) -> Floats:
+    def root(self, at: WithinBounds) -> Floats:
         return np.eye(self.size)
 
     def numbers(self, C: Floats) -> Floats:
         return np.empty(0)
 
 
-class _Exchangeable(Pattern):
+class _OneCorrelation(CorrelationPattern):
     """One correlation for all pairs, from -1 / (k - 1) to 1."""
 
     @property
     def bounds(self) -> Floats:
         return np.array([[-1.0 / (self.size - 1), 1.0]])
 
-    def matrix(self, at: Bounded) -> Floats:
+    def matrix(self, at: WithinBounds) -> Floats:
         return np.eye(self.size) + at.r[0] * self._pairs
 
-    def slopes(self, at: Bounded) -> Floats:
+    def slopes(self, at: WithinBounds) -> Floats:
         return self._pairs[None]
 
-    def bends(self, at: Bounded, D: Floats) -> Floats:
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
         return np.zeros((1, 1))
 
-    def root(self, at: Bounded) -> Floats:
+    def root(self, at: WithinBounds) -> Floats:
         # Given j others a place has the variance (1 - r)(1 + j r) / (1 + (j - 1) r), and any two of them the
         # covariance (1 - r) r / (1 + (j - 1) r). At the bounds 1 - r and 1 + (k - 1) r keep their digits.
         k, r, left = self.size, float(at.r[0]), float(at.above[0])
@@ -147,7 +147,7 @@ class _Exchangeable(Pattern):
         return 1.0 - np.eye(self.size)
 
 
-class _AutoRegressive(Pattern):
+class _PowersOfDistance(CorrelationPattern):
     """r to the power of the distance between columns, in the order of the columns."""
 
     bounds = np.array([[-1.0, 1.0]])
@@ -156,18 +156,18 @@ class _AutoRegressive(Pattern):
     def classes(self) -> Ints:
         return _gaps(self.size)
 
-    def matrix(self, at: Bounded) -> Floats:
+    def matrix(self, at: WithinBounds) -> Floats:
         return at.r[0] ** self.classes
 
-    def slopes(self, at: Bounded) -> Floats:
+    def slopes(self, at: WithinBounds) -> Floats:
         g = self.classes
         return (g * at.r[0] ** np.maximum(g - 1, 0))[None]
 
-    def bends(self, at: Bounded, D: Floats) -> Floats:
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
         g = self.classes
         return np.array([[np.vdot(D, g * (g - 1) * at.r[0] ** np.maximum(g - 2, 0))]])
 
-    def root(self, at: Bounded) -> Floats:
+    def root(self, at: WithinBounds) -> Floats:
         # r^i in the first column, r^(i - j) sqrt(1 - r^2) in the others (lme4's vignette).
         L = np.tril(at.r[0] ** self.classes)
         L[:, 1:] *= np.sqrt(at.below[0] * at.above[0])
@@ -179,7 +179,7 @@ class _AutoRegressive(Pattern):
         return np.array([near.mean() if near.size else 0.0])
 
 
-class _Banded(Pattern):
+class _OnePerDistance(CorrelationPattern):
     """One correlation for each distance; r are the partial autocorrelations, by Durbin and Levinson."""
 
     @property
@@ -190,14 +190,14 @@ class _Banded(Pattern):
     def classes(self) -> Ints:
         return _gaps(self.size)
 
-    def matrix(self, at: Bounded) -> Floats:
+    def matrix(self, at: WithinBounds) -> Floats:
         return np.array([rho.value for rho in self._series(at.r)])[self.classes]
 
-    def slopes(self, at: Bounded) -> Floats:
+    def slopes(self, at: WithinBounds) -> Floats:
         slopes = np.array([rho.first for rho in self._series(at.r)])
         return np.moveaxis(slopes[self.classes], 2, 0)
 
-    def bends(self, at: Bounded, D: Floats) -> Floats:
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
         weights = np.bincount(self.classes.ravel(), D.ravel(), self.size)
         return np.einsum("l,lij->ij", weights, np.array([rho.second for rho in self._series(at.r)]))
 
@@ -213,7 +213,7 @@ class _Banded(Pattern):
             [Jet(float(v), row, np.zeros((m, m))) for v, row in zip(r, np.eye(m), strict=True)]
         )
 
-    def root(self, at: Bounded) -> Floats:
+    def root(self, at: WithinBounds) -> Floats:
         # Schur's recursion: each column is the last one, a place down, less its share of the other generator.
         L = np.zeros((self.size, self.size))
         L[:, 0] = down = self.matrix(at)[:, 0]
@@ -244,7 +244,7 @@ class _Banded(Pattern):
         return partial
 
 
-class Fading(Pattern):
+class Fading(CorrelationPattern):
     """exp(-distance / range) between positions; r is the correlation of the closest pair, from 0 to 1."""
 
     bounds = np.array([[0.0, 1.0]])
@@ -275,26 +275,26 @@ class Fading(Pattern):
     def _powers(self) -> Floats:
         return self.distances / self.closest
 
-    def matrix(self, at: Bounded) -> Floats:
-        """As of `Pattern`."""
+    def matrix(self, at: WithinBounds) -> Floats:
+        """As of `CorrelationPattern`."""
         with np.errstate(divide="ignore", invalid="ignore"):
             C = np.exp(self._powers * np.log1p(-at.above[0]))
         np.fill_diagonal(C, 1.0)
         return C
 
-    def slopes(self, at: Bounded) -> Floats:
-        """As of `Pattern`."""
+    def slopes(self, at: WithinBounds) -> Floats:
+        """As of `CorrelationPattern`."""
         a = self._powers
         return (a * at.r[0] ** np.maximum(a - 1.0, 0.0))[None]
 
-    def bends(self, at: Bounded, D: Floats) -> Floats:
-        """As of `Pattern`."""
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
+        """As of `CorrelationPattern`."""
         a, r = self._powers, max(float(at.r[0]), 1e-60)
         bend = np.where(a > 1.0, a * (a - 1.0) * r ** (a - 2.0), 0.0)
         return np.array([[np.vdot(D, bend)]])
 
-    def root(self, at: Bounded) -> Floats:
-        """As of `Pattern`."""
+    def root(self, at: WithinBounds) -> Floats:
+        """As of `CorrelationPattern`."""
         C = self.matrix(at)
         if at.above[0] == 0.0:
             L = np.zeros_like(C)
@@ -307,7 +307,7 @@ class Fading(Pattern):
             return semidefinite_factor(vectors * np.sqrt(np.maximum(values, 0.0)))
 
     def numbers(self, C: Floats) -> Floats:
-        """As of `Pattern`."""
+        """As of `CorrelationPattern`."""
         value = C[self.pair]
         if not np.isfinite(value):
             known = np.isfinite(C) & (self.distances > 0)
@@ -328,7 +328,7 @@ def _snapped(u: float) -> float:
 
 
 @dataclass(frozen=True)
-class Patterned(Structure):
+class PatternedStructure(Structure):
     """T = D C D with C of a pattern.
 
     Attributes:
@@ -340,7 +340,7 @@ class Patterned(Structure):
     batched = False
 
     @cached_property
-    def pattern(self) -> Pattern:
+    def pattern(self) -> CorrelationPattern:
         """The correlations."""
         raise NotImplementedError
 
@@ -363,14 +363,14 @@ class Patterned(Structure):
     def _half(self) -> Floats:
         return np.diff(self.pattern.bounds, axis=1)[:, 0] / 2.0
 
-    def _bounded(self, x: Floats) -> Bounded:
+    def _bounded(self, x: Floats) -> WithinBounds:
         """R of the last coordinates."""
         angle = x[self._scales :]
         sine, cosine = np.sin(angle), self._cosine(x)
         # 1 - |sin x| = cos(x)^2 / (1 + |sin x|), without cancellation
         short, long = cosine**2 / (1.0 + np.abs(sine)), 1.0 + np.abs(sine)
         below, above = np.where(sine > 0, (long, short), (short, long))
-        return Bounded(self._middle + self._half * sine, self._half * below, self._half * above)
+        return WithinBounds(self._middle + self._half * sine, self._half * below, self._half * above)
 
     def _cosine(self, x: Floats) -> Floats:
         cosine = np.cos(x[self._scales :])
@@ -708,7 +708,7 @@ class Patterned(Structure):
 
 
 @dataclass(frozen=True)
-class Identical(Patterned):
+class Identical(PatternedStructure):
     """Independent effects with one variance."""
 
     name = "diagonal, with one variance"
@@ -719,13 +719,13 @@ class Identical(Patterned):
     closed = "scale"
 
     @cached_property
-    def pattern(self) -> Pattern:
-        """As of `Patterned`."""
-        return _Identity(self.width)
+    def pattern(self) -> CorrelationPattern:
+        """As of `PatternedStructure`."""
+        return _NoCorrelation(self.width)
 
 
 @dataclass(frozen=True)
-class CompoundSymmetric(Patterned):
+class CompoundSymmetric(PatternedStructure):
     """One correlation for all pairs, and a variance for each column."""
 
     name = "compound symmetric, with a variance for each column"
@@ -735,9 +735,9 @@ class CompoundSymmetric(Patterned):
     closed = "scales"
 
     @cached_property
-    def pattern(self) -> Pattern:
-        """As of `Patterned`."""
-        return _Exchangeable(self.width)
+    def pattern(self) -> CorrelationPattern:
+        """As of `PatternedStructure`."""
+        return _OneCorrelation(self.width)
 
 
 @dataclass(frozen=True)
@@ -752,7 +752,7 @@ class HomogeneousCompoundSymmetric(CompoundSymmetric):
 
 
 @dataclass(frozen=True)
-class AutoRegressive(Patterned):
+class AutoRegressive(PatternedStructure):
     """First-order autoregression over the columns in their order, and one variance."""
 
     name = "first-order autoregressive, with one variance"
@@ -762,9 +762,9 @@ class AutoRegressive(Patterned):
     closed = "scale"
 
     @cached_property
-    def pattern(self) -> Pattern:
-        """As of `Patterned`."""
-        return _AutoRegressive(self.width)
+    def pattern(self) -> CorrelationPattern:
+        """As of `PatternedStructure`."""
+        return _PowersOfDistance(self.width)
 
 
 @dataclass(frozen=True)
@@ -781,7 +781,7 @@ class HeterogeneousAutoRegressive(AutoRegressive):
 
 
 @dataclass(frozen=True)
-class Toeplitz(Patterned):
+class Toeplitz(PatternedStructure):
     """One correlation for each distance of columns in their order, and a variance for each column."""
 
     name = "Toeplitz, with a variance for each column"
@@ -791,9 +791,9 @@ class Toeplitz(Patterned):
     closed = "scales"
 
     @cached_property
-    def pattern(self) -> Pattern:
-        """As of `Patterned`."""
-        return _Banded(self.width)
+    def pattern(self) -> CorrelationPattern:
+        """As of `PatternedStructure`."""
+        return _OnePerDistance(self.width)
 
     @property
     def _dependence_names(self) -> list[str]:
@@ -812,7 +812,7 @@ class HomogeneousToeplitz(Toeplitz):
 
 
 @dataclass(frozen=True)
-class Exponential(Patterned):
+class Exponential(PatternedStructure):
     """Correlation exp(-distance / range) between positions, and one variance.
 
     Attributes:
@@ -828,8 +828,8 @@ class Exponential(Patterned):
     closed = "scale"
 
     @cached_property
-    def pattern(self) -> Pattern:
-        """As of `Patterned`."""
+    def pattern(self) -> CorrelationPattern:
+        """As of `PatternedStructure`."""
         return Fading(self.positions)
 
     @property
