@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.criterion.criterion import Criterion
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
-from lmmkit.engine.crossproducts.identification import refuse_unidentified
+from lmmkit.engine.crossproducts.identification import refuse_absorbed, refuse_unidentified
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
 from lmmkit.engine.crossproducts.product_sources import Fixed, Patterned, ProductSource, patterned
 from lmmkit.engine.crossproducts.scaling import Prepared, prepare
 from lmmkit.engine.crossproducts.whitened import Whitened, whitened
-from lmmkit.engine.problem import Problem, Residual
+from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.rules import SEARCH
 from lmmkit.errors import FitError
 
@@ -83,8 +84,21 @@ class Setup:
             return np.empty(0)
         source, n = self.criterion.source, len(self.problem.response)
         if isinstance(source, Whitened):
-            return moment_start(*source.sums(rho), source.layout, n, floor)
-        return moment_start(self.raw, self.absorbed, self.layout, n, floor)
+            theta = moment_start(*source.sums(rho), source.layout, n, floor)
+        else:
+            theta = moment_start(self.raw, self.absorbed, self.layout, n, floor)
+        return self._best_of_trials(theta, rho)
+
+    def _best_of_trials(self, theta: Floats, rho: Floats) -> Floats:
+        """Theta with other correlations in each pattern, where the deviance is lower."""
+        for cut, factor in zip(self.layout.cuts, self.layout.factors, strict=True):
+            ways = [theta]
+            for moved in factor.structure.trials(theta[cut]):
+                ways.append(theta.copy())
+                ways[-1][cut] = moved
+            if len(ways) > 1:
+                theta = min(ways, key=lambda way: self._deviance(np.append(way, rho)))
+        return theta
 
 
 def set_up(problem: Problem, *, reml: bool) -> Setup:
@@ -108,10 +122,25 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
         raw = collect(prepared, layout)
         absorbed = absorb(raw, prepared, layout) if layout.factors else raw
         _refuse_exact_within(raw, absorbed, n)
+        if residual is not None:
+            _refuse_unidentified(problem, residual, prepared)
         source = Fixed(absorbed) if residual is None else whitened(prepared, layout, residual)
     constant = constant_of(prepared, n, reml)
     criterion = Criterion(source, layout, n, len(prepared.fixed), reml=reml, constant=constant)
     return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
+
+
+def _refuse_unidentified(problem: Problem, residual: Residual | RowResidual, prepared: Prepared) -> None:
+    """The rows tell of every parameter of visits beside random effects and variance functions."""
+    if isinstance(residual, Residual):
+        visits = residual
+        refuse_absorbed(problem, visits)
+    elif isinstance(residual.structure.correlation, ResidualStructure) and residual.cells is not None:
+        names = residual.names
+        visits = Residual(residual.structure.correlation, residual.cells, residual.subjects, names)
+    else:
+        return
+    refuse_unidentified(patterned(prepared, visits), len(prepared.fixed))
 
 
 def constant_of(prepared: Prepared, n: int, reml: bool) -> float:
@@ -164,7 +193,7 @@ def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
         raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
     for term in problem.terms:
         count = term.levels * len(term.columns)
-        if count >= n and term.relation is None:
+        if count >= n and term.relation is None and term.structure.batched:
             raise FitError(
                 f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} "
                 f"random effects for {n} rows: its variances cannot be told from the residual variance. "

@@ -38,7 +38,7 @@ EFFECTS = ["", "1|g", "x|g", "x||g", "1|s + x|g", "1|g + 1|i", "1|i", "x|i", "m"
 
 
 def rows(seed=1):
-    """Subjects of up to six rows each at uneven times, in sites; items crossed with them; rows in no order."""
+    """Subjects of up to six rows each at uneven times, in sites; items crossed; rows in no order."""
     rng = np.random.default_rng(seed)
     g = np.repeat(np.arange(SUBJECTS), rng.integers(1, MOST + 1, SUBJECTS))
     n = len(g)

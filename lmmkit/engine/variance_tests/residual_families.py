@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.crossproducts.identification import by_cell, same_groups
 from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.variance_tests.covariance_families import entries_of
 
@@ -49,9 +50,9 @@ def _member(problem: Problem, residual: Residual, draw: np.random.Generator) -> 
     """(T, T) a model's covariance matrix at random parameters over another's cells; None: it has none."""
     R = _residual_member(problem.visits, residual, draw)
     for term in problem.terms:
-        columns = [_by_cell(problem.columns[column], residual) for column in term.columns]
+        columns = [by_cell(problem.columns[column], residual) for column in term.columns]
         known = [column for column in columns if column is not None]
-        if R is None or len(known) < len(columns) or not _same_groups(term.codes, residual.subjects):
+        if R is None or len(known) < len(columns) or not same_groups(term.codes, residual.subjects):
             return None
         Z = np.array(known) / max(float(np.abs(known).max()), 1.0)
         A = np.eye(len(Z)) + SMALL * np.abs(draw.normal(size=(len(Z), len(Z))))
@@ -65,7 +66,7 @@ def _residual_member(own: Residual | None, other: Residual, draw: np.random.Gene
     """(T, T) the part of the residuals."""
     if own is None:
         return np.eye(other.structure.size)
-    cells = _by_cell(own.cells, other)
+    cells = by_cell(own.cells, other)
     if cells is None:
         return None
     rho = SMALL * np.abs(draw.normal(size=own.structure.count))
@@ -73,17 +74,4 @@ def _residual_member(own: Residual | None, other: Residual, draw: np.random.Gene
     R = own.structure.matrix(rho)[np.ix_(places, places)]
     if all(block.correlation == "ident" for block in own.structure.blocks):
         return np.diag(R.diagonal())
-    return R if _same_groups(own.subjects, other.subjects) else None
-
-
-def _by_cell(values: Floats | Ints, residual: Residual) -> Floats | None:
-    """(T,) the one value of each cell's rows; None where a cell has several."""
-    out = np.zeros(residual.structure.size)
-    out[residual.cells] = values
-    return out if np.array_equal(out[residual.cells], values) else None
-
-
-def _same_groups(one: Ints, two: Ints) -> bool:
-    """Whether two codes put the same rows together."""
-    both = np.unique(np.stack([one, two]), axis=1).shape[1]
-    return both == len(np.unique(one)) == len(np.unique(two))
+    return R if same_groups(own.subjects, other.subjects) else None

@@ -94,7 +94,7 @@ def row_design(formula: ResidualFormula, source: Source) -> RowDesign:
     over_visits = not formula.fades and formula.correlation != INDEPENDENT
     visits = visit_design(replace(formula, ident=None, growing=None), source) if over_visits else None
     subjects = visits.subjects if visits else _subjects(formula, source)
-    ident = grouping(formula.ident, source.table, source.rows) if formula.ident else None
+    ident = grouping(formula.ident, source.evaluator, source.rows) if formula.ident else None
     variance, covariate = _variance(formula, ident, source)
     codes = np.arange(source.count) if subjects is None else subjects.codes
     names = () if subjects is None else LevelNames(subjects)
@@ -128,7 +128,7 @@ def _subjects(formula: ResidualFormula, source: Source) -> Grouping | None:
     if not formula.group.names:
         one = np.zeros(source.count, np.intp)
         return Grouping("1", one, 1, ((np.array(["all rows"], object), np.zeros(1, np.intp)),))
-    found = grouping(formula.group, source.table, source.rows)
+    found = grouping(formula.group, source.evaluator, source.rows)
     if found.size == len(found.codes):
         raise DataError(
             f"residual `{formula}`: each of the {found.size:,} levels of `{found.name}` has one row, so no "

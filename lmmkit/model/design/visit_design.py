@@ -20,7 +20,7 @@ from lmmkit.model.design.residual_design import LevelNames, ResidualDesign
 from lmmkit.model.design.rows_used import Source
 from lmmkit.model.design.variables import factor_of, is_factor, marked_column
 from lmmkit.model.formula.expression import Expression
-from lmmkit.model.formula.formula import Group
+from lmmkit.model.formula.groups import Group
 from lmmkit.model.formula.residual_formula import INDEPENDENT, ResidualFormula
 from lmmkit.model.table.columns import Floats, Ints, compress
 from lmmkit.model.table.evaluate import Evaluator
@@ -180,7 +180,7 @@ def visit_design(formula: ResidualFormula, source: Source) -> VisitDesign:
             subject, or distances between visits that `toep` has a correlation for and that do not occur.
     """
     subjects, by, ident = (
-        grouping(group, source.table, source.rows) if group else None
+        grouping(group, source.evaluator, source.rows) if group else None
         for group in (formula.group, formula.by, formula.ident)
     )
     if subjects is None:

@@ -21,8 +21,9 @@ from lmmkit.model.formula.expression import (
     read_number,
     tokenize,
 )
-from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, Group, read_groups
+from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula
 from lmmkit.model.formula.functions import FUNCTIONS
+from lmmkit.model.formula.groups import Group, read_groups
 from lmmkit.model.formula.residual_spellings import FITTED, is_of_sas, of_sas, other_spelling
 from lmmkit.model.formula.token_lists import closing, spelled, split
 
@@ -465,6 +466,10 @@ def _group(tokens: Sequence[Token], source: str, *, word: str = "", time: Sequen
         raise FormulaError(
             f"residual `{source}`: a subject is one grouping factor, and `{spelled(tokens, source)}` names "
             f"{len(groups)}. Where labels are used again within each {named[0]}, write `{groups[0]}`{beside}."
+        )
+    if groups[0].members is not None:
+        raise FormulaError(
+            f"residual `{source}`: a subject is one grouping factor; `{groups[0]}` gives each row several."
         )
     return groups[0]
 
