@@ -163,7 +163,7 @@ def _equations(claim: Claim) -> Iterator[CertificateLine]:
 
 def _gls(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
     """The conditions of a fit with correlated residuals and no random effects, from R by its definition."""
-    residual = estimates.problem.residual
+    residual = estimates.problem.visits
     assert residual is not None
     try:
         written = as_printed(residual, _printed(estimates))

@@ -119,14 +119,14 @@ class Rows(NewData):
     Attributes:
         possible: (m,) whether the data can estimate their means.
         noise: (m,) variance of an observation about its mean, relative to sigma^2; NaN where it is unknown.
-        cells: (m,) a cell of the residual structure of that variance, -1 where the fit has not seen it; None
-            where residuals are independent, or no observation is predicted.
+        spread: (m,) what that variance depends on in the residual structure: a cell, or the value of a
+            variance function; None where residuals are independent, or no observation is predicted.
         index: Their labels.
     """
 
     possible: NDArray[np.bool_]
     noise: Floats
-    cells: Ints | None
+    spread: Floats | Ints | None
     index: pd.Index[Any]
 
     @property
@@ -174,9 +174,9 @@ def _rows(estimates: Estimates, newdata: Any, level: Level, chosen: list[bool], 
         Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
         weights, possible = problem.weights, np.ones(estimates.nobs, bool)
         new = NewData(estimates.X, problem.offset, Z, tuple(term.codes for term in problem.terms))
-        cells = problem.residual.cells if problem.residual else None
-        noise = _noise(estimates, weights, cells, estimates.nobs)
-        return Rows(**vars(new), possible=possible, noise=noise, cells=cells, index=design.frame.index)
+        own = estimates.spread_rows if design.residual else None
+        noise = _noise(estimates, weights, own, estimates.nobs)
+        return Rows(**vars(new), possible=possible, noise=noise, spread=own, index=design.frame.index)
     counted = [term.factor for term, counts in zip(estimates.random, chosen, strict=True) if counts]
     fixed = level == "population"
     new = design.fixed_data(newdata) if fixed else design.new_data(newdata, groups=counted)
@@ -184,16 +184,18 @@ def _rows(estimates: Estimates, newdata: Any, level: Level, chosen: list[bool], 
     weights = _new_weights(design.request.weights, newdata)
     index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(X))
     asked = design.residual if interval == "prediction" else None
-    cells = asked.cells_of(design.recipe.opened(newdata, asked.variance_columns())) if asked else None
-    noise = _noise(estimates, weights, cells, len(X))
-    return Rows(X, new.offset, new.Z, new.codes, possible, noise, cells, index)
+    new = NewData(X, new.offset, new.Z, new.codes)
+    spread = None
+    if asked:
+        evaluator = design.recipe.opened(newdata, asked.variance_columns())
+        spread = asked.new_rows(evaluator, _mean(estimates, new, chosen))
+    noise = _noise(estimates, weights, spread, len(X))
+    return Rows(**vars(new), possible=possible, noise=noise, spread=spread, index=index)
 
 
-def _noise(estimates: Estimates, weights: Floats | None, cells: Ints | None, rows: int) -> Floats:
-    noise = np.ones(rows) if weights is None else 1.0 / weights
-    if cells is None:
-        return noise
-    return np.where(cells >= 0, noise * (estimates.residual_sds(cells) / estimates.sigma) ** 2, np.nan)
+def _noise(estimates: Estimates, weights: Floats | None, spread: Floats | Ints | None, rows: int) -> Floats:
+    noise, residual = np.ones(rows) if weights is None else 1.0 / weights, estimates.design.residual
+    return noise if spread is None or residual is None else noise * residual.variances(estimates.rho, spread)
 
 
 def _unknown_cells(rows: Rows) -> list[str]:
@@ -203,8 +205,8 @@ def _unknown_cells(rows: Rows) -> list[str]:
         return []
     return [
         f"{len(bad):,} of {len(rows.noise):,} rows, first row {bad[0] + 1}, have a visit, group or level "
-        "that the residual structure of the fit has not seen: the variance of an observation there is "
-        "unknown, and their intervals are NaN."
+        "that the residual structure of the fit has not seen, or a number of which it takes no power: the "
+        "variance of an observation there is unknown, and their intervals are NaN."
     ]
 
 
@@ -316,11 +318,12 @@ def _gradient(estimates: Estimates, rows: Rows, relative: Floats) -> Floats:
     inner = np.einsum("mp,ipq,mq->mi", x, found.gradient / s2, x, optimize=True)
     for z, slopes in zip(rows.Z, estimates.curvature.slopes if rows.Z else (), strict=True):
         inner[:, :-1] += np.einsum("ma,iab,mb->mi", z, slopes, z, optimize=True)
-    residual = estimates.problem.residual
-    if residual is not None and rows.cells is not None:
-        scaled = rows.noise / np.diag(residual.structure.matrix(estimates.rho))[rows.cells]
-        slopes = np.einsum("raa->ar", residual.structure.jacobian(estimates.rho))
-        inner[:, :-1] += scaled[:, None] * slopes[rows.cells]
+    residual = estimates.design.residual
+    if residual is not None and rows.spread is not None:
+        scaled = rows.noise / residual.variances(estimates.rho, rows.spread)  # of its prior weight
+        inner[:, len(estimates.theta) : -1] += scaled[:, None] * residual.variance_slopes(
+            estimates.rho, rows.spread
+        )
     optimum = estimates.optimum
     inner[:, -1] = 2.0 * relative / float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
     return inner
@@ -349,7 +352,9 @@ def _of_known(
         v = PredictionError(estimates.optimum).variance(rows.X, seen, codes) + prior
         whole = v if noise is None else v + noise
         s2, df, method = estimates.sigma**2, np.full(len(v), np.inf), "theta as known"
-        if wanted and is_small(estimates):
+        if estimates.problem.residual is not None:
+            method = "theta and the residual structure as known"
+        elif wanted and is_small(estimates):
             of = PredictionSpread(estimates.expected)
             if of.products(len(v)) <= MOST_PRODUCTS:
                 found = of.of_known(rows.X, seen, codes)

@@ -74,12 +74,13 @@ def covariance_of_residuals(
     """R, (n, n), and B with B R B' = I."""
     n = len(problem.response)
     weights = np.ones(n) if problem.weights is None else problem.weights
-    if problem.residual is None:
+    visits = problem.visits
+    if visits is None:
         variances = sigma**2 / weights
         diagonals = (sparse.diags_array(x) for x in (variances, 1.0 / np.sqrt(variances)))
         R, B = map(sparse.csr_array, diagonals)
         return R, B
-    written = as_printed(problem.residual, residual_params)
+    written = as_printed(visits, residual_params)
     scale = sparse.diags_array(np.sqrt(weights) / sigma)
     return sigma**2 * written.matrix(weights), sparse.csr_array(written.whitener() @ scale)
 

@@ -39,7 +39,8 @@ from lmmkit.model.design.learned import (
     predictors,
     recipe_from_dict,
 )
-from lmmkit.model.design.residual_design import ResidualDesign, residual_design
+from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.design.row_design import row_design
 from lmmkit.model.design.rows_used import (
     OFFSET,
     WEIGHTS,
@@ -52,9 +53,15 @@ from lmmkit.model.design.rows_used import (
     subset_of,
 )
 from lmmkit.model.design.variables import Column, Values, Variable
+from lmmkit.model.design.visit_design import VisitDesign, visit_design
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Bar, Formula, parse_formula, term_name
-from lmmkit.model.formula.residual_formula import ResidualFormula, check_beside, parse_residual
+from lmmkit.model.formula.residual_formula import (
+    ResidualFormula,
+    check_beside,
+    parse_residual,
+    refuse_absorbed,
+)
 from lmmkit.model.table.columns import Floats, open_table
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.grouping import (
@@ -543,6 +550,7 @@ def _design(
     offset = offset_of(request, source.evaluator, source.vectors)
     used = None if offset is None else source.used(offset)
     residual = None if request.residual is None else _on_rows(request.residual, source)
+    _check_absorbed(formula, groupings, residual)
     arrays = residual.arrays if residual else None
     beside = residual.notices if residual else ()
     return Design(
@@ -571,10 +579,24 @@ def _on_rows(residual: ResidualFormula, source: Source) -> ResidualDesign:
     """The residual structure on the rows used, its faults those of `residual`."""
     found, made = Findings(), None
     with found.part("residual"):
-        made = residual_design(residual, source)
+        made = (visit_design if residual.over_cells else row_design)(residual, source)
     found.raise_found()
     assert made is not None
     return made
+
+
+def _check_absorbed(
+    formula: Formula, groupings: Mapping[str, Grouping], residual: ResidualDesign | None
+) -> None:
+    """Refuse random effects that the residuals of the same groups, by whatever name, hold already."""
+    found = Findings()
+    for bar in formula.random if residual and residual.subjects else ():
+        assert residual is not None
+        assert residual.subjects is not None
+        if same_grouping([residual.subjects, groupings[bar.group.label]]):
+            with found.part("formula"):
+                refuse_absorbed(bar, residual.formula)
+    found.raise_found()
 
 
 def _rows_sentence(design: Design) -> str:
@@ -611,22 +633,23 @@ def _tables(design: Design) -> list[TextTable]:
         for i, name in enumerate(names)
     ]
     columns = [(term, str(len(names)), _shortened(names)) for term, names in fixed] or [("none", "0", "")]
-    parts = TextTable("Fixed effects", [("term", "columns", "names"), *columns])
-    if design.residual:
-        return [parts, _residual_table(design.residual)]
+    parts = [TextTable("Fixed effects", [("term", "columns", "names"), *columns])]
     effects = ("group", "levels", "columns", "effects", "parameters")
     last = ("fixed", *["dense"] * (len(names) + 1))
-    return [
-        parts,
-        TextTable("Random effects", [effects, *random]),
-        TextTable("Blocks of the mixed model equations", [("", *names, "fixed"), *blocks, last]),
-    ]
+    if design.random:
+        parts.append(TextTable("Random effects", [effects, *random]))
+    if design.residual:
+        parts.append(_residual_table(design.residual))
+    if design.random:
+        parts.append(TextTable("Blocks of the mixed model equations", [("", *names, "fixed"), *blocks, last]))
+    return parts
 
 
 def _residual_table(residual: ResidualDesign) -> TextTable:
     subjects, formula = residual.subjects, residual.formula
-    visits = f"{len(residual.visits.names):,}" if formula.group else ""
-    levels = [f"{of.name}: {of.size:,}" for of in (residual.by, residual.ident) if of]
+    over = residual if isinstance(residual, VisitDesign) else None
+    visits = f"{len(over.visits.names):,}" if over and formula.group else ""
+    levels = [f"{of.name}: {of.size:,}" for of in (over and over.by, residual.ident) if of]
     row = (str(formula), f"{subjects.size:,}" if subjects else "", visits, ", ".join(levels))
     head = ("structure", "subjects", "visits", "levels", "parameters")
     return TextTable("Residuals", [head, (*row, f"{residual.structure.count:,}")])

@@ -177,9 +177,12 @@ def _read_one(expression: Expression, evaluator: Evaluator) -> list[str]:
 
 
 def _read_residual(residual: ResidualFormula, evaluator: Evaluator) -> None:
-    """Read the columns of a residual structure: visits as what they are, all others as factors."""
-    if residual.time is not None:
+    """Read the columns of a residual structure: what is measured as numbers, visits as what they are."""
+    if residual.time is not None and residual.time not in residual.measured:
         _read_one(residual.time, evaluator)
+    for expression in residual.measured:
+        for name in expression.variables:
+            evaluator.table.numbers(name)
     for group in residual.groups():
         for name in group.names:
             evaluator.table.factor(name)

@@ -322,7 +322,7 @@ class Profiles:
         self.estimates, self.criterion = estimates, "REML" if estimates.reml else "ML"
         self.level = float(scipy.special.chdtri(1.0, 1.0 - level))
         self.half = normal_quantile(0.5 + level / 2.0)
-        optimum, residual = estimates.optimum, estimates.problem.residual
+        optimum, residual = estimates.optimum, estimates.problem.visits
         self.least = optimum.state.deviance
         self.setup: Setup = set_up(estimates.problem, reml=estimates.reml)
         sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))

@@ -12,7 +12,7 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.errors import LmmkitError
 from lmmkit.model.design.design import without_random_effects
-from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.estimates import estimate
 from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula
@@ -106,9 +106,9 @@ def correlation_maps(pairs: Frame) -> Frame:
     return pd.concat(blocks, ignore_index=True)
 
 
-def _of(fit: Fit) -> ResidualDesign:
+def _of(fit: Fit) -> VisitDesign:
     shape = fit.design.residual
-    assert shape is not None  # asked of fits with a residual structure alone
+    assert isinstance(shape, VisitDesign)  # asked of such fits alone
     return shape
 
 
@@ -122,7 +122,7 @@ def _capital(labels: tuple[str, ...]) -> list[str]:
     return [f"{label[:1].upper()}{label[1:]}" for label in labels]
 
 
-def _products(shape: ResidualDesign, e: Floats) -> dict[tuple[int, int], tuple[int, float]]:
+def _products(shape: VisitDesign, e: Floats) -> dict[tuple[int, int], tuple[int, float]]:
     """For two cells how many subjects have both, and the correlation of their residuals around zero."""
     subjects, cells, T = shape.arrays.subjects, shape.arrays.cells, len(shape.cells)
     counts, sums, first, second = (np.zeros((T, T)) for _ in range(4))

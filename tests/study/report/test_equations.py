@@ -18,7 +18,7 @@ def text(node):
     if node.tag == "msup":
         return f"{inner[0]}^{{{inner[1]}}}"
     if node.tag == "mtable":
-        return "[" + "; ".join(", ".join(text(cell) for cell in line) for line in node) + "]"
+        return "; ".join(", ".join(text(cell) for cell in line) for line in node)
     if node.tag == "mspace":
         return " "
     if node.tag == "munder":
