@@ -198,14 +198,19 @@ def _bar_drafts(bar: Bar, columns: list[Column], factor: Grouping, store: _Store
 
 def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[RandomTerm, ...]]:
     """The terms by decreasing number of levels, with their labels."""
-    for draft in drafts:
-        if not draft.grouping.plain:
-            raise FormulaError(f"`{draft.text}`: memberships and known covariances are not offered.")
     ordered = [drafts[i] for i in order_of_terms([draft.grouping.size for draft in drafts])]
     numbers = {name: i for i, name in enumerate(dict.fromkeys(draft.grouping.name for draft in ordered))}
     labels = labels_of([draft.grouping.name for draft in ordered])
     terms = tuple(
-        ProblemTerm(numbers[d.grouping.name], d.grouping.codes, d.grouping.size, d.places, d.structure)
+        ProblemTerm(
+            numbers[d.grouping.name],
+            d.grouping.codes,
+            d.grouping.size,
+            d.places,
+            d.structure,
+            d.grouping.members,
+            d.grouping.known.relationship if d.grouping.known else None,
+        )
         for d in ordered
     )
     named = zip(labels, ordered, strict=True)
