@@ -102,6 +102,8 @@ def constant_of(prepared: Prepared, n: int, reml: bool) -> float:
 
 def _refuse_too_wide(layout: Layout) -> None:
     """The dense matrix of the crossed factors fits into memory."""
+    if layout.sparse:
+        return  # its own limits are those of the factor
     if layout.size > WIDEST:
         raise FitError(
             f"Beside the largest grouping factor the crossed ones have {layout.size:,} random effects; their "

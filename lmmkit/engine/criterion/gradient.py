@@ -35,6 +35,7 @@ from lmmkit.engine.criterion.elimination import (
     scaled_rows,
     transposed,
 )
+from lmmkit.engine.criterion.sparse_rest import SparseRest
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse, mirrored
@@ -112,6 +113,11 @@ def _block_trace(A: Floats, layout: Layout, position: int, k: int) -> Floats:
     return np.array([[float(np.trace(block[a::k, b::k])) for b in range(k)] for a in range(k)])
 
 
+def rest_inverse(rest: Rest | SparseRest, layout: Layout) -> DenseInverse | SparseRest:
+    """What multiplies by E, and has the traces of D."""
+    return DenseInverse(rest, layout) if isinstance(rest, Rest) else rest
+
+
 def reverse_sweep(forward: Forward, layout: Layout, K: Floats) -> Reverse:
     """D and U of every factor, for the derivative K of the deviance in W'V^-1 W, (q, q)."""
     return _ReverseSweep(forward, layout, K).run()
@@ -127,7 +133,9 @@ def conditional_blocks(forward: Forward, reverse: Reverse, layout: Layout) -> li
             RM = levelwise.times(first.root, M)
             M = M + levelwise.transposed_times(RM, levelwise.times(reverse.inner_first, RM))
         out = [block.transpose(2, 0, 1) for block in (M, *reverse.sigma)]
-    if forward.rest is not None:
+    if isinstance(forward.rest, SparseRest):
+        out += [forward.rest.blocks(position) for position in range(len(layout.rest))]
+    elif forward.rest is not None:
         E = DenseInverse(forward.rest, layout).E
         for position, factor in enumerate(layout.rest):
             columns = layout.columns(position)
@@ -141,7 +149,7 @@ class _ReverseSweep:
 
     def __init__(self, forward: Forward, layout: Layout, K: Floats) -> None:
         self.forward, self.layout, self.K = forward, layout, K
-        self.dense = None if forward.rest is None else DenseInverse(forward.rest, layout)
+        self.dense = DenseInverse(forward.rest, layout) if isinstance(forward.rest, Rest) else None
         self.X: dict[int, Floats] = {}  # X~_f = -T_f U_f, (k, q, J)
         self.sigma: dict[tuple[int, int], Floats] = {}  # Sigma_fg by level of f, f <= g
         self.sigma_rest: dict[int, Floats] = {}  # Sigma_fR, (k, J, q2)
@@ -160,16 +168,18 @@ class _ReverseSweep:
         )
 
     def _rest(self) -> tuple[list[Floats], list[Floats]]:
-        """(5), the dense rest."""
-        rest, dense = self.forward.rest, self.dense
-        if rest is None or dense is None:
+        """(5), the rest."""
+        rest = self.forward.rest
+        if rest is None:
             return [], []
-        self.X_rest = -dense.times(rest.fixed)
-        U = rest.fixed + rest.S @ self.X_rest
+        inverse = rest_inverse(rest, self.layout)
+        self.X_rest = -inverse.times(rest.fixed)
+        U = rest.fixed + rest.cross_times(self.X_rest)
         D = list[Floats]()
         for position, factor in enumerate(self.layout.rest):
             blocks = U[self.layout.columns(position)].reshape(factor.levels, factor.width, -1)
-            D.append(dense.trace(position) - _weighted(blocks.transpose(1, 2, 0), self.K))
+            own = blocks.transpose(1, 2, 0)
+            D.append(inverse.trace(position) - _weighted(own, self.K, factor.related(own)))
         return D, [U]
 
     def _link(self, f: int) -> tuple[Floats, Floats]:
@@ -252,9 +262,9 @@ def _against(B: Dense | Sparse, sigma: Floats, parent: Ints) -> Floats:
     return np.array([[np.bincount(B.level, v, B.levels) for v in row] for row in products], dtype=np.float64)
 
 
-def _weighted(U: Floats, K: Floats) -> Floats:
-    """sum_j U_j K U_j', (k, k)."""
+def _weighted(U: Floats, K: Floats, right: Floats | None = None) -> Floats:
+    """sum_j U_j K R_j', (k, k), for right hand blocks R, or U itself."""
     k, q, J = U.shape
     stacked = U.reshape(k * q, J)
-    gram = (stacked @ stacked.T).reshape(k, q, k, q)
+    gram = (stacked @ (stacked if right is None else right.reshape(k * q, J)).T).reshape(k, q, k, q)
     return np.einsum("apbq,pq->ab", gram, K)

@@ -23,6 +23,7 @@ from lmmkit.engine.covariance.structures import Growth, Structure
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.problem import Problem
+from lmmkit.engine.relations.pedigree import Pedigree
 from lmmkit.engine.relations.relationship import Relationship
 from lmmkit.errors import FitError
 
@@ -72,6 +73,12 @@ class Factor:
         """k, the columns a level has."""
         return len(self.rows)
 
+    def related(self, u: Floats) -> Floats:
+        """(..., J) K u, from what its levels' effects have (..., J), where the prior is K's."""
+        if not isinstance(self.relation, Pedigree):
+            return u
+        return self.relation.times(u.reshape(-1, self.levels).T).T.reshape(u.shape)
+
 
 @dataclass(frozen=True, eq=False)
 class Layout:
@@ -92,6 +99,11 @@ class Layout:
     rest: tuple[Factor, ...]
     offsets: tuple[int, ...]
     size: int
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the rest is solved as a sparse matrix: a sparse inverse relates some of its levels."""
+        return any(isinstance(factor.relation, Pedigree) for factor in self.rest)
 
     @cached_property
     def factors(self) -> tuple[Factor, ...]:
@@ -265,8 +277,9 @@ def _renumbered(factor: Factor, parent: Ints) -> Factor:
 def build_layout(problem: Problem, prepared: Prepared) -> Layout:
     """Chain and rest of a problem's factors: a row of the chain has one level, independent of the others."""
     chain, rest = list[Factor](), list[Factor]()
+    sparse = any(isinstance(term.relation, Pedigree) for term in problem.terms)
     for factor in _amalgamated(problem, prepared):
-        nested = factor.plain and (
+        nested = (factor.plain and not sparse) and (
             not chain or parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
         )
         (chain if nested else rest).append(factor)

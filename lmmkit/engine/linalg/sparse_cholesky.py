@@ -7,9 +7,9 @@ their places are needed all the same. With I the rows of column j of that patter
 
     (1)  Z_Ij = -Z_II L_Ij,    Z_jj = 1 / d_j - L_Ij' Z_Ij
 
-from the last column to the first: every entry of Z_II stands in the front Z_(p I_p)(p I_p) of the parent p, the
-first of I. Columns at one depth of the tree with equally many rows are taken together; the last columns, all
-of whose rows are there, are one dense matrix.
+from the last column to the first: every entry of Z_II stands in the front Z_(p I_p)(p I_p) of the parent p,
+the first of I. Columns at one depth of the tree with equally many rows are taken together; the last columns,
+all of whose rows are there, are one dense matrix.
 
 Reference: Takahashi, Fagan & Chin (1973), Formation of a sparse bus impedance matrix and its application to
 short circuit study, 8th PICA Conference; Erisman & Tinney (1975), On computing certain elements of the
@@ -86,7 +86,7 @@ class SparsePattern:
 
     @cached_property
     def permuted(self) -> tuple[Ints, Ints, Ints]:
-        """Which of the pattern's data, in the order of columns of the permuted matrix; its rows and pointer."""
+        """Which of the pattern's data, by columns of the permuted matrix; its rows and pointer."""
         numbered = csr_array(
             (np.arange(1, self.pattern.nnz + 1), self.pattern.indices, self.pattern.indptr),
             self.pattern.shape,
@@ -244,8 +244,8 @@ def _closure(n: int, pointer: list[int], indices: list[int]) -> tuple[int, Ints,
 def _refuse(entries: int, front: int) -> None:
     raise FitError(
         f"The equations of the related levels do not stay sparse: their factor has more than "
-        f"{max(entries, front * (front - 1) // 2):,} entries and a dense block of {front:,} rows or more; up to "
-        f"{MOST:,} and {LARGEST_FRONT:,} are offered. Use fewer generations of the pedigree, or a sire model "
+        f"{max(entries, front * (front - 1) // 2):,} entries and a dense block of {front:,} rows or more; up "
+        f"to {MOST:,} and {LARGEST_FRONT:,} are offered. Use fewer generations of the pedigree, or a sire model "
         "(the records' sires in place of the animals)."
     )
 

@@ -110,7 +110,7 @@ def dense_relationship(K: Floats) -> DenseRelationship:
     if values[-1] <= 0.0 or values[0] < -NEGATIVE * values[-1]:
         raise FitError(
             f"A relationship matrix is not positive semidefinite: its least eigenvalue is {values[0]:.4g}, "
-            f"its largest {values[-1]:.4g}. It is no covariance matrix; check how it was made, or bend it first."
+            f"its largest {values[-1]:.4g}. It is no covariance matrix: check how it was made, or bend it."
         )
     kept = values > CLIP * values[-1]
     return DenseRelationship(np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept])))
