@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -199,7 +199,7 @@ def _matrix(frame: pd.DataFrame, group: str) -> Known:
 
 
 @contextmanager
-def _said_of(where: str) -> Iterator[None]:
+def _said_of(where: str) -> Generator[None]:
     """Errors of the engine about a relationship, with what it is of."""
     try:
         yield
