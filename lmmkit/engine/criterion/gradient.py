@@ -36,7 +36,7 @@ from lmmkit.engine.criterion.elimination import (
     transposed,
 )
 from lmmkit.engine.criterion.sparse_rest import SparseRest
-from lmmkit.engine.crossproducts.elimination_order import Layout
+from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse, mirrored
 
@@ -124,7 +124,10 @@ def reverse_sweep(forward: Forward, layout: Layout, K: Floats) -> Reverse:
 
 
 def conditional_blocks(forward: Forward, reverse: Reverse, layout: Layout) -> list[Floats]:
-    """Diagonal blocks of (Z'Z + T^-1)^-1 = L (I + L'Z'Z L)^-1 L', (J, k, k) a factor: equation (3)."""
+    """Diagonal blocks of (Z'Z + T^-1)^-1 = L (I + L'Z'Z L)^-1 L', (J, k, k) a factor: equation (3).
+
+    J are the levels of the problem, in the factor's order, whatever stands for them.
+    """
     out = list[Floats]()
     if forward.links:
         first = forward.links[0]
@@ -133,15 +136,33 @@ def conditional_blocks(forward: Forward, reverse: Reverse, layout: Layout) -> li
             RM = levelwise.times(first.root, M)
             M = M + levelwise.transposed_times(RM, levelwise.times(reverse.inner_first, RM))
         out = [block.transpose(2, 0, 1) for block in (M, *reverse.sigma)]
+        half, unseen = layout.chain[0].half, layout.chain[0].unseen
+        if half is not None and unseen is not None:
+            out[0] = np.einsum("jr,jr,rab->jab", half, half, out[0]) + unseen[:, None, None] * first.own
     if isinstance(forward.rest, SparseRest):
-        out += [forward.rest.blocks(position) for position in range(len(layout.rest))]
+        out += [_spread(forward.rest, position, factor) for position, factor in enumerate(layout.rest)]
     elif forward.rest is not None:
         E = DenseInverse(forward.rest, layout).E
         for position, factor in enumerate(layout.rest):
             columns = layout.columns(position)
             block = E[columns, columns].reshape(factor.levels, factor.width, factor.levels, factor.width)
-            out.append(np.einsum("jajb->jab", block))
+            if factor.half is None:
+                out.append(np.einsum("jajb->jab", block))
+            else:
+                right = np.tensordot(block, factor.half, axes=(2, 1))  # r, a, b, j
+                out.append(np.einsum("jr,rabj->jab", factor.half, right))
     return out
+
+
+def _spread(rest: SparseRest, position: int, factor: Factor) -> Floats:
+    """(J, k, k) of one factor of a sparse rest."""
+    if factor.half is None:
+        return rest.blocks(position)
+    k, columns = factor.width, rest.products.spans[position][0]
+    right = np.zeros((len(rest.fixed), len(factor.half) * k))
+    right[columns] = np.kron(factor.half.T, np.eye(k))
+    E = rest.times(right)[columns].reshape(factor.levels, k, -1, k)  # E A'
+    return np.einsum("jr,rajb->jab", factor.half, E)
 
 
 class _ReverseSweep:

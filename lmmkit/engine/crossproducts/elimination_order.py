@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, eye_array, kron
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, FactorStructure, Part
@@ -24,7 +24,7 @@ from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.relations.pedigree import Pedigree
-from lmmkit.engine.relations.relationship import Relationship
+from lmmkit.engine.relations.relationship import DenseRelationship, Relationship
 from lmmkit.errors import FitError
 
 
@@ -51,6 +51,9 @@ class Factor:
         relation: As in `problem.Term`.
         Z: (n, J k) its columns of Z in prepared units, those of a level together, where they are not its
             prepared rows at its levels; else None.
+        half: (J, r) where the r levels of the criterion stand for those of the problem, what takes effects of
+            the ones to the others: K = half half', and the effects of the r levels are independent.
+        unseen: (J,) the part of K's diagonal that half half' has not: of levels without rows.
     """
 
     codes: Ints
@@ -62,6 +65,8 @@ class Factor:
     members: tuple[tuple[Ints, Floats], ...] = ()
     relation: Relationship | None = None
     Z: csr_array | None = None
+    half: Floats | None = None
+    unseen: Floats | None = None
 
     @property
     def plain(self) -> bool:
@@ -74,10 +79,14 @@ class Factor:
         return len(self.rows)
 
     def related(self, u: Floats) -> Floats:
-        """(..., J) K u, from what its levels' effects have (..., J), where the prior is K's."""
+        """(..., levels) what the prior of its levels makes of u: K u of a pedigree, else u."""
         if not isinstance(self.relation, Pedigree):
             return u
         return self.relation.times(u.reshape(-1, self.levels).T).T.reshape(u.shape)
+
+    def spread(self, scores: Floats) -> Floats:
+        """(..., J) K Z'v at all levels of the problem, from (..., levels) Z'v."""
+        return self.related(scores) if self.half is None else scores @ self.half.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,6 +252,13 @@ def random_columns(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
     return Z
 
 
+def by_rank(factor: Factor) -> Factor:
+    """A factor that a matrix relates, with one independent level for each column of the matrix' root."""
+    relation = factor.relation
+    assert isinstance(relation, DenseRelationship)
+    return replace(factor, levels=relation.rank, half=relation.half, unseen=np.zeros(relation.levels))
+
+
 def _amalgamated(problem: Problem, prepared: Prepared) -> list[Factor]:
     """One factor per grouping factor, the largest J k first."""
     factors = list[Factor]()
@@ -282,6 +298,10 @@ def build_layout(problem: Problem, prepared: Prepared) -> Layout:
         nested = (factor.plain and not sparse) and (
             not chain or parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
         )
+        if sparse and isinstance(factor.relation, DenseRelationship):
+            Z = random_columns(prepared, [factor])
+            factor = by_rank(factor)
+            factor = replace(factor, Z=csr_array(Z @ kron(factor.half, eye_array(factor.width))))
         (chain if nested else rest).append(factor)
     for f in reversed(range(len(chain) - 1)):  # number the levels from the top down
         parent = parents_of(chain[f].codes, chain[f].levels, chain[f + 1].codes)

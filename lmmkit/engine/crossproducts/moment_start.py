@@ -56,7 +56,7 @@ class _RawSums:
     def pairs(self, f: int, g: int) -> tuple[Floats, Ints | slice, Ints | slice]:
         """Z_f'Z_g on the occurring pairs, (k_f, k_g, m), and their levels in f and g."""
         s, everything = len(self.layout.chain), slice(None)
-        if f == g and self.layout.factors[f].Z is None:
+        if f == g and (f < s or self.layout.factors[f].Z is None):
             return self.own[f], everything, everything
         if g < s:
             return self.moments.between[f, g], everything, self.layout.parents[f, g]

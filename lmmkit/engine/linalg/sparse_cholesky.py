@@ -245,8 +245,8 @@ def _refuse(entries: int, front: int) -> None:
     raise FitError(
         f"The equations of the related levels do not stay sparse: their factor has more than "
         f"{max(entries, front * (front - 1) // 2):,} entries and a dense block of {front:,} rows or more; up "
-        f"to {MOST:,} and {LARGEST_FRONT:,} are offered. Use fewer generations of the pedigree, or a sire model "
-        "(the records' sires in place of the animals)."
+        f"to {MOST:,} and {LARGEST_FRONT:,} are offered. Use fewer generations of the pedigree, or a sire "
+        "model (the records' sires in place of the animals)."
     )
 
 

@@ -47,36 +47,38 @@ class Relationship(ABC):
 
 @dataclass(frozen=True, eq=False)
 class DenseRelationship(Relationship):
-    """Any positive semidefinite K, by its root.
+    """Any positive semidefinite K.
 
     Attributes:
-        half: (J, r) A, K = A A'.
+        K: (J, J), symmetric.
+        half: (J, r) A, K = A A', r the rank of K.
     """
 
+    K: Floats
     half: Floats
 
     @property
     def levels(self) -> int:
         """J."""
-        return len(self.half)
+        return len(self.K)
 
     @property
     def rank(self) -> int:
-        """r, the rank of K."""
+        """r."""
         return self.half.shape[1]
 
     @property
     def diagonal(self) -> Floats:
         """(J,) of K."""
-        return np.einsum("jr,jr->j", self.half, self.half)
+        return self.K.diagonal()
 
     def coloured(self, z: Floats) -> Floats:
         """Returns A z."""
         return self.half @ z
 
     def times(self, x: Floats) -> Floats:
-        """Returns A A'x."""
-        return self.half @ (self.half.T @ x)
+        """Returns K x."""
+        return self.K @ x
 
 
 def dense_relationship(K: Floats) -> DenseRelationship:
@@ -105,7 +107,7 @@ def dense_relationship(K: Floats) -> DenseRelationship:
     K = (K + K.T) / 2.0
     root, info = dpotrf(K, lower=1, clean=1)
     if info == 0 and (root.diagonal() ** 2 > REGULAR * K.diagonal()).all():
-        return DenseRelationship(np.ascontiguousarray(root))
+        return DenseRelationship(K, np.ascontiguousarray(root))
     values, vectors = eigh(K, driver="evd")
     if values[-1] <= 0.0 or values[0] < -NEGATIVE * values[-1]:
         raise FitError(
@@ -113,4 +115,4 @@ def dense_relationship(K: Floats) -> DenseRelationship:
             f"its largest {values[-1]:.4g}. It is no covariance matrix: check how it was made, or bend it."
         )
     kept = values > CLIP * values[-1]
-    return DenseRelationship(np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept])))
+    return DenseRelationship(K, np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept])))
