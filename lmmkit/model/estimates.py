@@ -236,7 +236,9 @@ class Estimates(FitNumbers):
     @cached_property
     def expected(self) -> ExpectedInformation:
         """Expected information on the entries of the covariance matrices, which exists at a null one too."""
-        return ExpectedInformation(self.optimum, entry_directions(self.optimum.layout))
+        return ExpectedInformation(
+            self.optimum, entry_directions(self.optimum.layout, self.optimum.state.theta)
+        )
 
     @cached_property
     def satterthwaite(self) -> Satterthwaite:
@@ -395,7 +397,8 @@ def estimates_from_dict(
             raise ValueError(f"{term.group} has {k} columns, its factor the shape {factor.shape}")
     checks = [Check(c["name"], float(c["value"]), c["threshold"], c["passed"]) for c in given["checks"]]
     trace = [
-        {**step, **{key: float(step[key]) for key in STEP_NUMBERS}, "theta": tuple(step["theta"])}
+        {**step, **{key: float(step[key]) for key in STEP_NUMBERS}}
+        | {key: tuple(step[key]) for key in ("theta", "rho") if key in step}
         for step in given["trace"]
     ]
     evidence = Stored(checks, trace, b, variances)

@@ -239,7 +239,10 @@ class Fit:
 
     @property
     def trace(self) -> pd.DataFrame:
-        """The log of the search: phase, iteration, deviance, gradient, decrement, step, theta."""
+        """The log of the search: phase, iteration, deviance, gradient, decrement, step, theta.
+
+        Under a residual structure a last column `rho` has its parameters, in the order of `residual_params`.
+        """
         return tables.trace(self.estimates)
 
     @property

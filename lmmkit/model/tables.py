@@ -148,8 +148,9 @@ def conditional_sds(estimates: Estimates) -> list[Floats]:
 
 
 def trace(estimates: Estimates) -> pd.DataFrame:
-    """The log of the search, a row per step."""
-    return pd.DataFrame(list(estimates.evidence.trace), columns=TRACE)
+    """The log of the search, a row per step; `rho` where there is a residual structure."""
+    columns = [*TRACE, *(["rho"] if estimates.design.residual else [])]
+    return pd.DataFrame(list(estimates.evidence.trace), columns=columns)
 
 
 def by_row(estimates: Estimates, values: Floats, name: str) -> pd.Series[float]:

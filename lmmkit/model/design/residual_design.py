@@ -115,7 +115,7 @@ class ResidualDesign(ABC):
 
 def correlation_of_unit(reach: float) -> float:
     """The correlation of two rows one unit of time apart, exp(-1 / range); 0 where there is none."""
-    return float(np.exp(-1.0 / reach)) if reach > 0.0 else 0.0
+    return 0.0 if reach == 0.0 else float(np.exp(-1.0 / reach))
 
 
 _CORRELATIONS = {

@@ -124,7 +124,7 @@ def _bar_of(inside: Sequence[Token], source: str) -> str:
 
 
 def _correlation_of_nlme(word: str, inside: Sequence[Token], source: str) -> str:
-    bar, ours = _form(inside, source) or "visit | subject", _CORRELATIONS[word]
+    bar, ours = _form(inside, source) or _bar_of(inside, source), _CORRELATIONS[word]
     bar = bar if " | " in bar else f"{bar} | subject"
     if word == "corSymm":
         return (
