@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lmmkit.model.report_tables import (
+    about_answer,
     about_data,
     about_design,
     about_fit,
@@ -30,7 +31,15 @@ MINUS = "\N{MINUS SIGN}"
 #: The tables of a run that the report prints or tells about, by name.
 TABLES: dict[str, ReportTable] = {
     table.name: table
-    for module in (about_data, about_design, about_search, about_inference, about_fit, about_visits)
+    for module in (
+        about_data,
+        about_design,
+        about_search,
+        about_inference,
+        about_fit,
+        about_visits,
+        about_answer,
+    )
     for table in module.TABLES
 }
 
