@@ -45,7 +45,7 @@ class ResidualStep(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class ResidualParts:
     """S and C of a model's residuals.
 
     Attributes:
@@ -67,13 +67,13 @@ class Parts:
         return of.positions if of.times is None else of.times[:, None]
 
 
-def parts_of(problem: Problem) -> Parts:
+def parts_of(problem: Problem) -> ResidualParts:
     """S and C of a problem's residuals; SDs of visits stand with the other ones."""
     residual, n = problem.residual, len(problem.response)
     if residual is None:
-        return Parts(np.empty((0, n)), None, None)
+        return ResidualParts(np.empty((0, n)), None, None)
     if isinstance(residual, Residual):
-        return Parts(
+        return ResidualParts(
             _of_cells(residual.structure, residual.cells), _correlation(residual.structure), residual
         )
     variance, process = residual.structure.variance, residual.structure.correlation
@@ -82,8 +82,8 @@ def parts_of(problem: Problem) -> Parts:
         spans.append(variance.slopes(residual.covariate))
     if isinstance(process, ResidualStructure) and residual.cells is not None:
         spans.append(_of_cells(process, residual.cells))
-        return Parts(np.concatenate(spans), _correlation(process), residual)
-    return Parts(np.concatenate(spans), process, residual)
+        return ResidualParts(np.concatenate(spans), _correlation(process), residual)
+    return ResidualParts(np.concatenate(spans), process, residual)
 
 
 def _of_cells(structure: ResidualStructure, cells: Ints) -> Floats:
@@ -121,7 +121,7 @@ def _within(spans: Floats, others: Floats) -> bool:
     return bool((np.linalg.norm(missed, axis=1) <= SPAN * np.linalg.norm(spans, axis=1)).all())
 
 
-def _of_correlations(one: Parts, other: Parts) -> ResidualStep | None:
+def _of_correlations(one: ResidualParts, other: ResidualParts) -> ResidualStep | None:
     """How the C of one lies within that of the other."""
     small, large = one.correlation, other.correlation
     if small is None:
@@ -140,8 +140,9 @@ def _of_correlations(one: Parts, other: Parts) -> ResidualStep | None:
         return None
     if isinstance(small, ResidualStructure) and isinstance(large, ResidualStructure):
         cells, others = one.residual.cells, other.residual.cells
-        known = small == large and cells is not None and others is not None
-        return ResidualStep(same=True) if known and np.array_equal(cells, others) else None
+        if small != large or cells is None or others is None:
+            return None
+        return ResidualStep(same=True) if np.array_equal(cells, others) else None
     if not (isinstance(small, Serial | Spatial) and isinstance(large, Serial | Spatial)):
         return None
     if not _same_distances(one, other):
@@ -152,7 +153,7 @@ def _of_correlations(one: Parts, other: Parts) -> ResidualStep | None:
     return ResidualStep(edges=1) if outer else None
 
 
-def _same_distances(one: Parts, other: Parts) -> bool:
+def _same_distances(one: ResidualParts, other: ResidualParts) -> bool:
     """Whether rows are as far from the two before them in their subject, in whatever unit."""
     assert one.residual is not None
     assert one.where is not None
