@@ -10,8 +10,10 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.covariance.row_structure import RowStructure
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.relations.relationship import Relationship
+from lmmkit.errors import FitError
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,39 @@ class Residual:
 
 
 @dataclass(frozen=True, eq=False)
+class RowResidual:
+    """Residuals whose covariance is made of numbers of their rows: Var(e) = sigma^2 R, zero between subjects.
+
+    Within a subject R = S C S, see `RowStructure`; with prior weights w it is W^-1/2 R W^-1/2. Rows may be in
+    any order. Which of the arrays are there is a matter of the structure; the others are None.
+
+    Attributes:
+        structure: What R may be: a variance function, a correlation, or their product.
+        subjects: (n,) subject of each row, 0 to S - 1, every one of which occurs; without a correlation every
+            row may be one of its own (`np.arange(n)`).
+        covariate: (n,) of a variance function: positions of levels (`ident`), or values (`power`, none of
+            which is 0, and `exp`). Of the power of the fitted values it is None in a problem as given, and
+            their absolute values in the problem of a fit.
+        times: (n,) of a serial process, finite, no two of one subject alike.
+        positions: (n, d) of a spatial process, finite, no two of one subject alike.
+        cells: (n,) of a correlation over visits, see `Residual`.
+        names: (S,) what the subjects are called, for what is said of one; by default their numbers from 1.
+    """
+
+    structure: RowStructure
+    subjects: Ints
+    covariate: Floats | None = None
+    times: Floats | None = None
+    positions: Floats | None = None
+    cells: Ints | None = None
+    names: Sequence[object] = ()
+
+    def named(self, subject: int) -> str:
+        """What a subject is called."""
+        return str(self.names[subject]) if len(self.names) else str(subject + 1)
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """y = X beta + Z b + e with its columns stored once, whichever of X and Z uses them.
 
@@ -79,7 +114,7 @@ class Problem:
         terms: The random-effects terms, in any order.
         weights: (n,) positive prior weights, or None.
         offset: (n,) known part of the mean, or None.
-        residual: How the residuals are correlated; None: they are independent.
+        residual: How the residuals vary and are correlated; None: they are independent, of one variance.
     """
 
     columns: tuple[Floats, ...]
@@ -88,7 +123,21 @@ class Problem:
     terms: tuple[Term, ...]
     weights: Floats | None = None
     offset: Floats | None = None
-    residual: Residual | None = None
+    residual: Residual | RowResidual | None = None
+
+    @property
+    def visits(self) -> Residual | None:
+        """The structure over visits, None where the residuals are independent, of one variance.
+
+        Raises:
+            FitError: The structure is over times, places, or a covariate, and this is for visits alone.
+        """
+        if isinstance(self.residual, RowResidual):
+            raise FitError(
+                "This is made for residual structures over visits (un, cs, ar1, toep, ad, and those with a "
+                f"variance for each visit), and the model has {', '.join(self.residual.structure.names)}."
+            )
+        return self.residual
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,13 +76,14 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
     layout = build_layout(problem, prepared)
     _refuse_too_wide(layout)
     n = len(problem.response)
-    if problem.residual is None:
+    visits = problem.visits
+    if visits is None:
         raw = collect(prepared, layout)
         absorbed = absorb(raw, prepared, layout) if layout.factors else raw
         _refuse_exact_within(raw, absorbed, n)
         source: ProductSource = Fixed(absorbed)
     else:
-        source = patterned(prepared, problem.residual)
+        source = patterned(prepared, visits)
         refuse_unidentified(source, len(prepared.fixed))
         raw = absorbed = source.independent()
     constant = constant_of(prepared, n, reml)

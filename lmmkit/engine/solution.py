@@ -37,8 +37,21 @@ class Solution(FitNumbers):
 
     @cached_property
     def trace(self) -> list[dict[str, object]]:
-        """The log of the search, theta in the units of the data and the order of the terms."""
-        return [{**line.numbers, "theta": self.optimum.theta(line.L)} for line in self.search.history]
+        """The log of the search, theta in the units of the data and the order of the terms.
+
+        Of a residual structure `rho` has the natural parameters in the order of its names.
+        """
+        return [
+            {**line.numbers, "theta": self.optimum.theta(line.L), **self._told(line.coordinates)}
+            for line in self.search.history
+        ]
+
+    def _told(self, coordinates: Floats) -> dict[str, tuple[float, ...]]:
+        residual = self.optimum.problem.residual
+        if residual is None:
+            return {}
+        rho = coordinates[len(coordinates) - residual.structure.count :]
+        return {"rho": tuple(residual.structure.natural(rho).tolist())}
 
     @cached_property
     def checks(self) -> list[Check]:

@@ -31,6 +31,8 @@ from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design, RandomTerm
+from lmmkit.model.design.row_design import refuse_lost_sign
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.threads import one_thread
 
 
@@ -162,19 +164,25 @@ class Estimates(FitNumbers):
 
     @cached_property
     def residual_covariance(self) -> Floats:
-        """(T, T) covariance matrix of the residuals over the cells of the residual structure."""
+        """(T, T) covariance matrix of the residuals over the cells of a structure over visits."""
         residual = self.design.residual
-        return self.sigma**2 * (np.ones((1, 1)) if residual is None else residual.structure.matrix(self.rho))
+        if not isinstance(residual, VisitDesign):
+            return np.array([[self.sigma**2]])
+        return self.sigma**2 * residual.structure.matrix(self.rho)
+
+    @cached_property
+    def spread_rows(self) -> Floats | Ints:
+        """(n,) what the rows' residual variances depend on: cells, or values of a variance function."""
+        residual = self.design.residual
+        if residual is None:
+            return np.zeros(self.nobs)
+        return np.abs(self.fitted) if residual.formula.follows_fit else residual.own_rows()
 
     @cached_property
     def residual_params(self) -> Floats:
         """(r,) parameters of the residual structure as they are printed."""
         residual = self.design.residual
         return np.empty(0) if residual is None else residual.structure.natural(self.rho)
-
-    def residual_sds(self, cells: Ints) -> Floats:
-        """Standard deviations of residuals in some cells of the residual structure, of weight 1."""
-        return np.sqrt(np.diag(self.residual_covariance))[cells]
 
     @property
     def vcov(self) -> Floats:
@@ -267,11 +275,11 @@ class Estimates(FitNumbers):
     @property
     def noise(self) -> Floats:
         """(n,) standard deviation of each row's residual."""
-        problem = self.problem
+        residual, weights = self.design.residual, self.problem.weights
         sds = np.full(self.nobs, self.sigma)
-        if problem.residual is not None:
-            sds = self.residual_sds(problem.residual.cells)
-        return sds if problem.weights is None else sds / np.sqrt(problem.weights)
+        if residual is not None:
+            sds = self.sigma * np.sqrt(residual.variances(self.rho, self.spread_rows))
+        return sds if weights is None else sds / np.sqrt(weights)
 
     @cached_property
     def marginal_fit(self) -> Floats:
@@ -356,7 +364,7 @@ def estimate(
     with one_thread():
         found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first, rho=rho)
     if design.residual is not None:
-        design.residual.refuse_lost_sign(found.rho)
+        refuse_lost_sign(design.residual, found.rho)
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)
 
 
@@ -387,7 +395,8 @@ def estimates_from_dict(
             raise ValueError(f"{term.group} has {k} columns, its factor the shape {factor.shape}")
     checks = [Check(c["name"], float(c["value"]), c["threshold"], c["passed"]) for c in given["checks"]]
     trace = [
-        {**step, **{key: float(step[key]) for key in STEP_NUMBERS}, "theta": tuple(step["theta"])}
+        {**step, **{key: float(step[key]) for key in STEP_NUMBERS}}
+        | {key: tuple(step[key]) for key in ("theta", "rho") if key in step}
         for step in given["trace"]
     ]
     evidence = Stored(checks, trace, b, variances)

@@ -229,7 +229,10 @@ class Fit:
 
     @property
     def trace(self) -> pd.DataFrame:
-        """The log of the search: phase, iteration, deviance, gradient, decrement, step, theta."""
+        """The log of the search: phase, iteration, deviance, gradient, decrement, step, theta.
+
+        Under a residual structure a last column `rho` has its parameters, in the order of `residual_params`.
+        """
         return tables.trace(self.estimates)
 
     @property
@@ -1169,7 +1172,7 @@ class Fit:
         'log(y) ~ 1 + (1 | g)'
         """
         reml, algorithm = changes.pop("reml", self.reml), changes.pop("algorithm", self.algorithm)
-        _check_arguments(reml, None, None)
+        _check_arguments(reml, None)
         design = updated_design(self.design, formula, data, changes)
         return Fit(estimate(design, reml=bool(reml), algorithm=algorithm))
 
@@ -1290,7 +1293,9 @@ def lmm(
             effects: `un(visit | id)`, `cs`, `csh`, `toep`, `toeph`, `ar1`, `ar1h`, `ad`, `adh`, with
             parameters of their own for each arm `un(visit | id, by=arm)`; `ident(f)`, a variance for each
             level; a product `ident(f) * cs(visit | id)`. Independent residuals of one variance when left out.
-        known: Known covariance matrices between levels; none are offered.
+        known: Known covariances between the levels of grouping factors, `{"animal": K}`: a square DataFrame
+            with the levels as index and columns, or a pedigree, a table of animal, sire and dam (empty, NA
+            or 0: unknown). Levels without rows are predicted too.
         contrasts: Coding by factor.
         missing: Rows with a missing value are dropped and listed ("drop"), the same with NaN in their place
             in fitted values, residuals and predictions of the rows ("exclude", as R's na.exclude), or refused
@@ -1316,7 +1321,7 @@ def lmm(
     >>> lmm("y ~ x + (1 | g)", gap, missing="exclude").fittedvalues.isna().tolist()[:3]
     [False, True, False]
     """
-    _check_arguments(reml, known, max_iterations)
+    _check_arguments(reml, max_iterations)
     design = build_design(
         formula,
         data,
@@ -1326,6 +1331,7 @@ def lmm(
         missing=missing,
         subset=subset,
         residual=residual,
+        known=known,
     )
     return Fit(estimate(design, reml=bool(reml), algorithm=algorithm, limit=max_iterations, start=start))
 
@@ -1353,10 +1359,8 @@ def _of_fit(statistic: Callable[[Fit], Any]) -> Callable[[Estimates], Any]:
     return of_estimates
 
 
-def _check_arguments(reml: object, known: object, limit: object) -> None:
+def _check_arguments(reml: object, limit: object) -> None:
     if not isinstance(reml, (bool, np.bool_)):
         raise FitError(f"reml={reml!r}: True (REML) or False (maximum likelihood) is expected.")
     if limit is not None:
         whole("max_iterations", limit, "steps")
-    if known is not None:
-        raise FitError(f"known={known!r:.60}: known covariance matrices are not offered; leave it out.")

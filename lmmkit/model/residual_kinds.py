@@ -36,7 +36,7 @@ def response(estimates: Estimates) -> Floats:
 
 def normalised(estimates: Estimates) -> Floats:
     """(n,) L^-1 (y - fitted) within each subject, L the lower Cholesky factor of their covariance matrix."""
-    e, residual = response(estimates), estimates.problem.residual
+    e, residual = response(estimates), estimates.problem.visits
     if residual is None:
         return e / estimates.noise
     return whitened(residual, estimates.rho, _weighted(estimates) * e / estimates.sigma)
@@ -44,7 +44,7 @@ def normalised(estimates: Estimates) -> Floats:
 
 def correlated(estimates: Estimates, z: Floats) -> Floats:
     """(n, r) residuals L z made of independent standard normal ones."""
-    residual = estimates.problem.residual
+    residual = estimates.problem.visits
     if residual is None:
         return estimates.noise[:, None] * z
     return estimates.sigma * coloured(residual, estimates.rho, z) / _weighted(estimates)[:, None]

@@ -18,7 +18,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 
-Kind = Literal["sd", "cor"]
+Kind = Literal["sd", "cor", "range", "share", "exponent"]  # of a natural parameter: its scale of intervals
 LEAST_START = 1e-6  # eigenvalue of moments' correlations below which they are no start,
 RAISED_START = 0.1  # and what all below that are then raised to: near a singular matrix the search crawls
 WIDEST_START = 0.95  # largest correlation, or partial one, of a start: moments may be no correlations at all

@@ -113,11 +113,12 @@ class LogLine:
     decrement: float
     step: str
     L: list[Floats]
+    coordinates: Floats
 
     @property
     def numbers(self) -> dict[str, object]:
-        """All but L."""
-        return {name: value for name, value in vars(self).items() if name != "L"}
+        """All but L and the coordinates."""
+        return {name: value for name, value in vars(self).items() if name not in ("L", "coordinates")}
 
 
 @dataclass
@@ -149,7 +150,8 @@ class Search(Generic[P]):
         phase = "polish" if self.decrement < self.rules.found else self.phase
         gradient = float(np.linalg.norm(self.point.gradient))
         here, count = self.point, len(self.history)
-        self.history.append(LogLine(phase, count, here.deviance, gradient, self.decrement, step, here.L))
+        stood = (here.L, here.theta)
+        self.history.append(LogLine(phase, count, here.deviance, gradient, self.decrement, step, *stood))
 
     def evaluate(self, theta: Floats) -> P:
         """The function at theta, counted while the search lasts."""

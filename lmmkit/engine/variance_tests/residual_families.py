@@ -11,7 +11,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
-from lmmkit.engine.problem import Problem, Residual
+from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.variance_tests.covariance_families import entries_of
 
 DRAWS = 4  # members of the smaller model that are looked for in the larger one
@@ -27,7 +27,7 @@ def residuals_nested(small: Problem, large: Problem) -> bool:
             model's subjects.
         large: A model with a residual structure and without random effects.
     """
-    if large.residual is None or large.terms:
+    if not isinstance(large.residual, Residual) or isinstance(small.residual, RowResidual) or large.terms:
         return False
     draw = np.random.default_rng(0)
     drawn = [_member(small, large.residual, draw) for _ in range(DRAWS)]
@@ -47,7 +47,7 @@ def contains(structure: ResidualStructure, R: Floats) -> bool:
 
 def _member(problem: Problem, residual: Residual, draw: np.random.Generator) -> Floats | None:
     """(T, T) a model's covariance matrix at random parameters over another's cells; None: it has none."""
-    R = _residual_member(problem.residual, residual, draw)
+    R = _residual_member(problem.visits, residual, draw)
     for term in problem.terms:
         columns = [_by_cell(problem.columns[column], residual) for column in term.columns]
         known = [column for column in columns if column is not None]

@@ -16,7 +16,7 @@ from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, Scaling
 from lmmkit.engine.inference.ranks import ranks
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import Problem
+from lmmkit.engine.problem import Problem, Residual
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.estimates import Estimates
@@ -323,7 +323,7 @@ def between_within(estimates: Estimates) -> Floats:
 
 def _is_unstructured(problem: Problem) -> bool:
     """Whether each subject's residuals have any covariance matrix."""
-    blocks = () if problem.residual is None else problem.residual.structure.blocks
+    blocks = problem.residual.structure.blocks if isinstance(problem.residual, Residual) else ()
     return bool(blocks) and all(block.correlation == "un" for block in blocks)
 
 

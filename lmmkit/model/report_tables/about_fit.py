@@ -10,6 +10,7 @@ import scipy
 
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.open_directions import not_identified
@@ -41,16 +42,19 @@ def components(fit: Fit, bounds: Frame) -> Frame:
 def _named(row: dict[Any, Any], residual: ResidualDesign | None) -> tuple[str, str]:
     """The name of a row of varcorr in `Fit.conf_int`, and what it is in words.
 
-    Of a residual structure the SD of the first cell is a parameter, and of `un` each correlation; the others
-    are functions of several parameters, and have no name there.
+    Of a residual structure the SD of the first cell or level is a parameter, and of `un` each correlation;
+    the others are functions of several parameters, and have no name there.
     """
     group, first, second = row["group"], row["var1"], row["var2"]
-    if group == RESIDUAL and residual is not None:
+    if group == RESIDUAL and isinstance(residual, VisitDesign):
         cells = residual.cell_names
         if second is None:
             return "Residual.sd" if first == cells[0] else "", f"{group}: {first}"
         name = _correlation_name(residual, cells.index(first), cells.index(second))
         return name, f"{group}: {first} with {second}"
+    if group == RESIDUAL and first is not None:
+        own = residual is None or residual.ident is None or first == residual.ident.levels[0]
+        return "Residual.sd" if own else "", f"{group}: {first}"
     if first is None:
         return "Residual.sd", group
     if second is None:
@@ -58,7 +62,7 @@ def _named(row: dict[Any, Any], residual: ResidualDesign | None) -> tuple[str, s
     return f"{group}.cor.{second}.{first}", f"{group}: {first} with {second}"
 
 
-def _correlation_name(residual: ResidualDesign, a: int, b: int) -> str:
+def _correlation_name(residual: VisitDesign, a: int, b: int) -> str:
     """The name of the parameter that the correlation of two cells is; nothing where it is none."""
     if residual.formula.correlation != "un":
         return ""

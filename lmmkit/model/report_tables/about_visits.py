@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.errors import LmmkitError
+from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.design.design import without_random_effects
-from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.estimates import estimate
 from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula
 from lmmkit.model.inference.distributions import normal_quantile
-from lmmkit.model.report_tables.about_inference import focused
+from lmmkit.model.means.focus import Focus
+from lmmkit.model.report_tables.about_answer import Estimand, estimand
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable
 
@@ -27,7 +28,8 @@ LAGS = 30
 ROUNDING = (
     1e-12  # of an autocorrelation that is zero, as all are under `un` with means of its own for each visit
 )
-STRUCTURES = ["structure", "npar", "deviance", "aic", "bic", "coefficient", "estimate", "se", "df", "note"]
+STRUCTURES = ["structure", "npar", "deviance", "aic", "bic", "quantity", "estimate", "se", "df", "note"]
+NUMBERS = ("estimate", "se", "df")
 IN_SECONDS = 60  # visits up to which structures with a parameter for every distance are tried
 
 
@@ -106,9 +108,9 @@ def correlation_maps(pairs: Frame) -> Frame:
     return pd.concat(blocks, ignore_index=True)
 
 
-def _of(fit: Fit) -> ResidualDesign:
+def _of(fit: Fit) -> VisitDesign:
     shape = fit.design.residual
-    assert shape is not None  # asked of fits with a residual structure alone
+    assert isinstance(shape, VisitDesign)  # asked of such fits alone
     return shape
 
 
@@ -122,7 +124,7 @@ def _capital(labels: tuple[str, ...]) -> list[str]:
     return [f"{label[:1].upper()}{label[1:]}" for label in labels]
 
 
-def _products(shape: ResidualDesign, e: Floats) -> dict[tuple[int, int], tuple[int, float]]:
+def _products(shape: VisitDesign, e: Floats) -> dict[tuple[int, int], tuple[int, float]]:
     """For two cells how many subjects have both, and the correlation of their residuals around zero."""
     subjects, cells, T = shape.arrays.subjects, shape.arrays.cells, len(shape.cells)
     counts, sums, first, second = (np.zeros((T, T)) for _ in range(4))
@@ -208,24 +210,25 @@ def _outside(acf: Frame) -> Facts:
     return {"lags": len(acf), "outside": int(outside.sum())}
 
 
-def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: str | None, df: str) -> Frame:
+def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: Focus, df: str) -> Frame:
     """Other residual structures for the same rows and fixed part, and what the focus would be under each.
 
     Args:
         fit: The fit, with a residual structure.
         data: The table that it was fitted to.
         options: Further arguments of `lmm`.
-        focus: The study's: a coefficient, or a term, whose first one is taken.
+        focus: What the study asks.
         df: Denominator degrees of freedom.
 
     Returns:
-        DataFrame structure, npar, deviance, aic, bic, coefficient (the focus) with its estimate, se and df,
-        note (why there is no fit), chosen, d_deviance, d_aic, d_bic (distances from the least).
+        DataFrame structure, npar, deviance, aic, bic, quantity (what the focus asks for) with its estimate,
+        se
+        and df, where it is one number, note (why there is no fit), chosen, d_deviance, d_aic, d_bic
+        (distances from the least).
     """
-    own, names = _of(fit).formula, list(fit.params.index)
-    name = names[focused(fit.design, names, focus)[0]]
+    own, asked = _of(fit).formula, _asked(fit, focus)
     rows = [
-        {"structure": text, "chosen": text == str(own), **_found(fit, text, data, options, name, df)}
+        {"structure": text, "chosen": text == str(own), **_found(fit, text, data, options, asked, df)}
         for text in _others(own, len(_of(fit).visits.names))
     ]
     table = Frame(rows, columns=[*STRUCTURES, "chosen"])
@@ -249,18 +252,28 @@ def _others(own: ResidualFormula, visits: int) -> list[str]:
     return list(dict.fromkeys([IID, *alone, *ordered, str(own)]))
 
 
-def _found(fit: Fit, text: str, data: Any, options: Mapping[str, Any], focus: str, df: str) -> dict[str, Any]:
+def _asked(fit: Fit, focus: Focus) -> Estimand | None:
+    try:
+        return estimand(fit, focus)
+    except FitError:
+        return None
+
+
+def _found(
+    fit: Fit, text: str, data: Any, options: Mapping[str, Any], asked: Estimand | None, df: str
+) -> dict[str, Any]:
     """The measures of one structure, or why there are none."""
     try:
         other = _fitted(fit, text, data, options)
         # Of independent residuals n - p is exact, whatever the method.
-        found = other.coef_table(df="residual" if text == IID else df).to_dict("index")[focus]
+        method = "residual" if text == IID else df
+        found = other.contrast(asked.L, df=method).iloc[0] if asked else dict.fromkeys(NUMBERS, np.nan)
     except LmmkitError as error:
         return {"note": str(error)}
     measures = {name: getattr(other, name) for name in ("npar", "deviance", "aic", "bic")}
-    estimates = {name: found[name] for name in ("estimate", "se", "df")}
+    estimates = {name: found[name] for name in NUMBERS}
     note = "" if other.converged else "its search did not converge"
-    return {**measures, "coefficient": focus, **estimates, "note": note}
+    return {**measures, "quantity": asked.name if asked else "", **estimates, "note": note}
 
 
 def _fitted(fit: Fit, text: str, data: Any, options: Mapping[str, Any]) -> Fit:
@@ -323,7 +336,7 @@ TABLES = (
             "deviance": ("Deviance", 2),
             "aic": ("AIC", 2),
             "bic": ("BIC", 2),
-            "coefficient": "Focus",
+            "quantity": "Focus",
             "estimate": ("Estimate", "trusted"),
             "se": ("SE", "trusted"),
             "df": "df",

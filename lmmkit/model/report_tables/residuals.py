@@ -14,6 +14,7 @@ import scipy
 from numpy.typing import NDArray
 
 from lmmkit.model.design.design import Design
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.report_tables.panels import evenly_spaced
 
@@ -69,8 +70,11 @@ def residual_boxes(fit: Fit, limit: int = BOXES) -> Frame:
 def _boxed(design: Design) -> tuple[str, list[str], NDArray[np.intp]]:
     """By what residuals are told apart: its name, its levels, and the level of each row."""
     residual = design.residual
-    if residual is None:
-        grouping = design.groupings[0]
+    if not isinstance(residual, VisitDesign):
+        own = (residual.ident or residual.subjects) if residual else None
+        grouping = (residual.ident if residual else None) or next(iter(design.groupings), own)
+        if grouping is None:
+            return "all rows", ["all rows"], np.zeros(len(design.problem.response), np.intp)
         return grouping.name, list(map(str, grouping.levels)), grouping.codes
     parts = (
         residual.formula.by,
