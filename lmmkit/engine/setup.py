@@ -10,6 +10,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.criterion.criterion import Criterion
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
+from lmmkit.engine.crossproducts.dense_relations import independent
 from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
 from lmmkit.engine.crossproducts.identification import refuse_absorbed, refuse_unidentified
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
@@ -121,8 +122,15 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
     else:
         raw = collect(prepared, layout)
         absorbed = absorb(raw, prepared, layout) if layout.factors else raw
+        layout, raw, absorbed = independent(prepared, layout, raw, absorbed)
         _refuse_exact_within(raw, absorbed, n)
         if residual is not None:
+            if layout.sparse:
+                raise FitError(
+                    "A residual structure beside relatives of a pedigree is not offered: whitened rows tie "
+                    "all of a subject's animals together. Give the relationships as a matrix, or leave the "
+                    "residual structure out."
+                )
             _refuse_unidentified(problem, residual, prepared)
         source = Fixed(absorbed) if residual is None else whitened(prepared, layout, residual)
     constant = constant_of(prepared, n, reml)
@@ -154,6 +162,8 @@ def constant_of(prepared: Prepared, n: int, reml: bool) -> float:
 
 def _refuse_too_wide(layout: Layout) -> None:
     """The dense matrix of the crossed factors fits into memory."""
+    if layout.sparse:
+        return  # its own limits are those of the factor
     if layout.size > WIDEST:
         raise FitError(
             f"Beside the largest grouping factor the crossed ones have {layout.size:,} random effects; their "

@@ -21,7 +21,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Eliminated, Forward
-from lmmkit.engine.criterion.gradient import DenseInverse, Reverse
+from lmmkit.engine.criterion.gradient import Reverse, rest_inverse
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import levelwise
@@ -102,7 +102,10 @@ def _pushed(forward: Forward, layout: Layout, reverse: Reverse, a: Floats, direc
         push.through_factor(f, forward.links[f], _working(d, reverse.scores(layout, f, a)))
     if forward.rest is not None:
         chain = len(layout.chain)
-        own = [_working(d, reverse.scores(layout, chain + i, a)) for i, d in enumerate(directions[chain:])]
+        own = [
+            _working(d, factor.related(reverse.scores(layout, chain + i, a)))
+            for i, (d, factor) in enumerate(zip(directions[chain:], layout.rest, strict=True))
+        ]
         push.through_rest(own)
     return push
 
@@ -153,8 +156,8 @@ class _Push:
             end = self.ends[len(self.layout.chain) + position]
             block = mine.transpose(2, 0, 1).reshape(-1, mine.shape[1])
             u[self.layout.columns(position), end - mine.shape[1] : end] = block
-        t = rest.S @ u + self.e_rest
-        z = u - DenseInverse(rest, self.layout).times(t)
+        t = rest.cross_times(u) + self.e_rest
+        z = u - rest_inverse(rest, self.layout).times(t)
         self.s += z.T @ t + self.e_rest.T @ u
         self.e_fixed += z.T @ rest.fixed
 
