@@ -14,6 +14,7 @@ from lmmkit.model.report_tables import (
     about_design,
     about_fit,
     about_inference,
+    about_rows,
     about_search,
     about_visits,
 )
@@ -30,7 +31,15 @@ MINUS = "\N{MINUS SIGN}"
 #: The tables of a run that the report prints or tells about, by name.
 TABLES: dict[str, ReportTable] = {
     table.name: table
-    for module in (about_data, about_design, about_search, about_inference, about_fit, about_visits)
+    for module in (
+        about_data,
+        about_design,
+        about_search,
+        about_inference,
+        about_fit,
+        about_visits,
+        about_rows,
+    )
     for table in module.TABLES
 }
 
