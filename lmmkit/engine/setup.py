@@ -50,7 +50,19 @@ class Setup:
             return self._residual_start(self.criterion.source)
         if not self.layout.factors:
             return np.empty(0)
-        return moment_start(self.raw, self.absorbed, self.layout, len(self.problem.response), floor)
+        theta = moment_start(self.raw, self.absorbed, self.layout, len(self.problem.response), floor)
+        return self._best_of_trials(theta)
+
+    def _best_of_trials(self, theta: Floats) -> Floats:
+        """Theta with other correlations in each pattern, where the deviance is lower."""
+        for cut, factor in zip(self.layout.cuts, self.layout.factors, strict=True):
+            ways = [theta]
+            for moved in factor.structure.trials(theta[cut]):
+                ways.append(theta.copy())
+                ways[-1][cut] = moved
+            if len(ways) > 1:
+                theta = min(ways, key=lambda way: self.criterion.evaluate(way).deviance)
+        return theta
 
     def _residual_start(self, source: Patterned) -> Floats:
         """The rho of least deviance among those that the residuals of ordinary least squares suggest."""
@@ -137,7 +149,7 @@ def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
         raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
     for term in problem.terms:
         count = term.levels * len(term.columns)
-        if count >= n and term.relation is None:
+        if count >= n and term.relation is None and term.structure.batched:
             raise FitError(
                 f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} "
                 f"random effects for {n} rows: its variances cannot be told from the residual variance. "

@@ -50,7 +50,10 @@ def solve(
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
     if criterion.source.count:
-        refuse_em(algorithm)
+        refuse_em(algorithm, "the parameters of a residual structure")
+    if not setup.layout.has_em:
+        refuse_em(algorithm, _without_em(problem))
+    if criterion.source.count or not setup.layout.has_em:
         rules = replace(rules, halvings=rules.halvings_alone)
     if rho is not None:
         theta = np.asarray(rho, dtype=np.float64)
@@ -79,6 +82,12 @@ def solve(
 
     state = set_null(search.point, setup.scale, rules)
     return _solution(Optimum(problem, setup.prepared, state, setup.scale), search, rules)
+
+
+def _without_em(problem: Problem) -> str:
+    """The first structure that has no EM step, in words."""
+    structure = next(term.structure for term in problem.terms if not term.structure.has_em)
+    return f"the correlations of a structure that is {structure.name}"
 
 
 def _solution(optimum: Optimum, search: Search[Evaluation], rules: FitRules) -> Solution:

@@ -26,10 +26,11 @@ from lmmkit.engine.referee.equation_residuals import (
     residual_part,
     rounding,
 )
+from lmmkit.engine.referee.gls_conditions import GlsSums
 from lmmkit.engine.referee.henderson import Effects
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
-from lmmkit.engine.referee.residual_covariance import as_printed, distance_to_optimum, gls_sums
-from lmmkit.engine.referee.residual_covariance import deviance as deviance_of
+from lmmkit.engine.referee.residual_covariance import CorrelatedResiduals, gls_sums
+from lmmkit.engine.referee.row_covariance import MarkovRows, WrittenRows, residuals_as_printed
 from lmmkit.engine.referee.textbook import SparseModel, standardise, write_out
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -38,6 +39,8 @@ from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.open_directions import open_directions
 from lmmkit.model.threads import one_thread
 
+Written = CorrelatedResiduals | MarkovRows | WrittenRows
+NOT_DEFINITE = "covariance matrices by the referee, positive definite"
 HOLDS, FAILS, UNCHECKED = "holds", "fails", "not checked"
 AT_ONCE = 500  # rows up to which the default certificate forms V
 DENSE = 2_000  # rows below which the full one does
@@ -129,9 +132,11 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
         full: Also search again by a second algorithm, and compute the estimates and the likelihood a second
             time, by Henderson's equations and through V.
     """
-    claim = Claim(**estimates.numbers(), problem=estimates.problem, b=estimates.b)
+    written = _written(estimates)
+    claim = Claim(**estimates.numbers(), problem=estimates.problem, b=estimates.b, written=written)
     with one_thread():
-        conditions = _equations(claim) if estimates.problem.residual is None else _gls(estimates, claim)
+        alone = None if estimates.random else written
+        conditions = _equations(claim) if alone is None else _gls(estimates, claim, alone)
         lines = [*_optimality(estimates), *_identified(estimates), *conditions]
         if full:
             lines += [*_second_search(estimates), *_second_route(estimates, claim)]
@@ -154,28 +159,36 @@ def _identified(estimates: Estimates) -> Iterator[CertificateLine]:
         yield CertificateLine(f"not identified, the likelihood stays along {direction}", 0.0, 0.0, UNCHECKED)
 
 
+def _written(estimates: Estimates) -> Written | None:
+    """The residual structure from its definition, with the parameters as they are printed."""
+    residual = estimates.problem.residual
+    return None if residual is None else residuals_as_printed(residual, _printed(estimates))
+
+
 def _equations(claim: Claim) -> Iterator[CertificateLine]:
     """The residual of Henderson's equations."""
+    try:
+        _ = claim.We
+    except LinAlgError:
+        yield CertificateLine(NOT_DEFINITE, inf, 0.0, FAILS)
+        return
     yield _line("Henderson's equations, fixed effects (standard errors)", *fixed_part(claim))
     yield _line("Henderson's equations, random effects (standard deviations)", *random_part(claim))
     yield _line("residual variance from the residuals (ratio)", *residual_part(claim))
 
 
-def _gls(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
+def _gls(estimates: Estimates, claim: Claim, written: Written) -> Iterator[CertificateLine]:
     """The conditions of a fit with correlated residuals and no random effects, from R by its definition."""
-    residual = estimates.problem.visits
-    assert residual is not None
     try:
-        written = as_printed(residual, _printed(estimates))
         H = cholesky(claim.unscaled_vcov, lower=True) if len(claim.beta) else np.empty((0, 0))
-        sums = gls_sums(written, claim, H)
+        sums = _sums(written, claim, H)
         if _largest(sums.information - np.eye(len(H))) > UNIT:
             # A covariance matrix that is wrong, or has lost digits to nearly collinear columns.
             H = H @ np.linalg.inv(cholesky(sums.information, lower=True)).T
-            sums = gls_sums(written, claim, H)
-        distance = distance_to_optimum(written, sums)
+            sums = _sums(written, claim, H)
+        distance = sums.distance_to_optimum()
     except LinAlgError:
-        yield CertificateLine("covariance matrices by the referee, positive definite", inf, 0.0, FAILS)
+        yield CertificateLine(NOT_DEFINITE, inf, 0.0, FAILS)
         return
     n, unit = estimates.nobs, SAFETY * EPS * np.sqrt(sums.spread)
     size = float(
@@ -192,10 +205,17 @@ def _gls(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
     yield _standard_errors(estimates, errors, TOLERANCE + slack)
     yield _line("gradient in the parameters of R (standard errors)", distance, TOLERANCE + 2.0 * slack)
     if n > AT_ONCE:
-        other = deviance_of(sums, H, n, claim.sigma, reml=claim.reml)
+        other = sums.deviance(H, n, claim.sigma, reml=claim.reml)
         loose = SAFETY * EPS * (n * sums.spread + abs(claim.deviance)) + np.sqrt(n) * slack
         difference = abs(claim.deviance - other)
         yield _line("deviance subject by subject (difference)", difference, TOLERANCE + loose, bounds=False)
+
+
+def _sums(written: Written, claim: Claim, H: Floats) -> GlsSums:
+    """The sums of a claimed solution in the basis H, (p, p), of unit information."""
+    if isinstance(written, CorrelatedResiduals):
+        return gls_sums(written, claim, H)
+    return written.sums(claim, H)
 
 
 def _line(check: str, value: float, threshold: float, *, bounds: bool = True) -> CertificateLine:

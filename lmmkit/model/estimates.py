@@ -236,7 +236,9 @@ class Estimates(FitNumbers):
     @cached_property
     def expected(self) -> ExpectedInformation:
         """Expected information on the entries of the covariance matrices, which exists at a null one too."""
-        return ExpectedInformation(self.optimum, entry_directions(self.optimum.layout))
+        return ExpectedInformation(
+            self.optimum, entry_directions(self.optimum.layout, self.optimum.state.theta)
+        )
 
     @cached_property
     def satterthwaite(self) -> Satterthwaite:

@@ -144,11 +144,22 @@ class Layout:
         triples = zip(self.factors, L, D, strict=True)
         return self.coordinates([factor.structure.em(x, d, factor.levels) for factor, x, d in triples])
 
-    def growths(self, D: list[Floats], scale: list[Floats]) -> list[tuple[int, Growth]]:
+    @cached_property
+    def bounded(self) -> NDArray[np.bool_]:
+        """(m,) coordinates that a member of their family has at or above zero."""
+        return np.concatenate([np.zeros(0, bool), *(factor.structure.bounded for factor in self.factors)])
+
+    @cached_property
+    def has_em(self) -> bool:
+        """Whether every T has a step of ECME."""
+        return all(factor.structure.has_em for factor in self.factors)
+
+    def growths(self, L: list[Floats], D: list[Floats], scale: list[Floats]) -> list[tuple[int, Growth]]:
         """Returns the ways in which each factor's T may grow, their slopes per level."""
-        triples = enumerate(zip(self.factors, D, scale, strict=True))
         return [
-            (f, g) for f, (factor, d, s) in triples for g in factor.structure.growths(d / factor.levels, s)
+            (f, g)
+            for f, (factor, root, d, s) in enumerate(zip(self.factors, L, D, scale, strict=True))
+            for g in factor.structure.growths(root, d / factor.levels, s)
         ]
 
     def in_data_units(self, bases: tuple[Floats, ...], L: list[Floats]) -> tuple[Floats, ...]:
@@ -195,8 +206,7 @@ def _require_member(structure: Structure, factor: Floats) -> None:
     k = structure.width
     if factor.shape != (k, k) or not np.isfinite(factor).all():
         raise FitError(f"A starting factor has shape {factor.shape}; a finite {k} x {k} matrix was expected.")
-    x = structure.coordinates(factor)
-    if (structure.root(x) != factor).any() or (x[structure.nonnegative] < 0).any():
+    if not structure.contains(factor):
         raise FitError(
             f"A starting factor is outside the cone of covariance factors: {factor.tolist()}. It must be "
             f"the lower triangular root of a covariance matrix ({structure.name}), with no negative "

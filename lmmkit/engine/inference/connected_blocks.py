@@ -19,13 +19,14 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.inference.information import DirectionalInformation, Directions, theta_directions
 from lmmkit.engine.linalg.levelwise import solved
-from lmmkit.engine.problem import Problem
+from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
 
@@ -41,16 +42,16 @@ TOO_LARGE = (
 
 def connected_rows(problem: Problem) -> list[Ints]:
     """Rows of each block of V, (B, m) for the B blocks of m rows, by rising m."""
-    codes = [term.codes for term in problem.terms]
+    groups = [[codes for codes, _ in term.members] or [term.codes] for term in problem.terms]
     if problem.residual is not None:
-        codes.append(problem.residual.subjects)
+        groups.append([problem.residual.subjects])
     n, start = len(problem.response), len(problem.response)
     down, across = list[Ints](), list[Ints]()
-    for own in codes:
-        down.append(np.arange(n))
-        across.append(start + own)
-        start += int(own.max()) + 1
-    if not codes:
+    for codes in groups:
+        down += [np.arange(n)] * len(codes)
+        across += [start + own for own in codes]
+        start += max(int(own.max()) for own in codes) + 1
+    if not groups:
         return [np.arange(n)[:, None]]
     places = np.concatenate(down), np.concatenate(across)
     graph = coo_array((np.ones(len(places[0])), places), shape=(start, start))
@@ -148,6 +149,8 @@ class BlockInformation(DirectionalInformation):
         blocks = connected_rows(problem)
         count, (n, p) = self._count, (len(problem.response), len(prepared.fixed))
         what = why_too_large(blocks)
+        if any(term.relation is not None for term in problem.terms):
+            what = "levels that are related by a known matrix are not among them"
         if not what and float(count) * n * p > MOST:
             size = f"{count * n * p:.1e} numbers"
             what = f"{count} covariance parameters, {n:,} rows and {p} fixed effects need {size}"
@@ -174,17 +177,30 @@ class BlockInformation(DirectionalInformation):
     def _blocks(self, rows: Ints) -> tuple[Floats, Floats]:
         """(B, m, m) V and (count, B, m, m) its derivatives."""
         state, prepared, layout = self.optimum.state, self.optimum.prepared, self.optimum.layout
-        V, dR = residual_blocks(self.optimum, rows)
+        R, dR = residual_blocks(self.optimum, rows)
+        V = R.copy()
         slopes = np.zeros((self._count, *V.shape))
         slopes[self.directions.count :] = dR
         parts = zip(layout.factors, state.L, self.directions.own, self.directions.cuts, strict=True)
         for factor, L, own, cut in parts:
+            if factor.Z is not None:
+                for b, mine in enumerate(rows):
+                    z = _by_level(factor.Z[mine], factor.width)
+                    V[b] += np.einsum("mla,ac,bc,nlb->mn", z, L, L, z, optimize=True)
+                    slopes[cut, b] = np.einsum("mla,iab,nlb->imn", z, own, z, optimize=True)
+                continue
             z, codes = prepared.rows[list(factor.rows)][:, rows], factor.codes[rows]
             together = codes[:, :, None] == codes[:, None, :]
             half = np.einsum("abm,ac->bmc", z, L)
-            V = V + together * (half @ half.swapaxes(-1, -2))
+            V += together * (half @ half.swapaxes(-1, -2))
             slopes[cut] = together * np.einsum("abm,iac,cbl->ibml", z, own, z, optimize=True)
         return V, slopes
+
+
+def _by_level(Z: csr_array, width: int) -> Floats:
+    """(m, l, k) the columns of the l levels that some rows of Z meet."""
+    levels = np.unique(Z.indices // width)
+    return Z.toarray().reshape(Z.shape[0], -1, width)[:, levels]
 
 
 def residual_blocks(optimum: Optimum, rows: Ints) -> tuple[Floats, Floats]:
@@ -193,11 +209,42 @@ def residual_blocks(optimum: Optimum, rows: Ints) -> tuple[Floats, Floats]:
     B, m = rows.shape
     if residual is None:
         return np.broadcast_to(np.eye(m), (B, m, m)), np.empty((0, B, m, m))
-    subjects, cells = residual.subjects[rows], residual.cells[rows]
+    subjects = residual.subjects[rows]
     together = subjects[:, :, None] == subjects[:, None, :]
+    if isinstance(residual, Residual):
+        R, slopes = _of_visits(residual.structure, rho, residual.cells[rows])
+        return together * R, together * slopes
+    own, other = residual.structure.cuts
+    C, slopes = _correlation(residual, rho[other], rows)
+    C, slopes = together * C, together * slopes
+    variance = residual.structure.variance
+    if variance is None or residual.covariate is None:
+        return C, slopes
+    v = residual.covariate[rows].ravel()
+    g = variance.sds(rho[own], v).reshape(B, m)
+    d = variance.slopes(v).reshape(-1, B, m)
+    scale = g[:, :, None] * g[:, None, :]
+    R = scale * C
+    return R, np.concatenate([R * (d[:, :, :, None] + d[:, :, None, :]), scale * slopes])
+
+
+def _correlation(residual: RowResidual, rho: Floats, rows: Ints) -> tuple[Floats, Floats]:
+    """(B, m, m) C of every two of some rows, as if of one subject, and (r, B, m, m) its derivatives."""
+    process, (B, m) = residual.structure.correlation, rows.shape
+    if isinstance(process, ResidualStructure) and residual.cells is not None:
+        return _of_visits(process, rho, residual.cells[rows])
+    where = residual.positions if residual.times is None else residual.times[:, None]
+    if process is None or isinstance(process, ResidualStructure) or where is None:
+        return np.broadcast_to(np.eye(m), (B, m, m)), np.empty((0, B, m, m))
+    x = where[rows]
+    distance = np.sqrt(((x[:, :, None] - x[:, None, :]) ** 2).sum(axis=-1))
+    return process.correlation(rho, distance), process.correlation_slopes(rho, distance)
+
+
+def _of_visits(structure: ResidualStructure, rho: Floats, cells: Ints) -> tuple[Floats, Floats]:
+    """The same of the cells (B, m) of some rows."""
     places = cells[:, :, None], cells[:, None, :]
-    structure = residual.structure
-    return together * structure.matrix(rho)[places], together * structure.jacobian(rho)[:, *places]
+    return structure.matrix(rho)[places], structure.jacobian(rho)[:, *places]
 
 
 def block_information(optimum: Optimum) -> BlockInformation:

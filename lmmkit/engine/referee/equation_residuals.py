@@ -1,6 +1,7 @@
 """Whether a claimed solution solves Henderson's equations: one pass over the rows, no factorisation.
 
-With b = Λ v and weights w the equations of a solution are
+With b = Λ v and W = R⁻¹, which without a residual structure holds the prior weights, the equations of a
+solution are
 
     X'W e = 0,    Λ'Z'W e = v,    e = y - X β - Z b,    σ² = (e'W e + v'v) / ν
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -33,6 +34,19 @@ class Measure(NamedTuple):
     threshold: float
 
 
+class WrittenResiduals(Protocol):
+    """A residual structure as its parameters are printed, prior weights left out."""
+
+    @cached_property
+    def spread(self) -> float:
+        """A bound on the largest eigenvalue of R⁻¹."""
+        ...
+
+    def solved(self, values: Floats) -> Floats:
+        """R⁻¹ times (n,) values."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Claim(FitNumbers):
     """What is claimed to solve the equations.
@@ -40,10 +54,12 @@ class Claim(FitNumbers):
     Attributes:
         problem: The arrays.
         b: Random effects of each term, (J, k).
+        written: The residual structure, where there is one.
     """
 
     problem: Problem
     b: tuple[Floats, ...]
+    written: WrittenResiduals | None = None
 
     @cached_property
     def X(self) -> list[Floats]:
@@ -65,7 +81,12 @@ class Claim(FitNumbers):
     @cached_property
     def We(self) -> Floats:
         """W e, (n,)."""
-        return self.e if self.problem.weights is None else self.problem.weights * self.e
+        if self.written is None:
+            return self.e if self.problem.weights is None else self.problem.weights * self.e
+        if self.problem.weights is None:
+            return self.written.solved(self.e)
+        roots = np.sqrt(self.problem.weights)
+        return roots * self.written.solved(roots * self.e)
 
     @cached_property
     def scores(self) -> list[Floats]:
@@ -153,12 +174,18 @@ def _size_of_effects(claim: Claim) -> float:
 
 
 def _largest_weight(claim: Claim) -> float:
-    return 1.0 if claim.problem.weights is None else float(claim.problem.weights.max())
+    """A bound on the largest eigenvalue of W."""
+    return _spread(claim) * (1.0 if claim.problem.weights is None else float(claim.problem.weights.max()))
 
 
 def _weighted(claim: Claim, x: Floats) -> float:
-    """x'W x."""
-    return float(x @ x if claim.problem.weights is None else x @ (claim.problem.weights * x))
+    """x'W x, or what it is at most."""
+    squares = float(x @ x if claim.problem.weights is None else x @ (claim.problem.weights * x))
+    return _spread(claim) * squares
+
+
+def _spread(claim: Claim) -> float:
+    return 1.0 if claim.written is None else claim.written.spread
 
 
 def _largest(x: Floats) -> float:

@@ -5,8 +5,9 @@ Z has the columns of term after term, in each term level after level, in each le
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -15,7 +16,7 @@ from scipy.linalg import solve_triangular
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.referee.henderson import Effects, MixedModel, PredictionErrors
-from lmmkit.engine.referee.residual_covariance import as_printed
+from lmmkit.engine.referee.row_covariance import residuals_as_printed
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class SparseModel:
         X: (n, p) of full column rank.
         Z: (n, q).
         S: (q, q) with G = S S'; columns of zeros where a covariance matrix is singular.
-        R: (n, n) covariance matrix of the residuals.
+        covariance: Makes R.
         B: (n, n) with B R B' = I; its determinant is that of its diagonal.
     """
 
@@ -35,8 +36,13 @@ class SparseModel:
     X: Floats
     Z: sparse.csr_array
     S: sparse.csr_array
-    R: sparse.csr_array
+    covariance: Callable[[], sparse.csr_array]
     B: sparse.csr_array
+
+    @cached_property
+    def R(self) -> sparse.csr_array:
+        """(n, n) covariance matrix of the residuals, which B stands for where it would have no room."""
+        return self.covariance()
 
 
 def write_out(
@@ -56,33 +62,31 @@ def write_out(
         residual_params: Parameters of the residual structure, as they are printed, where there is one.
     """
     n = len(problem.response)
-    R, B = covariance_of_residuals(problem, sigma, residual_params)
+    covariance, B = covariance_of_residuals(problem, sigma, residual_params)
     columns = [problem.columns[problem.fixed[i]] for i in kept]
     return SparseModel(
         y=problem.response if problem.offset is None else problem.response - problem.offset,
         X=np.column_stack(columns) if columns else np.empty((n, 0)),
         Z=design_of_effects(problem),
         S=root_of_covariance(problem.terms, factors, sigma),
-        R=R,
+        covariance=covariance,
         B=B,
     )
 
 
 def covariance_of_residuals(
     problem: Problem, sigma: float, residual_params: Iterable[tuple[str, float]]
-) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """R, (n, n), and B with B R B' = I."""
+) -> tuple[Callable[[], sparse.csr_array], sparse.csr_array]:
+    """What makes R, (n, n), and B with B R B' = I."""
     n = len(problem.response)
     weights = np.ones(n) if problem.weights is None else problem.weights
-    visits = problem.visits
-    if visits is None:
+    if problem.residual is None:
         variances = sigma**2 / weights
-        diagonals = (sparse.diags_array(x) for x in (variances, 1.0 / np.sqrt(variances)))
-        R, B = map(sparse.csr_array, diagonals)
-        return R, B
-    written = as_printed(visits, residual_params)
+        B = sparse.csr_array(sparse.diags_array(1.0 / np.sqrt(variances)))
+        return lambda: sparse.csr_array(sparse.diags_array(variances)), B
+    written = residuals_as_printed(problem.residual, residual_params)
     scale = sparse.diags_array(np.sqrt(weights) / sigma)
-    return sigma**2 * written.matrix(weights), sparse.csr_array(written.whitener() @ scale)
+    return lambda: sigma**2 * written.matrix(weights), sparse.csr_array(written.whitener() @ scale)
 
 
 def design_of_effects(problem: Problem) -> sparse.csr_array:

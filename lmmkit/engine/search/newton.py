@@ -16,7 +16,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.rules import Rules
-from lmmkit.engine.search.search import Objective, P, Search, corrected, newton_direction
+from lmmkit.engine.search.search import Objective, P, Search, corrected
 
 
 def minimise(objective: Objective[P], start: Floats, rules: Rules, limit: int | None = None) -> Search[P]:
@@ -76,13 +76,7 @@ class Newton(Search[P]):
 
     def direction(self) -> tuple[Floats, float]:
         """Newton's direction in the coordinates that may move, and the decrement."""
-        movable, gradient = self.objective.movable(self.point), self.point.gradient
-        if movable is None:
-            return self.towards(self.curvature(), gradient)
-        step, here = np.zeros_like(gradient), np.flatnonzero(movable)
-        H = self.curvature()[here][:, here]
-        step[here], decrement = newton_direction(H, gradient[here], self.rules.least_eigenvalue)
-        return step, float(decrement)
+        return self.towards(self.curvature(), self.point.gradient)
 
     def curvature(self) -> Floats:
         """The Hessian; near the end with the correction of its last error."""

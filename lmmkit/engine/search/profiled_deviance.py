@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.block_diagonal import by_falling_variance
@@ -41,13 +43,36 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     @property
     def has_em(self) -> bool:
-        """Whether there is an EM step: not for the coordinates of R."""
-        return not self.criterion.source.count
+        """Whether there is an EM step: not for the coordinates of R, nor for most patterns of T."""
+        return not self.criterion.source.count and self.criterion.layout.has_em
 
     @property
     def exact(self) -> bool:
         """Where the coordinates are those of R alone."""
-        return not self.has_em
+        return self.criterion.source.count > 0
+
+    def nearest(self, theta: Floats) -> Floats:
+        """Standard deviations of single columns in a pattern are not negative."""
+        held = self._bounded
+        if not held.any():
+            return theta
+        theta = theta.copy()
+        theta[: len(held)][held] = np.maximum(theta[: len(held)][held], 0.0)
+        return theta
+
+    def movable(self, point: Evaluation) -> NDArray[np.bool_] | None:
+        """All but those that are zero and would be negative."""
+        held = self._bounded
+        if not held.any():
+            return None
+        stuck = np.zeros(len(point.theta), bool)
+        stuck[: len(held)] = held & (point.theta[: len(held)] <= 0.0) & (point.gradient[: len(held)] > 0.0)
+        return ~stuck
+
+    @cached_property
+    def _bounded(self) -> NDArray[np.bool_]:
+        """(m,) coordinates whose sign is no matter of choice."""
+        return self.criterion.layout.bounded
 
     def em(self, point: Evaluation) -> Floats:
         """Theta one EM step on."""
@@ -59,7 +84,7 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     def units(self, point: Evaluation) -> Floats | None:
         """Those of rho, where there is no theta beside it."""
-        return None if self.has_em else self.criterion.source.structure.units(point.rho)
+        return self.criterion.source.structure.units(point.rho) if self.criterion.source.count else None
 
     def length(self, point: Evaluation, step: Floats) -> float:
         """The largest step in a coordinate of R, in their units."""
@@ -89,10 +114,10 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     def off_saddle(self, point: Evaluation) -> Iterator[Floats]:
         """T grown in the ways of negative multipliers; rho moved where the deviance bends down."""
-        for f, (slope, rows) in self.criterion.layout.growths(point.D, self.scale):
+        for f, (slope, rows) in self.criterion.layout.growths(point.L, point.D, self.scale):
             if slope < -self.rules.saddle_slope:
                 yield from self._grown(point, f, rows)
-        if not self.has_em:
+        if self.criterion.source.count:
             values, vectors = np.linalg.eigh(point.hessian)
             if values[0] < -self.rules.flat * values[-1]:
                 for size in self.rules.sizes:
@@ -103,8 +128,7 @@ class ProfiledDeviance(Objective[Evaluation]):
         """T + size B B' of one factor, with falling size."""
         layout, L = self.criterion.layout, list(point.L)
         for size in self.rules.sizes:
-            grown = np.concatenate([point.L[f], np.sqrt(size) * rows], axis=1)
-            L[f] = layout.factors[f].structure.root_of(grown)
+            L[f] = layout.factors[f].structure.grown(point.L[f], rows, size)
             yield layout.coordinates(L)
 
     def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats] | None:

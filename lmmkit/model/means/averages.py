@@ -7,7 +7,7 @@ the degrees of freedom of any other: what R's marginaleffects averages, with sma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.errors import DataError, FitError, did_you_mean
+from lmmkit.errors import DataError, FitError, FormulaError, did_you_mean
 from lmmkit.model.blups import function_errors
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.expression import named_column
@@ -101,6 +101,30 @@ class RowAverages:
             for change in changes
         ]
         return self._table(made, ["term", "contrast"])
+
+    def slope(self, variable: str, **values: Any) -> Floats:
+        """(p_all,) weights of the coefficients in the average slope along a covariate.
+
+        A basis that has no values outside the range of the data is met a step inside of it, and what its
+        slope
+        changes over that step is added: exact to the second degree, as the central difference is.
+
+        Args:
+            variable: The covariate.
+            values: What other variables, or it itself, are set to in all rows.
+        """
+        frame = self.frame.assign(**{name: [value] * len(self.frame) for name, value in values.items()})
+        of, share = replace(self, frame=frame), self.weights / self.weights.sum()
+        try:
+            (change,) = slope_changes(of, variable)
+            return share @ of._rows(change.high).minus(of._rows(change.low), change.width).X
+        except FormulaError:
+            known = self.estimates.design.frame[variable].to_numpy(float)
+            x, step = frame[variable].to_numpy(float), STEP * float(np.ptp(known)) / 2.0
+            inside = np.clip(x, known.min() + step, known.max() - step)
+            low, mid, high = (of._rows(frame.assign(**{variable: inside + d})).X for d in (-step, 0.0, step))
+            bend = (high - 2.0 * mid + low) / step**2
+            return share @ ((high - low) / (2.0 * step) + (x - inside)[:, None] * bend)
 
     def _rows(self, frame: pd.DataFrame) -> _RowFunctions:
         design = self.estimates.design

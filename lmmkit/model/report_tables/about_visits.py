@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.errors import LmmkitError
+from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.design.design import without_random_effects
 from lmmkit.model.design.residual_design import ResidualDesign
 from lmmkit.model.design.row_design import RowDesign
@@ -19,7 +19,8 @@ from lmmkit.model.estimates import estimate
 from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula, parse_residual
 from lmmkit.model.inference.distributions import normal_quantile
-from lmmkit.model.report_tables.about_inference import focused
+from lmmkit.model.means.focus import Focus
+from lmmkit.model.report_tables.about_answer import Estimand, estimand
 from lmmkit.model.report_tables.about_rows import shifts
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable
@@ -31,7 +32,8 @@ LAGS = 30
 ROUNDING = (
     1e-12  # of an autocorrelation that is zero, as all are under `un` with means of its own for each visit
 )
-STRUCTURES = ["structure", "npar", "deviance", "aic", "bic", "coefficient", "estimate", "se", "df", "note"]
+STRUCTURES = ["structure", "npar", "deviance", "aic", "bic", "quantity", "estimate", "se", "df", "note"]
+NUMBERS = ("estimate", "se", "df")
 MOST_NUGGET, MOST_NUGGET_GROUP = 5_000, 200  # rows, and of a group, up to which a nugget is tried
 IN_SECONDS = 60  # visits up to which structures with a parameter for every distance are tried
 
@@ -208,28 +210,28 @@ def _outside(acf: Frame) -> Facts:
     return {"lags": len(acf), "outside": int(outside.sum())}
 
 
-def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: str | None, df: str) -> Frame:
+def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: Focus, df: str) -> Frame:
     """Other residual structures for the same rows and fixed part, and what the focus would be under each.
 
     Args:
         fit: The fit, with a residual structure.
         data: The table that it was fitted to.
         options: Further arguments of `lmm`.
-        focus: The study's: a coefficient, or a term, whose first one is taken.
+        focus: What the study asks.
         df: Denominator degrees of freedom.
 
     Returns:
-        DataFrame structure, npar, deviance, aic, bic, coefficient (the focus) with its estimate, se and df,
-        note (why there is no fit), chosen, d_deviance, d_aic, d_bic (distances from the least); empty where
-        variances follow the fitted values, whose pseudo-likelihoods are not compared.
+        DataFrame structure, npar, deviance, aic, bic, quantity (what the focus asks for) with its estimate,
+        se and df, where it is one number, note (why there is no fit), chosen, d_deviance, d_aic, d_bic
+        (distances from the least); empty where variances follow the fitted values, whose pseudo-likelihoods
+        are not compared.
     """
     shape = fit.design.residual
     if shape is None or shape.formula.follows_fit:
         return Frame(columns=[*STRUCTURES, "chosen", "d_deviance", "d_aic", "d_bic"])
-    own, names = shape.formula, list(fit.params.index)
-    name = names[focused(fit.design, names, focus)[0]]
+    own, asked = shape.formula, _asked(fit, focus)
     rows = [
-        {"structure": text, "chosen": text == str(own), **_found(fit, text, data, options, name, df)}
+        {"structure": text, "chosen": text == str(own), **_found(fit, text, data, options, asked, df)}
         for text in _others(fit, shape)
     ]
     table = Frame(rows, columns=[*STRUCTURES, "chosen"])
@@ -271,19 +273,28 @@ def _others(fit: Fit, shape: ResidualDesign) -> list[str]:
     return list(dict.fromkeys([IID, *alone, *ordered, str(own)]))
 
 
-def _found(fit: Fit, text: str, data: Any, options: Mapping[str, Any], focus: str, df: str) -> dict[str, Any]:
+def _asked(fit: Fit, focus: Focus) -> Estimand | None:
+    try:
+        return estimand(fit, focus)
+    except FitError:
+        return None
+
+
+def _found(
+    fit: Fit, text: str, data: Any, options: Mapping[str, Any], asked: Estimand | None, df: str
+) -> dict[str, Any]:
     """The measures of one structure, or why there are none."""
     try:
         other = _fitted(fit, text, data, options)
         # Of independent rows n - p is exact, whatever the method.
-        exact = text == IID and not fit.design.random
-        found = other.coef_table(df="residual" if exact else df).to_dict("index")[focus]
+        method = "residual" if text == IID and not fit.design.random else df
+        found = other.contrast(asked.L, df=method).iloc[0] if asked else dict.fromkeys(NUMBERS, np.nan)
     except LmmkitError as error:
         return {"note": str(error)}
     measures = {name: getattr(other, name) for name in ("npar", "deviance", "aic", "bic")}
-    estimates = {name: found[name] for name in ("estimate", "se", "df")}
+    estimates = {name: found[name] for name in NUMBERS}
     note = "" if other.converged else "its search did not converge"
-    return {**measures, "coefficient": focus, **estimates, "note": note}
+    return {**measures, "quantity": asked.name if asked else "", **estimates, "note": note}
 
 
 def _fitted(fit: Fit, text: str, data: Any, options: Mapping[str, Any]) -> Fit:
@@ -346,7 +357,7 @@ TABLES = (
             "deviance": ("Deviance", 2),
             "aic": ("AIC", 2),
             "bic": ("BIC", 2),
-            "coefficient": "Focus",
+            "quantity": "Focus",
             "estimate": ("Estimate", "trusted"),
             "se": ("SE", "trusted"),
             "df": "df",

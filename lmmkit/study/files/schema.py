@@ -63,6 +63,7 @@ def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
 
 Level = Annotated[str, BeforeValidator(_level_text, json_schema_input_type=str | int)]
 Place = Annotated[str, BeforeValidator(_place_text, json_schema_input_type=str | int | float)]
+Value = Annotated[str | bool | int | float, Field(union_mode="left_to_right")]
 Code = Annotated[str | int | float, Field(union_mode="left_to_right")]
 OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n\x00]*$")]
 FormulaText = Annotated[
@@ -461,7 +462,31 @@ class Inference(_Section):
 class Report(_Section):
     """What the report answers first, and its forms."""
 
-    focus: ColumnName | None = Field(default=None, description="Coefficient or column of the headline")
+    focus: ColumnName | None = Field(
+        default=None,
+        description="Term, or column of a term, that the headline is about; by default the first",
+    )
+    question: OneLine | None = Field(
+        default=None, description="The question in the author's words, printed above the answer"
+    )
+    contrast: (
+        Annotated[
+            Annotated[OneLine, Tag("word")]
+            | Annotated[list[Level], Field(min_length=2, max_length=2), Tag("list")],
+            Discriminator(_word_or_list),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Two levels of the focus, [first, second] or `first - second`: the mean of the "
+        "first less "
+        "that of the second is the headline, and what a sweep follows",
+    )
+    at: dict[ShortText, Value] = Field(
+        default_factory=dict,
+        description="Values of other columns of the fixed part at which the focus is asked, such as "
+        "{visit: w8}",
+    )
     pdf: Literal[False] = Field(default=False, description="A PDF beside the HTML; print the page instead")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lmmkit.model.report_tables import (
+    about_answer,
     about_data,
     about_design,
     about_fit,
@@ -39,6 +40,7 @@ TABLES: dict[str, ReportTable] = {
         about_fit,
         about_visits,
         about_rows,
+        about_answer,
     )
     for table in module.TABLES
 }

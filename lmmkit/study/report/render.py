@@ -17,7 +17,7 @@ from lmmkit.study.records.artifacts import plain
 from lmmkit.study.records.manifest import load_manifest
 from lmmkit.study.records.plan_lock import LOCK, deviation_lines
 from lmmkit.study.report import paragraphs
-from lmmkit.study.report.answer import answer, method
+from lmmkit.study.report.answer import answer, method, spread
 from lmmkit.study.report.mathml import model_equations
 from lmmkit.study.report.numbers import TABLES, Files
 from lmmkit.study.report.read_back import RECORD
@@ -64,17 +64,19 @@ def render_report(step: Step) -> str:
         step: The step that writes it; the earlier steps are read.
     """
     files, fit, labels = Files(step), step.fit(), step.labels()
+    named = labels.with_names(files.table("names"))
     return templates.render(
         "report.html",
         title=step.title,
-        answer=[labels.told(said) for said in answer(files, fit.design, step.settings.report.focus)],
+        answer=answer(files, fit.design, labels),
+        spread=spread(files, fit.design, labels),
         method=method(files),
         equations=model_equations(fit.design, labels),
         design=fit.design,
-        prose=_Prose(labels),
+        prose=_Prose(named),
         files=files,
         as_name=Name,
-        tables={name: printed_table(files, TABLES[name], labels) for name in printed_names(step)},
+        tables={name: printed_table(files, TABLES[name], named) for name in printed_names(step)},
         figures={figure.name: figure for figure in step.figures()},
         code=step.code(),
         deviations=deviation_lines(step.folder),

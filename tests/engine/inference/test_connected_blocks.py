@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from engine.criterion.test_layouts import LAYOUTS, Case
+from engine.referee.test_row_covariance import N, drawn, every_structure
 from support.repeated import fitted
 
+from lmmkit.engine.covariance.structures import Unstructured
 from lmmkit.engine.inference import connected_blocks
 from lmmkit.engine.inference.connected_blocks import (
     LARGEST,
     block_information,
     connected_rows,
+    residual_blocks,
     why_too_large,
 )
 from lmmkit.engine.inference.information import (
@@ -21,6 +26,8 @@ from lmmkit.engine.inference.information import (
     variance_information,
 )
 from lmmkit.engine.inference.visits import visit_information, visit_variance_information
+from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.referee.row_covariance import rows_as_printed
 from lmmkit.errors import FitError
 
 QUANTITIES = ("Phi", "slopes", "matrix", "edge", "without_fixed")
@@ -102,3 +109,30 @@ def test_what_does_not_fit_offers_satterthwaite(monkeypatch):
     monkeypatch.setattr(connected_blocks, "LARGEST", 2)
     with pytest.raises(FitError, match=r"largest has 3 rows, of at most 2\. Use df='satterthwaite'"):
         _ = block_information(fitted("cs(visit | id)").estimates.optimum).matrix
+
+
+def at(residual, rho):
+    """What of an optimum R is made from."""
+    return SimpleNamespace(problem=SimpleNamespace(residual=residual), state=SimpleNamespace(rho=rho))
+
+
+@every_structure
+def test_r_of_the_engine_is_the_referees_and_its_slopes_are_differences(variance, correlation):
+    residual, _ = drawn(variance, correlation, np.random.default_rng(6).permutation(N))
+    structure, rows = residual.structure, np.arange(N)[None]
+    rho = np.random.default_rng(8).uniform(-0.5, 0.5, structure.count)
+    R, slopes = residual_blocks(at(residual, rho), rows)
+    printed = zip(structure.names, structure.natural(rho), strict=True)
+    np.testing.assert_allclose(R[0], rows_as_printed(residual, printed).matrix(None).toarray(), atol=1e-13)
+    for i, slope in enumerate(slopes):
+        step = 1e-6 * (np.arange(len(rho)) == i)
+        up, down = (residual_blocks(at(residual, rho + s), rows)[0] for s in (step, -step))
+        np.testing.assert_allclose(slope, (up - down) / 2e-6, atol=1e-8)
+
+
+def test_a_level_connects_rows_in_whichever_place_they_have_it():
+    first, second, weights = np.array([0, 1, 2, 3]), np.array([1, 4, 3, 5]), np.ones(4)
+    members = ((first, weights), (second, weights))
+    term = Term(0, first, 6, (0,), Unstructured(1), members)
+    problem = Problem((np.ones(4),), (0,), np.arange(4.0), (term,))
+    np.testing.assert_array_equal(connected_rows(problem)[0], [[0, 1], [2, 3]])

@@ -9,7 +9,7 @@ import pytest
 from support.visits import STRUCTURES, trial
 
 from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure, one_correlation
-from lmmkit.engine.covariance.structures import structure_of
+from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.crossproducts.patterns import coloured, whitened
 from lmmkit.engine.problem import Problem, Residual, Term
