@@ -21,9 +21,9 @@ from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.means.focus import Focus
 from lmmkit.model.report_tables.about_answer import Estimand, estimand
-from lmmkit.model.report_tables.about_rows import shifts
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable
+from lmmkit.model.report_tables.residuals import shifts
 from lmmkit.model.tables import residual_sds
 
 Frame = pd.DataFrame

@@ -15,9 +15,9 @@ from lmmkit.model.report_tables import (
     about_design,
     about_fit,
     about_inference,
-    about_rows,
     about_search,
     about_visits,
+    residuals,
 )
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages.marks import Mark
@@ -39,7 +39,7 @@ TABLES: dict[str, ReportTable] = {
         about_inference,
         about_fit,
         about_visits,
-        about_rows,
+        residuals,
         about_answer,
     )
     for table in module.TABLES
