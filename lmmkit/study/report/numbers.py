@@ -17,6 +17,7 @@ from lmmkit.model.report_tables import (
     about_inference,
     about_search,
     about_visits,
+    fitted_lines,
     residuals,
 )
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
@@ -40,6 +41,7 @@ TABLES: dict[str, ReportTable] = {
         about_fit,
         about_visits,
         residuals,
+        fitted_lines,
         about_answer,
     )
     for table in module.TABLES

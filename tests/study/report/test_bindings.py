@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
 from lmmkit.model.report_tables.panels import PanelChoice
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes
 from lmmkit.study.report import captions
@@ -21,6 +22,7 @@ TABLES = {
         [("g1", 3, 2, 2.5, 7, False), ("h2", 4, 5, 5.0, 5, True)],
         columns=["group", "levels", "least", "median", "most", "balanced"],
     ),
+    "focus_means": pd.DataFrame({"x": [0.5, 4.0], "mean": [2.5, 3.5], "low": 1.0, "high": 9.0}),
     "lines": pd.DataFrame({"index": [4, 5, 6], "panel": ["a", "a", "b"], "fitted": 0.5}),
     "candidates": pd.DataFrame(
         [
@@ -86,11 +88,24 @@ FACTS = {"kind": "normalised", "rows": 73421, "beyond_2": 1736, "expected_beyond
 FACTS |= {"largest": 3.2189, "drawn": 4000}
 CHOICE = PanelChoice("y2", "x1", "g1", ("g1",))
 T = TABLES
+HELD = [{"name": "y2", "value": 2.75}]
+LINES = FittedLines(
+    CHOICE,
+    "y2",
+    T["lines"],
+    T["lines"].assign(x=[1.0, 2.0, 3.0]),
+    T["lines"].assign(fitted=[1.0, 1.0, NAN]),
+    HELD,
+    [],
+)
+MEANS = FocusMeans("x1", "y2", T["focus_means"], [], HELD, [])
 WORDS = {
     "response": (captions.response, (T["columns"], "y2"), 5),
     "missing": (captions.missing, (T["missing"],), 5),
     "groups": (captions.groups, (T["balance"],), 6),
     "panels": (captions.panels, (T["lines"], CHOICE, T["balance"]), 3),
+    "lines": (captions.lines, (LINES, T["balance"], T["columns"], 0.95), 6),
+    "focus_means": (captions.focus_means, (MEANS, T["columns"], 0.95), 6),
     "candidates": (captions.candidates, (T["candidates"], "aic"), 4),
     "blocks": (captions.blocks, (T["design_parts"],), 2),
     "path": (captions.path, (T["path"],), 3),
@@ -120,6 +135,8 @@ def run(tmp_path_factory):
         (folder / f"tables/{name}.csv").write_bytes(csv_bytes(table))
     (folder / "study.json").write_bytes(json_bytes({"inference": {"level": 0.95}}))
     (folder / "residuals.json").write_bytes(json_bytes(FACTS))
+    for name, told in (("lines", LINES), ("focus_means", MEANS)):
+        (folder / f"{name}.json").write_bytes(json_bytes(told.to_dict()))
     return folder
 
 
