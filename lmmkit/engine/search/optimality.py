@@ -76,6 +76,6 @@ def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: 
 
 def least_curvature(point: Evaluation) -> float:
     """Least eigenvalue of the Hessian among the directions that are not null, as a share of the largest."""
-    free = np.append(point.criterion.layout.free(point.theta), np.ones(len(point.rho), dtype=bool))
+    free = np.append(point.criterion.layout.free(point.theta), point.criterion.source.structure.free(point.rho))
     values = np.linalg.eigvalsh(point.hessian[np.ix_(free, free)])
     return float(values[0] / values[-1]) if len(values) and values[-1] > 0 else 1.0
