@@ -28,6 +28,7 @@ from lmmkit.engine.covariance.correlations import Kind
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 
 NO_CORRELATION = 1e-8  # of the closest pair: below, rows are independent, exactly
+FADED = 0.01  # correlation of the closest pair below which it is asked whether there is any
 ENDLESS = 1e4  # range over the longest distance, at which the lowest correlation is 0.9999
 RETURNS = (0.5, 0.2, 0.05, 0.01, 0.001, 1e-5)  # of the closest pair
 START_CORRELATIONS = (0.2, 0.5, 0.8, 0.95)  # of rows one unit apart: where a search may begin
@@ -287,6 +288,20 @@ class RowStructure:
         out = np.ones(len(rho), bool)
         if self.no_correlation(rho):
             out[self.cuts[1]] = False
+        return out
+
+    def fading(self, rho: Floats) -> bool:
+        """Returns whether even the closest pair of rows is hardly correlated."""
+        process = self.correlation
+        if not isinstance(process, Serial | Spatial):
+            return False
+        return process.closest > -np.log(FADED) * process.scale(rho[self.cuts[1]])
+
+    def uncorrelated(self, rho: Floats) -> Floats:
+        """Returns rho with no correlation of the process left."""
+        out, process = rho.copy(), self.correlation
+        if isinstance(process, Serial | Spatial):
+            out[self.cuts[1].start] = np.log(process.closest / (-2.0 * np.log(NO_CORRELATION) * process.unit))
         return out
 
     def returns(self, rho: Floats) -> Iterator[Floats]:

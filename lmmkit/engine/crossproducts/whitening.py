@@ -483,7 +483,8 @@ class Whitening:
         if np.abs(logs).max() > FARTHEST:
             raise FitError(
                 f"{OUT_OF_RANGE} The covariate of the variance function is far from where sigma is the "
-                "residual standard deviation (1 for power, 0 for exp): subtract its mean (exp), or divide by it."
+                "residual standard deviation (1 for power, 0 for exp): subtract its mean (exp), or divide "
+                "by it."
             )
         return _Scaled(np.exp(logs), self.logs, inner)
 

@@ -27,6 +27,7 @@ from lmmkit.errors import FitError
 
 WAYS = 10  # places on the way to a range without end, and back from one of zero, that are looked at
 
+
 @dataclass(frozen=True, eq=False)
 class ProfiledDeviance(Objective[Evaluation]):
     """The deviance in theta with beta and sigma at their best.
@@ -107,6 +108,9 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     def refuse_runaway(self, point: Evaluation, step: Floats) -> None:
         """Refuse where the deviance is flat, or falls along Newton's direction for as far as can be seen."""
+        structure = self.criterion.source.structure
+        if isinstance(structure, RowStructure) and structure.fading(point.rho):
+            return  # towards its boundary
         refuse_flat(point)
         try:
             beyond = self.evaluate(point.theta + self.rules.far * step).deviance
