@@ -22,6 +22,7 @@ from lmmkit.model.comparison.nesting import (
     restriction,
     same_fixed,
 )
+from lmmkit.model.comparison.pattern_nesting import PatternNesting, without_idle_patterns
 from lmmkit.model.design.design import without_random_effects
 from lmmkit.model.estimates import Estimates, estimate, refitted
 from lmmkit.model.inference.degrees_of_freedom import METHODS, kenward_roger, null_directions
@@ -247,7 +248,7 @@ class _Step:
     small: Estimates
     large: Estimates
     rows: Floats
-    nesting: Nesting
+    nesting: Nesting | PatternNesting
 
     @property
     def added(self) -> int:
@@ -292,6 +293,8 @@ def _test(step: _Step, how: How) -> dict[str, Any]:
         return _kenward_roger(step)
     if step.small.is_singular and step.large.problem.residual is not None:
         return NO_TEST | {"note": AT_THE_EDGE}
+    if isinstance(step.nesting, PatternNesting) and step.nesting.reason:
+        return NO_TEST | {"note": step.nesting.reason}
     stat = max(step.small.deviance - step.large.deviance, 0.0)
     reference = _reference(step, how.seed)
     notes = [reference.note, _few_groups(step), *step.notes()]
@@ -364,6 +367,11 @@ def _kenward_roger(step: _Step) -> dict[str, Any]:
 def _reference(step: _Step, seed: int) -> Reference:
     """Chi-squared inside the cone, a mixture on its boundary."""
     nesting = step.nesting
+    if isinstance(nesting, PatternNesting):
+        if not nesting.one_sided:
+            return Reference(step.added, np.ones(1))
+        edge = "a variance or a correlation on the boundary of its domain"
+        return Reference(step.added - 1, np.array([0.5, 0.5]), edge)
     if not nesting.cones:
         return Reference(step.added, np.ones(1))
     first = step.added - nesting.constrained
@@ -381,6 +389,6 @@ def _null_covariance(small: Estimates, large: Estimates, nesting: Nesting) -> Fl
     factors = small.factors
     if small.is_singular:  # on the same face, but off its edge
         factors = tuple(L + 0.01 * np.eye(len(L)) * max(float(np.abs(L).max()), 1.0) for L in factors)
-    matrices = nesting.place(factors, units(small.problem))
+    matrices = nesting.place(factors, units(without_idle_patterns(small.problem)))
     nulls = [(cone.term, cone.basis) for cone in nesting.cones]
-    return null_covariance(large.problem, matrices, nulls, reml=small.reml)
+    return null_covariance(without_idle_patterns(large.problem), matrices, nulls, reml=small.reml)

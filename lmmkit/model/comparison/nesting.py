@@ -13,6 +13,12 @@ from lmmkit.engine.problem import Problem
 from lmmkit.engine.variance_tests.covariance_families import Units, embedding, entries_of, positive, units
 from lmmkit.engine.variance_tests.residual_families import residuals_nested
 from lmmkit.errors import FitError
+from lmmkit.model.comparison.pattern_nesting import (
+    PatternNesting,
+    has_pattern,
+    pattern_nesting,
+    without_idle_patterns,
+)
 from lmmkit.model.estimates import Estimates
 
 DRAWS = 4  # covariance matrices of the smaller model that are tried in the larger one
@@ -90,11 +96,16 @@ class Nesting:
         return self.large.combined(self.embedding @ np.concatenate([np.empty(0), *values]))
 
 
-def covariance_nesting(small: Problem, large: Problem) -> Nesting | None:
+def covariance_nesting(small: Problem, large: Problem) -> Nesting | PatternNesting | None:
     """How the covariance matrices of one problem's response lie among those of another; None: they do not.
 
     Residual structures have no edge on which a smaller model could lie.
     """
+    if has_pattern(small) or has_pattern(large):
+        small, large = without_idle_patterns(small), without_idle_patterns(large)
+    if has_pattern(small) or has_pattern(large):
+        alone = small.residual is None and large.residual is None
+        return pattern_nesting(small, large) if alone else None
     if small.residual is None and large.residual is None:
         return random_nesting(small, large)
     inside = Nesting(np.empty((0, 0)), units(large), ())

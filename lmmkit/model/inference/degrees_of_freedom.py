@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, Scaling
 from lmmkit.engine.inference.ranks import ranks
@@ -113,7 +114,14 @@ def automatic(estimates: Estimates) -> str:
     """The first method of df="auto", a rule of size, never of time; Satterthwaite's follows "unbounded"."""
     if not (estimates.reml and is_small(estimates)):
         return "satterthwaite"
+    if estimates.is_singular and has_pattern(estimates):
+        return "satterthwaite"
     return "unbounded" if estimates.is_singular else "kenward-roger"
+
+
+def has_pattern(estimates: Estimates) -> bool:
+    """Whether the covariance matrix of some random effects has a pattern."""
+    return any(isinstance(term.structure, PatternedStructure) for term in estimates.random)
 
 
 def without(estimates: Estimates, method: str, reason: str) -> Denominators:
@@ -203,8 +211,13 @@ def unbounded(estimates: Estimates) -> Denominators:
     """Satterthwaite with variances that may be negative: where one is zero, the test between its strata.
 
     Raises:
-        FitError: Too many random effects, or a likelihood without such an optimum.
+        FitError: Too many random effects, or a likelihood without such an optimum, or a pattern.
     """
+    if has_pattern(estimates):
+        raise FitError(
+            "df='unbounded' takes variances and covariances of any sign, which a pattern of them does not "
+            "have: use df='satterthwaite'."
+        )
     found = estimates.unbounded
     vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
     return Denominators("unbounded", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
