@@ -214,8 +214,8 @@ def _refuse_twice(
     whose = f"{subjects.name} {subjects.levels[subjects.codes[first]]}" if subjects.size > 1 else "The group"
     raise DataError(
         f"residual `{formula}`: {whose} has two rows at {at}, rows {one} and {other}{more(len(twice))}, "
-        "whose correlation would be 1; one row is expected at each. Leave one out, average them, or name what "
-        "tells them apart."
+        "whose correlation would be 1; one row is expected at each. Leave one out, average them, or name "
+        "what tells them apart."
     )
 
 
