@@ -44,6 +44,13 @@ class Term:
         """Whether each row has one level, and levels are independent."""
         return not self.members and self.relation is None
 
+    def on_rows(self, effects: Floats) -> Floats:
+        """Returns (n, ...) the effects (J, ...) of each row's level, or the weighted sum over its members."""
+        if not self.members:
+            return effects[self.codes]
+        weighted = (w.reshape(-1, *[1] * (effects.ndim - 1)) * effects[codes] for codes, w in self.members)
+        return sum(weighted, np.zeros((len(self.codes), *effects.shape[1:])))
+
 
 @dataclass(frozen=True, eq=False)
 class Residual:

@@ -9,6 +9,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import Criterion
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
+from lmmkit.engine.crossproducts.dense_relations import independent
 from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
 from lmmkit.engine.crossproducts.identification import refuse_unidentified
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
@@ -92,6 +93,7 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
     if visits is None:
         raw = collect(prepared, layout)
         absorbed = absorb(raw, prepared, layout) if layout.factors else raw
+        layout, raw, absorbed = independent(prepared, layout, raw, absorbed)
         _refuse_exact_within(raw, absorbed, n)
         source: ProductSource = Fixed(absorbed)
     else:
@@ -114,6 +116,8 @@ def constant_of(prepared: Prepared, n: int, reml: bool) -> float:
 
 def _refuse_too_wide(layout: Layout) -> None:
     """The dense matrix of the crossed factors fits into memory."""
+    if layout.sparse:
+        return  # its own limits are those of the factor
     if layout.size > WIDEST:
         raise FitError(
             f"Beside the largest grouping factor the crossed ones have {layout.size:,} random effects; their "

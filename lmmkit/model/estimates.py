@@ -298,7 +298,7 @@ class Estimates(FitNumbers):
         fit = self.marginal_fit.copy()
         for term, b in zip(self.problem.terms, self.b, strict=True):
             for column, effects in zip(term.columns, b.T, strict=True):
-                fit += effects[term.codes] * self.problem.columns[column]
+                fit += term.on_rows(effects) * self.problem.columns[column]
         return fit
 
     def to_dict(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Eliminated, Forward
-from lmmkit.engine.criterion.gradient import DenseInverse, Reverse
+from lmmkit.engine.criterion.gradient import Reverse, rest_inverse
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import levelwise
@@ -78,7 +78,10 @@ def average_information(
         push.through_factor(f, forward.links[f], _working(d, reverse.scores(layout, f, a)))
     if forward.rest is not None:
         chain = len(layout.chain)
-        own = [_working(d, reverse.scores(layout, chain + i, a)) for i, d in enumerate(directions[chain:])]
+        own = [
+            _working(d, factor.related(reverse.scores(layout, chain + i, a)))
+            for i, (d, factor) in enumerate(zip(directions[chain:], layout.rest, strict=True))
+        ]
         push.through_rest(own)
     eX = push.e_fixed[:, :-1]
     return AverageInformation(push.s - eX @ Phi @ eX.T, push.e_fixed @ a)
@@ -130,8 +133,8 @@ class _Push:
             end = self.ends[len(self.layout.chain) + position]
             block = mine.transpose(2, 0, 1).reshape(-1, mine.shape[1])
             u[self.layout.columns(position), end - mine.shape[1] : end] = block
-        t = rest.S @ u + self.e_rest
-        z = u - DenseInverse(rest, self.layout).times(t)
+        t = rest.cross_times(u) + self.e_rest
+        z = u - rest_inverse(rest, self.layout).times(t)
         self.s += z.T @ t + self.e_rest.T @ u
         self.e_fixed += z.T @ rest.fixed
 
