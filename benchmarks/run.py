@@ -1,8 +1,8 @@
 """All benchmarks in one run: `python benchmarks/run.py` writes results.json and docs/benchmarks.md.
 
 With --engines lmmkit,lme4 or --workloads a,d some of the fits run alone, and benchmarks/.data/partial.md is
-written instead; --rounds 5 says how often each fit is repeated. With --visits or --serial the repeated visits,
-or serial correlation, alone are measured again, and everything else on the page stays as it was.
+written instead; --rounds 5 says how often each fit is repeated. With --visits or --serial the repeated visits
+or serial correlation alone are measured again, and everything else on the page stays as it was.
 """
 
 from __future__ import annotations

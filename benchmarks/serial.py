@@ -1,4 +1,4 @@
-"""Serial correlation at uneven times, with random intercepts or without, beside nlme; CPU seconds of a thread.
+"""Serial correlation at uneven times, with random intercepts or without, beside nlme; CPU seconds.
 
 Each fit is a process of its own and the first call in it, from a DataFrame, a formula and
 `car1(day | animal)`; of nlme the call of `gls` or `lme` alone. nlme is asked once, where R has it, at 10,000
