@@ -374,7 +374,7 @@ def _subjects(design: Design) -> Ints:
             return grouping.codes
     if not design.groupings:
         raise FitError(
-            "df='between-within' splits by subjects, and in this model every row stands by itself. " + instead
+            f"df='between-within' splits by subjects, and here every row stands by itself. {instead}"
         )
     names = ", ".join(dict.fromkeys(grouping.name for grouping in factors))
     raise FitError(
