@@ -359,7 +359,7 @@ def _by_column(estimates: Estimates, values: list[float]) -> Floats:
 
 
 def _subjects(design: Design) -> Ints:
-    """(n,) level of each row of the factor in which all others are nested, a residual structure's included."""
+    """(n,) level of each row of the factor in which all others are nested, that of residuals included."""
     own = design.residual.subjects if design.residual else None
     factors = [*design.groupings, *([own] if own else [])]
     instead = "Use df='kenward-roger', 'satterthwaite' or 'residual'."
