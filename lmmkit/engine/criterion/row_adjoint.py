@@ -24,14 +24,14 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Forward
 from lmmkit.engine.criterion.gradient import Reverse, ReverseSweep
 from lmmkit.engine.crossproducts.elimination_order import Layout, rest_columns
-from lmmkit.engine.crossproducts.product_sources import Effects
+from lmmkit.engine.crossproducts.product_sources import RandomRows
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import levelwise
 
 STRIP = 8_000_000  # numbers of some dense columns of the rest, over rows or levels, that are made at a time
 
 
-class RowEffects(Effects):
+class RowEffects(RandomRows):
     """(1) to (3) at one evaluation."""
 
     def __init__(self, forward: Forward, sweep: ReverseSweep, reverse: Reverse, K: Floats) -> None:

@@ -45,7 +45,7 @@ MOST = 100_000_000  # numbers of the sums of patterns of one size, beyond which 
 CHUNK = 4_000_000  # numbers of a stack of derivatives that are made at a time
 
 
-class Effects(ABC):
+class RandomRows(ABC):
     """What whitened rows have of the random effects at one point; rows are the last axis."""
 
     @abstractmethod
@@ -78,7 +78,7 @@ class Adjoint:
     precision: float
     Phi: Floats
     restricted: Floats | None
-    effects: Effects | None = None
+    effects: RandomRows | None = None
 
 
 class ProductSource(ABC):

@@ -2,7 +2,7 @@
 
 u = B [Z W] with B R B' = I, made anew at each rho in one pass; what follows is the elimination of independent
 residuals. With s = R^(1/2) V^-1 W row by row, whitened, and the derivative Ubar of the deviance in u, both of
-which `Effects` has of the reverse sweep,
+which `RandomRows` has of the reverse sweep,
 
     (1)  d deviance / d rho_k = d log|R| / d rho_k + <Ubar, dB_k [Z W]>
     (2)  w_k = B dR_k B' s a               the working columns of average information, R^(-1/2) dR_k P y

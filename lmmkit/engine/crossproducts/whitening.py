@@ -438,7 +438,7 @@ def _inverse_roots(R: Floats) -> tuple[Floats, Floats]:
     return half, logs
 
 
-class _Independent(Process):
+class _Uncorrelated(Process):
     """No correlation."""
 
     def __init__(self, rows: int) -> None:
@@ -509,7 +509,7 @@ def _process(residual: RowResidual) -> Process:
     structure: RowStructure = residual.structure
     process = structure.correlation
     if process is None:
-        return _Independent(len(residual.subjects))
+        return _Uncorrelated(len(residual.subjects))
     if isinstance(process, ResidualStructure):
         assert residual.cells is not None
         return _visits(Residual(process, residual.cells, residual.subjects, residual.names))
