@@ -1,11 +1,11 @@
 """Random effects with a pattern, end to end: every structure through every face of a fit."""
 
-import json
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 from support.patterns import PATTERNS, deviance
 
 import lmmkit
@@ -53,7 +53,7 @@ def test_theta_and_its_names_are_the_natural_parameters_over_sigma(fit):
     printed = structure.natural(fit.estimates.covariance(0))
     sds = [n.kind == "sd" for n in structure.naturals]
     np.testing.assert_allclose(fit.theta, np.where(sds, printed / fit.sigma, printed), rtol=1e-12)
-    assert [name.split(".")[1] for name in fit.theta.index][0] == "sd"
+    assert fit.theta.index[0].startswith("g.sd")
     again = lmmkit.lmm(fit.formula, DATA, start=fit.theta.tolist())
     assert again.deviance == pytest.approx(fit.deviance, abs=1e-8)
     assert again.evaluations <= 3
@@ -78,7 +78,6 @@ def test_a_stored_fit_says_the_same(fit, tmp_path):
 def test_the_summary_names_the_structure_in_words(fit):
     text = str(fit.summary())
     assert fit.estimates.random[0].structure.name in text
-    assert json.dumps(fit.to_dict()) if hasattr(fit, "to_dict") else True
 
 
 def test_simulated_effects_have_the_covariance_matrix(fit):
@@ -105,22 +104,22 @@ def test_two_columns_with_a_variance_each_are_unstructured_in_every_number():
 
 
 COMPARED = [
-    ("homcs", "cs", 3, "χ²(3)"),
-    ("ar1", "hetar1", 3, "χ²(3)"),
-    ("homdiag", "homcs", 1, "χ²(1)"),
-    ("homcs", "homtoep", 2, "χ²(2)"),
-    ("hetar1", "toep", 2, "χ²(2)"),
-    ("homtoep", "toep", 3, "χ²(3)"),
+    ("homcs", "cs", 3),
+    ("ar1", "hetar1", 3),
+    ("homdiag", "homcs", 1),
+    ("homcs", "homtoep", 2),
+    ("hetar1", "toep", 2),
+    ("homtoep", "toep", 3),
 ]
 
 
-@pytest.mark.parametrize(("small", "large", "df", "shown"), COMPARED)
-def test_a_pattern_within_another_is_tested_by_chi_squared(small, large, df, shown):
-    del shown
+@pytest.mark.parametrize(("small", "large", "df"), COMPARED)
+def test_a_pattern_within_another_is_tested_by_chi_squared(small, large, df):
     found = lmmkit.compare(*(lmmkit.lmm(f"y ~ x + {TERMS[tag]}", DATA) for tag in (small, large)))
     row = found.iloc[-1]
     assert row["df"] == df
-    assert row["stat"] > -1e-9 and 0 < row["p"] <= 1
+    assert row["stat"] > -1e-9
+    assert 0 < row["p"] <= 1
     assert "boundary" not in row["note"]
 
 
@@ -135,8 +134,6 @@ def test_a_random_intercept_is_the_pattern_at_its_bound(tag):
     found = lmmkit.compare(lmmkit.lmm("y ~ x + (1 | g)", DATA), large)
     assert "boundary" in found.iloc[-1]["note"]
     half = found.iloc[-1]
-    import scipy.stats
-
     assert half["p"] == pytest.approx(0.5 * scipy.stats.chi2.sf(half["stat"], 1), rel=1e-6)
     assert large.ranova().iloc[-1]["p"] == pytest.approx(half["p"], rel=1e-4)
 
@@ -194,16 +191,14 @@ def test_profiles_of_pattern_parameters_cross_the_level():
         bounds = fit.conf_int(method="profile").loc["g.rho"]
     e = fit.estimates
     for value in bounds[["low", "high"]]:
-        best = min(_held(e.problem, value, sd) for sd in np.linspace(0.4, 2.2, 1801))
-        assert best - fit.deviance == pytest.approx(3.841459, abs=2e-4)
+        found = scipy.optimize.minimize_scalar(
+            lambda sd, rho=value: _held(e.problem, rho, sd), bounds=(0.3, 3.0), options={"xatol": 1e-7}
+        )
+        assert found.fun - fit.deviance == pytest.approx(3.841458820694129, abs=1e-6)
 
 
 def _held(problem, rho, sd):
-    T = sd**2 * (np.eye(4) + rho * (1 - np.eye(4)))
-    return deviance(problem, [T], reml=False) if HELD.setdefault((rho, sd), None) is None else np.inf
-
-
-HELD: dict = {}
+    return deviance(problem, [sd**2 * (np.eye(4) + rho * (1 - np.eye(4)))], reml=False)
 
 
 @pytest.mark.parametrize("tag", ["em", "em-accelerated"])

@@ -378,9 +378,9 @@ def _gaps(size: int) -> Ints:
     return np.abs(at[:, None] - at)
 
 
-def _unusual(value: float) -> str:
-    """A number that is none, in words."""
-    return "not defined" if np.isnan(value) else "without end"
+def _shown(value: float) -> str:
+    """A number, or in words what it is in place of one."""
+    return f"{value:.4g}" if np.isfinite(value) else "not defined" if np.isnan(value) else "without end"
 
 
 def _snapped(u: float) -> float:
@@ -776,10 +776,7 @@ class PatternedStructure(Structure):
         """Returns what the correlations depend on, with its values: `rho 0.43`, or nothing."""
         found = self.natural(G)[self.scales :]
         parts = zip(self._dependence_names, found, strict=True)
-        return ", ".join(
-            f"{name} {value:.4g}" if np.isfinite(value) else f"{name} {_unusual(value)}"
-            for name, value in parts
-        )
+        return ", ".join(f"{name} {_shown(float(value))}" for name, value in parts)
 
     def names(self, columns: Sequence[str]) -> list[str]:
         """As of `Structure`."""

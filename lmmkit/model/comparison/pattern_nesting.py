@@ -27,11 +27,9 @@ WITHIN: dict[str, frozenset[str]] = {
 ONE_CORRELATION = ("homcs", "cs", "ar1", "hetar1", "ou", "exp")  # at its bound they are a random intercept
 NO_CORRELATION = (
     "without the term its correlations have no value, so that the likelihood ratio has no chi-squared "
-    "distribution: use method='bootstrap'"
+    "distribution"
 )
-SEVERAL = (
-    "several parameters, some of a pattern, stand on the boundary of their domain: use method='bootstrap'"
-)
+SEVERAL = "several parameters, some of a pattern, stand on the boundary of their domain"
 
 
 @dataclass(frozen=True)

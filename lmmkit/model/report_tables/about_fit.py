@@ -14,7 +14,6 @@ from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.open_directions import not_identified
-from lmmkit.model.report_tables.panels import PanelChoice, panel_rows
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
 
 Frame = pd.DataFrame
@@ -149,26 +148,6 @@ def _straight(scatter: Frame) -> Facts:
     }
 
 
-def lines(fit: Fit, data: Frame, choice: PanelChoice) -> Frame:
-    """Rows for one panel per level: panel, x, y, with the model's mean at each x of the panel.
-
-    Args:
-        fit: The fit.
-        data: The table it was fitted to: the columns shown need not stand in the model.
-        choice: The columns of the panels.
-
-    Returns:
-        DataFrame panel, x, y, `fitted` (with the random effects) and `population` (without), both averaged
-        over the rows of a panel that share an x.
-    """
-    marginal = pd.Series(fit.estimates.marginal_fit, index=fit.resid.index)
-    rows = data.loc[fit.resid.index].assign(**{choice.y: fit.fittedvalues + fit.resid})
-    table = panel_rows(rows, choice)
-    table = table.assign(fitted=fit.fittedvalues.loc[table.index], population=marginal.loc[table.index])
-    means = table.groupby(["panel", "x"], observed=True)[["fitted", "population"]].transform("mean")
-    return table.assign(fitted=means["fitted"], population=means["population"])
-
-
 def _overall(fit: Fit) -> dict[str, Any]:
     """The numbers of a fit as a whole."""
     names = ("nobs", "npar", "deviance", "llf", "aic", "bic", "sigma", "converged", "evaluations")
@@ -203,10 +182,6 @@ def _residual_structure(residual: ResidualDesign | None) -> dict[str, str] | Non
     return None if residual is None else {"structure": str(residual.formula), "words": residual.words}
 
 
-def _panels(rows: Frame) -> Facts:
-    return {"panels": int(rows["panel"].nunique())}
-
-
 TABLES = (
     ReportTable(
         "components",
@@ -223,5 +198,4 @@ TABLES = (
     ReportTable("correlations"),
     ReportTable("effects", facts=_clear),
     ReportTable("effect_pairs", facts=_straight),
-    ReportTable("lines", facts=_panels),
 )

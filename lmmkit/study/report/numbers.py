@@ -17,6 +17,8 @@ from lmmkit.model.report_tables import (
     about_inference,
     about_search,
     about_visits,
+    fitted_lines,
+    residuals,
 )
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages.marks import Mark
@@ -38,6 +40,8 @@ TABLES: dict[str, ReportTable] = {
         about_inference,
         about_fit,
         about_visits,
+        residuals,
+        fitted_lines,
         about_answer,
     )
     for table in module.TABLES
