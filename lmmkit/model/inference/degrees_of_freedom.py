@@ -13,6 +13,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.scaling import prepare
+from lmmkit.engine.inference.connected_blocks import LARGEST
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, Scaling
 from lmmkit.engine.inference.ranks import ranks
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
@@ -26,6 +27,7 @@ from lmmkit.model.options import check_option
 from lmmkit.model.table.grouping import determines
 
 BY_RANDOM_EFFECTS = ("containment", "inner-outer", "unbounded")
+BY_LEVELS = ("containment", "inner-outer", "between-within")
 MOST_EFFECTS, MOST_ROWS = 3_000, 50_000  # up to here "auto" is Kenward-Roger
 
 
@@ -86,9 +88,9 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
 
     Args:
         estimates: The fit.
-        df: One of `METHODS`; "auto" is, for a REML fit with at most 3,000 random effects and 50,000 rows,
-            Kenward-Roger, or "unbounded" where it is singular, has such an optimum and at most 500 random
-            effects; else Satterthwaite.
+        df: One of `METHODS`; "auto" is, for a REML fit with at most 3,000 random effects and 50,000 rows
+            (1,000 where a known covariance relates the levels), Kenward-Roger, or "unbounded" where it is
+            singular, has such an optimum and at most 500 random effects; else Satterthwaite.
 
     Raises:
         FitError: An unknown method, or an explicit one that this fit does not allow.
@@ -111,7 +113,9 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
 
 def automatic(estimates: Estimates) -> str:
     """The first method of df="auto", a rule of size, never of time; Satterthwaite's follows "unbounded"."""
-    if not (estimates.reml and is_small(estimates)):
+    related = estimates.design.has_relatives
+    small = is_small(estimates) and not (related and estimates.nobs > LARGEST)
+    if not (estimates.reml and small) or (related and estimates.is_singular):
         return "satterthwaite"
     return "unbounded" if estimates.is_singular else "kenward-roger"
 
@@ -152,6 +156,11 @@ def check_method(df: str, design: Design | None, *, reml: bool) -> None:
             f"df={df!r} is a rule about random effects, and this model has a residual structure without "
             "them. Use df='kenward-roger', 'satterthwaite' or 'between-within'."
         )
+    if df in BY_LEVELS and not all(grouping.plain for grouping in design.groupings):
+        raise FitError(
+            f"df={df!r} is a rule about rows within independent levels, and this model has levels that are "
+            "related, or rows of several levels. Use df='kenward-roger', 'satterthwaite' or 'normal'."
+        )
     if df == "between-within":
         _subjects(design)
 
@@ -160,6 +169,11 @@ def is_small(estimates: Estimates) -> bool:
     """Whether the fit is of a size at which expected information is worth its cost."""
     effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
     return effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
+
+
+def has_spread(estimates: Estimates) -> bool:
+    """Whether the uncertainty of the covariance parameters is carried into predictions of random effects."""
+    return is_small(estimates) and not estimates.design.has_relatives
 
 
 def kenward_roger(estimates: Estimates) -> Denominators:
@@ -205,6 +219,10 @@ def unbounded(estimates: Estimates) -> Denominators:
     Raises:
         FitError: Too many random effects, or a likelihood without such an optimum.
     """
+    if estimates.design.has_relatives:
+        raise FitError(
+            "df='unbounded' is not made for levels that a known covariance relates: use df='satterthwaite'."
+        )
     found = estimates.unbounded
     vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
     return Denominators("unbounded", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
