@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.roots import positive_root
 from lmmkit.engine.crossproducts.sparse_products import SparseProducts
 from lmmkit.engine.linalg.sparse_cholesky import SparseCholesky
 
@@ -63,7 +65,7 @@ class SparseRest:
         if np.linalg.svd(size[:, None] * L, compute_uv=False)[-1] > STEEP:
             return self._quotient(position)
         near = list(self.L)
-        near[position] = np.linalg.cholesky(L @ L.T + np.diag((BESIDE / size) ** 2))
+        near[position] = positive_root(L @ L.T + np.diag((BESIDE / size) ** 2))
         return eliminated(self.products, tuple(near), self.fixed)._quotient(position)
 
     def _quotient(self, position: int) -> Floats:
@@ -87,6 +89,26 @@ class SparseRest:
         rows = self.products.by_row[position]
         right = [self.chol.inverse[entries] for entries in rows]
         return np.array([[rooted[one] @ two for two in right] for one in rows])
+
+    def squared(self, levels: list[Ints], values: list[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
+        """(m,) z'E z of rows with one level of each factor, and whether the pattern has what it takes.
+
+        Args:
+            levels: For each factor (m,).
+            values: For each factor (m, k) z there.
+        """
+        entries = list[tuple[Ints, Floats]]()
+        for (span, k), L, level, own in zip(self.products.spans, self.L, levels, values, strict=True):
+            turned = own @ L
+            entries += [(span.start + level * k + c, turned[:, c]) for c in range(k)]
+        total, known = np.zeros(len(levels[0])), np.ones(len(levels[0]), dtype=bool)
+        for i, (row, left) in enumerate(entries):
+            for column, right in entries[: i + 1]:
+                both = left * right * (1.0 if column is row else 2.0)
+                at, there = self.products.found(row, column)
+                known &= there | (both == 0.0)
+                total += np.where(there, both * self.chol.inverse[at], 0.0)
+        return total, known
 
     def blocks(self, position: int) -> Floats:
         """(J, k, k) the diagonal blocks of E of one factor."""

@@ -309,9 +309,9 @@ def build_layout(problem: Problem, prepared: Prepared) -> Layout:
             not chain or parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
         )
         if sparse and isinstance(factor.relation, DenseRelationship):
-            Z = random_columns(prepared, [factor])
-            factor = by_rank(factor)
-            factor = replace(factor, Z=csr_array(Z @ kron(factor.half, eye_array(factor.width))))
+            Z, half = random_columns(prepared, [factor]), factor.relation.half
+            Z = csr_array(Z @ kron(csr_array(half), eye_array(factor.width), format="csr"))
+            factor = replace(by_rank(factor), Z=Z)
         (chain if nested else rest).append(factor)
     for f in reversed(range(len(chain) - 1)):  # number the levels from the top down
         parent = parents_of(chain[f].codes, chain[f].levels, chain[f + 1].codes)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import block_diag, csr_array, eye_array, hstack, kron
 
 from lmmkit.engine.arrays import Floats, Ints
@@ -57,6 +58,18 @@ class SparseProducts:
         """The row of each entry."""
         pointer = self.pattern.pattern.indptr
         return np.repeat(np.arange(len(pointer) - 1), np.diff(pointer))
+
+    @cached_property
+    def keys(self) -> Ints:
+        """Row and column in one number, rising."""
+        pattern = self.pattern.pattern
+        return self.rows * pattern.shape[0] + pattern.indices
+
+    def found(self, row: Ints, column: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        """Where entries stand, and whether they are there."""
+        key = row * self.pattern.size + column
+        at = np.minimum(np.searchsorted(self.keys, key), len(self.keys) - 1)
+        return at, self.keys[at] == key
 
     @cached_property
     def turned(self) -> Ints:

@@ -93,7 +93,8 @@ class SparsePattern:
         )
         turned = csc_array(numbered[self.order][:, self.order])
         turned.sort_indices()
-        return turned.data - 1, turned.indices, turned.indptr
+        pick = turned.data.astype(np.intp) - 1
+        return pick, turned.indices.astype(np.intp), turned.indptr.astype(np.intp)
 
     def matrix(self, data: Floats) -> csc_array:
         """The permuted matrix."""
@@ -124,12 +125,12 @@ class SparsePattern:
 
     def entries(self, L: csc_array) -> tuple[Floats, Floats]:
         """What SuperLU has of L, on the pattern and in the dense matrix."""
-        indices = L.indices
+        indices = L.indices.astype(np.intp)
         column = np.repeat(np.arange(self.size), np.diff(L.indptr))
         below = (indices != column) & (column < self.first)
         if not self._seen or not np.array_equal(self._seen[0][0], indices):
             at = self.found(column[below] * self.size + indices[below])
-            self._seen[:] = [(indices.copy(), at)]
+            self._seen[:] = [(indices, at)]
         values = np.zeros(len(self.row))
         values[self._seen[0][1]] = L.data[below]
         return values, L[self.first :, self.first :].toarray()
@@ -295,7 +296,7 @@ class SparseCholesky:
             asked = columns[pattern.start[columns] >= 0]
             mine = np.empty(int((width[asked] ** 2).sum()))
             for batch in batches:
-                at = pattern.pointer[batch][:, None] + np.arange(width[batch[0]] - 1)
+                at = pattern.pointer[batch][:, None] + np.arange(int(width[batch[0]]) - 1)
                 inner = self._inner(fronts, batch, pattern.relative[at], outermost=level == 0)
                 z = -np.matmul(inner, L[at][:, :, None])[:, :, 0]
                 off[at] = z

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from lmmkit.engine.arrays import Floats, Ints
@@ -159,7 +160,7 @@ def pedigree_of(animals: Sequence[str], sires: Sequence[str], dams: Sequence[str
         raise FitError(
             f"A pedigree gives one parent as sire and as dam: {listed}. Correct it, or leave one unknown."
         )
-    both = np.intersect1d(sire[sire >= 0], dam[dam >= 0])
+    both = [int(i) for i in np.intersect1d(sire[sire >= 0], dam[dam >= 0])]
     generations = _generations(names, sire, dam)
     return Pedigree(names, sire, dam, generations, added, tuple(names[i] for i in both))
 
@@ -183,7 +184,7 @@ def _generations(names: Sequence[str], sire: Ints, dam: Ints) -> tuple[Ints, ...
         out.append(frontier)
         done += len(frontier)
         counts = pointer[frontier + 1] - pointer[frontier]
-        inside = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        inside = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         kids, times = np.unique(child[np.repeat(pointer[frontier], counts) + inside], return_counts=True)
         waiting[kids] -= times
         frontier = kids[waiting[kids] == 0]
@@ -195,7 +196,7 @@ def _generations(names: Sequence[str], sire: Ints, dam: Ints) -> tuple[Ints, ...
     return tuple(out)
 
 
-def _cycle(names: Sequence[str], sire: Ints, dam: Ints, left: Ints) -> str:
+def _cycle(names: Sequence[str], sire: Ints, dam: Ints, left: NDArray[np.bool_]) -> str:
     """One cycle, from child to parent, among the animals that no generation takes."""
     at, path = int(np.flatnonzero(left)[0]), list[int]()
     while at not in path:
