@@ -25,7 +25,7 @@ from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger, w
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.inference.unbounded import unbounded_information
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import FitNumbers, Problem
+from lmmkit.engine.problem import FitNumbers, Problem, Residual
 from lmmkit.engine.search.optimality import Check
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve
@@ -263,6 +263,11 @@ class Estimates(FitNumbers):
         with one_thread():
             return with_observed(self.optimum, self.information, self._along_coordinates)
 
+    @property
+    def has_closed_information(self) -> bool:
+        """Whether expected information is a matter of sums over patterns of visits."""
+        return isinstance(self.problem.residual, Residual) and not self.random
+
     @cached_property
     def _along_coordinates(self) -> DirectionalInformation | None:
         """Expected information on the coordinates, those of R among them, where there is a structure of R."""
@@ -298,7 +303,7 @@ class Estimates(FitNumbers):
         fit = self.marginal_fit.copy()
         for term, b in zip(self.problem.terms, self.b, strict=True):
             for column, effects in zip(term.columns, b.T, strict=True):
-                fit += effects[term.codes] * self.problem.columns[column]
+                fit += term.on_rows(effects) * self.problem.columns[column]
         return fit
 
     def to_dict(self) -> dict[str, Any]:

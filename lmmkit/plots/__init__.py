@@ -26,6 +26,8 @@ from lmmkit.plots.fitting import (
     path,
     residual_panels,
     surface,
+    variance_curve,
+    variogram,
 )
 from lmmkit.plots.style import shown, svg_bytes
 
@@ -56,4 +58,6 @@ __all__ = [
     "surface",
     "svg_bytes",
     "trellis",
+    "variance_curve",
+    "variogram",
 ]

@@ -499,6 +499,23 @@ def test_agreement():
     assert ax.lines[0].get_slope() == 1.0
 
 
+def test_variogram():
+    table = pd.DataFrame({"distance": [1.0, 7.0], "semivariance": [0.9, 1.2], "low": 0.8, "high": [1.2, 1.3]})
+    low, high, found = plots.variogram(table, label="Distance").get_lines()
+    for line, name in ((low, "low"), (high, "high"), (found, "semivariance")):
+        np.testing.assert_array_equal(line.get_xdata(), table["distance"])
+        np.testing.assert_array_equal(line.get_ydata(), table[name])
+
+
+def test_variance_curve():
+    table = pd.DataFrame({"value": [1.0, 2.0], "fitted": [0.5, 2.0], "empirical": [0.6, 1.7]})
+    lines = plots.variance_curve(table, x_label="Dose", label="SD").get_lines()
+    for line, name in zip(lines, ("fitted", "empirical"), strict=True):
+        assert line.get_label() == name
+        np.testing.assert_array_equal(line.get_xdata(), table["value"])
+        np.testing.assert_array_equal(line.get_ydata(), table[name])
+
+
 def test_residual_panels():
     points = pd.DataFrame({"fitted": [3.0, 1.0, 2.0], "residual": [0.5, -4.0, 7.0], "root": [0.1, 0.9, 0.4]})
     trend = pd.DataFrame({"fitted": [1.0, 3.0], "residual": [0.75, -0.25], "root": [0.3, 0.6]})

@@ -122,6 +122,15 @@ PICTURES = {
             }
         )
     ),
+    "variogram": lambda: plots.variogram(
+        pd.DataFrame({"distance": [1.0, 7.0], "semivariance": [0.9, 1.2], "low": 0.8, "high": [1.2, 1.3]}),
+        label="Distance in Time (day)",
+    ),
+    "variance_curve": lambda: plots.variance_curve(
+        pd.DataFrame({"value": [1.0, 2.0], "fitted": [0.5, 2.0], "empirical": [0.6, 1.7]}),
+        x_label="Dose (mg)",
+        label="Standard deviation of y (mm)",
+    ),
     "path": lambda: plots.path(
         pd.DataFrame({"iteration": [0, 1], "excess": [3.0, np.nan], "decrement": [1.0, 1e-12]})
     ),

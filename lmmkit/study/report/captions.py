@@ -86,6 +86,11 @@ def label_of(columns: pd.DataFrame, name: str, labels: Labels = NO_LABELS) -> st
     return axis_label(labels.of(name), units)
 
 
+def distance_label(columns: pd.DataFrame, names: list[str], labels: Labels = NO_LABELS) -> str:
+    """Axis text of a distance in columns: `Distance in Time (day)`."""
+    return f"Distance in {', '.join(label_of(columns, name, labels) for name in names)}"
+
+
 def with_unit(unit: str) -> MarkedText:
     """A unit behind a number, or nothing."""
     return fill(" {}", Name(unit)) if unit else MarkedText()
@@ -410,6 +415,37 @@ def autocorrelation(table: pd.DataFrame, level: float) -> Words:
         fill(caption, outside, lags, _level(level)),
         "Autocorrelation of the normalised residuals at each of {}, with a dashed band around zero.",
         lags,
+    )
+
+
+def variogram(table: pd.DataFrame, level: float) -> Words:
+    """What the picture of the normalised residuals' variogram shows."""
+    numbers = _Numbers("variogram", table)
+    outside, distances = numbers.fact("outside"), counted(numbers.fact("distances"), "distance")
+    caption = (
+        "At {} of {} the semivariance of the normalised residuals lies outside the band that holds {} of "
+        "what independent noise on the same rows shows."
+    )
+    return _words(
+        fill(caption, outside, distances, _level(level)),
+        "Semivariance of the normalised residuals at {}, within a shaded band.",
+        distances,
+    )
+
+
+def variance_curve(table: pd.DataFrame, followed: str, unit: str) -> Words:
+    """What the picture of the variance function shows; `followed` is what the variance follows."""
+    numbers = _Numbers("variance_curve", table)
+    caption = (
+        "The fitted standard deviation of the residuals goes from {} to {}{} along {}; the farthest from its "
+        "empirical value is {} off."
+    )
+    ends = (numbers.fact("first"), numbers.fact("last"), with_unit(unit))
+    return _words(
+        fill(caption, *ends, Name(followed), numbers.percent("farthest", 2)),
+        "Fitted and empirical standard deviations of the residuals in {} along {}.",
+        counted(numbers.fact("slices"), "slice"),
+        Name(followed),
     )
 
 

@@ -73,6 +73,12 @@ TABLES = {
         {"pair": ["a1", "b2"], "fitted": [0.31, 0.72], "empirical": [0.3, 0.6]}
     ),
     "autocorrelation": pd.DataFrame({"lag": [1, 2], "autocorrelation": [0.3, 0.1], "low": -0.2, "high": 0.2}),
+    "variogram": pd.DataFrame(
+        {"distance": [1.5, 3.0], "pairs": [7, 8], "semivariance": [0.7, 1.4], "low": 0.8, "high": 1.3}
+    ),
+    "variance_curve": pd.DataFrame(
+        {"value": [1.0, 2.0], "rows": 6, "fitted": [3.3, 4.7], "empirical": [3.1, 4.9]}
+    ),
     "structures": pd.DataFrame(
         [("cs(v1 | g2)", 10.25, -2.125, True), ("un(v1 | g2)", 9.5, -2.25, False), ("iid", NAN, NAN, False)],
         columns=["structure", "aic", "estimate", "chosen"],
@@ -120,6 +126,8 @@ WORDS = {
     "cell_sds": (captions.cell_sds, (T["cell_sds"], "m2"), 4),
     "cell_correlations": (captions.cell_correlations, (T["cell_correlations"],), 4),
     "autocorrelation": (captions.autocorrelation, (T["autocorrelation"], 0.95), 4),
+    "variogram": (captions.variogram, (T["variogram"], 0.95), 4),
+    "variance_curve": (captions.variance_curve, (T["variance_curve"], "x1", "m2"), 4),
     "structures": (captions.structures, (T["structures"],), 4),
 }
 

@@ -662,6 +662,52 @@ def test_autocorrelation(values, level, caption, count):
     check(captions.autocorrelation(table, level), caption, alt)
 
 
+@pytest.mark.parametrize(
+    ("values", "level", "caption", "count"),
+    [
+        (
+            [0.7, 1.0, 1.4], 0.95,
+            "At 2 of 3 distances the semivariance of the normalised residuals lies outside the band that holds "
+            "95 % of what independent noise on the same rows shows.",
+            "3 distances",
+        ),
+        (
+            [1.1], 0.9,
+            "At 0 of 1 distance the semivariance of the normalised residuals lies outside the band that holds "
+            "90 % of what independent noise on the same rows shows.",
+            "1 distance",
+        ),
+    ],
+)  # fmt: skip
+def test_variogram(values, level, caption, count):
+    table = Frame(
+        {"distance": range(1, len(values) + 1), "pairs": 9, "semivariance": values, "low": 0.8, "high": 1.2}
+    )
+    alt = f"Semivariance of the normalised residuals at {count}, within a shaded band."
+    check(captions.variogram(table, level), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("fitted", "unit", "caption"),
+    [
+        (
+            [1.0, 2.0, 4.0], "mm",
+            "The fitted standard deviation of the residuals goes from 1 to 4 mm along dose; the farthest from its "
+            "empirical value is 100 % off.",
+        ),
+        (
+            [4.0, 2.0, 2.0], "",
+            "The fitted standard deviation of the residuals goes from 4 to 2 along dose; the farthest from its "
+            "empirical value is 100 % off.",
+        ),
+    ],
+)  # fmt: skip
+def test_variance_curve(fitted, unit, caption):
+    table = Frame({"value": [1, 2, 3], "rows": 5, "fitted": fitted, "empirical": [2.0, 2.0, 2.0]})
+    alt = "Fitted and empirical standard deviations of the residuals in 3 slices along dose."
+    check(captions.variance_curve(table, "dose", unit), caption, alt)
+
+
 STRUCTURES = ["structure", "aic", "estimate", "chosen"]
 
 
