@@ -11,6 +11,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.structures import Natural
+from lmmkit.engine.inference.connected_blocks import BlockInformation
 from lmmkit.engine.inference.information import (
     Curvature,
     DirectionalInformation,
@@ -232,6 +233,15 @@ class Estimates(FitNumbers):
         """What Wald intervals of variance parameters need."""
         with one_thread():
             return curvature(self.optimum, self.information)
+
+    @property
+    def open_information(self) -> DirectionalInformation:
+        """As `expected`, for levels that a known covariance relates too."""
+        if self.design.has_relatives:
+            return BlockInformation(
+                self.optimum, entry_directions(self.optimum.layout, self.optimum.state.theta)
+            )
+        return self.expected
 
     @cached_property
     def expected(self) -> ExpectedInformation:
