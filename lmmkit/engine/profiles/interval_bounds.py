@@ -47,6 +47,21 @@ LOG = Scale(math.log, _exp, _exp)
 FISHER = Scale(math.atanh, math.tanh, _sech2)
 
 
+def _between(middle: float, half: float) -> Scale:
+    """Fisher's z of a number between two others."""
+
+    def there(value: float) -> float:
+        return math.atanh((value - middle) / half)
+
+    def back(t: float) -> float:
+        return middle + half * math.tanh(t)
+
+    def slope(t: float) -> float:
+        return half * _sech2(t)
+
+    return Scale(there, back, slope)
+
+
 class Found(Protocol):
     """The least deviance where a parameter has a value."""
 
@@ -266,14 +281,7 @@ class IntervalSearch:
         if np.isnan(self.line.parameter.estimate):
             return Interval(low, high, "not defined: a standard deviation is zero.")
         middle, half = (low + high) / 2.0, (high - low) / 2.0
-        if not np.isfinite(high):
-            scale = LOG
-        else:
-            scale = Scale(
-                lambda v: math.atanh((v - middle) / half),
-                lambda t: middle + half * math.tanh(t),
-                lambda t: half * _sech2(t),
-            )
+        scale = _between(middle, half) if np.isfinite(high) else LOG
         return self._both(lambda d: self._towards(low, scale, -d), lambda d: self._towards(high, scale, d))
 
     def _towards(self, end: float, scale: Scale, step: float) -> float:

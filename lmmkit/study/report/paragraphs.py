@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lmmkit.engine.covariance.patterned import Exponential
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.study.pages.marks import MarkedText, Name, Part, fill, join
 from lmmkit.study.report.answer import method
@@ -94,6 +95,8 @@ def _term_in_words(files: Files, term: RandomTerm) -> MarkedText:
     effects = [
         fill("the effect of {}", Name(name)) if name != "Intercept" else "level" for name in term.names
     ]
+    if isinstance(term.structure, Exponential):
+        effects = [f"each of {len(term.names)} positions"]
     return fill(
         "Each of the {} levels of {} has a deviation of its own in {}{}.",
         files.entry("summary.json", "ngroups", term.factor),
