@@ -11,7 +11,8 @@ from lmmkit.errors import LmmkitError, RunError
 from lmmkit.study.audit.artefacts import Circumstances
 from lmmkit.study.audit.consistency import check_consistency
 from lmmkit.study.audit.integrity import RunFolder, check_integrity, open_run
-from lmmkit.study.audit.rerun import check_rerun
+from lmmkit.study.audit.reading import readings
+from lmmkit.study.audit.rerun import check_rerun, find_data, study_of
 from lmmkit.study.audit.second_opinion import second_opinions
 from lmmkit.study.audit.signature import sign
 from lmmkit.study.audit.verdicts import (
@@ -22,9 +23,11 @@ from lmmkit.study.audit.verdicts import (
     OTHER,
     PARTS,
     UNCHECKED,
+    UNTRUSTED,
     Audit,
     Finding,
     compare_key,
+    counted,
 )
 from lmmkit.study.audit.verify import AUDIT, SIGNATURE
 from lmmkit.study.pages import templates
@@ -38,6 +41,8 @@ KEY = "key of the recorded study, data, code and versions"
 MACHINE = "machine"
 _LOCK = "requirements.lock"
 _PIN = re.compile(r"^([A-Za-z0-9_.\-]+)==([^\s;\\]+)", re.MULTILINE)
+#: How the page marks a verdict that is not good.
+_CLASSES = {DIFFERS: "differs", UNCHECKED: "left", OTHER: "left", UNTRUSTED: "left"}
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
@@ -104,13 +109,23 @@ def _findings(
         yield from check_rerun(run, data=data, notebooks=notebooks, circumstances=others, keep=keep)
     else:
         yield Finding(EXECUTION, EXECUTION, UNCHECKED, "not asked for")
-    yield from second_opinions(run)
+    read = list(readings(run, _data_file(run, data)))
+    yield from (reading.finding for reading in read)
+    yield from second_opinions(run, read)
     yield from environment
+
+
+def _data_file(run: RunFolder, given: Path | None) -> Path | None:
+    """The data file of a run, where one with the recorded digest is found."""
+    try:
+        return find_data(study_of(run), run.folder, given).path
+    except LmmkitError:
+        return None
 
 
 def circumstances(environment: Iterable[Finding]) -> Circumstances:
     """What is other here than in a run, by the environment's findings."""
-    others = [finding.what for finding in environment if finding.verdict not in (IDENTICAL, DIFFERS)]
+    others = [finding.what for finding in environment if finding.verdict != IDENTICAL and finding.what != KEY]
     packages = versions()
     code = tuple(name for name in others if name not in packages and name != MACHINE)
     return Circumstances(code, tuple(name for name in others if name in packages), MACHINE in others)
@@ -161,4 +176,4 @@ def _pins() -> dict[str, set[str]]:
 
 def render(audit: Audit) -> str:
     """The audit as one HTML file, without an address outside itself."""
-    return templates.render("audit.html", audit=audit, parts=PARTS)
+    return templates.render("audit.html", audit=audit, parts=PARTS, counted=counted, classes=_CLASSES)

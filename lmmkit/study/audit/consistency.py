@@ -94,6 +94,8 @@ def _name(run: RunFolder) -> list[str]:
     said, recorded = run.manifest.study, str(run.provenance["study"])
     source, read = run.provenance["source"], run.settings["data"]["source"]
     faults = [] if said == recorded else [f"{said} in the manifest, {recorded} in provenance.json"]
+    command = f"lmmkit audit reports/{said}/{run.manifest.key}"
+    faults += [] if run.provenance["audit"] == command else ["another command to audit it"]
     return faults + (
         [] if source == read else [f"data from {source} in provenance.json, {read} in study.json"]
     )

@@ -50,7 +50,7 @@ def counted(findings: Iterable[Finding]) -> str:
     '1 DIFFERS, 2 holds'
     """
     counts = Counter(finding.verdict for finding in findings)
-    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts))
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts)) or "none"
 
 
 def compare_key(
@@ -106,6 +106,31 @@ class Audit:
             )
         return f"Everything holds: {counted(self.findings)}."
 
+    def agreement(self) -> str:
+        """What the second opinions agreed on, in a sentence."""
+        opinions = self.part(OPINION)
+        asked = dict.fromkeys(finding.what.partition(": ")[0] for finding in opinions if _is_package(finding))
+        checks = [finding for finding in opinions if finding.what.partition(": ")[0] not in asked]
+        wrong = len(differs(checks))
+        said = [
+            f"{wrong} of the referee's {len(checks)} checks do not hold"
+            if wrong
+            else f"The referee's {len(checks)} checks hold"
+        ]
+        agree, silent = list[str](), list[str]()
+        for name in asked:
+            own = [finding for finding in opinions if finding.what.startswith(f"{name}: ")]
+            if differs(own):
+                said.append(f"{name} CONTRADICTS the run")
+            elif own[0].verdict == HOLDS:
+                agree.append(name)
+            else:
+                silent.append(f"{name} says nothing ({own[0].found})")
+        if agree:
+            one = "finds" if len(agree) == 1 else "find"
+            said.append(f"{' and '.join(agree)} {one} the same optimum and the same fixed effects")
+        return "; ".join(said + silent) + "." if opinions else "No second opinion was asked."
+
     def to_dict(self) -> dict[str, Any]:
         """All of it, as plain data."""
         return {
@@ -116,8 +141,13 @@ class Audit:
             "holds": self.holds,
             "unchecked": len(self.unchecked),
             "sentence": self.sentence(),
+            "agreement": self.agreement(),
             "findings": [asdict(finding) for finding in self.findings],
         }
+
+
+def _is_package(finding: Finding) -> bool:
+    return finding.what.endswith(": deviance")
 
 
 def _named(findings: list[Finding]) -> str:

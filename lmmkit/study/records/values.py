@@ -59,7 +59,7 @@ KINDS = (
         math.inf,
         math.inf,
     ),
-    Kind("deviance on the way", re.compile(rf"({_SEARCH}).*: (deviance|excess)"), 1e-6, 1e-6, 1e-6),
+    Kind("deviance on the way", re.compile(rf"({_SEARCH}).*: (deviance|excess)"), 1e-6, 1e-6, 1e-6, 0.1),
     Kind(
         "the search's own path",
         re.compile(rf"{_SEARCH}|trace|gradient|decrement|evaluations|iterations"),
