@@ -10,7 +10,10 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.covariance.row_structure import RowStructure
 from lmmkit.engine.covariance.structures import Structure
+from lmmkit.engine.relations.relationship import Relationship
+from lmmkit.errors import FitError
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,11 +21,14 @@ class Term:
     """One random-effects term: the rows' levels, its columns of Z, its covariance structure.
 
     Attributes:
-        factor: Identity of the grouping factor; terms with one identity share `codes`.
-        codes: (n,) level of each row, 0 to levels - 1; every level occurs.
+        factor: Identity of the grouping factor; terms with one identity share codes, members and relation.
+        codes: (n,) level of each row, 0 to levels - 1; every level occurs, but for members and relations.
         levels: Number of levels J.
         columns: Positions in `Problem.columns` of the k raw columns of Z.
         structure: What the covariance matrix of a level's k effects may be.
+        members: Where a row belongs to several levels, each membership: (n,) levels and (n,) weights, 0 where
+            the row has no such member; `codes` are then those of the first. Empty: one level a row, weight 1.
+        relation: How the effects of different levels are correlated; None: they are independent.
     """
 
     factor: int
@@ -30,6 +36,20 @@ class Term:
     levels: int
     columns: tuple[int, ...]
     structure: Structure
+    members: tuple[tuple[Ints, Floats], ...] = ()
+    relation: Relationship | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether each row has one level, and levels are independent."""
+        return not self.members and self.relation is None
+
+    def on_rows(self, effects: Floats) -> Floats:
+        """Returns (n, ...) the effects (J, ...) of each row's level, or the weighted sum over its members."""
+        if not self.members:
+            return effects[self.codes]
+        weighted = (w.reshape(-1, *[1] * (effects.ndim - 1)) * effects[codes] for codes, w in self.members)
+        return sum(weighted, np.zeros((len(self.codes), *effects.shape[1:])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +75,122 @@ class Residual:
         """What a subject is called."""
         return str(self.names[subject]) if len(self.names) else str(subject + 1)
 
+    @property
+    def independent(self) -> bool:
+        """Whether rows are independent, and differ in their variances alone."""
+        return all(block.correlation == "ident" for block in self.structure.blocks)
+
+    def sds(self, rho: Floats) -> Floats:
+        """(n,) SD of each row over sigma, weights left out."""
+        return np.sqrt(self.structure.matrix(rho).diagonal())[self.cells]
+
+    def block(self, rho: Floats, rows: Ints) -> Floats:
+        """(t, t) R among some rows of one subject, weights left out."""
+        here = self.cells[rows]
+        return self.structure.matrix(rho)[np.ix_(here, here)]
+
+    def block_slopes(self, rho: Floats, rows: Ints) -> Floats:
+        """(r, t, t) its derivatives."""
+        here = self.cells[rows]
+        return self.structure.jacobian(rho)[:, here][:, :, here]
+
+
+@dataclass(frozen=True, eq=False)
+class RowResidual:
+    """Residuals whose covariance is made of numbers of their rows: Var(e) = sigma^2 R, zero between subjects.
+
+    Within a subject R = S C S, see `RowStructure`; with prior weights w it is W^-1/2 R W^-1/2. Rows may be in
+    any order. Which of the arrays are there is a matter of the structure; the others are None.
+
+    Attributes:
+        structure: What R may be: a variance function, a correlation, or their product.
+        subjects: (n,) subject of each row, 0 to S - 1, every one of which occurs; without a correlation every
+            row may be one of its own (`np.arange(n)`).
+        covariate: (n,) of a variance function: positions of levels (`ident`), or values (`power`, none of
+            which is 0, and `exp`). Of the power of the fitted values it is None in a problem as given, and
+            their absolute values in the problem of a fit.
+        times: (n,) of a serial process, finite, no two of one subject alike.
+        positions: (n, d) of a spatial process, finite, no two of one subject alike.
+        cells: (n,) of a correlation over visits, see `Residual`.
+        names: (S,) what the subjects are called, for what is said of one; by default their numbers from 1.
+    """
+
+    structure: RowStructure
+    subjects: Ints
+    covariate: Floats | None = None
+    times: Floats | None = None
+    positions: Floats | None = None
+    cells: Ints | None = None
+    names: Sequence[object] = ()
+
+    def named(self, subject: int) -> str:
+        """What a subject is called."""
+        return str(self.names[subject]) if len(self.names) else str(subject + 1)
+
+    @property
+    def independent(self) -> bool:
+        """Whether rows are independent, and differ in their variances alone."""
+        return self.structure.correlation is None
+
+    def log_sd_slopes(self) -> Floats:
+        """(m, n) d log g / d rho of the variance function, no rows where there is none."""
+        variance, n = self.structure.variance, len(self.subjects)
+        if variance is None:
+            return np.empty((0, n))
+        if self.covariate is None:
+            raise ValueError("the covariate of the variance function is not known yet")
+        return variance.slopes(self.covariate)
+
+    def sds(self, rho: Floats) -> Floats:
+        """(n,) SD of each row over sigma, weights left out."""
+        own, other = self.structure.cuts
+        g = np.exp(rho[own] @ self.log_sd_slopes())
+        process = self.structure.correlation
+        if isinstance(process, ResidualStructure) and self.cells is not None:
+            g *= np.sqrt(process.matrix(rho[other]).diagonal())[self.cells]
+        return g
+
+    def block(self, rho: Floats, rows: Ints) -> Floats:
+        """(t, t) R among some rows of one subject, weights left out."""
+        own, other = self.structure.cuts
+        g = np.exp(rho[own] @ self.log_sd_slopes()[:, rows])
+        return self._correlation(rho[other], rows) * np.outer(g, g)
+
+    def block_slopes(self, rho: Floats, rows: Ints) -> Floats:
+        """(r, t, t) its derivatives."""
+        own, other = self.structure.cuts
+        logs = self.log_sd_slopes()[:, rows]
+        g = np.exp(rho[own] @ logs)
+        of_g = (logs[:, :, None] + logs[:, None, :]) * self._correlation(rho[other], rows)
+        return np.concatenate([of_g, self._correlation_slopes(rho[other], rows)]) * np.outer(g, g)
+
+    def distances(self, rows: Ints) -> Floats:
+        """(t, t) distances between some rows in time, or in space."""
+        places = self.times[:, None] if self.times is not None else self.positions
+        assert places is not None
+        here = places[rows]
+        return np.sqrt(((here[:, None] - here[None]) ** 2).sum(axis=2))
+
+    def _correlation(self, rho: Floats, rows: Ints) -> Floats:
+        process = self.structure.correlation
+        if process is None:
+            return np.eye(len(rows))
+        if isinstance(process, ResidualStructure):
+            assert self.cells is not None
+            here = self.cells[rows]
+            return process.matrix(rho)[np.ix_(here, here)]
+        return process.correlation(rho, self.distances(rows))
+
+    def _correlation_slopes(self, rho: Floats, rows: Ints) -> Floats:
+        process = self.structure.correlation
+        if process is None:
+            return np.empty((0, len(rows), len(rows)))
+        if isinstance(process, ResidualStructure):
+            assert self.cells is not None
+            here = self.cells[rows]
+            return process.jacobian(rho)[:, here][:, :, here]
+        return process.correlation_slopes(rho, self.distances(rows))
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -68,7 +204,7 @@ class Problem:
         terms: The random-effects terms, in any order.
         weights: (n,) positive prior weights, or None.
         offset: (n,) known part of the mean, or None.
-        residual: How the residuals are correlated; None: they are independent.
+        residual: How the residuals vary and are correlated; None: they are independent, of one variance.
     """
 
     columns: tuple[Floats, ...]
@@ -77,7 +213,21 @@ class Problem:
     terms: tuple[Term, ...]
     weights: Floats | None = None
     offset: Floats | None = None
-    residual: Residual | None = None
+    residual: Residual | RowResidual | None = None
+
+    @property
+    def visits(self) -> Residual | None:
+        """The structure over visits, None where the residuals are independent, of one variance.
+
+        Raises:
+            FitError: The structure is over times, places, or a covariate, and this is for visits alone.
+        """
+        if isinstance(self.residual, RowResidual):
+            raise FitError(
+                "This is made for residual structures over visits (un, cs, ar1, toep, ad, and those with a "
+                f"variance for each visit), and the model has {', '.join(self.residual.structure.names)}."
+            )
+        return self.residual
 
 
 @dataclass(frozen=True, eq=False)

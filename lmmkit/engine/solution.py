@@ -37,8 +37,21 @@ class Solution(FitNumbers):
 
     @cached_property
     def trace(self) -> list[dict[str, object]]:
-        """The log of the search, theta in the units of the data and the order of the terms."""
-        return [{**line.numbers, "theta": self.optimum.theta(line.L)} for line in self.search.history]
+        """The log of the search, theta in the units of the data and the order of the terms.
+
+        Of a residual structure `rho` has the natural parameters in the order of its names.
+        """
+        return [
+            {**line.numbers, "theta": self.optimum.theta(line.L), **self._told(line.coordinates)}
+            for line in self.search.history
+        ]
+
+    def _told(self, coordinates: Floats) -> dict[str, tuple[float, ...]]:
+        residual = self.optimum.problem.residual
+        if residual is None:
+            return {}
+        rho = coordinates[len(coordinates) - residual.structure.count :]
+        return {"rho": tuple(residual.structure.natural(rho).tolist())}
 
     @cached_property
     def checks(self) -> list[Check]:
@@ -49,8 +62,8 @@ class Solution(FitNumbers):
         """BLUPs b = T Z'V^-1(y - X beta) of each term, (J, k)."""
         state, layout = self.optimum.state, self.optimum.layout
         b = [
-            self.optimum.prepared.scale * (L @ L.T) @ state.reverse.scores(layout, f, state.a)
-            for f, L in enumerate(state.L)
+            self.optimum.prepared.scale * (L @ L.T) @ factor.spread(state.reverse.scores(layout, f, state.a))
+            for f, (factor, L) in enumerate(zip(layout.factors, state.L, strict=True))
         ]
         return self.optimum.by_term(lambda f, S, columns: (S @ b[f][columns]).T)
 

@@ -88,6 +88,22 @@ def _of_prediction(estimates: Estimates, t: int) -> Floats:
     return estimates.sigma**2 * found.reshape(J, k)
 
 
+def reliability(estimates: Estimates) -> list[Floats]:
+    """(J, k) of each term 1 - PEV / variance, the variance times 1 + F of an animal with inbreeding F.
+
+    Reference: Mrode (2014), Linear Models for the Prediction of Animal Breeding Values, 3rd ed., chapter 3.
+    """
+    found = list[Floats]()
+    for t, term in enumerate(estimates.random):
+        known = term.grouping.known
+        own = np.ones(term.grouping.size) if known is None else known.relationship.diagonal
+        variances = own[:, None] * np.diag(estimates.covariance(t))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = 1.0 - _of_prediction(estimates, t) / variances
+        found.append(np.where(variances > 0, share, 0.0))
+    return found
+
+
 def ranef_cov(estimates: Estimates) -> dict[str, pd.DataFrame]:
     """Conditional covariance matrices of the random effects, by term: rows (level, term), columns terms."""
     tables = dict[str, pd.DataFrame]()

@@ -13,7 +13,7 @@ from numpy.linalg import LinAlgError
 from scipy.linalg import cholesky
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.referee import henderson
+from lmmkit.engine.referee import henderson, kinship
 from lmmkit.engine.referee.equation_residuals import (
     EPS,
     RATIO,
@@ -26,10 +26,11 @@ from lmmkit.engine.referee.equation_residuals import (
     residual_part,
     rounding,
 )
+from lmmkit.engine.referee.gls_conditions import GlsSums
 from lmmkit.engine.referee.henderson import Effects
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
-from lmmkit.engine.referee.residual_covariance import as_printed, distance_to_optimum, gls_sums
-from lmmkit.engine.referee.residual_covariance import deviance as deviance_of
+from lmmkit.engine.referee.residual_covariance import CorrelatedResiduals, gls_sums
+from lmmkit.engine.referee.row_covariance import MarkovRows, WrittenRows, residuals_as_printed
 from lmmkit.engine.referee.textbook import SparseModel, standardise, write_out
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -38,6 +39,8 @@ from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.open_directions import open_directions
 from lmmkit.model.threads import one_thread
 
+Written = CorrelatedResiduals | MarkovRows | WrittenRows
+NOT_DEFINITE = "covariance matrices by the referee, positive definite"
 HOLDS, FAILS, UNCHECKED = "holds", "fails", "not checked"
 AT_ONCE = 500  # rows up to which the default certificate forms V
 DENSE = 2_000  # rows below which the full one does
@@ -129,13 +132,15 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
         full: Also search again by a second algorithm, and compute the estimates and the likelihood a second
             time, by Henderson's equations and through V.
     """
-    claim = Claim(**estimates.numbers(), problem=estimates.problem, b=estimates.b)
+    written = _written(estimates)
+    claim = Claim(**estimates.numbers(), problem=estimates.problem, b=estimates.b, written=written)
     with one_thread():
-        conditions = _equations(claim) if estimates.problem.residual is None else _gls(estimates, claim)
+        alone = None if estimates.random else written
+        conditions = _equations(claim) if alone is None else _gls(estimates, claim, alone)
         lines = [*_optimality(estimates), *_identified(estimates), *conditions]
         if full:
             lines += [*_second_search(estimates), *_second_route(estimates, claim)]
-        elif estimates.nobs <= AT_ONCE:
+        elif estimates.nobs <= AT_ONCE and not _too_large(estimates):
             lines.append(_through_V(estimates, claim))
     return Certificate(tuple(lines), full)
 
@@ -154,28 +159,36 @@ def _identified(estimates: Estimates) -> Iterator[CertificateLine]:
         yield CertificateLine(f"not identified, the likelihood stays along {direction}", 0.0, 0.0, UNCHECKED)
 
 
+def _written(estimates: Estimates) -> Written | None:
+    """The residual structure from its definition, with the parameters as they are printed."""
+    residual = estimates.problem.residual
+    return None if residual is None else residuals_as_printed(residual, _printed(estimates))
+
+
 def _equations(claim: Claim) -> Iterator[CertificateLine]:
     """The residual of Henderson's equations."""
+    try:
+        _ = claim.We
+    except LinAlgError:
+        yield CertificateLine(NOT_DEFINITE, inf, 0.0, FAILS)
+        return
     yield _line("Henderson's equations, fixed effects (standard errors)", *fixed_part(claim))
     yield _line("Henderson's equations, random effects (standard deviations)", *random_part(claim))
     yield _line("residual variance from the residuals (ratio)", *residual_part(claim))
 
 
-def _gls(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
+def _gls(estimates: Estimates, claim: Claim, written: Written) -> Iterator[CertificateLine]:
     """The conditions of a fit with correlated residuals and no random effects, from R by its definition."""
-    residual = estimates.problem.residual
-    assert residual is not None
     try:
-        written = as_printed(residual, _printed(estimates))
         H = cholesky(claim.unscaled_vcov, lower=True) if len(claim.beta) else np.empty((0, 0))
-        sums = gls_sums(written, claim, H)
+        sums = _sums(written, claim, H)
         if _largest(sums.information - np.eye(len(H))) > UNIT:
             # A covariance matrix that is wrong, or has lost digits to nearly collinear columns.
             H = H @ np.linalg.inv(cholesky(sums.information, lower=True)).T
-            sums = gls_sums(written, claim, H)
-        distance = distance_to_optimum(written, sums)
+            sums = _sums(written, claim, H)
+        distance = sums.distance_to_optimum()
     except LinAlgError:
-        yield CertificateLine("covariance matrices by the referee, positive definite", inf, 0.0, FAILS)
+        yield CertificateLine(NOT_DEFINITE, inf, 0.0, FAILS)
         return
     n, unit = estimates.nobs, SAFETY * EPS * np.sqrt(sums.spread)
     size = float(
@@ -192,10 +205,17 @@ def _gls(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:
     yield _standard_errors(estimates, errors, TOLERANCE + slack)
     yield _line("gradient in the parameters of R (standard errors)", distance, TOLERANCE + 2.0 * slack)
     if n > AT_ONCE:
-        other = deviance_of(sums, H, n, claim.sigma, reml=claim.reml)
+        other = sums.deviance(H, n, claim.sigma, reml=claim.reml)
         loose = SAFETY * EPS * (n * sums.spread + abs(claim.deviance)) + np.sqrt(n) * slack
         difference = abs(claim.deviance - other)
         yield _line("deviance subject by subject (difference)", difference, TOLERANCE + loose, bounds=False)
+
+
+def _sums(written: Written, claim: Claim, H: Floats) -> GlsSums:
+    """The sums of a claimed solution in the basis H, (p, p), of unit information."""
+    if isinstance(written, CorrelatedResiduals):
+        return gls_sums(written, claim, H)
+    return written.sums(claim, H)
 
 
 def _line(check: str, value: float, threshold: float, *, bounds: bool = True) -> CertificateLine:
@@ -270,12 +290,21 @@ def _searched(estimates: Estimates, what: str, algorithm: str, start: Mapping[st
 
 def _second_route(estimates: Estimates, claim: Claim) -> list[CertificateLine]:
     """Estimates and likelihood by the referee, dense or sparse."""
+    if _too_large(estimates):
+        what = f"the referee's equations, of more than {kinship.WRITTEN:,} related levels"
+        return [CertificateLine(what, inf, 0.0, UNCHECKED)]
     try:
         route = _dense_route if estimates.nobs < DENSE else _sparse_route
         return list(route(estimates, claim))
     except (LinAlgError, RuntimeError):  # SuperLU's word for a singular matrix is RuntimeError
         what = "the referee's equations, too near to singular to solve"
         return [CertificateLine(what, inf, 0.0, UNCHECKED)]
+
+
+def _too_large(estimates: Estimates) -> bool:
+    """Whether there are more related levels than the referee writes out."""
+    related = [term.relation for term in estimates.problem.terms if term.relation is not None]
+    return not all(map(kinship.is_small, related))
 
 
 def _dense_route(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:

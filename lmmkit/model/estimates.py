@@ -13,29 +13,26 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.inference.information import (
     Curvature,
+    DirectionalInformation,
     ExpectedInformation,
     VarianceInformation,
     curvature,
     entry_directions,
     optimum_at,
-    variance_information,
 )
+from lmmkit.engine.inference.information_by_source import along_coordinates, exact_information
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger, with_observed
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.inference.unbounded import unbounded_information
-from lmmkit.engine.inference.visits import (
-    VisitInformation,
-    visit_curvature,
-    visit_information,
-    visit_variance_information,
-)
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import FitNumbers, Problem
+from lmmkit.engine.problem import FitNumbers, Problem, Residual
 from lmmkit.engine.search.optimality import Check
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design, RandomTerm
+from lmmkit.model.design.row_design import refuse_lost_sign
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.threads import one_thread
 
 
@@ -167,19 +164,25 @@ class Estimates(FitNumbers):
 
     @cached_property
     def residual_covariance(self) -> Floats:
-        """(T, T) covariance matrix of the residuals over the cells of the residual structure."""
+        """(T, T) covariance matrix of the residuals over the cells of a structure over visits."""
         residual = self.design.residual
-        return self.sigma**2 * (np.ones((1, 1)) if residual is None else residual.structure.matrix(self.rho))
+        if not isinstance(residual, VisitDesign):
+            return np.array([[self.sigma**2]])
+        return self.sigma**2 * residual.structure.matrix(self.rho)
+
+    @cached_property
+    def spread_rows(self) -> Floats | Ints:
+        """(n,) what the rows' residual variances depend on: cells, or values of a variance function."""
+        residual = self.design.residual
+        if residual is None:
+            return np.zeros(self.nobs)
+        return np.abs(self.fitted) if residual.formula.follows_fit else residual.own_rows()
 
     @cached_property
     def residual_params(self) -> Floats:
         """(r,) parameters of the residual structure as they are printed."""
         residual = self.design.residual
         return np.empty(0) if residual is None else residual.structure.natural(self.rho)
-
-    def residual_sds(self, cells: Ints) -> Floats:
-        """Standard deviations of residuals in some cells of the residual structure, of weight 1."""
-        return np.sqrt(np.diag(self.residual_covariance))[cells]
 
     @property
     def vcov(self) -> Floats:
@@ -222,19 +225,20 @@ class Estimates(FitNumbers):
     def information(self) -> VarianceInformation:
         """The exact information on (theta, sigma): one Hessian for tests, intervals and the certificate."""
         with one_thread():
-            make = visit_variance_information if self.problem.residual else variance_information
-            return make(self.optimum)
+            return exact_information(self.optimum)
 
     @cached_property
     def curvature(self) -> Curvature:
         """What Wald intervals of variance parameters need."""
         with one_thread():
-            return (visit_curvature if self.problem.residual else curvature)(self.optimum, self.information)
+            return curvature(self.optimum, self.information)
 
     @cached_property
     def expected(self) -> ExpectedInformation:
         """Expected information on the entries of the covariance matrices, which exists at a null one too."""
-        return ExpectedInformation(self.optimum, entry_directions(self.optimum.layout))
+        return ExpectedInformation(
+            self.optimum, entry_directions(self.optimum.layout, self.optimum.state.theta)
+        )
 
     @cached_property
     def satterthwaite(self) -> Satterthwaite:
@@ -259,10 +263,15 @@ class Estimates(FitNumbers):
         with one_thread():
             return with_observed(self.optimum, self.information, self._along_coordinates)
 
+    @property
+    def has_closed_information(self) -> bool:
+        """Whether expected information is a matter of sums over patterns of visits."""
+        return isinstance(self.problem.residual, Residual) and not self.random
+
     @cached_property
-    def _along_coordinates(self) -> VisitInformation | None:
-        """Expected information on the coordinates of a residual structure, where there is one."""
-        return visit_information(self.optimum) if self.problem.residual else None
+    def _along_coordinates(self) -> DirectionalInformation | None:
+        """Expected information on the coordinates, those of R among them, where there is a structure of R."""
+        return along_coordinates(self.optimum)
 
     @property
     def X(self) -> Floats:
@@ -273,11 +282,11 @@ class Estimates(FitNumbers):
     @property
     def noise(self) -> Floats:
         """(n,) standard deviation of each row's residual."""
-        problem = self.problem
+        residual, weights = self.design.residual, self.problem.weights
         sds = np.full(self.nobs, self.sigma)
-        if problem.residual is not None:
-            sds = self.residual_sds(problem.residual.cells)
-        return sds if problem.weights is None else sds / np.sqrt(problem.weights)
+        if residual is not None:
+            sds = self.sigma * np.sqrt(residual.variances(self.rho, self.spread_rows))
+        return sds if weights is None else sds / np.sqrt(weights)
 
     @cached_property
     def marginal_fit(self) -> Floats:
@@ -294,7 +303,7 @@ class Estimates(FitNumbers):
         fit = self.marginal_fit.copy()
         for term, b in zip(self.problem.terms, self.b, strict=True):
             for column, effects in zip(term.columns, b.T, strict=True):
-                fit += effects[term.codes] * self.problem.columns[column]
+                fit += term.on_rows(effects) * self.problem.columns[column]
         return fit
 
     def to_dict(self) -> dict[str, Any]:
@@ -362,7 +371,7 @@ def estimate(
     with one_thread():
         found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first, rho=rho)
     if design.residual is not None:
-        design.residual.refuse_lost_sign(found.rho)
+        refuse_lost_sign(design.residual, found.rho)
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)
 
 
@@ -393,7 +402,8 @@ def estimates_from_dict(
             raise ValueError(f"{term.group} has {k} columns, its factor the shape {factor.shape}")
     checks = [Check(c["name"], float(c["value"]), c["threshold"], c["passed"]) for c in given["checks"]]
     trace = [
-        {**step, **{key: float(step[key]) for key in STEP_NUMBERS}, "theta": tuple(step["theta"])}
+        {**step, **{key: float(step[key]) for key in STEP_NUMBERS}}
+        | {key: tuple(step[key]) for key in ("theta", "rho") if key in step}
         for step in given["trace"]
     ]
     evidence = Stored(checks, trace, b, variances)

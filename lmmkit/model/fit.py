@@ -16,7 +16,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.escape import terminal
 from lmmkit.model import residual_kinds, storage, tables
-from lmmkit.model.blups import estimate_functions, ranef_cov, ranef_table
+from lmmkit.model.blups import estimate_functions, ranef_cov, ranef_table, reliability
 from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, part_r2, ranova
 from lmmkit.model.design.design import Design, Missing, build_design
@@ -26,6 +26,7 @@ from lmmkit.model.estimates import Estimates, estimate
 from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
+from lmmkit.model.inference.heritability import heritability
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
 from lmmkit.model.means.averages import AtLevel, comparison_changes, row_averages, slope_changes
 from lmmkit.model.means.joint_tests import joint_contrast, joint_tests
@@ -141,6 +142,15 @@ class Fit:
         return tables.by_factor(self.estimates, tables.conditional_sds(self.estimates))
 
     @property
+    def reliability(self) -> dict[str, pd.DataFrame]:
+        """Reliability of the predicted random effects: 1 - PEV / variance, with 1 + F times it of an inbred.
+
+        >>> lmm("y ~ x + (1 | g)", frame).reliability["g"].round(3)["Intercept"].tolist()
+        [0.647, 0.647, 0.647]
+        """
+        return tables.by_factor(self.estimates, reliability(self.estimates))
+
+    @property
     def ranef_cov(self) -> dict[str, pd.DataFrame]:
         """Conditional covariance matrices of the random effects by term: (level, term) x term.
 
@@ -229,7 +239,10 @@ class Fit:
 
     @property
     def trace(self) -> pd.DataFrame:
-        """The log of the search: phase, iteration, deviance, gradient, decrement, step, theta."""
+        """The log of the search: phase, iteration, deviance, gradient, decrement, step, theta.
+
+        Under a residual structure a last column `rho` has its parameters, in the order of `residual_params`.
+        """
         return tables.trace(self.estimates)
 
     @property
@@ -880,6 +893,26 @@ class Fit:
         """
         return r2.icc(self.estimates, n, seed, level, by_group=by_group)
 
+    def h2(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
+        """Heritability of each factor with a known covariance: estimate, low, high, method.
+
+        Args:
+            n: Replicates of a parametric bootstrap for the bounds, which are Wald's on the log odds without.
+            seed: Seed of the random numbers.
+            level: Coverage of the bounds.
+
+        Raises:
+            FitError: No factor has a known covariance, or its share is not one number.
+
+        Reference: Falconer & Mackay (1996), Introduction to Quantitative Genetics, chapter 10.
+
+        >>> pedigree = pd.DataFrame({"g": ["a", "b", "c"], "sire": ["", "", "a"], "dam": ["", "", "b"]})
+        >>> fit = lmm("y ~ x + (1 | g)", frame, known={"g": pedigree})
+        >>> fit.h2()["estimate"].round(3).to_dict()
+        {'g': 0.935}
+        """
+        return heritability(self.estimates, n, seed, level)
+
     def effect_sizes(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
         """Coefficients over the standard deviation that they leave, random effects included.
 
@@ -1169,7 +1202,7 @@ class Fit:
         'log(y) ~ 1 + (1 | g)'
         """
         reml, algorithm = changes.pop("reml", self.reml), changes.pop("algorithm", self.algorithm)
-        _check_arguments(reml, None, None)
+        _check_arguments(reml, None)
         design = updated_design(self.design, formula, data, changes)
         return Fit(estimate(design, reml=bool(reml), algorithm=algorithm))
 
@@ -1290,7 +1323,9 @@ def lmm(
             effects: `un(visit | id)`, `cs`, `csh`, `toep`, `toeph`, `ar1`, `ar1h`, `ad`, `adh`, with
             parameters of their own for each arm `un(visit | id, by=arm)`; `ident(f)`, a variance for each
             level; a product `ident(f) * cs(visit | id)`. Independent residuals of one variance when left out.
-        known: Known covariance matrices between levels; none are offered.
+        known: Known covariances between the levels of grouping factors, `{"animal": K}`: a square DataFrame
+            with the levels as index and columns, or a pedigree, a table of animal, sire and dam (empty, NA
+            or 0: unknown). Levels without rows are predicted too.
         contrasts: Coding by factor.
         missing: Rows with a missing value are dropped and listed ("drop"), the same with NaN in their place
             in fitted values, residuals and predictions of the rows ("exclude", as R's na.exclude), or refused
@@ -1316,7 +1351,7 @@ def lmm(
     >>> lmm("y ~ x + (1 | g)", gap, missing="exclude").fittedvalues.isna().tolist()[:3]
     [False, True, False]
     """
-    _check_arguments(reml, known, max_iterations)
+    _check_arguments(reml, max_iterations)
     design = build_design(
         formula,
         data,
@@ -1326,6 +1361,7 @@ def lmm(
         missing=missing,
         subset=subset,
         residual=residual,
+        known=known,
     )
     return Fit(estimate(design, reml=bool(reml), algorithm=algorithm, limit=max_iterations, start=start))
 
@@ -1353,10 +1389,8 @@ def _of_fit(statistic: Callable[[Fit], Any]) -> Callable[[Estimates], Any]:
     return of_estimates
 
 
-def _check_arguments(reml: object, known: object, limit: object) -> None:
+def _check_arguments(reml: object, limit: object) -> None:
     if not isinstance(reml, (bool, np.bool_)):
         raise FitError(f"reml={reml!r}: True (REML) or False (maximum likelihood) is expected.")
     if limit is not None:
         whole("max_iterations", limit, "steps")
-    if known is not None:
-        raise FitError(f"known={known!r:.60}: known covariance matrices are not offered; leave it out.")

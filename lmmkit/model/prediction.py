@@ -16,7 +16,7 @@ from lmmkit.engine.inference.prediction_error import PredictionError
 from lmmkit.engine.inference.prediction_spread import MOST_PRODUCTS, PredictionSpread
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.errors import DataError, FitError, PartialResult
-from lmmkit.model.design.learned import NewData
+from lmmkit.model.design.learned import NewData, Parts, parts_of
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.degrees_of_freedom import automatic, denominators, is_small
 from lmmkit.model.inference.distributions import t_quantile
@@ -28,6 +28,7 @@ from lmmkit.model.threads import one_thread
 Level = Literal["group", "population", "new"]
 Interval = Literal["confidence", "prediction"] | None
 NewLevels = Literal["error", "population"]
+CHUNK = 1_000  # rows of several memberships whose errors are computed at once
 # Said of such intervals (docs/calibration.md).
 NEAR_ZERO = (
     "; a variance is near zero (within two standard errors), where intervals of means cover more than asked"
@@ -119,14 +120,14 @@ class Rows(NewData):
     Attributes:
         possible: (m,) whether the data can estimate their means.
         noise: (m,) variance of an observation about its mean, relative to sigma^2; NaN where it is unknown.
-        cells: (m,) a cell of the residual structure of that variance, -1 where the fit has not seen it; None
-            where residuals are independent, or no observation is predicted.
+        spread: (m,) what that variance depends on in the residual structure: a cell, or the value of a
+            variance function; None where residuals are independent, or no observation is predicted.
         index: Their labels.
     """
 
     possible: NDArray[np.bool_]
     noise: Floats
-    cells: Ints | None
+    spread: Floats | Ints | None
     index: pd.Index[Any]
 
     @property
@@ -173,10 +174,11 @@ def _rows(estimates: Estimates, newdata: Any, level: Level, chosen: list[bool], 
     if newdata is None:
         Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
         weights, possible = problem.weights, np.ones(estimates.nobs, bool)
-        new = NewData(estimates.X, problem.offset, Z, tuple(term.codes for term in problem.terms))
-        cells = problem.residual.cells if problem.residual else None
-        noise = _noise(estimates, weights, cells, estimates.nobs)
-        return Rows(**vars(new), possible=possible, noise=noise, cells=cells, index=design.frame.index)
+        held = tuple(term.grouping.held for term in estimates.random)
+        new = NewData(estimates.X, problem.offset, Z, held)
+        own = estimates.spread_rows if design.residual else None
+        noise = _noise(estimates, weights, own, estimates.nobs)
+        return Rows(**vars(new), possible=possible, noise=noise, spread=own, index=design.frame.index)
     counted = [term.factor for term, counts in zip(estimates.random, chosen, strict=True) if counts]
     fixed = level == "population"
     new = design.fixed_data(newdata) if fixed else design.new_data(newdata, groups=counted)
@@ -184,16 +186,18 @@ def _rows(estimates: Estimates, newdata: Any, level: Level, chosen: list[bool], 
     weights = _new_weights(design.request.weights, newdata)
     index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(X))
     asked = design.residual if interval == "prediction" else None
-    cells = asked.cells_of(design.recipe.opened(newdata, asked.variance_columns())) if asked else None
-    noise = _noise(estimates, weights, cells, len(X))
-    return Rows(X, new.offset, new.Z, new.codes, possible, noise, cells, index)
+    new = NewData(X, new.offset, new.Z, new.held)
+    spread = None
+    if asked:
+        evaluator = design.recipe.opened(newdata, asked.variance_columns())
+        spread = asked.new_rows(evaluator, _mean(estimates, new, chosen))
+    noise = _noise(estimates, weights, spread, len(X))
+    return Rows(**vars(new), possible=possible, noise=noise, spread=spread, index=index)
 
 
-def _noise(estimates: Estimates, weights: Floats | None, cells: Ints | None, rows: int) -> Floats:
-    noise = np.ones(rows) if weights is None else 1.0 / weights
-    if cells is None:
-        return noise
-    return np.where(cells >= 0, noise * (estimates.residual_sds(cells) / estimates.sigma) ** 2, np.nan)
+def _noise(estimates: Estimates, weights: Floats | None, spread: Floats | Ints | None, rows: int) -> Floats:
+    noise, residual = np.ones(rows) if weights is None else 1.0 / weights, estimates.design.residual
+    return noise if spread is None or residual is None else noise * residual.variances(estimates.rho, spread)
 
 
 def _unknown_cells(rows: Rows) -> list[str]:
@@ -203,8 +207,8 @@ def _unknown_cells(rows: Rows) -> list[str]:
         return []
     return [
         f"{len(bad):,} of {len(rows.noise):,} rows, first row {bad[0] + 1}, have a visit, group or level "
-        "that the residual structure of the fit has not seen: the variance of an observation there is "
-        "unknown, and their intervals are NaN."
+        "that the residual structure of the fit has not seen, or a number of which it takes no power: the "
+        "variance of an observation there is unknown, and their intervals are NaN."
     ]
 
 
@@ -235,11 +239,11 @@ def _new_weights(weights: Any, newdata: Any) -> Floats | None:
 
 
 def _refuse_unseen(estimates: Estimates, rows: NewData, chosen: list[bool]) -> None:
-    for term, codes, counts in zip(estimates.random, rows.codes, chosen, strict=True):
-        unseen = np.flatnonzero((codes < 0) & counts)
+    for t, (term, counts) in enumerate(zip(estimates.random, chosen, strict=True)):
+        unseen = np.flatnonzero(rows.unseen(t) & counts)
         if len(unseen):
             raise DataError(
-                f"{len(unseen):,} of the {len(codes):,} rows have a level of `{term.factor}` that the fit "
+                f"{len(unseen):,} of the {len(rows.X):,} rows have a level of `{term.factor}` that the fit "
                 f"has not seen, first in row {unseen[0] + 1}. Use new_levels='population' to give it random "
                 "effects of zero, level='new' to predict for new levels, or leave these rows out."
             )
@@ -251,9 +255,9 @@ def _mean(estimates: Estimates, rows: NewData, chosen: list[bool]) -> Floats:
         mean = mean + rows.offset
     if not any(chosen):
         return mean
-    for z, codes, b, counts in zip(rows.Z, rows.codes, estimates.b, chosen, strict=True):
-        if counts:
-            mean = mean + np.where(codes >= 0, np.einsum("mk,mk->m", z, b[codes]), 0.0)
+    for z, held, b, counts in zip(rows.Z, rows.held, estimates.b, chosen, strict=True):
+        for codes, weights in held if counts else ():
+            mean = mean + np.where(codes >= 0, weights * np.einsum("mk,mk->m", z, b[codes]), 0.0)
     return mean
 
 
@@ -272,7 +276,7 @@ def _errors(
         df = by.single(rows.X) if by else np.full(len(variance), np.nan)
         return RowErrors(variance, variance, df, by.method if by else "")
     if level == "new":
-        prior = estimates.sigma**2 * _prior(estimates, rows.Z)
+        prior = estimates.sigma**2 * _prior(estimates, rows.new_Z)
         variance = _fixed_covariance(estimates).variances(rows.X) + prior
         whole = variance if noise is None else variance + estimates.sigma**2 * noise
         df, method = _of_new(estimates, rows, noise) if wanted else (np.full(len(variance), np.nan), "")
@@ -294,12 +298,12 @@ def _of_new(estimates: Estimates, rows: Rows, noise: Floats | None) -> tuple[Flo
     null one too; else from the exact one on theta.
     """
     relative = estimates.covariance_of_beta.variances(rows.X) / estimates.sigma**2
-    relative = relative + _prior(estimates, rows.Z) + (0.0 if noise is None else noise)
+    relative = relative + _prior(estimates, rows.new_Z) + (0.0 if noise is None else noise)
     method = "satterthwaite"
     with one_thread():
         if is_small(estimates) and estimates.problem.residual is None:
             spread, of = estimates.expected.spread, PredictionSpread(estimates.expected)
-            gradient = of.of_fixed(rows.X) + of.of_new(rows.Z)
+            gradient = of.of_fixed(rows.X) + of.of_new(rows.new_Z)
             gradient[:, -1] = relative
             method += NEAR_ZERO if noise is None and of.near_zero else ""
         else:
@@ -314,13 +318,14 @@ def _gradient(estimates: Estimates, rows: Rows, relative: Floats) -> Floats:
     found, s2 = estimates.information, estimates.sigma**2
     x = rows.X @ found.vcov.basis
     inner = np.einsum("mp,ipq,mq->mi", x, found.gradient / s2, x, optimize=True)
-    for z, slopes in zip(rows.Z, estimates.curvature.slopes if rows.Z else (), strict=True):
+    for z, slopes in zip(rows.new_Z, estimates.curvature.slopes if rows.Z else (), strict=True):
         inner[:, :-1] += np.einsum("ma,iab,mb->mi", z, slopes, z, optimize=True)
-    residual = estimates.problem.residual
-    if residual is not None and rows.cells is not None:
-        scaled = rows.noise / np.diag(residual.structure.matrix(estimates.rho))[rows.cells]
-        slopes = np.einsum("raa->ar", residual.structure.jacobian(estimates.rho))
-        inner[:, :-1] += scaled[:, None] * slopes[rows.cells]
+    residual = estimates.design.residual
+    if residual is not None and rows.spread is not None:
+        scaled = rows.noise / residual.variances(estimates.rho, rows.spread)  # of its prior weight
+        inner[:, len(estimates.theta) : -1] += scaled[:, None] * residual.variance_slopes(
+            estimates.rho, rows.spread
+        )
     optimum = estimates.optimum
     inner[:, -1] = 2.0 * relative / float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
     return inner
@@ -334,31 +339,47 @@ def _of_known(
     The interval of a small fit is made of v + 2 g, of an observation with its noise: v alone is too small
     when theta is estimated.
     """
-    seen = tuple(
-        np.where((counts & (c >= 0))[:, None], z, 0.0)
-        for z, c, counts in zip(rows.Z, rows.codes, chosen, strict=True)
-    )
+    counted = tuple(z if counts else np.zeros_like(z) for z, counts in zip(rows.Z, chosen, strict=True))
+    seen = parts_of(counted, rows.held)
     # A factor that was left out is new to an observation and no part of a mean.
     unseen = tuple(
-        z - s if counts or noise is not None else np.zeros_like(z)
-        for z, s, counts in zip(rows.Z, seen, chosen, strict=True)
+        z * rows.new_share(t, whole=not counts)[:, None] if counts or noise is not None else np.zeros_like(z)
+        for t, (z, counts) in enumerate(zip(rows.Z, chosen, strict=True))
     )
-    codes = tuple(np.maximum(c, 0) for c in rows.codes)
     prior = _prior(estimates, unseen)
     with one_thread():
-        v = PredictionError(estimates.optimum).variance(rows.X, seen, codes) + prior
+        v = error_variances(estimates, rows.X, seen) + prior
         whole = v if noise is None else v + noise
         s2, df, method = estimates.sigma**2, np.full(len(v), np.inf), "theta as known"
-        if wanted and is_small(estimates):
+        if estimates.problem.residual is not None:
+            method = "theta and the residual structure as known"
+        elif wanted and is_small(estimates):
             of = PredictionSpread(estimates.expected)
             if of.products(len(v)) <= MOST_PRODUCTS:
-                found = of.of_known(rows.X, seen, codes)
+                found = (
+                    of.of_known(rows.X, seen.Z, seen.codes)
+                    if len(seen.row) == len(rows.X)
+                    else of.of_functions(rows.X, seen.Z, seen.codes, seen.row)
+                )
                 found.gradient[:] += of.of_new(unseen)
                 whole, df = of.widened(whole, found)
                 method = "satterthwaite, with the uncertainty of theta"
                 if noise is None and of.near_zero:
                     method += NEAR_ZERO
     return RowErrors(s2 * v, s2 * whole, df, method)
+
+
+def error_variances(estimates: Estimates, X: Floats, parts: Parts) -> Floats:
+    """(m,) var of x'(beta-hat - beta) + z'(b-hat - b), relative to sigma^2."""
+    error, m = PredictionError(estimates.optimum), len(X)
+    if len(parts.row) == m:
+        return error.variance(X, parts.Z, parts.codes)
+    found = [np.zeros(0)]
+    for start in range(0, m, CHUNK):  # each is dense over all random effects of the rest
+        at = np.flatnonzero((parts.row >= start) & (parts.row < start + CHUNK))
+        Z, codes = tuple(z[at] for z in parts.Z), tuple(c[at] for c in parts.codes)
+        found.append(error.of_functions(X[start : start + CHUNK], Z, codes, parts.row[at] - start))
+    return np.concatenate(found)
 
 
 def _prior(estimates: Estimates, Z: tuple[Floats, ...]) -> Floats:

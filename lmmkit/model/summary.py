@@ -13,8 +13,9 @@ from lmmkit.escape import html, terminal
 from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.formula.residual_formula import IID
+from lmmkit.model.formula.residual_formula import IID, SERIAL
 from lmmkit.model.inference.linear_functions import coef_table
 from lmmkit.model.inference.open_directions import not_identified
 from lmmkit.model.text_table import Cells, TextTable
@@ -93,9 +94,18 @@ def _facts(estimates: Estimates) -> Iterator[str]:
     groups = "; groups: " + ", ".join(f"{g.name} {g.size:,}" for g in design.groupings)
     dropped = "" if n == given else f" ({given - n:,} of {given:,} dropped for missing values)"
     residual = design.residual
-    yield f"{n:,} rows{design.within}{dropped}{_subjects(residual) if residual else groups}."
-    if residual:
+    subjects = _subjects(residual) if residual and residual.subjects not in design.groupings else ""
+    yield f"{n:,} rows{design.within}{dropped}{groups if design.groupings else ''}{subjects}."
+    if residual and estimates.random:
+        yield f"{_random_words(estimates)}; {residual.words[:1].lower()}{residual.words[1:]}"
+    elif residual:
         yield residual.words
+    for group in design.groupings:
+        if group.known is not None:
+            seen = int(group.observed.sum())
+            yield f"Relatives: {group.name} is {group.known.words}; {seen:,} with rows."
+        if group.members:
+            yield f"Members: a row has up to {len(group.members)} levels of {group.name}, each by its weight."
     beside = (("prior weights", estimates.problem.weights), ("an offset", estimates.problem.offset))
     if known := [what for what, given in beside if given is not None]:
         yield f"{' and '.join(known).capitalize()}."
@@ -113,40 +123,56 @@ def _formula(estimates: Estimates) -> str:
 
 
 def _subjects(residual: ResidualDesign) -> str:
-    """How many subjects there are, with how many visits."""
-    if residual.subjects is None:
+    """How many subjects there are, with how many visits or rows."""
+    if residual.subjects is None or residual.subjects.size == 1:
         return ""
-    visits = np.bincount(residual.subjects.codes)
-    least, most = int(visits.min()), int(visits.max())
+    rows = np.bincount(residual.subjects.codes)
+    least, most = int(rows.min()), int(rows.max())
     each = f"{most}" if least == most else f"{least} to {most}"
-    return f"; {residual.subjects.size:,} subjects ({residual.subjects.name}) of {each} visits"
+    what = ("groups", "rows") if residual.formula.fades else ("subjects", "visits")
+    return f"; {residual.subjects.size:,} {what[0]} ({residual.subjects.name}) of {each} {what[1]}"
+
+
+def _random_words(estimates: Estimates) -> str:
+    """What varies between levels: `A random intercept and slope of Time for each Rat`."""
+    parts = list[str]()
+    for term in estimates.random:
+        slopes = [name for name in term.names if name != "Intercept"]
+        only = ["intercept"] if len(slopes) < len(term.names) else []
+        of = f"{'slope' if len(slopes) == 1 else 'slopes'} of {', '.join(slopes)}" if slopes else ""
+        parts.append(f"a random {' and '.join([*only, *filter(None, [of])])} for each {term.factor}")
+    told = ", ".join(parts)
+    return told[:1].upper() + told[1:]
 
 
 def _variance_tables(estimates: Estimates, digits: int) -> Iterator[TextTable]:
     """Variances of random effects and residual; under a residual structure its SDs and its parameters."""
     residual = estimates.design.residual
-    if residual is None:
+    over = residual if isinstance(residual, VisitDesign) else None
+    if over is None or estimates.random:
         yield _random_table(estimates, digits)
+    if residual is None:
         return
-    few = len(residual.cells) <= MOST_CELLS
-    if few:
-        yield _cells_table(estimates, residual, digits)
+    few = over is not None and len(over.cells) <= MOST_CELLS
+    if over and few:
+        yield _cells_table(estimates, over, digits)
     if residual.formula.correlation != "un" or not few:
-        values = zip(residual.names, estimates.residual_params.tolist(), strict=True)
+        told = tables.residual_params(estimates)
         rows: Cells = [("parameter", "estimate"), ("Residual.sd", _number(estimates.sigma, digits))]
-        rows += [(name, _number(value, digits)) for name, value in values][:MOST_PARAMETERS]
-        left = len(residual.names) - MOST_PARAMETERS
+        rows += [(str(name), _number(value, digits)) for name, value in told.items()][:MOST_PARAMETERS]
+        left = len(told) - MOST_PARAMETERS
         more = f" ({left} more in residual_params)" if left > 0 else ""
         yield TextTable(f"Parameters of the residual structure{more}", rows, numbers_right=True)
 
 
-def _cells_table(estimates: Estimates, residual: ResidualDesign, digits: int) -> TextTable:
+def _cells_table(estimates: Estimates, residual: VisitDesign, digits: int) -> TextTable:
     """Variance and SD of the residuals of each cell, and its correlations with the earlier ones."""
-    V = estimates.residual_covariance
+    V, seen = estimates.residual_covariance, set(residual.seen_pairs)
     sd, pairs = np.sqrt(np.diag(V)), set(residual.pairs)
     rows: Cells = [("visit" if residual.formula.group else "level", "variance", "SD", "correlation")]
     for i, name in enumerate(residual.cell_names):
-        correlations = _correlations(V, sd, i, [j for j in range(i) if (j, i) in pairs])
+        before = [j for j in range(i) if (j, i) in pairs]
+        correlations = " ".join(f"{V[j, i] / (sd[j] * sd[i]):.3f}" if (j, i) in seen else "-" for j in before)
         rows.append((name, _number(V[i, i], digits), _number(sd[i], digits), correlations))
     return TextTable("Residuals", rows, numbers_right=True)
 
@@ -161,9 +187,10 @@ def _random_table(estimates: Estimates, digits: int) -> TextTable:
             before = [b for a, b in term.structure.pairs if a == i]
             correlations = _correlations(G, sd, i, before)
             rows.append((label, name, _number(G[i, i], digits), _number(sd[i], digits), correlations))
-    sigma = estimates.sigma
-    rows.append(("Residual", "", _number(sigma**2, digits), _number(sigma, digits), ""))
-    return TextTable("Random effects", rows, numbers_right=True)
+    if not isinstance(estimates.design.residual, VisitDesign):
+        for name, sd in zip(*tables.residual_sds(estimates), strict=True):
+            rows.append(("Residual", name or "", _number(sd**2, digits), _number(sd, digits), ""))
+    return TextTable("Random effects" if estimates.random else "Residuals", rows, numbers_right=True)
 
 
 def _correlations(G: Floats, sd: Floats, row: int, before: list[int]) -> str:
@@ -189,6 +216,7 @@ def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
         count = estimates.evaluations
         yield f"Converged: {estimates.algorithm}, {count} evaluation{'' if count == 1 else 's'}."
     yield from _singularity(estimates)
+    yield from _no_correlation(estimates)
     yield from not_identified(estimates)
     if certificate.passed:
         yield certificate.sentence()
@@ -206,6 +234,17 @@ def _singularity(estimates: Estimates) -> Iterator[str]:
                 f"Singular: the covariance matrix of {term.group} has rank {len(term.names) - null} of "
                 f"{len(term.names)}."
             )
+
+
+def _no_correlation(estimates: Estimates) -> Iterator[str]:
+    """Residuals whose correlation has come to its bound, zero."""
+    residual = estimates.design.residual
+    if residual and "range" in residual.names and residual.printed(estimates.residual_params)["range"] == 0.0:
+        kind = "serial correlation" if residual.formula.correlation == SERIAL else "correlation with distance"
+        yield (
+            f"Boundary: no {kind}; the range is at its bound zero, where rows are independent, and the "
+            "model is the one without it."
+        )
 
 
 def _number(value: float, digits: int) -> str:
@@ -231,9 +270,7 @@ def as_dict(estimates: Estimates, certificate: Certificate) -> dict[str, Any]:
         "theta": dict(zip(tables.theta_names(estimates), estimates.theta.tolist(), strict=True)),
         **named("sigma"),
         "residual": IID if estimates.design.residual is None else str(estimates.design.residual.formula),
-        "residual_params": dict(
-            zip(tables.residual_names(estimates), estimates.residual_params.tolist(), strict=True)
-        ),
+        "residual_params": {str(k): float(v) for k, v in tables.residual_params(estimates).items()},
         "varcorr": _varcorr(estimates),
         **named("deviance", "llf", "aic", "bic", "npar"),
         "df_model": len(estimates.beta),

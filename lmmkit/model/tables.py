@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.estimates import Estimates
 
 VARCORR = ["group", "var1", "var2", "vcov", "sdcor"]
@@ -47,14 +48,27 @@ def parameter_names(estimates: Estimates) -> list[str]:
 
 
 def residual_names(estimates: Estimates) -> tuple[str, ...]:
-    """Names of the parameters of the residual structure; none for independent residuals."""
-    return estimates.design.residual.names if estimates.design.residual else ()
+    """Names of the parameters of the residual structure; none for independent residuals.
+
+    `Residual.` stands before one that is the name of a coefficient or of another parameter too.
+    """
+    residual = estimates.design.residual
+    return tuple(residual_name(estimates, name) for name in residual.names) if residual else ()
+
+
+def residual_name(estimates: Estimates, name: str) -> str:
+    """What a parameter of the residual structure is called beside the coefficients and other parameters."""
+    named = ((term.group, term.structure.natural_names(term.names)) for term in estimates.random)
+    taken = {*estimates.design.fixed_names, *(f"{group}.{each}" for group, names in named for each in names)}
+    return f"Residual.{name}" if name in taken else name
 
 
 def residual_params(estimates: Estimates) -> pd.Series[float]:
-    """Parameters of the residual structure on their natural scales."""
-    index = pd.Index(list(residual_names(estimates)))
-    return pd.Series(estimates.residual_params, index=index, name="residual_params")
+    """Parameters of the residual structure on their natural scales, and what is told beside them."""
+    residual = estimates.design.residual
+    told = residual.printed(estimates.residual_params) if residual else {}
+    index = pd.Index([residual_name(estimates, name) for name in told])
+    return pd.Series(list(told.values()), index=index, name="residual_params", dtype=np.float64)
 
 
 def parameters(estimates: Estimates) -> Floats:
@@ -67,7 +81,9 @@ def varcorr(estimates: Estimates) -> pd.DataFrame:
     """Variances, then covariances of each term, and the residual variance: R's as.data.frame(VarCorr(m)).
 
     Under a residual structure its cells (visits, levels) stand as a term's columns do: a variance of each,
-    then the covariance of each two that one subject may have, up to `MOST_PAIRED` cells.
+    then the covariance of each two that some subject has, up to `MOST_PAIRED` cells. Where residuals fade
+    with time or distance, or their variance follows a number, the variances alone are listed: of each level,
+    or at the value where the variance function is 1, `dose = 1`.
     """
     rows: list[tuple[Any, ...]] = []
     for t, term in enumerate(estimates.random):
@@ -85,14 +101,32 @@ def varcorr(estimates: Estimates) -> pd.DataFrame:
 
 
 def _residual_rows(estimates: Estimates) -> list[tuple[Any, ...]]:
-    residual, V = estimates.design.residual, estimates.residual_covariance
-    if residual is None:
-        return [("Residual", None, None, estimates.sigma**2, estimates.sigma)]
-    names, sd = residual.cell_names, np.sqrt(np.diag(V))
+    """A variance of each cell and the covariances of two, of each level, or at one value of a number."""
+    residual = estimates.design.residual
+    if not isinstance(residual, VisitDesign):
+        names, sds = residual_sds(estimates)
+        return [("Residual", name, None, sd**2, sd) for name, sd in zip(names, sds.tolist(), strict=True)]
+    names, V = residual.cell_names, estimates.residual_covariance
+    sd = np.sqrt(np.diag(V))
     rows: list[tuple[Any, ...]] = [("Residual", name, None, V[i, i], sd[i]) for i, name in enumerate(names)]
-    for a, b in residual.pairs if len(names) <= MOST_PAIRED else ():
+    for a, b in residual.seen_pairs if len(names) <= MOST_PAIRED else ():
         rows.append(("Residual", names[a], names[b], V[a, b], V[a, b] / (sd[a] * sd[b])))
     return rows
+
+
+def residual_sds(estimates: Estimates) -> tuple[list[str | None], Floats]:
+    """Residual standard deviations where residuals are not over visits: names and values.
+
+    One, unnamed; one for each level of `ident`; or where a variance function of a number is 1: `dose = 1` of
+    a power, `dose = 0` of an exponential.
+    """
+    residual, sigma = estimates.design.residual, estimates.sigma
+    if residual is None or not residual.formula.variance:
+        return [None], np.array([sigma])
+    if residual.ident:
+        levels = np.arange(residual.ident.size)
+        return list(residual.ident.levels), sigma * np.sqrt(residual.variances(estimates.rho, levels))
+    return [residual.formula.unit], np.array([sigma])
 
 
 def by_factor(estimates: Estimates, values: Sequence[Floats]) -> dict[str, pd.DataFrame]:
@@ -114,8 +148,9 @@ def conditional_sds(estimates: Estimates) -> list[Floats]:
 
 
 def trace(estimates: Estimates) -> pd.DataFrame:
-    """The log of the search, a row per step."""
-    return pd.DataFrame(list(estimates.evidence.trace), columns=TRACE)
+    """The log of the search, a row per step; `rho` where there is a residual structure."""
+    columns = [*TRACE, *(["rho"] if estimates.design.residual else [])]
+    return pd.DataFrame(list(estimates.evidence.trace), columns=columns)
 
 
 def by_row(estimates: Estimates, values: Floats, name: str) -> pd.Series[float]:

@@ -218,6 +218,44 @@ def autocorrelation(table: pd.DataFrame, *, label: str, ax: Axes | None = None) 
 
 
 @styled
+def variogram(table: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axes:
+    """Semivariance of normalised residuals by distance, and the band in which noise lies.
+
+    Args:
+        table: Columns distance, semivariance, low, high.
+        label: Axis text of the distance, unit included.
+        ax: Axes to draw on; a new figure without.
+    """
+    ax = panel(ax, height=2.8)
+    ax.fill_between(table["distance"], table["low"], table["high"], color=GREY, alpha=0.25, linewidth=0)
+    for bound in ("low", "high"):
+        ax.plot(table["distance"], table[bound], color=VERMILLION, linestyle="--", linewidth=1)
+    ax.plot(table["distance"], table["semivariance"], "o-", color=BLUE, markersize=4.5, linewidth=1)
+    ax.set(xlabel=mathtext(label), ylabel="Semivariance of normalised residuals")
+    ax.set_ylim(bottom=0)
+    return ax
+
+
+@styled
+def variance_curve(table: pd.DataFrame, *, x_label: str, label: str, ax: Axes | None = None) -> Axes:
+    """Standard deviations of the residuals along the number that they follow: fitted line, empirical points.
+
+    Args:
+        table: Columns value, fitted, empirical.
+        x_label: Axis text of the number, unit included.
+        label: Axis text of the standard deviations, unit included.
+        ax: Axes to draw on; a new figure without.
+    """
+    ax = panel(ax, height=2.8)
+    ax.plot(table["value"], table["fitted"], "-", color=BLUE, linewidth=2, label="fitted")
+    ax.plot(table["value"], table["empirical"], "D", color=VERMILLION, markersize=4.5, label="empirical")
+    ax.set(xlabel=mathtext(x_label), ylabel=mathtext(label))
+    ax.set_ylim(bottom=0)
+    outer_legend(ax, "outside upper right", ncols=2)
+    return ax
+
+
+@styled
 def residual_panels(
     points: pd.DataFrame,
     trend: pd.DataFrame,

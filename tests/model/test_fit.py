@@ -219,7 +219,6 @@ REFUSED = [
     ({"algorithm": "magic"}, "magic"),
     ({"reml": "yes"}, "reml"),
     ({"reml": None}, "reml"),
-    ({"known": {"Subject": np.eye(18)}}, "known=.*: known covariance matrices are not offered; leave it out"),
 ]
 
 

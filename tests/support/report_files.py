@@ -31,7 +31,9 @@ def report_files(**files: Any) -> Files:
     """
     found: dict[str, Any] = {}
     for name, content in files.items():
-        if isinstance(content, pd.DataFrame):
+        if name.endswith(".json"):  # one whose stem a table has too
+            found[name] = content
+        elif isinstance(content, pd.DataFrame):
             found[f"tables/{name}.csv"] = content
         elif isinstance(content, list):
             found[f"tables/{name}.csv"] = pd.DataFrame(content)

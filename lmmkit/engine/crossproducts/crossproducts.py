@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
+from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, random_columns
 from lmmkit.engine.crossproducts.scaling import Prepared
+from lmmkit.engine.crossproducts.sparse_products import SparseProducts, sparse_products
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import FILL, Dense, Sparse, occurring
 
@@ -30,7 +33,7 @@ class Moments:
         fixed: fixed[f], (k, q, J), Z_f'W.
         between: between[f, g], (k_f, k_g, J_f), f < g, Z_f'Z_g.
         coupling: coupling[f], Z_f' with the columns of the rest, or None where there is no rest.
-        rest: (q2, q2) among the columns of the rest.
+        rest: (q2, q2) among the columns of the rest; with what relates their levels where that is sparse.
         rest_fixed: (q2, q) of the rest with W.
         total: (q, q) W'W.
     """
@@ -39,7 +42,7 @@ class Moments:
     fixed: list[Floats]
     between: dict[tuple[int, int], Floats]
     coupling: list[Coupling | None]
-    rest: Floats
+    rest: Floats | SparseProducts
     rest_fixed: Floats
     total: Floats
 
@@ -74,44 +77,55 @@ def _product(a: Floats, b: Floats, unit: Row, buffer: Floats) -> Row:
     return a if b is unit else np.multiply(a, b, out=buffer)
 
 
-def rest_places(layout: Layout) -> list[tuple[Ints, int]]:
-    """Each column of each rest factor: its place in the dense matrix for every row, its prepared row."""
-    return [
-        (offset + factor.codes * factor.width + b, row)
-        for factor, offset in zip(layout.rest, layout.offsets, strict=True)
-        for b, row in enumerate(factor.rows)
-    ]
+class Entries(NamedTuple):
+    """Some entries of Z: their rows (or all, in order), their columns in the rest, their values."""
+
+    rows: Ints | slice
+    column: Ints
+    values: Floats
+
+
+def rest_entries(prepared: Prepared, layout: Layout) -> list[Entries]:
+    """The entries of Z of all rest factors."""
+    out = list[Entries]()
+    for factor, offset in zip(layout.rest, layout.offsets, strict=True):
+        if factor.Z is None:
+            places = (offset + factor.codes * factor.width + b for b in range(factor.width))
+            rows = (prepared.rows[row] for row in factor.rows)
+            out += [Entries(slice(None), place, row) for place, row in zip(places, rows, strict=True)]
+        else:
+            Z = factor.Z.tocoo()
+            out.append(Entries(Z.coords[0].astype(np.intp), offset + Z.coords[1].astype(np.intp), Z.data))
+    return out
 
 
 def couple(rows: Sequence[Row], factor: Factor, prepared: Prepared, layout: Layout, dense: bool) -> Coupling:
     """Cross-products of k rows, grouped by a factor's levels, with the columns of the rest."""
-    places = rest_places(layout)
+    entries = rest_entries(prepared, layout)
     J, size = factor.levels, layout.size
-    if dense or J * size < SMALL or len(places) * len(factor.codes) > FILL * J * size:
-        return _dense(rows, factor, prepared, places, size)
-    codes = np.concatenate([factor.codes] * len(places))
-    pointer, column, order, starts = occurring(codes, J, np.concatenate([p for p, _ in places]), size)
+    if dense or J * size < SMALL or sum(len(part.values) for part in entries) > FILL * J * size:
+        return _dense(rows, factor, entries, size)
+    codes = np.concatenate([factor.codes[part.rows] for part in entries])
+    pointer, column, order, starts = occurring(codes, J, np.concatenate([e.column for e in entries]), size)
     width = np.diff(pointer)
     if width @ (width + 1) > 2 * MANY and J * size < MANY:
-        return _dense(rows, factor, prepared, places, size)
+        return _dense(rows, factor, entries, size)
     values = np.zeros((len(rows), len(column)))
     for value, z in zip(values, rows, strict=True):
         if z is not None:
-            products = np.concatenate([z * prepared.rows[row] for _, row in places])
+            products = np.concatenate([z[part.rows] * part.values for part in entries])
             np.add.reduceat(products[order], starts, out=value)
     return Sparse(pointer, column, values, size)
 
 
-def _dense(
-    rows: Sequence[Row], factor: Factor, prepared: Prepared, places: list[tuple[Ints, int]], size: int
-) -> Dense:
+def _dense(rows: Sequence[Row], factor: Factor, entries: list[Entries], size: int) -> Dense:
     """The same with every pair of a level and a column kept."""
     values = np.zeros((len(rows), factor.levels * size))
-    for place, row in places:
-        cell = factor.codes * size + place
+    for part in entries:
+        cell = factor.codes[part.rows] * size + part.column
         for value, z in zip(values, rows, strict=True):
             if z is not None:
-                value += np.bincount(cell, z * prepared.rows[row], factor.levels * size)
+                value += np.bincount(cell, z[part.rows] * part.values, factor.levels * size)
     return Dense(values.reshape(len(rows), factor.levels, size))
 
 
@@ -120,11 +134,19 @@ def _rest_blocks(prepared: Prepared, layout: Layout) -> Floats:
     out = np.empty((layout.size, layout.size))
     for i, one in enumerate(layout.rest):
         for j, two in enumerate(layout.rest[: i + 1]):
-            block = _crossed(prepared, one, two) if i != j else _diagonal(prepared, one)
+            if one.Z is None and two.Z is None:
+                block = _crossed(prepared, one, two) if i != j else _diagonal(prepared, one)
+            else:
+                block = (_sparse(prepared, one).T @ _sparse(prepared, two)).toarray()
             out[layout.columns(i), layout.columns(j)] = block
             if i != j:
                 out[layout.columns(j), layout.columns(i)] = block.T
     return out
+
+
+def _sparse(prepared: Prepared, factor: Factor) -> csr_array:
+    """(n, J k) the columns of one factor."""
+    return random_columns(prepared, [factor]) if factor.Z is None else factor.Z
 
 
 def _crossed(prepared: Prepared, one: Factor, two: Factor) -> Floats:
@@ -150,10 +172,10 @@ def _diagonal(prepared: Prepared, factor: Factor) -> Floats:
 def rest_sums(prepared: Prepared, layout: Layout, rows: Sequence[Row]) -> Floats:
     """(q2, m) sums of m rows times each column of the rest."""
     out = np.zeros((layout.size, len(rows)))
-    for place, row in rest_places(layout):
+    for part in rest_entries(prepared, layout):
         for column, w in enumerate(rows):
             if w is not None:
-                out[:, column] += np.bincount(place, prepared.rows[row] * w, layout.size)
+                out[:, column] += np.bincount(part.column, part.values * w[part.rows], layout.size)
     return out
 
 
@@ -168,7 +190,8 @@ def collect(prepared: Prepared, layout: Layout) -> Moments:
     W = take(prepared, (*prepared.fixed, prepared.response))
     Z = [take(prepared, factor.rows) for factor in layout.chain]
     unit = None if prepared.unit is None else prepared.views[prepared.unit]
-    out = Moments([], [], {}, [], _rest_blocks(prepared, layout), rest_sums(prepared, layout, W), gram(W))
+    rest = sparse_products(prepared, layout) if layout.sparse else _rest_blocks(prepared, layout)
+    out = Moments([], [], {}, [], rest, rest_sums(prepared, layout, W), gram(W))
     for f in range(len(layout.chain)):
         _add_factor(out, f, prepared, layout, Z, W, unit)
     return out
@@ -220,8 +243,10 @@ def absorb(raw: Moments, prepared: Prepared, layout: Layout) -> Moments:
     Returns:
         `own[0]` is R (upper triangular), `fixed[0]`, `between[0, g]` and `coupling[0]` are R^-T times the raw
         blocks, and every block without the first factor is within its levels. A level with fewer rows than
-        columns has null rows in R, which every product leaves at zero.
+        columns has null rows in R, which every product leaves at zero. Without a chain it is `raw`.
     """
+    if not layout.chain:
+        return raw
     C, inverse = levelwise.cholesky(raw.own[0], null=levelwise.NULL_PIVOT)
     a_fixed = levelwise.forward(C, inverse, raw.fixed[0])
     a_between = {g: levelwise.forward(C, inverse, raw.between[0, g]) for g in range(1, len(layout.chain))}
@@ -240,7 +265,10 @@ def absorb(raw: Moments, prepared: Prepared, layout: Layout) -> Moments:
         take(prepared, layout.chain[0].rows),
         *(within(layout.chain[g].rows, a) for g, a in a_between.items()),
     ]
-    rest = raw.rest if a_rest is None else raw.rest - a_rest.gram(levelwise.identity(*raw.own[0].shape[1:]))
+    rest = raw.rest
+    if a_rest is not None:
+        assert not isinstance(rest, SparseProducts)  # beside it no factor stands in the chain
+        rest = rest - a_rest.gram(levelwise.identity(*raw.own[0].shape[1:]))
     between = {(0, g): a for g, a in a_between.items()}
     R = np.ascontiguousarray(C.transpose(1, 0, 2))
     out = Moments([R], [a_fixed], between, [a_rest], rest, rest_sums(prepared, layout, W), gram(W))

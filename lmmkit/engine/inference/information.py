@@ -24,6 +24,7 @@ from lmmkit.engine.inference.traces import Traces, component_sizes, outer_sum, s
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import Problem
+from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
@@ -89,9 +90,9 @@ def theta_directions(layout: Layout, theta: Floats) -> Directions:
     return Directions(tuple(structure.jacobian(x) for structure, x in layout.parameters(theta)))
 
 
-def entry_directions(layout: Layout) -> Directions:
-    """The symmetric matrices of which every T is a combination."""
-    return Directions(tuple(factor.structure.span for factor in layout.factors))
+def entry_directions(layout: Layout, theta: Floats) -> Directions:
+    """Directions of every T, none of them zero at a singular one: entries of T, or of what it is made of."""
+    return Directions(tuple(structure.tangent(x) for structure, x in layout.parameters(theta)))
 
 
 def in_data_units(optimum: Optimum, directions: Directions) -> tuple[Floats, ...]:
@@ -373,6 +374,26 @@ def variance_information(optimum: Optimum) -> VarianceInformation:
     return with_sigma(optimum, profiled, q, free, found.slopes, most)
 
 
+def differenced_information(optimum: Optimum) -> VarianceInformation:
+    """The exact information on (theta, rho, sigma) by central differences of exact first derivatives.
+
+    Of the gradient for the Hessian, of X'V^-1X and y'Py for what goes with it: 2 m evaluations.
+    """
+    state, criterion, layout = optimum.state, optimum.criterion, optimum.layout
+    here, p = state.theta, len(state.beta)
+    free = np.append(layout.free(here[: layout.count]), np.ones(len(state.rho), bool))
+    m = len(here)
+    H, q, slopes = np.zeros((m, m)), np.zeros(m), np.zeros((m, p, p))
+    for i in np.flatnonzero(free):
+        step = np.zeros(m)
+        step[i] = SEARCH.difference * max(abs(here[i]), 0.1)
+        up, down = criterion.evaluate(here + step), criterion.evaluate(here - step)
+        H[i] = (up.gradient - down.gradient) / (2.0 * step[i])
+        q[i] = (down.r2 - up.r2) / (2.0 * step[i])
+        slopes[i] = (down.XVX - up.XVX) / (2.0 * step[i])
+    return with_sigma(optimum, (H + H.T) / 2.0, q, free, slopes, None)
+
+
 def with_sigma(
     optimum: Optimum,
     profiled: Floats,
@@ -415,8 +436,8 @@ class Curvature:
     Attributes:
         spread: Of the m free parameters and log sigma, which is last.
         slopes: For each term (m, k, k): the derivative of Lambda Lambda' in each free parameter.
-        residual: (r, m + 1) derivatives of the residual structure's natural parameters, on the log or on
-            Fisher's z, in all parameters.
+        residual: (r, m + 1) derivatives of the residual structure's natural parameters, on their scales (the
+            log, Fisher's z), in all parameters.
     """
 
     spread: Spread
@@ -425,12 +446,28 @@ class Curvature:
 
 
 def curvature(optimum: Optimum, found: VarianceInformation) -> Curvature:
-    """The information on (theta, sigma), and the way from its parameters to the data's units.
+    """The information on (theta, rho, sigma), and the way from its parameters to the data's units.
 
     Raises:
         FitError: The deviance bends down in some direction.
     """
     sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
-    slopes = in_data_units(optimum, theta_directions(optimum.layout, optimum.state.theta))
-    spread = found.on_scale(sigma)
-    return Curvature(spread, tuple(slope[found.free] for slope in slopes), np.empty((0, len(spread.size))))
+    m, r = optimum.layout.count, len(optimum.state.rho)
+    own = in_data_units(optimum, theta_directions(optimum.layout, optimum.state.theta))
+    slopes = tuple(np.concatenate([slope, np.zeros((r, *slope.shape[1:]))]) for slope in own)
+    residual = np.concatenate([np.zeros((r, m)), _natural_slopes(optimum), np.zeros((r, 1))], axis=1)
+    return Curvature(
+        found.on_scale(sigma), tuple(slope[found.free] for slope in slopes), residual[:, [*found.free, True]]
+    )
+
+
+def _natural_slopes(optimum: Optimum) -> Floats:
+    """(r, r) derivatives of the residual structure's natural parameters, on their scales, in rho."""
+    residual, rho = optimum.problem.residual, optimum.state.rho
+    if residual is None:
+        return np.empty((0, 0))
+    values, slopes = residual.structure.natural(rho), residual.structure.natural_jacobian(rho)
+    sds = np.array([kind == "sd" for kind, _ in residual.structure.naturals], bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        stretch = np.where(sds, 1.0 / values, 1.0 / (1.0 - values**2))
+    return stretch[:, None] * slopes

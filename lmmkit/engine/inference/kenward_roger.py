@@ -2,8 +2,8 @@
 
 The correction is invariant under a linear change of the covariance parameters. With the entries of T and the
 scale of V itself as parameters, in place of the residual variance, the scale drops out of the correction and
-X'V^-2X, X'V^-3X and tr V^-2 are never needed: only S = Z'V^-1Z and U = Z'V^-1X (see `traces`), or the sums
-over patterns of visits (see `visits`).
+X'V^-2X, X'V^-3X and tr V^-2 are never needed: only S = Z'V^-1Z and U = Z'V^-1X (see `traces`), the sums
+over patterns of visits (see `visits`), or the connected blocks of V (see `connected_blocks`).
 
     I_ij = tr(P V_i P V_j),  I_is = tr(P V_i),  I_ss = n - p,    W = 2 I^-1
     Phi_A = Phi + 2 Phi {sum W_ij (Q_ij - P_i Phi P_j)} Phi,     over the entries of T
@@ -137,7 +137,8 @@ def kenward_roger(
             the entries of T.
         spread: Their uncertainty, the scale of V last; by default that of the expected information.
     """
-    found = found or ExpectedInformation(optimum, entry_directions(optimum.layout))
+    if found is None:
+        found = ExpectedInformation(optimum, entry_directions(optimum.layout, optimum.state.theta))
     spread, prepared = spread or found.spread, optimum.prepared
     Phi, slopes, W = found.Phi, found.slopes, spread.covariance[:-1, :-1]
     middle = found.middle(W) - np.einsum("ij,ipq,jqr->pr", W, slopes, Phi @ slopes, optimize=True)

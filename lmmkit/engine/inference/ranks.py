@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.structures import structure_of
+from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.crossproducts.crossproducts import block_sums, gram, take
 from lmmkit.engine.crossproducts.elimination_order import Factor
 from lmmkit.engine.crossproducts.scaling import Prepared
@@ -42,7 +42,7 @@ def _factors(problem: Problem, prepared: Prepared, parts: Sequence[Part]) -> lis
         own.extend([place] if place not in own else [])
     terms = {term.factor: term for term in problem.terms}
     return [
-        Factor(t.codes, t.levels, np.arange(t.levels), tuple(own), (), structure_of("", len(own)))
+        Factor(t.codes, t.levels, np.arange(t.levels), tuple(own), (), structure_of("", len(own)), t.members)
         for t, own in ((terms[f], own) for f, own in rows.items())
     ]
 
@@ -62,7 +62,7 @@ def _rank(prepared: Prepared, factors: list[Factor]) -> int:
 
 def _roots(prepared: Prepared, factors: list[Factor]) -> Iterator[tuple[int, Floats]]:
     """Rank of each block-diagonal part of Z, and R^-T Z'X of it."""
-    if len(factors) > 1:
+    if len(factors) > 1 or factors[0].members:
         refuse_too_large(factors)
         for cross in cross_products(prepared, factors):
             R, a = rank_root(cross.A, cross.C)

@@ -23,12 +23,12 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpstrf, dtrtrs
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.criterion.criterion import Evaluation
-from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
+from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, random_columns
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import levelwise
 from lmmkit.errors import FitError
@@ -154,7 +154,7 @@ def traces(prepared: Prepared, layout: Layout, state: Evaluation) -> Traces:
     Raises:
         FitError: A component is too large for a dense matrix.
     """
-    if len(layout.factors) == 1:
+    if len(layout.factors) == 1 and layout.chain:
         W = state.forward.links[0].W
         return Traces((LevelTraces(levelwise.transposed_times(W, W), scores(layout, state, 0)),))
     refuse_too_large(layout.factors)
@@ -191,18 +191,6 @@ def cross_products(prepared: Prepared, factors: Sequence[Factor]) -> Iterator[Cr
         yield Cross(cross[here, here].toarray(), fixed[here], spans)
 
 
-def random_columns(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
-    """(n, q) Z in prepared units, the columns of a level together, factor by factor."""
-    columns, q = list[Ints](), 0
-    for factor in factors:
-        columns += [q + factor.codes * factor.width + c for c in range(factor.width)]
-        q += factor.levels * factor.width
-    values = [prepared.rows[row] for factor in factors for row in factor.rows]
-    n, width = len(columns[0]), len(columns)
-    entries, indices = np.stack(values, axis=1).ravel(), np.stack(columns, axis=1).ravel()
-    return csr_array((entries, indices, np.arange(0, n * width + 1, width)), shape=(n, q))
-
-
 def _component_of_columns(factors: Sequence[Factor]) -> Ints:
     """The component of each column of `_z`."""
     labels = component_labels(factors)
@@ -212,7 +200,11 @@ def _component_of_columns(factors: Sequence[Factor]) -> Ints:
 def component_labels(factors: Sequence[Factor]) -> list[Ints]:
     """For each factor the component of each level."""
     offsets = np.cumsum([0, *(f.levels for f in factors)])
-    nodes = [f.codes + offset for f, offset in zip(factors, offsets, strict=False)]
+    nodes = [
+        codes + offset
+        for f, offset in zip(factors, offsets, strict=False)
+        for codes in (_memberships(f) if f.members else [f.codes])
+    ]
     # Consecutive factors are enough: a row's levels are then connected in a chain.
     one, two = np.concatenate(nodes[:1] + nodes[:-1]), np.concatenate(nodes[:1] + nodes[1:])
     graph = coo_array((np.ones(len(one), np.int8), (one, two)), shape=(offsets[-1], offsets[-1]))
@@ -220,9 +212,17 @@ def component_labels(factors: Sequence[Factor]) -> list[Ints]:
     return np.split(labels, offsets[1:-1])
 
 
+def _memberships(factor: Factor) -> list[Ints]:
+    """The levels of each membership of a row; where it has none, one that it has."""
+    known = factor.codes
+    for codes, weight in reversed(factor.members):
+        known = np.where(weight != 0.0, codes, known)
+    return [np.where(weight != 0.0, codes, known) for codes, weight in factor.members]
+
+
 def component_sizes(factors: Sequence[Factor]) -> Ints:
     """Columns of Z in each component."""
-    if len(factors) == 1:
+    if len(factors) == 1 and factors[0].plain:
         return np.full(factors[0].levels, factors[0].width)
     return np.bincount(_component_of_columns(factors))
 

@@ -23,7 +23,6 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.product_sources import Patterned, PatternSums
 from lmmkit.engine.inference.information import (
-    Curvature,
     DirectionalInformation,
     VarianceInformation,
     with_sigma,
@@ -152,16 +151,3 @@ def visit_variance_information(optimum: Optimum) -> VarianceInformation:
     G = -found.source.slopes(found.rho)
     q = np.einsum("p,ipq,q->i", state.a, G, state.a)
     return with_sigma(optimum, state.hessian, q, np.ones(len(q), bool), G[:, :-1, :-1], found.without_fixed)
-
-
-def visit_curvature(optimum: Optimum, found: VarianceInformation) -> Curvature:
-    """The information on (rho, log sigma), and the way to the structure's natural parameters."""
-    residual, rho = optimum.problem.residual, optimum.state.rho
-    assert residual is not None
-    values, slopes = residual.structure.natural(rho), residual.structure.natural_jacobian(rho)
-    sds = np.array([kind == "sd" for kind, _ in residual.structure.naturals], bool)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        stretch = np.where(sds, 1.0 / values, 1.0 / (1.0 - values**2))
-    sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
-    own = np.column_stack([stretch[:, None] * slopes, np.zeros(len(values))])
-    return Curvature(found.on_scale(sigma), (), own)

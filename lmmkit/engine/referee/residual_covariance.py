@@ -9,10 +9,7 @@ and prior weights w,
     cs        c = rho         toep c = rho_h       ad  c = the product of rho over all neighbours from s to t
 
 and rows of different subjects are independent. From this R the conditions that a fit without random effects
-has to meet are made subject by subject, those with the same rows of R together:
-
-    X'R^-1 e = 0,    sigma^2 = e'R^-1 e / nu,    d deviance / d psi = <D, dR / d psi> = 0,
-    D = sum over subjects of R^-1 - R^-1 (e e' / sigma^2 + [REML] X (X'R^-1 X)^-1 X') R^-1
+has to meet (`gls_conditions`) are made subject by subject, those with the same rows of R together.
 
 R is a polynomial of the parameters psi, so a step along the imaginary axis differentiates it to the last
 digit (Squire & Trapp 1998, SIAM Review 40, 110-112).
@@ -34,11 +31,11 @@ from scipy.linalg import cholesky, solve_triangular
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.problem import Residual
 from lmmkit.engine.referee.equation_residuals import Claim
+from lmmkit.engine.referee.gls_conditions import GlsSums, turned
 
 Correlation = Literal["ident", "cs", "ar1", "toep", "un", "ad"]
 Values = NDArray[Any]  # real, or complex with a step along the imaginary axis
 
-LOG_TWO_PI = float(np.log(2.0 * np.pi))
 STEP = 1e-40  # along the imaginary axis: its square is nothing beside a double
 CHUNK = 1 << 17  # numbers of one step through the rows: one megabyte
 BITS = 52  # cells of a set that fit into one double, exactly
@@ -99,17 +96,18 @@ class CorrelatedResiduals:
     @cached_property
     def R(self) -> Floats:
         """(T, T) covariance of every two cells, relative to sigma^2."""
-        return self._covariance(np.array([p.value for p in self.parameters], np.float64))
+        return self.covariance(np.array([p.value for p in self.parameters], np.float64))
 
     @cached_property
     def derivatives(self) -> Floats:
         """(r, T, T) dR / d psi of each parameter."""
         values = np.array([p.value for p in self.parameters], np.complex128)
         steps = 1j * STEP * np.eye(len(values))
-        ways = [np.asarray(np.imag(self._covariance(values + step)) / STEP, np.float64) for step in steps]
+        ways = [np.asarray(np.imag(self.covariance(values + step)) / STEP, np.float64) for step in steps]
         return np.array(ways).reshape(len(values), len(self.group), len(self.group))
 
-    def _covariance(self, values: Values) -> Values:
+    def covariance(self, values: Values) -> Values:
+        """(T, T) R at other values of the parameters, in their order."""
         R = np.zeros((len(self.group), len(self.group)), values.dtype)
         groups, first, second = np.array([p[1:4] for p in self.parameters], np.intp).reshape(-1, 3).T
         is_sd = np.array([p.kind == "sd" for p in self.parameters], np.bool_)
@@ -170,6 +168,19 @@ class CorrelatedResiduals:
     def whitener(self) -> sparse.csr_array:
         """B of all rows, (n, n), with B R B' = I: the inverse Cholesky factor of each subject."""
         return self._spread(self.inverse_root)
+
+    def solved(self, values: Floats) -> Floats:
+        """R^-1 times (n,) values, by the inverse Cholesky factor of each subject."""
+        out = np.empty_like(values)
+        for pattern in self.patterns:
+            half = self.inverse_root(pattern)
+            out[pattern.rows] = half.T @ (half @ values[pattern.rows])
+        return out
+
+    @cached_property
+    def spread(self) -> float:
+        """A bound on the largest eigenvalue of R^-1: the trace of that of each subject."""
+        return max(float((self.inverse_root(pattern) ** 2).sum()) for pattern in self.patterns)
 
     def inverse_root(self, pattern: SubjectPattern) -> Floats:
         """L^-1 of the rows of R that a pattern has, R = L L', (t, t)."""
@@ -271,31 +282,6 @@ def correlation_names(family: str, visits: Sequence[tuple[int, str]]) -> Iterato
         yield from ((f"cor.{a}.{b}", s, t) for (s, a), (t, b) in combinations(visits, 2))
 
 
-@dataclass(frozen=True, eq=False)
-class GlsSums:
-    """Sums over subjects at a claimed solution, X in the basis X H of unit information, H H' = (X'R^-1 X)^-1.
-
-    Attributes:
-        information: (p, p) H'X'R^-1 X H: the unit matrix where the claimed covariance of beta is right.
-        normal: (p,) H'X'R^-1 e.
-        square: e'R^-1 e.
-        log_det: log|R|.
-        D: (T, T) d deviance / dR.
-        curvature: (r + 1, r + 1) expected Hessian of the deviance in the parameters of R and log sigma^2.
-        spread: A bound on the largest eigenvalue of R^-1, weights left out.
-        largest: (p + 1,) largest absolute value of y and of each column of X, times the root of the weight.
-    """
-
-    information: Floats
-    normal: Floats
-    square: float
-    log_det: float
-    D: Floats
-    curvature: Floats
-    spread: float
-    largest: Floats
-
-
 def gls_sums(residuals: CorrelatedResiduals, claim: Claim, H: Floats) -> GlsSums:
     """The sums of a claimed solution, in one pass over the rows.
 
@@ -307,15 +293,11 @@ def gls_sums(residuals: CorrelatedResiduals, claim: Claim, H: Floats) -> GlsSums
     Raises:
         numpy.linalg.LinAlgError: R is not positive definite.
     """
-    problem, p = claim.problem, len(claim.beta)
-    y = problem.response if problem.offset is None else problem.response - problem.offset
-    columns = [y, *claim.X]
-    roots = None if problem.weights is None else np.sqrt(problem.weights)
-    turned = np.block([[np.ones((1, 1)), -claim.beta[None]], [np.zeros((p, 1)), H.T]])  # [y X'] to [e (X H)']
-    T, r = len(residuals.group), len(residuals.parameters)
+    of, p = turned(claim, H), len(claim.beta)
+    roots, T, r = of.roots, len(residuals.group), len(residuals.parameters)
     products, D, curvature = np.zeros((p + 1, p + 1)), np.zeros((T, T)), np.zeros((r + 1, r + 1))
-    log_det = 0.0 if roots is None else -2.0 * float(np.log(roots).sum())
-    least, largest = np.inf, np.zeros(p + 1)
+    log_det = -of.log_weights
+    largest = np.zeros(p + 1)
     for pattern in residuals.patterns:
         cells, rows = pattern
         t, count = rows.shape
@@ -326,12 +308,12 @@ def gls_sums(residuals: CorrelatedResiduals, claim: Claim, H: Floats) -> GlsSums
         for start in range(0, count, width):
             here = rows[:, start : start + width].ravel()
             raw = room[: (p + 1) * len(here)].reshape(p + 1, len(here))
-            for column, own in zip(columns, raw, strict=True):
+            for column, own in zip(of.columns, raw, strict=True):
                 np.take(column, here, out=own, mode="clip")  # the mode that needs no copy
             if roots is not None:
                 raw *= roots[here]
             np.maximum(largest, np.maximum(raw.max(axis=1), -raw.min(axis=1)), out=largest)
-            whitened = inverse @ (turned @ raw).reshape(p + 1, t, -1)
+            whitened = inverse @ (of.turn @ raw).reshape(p + 1, t, -1)
             flat = whitened.reshape(p + 1, -1)
             products += flat @ flat.T
             square += whitened[0] @ whitened[0].T / claim.sigma**2
@@ -339,7 +321,6 @@ def gls_sums(residuals: CorrelatedResiduals, claim: Claim, H: Floats) -> GlsSums
                 square += np.matmul(whitened[1:], whitened[1:].transpose(0, 2, 1)).sum(axis=0)
         D[block] += inverse.T @ (count * np.eye(t) - square) @ inverse
         log_det -= 2.0 * count * float(np.log(np.diag(inverse)).sum())
-        least = min(least, 1.0 / float((inverse**2).sum()))
         dR = residuals.derivatives[:, cells[:, None], cells]
         own = np.flatnonzero(dR.any(axis=(1, 2)))
         ways = np.concatenate([inverse @ dR[own] @ inverse.T, np.eye(t)[None]]).reshape(len(own) + 1, t * t)
@@ -350,34 +331,8 @@ def gls_sums(residuals: CorrelatedResiduals, claim: Claim, H: Floats) -> GlsSums
         normal=products[1:, 0],
         square=float(products[0, 0]),
         log_det=log_det,
-        D=D,
+        gradient=np.einsum("ab,iab->i", D, residuals.derivatives),
         curvature=curvature,
-        spread=1.0 / least,
+        spread=residuals.spread,
         largest=largest,
     )
-
-
-def deviance(sums: GlsSums, H: Floats, n: int, sigma: float, *, reml: bool) -> float:
-    """-2 log likelihood at what is claimed, or the REML criterion with lme4's constant."""
-    nu = n - reml * len(H)
-    value = nu * (LOG_TWO_PI + 2.0 * float(np.log(sigma))) + sums.log_det + sums.square / sigma**2
-    if reml and len(H):
-        return value + float(np.linalg.slogdet(sums.information)[1]) - 2.0 * float(np.linalg.slogdet(H)[1])
-    return value
-
-
-def distance_to_optimum(residuals: CorrelatedResiduals, sums: GlsSums) -> float:
-    """How far the parameters of R are from where the gradient is zero, in standard errors.
-
-    sqrt(g'C^-1 g / 2), g the gradient of the deviance and C its expected Hessian, sigma profiled out.
-    """
-    r = len(residuals.parameters)
-    if r == 0:
-        return 0.0
-    g: Floats = np.asarray(np.einsum("ab,iab->i", sums.D, residuals.derivatives), np.float64)
-    C = sums.curvature
-    profiled = C[:r, :r] - np.outer(C[:r, r], C[:r, r]) / C[r, r]
-    unit: Floats = 1.0 / np.sqrt(np.diag(profiled))
-    scaled = profiled * np.outer(unit, unit)
-    step = np.asarray(np.linalg.solve(scaled, g * unit), np.float64)  # pyright: ignore[reportUnknownArgumentType]
-    return float(np.sqrt(max(0.0, float(np.vdot(g * unit, step))) / 2.0))

@@ -5,17 +5,19 @@ Z has the columns of term after term, in each term level after level, in each le
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import solve_triangular
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.referee import kinship
 from lmmkit.engine.referee.henderson import Effects, MixedModel, PredictionErrors
-from lmmkit.engine.referee.residual_covariance import as_printed
+from lmmkit.engine.referee.row_covariance import residuals_as_printed
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +28,8 @@ class SparseModel:
         y: (n,) response, the offset taken off.
         X: (n, p) of full column rank.
         Z: (n, q).
-        S: (q, q) with G = S S'; columns of zeros where a covariance matrix is singular.
-        R: (n, n) covariance matrix of the residuals.
+        S: (q, m) with G = S S', m = q but for K of lower rank; columns of zeros where T is singular.
+        covariance: Makes R.
         B: (n, n) with B R B' = I; its determinant is that of its diagonal.
     """
 
@@ -35,8 +37,13 @@ class SparseModel:
     X: Floats
     Z: sparse.csr_array
     S: sparse.csr_array
-    R: sparse.csr_array
+    covariance: Callable[[], sparse.csr_array]
     B: sparse.csr_array
+
+    @cached_property
+    def R(self) -> sparse.csr_array:
+        """(n, n) covariance matrix of the residuals, which B stands for where it would have no room."""
+        return self.covariance()
 
 
 def write_out(
@@ -56,32 +63,31 @@ def write_out(
         residual_params: Parameters of the residual structure, as they are printed, where there is one.
     """
     n = len(problem.response)
-    R, B = covariance_of_residuals(problem, sigma, residual_params)
+    covariance, B = covariance_of_residuals(problem, sigma, residual_params)
     columns = [problem.columns[problem.fixed[i]] for i in kept]
     return SparseModel(
         y=problem.response if problem.offset is None else problem.response - problem.offset,
         X=np.column_stack(columns) if columns else np.empty((n, 0)),
         Z=design_of_effects(problem),
         S=root_of_covariance(problem.terms, factors, sigma),
-        R=R,
+        covariance=covariance,
         B=B,
     )
 
 
 def covariance_of_residuals(
     problem: Problem, sigma: float, residual_params: Iterable[tuple[str, float]]
-) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """R, (n, n), and B with B R B' = I."""
+) -> tuple[Callable[[], sparse.csr_array], sparse.csr_array]:
+    """What makes R, (n, n), and B with B R B' = I."""
     n = len(problem.response)
     weights = np.ones(n) if problem.weights is None else problem.weights
     if problem.residual is None:
         variances = sigma**2 / weights
-        diagonals = (sparse.diags_array(x) for x in (variances, 1.0 / np.sqrt(variances)))
-        R, B = map(sparse.csr_array, diagonals)
-        return R, B
-    written = as_printed(problem.residual, residual_params)
+        B = sparse.csr_array(sparse.diags_array(1.0 / np.sqrt(variances)))
+        return lambda: sparse.csr_array(sparse.diags_array(variances)), B
+    written = residuals_as_printed(problem.residual, residual_params)
     scale = sparse.diags_array(np.sqrt(weights) / sigma)
-    return sigma**2 * written.matrix(weights), sparse.csr_array(written.whitener() @ scale)
+    return lambda: sigma**2 * written.matrix(weights), sparse.csr_array(written.whitener() @ scale)
 
 
 def design_of_effects(problem: Problem) -> sparse.csr_array:
@@ -89,20 +95,17 @@ def design_of_effects(problem: Problem) -> sparse.csr_array:
     n, starts = len(problem.response), np.cumsum([0, *map(size, problem.terms)])
     if not problem.terms:
         return sparse.csr_array((n, 0))
-    places = [
-        start + term.codes[:, None] * len(term.columns) + np.arange(len(term.columns))
-        for start, term in zip(starts, problem.terms, strict=False)
-    ]
-    values = [problem.columns[c] for term in problem.terms for c in term.columns]
-    width = len(values)
-    return sparse.csr_array(
-        (
-            np.column_stack(values).ravel(),
-            np.concatenate(places, axis=1).ravel(),
-            np.arange(0, n * width + 1, width),
-        ),
-        shape=(n, int(starts[-1])),
-    )
+    places, values = list[Ints](), list[Floats]()
+    for start, term in zip(starts, problem.terms, strict=False):
+        for codes, weights in term.members or ((term.codes, np.ones(n)),):
+            places.append(start + codes[:, None] * len(term.columns) + np.arange(len(term.columns)))
+            values.append(weights[:, None] * np.column_stack([problem.columns[c] for c in term.columns]))
+    columns = np.concatenate(places, axis=1)
+    pointer: Ints = np.arange(0, columns.size + 1, columns.shape[1], dtype=np.intp)
+    entries = (np.concatenate(values, axis=1).ravel(), columns.ravel(), pointer)
+    made = sparse.csr_array(entries, shape=(n, int(starts[-1])))
+    made.sum_duplicates()
+    return made
 
 
 def size(term: Term) -> int:
@@ -113,9 +116,12 @@ def size(term: Term) -> int:
 def root_of_covariance(
     terms: tuple[Term, ...], factors: tuple[Floats, ...], sigma: float
 ) -> sparse.csr_array:
-    """S = σ Λ for every level of every term, block diagonal."""
+    """S = σ Λ for every level of every term, block diagonal; of related levels the root of K times it."""
     blocks = [
-        sparse.kron(sparse.eye_array(term.levels), sigma * factor)
+        sparse.kron(
+            sparse.eye_array(term.levels) if term.relation is None else kinship.root(term.relation),
+            sigma * factor,
+        )
         for term, factor in zip(terms, factors, strict=True)
     ]
     return sparse.csr_array(sparse.block_diag(blocks)) if blocks else sparse.csr_array((0, 0))
@@ -155,7 +161,7 @@ def standardise(model: SparseModel) -> Standard:
     root = np.sqrt(model.R.diagonal())[:, None]
     Q, T = np.linalg.qr(model.X / root)
     S = model.S.toarray()
-    dense = MixedModel(model.y, root * Q, model.Z @ S, np.eye(len(S)), model.R.toarray())
+    dense = MixedModel(model.y, root * Q, model.Z @ S, np.eye(S.shape[1]), model.R.toarray())
     return Standard(dense, T, S)
 
 

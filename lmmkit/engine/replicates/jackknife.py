@@ -47,6 +47,7 @@ def subset(problem: Problem, rows: NDArray[np.bool_]) -> Problem:
     Raises:
         FitError: No row is left in a cell of the residual structure.
     """
+    visits = problem.visits
     return Problem(
         columns=tuple(_part(column, rows) for column in problem.columns),
         fixed=problem.fixed,
@@ -54,7 +55,7 @@ def subset(problem: Problem, rows: NDArray[np.bool_]) -> Problem:
         terms=tuple(_recoded(term, rows) for term in problem.terms),
         weights=None if problem.weights is None else problem.weights[rows],
         offset=None if problem.offset is None else problem.offset[rows],
-        residual=None if problem.residual is None else _recelled(problem.residual, rows),
+        residual=None if visits is None else _recelled(visits, rows),
     )
 
 

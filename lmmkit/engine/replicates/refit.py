@@ -103,7 +103,9 @@ def fits_in_batches(setup: Setup) -> bool:
     """Whether many replicates at a time are faster than one by one."""
     return (
         bool(setup.layout.factors)
+        and all(term.plain for term in setup.problem.terms)
         and setup.problem.residual is None
+        and all(term.structure.batched for term in setup.problem.terms)
         and table_size(setup.layout, setup.criterion.p) <= LARGEST_TABLE
     )
 

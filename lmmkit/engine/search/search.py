@@ -53,6 +53,11 @@ class Objective(Generic[P]):
         """Whether the Hessian of its points is exact."""
         return False
 
+    @property
+    def drifts(self) -> bool:
+        """Whether the Hessian of its points is wrong by what the changes of the gradient can tell."""
+        return False
+
     def units(self, point: P) -> Floats | None:
         """(m,) what a change in each coordinate is measured by; None: they are all alike."""
         return None
@@ -113,11 +118,12 @@ class LogLine:
     decrement: float
     step: str
     L: list[Floats]
+    coordinates: Floats
 
     @property
     def numbers(self) -> dict[str, object]:
-        """All but L."""
-        return {name: value for name, value in vars(self).items() if name != "L"}
+        """All but L and the coordinates."""
+        return {name: value for name, value in vars(self).items() if name not in ("L", "coordinates")}
 
 
 @dataclass
@@ -149,7 +155,8 @@ class Search(Generic[P]):
         phase = "polish" if self.decrement < self.rules.found else self.phase
         gradient = float(np.linalg.norm(self.point.gradient))
         here, count = self.point, len(self.history)
-        self.history.append(LogLine(phase, count, here.deviance, gradient, self.decrement, step, here.L))
+        stood = (here.L, here.theta)
+        self.history.append(LogLine(phase, count, here.deviance, gradient, self.decrement, step, *stood))
 
     def evaluate(self, theta: Floats) -> P:
         """The function at theta, counted while the search lasts."""
@@ -164,8 +171,15 @@ class Search(Generic[P]):
             return None
 
     def towards(self, H: Floats, gradient: Floats) -> tuple[Floats, float]:
-        """Newton's direction at the point, with coordinates in their units, and the decrement."""
-        units = self.objective.units(self.point)
+        """Newton's direction in the coordinates that may move, in their units, and the decrement."""
+        units, movable = self.objective.units(self.point), self.objective.movable(self.point)
+        if movable is not None and not movable.all():
+            step, here = np.zeros_like(gradient), np.flatnonzero(movable)
+            scale = np.ones(len(gradient)) if units is None else units
+            H, slopes = (H * np.outer(scale, scale))[here][:, here], (gradient * scale)[here]
+            found, decrement = newton_direction(H, slopes, self.rules.least_eigenvalue)
+            step[here] = found
+            return step * scale, float(decrement)
         if units is None:
             step, decrement = newton_direction(H, gradient, self.rules.least_eigenvalue)
         else:

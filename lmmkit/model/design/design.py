@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.structures import Structure, structure_of
+from lmmkit.engine.covariance.structure_tags import structure_of
+from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
 from lmmkit.errors import Findings, FormulaError
@@ -32,14 +33,16 @@ from lmmkit.model.design.learned import (
     NewData,
     Predictor,
     Recipe,
-    codes_of,
     columns_of,
     learn_recipe,
+    members_of,
     offset_columns,
     predictors,
     recipe_from_dict,
 )
-from lmmkit.model.design.residual_design import ResidualDesign, residual_design
+from lmmkit.model.design.related_levels import said
+from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.design.row_design import row_design
 from lmmkit.model.design.rows_used import (
     OFFSET,
     WEIGHTS,
@@ -52,9 +55,16 @@ from lmmkit.model.design.rows_used import (
     subset_of,
 )
 from lmmkit.model.design.variables import Column, Values, Variable
+from lmmkit.model.design.visit_design import VisitDesign, visit_design
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Bar, Formula, parse_formula, term_name
-from lmmkit.model.formula.residual_formula import ResidualFormula, check_beside, parse_residual
+from lmmkit.model.formula.groups import Group
+from lmmkit.model.formula.residual_formula import (
+    ResidualFormula,
+    check_beside,
+    parse_residual,
+    refuse_absorbed,
+)
 from lmmkit.model.table.columns import Floats, open_table
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.grouping import (
@@ -67,6 +77,8 @@ from lmmkit.model.table.grouping import (
     reused_labels,
     same_grouping,
 )
+from lmmkit.model.table.known import read_known
+from lmmkit.model.table.membership import Member
 from lmmkit.model.text_table import TextTable
 
 Missing = Literal["drop", "error", "exclude"]
@@ -137,10 +149,30 @@ def _alike(first: Floats, second: Floats) -> bool:
     return first is second or bool((first[::step] == second[::step]).all())
 
 
-def _groupings(formula: Formula, source: Source) -> dict[str, Grouping]:
-    """The distinct grouping factors on the rows used, by label."""
-    distinct = {bar.group.label: bar.group for bar in formula.random}
-    return {label: grouping(group, source.table, source.rows) for label, group in distinct.items()}
+def _groupings(request: Request, source: Source) -> dict[str, Grouping]:
+    """The distinct grouping factors on the rows used, by label.
+
+    Raises:
+        DataError: Members or known covariances that do not fit the rows; all of them are said.
+    """
+    distinct, made, found = dict[str, Group](), dict[str, Grouping](), Findings()
+    for bar in request.formula.random:
+        with found.part("formula"):
+            _check_distinct(distinct.setdefault(bar.group.label, bar.group), bar.group)
+    for label, group in distinct.items():
+        known = request.known.get(label)
+        with found.part(*(("known", label) if known else ("formula",))):
+            made[label] = grouping(group, source.evaluator, source.rows, known)
+    found.raise_found()
+    return made
+
+
+def _check_distinct(first: Group, second: Group) -> None:
+    if first != second:
+        raise FormulaError(
+            f"`{first}` and `{second}` have the same members with different weights; one factor is expected: "
+            "weigh them alike, or give one of them columns of other names."
+        )
 
 
 def _drafts(
@@ -171,7 +203,15 @@ def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[Random
     numbers = {name: i for i, name in enumerate(dict.fromkeys(draft.grouping.name for draft in ordered))}
     labels = labels_of([draft.grouping.name for draft in ordered])
     terms = tuple(
-        ProblemTerm(numbers[d.grouping.name], d.grouping.codes, d.grouping.size, d.places, d.structure)
+        ProblemTerm(
+            numbers[d.grouping.name],
+            d.grouping.codes,
+            d.grouping.size,
+            d.places,
+            d.structure,
+            d.grouping.members,
+            d.grouping.known.relationship if d.grouping.known else None,
+        )
         for d in ordered
     )
     named = zip(labels, ordered, strict=True)
@@ -296,10 +336,11 @@ class Design:
         """
         recipe = self.recipe
         chosen = [g for g in self.groupings if groups is None or g.name in groups]
-        names = {bar.group.label: bar.group.names for bar in recipe.formula.random}
+        by_label = {bar.group.label: bar.group for bar in recipe.formula.random}
         wanted = [name for expression in recipe.variables for name in expression.variables]
-        wanted += [name for g in chosen for name in names[g.name]]
-        evaluator = recipe.opened(frame, [*wanted, *offset_columns(self.request)])
+        wanted += [name for g in chosen if not g.members for name in by_label[g.name].names]
+        spare = [name for g in chosen if g.members for name in by_label[g.name].columns()]
+        evaluator = recipe.opened(frame, [*wanted, *offset_columns(self.request)], spare)
         values, rows = recipe.values(evaluator), evaluator.table.rows
         columns = dict(
             column
@@ -308,10 +349,11 @@ class Design:
             for column in columns_of(products, values, rows)
         )
         Z = tuple(np.column_stack([columns[name] for name in term.names]) for term in self.random)
-        codes = dict.fromkeys(self.ngroups, np.full(rows, -1, np.intp))
-        codes |= {g.name: codes_of(g, names[g.name], evaluator.table) for g in chosen}
+        unseen: tuple[Member, ...] = ((np.full(rows, -1, np.intp), np.ones(rows)),)
+        held = dict.fromkeys(self.ngroups, unseen)
+        held |= {g.name: members_of(g, by_label[g.name], evaluator) for g in chosen}
         known = offset_of(self.request, evaluator, {})
-        return NewData(recipe.X(evaluator), known, Z, tuple(codes[term.factor] for term in self.random))
+        return NewData(recipe.X(evaluator), known, Z, tuple(held[term.factor] for term in self.random))
 
     def fixed_data(self, frame: Any) -> NewData:
         """X and offset on the rows of another table, which needs no grouping factors.
@@ -336,6 +378,7 @@ class Design:
             "missing": self.request.missing,
             "subset": self.request.subset,
             "residual": residual,
+            "known": list(self.request.known),
         }
 
     def _extras(self) -> list[tuple[str, Any]]:
@@ -365,6 +408,7 @@ def build_design(
     missing: Missing = "drop",
     subset: str | None = None,
     residual: str | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> Design:
     """Columns, codes and names that a formula asks of a table.
 
@@ -378,6 +422,7 @@ def build_design(
             what the fit says row by row has NaN there) or "error".
         subset: A condition that the rows meet which are the table; all others might not be there.
         residual: The residual structure, such as `un(visit | id)`; independent residuals when left out.
+        known: Known covariances of a factor's levels: a square DataFrame, or a pedigree, by grouping factor.
 
     Raises:
         FormulaError: The formula cannot be read, or asks for what is not offered or not identified.
@@ -396,9 +441,10 @@ def build_design(
     _check_response(parsed)
     given = Given(data.copy(deep=False) if isinstance(data, pd.DataFrame) else data, weights, offset)
     data, weights, offset = given if subset is None else subset_of(given, subset)
-    request = Request(parsed, weights, offset, contrasts or {}, missing, subset, given, structure)
+    related = read_known(known, _groups_of(parsed))
+    request = Request(parsed, weights, offset, contrasts or {}, missing, subset, given, structure, related)
     source = open_source(request, data)
-    groupings = _groupings(parsed, source)
+    groupings = _groupings(request, source)
     with found.part():
         _check_rows(request, source, groupings)
     if found.errors:
@@ -406,6 +452,11 @@ def build_design(
             learn_recipe(parsed, source, request.contrasts)  # its faults are said with the others
         raise found.joined()
     return _design(request, source, *learn_recipe(parsed, source, request.contrasts), groupings)
+
+
+def _groups_of(formula: Formula) -> list[str]:
+    """Labels of the grouping factors that may have a known covariance."""
+    return [bar.group.label for bar in formula.random if len(bar.group.names) == 1 or bar.group.members]
 
 
 def _residual_of(text: str | None) -> ResidualFormula | None:
@@ -469,21 +520,30 @@ def reduced_design(design: Design, formula: Formula) -> Design:
     request = replace(design.request, formula=formula)
     recipe, source = design.recipe.reduced(formula), design.source
     values = recipe.values(source.evaluator, source.rows)
-    made = _design(request, source, recipe, values, _groupings(formula, source))
+    made = _design(request, source, recipe, values, _groupings(request, source))
     return replace(made, problem=replace(made.problem, response=design.problem.response))
 
 
-def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
-    """The design again from `Design.to_dict` and its table, with the levels, knots and means of then."""
+def design_from_dict(
+    spec: Mapping[str, Any], frame: pd.DataFrame, known: Mapping[str, Any] | None = None
+) -> Design:
+    """The design again from `Design.to_dict` and its table, with the levels, knots and means of then.
+
+    Args:
+        spec: What `to_dict` gave.
+        frame: The columns that it uses.
+        known: Its known covariances, as `Known.frame` gave them.
+    """
     parsed = parse_formula(spec["formula"])
     recipe = recipe_from_dict(spec, parsed)
     weights, offset = (_stored(spec[key], frame) for key in ("weights", "offset"))
     residual = parse_residual(spec.get("residual"))
     missing, subset = spec.get("missing", "drop"), spec.get("subset")
-    request = Request(parsed, weights, offset, recipe.contrasts(), missing, subset, None, residual)
+    related = read_known(known, _groups_of(parsed))
+    request = Request(parsed, weights, offset, recipe.contrasts(), missing, subset, None, residual, related)
     evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
     source = open_source(request, frame, evaluator)
-    groupings = _groupings(parsed, source)
+    groupings = _groupings(request, source)
     _check_rows(request, source, groupings)
     return _design(request, source, recipe, recipe.values(evaluator, source.rows), groupings)
 
@@ -543,6 +603,7 @@ def _design(
     offset = offset_of(request, source.evaluator, source.vectors)
     used = None if offset is None else source.used(offset)
     residual = None if request.residual is None else _on_rows(request.residual, source)
+    _check_absorbed(formula, groupings, residual)
     arrays = residual.arrays if residual else None
     beside = residual.notices if residual else ()
     return Design(
@@ -558,6 +619,7 @@ def _design(
             *seldom,
             *undetermined,
             *beside,
+            *said(groupings, {bar.group.label: bar.group for bar in formula.random}),
         ),
         undetermined=tuple(undetermined),
         residual=residual,
@@ -571,10 +633,24 @@ def _on_rows(residual: ResidualFormula, source: Source) -> ResidualDesign:
     """The residual structure on the rows used, its faults those of `residual`."""
     found, made = Findings(), None
     with found.part("residual"):
-        made = residual_design(residual, source)
+        made = (visit_design if residual.over_cells else row_design)(residual, source)
     found.raise_found()
     assert made is not None
     return made
+
+
+def _check_absorbed(
+    formula: Formula, groupings: Mapping[str, Grouping], residual: ResidualDesign | None
+) -> None:
+    """Refuse random effects that the residuals of the same groups, by whatever name, hold already."""
+    found = Findings()
+    for bar in formula.random if residual and residual.subjects else ():
+        assert residual is not None
+        assert residual.subjects is not None
+        if same_grouping([residual.subjects, groupings[bar.group.label]]):
+            with found.part("formula"):
+                refuse_absorbed(bar, residual.formula)
+    found.raise_found()
 
 
 def _rows_sentence(design: Design) -> str:
@@ -611,22 +687,23 @@ def _tables(design: Design) -> list[TextTable]:
         for i, name in enumerate(names)
     ]
     columns = [(term, str(len(names)), _shortened(names)) for term, names in fixed] or [("none", "0", "")]
-    parts = TextTable("Fixed effects", [("term", "columns", "names"), *columns])
-    if design.residual:
-        return [parts, _residual_table(design.residual)]
+    parts = [TextTable("Fixed effects", [("term", "columns", "names"), *columns])]
     effects = ("group", "levels", "columns", "effects", "parameters")
     last = ("fixed", *["dense"] * (len(names) + 1))
-    return [
-        parts,
-        TextTable("Random effects", [effects, *random]),
-        TextTable("Blocks of the mixed model equations", [("", *names, "fixed"), *blocks, last]),
-    ]
+    if design.random:
+        parts.append(TextTable("Random effects", [effects, *random]))
+    if design.residual:
+        parts.append(_residual_table(design.residual))
+    if design.random:
+        parts.append(TextTable("Blocks of the mixed model equations", [("", *names, "fixed"), *blocks, last]))
+    return parts
 
 
 def _residual_table(residual: ResidualDesign) -> TextTable:
     subjects, formula = residual.subjects, residual.formula
-    visits = f"{len(residual.visits.names):,}" if formula.group else ""
-    levels = [f"{of.name}: {of.size:,}" for of in (residual.by, residual.ident) if of]
+    over = residual if isinstance(residual, VisitDesign) else None
+    visits = f"{len(over.visits.names):,}" if over and formula.group else ""
+    levels = [f"{of.name}: {of.size:,}" for of in (over and over.by, residual.ident) if of]
     row = (str(formula), f"{subjects.size:,}" if subjects else "", visits, ", ".join(levels))
     head = ("structure", "subjects", "visits", "levels", "parameters")
     return TextTable("Residuals", [head, (*row, f"{residual.structure.count:,}")])

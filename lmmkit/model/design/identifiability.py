@@ -9,8 +9,10 @@ from itertools import combinations, combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.structures import Structure, structure_of
+from lmmkit.engine.covariance.structure_tags import structure_of
+from lmmkit.engine.covariance.structures import Structure
 from lmmkit.errors import DataError, Findings, FormulaError
+from lmmkit.model.design.related_levels import check_told_apart
 from lmmkit.model.table.grouping import Grouping
 
 Floats = NDArray[np.float64]
@@ -126,7 +128,7 @@ def _check_grouping(grouping: Grouping, rows: int) -> None:
             f"The grouping factor `{grouping.name}` has one level only in the {rows:,} rows used; a "
             "variance between levels needs at least two."
         )
-    if grouping.size >= rows:
+    if grouping.plain and grouping.size >= rows:
         raise DataError(
             f"The grouping factor `{grouping.name}` has {grouping.size:,} levels in {rows:,} rows, one "
             "row each: its variance cannot be told from the residual's; a factor with repeated rows is "
@@ -165,7 +167,9 @@ def check_terms(drafts: Sequence[Draft], weights: Floats | None) -> None:
     found.raise_found()
     for draft in drafts:
         with found.part("formula"):
-            if draft.grouping.size * len(draft.columns) >= len(draft.grouping.codes):
+            if not draft.grouping.plain:
+                check_told_apart(draft.text, draft.grouping, draft.columns, weights)
+            elif draft.grouping.size * len(draft.columns) >= len(draft.grouping.codes):
                 _check_residual(draft, weights)
     found.raise_found()
 
@@ -260,7 +264,8 @@ def between_only(drafts: Sequence[Draft]) -> tuple[list[str], list[str]]:
     seldom, never = list[str](), list[str]()
     by_factor: dict[str, list[Draft]] = {}
     for draft in drafts:
-        by_factor.setdefault(draft.grouping.name, []).append(draft)
+        if draft.grouping.plain:  # others show their variances between levels too
+            by_factor.setdefault(draft.grouping.name, []).append(draft)
     for same in by_factor.values():
         constant = [(draft, name) for draft in same for name in _constant_within(draft)]
         if constant and _undetermined(same):

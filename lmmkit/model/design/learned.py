@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -28,9 +28,12 @@ from lmmkit.model.design.variables import (
 )
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Formula
+from lmmkit.model.formula.groups import Group
 from lmmkit.model.table.columns import Floats, Ints, Table, compress, open_table
 from lmmkit.model.table.evaluate import Evaluator, States
-from lmmkit.model.table.grouping import Grouping, level_texts
+from lmmkit.model.table.grouping import Grouping
+from lmmkit.model.table.labels import level_texts
+from lmmkit.model.table.membership import Member, shares
 
 Products = tuple[tuple[Scoped, ...], ...]
 
@@ -64,9 +67,10 @@ class Recipe:
         """Names of the columns that the fixed terms use, in order of appearance."""
         return list(dict.fromkeys(name for term in self.formula.fixed for e in term for name in e.variables))
 
-    def opened(self, frame: Any, wanted: Iterable[str]) -> Evaluator:
-        """A table with what was learned, without missing values in the columns wanted."""
-        table = open_table(frame, wanted)
+    def opened(self, frame: Any, wanted: Iterable[str], spare: Iterable[str] = ()) -> Evaluator:
+        """A table with what was learned, without missing values in the columns wanted but `spare` ones."""
+        wanted = list(wanted)
+        table = open_table(frame, [*wanted, *spare])
         for name in dict.fromkeys(wanted):
             absent = np.flatnonzero(table.frame[name].isna())
             if len(absent):
@@ -232,13 +236,60 @@ class NewData:
         X: (m, p) columns of the fixed effects.
         offset: (m,) known part of the mean, or None.
         Z: For each random-effects term its (m, k) columns.
-        codes: For each random-effects term the (m,) levels of the fit, -1 for one that it has not seen.
+        held: For each random-effects term the memberships of the rows, mostly one: (m,) levels of the fit, -1
+            for one that it has not seen, and (m,) weights.
     """
 
     X: Floats
     offset: Floats | None
     Z: tuple[Floats, ...]
+    held: tuple[tuple[Member, ...], ...]
+
+    def new_share(self, term: int, *, whole: bool) -> Floats:
+        """(m,) root of the squared weights of the levels that the fit has not seen, or of the whole row's."""
+        squares = [np.where((codes < 0) | whole, weights, 0.0) ** 2 for codes, weights in self.held[term]]
+        return np.sqrt(np.sum(squares, axis=0))
+
+    @property
+    def new_Z(self) -> tuple[Floats, ...]:
+        """For each random-effects term its (m, k) columns, where all of a row's levels are new."""
+        return tuple(z * self.new_share(t, whole=True)[:, None] for t, z in enumerate(self.Z))
+
+    def parts(self) -> Parts:
+        """The rows' random parts, each of one level."""
+        return parts_of(self.Z, self.held)
+
+    def unseen(self, term: int) -> NDArray[np.bool_]:
+        """(m,) whether a row has a level of a term that the fit has not seen."""
+        return np.any([(codes < 0) & (weights != 0) for codes, weights in self.held[term]], axis=0)
+
+
+class Parts(NamedTuple):
+    """Random parts of rows, each of one level a term.
+
+    Attributes:
+        row: (e,) the row that a part is of.
+        Z: For each term (e, k), the weight of the membership in it; zero for a level not seen.
+        codes: For each term (e,) levels, from 0 up.
+    """
+
+    row: Ints
+    Z: tuple[Floats, ...]
     codes: tuple[Ints, ...]
+
+
+def parts_of(Z: Sequence[Floats], held: Sequence[tuple[Member, ...]]) -> Parts:
+    """The random parts of rows: as many a row as it has memberships in the term with most of them."""
+    rows = len(Z[0]) if Z else 0
+    most = max((len(each) for each in held), default=1)
+    none: Member = (np.zeros(rows, np.intp), np.zeros(rows))
+    padded = [[*each, *[none] * (most - len(each))] for each in held]
+    weighted = tuple(
+        np.concatenate([np.where(codes >= 0, w, 0.0)[:, None] * z for codes, w in each])
+        for z, each in zip(Z, padded, strict=True)
+    )
+    codes = tuple(np.concatenate([np.maximum(codes, 0) for codes, _ in each]) for each in padded)
+    return Parts(np.tile(np.arange(rows), most), weighted, codes)
 
 
 def offset_columns(request: Request) -> list[str]:
@@ -250,6 +301,26 @@ def offset_columns(request: Request) -> list[str]:
         )
     names = [name for offset in request.formula.offsets for name in offset.variables]
     return [*names, *([] if request.offset is None else [request.offset])]
+
+
+def members_of(factor: Grouping, group: Group, evaluator: Evaluator) -> tuple[Member, ...]:
+    """The memberships of new rows in the fit's levels, -1 for a level that it has not seen.
+
+    Raises:
+        DataError: Weights of members that cannot be used.
+    """
+    table = evaluator.table
+    if not factor.members:
+        return ((codes_of(factor, group.names, table), np.ones(table.rows)),)
+    texts = pd.Index(level_texts(factor.parts[0][0]))
+    present, seen = list[Ints](), list[Ints]()
+    for name in group.names:
+        fresh = table.factor(name)
+        place = np.append(texts.get_indexer(pd.Index(level_texts(fresh.levels))), -1).astype(np.intp)
+        seen.append(place[fresh.codes])
+        present.append(fresh.codes)
+    weighed = shares(group, evaluator, present, None)
+    return tuple((codes, weights) for codes, (_, weights) in zip(seen, weighed, strict=True))
 
 
 def codes_of(factor: Grouping, names: Sequence[str], table: Table) -> Ints:

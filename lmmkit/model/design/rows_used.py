@@ -17,6 +17,7 @@ from lmmkit.model.formula.formula import Formula
 from lmmkit.model.formula.residual_formula import ResidualFormula
 from lmmkit.model.table.columns import Floats, Mask, Table, finite, missing_in, open_table
 from lmmkit.model.table.evaluate import Evaluator, evaluate_expression
+from lmmkit.model.table.known import Known
 
 WEIGHTS, OFFSET = "(weights)", "(offset)"
 
@@ -40,6 +41,7 @@ class Request:
         subset: The condition that the rows met which are the table; None where all were asked for.
         given: Table, weights and offset with the rows outside the subset too; None where these are lost.
         residual: The residual structure; None for independent residuals.
+        known: Known covariances of levels by grouping factor.
     """
 
     formula: Formula
@@ -50,13 +52,20 @@ class Request:
     subset: str | None = None
     given: Given | None = field(default=None, repr=False)
     residual: ResidualFormula | None = None
+    known: Mapping[str, Known] = field(default_factory=dict[str, Known])
 
     def columns(self) -> Iterator[str]:
         """Names of the columns it uses, repetitions included."""
+        yield from self.needed()
+        for bar in self.formula.random:
+            yield from bar.group.columns() if bar.group.members else ()
+
+    def needed(self) -> Iterator[str]:
+        """Names of the columns without whose value a row cannot be used: all but those of members."""
         for expression in self.formula.expressions():
             yield from expression.variables
         for bar in self.formula.random:
-            yield from bar.group.names
+            yield from () if bar.group.members else bar.group.names
         for extra in (self.weights, self.offset):
             if isinstance(extra, str):
                 yield extra
@@ -127,7 +136,7 @@ def open_source(request: Request, data: Any, evaluator: Evaluator | None = None)
         for label, values in given
         if values is not None and not isinstance(values, str)
     }
-    masks = {name: table.missing(name) for name in wanted}
+    masks = {name: table.missing(name) for name in dict.fromkeys(request.needed())}
     masks |= {label: missing_in(values) for label, values in vectors.items()}
     lost = {name: mask for name, mask in masks.items() if mask is not None}
     if not lost:
@@ -152,6 +161,10 @@ def _read(request: Request, evaluator: Evaluator) -> None:
         for name in bar.group.names:
             with found.part("formula"):
                 evaluator.table.factor(name)
+        for weight in bar.group.members.weights if bar.group.members else ():
+            with found.part("formula"):
+                if isinstance(weight, Expression):
+                    evaluator.numbers(weight)
     for label, extra in (("weights", request.weights), ("offset", request.offset)):
         with found.part(label):
             if isinstance(extra, str):
@@ -177,9 +190,12 @@ def _read_one(expression: Expression, evaluator: Evaluator) -> list[str]:
 
 
 def _read_residual(residual: ResidualFormula, evaluator: Evaluator) -> None:
-    """Read the columns of a residual structure: visits as what they are, all others as factors."""
-    if residual.time is not None:
+    """Read the columns of a residual structure: what is measured as numbers, visits as what they are."""
+    if residual.time is not None and residual.time not in residual.measured:
         _read_one(residual.time, evaluator)
+    for expression in residual.measured:
+        for name in expression.variables:
+            evaluator.table.numbers(name)
     for group in residual.groups():
         for name in group.names:
             evaluator.table.factor(name)

@@ -15,7 +15,7 @@ from lmmkit.model.design.rows_used import OFFSET, WEIGHTS, Given
 from lmmkit.model.design.variables import Values
 from lmmkit.model.formula.formula import update_formula
 
-ARGUMENTS = ("weights", "offset", "residual", "contrasts", "missing", "subset")
+ARGUMENTS = ("weights", "offset", "residual", "known", "contrasts", "missing", "subset")
 
 
 def updated_design(design: Design, formula: str | None, data: Any, changes: Mapping[str, Any]) -> Design:
@@ -52,6 +52,9 @@ def updated_design(design: Design, formula: str | None, data: Any, changes: Mapp
                     f"{name} too, or {name}=None for none."
                 )
     new = design.recipe.formula if formula is None else update_formula(design.recipe.formula, formula)
+    if "known" not in changes:
+        groups = {bar.group.label for bar in new.random}
+        kept["known"] = {name: known for name, known in request.known.items() if name in groups}
     if "contrasts" not in changes:
         named = {name for e in new.expressions() for name in e.variables}
         kept["contrasts"] = {name: how for name, how in request.contrasts.items() if name in named}
@@ -82,7 +85,7 @@ def model_frame(design: Design) -> pd.DataFrame:
     values = design.recipe.values(design.source.evaluator, design.source.rows)
     for value in values.values():
         columns |= _columns(value)
-    groups = [name for bar in design.recipe.formula.random for name in bar.group.names]
+    groups = [name for bar in design.recipe.formula.random for name in bar.group.columns()]
     residual = design.request.residual
     for name in [*groups, *(residual.columns() if residual else ())]:
         columns.setdefault(name, design.frame[name].to_numpy())

@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.inference.prediction_error import PredictionError
 from lmmkit.model import tables
 from lmmkit.model.blups import ranef_table
+from lmmkit.model.design.learned import parts_of
 from lmmkit.model.design.update import model_frame
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.confidence_intervals import Method, conf_int
 from lmmkit.model.inference.linear_functions import coef_table
 from lmmkit.model.options import check_level, check_option
+from lmmkit.model.prediction import error_variances
 from lmmkit.model.threads import one_thread
 
 COLUMNS = ("effect", "group", "level", "term", "estimate", "std.error", "statistic", "df", "p.value")
@@ -190,6 +191,6 @@ def _hat(estimates: Estimates, weights: Floats) -> Floats:
     if problem.residual:
         return np.full(estimates.nobs, np.nan)
     Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
-    codes = tuple(term.codes for term in problem.terms)
+    parts = parts_of(Z, [term.grouping.held for term in estimates.random])
     with one_thread():
-        return weights * PredictionError(estimates.optimum).variance(estimates.X, Z, codes)
+        return weights * error_variances(estimates, estimates.X, parts)

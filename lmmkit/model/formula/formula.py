@@ -12,18 +12,18 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NoReturn, TypeVar
 
-from lmmkit.engine.covariance.structures import STRUCTURES
+from lmmkit.engine.covariance.structure_tags import STRUCTURES
 from lmmkit.errors import FormulaError, did_you_mean
 from lmmkit.model.formula.expression import (
     Expression,
     Token,
     column,
     is_name,
-    quote,
     read_expression,
     read_number,
     tokenize,
 )
+from lmmkit.model.formula.groups import Group, WordReader, read_groups
 
 Term = tuple[Expression, ...]
 Terms = tuple[Term, ...]
@@ -88,100 +88,6 @@ def by_degree(terms: Terms) -> Terms:
 
 
 @dataclass(frozen=True)
-class Group:
-    """A column, or the interaction of two grouping factors.
-
-    Attributes:
-        names: Its columns in the order of its label.
-        label: As lme4 labels it: `g`, `cask:batch`, `c:(b:a)`.
-        text: As a formula writes it, odd names in back-quotes.
-    """
-
-    names: tuple[str, ...]
-    label: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def read_groups(tokens: Sequence[Token], source: str) -> list[Group]:
-    """Grouping factors of one bar: `a` gives itself, `a/b` gives `b:a` and `a`, innermost first.
-
-    Raises:
-        FormulaError: Something else than columns, `:`, `/` and brackets.
-    """
-    reader = _GroupReader(tokens, source)
-    groups = [reader.interaction()]
-    while reader.at("/"):
-        groups.append(_pair(reader.interaction(), groups[-1]))
-    if reader.place < len(tokens):
-        reader.refuse(tokens[reader.place])
-    return groups[::-1]
-
-
-def _pair(left: Group, right: Group) -> Group:
-    """The interaction of two grouping factors."""
-    inner = "({})" if len(right.names) > 1 else "{}"
-    label, text = (f"{a}:{inner.format(b)}" for a, b in ((left.label, right.label), (left.text, right.text)))
-    names = (*left.names, *right.names)
-    if len(set(names)) < len(names):
-        raise FormulaError(f"The grouping factor `{label}` uses a column twice.")
-    return Group(names, label, text)
-
-
-class _Words:
-    """Words of a formula, read one after the other."""
-
-    def __init__(self, tokens: Sequence[Token], text: str) -> None:
-        self.tokens, self.text = tokens, text
-        self.place: int = 0
-
-    def peek(self) -> str:
-        """The operator that stands next, or nothing."""
-        token = self.tokens[self.place] if self.place < len(self.tokens) else None
-        return token.text if token is not None and token.kind == "operator" else ""
-
-    def at(self, *operators: str) -> str:
-        """The operator that stands next, read, if it is one of these; or nothing."""
-        found = self.peek() if self.peek() in operators else ""
-        self.place += bool(found)
-        return found
-
-
-class _GroupReader(_Words):
-    """What stands right of a bar."""
-
-    def refuse(self, token: Token) -> NoReturn:
-        """Refuse a word."""
-        raise FormulaError(
-            f"`{self.text}`: `{token.text}` cannot stand in a grouping factor, which is a column, an "
-            "interaction `a:b` or a nesting `a/b`; make any other grouping a column of the data first."
-        )
-
-    def interaction(self) -> Group:
-        """`a:b:c`, or one factor."""
-        group = self._atom()
-        while self.at(":"):
-            group = _pair(group, self._atom())
-        return group
-
-    def _atom(self) -> Group:
-        if self.place >= len(self.tokens):
-            raise FormulaError(f"`{self.text}`: the grouping factor is incomplete.")
-        if self.at("("):
-            group = self.interaction()
-            if not self.at(")"):
-                self.refuse(self.tokens[min(self.place, len(self.tokens) - 1)])
-            return group
-        token = self.tokens[self.place]
-        self.place += 1
-        if not is_name(token) or self.peek() == "(":
-            self.refuse(token)
-        return Group((token.text,), token.text, quote(token.text))
-
-
-@dataclass(frozen=True)
 class Bar:
     """One random-effects term as written: `(x | g)`, with its nesting expanded.
 
@@ -227,7 +133,7 @@ class _Sum:
     bare: bool = False
 
 
-class _Reader(_Words):
+class _Reader(WordReader):
     """Reads one side of a formula, or what stands left of a bar, by recursive descent.
 
     Precedence as R's: `^` over `:` over `*` and `/` over `+` and `-` over the bars.

@@ -20,7 +20,9 @@ from lmmkit.engine.replicates.jackknife import without_units
 from lmmkit.engine.replicates.refit import Replicates
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.errors import FitError, PartialResult
+from lmmkit.model.design.residual_design import correlation_of_unit
 from lmmkit.model.estimates import Estimates, refitted
+from lmmkit.model.formula.residual_formula import SERIAL
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.linear_functions import coef_table
 from lmmkit.model.options import check_level, check_option, whole
@@ -34,7 +36,7 @@ from lmmkit.model.resampling.bootstrap import (
     tabled,
 )
 from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
-from lmmkit.model.tables import parameter_names, parameters
+from lmmkit.model.tables import parameter_names, parameters, residual_name
 from lmmkit.model.threads import one_thread
 
 Method = Literal["auto", "wald", "profile", "bootstrap"]
@@ -93,7 +95,25 @@ def conf_int(
         found = replicate(of, count, workers=whole("workers", workers, "workers"), progress=progress)
         table = bootstrap_intervals(estimates, found, level=level, kind=kind)
     _warn(table)
-    return table
+    return _with_unit_correlation(estimates, table)
+
+
+def _with_unit_correlation(estimates: Estimates, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with `rho` below `range`: the correlation exp(-1 / range) of rows one unit of time apart.
+
+    It rises with the range, so that its bounds are those of the range.
+    """
+    residual = estimates.design.residual
+    if residual is None or residual.formula.correlation != SERIAL:
+        return table
+    reach, unit = (residual_name(estimates, name) for name in ("range", "rho"))
+    place = list(table.index).index(reach) + 1
+    bounds = [correlation_of_unit(float(x)) for x in table.loc[reach, ["low", "high"]]]
+    criterion = f"{table.loc[reach, 'criterion']}, of {reach}"
+    row = pd.DataFrame([(*bounds, criterion)], columns=["low", "high", "criterion"], index=[unit])
+    whole = pd.concat([table.iloc[:place], row, table.iloc[place:]])
+    whole.attrs.update(table.attrs)
+    return whole
 
 
 def _warn(table: pd.DataFrame) -> None:
@@ -322,7 +342,7 @@ class Profiles:
         self.estimates, self.criterion = estimates, "REML" if estimates.reml else "ML"
         self.level = float(scipy.special.chdtri(1.0, 1.0 - level))
         self.half = normal_quantile(0.5 + level / 2.0)
-        optimum, residual = estimates.optimum, estimates.problem.residual
+        optimum, residual = estimates.optimum, estimates.problem.visits
         self.least = optimum.state.deviance
         self.setup: Setup = set_up(estimates.problem, reml=estimates.reml)
         sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))

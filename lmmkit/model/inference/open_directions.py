@@ -25,7 +25,8 @@ def open_directions(estimates: Estimates) -> list[str]:
     """
     effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
     flat = estimates.is_singular or least_curvature(estimates.optimum.state) < FLAT
-    if not estimates.random or effects > MOST_EFFECTS or not flat:
+    apart = estimates.problem.residual is not None  # of which V is no linear function
+    if not estimates.random or effects > MOST_EFFECTS or apart or not flat:
         return []
     found = estimates.expected
     try:

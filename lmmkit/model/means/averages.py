@@ -7,7 +7,7 @@ the degrees of freedom of any other: what R's marginaleffects averages, with sma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.errors import DataError, FitError, did_you_mean
+from lmmkit.errors import DataError, FitError, FormulaError, did_you_mean
 from lmmkit.model.blups import function_errors
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.expression import named_column
@@ -41,14 +41,16 @@ class _RowFunctions:
     Attributes:
         X: (m, p_all) on all columns of X.
         offset: (m,) known part.
-        Z: For each random-effects term (m, k), at level "group"; else none.
-        codes: For each random-effects term (m,) levels.
+        Z: For each random-effects term (e, k) of the rows' parts, at level "group"; else none.
+        codes: For each random-effects term (e,) levels.
+        row: (e,) the row of each part; a row has several where it belongs to several levels.
     """
 
     X: Floats
     offset: Floats
     Z: tuple[Floats, ...] = ()
     codes: tuple[Ints, ...] = ()
+    row: Ints | None = None
 
     def minus(self, other: _RowFunctions, width: float) -> _RowFunctions:
         """The difference over `width`; of a term whose levels it changes both are kept.
@@ -62,7 +64,8 @@ class _RowFunctions:
                 "level='population'."
             )
         Z = tuple((one - two) / width for one, two in zip(self.Z, other.Z, strict=True))
-        return _RowFunctions((self.X - other.X) / width, (self.offset - other.offset) / width, Z, self.codes)
+        X, offset = (self.X - other.X) / width, (self.offset - other.offset) / width
+        return _RowFunctions(X, offset, Z, self.codes, self.row)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,18 +102,43 @@ class RowAverages:
         ]
         return self._table(made, ["term", "contrast"])
 
+    def slope(self, variable: str, **values: Any) -> Floats:
+        """(p_all,) weights of the coefficients in the average slope along a covariate.
+
+        A basis that has no values outside the range of the data is met a step inside of it, and what its
+        slope
+        changes over that step is added: exact to the second degree, as the central difference is.
+
+        Args:
+            variable: The covariate.
+            values: What other variables, or it itself, are set to in all rows.
+        """
+        frame = self.frame.assign(**{name: [value] * len(self.frame) for name, value in values.items()})
+        of, share = replace(self, frame=frame), self.weights / self.weights.sum()
+        try:
+            (change,) = slope_changes(of, variable)
+            return share @ of._rows(change.high).minus(of._rows(change.low), change.width).X
+        except FormulaError:
+            known = self.estimates.design.frame[variable].to_numpy(float)
+            x, step = frame[variable].to_numpy(float), STEP * float(np.ptp(known)) / 2.0
+            inside = np.clip(x, known.min() + step, known.max() - step)
+            low, mid, high = (of._rows(frame.assign(**{variable: inside + d})).X for d in (-step, 0.0, step))
+            bend = (high - 2.0 * mid + low) / step**2
+            return share @ ((high - low) / (2.0 * step) + (x - inside)[:, None] * bend)
+
     def _rows(self, frame: pd.DataFrame) -> _RowFunctions:
         design = self.estimates.design
         if self.level == "population":
             return _RowFunctions(design.fixed_matrix(frame), self._offset(frame))
         new = design.new_data(frame)
-        for term, codes in zip(self.estimates.random, new.codes, strict=True):
-            if (codes < 0).any():
+        for t, term in enumerate(self.estimates.random):
+            if (unseen := new.unseen(t)).any():
                 raise DataError(
-                    f"{int((codes < 0).sum()):,} of the {len(codes):,} rows have a level of `{term.factor}` "
+                    f"{int(unseen.sum()):,} of the {len(unseen):,} rows have a level of `{term.factor}` "
                     "that the fit has not seen; leave them out, or use level='population'."
                 )
-        return _RowFunctions(new.X, self._offset(frame), new.Z, new.codes)
+        parts = new.parts()
+        return _RowFunctions(new.X, self._offset(frame), parts.Z, parts.codes, parts.row)
 
     def _offset(self, frame: pd.DataFrame) -> Floats:
         """(m,) known part of the mean."""
@@ -169,9 +197,11 @@ class RowAverages:
     ) -> pd.DataFrame:
         """With the random effects of the rows' own levels and their uncertainty."""
         count, rows = len(L) // len(made), [rows for _, rows in made]
-        function = np.concatenate([k * count + code for k in range(len(made))])
+        at = [np.arange(len(code)) if part.row is None else part.row for part in rows]
+        function = np.concatenate([k * count + code[row] for k, row in enumerate(at)])
         Z = tuple(
-            np.concatenate([share[:, None] * part.Z[t] for part in rows]) for t in range(len(rows[0].Z))
+            np.concatenate([share[row][:, None] * part.Z[t] for part, row in zip(rows, at, strict=True)])
+            for t in range(len(rows[0].Z))
         )
         codes = tuple(np.concatenate([part.codes[t] for part in rows]) for t in range(len(rows[0].codes)))
         effects = sum(

@@ -10,10 +10,10 @@ import scipy
 
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.open_directions import not_identified
-from lmmkit.model.report_tables.panels import PanelChoice, panel_rows
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
 
 Frame = pd.DataFrame
@@ -42,16 +42,19 @@ def components(fit: Fit, bounds: Frame) -> Frame:
 def _named(row: dict[Any, Any], residual: ResidualDesign | None) -> tuple[str, str]:
     """The name of a row of varcorr in `Fit.conf_int`, and what it is in words.
 
-    Of a residual structure the SD of the first cell is a parameter, and of `un` each correlation; the others
-    are functions of several parameters, and have no name there.
+    Of a residual structure the SD of the first cell or level is a parameter, and of `un` each correlation;
+    the others are functions of several parameters, and have no name there.
     """
     group, first, second = row["group"], row["var1"], row["var2"]
-    if group == RESIDUAL and residual is not None:
+    if group == RESIDUAL and isinstance(residual, VisitDesign):
         cells = residual.cell_names
         if second is None:
             return "Residual.sd" if first == cells[0] else "", f"{group}: {first}"
         name = _correlation_name(residual, cells.index(first), cells.index(second))
         return name, f"{group}: {first} with {second}"
+    if group == RESIDUAL and first is not None:
+        own = residual is None or residual.ident is None or first == residual.ident.levels[0]
+        return "Residual.sd" if own else "", f"{group}: {first}"
     if first is None:
         return "Residual.sd", group
     if second is None:
@@ -59,7 +62,7 @@ def _named(row: dict[Any, Any], residual: ResidualDesign | None) -> tuple[str, s
     return f"{group}.cor.{second}.{first}", f"{group}: {first} with {second}"
 
 
-def _correlation_name(residual: ResidualDesign, a: int, b: int) -> str:
+def _correlation_name(residual: VisitDesign, a: int, b: int) -> str:
     """The name of the parameter that the correlation of two cells is; nothing where it is none."""
     if residual.formula.correlation != "un":
         return ""
@@ -145,26 +148,6 @@ def _straight(scatter: Frame) -> Facts:
     }
 
 
-def lines(fit: Fit, data: Frame, choice: PanelChoice) -> Frame:
-    """Rows for one panel per level: panel, x, y, with the model's mean at each x of the panel.
-
-    Args:
-        fit: The fit.
-        data: The table it was fitted to: the columns shown need not stand in the model.
-        choice: The columns of the panels.
-
-    Returns:
-        DataFrame panel, x, y, `fitted` (with the random effects) and `population` (without), both averaged
-        over the rows of a panel that share an x.
-    """
-    marginal = pd.Series(fit.estimates.marginal_fit, index=fit.resid.index)
-    rows = data.loc[fit.resid.index].assign(**{choice.y: fit.fittedvalues + fit.resid})
-    table = panel_rows(rows, choice)
-    table = table.assign(fitted=fit.fittedvalues.loc[table.index], population=marginal.loc[table.index])
-    means = table.groupby(["panel", "x"], observed=True)[["fitted", "population"]].transform("mean")
-    return table.assign(fitted=means["fitted"], population=means["population"])
-
-
 def _overall(fit: Fit) -> dict[str, Any]:
     """The numbers of a fit as a whole."""
     names = ("nobs", "npar", "deviance", "llf", "aic", "bic", "sigma", "converged", "evaluations")
@@ -199,10 +182,6 @@ def _residual_structure(residual: ResidualDesign | None) -> dict[str, str] | Non
     return None if residual is None else {"structure": str(residual.formula), "words": residual.words}
 
 
-def _panels(rows: Frame) -> Facts:
-    return {"panels": int(rows["panel"].nunique())}
-
-
 TABLES = (
     ReportTable(
         "components",
@@ -219,5 +198,4 @@ TABLES = (
     ReportTable("correlations"),
     ReportTable("effects", facts=_clear),
     ReportTable("effect_pairs", facts=_straight),
-    ReportTable("lines", facts=_panels),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,7 @@ import pandas as pd
 
 from lmmkit.errors import FitError, PartialResult
 from lmmkit.model.comparison.compare import compare
-from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit, lmm
-from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.confidence_intervals import Method
 from lmmkit.model.inference.fixed_effect_terms import fixed_effects
 from lmmkit.model.means.marginal_means import MarginalMeans
@@ -103,24 +101,6 @@ def coefficients(fit: Fit, bounds: Frame, *, df: str, level: float) -> Frame:
     for name in ("low", "high", "interval"):
         table[name] = found[name].to_numpy()
     return table
-
-
-def focused(design: Design, coefficients: Sequence[str], focus: str | None) -> list[int]:
-    """Places of the coefficients that a study's focus stands for.
-
-    Args:
-        design: The design of the fit.
-        coefficients: Names of the estimates.
-        focus: A coefficient or a term; by default the first coefficient that is not the intercept.
-    """
-    found = same_name(focus, coefficients) if focus else None
-    if found:
-        return [coefficients.index(found)]
-    terms = {term.name: [design.fixed_names[i] for i in term.columns] for term in design.fixed_terms}
-    term = same_name(focus, terms) if focus else None
-    places = [coefficients.index(name) for name in terms.get(term or "", []) if name in coefficients]
-    others = [place for place, name in enumerate(coefficients) if name != "Intercept"]
-    return places or others[:1] or [0]
 
 
 def slopes(coefficients: Frame) -> Frame:

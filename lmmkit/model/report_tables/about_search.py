@@ -51,8 +51,8 @@ def stages(fit: Fit) -> Frame:
 
 
 def search_path(fit: Fit) -> Frame:
-    """The search, step by step: the log without theta, and `excess`, the deviance over its final value."""
-    table = fit.trace.drop(columns="theta")
+    """The search, step by step: its log without theta and rho, and `excess` over the final deviance."""
+    table = fit.trace.drop(columns=["theta", "rho"], errors="ignore")
     excess = table["deviance"] - fit.deviance
     visible = excess > np.finfo(float).eps * abs(fit.deviance)
     return table.assign(iteration=range(len(table)), excess=excess.where(visible))

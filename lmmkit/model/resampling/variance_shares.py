@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.problem import Problem
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.options import check_level, check_option, whole
@@ -109,24 +108,28 @@ def shares(
     centred = _root(X - X.mean(axis=1, keepdims=True))
     terms = np.zeros((len(sigma), len(problem.terms)))
     for t, (term, L) in enumerate(zip(problem.terms, factors, strict=True)):
-        root = _root(np.array([problem.columns[c] for c in term.columns]))
+        own = estimates.random[t].grouping.row_variances  # of members and relatives: tr(Z K Z')
+        scale = 1.0 if own is None else np.sqrt(own)
+        root = _root(np.array([problem.columns[c] * scale for c in term.columns]))
         terms[:, t] = sigma**2 * ((root @ L) ** 2).sum(axis=(1, 2)) / estimates.nobs
     return Shares(
         fixed=((centred @ beta.T) ** 2).sum(axis=0) / (estimates.nobs - 1),
         terms=terms,
-        residual=sigma**2 * _mean_noise(problem, rho),
+        residual=sigma**2 * _mean_noise(estimates, rho),
         beta=beta,
     )
 
 
-def _mean_noise(problem: Problem, rho: Floats) -> Floats | float:
+def _mean_noise(estimates: Estimates, rho: Floats) -> Floats | float:
     """Mean residual variance over the rows, relative to sigma^2; (r,) under a residual structure."""
-    each = np.ones(len(problem.response)) if problem.weights is None else 1.0 / problem.weights
-    if problem.residual is None:
-        return 1.0 if problem.weights is None else float(np.mean(each))
-    structure, cells = problem.residual.structure, problem.residual.cells
-    share = np.bincount(cells, each, structure.size) / len(each)
-    return np.array([np.diag(structure.matrix(x)) @ share if np.isfinite(x).all() else np.nan for x in rho])
+    weights, residual = estimates.problem.weights, estimates.design.residual
+    each = np.ones(estimates.nobs) if weights is None else 1.0 / weights
+    if residual is None:
+        return float(np.mean(each))
+    rows = estimates.spread_rows
+    return np.array(
+        [np.mean(each * residual.variances(x, rows)) if np.isfinite(x).all() else np.nan for x in rho]
+    )
 
 
 def _root(rows: Floats) -> Floats:

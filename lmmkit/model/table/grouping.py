@@ -11,27 +11,68 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
-from lmmkit.model.formula.formula import Group
-from lmmkit.model.table.columns import Ints, Table, compress
-from lmmkit.model.table.labels import label_of
+from lmmkit.errors import DataError
+from lmmkit.model.formula.groups import Group
+from lmmkit.model.table.columns import Floats, Ints, Table, compress
+from lmmkit.model.table.evaluate import Evaluator
+from lmmkit.model.table.known import Known
+from lmmkit.model.table.labels import level_texts
+from lmmkit.model.table.membership import Member, members
 
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """A grouping factor on the rows used; every level occurs.
+    """A grouping factor on the rows used; every level occurs, but for those that a known covariance adds.
 
     Attributes:
-        name: lme4's label: `g`, `cask:batch`.
-        codes: (n,) level of each row.
+        name: lme4's label: `g`, `cask:batch`; `mm(t1, t2)`.
+        codes: (n,) level of each row; where rows belong to several, that of the first.
         size: Number of levels.
         parts: For each column of the grouping its levels, and which of them each level has.
+        members: Where rows belong to several levels, for each membership (n,) levels and (n,) weights.
+        known: The known covariance of the levels' effects; None: they are independent.
     """
 
     name: str
     codes: Ints
     size: int
     parts: tuple[tuple[Any, Ints], ...]
+    members: tuple[Member, ...] = ()
+    known: Known | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether each row has one level, and the levels are independent."""
+        return not self.members and self.known is None
+
+    @property
+    def held(self) -> tuple[Member, ...]:
+        """The memberships of the rows, mostly one."""
+        return self.members or ((self.codes, np.ones(len(self.codes))),)
+
+    @cached_property
+    def row_variances(self) -> Floats | None:
+        """(n,) variance of the rows' effects where a level has variance 1; None where it is 1 in all rows."""
+        if self.plain:
+            return None
+        if not self.members:
+            assert self.known is not None
+            return self.known.relationship.diagonal[self.codes]
+        M = weight_matrix(self)
+        if self.known is None:
+            return np.asarray(M.power(2).sum(axis=1), np.float64)
+        pairs = [(a, b) for a in self.members for b in self.members]
+        return sum((v * w * self.known.pairs(c, d) for (c, v), (d, w) in pairs), np.zeros(len(self.codes)))
+
+    @cached_property
+    def observed(self) -> NDArray[np.bool_]:
+        """(J,) which levels have rows."""
+        seen = np.zeros(self.size, bool)
+        for codes, weights in self.held:
+            seen[codes[weights != 0]] = True
+        return seen
 
     @cached_property
     def levels(self) -> pd.Index[str]:
@@ -43,18 +84,50 @@ class Grouping:
         return pd.Index(joined, dtype="str" if joined.size else object, name=self.name)
 
 
-def level_texts(levels: Any) -> NDArray[Any]:
-    """Levels as text: whole numbers without a decimal point, others by their shortest digits."""
-    values = pd.Index(levels)
-    single = values.to_numpy() if pd.api.types.is_float_dtype(values.dtype) else values.tolist()
-    return np.array([label_of(level) for level in single], object)
-
-
-def grouping(group: Group, table: Table, rows: NDArray[np.intp] | None) -> Grouping:
+def grouping(
+    group: Group, evaluator: Evaluator, rows: NDArray[np.intp] | None, known: Known | None = None
+) -> Grouping:
     """A grouping factor on the rows used, unused levels left out.
 
-    The levels of an interaction vary fastest in its last column, as in R.
+    The levels of an interaction vary fastest in its last column, as in R; those of a known covariance are its
+    labels, all of them.
+
+    Raises:
+        DataError: Members that cannot be used, or levels that the known covariance does not have.
     """
+    made = _several(group, evaluator, rows) if group.members else _single(group, evaluator.table, rows)
+    return made if known is None else _related(made, known, rows)
+
+
+def _several(group: Group, evaluator: Evaluator, rows: NDArray[np.intp] | None) -> Grouping:
+    """Several memberships a row."""
+    found = members(group, evaluator, rows)
+    size = len(found.levels)
+    return Grouping(group.label, found.each[0][0], size, ((found.levels, np.arange(size)),), found.each)
+
+
+def _related(plain: Grouping, known: Known, rows: NDArray[np.intp] | None) -> Grouping:
+    """The same with the levels of a known covariance."""
+    place = known.labels.get_indexer(plain.levels)
+    absent = np.flatnonzero(place < 0)
+    if len(absent):
+        where = np.flatnonzero(np.any([(c == absent[0]) & (w != 0) for c, w in plain.held], axis=0))
+        first = int(where[0] if rows is None else rows[where[0]]) + 1
+        labels = [str(level) for level in plain.levels[absent[:5]]]
+        more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
+        raise DataError(
+            f"known: `{plain.name}` has {len(absent):,} level{'s' if len(absent) > 1 else ''} in the rows "
+            f"used that {known.words} does not list: {', '.join(labels)}{more} ({labels[0]} in row {first}); "
+            "add them, or leave their rows out."
+        )
+    size = len(known.labels)
+    each = tuple((place[codes].astype(np.intp), weights) for codes, weights in plain.members)
+    codes = place[plain.codes].astype(np.intp)
+    return Grouping(plain.name, codes, size, ((known.labels, np.arange(size)),), each, known)
+
+
+def _single(group: Group, table: Table, rows: NDArray[np.intp] | None) -> Grouping:
+    """One level a row."""
     parts = [_used(table, name, rows) for name in group.names]
     codes, size, levels = parts[0]
     if len(parts) == 1:
@@ -131,10 +204,10 @@ class Relation:
 
 def relations(groupings: Sequence[Grouping]) -> tuple[Relation, ...]:
     """The relation of every pair."""
-    return tuple(_relation(a, b) for a, b in combinations(groupings, 2))
+    return tuple(_pair(a, b) for a, b in combinations(groupings, 2) if not (a.members or b.members))
 
 
-def _relation(first: Grouping, second: Grouping) -> Relation:
+def _pair(first: Grouping, second: Grouping) -> Relation:
     fine, coarse = (first, second) if first.size >= second.size else (second, first)
     if determines(fine, coarse):
         return Relation(fine.name, coarse.name, "nested", fine.size)
@@ -159,9 +232,25 @@ def cell_count(first: Grouping, second: Grouping) -> int:
 def same_grouping(groupings: Sequence[Grouping]) -> tuple[str, str] | None:
     """Two factors that divide the rows alike, or None."""
     for a, b in combinations(groupings, 2):
-        if a.size == b.size and determines(a, b):
+        if a.size == b.size and a.known is None and b.known is None and _alike(a, b):
             return a.name, b.name
     return None
+
+
+def _alike(first: Grouping, second: Grouping) -> bool:
+    """Whether two factors of as many levels give the rows the same effects, up to their names."""
+    if first.plain and second.plain:
+        return determines(first, second)
+    one, two = weight_matrix(first), weight_matrix(second)
+    return abs(one @ one.T - two @ two.T).max() <= 1e-12
+
+
+def weight_matrix(factor: Grouping) -> sparse.csr_array:
+    """(n, J) weight of each level in each row."""
+    rows = np.tile(np.arange(len(factor.codes)), len(factor.held))
+    codes = np.concatenate([codes for codes, _ in factor.held])
+    weights = np.concatenate([weights for _, weights in factor.held])
+    return sparse.csr_array((weights, (rows, codes)), shape=(len(factor.codes), factor.size))
 
 
 def reused_labels(groupings: Sequence[Grouping]) -> list[str]:
@@ -173,7 +262,7 @@ def reused_labels(groupings: Sequence[Grouping]) -> list[str]:
     several rows each (with one row the nested reading has no variance to estimate). Where all cells occur,
     only a factor of few labels is suspected: others are mostly items that every person has seen.
     """
-    plain = [grouping for grouping in groupings if len(grouping.parts) == 1]
+    plain = [grouping for grouping in groupings if len(grouping.parts) == 1 and grouping.plain]
     if len(plain) < 2:
         return []
     found = dict[frozenset[str], str]()

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 _WHOLE = re.compile(r"(?:(?:0|-?[1-9][0-9]{0,399})\n)*")
 #: Whole floating numbers up to here are each one number and no other.
@@ -44,3 +46,10 @@ def in_order(labels: Iterable[str]) -> list[str]:
     known = list(labels)
     whole = _WHOLE.fullmatch("".join([f"{label}\n" for label in known]))
     return sorted(known, key=int) if whole else sorted(known)
+
+
+def level_texts(levels: Any) -> NDArray[Any]:
+    """Levels as text: whole numbers without a decimal point, others by their shortest digits."""
+    values = pd.Index(levels)
+    single = values.to_numpy() if pd.api.types.is_float_dtype(values.dtype) else values.tolist()
+    return np.array([label_of(level) for level in single], object)

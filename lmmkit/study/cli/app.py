@@ -40,6 +40,9 @@ app = typer.Typer(
 def new(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="The data file.")],
     formula: Annotated[str | None, typer.Option(help="The model, such as 'y ~ x + (x | g)'.")] = None,
+    residual: Annotated[
+        str | None, typer.Option(help="The residual structure, such as 'un(visit | id)', 'car1(day | id)'.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; beside the data when left out.")] = None,
     sep: Annotated[str | None, typer.Option(help="What separates cells: one character, or tab.")] = None,
     decimal: Annotated[str | None, typer.Option(help="The decimal mark: . or ,")] = None,
@@ -57,7 +60,7 @@ def new(
     from lmmkit.study.intake.new_study import reading_keys, write_study
 
     given = reading_keys(sep, decimal, thousands, encoding, header, sheet, na)
-    say(*str(write_study(data, formula, out, given)).split("\n"))
+    say(*str(write_study(data, formula, out, given, residual)).split("\n"))
 
 
 @app.command()

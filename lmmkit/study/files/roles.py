@@ -31,7 +31,8 @@ def roles(
         numbers: Columns that must be numbers: weights, offset.
         derive: Expressions of new columns.
         exclude: Conditions; they decide only where nothing else does.
-        residual: The residual structure: its visits are what they are, all else are labels.
+        residual: The residual structure: times, coordinates and what variances follow are numbers, visits are
+            what they are, all else are labels.
 
     >>> from lmmkit.model.formula.formula import parse_formula
     >>> roles([parse_formula("log(y) ~ x + day + (1 | g) + (1 | day)")], [], [], [])
@@ -40,7 +41,8 @@ def roles(
     uses = [use for formula in formulas for use in _of_formula(formula)]
     uses += [_Use(name, "number") for name in numbers]
     if residual is not None:
-        uses += _of_expression(residual.time) if residual.time else ()
+        uses += [_Use(name, "number") for each in residual.measured for name in each.variables]
+        uses += _of_expression(residual.time) if residual.time not in (None, *residual.measured) else ()
         uses += [_Use(name, "group") for group in residual.groups() for name in group.names]
     uses += [use for text in derive for use in _of_expression(parse_expression(text, "derive"))]
     known = {use.column for use in uses}

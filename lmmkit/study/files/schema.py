@@ -63,6 +63,7 @@ def _checked(read: Callable[..., object], *purpose: str) -> AfterValidator:
 
 Level = Annotated[str, BeforeValidator(_level_text, json_schema_input_type=str | int)]
 Place = Annotated[str, BeforeValidator(_place_text, json_schema_input_type=str | int | float)]
+Value = Annotated[str | bool | int | float, Field(union_mode="left_to_right")]
 Code = Annotated[str | int | float, Field(union_mode="left_to_right")]
 OneLine = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\r\n\x00]*$")]
 FormulaText = Annotated[
@@ -348,9 +349,11 @@ class Model(_Section):
     )
     residual: ResidualText = Field(
         default=IID,
-        description="Residual structure, in place of random effects: `un(visit | id)`, us, cs, csh, toep, "
-        "toeph, ar1, ar1h, ad, adh, `ident(f)`, or a product `ident(f) * cs(visit | id)`; iid: independent, "
-        "of one variance",
+        description="Residual structure, in place of random effects or beside them: over visits "
+        "`un(visit | id)`, us, cs, csh, toep, toeph, ar1, ar1h, ad, adh; in time `car1(day | id)`, in the "
+        "plane `expsp(x, y | field, nugget=TRUE)`; a variance function `ident(f)`, `power(x)`, `exp(x)`, "
+        "`power(fitted)`; or a product `ident(f) * cs(visit | id)` of a variance function and a correlation; "
+        "iid: independent, of one variance",
     )
     weights: ColumnName | None = Field(default=None, description="Column of prior weights")
     offset: ColumnName | None = Field(default=None, description="Column of a known part of the response")
@@ -379,6 +382,18 @@ class Model(_Section):
         return parse_formula(self.formula).response.variables[0]
 
     @property
+    def predictor_columns(self) -> list[str]:
+        """The columns of the fixed part, then those of random slopes, then the times of the residuals."""
+        formula, residual = parse_formula(self.formula), self.residual_structure
+        slopes = [expression for bar in formula.random for term in bar.terms for expression in term]
+        terms = [*(expression for term in formula.fixed for expression in term), *slopes]
+        names = [name for expression in terms for name in expression.variables]
+        subject: tuple[str, ...] = residual.group.names if residual and residual.group else ()
+        if residual:
+            names += [name for name in residual.columns() if name not in subject]
+        return list(dict.fromkeys(names))
+
+    @property
     def residual_structure(self) -> ResidualFormula | None:
         """The residual structure as read; None for independent residuals."""
         return parse_residual(self.residual)
@@ -388,7 +403,7 @@ class Model(_Section):
         """The columns of each grouping factor and of the subjects of a residual structure, by its label."""
         found = [bar.group for bar in parse_formula(self.formula).random]
         residual = self.residual_structure
-        found += [residual.group] if residual and residual.group else []
+        found += [residual.group] if residual and residual.group and residual.group.names else []
         return {group.label: list(group.names) for group in found}
 
 
@@ -459,7 +474,31 @@ class Inference(_Section):
 class Report(_Section):
     """What the report answers first, and its forms."""
 
-    focus: ColumnName | None = Field(default=None, description="Coefficient or column of the headline")
+    focus: ColumnName | None = Field(
+        default=None,
+        description="Term, or column of a term, that the headline is about; by default the first",
+    )
+    question: OneLine | None = Field(
+        default=None, description="The question in the author's words, printed above the answer"
+    )
+    contrast: (
+        Annotated[
+            Annotated[OneLine, Tag("word")]
+            | Annotated[list[Level], Field(min_length=2, max_length=2), Tag("list")],
+            Discriminator(_word_or_list),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Two levels of the focus, [first, second] or `first - second`: the mean of the "
+        "first less "
+        "that of the second is the headline, and what a sweep follows",
+    )
+    at: dict[ShortText, Value] = Field(
+        default_factory=dict,
+        description="Values of other columns of the fixed part at which the focus is asked, such as "
+        "{visit: w8}",
+    )
     pdf: Literal[False] = Field(default=False, description="A PDF beside the HTML; print the page instead")
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from lmmkit.engine.search.algorithms import refuse_em
 from lmmkit.engine.setup import set_up
-from lmmkit.errors import Findings, StudyError, did_you_mean
+from lmmkit.errors import Findings, StudyError
 from lmmkit.escape import terminal
 from lmmkit.model.design.design import Design, build_design
-from lmmkit.model.formula.formula import parse_candidate, parse_formula, term_name
-from lmmkit.model.formula.spelling import same_name
+from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.inference.degrees_of_freedom import check_method
+from lmmkit.model.means.focus import find_focus, focus_term, unknown_focus
 from lmmkit.study.data.load_table import PreparedData, load_table
 from lmmkit.study.data.sources import Base
 from lmmkit.study.files.faults import raise_faults
@@ -103,13 +103,9 @@ def _check_focus(settings: Settings) -> None:
     focus = settings.report.focus
     if focus is None or "[" in focus:  # a coefficient, which the data must tell
         return
-    fixed = parse_formula(settings.model.formula).fixed
-    terms = [term_name(term) for term in fixed]
-    columns = [name for term in fixed for factor in term for name in factor.variables]
-    known = list(dict.fromkeys([*terms, *columns]))
-    if same_name(focus, known) is None:
-        near = did_you_mean(focus, known) or "."
-        raise StudyError(f"{focus!r} is no term of the formula{near} Its terms: {', '.join(terms)}")
+    formula = parse_formula(settings.model.formula)
+    if focus_term(formula, focus) is None:
+        raise StudyError(str(unknown_focus(focus, formula)))
 
 
 def _check_model(settings: Settings, table: PreparedData, found: Findings) -> Checked | None:
@@ -121,13 +117,19 @@ def _check_model(settings: Settings, table: PreparedData, found: Findings) -> Ch
         notices += [*design.warnings, *_dropped(design, reml=model.method == "REML")]
     if model.residual_structure is not None:
         with found.part("model", "algorithm"):
-            refuse_em(model.algorithm)
+            refuse_em(model.algorithm, "the parameters of a residual structure")
     with found.part("inference", "df"):
         check_method(settings.inference.df, design, reml=model.method == "REML")
     if design is None:
         return None
-    with found.part("report", "focus"):
-        _check_coefficient(settings, design)
+    report = settings.report
+    if not any(error.about[:1] == ("report",) for error in found.errors):
+        with found.part("report", "focus"):
+            find_focus(design, report.focus)
+            with found.part("report", "contrast"):
+                find_focus(design, report.focus, report.contrast)
+            with found.part("report", "at"):
+                find_focus(design, report.focus, None, report.at)
     notices += _candidates(settings, table, found)
     return Checked(table, design, tuple(dict.fromkeys(map(in_study_words, notices))))
 
@@ -148,18 +150,6 @@ def _dropped(design: Design, *, reml: bool) -> Iterator[str]:
             f"{', '.join(f'`{name}`' for name in others[:12])} in these rows and "
             f"{'has' if one else 'have'} no coefficient of {'its' if one else 'their'} own: the fit leaves "
             f"{'it' if one else 'them'} out"
-        )
-
-
-def _check_coefficient(settings: Settings, design: Design) -> None:
-    """Refuse a focus on a coefficient that the design does not have."""
-    focus = settings.report.focus
-    if focus is None or "[" not in focus:
-        return
-    if same_name(focus, design.fixed_names) is None and same_name(focus, design.composition) is None:
-        near = did_you_mean(focus, design.fixed_names) or "."
-        raise StudyError(
-            f"{focus!r} is no coefficient{near} The coefficients: {', '.join(design.fixed_names[:12])}"
         )
 
 

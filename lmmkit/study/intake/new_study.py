@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from lmmkit.errors import DataError, StudyError, did_you_mean, unknown_column
 from lmmkit.escape import terminal
 from lmmkit.model.formula.formula import parse_formula
+from lmmkit.model.formula.residual_formula import check_beside, parse_residual
 from lmmkit.model.table.labels import label_of
 from lmmkit.model.text_table import TextTable
 from lmmkit.study.data.raw_table import RawTable
@@ -55,7 +56,7 @@ data:
 {columns}
 model:
   formula: {formula}
-  method: REML                     # REML | ML
+{residual}  method: REML                     # REML | ML
 random_effects:
   rule: fixed                      # fixed: as the formula says; best: the best of the listed candidates
   # candidates: [(1 | g), (x || g), (x | g)]
@@ -120,7 +121,7 @@ class _Draft:
     """A study file in the making."""
 
     data: Path
-    formula: str
+    model: Model
     keys: dict[str, Any]
     said: list[str]
     asked: list[str]
@@ -165,7 +166,9 @@ def reading_keys(
     return keys
 
 
-def write_study(data: Path, formula: str | None, out: Path | None, given: Mapping[str, Any]) -> NewStudy:
+def write_study(
+    data: Path, formula: str | None, out: Path | None, given: Mapping[str, Any], residual: str | None = None
+) -> NewStudy:
     """Write a commented study file for a data file and a formula; nothing that is there is overwritten.
 
     Args:
@@ -173,11 +176,13 @@ def write_study(data: Path, formula: str | None, out: Path | None, given: Mappin
         formula: The model; None only shows what the file holds, and asks for it.
         out: Where to write; beside the data when None.
         given: Keys of `data` that the user has decided, such as {"sep": ";"}.
+        residual: The residual structure, such as `car1(day | id)`; independent residuals when left out.
 
     Raises:
         StudyError: There is such a file already, or the formula is missing or asks for columns that are not.
         DataError: The data cannot be read.
-        FormulaError: The formula cannot be read.
+        FormulaError: The formula or the residual structure cannot be read, or there is no random effect in
+            the one and no structure in the other.
     """
     if not data.is_file():
         found = (
@@ -191,7 +196,8 @@ def write_study(data: Path, formula: str | None, out: Path | None, given: Mappin
         raise StudyError(f"{data} lies outside {path.resolve().parent}; write the study file beside its data")
     if formula is not None:
         formula = unicodedata.normalize("NFC", formula)  # as the names of columns are read
-        parse_formula(formula)
+        residual = None if residual is None else unicodedata.normalize("NFC", residual)
+        check_beside(parse_formula(formula), parse_residual(residual))
     digest = sha256_of(data)
     layout = sniff(data, given)
     raw = read_raw(data, _data(data, layout.keys))
@@ -203,7 +209,8 @@ def write_study(data: Path, formula: str | None, out: Path | None, given: Mappin
             "",
             *rows.split("\n"),
         )
-    draft = _drafted(data, formula, dict(layout.keys), [*layout.said], [*layout.asked], raw)
+    model = Model(formula=formula, **({} if residual is None else {"residual": residual}))
+    draft = _drafted(data, model, dict(layout.keys), [*layout.said], [*layout.asked], raw)
     text = _text(draft, path, digest)
     settings, faults = resolve(parse_yaml(text, path.name), path.stem, {})
     raise_faults(path, faults)
@@ -218,9 +225,9 @@ def _data(data: Path, keys: Mapping[str, Any]) -> Data:
 
 
 def _drafted(
-    data: Path, formula: str, keys: dict[str, Any], said: list[str], asked: list[str], raw: RawTable
+    data: Path, model: Model, keys: dict[str, Any], said: list[str], asked: list[str], raw: RawTable
 ) -> _Draft:
-    settings, rows = Settings(data=Data(source=data.name), model=Model(formula=formula)), raw.rows
+    settings, rows = Settings(data=Data(source=data.name), model=model), raw.rows
     wanted = model_columns(settings)
     spec, sentences = proposed_reshape(list(raw.columns), wanted, settings.model.response_column)
     if spec is None:
@@ -229,8 +236,8 @@ def _drafted(
         said += sentences
         keys["reshape"] = spec
         raw, _ = reshaped(raw, Reshape.model_validate(spec))
-    asked += parse_formula(formula).notices
-    draft = _Draft(data, formula, keys, [*said, *raw.notices], asked, raw, rows, settings)
+    asked += parse_formula(model.formula).notices
+    draft = _Draft(data, model, keys, [*said, *raw.notices], asked, raw, rows, settings)
     _propose(draft, wanted)
     return draft
 
@@ -281,7 +288,7 @@ def _holds(cells: Any, text: str) -> bool:
 
 
 def _text(draft: _Draft, path: Path, digest: str) -> str:
-    response = parse_formula(draft.formula).response
+    response, residual = parse_formula(draft.model.formula).response, draft.model.residual_structure
     return _TEXT.format(
         name=terminal(quote(path.name)),  # in a comment, which ends with its line
         title=_scalar(f"{response.text} in {draft.data.name}"),
@@ -289,7 +296,8 @@ def _text(draft: _Draft, path: Path, digest: str) -> str:
         sha256=digest,
         reading="".join(map(_reading_line, _ABOUT, map(draft.keys.get, _ABOUT))),
         columns="\n".join(map(_column_line, draft.proposals)),
-        formula=_scalar(draft.formula.strip()),
+        formula=_scalar(draft.model.formula.strip()),
+        residual="" if residual is None else f"  residual: {_scalar(str(residual))}\n",
         response=terminal(response).replace('"', "'").replace("\\", ""),
         plain="".join(letter for letter in response.text if letter.isalnum() or letter == "_"),
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -24,7 +24,7 @@ _NO_NAMES = {
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of columns, and of levels by column.
+    """The labels of columns, and of levels by column, and what names of a model as a whole are called.
 
     >>> labels = Labels({"f": "Treatment"}, {"f": {"b": "Drug B"}})
     >>> [labels.of(name) for name in ("f", "f[T.b]:x", "f: a - b", "(1 | f)", "log(f)")]
@@ -33,6 +33,11 @@ class Labels:
 
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def with_names(self, table: pd.DataFrame) -> Labels:
+        """With the names of a model too: a table of `name` and what readers see, `seen`."""
+        return replace(self, names=dict(zip(table["name"], table["seen"], strict=True)))
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -42,6 +47,11 @@ class Labels:
 
     def of(self, name: str) -> str:
         """A name of a column, coefficient, term or cell as readers see it; formulas stay as they are."""
+        if name in self.names:
+            return self.names[name]
+        group, colon, inner = name.partition(": ")
+        if colon and inner in self.names:  # a random effect: its group, then what it is of
+            return f"{self.of(group)}: {self.names[inner]}"
         if not (self.columns or self.levels) or "|" in name or "~" in name:
             return name
         return self._pattern.sub(self._labelled, name)
@@ -82,7 +92,7 @@ class Labels:
             table: The table of a run.
             levels: For columns of the table that hold levels, the grouping that these belong to.
         """
-        if not (self.columns or self.levels):
+        if not (self.columns or self.levels or self.names):
             return table
         texts = [
             name for name in table if pd.api.types.is_string_dtype(table[name]) or table[name].dtype == object
@@ -93,6 +103,22 @@ class Labels:
             pairs = zip(table["group"], table["level"], strict=True)
             made["level"] = pd.Series([self._level_cell(str(g), cell) for g, cell in pairs], table.index)
         return table.assign(**made)
+
+    def told_by(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table of lines with one column `by` in words for its columns `by <name>`, for a picture.
+
+        >>> Labels({"f": "Dose"}, {}).told_by(pd.DataFrame({"x": [1], "by f": ["a"], "by z": [0.5]}))
+           x               by
+        0  1  Dose: a, z: 0.5
+        """
+        names = [str(name) for name in table if str(name).startswith("by ")]
+        parts = [self._told_by(name.removeprefix("by "), table[name]) for name in names]
+        words = [", ".join(row) for row in zip(*parts, strict=True)] if parts else ""
+        return table.drop(columns=names).assign(by=words)
+
+    def _told_by(self, name: str, cells: pd.Series[Any]) -> list[str]:
+        plain = [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells]
+        return [f"{self.of(name)}: {self.level(name, cell)}" for cell in plain]
 
     def headed(self, table: pd.DataFrame) -> pd.DataFrame:
         """A table whose columns are called by names, as readers see them."""

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.escape import html
 from lmmkit.model.design.design import Design, RandomTerm
-from lmmkit.model.formula.residual_formula import ResidualFormula
+from lmmkit.model.formula.residual_formula import (
+    SERIAL,
+    SPATIAL,
+    WHOLE,
+    GrowingVariance,
+    ResidualFormula,
+)
+from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 
 MOST_TERMS = 8
 
@@ -34,6 +41,8 @@ def operator(text: str) -> str:
 
 DISTRIBUTED = operator("\N{TILDE OPERATOR}")
 TRANSPOSED = operator("\N{DOWN TACK}")
+GAP = '<mspace width="1em"></mspace>'
+FENCES = (("prefix", "["), ("postfix", "]"))
 
 
 def row(*parts: str) -> str:
@@ -57,40 +66,51 @@ def column(entries: Sequence[str]) -> str:
 
 
 def matrix(rows: Sequence[Sequence[str]]) -> str:
-    """A matrix; its brackets are the style sheet's, which needs no font that can stretch them."""
+    """A matrix in brackets."""
     body = "".join("<mtr>" + "".join(f"<mtd>{cell}</mtd>" for cell in line) + "</mtr>" for line in rows)
-    return f'<mtable class="matrix">{body}</mtable>'
+    left, right = (f'<mo fence="true" stretchy="true" form="{at}">{sign}</mo>' for at, sign in FENCES)
+    return row(left, f"<mtable>{body}</mtable>", right)
 
 
-def total(terms: Sequence[str]) -> str:
-    """A sum."""
-    return operator("+").join(terms)
+def total(terms: Sequence[str]) -> list[str]:
+    """The terms of a sum, each after the first with its sign."""
+    return [*terms[:1], *('<mo form="infix">+</mo>' + term for term in terms[1:])]
 
 
-def display(content: str, words: str) -> str:
-    """One displayed formula, with the words that stand for it."""
-    return f'<math display="block" aria-label="{html(words)}">{row(content)}</math>'
+def display(parts: Sequence[str], words: str) -> str:
+    """One displayed formula, with the words that stand for it.
+
+    Between its parts it goes on in the next line where a line is too short.
+    """
+    wraps = f'<mrow class="wraps">{"".join(map(row, parts))}</mrow>'
+    return f'<math display="block" aria-label="{html(words)}">{wraps}</math>'
 
 
-def model_equations(design: Design) -> list[str]:
-    """The equation of one observation, then the distribution of each random part and of the residual."""
-    response = sub(name(design.response), symbol("i"))
-    parts = [_fixed(design.fixed_names), *(_random(term) for term in design.random)]
-    offset = [sub(symbol("o"), symbol("i"))] if design.problem.offset is not None else []
-    right = total([*filter(None, parts), *offset, sub(symbol("ε"), symbol("i"))])
-    mean = display(response + operator("=") + right, f"{design.formula}, written out for observation i")
+def model_equations(design: Design, labels: Labels = NO_LABELS) -> list[str]:
+    """The equation of one observation, then the distribution of each random part and of the residual.
+
+    Args:
+        design: The design of the fit.
+        labels: What readers see for the names of its columns.
+    """
+    response = sub(name(labels.of(design.response)), symbol("i"))
+    terms = [*_fixed([labels.of(label) for label in design.fixed_names])]
+    terms += [part for term in design.random for part in _random(term, labels)]
+    terms += [sub(symbol("o"), symbol("i"))] if design.problem.offset is not None else []
+    parts = [response + operator("="), *total([*terms, sub(symbol("ε"), symbol("i"))])]
+    mean = display(parts, f"{design.formula}, written out for observation i")
     return [mean, *(_distribution(term) for term in design.random), *_residuals(design)]
 
 
-def _fixed(names: Sequence[str]) -> str:
+def _fixed(names: Sequence[str]) -> list[str]:
     if len(names) > MOST_TERMS:
-        return row(power(sub(symbol("x"), symbol("i")), TRANSPOSED), symbol("β"))
-    return total([_times(sub(symbol("β"), digits(k)), label) for k, label in enumerate(names)])
+        return [row(power(sub(symbol("x"), symbol("i")), TRANSPOSED), symbol("β"))]
+    return [_times(sub(symbol("β"), digits(k)), label) for k, label in enumerate(names)]
 
 
-def _random(term: RandomTerm) -> str:
+def _random(term: RandomTerm, labels: Labels) -> list[str]:
     """The effects of the observation's own level; a level is written as the factor's name at i."""
-    return total([_times(_effect(term, k), label) for k, label in enumerate(term.names)])
+    return [_times(_effect(term, k), labels.of(label)) for k, label in enumerate(term.names)]
 
 
 def _effect(term: RandomTerm, k: int) -> str:
@@ -112,12 +132,12 @@ def _distribution(term: RandomTerm) -> str:
     words = f"The {k} effects of each level of {term.group} are normal with mean zero"
     if k == 1:
         variance = power(sub(symbol("σ"), group), digits(2))
-        return display(left[0] + DISTRIBUTED + _normal(digits(0), variance), words)
+        return display([left[0] + DISTRIBUTED + _normal(digits(0), variance)], words)
     covariance = sub(symbol("G"), group)
     shape = covariance + (operator("=") + matrix(_entries(term)) if k <= 4 else "")
     vector = column(left) if k <= 4 else sub(symbol("b"), level)
     body = vector + DISTRIBUTED + _normal(digits(0), covariance) + operator(",")
-    return display(body + '<mspace width="1em"></mspace>' + shape, words)
+    return display([body + GAP, shape], words)
 
 
 def _entries(term: RandomTerm) -> list[list[str]]:
@@ -141,15 +161,26 @@ def _residuals(design: Design) -> list[str]:
     if shape is None:
         return [_residual(design, symbol("σ"), "The residuals are normal")]
     one = _residual(design, _sd(shape.formula), "The residuals are normal with mean zero")
-    return [one, _correlation(shape.formula)] if shape.formula.group else [one]
+    return [one, *_correlations(shape.formula)] if shape.formula.group else [one]
 
 
 def _residual(design: Design, sd: str, words: str) -> str:
-    variance = power(sd, digits(2))
+    shape = design.residual
+    growth = _growth(shape.formula.growing) if shape and shape.formula.growing else ""
+    variance = row(power(sd, digits(2)), growth) if growth else power(sd, digits(2))
     if design.problem.weights is not None:
         variance = row(variance, operator("/"), sub(symbol("w"), symbol("i")))
     left = sub(symbol("ε"), symbol("i"))
-    return display(left + DISTRIBUTED + _normal(digits(0), variance), words)
+    return display([left + DISTRIBUTED + _normal(digits(0), variance)], words)
+
+
+def _growth(growing: GrowingVariance) -> str:
+    """What a variance that follows a number is multiplied by, its power or exponential in delta."""
+    fitted = sub(f"<mover>{symbol('y')}{operator('^')}</mover>", symbol("i"))
+    value = fitted if growing.of is None else _at(str(growing.of), "i")
+    if growing.kind == "exp":
+        return power(symbol("e"), row(digits(2), symbol("δ"), value))
+    return power(row(operator("|"), value, operator("|")), row(digits(2), symbol("δ")))
 
 
 def _sd(formula: ResidualFormula) -> str:
@@ -159,6 +190,28 @@ def _sd(formula: ResidualFormula) -> str:
         return sub(symbol("σ"), _at(str(formula.ident), "i"))
     visit = [_visit(formula, "i")] if formula.heterogeneous else []
     return sub(symbol("σ"), *by, *visit) if by or visit else symbol("σ")
+
+
+def _correlations(formula: ResidualFormula) -> list[str]:
+    """The correlation of the residuals of two rows, and the distance that it fades with in the plane."""
+    if not formula.coordinates:
+        return [_correlation(formula)]
+    squares = [
+        power(row(operator("("), _at(str(x), "k"), operator("−"), _at(str(x), "i"), operator(")")), digits(2))
+        for x in formula.coordinates
+    ]
+    distance = f"<msqrt>{row(operator('+').join(squares))}</msqrt>"
+    body = sub(symbol("d"), symbol("i"), symbol("k")) + operator("=") + distance
+    return [_correlation(formula), display([body], "The distance of two rows")]
+
+
+def _fading(formula: ResidualFormula, apart: str) -> str:
+    """e to the minus distance over range, less the part of a nugget."""
+    if formula.coordinates:
+        apart = sub(symbol("d"), symbol("i"), symbol("k"))
+    decay = power(symbol("e"), row(operator("−"), apart, operator("/"), symbol("r")))
+    left = row(operator("("), digits(1), operator("−"), symbol("ν"), operator(")"))
+    return row(left, decay) if formula.nugget else decay
 
 
 def _correlation(formula: ResidualFormula) -> str:
@@ -176,13 +229,17 @@ def _correlation(formula: ResidualFormula) -> str:
         "toep": sub(symbol("ρ"), *by, apart),
         "un": sub(symbol("ρ"), *by, first, second),
         "ad": row(f"<munder>{operator('∏')}{between}</munder>", neighbours),
+        SERIAL: _fading(formula, apart),
+        SPATIAL: _fading(formula, apart),
     }[formula.correlation]
     pair = operator(",").join(sub(symbol("ε"), symbol(at)) for at in "ik")
-    subject = str(formula.group)
+    body = name("cor") + row(operator("("), pair, operator(")")) + operator("=") + right
+    if formula.group == WHOLE:
+        return display([body], "Residuals of any two rows are correlated by their distance")
+    subject, body = str(formula.group), body + operator(",")
     same = _at(subject, "i") + operator("=") + _at(subject, "k")
-    body = name("cor") + row(operator("("), pair, operator(")")) + operator("=") + right + operator(",")
     words = f"Residuals of two rows of one {subject} are correlated, those of others are independent"
-    return display(body + '<mspace width="1em"></mspace>' + same, words)
+    return display([body + GAP, same], words)
 
 
 def _visit(formula: ResidualFormula, at: str) -> str:

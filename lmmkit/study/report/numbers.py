@@ -10,12 +10,15 @@ from typing import Any
 import pandas as pd
 
 from lmmkit.model.report_tables import (
+    about_answer,
     about_data,
     about_design,
     about_fit,
     about_inference,
     about_search,
     about_visits,
+    fitted_lines,
+    residuals,
 )
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages.marks import Mark
@@ -30,7 +33,17 @@ MINUS = "\N{MINUS SIGN}"
 #: The tables of a run that the report prints or tells about, by name.
 TABLES: dict[str, ReportTable] = {
     table.name: table
-    for module in (about_data, about_design, about_search, about_inference, about_fit, about_visits)
+    for module in (
+        about_data,
+        about_design,
+        about_search,
+        about_inference,
+        about_fit,
+        about_visits,
+        residuals,
+        fitted_lines,
+        about_answer,
+    )
     for table in module.TABLES
 }
 

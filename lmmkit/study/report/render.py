@@ -18,13 +18,17 @@ from lmmkit.study.records.manifest import load_manifest
 from lmmkit.study.records.plan_lock import LOCK, deviation_lines
 from lmmkit.study.records.root_digest import NAME as ROOT
 from lmmkit.study.report import paragraphs
-from lmmkit.study.report.answer import answer, method
+from lmmkit.study.report.answer import answer, method, spread
 from lmmkit.study.report.mathml import model_equations
 from lmmkit.study.report.numbers import TABLES, Files
 from lmmkit.study.report.read_back import RECORD
 from lmmkit.study.steps.step import Step
 
 LONGEST = 30  # rows of a table on the page; its file has all of them
+#: Columns that name a method: where every row has the same one, the caption says it.
+METHODS = ("method", "interval", "adjusted")
+
+Printed = Mark | Name | str
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,15 @@ class PrintedTable:
         head: Titles of the columns.
         rows: Cells; the first of each row names it.
         left: Rows that the file has beyond those shown.
+        alike: Titles of the columns left out because every row has one method, and that method.
     """
 
     caption: str
     file: str
     head: list[str]
-    rows: list[list[Mark | Name | str]]
+    rows: list[list[Printed]]
     left: int
+    alike: list[tuple[str, Printed]]
 
     @property
     def numeric(self) -> list[bool]:
@@ -59,17 +65,19 @@ def render_report(step: Step) -> str:
         step: The step that writes it; the earlier steps are read.
     """
     files, fit, labels = Files(step), step.fit(), step.labels()
+    named = labels.with_names(files.table("names"))
     return templates.render(
         "report.html",
         title=step.title,
-        answer=[labels.told(said) for said in answer(files, fit.design, step.settings.report.focus)],
+        answer=answer(files, fit.design, labels),
+        spread=spread(files, fit.design, labels),
         method=method(files),
-        equations=model_equations(fit.design),
+        equations=model_equations(fit.design, labels),
         design=fit.design,
-        prose=_Prose(labels),
+        prose=_Prose(named),
         files=files,
         as_name=Name,
-        tables={name: printed_table(files, TABLES[name], labels) for name in printed_names(step)},
+        tables={name: printed_table(files, TABLES[name], named) for name in printed_names(step)},
         figures={figure.name: figure for figure in step.figures()},
         code=step.code(),
         deviations=deviation_lines(step.folder),
@@ -107,16 +115,29 @@ def printed_names(step: Step) -> list[str]:
 def printed_table(files: Files, table: ReportTable, labels: Labels = NO_LABELS) -> PrintedTable:
     """A table of the run with the columns that are printed, its first rows, names as readers see them."""
     length = len(files.table(table.name))
-    rows = [
-        [_cell(files, table.name, row, name, table.rounding(name), labels) for name in table.columns]
-        for row in range(min(length, LONGEST))
-    ]
-    return PrintedTable(table.title, f"tables/{table.name}.csv", table.head(), rows, max(0, length - LONGEST))
+    alike = _alike(files.table(table.name)) & table.columns.keys()
+    kept = [name for name in table.columns if name not in alike]
+    heads = dict(zip(table.columns, table.head(), strict=True))
+
+    def cell(row: int, name: str) -> Printed:
+        return _cell(files, table.name, row, name, table.rounding(name), labels)
+
+    rows = [[cell(row, name) for name in kept] for row in range(min(length, LONGEST))]
+    methods = [(heads[name], cell(0, name)) for name in heads if name in alike]
+    head = [heads[name] for name in kept]
+    return PrintedTable(
+        table.title, f"tables/{table.name}.csv", head, rows, max(0, length - LONGEST), methods
+    )
 
 
-def _cell(
-    files: Files, name: str, row: int, column: str, rounding: Rounding, labels: Labels
-) -> Mark | Name | str:
+def _alike(table: pd.DataFrame) -> set[str]:
+    """Columns in which every row has the same method."""
+    return {
+        name for name in METHODS if name in table and table[name].notna().all() and table[name].nunique() == 1
+    }
+
+
+def _cell(files: Files, name: str, row: int, column: str, rounding: Rounding, labels: Labels) -> Printed:
     """A cell bound to its place, text where it has digits too; nothing where the file has nothing."""
     value = files.table(name)[column].iloc[row]
     if pd.isna(value):

@@ -16,6 +16,7 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
 from lmmkit.model.certificate import written_out
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.degrees_of_freedom import denominators
 from lmmkit.model.tables import parameter_names, parameters, residual_names, theta_names
@@ -26,6 +27,12 @@ ADJUSTED = {  # methods whose standard errors are not those of (X'V⁻¹X)⁻¹,
     "unbounded": "the covariance matrix of the estimates at variances that may be negative",
 }
 Parts = Mapping[str, "pd.DataFrame | float"]
+
+
+_FADING = (
+    "R_ij = g_i g_j (1 - nugget) exp(-h_ij / range) at a distance h_ij, R_ii = g_i^2; g is |x|^power, "
+    "exp(exp x), or the ratio of a level to the first; rho = exp(-1 / range), one unit apart"
+)
 
 
 @dataclass(frozen=True)
@@ -112,14 +119,14 @@ class Origin:
         """A parameter of the residual structure, with the covariance matrix over its cells."""
         e, design = self.estimates, self.estimates.design.residual
         assert design is not None
+        value = dict(zip(residual_names(e), e.residual_params.tolist(), strict=True))[name]
+        start = f"R of {design.formula}, {design.words[:1].lower()}{design.words[1:]} "
+        if not isinstance(design, VisitDesign):
+            return Derivation(start + _FADING, {"σ": e.sigma}, value)
         names = list(design.cell_names)
         R = pd.DataFrame(e.residual_covariance, index=names, columns=names)
-        formula = (
-            f"R of {design.formula}, {design.words[:1].lower()}{design.words[1:]} Ratios are √R_tt / σ, "
-        )
-        formula += "correlations R_st / √(R_ss R_tt); rho is one of unit distance"
-        value = dict(zip(design.names, e.residual_params.tolist(), strict=True))[name]
-        return Derivation(formula, {"σ": e.sigma, "R": R}, value)
+        start += "Ratios are √R_tt / σ, correlations R_st / √(R_ss R_tt); rho is one of unit distance"
+        return Derivation(start, {"σ": e.sigma, "R": R}, value)
 
     def _whole(self) -> Iterator[tuple[str, Derivation]]:
         e = self.estimates

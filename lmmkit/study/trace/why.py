@@ -220,9 +220,10 @@ def search_text(trace: list[dict[str, Any]]) -> str:
         return "no log of the search"
     last = trace[-1]
     numbers = ", ".join(f"{key} {last[key]}" for key in ("deviance", "gradient", "decrement") if key in last)
-    theta = ", ".join(f"{x:.10g}" for x in last.get("theta", ()))
+    places = {key: ", ".join(f"{x:.10g}" for x in last.get(key, ())) for key in ("theta", "rho")}
+    stood = "".join(f"; {key} ({place})" for key, place in places.items() if place)
     head = f"step {last.get('iteration')} of {len(trace) - 1} ({last.get('step')})"
-    return f"{head}: {numbers}" + (f"; theta ({theta})" if theta else "")
+    return f"{head}: {numbers}{stood}"
 
 
 def _rows(run: RunFolder) -> str:

@@ -43,7 +43,7 @@ def test_new_rows_meet_the_codings_knots_and_means_of_the_fit(factorial):
     problem = design.problem
     np.testing.assert_allclose(made.X, np.column_stack([problem.columns[j][rows] for j in problem.fixed]))
     np.testing.assert_allclose(made.offset, problem.offset[rows])
-    for Z, codes, term in zip(made.Z, made.codes, problem.terms, strict=True):
+    for Z, ((codes, _),), term in zip(made.Z, made.held, problem.terms, strict=True):
         np.testing.assert_allclose(Z, np.column_stack([problem.columns[j][rows] for j in term.columns]))
         np.testing.assert_array_equal(codes, term.codes[rows])
 
@@ -57,7 +57,7 @@ def test_a_grid_needs_the_fixed_columns_alone(factorial):
 def test_predictions_without_groups_need_no_group(factorial):
     design = build_design("y ~ x + offset(log(z)) + (1 | g)", factorial.assign(z=factorial["x"] + 1))
     made = design.fixed_data(pd.DataFrame({"x": [2.0], "z": [np.e]}))
-    assert (made.X.tolist(), made.offset.tolist(), made.Z, made.codes) == ([[1.0, 2.0]], [1.0], (), ())
+    assert (made.X.tolist(), made.offset.tolist(), made.Z, made.held) == ([[1.0, 2.0]], [1.0], (), ())
 
 
 def test_whole_numbers_are_one_level_however_they_are_stored(factorial):
@@ -69,7 +69,8 @@ def test_whole_numbers_are_one_level_however_they_are_stored(factorial):
 def test_unseen_levels_of_a_group_are_marked(factorial):
     design = build_design("y ~ x + (1 | g) + (1 | g:b)", factorial)
     new = pd.DataFrame({"x": 1.0, "g": ["0", "8", "99", "4"], "b": ["v", "w", "u", "u"]})
-    codes = dict(zip([term.factor for term in design.random], design.new_data(new).codes, strict=True))
+    held = design.new_data(new).held
+    codes = {term.factor: own for term, ((own, _),) in zip(design.random, held, strict=True)}
     assert list(codes["g"]) == [0, 8, -1, 4]
     assert list(design.random[0].levels[codes["g:b"][[0, 3]]]) == ["0:v", "4:u"]
     assert list(codes["g:b"][[1, 2]]) == [-1, -1]

@@ -10,7 +10,7 @@ import pytest
 
 from lmmkit.errors import DataError, FormulaError, LmmkitError
 from lmmkit.model.design.design import Design, build_design, design_from_dict
-from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.design.visit_design import VisitDesign
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def designed(residual: str, data: Any, formula: str = "y ~ week") -> Design:
     return build_design(formula, data, residual=residual)
 
 
-def structured(residual: str, data: Any, formula: str = "y ~ week") -> ResidualDesign:
+def structured(residual: str, data: Any, formula: str = "y ~ week") -> VisitDesign:
     found = designed(residual, data, formula).residual
-    assert found is not None
+    assert isinstance(found, VisitDesign)
     return found
 
 
@@ -201,8 +201,22 @@ def test_visits_whose_order_letters_have_made_are_said(visits: pd.DataFrame) -> 
 def test_random_effects_beside_a_structure_are_refused_with_the_reason(visits: pd.DataFrame) -> None:
     same = refusal("un(week | id)", visits, FormulaError, "y ~ week + (1 | id)")
     assert "cannot be told apart" in same
-    other = refusal("ar1(week | id)", visits, FormulaError, "y ~ week + (week | id)")
-    assert "models without random effects" in other
+    assert "cannot be told apart" in refusal("un(week | id)", visits, FormulaError, "y ~ week + (week | id)")
+    for residual in ("cs(week | id)", "toeph(week | id)", "ident(sex) * cs(week | id)"):
+        assert "cannot be told apart" in refusal(residual, visits, FormulaError, "y ~ week + (1 | id)")
+    renamed = visits.assign(who=visits["id"].str.upper())
+    found = refusal("cs(week | id)", renamed, FormulaError, "y ~ week + (1 | who)")
+    assert "`(1 | who)` beside residual `cs(week | id)`" in found
+
+
+@pytest.mark.parametrize("residual", ["ar1(week | id)", "ident(sex)", "car1(week | id)", "adh(week | id)"])
+def test_random_effects_may_stand_beside_what_they_do_not_hold(visits: pd.DataFrame, residual: str) -> None:
+    design = designed(residual, visits, "y ~ week + (1 | id)")
+    assert design.residual is not None
+    assert len(design.random) == 1
+    told = design.describe()
+    assert "Random effects" in told
+    assert residual in told
 
 
 def test_a_model_with_neither_bar_nor_structure_names_both_ways_on(visits: pd.DataFrame) -> None:

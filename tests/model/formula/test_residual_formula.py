@@ -36,6 +36,24 @@ def refusal(text: str) -> str:
         ("ident(sex:`how old`)", "ident(sex:`how old`)"),
         ("cs(visit | id) * ident(sex)", "ident(sex) * cs(visit | id)"),
         ("ident(sex)*un", None),
+        ("car1(day|id)", "car1(day | id)"),
+        ("exp(I(day/7) | site:id)", "car1(I(day/7) | site:id)"),
+        ("sp_exp(day | id)", "car1(day | id)"),
+        ("expsp(day | id, nugget=FALSE)", "car1(day | id)"),
+        ("exp(day | id, nugget=TRUE)", "expsp(day | id, nugget=TRUE)"),
+        ("car1(day | 1)", "car1(day | 1)"),
+        ("expsp(x,y|field)", "expsp(x, y | field)"),
+        ("exp(x, y | 1)", "expsp(x, y | 1)"),
+        ("sp_exp(lat, long, height | f:b, nugget = True)", "expsp(lat, long, height | f:b, nugget=TRUE)"),
+        ("power(dose)", "power(dose)"),
+        ("power(fitted)", "power(fitted)"),
+        ("power(`fitted`)", "power(`fitted`)"),
+        ("exp(`dose (mg)`)", "exp(`dose (mg)`)"),
+        ("exp(log(dose + 1))", "exp(log(dose + 1))"),
+        ("car1(day | id) * ident(sex)", "ident(sex) * car1(day | id)"),
+        ("cs(visit | id) * exp(dose)", "exp(dose) * cs(visit | id)"),
+        ("power(fitted) * exp(day | id)", "power(fitted) * car1(day | id)"),
+        ("expsp(x, y | f, nugget=TRUE) * power(dose)", "power(dose) * expsp(x, y | f, nugget=TRUE)"),
     ],
 )
 def test_each_spelling_has_one_canonical_form(text: str, canonical: str | None) -> None:
@@ -61,6 +79,20 @@ def test_each_word_says_its_correlation_and_its_variances(tag: str, kind: tuple[
 def test_a_structure_names_every_column_that_it_uses() -> None:
     found = read("ident(a:b) * ar1(I(day/7) | site:id, by=arm)")
     assert list(found.columns()) == ["day", "site", "id", "arm", "a", "b"]
+    found = read("power(log(dose)) * expsp(x, y | site:id)")
+    assert list(found.columns()) == ["x", "y", "dose", "site", "id"]
+    assert list(read("power(fitted) * car1(day | 1)").columns()) == ["day"]
+
+
+def test_a_column_that_is_called_fitted_is_told_from_the_fitted_values() -> None:
+    assert read("power(fitted)").follows_fit
+    assert not read("power(`fitted`)").follows_fit
+    assert list(read("power(`fitted`)").columns()) == ["fitted"]
+
+
+@pytest.mark.parametrize("same", ["exp(t | g)", "expsp(t | g)", "sp_exp(t | g)"])
+def test_an_exponential_correlation_in_one_coordinate_is_car1(same: str) -> None:
+    assert read(same) == read("car1(t | g)")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +103,35 @@ def test_a_structure_names_every_column_that_it_uses() -> None:
         ("corCompSymm(form=~1|id)", "`cs(1 | id)`"),
         ("corSymm(form = ~ 1 | id)", "`un(1 | id)`"),
         ("varIdent(form = ~ 1 | sex)", "`ident(sex)`"),
-        ("corCAR1(form = ~ day | id)", "`ar1(day | id)`"),
+        ("corCAR1(form = ~ day | id)", "`car1(day | id)`"),
+        ("corCAR1(0.3, ~ day | site/id)", "`car1(day | id:site)`"),
+        ("corExp(form = ~ day | id)", "`car1(day | id)`"),
+        ("corExp(form = ~ lat + long)", "`expsp(lat, long | 1)`"),
+        (
+            "corExp(c(10, 0.2), form = ~ lat + long | field, nugget = TRUE)",
+            "`expsp(lat, long | field, nugget=TRUE)`",
+        ),
+        (
+            "corGaus(form = ~ lat + long | field)",
+            "the exponential one is offered; write `expsp(lat, long | field)`",
+        ),
+        ("varPower(form = ~ age)", "`power(age)`"),
+        ("varPower()", "`power(fitted)`"),
+        ("varPower(form = ~ fitted(.))", "`power(fitted)`"),
+        ("varPower(form = ~ age | Sex)", "`power(age)`, which has one parameter for all levels of `Sex`"),
+        ("varExp(form = ~ log(age))", "`exp(log(age))`"),
+        ("varExp()", "takes a column, not the fitted values; write `exp(x)`"),
+        ("varConstPower(form = ~ age)", "beside a constant, which is not offered; write `power(age)`"),
+        ("varFixed(~ age)", "prior weights, 1 / variance"),
+        ("varComb(varIdent(form = ~ 1 | Sex), varPower())", "one variance function is offered"),
+        ("repeated / type=sp(pow)(day) subject=id;", "`car1(day | id)`"),
+        ("repeated / type=SP(EXP)(x y) subject=field local", "`expsp(x, y | field, nugget=TRUE)`"),
+        ("SP(POW)(day)", "`car1(day | subject)`"),
+        ("sp(gau)(x y)", "`expsp(x, y | subject)`"),
+        ("ou(day + 0 | id)", "`car1(day | id)`"),
+        ("corARMA(form = ~ day | id, p = 1)", "no structure that is offered"),
+        ("power(~ x)", "`power(x)` is expected"),
+        ("power(fitted(.))", "`power(fitted)`"),
         ("repeated visit / subject=id type=un group=arm;", "`un(visit | id, by=arm)`"),
         ("repeated week / type=toeph sub=pt", "`toeph(week | pt)`"),
         ("TYPE=ARH(1) SUBJECT=id", "`ar1h(visit | id)`"),
@@ -100,7 +160,28 @@ def test_another_spelling_is_refused_with_ours(text: str, ours: str) -> None:
         ("ident(a) * csh(t | g)", "`cs(t | g)`, which has one variance"),
         ("ident(a) * un(t | g)", "take `un(t | g)` alone"),
         ("cs(t | g) + ident(a)", "`+` is not expected"),
-        ("power(fitted)", "Offered: iid, un (or us)"),
+        ("power(x) * exp(x)", "2 variance functions; one is expected."),
+        ("power(x) * csh(t | g)", "`cs(t | g)`, which has one variance"),
+        ("car1(t | g) * ar1(t | g)", "2 correlations"),
+        ("car1(1 | g)", "`ar1(1 | g)` takes the rows of a group as equally spaced"),
+        ("car1(2 | g)", "uses no column"),
+        ("car1(x, y | g)", "`expsp(x, y | g)` for distances in the plane"),
+        ("car1(t | g, by=arm)", "not for car1()"),
+        ("car1(t)", "`car1(t | 1)` takes all rows as one group"),
+        ("expsp(x, y)", "`expsp(x, y | 1)` takes all rows as one group"),
+        ("expsp(x, x | g)", "twice"),
+        ("expsp(poly(x, 2) | g)", "several columns"),
+        ("expsp(x, y | g, nugget=2)", "takes `nugget=TRUE`, or FALSE, once"),
+        ("expsp(x, y | g, nugget=TRUE, nugget=TRUE)", "once and nothing else"),
+        ("expsp(x, y | f/g)", "names 2"),
+        ("power", "`power(x)` is expected"),
+        ("power()", "`power(x)` is expected"),
+        ("power(x, y)", "`power(x)` is expected"),
+        ("power(x | g)", "`power(x)` is expected"),
+        ("power(bs(x))", "several columns"),
+        ("power(2)", "uses no column"),
+        ("exp(fitted)", "`power(fitted)`"),
+        ("car1", "`car1(t | g)` is expected"),
         ("nugget", "Offered: iid, un (or us)"),
         ("", "residual is empty"),
         ("cs(t | g) *", "something is missing beside `*`"),
@@ -134,10 +215,35 @@ def test_a_structure_is_text() -> None:
         parse_residual(5)  # pyright: ignore[reportArgumentType]
 
 
-@given(st.text(alphabet="uncsar1h(|)*,=~ \"'`ident:by;g/+0", max_size=40))
-def test_any_text_is_read_or_refused_in_words(text: str) -> None:
+def read_or_refused(text: str) -> None:
     try:
         found = parse_residual(text)
     except FormulaError:
         return
     assert found is None or parse_residual(str(found)) == found
+
+
+@given(st.text(alphabet="uncsar1h(|)*,=~ \"'`ident:by;g/+0", max_size=40))
+def test_any_text_is_read_or_refused_in_words(text: str) -> None:
+    read_or_refused(text)
+
+
+WORDS = [
+    "un",
+    "car1",
+    "expsp",
+    "exp",
+    "power",
+    "ident",
+    "cs",
+    "fitted",
+    "nugget=TRUE",
+    "corExp",
+    "varPower",
+    "sp",
+]
+
+
+@given(st.lists(st.sampled_from([*WORDS, *"(|)*,=~ x1g`+:/"]), max_size=14))
+def test_any_words_are_read_or_refused_in_words(words: list[str]) -> None:
+    read_or_refused("".join(words))

@@ -148,8 +148,8 @@ def test_a_candidate_is_a_random_part_or_a_whole_formula(tmp_path):
     ("line", "message"),
     [
         (
-            "  residual: car1(v | g)",
-            "s.yaml:8:13: model.residual: residual `car1(v | g)`: `car1` is not offered",
+            "  residual: corAR1(v | g)",
+            "s.yaml:8:13: model.residual: residual `corAR1(v | g)` is nlme's spelling; write `ar1(v | g)`",
         ),
         ("  residual: unn(v | g)", "`unn` is no structure that is offered; did you mean `un`?"),
         ("  residual: corAR1(form = ~ v | g)", "write `ar1(v | g)`"),
@@ -230,14 +230,16 @@ def test_the_published_schema_is_the_schema():
             "model.formula: `y ~ 1 + x` has no random-effects term such as (1 | g), and no residual",
         ),
         ("un(v | g)", " + (1 | g)", 8, "model.residual: `(1 | g)` beside residual `un(v | g)`: both let"),
-        ("ar1(v | h)", " + (x | g)", 8, "model.residual: `ar1(v | h)` stands beside `(1 + x | g)`"),
+        ("toep(v | g)", " + (1 | g)", 8, "model.residual: `(1 | g)` beside residual `toep(v | g)`: both let"),
     ],
 )
-def test_a_study_has_random_effects_or_a_residual_structure(tmp_path, residual, bar, line, said):
+def test_a_study_has_random_effects_or_a_residual_structure_that_holds_none_of_them(
+    tmp_path, residual, bar, line, said
+):
     text = GOOD.replace(" + (x | g)", bar) + f"  residual: {residual}\n"
     (found,) = faults(tmp_path, text)
     assert found.startswith(f"s.yaml:{line}:")
     assert said in found
-    base = GOOD if bar else GOOD.replace(" + (x | g)", "")
+    base = GOOD.replace(" + (x | g)", bar)
     (found,) = faults(tmp_path, base + "  residual: un(v | g)\n" * (not bar), {"model.residual": residual})
     assert found.startswith("override: model.residual" if bar else "s.yaml:7:12: model.formula")

@@ -13,7 +13,7 @@ import pytest
 import typer.testing
 from support import warm
 
-from lmmkit.errors import LmmkitError, StudyError
+from lmmkit.errors import FormulaError, LmmkitError, StudyError
 from lmmkit.study import load_table
 from lmmkit.study.cli.app import app
 from lmmkit.study.files.schema import Limits
@@ -329,6 +329,25 @@ def test_words_of_missing_are_listed_beside_other_odd_cells(tmp_path):
     assert "'<NA>' in 1 cell" in made.asked[0]
 
 
+def test_a_residual_structure_is_written_and_its_columns_are_looked_at(tmp_path):
+    """Times are numbers, and subjects are labels, though the formula has neither."""
+    content = text(TABLE.assign(day=np.arange(40) * 1.5))
+    (tmp_path / "d.csv").write_text(content)
+    made = write_study(tmp_path / "d.csv", "y ~ x", None, {}, "exp(day|g)")
+    written = made.path.read_text()
+    assert '  residual: "car1(day | g)"\n' in written
+    checked = make_plan(made.path).study.settings.data.columns
+    assert (checked["day"].type, checked["g"].type) == ("number", "factor")
+
+
+def test_a_formula_without_a_bar_is_refused_unless_the_residuals_have_a_structure(tmp_path):
+    with pytest.raises(FormulaError, match=r"no random-effects term .* and no residual structure"):
+        new(tmp_path, text(), formula="y ~ x")
+    with pytest.raises(FormulaError, match=r"`\(1 \| g\)` beside residual `un\(x \| g\)`"):
+        write_study(tmp_path / "d.csv", FORMULA, None, {}, "un(x | g)")
+    assert not (tmp_path / "d.yaml").exists()
+
+
 def test_a_formula_is_asked_for_with_the_columns(tmp_path):
     with pytest.raises(StudyError, match=r"--formula is missing.* 40 rows of g, x, y"):
         new(tmp_path, text(), formula=None)
@@ -433,4 +452,4 @@ def test_the_limits_of_the_page_and_of_the_readme_are_the_limits():
 def test_the_options_of_the_page_are_those_of_the_command():
     told = set(re.findall(r"--[a-z]+", PAGE.split("| option |")[1].split("Also found")[0]))
     shown = typer.testing.CliRunner().invoke(app, ["new", "--help"], env={"COLUMNS": "200"}).output
-    assert told == set(re.findall(r"--[a-z]+", shown)) - {"--help", "--formula", "--out"}
+    assert told == set(re.findall(r"--[a-z]+", shown)) - {"--help", "--formula", "--residual", "--out"}

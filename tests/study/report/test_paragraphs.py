@@ -432,8 +432,8 @@ def test_methods_paragraph(summary, certificate, model, checked):
         "a deviance of 1,743.6283. " + FULL_RANK
     )
     intervals = (
-        "Intervals have a coverage of 95 % and are Wald intervals with normal quantiles, which take no account "
-        "of the number of groups; tests of coefficients and terms have the same."
+        "Confidence intervals have a coverage of 95 % and are Wald intervals with normal quantiles, which take no "
+        "account of the number of groups, as are the tests."
     )
     rows = "All 12 rows of a.csv are used."
     assert words == " ".join([software, rows, model, choice, converged, intervals, checked])

@@ -18,9 +18,9 @@ NAN = float("nan")
 
 
 def texts(name, rows, **files):
-    """The cells of a table as the reader sees them."""
+    """The cells of a table as the reader sees them, then what its caption says of all rows."""
     printed = printed_table(report_files(**{name: rows}, **files), TABLES[name])
-    return [[str(cell) for cell in row] for row in printed.rows]
+    return [[str(cell) for cell in [*row, *(method for _, method in printed.alike)]] for row in printed.rows]
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,23 @@ def test_cells_know_their_places():
     assert row[0] == "x"
     assert row[1] == Mark(-10.46728, "tables/coefficients.csv", "x.estimate", "−10.47")
     assert row[5] == Mark(0.0000033, "tables/coefficients.csv", "x.p", "< 0.001")
-    assert printed.numeric == [False, True, True, True, True, True, True, False, False, False]
+    assert printed.numeric == [False, True, True, True, True, True, True, False]
     assert (printed.file, printed.left) == ("tables/coefficients.csv", 0)
+
+
+def test_the_caption_says_a_method_that_all_rows_have():
+    rows = [COEFFICIENT, COEFFICIENT | {"coefficient": "z", "interval": "profile"}]
+    printed = printed_table(report_files(coefficients=rows), TABLES["coefficients"])
+    assert printed.alike == [("SE and df by", "kenward-roger")]
+    assert printed.head[-1] == "Interval by"
+    assert [row[-1] for row in printed.rows] == ["Wald", "profile"]
+    assert all(len(row) == len(printed.head) == 9 for row in printed.rows)
+
+
+def test_a_row_without_a_method_keeps_the_column():
+    rows = [COEFFICIENT, COEFFICIENT | {"coefficient": "z", "interval": None}]
+    printed = printed_table(report_files(coefficients=rows), TABLES["coefficients"])
+    assert [row[-1] for row in printed.rows] == ["Wald", ""]
 
 
 def test_text_with_digits_is_bound_to_its_place():

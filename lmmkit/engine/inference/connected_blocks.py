@@ -1,0 +1,259 @@
+"""Expected information on the parameters of V by its connected blocks, each as a dense matrix.
+
+Rows that share a level of a grouping factor, or a subject of the residual structure, are connected; V is
+block diagonal over the components. With V = L L' in a block, W = L^-1 X and A_i = L^-1 V_i L^-T for the
+derivative V_i of V along a parameter, and sums over blocks,
+
+    tr(V^-1 V_i V^-1 V_j)       = sum <A_i, A_j>
+    X'V^-1 V_i V^-1 X           = sum W'A_i W
+    X'V^-1 V_i V^-1 V_j V^-1 X  = sum (A_i W)'(A_j W)
+
+which holds for whatever V is: of random effects, of a residual structure, or of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
+
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.inference.information import DirectionalInformation, Directions, theta_directions
+from lmmkit.engine.linalg.levelwise import solved
+from lmmkit.engine.problem import Problem, Residual, RowResidual
+from lmmkit.engine.solution import Optimum
+from lmmkit.errors import FitError
+
+LARGEST = 1_000  # rows of a block
+CUBES = 1e11  # sum of the blocks' sizes cubed
+MOST = 1e8  # numbers of A_i W of all parameters: 800 MB
+CHUNK = 4_000_000  # numbers of a stack of derivatives that are made at a time
+TOO_LARGE = (
+    "df='kenward-roger' works on each set of rows that random effects or the residual structure connect as "
+    "one dense matrix, and {what}. Use df='satterthwaite', which has no such limit."
+)
+
+
+def connected_rows(problem: Problem) -> list[Ints]:
+    """Rows of each block of V, (B, m) for the B blocks of m rows, by rising m."""
+    groups = [[codes for codes, _ in term.members] or [term.codes] for term in problem.terms]
+    if problem.residual is not None:
+        groups.append([problem.residual.subjects])
+    n, start = len(problem.response), len(problem.response)
+    down, across = list[Ints](), list[Ints]()
+    for codes in groups:
+        down += [np.arange(n)] * len(codes)
+        across += [start + own for own in codes]
+        start += max(int(own.max()) for own in codes) + 1
+    if not groups:
+        return [np.arange(n)[:, None]]
+    places = np.concatenate(down), np.concatenate(across)
+    graph = coo_array((np.ones(len(places[0])), places), shape=(start, start))
+    component = connected_components(graph, directed=False)[1][:n]
+    order = np.argsort(component, kind="stable")
+    sizes = np.unique(component, return_counts=True)[1]
+    firsts = np.cumsum(sizes) - sizes
+    return [order[firsts[sizes == m][:, None] + np.arange(m)] for m in np.unique(sizes)]
+
+
+def why_too_large(blocks: list[Ints]) -> str:
+    """Why blocks of V are too large to be worked on as dense matrices, or nothing."""
+    most = blocks[-1].shape[1]
+    if most > LARGEST:
+        return f"the largest has {most:,} rows, of at most {LARGEST:,}"
+    cubes = sum(float(rows.shape[0]) * float(rows.shape[1]) ** 3 for rows in blocks)
+    if cubes > CUBES:
+        number = sum(map(len, blocks))
+        return f"the cubes of their {number:,} sizes add up to {cubes:.1e}, of at most {CUBES:.0e}"
+    return ""
+
+
+class _BlockSums(NamedTuple):
+    """Of all blocks together: W (n, p), A_i W (m, n, p), <A_i, A_j> (m, m) and tr A_i (m,)."""
+
+    W: Floats
+    AW: Floats
+    squares: Floats
+    traces: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class BlockInformation(DirectionalInformation):
+    """Expected information on the coordinates (theta | rho) of a model, by the blocks of its V.
+
+    Attributes:
+        optimum: Where it is taken.
+        directions: dT of each row and column; those of R follow them.
+    """
+
+    optimum: Optimum
+    directions: Directions
+
+    @property
+    def nu(self) -> float:
+        """As of `DirectionalInformation`."""
+        return float(self.optimum.criterion.nu)
+
+    @cached_property
+    def Phi(self) -> Floats:
+        """As of `DirectionalInformation`."""
+        return solved(self.optimum.state.XVX, np.eye(self.optimum.criterion.p))
+
+    @cached_property
+    def slopes(self) -> Floats:
+        """As of `DirectionalInformation`."""
+        return np.einsum("np,inq->ipq", self.products.W, self.products.AW, optimize=True)
+
+    @cached_property
+    def matrix(self) -> Floats:
+        """As of `DirectionalInformation`."""
+        out = self.products.squares
+        if self.optimum.criterion.reml:
+            half = self.products.AW @ np.linalg.cholesky(self.Phi)
+            flat, relative = half.reshape(len(half), -1), self.Phi @ self.slopes
+            out = out - 2.0 * flat @ flat.T + np.einsum("ipq,jqp->ij", relative, relative, optimize=True)
+        return (out + out.T) / 2.0
+
+    @property
+    def edge(self) -> Floats:
+        """As of `DirectionalInformation`."""
+        edge = self.products.traces
+        if self.optimum.criterion.reml:
+            edge = edge - np.einsum("ipq,qp->i", self.slopes, self.Phi)
+        return edge
+
+    @property
+    def without_fixed(self) -> Floats:
+        """As of `DirectionalInformation`."""
+        return self.products.squares.diagonal()
+
+    def middle(self, W: Floats) -> Floats:
+        """As of `DirectionalInformation`."""
+        AW = self.products.AW
+        return np.einsum("inp,inq->pq", AW, np.tensordot(W, AW, 1), optimize=True)
+
+    @cached_property
+    def products(self) -> _BlockSums:
+        """The sums that all else is made of, in one pass over the blocks.
+
+        Raises:
+            FitError: The blocks are too large.
+        """
+        problem, prepared = self.optimum.problem, self.optimum.prepared
+        blocks = connected_rows(problem)
+        count, (n, p) = self._count, (len(problem.response), len(prepared.fixed))
+        what = why_too_large(blocks)
+        if any(term.relation is not None for term in problem.terms):
+            what = "levels that are related by a known matrix are not among them"
+        if not what and float(count) * n * p > MOST:
+            size = f"{count * n * p:.1e} numbers"
+            what = f"{count} covariance parameters, {n:,} rows and {p} fixed effects need {size}"
+        if what:
+            raise FitError(TOO_LARGE.format(what=what))
+        W, AW = np.empty((n, p)), np.empty((count, n, p))
+        squares, traces = np.zeros((count, count)), np.zeros(count)
+        X = prepared.rows[list(prepared.fixed)].T
+        for rows in _chunks(blocks, count):
+            V, slopes = self._blocks(rows)
+            half = np.linalg.inv(np.linalg.cholesky(V))
+            A = half @ slopes @ half.swapaxes(-1, -2)
+            W[rows] = half @ X[rows]
+            AW[:, rows] = A @ W[rows]
+            flat = A.reshape(count, -1)
+            squares += flat @ flat.T
+            traces += np.einsum("ibtt->i", A)
+        return _BlockSums(W, AW, squares, traces)
+
+    @property
+    def _count(self) -> int:
+        return self.directions.count + self.optimum.criterion.source.count
+
+    def _blocks(self, rows: Ints) -> tuple[Floats, Floats]:
+        """(B, m, m) V and (count, B, m, m) its derivatives."""
+        state, prepared, layout = self.optimum.state, self.optimum.prepared, self.optimum.layout
+        R, dR = residual_blocks(self.optimum, rows)
+        V = R.copy()
+        slopes = np.zeros((self._count, *V.shape))
+        slopes[self.directions.count :] = dR
+        parts = zip(layout.factors, state.L, self.directions.own, self.directions.cuts, strict=True)
+        for factor, L, own, cut in parts:
+            if factor.Z is not None:
+                for b, mine in enumerate(rows):
+                    z = _by_level(factor.Z[mine], factor.width)
+                    V[b] += np.einsum("mla,ac,bc,nlb->mn", z, L, L, z, optimize=True)
+                    slopes[cut, b] = np.einsum("mla,iab,nlb->imn", z, own, z, optimize=True)
+                continue
+            z, codes = prepared.rows[list(factor.rows)][:, rows], factor.codes[rows]
+            together = codes[:, :, None] == codes[:, None, :]
+            half = np.einsum("abm,ac->bmc", z, L)
+            V += together * (half @ half.swapaxes(-1, -2))
+            slopes[cut] = together * np.einsum("abm,iac,cbl->ibml", z, own, z, optimize=True)
+        return V, slopes
+
+
+def _by_level(Z: csr_array, width: int) -> Floats:
+    """(m, l, k) the columns of the l levels that some rows of Z meet."""
+    levels = np.unique(Z.indices // width)
+    return Z.toarray().reshape(Z.shape[0], -1, width)[:, levels]
+
+
+def residual_blocks(optimum: Optimum, rows: Ints) -> tuple[Floats, Floats]:
+    """(B, m, m) R and (r, B, m, m) its derivatives among some rows, prior weights multiplied in."""
+    residual, rho = optimum.problem.residual, optimum.state.rho
+    B, m = rows.shape
+    if residual is None:
+        return np.broadcast_to(np.eye(m), (B, m, m)), np.empty((0, B, m, m))
+    subjects = residual.subjects[rows]
+    together = subjects[:, :, None] == subjects[:, None, :]
+    if isinstance(residual, Residual):
+        R, slopes = _of_visits(residual.structure, rho, residual.cells[rows])
+        return together * R, together * slopes
+    own, other = residual.structure.cuts
+    C, slopes = _correlation(residual, rho[other], rows)
+    C, slopes = together * C, together * slopes
+    variance = residual.structure.variance
+    if variance is None or residual.covariate is None:
+        return C, slopes
+    v = residual.covariate[rows].ravel()
+    g = variance.sds(rho[own], v).reshape(B, m)
+    d = variance.slopes(v).reshape(-1, B, m)
+    scale = g[:, :, None] * g[:, None, :]
+    R = scale * C
+    return R, np.concatenate([R * (d[:, :, :, None] + d[:, :, None, :]), scale * slopes])
+
+
+def _correlation(residual: RowResidual, rho: Floats, rows: Ints) -> tuple[Floats, Floats]:
+    """(B, m, m) C of every two of some rows, as if of one subject, and (r, B, m, m) its derivatives."""
+    process, (B, m) = residual.structure.correlation, rows.shape
+    if isinstance(process, ResidualStructure) and residual.cells is not None:
+        return _of_visits(process, rho, residual.cells[rows])
+    where = residual.positions if residual.times is None else residual.times[:, None]
+    if process is None or isinstance(process, ResidualStructure) or where is None:
+        return np.broadcast_to(np.eye(m), (B, m, m)), np.empty((0, B, m, m))
+    x = where[rows]
+    distance = np.sqrt(((x[:, :, None] - x[:, None, :]) ** 2).sum(axis=-1))
+    return process.correlation(rho, distance), process.correlation_slopes(rho, distance)
+
+
+def _of_visits(structure: ResidualStructure, rho: Floats, cells: Ints) -> tuple[Floats, Floats]:
+    """The same of the cells (B, m) of some rows."""
+    places = cells[:, :, None], cells[:, None, :]
+    return structure.matrix(rho)[places], structure.jacobian(rho)[:, *places]
+
+
+def block_information(optimum: Optimum) -> BlockInformation:
+    """Expected information on (theta | rho) at an optimum."""
+    return BlockInformation(optimum, theta_directions(optimum.layout, optimum.state.theta))
+
+
+def _chunks(blocks: list[Ints], count: int) -> Iterator[Ints]:
+    """Some blocks of one size at a time."""
+    for rows in blocks:
+        size = max(1, CHUNK // (max(count, 1) * rows.shape[1] ** 2))
+        yield from (rows[at : at + size] for at in range(0, len(rows), size))

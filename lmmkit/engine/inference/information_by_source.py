@@ -1,0 +1,30 @@
+"""Which way the information on covariance parameters is taken: by where the cross-products come from."""
+
+from __future__ import annotations
+
+from lmmkit.engine.crossproducts.product_sources import Fixed, Patterned
+from lmmkit.engine.inference.connected_blocks import block_information
+from lmmkit.engine.inference.information import (
+    DirectionalInformation,
+    VarianceInformation,
+    differenced_information,
+    variance_information,
+)
+from lmmkit.engine.inference.visits import visit_information, visit_variance_information
+from lmmkit.engine.solution import Optimum
+
+
+def exact_information(optimum: Optimum) -> VarianceInformation:
+    """The exact information on (theta, rho, sigma) at an optimum."""
+    source = optimum.criterion.source
+    if isinstance(source, Fixed):
+        return variance_information(optimum)
+    return (visit_variance_information if isinstance(source, Patterned) else differenced_information)(optimum)
+
+
+def along_coordinates(optimum: Optimum) -> DirectionalInformation | None:
+    """Expected information on (theta, rho) where R has coordinates; None: the entries of T are enough."""
+    source = optimum.criterion.source
+    if isinstance(source, Fixed):
+        return None
+    return visit_information(optimum) if isinstance(source, Patterned) else block_information(optimum)

@@ -1,0 +1,644 @@
+"""The answer of a study as a table: what its focus does to the response, by slopes and by marginal means.
+
+A number is told by its average slope over the rows of the fit, and by how that slope varies with what it
+interacts with, or along itself; a factor by the F test of its marginal means, the means and their
+differences.
+On a logarithmic scale differences are ratios too, and means are carried back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.engine.arrays import Floats
+from lmmkit.errors import FitError
+from lmmkit.model.design.design import Design
+from lmmkit.model.fit import Fit
+from lmmkit.model.inference.degrees_of_freedom import Denominators, FTest, denominators
+from lmmkit.model.inference.distributions import f_tail
+from lmmkit.model.inference.linear_functions import estimable, linear_table
+from lmmkit.model.means.averages import RowAverages, row_averages
+from lmmkit.model.means.focus import (
+    INTERCEPT,
+    Focus,
+    is_factor,
+    largest_interactions,
+    levels_of_column,
+    moderators,
+    reference_level,
+)
+from lmmkit.model.means.joint_tests import joint_test
+from lmmkit.model.means.marginal_means import Family, MarginalMeans
+from lmmkit.model.means.reference_grid import KEPT
+from lmmkit.model.means.response_scale import ResponseScale, response_scale
+from lmmkit.model.report_tables.report_table import ReportTable
+
+MOST_LEVELS = 12  # of a moderator within which effects are told one by one
+MOST_MEANS = 60  # of a factor whose pairs are all compared
+SAME = 1e-7  # relative distance at which an estimate and its error are those of a coefficient
+SAME_F = 1e-6  # relative distance at which two F tests are one
+
+Frame = pd.DataFrame
+TESTS = ["estimate", "se", "df", "t", "p", "low", "high"]
+NUMBERS = [
+    *("value", *TESTS, "num_df", "den_df", "F"),
+    *("ratio", "ratio_low", "ratio_high", "change", "change_low", "change_high"),
+    *("original", "original_low", "original_high", "clear"),
+]
+TEXTS = ["row", "role", "variable", "level", "base", "moderator", "at", "adjusted", "method", "interval"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """The answer.
+
+    Attributes:
+        table: A row per number: `row` names it, `role` says what it is, `variable`, `level` and `base` of
+        what,
+            `moderator` with `at` (a level) or `value` (a number) where; then the test of zero, the F test, on
+            a logarithmic scale `ratio` and `change` (ratio less 1), and of means `original`, on the scale of
+            the response before it was transformed; `clear` counts the pairs whose interval excludes zero.
+        facts: term, variable, kind (intercept, number, factor), within, moderators, curved, scale, response
+            and its column, covariates held at their means, whether F tests of the table of terms differ.
+    """
+
+    table: Frame
+    facts: dict[str, Any]
+
+
+def told(fit: Fit, focus: Focus, coefficients: Frame, *, df: str, level: float) -> Told:
+    """The answer to what a focus asks.
+
+    Args:
+        fit: The fit.
+        focus: What is asked.
+        coefficients: The table of coefficients, whose rows stand for estimates that are coefficients.
+        df: Denominator degrees of freedom.
+        level: Coverage of the intervals.
+    """
+    return _Answer(fit, focus, coefficients, denominators(fit.estimates, df), df, level).told()
+
+
+def average_slope(fit: Fit, focus: Focus, frame: Frame | None = None) -> Floats:
+    """(p,) the average slope along a number over rows, on the kept coefficients.
+
+    Args:
+        fit: The fit.
+        focus: The number, with values of other columns.
+        frame: Rows; by default those of the fit.
+
+    Raises:
+        FitError: The data cannot estimate it.
+    """
+    rows = _rows(fit, frame)
+    L, possible = estimable(rows.slope(focus.variable, **_values(fit.design, focus.at))[None], fit.estimates)
+    return _only(L, possible, f"the average slope along {focus.variable}")
+
+
+def mean_difference(fit: Fit, focus: Focus) -> Floats:
+    """(p,) the difference of two marginal means, on the kept coefficients.
+
+    Raises:
+        FitError: The factor has more than two levels and no contrast is named, or it cannot be estimated.
+    """
+    known = list(levels_of_column(fit.design, focus.variable))
+    first, second = focus.contrast or _direction(fit.design, focus.variable, known)
+    missing = [level for level in (first, second) if level not in known]
+    if missing:
+        raise FitError(f"`{focus.variable}` has no level {missing[0]} in these rows")
+    at = _values(fit.design, focus.at)
+    family = _family(
+        fit.marginal_means(focus.variable, at={n: [v] for n, v in at.items()} or None, df="normal")
+    )
+    texts = list(map(str, family.cells[focus.variable]))
+    i, j = texts.index(first), texts.index(second)
+    nested = len(family.groups) > 0
+    if nested:
+        raise FitError(
+            f"`{focus.variable}` is nested in {', '.join(family.groups)}: name its levels in report.at"
+        )
+    difference = family.L[i] - family.L[j]
+    return _only(difference[None], family.possible[[i]] & family.possible[[j]], f"{first} less {second}")
+
+
+@dataclass(frozen=True, eq=False)
+class Estimand:
+    """The one number that a focus asks for.
+
+    Attributes:
+        name: What it is.
+        L: (p,) on the kept coefficients.
+    """
+
+    name: str
+    L: Floats
+
+
+def estimand(fit: Fit, focus: Focus, frame: Frame | None = None) -> Estimand | None:
+    """The average slope of a number, the difference of two means of a factor, the intercept.
+
+    Args:
+        fit: The fit.
+        focus: What is asked.
+        frame: The rows that a slope is averaged over; by default those of the fit.
+
+    Returns:
+        None for a factor of more than two levels of which no contrast is named.
+
+    Raises:
+        FitError: The data cannot estimate it.
+    """
+    if focus.term == INTERCEPT:
+        return Estimand(INTERCEPT, (fit.params.index == INTERCEPT).astype(float))
+    where = "".join(f", at {name} {value:g}" if isinstance(value, float) else f", at {name} {value}"
+                    for name, value in focus.at.items())  # fmt: skip
+    if not is_factor(fit.design, focus.variable):
+        return Estimand(f"slope of {focus.variable}{where}", average_slope(fit, focus, frame))
+    if not has_one_difference(fit.design, focus):
+        return None
+    known = list(levels_of_column(fit.design, focus.variable))
+    first, second = focus.contrast or _direction(fit.design, focus.variable, known)
+    return Estimand(f"{focus.variable}: {first} less {second}{where}", mean_difference(fit, focus))
+
+
+def has_one_difference(design: Design, focus: Focus) -> bool:
+    """Whether a factor's focus is one number: it has two levels, or two are named."""
+    return focus.contrast is not None or len(levels_of_column(design, focus.variable)) == 2
+
+
+def _only(L: Floats, possible: Any, what: str) -> Floats:
+    if not possible.all() or not L.any():
+        raise FitError(f"these data cannot estimate {what}")
+    return L[0]
+
+
+def _rows(fit: Fit, frame: Frame | None = None) -> RowAverages:
+    of = row_averages(
+        fit.estimates, by=None, newdata=None, level="population", weights=None, df="normal", coverage=0.95
+    )
+    if frame is None:
+        return of
+    return RowAverages(fit.estimates, frame, "population", (), np.ones(len(frame)), "normal", 0.95)
+
+
+def _values(design: Design, at: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as the table has them, from levels as text."""
+    return {
+        name: levels_of_column(design, name)[value] if is_factor(design, name) else value
+        for name, value in at.items()
+    }
+
+
+def _family(means: MarginalMeans) -> Family:
+    assert means.family is not None
+    return means.family
+
+
+def _direction(design: Design, variable: str, levels: Sequence[str]) -> tuple[str, str]:
+    """Which of two levels less which: less the reference of the coding, else the second less the first."""
+    mine = [v for v in design.recipe.variables.values() if v.expression.variables == (variable,)]
+    base = next((found for v in mine if (found := reference_level(v)) is not None), levels[0])
+    base = base if base in levels else levels[0]
+    return next(level for level in levels if level != base), base
+
+
+def scale_of(design: Design) -> tuple[str, ResponseScale | None]:
+    """What the response is: "identity", "log", "sqrt", or "other" for another transformation."""
+    response = design.recipe.formula.response
+    try:
+        scale = response_scale(response)
+    except FitError:
+        return "other", None
+    if scale is None:
+        return "identity", None
+    return ("log" if scale.is_log else "sqrt"), scale
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    fit: Fit
+    focus: Focus
+    coefficients: Frame
+    by: Denominators
+    df: str
+    level: float
+
+    @property
+    def design(self) -> Design:
+        return self.fit.design
+
+    @cached_property
+    def rows(self) -> RowAverages:
+        return _rows(self.fit)
+
+    @cached_property
+    def kind(self) -> str:
+        if self.focus.term == INTERCEPT:
+            return "intercept"
+        return "factor" if is_factor(self.design, self.focus.variable) else "number"
+
+    def told(self) -> Told:
+        made = {"intercept": self._intercept, "number": self._number, "factor": self._factor}[self.kind]()
+        table = Frame(made).reindex(columns=[*TEXTS[:7], *NUMBERS, *TEXTS[7:]])
+        table = table.astype(dict.fromkeys(TEXTS, object)).astype(dict.fromkeys(NUMBERS, float))
+        return Told(table, self._facts(table))
+
+    def _facts(self, table: Frame) -> dict[str, Any]:
+        kind, scale = scale_of(self.design)
+        response = self.design.recipe.formula.response
+        return {
+            "term": self.focus.term,
+            "variable": self.focus.variable,
+            "kind": self.kind,
+            "within": list(self.focus.within),
+            "contrast": list(self.focus.contrast or ()),
+            "at": [{"column": name, "value": value} for name, value in self.focus.at.items()],
+            "moderators": [n for n in self._moderators() if n in set(table["moderator"].dropna())],
+            "curved": bool((table["role"] == "along").any()),
+            "scale": kind,
+            "shift": scale.shift if scale else 0.0,
+            "response": response.text,
+            "column": response.variables[0] if response.variables else response.text,
+            "plain": _plain(response.variables[0], scale) if response.variables else response.text,
+            "nested": bool(self.focus.within) and not self._has_margin(),
+            "where": _where_zero(self.design) if self.kind == "intercept" else [],
+            "offset": self.design.request.offset is not None or bool(self.design.recipe.formula.offsets),
+            "averaged": self._averaged(),
+            "held": self._held(),
+            "alpha": 1.0 - self.level,
+        }
+
+    def _held(self) -> list[dict[str, Any]]:
+        """Numbers that interact with a factor, and their means, at which its own means are taken."""
+        if self.kind != "factor":
+            return []
+        numbers = [n for n in self._moderators() if not is_factor(self.design, n) and n not in self.focus.at]
+        columns = {name: self.design.frame[name].astype(float) for name in numbers}
+        return [{"column": n, "value": float(x.mean())} for n, x in columns.items() if x.nunique() > KEPT]
+
+    def _has_margin(self) -> bool:
+        """Whether the variable has a term of its own beside an interaction that is the focus."""
+        terms = [{n for e in term for n in e.variables} for term in self.design.recipe.formula.fixed]
+        mine = {self.focus.variable, *self.focus.within}
+        return any(self.focus.variable in term and term < mine for term in terms)
+
+    def _averaged(self) -> list[str]:
+        """Factors that interact with the variable, over whose levels its marginal means average."""
+        if self.kind != "factor":
+            return []
+        return [n for n in self._moderators() if is_factor(self.design, n) and n not in self.focus.at]
+
+    def _moderators(self) -> list[str]:
+        if self.kind == "intercept":
+            return []
+        found = moderators(self.design, self.focus.variable)
+        return [*self.focus.within, *(name for name in found if name not in self.focus.within)]
+
+    # --- rows -------------------------------------------------------------------------------------------
+
+    def _linear(
+        self, heads: list[dict[str, Any]], L: Floats, adjust: str = "none", means: int = 2
+    ) -> list[dict[str, Any]]:
+        """Rows of linear functions, on all columns of X; one that is a coefficient is told as that."""
+        kept, possible = estimable(L, self.fit.estimates)
+        index = pd.Index(range(len(kept)))
+        table = linear_table(
+            index,
+            kept,
+            self.fit.estimates,
+            self.by,
+            self.level,
+            possible=possible,
+            adjust=adjust,
+            means=means,
+        )
+        found = table[TESTS].to_dict("records")
+        return [self._row(head, numbers, adjust) for head, numbers in zip(heads, found, strict=True)]
+
+    def _row(self, head: dict[str, Any], numbers: Mapping[Any, Any], adjust: str = "none") -> dict[str, Any]:
+        values, interval = dict(numbers), "Wald"
+        own = None if adjust != "none" else self._coefficient(values)
+        if own is not None:
+            values, interval = own
+        row = {**head, **values, "adjusted": "Tukey" if adjust == "tukey" else None}
+        row |= {"method": self.by.named(np.array([values["df"]]))[0], "interval": interval}
+        return row | self._ratios(values)
+
+    def _coefficient(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], str] | None:
+        """The numbers of the coefficient that a function is, up to its sign, with the bounds of its table."""
+        size, se = abs(values["estimate"]), values["se"]
+        for row in self.coefficients.to_dict("records"):
+            near = np.isclose([abs(row["estimate"]), row["se"]], [size, se], rtol=SAME, atol=0.0)
+            if not near.all() or not np.isclose(row["df"], values["df"], rtol=1e-5, equal_nan=True):
+                continue
+            told = {name: float(row[name]) for name in TESTS}
+            if np.sign(told["estimate"]) != np.sign(values["estimate"]):
+                told |= {
+                    "estimate": -told["estimate"],
+                    "t": -told["t"],
+                    "low": -told["high"],
+                    "high": -told["low"],
+                }
+            return told, str(row["interval"])
+        return None
+
+    def _ratios(self, values: Mapping[str, Any]) -> dict[str, float]:
+        kind, scale = scale_of(self.design)
+        if kind != "log" or scale is None:
+            return {}
+        ends = np.array([values[name] for name in ("estimate", "low", "high")])
+        ratio = scale.ratio(ends).value
+        return dict(zip(("ratio", "ratio_low", "ratio_high"), ratio.tolist(), strict=True)) | dict(
+            zip(("change", "change_low", "change_high"), (ratio - 1.0).tolist(), strict=True)
+        )
+
+    def _f(self, head: dict[str, Any], test: FTest) -> dict[str, Any]:
+        p = f_tail(test.F, test.num_df, test.den_df) if test.num_df else np.nan
+        method = self.by.named(np.array([test.den_df]))[0]
+        return {**head, "num_df": test.num_df, "den_df": test.den_df, "F": test.F, "p": p, "method": method}
+
+    def _joint(self, head: dict[str, Any], L: Floats) -> dict[str, Any]:
+        return self._f(head, joint_test(self.fit.estimates, L, self.by))
+
+    # --- the intercept ------------------------------------------------------------------------------------
+
+    def _intercept(self) -> list[dict[str, Any]]:
+        row = next(each for each in self.coefficients.to_dict("records") if each["coefficient"] == INTERCEPT)
+        values = {name: float(row[name]) for name in TESTS}
+        head = {"row": "intercept", "role": "mean", "variable": INTERCEPT}
+        return [
+            {**head, **values, "method": row["method"], "interval": row["interval"], **self._original(values)}
+        ]
+
+    def _original(self, values: Mapping[str, Any]) -> dict[str, float]:
+        _, scale = scale_of(self.design)
+        if scale is None:
+            return {}
+        ends = np.array([values[name] for name in ("estimate", "low", "high")])
+        return dict(
+            zip(("original", "original_low", "original_high"), scale.back(ends).value.tolist(), strict=True)
+        )
+
+    # --- a number -----------------------------------------------------------------------------------------
+
+    def _number(self) -> list[dict[str, Any]]:
+        x, at = self.focus.variable, _values(self.design, self.focus.at)
+        head = {"row": "slope", "role": "slope", "variable": x}
+        rows = self._linear([head], self.rows.slope(x, **at)[None])
+        rows += self._along(x, at)
+        for name in self._moderators():
+            if name not in at:
+                rows += self._moderated(x, name, at)
+        return rows + self._interactions()
+
+    def _along(self, x: str, at: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Where the slope varies along the number itself: at its least and greatest value, and its F test."""
+        values = self.rows.frame[x].to_numpy(float)
+        ends = [float(np.nanmin(values)), float(np.nanmax(values))]
+        L = np.array([self.rows.slope(x, **{**at, x: value}) for value in ends])
+        scale = np.abs(L).max(axis=0)
+        if (np.abs(L[1] - L[0]) <= SAME * np.where(scale > 0, scale, 1.0)).all():
+            return []
+        heads = [
+            {"row": f"slope at {x} {word}", "role": "along", "variable": x, "moderator": x, "value": value}
+            for word, value in zip(("least", "greatest"), ends, strict=True)
+        ]
+        mine = [
+            i for term, t in zip(self.design.recipe.formula.fixed, self.design.fixed_terms, strict=True)
+            if any(x in e.variables for e in term) for i in t.columns
+        ]  # fmt: skip
+        kept = list(self.fit.estimates.kept)
+        all_of_it = np.eye(len(kept))[[kept.index(i) for i in mine if i in kept]]
+        test = self._joint({"row": f"all of {x}", "role": "F of all", "variable": x}, all_of_it)
+        return [*self._linear(heads, L), test]
+
+    def _moderated(self, x: str, name: str, at: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Slopes at the levels of a factor, or at the ends of a number."""
+        if not is_factor(self.design, name):
+            values = self.rows.frame[name].to_numpy(float)
+            heads = [
+                {
+                    "row": f"slope at {name} {word}",
+                    "role": "slope at",
+                    "variable": x,
+                    "moderator": name,
+                    "value": value,
+                }
+                for word, value in (
+                    ("least", float(np.nanmin(values))),
+                    ("greatest", float(np.nanmax(values))),
+                )
+            ]
+            return self._linear(
+                heads, np.array([self.rows.slope(x, **{**at, name: h["value"]}) for h in heads])
+            )
+        levels = levels_of_column(self.design, name)
+        if len(levels) > MOST_LEVELS:
+            return []
+        heads = [
+            {
+                "row": f"slope at {name}: {level}",
+                "role": "slope at",
+                "variable": x,
+                "moderator": name,
+                "at": level,
+            }
+            for level in levels
+        ]
+        L = np.array([self.rows.slope(x, **{**at, name: value}) for value in levels.values()])
+        return [*self._linear(heads, L), *self._slopes_apart(x, name, list(levels), L)]
+
+    def _slopes_apart(self, x: str, name: str, levels: Sequence[str], L: Floats) -> list[dict[str, Any]]:
+        """The largest difference of slopes between levels, or the only one."""
+        pairs = [(j, i) for i in range(len(levels)) for j in range(i + 1, len(levels))]
+        if len(levels) == 2:
+            first, second = _direction(self.design, name, levels)
+            pairs = [(levels.index(first), levels.index(second))]
+        heads = [
+            {"row": f"slopes of {name}: {levels[i]} less {levels[j]}", "role": "difference of slopes",
+             "variable": x, "moderator": name, "level": levels[i], "base": levels[j]}
+            for i, j in pairs
+        ]  # fmt: skip
+        adjust = "tukey" if len(levels) > 2 else "none"
+        found = self._linear(heads, np.array([L[i] - L[j] for i, j in pairs]), adjust, len(levels))
+        return [_forward(_largest(found), keep=len(levels) == 2)] if found else []
+
+    def _interactions(self) -> list[dict[str, Any]]:
+        """The F tests of the largest interactions of the variable, as the table of terms has them."""
+        names = largest_interactions(self.design, self.focus.variable)
+        if not names:
+            return []
+        tests = self.fit.anova(type=3, df=self.df)
+        return [
+            {"row": f"F of {name}", "role": "F of interaction", "variable": name, "num_df": test["num_df"],
+             "den_df": test["den_df"], "F": test["F"], "p": test["p"], "method": test["method"]}
+            for name, test in tests.loc[names].iterrows()
+        ]  # fmt: skip
+
+    # --- a factor -----------------------------------------------------------------------------------------
+
+    def _factor(self) -> list[dict[str, Any]]:
+        rows = self._compared(_values(self.design, self.focus.at), "", {})
+        at = _values(self.design, self.focus.at)
+        for name in self._moderators():
+            if name in at:
+                continue
+            for label, value, head in self._places(name):
+                rows += self._compared({**at, name: value}, f" at {name}: {label}", head)
+        return rows + self._interactions()
+
+    def _places(self, name: str) -> list[tuple[str, Any, dict[str, Any]]]:
+        """The levels of a moderator, or its least and greatest value."""
+        if is_factor(self.design, name):
+            levels = levels_of_column(self.design, name)
+            some = levels if len(levels) <= MOST_LEVELS else {}
+            return [(level, value, {"moderator": name, "at": level}) for level, value in some.items()]
+        values = self.rows.frame[name].to_numpy(float)
+        ends = (("least", float(np.nanmin(values))), ("greatest", float(np.nanmax(values))))
+        return [(word, value, {"moderator": name, "value": value}) for word, value in ends]
+
+    def _compared(self, at: Mapping[str, Any], where: str, head: dict[str, Any]) -> list[dict[str, Any]]:
+        """The means of the factor's levels, their F test, and their largest or only difference."""
+        name, place = self.focus.variable, " at" if where else ""
+        grid = {key: [value] for key, value in at.items()}
+        means = self.fit.marginal_means(name, df=self.df, at=grid or None, level=self.level)
+        family = _family(means)
+        if (
+            family.groups
+        ):  # nested in others: within their levels, which moderators among them tell themselves
+            return (
+                self._nested(means, head) if not where and family.groups[0] not in self._moderators() else []
+            )
+        levels = list(map(str, family.cells[name]))
+        rows = list[dict[str, Any]]()
+        if not where:
+            table = Frame(means).rename(columns={"mean": "estimate"}).to_dict("records")
+            rows = [
+                {"row": f"mean: {level}", "role": "mean", "variable": name, "level": level, **numbers,
+                 "method": family.by.told, **self._original(numbers)}
+                for level, numbers in zip(levels, table, strict=True)
+            ]  # fmt: skip
+        known = np.flatnonzero(family.possible)
+        if len(known) < 2:
+            return rows
+        L = family.L[known]
+        test = {"row": f"F{where}", "role": f"F{place}", "variable": name, **head}
+        rows.append(self._joint(test, np.diff(L, axis=0)))
+        return rows + self._differences(family, known, levels, where, head)
+
+    def _nested(self, means: MarginalMeans, head: dict[str, Any]) -> list[dict[str, Any]]:
+        """Differences within each level of what the factor is nested in."""
+        family, rows = _family(means), list[dict[str, Any]]()
+        for where in family.blocks():
+            part = family.take(where)
+            group = family.groups[0]
+            level = str(part.cells[group].iloc[0])
+            levels = list(map(str, part.cells[self.focus.variable]))
+            known = np.flatnonzero(part.possible)
+            if len(known) > 1:
+                rows += self._differences(
+                    part, known, levels, f" at {group}: {level}", {**head, "moderator": group, "at": level}
+                )
+        return rows
+
+    def _differences(
+        self, family: Family, known: Any, levels: Sequence[str], where: str, head: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        name, place = self.focus.variable, " at" if where else ""
+        there = [levels[i] for i in known]
+        if self.focus.contrast is not None:
+            pairs, adjust = [self.focus.contrast], "none"
+            if not set(self.focus.contrast) <= set(there):
+                return []
+        elif len(there) == 2:
+            pairs, adjust = [_direction(self.design, name, there)], "none"
+        elif len(there) <= MOST_MEANS:
+            pairs, adjust = [(b, a) for i, a in enumerate(there) for b in there[i + 1 :]], "tukey"
+        else:
+            return []
+        heads = [
+            {
+                "row": f"{a} less {b}{where}",
+                "role": f"difference{place}",
+                "variable": name,
+                "level": a,
+                "base": b,
+                **head,
+            }
+            for a, b in pairs
+        ]
+        L = np.array([family.L[levels.index(a)] - family.L[levels.index(b)] for a, b in pairs])
+        table = linear_table(
+            pd.Index(range(len(L))),
+            L,
+            self.fit.estimates,
+            self.by,
+            self.level,
+            adjust=adjust,
+            means=len(there),
+        )
+        found = [self._row(h, n, adjust) for h, n in zip(heads, table[TESTS].to_dict("records"), strict=True)]
+        chosen = _forward(_largest(found), keep=adjust == "none")
+        return [chosen | {"clear": sum(_clear(each) for each in found)}]
+
+
+def _plain(column: str, scale: ResponseScale | None) -> str:
+    """What a transformation was taken of."""
+    shift = scale.shift if scale else 0.0
+    return column if not shift else f"{column} {'+' if shift > 0 else '-'} {abs(shift):g}"
+
+
+def _where_zero(design: Design) -> list[dict[str, str]]:
+    """At which levels, over which factors, and where which numbers are zero, the intercept is the mean."""
+    found = dict[str, dict[str, str]]()
+    for expression in (e for term in design.recipe.formula.fixed for e in term):
+        variable = design.recipe.variables[expression]
+        name = expression.variables[0] if len(expression.variables) == 1 else expression.text
+        if variable.coding is None:
+            found[expression.text] = {"of": expression.text, "kind": "zero"}
+            continue
+        matrix = variable.coding.matrix
+        bare = [level for level, row in zip(variable.levels, matrix, strict=True) if not row.any()]
+        even = bool((np.abs(matrix.sum(axis=0)) < 1e-9 * np.abs(matrix).max()).all())
+        if bare:
+            found[name] = {"of": name, "kind": "level", "level": bare[0]}
+        else:
+            found[name] = {"of": name, "kind": "mean"} if even else {"of": expression.text, "kind": "zero"}
+    return list(found.values())
+
+
+def _clear(row: Mapping[str, Any]) -> bool:
+    return bool(row["low"] > 0 or row["high"] < 0)
+
+
+def _largest(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    sizes = [abs(row["estimate"]) if np.isfinite(row["estimate"]) else -1.0 for row in rows]
+    return rows[int(np.argmax(sizes))]
+
+
+def _forward(row: dict[str, Any], *, keep: bool) -> dict[str, Any]:
+    """A difference so that it is positive, unless its direction was given."""
+    if keep or not row["estimate"] < 0:
+        return row
+    turned = {**row, "estimate": -row["estimate"], "t": -row["t"], "low": -row["high"], "high": -row["low"]}
+    turned |= {"level": row["base"], "base": row["level"]}
+    turned["row"] = row["row"].replace(
+        f"{row['level']} less {row['base']}", f"{row['base']} less {row['level']}"
+    )
+    if "ratio" in row:
+        ends = {
+            "ratio": 1 / row["ratio"],
+            "ratio_low": 1 / row["ratio_high"],
+            "ratio_high": 1 / row["ratio_low"],
+        }
+        turned |= ends | {name.replace("ratio", "change"): value - 1.0 for name, value in ends.items()}
+    return turned
+
+
+TABLES = (ReportTable("answer"),)

@@ -1,0 +1,169 @@
+"""What a reader sees for a column, a level, a coefficient, and the unit in which an effect stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lmmkit.model.design.design import Design
+from lmmkit.model.design.variables import Variable
+from lmmkit.model.means.focus import reference_level
+from lmmkit.study.pages.marks import MarkedText, Name, fill, join
+from lmmkit.study.pages.seen_names import NO_LABELS, Labels
+
+Units = Mapping[str, str]
+
+
+def units_of(columns: Mapping[str, Mapping[str, Any]]) -> Units:
+    """The units in the columns of a study, as plain data."""
+    return {name: str(spec["unit"]) for name, spec in columns.items() if spec.get("unit")}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Names and units of a model as readers see them.
+
+    Attributes:
+        design: The model's.
+        units: Units by column.
+        labels: Labels of columns and levels.
+    """
+
+    design: Design
+    units: Units
+    labels: Labels = NO_LABELS
+
+    def column(self, name: str) -> Name:
+        """A column, term or expression."""
+        return Name(self.labels.of(name))
+
+    def level(self, column: str, level: str) -> Name:
+        """A level of a column."""
+        return Name(self.labels.level(column, level))
+
+    @property
+    def response(self) -> Name:
+        """The response as the model has it: `log(y)` where that is what is modelled."""
+        return self.column(self.design.response)
+
+    @property
+    def unit(self) -> str:
+        """The unit of the response; none where it is transformed."""
+        return (
+            ""
+            if self.design.recipe.formula.response.tree is not None
+            else self.units.get(self.design.response, "")
+        )
+
+    def of_response(self) -> MarkedText:
+        """The unit of the response behind a number, or nothing."""
+        return fill(" {}", Name(self.unit)) if self.unit else MarkedText()
+
+    def per(self, *columns: str) -> MarkedText:
+        """What stands behind a slope along columns: ` ms per d`, ` per unit of x`."""
+        below = [
+            Name(self.units[c]) if c in self.units else fill("unit of {}", self.column(c)) for c in columns
+        ]
+        return fill("{} per {}", self.of_response(), join(" and ", below)) if below else self.of_response()
+
+    def per_one(self, column: str) -> MarkedText:
+        """`per d`, or `per unit of x`."""
+        return fill(
+            "per {}",
+            Name(self.units[column]) if column in self.units else fill("unit of {}", self.column(column)),
+        )
+
+    def of_effect(self, name: str) -> MarkedText:
+        """The unit behind a coefficient or a random effect by its name: that of its numbers stands below."""
+        numbers = [each.expression.text for _, each in self._parts(name) if each.kind != "factor"]
+        return self.per(*numbers)
+
+    def kind_of_effect(self, name: str) -> tuple[str, ...]:
+        """What effects must share to be of like units: the texts of their numbers with units."""
+        return tuple(sorted(each.expression.text for _, each in self._parts(name) if each.kind != "factor"))
+
+    def effect(self, name: str) -> str:
+        """A coefficient as a person says it: `Treatment: High against Control`.
+
+        Of an interaction `weeks × programme (tutors against as before)`. Numbers of an interaction stand
+        as they are, factors with what their coding compares.
+        """
+        parts = self._parts(name)
+        if not parts:
+            return self.labels.of(name)
+        told = [self._part(text, variable) for text, variable in parts]
+        if len(told) == 1:
+            column, what = told[0]
+            return f"{column}: {what}" if what else column
+        return " \N{MULTIPLICATION SIGN} ".join(
+            f"{column} ({what})" if what else column for column, what in told
+        )
+
+    def _part(self, text: str, variable: Variable) -> tuple[str, str]:
+        column = self.labels.of(variable.expression.text)
+        if variable.kind == "number":
+            return column, ""
+        inside = text.removeprefix(variable.expression.text)[1:-1]
+        if variable.kind == "basis":
+            return column, f"column {inside}"
+        mine = variable.expression.variables[0] if len(variable.expression.variables) == 1 else ""
+        if text in variable.names(reduced=False):
+            return column, self.labels.level(mine, inside)
+        place = variable.names(reduced=True).index(text)
+        base, sign = reference_level(variable), inside[:2]
+        coded = inside[2:]
+        if base is not None:
+            return column, f"{self.labels.level(mine, coded)} against {self.labels.level(mine, base)}"
+        if sign == "S.":
+            return column, f"{self.labels.level(mine, coded)} against the mean of the levels"
+        if sign == "D.":
+            before = variable.levels[place]
+            return column, f"{self.labels.level(mine, coded)} against {self.labels.level(mine, before)}"
+        if sign == "H.":
+            return column, f"{self.labels.level(mine, coded)} against the levels before it"
+        trends = {".L": "linear trend", ".Q": "quadratic trend", ".C": "cubic trend"}
+        return column, trends.get(inside, inside)
+
+    @cached_property
+    def _known(self) -> dict[str, Variable]:
+        variables = self.design.recipe.variables.values()
+        return {
+            text: each for each in variables for full in (False, True) for text in each.names(reduced=full)
+        }
+
+    def _parts(self, name: str) -> list[tuple[str, Variable]]:
+        """A product's columns with their variables; none where the name is no product of them."""
+        if name in self._known:
+            return [(name, self._known[name])]
+        for first in self._known:
+            if name.startswith(f"{first}:") and (rest := self._parts(name.removeprefix(f"{first}:"))):
+                return [(first, self._known[first]), *rest]
+        return []
+
+
+def of_study(design: Design, schema: Mapping[str, Any], labels: Labels = NO_LABELS) -> Seen:
+    """The names of a design with the units in the schema of a run's data.
+
+    Args:
+        design: The design.
+        schema: What `data.schema.json` holds.
+        labels: Labels of columns and levels.
+    """
+    return Seen(design, units_of({facts["column"]: facts for facts in schema["columns"]}), labels)
+
+
+def names_table(seen: Seen) -> list[dict[str, str]]:
+    """How the coefficients and terms of a model are called on the page, for a table of the run."""
+    design = seen.design
+    coefficients = {name: seen.effect(name) for name in design.fixed_names}
+    random = {name: seen.effect(name) for term in design.random for name in term.names}
+    terms = {
+        term.name: " \N{MULTIPLICATION SIGN} ".join(
+            seen.labels.of(v.expression.text) for v in design.composition[term.name]
+        )
+        for term in design.fixed_terms
+        if term.name != "Intercept"
+    }
+    return [{"name": name, "seen": text} for name, text in (terms | random | coefficients).items()]
