@@ -9,6 +9,7 @@ derives, times, and tables made long are ours alone.
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import shutil
@@ -64,7 +65,7 @@ def readings(run: RunFolder, path: Path | None) -> Iterator[Reading]:
         path: The data file, its digest the recorded one; None where it was not found.
     """
     for reader, read in (("pandas", by_pandas), ("R", by_r)):
-        what = f"data file as {reader} reads it"
+        what = f"{reader}: the data file"
         if path is None:
             yield Reading(reader, None, Finding(READING, what, UNCHECKED, "the data file was not found"))
             continue
@@ -171,8 +172,6 @@ def _encoding(settings: Mapping[str, Any]) -> str:
 
 def _commented(path: Path, settings: Mapping[str, Any], comment: str) -> list[int]:
     """Lines above the header, and those that begin with the mark of a comment."""
-    import gzip
-
     with (gzip.open if path.name.endswith(".gz") else open)(
         path, "rt", encoding=_encoding(settings)
     ) as lines:

@@ -35,7 +35,7 @@ def test_an_untouched_run_passes_also_when_moved_and_nothing_is_written_into_it(
     assert any(f["what"].startswith("statsmodels") and f["verdict"] == "holds" for f in audit["findings"])
     assert {f["verdict"] for f in audit["findings"] if f["part"] == "integrity"} == {IDENTICAL}
     unchecked = {f["what"] for f in audit["findings"] if f["verdict"] == UNCHECKED}
-    assert unchecked <= {"numbers in report.html", "lme4: deviance", "data file as R reads it"}
+    assert unchecked <= {"numbers in report.html", "lme4: deviance", "R: the data file"}
     page = (tmp_path / "out/audit.html").read_text()
     assert "http" not in page.replace("http-equiv", "")
     assert '<html lang="en">' in page
