@@ -73,8 +73,13 @@ class Setup:
         return min(rhos, key=lambda rho: self.criterion.evaluate(rho).deviance)
 
 
-def set_up(problem: Problem, *, reml: bool) -> Setup:
+def set_up(problem: Problem, *, reml: bool, estimated: bool = True) -> Setup:
     """Prepare a problem and take its cross-products.
+
+    Args:
+        problem: The arrays.
+        reml: Restricted maximum likelihood, or maximum likelihood.
+        estimated: Whether the variances are: then there must be rows that tell of them.
 
     Raises:
         FitError: The model cannot be estimated from these data.
@@ -85,7 +90,8 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
             "(un, cs and toep allow any two rows of a subject to be correlated), or the residual structure."
         )
     prepared = prepare(problem)
-    _refuse_too_few_rows(problem, prepared)
+    if estimated:
+        _refuse_too_few_rows(problem, prepared)
     layout = build_layout(problem, prepared)
     _refuse_too_wide(layout)
     n = len(problem.response)
@@ -94,7 +100,8 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
         raw = collect(prepared, layout)
         absorbed = absorb(raw, prepared, layout) if layout.factors else raw
         layout, raw, absorbed = independent(prepared, layout, raw, absorbed)
-        _refuse_exact_within(raw, absorbed, n)
+        if estimated:
+            _refuse_exact_within(raw, absorbed, n)
         source: ProductSource = Fixed(absorbed)
     else:
         source = patterned(prepared, visits)
