@@ -53,19 +53,16 @@ def solve(
         refuse_em(algorithm, "the parameters of a residual structure")
     if not setup.layout.has_em:
         refuse_em(algorithm, _without_em(problem))
-    if criterion.source.count or not setup.layout.has_em:
+    if not (setup.layout.factors and setup.layout.has_em):
         rules = replace(rules, halvings=rules.halvings_alone)
     if rho is not None:
-        theta = np.asarray(rho, dtype=np.float64)
-        if theta.shape != (criterion.source.count,) or not np.isfinite(theta).all():
+        rho = np.asarray(rho, dtype=np.float64)
+        if rho.shape != (criterion.source.count,) or not np.isfinite(rho).all():
             raise FitError(
-                f"A start of the residual structure has shape {theta.shape}; {criterion.source.count} finite "
+                f"A start of the residual structure has shape {rho.shape}; {criterion.source.count} finite "
                 "numbers were expected."
             )
-    elif start is None:
-        theta = setup.start(rules.floor)
-    else:
-        theta = setup.layout.coordinates(setup.layout.in_prepared_units(setup.prepared.term_bases, start))
+    theta = setup.start(rules.floor, start, rho)
     objective = ProfiledDeviance(criterion, setup.scale, rules)
     search = method.run(objective, theta, rules, limit or method.limit or rules.limit)
     if not search.converged and criterion.source.count:

@@ -120,7 +120,7 @@ def rest_inverse(rest: Rest | SparseRest, layout: Layout) -> DenseInverse | Spar
 
 def reverse_sweep(forward: Forward, layout: Layout, K: Floats) -> Reverse:
     """D and U of every factor, for the derivative K of the deviance in W'V^-1 W, (q, q)."""
-    return _ReverseSweep(forward, layout, K).run()
+    return ReverseSweep(forward, layout, K).run()
 
 
 def conditional_blocks(forward: Forward, reverse: Reverse, layout: Layout) -> list[Floats]:
@@ -165,8 +165,8 @@ def _spread(rest: SparseRest, position: int, factor: Factor) -> Floats:
     return np.einsum("jr,rajb->jab", factor.half, E)
 
 
-class _ReverseSweep:
-    """What the later factors leave for the earlier ones; it belongs to one call of `reverse_sweep`."""
+class ReverseSweep:
+    """What later factors leave for earlier ones, for the derivative K of the deviance in F, (q, q)."""
 
     def __init__(self, forward: Forward, layout: Layout, K: Floats) -> None:
         self.forward, self.layout, self.K = forward, layout, K
@@ -234,7 +234,7 @@ class _ReverseSweep:
         """(3), (k, k, J); leaves Sigma_fg, (2), when an earlier factor will ask."""
         total: Floats | None = None
         for g, block in link.between.items():
-            Y = self._product(f, g, link)
+            Y = self.product(f, g, link)
             total = levelwise.times_transposed(Y, block) + (0.0 if total is None else total)
             if f > 0:
                 self.sigma[f, g] = -levelwise.times(link.core, Y)
@@ -243,7 +243,7 @@ class _ReverseSweep:
             total = part if total is None else total + part
         return total
 
-    def _product(self, f: int, g: int, link: Eliminated) -> Floats:
+    def product(self, f: int, g: int, link: Eliminated) -> Floats:
         """Y_fg of (2), (k_f, k_g, J_f); Sigma is symmetric, so only its blocks with f <= g are kept."""
         parents = self.layout.parents
         total = np.zeros((len(link.L), *link.between[g].shape[1:]))

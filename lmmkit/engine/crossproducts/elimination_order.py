@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, eye_array, kron
+from scipy.sparse import csr_array, eye_array, hstack, kron
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, FactorStructure, Part
 from lmmkit.engine.covariance.structures import Growth, Structure
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg.levelwise import solved
-from lmmkit.engine.problem import Problem
+from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.relations.pedigree import Pedigree
 from lmmkit.engine.relations.relationship import DenseRelationship, Relationship
 from lmmkit.errors import FitError
@@ -245,6 +245,13 @@ def parents_of(codes: Ints, levels: int, coarse: Ints) -> Ints | None:
     return parent
 
 
+def holds_subjects(codes: Ints, residual: Residual | RowResidual | None) -> bool:
+    """Whether all rows of a subject have one level, where rows of a subject are correlated."""
+    if residual is None or residual.independent:
+        return True
+    return parents_of(residual.subjects, int(residual.subjects.max()) + 1, codes) is not None
+
+
 def random_columns(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
     """(n, q) Z in prepared units, the columns of a level together, factor by factor."""
     columns, values, q = list[Ints](), list[Floats](), 0
@@ -260,6 +267,12 @@ def random_columns(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
     if any(factor.members for factor in factors):
         Z.sum_duplicates()  # a row may meet a level twice
     return Z
+
+
+def rest_columns(prepared: Prepared, layout: Layout) -> csr_array:
+    """(n, q2) the columns of Z of the rest."""
+    parts = [random_columns(prepared, [f]) if f.Z is None else f.Z for f in layout.rest]
+    return csr_array(hstack(parts, format="csr"))
 
 
 def by_rank(factor: Factor) -> Factor:
@@ -301,13 +314,17 @@ def _renumbered(factor: Factor, parent: Ints) -> Factor:
 
 
 def build_layout(problem: Problem, prepared: Prepared) -> Layout:
-    """Chain and rest of a problem's factors: a row of the chain has one level, independent of the others."""
+    """Chain and rest of a problem's factors.
+
+    A row of the chain has one level, independent of the others, and so has a subject whose residuals are
+    correlated.
+    """
     chain, rest = list[Factor](), list[Factor]()
     sparse = any(isinstance(term.relation, Pedigree) for term in problem.terms)
     for factor in _amalgamated(problem, prepared):
-        nested = (factor.plain and not sparse) and (
-            not chain or parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
-        )
+        nested = factor.plain and not sparse and holds_subjects(factor.codes, problem.residual)
+        if nested and chain:
+            nested = parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
         if sparse and isinstance(factor.relation, DenseRelationship):
             Z, half = random_columns(prepared, [factor]), factor.relation.half
             Z = csr_array(Z @ kron(csr_array(half), eye_array(factor.width), format="csr"))

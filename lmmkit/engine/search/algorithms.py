@@ -70,7 +70,7 @@ def em_accelerated(
 def em_newton(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int) -> Search[Evaluation]:
     """At most 25 EM steps, where there are any, then Newton's with the exact Hessian, as nlme."""
     search = Newton(objective, objective.evaluate(start), rules, phase="em")
-    if objective.has_em:
+    if objective.has_em and not objective.criterion.source.count:
         _em_steps(search, objective, min(rules.em_opening, limit))
     search.exact, search.phase = True, "exact hessian"
     search.run(max(limit - len(search.history), 1), "newton" if search.history else "start")

@@ -26,7 +26,7 @@ def set_null(point: Evaluation, scale: list[Floats], rules: FitRules) -> Evaluat
                     break
                 _, back, left = ways[part]
                 L = [*point.L[:f], factor.structure.root_of(left), *point.L[f + 1 :]]
-                trial = point.criterion.evaluate(layout.coordinates(L))
+                trial = point.criterion.evaluate(np.append(layout.coordinates(L), point.rho))
                 if trial.deviance > point.deviance + rules.negligible:
                     break
                 if np.vdot(trial.D[f], back) / factor.levels < -rules.null_multiplier:

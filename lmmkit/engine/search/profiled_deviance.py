@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.block_diagonal import by_falling_variance
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation
+from lmmkit.engine.crossproducts.product_sources import Patterned
+from lmmkit.engine.crossproducts.whitened import Whitened
 from lmmkit.engine.rules import FitRules
 from lmmkit.engine.search.runaway import refuse_flat, runaway
 from lmmkit.engine.search.search import Objective
@@ -43,13 +45,18 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     @property
     def has_em(self) -> bool:
-        """Whether there is an EM step: not for the coordinates of R, nor for most patterns of T."""
-        return not self.criterion.source.count and self.criterion.layout.has_em
+        """Whether there is an EM step: of the random effects, if any, but for most patterns of T."""
+        return bool(self.criterion.layout.factors) and self.criterion.layout.has_em
 
     @property
     def exact(self) -> bool:
-        """Where the coordinates are those of R alone."""
-        return self.criterion.source.count > 0
+        """Where the coordinates are those of R alone, over visits."""
+        return isinstance(self.criterion.source, Patterned)
+
+    @property
+    def drifts(self) -> bool:
+        """Where average information serves for coordinates of R."""
+        return isinstance(self.criterion.source, Whitened)
 
     def nearest(self, theta: Floats) -> Floats:
         """Standard deviations of single columns in a pattern are not negative."""
@@ -75,16 +82,19 @@ class ProfiledDeviance(Objective[Evaluation]):
         return self.criterion.layout.bounded
 
     def em(self, point: Evaluation) -> Floats:
-        """Theta one EM step on."""
-        return self.criterion.layout.em(point.L, point.D)
+        """Theta one EM step on, with rho held."""
+        return np.append(self.criterion.layout.em(point.L, point.D), point.rho)
 
     def fallback(self, point: Evaluation) -> Floats | None:
         """The same, where there is such a step."""
         return self.em(point) if self.has_em else None
 
     def units(self, point: Evaluation) -> Floats | None:
-        """Those of rho, where there is no theta beside it."""
-        return self.criterion.source.structure.units(point.rho) if self.criterion.source.count else None
+        """Those of rho, where there is any; a theta beside it is in its own."""
+        if not len(point.rho):
+            return None
+        own = np.ones(len(point.theta) - len(point.rho))
+        return np.append(own, self.criterion.source.structure.units(point.rho))
 
     def length(self, point: Evaluation, step: Floats) -> float:
         """The largest step in a coordinate of R, in their units."""
@@ -117,7 +127,7 @@ class ProfiledDeviance(Objective[Evaluation]):
         for f, (slope, rows) in self.criterion.layout.growths(point.L, point.D, self.scale):
             if slope < -self.rules.saddle_slope:
                 yield from self._grown(point, f, rows)
-        if self.criterion.source.count:
+        if self.exact:
             values, vectors = np.linalg.eigh(point.hessian)
             if values[0] < -self.rules.flat * values[-1]:
                 for size in self.rules.sizes:
@@ -129,7 +139,7 @@ class ProfiledDeviance(Objective[Evaluation]):
         layout, L = self.criterion.layout, list(point.L)
         for size in self.rules.sizes:
             L[f] = layout.factors[f].structure.grown(point.L[f], rows, size)
-            yield layout.coordinates(L)
+            yield np.append(layout.coordinates(L), point.rho)
 
     def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats] | None:
         """Each block's columns in the order of falling variance, where there are any.
@@ -147,4 +157,5 @@ class ProfiledDeviance(Objective[Evaluation]):
         ]
         layout = replace(layout, chain=tuple(factors[:s]), rest=tuple(factors[s:]))
         L = [f.structure.root_of(x) for f, x in zip(factors, point.L, strict=True)]
-        return replace(self, criterion=self.criterion.with_layout(layout)), layout.coordinates(L)
+        theta = np.append(layout.coordinates(L), point.rho)
+        return replace(self, criterion=self.criterion.with_layout(layout)), theta

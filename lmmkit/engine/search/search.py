@@ -53,6 +53,11 @@ class Objective(Generic[P]):
         """Whether the Hessian of its points is exact."""
         return False
 
+    @property
+    def drifts(self) -> bool:
+        """Whether the Hessian of its points is wrong by what the changes of the gradient can tell."""
+        return False
+
     def units(self, point: P) -> Floats | None:
         """(m,) what a change in each coordinate is measured by; None: they are all alike."""
         return None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.crossproducts.identification import by_cell
 from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.variance_tests.covariance_families import entries_of
 from lmmkit.engine.variance_tests.residual_rules import same_groups
@@ -50,7 +51,7 @@ def _member(problem: Problem, residual: Residual, draw: np.random.Generator) -> 
     """(T, T) a model's covariance matrix at random parameters over another's cells; None: it has none."""
     R = _residual_member(problem.residual, residual, draw)
     for term in problem.terms:
-        columns = [_by_cell(problem.columns[column], residual) for column in term.columns]
+        columns = [by_cell(problem.columns[column], residual) for column in term.columns]
         known = [column for column in columns if column is not None]
         if R is None or len(known) < len(columns) or not same_groups(term.codes, residual.subjects):
             return None
@@ -77,7 +78,7 @@ def _residual_member(
 
 def _of_visits(own: Residual, other: Residual, rho: Floats) -> Floats | None:
     """(T, T) of visits at rho over another's cells."""
-    cells = _by_cell(own.cells, other)
+    cells = by_cell(own.cells, other)
     if cells is None:
         return None
     places = cells.astype(np.intp)
@@ -91,28 +92,21 @@ def _of_rows(own: RowResidual, other: Residual, rho: Floats) -> Floats | None:
     first, second = own.structure.cuts
     variance, process, g = own.structure.variance, own.structure.correlation, np.ones(other.structure.size)
     if variance is not None and own.covariate is not None:
-        covariate = _by_cell(own.covariate, other)
+        covariate = by_cell(own.covariate, other)
         if covariate is None:
             return None
         g = variance.sds(rho[first], covariate)
     if process is None:
         return np.diag(g**2)
     if isinstance(process, ResidualStructure):
-        cells = None if own.cells is None else _by_cell(own.cells, other)
+        cells = None if own.cells is None else by_cell(own.cells, other)
         C = None if cells is None else process.matrix(rho[second])[np.ix_(*2 * [cells.astype(np.intp)])]
         return None if C is None else np.outer(g, g) * C
     where = own.positions if own.times is None else own.times[:, None]
-    columns = [] if where is None else [_by_cell(column, other) for column in where.T]
+    columns = [] if where is None else [by_cell(column, other) for column in where.T]
     known = [column for column in columns if column is not None]
     if len(known) < max(len(columns), 1):
         return None
     x = np.array(known)
     distance = np.sqrt(((x[:, :, None] - x[:, None, :]) ** 2).sum(axis=0))
     return np.outer(g, g) * process.correlation(rho[second], distance)
-
-
-def _by_cell(values: Floats | Ints, residual: Residual) -> Floats | None:
-    """(T,) the one value of each cell's rows; None where a cell has several."""
-    out = np.zeros(residual.structure.size)
-    out[residual.cells] = values
-    return out if np.array_equal(out[residual.cells], values) else None

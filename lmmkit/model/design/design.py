@@ -285,6 +285,11 @@ class Design:
         return tuple({term.factor: term.grouping for term in self.random}.values())
 
     @property
+    def has_relatives(self) -> bool:
+        """Whether the levels of a grouping factor are related by a known covariance."""
+        return any(grouping.known is not None for grouping in self.groupings)
+
+    @property
     def ngroups(self) -> dict[str, int]:
         """Number of levels by grouping factor."""
         return {grouping.name: grouping.size for grouping in self.groupings}

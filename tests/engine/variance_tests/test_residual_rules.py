@@ -7,7 +7,7 @@ import pytest
 
 from lmmkit.engine.covariance.residual_structure import one_correlation
 from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial, VarianceFunction
-from lmmkit.engine.covariance.structures import structure_of
+from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.problem import Problem, Residual, RowResidual, Term
 from lmmkit.model.comparison.nesting import AT_ONCE, SEVERAL, covariance_nesting
 
