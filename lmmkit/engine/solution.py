@@ -114,9 +114,9 @@ class Optimum:
         return self.layout.in_data_units(self.prepared.term_bases, L)
 
     def theta(self, L: list[Floats]) -> tuple[float, ...]:
-        """Free entries of each term's Lambda, column-major."""
+        """Theta as it is printed: free entries of each term's Lambda, column-major, or what a pattern has."""
         pairs = zip(self.factors(L), self.problem.terms, strict=True)
-        return tuple(float(x) for factor, term in pairs for x in term.structure.coordinates(factor))
+        return tuple(float(x) for factor, term in pairs for x in term.structure.relative(factor))
 
     def by_term(self, make: Callable[[int, Floats, slice], Floats]) -> tuple[Floats, ...]:
         """What is made of each term's factor, S and columns there, (J, ...), levels in the caller's order."""
