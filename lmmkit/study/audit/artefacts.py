@@ -28,7 +28,7 @@ from lmmkit.study.audit.verdicts import (
     Finding,
 )
 from lmmkit.study.records.artifacts import sha256
-from lmmkit.study.records.root_digest import NAME as ROOT
+from lmmkit.study.records.manifest import ROOT
 from lmmkit.study.records.values import (
     KINDS,
     NUMBER,

@@ -33,8 +33,8 @@ from lmmkit.study.audit.verify import AUDIT, SIGNATURE
 from lmmkit.study.pages import templates
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.keys import machine, package_digest, versions
+from lmmkit.study.records.manifest import root_digest
 from lmmkit.study.records.notebooks import Notebook
-from lmmkit.study.records.root_digest import root_digest
 from lmmkit.study.records.trusted_notebooks import project_folder, trusted_notebooks
 
 KEY = "key of the recorded study, data, code and versions"

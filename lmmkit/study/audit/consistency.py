@@ -33,13 +33,11 @@ from lmmkit.study.records.artifacts import json_bytes, sha256
 from lmmkit.study.records.keys import PROVENANCE, package_digest, step_key, versions
 from lmmkit.study.records.log import NAME as LOG
 from lmmkit.study.records.log import faults_of_log
-from lmmkit.study.records.manifest import Record
+from lmmkit.study.records.manifest import ROOT, Record, root_digest
 from lmmkit.study.records.notebooks import INJECTED, Notebook, tags_of
 from lmmkit.study.records.plan_lock import LOCK
 from lmmkit.study.records.ro_crate import NAME as CRATE
 from lmmkit.study.records.ro_crate import crate_of
-from lmmkit.study.records.root_digest import NAME as ROOT
-from lmmkit.study.records.root_digest import root_digest
 from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.report.read_back import extract, prove, shown_pictures
 

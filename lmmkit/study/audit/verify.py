@@ -11,7 +11,7 @@ from lmmkit.errors import RunError
 from lmmkit.study.audit.integrity import check_integrity, open_run
 from lmmkit.study.audit.signature import check_signature, public_key
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, IDENTICAL, UNCHECKED, UNTRUSTED, Finding, differs
-from lmmkit.study.records.root_digest import root_digest
+from lmmkit.study.records.manifest import root_digest
 
 AUDIT, SIGNATURE = "audit.json", "audit.json.sig"
 VERIFICATION = "verification"

@@ -14,9 +14,8 @@ from lmmkit.study.pages import templates
 from lmmkit.study.pages.marks import Mark, MarkedText, Name
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.records.artifacts import plain
-from lmmkit.study.records.manifest import load_manifest
+from lmmkit.study.records.manifest import ROOT, load_manifest
 from lmmkit.study.records.plan_lock import LOCK, deviation_lines
-from lmmkit.study.records.root_digest import NAME as ROOT
 from lmmkit.study.report import paragraphs
 from lmmkit.study.report.answer import answer, method, spread
 from lmmkit.study.report.mathml import model_equations

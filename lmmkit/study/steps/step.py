@@ -19,9 +19,7 @@ from lmmkit.study.pages.marks import MarkedText, fill
 from lmmkit.study.pages.seen_names import Labels, labels_of
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE
-from lmmkit.study.records.manifest import file_in, load_manifest, safe_path
-from lmmkit.study.records.root_digest import NAME as ROOT
-from lmmkit.study.records.root_digest import root_digest
+from lmmkit.study.records.manifest import ROOT, file_in, load_manifest, root_digest, safe_path
 from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.runs.plan import Plan
 from lmmkit.study.steps.figures import Figure, figure_from_dict

@@ -13,9 +13,8 @@ from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, UNCHECKED, UNTRUSTED
 from lmmkit.study.pages.marks import Mark
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, sha256
 from lmmkit.study.records.log import Log, chained, faults_of_log
-from lmmkit.study.records.manifest import File, Manifest, Record
+from lmmkit.study.records.manifest import File, Manifest, Record, root_digest
 from lmmkit.study.records.notebooks import read_notebook
-from lmmkit.study.records.root_digest import root_digest
 
 pytestmark = pytest.mark.slow
 
