@@ -323,9 +323,9 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
     Raises:
         FitError: Not as many numbers as the model has covariance parameters.
     """
-    if design.residual is not None:
+    if design.residual is not None and not design.random:
         raise FitError(
-            "start: a model with a residual structure has no theta, and its search starts from the residuals "
+            "start: a model without random effects has no theta, and its search starts from the residuals "
             "of ordinary least squares; leave start out."
         )
     try:
