@@ -72,9 +72,12 @@ def _correlation_name(residual: VisitDesign, a: int, b: int) -> str:
 
 
 def standard_deviations(parts: Frame) -> Frame:
-    """The standard deviations among variance components: component, sd, low, high."""
+    """The standard deviations among variance components: component, name (of the effect), sd, low, high."""
     sds = parts[parts["var2"].isna()]
-    return sds[["component", "sdcor", "low", "high"]].rename(columns={"sdcor": "sd"})
+    names = sds["var1"].where(sds["group"] != RESIDUAL)
+    return sds.assign(name=names)[["component", "name", "sdcor", "low", "high"]].rename(
+        columns={"sdcor": "sd"}
+    )
 
 
 def correlations(fit: Fit) -> Frame:
@@ -137,6 +140,12 @@ def effect_pairs(fit: Fit) -> Frame:
     for name in list(table.columns):
         table[f"normal:{name}"] = scipy.special.ndtri((table[name].rank() - 0.5) / len(table))
     return table.rename_axis("level").reset_index()
+
+
+def terms_of_pairs(scatter: Frame) -> list[str]:
+    """The names of the effects in a table of `effect_pairs`, without their group."""
+    terms = [str(name) for name in scatter if name != "level" and not str(name).startswith("normal:")]
+    return [term.partition(": ")[2] for term in terms]
 
 
 def _straight(scatter: Frame) -> Facts:

@@ -321,25 +321,40 @@ def effect_pairs(table: pd.DataFrame) -> Words:
     )
 
 
-LARGEST = "The largest standard deviation is that of {}, {}{}."
+def deviations(components: pd.DataFrame, units: Sequence[MarkedText]) -> Words:
+    """What the picture of the standard deviations shows: those of one unit beside each other.
 
-
-def deviations(components: pd.DataFrame, unit: str) -> Words:
-    """What the picture of the standard deviations shows."""
+    Args:
+        components: The table of components.
+        units: What stands behind each standard deviation in it, in their order: ` ms per d`.
+    """
     numbers = _Numbers("components", components)
     rows = [row for row, second in enumerate(components["var2"]) if pd.isna(second)]
-    largest = max(rows, key=lambda row: components["sdcor"].iloc[row])
-
-    def told(form: str, row: int) -> MarkedText:
-        name = Name(components["component"].iloc[row])
-        return fill(form, name, numbers.cell(row, "sdcor"), with_unit(unit))
-
-    alike = len(rows) > 1 and components["sdcor"].iloc[rows].nunique() == 1
-    form = "Every standard deviation is that of {}, {}{}." if alike else LARGEST
+    alike: dict[MarkedText, list[int]] = {}
+    for row, unit in zip(rows, units, strict=True):
+        alike.setdefault(unit, []).append(row)
+    said = [_of_one_unit(numbers, unit, some) for unit, some in alike.items()]
+    each = zip(rows, units, strict=True)
     return {
-        "caption": told(form, largest),
-        "alt": join("; ", [told("{} {}{}", row) for row in rows]),
+        "caption": fill("Standard deviations (SD): {}.", join("; ", said)),
+        "alt": join("; ", [_deviation(numbers, row, unit) for row, unit in each]),
     }
+
+
+def _of_one_unit(numbers: _Numbers, unit: MarkedText, rows: list[int]) -> MarkedText:
+    values = numbers.table["sdcor"].iloc[rows]
+    largest = rows[int(values.to_numpy().argmax())]
+    if len(rows) == 1:
+        return fill("SD of {}", _deviation(numbers, largest, unit))
+    which = fill("of the SDs in{}", unit) if unit.parts else fill("of the SDs")
+    if values.nunique() == 1:
+        return fill("{} every one is {}{}", which, numbers.cell(largest, "sdcor"), unit)
+    return fill("{} the largest is that of {}", which, _deviation(numbers, largest, unit))
+
+
+def _deviation(numbers: _Numbers, row: int, unit: MarkedText) -> MarkedText:
+    name = Name(numbers.table["component"].iloc[row])
+    return fill("{}, {}{}", name, numbers.cell(row, "sdcor"), unit)
 
 
 def correlations(table: pd.DataFrame) -> Words:

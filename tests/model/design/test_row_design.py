@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from lmmkit.engine.crossproducts.whitening import LARGEST_SUBJECT
 
+from lmmkit.engine.crossproducts.whitening import LARGEST_SUBJECT
 from lmmkit.errors import DataError, FormulaError, LmmkitError
 from lmmkit.model.design.design import build_design, design_from_dict
 from lmmkit.model.design.row_design import RowDesign

@@ -7,6 +7,7 @@ import pytest
 
 from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
 from lmmkit.model.report_tables.panels import PanelChoice
+from lmmkit.study.pages.marks import Name, fill
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes
 from lmmkit.study.report import captions
 from lmmkit.study.report.read_back import prove
@@ -111,7 +112,11 @@ WORDS = {
     "path": (captions.path, (T["path"],), 3),
     "effects": (captions.effects, (T["effects"], 0.95), 6),
     "effect_pairs": (captions.effect_pairs, (T["effect_pairs"],), 2),
-    "deviations": (captions.deviations, (T["components"], "m2"), 3),
+    "deviations": (
+        captions.deviations,
+        (T["components"], [fill(" {}", Name("m2")), fill(" {} per d", Name("m2"))]),
+        4,
+    ),
     "correlations": (captions.correlations, (T["correlations"],), 1),
     "residuals": (captions.residuals, (FACTS,), 5),
     "forest": (captions.forest, (T["coefficients"], T["coefficients"].iloc[1:], 0.95), 2),

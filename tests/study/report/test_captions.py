@@ -8,6 +8,7 @@ import pytest
 
 from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
 from lmmkit.model.report_tables.panels import PanelChoice
+from lmmkit.study.pages.marks import Name, fill
 from lmmkit.study.report import captions
 from lmmkit.study.report.numbers import number
 
@@ -411,32 +412,33 @@ def test_effect_pairs(columns, caption, alt):
 
 
 @pytest.mark.parametrize(
-    ("rows", "unit", "caption", "alt"),
+    ("rows", "units", "caption", "alt"),
     [
         (
-            [("g: Intercept", 24.741), ("g: x", 5.9221), ("Residual", 25.592)],
-            "ms",
-            "The largest standard deviation is that of Residual, 25.59 ms.",
-            "g: Intercept 24.74 ms; g: x 5.922 ms; Residual 25.59 ms",
+            [("g: Intercept", 24.741), ("g: x", 99.5), ("Residual", 25.592)],
+            [" ms", " ms per d", " ms"],
+            "of the SDs in ms the largest is that of Residual, 25.59 ms; SD of g: x, 99.5 ms per d",
+            "g: Intercept, 24.74 ms; g: x, 99.5 ms per d; Residual, 25.59 ms",
         ),
         (
             [("g: Intercept", 3.5), ("Residual", 1.0)],
-            "",
-            "The largest standard deviation is that of g: Intercept, 3.5.",
-            "g: Intercept 3.5; Residual 1",
+            ["", ""],
+            "of the SDs the largest is that of g: Intercept, 3.5",
+            "g: Intercept, 3.5; Residual, 1",
         ),
         (
             [("Residual: v1", 3.5), ("Residual: v2", 3.5)],
-            "",
-            "Every standard deviation is that of Residual: v1, 3.5.",
-            "Residual: v1 3.5; Residual: v2 3.5",
+            ["", ""],
+            "of the SDs every one is 3.5",
+            "Residual: v1, 3.5; Residual: v2, 3.5",
         ),
     ],
 )
-def test_deviations(rows, unit, caption, alt):
-    pairs = [("g: Intercept with x", "x", 99.0)]  # a covariance is no standard deviation
+def test_deviations(rows, units, caption, alt):
+    pairs = [("g: Intercept with x", "x", 999.0)]  # a covariance is no standard deviation
     table = Frame([*((name, None, sd) for name, sd in rows), *pairs], columns=["component", "var2", "sdcor"])
-    check(captions.deviations(table, unit), caption, alt)
+    told = [fill("{}", Name(unit)) if unit else fill("") for unit in units]
+    check(captions.deviations(table, told), f"Standard deviations (SD): {caption}.", alt)
 
 
 ONES = [("g", "a", "a", 1.0), ("g", "b", "b", 1.0)]
