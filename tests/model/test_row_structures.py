@@ -1,4 +1,4 @@
-"""Fits whose residuals fade with time or distance, or vary with a number: every answer against dense algebra."""
+"""Fits whose residuals fade with time or distance, or vary with a number: answers against dense algebra."""
 
 from __future__ import annotations
 
@@ -306,17 +306,6 @@ def test_rows_without_a_time_are_dropped_and_listed() -> None:
     fit = lmmkit.lmm("y ~ sex", data, residual="power(dose) * car1(day | rat)")
     assert fit.design.dropped[["row", "columns"]].to_numpy().tolist() == [[2, "day"], [4, "dose"], [9, "day"]]
     assert fit.nobs == len(data) - 3
-
-
-def test_no_correlation_is_a_boundary_and_is_said() -> None:
-    """Neighbours of opposite sign: a correlation that decays with time cannot be negative."""
-    rng = np.random.default_rng(1)
-    e = rng.standard_normal((40, 6)) * 0.3 + np.tile([1.0, -1.0], 3) * rng.choice([-1.0, 1.0], (40, 1))
-    data = pd.DataFrame({"y": e.ravel(), "t": np.tile(np.arange(6.0), 40), "g": np.repeat(np.arange(40), 6)})
-    fit = lmmkit.lmm("y ~ 1", data, residual="car1(t | g)")
-    assert fit.residual_params.to_dict() == {"range": 0.0, "rho": 0.0}
-    assert "no serial correlation" in str(fit.summary())
-    assert np.isfinite(fit.coef_table()[["estimate", "se"]]).all(axis=None)
 
 
 def test_no_warning_is_given_on_the_way() -> None:
