@@ -160,7 +160,8 @@ class Estimates(FitNumbers):
         """Number of levels by grouping factor, subjects of a residual structure included."""
         residual = self.design.residual
         subjects = residual.subjects if residual else None
-        return self.design.ngroups | ({subjects.name: subjects.size} if subjects else {})
+        own = {subjects.name: subjects.size} if subjects and subjects.size > 1 else {}
+        return self.design.ngroups | own
 
     @cached_property
     def residual_covariance(self) -> Floats:

@@ -456,7 +456,8 @@ def structures(table: pd.DataFrame) -> Words:
     chosen = table.loc[table["chosen"], "structure"].iloc[0]
     remarks = [fill("{} is taken; the least AIC is that of {}", Name(chosen), Name(best))]
     low, high = numbers.fact("least estimate"), numbers.fact("most estimate")
-    remarks.append(fill("the focus is estimated as {} to {}", low, high))
+    if low.value == low.value:  # the focus is one number
+        remarks.append(fill("the focus is estimated as {} to {}", low, high))
     if (failed := numbers.fact("failed")).value:
         remarks.append(fill("{} could not be fitted", counted(failed, "structure")))
     alt = "Deviance, AIC and BIC of {} as distances from the least."

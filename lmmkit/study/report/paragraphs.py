@@ -215,20 +215,29 @@ def _model_sentence(files: Files, design: Design) -> MarkedText:
     summary = files.json("summary.json")
     groups = [
         fill("{} ({} levels)", Name(name), files.entry("summary.json", "ngroups", name))
-        for name in summary["ngroups"]
+        for name in design.ngroups
     ]
     nobs, *fit = (files.entry("summary.json", name) for name in ("nobs", "npar", "aic", "bic"))
     made = [Name(design.formula), METHODS[summary["method"]], nobs]
     end = fill("it has {} parameters, AIC {} and BIC {}", *fit)
     if design.random:
-        text = "A linear mixed model, {}, was fitted by {} to {} observations with random effects of {}; {}."
-        return fill(text, *made, listed(groups), end)
+        text = (
+            "A linear mixed model, {}, was fitted by {} to {} observations with random effects of {}{}; {}."
+        )
+        return fill(text, *made, listed(groups), _beside(files, design), end)
     structure = files.entry("summary.json", "residual", "structure")
     text = (
         "A {} without random effects, {}, was fitted by {} to {} observations with the residual "
         "structure {}; {}."
     )
     return fill(text, kind_of_model(design).lower(), *made, structure, end)
+
+
+def _beside(files: Files, design: Design) -> MarkedText:
+    """The residual structure beside random effects, where there is one."""
+    if design.residual is None:
+        return MarkedText()
+    return fill(" and the residual structure {}", files.entry("summary.json", "residual", "structure"))
 
 
 def _checked(files: Files) -> MarkedText:
