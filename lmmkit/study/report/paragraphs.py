@@ -215,7 +215,8 @@ def _model_sentence(files: Files, design: Design) -> MarkedText:
     summary = files.json("summary.json")
     groups = [
         fill("{} ({} levels)", Name(name), files.entry("summary.json", "ngroups", name))
-        for name in design.ngroups
+        for name in summary["ngroups"]
+        if name in design.ngroups or design.residual is None  # subjects of a residual structure are none
     ]
     nobs, *fit = (files.entry("summary.json", name) for name in ("nobs", "npar", "aic", "bic"))
     made = [Name(design.formula), METHODS[summary["method"]], nobs]
