@@ -44,6 +44,13 @@ class Term:
         """Whether each row has one level, and levels are independent."""
         return not self.members and self.relation is None
 
+    def on_rows(self, effects: Floats) -> Floats:
+        """Returns (n, ...) the effects (J, ...) of each row's level, or the weighted sum over its members."""
+        if not self.members:
+            return effects[self.codes]
+        weighted = (w.reshape(-1, *[1] * (effects.ndim - 1)) * effects[codes] for codes, w in self.members)
+        return sum(weighted, np.zeros((len(self.codes), *effects.shape[1:])))
+
 
 @dataclass(frozen=True, eq=False)
 class Residual:
@@ -67,6 +74,25 @@ class Residual:
     def named(self, subject: int) -> str:
         """What a subject is called."""
         return str(self.names[subject]) if len(self.names) else str(subject + 1)
+
+    @property
+    def independent(self) -> bool:
+        """Whether rows are independent, and differ in their variances alone."""
+        return all(block.correlation == "ident" for block in self.structure.blocks)
+
+    def sds(self, rho: Floats) -> Floats:
+        """(n,) SD of each row over sigma, weights left out."""
+        return np.sqrt(self.structure.matrix(rho).diagonal())[self.cells]
+
+    def block(self, rho: Floats, rows: Ints) -> Floats:
+        """(t, t) R among some rows of one subject, weights left out."""
+        here = self.cells[rows]
+        return self.structure.matrix(rho)[np.ix_(here, here)]
+
+    def block_slopes(self, rho: Floats, rows: Ints) -> Floats:
+        """(r, t, t) its derivatives."""
+        here = self.cells[rows]
+        return self.structure.jacobian(rho)[:, here][:, :, here]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +126,70 @@ class RowResidual:
     def named(self, subject: int) -> str:
         """What a subject is called."""
         return str(self.names[subject]) if len(self.names) else str(subject + 1)
+
+    @property
+    def independent(self) -> bool:
+        """Whether rows are independent, and differ in their variances alone."""
+        return self.structure.correlation is None
+
+    def log_sd_slopes(self) -> Floats:
+        """(m, n) d log g / d rho of the variance function, no rows where there is none."""
+        variance, n = self.structure.variance, len(self.subjects)
+        if variance is None:
+            return np.empty((0, n))
+        if self.covariate is None:
+            raise ValueError("the covariate of the variance function is not known yet")
+        return variance.slopes(self.covariate)
+
+    def sds(self, rho: Floats) -> Floats:
+        """(n,) SD of each row over sigma, weights left out."""
+        own, other = self.structure.cuts
+        g = np.exp(rho[own] @ self.log_sd_slopes())
+        process = self.structure.correlation
+        if isinstance(process, ResidualStructure) and self.cells is not None:
+            g *= np.sqrt(process.matrix(rho[other]).diagonal())[self.cells]
+        return g
+
+    def block(self, rho: Floats, rows: Ints) -> Floats:
+        """(t, t) R among some rows of one subject, weights left out."""
+        own, other = self.structure.cuts
+        g = np.exp(rho[own] @ self.log_sd_slopes()[:, rows])
+        return self._correlation(rho[other], rows) * np.outer(g, g)
+
+    def block_slopes(self, rho: Floats, rows: Ints) -> Floats:
+        """(r, t, t) its derivatives."""
+        own, other = self.structure.cuts
+        logs = self.log_sd_slopes()[:, rows]
+        g = np.exp(rho[own] @ logs)
+        of_g = (logs[:, :, None] + logs[:, None, :]) * self._correlation(rho[other], rows)
+        return np.concatenate([of_g, self._correlation_slopes(rho[other], rows)]) * np.outer(g, g)
+
+    def distances(self, rows: Ints) -> Floats:
+        """(t, t) distances between some rows in time, or in space."""
+        places = self.times[:, None] if self.times is not None else self.positions
+        assert places is not None
+        here = places[rows]
+        return np.sqrt(((here[:, None] - here[None]) ** 2).sum(axis=2))
+
+    def _correlation(self, rho: Floats, rows: Ints) -> Floats:
+        process = self.structure.correlation
+        if process is None:
+            return np.eye(len(rows))
+        if isinstance(process, ResidualStructure):
+            assert self.cells is not None
+            here = self.cells[rows]
+            return process.matrix(rho)[np.ix_(here, here)]
+        return process.correlation(rho, self.distances(rows))
+
+    def _correlation_slopes(self, rho: Floats, rows: Ints) -> Floats:
+        process = self.structure.correlation
+        if process is None:
+            return np.empty((0, len(rows), len(rows)))
+        if isinstance(process, ResidualStructure):
+            assert self.cells is not None
+            here = self.cells[rows]
+            return process.jacobian(rho)[:, here][:, :, here]
+        return process.correlation_slopes(rho, self.distances(rows))
 
 
 @dataclass(frozen=True, eq=False)

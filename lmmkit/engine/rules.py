@@ -96,6 +96,8 @@ class Rules(CommonRules):
     Attributes:
         found: [deviance] decrement at which the search is over; what follows is polishing, not counted.
             Halved: one evaluation more is counted in about half the fits.
+        keep_below: [deviance] the same where coordinates of R move, whose average information is further off;
+            there the corrections are kept from step to step. Halved: more linear steps.
         halvings: [steps] times that a rejected step is halved before anything else is tried. Halved: narrow
             valleys of a profile are given up.
         patience: [steps] from the start, or from the last saddle left, after which the columns are reordered:
@@ -123,6 +125,7 @@ class Rules(CommonRules):
     """
 
     found: float = 1e-08
+    keep_below: float = 0.1
     halvings: int = 0
     patience: int = 25
     exact_after: int = 50

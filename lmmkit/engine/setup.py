@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.criterion.criterion import Criterion
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
+from lmmkit.engine.crossproducts.dense_relations import independent
 from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
-from lmmkit.engine.crossproducts.identification import refuse_unidentified
+from lmmkit.engine.crossproducts.identification import refuse_absorbed, refuse_unidentified
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
 from lmmkit.engine.crossproducts.product_sources import Fixed, Patterned, ProductSource, patterned
 from lmmkit.engine.crossproducts.scaling import Prepared, prepare
-from lmmkit.engine.problem import Problem
+from lmmkit.engine.crossproducts.whitened import Whitened, whitened
+from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.rules import SEARCH
 from lmmkit.errors import FitError
 
@@ -44,20 +47,59 @@ class Setup:
     criterion: Criterion
     scale: list[Floats]
 
-    def start(self, floor: float = SEARCH.floor) -> Floats:
-        """Theta from the moment equations."""
-        if isinstance(self.criterion.source, Patterned):
-            return self._residual_start(self.criterion.source)
+    def start(
+        self,
+        floor: float = SEARCH.floor,
+        factors: tuple[Floats, ...] | None = None,
+        rho: Floats | None = None,
+    ) -> Floats:
+        """The coordinates to search from: of every T, then of R.
+
+        Args:
+            floor: Least variance, see `Structure.start`.
+            factors: Lambda of each term; by default from the moment equations.
+            rho: Of R; by default that of least deviance among those that the residuals of ordinary least
+                squares suggest.
+        """
+        rhos = self._residual_starts() if rho is None else [rho]
+        starts = [np.append(self._beside(one, floor, factors), one) for one in rhos]
+        return starts[0] if len(starts) == 1 else min(starts, key=self._deviance)
+
+    def _deviance(self, theta: Floats) -> float:
+        try:
+            return self.criterion.evaluate(theta).deviance
+        except FitError:
+            return np.inf
+
+    def _residual_starts(self) -> list[Floats]:
+        source = self.criterion.source
+        if isinstance(source, Patterned):
+            return source.structure.starts(*source.products())
+        return source.starts() if isinstance(source, Whitened) else [np.empty(0)]
+
+    def _beside(self, rho: Floats, floor: float, factors: tuple[Floats, ...] | None) -> Floats:
+        """Theta of the random effects, by default from the moment equations of rows whitened at rho."""
+        if factors is not None:
+            return self.layout.coordinates(self.layout.in_prepared_units(self.prepared.term_bases, factors))
         if not self.layout.factors:
             return np.empty(0)
-        return moment_start(self.raw, self.absorbed, self.layout, len(self.problem.response), floor)
+        source, n = self.criterion.source, len(self.problem.response)
+        if isinstance(source, Whitened):
+            theta = moment_start(*source.sums(rho), source.layout, n, floor)
+        else:
+            theta = moment_start(self.raw, self.absorbed, self.layout, n, floor)
+        return self._best_of_trials(theta, rho)
 
-    def _residual_start(self, source: Patterned) -> Floats:
-        """The rho of least deviance among those that the residuals of ordinary least squares suggest."""
-        rhos = source.residual.structure.starts(*source.products())
-        if len(rhos) == 1:
-            return rhos[0]
-        return min(rhos, key=lambda rho: self.criterion.evaluate(rho).deviance)
+    def _best_of_trials(self, theta: Floats, rho: Floats) -> Floats:
+        """Theta with other correlations in each pattern, where the deviance is lower."""
+        for cut, factor in zip(self.layout.cuts, self.layout.factors, strict=True):
+            ways = [theta]
+            for moved in factor.structure.trials(theta[cut]):
+                ways.append(theta.copy())
+                ways[-1][cut] = moved
+            if len(ways) > 1:
+                theta = min(ways, key=lambda way: self._deviance(np.append(way, rho)))
+        return theta
 
 
 def set_up(problem: Problem, *, reml: bool) -> Setup:
@@ -66,29 +108,47 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
     Raises:
         FitError: The model cannot be estimated from these data.
     """
-    if problem.terms and problem.residual is not None:
-        raise FitError(
-            "A residual structure beside random effects is not offered. Leave the random-effects terms out "
-            "(un, cs and toep allow any two rows of a subject to be correlated), or the residual structure."
-        )
     prepared = prepare(problem)
     _refuse_too_few_rows(problem, prepared)
     layout = build_layout(problem, prepared)
     _refuse_too_wide(layout)
     n = len(problem.response)
-    visits = problem.visits
-    if visits is None:
+    residual = problem.residual
+    if isinstance(residual, Residual) and not problem.terms:
+        patterns = patterned(prepared, residual)
+        refuse_unidentified(patterns, len(prepared.fixed))
+        raw = absorbed = patterns.independent()
+        source: ProductSource = patterns
+    else:
         raw = collect(prepared, layout)
         absorbed = absorb(raw, prepared, layout) if layout.factors else raw
+        layout, raw, absorbed = independent(prepared, layout, raw, absorbed)
         _refuse_exact_within(raw, absorbed, n)
-        source: ProductSource = Fixed(absorbed)
-    else:
-        source = patterned(prepared, visits)
-        refuse_unidentified(source, len(prepared.fixed))
-        raw = absorbed = source.independent()
+        if residual is not None:
+            if layout.sparse:
+                raise FitError(
+                    "A residual structure beside relatives of a pedigree is not offered: whitened rows tie "
+                    "all of a subject's animals together. Give the relationships as a matrix, or leave the "
+                    "residual structure out."
+                )
+            _refuse_unidentified(problem, residual, prepared)
+        source = Fixed(absorbed) if residual is None else whitened(prepared, layout, residual)
     constant = constant_of(prepared, n, reml)
     criterion = Criterion(source, layout, n, len(prepared.fixed), reml=reml, constant=constant)
     return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
+
+
+def _refuse_unidentified(problem: Problem, residual: Residual | RowResidual, prepared: Prepared) -> None:
+    """The rows tell of every parameter of visits beside random effects and variance functions."""
+    if isinstance(residual, Residual):
+        visits = residual
+        refuse_absorbed(problem, visits)
+    elif isinstance(residual.structure.correlation, ResidualStructure) and residual.cells is not None:
+        names = residual.names
+        visits = Residual(residual.structure.correlation, residual.cells, residual.subjects, names)
+    else:
+        return
+    refuse_unidentified(patterned(prepared, visits), len(prepared.fixed))
 
 
 def constant_of(prepared: Prepared, n: int, reml: bool) -> float:
@@ -102,6 +162,8 @@ def constant_of(prepared: Prepared, n: int, reml: bool) -> float:
 
 def _refuse_too_wide(layout: Layout) -> None:
     """The dense matrix of the crossed factors fits into memory."""
+    if layout.sparse:
+        return  # its own limits are those of the factor
     if layout.size > WIDEST:
         raise FitError(
             f"Beside the largest grouping factor the crossed ones have {layout.size:,} random effects; their "
@@ -123,7 +185,11 @@ def _refuse_exact_within(raw: Moments, absorbed: Moments, rows: int) -> None:
     Columns of several terms may together span all rows and the likelihood have a maximum all the same: two
     rows per level with `(x || g)` have three different moments for three variances.
     """
-    if absorbed.total[-1, -1] <= EXACT * raw.total[-1, -1] and used_up(absorbed.own[0]) < rows:
+    if (
+        absorbed.own
+        and absorbed.total[-1, -1] <= EXACT * raw.total[-1, -1]
+        and used_up(absorbed.own[0]) < rows
+    ):
         raise FitError(
             "The random effects reproduce the response exactly: it does not vary within the levels of a "
             "grouping factor, and no residual variance is left. Analyse one row per level instead."
@@ -137,7 +203,7 @@ def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
         raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
     for term in problem.terms:
         count = term.levels * len(term.columns)
-        if count >= n and term.relation is None:
+        if count >= n and term.relation is None and term.structure.batched:
             raise FitError(
                 f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} "
                 f"random effects for {n} rows: its variances cannot be told from the residual variance. "

@@ -62,8 +62,8 @@ class Solution(FitNumbers):
         """BLUPs b = T Z'V^-1(y - X beta) of each term, (J, k)."""
         state, layout = self.optimum.state, self.optimum.layout
         b = [
-            self.optimum.prepared.scale * (L @ L.T) @ state.reverse.scores(layout, f, state.a)
-            for f, L in enumerate(state.L)
+            self.optimum.prepared.scale * (L @ L.T) @ factor.spread(state.reverse.scores(layout, f, state.a))
+            for f, (factor, L) in enumerate(zip(layout.factors, state.L, strict=True))
         ]
         return self.optimum.by_term(lambda f, S, columns: (S @ b[f][columns]).T)
 

@@ -50,19 +50,19 @@ def solve(
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
     if criterion.source.count:
-        refuse_em(algorithm)
+        refuse_em(algorithm, "the parameters of a residual structure")
+    if not setup.layout.has_em:
+        refuse_em(algorithm, _without_em(problem))
+    if not (setup.layout.factors and setup.layout.has_em):
         rules = replace(rules, halvings=rules.halvings_alone)
     if rho is not None:
-        theta = np.asarray(rho, dtype=np.float64)
-        if theta.shape != (criterion.source.count,) or not np.isfinite(theta).all():
+        rho = np.asarray(rho, dtype=np.float64)
+        if rho.shape != (criterion.source.count,) or not np.isfinite(rho).all():
             raise FitError(
-                f"A start of the residual structure has shape {theta.shape}; {criterion.source.count} finite "
+                f"A start of the residual structure has shape {rho.shape}; {criterion.source.count} finite "
                 "numbers were expected."
             )
-    elif start is None:
-        theta = setup.start(rules.floor)
-    else:
-        theta = setup.layout.coordinates(setup.layout.in_prepared_units(setup.prepared.term_bases, start))
+    theta = setup.start(rules.floor, start, rho)
     objective = ProfiledDeviance(criterion, setup.scale, rules)
     search = method.run(objective, theta, rules, limit or method.limit or rules.limit)
     if not search.converged and criterion.source.count:
@@ -79,6 +79,12 @@ def solve(
 
     state = set_null(search.point, setup.scale, rules)
     return _solution(Optimum(problem, setup.prepared, state, setup.scale), search, rules)
+
+
+def _without_em(problem: Problem) -> str:
+    """The first structure that has no EM step, in words."""
+    structure = next(term.structure for term in problem.terms if not term.structure.has_em)
+    return f"the correlations of a structure that is {structure.name}"
 
 
 def _solution(optimum: Optimum, search: Search[Evaluation], rules: FitRules) -> Solution:

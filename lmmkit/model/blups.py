@@ -22,7 +22,7 @@ from lmmkit.engine.inference.prediction_spread import MOST_PRODUCTS, PredictionS
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.design.design import RandomTerm
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.inference.degrees_of_freedom import denominators, is_small
+from lmmkit.model.inference.degrees_of_freedom import denominators, has_spread
 from lmmkit.model.inference.distributions import t_quantile, t_tail
 from lmmkit.model.inference.linear_functions import combinations
 from lmmkit.model.options import check_level, check_option
@@ -86,6 +86,22 @@ def _of_prediction(estimates: Estimates, t: int) -> Floats:
     with one_thread():
         found = PredictionError(estimates.optimum).variance(X, tuple(Z), tuple(codes))
     return estimates.sigma**2 * found.reshape(J, k)
+
+
+def reliability(estimates: Estimates) -> list[Floats]:
+    """(J, k) of each term 1 - PEV / variance, the variance times 1 + F of an animal with inbreeding F.
+
+    Reference: Mrode (2014), Linear Models for the Prediction of Animal Breeding Values, 3rd ed., chapter 3.
+    """
+    found = list[Floats]()
+    for t, term in enumerate(estimates.random):
+        known = term.grouping.known
+        own = np.ones(term.grouping.size) if known is None else known.relationship.diagonal
+        variances = own[:, None] * np.diag(estimates.covariance(t))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = 1.0 - _of_prediction(estimates, t) / variances
+        found.append(np.where(variances > 0, share, 0.0))
+    return found
 
 
 def ranef_cov(estimates: Estimates) -> dict[str, pd.DataFrame]:
@@ -219,7 +235,7 @@ def function_errors(
     with one_thread():
         v = PredictionError(estimates.optimum).of_functions(K, Z, codes, function)
         freedom, how = np.full(count, np.inf), "theta as known"
-        if df != "normal" and is_small(estimates):
+        if df != "normal" and has_spread(estimates):
             of = PredictionSpread(estimates.expected)
             if of.products(count) <= MOST_PRODUCTS:
                 found = of.of_functions(K, Z, codes, function)

@@ -13,7 +13,7 @@ from numpy.linalg import LinAlgError
 from scipy.linalg import cholesky
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.referee import henderson
+from lmmkit.engine.referee import henderson, kinship
 from lmmkit.engine.referee.equation_residuals import (
     EPS,
     RATIO,
@@ -140,7 +140,7 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
         lines = [*_optimality(estimates), *_identified(estimates), *conditions]
         if full:
             lines += [*_second_search(estimates), *_second_route(estimates, claim)]
-        elif estimates.nobs <= AT_ONCE:
+        elif estimates.nobs <= AT_ONCE and not _too_large(estimates):
             lines.append(_through_V(estimates, claim))
     return Certificate(tuple(lines), full)
 
@@ -290,12 +290,21 @@ def _searched(estimates: Estimates, what: str, algorithm: str, start: Mapping[st
 
 def _second_route(estimates: Estimates, claim: Claim) -> list[CertificateLine]:
     """Estimates and likelihood by the referee, dense or sparse."""
+    if _too_large(estimates):
+        what = f"the referee's equations, of more than {kinship.WRITTEN:,} related levels"
+        return [CertificateLine(what, inf, 0.0, UNCHECKED)]
     try:
         route = _dense_route if estimates.nobs < DENSE else _sparse_route
         return list(route(estimates, claim))
     except (LinAlgError, RuntimeError):  # SuperLU's word for a singular matrix is RuntimeError
         what = "the referee's equations, too near to singular to solve"
         return [CertificateLine(what, inf, 0.0, UNCHECKED)]
+
+
+def _too_large(estimates: Estimates) -> bool:
+    """Whether there are more related levels than the referee writes out."""
+    related = [term.relation for term in estimates.problem.terms if term.relation is not None]
+    return not all(map(kinship.is_small, related))
 
 
 def _dense_route(estimates: Estimates, claim: Claim) -> Iterator[CertificateLine]:

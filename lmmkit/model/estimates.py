@@ -11,6 +11,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.structures import Natural
+from lmmkit.engine.inference.connected_blocks import BlockInformation
 from lmmkit.engine.inference.information import (
     Curvature,
     DirectionalInformation,
@@ -25,7 +26,7 @@ from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger, w
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.inference.unbounded import unbounded_information
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import FitNumbers, Problem
+from lmmkit.engine.problem import FitNumbers, Problem, Residual
 from lmmkit.engine.search.optimality import Check
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve
@@ -233,10 +234,21 @@ class Estimates(FitNumbers):
         with one_thread():
             return curvature(self.optimum, self.information)
 
+    @property
+    def open_information(self) -> DirectionalInformation:
+        """As `expected`, for levels that a known covariance relates too."""
+        if self.design.has_relatives:
+            return BlockInformation(
+                self.optimum, entry_directions(self.optimum.layout, self.optimum.state.theta)
+            )
+        return self.expected
+
     @cached_property
     def expected(self) -> ExpectedInformation:
         """Expected information on the entries of the covariance matrices, which exists at a null one too."""
-        return ExpectedInformation(self.optimum, entry_directions(self.optimum.layout))
+        return ExpectedInformation(
+            self.optimum, entry_directions(self.optimum.layout, self.optimum.state.theta)
+        )
 
     @cached_property
     def satterthwaite(self) -> Satterthwaite:
@@ -260,6 +272,11 @@ class Estimates(FitNumbers):
         """The same from the observed information on the variance parameters."""
         with one_thread():
             return with_observed(self.optimum, self.information, self._along_coordinates)
+
+    @property
+    def has_closed_information(self) -> bool:
+        """Whether expected information is a matter of sums over patterns of visits."""
+        return isinstance(self.problem.residual, Residual) and not self.random
 
     @cached_property
     def _along_coordinates(self) -> DirectionalInformation | None:
@@ -296,7 +313,7 @@ class Estimates(FitNumbers):
         fit = self.marginal_fit.copy()
         for term, b in zip(self.problem.terms, self.b, strict=True):
             for column, effects in zip(term.columns, b.T, strict=True):
-                fit += effects[term.codes] * self.problem.columns[column]
+                fit += term.on_rows(effects) * self.problem.columns[column]
         return fit
 
     def to_dict(self) -> dict[str, Any]:

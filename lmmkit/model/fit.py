@@ -16,7 +16,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.escape import terminal
 from lmmkit.model import residual_kinds, storage, tables
-from lmmkit.model.blups import estimate_functions, ranef_cov, ranef_table
+from lmmkit.model.blups import estimate_functions, ranef_cov, ranef_table, reliability
 from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, part_r2, ranova
 from lmmkit.model.design.design import Design, Missing, build_design
@@ -26,6 +26,7 @@ from lmmkit.model.estimates import Estimates, estimate
 from lmmkit.model.inference import linear_functions
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
+from lmmkit.model.inference.heritability import heritability
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
 from lmmkit.model.means.averages import AtLevel, comparison_changes, row_averages, slope_changes
 from lmmkit.model.means.joint_tests import joint_contrast, joint_tests
@@ -139,6 +140,15 @@ class Fit:
     def ranef_se(self) -> dict[str, pd.DataFrame]:
         """Conditional standard deviations of the random effects, as lme4's condVar."""
         return tables.by_factor(self.estimates, tables.conditional_sds(self.estimates))
+
+    @property
+    def reliability(self) -> dict[str, pd.DataFrame]:
+        """Reliability of the predicted random effects: 1 - PEV / variance, with 1 + F times it of an inbred.
+
+        >>> lmm("y ~ x + (1 | g)", frame).reliability["g"].round(3)["Intercept"].tolist()
+        [0.647, 0.647, 0.647]
+        """
+        return tables.by_factor(self.estimates, reliability(self.estimates))
 
     @property
     def ranef_cov(self) -> dict[str, pd.DataFrame]:
@@ -882,6 +892,26 @@ class Fit:
         {'g': 0.912}
         """
         return r2.icc(self.estimates, n, seed, level, by_group=by_group)
+
+    def h2(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
+        """Heritability of each factor with a known covariance: estimate, low, high, method.
+
+        Args:
+            n: Replicates of a parametric bootstrap for the bounds, which are Wald's on the log odds without.
+            seed: Seed of the random numbers.
+            level: Coverage of the bounds.
+
+        Raises:
+            FitError: No factor has a known covariance, or its share is not one number.
+
+        Reference: Falconer & Mackay (1996), Introduction to Quantitative Genetics, chapter 10.
+
+        >>> pedigree = pd.DataFrame({"g": ["a", "b", "c"], "sire": ["", "", "a"], "dam": ["", "", "b"]})
+        >>> fit = lmm("y ~ x + (1 | g)", frame, known={"g": pedigree})
+        >>> fit.h2()["estimate"].round(3).to_dict()
+        {'g': 0.935}
+        """
+        return heritability(self.estimates, n, seed, level)
 
     def effect_sizes(self, n: int | None = None, seed: Seed = 0, level: float = 0.95) -> pd.DataFrame:
         """Coefficients over the standard deviation that they leave, random effects included.

@@ -3,6 +3,7 @@
 fit.json         the numbers, in full precision
 data.parquet     the columns that the model uses, all rows, and the response as fitted
 effects-0.parquet, effects-1.parquet, ...   the random effects of each term
+known-0.parquet, ...   the known covariances between levels: a matrix with labels, or animal, sire and dam
 digests.json     SHA-256 of each of these
 """
 
@@ -109,6 +110,8 @@ def _write(estimates: Estimates, folder: Path) -> None:
     _data(estimates.design).to_parquet(folder / DATA)
     for t, (b, v) in enumerate(zip(estimates.b, estimates.conditional_variances, strict=True)):
         _effects_frame(b, v).to_parquet(folder / _effects_name(t))
+    for i, known in enumerate(estimates.design.request.known.values()):
+        known.frame().to_parquet(folder / _known_name(i))
     digests = {file.name: _digest(file) for file in sorted(folder.iterdir())}
     (folder / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
 
@@ -131,6 +134,10 @@ def _effects_frame(b: Floats, variances: Floats) -> pd.DataFrame:
 
 def _effects_name(term: int) -> str:
     return f"effects-{term}.parquet"
+
+
+def _known_name(place: int) -> str:
+    return f"known-{place}.parquet"
 
 
 def _read_numbers(folder: Path) -> dict[str, Any]:
@@ -168,7 +175,11 @@ def _check_digests(folder: Path) -> None:
 
 def _rebuilt(folder: Path, numbers: Mapping[str, Any]) -> Estimates:
     data = pd.read_parquet(folder / DATA)
-    design = design_from_dict(numbers["design"], data.drop(columns=RESPONSE))
+    known = {
+        group: pd.read_parquet(folder / _known_name(i))
+        for i, group in enumerate(numbers["design"].get("known", ()))
+    }
+    design = design_from_dict(numbers["design"], data.drop(columns=RESPONSE), known)
     response = data[RESPONSE].to_numpy()[design.rows]
     design = replace(design, problem=replace(design.problem, response=response))
     effects = [

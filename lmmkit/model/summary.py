@@ -100,6 +100,12 @@ def _facts(estimates: Estimates) -> Iterator[str]:
         yield f"{_random_words(estimates)}; {residual.words[:1].lower()}{residual.words[1:]}"
     elif residual:
         yield residual.words
+    for group in design.groupings:
+        if group.known is not None:
+            seen = int(group.observed.sum())
+            yield f"Relatives: {group.name} is {group.known.words}; {seen:,} with rows."
+        if group.members:
+            yield f"Members: a row has up to {len(group.members)} levels of {group.name}, each by its weight."
     beside = (("prior weights", estimates.problem.weights), ("an offset", estimates.problem.offset))
     if known := [what for what, given in beside if given is not None]:
         yield f"{' and '.join(known).capitalize()}."

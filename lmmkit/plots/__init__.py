@@ -4,7 +4,7 @@ Each function returns its axes (or an array of them) on a figure of its own, so 
 on drawing. `svg_bytes` gives the file: the same bytes each time.
 """
 
-from lmmkit.plots.data import group_sizes, missing, response, spaghetti, trellis
+from lmmkit.plots.data import effect, group_sizes, missing, response, spaghetti, trellis
 from lmmkit.plots.effects import (
     candidates,
     caterpillar,
@@ -26,6 +26,8 @@ from lmmkit.plots.fitting import (
     path,
     residual_panels,
     surface,
+    variance_curve,
+    variogram,
 )
 from lmmkit.plots.style import shown, svg_bytes
 
@@ -40,6 +42,7 @@ __all__ = [
     "comparison_arrows",
     "components",
     "correlations",
+    "effect",
     "forest",
     "group_sizes",
     "matrices",
@@ -55,4 +58,6 @@ __all__ = [
     "surface",
     "svg_bytes",
     "trellis",
+    "variance_curve",
+    "variogram",
 ]

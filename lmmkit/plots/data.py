@@ -18,12 +18,15 @@ from lmmkit.escape import mathtext
 from lmmkit.plots.style import (
     BLUE,
     CROWD,
+    CYCLE,
+    GREY,
     INK,
     PALE,
     VERMILLION,
     canvas,
     facets,
     figure_of,
+    lines_of,
     outer_labels,
     outer_legend,
     panel,
@@ -34,6 +37,10 @@ from lmmkit.plots.style import (
 
 PANELS_PER_ROW = 6
 TICK_LETTERS = 12
+MARKERS = "oDs^vP"
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+POPULATION: dict[str, Any] = {"color": VERMILLION, "linestyle": "--", "linewidth": 1.1}
+HOLLOW: dict[str, Any] = {"markersize": 4.5, "markerfacecolor": "none", "markeredgewidth": 1}
 
 
 @styled
@@ -113,26 +120,30 @@ def group_sizes(sizes: pd.DataFrame) -> NDArray[Any]:
 
 
 @styled
-def trellis(points: pd.DataFrame, *, x_label: str, y_label: str) -> NDArray[Any]:
-    """One small panel per group: its points and, where the table has them, the model's lines.
+def trellis(
+    points: pd.DataFrame, curves: pd.DataFrame | None = None, *, x_label: str, y_label: str
+) -> NDArray[Any]:
+    """One small panel per group: its points and the model's lines over them.
 
     Args:
-        points: Columns panel, x, y, and optionally `fitted` (the group's own line) and
-            `population` (the line without random effects). Text in x is drawn as positions.
+        points: Columns panel, x, y. Text in x is drawn as positions.
+        curves: Columns panel, x, fitted (the group's own line; NaN where it has none), population (without
+            random effects), low and high (the band of the group's line, or of the population's without one).
         x_label: Axis text of x, unit included.
         y_label: Axis text of y, unit included.
     """
-    points, names = _numeric_x(points)
-    panels = split(points, "panel")
-    axes = facets(len(panels), PANELS_PER_ROW, head=1.1, inches=1.1, sharex=True, sharey=True)
+    names = _positions(points["x"])
+    panels = split(_placed(points, names), "panel")
+    lines = split(_placed(curves, names), "panel") if curves is not None else {}
+    axes = facets(len(panels), PANELS_PER_ROW, head=1.1, inches=1.2, sharex=True, sharey=True)
     for position, (ax, (name, part)) in enumerate(zip(axes.flat, panels.items(), strict=False)):
-        _draw_group(ax, part, names)
+        _draw_points(ax, part, names)
+        if name in lines:
+            _draw_curves(ax, lines[name], by_level=bool(names))
         ax.set_title(mathtext(name), fontsize=8)
         ax.tick_params(labelbottom=position + axes.shape[1] >= len(panels))
     outer_labels(axes, x=x_label, y=y_label)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    if len(handles) > 1:
-        figure_of(axes).legend(handles, labels, loc="upper right", ncols=3)
+    _legend_of_all(axes)
     _set_margins(axes, 0.95 if _upright(names) else 0.6)
     return axes
 
@@ -142,66 +153,121 @@ def spaghetti(points: pd.DataFrame, *, x_label: str, y_label: str, ax: Axes | No
     """All groups in one panel: a thin line each, the population's line above them.
 
     Args:
-        points: As for `trellis`.
+        points: Columns panel, x, and y or `fitted` (the group's line); optionally `population`.
         x_label: Axis text of x, unit included.
         y_label: Axis text of y, unit included.
         ax: Axes to draw on; a new figure without.
     """
     ax = panel(ax, height=3.2)
-    points, names = _numeric_x(points)
+    names = _positions(points["x"])
+    points = _placed(points, names)
     look = {"color": BLUE, "alpha": 0.45, "linewidth": 0.9, "estimator": None, "units": "panel"}
     lines = points.assign(panel=points["panel"].astype(str))
     seaborn().lineplot(lines, x="x", y="fitted" if "fitted" in points else "y", ax=ax, **look)
-    _draw_population(ax, points)
+    if "population" in points:
+        line = points.drop_duplicates("x").sort_values("x", kind="stable")
+        ax.plot(line["x"], line["population"], **POPULATION)
     _name_positions(ax, names)
     ax.set(xlabel=mathtext(x_label), ylabel=mathtext(y_label))
     return ax
 
 
+@styled
+def effect(
+    means: pd.DataFrame, points: pd.DataFrame, *, x_label: str, y_label: str, ax: Axes | None = None
+) -> Axes:
+    """The population's mean along one column with its band, over the rows of the data.
+
+    Args:
+        means: Columns x, mean, low, high, by (whose mean it is, in words; one empty word without such). Text
+            in x is drawn as positions, with a point for each mean.
+        points: Columns x and y, a row of the data each.
+        x_label: Axis text of x, unit included.
+        y_label: Axis text of y, unit included.
+        ax: Axes to draw on; a new figure without.
+    """
+    lines = split(means, "by")
+    ax = panel(ax, height=3.6)
+    names = _positions(means["x"])
+    points = _placed(points, names)
+    look: dict[str, Any] = {"color": GREY, "markersize": 2.6, "alpha": 0.45, "markeredgewidth": 0}
+    ax.plot(points["x"], points["y"], "o", label="observed", rasterized=len(points) > CROWD, **look)
+    for place, (name, part) in enumerate(lines.items()):
+        part, label = _placed(part, names), mathtext(name or "mean")
+        color, shift = CYCLE[place % len(CYCLE)], 0.12 * (place - (len(lines) - 1) / 2)
+        if names:
+            at = part["x"] + shift
+            ax.vlines(at, part["low"], part["high"], color=color, linewidth=2)
+            ax.plot(at, part["mean"], MARKERS[place % len(MARKERS)], color=color, markersize=6, label=label)
+        else:
+            ax.fill_between(part["x"], part["low"], part["high"], color=color, alpha=0.16, linewidth=0)
+            dash = DASHES[place % len(DASHES)]
+            ax.plot(part["x"], part["mean"], color=color, linestyle=dash, linewidth=1.8, label=label)
+    _name_positions(ax, names)
+    ax.set(xlabel=mathtext(x_label), ylabel=lines_of(y_label, 40))
+    outer_legend(ax, "outside upper left", ncols=2 if max(map(len, lines)) > 28 else 4)
+    return ax
+
+
 # Small panels are drawn by matplotlib: with eighteen groups, seaborn's facets take six times as long.
-def _draw_group(ax: Axes, part: pd.DataFrame, names: list[str]) -> None:
+def _draw_points(ax: Axes, part: pd.DataFrame, names: list[str]) -> None:
     look: dict[str, Any] = {"color": INK, "markersize": 2.4, "alpha": 0.7, "rasterized": len(part) > CROWD}
     ax.plot(part["x"], part["y"], "o", label="observed", **look)
-    _draw_population(ax, part)
-    if "fitted" in part:
-        mark = {"marker": "_", "markersize": 6} if names else {}
-        _draw_line(ax, part, "fitted", color=BLUE, label="this group's line", **mark)
     _name_positions(ax, names)
     if not names:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=pd.api.types.is_integer_dtype(part["x"])))
 
 
-def _draw_population(ax: Axes, part: pd.DataFrame) -> None:
-    if "population" in part:
-        look = {"color": VERMILLION, "linestyle": "--", "linewidth": 1.1}
-        _draw_line(ax, part, "population", label="population", **look)
+def _draw_curves(ax: Axes, part: pd.DataFrame, *, by_level: bool) -> None:
+    """The model's lines over a panel; for a factor its means, with a line through the interval of each."""
+    own = bool(part["fitted"].notna().any())
+    color = BLUE if own else POPULATION["color"]
+    if by_level:
+        ax.vlines(part["x"], part["low"], part["high"], color=color, linewidth=1.2)
+        ax.plot(part["x"], part["population"], "s", color=POPULATION["color"], label="population", **HOLLOW)
+    else:
+        ax.fill_between(part["x"], part["low"], part["high"], color=color, alpha=0.18, linewidth=0)
+        ax.plot(part["x"], part["population"], label="population", **POPULATION)
+    if own:
+        look: dict[str, Any] = {"marker": "_", "markersize": 8, "linestyle": ""} if by_level else {}
+        ax.plot(part["x"], part["fitted"], color=BLUE, label="this group", **look)
 
 
-def _draw_line(ax: Axes, part: pd.DataFrame, value: str, **look: Any) -> None:
-    line = part.drop_duplicates("x").sort_values("x", kind="stable")
-    ax.plot(line["x"], line[value], **look)
+def _legend_of_all(axes: NDArray[Any]) -> None:
+    """One legend for what any panel shows, above all of them."""
+    found: dict[str, Any] = {}
+    for ax in axes.flat:
+        handles, labels = ax.get_legend_handles_labels()
+        found |= {label: found.get(label, handle) for handle, label in zip(handles, labels, strict=True)}
+    if len(found) > 1:
+        figure_of(axes).legend(list(found.values()), list(found), loc="upper right", ncols=3)
 
 
-def _numeric_x(points: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Returns the points with text in x as positions 0, 1, ..., and the names of these; none for numbers."""
-    x = points["x"]
+def _positions(x: pd.Series[Any]) -> list[Any]:
+    """The values of a column that is told by positions, in order; none for numbers."""
     if pd.api.types.is_numeric_dtype(x):
-        return points, []
-    values = x.cat.categories if isinstance(x.dtype, pd.CategoricalDtype) else pd.unique(x)
-    positions = x.astype(object).map({value: position for position, value in enumerate(values)})
-    return points.assign(x=positions), [str(value)[:TICK_LETTERS] for value in values]
+        return []
+    return list(x.cat.categories if isinstance(x.dtype, pd.CategoricalDtype) else pd.unique(x))
 
 
-def _name_positions(ax: Axes, names: list[str]) -> None:
+def _placed(table: pd.DataFrame, names: list[Any]) -> pd.DataFrame:
+    """A table with the values of x at their positions 0, 1, ...; numbers stay."""
+    if not names:
+        return table
+    places = {str(name): place for place, name in enumerate(names)}
+    return table.assign(x=table["x"].astype(str).map(places))
+
+
+def _name_positions(ax: Axes, names: list[Any]) -> None:
     if names:
-        texts = [mathtext(name) for name in names]
-        ax.set_xticks(range(len(names)), texts, rotation=90 if _upright(names) else 0)
+        texts = [mathtext(str(name)[:TICK_LETTERS]) for name in names]
+        ax.set_xticks(range(len(names)), texts, rotation=90 if _upright(texts) else 0)
         ax.set_xlim(-0.6, len(names) - 0.4)
 
 
-def _upright(names: list[str]) -> bool:
+def _upright(names: list[Any]) -> bool:
     """Whether the names of positions need more room than a small panel is wide."""
-    return sum(map(len, names)) > 18
+    return sum(min(len(str(name)), TICK_LETTERS) for name in names) > 18
 
 
 def _set_margins(axes: NDArray[Any], bottom: float) -> None:

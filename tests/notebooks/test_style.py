@@ -14,6 +14,7 @@ from lmmkit.study.files.schema import Settings
 
 ROOT = Path(__file__).parents[2]
 STEPS = ["01_data_prep", "02_random_effects", "03_fit", "04_report"]
+DERIVED = {"model.response_column", "model.groups", "model.predictor_columns"}
 PARAMETERS = {"study": "params/sleepstudy.yaml", "run": "", "overrides": {}}
 
 
@@ -117,7 +118,7 @@ def test_cells_have_ids_that_do_not_change_by_themselves(notebook):
 def test_it_declares_its_step_and_known_settings(notebook):
     declared = notebook["metadata"]["lmmkit"]
     assert declared["step"] == notebook["name"]
-    for key in set(declared["reads"]) - {"provenance", "model.response_column", "model.groups"}:
+    for key in set(declared["reads"]) - {"provenance", *DERIVED}:
         section, *rest = key.split(".")
         model = Settings.model_fields[section].annotation
         assert not rest or rest[0] in model.model_fields

@@ -5,9 +5,13 @@ The tables hold numbers that no rule would give: intervals that are not symmetri
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import same_color, to_rgba
 
 from lmmkit import plots
@@ -24,7 +28,12 @@ def same(drawn, expected):
 
 
 def dots(ax):
-    """The points of all scatters of a panel, in the order in which they were drawn."""
+    """The points of a panel: of its scatters, else of its markers without a line, in the order of drawing."""
+    marked = [
+        line.get_xydata() for line in ax.lines if line.get_linestyle() == "None" and len(line.get_xdata())
+    ]
+    if marked:
+        return np.concatenate(marked)
     return np.concatenate(
         [
             c.get_offsets().data
@@ -44,7 +53,7 @@ def segments(ax):
     return np.array([segment for segment in found if len(segment) == 4])
 
 
-def curves(ax, color=None):
+def curves_of(ax, color=None):
     """The data of all lines with some, as (n, 2) arrays; those of the legend have none."""
     lines = [line for line in ax.lines if len(line.get_xdata())]
     return [line.get_xydata() for line in lines if color is None or same_color(line.get_color(), color)]
@@ -88,10 +97,23 @@ def assert_rows(ax, names, points, low, high):
 
 
 def test_forest():
-    ax = plots.forest(pd.DataFrame({"coefficient": NAMES, **COLUMNS}), label="Change (ms)")
+    (ax,) = plots.forest(pd.DataFrame({"coefficient": NAMES, **COLUMNS}), label="Change")
     assert_rows(ax, NAMES, ESTIMATE, LOW, HIGH)
     assert reference(ax, 0, "x")
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Change (ms)", "Coefficient")
+    assert ax.get_xlabel() == "Change"
+
+
+def test_unlike_units_have_no_axis_in_common():
+    table = pd.DataFrame({"coefficient": NAMES, "unit": ["ms per d", "ms", "ms per d"], **COLUMNS})
+    slopes, others = plots.forest(table, label="Change")
+    assert_rows(slopes, [NAMES[0], NAMES[2]], [1.5, 0.5], [1.25, -0.125], [4.75, 0.75])
+    assert_rows(others, [NAMES[1]], [-2.25], [-9.0], [-2.0])
+    assert [ax.get_xlabel() for ax in (slopes, others)] == ["Change (ms per d)", "Change (ms)"]
+    parts = pd.DataFrame({"component": NAMES, "unit": ["ms", "ms per d", "ms"], "sd": [3.5, 0.5, 1.25]})
+    first, second = plots.components(parts, label="SD")
+    assert_rows(first, [NAMES[0], NAMES[2]], [3.5, 1.25], [0, 0], [3.5, 1.25])
+    assert_rows(second, [NAMES[1]], [0.5], [0], [0.5])
+    assert [ax.get_xlabel() for ax in (first, second)] == ["SD (ms)", "SD (ms per d)"]
 
 
 def test_means():
@@ -122,10 +144,10 @@ def test_comparison_arrows():
 
 def test_components():
     sd = [3.5, 0.0, 1.25]
-    ax = plots.components(pd.DataFrame({"component": NAMES, "sd": sd}), label="SD (ms)")
+    (ax,) = plots.components(pd.DataFrame({"component": NAMES, "sd": sd}), label="SD")
     assert_rows(ax, NAMES, sd, [0, 0, 0], sd)
     assert ax.get_xlim()[0] == 0
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("SD (ms)", "Component")
+    assert ax.get_xlabel() == "SD"
 
 
 @pytest.mark.parametrize("levels", [3, 41])
@@ -135,13 +157,14 @@ def test_caterpillar(levels):
     names = [f"level {i}" for i in range(levels)]
     first = pd.DataFrame({"term": "g: x", "level": names, **column})
     second = pd.DataFrame({"term": "g: Intercept", "level": names, **-first[["estimate", "low", "high"]]})
-    axes = plots.caterpillar(pd.concat([first, second]), label="Effect (ms)")
+    table = pd.concat([first.assign(unit="ms per d"), second.assign(unit="ms")])
+    axes = plots.caterpillar(table, label="Effect")
     assert titles(axes) == ["g: x", "g: Intercept"]
-    assert figure_of(axes).get_supxlabel() == "Effect (ms)"
+    assert [ax.get_xlabel() for ax in axes.flat] == ["Effect (ms per d)", "Effect (ms)"]
     for ax, table in zip(axes.flat, (first, second), strict=True):
         places = np.arange(levels)
         same(segments(ax), np.column_stack([table["low"], places, table["high"], places]))
-        same(curves(ax, INK)[0], np.column_stack([table["estimate"], places]))
+        same(curves_of(ax, INK)[0], np.column_stack([table["estimate"], places]))
         assert reference(ax, 0, "x")
         assert ax.get_ylim() == (-1, levels)
         assert ticks(ax.yaxis) == (names if levels <= 40 else [])
@@ -152,18 +175,18 @@ def test_caterpillar(levels):
 def test_random_pairs():
     a, b, na, nb = [1.0, 2.5, -4.0], [7.0, -1.5, 0.25], [0.1, 0.2, -0.7], [0.9, -0.4, 0.3]
     table = pd.DataFrame({"level": NAMES, "a": a, "normal:a": na, "b": b, "normal:b": nb})
-    axes = plots.random_pairs(table, label="Effect (ms)")
+    axes = plots.random_pairs(table, ["ms", "ms per d"], label="Effect")
     for place, x, y in (((0, 0), na, a), ((1, 0), a, b), ((1, 1), nb, b)):
         same(dots(axes[place]), np.column_stack([x, y]))
         assert axes[place].get_visible()
     assert not axes[0, 1].get_visible()
     assert [ax.get_xlabel() for ax in axes.flat if ax.get_visible()] == [
         "Normal quantile",
-        "a",
+        "a (ms)",
         "Normal quantile",
     ]
-    assert [axes[row, 0].get_ylabel() for row in (0, 1)] == ["a", "b"]
-    assert figure_of(axes).get_supylabel() == "Effect (ms)"
+    assert [axes[row, 0].get_ylabel() for row in (0, 1)] == ["a (ms)", "b (ms per d)"]
+    assert figure_of(axes).get_supylabel() == "Effect"
 
 
 def test_correlations():
@@ -175,11 +198,30 @@ def test_correlations():
     assert titles(axes) == ["g", "h"]
     same(np.ravel(axes[0, 0].collections[0].get_array()), values)
     assert [text.get_text() for text in axes[0, 0].texts] == ["1.00", "-0.38", "-0.38", "1.00"]
-    assert [text.get_text() for text in axes[0, 1].texts] == ["1.00", "none", "none", "1.00"]
+    assert [text.get_text() for text in axes[1, 0].texts] == ["1.00", "none", "none", "1.00"]
     for ax in axes.flat:
-        assert (ticks(ax.xaxis), ticks(ax.yaxis)) == (names, names)
+        assert (ticks(ax.xaxis), ticks(ax.yaxis)) == (["1", "2"], ["1  x", "2  Intercept"])
         low, high = ax.collections[0].get_clim()
         assert low == -high
+
+
+@pytest.mark.parametrize("size", [2, 7, 12, 20])
+def test_names_and_figures_of_correlations_have_room(size):
+    """No name overlaps the next, and no figure is wider than its cell or left out, with long names too."""
+    names = [
+        f"experience of the teacher × programme of instruction ({i} against lectures only)"
+        for i in range(size)
+    ]
+    rows = [("Estimates", a, b, 1.0 if a == b else -0.11) for a in names for b in names]
+    ax = plots.correlations(pd.DataFrame(rows, columns=["block", "row", "column", "correlation"]))[0, 0]
+    canvas = FigureCanvasAgg(figure_of(ax))
+    canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
+    assert all(above.y0 >= below.y1 for above, below in itertools.pairwise(boxes))
+    assert min(box.x0 for box in boxes) >= 0
+    assert len(ax.texts) == size**2
+    cell = ax.get_window_extent().width / size
+    assert all(text.get_window_extent().width < cell for text in ax.texts)
 
 
 def test_correlations_of_rows_and_columns_are_not_exchanged():
@@ -244,7 +286,7 @@ def test_specifications():
     heights = dict(zip(ticks(lower.yaxis), lower.get_yticks(), strict=True))
     assert list(heights) == ["formula: a", "formula: b", "reml: yes", "reml: no"]
     assert np.diff(list(heights.values())).tolist() == [1, 2, 1]
-    for name, line in zip(choices, curves(lower), strict=True):
+    for name, line in zip(choices, curves_of(lower), strict=True):
         same(line, [(i, heights[f"{name}: {value}"]) for i, value in enumerate(choices[name])])
 
 
@@ -276,7 +318,7 @@ def test_group_sizes():
     axes = plots.group_sizes(table)
     assert titles(axes) == ["h", "g"]
     for ax, part in zip(axes.flat, (table[:2], table[2:]), strict=True):
-        same(curves(ax)[0], part[["rows", "levels"]])
+        same(curves_of(ax)[0], part[["rows", "levels"]])
         zero = np.zeros(len(part))
         same(segments(ax), np.column_stack([part["rows"], zero, part["rows"], part["levels"]]))
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("Rows per level", "Levels")
@@ -290,22 +332,69 @@ def panels(x, names=("late", "early")):
     return table.assign(y=numbers, fitted=numbers + 0.5, population=7.0 - numbers)
 
 
-@pytest.mark.parametrize("x", [[4, 1, 2], ["warm", "cold", "dry"]])
-def test_trellis(x):
-    table = panels(x)
-    axes = plots.trellis(table, x_label="x (d)", y_label="y (ms)")
+def bands(ax):
+    """The outlines of all bands of a panel."""
+    return [c.get_paths()[0].vertices for c in ax.collections if isinstance(c, PolyCollection)]
+
+
+def test_trellis():
+    points, x = panels([4, 1, 2])[["panel", "x", "y"]], [0.0, 2.0, 4.0]
+    curves = pd.DataFrame({"panel": ["late"] * 3 + ["early"] * 3, "x": x * 2})
+    curves = curves.assign(fitted=[1.0, 7.0, 2.0] + [np.nan] * 3, population=[5.0, 6, 8, 4, 3, 1])
+    curves = curves.assign(low=curves["population"] - 3, high=curves["population"] + 9)
+    axes = plots.trellis(points, curves, x_label="x (d)", y_label="y (ms)")
     assert titles(axes) == ["late", "early"]
-    assert keys(axes) == ["observed", "population", "this group's line"]
+    assert keys(axes) == ["observed", "population", "this group"]
     assert (figure_of(axes).get_supxlabel(), figure_of(axes).get_supylabel()) == ("x (d)", "y (ms)")
-    at = x if isinstance(x[0], int) else [0, 1, 2]
-    order = np.argsort(at)
     for ax, name in zip(axes.flat, ("late", "early"), strict=True):
-        part = table[table["panel"] == name]
-        same(curves(ax, INK)[0], np.column_stack([at, part["y"]]))
-        same(curves(ax, BLUE)[0], np.column_stack([at, part["fitted"]])[order])
-        same(curves(ax, VERMILLION)[0], np.column_stack([at, part["population"]])[order])
-    if isinstance(x[0], str):
-        assert ticks(axes[0, 0].xaxis) == x
+        part, line = (table[table["panel"] == name] for table in (points, curves))
+        same(curves_of(ax, INK)[0], np.column_stack([[4, 1, 2], part["y"]]))
+        same(curves_of(ax, VERMILLION)[0], line[["x", "population"]])
+        (band,) = bands(ax)
+        for at, low, high in line[["x", "low", "high"]].to_numpy():
+            assert {low, high} <= set(band[band[:, 0] == at, 1])
+    same(curves_of(axes[0, 0], BLUE)[0], np.column_stack([x, [1.0, 7.0, 2.0]]))
+    assert curves_of(axes[0, 1], BLUE) == []
+
+
+def test_trellis_of_a_factor_has_means_and_no_lines():
+    points = panels(["warm", "cold", "dry"])[["panel", "x", "y"]]
+    curves = points.drop(columns="y").assign(fitted=[1.0, 2, 3, 4, 5, 6], population=0.0, low=-1.0, high=8.0)
+    axes = plots.trellis(points, curves[curves["x"] != "dry"], x_label="x", y_label="y")
+    assert ticks(axes[0, 0].xaxis) == ["warm", "cold", "dry"]
+    for ax, own in zip(axes.flat, ([1, 2], [4, 5]), strict=True):
+        same(curves_of(ax, BLUE)[0], np.column_stack([[0, 1], own]))
+        same(curves_of(ax, VERMILLION)[0], [(0, 0), (1, 0)])
+        same(segments(ax), [(0, -1, 0, 8), (1, -1, 1, 8)])
+        drawn = [line for line in ax.lines if not same_color(line.get_color(), GREY)]
+        assert all(line.get_linestyle() == "None" for line in drawn)
+
+
+def test_effect():
+    means = pd.DataFrame({"by": ["f: u"] * 2 + ["f: v"] * 2, "x": [0.0, 5.0] * 2})
+    means = means.assign(mean=[1.0, 2, 3, 7], low=[0.5, 1, 2, 4], high=[2.0, 5, 6, 9])
+    points = pd.DataFrame({"x": [1.0, 2.0], "y": [4.0, -3.0]})
+    ax = plots.effect(means, points, x_label="x (d)", y_label="y (ms)")
+    assert keys(ax) == ["observed", "f: u", "f: v"]
+    same(curves_of(ax, GREY)[0], points)
+    same(curves_of(ax, BLUE)[0], [(0, 1), (5, 2)])
+    same(curves_of(ax, VERMILLION)[0], [(0, 3), (5, 7)])
+    assert [
+        {low, high} <= set(band[:, 1]) for band, low, high in zip(bands(ax), (0.5, 4), (5, 9), strict=True)
+    ]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x (d)", "y (ms)")
+
+
+def test_effect_of_a_factor():
+    means = pd.DataFrame(
+        {"by": "", "x": ["b", "a"], "mean": [1.0, 2.0], "low": [0.0, 1.5], "high": [3.0, 9.0]}
+    )
+    points = pd.DataFrame({"x": ["a", "b", "a"], "y": [4.0, -3.0, 0.5]})
+    ax = plots.effect(means, points, x_label="x", y_label="y")
+    assert ticks(ax.xaxis) == ["b", "a"]
+    same(curves_of(ax, GREY)[0], [(1, 4), (0, -3), (1, 0.5)])
+    same(curves_of(ax, BLUE)[0], [(0, 1), (1, 2)])
+    same(segments(ax), [(0, 0, 0, 3), (1, 1.5, 1, 9)])
 
 
 def test_trellis_of_categories_has_their_order_and_room_for_the_absent():
@@ -313,19 +402,19 @@ def test_trellis_of_categories_has_their_order_and_room_for_the_absent():
     table = pd.DataFrame({"panel": ["p", "p", "q", "q"], "x": x, "y": [1.0, 2, 3, 4]})
     axes = plots.trellis(table, x_label="x", y_label="y")
     assert ticks(axes[0, 0].xaxis) == ["c", "b", "a"]
-    same(curves(axes[0, 1], INK)[0], [(1, 3), (2, 4)])
+    same(curves_of(axes[0, 1], INK)[0], [(1, 3), (2, 4)])
     assert keys(axes) == []
 
 
 def test_spaghetti():
     table = panels([4, 1, 2])
     ax = plots.spaghetti(table, x_label="x (d)", y_label="y (ms)")
-    lines = curves(ax, BLUE)
+    lines = curves_of(ax, BLUE)
     parts = [table[table["panel"] == name].sort_values("x") for name in ("late", "early")]
     assert sorted(line.tolist() for line in lines) == sorted(
         p[["x", "fitted"]].to_numpy().tolist() for p in parts
     )
-    same(curves(ax, VERMILLION)[0], parts[0][["x", "population"]])
+    same(curves_of(ax, VERMILLION)[0], parts[0][["x", "population"]])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("x (d)", "y (ms)")
 
 
@@ -363,7 +452,7 @@ def test_path():
     )
     axes = plots.path(steps)
     for ax, column in zip(axes.flat, ("excess", "decrement"), strict=True):
-        same(curves(ax, BLUE)[0], steps[["iteration", column]])
+        same(curves_of(ax, BLUE)[0], steps[["iteration", column]])
         assert (ax.get_xlabel(), ax.get_yscale()) == ("Iteration", "log")
     assert axes[0, 0].get_ylabel() == "Deviance above its end"
     assert axes[0, 1].get_ylabel() == "Newton decrement (deviance)"
@@ -376,7 +465,7 @@ def test_climb():
         {"algorithm": ["em", "em", "newton"], "iteration": [0, 1, 0], "above": [9.0, 4.0, 0.5]}
     )
     ax = plots.climb(steps)
-    em, newton = curves(ax)[:2]
+    em, newton = curves_of(ax)[:2]
     same(em, [(0, 9), (1, 4)])
     same(newton, [(0, 0.5)])
     assert keys(ax) == ["em", "newton"]
@@ -390,7 +479,7 @@ def test_surface():
     grid = pd.DataFrame({"a": a.ravel(), "b": b.ravel(), "above": (0.8 * a + b).ravel()})
     paths = pd.DataFrame({"algorithm": ["em", "em", "em", "pls"], "a": [2, 0.5, 1, 1.5], "b": [8, 2, 5, 4.0]})
     ax = plots.surface(grid, paths)
-    em, pls = curves(ax)
+    em, pls = curves_of(ax)
     same(em, [(2, 8), (0.5, 2), (1, 5)])
     same(pls, [(1.5, 4)])
     assert keys(ax) == ["em", "pls"]
@@ -410,6 +499,23 @@ def test_agreement():
     assert ax.lines[0].get_slope() == 1.0
 
 
+def test_variogram():
+    table = pd.DataFrame({"distance": [1.0, 7.0], "semivariance": [0.9, 1.2], "low": 0.8, "high": [1.2, 1.3]})
+    low, high, found = plots.variogram(table, label="Distance").get_lines()
+    for line, name in ((low, "low"), (high, "high"), (found, "semivariance")):
+        np.testing.assert_array_equal(line.get_xdata(), table["distance"])
+        np.testing.assert_array_equal(line.get_ydata(), table[name])
+
+
+def test_variance_curve():
+    table = pd.DataFrame({"value": [1.0, 2.0], "fitted": [0.5, 2.0], "empirical": [0.6, 1.7]})
+    lines = plots.variance_curve(table, x_label="Dose", label="SD").get_lines()
+    for line, name in zip(lines, ("fitted", "empirical"), strict=True):
+        assert line.get_label() == name
+        np.testing.assert_array_equal(line.get_xdata(), table["value"])
+        np.testing.assert_array_equal(line.get_ydata(), table[name])
+
+
 def test_residual_panels():
     points = pd.DataFrame({"fitted": [3.0, 1.0, 2.0], "residual": [0.5, -4.0, 7.0], "root": [0.1, 0.9, 0.4]})
     trend = pd.DataFrame({"fitted": [1.0, 3.0], "residual": [0.75, -0.25], "root": [0.3, 0.6]})
@@ -419,7 +525,7 @@ def test_residual_panels():
     axes = plots.residual_panels(points, trend, quantiles, boxes, label="y (ms)", group="g")
     for ax, value in ((axes[0, 0], "residual"), (axes[1, 0], "root")):
         same(dots(ax), points[["fitted", value]])
-        same(curves(ax, VERMILLION)[0], trend[["fitted", value]])
+        same(curves_of(ax, VERMILLION)[0], trend[["fitted", value]])
         assert ax.get_xlabel() == "Fitted y (ms)"
     assert reference(axes[0, 0], 0, "y")
     assert not reference(axes[1, 0], 0, "y")
@@ -429,7 +535,7 @@ def test_residual_panels():
     same([np.ravel(s) for s in whole.get_segments()], [(0, -9, 0, 2), (1, -1, 1, 16)])
     same([np.ravel(s) for s in half.get_segments()], [(0, -2.5, 0, 1), (1, -0.5, 1, 4)])
     assert half.get_linewidths()[0] > whole.get_linewidths()[0]
-    same(curves(axes[1, 1], "white")[0], [(0, 0.25), (1, 0)])
+    same(curves_of(axes[1, 1], "white")[0], [(0, 0.25), (1, 0)])
     assert ticks(axes[1, 1].xaxis) == ["b", "a"]
     assert axes[1, 1].get_xlabel() == "g"
     assert reference(axes[1, 1], 0, "y")

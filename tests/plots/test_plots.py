@@ -17,7 +17,12 @@ TERMS = ["g: Intercept", "g: x"]
 def points(groups=LEVELS, x=(0, 1, 2)):
     rows = [(g, value, i + j) for i, g in enumerate(groups) for j, value in enumerate(x)]
     table = pd.DataFrame(rows, columns=["panel", "x", "y"])
-    return table.assign(fitted=table["y"] + 0.1, population=2.0)
+    return table.assign(fitted=table["y"] + 0.1, population=2.0, low=0.0, high=4.0)
+
+
+def focus(x=(0.0, 1.0, 2.0)):
+    rows = [(f"f: {by}", value) for by in "uv" for value in x]
+    return pd.DataFrame(rows, columns=["by", "x"]).assign(mean=2.0, low=1.0, high=3.0)
 
 
 def effects(levels=LEVELS):
@@ -52,8 +57,13 @@ PICTURES = {
     "group_sizes": lambda: plots.group_sizes(
         pd.DataFrame({"group": ["g", "h"], "rows": [3, 5], "levels": [6, 2]})
     ),
-    "trellis": lambda: plots.trellis(points(), x_label="x (d)", y_label="y (ms)"),
-    "trellis of a factor": lambda: plots.trellis(points(x="abc"), x_label="x", y_label="y (ms)"),
+    "trellis": lambda: plots.trellis(points(), points(), x_label="x (d)", y_label="y (ms)"),
+    "trellis of a factor": lambda: plots.trellis(
+        points(x="abc"), points(x="abc"), x_label="x", y_label="y (ms)"
+    ),
+    "trellis without lines": lambda: plots.trellis(points(), x_label="x (d)", y_label="y (ms)"),
+    "effect": lambda: plots.effect(focus(), points(), x_label="x (d)", y_label="y (ms)"),
+    "effect of a factor": lambda: plots.effect(focus("abc"), points(x="abc"), x_label="x", y_label="y (ms)"),
     "spaghetti": lambda: plots.spaghetti(points(), x_label="x (d)", y_label="y (ms)"),
     "caterpillar": lambda: plots.caterpillar(effects(), label="Effect (ms)"),
     "random_pairs": lambda: plots.random_pairs(
@@ -112,6 +122,15 @@ PICTURES = {
             }
         )
     ),
+    "variogram": lambda: plots.variogram(
+        pd.DataFrame({"distance": [1.0, 7.0], "semivariance": [0.9, 1.2], "low": 0.8, "high": [1.2, 1.3]}),
+        label="Distance in Time (day)",
+    ),
+    "variance_curve": lambda: plots.variance_curve(
+        pd.DataFrame({"value": [1.0, 2.0], "fitted": [0.5, 2.0], "empirical": [0.6, 1.7]}),
+        x_label="Dose (mg)",
+        label="Standard deviation of y (mm)",
+    ),
     "path": lambda: plots.path(
         pd.DataFrame({"iteration": [0, 1], "excess": [3.0, np.nan], "decrement": [1.0, 1e-12]})
     ),
@@ -164,7 +183,7 @@ def test_thousands_of_levels_fit_into_one_picture():
 
 def test_names_with_dollars_stay_text():
     table = pd.DataFrame({"coefficient": ["cost $a$ $"], "estimate": [1.0], "low": [0.0], "high": [2.0]})
-    content = plots.forest(table, label="Change ($)")
+    (content,) = plots.forest(table, label="Change ($)")
     plots.svg_bytes(content)
     assert [label.get_text() for label in content.get_yticklabels()] == [r"cost \$a\$ \$"]
 

@@ -65,6 +65,11 @@ class BlockDiagonal:
         """(m,) coordinates that may be held at or above zero and leave no member out."""
         return np.concatenate([structure.nonnegative for _, structure in self.parts])
 
+    @property
+    def bounded(self) -> NDArray[np.bool_]:
+        """(m,) coordinates that must be held there."""
+        return np.concatenate([structure.bounded for _, structure in self.parts])
+
     def start(self, T: Floats, scale: Floats, floor: float) -> Floats:
         """Returns coordinates near T."""
         return np.concatenate([s.start(T[here], scale[c], floor) for s, c, here, _ in self.blocks])
@@ -111,12 +116,34 @@ class BlockDiagonal:
         """Returns L after one ECME step."""
         return self._assembled([b.structure.em(L[b.here], D[b.here], levels) for b in self.blocks])
 
-    def growths(self, D: Floats, scale: Floats) -> list[Growth]:
+    @property
+    def has_em(self) -> bool:
+        """Whether every part has a step of ECME."""
+        return all(structure.has_em for _, structure in self.parts)
+
+    def imbalance(self, L: Floats, D: Floats) -> float:
+        """Returns what is zero at an optimum."""
+        return max(b.structure.imbalance(L[b.here], D[b.here]) for b in self.blocks)
+
+    def tangent(self, x: Floats) -> Floats:
+        """Returns (q, k, k) directions of T at a member, none of them zero where T is singular."""
+        return np.concatenate([self._embedded(b, b.structure.tangent(x[b.cut])) for b in self.blocks])
+
+    def trials(self, x: Floats) -> list[Floats]:
+        """Returns other coordinates that a search may start from, one part moved in each."""
+        out = list[Floats]()
+        for structure, _, _, cut in self.blocks:
+            for moved in structure.trials(x[cut]):
+                out.append(x.copy())
+                out[-1][cut] = moved
+        return out
+
+    def growths(self, L: Floats, D: Floats, scale: Floats) -> list[Growth]:
         """Returns the steepest way in which each part of T may grow that may vanish by itself."""
         return [
             Growth(slope, self._rows(columns, rows))
             for structure, columns, here, _ in self.blocks
-            for slope, rows in structure.growths(D[here], scale[columns])
+            for slope, rows in structure.growths(L[here], D[here], scale[columns])
         ]
 
     def growths_from_null(self, L: Floats, D: Floats, scale: Floats, null: float) -> list[Growth]:
@@ -127,14 +154,22 @@ class BlockDiagonal:
             for slope, rows in structure.growths_from_null(L[here], D[here], scale[columns], null)
         ]
 
+    def grown(self, L: Floats, rows: Floats, size: float) -> Floats:
+        """Returns the root of T grown in the part that rows are of."""
+        out = L.copy()
+        for structure, columns, here, _ in self.blocks:
+            if rows[columns].any():
+                out[here] = structure.grown(L[here], rows[columns], size)
+        return out
+
     def thinner(self, L: Floats, scale: Floats) -> list[Thinner]:
         """Returns T without its weakest direction, for each part that may vanish by itself."""
         out = list[Thinner]()
         for structure, columns, here, _ in self.blocks:
-            for value, rows, left in structure.thinner(L[here], scale[columns]):
-                whole = L.copy()
-                whole[here] = left
-                out.append(Thinner(value, self._rows(columns, rows), whole))
+            for value, back, left in structure.thinner(L[here], scale[columns]):
+                whole, way = L.copy(), np.zeros_like(L)
+                whole[here], way[here] = left, back
+                out.append(Thinner(value, way, whole))
         return out
 
     def _assembled(self, matrices: Sequence[Floats]) -> Floats:

@@ -305,22 +305,22 @@ class _AnteDependent(Correlation):
         return ((low <= steps) & (steps < high)).astype(np.float64)
 
 
-class _Jet:
+class Jet:
     """A number with its first and second derivatives in m coordinates."""
 
     def __init__(self, value: float, first: Floats, second: Floats) -> None:
         self.value, self.first, self.second = value, first, second
 
-    def __add__(self, other: _Jet) -> _Jet:
-        return _Jet(self.value + other.value, self.first + other.first, self.second + other.second)
+    def __add__(self, other: Jet) -> Jet:
+        return Jet(self.value + other.value, self.first + other.first, self.second + other.second)
 
-    def __sub__(self, other: _Jet) -> _Jet:
-        return _Jet(self.value - other.value, self.first - other.first, self.second - other.second)
+    def __sub__(self, other: Jet) -> Jet:
+        return Jet(self.value - other.value, self.first - other.first, self.second - other.second)
 
-    def __mul__(self, other: _Jet) -> _Jet:
+    def __mul__(self, other: Jet) -> Jet:
         cross = np.outer(self.first, other.first)
         second = self.value * other.second + other.value * self.second + cross + cross.T
-        return _Jet(self.value * other.value, self.value * other.first + other.value * self.first, second)
+        return Jet(self.value * other.value, self.value * other.first + other.value * self.first, second)
 
 
 class _Banded(Correlation):
@@ -371,26 +371,30 @@ class _Banded(Correlation):
     def natural_jacobian(self, x: Floats) -> Floats:
         return np.array([r.first for r in self._series(x)][1:]).reshape(self.count, self.count)
 
-    def _series(self, x: Floats) -> list[_Jet]:
-        """Autocorrelations at distances 0 to m, by the recursion of Durbin and Levinson."""
-        m = self.count
-        zero = np.zeros((m, m))
-        one = _Jet(1.0, np.zeros(m), zero)
-        rho: list[_Jet] = [one]
-        phi: list[_Jet] = []
-        left = one
-        for lag, value in enumerate(map(float, np.tanh(x)), start=1):
-            first, second = np.zeros(m), np.zeros((m, m))
-            first[lag - 1] = 1.0 - value**2
-            second[lag - 1, lag - 1] = -2.0 * value * first[lag - 1]
-            partial = _Jet(value, first, second)
-            now = partial * left
-            for weight, r in zip(phi, rho[:0:-1], strict=True):
-                now = now + weight * r
-            rho.append(now)
-            phi = [*(a - partial * b for a, b in zip(phi, phi[::-1], strict=True)), partial]
-            left = left - left * partial * partial
-        return rho
+    def _series(self, x: Floats) -> list[Jet]:
+        """Autocorrelations at distances 0 to m."""
+        partials = list[Jet]()
+        for lag, value in enumerate(map(float, np.tanh(x))):
+            first, second = np.zeros(self.count), np.zeros((self.count, self.count))
+            first[lag] = 1.0 - value**2
+            second[lag, lag] = -2.0 * value * first[lag]
+            partials.append(Jet(value, first, second))
+        return autocorrelations(partials)
+
+
+def autocorrelations(partials: Sequence[Jet]) -> list[Jet]:
+    """Autocorrelations at distances 0 to m from the partial ones, by the recursion of Durbin and Levinson."""
+    m = len(partials)
+    one = Jet(1.0, np.zeros(m), np.zeros((m, m)))
+    rho, phi, left = [one], list[Jet](), one
+    for partial in partials:
+        now = partial * left
+        for weight, r in zip(phi, rho[:0:-1], strict=True):
+            now = now + weight * r
+        rho.append(now)
+        phi = [*(a - partial * b for a, b in zip(phi, phi[::-1], strict=True)), partial]
+        left = left - left * partial * partial
+    return rho
 
 
 class _Free(Correlation):

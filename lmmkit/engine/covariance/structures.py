@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ class Growth(NamedTuple):
 
     Attributes:
         slope: d deviance / dt at t = 0.
-        rows: (k, q) B.
+        rows: (k, q) B; of a pattern the root of a member in whose direction T grows.
     """
 
     slope: Floats
@@ -40,16 +40,16 @@ class Growth(NamedTuple):
 
 
 class Thinner(NamedTuple):
-    """A member with one null direction more.
+    """A member with one null direction more, or with a parameter at its bound.
 
     Attributes:
         value: What is taken from scaled T, s T s; 0 where nothing is left to take.
-        rows: (k, q) B, whose B B' is what T would grow by, at t = `value`, to be itself again.
+        back: (k, k) direction in which T would go back, at t = `value` about to where it was.
         left: (k, k) A of the thinner matrix A A'.
     """
 
     value: Floats
-    rows: Floats
+    back: Floats
     left: Floats
 
 
@@ -57,11 +57,12 @@ class Natural(NamedTuple):
     """A parameter as it is printed.
 
     Attributes:
-        kind: `sd`, whose intervals are symmetric on the log; `cor`, whose intervals are on Fisher's z.
-        row, column: The columns of the term that it is about; equal for `sd`.
+        kind: `sd`, whose intervals are symmetric on the log; `cor`, whose intervals are on Fisher's z;
+            `range`, a distance, whose intervals are symmetric on the log.
+        row, column: The columns of the term that it is about, or the first of those; equal for `sd`.
     """
 
-    kind: Literal["sd", "cor"]
+    kind: Literal["sd", "cor", "range"]
     row: int
     column: int
 
@@ -75,15 +76,15 @@ class Structure(ABC):
         name: As the package knows it.
         tag: What stands before the bracket of a term: `diag(x | g)`; empty for `(x | g)`.
         words: What a sentence says of several effects.
-        closed: The changes of columns, Z to Z S, after which T to S^-1 T S^-T is a member again: `any`, or
-            `scales` for diagonal S alone.
+        closed: The changes of columns, Z to Z S, after which T to S^-1 T S^-T is a member again: `any`,
+            `scales` for diagonal S, or `scale` for a number times the identity alone.
     """
 
     width: int
     name: ClassVar[str]
     tag: ClassVar[str]
     words: ClassVar[str]
-    closed: ClassVar[Literal["any", "scales"]]
+    closed: ClassVar[Literal["any", "scales", "scale"]]
 
     # Coordinates
 
@@ -112,12 +113,29 @@ class Structure(ABC):
 
     @abstractmethod
     def root_of(self, A: Floats) -> Floats:
-        """Returns the lower triangular root, no diagonal entry negative, of the member A A' for (k, q) A."""
+        """Returns the lower triangular root, no diagonal entry negative, of the member A A' for (k, q) A.
+
+        Where A A' is no member, of one near it.
+        """
+
+    @abstractmethod
+    def contains(self, L: Floats) -> bool:
+        """Returns whether a triangular matrix is the root of a member."""
+
+    def trials(self, x: Floats) -> list[Floats]:
+        """Returns other coordinates that a search may start from, beside those of the moment equations."""
+        del x
+        return []
 
     @property
     @abstractmethod
     def nonnegative(self) -> NDArray[np.bool_]:
         """(m,) coordinates that may be held at or above zero and leave no member out."""
+
+    @property
+    def bounded(self) -> NDArray[np.bool_]:
+        """(m,) coordinates that must be held there: with a negative one the matrix is of another pattern."""
+        return np.zeros(self.count, bool)
 
     # Derivatives
 
@@ -139,8 +157,21 @@ class Structure(ABC):
 
     @cached_property
     def span(self) -> Floats:
-        """(q, k, k) symmetric matrices of which every member is a combination."""
+        """(q, k, k) symmetric matrices: every member, or one near it, is a combination of them."""
         raise NotImplementedError
+
+    def tangent(self, x: Floats) -> Floats:
+        """Returns (q, k, k) directions of T at a member, none of them zero where T is singular.
+
+        They are those of entries of T, or of variances and correlations, in place of coordinates.
+        """
+        del x
+        return self.span
+
+    @property
+    def generic(self) -> Floats:
+        """(q, k, k) directions of T in no special place: what the data must tell apart."""
+        return self.span
 
     # The boundary, where a variance is zero
 
@@ -156,8 +187,15 @@ class Structure(ABC):
         T - T D T / J profiles sigma^2 and the fixed effects out (Liu & Rubin 1994).
         """
 
+    has_em: ClassVar[bool] = True  # whether there is a step of ECME
+    batched: ClassVar[bool] = True  # whether arrays may have further axes
+
     @abstractmethod
-    def growths(self, D: Floats, scale: Floats) -> list[Growth]:
+    def imbalance(self, L: Floats, D: Floats) -> float:
+        """Returns what is zero at an optimum: the largest slope among what T is made of, times its size."""
+
+    @abstractmethod
+    def growths(self, L: Floats, D: Floats, scale: Floats) -> list[Growth]:
         """Returns the steepest way in which each part of T may grow that may vanish by itself."""
 
     @abstractmethod
@@ -166,6 +204,10 @@ class Structure(ABC):
 
         Directions are null along which scaled T, s T s, is below `null`.
         """
+
+    def grown(self, L: Floats, rows: Floats, size: float) -> Floats:
+        """Returns the root of T + t B B' at t = `size`, or of a member near it, for the B of a growth."""
+        return self.root_of(np.concatenate([L, np.sqrt(size) * rows], axis=1))
 
     @abstractmethod
     def thinner(self, L: Floats, scale: Floats) -> list[Thinner]:
@@ -192,7 +234,11 @@ class Structure(ABC):
 
     @abstractmethod
     def names(self, columns: Sequence[str]) -> list[str]:
-        """Returns names of the coordinates, from the names of the columns."""
+        """Returns names of the relative parameters, from the names of the columns."""
+
+    def relative(self, L: Floats) -> Floats:
+        """Returns (m,) theta as it is printed, from the root of T: by default the coordinates."""
+        return self.coordinates(L)
 
     @cached_property
     def naturals(self) -> tuple[Natural, ...]:
@@ -299,6 +345,10 @@ class _Cones(Structure):
             L[np.ix_(cone, cone)] = _last(semidefinite_factor(_first(A[list(cone)])))
         return L
 
+    def contains(self, L: Floats) -> bool:
+        x = self.coordinates(L)
+        return not ((self.root(x) != L).any() or (x[self.nonnegative] < 0).any())
+
     @property
     def nonnegative(self) -> NDArray[np.bool_]:
         rows, columns = self.entries
@@ -349,7 +399,10 @@ class _Cones(Structure):
             out[here] = _last(B @ positive_root(inner))
         return out
 
-    def growths(self, D: Floats, scale: Floats) -> list[Growth]:
+    def imbalance(self, L: Floats, D: Floats) -> float:
+        return float(np.abs((L.T @ D @ L)[self.span.any(axis=0)]).max())
+
+    def growths(self, L: Floats, D: Floats, scale: Floats) -> list[Growth]:
         out = list[Growth]()
         for cone in self.cones:
             s = scale[list(cone)]
@@ -382,7 +435,8 @@ class _Cones(Structure):
             left[here] = _last(
                 U * np.where(np.arange(len(cone)) < kept - 1, d, 0.0)[..., None, :] / s[:, None]
             )
-            out.append(Thinner(value, self._rows(cone, direction / s), left))
+            B = self._rows(cone, direction / s)
+            out.append(Thinner(value, np.einsum("aq...,bq...->ab...", B, B), left))
         return out
 
     def _rows(self, cone: tuple[int, ...], values: Floats) -> Floats:
@@ -428,12 +482,3 @@ class Diagonal(_Cones):
     def cones(self) -> tuple[tuple[int, ...], ...]:
         """Each column alone."""
         return tuple((column,) for column in range(self.width))
-
-
-STRUCTURES: dict[str, type[Structure]] = {kind.tag: kind for kind in (Unstructured, Diagonal)}
-
-
-@cache
-def structure_of(tag: str, width: int) -> Structure:
-    """The structure that a term's tag names, for k columns."""
-    return STRUCTURES[tag](width)

@@ -33,10 +33,12 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Forward, eliminate
-from lmmkit.engine.criterion.gradient import Reverse, reverse_sweep
-from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information
+from lmmkit.engine.criterion.gradient import Reverse, ReverseSweep, reverse_sweep
+from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information, with_columns
+from lmmkit.engine.criterion.row_adjoint import RowEffects
 from lmmkit.engine.crossproducts.elimination_order import Layout
-from lmmkit.engine.crossproducts.product_sources import Adjoint, ProductSource
+from lmmkit.engine.crossproducts.product_sources import Adjoint, Patterned, ProductSource
+from lmmkit.engine.crossproducts.whitened import Whitened
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.rules import SEARCH
@@ -106,13 +108,24 @@ class Evaluation(Point):
     @lazy
     def reverse(self) -> Reverse:
         """D = d deviance / dT and U = Z'V^-1W of every factor."""
+        if isinstance(self.criterion.source, Whitened):
+            return self._swept[1]
         return reverse_sweep(self.forward, self.criterion.layout, self.K)
+
+    @lazy
+    def _swept(self) -> tuple[ReverseSweep, Reverse]:
+        """The sweep with all that it leaves, for the rows."""
+        sweep = ReverseSweep(self.forward, self.criterion.layout, self.K)
+        return sweep, sweep.run()
 
     @lazy
     def adjoint(self) -> Adjoint:
         """What the source of the cross-products needs for derivatives in rho."""
         restricted = levelwise.solved(self.XVX, np.eye(self.criterion.p)) if self.criterion.reml else None
-        return Adjoint(self.K, self.a, self.precision, self.Phi, restricted)
+        effects = None
+        if isinstance(self.criterion.source, Whitened):
+            effects = RowEffects(self.forward, *self._swept, self.K)
+        return Adjoint(self.K, self.a, self.precision, self.Phi, restricted, effects)
 
     @property
     def D(self) -> list[Floats]:
@@ -163,9 +176,21 @@ class Evaluation(Point):
     @lazy
     def hessian(self) -> Floats:
         """(m, m), equation (5), in theta; exact where there are the coordinates of R alone."""
-        if self.criterion.source.count:
-            return self.profiled(*self.criterion.source.curvature(self.rho, self.adjoint))
+        source, m = self.criterion.source, self.criterion.layout.count
+        if isinstance(source, Patterned):
+            return self.profiled(*source.curvature(self.rho, self.adjoint))
+        if isinstance(source, Whitened):
+            H = self.average_hessian(self._joint_information(source))
+            H[:m, :m] += self.criterion.layout.curvature(self.theta, self.D)
+            return H
         return self.average_hessian(self.information) + self.criterion.layout.curvature(self.theta, self.D)
+
+    def _joint_information(self, source: Whitened) -> AverageInformation:
+        """Average information in (theta, rho), by an elimination of W with the working columns of R."""
+        layout = self.criterion.layout
+        wide = eliminate(source.extended(self.rho, self.adjoint), layout, self.L)
+        directions = [s.jacobian(x) for s, x in layout.parameters(self.theta)]
+        return with_columns(wide, layout, self.reverse, self.a, directions, self.Phi)
 
     def average_hessian(self, information: AverageInformation) -> Floats:
         """(5) without the curvature of T."""

@@ -30,8 +30,10 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.criterion.sparse_rest import SparseRest, eliminated
 from lmmkit.engine.crossproducts.crossproducts import Coupling, Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
+from lmmkit.engine.crossproducts.sparse_products import SparseProducts
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse
 from lmmkit.errors import FitError
@@ -91,13 +93,17 @@ class Rest:
     fixed: Floats
     logdet: float
 
+    def cross_times(self, A: Floats) -> Floats:
+        """S A."""
+        return self.S @ A
+
 
 @dataclass(frozen=True, eq=False)
 class Forward:
     """After elimination: log|V| and F = W'V^-1 W."""
 
     links: list[Eliminated]
-    rest: Rest | None
+    rest: Rest | SparseRest | None
     logdet: float
     F: Floats
 
@@ -136,7 +142,7 @@ class _Remaining:
     fixed: list[Floats]
     between: dict[tuple[int, int], Floats]
     coupling: list[Coupling | None]
-    S: Floats
+    S: Floats | SparseProducts
     rest_fixed: Floats
     F: Floats
 
@@ -228,6 +234,7 @@ def _update_rest(
 ) -> None:
     """The same for the blocks with the rest; `change` is sign root'root B_fx."""
     gram = B.gram(link.core)
+    assert not isinstance(left.S, SparseProducts)  # beside it no factor stands in the chain
     left.S = np.subtract(left.S, gram, out=gram)
     left.rest_fixed = left.rest_fixed + B.transposed_times(change)
     lifted = B.lifted(link.core)
@@ -237,8 +244,13 @@ def _update_rest(
         left.coupling[g] = Dense(target.values - collected(layout, f, g, block, B, lifted))
 
 
-def _eliminate_rest(left: _Remaining, layout: Layout, L: tuple[Floats, ...]) -> Rest:
-    """Take the rest out of W's block by one dense Cholesky factorisation."""
+def _eliminate_rest(left: _Remaining, layout: Layout, L: tuple[Floats, ...]) -> Rest | SparseRest:
+    """Take the rest out of W's block by one Cholesky factorisation."""
+    if isinstance(left.S, SparseProducts):
+        rest = eliminated(left.S, L, left.rest_fixed)
+        lost = left.rest_fixed.T @ rest.times(left.rest_fixed)
+        left.F -= (lost + lost.T) / 2.0
+        return rest
     C = congruent(layout, transposed(L), left.S)
     C.flat[:: len(C) + 1] += 1.0
     chol, info = dpotrf(C.T, lower=1, overwrite_a=1)

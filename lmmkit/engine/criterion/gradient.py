@@ -35,7 +35,8 @@ from lmmkit.engine.criterion.elimination import (
     scaled_rows,
     transposed,
 )
-from lmmkit.engine.crossproducts.elimination_order import Layout
+from lmmkit.engine.criterion.sparse_rest import SparseRest
+from lmmkit.engine.crossproducts.elimination_order import Factor, Layout
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse, mirrored
 
@@ -112,13 +113,21 @@ def _block_trace(A: Floats, layout: Layout, position: int, k: int) -> Floats:
     return np.array([[float(np.trace(block[a::k, b::k])) for b in range(k)] for a in range(k)])
 
 
+def rest_inverse(rest: Rest | SparseRest, layout: Layout) -> DenseInverse | SparseRest:
+    """What multiplies by E, and has the traces of D."""
+    return DenseInverse(rest, layout) if isinstance(rest, Rest) else rest
+
+
 def reverse_sweep(forward: Forward, layout: Layout, K: Floats) -> Reverse:
     """D and U of every factor, for the derivative K of the deviance in W'V^-1 W, (q, q)."""
-    return _ReverseSweep(forward, layout, K).run()
+    return ReverseSweep(forward, layout, K).run()
 
 
 def conditional_blocks(forward: Forward, reverse: Reverse, layout: Layout) -> list[Floats]:
-    """Diagonal blocks of (Z'Z + T^-1)^-1 = L (I + L'Z'Z L)^-1 L', (J, k, k) a factor: equation (3)."""
+    """Diagonal blocks of (Z'Z + T^-1)^-1 = L (I + L'Z'Z L)^-1 L', (J, k, k) a factor: equation (3).
+
+    J are the levels of the problem, in the factor's order, whatever stands for them.
+    """
     out = list[Floats]()
     if forward.links:
         first = forward.links[0]
@@ -127,21 +136,41 @@ def conditional_blocks(forward: Forward, reverse: Reverse, layout: Layout) -> li
             RM = levelwise.times(first.root, M)
             M = M + levelwise.transposed_times(RM, levelwise.times(reverse.inner_first, RM))
         out = [block.transpose(2, 0, 1) for block in (M, *reverse.sigma)]
-    if forward.rest is not None:
+        half, unseen = layout.chain[0].half, layout.chain[0].unseen
+        if half is not None and unseen is not None:
+            out[0] = np.einsum("jr,jr,rab->jab", half, half, out[0]) + unseen[:, None, None] * first.own
+    if isinstance(forward.rest, SparseRest):
+        out += [_spread(forward.rest, position, factor) for position, factor in enumerate(layout.rest)]
+    elif forward.rest is not None:
         E = DenseInverse(forward.rest, layout).E
         for position, factor in enumerate(layout.rest):
             columns = layout.columns(position)
             block = E[columns, columns].reshape(factor.levels, factor.width, factor.levels, factor.width)
-            out.append(np.einsum("jajb->jab", block))
+            if factor.half is None:
+                out.append(np.einsum("jajb->jab", block))
+            else:
+                right = np.tensordot(block, factor.half, axes=(2, 1))  # r, a, b, j
+                out.append(np.einsum("jr,rabj->jab", factor.half, right))
     return out
 
 
-class _ReverseSweep:
-    """What the later factors leave for the earlier ones; it belongs to one call of `reverse_sweep`."""
+def _spread(rest: SparseRest, position: int, factor: Factor) -> Floats:
+    """(J, k, k) of one factor of a sparse rest."""
+    if factor.half is None:
+        return rest.blocks(position)
+    k, columns = factor.width, rest.products.spans[position][0]
+    right = np.zeros((len(rest.fixed), len(factor.half) * k))
+    right[columns] = np.kron(factor.half.T, np.eye(k))
+    E = rest.times(right)[columns].reshape(factor.levels, k, -1, k)  # E A'
+    return np.einsum("jr,rajb->jab", factor.half, E)
+
+
+class ReverseSweep:
+    """What later factors leave for earlier ones, for the derivative K of the deviance in F, (q, q)."""
 
     def __init__(self, forward: Forward, layout: Layout, K: Floats) -> None:
         self.forward, self.layout, self.K = forward, layout, K
-        self.dense = None if forward.rest is None else DenseInverse(forward.rest, layout)
+        self.dense = DenseInverse(forward.rest, layout) if isinstance(forward.rest, Rest) else None
         self.X: dict[int, Floats] = {}  # X~_f = -T_f U_f, (k, q, J)
         self.sigma: dict[tuple[int, int], Floats] = {}  # Sigma_fg by level of f, f <= g
         self.sigma_rest: dict[int, Floats] = {}  # Sigma_fR, (k, J, q2)
@@ -160,16 +189,18 @@ class _ReverseSweep:
         )
 
     def _rest(self) -> tuple[list[Floats], list[Floats]]:
-        """(5), the dense rest."""
-        rest, dense = self.forward.rest, self.dense
-        if rest is None or dense is None:
+        """(5), the rest."""
+        rest = self.forward.rest
+        if rest is None:
             return [], []
-        self.X_rest = -dense.times(rest.fixed)
-        U = rest.fixed + rest.S @ self.X_rest
+        inverse = rest_inverse(rest, self.layout)
+        self.X_rest = -inverse.times(rest.fixed)
+        U = rest.fixed + rest.cross_times(self.X_rest)
         D = list[Floats]()
         for position, factor in enumerate(self.layout.rest):
             blocks = U[self.layout.columns(position)].reshape(factor.levels, factor.width, -1)
-            D.append(dense.trace(position) - _weighted(blocks.transpose(1, 2, 0), self.K))
+            own = blocks.transpose(1, 2, 0)
+            D.append(inverse.trace(position) - _weighted(own, self.K, factor.related(own)))
         return D, [U]
 
     def _link(self, f: int) -> tuple[Floats, Floats]:
@@ -203,7 +234,7 @@ class _ReverseSweep:
         """(3), (k, k, J); leaves Sigma_fg, (2), when an earlier factor will ask."""
         total: Floats | None = None
         for g, block in link.between.items():
-            Y = self._product(f, g, link)
+            Y = self.product(f, g, link)
             total = levelwise.times_transposed(Y, block) + (0.0 if total is None else total)
             if f > 0:
                 self.sigma[f, g] = -levelwise.times(link.core, Y)
@@ -212,7 +243,7 @@ class _ReverseSweep:
             total = part if total is None else total + part
         return total
 
-    def _product(self, f: int, g: int, link: Eliminated) -> Floats:
+    def product(self, f: int, g: int, link: Eliminated) -> Floats:
         """Y_fg of (2), (k_f, k_g, J_f); Sigma is symmetric, so only its blocks with f <= g are kept."""
         parents = self.layout.parents
         total = np.zeros((len(link.L), *link.between[g].shape[1:]))
@@ -252,9 +283,9 @@ def _against(B: Dense | Sparse, sigma: Floats, parent: Ints) -> Floats:
     return np.array([[np.bincount(B.level, v, B.levels) for v in row] for row in products], dtype=np.float64)
 
 
-def _weighted(U: Floats, K: Floats) -> Floats:
-    """sum_j U_j K U_j', (k, k)."""
+def _weighted(U: Floats, K: Floats, right: Floats | None = None) -> Floats:
+    """sum_j U_j K R_j', (k, k), for right hand blocks R, or U itself."""
     k, q, J = U.shape
     stacked = U.reshape(k * q, J)
-    gram = (stacked @ stacked.T).reshape(k, q, k, q)
+    gram = (stacked @ (stacked if right is None else right.reshape(k * q, J)).T).reshape(k, q, k, q)
     return np.einsum("apbq,pq->ab", gram, K)

@@ -21,7 +21,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Eliminated, Forward
-from lmmkit.engine.criterion.gradient import DenseInverse, Reverse
+from lmmkit.engine.criterion.gradient import Reverse, rest_inverse
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.linalg import levelwise
@@ -73,15 +73,41 @@ def average_information(
         directions: For each factor (m_f, k, k) symmetric dT.
         Phi: (p, p) covariance matrix of the estimated fixed effects over sigma^2.
     """
-    push = _Push(forward, layout, a, [len(d) for d in directions])
+    push = _pushed(forward, layout, reverse, a, directions)
+    eX = push.e_fixed[:, :-1]
+    return AverageInformation(push.s - eX @ Phi @ eX.T, push.e_fixed @ a)
+
+
+def with_columns(
+    wide: Forward, layout: Layout, reverse: Reverse, a: Floats, directions: list[Floats], Phi: Floats
+) -> AverageInformation:
+    """Average information along directions of T, then of R; the arguments are those of `average_information`.
+
+    But for `wide`, the elimination of W = [X w y], w the working columns of R.
+    """
+    push, p = _pushed(wide, layout, reverse, a, directions), len(a) - 1
+    rows = np.concatenate([push.e_fixed, wide.F[p:-1]])  # w_i'V^-1 [X w y]
+    eX = rows[:, :p]
+    own = np.zeros((len(rows), len(rows)))
+    own[: len(push.s), : len(push.s)] = push.s
+    own[:, len(push.s) :] = rows[:, p:-1]
+    own[len(push.s) :] = own[:, len(push.s) :].T
+    return AverageInformation(own - eX @ Phi @ eX.T, rows[:, -1] + eX @ a[:-1])
+
+
+def _pushed(forward: Forward, layout: Layout, reverse: Reverse, a: Floats, directions: list[Floats]) -> _Push:
+    """The accumulators after all factors."""
+    push = _Push(forward, layout, len(forward.F), [len(d) for d in directions])
     for f, d in enumerate(directions[: len(layout.chain)]):
         push.through_factor(f, forward.links[f], _working(d, reverse.scores(layout, f, a)))
     if forward.rest is not None:
         chain = len(layout.chain)
-        own = [_working(d, reverse.scores(layout, chain + i, a)) for i, d in enumerate(directions[chain:])]
+        own = [
+            _working(d, factor.related(reverse.scores(layout, chain + i, a)))
+            for i, (d, factor) in enumerate(zip(directions[chain:], layout.rest, strict=True))
+        ]
         push.through_rest(own)
-    eX = push.e_fixed[:, :-1]
-    return AverageInformation(push.s - eX @ Phi @ eX.T, push.e_fixed @ a)
+    return push
 
 
 def _working(directions: Floats, c: Floats) -> Floats:
@@ -93,11 +119,11 @@ def _working(directions: Floats, c: Floats) -> Floats:
 class _Push:
     """The accumulators of (1) to (3); they belong to one call of `average_information`."""
 
-    def __init__(self, forward: Forward, layout: Layout, a: Floats, counts: list[int]) -> None:
+    def __init__(self, forward: Forward, layout: Layout, width: int, counts: list[int]) -> None:
         self.forward, self.layout, self.counts = forward, layout, counts
         self.ends = [int(c) for c in np.cumsum(counts)]
         m = sum(counts)
-        self.s, self.e_fixed = np.zeros((m, m)), np.zeros((m, len(a)))
+        self.s, self.e_fixed = np.zeros((m, m)), np.zeros((m, width))
         self.e = {g: np.zeros((f.width, m, f.levels)) for g, f in enumerate(layout.chain) if g > 0}
         self.e_rest = np.zeros((layout.size, m))
 
@@ -130,8 +156,8 @@ class _Push:
             end = self.ends[len(self.layout.chain) + position]
             block = mine.transpose(2, 0, 1).reshape(-1, mine.shape[1])
             u[self.layout.columns(position), end - mine.shape[1] : end] = block
-        t = rest.S @ u + self.e_rest
-        z = u - DenseInverse(rest, self.layout).times(t)
+        t = rest.cross_times(u) + self.e_rest
+        z = u - rest_inverse(rest, self.layout).times(t)
         self.s += z.T @ t + self.e_rest.T @ u
         self.e_fixed += z.T @ rest.fixed
 

@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, random_columns
 from lmmkit.engine.crossproducts.scaling import Prepared
+from lmmkit.engine.crossproducts.sparse_products import SparseProducts, sparse_products
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import FILL, Dense, Sparse, occurring
 
@@ -32,7 +33,7 @@ class Moments:
         fixed: fixed[f], (k, q, J), Z_f'W.
         between: between[f, g], (k_f, k_g, J_f), f < g, Z_f'Z_g.
         coupling: coupling[f], Z_f' with the columns of the rest, or None where there is no rest.
-        rest: (q2, q2) among the columns of the rest.
+        rest: (q2, q2) among the columns of the rest; with what relates their levels where that is sparse.
         rest_fixed: (q2, q) of the rest with W.
         total: (q, q) W'W.
     """
@@ -41,7 +42,7 @@ class Moments:
     fixed: list[Floats]
     between: dict[tuple[int, int], Floats]
     coupling: list[Coupling | None]
-    rest: Floats
+    rest: Floats | SparseProducts
     rest_fixed: Floats
     total: Floats
 
@@ -189,7 +190,8 @@ def collect(prepared: Prepared, layout: Layout) -> Moments:
     W = take(prepared, (*prepared.fixed, prepared.response))
     Z = [take(prepared, factor.rows) for factor in layout.chain]
     unit = None if prepared.unit is None else prepared.views[prepared.unit]
-    out = Moments([], [], {}, [], _rest_blocks(prepared, layout), rest_sums(prepared, layout, W), gram(W))
+    rest = sparse_products(prepared, layout) if layout.sparse else _rest_blocks(prepared, layout)
+    out = Moments([], [], {}, [], rest, rest_sums(prepared, layout, W), gram(W))
     for f in range(len(layout.chain)):
         _add_factor(out, f, prepared, layout, Z, W, unit)
     return out
@@ -263,7 +265,10 @@ def absorb(raw: Moments, prepared: Prepared, layout: Layout) -> Moments:
         take(prepared, layout.chain[0].rows),
         *(within(layout.chain[g].rows, a) for g, a in a_between.items()),
     ]
-    rest = raw.rest if a_rest is None else raw.rest - a_rest.gram(levelwise.identity(*raw.own[0].shape[1:]))
+    rest = raw.rest
+    if a_rest is not None:
+        assert not isinstance(rest, SparseProducts)  # beside it no factor stands in the chain
+        rest = rest - a_rest.gram(levelwise.identity(*raw.own[0].shape[1:]))
     between = {(0, g): a for g, a in a_between.items()}
     R = np.ascontiguousarray(C.transpose(1, 0, 2))
     out = Moments([R], [a_fixed], between, [a_rest], rest, rest_sums(prepared, layout, W), gram(W))

@@ -15,15 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, eye_array, hstack, kron
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, FactorStructure, Part
 from lmmkit.engine.covariance.structures import Growth, Structure
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg.levelwise import solved
-from lmmkit.engine.problem import Problem
-from lmmkit.engine.relations.relationship import Relationship
+from lmmkit.engine.problem import Problem, Residual, RowResidual
+from lmmkit.engine.relations.pedigree import Pedigree
+from lmmkit.engine.relations.relationship import DenseRelationship, Relationship
 from lmmkit.errors import FitError
 
 
@@ -50,6 +51,9 @@ class Factor:
         relation: As in `problem.Term`.
         Z: (n, J k) its columns of Z in prepared units, those of a level together, where they are not its
             prepared rows at its levels; else None.
+        half: (J, r) where the r levels of the criterion stand for those of the problem, what takes effects of
+            the ones to the others: K = half half', and the effects of the r levels are independent.
+        unseen: (J,) the part of K's diagonal that half half' has not: of levels without rows.
     """
 
     codes: Ints
@@ -61,6 +65,8 @@ class Factor:
     members: tuple[tuple[Ints, Floats], ...] = ()
     relation: Relationship | None = None
     Z: csr_array | None = None
+    half: Floats | None = None
+    unseen: Floats | None = None
 
     @property
     def plain(self) -> bool:
@@ -71,6 +77,16 @@ class Factor:
     def width(self) -> int:
         """k, the columns a level has."""
         return len(self.rows)
+
+    def related(self, u: Floats) -> Floats:
+        """(..., levels) what the prior of its levels makes of u: K u of a pedigree, else u."""
+        if not isinstance(self.relation, Pedigree):
+            return u
+        return self.relation.times(u.reshape(-1, self.levels).T).T.reshape(u.shape)
+
+    def spread(self, scores: Floats) -> Floats:
+        """(..., J) K Z'v at all levels of the problem, from (..., levels) Z'v."""
+        return self.related(scores) if self.half is None else scores @ self.half.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +108,11 @@ class Layout:
     rest: tuple[Factor, ...]
     offsets: tuple[int, ...]
     size: int
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the rest is solved as a sparse matrix: a sparse inverse relates some of its levels."""
+        return any(isinstance(factor.relation, Pedigree) for factor in self.rest)
 
     @cached_property
     def factors(self) -> tuple[Factor, ...]:
@@ -144,11 +165,22 @@ class Layout:
         triples = zip(self.factors, L, D, strict=True)
         return self.coordinates([factor.structure.em(x, d, factor.levels) for factor, x, d in triples])
 
-    def growths(self, D: list[Floats], scale: list[Floats]) -> list[tuple[int, Growth]]:
+    @cached_property
+    def bounded(self) -> NDArray[np.bool_]:
+        """(m,) coordinates that a member of their family has at or above zero."""
+        return np.concatenate([np.zeros(0, bool), *(factor.structure.bounded for factor in self.factors)])
+
+    @cached_property
+    def has_em(self) -> bool:
+        """Whether every T has a step of ECME."""
+        return all(factor.structure.has_em for factor in self.factors)
+
+    def growths(self, L: list[Floats], D: list[Floats], scale: list[Floats]) -> list[tuple[int, Growth]]:
         """Returns the ways in which each factor's T may grow, their slopes per level."""
-        triples = enumerate(zip(self.factors, D, scale, strict=True))
         return [
-            (f, g) for f, (factor, d, s) in triples for g in factor.structure.growths(d / factor.levels, s)
+            (f, g)
+            for f, (factor, root, d, s) in enumerate(zip(self.factors, L, D, scale, strict=True))
+            for g in factor.structure.growths(root, d / factor.levels, s)
         ]
 
     def in_data_units(self, bases: tuple[Floats, ...], L: list[Floats]) -> tuple[Floats, ...]:
@@ -195,8 +227,7 @@ def _require_member(structure: Structure, factor: Floats) -> None:
     k = structure.width
     if factor.shape != (k, k) or not np.isfinite(factor).all():
         raise FitError(f"A starting factor has shape {factor.shape}; a finite {k} x {k} matrix was expected.")
-    x = structure.coordinates(factor)
-    if (structure.root(x) != factor).any() or (x[structure.nonnegative] < 0).any():
+    if not structure.contains(factor):
         raise FitError(
             f"A starting factor is outside the cone of covariance factors: {factor.tolist()}. It must be "
             f"the lower triangular root of a covariance matrix ({structure.name}), with no negative "
@@ -214,6 +245,13 @@ def parents_of(codes: Ints, levels: int, coarse: Ints) -> Ints | None:
     return parent
 
 
+def holds_subjects(codes: Ints, residual: Residual | RowResidual | None) -> bool:
+    """Whether all rows of a subject have one level, where rows of a subject are correlated."""
+    if residual is None or residual.independent:
+        return True
+    return parents_of(residual.subjects, int(residual.subjects.max()) + 1, codes) is not None
+
+
 def random_columns(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
     """(n, q) Z in prepared units, the columns of a level together, factor by factor."""
     columns, values, q = list[Ints](), list[Floats](), 0
@@ -229,6 +267,19 @@ def random_columns(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
     if any(factor.members for factor in factors):
         Z.sum_duplicates()  # a row may meet a level twice
     return Z
+
+
+def rest_columns(prepared: Prepared, layout: Layout) -> csr_array:
+    """(n, q2) the columns of Z of the rest."""
+    parts = [random_columns(prepared, [f]) if f.Z is None else f.Z for f in layout.rest]
+    return csr_array(hstack(parts, format="csr"))
+
+
+def by_rank(factor: Factor) -> Factor:
+    """A factor that a matrix relates, with one independent level for each column of the matrix' root."""
+    relation = factor.relation
+    assert isinstance(relation, DenseRelationship)
+    return replace(factor, levels=relation.rank, half=relation.half, unseen=np.zeros(relation.levels))
 
 
 def _amalgamated(problem: Problem, prepared: Prepared) -> list[Factor]:
@@ -263,12 +314,21 @@ def _renumbered(factor: Factor, parent: Ints) -> Factor:
 
 
 def build_layout(problem: Problem, prepared: Prepared) -> Layout:
-    """Chain and rest of a problem's factors: a row of the chain has one level, independent of the others."""
+    """Chain and rest of a problem's factors.
+
+    A row of the chain has one level, independent of the others, and so has a subject whose residuals are
+    correlated.
+    """
     chain, rest = list[Factor](), list[Factor]()
+    sparse = any(isinstance(term.relation, Pedigree) for term in problem.terms)
     for factor in _amalgamated(problem, prepared):
-        nested = factor.plain and (
-            not chain or parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
-        )
+        nested = factor.plain and not sparse and holds_subjects(factor.codes, problem.residual)
+        if nested and chain:
+            nested = parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
+        if sparse and isinstance(factor.relation, DenseRelationship):
+            Z, half = random_columns(prepared, [factor]), factor.relation.half
+            Z = csr_array(Z @ kron(csr_array(half), eye_array(factor.width), format="csr"))
+            factor = replace(by_rank(factor), Z=Z)
         (chain if nested else rest).append(factor)
     for f in reversed(range(len(chain) - 1)):  # number the levels from the top down
         parent = parents_of(chain[f].codes, chain[f].levels, chain[f + 1].codes)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import CellBlock
+from lmmkit.engine.crossproducts.elimination_order import parents_of
+from lmmkit.engine.crossproducts.patterns import pairs_of
 from lmmkit.engine.crossproducts.product_sources import Patterned
+from lmmkit.engine.problem import Problem, Residual
 from lmmkit.errors import FitError
 
 NO_RANK = 1e-10  # share of the largest eigenvalue of a matrix of cross-products that is none
@@ -120,6 +123,51 @@ def _refuse_few_subjects(source: Patterned, block: CellBlock) -> None:
             f"up {rank} of them: an unstructured covariance matrix needs at least {size + rank} subjects. "
             f"{SIMPLER}, or leave fixed effects out."
         )
+
+
+def refuse_absorbed(problem: Problem, residual: Residual) -> None:
+    """No random-effects term of the subjects adds what the residual structure has in any case.
+
+    un has every covariance within a subject, cs and toep have that of a random intercept.
+
+    Raises:
+        FitError: A term's covariance, a function of the cells, is a change of R's parameters.
+    """
+    structure, pairs = residual.structure, pairs_of(residual)
+    rho = 0.3 + 0.1 * np.sin(np.arange(structure.count) + 1.0)  # as in `_refuse_alike`
+    own = np.concatenate([structure.jacobian(rho), structure.matrix(rho)[None]])
+    for term in problem.terms:
+        if not term.plain or not same_groups(term.codes, residual.subjects):
+            continue
+        columns = [by_cell(problem.columns[column], residual) for column in term.columns]
+        known = [column for column in columns if column is not None]
+        if len(known) < len(columns):
+            continue
+        Z = np.array(known)
+        added = np.einsum("ka,ikl,lb->iab", Z, term.structure.span, Z)
+        effects = np.concatenate([own, added])[:, pairs > 0]
+        effects /= np.maximum(np.linalg.norm(effects, axis=1, keepdims=True), 1e-300)
+        values = np.linalg.svd(effects.T, full_matrices=False)[1]
+        if len(values) < len(effects) or values[-1] < ALIKE:
+            name = next((b.correlation for b in structure.blocks if b.correlation != "ident"), "ident")
+            raise FitError(
+                f"A random-effects term of the subjects and the residual structure {name} cannot be told "
+                "apart: the covariances that the term gives the rows of a subject are among those that "
+                f"{name} allows in any case. Leave the term out, or take a structure that fades with the "
+                "distance between visits (ar1, car1), or random effects of another factor."
+            )
+
+
+def by_cell(values: Floats | Ints, residual: Residual) -> Floats | None:
+    """(T,) a column as a function of the cells, or None where it is none."""
+    out = np.zeros(residual.structure.size)
+    out[residual.cells] = values
+    return out if np.array_equal(out[residual.cells], values) else None
+
+
+def same_groups(one: Ints, two: Ints) -> bool:
+    """Whether two factors divide the rows into the same groups."""
+    return all(parents_of(a, int(a.max()) + 1, b) is not None for a, b in ((one, two), (two, one)))
 
 
 def _refuse_alike(source: Patterned, pairs: Floats) -> None:

@@ -6,7 +6,7 @@ With Q = I - X (X'X)^-1 X' and V = s2 I + sum_i s_i V_i the equations
     sum_j tr(Q V_j) s_j + (n - p) s2         = y'Qy
 
 are linear (Rao 1971; Searle, Casella & McCulloch 1992, chapter 11). On balanced data they are solved by the
-REML estimate itself.
+REML estimate itself. Levels that a pedigree relates are taken as independent here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
+from lmmkit.engine.crossproducts.sparse_products import SparseProducts
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense
 
@@ -35,6 +36,9 @@ class _RawSums:
             fixed.append(
                 moments.rest_fixed[columns].reshape(factor.levels, factor.width, -1).transpose(1, 2, 0)
             )
+            if isinstance(moments.rest, SparseProducts):
+                self.own.append(moments.rest.own(moments.rest.S, position).transpose(1, 2, 0))
+                continue
             block = moments.rest[columns, columns].reshape(factor.levels, factor.width, factor.levels, -1)
             self.own.append(np.einsum("jajb->abj", block))
         p = len(moments.total) - 1
@@ -52,12 +56,15 @@ class _RawSums:
     def pairs(self, f: int, g: int) -> tuple[Floats, Ints | slice, Ints | slice]:
         """Z_f'Z_g on the occurring pairs, (k_f, k_g, m), and their levels in f and g."""
         s, everything = len(self.layout.chain), slice(None)
-        if f == g and self.layout.factors[f].Z is None:
+        if f == g and (f < s or self.layout.factors[f].Z is None):
             return self.own[f], everything, everything
         if g < s:
             return self.moments.between[f, g], everything, self.layout.parents[f, g]
         columns = self.layout.columns(g - s)
         width = self.layout.factors[g].width
+        if isinstance(self.moments.rest, SparseProducts):
+            blocks, i, j = self.moments.rest.blocks(self.moments.rest.S, f, g)
+            return blocks.transpose(1, 2, 0), i, j
         if f >= s:
             block = self.moments.rest[self.layout.columns(f - s), columns]
             block = block.reshape(self.layout.factors[f].levels, self.layout.factors[f].width, -1, width)

@@ -97,6 +97,15 @@ def patterns_of(residual: Residual) -> tuple[Patterns, ...]:
     return tuple(out)
 
 
+def pairs_of(residual: Residual) -> Floats:
+    """(T, T) how many subjects have rows in both of two cells."""
+    pairs = np.zeros((residual.structure.size, residual.structure.size))
+    for group in patterns_of(residual):
+        for cells, count in zip(group.cells, group.counts, strict=True):
+            pairs[np.ix_(cells, cells)] += count
+    return pairs
+
+
 def _distinct(cells: Ints, T: int) -> tuple[Ints, Ints, Ints]:
     """First occurrence, number of each row, and counts of the different rows of (S, t)."""
     if T <= BITS:

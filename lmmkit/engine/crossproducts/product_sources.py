@@ -30,7 +30,9 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.covariance.row_structure import RowStructure
 from lmmkit.engine.crossproducts.crossproducts import Moments
+from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.patterns import Patterns, patterns_of
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.problem import Residual
@@ -43,6 +45,21 @@ MOST = 100_000_000  # numbers of the sums of patterns of one size, beyond which 
 CHUNK = 4_000_000  # numbers of a stack of derivatives that are made at a time
 
 
+class RandomRows(ABC):
+    """What whitened rows have of the random effects at one point; rows are the last axis."""
+
+    @abstractmethod
+    def scores(self, prepared: Prepared, layout: Layout) -> Floats:
+        """Returns (q, n) s = u_W + X~'u_Z: R^(1/2) V^-1 W, whitened."""
+
+    @abstractmethod
+    def pulls(self, prepared: Prepared, layout: Layout, s: Floats) -> Iterator[tuple[slice | None, Floats]]:
+        """Yields the derivative of the deviance in the rows.
+
+        It is that of some columns (m, n) of the rest's Z at a time, then, with None, of all prepared rows.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class Adjoint:
     """How the deviance depends on F = W'V^-1W at one point.
@@ -53,6 +70,7 @@ class Adjoint:
         precision: 1 / sigma^2.
         Phi: (p, p) covariance of the estimated fixed effects over sigma^2.
         restricted: (p, p) (X'V^-1X)^-1 under REML, else None.
+        effects: What whitened rows have of the random effects, for a source of whitened rows.
     """
 
     K: Floats
@@ -60,6 +78,7 @@ class Adjoint:
     precision: float
     Phi: Floats
     restricted: Floats | None
+    effects: RandomRows | None = None
 
 
 class ProductSource(ABC):
@@ -67,7 +86,7 @@ class ProductSource(ABC):
 
     @property
     @abstractmethod
-    def structure(self) -> ResidualStructure:
+    def structure(self) -> ResidualStructure | RowStructure:
         """What R may be."""
 
     @property
@@ -86,10 +105,6 @@ class ProductSource(ABC):
     @abstractmethod
     def pullback(self, rho: Floats, adjoint: Adjoint) -> Floats:
         """Returns (r,) d deviance / d rho."""
-
-    @abstractmethod
-    def curvature(self, rho: Floats, adjoint: Adjoint) -> tuple[Floats, Floats]:
-        """Returns (r, r) (5) with sigma held, and (r,) q."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +130,6 @@ class Fixed(ProductSource):
     def pullback(self, rho: Floats, adjoint: Adjoint) -> Floats:
         """Returns nothing."""
         return np.empty(0)
-
-    def curvature(self, rho: Floats, adjoint: Adjoint) -> tuple[Floats, Floats]:
-        """Returns nothing."""
-        return np.empty((0, 0)), np.empty(0)
 
 
 @dataclass(frozen=True, eq=False)

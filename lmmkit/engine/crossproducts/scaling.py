@@ -77,16 +77,16 @@ def _centred(term: Term, constant: int | None) -> bool:
 
 
 class _Rows:
-    """Collects the distinct prepared columns; a key is (position, centred)."""
+    """Collects the distinct prepared columns; a key is (position, centred, scale): None for RMS 1."""
 
     def __init__(self, problem: Problem, constant: int | None) -> None:
         self.problem, self.constant = problem, constant
         self.mean_weight = None if problem.weights is None else problem.weights / problem.weights.sum()
-        self.moments: dict[tuple[int, bool], tuple[float, float]] = {}
+        self.moments: dict[tuple[int, bool, float | None], tuple[float, float]] = {}
 
-    def add(self, position: int, centred: bool) -> int:
+    def add(self, position: int, centred: bool, scale: float | None = None) -> int:
         """Position in `rows` of a column, registered at its first use."""
-        key = (position, centred and position != self.constant)
+        key = (position, centred and position != self.constant, scale)
         if key not in self.moments:
             self.moments[key] = (0.0, 1.0)
         return list(self.moments).index(key)
@@ -100,6 +100,10 @@ class _Rows:
         rows = np.empty((len(self.moments) + 1, len(self.problem.response)))
         for row, key in zip(rows, self.moments, strict=False):
             column = self.problem.columns[key[0]]
+            if key[2] is not None:
+                np.divide(column, key[2], out=row)
+                self.moments[key] = (0.0, key[2])
+                continue
             if key[0] == self.constant:
                 self.moments[key] = (0.0, float(column[0]))
                 row[:] = 1.0
@@ -111,11 +115,19 @@ class _Rows:
             self.moments[key] = (mean, scale)
         return rows
 
-    def basis(self, positions: tuple[int, ...], centred: bool) -> Floats:
+    def common_scale(self, term: Term) -> float | None:
+        """What all columns of a term are divided by, where its structure bears no scales of their own."""
+        if term.structure.closed != "scale":
+            return None
+        columns = [self.problem.columns[c] for c in term.columns]
+        squares = sum(float(column @ column) for column in columns) / len(columns)
+        return float(np.sqrt(squares / len(self.problem.response))) or 1.0
+
+    def basis(self, positions: tuple[int, ...], centred: bool, scale: float | None = None) -> Floats:
         """S of prepared = raw S for some columns: S_cc = 1/s_c, S_1c = -m_c/(s_c x_1)."""
-        keys = [(p, centred and p != self.constant) for p in positions]
+        keys = [(p, centred and p != self.constant, scale) for p in positions]
         S = np.diag([1.0 / self.moments[key][1] for key in keys])
-        if self.constant in positions:
+        if self.constant in positions and scale is None:
             one = positions.index(self.constant)
             for c, key in enumerate(keys):
                 mean, scale = self.moments[key]
@@ -175,7 +187,10 @@ def prepare(problem: Problem) -> Prepared:
     constant = _constant(problem)
     book = _Rows(problem, constant)
     fixed = [book.add(position, constant is not None) for position in problem.fixed]
-    terms = tuple(tuple(book.add(c, _centred(t, constant)) for c in t.columns) for t in problem.terms)
+    terms = tuple(
+        tuple(book.add(c, _centred(t, constant), book.common_scale(t)) for c in t.columns)
+        for t in problem.terms
+    )
     rows = book.fill()
     unit = None if constant is None else fixed[problem.fixed.index(constant)]
     y = problem.response if problem.offset is None else problem.response - problem.offset
@@ -221,7 +236,7 @@ def _straightened(
     """Rows, each term's positions in them, its S; nearly collinear columns of a term are orthogonalised."""
     positions, bases = list[tuple[int, ...]](), list[Floats]()
     for term, mine in zip(problem.terms, terms, strict=True):
-        S = book.basis(term.columns, _centred(term, constant))
+        S = book.basis(term.columns, _centred(term, constant), book.common_scale(term))
         if term.structure.closed == "any" and len(mine) > 1:
             kept, least = _independent(rows[list(mine)])
             if len(kept) == len(mine) and least < SLANTED:

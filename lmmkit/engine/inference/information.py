@@ -90,9 +90,9 @@ def theta_directions(layout: Layout, theta: Floats) -> Directions:
     return Directions(tuple(structure.jacobian(x) for structure, x in layout.parameters(theta)))
 
 
-def entry_directions(layout: Layout) -> Directions:
-    """The symmetric matrices of which every T is a combination."""
-    return Directions(tuple(factor.structure.span for factor in layout.factors))
+def entry_directions(layout: Layout, theta: Floats) -> Directions:
+    """Directions of every T, none of them zero at a singular one: entries of T, or of what it is made of."""
+    return Directions(tuple(structure.tangent(x) for structure, x in layout.parameters(theta)))
 
 
 def in_data_units(optimum: Optimum, directions: Directions) -> tuple[Floats, ...]:

@@ -137,7 +137,8 @@ def kenward_roger(
             the entries of T.
         spread: Their uncertainty, the scale of V last; by default that of the expected information.
     """
-    found = found or ExpectedInformation(optimum, entry_directions(optimum.layout))
+    if found is None:
+        found = ExpectedInformation(optimum, entry_directions(optimum.layout, optimum.state.theta))
     spread, prepared = spread or found.spread, optimum.prepared
     Phi, slopes, W = found.Phi, found.slopes, spread.covariance[:-1, :-1]
     middle = found.middle(W) - np.einsum("ij,ipq,jqr->pr", W, slopes, Phi @ slopes, optimize=True)

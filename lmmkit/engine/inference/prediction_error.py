@@ -23,8 +23,9 @@ from scipy.linalg.lapack import dtrtrs
 from scipy.sparse import csr_array
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.criterion.elimination import scaled_rows, transposed
+from lmmkit.engine.criterion.elimination import Rest, scaled_rows, transposed
 from lmmkit.engine.criterion.gradient import DenseInverse
+from lmmkit.engine.criterion.sparse_rest import SparseRest
 from lmmkit.engine.crossproducts.crossproducts import Coupling
 from lmmkit.engine.inference.traces import scores
 from lmmkit.engine.linalg import levelwise
@@ -53,8 +54,8 @@ def own_part(optimum: Optimum, f: int, Z: Sequence[Floats], codes: Sequence[Ints
         codes: For each term (m,) levels, from 0 up.
     """
     factor = optimum.layout.factors[f]
-    rank = np.empty(factor.levels, dtype=np.intp)
-    rank[factor.order] = np.arange(factor.levels)
+    rank = np.empty(len(factor.order), dtype=np.intp)
+    rank[factor.order] = np.arange(len(factor.order))
     parts = [Z[piece.term] @ optimum.prepared.term_bases[piece.term] for piece in factor.pieces]
     return Slot(rank[codes[factor.pieces[0].term]], np.hstack(parts))
 
@@ -76,8 +77,11 @@ class PredictionError:
             Z: For each term (m, k) columns; zeros where a row has no level with data.
             codes: For each term (m,) levels, from 0 up.
         """
+        if isinstance(self.rest, SparseRest) and self._single:
+            return self._of_sparse(self.rest, X, Z, codes)
         out = np.empty(len(X))
-        if self.rest is not None and len(self.links) == 1 and len(X) > self.layout.size:
+        by_level = self.rest is not None and len(self.links) == 1 and self._single
+        if by_level and len(X) > self.layout.size:
             for part, first, BE in self._by_level(Z, codes):
                 own = self._own([z[part] for z in Z], [c[part] for c in codes])
                 rest = self._squared(own, first, BE)
@@ -101,6 +105,12 @@ class PredictionError:
             function: (e,) the function that a part belongs to.
         """
         own, chain, r = self._own(list(Z), list(codes)), len(self.links), len(X)
+        d = X @ self.prepared.basis
+        for f, slot in enumerate(own):
+            np.subtract.at(d, function, self._shrunk(f, slot))
+        fixed = np.einsum("mp,pm->m", d, levelwise.solved(self.state.XVX, d.T))
+        if self._rotated:
+            return fixed + self._of_rotated(own[0], function, r)
         met = [[(function, slot)] for slot in own[:chain]]
         scattered, total = self._scattered(own[chain:], len(function)), np.zeros(r)
         dense = np.zeros((r, self.layout.size))
@@ -115,15 +125,12 @@ class PredictionError:
                 met[g].append((who, Slot(self.layout.parents[f, g][slot.level], left)))
             if link.coupling is not None:
                 np.subtract.at(dense, who, _gathered(link.coupling, slot.level, w))
-        d = X @ self.prepared.basis
-        for f, slot in enumerate(own):
-            np.subtract.at(d, function, self._shrunk(f, slot))
-        half = self._half(dense)
-        total += np.einsum("qm,qm->m", half, half)
-        return total + np.einsum("mp,pm->m", d, levelwise.solved(self.state.XVX, d.T))
+        return total + self._of_rest(dense) + fixed
 
     def _chunk(self, X: Floats, Z: list[Floats], codes: list[Ints]) -> Floats:
         own = self._own(Z, codes)
+        if self._rotated:
+            return self._of_rotated(own[0], np.arange(len(X)), len(X)) + self._fixed(X, own)
         chain = len(self.links)
         slots = [[slot] for slot in own[:chain]]
         dense = self._scattered(own[chain:], len(X))
@@ -137,8 +144,7 @@ class PredictionError:
                     slots[g].append(Slot(self.layout.parents[f, g][slot.level], left))
                 if link.coupling is not None:
                     dense -= _gathered(link.coupling, slot.level, w)
-        half = self._half(dense)
-        return total + np.einsum("qm,qm->m", half, half) + self._fixed(X, own)
+        return total + self._of_rest(dense) + self._fixed(X, own)
 
     def _own(self, Z: list[Floats], codes: list[Ints]) -> list[Slot]:
         """The rows' own part with each factor."""
@@ -159,7 +165,7 @@ class PredictionError:
     @cached_property
     def _E(self) -> Floats:
         """(q2, q2) of the rest."""
-        assert self.rest is not None
+        assert isinstance(self.rest, Rest)
         return DenseInverse(self.rest, self.layout).E
 
     def _by_level(self, Z: tuple[Floats, ...], codes: tuple[Ints, ...]) -> Iterator[tuple[Ints, int, Floats]]:
@@ -191,9 +197,56 @@ class PredictionError:
             for c in range(factor.width):
                 yield offset + slot.level * factor.width + c, slot.values[:, c]
 
+    @cached_property
+    def _scores(self) -> list[Floats]:
+        """(k, p, J) K Z'V^-1 X of each factor."""
+        factors = enumerate(self.layout.factors)
+        return [factor.spread(scores(self.layout, self.state, f)) for f, factor in factors]
+
+    @property
+    def _single(self) -> bool:
+        """Whether each level of the problem is one of the criterion's."""
+        return all(factor.half is None for factor in self.layout.factors)
+
+    @property
+    def _rotated(self) -> bool:
+        """Whether the levels of the one factor stand rotated in the chain."""
+        return len(self.layout.chain) == 1 and self.layout.chain[0].half is not None
+
+    def _of_rotated(self, own: Slot, function: Ints, r: int) -> Floats:
+        """(r,) z'M z of functions of the levels of that factor: M = half M half' + T (K - half half')."""
+        factor, T = self.layout.chain[0], float(self.links[0].own[0, 0])
+        relation, half = factor.relation, factor.half
+        assert relation is not None
+        assert half is not None
+        out = np.empty(r)
+        size = max(CELLS // relation.levels, 1)
+        for first in range(0, r, size):
+            mine = (function >= first) & (function < first + size)
+            z = np.zeros((min(size, r - first), relation.levels))
+            np.add.at(z, (function[mine] - first, own.level[mine]), own.values[mine, 0])
+            turned = (z @ half) ** 2
+            unseen = np.einsum("mj,jm->m", z, relation.times(z.T)) - turned.sum(axis=1)
+            out[first : first + size] = turned @ self.M[0][0, 0] + T * np.maximum(unseen, 0.0)
+        return out
+
+    def _of_sparse(
+        self, rest: SparseRest, X: Floats, Z: tuple[Floats, ...], codes: tuple[Ints, ...]
+    ) -> Floats:
+        """(m,) by entries of the selected inverse, or by a solve where it has not all of them."""
+        own = self._own(list(Z), list(codes))
+        total, known = rest.squared([slot.level for slot in own], [slot.values for slot in own])
+        left = np.flatnonzero(~known)
+        size = max(CELLS // self.layout.size, 1)
+        for first in range(0, len(left), size):
+            part = left[first : first + size]
+            slots = [Slot(slot.level[part], slot.values[part]) for slot in own]
+            total[part] = self._of_rest(self._scattered(slots, len(part)))
+        return total + self._fixed(X, own)
+
     def _shrunk(self, f: int, slot: Slot) -> Floats:
         """(m, p) z'M Z'X of one factor: z'T Z'V^-1 X at the rows' levels."""
-        at = scores(self.layout, self.state, f)[:, :, slot.level]
+        at = self._scores[f][:, :, slot.level]
         T = self.state.L[f] @ self.state.L[f].T
         return np.einsum("mk,kpm->mp", slot.values @ T, at)
 
@@ -211,16 +264,24 @@ class PredictionError:
         """(m, q2) the rows' own parts with the rest."""
         out = np.zeros((count, self.layout.size))
         rows = np.arange(count)[:, None]
-        for slot, factor, offset in zip(own, self.layout.rest, self.layout.offsets, strict=True):
-            out[rows, offset + slot.level[:, None] * factor.width + np.arange(factor.width)] = slot.values
+        for position, (slot, factor) in enumerate(zip(own, self.layout.rest, strict=True)):
+            if factor.half is None:
+                at = self.layout.offsets[position] + slot.level[:, None] * factor.width
+                out[rows, at + np.arange(factor.width)] = slot.values
+            else:
+                both = factor.half[slot.level][:, :, None] * slot.values[:, None, :]
+                out[:, self.layout.columns(position)] = both.reshape(count, -1)
         return out
 
-    def _half(self, dense: Floats) -> Floats:
-        """(q2, m) whose columns' squared lengths are v'E v."""
+    def _of_rest(self, dense: Floats) -> Floats:
+        """(m,) v'E v of the rows of (m, q2)."""
         if self.rest is None:
-            return np.zeros((0, len(dense)))
+            return np.zeros(len(dense))
+        if isinstance(self.rest, SparseRest):
+            return np.einsum("mq,qm->m", dense, self.rest.times(np.ascontiguousarray(dense.T)))
         turned = scaled_rows(self.layout, transposed(self.rest.L), np.ascontiguousarray(dense.T))
-        return dtrtrs(self.rest.chol, turned, lower=1)[0]
+        half = dtrtrs(self.rest.chol, turned, lower=1)[0]
+        return np.einsum("qm,qm->m", half, half)
 
 
 def _merged(met: list[tuple[Ints, Slot]], levels: int) -> tuple[Ints, Slot]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.structures import structure_of
+from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.crossproducts.crossproducts import block_sums, gram, take
 from lmmkit.engine.crossproducts.elimination_order import Factor
 from lmmkit.engine.crossproducts.scaling import Prepared

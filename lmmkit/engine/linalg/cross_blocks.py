@@ -93,6 +93,10 @@ class Sparse:
         """B'Y for (k, m, J) Y: (q2, m)."""
         return sum(B.T @ y.T for B, y in zip(self._matrices, Y, strict=True))  # pyright: ignore
 
+    def dense(self) -> Floats:
+        """(k, J, q2) all pairs."""
+        return np.stack([matrix.toarray() for matrix in self._matrices])
+
     def lifted(self, core: Floats) -> Floats:
         """Core B on the pairs: (k, m)."""
         return np.einsum("abt,bt->at", core[:, :, self.level], self.values)

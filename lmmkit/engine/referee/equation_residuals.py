@@ -5,6 +5,8 @@ solution are
 
     X'W e = 0,    Λ'Z'W e = v,    e = y - X β - Z b,    σ² = (e'W e + v'v) / ν
 
+(of related levels, var b = σ² K ⊗ Λ Λ', the second is Λ'Z'W e = K⁻¹ v, and v'K⁻¹v stands in the last).
+
 Each is measured on a scale that means something: β's part in standard errors, v's in standard deviations,
 σ as a ratio. A threshold allows for the rounding of e, which is all that doubles can tell when y is large
 beside σ.
@@ -18,8 +20,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.problem import FitNumbers, Problem, Term
+from lmmkit.engine.referee import kinship
+from lmmkit.engine.relations.pedigree import Pedigree
+from lmmkit.engine.relations.relationship import DenseRelationship, Relationship
 
 EPS = float(np.finfo(np.float64).eps)
 TOLERANCE = 1e-6  # of a standard error or deviation
@@ -75,7 +80,8 @@ class Claim(FitNumbers):
             e -= coefficient * x
         for term, b in zip(self.problem.terms, self.b, strict=True):
             for c, effects in zip(term.columns, b.T, strict=True):
-                e -= effects[term.codes] * self.problem.columns[c]
+                for codes, weights in memberships(term):
+                    e -= weights * effects[codes] * self.problem.columns[c]
         return e
 
     @cached_property
@@ -95,7 +101,10 @@ class Claim(FitNumbers):
 
     def _scores(self, term: Term) -> Floats:
         columns = [self.problem.columns[c] for c in term.columns]
-        sums = [np.bincount(term.codes, self.We * z, term.levels) for z in columns]
+        sums = [
+            sum(np.bincount(codes, w * self.We * z, term.levels) for codes, w in memberships(term))
+            for z in columns
+        ]
         return np.column_stack(sums).astype(np.float64, copy=False)
 
     @cached_property
@@ -123,11 +132,27 @@ def _collinear(claim: Claim, g: Floats) -> float:
 def random_part(claim: Claim) -> Measure:
     """Largest entry of Λ'Z'W e - v and of b - Λ v, in standard deviations."""
     worst, inexact = 0.0, 0.0
-    for L, b, c, v in zip(claim.factors, claim.b, claim.scores, claim.spherical, strict=True):
+    parts = zip(claim.problem.terms, claim.factors, claim.b, claim.scores, claim.spherical, strict=True)
+    for term, L, b, c, v in parts:
         outside = _largest(b - v @ L.T) / (float(np.linalg.norm(L)) or 1.0)
-        worst = max(worst, _largest(c @ L - v), outside)
+        worst = max(worst, _largest(_difference(term.relation, c @ L, v)), outside)
         inexact = max(inexact, _largest(np.abs(b) @ np.abs(np.linalg.pinv(L)).T))
     return Measure(worst / claim.sigma, TOLERANCE + rounding(claim) + SAFETY * EPS * inexact / claim.sigma)
+
+
+def memberships(term: Term) -> tuple[tuple[Ints, Floats | float], ...]:
+    """Levels and weights of each membership of the rows."""
+    return term.members or ((term.codes, 1.0),)
+
+
+def _difference(relation: Relationship | None, score: Floats, v: Floats) -> Floats:
+    """Λ'Z'W e - K⁻¹v of related levels, as K Λ'Z'W e - v where K is written out."""
+    if relation is None:
+        return score - v
+    if not isinstance(relation, Pedigree) or kinship.is_small(relation):
+        return kinship.written_out(relation) @ score - v
+    F = kinship.inbreeding(relation.sire, relation.dam)
+    return score - kinship.inverse(relation.sire, relation.dam, relation.inbreeding if F is None else F) @ v
 
 
 def residual_part(claim: Claim) -> Measure:
@@ -151,10 +176,23 @@ def amplification(claim: Claim) -> float:
     weight = _largest_weight(claim)
     most = 1.0
     for term, L in zip(claim.problem.terms, claim.factors, strict=True):
-        rows = int(np.bincount(term.codes).max())
+        rows = _most_together(term)
         squares = np.array([_largest(claim.problem.columns[c]) ** 2 for c in term.columns])
         most += weight * rows * float(squares @ (L**2).sum(axis=1))
     return most
+
+
+def _most_together(term: Term) -> float:
+    """A bound on the largest eigenvalue of M K M', M the weights of the rows' levels: its largest row sum."""
+    if term.plain:
+        return int(np.bincount(term.codes).max())
+    of = memberships(term)
+    counts = np.sum([np.bincount(c, np.broadcast_to(np.abs(w), c.shape), term.levels) for c, w in of], axis=0)
+    if isinstance(term.relation, Pedigree):
+        counts = term.relation.times(counts)
+    elif isinstance(term.relation, DenseRelationship):
+        counts = np.abs(term.relation.half) @ (np.abs(term.relation.half).T @ counts)
+    return float(np.sum([np.abs(w) * counts[c] for c, w in of], axis=0).max())
 
 
 def _magnitude(claim: Claim) -> float:

@@ -13,8 +13,9 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import solve_triangular
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.referee import kinship
 from lmmkit.engine.referee.henderson import Effects, MixedModel, PredictionErrors
 from lmmkit.engine.referee.row_covariance import residuals_as_printed
 
@@ -27,7 +28,7 @@ class SparseModel:
         y: (n,) response, the offset taken off.
         X: (n, p) of full column rank.
         Z: (n, q).
-        S: (q, q) with G = S S'; columns of zeros where a covariance matrix is singular.
+        S: (q, m) with G = S S', m = q but for K of lower rank; columns of zeros where T is singular.
         covariance: Makes R.
         B: (n, n) with B R B' = I; its determinant is that of its diagonal.
     """
@@ -94,20 +95,17 @@ def design_of_effects(problem: Problem) -> sparse.csr_array:
     n, starts = len(problem.response), np.cumsum([0, *map(size, problem.terms)])
     if not problem.terms:
         return sparse.csr_array((n, 0))
-    places = [
-        start + term.codes[:, None] * len(term.columns) + np.arange(len(term.columns))
-        for start, term in zip(starts, problem.terms, strict=False)
-    ]
-    values = [problem.columns[c] for term in problem.terms for c in term.columns]
-    width = len(values)
-    return sparse.csr_array(
-        (
-            np.column_stack(values).ravel(),
-            np.concatenate(places, axis=1).ravel(),
-            np.arange(0, n * width + 1, width),
-        ),
-        shape=(n, int(starts[-1])),
-    )
+    places, values = list[Ints](), list[Floats]()
+    for start, term in zip(starts, problem.terms, strict=False):
+        for codes, weights in term.members or ((term.codes, np.ones(n)),):
+            places.append(start + codes[:, None] * len(term.columns) + np.arange(len(term.columns)))
+            values.append(weights[:, None] * np.column_stack([problem.columns[c] for c in term.columns]))
+    columns = np.concatenate(places, axis=1)
+    pointer: Ints = np.arange(0, columns.size + 1, columns.shape[1], dtype=np.intp)
+    entries = (np.concatenate(values, axis=1).ravel(), columns.ravel(), pointer)
+    made = sparse.csr_array(entries, shape=(n, int(starts[-1])))
+    made.sum_duplicates()
+    return made
 
 
 def size(term: Term) -> int:
@@ -118,9 +116,12 @@ def size(term: Term) -> int:
 def root_of_covariance(
     terms: tuple[Term, ...], factors: tuple[Floats, ...], sigma: float
 ) -> sparse.csr_array:
-    """S = σ Λ for every level of every term, block diagonal."""
+    """S = σ Λ for every level of every term, block diagonal; of related levels the root of K times it."""
     blocks = [
-        sparse.kron(sparse.eye_array(term.levels), sigma * factor)
+        sparse.kron(
+            sparse.eye_array(term.levels) if term.relation is None else kinship.root(term.relation),
+            sigma * factor,
+        )
         for term, factor in zip(terms, factors, strict=True)
     ]
     return sparse.csr_array(sparse.block_diag(blocks)) if blocks else sparse.csr_array((0, 0))
@@ -160,7 +161,7 @@ def standardise(model: SparseModel) -> Standard:
     root = np.sqrt(model.R.diagonal())[:, None]
     Q, T = np.linalg.qr(model.X / root)
     S = model.S.toarray()
-    dense = MixedModel(model.y, root * Q, model.Z @ S, np.eye(len(S)), model.R.toarray())
+    dense = MixedModel(model.y, root * Q, model.Z @ S, np.eye(S.shape[1]), model.R.toarray())
     return Standard(dense, T, S)
 
 

@@ -57,7 +57,8 @@ class BatchNewton:
                 break
             active = self.advance(active)
         finite = [np.nan_to_num(D, posinf=0.0, neginf=0.0) for D in self.state.D]
-        for _, growth in self.shared.setup.layout.growths(finite, self.shared.setup.scale):
+        layout, scale = self.shared.setup.layout, self.shared.setup.scale
+        for _, growth in layout.growths(layout.roots(self.state.theta), finite, scale):
             self.converged &= growth.slope >= -self.rules.multiplier
         self._set_null()
 
@@ -125,7 +126,7 @@ class BatchNewton:
         layout, scale = self.shared.setup.layout, self.shared.setup.scale[f]
         arrived = np.flatnonzero(self.converged)
         L = layout.roots(picked(self.state.theta, arrived))
-        value, rows, left = layout.factors[f].structure.thinner(L[f], scale)[part]
+        value, back, left = layout.factors[f].structure.thinner(L[f], scale)[part]
         candidates = np.flatnonzero((value > 0) & (value <= self.rules.suspect))
         if not len(candidates):
             return False
@@ -139,8 +140,7 @@ class BatchNewton:
             return False
         near = padded(np.flatnonzero(level))
         trial = evaluate(self.shared, responses.take(near), picked(theta, near))
-        B = rows[..., candidates[near]]
-        slope = np.einsum("aqr,abr,bqr->r", B, trial.D[f], B) / layout.factors[f].levels
+        slope = np.einsum("abr,abr->r", back[..., candidates[near]], trial.D[f]) / layout.factors[f].levels
         good = np.flatnonzero(slope >= -self.rules.null_multiplier)
         self.state.put(which[near][good], trial.take(good))
         return len(good) > 0

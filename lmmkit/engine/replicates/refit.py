@@ -110,6 +110,7 @@ def fits_in_batches(setup: Setup) -> bool:
         bool(setup.layout.factors)
         and all(term.plain for term in setup.problem.terms)
         and setup.problem.residual is None
+        and all(term.structure.batched for term in setup.problem.terms)
         and table_size(setup.layout, setup.criterion.p) <= LARGEST_TABLE
     )
 

@@ -70,7 +70,7 @@ def em_accelerated(
 def em_newton(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int) -> Search[Evaluation]:
     """At most 25 EM steps, where there are any, then Newton's with the exact Hessian, as nlme."""
     search = Newton(objective, objective.evaluate(start), rules, phase="em")
-    if objective.has_em:
+    if objective.has_em and not objective.criterion.source.count:
         _em_steps(search, objective, min(rules.em_opening, limit))
     search.exact, search.phase = True, "exact hessian"
     search.run(max(limit - len(search.history), 1), "newton" if search.history else "start")
@@ -114,7 +114,7 @@ def penalised_least_squares(
             },
         )
 
-    return _in_rounds(search, rules, once, limit, "l-bfgs-b", at=0)
+    return _in_rounds(search, objective, once, limit, "l-bfgs-b", at=0)
 
 
 def direct(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int) -> Search[Evaluation]:
@@ -147,12 +147,12 @@ def direct(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: i
             options={"maxiter": limit, "gtol": rules.slope},
         )
 
-    return _in_rounds(search, rules, once, limit, "bfgs", at=p + 1)
+    return _in_rounds(search, objective, once, limit, "bfgs", at=p + 1)
 
 
 def _in_rounds(
     search: Search[Evaluation],
-    rules: FitRules,
+    objective: ProfiledDeviance,
     once: Callable[[Visit], None],
     limit: int,
     name: str,
@@ -163,9 +163,13 @@ def _in_rounds(
     Its theta begins at position `at` of its coordinates; a line search that fails on rounding ends a run too
     early.
     """
+    rules = objective.rules
 
     def visit(xk: Floats) -> None:
-        if search.arrive(search.objective.evaluate(xk[at:]), name) and search.decrement < rules.spent:
+        if (
+            search.arrive(search.objective.evaluate(objective.nearest(xk[at:])), name)
+            and search.decrement < rules.spent
+        ):
             raise StopIteration
 
     search.arrive(search.point, "start")
@@ -204,18 +208,15 @@ ALGORITHMS = {
 }
 
 
-def refuse_em(algorithm: str) -> None:
-    """Refuse EM where R has coordinates.
+def refuse_em(algorithm: str, parameters: str) -> None:
+    """Refuse EM where some parameters have no step.
 
     Raises:
         FitError: The algorithm is EM.
     """
     if algorithm in {"em", "em-accelerated"}:
         others = ", ".join(name for name in ALGORITHMS if name not in {"em", "em-accelerated"})
-        raise FitError(
-            f"algorithm={algorithm!r} has no step for the parameters of a residual structure. Choose one of: "
-            f"{others}."
-        )
+        raise FitError(f"algorithm={algorithm!r} has no step for {parameters}. Choose one of: {others}.")
 
 
 def chosen(algorithm: str, limit: int | None) -> Algorithm:

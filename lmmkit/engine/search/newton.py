@@ -16,7 +16,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.rules import Rules
-from lmmkit.engine.search.search import Objective, P, Search, corrected, newton_direction
+from lmmkit.engine.search.search import Objective, P, Search, corrected
 
 
 def minimise(objective: Objective[P], start: Floats, rules: Rules, limit: int | None = None) -> Search[P]:
@@ -35,12 +35,14 @@ class Newton(Search[P]):
         escapes: How often a saddle was left.
         previous: Theta and gradient before the present ones.
         exact: Whether the exact Hessian is in use.
+        error: What the corrections of the Hessian have come to, where they are kept from step to step.
     """
 
     trust: float = 1.0
     escapes: int = 0
     previous: tuple[Floats, Floats] | None = None
     exact: bool = False
+    error: Floats | None = None
 
     def run(self, limit: int, came_by: str = "start") -> None:
         """Search for at most `limit` steps; patience begins anew at every saddle that is left."""
@@ -76,13 +78,7 @@ class Newton(Search[P]):
 
     def direction(self) -> tuple[Floats, float]:
         """Newton's direction in the coordinates that may move, and the decrement."""
-        movable, gradient = self.objective.movable(self.point), self.point.gradient
-        if movable is None:
-            return self.towards(self.curvature(), gradient)
-        step, here = np.zeros_like(gradient), np.flatnonzero(movable)
-        H = self.curvature()[here][:, here]
-        step[here], decrement = newton_direction(H, gradient[here], self.rules.least_eigenvalue)
-        return step, float(decrement)
+        return self.towards(self.curvature(), self.point.gradient)
 
     def curvature(self) -> Floats:
         """The Hessian; near the end with the correction of its last error."""
@@ -90,11 +86,17 @@ class Newton(Search[P]):
             return self.point.hessian
         if self.exact:
             return observed_hessian(self.objective.evaluate, self.point.theta, self.rules.difference)
-        if self.previous is None or self.decrement > self.rules.correct_below:
+        below = self.rules.keep_below if self.objective.drifts else self.rules.correct_below
+        if self.previous is None or self.decrement > below:
+            self.error = None
             return self.point.hessian
         theta, gradient = self.previous
         step, change = self.point.theta - theta, self.point.gradient - gradient
-        return corrected(self.point.hessian, step, change, self.rules.skip_correction)
+        kept = self.point.hessian if self.error is None else self.point.hessian + self.error
+        found = corrected(kept, step, change, self.rules.skip_correction)
+        if self.objective.drifts:
+            self.error = found - self.point.hessian
+        return found
 
     def advance(self, step: Floats) -> str:
         """Take the step if it does not raise the deviance, else a safe one; what it was is returned."""
@@ -134,7 +136,7 @@ class Newton(Search[P]):
         for theta in ways:
             trial = self.attempt(theta)
             if trial is not None and trial.deviance < self.point.deviance - self.rules.gain:
-                self.point, self.previous, self.decrement = trial, None, np.inf
+                self.point, self.previous, self.decrement, self.error = trial, None, np.inf, None
                 self.escapes += 1
                 return True
         return False
@@ -145,5 +147,5 @@ class Newton(Search[P]):
         if found is None:
             return False
         self.objective, theta = found
-        self.point, self.previous, self.phase = self.evaluate(theta), None, "reordered"
+        self.point, self.previous, self.phase, self.error = self.evaluate(theta), None, "reordered", None
         return True

@@ -21,13 +21,15 @@ def set_null(point: Evaluation, scale: list[Floats], rules: FitRules) -> Evaluat
     for f, factor in enumerate(layout.factors):
         ways = factor.structure.thinner(point.L[f], scale[f])
         for part in range(len(ways)):
-            while 0.0 < ways[part].value <= rules.suspect:
-                _, rows, left = ways[part]
+            for _ in range(factor.width):
+                if not 0.0 < ways[part].value <= rules.suspect:
+                    break
+                _, back, left = ways[part]
                 L = [*point.L[:f], factor.structure.root_of(left), *point.L[f + 1 :]]
-                trial = point.criterion.evaluate(layout.coordinates(L))
+                trial = point.criterion.evaluate(np.append(layout.coordinates(L), point.rho))
                 if trial.deviance > point.deviance + rules.negligible:
                     break
-                if np.vdot(trial.D[f], rows @ rows.T) / factor.levels < -rules.null_multiplier:
+                if np.vdot(trial.D[f], back) / factor.levels < -rules.null_multiplier:
                     break  # T would grow again by itself
                 point = trial
                 ways = factor.structure.thinner(point.L[f], scale[f])
@@ -50,11 +52,11 @@ def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: 
     Those of a cone of covariance matrices are asked where there is one: without random effects there is not.
     """
     factors = point.criterion.layout.factors
-    slopes = point.criterion.layout.growths(point.D, scale)
+    slopes = point.criterion.layout.growths(point.L, point.D, scale)
     multiplier = min((float(growth.slope) for _, growth in slopes), default=0.0)
     step = max(
         (
-            float(np.abs((L.T @ D @ L)[factor.structure.span.any(axis=0)]).max() / factor.levels)
+            factor.structure.imbalance(L, D) / factor.levels
             for factor, L, D in zip(factors, point.L, point.D, strict=True)
         ),
         default=0.0,

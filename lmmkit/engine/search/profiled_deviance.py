@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.block_diagonal import by_falling_variance
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation
+from lmmkit.engine.crossproducts.product_sources import Patterned
+from lmmkit.engine.crossproducts.whitened import Whitened
 from lmmkit.engine.rules import FitRules
 from lmmkit.engine.search.runaway import refuse_flat, runaway
 from lmmkit.engine.search.search import Objective
@@ -41,25 +45,56 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     @property
     def has_em(self) -> bool:
-        """Whether there is an EM step: not for the coordinates of R."""
-        return not self.criterion.source.count
+        """Whether there is an EM step: of the random effects, if any, but for most patterns of T."""
+        return bool(self.criterion.layout.factors) and self.criterion.layout.has_em
 
     @property
     def exact(self) -> bool:
-        """Where the coordinates are those of R alone."""
-        return not self.has_em
+        """Where the coordinates are those of R alone, over visits."""
+        return isinstance(self.criterion.source, Patterned)
+
+    @property
+    def drifts(self) -> bool:
+        """Where average information serves for coordinates of R."""
+        return isinstance(self.criterion.source, Whitened)
+
+    def nearest(self, theta: Floats) -> Floats:
+        """Standard deviations of single columns in a pattern are not negative."""
+        held = self._bounded
+        if not held.any():
+            return theta
+        theta = theta.copy()
+        theta[: len(held)][held] = np.maximum(theta[: len(held)][held], 0.0)
+        return theta
+
+    def movable(self, point: Evaluation) -> NDArray[np.bool_] | None:
+        """All but those that are zero and would be negative."""
+        held = self._bounded
+        if not held.any():
+            return None
+        stuck = np.zeros(len(point.theta), bool)
+        stuck[: len(held)] = held & (point.theta[: len(held)] <= 0.0) & (point.gradient[: len(held)] > 0.0)
+        return ~stuck
+
+    @cached_property
+    def _bounded(self) -> NDArray[np.bool_]:
+        """(m,) coordinates whose sign is no matter of choice."""
+        return self.criterion.layout.bounded
 
     def em(self, point: Evaluation) -> Floats:
-        """Theta one EM step on."""
-        return self.criterion.layout.em(point.L, point.D)
+        """Theta one EM step on, with rho held."""
+        return np.append(self.criterion.layout.em(point.L, point.D), point.rho)
 
     def fallback(self, point: Evaluation) -> Floats | None:
         """The same, where there is such a step."""
         return self.em(point) if self.has_em else None
 
     def units(self, point: Evaluation) -> Floats | None:
-        """Those of rho, where there is no theta beside it."""
-        return None if self.has_em else self.criterion.source.structure.units(point.rho)
+        """Those of rho, where there is any; a theta beside it is in its own."""
+        if not len(point.rho):
+            return None
+        own = np.ones(len(point.theta) - len(point.rho))
+        return np.append(own, self.criterion.source.structure.units(point.rho))
 
     def length(self, point: Evaluation, step: Floats) -> float:
         """The largest step in a coordinate of R, in their units."""
@@ -89,10 +124,10 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     def off_saddle(self, point: Evaluation) -> Iterator[Floats]:
         """T grown in the ways of negative multipliers; rho moved where the deviance bends down."""
-        for f, (slope, rows) in self.criterion.layout.growths(point.D, self.scale):
+        for f, (slope, rows) in self.criterion.layout.growths(point.L, point.D, self.scale):
             if slope < -self.rules.saddle_slope:
                 yield from self._grown(point, f, rows)
-        if not self.has_em:
+        if self.exact:
             values, vectors = np.linalg.eigh(point.hessian)
             if values[0] < -self.rules.flat * values[-1]:
                 for size in self.rules.sizes:
@@ -103,9 +138,8 @@ class ProfiledDeviance(Objective[Evaluation]):
         """T + size B B' of one factor, with falling size."""
         layout, L = self.criterion.layout, list(point.L)
         for size in self.rules.sizes:
-            grown = np.concatenate([point.L[f], np.sqrt(size) * rows], axis=1)
-            L[f] = layout.factors[f].structure.root_of(grown)
-            yield layout.coordinates(L)
+            L[f] = layout.factors[f].structure.grown(point.L[f], rows, size)
+            yield np.append(layout.coordinates(L), point.rho)
 
     def reordered(self, point: Evaluation) -> tuple[ProfiledDeviance, Floats] | None:
         """Each block's columns in the order of falling variance, where there are any.
@@ -123,4 +157,5 @@ class ProfiledDeviance(Objective[Evaluation]):
         ]
         layout = replace(layout, chain=tuple(factors[:s]), rest=tuple(factors[s:]))
         L = [f.structure.root_of(x) for f, x in zip(factors, point.L, strict=True)]
-        return replace(self, criterion=self.criterion.with_layout(layout)), layout.coordinates(L)
+        theta = np.append(layout.coordinates(L), point.rho)
+        return replace(self, criterion=self.criterion.with_layout(layout)), theta

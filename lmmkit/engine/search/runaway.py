@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.errors import FitError
 
@@ -25,10 +26,10 @@ REMEDY = (
 
 def runaway(point: Evaluation, step: Floats) -> str:
     """What is said of a search that follows a step for ever."""
-    said = _determined(point, DETERMINED)
+    structure = point.criterion.source.structure
+    said = _determined(point, structure, DETERMINED) if isinstance(structure, ResidualStructure) else ""
     if said:
         return said
-    structure = point.criterion.source.structure
     rho, along = point.rho, step[-len(point.rho) :]
     sizes = np.abs(along) / structure.units(rho)
     change = structure.natural_jacobian(rho) @ along
@@ -58,6 +59,9 @@ def refuse_no_optimum(point: Evaluation, *, converged: bool) -> None:
     structure, rho = point.criterion.source.structure, point.rho
     if not structure.count:
         return
+    if not isinstance(structure, ResidualStructure):
+        refuse_flat(point)
+        return
     said = structure.at_bound(rho, BOUND)
     if said:
         raise FitError(
@@ -73,7 +77,7 @@ def refuse_no_optimum(point: Evaluation, *, converged: bool) -> None:
             "bring all rows to one unit of measurement: so far apart, they leave each other no digits."
         )
     refuse_flat(point)
-    said = "" if converged else _determined(point, NEARLY_SINGULAR)
+    said = "" if converged else _determined(point, structure, NEARLY_SINGULAR)
     if said:
         raise FitError(said)
 
@@ -101,9 +105,8 @@ def refuse_flat(point: Evaluation) -> None:
         )
 
 
-def _determined(point: Evaluation, below: float) -> str:
+def _determined(point: Evaluation, structure: ResidualStructure, below: float) -> str:
     """What is said where an eigenvalue of the correlations is below a bound, and a search has not ended."""
-    structure = point.criterion.source.structure
     R = structure.matrix(point.rho)
     for block in structure.blocks:
         cells = list(dict(zip(block.places.tolist(), block.cells, strict=True)).values())

@@ -53,6 +53,11 @@ class Objective(Generic[P]):
         """Whether the Hessian of its points is exact."""
         return False
 
+    @property
+    def drifts(self) -> bool:
+        """Whether the Hessian of its points is wrong by what the changes of the gradient can tell."""
+        return False
+
     def units(self, point: P) -> Floats | None:
         """(m,) what a change in each coordinate is measured by; None: they are all alike."""
         return None
@@ -166,8 +171,15 @@ class Search(Generic[P]):
             return None
 
     def towards(self, H: Floats, gradient: Floats) -> tuple[Floats, float]:
-        """Newton's direction at the point, with coordinates in their units, and the decrement."""
-        units = self.objective.units(self.point)
+        """Newton's direction in the coordinates that may move, in their units, and the decrement."""
+        units, movable = self.objective.units(self.point), self.objective.movable(self.point)
+        if movable is not None and not movable.all():
+            step, here = np.zeros_like(gradient), np.flatnonzero(movable)
+            scale = np.ones(len(gradient)) if units is None else units
+            H, slopes = (H * np.outer(scale, scale))[here][:, here], (gradient * scale)[here]
+            found, decrement = newton_direction(H, slopes, self.rules.least_eigenvalue)
+            step[here] = found
+            return step * scale, float(decrement)
         if units is None:
             step, decrement = newton_direction(H, gradient, self.rules.least_eigenvalue)
         else:

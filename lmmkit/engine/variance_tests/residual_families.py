@@ -1,7 +1,7 @@
-"""Whether the covariance matrices of one model are among those of another with a residual structure.
+"""Whether the covariance matrices of one model are among those of another with a structure of visits.
 
 Members of the smaller model are drawn at random and looked for in the larger one. No family of residual
-structures has an edge on which a smaller one could lie, so that a likelihood ratio between them is
+structures of visits has an edge on which a smaller one could lie, so that a likelihood ratio between them is
 chi-squared; but for random effects in the smaller one, whose variances have one at zero.
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.crossproducts.identification import by_cell
 from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.variance_tests.covariance_families import entries_of
+from lmmkit.engine.variance_tests.residual_rules import same_groups
 
 DRAWS = 4  # members of the smaller model that are looked for in the larger one
 SMALL = 0.3  # size of their coordinates: correlations are then far from those of the widest start
@@ -27,7 +29,7 @@ def residuals_nested(small: Problem, large: Problem) -> bool:
             model's subjects.
         large: A model with a residual structure and without random effects.
     """
-    if not isinstance(large.residual, Residual) or isinstance(small.residual, RowResidual) or large.terms:
+    if not isinstance(large.residual, Residual) or large.terms:
         return False
     draw = np.random.default_rng(0)
     drawn = [_member(small, large.residual, draw) for _ in range(DRAWS)]
@@ -47,11 +49,11 @@ def contains(structure: ResidualStructure, R: Floats) -> bool:
 
 def _member(problem: Problem, residual: Residual, draw: np.random.Generator) -> Floats | None:
     """(T, T) a model's covariance matrix at random parameters over another's cells; None: it has none."""
-    R = _residual_member(problem.visits, residual, draw)
+    R = _residual_member(problem.residual, residual, draw)
     for term in problem.terms:
-        columns = [_by_cell(problem.columns[column], residual) for column in term.columns]
+        columns = [by_cell(problem.columns[column], residual) for column in term.columns]
         known = [column for column in columns if column is not None]
-        if R is None or len(known) < len(columns) or not _same_groups(term.codes, residual.subjects):
+        if R is None or len(known) < len(columns) or not same_groups(term.codes, residual.subjects):
             return None
         Z = np.array(known) / max(float(np.abs(known).max()), 1.0)
         A = np.eye(len(Z)) + SMALL * np.abs(draw.normal(size=(len(Z), len(Z))))
@@ -61,29 +63,50 @@ def _member(problem: Problem, residual: Residual, draw: np.random.Generator) -> 
     return R
 
 
-def _residual_member(own: Residual | None, other: Residual, draw: np.random.Generator) -> Floats | None:
+def _residual_member(
+    own: Residual | RowResidual | None, other: Residual, draw: np.random.Generator
+) -> Floats | None:
     """(T, T) the part of the residuals."""
     if own is None:
         return np.eye(other.structure.size)
-    cells = _by_cell(own.cells, other)
+    rho = SMALL * np.abs(draw.normal(size=own.structure.count))
+    R = _of_rows(own, other, rho) if isinstance(own, RowResidual) else _of_visits(own, other, rho)
+    if R is None or not (R - np.diag(R.diagonal())).any():
+        return R
+    return R if same_groups(own.subjects, other.subjects) else None
+
+
+def _of_visits(own: Residual, other: Residual, rho: Floats) -> Floats | None:
+    """(T, T) of visits at rho over another's cells."""
+    cells = by_cell(own.cells, other)
     if cells is None:
         return None
-    rho = SMALL * np.abs(draw.normal(size=own.structure.count))
     places = cells.astype(np.intp)
     R = own.structure.matrix(rho)[np.ix_(places, places)]
-    if all(block.correlation == "ident" for block in own.structure.blocks):
-        return np.diag(R.diagonal())
-    return R if _same_groups(own.subjects, other.subjects) else None
+    alone = all(block.correlation == "ident" for block in own.structure.blocks)
+    return np.diag(R.diagonal()) if alone else R
 
 
-def _by_cell(values: Floats | Ints, residual: Residual) -> Floats | None:
-    """(T,) the one value of each cell's rows; None where a cell has several."""
-    out = np.zeros(residual.structure.size)
-    out[residual.cells] = values
-    return out if np.array_equal(out[residual.cells], values) else None
-
-
-def _same_groups(one: Ints, two: Ints) -> bool:
-    """Whether two codes put the same rows together."""
-    both = np.unique(np.stack([one, two]), axis=1).shape[1]
-    return both == len(np.unique(one)) == len(np.unique(two))
+def _of_rows(own: RowResidual, other: Residual, rho: Floats) -> Floats | None:
+    """(T, T) of a variance function and a correlation at rho, where the cells tell their numbers."""
+    first, second = own.structure.cuts
+    variance, process, g = own.structure.variance, own.structure.correlation, np.ones(other.structure.size)
+    if variance is not None and own.covariate is not None:
+        covariate = by_cell(own.covariate, other)
+        if covariate is None:
+            return None
+        g = variance.sds(rho[first], covariate)
+    if process is None:
+        return np.diag(g**2)
+    if isinstance(process, ResidualStructure):
+        cells = None if own.cells is None else by_cell(own.cells, other)
+        C = None if cells is None else process.matrix(rho[second])[np.ix_(*2 * [cells.astype(np.intp)])]
+        return None if C is None else np.outer(g, g) * C
+    where = own.positions if own.times is None else own.times[:, None]
+    columns = [] if where is None else [by_cell(column, other) for column in where.T]
+    known = [column for column in columns if column is not None]
+    if len(known) < max(len(columns), 1):
+        return None
+    x = np.array(known)
+    distance = np.sqrt(((x[:, :, None] - x[:, None, :]) ** 2).sum(axis=0))
+    return np.outer(g, g) * process.correlation(rho[second], distance)

@@ -13,6 +13,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
 from lmmkit.engine.variance_tests.covariance_families import null_covariance, units
 from lmmkit.engine.variance_tests.residual_families import residuals_nested
+from lmmkit.engine.variance_tests.residual_rules import follows_fit
 from lmmkit.errors import FitError
 from lmmkit.model.comparison.bootstrap_lrt import bootstrap_test
 from lmmkit.model.comparison.nesting import (
@@ -90,8 +91,11 @@ def compare(
     is too often significant where groups are few: "bootstrap" simulates the statistic's distribution under
     the smaller model, "kenward-roger" takes the scaled F test of the larger one's REML fit. Models whose
     fixed parts differ are fitted again by maximum likelihood, criteria included. Residual structures that lie
-    in each other, as `cs` in `toep` and that in `un`, are tested by chi-squared; a random intercept and `cs`
-    of the same subjects are one model where the correlation is not negative.
+    in each other, as `cs` in `toep` and that in `un`, and variance functions, are tested by chi-squared; a
+    correlation that fades with time or distance by 1/2 chi2(0) + 1/2 chi2(1), a range of zero being the end
+    of its domain. Where a parameter has no meaning in the smaller model (a nugget without a correlation),
+    and where random effects and a residual structure are added at once, there is no test but "bootstrap". A
+    random intercept and `cs` of the same subjects are one model where the correlation is not negative.
 
     Args:
         models: Fits of the same rows; or the formula of a model without random effects, such as `"y ~ x"`,
@@ -205,6 +209,8 @@ def _text(estimates: Estimates) -> str:
 def tested(models: Sequence[Estimates], labels: Sequence[str], how: How) -> dict[str, Any]:
     """The test of the last of some models against the largest of those that lie in it."""
     large = models[-1]
+    if follows_fit(large.problem):
+        return NO_TEST | {"note": PSEUDO}
     for i in range(len(models) - 2, -1, -1):
         step = _step(models[i], large)
         if step is None:
@@ -229,6 +235,12 @@ AT_THE_EDGE = (
     "a variance of the smaller fit is zero, beyond which the larger model has negative covariances: the "
     "likelihood ratio has no chi-squared distribution there; leave that random effect out of the smaller "
     "model, or use method='bootstrap'"
+)
+WITHOUT_TEST = "compare by aic, aicc or bic, or use method='bootstrap'"
+AT_NO_CORRELATION = "a range or a nugget on the boundary of its domain, zero"
+PSEUDO = (
+    "the variance follows the fitted values: a pseudo-likelihood, of which neither a likelihood ratio nor "
+    "aic, aicc or bic can be compared with those of other models"
 )
 NO_TEST: dict[str, Any] = dict.fromkeys(("stat", "df", "p"), np.nan) | {"reference": "", "note": ""}
 
@@ -264,7 +276,8 @@ class _Step:
 
 def _step(small: Estimates, large: Estimates) -> _Step | None:
     """A model within another; None where it does not lie there."""
-    rows = restriction(small, large) if small.npar < large.npar else None
+    likelihoods = not (follows_fit(small.problem) or follows_fit(large.problem))
+    rows = restriction(small, large) if likelihoods and small.npar < large.npar else None
     nesting = None if rows is None else covariance_nesting(small.problem, large.problem)
     return None if rows is None or nesting is None else _Step(small, large, rows, nesting)
 
@@ -290,8 +303,12 @@ def _test(step: _Step, how: How) -> dict[str, Any]:
         return _bootstrap(step, how)
     if how.method == "kenward-roger" and len(step.rows):
         return _kenward_roger(step)
-    if step.small.is_singular and step.large.problem.residual is not None:
+    if step.small.is_singular and step.nesting.absorbed:
         return NO_TEST | {"note": AT_THE_EDGE}
+    if step.nesting.unfit:
+        return NO_TEST | {
+            "note": f"{step.nesting.unfit}: compare by aic, aicc or bic, or use method='bootstrap'"
+        }
     stat = max(step.small.deviance - step.large.deviance, 0.0)
     reference = _reference(step, how.seed)
     notes = [reference.note, _few_groups(step), *step.notes()]
@@ -364,6 +381,8 @@ def _kenward_roger(step: _Step) -> dict[str, Any]:
 def _reference(step: _Step, seed: int) -> Reference:
     """Chi-squared inside the cone, a mixture on its boundary."""
     nesting = step.nesting
+    if nesting.edges:
+        return Reference(step.added - 1, np.array([0.5, 0.5]), AT_NO_CORRELATION)
     if not nesting.cones:
         return Reference(step.added, np.ones(1))
     first = step.added - nesting.constrained

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.linalg.levelwise import solved
-from lmmkit.engine.problem import Problem
+from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.variance_tests.covariance_families import Units, embedding, entries_of, positive, units
 from lmmkit.engine.variance_tests.residual_families import residuals_nested
+from lmmkit.engine.variance_tests.residual_rules import residual_step, same_groups
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 
@@ -73,11 +74,17 @@ class Nesting:
         embedding: (m_large, m_small) from free entries of T in the smaller model to those in the larger one.
         large: The free entries of the larger model.
         cones: Where the smaller model lies on the boundary of the larger one.
+        edges: Parameters of the larger model's residuals at an end of their range in the smaller one.
+        absorbed: Whether random effects of the smaller model are a matter of the larger one's residuals.
+        unfit: Why the likelihood ratio has no known distribution, or nothing.
     """
 
     embedding: Floats
     large: Units
     cones: tuple[Cone, ...]
+    edges: int = 0
+    absorbed: bool = False
+    unfit: str = ""
 
     @property
     def constrained(self) -> int:
@@ -90,19 +97,59 @@ class Nesting:
         return self.large.combined(self.embedding @ np.concatenate([np.empty(0), *values]))
 
 
-def covariance_nesting(small: Problem, large: Problem) -> Nesting | None:
-    """How the covariance matrices of one problem's response lie among those of another; None: they do not.
+AT_ONCE = (
+    "random effects and a residual structure are added at once, so that the likelihood ratio has no known "
+    "distribution; put a model between the two"
+)
+SEVERAL = "several variances are added beside a residual structure, for which the weights are not known"
 
-    Residual structures have no edge on which a smaller model could lie.
-    """
+
+def covariance_nesting(small: Problem, large: Problem) -> Nesting | None:
+    """How the covariance matrices of one problem's response lie among those of another; None: they do not."""
     if small.residual is None and large.residual is None:
         return random_nesting(small, large)
-    inside = Nesting(np.empty((0, 0)), units(large), ())
-    return inside if residuals_nested(small, large) else None
+    one, other = _without_common_terms(small, large)
+    if residuals_nested(one, other):
+        return Nesting(np.empty((0, 0)), units(large), (), absorbed=bool(one.terms))
+    step, found = residual_step(small, large), random_nesting(small, large)
+    if step is None or found is None:
+        return None
+    if step.same:
+        return replace(found, unfit=SEVERAL if found.constrained > 1 else "")
+    alike = not found.cones and found.embedding.shape[0] == found.embedding.shape[1]
+    return replace(found, edges=step.edges, unfit=step.unfit or ("" if alike else AT_ONCE))
+
+
+def _without_common_terms(one: Problem, other: Problem) -> tuple[Problem, Problem]:
+    """Two problems of the same rows without the random-effects terms that both have."""
+
+    def alike(a: tuple[Problem, Term], b: tuple[Problem, Term]) -> bool:
+        (first, term), (second, twin) = a, b
+        return (
+            term.plain
+            and twin.plain
+            and term.structure == twin.structure
+            and len(term.columns) == len(twin.columns)
+            and all(
+                np.array_equal(first.columns[i], second.columns[j])
+                for i, j in zip(term.columns, twin.columns, strict=True)
+            )
+            and same_groups(term.codes, twin.codes)
+        )
+
+    left, right = list(one.terms), list(other.terms)
+    for term in one.terms:
+        twin = next((t for t in right if alike((one, term), (other, t))), None)
+        if twin is not None:
+            left.remove(term)
+            right.remove(twin)
+    return replace(one, terms=tuple(left)), replace(other, terms=tuple(right))
 
 
 def random_nesting(small: Problem, large: Problem) -> Nesting | None:
     """How the covariance matrices of one problem lie among those of another; None where they do not."""
+    if small.terms and not large.terms:
+        return None
     inner, outer = units(small), units(large)
     C = embedding(inner, outer)
     if C is None:

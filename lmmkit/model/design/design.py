@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.structures import Structure, structure_of
+from lmmkit.engine.covariance.structure_tags import structure_of
+from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
 from lmmkit.errors import Findings, FormulaError
@@ -198,14 +199,19 @@ def _bar_drafts(bar: Bar, columns: list[Column], factor: Grouping, store: _Store
 
 def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[RandomTerm, ...]]:
     """The terms by decreasing number of levels, with their labels."""
-    for draft in drafts:
-        if not draft.grouping.plain:
-            raise FormulaError(f"`{draft.text}`: memberships and known covariances are not offered.")
     ordered = [drafts[i] for i in order_of_terms([draft.grouping.size for draft in drafts])]
     numbers = {name: i for i, name in enumerate(dict.fromkeys(draft.grouping.name for draft in ordered))}
     labels = labels_of([draft.grouping.name for draft in ordered])
     terms = tuple(
-        ProblemTerm(numbers[d.grouping.name], d.grouping.codes, d.grouping.size, d.places, d.structure)
+        ProblemTerm(
+            numbers[d.grouping.name],
+            d.grouping.codes,
+            d.grouping.size,
+            d.places,
+            d.structure,
+            d.grouping.members,
+            d.grouping.known.relationship if d.grouping.known else None,
+        )
         for d in ordered
     )
     named = zip(labels, ordered, strict=True)
@@ -277,6 +283,11 @@ class Design:
     def groupings(self) -> tuple[Grouping, ...]:
         """The distinct grouping factors, by decreasing number of levels."""
         return tuple({term.factor: term.grouping for term in self.random}.values())
+
+    @property
+    def has_relatives(self) -> bool:
+        """Whether the levels of a grouping factor are related by a known covariance."""
+        return any(grouping.known is not None for grouping in self.groupings)
 
     @property
     def ngroups(self) -> dict[str, int]:
@@ -372,6 +383,7 @@ class Design:
             "missing": self.request.missing,
             "subset": self.request.subset,
             "residual": residual,
+            "known": list(self.request.known),
         }
 
     def _extras(self) -> list[tuple[str, Any]]:
@@ -517,14 +529,23 @@ def reduced_design(design: Design, formula: Formula) -> Design:
     return replace(made, problem=replace(made.problem, response=design.problem.response))
 
 
-def design_from_dict(spec: Mapping[str, Any], frame: pd.DataFrame) -> Design:
-    """The design again from `Design.to_dict` and its table, with the levels, knots and means of then."""
+def design_from_dict(
+    spec: Mapping[str, Any], frame: pd.DataFrame, known: Mapping[str, Any] | None = None
+) -> Design:
+    """The design again from `Design.to_dict` and its table, with the levels, knots and means of then.
+
+    Args:
+        spec: What `to_dict` gave.
+        frame: The columns that it uses.
+        known: Its known covariances, as `Known.frame` gave them.
+    """
     parsed = parse_formula(spec["formula"])
     recipe = recipe_from_dict(spec, parsed)
     weights, offset = (_stored(spec[key], frame) for key in ("weights", "offset"))
     residual = parse_residual(spec.get("residual"))
     missing, subset = spec.get("missing", "drop"), spec.get("subset")
-    request = Request(parsed, weights, offset, recipe.contrasts(), missing, subset, None, residual)
+    related = read_known(known, _groups_of(parsed))
+    request = Request(parsed, weights, offset, recipe.contrasts(), missing, subset, None, residual, related)
     evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
     source = open_source(request, frame, evaluator)
     groupings = _groupings(request, source)

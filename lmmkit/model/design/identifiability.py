@@ -9,7 +9,8 @@ from itertools import combinations, combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.structures import Structure, structure_of
+from lmmkit.engine.covariance.structure_tags import structure_of
+from lmmkit.engine.covariance.structures import Structure
 from lmmkit.errors import DataError, Findings, FormulaError
 from lmmkit.model.design.related_levels import check_told_apart
 from lmmkit.model.table.grouping import Grouping

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmkit.engine.relations.pedigree import Pedigree
 from lmmkit.errors import DataError
 from lmmkit.model.formula.groups import Group
 from lmmkit.model.table.grouping import Grouping, weight_matrix
-from lmmkit.model.table.known import Pedigree
 
 Floats = NDArray[np.float64]
 
@@ -53,10 +53,10 @@ def _unrelated(grouping: Grouping, column: Floats) -> Floats | None:
         return None if (V.data[V.row != V.col] != 0).any() else (Z.power(2).sum(axis=1)) * column**2
     if len(np.unique(grouping.codes)) < len(grouping.codes) and not grouping.members:
         return None  # two rows of one level
-    if isinstance(known, Pedigree):
-        return None if _have_common_ancestors(known, np.flatnonzero(grouping.observed)) else column**2
-    K = known.matrix
-    V = Z @ K @ Z.T
+    if known.pedigree is not None:
+        seen = np.flatnonzero(grouping.observed)
+        return None if _have_common_ancestors(known.pedigree, seen) else column**2
+    V = Z @ known.dense() @ Z.T
     diagonal = np.diag(V).copy()
     np.fill_diagonal(V, 0.0)
     return None if np.abs(V).max() > PROPORTIONAL * diagonal.max() else diagonal * column**2
@@ -75,7 +75,7 @@ def _have_common_ancestors(pedigree: Pedigree, animals: NDArray[np.intp]) -> boo
             if at in owner:
                 return True
             owner[at] = animal
-            ways += [int(parent[at]) for parent in (pedigree.sires, pedigree.dams) if parent[at] >= 0]
+            ways += [int(parent[at]) for parent in (pedigree.sire, pedigree.dam) if parent[at] >= 0]
     return False
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NoReturn, TypeVar
 
-from lmmkit.engine.covariance.structures import STRUCTURES
+from lmmkit.engine.covariance.structure_tags import STRUCTURES
 from lmmkit.errors import FormulaError, did_you_mean
 from lmmkit.model.formula.expression import (
     Expression,

@@ -20,7 +20,6 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit
-from lmmkit.model.inference.coefficient_places import where_zero
 from lmmkit.model.inference.degrees_of_freedom import Denominators, FTest, denominators
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.inference.linear_functions import estimable, linear_table
@@ -34,6 +33,7 @@ from lmmkit.model.means.focus import (
     levels_of_column,
     moderators,
     reference_level,
+    where_zero,
 )
 from lmmkit.model.means.joint_tests import joint_test
 from lmmkit.model.means.marginal_means import Family, MarginalMeans

@@ -14,7 +14,6 @@ from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.open_directions import not_identified
-from lmmkit.model.report_tables.panels import PanelChoice, panel_rows
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
 from lmmkit.model.table.grouping import reused_labels
 
@@ -79,9 +78,12 @@ def _correlation_name(residual: VisitDesign, a: int, b: int) -> str:
 
 
 def standard_deviations(parts: Frame) -> Frame:
-    """The standard deviations among variance components: component, sd, low, high."""
+    """The standard deviations among variance components: component, name (of the effect), sd, low, high."""
     sds = parts[parts["var2"].isna()]
-    return sds[["component", "sdcor", "low", "high"]].rename(columns={"sdcor": "sd"})
+    names = sds["var1"].where(sds["group"] != RESIDUAL)
+    return sds.assign(name=names)[["component", "name", "sdcor", "low", "high"]].rename(
+        columns={"sdcor": "sd"}
+    )
 
 
 def correlations(fit: Fit) -> Frame:
@@ -146,6 +148,12 @@ def effect_pairs(fit: Fit) -> Frame:
     return table.rename_axis("level").reset_index()
 
 
+def terms_of_pairs(scatter: Frame) -> list[str]:
+    """The names of the effects in a table of `effect_pairs`, without their group."""
+    terms = [str(name) for name in scatter if name != "level" and not str(name).startswith("normal:")]
+    return [term.partition(": ")[2] for term in terms]
+
+
 def _straight(scatter: Frame) -> Facts:
     """The correlation of each term's effects with their normal quantiles."""
     terms = [str(name) for name in scatter.columns if name != "level" and not str(name).startswith("normal:")]
@@ -153,26 +161,6 @@ def _straight(scatter: Frame) -> Facts:
         "levels": len(scatter),
         **{f"{term}: straight": float(scatter[term].corr(scatter[f"normal:{term}"])) for term in terms},
     }
-
-
-def lines(fit: Fit, data: Frame, choice: PanelChoice) -> Frame:
-    """Rows for one panel per level: panel, x, y, with the model's mean at each x of the panel.
-
-    Args:
-        fit: The fit.
-        data: The table it was fitted to: the columns shown need not stand in the model.
-        choice: The columns of the panels.
-
-    Returns:
-        DataFrame panel, x, y, `fitted` (with the random effects) and `population` (without), both averaged
-        over the rows of a panel that share an x.
-    """
-    marginal = pd.Series(fit.estimates.marginal_fit, index=fit.resid.index)
-    rows = data.loc[fit.resid.index].assign(**{choice.y: fit.fittedvalues + fit.resid})
-    table = panel_rows(rows, choice)
-    table = table.assign(fitted=fit.fittedvalues.loc[table.index], population=marginal.loc[table.index])
-    means = table.groupby(["panel", "x"], observed=True)[["fitted", "population"]].transform("mean")
-    return table.assign(fitted=means["fitted"], population=means["population"])
 
 
 def _overall(fit: Fit) -> dict[str, Any]:
@@ -210,10 +198,6 @@ def _residual_structure(residual: ResidualDesign | None) -> dict[str, str] | Non
     return None if residual is None else {"structure": str(residual.formula), "words": residual.words}
 
 
-def _panels(rows: Frame) -> Facts:
-    return {"panels": int(rows["panel"].nunique())}
-
-
 TABLES = (
     ReportTable(
         "components",
@@ -230,5 +214,4 @@ TABLES = (
     ReportTable("correlations"),
     ReportTable("effects", facts=_clear),
     ReportTable("effect_pairs", facts=_straight),
-    ReportTable("lines", facts=_panels),
 )

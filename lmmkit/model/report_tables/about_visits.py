@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.design.design import without_random_effects
+from lmmkit.model.design.residual_design import ResidualDesign
+from lmmkit.model.design.row_design import RowDesign
 from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.estimates import estimate
 from lmmkit.model.fit import Fit, lmm
-from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula
+from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula, parse_residual
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.means.focus import Focus
 from lmmkit.model.report_tables.about_answer import Estimand, estimand
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable
+from lmmkit.model.report_tables.residuals import shifts
+from lmmkit.model.tables import residual_sds
 
 Frame = pd.DataFrame
 SHOWN = 24  # cells of which SDs and correlations are told
@@ -30,6 +34,7 @@ ROUNDING = (
 )
 STRUCTURES = ["structure", "npar", "deviance", "aic", "bic", "quantity", "estimate", "se", "df", "note"]
 NUMBERS = ("estimate", "se", "df")
+MOST_NUGGET, MOST_NUGGET_GROUP = 5_000, 200  # rows, and of a group, up to which a nugget is tried
 IN_SECONDS = 60  # visits up to which structures with a parameter for every distance are tried
 
 
@@ -48,20 +53,21 @@ def cell_sds(fit: Fit) -> Frame:
     """Standard deviations of the residuals in each cell (visit, level): as fitted, and of the residuals.
 
     Returns:
-        DataFrame cell, rows, fitted, empirical: the root mean square of y - X beta.
+        DataFrame cell, rows, fitted, empirical: the root mean square of what the fit leaves; empty where
+        residuals are neither over visits nor of several levels.
     """
-    shape, weighted = _of(fit), _weighted(fit)
-    fitted = np.sqrt(np.diag(fit.estimates.residual_covariance))
-    rows = np.bincount(shape.arrays.cells)
-    squares = np.bincount(shape.arrays.cells, weighted**2)
-    table = Frame(
-        {
-            "cell": _capital(shape.structure.labels),
-            "rows": rows,
-            "fitted": fitted,
-            "empirical": np.sqrt(squares / rows),
-        }
-    )
+    shape, names, codes = fit.design.residual, list[str](), np.empty(0, np.intp)
+    fitted = np.empty(0)
+    if isinstance(shape, VisitDesign):
+        names, codes = _capital(shape.structure.labels), shape.arrays.cells
+        fitted = np.sqrt(np.diag(fit.estimates.residual_covariance))
+    elif shape and shape.ident:
+        names, codes = [f"{shape.ident.name} {level}" for level in shape.ident.levels], shape.ident.codes
+        fitted = residual_sds(fit.estimates)[1]
+    if not names:
+        return Frame(columns=["cell", "rows", "fitted", "empirical"])
+    rows, squares = np.bincount(codes), np.bincount(codes, _weighted(fit) ** 2)
+    table = Frame({"cell": names, "rows": rows, "fitted": fitted, "empirical": np.sqrt(squares / rows)})
     return table.iloc[evenly_spaced(len(table), SHOWN)].reset_index(drop=True)
 
 
@@ -73,9 +79,12 @@ def cell_correlations(fit: Fit) -> Frame:
     Pairs that no subject has, such as those of two levels of a factor between subjects, are left out.
 
     Returns:
-        DataFrame pair, first, second, subjects, fitted, empirical; empty where no two rows are correlated.
+        DataFrame pair, first, second, subjects, fitted, empirical; empty where residuals are not over visits.
     """
-    shape, V = _of(fit), fit.estimates.residual_covariance
+    shape, V = fit.design.residual, fit.estimates.residual_covariance
+    columns = ["pair", "first", "second", "subjects", "fitted", "empirical"]
+    if not isinstance(shape, VisitDesign):
+        return Frame(columns=columns)
     labels = _capital(shape.structure.labels)
     shown = set(evenly_spaced(len(labels), SHOWN).tolist())
     pairs = shape.pairs
@@ -92,7 +101,7 @@ def cell_correlations(fit: Fit) -> Frame:
         for a, b in pairs
         if {a, b} <= shown and sums[a, b][0]
     ]
-    return Frame(rows, columns=["pair", "first", "second", "subjects", "fitted", "empirical"])
+    return Frame(rows, columns=columns)
 
 
 def correlation_maps(pairs: Frame) -> Frame:
@@ -115,7 +124,7 @@ def _of(fit: Fit) -> VisitDesign:
 
 
 def _weighted(fit: Fit) -> Floats:
-    """y - X beta, each times the root of its prior weight."""
+    """What the fit leaves of each row, times the root of its prior weight."""
     e, weights = np.asarray(fit.resid, np.float64), fit.estimates.problem.weights
     return e if weights is None else e * np.sqrt(weights)
 
@@ -128,7 +137,7 @@ def _products(shape: VisitDesign, e: Floats) -> dict[tuple[int, int], tuple[int,
     """For two cells how many subjects have both, and the correlation of their residuals around zero."""
     subjects, cells, T = shape.arrays.subjects, shape.arrays.cells, len(shape.cells)
     counts, sums, first, second = (np.zeros((T, T)) for _ in range(4))
-    for i, j in _shifts(subjects, shape.visits.times[shape.visits.codes]):
+    for i, j in shifts(subjects, shape.visits.times[shape.visits.codes]):
         np.add.at(counts, (cells[i], cells[j]), 1.0)
         for total, product in ((sums, e[i] * e[j]), (first, e[i] ** 2), (second, e[j] ** 2)):
             np.add.at(total, (cells[i], cells[j]), product)
@@ -137,15 +146,6 @@ def _products(shape: VisitDesign, e: Floats) -> dict[tuple[int, int], tuple[int,
         correlation = (sums + sums.T) / np.sqrt(own * own.T)
     both = counts + counts.T
     return {(a, b): (int(both[a, b]), float(correlation[a, b])) for a, b in shape.pairs}
-
-
-def _shifts(subjects: Ints, times: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """Pairs of rows of one subject, the earlier one first: neighbours, then rows two apart, and so on."""
-    order = np.lexsort((times, subjects))
-    for apart in range(1, int(np.bincount(subjects).max())):
-        i, j = order[:-apart], order[apart:]
-        same = subjects[i] == subjects[j]
-        yield i[same], j[same]
 
 
 def _farthest(sds: Frame) -> Facts:
@@ -187,7 +187,7 @@ def autocorrelation(fit: Fit, *, level: float, most: int = LAGS) -> Frame:
     times = shape.visits.times[shape.visits.codes]
     width = int(times.max() - times.min()) + 1
     pairs, sums = np.zeros(width), np.zeros(width)
-    for i, j in _shifts(shape.arrays.subjects, times) if shape.subjects else ():
+    for i, j in shifts(shape.arrays.subjects, times) if shape.subjects else ():
         lag = times[j] - times[i]
         pairs += np.bincount(lag, minlength=width)
         sums += np.bincount(lag, r[i] * r[j], minlength=width)
@@ -222,14 +222,17 @@ def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: Focus,
 
     Returns:
         DataFrame structure, npar, deviance, aic, bic, quantity (what the focus asks for) with its estimate,
-        se
-        and df, where it is one number, note (why there is no fit), chosen, d_deviance, d_aic, d_bic
-        (distances from the least).
+        se and df, where it is one number, note (why there is no fit), chosen, d_deviance, d_aic, d_bic
+        (distances from the least); empty where variances follow the fitted values, whose pseudo-likelihoods
+        are not compared.
     """
-    own, asked = _of(fit).formula, _asked(fit, focus)
+    shape = fit.design.residual
+    if shape is None or shape.formula.follows_fit:
+        return Frame(columns=[*STRUCTURES, "chosen", "d_deviance", "d_aic", "d_bic"])
+    own, asked = shape.formula, _asked(fit, focus)
     rows = [
         {"structure": text, "chosen": text == str(own), **_found(fit, text, data, options, asked, df)}
-        for text in _others(own, len(_of(fit).visits.names))
+        for text in _others(fit, shape)
     ]
     table = Frame(rows, columns=[*STRUCTURES, "chosen"])
     for name in ("deviance", "aic", "bic"):
@@ -237,17 +240,35 @@ def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: Focus,
     return table
 
 
-def _others(own: ResidualFormula, visits: int) -> list[str]:
-    """Independent residuals, then every structure that the same words can say, by what it asks."""
+def _others(fit: Fit, shape: ResidualDesign) -> list[str]:
+    """Independent residuals, then every structure that the same words can say, by what it asks.
+
+    Those that random effects of the same subjects hold already are left out.
+    """
+    own = shape.formula
     if own.group is None:
         return [IID, str(own)]
-    single = own if own.ident else replace(own, ident=None)
-    tags = [tag for tag, (family, each) in FAMILIES.items() if not (own.ident and (each or family == "un"))]
-    cheap = [tag for tag in tags if visits <= IN_SECONDS or FAMILIES[tag][0] in ("cs", "ar1")]
-    found = [
-        str(replace(single, correlation=FAMILIES[tag][0], heterogeneous=FAMILIES[tag][1])) for tag in cheap
+    alone = [str(ResidualFormula("identity", ident=own.ident, growing=own.growing))] if own.variance else []
+    single = replace(own, ident=None, growing=None)
+    if own.fades:
+        small = fit.nobs <= MOST_NUGGET and int(np.bincount(shape.arrays.subjects).max()) <= MOST_NUGGET_GROUP
+        places = own.coordinates or ((own.time,) if own.time else ())
+        wider = ResidualFormula("expsp", group=own.group, coordinates=places, nugget=True)
+        narrower = parse_residual(str(replace(wider, nugget=False)))
+        found = [str(narrower), *([str(wider)] if small else [])]
+        return list(dict.fromkeys([IID, *alone, *found, str(own)]))
+    visits = shape.visits if isinstance(shape, RowDesign) else shape
+    count = len(visits.visits.names) if isinstance(visits, VisitDesign) else 0
+    tags = [
+        tag for tag, (family, each) in FAMILIES.items() if not (own.variance and (each or family == "un"))
     ]
-    alone = [str(ResidualFormula("identity", ident=own.ident))] if own.ident else []
+    cheap = [tag for tag in tags if count <= IN_SECONDS or FAMILIES[tag][0] in ("cs", "ar1")]
+    base = own if own.variance else single
+    found = [
+        str(replace(base, correlation=FAMILIES[tag][0], heterogeneous=FAMILIES[tag][1]))
+        for tag in cheap
+        if not fit.design.random or FAMILIES[tag][0] in ("ar1", "ad")
+    ]
     ordered = sorted(found, key=lambda text: text.startswith("un("))
     return list(dict.fromkeys([IID, *alone, *ordered, str(own)]))
 
@@ -265,8 +286,8 @@ def _found(
     """The measures of one structure, or why there are none."""
     try:
         other = _fitted(fit, text, data, options)
-        # Of independent residuals n - p is exact, whatever the method.
-        method = "residual" if text == IID else df
+        # Of independent rows n - p is exact, whatever the method.
+        method = "residual" if text == IID and not fit.design.random else df
         found = other.contrast(asked.L, df=method).iloc[0] if asked else dict.fromkeys(NUMBERS, np.nan)
     except LmmkitError as error:
         return {"note": str(error)}
@@ -277,9 +298,9 @@ def _found(
 
 
 def _fitted(fit: Fit, text: str, data: Any, options: Mapping[str, Any]) -> Fit:
-    if text == str(_of(fit).formula):
+    if fit.design.residual and text == str(fit.design.residual.formula):
         return fit
-    if text == IID:
+    if text == IID and not fit.design.random:
         return Fit(
             estimate(without_random_effects(fit.formula, fit.design), reml=fit.reml, algorithm="newton")
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -38,33 +39,58 @@ class PanelChoice:
         return asdict(self)
 
 
-def choose_panels(frame: Frame, y: str, groups: Groups, focus: str | None = None) -> PanelChoice:
-    """The response's column against the focus, or else against the first other column, by group.
+def choose_panels(
+    frame: Frame, y: str, groups: Groups, predictors: Sequence[str] = (), focus: str | None = None
+) -> PanelChoice:
+    """The response's column against the one that the study asks about, by group.
 
-    Numbers come before factors, and before both what varies within groups, as a time does.
-    Without any other column than grouping factors, one of these is along the axis: the inner of nested
+    That is a column of the focus, or else of the first predictor: never one that the model does not have.
+    Of several that a focus names (`x:f`) a number comes before factors, and before both what varies within
+    groups, as a time does. Without predictors a grouping factor is along the axis: the inner of nested
     ones, or the one with fewer levels of crossed ones.
 
+    Args:
+        frame: The rows used.
+        y: Column of the response.
+        groups: The columns of each grouping factor, by its label.
+        predictors: Columns of the model, those of the fixed part first, in the order of the formula.
+        focus: A column, term or coefficient: `x`, `x:f`, `log(x)`, `f[T.b]`.
+
     >>> frame = pd.DataFrame({"y": [1.0, 2, 3, 4], "t": [0, 1, 0, 1], "g": list("aabb")})
-    >>> choose_panels(frame, "y", {"g": ["g"]})
+    >>> choose_panels(frame, "y", {"g": ["g"]}, ["t"])
     PanelChoice(y='y', x='t', group='g', columns=('g',))
     """
-    x = focus if focus in frame.columns and focus != y else _other_column(frame, y, groups)
+    known = [name for name in predictors if name in frame.columns and name != y]
+    x = _along(frame, focus_columns(focus or "", known) or known[:1], groups)
     if x is None:
         return _among_groups(frame, y, groups)
     if not groups:
         return PanelChoice(y, x, "", ())
-    able = [label for label in groups if _varies(frame, x, groups[label])] or list(groups)
+    able = [label for label in groups if _varies(frame, x, groups[label])] or [
+        label for label in groups if x not in groups[label]
+    ]
+    if not able:
+        return PanelChoice(y, x, "", ())
     group = max(able, key=lambda label: levels_of(frame, groups[label]).nunique())
     return PanelChoice(y, x, group, tuple(groups[group]))
 
 
-def _other_column(frame: Frame, y: str, groups: Groups) -> str | None:
-    taken = {y, *(name for names in groups.values() for name in names)}
-    others = [str(name) for name in frame.columns if name not in taken]
-    numeric = [name for name in others if pd.api.types.is_numeric_dtype(frame[name])]
-    ordered = [*numeric, *others]
-    moving = (name for name in ordered if any(_varies(frame, name, names) for names in groups.values()))
+def focus_columns(focus: str, predictors: Sequence[str]) -> list[str]:
+    """The columns that a focus names, in its order; what stands in brackets is a level.
+
+    >>> focus_columns("arm[T.drug]:log(1 + week)", ["week", "arm", "drug"])
+    ['arm', 'week']
+    """
+    text = re.sub(r"\[[^\[\]]*\]", "", focus)
+    found = {name: re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) for name in predictors}
+    places = {name: match.start() for name, match in found.items() if match}
+    return sorted(places, key=lambda name: places[name])
+
+
+def _along(frame: Frame, names: Sequence[str], groups: Groups) -> str | None:
+    numeric = [name for name in names if pd.api.types.is_numeric_dtype(frame[name])]
+    ordered = [*numeric, *(name for name in names if name not in numeric)]
+    moving = (name for name in ordered if any(_varies(frame, name, of) for of in groups.values()))
     return next(moving, next(iter(ordered), None))
 
 
@@ -73,6 +99,8 @@ def _varies(frame: Frame, x: str, names: Sequence[str]) -> bool:
 
 
 def _among_groups(frame: Frame, y: str, groups: Groups) -> PanelChoice:
+    if not groups:
+        return PanelChoice(y, "", "", ())
     labels = sorted(groups, key=lambda label: -levels_of(frame, groups[label]).nunique())
     if len(labels) == 1:
         return PanelChoice(y, groups[labels[0]][0], "", ())
@@ -96,7 +124,8 @@ def panel_rows(frame: Frame, choice: PanelChoice, limit: int = PANELS) -> Frame:
     levels_in_order = _ordered_levels(frame, choice.columns)
     drawn: list[str] = [levels_in_order[place] for place in evenly_spaced(len(levels_in_order), limit)]
     levels = levels_of(frame, choice.columns)
-    table = Frame({"panel": levels, "x": frame[choice.x], "y": frame[choice.y]})
+    x = frame[choice.x] if choice.x else pd.Series("all rows", index=frame.index)
+    table = Frame({"panel": levels, "x": x, "y": frame[choice.y]})
     table = table[table["panel"].isin(drawn)]
     return table.assign(panel=pd.Categorical(table["panel"], drawn)).sort_values("panel", kind="stable")
 

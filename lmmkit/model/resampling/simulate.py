@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.problem import Term
 from lmmkit.engine.replicates.random_streams import normals
 from lmmkit.errors import DataError, FitError
 from lmmkit.model.design.design import Design
@@ -45,7 +46,7 @@ class Simulator:
     def draw(self, first: int, count: int) -> Floats:
         """Responses `first` to `first + count - 1`, (nobs, count)."""
         terms = self.estimates.problem.terms if self.level == "new" else ()
-        sizes = [term.levels * len(term.columns) for term in terms]
+        sizes = [_rank(term) * len(term.columns) for term in terms]
         u = normals(self.seed, first, count, sum(sizes) + self.estimates.nobs)
         *effects, noise = np.split(u, np.cumsum(sizes))
         return responses(self.estimates, self.mean, effects, noise)
@@ -57,16 +58,23 @@ def responses(estimates: Estimates, mean: Floats, effects: Iterable[Floats], noi
     Args:
         estimates: The fit.
         mean: (nobs,) what all responses have in common.
-        effects: For each term the (J k, r) u of b = sigma Lambda u, the columns of a level together; none
-            where the mean has them already.
+        effects: For each term the (J k, r) u of b = sigma Lambda u, the columns of a level together; of
+            related levels, K = A A', those of b = sigma A u Lambda' (of a pedigree from parents to children).
+            None where the mean has them already.
         noise: (nobs, r) for the residuals.
     """
     problem, y = estimates.problem, mean[:, None] + correlated(estimates, noise)
     for term, factor, u in zip(problem.terms, estimates.factors, effects, strict=False):
-        b = np.einsum("ab,jbr->ajr", estimates.sigma * factor, u.reshape(term.levels, len(factor), -1))
+        b = np.einsum("ab,jbr->ajr", estimates.sigma * factor, u.reshape(_rank(term), len(factor), -1))
         for column, own in zip(term.columns, b, strict=True):
-            y += own[term.codes] * problem.columns[column][:, None]
+            related = own if term.relation is None else term.relation.coloured(own)
+            y += term.on_rows(related) * problem.columns[column][:, None]
     return y
+
+
+def _rank(term: Term) -> int:
+    """How many independent draws the effects of a term's column are made of."""
+    return term.levels if term.relation is None else term.relation.rank
 
 
 def simulate(estimates: Estimates, n: int, *, seed: Seed, level: Literal["new", "group"]) -> Floats:

@@ -108,7 +108,9 @@ def shares(
     centred = _root(X - X.mean(axis=1, keepdims=True))
     terms = np.zeros((len(sigma), len(problem.terms)))
     for t, (term, L) in enumerate(zip(problem.terms, factors, strict=True)):
-        root = _root(np.array([problem.columns[c] for c in term.columns]))
+        own = estimates.random[t].grouping.row_variances  # of members and relatives: tr(Z K Z')
+        scale = 1.0 if own is None else np.sqrt(own)
+        root = _root(np.array([problem.columns[c] * scale for c in term.columns]))
         terms[:, t] = sigma**2 * ((root @ L) ** 2).sum(axis=(1, 2)) / estimates.nobs
     return Shares(
         fixed=((centred @ beta.T) ** 2).sum(axis=0) / (estimates.nobs - 1),

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from lmmkit.errors import DataError
 from lmmkit.model.formula.groups import Group
-from lmmkit.model.table.columns import Ints, Table, compress
+from lmmkit.model.table.columns import Floats, Ints, Table, compress
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.known import Known
 from lmmkit.model.table.labels import level_texts
@@ -51,6 +51,20 @@ class Grouping:
     def held(self) -> tuple[Member, ...]:
         """The memberships of the rows, mostly one."""
         return self.members or ((self.codes, np.ones(len(self.codes))),)
+
+    @cached_property
+    def row_variances(self) -> Floats | None:
+        """(n,) variance of the rows' effects where a level has variance 1; None where it is 1 in all rows."""
+        if self.plain:
+            return None
+        if not self.members:
+            assert self.known is not None
+            return self.known.relationship.diagonal[self.codes]
+        M = weight_matrix(self)
+        if self.known is None:
+            return np.asarray(M.power(2).sum(axis=1), np.float64)
+        pairs = [(a, b) for a in self.members for b in self.members]
+        return sum((v * w * self.known.pairs(c, d) for (c, v), (d, w) in pairs), np.zeros(len(self.codes)))
 
     @cached_property
     def observed(self) -> NDArray[np.bool_]:

@@ -8,15 +8,18 @@ they are predicted too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from lmmkit.errors import DataError, Findings, FormulaError, did_you_mean
+from lmmkit.engine.relations.pedigree import Pedigree, pedigree_of
+from lmmkit.engine.relations.relationship import Relationship, dense_relationship
+from lmmkit.errors import DataError, Findings, FitError, FormulaError, did_you_mean
 from lmmkit.model.table.columns import Floats, Ints, open_table
 from lmmkit.model.table.labels import level_texts
 
@@ -25,63 +28,72 @@ ANIMALS = ("animal", "id", "individual")
 #: How files write a parent that is not known.
 UNKNOWN = re.compile(r"\s*(0+|NA|NaN|nan|None|<NA>|[.*?-])?\s*")
 SYMMETRIC = 1e-8  # of the largest entry: what two roundings of one covariance may differ by
-SEMIDEFINITE = 1e-8  # of the largest eigenvalue: how negative rounding may make the least one
 SHOWN = 5  # labels in a message
+CHUNK = 500  # columns of K that are made at once
 
 
 @dataclass(frozen=True, eq=False)
-class KnownMatrix:
-    """A covariance matrix of the levels' effects, up to a scale.
+class Known:
+    """A known covariance K of the levels of a factor, up to its scale.
 
     Attributes:
-        labels: (J,) the levels.
-        matrix: (J, J) K, symmetric and positive semidefinite.
-    """
-
-    labels: pd.Index[str]
-    matrix: Floats = field(repr=False)
-    notices: tuple[str, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """What it is, for a summary."""
-        return f"a known covariance matrix of {len(self.labels):,} levels"
-
-    @cached_property
-    def eigenvalues(self) -> Floats:
-        """(J,) eigenvalues of K, the largest first."""
-        return np.linalg.eigvalsh(self.matrix)[::-1].astype(np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Pedigree:
-    """Who descends from whom: K is the numerator relationship matrix A.
-
-    Attributes:
-        labels: (J,) the animals: those of the table in its order, then parents that it does not list.
-        sires: (J,) position of each one's sire, -1 where unknown.
-        dams: (J,) position of each one's dam, -1 where unknown.
+        labels: (J,) the levels: of a pedigree its animals in the table's order, then parents that it lacks.
+        relationship: K, for the engine.
+        matrix: (J, J) K as given; None of a pedigree, whose K is the numerator relationship matrix.
         notices: Sentences about what was added or looks wrong.
     """
 
     labels: pd.Index[str]
-    sires: Ints = field(repr=False)
-    dams: Ints = field(repr=False)
+    relationship: Relationship = field(repr=False)
+    matrix: Floats | None = field(default=None, repr=False)
     notices: tuple[str, ...] = ()
 
     @property
-    def founders(self) -> int:
-        """Animals neither of whose parents is known."""
-        return int(((self.sires < 0) & (self.dams < 0)).sum())
+    def pedigree(self) -> Pedigree | None:
+        """Who descends from whom; None where K is given as a matrix."""
+        return self.relationship if isinstance(self.relationship, Pedigree) else None
 
     @property
     def words(self) -> str:
-        """What it is, for a summary."""
-        animals = f"{len(self.labels):,} animal{'s' if len(self.labels) != 1 else ''}"
-        return f"a pedigree of {animals}, {self.founders:,} founder{'s' if self.founders != 1 else ''}"
+        """What it is: "a pedigree of 12 animals, 3 founders"."""
+        J, of = len(self.labels), self.pedigree
+        if of is None:
+            return f"a known covariance matrix of {J:,} level{'s' if J != 1 else ''}"
+        founders = int(((of.sire < 0) & (of.dam < 0)).sum())
+        inbred = int((of.inbreeding > 0).sum())
+        return (
+            f"a pedigree of {J:,} animal{'s' if J != 1 else ''}, {founders:,} "
+            f"founder{'s' if founders != 1 else ''}{f', {inbred:,} inbred' if inbred else ''}"
+        )
 
+    def dense(self, levels: Ints | None = None) -> Floats:
+        """K between some levels, or all, in full."""
+        at = np.arange(len(self.labels)) if levels is None else levels
+        if self.matrix is not None:
+            return self.matrix[np.ix_(at, at)]
+        unit = np.zeros((len(self.labels), len(at)))
+        unit[at, np.arange(len(at))] = 1.0
+        return self.relationship.times(unit)[at]
 
-Known = KnownMatrix | Pedigree
+    def pairs(self, first: Ints, second: Ints) -> Floats:
+        """(n,) K between n pairs of levels."""
+        levels, at = np.unique(second, return_inverse=True)
+        out = np.empty(len(first))
+        for start in range(0, len(levels), CHUNK):
+            block = levels[start : start + CHUNK]
+            unit = np.zeros((len(self.labels), len(block)))
+            unit[block, np.arange(len(block))] = 1.0
+            mine = np.flatnonzero((at >= start) & (at < start + CHUNK))
+            out[mine] = self.relationship.times(unit)[first[mine], at[mine] - start]
+        return out
+
+    def frame(self) -> pd.DataFrame:
+        """As `read_one` takes it: a square table with labels, or animal, sire, dam."""
+        of = self.pedigree
+        if of is None:
+            return pd.DataFrame(self.matrix, index=self.labels, columns=self.labels)
+        names = np.append(self.labels.to_numpy(dtype=object), "")  # place -1: unknown
+        return pd.DataFrame({"animal": names[:-1], "sire": names[of.sire], "dam": names[of.dam]})
 
 
 def read_known(given: Any, groups: Sequence[str]) -> dict[str, Known]:
@@ -122,7 +134,7 @@ def _not_in_model(group: str, groups: Sequence[str]) -> str:
 
 def read_one(given: Any, group: str) -> Known:
     """One known covariance, from whatever the user has it in."""
-    if isinstance(given, KnownMatrix | Pedigree):
+    if isinstance(given, Known):
         return given
     frame = _as_frame(given, group)
     parents = _parents(frame, group)
@@ -153,7 +165,7 @@ def _as_frame(given: Any, group: str) -> pd.DataFrame:
 # Matrices
 
 
-def _matrix(frame: pd.DataFrame, group: str) -> KnownMatrix:
+def _matrix(frame: pd.DataFrame, group: str) -> Known:
     where = f"known: the matrix of `{group}`"
     if frame.shape[0] != frame.shape[1]:
         raise DataError(
@@ -178,9 +190,21 @@ def _matrix(frame: pd.DataFrame, group: str) -> KnownMatrix:
         )
     K = _numbers(frame, where)[order]
     _check_symmetric(K, labels, where)
-    K = (K + K.T) / 2.0
-    _check_semidefinite(K, labels, where)
-    return KnownMatrix(labels.astype("str"), K)
+    negative = np.flatnonzero(np.diag(K) < 0)
+    if len(negative):
+        i = int(negative[0])
+        raise DataError(f"{where} has the negative variance {K[i, i]:.6g} at {labels[i]}; none is negative.")
+    with _said_of(where):
+        return Known(labels.astype("str"), dense_relationship(K), (K + K.T) / 2.0)
+
+
+@contextmanager
+def _said_of(where: str) -> Generator[None]:
+    """Errors of the engine about a relationship, with what it is of."""
+    try:
+        yield
+    except FitError as error:
+        raise DataError(f"{where} cannot be used. {error}") from None
 
 
 def _numbers(frame: pd.DataFrame, where: str) -> Floats:
@@ -214,25 +238,6 @@ def _check_symmetric(K: Floats, labels: pd.Index[Any], where: str) -> None:
         )
 
 
-def _check_semidefinite(K: Floats, labels: pd.Index[Any], where: str) -> None:
-    if not K.any():
-        raise DataError(f"{where} is zero throughout; covariances are expected.")
-    negative = np.flatnonzero(np.diag(K) < 0)
-    if len(negative):
-        i = int(negative[0])
-        raise DataError(
-            f"{where} has the negative variance {K[i, i]:.6g} at {labels[i]}; a covariance matrix is "
-            "expected."
-        )
-    values = np.linalg.eigvalsh(K)
-    if values[0] < -SEMIDEFINITE * values[-1]:
-        raise DataError(
-            f"{where} is not positive semidefinite: its least eigenvalue is {values[0]:.6g}, the largest "
-            f"{values[-1]:.6g}; no effects have such covariances. Was it rounded, or put together from "
-            "parts? Take it from where it was computed, or add a constant to its diagonal and say so."
-        )
-
-
 # Pedigrees
 
 
@@ -255,107 +260,59 @@ def _parents(frame: pd.DataFrame, group: str) -> tuple[Any, Any, Any] | None:
     return (own or others)[0], sire, dam
 
 
-def _pedigree(frame: pd.DataFrame, group: str, parents: tuple[Any, Any, Any]) -> Pedigree:
+def _pedigree(frame: pd.DataFrame, group: str, parents: tuple[Any, Any, Any]) -> Known:
     where = f"known: the pedigree of `{group}`"
-    texts = [_texts(frame, name) for name in parents]
-    animals, sires, dams = (pd.Index(column, dtype=object) for column in texts)
+    animals, sires, dams = (_texts(frame, name) for name in parents)
     _check_animals(animals, where)
-    listed = set(texts[0])
-    added = list(
-        dict.fromkeys(p for column in texts[1:] for p in column if p is not None and p not in listed)
-    )
-    labels = animals.append(pd.Index(added, dtype=object))
-    none = np.full(len(added), -1, np.intp)
-    sire, dam = (
-        np.concatenate([np.where(column.isna(), -1, labels.get_indexer(column)).astype(np.intp), none])
-        for column in (sires, dams)
-    )
-    _check_parents(sire, dam, labels, where)
-    return Pedigree(labels.astype("str"), sire, dam, tuple(_notices(sire, dam, labels, added, where)))
+    same = [i for i, sire in enumerate(sires) if sire and sire == dams[i]]
+    if same:
+        i = same[0]
+        raise DataError(
+            f"{where} gives {animals[i]} the same animal, {sires[i]}, as sire and dam (row {i + 1}; "
+            f"{len(same):,} such rows); two parents are expected: leave the one that is not known empty."
+        )
+    with _said_of(where):
+        made = pedigree_of(animals, sires, dams)
+    return Known(pd.Index(made.animals, dtype="str"), made, None, tuple(_notices(made, where)))
 
 
-def _texts(frame: pd.DataFrame, name: Any) -> list[str | None]:
-    """A column of labels, None where it holds none."""
+def _texts(frame: pd.DataFrame, name: Any) -> list[str]:
+    """A column of labels, empty where it holds none."""
     column = open_table(frame.rename(columns={name: str(name)}), [str(name)]).factor(str(name))
-    levels = [None if UNKNOWN.fullmatch(text) else text for text in level_texts(column.levels).tolist()]
-    return [levels[code] if code >= 0 else None for code in column.codes]
+    levels = ["" if UNKNOWN.fullmatch(text) else text for text in level_texts(column.levels).tolist()]
+    return [levels[code] if code >= 0 else "" for code in column.codes]
 
 
-def _check_animals(animals: pd.Index[Any], where: str) -> None:
-    nameless = np.flatnonzero(animals.isna())
-    if len(nameless):
+def _check_animals(animals: Sequence[str], where: str) -> None:
+    nameless = [i for i, animal in enumerate(animals) if not animal]
+    if nameless:
         raise DataError(
             f"{where} names no animal in {len(nameless):,} of its rows, first in row {nameless[0] + 1} "
             "(empty, NA and 0 mean unknown); a label is expected in each row."
         )
-    twice = animals[animals.duplicated()].unique()
-    if len(twice):
-        rows = ", ".join(str(row + 1) for row in np.flatnonzero(animals == twice[0])[:SHOWN])
+    twice = [animal for animal, count in Counter(animals).items() if count > 1]
+    if twice:
+        rows = [str(i + 1) for i, animal in enumerate(animals) if animal == twice[0]][:SHOWN]
         more = f" (and {len(twice) - 1:,} more animals)" if len(twice) > 1 else ""
         raise DataError(
-            f"{where} lists {twice[0]} more than once, in rows {rows}{more}; one row an animal is expected."
+            f"{where} lists {twice[0]} more than once, in rows {', '.join(rows)}{more}; one row an animal is "
+            "expected."
         )
 
 
-def _check_parents(sire: Ints, dam: Ints, labels: pd.Index[Any], where: str) -> None:
-    same = np.flatnonzero((sire >= 0) & (sire == dam))
-    if len(same):
-        i = int(same[0])
-        raise DataError(
-            f"{where} gives {labels[i]} the same animal, {labels[sire[i]]}, as sire and dam (row {i + 1}; "
-            f"{len(same):,} such rows); two parents are expected: leave the one that is not known empty."
+def _notices(pedigree: Pedigree, where: str) -> Iterator[str]:
+    if len(pedigree.added) > 1:
+        told = "are parents that it does not list: they are added as founders, whose parents are unknown."
+        yield f"{where}: {_some(pedigree.added)} {told}"
+    elif pedigree.added:
+        told = "is a parent that it does not list: it is added as a founder, whose parents are unknown."
+        yield f"{where}: {_some(pedigree.added)} {told}"
+    if pedigree.both:
+        verb = "are" if len(pedigree.both) > 1 else "is"
+        yield (
+            f"{where}: {_some(pedigree.both)} {verb} a sire here and a dam there; is a label used for two "
+            "animals?"
         )
-    circle = _circle(sire, dam)
-    if circle:
-        path = " -> ".join(str(labels[i]) for i in circle)
-        raise DataError(
-            f"{where} makes {labels[circle[0]]} its own ancestor: {path} (each a parent of the one before); "
-            "one of these parents is wrong."
-        )
-
-
-def _circle(sire: Ints, dam: Ints) -> list[int]:
-    """Animals from child to parent back to the first one; none where nobody is its own ancestor."""
-    left = np.ones(len(sire), bool)
-    while left.any():  # animals all of whose parents are done are done: one generation a round
-        waits = np.zeros(len(left), bool)
-        for parent in (sire, dam):
-            waits |= (parent >= 0) & left[parent]
-        done = left & ~waits
-        if not done.any():
-            break
-        left &= ~done
-    if not left.any():
-        return []
-    at = int(np.flatnonzero(left)[0])
-    path: list[int] = []
-    while at not in path:  # each that is left has a parent that is left
-        path.append(at)
-        at = int(sire[at]) if sire[at] >= 0 and left[sire[at]] else int(dam[at])
-    return [*path[path.index(at) :], at]
-
-
-def _notices(sire: Ints, dam: Ints, labels: pd.Index[Any], added: Sequence[str], where: str) -> list[str]:
-    notices = list[str]()
-    if len(added):
-        verb = (
-            "are parents that it does not list: they are"
-            if len(added) > 1
-            else "is a parent that it does not list: it is"
-        )
-        ending = (
-            "founders, whose parents are unknown"
-            if len(added) > 1
-            else "a founder, whose parents are unknown"
-        )
-        notices.append(f"{where}: {_some(added)} {verb} added as {ending}.")
-    both = np.intersect1d(sire[sire >= 0], dam[dam >= 0])
-    if len(both):
-        notices.append(
-            f"{where}: {_some(labels[both])} {'are' if len(both) > 1 else 'is'} a sire here and a dam there; "
-            "is a label used for two animals?"
-        )
-    return notices
 
 
 def _some(labels: Any) -> str:

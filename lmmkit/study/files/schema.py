@@ -382,6 +382,18 @@ class Model(_Section):
         return parse_formula(self.formula).response.variables[0]
 
     @property
+    def predictor_columns(self) -> list[str]:
+        """The columns of the fixed part, then those of random slopes, then the times of the residuals."""
+        formula, residual = parse_formula(self.formula), self.residual_structure
+        slopes = [expression for bar in formula.random for term in bar.terms for expression in term]
+        terms = [*(expression for term in formula.fixed for expression in term), *slopes]
+        names = [name for expression in terms for name in expression.variables]
+        subject: tuple[str, ...] = residual.group.names if residual and residual.group else ()
+        if residual:
+            names += [name for name in residual.columns() if name not in subject]
+        return list(dict.fromkeys(names))
+
+    @property
     def residual_structure(self) -> ResidualFormula | None:
         """The residual structure as read; None for independent residuals."""
         return parse_residual(self.residual)

@@ -117,7 +117,7 @@ def _check_model(settings: Settings, table: PreparedData, found: Findings) -> Ch
         notices += [*design.warnings, *_dropped(design, reml=model.method == "REML")]
     if model.residual_structure is not None:
         with found.part("model", "algorithm"):
-            refuse_em(model.algorithm)
+            refuse_em(model.algorithm, "the parameters of a residual structure")
     with found.part("inference", "df"):
         check_method(settings.inference.df, design, reml=model.method == "REML")
     if design is None:

@@ -104,6 +104,22 @@ class Labels:
             made["level"] = pd.Series([self._level_cell(str(g), cell) for g, cell in pairs], table.index)
         return table.assign(**made)
 
+    def told_by(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table of lines with one column `by` in words for its columns `by <name>`, for a picture.
+
+        >>> Labels({"f": "Dose"}, {}).told_by(pd.DataFrame({"x": [1], "by f": ["a"], "by z": [0.5]}))
+           x               by
+        0  1  Dose: a, z: 0.5
+        """
+        names = [str(name) for name in table if str(name).startswith("by ")]
+        parts = [self._told_by(name.removeprefix("by "), table[name]) for name in names]
+        words = [", ".join(row) for row in zip(*parts, strict=True)] if parts else ""
+        return table.drop(columns=names).assign(by=words)
+
+    def _told_by(self, name: str, cells: pd.Series[Any]) -> list[str]:
+        plain = [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells]
+        return [f"{self.of(name)}: {self.level(name, cell)}" for cell in plain]
+
     def headed(self, table: pd.DataFrame) -> pd.DataFrame:
         """A table whose columns are called by names, as readers see them."""
         return table.set_axis([self.of(str(name)) for name in table], axis=1)

@@ -5,17 +5,18 @@ Every number in them is a mark: a cell of the table, a fact about it, or an entr
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import pandas as pd
 
 from lmmkit.model.report_tables.about_data import axis_label
-from lmmkit.model.report_tables.panels import PanelChoice
+from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
+from lmmkit.model.report_tables.panels import PanelChoice, focus_columns
 from lmmkit.model.report_tables.report_table import excludes_zero
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.report.numbers import TABLES, cell_mark, number, percent
-from lmmkit.study.report.seen import Seen
 
 
 class Words(TypedDict):
@@ -73,8 +74,21 @@ def unit_of(columns: pd.DataFrame, name: str) -> str:
 
 
 def label_of(columns: pd.DataFrame, name: str, labels: Labels = NO_LABELS) -> str:
-    """Axis text of a column: its label or name, with its unit."""
-    return axis_label(labels.of(name), unit_of(columns, name))
+    """Axis text of a column: its label or name, with its unit; of a transformed one, with that of the column.
+
+    >>> label_of(pd.DataFrame({"column": ["n"], "unit": ["plants"]}), "log(1 + n)")
+    'log(1 + n) (n in plants)'
+    """
+    if name in set(columns["column"]):
+        return axis_label(labels.of(name), unit_of(columns, name))
+    inside = {column: unit_of(columns, column) for column in focus_columns(name, list(columns["column"]))}
+    units = ", ".join(f"{labels.of(column)} in {unit}" for column, unit in inside.items() if unit)
+    return axis_label(labels.of(name), units)
+
+
+def distance_label(columns: pd.DataFrame, names: list[str], labels: Labels = NO_LABELS) -> str:
+    """Axis text of a distance in columns: `Distance in Time (day)`."""
+    return f"Distance in {', '.join(label_of(columns, name, labels) for name in names)}"
 
 
 def with_unit(unit: str) -> MarkedText:
@@ -138,21 +152,103 @@ def _group(numbers: _Numbers, row: int) -> MarkedText:
 
 def panels(points: pd.DataFrame, choice: PanelChoice, balance: pd.DataFrame) -> Words:
     """What the panels by group show, and how many of the groups they are."""
-    pair = fill("{} against {}", Name(choice.y), Name(choice.x))
-    fitted = " with the model's lines" if "fitted" in points else ""
+    pair = fill("{} against {}", Name(choice.y), Name(choice.x)) if choice.x else fill("{}", Name(choice.y))
     shown = _Numbers("lines", points).fact("panels")
-    which: Part | MarkedText = "all rows together"
-    if choice.group:
-        count = _Numbers("balance", balance).cell(balance["group"].tolist().index(choice.group), "levels")
-        levels = fill("{} of {}", counted(count, "level"), Name(choice.group))
-        form = "{} of {}, evenly spaced in their order"
-        which = fill("all {}", levels) if shown.value == count.value else fill(form, shown, levels)
     return _words(
-        fill("{}{}, for {}.", pair, fitted, which),
-        "{} of {}, one point per row{}.",
+        fill("{}, for {}.", pair, _which(shown, choice, balance)),
+        "{} of {}, one point per row.",
         counted(shown, "small panel"),
         pair,
-        fitted,
+    )
+
+
+def _which(shown: Mark, choice: PanelChoice, balance: pd.DataFrame) -> Part | MarkedText:
+    """The groups that have a panel."""
+    if not choice.group:
+        return "all rows together"
+    count = _Numbers("balance", balance).cell(balance["group"].tolist().index(choice.group), "levels")
+    levels = fill("{} of {}", counted(count, "level"), Name(choice.group))
+    if shown.value == count.value:
+        return fill("all {}", levels)
+    return fill("{} of {}, evenly spaced in their order", shown, levels)
+
+
+def lines(model: FittedLines, balance: pd.DataFrame, columns: pd.DataFrame, level: float) -> Words:
+    """What the model's lines over the panels are, and at which values of the other columns they are drawn.
+
+    Args:
+        model: The lines; their `to_dict` stands in `lines.json`.
+        balance: The table of grouping factors.
+        columns: The table of columns, for units.
+        level: Coverage of the intervals.
+    """
+    told, points, choice = model.to_dict(), model.points, model.choice
+    pair = fill("{} against {}", Name(told["response"]), Name(choice.x or "all rows"))
+    shown = _Numbers("lines", points).fact("panels")
+    numeric = pd.api.types.is_numeric_dtype(points["x"])
+    what = "lines" if numeric else "means"
+    said = [fill("{} for {}, with the model's {} and their {} intervals", pair,
+                 _which(shown, choice, balance), what, _level(level))]  # fmt: skip
+    without = Mark(told["panels without"], "lines.json", "panels without", number(told["panels without"]))
+    if without.value == shown.value:
+        said.append(fill("the {} are those of the population", what))
+    elif without.value:
+        said.append(fill("{} in which {} does not vary have the population's line alone",
+                         counted(without, "panel"), Name(choice.x)))  # fmt: skip
+    if told["held"]:
+        said.append(fill("drawn at {}", _held("lines.json", told["held"], columns)))
+    if told["own"] and choice.group:
+        said.append(fill("{} as each level of {} has it", _names(told["own"]), Name(choice.group)))
+    return _words(
+        fill("{}.", join("; ", said)),
+        "{} of {}, one point per row, with the model's {}.",
+        counted(shown, "small panel"),
+        pair,
+        what,
+    )
+
+
+def _held(file: str, held: Sequence[Mapping[str, Any]], columns: pd.DataFrame) -> MarkedText:
+    """Columns with the values at which they are held, from the list `held` in a JSON file."""
+    return join(", ", [_one_held(file, place, each, columns) for place, each in enumerate(held)])
+
+
+def _one_held(file: str, place: int, each: Mapping[str, Any], columns: pd.DataFrame) -> MarkedText:
+    if "cell" in each:
+        return fill("{}", Name(each["cell"]))
+    value = Mark(each["value"], file, f"held/{place}/value", number(each["value"]))
+    return fill("{} {}{}", Name(each["name"]), value, with_unit(unit_of(columns, each["name"])))
+
+
+def focus_means(means: FocusMeans, columns: pd.DataFrame, level: float) -> Words:
+    """What the mean along the column of the focus is told by, and what it is averaged over.
+
+    Args:
+        means: The means; their `to_dict` stands in `focus_means.json`.
+        columns: The table of columns, for units.
+        level: Coverage of the intervals.
+    """
+    told, table, x, response = means.to_dict(), means.table, means.x, means.response
+    by = fill(", by {}", _names(told["by"])) if told["by"] else MarkedText()
+    said = [fill("The model's mean of {} along {}{}, with {} intervals", Name(response), Name(x), by,
+                 _level(level))]  # fmt: skip
+    if not told["by"] and pd.api.types.is_numeric_dtype(table["x"]):
+        numbers, last = _Numbers("focus_means", table), len(table) - 1
+        ends = [numbers.cell(row, name) for row in (0, last) for name in ("mean", "x")]
+        unit, of_y = with_unit(unit_of(columns, x)), with_unit(unit_of(columns, response))
+        form = "it goes from {}{} at {}{} to {}{} at {}{}"
+        parts = [part for value, after in zip(ends, (of_y, unit) * 2, strict=True) for part in (value, after)]
+        said.append(fill(form, *parts))
+    if told["held"]:
+        said.append(fill("drawn at {}", _held("focus_means.json", told["held"], columns)))
+    if told["averaged"]:
+        said.append(fill("averaged over {} with equal weights", _names(told["averaged"])))
+    return _words(
+        fill("{}.", join("; ", said)),
+        "The model's mean of {} along {}{}, over one point per row.",
+        Name(response),
+        Name(x),
+        by,
     )
 
 
@@ -232,31 +328,40 @@ def effect_pairs(table: pd.DataFrame) -> Words:
     )
 
 
-def deviations(components: pd.DataFrame, seen: Seen) -> Words:
-    """What the picture of the standard deviations shows: each with its unit, ranked among like ones alone.
+def deviations(components: pd.DataFrame, units: Sequence[MarkedText]) -> Words:
+    """What the picture of the standard deviations shows: those of one unit beside each other.
 
     Args:
         components: The table of components.
-        seen: What readers see for names and units.
+        units: What stands behind each standard deviation in it, in their order: ` ms per d`.
     """
     numbers = _Numbers("components", components)
     rows = [row for row, second in enumerate(components["var2"]) if pd.isna(second)]
-
-    def unit(row: int) -> MarkedText:
-        name = str(components["var1"].iloc[row])
-        own = components["group"].iloc[row] == "Residual" or name == "Intercept"
-        return seen.of_response() if own else seen.of_effect(name)
-
-    def told(row: int) -> MarkedText:
-        return fill("{} {}{}", Name(components["component"].iloc[row]), numbers.cell(row, "sdcor"), unit(row))
-
-    each = [told(row) for row in rows]
-    alike = len({str(unit(row)) for row in rows}) == 1
-    ends = "" if alike else " Those in different units cannot be compared by length."
+    alike: dict[MarkedText, list[int]] = {}
+    for row, unit in zip(rows, units, strict=True):
+        alike.setdefault(unit, []).append(row)
+    said = [_of_one_unit(numbers, unit, some) for unit, some in alike.items()]
+    each = zip(rows, units, strict=True)
     return {
-        "caption": fill("Standard deviations: {}.{}", join("; ", each), ends),
-        "alt": join("; ", each),
+        "caption": fill("Standard deviations (SD): {}.", join("; ", said)),
+        "alt": join("; ", [_deviation(numbers, row, unit) for row, unit in each]),
     }
+
+
+def _of_one_unit(numbers: _Numbers, unit: MarkedText, rows: list[int]) -> MarkedText:
+    values = numbers.table["sdcor"].iloc[rows]
+    largest = rows[int(values.to_numpy().argmax())]
+    if len(rows) == 1:
+        return fill("SD of {}", _deviation(numbers, largest, unit))
+    which = fill("of the SDs in{}", unit) if unit.parts else fill("of the SDs")
+    if values.nunique() == 1:
+        return fill("{} every one is {}{}", which, numbers.cell(largest, "sdcor"), unit)
+    return fill("{} the largest is that of {}", which, _deviation(numbers, largest, unit))
+
+
+def _deviation(numbers: _Numbers, row: int, unit: MarkedText) -> MarkedText:
+    name = Name(numbers.table["component"].iloc[row])
+    return fill("{}, {}{}", name, numbers.cell(row, "sdcor"), unit)
 
 
 def correlations(table: pd.DataFrame) -> Words:
@@ -317,6 +422,37 @@ def autocorrelation(table: pd.DataFrame, level: float) -> Words:
         fill(caption, outside, lags, _level(level)),
         "Autocorrelation of the normalised residuals at each of {}, with a dashed band around zero.",
         lags,
+    )
+
+
+def variogram(table: pd.DataFrame, level: float) -> Words:
+    """What the picture of the normalised residuals' variogram shows."""
+    numbers = _Numbers("variogram", table)
+    outside, distances = numbers.fact("outside"), counted(numbers.fact("distances"), "distance")
+    caption = (
+        "At {} of {} the semivariance of the normalised residuals lies outside the band that holds {} of "
+        "what independent noise on the same rows shows."
+    )
+    return _words(
+        fill(caption, outside, distances, _level(level)),
+        "Semivariance of the normalised residuals at {}, within a shaded band.",
+        distances,
+    )
+
+
+def variance_curve(table: pd.DataFrame, followed: str, unit: str) -> Words:
+    """What the picture of the variance function shows; `followed` is what the variance follows."""
+    numbers = _Numbers("variance_curve", table)
+    caption = (
+        "The fitted standard deviation of the residuals goes from {} to {}{} along {}; the farthest from its "
+        "empirical value is {} off."
+    )
+    ends = (numbers.fact("first"), numbers.fact("last"), with_unit(unit))
+    return _words(
+        fill(caption, *ends, Name(followed), numbers.percent("farthest", 2)),
+        "Fitted and empirical standard deviations of the residuals in {} along {}.",
+        counted(numbers.fact("slices"), "slice"),
+        Name(followed),
     )
 
 

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.escape import html
 from lmmkit.model.design.design import Design, RandomTerm
-from lmmkit.model.formula.residual_formula import ResidualFormula
+from lmmkit.model.formula.residual_formula import (
+    SERIAL,
+    SPATIAL,
+    WHOLE,
+    GrowingVariance,
+    ResidualFormula,
+)
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 
 MOST_TERMS = 8
@@ -155,15 +161,26 @@ def _residuals(design: Design) -> list[str]:
     if shape is None:
         return [_residual(design, symbol("σ"), "The residuals are normal")]
     one = _residual(design, _sd(shape.formula), "The residuals are normal with mean zero")
-    return [one, _correlation(shape.formula)] if shape.formula.group else [one]
+    return [one, *_correlations(shape.formula)] if shape.formula.group else [one]
 
 
 def _residual(design: Design, sd: str, words: str) -> str:
-    variance = power(sd, digits(2))
+    shape = design.residual
+    growth = _growth(shape.formula.growing) if shape and shape.formula.growing else ""
+    variance = row(power(sd, digits(2)), growth) if growth else power(sd, digits(2))
     if design.problem.weights is not None:
         variance = row(variance, operator("/"), sub(symbol("w"), symbol("i")))
     left = sub(symbol("ε"), symbol("i"))
     return display([left + DISTRIBUTED + _normal(digits(0), variance)], words)
+
+
+def _growth(growing: GrowingVariance) -> str:
+    """What a variance that follows a number is multiplied by, its power or exponential in delta."""
+    fitted = sub(f"<mover>{symbol('y')}{operator('^')}</mover>", symbol("i"))
+    value = fitted if growing.of is None else _at(str(growing.of), "i")
+    if growing.kind == "exp":
+        return power(symbol("e"), row(digits(2), symbol("δ"), value))
+    return power(row(operator("|"), value, operator("|")), row(digits(2), symbol("δ")))
 
 
 def _sd(formula: ResidualFormula) -> str:
@@ -173,6 +190,28 @@ def _sd(formula: ResidualFormula) -> str:
         return sub(symbol("σ"), _at(str(formula.ident), "i"))
     visit = [_visit(formula, "i")] if formula.heterogeneous else []
     return sub(symbol("σ"), *by, *visit) if by or visit else symbol("σ")
+
+
+def _correlations(formula: ResidualFormula) -> list[str]:
+    """The correlation of the residuals of two rows, and the distance that it fades with in the plane."""
+    if not formula.coordinates:
+        return [_correlation(formula)]
+    squares = [
+        power(row(operator("("), _at(str(x), "k"), operator("−"), _at(str(x), "i"), operator(")")), digits(2))
+        for x in formula.coordinates
+    ]
+    distance = f"<msqrt>{row(operator('+').join(squares))}</msqrt>"
+    body = sub(symbol("d"), symbol("i"), symbol("k")) + operator("=") + distance
+    return [_correlation(formula), display([body], "The distance of two rows")]
+
+
+def _fading(formula: ResidualFormula, apart: str) -> str:
+    """e to the minus distance over range, less the part of a nugget."""
+    if formula.coordinates:
+        apart = sub(symbol("d"), symbol("i"), symbol("k"))
+    decay = power(symbol("e"), row(operator("−"), apart, operator("/"), symbol("r")))
+    left = row(operator("("), digits(1), operator("−"), symbol("ν"), operator(")"))
+    return row(left, decay) if formula.nugget else decay
 
 
 def _correlation(formula: ResidualFormula) -> str:
@@ -190,11 +229,15 @@ def _correlation(formula: ResidualFormula) -> str:
         "toep": sub(symbol("ρ"), *by, apart),
         "un": sub(symbol("ρ"), *by, first, second),
         "ad": row(f"<munder>{operator('∏')}{between}</munder>", neighbours),
+        SERIAL: _fading(formula, apart),
+        SPATIAL: _fading(formula, apart),
     }[formula.correlation]
     pair = operator(",").join(sub(symbol("ε"), symbol(at)) for at in "ik")
-    subject = str(formula.group)
+    body = name("cor") + row(operator("("), pair, operator(")")) + operator("=") + right
+    if formula.group == WHOLE:
+        return display([body], "Residuals of any two rows are correlated by their distance")
+    subject, body = str(formula.group), body + operator(",")
     same = _at(subject, "i") + operator("=") + _at(subject, "k")
-    body = name("cor") + row(operator("("), pair, operator(")")) + operator("=") + right + operator(",")
     words = f"Residuals of two rows of one {subject} are correlated, those of others are independent"
     return display([body + GAP, same], words)
 

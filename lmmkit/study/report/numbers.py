@@ -18,6 +18,8 @@ from lmmkit.model.report_tables import (
     about_inference,
     about_search,
     about_visits,
+    fitted_lines,
+    residuals,
 )
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages.marks import Mark
@@ -39,6 +41,8 @@ TABLES: dict[str, ReportTable] = {
         about_inference,
         about_fit,
         about_visits,
+        residuals,
+        fitted_lines,
         about_answer,
         about_checks,
     )

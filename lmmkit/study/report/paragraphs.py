@@ -7,8 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lmmkit.model.design.design import Design, RandomTerm
-from lmmkit.model.inference.coefficient_places import where_zero
-from lmmkit.model.means.focus import reference_level
+from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.study.pages.marks import MarkedText, Name, fill, join
 from lmmkit.study.report.answer import method
 from lmmkit.study.report.findings import checks_in_words, listed, serious

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from lmmkit.model.inference.coefficient_places import where_zero
+from lmmkit.model.means.focus import where_zero
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
 from lmmkit.study.report.answer import coverage
 from lmmkit.study.report.findings import listed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -81,6 +81,14 @@ class Seen:
         """The unit behind a coefficient or a random effect by its name: that of its numbers stands below."""
         numbers = [each.expression.text for _, each in self._parts(name) if each.kind != "factor"]
         return self.per(*numbers)
+
+    def units_of(self, names: Iterable[Any]) -> list[MarkedText]:
+        """The unit behind each effect; what is no effect has that of the response."""
+        return [self.of_effect(str(name)) for name in names]
+
+    def units_told(self, names: Iterable[Any]) -> list[str]:
+        """The units of effects as axes have them."""
+        return [str(unit).strip() for unit in self.units_of(names)]
 
     def kind_of_effect(self, name: str) -> tuple[str, ...]:
         """What effects must share to be of like units: the texts of their numbers with units."""

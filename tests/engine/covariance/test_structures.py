@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from support.patterns import PATTERNS
 
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, by_falling_variance
 from lmmkit.engine.covariance.roots import positive_root, semidefinite_factor, zero_pivots
-from lmmkit.engine.covariance.structures import STRUCTURES, Diagonal, Natural, Structure, Unstructured
+from lmmkit.engine.covariance.structure_tags import STRUCTURES
+from lmmkit.engine.covariance.structures import Diagonal, Natural, Structure, Unstructured
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.setup import set_up
@@ -84,7 +86,7 @@ def problem(structure, seed=2, rows=90, levels=9):
 
 
 def test_every_structure_has_a_case():
-    assert {type(case.structure).tag for case in CASES.values()} == set(STRUCTURES)
+    assert {type(case.structure).tag for case in CASES.values()} | {*PATTERNS} == set(STRUCTURES)
 
 
 def test_a_structure_that_is_not_made_of_cones_says_so():
@@ -143,7 +145,7 @@ def test_many_at_once_are_each_by_itself(case, D):
         structure.working(X, c),
         structure.em(structure.root(X), every, 50),
         structure.start(every, scale, 0.25),
-        *structure.growths(every, scale)[0],
+        *structure.growths(structure.root(X), every, scale)[0],
         *structure.thinner(structure.root(X), scale)[0],
         structure.natural(np.einsum("acr,bcr->abr", structure.root(X), structure.root(X))),
     ]
@@ -158,7 +160,7 @@ def test_many_at_once_are_each_by_itself(case, D):
             structure.working(x, c[..., i]),
             structure.em(L, d, 50),
             structure.start(d, scale, 0.25),
-            *structure.growths(d, scale)[0],
+            *structure.growths(L, d, scale)[0],
             *structure.thinner(L, scale)[0],
             structure.natural(L @ L.T),
         ]
@@ -227,9 +229,9 @@ def test_null_coordinates_are_those_of_null_directions(case):
 def test_the_weakest_direction_is_taken_and_may_grow_again(case):
     structure, L = case.structure, np.linalg.cholesky(np.array(case.matrix))
     scale = np.array([1.0, 0.01, 1.0])[: structure.width]
-    for value, rows, left in structure.thinner(L, scale):
+    for value, back, left in structure.thinner(L, scale):
         root = structure.root_of(left)
-        again = root @ root.T + value * rows @ rows.T
+        again = root @ root.T + value * back
         np.testing.assert_allclose(again, L @ L.T, atol=1e-13)
         assert zero_pivots(root) == 1
     weakest = min(float(thin.value) for thin in structure.thinner(L, scale))
@@ -242,7 +244,7 @@ def test_the_weakest_direction_is_taken_and_may_grow_again(case):
 def test_the_slope_of_a_growth_is_its_derivative(case, D):
     structure, scale = case.structure, np.array([1.0, 2.0, 3.0])[: case.structure.width]
     L = np.linalg.cholesky(np.array(case.matrix))
-    for slope, rows in structure.growths(D, scale):
+    for slope, rows in structure.growths(L, D, scale):
         assert slope == pytest.approx(np.sum(D * (rows @ rows.T)))
         assert np.sum((rows[:, 0] * scale) ** 2) == pytest.approx(1.0)
         wide = structure.root_of(np.hstack([L, np.sqrt(0.3) * rows]))
@@ -322,7 +324,7 @@ def test_blocks_of_many_at_once_are_each_by_themselves():
 
     def all_of(x, D, c):
         L = BESIDE.root(x)
-        growths, thinner = BESIDE.growths(D, scale), BESIDE.thinner(L, scale)
+        growths, thinner = BESIDE.growths(L, D, scale), BESIDE.thinner(L, scale)
         parts = [part for way in (*growths, *thinner) for part in way]
         derivatives = [
             BESIDE.jacobian(x),
@@ -338,20 +340,20 @@ def test_blocks_of_many_at_once_are_each_by_themselves():
 
 
 def test_growths_and_weakest_directions_of_blocks_stand_in_their_columns():
-    scale, D = np.ones(4), np.diag([1.0, -2.0, -3.0, 4.0])
-    assert [float(slope) for slope, _ in BESIDE.growths(D, scale)] == [-3.0, -2.0, 4.0]
-    assert [np.abs(rows[:, 0]).tolist() for _, rows in BESIDE.growths(D, scale)] == np.eye(4)[
+    scale, D, L = np.ones(4), np.diag([1.0, -2.0, -3.0, 4.0]), np.eye(4)
+    assert [float(slope) for slope, _ in BESIDE.growths(L, D, scale)] == [-3.0, -2.0, 4.0]
+    assert [np.abs(rows[:, 0]).tolist() for _, rows in BESIDE.growths(L, D, scale)] == np.eye(4)[
         [2, 1, 3]
     ].tolist()
     L = BESIDE.root(np.array([1.0, 0.0, 2.0, 3.0, 0.0]))
     (null,) = BESIDE.growths_from_null(L, D, scale, 1e-6)
     assert float(null.slope) == 4.0
     assert np.abs(null.rows[:, 0]).tolist() == [0.0, 0.0, 0.0, 1.0]
-    for (value, rows, left), T in zip(
+    for (value, back, left), T in zip(
         BESIDE.thinner(L, scale), ([0, 9, 4, 0], [1, 0, 4, 0], [1, 9, 4, 0]), strict=True
     ):
         np.testing.assert_allclose(left @ left.T, np.diag(T))
-        np.testing.assert_allclose(left @ left.T + value * rows @ rows.T, L @ L.T)
+        np.testing.assert_allclose(left @ left.T + value * back, L @ L.T)
     assert BESIDE.null(np.array([1.0, 0.0, 2.0, 3.0, 0.0])).tolist() == [False, False, False, False, True]
 
 

@@ -1,5 +1,7 @@
 """Every layout of grouping factors against plain dense algebra: V built in full, inverted, differentiated."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,15 +11,19 @@ from lmmkit.engine.covariance.structures import Diagonal, Unstructured
 from lmmkit.engine.criterion.criterion import Criterion, Held
 from lmmkit.engine.criterion.gradient import conditional_blocks
 from lmmkit.engine.crossproducts import crossproducts as moments
+from lmmkit.engine.crossproducts.dense_relations import independent
 from lmmkit.engine.crossproducts.elimination_order import build_layout
 from lmmkit.engine.crossproducts.product_sources import Fixed
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.relations.pedigree import pedigree_of
+from lmmkit.engine.relations.relationship import dense_relationship
 from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
 
 ROWS = 150
-# (levels, columns, unstructured, the earlier term that it contains or None[, memberships of a row])
+# (levels, columns, unstructured, the earlier term that it contains or None[, memberships of a row, or what
+# relates the levels])
 LAYOUTS = {
     "single": [(12, 2, True, None)],
     "single intercept": [(12, 1, True, None)],
@@ -38,7 +44,45 @@ LAYOUTS = {
     "memberships with slopes": [(12, 2, True, None, 3)],
     "memberships and crossed": [(12, 2, True, None, 2), (15, 1, True, None)],
     "chain and memberships": [(30, 2, True, None), (12, 1, True, 0), (7, 2, False, None, 2)],
+    "matrix": [(16, 1, True, None, "matrix")],
+    "matrix and slopes": [(16, 2, True, None, "matrix")],
+    "singular matrix": [(16, 1, True, None, "singular")],
+    "singular matrix with slopes": [(16, 2, False, None, "singular")],
+    "chain and matrix": [(30, 2, True, None), (12, 1, True, 0), (16, 2, True, None, "matrix")],
+    "crossed and matrix": [(30, 1, True, None), (8, 1, True, None), (16, 1, True, None, "singular")],
+    "pedigree": [(60, 1, True, None, "pedigree")],
+    "pedigree with slopes": [(60, 2, True, None, "pedigree")],
+    "pedigree and litters": [(60, 1, True, None, "pedigree"), (12, 1, True, None)],
+    "pedigree and slopes of others": [(40, 2, False, None, "pedigree"), (12, 2, True, None), (5, 1, True, 1)],
+    "pedigree, matrix and memberships": [
+        (40, 1, True, None, "pedigree"),
+        (16, 2, True, None, "singular"),
+        (7, 1, True, None, 2),
+    ],
 }
+
+
+def is_related(name):
+    """Whether a known matrix relates levels of a layout."""
+    return any(isinstance(part, str) for factor in LAYOUTS[name] for part in factor)
+
+
+PLAIN = [name for name in LAYOUTS if not is_related(name)]
+
+
+@cache
+def relation_of(kind, levels):
+    """A relation of some levels, the last five of which have no rows, and its K."""
+    rng = np.random.default_rng(9)
+    if kind == "pedigree":
+        names = [f"i{i}" for i in range(levels)]
+        parents = [["", ""] if i < 8 else [names[p] for p in rng.permutation(i)[:2]] for i in range(levels)]
+        parents[9][0] = parents[20][1] = ""
+        relation = pedigree_of(names, *map(list, zip(*parents, strict=True)))
+        return relation, relation.times(np.eye(levels))
+    half = rng.normal(size=(levels, levels // 2 if kind == "singular" else 2 * levels))
+    K = half @ half.T / levels
+    return dense_relationship(K), K
 
 
 def problem_of(layout, weighted):
@@ -46,19 +90,23 @@ def problem_of(layout, weighted):
     rng = np.random.default_rng(3)
     columns = [np.broadcast_to(1.0, ROWS), *(rng.normal(size=ROWS) * 3 + 5 for _ in range(3))]
     terms = []
-    for factor, (levels, k, unstructured, child, *memberships) in enumerate(layout):
-        if child is None:
+    for factor, (levels, k, unstructured, child, *more) in enumerate(layout):
+        kind = more[0] if more and isinstance(more[0], str) else ""
+        if kind:
+            codes = rng.integers(0, levels - 5, ROWS)
+        elif child is None:
             codes = np.concatenate([np.arange(levels), rng.integers(0, levels, ROWS - levels)])
         else:
             below = terms[child].codes
             parents = np.concatenate([np.arange(levels), rng.integers(0, levels, below.max() + 1 - levels)])
             codes = parents[below]
         structure = Unstructured(k) if unstructured else Diagonal(k)
-        members = [(rng.permutation(codes), rng.uniform(0, 1, ROWS)) for _ in range(sum(memberships))]
+        members = [(rng.permutation(codes), rng.uniform(0, 1, ROWS)) for _ in range(0 if kind else sum(more))]
         for number, (_, weight) in enumerate(members):
             weight[number:5] = 0.0  # rows with some memberships, or none
         codes = members[0][0] if members else codes
-        terms.append(Term(factor, codes, levels, tuple(range(k)), structure, tuple(members)))
+        relation = relation_of(kind, levels)[0] if kind else None
+        terms.append(Term(factor, codes, levels, tuple(range(k)), structure, tuple(members), relation))
     y = rng.normal(size=ROWS) + 2
     for term in terms:
         for column in term.columns:
@@ -76,27 +124,33 @@ class Case:
         self.layout = build_layout(problem, self.prepared)
         raw = moments.collect(self.prepared, self.layout)
         absorbed = moments.absorb(raw, self.prepared, self.layout)
+        self.layout, raw, absorbed = independent(self.prepared, self.layout, raw, absorbed)
         self.criterion = Criterion(
             Fixed(absorbed), self.layout, ROWS, len(self.prepared.fixed), reml=reml, constant=0.0
         )
         self.theta = np.random.default_rng(1).normal(size=self.layout.count) * 0.7
         self.optimum = Optimum(problem, self.prepared, self.criterion.evaluate(self.theta), [])
-        self.reml = reml
+        self.reml, self.name = reml, name
 
     def Z(self, factor):
         """Dense Z of one factor, (n, J k), level by level."""
-        Z = np.zeros((ROWS, factor.levels, factor.width))
+        Z = np.zeros((ROWS, len(self.K(factor)), factor.width))
         for codes, weight in factor.members or [(factor.codes, 1.0)]:
             for column, row in enumerate(factor.rows):
                 Z[np.arange(ROWS), codes, column] += weight * self.prepared.rows[row]
         return Z.reshape(ROWS, -1)
 
+    def K(self, factor):
+        """What relates the levels of a factor, (J, J)."""
+        if factor.relation is None:
+            return np.eye(factor.levels)
+        levels, _, _, _, kind = LAYOUTS[self.name][factor.pieces[0].term]
+        return relation_of(kind, levels)[1]
+
     def V(self, theta):
-        """I + Z (I x T) Z'."""
+        """I + Z (K x T) Z'."""
         pairs = zip(self.layout.factors, self.layout.roots(theta), strict=True)
-        return np.eye(ROWS) + sum(
-            self.Z(f) @ np.kron(np.eye(f.levels), L @ L.T) @ self.Z(f).T for f, L in pairs
-        )
+        return np.eye(ROWS) + sum(self.Z(f) @ np.kron(self.K(f), L @ L.T) @ self.Z(f).T for f, L in pairs)
 
     def dense(self, theta):
         """Deviance, P and y."""
@@ -152,8 +206,9 @@ def test_random_effects_and_their_variances_equal_dense_algebra(name):
     G = np.zeros((Z.shape[1], Z.shape[1]))
     at = 0
     for f, L in zip(case.layout.factors, case.optimum.state.L, strict=True):
-        size = f.levels * f.width
-        G[at : at + size, at : at + size] = np.kron(np.eye(f.levels), L @ L.T)
+        K = case.K(f)
+        size = len(K) * f.width
+        G[at : at + size, at : at + size] = np.kron(K, L @ L.T)
         at += size
     variance = G - G @ Z.T @ np.linalg.inv(case.V(case.theta)) @ Z @ G
     b = G @ Z.T @ P @ y
@@ -161,11 +216,12 @@ def test_random_effects_and_their_variances_equal_dense_algebra(name):
     scores = np.append(-case.optimum.state.beta, 1.0)
     blocks = conditional_blocks(case.optimum.state.forward, case.optimum.state.reverse, case.layout)
     for position, (f, L) in enumerate(zip(case.layout.factors, case.optimum.state.L, strict=True)):
-        size = f.levels * f.width
+        J, k = len(case.K(f)), f.width
+        size = J * k
         mine = slice(at, at + size)
-        ours = (L @ L.T) @ case.optimum.state.reverse.scores(case.layout, position, scores)
+        ours = (L @ L.T) @ f.spread(case.optimum.state.reverse.scores(case.layout, position, scores))
         np.testing.assert_allclose(ours.T.ravel(), b[mine], atol=1e-10)
-        expected = variance[mine, mine].reshape(f.levels, f.width, f.levels, f.width)
+        expected = variance[mine, mine].reshape(J, k, J, k)
         np.testing.assert_allclose(blocks[position], np.einsum("jajb->jab", expected), atol=1e-10)
         at += size
 

@@ -9,13 +9,14 @@ import pytest
 from support.visits import STRUCTURES, trial
 
 from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure, one_correlation
-from lmmkit.engine.covariance.structures import structure_of
+from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.crossproducts.patterns import coloured, whitened
 from lmmkit.engine.problem import Problem, Residual, Term
 from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.search import Objective
+from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
 
@@ -198,11 +199,27 @@ def test_two_variances_of_the_same_rows():
     refused("do not tell the parameters", problem_of(structure, *rows(20), noise(60)))
 
 
-def test_random_effects_beside_it():
-    problem = trial("cs")
+@pytest.mark.parametrize("name", ["un", "cs", "toep", "un by arm", "cs by arm"])
+def test_random_effects_that_the_structure_has_in_any_case(name):
+    problem = trial(name)
     subjects = problem.residual.subjects
     term = Term(0, subjects, int(subjects.max()) + 1, (0,), structure_of("", 1))
-    refused("beside random effects", replace(problem, terms=(term,)))
+    refused("cannot be told apart", replace(problem, terms=(term,)))
+
+
+@pytest.mark.parametrize("name", ["ar1", "ar1h", "ad", "csh", "toeph"])
+def test_random_effects_that_a_structure_does_not_have(name):
+    problem = trial(name, subjects=150)
+    subjects = problem.residual.subjects
+    term = Term(0, subjects, int(subjects.max()) + 1, (0,), structure_of("", 1))
+    assert set_up(replace(problem, terms=(term,)), reml=True)
+
+
+def test_un_beside_a_slope_that_no_visit_tells():
+    problem = trial("un")
+    subjects, slope = problem.residual.subjects, noise(len(problem.response))
+    term = Term(0, subjects, int(subjects.max()) + 1, (len(problem.columns),), structure_of("", 1))
+    assert set_up(replace(problem, columns=(*problem.columns, slope), terms=(term,)), reml=True)
 
 
 @pytest.mark.parametrize("algorithm", ["em", "em-accelerated"])

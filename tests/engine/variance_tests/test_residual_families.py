@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure, one_correlation
-from lmmkit.engine.covariance.structures import structure_of
+from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.problem import Problem, Residual, Term
 from lmmkit.engine.variance_tests.residual_families import residuals_nested
 

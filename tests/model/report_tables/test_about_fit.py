@@ -8,7 +8,6 @@ import pytest
 
 from lmmkit import lmm
 from lmmkit.model.report_tables import about_data, about_design, about_fit, about_inference, about_search
-from lmmkit.model.report_tables.panels import PanelChoice
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +76,6 @@ def test_independent_effects_have_no_correlations(data):
     assert table.empty
 
 
-def test_lines_are_the_fit_with_and_without_random_effects(fit, data):
-    lines = about_fit.lines(fit, data, PanelChoice("y", "x", "g", ("g",)))
-    rows = lines[(lines["panel"] == "g3") & (lines["x"] == 2.0)]
-    at = data.index[(data["g"] == "g3") & (data["x"] == 2.0)]
-    assert rows["fitted"].item() == pytest.approx(fit.fittedvalues[at].item())
-    assert rows["population"].item() == pytest.approx(
-        fit.predict(data.loc[at], level="population")["fit"].item()
-    )
-    assert rows["y"].item() == pytest.approx(data["y"][at].item())
-
-
 def test_the_path_of_the_search_ends_at_the_deviance(fit):
     path = about_search.search_path(fit)
     assert path["deviance"].iloc[-1] == fit.deviance
@@ -145,7 +133,6 @@ def test_each_table_has_the_columns_that_the_report_prints(fit, bounds, data):
         "effects": about_fit.effects(fit, level=0.95),
         "effect_pairs": about_fit.effect_pairs(fit),
         "effect_sizes": about_inference.standardised(fit),
-        "lines": about_fit.lines(fit, data, PanelChoice("y", "x", "g", ("g",))),
     }
     modules = (about_data, about_design, about_search, about_inference, about_fit)
     declared = {table.name: table for module in modules for table in module.TABLES}

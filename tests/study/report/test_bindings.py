@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from support.report_files import seen
 
+from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
 from lmmkit.model.report_tables.panels import PanelChoice
+from lmmkit.study.pages.marks import Name, fill
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes
 from lmmkit.study.report import captions
 from lmmkit.study.report.read_back import prove
@@ -22,6 +23,7 @@ TABLES = {
         [("g1", 3, 2, 2.5, 7, False), ("h2", 4, 5, 5.0, 5, True)],
         columns=["group", "levels", "least", "median", "most", "balanced"],
     ),
+    "focus_means": pd.DataFrame({"x": [0.5, 4.0], "mean": [2.5, 3.5], "low": 1.0, "high": 9.0}),
     "lines": pd.DataFrame({"index": [4, 5, 6], "panel": ["a", "a", "b"], "fitted": 0.5}),
     "candidates": pd.DataFrame(
         [
@@ -75,6 +77,12 @@ TABLES = {
         {"pair": ["a1", "b2"], "fitted": [0.31, 0.72], "empirical": [0.3, 0.6]}
     ),
     "autocorrelation": pd.DataFrame({"lag": [1, 2], "autocorrelation": [0.3, 0.1], "low": -0.2, "high": 0.2}),
+    "variogram": pd.DataFrame(
+        {"distance": [1.5, 3.0], "pairs": [7, 8], "semivariance": [0.7, 1.4], "low": 0.8, "high": 1.3}
+    ),
+    "variance_curve": pd.DataFrame(
+        {"value": [1.0, 2.0], "rows": 6, "fitted": [3.3, 4.7], "empirical": [3.1, 4.9]}
+    ),
     "structures": pd.DataFrame(
         [("cs(v1 | g2)", 10.25, -2.125, True), ("un(v1 | g2)", 9.5, -2.25, False), ("iid", NAN, NAN, False)],
         columns=["structure", "aic", "estimate", "chosen"],
@@ -86,17 +94,34 @@ FACTS = {"kind": "normalised", "rows": 73421, "beyond_2": 1736, "expected_beyond
 FACTS |= {"largest": 3.2189, "drawn": 4000}
 CHOICE = PanelChoice("y2", "x1", "g1", ("g1",))
 T = TABLES
+HELD = [{"name": "y2", "value": 2.75}]
+LINES = FittedLines(
+    CHOICE,
+    "y2",
+    T["lines"],
+    T["lines"].assign(x=[1.0, 2.0, 3.0]),
+    T["lines"].assign(fitted=[1.0, 1.0, NAN]),
+    HELD,
+    [],
+)
+MEANS = FocusMeans("x1", "y2", T["focus_means"], [], HELD, [])
 WORDS = {
     "response": (captions.response, (T["columns"], "y2"), 5),
     "missing": (captions.missing, (T["missing"],), 5),
     "groups": (captions.groups, (T["balance"],), 6),
     "panels": (captions.panels, (T["lines"], CHOICE, T["balance"]), 3),
+    "lines": (captions.lines, (LINES, T["balance"], T["columns"], 0.95), 6),
+    "focus_means": (captions.focus_means, (MEANS, T["columns"], 0.95), 6),
     "candidates": (captions.candidates, (T["candidates"], "aic"), 4),
     "blocks": (captions.blocks, (T["design_parts"],), 2),
     "path": (captions.path, (T["path"],), 3),
     "effects": (captions.effects, (T["effects"], 0.95), 6),
     "effect_pairs": (captions.effect_pairs, (T["effect_pairs"],), 2),
-    "deviations": (captions.deviations, (T["components"], seen("y ~ x + (x | g)")), 4),
+    "deviations": (
+        captions.deviations,
+        (T["components"], [fill(" {}", Name("m2")), fill(" {} per d", Name("m2"))]),
+        4,
+    ),
     "correlations": (captions.correlations, (T["correlations"],), 1),
     "residuals": (captions.residuals, (FACTS, T["outliers"]), 4),
     "forest": (captions.forest, (T["coefficients"], T["coefficients"].iloc[1:], 0.95), 2),
@@ -106,6 +131,8 @@ WORDS = {
     "cell_sds": (captions.cell_sds, (T["cell_sds"], "m2"), 4),
     "cell_correlations": (captions.cell_correlations, (T["cell_correlations"],), 4),
     "autocorrelation": (captions.autocorrelation, (T["autocorrelation"], 0.95), 4),
+    "variogram": (captions.variogram, (T["variogram"], 0.95), 4),
+    "variance_curve": (captions.variance_curve, (T["variance_curve"], "x1", "m2"), 4),
     "structures": (captions.structures, (T["structures"],), 4),
 }
 
@@ -118,6 +145,8 @@ def run(tmp_path_factory):
         (folder / f"tables/{name}.csv").write_bytes(csv_bytes(table))
     (folder / "study.json").write_bytes(json_bytes({"inference": {"level": 0.95}}))
     (folder / "residuals.json").write_bytes(json_bytes(FACTS))
+    for name, told in (("lines", LINES), ("focus_means", MEANS)):
+        (folder / f"{name}.json").write_bytes(json_bytes(told.to_dict()))
     return folder
 
 

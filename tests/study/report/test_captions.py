@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from support.report_files import seen
 
+from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
 from lmmkit.model.report_tables.panels import PanelChoice
+from lmmkit.study.pages.marks import Name, fill
 from lmmkit.study.report import captions
 from lmmkit.study.report.numbers import number
 
@@ -167,40 +168,92 @@ def test_groups(rows, caption, groups):
 
 
 @pytest.mark.parametrize(
-    ("group", "levels", "shown", "fitted", "caption", "alt"),
+    ("group", "levels", "shown", "which"),
     [
-        (
-            "g", 3, 3, False,
-            "y against x, for all 3 levels of g.",
-            "3 small panels of y against x, one point per row.",
-        ),
-        (
-            "g", 2972, 2, True,
-            "y against x with the model's lines, for 2 of 2,972 levels of g, evenly spaced in their order.",
-            "2 small panels of y against x, one point per row with the model's lines.",
-        ),
-        (
-            "g", 1, 1, False,
-            "y against x, for all 1 level of g.",
-            "1 small panel of y against x, one point per row.",
-        ),
-        (
-            "", 1, 1, True,
-            "y against x with the model's lines, for all rows together.",
-            "1 small panel of y against x, one point per row with the model's lines.",
-        ),
-        (
-            "g", 4, 3, False,
-            "y against x, for 3 of 4 levels of g, evenly spaced in their order.",
-            "3 small panels of y against x, one point per row.",
-        ),
+        ("g", 3, 3, "all 3 levels of g"),
+        ("g", 2972, 2, "2 of 2,972 levels of g, evenly spaced in their order"),
+        ("g", 1, 1, "all 1 level of g"),
+        ("", 1, 1, "all rows together"),
+        ("g", 4, 3, "3 of 4 levels of g, evenly spaced in their order"),
     ],
-)  # fmt: skip
-def test_panels(group, levels, shown, fitted, caption, alt):
-    points = Frame({"panel": [*range(shown), 0], "x": 0, "y": 1} | ({"fitted": 1} if fitted else {}))
+)
+def test_panels(group, levels, shown, which):
+    points = Frame({"panel": [*range(shown), 0], "x": 0, "y": 1})
     choice = PanelChoice("y", "x", group, (group,) if group else ())
     balance = Frame([("other", 7, 1, 1.0, 1, True), ("g", levels, 1, 1.0, 1, True)], columns=list(BALANCE))
-    check(captions.panels(points, choice, balance), caption, alt)
+    panels = "1 small panel" if shown == 1 else f"{shown} small panels"
+    check(
+        captions.panels(points, choice, balance),
+        f"y against x, for {which}.",
+        f"{panels} of y against x, one point per row.",
+    )
+
+
+COLUMNS = Frame({"column": ["y", "x", "z", "f"], "unit": ["ms", "d", "mm", None]})
+
+
+def lines(response, x, fitted, held, own, group="g"):
+    """The lines of three panels, of which so many have one of their own."""
+    values = list("abc") if x == "f" else [1.0, 2.0, 3.0]
+    points = Frame({"panel": list("pqr"), "x": values, "y": 1.0})
+    curves = points.assign(fitted=[1.0] * fitted + [NAN] * (3 - fitted), population=0.0)
+    return FittedLines(
+        PanelChoice("y", x, group, (group,) if group else ()), response, points, points, curves, held, own
+    )
+
+
+HELD = [{"name": "z", "value": 101.33}, {"name": "f", "cell": "f: b"}]
+
+
+@pytest.mark.parametrize(
+    ("made", "caption"),
+    [
+        (
+            ("y", "x", 3, [], []),
+            "y against x for all 3 levels of g, with the model's lines and their 95 % intervals.",
+        ),
+        (
+            ("log(1 + y)", "x", 2, HELD, ["h"]),
+            "log(1 + y) against x for all 3 levels of g, with the model's lines and their 95 % intervals; 1 panel "
+            "in which x does not vary have the population's line alone; drawn at z 101.3 mm, f: b; h as each "
+            "level of g has it.",
+        ),
+        (
+            ("y", "f", 0, [], ["z", "h"]),
+            "y against f for all 3 levels of g, with the model's means and their 95 % intervals; the means are "
+            "those of the population; z, h as each level of g has it.",
+        ),
+    ],
+)
+def test_lines(made, caption):
+    balance = Frame([("g", 3, 1, 1.0, 1, True)], columns=list(BALANCE))
+    model = lines(*made)
+    what = "means" if made[1] == "f" else "lines"
+    alt = f"3 small panels of {made[0]} against {made[1]}, one point per row, with the model's {what}."
+    check(captions.lines(model, balance, COLUMNS, 0.95), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("made", "caption"),
+    [
+        (
+            ("x", [], [], []),
+            "The model's mean of y along x, with 95 % intervals; it goes from 2.5 ms at 0 d to 7.5 ms at 10 d.",
+        ),
+        (
+            ("x", ["f"], HELD[:1], ["h", "k"]),
+            "The model's mean of y along x, by f, with 95 % intervals; drawn at z 101.3 mm; averaged over h, k "
+            "with equal weights.",
+        ),
+        (("f", [], [], []), "The model's mean of y along f, with 95 % intervals."),
+    ],
+)
+def test_focus_means(made, caption):
+    x, by, held, averaged = made
+    table = Frame({"x": [0.0, 10.0] if x == "x" else ["a", "b"], "mean": [2.5, 7.5], "low": 0.0, "high": 9.0})
+    found = captions.focus_means(FocusMeans(x, "y", table, by, held, averaged), COLUMNS, 0.95)
+    by = ", by f" if by else ""
+    check(found, caption, f"The model's mean of y along {x}{by}, over one point per row.")
 
 
 CANDIDATES = ("candidate", "chosen", "singular", "error", "d_aic", "d_bic")
@@ -357,42 +410,33 @@ def test_effect_pairs(columns, caption, alt):
 
 
 @pytest.mark.parametrize(
-    ("formula", "rows", "units", "caption"),
+    ("rows", "units", "caption", "alt"),
     [
         (
-            "y ~ x + (x | g)",
-            [("g", "Intercept", 24.741), ("g", "x", 5.9221), ("Residual", None, 25.592)],
-            {"y": "ms", "x": "d"},
-            "Standard deviations: g: Intercept 24.74 ms; g: x 5.922 ms per d; Residual 25.59 ms. "
-            "Those in different units cannot be compared by length.",
+            [("g: Intercept", 24.741), ("g: x", 99.5), ("Residual", 25.592)],
+            [" ms", " ms per d", " ms"],
+            "of the SDs in ms the largest is that of Residual, 25.59 ms; SD of g: x, 99.5 ms per d",
+            "g: Intercept, 24.74 ms; g: x, 99.5 ms per d; Residual, 25.59 ms",
         ),
         (
-            "y ~ x + (1 | g)",
-            [("g", "Intercept", 3.5), ("Residual", None, 1.0)],
-            {},
-            "Standard deviations: g: Intercept 3.5; Residual 1.",
+            [("g: Intercept", 3.5), ("Residual", 1.0)],
+            ["", ""],
+            "of the SDs the largest is that of g: Intercept, 3.5",
+            "g: Intercept, 3.5; Residual, 1",
         ),
         (
-            "log(w) ~ x + (1 | g)",
-            [("g", "Intercept", 3.5), ("Residual", None, 1.0)],
-            {"w": "ms"},
-            "Standard deviations: g: Intercept 3.5; Residual 1.",
-        ),
-        (
-            "y ~ f + (0 + f | g)",
-            [("g", "f[u]", 3.5), ("g", "f[v]", 2.0), ("Residual", None, 1.0)],
-            {"y": "ms"},
-            "Standard deviations: g: f[u] 3.5 ms; g: f[v] 2 ms; Residual 1 ms.",
+            [("Residual: v1", 3.5), ("Residual: v2", 3.5)],
+            ["", ""],
+            "of the SDs every one is 3.5",
+            "Residual: v1, 3.5; Residual: v2, 3.5",
         ),
     ],
 )
-def test_deviations(formula, rows, units, caption):
-    named = [(f"{group}: {name}" if name else group, group, name, None, sd) for group, name, sd in rows]
-    pairs = [("g: Intercept with x", "g", "Intercept", "x", 99.0)]  # a covariance is no standard deviation
-    table = Frame([*named, *pairs], columns=["component", "group", "var1", "var2", "sdcor"])
-    alt = caption.removeprefix("Standard deviations: ").split(".  ")[0]
-    alt = alt.removesuffix(" Those in different units cannot be compared by length.").removesuffix(".")
-    check(captions.deviations(table, seen(formula, units)), caption, alt)
+def test_deviations(rows, units, caption, alt):
+    pairs = [("g: Intercept with x", "x", 999.0)]  # a covariance is no standard deviation
+    table = Frame([*((name, None, sd) for name, sd in rows), *pairs], columns=["component", "var2", "sdcor"])
+    told = [fill("{}", Name(unit)) if unit else fill("") for unit in units]
+    check(captions.deviations(table, told), f"Standard deviations (SD): {caption}.", alt)
 
 
 ONES = [("g", "a", "a", 1.0), ("g", "b", "b", 1.0)]
@@ -608,6 +652,52 @@ def test_autocorrelation(values, level, caption, count):
     table = Frame({"lag": lags, "autocorrelation": values, "low": -0.2, "high": 0.2})
     alt = f"Autocorrelation of the normalised residuals at each of {count}, with a dashed band around zero."
     check(captions.autocorrelation(table, level), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "caption", "count"),
+    [
+        (
+            [0.7, 1.0, 1.4], 0.95,
+            "At 2 of 3 distances the semivariance of the normalised residuals lies outside the band that holds "
+            "95 % of what independent noise on the same rows shows.",
+            "3 distances",
+        ),
+        (
+            [1.1], 0.9,
+            "At 0 of 1 distance the semivariance of the normalised residuals lies outside the band that holds "
+            "90 % of what independent noise on the same rows shows.",
+            "1 distance",
+        ),
+    ],
+)  # fmt: skip
+def test_variogram(values, level, caption, count):
+    table = Frame(
+        {"distance": range(1, len(values) + 1), "pairs": 9, "semivariance": values, "low": 0.8, "high": 1.2}
+    )
+    alt = f"Semivariance of the normalised residuals at {count}, within a shaded band."
+    check(captions.variogram(table, level), caption, alt)
+
+
+@pytest.mark.parametrize(
+    ("fitted", "unit", "caption"),
+    [
+        (
+            [1.0, 2.0, 4.0], "mm",
+            "The fitted standard deviation of the residuals goes from 1 to 4 mm along dose; the farthest from its "
+            "empirical value is 100 % off.",
+        ),
+        (
+            [4.0, 2.0, 2.0], "",
+            "The fitted standard deviation of the residuals goes from 4 to 2 along dose; the farthest from its "
+            "empirical value is 100 % off.",
+        ),
+    ],
+)  # fmt: skip
+def test_variance_curve(fitted, unit, caption):
+    table = Frame({"value": [1, 2, 3], "rows": 5, "fitted": fitted, "empirical": [2.0, 2.0, 2.0]})
+    alt = "Fitted and empirical standard deviations of the residuals in 3 slices along dose."
+    check(captions.variance_curve(table, "dose", unit), caption, alt)
 
 
 STRUCTURES = ["structure", "aic", "estimate", "chosen", "quantity"]

@@ -23,6 +23,10 @@ def text(node):
         return " "
     if node.tag == "munder":
         return f"{inner[0]}[{inner[1]}]"
+    if node.tag == "mover":
+        return f"{inner[0]}{inner[1]}".replace("y^", "ŷ")
+    if node.tag == "msqrt":
+        return f"√({inner[0]})"
     plain = (node.text or "").replace("\N{TILDE OPERATOR}", "~").replace("\N{DOWN TACK}", "T")
     return plain + "".join(inner)
 
@@ -260,6 +264,50 @@ def test_equations_of_residuals_with_parameters_by_group():
 
 def test_residuals_of_several_variances_alone():
     assert equations("y ~ x", residual="ident(f)")[1:] == ["ε_{i}~N(0,σ_{f[i]}^{2})"]
+
+
+FADING = "e^{−|z[k]−z[i]|/r}"
+
+
+@pytest.mark.parametrize(
+    ("residual", "equation"),
+    [
+        ("car1(z | g)", ["ε_{i}~N(0,σ^{2})", f"cor(ε_{{i}},ε_{{k}})={FADING}, g[i]=g[k]"]),
+        (
+            "power(w) * car1(z | g)",
+            ["ε_{i}~N(0,σ^{2}|w[i]|^{2δ})", f"cor(ε_{{i}},ε_{{k}})={FADING}, g[i]=g[k]"],
+        ),
+        ("ident(f) * car1(z | g)", ["ε_{i}~N(0,σ_{f[i]}^{2})", f"cor(ε_{{i}},ε_{{k}})={FADING}, g[i]=g[k]"]),
+        ("exp(x)", ["ε_{i}~N(0,σ^{2}e^{2δx[i]})"]),
+        ("power(fitted)", ["ε_{i}~N(0,σ^{2}|ŷ_{i}|^{2δ})"]),
+        ("exp(x) * cs(h | g)", ["ε_{i}~N(0,σ^{2}e^{2δx[i]})", "cor(ε_{i},ε_{k})=ρ, g[i]=g[k]"]),
+        (
+            "expsp(x, z | g, nugget=TRUE)",
+            [
+                "ε_{i}~N(0,σ^{2})",
+                "cor(ε_{i},ε_{k})=(1−ν)e^{−d_{i,k}/r}, g[i]=g[k]",
+                "d_{i,k}=√((x[k]−x[i])^{2}+(z[k]−z[i])^{2})",
+            ],
+        ),
+        (
+            "expsp(x, z | 1)",
+            [
+                "ε_{i}~N(0,σ^{2})",
+                "cor(ε_{i},ε_{k})=e^{−d_{i,k}/r}",
+                "d_{i,k}=√((x[k]−x[i])^{2}+(z[k]−z[i])^{2})",
+            ],
+        ),
+    ],
+)
+def test_equations_of_residuals_that_fade_and_of_variances_that_follow_numbers(residual, equation):
+    assert equations("y ~ x", residual=residual)[1:] == equation
+
+
+def test_correlated_residuals_beside_random_effects():
+    found = equations("y ~ x + (1 | g)", residual="car1(z | g)")
+    assert found[0].endswith(f"+{E}")
+    assert "b_{0" in found[0]
+    assert found[-1] == f"cor(ε_{{i}},ε_{{k}})={FADING}, g[i]=g[k]"
 
 
 def test_correlated_residuals_in_words_for_the_ear():

@@ -1,0 +1,873 @@
+"""Covariance matrices of random effects with a pattern: T = D C D, standard deviations and correlations.
+
+Coordinates are such that a bound is an ordinary stationary point: no search has to run to infinity for it.
+A common standard deviation s has a free sign (T = s^2 C). Those of single columns are held at or above zero.
+What the correlations depend on, r within [low, high], is
+
+    r = middle + half sin(x),    dr/dx = half cos(x) = 0 where r is at its bound
+
+A family knows C and its derivatives in r, its root, and r of a matrix; the chain rule is written once, here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import product
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.correlations import Jet, autocorrelations
+from lmmkit.engine.covariance.roots import semidefinite_factor
+from lmmkit.engine.covariance.structures import Growth, Natural, Structure, Thinner
+
+AT_BOUND = 1e-14  # cosine of a coordinate below which its correlation is at the bound: r is there to rounding
+WIDEST_START = 0.9  # of the way to the bounds, at most, for correlations of a start
+TRIED = (-0.5, 0.0, 0.5, 0.8)  # of the way from the middle to the bounds: correlations that a start tries,
+GRID = (-0.95, *TRIED, 0.95)  # and those that a way off a saddle tries
+INWARD = 0.2  # of the half range: how far inside a bound a correlation is tried from there
+
+
+class WithinBounds(NamedTuple):
+    """Numbers r within bounds, with their distances to both: (m,) each."""
+
+    r: Floats
+    below: Floats  # r - low, exact to rounding of itself
+    above: Floats  # high - r, the same
+
+
+class CorrelationPattern(ABC):
+    """A family of correlation matrices C (k, k) in numbers r (m,) within bounds."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    @property
+    @abstractmethod
+    def bounds(self) -> Floats:
+        """(m, 2) of each r."""
+
+    @abstractmethod
+    def matrix(self, at: WithinBounds) -> Floats:
+        """Returns C."""
+
+    @abstractmethod
+    def slopes(self, at: WithinBounds) -> Floats:
+        """Returns (m, k, k) dC / dr_i."""
+
+    @abstractmethod
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
+        """Returns (m, m) sum_ab D_ab d2C_ab / dr_i dr_j."""
+
+    @abstractmethod
+    def root(self, at: WithinBounds) -> Floats:
+        """Returns the lower triangular root of C, no diagonal entry negative."""
+
+    @abstractmethod
+    def numbers(self, C: Floats) -> Floats:
+        """Returns r of a member, or of one near a symmetric matrix with NaN where nothing is known."""
+
+    @property
+    def classes(self) -> Ints:
+        """(k, k) which entries of C are equal: 1, 2, ... of the printed correlations, 0 on the diagonal."""
+        return 1 - np.eye(self.size, dtype=np.intp)
+
+    def at_pivot(self, r: Floats, zero: int) -> Floats:
+        """Returns r at the bound where the root's pivot of that number is the first that is exactly zero."""
+        del zero
+        r, (low, high) = r.copy(), self.bounds[0]
+        r[0] = low if r[0] < (low + high) / 2.0 else high
+        return r
+
+
+class _NoCorrelation(CorrelationPattern):
+    """No correlation."""
+
+    bounds = np.empty((0, 2))
+
+    def matrix(self, at: WithinBounds) -> Floats:
+        return np.eye(self.size)
+
+    def slopes(self, at: WithinBounds) -> Floats:
+        return np.empty((0, self.size, self.size))
+
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
+        return np.empty((0, 0))
+
+    def root(self, at: WithinBounds) -> Floats:
+        return np.eye(self.size)
+
+    def numbers(self, C: Floats) -> Floats:
+        return np.empty(0)
+
+
+class _OneCorrelation(CorrelationPattern):
+    """One correlation for all pairs, from -1 / (k - 1) to 1."""
+
+    @property
+    def bounds(self) -> Floats:
+        return np.array([[-1.0 / (self.size - 1), 1.0]])
+
+    def matrix(self, at: WithinBounds) -> Floats:
+        return np.eye(self.size) + at.r[0] * self._pairs
+
+    def slopes(self, at: WithinBounds) -> Floats:
+        return self._pairs[None]
+
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
+        return np.zeros((1, 1))
+
+    def root(self, at: WithinBounds) -> Floats:
+        # Given j others a place has the variance (1 - r)(1 + j r) / (1 + (j - 1) r), and any two of them the
+        # covariance (1 - r) r / (1 + (j - 1) r). At the bounds 1 - r and 1 + (k - 1) r keep their digits.
+        k, r, left = self.size, float(at.r[0]), float(at.above[0])
+        shares = np.array([1.0 + j * r for j in range(k)])
+        shares[k - 1] = (k - 1) * float(at.below[0])
+        L = np.zeros((k, k))
+        for j in range(k):
+            before = shares[j - 1] if j else 1.0
+            variance = left * shares[j] / before if j else 1.0
+            L[j, j] = np.sqrt(max(variance, 0.0))
+            if L[j, j] == 0.0:
+                break
+            L[j + 1 :, j] = (left * r / before if j else r) / L[j, j]
+        return L
+
+    def numbers(self, C: Floats) -> Floats:
+        known = C[(self._pairs > 0) & np.isfinite(C)]
+        return np.array([known.mean() if known.size else 0.0])
+
+    @cached_property
+    def _pairs(self) -> Floats:
+        return 1.0 - np.eye(self.size)
+
+
+class _PowersOfDistance(CorrelationPattern):
+    """r to the power of the distance between columns, in the order of the columns."""
+
+    bounds = np.array([[-1.0, 1.0]])
+
+    @property
+    def classes(self) -> Ints:
+        return _gaps(self.size)
+
+    def matrix(self, at: WithinBounds) -> Floats:
+        return at.r[0] ** self.classes
+
+    def slopes(self, at: WithinBounds) -> Floats:
+        g = self.classes
+        return (g * at.r[0] ** np.maximum(g - 1, 0))[None]
+
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
+        g = self.classes
+        return np.array([[np.vdot(D, g * (g - 1) * at.r[0] ** np.maximum(g - 2, 0))]])
+
+    def root(self, at: WithinBounds) -> Floats:
+        # r^i in the first column, r^(i - j) sqrt(1 - r^2) in the others (lme4's vignette).
+        L = np.tril(at.r[0] ** self.classes)
+        L[:, 1:] *= np.sqrt(at.below[0] * at.above[0])
+        return L
+
+    def numbers(self, C: Floats) -> Floats:
+        near = C.diagonal(1)
+        near = near[np.isfinite(near)]
+        return np.array([near.mean() if near.size else 0.0])
+
+
+class _OnePerDistance(CorrelationPattern):
+    """One correlation for each distance; r are the partial autocorrelations, by Durbin and Levinson."""
+
+    @property
+    def bounds(self) -> Floats:
+        return np.tile([-1.0, 1.0], (self.size - 1, 1))
+
+    @property
+    def classes(self) -> Ints:
+        return _gaps(self.size)
+
+    def matrix(self, at: WithinBounds) -> Floats:
+        return np.array([rho.value for rho in self._series(at.r)])[self.classes]
+
+    def slopes(self, at: WithinBounds) -> Floats:
+        slopes = np.array([rho.first for rho in self._series(at.r)])
+        return np.moveaxis(slopes[self.classes], 2, 0)
+
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
+        weights = np.bincount(self.classes.ravel(), D.ravel(), self.size)
+        return np.einsum("l,lij->ij", weights, np.array([rho.second for rho in self._series(at.r)]))
+
+    def at_pivot(self, r: Floats, zero: int) -> Floats:
+        r = r.copy()
+        r[zero - 1], r[zero:] = (1.0 if r[zero - 1] > 0 else -1.0), 0.0
+        return r
+
+    def _series(self, r: Floats) -> list[Jet]:
+        """Autocorrelations at distances 0 to k - 1."""
+        m = len(r)
+        return autocorrelations(
+            [Jet(float(v), row, np.zeros((m, m))) for v, row in zip(r, np.eye(m), strict=True)]
+        )
+
+    def root(self, at: WithinBounds) -> Floats:
+        # Schur's recursion: each column is the last one, a place down, less its share of the other generator.
+        L = np.zeros((self.size, self.size))
+        L[:, 0] = down = self.matrix(at)[:, 0]
+        across = np.append(0.0, down[1:])
+        for j, (r, below, above) in enumerate(zip(*at, strict=True), start=1):
+            length = np.sqrt(below * above)
+            if length == 0.0:
+                break
+            down = np.append(0.0, down[:-1])
+            down, across = (down - r * across) / length, (across - r * down) / length
+            down[:j], across[: j + 1] = 0.0, 0.0
+            L[:, j] = down
+        return L
+
+    def numbers(self, C: Floats) -> Floats:
+        known = np.isfinite(C)
+        lags = self.classes[known]
+        pairs = np.maximum(np.bincount(lags, minlength=self.size), 1)
+        rho = np.bincount(lags, C[known], self.size) / pairs
+        partial, phi, left = np.zeros(self.size - 1), np.empty(0), 1.0
+        for lag in range(1, self.size):
+            value = float(np.clip((rho[lag] - phi @ rho[lag - 1 : 0 : -1]) / left, -1.0, 1.0))
+            partial[lag - 1] = _snapped(value)
+            if abs(partial[lag - 1]) == 1.0:  # what follows has no say
+                break
+            phi = np.append(phi - value * phi[::-1], value)
+            left *= 1.0 - value**2
+        return partial
+
+
+class Fading(CorrelationPattern):
+    """exp(-distance / range) between positions; r is the correlation of the closest pair, from 0 to 1."""
+
+    bounds = np.array([[0.0, 1.0]])
+
+    def __init__(self, positions: tuple[tuple[float, ...], ...]) -> None:
+        super().__init__(len(positions))
+        self.positions = positions
+
+    @cached_property
+    def distances(self) -> Floats:
+        """(k, k) between positions."""
+        P = np.array(self.positions)
+        return np.sqrt(((P[:, None] - P) ** 2).sum(axis=2))
+
+    @cached_property
+    def closest(self) -> float:
+        """The distance of the closest pair."""
+        return float(self.distances[np.triu_indices(self.size, 1)].min())
+
+    @cached_property
+    def pair(self) -> tuple[int, int]:
+        """Row and column of that pair."""
+        low = np.where(np.tri(self.size, k=-1, dtype=bool), self.distances, np.inf)
+        row, column = np.unravel_index(int(low.argmin()), low.shape)
+        return int(row), int(column)
+
+    @cached_property
+    def _powers(self) -> Floats:
+        return self.distances / self.closest
+
+    def matrix(self, at: WithinBounds) -> Floats:
+        """As of `CorrelationPattern`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            C = np.exp(self._powers * np.log1p(-at.above[0]))
+        np.fill_diagonal(C, 1.0)
+        return C
+
+    def slopes(self, at: WithinBounds) -> Floats:
+        """As of `CorrelationPattern`."""
+        a = self._powers
+        return (a * at.r[0] ** np.maximum(a - 1.0, 0.0))[None]
+
+    def bends(self, at: WithinBounds, D: Floats) -> Floats:
+        """As of `CorrelationPattern`."""
+        a, r = self._powers, max(float(at.r[0]), 1e-60)
+        bend = np.where(a > 1.0, a * (a - 1.0) * r ** (a - 2.0), 0.0)
+        return np.array([[np.vdot(D, bend)]])
+
+    def root(self, at: WithinBounds) -> Floats:
+        """As of `CorrelationPattern`."""
+        C = self.matrix(at)
+        if at.above[0] == 0.0:
+            L = np.zeros_like(C)
+            L[:, 0] = 1.0
+            return L
+        try:
+            return np.linalg.cholesky(C).astype(np.float64, copy=False)
+        except np.linalg.LinAlgError:
+            values, vectors = np.linalg.eigh(C)
+            return semidefinite_factor(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+    def numbers(self, C: Floats) -> Floats:
+        """As of `CorrelationPattern`."""
+        value = C[self.pair]
+        if not np.isfinite(value):
+            known = np.isfinite(C) & (self.distances > 0)
+            value = C[known].mean() if known.any() else 0.0
+        return np.array([value])
+
+
+@cache
+def _gaps(size: int) -> Ints:
+    """(k, k) distances between places."""
+    at = np.arange(size)
+    return np.abs(at[:, None] - at)
+
+
+def _snapped(u: float) -> float:
+    """A number within [-1, 1], at its bound where it is there to rounding."""
+    return float(np.sign(u)) if abs(u) >= 1.0 - AT_BOUND else u
+
+
+@dataclass(frozen=True)
+class PatternedStructure(Structure):
+    """T = D C D with C of a pattern.
+
+    Attributes:
+        own: Whether each column has a standard deviation of its own, or all have one.
+    """
+
+    own: ClassVar[bool]
+    has_em = False
+    batched = False
+
+    @cached_property
+    def pattern(self) -> CorrelationPattern:
+        """The correlations."""
+        raise NotImplementedError
+
+    # Coordinates
+
+    @cached_property
+    def _scales(self) -> int:
+        return self.width if self.own else 1
+
+    @cached_property
+    def count(self) -> int:
+        """As of `Structure`."""
+        return self._scales + len(self.pattern.bounds)
+
+    @cached_property
+    def _middle(self) -> Floats:
+        return self.pattern.bounds.mean(axis=1)
+
+    @cached_property
+    def _half(self) -> Floats:
+        return np.diff(self.pattern.bounds, axis=1)[:, 0] / 2.0
+
+    def _bounded(self, x: Floats) -> WithinBounds:
+        """R of the last coordinates."""
+        angle = x[self._scales :]
+        sine, cosine = np.sin(angle), self._cosine(x)
+        # 1 - |sin x| = cos(x)^2 / (1 + |sin x|), without cancellation
+        short, long = cosine**2 / (1.0 + np.abs(sine)), 1.0 + np.abs(sine)
+        below, above = np.where(sine > 0, (long, short), (short, long))
+        return WithinBounds(self._middle + self._half * sine, self._half * below, self._half * above)
+
+    def _cosine(self, x: Floats) -> Floats:
+        cosine = np.cos(x[self._scales :])
+        return np.where(np.abs(cosine) < AT_BOUND, 0.0, cosine)
+
+    def _angles(self, r: Floats) -> Floats:
+        u = np.clip((r - self._middle) / self._half, -1.0, 1.0) if len(r) else r
+        return np.array([np.arcsin(_snapped(float(each))) for each in u])
+
+    def _sds(self, x: Floats) -> Floats:
+        """(k,) standard deviations: those of single columns whatever the coordinates' signs."""
+        return np.abs(x[: self.width]) if self.own else np.full(self.width, x[0])
+
+    def _signs(self, x: Floats) -> Floats:
+        """(k,) of the coordinates of single columns."""
+        return np.where(x[: self.width] < 0.0, -1.0, 1.0)
+
+    def start(self, T: Floats, scale: Floats, floor: float) -> Floats:
+        """As of `Structure`."""
+        variances = np.maximum(T.diagonal(), 0.0)
+        if self.own:
+            sds = np.sqrt(np.maximum(variances, floor / scale**2))
+        else:
+            weight = scale**2 / (scale**2).sum()
+            sds = np.array([np.sqrt(max(float(weight @ variances), floor / float((scale**2).mean())))])
+        r = self.pattern.numbers(self._correlations(T))
+        u = np.clip((r - self._middle) / self._half, -WIDEST_START, WIDEST_START) if len(r) else r
+        return np.concatenate([sds, np.arcsin(u)])
+
+    def trials(self, x: Floats) -> list[Floats]:
+        """Returns other coordinates to start from: the same variances with other correlations."""
+        m = len(self._half)
+        if not m:
+            return []
+        if m == 1:
+            angles = [[np.arcsin(u)] for u in TRIED]
+        else:  # the first of the partial autocorrelations leads
+            angles = [[np.arcsin(u), *[0.0] * (m - 1)] for u in TRIED]
+        return [np.concatenate([x[: self._scales], each]) for each in angles]
+
+    def root(self, x: Floats) -> Floats:
+        """As of `Structure`."""
+        R = self.pattern.root(self._bounded(x))
+        return np.abs(self._sds(x))[:, None] * R
+
+    def coordinates(self, L: Floats) -> Floats:
+        """As of `Structure`."""
+        T = L @ L.T
+        variances = T.diagonal()
+        sds = np.sqrt(variances) if self.own else np.array([np.sqrt(variances.mean())])
+        r = self.pattern.numbers(self._correlations(T))
+        zero = np.flatnonzero((L.diagonal() == 0.0) & (variances > 0.0)) if len(r) else ()
+        if len(zero) and not np.triu(L, 1).any():  # a root tells of a bound to the last digit, T does not
+            r = self.pattern.at_pivot(r, int(zero[0]))
+        return np.concatenate([sds, self._angles(r)])
+
+    def root_of(self, A: Floats) -> Floats:
+        """As of `Structure`."""
+        if A.ndim > 2:
+            return np.stack([self.root_of(a) for a in np.moveaxis(A, 2, 0)], axis=2)
+        return self.root(self.coordinates(A))
+
+    def contains(self, L: Floats) -> bool:
+        """As of `Structure`."""
+        T, U = L @ L.T, self.root_of(L)
+        return bool(np.allclose(U @ U.T, T, rtol=0.0, atol=1e-10 * float(np.abs(T).max(initial=0.0))))
+
+    @property
+    def nonnegative(self) -> NDArray[np.bool_]:
+        """As of `Structure`."""
+        return np.arange(self.count) < (self.width if self.own else 0)
+
+    @property
+    def bounded(self) -> NDArray[np.bool_]:
+        """As of `Structure`."""
+        return self.nonnegative
+
+    @staticmethod
+    def _correlations(T: Floats) -> Floats:
+        """T with a unit diagonal; NaN where a variance is not positive."""
+        variances = np.where(T.diagonal() > 0.0, T.diagonal(), np.nan)
+        return T / np.sqrt(np.outer(variances, variances))
+
+    # Derivatives
+
+    def jacobian(self, x: Floats) -> Floats:
+        """As of `Structure`."""
+        at, s = self._bounded(x), self._sds(x)
+        C, size = self.pattern.matrix(at), np.outer(s, s)
+        if self.own:
+            half = np.zeros((self.width, self.width, self.width))
+            places = np.arange(self.width)
+            half[places, places] = C * s * self._signs(x)[:, None]
+            first = half + half.swapaxes(1, 2)
+        else:
+            first = 2.0 * x[0] * C[None]
+        link = self._half * self._cosine(x)
+        return np.concatenate([first, link[:, None, None] * size * self.pattern.slopes(at)])
+
+    def curvature(self, x: Floats, D: Floats) -> Floats:
+        """As of `Structure`."""
+        at, s, m = self._bounded(x), self._sds(x), self._scales
+        C, size, link = self.pattern.matrix(at), np.outer(s, s), self._half * self._cosine(x)
+        slopes = link[:, None, None] * self.pattern.slopes(at)
+        out = np.zeros((self.count, self.count))
+        if self.own:
+            signs = self._signs(x)
+            out[:m, :m] = 2.0 * D * C * np.outer(signs, signs)
+            out[:m, m:] = 2.0 * np.einsum("a,ab,iab,b->ai", signs, D, slopes, s)
+        else:
+            out[0, 0] = 2.0 * np.vdot(D, C)
+            out[0, m:] = 2.0 * x[0] * np.einsum("ab,iab->i", D, slopes)
+        out[m:, :m] = out[:m, m:].T
+        bent = -self._half * np.sin(x[m:]) * np.einsum("ab,iab->i", D * size, self.pattern.slopes(at))
+        out[m:, m:] = np.outer(link, link) * self.pattern.bends(at, D * size) + np.diag(bent)
+        return out
+
+    @property
+    def span(self) -> Floats:
+        """(q, k, k) symmetric matrices that a start is looked for among."""
+        free = np.array([np.diag(row) for row in np.eye(self.width)] if self.own else [np.eye(self.width)])
+        if not len(self._half):
+            return free
+        classes = self._start_classes
+        return np.concatenate(
+            [free, [(classes == c).astype(np.float64) for c in range(1, classes.max() + 1)]]
+        )
+
+    @cached_property
+    def _start_classes(self) -> Ints:
+        return self.pattern.classes
+
+    def tangent(self, x: Floats) -> Floats:
+        """As of `Structure`."""
+        at, s = self._bounded(x), self._sds(x)
+        C, size = self.pattern.matrix(at), np.outer(s, s)
+        if self.own:
+            first = self.jacobian(x)[: self.width]
+            zero = s == 0.0
+            first[zero] = np.array([np.diag(row) for row in np.eye(self.width)])[zero]
+        else:
+            first = C[None]
+        rest = size * self.pattern.slopes(at)
+        return np.concatenate([first, rest[np.abs(rest).max(axis=(1, 2), initial=0.0) > 0.0]])
+
+    @property
+    def generic(self) -> Floats:
+        """As of `Structure`."""
+        rng = np.random.default_rng(7)
+        sds = rng.uniform(0.5, 1.5, self._scales)
+        return self.tangent(np.concatenate([sds, rng.uniform(0.2, 0.6, len(self._half))]))
+
+    # The boundary
+
+    def null(self, x: Floats) -> NDArray[np.bool_]:
+        """As of `Structure`."""
+        s, cosine = self._sds(x), self._cosine(x)
+        held = ~(np.outer(s, s) * self.pattern.slopes(self._bounded(x))).any(axis=(1, 2))
+        bound = np.flatnonzero(cosine == 0.0)
+        if len(bound):  # beyond a partial correlation at its bound no other has a say
+            held[bound[0] :] = True
+        return np.concatenate([x[: self._scales] == 0.0, held])
+
+    def em(self, L: Floats, D: Floats, levels: int) -> Floats:
+        """As of `Structure`."""
+        variance = L[0, 0] ** 2
+        moved = variance - variance**2 * float(np.trace(D)) / (levels * self.width)
+        return np.sqrt(max(moved, 0.0)) * np.eye(self.width)
+
+    def imbalance(self, L: Floats, D: Floats) -> float:
+        """As of `Structure`."""
+        x = self.coordinates(L)
+        slopes = np.abs(self.gradient(x, D)) * np.where(np.arange(self.count) < self._scales, np.abs(x), 1.0)
+        return float(slopes.max())
+
+    def growths(self, L: Floats, D: Floats, scale: Floats) -> list[Growth]:
+        """As of `Structure`."""
+        x, size = self.coordinates(L), float((scale**2).mean())
+        s, m = self._sds(x), self._scales
+        if not s.any():
+            ways = [self._root_at(u) / np.sqrt(size) for u in self._grid]
+            return [
+                min((Growth(np.float64(np.vdot(D, M @ M.T)), M) for M in ways), key=lambda way: way.slope)
+            ]
+        out = list[Growth]()
+        for i in np.flatnonzero(s == 0.0):
+            # A zero standard deviation, and with it a correlation that nothing else depends on.
+            target = x.copy()
+            target[i] = 1.0 / scale[i]
+            free = [each for each in self._moved(target) if self._same_but(i, each, x)]
+            out.append(min((self._towards(i, each, x, D) for each in free), key=lambda way: way.slope))
+        at, whole = self._bounded(x), np.outer(s, s)
+        first = self.pattern.slopes(at)
+        for i in np.flatnonzero(self._cosine(x) == 0.0)[:1]:
+            inward = -np.sign(np.sin(x[m + i]))
+            slope = inward * self._half[i] * float(np.vdot(D, whole * first[i]))
+            inside = x.copy()
+            inside[m + i] = np.arcsin(-inward * (1.0 - INWARD))
+            out.append(Growth(np.float64(slope), self.root(inside)))
+        return out
+
+    def _moved(self, x: Floats) -> list[Floats]:
+        """The same with other correlations."""
+        ways = [x]
+        for u in self._grid:
+            ways.append(x.copy())
+            ways[-1][self._scales :] = np.arcsin(u)
+        return ways
+
+    def _same_but(self, i: int, target: Floats, x: Floats) -> bool:
+        """Whether the correlations of a target leave T as it is while the standard deviation i is zero."""
+        other = target.copy()
+        other[i] = 0.0
+        T, U = (L @ L.T for L in (self.root(x), self.root(other)))
+        return bool(np.allclose(T, U, rtol=0.0, atol=1e-12 * float(np.abs(T).max())))
+
+    def _towards(self, i: int, target: Floats, x: Floats, D: Floats) -> Growth:
+        """The growth of a standard deviation i that is zero: of first order beside others, else of second."""
+        C = self.pattern.matrix(self._bounded(target))
+        slope = 2.0 * target[i] * float((D[i] * C[i]) @ self._sds(x))
+        return Growth(np.float64(slope or D[i, i] * target[i] ** 2), self.root(target))
+
+    def grown(self, L: Floats, rows: Floats, size: float) -> Floats:
+        """As of `Structure`."""
+        x, target, m = self.coordinates(L), self.coordinates(rows), self._scales
+        new = x.copy()
+        new[:m] = np.where(x[:m] == 0.0, np.sqrt(size) * target[:m], x[:m])
+        if (new[:m] != x[:m]).any():  # what nothing depends on goes where it is wanted at once
+            new[m:] = target[m:]
+        else:
+            new[m:] = x[m:] + np.sqrt(size) * (target[m:] - x[m:])
+        return self.root(new)
+
+    @cached_property
+    def _grid(self) -> list[Floats]:
+        m = len(self._half)
+        ways = list(product(GRID, repeat=min(m, 2))) if m else [()]
+        return [np.array([*way, *[0.0] * (m - len(way))]) for way in ways]
+
+    def _root_at(self, u: Floats) -> Floats:
+        """Root of C where r is a share u of the way from the middle to its bounds."""
+        return self.root(np.concatenate([np.ones(self._scales), np.arcsin(u)]))
+
+    def growths_from_null(self, L: Floats, D: Floats, scale: Floats, null: float) -> list[Growth]:
+        """As of `Structure`."""
+        if ((L * scale[:, None]) ** 2).sum(axis=1).max(initial=0.0) >= null:
+            return []
+        return self.growths(np.zeros_like(L), D, scale)
+
+    def thinner(self, L: Floats, scale: Floats) -> list[Thinner]:
+        """As of `Structure`."""
+        if L.ndim > 2:
+            each = [self.thinner(one, scale) for one in np.moveaxis(L, 2, 0)]
+            return [
+                Thinner(*(np.stack(part, axis=-1) for part in zip(*same, strict=True)))
+                for same in zip(*each, strict=True)
+            ]
+        T, size = L @ L.T, np.outer(scale, scale)
+        whole = float(np.abs(T * size).max(initial=0.0))
+        out = [Thinner(np.float64(whole), T / (whole or 1.0), np.zeros_like(L))]
+        x = self.coordinates(L)
+        s, cosine = self._sds(x), self._cosine(x)
+        for i in range(len(self._half)):
+            end = x.copy()
+            side = 1.0 if np.sin(x[self._scales + i]) > 0 else -1.0
+            end[self._scales + i] = np.arcsin(side)
+            left = self.root(end)
+            idle = (cosine[: i + 1] == 0.0).any() or not s.any()
+            value = 0.0 if idle else float(np.abs((left @ left.T - T) * size).max())
+            back = -side * self._half[i] * np.outer(s, s) * self.pattern.slopes(self._bounded(end))[i]
+            out.append(Thinner(np.float64(value), back / (float(np.abs(back * size).max()) or 1.0), left))
+        return out
+
+    # Names
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Row and column, row > column, of all covariances, column-major; none without correlations."""
+        k = self.width
+        return tuple((r, c) for c in range(k) for r in range(c + 1, k)) if len(self._half) else ()
+
+    @cached_property
+    def naturals(self) -> tuple[Natural, ...]:
+        """As of `Structure`."""
+        sds = [Natural("sd", i, i) for i in range(self._scales)]
+        return (*sds, *self._dependence)
+
+    @property
+    def _dependence(self) -> list[Natural]:
+        """Of the correlations."""
+        return [Natural("cor", lag, 0) for lag in range(1, 1 + len(self._half))]
+
+    def natural_names(self, columns: Sequence[str]) -> list[str]:
+        """As of `Structure`."""
+        sds = [f"sd.{name}" for name in columns] if self.own else ["sd"]
+        return [*sds, *self._dependence_names]
+
+    @property
+    def _dependence_names(self) -> list[str]:
+        return ["rho"] * len(self._half)
+
+    def names(self, columns: Sequence[str]) -> list[str]:
+        """As of `Structure`."""
+        return self.natural_names(columns)
+
+    def relative(self, L: Floats) -> Floats:
+        """As of `Structure`."""
+        return self.natural(L @ L.T)
+
+    def natural(self, G: Floats) -> Floats:
+        """As of `Structure`."""
+        variances = np.einsum("aa...->a...", G)
+        sds = np.sqrt(variances) if self.own else np.sqrt(variances.mean(axis=0, keepdims=True))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = np.sqrt(variances[:, None] * variances[None])
+            C = np.where(scale > 0.0, G / scale, np.nan)
+            found = [self._known(C, n) for n in self._dependence]
+        return np.concatenate([sds, np.array(found).reshape(len(found), *G.shape[2:])])
+
+    def _known(self, C: Floats, natural: Natural) -> Floats:
+        """The mean of a correlation over the pairs that have it; NaN where none has."""
+        classes = self.pattern.classes
+        rows, columns = np.nonzero(np.tril(classes == classes[natural.row, natural.column], -1))
+        values = C[rows, columns]
+        known = np.isfinite(values)
+        total = np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        return np.where(known.any(axis=0), total, np.nan)
+
+    def spans(self, T: Floats) -> bool:
+        """As of `Structure`."""
+        values, vectors = np.linalg.eigh(T)
+        return bool(values[0] > -1e-9 * max(abs(values[-1]), 1e-300)) and self.contains(
+            vectors * np.sqrt(np.maximum(values, 0.0))
+        )
+
+
+@dataclass(frozen=True)
+class Identical(PatternedStructure):
+    """Independent effects with one variance."""
+
+    name = "diagonal, with one variance"
+    tag = "homdiag"
+    words = "these are independent and have one variance"
+    has_em = True
+    own = False
+    closed = "scale"
+
+    @cached_property
+    def pattern(self) -> CorrelationPattern:
+        """As of `PatternedStructure`."""
+        return _NoCorrelation(self.width)
+
+
+@dataclass(frozen=True)
+class CompoundSymmetric(PatternedStructure):
+    """One correlation for all pairs, and a variance for each column."""
+
+    name = "compound symmetric, with a variance for each column"
+    tag = "cs"
+    words = "these have a variance each and one correlation, the same for all pairs"
+    own = True
+    closed = "scales"
+
+    @cached_property
+    def pattern(self) -> CorrelationPattern:
+        """As of `PatternedStructure`."""
+        return _OneCorrelation(self.width)
+
+
+@dataclass(frozen=True)
+class HomogeneousCompoundSymmetric(CompoundSymmetric):
+    """One correlation for all pairs, and one variance."""
+
+    name = "compound symmetric, with one variance"
+    tag = "homcs"
+    words = "these have one variance and one correlation, the same for all pairs"
+    own = False
+    closed = "scale"
+
+
+@dataclass(frozen=True)
+class AutoRegressive(PatternedStructure):
+    """First-order autoregression over the columns in their order, and one variance."""
+
+    name = "first-order autoregressive, with one variance"
+    tag = "ar1"
+    words = "these have one variance, and a correlation that is rho to the power of how far apart they stand"
+    own = False
+    closed = "scale"
+
+    @cached_property
+    def pattern(self) -> CorrelationPattern:
+        """As of `PatternedStructure`."""
+        return _PowersOfDistance(self.width)
+
+
+@dataclass(frozen=True)
+class HeterogeneousAutoRegressive(AutoRegressive):
+    """The same, and a variance for each column."""
+
+    name = "first-order autoregressive, with a variance for each column"
+    tag = "hetar1"
+    words = (
+        "these have a variance each, and a correlation that is rho to the power of how far apart they stand"
+    )
+    own = True
+    closed = "scales"
+
+
+@dataclass(frozen=True)
+class Toeplitz(PatternedStructure):
+    """One correlation for each distance of columns in their order, and a variance for each column."""
+
+    name = "Toeplitz, with a variance for each column"
+    tag = "toep"
+    words = "these have a variance each, and one correlation for every distance between them"
+    own = True
+    closed = "scales"
+
+    @cached_property
+    def pattern(self) -> CorrelationPattern:
+        """As of `PatternedStructure`."""
+        return _OnePerDistance(self.width)
+
+    @property
+    def _dependence_names(self) -> list[str]:
+        return [f"rho.{lag}" for lag in range(1, self.width)]
+
+
+@dataclass(frozen=True)
+class HomogeneousToeplitz(Toeplitz):
+    """One correlation for each distance, and one variance."""
+
+    name = "Toeplitz, with one variance"
+    tag = "homtoep"
+    words = "these have one variance, and one correlation for every distance between them"
+    own = False
+    closed = "scale"
+
+
+@dataclass(frozen=True)
+class Exponential(PatternedStructure):
+    """Correlation exp(-distance / range) between positions, and one variance.
+
+    Attributes:
+        positions: (k) coordinates of each column.
+    """
+
+    positions: tuple[tuple[float, ...], ...] = ()
+
+    name = "exponential in the distance, with one variance"
+    tag = "exp"
+    words = "these have one variance, and a correlation of exp(-distance / range)"
+    own = False
+    closed = "scale"
+
+    @cached_property
+    def pattern(self) -> CorrelationPattern:
+        """As of `PatternedStructure`."""
+        return Fading(self.positions)
+
+    @property
+    def fading(self) -> Fading:
+        """The pattern."""
+        found = self.pattern
+        assert isinstance(found, Fading)
+        return found
+
+    @cached_property
+    def _start_classes(self) -> Ints:
+        # Near and far pairs: more of them than a start needs would cost as many equations.
+        distances = self.fading.distances
+        middle = np.median(distances[np.triu_indices(self.width, 1)])
+        return np.where(distances == 0.0, 0, np.where(distances <= middle, 1, 2))
+
+    @property
+    def _dependence(self) -> list[Natural]:
+        return [Natural("range", *self.fading.pair)]
+
+    @property
+    def _dependence_names(self) -> list[str]:
+        return ["range"]
+
+    def natural(self, G: Floats) -> Floats:
+        """As of `Structure`."""
+        i, j = self.fading.pair
+        variance = np.einsum("aa...->a...", G).mean(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r = np.where(variance > 0.0, G[i, j] / variance, np.nan)
+            found = -self.fading.closest / np.log(np.minimum(r, 1.0))
+        return np.stack([np.sqrt(variance), np.where(r >= 1.0, np.inf, np.abs(found))])
+
+
+@dataclass(frozen=True)
+class OrnsteinUhlenbeck(Exponential):
+    """The same over one coordinate, such as time."""
+
+    name = "Ornstein-Uhlenbeck, with one variance"
+    tag = "ou"
+    words = "these have one variance, and a correlation of exp(-distance / range)"

@@ -1,0 +1,162 @@
+"""Z'Z of factors whose levels are related by a sparse inverse, with what their relation adds to it.
+
+The random effects have prior precision P, K^-1 (x) I of a factor with a relation and I of another, and C =
+P + Lambda' Z'Z Lambda is factored at each theta on one pattern that both share. The columns of a level are a
+full block of it, whatever is zero there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import block_diag, csr_array, eye_array, hstack, kron
+
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, random_columns
+from lmmkit.engine.crossproducts.scaling import Prepared
+from lmmkit.engine.linalg.sparse_cholesky import SparsePattern, sparse_pattern
+from lmmkit.engine.relations.pedigree import Pedigree
+
+
+@dataclass(frozen=True, eq=False)
+class SparseProducts:
+    """S = Z'Z and P on one pattern.
+
+    Attributes:
+        pattern: Of C, with its order of elimination.
+        S: Data of Z'Z.
+        prior: Data of P.
+        logdet: -log|P|.
+        spans: Columns of each factor and its width k.
+    """
+
+    pattern: SparsePattern
+    S: Floats
+    prior: Floats
+    logdet: float
+    spans: tuple[tuple[slice, int], ...]
+
+    def matrix(self, data: Floats) -> csr_array:
+        """The matrix of some data."""
+        own = self.pattern.pattern
+        return csr_array((data, own.indices, own.indptr), shape=own.shape)
+
+    @cached_property
+    def cross(self) -> csr_array:
+        """Z'Z."""
+        return self.matrix(self.S)
+
+    def diagonal(self) -> Floats:
+        """(q2,) of Z'Z."""
+        return self.cross.diagonal()
+
+    @cached_property
+    def rows(self) -> Ints:
+        """The row of each entry."""
+        pointer = self.pattern.pattern.indptr
+        return np.repeat(np.arange(len(pointer) - 1), np.diff(pointer))
+
+    @cached_property
+    def keys(self) -> Ints:
+        """Row and column in one number, rising."""
+        pattern = self.pattern.pattern
+        return self.rows * pattern.shape[0] + pattern.indices
+
+    def found(self, row: Ints, column: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        """Where entries stand, and whether they are there."""
+        key = row * self.pattern.size + column
+        at = np.minimum(np.searchsorted(self.keys, key), len(self.keys) - 1)
+        return at, self.keys[at] == key
+
+    @cached_property
+    def turned(self) -> Ints:
+        """Where the entry on the other side of the diagonal stands."""
+        return np.lexsort((self.rows, self.pattern.pattern.indices))
+
+    @cached_property
+    def _by_column(self) -> list[Ints]:
+        """(m, k) the entries in columns of each factor; those of one level and row stand together."""
+        indices, out = self.pattern.pattern.indices, list[Ints]()
+        for span, k in self.spans:
+            out.append(np.flatnonzero((indices >= span.start) & (indices < span.stop)).reshape(-1, k))
+        return out
+
+    @cached_property
+    def by_row(self) -> list[list[Ints]]:
+        """For each factor and column of it, the entries in the rows of that column, level by level."""
+        return [
+            [
+                np.flatnonzero(
+                    (self.rows >= span.start) & (self.rows < span.stop) & ((self.rows - span.start) % k == c)
+                )
+                for c in range(k)
+            ]
+            for span, k in self.spans
+        ]
+
+    def times_roots(self, data: Floats, L: tuple[Floats, ...]) -> Floats:
+        """Data of A Lambda."""
+        out = np.empty_like(data)
+        for entries, root in zip(self._by_column, L, strict=True):
+            out[entries] = data[entries] * root[0, 0] if len(root) == 1 else data[entries] @ root
+        return out
+
+    def system(self, L: tuple[Floats, ...]) -> Floats:
+        """Data of C = P + Lambda' Z'Z Lambda."""
+        half = self.times_roots(self.S, L)
+        return self.prior + self.times_roots(half[self.turned], L)
+
+    def blocks(self, data: Floats, f: int, g: int) -> tuple[Floats, Ints, Ints]:
+        """(m, k_f, k_g) the blocks of two factors that the pattern holds, and their levels."""
+        (rows, k), (columns, width) = self.spans[f], self.spans[g]
+        part = self.matrix(data)[rows, columns].tobsr(blocksize=(k, width))
+        levels = np.repeat(np.arange(len(part.indptr) - 1), np.diff(part.indptr))
+        return part.data, levels, part.indices.astype(np.intp)
+
+    def own(self, data: Floats, f: int) -> Floats:
+        """(J, k, k) the diagonal blocks of one factor."""
+        blocks, i, j = self.blocks(data, f, f)
+        return blocks[i == j]
+
+
+def sparse_products(prepared: Prepared, layout: Layout) -> SparseProducts:
+    """Z'Z and P of the factors of the rest.
+
+    Raises:
+        FitError: The factor of C would have too many entries.
+    """
+    Z = csr_array(hstack([_columns(prepared, factor) for factor in layout.rest], format="csr"))
+    there = csr_array((np.ones(Z.nnz), Z.indices, Z.indptr), shape=Z.shape)
+    P = csr_array(block_diag([_prior(f, ones=False) for f in layout.rest], format="csr"))
+    P_there = csr_array(block_diag([_prior(f, ones=True) for f in layout.rest], format="csr"))
+    pattern = csr_array(there.T @ there + P_there)
+    pattern.sort_indices()
+    q = pattern.shape[0]
+    keys = np.repeat(np.arange(q), np.diff(pattern.indptr)) * q + pattern.indices
+
+    def data(A: csr_array) -> Floats:
+        found = A.tocoo()
+        out = np.zeros(len(keys))
+        out[np.searchsorted(keys, found.coords[0].astype(np.int64) * q + found.coords[1])] = found.data
+        return out
+
+    logdet = sum(f.width * f.relation.logdet for f in layout.rest if isinstance(f.relation, Pedigree))
+    spans = tuple((layout.columns(i), f.width) for i, f in enumerate(layout.rest))
+    return SparseProducts(sparse_pattern(pattern), data(csr_array(Z.T @ Z)), data(P), logdet, spans)
+
+
+def _columns(prepared: Prepared, factor: Factor) -> csr_array:
+    return random_columns(prepared, [factor]) if factor.Z is None else factor.Z
+
+
+def _prior(factor: Factor, *, ones: bool) -> csr_array:
+    """K^-1 (x) I, or I; with full blocks of ones in their place, the pattern that they take."""
+    K = factor.relation.precision if isinstance(factor.relation, Pedigree) else eye_array(factor.levels)
+    if not ones:
+        return csr_array(kron(K, eye_array(factor.width), format="csr"))
+    K = csr_array(K)
+    pattern = csr_array((np.ones(K.nnz), K.indices, K.indptr), shape=K.shape)
+    return csr_array(kron(pattern, np.ones((factor.width, factor.width)), format="csr"))
