@@ -7,7 +7,6 @@ finds the crossing in a few profiles, to rounding.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -15,51 +14,26 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.natural_scales import FISHER, LOG, PLAIN, Scale
 from lmmkit.engine.rules import PROFILE
 from lmmkit.errors import FitError
 
 FURTHEST = 1e100  # value of a parameter beyond which the products of an evaluation overflow
 
 
-class Scale(NamedTuple):
-    """A working scale: there, back, and d value / d t."""
-
-    there: Callable[[float], float]
-    back: Callable[[float], float]
-    slope: Callable[[float], float]
-
-
-def _one(_: float) -> float:
-    return 1.0
-
-
-def _exp(t: float) -> float:
-    """e^t, infinite where it overflows."""
-    return math.exp(t) if t < 709.0 else math.inf
-
-
-def _sech2(t: float) -> float:
-    return float(np.cosh(min(abs(t), 350.0))) ** -2
-
-
-PLAIN = Scale(float, float, _one)
-LOG = Scale(math.log, _exp, _exp)
-FISHER = Scale(math.atanh, math.tanh, _sech2)
-
-
 def _between(middle: float, half: float) -> Scale:
     """Fisher's z of a number between two others."""
 
     def there(value: float) -> float:
-        return math.atanh((value - middle) / half)
+        return FISHER.there((value - middle) / half)
 
     def back(t: float) -> float:
-        return middle + half * math.tanh(t)
+        return middle + half * FISHER.back(t)
 
     def slope(t: float) -> float:
-        return half * _sech2(t)
+        return half * FISHER.slope(t)
 
-    return Scale(there, back, slope)
+    return Scale(there, back, slope, FISHER.name)
 
 
 class Found(Protocol):
