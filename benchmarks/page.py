@@ -16,7 +16,7 @@ INTRODUCTION = """\
 # Benchmarks
 
 Written by `make bench`; every number comes from one run on one machine, in `benchmarks/results.json`, those
-of repeated visits from a later run on it.
+of repeated visits and of serial correlation from later runs on it.
 
 Each fit is a process of its own and the first call in it, on one core with one thread; the rounds are
 interleaved. Seconds are CPU seconds of the whole call, from a DataFrame and a formula; imports and the
@@ -30,6 +30,15 @@ grouping factor. Evaluations are counted as each engine counts them.
 
 {machine}. {versions}.
 """
+
+VISITS = (
+    "`y ~ arm * visit + baseline` by REML, residuals `un(visit | patient)`, with dropout; of glmmTMB "
+    "`us(0 + visit | patient)` with `dispformula = ~0`. CPU seconds of the call, certificate apart.\n"
+)
+SERIAL = (
+    "`y ~ arm * day` by REML at uneven times, residuals `car1(day | animal)`, with `(1 | animal)` where the "
+    "name says so; of nlme `gls` and `lme` with `corCAR1`. CPU seconds of the call, certificate apart.\n"
+)
 
 
 def page(figures: Figures) -> str:
@@ -59,7 +68,8 @@ def page(figures: Figures) -> str:
         *section("Deviance above the lowest", lambda name, records: _excess(records, best[name])),
         *section("Evaluations", lambda _, records: _plain(records, "evaluations", "{:.0f}")),
         *section("Peak memory of the process, MB", lambda _, records: _plain(records, "peak_mb", "{:.0f}")),
-        *_visits(figures.get("visits", [])),
+        *_trials("Repeated visits", VISITS, figures.get("visits", [])),
+        *_trials("Serial correlation", SERIAL, figures.get("serial", [])),
         *_methods(figures.get("methods", [])),
         *_startup(figures.get("startup", {})),
         *_sweep(figures.get("sweep", {})),
@@ -88,8 +98,8 @@ def _startup(times: dict[str, dict[str, float]]) -> list[str]:
     ]
 
 
-def _visits(records: list[Record]) -> list[str]:
-    """Repeated visits: a row for each trial and engine."""
+def _trials(title: str, what: str, records: list[Record]) -> list[str]:
+    """A row for each trial and engine."""
     if not records:
         return []
     head = [
@@ -107,12 +117,7 @@ def _visits(records: list[Record]) -> list[str]:
     keys = list(dict.fromkeys((record["trial"], record["engine"]) for record in records))
     cells = {key: [r for r in records if (r["trial"], r["engine"]) == key] for key in keys}
     rows = [_trial(cells[key], _median(cells[key[0], "lmmkit"], "seconds")) for key in keys]
-    return [
-        "\n## Repeated visits\n",
-        "`y ~ arm * visit + baseline` by REML, residuals `un(visit | patient)`, with dropout; of glmmTMB "
-        "`us(0 + visit | patient)` with `dispformula = ~0`. CPU seconds of the call, certificate apart.\n",
-        *_table(head, rows),
-    ]
+    return [f"\n## {title}\n", what, *_table(head, rows)]
 
 
 def _trial(records: list[Record], base: float | None) -> list[str]:

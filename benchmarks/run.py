@@ -1,8 +1,8 @@
 """All benchmarks in one run: `python benchmarks/run.py` writes results.json and docs/benchmarks.md.
 
 With --engines lmmkit,lme4 or --workloads a,d some of the fits run alone, and benchmarks/.data/partial.md is
-written instead; --rounds 5 says how often each fit is repeated. With --visits the repeated visits alone are
-measured again, and everything else on the page stays as it was.
+written instead; --rounds 5 says how often each fit is repeated. With --visits or --serial the repeated visits
+or serial correlation alone are measured again, and everything else on the page stays as it was.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import fits
 import methods
+import serial
 import startup
 import sweeps
 import visits
@@ -32,16 +33,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workloads", type=lambda text: text.split(","), default=list(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--visits", action="store_true")
+    parser.add_argument("--serial", action="store_true")
     return parser.parse_args()
 
 
 def main() -> None:
     """Measure, then write the figures and the page."""
     chosen = arguments()
-    if chosen.visits:
+    if chosen.visits or chosen.serial:
         figures = json.loads(RESULTS.read_text())
         with fits.pinned():
-            figures["visits"] = visits.run(chosen.rounds)
+            if chosen.visits:
+                figures["visits"] = visits.run(chosen.rounds)
+            if chosen.serial:
+                figures["serial"] = serial.run(chosen.rounds)
         write(figures, RESULTS, PAGE)
         return
     whole = chosen.engines == list(fits.ENGINES) and chosen.workloads == list(WORKLOADS)
@@ -52,6 +57,7 @@ def main() -> None:
     with fits.pinned():
         figures["fits"] = fits.run(engines, chosen.workloads, chosen.rounds)
         figures["visits"] = visits.run(chosen.rounds) if whole else []
+        figures["serial"] = serial.run(chosen.rounds) if whole else []
         figures["methods"] = methods.run(chosen.rounds) if whole else []
     if whole:
         figures |= {"startup": startup.run(chosen.rounds), "sweep": sweeps.run()}

@@ -64,12 +64,12 @@ def page(text: str) -> str:
 
 
 def html_figure(address: str, alt: object, caption: object) -> str:
-    """A picture with its caption, as a notebook shows it.
+    """A picture with its caption, as a notebook shows it: in its dark theme too its ink is on white.
 
-    >>> html_figure("data:,", "a > b", "A & B")
-    '<figure><img alt="a &gt; b" src="data:,"><figcaption>A &amp; B</figcaption></figure>'
+    >>> html_figure("data:,", "a > b", "A & B")[:51]
+    '<figure><img style="background: #fff" alt="a &gt; b'
     """
-    picture = f'<img alt="{html(alt)}" src="{html(address)}">'
+    picture = f'<img style="background: #fff" alt="{html(alt)}" src="{html(address)}">'
     return f"<figure>{picture}<figcaption>{html(caption)}</figcaption></figure>"
 
 
@@ -134,3 +134,18 @@ def markdown(text: object) -> str:
     """
     plain = terminal(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARK.sub(r"\\\g<0>", plain)
+
+
+def picture_at(address: str) -> bytes | None:
+    """The picture that an address holds; None where it holds none.
+
+    >>> picture_at(image_address(b"<svg/>")), picture_at("x.png")
+    (b'<svg/>', None)
+    """
+    head, _, content = address.partition(";base64,")
+    if not head.startswith("data:image/"):
+        return None
+    try:
+        return base64.b64decode(content, validate=True)
+    except ValueError:
+        return None

@@ -9,6 +9,7 @@ import calibration
 import numpy as np
 import pytest
 from page import page
+from serial import SERIES
 from visits import TRIALS
 from workloads import HERE, WORKLOADS, tables
 
@@ -88,6 +89,15 @@ def test_repeated_visits_are_what_the_page_says(trial):
     assert frame["visit"].nunique() == trial.visits
     assert not frame.duplicated(["patient", "visit"]).any()
     assert len(frame) < 60 * trial.visits
+
+
+@pytest.mark.parametrize("series", SERIES.values(), ids=list(SERIES))
+def test_series_are_what_the_page_says(series):
+    few = replace(series, animals=min(series.animals, 20), each=min(series.each, 50))
+    frame = few.frame()
+    assert len(frame) == few.animals * few.each
+    assert (frame.groupby("animal")["day"].diff().dropna() > 0).all()
+    assert frame.equals(few.frame())
 
 
 def test_calibration_measures_public_numbers_and_lists_what_is_outside():

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.crossproducts.patterns import coloured, whitened
+from lmmkit.engine.crossproducts.whitening import root_of
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.options import check_option
 
@@ -35,19 +35,24 @@ def response(estimates: Estimates) -> Floats:
 
 
 def normalised(estimates: Estimates) -> Floats:
-    """(n,) L^-1 (y - fitted) within each subject, L the lower Cholesky factor of their covariance matrix."""
-    e, residual = response(estimates), estimates.problem.visits
+    """(n,) B (y - fitted) with B R B' = 1 within each subject, in units of sigma.
+
+    Over visits B is the inverse of the lower Cholesky factor of R in their order; with time that of a Markov
+    process, each row less what the one before it tells of it.
+    """
+    e, residual = response(estimates), estimates.problem.residual
     if residual is None:
         return e / estimates.noise
-    return whitened(residual, estimates.rho, _weighted(estimates) * e / estimates.sigma)
+    return root_of(residual, estimates.rho).white((_weighted(estimates) * e / estimates.sigma)[None])[0]
 
 
 def correlated(estimates: Estimates, z: Floats) -> Floats:
-    """(n, r) residuals L z made of independent standard normal ones."""
-    residual = estimates.problem.visits
+    """(n, r) residuals B^-1 z made of independent standard normal ones."""
+    residual = estimates.problem.residual
     if residual is None:
         return estimates.noise[:, None] * z
-    return estimates.sigma * coloured(residual, estimates.rho, z) / _weighted(estimates)[:, None]
+    made = root_of(residual, estimates.rho).unwhite(np.ascontiguousarray(z.T))
+    return estimates.sigma * made.T / _weighted(estimates)[:, None]
 
 
 def _weighted(estimates: Estimates) -> Floats:

@@ -26,6 +26,7 @@ from lmmkit.plots.style import (
     canvas,
     facets,
     figure_of,
+    lines_of,
     outer_labels,
     outer_legend,
     panel,
@@ -203,7 +204,7 @@ def effect(
             dash = DASHES[place % len(DASHES)]
             ax.plot(part["x"], part["mean"], color=color, linestyle=dash, linewidth=1.8, label=label)
     _name_positions(ax, names)
-    ax.set(xlabel=mathtext(x_label), ylabel=mathtext(y_label))
+    ax.set(xlabel=mathtext(x_label), ylabel=lines_of(y_label, 40))
     outer_legend(ax, "outside upper left", ncols=2 if max(map(len, lines)) > 28 else 4)
     return ax
 

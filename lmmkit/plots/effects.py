@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -21,23 +21,29 @@ from lmmkit.plots.style import (
     CROWD,
     GREY,
     INK,
+    NAME_LETTERS,
     VERMILLION,
-    WIDTH,
+    by_unit,
     canvas,
     facets,
+    lines_of,
     name_rows,
     named_points,
     outer_labels,
     outer_legend,
     panel,
+    row_inches,
     seaborn,
     split,
     styled,
+    with_unit,
     zero_line,
 )
 
 NAMED_LEVELS = 40
 PANELS_PER_ROW = 3
+X_LETTERS = 88  # of a label below a whole picture
+WRITTEN_CELLS = 20  # of a matrix whose figures stand in its cells
 DIVERGING = "PuOr"  # told apart under every common colour blindness; the numbers stand in the cells
 CRITERIA = {"d_deviance": "Deviance", "d_aic": "AIC", "d_bic": "BIC"}
 #: Kinds of candidate models, and of the cells of a sweep: colour and marker, in the order of the legend.
@@ -53,20 +59,21 @@ LETTERS = 48  # of a choice's value
 
 
 @styled
-def forest(coefficients: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axes:
-    """Coefficients as points with their intervals, and the line of no effect.
+def forest(coefficients: pd.DataFrame, *, label: str) -> NDArray[Any]:
+    """Coefficients as points with their intervals, and the line of no effect: a panel per unit.
 
     Args:
-        coefficients: Columns coefficient, estimate, low, high; the first row is drawn on top.
-        label: Axis text of the estimates, unit included.
-        ax: Axes to draw on; a new figure without.
+        coefficients: Columns coefficient, estimate, low, high, and unit where there are several; the first
+            row is drawn on top.
+        label: Axis text of the estimates, to which the unit is added.
     """
-    ax = panel(ax, height=0.9 + 0.3 * len(coefficients))
-    zero_line(ax, "x")
-    columns = (coefficients[name] for name in ("coefficient", "estimate", "low", "high"))
-    named_points(ax, *columns)
-    ax.set(xlabel=mathtext(label), ylabel="Coefficient")
-    return ax
+    panels = by_unit(coefficients, row=row_inches(coefficients["coefficient"], 0.3), head=0.75)
+    for unit, part, ax in panels:
+        zero_line(ax, "x")
+        columns = (part[name] for name in ("coefficient", "estimate", "low", "high"))
+        named_points(ax, *columns)
+        ax.set(xlabel=lines_of(with_unit(label, unit), X_LETTERS), ylabel="Coefficient")
+    return np.array([ax for *_, ax in panels])
 
 
 @styled
@@ -117,19 +124,19 @@ def comparison_arrows(table: pd.DataFrame, *, label: str, ax: Axes | None = None
 
 
 @styled
-def components(variances: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axes:
-    """Standard deviations of the random effects and of the residual, side by side.
+def components(variances: pd.DataFrame, *, label: str) -> NDArray[Any]:
+    """Standard deviations of the random effects and of the residual: a panel per unit, from zero.
 
     Args:
-        variances: Columns component, sd.
-        label: Axis text of the standard deviations, unit included.
-        ax: Axes to draw on; a new figure without.
+        variances: Columns component, sd, and unit where there are several.
+        label: Axis text of the standard deviations, to which the unit is added.
     """
-    ax = panel(ax, height=0.9 + 0.28 * len(variances))
-    named_points(ax, variances["component"], variances["sd"], 0, variances["sd"])
-    ax.set(xlabel=mathtext(label), ylabel="Component")
-    ax.set_xlim(left=0)
-    return ax
+    panels = by_unit(variances, row=row_inches(variances["component"], 0.28), head=0.75)
+    for unit, part, ax in panels:
+        named_points(ax, part["component"], part["sd"], 0, part["sd"])
+        ax.set(xlabel=lines_of(with_unit(label, unit), X_LETTERS), ylabel="Component")
+        ax.set_xlim(left=0)
+    return np.array([ax for *_, ax in panels])
 
 
 @styled
@@ -137,17 +144,20 @@ def caterpillar(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
     """Predicted random effects in order of size, each with its interval: one panel per term.
 
     Args:
-        effects: Columns term, level, estimate, low, high; each term's rows already in order.
-        label: Axis text of the effects, unit included.
+        effects: Columns term, level, estimate, low, high, and unit where terms have one each; each term's
+            rows already in order.
+        label: Axis text of the effects, to which a unit is added.
     """
     parts = split(effects, "term")
     most = max(len(part) for part in parts.values())
     inches = min(4.2, 0.8 + 0.14 * min(most, NAMED_LEVELS))
     axes = facets(len(parts), PANELS_PER_ROW, head=0.4, inches=inches)
+    letters = X_LETTERS // axes.shape[1]
     for ax, (term, part) in zip(axes.flat, parts.items(), strict=False):
         _caterpillar_panel(ax, part)
-        ax.set_title(mathtext(term))
-    outer_labels(axes, x=label)
+        ax.set_title(lines_of(term, letters))
+        unit = part["unit"].iloc[0] if "unit" in part else ""
+        ax.set_xlabel(lines_of(with_unit(label, unit), letters))
     return axes
 
 
@@ -166,17 +176,19 @@ def _caterpillar_panel(ax: Axes, part: pd.DataFrame) -> None:
 
 
 @styled
-def random_pairs(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
+def random_pairs(effects: pd.DataFrame, units: Sequence[str] = (), *, label: str) -> NDArray[Any]:
     """Predicted random effects of one grouping factor: term against term, and each against a normal.
 
     Args:
         effects: One row per level; beside `level` the factor's terms are columns, and `normal:<term>`
             for each, the standard normal quantiles of its ranks.
-        label: Axis text of the effects, unit included.
+        units: The unit of each term.
+        label: Axis text of the effects.
     """
     terms = [str(name) for name in effects if name != "level" and not str(name).startswith("normal:")]
-    width = min(WIDTH, 3.2 + 1.4 * (len(terms) - 1))
-    axes = canvas(len(terms), len(terms), height=max(2.4, 0.85 * width), width=width)
+    texts = [with_unit(term, unit) for term, unit in zip(terms, units or [""] * len(terms), strict=True)]
+    letters = X_LETTERS // (len(terms) + 1)
+    axes = canvas(len(terms), len(terms), height=2.8 if len(terms) == 1 else min(7.5, 2.5 * len(terms)))
     look = {"linewidth": 0, "alpha": 0.7, "s": 2 if len(effects) > 200 else 18}
     look["rasterized"] = len(effects) > CROWD
     for (row, down), (column, across) in product(enumerate(terms), repeat=2):
@@ -184,8 +196,8 @@ def random_pairs(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
         ax.set_visible(column <= row)
         color, x = (VERMILLION, f"normal:{across}") if own else (BLUE, across)
         seaborn().scatterplot(effects, x=x, y=down, color=color, ax=ax, **look)
-        ax.set_xlabel("Normal quantile" if own else mathtext(across))
-        ax.set_ylabel("" if column else mathtext(down))
+        ax.set_xlabel("Normal quantile" if own else lines_of(texts[column], letters))
+        ax.set_ylabel("" if column else lines_of(texts[row], letters))
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(nbins=4))
     outer_labels(axes, y=label)
@@ -194,32 +206,44 @@ def random_pairs(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
 
 @styled
 def correlations(pairs: pd.DataFrame) -> NDArray[Any]:
-    """Correlation matrices as heat maps with the figures in the cells: one panel per block.
+    """Correlation matrices as heat maps with the figures in the cells: one panel per block, below each other.
+
+    A column has the number of the row with its name, so that long names have room.
 
     Args:
         pairs: Columns block, row, column, correlation (NaN where a standard deviation is zero).
     """
     blocks = split(pairs, "block")
-    axes = canvas(1, max(1, len(blocks)), height=3.2 if blocks else 0.8)
+    names = [_numbered(part["row"].unique()) for part in blocks.values()]
+    inches = [0.75 + len(each) * row_inches(each, 0.32 if len(each) <= 12 else 0.25) for each in names]
+    inches = inches or [0.8]
+    axes = canvas(len(inches), 1, height=sum(inches), height_ratios=inches)
     if not blocks:
         axes[0, 0].set_axis_off()
         axes[0, 0].set_title("Every block has one column: there is no correlation to show")
     for ax, (block, part) in zip(axes.flat, blocks.items(), strict=False):
         _correlation_panel(ax, part)
-        ax.set(title=mathtext(block), xlabel="", ylabel="")
+        ax.set(xlabel="", ylabel="")
+        ax.set_title(lines_of(block, X_LETTERS))
     return axes
 
 
 def _correlation_panel(ax: Axes, part: pd.DataFrame) -> None:
     names = list(dict.fromkeys(part["row"]))
     matrix = part.pivot(index="row", columns="column", values="correlation").loc[names, names]
-    texts = matrix.map("{:.2f}".format).where(matrix.notna(), "none")
-    look = {"vmin": -1.6, "vmax": 1.6, "cmap": DIVERGING, "cbar": False, "square": True, "fmt": ""}
-    look |= {"annot": texts if len(names) <= 12 else False, "annot_kws": {"fontsize": 8}}
-    ticks = [mathtext(name) for name in names]
-    seaborn().heatmap(matrix.fillna(0.0), xticklabels=ticks, yticklabels=ticks, ax=ax, **look)
-    ax.set_xticks(ax.get_xticks(), ticks, rotation=30, ha="right")
-    ax.tick_params(axis="y", rotation=0)
+    texts = matrix.round(2).add(0.0).map("{:.2f}".format).where(matrix.notna(), "none")
+    look = {"vmin": -1.6, "vmax": 1.6, "cmap": DIVERGING, "cbar": False, "fmt": "", "linewidths": 1}
+    font = 8 if len(names) <= 8 else 7 if len(names) <= 12 else 5.5
+    look |= {"annot": texts if len(names) <= WRITTEN_CELLS else False, "annot_kws": {"fontsize": font}}
+    seaborn().heatmap(matrix.fillna(0.0), ax=ax, **look)
+    middles = np.arange(len(names)) + 0.5
+    ax.set_xticks(middles, [str(place) for place in range(1, len(names) + 1)], rotation=0)
+    texts = [lines_of(name, NAME_LETTERS) for name in _numbered(names)]
+    ax.set_yticks(middles, texts, rotation=0, fontsize=8 if len(names) <= 12 else 6.5)
+
+
+def _numbered(names: Iterable[Any]) -> list[str]:
+    return [f"{place}  {name}" for place, name in enumerate(names, 1)]
 
 
 @styled
@@ -248,7 +272,7 @@ def structures(table: pd.DataFrame) -> NDArray[Any]:
 
 
 def _distances(table: pd.DataFrame, names: Any, kinds: NDArray[Any], label: str) -> NDArray[Any]:
-    axes = canvas(1, 3, height=0.9 + 0.32 * len(table), sharey=True)
+    axes = canvas(1, 3, height=1.1 + len(table) * row_inches(names, 0.34), sharey=True)
     for ax, (column, title) in zip(axes.flat, CRITERIA.items(), strict=True):
         heights = name_rows(ax, names)
         zero_line(ax, "x")

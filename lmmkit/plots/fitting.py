@@ -24,6 +24,8 @@ from lmmkit.plots.style import (
     INK,
     VERMILLION,
     canvas,
+    figure_of,
+    lines_of,
     log_heights,
     name_rows,
     outer_legend,
@@ -106,7 +108,7 @@ def path(steps: pd.DataFrame) -> NDArray[Any]:
         log_heights(ax)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes[0, 1].axhline(STOP, color=VERMILLION, linestyle="--", linewidth=1, label="stop")
-    axes[0, 1].legend(loc="upper right")
+    outer_legend(axes[0, 1], "outside upper right")
     return axes
 
 
@@ -283,14 +285,18 @@ def residual_panels(
     }
     for ax, (value, (title, name)) in zip(axes[:, 0], views.items(), strict=True):
         _against_fitted(ax, points, trend, value)
-        ax.set(title=title, xlabel=mathtext(f"Fitted {label}"), ylabel=name)
+        ax.set(title=title, xlabel=lines_of(f"Fitted {label}", 44), ylabel=name)
     zero_line(axes[0, 0], "y")
     ax = axes[0, 1]
-    ax.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle="--", label="normal")
+    ax.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle="--")
     seaborn().scatterplot(quantiles, x="normal", y="residual", color=BLUE, s=7, linewidth=0, ax=ax)
     ax.set(title="Against the normal distribution", xlabel="Normal quantile", ylabel="Standardised residual")
-    ax.legend(loc="upper left")
     _boxes(axes[1, 1], boxes, group)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    for each in axes.flat:
+        if inner := each.get_legend():
+            inner.remove()
+    figure_of(axes).legend(handles, labels, loc="outside upper right")
     return axes
 
 
@@ -300,7 +306,6 @@ def _against_fitted(ax: Axes, points: pd.DataFrame, trend: pd.DataFrame, value: 
     seaborn().scatterplot(points, x="fitted", y=value, color=BLUE, ax=ax, **dots)
     line = {"estimator": None, "sort": False, "label": "mean along slices"}
     seaborn().lineplot(trend, x="fitted", y=value, color=VERMILLION, ax=ax, **line)
-    ax.legend(loc="upper left")
 
 
 def _boxes(ax: Axes, boxes: pd.DataFrame, group: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ INK, GREY, PALE = "#222222", "#6b6b6b", "#e3e3e3"
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
 WIDTH = 7.2  # inches: the text width of the report
+LETTERS_PER_INCH = 13  # of a label
+NAME_LETTERS = 40  # of a line of a name beside its row
 CROWD = 2_000  # marks beyond this many are drawn as pixels, so that files stay small
 
 STYLE: dict[Any, Any] = {
@@ -61,9 +64,10 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.4,
     "legend.frameon": False,
     "legend.fontsize": 8.0,
-    "figure.facecolor": "white",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "figure.dpi": 150,
-    "savefig.facecolor": "white",
+    "savefig.facecolor": "none",
     "savefig.dpi": 150,
     "svg.fonttype": "path",
     "svg.hashsalt": "lmmkit",
@@ -138,10 +142,48 @@ def figure_of(axes: Axes | NDArray[Any]) -> Figure:
 def outer_labels(axes: NDArray[Any], *, x: str = "", y: str = "") -> None:
     """Texts that all panels share, below and left of them."""
     figure = figure_of(axes)
+    width, height = (LETTERS_PER_INCH * inches for inches in figure.get_size_inches())
     if x:
-        figure.supxlabel(mathtext(x), fontsize=9, color=INK)
+        figure.supxlabel(lines_of(x, int(width)), fontsize=9, color=INK)
     if y:
-        figure.supylabel(mathtext(y), fontsize=9, color=INK)
+        figure.supylabel(lines_of(y, int(0.85 * height)), fontsize=9, color=INK)
+
+
+def lines_of(text: object, letters: int) -> str:
+    """Text for a label on as many lines as it takes at so many letters each."""
+    return "\n".join(textwrap.wrap(mathtext(text), letters)) or mathtext(text)
+
+
+def with_unit(label: str, unit: object) -> str:
+    """An axis text with the unit of what is drawn, where it has one.
+
+    >>> with_unit("Change of y", "ms per d"), with_unit("Change of y", "")
+    ('Change of y (ms per d)', 'Change of y')
+    """
+    return f"{label} ({unit})" if unit else label
+
+
+def row_inches(names: Iterable[Any], least: float) -> float:
+    """The height of a row beside which the longest of some names has room."""
+    most = max((lines_of(name, NAME_LETTERS).count("\n") + 1 for name in names), default=1)
+    return max(least, 0.09 + 0.135 * most)
+
+
+def by_unit(table: pd.DataFrame, *, row: float, head: float) -> list[tuple[str, pd.DataFrame, Axes]]:
+    """A panel for the rows of each unit, below each other: unlike units share no axis.
+
+    Args:
+        table: With a column `unit`, if its rows have several.
+        row: Inches of a row.
+        head: Inches of a panel beyond its rows.
+
+    Returns:
+        For each unit it, its rows and its axes.
+    """
+    parts = split(table, "unit") if "unit" in table else {"": table}
+    ratios = [len(part) + head / row for part in parts.values()]
+    axes = canvas(len(parts), 1, height=row * sum(ratios) + 0.2, height_ratios=ratios)
+    return [(unit, part, ax) for (unit, part), ax in zip(parts.items(), axes[:, 0], strict=True)]
 
 
 def outer_legend(ax: Axes, place: Any, **look: Any) -> None:
@@ -160,7 +202,7 @@ def zero_line(ax: Axes, axis: str) -> None:
 
 def name_rows(ax: Axes, names: Iterable[Any]) -> NDArray[Any]:
     """Names the rows of a panel, the first on top, and returns their heights."""
-    texts = [mathtext(name) for name in names]
+    texts = [lines_of(name, NAME_LETTERS) for name in names]
     heights = np.arange(len(texts))
     ax.set_yticks(heights, texts)
     ax.set_ylim(len(texts) - 0.4, -0.6)
@@ -171,9 +213,7 @@ def name_rows(ax: Axes, names: Iterable[Any]) -> NDArray[Any]:
 def named_points(ax: Axes, names: Iterable[Any], points: Any, low: Any, high: Any) -> None:
     """A point in each named row and a line from its low to its high end."""
     names = list(names)
-    texts = [mathtext(name) for name in names]
-    seaborn().stripplot(x=points, y=texts, order=texts, orient="h", jitter=False, color=BLUE, size=5, ax=ax)
-    # After the points, because seaborn sets the limits to what it has drawn itself.
+    ax.plot(np.asarray(points, float), np.arange(len(names)), "o", color=BLUE, markersize=5)
     ax.hlines(name_rows(ax, names), low, high, color=BLUE, linewidth=2)
 
 

@@ -5,9 +5,12 @@ The tables hold numbers that no rule would give: intervals that are not symmetri
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import same_color, to_rgba
 
@@ -25,7 +28,12 @@ def same(drawn, expected):
 
 
 def dots(ax):
-    """The points of all scatters of a panel, in the order in which they were drawn."""
+    """The points of a panel: of its scatters, else of its markers without a line, in the order of drawing."""
+    marked = [
+        line.get_xydata() for line in ax.lines if line.get_linestyle() == "None" and len(line.get_xdata())
+    ]
+    if marked:
+        return np.concatenate(marked)
     return np.concatenate(
         [
             c.get_offsets().data
@@ -89,10 +97,23 @@ def assert_rows(ax, names, points, low, high):
 
 
 def test_forest():
-    ax = plots.forest(pd.DataFrame({"coefficient": NAMES, **COLUMNS}), label="Change (ms)")
+    (ax,) = plots.forest(pd.DataFrame({"coefficient": NAMES, **COLUMNS}), label="Change")
     assert_rows(ax, NAMES, ESTIMATE, LOW, HIGH)
     assert reference(ax, 0, "x")
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Change (ms)", "Coefficient")
+    assert ax.get_xlabel() == "Change"
+
+
+def test_unlike_units_have_no_axis_in_common():
+    table = pd.DataFrame({"coefficient": NAMES, "unit": ["ms per d", "ms", "ms per d"], **COLUMNS})
+    slopes, others = plots.forest(table, label="Change")
+    assert_rows(slopes, [NAMES[0], NAMES[2]], [1.5, 0.5], [1.25, -0.125], [4.75, 0.75])
+    assert_rows(others, [NAMES[1]], [-2.25], [-9.0], [-2.0])
+    assert [ax.get_xlabel() for ax in (slopes, others)] == ["Change (ms per d)", "Change (ms)"]
+    parts = pd.DataFrame({"component": NAMES, "unit": ["ms", "ms per d", "ms"], "sd": [3.5, 0.5, 1.25]})
+    first, second = plots.components(parts, label="SD")
+    assert_rows(first, [NAMES[0], NAMES[2]], [3.5, 1.25], [0, 0], [3.5, 1.25])
+    assert_rows(second, [NAMES[1]], [0.5], [0], [0.5])
+    assert [ax.get_xlabel() for ax in (first, second)] == ["SD (ms)", "SD (ms per d)"]
 
 
 def test_means():
@@ -123,10 +144,10 @@ def test_comparison_arrows():
 
 def test_components():
     sd = [3.5, 0.0, 1.25]
-    ax = plots.components(pd.DataFrame({"component": NAMES, "sd": sd}), label="SD (ms)")
+    (ax,) = plots.components(pd.DataFrame({"component": NAMES, "sd": sd}), label="SD")
     assert_rows(ax, NAMES, sd, [0, 0, 0], sd)
     assert ax.get_xlim()[0] == 0
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("SD (ms)", "Component")
+    assert ax.get_xlabel() == "SD"
 
 
 @pytest.mark.parametrize("levels", [3, 41])
@@ -136,9 +157,10 @@ def test_caterpillar(levels):
     names = [f"level {i}" for i in range(levels)]
     first = pd.DataFrame({"term": "g: x", "level": names, **column})
     second = pd.DataFrame({"term": "g: Intercept", "level": names, **-first[["estimate", "low", "high"]]})
-    axes = plots.caterpillar(pd.concat([first, second]), label="Effect (ms)")
+    table = pd.concat([first.assign(unit="ms per d"), second.assign(unit="ms")])
+    axes = plots.caterpillar(table, label="Effect")
     assert titles(axes) == ["g: x", "g: Intercept"]
-    assert figure_of(axes).get_supxlabel() == "Effect (ms)"
+    assert [ax.get_xlabel() for ax in axes.flat] == ["Effect (ms per d)", "Effect (ms)"]
     for ax, table in zip(axes.flat, (first, second), strict=True):
         places = np.arange(levels)
         same(segments(ax), np.column_stack([table["low"], places, table["high"], places]))
@@ -153,18 +175,18 @@ def test_caterpillar(levels):
 def test_random_pairs():
     a, b, na, nb = [1.0, 2.5, -4.0], [7.0, -1.5, 0.25], [0.1, 0.2, -0.7], [0.9, -0.4, 0.3]
     table = pd.DataFrame({"level": NAMES, "a": a, "normal:a": na, "b": b, "normal:b": nb})
-    axes = plots.random_pairs(table, label="Effect (ms)")
+    axes = plots.random_pairs(table, ["ms", "ms per d"], label="Effect")
     for place, x, y in (((0, 0), na, a), ((1, 0), a, b), ((1, 1), nb, b)):
         same(dots(axes[place]), np.column_stack([x, y]))
         assert axes[place].get_visible()
     assert not axes[0, 1].get_visible()
     assert [ax.get_xlabel() for ax in axes.flat if ax.get_visible()] == [
         "Normal quantile",
-        "a",
+        "a (ms)",
         "Normal quantile",
     ]
-    assert [axes[row, 0].get_ylabel() for row in (0, 1)] == ["a", "b"]
-    assert figure_of(axes).get_supylabel() == "Effect (ms)"
+    assert [axes[row, 0].get_ylabel() for row in (0, 1)] == ["a (ms)", "b (ms per d)"]
+    assert figure_of(axes).get_supylabel() == "Effect"
 
 
 def test_correlations():
@@ -176,11 +198,30 @@ def test_correlations():
     assert titles(axes) == ["g", "h"]
     same(np.ravel(axes[0, 0].collections[0].get_array()), values)
     assert [text.get_text() for text in axes[0, 0].texts] == ["1.00", "-0.38", "-0.38", "1.00"]
-    assert [text.get_text() for text in axes[0, 1].texts] == ["1.00", "none", "none", "1.00"]
+    assert [text.get_text() for text in axes[1, 0].texts] == ["1.00", "none", "none", "1.00"]
     for ax in axes.flat:
-        assert (ticks(ax.xaxis), ticks(ax.yaxis)) == (names, names)
+        assert (ticks(ax.xaxis), ticks(ax.yaxis)) == (["1", "2"], ["1  x", "2  Intercept"])
         low, high = ax.collections[0].get_clim()
         assert low == -high
+
+
+@pytest.mark.parametrize("size", [2, 7, 12, 20])
+def test_names_and_figures_of_correlations_have_room(size):
+    """No name overlaps the next, and no figure is wider than its cell or left out, with long names too."""
+    names = [
+        f"experience of the teacher × programme of instruction ({i} against lectures only)"
+        for i in range(size)
+    ]
+    rows = [("Estimates", a, b, 1.0 if a == b else -0.11) for a in names for b in names]
+    ax = plots.correlations(pd.DataFrame(rows, columns=["block", "row", "column", "correlation"]))[0, 0]
+    canvas = FigureCanvasAgg(figure_of(ax))
+    canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
+    assert all(above.y0 >= below.y1 for above, below in itertools.pairwise(boxes))
+    assert min(box.x0 for box in boxes) >= 0
+    assert len(ax.texts) == size**2
+    cell = ax.get_window_extent().width / size
+    assert all(text.get_window_extent().width < cell for text in ax.texts)
 
 
 def test_correlations_of_rows_and_columns_are_not_exchanged():

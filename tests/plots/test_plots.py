@@ -183,7 +183,7 @@ def test_thousands_of_levels_fit_into_one_picture():
 
 def test_names_with_dollars_stay_text():
     table = pd.DataFrame({"coefficient": ["cost $a$ $"], "estimate": [1.0], "low": [0.0], "high": [2.0]})
-    content = plots.forest(table, label="Change ($)")
+    (content,) = plots.forest(table, label="Change ($)")
     plots.svg_bytes(content)
     assert [label.get_text() for label in content.get_yticklabels()] == [r"cost \$a\$ \$"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial.distance import pdist
 
 from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial, VarianceFunction
+from lmmkit.engine.crossproducts.whitening import LARGEST_SUBJECT, serial, spatial
 from lmmkit.engine.problem import RowResidual
 from lmmkit.errors import DataError, FitError
 from lmmkit.model.design.learned import codes_of
@@ -20,9 +20,6 @@ from lmmkit.model.formula.residual_formula import INDEPENDENT, SERIAL, ResidualF
 from lmmkit.model.table.columns import Floats, Ints
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.grouping import Grouping, grouping
-
-MOST_NEAR = 3_000  # rows of one group in the plane: their covariance matrix is held whole, 72 MB each
-MOST_DISTANCES = 2_000_000  # of which the median is taken, as a unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +97,14 @@ def row_design(formula: ResidualFormula, source: Source) -> RowDesign:
     names = () if subjects is None else LevelNames(subjects)
     times = positions = correlation = None
     if formula.correlation == SERIAL:
+        assert subjects is not None
         assert formula.time is not None
-        times = _measured(formula, formula.time, source)
-        correlation = _serial(formula, codes, times, subjects, source)
+        times = _measured(formula.time, source)
+        correlation = _serial(formula, subjects, times, source)
     elif formula.fades:
-        positions = np.column_stack([_measured(formula, each, source) for each in formula.coordinates])
-        correlation = _spatial(formula, codes, positions, subjects, source)
+        assert subjects is not None
+        positions = np.column_stack([_measured(each, source) for each in formula.coordinates])
+        correlation = _spatial(formula, subjects, positions, source)
     elif visits:
         correlation = visits.structure
     arrays = RowResidual(
@@ -151,7 +150,7 @@ def _variance(
     function = VarianceFunction(growing.kind, (growing.kind,), growing.of is None)
     if growing.of is None:
         return function, None
-    values = _measured(formula, growing.of, source)
+    values = _measured(growing.of, source)
     if growing.kind == "power":
         _check_positive(formula, growing.of, values, source)
     if np.ptp(values) == 0.0:
@@ -172,75 +171,51 @@ def _check_positive(formula: ResidualFormula, of: Expression, values: Floats, so
         )
 
 
-def _measured(formula: ResidualFormula, expression: Expression, source: Source) -> Floats:
+def _measured(expression: Expression, source: Source) -> Floats:
     """(n,) times, coordinates or numbers on the rows used."""
     return np.asarray(source.used(source.evaluator.numbers(expression)), np.float64)
 
 
-def _serial(
-    formula: ResidualFormula, codes: Ints, times: Floats, subjects: Grouping | None, source: Source
-) -> Serial:
-    assert subjects is not None
-    order = np.lexsort((times, codes))
-    gaps, same = np.diff(times[order]), np.diff(codes[order]) == 0
-    twice = np.flatnonzero(same & (gaps == 0.0))
-    if len(twice):
-        first, second = order[twice[0]], order[twice[0] + 1]
-        at = f"{formula.time} {times[first]:g}"
-        raise DataError(_met_twice(formula, subjects, at, int(first), int(second), len(twice), source))
-    found = gaps[same]
-    return Serial(unit=float(np.median(found)), closest=float(found.min()))
+def _serial(formula: ResidualFormula, subjects: Grouping, times: Floats, source: Source) -> Serial:
+    order = np.lexsort((times, subjects.codes))
+    _refuse_twice(formula, subjects, order, times[:, None], source)
+    return serial(subjects.codes, times)
 
 
-def _spatial(
-    formula: ResidualFormula, codes: Ints, positions: Floats, subjects: Grouping | None, source: Source
-) -> Spatial:
-    assert subjects is not None
-    sizes = np.bincount(codes)
+def _spatial(formula: ResidualFormula, subjects: Grouping, positions: Floats, source: Source) -> Spatial:
+    sizes = np.bincount(subjects.codes)
     largest = int(sizes.argmax())
-    if sizes[largest] > MOST_NEAR:
+    if sizes[largest] > LARGEST_SUBJECT:
         where = f"{subjects.name} {subjects.levels[largest]}" if len(sizes) > 1 else "the one group"
         raise DataError(
             f"residual `{formula}`: {where} has {sizes[largest]:,} rows, whose covariance matrix would take "
             f"{8e-9 * float(sizes[largest]) ** 2:.1f} GB and is held and factored at every step; at most "
-            f"{MOST_NEAR:,} rows a group are taken. Divide the plane into groups, or average rows that are "
-            "near each other."
+            f"{LARGEST_SUBJECT:,} rows a group are taken. Divide the plane into groups, or average rows that "
+            "are near each other."
         )
-    order = np.argsort(codes, kind="stable")
-    distances, nearest, kept = list[Floats](), np.inf, 0
-    for rows in np.split(order, np.cumsum(sizes)[:-1]):
-        apart = pdist(positions[rows])
-        if not len(apart):
-            continue
-        least = int(apart.argmin())
-        if apart[least] == 0.0:
-            first, second = (rows[each[least]] for each in np.triu_indices(len(rows), 1))
-            at = "(" + ", ".join(f"{x:g}" for x in positions[first]) + ")"
-            count = int((apart == 0.0).sum())
-            raise DataError(_met_twice(formula, subjects, at, int(first), int(second), count, source))
-        nearest = min(nearest, float(apart[least]))
-        if kept < MOST_DISTANCES:
-            distances.append(apart)
-            kept += len(apart)
-    return Spatial(float(np.median(np.concatenate(distances))), nearest, formula.nugget)
+    order = np.lexsort((*positions.T, subjects.codes))
+    _refuse_twice(formula, subjects, order, positions, source)
+    return spatial(subjects.codes, positions, formula.nugget)
 
 
-def _met_twice(
-    formula: ResidualFormula,
-    subjects: Grouping,
-    at: str,
-    first: int,
-    second: int,
-    count: int,
-    source: Source,
-) -> str:
+def _refuse_twice(
+    formula: ResidualFormula, subjects: Grouping, order: Ints, places: Floats, source: Source
+) -> None:
+    """Refuse two rows of a group at one time or place, which the order has side by side."""
+    same = np.diff(subjects.codes[order]) == 0
+    twice = np.flatnonzero(same & (np.diff(places[order], axis=0) == 0.0).all(axis=1))
+    if not len(twice):
+        return
     numbers = row_numbers(source)
-    whose = f"{subjects.name} {subjects.levels[subjects.codes[first]]}" if subjects.size > 1 else "The group"
+    first, second = int(order[twice[0]]), int(order[twice[0] + 1])
     one, other = sorted((int(numbers[first]), int(numbers[second])))
-    return (
-        f"residual `{formula}`: {whose} has two rows at {at}, rows {one} and {other}{more(count)}, whose "
-        "correlation would be 1; one row is expected at each. Leave one out, average them, or name what "
-        "tells them apart."
+    at = ", ".join(f"{x:g}" for x in places[first])
+    at = f"({at})" if formula.coordinates else f"{formula.time} {at}"
+    whose = f"{subjects.name} {subjects.levels[subjects.codes[first]]}" if subjects.size > 1 else "The group"
+    raise DataError(
+        f"residual `{formula}`: {whose} has two rows at {at}, rows {one} and {other}{more(len(twice))}, "
+        "whose correlation would be 1; one row is expected at each. Leave one out, average them, or name "
+        "what tells them apart."
     )
 
 

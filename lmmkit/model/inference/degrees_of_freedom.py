@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.crossproducts.scaling import prepare
+from lmmkit.engine.inference.connected_blocks import connected_rows, why_too_large
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, Scaling
 from lmmkit.engine.inference.ranks import ranks
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
@@ -26,6 +28,7 @@ from lmmkit.model.options import check_option
 from lmmkit.model.table.grouping import determines
 
 BY_RANDOM_EFFECTS = ("containment", "inner-outer", "unbounded")
+BY_LEVELS = ("containment", "inner-outer", "between-within")
 MOST_EFFECTS, MOST_ROWS = 3_000, 50_000  # up to here "auto" is Kenward-Roger
 
 
@@ -88,7 +91,10 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
         estimates: The fit.
         df: One of `METHODS`; "auto" is, for a REML fit with at most 3,000 random effects and 50,000 rows,
             Kenward-Roger, or "unbounded" where it is singular, has such an optimum and at most 500 random
-            effects; else Satterthwaite.
+            effects; else Satterthwaite. With a residual structure, or levels that
+            a known covariance relates, it is Kenward-Roger, for a REML fit that is
+            not singular and has at most 50,000 rows, where visits stand without random effects or every
+            connected block of V has at most 1,000 rows.
 
     Raises:
         FitError: An unknown method, or an explicit one that this fit does not allow.
@@ -111,9 +117,26 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
 
 def automatic(estimates: Estimates) -> str:
     """The first method of df="auto", a rule of size, never of time; Satterthwaite's follows "unbounded"."""
-    if not (estimates.reml and is_small(estimates)):
+    if not estimates.reml or estimates.nobs > MOST_ROWS:
+        return "satterthwaite"
+    if estimates.problem.residual is not None or estimates.design.has_relatives:
+        closed = not estimates.is_singular and (estimates.has_closed_information or not _too_large(estimates))
+        return "kenward-roger" if closed else "satterthwaite"
+    if not is_small(estimates):
+        return "satterthwaite"
+    if estimates.is_singular and has_pattern(estimates):
         return "satterthwaite"
     return "unbounded" if estimates.is_singular else "kenward-roger"
+
+
+def has_pattern(estimates: Estimates) -> bool:
+    """Whether the covariance matrix of some random effects has a pattern."""
+    return any(isinstance(term.structure, PatternedStructure) for term in estimates.random)
+
+
+def _too_large(estimates: Estimates) -> str:
+    """Why Kenward and Roger's method is not for the connected blocks of V, or nothing."""
+    return why_too_large(connected_rows(estimates.problem))
 
 
 def without(estimates: Estimates, method: str, reason: str) -> Denominators:
@@ -152,14 +175,34 @@ def check_method(df: str, design: Design | None, *, reml: bool) -> None:
             f"df={df!r} is a rule about random effects, and this model has a residual structure without "
             "them. Use df='kenward-roger', 'satterthwaite' or 'between-within'."
         )
+    if df in BY_LEVELS and not all(grouping.plain for grouping in design.groupings):
+        raise FitError(
+            f"df={df!r} is a rule about rows within independent levels, and this model has levels that are "
+            "related, or rows of several levels. Use df='kenward-roger', 'satterthwaite' or 'normal'."
+        )
+    if design.problem.residual is not None and df == "unbounded":
+        raise FitError(
+            "df='unbounded' lets variances of random effects be negative beside independent residuals, and "
+            "this model has a residual structure. Use df='kenward-roger' or 'satterthwaite'."
+        )
     if df == "between-within":
         _subjects(design)
 
 
 def is_small(estimates: Estimates) -> bool:
-    """Whether the fit is of a size at which expected information is worth its cost."""
+    """Whether the fit is of a size at which expected information on the entries of T is worth its cost.
+
+    It is on independent residuals, or on visits without random effects.
+    """
+    if estimates.problem.residual is not None and estimates.random:
+        return False
     effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
     return effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
+
+
+def has_spread(estimates: Estimates) -> bool:
+    """Whether the uncertainty of the covariance parameters is carried into predictions of random effects."""
+    return is_small(estimates) and not estimates.design.has_relatives
 
 
 def kenward_roger(estimates: Estimates) -> Denominators:
@@ -203,8 +246,17 @@ def unbounded(estimates: Estimates) -> Denominators:
     """Satterthwaite with variances that may be negative: where one is zero, the test between its strata.
 
     Raises:
-        FitError: Too many random effects, or a likelihood without such an optimum.
+        FitError: Too many random effects, or a likelihood without such an optimum, or a pattern.
     """
+    if has_pattern(estimates):
+        raise FitError(
+            "df='unbounded' takes variances and covariances of any sign, which a pattern of them does not "
+            "have: use df='satterthwaite'."
+        )
+    if estimates.design.has_relatives:
+        raise FitError(
+            "df='unbounded' is not made for levels that a known covariance relates: use df='satterthwaite'."
+        )
     found = estimates.unbounded
     vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
     return Denominators("unbounded", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
@@ -336,19 +388,24 @@ def _by_column(estimates: Estimates, values: list[float]) -> Floats:
 
 
 def _subjects(design: Design) -> Ints:
-    """(n,) level of each row of the grouping factor in which every other one is nested, or its subject."""
-    if not design.groupings and design.problem.residual is not None:
-        subjects = design.problem.residual.subjects
-        if int(subjects.max()) + 1 < len(subjects):
-            return subjects
-        raise FitError(
-            "df='between-within' splits by subjects, and in this model every row stands by itself. Use "
-            "df='kenward-roger', 'satterthwaite' or 'residual'."
-        )
-    for grouping in reversed(design.groupings):
-        if all(determines(other, grouping) for other in design.groupings if other is not grouping):
+    """(n,) level of each row of the factor in which all others are nested, that of residuals included."""
+    own = design.residual.subjects if design.residual else None
+    factors = [*design.groupings, *([own] if own else [])]
+    instead = "Use df='kenward-roger', 'satterthwaite' or 'residual'."
+    for grouping in reversed(factors):
+        if not all(determines(other, grouping) for other in factors if other is not grouping):
+            continue
+        if grouping.size == 1:
+            raise FitError(
+                f"df='between-within' splits by subjects, and in this model all rows are one. {instead}"
+            )
+        if grouping.size < len(grouping.codes):
             return grouping.codes
-    names = ", ".join(grouping.name for grouping in design.groupings)
+    if not design.groupings:
+        raise FitError(
+            f"df='between-within' splits by subjects, and here every row stands by itself. {instead}"
+        )
+    names = ", ".join(dict.fromkeys(grouping.name for grouping in factors))
     raise FitError(
         f"df='between-within' needs one grouping factor that holds all others; {names} are crossed. Use "
         "df='kenward-roger', 'satterthwaite' or 'containment'."

@@ -57,13 +57,19 @@ def rlrt(estimates: Estimates, term: str | None = None, *, n: int = 100_000, see
         seed: Seed of the random numbers.
 
     Raises:
-        FitError: No such term, a term with several columns, or too many levels.
+        FitError: No such term, a term with several columns, too many levels, or a residual structure.
 
     Reference: Crainiceanu & Ruppert (2004), Journal of the Royal Statistical Society B 66, 165-185; with
     other random effects beside it, Scheipl, Greven & Kuechenhoff (2008), Computational Statistics & Data
     Analysis 52, 3283-3299.
     """
     count, number = whole("n", n, "draws"), seed_of(seed)
+    if estimates.problem.residual is not None:
+        raise FitError(
+            "The exact distribution of this test is that of independent residuals of one variance, and this "
+            "model has a residual structure. Compare it with the model without the term: compare(smaller, "
+            "larger), or compare(smaller, larger, method='bootstrap')."
+        )
     tested, problem = _position(estimates, term), estimates.problem
     found = spectrum(problem, tested)
     others = tuple(other for i, other in enumerate(problem.terms) if i != tested)

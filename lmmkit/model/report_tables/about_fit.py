@@ -15,6 +15,7 @@ from lmmkit.model.fit import Fit
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.open_directions import not_identified
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
+from lmmkit.model.table.grouping import reused_labels
 
 Frame = pd.DataFrame
 RESIDUAL = "Residual"
@@ -36,7 +37,12 @@ def components(fit: Fit, bounds: Frame) -> Frame:
     table.insert(0, "component", list(names))
     single = bounds[~bounds["parameter"].duplicated(keep=False)]  # of one name for two, neither is told here
     found = single.set_index("parameter")[["low", "high", "interval"]].reindex(list(keys))
-    return pd.concat([table, found.reset_index(drop=True)], axis=1)
+    found = found.reset_index(drop=True)
+    # An interval of all values says nothing of a correlation at the edge of what is possible.
+    whole = table["var2"].notna() & (found["low"] <= -1.0) & (found["high"] >= 1.0)
+    found.loc[whole, ["low", "high"]] = np.nan
+    found.loc[whole, "interval"] = "none: the data exclude no correlation"
+    return pd.concat([table, found], axis=1)
 
 
 def _named(row: dict[Any, Any], residual: ResidualDesign | None) -> tuple[str, str]:
@@ -72,9 +78,12 @@ def _correlation_name(residual: VisitDesign, a: int, b: int) -> str:
 
 
 def standard_deviations(parts: Frame) -> Frame:
-    """The standard deviations among variance components: component, sd, low, high."""
+    """The standard deviations among variance components: component, name (of the effect), sd, low, high."""
     sds = parts[parts["var2"].isna()]
-    return sds[["component", "sdcor", "low", "high"]].rename(columns={"sdcor": "sd"})
+    names = sds["var1"].where(sds["group"] != RESIDUAL)
+    return sds.assign(name=names)[["component", "name", "sdcor", "low", "high"]].rename(
+        columns={"sdcor": "sd"}
+    )
 
 
 def correlations(fit: Fit) -> Frame:
@@ -139,6 +148,12 @@ def effect_pairs(fit: Fit) -> Frame:
     return table.rename_axis("level").reset_index()
 
 
+def terms_of_pairs(scatter: Frame) -> list[str]:
+    """The names of the effects in a table of `effect_pairs`, without their group."""
+    terms = [str(name) for name in scatter if name != "level" and not str(name).startswith("normal:")]
+    return [term.partition(": ")[2] for term in terms]
+
+
 def _straight(scatter: Frame) -> Facts:
     """The correlation of each term's effects with their normal quantiles."""
     terms = [str(name) for name in scatter.columns if name != "level" and not str(name).startswith("normal:")]
@@ -173,8 +188,16 @@ def summary(fit: Fit) -> dict[str, Any]:
         "singular_terms": [term.group for term, null in terms if null],
         "dropped_columns": fit.dropped_columns,
         "residual": _residual_structure(fit.design.residual),
-        "warnings": [*not_identified(fit.estimates), *fit.design.warnings],
+        "reused": reused_labels(fit.design.groupings),
+        "warnings": [*not_identified(fit.estimates), *_boundary(fit), *fit.design.warnings],
     }
+
+
+def _boundary(fit: Fit) -> list[str]:
+    """A correlation of the residuals that has come to zero, in words."""
+    residual = fit.design.residual
+    said = residual.boundary(fit.estimates.residual_params) if residual else ""
+    return [f"{said[:1].upper()}{said[1:]}"] if said else []
 
 
 def _residual_structure(residual: ResidualDesign | None) -> dict[str, str] | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import pandas as pd
 
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.variables import Variable
@@ -79,6 +81,14 @@ class Seen:
         """The unit behind a coefficient or a random effect by its name: that of its numbers stands below."""
         numbers = [each.expression.text for _, each in self._parts(name) if each.kind != "factor"]
         return self.per(*numbers)
+
+    def units_of(self, names: Iterable[Any]) -> list[MarkedText]:
+        """The unit behind each effect; what is no effect has that of the response."""
+        return [self.of_effect(str(name)) for name in names]
+
+    def units_told(self, names: Iterable[Any]) -> list[str]:
+        """The units of effects as axes have them."""
+        return [str(unit).strip() for unit in self.units_of(names)]
 
     def kind_of_effect(self, name: str) -> tuple[str, ...]:
         """What effects must share to be of like units: the texts of their numbers with units."""
@@ -154,7 +164,7 @@ def of_study(design: Design, schema: Mapping[str, Any], labels: Labels = NO_LABE
     return Seen(design, units_of({facts["column"]: facts for facts in schema["columns"]}), labels)
 
 
-def names_table(seen: Seen) -> list[dict[str, str]]:
+def names_table(seen: Seen) -> pd.DataFrame:
     """How the coefficients and terms of a model are called on the page, for a table of the run."""
     design = seen.design
     coefficients = {name: seen.effect(name) for name in design.fixed_names}
@@ -166,4 +176,5 @@ def names_table(seen: Seen) -> list[dict[str, str]]:
         for term in design.fixed_terms
         if term.name != "Intercept"
     }
-    return [{"name": name, "seen": text} for name, text in (terms | random | coefficients).items()]
+    rows = [{"name": name, "seen": text} for name, text in (terms | random | coefficients).items()]
+    return pd.DataFrame(rows, columns=["name", "seen"])

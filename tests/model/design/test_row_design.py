@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lmmkit.engine.crossproducts.whitening import LARGEST_SUBJECT
 from lmmkit.errors import DataError, FormulaError, LmmkitError
 from lmmkit.model.design.design import build_design, design_from_dict
-from lmmkit.model.design.row_design import MOST_NEAR, RowDesign
+from lmmkit.model.design.row_design import RowDesign
 from lmmkit.model.table.columns import open_table
 from lmmkit.model.table.evaluate import Evaluator
 
@@ -146,7 +147,7 @@ def test_groups_of_one_row_each_have_no_correlation(rats: pd.DataFrame) -> None:
 
 
 def test_a_group_beyond_memory_is_refused_in_words() -> None:
-    n = MOST_NEAR + 1
+    n = LARGEST_SUBJECT + 1
     data = pd.DataFrame({"x": np.arange(n), "y": np.arange(n) % 7, "f": "north field"})
     found = refusal("expsp(x, y | f, nugget=TRUE)", data.assign(z=np.sin(data["x"])), formula="z ~ x")
     assert f"the one group has {n:,} rows" in found

@@ -7,6 +7,7 @@ import pytest
 
 from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
 from lmmkit.model.report_tables.panels import PanelChoice
+from lmmkit.study.pages.marks import Name, fill
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes
 from lmmkit.study.report import captions
 from lmmkit.study.report.read_back import prove
@@ -49,8 +50,12 @@ TABLES = {
         {"level": ["a", "b", "c"], "g1: x1": [1.0, 3.5, 2.0], "normal:g1: x1": [-0.5, 0.1, 0.7]}
     ),
     "components": pd.DataFrame(
-        [("g1: x1", None, 24.7412), ("g1: x1 with x2", "x2", 0.5), ("Residual", None, 3.0)],
-        columns=["component", "var2", "sdcor"],
+        [
+            ("g1: x1", "g1", "x1", None, 24.7412),
+            ("g1: x1 with x2", "g1", "x1", "x2", 0.5),
+            ("Residual", "Residual", None, None, 3.0),
+        ],
+        columns=["component", "group", "var1", "var2", "sdcor"],
     ),
     "correlations": pd.DataFrame(
         [("g1", "x1", "x1", 1.0), ("g1", "x1", "x2", -0.13814)],
@@ -81,7 +86,8 @@ TABLES = {
     "structures": pd.DataFrame(
         [("cs(v1 | g2)", 10.25, -2.125, True), ("un(v1 | g2)", 9.5, -2.25, False), ("iid", NAN, NAN, False)],
         columns=["structure", "aic", "estimate", "chosen"],
-    ),
+    ).assign(quantity="slope of x1"),
+    "outliers": pd.DataFrame({"row": [58], "groups": ["g1 x2"], "studentised": [-6.0555]}),
     "pairs": pd.DataFrame({"low": [1.0, -1.0], "high": [2.0, 1.0]}),
 }
 FACTS = {"kind": "normalised", "rows": 73421, "beyond_2": 1736, "expected_beyond_2": 3340.67}
@@ -111,9 +117,13 @@ WORDS = {
     "path": (captions.path, (T["path"],), 3),
     "effects": (captions.effects, (T["effects"], 0.95), 6),
     "effect_pairs": (captions.effect_pairs, (T["effect_pairs"],), 2),
-    "deviations": (captions.deviations, (T["components"], "m2"), 3),
+    "deviations": (
+        captions.deviations,
+        (T["components"], [fill(" {}", Name("m2")), fill(" {} per d", Name("m2"))]),
+        4,
+    ),
     "correlations": (captions.correlations, (T["correlations"],), 1),
-    "residuals": (captions.residuals, (FACTS,), 5),
+    "residuals": (captions.residuals, (FACTS, T["outliers"]), 4),
     "forest": (captions.forest, (T["coefficients"], T["coefficients"].iloc[1:], 0.95), 2),
     "climb": (captions.climb, (T["algorithms"],), 4),
     "surface": (captions.surface, (["g1.x1", "g1.x2"],), 0),

@@ -74,7 +74,7 @@ def test_printed_tables_and_pictures_say_labels_and_their_files_names():
     printed = printed_table(files, TABLES["coefficients"], LABELS)
     assert [str(row[0]) for row in printed.rows] == ["Dose of the drug", "Treatment: Verum 1"]
     assert next(cell for cell in printed.rows[0] if isinstance(cell, Mark)).place == "dose.estimate"
-    drawn = forest(LABELS.shown(table), label="Change")
+    (drawn,) = forest(LABELS.shown(table), label="Change")
     assert [text.get_text() for text in drawn.get_yticklabels()] == ["Dose of the drug", "Treatment: Verum 1"]
     cells = pd.DataFrame(
         {"cell": ["arm: p", "arm: v1"], "family": "arm", "mean": [1.0, 2], "low": 0.0, "high": 3.0}
