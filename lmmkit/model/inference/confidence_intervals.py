@@ -273,7 +273,7 @@ def _unfit(value: float, error: float, kind: str) -> str:
         return f"the estimate is {where} of what is possible; {instead}"
     if not np.isfinite(error):
         return f"the data do not tell it apart from other variances; {instead}"
-    if kind == "sd" and error > WIDE:
+    if kind in ("sd", "range") and error > WIDE:
         return f"the standard error of its logarithm is {error:.3g}, above {WIDE:g}; {instead}"
     return ""
 
