@@ -11,6 +11,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.structures import Natural
+from lmmkit.engine.inference.connected_blocks import BlockInformation
 from lmmkit.engine.inference.information import (
     Curvature,
     DirectionalInformation,
@@ -117,7 +118,7 @@ class Estimates(FitNumbers):
     def theta(self) -> Floats:
         """The coordinates of every Lambda."""
         pairs = zip(self.random, self.factors, strict=True)
-        return np.concatenate([np.empty(0), *(term.structure.coordinates(L) for term, L in pairs)])
+        return np.concatenate([np.empty(0), *(term.structure.relative(L) for term, L in pairs)])
 
     @property
     def residual_coordinates(self) -> Floats | None:
@@ -233,6 +234,15 @@ class Estimates(FitNumbers):
         with one_thread():
             return curvature(self.optimum, self.information)
 
+    @property
+    def open_information(self) -> DirectionalInformation:
+        """As `expected`, for levels that a known covariance relates too."""
+        if self.design.has_relatives:
+            return BlockInformation(
+                self.optimum, entry_directions(self.optimum.layout, self.optimum.state.theta)
+            )
+        return self.expected
+
     @cached_property
     def expected(self) -> ExpectedInformation:
         """Expected information on the entries of the covariance matrices, which exists at a null one too."""
@@ -341,7 +351,7 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
             f"start has {values.size} numbers; this model has {ends[-1]} covariance parameters: "
             "give one for each, in the order of theta."
         )
-    return tuple(s.root(x) for s, x in zip(structures, np.split(values, ends[1:-1]), strict=True))
+    return tuple(s.from_relative(x) for s, x in zip(structures, np.split(values, ends[1:-1]), strict=True))
 
 
 def estimate(

@@ -18,7 +18,7 @@ from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.errors import DataError, FitError, PartialResult
 from lmmkit.model.design.learned import NewData, Parts, parts_of
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.inference.degrees_of_freedom import automatic, denominators, is_small
+from lmmkit.model.inference.degrees_of_freedom import automatic, denominators, has_spread
 from lmmkit.model.inference.distributions import t_quantile
 from lmmkit.model.inference.linear_functions import estimable
 from lmmkit.model.options import check_level, check_option
@@ -301,7 +301,7 @@ def _of_new(estimates: Estimates, rows: Rows, noise: Floats | None) -> tuple[Flo
     relative = relative + _prior(estimates, rows.new_Z) + (0.0 if noise is None else noise)
     method = "satterthwaite"
     with one_thread():
-        if is_small(estimates) and estimates.problem.residual is None:
+        if has_spread(estimates) and estimates.problem.residual is None:
             spread, of = estimates.expected.spread, PredictionSpread(estimates.expected)
             gradient = of.of_fixed(rows.X) + of.of_new(rows.new_Z)
             gradient[:, -1] = relative
@@ -353,7 +353,7 @@ def _of_known(
         s2, df, method = estimates.sigma**2, np.full(len(v), np.inf), "theta as known"
         if estimates.problem.residual is not None:
             method = "theta and the residual structure as known"
-        elif wanted and is_small(estimates):
+        elif wanted and has_spread(estimates):
             of = PredictionSpread(estimates.expected)
             if of.products(len(v)) <= MOST_PRODUCTS:
                 found = (
