@@ -49,3 +49,19 @@ FISHER = Scale(math.atanh, math.tanh, _sech2, "on Fisher's z")
 LOGIT = Scale(_logit, _logistic, _bell, "on the logit")
 #: Of each kind of natural parameter.
 SCALES = {"sd": LOG, "range": LOG, "cor": FISHER, "share": LOGIT, "exponent": PLAIN}
+
+
+def stretched(low: float, high: float) -> Scale:
+    """Fisher's z of a parameter between two other values than -1 and 1."""
+    middle, half = (low + high) / 2.0, (high - low) / 2.0
+
+    def there(value: float) -> float:
+        return math.atanh((value - middle) / half)
+
+    def back(t: float) -> float:
+        return middle + half * math.tanh(t)
+
+    def slope(t: float) -> float:
+        return half * _sech2(t)
+
+    return Scale(there, back, slope)
