@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lmmkit.errors import FitError, PartialResult
@@ -20,7 +19,7 @@ from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.means.reference_grid import reference_grid
 from lmmkit.model.report_tables.report_table import Columns, Facts, ReportTable, excludes_zero
-from lmmkit.model.tables import parameters
+from lmmkit.model.tables import parameter_names, parameters
 
 Frame = pd.DataFrame
 REFITS = 1_000  # of a parametric bootstrap
@@ -69,7 +68,9 @@ def intervals(fit: Fit, *, ci: Method, level: float, df: str, seed: int) -> Fram
     trouble: Mapping[str, str] = table.attrs.get("trouble", {})
     names = [_made(ci, each) for each in table["criterion"]]
     notes = [trouble.get(str(name)) or _refits(table) for name in table.index]
-    table.insert(0, "estimate", np.append(fit.estimates.beta, parameters(fit.estimates)))
+    random = dict(zip(parameter_names(fit.estimates), parameters(fit.estimates).tolist(), strict=True))
+    known = {**fit.residual_params, **random, **fit.params}
+    table.insert(0, "estimate", [known[name] for name in table.index])
     bounds = table[["estimate", "low", "high"]].rename_axis("parameter").reset_index()
     return bounds.assign(interval=names, refits=REFITS if ci == "bootstrap" else None, note=notes)
 

@@ -158,6 +158,9 @@ class _Sentences:
             "intercept": self._intercept, "number": self._number, "factor": self._factor,
         }  # fmt: skip
         said = kinds[self.facts["kind"]]()
+        if self.facts["absent"]:
+            absent = "The study asks about {}, which this model does not have: this is about its first term."
+            said.append(fill(absent, self.seen.column(self.facts["absent"])))
         return [_capital(sentence) for sentence in said]
 
     # --- parts of sentences -------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lmmkit.engine.covariance.patterned import Exponential
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.study.pages.marks import MarkedText, Name, fill, join
@@ -101,6 +102,8 @@ def _term_in_words(files: Files, seen: Seen, term: RandomTerm) -> MarkedText:
         if n != "Intercept" and seen.kind_of_effect(n) != (n,)
     ]
     effects = [*(["intercept"] if "Intercept" in term.names else []), *slopes, *others]
+    if isinstance(term.structure, Exponential):
+        effects = [f"effect at each of {len(term.names)} positions"]
     return fill(
         "Each of the {} levels of {} has its own {}{}.",
         files.entry("summary.json", "ngroups", term.factor),
@@ -334,21 +337,30 @@ def _model_sentence(files: Files, seen: Seen) -> MarkedText:
     groups = [
         fill("{} ({} levels)", seen.column(name), files.entry("summary.json", "ngroups", name))
         for name in summary["ngroups"]
+        if name in design.ngroups or design.residual is None  # subjects of a residual structure are none
     ]
     nobs, *fit = (files.entry("summary.json", name) for name in ("nobs", "npar", "aic", "bic"))
     fitted = fill("{}{}", METHODS[summary["method"]], cite(files, "reml"))
     end = fill("it has {} parameters, AIC {} and BIC {}", *fit)
     if design.random:
         text = (
-            "A linear mixed model{}, {}, was fitted by {} to {} observations with random effects of {}; {}."
+            "A linear mixed model{}, {}, was fitted by {} to {} observations with random effects of {}{}; {}."
         )
-        return fill(text, cite(files, "model"), Name(design.formula), fitted, nobs, listed(groups), end)
+        own = (listed(groups), _beside(files, design))
+        return fill(text, cite(files, "model"), Name(design.formula), fitted, nobs, *own, end)
     structure = files.entry("summary.json", "residual", "structure")
     text = (
         "A {} without random effects, {}, was fitted by {} to {} observations with the residual "
         "structure {}; {}."
     )
     return fill(text, kind_of_model(design).lower(), Name(design.formula), fitted, nobs, structure, end)
+
+
+def _beside(files: Files, design: Design) -> MarkedText:
+    """The residual structure beside random effects, where there is one."""
+    if design.residual is None:
+        return MarkedText()
+    return fill(" and the residual structure {}", files.entry("summary.json", "residual", "structure"))
 
 
 def _checked(files: Files) -> MarkedText:

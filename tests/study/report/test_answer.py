@@ -357,3 +357,11 @@ def test_method(ci, level, degrees, expected):
         coefficients=[{"method": degrees}], intervals=[{"refits": 1000}], study=study(ci=ci, level=level)
     )
     assert plain(method(files)) == expected
+
+
+def test_a_focus_that_a_changed_formula_has_no_more_is_said():
+    from lmmkit.model.report_tables import about_answer
+
+    fit = lmmkit.lmm("y ~ z + (1 | g)", DATA)
+    found = about_answer.asked(fit, "x", ["c", "a"], {"h": "lo"})
+    assert (found.term, found.absent) == ("z", "x")
