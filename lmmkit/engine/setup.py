@@ -102,14 +102,20 @@ class Setup:
         return theta
 
 
-def set_up(problem: Problem, *, reml: bool) -> Setup:
+def set_up(problem: Problem, *, reml: bool, estimated: bool = True) -> Setup:
     """Prepare a problem and take its cross-products.
+
+    Args:
+        problem: The arrays.
+        reml: Restricted maximum likelihood, or maximum likelihood.
+        estimated: Whether the variances are: then there must be rows that tell of them.
 
     Raises:
         FitError: The model cannot be estimated from these data.
     """
     prepared = prepare(problem)
-    _refuse_too_few_rows(problem, prepared)
+    if estimated:
+        _refuse_too_few_rows(problem, prepared)
     layout = build_layout(problem, prepared)
     _refuse_too_wide(layout)
     n = len(problem.response)
@@ -123,7 +129,8 @@ def set_up(problem: Problem, *, reml: bool) -> Setup:
         raw = collect(prepared, layout)
         absorbed = absorb(raw, prepared, layout) if layout.factors else raw
         layout, raw, absorbed = independent(prepared, layout, raw, absorbed)
-        _refuse_exact_within(raw, absorbed, n)
+        if estimated:
+            _refuse_exact_within(raw, absorbed, n)
         if residual is not None:
             if layout.sparse:
                 raise FitError(

@@ -22,7 +22,7 @@ from lmmkit.engine.inference.prediction_spread import MOST_PRODUCTS, PredictionS
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.design.design import RandomTerm
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.inference.degrees_of_freedom import denominators, is_small
+from lmmkit.model.inference.degrees_of_freedom import denominators, has_spread
 from lmmkit.model.inference.distributions import t_quantile, t_tail
 from lmmkit.model.inference.linear_functions import combinations
 from lmmkit.model.options import check_level, check_option
@@ -235,7 +235,7 @@ def function_errors(
     with one_thread():
         v = PredictionError(estimates.optimum).of_functions(K, Z, codes, function)
         freedom, how = np.full(count, np.inf), "theta as known"
-        if df != "normal" and is_small(estimates):
+        if df != "normal" and has_spread(estimates):
             of = PredictionSpread(estimates.expected)
             if of.products(count) <= MOST_PRODUCTS:
                 found = of.of_functions(K, Z, codes, function)

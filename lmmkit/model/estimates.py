@@ -11,6 +11,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.structures import Natural
+from lmmkit.engine.inference.connected_blocks import BlockInformation
 from lmmkit.engine.inference.information import (
     Curvature,
     DirectionalInformation,
@@ -117,7 +118,7 @@ class Estimates(FitNumbers):
     def theta(self) -> Floats:
         """The coordinates of every Lambda."""
         pairs = zip(self.random, self.factors, strict=True)
-        return np.concatenate([np.empty(0), *(term.structure.coordinates(L) for term, L in pairs)])
+        return np.concatenate([np.empty(0), *(term.structure.relative(L) for term, L in pairs)])
 
     @property
     def residual_coordinates(self) -> Floats | None:
@@ -160,7 +161,8 @@ class Estimates(FitNumbers):
         """Number of levels by grouping factor, subjects of a residual structure included."""
         residual = self.design.residual
         subjects = residual.subjects if residual else None
-        return self.design.ngroups | ({subjects.name: subjects.size} if subjects else {})
+        own = {subjects.name: subjects.size} if subjects and subjects.size > 1 else {}
+        return self.design.ngroups | own
 
     @cached_property
     def residual_covariance(self) -> Floats:
@@ -232,6 +234,15 @@ class Estimates(FitNumbers):
         """What Wald intervals of variance parameters need."""
         with one_thread():
             return curvature(self.optimum, self.information)
+
+    @property
+    def open_information(self) -> DirectionalInformation:
+        """As `expected`, for levels that a known covariance relates too."""
+        if self.design.has_relatives:
+            return BlockInformation(
+                self.optimum, entry_directions(self.optimum.layout, self.optimum.state.theta)
+            )
+        return self.expected
 
     @cached_property
     def expected(self) -> ExpectedInformation:
@@ -323,9 +334,9 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
     Raises:
         FitError: Not as many numbers as the model has covariance parameters.
     """
-    if design.residual is not None:
+    if design.residual is not None and not design.random:
         raise FitError(
-            "start: a model with a residual structure has no theta, and its search starts from the residuals "
+            "start: a model without random effects has no theta, and its search starts from the residuals "
             "of ordinary least squares; leave start out."
         )
     try:
@@ -341,7 +352,7 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
             f"start has {values.size} numbers; this model has {ends[-1]} covariance parameters: "
             "give one for each, in the order of theta."
         )
-    return tuple(s.root(x) for s, x in zip(structures, np.split(values, ends[1:-1]), strict=True))
+    return tuple(s.from_relative(x) for s, x in zip(structures, np.split(values, ends[1:-1]), strict=True))
 
 
 def estimate(

@@ -18,7 +18,7 @@ from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.errors import DataError, FitError, PartialResult
 from lmmkit.model.design.learned import NewData, Parts, parts_of
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.inference.degrees_of_freedom import automatic, denominators, is_small
+from lmmkit.model.inference.degrees_of_freedom import automatic, denominators, has_spread
 from lmmkit.model.inference.distributions import t_quantile
 from lmmkit.model.inference.linear_functions import estimable
 from lmmkit.model.options import check_level, check_option
@@ -48,7 +48,8 @@ def predict(
 ) -> pd.DataFrame:
     """Predicted means with their standard errors and intervals: columns fit, se, low, high.
 
-    `attrs["method"]` says how the interval was made, `attrs["trouble"]` why rows have none.
+    `attrs["method"]` says how the interval was made, `attrs["trouble"]` why rows have none, `attrs["note"]`
+    that a mean does not borrow from the residuals of other rows, where these are correlated.
 
     Args:
         estimates: The fit.
@@ -109,8 +110,19 @@ def predict(
     if newdata is None:
         whole, used = estimates.design.whole_rows
         table = table.set_axis(used).reindex(range(len(whole))).set_axis(whole)
-    table.attrs.update(method=method, trouble=" ".join(trouble))
+    table.attrs.update(method=method, trouble=" ".join(trouble), note=_borrowing(estimates))
     return table
+
+
+def _borrowing(estimates: Estimates) -> str:
+    """What is said of means where residuals are correlated."""
+    residual = estimates.design.residual
+    if residual is None or residual.formula.group is None:
+        return ""
+    return (
+        "The mean does not borrow from the residuals of other rows of the same subject, though they are "
+        "correlated; an observation has the variance that its own columns give it."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,7 +313,7 @@ def _of_new(estimates: Estimates, rows: Rows, noise: Floats | None) -> tuple[Flo
     relative = relative + _prior(estimates, rows.new_Z) + (0.0 if noise is None else noise)
     method = "satterthwaite"
     with one_thread():
-        if is_small(estimates) and estimates.problem.residual is None:
+        if has_spread(estimates) and estimates.problem.residual is None:
             spread, of = estimates.expected.spread, PredictionSpread(estimates.expected)
             gradient = of.of_fixed(rows.X) + of.of_new(rows.new_Z)
             gradient[:, -1] = relative
@@ -353,7 +365,7 @@ def _of_known(
         s2, df, method = estimates.sigma**2, np.full(len(v), np.inf), "theta as known"
         if estimates.problem.residual is not None:
             method = "theta and the residual structure as known"
-        elif wanted and is_small(estimates):
+        elif wanted and has_spread(estimates):
             of = PredictionSpread(estimates.expected)
             if of.products(len(v)) <= MOST_PRODUCTS:
                 found = (

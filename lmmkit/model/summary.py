@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.escape import html, terminal
 from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.design.residual_design import ResidualDesign
 from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.formula.residual_formula import IID, SERIAL
+from lmmkit.model.formula.residual_formula import IID
 from lmmkit.model.inference.linear_functions import coef_table
 from lmmkit.model.inference.open_directions import not_identified
 from lmmkit.model.text_table import Cells, TextTable
@@ -182,7 +183,7 @@ def _random_table(estimates: Estimates, digits: int) -> TextTable:
     for t, term in enumerate(estimates.random):
         G = estimates.covariance(t)
         sd = np.sqrt(np.diag(G))
-        for i, name in enumerate(term.names):
+        for i, name in term.structure.listed(term.names):
             label = term.group if i == 0 else ""
             before = [b for a, b in term.structure.pairs if a == i]
             correlations = _correlations(G, sd, i, before)
@@ -215,14 +216,25 @@ def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
     if estimates.converged:
         count = estimates.evaluations
         yield f"Converged: {estimates.algorithm}, {count} evaluation{'' if count == 1 else 's'}."
+    yield from _patterns(estimates)
     yield from _singularity(estimates)
-    yield from _no_correlation(estimates)
+    if estimates.design.residual and (at := estimates.design.residual.boundary(estimates.residual_params)):
+        yield f"Boundary: {at}"
     yield from not_identified(estimates)
     if certificate.passed:
         yield certificate.sentence()
     if estimates.dropped_columns:
         yield f"Left out as linear functions of other columns: {', '.join(estimates.dropped_columns)}."
     yield from (f"Note: {warning}" for warning in estimates.design.warnings)
+
+
+def _patterns(estimates: Estimates) -> Iterator[str]:
+    """Structures that are not plain, in words, with what their correlations depend on."""
+    for t, term in enumerate(estimates.random):
+        if isinstance(term.structure, PatternedStructure):
+            said = term.structure.said(estimates.covariance(t))
+            count = f"{len(term.names)} random effects a level"
+            yield f"{term.group}: {count}, {term.structure.name}{f'; {said}' if said else ''}."
 
 
 def _singularity(estimates: Estimates) -> Iterator[str]:
@@ -234,17 +246,6 @@ def _singularity(estimates: Estimates) -> Iterator[str]:
                 f"Singular: the covariance matrix of {term.group} has rank {len(term.names) - null} of "
                 f"{len(term.names)}."
             )
-
-
-def _no_correlation(estimates: Estimates) -> Iterator[str]:
-    """Residuals whose correlation has come to its bound, zero."""
-    residual = estimates.design.residual
-    if residual and "range" in residual.names and residual.printed(estimates.residual_params)["range"] == 0.0:
-        kind = "serial correlation" if residual.formula.correlation == SERIAL else "correlation with distance"
-        yield (
-            f"Boundary: no {kind}; the range is at its bound zero, where rows are independent, and the "
-            "model is the one without it."
-        )
 
 
 def _number(value: float, digits: int) -> str:

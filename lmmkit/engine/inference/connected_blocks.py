@@ -26,13 +26,16 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.inference.information import DirectionalInformation, Directions, theta_directions
 from lmmkit.engine.linalg.levelwise import solved
-from lmmkit.engine.problem import Problem, Residual, RowResidual
+from lmmkit.engine.problem import Problem, Residual, RowResidual, Term
+from lmmkit.engine.relations.pedigree import Pedigree
+from lmmkit.engine.relations.relationship import Relationship
 from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
 
 LARGEST = 1_000  # rows of a block
 CUBES = 1e11  # sum of the blocks' sizes cubed
 MOST = 1e8  # numbers of A_i W of all parameters: 800 MB
+KIN = 20_000  # related levels, of whose K columns are made
 CHUNK = 4_000_000  # numbers of a stack of derivatives that are made at a time
 TOO_LARGE = (
     "df='kenward-roger' works on each set of rows that random effects or the residual structure connect as "
@@ -42,7 +45,10 @@ TOO_LARGE = (
 
 def connected_rows(problem: Problem) -> list[Ints]:
     """Rows of each block of V, (B, m) for the B blocks of m rows, by rising m."""
-    groups = [[codes for codes, _ in term.members] or [term.codes] for term in problem.terms]
+    groups = [
+        [_family(term.relation, codes) for codes in [codes for codes, _ in term.members] or [term.codes]]
+        for term in problem.terms
+    ]
     if problem.residual is not None:
         groups.append([problem.residual.subjects])
     n, start = len(problem.response), len(problem.response)
@@ -60,6 +66,19 @@ def connected_rows(problem: Problem) -> list[Ints]:
     sizes = np.unique(component, return_counts=True)[1]
     firsts = np.cumsum(sizes) - sizes
     return [order[firsts[sizes == m][:, None] + np.arange(m)] for m in np.unique(sizes)]
+
+
+def _family(relation: Relationship | None, codes: Ints) -> Ints:
+    """(n,) for the levels of rows a number of the set of levels that K connects with each."""
+    if relation is None:
+        return codes
+    if not isinstance(relation, Pedigree):
+        return np.zeros_like(codes)
+    held = [np.flatnonzero(parent >= 0) for parent in (relation.sire, relation.dam)]
+    child, parent = np.concatenate(held), np.concatenate([relation.sire[held[0]], relation.dam[held[1]]])
+    shape = (relation.levels, relation.levels)
+    kin = connected_components(coo_array((np.ones(len(child)), (child, parent)), shape=shape), directed=False)
+    return kin[1][codes].astype(np.intp)
 
 
 def why_too_large(blocks: list[Ints]) -> str:
@@ -149,8 +168,9 @@ class BlockInformation(DirectionalInformation):
         blocks = connected_rows(problem)
         count, (n, p) = self._count, (len(problem.response), len(prepared.fixed))
         what = why_too_large(blocks)
-        if any(term.relation is not None for term in problem.terms):
-            what = "levels that are related by a known matrix are not among them"
+        most = max((t.levels for t in problem.terms if t.relation is not None), default=0)
+        if not what and most > KIN:
+            what = f"the pedigree has {most:,} levels, of at most {KIN:,}"
         if not what and float(count) * n * p > MOST:
             size = f"{count * n * p:.1e} numbers"
             what = f"{count} covariance parameters, {n:,} rows and {p} fixed effects need {size}"
@@ -177,12 +197,21 @@ class BlockInformation(DirectionalInformation):
     def _blocks(self, rows: Ints) -> tuple[Floats, Floats]:
         """(B, m, m) V and (count, B, m, m) its derivatives."""
         state, prepared, layout = self.optimum.state, self.optimum.prepared, self.optimum.layout
+        problem = self.optimum.problem
         R, dR = residual_blocks(self.optimum, rows)
         V = R.copy()
         slopes = np.zeros((self._count, *V.shape))
         slopes[self.directions.count :] = dR
         parts = zip(layout.factors, state.L, self.directions.own, self.directions.cuts, strict=True)
         for factor, L, own, cut in parts:
+            term = problem.terms[factor.pieces[0].term]
+            if term.relation is not None:
+                z = prepared.rows[list(factor.rows)][:, rows]
+                kin = np.array([_kinship(term, mine) for mine in rows])
+                half = np.einsum("abm,ac->bmc", z, L)
+                V += kin * (half @ half.swapaxes(-1, -2))
+                slopes[cut] = kin * np.einsum("abm,iac,cbl->ibml", z, own, z, optimize=True)
+                continue
             if factor.Z is not None:
                 for b, mine in enumerate(rows):
                     z = _by_level(factor.Z[mine], factor.width)
@@ -195,6 +224,19 @@ class BlockInformation(DirectionalInformation):
             V += together * (half @ half.swapaxes(-1, -2))
             slopes[cut] = together * np.einsum("abm,iac,cbl->ibml", z, own, z, optimize=True)
         return V, slopes
+
+
+def _kinship(term: Term, rows: Ints) -> Floats:
+    """(m, m) M K M' of some rows, M the weights of their levels."""
+    assert term.relation is not None
+    members = term.members or ((term.codes, np.ones(len(term.codes))),)
+    levels, at = np.unique(np.concatenate([codes[rows] for codes, _ in members]), return_inverse=True)
+    M = np.zeros((len(rows), len(levels)))
+    for (_, weights), place in zip(members, np.split(at, len(members)), strict=True):
+        np.add.at(M, (np.arange(len(rows)), place), weights[rows])
+    unit = np.zeros((term.levels, len(levels)))
+    unit[levels, np.arange(len(levels))] = 1.0
+    return M @ term.relation.times(unit)[levels] @ M.T
 
 
 def _by_level(Z: csr_array, width: int) -> Floats:

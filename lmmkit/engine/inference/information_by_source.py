@@ -17,14 +17,22 @@ from lmmkit.engine.solution import Optimum
 def exact_information(optimum: Optimum) -> VarianceInformation:
     """The exact information on (theta, rho, sigma) at an optimum."""
     source = optimum.criterion.source
-    if isinstance(source, Fixed):
+    if isinstance(source, Fixed) and not _has_relatives(optimum):
         return variance_information(optimum)
     return (visit_variance_information if isinstance(source, Patterned) else differenced_information)(optimum)
 
 
 def along_coordinates(optimum: Optimum) -> DirectionalInformation | None:
-    """Expected information on (theta, rho) where R has coordinates; None: the entries of T are enough."""
+    """Expected information on (theta, rho) where R has coordinates or levels are related by a known matrix.
+
+    None: the entries of T are enough.
+    """
     source = optimum.criterion.source
-    if isinstance(source, Fixed):
+    if isinstance(source, Fixed) and not _has_relatives(optimum):
         return None
     return visit_information(optimum) if isinstance(source, Patterned) else block_information(optimum)
+
+
+def _has_relatives(optimum: Optimum) -> bool:
+    """Whether a known matrix relates levels, which are then not the blocks that traces are taken over."""
+    return any(term.relation is not None for term in optimum.problem.terms)

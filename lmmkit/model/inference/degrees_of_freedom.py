@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.inference.connected_blocks import connected_rows, why_too_large
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, Scaling
@@ -27,6 +28,7 @@ from lmmkit.model.options import check_option
 from lmmkit.model.table.grouping import determines
 
 BY_RANDOM_EFFECTS = ("containment", "inner-outer", "unbounded")
+BY_LEVELS = ("containment", "inner-outer", "between-within")
 MOST_EFFECTS, MOST_ROWS = 3_000, 50_000  # up to here "auto" is Kenward-Roger
 
 
@@ -89,7 +91,8 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
         estimates: The fit.
         df: One of `METHODS`; "auto" is, for a REML fit with at most 3,000 random effects and 50,000 rows,
             Kenward-Roger, or "unbounded" where it is singular, has such an optimum and at most 500 random
-            effects; else Satterthwaite. With a residual structure it is Kenward-Roger, for a REML fit that is
+            effects; else Satterthwaite. With a residual structure, or levels that
+            a known covariance relates, it is Kenward-Roger, for a REML fit that is
             not singular and has at most 50,000 rows, where visits stand without random effects or every
             connected block of V has at most 1,000 rows.
 
@@ -116,12 +119,19 @@ def automatic(estimates: Estimates) -> str:
     """The first method of df="auto", a rule of size, never of time; Satterthwaite's follows "unbounded"."""
     if not estimates.reml or estimates.nobs > MOST_ROWS:
         return "satterthwaite"
-    if estimates.problem.residual is not None:
+    if estimates.problem.residual is not None or estimates.design.has_relatives:
         closed = not estimates.is_singular and (estimates.has_closed_information or not _too_large(estimates))
         return "kenward-roger" if closed else "satterthwaite"
     if not is_small(estimates):
         return "satterthwaite"
+    if estimates.is_singular and has_pattern(estimates):
+        return "satterthwaite"
     return "unbounded" if estimates.is_singular else "kenward-roger"
+
+
+def has_pattern(estimates: Estimates) -> bool:
+    """Whether the covariance matrix of some random effects has a pattern."""
+    return any(isinstance(term.structure, PatternedStructure) for term in estimates.random)
 
 
 def _too_large(estimates: Estimates) -> str:
@@ -165,6 +175,11 @@ def check_method(df: str, design: Design | None, *, reml: bool) -> None:
             f"df={df!r} is a rule about random effects, and this model has a residual structure without "
             "them. Use df='kenward-roger', 'satterthwaite' or 'between-within'."
         )
+    if df in BY_LEVELS and not all(grouping.plain for grouping in design.groupings):
+        raise FitError(
+            f"df={df!r} is a rule about rows within independent levels, and this model has levels that are "
+            "related, or rows of several levels. Use df='kenward-roger', 'satterthwaite' or 'normal'."
+        )
     if design.problem.residual is not None and df == "unbounded":
         raise FitError(
             "df='unbounded' lets variances of random effects be negative beside independent residuals, and "
@@ -183,6 +198,11 @@ def is_small(estimates: Estimates) -> bool:
         return False
     effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
     return effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
+
+
+def has_spread(estimates: Estimates) -> bool:
+    """Whether the uncertainty of the covariance parameters is carried into predictions of random effects."""
+    return is_small(estimates) and not estimates.design.has_relatives
 
 
 def kenward_roger(estimates: Estimates) -> Denominators:
@@ -226,8 +246,17 @@ def unbounded(estimates: Estimates) -> Denominators:
     """Satterthwaite with variances that may be negative: where one is zero, the test between its strata.
 
     Raises:
-        FitError: Too many random effects, or a likelihood without such an optimum.
+        FitError: Too many random effects, or a likelihood without such an optimum, or a pattern.
     """
+    if has_pattern(estimates):
+        raise FitError(
+            "df='unbounded' takes variances and covariances of any sign, which a pattern of them does not "
+            "have: use df='satterthwaite'."
+        )
+    if estimates.design.has_relatives:
+        raise FitError(
+            "df='unbounded' is not made for levels that a known covariance relates: use df='satterthwaite'."
+        )
     found = estimates.unbounded
     vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
     return Denominators("unbounded", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))

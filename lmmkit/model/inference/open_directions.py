@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.inference.information import in_data_units
+from lmmkit.engine.inference.information import entry_directions, in_data_units
 from lmmkit.engine.search.optimality import least_curvature
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
@@ -28,7 +28,7 @@ def open_directions(estimates: Estimates) -> list[str]:
     apart = estimates.problem.residual is not None  # of which V is no linear function
     if not estimates.random or effects > MOST_EFFECTS or apart or not flat:
         return []
-    found = estimates.expected
+    found = estimates.open_information
     try:
         unknown = found.spread
     except FitError:
@@ -37,7 +37,8 @@ def open_directions(estimates: Estimates) -> list[str]:
         return []
     # V = scale (I + Z T Z'): a direction moves scale T by dT + T d scale.
     moves = (unknown.open / unknown.size[:, None]).T
-    dT = in_data_units(estimates.optimum, found.directions)
+    optimum = estimates.optimum
+    dT = in_data_units(optimum, entry_directions(optimum.layout, optimum.state.theta))
     weights, names = list[Floats](), list[str]()
     for term, L, own in zip(estimates.random, estimates.factors, dT, strict=True):
         change = np.einsum("dm,mab->dab", moves[:, :-1], own) + moves[:, -1, None, None] * (L @ L.T)

@@ -62,6 +62,14 @@ LAYOUTS = {
 }
 
 
+def is_related(name):
+    """Whether a known matrix relates levels of a layout."""
+    return any(isinstance(part, str) for factor in LAYOUTS[name] for part in factor)
+
+
+PLAIN = [name for name in LAYOUTS if not is_related(name)]
+
+
 @cache
 def relation_of(kind, levels):
     """A relation of some levels, the last five of which have no rows, and its K."""

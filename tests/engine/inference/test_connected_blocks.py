@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from engine.criterion.test_layouts import LAYOUTS, Case
+from engine.criterion.test_layouts import PLAIN, Case
 from engine.referee.test_row_covariance import N, drawn, every_structure
 from support.repeated import fitted
 
@@ -45,7 +45,7 @@ def agree(one, other):
 
 
 @pytest.mark.parametrize("reml", [True, False])
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_blocks_equal_the_low_rank_forms(name, reml):
     optimum = Case(name, reml=reml).optimum
     low_rank = ExpectedInformation(optimum, theta_directions(optimum.layout, optimum.state.theta))
@@ -77,7 +77,7 @@ def same_information(ours, theirs):
 
 
 @pytest.mark.parametrize("reml", [True, False])
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_differences_equal_the_exact_information_on_theta(name, reml):
     optimum = Case(name, reml=reml).optimum
     same_information(differenced_information(optimum), variance_information(optimum))
