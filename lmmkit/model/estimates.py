@@ -161,7 +161,8 @@ class Estimates(FitNumbers):
         """Number of levels by grouping factor, subjects of a residual structure included."""
         residual = self.design.residual
         subjects = residual.subjects if residual else None
-        return self.design.ngroups | ({subjects.name: subjects.size} if subjects else {})
+        own = {subjects.name: subjects.size} if subjects and subjects.size > 1 else {}
+        return self.design.ngroups | own
 
     @cached_property
     def residual_covariance(self) -> Floats:
@@ -333,9 +334,9 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
     Raises:
         FitError: Not as many numbers as the model has covariance parameters.
     """
-    if design.residual is not None:
+    if design.residual is not None and not design.random:
         raise FitError(
-            "start: a model with a residual structure has no theta, and its search starts from the residuals "
+            "start: a model without random effects has no theta, and its search starts from the residuals "
             "of ordinary least squares; leave start out."
         )
     try:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lmmkit.errors import FitError, PartialResult
@@ -16,10 +15,11 @@ from lmmkit.model.comparison.compare import compare
 from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.inference.confidence_intervals import Method
 from lmmkit.model.inference.fixed_effect_terms import fixed_effects
+from lmmkit.model.means.focus import reference_level
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.means.reference_grid import reference_grid
 from lmmkit.model.report_tables.report_table import Columns, Facts, ReportTable, excludes_zero
-from lmmkit.model.tables import parameters
+from lmmkit.model.tables import parameter_names, parameters
 
 Frame = pd.DataFrame
 REFITS = 1_000  # of a parametric bootstrap
@@ -68,7 +68,9 @@ def intervals(fit: Fit, *, ci: Method, level: float, df: str, seed: int) -> Fram
     trouble: Mapping[str, str] = table.attrs.get("trouble", {})
     names = [_made(ci, each) for each in table["criterion"]]
     notes = [trouble.get(str(name)) or _refits(table) for name in table.index]
-    table.insert(0, "estimate", np.append(fit.estimates.beta, parameters(fit.estimates)))
+    random = dict(zip(parameter_names(fit.estimates), parameters(fit.estimates).tolist(), strict=True))
+    known = {**fit.residual_params, **random, **fit.params}
+    table.insert(0, "estimate", [known[name] for name in table.index])
     bounds = table[["estimate", "low", "high"]].rename_axis("parameter").reset_index()
     return bounds.assign(interval=names, refits=REFITS if ci == "bootstrap" else None, note=notes)
 
@@ -244,6 +246,27 @@ def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
     ].reset_index(drop=True)
 
 
+def standardised(fit: Fit) -> Frame:
+    """Differences between levels of factors over the total standard deviation: coefficient, estimate.
+
+    Of main effects under treatment coding; no rows where no total is defined.
+    """
+    variables = {name: each for name, each in fit.design.composition.items() if len(each) == 1}
+    mine = [
+        fit.design.fixed_names[i]
+        for term in fit.design.fixed_terms
+        if term.name in variables and reference_level(variables[term.name][0]) is not None
+        for i in term.columns
+        if fit.design.fixed_names[i].startswith(f"{term.name}[T.")
+    ]
+    try:
+        table = fit.effect_sizes()
+    except FitError:
+        return Frame(columns=["coefficient", "estimate"])
+    own = table.loc[[name for name in mine if name in table.index], ["estimate"]]
+    return own.rename_axis("coefficient").reset_index()
+
+
 _ESTIMATE: Columns = {"estimate": ("Estimate", "trusted"), "se": ("SE", "trusted"), "df": "df"}
 _BOUNDS: Columns = {"low": ("Low", "trusted"), "high": ("High", "trusted")}
 TABLES = (
@@ -325,6 +348,7 @@ TABLES = (
             "note": "Note",
         },
     ),
+    ReportTable("effect_sizes"),
     ReportTable(
         "shares",
         "Shares of variance: how much the model explains, and how alike members of a group are.",

@@ -1,7 +1,7 @@
 """The command line: `lmmkit new | check | run | sweep | trust | lab | schema`, commands on finished runs.
 
 Exit codes: 0 ok; 1 the analysis failed; 2 refused before it began, for a bad study file, data file or
-usage; 3 an audit differs; 130 interrupted.
+usage; 3 an audit differs; 4 a strict one could not check all; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -119,20 +119,21 @@ def run(
 
 
 def _warnings(folder: Path) -> list[str]:
-    """Returns a sentence for each reason not to use the numbers of a run: its report may stay unread."""
+    """Returns a sentence for each thing about a run that needs care: its report may stay unread."""
     from lmmkit.study.files.yaml12 import is_mapping
     from lmmkit.study.records.artifacts import read_json
 
     # Notebooks of a project's own may leave out what is looked for, or write something else.
-    paths = (folder / "certificate.json", folder / "summary.json")
+    paths = (folder / name for name in ("certificate.json", "summary.json", "findings.json"))
     records: list[Any] = [read_json(path) if path.is_file() else {} for path in paths]
-    certificate, summary = (record if is_mapping(record) else {} for record in records)
+    certificate, summary = (record if is_mapping(record) else {} for record in records[:2])
     found = list[str]()
     if not certificate.get("passed", True):
         found.append(str(certificate.get("sentence", "the certificate failed")))
     if not summary.get("converged", True):
         found.append("the search did not converge: do not use these numbers")
-    return found
+    serious: list[Any] = records[2] if isinstance(records[2], list) else []
+    return [*found, *map(str, serious)]
 
 
 @app.command()
