@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.natural_scales import FISHER, LOG, PLAIN, Scale
+from lmmkit.engine.covariance.natural_scales import FISHER, LOG, PLAIN, Scale, stretched
 from lmmkit.engine.rules import PROFILE
 from lmmkit.errors import FitError
 
@@ -239,15 +239,7 @@ class IntervalSearch:
         """Of a parameter between two values; a bound is the end where the profile stays below the level."""
         if np.isnan(self.line.parameter.estimate):
             return Interval(low, high, "not defined: a standard deviation is zero.")
-        middle, half = (low + high) / 2.0, (high - low) / 2.0
-        if not np.isfinite(high):
-            scale = LOG
-        else:
-            scale = Scale(
-                lambda v: FISHER.there((v - middle) / half),
-                lambda t: middle + half * FISHER.back(t),
-                lambda t: half * FISHER.slope(t),
-            )
+        scale = stretched(low, high) if np.isfinite(high) else LOG
         return self._both(lambda d: self._towards(low, scale, -d), lambda d: self._towards(high, scale, d))
 
     def _towards(self, end: float, scale: Scale, step: float) -> float:

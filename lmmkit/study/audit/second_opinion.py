@@ -27,6 +27,7 @@ from lmmkit.engine.referee.henderson_sparse import SparseReferee
 from lmmkit.errors import LmmkitError, RunError
 from lmmkit.model.certificate import FAILS, Certificate, certify, written_out
 from lmmkit.model.certificate import UNCHECKED as LEFT
+from lmmkit.model.comparison.pattern_nesting import has_pattern
 from lmmkit.model.design.design import design_from_dict
 from lmmkit.model.estimates import Estimates, Stored, estimates_from_dict
 from lmmkit.model.threads import one_thread
@@ -41,6 +42,7 @@ FIT = "fit.json"
 DEVIANCE, SHIFT = 1e-4, 1e-2
 #: statsmodels is slow beyond these rows; lme4 is ended after these seconds.
 MOST_ROWS, SECONDS = 20_000, 300
+PATTERN = "not checked: it is not asked about covariance matrices of random effects with a pattern"
 CORRELATED = "it has no residual structures"
 _SCRIPT = """
 d <- read.csv("data.csv")
@@ -204,6 +206,8 @@ def statsmodels_cannot(estimates: Estimates) -> str:
     problem = estimates.problem
     if problem.residual is not None:
         return CORRELATED
+    if has_pattern(problem):
+        return PATTERN
     if len({term.factor for term in problem.terms}) > 1:
         return "it fits one grouping factor; this model has more"
     if len(problem.terms) > 1 and any(term.structure.pairs for term in problem.terms):
@@ -239,6 +243,8 @@ def ask_lme4(estimates: Estimates) -> Opinion:
     """The fit of lme4; a note where it is not installed or fails."""
     if estimates.problem.residual is not None:
         return Opinion("lme4", CORRELATED)
+    if has_pattern(estimates.problem):
+        return Opinion("lme4", PATTERN)
     program = shutil.which("Rscript")
     if program is None:
         return Opinion("lme4", "Rscript is not installed")
