@@ -21,6 +21,21 @@ from lmmkit.errors import FitError
 FURTHEST = 1e100  # value of a parameter beyond which the products of an evaluation overflow
 
 
+def _between(middle: float, half: float) -> Scale:
+    """Fisher's z of a number between two others."""
+
+    def there(value: float) -> float:
+        return FISHER.there((value - middle) / half)
+
+    def back(t: float) -> float:
+        return middle + half * FISHER.back(t)
+
+    def slope(t: float) -> float:
+        return half * FISHER.slope(t)
+
+    return Scale(there, back, slope, FISHER.name)
+
+
 class Found(Protocol):
     """The least deviance where a parameter has a value."""
 
@@ -240,14 +255,7 @@ class IntervalSearch:
         if np.isnan(self.line.parameter.estimate):
             return Interval(low, high, "not defined: a standard deviation is zero.")
         middle, half = (low + high) / 2.0, (high - low) / 2.0
-        if not np.isfinite(high):
-            scale = LOG
-        else:
-            scale = Scale(
-                lambda v: FISHER.there((v - middle) / half),
-                lambda t: middle + half * FISHER.back(t),
-                lambda t: half * FISHER.slope(t),
-            )
+        scale = _between(middle, half) if np.isfinite(high) else LOG
         return self._both(lambda d: self._towards(low, scale, -d), lambda d: self._towards(high, scale, d))
 
     def _towards(self, end: float, scale: Scale, step: float) -> float:

@@ -75,7 +75,7 @@ def affordable_algorithms(fit: Fit) -> list[str]:
 
 def uninformed_start(estimates: Estimates) -> Floats:
     """theta of Lambda = I, where lme4 starts."""
-    parts = (term.structure.relative(np.eye(len(term.names))) for term in estimates.random)
+    parts = (term.structure.relative(term.structure.plain_root) for term in estimates.random)
     return np.concatenate([np.empty(0), *parts])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lmmkit.engine.covariance.patterned import Exponential, PatternedStructure
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.escape import html
 from lmmkit.model.design.design import Design, RandomTerm
@@ -110,6 +111,9 @@ def _fixed(names: Sequence[str]) -> list[str]:
 
 def _random(term: RandomTerm, labels: Labels) -> list[str]:
     """The effects of the observation's own level; a level is written as the factor's name at i."""
+    if len(term.names) > MOST_TERMS or isinstance(term.structure, Exponential):
+        level = row(name(term.factor), operator("["), symbol("i"), operator("]"))
+        return [row(power(sub(symbol("z"), symbol("i")), TRANSPOSED), sub(symbol("b"), level))]
     return [_times(_effect(term, k), labels.of(label)) for k, label in enumerate(term.names)]
 
 
@@ -134,10 +138,33 @@ def _distribution(term: RandomTerm) -> str:
         variance = power(sub(symbol("σ"), group), digits(2))
         return display([left[0] + DISTRIBUTED + _normal(digits(0), variance)], words)
     covariance = sub(symbol("G"), group)
-    shape = covariance + (operator("=") + matrix(_entries(term)) if k <= 4 else "")
+    whole = k <= 4 and not isinstance(term.structure, PatternedStructure)
+    shape = covariance + (operator("=") + matrix(_entries(term)) if whole else "")
+    if isinstance(term.structure, PatternedStructure):
+        shape, words = _pattern(term.structure, covariance), f"{words}; {term.structure.words}"
     vector = column(left) if k <= 4 else sub(symbol("b"), level)
     body = vector + DISTRIBUTED + _normal(digits(0), covariance) + operator(",")
     return display([body + GAP, shape], words)
+
+
+def _pattern(structure: PatternedStructure, covariance: str) -> str:
+    """The entry of two columns, k and m."""
+    k, m, sigma = symbol("k"), symbol("m"), symbol("σ")
+    variance = power(sub(sigma, k), digits(2)) if structure.own else power(sigma, digits(2))
+    sizes = sub(sigma, k) + sub(sigma, m) if structure.own else variance
+    apart = row(operator("|"), k, operator("−"), m, operator("|"))
+    if isinstance(structure, Exponential):
+        far = row(operator("−"), sub(symbol("d"), k, m), operator("/"), symbol("r"))
+        entry = sizes + power(symbol("e"), far)
+    elif structure.tag in ("ar1", "hetar1"):
+        entry = sizes + power(symbol("ρ"), apart)
+    elif structure.tag in ("toep", "homtoep"):
+        entry = sizes + sub(symbol("ρ"), apart)
+    else:
+        entry = sizes + symbol("ρ") if structure.pairs else digits(0)
+    same = row(operator("("), k, operator("≠"), m, operator(")"))
+    diagonal = sub(covariance, k, k) + operator("=") + variance
+    return row(diagonal, operator(","), sub(covariance, k, m), operator("="), entry, same)
 
 
 def _entries(term: RandomTerm) -> list[list[str]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lmmkit.engine.covariance.patterned import Exponential
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.study.pages.marks import MarkedText, Name, fill, join
@@ -101,6 +102,8 @@ def _term_in_words(files: Files, seen: Seen, term: RandomTerm) -> MarkedText:
         if n != "Intercept" and seen.kind_of_effect(n) != (n,)
     ]
     effects = [*(["intercept"] if "Intercept" in term.names else []), *slopes, *others]
+    if isinstance(term.structure, Exponential):
+        effects = [f"effect at each of {len(term.names)} positions"]
     return fill(
         "Each of the {} levels of {} has its own {}{}.",
         files.entry("summary.json", "ngroups", term.factor),
