@@ -24,7 +24,7 @@ from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.inference.traces import Traces, component_sizes, outer_sum, scores, traces
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import Problem
+from lmmkit.engine.problem import Problem, RowResidual
 from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solution import Optimum
@@ -382,7 +382,7 @@ def differenced_information(optimum: Optimum) -> VarianceInformation:
     """
     state, criterion, layout = optimum.state, optimum.criterion, optimum.layout
     here, p = state.theta, len(state.beta)
-    free = np.append(layout.free(here[: layout.count]), np.ones(len(state.rho), bool))
+    free = np.append(layout.free(here[: layout.count]), _moving(optimum))
     m = len(here)
     H, q, slopes = np.zeros((m, m)), np.zeros(m), np.zeros((m, p, p))
     for i in np.flatnonzero(free):
@@ -393,6 +393,14 @@ def differenced_information(optimum: Optimum) -> VarianceInformation:
         q[i] = (down.r2 - up.r2) / (2.0 * step[i])
         slopes[i] = (down.XVX - up.XVX) / (2.0 * step[i])
     return with_sigma(optimum, (H + H.T) / 2.0, q, free, slopes, None)
+
+
+def _moving(optimum: Optimum) -> NDArray[np.bool_]:
+    """(r,) which coordinates of R vary on the face of the optimum: not of a correlation that is none."""
+    residual, rho = optimum.problem.residual, optimum.state.rho
+    if isinstance(residual, RowResidual):
+        return residual.structure.free(rho)
+    return np.ones(len(rho), bool)
 
 
 def with_sigma(

@@ -217,6 +217,21 @@ class IntervalSearch:
         """Of a fixed effect."""
         return self._both(lambda d: self._crossing(PLAIN, -d), lambda d: self._crossing(PLAIN, d))
 
+    def with_ends(self, low: float | None, high: float | None) -> Interval:
+        """Of a coordinate without bounds; infinite where the profile stays below the level to its end.
+
+        Args:
+            low: What is as good as the lower end; None where there is none.
+            high: The same of the upper end.
+        """
+        return self._both(lambda d: self._to_end(low, -d), lambda d: self._to_end(high, d))
+
+    def _to_end(self, end: float | None, step: float) -> float:
+        near = end is not None and (self.line.parameter.estimate - end) * step >= 0.0
+        if end is not None and (near or self.line.height(end) <= self.level):
+            return float(np.copysign(np.inf, step))
+        return self._crossing(PLAIN, step)
+
     def on_log(self) -> Interval:
         """Of a residual standard deviation, which cannot be zero."""
         return self._both(lambda d: self._crossing(LOG, -d), lambda d: self._crossing(LOG, d))

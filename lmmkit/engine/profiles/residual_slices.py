@@ -44,6 +44,7 @@ STEPS = 60  # towards it
 DIFFERENCE = 1e-5  # of a coordinate, at least of 1: step of the differences of its derivatives
 CENTRES = 20  # places from which a surface is walked on
 DETOURS = 5  # times that a way to a surface is halved
+NO_SHARE = 23.0  # logit of a nugget that is as good as none: 1e-10
 STEEP = 1e-3  # cosine of the angle between two normals below which a tangent serves no longer
 
 
@@ -103,6 +104,8 @@ class Surface:
         """The natural parameter where h is t, from any x; NaN where there is none."""
         if self.coordinate < 0:
             return self.scale.back(t)
+        if np.isnan(t):
+            return np.nan
         moved = x[self.others :].copy()
         moved[self.coordinate] = t
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -352,6 +355,8 @@ class ResidualFrame:
         """A natural parameter of the structure, on its working scale."""
         others = len(self.x) - self.structure.count
         moved = np.flatnonzero(self.structure.natural_jacobian(self.x[others:])[place])
+        if self.ended(place):
+            moved = np.array([place])  # one coordinate each
         surface = Surface(self.structure, place, int(moved[0]) if len(moved) == 1 else -1, others)
 
         def find(t: float, x: Floats) -> ProfilePoint:
@@ -361,6 +366,21 @@ class ResidualFrame:
             return surface.value(t, self.x)
 
         return ResidualParameter(surface.at(self.x), self.x, find, value=value)
+
+    def ends(self, place: int) -> tuple[float | None, float | None]:
+        """Coordinates that are as good as the lower and the upper end of a parameter of a process."""
+        structure, kind = self.structure, self.structure.naturals[place][0]
+        if kind == "share":
+            return -NO_SHARE, NO_SHARE
+        if kind == "range" and isinstance(structure, RowStructure):
+            rho = self.x[len(self.x) - structure.count :]
+            return float(structure.uncorrelated(rho)[place]), None
+        return None, None
+
+    def ended(self, place: int) -> bool:
+        """Whether a natural parameter is of a process that has come to its end: rows are independent."""
+        structure, rho = self.structure, self.x[len(self.x) - self.structure.count :]
+        return isinstance(structure, RowStructure) and not structure.free(rho)[place]
 
     def _held(self, held: Held, x: Floats) -> ProfilePoint:
         search = minimise(HeldDeviance(self.setup.criterion, held), x, PROFILE)

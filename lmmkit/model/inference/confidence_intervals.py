@@ -407,7 +407,10 @@ class Profiles:
         """
         assert self.beside
         parameter = self.beside.natural(place)
-        low, high, trouble = self._search(parameter, VISITS_GUESS).on_line()
+        search = self._search(parameter, VISITS_GUESS)
+        if self.beside.ended(place) and self.beside.structure.naturals[place][0] != "range":
+            return Interval(np.nan, np.nan, "it is not defined where there is no correlation.")
+        low, high, trouble = search.with_ends(*self.beside.ends(place))
         values = [parameter.value(t) for t in (low, high)]
         low, high = (
             0.0 if np.isnan(v) and not np.isnan(t) else v for v, t in zip(values, (low, high), strict=True)
