@@ -53,9 +53,16 @@ class Solution(FitNumbers):
         rho = coordinates[len(coordinates) - residual.structure.count :]
         return {"rho": tuple(residual.structure.natural(rho).tolist())}
 
+    @property
+    def given(self) -> bool:
+        """Whether the variances are given, not estimated: then no place is better than another."""
+        return self.optimum.state.held.precision is not None
+
     @cached_property
     def checks(self) -> list[Check]:
-        """Conditions of a local optimum, and whether they hold."""
+        """Conditions of a local optimum, and whether they hold; none where the variances are given."""
+        if self.given:
+            return []
         return optimality(self.optimum.state, self.optimum.scale, self.search.decrement, self.rules)
 
     def random_effects(self) -> tuple[Floats, ...]:
@@ -93,7 +100,7 @@ class Optimum:
     @property
     def covariance_of_beta(self) -> Sandwich:
         """Of the fixed effects, in the units of the data."""
-        variance = self.prepared.scale**2 * self.state.r2 / self.criterion.nu
+        variance = self.prepared.scale**2 * self.state.variance
         core = variance * levelwise.solved(self.state.XVX, np.eye(len(self.state.beta)))
         return Sandwich(self.prepared.basis, core)
 
@@ -107,9 +114,9 @@ class Optimum:
         return self.layout.in_data_units(self.prepared.term_bases, L)
 
     def theta(self, L: list[Floats]) -> tuple[float, ...]:
-        """Free entries of each term's Lambda, column-major."""
+        """Theta as it is printed: free entries of each term's Lambda, column-major, or what a pattern has."""
         pairs = zip(self.factors(L), self.problem.terms, strict=True)
-        return tuple(float(x) for factor, term in pairs for x in term.structure.coordinates(factor))
+        return tuple(float(x) for factor, term in pairs for x in term.structure.relative(factor))
 
     def by_term(self, make: Callable[[int, Floats, slice], Floats]) -> tuple[Floats, ...]:
         """What is made of each term's factor, S and columns there, (J, ...), levels in the caller's order."""

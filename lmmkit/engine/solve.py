@@ -8,7 +8,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import zero_pivots
-from lmmkit.engine.criterion.criterion import Evaluation
+from lmmkit.engine.criterion.criterion import Evaluation, Held
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.rules import SEARCH, FitRules
 from lmmkit.engine.search.algorithms import chosen, refuse_em
@@ -81,6 +81,32 @@ def solve(
     return _solution(Optimum(problem, setup.prepared, state, setup.scale), search, rules)
 
 
+def solve_at(problem: Problem, factors: tuple[Floats, ...], sigma: float, *, reml: bool = True) -> Solution:
+    """Fixed and random effects at variances that are known: nothing is searched for.
+
+    Args:
+        problem: The arrays.
+        factors: Lambda of each term, (k, k), G = sigma^2 Lambda Lambda'.
+        sigma: Residual standard deviation.
+        reml: Which deviance is taken at them.
+
+    Raises:
+        FitError: The effects cannot be estimated from these data, or a variance is none.
+    """
+    if problem.residual is not None:
+        raise FitError("Variances beside a residual structure cannot be held: leave one of the two out.")
+    if not 0.0 < sigma < np.inf:
+        raise FitError(f"The residual variance is held at {sigma**2:.6g}: a positive number is expected.")
+    setup = set_up(problem, reml=reml, estimated=False)
+    layout, prepared = setup.layout, setup.prepared
+    L = layout.in_prepared_units(prepared.term_bases, factors)
+    held = Held(precision=(prepared.scale / sigma) ** 2)
+    state = setup.criterion.evaluate(layout.coordinates(L), held)
+    objective = ProfiledDeviance(setup.criterion, setup.scale, SEARCH)
+    search = Search(objective, state, SEARCH, evaluations=0, converged=True)
+    return _solution(Optimum(problem, prepared, state, setup.scale), search, SEARCH)
+
+
 def _without_em(problem: Problem) -> str:
     """The first structure that has no EM step, in words."""
     structure = next(term.structure for term in problem.terms if not term.structure.has_em)
@@ -98,7 +124,7 @@ def _solution(optimum: Optimum, search: Search[Evaluation], rules: FitRules) -> 
         unscaled_vcov=S @ np.linalg.inv(state.XVX) @ S.T,
         factors=factors,
         rho=state.rho,
-        sigma=prepared.scale * float(np.sqrt(state.r2 / criterion.nu)),
+        sigma=prepared.scale * float(np.sqrt(state.variance)),
         deviance=state.deviance,
         null_directions=tuple(zero_pivots(L) for L in factors),
         converged=search.converged,

@@ -264,16 +264,11 @@ def _second_search(estimates: Estimates) -> Iterator[CertificateLine]:
     """Neither another algorithm nor a start from elsewhere must end lower."""
     own, other = estimates.algorithm, "newton" if estimates.algorithm == "pls" else "pls"
     yield _searched(estimates, f"second algorithm, {other}", other, {"start": None})
-    start: dict[str, Any] = {"start": tuple(map(_elsewhere, estimates.factors))}
+    pairs = zip(estimates.random, estimates.factors, strict=True)
+    start: dict[str, Any] = {"start": tuple(term.structure.elsewhere(L) for term, L in pairs)}
     if estimates.problem.residual is not None:
         start = {"start": None, "rho": 0.5 * estimates.rho + 0.1}
     yield _searched(estimates, f"restart from elsewhere, {own}", own, start)
-
-
-def _elsewhere(factor: Floats) -> Floats:
-    """A factor half as large again, of full rank."""
-    floor = 0.1 * (float(factor.diagonal().max(initial=0.0)) or 1.0)
-    return 1.5 * factor + floor * np.diag(factor.diagonal() == 0.0)
 
 
 def _searched(estimates: Estimates, what: str, algorithm: str, start: Mapping[str, Any]) -> CertificateLine:

@@ -118,7 +118,7 @@ class Estimates(FitNumbers):
     def theta(self) -> Floats:
         """The coordinates of every Lambda."""
         pairs = zip(self.random, self.factors, strict=True)
-        return np.concatenate([np.empty(0), *(term.structure.coordinates(L) for term, L in pairs)])
+        return np.concatenate([np.empty(0), *(term.structure.relative(L) for term, L in pairs)])
 
     @property
     def residual_coordinates(self) -> Floats | None:
@@ -351,7 +351,7 @@ def start_factors(design: Design, theta: Sequence[float]) -> tuple[Floats, ...]:
             f"start has {values.size} numbers; this model has {ends[-1]} covariance parameters: "
             "give one for each, in the order of theta."
         )
-    return tuple(s.root(x) for s, x in zip(structures, np.split(values, ends[1:-1]), strict=True))
+    return tuple(s.from_relative(x) for s, x in zip(structures, np.split(values, ends[1:-1]), strict=True))
 
 
 def estimate(

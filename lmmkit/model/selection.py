@@ -205,7 +205,7 @@ def _without_correlations(bar: Bar) -> Bar:
 
 
 def _intercept_only(bar: Bar) -> Bar:
-    return replace(bar, terms=(INTERCEPT,), tag="", split=False)
+    return replace(bar, terms=(INTERCEPT,), tag="", split=False, positions=())
 
 
 def _one_term_less(bars: Bars) -> Iterator[Bars]:

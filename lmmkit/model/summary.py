@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.escape import html, terminal
 from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
@@ -182,7 +183,7 @@ def _random_table(estimates: Estimates, digits: int) -> TextTable:
     for t, term in enumerate(estimates.random):
         G = estimates.covariance(t)
         sd = np.sqrt(np.diag(G))
-        for i, name in enumerate(term.names):
+        for i, name in term.structure.listed(term.names):
             label = term.group if i == 0 else ""
             before = [b for a, b in term.structure.pairs if a == i]
             correlations = _correlations(G, sd, i, before)
@@ -215,6 +216,7 @@ def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
     if estimates.converged:
         count = estimates.evaluations
         yield f"Converged: {estimates.algorithm}, {count} evaluation{'' if count == 1 else 's'}."
+    yield from _patterns(estimates)
     yield from _singularity(estimates)
     yield from _no_correlation(estimates)
     yield from not_identified(estimates)
@@ -223,6 +225,15 @@ def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
     if estimates.dropped_columns:
         yield f"Left out as linear functions of other columns: {', '.join(estimates.dropped_columns)}."
     yield from (f"Note: {warning}" for warning in estimates.design.warnings)
+
+
+def _patterns(estimates: Estimates) -> Iterator[str]:
+    """Structures that are not plain, in words, with what their correlations depend on."""
+    for t, term in enumerate(estimates.random):
+        if isinstance(term.structure, PatternedStructure):
+            said = term.structure.said(estimates.covariance(t))
+            count = f"{len(term.names)} random effects a level"
+            yield f"{term.group}: {count}, {term.structure.name}{f'; {said}' if said else ''}."
 
 
 def _singularity(estimates: Estimates) -> Iterator[str]:

@@ -89,7 +89,7 @@ def varcorr(estimates: Estimates) -> pd.DataFrame:
     for t, term in enumerate(estimates.random):
         G, names = estimates.covariance(t), term.names
         sd = np.sqrt(np.diag(G))
-        rows += [(term.group, name, None, G[i, i], sd[i]) for i, name in enumerate(names)]
+        rows += [(term.group, name, None, G[i, i], sd[i]) for i, name in term.structure.listed(names)]
         for row, column in term.structure.pairs:
             scale = np.sqrt(G[row, row] * G[column, column])
             correlation = G[row, column] / scale if scale > 0 else np.nan

@@ -25,8 +25,10 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.correlations import Jet, autocorrelations
 from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.covariance.structures import Growth, Natural, Structure, Thinner
+from lmmkit.errors import FitError
 
 AT_BOUND = 1e-14  # cosine of a coordinate below which its correlation is at the bound: r is there to rounding
+ROUNDING = 1e-8  # share of a standard deviation whose square is rounding in a variance
 WIDEST_START = 0.9  # of the way to the bounds, at most, for correlations of a start
 TRIED = (-0.5, 0.0, 0.5, 0.8)  # of the way from the middle to the bounds: correlations that a start tries,
 GRID = (-0.95, *TRIED, 0.95)  # and those that a way off a saddle tries
@@ -77,12 +79,36 @@ class CorrelationPattern(ABC):
         """(k, k) which entries of C are equal: 1, 2, ... of the printed correlations, 0 on the diagonal."""
         return 1 - np.eye(self.size, dtype=np.intp)
 
+    def number_of(self, r: Floats, place: int, value: float) -> tuple[float, Floats, float]:
+        """Returns r at a place where the printed parameter has a value, and its derivatives in r and in it.
+
+        Raises:
+            FitError: No member has that value.
+        """
+        del place
+        return value, np.zeros_like(r), 1.0
+
+    def limits(self, place: int) -> tuple[float, float]:
+        """Returns the values between which the printed parameter of a place is."""
+        low, high = self.bounds[place]
+        return float(low), float(high)
+
+    def from_printed(self, values: Floats) -> Floats:
+        """Returns r of the printed parameters."""
+        C = np.append(1.0, values)[self.classes] if len(values) > 1 else self.matrix(_in_bounds(values))
+        return self.numbers(C)
+
     def at_pivot(self, r: Floats, zero: int) -> Floats:
         """Returns r at the bound where the root's pivot of that number is the first that is exactly zero."""
         del zero
         r, (low, high) = r.copy(), self.bounds[0]
         r[0] = low if r[0] < (low + high) / 2.0 else high
         return r
+
+
+def _in_bounds(r: Floats) -> WithinBounds:
+    """R without exact distances to bounds."""
+    return WithinBounds(r, np.full_like(r, np.nan), np.full_like(r, np.nan))
 
 
 class _NoCorrelation(CorrelationPattern):
@@ -201,6 +227,20 @@ class _OnePerDistance(CorrelationPattern):
         weights = np.bincount(self.classes.ravel(), D.ravel(), self.size)
         return np.einsum("l,lij->ij", weights, np.array([rho.second for rho in self._series(at.r)]))
 
+    def number_of(self, r: Floats, place: int, value: float) -> tuple[float, Floats, float]:
+        # rho = share r_l + rest, both of the partial autocorrelations before.
+        before = np.append(r[:place], 0.0)
+        rest, whole = (self._series(np.append(r[:place], end))[place + 1] for end in (0.0, 1.0))
+        share = whole.value - rest.value
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = float(np.divide(value - rest.value, share))
+        if not abs(found) <= 1.0 + AT_BOUND:
+            raise FitError("There is no series with these correlations.")
+        at = self._series(np.append(before[:place], found))[place + 1]
+        turned = np.zeros_like(r)
+        turned[:place] = -at.first[:place] / share
+        return float(np.clip(found, -1.0, 1.0)), turned, 1.0 / share
+
     def at_pivot(self, r: Floats, zero: int) -> Floats:
         r = r.copy()
         r[zero - 1], r[zero:] = (1.0 if r[zero - 1] > 0 else -1.0), 0.0
@@ -220,12 +260,13 @@ class _OnePerDistance(CorrelationPattern):
         across = np.append(0.0, down[1:])
         for j, (r, below, above) in enumerate(zip(*at, strict=True), start=1):
             length = np.sqrt(below * above)
-            if length == 0.0:
+            if length < ROUNDING:  # what is left of the variances is rounding
                 break
             down = np.append(0.0, down[:-1])
             down, across = (down - r * across) / length, (across - r * down) / length
             down[:j], across[: j + 1] = 0.0, 0.0
             L[:, j] = down
+            L[j, j] = length * L[j - 1, j - 1]  # the same, without cancellation
         return L
 
     def numbers(self, C: Floats) -> Floats:
@@ -306,6 +347,21 @@ class Fading(CorrelationPattern):
             values, vectors = np.linalg.eigh(C)
             return semidefinite_factor(vectors * np.sqrt(np.maximum(values, 0.0)))
 
+    def number_of(self, r: Floats, place: int, value: float) -> tuple[float, Floats, float]:
+        """As of `CorrelationPattern`: the parameter is the range."""
+        if value <= 0.0:
+            return 0.0, np.zeros_like(r), 0.0
+        found = float(np.exp(-self.closest / value))
+        return found, np.zeros_like(r), found * self.closest / value**2
+
+    def limits(self, place: int) -> tuple[float, float]:
+        """As of `CorrelationPattern`."""
+        return 0.0, np.inf
+
+    def from_printed(self, values: Floats) -> Floats:
+        """As of `CorrelationPattern`."""
+        return np.array([self.number_of(np.zeros(1), 0, float(values[0]))[0]])
+
     def numbers(self, C: Floats) -> Floats:
         """As of `CorrelationPattern`."""
         value = C[self.pair]
@@ -320,6 +376,11 @@ def _gaps(size: int) -> Ints:
     """(k, k) distances between places."""
     at = np.arange(size)
     return np.abs(at[:, None] - at)
+
+
+def _shown(value: float) -> str:
+    """A number, or in words what it is in place of one."""
+    return f"{value:.4g}" if np.isfinite(value) else "not defined" if np.isnan(value) else "without end"
 
 
 def _snapped(u: float) -> float:
@@ -347,13 +408,14 @@ class PatternedStructure(Structure):
     # Coordinates
 
     @cached_property
-    def _scales(self) -> int:
+    def scales(self) -> int:
+        """How many coordinates are standard deviations; they come first."""
         return self.width if self.own else 1
 
     @cached_property
     def count(self) -> int:
         """As of `Structure`."""
-        return self._scales + len(self.pattern.bounds)
+        return self.scales + len(self.pattern.bounds)
 
     @cached_property
     def _middle(self) -> Floats:
@@ -365,7 +427,7 @@ class PatternedStructure(Structure):
 
     def _bounded(self, x: Floats) -> WithinBounds:
         """R of the last coordinates."""
-        angle = x[self._scales :]
+        angle = x[self.scales :]
         sine, cosine = np.sin(angle), self._cosine(x)
         # 1 - |sin x| = cos(x)^2 / (1 + |sin x|), without cancellation
         short, long = cosine**2 / (1.0 + np.abs(sine)), 1.0 + np.abs(sine)
@@ -373,7 +435,7 @@ class PatternedStructure(Structure):
         return WithinBounds(self._middle + self._half * sine, self._half * below, self._half * above)
 
     def _cosine(self, x: Floats) -> Floats:
-        cosine = np.cos(x[self._scales :])
+        cosine = np.cos(x[self.scales :])
         return np.where(np.abs(cosine) < AT_BOUND, 0.0, cosine)
 
     def _angles(self, r: Floats) -> Floats:
@@ -400,6 +462,44 @@ class PatternedStructure(Structure):
         u = np.clip((r - self._middle) / self._half, -WIDEST_START, WIDEST_START) if len(r) else r
         return np.concatenate([sds, np.arcsin(u)])
 
+    def limits(self, place: int) -> tuple[float, float]:
+        """Returns the values between which a printed correlation, or range, is."""
+        return self.pattern.limits(place)
+
+    @property
+    def unit_of_range(self) -> float:
+        """A distance to begin from where a range is zero or infinite."""
+        return 1.0
+
+    def angle_at(self, x: Floats, place: int, value: float) -> tuple[float, Floats]:
+        """Returns the coordinate of a printed correlation that has a value, and its derivatives in x.
+
+        Raises:
+            FitError: No member has that value.
+        """
+        m, link = self.scales, self._half * self._cosine(x)
+        found, turned, _ = self.pattern.number_of(self._bounded(x).r, place, value)
+        angle, slope = self._angle(place, found)
+        return angle, np.append(np.zeros(m), slope * turned * link)
+
+    def angle_slope(self, x: Floats, place: int, value: float) -> float:
+        """Returns the derivative of that coordinate in the value."""
+        found, _, slope = self.pattern.number_of(self._bounded(x).r, place, value)
+        return self._angle(place, found)[1] * slope
+
+    def _angle(self, place: int, r: float) -> tuple[float, float]:
+        """The coordinate of one r, and its derivative; 0 at a bound."""
+        u = float(np.clip((r - self._middle[place]) / self._half[place], -1.0, 1.0))
+        angle = float(np.arcsin(_snapped(u)))
+        cosine = float(np.cos(angle))
+        return angle, 1.0 / (self._half[place] * cosine) if cosine > AT_BOUND else 0.0
+
+    def elsewhere(self, L: Floats) -> Floats:
+        """As of `Structure`."""
+        x, m = self.coordinates(L), self.scales
+        floor = 0.1 * (float(x[:m].max(initial=0.0)) or 1.0)
+        return self.root(np.concatenate([np.maximum(1.5 * x[:m], floor), 0.5 * x[m:] + 0.1]))
+
     def trials(self, x: Floats) -> list[Floats]:
         """Returns other coordinates to start from: the same variances with other correlations."""
         m = len(self._half)
@@ -409,7 +509,7 @@ class PatternedStructure(Structure):
             angles = [[np.arcsin(u)] for u in TRIED]
         else:  # the first of the partial autocorrelations leads
             angles = [[np.arcsin(u), *[0.0] * (m - 1)] for u in TRIED]
-        return [np.concatenate([x[: self._scales], each]) for each in angles]
+        return [np.concatenate([x[: self.scales], each]) for each in angles]
 
     def root(self, x: Floats) -> Floats:
         """As of `Structure`."""
@@ -472,7 +572,7 @@ class PatternedStructure(Structure):
 
     def curvature(self, x: Floats, D: Floats) -> Floats:
         """As of `Structure`."""
-        at, s, m = self._bounded(x), self._sds(x), self._scales
+        at, s, m = self._bounded(x), self._sds(x), self.scales
         C, size, link = self.pattern.matrix(at), np.outer(s, s), self._half * self._cosine(x)
         slopes = link[:, None, None] * self.pattern.slopes(at)
         out = np.zeros((self.count, self.count))
@@ -520,7 +620,7 @@ class PatternedStructure(Structure):
     def generic(self) -> Floats:
         """As of `Structure`."""
         rng = np.random.default_rng(7)
-        sds = rng.uniform(0.5, 1.5, self._scales)
+        sds = rng.uniform(0.5, 1.5, self.scales)
         return self.tangent(np.concatenate([sds, rng.uniform(0.2, 0.6, len(self._half))]))
 
     # The boundary
@@ -532,7 +632,7 @@ class PatternedStructure(Structure):
         bound = np.flatnonzero(cosine == 0.0)
         if len(bound):  # beyond a partial correlation at its bound no other has a say
             held[bound[0] :] = True
-        return np.concatenate([x[: self._scales] == 0.0, held])
+        return np.concatenate([x[: self.scales] == 0.0, held])
 
     def em(self, L: Floats, D: Floats, levels: int) -> Floats:
         """As of `Structure`."""
@@ -543,13 +643,13 @@ class PatternedStructure(Structure):
     def imbalance(self, L: Floats, D: Floats) -> float:
         """As of `Structure`."""
         x = self.coordinates(L)
-        slopes = np.abs(self.gradient(x, D)) * np.where(np.arange(self.count) < self._scales, np.abs(x), 1.0)
+        slopes = np.abs(self.gradient(x, D)) * np.where(np.arange(self.count) < self.scales, np.abs(x), 1.0)
         return float(slopes.max())
 
     def growths(self, L: Floats, D: Floats, scale: Floats) -> list[Growth]:
         """As of `Structure`."""
         x, size = self.coordinates(L), float((scale**2).mean())
-        s, m = self._sds(x), self._scales
+        s, m = self._sds(x), self.scales
         if not s.any():
             ways = [self._root_at(u) / np.sqrt(size) for u in self._grid]
             return [
@@ -577,7 +677,7 @@ class PatternedStructure(Structure):
         ways = [x]
         for u in self._grid:
             ways.append(x.copy())
-            ways[-1][self._scales :] = np.arcsin(u)
+            ways[-1][self.scales :] = np.arcsin(u)
         return ways
 
     def _same_but(self, i: int, target: Floats, x: Floats) -> bool:
@@ -595,7 +695,7 @@ class PatternedStructure(Structure):
 
     def grown(self, L: Floats, rows: Floats, size: float) -> Floats:
         """As of `Structure`."""
-        x, target, m = self.coordinates(L), self.coordinates(rows), self._scales
+        x, target, m = self.coordinates(L), self.coordinates(rows), self.scales
         new = x.copy()
         new[:m] = np.where(x[:m] == 0.0, np.sqrt(size) * target[:m], x[:m])
         if (new[:m] != x[:m]).any():  # what nothing depends on goes where it is wanted at once
@@ -612,7 +712,7 @@ class PatternedStructure(Structure):
 
     def _root_at(self, u: Floats) -> Floats:
         """Root of C where r is a share u of the way from the middle to its bounds."""
-        return self.root(np.concatenate([np.ones(self._scales), np.arcsin(u)]))
+        return self.root(np.concatenate([np.ones(self.scales), np.arcsin(u)]))
 
     def growths_from_null(self, L: Floats, D: Floats, scale: Floats, null: float) -> list[Growth]:
         """As of `Structure`."""
@@ -635,8 +735,8 @@ class PatternedStructure(Structure):
         s, cosine = self._sds(x), self._cosine(x)
         for i in range(len(self._half)):
             end = x.copy()
-            side = 1.0 if np.sin(x[self._scales + i]) > 0 else -1.0
-            end[self._scales + i] = np.arcsin(side)
+            side = 1.0 if np.sin(x[self.scales + i]) > 0 else -1.0
+            end[self.scales + i] = np.arcsin(side)
             left = self.root(end)
             idle = (cosine[: i + 1] == 0.0).any() or not s.any()
             value = 0.0 if idle else float(np.abs((left @ left.T - T) * size).max())
@@ -655,7 +755,7 @@ class PatternedStructure(Structure):
     @cached_property
     def naturals(self) -> tuple[Natural, ...]:
         """As of `Structure`."""
-        sds = [Natural("sd", i, i) for i in range(self._scales)]
+        sds = [Natural("sd", i, i) for i in range(self.scales)]
         return (*sds, *self._dependence)
 
     @property
@@ -672,6 +772,12 @@ class PatternedStructure(Structure):
     def _dependence_names(self) -> list[str]:
         return ["rho"] * len(self._half)
 
+    def said(self, G: Floats) -> str:
+        """Returns what the correlations depend on, with its values: `rho 0.43`, or nothing."""
+        found = self.natural(G)[self.scales :]
+        parts = zip(self._dependence_names, found, strict=True)
+        return ", ".join(f"{name} {_shown(float(value))}" for name, value in parts)
+
     def names(self, columns: Sequence[str]) -> list[str]:
         """As of `Structure`."""
         return self.natural_names(columns)
@@ -679,6 +785,22 @@ class PatternedStructure(Structure):
     def relative(self, L: Floats) -> Floats:
         """As of `Structure`."""
         return self.natural(L @ L.T)
+
+    def from_relative(self, theta: Floats) -> Floats:
+        """As of `Structure`."""
+        given = np.asarray(theta, dtype=np.float64)
+        sds, rest = np.abs(given[: self.scales]), np.nan_to_num(given[self.scales :], posinf=np.inf)
+        r = self.pattern.from_printed(rest) if len(rest) else rest
+        L = self.root(np.concatenate([sds, self._angles(r)]))
+        found = self.relative(L)
+        if (sds != given[: self.scales]).any() or not np.allclose(
+            np.where(np.isfinite(found), found, 0.0), np.where(np.isfinite(found), given, 0.0), atol=1e-8
+        ):
+            raise FitError(
+                f"{given.tolist()} are no standard deviations over sigma (not negative) and correlations of "
+                f"a matrix that is {self.name}."
+            )
+        return L
 
     def natural(self, G: Floats) -> Floats:
         """As of `Structure`."""
@@ -847,6 +969,20 @@ class Exponential(PatternedStructure):
         return np.where(distances == 0.0, 0, np.where(distances <= middle, 1, 2))
 
     @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """None: all covariances follow from the range, and there may be thousands."""
+        return ()
+
+    def listed(self, columns: Sequence[str]) -> list[tuple[int, str]]:
+        """As of `Structure`: one for all positions."""
+        return [(0, f"each of {len(columns)} positions")]
+
+    @property
+    def unit_of_range(self) -> float:
+        """As of `PatternedStructure`: the median distance."""
+        return float(np.median(self.fading.distances[np.triu_indices(self.width, 1)]))
+
+    @property
     def _dependence(self) -> list[Natural]:
         return [Natural("range", *self.fading.pair)]
 
@@ -862,6 +998,14 @@ class Exponential(PatternedStructure):
             r = np.where(variance > 0.0, G[i, j] / variance, np.nan)
             found = -self.fading.closest / np.log(np.minimum(r, 1.0))
         return np.stack([np.sqrt(variance), np.where(r >= 1.0, np.inf, np.abs(found))])
+
+    def wald_slopes(self, T: Floats, dT: Floats) -> Floats:
+        """As of `Structure`: of the log SD and of the log range."""
+        log_sd, rho = super().wald_slopes(T, dT)
+        i, j = self.fading.pair
+        r = float(T[i, j] / np.sqrt(T[i, i] * T[j, j]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.stack([log_sd, rho * np.divide(1.0 - r**2, -r * np.log(r))])
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from lmmkit.engine.covariance.patterned import (
     HomogeneousToeplitz,
     Identical,
     OrnsteinUhlenbeck,
+    PatternedStructure,
     Toeplitz,
 )
 from lmmkit.engine.covariance.structures import Diagonal, Structure, Unstructured
@@ -36,6 +37,17 @@ STRUCTURES: dict[str, type[Structure]] = {
     )
 }
 OVER_POSITIONS = ("ou", "exp")  # those whose columns are positions
+
+
+def is_plain(tag: str) -> bool:
+    """Whether a tag stands for matrices without a pattern, of one column too."""
+    return not issubclass(STRUCTURES[tag], PatternedStructure)
+
+
+def has_one_variance(tag: str) -> bool:
+    """Whether all effects of a level have the same variance, by the pattern that a tag stands for."""
+    kind = STRUCTURES[tag]
+    return issubclass(kind, PatternedStructure) and not kind.own
 
 
 @cache

@@ -122,6 +122,11 @@ class Structure(ABC):
     def contains(self, L: Floats) -> bool:
         """Returns whether a triangular matrix is the root of a member."""
 
+    def elsewhere(self, L: Floats) -> Floats:
+        """Returns the root of a member half as large again, of full rank: a start for a second search."""
+        floor = 0.1 * (float(L.diagonal().max(initial=0.0)) or 1.0)
+        return 1.5 * L + floor * np.diag(L.diagonal() == 0.0)
+
     def trials(self, x: Floats) -> list[Floats]:
         """Returns other coordinates that a search may start from, beside those of the moment equations."""
         del x
@@ -232,6 +237,10 @@ class Structure(ABC):
         lower = np.tril(np.any(self.span, axis=0), -1)
         return tuple((int(row), int(column)) for column, row in np.argwhere(lower.T))
 
+    def listed(self, columns: Sequence[str]) -> list[tuple[int, str]]:
+        """Returns the columns whose variances are printed one by one, with their names."""
+        return list(enumerate(columns))
+
     @abstractmethod
     def names(self, columns: Sequence[str]) -> list[str]:
         """Returns names of the relative parameters, from the names of the columns."""
@@ -239,6 +248,14 @@ class Structure(ABC):
     def relative(self, L: Floats) -> Floats:
         """Returns (m,) theta as it is printed, from the root of T: by default the coordinates."""
         return self.coordinates(L)
+
+    def from_relative(self, theta: Floats) -> Floats:
+        """Returns the root of T whose theta, as it is printed, is given.
+
+        Raises:
+            FitError: There is no such member.
+        """
+        return self.root(theta)
 
     @cached_property
     def naturals(self) -> tuple[Natural, ...]:

@@ -88,6 +88,11 @@ class Evaluation(Point):
     precision: float
 
     @property
+    def variance(self) -> float:
+        """sigma^2: at its best, or as it is held."""
+        return self.r2 / self.criterion.nu if self.held.precision is None else 1.0 / self.precision
+
+    @property
     def XVX(self) -> Floats:
         """X'V^-1X."""
         return self.forward.F[:-1, :-1]

@@ -261,6 +261,42 @@ class IntervalSearch:
             return 0.0
         return self._crossing(PLAIN, estimate * np.expm1(-guess), 0.0)
 
+    def within(self, low: float, high: float) -> Interval:
+        """Of a parameter between two values; a bound is the end where the profile stays below the level."""
+        if np.isnan(self.line.parameter.estimate):
+            return Interval(low, high, "not defined: a standard deviation is zero.")
+        middle, half = (low + high) / 2.0, (high - low) / 2.0
+        if not np.isfinite(high):
+            scale = LOG
+        else:
+            scale = Scale(
+                lambda v: math.atanh((v - middle) / half),
+                lambda t: middle + half * math.tanh(t),
+                lambda t: half * _sech2(t),
+            )
+        return self._both(lambda d: self._towards(low, scale, -d), lambda d: self._towards(high, scale, d))
+
+    def _towards(self, end: float, scale: Scale, step: float) -> float:
+        """A bound towards one end, which may be out of reach."""
+        estimate = self.line.parameter.estimate
+        if estimate == end:
+            return end
+        try:
+            if self.line.height(min(end, 0.99 * FURTHEST)) <= self.level:
+                return end
+        except FitError:
+            if scale is LOG:
+                raise
+        try:
+            t = scale.there(estimate)
+        except ValueError:  # the estimate stands at the other end
+            other = self.line.parameter.natural if scale is LOG else estimate
+            inside = other + 0.25 * (end - other) if np.isfinite(end - other) else other
+            return Crossing(self.line, scale, self.level, scale.there(inside), None).find(
+                scale.there(inside) + step
+            )
+        return Crossing(self.line, scale, self.level, t, None).find(t + step)
+
     def within_one(self) -> Interval:
         """Of a correlation; a bound is -1 or 1 where the profile stays below the level."""
         if not np.isfinite(self.line.parameter.estimate):

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.linalg.lapack import dpotrf
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.errors import FitError
 
 CLIP = 1e-12  # share of the largest eigenvalue of K up to which one is zero
@@ -35,6 +35,10 @@ class Relationship(ABC):
     @abstractmethod
     def diagonal(self) -> Floats:
         """(J,) of K: 1 + F of relatives with inbreeding F."""
+
+    @abstractmethod
+    def unrelated(self, levels: Ints) -> bool:
+        """Returns whether K has the same variance for some levels, and nothing between them."""
 
     @abstractmethod
     def coloured(self, z: Floats) -> Floats:
@@ -71,6 +75,11 @@ class DenseRelationship(Relationship):
     def diagonal(self) -> Floats:
         """(J,) of K."""
         return self.K.diagonal()
+
+    def unrelated(self, levels: Ints) -> bool:
+        """Returns whether K is a multiple of the identity there."""
+        own = self.K[np.ix_(levels, levels)]
+        return bool(np.abs(own - own[0, 0] * np.eye(len(own))).max() <= ASYMMETRIC * own.diagonal().max())
 
     def coloured(self, z: Floats) -> Floats:
         """Returns A z."""

@@ -23,6 +23,7 @@ from lmmkit.model.comparison.nesting import (
     restriction,
     same_fixed,
 )
+from lmmkit.model.comparison.pattern_nesting import without_idle_patterns
 from lmmkit.model.design.design import without_random_effects
 from lmmkit.model.estimates import Estimates, estimate, refitted
 from lmmkit.model.inference.degrees_of_freedom import METHODS, kenward_roger, null_directions
@@ -237,6 +238,7 @@ AT_THE_EDGE = (
     "model, or use method='bootstrap'"
 )
 WITHOUT_TEST = "compare by aic, aicc or bic, or use method='bootstrap'"
+AT_BOUND = "a variance or a correlation on the boundary of its domain"
 AT_NO_CORRELATION = "a range or a nugget on the boundary of its domain, zero"
 PSEUDO = (
     "the variance follows the fitted values: a pseudo-likelihood, of which neither a likelihood ratio nor "
@@ -382,7 +384,8 @@ def _reference(step: _Step, seed: int) -> Reference:
     """Chi-squared inside the cone, a mixture on its boundary."""
     nesting = step.nesting
     if nesting.edges:
-        return Reference(step.added - 1, np.array([0.5, 0.5]), AT_NO_CORRELATION)
+        edge = AT_NO_CORRELATION if step.large.problem.residual is not None else AT_BOUND
+        return Reference(step.added - 1, np.array([0.5, 0.5]), edge)
     if not nesting.cones:
         return Reference(step.added, np.ones(1))
     first = step.added - nesting.constrained
@@ -400,6 +403,6 @@ def _null_covariance(small: Estimates, large: Estimates, nesting: Nesting) -> Fl
     factors = small.factors
     if small.is_singular:  # on the same face, but off its edge
         factors = tuple(L + 0.01 * np.eye(len(L)) * max(float(np.abs(L).max()), 1.0) for L in factors)
-    matrices = nesting.place(factors, units(small.problem))
+    matrices = nesting.place(factors, units(without_idle_patterns(small.problem)))
     nulls = [(cone.term, cone.basis) for cone in nesting.cones]
-    return null_covariance(large.problem, matrices, nulls, reml=small.reml)
+    return null_covariance(without_idle_patterns(large.problem), matrices, nulls, reml=small.reml)

@@ -20,6 +20,7 @@ from lmmkit.model.estimates import Estimates, estimate, refitted
 from lmmkit.model.formula.expression import named_column
 from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, Term, term_name
 from lmmkit.model.formula.spelling import same_name
+from lmmkit.model.formula.structure_words import ORDERED
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.options import check_option
 from lmmkit.model.resampling.variance_shares import marginal_r2
@@ -179,7 +180,10 @@ def _less_random(design: Design, reduce: bool) -> Iterator[tuple[str, Formula]]:
 def _less(bar: Bar, design: Design) -> Iterator[tuple[str, Bar | None]]:
     """A random-effects term without one of its parts; None for nothing left."""
     outermost = _outermost([term for term in bar.terms if term])
-    if not outermost:
+    if bar.positions and design.ngroups[bar.group.label] > 1:
+        plain = replace(bar, terms=(INTERCEPT,), tag="", positions=())
+        yield f"pos({', '.join(map(str, bar.positions))}) in {bar}", plain
+    elif not outermost:
         yield str(bar), None
     for term in outermost:
         left = tuple(other for other in bar.terms if other != term)
@@ -187,7 +191,8 @@ def _less(bar: Bar, design: Design) -> Iterator[tuple[str, Bar | None]]:
         if not left and factor:
             left = (INTERCEPT,)
         alone = left == (INTERCEPT,)
-        smaller = replace(bar, terms=left, tag="" if alone else bar.tag, split=bar.split and not alone)
+        plain = alone or (INTERCEPT in left and bar.tag in ORDERED)
+        smaller = replace(bar, terms=left, tag="" if plain else bar.tag, split=bar.split and not alone)
         yield f"{term_name(term)} in {bar}", smaller if left else None
 
 

@@ -14,6 +14,11 @@ from lmmkit.engine.variance_tests.covariance_families import Units, embedding, e
 from lmmkit.engine.variance_tests.residual_families import residuals_nested
 from lmmkit.engine.variance_tests.residual_rules import residual_step, same_groups
 from lmmkit.errors import FitError
+from lmmkit.model.comparison.pattern_nesting import (
+    has_pattern,
+    pattern_nesting,
+    without_idle_patterns,
+)
 from lmmkit.model.estimates import Estimates
 
 DRAWS = 4  # covariance matrices of the smaller model that are tried in the larger one
@@ -106,6 +111,10 @@ SEVERAL = "several variances are added beside a residual structure, for which th
 
 def covariance_nesting(small: Problem, large: Problem) -> Nesting | None:
     """How the covariance matrices of one problem's response lie among those of another; None: they do not."""
+    if has_pattern(small) or has_pattern(large):
+        small, large = without_idle_patterns(small), without_idle_patterns(large)
+    if has_pattern(small) or has_pattern(large):
+        return _nesting_of_patterns(small, large)
     if small.residual is None and large.residual is None:
         return random_nesting(small, large)
     one, other = _without_common_terms(small, large)
@@ -118,6 +127,22 @@ def covariance_nesting(small: Problem, large: Problem) -> Nesting | None:
         return replace(found, unfit=SEVERAL if found.constrained > 1 else "")
     alike = not found.cones and found.embedding.shape[0] == found.embedding.shape[1]
     return replace(found, edges=step.edges, unfit=step.unfit or ("" if alike else AT_ONCE))
+
+
+def _nesting_of_patterns(small: Problem, large: Problem) -> Nesting | None:
+    """The same where some random effects have a pattern: by rules, beside one residual structure at most."""
+    inside = Nesting(np.empty((0, 0)), units(large), ())
+    if small.residual is not None or large.residual is not None:
+        one, other = _without_common_terms(small, large)
+        if not has_pattern(one) and not has_pattern(other) and residuals_nested(one, other):
+            return replace(inside, absorbed=bool(one.terms))
+        step = residual_step(small, large)
+        if step is None or not (step.same or not (one.terms or other.terms)):
+            return None
+        if not step.same:
+            return replace(inside, edges=step.edges, unfit=step.unfit)
+    found = pattern_nesting(small, large)
+    return found and replace(inside, edges=found.one_sided, unfit=found.reason)
 
 
 def _without_common_terms(one: Problem, other: Problem) -> tuple[Problem, Problem]:

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lmmkit.engine.covariance.structure_tags import structure_of
+from lmmkit.engine.covariance import structure_tags
+from lmmkit.engine.covariance.patterned import Exponential
+from lmmkit.engine.covariance.structure_tags import Positions, structure_of
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
@@ -40,6 +42,7 @@ from lmmkit.model.design.learned import (
     predictors,
     recipe_from_dict,
 )
+from lmmkit.model.design.positions import coordinates, distinct, indicators, known_positions
 from lmmkit.model.design.related_levels import said
 from lmmkit.model.design.residual_design import ResidualDesign
 from lmmkit.model.design.row_design import row_design
@@ -175,6 +178,12 @@ def _check_distinct(first: Group, second: Group) -> None:
         )
 
 
+def _series(formula: Formula) -> set[str]:
+    """Grouping factors of which one level has many effects with one variance: a series, or a map."""
+    several = {bar.group.label for bar in formula.random if not structure_tags.has_one_variance(bar.tag)}
+    return {bar.group.label for bar in formula.random} - several
+
+
 def _drafts(
     recipe: Recipe,
     values: Mapping[Expression, Values],
@@ -185,15 +194,26 @@ def _drafts(
     drafts: list[Draft] = []
     for bar, products in zip(recipe.formula.random, recipe.random, strict=True):
         columns = [column for scoped in products for column in columns_of(scoped, values, source.count)]
-        drafts += _bar_drafts(bar, columns, groupings[bar.group.label], store)
+        positions: Positions = ()
+        if bar.positions:
+            positions, codes = distinct(bar, coordinates(bar, values))
+            columns = indicators(positions, codes)
+        drafts += _bar_drafts(bar, columns, groupings[bar.group.label], store, positions)
     return drafts
 
 
-def _bar_drafts(bar: Bar, columns: list[Column], factor: Grouping, store: _Store) -> list[Draft]:
+def _bar_drafts(
+    bar: Bar, columns: list[Column], factor: Grouping, store: _Store, positions: Positions
+) -> list[Draft]:
     places = store.add(columns)
     names = tuple(name for name, _ in columns)
     arrays = tuple(store.columns[place] for place in places)
-    draft = Draft(bar.text, factor, names, arrays, places, structure_of(bar.tag, len(names)))
+    if len(names) == 1 and not structure_tags.is_plain(bar.tag):
+        raise FormulaError(
+            f"`{bar.text}` has one column, `{names[0]}`: {bar.tag}() is a pattern of several effects. Write "
+            f"`({'1' if names[0] == 'Intercept' else f'0 + {names[0]}'} | {bar.group})`."
+        )
+    draft = Draft(bar.text, factor, names, arrays, places, structure_of(bar.tag, len(names), positions))
     return draft.each() if bar.split else [draft]
 
 
@@ -353,12 +373,28 @@ class Design:
             for products in bar
             for column in columns_of(products, values, rows)
         )
+        for bar in recipe.formula.random:
+            if bar.positions:
+                of = self._over_positions(bar)
+                columns |= indicators(of.positions, known_positions(bar, of, coordinates(bar, values)))
         Z = tuple(np.column_stack([columns[name] for name in term.names]) for term in self.random)
         unseen: tuple[Member, ...] = ((np.full(rows, -1, np.intp), np.ones(rows)),)
         held = dict.fromkeys(self.ngroups, unseen)
         held |= {g.name: members_of(g, by_label[g.name], evaluator) for g in chosen}
         known = offset_of(self.request, evaluator, {})
         return NewData(recipe.X(evaluator), known, Z, tuple(held[term.factor] for term in self.random))
+
+    def _over_positions(self, bar: Bar) -> Exponential:
+        """The structure of a bar's term."""
+        wanted = len(bar.positions)
+        return next(
+            term.structure
+            for term in self.random
+            if term.factor == bar.group.label
+            and isinstance(term.structure, Exponential)
+            and term.structure.tag == bar.tag
+            and len(term.structure.positions[0]) == wanted
+        )
 
     def fixed_data(self, frame: Any) -> NewData:
         """X and offset on the rows of another table, which needs no grouping factors.
@@ -576,7 +612,7 @@ def _check_rows(request: Request, source: Source, groupings: Mapping[str, Groupi
     with found.part("weights"):
         check_weights(source.weights(request.weights))
     with found.part("formula"):
-        check_groupings(groupings, source.count)
+        check_groupings(groupings, source.count, _series(request.formula))
     with found.part("formula"):
         check_same(same_grouping(list(groupings.values())))
     found.raise_found()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.errors import DataError, Findings, FormulaError
@@ -21,7 +22,9 @@ SAMPLE = 5_000
 DEPENDENT = 1e-8
 WIDEST = 20
 FURTHEST = 1e140  # size of a number, or of a ratio of two, whose square still has room for a sum
-LEVELS = 5_000  # at most, of which the cross-products are looked at
+LEVELS = 5_000  # at most, of which the cross-products are looked at,
+ENTRIES = 2_000_000  # and of those, together
+PAIRS = 20_000  # of rows within levels that are looked at, about, for a term with a pattern
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +47,19 @@ class Draft:
     places: tuple[int, ...]
     structure: Structure
 
+    @property
+    def patterned(self) -> bool:
+        """Whether its covariance matrix has a pattern."""
+        return isinstance(self.structure, PatternedStructure)
+
     def each(self) -> list[Draft]:
         """Its columns, each a term of its own."""
         return [self._of((column,)) for column in range(len(self.names))]
 
     def blocks(self) -> list[Draft]:
         """Its columns in sets that have covariances with each other, but with no other column."""
+        if self.patterned:
+            return [self]
         linked: NDArray[np.bool_] = np.any(self.structure.span, axis=0)
         sets = dict.fromkeys(tuple(np.flatnonzero(row).tolist()) for row in linked)
         return [self] if len(sets) == 1 else [self._of(columns) for columns in sets]
@@ -109,8 +119,13 @@ def check_weights(weights: Floats | None) -> None:
         )
 
 
-def check_groupings(groupings: Mapping[str, Grouping], rows: int) -> None:
+def check_groupings(groupings: Mapping[str, Grouping], rows: int, series: Container[str] = ()) -> None:
     """Refuse grouping factors that cannot carry a variance.
+
+    Args:
+        groupings: By label.
+        rows: Rows used.
+        series: Labels of those that may have one level: of it there are effects enough, with one variance.
 
     Raises:
         DataError: One level, or as many levels as rows, or two factors that are the same.
@@ -118,12 +133,12 @@ def check_groupings(groupings: Mapping[str, Grouping], rows: int) -> None:
     found = Findings()
     for grouping in groupings.values():
         with found.part():
-            _check_grouping(grouping, rows)
+            _check_grouping(grouping, rows, least=1 if grouping.name in series else 2)
     found.raise_found()
 
 
-def _check_grouping(grouping: Grouping, rows: int) -> None:
-    if grouping.size < 2:
+def _check_grouping(grouping: Grouping, rows: int, least: int) -> None:
+    if grouping.size < least:
         raise DataError(
             f"The grouping factor `{grouping.name}` has one level only in the {rows:,} rows used; a "
             "variance between levels needs at least two."
@@ -193,6 +208,8 @@ def _check_blocks(blocks: Sequence[Draft]) -> None:
         if len(bad):
             raise FormulaError(_dependent_text(block, bad[0]))
     for first, second in combinations(blocks, 2):
+        if (first.patterned or second.patterned) and not _undetermined([first, second]):
+            continue
         bad = _dependent((*first.columns, *second.columns))
         if len(bad):
             raise FormulaError(_overlap_text(first, second, bad[0] - len(first.columns)))
@@ -303,8 +320,8 @@ def _undetermined(drafts: Sequence[Draft]) -> bool:
     blocks = [block for draft in drafts for block in draft.blocks()]
     columns = [column for block in blocks for column in _scaled(block)]
     codes, size = blocks[0].grouping.codes, blocks[0].grouping.size
-    chosen = np.linspace(0, size - 1, min(size, LEVELS)).astype(np.intp)
     k = len(columns)
+    chosen = np.linspace(0, size - 1, min(size, LEVELS, max(ENTRIES // k**2, 10))).astype(np.intp)
     C = np.empty((len(chosen), k, k))
     for a, b in combinations_with_replacement(range(k), 2):
         C[:, a, b] = C[:, b, a] = np.bincount(codes, columns[a] * columns[b], size)[chosen]
@@ -312,7 +329,7 @@ def _undetermined(drafts: Sequence[Draft]) -> bool:
     directions, start = list[Floats](), 0
     for block in blocks:
         width = len(block.columns)
-        for inner in block.structure.span:
+        for inner in block.structure.generic:
             S = np.zeros((k, k))
             S[start : start + width, start : start + width] = inner
             directions.append((C @ S @ C).ravel())
@@ -352,11 +369,16 @@ def _check_residual(draft: Draft, weights: Floats | None) -> None:
     width = len(draft.columns)
     if np.bincount(codes).max() > width:
         return
-    if width > WIDEST:
+    if width > WIDEST and not draft.patterned:
         raise DataError(_confounded(draft))
     first, second = _pairs(codes)
+    if draft.patterned and len(first) > PAIRS + len(codes):  # each row with itself, and some of the others
+        some = np.append(np.arange(len(codes)), np.arange(len(codes), len(first), len(first) // PAIRS))
+        first, second = first[some], second[some]
     Z = np.column_stack(draft.columns)
-    products: Floats = np.einsum("na,iab,nb->ni", Z[first], draft.structure.span, Z[second])
+    products: Floats = np.column_stack(
+        [np.einsum("nb,nb->n", Z[first] @ way, Z[second]) for way in draft.structure.generic]
+    )
     noise = np.ones(len(codes)) if weights is None else 1 / weights
     target = np.where(first == second, noise[first], 0.0)
     solution = np.linalg.lstsq(products, target, rcond=None)[0]

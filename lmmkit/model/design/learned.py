@@ -134,7 +134,7 @@ def recipe_from_dict(spec: Mapping[str, Any], formula: Formula) -> Recipe:
 
 def _factors(formula: Formula) -> dict[Expression, None]:
     """The factors of all terms, each once, in order of appearance."""
-    terms = (formula.fixed, *(bar.terms for bar in formula.random))
+    terms = (formula.fixed, *(bar.terms for bar in formula.random), [bar.positions for bar in formula.random])
     return dict.fromkeys(e for part in terms for term in part for e in term)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NoReturn, TypeVar
 
-from lmmkit.engine.covariance.structure_tags import STRUCTURES
+from lmmkit.engine.covariance.structure_tags import OVER_POSITIONS
 from lmmkit.errors import FormulaError, did_you_mean
 from lmmkit.model.formula.expression import (
     Expression,
@@ -24,6 +24,13 @@ from lmmkit.model.formula.expression import (
     tokenize,
 )
 from lmmkit.model.formula.groups import Group, WordReader, read_groups
+from lmmkit.model.formula.structure_words import (
+    is_structure,
+    read_option,
+    read_positions,
+    refuse_intercept,
+    refuse_unknown,
+)
 
 Term = tuple[Expression, ...]
 Terms = tuple[Term, ...]
@@ -97,6 +104,7 @@ class Bar:
         tag: What names the covariance structure of its effects, before the bracket: `diag`, or nothing.
         split: Whether it has two bars: every column a term of its own.
         text: As typed.
+        positions: The coordinates of its columns, where these are positions: `ou(0 + pos(t) | g)`.
     """
 
     terms: tuple[Term, ...]
@@ -104,8 +112,11 @@ class Bar:
     tag: str = ""
     split: bool = False
     text: str = field(default="", compare=False)
+    positions: tuple[Expression, ...] = ()
 
     def __str__(self) -> str:
+        if self.positions:
+            return f"{self.tag}(0 + pos({', '.join(map(str, self.positions))}) | {self.group})"
         return f"{self.tag}({spell_terms(self.terms)} {'||' if self.split else '|'} {self.group})"
 
 
@@ -326,11 +337,8 @@ class _Reader(WordReader):
         self._next()
         inside, source = self._inside(), self._source(name)
         if _bar_at(inside):
-            if name.text not in STRUCTURES:
-                offered = " or ".join(f"`{tag}(x | g)`" for tag in STRUCTURES)
-                raise FormulaError(
-                    f"`{source}`: {name.text}(...) is not offered around a bar; write {offered}."
-                )
+            if not is_structure(name.text):
+                refuse_unknown(name.text, source)
             return self._bar(inside, source, name.text)
         if name.text == "offset":
             if not self.bars_allowed:
@@ -352,13 +360,22 @@ class _Reader(WordReader):
         split = bar.text == "||"
         if split and tag:
             raise FormulaError(f"`{source}`: {tag}() takes one bar.")
+        tag, right = read_option(tag, right, source)
+        positions = read_positions(left, self.text, source, tag) if tag in OVER_POSITIONS else ()
+        terms = () if positions else self._columns(left, tag, source)
+        groups = read_groups(right, source)
+        self.found.bars += [Bar(terms, group, tag, split, source, positions) for group in groups]
+        return _Sum(())
+
+    def _columns(self, left: Sequence[Token], tag: str, source: str) -> tuple[Term, ...]:
+        """The terms left of a bar."""
         inside_bar = _Reader(left, self.text, bars=False).read()
         self.found.notices += inside_bar.notices
         terms = by_degree(inside_bar.terms)
         if not terms:
             raise FormulaError(f"`{source}` has no column: write `(1 | g)` or `(0 + x | g)`.")
-        self.found.bars += [Bar(terms, group, tag, split, source) for group in read_groups(right, source)]
-        return _Sum(())
+        refuse_intercept(tag, source, intercept=INTERCEPT in terms)
+        return terms
 
 
 def _bar_at(tokens: Sequence[Token]) -> int:
@@ -412,6 +429,8 @@ class Formula:
         for terms in (self.fixed, *(bar.terms for bar in self.random)):
             for term in terms:
                 yield from term
+        for bar in self.random:
+            yield from bar.positions
         yield from self.offsets
 
 

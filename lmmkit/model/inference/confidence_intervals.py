@@ -11,8 +11,10 @@ import pandas as pd
 import scipy
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
+from lmmkit.engine.profiles.pattern_profiles import PatternFrame
 from lmmkit.engine.profiles.profile_deviance import least_deviance
 from lmmkit.engine.profiles.residual_slices import ResidualFrame, ResidualParameter
 from lmmkit.engine.profiles.slices import Frame, Parameter
@@ -255,7 +257,7 @@ def _wald_variances(estimates: Estimates, level: float) -> list[Row]:
     for name, value, error, kind in found:
         trouble = _unfit(value, error, kind)
         bounds = (np.nan, np.nan) if trouble else _interval(value, q * error, kind)
-        scale = "on the log" if kind == "sd" else "on Fisher's z"
+        scale = "on Fisher's z" if kind == "cor" else "on the log"
         rows.append(Row(name, Interval(*bounds, trouble), f"{criterion}, Wald {scale}"))
     return rows
 
@@ -265,12 +267,15 @@ def _unfit(value: float, error: float, kind: str) -> str:
     instead = "use method='auto' or 'profile'"
     if kind == "sd" and value == 0.0:
         return f"the estimate is zero, the edge of what is possible; {instead}"
+    if kind == "range" and not 0.0 < value < np.inf:
+        where = "not defined" if np.isnan(value) else "at the edge of what is possible"
+        return f"the estimate is {where}; {instead}"
     if kind == "cor" and not abs(value) < 1.0:
         where = "not defined" if np.isnan(value) else "at the edge of what is possible"
         return f"the estimate is {where}; {instead}"
     if not np.isfinite(error):
         return f"the data do not tell it apart from other variances; {instead}"
-    if kind == "sd" and error > WIDE:
+    if kind != "cor" and error > WIDE:
         return f"the standard error of its logarithm is {error:.3g}, above {WIDE:g}; {instead}"
     return ""
 
@@ -346,7 +351,9 @@ class Profiles:
         self.least = optimum.state.deviance
         self.setup: Setup = set_up(estimates.problem, reml=estimates.reml)
         sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
-        self.frame = Frame(self.setup, optimum.state.L, sigma)
+        patterned = any(isinstance(t.structure, PatternedStructure) for t in estimates.random)
+        self.pattern = PatternFrame(self.setup, optimum.state.theta, sigma) if patterned else None
+        self.frame = self.pattern or Frame(self.setup, optimum.state.L, sigma)
         self.visits = residual and ResidualFrame(self.setup, residual.structure, estimates.rho, sigma)
 
     def line(self, parameter: Parameter | ResidualParameter) -> ProfileCurve:
@@ -375,7 +382,7 @@ class Profiles:
         """Of one variance parameter, by its position in `parameter_names`."""
         names, naturals = parameter_names(self.estimates), self.estimates.naturals
         if place < len(naturals):
-            bounds = self._variance(*naturals[place])
+            bounds = self._of_pattern(place) if self.pattern else self._variance(*naturals[place])
             zero = naturals[place][1].kind == "sd" and bounds.low == 0.0
             return Row(names[place], bounds, f"{self.criterion}, {AT_ZERO}" if zero else self.criterion)
         if self.visits and place < len(names) - 1:
@@ -407,7 +414,25 @@ class Profiles:
         )
         return Interval(low, high, trouble)
 
+    def _of_pattern(self, place: int) -> Interval:
+        """Of a parameter of the random effects, where some of these have a pattern."""
+        assert self.pattern
+        of = self.estimates
+        term, natural = of.naturals[place]
+        own, structure = place - next(p for p, (t, _) in enumerate(of.naturals) if t == term), None
+        structure, estimate = of.random[term].structure, float(parameters(of)[place])
+        if natural.kind == "sd":
+            parameter = self.pattern.natural(term, own, estimate, of.sigma)
+            guess = self.half / np.sqrt(2.0 * max(of.problem.terms[term].levels - 1, 1))
+            return self._search(parameter, guess).from_zero()
+        assert isinstance(structure, PatternedStructure)
+        low, high = structure.limits(own - structure.scales)
+        unit = structure.unit_of_range if natural.kind == "range" else 1.0
+        parameter = self.pattern.natural(term, own, estimate, unit)
+        return self._search(parameter, CORRELATION_GUESS).within(low, high)
+
     def _variance(self, term: int, natural: Natural) -> Interval:
+        assert isinstance(self.frame, Frame)
         if natural.kind == "cor":
             parameter = self.frame.correlation(term, natural.row, natural.column)
             return self._search(parameter, CORRELATION_GUESS).within_one()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.inference.connected_blocks import connected_rows, why_too_large
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, Scaling
@@ -123,7 +124,14 @@ def automatic(estimates: Estimates) -> str:
         return "kenward-roger" if closed else "satterthwaite"
     if not is_small(estimates):
         return "satterthwaite"
+    if estimates.is_singular and has_pattern(estimates):
+        return "satterthwaite"
     return "unbounded" if estimates.is_singular else "kenward-roger"
+
+
+def has_pattern(estimates: Estimates) -> bool:
+    """Whether the covariance matrix of some random effects has a pattern."""
+    return any(isinstance(term.structure, PatternedStructure) for term in estimates.random)
 
 
 def _too_large(estimates: Estimates) -> str:
@@ -238,8 +246,13 @@ def unbounded(estimates: Estimates) -> Denominators:
     """Satterthwaite with variances that may be negative: where one is zero, the test between its strata.
 
     Raises:
-        FitError: Too many random effects, or a likelihood without such an optimum.
+        FitError: Too many random effects, or a likelihood without such an optimum, or a pattern.
     """
+    if has_pattern(estimates):
+        raise FitError(
+            "df='unbounded' takes variances and covariances of any sign, which a pattern of them does not "
+            "have: use df='satterthwaite'."
+        )
     if estimates.design.has_relatives:
         raise FitError(
             "df='unbounded' is not made for levels that a known covariance relates: use df='satterthwaite'."

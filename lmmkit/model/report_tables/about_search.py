@@ -69,12 +69,13 @@ def affordable_algorithms(fit: Fit) -> list[str]:
     Those have no step for the parameters of a residual structure.
     """
     few = fit.nobs > MANY_ROWS or fit.design.residual is not None
+    few = few or not all(term.structure.has_em for term in fit.estimates.random)
     return ["newton", "pls", "direct"] if few else list(ALGORITHMS)
 
 
 def uninformed_start(estimates: Estimates) -> Floats:
     """theta of Lambda = I, where lme4 starts."""
-    parts = (term.structure.coordinates(np.eye(len(term.names))) for term in estimates.random)
+    parts = (term.structure.relative(np.eye(len(term.names))) for term in estimates.random)
     return np.concatenate([np.empty(0), *parts])
 
 
