@@ -12,9 +12,11 @@ from support.report_files import report_files, study
 
 import lmmkit
 from lmmkit.model.means.focus import find_focus
-from lmmkit.model.report_tables import about_answer, about_fit, about_inference
+from lmmkit.model.report_tables import about_answer, about_checks, about_fit, about_inference
 from lmmkit.study.pages.seen_names import Labels
+from lmmkit.study.report import references
 from lmmkit.study.report.answer import answer, spread
+from lmmkit.study.report.seen import Seen
 
 
 def plain(markup: Any) -> str:
@@ -24,6 +26,18 @@ def plain(markup: Any) -> str:
         .replace("&lt;", "<")
         .replace("&#39;", "'")
     )
+
+
+VERSIONS = {"lmmkit": "0.1.0", "python": "3.11.7", "numpy": "2.4.6", "scipy": "1.17.1", "pandas": "3.1.1"}
+
+
+def run_of(formula: str, data: pd.DataFrame, *args: Any, labels: Labels | None = None, **more: Any):
+    """The files of a run with its literature, and what readers see."""
+    units = more.get("units", {})
+    files, fit, _ = files_of(formula, data, *args, **more)
+    files.csv.__wrapped__.__self__.files["references.json"] = references.used(files)
+    files.json.cache_clear()
+    return files, Seen(fit.design, units, labels or Labels())
 
 
 def files_of(
@@ -37,7 +51,17 @@ def files_of(
     told = about_answer.told(
         fit, find_focus(fit.design, focus, contrast, at), coefficients, df="auto", level=level
     )
+    listed = list(range(1, len(data) + 1))
+    checked = about_checks.checks(fit, listed)
+    selection = {"rule": "fixed", "criterion": "aic", "note": "A note."}
     found = report_files(
+        summary=about_fit.summary(fit), selection=selection, checks=checked.table, outliers=checked.rows,
+        outlying_levels=checked.levels, anova=about_inference.anova(fit, df="auto"),
+        shares=about_inference.shares(fit, ci=ci, level=level, seed=1),
+        effect_sizes=about_inference.standardised(fit),
+        comparisons=pd.DataFrame({"reference": ["0.5 chi2(0) + 0.5 chi2(1)"]}),
+        provenance={"versions": VERSIONS},
+        data={"rows_read": len(data), "rows_kept": len(data), "source": "a.csv"},
         coefficients=coefficients, answer=told.table, components=about_fit.components(fit, bounds),
         study=study(ci=ci, level=level, **units),
         certificate={"digits": 9, "passed": True, "failed": [], "held": 15, "checks": 15},

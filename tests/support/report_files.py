@@ -9,6 +9,7 @@ import pandas as pd
 
 from lmmkit.model.design.design import Design, build_design
 from lmmkit.study.report.numbers import Files
+from lmmkit.study.report.seen import Seen
 
 
 class FilesOfStep:
@@ -43,7 +44,14 @@ def report_files(**files: Any) -> Files:
         "certificate.json", {"digits": 9, "passed": True, "failed": [], "held": 15, "checks": 15}
     )
     found.setdefault("study.json", study())
+    found.setdefault("references.json", {})
+    found.setdefault("tables/candidates.csv", pd.DataFrame({"candidate": ["(1 | g)", "(x | g)"]}))
     return Files(FilesOfStep(found))
+
+
+def seen(formula: str, units: dict[str, str] | None = None, **options: Any) -> Seen:
+    """What readers see for the names of `design(formula)`."""
+    return Seen(design(formula, **options), units or {})
 
 
 def study(ci: str = "wald", level: float = 0.95, **units: str | None) -> dict[str, Any]:

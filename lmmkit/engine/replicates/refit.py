@@ -35,6 +35,7 @@ class Replicates:
     Attributes:
         beta: (r, p) fixed effects.
         errors: (r, p) their standard errors.
+        function_errors: (r, q) those of the functions asked for.
         factors: (r, k, k) Lambda of each term.
         rho: (r, c) coordinates of the residual structure.
         sigma: (r,) residual standard deviations.
@@ -47,6 +48,7 @@ class Replicates:
 
     beta: Floats
     errors: Floats
+    function_errors: Floats
     factors: tuple[Floats, ...]
     rho: Floats
     sigma: Floats
@@ -66,6 +68,7 @@ def refit(
     rho: Floats | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
+    functions: Floats | None = None,
 ) -> Replicates:
     """Fit a model to many responses.
 
@@ -77,18 +80,20 @@ def refit(
         rho: (m,) coordinates of the residual structure to start each search from.
         progress: Called with the replicates done and their number after each chunk.
         workers: Threads that share the chunks; the numbers do not depend on it.
+        functions: (q, p) linear functions of the kept fixed effects whose standard errors are wanted.
 
     Raises:
         FitError: The design cannot be fitted.
     """
     setup = set_up(problem, reml=reml)
     shared = share(setup) if fits_in_batches(setup) else None
-    results = _empty(setup, count)
+    L = np.empty((0, len(setup.prepared.kept))) if functions is None else functions
+    results = _empty(setup, count, len(L))
     chunks = list(_chunks(setup, count))
     done = 0
 
     def fit(chunk: tuple[int, int]) -> tuple[int, int]:
-        _fit_chunk(setup, shared, source, chunk, results, rho)
+        _fit_chunk(setup, shared, source, chunk, results, rho, L)
         return chunk
 
     with ThreadPoolExecutor(workers) as pool:
@@ -119,12 +124,13 @@ def _chunks(setup: Setup, count: int) -> Iterator[tuple[int, int]]:
         yield at, min(size, count - at)
 
 
-def _empty(setup: Setup, count: int) -> Replicates:
+def _empty(setup: Setup, count: int, functions: int) -> Replicates:
     """Room for the results."""
     widths, residual = [len(term.columns) for term in setup.problem.terms], setup.problem.residual
     return Replicates(
         beta=np.full((count, len(setup.prepared.kept)), np.nan),
         errors=np.full((count, len(setup.prepared.kept)), np.nan),
+        function_errors=np.full((count, functions), np.nan),
         factors=tuple(np.full((count, k, k), np.nan) for k in widths),
         rho=np.full((count, residual.structure.count if residual else 0), np.nan),
         sigma=np.full(count, np.nan),
@@ -143,6 +149,7 @@ def _fit_chunk(
     chunk: tuple[int, int],
     out: Replicates,
     rho: Floats | None,
+    L: Floats,
 ) -> None:
     """Fit some replicates and write them down; those the batch leaves one by one."""
     first, size = chunk
@@ -150,12 +157,12 @@ def _fit_chunk(
     left = np.arange(size)
     if shared is not None:
         padded = np.concatenate([Y, np.repeat(Y[:, -1:], max(LEAST_BATCH - size, 0), axis=1)], axis=1)
-        left = _fit_batch(shared, padded, first, size, out)
+        left = _fit_batch(shared, padded, first, size, out, L)
     for i in left:
-        _fit_alone(setup, Y[:, i], first + int(i), out, rho)
+        _fit_alone(setup, Y[:, i], first + int(i), out, rho, L)
 
 
-def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates) -> Ints:
+def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates, L: Floats) -> Ints:
     """Fit the columns of Y together, write down the first `size`, and say which did not arrive."""
     setup = shared.setup
     responses = summed(shared, Y)
@@ -168,15 +175,17 @@ def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates
     variances = np.einsum("ab,rbc,ac->ra", basis, state.Phi, basis)
     out.beta[mine], out.sigma[mine] = beta.T[:size], sigma[:size]
     out.errors[mine] = (sigma[:, None] * np.sqrt(variances))[:size]
+    of = np.einsum("qb,rbc,qc->rq", L @ basis, state.Phi, L @ basis)
+    out.function_errors[mine] = (sigma[:, None] * np.sqrt(of))[:size]
     out.deviance[mine], out.converged[mine] = state.deviance[:size], search.converged[:size]
-    L = setup.layout.roots(state.theta)
-    for term, raw in enumerate(setup.layout.in_data_units(setup.prepared.term_bases, L)):
+    roots = setup.layout.roots(state.theta)
+    for term, raw in enumerate(setup.layout.in_data_units(setup.prepared.term_bases, roots)):
         out.factors[term][mine] = raw.transpose(2, 0, 1)[:size]
         out.singular[mine] |= (np.einsum("aar->ar", raw) == 0.0).any(axis=0)[:size]
     return np.flatnonzero(~search.converged[:size])
 
 
-def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates, rho: Floats | None) -> None:
+def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates, rho: Floats | None, L: Floats) -> None:
     """Fit one replicate by the ordinary search."""
     out.alone[number] = True
     try:
@@ -188,6 +197,8 @@ def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates, rho: Float
     out.beta[number], out.sigma[number], out.deviance[number] = found.beta, found.sigma, found.deviance
     out.rho[number] = found.rho
     out.errors[number] = found.sigma * np.sqrt(found.unscaled_vcov.diagonal())
+    of = np.einsum("qb,bc,qc->q", L, found.unscaled_vcov, L)
+    out.function_errors[number] = found.sigma * np.sqrt(of)
     out.converged[number] = found.converged
     out.singular[number] = any(found.null_directions)
     for factor, mine in zip(found.factors, out.factors, strict=True):
@@ -196,6 +207,6 @@ def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates, rho: Float
 
 def _blank(number: int, out: Replicates) -> None:
     """A replicate that could not be fitted has no numbers."""
-    for values in (out.beta, out.errors, out.rho, out.sigma, out.deviance, *out.factors):
+    for values in (out.beta, out.errors, out.function_errors, out.rho, out.sigma, out.deviance, *out.factors):
         values[number] = np.nan
     out.converged[number] = out.singular[number] = False

@@ -27,11 +27,13 @@ from lmmkit.model.means.averages import RowAverages, row_averages
 from lmmkit.model.means.focus import (
     INTERCEPT,
     Focus,
+    find_focus,
     is_factor,
     largest_interactions,
     levels_of_column,
     moderators,
     reference_level,
+    where_zero,
 )
 from lmmkit.model.means.joint_tests import joint_test
 from lmmkit.model.means.marginal_means import Family, MarginalMeans
@@ -70,6 +72,16 @@ class Told:
 
     table: Frame
     facts: dict[str, Any]
+
+
+def asked(
+    fit: Fit,
+    focus: str | None,
+    contrast: Sequence[Any] | str | None = None,
+    at: Mapping[str, Any] | None = None,
+) -> Focus:
+    """What a study's focus, contrast and values stand for, as `find_focus` reads them."""
+    return find_focus(fit.design, focus, contrast, at)
 
 
 def told(fit: Fit, focus: Focus, coefficients: Frame, *, df: str, level: float) -> Told:
@@ -165,6 +177,29 @@ def estimand(fit: Fit, focus: Focus, frame: Frame | None = None) -> Estimand | N
     known = list(levels_of_column(fit.design, focus.variable))
     first, second = focus.contrast or _direction(fit.design, focus.variable, known)
     return Estimand(f"{focus.variable}: {first} less {second}{where}", mean_difference(fit, focus))
+
+
+def direction(design: Design, variable: str) -> tuple[str, str]:
+    """Of a factor of two levels which one less which."""
+    return _direction(design, variable, list(levels_of_column(design, variable)))
+
+
+def bend_test(fit: Fit, focus: Focus, *, df: str) -> tuple[float, float] | None:
+    """F and p of all terms of a number whose slope varies along itself; None where it does not."""
+    answer = _Answer(
+        fit,
+        focus,
+        Frame(columns=["coefficient", *TESTS, "interval"]),
+        denominators(fit.estimates, df),
+        df,
+        0.95,
+    )
+    rows = [
+        row
+        for row in answer.along(focus.variable, _values(fit.design, focus.at))
+        if row["role"] == "F of all"
+    ]
+    return (float(rows[0]["F"]), float(rows[0]["p"])) if rows else None
 
 
 def has_one_difference(design: Design, focus: Focus) -> bool:
@@ -267,7 +302,7 @@ class _Answer:
             "column": response.variables[0] if response.variables else response.text,
             "plain": _plain(response.variables[0], scale) if response.variables else response.text,
             "nested": bool(self.focus.within) and not self._has_margin(),
-            "where": _where_zero(self.design) if self.kind == "intercept" else [],
+            "where": where_zero(self.design) if self.kind == "intercept" else [],
             "offset": self.design.request.offset is not None or bool(self.design.recipe.formula.offsets),
             "averaged": self._averaged(),
             "held": self._held(),
@@ -391,13 +426,13 @@ class _Answer:
         x, at = self.focus.variable, _values(self.design, self.focus.at)
         head = {"row": "slope", "role": "slope", "variable": x}
         rows = self._linear([head], self.rows.slope(x, **at)[None])
-        rows += self._along(x, at)
+        rows += self.along(x, at)
         for name in self._moderators():
             if name not in at:
                 rows += self._moderated(x, name, at)
         return rows + self._interactions()
 
-    def _along(self, x: str, at: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def along(self, x: str, at: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Where the slope varies along the number itself: at its least and greatest value, and its F test."""
         values = self.rows.frame[x].to_numpy(float)
         ends = [float(np.nanmin(values)), float(np.nanmax(values))]
@@ -594,25 +629,6 @@ def _plain(column: str, scale: ResponseScale | None) -> str:
     return column if not shift else f"{column} {'+' if shift > 0 else '-'} {abs(shift):g}"
 
 
-def _where_zero(design: Design) -> list[dict[str, str]]:
-    """At which levels, over which factors, and where which numbers are zero, the intercept is the mean."""
-    found = dict[str, dict[str, str]]()
-    for expression in (e for term in design.recipe.formula.fixed for e in term):
-        variable = design.recipe.variables[expression]
-        name = expression.variables[0] if len(expression.variables) == 1 else expression.text
-        if variable.coding is None:
-            found[expression.text] = {"of": expression.text, "kind": "zero"}
-            continue
-        matrix = variable.coding.matrix
-        bare = [level for level, row in zip(variable.levels, matrix, strict=True) if not row.any()]
-        even = bool((np.abs(matrix.sum(axis=0)) < 1e-9 * np.abs(matrix).max()).all())
-        if bare:
-            found[name] = {"of": name, "kind": "level", "level": bare[0]}
-        else:
-            found[name] = {"of": name, "kind": "mean"} if even else {"of": expression.text, "kind": "zero"}
-    return list(found.values())
-
-
 def _clear(row: Mapping[str, Any]) -> bool:
     return bool(row["low"] > 0 or row["high"] < 0)
 
@@ -641,4 +657,4 @@ def _forward(row: dict[str, Any], *, keep: bool) -> dict[str, Any]:
     return turned
 
 
-TABLES = (ReportTable("answer"),)
+TABLES = (ReportTable("answer", texts=TEXTS),)

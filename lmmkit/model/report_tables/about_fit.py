@@ -15,6 +15,7 @@ from lmmkit.model.fit import Fit
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.open_directions import not_identified
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
+from lmmkit.model.table.grouping import reused_labels
 
 Frame = pd.DataFrame
 RESIDUAL = "Residual"
@@ -36,7 +37,12 @@ def components(fit: Fit, bounds: Frame) -> Frame:
     table.insert(0, "component", list(names))
     single = bounds[~bounds["parameter"].duplicated(keep=False)]  # of one name for two, neither is told here
     found = single.set_index("parameter")[["low", "high", "interval"]].reindex(list(keys))
-    return pd.concat([table, found.reset_index(drop=True)], axis=1)
+    found = found.reset_index(drop=True)
+    # An interval of all values says nothing of a correlation at the edge of what is possible.
+    whole = table["var2"].notna() & (found["low"] <= -1.0) & (found["high"] >= 1.0)
+    found.loc[whole, ["low", "high"]] = np.nan
+    found.loc[whole, "interval"] = "none: the data exclude no correlation"
+    return pd.concat([table, found], axis=1)
 
 
 def _named(row: dict[Any, Any], residual: ResidualDesign | None) -> tuple[str, str]:
@@ -182,6 +188,7 @@ def summary(fit: Fit) -> dict[str, Any]:
         "singular_terms": [term.group for term, null in terms if null],
         "dropped_columns": fit.dropped_columns,
         "residual": _residual_structure(fit.design.residual),
+        "reused": reused_labels(fit.design.groupings),
         "warnings": [*not_identified(fit.estimates), *fit.design.warnings],
     }
 

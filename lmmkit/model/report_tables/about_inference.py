@@ -17,6 +17,7 @@ from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.inference.confidence_intervals import Method
 from lmmkit.model.inference.fixed_effect_terms import fixed_effects
+from lmmkit.model.means.focus import reference_level
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.means.reference_grid import reference_grid
 from lmmkit.model.report_tables.report_table import Columns, Facts, ReportTable, excludes_zero
@@ -247,6 +248,27 @@ def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
     ].reset_index(drop=True)
 
 
+def standardised(fit: Fit) -> Frame:
+    """Differences between levels of factors over the total standard deviation: coefficient, estimate.
+
+    Of main effects under treatment coding; no rows where no total is defined.
+    """
+    variables = {name: each for name, each in fit.design.composition.items() if len(each) == 1}
+    mine = [
+        fit.design.fixed_names[i]
+        for term in fit.design.fixed_terms
+        if term.name in variables and reference_level(variables[term.name][0]) is not None
+        for i in term.columns
+        if fit.design.fixed_names[i].startswith(f"{term.name}[T.")
+    ]
+    try:
+        table = fit.effect_sizes()
+    except FitError:
+        return Frame(columns=["coefficient", "estimate"])
+    own = table.loc[[name for name in mine if name in table.index], ["estimate"]]
+    return own.rename_axis("coefficient").reset_index()
+
+
 _ESTIMATE: Columns = {"estimate": ("Estimate", "trusted"), "se": ("SE", "trusted"), "df": "df"}
 _BOUNDS: Columns = {"low": ("Low", "trusted"), "high": ("High", "trusted")}
 TABLES = (
@@ -328,6 +350,7 @@ TABLES = (
             "note": "Note",
         },
     ),
+    ReportTable("effect_sizes"),
     ReportTable(
         "shares",
         "Shares of variance: how much the model explains, and how alike members of a group are.",

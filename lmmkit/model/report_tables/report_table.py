@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
+
+from lmmkit.model.table.labels import label_of
 
 #: How the numbers of a column are rounded: to so many decimals; to the digits that the standard error in the
 #: same row (`trusted`) or the standard deviation (`sized`) supports; as a p value; by order of magnitude; or
@@ -25,12 +27,25 @@ class ReportTable:
         title: What it shows, in a sentence; empty for one that is only drawn.
         columns: The columns printed, in their order: title, or title and rounding.
         facts: Numbers about the table as a whole, by name: captions tell them, the proof makes them again.
+        texts: The columns that hold levels.
     """
 
     name: str
     title: str = ""
     columns: Columns = field(default_factory=dict[str, Any])
     facts: Callable[[pd.DataFrame], Facts] = lambda _: {}
+    texts: Sequence[str] = ()
+
+    def read(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table as a file gives it, with levels as text where all of them look like numbers."""
+        numbers = [
+            name for name in self.texts if name in table and pd.api.types.is_numeric_dtype(table[name])
+        ]
+        made = {
+            name: [None if pd.isna(value) else label_of(value) for value in table[name].tolist()]
+            for name in numbers
+        }
+        return table.assign(**{name: pd.Series(made[name], table.index, dtype=object) for name in numbers})
 
     def rounding(self, column: str) -> Rounding:
         """How the numbers of a column are rounded."""

@@ -1,4 +1,4 @@
-"""A coefficient under the null hypothesis: responses drawn without its effect, and the model fitted to them.
+"""A coefficient, or a function of them, under the null: responses without its effect, and refits.
 
 The random numbers belong to the rows of the data file and to the levels of the grouping factors, not to the
 model: two models of one data set that are given the same seed meet the same luck, so what they find under the
@@ -32,21 +32,24 @@ _MIX = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB))
 
 
 class NullDraws(NamedTuple):
-    """A coefficient in the replicates, (n,) each; NaN where the model could not be fitted."""
+    """What is asked for in the replicates, (n,) each; NaN where the model could not be fitted."""
 
     estimate: Floats
     se: Floats
 
 
-def null_draws(estimates: Estimates, coefficient: str, *, rows: Ints, n: int, seed: int) -> NullDraws:
-    """What a model finds of a coefficient that has no effect.
+def null_draws(
+    estimates: Estimates, coefficient: str | Floats, *, rows: Ints, n: int, seed: int
+) -> NullDraws:
+    """What a model finds of a coefficient, or of a linear function of them, that is zero.
 
     The parametric form of the bootstrap under the null of Simonsohn, Simmons & Nelson (2020): responses are
-    drawn from the fit with its estimate of the coefficient taken out, and the model is fitted to each.
+    drawn from the fit with what is asked for taken out, and the model is fitted to each. Which coefficients
+    that zero is made of does not matter: estimates of the variances do not depend on them.
 
     Args:
         estimates: The fit.
-        coefficient: Its name.
+        coefficient: Its name, or (p,) weights on the kept coefficients.
         rows: (nobs,) each row's number in the data file.
         n: Number of replicates.
         seed: Seed of the random numbers.
@@ -54,14 +57,19 @@ def null_draws(estimates: Estimates, coefficient: str, *, rows: Ints, n: int, se
     Raises:
         FitError: the model has no such coefficient.
     """
-    if coefficient not in estimates.names:
-        raise FitError(f"the model has no coefficient {coefficient}; it has {', '.join(estimates.names)}")
-    place = estimates.names.index(coefficient)
-    source = _NullSource(estimates, place, rows, seed)
+    L = _weights(estimates, coefficient) if isinstance(coefficient, str) else coefficient
+    source = _NullSource(estimates, L, rows, seed)
     with one_thread():
         rho = estimates.rho if estimates.problem.residual else None
-        found = refit(estimates.problem, source.draw, n, reml=estimates.reml, rho=rho)
-    return NullDraws(found.beta[:, place], found.errors[:, place])
+        found = refit(estimates.problem, source.draw, n, reml=estimates.reml, rho=rho, functions=L[None])
+    return NullDraws(found.beta @ L, found.function_errors[:, 0])
+
+
+def _weights(estimates: Estimates, coefficient: str) -> Floats:
+    """(p,) one at a coefficient."""
+    if coefficient not in estimates.names:
+        raise FitError(f"the model has no coefficient {coefficient}; it has {', '.join(estimates.names)}")
+    return np.eye(len(estimates.names))[estimates.names.index(coefficient)]
 
 
 def keys(names: Iterable[str], seed: int) -> Keys:
@@ -90,15 +98,15 @@ class _NullSource:
     """Responses under the null."""
 
     estimates: Estimates
-    place: int
+    L: Floats
     rows: Ints
     seed: int
 
     @cached_property
     def mean(self) -> Floats:
-        """(nobs,) X beta with the coefficient at zero."""
-        column = self.estimates.X[:, self.place]
-        return self.estimates.marginal_fit - self.estimates.beta[self.place] * column
+        """(nobs,) X beta, moved along L to where L'beta is zero."""
+        value = self.L @ self.estimates.beta / (self.L @ self.L)
+        return self.estimates.marginal_fit - value * (self.estimates.X @ self.L)
 
     @cached_property
     def row_keys(self) -> Keys:

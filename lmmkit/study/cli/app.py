@@ -119,20 +119,21 @@ def run(
 
 
 def _warnings(folder: Path) -> list[str]:
-    """Returns a sentence for each reason not to use the numbers of a run: its report may stay unread."""
+    """Returns a sentence for each thing about a run that needs care: its report may stay unread."""
     from lmmkit.study.files.yaml12 import is_mapping
     from lmmkit.study.records.artifacts import read_json
 
     # Notebooks of a project's own may leave out what is looked for, or write something else.
-    paths = (folder / "certificate.json", folder / "summary.json")
+    paths = (folder / name for name in ("certificate.json", "summary.json", "findings.json"))
     records: list[Any] = [read_json(path) if path.is_file() else {} for path in paths]
-    certificate, summary = (record if is_mapping(record) else {} for record in records)
+    certificate, summary = (record if is_mapping(record) else {} for record in records[:2])
     found = list[str]()
     if not certificate.get("passed", True):
         found.append(str(certificate.get("sentence", "the certificate failed")))
     if not summary.get("converged", True):
         found.append("the search did not converge: do not use these numbers")
-    return found
+    serious: list[Any] = records[2] if isinstance(records[2], list) else []
+    return [*found, *map(str, serious)]
 
 
 @app.command()

@@ -47,12 +47,17 @@ INTERVALS = {
 FEW = 8  # levels of a factor whose means a sentence lists
 
 
-def method(files: Files) -> MarkedText:
-    """How the intervals and the tests were made, in words."""
+def method(files: Files, cited: MarkedText | None = None) -> MarkedText:
+    """How the intervals and the tests were made, in words.
+
+    Args:
+        files: The run.
+        cited: What is cited for the degrees of freedom.
+    """
     kind = files.json("study.json")["inference"]["ci"]
     degrees = DEGREES[str(files.table("coefficients")["method"].iloc[0]).partition(":")[0]]
     refits = [files.cell("intervals", 0, "refits")] if kind == "bootstrap" else []
-    return fill(f"{INTERVALS[kind]}.", coverage(files), *refits, degrees)
+    return fill(f"{INTERVALS[kind]}.", coverage(files), *refits, fill("{}{}", degrees, cited or MarkedText()))
 
 
 def coverage(files: Files) -> Mark:

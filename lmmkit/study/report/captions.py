@@ -103,11 +103,14 @@ def response(columns: pd.DataFrame, name: str) -> Words:
         numbers.cell(at, key) for key in ("min", "lower", "median", "upper", "max")
     )
     above, below = high.value - median.value, median.value - low.value
-    shape = "with tails of like length"
+    shape = ""
     if max(above, below) > 1.5 * min(above, below):
-        shape = f"with the longer tail {'above' if above > below else 'below'}"
+        shape = f" and the longer tail towards {'high' if above > below else 'low'} values"
     unit = with_unit(columns["unit"].iloc[at])
-    caption = "{} runs from {} to {}{} around a median of {}{}, {}; half of the rows lie between {} and {}{}."
+    caption = (
+        "{} ranges from {} to {}{}, with a median of {}{}{}; the middle half of the rows lies "
+        "between {} and {}{}."
+    )
     return _words(
         fill(caption, Name(name), low, high, unit, median, unit, shape, lower, upper, unit),
         "Histogram of {}, its median marked by a dashed line and its middle half shaded.",
@@ -255,8 +258,12 @@ def candidates(table: pd.DataFrame, criterion: str) -> Words:
     best = table["candidate"].iloc[int(table[f"d_{criterion}"].fillna(float("inf")).argmin())]
     chosen = table.loc[table["chosen"], "candidate"].iloc[0]
     count, singular, failed = (numbers.fact(key) for key in ("candidates", "singular", "failed"))
-    form = "{} is taken; the least {} is that of {}"
-    remarks = [fill(form, Name(chosen), criterion.upper(), Name(best))]
+    form = "{} is taken; {} has the least {}"
+    remarks = [fill(form, Name(chosen), Name(best), criterion.upper())]
+    if best == chosen:
+        remarks = [fill("{} is taken, and has the least {}", Name(chosen), criterion.upper())]
+    if count.value == 1:
+        remarks = [fill("{} is the only candidate", Name(chosen))]
     if singular.value:
         remarks.append(fill("{} of {} came out singular", counted(singular, "candidate"), count))
     if failed.value:
@@ -297,7 +304,7 @@ def effects(table: pd.DataFrame, level: float) -> Words:
         for term in map(Name, table["term"].unique())
     ]
     return _words(
-        fill("{} intervals that exclude zero: {}.", _level(level), join(", ", counts)),
+        fill("Predicted effects whose {} interval excludes zero: {}.", _level(level), join(", ", counts)),
         "Predicted random effects in order of size with their intervals, {} panels.",
         numbers.fact("terms"),
     )
@@ -309,8 +316,8 @@ def effect_pairs(table: pd.DataFrame) -> Words:
     r = {key.removesuffix(": straight"): value for key, value in numbers.facts.items() if key != "levels"}
     worst = min(r, key=lambda term: r[term] if r[term] == r[term] else 2.0)
     caption = (
-        "With normal quantiles the predicted effects correlate at {} or more, least for {}; "
-        "1 is a straight line."
+        "Against normal quantiles the predicted effects have a correlation of {} or more, the least for {}"
+        "; 1 is a straight line."
     )
     least = numbers.fact(f"{worst}: straight", 3)
     return _words(
@@ -454,33 +461,34 @@ def structures(table: pd.DataFrame) -> Words:
     numbers = _Numbers("structures", table)
     best = table["structure"].iloc[int(table["aic"].fillna(float("inf")).argmin())]
     chosen = table.loc[table["chosen"], "structure"].iloc[0]
-    remarks = [fill("{} is taken; the least AIC is that of {}", Name(chosen), Name(best))]
+    remarks = [fill("{} is taken; {} has the least AIC", Name(chosen), Name(best))]
+    if best == chosen:
+        remarks = [fill("{} is taken, and has the least AIC", Name(chosen))]
     low, high = numbers.fact("least estimate"), numbers.fact("most estimate")
-    remarks.append(fill("the focus is estimated as {} to {}", low, high))
+    if low.value == low.value:
+        quantity = Name(table["quantity"].dropna().iloc[0])
+        remarks.append(fill("the {} is estimated as {} to {}", quantity, low, high))
     if (failed := numbers.fact("failed")).value:
         remarks.append(fill("{} could not be fitted", counted(failed, "structure")))
     alt = "Deviance, AIC and BIC of {} as distances from the least."
     return _words(fill("{}.", join("; ", remarks)), alt, counted(numbers.fact("structures"), "structure"))
 
 
-def residuals(facts: dict[str, Any]) -> Words:
-    """What the residual panels show, from `residuals.json`."""
+def residuals(facts: dict[str, Any], outliers: pd.DataFrame) -> Words:
+    """What the residual panels show: the farthest row, from the table of outlying rows; `residuals.json`."""
 
     def told(key: str, digits: int = 4) -> Mark:
         return Mark(facts[key], "residuals.json", key, number(facts[key], digits))
 
-    some = fill(" ({} rows drawn, evenly spaced)", told("drawn"))
-    caption = (
-        "{} of {} {} residuals lie beyond 2, where a normal distribution would have {}; the largest is {}{}."
-    )
+    numbers, groups = _Numbers("outliers", outliers), outliers["groups"].iloc[0]
+    some = fill(" {} of {} rows are drawn, evenly spaced.", told("drawn"), told("rows"))
+    of = fill(" ({})", Name(groups)) if groups else MarkedText()
     return _words(
         fill(
-            caption,
-            told("beyond_2"),
-            told("rows"),
-            facts["kind"],
-            told("expected_beyond_2", 3),
-            told("largest", 3),
+            "The row farthest from its fitted value is row {}{}, by {} standard deviations.{}",
+            numbers.cell(0, "row"),
+            of,
+            numbers.cell(0, "studentised", 3),
             some if facts["drawn"] < facts["rows"] else "",
         ),
         "Residuals against fitted values, against normal quantiles, their spread, and boxes by group.",
@@ -492,9 +500,9 @@ def forest(coefficients: pd.DataFrame, drawn: pd.DataFrame, level: float) -> Wor
     clear = drawn.loc[excludes_zero(drawn), "coefficient"]
     return _words(
         fill(
-            "The {} interval excludes zero for {}.",
+            "The {} confidence interval excludes zero for {}.",
             _level(level),
-            _names(clear) if len(clear) else "no coefficient",
+            _names(clear) if len(clear) else "none of the coefficients",
         ),
         "{} with intervals, beside the line of no effect.",
         counted(_Numbers("coefficients", coefficients).fact("drawn"), "coefficient"),
@@ -524,7 +532,10 @@ def climb(table: pd.DataFrame) -> Words:
 def surface(names: list[str]) -> Words:
     """What the contours with the algorithms' paths show."""
     return _words(
-        fill("All algorithms walk down one surface, over {} and {}, to one point.", *map(Name, names)),
+        fill(
+            "The deviance over {} and {}, with the path of each algorithm to the same minimum.",
+            *map(Name, names),
+        ),
         "Contours of the deviance with each algorithm's path from the common start to the optimum.",
     )
 
@@ -535,6 +546,6 @@ def means(table: pd.DataFrame, pairs: pd.DataFrame) -> Words:
     if len(pairs):
         numbers = _Numbers("pairs", pairs)
         clear, every = numbers.fact("exclude zero"), counted(numbers.fact("pairs"), "difference")
-        form = "{} of {} of means {} an interval, adjusted by Tukey's method, that excludes zero."
-        caption = fill(form, clear, every, "has" if clear.value == 1 else "have")
+        form = "Of {} between means {} {} an interval, adjusted by Tukey's method, that excludes zero."
+        caption = fill(form, every, clear, "has" if clear.value == 1 else "have")
     return _words(caption, "Marginal means with intervals: {}.", _names(table["cell"]))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lmmkit.model.report_tables import (
     about_answer,
+    about_checks,
     about_data,
     about_design,
     about_fit,
@@ -43,6 +44,7 @@ TABLES: dict[str, ReportTable] = {
         residuals,
         fitted_lines,
         about_answer,
+        about_checks,
     )
     for table in module.TABLES
 }
@@ -57,7 +59,8 @@ class Files:
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of the run."""
-        return self.csv(f"tables/{name}.csv")
+        table = self.csv(f"tables/{name}.csv")
+        return TABLES[name].read(table) if name in TABLES else table
 
     def cell(self, name: str, row: int, column: str, rounding: Rounding = "plain") -> Mark:
         """One cell of a table."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from markupsafe import Markup
 
 from lmmkit.model.design.design import Design, RandomTerm
-from lmmkit.study.pages.marks import MarkedText, Name, Part, fill, join
+from lmmkit.model.means.focus import reference_level, where_zero
+from lmmkit.study.pages.marks import MarkedText, Name, fill, join
 from lmmkit.study.report.answer import method
-from lmmkit.study.report.captions import counted
+from lmmkit.study.report.findings import checks_in_words, listed, serious
 from lmmkit.study.report.numbers import Files
+from lmmkit.study.report.references import cite
+from lmmkit.study.report.seen import Seen
 
 SEARCHES = {
     "newton": "Newton steps with the exact gradient",
@@ -32,12 +34,11 @@ SCALES = {
     "bootstrap": "Bounds are percentiles of the estimates from responses drawn from the fitted model.",
 }
 RULES = {
-    "fixed": "The random effects were named by the study file, not chosen from these data; the other "
-    "candidates are shown for comparison.",
+    "fixed": "The random effects were named by the study file, not chosen from these data{others}.",
     "best": "Of the candidates listed in the study the one with the least {criterion} was taken. The same "
     "data chose the model and then tested it: the p-values and intervals do not account for the choice.",
     "none": "The model has no random effects. Its residual structure was named by the study file, not chosen "
-    "from these data; the others are shown for comparison.",
+    "from these data; others are shown for comparison.",
 }
 METHODS = {"REML": "restricted maximum likelihood (REML)", "ML": "maximum likelihood (ML)"}
 NO_RANDOM_EFFECTS = "There are no random effects; the covariance matrix of the residuals has full rank."
@@ -56,12 +57,6 @@ FOR_THE_AUTHOR = (
 )
 
 
-def listed(parts: Iterable[Part | MarkedText]) -> MarkedText:
-    """Parts of a sentence with commas and a last `and`."""
-    items = list(parts) or ["nothing"]
-    return fill("{} and {}", join(", ", items[:-1]), items[-1]) if len(items) > 1 else fill("{}", *items)
-
-
 def kind_of_model(design: Design) -> str:
     """What the model is called."""
     if design.random:
@@ -70,14 +65,20 @@ def kind_of_model(design: Design) -> str:
     return f"Linear model with {'correlated residuals' if correlated else 'residuals of unequal variance'}"
 
 
-def model_in_words(files: Files, design: Design) -> list[MarkedText]:
+def model_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     """What the equations say."""
-    fixed = [Name(term.name) for term in design.fixed_terms if term.name != "Intercept"]
-    mean = fill("depends on {}", listed(fixed)) if fixed else "is the same for all"
-    own = ", plus what belongs to its own group" if design.random else ""
+    design = seen.design
+    fixed = [Name(_seen_term(seen, term.name)) for term in design.fixed_terms if term.name != "Intercept"]
+    mean = fill("a mean that depends on {}", listed(fixed)) if fixed else fill("one mean")
+    factors = [seen.column(name) for name in design.ngroups] if design.random else []
+    own = (
+        fill(", plus a deviation of {}", listed([fill("its {}", name) for name in factors]))
+        if factors
+        else ""
+    )
     return [
-        fill("Each {} is a mean that {}{}, plus a residual.", Name(design.response), mean, own),
-        *(_term_in_words(files, term) for term in design.random),
+        fill("{} is modelled as {}{}, plus a residual.", seen.response, mean, own),
+        *(_term_in_words(files, seen, term) for term in design.random),
         _residuals_in_words(files, design),
     ]
 
@@ -85,21 +86,27 @@ def model_in_words(files: Files, design: Design) -> list[MarkedText]:
 def _residuals_in_words(files: Files, design: Design) -> MarkedText:
     weighted = ", divided by the prior weight of the row" if design.problem.weights is not None else ""
     if design.residual is None:
-        return fill("Residuals are independent and normal with one variance{}.", weighted)
+        return fill("Residuals are assumed to be independent and normal with one variance{}.", weighted)
     weighted = weighted.replace(", divided", "; variances are divided")
-    return fill("{} All are normal{}.", files.entry("summary.json", "residual", "words"), weighted)
-
-
-def _term_in_words(files: Files, term: RandomTerm) -> MarkedText:
-    effects = [
-        fill("the effect of {}", Name(name)) if name != "Intercept" else "level" for name in term.names
-    ]
     return fill(
-        "Each of the {} levels of {} has a deviation of its own in {}{}.",
+        "{} All are assumed to be normal{}.", files.entry("summary.json", "residual", "words"), weighted
+    )
+
+
+def _term_in_words(files: Files, seen: Seen, term: RandomTerm) -> MarkedText:
+    slopes = [fill("slope of {}", Name(seen.effect(n))) for n in term.names if seen.kind_of_effect(n) == (n,)]
+    others = [
+        fill("effect of {}", Name(seen.effect(n)))
+        for n in term.names
+        if n != "Intercept" and seen.kind_of_effect(n) != (n,)
+    ]
+    effects = [*(["intercept"] if "Intercept" in term.names else []), *slopes, *others]
+    return fill(
+        "Each of the {} levels of {} has its own {}{}.",
         files.entry("summary.json", "ngroups", term.factor),
-        Name(term.factor),
+        seen.column(term.factor),
         listed(effects),
-        f", and {term.structure.words}" if len(term.names) > 1 else "",
+        f"; {term.structure.words}" if len(term.names) > 1 else "",
     )
 
 
@@ -118,9 +125,12 @@ def choice_in_words(files: Files, design: Design) -> list[MarkedText]:
     """By which rule the random effects were chosen, and how the formula was read where that may surprise."""
     selection = files.json("selection.json")
     rule = RULES[selection["rule"] if design.random else "none"]
-    rule = rule.format(criterion=selection["criterion"].upper())
+    alone = len(files.table("candidates")) < 2
+    others = "" if alone else "; the other candidates are shown for comparison"
+    rule = rule.format(criterion=selection["criterion"].upper(), others=others)
     notices = (files.entry("selection.json", "notices", i) for i in range(len(selection.get("notices", ()))))
-    return [fill("{}", part) for part in (rule, files.entry("selection.json", "note"), *notices)]
+    note = [] if alone else [files.entry("selection.json", "note")]  # about criteria that are compared
+    return [fill("{}", part) for part in (rule, *note, *notices)]
 
 
 def intervals_in_words(files: Files) -> list[MarkedText]:
@@ -165,13 +175,11 @@ def convergence_in_words(files: Files, design: Design) -> list[MarkedText]:
 
 def _search(files: Files, summary: dict[str, Any]) -> MarkedText:
     way = SEARCHES[summary["algorithm"]]
-    effort = counted(files.entry("summary.json", "evaluations"), "evaluation")
     if not summary["converged"]:
-        text = "{} After {} of the criterion by {} its stop rule was not met: do not use these numbers."
-        return fill(text, Markup("<strong>The search did not converge.</strong>"), effort, way)
+        text = "{} The stop rule of {} was not met: do not use these numbers."
+        return fill(text, Markup("<strong>The search did not converge.</strong>"), way)
     deviance = files.entry("summary.json", "deviance", text=f"{summary['deviance']:,.4f}")
-    text = "The search converged by {} after {} of the criterion, at a deviance of {}."
-    return fill(text, way, effort, deviance)
+    return fill("The search ({}) converged, at a deviance of {}.", way, deviance)
 
 
 def _singularity(summary: dict[str, Any]) -> MarkedText:
@@ -186,20 +194,123 @@ def _singularity(summary: dict[str, Any]) -> MarkedText:
     return fill(text, Markup("<strong>The fit is singular</strong>"), terms)
 
 
-def methods_paragraph(files: Files, design: Design) -> MarkedText:
-    """A paragraph ready to paste, with the items that Meteyard and Davies (2020) ask for."""
-    return join(
-        " ",
-        [
-            _software(files),
-            rows_in_words(files),
-            _model_sentence(files, design),
-            *choice_in_words(files, design),
-            *convergence_in_words(files, design),
-            method(files),
-            _checked(files),
-        ],
-    )
+def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
+    """Paragraphs ready to paste, with the items that Meteyard and Davies (2020) ask for."""
+    design = seen.design
+    search = [] if files.json("summary.json")["converged"] else [convergence_in_words(files, design)[0]]
+    found = serious(files, seen)
+    checked = [fill("Checks of the assumptions: {}", join(" ", checks_in_words(files, seen)))]
+    others = [text for text in found if text not in checks_in_words(files, seen)]
+    model = [
+        rows_in_words(files),
+        _model_sentence(files, seen),
+        *_settings(files, seen),
+        *choice_in_words(files, design),
+        *search,
+        *others,
+    ]
+    inference = [method(files, cite(files, "kenward-roger", "satterthwaite"))]
+    if "boundary" in files.json("references.json"):
+        form = (
+            "Likelihood ratio tests of variance components have mixtures of chi-squared "
+            "distributions as reference{}."
+        )
+        inference.append(fill(form, cite(files, "boundary")))
+    shares = "Shares of variance explained are marginal and conditional ones{}."
+    return [
+        join(" ", model),
+        join(" ", [*inference, fill(shares, cite(files, "r2", "r2 slopes"))]),
+        join(" ", [*checked, _tools(files)]),
+        join(
+            " ",
+            [
+                _software(files),
+                _checked(files),
+                fill("This paragraph follows published guidance{}.", cite(files, "guide")),
+            ],
+        ),
+    ]
+
+
+def _tools(files: Files) -> MarkedText:
+    """By which tests the assumptions were checked."""
+    found = files.json("references.json")
+    named = [
+        fill("{}{}", words, cite(files, key))
+        for key, words in (
+            ("trend", "the studentised score test along the fitted values"),
+            ("spread", "the test of spreads about medians"),
+            ("normality", "skewness and kurtosis"),
+        )
+        if key in found
+    ]
+    tests = fill("The tests: {}; ", listed(named)) if named else fill("")
+    return fill("{}rows are judged by studentised residuals with Holm's adjustment for their number.", tests)
+
+
+def _settings(files: Files, seen: Seen) -> list[MarkedText]:
+    """Transformation, codings, weights and offset: what coefficients are to be read with."""
+    said, design = list[MarkedText](), seen.design
+    if design.recipe.formula.response.tree is not None:
+        said.append(fill("The response was analysed as {}.", seen.response))
+    bases, others = list[MarkedText](), list[MarkedText]()
+    for variable in dict.fromkeys(
+        v for each in design.composition.values() for v in each if v.coding is not None
+    ):
+        name = (
+            variable.expression.variables[0]
+            if len(variable.expression.variables) == 1
+            else variable.expression.text
+        )
+        base = reference_level(variable)
+        if base is not None:
+            bases.append(fill("{} ({})", seen.column(variable.expression.text), seen.level(name, base)))
+        else:
+            others.append(fill("{}", seen.column(variable.expression.text)))
+    if bases:
+        said.append(fill("Factors are coded as differences from a reference level: {}.", listed(bases)))
+    if others:
+        said.append(
+            fill(
+                "The coding of {} has no reference level; its coefficients are named by what they compare.",
+                listed(others),
+            )
+        )
+    if design.problem.weights is not None:
+        said.append(fill("Rows have prior weights: the residual variance of a row is divided by its weight."))
+    if design.request.offset is not None or design.recipe.formula.offsets:
+        said.append(fill("An offset, a known part of the response, was taken into account."))
+    return said
+
+
+def tests_in_words(files: Files, seen: Seen) -> list[MarkedText]:
+    """What the tests and the coefficients of terms mean that take part in larger ones."""
+    terms = [t.name for t in seen.design.fixed_terms if t.name != "Intercept"]
+    said = list[MarkedText]()
+    for term in terms:
+        places = [p for p in where_zero(seen.design, term) if p["kind"] != "mean"]
+        numbers = [seen.column(p["of"]) for p in places if p["kind"] == "zero"]
+        levels = [
+            fill("{} {}", seen.column(p["of"]), seen.level(p["of"], p["level"]))
+            for p in places
+            if p["kind"] == "level"
+        ]
+        name = Name(_seen_term(seen, term))
+        if numbers:
+            form = (
+                "The test of {} is about its effect where {} {} zero, and so are its "
+                "coefficients; the answer above averages over the rows or holds the mean."
+            )
+            said.append(fill(form, name, listed(numbers), "is" if len(numbers) == 1 else "are"))
+        if levels:
+            form = "Coefficients of {} hold for {}; its F test averages over the levels with equal weights."
+            said.append(fill(form, name, listed(levels)))
+    return said
+
+
+def _seen_term(seen: Seen, term: str) -> str:
+    variables = seen.design.composition.get(term, ())
+    return " \N{MULTIPLICATION SIGN} ".join(seen.labels.of(v.expression.text) for v in variables) or term
 
 
 def _software(files: Files) -> MarkedText:
@@ -211,24 +322,26 @@ def _software(files: Files) -> MarkedText:
     return fill("The analysis was made with lmmkit {} ({}).", own, join(", ", named))
 
 
-def _model_sentence(files: Files, design: Design) -> MarkedText:
-    summary = files.json("summary.json")
+def _model_sentence(files: Files, seen: Seen) -> MarkedText:
+    summary, design = files.json("summary.json"), seen.design
     groups = [
-        fill("{} ({} levels)", Name(name), files.entry("summary.json", "ngroups", name))
+        fill("{} ({} levels)", seen.column(name), files.entry("summary.json", "ngroups", name))
         for name in summary["ngroups"]
     ]
     nobs, *fit = (files.entry("summary.json", name) for name in ("nobs", "npar", "aic", "bic"))
-    made = [Name(design.formula), METHODS[summary["method"]], nobs]
+    fitted = fill("{}{}", METHODS[summary["method"]], cite(files, "reml"))
     end = fill("it has {} parameters, AIC {} and BIC {}", *fit)
     if design.random:
-        text = "A linear mixed model, {}, was fitted by {} to {} observations with random effects of {}; {}."
-        return fill(text, *made, listed(groups), end)
+        text = (
+            "A linear mixed model{}, {}, was fitted by {} to {} observations with random effects of {}; {}."
+        )
+        return fill(text, cite(files, "model"), Name(design.formula), fitted, nobs, listed(groups), end)
     structure = files.entry("summary.json", "residual", "structure")
     text = (
         "A {} without random effects, {}, was fitted by {} to {} observations with the residual "
         "structure {}; {}."
     )
-    return fill(text, kind_of_model(design).lower(), *made, structure, end)
+    return fill(text, kind_of_model(design).lower(), Name(design.formula), fitted, nobs, structure, end)
 
 
 def _checked(files: Files) -> MarkedText:

@@ -18,9 +18,13 @@ from lmmkit.study.records.manifest import load_manifest
 from lmmkit.study.records.plan_lock import LOCK, deviation_lines
 from lmmkit.study.report import paragraphs
 from lmmkit.study.report.answer import answer, method, spread
+from lmmkit.study.report.findings import checks_in_words, serious
 from lmmkit.study.report.mathml import model_equations
 from lmmkit.study.report.numbers import TABLES, Files
+from lmmkit.study.report.pasted import results_in_words
 from lmmkit.study.report.read_back import RECORD
+from lmmkit.study.report.references import bibliography
+from lmmkit.study.report.seen import of_study
 from lmmkit.study.steps.step import Step
 
 LONGEST = 30  # rows of a table on the page; its file has all of them
@@ -65,11 +69,19 @@ def render_report(step: Step) -> str:
     """
     files, fit, labels = Files(step), step.fit(), step.labels()
     named = labels.with_names(files.table("names"))
+    seen = of_study(fit.design, step.schema(), labels)
     return templates.render(
         "report.html",
         title=step.title,
         answer=answer(files, fit.design, labels),
         spread=spread(files, fit.design, labels),
+        findings=serious(files, seen),
+        checks=checks_in_words(files, seen),
+        about_tests=paragraphs.tests_in_words(files, seen),
+        in_words=paragraphs.model_in_words(files, seen),
+        results=results_in_words(files, seen),
+        methods=paragraphs.methods_in_words(files, seen),
+        works=bibliography(files),
         method=method(files),
         equations=model_equations(fit.design, labels),
         design=fit.design,

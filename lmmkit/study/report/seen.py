@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
+
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.variables import Variable
 from lmmkit.model.means.focus import reference_level
@@ -162,7 +164,7 @@ def of_study(design: Design, schema: Mapping[str, Any], labels: Labels = NO_LABE
     return Seen(design, units_of({facts["column"]: facts for facts in schema["columns"]}), labels)
 
 
-def names_table(seen: Seen) -> list[dict[str, str]]:
+def names_table(seen: Seen) -> pd.DataFrame:
     """How the coefficients and terms of a model are called on the page, for a table of the run."""
     design = seen.design
     coefficients = {name: seen.effect(name) for name in design.fixed_names}
@@ -174,4 +176,5 @@ def names_table(seen: Seen) -> list[dict[str, str]]:
         for term in design.fixed_terms
         if term.name != "Intercept"
     }
-    return [{"name": name, "seen": text} for name, text in (terms | random | coefficients).items()]
+    rows = [{"name": name, "seen": text} for name, text in (terms | random | coefficients).items()]
+    return pd.DataFrame(rows, columns=["name", "seen"])

@@ -23,6 +23,7 @@ from lmmkit.study.records.trusted_notebooks import telling
 from lmmkit.study.runs.progress import Log, line
 from lmmkit.study.sweeps.cell_workers import CellOptions, CellRun, Workers
 from lmmkit.study.sweeps.cells import SweepPlan
+from lmmkit.study.sweeps.estimands import followed
 from lmmkit.study.sweeps.results import NOT_RUN
 from lmmkit.study.sweeps.sweep_files import sweep_files
 
@@ -87,8 +88,10 @@ def make_sweep(
         Its folder, and the number of cells that failed or were not run.
 
     Raises:
+        StudyError: the base study's focus is no single number.
         RunError: the reports folder cannot be written, or a cluster is gone.
     """
+    followed(sweep.base, sweep.file.settings.summary)
     folder = sweep.folder(options.reports)
     refuse_links(folder, folder.parent, folder / "log.jsonl")
     with telling(sweep.base.notebooks), start() as workers:

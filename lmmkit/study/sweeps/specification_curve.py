@@ -1,8 +1,8 @@
-"""The specification curve: one coefficient in every cell of a sweep, how far the cells agree, joint tests."""
+"""The specification curve: one estimand in every cell of a sweep, how far the cells agree, joint tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
@@ -20,33 +20,34 @@ from lmmkit.study.records.keys import digest, package_digest, versions
 from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files
 from lmmkit.study.records.step_store import Store
 from lmmkit.study.records.temporary import temporary_folder
+from lmmkit.study.sweeps.estimands import ESTIMATES
 from lmmkit.study.sweeps.results import CellResult
 
 ESTIMATED, SINGULAR, UNCONVERGED = "estimated", "singular", "not converged"
-ABSENT, FAILED = "no such coefficient", "failed"
+ABSENT, FAILED = "no estimate", "failed"
 #: Where the draws under the null are kept: a step of the store, and the file in it.
 STEP, FILE = "null", "null.json"
 
 Floats = NDArray[np.float64]
 
 
-def curve_table(results: Sequence[CellResult], coefficient: str, alpha: float) -> pd.DataFrame:
+def curve_table(
+    results: Sequence[CellResult], numbers: Sequence[Mapping[str, float]], alpha: float
+) -> pd.DataFrame:
     """One row per cell in the order of the estimates, those without one last.
 
     Args:
         results: The cells.
-        coefficient: Whose curve.
+        numbers: What each cell finds of the estimand: estimate, se, low, high, p; nothing where it has none.
         alpha: Level of significance.
 
     Returns:
-        Columns `cell, estimate, se, low, high, p, significant, state`.
+        Columns `cell, estimate, se, low, high, p, significant, state`; `F, F_p` where a slope bends in a
+        cell.
     """
-    rows = list[dict[str, Any]]()
-    for result in results:
-        values = {
-            name: result.value(f"{coefficient}.{name}") for name in ("estimate", "se", "low", "high", "p")
-        }
-        known = {name: np.nan if value is None else float(value) for name, value in values.items()}
+    rows, more = list[dict[str, Any]](), [name for name in ("F", "F_p") if any(name in n for n in numbers)]
+    for result, found in zip(results, numbers, strict=True):
+        known = {name: found.get(name, np.nan) for name in (*ESTIMATES, *more)}
         absent = not np.isfinite(known["estimate"])
         significant = None if absent else bool(known["p"] < alpha)
         state = _state(result, absent=absent)
@@ -54,6 +55,15 @@ def curve_table(results: Sequence[CellResult], coefficient: str, alpha: float) -
     table = pd.DataFrame(rows)
     table["significant"] = pd.array(table["significant"].to_list(), dtype="boolean")
     return table.sort_values(["estimate", "cell"], na_position="last", ignore_index=True)
+
+
+def of_coefficient(results: Sequence[CellResult], coefficient: str) -> list[dict[str, float]]:
+    """A coefficient in each cell, from the tables of its run."""
+    found = list[dict[str, float]]()
+    for result in results:
+        values = {name: result.value(f"{coefficient}.{name}") for name in ESTIMATES}
+        found.append({name: np.nan if value is None else float(value) for name, value in values.items()})
+    return found
 
 
 def _state(result: CellResult, *, absent: bool) -> str:
@@ -148,41 +158,50 @@ class NullOptions(NamedTuple):
     """What is drawn under the null.
 
     Attributes:
-        coefficient: The coefficient without effect.
+        estimand: What has no effect.
         n: Number of replicates.
         seed: Seed of the random numbers.
     """
 
-    coefficient: str
+    estimand: str
     n: int
     seed: int
 
 
 def draw_all(
-    folders: Sequence[Path], options: NullOptions, store: Store, threads: int
+    runs: Sequence[tuple[Path, Floats | str]], options: NullOptions, store: Store, threads: int
 ) -> Iterator[NullDraws]:
-    """The draws of each run, in order; the random numbers are the same for the same rows and levels."""
+    """The draws of each run, in order; the random numbers are the same for the same rows and levels.
+
+    Args:
+        runs: The folder of each, and its estimand: weights of the coefficients, or the name of one.
+        options: What is drawn.
+        store: Where draws are kept.
+        threads: How many runs at a time.
+    """
     with ThreadPoolExecutor(threads) as executor:
-        yield from executor.map(draws_of, folders, repeat(options), repeat(store))
+        yield from executor.map(draws_of, runs, repeat(options), repeat(store))
 
 
-def draws_of(folder: Path, options: NullOptions, store: Store) -> NullDraws:
+def draws_of(run: tuple[Path, Floats | str], options: NullOptions, store: Store) -> NullDraws:
     """The draws of one run, from the store when they are there: by the fit and the rows it was made from."""
+    folder, of = run
     manifest = load_manifest(folder)
     files = manifest.files().values() if manifest else ()
     inputs = [[f.path, f.sha256] for f in files if f.path.startswith("fit/") or f.path == "rows.csv"]
-    key = digest([list(options), inputs, package_digest(), versions()])
+    weights = of if isinstance(of, str) else of.tolist()
+    key = digest([list(options), weights, inputs, package_digest(), versions()])
     with store.making(STEP, key):
         if store.find(STEP, key) is None:
             with temporary_folder() as place:
-                write_bytes(place / FILE, json_bytes(_drawn(folder, options)._asdict()))
+                write_bytes(place / FILE, json_bytes(_drawn(folder, of, options)._asdict()))
                 store.keep(Record(STEP, key, record_files(place, Manifest("", key))), place)
         kept = read_json(store.root / STEP / key / FILE)
     return NullDraws(*(np.array(kept[name], dtype=np.float64) for name in ("estimate", "se")))
 
 
-def _drawn(folder: Path, options: NullOptions) -> NullDraws:
+def _drawn(folder: Path, of: Floats | str, options: NullOptions) -> NullDraws:
     estimates = load(folder / "fit").estimates
     ledger = read_csv(folder / "rows.csv")
     rows = ledger.loc[ledger["status"] == "kept", "row"].to_numpy(dtype=np.intp)[estimates.design.rows]
-    return null_draws(estimates, options.coefficient, rows=rows, n=options.n, seed=options.seed)
+    return null_draws(estimates, of, rows=rows, n=options.n, seed=options.seed)

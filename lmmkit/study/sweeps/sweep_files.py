@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.escape import image_address
 from lmmkit.plots.effects import specifications
 from lmmkit.plots.style import svg_bytes
@@ -18,6 +20,7 @@ from lmmkit.study.records.artifacts import csv_bytes, json_bytes
 from lmmkit.study.records.step_store import Store
 from lmmkit.study.sweeps.cell_workers import CellRun
 from lmmkit.study.sweeps.cells import SweepPlan, setting_text
+from lmmkit.study.sweeps.estimands import Followed, InCell, followed, in_cell
 from lmmkit.study.sweeps.results import CellResult, collect, columns_of, focus_of, table_of, unknown
 from lmmkit.study.sweeps.specification_curve import (
     JointTest,
@@ -26,6 +29,7 @@ from lmmkit.study.sweeps.specification_curve import (
     curve_table,
     draw_all,
     joint_tests,
+    of_coefficient,
 )
 
 LONGEST = 1_000  # rows of the table on the page; results.csv has all
@@ -48,17 +52,20 @@ def sweep_files(
     table.to_parquet(buffer, engine="pyarrow", index=False)
     files = {"results.csv": csv_bytes(table), "results.parquet": buffer.getvalue()}
     counts, tests, replicates = None, list[JointTest](), 0
-    if focus:
-        curve = curve_table(results, focus, alpha)
-        counts = {"coefficient": focus, "alpha": alpha, **agreement(curve)}
+    told = _told(sweep, results, reports, focus)
+    if told.name:
+        curve = curve_table(results, told.numbers, alpha)
+        counts = {"quantity": told.name, "alpha": alpha, **agreement(curve)}
         by_cell = {result.run.cell.number: result for result in results}
         ordered = [by_cell[number] for number in curve["cell"]]
-        picture = svg_bytes(specifications(curve, _varied(ordered), label=_label(sweep, focus)))
+        picture = svg_bytes(specifications(curve, _varied(ordered), label=_label(told)))
         files |= {"curve.csv": csv_bytes(curve), "agreement.json": json_bytes(counts), "curve.svg": picture}
         if sweep.replicates and curve["estimate"].notna().any():
-            folders = [reports / r.run.cell.plan.study.name / str(r.run.key) for r in ordered]
-            null = NullOptions(focus, sweep.replicates, settings.seed)
-            tests, replicates = _joint_tests(curve, folders, null, Store.of(reports), threads, alpha)
+            weights = {r.run.cell.number: L for r, L in zip(results, told.weights, strict=True)}
+            folders = [_folder(r, reports) for r in ordered]
+            drawn = list(zip(folders, (weights[number] for number in curve["cell"]), strict=True))
+            null = NullOptions(told.name, sweep.replicates, settings.seed)
+            tests, replicates = _joint_tests(curve, drawn, null, Store.of(reports), threads, alpha)
             rows = [test._asdict() for test in tests]
             files["inference.json"] = json_bytes({"replicates": replicates, "tests": rows})
     page = sweep_page(sweep, results, table, counts, files.get("curve.svg"), tests, replicates)
@@ -68,19 +75,19 @@ def sweep_files(
 
 def _joint_tests(
     curve: pd.DataFrame,
-    folders: Sequence[Path],
+    drawn: Sequence[tuple[Path, Floats | str]],
     null: NullOptions,
     store: Store,
     threads: int,
     alpha: float,
 ) -> tuple[list[JointTest], int]:
-    """The joint tests, over the cells that have the coefficient."""
+    """The joint tests, over the cells that have an estimate."""
     known = curve["estimate"].notna().to_numpy()
-    runs = [folder for folder, has in zip(folders, known, strict=True) if has]
+    runs = [run for run, has in zip(drawn, known, strict=True) if has]
     draws = list(draw_all(runs, null, store, threads))
     estimate, se = curve.loc[known, ["estimate", "se"]].to_numpy(dtype="float64").T
-    drawn = np.array([draw.estimate for draw in draws]), np.array([draw.se for draw in draws])
-    return joint_tests((estimate, se), drawn, alpha)
+    found = np.array([draw.estimate for draw in draws]), np.array([draw.se for draw in draws])
+    return joint_tests((estimate, se), found, alpha)
 
 
 def _varied(results: Sequence[CellResult]) -> pd.DataFrame:
@@ -90,11 +97,61 @@ def _varied(results: Sequence[CellResult]) -> pd.DataFrame:
     return table.loc[:, table.nunique() > 1]
 
 
-def _label(sweep: SweepPlan, focus: str) -> str:
-    """The coefficient with the unit of the response."""
-    model, data = sweep.base.study.settings.model, sweep.base.study.settings.data
-    column = data.columns.get(model.response)
-    return f"{focus} ({column.unit})" if column and column.unit else focus
+@dataclass(frozen=True)
+class _Told:
+    """What the curve is about.
+
+    Attributes:
+        name: The estimand in words; nothing without one.
+        numbers: What each cell finds of it.
+        weights: Its weights on the coefficients of each cell, or the name of one.
+        unit: Its unit.
+    """
+
+    name: str
+    numbers: list[dict[str, float]]
+    weights: list[Any]
+    unit: str
+
+
+def _told(sweep: SweepPlan, results: Sequence[CellResult], reports: Path, focus: str | None) -> _Told:
+    """The estimand in each cell's fit; where runs keep no fits, a coefficient of their tables."""
+    folders = [None if result.run.error else _folder(result, reports) for result in results]
+    if not any(folder and (folder / "fit").is_dir() for folder in folders):
+        numbers = of_coefficient(results, focus) if focus else []
+        return _Told(focus or "", numbers, [focus] * len(results), _unit(sweep, None))
+    of = followed(sweep.base, sweep.file.settings.summary)
+    found = [
+        in_cell(of, folder, df=result.setting("inference.df"), level=result.setting("inference.level"))
+        if folder and (folder / "fit").is_dir()
+        else InCell({}, None)
+        for result, folder in zip(results, folders, strict=True)
+    ]
+    return _Told(of.name, [each.numbers for each in found], [each.L for each in found], _unit(sweep, of))
+
+
+def _folder(result: CellResult, reports: Path) -> Path:
+    return reports / result.run.cell.plan.study.name / str(result.run.key)
+
+
+def _unit(sweep: SweepPlan, of: Followed | None) -> str:
+    """The unit of the estimand: a slope's is one per unit of its column."""
+    model, columns = sweep.base.study.settings.model, sweep.base.study.settings.data.columns
+
+    def of_column(name: str) -> str:
+        return (columns[name].unit or "") if name in columns else ""
+
+    unit = of_column(model.response)
+    if of is None or not of.is_slope:
+        return unit
+    below = of_column(of.focus.variable) or f"unit of {of.focus.variable}"
+    return f"{unit} per {below}".strip()
+
+
+def _label(told: _Told) -> str:
+    """The axis of the curve."""
+    name = told.name.removeprefix("the ")
+    return f"{name[:1].upper()}{name[1:]} ({told.unit})" if told.unit else f"{name[:1].upper()}{name[1:]}"
 
 
 def sweep_page(
@@ -112,7 +169,7 @@ def sweep_page(
         sweep: The sweep.
         results: Its cells.
         table: The table of results.
-        counts: The agreement of the cells, with `coefficient` and `alpha`; None without an estimate.
+        counts: The agreement of the cells, with `quantity` and `alpha`; None without an estimate.
         picture: The curve as SVG; None without an estimate.
         tests: The joint tests of the curve.
         replicates: How many replicates they use.

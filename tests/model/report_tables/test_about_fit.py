@@ -132,6 +132,7 @@ def test_each_table_has_the_columns_that_the_report_prints(fit, bounds, data):
         "correlations": about_fit.correlations(fit),
         "effects": about_fit.effects(fit, level=0.95),
         "effect_pairs": about_fit.effect_pairs(fit),
+        "effect_sizes": about_inference.standardised(fit),
     }
     modules = (about_data, about_design, about_search, about_inference, about_fit)
     declared = {table.name: table for module in modules for table in module.TABLES}

@@ -50,8 +50,12 @@ TABLES = {
         {"level": ["a", "b", "c"], "g1: x1": [1.0, 3.5, 2.0], "normal:g1: x1": [-0.5, 0.1, 0.7]}
     ),
     "components": pd.DataFrame(
-        [("g1: x1", None, 24.7412), ("g1: x1 with x2", "x2", 0.5), ("Residual", None, 3.0)],
-        columns=["component", "var2", "sdcor"],
+        [
+            ("g1: x1", "g1", "x1", None, 24.7412),
+            ("g1: x1 with x2", "g1", "x1", "x2", 0.5),
+            ("Residual", "Residual", None, None, 3.0),
+        ],
+        columns=["component", "group", "var1", "var2", "sdcor"],
     ),
     "correlations": pd.DataFrame(
         [("g1", "x1", "x1", 1.0), ("g1", "x1", "x2", -0.13814)],
@@ -82,7 +86,8 @@ TABLES = {
     "structures": pd.DataFrame(
         [("cs(v1 | g2)", 10.25, -2.125, True), ("un(v1 | g2)", 9.5, -2.25, False), ("iid", NAN, NAN, False)],
         columns=["structure", "aic", "estimate", "chosen"],
-    ),
+    ).assign(quantity="slope of x1"),
+    "outliers": pd.DataFrame({"row": [58], "groups": ["g1 x2"], "studentised": [-6.0555]}),
     "pairs": pd.DataFrame({"low": [1.0, -1.0], "high": [2.0, 1.0]}),
 }
 FACTS = {"kind": "normalised", "rows": 73421, "beyond_2": 1736, "expected_beyond_2": 3340.67}
@@ -118,7 +123,7 @@ WORDS = {
         4,
     ),
     "correlations": (captions.correlations, (T["correlations"],), 1),
-    "residuals": (captions.residuals, (FACTS,), 5),
+    "residuals": (captions.residuals, (FACTS, T["outliers"]), 4),
     "forest": (captions.forest, (T["coefficients"], T["coefficients"].iloc[1:], 0.95), 2),
     "climb": (captions.climb, (T["algorithms"],), 4),
     "surface": (captions.surface, (["g1.x1", "g1.x2"],), 0),

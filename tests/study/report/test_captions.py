@@ -65,38 +65,36 @@ def test_units_and_axis_labels(units, name, unit, label):
         (
             (194.3, 255.4, 288.7, 336.8, 466.4),
             "ms",
-            "y runs from 194.3 to 466.4 ms around a median of 288.7 ms, with the longer tail above; "
-            "half of the rows lie between 255.4 and 336.8 ms.",
+            "y ranges from 194.3 to 466.4 ms, with a median of 288.7 ms and the longer tail towards high values; "
+            "the middle half of the rows lies between 255.4 and 336.8 ms.",
         ),
         (
             (43.0, 52.42, 61.6, 65.3, 72.1),
             "",
-            "y runs from 43 to 72.1 around a median of 61.6, with the longer tail below; "
-            "half of the rows lie between 52.42 and 65.3.",
+            "y ranges from 43 to 72.1, with a median of 61.6 and the longer tail towards low values; "
+            "the middle half of the rows lies between 52.42 and 65.3.",
         ),
         (
             (0.0, 1.0, 2.0, 3.0, 5.0),
             "",
-            "y runs from 0 to 5 around a median of 2, with tails of like length; "
-            "half of the rows lie between 1 and 3.",
+            "y ranges from 0 to 5, with a median of 2; the middle half of the rows lies between 1 and 3.",
         ),
         (
             (0.0, 1.0, 2.0, 3.0, 5.01),
             "",
-            "y runs from 0 to 5.01 around a median of 2, with the longer tail above; "
-            "half of the rows lie between 1 and 3.",
+            "y ranges from 0 to 5.01, with a median of 2 and the longer tail towards high values; "
+            "the middle half of the rows lies between 1 and 3.",
         ),
         (
             (-3.01, 1.0, 0.0, 1.5, 2.0),
             "",
-            "y runs from -3.01 to 2 around a median of 0, with the longer tail below; "
-            "half of the rows lie between 1 and 1.5.",
+            "y ranges from -3.01 to 2, with a median of 0 and the longer tail towards low values; "
+            "the middle half of the rows lies between 1 and 1.5.",
         ),
         (
             (1.0, 1.0, 1.0, 1.0, 1.0),
             "",
-            "y runs from 1 to 1 around a median of 1, with tails of like length; "
-            "half of the rows lie between 1 and 1.",
+            "y ranges from 1 to 1, with a median of 1; the middle half of the rows lies between 1 and 1.",
         ),
     ],
 )
@@ -267,13 +265,13 @@ CANDIDATES = ("candidate", "chosen", "singular", "error", "d_aic", "d_bic")
         (
             [("(1 | g)", True, False, "", 3.0, 0.0), ("(x | g)", False, False, "", 0.0, 2.0)],
             "aic",
-            "(1 | g) is taken; the least AIC is that of (x | g).",
+            "(1 | g) is taken; (x | g) has the least AIC.",
             "2 candidates",
         ),
         (
             [("(1 | g)", True, False, "", 3.0, 0.0), ("(x | g)", False, False, "", 0.0, 2.0)],
             "bic",
-            "(1 | g) is taken; the least BIC is that of (1 | g).",
+            "(1 | g) is taken, and has the least BIC.",
             "2 candidates",
         ),
         (
@@ -283,13 +281,13 @@ CANDIDATES = ("candidate", "chosen", "singular", "error", "d_aic", "d_bic")
                 ("c", False, True, "", 2, 2),
             ],
             "aic",
-            "b is taken; the least AIC is that of b; 2 candidates of 3 came out singular.",
+            "b is taken, and has the least AIC; 2 candidates of 3 came out singular.",
             "3 candidates",
         ),
         (
             [("a", True, True, None, 0.0, 0.0), ("b", False, False, "too many", NAN, NAN)],
             "aic",
-            "a is taken; the least AIC is that of a; 1 candidate of 2 came out singular; "
+            "a is taken, and has the least AIC; 1 candidate of 2 came out singular; "
             "1 candidate could not be fitted.",
             "2 candidates",
         ),
@@ -300,10 +298,10 @@ CANDIDATES = ("candidate", "chosen", "singular", "error", "d_aic", "d_bic")
                 ("c", True, False, "", 0, 0),
             ],
             "bic",
-            "c is taken; the least BIC is that of c; 2 candidates could not be fitted.",
+            "c is taken, and has the least BIC; 2 candidates could not be fitted.",
             "3 candidates",
         ),
-        ([("a", True, False, "", 0.0, 0.0)], "aic", "a is taken; the least AIC is that of a.", "1 candidate"),
+        ([("a", True, False, "", 0.0, 0.0)], "aic", "a is the only candidate.", "1 candidate"),
     ],
 )
 def test_candidates(rows, criterion, caption, count):
@@ -369,14 +367,14 @@ def test_path(deviances, decrements, caption):
         (
             [("g: a", 1, 2), ("g: a", -2, -1), ("g: a", -1, 1), ("g: b", -1, 1)],
             0.95,
-            "95 % intervals that exclude zero: 2 of 3 for g: a, 0 of 1 for g: b.",
+            "Predicted effects whose 95 % interval excludes zero: 2 of 3 for g: a, 0 of 1 for g: b.",
             2,
         ),
         ([("h: b", 0.5, 1), ("g: a", 1, 2)], 0.9,
-         "90 % intervals that exclude zero: 1 of 1 for h: b, 1 of 1 for g: a.", 2),
-        ([("g: a", 0, 1), ("g: a", -1, 0)], 0.999, "99.9 % intervals that exclude zero: 0 of 2 for g: a.", 1),
+         "Predicted effects whose 90 % interval excludes zero: 1 of 1 for h: b, 1 of 1 for g: a.", 2),
+        ([("g: a", 0, 1), ("g: a", -1, 0)], 0.999, "Predicted effects whose 99.9 % interval excludes zero: 0 of 2 for g: a.", 1),
         ([("g", -1, 1)] * 1500 + [("g", 1, 2)] * 1200, 0.95,
-         "95 % intervals that exclude zero: 1,200 of 2,700 for g.", 1),
+         "Predicted effects whose 95 % interval excludes zero: 1,200 of 2,700 for g.", 1),
     ],
 )  # fmt: skip
 def test_effects(rows, level, caption, panels):
@@ -389,19 +387,19 @@ def test_effects(rows, level, caption, panels):
     [
         (
             {"g: a": [1, 2, 3], "g: b": [1, 3, 2], "normal:g: a": [1, 2, 3], "normal:g: b": [1, 2, 3]},
-            "With normal quantiles the predicted effects correlate at 0.5 or more, least for g: b; "
+            "Against normal quantiles the predicted effects have a correlation of 0.5 or more, the least for g: b; "
             "1 is a straight line.",
             "Scatter of the predicted effects of 3 levels: g: a, g: b.",
         ),
         (
             {"g: a": [1, 3, 2], "g: b": [1, 2, 4], "normal:g: a": [1, 2, 3], "normal:g: b": [1, 2, 3]},
-            "With normal quantiles the predicted effects correlate at 0.5 or more, least for g: a; "
+            "Against normal quantiles the predicted effects have a correlation of 0.5 or more, the least for g: a; "
             "1 is a straight line.",
             "Scatter of the predicted effects of 3 levels: g: a, g: b.",
         ),
         (
             {"g: a": [0, 0, 0], "g: b": [1, 2, 4], "normal:g: a": [1, 2, 3], "normal:g: b": [1, 2, 3]},
-            "With normal quantiles the predicted effects correlate at 0.982 or more, least for g: b; "
+            "Against normal quantiles the predicted effects have a correlation of 0.982 or more, the least for g: b; "
             "1 is a straight line.",
             "Scatter of the predicted effects of 3 levels: g: a, g: b.",
         ),
@@ -469,31 +467,25 @@ def test_correlations(rows, caption, alt):
 
 
 @pytest.mark.parametrize(
-    ("facts", "drawn", "caption"),
+    ("facts", "groups", "caption"),
     [
         (
-            {"kind": "standardised", "rows": 180, "beyond_2": 4, "expected_beyond_2": 8.19, "largest": 5.182},
-            180,
-            "4 of 180 standardised residuals lie beyond 2, where a normal distribution would have 8.19; "
-            "the largest is 5.18.",
+            {"kind": "standardised", "rows": 180, "drawn": 180},
+            "Subject 332",
+            "The row farthest from its fitted value is row 57 (Subject 332), by 6.06 standard deviations.",
         ),
         (
-            {
-                "kind": "normalised",
-                "rows": 73421,
-                "beyond_2": 1736,
-                "expected_beyond_2": 3340.67,
-                "largest": 3.2,
-            },
-            4000,
-            "1,736 of 73,421 normalised residuals lie beyond 2, where a normal distribution would have "
-            "3,341; the largest is 3.2 (4,000 rows drawn, evenly spaced).",
+            {"kind": "normalised", "rows": 73421, "drawn": 4000},
+            "",
+            "The row farthest from its fitted value is row 57, by 6.06 standard deviations. 4,000 of 73,421 rows "
+            "are drawn, evenly spaced.",
         ),
     ],
 )
-def test_residuals(facts, drawn, caption):
+def test_residuals(facts, groups, caption):
     alt = "Residuals against fitted values, against normal quantiles, their spread, and boxes by group."
-    check(captions.residuals(facts | {"drawn": drawn}), caption, alt)
+    table = Frame({"row": [57], "groups": [groups], "studentised": [6.0555]})
+    check(captions.residuals(facts, table), caption, alt)
 
 
 @pytest.mark.parametrize(
@@ -502,13 +494,13 @@ def test_residuals(facts, drawn, caption):
         (
             [("a", 1, 2), ("b", -1, 1), ("c", -2, -1)],
             0.95,
-            "The 95 % interval excludes zero for a, c.",
+            "The 95 % confidence interval excludes zero for a, c.",
             "3 coefficients",
         ),
         ([("a", -1, 1), ("b", 0, 1), ("c", -1, 0)], 0.9,
-         "The 90 % interval excludes zero for no coefficient.", "3 coefficients"),
-        ([("b", 1, 2)], 0.995, "The 99.5 % interval excludes zero for b.", "1 coefficient"),
-        ([("b", NAN, NAN), ("a", -3, -2)], 0.5, "The 50 % interval excludes zero for a.", "2 coefficients"),
+         "The 90 % confidence interval excludes zero for none of the coefficients.", "3 coefficients"),
+        ([("b", 1, 2)], 0.995, "The 99.5 % confidence interval excludes zero for b.", "1 coefficient"),
+        ([("b", NAN, NAN), ("a", -3, -2)], 0.5, "The 50 % confidence interval excludes zero for a.", "2 coefficients"),
     ],
 )  # fmt: skip
 def test_forest(rows, level, caption, count):
@@ -553,7 +545,7 @@ def test_climb(rows, caption):
 
 
 def test_surface():
-    caption = "All algorithms walk down one surface, over g.Intercept and g.x, to one point."
+    caption = "The deviance over g.Intercept and g.x, with the path of each algorithm to the same minimum."
     alt = "Contours of the deviance with each algorithm's path from the common start to the optimum."
     check(captions.surface(["g.Intercept", "g.x"]), caption, alt)
 
@@ -564,15 +556,15 @@ def test_surface():
         ([], "There is one mean, and nothing to compare it with."),
         (
             [(1, 2), (-1, 1), (-2, -1)],
-            "2 of 3 differences of means have an interval, adjusted by Tukey's method, that excludes zero.",
+            "Of 3 differences between means 2 have an interval, adjusted by Tukey's method, that excludes zero.",
         ),
         (
             [(1, 2)],
-            "1 of 1 difference of means has an interval, adjusted by Tukey's method, that excludes zero.",
+            "Of 1 difference between means 1 has an interval, adjusted by Tukey's method, that excludes zero.",
         ),
         (
             [(0, 1), (-1, 0)],
-            "0 of 2 differences of means have an interval, adjusted by Tukey's method, that excludes zero.",
+            "Of 2 differences between means 0 have an interval, adjusted by Tukey's method, that excludes zero.",
         ),
     ],
 )
@@ -708,7 +700,7 @@ def test_variance_curve(fitted, unit, caption):
     check(captions.variance_curve(table, "dose", unit), caption, alt)
 
 
-STRUCTURES = ["structure", "aic", "estimate", "chosen"]
+STRUCTURES = ["structure", "aic", "estimate", "chosen", "quantity"]
 
 
 @pytest.mark.parametrize(
@@ -716,12 +708,12 @@ STRUCTURES = ["structure", "aic", "estimate", "chosen"]
     [
         (
             [("iid", 30.0, -1.5, False), ("cs(v | g)", 10.0, -2.25, True), ("un(v | g)", 12.0, -2.0, False)],
-            "cs(v | g) is taken; the least AIC is that of cs(v | g); the focus is estimated as -2.25 to -1.5.",
+            "cs(v | g) is taken, and has the least AIC; the slope of x is estimated as -2.25 to -1.5.",
             "3 structures",
         ),
         (
             [("cs(v | g)", 10.0, 2.0, True), ("un(v | g)", NAN, NAN, False), ("ar1(v | g)", 9.0, 1.0, False)],
-            "cs(v | g) is taken; the least AIC is that of ar1(v | g); the focus is estimated as 1 to 2; "
+            "cs(v | g) is taken; ar1(v | g) has the least AIC; the slope of x is estimated as 1 to 2; "
             "1 structure could not be fitted.",
             "3 structures",
         ),
@@ -729,4 +721,6 @@ STRUCTURES = ["structure", "aic", "estimate", "chosen"]
 )
 def test_structures(rows, caption, count):
     alt = f"Deviance, AIC and BIC of {count} as distances from the least."
-    check(captions.structures(Frame(rows, columns=STRUCTURES)), caption, alt)
+    check(
+        captions.structures(Frame([(*row, "slope of x") for row in rows], columns=STRUCTURES)), caption, alt
+    )

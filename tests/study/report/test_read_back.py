@@ -145,7 +145,7 @@ def test_a_mark_that_does_not_hold(run, mark):
         ("<p>R2, 1e-5 and 1,234.5.</p>", ["2", "1", "5", "1,234.5"]),
         ("<p><code>n = 3</code> <em>4</em></p>", ["3", "4"]),
         ('<div aria-label="5 rows"></div>', ["5"]),
-        ("<p>7 residuals lie beyond 2, where a normal distribution</p>", ["7"]),
+        ("<p>7 residuals lie beyond 2, where a normal distribution</p>", ["7", "2"]),
         ("<p>they lie beyond 3, where a normal distribution</p>", ["3"]),
         ("<p>least for x; 1 is a straight line.</p>", []),
         ("<p>1 is a straight line.</p>", ["1"]),

@@ -38,7 +38,7 @@ def test_each_replicate_is_what_an_ordinary_fit_finds():
 
     fit = lmm("Reaction ~ Days + (Days | Subject)", SLEEP)
     found = draws("Reaction ~ Days + (Days | Subject)", n=3)
-    for i, y in enumerate(_NullSource(fit.estimates, 1, ROWS, 3).draw(0, 3).T):
+    for i, y in enumerate(_NullSource(fit.estimates, np.array([0.0, 1.0]), ROWS, 3).draw(0, 3).T):
         again = fit.refit(y)
         assert again.params["Days"] == pytest.approx(found.estimate[i], rel=1e-8)
         assert again.bse["Days"] == pytest.approx(found.se[i], rel=1e-6)

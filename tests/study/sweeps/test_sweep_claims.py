@@ -34,7 +34,7 @@ from lmmkit.study.sweeps.results import (
     table_of,
     unknown,
 )
-from lmmkit.study.sweeps.specification_curve import agreement, curve_table, joint_tests
+from lmmkit.study.sweeps.specification_curve import agreement, curve_table, joint_tests, of_coefficient
 from lmmkit.study.sweeps.sweep_files import sweep_page
 
 
@@ -69,11 +69,15 @@ RESULTS = [
 ]
 
 
+def curve_of(results):
+    return curve_table(results, of_coefficient(results, "x"), 0.05)
+
+
 def test_the_curve_is_in_the_order_of_the_estimates_then_of_the_cells_and_ends_with_those_without():
-    curve = curve_table(RESULTS, "x", 0.05)
+    curve = curve_table(RESULTS, of_coefficient(RESULTS, "x"), 0.05)
     assert curve["cell"].tolist() == [6, 2, 3, 7, 1, 4, 5]
     assert curve["state"].tolist() == [
-        "estimated", "singular", "not converged", "estimated", "estimated", "failed", "no such coefficient",
+        "estimated", "singular", "not converged", "estimated", "estimated", "failed", "no estimate",
     ]  # fmt: skip
     assert curve["significant"].tolist()[:5] == [True, False, True, False, True]
     assert curve["significant"].isna().tolist() == [False] * 5 + [True] * 2
@@ -81,17 +85,17 @@ def test_the_curve_is_in_the_order_of_the_estimates_then_of_the_cells_and_ends_w
 
 
 def test_every_cell_counts_in_the_agreement():
-    counts = agreement(curve_table(RESULTS, "x", 0.05))
+    counts = agreement(curve_table(RESULTS, of_coefficient(RESULTS, "x"), 0.05))
     assert counts == {
-        "cells": 7, "estimated": 5, "singular": 1, "not converged": 1, "no such coefficient": 1, "failed": 1,
+        "cells": 7, "estimated": 5, "singular": 1, "not converged": 1, "no estimate": 1, "failed": 1,
         "sign": "positive", "same sign": 3, "same sign, significant": 2, "opposite sign, significant": 1,
         "share of same sign": 3 / 7, "share of same sign, significant": 2 / 7,
         "median": 0.5, "lowest": -3.0, "highest": 2.0,
     }  # fmt: skip
-    negative = agreement(curve_table([result(1, -2.0, p=0.01), result(2, -1.0), result(3, 1.0)], "x", 0.05))
+    negative = agreement(curve_of([result(1, -2.0, p=0.01), result(2, -1.0), result(3, 1.0)]))
     assert (negative["sign"], negative["same sign"], negative["same sign, significant"]) == ("negative", 2, 1)
     assert negative["opposite sign, significant"] == 0
-    none = agreement(curve_table([result(1), result(2, error="no")], "x", 0.05))
+    none = agreement(curve_of([result(1), result(2, error="no")]))
     assert (none["estimated"], none["median"], none["lowest"], none["highest"]) == (0, None, None, None)
     assert none["share of same sign"] == 0.0
 
@@ -101,7 +105,7 @@ def test_every_cell_counts_in_the_agreement():
 )
 def test_the_sign_of_most_cells_is_told_and_a_tie_is_positive(signs, sign):
     results = [result(i, float(x)) for i, x in enumerate(signs, 1)]
-    assert agreement(curve_table(results, "x", 0.05))["sign"] == sign
+    assert agreement(curve_table(results, of_coefficient(results, "x"), 0.05))["sign"] == sign
 
 
 def test_the_three_joint_tests_have_their_statistics_and_p_values():
@@ -187,14 +191,18 @@ def page(project, results, counts=None, tests=(), table=None):
 
 
 def test_the_page_says_how_far_the_cells_agree(project):
-    counts = {"coefficient": "x", "alpha": 0.05, **agreement(curve_table(RESULTS, "x", 0.05))}
+    counts = {
+        "quantity": "x",
+        "alpha": 0.05,
+        **agreement(curve_table(RESULTS, of_coefficient(RESULTS, "x"), 0.05)),
+    }
     tests, _ = joint_tests((np.ones(1), np.ones(1)), (np.array([[0.5, 2.0]]), np.ones((1, 2))), 0.05)
     said = page(project, [*RESULTS, replace(result(8), elsewhere="numpy 1.0")], counts, tests)
     for words in [
         "x is positive in 3 of 7 (43 %) cells, and positive and significant at 0.05 in 2 of 7 (29 %).",
         "The median estimate is 0.5, from -3 to 2.",
         "Significant with the opposite sign: 1. Singular: 1. Not converged: 1.",
-        "Without this coefficient: 1. Failed or not run: 1. Every cell counts in the shares.",
+        "Without an estimate of it: 1. Failed or not run: 1. Every cell counts in the shares.",
         "<strong>1 of 8 cells failed or were not run.</strong>",
         "1 cells were made on another type of machine or with other versions",
         "2 cells without an estimate stand at the right end.",
