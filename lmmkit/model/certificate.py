@@ -144,8 +144,8 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
         else:
             lines = [*_optimality(estimates), *_identified(estimates), *conditions]
         if full:
-            searches = [] if estimates.design.held is not None else _second_search(estimates)
-            lines += [*searches, *_second_route(estimates, claim)]
+            lines += [] if estimates.design.held is not None else _second_search(estimates)
+            lines += _second_route(estimates, claim)
         elif estimates.nobs <= AT_ONCE and not _too_large(estimates):
             lines.append(_through_V(estimates, claim))
     return Certificate(tuple(lines), full)

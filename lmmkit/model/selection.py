@@ -122,8 +122,8 @@ def _random_part(model: Formula) -> str:
 def _row(label: str, model: Formula, data: Any, reml: bool, options: dict[str, Any]) -> dict[str, Any]:
     head = {"candidate": label, "formula": str(model)}
     try:
-        known = known_of(options.get("known"), model)
-        fit = lmm(str(model), data, reml=reml, **{**options, "known": known})
+        given: dict[str, Any] = {**options, "known": known_of(options.get("known"), model)}
+        fit = lmm(str(model), data, reml=reml, **given)
     except LmmkitError as error:
         none = dict.fromkeys(FACTS, np.nan)
         return head | none | {"singular": False, "converged": False, "error": str(error)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -48,23 +48,24 @@ def read_variances(given: Any, labels: Sequence[str], names: Sequence[tuple[str,
             f"variances: a variance for each of {', '.join(expected)} is expected, such as "
             f"{{{', '.join(f'{label!r}: 1.0' for label in expected)}}}, not {type(given).__name__}."
         )
-    for label in given:
+    held = cast("Mapping[Any, Any]", given)
+    for label in held:
         if label not in expected:
             near = did_you_mean(str(label), expected)
             raise FitError(
                 f"variances: the model has no `{label}`{near or '.'} It has {', '.join(expected)}."
             )
-    absent = [label for label in expected if label not in given]
+    absent = [label for label in expected if label not in held]
     if absent:
         raise FitError(
             f"variances: {', '.join(absent)} is absent; those that are given are held, and all of them are "
             f"to be given: {', '.join(expected)}."
         )
-    residual = _matrix(given[RESIDUAL], RESIDUAL, ("variance",))[0, 0]
+    residual = _matrix(held[RESIDUAL], RESIDUAL, ("variance",))[0, 0]
     if residual == 0.0:
         raise FitError("variances: Residual is 0; a positive residual variance is expected.")
     pairs = zip(labels, names, strict=True)
-    G = [_matrix(given[label], label, own) for label, own in pairs]
+    G = [_matrix(held[label], label, own) for label, own in pairs]
     return HeldVariances(tuple(_root(one / residual) for one in G), float(np.sqrt(residual)))
 
 

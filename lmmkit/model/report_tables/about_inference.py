@@ -220,7 +220,8 @@ def comparisons(
 def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
     try:
         known = known_of(options.get("known"), parse_formula(formula))
-        table = compare(fit, lmm(formula, data, **{**options, "known": known}), seed=seed)
+        given: dict[str, Any] = {**options, "known": known}
+        table = compare(fit, lmm(formula, data, **given), seed=seed)
     except FitError as error:
         return {"note": str(error)}
     row = table.iloc[-1]

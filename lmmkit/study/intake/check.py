@@ -169,8 +169,8 @@ def _candidates(
         before = len(failed.errors)
         with failed.part("random_effects", "candidates", number):
             candidate = parse_candidate(text, base)
-            known = known_of(options["known"], candidate)
-            build_design(candidate, table.frame, **{**options, "known": known})
+            given: dict[str, Any] = {**options, "known": known_of(options["known"], candidate)}
+            build_design(candidate, table.frame, **given)
         for error in failed.errors[before:]:
             yield f"the candidate {text} cannot be fitted: {error}"
     if effects.rule == "best" and len({error.about[:3] for error in failed.errors}) == len(listed):
