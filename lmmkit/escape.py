@@ -134,3 +134,18 @@ def markdown(text: object) -> str:
     """
     plain = terminal(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARK.sub(r"\\\g<0>", plain)
+
+
+def picture_at(address: str) -> bytes | None:
+    """The picture that an address holds; None where it holds none.
+
+    >>> picture_at(image_address(b"<svg/>")), picture_at("x.png")
+    (b'<svg/>', None)
+    """
+    head, _, content = address.partition(";base64,")
+    if not head.startswith("data:image/"):
+        return None
+    try:
+        return base64.b64decode(content, validate=True)
+    except ValueError:
+        return None

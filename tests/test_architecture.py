@@ -36,6 +36,7 @@ HEAVY = {
     "seaborn",
     "sklearn",
     "statsmodels",
+    "cryptography",
 }
 
 

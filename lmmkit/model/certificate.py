@@ -13,6 +13,7 @@ from numpy.linalg import LinAlgError
 from scipy.linalg import cholesky
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.patterned import Exponential, PatternedStructure
 from lmmkit.engine.referee import henderson, kinship
 from lmmkit.engine.referee.equation_residuals import (
     EPS,
@@ -29,6 +30,7 @@ from lmmkit.engine.referee.equation_residuals import (
 from lmmkit.engine.referee.gls_conditions import GlsSums
 from lmmkit.engine.referee.henderson import Effects
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
+from lmmkit.engine.referee.patterned_effects import covariance_as_printed
 from lmmkit.engine.referee.residual_covariance import CorrelatedResiduals, gls_sums
 from lmmkit.engine.referee.row_covariance import MarkovRows, WrittenRows, residuals_as_printed
 from lmmkit.engine.referee.textbook import SparseModel, standardise, write_out
@@ -142,7 +144,7 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
         if estimates.design.held is not None:  # nothing was searched for, and sigma is no estimate
             lines = [line for line in conditions if "residual variance" not in line.check]
         else:
-            lines = [*_optimality(estimates), *_identified(estimates), *conditions]
+            lines = [*_optimality(estimates), *_identified(estimates), *_defined(estimates), *conditions]
         if full:
             lines += [] if estimates.design.held is not None else _second_search(estimates)
             lines += _second_route(estimates, claim)
@@ -163,6 +165,20 @@ def _identified(estimates: Estimates) -> Iterator[CertificateLine]:
     """What the data leave open: there the estimates are one choice among many, and no check can tell."""
     for direction in open_directions(estimates):
         yield CertificateLine(f"not identified, the likelihood stays along {direction}", 0.0, 0.0, UNCHECKED)
+
+
+def _defined(estimates: Estimates) -> Iterator[CertificateLine]:
+    """Whether covariance matrices with a pattern are those that the printed parameters define."""
+    for t, term in enumerate(estimates.random):
+        structure = term.structure
+        if isinstance(structure, PatternedStructure):
+            G = estimates.covariance(t)
+            places = structure.positions if isinstance(structure, Exponential) else ()
+            written = covariance_as_printed(
+                structure.tag, structure.width, structure.natural(G).tolist(), places
+            )
+            apart = float(np.abs(written - G).max()) / (float(np.abs(G).max()) or 1.0)
+            yield _line(f"covariance matrix of {term.group} by its definition (ratio)", apart, RATIO)
 
 
 def _written(estimates: Estimates) -> Written | None:

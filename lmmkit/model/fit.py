@@ -1154,6 +1154,8 @@ class Fit:
             groups: At level "group" the grouping factors whose random effects count; by default all.
 
         A row that the data cannot estimate is NaN, with the reason in a warning and in `attrs["trouble"]`.
+        Under a residual structure an observation has the variance that its own columns give it, and the mean
+        does not borrow from the residuals of other rows of its subject: `attrs["note"]` says so.
 
         Raises:
             DataError: `newdata` lacks a column or has a level that the fit has not seen.
@@ -1321,9 +1323,11 @@ def lmm(
         weights: Positive prior weights, a column name or a vector: residual variances are sigma^2 / weight.
         offset: A known part of the mean, a column name or a vector.
         residual: How residuals are correlated, and what their variance depends on, in place of random
-            effects: `un(visit | id)`, `cs`, `csh`, `toep`, `toeph`, `ar1`, `ar1h`, `ad`, `adh`, with
-            parameters of their own for each arm `un(visit | id, by=arm)`; `ident(f)`, a variance for each
-            level; a product `ident(f) * cs(visit | id)`. Independent residuals of one variance when left out.
+            effects or beside them: over visits `un(visit | id)`, `cs`, `csh`, `toep`, `toeph`, `ar1`, `ar1h`,
+            `ad`, `adh`, with parameters of their own for each arm `un(visit | id, by=arm)`; fading with time,
+            `car1(day | id)`, or with distance, `expsp(x, y | g, nugget=TRUE)`; a variance for each level,
+            `ident(f)`, or one that follows a number, `power(x)`, `exp(x)`, `power(fitted)`; a product of a
+            variance function and a correlation. Independent residuals of one variance when left out.
         known: Known covariances between the levels of grouping factors, `{"animal": K}`: a square DataFrame
             with the levels as index and columns, or a pedigree, a table of animal, sire and dam (empty, NA
             or 0: unknown). Levels without rows are predicted too.

@@ -48,7 +48,8 @@ def predict(
 ) -> pd.DataFrame:
     """Predicted means with their standard errors and intervals: columns fit, se, low, high.
 
-    `attrs["method"]` says how the interval was made, `attrs["trouble"]` why rows have none.
+    `attrs["method"]` says how the interval was made, `attrs["trouble"]` why rows have none, `attrs["note"]`
+    that a mean does not borrow from the residuals of other rows, where these are correlated.
 
     Args:
         estimates: The fit.
@@ -109,8 +110,19 @@ def predict(
     if newdata is None:
         whole, used = estimates.design.whole_rows
         table = table.set_axis(used).reindex(range(len(whole))).set_axis(whole)
-    table.attrs.update(method=method, trouble=" ".join(trouble))
+    table.attrs.update(method=method, trouble=" ".join(trouble), note=_borrowing(estimates))
     return table
+
+
+def _borrowing(estimates: Estimates) -> str:
+    """What is said of means where residuals are correlated."""
+    residual = estimates.design.residual
+    if residual is None or residual.formula.group is None:
+        return ""
+    return (
+        "The mean does not borrow from the residuals of other rows of the same subject, though they are "
+        "correlated; an observation has the variance that its own columns give it."
+    )
 
 
 @dataclass(frozen=True, eq=False)

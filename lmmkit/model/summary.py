@@ -16,7 +16,7 @@ from lmmkit.model.certificate import Certificate
 from lmmkit.model.design.residual_design import ResidualDesign
 from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.formula.residual_formula import IID, SERIAL
+from lmmkit.model.formula.residual_formula import IID
 from lmmkit.model.inference.linear_functions import coef_table
 from lmmkit.model.inference.open_directions import not_identified
 from lmmkit.model.text_table import Cells, TextTable
@@ -221,7 +221,8 @@ def _notes(estimates: Estimates, certificate: Certificate) -> Iterator[str]:
         yield f"Converged: {estimates.algorithm}, {count} evaluation{'' if count == 1 else 's'}."
     yield from _patterns(estimates)
     yield from _singularity(estimates)
-    yield from _no_correlation(estimates)
+    if estimates.design.residual and (at := estimates.design.residual.boundary(estimates.residual_params)):
+        yield f"Boundary: {at}"
     yield from not_identified(estimates)
     if certificate.passed:
         yield certificate.sentence()
@@ -248,17 +249,6 @@ def _singularity(estimates: Estimates) -> Iterator[str]:
                 f"Singular: the covariance matrix of {term.group} has rank {len(term.names) - null} of "
                 f"{len(term.names)}."
             )
-
-
-def _no_correlation(estimates: Estimates) -> Iterator[str]:
-    """Residuals whose correlation has come to its bound, zero."""
-    residual = estimates.design.residual
-    if residual and "range" in residual.names and residual.printed(estimates.residual_params)["range"] == 0.0:
-        kind = "serial correlation" if residual.formula.correlation == SERIAL else "correlation with distance"
-        yield (
-            f"Boundary: no {kind}; the range is at its bound zero, where rows are independent, and the "
-            "model is the one without it."
-        )
 
 
 def _number(value: float, digits: int) -> str:

@@ -114,7 +114,9 @@ def _in_bounds(r: Floats) -> WithinBounds:
 class _NoCorrelation(CorrelationPattern):
     """No correlation."""
 
-    bounds = np.empty((0, 2))
+    @property
+    def bounds(self) -> Floats:
+        return np.empty((0, 2))
 
     def matrix(self, at: WithinBounds) -> Floats:
         return np.eye(self.size)
@@ -176,7 +178,9 @@ class _OneCorrelation(CorrelationPattern):
 class _PowersOfDistance(CorrelationPattern):
     """r to the power of the distance between columns, in the order of the columns."""
 
-    bounds = np.array([[-1.0, 1.0]])
+    @property
+    def bounds(self) -> Floats:
+        return np.array([[-1.0, 1.0]])
 
     @property
     def classes(self) -> Ints:
@@ -191,7 +195,7 @@ class _PowersOfDistance(CorrelationPattern):
 
     def bends(self, at: WithinBounds, D: Floats) -> Floats:
         g = self.classes
-        return np.array([[np.vdot(D, g * (g - 1) * at.r[0] ** np.maximum(g - 2, 0))]])
+        return np.full((1, 1), float((D * g * (g - 1) * at.r[0] ** np.maximum(g - 2, 0)).sum()))
 
     def root(self, at: WithinBounds) -> Floats:
         # r^i in the first column, r^(i - j) sqrt(1 - r^2) in the others (lme4's vignette).
@@ -288,7 +292,10 @@ class _OnePerDistance(CorrelationPattern):
 class Fading(CorrelationPattern):
     """exp(-distance / range) between positions; r is the correlation of the closest pair, from 0 to 1."""
 
-    bounds = np.array([[0.0, 1.0]])
+    @property
+    def bounds(self) -> Floats:
+        """As of `CorrelationPattern`."""
+        return np.array([[0.0, 1.0]])
 
     def __init__(self, positions: tuple[tuple[float, ...], ...]) -> None:
         super().__init__(len(positions))
@@ -332,7 +339,7 @@ class Fading(CorrelationPattern):
         """As of `CorrelationPattern`."""
         a, r = self._powers, max(float(at.r[0]), 1e-60)
         bend = np.where(a > 1.0, a * (a - 1.0) * r ** (a - 2.0), 0.0)
-        return np.array([[np.vdot(D, bend)]])
+        return np.full((1, 1), float((D * bend).sum()))
 
     def root(self, at: WithinBounds) -> Floats:
         """As of `CorrelationPattern`."""
@@ -368,7 +375,7 @@ class Fading(CorrelationPattern):
         if not np.isfinite(value):
             known = np.isfinite(C) & (self.distances > 0)
             value = C[known].mean() if known.any() else 0.0
-        return np.array([value])
+        return np.full(1, float(value))
 
 
 @cache
@@ -381,6 +388,16 @@ def _gaps(size: int) -> Ints:
 def _shown(value: float) -> str:
     """A number, or in words what it is in place of one."""
     return f"{value:.4g}" if np.isfinite(value) else "not defined" if np.isnan(value) else "without end"
+
+
+def _number(value: float) -> Floats:
+    """One number, as arrays of them come."""
+    return np.asarray(value, dtype=np.float64)
+
+
+def _slope(growth: Growth) -> float:
+    """By which ways are ordered."""
+    return float(growth.slope)
 
 
 def _snapped(u: float) -> float:
@@ -522,7 +539,7 @@ class PatternedStructure(Structure):
         variances = T.diagonal()
         sds = np.sqrt(variances) if self.own else np.array([np.sqrt(variances.mean())])
         r = self.pattern.numbers(self._correlations(T))
-        zero = np.flatnonzero((L.diagonal() == 0.0) & (variances > 0.0)) if len(r) else ()
+        zero = np.flatnonzero((L.diagonal() == 0.0) & (variances > 0.0) & (len(r) > 0))
         if len(zero) and not np.triu(L, 1).any():  # a root tells of a bound to the last digit, T does not
             r = self.pattern.at_pivot(r, int(zero[0]))
         return np.concatenate([sds, self._angles(r)])
@@ -581,14 +598,14 @@ class PatternedStructure(Structure):
             out[:m, :m] = 2.0 * D * C * np.outer(signs, signs)
             out[:m, m:] = 2.0 * np.einsum("a,ab,iab,b->ai", signs, D, slopes, s)
         else:
-            out[0, 0] = 2.0 * np.vdot(D, C)
+            out[0, 0] = 2.0 * float((D * C).sum())
             out[0, m:] = 2.0 * x[0] * np.einsum("ab,iab->i", D, slopes)
         out[m:, :m] = out[:m, m:].T
         bent = -self._half * np.sin(x[m:]) * np.einsum("ab,iab->i", D * size, self.pattern.slopes(at))
         out[m:, m:] = np.outer(link, link) * self.pattern.bends(at, D * size) + np.diag(bent)
         return out
 
-    @property
+    @cached_property
     def span(self) -> Floats:
         """(q, k, k) symmetric matrices that a start is looked for among."""
         free = np.array([np.diag(row) for row in np.eye(self.width)] if self.own else [np.eye(self.width)])
@@ -628,7 +645,8 @@ class PatternedStructure(Structure):
     def null(self, x: Floats) -> NDArray[np.bool_]:
         """As of `Structure`."""
         s, cosine = self._sds(x), self._cosine(x)
-        held = ~(np.outer(s, s) * self.pattern.slopes(self._bounded(x))).any(axis=(1, 2))
+        moved = np.abs(np.outer(s, s) * self.pattern.slopes(self._bounded(x)))
+        held = moved.max(axis=(1, 2), initial=0.0) == 0.0
         bound = np.flatnonzero(cosine == 0.0)
         if len(bound):  # beyond a partial correlation at its bound no other has a say
             held[bound[0] :] = True
@@ -652,24 +670,22 @@ class PatternedStructure(Structure):
         s, m = self._sds(x), self.scales
         if not s.any():
             ways = [self._root_at(u) / np.sqrt(size) for u in self._grid]
-            return [
-                min((Growth(np.float64(np.vdot(D, M @ M.T)), M) for M in ways), key=lambda way: way.slope)
-            ]
+            return [min((Growth(_number(float((D * (M @ M.T)).sum())), M) for M in ways), key=_slope)]
         out = list[Growth]()
-        for i in np.flatnonzero(s == 0.0):
+        for i in map(int, np.flatnonzero(s == 0.0)):
             # A zero standard deviation, and with it a correlation that nothing else depends on.
             target = x.copy()
             target[i] = 1.0 / scale[i]
             free = [each for each in self._moved(target) if self._same_but(i, each, x)]
-            out.append(min((self._towards(i, each, x, D) for each in free), key=lambda way: way.slope))
+            out.append(min((self._towards(i, each, x, D) for each in free), key=_slope))
         at, whole = self._bounded(x), np.outer(s, s)
         first = self.pattern.slopes(at)
-        for i in np.flatnonzero(self._cosine(x) == 0.0)[:1]:
+        for i in map(int, np.flatnonzero(self._cosine(x) == 0.0)[:1]):
             inward = -np.sign(np.sin(x[m + i]))
-            slope = inward * self._half[i] * float(np.vdot(D, whole * first[i]))
+            slope = inward * self._half[i] * float((D * whole * first[i]).sum())
             inside = x.copy()
             inside[m + i] = np.arcsin(-inward * (1.0 - INWARD))
-            out.append(Growth(np.float64(slope), self.root(inside)))
+            out.append(Growth(_number(slope), self.root(inside)))
         return out
 
     def _moved(self, x: Floats) -> list[Floats]:
@@ -691,7 +707,7 @@ class PatternedStructure(Structure):
         """The growth of a standard deviation i that is zero: of first order beside others, else of second."""
         C = self.pattern.matrix(self._bounded(target))
         slope = 2.0 * target[i] * float((D[i] * C[i]) @ self._sds(x))
-        return Growth(np.float64(slope or D[i, i] * target[i] ** 2), self.root(target))
+        return Growth(_number(slope or D[i, i] * target[i] ** 2), self.root(target))
 
     def grown(self, L: Floats, rows: Floats, size: float) -> Floats:
         """As of `Structure`."""
@@ -730,7 +746,7 @@ class PatternedStructure(Structure):
             ]
         T, size = L @ L.T, np.outer(scale, scale)
         whole = float(np.abs(T * size).max(initial=0.0))
-        out = [Thinner(np.float64(whole), T / (whole or 1.0), np.zeros_like(L))]
+        out = [Thinner(_number(whole), T / (whole or 1.0), np.zeros_like(L))]
         x = self.coordinates(L)
         s, cosine = self._sds(x), self._cosine(x)
         for i in range(len(self._half)):
@@ -741,7 +757,7 @@ class PatternedStructure(Structure):
             idle = (cosine[: i + 1] == 0.0).any() or not s.any()
             value = 0.0 if idle else float(np.abs((left @ left.T - T) * size).max())
             back = -side * self._half[i] * np.outer(s, s) * self.pattern.slopes(self._bounded(end))[i]
-            out.append(Thinner(np.float64(value), back / (float(np.abs(back * size).max()) or 1.0), left))
+            out.append(Thinner(_number(value), back / (float(np.abs(back * size).max()) or 1.0), left))
         return out
 
     # Names
@@ -972,6 +988,11 @@ class Exponential(PatternedStructure):
     def pairs(self) -> tuple[tuple[int, int], ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """None: all covariances follow from the range, and there may be thousands."""
         return ()
+
+    @property
+    def plain_root(self) -> Floats:
+        """As of `Structure`: the closest pair correlated by a half; without, the range would be zero."""
+        return self.root(np.array([1.0, 0.0]))
 
     def listed(self, columns: Sequence[str]) -> list[tuple[int, str]]:
         """As of `Structure`: one for all positions."""

@@ -122,6 +122,11 @@ class Structure(ABC):
     def contains(self, L: Floats) -> bool:
         """Returns whether a triangular matrix is the root of a member."""
 
+    @property
+    def plain_root(self) -> Floats:
+        """The identity, or what is next to it inside the domain: where lme4 starts."""
+        return np.eye(self.width)
+
     def elsewhere(self, L: Floats) -> Floats:
         """Returns the root of a member half as large again, of full rank: a start for a second search."""
         floor = 0.1 * (float(L.diagonal().max(initial=0.0)) or 1.0)

@@ -167,16 +167,21 @@ class Evaluation(Point):
 
     @lazy
     def information(self) -> AverageInformation:
-        """Average information in theta."""
+        """Average information in theta, and in rho beside it."""
         return self.information_along(
             [s.jacobian(x) for s, x in self.criterion.layout.parameters(self.theta)]
         )
 
     def information_along(self, directions: list[Floats]) -> AverageInformation:
-        """Average information along (m_f, k, k) directions dT of each factor."""
-        return average_information(
-            self.forward, self.criterion.layout, self.reverse, self.a, directions, self.Phi
-        )
+        """Average information along (m_f, k, k) directions dT of each factor, then in rho beside them.
+
+        The latter by an elimination of W with the working columns of R.
+        """
+        source, layout = self.criterion.source, self.criterion.layout
+        if not isinstance(source, Whitened):
+            return average_information(self.forward, layout, self.reverse, self.a, directions, self.Phi)
+        wide = eliminate(source.extended(self.rho, self.adjoint), layout, self.L)
+        return with_columns(wide, layout, self.reverse, self.a, directions, self.Phi)
 
     @lazy
     def hessian(self) -> Floats:
@@ -184,18 +189,9 @@ class Evaluation(Point):
         source, m = self.criterion.source, self.criterion.layout.count
         if isinstance(source, Patterned):
             return self.profiled(*source.curvature(self.rho, self.adjoint))
-        if isinstance(source, Whitened):
-            H = self.average_hessian(self._joint_information(source))
-            H[:m, :m] += self.criterion.layout.curvature(self.theta, self.D)
-            return H
-        return self.average_hessian(self.information) + self.criterion.layout.curvature(self.theta, self.D)
-
-    def _joint_information(self, source: Whitened) -> AverageInformation:
-        """Average information in (theta, rho), by an elimination of W with the working columns of R."""
-        layout = self.criterion.layout
-        wide = eliminate(source.extended(self.rho, self.adjoint), layout, self.L)
-        directions = [s.jacobian(x) for s, x in layout.parameters(self.theta)]
-        return with_columns(wide, layout, self.reverse, self.a, directions, self.Phi)
+        H = self.average_hessian(self.information)
+        H[:m, :m] += self.criterion.layout.curvature(self.theta, self.D)
+        return H
 
     def average_hessian(self, information: AverageInformation) -> Floats:
         """(5) without the curvature of T."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.natural_scales import SCALES, Scale
 from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.inference.traces import Traces, component_sizes, outer_sum, scores, traces
@@ -467,7 +468,14 @@ def _natural_slopes(optimum: Optimum) -> Floats:
     if residual is None:
         return np.empty((0, 0))
     values, slopes = residual.structure.natural(rho), residual.structure.natural_jacobian(rho)
-    sds = np.array([kind == "sd" for kind, _ in residual.structure.naturals], bool)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        stretch = np.where(sds, 1.0 / values, 1.0 / (1.0 - values**2))
+    pairs = zip(values.tolist(), residual.structure.naturals, strict=True)
+    stretch = np.array([_stretch(value, SCALES[kind]) for value, (kind, _) in pairs])
     return stretch[:, None] * slopes
+
+
+def _stretch(value: float, scale: Scale) -> float:
+    """How much longer a natural parameter is on its scale; NaN at an end of its range."""
+    try:
+        return 1.0 / scale.slope(scale.there(value))
+    except (ValueError, ZeroDivisionError):
+        return np.nan

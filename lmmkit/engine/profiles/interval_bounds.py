@@ -7,7 +7,6 @@ finds the crossing in a few profiles, to rounding.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -15,36 +14,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.natural_scales import FISHER, LOG, PLAIN, Scale, stretched
 from lmmkit.engine.rules import PROFILE
 from lmmkit.errors import FitError
 
 FURTHEST = 1e100  # value of a parameter beyond which the products of an evaluation overflow
-
-
-class Scale(NamedTuple):
-    """A working scale: there, back, and d value / d t."""
-
-    there: Callable[[float], float]
-    back: Callable[[float], float]
-    slope: Callable[[float], float]
-
-
-def _one(_: float) -> float:
-    return 1.0
-
-
-def _exp(t: float) -> float:
-    """e^t, infinite where it overflows."""
-    return math.exp(t) if t < 709.0 else math.inf
-
-
-def _sech2(t: float) -> float:
-    return float(np.cosh(min(abs(t), 350.0))) ** -2
-
-
-PLAIN = Scale(float, float, _one)
-LOG = Scale(math.log, _exp, _exp)
-FISHER = Scale(math.atanh, math.tanh, _sech2)
 
 
 class Found(Protocol):
@@ -265,15 +239,7 @@ class IntervalSearch:
         """Of a parameter between two values; a bound is the end where the profile stays below the level."""
         if np.isnan(self.line.parameter.estimate):
             return Interval(low, high, "not defined: a standard deviation is zero.")
-        middle, half = (low + high) / 2.0, (high - low) / 2.0
-        if not np.isfinite(high):
-            scale = LOG
-        else:
-            scale = Scale(
-                lambda v: math.atanh((v - middle) / half),
-                lambda t: middle + half * math.tanh(t),
-                lambda t: half * _sech2(t),
-            )
+        scale = stretched(low, high) if np.isfinite(high) else LOG
         return self._both(lambda d: self._towards(low, scale, -d), lambda d: self._towards(high, scale, d))
 
     def _towards(self, end: float, scale: Scale, step: float) -> float:

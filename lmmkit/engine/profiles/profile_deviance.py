@@ -1,4 +1,7 @@
-"""The profile deviance of one parameter: the least deviance on the slice where it has a value."""
+"""The profile deviance of one parameter: the least deviance on the slice where it has a value.
+
+The coordinates of the search are those of the slice, then those rho of the residuals' R, where it has any.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,8 @@ class SlicePoint(Point):
         parts = [np.einsum("ab,iab->i", G, d) for G, d in pairs]
         if self.slice.deviation is not None:
             parts.append(np.array([self.at.log_sigma_slope - self._along(self.slice.deviation)]))
+        if len(self.at.rho):
+            parts.append(self.at.criterion.source.pullback(self.at.rho, self.at.adjoint))
         return np.concatenate(parts)
 
     def _along(self, held: HeldDeviation) -> float:
@@ -91,11 +96,12 @@ class SlicePoint(Point):
         if held is None:
             return H
         place = int(sum(len(d) for d in directions[: held.factor + 1])) - 1
-        order = [i for i in range(len(H)) if i != place] + [place]
+        last = at - 1  # log sigma, after all directions
+        order = [*(i for i in range(at) if i != place), place, *range(at, len(H))]
         H, cross = H[np.ix_(order, order)], 2.0 * self.at.precision * information.q[order]
-        H[-1] += cross
-        H[:, -1] += cross
-        H[-1, -1] += 4.0 * self.at.r2 * self.at.precision + self._along(held)
+        H[last] += cross
+        H[:, last] += cross
+        H[last, last] += 4.0 * self.at.r2 * self.at.precision + self._along(held)
         return H
 
 
@@ -118,16 +124,22 @@ class SliceDeviance(Objective[SlicePoint]):
 
     def evaluate(self, theta: Floats) -> SlicePoint:
         """The deviance at some coordinates."""
-        A = self.slice.factors(theta)
+        own, rho = np.split(theta, [len(theta) - self.setup.criterion.source.count])
+        A = self.slice.factors(own)
         L = [semidefinite_factor(rows) for rows in A]
-        held = Held(precision=self.slice.precision(theta), contrast=self.slice.contrast)
+        held = Held(precision=self.slice.precision(own), contrast=self.slice.contrast)
         try:
-            at = self.setup.criterion.at(theta, L, held)
+            at = self.setup.criterion.at(theta, L, held, rho)
         except FitError:
             raise FitError(
                 "The residual variance goes to zero on the way: the likelihood has no maximum there."
             ) from None
         return SlicePoint(self.slice, theta, at.deviance, L, A, at)
+
+    @property
+    def drifts(self) -> bool:
+        """Where average information serves for coordinates of R."""
+        return bool(self.setup.criterion.source.count)
 
     def nearest(self, theta: Floats) -> Floats:
         """Standard deviations are not negative where their correlation is held."""
@@ -139,11 +151,16 @@ class SliceDeviance(Objective[SlicePoint]):
 
     def off_saddle(self, point: SlicePoint) -> Iterator[Floats]:
         """Both ways along the direction of negative curvature, if there is one."""
-        values, vectors = np.linalg.eigh(point.hessian)
-        if len(values) and values[0] < -self.rules.saddle_curvature * values[-1]:
-            for size in self.rules.sizes:
-                for sign in (1.0, -1.0):
-                    yield self.nearest(point.theta + sign * size * vectors[:, 0])
+        yield from map(self.nearest, ways_off_saddle(point, self.rules))
+
+
+def ways_off_saddle(point: Point, rules: ProfileRules) -> Iterator[Floats]:
+    """Both ways along the direction of negative curvature, if there is one."""
+    values, vectors = np.linalg.eigh(point.hessian)
+    if len(values) and values[0] < -rules.saddle_curvature * values[-1]:
+        for size in rules.sizes:
+            for sign in (1.0, -1.0):
+                yield point.theta + sign * size * vectors[:, 0]
 
 
 def least_deviance(setup: Setup, held: Slice, start: Floats) -> SlicePoint:

@@ -1,14 +1,15 @@
-"""The profile deviance of a model of repeated visits: one parameter held, all others at their best.
+"""The profile deviance of a model with a residual structure: one parameter held, all others at their best.
 
-The residual standard deviation and a fixed effect are held by the criterion itself, in the coordinates rho
-of the residual structure. A natural parameter h of the structure (an SD ratio, a correlation) is in general
-no coordinate: where it has a value is a surface, walked on in coordinates z of its tangent at a centre,
+The residual standard deviation and a fixed effect are held by the criterion itself, in its coordinates
+x = (theta | rho), those of the random effects and those of the residual structure. A natural parameter h of
+the latter (an SD ratio, a correlation) is in general no coordinate: where it has a value is a surface, walked
+on in coordinates z of its tangent at a centre,
 
-    rho(z) = centre + N z + n s(z),    h(rho(z)) = v
+    x(z) = centre + N z + n s(z),    h(rho(z)) = v
 
 with n normal to the surface at the centre and N the directions along it, in units of the coordinates in which
 a step of 1 is a long one. With g and H the gradient and the
-Hessian of the deviance in rho, h' and h'' those of h,
+Hessian of the deviance in x, h' and h'' those of h,
 
     gradient J'g,    Hessian J'(H - lambda h'') J,    J = N - n (N'h') / (n'h'),    lambda = n'g / n'h'
 
@@ -17,18 +18,21 @@ and lambda is the derivative of the profile.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.natural_scales import SCALES, Scale
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.covariance.row_structure import RowStructure
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation, Held
 from lmmkit.engine.criterion.hessian import Point
+from lmmkit.engine.crossproducts.product_sources import Patterned
 from lmmkit.engine.lazy import lazy
-from lmmkit.engine.profiles.profile_deviance import slope_of_held
+from lmmkit.engine.profiles.profile_deviance import slope_of_held, ways_off_saddle
 from lmmkit.engine.rules import PROFILE
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.search import Objective
@@ -45,75 +49,90 @@ STEEP = 1e-3  # cosine of the angle between two normals below which a tangent se
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A natural parameter of the structure on its working scale, as a function h of rho.
+    """A natural parameter of the structure on its working scale, as a function h of x = (theta | rho).
 
-    That is the log of an SD ratio and Fisher's z of a correlation; of a parameter that a single coordinate
-    moves, that coordinate, which ends where its domain does.
+    Of a parameter that a single coordinate moves, h is that coordinate, which ends where its domain does.
 
     Attributes:
         structure: Of the residuals.
         place: Of the parameter among its natural ones.
-        coordinate: The only one that moves it, or -1.
+        coordinate: The only one of rho that moves it, or -1.
+        others: How many coordinates theta has.
     """
 
-    structure: ResidualStructure
+    structure: ResidualStructure | RowStructure
     place: int
     coordinate: int
+    others: int = 0
 
-    def at(self, rho: Floats) -> float:
+    @property
+    def scale(self) -> Scale:
+        """The working scale."""
+        return SCALES[self.structure.naturals[self.place][0]]
+
+    def _number(self, rho: Floats) -> float:
+        """The parameter at a rho; NaN where it has no number."""
+        return float(self.structure.natural(rho)[self.place])
+
+    def at(self, x: Floats) -> float:
         """H."""
+        rho = x[self.others :]
         if self.coordinate >= 0:
             return float(rho[self.coordinate])
-        value = self.structure.natural(rho)[self.place]
-        with np.errstate(all="ignore"):
-            return float(np.log(value) if self._is_ratio else np.arctanh(value))
+        try:
+            return self.scale.there(self._number(rho))
+        except ValueError:
+            return np.nan
 
-    def normal(self, rho: Floats) -> Floats:
-        """(r,) h'."""
+    def normal(self, x: Floats) -> Floats:
+        """(m,) h'."""
+        out, rho = np.zeros(len(x)), x[self.others :]
         if self.coordinate >= 0:
-            return (np.arange(len(rho)) == self.coordinate).astype(np.float64)
-        return self.stretch(rho) * self.structure.natural_jacobian(rho)[self.place]
+            out[self.others + self.coordinate] = 1.0
+        else:
+            out[self.others :] = self.stretch(x) * self.structure.natural_jacobian(rho)[self.place]
+        return out
 
-    def stretch(self, rho: Floats) -> float:
+    def stretch(self, x: Floats) -> float:
         """How much longer h is than the natural parameter."""
         if self.coordinate >= 0:
             return 1.0
-        value = float(self.structure.natural(rho)[self.place])
-        return 1.0 / value if self._is_ratio else 1.0 / max(1.0 - value**2, ROUNDING)
+        return 1.0 / max(self.scale.slope(self.at(x)), ROUNDING)
 
-    def value(self, t: float, rho: Floats) -> float:
-        """The natural parameter where h is t, from any rho; NaN where there is none."""
+    def value(self, t: float, x: Floats) -> float:
+        """The natural parameter where h is t, from any x; NaN where there is none."""
         if self.coordinate < 0:
-            return float(np.exp(t) if self._is_ratio else np.tanh(t))
-        moved = rho.copy()
+            return self.scale.back(t)
+        moved = x[self.others :].copy()
         moved[self.coordinate] = t
-        return float(self.structure.natural(moved)[self.place])
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            return self._number(moved)
 
-    @property
-    def _is_ratio(self) -> bool:
-        return self.structure.naturals[self.place][0] == "sd"
-
-    def bend(self, rho: Floats) -> Floats:
-        """(r, r) h'', by differences."""
-        out = np.empty((len(rho), len(rho)))
-        for i, step in enumerate(DIFFERENCE * np.maximum(np.abs(rho), 1.0)):
-            along = np.zeros(len(rho))
+    def bend(self, x: Floats) -> Floats:
+        """(m, m) h'', by differences."""
+        out = np.empty((len(x), len(x)))
+        for i, step in enumerate(DIFFERENCE * np.maximum(np.abs(x), 1.0)):
+            along = np.zeros(len(x))
             along[i] = step
-            out[i] = (self.normal(rho + along) - self.normal(rho - along)) / (2.0 * step)
+            out[i] = (self.normal(x + along) - self.normal(x - along)) / (2.0 * step)
         return (out + out.T) / 2.0
 
-    def onto(self, rho: Floats, target: float, way: Floats | None = None) -> Floats:
-        """The point where the scaled parameter has a value, from rho along a way or along its normals.
+    def units(self, x: Floats) -> Floats:
+        """(m,) what a long step of each coordinate is: a theta is in its own unit."""
+        return np.append(np.ones(self.others), self.structure.units(x[self.others :]))
+
+    def onto(self, x: Floats, target: float, way: Floats | None = None) -> Floats:
+        """The point where the scaled parameter has a value, from x along a way or along its normals.
 
         Raises:
             FitError: There is none near.
         """
-        units = self.structure.units(rho)
+        units = self.units(x)
         for _ in range(STEPS):
-            gap = target - self.at(rho)
-            if abs(gap) <= ROUNDING * max(abs(target), self.stretch(rho), 1.0):
-                return rho
-            normal = self.normal(rho)
+            gap = target - self.at(x)
+            if abs(gap) <= ROUNDING * max(abs(target), self.stretch(x), 1.0):
+                return x
+            normal = self.normal(x)
             along = units**2 * normal if way is None else way
             slope, most = (
                 float(normal @ along),
@@ -122,7 +141,7 @@ class Surface:
             if not np.isfinite(gap) or not abs(slope) > STEEP * most:
                 break
             step = gap / slope * along
-            rho = rho + step / max(1.0, float(np.abs(step / units).max()))
+            x = x + step / max(1.0, float(np.abs(step / units).max()))
         raise FitError(f"{self.structure.names[self.place]} was not brought to this value.")
 
 
@@ -132,8 +151,8 @@ class Chart(NamedTuple):
     Attributes:
         surface: What is held.
         target: Where, on the working scale.
-        centre: (r,) rho of a point on it.
-        n, N: (r,) the normal there, (r, r - 1) directions along the surface, orthonormal in the units.
+        centre: (m,) x of a point on it.
+        n, N: (m,) the normal there, (m, m - 1) directions along the surface, orthonormal in the units.
     """
 
     surface: Surface
@@ -142,15 +161,15 @@ class Chart(NamedTuple):
     n: Floats
     N: Floats
 
-    def rho(self, z: Floats) -> Floats:
+    def x(self, z: Floats) -> Floats:
         """The point at coordinates z."""
         return self.surface.onto(self.centre + self.N @ z, self.target, self.n)
 
 
-def chart_of(surface: Surface, target: float, rho: Floats) -> Chart:
-    """The surface about the point of it that is nearest to rho."""
-    centre = surface.onto(rho, target)
-    units = surface.structure.units(centre)
+def chart_of(surface: Surface, target: float, x: Floats) -> Chart:
+    """The surface about the point of it that is nearest to x."""
+    centre = surface.onto(x, target)
+    units = surface.units(centre)
     basis = np.linalg.svd((units * surface.normal(centre))[None])[2] * units
     return Chart(surface, target, centre, basis[0], basis[1:].T)
 
@@ -172,7 +191,7 @@ class SurfacePoint(Point):
 
     @lazy
     def normal(self) -> Floats:
-        """(r,) h'."""
+        """(m,) h'."""
         return self.chart.surface.normal(self.at.theta)
 
     @lazy
@@ -183,18 +202,18 @@ class SurfacePoint(Point):
 
     @lazy
     def along(self) -> Floats:
-        """(r, r - 1) J."""
+        """(m, m - 1) J."""
         n, N = self.chart.n, self.chart.N
         return N - np.outer(n, self.normal @ N) / float(self.normal @ n)
 
     @lazy
     def gradient(self) -> Floats:
-        """(r - 1,)."""
+        """(m - 1,)."""
         return self.at.gradient @ self.along
 
     @lazy
     def hessian(self) -> Floats:
-        """(r - 1, r - 1)."""
+        """(m - 1, m - 1)."""
         inner = self.at.hessian
         if np.count_nonzero(self.normal) > 1:  # a coordinate that is held has a flat surface
             inner = inner - self.multiplier * self.chart.surface.bend(self.at.theta)
@@ -210,13 +229,22 @@ class SurfaceDeviance(Objective[SurfacePoint]):
 
     def evaluate(self, theta: Floats) -> SurfacePoint:
         """The deviance at some coordinates."""
-        at = self.criterion.evaluate(self.chart.rho(theta))
+        at = self.criterion.evaluate(self.chart.x(theta))
         return SurfacePoint(self.chart, theta, at.deviance, [], at)
 
     @property
     def exact(self) -> bool:
-        """But for rounding in the bend of the surface."""
-        return True
+        """But for rounding in the bend of the surface, over visits without random effects."""
+        return isinstance(self.criterion.source, Patterned)
+
+    @property
+    def drifts(self) -> bool:
+        """Where average information serves for coordinates of R."""
+        return not self.exact
+
+    def off_saddle(self, point: SurfacePoint) -> Iterator[Floats]:
+        """From where a standard deviation of random effects is zero, which is stationary, maybe downhill."""
+        return iter(()) if self.exact else ways_off_saddle(point, PROFILE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,19 +260,29 @@ class HeldDeviance(Objective[Evaluation]):
 
     @property
     def exact(self) -> bool:
-        """That of the source is."""
-        return True
+        """That of visits without random effects is."""
+        return isinstance(self.criterion.source, Patterned)
+
+    @property
+    def drifts(self) -> bool:
+        """Where average information serves for coordinates of R."""
+        return not self.exact
+
+    def off_saddle(self, point: Evaluation) -> Iterator[Floats]:
+        """From where a standard deviation of random effects is zero, which is stationary, maybe downhill."""
+        return iter(()) if self.exact else ways_off_saddle(point, PROFILE)
 
     def units(self, point: Evaluation) -> Floats:
-        """Those of the structure's coordinates."""
-        return self.criterion.source.structure.units(point.theta)
+        """Those of the structure's coordinates, after those of theta."""
+        own = np.ones(len(point.theta) - len(point.rho))
+        return np.append(own, self.criterion.source.structure.units(point.rho))
 
 
 class ProfilePoint(NamedTuple):
     """The least deviance where a parameter has a value.
 
     Attributes:
-        theta: (r,) rho.
+        theta: (m,) x.
         deviance: The least.
         slope: Its derivative in the value, in prepared units.
     """
@@ -260,7 +298,7 @@ class ResidualParameter:
 
     Attributes:
         estimate: At the optimum.
-        start: (r,) rho of the optimum.
+        start: (m,) x of the optimum.
         find: From a value and a start to the least deviance there.
         unit: Units of the parameter per prepared unit.
         natural: What to call large for it.
@@ -282,13 +320,13 @@ class ResidualFrame:
     Attributes:
         setup: The problem.
         structure: Of its residuals.
-        rho: (r,) at the optimum.
+        x: (m,) theta and rho at the optimum.
         prepared_sigma: Sigma there, in prepared units.
     """
 
     setup: Setup
-    structure: ResidualStructure
-    rho: Floats
+    structure: ResidualStructure | RowStructure
+    x: Floats
     prepared_sigma: float
 
     def coefficient(self, position: int, estimate: float) -> ResidualParameter:
@@ -296,57 +334,58 @@ class ResidualFrame:
         prepared = self.setup.prepared
         c = prepared.scale * prepared.basis[position]
 
-        def find(value: float, rho: Floats) -> ProfilePoint:
-            return self._held(Held(contrast=(c, value - float(prepared.beta[position]))), rho)
+        def find(value: float, x: Floats) -> ProfilePoint:
+            return self._held(Held(contrast=(c, value - float(prepared.beta[position]))), x)
 
-        return ResidualParameter(estimate, self.rho, find)
+        return ResidualParameter(estimate, self.x, find)
 
     def residual(self) -> ResidualParameter:
         """The residual standard deviation."""
         scale = self.setup.prepared.scale
 
-        def find(value: float, rho: Floats) -> ProfilePoint:
-            return self._held(Held(precision=(scale / value) ** 2), rho)
+        def find(value: float, x: Floats) -> ProfilePoint:
+            return self._held(Held(precision=(scale / value) ** 2), x)
 
-        return ResidualParameter(scale * self.prepared_sigma, self.rho, find, unit=scale)
+        return ResidualParameter(scale * self.prepared_sigma, self.x, find, unit=scale)
 
     def natural(self, place: int) -> ResidualParameter:
         """A natural parameter of the structure, on its working scale."""
-        moved = np.flatnonzero(self.structure.natural_jacobian(self.rho)[place])
-        surface = Surface(self.structure, place, int(moved[0]) if len(moved) == 1 else -1)
+        others = len(self.x) - self.structure.count
+        moved = np.flatnonzero(self.structure.natural_jacobian(self.x[others:])[place])
+        surface = Surface(self.structure, place, int(moved[0]) if len(moved) == 1 else -1, others)
 
-        def find(t: float, rho: Floats) -> ProfilePoint:
-            return self._walked(surface, t, rho, DETOURS)
+        def find(t: float, x: Floats) -> ProfilePoint:
+            return self._walked(surface, t, x, DETOURS)
 
         def value(t: float) -> float:
-            return surface.value(t, self.rho)
+            return surface.value(t, self.x)
 
-        return ResidualParameter(surface.at(self.rho), self.rho, find, value=value)
+        return ResidualParameter(surface.at(self.x), self.x, find, value=value)
 
-    def _held(self, held: Held, rho: Floats) -> ProfilePoint:
-        search = minimise(HeldDeviance(self.setup.criterion, held), rho, PROFILE)
+    def _held(self, held: Held, x: Floats) -> ProfilePoint:
+        search = minimise(HeldDeviance(self.setup.criterion, held), x, PROFILE)
         if not search.converged:
             raise FitError(f"The least deviance was not found in {len(search.history)} steps.")
         point = search.point
         return ProfilePoint(point.theta, point.deviance, slope_of_held(point))
 
-    def _walked(self, surface: Surface, target: float, rho: Floats, detours: int) -> ProfilePoint:
+    def _walked(self, surface: Surface, target: float, x: Floats, detours: int) -> ProfilePoint:
         """The least deviance on a surface, by way of others between where it cannot be reached at once."""
         try:
-            return self._on_surface(surface, target, rho)
+            return self._on_surface(surface, target, x)
         except FitError:
             if not detours or not np.isfinite(target):
                 raise
-        halfway = (surface.at(rho) + target) / 2.0
-        near = self._walked(surface, halfway, rho, detours - 1)
+        halfway = (surface.at(x) + target) / 2.0
+        near = self._walked(surface, halfway, x, detours - 1)
         return self._walked(surface, target, near.theta, detours - 1)
 
-    def _on_surface(self, surface: Surface, target: float, rho: Floats) -> ProfilePoint:
+    def _on_surface(self, surface: Surface, target: float, x: Floats) -> ProfilePoint:
         for _ in range(CENTRES):
-            chart = chart_of(surface, target, rho)
-            search = minimise(SurfaceDeviance(self.setup.criterion, chart), np.zeros(len(rho) - 1), PROFILE)
+            chart = chart_of(surface, target, x)
+            search = minimise(SurfaceDeviance(self.setup.criterion, chart), np.zeros(len(x) - 1), PROFILE)
             point = search.point
             if search.converged:
                 return ProfilePoint(point.at.theta, point.deviance, point.multiplier)
-            rho = point.at.theta
+            x = point.at.theta
         raise FitError(f"The least deviance was not found on {CENTRES} tangents.")

@@ -170,9 +170,9 @@ class Coordinates(NamedTuple):
 class Frame:
     """A prepared problem at its optimum, and its parameters as they can be held."""
 
-    def __init__(self, setup: Setup, L: list[Floats], sigma: float) -> None:
-        """L of every factor and sigma at the optimum, in prepared units."""
-        self.setup, self.L, self.prepared_sigma = setup, L, sigma
+    def __init__(self, setup: Setup, L: list[Floats], sigma: float, rho: Floats) -> None:
+        """L of every factor, sigma and the coordinates of R at the optimum, in prepared units."""
+        self.setup, self.L, self.prepared_sigma, self.rho = setup, L, sigma, rho
 
     def coefficient(self, position: int, estimate: float) -> Parameter:
         """A fixed effect, by its position among those kept."""
@@ -182,7 +182,7 @@ class Frame:
         def at(value: float) -> Slice:
             return Slice(plain.directions, contrast=(c, value - float(prepared.beta[position])))
 
-        return Parameter(estimate, plain.start, at)
+        return Parameter(estimate, np.append(plain.start, self.rho), at)
 
     def residual(self) -> Parameter:
         """The residual standard deviation."""
@@ -191,7 +191,8 @@ class Frame:
         def at(value: float) -> Slice:
             return Slice(plain.directions, sigma=value / scale)
 
-        return Parameter(scale * self.prepared_sigma, plain.start, at, unit=scale)
+        start = np.append(plain.start, self.rho)
+        return Parameter(scale * self.prepared_sigma, start, at, unit=scale)
 
     def standard_deviation(self, term: int, column: int) -> Parameter:
         """The standard deviation of a column's random effects."""
@@ -206,7 +207,8 @@ class Frame:
         sigma = self.prepared_sigma
         natural = scale * sigma * float(block.size[0] * block.least[0]) / PROFILE.nudge
         estimate = scale * sigma * float(block.lower[0, 0])
-        return Parameter(estimate, np.append(found.start, np.log(sigma)), at, unit=scale, natural=natural)
+        start = np.concatenate([found.start, [np.log(sigma)], self.rho])
+        return Parameter(estimate, start, at, unit=scale, natural=natural)
 
     def correlation(self, term: int, row: int, column: int) -> Parameter:
         """The correlation of two columns' random effects; NaN where one of them does not vary."""
@@ -226,7 +228,8 @@ class Frame:
             return Slice(directions, turned=(block.factor, first, turn))
 
         defined = length > 0 and block.lower[0, 0] > 0
-        return Parameter(float(block.lower[1, 0]) / length if defined else np.nan, found.start, at)
+        estimate = float(block.lower[1, 0]) / length if defined else np.nan
+        return Parameter(estimate, np.append(found.start, self.rho), at)
 
     def _coordinates(self, block: Block | None = None, entries: Entries | None = None) -> Coordinates:
         """Every block's entries, those of one block as given."""

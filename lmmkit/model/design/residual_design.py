@@ -82,6 +82,20 @@ class ResidualDesign(ABC):
             return {**own, "rho": correlation_of_unit(own["range"])}
         return own
 
+    def boundary(self, values: Floats) -> str:
+        """What is said where the correlation has come to its bound, zero; nothing elsewhere.
+
+        Args:
+            values: (r,) natural parameters.
+        """
+        if self.printed(values).get("range") != 0.0:
+            return ""
+        kind = "serial correlation" if self.formula.correlation == SERIAL else "correlation with distance"
+        return (
+            f"no {kind}; the range is at its bound zero, where rows are independent, and the model is the "
+            "one without it."
+        )
+
     @abstractmethod
     def variance_columns(self) -> list[str]:
         """Names of the columns that a row's variance depends on."""

@@ -11,6 +11,7 @@ import pandas as pd
 import scipy
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.natural_scales import SCALES, Scale
 from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
@@ -112,7 +113,8 @@ def _with_unit_correlation(estimates: Estimates, table: pd.DataFrame) -> pd.Data
         return table
     reach, unit = (residual_name(estimates, name) for name in ("range", "rho"))
     place = list(table.index).index(reach) + 1
-    bounds = [correlation_of_unit(float(x)) for x in table.loc[reach, ["low", "high"]]]
+    known = table.loc[reach, ["low", "high"]].to_numpy(dtype=np.float64)
+    bounds = [correlation_of_unit(float(x)) for x in known]
     criterion = f"{table.loc[reach, 'criterion']}, of {reach}"
     row = pd.DataFrame([(*bounds, criterion)], columns=["low", "high", "criterion"], index=[unit])
     whole = pd.concat([table.iloc[:place], row, table.iloc[place:]])
@@ -215,7 +217,8 @@ def too_large(estimates: Estimates) -> str:
 def wald_intervals(estimates: Estimates, *, level: float, df: str) -> pd.DataFrame:
     """Wald intervals of the coefficients and of the variance parameters: low, high, criterion.
 
-    Standard deviations on the log, correlations on Fisher's z. There is none, and `criterion` says why, where
+    Standard deviations and ranges on the log, correlations on Fisher's z, a nugget on the logit, exponents as
+    they are. There is none, and `criterion` says why, where
     the standard error of a log SD is above 1, an estimate is at the edge of what is possible, or the data do
     not tell it apart.
 
@@ -265,39 +268,36 @@ def _wald_variances(estimates: Estimates, level: float) -> list[Row]:
     found = zip(parameter_names(estimates), parameters(estimates), _errors(estimates), kinds, strict=True)
     for name, value, error, kind in found:
         trouble = _unfit(value, error, kind)
-        bounds = (np.nan, np.nan) if trouble else _interval(value, q * error, kind)
-        scale = "on Fisher's z" if kind == "cor" else "on the log"
-        rows.append(Row(name, Interval(*bounds, trouble), f"{criterion}, Wald {scale}"))
+        bounds = (np.nan, np.nan) if trouble else _interval(value, q * error, SCALES[kind])
+        rows.append(Row(name, Interval(*bounds, trouble), f"{criterion}, Wald {SCALES[kind].name}"))
     return rows
 
 
 def _unfit(value: float, error: float, kind: str) -> str:
     """Why a parameter has no Wald interval."""
     instead = "use method='auto' or 'profile'"
-    if kind == "sd" and value == 0.0:
-        return f"the estimate is zero, the edge of what is possible; {instead}"
-    if kind == "range" and not 0.0 < value < np.inf:
-        where = "not defined" if np.isnan(value) else "at the edge of what is possible"
-        return f"the estimate is {where}; {instead}"
-    if kind == "cor" and not abs(value) < 1.0:
-        where = "not defined" if np.isnan(value) else "at the edge of what is possible"
-        return f"the estimate is {where}; {instead}"
+    ends = {"sd": (0.0, np.inf), "range": (0.0, np.inf), "cor": (-1.0, 1.0), "share": (0.0, 1.0)}
+    low, high = ends.get(kind, (-np.inf, np.inf))
+    if np.isnan(value):
+        return f"the estimate is not defined; {instead}"
+    if not low < value < high:
+        where = "zero, the edge" if value == 0.0 else "at the edge"
+        return f"the estimate is {where} of what is possible; {instead}"
     if not np.isfinite(error):
         return f"the data do not tell it apart from other variances; {instead}"
-    if kind != "cor" and error > WIDE:
+    if kind in ("sd", "range") and error > WIDE:
         return f"the standard error of its logarithm is {error:.3g}, above {WIDE:g}; {instead}"
     return ""
 
 
-def _interval(value: float, half: float, kind: str) -> tuple[float, float]:
-    """Interval carried back from Fisher's z or from the log."""
-    if kind == "cor":
-        return float(np.tanh(np.arctanh(value) - half)), float(np.tanh(np.arctanh(value) + half))
-    return float(value * np.exp(-half)), float(value * np.exp(half))
+def _interval(value: float, half: float, scale: Scale) -> tuple[float, float]:
+    """Interval carried back from its scale."""
+    t = scale.there(value)
+    return scale.back(t - half), scale.back(t + half)
 
 
 def _errors(estimates: Estimates) -> Floats:
-    """Standard errors of each log SD and Fisher z, in the order of the parameters; NaN without curvature."""
+    """Standard errors of the parameters on their scales, in their order; NaN without curvature."""
     try:
         found = estimates.curvature
     except FitError:
@@ -356,14 +356,14 @@ class Profiles:
         self.estimates, self.criterion = estimates, "REML" if estimates.reml else "ML"
         self.level = float(scipy.special.chdtri(1.0, 1.0 - level))
         self.half = normal_quantile(0.5 + level / 2.0)
-        optimum, residual = estimates.optimum, estimates.problem.visits
+        optimum, residual = estimates.optimum, estimates.problem.residual
         self.least = optimum.state.deviance
         self.setup: Setup = set_up(estimates.problem, reml=estimates.reml)
         sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
         patterned = any(isinstance(t.structure, PatternedStructure) for t in estimates.random)
         self.pattern = PatternFrame(self.setup, optimum.state.theta, sigma) if patterned else None
-        self.frame = self.pattern or Frame(self.setup, optimum.state.L, sigma)
-        self.visits = residual and ResidualFrame(self.setup, residual.structure, estimates.rho, sigma)
+        self.frame = self.pattern or Frame(self.setup, optimum.state.L, sigma, estimates.rho)
+        self.beside = residual and ResidualFrame(self.setup, residual.structure, optimum.state.theta, sigma)
 
     def line(self, parameter: Parameter | ResidualParameter) -> ProfileCurve:
         """The profile deviance along a parameter."""
@@ -379,7 +379,7 @@ class Profiles:
     def coefficients(self) -> Iterator[Row]:
         """Of each fixed effect."""
         for i, (name, error) in enumerate(zip(self.estimates.names, self.estimates.bse, strict=True)):
-            parameter = (self.visits or self.frame).coefficient(i, float(self.estimates.beta[i]))
+            parameter = (self.beside or self.frame).coefficient(i, float(self.estimates.beta[i]))
             bounds = self._search(parameter, self.half * float(error)).on_line()
             yield Row(name, bounds, f"{self.criterion}, {ASYMPTOTIC}")
 
@@ -394,10 +394,10 @@ class Profiles:
             bounds = self._of_pattern(place) if self.pattern else self._variance(*naturals[place])
             zero = naturals[place][1].kind == "sd" and bounds.low == 0.0
             return Row(names[place], bounds, f"{self.criterion}, {AT_ZERO}" if zero else self.criterion)
-        if self.visits and place < len(names) - 1:
+        if self.beside and place < len(names) - 1:
             return Row(names[place], self._of_structure(place - len(naturals)), self.criterion)
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
-        parameter = (self.visits or self.frame).residual()
+        parameter = (self.beside or self.frame).residual()
         return Row(names[place], self._search(parameter, guess).on_log(), self.criterion)
 
     def attempt(self, place: int) -> Row:
@@ -414,8 +414,8 @@ class Profiles:
         So it does for `rho` per unit of time where all visits are an even number of units apart: negative
         correlations between them have no such root.
         """
-        assert self.visits
-        parameter = self.visits.natural(place)
+        assert self.beside
+        parameter = self.beside.natural(place)
         low, high, trouble = self._search(parameter, VISITS_GUESS).on_line()
         values = [parameter.value(t) for t in (low, high)]
         low, high = (

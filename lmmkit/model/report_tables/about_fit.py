@@ -189,8 +189,15 @@ def summary(fit: Fit) -> dict[str, Any]:
         "dropped_columns": fit.dropped_columns,
         "residual": _residual_structure(fit.design.residual),
         "reused": reused_labels(fit.design.groupings),
-        "warnings": [*not_identified(fit.estimates), *fit.design.warnings],
+        "warnings": [*not_identified(fit.estimates), *_boundary(fit), *fit.design.warnings],
     }
+
+
+def _boundary(fit: Fit) -> list[str]:
+    """A correlation of the residuals that has come to zero, in words."""
+    residual = fit.design.residual
+    said = residual.boundary(fit.estimates.residual_params) if residual else ""
+    return [f"{said[:1].upper()}{said[1:]}"] if said else []
 
 
 def _residual_structure(residual: ResidualDesign | None) -> dict[str, str] | None:

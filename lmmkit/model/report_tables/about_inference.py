@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lmmkit.errors import FitError, PartialResult
@@ -17,12 +16,12 @@ from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.inference.confidence_intervals import Method
 from lmmkit.model.inference.fixed_effect_terms import fixed_effects
-from lmmkit.model.means.focus import reference_level
+from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.means.reference_grid import reference_grid
 from lmmkit.model.report_tables.report_table import Columns, Facts, ReportTable, excludes_zero
 from lmmkit.model.table.known import known_of
-from lmmkit.model.tables import parameters
+from lmmkit.model.tables import parameter_names, parameters
 
 Frame = pd.DataFrame
 REFITS = 1_000  # of a parametric bootstrap
@@ -71,7 +70,9 @@ def intervals(fit: Fit, *, ci: Method, level: float, df: str, seed: int) -> Fram
     trouble: Mapping[str, str] = table.attrs.get("trouble", {})
     names = [_made(ci, each) for each in table["criterion"]]
     notes = [trouble.get(str(name)) or _refits(table) for name in table.index]
-    table.insert(0, "estimate", np.append(fit.estimates.beta, parameters(fit.estimates)))
+    random = dict(zip(parameter_names(fit.estimates), parameters(fit.estimates).tolist(), strict=True))
+    known = {**fit.residual_params, **random, **fit.params}
+    table.insert(0, "estimate", [known[name] for name in table.index])
     bounds = table[["estimate", "low", "high"]].rename_axis("parameter").reset_index()
     return bounds.assign(interval=names, refits=REFITS if ci == "bootstrap" else None, note=notes)
 
@@ -252,13 +253,16 @@ def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
 def standardised(fit: Fit) -> Frame:
     """Differences between levels of factors over the total standard deviation: coefficient, estimate.
 
-    Of main effects under treatment coding; no rows where no total is defined.
+    Of main effects under treatment coding that take part in no interaction; no rows where no total is
+    defined.
     """
     variables = {name: each for name, each in fit.design.composition.items() if len(each) == 1}
     mine = [
         fit.design.fixed_names[i]
         for term in fit.design.fixed_terms
-        if term.name in variables and reference_level(variables[term.name][0]) is not None
+        if term.name in variables
+        and reference_level(variables[term.name][0]) is not None
+        and not where_zero(fit.design, term.name)
         for i in term.columns
         if fit.design.fixed_names[i].startswith(f"{term.name}[T.")
     ]

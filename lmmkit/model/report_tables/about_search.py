@@ -75,12 +75,12 @@ def affordable_algorithms(fit: Fit) -> list[str]:
 
 def uninformed_start(estimates: Estimates) -> Floats:
     """theta of Lambda = I, where lme4 starts."""
-    parts = (term.structure.relative(np.eye(len(term.names))) for term in estimates.random)
+    parts = (term.structure.relative(term.structure.plain_root) for term in estimates.random)
     return np.concatenate([np.empty(0), *parts])
 
 
 def fits_by_algorithm(estimates: Estimates, algorithms: Sequence[str] | None = None) -> dict[str, Estimates]:
-    """The same model by each algorithm, all started from Lambda = I, or from rho = 0 of a residual structure.
+    """The same model by each algorithm, all started from Lambda = I, and rho = 0 of a residual structure.
 
     Args:
         estimates: A fit whose design and criterion are taken.
@@ -89,9 +89,9 @@ def fits_by_algorithm(estimates: Estimates, algorithms: Sequence[str] | None = N
     Raises:
         FitError: There is no such algorithm.
     """
-    start: dict[str, Any] = {"start": uninformed_start(estimates).tolist()}
+    start: dict[str, Any] = {"start": uninformed_start(estimates).tolist()} if estimates.random else {}
     if estimates.design.residual is not None:
-        start = {"rho": np.zeros(len(estimates.rho))}
+        start["rho"] = np.zeros(len(estimates.rho))
     return {
         name: estimate(estimates.design, reml=estimates.reml, algorithm=name, **start)
         for name in (ALGORITHMS if algorithms is None else algorithms)
@@ -149,10 +149,14 @@ def steps_table(fits: dict[str, Estimates]) -> Frame:
 
 
 def surface_pair(fit: Fit) -> list[str]:
-    """Two entries of theta to draw the deviance over, if the model has two or three and is not large."""
+    """Two entries of theta to draw the deviance over, if the model has two or three and is not large.
+
+    None where a residual structure has parameters beside them.
+    """
     naturals = zip(fit.theta.index, fit.estimates.naturals, strict=True)
     diagonal = [name for name, (_, natural) in naturals if natural.kind == "sd"]
-    able = 2 <= len(fit.theta) <= 3 and len(diagonal) >= 2 and fit.nobs <= MANY_ROWS
+    alone = fit.design.residual is None
+    able = alone and 2 <= len(fit.theta) <= 3 and len(diagonal) >= 2 and fit.nobs <= MANY_ROWS
     return [diagonal[0], diagonal[-1]] if able else []
 
 

@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from lmmkit.errors import RunError
 from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, INTEGRITY, Finding
 from lmmkit.study.files.yaml12 import is_mapping
-from lmmkit.study.records.artifacts import read_json, sha256
+from lmmkit.study.records.artifacts import read_csv, read_json, sha256
 from lmmkit.study.records.manifest import (
     NAME,
     File,
@@ -79,6 +81,14 @@ class RunFolder:
             RunError: it is missing, damaged, or a link.
         """
         return read_json(self.file(path))
+
+    def table(self, path: str) -> pd.DataFrame:
+        """A table of the run.
+
+        Raises:
+            RunError: it is missing, or a link.
+        """
+        return read_csv(self.file(path))
 
     def _mapping(self, path: str) -> dict[str, Any]:
         found = self.json(path)

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lmmkit.errors import DataError, LmmkitError, RunError
+from lmmkit.study.audit.artefacts import Circumstances, compare_runs
 from lmmkit.study.audit.integrity import RunFolder, open_run
 from lmmkit.study.audit.verdicts import (
     DIFFERS,
     EXECUTION,
     IDENTICAL,
-    NAMED_VALUES,
     UNCHECKED,
-    WITHIN,
     Finding,
 )
 from lmmkit.study.data.sources import ROOT, sha256_of
@@ -30,13 +29,10 @@ from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.plan_lock import LOCK, lock_path
 from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.records.trusted_notebooks import checked, project_folder, trusted_notebooks
-from lmmkit.study.records.values import compare, tolerances
 from lmmkit.study.sweeps.cell_workers import WorkerPool
 
 _NAME = re.compile(r"[\w][\w.\- ]*")
 _PLACE = ("work", "of", "this", "study")  # deep enough that a source such as ../../data.csv stays inside
-#: Where other versions may leave other words and drawings; their numbers stand in the tables.
-_WORDED = (".html", ".ipynb", ".svg", "provenance.json", ".md", ".txt")
 
 
 @dataclass(frozen=True)
@@ -214,7 +210,7 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def check_rerun(
-    run: RunFolder, *, data: Path | None, notebooks: Path | None, exact: bool, keep: Path
+    run: RunFolder, *, data: Path | None, notebooks: Path | None, circumstances: Circumstances, keep: Path
 ) -> Iterator[Finding]:
     """Execute the run's study in a new folder and compare.
 
@@ -222,7 +218,7 @@ def check_rerun(
         run: The run.
         data: The data file, when the user names it.
         notebooks: The project's own notebooks, trusted, when the user names them.
-        exact: Whether code and versions are the run's, so that words and pictures are compared too.
+        circumstances: What of code, versions and machine is other than the run's.
         keep: Where the new run is left if anything differs.
     """
     try:
@@ -234,7 +230,7 @@ def check_rerun(
     what, expected = f"data file {study.source}", f"sha256 {study.sha256[:12]}"
     if found.path is not None:
         yield Finding(EXECUTION, what, IDENTICAL, expected, expected)
-        yield from _repeated(run, study, found.path, notebooks, exact=exact, keep=keep)
+        yield from _repeated(run, study, found.path, notebooks, circumstances, keep)
     elif found.others:
         yield Finding(EXECUTION, what, DIFFERS, f"{found.others[0].name} has another sha256", expected)
     else:
@@ -242,7 +238,12 @@ def check_rerun(
 
 
 def _repeated(
-    run: RunFolder, study: RecordedStudy, data: Path, notebooks: Path | None, *, exact: bool, keep: Path
+    run: RunFolder,
+    study: RecordedStudy,
+    data: Path,
+    notebooks: Path | None,
+    circumstances: Circumstances,
+    keep: Path,
 ) -> Iterator[Finding]:
     with temporary_folder() as place:
         try:
@@ -250,48 +251,7 @@ def _repeated(
         except LmmkitError as error:
             yield Finding(EXECUTION, EXECUTION, DIFFERS, str(error), "a run that ends well")
             return
-        findings = list(compare_runs(run, again, exact=exact))
+        findings = list(compare_runs(run, again, circumstances))
         if any(finding.verdict == DIFFERS for finding in findings):
             keep_copy(keep, again.folder)
         yield from findings
-
-
-def compare_runs(run: RunFolder, again: RunFolder, *, exact: bool) -> Iterator[Finding]:
-    """One finding per artefact of either run; `exact` where words and pictures must be the same too."""
-    listed = run.manifest.files()
-    for path in listed | again.manifest.files():
-        one, other = run.content(path), again.content(path)
-        if not exact and path not in listed:
-            found = "other code or versions, which make this file too"
-            yield Finding(EXECUTION, path, UNCHECKED, found)
-        elif one is None or other is None:
-            found, expected = ("missing" if content is None else "there" for content in (one, other))
-            yield Finding(EXECUTION, path, DIFFERS, found, f"{expected} in the new run")
-        elif one == other:
-            yield Finding(EXECUTION, path, IDENTICAL, "byte for byte")
-        elif not exact and (path.endswith(_WORDED) or path.startswith("figures/")):
-            found = "other code or versions; its numbers stand in the tables"
-            yield Finding(EXECUTION, path, UNCHECKED, found)
-        else:
-            yield compare_artefact(path, one, other, exact=exact)
-
-
-def compare_artefact(path: str, one: bytes, other: bytes, *, exact: bool) -> Finding:
-    """Two versions of an artefact, value by value, within the tolerance of each value's kind."""
-    comparison = compare(path, one, other, exact=exact)
-    total, moved = f"{comparison.values:,} values", comparison.moved
-    if not moved:
-        found = f"{comparison.within:,} of {total} differ, none by more than its kind may"
-        return Finding(EXECUTION, path, WITHIN, found, tolerances(path))
-    shown = [
-        f"{f'{place.field} {place.row}'.strip()}: {_short(a)}, again {_short(b)}"
-        for place, a, b in moved[:NAMED_VALUES]
-    ]
-    more = len(moved) - NAMED_VALUES
-    found = "; ".join([*shown, *([f"and {more:,} more"] if more > 0 else [])])
-    return Finding(EXECUTION, path, DIFFERS, found, f"the same {total}")
-
-
-def _short(value: object) -> str:
-    text = repr(value) if not isinstance(value, str) else " ".join(value.split())
-    return text if len(text) <= 40 else f"{text[:37]}..."

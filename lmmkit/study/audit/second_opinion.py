@@ -1,6 +1,7 @@
 """A fit judged from its data and its numbers alone: by the referee, by statsmodels, by lme4.
 
-statsmodels and lme4 are given arrays, codes and columns; no formula of the study reaches them.
+statsmodels and lme4 are given arrays, codes and columns, made from the data file as pandas and R read it
+where they could; no formula of the study reaches them.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -12,7 +13,7 @@ import json
 import shutil
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,19 +27,26 @@ from lmmkit.engine.referee.henderson_sparse import SparseReferee
 from lmmkit.errors import LmmkitError, RunError
 from lmmkit.model.certificate import FAILS, Certificate, certify, written_out
 from lmmkit.model.certificate import UNCHECKED as LEFT
+from lmmkit.model.comparison.pattern_nesting import has_pattern
 from lmmkit.model.design.design import design_from_dict
 from lmmkit.model.estimates import Estimates, Stored, estimates_from_dict
 from lmmkit.model.threads import one_thread
 from lmmkit.study.audit.integrity import RunFolder
+from lmmkit.study.audit.reading import DATA, Reading
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, OPINION, UNCHECKED, Finding
 from lmmkit.study.data.load_table import read_frame
 from lmmkit.study.records.temporary import temporary_folder
 
-DATA, FIT = "data.parquet", "fit.json"
+FIT = "fit.json"
 #: How far another package's optimum may lie: in deviance, in standard errors.
 DEVIANCE, SHIFT = 1e-4, 1e-2
 #: statsmodels is slow beyond these rows; lme4 is ended after these seconds.
 MOST_ROWS, SECONDS = 20_000, 300
+PATTERN = "not checked: it is not asked about covariance matrices of random effects with a pattern"
+RELATED = (
+    "not checked: it fits independent levels, one for each row; this model has relatives, or rows of several "
+    "levels"
+)
 CORRELATED = "it has no residual structures"
 _SCRIPT = """
 d <- read.csv("data.csv")
@@ -71,15 +79,19 @@ class Opinion:
     beta: Floats | None = None
 
 
-def claimed_estimates(run: RunFolder) -> Estimates:
+def claimed_estimates(run: RunFolder, read: pd.DataFrame | None = None) -> Estimates:
     """The fit that a run claims, its design rebuilt from the prepared data.
+
+    Args:
+        run: The run.
+        read: Other data to build it from: the prepared ones with columns that another reader found.
 
     Raises:
         RunError: `data.parquet` or `fit.json` is missing or cannot be used.
     """
     numbers: dict[str, Any] = run.json(FIT)
     try:
-        frame = read_frame(run.file(DATA), run.json("data.schema.json"))
+        frame = read_frame(run.file(DATA), run.json("data.schema.json")) if read is None else read
         design = design_from_dict(numbers["design"], frame)
         estimates = estimates_from_dict(numbers, design, (), ())
         log = estimates.evidence
@@ -99,8 +111,13 @@ def _effects(estimates: Estimates) -> tuple[Floats, ...]:
     return tuple(u.reshape(term.levels, len(term.columns)) for u, term in zip(parts, terms, strict=True))
 
 
-def second_opinions(run: RunFolder) -> Iterator[Finding]:
-    """The referee's checks, then the optimum of statsmodels and of lme4 where they can fit the model."""
+def second_opinions(run: RunFolder, read: Sequence[Reading] = ()) -> Iterator[Finding]:
+    """The referee's checks, then the optimum of statsmodels and of lme4 where they can fit the model.
+
+    Args:
+        run: The run.
+        read: The data file as pandas and as R read it: statsmodels is given the first, lme4 the second.
+    """
     try:
         estimates = claimed_estimates(run)
         with one_thread():
@@ -109,8 +126,24 @@ def second_opinions(run: RunFolder) -> Iterator[Finding]:
         yield Finding(OPINION, "certificate", DIFFERS, str(error), "a fit that can be recomputed")
         return
     yield from certified(certificate)
-    for opinion in (ask_statsmodels(estimates), ask_lme4(estimates)):
-        yield from compare_opinion(opinion, estimates)
+    found = [reading for reading in read if reading.frame is not None]
+    for ask, reader in ((ask_statsmodels, "pandas"), (ask_lme4, "R")):
+        reading = next((each for each in found if each.reader == reader), found[0] if found else None)
+        try:
+            opinion = ask(claimed_estimates(run, reading.frame) if reading else estimates)
+        except RunError as error:
+            yield Finding(OPINION, f"{reader}'s reading", DIFFERS, str(error), "data that make the same fit")
+            continue
+        for finding in compare_opinion(opinion, estimates):
+            yield (
+                finding
+                if opinion.deviance is None
+                else replace(finding, found=f"{finding.found}, {_from(reading)}")
+            )
+
+
+def _from(reading: Reading | None) -> str:
+    return f"from the file as {reading.reader} reads it" if reading else f"from {DATA}"
 
 
 def certified(certificate: Certificate) -> Iterator[Finding]:
@@ -177,6 +210,10 @@ def statsmodels_cannot(estimates: Estimates) -> str:
     problem = estimates.problem
     if problem.residual is not None:
         return CORRELATED
+    if has_pattern(problem):
+        return PATTERN
+    if not all(term.plain for term in problem.terms):
+        return RELATED
     if len({term.factor for term in problem.terms}) > 1:
         return "it fits one grouping factor; this model has more"
     if len(problem.terms) > 1 and any(term.structure.pairs for term in problem.terms):
@@ -212,6 +249,10 @@ def ask_lme4(estimates: Estimates) -> Opinion:
     """The fit of lme4; a note where it is not installed or fails."""
     if estimates.problem.residual is not None:
         return Opinion("lme4", CORRELATED)
+    if has_pattern(estimates.problem):
+        return Opinion("lme4", PATTERN)
+    if not all(term.plain for term in estimates.problem.terms):
+        return Opinion("lme4", RELATED)
     program = shutil.which("Rscript")
     if program is None:
         return Opinion("lme4", "Rscript is not installed")

@@ -1,7 +1,7 @@
 """The command line: `lmmkit new | check | run | sweep | trust | lab | schema`, commands on finished runs.
 
 Exit codes: 0 ok; 1 the analysis failed; 2 refused before it began, for a bad study file, data file or
-usage; 3 an audit differs; 130 interrupted.
+usage; 3 an audit differs; 4 a strict one could not check all; 130 interrupted.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ FAILED = 1
 REFUSED = 2
 #: An audit or a reproduction differs.
 DIFFERENT = 3
+#: `audit --strict` could not check all.
+UNCHECKED = 4
 INTERRUPTED = 130
 
 P = ParamSpec("P")

@@ -1,4 +1,4 @@
-"""Commands on finished runs: `lmmkit audit | why | diff | lock | reproduce`."""
+"""Commands on finished runs: `lmmkit audit | verify | why | diff | lock | reproduce`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lmmkit.study.audit.verdicts import IDENTICAL, PARTS, Finding, differs
 from lmmkit.study.cli.arguments import DataFile, Notebooks, Outside, RunFolder, StudyFile
-from lmmkit.study.cli.exit_codes import DIFFERENT, with_exit_codes
+from lmmkit.study.cli.exit_codes import DIFFERENT, UNCHECKED, with_exit_codes
 from lmmkit.study.cli.say import say
 from lmmkit.study.runs.progress import line
 
@@ -26,14 +26,46 @@ def audit(
         Path | None, typer.Option(help="Where audit.json and audit.html go; beside the run.")
     ] = None,
     execute: Annotated[bool, typer.Option(help="Execute the study again.")] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 4 when a check could not be made.")
+    ] = False,
+    sign: Annotated[
+        Path | None, typer.Option(metavar="KEY", help="An ed25519 private key to sign the verdict with.")
+    ] = None,
 ) -> None:
     """Verify a run, execute it again, recompute it by other routes; exit code 3 when anything differs."""
     from lmmkit.study.audit.audit import audit_run
 
-    found, folder = audit_run(run, data=data, notebooks=notebooks, out=out, execute=execute)
+    found, folder = audit_run(run, data=data, notebooks=notebooks, out=out, execute=execute, key=sign)
     _print_table(f"Audit of {found.study} {found.key}", {part: found.part(part) for part in PARTS})
     say(found.sentence(), folder / "audit.html")
     if not found.holds:
+        raise typer.Exit(DIFFERENT)
+    if strict and found.unchecked:
+        raise typer.Exit(UNCHECKED)
+
+
+@with_exit_codes
+def verify(
+    audit: Annotated[Path, typer.Argument(metavar="AUDIT", help="The folder of a signed audit.")],
+    run: Annotated[Path | None, typer.Option(help="The run folder, when it is not beside the audit.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The signer's public key, such as id_ed25519.pub, as you know it.")
+    ] = None,
+) -> None:
+    """Check a signed audit and the run that it is about, executing nothing; exit code 3 when it differs."""
+    from lmmkit.study.audit.verify import VERIFICATION
+    from lmmkit.study.audit.verify import verify as check
+
+    findings = check(audit, run, key)
+    _print_table("Verification of an audit", {VERIFICATION: findings}, fold=False)
+    wrong = differs(findings)
+    say(
+        f"DO NOT TRUST IT: {wrong[0].what}: {wrong[0].found}"
+        if wrong
+        else "The audit and its run are as signed."
+    )
+    if wrong:
         raise typer.Exit(DIFFERENT)
 
 
@@ -107,18 +139,18 @@ def reproduce(
         raise typer.Exit(DIFFERENT)
 
 
-def _print_table(title: str, parts: Mapping[str, Sequence[Finding]]) -> None:
-    """The findings part by part, what is identical counted."""
+def _print_table(title: str, parts: Mapping[str, Sequence[Finding]], *, fold: bool = True) -> None:
+    """The findings part by part; what is identical is counted where it is to be folded."""
     table = Table("what", "verdict", "found", "held against", title=line(title))
     for part, findings in parts.items():
         same = sum(found.verdict == IDENTICAL for found in findings)
-        if same:
+        if same and fold:
             table.add_row(f"{part}: {same} of {len(findings)}", IDENTICAL)
         for found in findings:
-            if found.verdict != IDENTICAL:
+            if found.verdict != IDENTICAL or not fold:
                 table.add_row(*map(line, (found.what, found.verdict, found.found, found.expected)))
         table.add_section()
     Console().print(table)
 
 
-COMMANDS = (audit, why, diff, lock, reproduce)
+COMMANDS = (audit, verify, why, diff, lock, reproduce)

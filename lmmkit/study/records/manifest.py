@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -15,6 +16,8 @@ from lmmkit.study.records.artifacts import json_bytes, read_json, sha256, write_
 
 NAME = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9_][\w.\-]{0,199}")
+#: Where a report's step keeps the root digest of all that was there before it.
+ROOT = "root.json"
 BY_HAND = "by hand"
 #: Files that the manifest does not list: itself, and what carries clock times.
 UNLISTED = frozenset({NAME, "log.jsonl", "ro-crate-metadata.json"})
@@ -173,3 +176,31 @@ def file_in(folder: Path, path: str) -> Path:
     if through_link(folder, path):
         raise RunError(f"{path} in {folder} is a link; a run folder holds files only")
     return folder / path
+
+
+def root_digest(files: Iterable[File]) -> str:
+    """One digest for all files of a run, 64 hexadecimal digits: the root of a Merkle tree over their digests.
+
+    A leaf is a file's path with its digest, in the order of the paths; the tree is that of RFC 6962, section
+    2.1, where leaves and nodes are hashed apart and the left half is the largest power of two that leaves
+    something for the right.
+
+    >>> one, two = File("a.csv", 1, "00" * 32), File("b.csv", 1, "11" * 32)
+    >>> root_digest([one, two]) == root_digest([two, one]) != root_digest([one])
+    True
+    """
+    ordered = sorted(files, key=lambda file: file.path)
+    return _root(
+        [_hash(b"\x00", file.path.encode(), b"\x00", bytes.fromhex(file.sha256)) for file in ordered]
+    ).hex()
+
+
+def _root(leaves: Sequence[bytes]) -> bytes:
+    if len(leaves) < 2:
+        return leaves[0] if leaves else _hash()
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return _hash(b"\x01", _root(leaves[:half]), _root(leaves[half:]))
+
+
+def _hash(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()

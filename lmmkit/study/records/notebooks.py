@@ -16,7 +16,7 @@ from lmmkit.study.records.artifacts import sha256
 
 #: Bytes of a notebook, outputs included, that is still read.
 LARGEST = 50_000_000
-_PARAMETERS = "injected-parameters"
+INJECTED = "injected-parameters"
 _FAILURE = "papermill-error-cell-tag"
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CELL_FILE = re.compile(r"\S*ipykernel_\d+/\d+\.py")
@@ -74,12 +74,12 @@ class Notebook:
     @cached_property
     def digest(self) -> str:
         """Digest of all that is executed: what it declares, its cells with their tags; outputs aside."""
-        cells = [[cell["cell_type"], _text(cell["source"]), _tags(cell)] for cell in self.content["cells"]]
+        cells = [[cell["cell_type"], _text(cell["source"]), tags_of(cell)] for cell in self.content["cells"]]
         return sha256(json.dumps([self.declared, cells]).encode())
 
     def code(self) -> list[str]:
         """The sources of its code cells, but for the parameters."""
-        return [_text(cell["source"]) for cell in self._cells() if "parameters" not in _tags(cell)]
+        return [_text(cell["source"]) for cell in self._cells() if "parameters" not in tags_of(cell)]
 
     def _cells(self) -> Iterator[dict[str, Any]]:
         return (cell for cell in self.content["cells"] if cell["cell_type"] == "code")
@@ -122,9 +122,9 @@ def normalised(notebook: dict[str, Any], study_file: str, overrides: Mapping[str
 def _normal_cell(cell: dict[str, Any], parameters: str, at: int) -> dict[str, Any]:
     noise = ("papermill", "execution", "execution_count")
     cell = {**cell, "metadata": {key: value for key, value in cell["metadata"].items() if key not in noise}}
-    if _PARAMETERS in _tags(cell):
-        cell |= {"id": _PARAMETERS, "source": parameters}
-    if _FAILURE in _tags(cell):
+    if INJECTED in tags_of(cell):
+        cell |= {"id": INJECTED, "source": parameters}
+    if _FAILURE in tags_of(cell):
         cell |= {"id": f"failure-{at}"}  # papermill adds it, under an id by chance
     if "outputs" in cell:
         cell["outputs"] = [_normal_output(output) for output in cell["outputs"]]
@@ -166,5 +166,6 @@ def _text(source: str | list[str]) -> str:
     return source if isinstance(source, str) else "".join(source)
 
 
-def _tags(cell: dict[str, Any]) -> list[str]:
+def tags_of(cell: dict[str, Any]) -> list[str]:
+    """The tags of a cell."""
     return cell.get("metadata", {}).get("tags", [])

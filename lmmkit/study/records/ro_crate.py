@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from lmmkit.errors import RunError
 from lmmkit.study.records.artifacts import json_bytes, read_json, write_bytes
+from lmmkit.study.records.log import NAME as LOG
 from lmmkit.study.records.manifest import File, Manifest, Record, load_manifest
 
 NAME = "ro-crate-metadata.json"
@@ -36,9 +37,15 @@ def write_crate(folder: Path) -> None:
     manifest = load_manifest(folder)
     if manifest is None:
         raise RunError(f"{folder} is no run folder; expected what `lmmkit run` leaves")
-    provenance: dict[str, Any] = read_json(folder / "provenance.json")
-    graph = [*_described(manifest, provenance, _times(folder))]
-    write_bytes(folder / NAME, json_bytes({"@context": _CONTEXT, "@graph": graph}))
+    log = folder / LOG
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    crate = crate_of(manifest, read_json(folder / "provenance.json"), text)
+    write_bytes(folder / NAME, json_bytes(crate))
+
+
+def crate_of(manifest: Manifest, provenance: dict[str, Any], log: str) -> Entity:
+    """The description of a run, by its manifest, its provenance and the times in its log."""
+    return {"@context": _CONTEXT, "@graph": [*_described(manifest, provenance, _times(log))]}
 
 
 def _described(manifest: Manifest, provenance: dict[str, Any], times: Times) -> Iterator[Entity]:
@@ -150,12 +157,10 @@ def _file(file: File) -> Entity:
     }
 
 
-def _times(folder: Path) -> Times:
+def _times(log: str) -> Times:
     """When each step last began and ended, by the log; a damaged line says nothing."""
     times: Times = {}
-    log = folder / "log.jsonl"
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    for line in lines:
+    for line in log.splitlines():
         try:
             event = json.loads(line)
             times[event["event"], event.get("step", "")] = str(event["time"])

@@ -36,29 +36,41 @@ class Kind(NamedTuple):
         pattern: Of `path: field`.
         relative: Of the number itself.
         beside: Of the largest number in the same column.
+        floor: Below it a number is noise of rounding.
+        steps: Share of a count that it may differ by, three at the least; 0: a count is a fact.
     """
 
     name: str
     pattern: re.Pattern[str]
     relative: float
     beside: float
+    floor: float = 0.0
+    steps: float = 0.0
 
 
-#: The first that fits. Whole numbers, text and yes/no are compared exactly, but for the search.
+_SEARCH = r"^trace\.csv|^tables/(path|stages|algorithm_steps)"
+#: The first that fits. Whole numbers, text and yes/no are compared exactly, but for the search's counts.
 KINDS = (
     Kind("data", re.compile(r"^(data\.|rows\.csv|study\.json|fit/data)"), 0.0, 0.0),
+    # How near to zero a residual of rounding lies says nothing; its verdict does, which is text.
     Kind(
-        "the search's own path",
-        re.compile(
-            r"^trace\.csv|^tables/(path|stages|algorithm_steps|certificate)|^certificate\.json"
-            r"|trace|gradient|decrement|checks|evaluations|iterations"
-        ),
+        "residual of a check",
+        re.compile(r"certificate\.(csv: value|json: (digits|sentence))$|^fit(/fit)?\.json: .*checks"),
         math.inf,
         math.inf,
     ),
+    Kind("deviance on the way", re.compile(rf"({_SEARCH}).*: (deviance|excess)"), 1e-6, 1e-6, 1e-6, 0.1),
+    Kind(
+        "the search's own path",
+        re.compile(rf"{_SEARCH}|trace|gradient|decrement|evaluations|iterations"),
+        1e-3,
+        1e-6,
+        1e-6,
+        0.1,
+    ),
     Kind("deviance", re.compile(r"deviance|llf|aic|bic|above"), 1e-9, 1e-6),
-    Kind("picture", re.compile(r"^figures/"), 0.0, 1e-3),
-    Kind("printed", re.compile(r"\.(html|ipynb|txt|md):"), 1e-4, 0.0),
+    Kind("picture", re.compile(r"^figures/"), 1e-4, 1e-4),
+    Kind("printed", re.compile(r"\.(html|ipynb|txt|md):"), 1e-4, 0.0, 1e-6),
     Kind("p value", re.compile(r": p$"), 1e-4, 1e-9),
     Kind("estimate", re.compile(""), 1e-6, 1e-7),
 )
@@ -92,7 +104,7 @@ def compare(path: str, one: bytes, other: bytes, *, exact: bool = False) -> Comp
         path: The artefact.
         one: Its bytes.
         other: Its bytes in another run.
-        exact: Whether the search must have taken the same way.
+        exact: Whether no number may differ at all, because code, versions and machine are the same.
     """
     first, second = values_of(path, one), values_of(path, other)
     scales = _scales(first)
@@ -102,7 +114,9 @@ def compare(path: str, one: bytes, other: bytes, *, exact: bool = False) -> Comp
         if same(a, b):
             continue
         kind = kind_of(path, place.field)
-        if not (exact and math.isinf(kind.relative)) and agree(a, b, kind, scales.get(place.field, 0.0)):
+        # A search of one step more has rows that the other lacks; their number is a count, judged as such.
+        longer = kind.steps and place.row and place not in first.keys() & second.keys()
+        if not exact and (longer or agree(a, b, kind, scales.get(place.field, 0.0))):
             within += 1
         else:
             moved.append((place, a, b))
@@ -116,10 +130,7 @@ def kind_of(path: str, name: str) -> Kind:
 
 def tolerances(path: str) -> str:
     """What the numbers of an artefact may differ by, in words."""
-    kinds = [kind for kind in KINDS if kind.pattern.search(f"{path}: ") or kind.name == "estimate"]
-    kind = kinds[0]
-    if math.isinf(kind.relative):
-        return f"{kind.name}: any, the optimum counts"
+    kind = next(kind for kind in KINDS if kind.pattern.search(f"{path}: ") or kind.name == "estimate")
     return f"{kind.name}: {kind.relative:g} of the number, {kind.beside:g} of the largest beside it"
 
 
@@ -137,13 +148,31 @@ def agree(a: object, b: object, kind: Kind, scale: float = 1.0) -> bool:
         kind: The kind of both.
         scale: The largest number beside them, which `kind.beside` is a share of.
     """
-    if math.isinf(kind.relative):
-        return a is not None and b is not None
+    if isinstance(a, str) and isinstance(b, str):
+        return told_alike(a, b, kind)
     if not (isinstance(a, float | int) and isinstance(b, float | int)) or isinstance(a, bool):
         return False
+    if math.isinf(kind.relative):
+        return True
     if isinstance(a, int) and isinstance(b, int):
+        return kind.steps > 0 and abs(a - b) <= max(3.0, kind.steps * max(abs(a), abs(b)))
+    return math.isclose(a, b, rel_tol=kind.relative, abs_tol=max(kind.floor, kind.beside * scale))
+
+
+def told_alike(a: str, b: str, kind: Kind) -> bool:
+    """Whether two texts are the same words around numbers that agree as far as they are printed."""
+    if kind.relative == 0.0 or NUMBER.sub("#", a) != NUMBER.sub("#", b):
         return False
-    return math.isclose(a, b, rel_tol=kind.relative, abs_tol=kind.beside * scale)
+    pairs = zip(NUMBER.findall(a), NUMBER.findall(b), strict=True)
+    return all(x == y or printed_alike(x, y) or agree(_number(x), _number(y), kind, 0.0) for x, y in pairs)
+
+
+def _number(text: str) -> float:
+    """A printed number; NaN, which agrees with nothing, where it is a version or the like."""
+    try:
+        return float(text.replace("−", "-").replace(",", ""))
+    except ValueError:
+        return math.nan
 
 
 def printed_alike(a: str, b: str) -> bool:

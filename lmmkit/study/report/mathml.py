@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lmmkit.engine.covariance.patterned import Exponential, PatternedStructure
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.escape import html
 from lmmkit.model.design.design import Design, RandomTerm
@@ -110,12 +111,20 @@ def _fixed(names: Sequence[str]) -> list[str]:
 
 def _random(term: RandomTerm, labels: Labels) -> list[str]:
     """The effects of the observation's own level; a level is written as the factor's name at i."""
+    if len(term.names) > MOST_TERMS or isinstance(term.structure, Exponential):
+        level = row(name(term.factor), operator("["), symbol("i"), operator("]"))
+        return [row(power(sub(symbol("z"), symbol("i")), TRANSPOSED), sub(symbol("b"), level))]
     return [_times(_effect(term, k), labels.of(label)) for k, label in enumerate(term.names)]
 
 
 def _effect(term: RandomTerm, k: int) -> str:
-    level = row(name(term.factor), operator("["), symbol("i"), operator("]"))
-    return sub(symbol("b"), digits(k), level)
+    """The effect of an observation's level; of its members, m by m, each by its weight w."""
+    several = term.grouping.members
+    index = [symbol("i"), symbol("m")] if several else [symbol("i")]
+    effect = sub(symbol("b"), digits(k), row(name(term.factor), operator("["), *index, operator("]")))
+    if not several:
+        return effect
+    return sub(operator("∑"), symbol("m")) + sub(symbol("w"), row(*index)) + effect
 
 
 def _times(coefficient: str, label: str) -> str:
@@ -130,14 +139,52 @@ def _distribution(term: RandomTerm) -> str:
     left = [sub(symbol("b"), digits(i), level) for i in range(k)]
     group = name(term.group)
     words = f"The {k} effects of each level of {term.group} are normal with mean zero"
+    if term.grouping.known is not None:
+        return _related(term, words)
     if k == 1:
         variance = power(sub(symbol("σ"), group), digits(2))
         return display([left[0] + DISTRIBUTED + _normal(digits(0), variance)], words)
     covariance = sub(symbol("G"), group)
-    shape = covariance + (operator("=") + matrix(_entries(term)) if k <= 4 else "")
+    whole = k <= 4 and not isinstance(term.structure, PatternedStructure)
+    shape = covariance + (operator("=") + matrix(_entries(term)) if whole else "")
+    if isinstance(term.structure, PatternedStructure):
+        shape, words = _pattern(term.structure, covariance), f"{words}; {term.structure.words}"
     vector = column(left) if k <= 4 else sub(symbol("b"), level)
     body = vector + DISTRIBUTED + _normal(digits(0), covariance) + operator(",")
     return display([body + GAP, shape], words)
+
+
+def _related(term: RandomTerm, words: str) -> str:
+    """The effects of all levels together: A of a pedigree, else K, says how levels are related."""
+    assert term.grouping.known is not None
+    kinship = symbol("K" if term.grouping.known.pedigree is None else "A")
+    group, told = name(term.group), f"{words}, related between levels by a known matrix"
+    if len(term.names) == 1:
+        variance = power(sub(symbol("σ"), group), digits(2)) + operator("\N{INVISIBLE TIMES}") + kinship
+        return display([sub(symbol("b"), digits(0)) + DISTRIBUTED + _normal(digits(0), variance)], told)
+    covariance = sub(symbol("G"), group)
+    body = symbol("b") + DISTRIBUTED + _normal(digits(0), kinship + operator("⊗") + covariance)
+    return display([body], told)
+
+
+def _pattern(structure: PatternedStructure, covariance: str) -> str:
+    """The entry of two columns, k and m."""
+    k, m, sigma = symbol("k"), symbol("m"), symbol("σ")
+    variance = power(sub(sigma, k), digits(2)) if structure.own else power(sigma, digits(2))
+    sizes = sub(sigma, k) + sub(sigma, m) if structure.own else variance
+    apart = row(operator("|"), k, operator("−"), m, operator("|"))
+    if isinstance(structure, Exponential):
+        far = row(operator("−"), sub(symbol("d"), k, m), operator("/"), symbol("r"))
+        entry = sizes + power(symbol("e"), far)
+    elif structure.tag in ("ar1", "hetar1"):
+        entry = sizes + power(symbol("ρ"), apart)
+    elif structure.tag in ("toep", "homtoep"):
+        entry = sizes + sub(symbol("ρ"), apart)
+    else:
+        entry = sizes + symbol("ρ") if structure.pairs else digits(0)
+    same = row(operator("("), k, operator("≠"), m, operator(")"))
+    diagonal = sub(covariance, k, k) + operator("=") + variance
+    return row(diagonal, operator(","), sub(covariance, k, m), operator("="), entry, same)
 
 
 def _entries(term: RandomTerm) -> list[list[str]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lmmkit.engine.covariance.patterned import Exponential
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.study.pages.marks import MarkedText, Name, fill, join
@@ -101,13 +102,27 @@ def _term_in_words(files: Files, seen: Seen, term: RandomTerm) -> MarkedText:
         if n != "Intercept" and seen.kind_of_effect(n) != (n,)
     ]
     effects = [*(["intercept"] if "Intercept" in term.names else []), *slopes, *others]
+    if isinstance(term.structure, Exponential):
+        effects = [f"effect at each of {len(term.names)} positions"]
     return fill(
-        "Each of the {} levels of {} has its own {}{}.",
+        "Each of the {} levels of {} has its own {}{}{}.",
         files.entry("summary.json", "ngroups", term.factor),
         seen.column(term.factor),
         listed(effects),
         f"; {term.structure.words}" if len(term.names) > 1 else "",
+        _between_levels(term),
     )
+
+
+def _between_levels(term: RandomTerm) -> str:
+    """How levels are related, and how rows belong to them, where that is not one by one."""
+    known, said = term.grouping.known, list[str]()
+    if known is not None:
+        source = "a known matrix" if known.pedigree is None else "the pedigree"
+        said.append(f"; levels are related as {source} says")
+    if term.grouping.members:
+        said.append("; a row belongs to several levels, each by its weight")
+    return "".join(said)
 
 
 def rows_in_words(files: Files) -> MarkedText:
@@ -205,7 +220,7 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
         rows_in_words(files),
         _model_sentence(files, seen),
         *_settings(files, seen),
-        *choice_in_words(files, design),
+        *_chosen(files, design),
         *search,
         *others,
     ]
@@ -230,6 +245,13 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
             ],
         ),
     ]
+
+
+def _chosen(files: Files, design: Design) -> list[MarkedText]:
+    """How the random effects were chosen; how criteria were compared where they made the choice."""
+    said, note = choice_in_words(files, design), str(files.json("selection.json")["note"])
+    fixed = files.json("selection.json")["rule"] == "fixed"
+    return [text for text in said if not (fixed and str(text) == note)]
 
 
 def _tools(files: Files) -> MarkedText:
@@ -327,21 +349,30 @@ def _model_sentence(files: Files, seen: Seen) -> MarkedText:
     groups = [
         fill("{} ({} levels)", seen.column(name), files.entry("summary.json", "ngroups", name))
         for name in summary["ngroups"]
+        if name in design.ngroups or design.residual is None  # subjects of a residual structure are none
     ]
     nobs, *fit = (files.entry("summary.json", name) for name in ("nobs", "npar", "aic", "bic"))
     fitted = fill("{}{}", METHODS[summary["method"]], cite(files, "reml"))
     end = fill("it has {} parameters, AIC {} and BIC {}", *fit)
     if design.random:
         text = (
-            "A linear mixed model{}, {}, was fitted by {} to {} observations with random effects of {}; {}."
+            "A linear mixed model{}, {}, was fitted by {} to {} observations with random effects of {}{}; {}."
         )
-        return fill(text, cite(files, "model"), Name(design.formula), fitted, nobs, listed(groups), end)
+        own = (listed(groups), _beside(files, design))
+        return fill(text, cite(files, "model"), Name(design.formula), fitted, nobs, *own, end)
     structure = files.entry("summary.json", "residual", "structure")
     text = (
         "A {} without random effects, {}, was fitted by {} to {} observations with the residual "
         "structure {}; {}."
     )
     return fill(text, kind_of_model(design).lower(), Name(design.formula), fitted, nobs, structure, end)
+
+
+def _beside(files: Files, design: Design) -> MarkedText:
+    """The residual structure beside random effects, where there is one."""
+    if design.residual is None:
+        return MarkedText()
+    return fill(" and the residual structure {}", files.entry("summary.json", "residual", "structure"))
 
 
 def _checked(files: Files) -> MarkedText:

@@ -16,7 +16,7 @@ from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PreformattedString, Tag
 
 from lmmkit.errors import LmmkitError, RunError
-from lmmkit.escape import csv_text
+from lmmkit.escape import csv_text, picture_at
 from lmmkit.escape import page as on_page
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, marked_text
 from lmmkit.study.pages.seen_names import Labels, labels_of
@@ -27,7 +27,7 @@ from lmmkit.study.report.numbers import TABLES, place
 
 RECORD = "lmmkit-run"  # id of the block of data that a report carries
 #: Phrases whose number defines what is counted; any other number needs a mark.
-DEFINITIONS = ("; 1 is a straight line.",)
+DEFINITIONS = ("; 1 is a straight line.", "(of a row with weight 1)")
 _DIGITS = re.compile(r"[0-9](?:[0-9.,]*[0-9])?")
 _TOLD = re.compile(r"^[-+]?(?:[0-9][0-9,]*|(?=\.))(?P<decimals>\.[0-9]+)?(?:e(?P<power>[-+]?[0-9]+))?$")
 _UNPROVEN = ["head", "style", "script", "math", "pre"]  # no numbers of the study: indices, code, its output
@@ -58,6 +58,53 @@ def extract(page: str) -> dict[str, Any]:
     if not all(isinstance(text, str) for text in texts):
         raise RunError("the record in the report is damaged; use the report as `lmmkit run` left it")
     return record
+
+
+def skeleton(page: str) -> list[str]:
+    """All of a page but its numbers: tags, words, and for each mark the place that its number comes from.
+
+    Two runs of one code have the same skeleton whatever their last digits; that each number is the one at its
+    place, each picture one of the run's, and the record that of the run, are questions of their own.
+    """
+    return [*_bones(_read(page))]
+
+
+def _bones(element: Tag) -> Iterator[str]:
+    for child in element.children:
+        if isinstance(child, Tag):
+            if child.name == "data":
+                yield f"[{child.get('data-source', '')} {child.get('data-field', '')}]"
+            elif child.get("id") == RECORD:
+                yield f"<{child.name} {child.get('type')} record>"
+            else:
+                yield f"<{child.name} {_attributes(child)}>"
+                yield from _bones(child)
+                yield f"</{child.name}>"
+        elif isinstance(child, NavigableString):
+            kind = "" if type(child) is NavigableString else type(child).__name__
+            if kind or child.strip():
+                yield f"{kind}{_SPACE.sub(' ', child)}"
+
+
+def _attributes(tag: Tag) -> str:
+    """The attributes of a tag; of a picture not the picture, and its words without their numbers."""
+    found = {name: str(value) for name, value in tag.attrs.items()}
+    if tag.name == "img":
+        found["src"] = found.get("src", "").partition(",")[0]
+        said = _said_of(tag)
+        if said is not None:
+            found |= {
+                "alt": "",
+                "data-parts": "".join(
+                    f"[{p.file} {p.place}]" if isinstance(p, Mark) else str(p) for p in said.parts
+                ),
+            }
+    return " ".join(f"{name}={value!r}" for name, value in sorted(found.items()))
+
+
+def shown_pictures(page: str) -> list[bytes | None]:
+    """The pictures that a page holds, as files; None for an address of another kind."""
+    return [picture_at(str(image.get("src", ""))) for image in _read(page).find_all("img")]
 
 
 def printed_text(page: str) -> str:
@@ -136,20 +183,24 @@ def _texts(soup: BeautifulSoup) -> Iterator[MarkedText]:
     for silent in soup.find_all(_UNPROVEN):
         silent.extract()
     for image in soup.select("[alt]"):
-        alt = str(image["alt"])
-        try:
-            said = marked_text(json.loads(str(image.get("data-parts", "[]"))))
-            marked = on_page(str(said)) == alt
-        except (ValueError, TypeError):
-            said, marked = MarkedText(), False
+        said = _said_of(image)
         written = [
             Mark(repr(p.value), p.file, on_page(p.place), on_page(p.text)) if isinstance(p, Mark) else p
-            for p in said.parts
+            for p in (said.parts if said else ())
         ]
-        yield MarkedText(tuple(written)) if marked else MarkedText((alt,))
+        yield MarkedText(tuple(written)) if said else MarkedText((str(image["alt"]),))
     for labelled in soup.select("[aria-label]"):
         yield MarkedText((str(labelled["aria-label"]),))
     yield MarkedText(tuple(_seen(soup)))
+
+
+def _said_of(image: Tag) -> MarkedText | None:
+    """The words that stand for a picture with their marks, where they are those that are read out."""
+    try:
+        said = marked_text(json.loads(str(image.get("data-parts", "[]"))))
+    except (ValueError, TypeError):
+        return None
+    return said if on_page(str(said)) == str(image.get("alt", "")) else None
 
 
 def _seen(element: Tag) -> Iterator[str | Mark | Name]:
@@ -177,7 +228,8 @@ class _Run:
     def has(self, name: str) -> bool:
         """Whether a name stands in a file of the run, as a whole."""
         if self._names is None:
-            paths = [path for path in self.folder.rglob("*") if path.suffix in (".json", ".csv")]
+            found = self.folder.rglob("*")
+            paths = [path for path in found if path.suffix in (".json", ".csv") and not path.is_symlink()]
             written = {text for path in paths for text in _entries(path)}
             labels = self._labels()
             self._names = {on_page(name) for text in written for name in (text, labels.of(text))}

@@ -14,7 +14,7 @@ from lmmkit.study.pages import templates
 from lmmkit.study.pages.marks import Mark, MarkedText, Name
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.records.artifacts import plain
-from lmmkit.study.records.manifest import load_manifest
+from lmmkit.study.records.manifest import ROOT, load_manifest
 from lmmkit.study.records.plan_lock import LOCK, deviation_lines
 from lmmkit.study.report import paragraphs
 from lmmkit.study.report.answer import answer, method, spread
@@ -93,6 +93,7 @@ def render_report(step: Step) -> str:
         code=step.code(),
         deviations=deviation_lines(step.folder),
         embedded=embedded(step),
+        has_root=bool(step.list(ROOT)),
     )
 
 

@@ -1,10 +1,7 @@
-"""What a run tells while it is made: to the terminal by rich, to `log.jsonl` by lines."""
+"""What a run tells the terminal while it is made, by rich."""
 
 from __future__ import annotations
 
-import datetime
-import json
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -13,24 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from lmmkit.errors import RunError
 from lmmkit.escape import terminal
-
-
-class Log:
-    """Events of a run folder, with their clock times."""
-
-    def __init__(self, folder: Path):
-        self.path = folder / "log.jsonl"
-
-    def __call__(self, event: str, **facts: object) -> None:
-        """Add a line."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        try:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"time": now, "event": event, **facts}) + "\n")
-        except OSError as error:
-            raise RunError(f"{self.path} cannot be written: {error.strerror}") from None
 
 
 def line(text: object, style: str = "") -> Text:

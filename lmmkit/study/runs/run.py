@@ -12,6 +12,8 @@ from typing import Any
 from lmmkit.errors import RunError
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.file_lock import BusyError, locked, refuse_links
+from lmmkit.study.records.log import NAME as LOG
+from lmmkit.study.records.log import Log
 from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files, unlisted_files
 from lmmkit.study.records.notebooks import Notebook, normalised
 from lmmkit.study.records.ro_crate import NAME as CRATE
@@ -19,7 +21,7 @@ from lmmkit.study.records.ro_crate import write_crate
 from lmmkit.study.records.step_store import Store
 from lmmkit.study.runs.execute import StepError, execute
 from lmmkit.study.runs.plan import Plan
-from lmmkit.study.runs.progress import Log, Watch
+from lmmkit.study.runs.progress import Watch
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def _maker(plan: Plan, folder: Path, watch: Watch, kernel: dict[str, Any], again
 @contextmanager
 def _held(folder: Path, *, wait: bool) -> Generator[None]:
     """The folder for one run alone."""
-    refuse_links(folder, folder.parent, folder / "log.jsonl")
+    refuse_links(folder, folder.parent, folder / LOG)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -22,7 +22,7 @@ from lmmkit.study.pages.marks import MarkedText, fill
 from lmmkit.study.pages.seen_names import Labels, labels_of
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE
-from lmmkit.study.records.manifest import file_in, load_manifest, safe_path
+from lmmkit.study.records.manifest import ROOT, file_in, load_manifest, root_digest, safe_path
 from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.runs.plan import Plan
 from lmmkit.study.steps.figures import Figure, figure_from_dict
@@ -91,11 +91,13 @@ class Step:
         return self.json("data.schema.json")
 
     def labels(self) -> Labels:
-        """What readers see for the names of columns and levels."""
+        """What readers see for names of columns and levels, of coefficients too where the run has them."""
         if "data" in self.settings:
             columns = self.settings.data.columns
             return labels_of({name: spec.model_dump() for name, spec in columns.items()})
-        return labels_of({facts["column"]: facts for facts in self.schema()["columns"]})
+        found = labels_of({facts["column"]: facts for facts in self.schema()["columns"]})
+        names = self._earlier("tables/names.csv")
+        return found.with_names(read_csv(names)) if names.is_file() else found
 
     def json(self, path: str) -> Any:
         """A JSON file of an earlier step."""
@@ -202,6 +204,13 @@ class Step:
                 self._write(f"fit/{path.name}", path.read_bytes())
         self._write("fit.json", (self.folder / "fit/fit.json").read_bytes())
         self._write("trace.csv", csv_bytes(fit.trace))
+
+    def save_root(self) -> None:
+        """Keep the root digest of all that the steps before this one have left, for the report to print."""
+        manifest, later = load_manifest(self.folder), self.plan.since(self.name)
+        records = [record for record in manifest.steps if record.step not in later] if manifest else []
+        files = [file for record in records for file in record.files]
+        self.save_json(ROOT, {"files": len(files), "root": root_digest(files)})
 
     def save_report(self, html: str) -> None:
         """Keep the report."""

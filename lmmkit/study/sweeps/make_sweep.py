@@ -18,9 +18,10 @@ from rich.progress import (
 
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.file_lock import locked, refuse_links
+from lmmkit.study.records.log import Log
 from lmmkit.study.records.manifest import Manifest, Record, record_files, unlisted_files
 from lmmkit.study.records.trusted_notebooks import telling
-from lmmkit.study.runs.progress import Log, line
+from lmmkit.study.runs.progress import line
 from lmmkit.study.sweeps.cell_workers import CellOptions, CellRun, Workers
 from lmmkit.study.sweeps.cells import SweepPlan
 from lmmkit.study.sweeps.estimands import followed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,18 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imsave
 
 from lmmkit import lmm
 from lmmkit.errors import DataError, RunError
 from lmmkit.model.certificate import UNCHECKED as LEFT
 from lmmkit.model.certificate import certify
 from lmmkit.study.audit import audit as audits
-from lmmkit.study.audit.audit import check_environment, render
+from lmmkit.study.audit.artefacts import Circumstances, compare_artefact, compare_runs
+from lmmkit.study.audit.audit import MACHINE, check_environment, circumstances, render
 from lmmkit.study.audit.integrity import RunFolder, check_integrity
 from lmmkit.study.audit.reproduce import compare_pages
-from lmmkit.study.audit.rerun import RecordedStudy, compare_artefact, compare_runs, find_data, recorded_study
+from lmmkit.study.audit.rerun import RecordedStudy, find_data, recorded_study
 from lmmkit.study.audit.second_opinion import (
     Opinion,
     ask_statsmodels,
@@ -35,6 +38,7 @@ from lmmkit.study.audit.verdicts import (
     IDENTICAL,
     OTHER,
     UNCHECKED,
+    UNTRUSTED,
     WITHIN,
     Audit,
     Finding,
@@ -54,10 +58,15 @@ def findings(*verdicts: str) -> tuple[Finding, ...]:
 @pytest.mark.parametrize(
     ("verdicts", "sentence"),
     [
+        ([HOLDS, IDENTICAL, HOLDS], "Everything holds: 2 holds, 1 identical."),
         ([HOLDS, IDENTICAL, HOLDS, UNCHECKED],
-         "Everything that could be checked holds: 2 holds, 1 identical, 1 not checked."),
-        ([OTHER, WITHIN], "Everything that could be checked holds: 1 other, 1 within tolerance."),
+         "Nothing differs, and 1 of 4 checks could not be made: file 3; the others: 2 holds, 1 identical."),
+        ([UNCHECKED] * 7,
+         "Nothing differs, and 7 of 7 checks could not be made: file 0, file 1, file 2, file 3, file 4 and 2 "
+         "more; the others: none."),
+        ([OTHER, WITHIN, UNTRUSTED], "Everything holds: 1 other, 1 untrusted, 1 within tolerance."),
         ([HOLDS, DIFFERS], "DO NOT TRUST THIS RUN: 1 of 2 checks differ: file 1."),
+        ([UNCHECKED, DIFFERS], "DO NOT TRUST THIS RUN: 1 of 2 checks differ: file 1; 1 could not be made."),
         ([DIFFERS] * 5,
          "DO NOT TRUST THIS RUN: 5 of 5 checks differ: file 0, file 1, file 2, file 3, file 4."),
         ([DIFFERS] * 6,
@@ -72,11 +81,43 @@ def test_an_audit_holds_unless_something_differs(verdicts, sentence):
     assert audit.holds == (DIFFERS not in verdicts)
     plain = audit.to_dict()
     assert (plain["holds"], plain["sentence"]) == (audit.holds, sentence)
+    assert plain["unchecked"] == len(audit.unchecked) == verdicts.count(UNCHECKED)
     page = render(audit)
     assert sentence in page
     assert ('class="verdict bad"' in page) == (not audit.holds)
     assert page.count('<td class="differs">') == verdicts.count(DIFFERS)
-    assert page.count('<td class="left">') == verdicts.count(UNCHECKED) + verdicts.count(OTHER)
+    assert page.count('<td class="left">') == sum(verdicts.count(v) for v in (UNCHECKED, OTHER, UNTRUSTED))
+
+
+def opinions(**found: tuple[str, str]) -> list[Finding]:
+    return [
+        Finding("second opinion", f"{name}: deviance", verdict, said)
+        for name, (verdict, said) in found.items()
+    ]
+
+
+CHECKS = [Finding("second opinion", f"check {i}", HOLDS) for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        ([], "No second opinion was asked."),
+        (CHECKS, "The referee's 3 checks hold."),
+        ([*CHECKS, *opinions(a=(HOLDS, ""), b=(HOLDS, ""))],
+         "The referee's 3 checks hold; a and b find the same optimum and the same fixed effects."),
+        ([*CHECKS, *opinions(a=(HOLDS, ""), b=(UNCHECKED, "it is not installed"))],
+         "The referee's 3 checks hold; a finds the same optimum and the same fixed effects; b says nothing "
+         "(it is not installed)."),
+        ([*CHECKS, Finding("second opinion", "x", DIFFERS), *opinions(a=(DIFFERS, ""))],
+         "1 of the referee's 4 checks do not hold; a CONTRADICTS the run."),
+        ([*opinions(a=(HOLDS, "")), Finding("second opinion", "a: fixed effects", DIFFERS)],
+         "The referee's 0 checks hold; a CONTRADICTS the run."),
+    ],
+)  # fmt: skip
+def test_what_the_second_opinions_agreed_on_is_told_in_a_sentence(found, sentence):
+    assert Audit("s", "k", tuple(found)).agreement() == sentence
+    assert json.dumps(sentence)[1:-1] in json.dumps(Audit("s", "k", tuple(found)).to_dict())
 
 
 SETTINGS = {"data": {"source": "d.csv"}, "seed": 1}
@@ -99,8 +140,11 @@ def test_a_key_is_identical_only_where_record_manifest_and_provenance_agree():
         assert (found.verdict, found.expected) == (verdict, listed)
 
 
+HERE, ANOTHER_MACHINE, OTHER_CODE = Circumstances(), Circumstances(machine=True), Circumstances(("lmmkit",))
+
+
 def compared(path: str, one: str, other: str, *, exact: bool = False) -> Finding:
-    return compare_artefact(path, one.encode(), other.encode(), exact=exact)
+    return compare_artefact(path, one.encode(), other.encode(), HERE if exact else ANOTHER_MACHINE)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +154,12 @@ def compared(path: str, one: str, other: str, *, exact: bool = False) -> Finding
         ("tables/coefficients.csv", "estimate", 10.0, 10.0 - 9e-6, 10.0 - 1.2e-5),
         ("tables/coefficients.csv", "p", 0.04, 0.04 + 3.9e-6, 0.04 + 4.1e-6),
         ("fit.json", "deviance", 1000.0, 1000.0 + 9e-4, 1000.0 + 1.1e-3),
-        ("figures/a.json", "x", 2.0, 2.0 + 1.9e-3, 2.0 + 2.1e-3),
-        ("tables/path.csv", "estimate", 3.0, 4000.0, None),
-        ("fit.json", "gradient", 1e-9, 5.0, None),
+        ("figures/a.json", "x", 2.0, 2.0 + 1.9e-4, 2.0 + 2.1e-4),
+        ("tables/path.csv", "estimate", 3.0, 3.0029, 3.0031),
+        ("tables/path.csv", "deviance", 1000.0, 1000.0009, 1000.0011),
+        ("fit.json", "gradient", 1e-9, 9e-7, 2e-6),
+        ("tables/certificate.csv", "value", 1e-14, 1e-9, None),
+        ("tables/certificate.csv", "threshold", 1e-6, None, 2e-6),
         ("rows.csv", "x", 1.5, None, 1.5 + 1e-12),
         ("data.schema.json", "x", 1.5, None, 1.5 + 1e-12),
     ],
@@ -124,8 +171,7 @@ def test_a_number_may_differ_by_the_tolerance_of_its_kind_and_not_by_more(path, 
     for x, verdict in ((within, WITHIN), (beyond, DIFFERS)):
         if x is not None:
             assert compared(path, content(value), content(x)).verdict == verdict, x
-            if "path" in path or field == "gradient":  # a search that took another way, under the same code
-                assert compared(path, content(value), content(x), exact=True).verdict == DIFFERS
+            assert compared(path, content(value), content(x), exact=True).verdict == DIFFERS
 
 
 def test_what_differs_is_named_up_to_three_times():
@@ -139,12 +185,12 @@ def test_what_differs_is_named_up_to_three_times():
         first, second = ({k: side[k] for k in list(side)[:count]} for side in (one, other))
         found = compared("tables/a.json", json.dumps(first), json.dumps(second))
         assert found.found.endswith(words)
-        assert found.expected == f"the same {count} values"
+        assert found.expected == "the same values"
     within = compared("tables/a.json", '{"x": 1.0, "y": 2.0}', '{"x": 1.0000000001, "y": 2.0}')
-    assert within.found == "1 of 2 values differ, none by more than its kind may"
+    assert within.found == "values differ, none by more than its kind may"
     assert within.expected == "estimate: 1e-06 of the number, 1e-07 of the largest beside it"
-    path = compared("trace.csv", "x\n1.0\n", "x\n2.0\n")
-    assert path.expected == "the search's own path: any, the optimum counts"
+    path = compared("trace.csv", "x\n1.0\n", "x\n1.0001\n")
+    assert path.expected == "the search's own path: 0.001 of the number, 1e-06 of the largest beside it"
     text = compared("tables/a.csv", "name\nyes\n", "name\nno\n")
     assert (text.verdict, text.found) == (DIFFERS, "name 1: yes, again no")
     whole = compared("tables/a.json", '{"n": 180}', '{"n": 181}')
@@ -165,31 +211,193 @@ def made_run(
 
 ONE = {
     "same.csv": "x\n1\n", "near.csv": "x\n1.0\n", "far.csv": "x\n1.0\n", "gone.csv": "x\n",
-    "report.html": "a", "figures/a.svg": "1.0", "provenance.json": '{"a": 1}',
+    "report.html": "<p>a</p>", "figures/a.svg": '<path d="1.0 2"/>',
+    "provenance.json": '{"a": 1, "machine": "m"}',
+    "root.json": "{}",
 }  # fmt: skip
 OTHER_RUN = {
     "same.csv": "x\n1\n", "near.csv": "x\n1.0000001\n", "far.csv": "x\n1.1\n", "new.csv": "x\n",
-    "report.html": "b", "figures/a.svg": "1.5", "provenance.json": '{"a": 2}',
+    "report.html": "<p>b</p>", "figures/a.svg": '<path d="1.5 2"/>',
+    "provenance.json": '{"a": 1, "machine": "n"}',
+    "root.json": "[]",
 }  # fmt: skip
 
 
-def test_a_rerun_compares_every_file_exactly_under_the_same_code_and_numbers_alone_under_another(tmp_path):
+def test_a_rerun_compares_bytes_or_what_files_say_and_words_of_other_code_are_not_checked(tmp_path):
     one, other = made_run(tmp_path / "a", ONE), made_run(tmp_path / "b", OTHER_RUN)
-    exact = {f.what: f for f in compare_runs(one, other, exact=True)}
-    other_code = {f.what: f for f in compare_runs(one, other, exact=False)}
+    exact, machine, code = (
+        {f.what: f for f in compare_runs(one, other, of)} for of in (HERE, ANOTHER_MACHINE, OTHER_CODE)
+    )
     assert {what: f.verdict for what, f in exact.items()} == {
-        "same.csv": IDENTICAL, "near.csv": WITHIN, "far.csv": DIFFERS, "gone.csv": DIFFERS,
+        "same.csv": IDENTICAL, "near.csv": DIFFERS, "far.csv": DIFFERS, "gone.csv": DIFFERS,
         "report.html": DIFFERS, "figures/a.svg": DIFFERS, "provenance.json": DIFFERS, "new.csv": DIFFERS,
+        "root.json": DIFFERS,
     }  # fmt: skip
-    assert {what: f.verdict for what, f in other_code.items()} == {
+    assert {what: f.verdict for what, f in machine.items()} == {
         "same.csv": IDENTICAL, "near.csv": WITHIN, "far.csv": DIFFERS, "gone.csv": DIFFERS,
-        "report.html": UNCHECKED, "figures/a.svg": UNCHECKED, "provenance.json": UNCHECKED,
-        "new.csv": UNCHECKED,
+        "report.html": DIFFERS, "figures/a.svg": DIFFERS, "provenance.json": WITHIN, "new.csv": DIFFERS,
+        "root.json": WITHIN,
+    }  # fmt: skip
+    assert {what: f.verdict for what, f in code.items()} == {
+        "same.csv": IDENTICAL, "near.csv": WITHIN, "far.csv": DIFFERS, "gone.csv": UNCHECKED,
+        "report.html": UNCHECKED, "figures/a.svg": UNCHECKED, "provenance.json": WITHIN,
+        "new.csv": UNCHECKED, "root.json": WITHIN,
     }  # fmt: skip
     assert (exact["gone.csv"].found, exact["gone.csv"].expected) == ("there", "missing in the new run")
     assert (exact["new.csv"].found, exact["new.csv"].expected) == ("missing", "there in the new run")
-    assert other_code["new.csv"].found == "other code or versions, which make this file too"
-    assert other_code["report.html"].found == "other code or versions; its numbers stand in the tables"
+    assert code["new.csv"].found == "made by another lmmkit, which makes this file too"
+    assert code["report.html"].found == "other words: made by another lmmkit"
+
+
+MARK = '<data value="{0}" data-source="tables/a.csv" data-field="x.p">{1}</data>'
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "verdict"),
+    [
+        # Numbers with their place are held against their own run; the words around them are the same or not.
+        (f"<p>It rises by {MARK.format(1.2, 1)}</p>", f"<p>It rises by {MARK.format(1.2, 1.2)}</p>", WITHIN),
+        (f"<p>It rises by {MARK.format(1.2, 1)}</p>", f"<p>It falls by {MARK.format(1.2, 1.2)}</p>", DIFFERS),
+        (f"<p>{MARK.format(1.0, 1)}</p>", f"<p>{MARK.format(1.0, 1).replace('x.p', 'x.q')}</p>", DIFFERS),
+        ("<p>In 18 groups 10.46</p>", "<p>In 18 groups 10.47</p>", WITHIN),
+        ("<p>In 18 groups</p>", "<p>In 19 groups</p>", DIFFERS),
+        ("<p>The drug works.</p>", "<p></p>", DIFFERS),
+        ("<p>one</p>", "<p>one</p><p>two</p>", DIFFERS),
+        ("<mo>=</mo>", "<mo>≠</mo>", DIFFERS),
+        ('<p class="a">x</p>', '<p class="b">x</p>', DIFFERS),
+        ('<img src="data:a,1" alt="a">', '<img src="data:a,2" alt="a">', WITHIN),
+        ('<img src="data:a,1" alt="a">', '<img src="data:a,1" alt="b">', DIFFERS),
+    ],
+)  # fmt: skip
+def test_on_another_machine_a_page_has_the_same_words(one, other, verdict):
+    found = compared("report.html", one, other)
+    assert found.verdict == verdict
+    assert compared("report.html", one, other, exact=True).verdict == DIFFERS
+    by_other_code = compare_artefact("report.html", one.encode(), other.encode(), OTHER_CODE)
+    assert by_other_code.verdict == (WITHIN if verdict == WITHIN else UNCHECKED)
+
+
+def book(*cells: tuple[str, str]) -> str:
+    made = [
+        {"cell_type": "code", "id": str(i), "metadata": {}, "source": source,
+         "outputs": [{"output_type": "stream", "name": "stdout", "text": text}]}
+        for i, (source, text) in enumerate(cells)
+    ]  # fmt: skip
+    return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "verdict", "words"),
+    [
+        (book(("x", "sd 24.740")), book(("x", "sd 24.741")), WITHIN, "the same but for last digits"),
+        (book(("x", "sd 24.740")), book(("x", "sd 24.80")), DIFFERS, "output of cell 1"),
+        (book(("x", "1")), book(("y", "1")), DIFFERS, "cell 1"),
+        (book(("x", "1")), book(("x", "1"), ("y", "2")), DIFFERS, "cells: 1, again 2"),
+        (book(), book(("x", "1")), DIFFERS, "cells: 0, again 1"),
+        (book(("x", "good")), book(("x", "bad")), DIFFERS, "output of cell 1"),
+        ("{}", book(), DIFFERS, "it cannot be read"),
+    ],
+)
+def test_on_another_machine_a_notebook_has_the_same_sources_and_says_the_same(one, other, verdict, words):
+    found = compared("03_fit.ipynb", one, other)
+    assert (found.verdict, words in found.found) == (verdict, True), found
+
+
+def test_a_picture_in_an_output_is_a_figure_of_the_run():
+    address, forged = (f"data:image/svg+xml;base64,{text}" for text in ("YQ==", "Yg=="))
+    one, other = (book(("x", f'<img src="{src}">')).encode() for src in (address, forged))
+    names = {sha256(b"a"): "figures/lines.svg"}
+    here, there = names, {sha256(b"b"): "figures/lines.svg"}
+    assert compare_artefact("a.ipynb", one, other, ANOTHER_MACHINE, here, there).verdict == WITHIN
+    assert compare_artefact("a.ipynb", one, other, ANOTHER_MACHINE, here, here).verdict == DIFFERS
+
+
+DRAWN = '<g id="m0123456789"><path d="M {0} 20.5 L 30.25 40"/><text>{1}</text></g><use href="#m0123456789"/>'
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "verdict"),
+    [
+        (DRAWN.format(100.0, "a"), DRAWN.format(100.009, "a"), WITHIN),
+        (DRAWN.format(100.0, "a"), DRAWN.format(100.4, "a"), DIFFERS),
+        (DRAWN.format(100.0, "a"), DRAWN.format(100.0, "b"), DIFFERS),
+        (DRAWN.format(100.0, "a"), DRAWN.format(100.0, "a").replace("m0123456789", "mabcdef0123"), WITHIN),
+        (DRAWN.format(100.0, "a"), DRAWN.format(100.0, "a").replace("<use ", "<usf "), DIFFERS),
+        ("<svg></svg>", DRAWN.format(100.0, "a"), DIFFERS),
+    ],
+)
+def test_on_another_machine_a_drawing_has_the_same_elements_in_the_same_places(one, other, verdict):
+    assert compared("figures/a.svg", one, other).verdict == verdict
+    assert compared("figures/a.svg", one, other, exact=True).verdict == DIFFERS
+    # Another version may draw otherwise, but not nothing.
+    drawn = compare_artefact(
+        "figures/a.svg", one.encode(), other.encode(), Circumstances(versions=("matplotlib",))
+    )
+    assert drawn.verdict == (DIFFERS if "<svg>" in one else WITHIN if verdict == WITHIN else UNCHECKED)
+
+
+def png(shade: float, side: int = 4) -> bytes:
+    buffer = io.BytesIO()
+    imsave(buffer, np.full((side, side, 3), shade), format="png", vmin=0, vmax=1)
+    return buffer.getvalue()
+
+
+def test_on_another_machine_an_image_is_the_same_but_for_shades():
+    for other, verdict in ((png(0.502), WITHIN), (png(0.6), DIFFERS), (png(0.5, side=5), DIFFERS)):
+        assert compare_artefact("figures/a.png", png(0.5), other, ANOTHER_MACHINE).verdict == verdict
+
+
+CERTIFICATE = {
+    "passed": True,
+    "digits": 13,
+    "checks": 15,
+    "failed": [],
+    "sentence": "15 hold: good to 1e-13.",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({"digits": 12, "sentence": "15 hold: good to 1e-12."}, WITHIN),
+        ({"sentence": "15 hold: perfect."}, DIFFERS),
+        ({"passed": False}, DIFFERS),
+        ({"checks": 14}, DIFFERS),
+        ({"failed": ["a check"]}, DIFFERS),
+    ],
+)
+def test_a_certificate_is_compared_by_its_verdicts(change, verdict):
+    one, other = json.dumps(CERTIFICATE), json.dumps(CERTIFICATE | change)
+    assert compared("certificate.json", one, other).verdict == verdict
+
+
+def test_a_search_of_one_step_more_ends_at_the_same_optimum():
+    rows = [(0, 1200.5, 30.0), (1, 1010.25, 4.0), (2, 1000.125, 0.001)]
+    one, longer, other = (
+        "iteration,deviance,gradient\n" + "".join(f"{i},{d!r},{g!r}\n" for i, d, g in table)
+        for table in (rows, [*rows, (3, 1000.125, 1e-9)], [*rows[:2], (2, 999.0, 0.001)])
+    )
+    assert compared("trace.csv", one, longer).verdict == WITHIN
+    assert compared("trace.csv", one, other).verdict == DIFFERS
+    assert compared("trace.csv", one, one + "3,1000.125,1e-9\n" * 9).verdict == DIFFERS
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([], Circumstances()),
+        ([(MACHINE, OTHER)], Circumstances(machine=True)),
+        ([("numpy", OTHER)], Circumstances(versions=("numpy",))),
+        ([("notebook 03_fit", OTHER), ("jinja2", OTHER)], Circumstances(("notebook 03_fit",), ("jinja2",))),
+        ([("source of lmmkit", UNCHECKED)], Circumstances(("source of lmmkit",))),
+        ([("record", DIFFERS)], Circumstances(("record",))),
+    ],
+)
+def test_what_is_other_decides_what_is_compared(others, expected):
+    environment = [Finding("environment", what, verdict) for what, verdict in others]
+    assert circumstances([Finding("environment", "scipy", IDENTICAL), *environment]) == expected
+    assert expected.exact == (not others)
+    assert bool(expected.reworded) == any(what not in (MACHINE, "numpy") for what, _ in others)
 
 
 def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):

@@ -97,8 +97,8 @@ def test_a_clock_that_goes_backwards_changes_nothing(project, finished, tmp_path
     folder = copied(finished, tmp_path)
     for i, path in enumerate(sorted(folder.rglob("*"))):
         os.utime(path, (4e9 - i * 1e8, 4e9 - i * 1e8))
-    lines = (folder / "log.jsonl").read_text().splitlines()
-    (folder / "log.jsonl").write_text("\n".join([*reversed(lines), "half a li"]))
+    log = (folder / "log.jsonl").read_text()
+    (folder / "log.jsonl").write_text(log.replace('"time": "20', '"time": "19'))
     assert not differs(check_integrity(open_run(folder)))
     write_crate(folder)
     before = (finished / "fit.json").stat().st_mtime

@@ -16,7 +16,12 @@ from lmmkit.study.records.values import Place, agree, compare, kind_of, toleranc
         ("data.parquet", "y", "data"),
         ("rows.csv", "reason", "data"),
         ("fit/data.parquet", "y", "data"),
-        ("trace.csv", "deviance", "the search's own path"),
+        ("trace.csv", "deviance", "deviance on the way"),
+        ("trace.csv", "gradient", "the search's own path"),
+        ("tables/certificate.csv", "value", "residual of a check"),
+        ("certificate.json", "sentence", "residual of a check"),
+        ("tables/certificate.csv", "threshold", "estimate"),
+        ("fit.json", "evidence.checks.value", "residual of a check"),
         ("tables/path.csv", "theta", "the search's own path"),
         ("fit.json", "evaluations", "the search's own path"),
         ("fit.json", "deviance", "deviance"),
@@ -44,8 +49,20 @@ def test_each_number_has_a_kind(path, column, kind):
         ("t.csv", "deviance", 1000.0, 1000 + 9e-7, 0.0, True),
         ("t.csv", "deviance", 1000.0, 1000 + 9e-6, 0.0, False),
         ("rows.csv", "y", 1.0, 1 + 1e-15, 1.0, False),
-        ("trace.csv", "theta", 1.0, 5.0, 0.0, True),
+        ("trace.csv", "theta", 1.0, 1 + 9e-4, 0.0, True),
+        ("trace.csv", "theta", 1.0, 1 + 2e-3, 0.0, False),
+        ("trace.csv", "gradient", 1e-14, 9e-7, 0.0, True),
         ("trace.csv", "theta", 1.0, None, 0.0, False),
+        ("trace.csv", "evaluations", 5, 8, 0.0, True),
+        ("trace.csv", "evaluations", 5, 9, 0.0, False),
+        ("trace.csv", "evaluations", 100, 110, 0.0, True),
+        ("tables/certificate.csv", "value", 1e-14, 1e-9, 0.0, True),
+        ("t.csv", "note", "from 1.234 on", "from 1.235 on", 0.0, True),
+        ("t.csv", "note", "from 1.234 on", "from 1.244 on", 0.0, False),
+        ("t.csv", "note", "from 1.234 on", "up to 1.234", 0.0, False),
+        ("t.csv", "note", "18 groups", "19 groups", 0.0, False),
+        ("t.csv", "note", "version 1.2.3", "version 1.2.4", 0.0, False),
+        ("rows.csv", "reason", "x is 1.234", "x is 1.235", 0.0, False),
         ("t.csv", "n", 3, 4, 100.0, False),
         ("t.csv", "singular", True, 1.0, 1.0, False),
         ("t.csv", "se", "a", 1.0, 1.0, False),
@@ -66,8 +83,8 @@ def test_versions_are_compared_value_by_value():
     assert compare("t.json", b"{", b'{"a": 1}').moved[0][0] == Place("unreadable", "")
 
 
-def test_the_same_search_is_asked_for_exactly():
-    one, other = b"theta\n1.0\n", b"theta\n1.5\n"
+def test_under_the_same_code_and_machine_no_number_may_differ():
+    one, other = b"theta\n1.0\n", b"theta\n1.0001\n"
     assert compare("trace.csv", one, other).moved == ()
     assert len(compare("trace.csv", one, other, exact=True).moved) == 1
 
@@ -93,7 +110,7 @@ def test_values_have_places():
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("trace.csv", "the search's own path: any, the optimum counts"),
+        ("trace.csv", "the search's own path: 0.001 of the number, 1e-06 of the largest beside it"),
         ("rows.csv", "data: 0 of the number, 0 of the largest beside it"),
         ("tables/a.csv", "estimate: 1e-06 of the number, 1e-07 of the largest beside it"),
     ],

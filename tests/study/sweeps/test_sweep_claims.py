@@ -18,9 +18,9 @@ from scipy import stats
 from lmmkit.errors import DataError, RunError
 from lmmkit.study.cluster.project_archive import archive_project, take_files, write_files
 from lmmkit.study.records.keys import machine, versions
+from lmmkit.study.records.log import Log
 from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files
 from lmmkit.study.records.quantities import Quantities, Quantity
-from lmmkit.study.runs.progress import Log
 from lmmkit.study.sweeps import cell_workers
 from lmmkit.study.sweeps import make_sweep as making
 from lmmkit.study.sweeps.cell_workers import TRIES, CellOptions, CellRun, LocalWorkers, WorkerPool

@@ -1,0 +1,130 @@
+"""The data file as pandas and R read it: what was read wrong is found, what was read right is not."""
+
+import gzip
+import shutil
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from lmmkit.study.audit import reading
+from lmmkit.study.audit.integrity import RunFolder
+from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, UNCHECKED
+from lmmkit.study.data.load_table import frame_bytes, load_table, schema_of
+from lmmkit.study.data.sources import Base
+from lmmkit.study.files.schema import Data
+from lmmkit.study.records.artifacts import csv_bytes, json_bytes
+from lmmkit.study.records.manifest import Manifest
+
+HAS_R = shutil.which("Rscript") is not None
+COLUMNS = {"y": {"type": "number"}, "x": {"type": "number"}, "g": {"type": "factor"}}
+PLAIN = "y,x,g\n1.5,2,a\n2.25,3,b\n0.1,4,a\n3e2,-1,b\n"
+
+
+def prepared(tmp_path, text, name="d.csv", **settings):
+    """A run folder as preparing a file leaves it, and the file."""
+    path = tmp_path / name
+    content = text if isinstance(text, bytes) else text.encode(settings.get("encoding", "utf-8"))
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    data = Data.model_validate({"source": name, "columns": COLUMNS, **settings})
+    table = load_table(data, Base(tmp_path, False, None))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "data.parquet").write_bytes(frame_bytes(table.frame))
+    (folder / "data.schema.json").write_bytes(json_bytes(schema_of(table)))
+    (folder / "rows.csv").write_bytes(csv_bytes(table.rows))
+    (folder / "study.json").write_bytes(json_bytes({"data": data.model_dump(mode="json", by_alias=True)}))
+    return RunFolder(folder, Manifest("s", "k")), path
+
+
+def told(run, path):
+    return {each.reader: each for each in reading.readings(run, path)}
+
+
+FILES = {
+    "plain": (PLAIN, {}),
+    "semicolons and decimal commas": ("y;x;g\n1,5;2;a\n2,25;3;b\n", {"sep": ";", "decimal": ","}),
+    "thousands": ("y,x,g\n\"1,500\",2,a\n2,3,b\n", {"thousands": ","}),
+    "tabs": ("y\tx\tg\n1.5\t2\ta\n2.5\t3\tb\n", {"sep": "\t"}),
+    "lines above the header": ("Export of May\nmade by hand\n" + PLAIN, {"header": 3}),
+    "no header": ("1.5,2,a\n2.5,3,b\n", {"header": 0, "columns": {
+        "column1": {"type": "number"}, "column2": {"type": "number"}, "column3": {"type": "factor"}}}),
+    "codes of missing values": ("y,x,g\n1.5,-99,a\n2.5,3,n/a\n-99,3,b\n1,2,a\n", {"na": [-99, "n/a"]}),
+    "blank lines and blanks": ("y,x,g\n1.5, 2 ,a \n\n2.5,3,b\n", {}),
+    "quotes": ('y,x,g\n1.5,2,"a, b"\n2.5,3,"c ""d"""\n', {}),
+    "letters": ("y,x,g\n1.5,2,Zürich\n2.5,3,東京\n", {}),
+    "another encoding": ("y,x,g\n1.5,2,Zürich\n2.5,3,b\n", {"encoding": "latin-1"}),
+    "a mark of byte order": ("\ufeff" + PLAIN, {}),
+    "ids with zeros": ("y,x,g\n1.5,2,007\n2.5,3,010\n", {}),
+    "rows left out": (PLAIN, {"exclude": ["x > 3"]}),
+    "a derived column": (PLAIN, {"derive": {"z": "x * 2"}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_that_was_read_right_is_read_alike_by_others(tmp_path, kind):
+    text, settings = FILES[kind]
+    run, path = prepared(tmp_path, text, **settings)
+    for reader, found in told(run, path).items():
+        if reader == "pandas" or HAS_R:
+            assert (found.finding.verdict, found.finding.part) == (HOLDS, "reading"), found.finding
+            assert found.frame is not None
+
+
+def test_packed_text_and_parquet_have_one_other_reader(tmp_path):
+    run, path = prepared(tmp_path, PLAIN, "d.csv.gz")
+    assert {name: each.finding.verdict for name, each in told(run, path).items()} == {
+        "pandas": HOLDS, "R": UNCHECKED}  # fmt: skip
+    (tmp_path / "p").mkdir()
+    pd.DataFrame({"y": [1.5, 2.5], "x": [1, 2], "g": ["a", "b"]}).to_parquet(tmp_path / "p/d.parquet")
+    run, path = prepared(tmp_path / "p", (tmp_path / "p/d.parquet").read_bytes(), "d.parquet")
+    assert told(run, path)["pandas"].finding.verdict == HOLDS
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (PLAIN.replace("2.25", "2.26"), "y, row 2 of those kept: 2.26, the run has 2.25"),
+        (PLAIN.replace("4,a", "4,b"), "g, row 3 of those kept: b, the run has a"),
+        (PLAIN.replace("4,a", "4,c"), "g, row 3 of those kept: c, the run has a"),
+        (PLAIN.replace("-1,b", "NA,b"), "x, row 4 of those kept: nan, the run has -1.0"),
+        (PLAIN + "1,2,a\n", "5 rows, the run read 4"),
+    ],
+)
+def test_a_file_that_was_read_wrong_is_found(tmp_path, wrong, said):
+    run, path = prepared(tmp_path, PLAIN)
+    path.write_text(wrong)  # stands for a reader that made another table of the same bytes
+    for reader, found in told(run, path).items():
+        if reader == "pandas" or HAS_R:
+            assert (found.finding.verdict, found.finding.found) == (DIFFERS, said)
+
+
+def test_a_derived_column_and_a_table_made_long_are_ours_alone(tmp_path):
+    run, path = prepared(tmp_path, PLAIN, derive={"z": "x * 2"})
+    assert "not compared: z" in told(run, path)["pandas"].finding.found
+    for settings, word in (({"reshape": {"a": 1}}, "makes the file long"), ({}, "kind xlsx")):
+        assert word in reading.cannot_be_read(tmp_path / "d.xlsx", settings)
+    assert reading.cannot_be_read(path, {}) == ""
+
+
+def test_a_file_that_is_not_found_and_a_reader_that_is_not_there_are_told(tmp_path, monkeypatch):
+    run, path = prepared(tmp_path, PLAIN)
+    assert {each.finding.found for each in reading.readings(run, None)} == {"the data file was not found"}
+    monkeypatch.setattr(reading.shutil, "which", lambda _: None)
+    assert told(run, path)["R"].finding.found == "Rscript is not installed"
+    monkeypatch.setattr(reading.shutil, "which", lambda _: "Rscript")
+    failed = SimpleNamespace(returncode=1, stderr="Error in scan(): too few items")
+    monkeypatch.setattr(reading.subprocess, "run", lambda *_, **__: failed)
+    found = told(run, path)["R"]
+    assert (found.frame, found.finding.verdict) == (None, UNCHECKED)
+    assert "too few items" in found.finding.found
+
+
+def test_nothing_of_a_study_is_executed_by_r(tmp_path):
+    mark = tmp_path / "executed"
+    order = f'"); file.create("{mark}"); ("'
+    run, path = prepared(tmp_path, PLAIN)
+    settings = {"data": {**run.settings["data"], "encoding": order}}
+    (run.folder / "study.json").write_bytes(json_bytes(settings))
+    assert told(RunFolder(run.folder, run.manifest), path)["R"].finding.verdict == UNCHECKED
+    assert not mark.exists()

@@ -1,0 +1,185 @@
+"""A verdict signed and checked, by cryptography and by OpenSSH; what was touched since is told."""
+
+import importlib.util
+import json
+import shutil
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from support.projects import copied, edit, repair
+from typer.testing import CliRunner
+
+from lmmkit.errors import RunError
+from lmmkit.study.audit import signature as signatures
+from lmmkit.study.audit.audit import audit_run
+from lmmkit.study.audit.signature import check_signature, public_key, read_signature, sign
+from lmmkit.study.audit.verify import verify
+from lmmkit.study.cli.app import app
+
+CONTENT = b'{"holds": true}\n'
+FORMS = {
+    "openssh": serialization.PrivateFormat.OpenSSH,
+    "pem": serialization.PrivateFormat.PKCS8,
+}
+
+
+def key_file(folder, form="openssh", private=None, password=None):
+    private = private or ed25519.Ed25519PrivateKey.generate()
+    lock = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    path = folder / "id"
+    path.write_bytes(private.private_bytes(serialization.Encoding.PEM, FORMS[form], lock))
+    path.chmod(0o600)
+    public = private.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    (folder / "id.pub").write_bytes(public + b" somebody@somewhere\n")
+    return path
+
+
+@pytest.fixture(params=["cryptography", "ssh-keygen"])
+def maker(request, monkeypatch):
+    """One of the two that sign and check; the other is not there."""
+    if request.param == "ssh-keygen":
+        if shutil.which("ssh-keygen") is None:
+            pytest.skip("ssh-keygen of OpenSSH is not installed")
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    else:
+        monkeypatch.setattr(signatures.shutil, "which", lambda _: None)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_signed_is_checked(tmp_path, maker, form, request):
+    if form == "pem" and "ssh-keygen" in request.node.name:
+        pytest.skip("OpenSSH reads no ed25519 key in this form")
+    key = key_file(tmp_path, form)
+    armour = sign(CONTENT, key)
+    assert check_signature(CONTENT, armour).key == public_key(tmp_path / "id.pub")
+    assert check_signature(CONTENT, armour).fingerprint.startswith("SHA256:")
+    with pytest.raises(RunError, match="what was signed is not what stands here"):
+        check_signature(CONTENT.replace(b"true", b"false"), armour)
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen of OpenSSH is not installed")
+def test_both_make_the_same_signature(tmp_path, monkeypatch):
+    key = key_file(tmp_path)
+    one = sign(CONTENT, key)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert read_signature(sign(CONTENT, key)) == read_signature(one)
+    assert check_signature(CONTENT, one).key == public_key(tmp_path / "id.pub")
+
+
+def test_a_key_that_cannot_sign_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(signatures.shutil, "which", lambda _: None)
+    with pytest.raises(RunError, match="is no file"):
+        sign(CONTENT, tmp_path / "none")
+    with pytest.raises(RunError, match="locked by a passphrase"):
+        sign(CONTENT, key_file(tmp_path, "pem", password=b"secret"))
+    with pytest.raises(RunError, match="a key of another kind"):
+        sign(CONTENT, key_file(tmp_path, "pem", ec.generate_private_key(ec.SECP256R1())))
+    (tmp_path / "text").write_text("no key")
+    with pytest.raises(RunError, match="holds no private key"):
+        sign(CONTENT, tmp_path / "text")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(RunError, match=r"pip install lmmkit\[sign\]"):
+        sign(CONTENT, tmp_path / "text")
+
+
+def test_a_signature_that_cannot_be_checked_is_not_taken(tmp_path, monkeypatch):
+    armour = sign(CONTENT, key_file(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(signatures.shutil, "which", lambda _: None)
+    with pytest.raises(RunError, match="cannot be checked"):
+        check_signature(CONTENT, armour)
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda text: "", lambda text: text.replace("BEGIN", "BEGUN"), lambda text: text[:80] + text[90:],
+    lambda text: text.replace("\n", "\n!", 1), lambda text: text[:-60] + text[-30:],
+])  # fmt: skip
+def test_a_damaged_signature_is_none(tmp_path, spoil):
+    with pytest.raises(RunError, match="holds no signature of an audit"):
+        read_signature(spoil(sign(CONTENT, key_file(tmp_path))))
+
+
+def test_a_public_key_of_another_kind_is_refused(tmp_path):
+    for text in ("", "ssh-rsa AAAA", "ssh-ed25519 AAAA", "ssh-ed25519 %%%%"):
+        (tmp_path / "id.pub").write_text(text)
+        with pytest.raises(RunError, match="holds no ed25519 public key"):
+            public_key(tmp_path / "id.pub")
+
+
+@pytest.fixture
+def signed(finished, tmp_path):
+    """A run in somebody's hands, its signed audit beside it, and the key."""
+    folder, key = copied(finished, tmp_path), key_file(tmp_path)
+    _, place = audit_run(folder, execute=False, key=key)
+    return folder, place, tmp_path / "id.pub"
+
+
+def told(found):
+    return {finding.what: finding.verdict for finding in found}
+
+
+@pytest.mark.slow
+def test_a_signed_audit_and_its_run_are_held_together(signed):
+    folder, place, key = signed
+    assert told(verify(place, key=key)) == {
+        "signature": "holds", "signer": "identical", "verdict": "holds",
+        "root digest of the run": "identical",
+        "files of the run": "identical",
+    }  # fmt: skip
+    assert told(verify(place))["signer"] == "untrusted"
+    assert told(verify(place / "audit.json", run=folder))["root digest of the run"] == "identical"
+
+
+@pytest.mark.slow
+def test_what_was_touched_since_is_told(signed, tmp_path):
+    folder, place, key = signed
+    edit(folder / "fit.json", '"beta"', '"betb"')
+    assert told(verify(place, key=key))["files of the run"] == "DIFFERS"
+    repair(folder)
+    assert told(verify(place, key=key))["root digest of the run"] == "DIFFERS"
+    edit(place / "audit.json", '"holds": true', '"holds":  true')
+    assert told(verify(place, key=key))["signature"] == "DIFFERS"
+    (tmp_path / "other").mkdir()
+    key_file(tmp_path / "other")
+    assert told(verify(place, key=tmp_path / "other/id.pub"))["signature"] == "DIFFERS"
+    (place / "audit.json").write_text("[]")
+    assert told(verify(place, key=key))["verdict"] == "DIFFERS"
+
+
+@pytest.mark.slow
+def test_another_signer_and_a_run_that_is_gone_are_told(signed, tmp_path):
+    folder, place, _ = signed
+    (tmp_path / "other").mkdir()
+    key_file(tmp_path / "other")
+    assert told(verify(place, key=tmp_path / "other/id.pub"))["signer"] == "DIFFERS"
+    shutil.move(folder, tmp_path / "elsewhere")
+    assert told(verify(place))["run"] == "not checked"
+
+
+@pytest.mark.slow
+def test_an_audit_that_fails_is_signed_as_one_and_verified_as_one(finished, tmp_path):
+    folder, key = copied(finished, tmp_path), key_file(tmp_path)
+    edit(folder / "fit.json", '"beta"', '"betb"')
+    _, place = audit_run(folder, execute=False, key=key)
+    assert told(verify(place))["verdict"] == "DIFFERS"
+
+
+@pytest.mark.slow
+def test_the_commands_and_their_exit_codes(signed, finished, tmp_path):
+    folder, place, key = signed
+    ask = CliRunner().invoke
+    done = ask(app, ["verify", str(place), "--key", str(key)])
+    assert (done.exit_code, "as signed" in done.output) == (0, True), done.output
+    assert ask(app, ["verify", str(tmp_path)]).exit_code == 2
+    assert ask(app, ["verify", str(place), "--key", str(tmp_path / "id")]).exit_code == 2
+    done = ask(app, ["audit", str(folder), "--no-execute", "--sign", str(tmp_path / "none")])
+    assert (done.exit_code, "is no file" in done.output) == (2, True)
+    done = ask(app, ["audit", str(folder), "--no-execute", "--strict"])
+    assert (done.exit_code, "could not be made" in done.output) == (4, True), done.output
+    assert not (place / "audit.json.sig").exists()  # the old signature is not of this verdict
+    edit(folder / "fit.json", '"beta"', '"betb"')
+    assert ask(app, ["audit", str(folder), "--no-execute", "--strict"]).exit_code == 3
+    assert json.loads((place / "audit.json").read_bytes())["holds"] is False
