@@ -166,6 +166,8 @@ class FitRules(Rules, BatchRules):
             see.
         halvings_alone: [steps] `halvings` where there is no EM step, in coordinates of the residuals. Halved:
             narrow valleys are given up.
+        correct_below_bent: [deviance] `correct_below` where T has a pattern, on whose coordinates average
+            information is not as good. Halved: one more step in some fits.
         vanished: [of the response's variance] residual variance that a search without an end has run to.
             Halved: such models are called not converged in place of refused.
     """
@@ -183,6 +185,7 @@ class FitRules(Rules, BatchRules):
     memory: int = 20
     wall: float = 1e100
     halvings_alone: int = 29
+    correct_below_bent: float = 0.1
     vanished: float = 1e-10
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.criterion.criterion import Evaluation, Held
 from lmmkit.engine.problem import Problem
@@ -55,6 +56,8 @@ def solve(
         refuse_em(algorithm, _without_em(problem))
     if not (setup.layout.factors and setup.layout.has_em):
         rules = replace(rules, halvings=rules.halvings_alone)
+    if any(isinstance(term.structure, PatternedStructure) for term in problem.terms):
+        rules = replace(rules, correct_below=rules.correct_below_bent)
     if rho is not None:
         rho = np.asarray(rho, dtype=np.float64)
         if rho.shape != (criterion.source.count,) or not np.isfinite(rho).all():
