@@ -208,7 +208,7 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
         rows_in_words(files),
         _model_sentence(files, seen),
         *_settings(files, seen),
-        *choice_in_words(files, design),
+        *_chosen(files, design),
         *search,
         *others,
     ]
@@ -233,6 +233,13 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
             ],
         ),
     ]
+
+
+def _chosen(files: Files, design: Design) -> list[MarkedText]:
+    """How the random effects were chosen; how criteria were compared where they made the choice."""
+    said, note = choice_in_words(files, design), str(files.json("selection.json")["note"])
+    fixed = files.json("selection.json")["rule"] == "fixed"
+    return [text for text in said if not (fixed and str(text) == note)]
 
 
 def _tools(files: Files) -> MarkedText:

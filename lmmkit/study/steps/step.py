@@ -88,11 +88,13 @@ class Step:
         return self.json("data.schema.json")
 
     def labels(self) -> Labels:
-        """What readers see for the names of columns and levels."""
+        """What readers see for names of columns and levels, of coefficients too where the run has them."""
         if "data" in self.settings:
             columns = self.settings.data.columns
             return labels_of({name: spec.model_dump() for name, spec in columns.items()})
-        return labels_of({facts["column"]: facts for facts in self.schema()["columns"]})
+        found = labels_of({facts["column"]: facts for facts in self.schema()["columns"]})
+        names = self._earlier("tables/names.csv")
+        return found.with_names(read_csv(names)) if names.is_file() else found
 
     def json(self, path: str) -> Any:
         """A JSON file of an earlier step."""
