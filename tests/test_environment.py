@@ -37,8 +37,9 @@ def requirements() -> list[str]:
 
 
 def conda_lines() -> list[str]:
+    """The packages of environment.yml, those that conda lets pip install among them."""
     lines = (ROOT / "environment.yml").read_text().split("dependencies:")[1].splitlines()
-    return [line.removeprefix("  - ") for line in lines if line.startswith("  - ")]
+    return [line.strip().removeprefix("- ") for line in lines if re.match(r" +- (?!pip:)", line)]
 
 
 def tracked_texts() -> list[Path]:

@@ -209,8 +209,16 @@ def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
     if n <= p:
         raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
     for term in problem.terms:
-        count = term.levels * len(term.columns)
-        if count >= n and term.relation is None and term.structure.batched:
+        count, relation = term.levels * len(term.columns), term.relation
+        if relation is not None:
+            met = np.unique(term.codes)
+            if len(met) * len(term.columns) >= n and relation.unrelated(met):
+                raise FitError(
+                    f"The {len(met):,} levels of a random-effects term that have rows are not related to "
+                    f"each other, for {n} rows: their variance cannot be told from the residual variance. "
+                    "Give the relationships that connect them, or more rows of each."
+                )
+        elif count >= n and term.structure.batched:
             raise FitError(
                 f"A random-effects term has {term.levels} levels x {len(term.columns)} columns = {count} "
                 f"random effects for {n} rows: its variances cannot be told from the residual variance. "

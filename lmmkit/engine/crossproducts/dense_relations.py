@@ -30,8 +30,8 @@ def independent(
     prepared: Prepared, layout: Layout, raw: Moments, absorbed: Moments
 ) -> tuple[Layout, Moments, Moments]:
     """Returns layout, raw and absorbed cross-products with independent levels in the place of related."""
-    dense = [isinstance(factor.relation, DenseRelationship) for factor in layout.rest]
-    if layout.sparse or not any(dense):
+    dense = [isinstance(f.relation, DenseRelationship) and f.half is None for f in layout.rest]
+    if not any(dense):
         return layout, raw, absorbed
     factor = layout.rest[0]
     if len(layout.factors) == 1 and factor.width == 1 and not factor.members:

@@ -325,7 +325,7 @@ def build_layout(problem: Problem, prepared: Prepared) -> Layout:
         nested = factor.plain and not sparse and holds_subjects(factor.codes, problem.residual)
         if nested and chain:
             nested = parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None
-        if sparse and isinstance(factor.relation, DenseRelationship):
+        if (sparse or problem.residual is not None) and isinstance(factor.relation, DenseRelationship):
             Z, half = random_columns(prepared, [factor]), factor.relation.half
             Z = csr_array(Z @ kron(csr_array(half), eye_array(factor.width), format="csr"))
             factor = replace(by_rank(factor), Z=Z)

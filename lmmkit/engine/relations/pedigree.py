@@ -95,6 +95,21 @@ class Pedigree(Relationship):
         """log|A|."""
         return float(np.log(self.segregation).sum())
 
+    def unrelated(self, levels: Ints) -> bool:
+        """Returns whether none of some animals is inbred, and no two of them have an ancestor in common."""
+        if (self.inbreeding[levels] > 0.0).any():
+            return False
+        owner = np.full(self.levels, -1)  # whose ancestor an animal is
+        owner[levels] = np.arange(len(levels))
+        for members in self.generations[:0:-1]:
+            for parent in (self.sire, self.dam):
+                known = members[(parent[members] >= 0) & (owner[members] >= 0)]
+                up, mine, before = parent[known], owner[known], owner[parent[known]]
+                owner[up] = mine
+                if ((before >= 0) & (before != mine)).any() or (owner[up] != mine).any():
+                    return False
+        return True
+
     def coloured(self, z: Floats) -> Floats:
         """Returns (J, m) T D^1/2 z: from parents to children, and what segregation adds."""
         u = np.sqrt(self.segregation)[:, None] * z.reshape(self.levels, -1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, eigvalsh
 from scipy.linalg.lapack import dpotrf
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.errors import FitError
 
 CLIP = 1e-12  # share of the largest eigenvalue of K up to which one is zero
@@ -37,6 +38,10 @@ class Relationship(ABC):
         """(J,) of K: 1 + F of relatives with inbreeding F."""
 
     @abstractmethod
+    def unrelated(self, levels: Ints) -> bool:
+        """Returns whether K has the same variance for some levels, and nothing between them."""
+
+    @abstractmethod
     def coloured(self, z: Floats) -> Floats:
         """Returns (J, m) A z for (rank, m) z: of covariance K where z has none."""
 
@@ -51,11 +56,19 @@ class DenseRelationship(Relationship):
 
     Attributes:
         K: (J, J), symmetric.
-        half: (J, r) A, K = A A', r the rank of K.
     """
 
     K: Floats
-    half: Floats
+
+    @cached_property
+    def half(self) -> Floats:
+        """(J, r) A, K = A A': Cholesky's where K is well conditioned, else from its eigenvectors."""
+        root, info = dpotrf(self.K, lower=1, clean=1)
+        if info == 0 and (root.diagonal() ** 2 > REGULAR * self.K.diagonal()).all():
+            return np.ascontiguousarray(root)
+        values, vectors = eigh(self.K, driver="evd")
+        kept = values > CLIP * values[-1]
+        return np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept]))
 
     @property
     def levels(self) -> int:
@@ -72,6 +85,11 @@ class DenseRelationship(Relationship):
         """(J,) of K."""
         return self.K.diagonal()
 
+    def unrelated(self, levels: Ints) -> bool:
+        """Returns whether K is a multiple of the identity there."""
+        own = self.K[np.ix_(levels, levels)]
+        return bool(np.abs(own - own[0, 0] * np.eye(len(own))).max() <= ASYMMETRIC * own.diagonal().max())
+
     def coloured(self, z: Floats) -> Floats:
         """Returns A z."""
         return self.half @ z
@@ -82,7 +100,7 @@ class DenseRelationship(Relationship):
 
 
 def dense_relationship(K: Floats) -> DenseRelationship:
-    """K by its root: Cholesky's where K is well conditioned, else from its eigenvectors, small ones left out.
+    """K, after a look at it.
 
     Raises:
         FitError: K is not square, finite, symmetric, or not positive semidefinite.
@@ -105,14 +123,19 @@ def dense_relationship(K: Floats) -> DenseRelationship:
             f"{K[j, i]:.6g} in row {j + 1}, column {i + 1}. Give a covariance matrix."
         )
     K = (K + K.T) / 2.0
-    root, info = dpotrf(K, lower=1, clean=1)
-    if info == 0 and (root.diagonal() ** 2 > REGULAR * K.diagonal()).all():
-        return DenseRelationship(K, np.ascontiguousarray(root))
-    values, vectors = eigh(K, driver="evd")
+    _refuse_indefinite(K)
+    return DenseRelationship(K)
+
+
+def _refuse_indefinite(K: Floats) -> None:
+    """No eigenvalue is negative but for rounding: K + t I has a root for a small t, or they are counted."""
+    shifted = K.copy()
+    shifted.flat[:: len(K) + 1] += NEGATIVE * max(float(K.diagonal().max()), 0.0)
+    if dpotrf(shifted, lower=1, overwrite_a=1)[1] == 0:
+        return
+    values = eigvalsh(K)
     if values[-1] <= 0.0 or values[0] < -NEGATIVE * values[-1]:
         raise FitError(
             f"A relationship matrix is not positive semidefinite: its least eigenvalue is {values[0]:.4g}, "
             f"its largest {values[-1]:.4g}. It is no covariance matrix: check how it was made, or bend it."
         )
-    kept = values > CLIP * values[-1]
-    return DenseRelationship(K, np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept])))

@@ -33,6 +33,7 @@ class Focus:
         within: The term's other columns.
         contrast: Two levels of a factor: the mean of the first less that of the second.
         at: Values of other columns at which it is asked, by name; levels as text.
+        absent: What was asked for in a model that does not have it; then this is the first term.
     """
 
     term: str
@@ -40,6 +41,7 @@ class Focus:
     within: tuple[str, ...] = ()
     contrast: tuple[str, str] | None = None
     at: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    absent: str = ""
 
 
 def focus_term(formula: Formula, asked: str | None) -> Term | None:

@@ -9,7 +9,7 @@ On a logarithmic scale differences are ratios too, and means are carried back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit
+from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.degrees_of_freedom import Denominators, FTest, denominators
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.inference.linear_functions import estimable, linear_table
@@ -28,6 +29,7 @@ from lmmkit.model.means.focus import (
     INTERCEPT,
     Focus,
     find_focus,
+    focus_term,
     is_factor,
     largest_interactions,
     levels_of_column,
@@ -80,8 +82,17 @@ def asked(
     contrast: Sequence[Any] | str | None = None,
     at: Mapping[str, Any] | None = None,
 ) -> Focus:
-    """What a study's focus, contrast and values stand for, as `find_focus` reads them."""
-    return find_focus(fit.design, focus, contrast, at)
+    """What a study's focus, contrast and values stand for, as `find_focus` reads them.
+
+    Where the formula was changed, as in a cell of a sweep, and has the focus no more, it is the first term,
+    and
+    says so: `lmmkit check` and `lmmkit run` refuse a focus that the study's own formula does not have.
+    """
+    known = [*fit.design.fixed_names, *fit.design.recipe.fixed_columns()]
+    formula = fit.design.recipe.formula
+    if focus is None or focus_term(formula, focus) is not None or same_name(focus, known) is not None:
+        return find_focus(fit.design, focus, contrast, at)
+    return replace(find_focus(fit.design), absent=focus)
 
 
 def told(fit: Fit, focus: Focus, coefficients: Frame, *, df: str, level: float) -> Told:
@@ -289,6 +300,7 @@ class _Answer:
         response = self.design.recipe.formula.response
         return {
             "term": self.focus.term,
+            "absent": self.focus.absent,
             "variable": self.focus.variable,
             "kind": self.kind,
             "within": list(self.focus.within),

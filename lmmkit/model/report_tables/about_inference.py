@@ -13,12 +13,14 @@ import pandas as pd
 from lmmkit.errors import FitError, PartialResult
 from lmmkit.model.comparison.compare import compare
 from lmmkit.model.fit import Fit, lmm
+from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.inference.confidence_intervals import Method
 from lmmkit.model.inference.fixed_effect_terms import fixed_effects
-from lmmkit.model.means.focus import reference_level
+from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.means.reference_grid import reference_grid
 from lmmkit.model.report_tables.report_table import Columns, Facts, ReportTable, excludes_zero
+from lmmkit.model.table.known import known_of
 from lmmkit.model.tables import parameter_names, parameters
 
 Frame = pd.DataFrame
@@ -218,7 +220,9 @@ def comparisons(
 
 def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
     try:
-        table = compare(fit, lmm(formula, data, **options), seed=seed)
+        known = known_of(options.get("known"), parse_formula(formula))
+        given: dict[str, Any] = {**options, "known": known}
+        table = compare(fit, lmm(formula, data, **given), seed=seed)
     except FitError as error:
         return {"note": str(error)}
     row = table.iloc[-1]
@@ -249,13 +253,16 @@ def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
 def standardised(fit: Fit) -> Frame:
     """Differences between levels of factors over the total standard deviation: coefficient, estimate.
 
-    Of main effects under treatment coding; no rows where no total is defined.
+    Of main effects under treatment coding that take part in no interaction; no rows where no total is
+    defined.
     """
     variables = {name: each for name, each in fit.design.composition.items() if len(each) == 1}
     mine = [
         fit.design.fixed_names[i]
         for term in fit.design.fixed_terms
-        if term.name in variables and reference_level(variables[term.name][0]) is not None
+        if term.name in variables
+        and reference_level(variables[term.name][0]) is not None
+        and not where_zero(fit.design, term.name)
         for i in term.columns
         if fit.design.fixed_names[i].startswith(f"{term.name}[T.")
     ]

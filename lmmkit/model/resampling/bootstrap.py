@@ -72,6 +72,11 @@ def replicate(
 ) -> Replicates:
     """The model fitted to responses drawn from `source`: together, or one by one."""
     estimates = source.estimates
+    if estimates.design.held is not None:
+        raise FitError(
+            "A bootstrap estimates the variances of each replicate again, and those of this fit are given: "
+            "leave variances out to have them estimated."
+        )
     with one_thread():
         return refit(
             estimates.problem,
@@ -96,7 +101,11 @@ def parameters_of(estimates: Estimates, factors: Sequence[Floats], rho: Floats, 
     pairs, residual = zip(estimates.random, factors, strict=True), estimates.problem.residual
     columns = [term.structure.natural(np.einsum("r,rac,rbc->abr", sigma**2, L, L)) for term, L in pairs]
     if residual is not None:
-        columns.append(np.array([residual.structure.natural(one) for one in rho]).T)
+        fitted = np.isfinite(sigma)
+        columns.append(np.full((rho.shape[1], len(rho)), np.nan))
+        columns[-1][:, fitted] = (
+            np.array([residual.structure.natural(one) for one in rho[fitted]]).reshape(-1, rho.shape[1]).T
+        )
     return np.concatenate([*columns, sigma[None]]).T
 
 

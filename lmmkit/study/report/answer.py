@@ -14,7 +14,7 @@ from lmmkit.model.design.design import Design
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.report.numbers import Files, percent
-from lmmkit.study.report.seen import Seen, units_of
+from lmmkit.study.report.seen import Seen, as_unit, units_of
 
 DEGREES = {
     "kenward-roger": "degrees of freedom and adjusted standard errors by Kenward and Roger",
@@ -85,7 +85,7 @@ def spread(files: Files, design: Design, labels: Labels = NO_LABELS) -> MarkedTe
     table = files.table("components")
     single = [row for row in range(len(table)) if pd.isna(table["var2"].iloc[row])]
     own = [row for row in single if table["group"].iloc[row] == "Residual"]
-    weighted = " (of a row with weight 1)" if design.problem.weights is not None else ""
+    weighted = " (of a row of unit weight)" if design.problem.weights is not None else ""
     last = [_residual_sd(files, seen, row) for row in own]
     left = fill("The residual standard deviation is {}{}.", last[0], weighted)
     if len(own) > 1:
@@ -158,6 +158,9 @@ class _Sentences:
             "intercept": self._intercept, "number": self._number, "factor": self._factor,
         }  # fmt: skip
         said = kinds[self.facts["kind"]]()
+        if self.facts["absent"]:
+            absent = "The study asks about {}, which this model does not have: this is about its first term."
+            said.append(fill(absent, self.seen.column(self.facts["absent"])))
         return [_capital(sentence) for sentence in said]
 
     # --- parts of sentences -------------------------------------------------------------------------------
@@ -179,7 +182,14 @@ class _Sentences:
         return Mark(mark.value, mark.file, mark.place, text)
 
     def sized(
-        self, row: int, unit: MarkedText, *, strong: bool = False, name: bool = False, slope: str = ""
+        self,
+        row: int,
+        unit: MarkedText,
+        *,
+        strong: bool = False,
+        name: bool = False,
+        slope: str = "",
+        tested: bool = True,
     ) -> MarkedText:
         """An estimate with unit and interval; on a logarithmic scale as change in per cent or as ratio."""
         if self.value(row, "estimate") is None:
@@ -200,7 +210,11 @@ class _Sentences:
         other = ", by Wald" if kind in ("profile", "bootstrap") and by == "Wald" else ""
         adjusted = fill(", Tukey's adjustment") if self.value(row, "adjusted") else MarkedText()
         words = fill("{} confidence interval ", coverage(self.files)) if name else MarkedText()
-        p = fill("; {}", self.p(row)) if name and self.value(row, "p") is not None else MarkedText()
+        p = (
+            fill("; {}", self.p(row))
+            if name and tested and self.value(row, "p") is not None
+            else MarkedText()
+        )
         inside = fill("{}{} to {}{}{}{}", words, parts[1], parts[2], adjusted, other, p)
         return fill("{} ({})", _strong(number) if strong else number, inside)
 
@@ -238,7 +252,7 @@ class _Sentences:
 
     def unit_of(self, name: str) -> MarkedText:
         unit = self.seen.units.get(name, "")
-        return fill(" {}", Name(unit)) if unit else MarkedText()
+        return fill(" {}", as_unit(unit)) if unit else MarkedText()
 
     @cached_property
     def given(self) -> MarkedText:
@@ -264,7 +278,7 @@ class _Sentences:
     # --- the intercept ------------------------------------------------------------------------------------
 
     def _intercept(self) -> list[MarkedText]:
-        estimate = self.sized(0, self.seen.of_response(), strong=True, name=True)
+        estimate = self.sized(0, self.seen.of_response(), strong=True, name=True, tested=False)
         where = self.facts["where"]
         less = ", less the offset," if self.facts["offset"] else ""
         if not where:
@@ -337,7 +351,7 @@ class _Sentences:
             return fill(
                 "{}the slope of {} along {} is {}.", self.given, self.response, self.seen.column(x), estimate
             )
-        form = "{}the data do not show whether {}{} increases or decreases with {}: {} {}."
+        form = "{}{}the data do not show whether {} increases or decreases with {}: {} {}."
         return fill(form, self.given, over, self.response, self.seen.column(x), what, estimate)
 
     def _in_percent(self, row: int) -> bool:
@@ -422,10 +436,10 @@ class _Sentences:
             if self.logarithmic:
                 said.append(
                     fill(
-                        "The {}, {} less {} of {}, is {} on the scale of {}.",
+                        "The {} ({}: {} less {}) is {} on the scale of {}.",
                         several,
-                        *pair,
                         self.seen.column(name),
+                        *pair,
                         self._on_model_scale(row, self.seen.per(x)),
                         self.seen.response,
                     )
@@ -433,10 +447,10 @@ class _Sentences:
             else:
                 said.append(
                     fill(
-                        "The {}, {} less {} of {}, is {}.",
+                        "The {} ({}: {} less {}) is {}.",
                         several,
-                        *pair,
                         self.seen.column(name),
+                        *pair,
                         self.sized(row, self.seen.per(x), strong=True, name=True),
                     )
                 )

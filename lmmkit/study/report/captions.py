@@ -16,7 +16,8 @@ from lmmkit.model.report_tables.panels import PanelChoice, focus_columns
 from lmmkit.model.report_tables.report_table import excludes_zero
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
-from lmmkit.study.report.numbers import TABLES, cell_mark, number, percent
+from lmmkit.study.report.numbers import MINUS, TABLES, cell_mark, number, percent
+from lmmkit.study.report.seen import as_unit
 
 
 class Words(TypedDict):
@@ -44,6 +45,11 @@ class _Numbers:
 
     def _fact(self, key: str, text: str) -> Mark:
         return Mark(self.facts[key], f"tables/{self.name}.csv", f"={key}", text)
+
+
+def minus(mark: Mark) -> Mark:
+    """A number with the sign that sentences have."""
+    return Mark(mark.value, mark.file, mark.place, mark.text.replace("-", MINUS))
 
 
 def counted(count: Mark, noun: str) -> MarkedText:
@@ -93,7 +99,7 @@ def distance_label(columns: pd.DataFrame, names: list[str], labels: Labels = NO_
 
 def with_unit(unit: str) -> MarkedText:
     """A unit behind a number, or nothing."""
-    return fill(" {}", Name(unit)) if unit else MarkedText()
+    return fill(" {}", as_unit(unit)) if unit else MarkedText()
 
 
 def response(columns: pd.DataFrame, name: str) -> Words:
@@ -485,10 +491,11 @@ def residuals(facts: dict[str, Any], outliers: pd.DataFrame) -> Words:
     of = fill(" ({})", Name(groups)) if groups else MarkedText()
     return _words(
         fill(
-            "The row farthest from its fitted value is row {}{}, by {} standard deviations.{}",
+            "The row farthest from its fitted value is row {}{}, with a {} residual of {}.{}",
             numbers.cell(0, "row"),
             of,
-            numbers.cell(0, "studentised", 3),
+            str(facts["kind"]),
+            minus(numbers.cell(0, "studentised", 3)),
             some if facts["drawn"] < facts["rows"] else "",
         ),
         "Residuals against fitted values, against normal quantiles, their spread, and boxes by group.",

@@ -66,9 +66,18 @@ class _Found:
             "variance between groups": self._between,
             "normal residuals": self._normal,
             "outlying groups": self._groups,
-            "independence": lambda at: fill("Independence was not checked: {}.", self._cell(at, "note")),
+            "independence": self._independence,
         }
         return kinds[str(self.table["check"].iloc[row])](row)
+
+    def _independence(self, row: int) -> MarkedText:
+        if self.seen.design.residual is not None:
+            return fill(
+                "Residuals of a subject are not assumed to be independent; the fitted correlations "
+                "stand beside "
+                "the empirical ones."
+            )
+        return fill("Independence was not checked: {}.", self._cell(row, "note"))
 
     def _cell(self, row: int, column: str) -> Mark:
         return self.files.cell("checks", row, column)
@@ -93,11 +102,14 @@ class _Found:
         return self.files.cell("outliers", at, "studentised", 2)
 
     def _levels(self, text: str) -> MarkedText:
-        """`Subject 332, item 4` with labels."""
-        parts = list[MarkedText]()
+        """`Subject 332, item 4` with labels; a level that begins with its group's name stands alone."""
+        parts = list[MarkedText | Name]()
         for part in text.split(", "):
-            group, _, level = part.partition(" ")
-            parts.append(fill("{} {}", self.seen.column(group), self.seen.level(group, level)))
+            group = next((name for name in self.seen.design.ngroups if part.startswith(f"{name} ")), "")
+            level = part.removeprefix(f"{group} ")
+            told = self.seen.level(group, level)
+            lead = not group or level.lower().startswith(group.lower())
+            parts.append(Name(level) if lead else fill("{} {}", self.seen.column(group), told))
         return join(", ", parts)
 
     def _rows(self, row: int) -> MarkedText:

@@ -27,7 +27,7 @@ from lmmkit.study.report.numbers import TABLES, place
 
 RECORD = "lmmkit-run"  # id of the block of data that a report carries
 #: Phrases whose number defines what is counted; any other number needs a mark.
-DEFINITIONS = ("; 1 is a straight line.",)
+DEFINITIONS = ("; 1 is a straight line.", "(of a row with weight 1)")
 _DIGITS = re.compile(r"[0-9](?:[0-9.,]*[0-9])?")
 _TOLD = re.compile(r"^[-+]?(?:[0-9][0-9,]*|(?=\.))(?P<decimals>\.[0-9]+)?(?:e(?P<power>[-+]?[0-9]+))?$")
 _UNPROVEN = ["head", "style", "script", "math", "pre"]  # no numbers of the study: indices, code, its output

@@ -12,7 +12,7 @@ import pandas as pd
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.variables import Variable
 from lmmkit.model.means.focus import reference_level
-from lmmkit.study.pages.marks import MarkedText, Name, fill, join
+from lmmkit.study.pages.marks import MarkedText, Name, Part, fill, join
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 
 Units = Mapping[str, str]
@@ -21,6 +21,11 @@ Units = Mapping[str, str]
 def units_of(columns: Mapping[str, Mapping[str, Any]]) -> Units:
     """The units in the columns of a study, as plain data."""
     return {name: str(spec["unit"]) for name, spec in columns.items() if spec.get("unit")}
+
+
+def as_unit(unit: str) -> Part:
+    """A unit in a sentence: a word, which is no name of a column; marked as a name where it has a digit."""
+    return Name(unit) if any(map(str.isdigit, unit)) else unit
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,12 @@ class Seen:
 
     def of_response(self) -> MarkedText:
         """The unit of the response behind a number, or nothing."""
-        return fill(" {}", Name(self.unit)) if self.unit else MarkedText()
+        return fill(" {}", as_unit(self.unit)) if self.unit else MarkedText()
 
     def per(self, *columns: str) -> MarkedText:
         """What stands behind a slope along columns: ` ms per d`, ` per unit of x`."""
         below = [
-            Name(self.units[c]) if c in self.units else fill("unit of {}", self.column(c)) for c in columns
+            as_unit(self.units[c]) if c in self.units else fill("unit of {}", self.column(c)) for c in columns
         ]
         return fill("{} per {}", self.of_response(), join(" and ", below)) if below else self.of_response()
 
@@ -74,7 +79,7 @@ class Seen:
         """`per d`, or `per unit of x`."""
         return fill(
             "per {}",
-            Name(self.units[column]) if column in self.units else fill("unit of {}", self.column(column)),
+            as_unit(self.units[column]) if column in self.units else fill("unit of {}", self.column(column)),
         )
 
     def of_effect(self, name: str) -> MarkedText:

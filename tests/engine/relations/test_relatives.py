@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lmmkit.engine.covariance.residual_structure import one_correlation
 from lmmkit.engine.covariance.structures import Unstructured
 from lmmkit.engine.inference.prediction_error import PredictionError
-from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.problem import Problem, Residual, Term
 from lmmkit.engine.relations.pedigree import pedigree_of
 from lmmkit.engine.relations.relationship import dense_relationship
 from lmmkit.engine.solve import solve, solve_at
+from lmmkit.engine.variance_tests.exact_rlrt import draws, spectrum
 from lmmkit.errors import FitError
 
 DATA = Path(__file__).parents[2] / "reference/data"
@@ -199,6 +201,55 @@ def test_a_singular_matrix_has_blups_for_all(animals):
     )
 
 
+@pytest.mark.parametrize("kind", ["matrix", "founders", "half a family each"])
+def test_one_row_of_each_unrelated_level_is_refused(kind):
+    rng, n = np.random.default_rng(3), 30
+    names, unknown = [f"f{i}" for i in range(n)], [""] * n
+    relation = (
+        dense_relationship(2.0 * np.eye(n)) if kind == "matrix" else pedigree_of(names, unknown, unknown)
+    )
+    if kind == "half a family each":
+        relation = pedigree_of(names, [f"s{i}" for i in range(n)], [f"d{i}" for i in range(n)])
+    term = Term(0, np.arange(n), relation.levels, (0,), Unstructured(1), (), relation)
+    problem = Problem((np.ones(n),), (0,), rng.normal(size=n), (term,))
+    with pytest.raises(FitError, match="not related to each other"):
+        solve(problem)
+    related = pedigree_of(names, ["s"] * n, ["d"] * 10 + ["e"] * 20)
+    assert not related.unrelated(np.arange(n))
+    term = replace(term, relation=related, levels=related.levels)
+    assert solve(replace(problem, terms=(term,))).converged
+
+
+def test_animals_with_an_ancestor_in_common_are_related():
+    names = ["g", "p", "q", "a", "b", "c"]
+    pedigree = pedigree_of(names, ["", "g", "", "p", "g", "q"], [""] * 6)
+    assert not pedigree.unrelated(np.array([3, 4]))  # grandchild and child of g
+    assert not pedigree.unrelated(np.array([0, 3]))
+    assert pedigree.unrelated(np.array([3, 5]))
+    assert pedigree.unrelated(np.array([0, 5]))
+
+
+def test_a_matrix_beside_a_residual_structure_equals_dense_algebra():
+    rng, subjects, visits = np.random.default_rng(5), 40, 3
+    half = rng.normal(size=(subjects, 50)) / 7
+    K, owner = half @ half.T, np.repeat(np.arange(subjects), visits)
+    animal = rng.permutation(owner)
+    y = rng.normal(size=len(owner)) + rng.normal(size=subjects)[owner] + (half @ rng.normal(size=50))[animal]
+    term = Term(0, animal, subjects, (0,), Unstructured(1), (), dense_relationship(K))
+    structure = one_correlation("cs", (1, 2, 3), ("1", "2", "3"))
+    residual = Residual(structure, np.tile(np.arange(visits), subjects), owner)
+    found = solve(Problem((np.ones(len(y)),), (0,), y, (term,), residual=residual))
+    T, one = found.factors[0][0, 0] ** 2, np.ones(len(y))
+    V = np.kron(np.eye(subjects), structure.matrix(found.rho)) + T * K[np.ix_(animal, animal)]
+    XVX = one @ np.linalg.solve(V, one)
+    e = y - one @ np.linalg.solve(V, y) / XVX
+    r2, nu = e @ np.linalg.solve(V, e), len(y) - 1
+    deviance = np.linalg.slogdet(V)[1] + np.log(XVX) + nu * (1 + np.log(2 * np.pi * r2 / nu))
+    assert found.deviance == pytest.approx(deviance, abs=1e-8)
+    b = T * K[:, animal] @ np.linalg.solve(V, e)
+    np.testing.assert_allclose(found.random_effects()[0][:, 0], b, atol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("K", "said"),
     [
@@ -238,3 +289,20 @@ def test_parents_that_are_not_listed_are_founders():
     assert pedigree.added == ("a", "b", "x")
     assert pedigree.both == ("c",)
     assert pedigree.inbreeding.tolist() == [0, 0, 0.25, 0, 0, 0]
+
+
+def test_exact_test_of_one_variance_knows_what_relates_the_levels(animals):
+    relation, records, _ = animals
+    problem = problem_of(relation, records, relation.animals)
+    found = spectrum(problem, 0)
+    X = np.stack(problem.columns, axis=1)
+    Q = np.eye(len(X)) - X @ np.linalg.pinv(X)
+    codes = problem.terms[0].codes
+    A = relation.times(np.eye(relation.levels))[np.ix_(codes, codes)]
+    values = np.linalg.eigvalsh(Q @ A @ Q)
+    values = values[values > 1e-9]
+    assert found.counts.sum() == len(values) == len(X) - 4
+    assert found.mu @ found.counts == pytest.approx(values.sum(), rel=1e-10)
+    null, full = (solve(replace(problem, terms=terms)).deviance for terms in ((), problem.terms))
+    tail = np.mean(next(draws(found, 1000, 1)) >= null - full)
+    assert tail < 0.01

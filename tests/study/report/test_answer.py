@@ -55,14 +55,14 @@ SPREAD = (
         (
             "y ~ x*h + (1 | g)", "h:x",
             ["The slope of y along x is not shown to differ between the levels of h (F(#, #) = #, p = #).",
-             "The difference of slopes, lo less hi of h, is *# ms per d* (# % confidence interval # to #; p = #).",
+             "The difference of slopes (h: lo less hi) is *# ms per d* (# % confidence interval # to #; p = #).",
              "The slope of y along x is # ms per d (# to #) for h hi and # ms per d (# to #) for h lo.",
              "On average over the rows of the data, y increases with x: the average slope is # ms per d (# to #)."],
         ),
         (
             "y ~ h + x:f + (1 | g)", "x:f",
             ["At least one of the slopes of y along x within f differs from zero (F(#, #) = #, p < #).",
-             "The largest difference of slopes, c less b of f, is *# ms per d* (# % confidence interval # to #, Tukey's adjustment; p = #).",
+             "The largest difference of slopes (f: c less b) is *# ms per d* (# % confidence interval # to #, Tukey's adjustment; p = #).",
              "The slope of y along x is # ms per d (# to #) for f a, # ms per d (# to #) for f b and # ms per d (# to #) for f c.",
              "On average over the rows of the data, y increases with x: the average slope is # ms per d (# to #)."],
         ),
@@ -270,9 +270,7 @@ def test_labels_and_units_stand_once():
         told[0]
         == "The slope of reaction time along days awake is not shown to differ between the levels of treatment (F(#, #) = #, p = #)."
     )
-    assert told[1].startswith(
-        "The difference of slopes, control less high dose of treatment, is *# ms per d*"
-    )
+    assert told[1].startswith("The difference of slopes (treatment: control less high dose) is *# ms per d*")
     assert said("y ~ x + (1 | g)", DATA, labels=labels, units=UNITS)[0].startswith(
         "Reaction time increases with days awake: the slope is *"
     )
@@ -287,7 +285,7 @@ def test_units_of_slopes_and_of_their_deviations():
 
 
 def test_weights_and_residual_structures():
-    assert said("y ~ x + (1 | g)", DATA, weights="w")[-1].endswith("(of a row with weight 1).")
+    assert said("y ~ x + (1 | g)", DATA, weights="w")[-1].endswith("(of a row of unit weight).")
     data = DATA.assign(t=np.tile(np.arange(10), 24))
     told = words(said("y ~ x", data, residual="ar1(t | g)", units=UNITS))
     assert told[0] == f"y increases with x: the slope is *# ms per d* {CI}."
@@ -359,3 +357,11 @@ def test_method(ci, level, degrees, expected):
         coefficients=[{"method": degrees}], intervals=[{"refits": 1000}], study=study(ci=ci, level=level)
     )
     assert plain(method(files)) == expected
+
+
+def test_a_focus_that_a_changed_formula_has_no_more_is_said():
+    from lmmkit.model.report_tables import about_answer
+
+    fit = lmmkit.lmm("y ~ z + (1 | g)", DATA)
+    found = about_answer.asked(fit, "x", ["c", "a"], {"h": "lo"})
+    assert (found.term, found.absent) == ("z", "x")

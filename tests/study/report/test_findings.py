@@ -136,7 +136,7 @@ def test_results_are_told_as_apa_has_them():
     assert "intercept with slope of x, r = " in told[1]
     assert "marginal R² = ." in told[2]
     assert "Nakagawa & Schielzeth, 2013" in told[2].replace("&amp;", "&")
-    assert "d = " in told[3]
+    assert "f: b against a, d = " in told[3]
 
 
 def test_a_coefficient_that_holds_somewhere_says_where():
