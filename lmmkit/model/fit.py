@@ -1195,7 +1195,7 @@ class Fit:
             formula: The change, a dot for what was on its side: `". ~ . - x + (1 | h)"`, `"log(.) ~ ."`.
             data: Another table; by default the one that `lmm` was given.
             changes: Arguments of `lmm` in place of those of this fit: reml, algorithm, weights, offset,
-                residual, contrasts, missing, subset.
+                residual, known, variances, contrasts, missing, subset.
 
         Raises:
             FormulaError: The change cannot be read, or takes away what the formula does not have.
@@ -1309,6 +1309,7 @@ def lmm(
     offset: Any = None,
     residual: str | None = None,
     known: Mapping[str, Any] | None = None,
+    variances: Mapping[str, Any] | None = None,
     contrasts: Mapping[str, Any] | None = None,
     missing: Missing = "drop",
     subset: str | None = None,
@@ -1333,6 +1334,8 @@ def lmm(
         known: Known covariances between the levels of grouping factors, `{"animal": K}`: a square DataFrame
             with the levels as index and columns, or a pedigree, a table of animal, sire and dam (empty, NA
             or 0: unknown). Levels without rows are predicted too.
+        variances: Variances to hold, by group and "Residual", such as `{"animal": 20, "Residual": 40}`; a
+            covariance matrix for a term of several effects. All of them; they are estimated when left out.
         contrasts: Coding by factor.
         missing: Rows with a missing value are dropped and listed ("drop"), the same with NaN in their place
             in fitted values, residuals and predictions of the rows ("exclude", as R's na.exclude), or refused
@@ -1369,6 +1372,7 @@ def lmm(
         subset=subset,
         residual=residual,
         known=known,
+        variances=variances,
     )
     return Fit(estimate(design, reml=bool(reml), algorithm=algorithm, limit=max_iterations, start=start))
 

@@ -13,12 +13,14 @@ import pandas as pd
 from lmmkit.errors import FitError, PartialResult
 from lmmkit.model.comparison.compare import compare
 from lmmkit.model.fit import Fit, lmm
+from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.inference.confidence_intervals import Method
 from lmmkit.model.inference.fixed_effect_terms import fixed_effects
 from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.means.reference_grid import reference_grid
 from lmmkit.model.report_tables.report_table import Columns, Facts, ReportTable, excludes_zero
+from lmmkit.model.table.known import known_of
 from lmmkit.model.tables import parameter_names, parameters
 
 Frame = pd.DataFrame
@@ -218,7 +220,9 @@ def comparisons(
 
 def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
     try:
-        table = compare(fit, lmm(formula, data, **options), seed=seed)
+        known = known_of(options.get("known"), parse_formula(formula))
+        given: dict[str, Any] = {**options, "known": known}
+        table = compare(fit, lmm(formula, data, **given), seed=seed)
     except FitError as error:
         return {"note": str(error)}
     row = table.iloc[-1]
