@@ -166,6 +166,9 @@ class FitRules(Rules, BatchRules):
             see.
         halvings_alone: [steps] `halvings` where there is no EM step, in coordinates of the residuals. Halved:
             narrow valleys are given up.
+        fixed_point: [of the largest fitted value] change of the fitted values at which variances that are a
+            power of them are found. Halved: one more round.
+        fixed_point_rounds: [rounds] for it at most. Halved: strong powers are given up.
         vanished: [of the response's variance] residual variance that a search without an end has run to.
             Halved: such models are called not converged in place of refused.
     """
@@ -183,6 +186,8 @@ class FitRules(Rules, BatchRules):
     memory: int = 20
     wall: float = 1e100
     halvings_alone: int = 29
+    fixed_point: float = 1e-10
+    fixed_point_rounds: int = 200
     vanished: float = 1e-10
 
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import zero_pivots
+from lmmkit.engine.covariates import (
+    awaits_fitted,
+    centred,
+    fitted_values,
+    middle,
+    with_fitted,
+    without_variance,
+)
 from lmmkit.engine.criterion.criterion import Evaluation, Held
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.rules import SEARCH, FitRules
 from lmmkit.engine.search.algorithms import chosen, refuse_em
-from lmmkit.engine.search.optimality import set_null
+from lmmkit.engine.search.optimality import set_null, set_uncorrelated
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
 from lmmkit.engine.search.runaway import refuse_no_optimum
 from lmmkit.engine.search.search import Search
@@ -46,6 +55,66 @@ def solve(
     Raises:
         FitError: The model cannot be estimated from these data, or its residual variance runs to zero.
     """
+    options = _Options(reml, algorithm, limit, rules)
+    if awaits_fitted(problem):
+        return _fixed_point(problem, options)
+    return _centred_solution(problem, options, start, rho)
+
+
+class _Options(NamedTuple):
+    """How to fit."""
+
+    reml: bool
+    algorithm: str
+    limit: int | None
+    rules: FitRules
+
+
+def _fixed_point(problem: Problem, options: _Options) -> Solution:
+    """The fit whose variances are a power of its own fitted values, by rounds from one variance."""
+    at = _centred_solution(without_variance(problem), options, None, None)
+    fitted, rho = fitted_values(problem, at), None
+    for _ in range(options.rules.fixed_point_rounds):
+        known = with_fitted(problem, fitted)
+        at = _centred_solution(known, options, at.factors if rho is not None else None, rho)
+        before, fitted, rho = fitted, fitted_values(problem, at), at.rho
+        if np.abs(fitted - before).max() <= options.rules.fixed_point * np.abs(fitted).max():
+            return at
+    raise FitError(
+        f"power(fitted): the fitted values and their variances have found no fixed point in "
+        f"{options.rules.fixed_point_rounds} rounds. Take power(x) or exp(x) of a covariate."
+    )
+
+
+def _centred_solution(
+    problem: Problem, options: _Options, start: tuple[Floats, ...] | None, rho: Floats | None
+) -> Solution:
+    """A fit, searched for with the covariate of a variance function centred."""
+    mean = middle(problem)
+    if not mean.any():
+        return _searched(problem, options, start, rho)
+    if start is not None and rho is not None:
+        start = tuple(factor / np.exp(rho[: len(mean)] @ mean) for factor in start)
+    found = _searched(centred(problem, mean), options, start, rho)
+    c = float(np.exp(found.rho[: len(mean)] @ mean))
+    factors = tuple(c * factor for factor in found.factors)
+    setup = set_up(problem, reml=options.reml)
+    theta = setup.layout.coordinates(setup.layout.in_prepared_units(setup.prepared.term_bases, factors))
+    state = setup.criterion.evaluate(np.append(theta, found.rho))
+    return replace(
+        found,
+        unscaled_vcov=c**2 * found.unscaled_vcov,
+        factors=factors,
+        sigma=found.sigma / c,
+        optimum=Optimum(problem, setup.prepared, state, setup.scale),
+    )
+
+
+def _searched(
+    problem: Problem, options: _Options, start: tuple[Floats, ...] | None, rho: Floats | None
+) -> Solution:
+    """A fit of a problem as it is."""
+    reml, algorithm, limit, rules = options
     method = chosen(algorithm, limit)
     setup = set_up(problem, reml=reml)
     criterion = setup.criterion
@@ -69,6 +138,7 @@ def solve(
         step, decrement = search.towards(search.point.hessian, search.point.gradient)
         if decrement < rules.faded and objective.length(search.point, step) > rules.long:
             objective.refuse_runaway(search.point, step)
+    search.point = set_uncorrelated(search.point, rules)
     refuse_no_optimum(search.point, converged=search.converged)
     # The response has unit size in prepared units: the search ran after a residual variance of zero.
     if not search.converged and search.point.r2 < rules.vanished * criterion.nu:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.structures import Natural
+from lmmkit.engine.covariates import awaits_fitted, with_fitted
 from lmmkit.engine.inference.connected_blocks import BlockInformation
 from lmmkit.engine.inference.information import (
     Curvature,
@@ -26,7 +27,7 @@ from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger, w
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.inference.unbounded import unbounded_information
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.problem import FitNumbers, Problem, Residual
+from lmmkit.engine.problem import FitNumbers, Problem, Residual, RowResidual
 from lmmkit.engine.search.optimality import Check
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve
@@ -79,10 +80,15 @@ class Estimates(FitNumbers):
     algorithm: str
     evidence: Solution | Stored = field(repr=False)
 
-    @property
+    @cached_property
     def problem(self) -> Problem:
-        """The arrays."""
-        return self.design.problem
+        """The arrays; where variances follow the fitted values with these, as the last round had them."""
+        problem = self.design.problem
+        if not awaits_fitted(problem):
+            return problem
+        if isinstance(self.evidence, Solution):
+            return self.evidence.optimum.problem
+        return with_fitted(problem, self.fitted)
 
     @property
     def random(self) -> tuple[RandomTerm, ...]:
@@ -178,7 +184,9 @@ class Estimates(FitNumbers):
         residual = self.design.residual
         if residual is None:
             return np.zeros(self.nobs)
-        return np.abs(self.fitted) if residual.formula.follows_fit else residual.own_rows()
+        arrays = self.problem.residual
+        known = arrays.covariate if residual.formula.follows_fit and isinstance(arrays, RowResidual) else None
+        return residual.own_rows() if known is None else known
 
     @cached_property
     def residual_params(self) -> Floats:
@@ -302,8 +310,8 @@ class Estimates(FitNumbers):
     @cached_property
     def marginal_fit(self) -> Floats:
         """X beta and the offset, (n,)."""
-        problem = self.problem
-        fit = np.zeros(self.nobs) if problem.offset is None else problem.offset.copy()
+        problem = self.design.problem
+        fit = np.zeros(len(problem.response)) if problem.offset is None else problem.offset.copy()
         for i, coefficient in zip(self.kept, self.beta, strict=True):
             fit += coefficient * problem.columns[problem.fixed[i]]
         return fit
@@ -312,9 +320,9 @@ class Estimates(FitNumbers):
     def fitted(self) -> Floats:
         """X beta + Z b and the offset, (n,)."""
         fit = self.marginal_fit.copy()
-        for term, b in zip(self.problem.terms, self.b, strict=True):
+        for term, b in zip(self.design.problem.terms, self.b, strict=True):
             for column, effects in zip(term.columns, b.T, strict=True):
-                fit += term.on_rows(effects) * self.problem.columns[column]
+                fit += term.on_rows(effects) * self.design.problem.columns[column]
         return fit
 
     def to_dict(self) -> dict[str, Any]:

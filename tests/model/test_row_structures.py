@@ -308,6 +308,38 @@ def test_rows_without_a_time_are_dropped_and_listed() -> None:
     assert fit.nobs == len(data) - 3
 
 
+@pytest.mark.parametrize("bar", ["", " + (1 | rat)"])
+def test_a_variance_that_follows_the_fit_follows_its_own_fit(bar: str, tmp_path: Any) -> None:
+    """A fixed point: with the fitted values as a column of numbers the fit is the same one."""
+    fit, data = fitted("power(fitted)", bar), rats()
+    data["mean"] = np.abs(fit.fittedvalues)
+    same = lmmkit.lmm(f"y ~ day + sex{bar}", data, residual="power(mean)")
+    assert same.deviance == pytest.approx(fit.deviance, abs=1e-6)
+    assert same.residual_params["power"] == pytest.approx(fit.residual_params["power"], abs=1e-5)
+    np.testing.assert_allclose(same.fittedvalues, fit.fittedvalues, rtol=1e-6)
+    np.testing.assert_allclose(same.residuals("pearson"), fit.residuals("pearson"), rtol=1e-4, atol=1e-6)
+    assert fit.certificate.passed
+    assert "pseudo-likelihood" in str(fit.summary())
+    assert fit.varcorr["var1"].iloc[-1] == "fitted = 1"
+    again = lmmkit.load(fit.save(tmp_path / "fit"))
+    np.testing.assert_allclose(
+        again.residuals("normalised"), fit.residuals("normalised"), rtol=1e-6, atol=1e-9
+    )
+    found = fit.predict(data.iloc[:4], level="population", interval="prediction")
+    assert np.isfinite(found).all(axis=None)
+
+
+def test_no_correlation_is_a_boundary_and_is_said() -> None:
+    """Neighbours of opposite sign: a correlation that decays with time cannot be negative."""
+    rng = np.random.default_rng(1)
+    e = rng.standard_normal((40, 6)) * 0.3 + np.tile([1.0, -1.0], 3) * rng.choice([-1.0, 1.0], (40, 1))
+    data = pd.DataFrame({"y": e.ravel(), "t": np.tile(np.arange(6.0), 40), "g": np.repeat(np.arange(40), 6)})
+    fit = lmmkit.lmm("y ~ 1", data, residual="car1(t | g)")
+    assert fit.residual_params.to_dict() == {"range": 0.0, "rho": 0.0}
+    assert "no serial correlation" in str(fit.summary())
+    assert np.isfinite(fit.coef_table()[["estimate", "se"]]).all(axis=None)
+
+
 def test_no_warning_is_given_on_the_way() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -35,11 +35,33 @@ def _logistic(t: float) -> float:
     return 1.0 / (1.0 + _exp(-t))
 
 
+def _logit(p: float) -> float:
+    return math.log(p / (1.0 - p))
+
+
+def _bell(t: float) -> float:
+    return _logistic(t) * _logistic(-t)
+
+
 PLAIN = Scale(float, float, _one, "as it is")
 LOG = Scale(math.log, _exp, _exp, "on the log")
 FISHER = Scale(math.atanh, math.tanh, _sech2, "on Fisher's z")
-LOGIT = Scale(
-    lambda p: math.log(p / (1.0 - p)), _logistic, lambda t: _logistic(t) * _logistic(-t), "on the logit"
-)
+LOGIT = Scale(_logit, _logistic, _bell, "on the logit")
 #: Of each kind of natural parameter.
 SCALES = {"sd": LOG, "range": LOG, "cor": FISHER, "share": LOGIT, "exponent": PLAIN}
+
+
+def stretched(low: float, high: float) -> Scale:
+    """Fisher's z of a parameter between two other values than -1 and 1."""
+    middle, half = (low + high) / 2.0, (high - low) / 2.0
+
+    def there(value: float) -> float:
+        return math.atanh((value - middle) / half)
+
+    def back(t: float) -> float:
+        return middle + half * math.tanh(t)
+
+    def slope(t: float) -> float:
+        return half * _sech2(t)
+
+    return Scale(there, back, slope)

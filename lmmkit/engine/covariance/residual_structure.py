@@ -19,6 +19,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.correlations import CORRELATIONS, Correlation, Kind
@@ -203,6 +204,10 @@ class ResidualStructure:
         """Returns (r,) units of the coordinates, in which a step near 1 is a long one."""
         own = [b.family.units(rho[cut]) for b, cut in zip(self.blocks, self.cuts, strict=True)]
         return np.concatenate([np.ones(len(self.ratios)), *own])
+
+    def free(self, rho: Floats) -> NDArray[np.bool_]:
+        """Returns (r,) which coordinates matter: all."""
+        return np.ones(len(rho), bool)
 
     def at_bound(self, rho: Floats, share: float) -> str:
         """Returns what is said of a member within that share of its range's end, where R is singular."""

@@ -15,17 +15,22 @@ The coordinate of a range is log(range / unit), that of a nugget its logit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.correlations import Kind
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 
 NO_CORRELATION = 1e-8  # of the closest pair: below, rows are independent, exactly
+FADED = 0.01  # correlation of the closest pair below which it is asked whether there is any
+ENDLESS = 1e4  # range over the longest distance, at which the lowest correlation is 0.9999
+RETURNS = (0.5, 0.2, 0.05, 0.01, 0.001, 1e-5)  # of the closest pair
 START_CORRELATIONS = (0.2, 0.5, 0.8, 0.95)  # of rows one unit apart: where a search may begin
 START_NUGGETS = (0.1, 0.4)
 
@@ -90,10 +95,12 @@ class Serial:
         unit: Median time between neighbouring rows of a subject: the coordinate is log(range / unit).
         closest: Least time between two rows of a subject. Where even their correlation is below 1e-8 rows are
             independent: the boundary "no serial correlation", at which the range is 0.
+        longest: Most time between two rows of a subject.
     """
 
     unit: float
     closest: float
+    longest: float = np.inf
 
     @property
     def count(self) -> int:
@@ -141,11 +148,13 @@ class Spatial:
         unit: Median distance of two rows of a subject.
         closest: Least distance.
         nugget: Whether there is one.
+        longest: Most distance.
     """
 
     unit: float
     closest: float
     nugget: bool
+    longest: float = np.inf
 
     @property
     def count(self) -> int:
@@ -266,6 +275,43 @@ class RowStructure:
         if isinstance(self.correlation, ResidualStructure):
             out[self.cuts[1]] = self.correlation.units(rho[self.cuts[1]])
         return out
+
+    def endless(self, rho: Floats) -> bool:
+        """Returns whether a process has a range so far beyond all distances that it is no optimum."""
+        process = self.correlation
+        if not isinstance(process, Serial | Spatial):
+            return False
+        return process.scale(rho[self.cuts[1]]) > ENDLESS * process.longest
+
+    def free(self, rho: Floats) -> NDArray[np.bool_]:
+        """Returns (r,) which coordinates matter: not those of a process without correlation."""
+        out = np.ones(len(rho), bool)
+        if self.no_correlation(rho):
+            out[self.cuts[1]] = False
+        return out
+
+    def fading(self, rho: Floats) -> bool:
+        """Returns whether even the closest pair of rows is hardly correlated."""
+        process = self.correlation
+        if not isinstance(process, Serial | Spatial):
+            return False
+        return process.closest > -np.log(FADED) * process.scale(rho[self.cuts[1]])
+
+    def uncorrelated(self, rho: Floats) -> Floats:
+        """Returns rho with no correlation of the process left."""
+        out, process = rho.copy(), self.correlation
+        if isinstance(process, Serial | Spatial):
+            out[self.cuts[1].start] = np.log(process.closest / (-2.0 * np.log(NO_CORRELATION) * process.unit))
+        return out
+
+    def returns(self, rho: Floats) -> Iterator[Floats]:
+        """Yields rho with correlations from which a process without any may come back."""
+        process, (_, cut) = self.correlation, self.cuts
+        if isinstance(process, Serial | Spatial):
+            for correlation in RETURNS:
+                out = rho.copy()
+                out[cut.start] = np.log(process.closest / (-np.log(correlation) * process.unit))
+                yield out
 
     def no_correlation(self, rho: Floats) -> bool:
         """Returns whether a process has come to its boundary, where rows are independent."""

@@ -66,7 +66,17 @@ class RowEffects(RandomRows):
         return out
 
     def scores(self, prepared: Prepared, layout: Layout) -> Floats:
-        """(1)."""
+        """(1); made once, for the rows of one source at this point."""
+        if not self._scores:
+            self._scores.append(self._made_scores(prepared, layout))
+        return self._scores[0]
+
+    @cached_property
+    def _scores(self) -> list[Floats]:
+        """At most one."""
+        return []
+
+    def _made_scores(self, prepared: Prepared, layout: Layout) -> Floats:
         s = prepared.rows[[*prepared.fixed, prepared.response]]
         for factor, X in zip(layout.chain, self.X, strict=True):
             for row, part in zip(factor.rows, X, strict=True):

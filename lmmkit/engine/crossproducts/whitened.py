@@ -98,11 +98,19 @@ class Whitened(ProductSource):
         """At most one."""
         return []
 
+    @cached_property
+    def _summed(self) -> list[tuple[Floats, Moments, Moments]]:
+        """At most one rho, with the cross-products there."""
+        return []
+
     def sums(self, rho: Floats) -> tuple[Moments, Moments]:
-        """Returns the cross-products of the whitened rows, raw and absorbed."""
-        _, _, prepared, layout = self.at(rho)
-        raw = collect(prepared, layout)
-        return raw, absorb(raw, prepared, layout)
+        """Returns the cross-products of the whitened rows, raw and absorbed; the last ones are kept."""
+        if not self._summed or not np.array_equal(self._summed[0][0], rho):
+            self._summed.clear()
+            _, _, prepared, layout = self.at(rho)
+            raw = collect(prepared, layout)
+            self._summed.append((rho.copy(), raw, absorb(raw, prepared, layout)))
+        return self._summed[0][1:]
 
     def moments(self, rho: Floats) -> tuple[Moments, float]:
         """Returns the absorbed cross-products, and log|R|."""

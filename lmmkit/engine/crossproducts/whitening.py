@@ -38,6 +38,7 @@ LEAST_SHARE = 1e-12  # of a row's variance that the earlier ones do not determin
 SINGULAR = "The residual covariance matrix is not positive definite."
 OUT_OF_RANGE = "The residual covariance matrix has left the range of floating-point numbers."
 WIDEST = 1e60  # ratio of two variances in R beyond which numbers have no room
+FARTHEST = 300.0  # log of an SD over sigma, whose square has room
 FEW = 4  # subjects of a pattern from which on they are worth a product of their own
 
 
@@ -479,6 +480,12 @@ class Whitening:
         logs = rho[self.own] @ self.logs
         if not np.isfinite(logs).all() or np.ptp(logs) > 0.5 * np.log(WIDEST):
             raise FitError(OUT_OF_RANGE)
+        if np.abs(logs).max() > FARTHEST:
+            raise FitError(
+                f"{OUT_OF_RANGE} The covariate of the variance function is far from where sigma is the "
+                "residual standard deviation (1 for power, 0 for exp): subtract its mean (exp), or divide "
+                "by it."
+            )
         return _Scaled(np.exp(logs), self.logs, inner)
 
 
@@ -545,13 +552,15 @@ def serial(subjects: Ints, times: Floats, names: Callable[[int], str] = str) -> 
         FitError: Two rows of a subject are at one time, or no subject has two rows.
 
     >>> serial(np.array([0, 0, 0, 1]), np.array([1.0, 3.0, 7.0, 2.0]))
-    Serial(unit=3.0, closest=2.0)
+    Serial(unit=3.0, closest=2.0, longest=6.0)
     """
     gaps = _gaps(subjects, times, names)[1]
-    gaps = gaps[np.isfinite(gaps)]
-    if not gaps.size:
+    first = np.flatnonzero(np.isinf(gaps))
+    inner = gaps[np.isfinite(gaps)]
+    if not inner.size:
         raise FitError(NO_PAIR)
-    return Serial(float(np.median(gaps)), float(gaps.min()))
+    spans = np.add.reduceat(np.where(np.isinf(gaps), 0.0, gaps), first)
+    return Serial(float(np.median(inner)), float(inner.min()), float(spans.max()))
 
 
 def spatial(subjects: Ints, positions: Floats, nugget: bool, names: Callable[[int], str] = str) -> Spatial:
@@ -561,7 +570,7 @@ def spatial(subjects: Ints, positions: Floats, nugget: bool, names: Callable[[in
         FitError: Two rows of a subject are at one place, no subject has two rows, or one has too many.
 
     >>> spatial(np.zeros(3, int), np.array([[0.0, 0.0], [0.0, 3.0], [4.0, 0.0]]), nugget=False)
-    Spatial(unit=4.0, closest=3.0, nugget=False)
+    Spatial(unit=4.0, closest=3.0, nugget=False, longest=5.0)
     """
     shapes = _layouts(subjects, positions, names)
     upper = [
@@ -572,7 +581,8 @@ def spatial(subjects: Ints, positions: Floats, nugget: bool, names: Callable[[in
     distances = np.concatenate([*upper, np.empty(0)])
     if not distances.size:
         raise FitError(NO_PAIR)
-    return Spatial(float(np.median(distances)), float(distances.min()), nugget)
+    least, most = float(distances.min()), float(distances.max())
+    return Spatial(float(np.median(distances)), least, nugget, most)
 
 
 MOST_ALIKE = 10  # subjects with the same places that count for a median

@@ -14,26 +14,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.natural_scales import FISHER, LOG, PLAIN, Scale
+from lmmkit.engine.covariance.natural_scales import FISHER, LOG, PLAIN, Scale, stretched
 from lmmkit.engine.rules import PROFILE
 from lmmkit.errors import FitError
 
 FURTHEST = 1e100  # value of a parameter beyond which the products of an evaluation overflow
-
-
-def _between(middle: float, half: float) -> Scale:
-    """Fisher's z of a number between two others."""
-
-    def there(value: float) -> float:
-        return FISHER.there((value - middle) / half)
-
-    def back(t: float) -> float:
-        return middle + half * FISHER.back(t)
-
-    def slope(t: float) -> float:
-        return half * FISHER.slope(t)
-
-    return Scale(there, back, slope, FISHER.name)
 
 
 class Found(Protocol):
@@ -254,8 +239,7 @@ class IntervalSearch:
         """Of a parameter between two values; a bound is the end where the profile stays below the level."""
         if np.isnan(self.line.parameter.estimate):
             return Interval(low, high, "not defined: a standard deviation is zero.")
-        middle, half = (low + high) / 2.0, (high - low) / 2.0
-        scale = _between(middle, half) if np.isfinite(high) else LOG
+        scale = stretched(low, high) if np.isfinite(high) else LOG
         return self._both(lambda d: self._towards(low, scale, -d), lambda d: self._towards(high, scale, d))
 
     def _towards(self, end: float, scale: Scale, step: float) -> float:

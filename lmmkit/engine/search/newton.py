@@ -58,6 +58,12 @@ class Newton(Search[P]):
             self.decrement = decrement
             self.note(step_name)
             count += 1
+            ways = self.objective.back(self.point, self.previous[0] if self.previous else None)
+            if ways is not None:
+                if not self.leave_by(ways):
+                    self.objective.refuse_endless(self.point)
+                step_name = "back"
+                continue
             length = self.objective.length(self.point, step)
             fading = fading + 1 if decrement < rules.faded and length > rules.long else 0
             if fading >= rules.fading:

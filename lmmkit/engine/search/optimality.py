@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.row_structure import RowStructure
 from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.rules import FitRules
 
@@ -34,6 +35,17 @@ def set_null(point: Evaluation, scale: list[Floats], rules: FitRules) -> Evaluat
                 point = trial
                 ways = factor.structure.thinner(point.L[f], scale[f])
     return point
+
+
+def set_uncorrelated(point: Evaluation, rules: FitRules) -> Evaluation:
+    """The point without a correlation that has faded, where the deviance does not notice."""
+    structure = point.criterion.source.structure
+    if not isinstance(structure, RowStructure) or not structure.fading(point.rho):
+        return point
+    trial = point.criterion.evaluate(
+        np.append(point.theta[: -len(point.rho)], structure.uncorrelated(point.rho))
+    )
+    return trial if trial.deviance <= point.deviance + rules.negligible else point
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ def optimality(point: Evaluation, scale: list[Floats], decrement: float, rules: 
 
 def least_curvature(point: Evaluation) -> float:
     """Least eigenvalue of the Hessian among the directions that are not null, as a share of the largest."""
-    free = np.append(point.criterion.layout.free(point.theta), np.ones(len(point.rho), dtype=bool))
+    of_rho = point.criterion.source.structure.free(point.rho)
+    free = np.append(point.criterion.layout.free(point.theta), of_rho)
     values = np.linalg.eigvalsh(point.hessian[np.ix_(free, free)])
     return float(values[0] / values[-1]) if len(values) and values[-1] > 0 else 1.0

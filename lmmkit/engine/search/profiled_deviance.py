@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.block_diagonal import by_falling_variance
+from lmmkit.engine.covariance.row_structure import RowStructure
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation
 from lmmkit.engine.crossproducts.product_sources import Patterned
 from lmmkit.engine.crossproducts.whitened import Whitened
 from lmmkit.engine.rules import FitRules
-from lmmkit.engine.search.runaway import refuse_flat, runaway
+from lmmkit.engine.search.runaway import endless, refuse_flat, runaway
 from lmmkit.engine.search.search import Objective
 from lmmkit.errors import FitError
+
+WAYS = 10  # places on the way to a range without end, and back from one of zero, that are looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +108,9 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     def refuse_runaway(self, point: Evaluation, step: Floats) -> None:
         """Refuse where the deviance is flat, or falls along Newton's direction for as far as can be seen."""
+        structure = self.criterion.source.structure
+        if isinstance(structure, RowStructure) and structure.fading(point.rho):
+            return  # towards its boundary
         refuse_flat(point)
         try:
             beyond = self.evaluate(point.theta + self.rules.far * step).deviance
@@ -112,6 +118,19 @@ class ProfiledDeviance(Objective[Evaluation]):
             beyond = -np.inf
         if beyond < point.deviance:
             raise FitError(runaway(point, step))
+
+    def back(self, point: Evaluation, previous: Floats | None) -> Iterator[Floats] | None:
+        """On the way from the point before to one of an endless range."""
+        structure = self.criterion.source.structure
+        if not isinstance(structure, RowStructure) or not structure.endless(point.rho):
+            return None
+        if previous is None:
+            return iter(())
+        return (previous + share * (point.theta - previous) for share in np.arange(1, WAYS) / WAYS)
+
+    def refuse_endless(self, point: Evaluation) -> None:
+        """Refuse by name."""
+        raise FitError(endless(point))
 
     def off_null(self, point: Evaluation) -> Iterator[Floats]:
         """T grown within its null space, in the ways in which the deviance falls steeply."""
@@ -127,6 +146,10 @@ class ProfiledDeviance(Objective[Evaluation]):
         for f, (slope, rows) in self.criterion.layout.growths(point.L, point.D, self.scale):
             if slope < -self.rules.saddle_slope:
                 yield from self._grown(point, f, rows)
+        structure = self.criterion.source.structure
+        if isinstance(structure, RowStructure) and structure.no_correlation(point.rho):
+            for rho in structure.returns(point.rho):
+                yield np.append(point.theta[: -len(rho)], rho)
         if self.exact:
             values, vectors = np.linalg.eigh(point.hessian)
             if values[0] < -self.rules.flat * values[-1]:

@@ -49,6 +49,21 @@ def runaway(point: Evaluation, step: Floats) -> str:
     )
 
 
+def endless(point: Evaluation) -> str:
+    """What is said where a range has run beyond all distances."""
+    structure = point.criterion.source.structure
+    said = "; ".join(
+        f"{name} = {value:.3g}"
+        for name, value in zip(structure.names, structure.natural(point.rho), strict=True)
+    )
+    return (
+        f"The residual structure has no best parameters: its range grows without bound ({said}), while the "
+        f"deviance ({point.deviance:.6f}) falls towards a limit: over these distances the correlation cannot "
+        "be told from one that is the same for all pairs of rows. Use ML, leave the nugget out, or take a "
+        "simpler structure, or a random effect of the subject in its place."
+    )
+
+
 def refuse_no_optimum(point: Evaluation, *, converged: bool) -> None:
     """Refuse where R is singular but for rounding, or the data do not tell what it is.
 
@@ -60,7 +75,8 @@ def refuse_no_optimum(point: Evaluation, *, converged: bool) -> None:
     if not structure.count:
         return
     if not isinstance(structure, ResidualStructure):
-        refuse_flat(point)
+        if not structure.no_correlation(rho):  # where there is none, its range and nugget do not matter
+            refuse_flat(point)
         return
     said = structure.at_bound(rho, BOUND)
     if said:

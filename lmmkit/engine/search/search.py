@@ -74,6 +74,18 @@ class Objective(Generic[P]):
             FitError: The deviance falls for as far as can be seen, towards a limit.
         """
 
+    def back(self, point: P, previous: Floats | None) -> Iterator[Floats] | None:
+        """Places on the way to a point that no optimum is near; None: it is no such point."""
+        del point, previous
+        return None
+
+    def refuse_endless(self, point: P) -> None:
+        """Refuse a point of that kind that no place on the way to it is lower than.
+
+        Raises:
+            FitError: The parameters run away.
+        """
+
     def reordered(self, point: P) -> tuple[Objective[P], Floats] | None:
         """The same function in coordinates where a crawling search may be quicker, and the point's place."""
         return None

@@ -111,7 +111,8 @@ def _with_unit_correlation(estimates: Estimates, table: pd.DataFrame) -> pd.Data
         return table
     reach, unit = (residual_name(estimates, name) for name in ("range", "rho"))
     place = list(table.index).index(reach) + 1
-    bounds = [correlation_of_unit(float(x)) for x in table.loc[reach, ["low", "high"]]]
+    known = table.loc[reach, ["low", "high"]].to_numpy(dtype=np.float64)
+    bounds = [correlation_of_unit(float(x)) for x in known]
     criterion = f"{table.loc[reach, 'criterion']}, of {reach}"
     row = pd.DataFrame([(*bounds, criterion)], columns=["low", "high", "criterion"], index=[unit])
     whole = pd.concat([table.iloc[:place], row, table.iloc[place:]])

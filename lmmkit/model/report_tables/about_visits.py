@@ -321,7 +321,8 @@ def _ranks(table: Frame) -> Facts:
 TABLES = (
     ReportTable(
         "residual_parameters",
-        "Parameters of the residual structure: SDs as ratios to the first, correlations.",
+        "Parameters of the residual structure: SDs as ratios to the first, correlations, ranges in the "
+        "unit of the distance.",
         {
             "parameter": "Parameter",
             "estimate": ("Estimate", 3),

@@ -96,7 +96,11 @@ def parameters_of(estimates: Estimates, factors: Sequence[Floats], rho: Floats, 
     pairs, residual = zip(estimates.random, factors, strict=True), estimates.problem.residual
     columns = [term.structure.natural(np.einsum("r,rac,rbc->abr", sigma**2, L, L)) for term, L in pairs]
     if residual is not None:
-        columns.append(np.array([residual.structure.natural(one) for one in rho]).T)
+        fitted = np.isfinite(sigma)
+        columns.append(np.full((rho.shape[1], len(rho)), np.nan))
+        columns[-1][:, fitted] = (
+            np.array([residual.structure.natural(one) for one in rho[fitted]]).reshape(-1, rho.shape[1]).T
+        )
     return np.concatenate([*columns, sigma[None]]).T
 
 

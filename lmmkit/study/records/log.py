@@ -1,7 +1,7 @@
 """The log of a run, `log.jsonl`: its events with their clock times, each chained to the one before.
 
 An entry's `chain` is the digest of the chain before it and of the entry without its clock times, which
-nothing can bind; a run that was killed may leave half a line, after which the next run starts.
+nothing can bind; a run that is killed may leave half a line, and the next one starts after it.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def faults_of_log(text: str, manifest: Manifest) -> list[str]:
     entries = [*_entries(text)]
     faults, before = list[str](), ""
     for at, entry in enumerate(entries, start=1):
-        if entry is None:  # cut off when a run was killed, and then started again
+        if entry is None:  # cut off when a run was killed, or the disk full
             following = entries[at] if at < len(entries) else {"event": "started"}
-            if not following or following.get("event") != "started":
+            if not following or following.get("event") not in ("started", "failed", "interrupted"):
                 faults.append(f"line {at} is damaged")
             continue
         expected = EVENTS.get(str(entry.get("event")))

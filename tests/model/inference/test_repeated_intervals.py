@@ -54,7 +54,7 @@ def test_profile_bounds_are_where_all_other_parameters_are_at_their_best(residua
     found = fit.conf_int("profile")
     for place, name in enumerate(fit.residual_params.index):
         for bound in found.loc[name, ["low", "high"]]:
-            parameter = about.visits.natural(place)
+            parameter = about.beside.natural(place)
             line, here = about.line(parameter), parameter.estimate
             t = brentq(lambda t, p=parameter, b=bound: p.value(t) - b, here - 5, here + 5, xtol=1e-14)
             height, slope = line(t)
@@ -70,7 +70,7 @@ def test_profile_bounds_are_where_all_other_parameters_are_at_their_best(residua
             stretch = (parameter.value(t + 1e-5) - parameter.value(t - 1e-5)) / 2e-5
             assert gradient[place + 1] * stretch == pytest.approx(slope, rel=1e-6)
     for bound in found.loc["Residual.sd", ["low", "high"]]:
-        line = about.line(about.visits.residual())
+        line = about.line(about.beside.residual())
         height, slope = line(bound)
         gradient = slopes(of, np.array([bound, *structure.natural(line.known[bound])]))
         assert height == pytest.approx(LEVEL, abs=1e-7)
