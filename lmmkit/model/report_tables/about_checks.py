@@ -166,7 +166,7 @@ def _outlying_rows(fit: Fit, found: Studentised, numbers: Sequence[int]) -> Fram
     rows: list[dict[str, Any]] = [
         {
             "row": numbers[i],
-            "groups": ", ".join(f"{name} {levels[codes[i]]}" for name, levels, codes in names),
+            "groups": ", ".join(_told(name, levels[codes[i]]) for name, levels, codes in names),
             "observed": float(fit.estimates.problem.response[i]),
             "fitted": float(fit.estimates.fitted[i]),
             "studentised": float(found.values[i]),
@@ -175,6 +175,11 @@ def _outlying_rows(fit: Fit, found: Studentised, numbers: Sequence[int]) -> Fram
         for i in clear
     ]
     return Frame(rows, columns=OUTLIERS)
+
+
+def _told(group: str, level: str) -> str:
+    """A level with its group's name, unless it begins with that: `Subject 332`, `field 9`."""
+    return level if level.lower().startswith(f"{group.lower()} ") else f"{group} {level}"
 
 
 def _outliers(found: Studentised, rows: Frame) -> dict[str, Any]:
