@@ -110,8 +110,10 @@ class Certificate:
         """The verdict in words."""
         if self.passed:
             held = sum(result.verdict == HOLDS for result in self.results)
+            searched = any("decrement" in result.check.lower() for result in self.results)
+            optimum = "a local optimum, " if searched else ""  # where variances are given there is none
             return (
-                f"Certificate: {held} of {len(self.results)} checks hold, none fails: a local optimum, "
+                f"Certificate: {held} of {len(self.results)} checks hold, none fails: {optimum}"
                 f"estimates good to 1e-{self.digits} of their standard errors."
             )
         names = "; ".join(f"{r.check}: {r.value:.3g} against {r.threshold:.3g}" for r in self.failed)
@@ -139,9 +141,13 @@ def certify(estimates: Estimates, *, full: bool = False) -> Certificate:
     with one_thread():
         alone = None if estimates.random else written
         conditions = _equations(claim) if alone is None else _gls(estimates, claim, alone)
-        lines = [*_optimality(estimates), *_identified(estimates), *_defined(estimates), *conditions]
+        if estimates.design.held is not None:  # nothing was searched for, and sigma is no estimate
+            lines = [line for line in conditions if "residual variance" not in line.check]
+        else:
+            lines = [*_optimality(estimates), *_identified(estimates), *_defined(estimates), *conditions]
         if full:
-            lines += [*_second_search(estimates), *_second_route(estimates, claim)]
+            lines += [] if estimates.design.held is not None else _second_search(estimates)
+            lines += _second_route(estimates, claim)
         elif estimates.nobs <= AT_ONCE and not _too_large(estimates):
             lines.append(_through_V(estimates, claim))
     return Certificate(tuple(lines), full)

@@ -30,7 +30,7 @@ from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Problem, Residual, RowResidual
 from lmmkit.engine.search.optimality import Check
 from lmmkit.engine.solution import Optimum, Solution
-from lmmkit.engine.solve import solve
+from lmmkit.engine.solve import solve, solve_at
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.design.row_design import refuse_lost_sign
@@ -133,7 +133,9 @@ class Estimates(FitNumbers):
 
     @property
     def npar(self) -> int:
-        """Parameters: fixed effects, theta, those of the residual structure, and sigma."""
+        """Parameters: fixed effects, theta, those of the residual structure, and sigma; not those held."""
+        if self.design.held is not None:
+            return len(self.beta)
         return len(self.beta) + len(self.theta) + len(self.rho) + 1
 
     @property
@@ -388,7 +390,10 @@ def estimate(
     """
     first = None if start is None else start_factors(design, start)
     with one_thread():
-        found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first, rho=rho)
+        if design.held is not None:
+            found = solve_at(design.problem, design.held.factors, design.held.sigma, reml=reml)
+        else:
+            found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first, rho=rho)
     if design.residual is not None:
         refuse_lost_sign(design.residual, found.rho)
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)

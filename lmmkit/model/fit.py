@@ -117,7 +117,8 @@ class Fit:
         """Variances, covariances and correlations: group, var1, var2, vcov, sdcor.
 
         The last rows are of the group `Residual`: one, or under a residual structure a variance of each visit
-        (or level), then the covariances between the visits of a subject.
+        (or level), then the covariances between the visits of a subject. A variance that follows a number is
+        told where it is sigma^2: `dose = 1` under `power(dose)`, `dose = 0` under `exp(dose)`.
         """
         return tables.varcorr(self.estimates)
 
@@ -127,7 +128,9 @@ class Fit:
 
         `ratio.<level>` is an SD relative to the first, which is `sigma`; `rho` a correlation per step or unit
         of time, `rho.<lag>` (toep), `rho.<t1>.<t2>` (ad) and `cor.<t1>.<t2>` (un) correlations; with `by=`
-        each is prefixed `<level>.`.
+        each is prefixed `<level>.`. Of `car1` the `range` stands beside rho = exp(-1 / range), of `expsp`
+        beside the `nugget`, the share of the variance that no two rows have in common; `power` and `exp` are
+        what the SD is raised to. `Residual.` stands before one that a coefficient is called too.
         """
         return tables.residual_params(self.estimates)
 
@@ -262,8 +265,8 @@ class Fit:
             kind: "response", the response less `fittedvalues`, as `resid`; "marginal", the response less the
                 fixed part alone; "pearson", divided by each row's residual SD; "normalised", free of the
                 correlations of the residual structure too: L^-1 (y - fitted), L the lower Cholesky factor of
-                the covariance matrix of a subject's residuals in the order of the visits, so that they are
-                independent of variance 1 where the model holds.
+                the covariance matrix of a subject's residuals in the order of the visits or times, so that
+                they are independent of variance 1 where the model holds.
 
         Raises:
             FitError: A kind that is not offered.
@@ -1192,7 +1195,7 @@ class Fit:
             formula: The change, a dot for what was on its side: `". ~ . - x + (1 | h)"`, `"log(.) ~ ."`.
             data: Another table; by default the one that `lmm` was given.
             changes: Arguments of `lmm` in place of those of this fit: reml, algorithm, weights, offset,
-                residual, contrasts, missing, subset.
+                residual, known, variances, contrasts, missing, subset.
 
         Raises:
             FormulaError: The change cannot be read, or takes away what the formula does not have.
@@ -1306,6 +1309,7 @@ def lmm(
     offset: Any = None,
     residual: str | None = None,
     known: Mapping[str, Any] | None = None,
+    variances: Mapping[str, Any] | None = None,
     contrasts: Mapping[str, Any] | None = None,
     missing: Missing = "drop",
     subset: str | None = None,
@@ -1330,6 +1334,8 @@ def lmm(
         known: Known covariances between the levels of grouping factors, `{"animal": K}`: a square DataFrame
             with the levels as index and columns, or a pedigree, a table of animal, sire and dam (empty, NA
             or 0: unknown). Levels without rows are predicted too.
+        variances: Variances to hold, by group and "Residual", such as `{"animal": 20, "Residual": 40}`; a
+            covariance matrix for a term of several effects. All of them; they are estimated when left out.
         contrasts: Coding by factor.
         missing: Rows with a missing value are dropped and listed ("drop"), the same with NaN in their place
             in fitted values, residuals and predictions of the rows ("exclude", as R's na.exclude), or refused
@@ -1366,6 +1372,7 @@ def lmm(
         subset=subset,
         residual=residual,
         known=known,
+        variances=variances,
     )
     return Fit(estimate(design, reml=bool(reml), algorithm=algorithm, limit=max_iterations, start=start))
 

@@ -13,6 +13,7 @@ from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.fit import lmm
 from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, parse_candidate, parse_formula
 from lmmkit.model.options import check_option
+from lmmkit.model.table.known import known_of
 
 RULES = ("fixed", "best")
 CRITERIA = ("aic", "bic")
@@ -121,7 +122,8 @@ def _random_part(model: Formula) -> str:
 def _row(label: str, model: Formula, data: Any, reml: bool, options: dict[str, Any]) -> dict[str, Any]:
     head = {"candidate": label, "formula": str(model)}
     try:
-        fit = lmm(str(model), data, reml=reml, **options)
+        given: dict[str, Any] = {**options, "known": known_of(options.get("known"), model)}
+        fit = lmm(str(model), data, reml=reml, **given)
     except LmmkitError as error:
         none = dict.fromkeys(FACTS, np.nan)
         return head | none | {"singular": False, "converged": False, "error": str(error)}

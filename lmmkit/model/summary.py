@@ -71,9 +71,10 @@ class Summary:
 def summarise(estimates: Estimates, certificate: Certificate) -> Summary:
     """The summary of a fit that has been checked."""
     digits = min(SHOWN, certificate.digits) if certificate.passed else SHOWN
-    criterion = "restricted maximum likelihood (REML)" if estimates.reml else "maximum likelihood (ML)"
+    how = "by restricted maximum likelihood (REML)" if estimates.reml else "by maximum likelihood (ML)"
+    how = how if estimates.design.held is None else "at variances that are given"
     return Summary(
-        title=f"Linear {'mixed model' if estimates.random else 'model'} by {criterion}",
+        title=f"Linear {'mixed model' if estimates.random else 'model'} {how}",
         formula=_formula(estimates),
         alarm=tuple(_alarm(estimates, certificate)),
         facts=tuple(_facts(estimates)),
@@ -110,6 +111,8 @@ def _facts(estimates: Estimates) -> Iterator[str]:
     beside = (("prior weights", estimates.problem.weights), ("an offset", estimates.problem.offset))
     if known := [what for what, given in beside if given is not None]:
         yield f"{' and '.join(known).capitalize()}."
+    if design.held is not None:
+        yield "Variances are held as given, not estimated; tests and intervals take them as known."
     kind = "REML criterion" if estimates.reml else "Deviance"
     yield (
         f"{kind} {deviance:.4f}, log-likelihood {-deviance / 2:.4f}, AIC {estimates.aic:.4f}, "

@@ -57,15 +57,19 @@ def made(folder, study):
     return Path(done.stdout.strip().split("\n")[-1]).parent
 
 
+def shipped(folder, name):
+    """The run of a study that ships."""
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    (folder / "params/data").mkdir(parents=True)
+    shutil.copy(ROOT / f"params/{name}.yaml", folder / "params")
+    shutil.copy(ROOT / f"params/data/{name}.csv", folder / "params/data")
+    return made(folder, f"params/{name}.yaml")
+
+
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory):
     """The run of the shipped trial."""
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    (folder / "params/data").mkdir(parents=True)
-    shutil.copy(ROOT / "params/trial.yaml", folder / "params")
-    shutil.copy(ROOT / "params/data/trial.csv", folder / "params/data")
-    return made(folder, "params/trial.yaml")
+    return shipped(tmp_path_factory.mktemp("project"), "trial")
 
 
 def words(folder):
@@ -166,3 +170,25 @@ def test_other_structures_are_told_as_truly(tmp_path, residual, time, more, said
     frame.drop([3, 17, 42]).to_csv(tmp_path / "rows.csv", index=False)
     (tmp_path / "study.yaml").write_text(STUDY.format(residual=residual, time=time, more=more))
     assert said in check_page(made(tmp_path, "study.yaml"))
+
+
+def test_the_report_of_rats_at_uneven_times_is_true(tmp_path):
+    """Random slopes beside a serial correlation: told in words, in tables and in a variogram."""
+    folder = shipped(tmp_path, "bodyweight")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert prove(page, folder).loose == []
+    said = words(folder)
+    assert "serial correlation that decays exponentially with the distance in Time" in said
+    assert re.search(
+        r"with random effects of Rat \( 16 levels\) and the residual structure car1\(Time \| Rat\)", said
+    )
+    assert "the semivariance of the normalised residuals lies outside the band" in said
+    fit = lmmkit.load(folder / "fit")
+    parameters = pd.read_csv(folder / "tables/residual_parameters.csv").set_index("parameter")
+    assert parameters["estimate"].to_dict() == pytest.approx(fit.residual_params.to_dict())
+    assert (parameters["low"] < parameters["estimate"]).all()
+    structures = pd.read_csv(folder / "tables/structures.csv").set_index("structure")
+    assert list(structures.index) == ["iid", "car1(Time | Rat)", "expsp(Time | Rat, nugget=TRUE)"]
+    assert structures["deviance"].is_monotonic_decreasing
+    assert pd.read_csv(folder / "tables/variogram.csv")["pairs"].sum() == 16 * 55
+    assert not (folder / "tables/variance_curve.csv").exists()

@@ -21,6 +21,7 @@ from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
 from lmmkit.errors import Findings, FormulaError
 from lmmkit.escape import html, terminal
+from lmmkit.model.design.held_variances import HeldVariances, read_variances
 from lmmkit.model.design.identifiability import (
     Draft,
     between_only,
@@ -304,6 +305,14 @@ class Design:
         """The distinct grouping factors, by decreasing number of levels."""
         return tuple({term.factor: term.grouping for term in self.random}.values())
 
+    @cached_property
+    def held(self) -> HeldVariances | None:
+        """The variances that are held; None where they are estimated."""
+        if self.request.variances is None:
+            return None
+        labels = [term.group for term in self.random]
+        return read_variances(self.request.variances, labels, [term.names for term in self.random])
+
     @property
     def has_relatives(self) -> bool:
         """Whether the levels of a grouping factor are related by a known covariance."""
@@ -420,6 +429,7 @@ class Design:
             "subset": self.request.subset,
             "residual": residual,
             "known": list(self.request.known),
+            "variances": self.request.variances and dict(self.request.variances),
         }
 
     def _extras(self) -> list[tuple[str, Any]]:
@@ -450,6 +460,7 @@ def build_design(
     subset: str | None = None,
     residual: str | None = None,
     known: Mapping[str, Any] | None = None,
+    variances: Mapping[str, Any] | None = None,
 ) -> Design:
     """Columns, codes and names that a formula asks of a table.
 
@@ -464,6 +475,7 @@ def build_design(
         subset: A condition that the rows meet which are the table; all others might not be there.
         residual: The residual structure, such as `un(visit | id)`; independent residuals when left out.
         known: Known covariances of a factor's levels: a square DataFrame, or a pedigree, by grouping factor.
+        variances: Variances that are held, by group and "Residual"; estimated when left out.
 
     Raises:
         FormulaError: The formula cannot be read, or asks for what is not offered or not identified.
@@ -483,7 +495,9 @@ def build_design(
     given = Given(data.copy(deep=False) if isinstance(data, pd.DataFrame) else data, weights, offset)
     data, weights, offset = given if subset is None else subset_of(given, subset)
     related = read_known(known, _groups_of(parsed))
-    request = Request(parsed, weights, offset, contrasts or {}, missing, subset, given, structure, related)
+    request = Request(
+        parsed, weights, offset, contrasts or {}, missing, subset, given, structure, related, variances
+    )
     source = open_source(request, data)
     groupings = _groupings(request, source)
     with found.part():
@@ -581,7 +595,18 @@ def design_from_dict(
     residual = parse_residual(spec.get("residual"))
     missing, subset = spec.get("missing", "drop"), spec.get("subset")
     related = read_known(known, _groups_of(parsed))
-    request = Request(parsed, weights, offset, recipe.contrasts(), missing, subset, None, residual, related)
+    request = Request(
+        parsed,
+        weights,
+        offset,
+        recipe.contrasts(),
+        missing,
+        subset,
+        None,
+        residual,
+        related,
+        spec.get("variances"),
+    )
     evaluator = Evaluator(open_table(frame, request.columns()), recipe.states)
     source = open_source(request, frame, evaluator)
     groupings = _groupings(request, source)
@@ -612,7 +637,8 @@ def _check_rows(request: Request, source: Source, groupings: Mapping[str, Groupi
     with found.part("weights"):
         check_weights(source.weights(request.weights))
     with found.part("formula"):
-        check_groupings(groupings, source.count, _series(request.formula))
+        if request.variances is None:  # what is given need not be told apart by the data
+            check_groupings(groupings, source.count, _series(request.formula))
     with found.part("formula"):
         check_same(same_grouping(list(groupings.values())))
     found.raise_found()
@@ -638,7 +664,8 @@ def _design(
     drafts = _drafts(recipe, values, source, groupings, store)
     pairs = (pair for draft in drafts for pair in zip(draft.names, draft.columns, strict=True))
     check_sizes(response, [*(column for block in blocks for column in block), *pairs])
-    check_terms(drafts, weights)
+    if request.variances is None:
+        check_terms(drafts, weights)
     seldom, undetermined = between_only(drafts)
     terms, random = _ordered(drafts)
     offset = offset_of(request, source.evaluator, source.vectors)

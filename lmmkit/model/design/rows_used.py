@@ -42,6 +42,7 @@ class Request:
         given: Table, weights and offset with the rows outside the subset too; None where these are lost.
         residual: The residual structure; None for independent residuals.
         known: Known covariances of levels by grouping factor.
+        variances: Variances that are held, by group; None: they are estimated.
     """
 
     formula: Formula
@@ -53,6 +54,7 @@ class Request:
     given: Given | None = field(default=None, repr=False)
     residual: ResidualFormula | None = None
     known: Mapping[str, Known] = field(default_factory=dict[str, Known])
+    variances: Mapping[str, Any] | None = None
 
     def columns(self) -> Iterator[str]:
         """Names of the columns it uses, repetitions included."""

@@ -15,7 +15,7 @@ from lmmkit.model.design.rows_used import OFFSET, WEIGHTS, Given
 from lmmkit.model.design.variables import Values
 from lmmkit.model.formula.formula import update_formula
 
-ARGUMENTS = ("weights", "offset", "residual", "known", "contrasts", "missing", "subset")
+ARGUMENTS = ("weights", "offset", "residual", "known", "variances", "contrasts", "missing", "subset")
 
 
 def updated_design(design: Design, formula: str | None, data: Any, changes: Mapping[str, Any]) -> Design:
@@ -43,6 +43,7 @@ def updated_design(design: Design, formula: str | None, data: Any, changes: Mapp
         given, subset = Given(design.source.table.frame, request.weights, request.offset), None
     kept: dict[str, Any] = {"weights": given.weights, "offset": given.offset, "missing": request.missing}
     kept |= {"contrasts": request.contrasts, "subset": subset}
+    kept["variances"] = request.variances
     kept["residual"] = None if request.residual is None else str(request.residual)
     if data is not None:
         for name in ("weights", "offset"):

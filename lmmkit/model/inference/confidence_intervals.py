@@ -87,6 +87,8 @@ def conf_int(
     check_option("method", method, METHODS)
     check_option("kind", kind, KINDS)
     check_level("level", level)
+    if estimates.design.held is not None:
+        return _tabled(list(_of_held(estimates, level, df)))
     if method == "auto":
         table = automatic_intervals(estimates, level=level, df=df, progress=progress)
     elif method == "wald":
@@ -235,6 +237,13 @@ def wald_intervals(estimates: Estimates, *, level: float, df: str) -> pd.DataFra
         for row in _wald_variances(estimates, level)
     ]
     return _tabled([*_coefficients(estimates, level, df, said=False), *variances])
+
+
+def _of_held(estimates: Estimates, level: float, df: str) -> Iterator[Row]:
+    """Coefficients by Wald; variances that are given have no interval."""
+    yield from _coefficients(estimates, level, df, said=True)
+    for name in parameter_names(estimates):
+        yield Row(name, Interval(np.nan, np.nan, ""), "given, not estimated")
 
 
 def _coefficients(estimates: Estimates, level: float, df: str, *, said: bool) -> Iterator[Row]:

@@ -100,6 +100,8 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
         FitError: An unknown method, or an explicit one that this fit does not allow.
     """
     check_method(df, estimates.design, reml=estimates.reml)
+    if estimates.design.held is not None:
+        return replace(METHODS["normal"](estimates), note="the variances are given")
     if df != "auto":
         return METHODS[df](estimates)
     zero = "; ".join(null_directions(estimates)).replace(" is zero", " is estimated as zero")
@@ -117,6 +119,8 @@ def denominators(estimates: Estimates, df: str) -> Denominators:
 
 def automatic(estimates: Estimates) -> str:
     """The first method of df="auto", a rule of size, never of time; Satterthwaite's follows "unbounded"."""
+    if estimates.design.held is not None:
+        return "normal"
     if not estimates.reml or estimates.nobs > MOST_ROWS:
         return "satterthwaite"
     if estimates.problem.residual is not None or estimates.design.has_relatives:
@@ -170,6 +174,11 @@ def check_method(df: str, design: Design | None, *, reml: bool) -> None:
         )
     if design is None:
         return
+    if design.held is not None and df not in ("auto", "normal"):
+        raise FitError(
+            f"df={df!r} is about variances that are estimated, and here they are given: leave df out, or use "
+            "'normal', the distribution of the effects where the variances are known."
+        )
     if design.problem.residual is not None and not design.random and df in BY_RANDOM_EFFECTS:
         raise FitError(
             f"df={df!r} is a rule about random effects, and this model has a residual structure without "
@@ -202,7 +211,8 @@ def is_small(estimates: Estimates) -> bool:
 
 def has_spread(estimates: Estimates) -> bool:
     """Whether the uncertainty of the covariance parameters is carried into predictions of random effects."""
-    return is_small(estimates) and not estimates.design.has_relatives
+    design = estimates.design
+    return is_small(estimates) and not design.has_relatives and design.held is None
 
 
 def kenward_roger(estimates: Estimates) -> Denominators:

@@ -45,6 +45,8 @@ def heritability(estimates: Estimates, n: int | None, seed: Seed, level: float) 
         {"estimate": _shares(T, related)[0]},
         index=pd.Index([estimates.random[t].group for t in related], dtype="str"),
     )
+    if estimates.design.held is not None:
+        return table.assign(low=np.nan, high=np.nan, method="none: the variances are given")
     if n is None:
         bounds = [_wald(estimates, T[0], t, level) for t in related]
         return table.assign(

@@ -13,12 +13,14 @@ import pandas as pd
 from lmmkit.errors import FitError, PartialResult
 from lmmkit.model.comparison.compare import compare
 from lmmkit.model.fit import Fit, lmm
+from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.inference.confidence_intervals import Method
 from lmmkit.model.inference.fixed_effect_terms import fixed_effects
 from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.means.reference_grid import reference_grid
 from lmmkit.model.report_tables.report_table import Columns, Facts, ReportTable, excludes_zero
+from lmmkit.model.table.known import known_of
 from lmmkit.model.tables import parameter_names, parameters
 
 Frame = pd.DataFrame
@@ -218,7 +220,9 @@ def comparisons(
 
 def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
     try:
-        table = compare(fit, lmm(formula, data, **options), seed=seed)
+        known = known_of(options.get("known"), parse_formula(formula))
+        given: dict[str, Any] = {**options, "known": known}
+        table = compare(fit, lmm(formula, data, **given), seed=seed)
     except FitError as error:
         return {"note": str(error)}
     row = table.iloc[-1]
@@ -229,7 +233,7 @@ def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: i
 
 
 def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
-    """R2 and intraclass correlation, with intervals where `ci` is bootstrap.
+    """R2 and intraclass correlation, with intervals where `ci` is bootstrap; heritability of relatives.
 
     Returns:
         DataFrame share (its name), estimate, low, high, definition.
@@ -241,9 +245,24 @@ def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
     }
     table = pd.concat([Frame(part) for part in parts])
     names = [f"{SHARES[name]} {name}" for name in meaning]
-    return table.assign(share=names, definition=list(meaning.values()))[
+    table = table.assign(share=names, definition=list(meaning.values()))
+    return pd.concat([table, *_heritability(fit, refits, level, seed)])[
         ["share", "estimate", "low", "high", "definition"]
     ].reset_index(drop=True)
+
+
+def _heritability(fit: Fit, refits: int | None, level: float, seed: int) -> list[Frame]:
+    """Heritability of each factor with a known covariance; nothing where it is not one share."""
+    if not fit.design.has_relatives:
+        return []
+    try:
+        found = fit.h2(refits, seed, level)
+    except FitError:
+        return []
+    told = [
+        f"variance of {group} over the sum of the variances, {how}" for group, how in found["method"].items()
+    ]
+    return [found.assign(share=[f"Heritability {group}" for group in found.index], definition=told)]
 
 
 def standardised(fit: Fit) -> Frame:

@@ -67,11 +67,11 @@ def residual_boxes(fit: Fit, limit: int = BOXES) -> Frame:
         DataFrame group, level, low, lower, median, upper, high.
     """
     name, levels, codes = _boxed(fit.design)
-    drawn = evenly_spaced(len(levels), limit)
     residuals = pd.Series(fit.resid.to_numpy()).groupby(codes)
-    five = residuals.quantile(np.linspace(0, 1, 5)).unstack().iloc[drawn]
+    five = residuals.quantile(np.linspace(0, 1, 5)).unstack()  # of the levels that have rows
+    five = five.iloc[evenly_spaced(len(five), limit)]
     five.columns = ["low", "lower", "median", "upper", "high"]
-    five.insert(0, "level", np.asarray(levels)[drawn])
+    five.insert(0, "level", np.asarray(levels)[five.index])
     five.insert(0, "group", name)
     return five.reset_index(drop=True)
 

@@ -72,6 +72,11 @@ def replicate(
 ) -> Replicates:
     """The model fitted to responses drawn from `source`: together, or one by one."""
     estimates = source.estimates
+    if estimates.design.held is not None:
+        raise FitError(
+            "A bootstrap estimates the variances of each replicate again, and those of this fit are given: "
+            "leave variances out to have them estimated."
+        )
     with one_thread():
         return refit(
             estimates.problem,

@@ -20,6 +20,7 @@ import pandas as pd
 from lmmkit.engine.relations.pedigree import Pedigree, pedigree_of
 from lmmkit.engine.relations.relationship import Relationship, dense_relationship
 from lmmkit.errors import DataError, Findings, FitError, FormulaError, did_you_mean
+from lmmkit.model.formula.formula import Formula
 from lmmkit.model.table.columns import Floats, Ints, open_table
 from lmmkit.model.table.labels import level_texts
 
@@ -122,6 +123,12 @@ def read_known(given: Any, groups: Sequence[str]) -> dict[str, Known]:
             made[group] = read_one(one, group)
     found.raise_found()
     return made
+
+
+def known_of(known: Mapping[str, Any] | None, formula: Formula) -> dict[str, Any] | None:
+    """Those known covariances whose factors a formula has, such as a candidate with fewer terms."""
+    groups = {bar.group.label for bar in formula.random}
+    return {group: one for group, one in (known or {}).items() if group in groups} or None
 
 
 def _not_in_model(group: str, groups: Sequence[str]) -> str:

@@ -43,6 +43,10 @@ DEVIANCE, SHIFT = 1e-4, 1e-2
 #: statsmodels is slow beyond these rows; lme4 is ended after these seconds.
 MOST_ROWS, SECONDS = 20_000, 300
 PATTERN = "not checked: it is not asked about covariance matrices of random effects with a pattern"
+RELATED = (
+    "not checked: it fits independent levels, one for each row; this model has relatives, or rows of several "
+    "levels"
+)
 CORRELATED = "it has no residual structures"
 _SCRIPT = """
 d <- read.csv("data.csv")
@@ -208,6 +212,8 @@ def statsmodels_cannot(estimates: Estimates) -> str:
         return CORRELATED
     if has_pattern(problem):
         return PATTERN
+    if not all(term.plain for term in problem.terms):
+        return RELATED
     if len({term.factor for term in problem.terms}) > 1:
         return "it fits one grouping factor; this model has more"
     if len(problem.terms) > 1 and any(term.structure.pairs for term in problem.terms):
@@ -245,6 +251,8 @@ def ask_lme4(estimates: Estimates) -> Opinion:
         return Opinion("lme4", CORRELATED)
     if has_pattern(estimates.problem):
         return Opinion("lme4", PATTERN)
+    if not all(term.plain for term in estimates.problem.terms):
+        return Opinion("lme4", RELATED)
     program = shutil.which("Rscript")
     if program is None:
         return Opinion("lme4", "Rscript is not installed")

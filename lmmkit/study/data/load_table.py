@@ -54,6 +54,13 @@ class Ledger:
         self.kept[frame.index[out]] = False
         return frame[~out]
 
+    def note_members(self, members: pd.DataFrame) -> None:
+        """Say of the rows that are kept which members of theirs are missing."""
+        gaps: NDArray[np.bool_] = members.isna().to_numpy()
+        names = members.columns.to_numpy()
+        for row in np.flatnonzero(gaps.any(axis=1)):
+            self.reasons[members.index[row]] = f"no member in {', '.join(names[gaps[row]])}"
+
     def table(self) -> pd.DataFrame:
         """Columns `row` (from 1, as the file counts its data rows), `status`, `reason`.
 
@@ -378,8 +385,10 @@ def _with_derived(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
 
 
 def _complete(frame: pd.DataFrame, data: Data, ledger: Ledger) -> pd.DataFrame:
-    """The rows without a missing value in a declared or derived column."""
+    """The rows without a missing value in a declared or derived column; a row may lack members of mm()."""
+    spare = [name for name, spec in data.columns.items() if spec.role in ("member", "member weight")]
     columns = np.array(list(dict.fromkeys([*data.columns, *data.derive])))
+    columns = columns[~np.isin(columns, spare)]
     gaps: NDArray[np.bool_] = frame.filter(columns.tolist()).isna().to_numpy()
     out: NDArray[np.bool_] = np.any(gaps, axis=1)
     names = [", ".join(columns[row]) for row in gaps[out]]
@@ -389,7 +398,9 @@ def _complete(frame: pd.DataFrame, data: Data, ledger: Ledger) -> pd.DataFrame:
             f"row {row} has no value for {names[0]} ({out.sum():,} such rows), and data.missing is `error`; "
             "fill the gaps, exclude the rows, or set data.missing: drop"
         )
-    return ledger.drop(frame, out, np.array([f"missing {name}" for name in names], dtype=object))
+    kept = ledger.drop(frame, out, np.array([f"missing {name}" for name in names], dtype=object))
+    ledger.note_members(kept.filter([name for name in spare if data.columns[name].role == "member"]))
+    return kept
 
 
 def _without_unused_levels(frame: pd.DataFrame, data: Data) -> pd.DataFrame:

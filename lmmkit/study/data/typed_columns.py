@@ -48,7 +48,7 @@ Mask = NDArray[np.bool_]
 UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 _SHOWN = 5
 #: Roles of columns that must be numbers, and of those that are numbers and group.
-_NUMBERS = ("number", "number and group")
+_NUMBERS = ("number", "number and group", "member weight")
 _BOTH = ("number and group", "predictor and group")
 _CLOCK = "times of day or spans of time"
 #: Dates that stand for a missing one in records and spreadsheets, by year, month and day.
@@ -148,7 +148,7 @@ class _Reading:
             raise DataError(
                 f"{self.name} is declared a factor, but the model uses it as a number; declare `type: number`"
             )
-        if declared == "factor" or (declared is None and self.spec.role == "group"):
+        if declared == "factor" or (declared is None and self.spec.role in ("group", "member")):
             return self.factor("it is declared" if declared else "it only groups rows")
         if declared == "time":
             return self.time("it is declared")

@@ -14,7 +14,7 @@ from lmmkit.study.files.schema import Role
 
 class _Use(NamedTuple):
     column: str
-    kind: str  # number, predictor or group
+    kind: str  # number, predictor, group, member or weight (of a member)
 
 
 def roles(
@@ -55,6 +55,11 @@ def roles(
 
 
 def _role(kinds: set[str]) -> Role:
+    if kinds == {"member"}:
+        return "member"
+    if kinds == {"weight"}:
+        return "member weight"
+    kinds = {"group" if kind == "member" else "number" if kind == "weight" else kind for kind in kinds}
     if kinds == {"group"}:
         return "group"
     if "number" in kinds:
@@ -71,7 +76,11 @@ def _of_formula(formula: Formula) -> Iterator[_Use]:
     for offset in formula.offsets:
         yield from (_Use(name, "number") for name in offset.variables)
     for bar in formula.random:
-        yield from (_Use(name, "group") for name in bar.group.names)
+        kind = "member" if bar.group.members else "group"
+        yield from (_Use(name, kind) for name in bar.group.names)
+        if bar.group.members:
+            weights = [name for name in bar.group.columns() if name not in bar.group.names]
+            yield from (_Use(name, "weight") for name in weights)
 
 
 def _of_expression(expression: Expression) -> Iterator[_Use]:

@@ -18,6 +18,7 @@ from pydantic import (
     Tag,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from lmmkit.errors import FormulaError
@@ -81,7 +82,10 @@ ColumnName = Annotated[ShortText, BeforeValidator(_composed), AfterValidator(nam
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 #: What a model uses a column for. number: response, weights, offset, arithmetic; predictor: stands alone in
 #: the formula, a number or a factor by what it holds; group: stands right of a bar only.
-Role = Literal["number", "predictor", "group", "number and group", "predictor and group"]
+#: member and member weight: columns of mm() alone, where a row may have no value.
+Role = Literal[
+    "number", "predictor", "group", "member", "member weight", "number and group", "predictor and group"
+]
 
 
 class _Section(BaseModel):
@@ -339,6 +343,31 @@ class Data(_Section):
         return value
 
 
+class KnownFile(_Section):
+    """What relates the levels of a grouping factor: a pedigree, or a covariance matrix, in a file."""
+
+    pedigree: ShortText | None = Field(
+        default=None, description="Table of animal, sire, dam; empty, NA or 0: unknown. Beside the study file"
+    )
+    matrix: ShortText | None = Field(
+        default=None, description="Square table of covariances, the levels as header. Beside the study file"
+    )
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="Digest of the file; another one is an error. Filled in by a run"
+    )
+
+    @property
+    def source(self) -> str:
+        """The file."""
+        return self.pedigree or self.matrix or ""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> KnownFile:
+        if (self.pedigree is None) == (self.matrix is None):
+            raise ValueError("give one of `pedigree: FILE` (animal, sire, dam) and `matrix: FILE`")
+        return self
+
+
 class Model(_Section):
     """The mixed model."""
 
@@ -360,16 +389,11 @@ class Model(_Section):
     contrasts: dict[str, Literal["treatment", "sum", "helmert", "poly", "diff", "sas"]] = Field(
         default_factory=dict, description="Coding of factors; treatment when left out"
     )
-    known: dict[str, OneLine] = Field(
-        default_factory=dict, description="Known covariance matrices by group: none is offered", max_length=0
+    known: dict[ShortText, KnownFile] = Field(
+        default_factory=dict,
+        description="Known covariances between the levels of grouping factors: `animal: {pedigree: ped.csv}` "
+        "or `{matrix: K.parquet}`",
     )
-
-    @field_validator("known", mode="before")
-    @classmethod
-    def _nothing_known(cls, value: object) -> object:
-        if value != {}:
-            raise ValueError("known covariance matrices are not offered; leave it out")
-        return value
 
     @property
     def response(self) -> str:

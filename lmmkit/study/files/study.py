@@ -218,7 +218,7 @@ def _variables(formula: Formula) -> Iterator[str]:
     for expression in formula.expressions():
         yield from expression.variables
     for bar in formula.random:
-        yield from bar.group.names
+        yield from bar.group.columns()
 
 
 # Faults that only the data show, with their places in the file.

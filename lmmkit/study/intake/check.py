@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lmmkit.engine.search.algorithms import refuse_em
 from lmmkit.engine.setup import set_up
@@ -14,6 +15,8 @@ from lmmkit.model.design.design import Design, build_design
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.model.means.focus import find_focus, focus_term, unknown_focus
+from lmmkit.model.table.known import known_of, read_one
+from lmmkit.study.data.known_files import read_known_files
 from lmmkit.study.data.load_table import PreparedData, load_table
 from lmmkit.study.data.sources import Base
 from lmmkit.study.files.faults import raise_faults
@@ -94,7 +97,7 @@ def _checked(settings: Settings, base: Base, *, whole: bool) -> tuple[Checked | 
         with found.part("inference", "df"):
             check_method(settings.inference.df, None, reml=settings.model.method == "REML")
     else:
-        checked = _check_model(settings, table, found)
+        checked = _check_model(settings, table, base, found)
     return checked, found
 
 
@@ -108,11 +111,14 @@ def _check_focus(settings: Settings) -> None:
         raise StudyError(str(unknown_focus(focus, formula)))
 
 
-def _check_model(settings: Settings, table: PreparedData, found: Findings) -> Checked | None:
+def _check_model(settings: Settings, table: PreparedData, base: Base, found: Findings) -> Checked | None:
     """The design of the formula and of each candidate, and what can be known of the fit and its tests."""
     model, options = settings.model, design_options(settings.model)
     design, notices = None, list(table.notices)
+    options["known"] = None
     with found.part("model"):
+        tables = read_known_files(model.known, base)
+        options["known"] = {group: read_one(one, group) for group, one in tables.items()} or None
         design = build_design(model.formula, table.frame, **options)
         notices += [*design.warnings, *_dropped(design, reml=model.method == "REML")]
     if model.residual_structure is not None:
@@ -130,7 +136,7 @@ def _check_model(settings: Settings, table: PreparedData, found: Findings) -> Ch
                 find_focus(design, report.focus, report.contrast)
             with found.part("report", "at"):
                 find_focus(design, report.focus, None, report.at)
-    notices += _candidates(settings, table, found)
+    notices += _candidates(settings, table, options, found)
     return Checked(table, design, tuple(dict.fromkeys(map(in_study_words, notices))))
 
 
@@ -153,14 +159,18 @@ def _dropped(design: Design, *, reml: bool) -> Iterator[str]:
         )
 
 
-def _candidates(settings: Settings, table: PreparedData, found: Findings) -> Iterator[str]:
+def _candidates(
+    settings: Settings, table: PreparedData, options: Mapping[str, Any], found: Findings
+) -> Iterator[str]:
     """Sentences about candidates that cannot be fitted; all of them failing is a fault of a choice."""
     effects, base, failed = settings.random_effects, parse_formula(settings.model.formula), Findings()
     listed = [] if isinstance(effects.candidates, str) else effects.candidates
     for number, text in enumerate(listed):
         before = len(failed.errors)
         with failed.part("random_effects", "candidates", number):
-            build_design(parse_candidate(text, base), table.frame, **design_options(settings.model))
+            candidate = parse_candidate(text, base)
+            given: dict[str, Any] = {**options, "known": known_of(options["known"], candidate)}
+            build_design(candidate, table.frame, **given)
         for error in failed.errors[before:]:
             yield f"the candidate {text} cannot be fitted: {error}"
     if effects.rule == "best" and len({error.about[:3] for error in failed.errors}) == len(listed):

@@ -11,6 +11,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from lmmkit.study.files.study import Study
 from lmmkit.study.records.artifacts import plain, sha256
 from lmmkit.study.records.manifest import Record
@@ -91,9 +93,16 @@ def step_key(
 
 def plain_setting(study: Study, key: str) -> object:
     """The setting under a key, as plain data."""
-    value = attrgetter(key)(study.settings)
-    dump = getattr(value, "model_dump", None)
-    return dump(mode="json", by_alias=True) if dump else plain(value)
+    return _plain(attrgetter(key)(study.settings))
+
+
+def _plain(value: object) -> object:
+    """A setting, or sections of settings by name, as plain data."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in cast("dict[str, object]", value).items()}
+    return plain(value)
 
 
 def digest(value: object) -> str:

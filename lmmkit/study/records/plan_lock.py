@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import DataError, StudyError
+from lmmkit.study.data.known_files import pinned
 from lmmkit.study.data.sources import Base, find_source, sha256_of
 from lmmkit.study.files.study import Study, load_study
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill
@@ -37,6 +39,10 @@ def lock_study(study_file: Path, reports: Path, *, allow_outside: bool = False) 
     """
     study = load_study(study_file)
     path = lock_path(study_file)
+    settings = (
+        pinned(study.settings, Base(study.folder, allow_outside)) if study.settings.model.known else None
+    )
+    study = study if settings is None else replace(study, settings=settings)
     if path.exists():
         raise StudyError(f"{path} exists already; a lock is not renewed. Remove it to start the plan anew")
     lock = {

@@ -118,8 +118,13 @@ def _random(term: RandomTerm, labels: Labels) -> list[str]:
 
 
 def _effect(term: RandomTerm, k: int) -> str:
-    level = row(name(term.factor), operator("["), symbol("i"), operator("]"))
-    return sub(symbol("b"), digits(k), level)
+    """The effect of an observation's level; of its members, m by m, each by its weight w."""
+    several = term.grouping.members
+    index = [symbol("i"), symbol("m")] if several else [symbol("i")]
+    effect = sub(symbol("b"), digits(k), row(name(term.factor), operator("["), *index, operator("]")))
+    if not several:
+        return effect
+    return sub(operator("∑"), symbol("m")) + sub(symbol("w"), row(*index)) + effect
 
 
 def _times(coefficient: str, label: str) -> str:
@@ -134,6 +139,8 @@ def _distribution(term: RandomTerm) -> str:
     left = [sub(symbol("b"), digits(i), level) for i in range(k)]
     group = name(term.group)
     words = f"The {k} effects of each level of {term.group} are normal with mean zero"
+    if term.grouping.known is not None:
+        return _related(term, words)
     if k == 1:
         variance = power(sub(symbol("σ"), group), digits(2))
         return display([left[0] + DISTRIBUTED + _normal(digits(0), variance)], words)
@@ -145,6 +152,19 @@ def _distribution(term: RandomTerm) -> str:
     vector = column(left) if k <= 4 else sub(symbol("b"), level)
     body = vector + DISTRIBUTED + _normal(digits(0), covariance) + operator(",")
     return display([body + GAP, shape], words)
+
+
+def _related(term: RandomTerm, words: str) -> str:
+    """The effects of all levels together: A of a pedigree, else K, says how levels are related."""
+    assert term.grouping.known is not None
+    kinship = symbol("K" if term.grouping.known.pedigree is None else "A")
+    group, told = name(term.group), f"{words}, related between levels by a known matrix"
+    if len(term.names) == 1:
+        variance = power(sub(symbol("σ"), group), digits(2)) + operator("\N{INVISIBLE TIMES}") + kinship
+        return display([sub(symbol("b"), digits(0)) + DISTRIBUTED + _normal(digits(0), variance)], told)
+    covariance = sub(symbol("G"), group)
+    body = symbol("b") + DISTRIBUTED + _normal(digits(0), kinship + operator("⊗") + covariance)
+    return display([body], told)
 
 
 def _pattern(structure: PatternedStructure, covariance: str) -> str:

@@ -105,12 +105,24 @@ def _term_in_words(files: Files, seen: Seen, term: RandomTerm) -> MarkedText:
     if isinstance(term.structure, Exponential):
         effects = [f"effect at each of {len(term.names)} positions"]
     return fill(
-        "Each of the {} levels of {} has its own {}{}.",
+        "Each of the {} levels of {} has its own {}{}{}.",
         files.entry("summary.json", "ngroups", term.factor),
         seen.column(term.factor),
         listed(effects),
         f"; {term.structure.words}" if len(term.names) > 1 else "",
+        _between_levels(term),
     )
+
+
+def _between_levels(term: RandomTerm) -> str:
+    """How levels are related, and how rows belong to them, where that is not one by one."""
+    known, said = term.grouping.known, list[str]()
+    if known is not None:
+        source = "a known matrix" if known.pedigree is None else "the pedigree"
+        said.append(f"; levels are related as {source} says")
+    if term.grouping.members:
+        said.append("; a row belongs to several levels, each by its weight")
+    return "".join(said)
 
 
 def rows_in_words(files: Files) -> MarkedText:

@@ -6,12 +6,13 @@ import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import Findings, StudyError
+from lmmkit.study.data.known_files import pinned
 from lmmkit.study.data.sources import ALLOW_OUTSIDE, ROOT, Base, check_pin, find_source, sha256_of
 from lmmkit.study.files.study import Study, load_study, raise_placed
 from lmmkit.study.records.artifacts import json_bytes, sha256, write_bytes
@@ -110,6 +111,7 @@ class Plan:
             "key": self.key,
             "source": self.study.settings.data.source,
             "sha256": self.data,
+            **self._known(),
             "package": package_digest(),
             "notebooks": {notebook.name: notebook.digest for notebook in self.notebooks},
             "versions": versions(),
@@ -120,6 +122,13 @@ class Plan:
             "command": shlex.join(["lmmkit", "run", place, *self._settings()]),
             "audit": f"lmmkit audit reports/{name}/{self.key}",
         }
+
+    def _known(self) -> dict[str, Any]:
+        """The files of known covariances, where there are any."""
+        known = self.study.settings.model.known
+        return (
+            {"known": {group: [file.source, file.sha256] for group, file in known.items()}} if known else {}
+        )
 
     def _settings(self) -> list[str]:
         """The overrides as options of the command line."""
@@ -159,6 +168,7 @@ def make_plan(
         )
     base = base_of(study.folder, allow_outside=allow_outside)
     source, digest = _data_of(study, base, overrides or {})
+    study = _with_known(study, base, overrides or {})
     return Plan(study, dict(overrides or {}), base, source, digest, tuple(find_notebooks(study.path)))
 
 
@@ -177,6 +187,15 @@ def _data_of(study: Study, base: Base, overrides: Mapping[str, object]) -> tuple
         with found.part("data", "sha256"):
             check_pin(source, digest, data.sha256)
             return source, digest
+    raise_placed(study, overrides, found.errors)
+    raise AssertionError("what is not found is told")
+
+
+def _with_known(study: Study, base: Base, overrides: Mapping[str, object]) -> Study:
+    """The study with the digests of its pedigrees and matrices."""
+    found = Findings()
+    with found.part("model"):
+        return replace(study, settings=pinned(study.settings, base))
     raise_placed(study, overrides, found.errors)
     raise AssertionError("what is not found is told")
 

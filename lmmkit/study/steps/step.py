@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from pydantic import BaseModel
 from lmmkit.errors import RunError, StudyError
 from lmmkit.model.fit import Fit, load
 from lmmkit.model.selection import Selection, select
+from lmmkit.model.table.known import Known, read_one
+from lmmkit.study.data.known_files import read_known_files
 from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, schema_of
 from lmmkit.study.data.sources import Base
 from lmmkit.study.files.study import fit_options
@@ -139,6 +142,26 @@ class Step:
         self._check_provenance()
         return self.plan.provenance()
 
+    def save_known(self) -> dict[str, Known]:
+        """Keep what the study knows of its levels: pedigrees and matrices, as the tables that `lmm` takes."""
+        tables = read_known_files(self.settings.model.known, self.base)
+        read = {group: read_one(table, group) for group, table in tables.items()}
+        names = [f"known-{i}.parquet" for i in range(len(read))]
+        for name, known in zip(names, read.values(), strict=True):
+            self._write(name, frame_bytes(known.frame()))
+        self.save_json("known.json", dict(zip(read, names, strict=True)))
+        return read
+
+    def known(self) -> dict[str, Known] | None:
+        """The known covariances of the first step, as `lmm` takes them; None where there are none."""
+        held: dict[str, str] = self.json("known.json")
+        read = {group: pd.read_parquet(self._earlier(name)) for group, name in held.items()}
+        return {group: read_one(table, group) for group, table in read.items()} or None
+
+    def fit_options(self) -> dict[str, Any]:
+        """The arguments of `lmm` that the study sets, known covariances among them."""
+        return {**fit_options(self.settings.model), "known": self.known()}
+
     def save_data(self, table: PreparedData) -> None:
         """Keep the prepared data, what its columns are, and the ledger of rows."""
         self._write("data.parquet", frame_bytes(table.frame))
@@ -216,12 +239,13 @@ class Step:
             )
 
 
-def choose_structure(settings: Any, table: pd.DataFrame) -> Selection:
+def choose_structure(settings: Any, table: pd.DataFrame, known: Mapping[str, Any] | None = None) -> Selection:
     """Returns the random effects that a study's rule chooses, with every candidate.
 
     Args:
         settings: Settings of a step that declares `model` and `random_effects`.
         table: The prepared data.
+        known: Known covariances of levels, by grouping factor.
 
     Raises:
         FitError: no candidate can be fitted.
@@ -234,4 +258,5 @@ def choose_structure(settings: Any, table: pd.DataFrame) -> Selection:
         candidates=effects.candidates,
         criterion=effects.criterion,
         **fit_options(model),
+        known=known,
     )

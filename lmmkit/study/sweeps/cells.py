@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import DataError, StudyError
+from lmmkit.study.data.known_files import pinned
 from lmmkit.study.data.sources import check_pin, find_source, sha256_of
 from lmmkit.study.files.faults import NOWHERE, raise_faults
 from lmmkit.study.files.study import changes, resolve
@@ -178,8 +179,10 @@ def _cell(number: int, choice: Choice, plan: Plan, digest_of: Callable[[Path], s
     try:
         source = find_source(data.source, plan.base)
         check_pin(source, digest_of(source), data.sha256)
+        study = replace(plan.study, settings=pinned(plan.study.settings, plan.base))
     except DataError as error:
         return Cell(number, choice.overrides, plan, str(error))
+    plan = replace(plan, study=study)
     return Cell(number, choice.overrides, replace(plan, source=source, data=digest_of(source)))
 
 
