@@ -128,11 +128,12 @@ class SparsePattern:
         indices = L.indices.astype(np.intp)
         column = np.repeat(np.arange(self.size), np.diff(L.indptr))
         below = (indices != column) & (column < self.first)
-        if not self._seen or not np.array_equal(self._seen[0][0], indices):
-            at = self.found(column[below] * self.size + indices[below])
-            self._seen[:] = [(indices, at)]
+        last = self._seen[0] if self._seen else None  # taken once: threads may share the pattern
+        if last is None or not np.array_equal(last[0], indices):
+            last = (indices, self.found(column[below] * self.size + indices[below]))
+            self._seen[:] = [last]
         values = np.zeros(len(self.row))
-        values[self._seen[0][1]] = L.data[below]
+        values[last[1]] = L.data[below]
         return values, L[self.first :, self.first :].toarray()
 
     @cached_property

@@ -20,7 +20,7 @@ import scipy
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.scaling import prepare
-from lmmkit.engine.problem import Problem
+from lmmkit.engine.problem import Problem, Term
 from lmmkit.errors import FitError
 
 MOST = 4_000  # levels whose eigenvalues are taken
@@ -72,14 +72,26 @@ def spectrum(problem: Problem, tested: int) -> Spectrum:
         )
     prepared = prepare(problem)
     X, z = prepared.rows[list(prepared.fixed)], prepared.rows[prepared.terms[tested][0]]
-    ZX = np.array([np.bincount(term.codes, z * x, term.levels) for x in X]).reshape(len(X), term.levels)
-    inner = np.diag(np.bincount(term.codes, z * z, term.levels)) - ZX.T @ np.linalg.solve(X @ X.T, ZX)
+    if term.plain:
+        ZX = np.array([np.bincount(term.codes, z * x, term.levels) for x in X]).reshape(len(X), term.levels)
+        inner = np.diag(np.bincount(term.codes, z * z, term.levels)) - ZX.T @ np.linalg.solve(X @ X.T, ZX)
+    else:
+        Z = _columns(term, z)
+        inner = Z.T @ Z - (Z.T @ X.T) @ np.linalg.solve(X @ X.T, X @ Z)
     values = np.linalg.eigvalsh(inner)
     positive = values[values > 1e-9 * values[-1]]
     new = np.concatenate([[True], np.diff(positive) > EQUAL * positive[:-1]])
     group = np.cumsum(new) - 1
     counts = np.bincount(group).astype(np.float64)
     return Spectrum(np.bincount(group, positive) / counts, counts, len(problem.response) - len(X))
+
+
+def _columns(term: Term, z: Floats) -> Floats:
+    """(n, r) Z of memberships, and Z A of levels with K = A A'."""
+    Z = np.zeros((len(z), term.levels))
+    for codes, weight in term.members or ((term.codes, np.ones(len(z))),):
+        np.add.at(Z, (np.arange(len(z)), codes), weight * z)
+    return Z if term.relation is None else Z @ term.relation.coloured(np.eye(term.relation.rank))
 
 
 def balanced_tail(found: Spectrum, statistic: float) -> float:

@@ -15,6 +15,7 @@ from lmmkit.engine.problem import Problem, Residual, Term
 from lmmkit.engine.relations.pedigree import pedigree_of
 from lmmkit.engine.relations.relationship import dense_relationship
 from lmmkit.engine.solve import solve, solve_at
+from lmmkit.engine.variance_tests.exact_rlrt import draws, spectrum
 from lmmkit.errors import FitError
 
 DATA = Path(__file__).parents[2] / "reference/data"
@@ -288,3 +289,20 @@ def test_parents_that_are_not_listed_are_founders():
     assert pedigree.added == ("a", "b", "x")
     assert pedigree.both == ("c",)
     assert pedigree.inbreeding.tolist() == [0, 0, 0.25, 0, 0, 0]
+
+
+def test_exact_test_of_one_variance_knows_what_relates_the_levels(animals):
+    relation, records, _ = animals
+    problem = problem_of(relation, records, relation.animals)
+    found = spectrum(problem, 0)
+    X = np.stack(problem.columns, axis=1)
+    Q = np.eye(len(X)) - X @ np.linalg.pinv(X)
+    codes = problem.terms[0].codes
+    A = relation.times(np.eye(relation.levels))[np.ix_(codes, codes)]
+    values = np.linalg.eigvalsh(Q @ A @ Q)
+    values = values[values > 1e-9]
+    assert found.counts.sum() == len(values) == len(X) - 4
+    assert found.mu @ found.counts == pytest.approx(values.sum(), rel=1e-10)
+    null, full = (solve(replace(problem, terms=terms)).deviance for terms in ((), problem.terms))
+    tail = np.mean(next(draws(found, 1000, 1)) >= null - full)
+    assert tail < 0.01
