@@ -213,6 +213,6 @@ def test_a_crossed_term_that_whitening_mixes_beyond_memory_is_refused_in_words(m
     items = Term(0, np.arange(len(g)) % 7, 7, (0,), Unstructured(1))
     problem = Problem((np.ones(len(g)), t), (0, 1), e, (items,), residual=car1(g, t))
     assert solve(problem).converged
-    monkeypatch.setattr(whitened, "MIXED", 1e3)
+    monkeypatch.setattr(whitened, "MIXED", 1e2)
     with pytest.raises(FitError, match="rows of different levels of a crossed random-effects term"):
         solve(problem)
