@@ -117,7 +117,8 @@ class Fit:
         """Variances, covariances and correlations: group, var1, var2, vcov, sdcor.
 
         The last rows are of the group `Residual`: one, or under a residual structure a variance of each visit
-        (or level), then the covariances between the visits of a subject.
+        (or level), then the covariances between the visits of a subject. A variance that follows a number is
+        told where it is sigma^2: `dose = 1` under `power(dose)`, `dose = 0` under `exp(dose)`.
         """
         return tables.varcorr(self.estimates)
 
@@ -127,7 +128,9 @@ class Fit:
 
         `ratio.<level>` is an SD relative to the first, which is `sigma`; `rho` a correlation per step or unit
         of time, `rho.<lag>` (toep), `rho.<t1>.<t2>` (ad) and `cor.<t1>.<t2>` (un) correlations; with `by=`
-        each is prefixed `<level>.`.
+        each is prefixed `<level>.`. Of `car1` the `range` stands beside rho = exp(-1 / range), of `expsp`
+        beside the `nugget`, the share of the variance that no two rows have in common; `power` and `exp` are
+        what the SD is raised to. `Residual.` stands before one that a coefficient is called too.
         """
         return tables.residual_params(self.estimates)
 
@@ -262,8 +265,8 @@ class Fit:
             kind: "response", the response less `fittedvalues`, as `resid`; "marginal", the response less the
                 fixed part alone; "pearson", divided by each row's residual SD; "normalised", free of the
                 correlations of the residual structure too: L^-1 (y - fitted), L the lower Cholesky factor of
-                the covariance matrix of a subject's residuals in the order of the visits, so that they are
-                independent of variance 1 where the model holds.
+                the covariance matrix of a subject's residuals in the order of the visits or times, so that
+                they are independent of variance 1 where the model holds.
 
         Raises:
             FitError: A kind that is not offered.

@@ -57,15 +57,19 @@ def made(folder, study):
     return Path(done.stdout.strip().split("\n")[-1]).parent
 
 
+def shipped(folder, name):
+    """The run of a study that ships."""
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    (folder / "params/data").mkdir(parents=True)
+    shutil.copy(ROOT / f"params/{name}.yaml", folder / "params")
+    shutil.copy(ROOT / f"params/data/{name}.csv", folder / "params/data")
+    return made(folder, f"params/{name}.yaml")
+
+
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory):
     """The run of the shipped trial."""
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    (folder / "params/data").mkdir(parents=True)
-    shutil.copy(ROOT / "params/trial.yaml", folder / "params")
-    shutil.copy(ROOT / "params/data/trial.csv", folder / "params/data")
-    return made(folder, "params/trial.yaml")
+    return shipped(tmp_path_factory.mktemp("project"), "trial")
 
 
 def words(folder):
@@ -91,14 +95,14 @@ def check_page(folder):
 def test_the_report_of_the_trial_is_true(trial):
     said = check_page(trial)
     assert re.search(
-        r"At week of treatment w8 the mean of depression score for treatment drug less that for treatment "
-        r"placebo is −3\.474 points "
-        r"\( 95 % interval −5\.226 to −1\.722 \); the interval lies below zero\.",
-        said,
+        r"At week of treatment w8 , depression score is lower for treatment drug than for placebo: "
+        "the difference "
+        r"is −3\.474 points \( 95 % confidence interval −5\.226 to −1\.722 ; p < 0\.001 \)",
+        said.replace("w8,", "w8 ,"),
     )
-    assert "Standard deviations of the residuals: 3.611 for w1, 4.131 for w2" in said
+    assert "Standard deviations of the residuals: 3.611 points for w1, 4.131 points for w2" in said
     assert "Residuals within patient: a variance for each visit, every correlation between two visits" in said
-    assert "no further independent residual. All are normal." in said
+    assert "no further independent residual. All are assumed to be normal." in said
     assert "Linear model with correlated residuals" in said
     assert "There are no random effects; the covariance matrix of the residuals has full rank." in said
 
@@ -166,3 +170,25 @@ def test_other_structures_are_told_as_truly(tmp_path, residual, time, more, said
     frame.drop([3, 17, 42]).to_csv(tmp_path / "rows.csv", index=False)
     (tmp_path / "study.yaml").write_text(STUDY.format(residual=residual, time=time, more=more))
     assert said in check_page(made(tmp_path, "study.yaml"))
+
+
+def test_the_report_of_rats_at_uneven_times_is_true(tmp_path):
+    """Random slopes beside a serial correlation: told in words, in tables and in a variogram."""
+    folder = shipped(tmp_path, "bodyweight")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert prove(page, folder).loose == []
+    said = words(folder)
+    assert "serial correlation that decays exponentially with the distance in Time" in said
+    assert re.search(
+        r"with random effects of Rat \( 16 levels\) and the residual structure car1\(Time \| Rat\)", said
+    )
+    assert "the semivariance of the normalised residuals lies outside the band" in said
+    fit = lmmkit.load(folder / "fit")
+    parameters = pd.read_csv(folder / "tables/residual_parameters.csv").set_index("parameter")
+    assert parameters["estimate"].to_dict() == pytest.approx(fit.residual_params.to_dict())
+    assert (parameters["low"] < parameters["estimate"]).all()
+    structures = pd.read_csv(folder / "tables/structures.csv").set_index("structure")
+    assert list(structures.index) == ["iid", "car1(Time | Rat)", "expsp(Time | Rat, nugget=TRUE)"]
+    assert structures["deviance"].is_monotonic_decreasing
+    assert pd.read_csv(folder / "tables/variogram.csv")["pairs"].sum() == 16 * 55
+    assert not (folder / "tables/variance_curve.csv").exists()

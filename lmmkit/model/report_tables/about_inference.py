@@ -233,7 +233,7 @@ def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: i
 
 
 def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
-    """R2 and intraclass correlation, with intervals where `ci` is bootstrap.
+    """R2 and intraclass correlation, with intervals where `ci` is bootstrap; heritability of relatives.
 
     Returns:
         DataFrame share (its name), estimate, low, high, definition.
@@ -245,9 +245,24 @@ def shares(fit: Fit, *, ci: Method, level: float, seed: int) -> Frame:
     }
     table = pd.concat([Frame(part) for part in parts])
     names = [f"{SHARES[name]} {name}" for name in meaning]
-    return table.assign(share=names, definition=list(meaning.values()))[
+    table = table.assign(share=names, definition=list(meaning.values()))
+    return pd.concat([table, *_heritability(fit, refits, level, seed)])[
         ["share", "estimate", "low", "high", "definition"]
     ].reset_index(drop=True)
+
+
+def _heritability(fit: Fit, refits: int | None, level: float, seed: int) -> list[Frame]:
+    """Heritability of each factor with a known covariance; nothing where it is not one share."""
+    if not fit.design.has_relatives:
+        return []
+    try:
+        found = fit.h2(refits, seed, level)
+    except FitError:
+        return []
+    told = [
+        f"variance of {group} over the sum of the variances, {how}" for group, how in found["method"].items()
+    ]
+    return [found.assign(share=[f"Heritability {group}" for group in found.index], definition=told)]
 
 
 def standardised(fit: Fit) -> Frame:

@@ -43,7 +43,7 @@ def stages(fit: Fit) -> Frame:
         ("layout", "crossed factors, solved together", len(setup.layout.rest)),
         ("layout", "order of their dense matrix", setup.layout.size),
         ("start", "deviance", start),
-        ("search", "covariance parameters", len(fit.theta)),
+        ("search", "covariance parameters", len(fit.theta) + len(fit.estimates.rho)),
         ("search", "evaluations", fit.evaluations),
         ("optimum", "deviance", fit.deviance),
     ]

@@ -23,7 +23,7 @@ from lmmkit.study.audit.verdicts import (
     Finding,
 )
 from lmmkit.study.data.sources import ROOT, sha256_of
-from lmmkit.study.files.shipped import data_sets
+from lmmkit.study.files.shipped import data_sets, shipped
 from lmmkit.study.files.study import load_study
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.plan_lock import LOCK, lock_path
@@ -164,15 +164,46 @@ def _lay_out(study: RecordedStudy, data: Path, file: Path, place: Path) -> None:
     write_bytes(file, json_bytes(study.settings))
     if study.lock is not None:
         write_bytes(lock_path(file), study.lock)
+    for source, path in _known_files(study, data).items():
+        _put(path, source, file, place)
     if study.source in data_sets() and data == data_sets()[study.source]:
         return
-    target = (file.parent / study.source).resolve()
-    inside = not Path(study.source).is_absolute() and target.is_relative_to(place.resolve())
+    _put(data, study.source, file, place)
+
+
+def _put(path: Path, source: str, file: Path, place: Path) -> None:
+    """A file where the study looks for it."""
+    target = (file.parent / source).resolve()
+    inside = not Path(source).is_absolute() and target.is_relative_to(place.resolve())
     if not inside or target.exists():
         raise DataError(
-            f"the study reads {study.source}, a place that cannot be made anew; name a file beside the study"
+            f"the study reads {source}, a place that cannot be made anew; name a file beside the study"
         )
-    _copy(data, target)
+    _copy(path, target)
+
+
+def _known_files(study: RecordedStudy, data: Path) -> dict[str, Path]:
+    """Pedigrees and matrices of a study by their sources, with the recorded digests, from beside its data.
+
+    Raises:
+        DataError: one is not there.
+    """
+    model: Any = study.settings.get("model")
+    known: Any = model.get("known") if isinstance(model, Mapping) else None
+    made = dict[str, Path]()
+    for group, one in known.items() if isinstance(known, Mapping) else ():
+        source, digest = str(one.get("pedigree") or one.get("matrix")), one.get("sha256")
+        folders = [data.parent, *data.parents[1 : 1 + len(Path(study.source).parents)], shipped("params")]
+        paths = [(folder, folder / name) for folder in folders for name in (source, Path(source).name)]
+        inside = [p for folder, p in paths if p.resolve().is_relative_to(folder.resolve()) and p.is_file()]
+        found = next((path for path in inside if sha256_of(path) == digest), None)
+        if found is None:
+            raise DataError(
+                f"the study knows {group} from {source} with the sha256 {digest}, which was not found beside "
+                "its data; put it there"
+            )
+        made[source] = found
+    return made
 
 
 def _check_overrides(study: RecordedStudy, file: Path) -> None:

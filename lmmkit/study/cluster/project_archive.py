@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from lmmkit.errors import DataError, RunError
+from lmmkit.study.data.sources import find_source
 from lmmkit.study.files.shipped import data_sets
 from lmmkit.study.files.yaml12 import is_mapping
 from lmmkit.study.records.artifacts import read_json, sha256, write_bytes
@@ -49,19 +50,30 @@ def archive_project(plan: Plan) -> ProjectArchive:
     Raises:
         DataError: the data lie where no other machine can have them in the same place.
     """
-    return _archive(plan.study.path, plan.study.settings.data.source, plan.source, plan.notebooks)
+    settings = plan.study.settings
+    known = tuple(
+        (file.source, find_source(file.source, plan.base)) for file in settings.model.known.values()
+    )
+    return _archive(plan.study.path, settings.data.source, plan.source, plan.notebooks, known)
 
 
 @cache
-def _archive(study: Path, source: str, data: Path, notebooks: tuple[Notebook, ...]) -> ProjectArchive:
+def _archive(
+    study: Path,
+    source: str,
+    data: Path,
+    notebooks: tuple[Notebook, ...],
+    known: tuple[tuple[str, Path], ...],
+) -> ProjectArchive:
     place = PurePosixPath(*_DEPTH, study.parent.name)
     files = {f"{FOLDER}/{book.path.name}": book.source for book in notebooks}
     files[str(place / study.name)] = study.read_bytes()
-    if data != data_sets().get(source):
-        inside = PurePosixPath(os.path.normpath(place / source))
+    sent = [] if data == data_sets().get(source) else [(source, data)]
+    for name, path in (*sent, *known):
+        inside = PurePosixPath(os.path.normpath(place / name))
         if inside.is_absolute() or inside.parts[0] == "..":
-            raise DataError(f"data.source {source} cannot be sent to a cluster; name a file beside the study")
-        files[str(inside)] = data.read_bytes()
+            raise DataError(f"the file {name} cannot be sent to a cluster; name a file beside the study")
+        files[str(inside)] = path.read_bytes()
     contents = {path: sha256(content) for path, content in files.items()}
     return ProjectArchive(digest(contents), files, str(place / study.name))
 
