@@ -21,6 +21,7 @@ from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense
 
 EXACT = 1e-24  # share of the response's sum of squares below which what is left of it is rounding
+WIDEST = 30  # columns of a factor up to which the equations are made, of its fourth power of numbers
 SHARE = 0.1  # of the response's variance: where neither equations nor rows tell of a residual variance
 
 
@@ -158,6 +159,9 @@ def moment_start(moments: Moments, absorbed: Moments, layout: Layout, rows: int,
         rows: n.
         floor: Least variance, see `Structure.start`.
     """
+    if max(factor.width for factor in layout.factors) > WIDEST:
+        pairs = zip(layout.factors, scales(moments, layout), strict=True)
+        return np.concatenate([f.structure.start(np.diag(s**-2.0), s, floor) for f, s in pairs])
     solved = levelwise.least_solved(*equations(moments, layout, rows))
     s2 = _residual_start(solved[-1], moments, absorbed, rows)
     return start_of(solved, s2, layout, scales(moments, layout), floor)

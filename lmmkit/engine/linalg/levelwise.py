@@ -10,11 +10,25 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 
+WIDE = 16  # rows of a level from which LAPACK, level by level, is quicker than sweeps over the levels
 NULL_PIVOT = 1e-12  # a pivot below this share of its diagonal is a direction that the level does not hold
+
+
+def _first(A: Floats) -> Floats:
+    """(k, m, J) as (J, k, m), which LAPACK wants."""
+    return np.ascontiguousarray(np.moveaxis(A, 2, 0))
+
+
+def _last(A: Floats) -> Floats:
+    """(J, k, m) as (k, m, J)."""
+    return np.ascontiguousarray(np.moveaxis(A, 0, 2).astype(np.float64, copy=False))
 
 
 def cholesky(A: Floats, null: float = 0.0) -> tuple[Floats, Floats]:
     """Lower C of A = C C' and the reciprocals (k, J) of its diagonal, 0 at pivots up to `null` x A_aa."""
+    if len(A) >= WIDE and not null:
+        C = _last(np.linalg.cholesky(_first(A)))
+        return C, 1.0 / np.einsum("aaj->aj", C)
     C, inverse = np.zeros_like(A), np.empty(A.shape[1:])
     for a in range(len(A)):
         for b in range(a):
@@ -32,6 +46,8 @@ def cholesky(A: Floats, null: float = 0.0) -> tuple[Floats, Floats]:
 
 def forward(C: Floats, inverse: Floats, B: Floats) -> Floats:
     """C^-1 B for lower C, (k, m, J); 0 in the rows of null pivots."""
+    if len(C) >= WIDE and inverse.all():
+        return _last(np.linalg.solve(_first(C), _first(B)))
     X = np.empty_like(B)
     for a in range(len(C)):
         np.multiply(B[a] - np.einsum("cj,cmj->mj", C[a, :a], X[:a]) if a else B[a], inverse[a], out=X[a])
@@ -40,6 +56,8 @@ def forward(C: Floats, inverse: Floats, B: Floats) -> Floats:
 
 def backward(C: Floats, inverse: Floats, B: Floats) -> Floats:
     """C^-T B for lower C, (k, m, J); 0 in the rows of null pivots."""
+    if len(C) >= WIDE and inverse.all():
+        return _last(np.linalg.solve(np.swapaxes(_first(C), 1, 2), _first(B)))
     X = np.empty_like(B)
     for a in reversed(range(len(C))):
         rest = np.einsum("cj,cmj->mj", C[a + 1 :, a], X[a + 1 :])

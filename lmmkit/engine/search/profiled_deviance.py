@@ -58,8 +58,8 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     @property
     def drifts(self) -> bool:
-        """Where average information serves for coordinates of R."""
-        return isinstance(self.criterion.source, Whitened)
+        """Where average information serves for coordinates of R, or for those of a pattern."""
+        return isinstance(self.criterion.source, Whitened) or not self.criterion.layout.has_em
 
     def nearest(self, theta: Floats) -> Floats:
         """Standard deviations of single columns in a pattern are not negative."""
