@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.crossproducts.whitening import FARTHEST, TOO_FAR
 from lmmkit.engine.problem import Problem, RowResidual
 from lmmkit.engine.solution import Solution
 from lmmkit.errors import FitError
@@ -40,6 +41,18 @@ def centred(problem: Problem, mean: Floats) -> Problem:
     power = residual.structure.variance.kind == "power"
     covariate = np.abs(residual.covariate) / np.exp(mean[0]) if power else residual.covariate - mean[0]
     return replace(problem, residual=replace(residual, covariate=covariate))
+
+
+def lift(rho: Floats, mean: Floats) -> float:
+    """C of (1).
+
+    Raises:
+        FitError: It is beyond the range of numbers.
+    """
+    log = float(rho[: len(mean)] @ mean)
+    if abs(log) > FARTHEST:
+        raise FitError(TOO_FAR)
+    return float(np.exp(log))
 
 
 def awaits_fitted(problem: Problem) -> bool:

@@ -13,6 +13,7 @@ from lmmkit.engine.covariates import (
     awaits_fitted,
     centred,
     fitted_values,
+    lift,
     middle,
     with_fitted,
     without_variance,
@@ -73,13 +74,14 @@ class _Options(NamedTuple):
 def _fixed_point(problem: Problem, options: _Options) -> Solution:
     """The fit whose variances are a power of its own fitted values, by rounds from one variance."""
     at = _centred_solution(without_variance(problem), options, None, None)
-    fitted, rho = fitted_values(problem, at), None
+    fitted, rho, evaluations = fitted_values(problem, at), None, at.evaluations
     for _ in range(options.rules.fixed_point_rounds):
         known = with_fitted(problem, fitted)
         at = _centred_solution(known, options, at.factors if rho is not None else None, rho)
         before, fitted, rho = fitted, fitted_values(problem, at), at.rho
+        evaluations += at.evaluations
         if np.abs(fitted - before).max() <= options.rules.fixed_point * np.abs(fitted).max():
-            return at
+            return replace(at, evaluations=evaluations)
     raise FitError(
         f"power(fitted): the fitted values and their variances have found no fixed point in "
         f"{options.rules.fixed_point_rounds} rounds. Take power(x) or exp(x) of a covariate."
@@ -94,9 +96,9 @@ def _centred_solution(
     if not mean.any():
         return _searched(problem, options, start, rho)
     if start is not None and rho is not None:
-        start = tuple(factor / np.exp(rho[: len(mean)] @ mean) for factor in start)
+        start = tuple(factor / lift(rho, mean) for factor in start)
     found = _searched(centred(problem, mean), options, start, rho)
-    c = float(np.exp(found.rho[: len(mean)] @ mean))
+    c = lift(found.rho, mean)
     factors = tuple(c * factor for factor in found.factors)
     setup = set_up(problem, reml=options.reml)
     theta = setup.layout.coordinates(setup.layout.in_prepared_units(setup.prepared.term_bases, factors))

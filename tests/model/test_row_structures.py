@@ -272,12 +272,9 @@ def test_a_coefficient_of_the_same_name_stands_beside_the_parameter() -> None:
     assert list(fit.residual_params.index) == ["Residual.rho"]
     table = fit.conf_int()
     assert table.index.is_unique
-    assert table.loc["rho", "low"] < fit.params["rho"] < table.loc["rho", "high"]
-    assert (
-        table.loc["Residual.rho", "low"]
-        < fit.residual_params["Residual.rho"]
-        < table.loc["Residual.rho", "high"]
-    )
+    low, high = (table[bound].astype(float).to_dict() for bound in ("low", "high"))
+    assert low["rho"] < fit.params["rho"] < high["rho"]
+    assert low["Residual.rho"] < fit.residual_params["Residual.rho"] < high["Residual.rho"]
 
 
 @pytest.mark.parametrize("method", ["auto", "wald"])
@@ -286,9 +283,12 @@ def test_intervals_have_rows_for_range_and_correlation(method: Any) -> None:
     table = fit.conf_int(method=method)
     names = [*fit.params.index, "rat.sd.Intercept", "range", "rho", "Residual.sd"]
     assert table.index.tolist() == names
-    for bound in ("low", "high"):
-        assert table.loc["rho", bound] == pytest.approx(np.exp(-1.0 / table.loc["range", bound]))
-    assert table.loc["range", "low"] < fit.residual_params["range"] < table.loc["range", "high"]
+    low, high = (
+        dict(zip(names, table[bound].astype(float).tolist(), strict=True)) for bound in ("low", "high")
+    )
+    for bound in (low, high):
+        assert bound["rho"] == pytest.approx(np.exp(-1.0 / bound["range"]))
+    assert low["range"] < fit.residual_params["range"] < high["range"]
 
 
 def test_a_model_is_fitted_again_with_another_structure() -> None:

@@ -136,7 +136,7 @@ def test_the_report_answers_first(report):
     ]
     places = [report.index(f'<section id="{name}"') for name in [*order, "methods", "code", "provenance"]]
     assert places == sorted(places)
-    assert re.search(r"Each further d of x changes the mean of y by <strong><data [^>]*>", report)
+    assert re.search(r"y increases with x: the slope is <strong><data [^>]*>", report)
 
 
 def test_every_estimate_names_its_method(run):

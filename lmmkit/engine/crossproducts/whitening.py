@@ -39,6 +39,11 @@ SINGULAR = "The residual covariance matrix is not positive definite."
 OUT_OF_RANGE = "The residual covariance matrix has left the range of floating-point numbers."
 WIDEST = 1e60  # ratio of two variances in R beyond which numbers have no room
 FARTHEST = 300.0  # log of an SD over sigma, whose square has room
+TOO_FAR = (
+    "The residual standard deviations are beyond the range of floating-point numbers: the covariate of the "
+    "variance function is far from where sigma is told (1 for power, 0 for exp). Divide it by its mean "
+    "(power), or subtract its mean (exp)."
+)
 FEW = 4  # subjects of a pattern from which on they are worth a product of their own
 
 
@@ -481,11 +486,7 @@ class Whitening:
         if not np.isfinite(logs).all() or np.ptp(logs) > 0.5 * np.log(WIDEST):
             raise FitError(OUT_OF_RANGE)
         if np.abs(logs).max() > FARTHEST:
-            raise FitError(
-                f"{OUT_OF_RANGE} The covariate of the variance function is far from where sigma is the "
-                "residual standard deviation (1 for power, 0 for exp): subtract its mean (exp), or divide "
-                "by it."
-            )
+            raise FitError(TOO_FAR)
         return _Scaled(np.exp(logs), self.logs, inner)
 
 

@@ -401,9 +401,8 @@ class _Answer:
             return {}
         ends = np.array([values[name] for name in ("estimate", "low", "high")])
         ratio = scale.ratio(ends).value
-        return dict(zip(("ratio", "ratio_low", "ratio_high"), ratio.tolist(), strict=True)) | dict(
-            zip(("change", "change_low", "change_high"), (ratio - 1.0).tolist(), strict=True)
-        )
+        names = [f"{what}{end}" for what in ("ratio", "change") for end in ("", "_low", "_high")]
+        return dict(zip(names, [*ratio.tolist(), *(ratio - 1.0).tolist()], strict=True))
 
     def _f(self, head: dict[str, Any], test: FTest) -> dict[str, Any]:
         p = f_tail(test.F, test.num_df, test.den_df) if test.num_df else np.nan
@@ -556,16 +555,15 @@ class _Answer:
         grid = {key: [value] for key, value in at.items()}
         means = self.fit.marginal_means(name, df=self.df, at=grid or None, level=self.level)
         family = _family(means)
-        if (
-            family.groups
-        ):  # nested in others: within their levels, which moderators among them tell themselves
+        if family.groups:  # nested in others: within their levels; moderators among them tell themselves
             return (
                 self._nested(means, head) if not where and family.groups[0] not in self._moderators() else []
             )
         levels = list(map(str, family.cells[name]))
         rows = list[dict[str, Any]]()
         if not where:
-            table = Frame(means).rename(columns={"mean": "estimate"}).to_dict("records")
+            known_as = Frame(means).rename(columns={"mean": "estimate"}).to_dict("records")
+            table: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in known_as]
             rows = [
                 {"row": f"mean: {level}", "role": "mean", "variable": name, "level": level, **numbers,
                  "method": family.by.told, **self._original(numbers)}
@@ -598,7 +596,7 @@ class _Answer:
         self, family: Family, known: Any, levels: Sequence[str], where: str, head: dict[str, Any]
     ) -> list[dict[str, Any]]:
         name, place = self.focus.variable, " at" if where else ""
-        there = [levels[i] for i in known]
+        there = [str(levels[i]) for i in known.tolist()]
         if self.focus.contrast is not None:
             pairs, adjust = [self.focus.contrast], "none"
             if not set(self.focus.contrast) <= set(there):

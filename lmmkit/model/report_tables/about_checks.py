@@ -80,7 +80,7 @@ def checks(fit: Fit, rows: Sequence[int]) -> Checks:
         rows: The number in its file of each row of the table that it was fitted to.
     """
     found = studentised(fit.estimates)
-    outlying = _outlying_rows(fit, found, [rows[place] for place in fit.design.rows])
+    outlying = _outlying_rows(fit, found, [int(rows[int(place)]) for place in fit.design.rows])
     levels = _outlying_levels(fit)
     parts = [
         _outliers(found, outlying),
@@ -115,7 +115,8 @@ def studentised(estimates: Estimates) -> Studentised:
 
     e_i has the variance sigma^2 (1 / w_i - v_i), sigma^2 v_i being the prediction error variance of the
     fitted value: e_i over its root is the test of a shift of the mean in row i. Under a residual structure,
-    and for large fits, residuals are divided by their fitted standard deviation alone.
+    for large fits, and where rows have several levels or levels are related, residuals are divided by their
+    fitted standard deviation alone.
 
     Reference: Cook & Weisberg (1982), Residuals and Influence in Regression, 2.2.1, for the step to the scale
     without the row; Haslett & Hayes (1998), Residuals for the linear model with general covariance structure.
@@ -124,7 +125,7 @@ def studentised(estimates: Estimates) -> Studentised:
     e = problem.response - estimates.fitted
     if problem.residual is not None:
         return Studentised(normalised(estimates), np.inf, "normalised")
-    if not is_small(estimates):
+    if not is_small(estimates) or not all(term.plain for term in problem.terms):
         return Studentised(e / estimates.noise, np.inf, "standardised")
     Z = tuple(np.stack([problem.columns[c] for c in term.columns], axis=1) for term in problem.terms)
     codes = tuple(term.codes for term in problem.terms)
@@ -161,11 +162,11 @@ def _outlying_rows(fit: Fit, found: Studentised, numbers: Sequence[int]) -> Fram
     p = _holm(t_tail(found.values, np.full(len(found.values), found.df)))
     order = np.argsort(-np.abs(np.nan_to_num(found.values)), kind="stable")
     clear = [i for i in order[:SHOWN] if p[i] < ALPHA] or order[:1].tolist()
-    names = [(g.name, g.levels, g.codes) for g in fit.design.groupings]
-    rows = [
+    names = [(g.name, list(map(str, g.levels)), g.codes) for g in fit.design.groupings]
+    rows: list[dict[str, Any]] = [
         {
             "row": numbers[i],
-            "groups": ", ".join(f"{name} {levels[codes[i]]}" for name, levels, codes in names),
+            "groups": ", ".join(_told(name, levels[codes[i]]) for name, levels, codes in names),
             "observed": float(fit.estimates.problem.response[i]),
             "fitted": float(fit.estimates.fitted[i]),
             "studentised": float(found.values[i]),
@@ -174,6 +175,11 @@ def _outlying_rows(fit: Fit, found: Studentised, numbers: Sequence[int]) -> Fram
         for i in clear
     ]
     return Frame(rows, columns=OUTLIERS)
+
+
+def _told(group: str, level: str) -> str:
+    """A level with its group's name, unless it begins with that: `Subject 332`, `field 9`."""
+    return level if level.lower().startswith(f"{group.lower()} ") else f"{group} {level}"
 
 
 def _outliers(found: Studentised, rows: Frame) -> dict[str, Any]:
@@ -268,6 +274,8 @@ def _outlying_levels(fit: Fit) -> Frame:
         return Frame(columns=LEVELS)
     table, parts = ranef_table(fit.estimates, error="prediction", level=0.95), list[Frame]()
     for place, term in enumerate(fit.design.random):
+        if not term.grouping.plain:  # levels that are related have variances of their own
+            continue
         for name, variance in zip(term.names, np.diagonal(fit.estimates.covariance(place)), strict=True):
             own = table[(table["group"] == term.group) & (table["term"] == name)]
             left = variance - own["se"].to_numpy() ** 2
@@ -277,8 +285,9 @@ def _outlying_levels(fit: Fit) -> Frame:
             p = _holm(t_tail(z, np.full(len(z), np.inf)))
             mine = Frame({"term": f"{term.group}: {name}", "level": own["level"].to_numpy(),
                           "estimate": own["estimate"].to_numpy(), "studentised": z, "p": p})  # fmt: skip
-            mine = mine[np.isfinite(mine["p"])].sort_values("p", kind="stable")
-            parts.append(mine[(mine["p"] < ALPHA) | (np.arange(len(mine)) == 0)].head(SHOWN))
+            mine = Frame(mine[np.isfinite(mine["p"])]).sort_values("p", kind="stable")
+            shown = (mine["p"].to_numpy() < ALPHA) | (np.arange(len(mine)) == 0)
+            parts.append(mine.iloc[np.flatnonzero(shown)[:SHOWN]])
     return pd.concat(parts, ignore_index=True) if parts else Frame(columns=LEVELS)
 
 

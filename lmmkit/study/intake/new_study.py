@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from lmmkit.errors import DataError, StudyError, did_you_mean, unknown_column
 from lmmkit.escape import terminal
 from lmmkit.model.formula.formula import parse_formula
-from lmmkit.model.formula.residual_formula import check_beside, parse_residual
+from lmmkit.model.formula.residual_formula import IID, check_beside, parse_residual
 from lmmkit.model.table.labels import label_of
 from lmmkit.model.text_table import TextTable
 from lmmkit.study.data.raw_table import RawTable
@@ -209,7 +209,7 @@ def write_study(
             "",
             *rows.split("\n"),
         )
-    model = Model(formula=formula, **({} if residual is None else {"residual": residual}))
+    model = Model(formula=formula, residual=residual or IID)
     draft = _drafted(data, model, dict(layout.keys), [*layout.said], [*layout.asked], raw)
     text = _text(draft, path, digest)
     settings, faults = resolve(parse_yaml(text, path.name), path.stem, {})

@@ -205,6 +205,9 @@ class _Sentences:
                 keys, mark = ("ratio", "ratio_low", "ratio_high"), self.plain
         parts = [mark(row, key) for key in keys]
         number = fill("{}{}", parts[0], behind)
+        if self.value(row, "low") is None:
+            told = fill("{}{}", parts[0], behind)
+            return fill("{} (without interval: no degrees of freedom)", _strong(told) if strong else told)
         by = self.value(row, "interval")
         kind = self.files.json("study.json")["inference"]["ci"]
         other = ", by Wald" if kind in ("profile", "bootstrap") and by == "Wald" else ""
@@ -227,6 +230,8 @@ class _Sentences:
 
     def f(self, row: int) -> MarkedText:
         """`F(2, 45.3) = 5.31, p = 0.008`."""
+        if self.value(row, "F") is None or self.value(row, "p") is None:
+            return fill("no F test can be made")
         numbers = (
             self.files.cell("answer", row, name, digits)
             for name, digits in (("num_df", 0), ("den_df", 1), ("F", 2))

@@ -491,10 +491,10 @@ def residuals(facts: dict[str, Any], outliers: pd.DataFrame) -> Words:
     of = fill(" ({})", Name(groups)) if groups else MarkedText()
     return _words(
         fill(
-            "The row farthest from its fitted value is row {}{}, with a {} residual of {}.{}",
+            "The row farthest from its fitted value is row {}{}, with a residual of {} standard "
+            "deviations.{}",
             numbers.cell(0, "row"),
             of,
-            str(facts["kind"]),
             minus(numbers.cell(0, "studentised", 3)),
             some if facts["drawn"] < facts["rows"] else "",
         ),

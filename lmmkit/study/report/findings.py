@@ -102,14 +102,15 @@ class _Found:
         return self.files.cell("outliers", at, "studentised", 2)
 
     def _levels(self, text: str) -> MarkedText:
-        """`Subject 332, item 4` with labels; a level that begins with its group's name stands alone."""
-        parts = list[MarkedText | Name]()
+        """`Subject 332, item 4` with labels."""
+        parts = list[MarkedText]()
         for part in text.split(", "):
             group = next((name for name in self.seen.design.ngroups if part.startswith(f"{name} ")), "")
             level = part.removeprefix(f"{group} ")
             told = self.seen.level(group, level)
-            lead = not group or level.lower().startswith(group.lower())
-            parts.append(Name(level) if lead else fill("{} {}", self.seen.column(group), told))
+            parts.append(
+                fill("{}", Name(part)) if not group else fill("{} {}", self.seen.column(group), told)
+            )
         return join(", ", parts)
 
     def _rows(self, row: int) -> MarkedText:

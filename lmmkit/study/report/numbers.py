@@ -56,8 +56,9 @@ class Files:
     def __init__(self, step: Step):
         self.csv = cache(step.csv)
         self.json = cache(step.json)
+        self.table = cache(self._table)
 
-    def table(self, name: str) -> pd.DataFrame:
+    def _table(self, name: str) -> pd.DataFrame:
         """A table of the run."""
         table = self.csv(f"tables/{name}.csv")
         return TABLES[name].read(table) if name in TABLES else table
@@ -103,9 +104,13 @@ def place(table: pd.DataFrame, row: int, column: str) -> str:
     >>> place(pd.DataFrame({"coefficient": ["Intercept", "Days"], "se": [6.8, 1.5]}), 1, "se")
     'Days.se'
     """
-    names = table.iloc[:, 0]
-    named = names.is_unique and not pd.api.types.is_numeric_dtype(names)
-    return f"{names.iloc[row] if named else row}.{column}"
+    return f"{row_names(table.iloc[:, 0])[row]}.{column}"
+
+
+def row_names(first: pd.Series[Any]) -> list[Any]:
+    """What rows are called: the values of the first column, if they are names of one row each."""
+    named = first.is_unique and not pd.api.types.is_numeric_dtype(first)
+    return first.tolist() if named else list(range(len(first)))
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -23,7 +23,7 @@ from lmmkit.study.pages.seen_names import Labels, labels_of
 from lmmkit.study.records.artifacts import python_scalar, read_csv, read_json
 from lmmkit.study.records.manifest import file_in
 from lmmkit.study.records.values import AS_WRITTEN, NUMBER, agree, printed_alike, tree_values
-from lmmkit.study.report.numbers import TABLES, place
+from lmmkit.study.report.numbers import TABLES, row_names
 
 RECORD = "lmmkit-run"  # id of the block of data that a report carries
 #: Phrases whose number defines what is counted; any other number needs a mark.
@@ -182,14 +182,14 @@ def _texts(soup: BeautifulSoup) -> Iterator[MarkedText]:
     """All that a page says, marked as it is: what is seen, and what is said of pictures."""
     for silent in soup.find_all(_UNPROVEN):
         silent.extract()
-    for image in soup.select("[alt]"):
+    for image in soup.find_all(alt=True):
         said = _said_of(image)
         written = [
             Mark(repr(p.value), p.file, on_page(p.place), on_page(p.text)) if isinstance(p, Mark) else p
             for p in (said.parts if said else ())
         ]
         yield MarkedText(tuple(written)) if said else MarkedText((str(image["alt"]),))
-    for labelled in soup.select("[aria-label]"):
+    for labelled in soup.find_all(lambda tag: tag.has_attr("aria-label")):
         yield MarkedText((str(labelled["aria-label"]),))
     yield MarkedText(tuple(_seen(soup)))
 
@@ -262,10 +262,11 @@ class _Run:
         if path.suffix != ".csv":
             return read_json(path)
         table, declared = read_csv(path), TABLES.get(path.stem)
+        rows = row_names(table.iloc[:, 0]) if len(table.columns) else []
         cells = {
-            on_page(place(table, row, str(name))): python_scalar(table[name].iloc[row])
-            for row in range(len(table))
+            on_page(f"{row}.{name}"): python_scalar(value)
             for name in table.columns
+            for row, value in zip(rows, table[name].array, strict=True)
         }
         facts = declared.facts(table) if declared and file == f"tables/{path.name}" else {}
         return cells | {f"={name}": value for name, value in facts.items()}

@@ -27,72 +27,72 @@ WORKS: Mapping[str, Work] = {
     "model": Work(
         "Laird & Ware, 1982",
         "Laird, N. M., & Ware, J. H. (1982). Random-effects models for longitudinal data. Biometrics, 38(4), "
-        "963-974. https://doi.org/10.2307/2529876",
+        "963-974. doi:10.2307/2529876",
     ),
     "reml": Work(
         "Patterson & Thompson, 1971",
         "Patterson, H. D., & Thompson, R. (1971). Recovery of inter-block information when block sizes are "
-        "unequal. Biometrika, 58(3), 545-554. https://doi.org/10.1093/biomet/58.3.545",
+        "unequal. Biometrika, 58(3), 545-554. doi:10.1093/biomet/58.3.545",
     ),
     "kenward-roger": Work(
         "Kenward & Roger, 1997",
         "Kenward, M. G., & Roger, J. H. (1997). Small sample inference for fixed effects from restricted "
-        "maximum likelihood. Biometrics, 53(3), 983-997. https://doi.org/10.2307/2533558",
+        "maximum likelihood. Biometrics, 53(3), 983-997. doi:10.2307/2533558",
     ),
     "satterthwaite": Work(
         "Satterthwaite, 1946",
         "Satterthwaite, F. E. (1946). An approximate distribution of estimates of variance components. "
-        "Biometrics Bulletin, 2(6), 110-114. https://doi.org/10.2307/3002019",
+        "Biometrics Bulletin, 2(6), 110-114. doi:10.2307/3002019",
     ),
     "r2": Work(
         "Nakagawa & Schielzeth, 2013",
         "Nakagawa, S., & Schielzeth, H. (2013). A general and simple method for obtaining R2 from "
         "generalized "
         "linear mixed-effects models. Methods in Ecology and Evolution, 4(2), 133-142. "
-        "https://doi.org/10.1111/j.2041-210x.2012.00261.x",
+        "doi:10.1111/j.2041-210x.2012.00261.x",
     ),
     "r2 slopes": Work(
         "Johnson, 2014",
         "Johnson, P. C. D. (2014). Extension of Nakagawa & Schielzeth's R2GLMM to random slopes "
         "models. Methods "
-        "in Ecology and Evolution, 5(9), 944-946. https://doi.org/10.1111/2041-210X.12225",
+        "in Ecology and Evolution, 5(9), 944-946. doi:10.1111/2041-210X.12225",
     ),
     "d": Work(
         "Westfall, Kenny, & Judd, 2014",
         "Westfall, J., Kenny, D. A., & Judd, C. M. (2014). Statistical power and optimal design in "
         "experiments "
         "in which samples of participants respond to samples of stimuli. Journal of Experimental Psychology: "
-        "General, 143(5), 2020-2045. https://doi.org/10.1037/xge0000014",
+        "General, 143(5), 2020-2045. doi:10.1037/xge0000014",
     ),
     "boundary": Work(
         "Self & Liang, 1987",
         "Self, S. G., & Liang, K.-Y. (1987). Asymptotic properties of maximum likelihood estimators and "
         "likelihood ratio tests under nonstandard conditions. Journal of the American Statistical "
         "Association, "
-        "82(398), 605-610. https://doi.org/10.1080/01621459.1987.10478472",
+        "82(398), 605-610. doi:10.1080/01621459.1987.10478472",
     ),
     "spread": Work(
         "Brown & Forsythe, 1974",
         "Brown, M. B., & Forsythe, A. B. (1974). Robust tests for the equality of variances. Journal of the "
-        "American Statistical Association, 69(346), 364-367. https://doi.org/10.1080/01621459.1974.10482955",
+        "American Statistical Association, 69(346), 364-367. doi:10.1080/01621459.1974.10482955",
     ),
     "trend": Work(
         "Koenker, 1981",
         "Koenker, R. (1981). A note on studentizing a test for heteroscedasticity. Journal of Econometrics, "
-        "17(1), 107-112. https://doi.org/10.1016/0304-4076(81)90062-2",
+        "17(1), 107-112. doi:10.1016/0304-4076(81)90062-2",
     ),
     "normality": Work(
         "D'Agostino & Pearson, 1973",
         "D'Agostino, R., & Pearson, E. S. (1973). Tests for departure from normality. Empirical "
         "results for the "
         "distributions of b2 and the root of b1. Biometrika, 60(3), 613-622. "
-        "https://doi.org/10.1093/biomet/60.3.613",
+        "doi:10.1093/biomet/60.3.613",
     ),
     "guide": Work(
         "Meteyard & Davies, 2020",
         "Meteyard, L., & Davies, R. A. I. (2020). Best practice guidance for linear mixed-effects models in "
         "psychological science. Journal of Memory and Language, 112, 104092. "
-        "https://doi.org/10.1016/j.jml.2020.104092",
+        "doi:10.1016/j.jml.2020.104092",
     ),
 }
 DEGREES = {

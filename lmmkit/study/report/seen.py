@@ -89,7 +89,12 @@ class Seen:
 
     def units_of(self, names: Iterable[Any]) -> list[MarkedText]:
         """The unit behind each effect; what is no effect has that of the response."""
-        return [self.of_effect(str(name)) for name in names]
+        return [self._unit_behind(str(name)) for name in names]
+
+    def _unit_behind(self, name: str) -> MarkedText:
+        effect = name == "Intercept" or bool(self._parts(name))
+        weighted = not effect and self.design.problem.weights is not None
+        return fill("{}{}", self.of_effect(name), " of a row of unit weight" if weighted else "")
 
     def units_told(self, names: Iterable[Any]) -> list[str]:
         """The units of effects as axes have them."""

@@ -365,3 +365,11 @@ def test_a_focus_that_a_changed_formula_has_no_more_is_said():
     fit = lmmkit.lmm("y ~ z + (1 | g)", DATA)
     found = about_answer.asked(fit, "x", ["c", "a"], {"h": "lo"})
     assert (found.term, found.absent) == ("z", "x")
+
+
+def test_without_degrees_of_freedom_there_is_no_interval():
+    files, fit, told = files_of("y ~ x + (1 | g)", DATA)
+    table = told.table.copy()
+    table.loc[:, ["df", "t", "p", "low", "high"]] = np.nan
+    files.csv.__wrapped__.__self__.files["tables/answer.csv"] = table
+    assert plain(answer(files, fit.design)[0]).endswith("(without interval: no degrees of freedom).")

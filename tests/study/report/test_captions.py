@@ -472,12 +472,12 @@ def test_correlations(rows, caption, alt):
         (
             {"kind": "standardised", "rows": 180, "drawn": 180},
             "Subject 332",
-            "The row farthest from its fitted value is row 57 (Subject 332), with a standardised residual of 6.06.",
+            "The row farthest from its fitted value is row 57 (Subject 332), with a residual of 6.06 standard deviations.",
         ),
         (
             {"kind": "normalised", "rows": 73421, "drawn": 4000},
             "",
-            "The row farthest from its fitted value is row 57, with a normalised residual of 6.06. 4,000 of 73,421 rows "
+            "The row farthest from its fitted value is row 57, with a residual of 6.06 standard deviations. 4,000 of 73,421 rows "
             "are drawn, evenly spaced.",
         ),
     ],
