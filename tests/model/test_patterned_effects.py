@@ -1,6 +1,7 @@
 """Random effects with a pattern, end to end: every structure through every face of a fit."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -199,6 +200,29 @@ def test_profiles_of_pattern_parameters_cross_the_level():
 
 def _held(problem, rho, sd):
     return deviance(problem, [sd**2 * (np.eye(4) + rho * (1 - np.eye(4)))], reml=False)
+
+
+def test_one_correlation_and_one_variance_is_the_nested_random_intercept():
+    machines = pd.read_csv(Path(lmmkit.__file__).parents[1] / "params" / "data" / "machines.csv")
+    one, two = (
+        lmmkit.lmm(f"score ~ Machine + {random}", machines)
+        for random in ("homcs(0 + Machine | Worker)", "(1 | Worker) + (1 | Worker:Machine)")
+    )
+    assert one.deviance == pytest.approx(two.deviance, abs=1e-8)
+    np.testing.assert_allclose(one.bse, two.bse, rtol=1e-6)
+    inner, outer = two.varcorr["vcov"][:2]
+    assert one.theta["Worker.rho"] == pytest.approx(outer / (inner + outer), rel=1e-6)
+
+
+def test_a_map_with_one_row_a_place_is_the_residual_structure_with_a_nugget():
+    rng = np.random.default_rng(5)
+    places = rng.uniform(0, 10, (40, 2))
+    D = np.sqrt(((places[:, None] - places) ** 2).sum(axis=2))
+    y = 2 + rng.multivariate_normal(np.zeros(40), 2 * np.exp(-D / 3)) + 0.5 * rng.normal(size=40)
+    data = pd.DataFrame({"x": places[:, 0], "z": places[:, 1], "y": y, "one": "map"})
+    fit = lmmkit.lmm("y ~ 1 + exp(0 + pos(x, z) | one)", data, reml=False)
+    other = lmmkit.lmm("y ~ 1", data, residual="expsp(x, z | one, nugget=TRUE)", reml=False)
+    assert fit.deviance == pytest.approx(other.deviance, abs=1e-6)
 
 
 @pytest.mark.parametrize("tag", ["em", "em-accelerated"])

@@ -248,8 +248,7 @@ def _eliminate_rest(left: _Remaining, layout: Layout, L: tuple[Floats, ...]) -> 
     """Take the rest out of W's block by one Cholesky factorisation."""
     if isinstance(left.S, SparseProducts):
         rest = eliminated(left.S, L, left.rest_fixed)
-        lost = left.rest_fixed.T @ rest.times(left.rest_fixed)
-        left.F -= (lost + lost.T) / 2.0
+        left.F = rest.weighted
         return rest
     C = congruent(layout, transposed(L), left.S)
     C.flat[:: len(C) + 1] += 1.0

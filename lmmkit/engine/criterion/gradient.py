@@ -194,8 +194,11 @@ class ReverseSweep:
         if rest is None:
             return [], []
         inverse = rest_inverse(rest, self.layout)
-        self.X_rest = -inverse.times(rest.fixed)
-        U = rest.fixed + rest.cross_times(self.X_rest)
+        if isinstance(rest, SparseRest):  # beside it no factor stands in the chain
+            U = rest.scores
+        else:
+            self.X_rest = -inverse.times(rest.fixed)
+            U = rest.fixed + rest.cross_times(self.X_rest)
         D = list[Floats]()
         for position, factor in enumerate(self.layout.rest):
             blocks = U[self.layout.columns(position)].reshape(factor.levels, factor.width, -1)

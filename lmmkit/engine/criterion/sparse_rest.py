@@ -2,12 +2,14 @@
 
 With prior precision P of the effects, C = P + Lambda'S Lambda, S = Z'Z, and E = Lambda C^-1 Lambda':
 
-    (1)  log|V| = log|C| - log|P|,    W'V^-1W = W'W - W'Z E Z'W
+    (1)  log|V| = log|C| - log|P|,    W'V^-1W = e'e + u'P u,    u = C^-1 Lambda'Z'W,    e = W - Z Lambda u
     (2)  D_f L_f = sum_j (S Lambda C^-1)_jj over the levels of f     d log|V| / dL_f = 2 D_f L_f
 
-C^-1 is wanted on the pattern of C alone, which the selected inverse has. D itself, without L, is what a zero
-variance is judged by. Of a single factor with one column it needs no division, D = tr(S C^-1); else, where L
-is singular or nearly so, it is taken beside it, at a regular T + t I with t small.
+(1) adds positive parts, penalised least squares at their minimum, where W'W - W'Z E Z'W would subtract two
+large numbers; Z'V^-1W is Z'e. C^-1 is wanted on the pattern of C alone, which the selected inverse has. D
+itself, without L, is what a zero variance is judged by. Of a single factor with one column it needs no
+division, D = tr(S C^-1); else, where L is singular or nearly so, it is taken beside it, at a regular T + t I
+with t small.
 """
 
 from __future__ import annotations
@@ -47,6 +49,27 @@ class SparseRest:
     def logdet(self) -> float:
         """log|V|: (1)."""
         return self.chol.logdet + self.products.logdet
+
+    @cached_property
+    def effects(self) -> Floats:
+        """(q2, q) u."""
+        return self.chol.solve(rooted(self.products, self.L, self.fixed, turned=True))
+
+    @cached_property
+    def left(self) -> Floats:
+        """(n, q) e."""
+        return self.products.W - self.products.Z @ rooted(self.products, self.L, self.effects)
+
+    @property
+    def weighted(self) -> Floats:
+        """(q, q) W'V^-1W: (1)."""
+        F = self.left.T @ self.left + self.effects.T @ (self.products.precision @ self.effects)
+        return (F + F.T) / 2.0
+
+    @property
+    def scores(self) -> Floats:
+        """(q2, q) Z'V^-1W."""
+        return self.products.Z.T @ self.left
 
     def cross_times(self, A: Floats) -> Floats:
         """S A."""

@@ -31,6 +31,8 @@ class SparseProducts:
         prior: Data of P.
         logdet: -log|P|.
         spans: Columns of each factor and its width k.
+        Z: (n, q2) the columns themselves.
+        W: (n, q) fixed effects and response.
     """
 
     pattern: SparsePattern
@@ -38,6 +40,8 @@ class SparseProducts:
     prior: Floats
     logdet: float
     spans: tuple[tuple[slice, int], ...]
+    Z: csr_array
+    W: Floats
 
     def matrix(self, data: Floats) -> csr_array:
         """The matrix of some data."""
@@ -48,6 +52,11 @@ class SparseProducts:
     def cross(self) -> csr_array:
         """Z'Z."""
         return self.matrix(self.S)
+
+    @cached_property
+    def precision(self) -> csr_array:
+        """P."""
+        return self.matrix(self.prior)
 
     def diagonal(self) -> Floats:
         """(q2,) of Z'Z."""
@@ -145,7 +154,8 @@ def sparse_products(prepared: Prepared, layout: Layout) -> SparseProducts:
 
     logdet = sum(f.width * f.relation.logdet for f in layout.rest if isinstance(f.relation, Pedigree))
     spans = tuple((layout.columns(i), f.width) for i, f in enumerate(layout.rest))
-    return SparseProducts(sparse_pattern(pattern), data(csr_array(Z.T @ Z)), data(P), logdet, spans)
+    W = np.ascontiguousarray(prepared.rows[[*prepared.fixed, prepared.response]].T)
+    return SparseProducts(sparse_pattern(pattern), data(csr_array(Z.T @ Z)), data(P), logdet, spans, Z, W)
 
 
 def _columns(prepared: Prepared, factor: Factor) -> csr_array:

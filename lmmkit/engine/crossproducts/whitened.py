@@ -36,7 +36,10 @@ from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.crossproducts.whitening import Root, Whitening, whitening_of
 from lmmkit.engine.linalg.levelwise import least_solved
 from lmmkit.engine.problem import Residual, RowResidual
+from lmmkit.errors import FitError
 
+MIXED = 2e8  # numbers of whitened columns of Z that memory bears, 12 bytes each
+THINNED = 50.0  # numbers of dense columns, made a few at a time, that cost as much time as one that is kept
 LEAST_SQUARE = 1e-4  # of the mean square, of a residual in the regression of logs that makes a start
 
 
@@ -191,12 +194,29 @@ def whitened(prepared: Prepared, layout: Layout, residual: Residual | RowResidua
         prepared = replace(prepared, rows=rows)
     prepared = replace(prepared, unit=None)
     mixed = [not holds_subjects(factor.codes, residual) for factor in layout.rest]
+    if any(mixed):
+        _refuse_too_mixed(layout, residual)
     chain = tuple(_ordered(factor, order) for factor in layout.chain)
     rest = tuple(
         replace(own, Z=random_columns(prepared, [own])) if mixes and own.Z is None else own
         for own, mixes in zip((_ordered(factor, order) for factor in layout.rest), mixed, strict=True)
     )
     return Whitened(residual, whitening, prepared, replace(layout, chain=chain, rest=rest))
+
+
+def _refuse_too_mixed(layout: Layout, residual: Residual | RowResidual) -> None:
+    """The columns of Z that whitening mixes fit into memory."""
+    rows, width = len(residual.subjects), max(factor.width for factor in layout.rest)
+    serial = isinstance(residual, RowResidual) and isinstance(residual.structure.correlation, Serial)
+    pairs = 2.0 * rows if serial else float((np.bincount(residual.subjects).astype(np.float64) ** 2).sum())
+    numbers = max(pairs * width, rows * layout.size / THINNED)
+    if numbers > MIXED:
+        raise FitError(
+            "The residual structure correlates rows of different levels of a crossed random-effects term, so "
+            f"that each of {rows:,} rows meets many of its {layout.size:,} random effects: some "
+            f"{numbers:.1g} numbers, of at most {MIXED:.0e}. Leave the crossed term or the residual "
+            "structure out, or fit a part of the data."
+        )
 
 
 def _ordered(factor: Factor, order: Ints | None) -> Factor:

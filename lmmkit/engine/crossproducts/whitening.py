@@ -20,10 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtbtrs, dtrtri
-from scipy.sparse import block_diag, csr_array, dia_array
+from scipy.sparse import block_diag, csr_array, diags_array
 from scipy.spatial.distance import pdist
 
 from lmmkit.engine.arrays import Floats, Ints
@@ -112,7 +114,7 @@ class _Identity(Root):
         return np.empty((0, len(x)))
 
     def matrix(self) -> csr_array:
-        return csr_array(dia_array((np.ones((1, self.rows)), [0]), shape=(self.rows, self.rows)))
+        return csr_array(diags_array([np.ones(self.rows)], offsets=[0]))
 
 
 class _Markov(Root):
@@ -175,8 +177,7 @@ class _Markov(Root):
         return out - self.unwhite_t(back)
 
     def matrix(self) -> csr_array:
-        n = len(self.phi)
-        return csr_array(dia_array((self.band, [0, -1]), shape=(n, n)))
+        return csr_array(diags_array([self.d, self.band[1, :-1]], offsets=[0, -1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +207,11 @@ class _Group:
         """(S,) the pattern of each subject."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
+    @property
+    def inverse(self) -> Floats:
+        """(B, t, t) the roots of R themselves."""
+        return np.linalg.inv(self.half).astype(np.float64, copy=False)
+
     def apply(self, matrices: Floats, A: Floats, out: Floats) -> None:
         """Put matrices (B, t, t) times the rows of A (m, n) into `out`."""
         if len(self.rows) >= FEW * len(self.counts):
@@ -228,10 +234,10 @@ class _Blocks(Root):
         return self._applied(lambda group: np.swapaxes(group.half, 1, 2), A)
 
     def unwhite(self, A: Floats) -> Floats:
-        return self._applied(lambda group: np.linalg.inv(group.half), A)
+        return self._applied(lambda group: group.inverse, A)
 
     def unwhite_t(self, A: Floats) -> Floats:
-        return self._applied(lambda group: np.swapaxes(np.linalg.inv(group.half), 1, 2), A)
+        return self._applied(lambda group: np.swapaxes(group.inverse, 1, 2), A)
 
     def _applied(self, matrices: Callable[[_Group], Floats], A: Floats) -> Floats:
         rows, out = np.atleast_2d(A), np.empty(np.atleast_2d(A).shape)
@@ -266,7 +272,7 @@ class _Blocks(Root):
         for group in self.groups:
             parts += list(group.half[group.pattern])
             order.append(group.rows.ravel())
-        stacked = csr_array(block_diag(parts, format="csr"))
+        stacked: Any = csr_array(block_diag(parts, format="csr"))
         back = np.argsort(np.concatenate(order))
         return csr_array(stacked[back][:, back])
 
@@ -306,8 +312,7 @@ class _Scaled(Root):
         return np.concatenate([one + two, self.inner.turned(x)])
 
     def matrix(self) -> csr_array:
-        n = len(self.g)
-        return csr_array(self.inner.matrix() @ dia_array((1.0 / self.g[None], [0]), shape=(n, n)))
+        return csr_array(self.inner.matrix() @ diags_array([1.0 / self.g], offsets=[0]))
 
 
 class _Reordered(Root):
@@ -398,7 +403,7 @@ class _Shape:
 
     rows: Ints
     counts: Ints
-    made_of: Ints | Floats
+    made_of: NDArray[Any]
 
 
 class _BlockProcess(Process):
@@ -407,8 +412,8 @@ class _BlockProcess(Process):
     def __init__(
         self,
         shapes: Sequence[_Shape],
-        matrices: Callable[[Floats, Ints | Floats], Floats],
-        slopes: Callable[[Floats, Ints | Floats], Floats],
+        matrices: Callable[[Floats, NDArray[Any]], Floats],
+        slopes: Callable[[Floats, NDArray[Any]], Floats],
         count: int,
     ) -> None:
         """`matrices` gives (B, t, t) R at a rho of what shapes are made of, `slopes` (r, B, t, t)."""
@@ -534,10 +539,10 @@ def _visits(residual: Residual) -> Process:
     structure = residual.structure
     shapes = [_Shape(group.rows, group.counts, group.cells) for group in patterns_of(residual)]
 
-    def matrices(rho: Floats, cells: Ints | Floats) -> Floats:
+    def matrices(rho: Floats, cells: NDArray[Any]) -> Floats:
         return structure.matrix(rho)[cells[:, :, None], cells[:, None, :]]
 
-    def slopes(rho: Floats, cells: Ints | Floats) -> Floats:
+    def slopes(rho: Floats, cells: NDArray[Any]) -> Floats:
         return structure.jacobian(rho)[:, cells[:, :, None], cells[:, None, :]]
 
     return _BlockProcess(shapes, matrices, slopes, structure.count)

@@ -64,11 +64,11 @@ def _gain(path: Frame) -> Facts:
 
 
 def affordable_algorithms(fit: Fit) -> list[str]:
-    """The algorithms that are worth their time: on many rows without those that go by small steps.
+    """The algorithms that are worth their time: on many rows, and of relatives, without those of small steps.
 
     Those have no step for the parameters of a residual structure.
     """
-    few = fit.nobs > MANY_ROWS or fit.design.residual is not None
+    few = fit.nobs > MANY_ROWS or fit.design.residual is not None or fit.design.has_relatives
     few = few or not all(term.structure.has_em for term in fit.estimates.random)
     return ["newton", "pls", "direct"] if few else list(ALGORITHMS)
 

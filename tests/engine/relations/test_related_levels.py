@@ -306,3 +306,21 @@ def test_exact_test_of_one_variance_knows_what_relates_the_levels(animals):
     null, full = (solve(replace(problem, terms=terms)).deviance for terms in ((), problem.terms))
     tail = np.mean(next(draws(found, 1000, 1)) >= null - full)
     assert tail < 0.01
+
+
+def test_a_large_ratio_of_variances_keeps_the_digits_of_the_deviance(animals):
+    """As a difference of cross-products W'V^-1W lost 3e-5 of this deviance."""
+    relation, _, _ = animals
+    rng, J = np.random.default_rng(0), relation.levels
+    codes = np.tile(np.arange(J), 3)
+    y = relation.coloured(rng.normal(size=J))[codes] + 1e-4 * rng.normal(size=len(codes))
+    columns = (np.ones(len(codes)), rng.normal(size=len(codes)))
+    A = relation.times(np.eye(J))
+    at = (np.array([[1e4]]),), 1e-4
+    deviances = [
+        solve_at(
+            Problem(columns, (0, 1), y, (Term(0, codes, J, (0,), Unstructured(1), (), own),)), *at
+        ).deviance
+        for own in (relation, dense_relationship(A))
+    ]
+    assert deviances[0] == pytest.approx(deviances[1], abs=1e-6)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lmmkit.engine.covariance.row_structure import RowStructure, VarianceFunction
 from lmmkit.engine.covariance.structures import Unstructured
+from lmmkit.engine.crossproducts import whitened
 from lmmkit.engine.crossproducts.whitening import serial, spatial
 from lmmkit.engine.problem import Problem, RowResidual, Term
 from lmmkit.engine.solve import solve
@@ -205,3 +206,13 @@ def test_rows_in_any_order_and_units_of_response_and_time(shift, scale, later, s
     scales = [f.optimum.criterion.source.structure.natural(f.rho)[0] for f in (one, other)]
     assert scales[1] == pytest.approx(slower * scales[0], rel=1e-5)
     assert other.sigma == pytest.approx(scale * one.sigma, rel=1e-5)
+
+
+def test_a_crossed_term_that_whitening_mixes_beyond_memory_is_refused_in_words(monkeypatch):
+    _, g, t, e = data()
+    items = Term(0, np.arange(len(g)) % 7, 7, (0,), Unstructured(1))
+    problem = Problem((np.ones(len(g)), t), (0, 1), e, (items,), residual=car1(g, t))
+    assert solve(problem).converged
+    monkeypatch.setattr(whitened, "MIXED", 1e2)
+    with pytest.raises(FitError, match="rows of different levels of a crossed random-effects term"):
+        solve(problem)
