@@ -259,22 +259,19 @@ def certificate_of(*lines):
             [(0.5, 1.0, HELD, 4e-4), (0.1, 1.0, HELD, None), (9.0, 0.1, LEFT, 1e-7)],
             True,
             3,
-            "Certificate: 2 of 3 checks hold, none fails: a local optimum, estimates good to 1e-3 of their "
-            "standard errors.",
+            "Certificate: 2 of 3 checks hold, none fails: estimates good to 1e-3 of their standard errors.",
         ),
         (
             [(0.0, 1.0, HELD, 0.0)],
             True,
             15,
-            "Certificate: 1 of 1 checks hold, none fails: a local optimum, estimates good to 1e-15 of their "
-            "standard errors.",
+            "Certificate: 1 of 1 checks hold, none fails: estimates good to 1e-15 of their standard errors.",
         ),
         (
             [(2.0, 3.0, HELD, 2.0)],
             True,
             0,
-            "Certificate: 1 of 1 checks hold, none fails: a local optimum, estimates good to 1e-0 of their "
-            "standard errors.",
+            "Certificate: 1 of 1 checks hold, none fails: estimates good to 1e-0 of their standard errors.",
         ),
         (
             [(0.51234, 0.1, FAILED, 1e-9), (0.1, 1.0, HELD, 1e-9), (2.0, 1.0, FAILED, None)],

@@ -49,8 +49,8 @@ class VarianceFunction:
         fitted: The covariate is the fitted values, random effects included (`power` alone): it is found
             with the fit, as a fixed point, and no likelihood is compared with another model's.
 
-    >>> VarianceFunction("power", ("power",)).sds(np.array([0.5]), np.array([4.0, 9.0])).tolist()
-    [2.0, 3.0]
+    >>> VarianceFunction("power", ("power",)).sds(np.array([0.5]), np.array([4.0, 16.0])).round(12).tolist()
+    [2.0, 4.0]
     """
 
     kind: Literal["ident", "power", "exp"]

@@ -65,13 +65,13 @@ def rlrt(estimates: Estimates, term: str | None = None, *, n: int = 100_000, see
     """
     count, number = whole("n", n, "draws"), seed_of(seed)
     refuse_held(estimates, "rlrt()", "there is nothing to test about them")
-    if estimates.problem.residual is not None:
+    tested, problem = _position(estimates, term), estimates.problem
+    if problem.residual is not None:
         raise FitError(
             "The exact distribution of this test is that of independent residuals of one variance, and this "
             "model has a residual structure. Compare it with the model without the term: compare(smaller, "
             "larger), or compare(smaller, larger, method='bootstrap')."
         )
-    tested, problem = _position(estimates, term), estimates.problem
     found = spectrum(problem, tested)
     others = tuple(other for i, other in enumerate(problem.terms) if i != tested)
     with one_thread():

@@ -9,9 +9,11 @@ derives, times, and tables made long are ours alone.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import math
+import os
 import shutil
 import subprocess
 import unicodedata
@@ -130,12 +132,12 @@ def by_r(path: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
         raise UnreadError("Rscript is not installed")
     if ending_of(path) == "parquet" or path.name.endswith(".gz") or settings.get("comment"):
         raise UnreadError("R is asked for plain text files alone")
-    head = int(settings["header"])
+    head, encoding = int(settings["header"]), _encoding(settings)
     values = {
         "FILE": str(path),
         "SEP": _separator(path, settings),
         "SKIP": max(0, head - 1),
-        "ENCODING": {"utf-8-sig": "UTF-8-BOM"}.get(_encoding(settings), _encoding(settings)),
+        "ENCODING": "UTF-8-BOM" if encoding == "utf-8-sig" else codecs.lookup(encoding).name.upper(),
     }
     script = _SCRIPT
     for name, value in values.items():
@@ -146,6 +148,7 @@ def by_r(path: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
             done = subprocess.run(
                 [program, "--vanilla", "read.R"],
                 cwd=folder,
+                env={**os.environ, "LC_ALL": "C.UTF-8"},  # letters beyond ASCII are letters
                 capture_output=True,
                 text=True,
                 timeout=SECONDS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from engine.criterion.test_layouts import LAYOUTS, Case
+from engine.criterion.test_layouts import PLAIN, Case
 from reference.cases import fitted, table
 from support.dense import DenseKenwardRoger, covariance_parts, textbook
 from support.dense_residual import DenseInference
@@ -15,7 +15,8 @@ from lmmkit.engine.inference.kenward_roger import kenward_roger, scaling
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", LAYOUTS)
+# Of several memberships it is made block by block: tests/model/test_members.py.
+@pytest.mark.parametrize("name", [name for name in PLAIN if "memberships" not in name])
 def test_low_rank_form_equals_the_papers(name, weighted):
     optimum = Case(name, weighted=weighted).optimum  # the algebra holds at any theta
     state, prepared = optimum.state, optimum.prepared

@@ -54,7 +54,7 @@ def test_errors_of_any_combination_of_levels_are_hendersons(formula, frame, monk
     errors = henderson.prediction_errors(to_dense(write_out(e.problem, e.kept, e.factors, e.sigma)))
     C = np.block([[errors.beta, errors.cross], [errors.cross.T, errors.u]])
     Z = []
-    for term, z, codes in zip(e.problem.terms, new.Z, new.codes, strict=True):
+    for term, z, ((codes, _),) in zip(e.problem.terms, new.Z, new.held, strict=True):
         placed = np.zeros((len(z), term.levels, z.shape[1]))
         placed[np.arange(len(z)), codes] = z
         Z.append(placed.reshape(len(z), -1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,10 +99,12 @@ def test_a_surface_is_drawn_over_the_two_standard_deviations_of_a_small_model(fi
 def test_algorithms_that_go_by_small_steps_are_left_out_on_many_rows(rows):
     class Independent:
         residual = None
+        has_relatives = False
 
     class Large:
         nobs = rows
         design = Independent()
+        estimates = SimpleNamespace(random=())
 
     assert ("em" in about_search.affordable_algorithms(Large())) == (rows <= 20_000)
 
