@@ -399,6 +399,24 @@ def estimate(
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)
 
 
+def refuse_held(estimates: Estimates, what: str, instead: str) -> None:
+    """Refuse what is about variances that are estimated where they are given.
+
+    Args:
+        estimates: The fit.
+        what: What was asked for.
+        instead: What there is without it.
+
+    Raises:
+        FitError: The variances are held.
+    """
+    if estimates.design.held is not None:
+        raise FitError(
+            f"{what} is about variances that are estimated, and those of `{estimates.design.recipe.formula}` "
+            f"are given: {instead}, or leave variances out to have them estimated."
+        )
+
+
 def refitted(estimates: Estimates, *, reml: bool) -> Estimates:
     """The fit of the same model by REML or ML: the same one, if it is by that criterion."""
     if estimates.reml == reml:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.structures import correlation
 from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.estimates import Estimates
 
@@ -91,9 +92,8 @@ def varcorr(estimates: Estimates) -> pd.DataFrame:
         sd = np.sqrt(np.diag(G))
         rows += [(term.group, name, None, G[i, i], sd[i]) for i, name in term.structure.listed(names)]
         for row, column in term.structure.pairs:
-            scale = np.sqrt(G[row, row] * G[column, column])
-            correlation = G[row, column] / scale if scale > 0 else np.nan
-            rows.append((term.group, names[column], names[row], G[row, column], correlation))
+            one = float(correlation(G, row, column))
+            rows.append((term.group, names[column], names[row], G[row, column], one))
     rows += _residual_rows(estimates)
     # Of objects first, so that None stays None.
     table = pd.DataFrame(rows, columns=VARCORR, dtype=object)
@@ -110,7 +110,7 @@ def _residual_rows(estimates: Estimates) -> list[tuple[Any, ...]]:
     sd = np.sqrt(np.diag(V))
     rows: list[tuple[Any, ...]] = [("Residual", name, None, V[i, i], sd[i]) for i, name in enumerate(names)]
     for a, b in residual.seen_pairs if len(names) <= MOST_PAIRED else ():
-        rows.append(("Residual", names[a], names[b], V[a, b], V[a, b] / (sd[a] * sd[b])))
+        rows.append(("Residual", names[a], names[b], V[a, b], float(correlation(V, a, b))))
     return rows
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import lmmkit
-from lmmkit.errors import DataError, FormulaError
+from lmmkit.errors import DataError, FitError, FormulaError
 
 
 def pupils(seed=2, rows=160, teachers=14):
@@ -174,3 +174,18 @@ def test_one_factor_has_one_kind_of_weights():
 def test_a_plain_term_of_a_members_column_is_told_of():
     fit = lmmkit.lmm("y ~ x + (1 | mm(t1, t2)) + (1 | t1)", pupils())
     assert "a level of `t1` has an effect of its own there" in " ".join(fit.design.warnings)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_correlation_at_its_bound_is_not_beyond_it(seed):
+    fit = lmmkit.lmm("y ~ x + (x | mm(t1, t2))", pupils(seed))
+    one = fit.varcorr["sdcor"].iloc[2]
+    assert -1.0 <= one <= 1.0
+    assert abs(one) > 1 - 1e-9
+
+
+def test_bca_intervals_leave_no_pupil_with_half_his_teachers():
+    fit = lmmkit.lmm("y ~ x + (1 | mm(t1, t2))", pupils())
+    with pytest.raises(FitError, match=r"rows belong to several levels of mm\(t1, t2\)"):
+        fit.conf_int(method="bootstrap", n=2, seed=1, kind="bca")
+    assert np.isfinite(fit.conf_int(method="bootstrap", n=20, seed=1)["low"]).all()

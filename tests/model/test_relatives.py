@@ -194,6 +194,95 @@ def test_variances_that_cannot_be_held_are_refused(variances, said):
         mrode(**variances)
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda fit: lmmkit.compare(fit, mrode(animal=10, Residual=40)),
+        lambda fit: lmmkit.compare(fit, fit.update(". ~ 1 + (1 | animal)"), method="bootstrap", n=2),
+        lambda fit: lmmkit.compare(fit, "wwg ~ 0 + sex"),
+        lambda fit: fit.ranova(),
+        lambda fit: fit.drop1(test="lrt"),
+        lambda fit: fit.rlrt(),
+    ],
+)
+def test_likelihood_ratios_of_given_variances_are_refused(ask):
+    with pytest.raises(FitError, match=r"`wwg ~ 0 \+ sex \+ \(1 \| animal\)` are given"):
+        ask(mrode(animal=20, Residual=40))
+
+
+def test_terms_left_out_at_given_variances_have_the_test_of_known_variances():
+    fit = mrode(animal=20, Residual=40)
+    left, whole = fit.drop1().loc["sex"], fit.anova().loc["sex"]
+    assert np.isinf(left["den_df"])
+    assert (left["stat"], left["p"]) == (pytest.approx(whole["F"]), pytest.approx(whole["p"]))
+
+
+# Several effects of an animal
+
+TAGS = ["(x | animal)", "(x || animal)", "cs(1 + x | animal)"]
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("term", TAGS)
+def test_several_effects_of_relatives_equal_dense_algebra(term, dense):
+    rng = np.random.default_rng(8)
+    known = pd.read_csv(DATA / "pedigree_open_pedigree.csv").iloc[:90]
+    K = kinship(known)
+    u = np.linalg.cholesky(K) @ rng.normal(size=(90, 2)) @ np.array([[1.2, 0.4], [0.0, 0.8]])
+    who = np.repeat(np.arange(10, 90), 3)  # the first have no rows
+    x = rng.normal(size=len(who))
+    y = 2 + x + u[who, 0] + x * u[who, 1] + 0.7 * rng.normal(size=len(who))
+    data = pd.DataFrame({"y": y, "x": x, "animal": K.index[who]})
+    fit = lmmkit.lmm(f"y ~ x + {term}", data, known={"animal": K if dense else known})
+    X, Z = np.column_stack([np.ones(len(x)), x]), np.hstack([np.eye(90)[who], x[:, None] * np.eye(90)[who]])
+    G, s2 = np.zeros((2, 2)), fit.scale
+    place = {"Intercept": 0, "x": 1}
+    for row in fit.varcorr.itertuples():
+        if row.group.startswith("animal"):
+            i, j = place[row.var1], place[row.var2 or row.var1]
+            G[i, j] = G[j, i] = row.vcov
+    big = np.kron(G, K)
+
+    def deviance(G, s2):
+        V = Z @ np.kron(G, K) @ Z.T + s2 * np.eye(len(y))
+        inverse = np.linalg.inv(V)
+        XVX = X.T @ inverse @ X
+        r = y - X @ np.linalg.solve(XVX, X.T @ inverse @ y)
+        logs = np.linalg.slogdet(V)[1] + np.linalg.slogdet(XVX)[1]
+        return r @ inverse @ r + logs + (len(y) - 2) * np.log(2 * np.pi)
+
+    assert fit.deviance == pytest.approx(deviance(G, s2), abs=1e-7)
+    shift = np.array([[1.01, 1.0], [1.0, 1.01]])
+    for other in (deviance(1.02 * G, s2), deviance(G, 1.01 * s2), deviance(G * shift, s2)):
+        assert other > fit.deviance
+    inverse = np.linalg.inv(Z @ big @ Z.T + s2 * np.eye(len(y)))
+    cov = np.linalg.inv(X.T @ inverse @ X)
+    np.testing.assert_allclose(fit.cov_params(), cov, rtol=1e-7)
+    P = inverse - inverse @ X @ cov @ X.T @ inverse
+    C = big @ Z.T
+    b, pev = (C @ P @ y).reshape(2, 90), np.diag(big - C @ P @ C.T).reshape(2, 90)
+    found = fit.ranef["animal"].loc[K.index]
+    table = fit.ranef_table(error="prediction").set_index(["term", "level"])["se"]
+    for name, i in place.items():
+        np.testing.assert_allclose(found[name], b[i], atol=1e-7)
+        np.testing.assert_allclose(table[name].loc[list(K.index)] ** 2, pev[i], rtol=1e-7)
+    assert fit.certificate.passed
+
+
+# Bootstrap
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_bootstrap_intervals_of_relatives(dense):
+    fit = pedigree_open(dense=dense)
+    found = fit.conf_int(method="bootstrap", n=20, seed=1)
+    assert found.attrs["replicates"]["failed"] == 0
+    estimates = [*fit.params, *np.sqrt(fit.varcorr["vcov"])]
+    assert ((found["low"] < estimates) & (estimates < found["high"])).all()
+    with pytest.raises(FitError, match="the levels of animal are related by a known covariance"):
+        fit.conf_int(method="bootstrap", n=20, seed=1, kind="bca")
+
+
 # Bad input
 
 PEDIGREE = pd.DataFrame(

@@ -824,7 +824,7 @@ class PatternedStructure(Structure):
         sds = np.sqrt(variances) if self.own else np.sqrt(variances.mean(axis=0, keepdims=True))
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = np.sqrt(variances[:, None] * variances[None])
-            C = np.where(scale > 0.0, G / scale, np.nan)
+            C = np.clip(np.where(scale > 0.0, G / scale, np.nan), -1.0, 1.0)
             found = [self._known(C, n) for n in self._dependence]
         return np.concatenate([sds, np.array(found).reshape(len(found), *G.shape[2:])])
 

@@ -273,13 +273,9 @@ class Structure(ABC):
 
     def natural(self, G: Floats) -> Floats:
         """Returns (m,) the natural parameters of a covariance matrix; NaN for a correlation of a zero SD."""
-        with np.errstate(invalid="ignore"):
-            return np.array(
-                [
-                    np.sqrt(G[i, i]) if kind == "sd" else G[i, j] / _positive(np.sqrt(G[i, i] * G[j, j]))
-                    for kind, i, j in self.naturals
-                ]
-            )
+        return np.array(
+            [np.sqrt(G[i, i]) if kind == "sd" else correlation(G, i, j) for kind, i, j in self.naturals]
+        )
 
     def wald_slopes(self, T: Floats, dT: Floats) -> Floats:
         """Returns (m, d) derivatives of log SD and of Fisher's z along (d, k, k) directions of T."""
@@ -306,8 +302,22 @@ def _named(row: int, column: int, columns: Sequence[str]) -> list[str]:
     return [columns[row]] if row == column else [columns[row], columns[column]]
 
 
-def _positive(scale: Floats) -> Floats:
-    return np.where(scale > 0, scale, np.nan)
+def correlation(G: Floats, i: int, j: int) -> Floats:
+    """Returns the correlation of two columns of covariance matrices; NaN where an SD is zero.
+
+    Rounding takes that of a singular matrix beyond 1 by a unit in the last place; it is cut off.
+
+    Args:
+        G: (k, k, ...) the matrices.
+        i: A column.
+        j: Another.
+
+    >>> float(correlation(np.array([[4.0, -2.0], [-2.0, 1.0]]), 0, 1))
+    -1.0
+    """
+    scale = np.sqrt(G[i, i] * G[j, j])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.clip(np.where(scale > 0, G[i, j] / scale, np.nan), -1.0, 1.0)
 
 
 def _times(A: Floats, B: Floats) -> Floats:

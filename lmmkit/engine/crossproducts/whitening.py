@@ -114,7 +114,7 @@ class _Identity(Root):
         return np.empty((0, len(x)))
 
     def matrix(self) -> csr_array:
-        return csr_array(diags_array([np.ones(self.rows)], offsets=[0]))
+        return csr_array(diags_array(np.ones(self.rows)))
 
 
 class _Markov(Root):
@@ -177,7 +177,7 @@ class _Markov(Root):
         return out - self.unwhite_t(back)
 
     def matrix(self) -> csr_array:
-        return csr_array(diags_array([self.d, self.band[1, :-1]], offsets=[0, -1]))
+        return csr_array(diags_array(self.d) + diags_array(self.band[1, :-1], offsets=-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,11 +268,11 @@ class _Blocks(Root):
         return out
 
     def matrix(self) -> csr_array:
-        parts, order = list[Floats](), list[Ints]()
+        parts, order = list[Any](), list[Ints]()
         for group in self.groups:
             parts += list(group.half[group.pattern])
             order.append(group.rows.ravel())
-        stacked: Any = csr_array(block_diag(parts, format="csr"))
+        stacked = csr_array(block_diag(parts, format="csr"))
         back = np.argsort(np.concatenate(order))
         return csr_array(stacked[back][:, back])
 
@@ -312,7 +312,7 @@ class _Scaled(Root):
         return np.concatenate([one + two, self.inner.turned(x)])
 
     def matrix(self) -> csr_array:
-        return csr_array(self.inner.matrix() @ diags_array([1.0 / self.g], offsets=[0]))
+        return csr_array(self.inner.matrix() @ diags_array(1.0 / self.g))
 
 
 class _Reordered(Root):

@@ -6,7 +6,10 @@ algorithm becomes one sweep over all the levels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 
@@ -19,7 +22,7 @@ def _first(A: Floats) -> Floats:
     return np.ascontiguousarray(np.moveaxis(A, 2, 0))
 
 
-def _last(A: Floats) -> Floats:
+def _last(A: NDArray[np.floating[Any]]) -> Floats:
     """(J, k, m) as (k, m, J)."""
     return np.ascontiguousarray(np.moveaxis(A, 0, 2).astype(np.float64, copy=False))
 

@@ -16,7 +16,7 @@ import pandas as pd
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.comparison.compare import COLUMNS, MEASURES, NO_TEST, How, tested
 from lmmkit.model.design.design import Design, reduced_design
-from lmmkit.model.estimates import Estimates, estimate, refitted
+from lmmkit.model.estimates import Estimates, estimate, refitted, refuse_held
 from lmmkit.model.formula.expression import named_column
 from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, Term, term_name
 from lmmkit.model.formula.spelling import same_name
@@ -48,6 +48,7 @@ def ranova(
     """
     check_option("method", method, ("lrt", "bootstrap"))
     check_option("reduce", reduce, (True, False))
+    refuse_held(estimates, "ranova()", "test fixed effects with anova() or test()")
     if not estimates.random:
         raise FitError("This model has no random-effects term to leave out: see compare() and drop1().")
     how = How(method, n, seed, workers)
@@ -83,6 +84,8 @@ def drop1(
             offered.
     """
     check_option("test", test, ("F", "lrt", "bootstrap"))
+    if test != "F":
+        refuse_held(estimates, f"drop1(test={test!r})", "use test='F'")
     formula = estimates.design.recipe.formula
     terms = _scope(scope, formula)
     by_F = anova(estimates, kind=2, df=df).to_dict("index") if test == "F" and terms else None

@@ -19,7 +19,7 @@ from lmmkit.model.comparison.pattern_nesting import (
     pattern_nesting,
     without_idle_patterns,
 )
-from lmmkit.model.estimates import Estimates
+from lmmkit.model.estimates import Estimates, refuse_held
 
 DRAWS = 4  # covariance matrices of the smaller model that are tried in the larger one
 NULL = 1e-8  # share of the largest eigenvalue below which a direction is null
@@ -30,8 +30,10 @@ def refuse_different_data(estimates: Sequence[Estimates]) -> None:
     """Refuse fits that do not explain the same numbers: their likelihoods cannot be compared.
 
     Raises:
-        FitError: Other rows, another response, other weights or another offset.
+        FitError: Other rows, another response, other weights or another offset, or variances that are held.
     """
+    for each in estimates:
+        refuse_held(each, "The comparison of fits", "test fixed effects with anova() or test()")
     first = estimates[0]
     for other in estimates[1:]:
         if first.nobs != other.nobs:

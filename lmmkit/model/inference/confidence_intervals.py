@@ -96,6 +96,8 @@ def conf_int(
     elif method == "profile":
         table = profile_intervals(estimates, level=level, progress=progress)
     else:
+        if kind == "bca":
+            _refuse_dependent_units(estimates)
         count, of = whole("n", n, "replicates"), Simulator(estimates, seed_of(seed))
         found = replicate(of, count, workers=whole("workers", workers, "workers"), progress=progress)
         table = bootstrap_intervals(estimates, found, level=level, kind=kind)
@@ -485,6 +487,24 @@ def bootstrap_intervals(estimates: Estimates, found: Replicates, *, level: float
         "singular": int(found.singular.sum()),
     }
     return table
+
+
+def _refuse_dependent_units(estimates: Estimates) -> None:
+    """BCa leaves out units that are independent of each other; not every model has any."""
+    related = [term.group for term in estimates.random if term.grouping.known is not None]
+    shared = [term.group for term in estimates.random if term.grouping.members]
+    why = (
+        f"the levels of {related[0]} are related by a known covariance"
+        if related
+        else f"rows belong to several levels of {shared[0]}"
+        if shared
+        else ""
+    )
+    if why:
+        raise FitError(
+            f"kind='bca' leaves out independent units one by one, and here {why}: use kind='percentile' or "
+            "'studentised'."
+        )
 
 
 def parameters_without_units(estimates: Estimates) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from lmmkit.engine.solve import solve
 from lmmkit.engine.variance_tests.exact_rlrt import balanced_tail, draws, spectrum
 from lmmkit.errors import FitError
-from lmmkit.model.estimates import Estimates
+from lmmkit.model.estimates import Estimates, refuse_held
 from lmmkit.model.options import whole
 from lmmkit.model.resampling.simulate import Seed, seed_of
 from lmmkit.model.threads import one_thread
@@ -64,6 +64,7 @@ def rlrt(estimates: Estimates, term: str | None = None, *, n: int = 100_000, see
     Analysis 52, 3283-3299.
     """
     count, number = whole("n", n, "draws"), seed_of(seed)
+    refuse_held(estimates, "rlrt()", "there is nothing to test about them")
     if estimates.problem.residual is not None:
         raise FitError(
             "The exact distribution of this test is that of independent residuals of one variance, and this "

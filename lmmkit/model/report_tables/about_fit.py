@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from lmmkit.engine.covariance.structures import correlation
 from lmmkit.model.certificate import Certificate
 from lmmkit.model.design.residual_design import ResidualDesign
 from lmmkit.model.design.visit_design import VisitDesign
@@ -99,17 +100,12 @@ def correlations(fit: Fit) -> Frame:
     if len(fit.params) > 1:
         blocks.append(("Estimates of the fixed effects", list(fit.params.index), fit.cov_params().to_numpy()))
     rows = [
-        {"block": block, "row": a, "column": b, "correlation": _correlation(G, i, j)}
+        {"block": block, "row": a, "column": b, "correlation": float(correlation(G, i, j))}
         for block, names, G in blocks
         for i, a in enumerate(names)
         for j, b in enumerate(names)
     ]
     return Frame(rows, columns=["block", "row", "column", "correlation"])
-
-
-def _correlation(G: Any, i: int, j: int) -> float:
-    scale = float(np.sqrt(G[i, i] * G[j, j]))
-    return float(G[i, j]) / scale if scale > 0 else np.nan
 
 
 def effects(fit: Fit, *, level: float) -> Frame:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.structures import correlation
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.design.design import without_random_effects
 from lmmkit.model.design.residual_design import ResidualDesign
@@ -95,7 +96,7 @@ def cell_correlations(fit: Fit) -> Frame:
             "first": labels[a],
             "second": labels[b],
             "subjects": int(sums[a, b][0]),
-            "fitted": V[a, b] / np.sqrt(V[a, a] * V[b, b]),
+            "fitted": float(correlation(V, a, b)),
             "empirical": sums[a, b][1],
         }
         for a, b in pairs

@@ -25,6 +25,7 @@ from lmmkit.study.audit.verdicts import (
 from lmmkit.study.data.sources import ROOT, sha256_of
 from lmmkit.study.files.shipped import data_sets, shipped
 from lmmkit.study.files.study import load_study
+from lmmkit.study.files.yaml12 import is_mapping
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.plan_lock import LOCK, lock_path
 from lmmkit.study.records.temporary import temporary_folder
@@ -188,10 +189,10 @@ def _known_files(study: RecordedStudy, data: Path) -> dict[str, Path]:
     Raises:
         DataError: one is not there.
     """
-    model: Any = study.settings.get("model")
-    known: Any = model.get("known") if isinstance(model, Mapping) else None
+    model = study.settings.get("model")
+    known = model.get("known") if is_mapping(model) else None
     made = dict[str, Path]()
-    for group, one in known.items() if isinstance(known, Mapping) else ():
+    for group, one in known.items() if is_mapping(known) else ():
         source, digest = str(one.get("pedigree") or one.get("matrix")), one.get("sha256")
         folders = [data.parent, *data.parents[1 : 1 + len(Path(study.source).parents)], shipped("params")]
         paths = [(folder, folder / name) for folder in folders for name in (source, Path(source).name)]

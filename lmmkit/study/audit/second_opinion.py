@@ -37,7 +37,7 @@ from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, OPINION, UNCHECKED, Find
 from lmmkit.study.data.load_table import read_frame
 from lmmkit.study.records.temporary import temporary_folder
 
-FIT = "fit.json"
+FIT, KNOWN = "fit.json", "known.json"
 #: How far another package's optimum may lie: in deviance, in standard errors.
 DEVIANCE, SHIFT = 1e-4, 1e-2
 #: statsmodels is slow beyond these rows; lme4 is ended after these seconds.
@@ -92,12 +92,18 @@ def claimed_estimates(run: RunFolder, read: pd.DataFrame | None = None) -> Estim
     numbers: dict[str, Any] = run.json(FIT)
     try:
         frame = read_frame(run.file(DATA), run.json("data.schema.json")) if read is None else read
-        design = design_from_dict(numbers["design"], frame)
+        design = design_from_dict(numbers["design"], frame, _known(run))
         estimates = estimates_from_dict(numbers, design, (), ())
         log = estimates.evidence
         return replace(estimates, evidence=Stored(log.checks, log.trace, _effects(estimates), ()))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, LmmkitError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, LmmkitError) as error:
         raise RunError(f"{FIT} and {DATA} do not make a fit together: {error}") from None
+
+
+def _known(run: RunFolder) -> dict[str, pd.DataFrame]:
+    """The pedigrees and matrices that a run knows, by grouping factor; none in a run that names none."""
+    held: dict[str, str] = run.json(KNOWN) if run.content(KNOWN) is not None else {}
+    return {group: pd.read_parquet(run.file(name)) for group, name in held.items()}
 
 
 def _effects(estimates: Estimates) -> tuple[Floats, ...]:

@@ -120,7 +120,7 @@ def run(
 
 def _warnings(folder: Path) -> list[str]:
     """Returns a sentence for each thing about a run that needs care: its report may stay unread."""
-    from lmmkit.study.files.yaml12 import is_mapping
+    from lmmkit.study.files.yaml12 import is_list, is_mapping
     from lmmkit.study.records.artifacts import read_json
 
     # Notebooks of a project's own may leave out what is looked for, or write something else.
@@ -132,7 +132,7 @@ def _warnings(folder: Path) -> list[str]:
         found.append(str(certificate.get("sentence", "the certificate failed")))
     if not summary.get("converged", True):
         found.append("the search did not converge: do not use these numbers")
-    serious: list[Any] = records[2] if isinstance(records[2], list) else []
+    serious = records[2] if is_list(records[2]) else []
     return [*found, *map(str, serious)]
 
 

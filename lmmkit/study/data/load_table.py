@@ -58,7 +58,7 @@ class Ledger:
         """Say of the rows that are kept which members of theirs are missing."""
         gaps: NDArray[np.bool_] = members.isna().to_numpy()
         names = members.columns.to_numpy()
-        for row in np.flatnonzero(gaps.any(axis=1)):
+        for row in np.flatnonzero(gaps.any(axis=1)).tolist():
             self.reasons[members.index[row]] = f"no member in {', '.join(names[gaps[row]])}"
 
     def table(self) -> pd.DataFrame:
