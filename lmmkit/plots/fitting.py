@@ -102,7 +102,8 @@ def relationships(drawn: Iterable[Any]) -> NDArray[Any]:
             right.hist(one.diagonal, bins=30, color=BLUE)
             right.set(xlabel="Relationship of a level with itself", ylabel="Levels")
         else:
-            _image(left, one.matrix, cmap=INK_SCALE, vmin=0, vmax=float(one.diagonal.max()))
+            _image(left, one.matrix, cmap="Blues", vmin=0, vmax=float(one.diagonal.max()))
+            left.set_aspect("equal")
             left.set(xlabel="Levels, in the order given", ylabel="Levels, in the order given")
             right.plot(np.arange(1, len(one.eigenvalues) + 1), one.eigenvalues, ".", color=BLUE, markersize=4)
             right.set(xlabel="Number, by size", ylabel="Eigenvalue")
