@@ -58,6 +58,15 @@ def test_components_have_their_names_and_the_intervals_of_their_parameters(fit, 
     assert about_fit.standard_deviations(table)["component"].tolist() == ["g: Intercept", "g: x", "Residual"]
 
 
+def test_a_structure_of_one_variance_has_its_interval_at_every_effect(data):
+    fit = lmm("y ~ x + homcs(0 + f | g)", data)
+    bounds = about_inference.intervals(fit, ci="wald", level=0.95, df="satterthwaite", seed=1)
+    table, own = about_fit.components(fit, bounds), bounds.set_index("parameter").loc["g.sd"]
+    three = table[(table["group"] == "g") & table["var2"].isna()]
+    assert three["low"].tolist() == [own["low"]] * 3
+    assert three["high"].tolist() == [own["high"]] * 3
+
+
 def test_correlations_are_those_of_effects_and_of_estimates(fit):
     table = about_fit.correlations(fit)
     assert table["block"].unique().tolist() == ["g", "Estimates of the fixed effects"]
