@@ -295,6 +295,24 @@ def blocks(parts: pd.DataFrame) -> Words:
     )
 
 
+def relationships(table: pd.DataFrame) -> Words:
+    """What the picture of the known covariances of levels shows."""
+    numbers, told = _Numbers("relationships", table), list[MarkedText]()
+    for row, (group, largest) in enumerate(zip(table["group"], table["largest"], strict=True)):
+        pairs, levels, related = (numbers.cell(row, name) for name in ("pairs", "levels", "related"))
+        closest, diagonal = (numbers.cell(row, name, 3) for name in ("closest", "diagonal"))
+        one = fill("Of {} pairs of the {} levels of {} {} are related", pairs, levels, Name(group), related)
+        one = fill("{}, the closest by {}; the mean of the diagonal is {}", one, closest, diagonal)
+        if not pd.isna(largest):
+            least, most = (numbers.cell(row, name, 3) for name in ("least", "largest"))
+            one = fill("{}; the eigenvalues lie between {} and {}", one, least, most)
+        told.append(fill("{}.", one))
+    alt = "How levels of {} are related: a matrix, dark where they are close, and its eigenvalues by size."
+    if table["largest"].isna().all():
+        alt = "How levels of {} are related: histograms of the relationships of two levels and of each alone."
+    return _words(join(" ", told), alt, _names(table["group"]))
+
+
 def path(steps: pd.DataFrame) -> Words:
     """What the picture of the search shows."""
     numbers = _Numbers("path", steps)
