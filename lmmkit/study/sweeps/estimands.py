@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -76,7 +77,7 @@ def followed(base: Plan, summary: Sequence[str]) -> Followed:
     settings, report = base.study.settings, base.study.settings.report
     table = load_table(settings.data, base.base)
     related = read_known_files(settings.model.known, base.base)
-    options = {**design_options(settings.model), "known": related or None}
+    options: dict[str, Any] = {**design_options(settings.model), "known": related or None}
     design = build_design(settings.model.formula, table.frame, **options)
     known = [*design.fixed_names]
     named = [
