@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,32 @@ def blocks(cells: pd.DataFrame, parts: pd.DataFrame, *, ax: Axes | None = None) 
     whole = "[X Z], by part" if len(parts) > 1 else "X"
     ax.set(xlabel=f"Columns of {whole}", ylabel="Rows of the data, in file order")
     return ax
+
+
+@styled
+def relationships(drawn: Iterable[Any]) -> NDArray[Any]:
+    """Known covariances of levels: each K and its eigenvalues; histograms where it is large.
+
+    Args:
+        drawn: For each factor group, matrix, diagonal, eigenvalues (None where K is not drawn whole).
+    """
+    parts = list(drawn)
+    axes = canvas(len(parts), 2, height=3.0 * len(parts))
+    for (left, right), one in zip(axes, parts, strict=True):
+        if one.eigenvalues is None:
+            pairs = one.matrix[np.tril_indices(len(one.matrix), -1)]
+            left.hist(pairs, bins=30, color=BLUE)
+            left.set(xlabel="Relationship of two levels", ylabel="Pairs looked at")
+            right.hist(one.diagonal, bins=30, color=BLUE)
+            right.set(xlabel="Relationship of a level with itself", ylabel="Levels")
+        else:
+            _image(left, one.matrix, cmap="Blues", vmin=0, vmax=float(one.diagonal.max()))
+            left.set_aspect("equal")
+            left.set(xlabel="Levels, in the order given", ylabel="Levels, in the order given")
+            right.plot(np.arange(1, len(one.eigenvalues) + 1), one.eigenvalues, ".", color=BLUE, markersize=4)
+            right.set(xlabel="Number, by size", ylabel="Eigenvalue")
+        left.set_title(mathtext(one.group))
+    return axes
 
 
 def _image(ax: Axes, matrix: NDArray[Any], **scale: Any) -> None:

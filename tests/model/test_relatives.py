@@ -11,6 +11,7 @@ from reference.cases import DATA
 
 import lmmkit
 from lmmkit.errors import DataError, FitError, FormulaError
+from lmmkit.model.report_tables import about_design
 
 MODEL = "y ~ sex + gen + x + (1 | animal)"
 
@@ -377,3 +378,34 @@ def test_numbers_match_labels_as_text():
     fit = lmmkit.lmm("y ~ 1 + (1 | animal)", data, known={"animal": numbers})
     assert fit.deviance == pytest.approx(fit_with(PEDIGREE).deviance, abs=1e-12)
     assert fit.ranef["animal"].index.tolist() == list("123456")
+
+
+# What is drawn
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_relationship_matrix_is_drawn_whole_with_its_eigenvalues(dense):
+    fit = pedigree_open(dense=dense)
+    (drawn,) = about_design.relatives(fit.design)
+    K = kinship(pd.read_csv(DATA / "pedigree_open_pedigree.csv")).to_numpy()
+    np.testing.assert_allclose(drawn.matrix, K, atol=1e-12)
+    np.testing.assert_allclose(drawn.eigenvalues, np.linalg.eigvalsh(K)[::-1], atol=1e-10)
+    row = about_design.relationships([drawn]).iloc[0]
+    pairs = K[np.tril_indices(300, -1)]
+    assert (row["levels"], row["pairs"], row["related"]) == (300, 44_850, np.count_nonzero(pairs))
+    assert row[["closest", "diagonal"]].tolist() == pytest.approx([pairs.max(), np.diag(K).mean()])
+    assert about_design.relatives(lmmkit.lmm("y ~ x + (1 | gen)", fit.design.frame).design) == []
+
+
+def test_a_large_pedigree_is_told_by_some_of_its_pairs():
+    names = [f"a{i}" for i in range(900)]
+    sires = ["" if i < 30 else f"a{(7 * i) % 30}" for i in range(900)]
+    known = pd.DataFrame({"animal": names, "sire": sires, "dam": ""})
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"animal": np.repeat(names[:60], 2), "y": rng.normal(size=120)})
+    fit = lmmkit.lmm("y ~ 1 + (1 | animal)", data, known={"animal": known})
+    (drawn,) = about_design.relatives(fit.design)
+    assert (drawn.matrix.shape, len(drawn.diagonal), drawn.eigenvalues) == ((100, 100), 900, None)
+    row = about_design.relationships([drawn]).iloc[0]
+    assert (row["pairs"], row["closest"], row["diagonal"]) == (4_950, pytest.approx(0.5), pytest.approx(1.0))
+    assert np.isnan(row["largest"])

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from lmmkit import plots
+from lmmkit.model.report_tables.about_design import Relatives
 from lmmkit.plots.style import figure_of
 
 LEVELS = [f"g{i}" for i in range(6)]
@@ -109,6 +110,12 @@ PICTURES = {
     "blocks": lambda: plots.blocks(
         pd.DataFrame({"row": [0, 1], "column": [0, 1], "share": [1.0, 0.5]}),
         pd.DataFrame({"part": ["X", "g: Intercept"], "start": [0, 1], "stop": [1, 2]}),
+    ),
+    "relationships": lambda: plots.relationships(
+        [
+            Relatives("g", np.eye(4) + 0.5, np.full(4, 1.5), np.array([3.0, 1.0, 1.0, 1.0])),
+            Relatives("h", np.eye(5), np.linspace(1.0, 1.2, 9), None),
+        ]
     ),
     "candidates": lambda: plots.candidates(
         pd.DataFrame(

@@ -1,7 +1,7 @@
 """Modules of lmmkit executed by forks of one interpreter that has imported the stack.
 
 Where the start of an interpreter is not the claim, this stands for `python -P -m`: a run starts one for the
-command and one for its kernels, of some seconds' imports each, for which a test session then pays once. What
+command and one for its kernels, of some seconds' imports each, for which a run of tests then pays once. What
 is forked is the module's own `main` with the arguments, streams, folder and environment of whoever starts it.
 Interpreters that start cold, with the settings of their environment, are in tests/study/runs
 (`test_hostile_environment.py`, `test_strangers_files.py`, `test_run.py`), tests/study/kernels and

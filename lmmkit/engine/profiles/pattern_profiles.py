@@ -295,7 +295,7 @@ class PatternFrame:
                 start += piece.structure.count
         raise FitError(
             "The profile of an unstructured covariance matrix beside one with a pattern is not offered: use "
-            "method='wald' or method='boot'."
+            "method='wald' or method='bootstrap'."
         )
 
 

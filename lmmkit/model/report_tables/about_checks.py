@@ -302,7 +302,8 @@ def _levels_found(fit: Fit, levels: Frame) -> Iterator[dict[str, Any]]:
 
 def _independence(fit: Fit) -> dict[str, Any]:
     why = "the data name no order of the rows within a group"
-    if fit.design.residual is not None:
+    shape = fit.design.residual
+    if shape is not None and shape.formula.group is not None:
         why = "see the fitted and the empirical correlations"
     return {"check": "independence", "of": "residuals", "verdict": UNCHECKED, "note": why}
 
@@ -329,7 +330,7 @@ TABLES = (
             "groups": "Of",
             "observed": "Observed",
             "fitted": "Fitted",
-            "studentised": ("Studentised residual", 2),
+            "studentised": ("Standardised residual", 2),
             "p": ("p", "probability"),
         },
     ),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.referee.henderson import MixedModel
 from lmmkit.engine.referee.textbook import to_dense
 from lmmkit.errors import FitError
@@ -16,9 +17,13 @@ from lmmkit.model.certificate import written_out
 from lmmkit.model.design.design import Design
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.report_tables.report_table import Facts, ReportTable
+from lmmkit.model.table.known import Known
 
 ROWS, COLUMNS = 200, 240  # bins at most
 NARROWEST = 6
+DRAWN = 400  # levels whose relationship matrix is drawn whole
+SAMPLED = 100  # of more levels: those whose pairs are looked at
+UNRELATED = 1e-10  # of the largest diagonal entry, below which a covariance is rounding
 MOST_ROWS = 5_000  # V of more rows would not be written out by anybody
 
 
@@ -99,4 +104,59 @@ def matrices_of(estimates: Estimates) -> MixedModel:
     return to_dense(written_out(estimates))
 
 
-TABLES = (ReportTable("design_parts", facts=_filled),)
+class Relatives(NamedTuple):
+    """What is drawn of the known covariance K of a factor's levels.
+
+    Attributes:
+        group: The factor.
+        matrix: K, whole, or between `SAMPLED` evenly spaced levels where there are more than `DRAWN`.
+        diagonal: (J,) its diagonal; of a pedigree 1 + inbreeding.
+        eigenvalues: (J,) of K in falling order; None where it is not drawn whole.
+    """
+
+    group: str
+    matrix: Floats
+    diagonal: Floats
+    eigenvalues: Floats | None
+
+
+def relatives(design: Design) -> list[Relatives]:
+    """The known covariances of a model: drawn whole, or by histograms where they have many levels."""
+    return [_relatives(group.name, group.known) for group in design.groupings if group.known is not None]
+
+
+def _relatives(name: str, known: Known) -> Relatives:
+    J, diagonal = len(known.labels), known.relationship.diagonal
+    if J > DRAWN:
+        return Relatives(name, known.dense(np.linspace(0, J - 1, SAMPLED).astype(np.intp)), diagonal, None)
+    K = known.dense()
+    return Relatives(name, K, diagonal, np.maximum(np.linalg.eigvalsh(K)[::-1], 0.0))
+
+
+def relationships(drawn: list[Relatives]) -> pd.DataFrame:
+    """A row per known covariance: levels, pairs, how many are related, the closest, the range of eigenvalues.
+
+    Returns:
+        DataFrame group, levels, pairs (looked at), related (K is not zero), closest (largest K of two),
+        diagonal (its mean), least and largest (eigenvalue; NaN where not drawn whole).
+    """
+    rows = list[dict[str, Any]]()
+    for one in drawn:
+        pairs = one.matrix[np.tril_indices(len(one.matrix), -1)]
+        ends = (np.nan, np.nan) if one.eigenvalues is None else (one.eigenvalues[-1], one.eigenvalues[0])
+        rows.append(
+            {
+                "group": one.group,
+                "levels": len(one.diagonal),
+                "pairs": len(pairs),
+                "related": int(np.count_nonzero(np.abs(pairs) > UNRELATED * np.abs(one.diagonal).max())),
+                "closest": float(pairs.max(initial=0.0)),
+                "diagonal": float(one.diagonal.mean()),
+                "least": float(ends[0]),
+                "largest": float(ends[1]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+TABLES = (ReportTable("design_parts", facts=_filled), ReportTable("relationships"))

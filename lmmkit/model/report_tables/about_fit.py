@@ -34,7 +34,8 @@ def components(fit: Fit, bounds: Frame) -> Frame:
         DataFrame `component` (what it is, in words), group, var1, var2, vcov, sdcor, low, high, interval.
     """
     table = fit.varcorr
-    keys, names = zip(*(_named(row, fit.design.residual) for row in table.to_dict("records")), strict=True)
+    named = (_named(row, fit.design.residual, set(bounds["parameter"])) for row in table.to_dict("records"))
+    keys, names = zip(*named, strict=True)
     table.insert(0, "component", list(names))
     single = bounds[~bounds["parameter"].duplicated(keep=False)]  # of one name for two, neither is told here
     found = single.set_index("parameter")[["low", "high", "interval"]].reindex(list(keys))
@@ -46,11 +47,12 @@ def components(fit: Fit, bounds: Frame) -> Frame:
     return pd.concat([table, found], axis=1)
 
 
-def _named(row: dict[Any, Any], residual: ResidualDesign | None) -> tuple[str, str]:
+def _named(row: dict[Any, Any], residual: ResidualDesign | None, known: set[str]) -> tuple[str, str]:
     """The name of a row of varcorr in `Fit.conf_int`, and what it is in words.
 
     Of a residual structure the SD of the first cell or level is a parameter, and of `un` each correlation;
-    the others are functions of several parameters, and have no name there.
+    the others are functions of several parameters, and have no name there. A structure of one variance has
+    one SD for all its effects.
     """
     group, first, second = row["group"], row["var1"], row["var2"]
     if group == RESIDUAL and isinstance(residual, VisitDesign):
@@ -65,7 +67,8 @@ def _named(row: dict[Any, Any], residual: ResidualDesign | None) -> tuple[str, s
     if first is None:
         return "Residual.sd", group
     if second is None:
-        return f"{group}.sd.{first}", f"{group}: {first}"
+        own, shared = f"{group}.sd.{first}", f"{group}.sd"
+        return shared if own not in known and shared in known else own, f"{group}: {first}"
     return f"{group}.cor.{second}.{first}", f"{group}: {first} with {second}"
 
 

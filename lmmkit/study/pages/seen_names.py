@@ -54,7 +54,21 @@ class Labels:
             return f"{self.of(group)}: {self.names[inner]}"
         if not (self.columns or self.levels) or "|" in name or "~" in name:
             return name
+        if colon and " within " in group and (told := self._within(group, inner)):
+            return told
         return self._pattern.sub(self._labelled, name)
+
+    def _within(self, family: str, cell: str) -> str:
+        """A mean or a difference of one factor within levels of others: `f within h: a - b, low`."""
+        first, _, others = family.partition(" within ")
+        names = [first, *others.split(" and ")]
+        levels = cell.split(", ")
+        if len(levels) != len(names):
+            return ""
+        within = " and ".join(map(self.of, names[1:]))
+        held = [self.level(name, level) for name, level in zip(names[1:], levels[1:], strict=True)]
+        compared = " - ".join(self._part(first, level) for level in levels[0].split(" - "))
+        return f"{self.of(first)} within {within}: {', '.join([compared, *held])}"
 
     def _labelled(self, found: re.Match[str]) -> str:
         name, level, cells = found["name"], found["level"], found["cells"]
@@ -63,7 +77,8 @@ class Labels:
             return f"{label}: {self.level(name, level)}"
         if cells is None:
             return label
-        return f"{label}: {' - '.join(self._part(name, cell) for cell in cells[2:].split(' - '))}"
+        sign = next((sign for sign in (" - ", " less ") if sign in cells), " - ")
+        return f"{label}: {sign.join(self._part(name, cell) for cell in cells[2:].split(sign))}"
 
     def _part(self, name: str, cell: str) -> str:
         """A level of a column, or the column whose effect varies by it."""

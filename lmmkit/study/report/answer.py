@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -91,13 +92,14 @@ def spread(files: Files, design: Design, labels: Labels = NO_LABELS) -> MarkedTe
     if len(own) > 1:
         left = fill("Standard deviations of the residuals: {}{}.", join(", ", last), weighted)
     factors = {term.group: term.factor for term in design.random}
-    parts = dict[str, list[MarkedText]]()
+    parts = dict[str, list[int]]()
     for row in single:
         if row not in own:
             group = str(table["group"].iloc[row])
-            parts.setdefault(factors.get(group, group), []).append(_component(files, seen, row))
+            parts.setdefault(factors.get(group, group), []).append(row)
     groups = [
-        fill("between levels of {}: {}", seen.column(group), _listed(told)) for group, told in parts.items()
+        fill("between levels of {}: {}", seen.column(group), _spreads(files, seen, rows))
+        for group, rows in parts.items()
     ]
     return fill("Standard deviations {}. {}", join("; ", groups), left) if groups else left
 
@@ -106,6 +108,22 @@ def _residual_sd(files: Files, seen: Seen, row: int) -> MarkedText:
     name = files.table("components")["var1"].iloc[row]
     sd = fill("{}{}", files.cell("components", row, "sdcor"), seen.of_response())
     return fill("{} for {}", sd, Name(str(name))) if isinstance(name, str) else sd
+
+
+def _spreads(files: Files, seen: Seen, rows: Sequence[int]) -> MarkedText:
+    """The standard deviations of a group; a structure of one variance has one."""
+    table = files.table("components").iloc[list(rows)]
+    names = [str(name) for name in table["var1"]]
+    units = {str(seen.of_effect(name)) for name in names if name != "Intercept"}
+    if (
+        len(rows) < 3
+        or "Intercept" in names
+        or len(units) > 1
+        or not np.allclose(table["sdcor"], table["sdcor"].iloc[0], rtol=1e-9, atol=0)
+    ):
+        return _listed([_component(files, seen, row) for row in rows])
+    one = fill("{}{}", files.cell("components", rows[0], "sdcor"), seen.of_effect(names[0]))
+    return fill("{} in each of {}", one, _listed([Name(seen.effect(name)) for name in names]))
 
 
 def _component(files: Files, seen: Seen, row: int) -> MarkedText:
@@ -557,6 +575,11 @@ class _Sentences:
     def _averaged(self) -> MarkedText:
         names = [self.seen.column(name) for name in self.facts["averaged"]]
         over = fill("averaged over the levels of {}, ", _listed(names)) if names else MarkedText()
+        held = self._held()
+        return fill("{}{}", over, fill("{}, ", held) if held.parts else MarkedText())
+
+    def _held(self) -> MarkedText:
+        """`at age = 41.1 a (its mean)`, of numbers that the effect of the focus depends on."""
         held = [
             fill(
                 "{} = {}{} (its mean)",
@@ -566,7 +589,7 @@ class _Sentences:
             )
             for i, each in enumerate(self.facts["held"])
         ]
-        return fill("{}{}", over, fill("at {}, ", _listed(held)) if held else MarkedText())
+        return fill("at {}", _listed(held)) if held else MarkedText()
 
     def _pair(self, f: str, row: int) -> MarkedText:
         first, second = (self.seen.level(f, str(self.value(row, key))) for key in ("level", "base"))
@@ -580,11 +603,13 @@ class _Sentences:
         if self.logarithmic:
             what = "the difference is" if self._in_percent(row) else "the ratio is"
         clear, lead = self.clear(row), lead or MarkedText()
-        column = self.seen.column(f)
+        named = self.seen.column(f)
+        twice = f" {named.text} ".lower() in f" {first.text} ".lower()  # programme: new programme
+        column = MarkedText() if twice else fill("{} ", named)
         if clear:
             way = "higher" if self.table["estimate"].iloc[row] > 0 else "lower"
             return fill(
-                "{}{} is {} for {} {} than for {}: {} {}.",
+                "{}{} is {} for {}{} than for {}: {} {}.",
                 lead,
                 self.response,
                 way,
@@ -596,7 +621,7 @@ class _Sentences:
             )
         if clear is None:
             return fill(
-                "{}the difference in {} between {} {} and {} is {}.",
+                "{}the difference in {} between {}{} and {} is {}.",
                 lead,
                 self.response,
                 column,
@@ -605,17 +630,22 @@ class _Sentences:
                 estimate,
             )
         form = (
-            "{}the data do not show a difference in {} between {} {} and {}: the estimated "
+            "{}the data do not show a difference in {} between {}{} and {}: the estimated "
             "difference, {} less {}, is {}."
         )
         if self.logarithmic:
             what = "difference" if self._in_percent(row) else "ratio"
             form = (
-                "{}the data do not show a difference in {} between {} {} and {}: the estimated "
+                "{}the data do not show a difference in {} between {}{} and {}: the estimated "
                 + what
                 + ", {} against {}, is {}."
             )
         return fill(form, lead, self.response, column, first, second, first, second, estimate)
+
+    @property
+    def _apart(self) -> bool:
+        """Whether the headline is about an interaction, and the differences are told place by place."""
+        return bool(self.facts["within"]) and not self.facts["at"]
 
     def _means(self, f: str) -> list[MarkedText]:
         rows = self.rows("mean")
@@ -640,6 +670,7 @@ class _Sentences:
             )
             for row in known
         ]
+        at = fill(" {}", self._held()) if self._apart and self.facts["held"] else MarkedText()
         lead = "Estimated means" if len(known) == len(rows) else "The lowest and the highest estimated mean"
         of = self.seen.response
         tail = MarkedText()
@@ -647,9 +678,9 @@ class _Sentences:
             lead, of = f"{lead}, carried back to the scale of {{}}", self.seen.column(self.facts["column"])
             geometric = self.logarithmic and not self.facts["shift"]
             tail = fill(" (geometric means)") if geometric else MarkedText()
-            return [fill(f"{lead}{{}}: {{}}.", of, tail, join(", ", told))]
+            return [fill(f"{lead}{{}}{{}}: {{}}.", of, tail, at, join(", ", told))]
         offset = ", with the offset at its mean" if self.facts["offset"] else ""
-        return [fill("{} of {}{}: {}.", lead, of, offset, join(", ", told))]
+        return [fill("{} of {}{}{}: {}.", lead, of, at, offset, join(", ", told))]
 
     def _interaction_of_differences(self, f: str) -> list[MarkedText]:
         term = self.rows("F of interaction", variable=self.facts["term"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+import numpy as np
 import pandas as pd
 
 from lmmkit.model.report_tables.about_data import axis_label
@@ -16,8 +17,11 @@ from lmmkit.model.report_tables.panels import PanelChoice, focus_columns
 from lmmkit.model.report_tables.report_table import excludes_zero
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
+from lmmkit.study.report.findings import listed
 from lmmkit.study.report.numbers import MINUS, TABLES, cell_mark, number, percent
 from lmmkit.study.report.seen import as_unit
+
+EQUAL = 1e-9  # relative: standard deviations that a structure makes one
 
 
 class Words(TypedDict):
@@ -271,7 +275,8 @@ def candidates(table: pd.DataFrame, criterion: str) -> Words:
     if count.value == 1:
         remarks = [fill("{} is the only candidate", Name(chosen))]
     if singular.value:
-        remarks.append(fill("{} of {} came out singular", counted(singular, "candidate"), count))
+        which = fill("{} of {}", counted(singular, "candidate"), count) if count.value > 1 else fill("it")
+        remarks.append(fill("{} came out singular", which))
     if failed.value:
         remarks.append(fill("{} could not be fitted", counted(failed, "candidate")))
     alt = "Deviance, AIC and BIC of {} as distances from the least."
@@ -288,6 +293,24 @@ def blocks(parts: pd.DataFrame) -> Words:
         "The design matrix, dark where it has entries, in parts: {}.",
         _names(parts["part"]),
     )
+
+
+def relationships(table: pd.DataFrame) -> Words:
+    """What the picture of the known covariances of levels shows."""
+    numbers, told = _Numbers("relationships", table), list[MarkedText]()
+    for row, (group, largest) in enumerate(zip(table["group"], table["largest"], strict=True)):
+        pairs, levels, related = (numbers.cell(row, name) for name in ("pairs", "levels", "related"))
+        closest, diagonal = (numbers.cell(row, name, 3) for name in ("closest", "diagonal"))
+        one = fill("Of {} pairs of the {} levels of {}, {} are related", pairs, levels, Name(group), related)
+        one = fill("{}, the closest by {}; the mean of the diagonal is {}", one, closest, diagonal)
+        if not pd.isna(largest):
+            least, most = (numbers.cell(row, name, 3) for name in ("least", "largest"))
+            one = fill("{}; the eigenvalues lie between {} and {}", one, least, most)
+        told.append(fill("{}.", one))
+    alt = "How levels of {} are related: a matrix, dark where they are close, and its eigenvalues by size."
+    if table["largest"].isna().all():
+        alt = "How levels of {} are related: histograms of the relationships of two levels and of each alone."
+    return _words(join(" ", told), alt, _names(table["group"]))
 
 
 def path(steps: pd.DataFrame) -> Words:
@@ -311,8 +334,8 @@ def effects(table: pd.DataFrame, level: float) -> Words:
     ]
     return _words(
         fill("Predicted effects whose {} interval excludes zero: {}.", _level(level), join(", ", counts)),
-        "Predicted random effects in order of size with their intervals, {} panels.",
-        numbers.fact("terms"),
+        "Predicted random effects in order of size with their intervals, {}.",
+        counted(numbers.fact("terms"), "panel"),
     )
 
 
@@ -321,13 +344,19 @@ def effect_pairs(table: pd.DataFrame) -> Words:
     numbers = _Numbers("effect_pairs", table)
     r = {key.removesuffix(": straight"): value for key, value in numbers.facts.items() if key != "levels"}
     worst = min(r, key=lambda term: r[term] if r[term] == r[term] else 2.0)
-    caption = (
-        "Against normal quantiles the predicted effects have a correlation of {} or more, the least for {}"
-        "; 1 is a straight line."
-    )
-    least = numbers.fact(f"{worst}: straight", 3)
+    flat = [term for term in r if r[term] != r[term]]
+    said = list[MarkedText]()
+    if len(flat) < len(r):
+        form = (
+            "Against normal quantiles the predicted effects have a correlation of {}{}; 1 is a straight line."
+        )
+        several = fill(" or more, the least for {}", Name(worst)) if len(r) - len(flat) > 1 else ""
+        one = fill(" for {}", Name(worst)) if flat else ""
+        said.append(fill(form, numbers.fact(f"{worst}: straight", 3), several or one))
+    if flat:
+        said.append(fill("The predicted effects do not differ between the levels: {}.", _names(flat)))
     return _words(
-        fill(caption, least, Name(worst)),
+        join(" ", said),
         "Scatter of the predicted effects of {}: {}.",
         counted(numbers.fact("levels"), "level"),
         _names(r),
@@ -360,8 +389,13 @@ def _of_one_unit(numbers: _Numbers, unit: MarkedText, rows: list[int]) -> Marked
     if len(rows) == 1:
         return fill("SD of {}", _deviation(numbers, largest, unit))
     which = fill("of the SDs in{}", unit) if unit.parts else fill("of the SDs")
-    if values.nunique() == 1:
+    equal = [row for row in rows if np.isclose(numbers.table["sdcor"].iloc[row], values.max(), rtol=EQUAL)]
+    if len(equal) == len(rows):
         return fill("{} every one is {}{}", which, numbers.cell(largest, "sdcor"), unit)
+    if len(equal) > 1:
+        names = listed([Name(numbers.table["component"].iloc[row]) for row in equal])
+        size = fill("{}{}", numbers.cell(largest, "sdcor"), unit)
+        return fill("{} the largest, {}, is the same for {}", which, size, names)
     return fill("{} the largest is that of {}", which, _deviation(numbers, largest, unit))
 
 
@@ -473,7 +507,8 @@ def structures(table: pd.DataFrame) -> Words:
     low, high = numbers.fact("least estimate"), numbers.fact("most estimate")
     if low.value == low.value:
         quantity = Name(table["quantity"].dropna().iloc[0])
-        remarks.append(fill("the {} is estimated as {} to {}", quantity, low, high))
+        form = "the estimates ({}) lie between {} and {}"
+        remarks.append(fill(form, quantity, minus(low), minus(high)))
     if (failed := numbers.fact("failed")).value:
         remarks.append(fill("{} could not be fitted", counted(failed, "structure")))
     alt = "Deviance, AIC and BIC of {} as distances from the least."
@@ -520,7 +555,8 @@ def climb(table: pd.DataFrame) -> Words:
     """What the picture of the algorithms' ways down shows."""
     numbers = _Numbers("algorithms", table)
     slow = table.loc[~table["converged"], "algorithm"]
-    unfinished = fill("; {} did not converge within its limit", _names(slow)) if len(slow) else ""
+    limit = "its limit" if len(slow) == 1 else "their limits"
+    unfinished = fill("; {} did not converge within {}", _names(slow), limit) if len(slow) else ""
     caption = (
         "{} algorithms, {} to {} iterations, one optimum: those that converged end within {} deviance "
         "units of the lowest{}."

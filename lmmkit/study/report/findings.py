@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
 from lmmkit.study.report.numbers import CORRELATION_DECIMALS, Files
 from lmmkit.study.report.seen import Seen
@@ -23,7 +24,7 @@ def serious(files: Files, seen: Seen) -> list[MarkedText]:
     rows = [row for row in range(len(table)) if table["verdict"].iloc[row] == SERIOUS]
     reused = [fill("{}", files.entry("summary.json", "reused", i)) for i in range(len(summary["reused"]))]
     return [
-        *([_singular(seen, summary["singular_terms"])] if summary["singular"] else []),
+        *([_singular(files, seen, summary["singular_terms"])] if summary["singular"] else []),
         *reused,
         *(_Found(files, seen).sentence(row) for row in rows),
     ]
@@ -37,14 +38,20 @@ def checks_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     return [_Found(files, seen).sentence(row) for row in order]
 
 
-def _singular(seen: Seen, groups: Sequence[str]) -> MarkedText:
+def _singular(files: Files, seen: Seen, groups: Sequence[str]) -> MarkedText:
     named = listed([seen.column(name) for name in groups])
     form = (
         "The fit is singular: a combination of the random effects of {} has an estimated variance "
-        "of zero, and "
-        "standard errors take that as known."
+        "of zero, and {}."
     )
-    return fill(form, named)
+    return fill(form, named, zero_in_errors(files, "that"))
+
+
+def zero_in_errors(files: Files, zero: str) -> str:
+    """What the standard errors of the coefficients make of a variance estimated as zero."""
+    if str(files.table("coefficients")["method"].iloc[0]).startswith("unbounded"):
+        return "standard errors of coefficients come from a fit whose variances may be negative"
+    return f"standard errors take {zero} as known"
 
 
 def listed(parts: Iterable[Part | MarkedText]) -> MarkedText:
@@ -71,12 +78,18 @@ class _Found:
         return kinds[str(self.table["check"].iloc[row])](row)
 
     def _independence(self, row: int) -> MarkedText:
-        if self.seen.design.residual is not None:
-            return fill(
-                "Residuals of a subject are not assumed to be independent; the fitted correlations "
-                "stand beside "
-                "the empirical ones."
-            )
+        shape = self.seen.design.residual
+        if shape is not None and shape.formula.group is not None:
+            group = shape.formula.group
+            within = fill(" within {}", self.seen.column(group.label)) if group.names else MarkedText()
+            left = ""
+            if shape.formula.fades:
+                left = (
+                    "; the semivariance of the normalised residuals shows what correlation the model leaves"
+                )
+            elif isinstance(shape, VisitDesign):
+                left = "; the fitted correlations stand beside the empirical ones"
+            return fill("Residuals{} are assumed to be correlated{}.", within, left)
         return fill("Independence was not checked: {}.", self._cell(row, "note"))
 
     def _cell(self, row: int, column: str) -> Mark:

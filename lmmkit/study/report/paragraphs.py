@@ -11,7 +11,7 @@ from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.study.pages.marks import MarkedText, Name, fill, join
 from lmmkit.study.report.answer import method
-from lmmkit.study.report.findings import checks_in_words, listed, serious
+from lmmkit.study.report.findings import checks_in_words, listed, serious, zero_in_errors
 from lmmkit.study.report.numbers import Files
 from lmmkit.study.report.references import cite
 from lmmkit.study.report.seen import Seen
@@ -182,7 +182,7 @@ def convergence_in_words(files: Files, design: Design) -> list[MarkedText]:
     warnings = (files.entry("summary.json", "warnings", i) for i in range(len(summary["warnings"])))
     return [
         _search(files, summary),
-        _singularity(summary) if design.random else fill(NO_RANDOM_EFFECTS),
+        _singularity(files, summary) if design.random else fill(NO_RANDOM_EFFECTS),
         *([fill(text, listed(dropped))] if dropped else []),
         *(fill("{}", warning) for warning in warnings),
     ]
@@ -197,16 +197,15 @@ def _search(files: Files, summary: dict[str, Any]) -> MarkedText:
     return fill("The search ({}) converged, at a deviance of {}.", way, deviance)
 
 
-def _singularity(summary: dict[str, Any]) -> MarkedText:
+def _singularity(files: Files, summary: dict[str, Any]) -> MarkedText:
     if not summary["singular"]:
         return fill("The fit is not singular: every covariance matrix of random effects has full rank.")
     text = (
         "{}: in {} a combination of effects has an estimated variance of zero. This is a valid optimum on "
-        "the edge of what is possible, and often a sign that the term asks more than the data can tell; "
-        "standard errors take it as known."
+        "the edge of what is possible, and often a sign that the term asks more than the data can tell; {}."
     )
     terms = listed(map(Name, summary["singular_terms"]))
-    return fill(text, Markup("<strong>The fit is singular</strong>"), terms)
+    return fill(text, Markup("<strong>The fit is singular</strong>"), terms, zero_in_errors(files, "it"))
 
 
 def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
@@ -267,7 +266,10 @@ def _tools(files: Files) -> MarkedText:
         if key in found
     ]
     tests = fill("The tests: {}; ", listed(named)) if named else fill("")
-    return fill("{}rows are judged by studentised residuals with Holm's adjustment for their number.", tests)
+    checks = files.table("checks")
+    kind = str(checks.loc[checks["check"] == "outlying rows", "of"].iloc[0])
+    form = "{}rows are judged by {} residuals with Holm's adjustment for their number."
+    return fill(form, tests, kind)
 
 
 def _settings(files: Files, seen: Seen) -> list[MarkedText]:
@@ -321,7 +323,7 @@ def tests_in_words(files: Files, seen: Seen) -> list[MarkedText]:
         if numbers:
             form = (
                 "The test of {} is about its effect where {} {} zero, and so are its "
-                "coefficients; the answer above averages over the rows or holds the mean."
+                "coefficients; the answer above says where its own numbers hold."
             )
             said.append(fill(form, name, listed(numbers), "is" if len(numbers) == 1 else "are"))
         if levels:

@@ -26,6 +26,8 @@ def symbol(letter: str) -> Markup:
 def results_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     """Paragraphs: one of the fixed terms, one of the random effects, one of the variance explained."""
     fixed = [_term(files, seen, term) for term in files.table("anova")["term"]]
+    if seen.design.recipe.formula.response.tree is not None:
+        fixed.insert(0, fill("Estimates are on the scale of {}.", seen.response))
     parts = [join(" ", fixed)] if fixed else []
     return [*parts, _variances(files, seen), _explained(files, seen), *_sizes(files, seen)]
 

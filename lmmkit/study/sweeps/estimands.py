@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,6 +23,7 @@ from lmmkit.model.fit import Fit, load
 from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.means.focus import INTERCEPT, Focus, find_focus, focus_term, is_factor, levels_of_column
 from lmmkit.model.report_tables.about_answer import bend_test, direction, estimand, has_one_difference
+from lmmkit.study.data.known_files import read_known_files
 from lmmkit.study.data.load_table import load_table
 from lmmkit.study.files.study import design_options
 from lmmkit.study.runs.plan import Plan
@@ -74,7 +76,9 @@ def followed(base: Plan, summary: Sequence[str]) -> Followed:
     """
     settings, report = base.study.settings, base.study.settings.report
     table = load_table(settings.data, base.base)
-    design = build_design(settings.model.formula, table.frame, **design_options(settings.model))
+    related = read_known_files(settings.model.known, base.base)
+    options: dict[str, Any] = {**design_options(settings.model), "known": related or None}
+    design = build_design(settings.model.formula, table.frame, **options)
     known = [*design.fixed_names]
     named = [
         name for entry in summary for name in (entry, entry.rpartition(".")[0])

@@ -138,7 +138,7 @@ def test_complete_data_of_unstructured_visits_have_the_degrees_of_freedom_of_the
 
 def test_a_paired_t_test_keeps_its_standard_error():
     # R's `sleep`: t = -4.0621, df = 9, standard error .3890 (t.test, paired). In log-Cholesky coordinates the
-    # second-derivative term of Kenward and Roger makes .344 of it, and mmrm prints .3386 (its issue 510).
+    # second-derivative term of Kenward and Roger makes .344 of it, and mmrm prints .3386.
     one = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
     two = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
     frame = pd.DataFrame({"extra": one + two, "drug": ["a"] * 10 + ["b"] * 10, "id": list(range(10)) * 2})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,6 +58,15 @@ def test_components_have_their_names_and_the_intervals_of_their_parameters(fit, 
     assert about_fit.standard_deviations(table)["component"].tolist() == ["g: Intercept", "g: x", "Residual"]
 
 
+def test_a_structure_of_one_variance_has_its_interval_at_every_effect(data):
+    fit = lmm("y ~ x + homcs(0 + f | g)", data)
+    bounds = about_inference.intervals(fit, ci="wald", level=0.95, df="satterthwaite", seed=1)
+    table, own = about_fit.components(fit, bounds), bounds.set_index("parameter").loc["g.sd"]
+    three = table[(table["group"] == "g") & table["var2"].isna()]
+    assert three["low"].tolist() == [own["low"]] * 3
+    assert three["high"].tolist() == [own["high"]] * 3
+
+
 def test_correlations_are_those_of_effects_and_of_estimates(fit):
     table = about_fit.correlations(fit)
     assert table["block"].unique().tolist() == ["g", "Estimates of the fixed effects"]
@@ -98,13 +105,14 @@ def test_a_surface_is_drawn_over_the_two_standard_deviations_of_a_small_model(fi
 @pytest.mark.parametrize("rows", [20_000, 20_001])
 def test_algorithms_that_go_by_small_steps_are_left_out_on_many_rows(rows):
     class Independent:
-        residual = None
-        has_relatives = False
+        residual, has_relatives = None, False
+
+    class Estimates:
+        random = ()
 
     class Large:
-        nobs = rows
+        nobs, estimates = rows, Estimates()
         design = Independent()
-        estimates = SimpleNamespace(random=())
 
     assert ("em" in about_search.affordable_algorithms(Large())) == (rows <= 20_000)
 
@@ -140,7 +148,7 @@ def test_each_table_has_the_columns_that_the_report_prints(fit, bounds, data):
     }
     modules = (about_data, about_design, about_search, about_inference, about_fit)
     declared = {table.name: table for module in modules for table in module.TABLES}
-    assert declared.keys() - made.keys() == {"candidates"}  # made by the choice of the random effects
+    assert declared.keys() - made.keys() == {"candidates", "relationships"}  # of the choice; of relatives
     for name, table in made.items():
         assert set(declared[name].columns) <= set(table.columns), name
         assert all(np.isfinite(value) for value in declared[name].facts(table).values()), name

@@ -276,6 +276,27 @@ def test_labels_and_units_stand_once():
     )
 
 
+def test_a_level_that_holds_the_name_of_its_factor_does_not_need_it_twice():
+    labels = Labels({"h": "dose"}, {"h": {"hi": "high dose", "lo": "low dose"}})
+    told = said("y ~ h + (1 | g)", DATA, labels=labels, units=UNITS)
+    assert not any("dose high dose" in text or "dose low dose" in text for text in told)
+
+
+def test_means_beside_differences_at_the_ends_say_where_they_are():
+    data = DATA.assign(t=np.tile(np.arange(10.0), 24))  # the time of the residuals: what h is compared along
+    told = words(said("y ~ h*t", data, "h:t", residual="car1(t | g)", units={"y": "ms", "t": "d"}))
+    assert any(text.startswith("At t = # d, ") for text in told)
+    assert any(text.startswith("Estimated means of y at t = # d (its mean): ") for text in told)
+
+
+def test_equal_deviations_of_a_structure_are_told_once():
+    data = DATA.assign(t=pd.Categorical(np.tile(list("abcde"), 48)))
+    last = said("y ~ x + ar1(0 + t | g)", data, units=UNITS)[-1]
+    assert words([last])[0].startswith(
+        "Standard deviations between levels of g: # ms in each of t: a, t: b, "
+    )
+
+
 def test_units_of_slopes_and_of_their_deviations():
     assert words(said("y ~ x + (x || g)", DATA, units=UNITS))[-1] == (
         "Standard deviations between levels of g: # ms in the intercept and # ms per d in the slope of x. "

@@ -36,6 +36,10 @@ TABLES = {
     "design_parts": pd.DataFrame(
         [("X", 33, 2, 50), ("g1: x1", 33, 5, 33)], columns=["part", "rows", "columns", "entries"]
     ),
+    "relationships": pd.DataFrame(
+        [("g1", 30, 435, 17, 0.625, 1.03, 0.125, 4.4), ("h2", 5000, 4950, 9, 0.25, 1.0625, NAN, NAN)],
+        columns=["group", "levels", "pairs", "related", "closest", "diagonal", "least", "largest"],
+    ),
     "path": pd.DataFrame(
         {
             "phase": "search",
@@ -114,6 +118,7 @@ WORDS = {
     "focus_means": (captions.focus_means, (MEANS, T["columns"], 0.95), 6),
     "candidates": (captions.candidates, (T["candidates"], "aic"), 4),
     "blocks": (captions.blocks, (T["design_parts"],), 2),
+    "relationships": (captions.relationships, (T["relationships"],), 12),
     "path": (captions.path, (T["path"],), 3),
     "effects": (captions.effects, (T["effects"], 0.95), 6),
     "effect_pairs": (captions.effect_pairs, (T["effect_pairs"],), 2),

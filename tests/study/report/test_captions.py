@@ -302,6 +302,12 @@ CANDIDATES = ("candidate", "chosen", "singular", "error", "d_aic", "d_bic")
             "3 candidates",
         ),
         ([("a", True, False, "", 0.0, 0.0)], "aic", "a is the only candidate.", "1 candidate"),
+        (
+            [("a", True, True, "", 0.0, 0.0)],
+            "aic",
+            "a is the only candidate; it came out singular.",
+            "1 candidate",
+        ),
     ],
 )
 def test_candidates(rows, criterion, caption, count):
@@ -378,7 +384,9 @@ def test_path(deviances, decrements, caption):
     ],
 )  # fmt: skip
 def test_effects(rows, level, caption, panels):
-    alt = f"Predicted random effects in order of size with their intervals, {panels} panels."
+    alt = (
+        f"Predicted random effects in order of size with their intervals, {panels} panel{'s' * (panels > 1)}."
+    )
     check(captions.effects(Frame(rows, columns=["term", "low", "high"]), level), caption, alt)
 
 
@@ -399,9 +407,19 @@ def test_effects(rows, level, caption, panels):
         ),
         (
             {"g: a": [0, 0, 0], "g: b": [1, 2, 4], "normal:g: a": [1, 2, 3], "normal:g: b": [1, 2, 3]},
-            "Against normal quantiles the predicted effects have a correlation of 0.982 or more, the least for g: b; "
-            "1 is a straight line.",
+            "Against normal quantiles the predicted effects have a correlation of 0.982 for g: b; 1 is a straight line. "
+            "The predicted effects do not differ between the levels: g: a.",
             "Scatter of the predicted effects of 3 levels: g: a, g: b.",
+        ),
+        (
+            {"g: a": [1, 2, 4], "normal:g: a": [1, 2, 3]},
+            "Against normal quantiles the predicted effects have a correlation of 0.982; 1 is a straight line.",
+            "Scatter of the predicted effects of 3 levels: g: a.",
+        ),
+        (
+            {"g: a": [0, 0, 0], "normal:g: a": [1, 2, 3]},  # a variance estimated as zero
+            "The predicted effects do not differ between the levels: g: a.",
+            "Scatter of the predicted effects of 3 levels: g: a.",
         ),
     ],
 )
@@ -423,6 +441,12 @@ def test_effect_pairs(columns, caption, alt):
             ["", ""],
             "of the SDs the largest is that of g: Intercept, 3.5",
             "g: Intercept, 3.5; Residual, 1",
+        ),
+        (
+            [("g: v1", 3.5), ("g: v2", 3.5 + 1e-14), ("Residual", 1.0)],  # one variance by its structure
+            ["", "", ""],
+            "of the SDs the largest, 3.5, is the same for g: v1 and g: v2",
+            "g: v1, 3.5; g: v2, 3.5; Residual, 1",
         ),
         (
             [("Residual: v1", 3.5), ("Residual: v2", 3.5)],
@@ -529,7 +553,7 @@ def test_forest(rows, level, caption, count):
                 ("direct", 9.0, 30, False),
             ],
             "4 algorithms, 6 to 30 iterations, one optimum: those that converged end within 1e-08 deviance "
-            "units of the lowest; em, direct did not converge within its limit.",
+            "units of the lowest; em, direct did not converge within their limits.",
         ),
         (
             [("newton", 0.0, 7, True), ("em", 0.25, 20, False)],
@@ -708,12 +732,12 @@ STRUCTURES = ["structure", "aic", "estimate", "chosen", "quantity"]
     [
         (
             [("iid", 30.0, -1.5, False), ("cs(v | g)", 10.0, -2.25, True), ("un(v | g)", 12.0, -2.0, False)],
-            "cs(v | g) is taken, and has the least AIC; the slope of x is estimated as -2.25 to -1.5.",
+            "cs(v | g) is taken, and has the least AIC; the estimates (slope of x) lie between −2.25 and −1.5.",
             "3 structures",
         ),
         (
             [("cs(v | g)", 10.0, 2.0, True), ("un(v | g)", NAN, NAN, False), ("ar1(v | g)", 9.0, 1.0, False)],
-            "cs(v | g) is taken; ar1(v | g) has the least AIC; the slope of x is estimated as 1 to 2; "
+            "cs(v | g) is taken; ar1(v | g) has the least AIC; the estimates (slope of x) lie between 1 and 2; "
             "1 structure could not be fitted.",
             "3 structures",
         ),

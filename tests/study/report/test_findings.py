@@ -115,6 +115,32 @@ def test_a_singular_fit_and_labels_used_again_are_serious():
         assert grave[0].startswith("The fit is singular")
 
 
+def test_independence_is_told_as_the_residuals_are_assumed():
+    data = clean().assign(t=np.tile(np.arange(10), 24), k=np.tile(list("uv"), 120))
+    for residual, words in (
+        ("ident(k)", "Independence was not checked: "),
+        ("car1(t | g)", "Residuals within g are assumed to be correlated; the semivariance of "),
+        ("ar1(t | g)", "Residuals within g are assumed to be correlated; the fitted correlations "),
+    ):
+        told, _ = said("y ~ x", data, residual=residual)
+        assert any(text.startswith(words) for text in told), residual
+
+
+def test_methods_name_the_residuals_that_judge_the_rows():
+    data = clean().assign(t=np.tile(np.arange(10), 24))
+    for random, residual, kind in ((" + (1 | g)", None, "studentised"), ("", "car1(t | g)", "normalised")):
+        files, seen = run_of(f"y ~ x{random}", data, units=UNITS, residual=residual)
+        told = " ".join(plain(text) for text in paragraphs.methods_in_words(files, seen))
+        assert f"rows are judged by {kind} residuals" in told
+
+
+def test_results_of_a_transformed_response_say_their_scale():
+    files, seen = run_of("log(rt) ~ x + (1 | g)", DATA)
+    assert plain(results_in_words(files, seen)[0]).startswith(
+        "Estimates are on the scale of log(rt). x: b = "
+    )
+
+
 def test_small_data_are_not_checked():
     table = checks(lmmkit.lmm("y ~ x + (1 | g)", clean().iloc[:12]), list(range(12))).table
     assert (table.loc[table["check"].isin(["normal residuals"]), "verdict"] == "not checked").all()

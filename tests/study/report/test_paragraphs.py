@@ -303,9 +303,19 @@ def singular(where):
     ],
 )
 def test_convergence_in_words(found, words):
-    files = report_files(summary=SUMMARY | found)
+    files = report_files(summary=SUMMARY | found, coefficients=[{"method": "satterthwaite"}])
     found = prose.convergence_in_words(files, design("y ~ 1 + (1 | g)"))
     assert [plain(part) for part in found] == words
+
+
+def test_a_singular_fit_says_where_its_standard_errors_come_from():
+    """Errors from variances that may be negative do not take one of zero as known."""
+    found = {"singular": True, "singular_terms": ["g"]}
+    method = [{"method": "unbounded: the variance of g.Intercept is estimated as zero"}]
+    files = report_files(summary=SUMMARY | found, coefficients=method)
+    told = plain(prose.convergence_in_words(files, design("y ~ 1 + (1 | g)"))[1])
+    assert "as known" not in told
+    assert told.endswith("standard errors of coefficients come from a fit whose variances may be negative.")
 
 
 def test_convergence_without_random_effects_in_words():

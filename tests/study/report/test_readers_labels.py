@@ -38,6 +38,12 @@ LABELS = labels_of(
         ("site:arm: Intercept", "site:Treatment: Intercept"),
         ("arm: dose", "Treatment: Dose of the drug"),
         ("site: 1", "site: Rome"),
+        ("arm: p less v1", "Treatment: Placebo less Verum 1"),
+        ("arm within site: p - v1, 1", "Treatment within site: Placebo - Verum 1, Rome"),
+        (
+            "site within arm and dose: 1, v1, 2",
+            "site within Treatment and Dose of the drug: Rome, Verum 1, 2",
+        ),
         ("(dose | arm)", "(dose | arm)"),
         ("y ~ dose", "y ~ dose"),
     ],

@@ -1,4 +1,4 @@
-"""Notebooks run by hand: by plain papermill, and by open_step in a session."""
+"""Notebooks run by hand: by plain papermill, and by open_step in an interpreter."""
 
 import json
 import subprocess
