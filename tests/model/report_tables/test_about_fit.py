@@ -105,11 +105,11 @@ def test_a_surface_is_drawn_over_the_two_standard_deviations_of_a_small_model(fi
 @pytest.mark.parametrize("rows", [20_000, 20_001])
 def test_algorithms_that_go_by_small_steps_are_left_out_on_many_rows(rows):
     class Independent:
-        residual, has_relatives = None, False
+        residual, has_relatives, random = None, False, ()
 
     class Large:
         nobs = rows
-        design = Independent()
+        design = estimates = Independent()
 
     assert ("em" in about_search.affordable_algorithms(Large())) == (rows <= 20_000)
 
