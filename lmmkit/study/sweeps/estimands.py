@@ -1,9 +1,7 @@
 """What a sweep follows through its cells: one estimand for all, found in each cell's own fit.
 
-Of a number it is the average slope over the rows of the base study, whatever the cell's formula makes of
-it; of
-a factor the difference of two marginal means. A coefficient would be a slope at zero in one cell and an
-average
+Of a number it is the average slope over the rows of the base study, whatever the cell's formula makes of it; of
+a factor the difference of two marginal means. A coefficient would be a slope at zero in one cell and an average
 one in the next.
 """
 
@@ -12,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -76,7 +75,7 @@ def followed(base: Plan, summary: Sequence[str]) -> Followed:
     settings, report = base.study.settings, base.study.settings.report
     table = load_table(settings.data, base.base)
     related = read_known_files(settings.model.known, base.base)
-    options = {**design_options(settings.model), "known": related or None}
+    options: dict[str, Any] = {**design_options(settings.model), "known": related or None}
     design = build_design(settings.model.formula, table.frame, **options)
     known = [*design.fixed_names]
     named = [
