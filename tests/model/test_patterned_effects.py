@@ -229,3 +229,20 @@ def test_a_map_with_one_row_a_place_is_the_residual_structure_with_a_nugget():
 def test_em_is_refused_where_it_has_no_step(tag):
     with pytest.raises(FitError, match="has no step for the correlations"):
         lmmkit.lmm(f"y ~ x + {TERMS['cs']}", DATA, algorithm=tag)
+
+
+@pytest.mark.parametrize("kind", ["percentile", "bca", "studentised"])
+def test_bootstrap_intervals_of_a_pattern(kind):
+    rng = np.random.default_rng(3)
+    C = 0.6 ** np.abs(np.subtract.outer(range(4), range(4)))
+    u = 1.5 * rng.normal(size=(18, 4)) @ np.linalg.cholesky(C).T
+    g, f = (np.repeat(at.ravel(), 2) for at in np.indices((18, 4)))
+    frame = pd.DataFrame({"g": g.astype(str), "f": np.array(list("abcd"))[f], "time": f})
+    frame["y"] = u[g, f] + 0.3 * f + 0.7 * rng.normal(size=len(f))
+    fit = lmmkit.lmm("y ~ time + ar1(0 + f | g)", frame)
+    found = fit.conf_int(method="bootstrap", n=20, seed=1, kind=kind)
+    assert list(found.index) == ["Intercept", "time", "g.sd", "g.rho", "Residual.sd"]
+    assert found.attrs["replicates"]["failed"] == 0
+    rho = fit.theta.iloc[1]
+    assert 0 < found.loc["g.rho", "low"] < rho < found.loc["g.rho", "high"] < 1
+    assert (found["low"] < found["high"]).all()

@@ -105,7 +105,7 @@ def test_a_surface_is_drawn_over_the_two_standard_deviations_of_a_small_model(fi
 @pytest.mark.parametrize("rows", [20_000, 20_001])
 def test_algorithms_that_go_by_small_steps_are_left_out_on_many_rows(rows):
     class Independent:
-        residual = None
+        residual, has_relatives = None, False
 
     class Large:
         nobs = rows

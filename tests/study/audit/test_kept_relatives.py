@@ -13,6 +13,8 @@ from support.tiny import write_notebook
 from lmmkit.study.audit.integrity import open_run
 from lmmkit.study.audit.rerun import study_of
 from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL
+from lmmkit.study.runs.plan import make_plan
+from lmmkit.study.sweeps.estimands import followed
 
 pytestmark = pytest.mark.slow
 STUDY = """\
@@ -145,3 +147,8 @@ def test_a_pedigree_that_is_not_beside_the_data_is_asked_for(made, tmp_path):
     said = " ".join(f["found"] for f in json.loads((tmp_path / "out/audit.json").read_bytes())["findings"])
     assert "knows lamb from data/flock.csv" in said
     assert study_of(open_run(folder)).settings["model"]["known"]["lamb"]["sha256"]
+
+
+def test_a_sweep_follows_an_estimand_of_relatives(made):
+    plan = make_plan(made[0] / "params/lambs.yaml", {})
+    assert followed(plan, ["Days"]).name == "the average slope of Gain along Days"
