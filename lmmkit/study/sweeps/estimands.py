@@ -1,10 +1,8 @@
 """What a sweep follows through its cells: one estimand for all, found in each cell's own fit.
 
 Of a number it is the average slope over the rows of the base study, whatever the cell's formula makes of
-it; of
-a factor the difference of two marginal means. A coefficient would be a slope at zero in one cell and an
-average
-one in the next.
+it; of a factor the difference of two marginal means. A coefficient would be a slope at zero in one cell and
+an average one in the next.
 """
 
 from __future__ import annotations
