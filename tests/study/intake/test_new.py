@@ -398,8 +398,8 @@ def test_new_check_and_run_are_three_commands(tmp_path):
     assert (rows["status"] == "kept").sum() == 175
     assert rows["measured"].head(4).tolist() == ["score_w0", "score_w4", "score_w8", "score_w12"]
     seen = printed_text((folder / "report.html").read_text())
-    assert "Each further unit of Weeks of tuition changes the mean of score" in seen
-    assert "Weeks of tuition:programme" in seen
+    assert "score increases with Weeks of tuition: the average slope is" in seen
+    assert "Weeks of tuition × programme" in seen
     assert (
         "score against Weeks of tuition" in json.loads((folder / "figures/data.json").read_text())["caption"]
     )
