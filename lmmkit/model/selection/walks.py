@@ -147,7 +147,7 @@ def _up(current: Bars, ways: Callable[[Bars], list[Neighbour]], step: str) -> Wa
         current = trials[min(able)[1]].bars
 
 
-class Fitted(NamedTuple):
+class Refits(NamedTuple):
     """One random part fitted to r responses.
 
     Attributes:
@@ -174,7 +174,7 @@ def decide(
     rule: str,
     largest: Bars,
     count: int,
-    fit: Callable[[Bars, Ints], Fitted],
+    fit: Callable[[Bars, Ints], Refits],
     reference: Callable[[Bars, Bars], Mixture | None],
     *,
     nobs: int,
@@ -194,7 +194,7 @@ def decide(
         criterion: lrt, aic or bic.
         alpha: Level of the tests.
     """
-    known: dict[Bars, Fitted] = {}
+    known: dict[Bars, Refits] = {}
     mixtures: dict[tuple[Bars, Bars], Mixture | None] = {}
     walks = [WALKS[rule](largest) for _ in range(count)]
     asked = {i: next(walk) for i, walk in enumerate(walks)}
@@ -218,12 +218,12 @@ def decide(
 
 
 def _keep(
-    known: dict[Bars, Fitted], bars: Bars, which: Ints, fit: Callable[[Bars, Ints], Fitted], count: int
+    known: dict[Bars, Refits], bars: Bars, which: Ints, fit: Callable[[Bars, Ints], Refits], count: int
 ) -> None:
     """Fit a random part to the responses that it was not fitted to yet."""
     if bars not in known:
         nowhere = np.zeros(count, bool)
-        known[bars] = Fitted(np.full(count, np.nan), nowhere, nowhere.copy(), 0)
+        known[bars] = Refits(np.full(count, np.nan), nowhere, nowhere.copy(), 0)
     old = known[bars]
     new = which[np.isnan(old.deviance[which])]
     if len(new):
@@ -235,7 +235,7 @@ def _keep(
 def _answer(
     trial: Trial,
     i: int,
-    known: dict[Bars, Fitted],
+    known: dict[Bars, Refits],
     mixtures: dict[tuple[Bars, Bars], Mixture | None],
     reference: Callable[[Bars, Bars], Mixture | None],
     nobs: int,

@@ -14,7 +14,7 @@ from lmmkit.model.selection.random_parts import (
     with_a_term,
     without_a_term,
 )
-from lmmkit.model.selection.rules import WALKS, Answer, Fitted, Mixture, decide
+from lmmkit.model.selection.walks import WALKS, Answer, Refits, Mixture, decide
 
 
 def bars(text):
@@ -99,7 +99,7 @@ def test_many_responses_are_decided_with_one_fit_of_each_pair():
         size = sum(len(bar.terms) + (len(bar.terms) > 1 and not bar.split) for bar in part)
         # Of response 0 no term has anything for it, of response 1 every one.
         deviance = np.where(which == 0, 100.0, 100.0 - 50.0 * size)
-        return Fitted(deviance, np.zeros(len(which), bool), np.ones(len(which), bool), size + 3)
+        return Refits(deviance, np.zeros(len(which), bool), np.ones(len(which), bool), size + 3)
 
     def half(small, large):
         return Mixture(0, np.array([0.5, 0.5]))
