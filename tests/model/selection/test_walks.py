@@ -14,7 +14,7 @@ from lmmkit.model.selection.random_parts import (
     with_a_term,
     without_a_term,
 )
-from lmmkit.model.selection.walks import WALKS, Answer, Refits, Mixture, decide
+from lmmkit.model.selection.walks import WALKS, Answer, Mixture, Refits, decide
 
 
 def bars(text):
