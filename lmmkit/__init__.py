@@ -6,8 +6,8 @@ from typing import Any
 
 from lmmkit.errors import DataError, FitError, FormulaError, LmmkitError, RunError, StudyError
 from lmmkit.model.comparison.compare import compare
-from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.diagnostics.diagnose import diagnose
+from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
 
 __all__ = [

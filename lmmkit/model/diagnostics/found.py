@@ -1,5 +1,4 @@
-"""What a check hands back: a statistic of the data and of every replicate, and sentences whose numbers are
-facts.
+"""What a check hands back: a statistic of the data and of every replicate, and sentences made of facts.
 
 A sentence is a form with slots, so that a terminal reads it as text and the report with each number bound to
 its file and each name as its readers see it: one place for the words.

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.whitening import root_of
 from lmmkit.engine.inference.prediction_error import PredictionError
 from lmmkit.engine.replicates.batch_sums import share, table_size
@@ -173,9 +173,9 @@ class _Looked:
         if self.how == "held":
             self.one = OneVariance(problem, estimates.factors, estimates.rho, reml=estimates.reml)
 
-    def at(self, Y: Floats) -> tuple[Predictions, Floats]:
+    def at(self, Y: Floats) -> tuple[Predictions, Ints]:
         """What the (n, c) responses say, and which of them could be looked at."""
-        every = np.arange(Y.shape[1])
+        every: Ints = np.arange(Y.shape[1], dtype=np.intp)
         if self.one is not None:
             return self.one.predictions(Y), every
         estimates = self.estimates
