@@ -17,7 +17,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.whitening import root_of
 from lmmkit.engine.inference.prediction_error import PredictionError
 from lmmkit.engine.replicates.batch_sums import share, table_size
-from lmmkit.engine.replicates.blups import OneVariance, Predictions, at_own_variances
+from lmmkit.engine.replicates.predictions import OneVariance, Predictions, at_own_variances
 from lmmkit.engine.replicates.refit import fits_in_batches, refit
 from lmmkit.engine.setup import set_up
 from lmmkit.model.estimates import Estimates

@@ -86,7 +86,7 @@ class Sentence:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Finding:
     """What one check found, before it is ranked among the replicates.
 
     Attributes:
