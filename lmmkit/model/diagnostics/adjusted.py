@@ -49,7 +49,7 @@ def band(curves: Floats, level: float = 0.95) -> Band:
     scales = [_half_scale(np.where(side * off > 0, off, np.nan)) for side in (1.0, -1.0)]
     distance = np.where(off > 0, off / scales[0][:, None], -off / scales[1][:, None])
     farthest = np.nanmax(distance, axis=0)
-    reach = float(np.quantile(farthest, level, method="higher"))
+    reach = float(np.sort(farthest)[int(np.ceil(level * len(farthest))) - 1])
     return Band(middle - reach * scales[1], middle + reach * scales[0], middle, farthest)
 
 

@@ -11,13 +11,21 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.model.diagnostics.adjusted import adjusted_p, band, own_p
+from lmmkit.model.diagnostics.check_result import (
+    FINE,
+    LOOK,
+    TROUBLE,
+    UNCHECKED,
+    CheckResult,
+    Sentence,
+    Unchecked,
+)
 from lmmkit.model.diagnostics.distribution import residual_normality
-from lmmkit.model.diagnostics.finding import FINE, LOOK, TROUBLE, UNCHECKED, Finding, Sentence, Unchecked
 from lmmkit.model.diagnostics.replicated import Replicated, replicate_data
 from lmmkit.model.fit import Fit
 
 Frame = pd.DataFrame
-Check = Callable[[Fit, Replicated], Iterator[Finding | Unchecked]]
+Check = Callable[[Fit, Replicated], Iterator[CheckResult | Unchecked]]
 ALPHA, CLEAR = 0.05, 0.01  # adjusted p below which a verdict is `look`, and `trouble` where the size matters
 SEED = 20240101
 
@@ -61,29 +69,31 @@ def diagnose(fit: Fit, *, replicates: int | None = None, seed: int = SEED) -> Di
             more than 10,000 rows.
         seed: Of the random numbers.
     """
-    rows, statistics, how = list[Finding | Unchecked](), list[list[Floats]](), ""
+    rows, statistics, how = list[CheckResult | Unchecked](), list[list[Floats]](), ""
     count = 0
     for chunk in replicate_data(fit.estimates, seed=seed, count=replicates):
         found = [one for check in CHECKS for one in check(fit, chunk)]
         if not rows:
             rows, how, count = found, chunk.how, chunk.count
-            statistics = [[np.atleast_2d(one.statistic)] if isinstance(one, Finding) else [] for one in found]
+            statistics = [
+                [np.atleast_2d(one.statistic)] if isinstance(one, CheckResult) else [] for one in found
+            ]
         else:
             for own, one in zip(statistics, found, strict=True):
-                if isinstance(one, Finding):
+                if isinstance(one, CheckResult):
                     own.append(np.atleast_2d(one.statistic)[:, 1:])
     whole = [np.concatenate(parts, axis=1) if parts else np.empty((0, 0)) for parts in statistics]
     return _judged(rows, whole, how, count, seed)
 
 
 def _judged(
-    rows: Sequence[Finding | Unchecked], statistics: Sequence[Floats], how: str, count: int, seed: int
+    rows: Sequence[CheckResult | Unchecked], statistics: Sequence[Floats], how: str, count: int, seed: int
 ) -> Diagnosis:
     """Ranks, verdicts, and the table."""
     curves, single = list[Frame](), list[Floats]()
     for one, values in zip(rows, statistics, strict=True):
         single.append(values[0] if len(values) == 1 else np.empty(0))
-        if isinstance(one, Finding) and len(values) > 1:
+        if isinstance(one, CheckResult) and len(values) > 1:
             found = band(values)
             single[-1] = found.statistic
             curves.append(
@@ -125,7 +135,7 @@ COLUMNS = [
 ]
 
 
-def _row(one: Finding | Unchecked, values: Floats, adjusted: float) -> tuple[dict[str, Any], Sentence]:
+def _row(one: CheckResult | Unchecked, values: Floats, adjusted: float) -> tuple[dict[str, Any], Sentence]:
     if isinstance(one, Unchecked):
         sentence = Sentence(
             f"{one.what.form} was not checked: {one.reason.form}.", *one.what.facts, *one.reason.facts

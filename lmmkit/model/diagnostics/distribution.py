@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.model.diagnostics.finding import Finding, Sentence, Unchecked, number
+from lmmkit.model.diagnostics.check_result import CheckResult, Sentence, Unchecked, number
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.fit import Fit
 
@@ -23,7 +23,7 @@ def moments(values: Floats) -> tuple[Floats, Floats]:
         return np.mean(off**3, axis=0) / square**1.5, np.mean(off**4, axis=0) / square**2 - 3.0
 
 
-def residual_normality(fit: Fit, sets: Replicated) -> Iterator[Finding | Unchecked]:
+def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """Skewness and excess kurtosis of the conditional residuals."""
     head, what = ("normal residuals", "residuals"), Sentence("Whether residuals are normal")
     values = sets.conditional[sets.spread > 0]
@@ -36,7 +36,7 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[Finding | Uncheck
     n = len(values)
     statistic = n * (lean**2 / 6.0 + tails**2 / 24.0)
     shape = (number(lean[0], 2), number(tails[0], 2))
-    yield Finding(
+    yield CheckResult(
         *head,
         fine=Sentence("No departure of the residuals from normality: skewness {}, excess kurtosis {}.",
                       *shape),

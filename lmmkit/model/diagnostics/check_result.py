@@ -86,7 +86,7 @@ class Sentence:
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
+class CheckResult:
     """What one check found, before it is ranked among the replicates.
 
     Attributes:
