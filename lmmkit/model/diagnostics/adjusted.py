@@ -62,7 +62,8 @@ def _half_scale(off: Floats) -> Floats:
 
 def own_p(statistic: Floats) -> float:
     """Share of the columns whose statistic is at least the data's."""
-    return float(np.mean(_ranked(statistic) >= _ranked(statistic)[0]))
+    ranked = _ranked(statistic)
+    return int(np.count_nonzero(ranked >= ranked[0])) / len(ranked)
 
 
 def adjusted_p(statistics: Sequence[Floats]) -> Floats:
