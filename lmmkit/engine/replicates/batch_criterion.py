@@ -114,12 +114,19 @@ def fits_at(shared: Shared, responses: Responses, L: list[Floats]) -> BatchFit:
         return BatchFit(at.deviance, at.r2, beta, at.C_inverse[:, size:, size:])
 
 
-def scores_at(shared: Shared, responses: Responses, L: list[Floats], beta: Floats) -> list[Floats]:
+def held_scores(shared: Shared, responses: Responses, L: list[Floats], beta: Floats) -> list[Floats]:
     """(k, J, r) Z'V^-1(y - X beta) of each factor, at given roots of T and given fixed effects (p, r)."""
     with np.errstate(all="ignore"):
         at = _Evaluation(shared, responses, np.empty((0, L[0].shape[2])), L)
         at.hold(beta)
         return at.scores
+
+
+def scores_at(shared: Shared, responses: Responses, theta: Floats) -> tuple[Floats, Floats, list[Floats]]:
+    """(p, r) beta, (r,) r2 and, of each factor, (k, J, r) Z'Py: the search's own, each at its theta."""
+    with np.errstate(all="ignore"):
+        point = _Evaluation(shared, responses, theta)
+        return np.ascontiguousarray(point.gamma[:, shared.size :].T), point.r2, point.scores
 
 
 class _Evaluation:
