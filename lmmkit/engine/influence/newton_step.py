@@ -418,8 +418,8 @@ class NewtonSteps:
             kappa[:, a, b] -= shift
             if a != b:
                 kappa[:, b, a] -= shift
-        inner = np.linalg.solve(forms.P[:, None], lean[:, :, :, None])[:, :, :, 0]
-        kappa -= np.einsum("bam,bcm->bac", lean, inner)
+        inner = lean @ np.asarray(np.linalg.inv(forms.P), dtype=np.float64)
+        kappa -= inner @ lean.swapaxes(1, 2)
         traced = forms if criterion.reml else self.forms(shape.Q_without_fixed, rows)
         first, second = self._all_traces
         ratio = np.linalg.solve(traced.P[:, None], traced.one)  # P_AA^-1 (P V_a P)_AA
@@ -466,7 +466,9 @@ class NewtonSteps:
         for place, own, chart in zip(self.places, self.cuts, self.charts, strict=True):
             S = chart.structure.span
             gram = np.einsum("iab,jab->ij", S, S)
-            for b, D in enumerate(np.einsum("bi,ikl->bkl", np.linalg.solve(gram, slope[:, own].T).T, S)):
+            for b, D in enumerate(
+                np.einsum("bi,ikl->bkl", slope[:, own] @ np.asarray(np.linalg.inv(gram)), S)
+            ):
                 out[b, place, place] = chart.curvature(D)
         return out
 
@@ -557,5 +559,6 @@ def _with_sigma(H: Floats, traces: Floats, free: NDArray[np.bool_], variance: Fl
     scale = size[:, :, None] * size[:, None, :]
     out = np.zeros_like(whole)
     places = np.flatnonzero(kept)
-    out[np.ix_(np.arange(B), places, places)] = 2.0 * np.linalg.pinv(inner / scale, hermitian=True) / scale
+    inverse = 2.0 * np.linalg.pinv(inner / scale, hermitian=True) / scale
+    out[:, places[:, None], places] = inverse
     return out

@@ -49,9 +49,10 @@ class Influence:
     Attributes:
         table: A row per unit: `rows` (how many it has), `cooks`, `cooks_lme4` (times (u - p) / u, u units, as
             lme4 has it), `mdffits`, `covratio`, `covtrace`; `estimate` of the focus without it, its `change`,
-            `se`, `df`, `p`; `turns`, what of the conclusions is different without it; of each variance `rvc.<name>`, its relative change, of a correlation or another parameter
-            `change.<name>`, its change; `method`, how the row was found; `cooks_held`, Cook's distance with
-            the variances held; `note`. Of single rows also `hat`, `leverage`, `deleted`, `studentised`.
+            `se`, `df`, `p`; `turns`, what of the conclusions is different without it; of each variance
+            `rvc.<name>`, its relative change, of a correlation or another parameter `change.<name>`, its
+            change; `method`, how the row was found; `cooks_held`, Cook's distance with the variances held;
+            `note`. Of single rows also `hat`, `leverage`, `deleted`, `studentised`.
         of: "rows", or the name of the factor.
         focus: What the focus is.
         whole: Its test on all rows.
