@@ -8,7 +8,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.inference.connected_blocks import residual_blocks
-from lmmkit.engine.influence.deletion import columns, parts
+from lmmkit.engine.influence.deletion import among_rows, parts
 from lmmkit.engine.influence.geometry import Geometry
 from lmmkit.model.estimates import Estimates
 
@@ -64,8 +64,7 @@ def _diagonals(shape: Geometry) -> tuple[Floats, Floats]:
     for stack in shape.blocks.stacks if correlated else (np.arange(n)[:, None],):
         for some in parts(len(stack), max(1, shape.memory // stack.shape[1])):
             rows: Ints = stack[some]
-            N = columns(shape.N, rows)
-            own = shape.blocks.among(shape.inverse, rows) - (N @ shape.Q) @ N.swapaxes(1, 2)
+            own, _ = among_rows(shape, rows)
             P[rows] = np.einsum("btt->bt", own)
             R = residual_blocks(shape.optimum, rows)[0]
             hat[rows] = 1.0 - np.einsum("bts,bst->bt", R, own)

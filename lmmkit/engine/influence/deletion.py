@@ -29,6 +29,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.influence.geometry import Geometry, row_blocks
 
 MANY = 100  # rows of a unit from which the coefficient matrix may be down-dated as a whole
+FEW_COLUMNS = 200  # of N, up to which many units are worked on at a time
 LOST = 1e-9  # least share of a direction of X'X that is more than rounding
 
 
@@ -58,7 +59,7 @@ class Deletions:
 
 
 @dataclass(frozen=True, eq=False)
-class Units:
+class RowSets:
     """What is left out one by one: u sets of rows, which may share rows.
 
     Attributes:
@@ -88,14 +89,14 @@ class Units:
                 yield units[mine], rows[mine]
 
 
-def units_of(codes: Ints, count: int) -> Units:
+def units_of(codes: Ints, count: int) -> RowSets:
     """The units of rows with one code each, 0 to count - 1; codes below 0 are of no unit."""
     inside = np.flatnonzero(codes >= 0)
     stacks = row_blocks(codes[inside]).stacks
-    return Units(count, tuple((codes[inside[rows[:, 0]]], inside[rows]) for rows in stacks))
+    return RowSets(count, tuple((codes[inside[rows[:, 0]]], inside[rows]) for rows in stacks))
 
 
-def deletions(shape: Geometry, left_out: Units) -> Deletions:
+def deletions(shape: Geometry, left_out: RowSets) -> Deletions:
     """The fit without each unit, the variances held."""
     p, count, sizes = shape.optimum.criterion.p, left_out.count, left_out.sizes
     out = Deletions(
@@ -137,14 +138,40 @@ def _lost(shape: Geometry, rows: Ints) -> Floats:
 
 def _among_rows(shape: Geometry, rows: Ints) -> tuple[Floats, Floats, Floats]:
     """(1) and (2) from P among the rows."""
-    N = columns(shape.N, rows)
-    C = N @ shape.Q
-    P = shape.blocks.among(shape.inverse, rows) - N @ C.swapaxes(1, 2)
-    cX, e = C[:, :, shape.fixed], shape.e[rows]
+    P, cX = among_rows(shape, rows)
+    e = shape.e[rows]
     solved = np.linalg.solve(P, np.concatenate([e[:, :, None], cX], axis=2))
     g, lift = solved[:, :, 0], solved[:, :, 1:]
     Phi = shape.Q[shape.fixed, shape.fixed] + cX.swapaxes(1, 2) @ lift
     return np.einsum("bmp,bm->bp", cX, g), Phi, shape.r2 - np.einsum("bm,bm->b", e, g)
+
+
+def among_rows(shape: Geometry, rows: Ints) -> tuple[Floats, Floats]:
+    """(B, m, m) P among some rows, and (B, m, p) c_X'.
+
+    Where there are many columns only those that a unit's rows meet are looked at.
+    """
+    inside = shape.blocks.among(shape.inverse, rows)
+    if shape.W.shape[1] <= FEW_COLUMNS:
+        N = columns(shape.N, rows)
+        C = N @ shape.Q
+        return inside - N @ C.swapaxes(1, 2), C[:, :, shape.fixed]
+    cX = np.empty((*rows.shape, shape.fixed.stop - shape.fixed.start))
+    for unit, own in enumerate(rows):
+        N, met = _met(shape.N, own)
+        inside[unit] -= N @ shape.Q[np.ix_(met, met)] @ N.T
+        cX[unit] = N @ shape.Q[met, shape.fixed]
+    return inside, cX
+
+
+def _met(A: csr_array, rows: Ints) -> tuple[Floats, Ints]:
+    """Some rows of a matrix, dense, in the columns in which one of them is not zero; and these columns."""
+    ends = [slice(a, b) for a, b in zip(A.indptr[rows].tolist(), A.indptr[rows + 1].tolist(), strict=True)]
+    met, place = np.unique(np.concatenate([A.indices[end] for end in ends]), return_inverse=True)
+    out = np.zeros((len(rows), len(met)))
+    which = np.repeat(np.arange(len(rows)), [end.stop - end.start for end in ends])
+    np.add.at(out, (which, place), np.concatenate([A.data[end] for end in ends]))
+    return out, met.astype(np.intp)
 
 
 def columns(A: csr_array, rows: Ints) -> Floats:

@@ -18,17 +18,17 @@ those of a factor within the blocks from block diagonal matrices and N. The step
 of T, whose curvature is added to (6): exact gradient and Hessian of the rows left, at the variances
 of all. beta and Phi follow along their exact derivatives, r2 along its first two.
 
-Where T is regular and any matrix of its pattern of zeros, the coordinates are M of T = L exp(M) L' at M = 0,
-in which the deviance is more nearly a parabola than in L, and which do not depend on the units of Z; else
-they are those of the search.
+Where T is regular, any matrix of its pattern of zeros, and well told by the data, the coordinates are M of
+T = L exp(M) L' at M = 0, in which the deviance is more nearly a parabola than in L, and which do not depend
+on the units of Z; else they are those of the search.
 
-Reference: the derivatives are those of Johnson & Thompson (1995); deletion by a Newton step is Demidenko &
-Stukel (2005), section 5, and Pregibon (1981) for generalised linear models.
+References: Johnson & Thompson (1995) for the derivatives; Pregibon (1981), Logistic regression diagnostics,
+Annals of Statistics 9, 705-724, for deletion by one step.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 
@@ -38,12 +38,13 @@ from scipy.sparse import csr_array
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.block_diagonal import FactorStructure
-from lmmkit.engine.influence.deletion import Units, columns, parts
+from lmmkit.engine.influence.deletion import RowSets, columns, parts
 from lmmkit.engine.influence.geometry import Geometry, level_columns
 from lmmkit.errors import FitError
 
-MOST_WORK = 2e11  # products of two numbers for all units together: some ten seconds
+MOST_WORK = 1e11  # products of two numbers for all units together: some ten seconds
 FARTHEST = 50.0  # Newton decrement, in units of the deviance, of a step that is not to be trusted
+TOLD = 2.0  # least information on M, of the deviance: a standard error of a log variance of 1
 DEFINITE = 1e-10  # share of the largest scaled curvature that the least has at least
 
 
@@ -166,11 +167,34 @@ class NewtonSteps:
         self.cuts = [slice(a, b) for a, b in pairwise(ends)]
         self.directions = [(f, S) for f, each in enumerate(own) for S in each]
         self.count = len(self.directions)
-        self.charts = [_chart(structure, x) for structure, x in self.layout.parameters(self.state.theta)]
-        ends = list(accumulate((len(chart.free) for chart in self.charts), initial=0))
-        self.places = [slice(a, b) for a, b in pairwise(ends)]
-        self.coordinates = ends[-1]
         self.span = dict(zip(shape.spread, shape.spans, strict=True))
+
+    @cached_property
+    def charts(self) -> list[_Chart]:
+        """Coordinates of every factor: M where the data tell log variances well, else those of the search."""
+        _, second = self._all_traces
+        out = list[_Chart]()
+        for own, (structure, x) in zip(self.cuts, self.layout.parameters(self.state.theta), strict=True):
+            chart = _chart(structure, x)
+            if chart.basis is not None:
+                slopes = _entries(structure.span, chart.slopes)
+                information = slopes @ second[own, own] @ slopes.T
+                norms = np.einsum("iab,iab->i", chart.basis, chart.basis)
+                if np.linalg.eigvalsh(information / np.sqrt(np.outer(norms, norms)))[0] < TOLD:
+                    chart = replace(chart, basis=None)
+            out.append(chart)
+        return out
+
+    @cached_property
+    def places(self) -> list[slice]:
+        """Where each factor's coordinates stand among all."""
+        ends = accumulate((len(chart.free) for chart in self.charts), initial=0)
+        return [slice(a, b) for a, b in pairwise(ends)]
+
+    @property
+    def coordinates(self) -> int:
+        """m, the number of coordinates."""
+        return self.places[-1].stop if self.places else 0
 
     @property
     def work(self) -> float:
@@ -362,7 +386,7 @@ class NewtonSteps:
 
     # The step
 
-    def run(self, left_out: Units, wanted: NDArray[np.bool_]) -> Stepped:
+    def run(self, left_out: RowSets, wanted: NDArray[np.bool_]) -> Stepped:
         """The step of each unit that is wanted (u,); the others are NaN."""
         u, m, p = len(wanted), self.coordinates, self.shape.optimum.criterion.p
         out = Stepped(
@@ -383,7 +407,7 @@ class NewtonSteps:
 
     def whole(self) -> Stepped:
         """Of no rows at all: the fit itself, with the same information on its variances."""
-        out = self.run(Units(1, ()), np.zeros(1, bool))
+        out = self.run(RowSets(1, ()), np.zeros(1, bool))
         self._step(np.zeros(1, dtype=np.intp), np.zeros((1, 0), dtype=np.intp), out)
         return out
 
@@ -465,9 +489,9 @@ class NewtonSteps:
         out = np.zeros((len(slope), self.coordinates, self.coordinates))
         for place, own, chart in zip(self.places, self.cuts, self.charts, strict=True):
             S = chart.structure.span
-            gram = np.einsum("iab,jab->ij", S, S)
+            gram: Floats = np.einsum("iab,jab->ij", S, S)
             for b, D in enumerate(
-                np.einsum("bi,ikl->bkl", slope[:, own] @ np.asarray(np.linalg.inv(gram)), S)
+                np.einsum("bi,ikl->bkl", slope[:, own] @ np.asarray(np.linalg.inv(gram), dtype=np.float64), S)
             ):
                 out[b, place, place] = chart.curvature(D)
         return out
@@ -559,6 +583,7 @@ def _with_sigma(H: Floats, traces: Floats, free: NDArray[np.bool_], variance: Fl
     scale = size[:, :, None] * size[:, None, :]
     out = np.zeros_like(whole)
     places = np.flatnonzero(kept)
-    inverse = 2.0 * np.linalg.pinv(inner / scale, hermitian=True) / scale
+    scaled: Floats = inner / scale
+    inverse = 2.0 * np.asarray(np.linalg.pinv(scaled, hermitian=True), dtype=np.float64) / scale
     out[:, places[:, None], places] = inverse
     return out

@@ -46,7 +46,7 @@ class Conclusions:
         turns: The units that a conclusion turns on.
         low, high, most: Range of the focus estimate over all deletions, and the largest p.
         least: The smallest p.
-        lost: Units without which a coefficient cannot be estimated.
+        lost: RowSets without which a coefficient cannot be estimated.
     """
 
     of: str
@@ -81,6 +81,8 @@ class Conclusions:
         return " ".join(part for part in parts if part)
 
     def _about_turns(self, unit: str) -> str:
+        if len(self.lost) == self.units:
+            return ""
         if not self.turns:
             return f"No conclusion turns on a single {unit}: {self._range()}"
         first = [turn for turn in self.turns if self._answer(turn)] or list(self.turns)
@@ -107,11 +109,16 @@ class Conclusions:
 
     def _range(self) -> str:
         """What the focus is without any one of them."""
-        number = f"any one of the {self.units:,}"
+        others = " others" if self.lost else ""
+        number = f"any one of the {self.units - len(self.lost):,}{others}"
         if not np.isfinite(self.whole.p):
             return f"without {number} every variance stays on its side of zero."
         side = "below" if self.whole.p < self.alpha else "above"
-        p = f"at most {_p(self.most)}" if side == "below" else f"at least {_p(self.least)}"
+        p = (
+            f"{'below' if self.most < 1e-4 else 'at most'} {_p(self.most)}"
+            if side == "below"
+            else f"at least {_p(self.least)}"
+        )
         test = f"its p stays {side} {self.alpha:g} ({p})"
         if not np.isfinite(self.low):
             return f"without {number} the test of the {self.focus} stays as it is, {test[4:]}."
@@ -124,12 +131,14 @@ class Conclusions:
         if not self.lost:
             return ""
         names = ", ".join(self.lost[:NAMED]) + (", ..." if len(self.lost) > NAMED else "")
-        some = f"a {unit} ({names})" if len(self.lost) == 1 else f"{len(self.lost):,} of them ({names})"
+        some = f"the {unit} {names}"
+        if len(self.lost) > 1:
+            some = f"any of {len(self.lost):,} ({names})"
         return f"Without {some} a coefficient cannot be estimated at all."
 
 
 def _p(p: float) -> str:
-    return "below .0001" if p < 1e-4 else f"{p:.2g}".replace("0.", ".", 1)
+    return ".0001" if p < 1e-4 else f"{p:.2g}".replace("0.", ".", 1)
 
 
 def conclusions(table: pd.DataFrame, of: str, focus: str, whole: FocusTest, alpha: float) -> Conclusions:

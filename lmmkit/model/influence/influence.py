@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.influence.deletion import Deletions, Units, deletions
+from lmmkit.engine.influence.deletion import Deletions, RowSets, deletions
 from lmmkit.engine.influence.geometry import Geometry, geometry
 from lmmkit.engine.influence.newton_step import MOST_WORK, NewtonSteps, Stepped
 from lmmkit.engine.influence.remaining import refit_seconds
@@ -19,7 +19,7 @@ from lmmkit.escape import html, terminal
 from lmmkit.model import tables
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
-from lmmkit.model.inference.degrees_of_freedom import denominators
+from lmmkit.model.inference.degrees_of_freedom import BY_LEVELS, denominators
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.inference.linear_functions import combinations
 from lmmkit.model.influence.conclusions import Conclusions, conclusions
@@ -36,6 +36,7 @@ EXACT, STEP, HELD, LOST = "exact refit", "one step", "variances held", "not esti
 LARGEST = 20  # units that are refitted in any case
 MORE = 20  # and so many more whose conclusion turns by a step, or with the variances held
 AFFORDED = 5.0  # seconds, as `refit_seconds` has them by size, within which all are refitted
+LONG = 0.5  # seconds by size of a refit whose Satterthwaite's df would cost as much again
 SHOWN = 10  # units that are printed
 
 Frame = pd.DataFrame
@@ -147,9 +148,10 @@ def influence(
     models; Belsley, Kuh & Welsch (1980) for COVRATIO; Loy & Hofmann (2014), HLMdiag, Journal of Statistical
     Software 56(5), for the names of the measures.
 
+    >>> from lmmkit import lmm
     >>> found = influence(lmm("y ~ x + (1 | g)", frame), "g")
     >>> found.table["cooks"].round(3).to_dict()
-    {'b': 0.956, 'c': 0.665, 'a': 0.047}
+    {'b': 1.043, 'c': 0.626, 'a': 0.054}
     """
     check_level("alpha", alpha)
     if refits not in ("auto", "all", 0):
@@ -174,7 +176,7 @@ class _Deleting:
         self.inverse = _inverse(self.estimates.vcov)
 
     @property
-    def units(self) -> Units:
+    def units(self) -> RowSets:
         return self.out.units
 
     def run(self, refits: Refits) -> Influence:
@@ -274,6 +276,9 @@ class _Deleting:
         found = steps.run(self.units, wanted)
         whole = steps.whole()
         units = np.flatnonzero(np.isfinite(found.variance))
+        self.note[wanted & np.isnan(found.variance)] = (
+            "no step: without it the deviance does not curve upwards at these variances"
+        )
         if not len(units):
             return
         df = self._changed_df(found, whole, units)
@@ -296,7 +301,7 @@ class _Deleting:
         return self.whole.df * np.where(fine, ratio, 1.0)
 
     def _more(self, held: Deletions, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Units whose conclusion turns by what is known of them so far, the largest distances first."""
+        """RowSets whose conclusion turns by what is known of them so far, the largest distances first."""
         turned = np.array([self._turns(unit) != "" for unit in range(self.units.count)])
         more = np.flatnonzero(turned & ~wanted & held.estimable)
         more = more[np.argsort(-self.cooks()[more], kind="stable")][:MORE]
@@ -304,17 +309,22 @@ class _Deleting:
         out[more] = True
         return out
 
+    def _known_df(self, unit: int) -> float | None:
+        """Degrees of freedom that a refit takes over: of rules of counts, and beyond a size of the step."""
+        large = refit_seconds(self.estimates.optimum) > LONG and self.by.method == "satterthwaite"
+        return float(self.tests[unit, 2]) if large or self.by.method in BY_LEVELS else None
+
     def _refit(self, unit: int) -> None:
         keep = np.ones(self.estimates.nobs, bool)
         keep[self.units.rows(unit)] = False
         try:
-            made: Without = refit(self.estimates, keep, self.L, self.df, self.whole)
+            made: Without = refit(self.estimates, keep, self.L, self.df, self._known_df(unit))
         except FitError as error:
             self.note[unit] = f"no refit: {str(error)[:1].lower()}{str(error)[1:]}"
             return
         self.beta[unit], self.vcov[unit], self.values[unit] = made.beta, made.vcov, made.parameters
         self.tests[unit] = made.test
-        self.method[unit] = EXACT
+        self.method[unit], self.note[unit] = EXACT, ""
 
     # What is told
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.influence.deletion import Units, units_of
+from lmmkit.engine.influence.deletion import RowSets, units_of
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.design.design import Design
 from lmmkit.model.formula.spelling import same_name
@@ -29,7 +29,7 @@ class LeftOut(NamedTuple):
 
     of: str
     labels: pd.Index[Any]
-    units: Units
+    units: RowSets
 
 
 def left_out(design: Design, of: str) -> LeftOut:
@@ -89,7 +89,7 @@ def _of_grouping(grouping: Grouping) -> LeftOut:
     for unit, level in enumerate(seen.tolist()):
         mine = np.any([(codes == level) & (weights != 0.0) for codes, weights in grouping.held], axis=0)
         stacks.append((np.array([unit]), np.flatnonzero(mine)[None]))
-    return _checked(LeftOut(grouping.name, labels, Units(len(seen), tuple(stacks))))
+    return _checked(LeftOut(grouping.name, labels, RowSets(len(seen), tuple(stacks))))
 
 
 def _checked(found: LeftOut) -> LeftOut:

@@ -13,7 +13,7 @@ from lmmkit.engine.influence.remaining import fit_of_rest, remaining
 from lmmkit.errors import FitError
 from lmmkit.model import tables
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.inference.degrees_of_freedom import BY_LEVELS, Denominators, denominators
+from lmmkit.model.inference.degrees_of_freedom import Denominators, denominators
 from lmmkit.model.inference.distributions import f_tail, t_tail
 from lmmkit.model.means.joint_tests import joint_test
 
@@ -63,15 +63,16 @@ def p_of(estimate: float, se: float, df: float) -> float:
     return float(t_tail(np.array([estimate / se]), np.array([df]))[0])
 
 
-def refit(estimates: Estimates, keep: NDArray[np.bool_], L: Floats, df: str, whole: FocusTest) -> Without:
+def refit(estimates: Estimates, keep: NDArray[np.bool_], L: Floats, df: str, known: float | None) -> Without:
     """The fit of the rows left, searched for anew.
 
     Args:
         estimates: The fit of all rows.
         keep: (n,) which rows stay.
         L: Rows of the focus.
-        df: Denominator degrees of freedom; those that follow from counts of levels stay as they are.
-        whole: The test of the focus on all rows.
+        df: Denominator degrees of freedom.
+        known: Degrees of freedom in their place, with unadjusted standard errors; those that follow from
+            counts of levels, or that would cost as much as the refit.
 
     Raises:
         FitError: The rows left cannot be fitted.
@@ -81,9 +82,9 @@ def refit(estimates: Estimates, keep: NDArray[np.bool_], L: Floats, df: str, who
     found = fit_of_rest(problem, estimates, None if held is None else (held.factors, held.sigma))
     design = replace(estimates.design, problem=problem)
     left = Estimates(**found.numbers(), design=design, algorithm=estimates.algorithm, evidence=found)
-    if df in BY_LEVELS and len(L) == 1:
+    if known is not None and len(L) == 1:
         estimate, se = float(L[0] @ left.beta), float(np.sqrt(L[0] @ left.vcov @ L[0]))
-        test = FocusTest(estimate, se, whole.df, p_of(estimate, se, whole.df))
+        test = FocusTest(estimate, se, known, p_of(estimate, se, known))
     else:
         test = _tested(left, L, df)
     return Without(left.beta, left.vcov, tables.parameters(left), test)
