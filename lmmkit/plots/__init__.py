@@ -5,6 +5,7 @@ on drawing. `svg_bytes` gives the file: the same bytes each time.
 """
 
 from lmmkit.plots.data import effect, group_sizes, missing, response, spaghetti, trellis
+from lmmkit.plots.design import incidence
 from lmmkit.plots.effects import (
     candidates,
     caterpillar,
@@ -46,6 +47,7 @@ __all__ = [
     "effect",
     "forest",
     "group_sizes",
+    "incidence",
     "matrices",
     "means",
     "missing",
