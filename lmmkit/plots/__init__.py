@@ -5,7 +5,6 @@ on drawing. `svg_bytes` gives the file: the same bytes each time.
 """
 
 from lmmkit.plots.data import effect, group_sizes, missing, response, spaghetti, trellis
-from lmmkit.plots.design import incidence
 from lmmkit.plots.effects import (
     candidates,
     caterpillar,
@@ -31,6 +30,7 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
+from lmmkit.plots.meetings import incidence
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
