@@ -171,10 +171,10 @@ class Linearity:
 
     def _other_scale(self) -> str:
         response = self.estimates.design.response
-        positive = bool((self.estimates.problem.response > 0).all())
-        if positive and response.isidentifier():
-            return f"look at predictors that bend, and at `log({response})` or a power of it"
-        return "look at predictors that bend, and at the response on another scale"
+        scale = "the response on another scale"
+        if bool((self.estimates.problem.response > 0).all()) and response.isidentifier():
+            scale = f"`log({response})` or a power of it"
+        return f"look at predictors that bend, at random slopes that are left out, and at {scale}"
 
 
 def along_ranks(fitted: Floats, normalised: Floats) -> tuple[Floats, Floats]:
