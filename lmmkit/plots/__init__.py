@@ -31,6 +31,7 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
+from lmmkit.plots.meetings import incidence
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "envelopes",
     "forest",
     "group_sizes",
+    "incidence",
     "matrices",
     "means",
     "missing",
