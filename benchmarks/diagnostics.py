@@ -319,7 +319,8 @@ def levels(found: Found) -> Iterator[str]:
                 told = rates.setdefault(str(check), {})
                 told[name] = f"{told[name]}, " if name in told else ""
                 told[name] += f"{100 * float((rows.p <= 0.05).mean()):.1f}"
-    yield f"| own p at most .05, percent: refitted, held | {' | '.join(made().name for made in DESIGNS.values())} |"
+    names = " | ".join(made().name for made in DESIGNS.values())
+    yield f"| own p at most .05, percent: refitted, held | {names} |"
     yield f"| {' | '.join(['---'] * (1 + len(DESIGNS)))} |"
     for check, told in rates.items():
         yield f"| {check} | {' | '.join(told.get(name, '') for name in DESIGNS)} |"

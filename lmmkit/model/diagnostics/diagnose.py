@@ -83,6 +83,7 @@ def diagnose(
         replicates: Data sets drawn from the fit that the data are ranked among; by default 999, or 199 for
             more than 10,000 rows.
         seed: Of the random numbers.
+        rules: Which fits are refitted to every replicate, and how many replicates by default.
     """
     rows, statistics, how = list[CheckResult | Unchecked](), list[list[Floats]](), ""
     count, checks = 0, [*(partial(check, fit) for check in CHECKS), *(prepare(fit) for prepare in PREPARED)]
