@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lmmkit.engine.arrays import Floats
+from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.crossproducts import Coupling, Moments, lifted
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, amalgamated
 from lmmkit.engine.crossproducts.scaling import Prepared
@@ -57,7 +57,7 @@ def part_of(
     if not part.terms or not layout.chain or (len(layout.chain) > 1 and layout.rest):
         return None
     own = amalgamated(part, prepared)
-    found = {}
+    found: dict[int, tuple[Factor, Floats]] = {}
     for factor in own:
         codes = part.terms[factor.pieces[0].term].codes
         twin = next((f for f in layout.factors if _same_levels(problem.terms[f.pieces[0].term], codes)), None)
@@ -79,7 +79,7 @@ def part_of(
     return Layout(chain, parents, starts, rest, offsets, sum(sizes)), maps
 
 
-def _same_levels(term: Term, codes: np.ndarray) -> bool:
+def _same_levels(term: Term, codes: Ints) -> bool:
     return term.codes is codes or np.array_equal(term.codes, codes)
 
 
@@ -122,7 +122,7 @@ def sub_blocks(
     within = _mapped(absorbed, old, new, maps, kept)
     total = within.total + levelwise.summed(a_fixed[k:], a_fixed[k:]) if k < len(full) else within.total
     rest, rest_fixed = within.rest, within.rest_fixed
-    out_fixed, out_own, out_between = [a_fixed[:k]], [_upper(R, k)], {}
+    out_fixed, out_own, out_between = [a_fixed[:k]], [_upper(R, k)], dict[tuple[int, int], Floats]()
     if a_rest is not None and k < len(full):
         gone = _rows(a_rest, slice(k, None))
         assert isinstance(rest, np.ndarray)
@@ -211,7 +211,7 @@ def _of_rest(coupling: Coupling, old: Layout, new: Layout, maps: Maps) -> Coupli
     s = len(old.chain)
     if isinstance(coupling, Dense):
         return Dense(_columns(coupling.values, old, new, maps[s:]))
-    level, column, values, at = [], [], [], 0
+    level, column, values, at = list[Ints](), list[Ints](), list[Floats](), 0
     for g, (factor, C) in enumerate(zip(old.rest, maps[s:], strict=True)):
         here = old.columns(g)
         mine = np.flatnonzero((coupling.column >= here.start) & (coupling.column < here.stop))
@@ -219,8 +219,8 @@ def _of_rest(coupling: Coupling, old: Layout, new: Layout, maps: Maps) -> Coupli
         block = coupling.values[:, mine].reshape(len(coupling.values), -1, factor.width) @ C
         values.append(block.reshape(len(block), -1))
         level.append(np.repeat(coupling.level[first], k))
-        own = at + (coupling.column[first] - here.start) // factor.width * k
-        column.append((own[:, None] + np.arange(k)).ravel())
+        own: Ints = at + (coupling.column[first] - here.start) // factor.width * k
+        column.append(np.repeat(own, k) + np.tile(np.arange(k), len(own)))
         at += factor.levels * k
     levels, columns = np.concatenate(level), np.concatenate(column)
     order = np.lexsort((columns, levels))

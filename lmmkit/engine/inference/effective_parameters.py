@@ -22,7 +22,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import INDEPENDENT
 from lmmkit.engine.criterion.elimination import eliminate
-from lmmkit.engine.criterion.hessian import pushed
+from lmmkit.engine.criterion.hessian import observed_hessian, pushed
 from lmmkit.engine.inference.information import exact_hessian
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.solution import Optimum
@@ -44,13 +44,20 @@ def effective_parameters(optimum: Optimum) -> float:
     free = optimum.layout.free(state.theta)
     if not free.any():
         return held
-    H = exact_hessian(optimum)[0][np.ix_(free, free)]
+    H = _hessian(optimum)[np.ix_(free, free)]
     GG, GP = _squares(optimum)
     moved = GG[np.ix_(free, free)] - np.outer(GP[free], state.information.q[free]) / state.r2
     size = np.sqrt(np.abs(H.diagonal()))
     size[size == 0.0] = 1.0
     inverse = levelwise.least_solved(H / np.outer(size, size), np.eye(len(H)), FLAT)
     return held + 2.0 * nu / state.r2 * float(np.sum(inverse / np.outer(size, size) * moved))
+
+
+def _hessian(optimum: Optimum) -> Floats:
+    """(m, m) exact Hessian of the profiled deviance; by differences where rows have members or relatives."""
+    if all(factor.plain for factor in optimum.layout.factors):
+        return exact_hessian(optimum)[0]
+    return observed_hessian(optimum.criterion.evaluate, optimum.state.theta)
 
 
 def _random_trace(optimum: Optimum) -> float:
