@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.model.diagnostics.adjusted import adjusted_p, band, own_p
+from lmmkit.model.diagnostics.between_within import BetweenWithin
 from lmmkit.model.diagnostics.check_result import (
     FINE,
     LOOK,
@@ -20,8 +22,12 @@ from lmmkit.model.diagnostics.check_result import (
     Sentence,
     Unchecked,
 )
+from lmmkit.model.diagnostics.collinearity import Collinearity
 from lmmkit.model.diagnostics.distribution import residual_normality
-from lmmkit.model.diagnostics.replicated import Replicated, replicate_data
+from lmmkit.model.diagnostics.linearity import Linearity
+from lmmkit.model.diagnostics.missingness import Missingness
+from lmmkit.model.diagnostics.replicated import RULES, Replicated, SizeRules, replicate_data
+from lmmkit.model.diagnostics.serial import SerialCorrelation
 from lmmkit.model.fit import Fit
 
 Frame = pd.DataFrame
@@ -30,6 +36,13 @@ ALPHA, CLEAR = 0.05, 0.01  # adjusted p below which a verdict is `look`, and `tr
 SEED = 20240101
 
 CHECKS: tuple[Check, ...] = (residual_normality,)
+PREPARED: tuple[Callable[[Fit], Callable[[Replicated], Iterator[CheckResult | Unchecked]]], ...] = (
+    SerialCorrelation,
+    Linearity,
+    BetweenWithin,
+    Missingness,
+    Collinearity,
+)  # checks that look at the design once, and then at each chunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +73,9 @@ class Diagnosis:
         return {"table": rows, "replicates": self.replicates, "how": self.how, "seed": self.seed}
 
 
-def diagnose(fit: Fit, *, replicates: int | None = None, seed: int = SEED) -> Diagnosis:
+def diagnose(
+    fit: Fit, *, replicates: int | None = None, seed: int = SEED, rules: SizeRules = RULES
+) -> Diagnosis:
     """Check the assumptions of a fit.
 
     Args:
@@ -68,11 +83,12 @@ def diagnose(fit: Fit, *, replicates: int | None = None, seed: int = SEED) -> Di
         replicates: Data sets drawn from the fit that the data are ranked among; by default 999, or 199 for
             more than 10,000 rows.
         seed: Of the random numbers.
+        rules: Which fits are refitted to every replicate, and how many replicates by default.
     """
     rows, statistics, how = list[CheckResult | Unchecked](), list[list[Floats]](), ""
-    count = 0
-    for chunk in replicate_data(fit.estimates, seed=seed, count=replicates):
-        found = [one for check in CHECKS for one in check(fit, chunk)]
+    count, checks = 0, [*(partial(check, fit) for check in CHECKS), *(prepare(fit) for prepare in PREPARED)]
+    for chunk in replicate_data(fit.estimates, seed=seed, count=replicates, rules=rules):
+        found = [one for check in checks for one in check(chunk)]
         if not rows:
             rows, how, count = found, chunk.how, chunk.count
             statistics = [
