@@ -10,6 +10,8 @@ from lmmkit.model.design_audit.design_audit import DesignAudit, design_audit
 from lmmkit.model.diagnostics.diagnose import diagnose
 from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
+from lmmkit.model.selection.ledger import Selection
+from lmmkit.model.selection.select import select
 
 __all__ = [
     "DataError",
@@ -20,12 +22,14 @@ __all__ = [
     "LMMRegressor",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "LmmkitError",
     "RunError",
+    "Selection",
     "StudyError",
     "compare",
     "design_audit",
     "diagnose",
     "lmm",
     "load",
+    "select",
     "table",
 ]
 

@@ -46,8 +46,8 @@ def f_tail(F: float, num_df: float, den_df: float) -> float:
 def f_tails(F: Floats | np.float64, num_df: float, den_df: float) -> Floats:
     """P(F > f) of many."""
     if np.isinf(den_df):
-        return np.asarray(scipy.special.chdtrc(num_df, num_df * F))
-    return np.asarray(scipy.special.fdtrc(num_df, den_df, F))
+        return np.asarray(scipy.special.chdtrc(num_df, num_df * F), np.float64)
+    return np.asarray(scipy.special.fdtrc(num_df, den_df, F), np.float64)
 
 
 def f_quantile(probability: float, num_df: float, den_df: float) -> float:

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.replicates.refit import refit
-from lmmkit.errors import FitError, FormulaError
+from lmmkit.errors import FitError
 from lmmkit.escape import html, terminal
-from lmmkit.model.design_audit.design_audit import design_audit
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
 from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula, term_name
@@ -33,15 +32,15 @@ from lmmkit.model.inference.distributions import f_tails
 from lmmkit.model.means.focus import find_focus
 from lmmkit.model.options import check_level, check_option, whole
 from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
-from lmmkit.model.selection.candidates import OPTIONS, Candidate, Candidates
+from lmmkit.model.selection.candidates import Candidate, Candidates
 from lmmkit.model.selection.random_parts import Bars, intercepts, lattice, simpler, spelled
+from lmmkit.model.selection.select import BY_TEST, RULES, largest_part
 from lmmkit.model.selection.verdicts import mixture_between
-from lmmkit.model.selection.walks import WALKS, Mixture, Refits, decide
+from lmmkit.model.selection.walks import Mixture, Refits, decide
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread
 
 MOST_NUMBERS = 100_000_000  # rows times responses that are kept at a time
-RULES = ("fixed", *WALKS, "best")
 CRITERIA = ("lrt", "aic", "bic")
 MAXIMAL, LEAST = "maximal", "intercepts only"
 Flags = NDArray[np.bool_]
@@ -166,8 +165,7 @@ def error_rates(
     check_level("level", level)
     base = formula if isinstance(formula, Formula) else parse_formula(formula)
     settled = _criterion(rule, criterion)
-    given = {name: options[name] for name in OPTIONS if name in options}
-    largest = _largest(base, data, given)
+    largest, _ = largest_part(base, data, options)
     fits = Candidates(replace(base, random=largest), data, reml=reml, options=options, conditional=False)
     drawn, note = _truth(fits, base, largest) if truth is None else (truth.estimates, "as given")
     tested = _Tested(drawn, focus, df)
@@ -202,7 +200,12 @@ def error_rates(
 
 def _criterion(rule: str, asked: str | None) -> str:
     """What the rule goes by."""
-    settled = asked or ("aic" if rule == "best" else "lrt")
+    settled = asked or ("lrt" if rule in BY_TEST else "aic")
+    if settled == "caic":
+        raise FitError(
+            "criterion='caic': error rates are simulated for 'lrt', 'aic' and 'bic', which need the "
+            "deviance of a response alone."
+        )
     check_option("criterion", settled, CRITERIA)
     if rule == "best" and settled == "lrt":
         raise FitError("criterion='lrt' orders no list of candidates: rule 'best' takes 'aic' or 'bic' here.")
@@ -220,21 +223,6 @@ def _listed(base: Formula, candidates: str | Sequence[str]) -> list[Bars]:
         check_option("candidates", candidates, ("auto",))
         return lattice(base.random)
     return [parse_candidate(text, base).random for text in candidates]
-
-
-def _largest(base: Formula, data: Any, options: Mapping[str, Any]) -> Bars:
-    """The maximal random part that the design justifies.
-
-    Raises:
-        FormulaError: There is none.
-    """
-    audit = design_audit(base, data, **options)
-    if not audit.maximal.random:
-        said = " ".join(audit.notices)
-        raise FormulaError(
-            f"`{base}`: the design justifies no random effects, so that none are chosen. {said}"
-        )
-    return audit.maximal.random
 
 
 def _truth(fits: Candidates, base: Formula, largest: Bars) -> tuple[Estimates, str]:
@@ -296,7 +284,8 @@ class _Tested:
         kind = "t test" if len(self.L) == 1 else f"F test of {len(self.L)} rows"
         return (
             f"{kind} of {self.name} in the model chosen for each response, with degrees of freedom "
-            f"(df='{self.df}') and the adjustment of standard errors held as that model's fit to the data has them"
+            f"(df='{self.df}') and the adjustment of standard errors held as that model's fit to the data "
+            "has them"
         )
 
     def zero(self, drawn: Estimates) -> Floats:
