@@ -283,9 +283,9 @@ class _Tested:
         """How it is tested."""
         kind = "t test" if len(self.L) == 1 else f"F test of {len(self.L)} rows"
         return (
-            f"{kind} of {self.name} in the model chosen for each response, with degrees of freedom "
-            f"(df='{self.df}') and the adjustment of standard errors held as that model's fit to the data "
-            "has them"
+            f"The {kind} of {self.name} is that of the model chosen for each response; its degrees of freedom "
+            f"(method {self.df}) and the adjustment of standard errors are those of that model's fit to the "
+            "data, and held"
         )
 
     def zero(self, drawn: Estimates) -> Floats:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill
 from lmmkit.study.report.findings import listed
-from lmmkit.study.report.numbers import cell_mark, number, percent
+from lmmkit.study.report.numbers import cell_mark, percent
 
 FILE = "error_rates.json"
 SURE = 2.0  # Monte Carlo standard errors by which a rate must miss the level to be said to
@@ -32,14 +32,20 @@ def rates_in_words(table: pd.DataFrame, record: Mapping[str, Any]) -> list[Marke
     found = fill("a test at {} finds an effect that is not there in {}", level, listed(each))
     power = [_rate(table, row, "power") for row in range(len(table))]
     there = fill("the effect as estimated is found in {}", listed(power))
-    return [fill("{}; {}.", first, found), fill("{}.", _capital(there)), fill("{}", _verdict(table, record))]
+    test = _entry(record, "test", str(record["test"]))
+    return [
+        fill("{}; {}.", first, found),
+        fill("{}.", _capital(there)),
+        fill("{}.", test),
+        fill("{}", _verdict(table, record)),
+    ]
 
 
 def _rate(table: pd.DataFrame, row: int, kind: str) -> MarkedText:
     """A rate with its Monte Carlo error, and whose it is."""
     rate, error = (
-        cell_mark("error_rates", table, row, name, _share(table[name].iloc[row]))
-        for name in (kind, f"{kind}_se")
+        cell_mark("error_rates", table, row, name, _share(table[name].iloc[row], digits))
+        for name, digits in ((kind, 3), (f"{kind}_se", 2))
     )
     procedure = str(table["procedure"].iloc[row])
     whose = {"the formula": "by the study's formula", "maximal": "by the maximal model"}.get(procedure)
@@ -53,8 +59,8 @@ def _rate(table: pd.DataFrame, row: int, kind: str) -> MarkedText:
     return fill("{} {} (Monte Carlo error {})", rate, named, error)
 
 
-def _share(value: float) -> str:
-    return "none" if pd.isna(value) else f"{number(100 * value, 3)} %"
+def _share(value: float, digits: int) -> str:
+    return "none" if pd.isna(value) else percent(value, digits)
 
 
 def _verdict(table: pd.DataFrame, record: Mapping[str, Any]) -> str:
@@ -73,7 +79,7 @@ def _verdict(table: pd.DataFrame, record: Mapping[str, Any]) -> str:
     else:
         said = "The choice and the test that follows it keep their level on this design"
     if float(least["type1"]) - level > max(SURE * float(least["type1_se"]), ROOM * level):
-        return f"{said}; intercepts alone would not."
+        return f"{said}; with intercepts alone the test would be too liberal."
     return f"{said}."
 
 

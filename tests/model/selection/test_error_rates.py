@@ -116,7 +116,7 @@ def test_what_is_printed():
     found = rates("parsimonious")
     text = str(found)
     assert "drawn from y ~ 1 + x + (1 + x | g) (the maximal model as fitted); seed 3." in text
-    assert "held as that model's fit" in text
+    assert "fit to the data, and held." in text
     assert found._repr_html_().startswith("<table>")
     assert found.to_dict()["table"][0]["procedure"] == "parsimonious (lrt, alpha 0.2)"
 
