@@ -8,6 +8,8 @@ from lmmkit.errors import DataError, FitError, FormulaError, LmmkitError, RunErr
 from lmmkit.model.comparison.compare import compare
 from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
+from lmmkit.model.missing_data.reference_based import ReferenceBased, reference_based
+from lmmkit.model.missing_data.tipping_point import TippingPoint, tipping_point
 
 __all__ = [
     "DataError",
@@ -16,12 +18,16 @@ __all__ = [
     "FormulaError",
     "LMMRegressor",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "LmmkitError",
+    "ReferenceBased",
     "RunError",
     "StudyError",
+    "TippingPoint",
     "compare",
     "lmm",
     "load",
+    "reference_based",
     "table",
+    "tipping_point",
 ]
 
 
