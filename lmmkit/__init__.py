@@ -6,6 +6,8 @@ from typing import Any
 
 from lmmkit.errors import DataError, FitError, FormulaError, LmmkitError, RunError, StudyError
 from lmmkit.model.comparison.compare import compare
+from lmmkit.model.design_audit.design_audit import DesignAudit, design_audit
+from lmmkit.model.diagnostics.diagnose import diagnose
 from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
 from lmmkit.model.missing_data.reference_based import ReferenceBased, reference_based
@@ -13,6 +15,7 @@ from lmmkit.model.missing_data.tipping_point import TippingPoint, tipping_point
 
 __all__ = [
     "DataError",
+    "DesignAudit",
     "Fit",
     "FitError",
     "FormulaError",
@@ -23,6 +26,8 @@ __all__ = [
     "StudyError",
     "TippingPoint",
     "compare",
+    "design_audit",
+    "diagnose",
     "lmm",
     "load",
     "reference_based",

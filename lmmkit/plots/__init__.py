@@ -30,6 +30,7 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
+from lmmkit.plots.meetings import incidence
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "effect",
     "forest",
     "group_sizes",
+    "incidence",
     "matrices",
     "means",
     "missing",

@@ -117,6 +117,21 @@ PICTURES = {
             Relatives("h", np.eye(5), np.linspace(1.0, 1.2, 9), None),
         ]
     ),
+    "incidence": lambda: plots.incidence(
+        pd.DataFrame(
+            {
+                "group": "g",
+                "levels": 2,
+                "against": ["h", "h", "x"],
+                "values": [2, 2, 3],
+                "row": [0, 1, 0],
+                "rows": 2,
+                "column": [0, 1, 2],
+                "columns": [2, 2, 3],
+                "share": [1.0, 0.5, 0.1],
+            }
+        )
+    ),
     "candidates": lambda: plots.candidates(
         pd.DataFrame(
             {
@@ -149,7 +164,7 @@ SHARED = {
     "trellis",
     "trellis of a factor",
 }  # outer axes speak for all
-UNNAMED = {"correlations"}  # the names of rows and columns say what they are
+UNNAMED = {"correlations", "incidence"}  # the names of rows and columns say what they are
 
 
 def visible(axes):
