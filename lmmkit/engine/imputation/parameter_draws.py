@@ -105,7 +105,7 @@ def coefficients_at(optimum: Optimum, rho: Floats, sigma: float, z: Floats) -> F
 
 
 @dataclass(frozen=True, eq=False)
-class Effects:
+class DrawnEffects:
     """Fixed and random effects, in the units of the data.
 
     Attributes:
@@ -139,7 +139,7 @@ def _rank(term: Term) -> int:
     return term.levels if term.relation is None else term.relation.rank
 
 
-def effects_at(problem: Problem, at: Parameters, u: Floats, noise: Floats, *, reml: bool) -> Effects:
+def effects_at(problem: Problem, at: Parameters, u: Floats, noise: Floats, *, reml: bool) -> DrawnEffects:
     """A draw of beta and b given the response and the covariance parameters, under a flat prior of beta.
 
     With b* and e* of the model, the estimates from y - Z b* - e* plus (0, b*): their mean is BLUE and BLUP,
@@ -159,7 +159,7 @@ def effects_at(problem: Problem, at: Parameters, u: Floats, noise: Floats, *, re
     found = optimum_at(
         replace(problem, response=left), at.factors, at.rho if problem.residual else None, reml=reml
     )
-    return Effects(found.beta, tuple(x + y for x, y in zip(found.random_effects(), b, strict=True)))
+    return DrawnEffects(found.beta, tuple(x + y for x, y in zip(found.random_effects(), b, strict=True)))
 
 
 def random_part(problem: Problem, b: tuple[Floats, ...]) -> Floats:

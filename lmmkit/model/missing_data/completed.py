@@ -17,8 +17,8 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariates import awaits_fitted
-from lmmkit.engine.imputation.parameter_draws import Effects, random_part
-from lmmkit.engine.imputation.patterns import NOBODY
+from lmmkit.engine.imputation.missing_responses import NOBODY
+from lmmkit.engine.imputation.parameter_draws import DrawnEffects, random_part
 from lmmkit.engine.problem import Problem, Residual
 from lmmkit.errors import DataError, FitError, did_you_mean
 from lmmkit.model.design.design import Design, design_from_dict
@@ -109,7 +109,7 @@ class Completed:
         """Lambda of each term of these rows, from those of the fit's terms."""
         return tuple(of_fit[place] for place in self.terms)
 
-    def mean(self, effects: Effects, fresh: Sequence[Floats] | None = None) -> Floats:
+    def mean(self, effects: DrawnEffects, fresh: Sequence[Floats] | None = None) -> Floats:
         """(n,) X beta + Z b and the offset.
 
         Args:

@@ -23,8 +23,8 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.elimination_order import parents_of
 from lmmkit.engine.imputation.complete_visits import CompleteVisits
-from lmmkit.engine.imputation.parameter_draws import Effects, Parameters
-from lmmkit.engine.imputation.patterns import Assumption
+from lmmkit.engine.imputation.missing_responses import Assumption
+from lmmkit.engine.imputation.parameter_draws import DrawnEffects, Parameters
 from lmmkit.engine.inference.information import optimum_at
 from lmmkit.engine.problem import Problem, Residual
 from lmmkit.engine.replicates.jackknife import subset, unit_term
@@ -49,7 +49,7 @@ class Refit(NamedTuple):
     """
 
     at: Parameters
-    effects: Effects
+    effects: DrawnEffects
     least_squares: LeastSquares
 
 
@@ -139,15 +139,15 @@ class ConditionalMeans:
             yield Refit(at, effects, self._least_squares(at, number - 1 if number else None))
 
     @cached_property
-    def _fits(self) -> list[tuple[Parameters, Effects]]:
+    def _fits(self) -> list[tuple[Parameters, DrawnEffects]]:
         """Parameters and effects of the fit, then those without each unit."""
         rows, units = self.imputation.rows, self.units
         fit = rows.estimates
-        whole = (Parameters(fit.factors, fit.rho, fit.sigma), Effects(fit.beta, fit.b))
+        whole = (Parameters(fit.factors, fit.rho, fit.sigma), DrawnEffects(fit.beta, fit.b))
         kept = (units[~rows.missing] != unit for unit in range(int(units.max()) + 1))
         return [whole, *(whole if some.all() else self._fitted(some, i) for i, some in enumerate(kept))]
 
-    def _fitted(self, kept: Mask, unit: int) -> tuple[Parameters, Effects]:
+    def _fitted(self, kept: Mask, unit: int) -> tuple[Parameters, DrawnEffects]:
         """The fit to some of the rows that have a response."""
         rows = self.imputation.rows
         fit = rows.estimates
@@ -163,7 +163,7 @@ class ConditionalMeans:
                 f"there is "
                 "no jackknife."
             )
-        return Parameters(found.factors, found.rho, found.sigma), Effects(found.beta, ())
+        return Parameters(found.factors, found.rho, found.sigma), DrawnEffects(found.beta, ())
 
     def _least_squares(self, at: Parameters, without: int | None) -> LeastSquares:
         """Generalised least squares at given covariances, on all units or without one."""

@@ -10,6 +10,14 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.imputation.complete_visits import CompleteVisits, complete_visits
+from lmmkit.engine.imputation.missing_responses import (
+    AT_RANDOM,
+    Assumption,
+    Dropout,
+    dropout_patterns,
+    imputed,
+    residuals_given,
+)
 from lmmkit.engine.imputation.parameter_draws import (
     ParameterDraws,
     Parameters,
@@ -17,14 +25,6 @@ from lmmkit.engine.imputation.parameter_draws import (
     effects_at,
     effects_count,
     prior_effects,
-)
-from lmmkit.engine.imputation.patterns import (
-    AT_RANDOM,
-    Assumption,
-    Pattern,
-    imputed,
-    residuals_given,
-    visit_patterns,
 )
 from lmmkit.engine.problem import Residual
 from lmmkit.engine.replicates.random_streams import normals
@@ -56,10 +56,10 @@ class Imputation:
         return ParameterDraws(fit.optimum, fit.information)
 
     @cached_property
-    def patterns(self) -> list[Pattern]:
+    def patterns(self) -> list[Dropout]:
         """Of the subjects of a model of visits without random effects."""
         cells = self.arms.cells if self.arms else None
-        return visit_patterns(residual_of(self.rows.problem), self.rows.missing, cells)
+        return dropout_patterns(residual_of(self.rows.problem), self.rows.missing, cells)
 
     @property
     def by_visits(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmmkit.engine.imputation.patterns import AT_RANDOM, REFERENCE_BASED, Assumption
+from lmmkit.engine.imputation.missing_responses import AT_RANDOM, REFERENCE_BASED, Assumption
 from lmmkit.engine.imputation.pooling import Pooled
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design

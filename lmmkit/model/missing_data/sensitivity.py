@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.imputation.patterns import Assumption
+from lmmkit.engine.imputation.missing_responses import Assumption
 from lmmkit.engine.imputation.pooling import Pooled, jackknife, rubin
 from lmmkit.errors import FitError
 from lmmkit.escape import html, terminal

@@ -19,7 +19,7 @@ import pandas as pd
 import scipy
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.imputation.patterns import AT_RANDOM
+from lmmkit.engine.imputation.missing_responses import AT_RANDOM
 from lmmkit.engine.imputation.pooling import Pooled, jackknife
 from lmmkit.errors import DataError, FitError
 from lmmkit.model.missing_data.sensitivity import (

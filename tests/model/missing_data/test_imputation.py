@@ -12,15 +12,15 @@ import pytest
 from lmmkit import Fit, lmm
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.imputation.complete_visits import complete_visits
+from lmmkit.engine.imputation.missing_responses import Assumption, residuals_given
 from lmmkit.engine.imputation.parameter_draws import (
-    Effects,
+    DrawnEffects,
     ParameterDraws,
     Parameters,
     effects_at,
     effects_count,
     random_part,
 )
-from lmmkit.engine.imputation.patterns import Assumption, residuals_given
 from lmmkit.engine.solve import solve
 from lmmkit.model.missing_data.completed import Arms, Completed, arms, complete
 from lmmkit.model.missing_data.conditional_means import ConditionalMeans
@@ -243,7 +243,7 @@ def test_serial_residuals_are_imputed_given_their_neighbours() -> None:
     fit = lmm("y ~ visit + arm:visit + x", data, residual="car1(day | id)")
     rows = complete(fit.estimates)
     at = Parameters(fit.estimates.factors, fit.estimates.rho, fit.sigma)
-    mean = rows.mean(Effects(fit.estimates.beta, ()))
+    mean = rows.mean(DrawnEffects(fit.estimates.beta, ()))
     e = residuals_given(
         rows.problem, rows.missing, at.rho, at.sigma, rows.response - mean, np.zeros(len(mean))
     )

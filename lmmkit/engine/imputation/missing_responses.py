@@ -38,7 +38,7 @@ NOBODY = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
+class Dropout:
     """Subjects with the same visits, of which the same lack a response.
 
     Attributes:
@@ -59,9 +59,9 @@ class Pattern:
     tail: Ints
 
 
-def visit_patterns(
+def dropout_patterns(
     residual: Residual, missing: NDArray[np.bool_], reference: Ints | None = None
-) -> list[Pattern]:
+) -> list[Dropout]:
     """The patterns of the subjects with a missing response.
 
     Args:
@@ -81,19 +81,19 @@ def visit_patterns(
     return [_pattern(residual, missing, reference, np.array(rows)) for rows in found.values()]
 
 
-def _pattern(residual: Residual, missing: NDArray[np.bool_], reference: Ints | None, rows: Ints) -> Pattern:
+def _pattern(residual: Residual, missing: NDArray[np.bool_], reference: Ints | None, rows: Ints) -> Dropout:
     first = rows[0]
     there = np.flatnonzero(~missing[first])
     last = there[-1] if len(there) else -1
     lacking = np.flatnonzero(missing[first])
     other = np.empty(0, np.intp) if reference is None or reference[first[0]] == NOBODY else reference[first]
-    return Pattern(
+    return Dropout(
         rows, residual.cells[first], other, there, lacking[lacking < last], lacking[lacking > last]
     )
 
 
 def imputed(
-    patterns: Sequence[Pattern],
+    patterns: Sequence[Dropout],
     V: Floats,
     own: Floats,
     other: Floats,
@@ -105,7 +105,7 @@ def imputed(
     """(a, r, n) the response with the missing ones filled in, under each assumption, r times.
 
     Args:
-        patterns: Of `visit_patterns`.
+        patterns: Of `dropout_patterns`.
         V: (r, T, T) covariance matrices over the cells.
         own: (r, n) means.
         other: (r, n) means were a row of the reference arm.
