@@ -16,6 +16,7 @@ from lmmkit.plots.effects import (
     random_pairs,
     structures,
 )
+from lmmkit.plots.envelopes import envelopes
 from lmmkit.plots.fitting import (
     agreement,
     autocorrelation,
@@ -45,6 +46,7 @@ __all__ = [
     "components",
     "correlations",
     "effect",
+    "envelopes",
     "forest",
     "group_sizes",
     "incidence",

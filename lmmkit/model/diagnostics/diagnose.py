@@ -26,7 +26,7 @@ from lmmkit.model.diagnostics.collinearity import Collinearity
 from lmmkit.model.diagnostics.distribution import residual_normality
 from lmmkit.model.diagnostics.linearity import Linearity
 from lmmkit.model.diagnostics.missingness import Missingness
-from lmmkit.model.diagnostics.replicated import Replicated, replicate_data
+from lmmkit.model.diagnostics.replicated import RULES, Replicated, SizeRules, replicate_data
 from lmmkit.model.diagnostics.serial import SerialCorrelation
 from lmmkit.model.fit import Fit
 
@@ -73,7 +73,9 @@ class Diagnosis:
         return {"table": rows, "replicates": self.replicates, "how": self.how, "seed": self.seed}
 
 
-def diagnose(fit: Fit, *, replicates: int | None = None, seed: int = SEED) -> Diagnosis:
+def diagnose(
+    fit: Fit, *, replicates: int | None = None, seed: int = SEED, rules: SizeRules = RULES
+) -> Diagnosis:
     """Check the assumptions of a fit.
 
     Args:
@@ -81,10 +83,11 @@ def diagnose(fit: Fit, *, replicates: int | None = None, seed: int = SEED) -> Di
         replicates: Data sets drawn from the fit that the data are ranked among; by default 999, or 199 for
             more than 10,000 rows.
         seed: Of the random numbers.
+        rules: Which fits are refitted to every replicate, and how many replicates by default.
     """
     rows, statistics, how = list[CheckResult | Unchecked](), list[list[Floats]](), ""
     count, checks = 0, [*(partial(check, fit) for check in CHECKS), *(prepare(fit) for prepare in PREPARED)]
-    for chunk in replicate_data(fit.estimates, seed=seed, count=replicates):
+    for chunk in replicate_data(fit.estimates, seed=seed, count=replicates, rules=rules):
         found = [one for check in checks for one in check(chunk)]
         if not rows:
             rows, how, count = found, chunk.how, chunk.count
