@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmmkit.engine.inference.effective_parameters import effective_parameters
+from lmmkit.engine.variance_tests.effective_parameters import effective_parameters
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.threads import one_thread

@@ -17,8 +17,8 @@ from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.formula import Formula
 from lmmkit.model.selection.candidates import FACTS, Candidate, Candidates
 from lmmkit.model.selection.random_parts import Bars, spelled
+from lmmkit.model.selection.step_tests import NO_DISTRIBUTION, StepTest, step_test
 from lmmkit.model.selection.term_components import COLUMNS as COMPONENTS
-from lmmkit.model.selection.verdicts import NO_DISTRIBUTION, StepTest, step_test
 from lmmkit.model.selection.walks import ADD, BEGIN, CORRELATE, DROP, ZERO, Answer, Trial, Walk, verdict
 from lmmkit.model.text_table import TextTable
 
@@ -132,7 +132,7 @@ class Entry:
     decision: str = "shown"
 
 
-class Ledger:
+class CandidateLedger:
     """Fits candidates as a rule asks for them, and writes down what it does.
 
     Attributes:
@@ -321,7 +321,7 @@ class Ledger:
         return candidate.measures.get("nobs") == most and (same or not self.fits.reml)
 
 
-def selection_of(ledger: Ledger, rule: str, chosen: Formula, notices: Sequence[str]) -> Selection:
+def selection_of(ledger: CandidateLedger, rule: str, chosen: Formula, notices: Sequence[str]) -> Selection:
     """The choice with its tables.
 
     Raises:
@@ -375,7 +375,7 @@ TAIL = (
 )
 
 
-def _row(ledger: Ledger, entry: Entry, rule: str, chosen: str) -> dict[str, Any]:
+def _row(ledger: CandidateLedger, entry: Entry, rule: str, chosen: str) -> dict[str, Any]:
     own, test = entry.candidate, entry.test
     here = str(own.formula) == chosen
     against, test = (entry.against, test) if rule in STEPWISE else _beside(ledger, entry, chosen)
@@ -402,7 +402,7 @@ def _row(ledger: Ledger, entry: Entry, rule: str, chosen: str) -> dict[str, Any]
 STEPWISE = ("maximal", "parsimonious", "backward", "forward")
 
 
-def _beside(ledger: Ledger, entry: Entry, chosen: str) -> tuple[str, StepTest]:
+def _beside(ledger: CandidateLedger, entry: Entry, chosen: str) -> tuple[str, StepTest]:
     """The test of a candidate against the chosen one, where one is a special case of the other."""
     own, other = entry.candidate, ledger.entries[chosen].candidate
     if own.formula == other.formula or not (own.able and other.able):
@@ -448,7 +448,7 @@ def _count(candidate: Candidate) -> str:
     return f"{len(candidate.directions)} of {whole} directions"
 
 
-def _obstacle(ledger: Ledger, candidate: Candidate) -> str:
+def _obstacle(ledger: CandidateLedger, candidate: Candidate) -> str:
     """Why a candidate cannot be chosen, or nothing."""
     if candidate.error:
         return f"could not be fitted: {candidate.error}"
@@ -457,7 +457,7 @@ def _obstacle(ledger: Ledger, candidate: Candidate) -> str:
     return "" if candidate.able else "its search did not converge"
 
 
-def _none_fitted(entries: Sequence[Entry], ledger: Ledger | None = None) -> str:
+def _none_fitted(entries: Sequence[Entry], ledger: CandidateLedger | None = None) -> str:
     said = list[str]()
     for entry in entries:
         own = entry.candidate
@@ -466,7 +466,7 @@ def _none_fitted(entries: Sequence[Entry], ledger: Ledger | None = None) -> str:
     return "No candidate could be fitted and compared: " + "; ".join(said)
 
 
-def _reason(ledger: Ledger, entry: Entry, row: dict[Any, Any], rule: str) -> str:
+def _reason(ledger: CandidateLedger, entry: Entry, row: dict[Any, Any], rule: str) -> str:
     """Why a candidate was chosen or not, in words."""
     own, obstacle = entry.candidate, _obstacle(ledger, entry.candidate)
     singular = f"singular: {_count(own)} without variance" if own.singular else ""
@@ -485,7 +485,7 @@ def _reason(ledger: Ledger, entry: Entry, row: dict[Any, Any], rule: str) -> str
     return "; ".join(filter(None, [obstacle or least, same, singular]))
 
 
-def _note(ledger: Ledger) -> str:
+def _note(ledger: CandidateLedger) -> str:
     """On what the comparison rests."""
     reml = ledger.fits.reml
     basis = "REML criteria, compared among equal fixed parts" if reml else "maximum likelihood"

@@ -13,7 +13,7 @@ from lmmkit.model.design_audit.design_audit import design_audit
 from lmmkit.model.formula.formula import Bar, Formula, parse_candidate, parse_formula
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.selection.candidates import Candidates
-from lmmkit.model.selection.ledger import Ledger, Selection, selection_of
+from lmmkit.model.selection.ledger import CandidateLedger, Selection, selection_of
 from lmmkit.model.selection.random_parts import Bars, lattice, spelled
 from lmmkit.model.selection.walks import WALKS
 
@@ -85,7 +85,7 @@ def select(
         largest, notices = largest_part(base, data, options)
         listed = _listed(base, candidates) if candidates != "auto" else []
         fits = _candidates(replace(base, random=largest), data, reml, options, criterion)
-        ledger = Ledger(fits, criterion, alpha, seed)
+        ledger = CandidateLedger(fits, criterion, alpha, seed)
         end = ledger.walk(WALKS[rule](largest), base)
         ledger.show(listed)
         return selection_of(ledger, rule, replace(base, random=end), (*base.notices, *notices))
@@ -94,7 +94,7 @@ def select(
         listed = [base, *listed]
     widest = max(listed, key=lambda f: sum(len(bar.terms) for bar in f.random))
     fits = _candidates(widest, data, reml, options, criterion)
-    ledger = Ledger(fits, criterion, alpha, seed)
+    ledger = CandidateLedger(fits, criterion, alpha, seed)
     ledger.show(listed)
     chosen = base if rule == "fixed" else ledger.best()
     return selection_of(ledger, rule, chosen, base.notices)

@@ -11,8 +11,8 @@ import pytest
 from reference.cases import table
 
 import lmmkit
-from lmmkit.engine.inference import effective_parameters as engine
 from lmmkit.engine.linalg.levelwise import solved
+from lmmkit.engine.variance_tests import effective_parameters as engine
 from lmmkit.errors import FitError
 from lmmkit.model.selection.conditional_aic import conditional_aic
 
