@@ -35,7 +35,7 @@ from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
 from lmmkit.model.selection.candidates import Candidate, Candidates
 from lmmkit.model.selection.random_parts import Bars, intercepts, lattice, simpler, spelled
 from lmmkit.model.selection.select import BY_TEST, RULES, largest_part
-from lmmkit.model.selection.verdicts import mixture_between
+from lmmkit.model.selection.step_tests import mixture_between
 from lmmkit.model.selection.walks import Mixture, Refits, decide
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread
@@ -283,9 +283,9 @@ class _Tested:
         """How it is tested."""
         kind = "t test" if len(self.L) == 1 else f"F test of {len(self.L)} rows"
         return (
-            f"The {kind} of {self.name} is that of the model chosen for each response; its degrees of freedom "
-            f"(method {self.df}) and the adjustment of standard errors are those of that model's fit to the "
-            "data, and held"
+            f"The {kind} of {self.name} is that of the model chosen for each response; its degrees of "
+            f"freedom (method {self.df}) and the adjustment of standard errors are those of that model's fit "
+            "to the data, and held"
         )
 
     def zero(self, drawn: Estimates) -> Floats:

@@ -25,7 +25,7 @@ NAN = float("nan")
             [
                 ("parsimonious (lrt, alpha 0.2)", 0.053, 0.0071, 0.91, 0.0091),
                 ("maximal", 0.05, 0.0069, 0.9, 0.0095),
-                ("intercepts only", 0.3, 0.0145, 0.99, 0.003),
+                ("intercepts only", 0.3, 0.0144, 0.99, 0.003),
             ],
             RECORD,
             [
