@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.model.diagnostics.adjusted import Band, adjusted_p, band, own_p
+from lmmkit.model.diagnostics.between_within import BetweenWithin
 from lmmkit.model.diagnostics.check_result import (
     FINE,
     LOOK,
@@ -21,9 +23,13 @@ from lmmkit.model.diagnostics.check_result import (
     Sentence,
     Unchecked,
 )
+from lmmkit.model.diagnostics.collinearity import Collinearity
 from lmmkit.model.diagnostics.distribution import effect_normality, quantile_residuals, residual_normality
+from lmmkit.model.diagnostics.linearity import Linearity
+from lmmkit.model.diagnostics.missingness import Missingness
 from lmmkit.model.diagnostics.outliers import groups_apart, rows_apart, subjects_apart
-from lmmkit.model.diagnostics.replicated import Replicated, replicate_data
+from lmmkit.model.diagnostics.replicated import RULES, Replicated, SizeRules, replicate_data
+from lmmkit.model.diagnostics.serial import SerialCorrelation
 from lmmkit.model.diagnostics.spread import variance_along, variance_by_group
 from lmmkit.model.fit import Fit
 
@@ -32,8 +38,9 @@ Check = Callable[[Fit, Replicated], Iterator[CheckResult | Unchecked]]
 ALPHA, CLEAR = 0.05, 0.01  # adjusted p below which a verdict is `look`, and `trouble` where the size matters
 SEED = 20240101
 
-#: Checks of levels, whose statistics have all columns at once; then those of rows, made a chunk at a time.
+#: Checks of levels, whose statistics have all columns at once.
 LEVEL_CHECKS: tuple[Check, ...] = (groups_apart, effect_normality)
+#: Checks of rows, made a chunk at a time; then those that look at the design once before.
 ROW_CHECKS: tuple[Check, ...] = (
     rows_apart,
     subjects_apart,
@@ -41,6 +48,13 @@ ROW_CHECKS: tuple[Check, ...] = (
     quantile_residuals,
     variance_along,
     variance_by_group,
+)
+PREPARED: tuple[Callable[[Fit], Callable[[Replicated], Iterator[CheckResult | Unchecked]]], ...] = (
+    SerialCorrelation,
+    Linearity,
+    BetweenWithin,
+    Missingness,
+    Collinearity,
 )
 
 
@@ -73,7 +87,12 @@ class Diagnosis:
 
 
 def diagnose(
-    fit: Fit, *, replicates: int | None = None, seed: int = SEED, names: Sequence[Any] | None = None
+    fit: Fit,
+    *,
+    replicates: int | None = None,
+    seed: int = SEED,
+    names: Sequence[Any] | None = None,
+    rules: SizeRules = RULES,
 ) -> Diagnosis:
     """Check the assumptions of a fit.
 
@@ -83,10 +102,12 @@ def diagnose(
             more than 10,000 rows.
         seed: Of the random numbers.
         names: What the rows of the table are called; by default what its index says.
+        rules: Which fits are refitted to every replicate, and how many replicates by default.
     """
     rows, parts, how, drawn = list[CheckResult | Unchecked](), list[list[list[Floats]]](), "", 0
-    for chunk in replicate_data(fit.estimates, seed=seed, count=replicates, rows=names):
-        found = [one for check in ROW_CHECKS for one in check(fit, chunk)]
+    checks = [*(partial(check, fit) for check in ROW_CHECKS), *(prepare(fit) for prepare in PREPARED)]
+    for chunk in replicate_data(fit.estimates, seed=seed, count=replicates, rows=names, rules=rules):
+        found = [one for check in checks for one in check(chunk)]
         if not rows:
             levels = [one for check in LEVEL_CHECKS for one in check(fit, chunk)]
             rows, how, drawn = [*found, *levels], chunk.how, chunk.count

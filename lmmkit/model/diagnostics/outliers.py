@@ -79,8 +79,8 @@ def outlying_rows(sets: Replicated) -> pd.DataFrame:
     clear = [i for i in order[:SHOWN] if p[i] < ALPHA] or order[:1].tolist()
     estimates = sets.estimates
     lines = [
-        {"row": sets.rows[int(i)], "groups": groups_of(estimates.design, int(i)), "observed": sets.response[i, 0],
-         "fitted": estimates.fitted[i], "studentised": value[i], "p": p[i]}
+        {"row": sets.rows[int(i)], "groups": groups_of(estimates.design, int(i)),
+         "observed": sets.response[i, 0], "fitted": estimates.fitted[i], "studentised": value[i], "p": p[i]}
         for i in clear
     ]  # fmt: skip
     return pd.DataFrame(lines, columns=OUTLIERS)

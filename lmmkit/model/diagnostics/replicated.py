@@ -126,7 +126,7 @@ class Replicated:
     @cached_property
     def normalised(self) -> Floats:
         """(n, c) residuals over sigma, free of the correlations and unequal variances that the model has."""
-        return _normalised(self.estimates, self.residual, self.sigma)
+        return normalised_of(self.estimates, self.residual, self.sigma)
 
     @cached_property
     def conditional(self) -> Floats:
@@ -135,7 +135,7 @@ class Replicated:
             return np.where(self.spread[:, None] > 0, self.normalised / self.spread[:, None], np.nan)
 
 
-def _normalised(estimates: Estimates, e: Floats, sigma: Floats) -> Floats:
+def normalised_of(estimates: Estimates, e: Floats, sigma: Floats) -> Floats:
     """(n, c) B W^1/2 e / sigma, as `residual_kinds.normalised` of one response."""
     problem = estimates.problem
     out = e / sigma
