@@ -88,7 +88,7 @@ def outlying_rows(sets: Replicated) -> pd.DataFrame:
 
 def groups_of(design: Design, row: int) -> str:
     """The levels of a row: `Subject 332, item 4`."""
-    return ", ".join(_told(g.name, str(g.levels[g.codes[row]])) for g in design.groupings)
+    return ", ".join(_told(g.name, g.levels.astype(str)[int(g.codes[row])]) for g in design.groupings)
 
 
 def _told(group: str, value: str) -> str:
@@ -136,7 +136,11 @@ def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
 def _named(fit: Fit, sets: Replicated, row: int) -> Sentence:
     groups = fit.design.groupings
     form = "row {}" + (f" ({', '.join(['{} {}'] * len(groups))})" if groups else "")
-    facts = [fact for g in groups for fact in (column(g.name), level(g.name, str(g.levels[g.codes[row]])))]
+    facts = [
+        fact
+        for g in groups
+        for fact in (column(g.name), level(g.name, g.levels.astype(str)[int(g.codes[row])]))
+    ]
     return Sentence(form, text(str(sets.rows[row])), *facts)
 
 

@@ -225,7 +225,7 @@ def level_roots(scores: Floats) -> Floats:
     size = np.sqrt(np.einsum("jaa->ja", moment))
     size = np.where(size > 0, size, 1.0)
     shape = moment / (size[:, :, None] * size[:, None, :]) + 1e-9 * np.eye(moment.shape[1])
-    root: Floats = np.linalg.cholesky(shape).astype(np.float64, copy=False)
+    root: Floats = np.asarray(np.linalg.cholesky(shape), np.float64)
     return size[:, :, None] * root
 
 
