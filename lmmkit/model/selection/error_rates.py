@@ -302,7 +302,7 @@ class _Tested:
         return df, scale * float(np.trace(np.linalg.solve(adjusted, plain))) / len(self.L)
 
 
-class _Found(NamedTuple):
+class _TestedModel(NamedTuple):
     """One model, and what it found in the responses that asked for it.
 
     Attributes:
@@ -335,7 +335,7 @@ class _Bank:
                 f"{MOST_NUMBERS:,} that are kept: ask for {max(MOST_NUMBERS // rows, 1):,} at most."
             )
         self.drawn, self.effect = source.draw(0, count), tested.zero(source.estimates)
-        self.found: dict[Bars, _Found] = {}
+        self.found: dict[Bars, _TestedModel] = {}
 
     def ends(self, rule: str, largest: Bars, criterion: str, alpha: float) -> list[Bars]:
         """The random part that a rule ends with for each response."""
@@ -367,11 +367,11 @@ class _Bank:
         one, other = self._model(small).estimates, self._model(large).estimates
         return None if one is None or other is None else mixture_between(one, other)
 
-    def _begun(self, bars: Bars) -> _Found:
+    def _begun(self, bars: Bars) -> _TestedModel:
         model, size = self._model(bars), 2 * self.count
         able = model.estimates is not None and model.estimates.nobs == self.source.estimates.nobs
         held = self.tested.held(model.estimates) if able and model.estimates else (np.nan, np.nan)
-        return _Found(model, np.full(size, np.nan), np.zeros(size, bool), *held)
+        return _TestedModel(model, np.full(size, np.nan), np.zeros(size, bool), *held)
 
     def fit(self, bars: Bars, which: Ints) -> Refits:
         """Fit a random part to some responses, and test the effect in each."""
