@@ -10,6 +10,8 @@ from lmmkit.model.design_audit.design_audit import DesignAudit, design_audit
 from lmmkit.model.diagnostics.diagnose import diagnose
 from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
+from lmmkit.model.missing_data.reference_based import ReferenceBased, reference_based
+from lmmkit.model.missing_data.tipping_point import TippingPoint, tipping_point
 
 __all__ = [
     "DataError",
@@ -19,14 +21,18 @@ __all__ = [
     "FormulaError",
     "LMMRegressor",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "LmmkitError",
+    "ReferenceBased",
     "RunError",
     "StudyError",
+    "TippingPoint",
     "compare",
     "design_audit",
     "diagnose",
     "lmm",
     "load",
+    "reference_based",
     "table",
+    "tipping_point",
 ]
 
 

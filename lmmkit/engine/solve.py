@@ -192,7 +192,7 @@ def _solution(optimum: Optimum, search: Search[Evaluation], rules: FitRules) -> 
     return Solution(
         reml=criterion.reml,
         kept=prepared.kept,
-        beta=prepared.beta + prepared.scale * S @ state.beta,
+        beta=optimum.beta,
         unscaled_vcov=S @ np.linalg.inv(state.XVX) @ S.T,
         factors=factors,
         rho=state.rho,
