@@ -157,8 +157,8 @@ def autoregression(frame, b, _e, rng):
 
 def curved(frame, b, e, _rng):
     """The effect of x bends: a square whose SD over the rows is half of the residual one."""
-    square = (frame.x - frame.x.mean()) ** 2
-    return b + 0.5 * (square / square.std()).to_numpy() + e
+    square = (frame.x.to_numpy() - frame.x.mean()) ** 2
+    return b + 0.5 * square / square.std() + e
 
 
 def aberrant_group(frame, b, e, _rng):
