@@ -12,6 +12,8 @@ from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
 from lmmkit.model.missing_data.reference_based import ReferenceBased, reference_based
 from lmmkit.model.missing_data.tipping_point import TippingPoint, tipping_point
+from lmmkit.model.selection.ledger import Selection
+from lmmkit.model.selection.select import select
 
 __all__ = [
     "DataError",
@@ -23,6 +25,7 @@ __all__ = [
     "LmmkitError",
     "ReferenceBased",
     "RunError",
+    "Selection",
     "StudyError",
     "TippingPoint",
     "compare",
@@ -31,6 +34,7 @@ __all__ = [
     "lmm",
     "load",
     "reference_based",
+    "select",
     "table",
     "tipping_point",
 ]
