@@ -162,8 +162,8 @@ def curved(frame, b, e, _rng):
 
 
 def aberrant_group(frame, b, e, _rng):
-    """The effect of one group is 5 standard deviations."""
-    return np.where(frame.g == 7, 5.0, b) + e
+    """The effect of one group is 6 standard deviations."""
+    return np.where(frame.g == 7, 6.0, b) + e
 
 
 def heavy_tails(_frame, b, e, rng):
@@ -172,8 +172,8 @@ def heavy_tails(_frame, b, e, rng):
 
 
 def between(frame, b, e, _rng):
-    """The slope of x is larger between groups than within them, by one."""
-    return b + frame.groupby("g").x.transform("mean").to_numpy() + e
+    """The slope of x is larger between groups than within them, by 1.5."""
+    return b + 1.5 * frame.groupby("g").x.transform("mean").to_numpy() + e
 
 
 def doubled(rows: int) -> float:
@@ -200,9 +200,9 @@ FAULTS = (
     Fault("SD tripled in one group of 10 rows", group_differs_much, "variance between groups", "g"),
     Fault("AR(1), correlation .5", autoregression, "serial correlation"),
     Fault("a curved effect: a square of SD .5", curved, "linearity", "x"),
-    Fault("one aberrant group: its effect is 5 SD", aberrant_group, "outlying groups"),
+    Fault("one aberrant group: its effect is 6 SD", aberrant_group, "outlying groups"),
     Fault("heavy tails: t with 3 df", heavy_tails, "normal residuals"),
-    Fault("a slope larger by 1 between groups than within", between, "between and within effects", "x"),
+    Fault("a slope larger by 1.5 between groups than within", between, "between and within effects", "x"),
 )
 
 
