@@ -39,7 +39,7 @@ MOST_IDENT = 12  # levels that get a variance of their own by ident()
 ENOUGH = 5  # rows in each of them
 
 
-class Levels(NamedTuple):
+class FactorRows(NamedTuple):
     """A factor on the rows: its name, its levels, (n,) the level of each row."""
 
     name: str
@@ -67,7 +67,7 @@ def capped(sets: Replicated) -> Floats:
 
 
 def _between(
-    fit: Fit, sets: Replicated, squares: Floats, factor: Levels, large: NDArray[np.bool_]
+    fit: Fit, sets: Replicated, squares: Floats, factor: FactorRows, large: NDArray[np.bool_]
 ) -> CheckResult:
     here = np.flatnonzero(sets.free & large[factor.codes])
     codes: Ints = (np.cumsum(large) - 1)[factor.codes[here]].astype(np.intp)
@@ -121,19 +121,19 @@ def typical_ratio(sds: Floats, n: Ints) -> float:
     return float(np.exp(2.0 * np.sqrt(max(spread - float(np.average(0.5 / n, weights=n)), 0.0))))
 
 
-def factors(fit: Fit) -> Iterator[Levels]:
+def factors(fit: Fit) -> Iterator[FactorRows]:
     """Grouping factors, subjects of a residual structure, then the factors of the fixed part."""
     residual, taken = fit.design.residual, set[str]()
     subjects = residual.subjects if residual is not None else None
     for grouping in (*fit.design.groupings, *([subjects] if subjects is not None else [])):
         if grouping.name not in taken and not grouping.members and grouping.size > 1:
             taken.add(grouping.name)
-            yield Levels(grouping.name, list(map(str, grouping.levels)), grouping.codes)
+            yield FactorRows(grouping.name, list(map(str, grouping.levels)), grouping.codes)
     for name in fit.design.recipe.fixed_columns():
         values = fit.design.frame[name]
         if name not in taken and _is_factor(values):
             codes, levels = pd.factorize(values, sort=True)
-            yield Levels(name, [str(value) for value in levels], np.asarray(codes, np.intp))
+            yield FactorRows(name, [str(value) for value in levels], np.asarray(codes, np.intp))
 
 
 def _is_factor(values: pd.Series) -> bool:
@@ -229,7 +229,7 @@ def offered(fit: Fit, function: str) -> str:
     return f'residual="{made}"'
 
 
-def _by_level(fit: Fit, factor: Levels, n: Ints) -> str:
+def _by_level(fit: Fit, factor: FactorRows, n: Ints) -> str:
     if len(n) <= MOST_IDENT and n.min() >= ENOUGH:
         name = factor.name if factor.name.isidentifier() or ":" in factor.name else f"`{factor.name}`"
         if made := offered(fit, f"ident({name})"):
