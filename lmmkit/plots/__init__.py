@@ -31,6 +31,7 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
+from lmmkit.plots.influence import influence, shrinkage
 from lmmkit.plots.meetings import incidence
 from lmmkit.plots.style import shown, svg_bytes
 
@@ -50,6 +51,7 @@ __all__ = [
     "forest",
     "group_sizes",
     "incidence",
+    "influence",
     "matrices",
     "means",
     "missing",
@@ -59,6 +61,7 @@ __all__ = [
     "residual_panels",
     "response",
     "shown",
+    "shrinkage",
     "spaghetti",
     "structures",
     "surface",

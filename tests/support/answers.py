@@ -11,6 +11,7 @@ from markupsafe import escape
 from support.report_files import report_files, study
 
 import lmmkit
+from lmmkit.model.influence import about_influence
 from lmmkit.model.means.focus import find_focus
 from lmmkit.model.report_tables import about_answer, about_checks, about_fit, about_inference
 from lmmkit.study.pages.seen_names import Labels
@@ -56,7 +57,8 @@ def files_of(
     selection = {"rule": "fixed", "criterion": "aic", "note": "A note."}
     found = report_files(
         summary=about_fit.summary(fit), selection=selection, checks=checked.table, outliers=checked.rows,
-        outlying_levels=checked.levels, anova=about_inference.anova(fit, df="auto"),
+        outlying_levels=checked.levels, influence=pd.DataFrame(columns=about_influence.COLUMNS),
+        influences=pd.DataFrame(columns=about_influence.SUMMARY), anova=about_inference.anova(fit, df="auto"),
         shares=about_inference.shares(fit, ci=ci, level=level, seed=1),
         effect_sizes=about_inference.standardised(fit),
         comparisons=pd.DataFrame({"reference": ["0.5 chi2(0) + 0.5 chi2(1)"]}),

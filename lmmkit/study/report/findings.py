@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
+from lmmkit.study.report.influential import turning
 from lmmkit.study.report.numbers import CORRELATION_DECIMALS, Files
 from lmmkit.study.report.seen import Seen
 
@@ -27,6 +28,7 @@ def serious(files: Files, seen: Seen) -> list[MarkedText]:
         *([_singular(files, seen, summary["singular_terms"])] if summary["singular"] else []),
         *reused,
         *(_Found(files, seen).sentence(row) for row in rows),
+        *turning(files, seen),
     ]
 
 
