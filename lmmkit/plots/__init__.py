@@ -32,6 +32,7 @@ from lmmkit.plots.fitting import (
     variogram,
 )
 from lmmkit.plots.meetings import incidence
+from lmmkit.plots.selection_steps import selection_path
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "relationships",
     "residual_panels",
     "response",
+    "selection_path",
     "shown",
     "spaghetti",
     "structures",

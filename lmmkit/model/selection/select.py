@@ -11,15 +11,15 @@ import pandas as pd
 from lmmkit.errors import FitError, FormulaError
 from lmmkit.model.design_audit.design_audit import design_audit
 from lmmkit.model.formula.formula import Bar, Formula, parse_candidate, parse_formula
+from lmmkit.model.formula.residual_formula import parse_residual
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.selection.candidates import Candidates
 from lmmkit.model.selection.ledger import CandidateLedger, Selection, selection_of
 from lmmkit.model.selection.random_parts import Bars, lattice, spelled
-from lmmkit.model.selection.walks import WALKS
+from lmmkit.model.selection.walks import WALKS, default_criterion
 
 RULES = ("fixed", "maximal", "parsimonious", "backward", "forward", "best")
 CRITERIA = ("lrt", "aic", "bic", "caic")
-BY_TEST = ("parsimonious", "backward", "forward")  # rules whose criterion is lrt unless another is asked for
 AUDITED = ("weights", "offset", "residual", "known", "contrasts", "missing", "subset")
 CONDITIONAL = 50_000  # rows times covariance parameters of the largest candidate up to which cAIC is told
 
@@ -76,7 +76,7 @@ def select(
     'y ~ 1 + x + (1 + x || g)'
     """
     check_option("rule", rule, RULES)
-    criterion = ("lrt" if rule in BY_TEST else "aic") if criterion is None else criterion
+    criterion = default_criterion(rule) if criterion is None else criterion
     check_option("criterion", criterion, CRITERIA)
     check_level("alpha", alpha)
     _check_criterion(rule, criterion, options)
@@ -111,7 +111,7 @@ def _check_criterion(rule: str, criterion: str, options: Mapping[str, Any]) -> N
             "criterion='lrt' orders no list of candidates: rule 'best' takes 'aic', 'bic' or 'caic'. Tests "
             "go step by step, by rule 'parsimonious', 'backward' or 'forward'."
         )
-    if criterion == "caic" and options.get("residual") is not None:
+    if criterion == "caic" and parse_residual(options.get("residual")) is not None:
         raise FitError(
             "criterion='caic' is that of independent residuals, and this model has a residual structure: "
             "choose by 'aic' or 'bic'."
@@ -122,7 +122,7 @@ def _candidates(
     widest: Formula, data: Any, reml: bool, options: Mapping[str, Any], criterion: str
 ) -> Candidates:
     """Fits that begin with the widest model, whose cross-products serve the others."""
-    free = options.get("residual") is None and options.get("variances") is None
+    free = parse_residual(options.get("residual")) is None
     fits = Candidates(widest, data, reml=reml, options=options, conditional=criterion == "caic")
     first = fits.of(widest)
     size = first.estimates.nobs * len(first.estimates.theta) if first.estimates else CONDITIONAL + 1
