@@ -70,6 +70,8 @@ class Selection:
         components: Principal components of the random effects of the first and the chosen model, see
             `term_components`, with `candidate`.
         notices: What the formula says otherwise than it may be meant, and what the design says of it.
+        residuals: The chosen model under other residual structures, see `residual_structures`; empty where
+            none were asked for.
     """
 
     formula: str
@@ -82,6 +84,7 @@ class Selection:
     path: pd.DataFrame
     components: pd.DataFrame
     notices: tuple[str, ...] = ()
+    residuals: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def to_dict(self) -> dict[str, Any]:
         """The choice in plain values."""
@@ -96,6 +99,7 @@ class Selection:
             "candidates": self.table.to_dict("records"),
             "path": self.path.to_dict("records"),
             "components": self.components.to_dict("records"),
+            "residuals": self.residuals.to_dict("records"),
         }
 
     def __str__(self) -> str:

@@ -10,13 +10,16 @@ import pandas as pd
 
 from lmmkit.errors import FitError, FormulaError
 from lmmkit.model.design_audit.design_audit import design_audit
+from lmmkit.model.fit import lmm
 from lmmkit.model.formula.formula import Bar, Formula, parse_candidate, parse_formula
-from lmmkit.model.formula.residual_formula import parse_residual
+from lmmkit.model.formula.residual_formula import IID, parse_residual
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.selection.candidates import Candidates
 from lmmkit.model.selection.ledger import CandidateLedger, Selection, selection_of
 from lmmkit.model.selection.random_parts import Bars, lattice, spelled
+from lmmkit.model.selection.residual_structures import residual_structures, row_of
 from lmmkit.model.selection.walks import WALKS, default_criterion
+from lmmkit.model.table.known import known_of
 
 RULES = ("fixed", "maximal", "parsimonious", "backward", "forward", "best")
 CRITERIA = ("lrt", "aic", "bic", "caic")
@@ -34,6 +37,8 @@ def select(
     alpha: float = 0.2,
     reml: bool = True,
     seed: int = 0,
+    residuals: Sequence[str] = (),
+    focus: str | None = None,
     **options: Any,
 ) -> Selection:
     """Fit candidate random-effects structures and choose one by a rule; every candidate stays in the ledger.
@@ -58,6 +63,9 @@ def select(
         alpha: Level of the tests: what has a larger p is left out.
         reml: Restricted maximum likelihood, under which only equal fixed parts can be compared.
         seed: Of simulated reference distributions.
+        residuals: Residual structures under which the chosen model is fitted too, side by side: "iid",
+            "ar1(visit | id)" and so on. They are shown, not chosen among.
+        focus: The coefficient whose estimate and standard error are told under each of them.
         options: Further arguments of `lmm`.
 
     Raises:
@@ -88,7 +96,8 @@ def select(
         ledger = CandidateLedger(fits, criterion, alpha, seed)
         end = ledger.walk(WALKS[rule](largest), base)
         ledger.show(listed)
-        return selection_of(ledger, rule, replace(base, random=end), (*base.notices, *notices))
+        found = selection_of(ledger, rule, replace(base, random=end), (*base.notices, *notices))
+        return _with_residuals(found, residuals, focus, data, reml, options)
     listed = _listed(base, candidates)
     if rule == "fixed" and str(base) not in map(str, listed):
         listed = [base, *listed]
@@ -97,7 +106,30 @@ def select(
     ledger = CandidateLedger(fits, criterion, alpha, seed)
     ledger.show(listed)
     chosen = base if rule == "fixed" else ledger.best()
-    return selection_of(ledger, rule, chosen, base.notices)
+    found = selection_of(ledger, rule, chosen, base.notices)
+    return _with_residuals(found, residuals, focus, data, reml, options)
+
+
+def _with_residuals(
+    found: Selection,
+    residuals: Sequence[str],
+    focus: str | None,
+    data: Any,
+    reml: bool,
+    options: Mapping[str, Any],
+) -> Selection:
+    """The choice with the chosen model under other residual structures beside it."""
+    if not residuals:
+        return found
+    given: dict[str, Any] = {**options, "reml": reml}
+    given["known"] = known_of(options.get("known"), parse_formula(found.formula))
+    fit = lmm(found.formula, data, **given)
+    L, quantity = row_of(fit, focus)
+    own = IID if fit.design.residual is None else str(fit.design.residual.formula)
+    texts = [str(parse_residual(text) or IID) for text in residuals]
+    told = list(dict.fromkeys([own, *texts]))
+    table = residual_structures(fit, told, data, given, L=L, quantity=quantity)
+    return replace(found, residuals=table)
 
 
 def _check_criterion(rule: str, criterion: str, options: Mapping[str, Any]) -> None:
