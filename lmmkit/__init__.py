@@ -6,27 +6,48 @@ from typing import Any
 
 from lmmkit.errors import DataError, FitError, FormulaError, LmmkitError, RunError, StudyError
 from lmmkit.model.comparison.compare import compare
+from lmmkit.model.design_audit.design_audit import DesignAudit, design_audit
+from lmmkit.model.diagnostics.diagnose import diagnose
 from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
+from lmmkit.model.missing_data.reference_based import ReferenceBased, reference_based
+from lmmkit.model.missing_data.tipping_point import TippingPoint, tipping_point
+from lmmkit.model.selection.ledger import Selection
+from lmmkit.model.selection.select import select
 
 __all__ = [
     "DataError",
+    "DesignAudit",
     "Fit",
     "FitError",
     "FormulaError",
     "LMMRegressor",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "LmmkitError",
+    "ReferenceBased",
     "RunError",
+    "Selection",
     "StudyError",
+    "TippingPoint",
     "compare",
+    "design_audit",
+    "diagnose",
+    "influence",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "lmm",
     "load",
+    "reference_based",
+    "select",
     "table",
+    "tipping_point",
 ]
 
 
+LATER = {"influence": "lmmkit.model.influence.influence"}
+
+
 def __getattr__(name: str) -> Any:
-    """What needs scikit-learn, an extra, is imported when it is asked for."""
+    """What a first fit does not need, and what needs an extra, is imported when it is asked for."""
+    if name in LATER:
+        return getattr(import_module(LATER[name]), name)
     if name == "LMMRegressor":
         if find_spec("sklearn") is None:
             raise ImportError(

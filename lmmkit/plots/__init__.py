@@ -16,6 +16,7 @@ from lmmkit.plots.effects import (
     random_pairs,
     structures,
 )
+from lmmkit.plots.envelopes import envelopes
 from lmmkit.plots.fitting import (
     agreement,
     autocorrelation,
@@ -30,6 +31,7 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
+from lmmkit.plots.meetings import incidence
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
@@ -44,8 +46,10 @@ __all__ = [
     "components",
     "correlations",
     "effect",
+    "envelopes",
     "forest",
     "group_sizes",
+    "incidence",
     "matrices",
     "means",
     "missing",

@@ -11,13 +11,16 @@ import pandas as pd
 from pydantic import BaseModel
 
 from lmmkit.errors import RunError, StudyError
+from lmmkit.model.design_audit.design_audit import DesignAudit, design_audit
 from lmmkit.model.fit import Fit, load
-from lmmkit.model.selection import Selection, select
+from lmmkit.model.selection.error_rates import ErrorRates, error_rates
+from lmmkit.model.selection.ledger import Selection
+from lmmkit.model.selection.select import select
 from lmmkit.model.table.known import Known, read_one
 from lmmkit.study.data.known_files import read_known_files
 from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, schema_of
 from lmmkit.study.data.sources import Base
-from lmmkit.study.files.study import fit_options
+from lmmkit.study.files.study import design_options, fit_options
 from lmmkit.study.pages.marks import MarkedText, fill
 from lmmkit.study.pages.seen_names import Labels, labels_of
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
@@ -239,6 +242,20 @@ class Step:
             )
 
 
+def audit_structure(
+    settings: Any, table: pd.DataFrame, known: Mapping[str, Any] | None = None
+) -> DesignAudit:
+    """Returns what a study's design can tell of random effects, before any model is fitted.
+
+    Args:
+        settings: Settings of a step that declares `model`.
+        table: The prepared data.
+        known: Known covariances of levels, by grouping factor.
+    """
+    model = settings.model
+    return design_audit(model.formula, table, **design_options(model), known=known)
+
+
 def choose_structure(settings: Any, table: pd.DataFrame, known: Mapping[str, Any] | None = None) -> Selection:
     """Returns the random effects that a study's rule chooses, with every candidate.
 
@@ -258,5 +275,36 @@ def choose_structure(settings: Any, table: pd.DataFrame, known: Mapping[str, Any
         candidates=effects.candidates,
         criterion=effects.criterion,
         **fit_options(model),
+        known=known,
+    )
+
+
+def simulate_choice(
+    settings: Any, table: pd.DataFrame, known: Mapping[str, Any] | None = None
+) -> ErrorRates | None:
+    """Returns Type I error and power of a study's choice of random effects; None where none are asked for.
+
+    Args:
+        settings: Settings of a step that declares `model`, `random_effects` and `simulation`.
+        table: The prepared data.
+        known: Known covariances of levels, by grouping factor.
+
+    Raises:
+        FitError: what is asked for cannot be simulated.
+    """
+    effects, model, asked = settings.random_effects, settings.model, settings.simulation
+    if asked is None:
+        return None
+    return error_rates(
+        model.formula,
+        table,
+        rule=effects.rule,
+        candidates=effects.candidates,
+        criterion=effects.criterion,
+        alpha=effects.alpha,
+        n=effects.simulate,
+        reml=model.method == "REML",
+        **asked,
+        **design_options(model),
         known=known,
     )
