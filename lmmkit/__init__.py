@@ -21,12 +21,15 @@ __all__ = [
     "compare",
     "lmm",
     "load",
+    "posterior",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "table",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """What needs scikit-learn, an extra, is imported when it is asked for."""
+    """What needs an extra, or takes a while to load, is imported when it is asked for."""
+    if name == "posterior":
+        return import_module("lmmkit.model.posterior.posterior").posterior
     if name == "LMMRegressor":
         if find_spec("sklearn") is None:
             raise ImportError(

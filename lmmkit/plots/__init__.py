@@ -30,6 +30,7 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
+from lmmkit.plots.posterior import estimates_and_posterior, predictive, prior_and_posterior, ranks
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
@@ -44,13 +45,17 @@ __all__ = [
     "components",
     "correlations",
     "effect",
+    "estimates_and_posterior",
     "forest",
     "group_sizes",
     "matrices",
     "means",
     "missing",
     "path",
+    "predictive",
+    "prior_and_posterior",
     "random_pairs",
+    "ranks",
     "relationships",
     "residual_panels",
     "response",
