@@ -6,11 +6,14 @@ from typing import Any
 
 from lmmkit.errors import DataError, FitError, FormulaError, LmmkitError, RunError, StudyError
 from lmmkit.model.comparison.compare import compare
+from lmmkit.model.design_audit.design_audit import DesignAudit, design_audit
+from lmmkit.model.diagnostics.diagnose import diagnose
 from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
 
 __all__ = [
     "DataError",
+    "DesignAudit",
     "Fit",
     "FitError",
     "FormulaError",
@@ -19,6 +22,8 @@ __all__ = [
     "RunError",
     "StudyError",
     "compare",
+    "design_audit",
+    "diagnose",
     "lmm",
     "load",
     "posterior",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__

@@ -89,6 +89,13 @@ def deviances(shared: Shared, responses: Responses, theta: Floats) -> Floats:
         return _Evaluation(shared, responses, theta).deviance
 
 
+def scores_at(shared: Shared, responses: Responses, theta: Floats) -> tuple[Floats, Floats, list[Floats]]:
+    """(p, r) beta, (r,) r2 and, of each factor, (k, J, r) Z'Py: the search's own, each at its theta."""
+    with np.errstate(all="ignore"):
+        point = _Evaluation(shared, responses, theta)
+        return np.ascontiguousarray(point.gamma[:, shared.size :].T), point.r2, point.scores
+
+
 class _Evaluation:
     """One evaluation, its parts made when they are asked for; k is the width of the first factor."""
 

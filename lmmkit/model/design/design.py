@@ -492,14 +492,8 @@ def build_design(
         check_beside(parsed, structure)
     found.raise_found()
     _check_response(parsed)
-    given = Given(data.copy(deep=False) if isinstance(data, pd.DataFrame) else data, weights, offset)
-    data, weights, offset = given if subset is None else subset_of(given, subset)
-    related = read_known(known, _groups_of(parsed))
-    request = Request(
-        parsed, weights, offset, contrasts or {}, missing, subset, given, structure, related, variances
-    )
-    source = open_source(request, data)
-    groupings = _groupings(request, source)
+    asked = Request(parsed, weights, offset, contrasts or {}, missing, subset, None, structure, {}, variances)
+    request, source, groupings = open_request(asked, data, known)
     with found.part():
         _check_rows(request, source, groupings)
     if found.errors:
@@ -507,6 +501,41 @@ def build_design(
             learn_recipe(parsed, source, request.contrasts)  # its faults are said with the others
         raise found.joined()
     return _design(request, source, *learn_recipe(parsed, source, request.contrasts), groupings)
+
+
+class Opened(NamedTuple):
+    """What a formula asks of a table, read and not yet judged.
+
+    Attributes:
+        request: What was asked.
+        source: The table and the rows used.
+        groupings: The distinct grouping factors on these rows, by label.
+    """
+
+    request: Request
+    source: Source
+    groupings: dict[str, Grouping]
+
+
+def open_request(asked: Request, data: Any, known: Mapping[str, Any] | None) -> Opened:
+    """Read the table, its rows and its groups, whatever a model of them may be worth.
+
+    Args:
+        asked: What is asked, without the table and the known covariances.
+        data: The table.
+        known: Known covariances of a factor's levels, by grouping factor.
+
+    Raises:
+        FormulaError, DataError: A column, a condition or a known covariance that cannot be used.
+    """
+    given = Given(
+        data.copy(deep=False) if isinstance(data, pd.DataFrame) else data, asked.weights, asked.offset
+    )
+    data, weights, offset = given if asked.subset is None else subset_of(given, asked.subset)
+    related = read_known(known, _groups_of(asked.formula))
+    request = replace(asked, weights=weights, offset=offset, given=given, known=related)
+    source = open_source(request, data)
+    return Opened(request, source, _groupings(request, source))
 
 
 def _groups_of(formula: Formula) -> list[str]:
@@ -670,7 +699,7 @@ def _design(
     terms, random = _ordered(drafts)
     offset = offset_of(request, source.evaluator, source.vectors)
     used = None if offset is None else source.used(offset)
-    residual = None if request.residual is None else _on_rows(request.residual, source)
+    residual = None if request.residual is None else on_rows(request.residual, source)
     _check_absorbed(formula, groupings, residual)
     arrays = residual.arrays if residual else None
     beside = residual.notices if residual else ()
@@ -697,7 +726,7 @@ def _design(
     )
 
 
-def _on_rows(residual: ResidualFormula, source: Source) -> ResidualDesign:
+def on_rows(residual: ResidualFormula, source: Source) -> ResidualDesign:
     """The residual structure on the rows used, its faults those of `residual`."""
     found, made = Findings(), None
     with found.part("residual"):

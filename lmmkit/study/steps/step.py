@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from lmmkit.errors import RunError, StudyError
 from lmmkit.model.fit import Fit, load
-from lmmkit.model.selection import Selection, select
+from lmmkit.model.selection.select import Selection, select
 from lmmkit.model.table.known import Known, read_one
 from lmmkit.study.data.known_files import read_known_files
 from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, schema_of

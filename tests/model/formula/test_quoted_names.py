@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lmmkit import FormulaError, compare, lmm, load
 from lmmkit.model.formula.expression import named_column, parse_expression, quote
 from lmmkit.model.formula.formula import parse_formula
-from lmmkit.model.selection import select
+from lmmkit.model.selection.select import select
 
 NAMES = [
     "a|b", "a||b", "a:b", "a~b",

@@ -11,7 +11,7 @@ import pytest
 from markupsafe import escape
 from support.report_files import design, report_files, seen, study
 
-from lmmkit.model.selection import select
+from lmmkit.model.selection.select import select
 from lmmkit.study.report import paragraphs as prose
 
 

@@ -9,7 +9,8 @@ from reference.cases import table
 
 import lmmkit
 from lmmkit.model.formula.formula import parse_formula
-from lmmkit.model.selection import _best, lattice, select
+from lmmkit.model.selection.random_parts import lattice
+from lmmkit.model.selection.select import _best, select
 
 FULL = "Reaction ~ Days + (Days | Subject)"
 

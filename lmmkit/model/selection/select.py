@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,15 +11,15 @@ import pandas as pd
 
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.fit import lmm
-from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, parse_candidate, parse_formula
+from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula
 from lmmkit.model.options import check_option
+from lmmkit.model.selection.random_parts import lattice
 from lmmkit.model.table.known import known_of
 
 RULES = ("fixed", "best")
 CRITERIA = ("aic", "bic")
 MEASURES = ("deviance", "aic", "bic")
 FACTS = ("nobs", "npar", *MEASURES)
-Bars = tuple[Bar, ...]
 
 
 @dataclass(frozen=True)
@@ -177,37 +177,3 @@ def _reason(row: dict[Any, Any], rule: str, criterion: str) -> str:
 
 def _singular(row: dict[Any, Any]) -> str:
     return "singular: a covariance matrix has a null direction" if row["singular"] else ""
-
-
-def lattice(bars: Sequence[Bar]) -> list[Bars]:
-    """The random part as written, then without correlations, with intercepts alone, with fewer terms.
-
-    Every step is taken for all terms at once and for each term by itself.
-
-    >>> [" + ".join(map(str, part)) for part in lattice(parse_formula("y ~ x + (x | g)").random)]
-    ['(1 + x | g)', '(1 + x || g)', '(1 | g)']
-    """
-    written = tuple(bars)
-    simpler = [*_reduced(written, _without_correlations), *_reduced(written, _intercept_only)]
-    parts = [written, *simpler, *_one_term_less(written)]
-    return list(dict.fromkeys([written, *(tuple(dict.fromkeys(part)) for part in parts[1:])]))
-
-
-def _reduced(bars: Bars, reduce: Callable[[Bar], Bar]) -> Iterator[Bars]:
-    yield tuple(reduce(bar) for bar in bars)
-    for place, bar in enumerate(bars):
-        yield (*bars[:place], reduce(bar), *bars[place + 1 :])
-
-
-def _without_correlations(bar: Bar) -> Bar:
-    several = bar.terms != (INTERCEPT,)
-    return replace(bar, split=True) if several and not bar.tag else bar
-
-
-def _intercept_only(bar: Bar) -> Bar:
-    return replace(bar, terms=(INTERCEPT,), tag="", split=False, positions=())
-
-
-def _one_term_less(bars: Bars) -> Iterator[Bars]:
-    for place in range(len(bars) if len(bars) > 1 else 0):
-        yield (*bars[:place], *bars[place + 1 :])

@@ -1,0 +1,319 @@
+"""What a design can tell of the random effects, before any model is fitted: `design_audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.escape import html, terminal
+from lmmkit.model.design.design import Missing, Opened, on_rows, open_request
+from lmmkit.model.design.learned import learn_recipe
+from lmmkit.model.design.rows_used import Request
+from lmmkit.model.design_audit.maximal import (
+    AS_WRITTEN,
+    BETWEEN,
+    CONFOUNDED,
+    JUSTIFIED,
+    AuditedRows,
+    FactorAudit,
+    audit_factor,
+    settle,
+)
+from lmmkit.model.design_audit.within_levels import cells_of
+from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, Term, parse_formula, term_name
+from lmmkit.model.formula.residual_formula import parse_residual
+from lmmkit.model.table.grouping import Relation, relations, reused_labels
+from lmmkit.model.text_table import TextTable
+
+FEW = 5  # levels below which a variance between them is said to rest on few
+
+COLUMNS = (
+    "group",
+    "term",
+    "varies",
+    "levels",
+    "varying",
+    "rows_least",
+    "rows_median",
+    "rows_most",
+    "cells_least",
+    "cells_median",
+    "cells_most",
+    "cell_rows_least",
+    "cell_rows_median",
+    "cell_rows_most",
+    "between_share",
+    "effect",
+    "replicated",
+    "verdict",
+    "in_formula",
+    "reason",
+)
+
+
+@dataclass(frozen=True)
+class DesignAudit:
+    """What the rows can tell of each grouping factor's effects, and the widest random part that they justify.
+
+    Attributes:
+        formula: The formula as given.
+        maximal: The same with the maximal random part that the design justifies.
+        table: A row for each grouping factor and fixed term: whether the term varies `within` the levels,
+            only `between` them, or within some of them (`mixed`), and in how many (varying); rows a level,
+            cells (values of the term) a level and rows a cell of a level: least, median, most; of a number
+            the share of its variance that lies between levels; the random effect that the term asks for (of
+            an interaction the combination of its factors that vary within); levels with more rows than the
+            effects take up (replicated); the verdict, whether the formula has the effect, and the reason.
+        relations: A row for each two grouping factors: fine, coarse, kind, cells that occur and that could.
+        notices: What the user should look at, in sentences.
+    """
+
+    formula: Formula
+    maximal: Formula
+    table: pd.DataFrame
+    relations: pd.DataFrame
+    notices: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The audit in plain values."""
+        return {
+            "formula": str(self.formula),
+            "maximal": str(self.maximal),
+            "table": self.table.astype(object).where(self.table.notna(), None).to_dict("records"),
+            "relations": self.relations.to_dict("records"),
+            "notices": list(self.notices),
+        }
+
+    def __str__(self) -> str:
+        parts = [*(table.text() for table in self._tables())]
+        return "\n\n".join([*parts, *("\n".join(map(terminal, lines)) for lines in self._sentences())])
+
+    def _repr_html_(self) -> str:
+        said = [f"<p>{'<br>'.join(map(html, lines))}</p>" for lines in self._sentences()]
+        return "".join([*(table.html() for table in self._tables()), *said])
+
+    def _tables(self) -> list[TextTable]:
+        head = ("group", "term", "varies", "levels", "rows a level", "rows a cell", "effect", "verdict")
+        cells = [head, *(_printed(row) for row in self.table.to_dict("records"))]
+        return [TextTable("What the design can tell of random effects", cells)] if len(self.table) else []
+
+    def _sentences(self) -> list[list[str]]:
+        """Paragraphs of sentences."""
+        random = " + ".join(map(str, self.maximal.random))
+        most = f"Maximal random part that the design justifies: {random}." if random else NONE_JUSTIFIED
+        related = [f"{said}." for said in self.relations["relation"]]
+        refused = self.table[~self.table["verdict"].isin([JUSTIFIED, AS_WRITTEN])]
+        why = [f"{row['group']}, {row['term']}: {row['reason']}." for row in refused.to_dict("records")]
+        paragraphs = [why, related, [most], *([f"Note: {one}"] for one in self.notices)]
+        return [lines for lines in paragraphs if lines]
+
+
+NONE_JUSTIFIED = "The design justifies no random effects: a model of independent rows is left."
+
+
+def _printed(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    varies = row["varies"]
+    if varies == "mixed":
+        varies = f"in {row['varying']:,} levels"
+    spreads = (_spread(row, "rows"), _spread(row, "cell_rows"))
+    return (row["group"], row["term"], varies, f"{row['levels']:,}", *spreads, row["effect"], row["verdict"])
+
+
+def _spread(row: Mapping[Any, Any], of: str) -> str:
+    least, median, most = (row[f"{of}_{which}"] for which in ("least", "median", "most"))
+    return f"{least:,}" if least == most else f"{least:,} / {median:,.10g} / {most:,}"
+
+
+def design_audit(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    residual: str | None = None,
+    known: Mapping[str, Any] | None = None,
+    contrasts: Mapping[str, Any] | None = None,
+    missing: Missing = "drop",
+    subset: str | None = None,
+) -> DesignAudit:
+    """Of each grouping factor of a formula and each fixed term: what the rows can tell, and what they cannot.
+
+    Nothing is fitted, and the response is not looked at. A slope is justified where its columns vary within
+    the levels, apart from the effects before it, and some level has more rows than all of them take up.
+
+    Args:
+        formula: The model; of its random part the grouping factors count, and terms with a pattern.
+        data: A table, as for `lmm`.
+        weights: As for `lmm`, and so are the others.
+        offset: Changes nothing but the rows used.
+        residual: A residual structure, which may hold what a random effect would.
+        known: Known covariances of a factor's levels.
+        contrasts: Codings of factors.
+        missing: What happens to rows with a missing value.
+        subset: A condition that the rows meet.
+
+    Raises:
+        FormulaError: The formula cannot be read.
+        DataError: The table has no such column, or one that cannot be used.
+
+    >>> frame = pd.DataFrame({"y": range(12), "x": [0, 1, 2] * 4, "z": [0] * 6 + [1] * 6})
+    >>> frame["g"] = list("aaabbbcccddd")
+    >>> audit = design_audit("y ~ x + z + (1 | g)", frame)
+    >>> print(audit.maximal)
+    y ~ 1 + x + z + (1 + x | g)
+    >>> audit.table[["term", "varies", "verdict"]].to_records(index=False).tolist()
+    [('Intercept', 'within', 'justified'), ('x', 'within', 'justified'), ('z', 'between', 'between')]
+    """
+    parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
+    structure = parse_residual(residual)
+    asked = Request(parsed, weights, offset, contrasts or {}, missing, subset, None, structure)
+    opened = open_request(asked, data, known)
+    recipe, values = learn_recipe(parsed, opened.source, opened.request.contrasts)
+    rows = AuditedRows(
+        opened, recipe, values, None if structure is None else on_rows(structure, opened.source)
+    )
+    audits = [audit_factor(group, bars, rows) for group, bars in _by_group(parsed)]
+    settle(audits, rows)
+    return DesignAudit(
+        formula=parsed,
+        maximal=replace(parsed, random=tuple(_bars(audits))),
+        table=pd.DataFrame(list(chain.from_iterable(map(_table_rows, audits))), columns=list(COLUMNS)),
+        relations=_relations(opened),
+        notices=tuple(dict.fromkeys(_notices(parsed, opened, audits))),
+    )
+
+
+def _by_group(formula: Formula) -> list[tuple[Any, list[Bar]]]:
+    """The formula's terms of each grouping factor, in the order written."""
+    found: dict[str, tuple[Any, list[Bar]]] = {}
+    for bar in formula.random:
+        found.setdefault(bar.group.label, (bar.group, []))[1].append(bar)
+    return list(found.values())
+
+
+def _bars(audits: Sequence[FactorAudit]) -> Iterator[Bar]:
+    for audit in audits:
+        bar = audit.bar()
+        if audit.as_written:
+            yield from audit.bars
+        elif bar is not None:
+            yield bar
+
+
+def _table_rows(audit: FactorAudit) -> Iterator[dict[str, Any]]:
+    """One row for each fixed term, and for each effect of the formula that is none."""
+    rows, levels = audit.rows, audit.levels
+    own = {frozenset(term) for bar in audit.bars for term in bar.terms}
+    for term, effect in audit.effect_of.items():
+        cells = cells_of([rows.values[e] for e in term], rows.count)
+        varying, (each, counts) = levels.varying(cells), levels.cell_counts(cells)
+        varies = "within" if not term or varying.all() else "mixed" if varying.any() else "between"
+        yield {
+            "group": audit.grouping.name,
+            "term": term_name(term),
+            "varies": varies,
+            "levels": levels.size,
+            "varying": levels.size if not term else int(varying.sum()),
+            **_of("rows", levels.counts),
+            **_of("cells", each),
+            **_of("cell_rows", counts),
+            "between_share": _between_share(audit, term),
+            "effect": "" if effect is None else term_name(effect),
+            "in_formula": effect is not None and frozenset(effect) in own,
+            **_judged(audit, term, effect),
+        }
+
+
+def _of(name: str, counts: Any) -> dict[str, Any]:
+    return {
+        f"{name}_least": int(counts.min()),
+        f"{name}_median": float(np.median(counts)),
+        f"{name}_most": int(counts.max()),
+    }
+
+
+def _between_share(audit: FactorAudit, term: Term) -> float:
+    """Of a number the share of its variance that lies between the levels."""
+    values = [audit.rows.values[e] for e in term]
+    if len(values) != 1 or values[0].variable.kind != "number":
+        return np.nan
+    return audit.levels.between_share(values[0].numbers)
+
+
+def _judged(audit: FactorAudit, term: Term, effect: Term | None) -> dict[str, Any]:
+    if effect is None:
+        reason = f"`{term_name(term)}` has one value in each level of {audit.name}"
+        return {"replicated": 0, "verdict": BETWEEN, "reason": reason}
+    verdict = audit.verdicts[effect]
+    word = AS_WRITTEN if audit.as_written and verdict.word == JUSTIFIED else verdict.word
+    reason = verdict.reason
+    if effect != term:
+        constant = " and ".join(f"`{e}`" for e in term if e not in effect)
+        reason = (
+            f"{constant} constant within the levels, so the effect is that of `{term_name(effect)}`: {reason}"
+        )
+    return {"replicated": verdict.replicated, "verdict": word, "reason": reason}
+
+
+def _relations(opened: Opened) -> pd.DataFrame:
+    """How each two grouping factors lie to each other."""
+    groupings = sorted(opened.groupings.values(), key=lambda grouping: -grouping.size)
+    sizes = {grouping.name: grouping.size for grouping in groupings}
+    found = [_relation(one, sizes) for one in relations(groupings)]
+    return pd.DataFrame(found, columns=["fine", "coarse", "kind", "cells", "possible", "relation"])
+
+
+def _relation(one: Relation, sizes: Mapping[str, int]) -> dict[str, Any]:
+    possible = sizes[one.fine] * sizes[one.coarse]
+    kind = one.kind
+    said = f"{one.fine} is nested in {one.coarse}"
+    if kind == "crossed":
+        kind = "fully crossed" if one.cells == possible else "partly crossed"
+        said = f"{one.fine} and {one.coarse} are {kind}: {one.cells:,} of {possible:,} cells occur"
+    return {
+        "fine": one.fine,
+        "coarse": one.coarse,
+        "kind": kind,
+        "cells": one.cells,
+        "possible": possible,
+        "relation": said,
+    }
+
+
+def _notices(formula: Formula, opened: Opened, audits: Sequence[FactorAudit]) -> Iterator[str]:
+    """What the user should look at."""
+    if not audits:
+        yield f"`{formula}` names no grouping factor: add (1 | g) for the units that rows are of."
+    yield from reused_labels(list(opened.groupings.values()))
+    for audit in audits:
+        yield from _asked_in_vain(audit)
+        if audit.split and audit.width() > 1:
+            yield audit.split
+        if audit.as_written:
+            yield f"{audit.name}: its terms have a pattern of their own, and stay as the formula has them."
+        if 1 < audit.levels.size < FEW and audit.justified:
+            yield (
+                f"{audit.name} has {audit.levels.size} levels: a variance between so few is known very "
+                "roughly, and a fixed effect may serve as well."
+            )
+
+
+def _asked_in_vain(audit: FactorAudit) -> Iterator[str]:
+    """Effects that the formula has and the design does not justify."""
+    for bar in audit.bars:
+        for term in () if audit.as_written else bar.terms:
+            effect = audit.effect_of.get(term)
+            verdict = None if effect is None else audit.verdicts[effect]
+            name = f"`{bar.text}`: `{term_name(term)}`"
+            if verdict is None:
+                yield f"{name} has one value in each level of {audit.name}: none shows a slope of its own."
+            elif verdict.word not in (JUSTIFIED, CONFOUNDED):
+                yield f"{name} is not justified by the design: {verdict.reason}."
+            elif effect != term:
+                part = term_name(effect or INTERCEPT)
+                yield f"{name}: of it `{part}` alone varies within the levels of {audit.name}."

@@ -1,0 +1,100 @@
+"""Statistics of many checks on one scale, and p values that hold for all of them together.
+
+Every check has its statistic for the data (column 0) and for C - 1 replicates. Where the model holds the
+columns are exchangeable, so the rank of the data's largest departure among those of all columns has the level
+that it says, however the checks depend on each other.
+
+References: Westfall & Young (1993), Resampling-Based Multiple Testing, section 2.3 (single step); Davison &
+Hinkley (1997), Bootstrap Methods and their Application, section 4.2.5, for envelopes; Aldor-Noiman, Brown,
+Buja, Rolke & Stine (2013), The power to see: a new graphical test of normality, The American Statistician 67,
+249-260, for equal local levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lmmkit.engine.arrays import Floats
+
+TAIL = 0.1  # share of the columns above which a statistic's tail is taken as exponential
+
+
+class Band(NamedTuple):
+    """A simultaneous envelope of a curve, and how far each column leaves its middle.
+
+    Attributes:
+        low: (g,) bounds that 95 % of all curves stay within at every point.
+        high: (g,).
+        middle: (g,) medians.
+        statistic: (C,) the largest distance of each curve, in units of the half scales.
+    """
+
+    low: Floats
+    high: Floats
+    middle: Floats
+    statistic: Floats
+
+
+def band(curves: Floats, level: float = 0.95) -> Band:
+    """The envelope of (g, C) curves, column 0 the data.
+
+    Each point has its median and a scale of its own for either side, so that points are left about equally
+    often; the bounds stand as many scales away as the curves' largest distances allow at the level.
+    """
+    middle = np.median(curves, axis=1)
+    off = curves - middle[:, None]
+    scales = [_half_scale(np.where(side * off > 0, off, np.nan)) for side in (1.0, -1.0)]
+    distance = np.where(off > 0, off / scales[0][:, None], -off / scales[1][:, None])
+    farthest = np.nanmax(distance, axis=0)
+    reach = float(np.sort(farthest)[int(np.ceil(level * len(farthest))) - 1])
+    return Band(middle - reach * scales[1], middle + reach * scales[0], middle, farthest)
+
+
+def _half_scale(off: Floats) -> Floats:
+    """(g,) root mean squares; infinite where no column is on that side."""
+    count = np.isfinite(off).sum(axis=1)
+    size = np.sqrt(np.nansum(off**2, axis=1) / np.maximum(count, 1))
+    return np.where(size > 0, size, np.inf)
+
+
+def own_p(statistic: Floats) -> float:
+    """Share of the columns whose statistic is at least the data's."""
+    ranked = _ranked(statistic)
+    return int(np.count_nonzero(ranked >= ranked[0])) / len(ranked)
+
+
+def adjusted_p(statistics: Sequence[Floats]) -> Floats:
+    """(m,) p values of m checks, each (C,), that hold for the table: single step, from the columns."""
+    if not len(statistics):
+        return np.empty(0)
+    surprise = np.array([_surprise(_ranked(one)) for one in statistics])
+    return np.mean(surprise.max(axis=0) >= surprise[:, :1], axis=1)
+
+
+def _ranked(statistic: Floats) -> Floats:
+    """The statistic, what is not defined below all that is."""
+    return np.where(np.isfinite(statistic), statistic, -np.inf)
+
+
+def _surprise(t: Floats) -> Floats:
+    """-log of each column's p value: of its rank, and beyond the TAIL largest of an exponential tail.
+
+    Ranks alone would tie the largest column of every check, and no p of a table of m checks could fall below
+    m / C. The tail's scale is the median of what exceeds its start: one column has no say in it.
+    """
+    C = len(t)
+    order = np.argsort(t, kind="stable")
+    above = C - np.searchsorted(t[order], t, side="left")  # columns at least as large
+    out = -np.log(above / C)
+    first = t[order[int(np.ceil((1.0 - TAIL) * C)) - 1]]
+    excess = t - first
+    over = excess[excess > 0]
+    if len(over) and np.isfinite(first):
+        scale = float(np.median(over)) / np.log(2.0)
+        out = np.where(
+            excess > 0, -np.log(TAIL) + np.maximum(excess, 0.0) / scale, np.minimum(out, -np.log(TAIL))
+        )
+    return out

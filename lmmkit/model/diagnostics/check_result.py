@@ -1,0 +1,140 @@
+"""What a check hands back: a statistic of the data and of every replicate, and sentences made of facts.
+
+A sentence is a form with slots, so that a terminal reads it as text and the report with each number bound to
+its file and each name as its readers see it: one place for the words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from lmmkit.engine.arrays import Floats
+
+FINE, LOOK, TROUBLE, UNCHECKED = "fine", "look", "trouble", "not checked"
+VERDICTS = (TROUBLE, LOOK, FINE, UNCHECKED)
+Kind = Literal["number", "probability", "text", "column", "level", "effect", "unit"]
+
+
+class Fact(NamedTuple):
+    """One slot of a sentence.
+
+    Attributes:
+        kind: A number, a probability (`= .03`), a text as it stands, a column, a level of a column, an effect
+            (a coefficient or random effect), or the unit of the response behind a number (no value).
+        value: The number or the text.
+        of: The column of a level; empty otherwise.
+        decimals: Of a number; None for four significant digits.
+    """
+
+    kind: Kind
+    value: Any = ""
+    of: str = ""
+    decimals: int | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "number":
+            return _number(float(self.value), self.decimals)
+        if self.kind == "probability":
+            return "p < 0.001" if self.value < 0.001 else f"p = {self.value:.3f}"
+        return "" if self.kind == "unit" else str(self.value)
+
+
+def _number(value: float, decimals: int | None) -> str:
+    if decimals is not None or float(value).is_integer():
+        return f"{value:,.{decimals or 0}f}"
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+
+
+def number(value: float, decimals: int | None = None) -> Fact:
+    """A number, to so many decimals or to four significant digits."""
+    return Fact("number", float(value), decimals=decimals)
+
+
+def column(name: str) -> Fact:
+    """A column, or a grouping factor."""
+    return Fact("column", name)
+
+
+def level(group: str, value: object) -> Fact:
+    """A level of a column or grouping factor."""
+    return Fact("level", str(value), of=group)
+
+
+UNIT = Fact("unit")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A form whose `{}` are filled with facts.
+
+    >>> str(Sentence("{} rows of {}", number(3), level("Subject", 332)))
+    '3 rows of 332'
+    """
+
+    form: str
+    facts: tuple[Fact, ...]
+
+    def __init__(self, form: str, *facts: Fact) -> None:
+        object.__setattr__(self, "form", form)
+        object.__setattr__(self, "facts", facts)
+
+    def __str__(self) -> str:
+        return self.form.format(*self.facts)
+
+
+@dataclass(frozen=True, eq=False)
+class CheckResult:
+    """What one check found, before it is ranked among the replicates.
+
+    Attributes:
+        check: Which check: the same words in every table ("outlying rows").
+        of: Of what: a factor, a term, a predictor, "residuals".
+        fine: The sentence where the verdict is `fine`; says what was looked for and the size found.
+        notable: The sentence where it is not, with the rows or groups.
+        statistic: (1 + B,) large where the data depart from the model, column 0 the data; a curve (g, 1 + B)
+            is judged point by point on both sides, with equal local levels; empty where `level` decides.
+        size: How large it is, in words' terms (a ratio of SDs, a correlation, standard deviations).
+        matters: Whether that size would matter: without it the verdict is `look` at most.
+        where: The rows or groups, as text for the table; empty for none.
+        remedy: What to do, available here.
+        tail: A p value by theory, for what the replicates cannot resolve; NaN without one.
+        curve: x of the points of a curve, (g,), for its picture.
+        verdict: Of a check that is no test: thresholds give it, and it has no part in the adjustment.
+        method: What the statistic is, in a few words.
+    """
+
+    check: str
+    of: str
+    fine: Sentence
+    notable: Sentence
+    statistic: Floats
+    size: float = np.nan
+    matters: bool = True
+    where: str = ""
+    remedy: str = ""
+    tail: float = np.nan
+    curve: Floats = field(default_factory=lambda: np.empty(0))
+    verdict: str = ""
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Unchecked:
+    """A check that could not be made.
+
+    Attributes:
+        check: Which.
+        of: Of what.
+        reason: Why not, as a clause: "fewer than 20 rows".
+        what: What was not checked, as the subject of a sentence: "Whether residuals are normal".
+        remedy: What would make it possible; may be empty.
+    """
+
+    check: str
+    of: str
+    reason: Sentence
+    what: Sentence
+    remedy: str = ""

@@ -1,0 +1,75 @@
+"""Group means beside predictors."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from support import repeated
+
+import lmmkit
+from lmmkit.model.diagnostics.between_within import BetweenWithin, group_means
+
+
+def rows(between, *, seed=1, groups=30, each=10):
+    """A predictor whose slope between groups is another than within them, 1."""
+    rng = np.random.default_rng(seed)
+    g = np.repeat(np.arange(groups), each)
+    mean = rng.normal(size=groups)
+    x = mean[g] + rng.normal(size=len(g))
+    arm = np.where(rng.uniform(size=len(g)) < 1 / (1 + np.exp(-mean[g])), "b", "a")
+    y = x + (between - 1.0) * mean[g] + rng.normal(size=groups)[g] + rng.normal(size=len(g))
+    return pd.DataFrame(
+        {"y": y, "x": x, "arm": arm, "g": g, "of_group": mean[g], "t": np.tile(np.arange(each), groups)}
+    )
+
+
+def found(fit):
+    """What `diagnose` has of it."""
+    table = lmmkit.diagnose(fit, replicates=199).table
+    return table[table.check == "between and within effects"].set_index("of")
+
+
+def test_an_effect_that_is_another_between_groups_is_found():
+    table, formula = rows(3.0), "y ~ x + (1 | g)"
+    row = found(lmmkit.lmm(formula, table)).loc["x in g"]
+    assert row.verdict == "trouble"
+    assert "group_mean(x, g)" in row.remedy
+    again = table.assign(m=table.groupby("g").x.transform("mean"))
+    assert found(lmmkit.lmm("y ~ x + m + (1 | g)", again)).verdict.isin(["fine", "not checked"]).all()
+
+
+def test_the_coefficients_told_are_those_with_the_mean_in_the_model_at_the_same_variances():
+    table = rows(3.0)
+    fit = lmmkit.lmm("y ~ x + (1 | g)", table)
+    (split,) = BetweenWithin(fit).splits
+    held = {"g": fit.varcorr.vcov.iloc[0], "Residual": fit.scale}
+    again = lmmkit.lmm(
+        "y ~ x + m + (1 | g)", table.assign(m=table.groupby("g").x.transform("mean")), variances=held
+    )
+    delta = split.test.coefficients(fit.residuals("normalised").to_numpy()[:, None])[:, 0]
+    assert delta[0] == pytest.approx(again.params["m"], rel=1e-6)
+    assert (fit.estimates.beta - split.test.beta @ delta)[1] == pytest.approx(again.params["x"], rel=1e-6)
+
+
+def test_one_slope_everywhere_is_fine_and_factors_are_looked_at_too():
+    table = found(lmmkit.lmm("y ~ x + arm + (1 | g)", rows(1.0)))
+    assert table.verdict.to_dict() == {"x in g": "fine", "arm in g": "fine"}
+
+
+def test_what_cannot_differ_is_not_checked_and_the_reason_said():
+    balanced = found(lmmkit.lmm("y ~ t + (1 | g)", rows(1.0)))
+    assert balanced.verdict.to_dict() == {"g": "not checked"}
+    assert "same means" in balanced.found.iloc[0]
+    constant = found(lmmkit.lmm("y ~ of_group + (1 | g)", rows(1.0)))
+    assert "within" in constant.found.iloc[0]
+    few = found(lmmkit.lmm("y ~ x + (1 | g)", rows(1.0, groups=4)))
+    assert "too few levels" in few.found.iloc[0]
+
+
+def test_subjects_of_a_residual_structure_are_groups():
+    checks = BetweenWithin(repeated.fitted("ar1(visit | id)"))
+    assert {one.group for one in checks.splits} | {one.of for one in checks.left} == {"id"}
+
+
+def test_means_of_groups():
+    values, codes = np.array([[1.0], [3.0], [5.0]]), np.array([1, 1, 0])
+    np.testing.assert_allclose(group_means(values, codes, 2)[:, 0], [2.0, 2.0, 5.0])
