@@ -53,11 +53,14 @@ class Held:
         precision: 1 / sigma^2, whether it is fixed or a coordinate of the search; None: nu / r2.
         beta: (p,) all fixed effects.
         contrast: c and v of a constraint c'beta = v.
+        ridge: (p, p) what a normal prior adds to X'V^-1X, where beta is integrated out under it; the beta
+            that is held is then its conditional mean, and the derivatives are those of that integral.
     """
 
     precision: float | None = None
     beta: Floats | None = None
     contrast: tuple[Floats, float] | None = None
+    ridge: Floats | None = None
 
 
 NOTHING = Held()
@@ -107,7 +110,7 @@ class Evaluation(Point):
         """(q, q) d deviance / dF: (3)."""
         K = self.precision * np.outer(self.a, self.a)
         if self.criterion.reml:
-            K[:-1, :-1] += np.linalg.inv(self.XVX)
+            K[:-1, :-1] += np.linalg.inv(self.XVX if self.held.ridge is None else self.XVX + self.held.ridge)
         return K
 
     @lazy

@@ -16,6 +16,7 @@ numbers do not depend on those with which it is computed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -89,6 +90,38 @@ def deviances(shared: Shared, responses: Responses, theta: Floats) -> Floats:
         return _Evaluation(shared, responses, theta).deviance
 
 
+class BatchFit(NamedTuple):
+    """What r given covariance matrices leave of r responses, in prepared units.
+
+    Attributes:
+        deviance: (r,) profiled; infinite where there is none.
+        r2: (r,).
+        beta: (p, r).
+        Phi: (r, p, p) (X'V^-1X)^-1.
+    """
+
+    deviance: Floats
+    r2: Floats
+    beta: Floats
+    Phi: Floats
+
+
+def fits_at(shared: Shared, responses: Responses, L: list[Floats]) -> BatchFit:
+    """The criterion of each replicate at its own T = L L', from any roots L (k, k, r) of each factor."""
+    with np.errstate(all="ignore"):
+        at, size = _Evaluation(shared, responses, np.empty((0, L[0].shape[2])), L), shared.size
+        beta = np.ascontiguousarray(at.gamma[:, size:].T)
+        return BatchFit(at.deviance, at.r2, beta, at.C_inverse[:, size:, size:])
+
+
+def held_scores(shared: Shared, responses: Responses, L: list[Floats], beta: Floats) -> list[Floats]:
+    """(k, J, r) Z'V^-1(y - X beta) of each factor, at given roots of T and given fixed effects (p, r)."""
+    with np.errstate(all="ignore"):
+        at = _Evaluation(shared, responses, np.empty((0, L[0].shape[2])), L)
+        at.hold(beta)
+        return at.scores
+
+
 def scores_at(shared: Shared, responses: Responses, theta: Floats) -> tuple[Floats, Floats, list[Floats]]:
     """(p, r) beta, (r,) r2 and, of each factor, (k, J, r) Z'Py: the search's own, each at its theta."""
     with np.errstate(all="ignore"):
@@ -99,13 +132,24 @@ def scores_at(shared: Shared, responses: Responses, theta: Floats) -> tuple[Floa
 class _Evaluation:
     """One evaluation, its parts made when they are asked for; k is the width of the first factor."""
 
-    def __init__(self, shared: Shared, responses: Responses, theta: Floats) -> None:
+    def __init__(
+        self, shared: Shared, responses: Responses, theta: Floats, L: list[Floats] | None = None
+    ) -> None:
+        """At theta (m, r), or at any roots L of each factor's T."""
         self.shared, self.y, self.theta = shared, responses, theta
         self.layout = shared.setup.layout
-        self.L = self.layout.roots(theta)
+        self.L = self.layout.roots(theta) if L is None else L
         self.reml, self.nu = shared.setup.criterion.reml, shared.setup.criterion.nu
         self.count = theta.shape[1]
         self._eliminate()
+
+    def hold(self, beta: Floats) -> None:
+        """Take these fixed effects (p, r) in place of the best ones."""
+        size = self.shared.size
+        right = self._lambda(self.s_y[:, :, None], transposed=True)[:, :size, 0]
+        right = right - np.matmul(self.C[:, :size, size:], beta.T[:, :, None])[:, :, 0]
+        first = np.matmul(inverses(self.C[:, :size, :size]), right[:, :, None])[:, :, 0]
+        self.gamma = np.concatenate([first, beta.T], axis=1)
 
     def _eliminate(self) -> None:
         """Take the first factor out: H, its logdet, S and the same products with y."""

@@ -1,0 +1,1 @@
+"""The posterior of a fitted model: priors by name, draws. Read `drawing.py` first."""
