@@ -1,16 +1,17 @@
 """Posteriors by Hamiltonian Monte Carlo under written-out priors: what `lmmkit.posterior` is held against.
 
-Models with independent random effects are fitted by Bambi, correlated ones by PyMC directly (LKJCholeskyCov), both
-drawn by nutpie. Flat priors on the fixed effects, half Student t (3 df) on every standard deviation, LKJ(1) on
-correlations. Each model leaves a small JSON: means, sds, quantiles, their Monte Carlo standard errors, effective
-draws, split R-hat, divergences, PSIS-LOO and WAIC of the rows given the groups, seconds, versions.
+Models with independent random effects are fitted by Bambi, correlated ones by PyMC directly
+(LKJCholeskyCov), both drawn by nutpie. Flat priors on the fixed effects, half Student t (3 df) on every
+standard deviation, LKJ(1) on correlations. Each model leaves a small JSON: means, sds, quantiles, their
+Monte Carlo standard errors, effective draws, split R-hat, divergences, PSIS-LOO and WAIC of the rows given
+the groups, seconds, versions.
 
 In an environment of its own (benchmarks/posterior_references.txt):
 
     python benchmarks/posterior_references.py tests/reference/posterior [model ...]
 """
 
-# ruff: noqa: D103
+# ruff: noqa: D102, D103
 
 from __future__ import annotations
 
@@ -64,13 +65,15 @@ class Model:
 MODELS = {
     model.name: model
     for model in (
-        Model("sleep_uncor", "sleepstudy", "Reaction ~ Days + (Days || Subject)", ("Subject",), "independent slopes"),
-        Model("penicillin", "Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)", ("plate", "sample"),
+        Model("sleep_uncor", "sleepstudy", "Reaction ~ Days + (Days || Subject)", ("Subject",),
+        "independent slopes"), Model("penicillin", "Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)",
+        ("plate", "sample"),
               "crossed factors, one of them with 6 levels"),
         Model("dyestuff2", "Dyestuff2", "Yield ~ 1 + (1 | Batch)", ("Batch",),
               "6 groups, a REML estimate of zero"),
-        Model("sleep_slope", "sleepstudy", "Reaction ~ Days + (Days | Subject)", ("Subject",), "correlated slopes"),
-        Model("machines", "Machines", "score ~ Machine + (Machine | Worker)", ("Machine", "Worker"),
+        Model("sleep_slope", "sleepstudy", "Reaction ~ Days + (Days | Subject)", ("Subject",),
+        "correlated slopes"), Model("machines", "Machines", "score ~ Machine + (Machine | Worker)",
+        ("Machine", "Worker"),
               "three correlated columns, 6 groups"),
     )
 }  # fmt: skip
@@ -116,7 +119,9 @@ def by_pymc(model: Model) -> tuple[Any, dict[str, np.ndarray], float]:
         X, columns = np.column_stack([np.ones(len(table)), table["Days"]]), ["Intercept", "Days"]
     else:
         machines = sorted(table["Machine"].unique())
-        X = np.column_stack([np.ones(len(table)), *(table["Machine"] == m for m in machines[1:])]).astype(float)
+        X = np.column_stack([np.ones(len(table)), *(table["Machine"] == m for m in machines[1:])]).astype(
+            float
+        )
         columns = ["Intercept", *(f"Machine[T.{m}]" for m in machines[1:])]
     k = len(columns)
     with pm.Model() as made:

@@ -43,8 +43,8 @@ def prior_and_posterior(densities: pd.DataFrame) -> NDArray[Any]:
     """Prior, likelihood and posterior of each parameter: a panel each, densities on one scale.
 
     Args:
-        densities: Columns parameter, x, prior (NaN where it is flat), likelihood, posterior, and unit where there are
-            several.
+        densities: Columns parameter, x, prior (NaN where it is flat), likelihood, posterior, and unit where
+            there are several.
     """
     parts = split(densities, "parameter")
     axes = facets(len(parts), PER_ROW, head=0.5, inches=1.75)
@@ -72,8 +72,8 @@ def estimates_and_posterior(table: pd.DataFrame, *, label: str) -> NDArray[Any]:
     """Estimates with their intervals, and below each the posterior mean with its own: a panel per unit.
 
     Args:
-        table: Columns parameter, estimate, estimate_low, estimate_high, mean, lower, upper, and unit where there are
-            several; the first row is drawn on top.
+        table: Columns parameter, estimate, estimate_low, estimate_high, mean, lower, upper, and unit where
+            there are several; the first row is drawn on top.
         label: Axis text, to which the unit is added.
     """
     panels = by_unit(table, row=row_inches(table["parameter"], 0.42), head=0.85)
@@ -129,8 +129,17 @@ def predictive(bins: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axe
     ax = panel(ax, height=2.6)
     edges = [*bins["low"], bins["high"].iloc[-1]]
     least, most = ([*bins[name], bins[name].iloc[-1]] for name in ("least", "most"))
-    ax.fill_between(edges, least, most, step="post", color=ORANGE, alpha=0.35, linewidth=0, label="drawn, range")
-    ax.step(edges, [*bins["median"], bins["median"].iloc[-1]], where="post", color=GREY, linewidth=1.0, label="drawn, median")
+    ax.fill_between(
+        edges, least, most, step="post", color=ORANGE, alpha=0.35, linewidth=0, label="drawn, range"
+    )
+    ax.step(
+        edges,
+        [*bins["median"], bins["median"].iloc[-1]],
+        where="post",
+        color=GREY,
+        linewidth=1.0,
+        label="drawn, median",
+    )
     middles = (bins["low"] + bins["high"]) / 2.0
     ax.plot(middles, bins["observed"], "o-", color=BLUE, markersize=3.5, linewidth=1.0, label="observed")
     ax.set(xlabel=lines_of(label, 88), ylabel="Rows")

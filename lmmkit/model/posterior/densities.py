@@ -4,8 +4,8 @@ Of a level with rows y, S = Z G Z' + sigma^2 W^-1 R its covariance matrix with t
 
     log p = -1/2 (n log 2 pi + log|S| + (y - mean)' S^-1 (y - mean)),
 
-by Woodbury's identity where R is the identity: only q x q matrices, q effects of the level, are factored. A row
-given the other rows of its level has a normal distribution in closed form too.
+by Woodbury's identity where R is the identity: only q x q matrices, q effects of the level, are factored. A
+row given the other rows of its level has a normal distribution in closed form too.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.posterior.group_effects import block_diagonal
 from lmmkit.engine.problem import Term
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
@@ -79,7 +80,8 @@ class Densities:
         problem = self.estimates.problem
         if problem.residual is not None and not problem.residual.independent:
             raise FitError(
-                "Rows whose residuals are correlated have no log density of their own: waic takes them one by one; "
+                "Rows whose residuals are correlated have no log density of their own: waic takes "
+                "them one by one; "
                 "take loo."
             )
         n, size = self.estimates.nobs, max(1, NUMBERS // len(self.sigma))
@@ -134,7 +136,7 @@ class Densities:
         size = max(1, NUMBERS // max(1, Z.shape[1] * max(Z.shape)))
         for begin in range(0, r, size):
             own = slice(begin, begin + size)
-            L = _block_diagonal([self.factors[number][own] for number, _ in parts], len(self.sigma[own]))
+            L = block_diagonal([self.factors[number][own] for number, _ in parts])
             WZL = w[:, None] * (Z @ L)
             M = np.eye(Z.shape[1]) + np.matmul((Z @ L).transpose(0, 2, 1), WZL)
             C = np.linalg.cholesky(M)
@@ -189,16 +191,6 @@ def rows_by_level(codes: Ints) -> list[Ints]:
     return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
 
 
-def _block_diagonal(blocks: Sequence[Floats], r: int) -> Floats:
-    """(r, q, q) from (r, k, k) blocks."""
-    sizes = [block.shape[1] for block in blocks]
-    out, at = np.zeros((r, sum(sizes), sum(sizes))), 0
-    for block, k in zip(blocks, sizes, strict=True):
-        out[:, at : at + k, at : at + k] = block
-        at += k
-    return out
-
-
 def _on_rows(term: Term, b: Floats, rows: Ints, columns: Sequence[Floats]) -> Floats:
     """(r, rows) Z b of a term for (r, J, k) effects."""
     out = np.zeros((len(b), len(rows)))
@@ -239,7 +231,8 @@ def levels_of(estimates: Estimates, group: str) -> tuple[Ints, list[str]]:
         if random.factor == group:
             if not term.plain:
                 raise FitError(
-                    f"Levels of {group} cannot be left out one by one: their rows belong to several levels, or "
+                    f"Levels of {group} cannot be left out one by one: their rows belong to several "
+                    f"levels, or "
                     'the levels are related. kind="conditional" leaves out rows.'
                 )
             codes, names = term.codes, [str(level) for level in random.levels]
@@ -254,7 +247,8 @@ def levels_of(estimates: Estimates, group: str) -> tuple[Ints, list[str]]:
         pairs = np.unique(np.stack([residual.subjects, codes]), axis=1)
         if pairs.shape[1] != len(np.unique(residual.subjects)):
             raise FitError(
-                f"Residuals are correlated across the levels of {group}; leave out the levels of the residual "
+                f"Residuals are correlated across the levels of {group}; leave out the levels of the "
+                f"residual "
                 "structure's own factor."
             )
     return codes, names

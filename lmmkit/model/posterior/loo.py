@@ -1,11 +1,15 @@
 """Expected log predictive density of data left out, by the draws of one posterior: PSIS-LOO and WAIC.
 
-`conditional`: a row is left out, its groups' effects known as far as the other rows tell. `marginal`: a level of a
-grouping factor is left out with all its rows, and a new level is predicted: its effects are integrated out, those of
+`conditional`: a row is left out, its groups' effects known as far as the other rows tell. `marginal`: a
+level of a
+grouping factor is left out with all its rows, and a new level is predicted: its effects are integrated out,
+    those of
 factors crossed with it are known. The two answer different questions and cannot be compared.
 
-References: Vehtari, Gelman & Gabry (2017), Practical Bayesian model evaluation using leave-one-out cross-validation
-and WAIC, Statistics and Computing 27, 1413-1432; Merkle, Furr & Rabe-Hesketh (2019), Bayesian comparison of latent
+References: Vehtari, Gelman & Gabry (2017), Practical Bayesian model evaluation using leave-one-out
+    cross-validation
+and WAIC, Statistics and Computing 27, 1413-1432; Merkle, Furr & Rabe-Hesketh (2019), Bayesian comparison of
+latent
 variable models: conditional versus marginal likelihoods, Psychometrika 84, 802-829; Watanabe (2010).
 """
 
@@ -59,7 +63,8 @@ class PredictiveDensity:
             [
                 {
                     "method": self.method, "kind": self.kind, "of": self.of, "elpd": self.elpd,
-                    "elpd_mcse": self.error, "se": self.se, "p": self.p, "worst": worst, "trouble": self.trouble,
+                    "elpd_mcse": self.error, "se": self.se, "p": self.p, "worst": worst, "trouble":
+                    self.trouble,
                 }
             ]
         )  # fmt: skip
@@ -69,7 +74,9 @@ class PredictiveDensity:
         return self.table.iloc[0].to_dict()
 
 
-def leave_out(blocks: Iterable[Floats], log_weights: Floats, names: list[Any], kind: str, of: str) -> PredictiveDensity:
+def leave_out(
+    blocks: Iterable[Floats], log_weights: Floats, names: list[Any], kind: str, of: str
+) -> PredictiveDensity:
     """PSIS-LOO.
 
     Args:
@@ -92,10 +99,19 @@ def leave_out(blocks: Iterable[Floats], log_weights: Floats, names: list[Any], k
     bad = [name for name, k in zip(names, k_hats, strict=True) if not k <= limit]
     trouble = _told(bad, of, f"k-hat above {limit:.2g}: the draws say too little about the rest without it")
     total = math.nan if bad else sum(elpd)
-    return PredictiveDensity("loo", kind, of, total, float(np.linalg.norm(error)), _se(elpd), lppd - total, trouble, parts)
+    return PredictiveDensity(
+        "loo", kind, of, total, float(np.linalg.norm(error)), _se(elpd), lppd - total, trouble, parts
+    )
 
 
-def penalised(blocks: Iterable[Floats], log_weights: Floats, names: list[Any], kind: str, of: str) -> PredictiveDensity:
+def in_sample(blocks: Iterable[Floats], log_weights: Floats) -> float:
+    """The log density of the data themselves: sum over parts of log sum w p."""
+    return sum(_log_sum(log_weights + one) for block in blocks for one in np.ascontiguousarray(block.T))
+
+
+def penalised(
+    blocks: Iterable[Floats], log_weights: Floats, names: list[Any], kind: str, of: str
+) -> PredictiveDensity:
     """WAIC's expected log density: that of the data less the posterior variance of each log density."""
     w = np.exp(log_weights)
     elpd, variances, error = list[float](), list[float](), np.zeros(len(w))
@@ -111,14 +127,19 @@ def penalised(blocks: Iterable[Floats], log_weights: Floats, names: list[Any], k
     bad = [name for name, v in zip(names, variances, strict=True) if not v <= WAIC_LIMIT]
     trouble = _told(bad, of, f"a variance above {WAIC_LIMIT:g}: take loo")
     total = math.nan if bad else sum(elpd)
-    return PredictiveDensity("waic", kind, of, total, float(np.linalg.norm(error)), _se(elpd), sum(variances), trouble, parts)
+    return PredictiveDensity(
+        "waic", kind, of, total, float(np.linalg.norm(error)), _se(elpd), sum(variances), trouble, parts
+    )
 
 
 def _told(bad: list[Any], of: str, why: str) -> str:
     if not bad:
         return ""
-    listed = ", ".join(map(str, bad[:3])) + (", ..." if len(bad) > 3 else "")
-    return f"{len(bad)} of {of} ({listed}) {'has' if len(bad) == 1 else 'have'} {why}."
+    several = "s" if len(bad) > 1 else ""
+    what = f"row{several}"
+    if of != "row":
+        what = f"level{several} of {of} ({', '.join(map(str, bad[:3]))}{', ...' if len(bad) > 3 else ''})"
+    return f"{len(bad)} {what} {'have' if several else 'has'} {why}."
 
 
 def _se(elpd: list[float]) -> float:

@@ -1,6 +1,7 @@
 """The same model with the same priors as a text for Bambi and for brms, every prior written out.
 
-What another program cannot say exactly is refused: an equivalent that is only nearly one would be taken for it.
+What another program cannot say exactly is refused: an equivalent that is only nearly one would be taken for
+    it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,23 @@ from lmmkit.model.formula.formula import INTERCEPT, Bar, spell_terms
 from lmmkit.model.means.focus import reference_level
 
 HEAD = "The model of a fit by lmmkit, with the priors of its posterior."
-IN_R = {"log", "log2", "log10", "log1p", "exp", "sqrt", "abs", "sin", "cos", "I", "factor", "poly", "bs", "ns", "scale"}
+IN_R = {
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "exp",
+    "sqrt",
+    "abs",
+    "sin",
+    "cos",
+    "I",
+    "factor",
+    "poly",
+    "bs",
+    "ns",
+    "scale",
+}
 
 
 def to_bambi(design: Design, priors: Mapping[str, Prior], draws: int, seed: int) -> str:
@@ -37,14 +54,17 @@ def to_bambi(design: Design, priors: Mapping[str, Prior], draws: int, seed: int)
     for expression in plain:
         if (expression.text,) != expression.variables:
             raise FitError(
-                f"`{expression.text}` is written otherwise in Bambi's formulas: make it a column of the data and "
+                f"`{expression.text}` is written otherwise in Bambi's formulas: make it a column of "
+                f"the data and "
                 "name that column."
             )
     terms, lines = list[str](), list[str]()
     for coefficient in design.fixed_terms:
         mine = {priors[design.fixed_names[i]] for i in coefficient.columns if design.fixed_names[i] in priors}
         if len(mine) > 1:
-            raise FitError(f"Bambi has one prior for all coefficients of {coefficient.name}; give them one here too.")
+            raise FitError(
+                f"Bambi has one prior for all coefficients of {coefficient.name}; give them one here too."
+            )
         lines.append(f"    {coefficient.name!r}: {_bambi(mine.pop())},") if mine else None
     for term in design.random:
         _refuse_correlated(term)
@@ -52,7 +72,8 @@ def to_bambi(design: Design, priors: Mapping[str, Prior], draws: int, seed: int)
             terms.append(f"(1 | {term.factor})" if name == "Intercept" else f"(0 + {name} | {term.factor})")
             if name != "Intercept" and (name,) not in {p.variables for p in plain} | _numbers(design):
                 raise FitError(
-                    f"`{name}` in the term of {term.factor} is one column of several, which Bambi gives one common "
+                    f"`{name}` in the term of {term.factor} is one column of several, which Bambi "
+                    f"gives one common "
                     "variance: make it a column of the data and name that column."
                 )
             label = f"{'1' if name == 'Intercept' else name}|{term.factor}"
@@ -78,7 +99,8 @@ def to_bambi(design: Design, priors: Mapping[str, Prior], draws: int, seed: int)
             *lines,
             "}",
             f"model = bmb.Model({text!r}, data, priors=priors, center_predictors=False)",
-            f"results = model.fit(draws={max(1, draws // 4)}, chains=4, target_accept=0.95, random_seed={seed})",
+            f"results = model.fit(draws={max(1, draws // 4)}, chains=4, target_accept=0.95, "
+            f"random_seed={seed})",
             "",
         ]
     )
@@ -101,7 +123,8 @@ def to_brms(design: Design, priors: Mapping[str, Prior], draws: int, seed: int) 
     text = f"{formula.response.text} ~ {' + '.join([fixed, *bars, *_offsets(design)])}"
     lines = [*_r_priors(design, priors)]
     levels = [
-        f"data${_r_name(name)} <- factor(as.character(data${_r_name(name)}), levels = c({', '.join(map(_r_text, levels))}))"
+        f"data${_r_name(name)} <- factor(as.character(data${_r_name(name)}), levels = "
+        f"c({', '.join(map(_r_text, levels))}))"
         for name, levels in _levels(design, "brms")
     ]
     return "\n".join(
@@ -133,7 +156,8 @@ def _refuse_common(design: Design, program: str) -> None:
         raise FitError(f"The residual structure {design.residual.formula} is not written for {program}.")
     if problem.weights is not None:
         raise FitError(
-            f"Prior weights divide the residual variance here, and multiply the log likelihood in {program}: a "
+            f"Prior weights divide the residual variance here, and multiply the log likelihood in "
+            f"{program}: a "
             "model with weights is not written for it."
         )
     if design.has_relatives or any(term.members for term in problem.terms):
@@ -147,8 +171,10 @@ def _refuse_correlated(term: RandomTerm) -> None:
     if len(term.names) > 1 and not isinstance(term.structure, Diagonal):
         effects = " + ".join("1" if name == "Intercept" else name for name in term.names)
         raise FitError(
-            f"Bambi has no correlated random effects (bambinos/bambi #702), so `({effects} | {term.factor})` cannot be "
-            f"written for it; `({effects} || {term.factor})` can, whose effects are independent, and to_brms() writes "
+            f"Bambi has no correlated random effects (bambinos/bambi #702), so `({effects} | "
+            f"{term.factor})` cannot be "
+            f"written for it; `({effects} || {term.factor})` can, whose effects are independent, and "
+            f"to_brms() writes "
             "this one."
         )
 
@@ -171,7 +197,8 @@ def _levels(design: Design, program: str) -> Iterator[tuple[str, tuple[str, ...]
         if variable.kind == "factor":
             if reference_level(variable) is None:
                 raise FitError(
-                    f"{variable.expression.text} is not coded by differences from a reference level, which is all that "
+                    f"{variable.expression.text} is not coded by differences from a reference level, "
+                    f"which is all that "
                     f"is written for {program}."
                 )
             first = reference_level(variable)
@@ -184,7 +211,9 @@ def _levels(design: Design, program: str) -> Iterator[tuple[str, tuple[str, ...]
 def _offsets(design: Design) -> list[str]:
     formula = design.recipe.formula
     if design.request.offset is not None:
-        raise FitError("An offset given beside the formula is not written: put offset(column) into the formula.")
+        raise FitError(
+            "An offset given beside the formula is not written: put offset(column) into the formula."
+        )
     return [f"offset({each.text})" for each in formula.offsets]
 
 
@@ -192,7 +221,9 @@ def _bambi(prior: Prior) -> str:
     if isinstance(prior, Flat):
         return 'bmb.Prior("Flat")'
     if isinstance(prior, Half) and not prior.centred:
-        raise FitError(f"{prior.text} has its centre elsewhere than at zero, which Bambi's halves do not have.")
+        raise FitError(
+            f"{prior.text} has its centre elsewhere than at zero, which Bambi's halves do not have."
+        )
     numbers = ", ".join(f"{key}={value!r}" for key, value in prior.keywords.items())
     return f"bmb.Prior({json.dumps(prior.pymc)}, {numbers})"
 

@@ -6,11 +6,9 @@ Every number that is printed has the digits that its Monte Carlo error supports,
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +16,7 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.posterior.draws import Draws
+from lmmkit.engine.posterior.group_effects import GroupEffects
 from lmmkit.engine.posterior.priors import Prior
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.escape import html, terminal
@@ -27,10 +26,10 @@ from lmmkit.model.fit import Fit
 from lmmkit.model.inference.linear_functions import combinations
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.options import check_level, check_option, whole
-from lmmkit.model.posterior import other_programs, posterior_storage
+from lmmkit.model.posterior import other_programs
 from lmmkit.model.posterior.densities import Densities, levels_of, nested_terms, rows_by_level
 from lmmkit.model.posterior.drawing import draw_posterior
-from lmmkit.model.posterior.loo import PredictiveDensity, leave_out, penalised
+from lmmkit.model.posterior.loo import PredictiveDensity, in_sample, leave_out, penalised
 from lmmkit.model.posterior.predictive import PredictiveCheck, predictive_check
 from lmmkit.model.posterior.prior_words import ModelPriors
 from lmmkit.model.posterior.sensitivity import sensitivity
@@ -44,9 +43,11 @@ from lmmkit.model.resampling.simulate import Seed
 from lmmkit.model.resampling.variance_shares import ICC, R2, Shares, shares
 from lmmkit.model.tables import parameter_names
 from lmmkit.model.text_table import TextTable
+from lmmkit.model.threads import one_thread
 
 PRINTED = {
-    "mean": ("mean", "mcse"), "sd": ("sd", "sd_mcse"), "low": ("low", "low_mcse"), "high": ("high", "high_mcse"),
+    "mean": ("mean", "mcse"), "sd": ("sd", "sd_mcse"), "low": ("low", "low_mcse"), "high": ("high",
+    "high_mcse"),
 }  # fmt: skip
 LEAST_EFFECTIVE = 100.0  # draws that a tail of a table needs
 ROPE = ["low", "high", "inside", "below", "above", "mcse"]
@@ -126,10 +127,12 @@ class Posterior:
         """Mean, sd, quantiles, HDI, probability of direction, effective draws, Monte Carlo errors.
 
         Args:
-            level: Coverage of the intervals: `low` to `high` of equal tails, `hdi_low` to `hdi_high` the shortest.
+            level: Coverage of the intervals: `low` to `high` of equal tails, `hdi_low` to `hdi_high` the
+                shortest.
 
         Returns:
-            DataFrame by parameter: mean, sd, low, median, high, hdi_low, hdi_high, direction (the larger of the
+            DataFrame by parameter: mean, sd, low, median, high, hdi_low, hdi_high, direction (the larger of
+                the
             probabilities of being above and below zero), effective, mcse, sd_mcse, low_mcse, median_mcse,
             high_mcse, k_hat.
 
@@ -142,7 +145,8 @@ class Posterior:
         """The posterior of any function of the parameters.
 
         Args:
-            function: Takes the draws as a DataFrame, a column for each name of `table`, and gives a number for each
+            function: Takes the draws as a DataFrame, a column for each name of `table`, and gives a number
+                for each
                 draw: a vector, or a DataFrame or a mapping of such by name.
             level: Coverage of the intervals.
 
@@ -159,16 +163,18 @@ class Posterior:
             frame = pd.DataFrame()
         if len(frame) != self.draws.count:
             raise FitError(
-                f"of: the function gave {type(found).__name__}; a number for each of the {self.draws.count:,} draws is "
+                f"of: the function gave {type(found).__name__}; a number for each of the "
+                f"{self.draws.count:,} draws is "
                 "expected, or such vectors by name."
             )
         return self._summary(frame, level)
 
     def rope(self, ranges: Mapping[str, Sequence[float]]) -> pd.DataFrame:
-        """Probabilities of regions of practical equivalence: low, high, inside, below, above, mcse (of inside).
+        """Probabilities of regions of practical equivalence: low, high, inside, below, above, mcse.
 
         Args:
-            ranges: By name of a coefficient or parameter the least and greatest value that are as good as none.
+            ranges: By name of a coefficient or parameter the least and greatest value that are as good as
+                none.
 
         Raises:
             FitError: A name that the model does not have, or no two numbers in rising order.
@@ -177,7 +183,9 @@ class Posterior:
         for name, given in ranges.items():
             low, high = checked_range(name, given)
             if name not in frame:
-                raise FitError(f"rope: the model has no {name}{did_you_mean(name, list(frame.columns)) or '.'}")
+                raise FitError(
+                    f"rope: the model has no {name}{did_you_mean(name, list(frame.columns)) or '.'}"
+                )
             one = sorted_draws(frame[name].to_numpy(), self.weights)
             inside, error = one.share(low, high)
             below = one.share(-math.inf, low)[0]
@@ -198,7 +206,11 @@ class Posterior:
         return self._summary(pd.DataFrame(values, columns=pd.Index(of.labels)), level)
 
     def marginal_means(
-        self, specs: str | Sequence[str], by: str | Sequence[str] | None = None, level: float = 0.95, **options: Any
+        self,
+        specs: str | Sequence[str],
+        by: str | Sequence[str] | None = None,
+        level: float = 0.95,
+        **options: Any,
     ) -> pd.DataFrame:
         """The posterior of marginal means over the reference grid.
 
@@ -215,7 +227,11 @@ class Posterior:
         return self._of_family(means, level)
 
     def pairs(
-        self, specs: str | Sequence[str], by: str | Sequence[str] | None = None, level: float = 0.95, **options: Any
+        self,
+        specs: str | Sequence[str],
+        by: str | Sequence[str] | None = None,
+        level: float = 0.95,
+        **options: Any,
     ) -> pd.DataFrame:
         """The posterior of all differences of marginal means within the values of `by`; arguments as there.
 
@@ -266,8 +282,8 @@ class Posterior:
         """The rank of every level among those of its factor, 1 the greatest effect, with its uncertainty.
 
         Returns:
-            DataFrame group, level, term, mean, low, median, high (ranks), first and last (probabilities of being the
-            greatest and the least), mcse of the mean.
+            DataFrame group, level, term, mean, low, median, high (ranks), first and last (probabilities of
+            being the greatest and the least), mcse of the mean.
         """
         check_level("level", level)
         w, tables = self.weights, list[pd.DataFrame]()
@@ -294,8 +310,19 @@ class Posterior:
 
     @cached_property
     def effects(self) -> tuple[Floats, ...]:
-        """(r, J, k) draws of the random effects of each term, given the parameters of each draw."""
-        return self.draws.effects()
+        """(r, J, k) draws of the random effects of each term, given the parameters of each draw.
+
+        Raises:
+            FitError: The levels that rows connect are too many.
+        """
+        problem = self.estimates.problem
+        if not problem.terms:
+            return ()
+        mean = self.draws.beta @ self.estimates.X.T
+        mean = mean if problem.offset is None else mean + problem.offset
+        roots = [L * self.sigma[:, None, None] for L in self.factors]
+        with one_thread():
+            return GroupEffects(problem, mean, roots, self.sigma, self.rho, self.draws.seed).drawn()
 
     # Checks
 
@@ -323,10 +350,10 @@ class Posterior:
         """Expected log predictive density of what is left out, by Pareto-smoothed importance sampling.
 
         Args:
-            kind: "conditional" leaves out rows, whose groups stay known by their other rows; "marginal" leaves out
-                levels of a grouping factor with all their rows, and predicts new levels.
-            group: That factor, by default the one with most levels. Rows are predicted with its effects integrated
-                out, so that the draws need to bear less.
+            kind: "conditional" leaves out rows, whose groups stay known by their other rows; "marginal"
+                leaves out levels of a grouping factor with all their rows, and predicts new levels.
+            group: That factor, by default the one with most levels. Rows are predicted with its effects
+                integrated out, so that the draws need to bear less.
 
         Raises:
             FitError: An option that is not offered, or residuals that are correlated across what is left out.
@@ -339,7 +366,10 @@ class Posterior:
         if kind == "marginal":
             return leave_out(at.levels(codes, inside), log_weights, names, kind, of)
         ordered = rows[np.concatenate(rows_by_level(codes))].tolist()
-        return leave_out(at.rows_within(codes, inside), log_weights, ordered, kind, "row")
+        found = leave_out(at.rows_within(codes, inside), log_weights, ordered, kind, "row")
+        residual = self.estimates.problem.residual
+        known = residual is None or residual.independent
+        return replace(found, p=in_sample(at.rows(), log_weights) - found.elpd if known else math.nan)
 
     def waic(
         self, kind: Literal["conditional", "marginal"] = "conditional", group: str | None = None
@@ -404,14 +434,6 @@ class Posterior:
                 found[name] = f"none: {error}"
         return found
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the draws with their fit into a folder of JSON and Parquet; `load_posterior` reads it.
-
-        Raises:
-            DataError: The folder holds something else, or cannot be written.
-        """
-        return posterior_storage.save(self, path)
-
     def to_dict(self) -> dict[str, Any]:
         """What was found, in plain numbers, text, lists and dicts."""
         return {
@@ -456,13 +478,15 @@ class Posterior:
         for name, row in self.table.iterrows():
             numbers = [trusted_text(float(row[v]), float(row[e])) for v, e in PRINTED.values()]
             direction = f"{float(row['direction']):.2f}" if str(name) in self.estimates.names else ""
-            rows.append((str(name), *numbers, direction, f"{float(row['effective']):,.0f}", str(priors[str(name)])))
-        return TextTable("Means, standard deviations, 95 % intervals of equal tails", rows, numbers_right=True)
+            rows.append(
+                (str(name), *numbers, direction, f"{float(row['effective']):,.0f}", str(priors[str(name)]))
+            )
+        return TextTable(
+            "Means, standard deviations, 95 % intervals of equal tails", rows, numbers_right=True
+        )
 
     def _notes(self) -> list[str]:
-        return [
-            "Each number has the digits that its Monte Carlo error supports: two errors are within one of the last."
-        ]
+        return ["Each number has the digits that its Monte Carlo error, less than one of the last, supports."]
 
     def _summary(self, frame: pd.DataFrame, level: float) -> pd.DataFrame:
         found = summary(frame, self.weights, level)
@@ -543,11 +567,11 @@ def posterior(
 
     Args:
         fit: The fit.
-        priors: By name, such as `{"sd": "half_normal(30)", "Subject.cor": "lkj(2)", "Days": "normal(0, 20)"}`: a
-            coefficient or parameter, a term's or all standard deviations (`sd`) or correlations (`cor`), all
-            coefficients but the intercept (`beta`). By default half student_t(3, 0, s) on standard deviations, s the
-            larger of 2.5 and the median absolute deviation of the response, lkj(1) on correlations, flat on
-            coefficients, as brms has them but for the intercept.
+        priors: By name, such as `{"sd": "half_normal(30)", "Subject.cor": "lkj(2)", "Days": "normal(0,
+            20)"}`: a coefficient or parameter, a term's or all standard deviations (`sd`) or correlations
+            (`cor`), all coefficients but the intercept (`beta`). By default half student_t(3, 0, s) on
+            standard deviations, s the larger of 2.5 and the median absolute deviation of the response,
+            lkj(1) on correlations, flat on coefficients, as brms has them but for the intercept.
         draws: How many.
         seed: Of the random numbers: equal seeds give equal draws.
         workers: Threads; the draws do not depend on it.
@@ -573,7 +597,9 @@ def checked_range(name: str, given: Any) -> tuple[float, float]:
     except (TypeError, ValueError):
         low, high = math.nan, math.nan
     if not low < high:
-        raise FitError(f"rope: {name}: {given!r:.60}: two numbers are expected, the second above the first: [-1, 1].")
+        raise FitError(
+            f"rope: {name}: {given!r:.60}: two numbers are expected, the second above the first: [-1, 1]."
+        )
     return low, high
 
 

@@ -1,9 +1,10 @@
 """Posterior predictive checks: new data sets from draws of the posterior, held against the data.
 
-The new data come from new levels of the grouping factors (`new`), as a repetition of the study would have them, or
-from the levels that there are (`group`).
+The new data come from new levels of the grouping factors (`new`), as a repetition of the study would have
+them, or from the levels that there are (`group`).
 
-Reference: Gelman, Meng & Stern (1996), Posterior predictive assessment of model fitness via realized discrepancies,
+Reference: Gelman, Meng & Stern (1996), Posterior predictive assessment of model fitness via realized
+    discrepancies,
 Statistica Sinica 6, 733-807.
 """
 

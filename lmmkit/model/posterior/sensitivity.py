@@ -1,12 +1,12 @@
-"""How far a posterior hangs on its prior and on its likelihood, by raising each to a power: no new evaluation.
+"""How far a posterior hangs on its prior and on its likelihood: each raised to a power, at no new evaluation.
 
-With the prior (or the likelihood) to the power alpha the draws have the weights w p^(alpha - 1), smoothed. The
-sensitivity of a quantity is the change of its distribution for each doubling of alpha, at alpha = 1: the cumulative
-Jensen-Shannon distance between the two distributions over log2(alpha), by differences at 0.99 and 1.01. From 0.05
-on it matters: of the prior alone, it outweighs the data; of both, the two pull apart.
+With the prior or the likelihood to the power alpha the draws have the weights w p^(alpha - 1), smoothed. The
+sensitivity of a quantity is the change of its distribution for each doubling of alpha, at alpha = 1: the
+cumulative Jensen-Shannon distance between the two distributions over log2(alpha), by differences at 0.99 and
+1.01. From 0.05 on it matters: of the prior alone, it outweighs the data; of both, the two pull apart.
 
-Reference: Kallioinen, Paananen, Bürkner & Vehtari (2023), Detecting and diagnosing prior and likelihood sensitivity
-with power-scaling, Statistics and Computing 34, 57; the R package priorsense.
+Reference: Kallioinen, Paananen, Bürkner & Vehtari (2023), Detecting and diagnosing prior and likelihood
+sensitivity with power-scaling, Statistics and Computing 34, 57; the R package priorsense.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lmmkit.engine.posterior.pareto import smooth
 
 POWERS = (0.99, 1.01)
 MATTERS = 0.05
-CONFLICT, STRONG, NONE = "prior and data pull apart", "the prior outweighs the data", ""
+CONFLICT, STRONG, NONE = "prior and data may pull apart", "the prior may outweigh the data", ""
 SENSITIVITY = ["prior", "likelihood", "diagnosis"]
 
 
@@ -40,7 +40,8 @@ def distance(x: Floats, p: Floats, q: Floats) -> float:
         p: (r,) weights of the one.
         q: (r,) weights of the other.
 
-    Reference: Nguyen & Vreeken (2015), Non-parametric Jensen-Shannon divergence, ECML PKDD; the larger one of x and
+    Reference: Nguyen & Vreeken (2015), Non-parametric Jensen-Shannon divergence, ECML PKDD; the larger one
+        of x and
     of -x.
     """
     widths = np.diff(x)

@@ -1,8 +1,9 @@
 """Weighted draws summarised, each number with its Monte Carlo standard error.
 
-Of r independent draws with weights w that sum to one, a mean m = sum w x has the error sqrt(sum w^2 (x - m)^2)
-(the delta method for a ratio of two sums), and so has any probability; that of a standard deviation and of a
-quantile follows. Effective draws of a quantity are the equally weighted ones that would give its mean that error.
+Of r independent draws with weights w that sum to one, a mean m = sum w x has the error sqrt(sum w^2 (x -
+m)^2) (the delta method for a ratio of two sums), and so has any probability; that of a standard deviation
+and of a quantile follows. Effective draws of a quantity are the equally weighted ones that would give its
+mean that error.
 
 Reference: Owen (2013), Monte Carlo theory, methods and examples, chapter 9.
 """
@@ -115,8 +116,8 @@ def summary(values: pd.DataFrame, w: Floats, level: float, inefficiency: float =
         inefficiency: As of `Draws1`.
 
     Returns:
-        The columns of `SUMMARY`; NaN where a quantity is not finite in some draw of weight. `direction` is the
-        larger of the probabilities of x > 0 and x < 0.
+        The columns of `SUMMARY`; NaN where a quantity is not finite in some draw of weight. `direction` is
+        the larger of the probabilities of x > 0 and x < 0.
     """
     check_level("level", level)
     tail = (1.0 - level) / 2.0
@@ -150,7 +151,7 @@ def summary(values: pd.DataFrame, w: Floats, level: float, inefficiency: float =
 
 
 def trusted_decimals(error: float) -> int | None:
-    """Decimals of a number with this Monte Carlo error: two errors stay within one of the last digit.
+    """Decimals of a number with this Monte Carlo error, which is less than one of the last digit.
 
     Negative for tens and hundreds; None where there is no error, so that nothing limits the digits.
 
@@ -159,11 +160,11 @@ def trusted_decimals(error: float) -> int | None:
     """
     if not error > 0.0 or not math.isfinite(error):
         return None
-    return -math.ceil(math.log10(2.0 * error) - 1e-9)
+    return -math.ceil(math.log10(error) - 1e-9)
 
 
 def trusted_text(value: float, error: float) -> str:
-    """A number with the digits that its Monte Carlo error supports; by powers of ten where they end before the point.
+    """A number with the digits that its Monte Carlo error supports; by powers of ten where these are few.
 
     >>> trusted_text(6.5743, 0.027), trusted_text(251.4, 3.0), trusted_text(0.5, 0.0)
     ('6.6', '2.5e+02', '0.5')

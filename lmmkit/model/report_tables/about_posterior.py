@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import betaln
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.posterior.pareto import threshold
@@ -30,12 +31,13 @@ BESIDE = {
 }  # fmt: skip
 POINTS = 161  # of a density that is drawn
 SHOWN_MASS = 0.998  # of the draws between the ends of its axis
+NEAR_ZERO = 0.4  # share of its end below which an axis of what is not negative begins at zero
 DATA_SETS = 200  # of a predictive check
 MOST_RANKED = 60  # levels of a factor whose ranks are told
 LEFT_OUT = 2e8  # draws times rows times the effects of a level, beyond which nothing is left out
 ANSWER = [
-    "quantity", "estimate", "estimate_low", "estimate_high", *BESIDE.values(), "not_above", "rope_low", "rope_high",
-    "inside", "inside_mcse",
+    "quantity", "estimate", "se", "estimate_low", "estimate_high", *BESIDE.values(), "not_above", "rope_low",
+    "rope_high", "inside", "inside_mcse",
 ]  # fmt: skip
 
 
@@ -52,7 +54,7 @@ def draws(found: Posterior) -> Frame:
     facts: dict[str, Any] = {
         "draws": own.count,
         "effective_draws": found.effective,
-        "k_hat": found.k_hat,
+        "k_hat": found.k_hat if math.isfinite(found.k_hat) else math.nan,
         "k_hat_limit": threshold(own.count),
         "rounds": own.rounds,
         "evaluations": own.evaluations,
@@ -76,7 +78,12 @@ def parameters(found: Posterior, bounds: Frame, level: float) -> Frame:
 
 
 def answer(
-    found: Posterior, focus: Focus, rope: Sequence[float] | Mapping[str, Sequence[float]] | None, *, df: str, level: float
+    found: Posterior,
+    focus: Focus,
+    rope: Sequence[float] | Mapping[str, Sequence[float]] | None,
+    *,
+    df: str,
+    level: float,
 ) -> Frame:
     """What the study asks about, estimated and drawn, then what it names regions of practical equivalence of.
 
@@ -106,11 +113,11 @@ def answer(
 
 
 def _asked(fit: Fit, focus: Focus) -> dict[str, Floats]:
-    """The one number of the focus, or every difference of two means of a factor, as weights of coefficients."""
+    """The one number of the focus, or every difference of two means of a factor, as combinations."""
     try:
         one = estimand(fit, focus)
         if one is not None:
-            return {one.name: one.L}
+            return {one.name.replace("slope of", "Slope of", 1): one.L}
         family = fit.marginal_means(focus.variable, df="normal").family
     except FitError:
         return {}
@@ -127,7 +134,12 @@ def _answered(
     one = sorted_draws(x, found.weights)
     row["not_above"] = one.share(-math.inf, 0.0)[0]
     if estimate is not None:
-        row |= {"estimate": estimate["estimate"], "estimate_low": estimate["low"], "estimate_high": estimate["high"]}
+        row |= {
+            "estimate": estimate["estimate"],
+            "estimate_low": estimate["low"],
+            "estimate_high": estimate["high"],
+            "se": estimate["se"],
+        }
     if rope is not None:
         inside, error = one.share(*rope)
         row |= {"rope_low": rope[0], "rope_high": rope[1], "inside": inside, "inside_mcse": error}
@@ -140,7 +152,8 @@ def _answered(
 def densities(found: Posterior) -> Frame:
     """Densities to draw: parameter, x, prior, likelihood, posterior; the prior is NaN where it is flat.
 
-    The likelihood of a parameter is what its posterior would be under a flat prior on it, the other parameters
+    The likelihood of a parameter is what its posterior would be under a flat prior on it, the other
+    parameters
     averaged over: the draws with its own prior taken out of their weights, scaled to one over the axis.
     """
     frame, w, parts = found.draws_frame(), found.weights, list[Frame]()
@@ -171,9 +184,8 @@ def _axis(x: Floats, w: Floats, prior: Prior, kind: str) -> tuple[float, float]:
     tail = (1.0 - SHOWN_MASS) / 2.0
     if kind == "cor" or isinstance(prior, LKJ):
         return -1.0, 1.0
-    if kind in ("sd", "range"):
-        return 0.0, one.quantile(1.0 - tail)
-    return one.quantile(tail), one.quantile(1.0 - tail)
+    low, high = one.quantile(tail), one.quantile(1.0 - tail)
+    return (0.0, high) if kind in ("sd", "range") and low < NEAR_ZERO * high else (low, high)
 
 
 def _ends(kind: str) -> tuple[float, float]:
@@ -195,8 +207,14 @@ def _prior_density(found: Posterior, parameter: str, prior: Prior, grid: Floats)
     if isinstance(prior, Flat):
         return None
     with np.errstate(divide="ignore"):
-        if isinstance(prior, LKJ):  # each correlation of k columns is Beta(a, a) on (-1, 1), a = eta + (k - 2) / 2
-            return np.exp(prior.log_partial(_columns_of(found, parameter), 0, np.log1p(-np.minimum(grid**2, 1.0))))
+        if isinstance(prior, LKJ):  # one correlation among k columns is 2 Beta(a, a) - 1
+            a = prior.shape(_columns_of(found, parameter), 0)
+            log_left = np.log1p(-np.minimum(grid**2, 1.0))
+            return (
+                np.exp((a - 1.0) * log_left - betaln(a, a)) / 2.0 ** (2.0 * a - 1.0)
+                if a != 1.0
+                else 0.5 + 0.0 * grid
+            )
         return np.exp(prior.logpdf(np.maximum(grid, 1e-300) if prior.support[0] == 0.0 else grid))
 
 
@@ -212,12 +230,12 @@ def _without(found: Posterior, parameter: str, prior: Prior, x: Floats, w: Float
 def _kernel(x: Floats, w: Floats, grid: Floats, low: float, high: float) -> Floats:
     """A weighted kernel density, mass beyond the ends of the domain folded back.
 
-    Reference: Silverman (1986), Density Estimation, 3.4.2 for the width and 2.10 for the reflection.
+    Reference: Silverman (1986), Density Estimation, 3.4.2 for the width, 2.10 for the reflection.
     """
     used = w > 0.0
     one = sorted_draws(x[used], w[used] / w[used].sum())
     spread = min(one.sd, (one.quantile(0.75) - one.quantile(0.25)) / 1.34) or one.sd
-    width = 0.9 * spread * (1.0 / float(one.w @ one.w)) ** -0.2
+    width = 1.06 * spread * (1.0 / float(one.w @ one.w)) ** -0.2
     if not width > 0.0:
         return np.zeros_like(grid)
     images = [one.x, *([2.0 * end - one.x for end in (low, high) if math.isfinite(end)])]
@@ -232,17 +250,20 @@ def _kernel(x: Floats, w: Floats, grid: Floats, low: float, high: float) -> Floa
 
 
 def ranks(found: Posterior, level: float) -> Frame:
-    """Ranks of the levels of the factors that have no more than can be told: group, level, term, mean, low, high, ...
+    """Ranks of the levels of the factors that have no more of them than can be told.
 
     Returns:
-        DataFrame group, level, term, mean, low, median, high, first, last, mcse; no rows without such a factor.
+        DataFrame effect (its name), group, level, term, mean, low, median, high, first, last, mcse; no rows
+        without such a factor.
     """
     few = [term.group for term in found.estimates.random if len(term.levels) <= MOST_RANKED]
+    columns = ["effect", "group", "level", "term", "mean", "low", "median", "high", "first", "last", "mcse"]
     if not few:
-        return Frame(columns=["group", "level", "term", "mean", "low", "median", "high", "first", "last", "mcse"])
+        return Frame(columns=columns)
     table = found.ranks(level)
-    table = table[table["group"].isin(few)]
-    return table.sort_values(["group", "term", "mean"], kind="stable").reset_index(drop=True)
+    table = table[table["group"].isin(few)].sort_values(["group", "term", "mean"], kind="stable")
+    names = [f"{row.group} {row.level}: {row.term}" for row in table.itertuples()]
+    return table.assign(effect=names)[columns].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -354,9 +375,7 @@ TABLES = (
         "posterior_ranks",
         "Ranks of the groups by their effects, the greatest first, with what is not known of them.",
         {
-            "group": "Factor",
-            "level": "Level",
-            "term": "Effect of",
+            "effect": "Effect",
             "mean": ("Mean rank", 1),
             "low": ("Low", 0),
             "high": ("High", 0),

@@ -527,9 +527,9 @@ class PosteriorSection(_Section):
     )
     priors: dict[ShortText, Prior] = Field(
         default_factory=dict,
-        description="Priors by parameter (`Subject.sd.Days`, `Days`), by term (`Subject.sd`, `Subject.cor`) or for all "
-        "(`sd`, `cor`, `beta`), such as half_normal(20), student_t(3, 0, 59.3), exponential(0.1), lkj(2), "
-        "normal(0, 10); those of brms when left out, flat on coefficients",
+        description="Priors by parameter (`Subject.sd.Days`, `Days`), by term (`Subject.sd`, `Subject.cor`) "
+        "or for all (`sd`, `cor`, `beta`), such as half_normal(20), student_t(3, 0, 59.3), exponential(0.1), "
+        "lkj(2), normal(0, 10); when left out those of brms, flat on coefficients",
     )
     rope: (
         Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -117,9 +117,7 @@ def steps_of(books: Iterable[Notebook], settings: Mapping[str, Any]) -> list[Not
         books: Those that there are.
         settings: The study's settings, resolved.
     """
-    own = [
-        book for book in books if book.number not in ASKED or settings.get(ASKED[book.number]) is not None
-    ]
+    own = [book for book in books if book.number not in ASKED or settings.get(ASKED[book.number]) is not None]
     return sorted(own, key=lambda book: (book.number == LAST, book.name))
 
 

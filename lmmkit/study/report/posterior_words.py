@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
+
 import pandas as pd
 
-from lmmkit.model.posterior.sensitivity import MATTERS
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
 from lmmkit.study.report.answer import coverage
 from lmmkit.study.report.captions import Words, counted, label_of
 from lmmkit.study.report.findings import listed
-from lmmkit.study.report.numbers import TABLES, Files, cell_mark, drawn_text, number, percent
+from lmmkit.study.report.numbers import TABLES, Files, cell_mark, number, percent
 from lmmkit.study.report.references import WORKS
-from lmmkit.study.report.seen import Seen
+from lmmkit.study.report.seen import Seen, as_unit
 
 __all__ = [
-    "beside", "densities", "label_of", "posterior_in_words", "predictive", "ranks", "titled", "units", "works",
+    "beside", "densities", "label_of", "posterior_in_words", "predictive", "ranks", "titled", "units",
+    "works",
 ]  # fmt: skip
 NULL_SHARE = 1e-6  # of the residual SD, at and below which an estimated SD is zero
+CORRELATION, STRUCTURE = NO_UNITS = ("correlation", "residual structure")
 MOST_TOLD = 6  # differences or parameters that sentences tell one by one
 
 
 def posterior_in_words(files: Files, seen: Seen) -> list[MarkedText]:
-    """Paragraphs: what was drawn and its worth, the answer, zero variances, sensitivity, checks, what is left out.
+    """Paragraphs: the draws and their worth, the answer, zero variances, sensitivity, checks.
 
     Args:
         files: The run.
@@ -41,7 +45,8 @@ def posterior_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     return [part for part in parts if part.parts]
 
 
-# --- Sentences ------------------------------------------------------------------------------------------------
+# --- Sentences
+# ------------------------------------------------------------------------------------------------
 
 
 def _worth(files: Files) -> MarkedText:
@@ -51,8 +56,10 @@ def _worth(files: Files) -> MarkedText:
     good = not float(k_hat.value) > float(limit.value)
     verdict = "up to {} the draws can be trusted" if good else "above {} the draws cannot be trusted"
     return fill(
-        "{} draws by importance sampling from the restricted likelihood times the priors are worth {} independent "
-        "ones; the shape of the tail of their weights, k-hat, is {} ({}). Posterior numbers have the digits that "
+        "{} draws by importance sampling from the restricted likelihood times the priors are worth "
+        "{} independent "
+        "ones; the shape of the tail of their weights, k-hat, is {} ({}). Posterior numbers have the "
+        "digits that "
         "their Monte Carlo error supports.",
         count,
         effective,
@@ -64,22 +71,22 @@ def _worth(files: Files) -> MarkedText:
 def _answer(files: Files, seen: Seen, row: int) -> MarkedText:
     """Posterior mean and interval of what is asked, beside its estimate; probabilities."""
     table = files.table("posterior_answer")
-    mean, low, high = (files.cell("posterior_answer", row, name, "drawn") for name in ("mean", "lower", "upper"))
+    mean, low, high = (
+        files.cell("posterior_answer", row, name, "drawn") for name in ("mean", "lower", "upper")
+    )
     said = fill(
-        "{}: the posterior mean is {} (with {} probability between {} and {})",
+        "{}: the posterior mean is {}{} (with {} probability between {} and {})",
         Name(str(table["quantity"].iloc[row])),
         mean,
+        _unit_of_answer(files, seen, row),
         coverage(files),
         low,
         high,
     )
     if pd.notna(table["estimate"].iloc[row]):
         own = [
-            Mark(mark.value, mark.file, mark.place, mark.text)
-            for mark in (
-                files.cell("posterior_answer", row, name)
-                for name in ("estimate", "estimate_low", "estimate_high")
-            )
+            files.cell("posterior_answer", row, name, "trusted")
+            for name in ("estimate", "estimate_low", "estimate_high")
         ]
         bounds = fill(" ({} to {})", *own[1:]) if pd.notna(table["estimate_low"].iloc[row]) else MarkedText()
         method = files.json("study.json")["model"]["method"]
@@ -92,6 +99,15 @@ def _answer(files: Files, seen: Seen, row: int) -> MarkedText:
         text = "{}; it lies between {} and {}, where the study counts it as good as none, with probability {}"
         said = fill(text, said, *ends, inside)
     return fill("{}.", said)
+
+
+def _unit_of_answer(files: Files, seen: Seen, row: int) -> MarkedText:
+    """The unit behind what the study asks about, or behind a parameter with a region of its own."""
+    table, facts = files.table("posterior_answer"), files.json("answer.json")
+    if pd.isna(table["estimate"].iloc[row]):
+        unit = units([table["quantity"].iloc[row]], seen)[0]
+        return fill(" {}", as_unit(unit)) if unit and unit not in NO_UNITS else MarkedText()
+    return seen.per(facts["variable"]) if facts["kind"] == "number" else seen.of_response()
 
 
 def _side(files: Files, row: int) -> MarkedText:
@@ -121,12 +137,13 @@ def _complement(files: Files, row: int) -> Mark:
 
 
 def _share_text(p: float, error: float, effective: float) -> str:
-    """`0.81`, `< 0.001`; a probability that no draw speaks against is told as near one as the draws allow."""
-    least = 10.0 ** math.ceil(math.log10(3.0 / effective))
-    if p + 2.0 * error < least:
-        return f"< {least:g}"
-    decimals = max(1, -math.ceil(math.log10(max(2.0 * error, least))))
-    return f"{p:.{decimals}f}"
+    """`0.81`, `< 0.001`; a probability that hardly any draw speaks for, or against, is told as a bound."""
+    unit = 10.0 ** math.ceil(math.log10(max(error, 3.0 / effective)))
+    if p + 2.0 * error < unit:
+        return f"< {unit:g}"
+    if 1.0 - p + 2.0 * error < unit:
+        return f"> {1.0 - unit:g}"
+    return f"{p:.{max(1, round(-math.log10(unit)))}f}"
 
 
 def _zeros(files: Files) -> list[MarkedText]:
@@ -138,7 +155,8 @@ def _zeros(files: Files) -> list[MarkedText]:
         if ".sd." in str(name) and float(estimate) <= NULL_SHARE * sigma:
             marks = [files.cell("posterior", row, column, "drawn") for column in ("median", "upper")]
             text = (
-                "{} is estimated as zero, which is an end of its range and no likely value: half of its posterior "
+                "{} is estimated as zero, which is an end of its range and no likely value: half of "
+                "its posterior "
                 "lies above {}, and the interval reaches to {}."
             )
             said.append(fill(text, Name(str(name)), *marks))
@@ -166,7 +184,8 @@ def _sensitivity(files: Files) -> MarkedText:
         for row in rows[:MOST_TOLD]
     ]
     return fill(
-        "Priors matter here, by power-scaling sensitivities for {}: {}. Another prior would change what is said of "
+        "Priors matter here, by power-scaling sensitivities for {}: {}. Another prior would change "
+        "what is said of "
         "{}.",
         counted(facts["sensitive"], "parameter"),
         join("; ", each),
@@ -180,7 +199,9 @@ def _predictive(files: Files) -> MarkedText:
     if not outside.value:
         text = "Of {} of the response none lies outside the range of data sets drawn from the posterior."
         return fill(text, counted(count, "statistic"))
-    names = [Name(str(table["statistic"].iloc[row])) for row in range(len(table)) if table["outside"].iloc[row]]
+    names = [
+        Name(str(table["statistic"].iloc[row])) for row in range(len(table)) if table["outside"].iloc[row]
+    ]
     return fill(
         "Of {} of the response {} outside the range of data sets drawn from the posterior: {}.",
         counted(count, "statistic"),
@@ -200,15 +221,21 @@ def _left_out(files: Files) -> list[MarkedText]:
             trouble = files.cell("posterior_loo", row, "trouble")
             said.append(fill("With {} left out no predictive density can be told: {}", what, trouble))
             continue
-        elpd, se = files.cell("posterior_loo", row, "elpd", "drawn"), files.cell("posterior_loo", row, "se", 1)
+        elpd, se = (
+            files.cell("posterior_loo", row, "elpd", "drawn"),
+            files.cell("posterior_loo", row, "se", 1),
+        )
         text = "With {} left out the expected log predictive density is {} (standard error {})."
         said.append(fill(text, what, elpd, se))
     if len(said) > 1:
-        said.append(fill("The one is of new rows of known groups, the other of new groups: they do not compare."))
+        said.append(
+            fill("The one is of new rows of known groups, the other of new groups: they do not compare.")
+        )
     return [join(" ", said)] if said else []
 
 
-# --- Captions -------------------------------------------------------------------------------------------------
+# --- Captions
+# -------------------------------------------------------------------------------------------------
 
 
 def densities(table: pd.DataFrame) -> Words:
@@ -219,7 +246,8 @@ def densities(table: pd.DataFrame) -> Words:
     """
     facts = _priors_facts(table)
     caption = fill(
-        "Prior (dashed), likelihood (dotted) and posterior (filled) of {}: where the two last agree, the data speak "
+        "Prior (dashed), likelihood (dotted) and posterior (filled) of {}: where the two last agree, "
+        "the data speak "
         "and the prior is silent; {} flat.",
         counted(facts["parameters"], "parameter"),
         fill("{} {}", facts["flat"], "prior is" if facts["flat"].value == 1 else "priors are"),
@@ -236,7 +264,8 @@ def beside(table: pd.DataFrame, level: float) -> Words:
     coverage_mark = Mark(level, "study.json", "inference/level", percent(level, 4))
     return {
         "caption": fill(
-            "Estimates (squares) and posterior means (dots) with {} intervals; {} of {} posterior means lie within "
+            "Estimates (squares) and posterior means (dots) with {} intervals; {} of {} posterior "
+            "means lie within "
             "the interval of the estimate.",
             coverage_mark,
             facts["covered"],
@@ -252,7 +281,10 @@ def ranks(table: pd.DataFrame) -> Words:
     told = (
         fill("none is the greatest with a probability of one half or more")
         if not sure.value
-        else fill("{} the greatest with a probability of one half or more", fill("{} {}", sure, "is" if sure.value == 1 else "are"))
+        else fill(
+            "{} the greatest with a probability of one half or more",
+            fill("{} {}", sure, "is" if sure.value == 1 else "are"),
+        )
     )
     return {
         "caption": fill("Ranks of {} with what is not known of them: {}.", counted(levels, "effect"), told),
@@ -265,7 +297,8 @@ def predictive(table: pd.DataFrame) -> Words:
     count, outside = (_table_fact("posterior_predictive", table, name) for name in ("statistics", "outside"))
     return {
         "caption": fill(
-            "The response (dots) over the range of data sets drawn from the posterior with new groups (band); {} of {} "
+            "The response (dots) over the range of data sets drawn from the posterior with new "
+            "groups (band); {} of {} "
             "statistics lie outside.",
             outside,
             count,
@@ -276,7 +309,9 @@ def predictive(table: pd.DataFrame) -> Words:
 
 def titled(table: pd.DataFrame) -> pd.DataFrame:
     """A table of ranks with a title for each effect."""
-    return table.assign(title=[f"{name} of {group}" for name, group in zip(table["term"], table["group"], strict=True)])
+    return table.assign(
+        title=[f"{name} of {group}" for name, group in zip(table["term"], table["group"], strict=True)]
+    )
 
 
 def units(parameters: Iterable[Any], seen: Seen) -> list[str]:
@@ -290,10 +325,10 @@ def _unit(name: str, seen: Seen) -> str:
         if own != name:
             return seen.units_told([own])[0] if own in term.names else seen.units_told(["Intercept"])[0]
         if name.startswith(f"{term.group}.cor."):
-            return "correlation"
+            return CORRELATION
     if name == "Residual.sd" or name in seen.design.fixed_names:
         return seen.units_told(["Intercept" if name == "Residual.sd" else name])[0]
-    return "residual structure"
+    return STRUCTURE
 
 
 def works(draws: pd.DataFrame, sensitivity: pd.DataFrame) -> dict[str, dict[str, str]]:
@@ -303,18 +338,32 @@ def works(draws: pd.DataFrame, sensitivity: pd.DataFrame) -> dict[str, dict[str,
         draws: How the draws were made.
         sensitivity: What hangs on the priors, if it was looked at.
     """
-    asked = {"psis": len(draws) > 0, "loo": len(draws) > 0, "lkj": len(draws) > 0, "power-scaling": len(sensitivity) > 0}
+    asked = {
+        "psis": len(draws) > 0,
+        "loo": len(draws) > 0,
+        "lkj": len(draws) > 0,
+        "power-scaling": len(sensitivity) > 0,
+    }
     return {key: WORKS[key]._asdict() for key in WORKS if asked.get(key)}
 
 
-# --- Parts ----------------------------------------------------------------------------------------------------
+# --- Parts
+# ----------------------------------------------------------------------------------------------------
 
 
 def _fact(files: Files, name: str) -> Mark:
     table = files.table("posterior_draws")
     row = table["quantity"].tolist().index(name)
     value = float(table["value"].iloc[row])
-    text = f"{value:,.0f}" if name in ("draws", "effective_draws") else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+    text = (
+        "none"
+        if math.isnan(value)
+        else (
+            f"{value:,.0f}"
+            if name in ("draws", "effective_draws")
+            else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+        )
+    )
     return cell_mark("posterior_draws", table, row, "value", text)
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lmmkit.errors import Findings, StudyError
+from lmmkit.errors import Findings, RunError, StudyError
 from lmmkit.study.data.known_files import pinned
 from lmmkit.study.data.sources import ALLOW_OUTSIDE, ROOT, Base, check_pin, find_source, sha256_of
 from lmmkit.study.files.study import Study, load_study, raise_placed

@@ -209,7 +209,7 @@ class Step:
         self._write("trace.csv", csv_bytes(fit.trace))
 
     def save_posterior(self, found: Posterior) -> None:
-        """Keep a posterior: its draws as a table, how they were made, the model as a text for other programs."""
+        """Keep a posterior: its draws as a table, how they were made, the model for other programs."""
         frame = found.draws_frame().assign(log_weight=found.draws.log_weights)
         self._write("posterior/draws.parquet", frame_bytes(frame))
         self.save_json("posterior/posterior.json", found.to_dict())
