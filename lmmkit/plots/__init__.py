@@ -30,7 +30,7 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
-from lmmkit.plots.posterior import estimates_and_posterior, predictive, prior_and_posterior, ranks
+from lmmkit.plots.posterior_pictures import estimates_and_posterior, predictive, prior_and_posterior, ranks
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -82,12 +83,12 @@ class GroupEffects:
         self._refuse(len(self.sigma) * (J * k * (k + wide) ** 2 + wide**3))
         rows = csr_array((w, (term.codes, np.arange(n))), shape=(J, n))
         Z2 = self._sparse(later, sizes, n)
-        G11 = np.stack([rows @ (Z1 * Z1[:, [a]]) for a in range(k)], axis=1)  # (J, k, k)
-        G12 = np.stack([(rows @ (Z2 * Z1[:, [a]])).toarray() for a in range(k)], axis=1)  # (J, k, wide)
-        G22 = (Z2.T @ (Z2 * w[:, None])).toarray()
+        G11 = np.stack([_sums(rows, Z1 * Z1[:, [a]]) for a in range(k)], axis=1)  # (J, k, k)
+        G12 = np.stack([_dense(rows @ (Z2 * Z1[:, [a]])) for a in range(k)], axis=1)  # (J, k, wide)
+        G22 = _dense(Z2.T @ (Z2 * w[:, None]))
         e = self.problem.response - self.mean
-        g1 = np.stack([(rows @ (e * Z1[:, a]).T).T for a in range(k)], axis=2)  # (r, J, k)
-        g2 = (Z2.T @ (e * w).T).T  # (r, wide)
+        g1 = np.stack([_sums(rows, (e * Z1[:, a]).T).T for a in range(k)], axis=2)  # (r, J, k)
+        g2 = _sums(Z2.T, (e * w).T).T  # (r, wide)
         out1, out2 = np.empty(g1.shape), np.empty(g2.shape)
         for cut in self._chunks(J * k * (k + wide) + wide**2):
             z = normals(self.seed, cut.start, cut.stop - cut.start, J * k + wide, PURPOSE).T
@@ -96,21 +97,21 @@ class GroupEffects:
             D = np.eye(k) + A1.swapaxes(1, 2)[:, None] @ G11 @ A1[:, None] / variance[..., None]
             B = A1.swapaxes(1, 2)[:, None] @ (G12.reshape(J * k, wide) @ A2).reshape(len(A1), J, k, wide)
             S = np.eye(wide) + A2.swapaxes(1, 2) @ G22 @ A2 / variance
-            C1 = np.linalg.cholesky(D)
-            H = np.linalg.solve(C1, B / variance[..., None])
+            C1 = cholesky_root(D)
+            H = solved(C1, B / variance[..., None])
             flat = H.reshape(len(H), J * k, wide)
-            C2 = np.linalg.cholesky(S - flat.swapaxes(1, 2) @ flat)
-            v1 = np.linalg.solve(C1, (g1[cut] @ A1 / variance)[..., None])
+            C2 = cholesky_root(S - flat.swapaxes(1, 2) @ flat)
+            v1 = solved(C1, (g1[cut] @ A1 / variance)[..., None])
             rest = (A2.swapaxes(1, 2) @ g2[cut][..., None]) / variance
-            v2 = np.linalg.solve(C2, rest - flat.swapaxes(1, 2) @ v1.reshape(len(H), J * k, 1))
-            u2 = np.linalg.solve(C2.swapaxes(1, 2), v2 + z[:, J * k :, None])
+            v2 = solved(C2, rest - flat.swapaxes(1, 2) @ v1.reshape(len(H), J * k, 1))
+            u2 = solved(C2.swapaxes(1, 2), v2 + z[:, J * k :, None])
             inner = v1 + z[:, : J * k].reshape(-1, J, k, 1) - H @ u2[:, None]
-            u1 = np.linalg.solve(C1.swapaxes(2, 3), inner)[..., 0]
+            u1 = solved(C1.swapaxes(2, 3), inner)[..., 0]
             out1[cut] = u1 @ A1.swapaxes(1, 2)
             out2[cut] = (A2 @ u2)[..., 0]
         return self._apart(out1, out2, later)
 
-    def _sparse(self, later: Sequence[Sequence[int]], sizes: Sequence[int], n: int) -> csr_array:
+    def _sparse(self, later: Sequence[Sequence[int]], sizes: Sequence[int], n: int) -> Any:
         """(n, wide) Z of the later factors, the columns of a level together."""
         data, columns, at = list[Floats](), list[Ints](), 0
         for terms, size in zip(later, sizes, strict=True):
@@ -137,7 +138,8 @@ class GroupEffects:
     def _apart(self, out1: Floats, out2: Floats, later: Sequence[Sequence[int]]) -> tuple[Floats, ...]:
         """The effects of each term from those of each factor."""
         found: dict[int, Floats] = {}
-        wholes, at = [(self._factors[0], out1)], 0
+        wholes: list[tuple[Sequence[int], Floats]] = [(self._factors[0], out1)]
+        at = 0
         for terms in later:
             J, k = self.problem.terms[terms[0]].levels, self._columns(terms).shape[1]
             wholes.append((terms, out2[:, at : at + J * k].reshape(-1, J, k)))
@@ -173,9 +175,9 @@ class GroupEffects:
             if problem.residual is not None:
                 both = root_of(problem.residual, self.rho[r]).white(np.ascontiguousarray(both.T)).T
             both = both / self.sigma[r]
-            C = np.linalg.cholesky(np.eye(q) + both[:, :-1].T @ both[:, :-1])
-            z = normals(self.seed, r, 1, q, PURPOSE)[:, 0]
-            u = np.linalg.solve(C.T, np.linalg.solve(C, both[:, :-1].T @ both[:, -1]) + z)
+            C = cholesky_root(np.eye(q) + both[:, :-1].T @ both[:, :-1])
+            z = normals(self.seed, r, 1, q, PURPOSE)
+            u = solved(C.T, solved(C, both[:, :-1].T @ both[:, -1:]) + z)[:, 0]
             at = 0
             for term, root, width, b in zip(problem.terms, self.roots, widths, out, strict=True):
                 k = len(term.columns)
@@ -204,6 +206,26 @@ def _on_rows(term: Term, problem: Problem) -> Iterator[Floats]:
     )
     for c in term.columns:
         yield term.on_rows(base) * problem.columns[c][:, None]
+
+
+def cholesky_root(M: Floats) -> Floats:
+    """Cholesky factors of (..., q, q) matrices."""
+    return np.asarray(np.linalg.cholesky(M), np.float64)
+
+
+def solved(A: Floats, B: Floats) -> Floats:
+    """A^-1 B of (..., q, q) and (..., q, m)."""
+    return np.asarray(np.linalg.solve(A, B), np.float64)
+
+
+def _sums(rows: Any, X: Floats) -> Floats:
+    """A sparse matrix times a dense one."""
+    return np.asarray(rows @ X, np.float64)
+
+
+def _dense(A: Any) -> Floats:
+    """A sparse matrix written out."""
+    return np.asarray(A.toarray(), np.float64)
 
 
 def block_diagonal(blocks: Sequence[Floats]) -> Floats:

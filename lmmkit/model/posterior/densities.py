@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.posterior.group_effects import block_diagonal
+from lmmkit.engine.posterior.group_effects import block_diagonal, cholesky_root, solved
 from lmmkit.engine.problem import Term
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
@@ -139,8 +139,8 @@ class Densities:
             L = block_diagonal([self.factors[number][own] for number, _ in parts])
             WZL = w[:, None] * (Z @ L)
             M = np.eye(Z.shape[1]) + np.matmul((Z @ L).transpose(0, 2, 1), WZL)
-            C = np.linalg.cholesky(M)
-            half = np.linalg.solve(C, WZL.transpose(0, 2, 1))  # (r, q, rows)
+            C = cholesky_root(M)
+            half = solved(C, WZL.transpose(0, 2, 1))  # (r, q, rows)
             inner = np.matmul(half, e[own][:, :, None])[:, :, 0]
             variance = self.sigma[own] ** 2
             scaled[own] = (w * e[own] - np.matmul(inner[:, None], half)[:, 0]) / variance[:, None]
@@ -163,8 +163,8 @@ class Densities:
             for number, Z in parts:
                 A = Z @ self.factors[number][i]
                 S = S + A @ A.T
-            C = np.linalg.cholesky(S)
-            B = np.linalg.solve(C, np.eye(len(rows))) / sigma
+            C = cholesky_root(S)
+            B = solved(C, np.eye(len(rows))) / sigma
             half = B @ e[i]
             scaled[i], precision[i] = half @ B, (B**2).sum(axis=0)
             logdet = 2.0 * (np.log(C.diagonal()).sum() + len(rows) * math.log(sigma))

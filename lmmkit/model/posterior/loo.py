@@ -71,7 +71,7 @@ class PredictiveDensity:
 
     def to_dict(self) -> dict[str, Any]:
         """Its numbers, without the parts."""
-        return self.table.iloc[0].to_dict()
+        return {str(name): value for name, value in self.table.iloc[0].items()}
 
 
 def leave_out(

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from lmmkit.model.posterior.loo import PredictiveDensity, in_sample, leave_out, 
 from lmmkit.model.posterior.predictive import PredictiveCheck, predictive_check
 from lmmkit.model.posterior.prior_words import ModelPriors
 from lmmkit.model.posterior.sensitivity import sensitivity
+from lmmkit.model.posterior.to_arviz import inference_data
 from lmmkit.model.posterior.weighted import (
     resampled,
     sorted_draws,
@@ -156,14 +157,17 @@ class Posterior:
         if not callable(function):
             raise FitError(f"of: a function of the draws is expected, not {type(function).__name__}.")
         found: Any = function(self.draws_frame())
+        kind = type(found).__name__
         try:
-            made = found if isinstance(found, Mapping | pd.DataFrame) else {"function": found}
-            frame = pd.DataFrame({str(name): np.asarray(made[name], np.float64) for name in made})
+            named: dict[Any, Any] = (
+                dict(cast("Any", found)) if isinstance(found, Mapping | pd.DataFrame) else {"function": found}
+            )
+            frame = pd.DataFrame({str(name): np.asarray(x, np.float64) for name, x in named.items()})
         except (TypeError, ValueError):
             frame = pd.DataFrame()
         if len(frame) != self.draws.count:
             raise FitError(
-                f"of: the function gave {type(found).__name__}; a number for each of the "
+                f"of: the function gave {kind}; a number for each of the "
                 f"{self.draws.count:,} draws is "
                 "expected, or such vectors by name."
             )
@@ -237,7 +241,7 @@ class Posterior:
 
         Nothing is adjusted for their number: a posterior of several differences is one posterior.
         """
-        family = Fit(self.estimates).marginal_means(specs, by, "normal", **options).family
+        family = Fit(self.estimates).marginal_means(specs, by, "normal", **options).shown
         drawn = self.draws.beta @ family.L.T + family.offset
         made = dict[str, Floats]()
         for where in family.blocks():
@@ -291,8 +295,9 @@ class Posterior:
         for term, b in zip(self.estimates.random, self.effects, strict=True):
             for place, name in enumerate(term.names):
                 order = np.argsort(-b[:, :, place], axis=1, kind="stable")
-                rank = np.empty(order.shape, np.float64)
-                np.put_along_axis(rank, order, np.arange(1.0, order.shape[1] + 1)[None], axis=1)
+                levels = b.shape[1]
+                rank = np.empty((len(b), levels))
+                np.put_along_axis(rank, order, np.arange(1.0, levels + 1.0)[None], axis=1)
                 each = [sorted_draws(column, w) for column in rank.T]
                 columns = {
                     "mean": [one.mean for one in each],
@@ -300,7 +305,7 @@ class Posterior:
                     "median": [_step(one.x, one.w, 0.5) for one in each],
                     "high": [_step(one.x, one.w, 1.0 - tail) for one in each],
                     "first": w @ (rank == 1.0),
-                    "last": w @ (rank == rank.shape[1]),
+                    "last": w @ (rank == levels),
                     "mcse": [one.mcse for one in each],
                 }
                 tables.append(
@@ -404,9 +409,16 @@ class Posterior:
         Raises:
             ImportError: ArviZ is not installed.
         """
-        from lmmkit.model.posterior.to_arviz import inference_data
-
-        return inference_data(self, log_likelihood=log_likelihood)
+        own = self.draws
+        places = resampled(self.weights, own.count, own.seed)
+        stats = {"log_weight": own.log_weights[places], "log_prior": own.log_prior[places]}
+        return inference_data(
+            self.estimates,
+            self.draws_frame().iloc[places],
+            [b[places] for b in self.effects],
+            stats,
+            np.concatenate(list(self.densities(places).rows()), axis=1) if log_likelihood else None,
+        )
 
     def to_bambi(self) -> str:
         """Python text that draws the same model under the same priors by Bambi.
@@ -472,8 +484,7 @@ class Posterior:
 
     def _printed(self) -> TextTable:
         """The table with the digits that the Monte Carlo errors support."""
-        head = ("", *PRINTED, "direction", "effective", "prior")
-        rows = [head]
+        rows: list[tuple[str, ...]] = [("", *PRINTED, "direction", "effective", "prior")]
         priors = self.priors["prior"]
         for name, row in self.table.iterrows():
             numbers = [trusted_text(float(row[v]), float(row[e])) for v, e in PRINTED.values()]
@@ -493,7 +504,7 @@ class Posterior:
         return found.assign(k_hat=self.k_hat)
 
     def _of_family(self, means: MarginalMeans, level: float) -> pd.DataFrame:
-        family = means.family
+        family = means.shown
         drawn = self.draws.beta @ family.L.T + family.offset
         drawn[:, ~family.possible] = np.nan
         found = self._summary(pd.DataFrame(drawn), level)

@@ -80,15 +80,20 @@ def predictive_check(
     rows = list[dict[str, object]]()
     tails = [0.5 - coverage / 2.0, 0.5 + coverage / 2.0]
     for name, observed, values in _statistics(at.estimates, y, made):
-        low, high = np.quantile(values, tails)
+        low, high = (quantile(values, tail) for tail in tails)
         p = float(np.mean(values > observed) + 0.5 * np.mean(values == observed))
         rows.append(
             {
-                "statistic": name, "observed": observed, "mean": float(values.mean()), "low": float(low),
-                "high": float(high), "p": p,
+                "statistic": name, "observed": observed, "mean": float(values.mean()), "low": low,
+                "high": high, "p": p,
             }
         )  # fmt: skip
     return PredictiveCheck(level, pd.DataFrame(rows, columns=CHECK), _bins(y, made, tails), made)
+
+
+def quantile(values: Floats, p: float) -> float:
+    """A quantile of numbers of equal weight."""
+    return float(np.quantile(values, p))
 
 
 def _statistics(estimates: Estimates, y: Floats, made: Floats) -> list[tuple[str, float, Floats]]:
@@ -113,9 +118,10 @@ def _statistics(estimates: Estimates, y: Floats, made: Floats) -> list[tuple[str
 
 def _bins(y: Floats, made: Floats, tails: list[float]) -> pd.DataFrame:
     """Rows by bin of the response: as observed, and the range of the replicates."""
-    low, high = np.quantile(np.concatenate([y, made.ravel()]), [0.001, 0.999])
-    low, high = min(low, float(y.min())), max(high, float(y.max()))
-    edges = np.linspace(low, high, BINS + 1)
+    everything = np.concatenate([y, made.ravel()])
+    low = min(quantile(everything, 0.001), float(y.min()))
+    high = max(quantile(everything, 0.999), float(y.max()))
+    edges: Floats = np.linspace(low, high, BINS + 1)
     counts = np.array([np.histogram(column, edges)[0] for column in made.T])
     least, median, most = np.quantile(counts, [tails[0], 0.5, tails[1]], axis=0)
     columns = {

@@ -69,7 +69,7 @@ class Draws1:
 
     def quantile_mcse(self, p: float) -> float:
         """Standard error of a quantile: half the way between the quantiles one error of p below and above."""
-        error = self._error((self.x <= self.quantile(p)) - p)
+        error = self._error(np.where(self.x <= self.quantile(p), 1.0 - p, -p))
         low, high = (self.quantile(min(1.0, max(0.0, p + sign * error))) for sign in (-1.0, 1.0))
         return (high - low) / 2.0
 

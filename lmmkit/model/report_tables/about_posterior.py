@@ -118,7 +118,7 @@ def _asked(fit: Fit, focus: Focus) -> dict[str, Floats]:
         one = estimand(fit, focus)
         if one is not None:
             return {one.name.replace("slope of", "Slope of", 1): one.L}
-        family = fit.marginal_means(focus.variable, df="normal").family
+        family = fit.marginal_means(focus.variable, df="normal").shown
     except FitError:
         return {}
     names, L = family.names(np.arange(len(family.L))), family.L
