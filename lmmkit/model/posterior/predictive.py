@@ -81,7 +81,8 @@ def predictive_check(
     tails = [0.5 - coverage / 2.0, 0.5 + coverage / 2.0]
     for name, observed, values in _statistics(at.estimates, y, made):
         low, high = (quantile(values, tail) for tail in tails)
-        p = float(np.mean(values > observed) + 0.5 * np.mean(values == observed))
+        above, equal = np.count_nonzero(values > observed), np.count_nonzero(values == observed)
+        p = (above + 0.5 * equal) / len(values)
         rows.append(
             {
                 "statistic": name, "observed": observed, "mean": float(values.mean()), "low": low,
