@@ -57,7 +57,7 @@ class Order:
     group: str
     times: Floats
     codes: Ints
-    levels: Sequence[object]
+    levels: pd.Index[str]
 
 
 def orders(design: Design) -> list[Order]:

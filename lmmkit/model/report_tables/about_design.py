@@ -159,4 +159,24 @@ def relationships(drawn: list[Relatives]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-TABLES = (ReportTable("design_parts", facts=_filled), ReportTable("relationships"))
+TABLES = (
+    ReportTable("design_parts", facts=_filled),
+    ReportTable("relationships"),
+    ReportTable(
+        "design_audit",
+        "What the design can tell of random effects: a row for each grouping factor and fixed term.",
+        {
+            "group": "Group",
+            "term": "Term",
+            "varies": "Varies",
+            "levels": "Levels",
+            "varying": "of them with several values",
+            "rows_least": "Fewest rows a level",
+            "cell_rows_least": "Fewest rows a cell",
+            "effect": "Random effect",
+            "verdict": "Verdict",
+            "reason": "Reason",
+        },
+    ),
+    ReportTable("design_relations"),
+)

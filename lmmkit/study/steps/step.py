@@ -11,13 +11,15 @@ import pandas as pd
 from pydantic import BaseModel
 
 from lmmkit.errors import RunError, StudyError
+from lmmkit.model.design_audit.design_audit import DesignAudit, design_audit
 from lmmkit.model.fit import Fit, load
-from lmmkit.model.selection.select import Selection, select
+from lmmkit.model.selection.ledger import Selection
+from lmmkit.model.selection.select import select
 from lmmkit.model.table.known import Known, read_one
 from lmmkit.study.data.known_files import read_known_files
 from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, schema_of
 from lmmkit.study.data.sources import Base
-from lmmkit.study.files.study import fit_options
+from lmmkit.study.files.study import design_options, fit_options
 from lmmkit.study.pages.marks import MarkedText, fill
 from lmmkit.study.pages.seen_names import Labels, labels_of
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
@@ -247,6 +249,20 @@ class Step:
                 f"{path} stands in {self.folder} already with other content; a finished step is not changed. "
                 "Leave `run` empty to work by hand, or start `lmmkit run --force`"
             )
+
+
+def audit_structure(
+    settings: Any, table: pd.DataFrame, known: Mapping[str, Any] | None = None
+) -> DesignAudit:
+    """Returns what a study's design can tell of random effects, before any model is fitted.
+
+    Args:
+        settings: Settings of a step that declares `model`.
+        table: The prepared data.
+        known: Known covariances of levels, by grouping factor.
+    """
+    model = settings.model
+    return design_audit(model.formula, table, **design_options(model), known=known)
 
 
 def choose_structure(settings: Any, table: pd.DataFrame, known: Mapping[str, Any] | None = None) -> Selection:
