@@ -30,9 +30,9 @@ from lmmkit.model.posterior import other_programs
 from lmmkit.model.posterior.densities import Densities, levels_of, nested_terms, rows_by_level
 from lmmkit.model.posterior.drawing import draw_posterior
 from lmmkit.model.posterior.loo import PredictiveDensity, in_sample, leave_out, penalised
+from lmmkit.model.posterior.power_scaling import sensitivity
 from lmmkit.model.posterior.predictive import PredictiveCheck, predictive_check
 from lmmkit.model.posterior.prior_words import ModelPriors
-from lmmkit.model.posterior.sensitivity import sensitivity
 from lmmkit.model.posterior.to_arviz import inference_data
 from lmmkit.model.posterior.weighted import (
     resampled,
