@@ -14,7 +14,7 @@ from lmmkit.study.files.schema import Settings
 
 ROOT = Path(__file__).parents[2]
 STEPS = ["01_data_prep", "02_random_effects", "03_fit", "05_posterior", "04_report"]
-DERIVED = {"model.response_column", "model.groups", "model.predictor_columns"}
+DERIVED = {"model.response_column", "model.groups", "model.predictor_columns", "simulation"}
 PARAMETERS = {"study": "params/sleepstudy.yaml", "run": "", "overrides": {}}
 
 

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import betaincinv, ndtr
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.model.options import check_level
 
 SHOWN = 4  # significant digits at most, of what is exact
+ONE_ERROR = ndtr(np.array([-1.0, 1.0]))  # shares of a normal distribution at one error below and above
 WEIGHTLESS = 1e-12  # of weights that sum to one
 
 
@@ -68,10 +70,16 @@ class Draws1:
         return float(np.interp(p, np.cumsum(self.w) - 0.5 * self.w, self.x))
 
     def quantile_mcse(self, p: float) -> float:
-        """Standard error of a quantile: half the way between the quantiles one error of p below and above."""
+        """Standard error of a quantile: half the way between the quantiles one error of p below and above.
+
+        Of n effective draws at that place p is Beta(n p + 1, n (1 - p) + 1) distributed, as the R package
+        `posterior` has it; n is no more than there are draws.
+        """
         error = self._error(np.where(self.x <= self.quantile(p), 1.0 - p, -p))
-        low, high = (self.quantile(min(1.0, max(0.0, p + sign * error))) for sign in (-1.0, 1.0))
-        return (high - low) / 2.0
+        most = len(self.w) / self.inefficiency
+        n = min(p * (1.0 - p) / error**2, most) if error > 0.0 else most
+        ends = betaincinv(n * p + 1.0, n * (1.0 - p) + 1.0, ONE_ERROR)
+        return (self.quantile(float(ends[1])) - self.quantile(float(ends[0]))) / 2.0
 
     def shortest(self, level: float) -> tuple[float, float]:
         """The shortest interval that holds the share `level` of the weight (HDI of one hump)."""

@@ -6,7 +6,7 @@ import datetime
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -454,6 +454,10 @@ class RandomEffects(_Section):
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.2, description="Level of the tests, under criterion lrt"
     )
+    simulate: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=0,
+        description="Responses from which Type I error and power of the choice are simulated; 0: none",
+    )
 
     @field_validator("candidates")
     @classmethod
@@ -594,3 +598,11 @@ class Settings(_Section):
         default=20240101, description="Seed of everything random"
     )
     report: Report = Field(default_factory=Report)
+
+    @property
+    def simulation(self) -> dict[str, Any] | None:
+        """What the simulation of the choice depends on beside the choice; None where none is asked for."""
+        if not self.random_effects.simulate:
+            return None
+        focus, tests = self.report.focus, self.inference
+        return {"focus": focus, "df": tests.df, "level": round(1 - tests.level, 12), "seed": self.seed}

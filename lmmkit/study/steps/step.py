@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from lmmkit.errors import RunError, StudyError
 from lmmkit.model.design_audit.design_audit import DesignAudit, design_audit
 from lmmkit.model.fit import Fit, load
+from lmmkit.model.selection.error_rates import ErrorRates, error_rates
 from lmmkit.model.selection.ledger import Selection
 from lmmkit.model.selection.select import select
 from lmmkit.model.table.known import Known, read_one
@@ -284,5 +285,36 @@ def choose_structure(settings: Any, table: pd.DataFrame, known: Mapping[str, Any
         candidates=effects.candidates,
         criterion=effects.criterion,
         **fit_options(model),
+        known=known,
+    )
+
+
+def simulate_choice(
+    settings: Any, table: pd.DataFrame, known: Mapping[str, Any] | None = None
+) -> ErrorRates | None:
+    """Returns Type I error and power of a study's choice of random effects; None where none are asked for.
+
+    Args:
+        settings: Settings of a step that declares `model`, `random_effects` and `simulation`.
+        table: The prepared data.
+        known: Known covariances of levels, by grouping factor.
+
+    Raises:
+        FitError: what is asked for cannot be simulated.
+    """
+    effects, model, asked = settings.random_effects, settings.model, settings.simulation
+    if asked is None:
+        return None
+    return error_rates(
+        model.formula,
+        table,
+        rule=effects.rule,
+        candidates=effects.candidates,
+        criterion=effects.criterion,
+        alpha=effects.alpha,
+        n=effects.simulate,
+        reml=model.method == "REML",
+        **asked,
+        **design_options(model),
         known=known,
     )
