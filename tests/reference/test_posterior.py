@@ -1,4 +1,4 @@
-"""Posteriors beside Hamiltonian Monte Carlo under the same written-out priors: Bambi and PyMC, drawn by nutpie.
+"""Posteriors beside Hamiltonian Monte Carlo under the same written-out priors, by Bambi and PyMC.
 
 Made by `python benchmarks/posterior_references.py tests/reference/posterior`.
 """

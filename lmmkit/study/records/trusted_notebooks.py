@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -257,7 +258,15 @@ def trust_store() -> Path:
 
 def _installed() -> set[str]:
     """Digests of the installed notebooks."""
-    return {read_notebook(path).digest for path in shipped(FOLDER).glob("*.ipynb")}
+    found = ((path, path.stat()) for path in shipped(FOLDER).glob("*.ipynb"))
+    return {_digest_at(path, state.st_mtime_ns, state.st_size) for path, state in found}
+
+
+@cache
+def _digest_at(path: Path, changed: int, size: int) -> str:
+    """The digest of an installed notebook as it is since it was changed; it is asked for at every step."""
+    del changed, size  # parts of the key alone
+    return read_notebook(path).digest
 
 
 def _entry(book: Notebook) -> str:

@@ -196,8 +196,9 @@ def test_bambi_text_has_every_prior_and_refuses_what_bambi_has_not():
 
 def test_brms_text_has_every_prior():
     text = drawn("slopes").to_brms()
-    for part in ["bf(y ~ 0 + Intercept + x + (1 + x | g))", 'class = "cor", group = "g"',
-                 'set_prior("student_t(3, 0, 2.5)", class = "sd", group = "g", coef = "x")', 'class = "sigma"']:  # fmt: skip
+    sd = 'set_prior("student_t(3, 0, 2.5)", class = "sd", group = "g", coef = "x")'
+    cor, formula = 'class = "cor", group = "g"', "bf(y ~ 0 + Intercept + x + (1 + x | g))"
+    for part in (formula, sd, cor, 'class = "sigma"'):
         assert part in text
 
 

@@ -65,6 +65,6 @@ def test_printed_digits_are_those_that_the_error_supports(value, error, text):
 
 
 def test_resampling_keeps_the_weights():
-    x, w = importance(3)
+    _, w = importance(3)
     places = resampled(w, 4_000, 1)
     assert np.bincount(places, minlength=R) == pytest.approx(4_000 * w, abs=1.0)
