@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from lmmkit.errors import FormulaError
+from lmmkit.errors import FitError, FormulaError
 from lmmkit.model.formula.expression import named_column, parse_expression
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.formula.residual_formula import IID, ResidualFormula, parse_residual
@@ -499,6 +499,54 @@ class Inference(_Section):
     )
 
 
+def _read_prior(text: str) -> str:
+    from lmmkit.model.posterior.prior_words import read_prior  # for studies that ask for a posterior
+
+    try:
+        read_prior(text)
+    except FitError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _rising(value: list[float]) -> list[float]:
+    if not value[0] < value[1]:
+        raise ValueError(f"two numbers are expected, the second above the first, found {value}")
+    return value
+
+
+def _region_or_regions(value: object) -> str:
+    return "one" if isinstance(value, list) else "several"
+
+
+Prior = Annotated[ShortText, AfterValidator(_read_prior)]
+Region = Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+
+
+class PosteriorSection(_Section):
+    """The posterior of the chosen model, beside its estimates."""
+
+    draws: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        default=4000, description="Draws of the covariance parameters and fixed effects"
+    )
+    priors: dict[ShortText, Prior] = Field(
+        default_factory=dict,
+        description="Priors by parameter (`Subject.sd.Days`, `Days`), by term (`Subject.sd`, `Subject.cor`) "
+        "or for all (`sd`, `cor`, `beta`), such as half_normal(20), student_t(3, 0, 59.3), exponential(0.1), "
+        "lkj(2), normal(0, 10); when left out those of brms, flat on coefficients",
+    )
+    rope: (
+        Annotated[
+            Annotated[Region, Tag("one")] | Annotated[dict[ShortText, Region], Tag("several")],
+            Discriminator(_region_or_regions),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Region of practical equivalence: [low, high] of the focus, or such by parameter",
+    )
+
+
 class Report(_Section):
     """What the report answers first, and its forms."""
 
@@ -543,6 +591,9 @@ class Settings(_Section):
     model: Model
     random_effects: RandomEffects = Field(default_factory=RandomEffects)
     inference: Inference = Field(default_factory=Inference)
+    posterior: PosteriorSection | None = Field(
+        default=None, description="Draw the posterior too, beside the estimates; not when left out"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         default=20240101, description="Seed of everything random"
     )
