@@ -34,6 +34,7 @@ __all__ = [
     "influence",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "lmm",
     "load",
+    "posterior",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "reference_based",
     "select",
     "table",
@@ -45,6 +46,9 @@ LATER = {"influence": "lmmkit.model.influence.influence"}
 
 
 def __getattr__(name: str) -> Any:
+    """What needs an extra, or takes a while to load, is imported when it is asked for."""
+    if name == "posterior":
+        return import_module("lmmkit.model.posterior.posterior").posterior
     """What a first fit does not need, and what needs an extra, is imported when it is asked for."""
     if name in LATER:
         return getattr(import_module(LATER[name]), name)
