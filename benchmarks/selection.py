@@ -169,12 +169,13 @@ INTRODUCTION = """\
 
 Written by `python benchmarks/selection.py`: {sets:,} responses without the effect and as many with it for
 each truth, drawn in {parts} parts. It took {minutes:.0f} minutes of CPU time. Rates are those of
-`error_rates`, which a study asks for by `random_effects.simulate`: the rule chooses anew for each response, and
-the effect of x is tested by t in the model that it chose, with the degrees of freedom (`auto`) of that
-model's fit to one data set of the truth for each part. ± is one Monte Carlo standard error; bold is above the level by more
-than two of them and by a fifth of it. The truths: a residual SD of 1; lines have SDs of 1 between intercepts
-and .2 between slopes (correlation 0, or .6), x from 0 to 9; subjects and items SDs of .5 between intercepts
-and .4 between slopes (correlation .4), x = -.5, .5, one row for each subject and item."""
+`error_rates`, which a study asks for by `random_effects.simulate`: the rule chooses anew for each
+response, and the effect of x is tested by t in the model that it chose, with the degrees of freedom
+(`auto`) of that model's fit to one data set of the truth for each part. ± is one Monte Carlo standard
+error; bold is above the level by more than two of them and by a fifth of it. The truths: a residual SD of
+1; lines have SDs of 1 between intercepts and .2 between slopes (correlation 0, or .6), x from 0 to 9;
+subjects and items SDs of .5 between intercepts and .4 between slopes (correlation .4), x = -.5, .5, one
+row for each subject and item."""
 NOTES = """\
 Read along the rows of a truth: what a rule gains over the maximal model is power, what it pays is error.
 "Finds the truth" counts the models chosen that are the one drawn from, correlations included; a small

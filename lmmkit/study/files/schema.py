@@ -21,10 +21,11 @@ from pydantic import (
     model_validator,
 )
 
-from lmmkit.errors import FormulaError
+from lmmkit.errors import FitError, FormulaError
 from lmmkit.model.formula.expression import named_column, parse_expression
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.formula.residual_formula import IID, ResidualFormula, parse_residual
+from lmmkit.model.selection.walks import default_criterion
 from lmmkit.model.table.labels import label_of
 
 
@@ -438,21 +439,28 @@ def _word_or_list(value: object) -> str:
 class RandomEffects(_Section):
     """How the random effects are chosen."""
 
-    rule: Literal["fixed", "best"] = Field(
-        default="fixed", description="fixed: as in model.formula; best: the best candidate by the criterion"
+    rule: Literal["fixed", "maximal", "parsimonious", "backward", "forward", "best"] = Field(
+        default="fixed",
+        description="fixed: as in model.formula; maximal: all that the design justifies; parsimonious: from "
+        "there without correlations, then term by term, then correlations again; backward, forward: step by "
+        "step down from there, or up from intercepts; best: the best candidate by the criterion",
     )
     candidates: Annotated[
         Annotated[Literal["auto"], Tag("word")]
         | Annotated[list[Candidate], Field(min_length=1), Tag("list")],
         Discriminator(_word_or_list),
     ] = Field(
-        default="auto", description="Random parts such as (1 | g) or (x || g); rule best needs the list"
+        default="auto",
+        description="Random parts such as (1 | g) or (x || g); rule best needs the list, the others show it",
     )
-    criterion: Literal["lrt", "aic", "bic"] = Field(
-        default="aic", description="Criterion of the choice; rule best has aic and bic"
+    criterion: Literal["lrt", "aic", "bic", "caic"] | None = Field(
+        default=None,
+        validate_default=True,
+        description="Criterion of the choice: lrt (likelihood ratio tests, the default of parsimonious, "
+        "backward and forward; not of best), aic (the default of the others), bic, caic (conditional AIC)",
     )
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.2, description="Level of the tests, under criterion lrt"
+        default=0.2, description="Level of the tests, under criterion lrt: what has a larger p is left out"
     )
     simulate: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=0,
@@ -469,9 +477,10 @@ class RandomEffects(_Section):
     @field_validator("criterion")
     @classmethod
     def _ordering_for_best(cls, value: object, info: ValidationInfo) -> object:
-        if value == "lrt" and info.data.get("rule") == "best":
-            raise ValueError("rule `best` chooses by aic or bic; tests order no list of candidates")
-        return value
+        rule = info.data.get("rule")
+        if value == "lrt" and rule == "best":
+            raise ValueError("rule `best` chooses by aic, bic or caic; tests order no list of candidates")
+        return default_criterion(str(rule)) if value is None else value
 
 
 class Inference(_Section):
@@ -496,6 +505,54 @@ class Inference(_Section):
     ] = Field(
         default="auto",
         description="Degrees of freedom; auto: Kenward-Roger where affordable, else Satterthwaite",
+    )
+
+
+def _read_prior(text: str) -> str:
+    from lmmkit.model.posterior.prior_words import read_prior  # for studies that ask for a posterior
+
+    try:
+        read_prior(text)
+    except FitError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _rising(value: list[float]) -> list[float]:
+    if not value[0] < value[1]:
+        raise ValueError(f"two numbers are expected, the second above the first, found {value}")
+    return value
+
+
+def _region_or_regions(value: object) -> str:
+    return "one" if isinstance(value, list) else "several"
+
+
+Prior = Annotated[ShortText, AfterValidator(_read_prior)]
+Region = Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+
+
+class PosteriorSection(_Section):
+    """The posterior of the chosen model, beside its estimates."""
+
+    draws: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        default=4000, description="Draws of the covariance parameters and fixed effects"
+    )
+    priors: dict[ShortText, Prior] = Field(
+        default_factory=dict,
+        description="Priors by parameter (`Subject.sd.Days`, `Days`), by term (`Subject.sd`, `Subject.cor`) "
+        "or for all (`sd`, `cor`, `beta`), such as half_normal(20), student_t(3, 0, 59.3), exponential(0.1), "
+        "lkj(2), normal(0, 10); when left out those of brms, flat on coefficients",
+    )
+    rope: (
+        Annotated[
+            Annotated[Region, Tag("one")] | Annotated[dict[ShortText, Region], Tag("several")],
+            Discriminator(_region_or_regions),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Region of practical equivalence: [low, high] of the focus, or such by parameter",
     )
 
 
@@ -543,6 +600,9 @@ class Settings(_Section):
     model: Model
     random_effects: RandomEffects = Field(default_factory=RandomEffects)
     inference: Inference = Field(default_factory=Inference)
+    posterior: PosteriorSection | None = Field(
+        default=None, description="Draw the posterior too, beside the estimates; not when left out"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         default=20240101, description="Seed of everything random"
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lmmkit.study.pages.marks import MarkedText, fill, join
 from lmmkit.study.report.numbers import Files
 
-FILE = "references.json"
+FILE, OF_POSTERIOR = "references.json", "posterior_references.json"
 
 
 class Work(NamedTuple):
@@ -71,10 +71,32 @@ WORKS: Mapping[str, Work] = {
         "Association, "
         "82(398), 605-610. doi:10.1080/01621459.1987.10478472",
     ),
+    "maximal": Work(
+        "Barr, Levy, Scheepers, & Tily, 2013",
+        "Barr, D. J., Levy, R., Scheepers, C., & Tily, H. J. (2013). Random effects structure for "
+        "confirmatory hypothesis testing: Keep it maximal. Journal of Memory and Language, 68(3), 255-278. "
+        "doi:10.1016/j.jml.2012.11.001",
+    ),
+    "parsimonious": Work(
+        "Bates, Kliegl, Vasishth, & Baayen, 2015",
+        "Bates, D., Kliegl, R., Vasishth, S., & Baayen, H. (2015). Parsimonious mixed models. "
+        "arXiv:1506.04967. doi:10.48550/arXiv.1506.04967",
+    ),
+    "matched": Work(
+        "Matuschek, Kliegl, Vasishth, Baayen, & Bates, 2017",
+        "Matuschek, H., Kliegl, R., Vasishth, S., Baayen, H., & Bates, D. (2017). Balancing Type I error and "
+        "power in linear mixed models. Journal of Memory and Language, 94, 305-315. "
+        "doi:10.1016/j.jml.2017.01.001",
+    ),
+    "caic": Work(
+        "Greven & Kneib, 2010",
+        "Greven, S., & Kneib, T. (2010). On the behaviour of marginal and conditional AIC in linear mixed "
+        "models. Biometrika, 97(4), 773-789. doi:10.1093/biomet/asq042",
+    ),
     "spread": Work(
-        "Brown & Forsythe, 1974",
-        "Brown, M. B., & Forsythe, A. B. (1974). Robust tests for the equality of variances. Journal of the "
-        "American Statistical Association, 69(346), 364-367. doi:10.1080/01621459.1974.10482955",
+        "Bartlett, 1937",
+        "Bartlett, M. S. (1937). Properties of sufficiency and statistical tests. Proceedings of the Royal "
+        "Society of London A, 160(901), 268-282. doi:10.1098/rspa.1937.0109",
     ),
     "trend": Work(
         "Koenker, 1981",
@@ -82,11 +104,47 @@ WORKS: Mapping[str, Work] = {
         "17(1), 107-112. doi:10.1016/0304-4076(81)90062-2",
     ),
     "normality": Work(
-        "D'Agostino & Pearson, 1973",
-        "D'Agostino, R., & Pearson, E. S. (1973). Tests for departure from normality. Empirical "
-        "results for the "
-        "distributions of b2 and the root of b1. Biometrika, 60(3), 613-622. "
-        "doi:10.1093/biomet/60.3.613",
+        "Jarque & Bera, 1987",
+        "Jarque, C. M., & Bera, A. K. (1987). A test for normality of observations and regression residuals. "
+        "International Statistical Review, 55(2), 163-172. doi:10.2307/1403192",
+    ),
+    "envelope": Work(
+        "Aldor-Noiman, Brown, Buja, Rolke, & Stine, 2013",
+        "Aldor-Noiman, S., Brown, L. D., Buja, A., Rolke, W., & Stine, R. A. (2013). The power to see: A new "
+        "graphical test of normality. The American Statistician, 67(4), 249-260. "
+        "doi:10.1080/00031305.2013.847865",
+    ),
+    "table": Work(
+        "Ge, Dudoit, & Speed, 2003",
+        "Ge, Y., Dudoit, S., & Speed, T. P. (2003). Resampling-based multiple testing for microarray data "
+        "analysis. TEST, 12(1), 1-77. doi:10.1007/BF02595811",
+    ),
+    "psis": Work(
+        "Vehtari et al., 2024",
+        "Vehtari, A., Simpson, D., Gelman, A., Yao, Y., & Gabry, J. (2024). Pareto smoothed "
+        "importance sampling. "
+        "Journal of Machine Learning Research, 25(72), 1-58.",
+    ),
+    "lkj": Work(
+        "Lewandowski, Kurowicka, & Joe, 2009",
+        "Lewandowski, D., Kurowicka, D., & Joe, H. (2009). Generating random correlation matrices "
+        "based on vines and "
+        "extended onion method. Journal of Multivariate Analysis, 100(9), 1989-2001. "
+        "doi:10.1016/j.jmva.2009.04.008",
+    ),
+    "loo": Work(
+        "Vehtari, Gelman, & Gabry, 2017",
+        "Vehtari, A., Gelman, A., & Gabry, J. (2017). Practical Bayesian model evaluation using "
+        "leave-one-out "
+        "cross-validation and WAIC. Statistics and Computing, 27(5), 1413-1432. "
+        "doi:10.1007/s11222-016-9696-4",
+    ),
+    "power-scaling": Work(
+        "Kallioinen, Paananen, Bürkner, & Vehtari, 2023",
+        "Kallioinen, N., Paananen, T., Bürkner, P.-C., & Vehtari, A. (2023). Detecting and "
+        "diagnosing prior and "
+        "likelihood sensitivity with power-scaling. Statistics and Computing, 34, 57. "
+        "doi:10.1007/s11222-023-10366-5",
     ),
     "guide": Work(
         "Meteyard & Davies, 2020",
@@ -111,7 +169,12 @@ def used(files: Files) -> dict[str, dict[str, str]]:
     degrees = str(files.table("coefficients")["method"].iloc[0]).partition(":")[0]
     summary, checks = files.json("summary.json"), files.table("checks")
     made = set(checks.loc[checks["verdict"] != "not checked", "check"])
+    choice = files.json("selection.json")
     asked = {
+        "maximal": choice["rule"] == "maximal",
+        "parsimonious": choice["rule"] == "parsimonious",
+        "matched": choice["rule"] in ("backward", "forward"),
+        "caic": choice["criterion"] == "caic",
         "model": bool(summary["ngroups"]),
         "reml": summary["method"] == "REML",
         DEGREES.get(degrees, ""): True,
@@ -124,6 +187,8 @@ def used(files: Files) -> dict[str, dict[str, str]]:
         "spread": "variance between groups" in made,
         "trend": "variance along fitted values" in made,
         "normality": "normal residuals" in made,
+        "envelope": "quantiles of residuals" in made,
+        "table": len(made) > 1,
         "guide": True,
     }
     return {key: work._asdict() for key, work in WORKS.items() if asked.get(key)}
@@ -138,8 +203,8 @@ def cite(files: Files, *keys: str) -> MarkedText:
 
 def bibliography(files: Files) -> list[MarkedText]:
     """The works in the order of their authors."""
-    found = files.json(FILE)
+    names = [FILE, *([OF_POSTERIOR] if files.json("study.json")["posterior"] else [])]
+    found = {(name, key): work["listed"] for name in names for key, work in files.json(name).items()}
     return [
-        fill("{}", files.entry(FILE, key, "listed"))
-        for key in sorted(found, key=lambda key: found[key]["listed"])
+        fill("{}", files.entry(*place, "listed")) for place in sorted(found, key=lambda place: found[place])
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import BaseModel
@@ -29,6 +29,9 @@ from lmmkit.study.records.manifest import ROOT, file_in, load_manifest, root_dig
 from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.runs.plan import Plan
 from lmmkit.study.steps.figures import Figure, figure_from_dict
+
+if TYPE_CHECKING:
+    from lmmkit.model.posterior.posterior import Posterior
 
 
 class Declared:
@@ -208,6 +211,13 @@ class Step:
         self._write("fit.json", (self.folder / "fit/fit.json").read_bytes())
         self._write("trace.csv", csv_bytes(fit.trace))
 
+    def save_posterior(self, found: Posterior) -> None:
+        """Keep a posterior: its draws as a table, how they were made, the model for other programs."""
+        frame = found.draws_frame().assign(log_weight=found.draws.log_weights)
+        self._write("posterior/draws.parquet", frame_bytes(frame))
+        self.save_json("posterior/posterior.json", found.to_dict())
+        self.save_json("posterior/other_programs.json", found.other_programs())
+
     def save_root(self) -> None:
         """Keep the root digest of all that the steps before this one have left, for the report to print."""
         manifest, later = load_manifest(self.folder), self.plan.since(self.name)
@@ -260,7 +270,7 @@ def choose_structure(settings: Any, table: pd.DataFrame, known: Mapping[str, Any
     """Returns the random effects that a study's rule chooses, with every candidate.
 
     Args:
-        settings: Settings of a step that declares `model` and `random_effects`.
+        settings: Settings of a step that declares `model`, `random_effects` and `seed`.
         table: The prepared data.
         known: Known covariances of levels, by grouping factor.
 
@@ -274,6 +284,8 @@ def choose_structure(settings: Any, table: pd.DataFrame, known: Mapping[str, Any
         rule=effects.rule,
         candidates=effects.candidates,
         criterion=effects.criterion,
+        alpha=effects.alpha,
+        seed=settings.seed,
         **fit_options(model),
         known=known,
     )
