@@ -67,12 +67,7 @@ class Solution(FitNumbers):
 
     def random_effects(self) -> tuple[Floats, ...]:
         """BLUPs b = T Z'V^-1(y - X beta) of each term, (J, k)."""
-        state, layout = self.optimum.state, self.optimum.layout
-        b = [
-            self.optimum.prepared.scale * (L @ L.T) @ factor.spread(state.reverse.scores(layout, f, state.a))
-            for f, (factor, L) in enumerate(zip(layout.factors, state.L, strict=True))
-        ]
-        return self.optimum.by_term(lambda f, S, columns: (S @ b[f][columns]).T)
+        return self.optimum.random_effects()
 
     def conditional_variances(self) -> tuple[Floats, ...]:
         """var(b | y, beta, theta) = sigma^2 (Z'Z + T^-1)^-1 of each level, (J, k, k) of each term."""
@@ -108,6 +103,20 @@ class Optimum:
     def layout(self) -> Layout:
         """Chain and rest."""
         return self.criterion.layout
+
+    @property
+    def beta(self) -> Floats:
+        """(p,) BLUE in the units of the data."""
+        return self.prepared.beta + self.prepared.scale * self.prepared.basis @ self.state.beta
+
+    def random_effects(self) -> tuple[Floats, ...]:
+        """BLUPs b = T Z'V^-1(y - X beta) of each term, (J, k)."""
+        state, layout = self.state, self.layout
+        b = [
+            self.prepared.scale * (L @ L.T) @ factor.spread(state.reverse.scores(layout, f, state.a))
+            for f, (factor, L) in enumerate(zip(layout.factors, state.L, strict=True))
+        ]
+        return self.by_term(lambda f, S, columns: (S @ b[f][columns]).T)
 
     def factors(self, L: list[Floats]) -> tuple[Floats, ...]:
         """Lambda of each term in the units of the data, from L of each factor in prepared units."""

@@ -16,6 +16,7 @@ from lmmkit.plots.effects import (
     random_pairs,
     structures,
 )
+from lmmkit.plots.envelopes import envelopes
 from lmmkit.plots.fitting import (
     agreement,
     autocorrelation,
@@ -30,6 +31,8 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
+from lmmkit.plots.meetings import incidence
+from lmmkit.plots.posterior_pictures import estimates_and_posterior, predictive, prior_and_posterior, ranks
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
@@ -44,13 +47,19 @@ __all__ = [
     "components",
     "correlations",
     "effect",
+    "envelopes",
+    "estimates_and_posterior",
     "forest",
     "group_sizes",
+    "incidence",
     "matrices",
     "means",
     "missing",
     "path",
+    "predictive",
+    "prior_and_posterior",
     "random_pairs",
+    "ranks",
     "relationships",
     "residual_panels",
     "response",

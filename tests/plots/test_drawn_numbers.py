@@ -541,3 +541,21 @@ def test_residual_panels():
     assert reference(axes[1, 1], 0, "y")
     names = ["Residual", "Standardised residual", "Square root of |standardised|", "Residual"]
     assert [ax.get_ylabel() for ax in axes.flat] == names
+
+
+def test_envelopes_draw_each_curve_its_band_and_what_is_outside():
+    curve = pd.DataFrame(
+        {"x": [0.5, 1.25, 4.0], "value": [0.0, 3.0, -2.5], "low": -2.0, "high": [1.0, 2.0, 2.5]}
+    )
+    table = pd.concat([curve.assign(panel=name, x_label="x", y_label="y") for name in ("A", "B")])
+    axes = plots.envelopes(table)
+    for ax, name in zip(axes.flat, ("A", "B"), strict=True):
+        assert ax.get_title(loc="left") == name
+        line, outside = (curves_of(ax, color)[-1] for color in (BLUE, VERMILLION))
+        same(line, curve[["x", "value"]])
+        same(outside, [[1.25, 3.0], [4.0, -2.5]])
+        (band,) = (c for c in ax.collections if isinstance(c, PolyCollection))
+        corners = {tuple(corner) for corner in band.get_paths()[0].vertices.round(9)}
+        assert {(x, y) for x in curve.x for y in (-2.0,)} | set(
+            zip(curve.x, curve.high, strict=True)
+        ) <= corners

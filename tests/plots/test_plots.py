@@ -50,6 +50,13 @@ def residual_tables():
     return rows, rows[::10], quantiles, pd.DataFrame(five)
 
 
+ENVELOPES = pd.DataFrame(
+    {"panel": ["Bend: x"] * 4 + ["Lags"] * 3, "x_label": ["x (d)"] * 4 + ["Rows apart"] * 3,
+     "y_label": ["Departure (ms)"] * 4 + ["Autocorrelation"] * 3,
+     "x": [0.5, 1.25, 2.0, 4.0, 1, 2, 3], "value": [0.0, 3.0, -1.0, 0.5, 0.1, 0.2, -0.9],
+     "low": [-1.0, -2.0, -1.5, -1.0, -0.3, -0.25, -0.2], "high": [1.0, 2.0, 2.5, 1.0, 0.3, 0.25, 0.2]}
+)  # fmt: skip
+
 PICTURES = {
     "response": lambda: plots.response(
         pd.DataFrame({"left": [0.0, 1], "right": [1.0, 2], "rows": [3, 4]}), (0.5, 1.0, 1.5), label="y (ms)"
@@ -65,6 +72,7 @@ PICTURES = {
     "trellis without lines": lambda: plots.trellis(points(), x_label="x (d)", y_label="y (ms)"),
     "effect": lambda: plots.effect(focus(), points(), x_label="x (d)", y_label="y (ms)"),
     "effect of a factor": lambda: plots.effect(focus("abc"), points(x="abc"), x_label="x", y_label="y (ms)"),
+    "envelopes": lambda: plots.envelopes(ENVELOPES),
     "spaghetti": lambda: plots.spaghetti(points(), x_label="x (d)", y_label="y (ms)"),
     "caterpillar": lambda: plots.caterpillar(effects(), label="Effect (ms)"),
     "random_pairs": lambda: plots.random_pairs(
@@ -117,6 +125,21 @@ PICTURES = {
             Relatives("h", np.eye(5), np.linspace(1.0, 1.2, 9), None),
         ]
     ),
+    "incidence": lambda: plots.incidence(
+        pd.DataFrame(
+            {
+                "group": "g",
+                "levels": 2,
+                "against": ["h", "h", "x"],
+                "values": [2, 2, 3],
+                "row": [0, 1, 0],
+                "rows": 2,
+                "column": [0, 1, 2],
+                "columns": [2, 2, 3],
+                "share": [1.0, 0.5, 0.1],
+            }
+        )
+    ),
     "candidates": lambda: plots.candidates(
         pd.DataFrame(
             {
@@ -149,7 +172,7 @@ SHARED = {
     "trellis",
     "trellis of a factor",
 }  # outer axes speak for all
-UNNAMED = {"correlations"}  # the names of rows and columns say what they are
+UNNAMED = {"correlations", "incidence"}  # the names of rows and columns say what they are
 
 
 def visible(axes):

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.escape import html, terminal
-from lmmkit.model.design.design import Missing, Opened, on_rows, open_request
+from lmmkit.model.design.design import Design, Missing, Opened, on_rows, open_request
 from lmmkit.model.design.learned import learn_recipe
 from lmmkit.model.design.rows_used import Request
+from lmmkit.model.design_audit.incidence import incidence
 from lmmkit.model.design_audit.maximal import (
     AS_WRITTEN,
     BETWEEN,
@@ -27,7 +28,7 @@ from lmmkit.model.design_audit.maximal import (
 from lmmkit.model.design_audit.within_levels import cells_of
 from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, Term, parse_formula, term_name
 from lmmkit.model.formula.residual_formula import parse_residual
-from lmmkit.model.table.grouping import Relation, relations, reused_labels
+from lmmkit.model.table.grouping import Grouping, Relation, relations, reused_labels, reused_within
 from lmmkit.model.text_table import TextTable
 
 FEW = 5  # levels below which a variance between them is said to rest on few
@@ -70,6 +71,7 @@ class DesignAudit:
             an interaction the combination of its factors that vary within); levels with more rows than the
             effects take up (replicated); the verdict, whether the formula has the effect, and the reason.
         relations: A row for each two grouping factors: fine, coarse, kind, cells that occur and that could.
+        incidence: Which levels meet, in bins: what `plots.incidence` draws.
         notices: What the user should look at, in sentences.
     """
 
@@ -77,6 +79,7 @@ class DesignAudit:
     maximal: Formula
     table: pd.DataFrame
     relations: pd.DataFrame
+    incidence: pd.DataFrame
     notices: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,11 +108,12 @@ class DesignAudit:
     def _sentences(self) -> list[list[str]]:
         """Paragraphs of sentences."""
         random = " + ".join(map(str, self.maximal.random))
-        most = f"Maximal random part that the design justifies: {random}." if random else NONE_JUSTIFIED
+        most = [f"Maximal random part that the design justifies: {random}." if random else NONE_JUSTIFIED]
         related = [f"{said}." for said in self.relations["relation"]]
         refused = self.table[~self.table["verdict"].isin([JUSTIFIED, AS_WRITTEN])]
         why = [f"{row['group']}, {row['term']}: {row['reason']}." for row in refused.to_dict("records")]
-        paragraphs = [why, related, [most], *([f"Note: {one}"] for one in self.notices)]
+        notes = [[f"Note: {one}"] for one in self.notices]
+        paragraphs = [why, related, most if len(self.table) else [], *notes]
         return [lines for lines in paragraphs if lines]
 
 
@@ -174,9 +178,20 @@ def design_audit(
     asked = Request(parsed, weights, offset, contrasts or {}, missing, subset, None, structure)
     opened = open_request(asked, data, known)
     recipe, values = learn_recipe(parsed, opened.source, opened.request.contrasts)
-    rows = AuditedRows(
-        opened, recipe, values, None if structure is None else on_rows(structure, opened.source)
-    )
+    residuals = None if structure is None else on_rows(structure, opened.source)
+    return _audited(AuditedRows(opened, recipe, values, residuals))
+
+
+def audit_of(design: Design) -> DesignAudit:
+    """The same of a design that is there."""
+    groupings = {grouping.name: grouping for grouping in design.groupings}
+    opened = Opened(design.request, design.source, groupings)
+    values = design.recipe.values(design.source.evaluator, design.source.rows)
+    return _audited(AuditedRows(opened, design.recipe, values, design.residual))
+
+
+def _audited(rows: AuditedRows) -> DesignAudit:
+    opened, parsed = rows.opened, rows.opened.request.formula
     audits = [audit_factor(group, bars, rows) for group, bars in _by_group(parsed)]
     settle(audits, rows)
     return DesignAudit(
@@ -184,6 +199,7 @@ def design_audit(
         maximal=replace(parsed, random=tuple(_bars(audits))),
         table=pd.DataFrame(list(chain.from_iterable(map(_table_rows, audits))), columns=list(COLUMNS)),
         relations=_relations(opened),
+        incidence=incidence(audits),
         notices=tuple(dict.fromkeys(_notices(parsed, opened, audits))),
     )
 
@@ -287,10 +303,11 @@ def _relation(one: Relation, sizes: Mapping[str, int]) -> dict[str, Any]:
 
 def _notices(formula: Formula, opened: Opened, audits: Sequence[FactorAudit]) -> Iterator[str]:
     """What the user should look at."""
-    if not audits:
+    if not audits and opened.request.residual is None:
         yield f"`{formula}` names no grouping factor: add (1 | g) for the units that rows are of."
     yield from reused_labels(list(opened.groupings.values()))
     for audit in audits:
+        yield from _reused_within_terms(audit)
         yield from _asked_in_vain(audit)
         if audit.split and audit.width() > 1:
             yield audit.split
@@ -301,6 +318,19 @@ def _notices(formula: Formula, opened: Opened, audits: Sequence[FactorAudit]) ->
                 f"{audit.name} has {audit.levels.size} levels: a variance between so few is known very "
                 "roughly, and a fixed effect may serve as well."
             )
+
+
+def _reused_within_terms(audit: FactorAudit) -> Iterator[str]:
+    """Labels that begin anew within each level of a fixed factor, or of a number with two values."""
+    for expression in dict.fromkeys(chain.from_iterable(audit.effect_of)):
+        cells = cells_of([audit.rows.values[expression]], audit.rows.count)
+        size = int(cells.max()) + 1
+        if audit.rows.values[expression].variable.kind == "factor" or size == 2:
+            labels = np.array([str(level) for level in range(size)], object)
+            parent = Grouping(expression.text, cells, size, ((labels, np.arange(size)),))
+            said = reused_within(audit.grouping, parent)
+            if said is not None:
+                yield said
 
 
 def _asked_in_vain(audit: FactorAudit) -> Iterator[str]:

@@ -346,7 +346,7 @@ def problem_term(grouping: Grouping, columns: tuple[int, ...]) -> ProblemTerm:
 
 def _lessen(
     audits: Sequence[FactorAudit], rows: AuditedRows, open_ways: int, involved: frozenset[int]
-) -> list[str]:
+) -> None:
     """Leave out the least number of parameters after which fewer of them cannot be told apart.
 
     Args:

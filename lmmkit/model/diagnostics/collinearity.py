@@ -95,12 +95,12 @@ def _terms(estimates: Estimates) -> dict[frozenset[str], list[Term]]:
 
 
 def _inflation(C: Floats, t: int, names: Sequence[str], spans: Sequence[Ints]) -> Inflation:
-    information, df = np.linalg.pinv(C), len(spans[t])
+    information, df = np.asarray(np.linalg.pinv(C), np.float64), len(spans[t])
     without = dict[int, float]()
     for s in range(len(spans)):
         if s != t:
             kept = np.setdiff1d(np.arange(len(C)), spans[s])
-            fewer = np.linalg.pinv(information[np.ix_(kept, kept)])
+            fewer = np.asarray(np.linalg.pinv(information[np.ix_(kept, kept)]), np.float64)
             without[s] = _gvif(fewer, np.flatnonzero(np.isin(kept, spans[t])))
     best = min(without, key=lambda s: without[s])
     return Inflation(names[t], df, _gvif(C, spans[t]), names[best], without[best] ** (1.0 / df))
@@ -130,12 +130,15 @@ def _centred_covariance(
     sizes = np.linalg.norm(made, axis=0)
     if (sizes == 0.0).any():
         return None
-    A, _, rank, _ = np.linalg.lstsq(made / sizes, X, rcond=1e-12)
-    off = np.linalg.norm(made / sizes @ A - X, axis=0)
-    if rank < X.shape[1] or (off > SAME * np.linalg.norm(X, axis=0)).any():
+    made = made / sizes
+    if np.linalg.matrix_rank(made) < X.shape[1]:
+        return None
+    A = np.asarray(np.linalg.lstsq(made, X)[0], np.float64)
+    off = np.linalg.norm(made @ A - X, axis=0)
+    if (off > SAME * np.linalg.norm(X, axis=0)).any():
         return None
     ends = np.cumsum([0, *widths])
-    places = [np.arange(start, end) for start, end in pairwise(ends)]
+    places: list[Ints] = [np.arange(start, end) for start, end in pairwise(ends.tolist())]
     return (A @ estimates.vcov @ A.T)[1:, 1:], places
 
 
@@ -161,7 +164,7 @@ def _fitted_covariance(estimates: Estimates, terms: Sequence[Sequence[Term]]) ->
     own = [[place for term in each for place in columns[term_name(term)]] for each in terms]
     places = np.array([place for each in own for place in each], np.intp)
     ends = np.cumsum([0, *map(len, own)])
-    spans = [np.arange(start, end) for start, end in pairwise(ends)]
+    spans: list[Ints] = [np.arange(start, end) for start, end in pairwise(ends.tolist())]
     return estimates.vcov[np.ix_(places, places)], spans
 
 

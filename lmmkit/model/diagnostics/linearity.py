@@ -51,7 +51,7 @@ def places(x: Floats) -> Ints:
     values, rows = np.unique(x, return_index=True)
     if len(values) <= GRID:
         return rows
-    wanted = np.searchsorted(values, np.linspace(values[0], values[-1], GRID))
+    wanted = np.searchsorted(values, np.linspace(float(values[0]), float(values[-1]), GRID))
     return rows[np.unique(np.minimum(wanted, len(values) - 1))]
 
 
@@ -142,8 +142,9 @@ class Linearity:
             why = f"fewer than {LEAST_ROWS} rows" if n < LEAST_ROWS else "there is one fitted value"
             return Unchecked(CHECK, "fitted values", Sentence(why), what)
         curve, x = along_ranks(fitted, replicated.normalised)
-        own = curve[:, 0] - curve[:, 1:].mean(axis=1)
-        at = int((np.abs(own) / np.maximum(curve[:, 1:].std(axis=1), 1e-300)).argmax())
+        own = np.asarray(curve[:, 0] - np.mean(curve[:, 1:], axis=1), np.float64)
+        spread = np.asarray(np.std(curve[:, 1:], axis=1), np.float64)
+        at = int((np.abs(own) / np.maximum(spread, 1e-300)).argmax())
         size = float(np.sqrt(np.mean(own**2)))
         return CheckResult(
             check=CHECK,
@@ -170,10 +171,10 @@ class Linearity:
 
     def _other_scale(self) -> str:
         response = self.estimates.design.response
-        positive = bool((self.estimates.problem.response > 0).all())
-        if positive and response.isidentifier():
-            return f"look at predictors that bend, and at `log({response})` or a power of it"
-        return "look at predictors that bend, and at the response on another scale"
+        scale = "the response on another scale"
+        if bool((self.estimates.problem.response > 0).all()) and response.isidentifier():
+            scale = f"`log({response})` or a power of it"
+        return f"look at predictors that bend, at random slopes that are left out, and at {scale}"
 
 
 def along_ranks(fitted: Floats, normalised: Floats) -> tuple[Floats, Floats]:

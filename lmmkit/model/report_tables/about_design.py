@@ -159,4 +159,39 @@ def relationships(drawn: list[Relatives]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-TABLES = (ReportTable("design_parts", facts=_filled), ReportTable("relationships"))
+TABLES = (
+    ReportTable("design_parts", facts=_filled),
+    ReportTable("relationships"),
+    ReportTable(
+        "design_audit",
+        "What the design can tell of random effects: a row for each grouping factor and fixed term.",
+        {
+            "group": "Group",
+            "term": "Term",
+            "varies": "Varies",
+            "levels": "Levels",
+            "varying": "of them with several values",
+            "rows_least": "Fewest rows a level",
+            "cell_rows_least": "Fewest rows a cell",
+            "effect": "Random effect",
+            "verdict": "Verdict",
+            "reason": "Reason",
+        },
+    ),
+    ReportTable("design_relations"),
+    ReportTable(
+        "error_rates",
+        "Type I error and power of the choice and of the test that follows it, by simulation on this design.",
+        {
+            "procedure": "Random effects",
+            "type1": ("Type I error", 3),
+            "type1_se": ("Monte Carlo error", 3),
+            "power": ("Power", 3),
+            "power_se": ("Monte Carlo error of power", 3),
+            "singular": ("Singular fits", 3),
+            "failed": "Not tested",
+            "model": "Most frequent model",
+            "model_share": ("Its share", 3),
+        },
+    ),
+)

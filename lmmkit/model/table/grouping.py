@@ -275,6 +275,13 @@ def reused_labels(groupings: Sequence[Grouping]) -> list[str]:
     return list(found.values())
 
 
+def reused_within(child: Grouping, parent: Grouping) -> str | None:
+    """The same sentence of one factor and one that it may lie within, such as subjects and arms; or None."""
+    if child.parts[1:] or not child.plain or not _is_running(list(child.levels)):
+        return None
+    return _reuse(child, parent, [child])
+
+
 def _is_running(labels: list[str]) -> bool:
     """Whether labels are bare numbers or letters in a row: 1, 2, 3 or a, b, c."""
     numbers = all(label.isascii() and label.isdigit() for label in labels)

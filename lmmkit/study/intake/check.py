@@ -12,6 +12,7 @@ from lmmkit.engine.setup import set_up
 from lmmkit.errors import Findings, StudyError
 from lmmkit.escape import terminal
 from lmmkit.model.design.design import Design, build_design
+from lmmkit.model.design_audit.design_audit import DesignAudit, audit_of
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.model.means.focus import find_focus, focus_term, unknown_focus
@@ -46,7 +47,14 @@ class Checked:
         kept = f"{len(self.table.frame):,} of {len(self.table.rows):,} rows kept"
         good = f"{plan.study.path.name} is good. {self.table.source}: {kept}. Key of its run: {plan.key}"
         said = [good, *(f"Notice: {notice}" for notice in self.notices)]
-        return "\n\n".join([*map(terminal, said), str(replace(self.design, warnings=()))])
+        parts = [*map(terminal, said), str(replace(self.design, warnings=())), str(self.audit())]
+        return "\n\n".join(part for part in parts if part)
+
+    def audit(self) -> DesignAudit:
+        """What the design can tell of random effects, without what is said of the design in any case."""
+        found = audit_of(self.design)
+        fresh = [said for said in map(in_study_words, found.notices) if said not in self.notices]
+        return replace(found, relations=found.relations[:0], notices=tuple(fresh))
 
 
 def check_file(path: Path, *, allow_outside: bool) -> tuple[Plan, Checked]:

@@ -21,6 +21,7 @@ from lmmkit.study.report.findings import listed
 from lmmkit.study.report.numbers import MINUS, TABLES, cell_mark, number, percent
 from lmmkit.study.report.seen import as_unit
 
+VERBS = (("within", "varies", "vary"), ("between", "is constant", "are constant"))
 EQUAL = 1e-9  # relative: standard deviations that a structure makes one
 
 
@@ -281,6 +282,53 @@ def candidates(table: pd.DataFrame, criterion: str) -> Words:
         remarks.append(fill("{} could not be fitted", counted(failed, "candidate")))
     alt = "Deviance, AIC and BIC of {} as distances from the least."
     return _words(fill("{}.", join("; ", remarks)), alt, counted(count, "candidate"))
+
+
+def incidence(audit: pd.DataFrame, related: pd.DataFrame) -> Words:
+    """What the picture of how grouping factors lie to each other shows.
+
+    Args:
+        audit: The table of a design audit.
+        related: Its relations.
+    """
+    told = [*_relations_of(related), *_within_groups(audit)]
+    groups = audit["group"].unique()
+    met = fill("Levels of {} and the values that they meet", _names(groups))
+    return _words(
+        fill("{}.", join("; ", told) if told else met),
+        "Tiles that are dark where a level of {} meets a level of another factor or a value of a fixed term.",
+        _names(groups),
+    )
+
+
+def _relations_of(related: pd.DataFrame) -> list[MarkedText]:
+    numbers, told = _Numbers("design_relations", related), list[MarkedText]()
+    for row in range(len(related)):
+        fine, coarse, kind = (str(related[column].iloc[row]) for column in ("fine", "coarse", "kind"))
+        if kind == "nested":
+            told.append(fill("{} is nested in {}", Name(fine), Name(coarse)))
+            continue
+        cells = fill("{} of {} cells", numbers.cell(row, "cells"), numbers.cell(row, "possible"))
+        told.append(fill("{} and {} are {} ({} occur)", Name(fine), Name(coarse), kind, cells))
+    return told
+
+
+def _within_groups(audit: pd.DataFrame) -> list[MarkedText]:
+    """For each grouping factor the terms of one variable that vary within its levels, and the others."""
+    numbers, told = _Numbers("design_audit", audit), list[MarkedText]()
+    single = (audit["term"] != "Intercept") & ~audit["term"].str.contains(":")
+    for group in audit["group"].unique():
+        mine = single & (audit["group"] == group)
+        for varies, one, several in VERBS:
+            terms = audit.loc[mine & (audit["varies"] == varies), "term"]
+            if len(terms):
+                names = listed([Name(name) for name in terms])
+                verb = one if len(terms) == 1 else several
+                told.append(fill("{} {} within the levels of {}", names, verb, Name(group)))
+        for row in np.flatnonzero(mine & (audit["varies"] == "mixed")).tolist():
+            term = fill("{} varies within {}", Name(audit["term"].iloc[row]), numbers.cell(row, "varying"))
+            told.append(fill("{} of the {} levels of {}", term, numbers.cell(row, "levels"), Name(group)))
+    return told
 
 
 def blocks(parts: pd.DataFrame) -> Words:

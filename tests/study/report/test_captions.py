@@ -316,6 +316,48 @@ def test_candidates(rows, criterion, caption, count):
 
 
 @pytest.mark.parametrize(
+    ("rows", "related", "caption", "groups"),
+    [
+        (
+            [("Subject", "Intercept", "within", 18, 18), ("Subject", "Days", "within", 18, 18)],
+            [],
+            "Days varies within the levels of Subject.",
+            "Subject",
+        ),
+        (
+            [
+                ("s", "a", "within", 40, 40),
+                ("s", "b", "within", 40, 40),
+                ("s", "z", "between", 40, 0),
+                ("s", "a:b", "within", 40, 40),
+            ],
+            [],
+            "a and b vary within the levels of s; z is constant within the levels of s.",
+            "s",
+        ),
+        (
+            [("s", "x", "mixed", 2972, 2880), ("d", "x", "between", 1128, 0), ("d", "z", "between", 1128, 0)],
+            [("s", "d", "partly crossed", 73421, 3352416)],
+            "s and d are partly crossed (73,421 of 3,352,416 cells occur); x varies within 2,880 of the 2,972 levels of s; x and z are constant within the levels of d.",
+            "s, d",
+        ),
+        (
+            [("c:b", "Intercept", "within", 30, 30), ("b", "Intercept", "within", 10, 10)],
+            [("c:b", "b", "nested", 30, 300)],
+            "c:b is nested in b.",
+            "c:b, b",
+        ),
+        ([("g", "a:b", "within", 9, 9)], [], "Levels of g and the values that they meet.", "g"),
+    ],
+)
+def test_incidence(rows, related, caption, groups):
+    audit = Frame(rows, columns=["group", "term", "varies", "levels", "varying"])
+    relations = Frame(related, columns=["fine", "coarse", "kind", "cells", "possible"])
+    alt = f"Tiles that are dark where a level of {groups} meets a level of another factor or a value of a fixed term."
+    check(captions.incidence(audit, relations), caption, alt)
+
+
+@pytest.mark.parametrize(
     ("rows", "caption", "parts"),
     [
         (
