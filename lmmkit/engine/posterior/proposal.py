@@ -141,19 +141,23 @@ class SplitT:
 
     def at(self, z: Floats, uniform: Floats) -> Floats:
         """Returns (m, r) draws made of (m, r) standard normal and (r,) uniform numbers."""
-        below, above = self.sides[:, :, None]
-        share = below / (below + above)
+        below: Floats = self.sides[:1].T
+        above: Floats = self.sides[1:].T
+        share: Floats = below / (below + above)
         # A side is taken with its share of the mass; within it the distance is that of a half-normal number.
-        left = np.asarray(ndtri(np.minimum(ndtr(z) / share, 1.0) / 2.0), dtype=np.float64)
-        right = np.asarray(ndtri(np.minimum(ndtr(-z) / (1.0 - share), 1.0) / 2.0), dtype=np.float64)
-        own = np.where(ndtr(z) < share, below * left, -above * right)
+        below_z, above_z = np.asarray(ndtr([z, -z]), dtype=np.float64)
+        left = np.asarray(ndtri(np.minimum(below_z / share, 1.0) / 2.0), dtype=np.float64)
+        right = np.asarray(ndtri(np.minimum(above_z / (1.0 - share), 1.0) / 2.0), dtype=np.float64)
+        own: Floats = np.where(below_z < share, below * left, -above * right)
         chi2 = 2.0 * np.asarray(gammaincinv(self.df / 2.0, uniform), dtype=np.float64)
         return self.mean[:, None] + np.einsum("ab,br->ar", self.root, own) * np.sqrt(self.df / chi2)
 
     def distances(self, phi: Floats) -> Floats:
         """Returns (r,) squared distances of (m, r) points."""
         z = solved(self.root, phi - self.mean[:, None])
-        z = z / np.where(z < 0.0, self.sides[0][:, None], self.sides[1][:, None])
+        below: Floats = self.sides[:1].T
+        above: Floats = self.sides[1:].T
+        z = np.where(z < 0.0, z / below, z / above)
         return np.einsum("mr,mr->r", z, z)
 
     def logpdf(self, phi: Floats) -> Floats:
