@@ -8,6 +8,7 @@ from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
 from lmmkit.study.report.numbers import CORRELATION_DECIMALS, Files
 from lmmkit.study.report.seen import Seen
+from lmmkit.study.report.sensitivity_words import turning
 
 SERIOUS, SLIGHT, NOTHING = "serious", "slight", "nothing found"
 MOST_NAMED = 3  # outlying rows that a sentence names
@@ -27,6 +28,7 @@ def serious(files: Files, seen: Seen) -> list[MarkedText]:
         *([_singular(files, seen, summary["singular_terms"])] if summary["singular"] else []),
         *reused,
         *(_Found(files, seen).sentence(row) for row in rows),
+        *turning(files, seen),
     ]
 
 

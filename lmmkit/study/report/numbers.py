@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmmkit.model.missing_data import about_missing
 from lmmkit.model.report_tables import (
     about_answer,
     about_checks,
@@ -45,6 +46,7 @@ TABLES: dict[str, ReportTable] = {
         fitted_lines,
         about_answer,
         about_checks,
+        about_missing,
     )
     for table in module.TABLES
 }

@@ -9,12 +9,15 @@ from markupsafe import Markup
 from lmmkit.engine.covariance.patterned import Exponential
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.means.focus import reference_level, where_zero
+from lmmkit.model.missing_data.about_missing import TIPPING, by_reference
+from lmmkit.model.missing_data.reference_based import WORDS
 from lmmkit.study.pages.marks import MarkedText, Name, fill, join
 from lmmkit.study.report.answer import method
 from lmmkit.study.report.findings import checks_in_words, listed, serious, zero_in_errors
 from lmmkit.study.report.numbers import Files
 from lmmkit.study.report.references import cite
 from lmmkit.study.report.seen import Seen
+from lmmkit.study.report.sensitivity_words import gaps_asked
 
 SEARCHES = {
     "newton": "Newton steps with the exact gradient",
@@ -230,6 +233,7 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
             "distributions as reference{}."
         )
         inference.append(fill(form, cite(files, "boundary")))
+    inference += sensitivity(files)
     shares = "Shares of variance explained are marginal and conditional ones{}."
     return [
         join(" ", model),
@@ -244,6 +248,26 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
             ],
         ),
     ]
+
+
+def sensitivity(files: Files) -> list[MarkedText]:
+    """How the sensitivity to missing responses was looked at; nothing where the study does not ask."""
+    asked = gaps_asked(files)
+    if asked is None:
+        return []
+    count = files.entry("study.json", "missing_data", "imputations")
+    form = (
+        "Sensitivity to missing responses: proper multiple imputation ({} data sets) from the fitted model, "
+        "pooled by Rubin's rules with Barnard and Rubin's degrees of freedom{}, and conditional means with "
+        "the jackknife{}"
+    )
+    said = [fill(form, count, cite(files, "imputation", "imputation df"), cite(files, "conditional mean"))]
+    if TIPPING in asked.assumptions:
+        said.append(fill("the tipping point of shifted responses{}", cite(files, "controlled")))
+    if based := by_reference(asked):
+        words = listed([WORDS[each] for each in based])
+        said.append(fill("{} after dropout{}", words, cite(files, "reference-based", "anchored")))
+    return [fill("{}.", join("; ", said))]
 
 
 def _chosen(files: Files, design: Design) -> list[MarkedText]:
