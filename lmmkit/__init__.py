@@ -12,6 +12,8 @@ from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
 from lmmkit.model.missing_data.reference_based import ReferenceBased, reference_based
 from lmmkit.model.missing_data.tipping_point import TippingPoint, tipping_point
+from lmmkit.model.selection.ledger import Selection
+from lmmkit.model.selection.select import select
 
 __all__ = [
     "DataError",
@@ -23,21 +25,33 @@ __all__ = [
     "LmmkitError",
     "ReferenceBased",
     "RunError",
+    "Selection",
     "StudyError",
     "TippingPoint",
     "compare",
     "design_audit",
     "diagnose",
+    "influence",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "lmm",
     "load",
+    "posterior",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "reference_based",
+    "select",
     "table",
     "tipping_point",
 ]
 
 
+LATER = {"influence": "lmmkit.model.influence.influence"}
+
+
 def __getattr__(name: str) -> Any:
-    """What needs scikit-learn, an extra, is imported when it is asked for."""
+    """What needs an extra, or takes a while to load, is imported when it is asked for."""
+    if name == "posterior":
+        return import_module("lmmkit.model.posterior.posterior").posterior
+    """What a first fit does not need, and what needs an extra, is imported when it is asked for."""
+    if name in LATER:
+        return getattr(import_module(LATER[name]), name)
     if name == "LMMRegressor":
         if find_spec("sklearn") is None:
             raise ImportError(

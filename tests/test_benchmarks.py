@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import calibration
+import diagnostics
 import numpy as np
 import pytest
 from page import page
@@ -120,3 +121,29 @@ def test_calibration_measures_public_numbers_and_lists_what_is_outside():
 def test_no_benchmark_hides_a_folder_of_tests():
     folders = {path.name for path in Path(__file__).parent.iterdir() if path.is_dir()}
     assert folders.isdisjoint(path.stem for path in HERE.glob("*.py"))
+
+
+def test_the_page_of_diagnostics_has_what_was_measured_between_its_marks():
+    text = "before\n<!-- alarms -->\nold\n<!-- end -->\nafter <!-- power -->\n<!-- end -->\n"
+    made = diagnostics.page(text, {"alarms": ["a", "b"], "power": ["c"]})
+    assert made == "before\n<!-- alarms -->\na\nb\n<!-- end -->\nafter <!-- power -->\nc\n<!-- end -->\n"
+    assert diagnostics.page(made, {"power": ["d"]}).endswith("<!-- power -->\nd\n<!-- end -->\n")
+    with pytest.raises(ValueError, match="no place for other"):
+        diagnostics.page(text, {"other": []})
+
+
+def test_planted_faults_are_what_they_say():
+    design = diagnostics.thirty()
+    codes = design.frame["g"].to_numpy()
+    pure = {fault.name: diagnostics.planted(design, fault, 0) for fault in diagnostics.FAULTS}
+    assert all(np.isfinite(y).all() and len(y) == len(codes) for y in pure.values())
+    e = np.ones(300)
+    outlier = diagnostics.one_outlier(design.frame, 0.0 * e, e.copy(), np.random.default_rng(1))
+    assert sorted(np.abs(outlier))[-2:] == [1.0, 5.0]
+    assert np.unique(diagnostics.levels_differ(design.frame, 0 * e, e, None)).tolist() == [1.0, 2**0.5]
+    draws = [diagnostics.autoregression(design.frame, 0 * e, e, np.random.default_rng(i)) for i in range(40)]
+    series = np.concatenate([one.reshape(30, 10) for one in draws])
+    assert np.corrcoef(series[:, :-1].ravel(), series[:, 1:].ravel())[0, 1] == pytest.approx(0.5, abs=0.03)
+    bend = diagnostics.curved(design.frame, 0 * e, 0 * e, None)
+    assert bend.std() == pytest.approx(0.5)
+    assert diagnostics.doubled(10) == pytest.approx(0.518, abs=0.001)

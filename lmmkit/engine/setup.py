@@ -16,6 +16,7 @@ from lmmkit.engine.crossproducts.identification import refuse_absorbed, refuse_u
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
 from lmmkit.engine.crossproducts.product_sources import Fixed, Patterned, ProductSource, patterned
 from lmmkit.engine.crossproducts.scaling import Prepared, prepare
+from lmmkit.engine.crossproducts.sub_blocks import part_of, same_rows, sub_blocks
 from lmmkit.engine.crossproducts.whitened import Whitened, whitened
 from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.rules import SEARCH
@@ -142,6 +143,36 @@ def set_up(problem: Problem, *, reml: bool, estimated: bool = True) -> Setup:
         source = Fixed(absorbed) if residual is None else whitened(prepared, layout, residual)
     constant = constant_of(prepared, n, reml)
     criterion = Criterion(source, layout, n, len(prepared.fixed), reml=reml, constant=constant)
+    return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
+
+
+def subset(whole: Setup, problem: Problem) -> Setup | None:
+    """A part of a model made ready from the cross-products of the whole, without another pass for them.
+
+    Args:
+        whole: A model of the same rows and fixed part.
+        problem: One with some of its random-effects terms, or some of their columns, in any structure.
+
+    Returns:
+        What `set_up` gives, to rounding; None where the part has to take its own cross-products: see
+        `part_of`.
+
+    Raises:
+        FitError: The model cannot be estimated from these data.
+    """
+    if not same_rows(whole.problem, problem):
+        return None
+    prepared = prepare(problem)
+    found = part_of((whole.problem, whole.prepared, whole.layout), problem, prepared)
+    if found is None or prepared.scale != whole.prepared.scale or prepared.kept != whole.prepared.kept:
+        return None
+    layout, maps = found
+    _refuse_too_few_rows(problem, prepared)
+    n, reml = len(problem.response), whole.criterion.reml
+    raw, absorbed = sub_blocks(whole.raw, whole.absorbed, whole.layout, layout, maps)
+    _refuse_exact_within(raw, absorbed, n)
+    constant = constant_of(prepared, n, reml)
+    criterion = Criterion(Fixed(absorbed), layout, n, len(prepared.fixed), reml=reml, constant=constant)
     return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
 
 

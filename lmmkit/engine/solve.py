@@ -26,7 +26,7 @@ from lmmkit.engine.search.optimality import set_null, set_uncorrelated
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
 from lmmkit.engine.search.runaway import refuse_no_optimum
 from lmmkit.engine.search.search import Search
-from lmmkit.engine.setup import set_up
+from lmmkit.engine.setup import Setup, set_up
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.errors import FitError
 
@@ -40,6 +40,7 @@ def solve(
     start: tuple[Floats, ...] | None = None,
     rho: Floats | None = None,
     rules: FitRules = SEARCH,
+    setup: Setup | None = None,
 ) -> Solution:
     """Fit a linear mixed model.
 
@@ -52,11 +53,12 @@ def solve(
         rho: (r,) coordinates of the residual structure to start from; by default from the residuals of
             ordinary least squares.
         rules: Thresholds of the search.
+        setup: The problem made ready, where it was made so already.
 
     Raises:
         FitError: The model cannot be estimated from these data, or its residual variance runs to zero.
     """
-    options = _Options(reml, algorithm, limit, rules)
+    options = _Options(reml, algorithm, limit, rules, setup)
     if awaits_fitted(problem):
         return _fixed_point(problem, options)
     return _centred_solution(problem, options, start, rho)
@@ -69,6 +71,7 @@ class _Options(NamedTuple):
     algorithm: str
     limit: int | None
     rules: FitRules
+    setup: Setup | None
 
 
 def _fixed_point(problem: Problem, options: _Options) -> Solution:
@@ -116,9 +119,10 @@ def _searched(
     problem: Problem, options: _Options, start: tuple[Floats, ...] | None, rho: Floats | None
 ) -> Solution:
     """A fit of a problem as it is."""
-    reml, algorithm, limit, rules = options
+    reml, algorithm, limit, rules, setup = options
     method = chosen(algorithm, limit)
-    setup = set_up(problem, reml=reml)
+    if setup is None or setup.problem is not problem:
+        setup = set_up(problem, reml=reml)
     criterion = setup.criterion
     if criterion.source.count:
         refuse_em(algorithm, "the parameters of a residual structure")

@@ -29,6 +29,7 @@ from lmmkit.engine.inference.unbounded import unbounded_information
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import FitNumbers, Problem, Residual, RowResidual
 from lmmkit.engine.search.optimality import Check
+from lmmkit.engine.setup import Setup
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve, solve_at
 from lmmkit.errors import FitError
@@ -373,6 +374,7 @@ def estimate(
     limit: int | None = None,
     start: Sequence[float] | None = None,
     rho: Floats | None = None,
+    setup: Setup | None = None,
 ) -> Estimates:
     """Fit the model of a design.
 
@@ -383,6 +385,7 @@ def estimate(
         limit: Steps at most; by default what the algorithm may need on hard problems.
         start: theta to start from; by default from the moment equations.
         rho: (r,) coordinates of the residual structure to start from; by default from the moments.
+        setup: The design's problem made ready, where it was made so already.
 
     Raises:
         FitError: The model cannot be estimated from these data, there is no such algorithm, it is allowed no
@@ -393,7 +396,15 @@ def estimate(
         if design.held is not None:
             found = solve_at(design.problem, design.held.factors, design.held.sigma, reml=reml)
         else:
-            found = solve(design.problem, reml=reml, algorithm=algorithm, limit=limit, start=first, rho=rho)
+            found = solve(
+                design.problem,
+                reml=reml,
+                algorithm=algorithm,
+                limit=limit,
+                start=first,
+                rho=rho,
+                setup=setup,
+            )
     if design.residual is not None:
         refuse_lost_sign(design.residual, found.rho)
     return Estimates(**found.numbers(), design=design, algorithm=algorithm, evidence=found)

@@ -32,8 +32,8 @@ def envelopes(curves: pd.DataFrame) -> NDArray[Any]:
     axes = facets(len(parts), 3, head=0.4, inches=2.3)
     for ax, (title, part) in zip(axes.flat, parts.items(), strict=False):
         _envelope(ax, part)
-        labels = (lines_of(part[key].iloc[0], LETTERS) for key in ("x_label", "y_label"))
-        ax.set(title=mathtext(title), **dict(zip(("xlabel", "ylabel"), labels, strict=True)))
+        x, y = (lines_of(part[key].iloc[0], LETTERS) for key in ("x_label", "y_label"))
+        ax.set(title=mathtext(title), xlabel=x, ylabel=y)
     handles, names = axes.flat[0].get_legend_handles_labels()
     figure_of(axes).legend(handles, names, loc="outside upper right", ncols=3)
     return axes
@@ -42,8 +42,8 @@ def envelopes(curves: pd.DataFrame) -> NDArray[Any]:
 def _envelope(ax: Axes, part: pd.DataFrame) -> None:
     if part["low"].min() <= 0 <= part["high"].max():
         zero_line(ax, "y")
-    band = {"color": GREY, "alpha": 0.25, "linewidth": 0, "label": "95 % of data sets of the model"}
-    ax.fill_between(part["x"], part["low"], part["high"], **band)
+    name = "95 % of data sets of the model"
+    ax.fill_between(part["x"], part["low"], part["high"], color=GREY, alpha=0.25, linewidth=0, label=name)
     mark = "o" if len(part) <= MARKED else ""
     ax.plot(part["x"], part["value"], marker=mark, color=BLUE, markersize=3.5, label="the data")
     out = part[(part["value"] < part["low"]) | (part["value"] > part["high"])]

@@ -73,7 +73,7 @@ def average_information(
         directions: For each factor (m_f, k, k) symmetric dT.
         Phi: (p, p) covariance matrix of the estimated fixed effects over sigma^2.
     """
-    push = _pushed(forward, layout, reverse, a, directions)
+    push = pushed(forward, layout, reverse, a, directions)
     eX = push.e_fixed[:, :-1]
     return AverageInformation(push.s - eX @ Phi @ eX.T, push.e_fixed @ a)
 
@@ -85,7 +85,7 @@ def with_columns(
 
     But for `wide`, the elimination of W = [X w y], w the working columns of R.
     """
-    push, p = _pushed(wide, layout, reverse, a, directions), len(a) - 1
+    push, p = pushed(wide, layout, reverse, a, directions), len(a) - 1
     rows = np.concatenate([push.e_fixed, wide.F[p:-1]])  # w_i'V^-1 [X w y]
     eX = rows[:, :p]
     own = np.zeros((len(rows), len(rows)))
@@ -95,7 +95,7 @@ def with_columns(
     return AverageInformation(own - eX @ Phi @ eX.T, rows[:, -1] + eX @ a[:-1])
 
 
-def _pushed(forward: Forward, layout: Layout, reverse: Reverse, a: Floats, directions: list[Floats]) -> _Push:
+def pushed(forward: Forward, layout: Layout, reverse: Reverse, a: Floats, directions: list[Floats]) -> _Push:
     """The accumulators after all factors."""
     push = _Push(forward, layout, len(forward.F), [len(d) for d in directions])
     for f, d in enumerate(directions[: len(layout.chain)]):

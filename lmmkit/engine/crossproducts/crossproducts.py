@@ -250,7 +250,7 @@ def absorb(raw: Moments, prepared: Prepared, layout: Layout) -> Moments:
     C, inverse = levelwise.cholesky(raw.own[0], null=levelwise.NULL_PIVOT)
     a_fixed = levelwise.forward(C, inverse, raw.fixed[0])
     a_between = {g: levelwise.forward(C, inverse, raw.between[0, g]) for g in range(1, len(layout.chain))}
-    a_rest = _lifted(C, inverse, raw.coupling[0])
+    a_rest = lifted(C, inverse, raw.coupling[0])
     left: dict[int, Row] = dict.fromkeys(layout.chain[0].rows)  # a column of Z_1 leaves nothing
 
     def within(positions: Sequence[int], a: Floats) -> list[Row]:
@@ -291,7 +291,7 @@ def _less_first(
     return residual
 
 
-def _lifted(C: Floats, inverse: Floats, coupling: Coupling | None) -> Coupling | None:
+def lifted(C: Floats, inverse: Floats, coupling: Coupling | None) -> Coupling | None:
     """R^-T times a coupling."""
     if coupling is None:
         return None

@@ -282,7 +282,7 @@ def by_rank(factor: Factor) -> Factor:
     return replace(factor, levels=relation.rank, half=relation.half, unseen=np.zeros(relation.levels))
 
 
-def _amalgamated(problem: Problem, prepared: Prepared) -> list[Factor]:
+def amalgamated(problem: Problem, prepared: Prepared) -> list[Factor]:
     """One factor per grouping factor, the largest J k first."""
     factors = list[Factor]()
     for identity in dict.fromkeys(term.factor for term in problem.terms):
@@ -321,7 +321,7 @@ def build_layout(problem: Problem, prepared: Prepared) -> Layout:
     """
     chain, rest = list[Factor](), list[Factor]()
     sparse = any(isinstance(term.relation, Pedigree) for term in problem.terms)
-    for factor in _amalgamated(problem, prepared):
+    for factor in amalgamated(problem, prepared):
         nested = factor.plain and not sparse and holds_subjects(factor.codes, problem.residual)
         if nested and chain:
             nested = parents_of(chain[-1].codes, chain[-1].levels, factor.codes) is not None

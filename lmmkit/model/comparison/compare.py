@@ -238,6 +238,7 @@ AT_THE_EDGE = (
     "model, or use method='bootstrap'"
 )
 WITHOUT_TEST = "compare by aic, aicc or bic, or use method='bootstrap'"
+ONE_VARIANCE = "a variance on the boundary of its domain"
 AT_BOUND = "a variance or a correlation on the boundary of its domain"
 AT_NO_CORRELATION = "a range or a nugget on the boundary of its domain, zero"
 PSEUDO = (
@@ -380,6 +381,18 @@ def _kenward_roger(step: _Step) -> dict[str, Any]:
     }
 
 
+def reference_between(small: Estimates, large: Estimates, seed: int = 0) -> Reference | None:
+    """The distribution of the likelihood ratio of a model in a larger one; None: it is not known.
+
+    Raises:
+        FitError: The data do not tell the larger model's covariance parameters apart.
+    """
+    step = _step(small, large)
+    if step is None or step.nesting.unfit or (small.is_singular and step.nesting.absorbed):
+        return None
+    return _reference(step, seed)
+
+
 def _reference(step: _Step, seed: int) -> Reference:
     """Chi-squared inside the cone, a mixture on its boundary."""
     nesting = step.nesting
@@ -390,7 +403,7 @@ def _reference(step: _Step, seed: int) -> Reference:
         return Reference(step.added, np.ones(1))
     first = step.added - nesting.constrained
     if nesting.constrained == 1:
-        return Reference(first, np.array([0.5, 0.5]), "a variance on the boundary of its domain")
+        return Reference(first, np.array([0.5, 0.5]), ONE_VARIANCE)
     sizes = [cone.size for cone in nesting.cones]
     with one_thread():
         weights = cone_weights(_null_covariance(step.small, step.large, nesting), sizes, seed)

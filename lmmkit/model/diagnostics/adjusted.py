@@ -4,7 +4,7 @@ Every check has its statistic for the data (column 0) and for C - 1 replicates. 
 columns are exchangeable, so the rank of the data's largest departure among those of all columns has the level
 that it says, however the checks depend on each other.
 
-References: Westfall & Young (1993), Resampling-Based Multiple Testing, section 2.3 (single step); Davison &
+References: Westfall & Young (1993), Resampling-Based Multiple Testing, section 2.6 (step-down); Davison &
 Hinkley (1997), Bootstrap Methods and their Application, section 4.2.5, for envelopes; Aldor-Noiman, Brown,
 Buja, Rolke & Stine (2013), The power to see: a new graphical test of normality, The American Statistician 67,
 249-260, for equal local levels.
@@ -19,7 +19,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 
-TAIL = 0.1  # share of the columns above which a statistic's tail is taken as exponential
+TAIL = 0.1  # share of the columns whose excess is the unit of a gap at the top
 
 
 class Band(NamedTuple):
@@ -67,11 +67,15 @@ def own_p(statistic: Floats) -> float:
 
 
 def adjusted_p(statistics: Sequence[Floats]) -> Floats:
-    """(m,) p values of m checks, each (C,), that hold for the table: single step, from the columns."""
+    """(m,) p values of m checks, each (C,), that hold for the table: step-down, from the columns."""
+    out = np.ones(len(statistics))
     if not len(statistics):
-        return np.empty(0)
+        return out
     surprise = np.array([_surprise(_ranked(one)) for one in statistics])
-    return np.mean(surprise.max(axis=0) >= surprise[:, :1], axis=1)
+    order = np.argsort(-surprise[:, 0], kind="stable")
+    largest = np.maximum.accumulate(surprise[order[::-1]], axis=0)[::-1]  # of the checks not yet passed
+    out[order] = np.maximum.accumulate(np.mean(largest >= surprise[order, :1], axis=1))
+    return out
 
 
 def _ranked(statistic: Floats) -> Floats:
@@ -80,21 +84,18 @@ def _ranked(statistic: Floats) -> Floats:
 
 
 def _surprise(t: Floats) -> Floats:
-    """-log of each column's p value: of its rank, and beyond the TAIL largest of an exponential tail.
+    """-log of each column's p value by its rank; the largest one's is larger by its gap to the next.
 
     Ranks alone would tie the largest column of every check, and no p of a table of m checks could fall below
-    m / C. The tail's scale is the median of what exceeds its start: one column has no say in it.
+    m / C. The gap is told in units of the exponential tail of the largest share TAIL of the others.
     """
     C = len(t)
     order = np.argsort(t, kind="stable")
     above = C - np.searchsorted(t[order], t, side="left")  # columns at least as large
     out = -np.log(above / C)
-    first = t[order[int(np.ceil((1.0 - TAIL) * C)) - 1]]
-    excess = t - first
-    over = excess[excess > 0]
-    if len(over) and np.isfinite(first):
-        scale = float(np.median(over)) / np.log(2.0)
-        out = np.where(
-            excess > 0, -np.log(TAIL) + np.maximum(excess, 0.0) / scale, np.minimum(out, -np.log(TAIL))
-        )
+    top, rest = t[order[-1]], t[order[:-1]]
+    start = rest[int((1.0 - TAIL) * len(rest))]
+    over = rest[rest > start] - start
+    if len(over) and np.isfinite(start) and above[order[-1]] == 1:
+        out[order[-1]] += (top - rest[-1]) / (float(np.median(over)) / np.log(2.0))
     return out

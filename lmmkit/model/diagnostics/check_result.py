@@ -6,6 +6,7 @@ its file and each name as its readers see it: one place for the words.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -63,7 +64,22 @@ def level(group: str, value: object) -> Fact:
     return Fact("level", str(value), of=group)
 
 
-UNIT = Fact("unit")
+def effect(name: str) -> Fact:
+    """A coefficient, or a random effect."""
+    return Fact("effect", name)
+
+
+def probability(value: float) -> Fact:
+    """A p value, with its `p = `."""
+    return Fact("probability", float(value))
+
+
+def text(words: str) -> Fact:
+    """Words as they stand."""
+    return Fact("text", words)
+
+
+UNIT = Fact("unit")  # of the response, behind a number
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,47 @@ class Sentence:
     def __str__(self) -> str:
         return self.form.format(*self.facts)
 
+    def then(self, form: str, *facts: Fact) -> Sentence:
+        """The same with more behind it."""
+        return Sentence(self.form + form, *self.facts, *facts)
+
+    def joined(self, other: Sentence) -> Sentence:
+        """The same with another behind it."""
+        return self.then(other.form, *other.facts)
+
+    def begun(self) -> Sentence:
+        """The same with a capital letter where it begins with a word."""
+        return Sentence(self.form[:1].upper() + self.form[1:], *self.facts)
+
+
+def listed(parts: Sequence[Sentence]) -> Sentence:
+    """Parts with commas and a last `and`.
+
+    >>> str(listed([Sentence("a"), Sentence("{}", number(2)), Sentence("c")]))
+    'a, 2 and c'
+    """
+    out = parts[0]
+    for place, part in enumerate(parts[1:], start=2):
+        out = out.then(f"{' and ' if place == len(parts) else ', '}{part.form}", *part.facts)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """A curve of the data and of every replicate, for a picture.
+
+    Attributes:
+        of: What it is of.
+        x: (g,).
+        values: (g, 1 + B), column 0 the data.
+        back: Takes bounds (g,) to the scale of the picture, where that is another one.
+    """
+
+    of: str
+    x: Floats
+    values: Floats
+    back: Callable[[Floats], Floats] | None = None
+
 
 @dataclass(frozen=True, eq=False)
 class CheckResult:
@@ -102,6 +159,10 @@ class CheckResult:
         remedy: What to do, available here.
         tail: A p value by theory, for what the replicates cannot resolve; NaN without one.
         curve: x of the points of a curve, (g,), for its picture.
+        back: Takes bounds (g,) of a curve to the scale of its picture, where that is another one.
+        pictures: Curves that are drawn with an envelope of their own, and have no part in the verdict.
+        unclear: The sentence in place of `fine` where the data could hardly show a departure; the verdict is
+            then `not checked`.
         verdict: Of a check that is no test: thresholds give it, and it has no part in the adjustment.
         method: What the statistic is, in a few words.
     """
@@ -117,6 +178,9 @@ class CheckResult:
     remedy: str = ""
     tail: float = np.nan
     curve: Floats = field(default_factory=lambda: np.empty(0))
+    back: Callable[[Floats], Floats] | None = None
+    pictures: tuple[Curves, ...] = ()
+    unclear: Sentence | None = None
     verdict: str = ""
     method: str = ""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.model.diagnostics.adjusted import adjusted_p, band, own_p
+from lmmkit.model.diagnostics.adjusted import Band, adjusted_p, band, own_p
 from lmmkit.model.diagnostics.between_within import BetweenWithin
 from lmmkit.model.diagnostics.check_result import (
     FINE,
@@ -19,15 +19,18 @@ from lmmkit.model.diagnostics.check_result import (
     TROUBLE,
     UNCHECKED,
     CheckResult,
+    Curves,
     Sentence,
     Unchecked,
 )
 from lmmkit.model.diagnostics.collinearity import Collinearity
-from lmmkit.model.diagnostics.distribution import residual_normality
+from lmmkit.model.diagnostics.distribution import effect_normality, quantile_residuals, residual_normality
 from lmmkit.model.diagnostics.linearity import Linearity
 from lmmkit.model.diagnostics.missingness import Missingness
+from lmmkit.model.diagnostics.outliers import groups_apart, rows_apart, subjects_apart
 from lmmkit.model.diagnostics.replicated import RULES, Replicated, SizeRules, replicate_data
 from lmmkit.model.diagnostics.serial import SerialCorrelation
+from lmmkit.model.diagnostics.spread import variance_along, variance_by_group
 from lmmkit.model.fit import Fit
 
 Frame = pd.DataFrame
@@ -35,14 +38,24 @@ Check = Callable[[Fit, Replicated], Iterator[CheckResult | Unchecked]]
 ALPHA, CLEAR = 0.05, 0.01  # adjusted p below which a verdict is `look`, and `trouble` where the size matters
 SEED = 20240101
 
-CHECKS: tuple[Check, ...] = (residual_normality,)
+#: Checks of levels, whose statistics have all columns at once.
+LEVEL_CHECKS: tuple[Check, ...] = (groups_apart, effect_normality)
+#: Checks of rows, made a chunk at a time; then those that look at the design once before.
+ROW_CHECKS: tuple[Check, ...] = (
+    rows_apart,
+    subjects_apart,
+    residual_normality,
+    quantile_residuals,
+    variance_along,
+    variance_by_group,
+)
 PREPARED: tuple[Callable[[Fit], Callable[[Replicated], Iterator[CheckResult | Unchecked]]], ...] = (
     SerialCorrelation,
     Linearity,
     BetweenWithin,
     Missingness,
     Collinearity,
-)  # checks that look at the design once, and then at each chunk
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +87,12 @@ class Diagnosis:
 
 
 def diagnose(
-    fit: Fit, *, replicates: int | None = None, seed: int = SEED, rules: SizeRules = RULES
+    fit: Fit,
+    *,
+    replicates: int | None = None,
+    seed: int = SEED,
+    names: Sequence[Any] | None = None,
+    rules: SizeRules = RULES,
 ) -> Diagnosis:
     """Check the assumptions of a fit.
 
@@ -83,40 +101,51 @@ def diagnose(
         replicates: Data sets drawn from the fit that the data are ranked among; by default 999, or 199 for
             more than 10,000 rows.
         seed: Of the random numbers.
+        names: What the rows of the table are called; by default what its index says.
         rules: Which fits are refitted to every replicate, and how many replicates by default.
     """
-    rows, statistics, how = list[CheckResult | Unchecked](), list[list[Floats]](), ""
-    count, checks = 0, [*(partial(check, fit) for check in CHECKS), *(prepare(fit) for prepare in PREPARED)]
-    for chunk in replicate_data(fit.estimates, seed=seed, count=replicates, rules=rules):
+    rows, parts, how, drawn = list[CheckResult | Unchecked](), list[list[list[Floats]]](), "", 0
+    checks = [*(partial(check, fit) for check in ROW_CHECKS), *(prepare(fit) for prepare in PREPARED)]
+    for chunk in replicate_data(fit.estimates, seed=seed, count=replicates, rows=names, rules=rules):
         found = [one for check in checks for one in check(chunk)]
         if not rows:
-            rows, how, count = found, chunk.how, chunk.count
-            statistics = [
-                [np.atleast_2d(one.statistic)] if isinstance(one, CheckResult) else [] for one in found
-            ]
+            levels = [one for check in LEVEL_CHECKS for one in check(fit, chunk)]
+            rows, how, drawn = [*found, *levels], chunk.how, chunk.count
+            parts = [[[part] for part in _columns(one)] for one in rows]
         else:
-            for own, one in zip(statistics, found, strict=True):
-                if isinstance(one, CheckResult):
-                    own.append(np.atleast_2d(one.statistic)[:, 1:])
-    whole = [np.concatenate(parts, axis=1) if parts else np.empty((0, 0)) for parts in statistics]
-    return _judged(rows, whole, how, count, seed)
+            for own, one in zip(parts, found, strict=False):
+                for known, part in zip(own, _columns(one), strict=True):
+                    known.append(part[:, 1:])
+    whole = [[np.concatenate(part, axis=1) for part in own] for own in parts]
+    return _judged(rows, whole, how, drawn, seed)
+
+
+def _columns(one: CheckResult | Unchecked) -> list[Floats]:
+    """(g, c) statistics of a check, then its pictures."""
+    if isinstance(one, Unchecked):
+        return []
+    return [np.atleast_2d(one.statistic), *(picture.values for picture in one.pictures)]
 
 
 def _judged(
-    rows: Sequence[CheckResult | Unchecked], statistics: Sequence[Floats], how: str, count: int, seed: int
+    rows: Sequence[CheckResult | Unchecked],
+    whole: Sequence[Sequence[Floats]],
+    how: str,
+    drawn: int,
+    seed: int,
 ) -> Diagnosis:
     """Ranks, verdicts, and the table."""
     curves, single = list[Frame](), list[Floats]()
-    for one, values in zip(rows, statistics, strict=True):
-        single.append(values[0] if len(values) == 1 else np.empty(0))
-        if isinstance(one, CheckResult) and len(values) > 1:
-            found = band(values)
+    for one, parts in zip(rows, whole, strict=True):
+        single.append(parts[0][0] if parts and len(parts[0]) == 1 else np.empty(0))
+        if isinstance(one, Unchecked):
+            continue
+        if len(parts[0]) > 1:
+            found = band(parts[0])
             single[-1] = found.statistic
-            curves.append(
-                Frame({"check": one.check, "of": one.of, "x": one.curve,
-                       "value": values[:, 0], "low": found.low,
-                       "high": found.high, "middle": found.middle})
-            )  # fmt: skip
+            curves.append(_drawn(one.check, Curves(one.of, one.curve, parts[0], one.back), found))
+        for picture, values in zip(one.pictures, parts[1:], strict=True):
+            curves.append(_drawn(one.check, picture, band(values)))
     tested = [i for i, values in enumerate(single) if len(values) and np.isfinite(values[0])]
     adjusted = np.full(len(rows), np.nan)
     adjusted[tested] = adjusted_p([single[i] for i in tested])
@@ -126,14 +155,17 @@ def _judged(
         table.append(line)
         sentences.append(sentence)
     empty = Frame(columns=["check", "of", "x", "value", "low", "high", "middle"])
-    return Diagnosis(
-        Frame(table, columns=COLUMNS),
-        tuple(sentences),
-        pd.concat(curves, ignore_index=True) if curves else empty,
-        count,
-        how,
-        seed,
-    )
+    made = pd.concat(curves, ignore_index=True) if curves else empty
+    return Diagnosis(Frame(table, columns=COLUMNS), tuple(sentences), made, drawn, how, seed)
+
+
+def _drawn(check: str, curve: Curves, found: Band) -> Frame:
+    """A curve of the data with its envelope, on the scale of its picture."""
+    back = curve.back or np.asarray
+    return Frame(
+        {"check": check, "of": curve.of, "x": curve.x, "value": back(curve.values[:, 0]),
+         "low": back(found.low), "high": back(found.high), "middle": back(found.middle)}
+    )  # fmt: skip
 
 
 COLUMNS = [
@@ -161,11 +193,13 @@ def _row(one: CheckResult | Unchecked, values: Floats, adjusted: float) -> tuple
         return line, sentence
     verdict = one.verdict or verdict_of(adjusted, matters=one.matters)
     sentence = one.fine if verdict == FINE else one.notable
+    if verdict == FINE and one.unclear is not None:
+        verdict, sentence = UNCHECKED, one.unclear
     line = {
         "check": one.check, "of": one.of, "found": str(sentence), "where": one.where,
         "statistic": values[0] if len(values) else np.nan, "size": one.size,
         "p": own_p(values) if len(values) and np.isfinite(values[0]) else np.nan, "adjusted": adjusted,
-        "verdict": verdict, "remedy": "" if verdict == FINE else one.remedy, "method": one.method,
+        "verdict": verdict, "remedy": one.remedy if verdict in (LOOK, TROUBLE) else "", "method": one.method,
     }  # fmt: skip
     return line, sentence
 

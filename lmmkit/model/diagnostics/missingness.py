@@ -22,7 +22,7 @@ from lmmkit.model.diagnostics.check_result import (
     number,
 )
 from lmmkit.model.diagnostics.replicated import Replicated
-from lmmkit.model.diagnostics.serial import orders
+from lmmkit.model.diagnostics.serial import Order, orders
 from lmmkit.model.fit import Fit
 
 CHECK = "missing values"
@@ -242,15 +242,10 @@ def _at_risk(design: Design, missing: Mask) -> _AtRisk | None:
     if not found:
         return None
     order = found[0]
-    groups = {bar.group.label: bar.group.names for bar in design.recipe.formula.random}
-    residual = design.residual
-    if residual is not None and residual.formula.group is not None:
-        groups[residual.formula.group.label] = residual.formula.group.names
-    names = list(groups.get(order.group, ()))
-    if not names or any(table[name].isna().any() for name in [*names, order.name]):
+    names, times = _group_columns(design).get(order.group, ()), _times(design, order)
+    if not names or times is None or table[list(names)].isna().any(axis=None):
         return None
-    codes = np.asarray(table.groupby(names, sort=True, observed=True).ngroup(), np.intp)
-    times = pd.factorize(table[order.name], sort=True)[0]
+    codes = np.asarray(table.groupby(list(names), sort=True, observed=True).ngroup(), np.intp)
     sort = np.lexsort((times, codes))
     first = np.diff(codes[sort], prepend=-1) != 0
     if ((np.diff(times[sort]) == 0) & ~first[1:]).any():
@@ -315,14 +310,33 @@ def _without_order(
         )
 
 
+def _times(design: Design, order: Order) -> Ints | None:
+    """(N,) ranks of the times of all rows of the table; None where one is unknown."""
+    values = design.source.table.frame[order.name]
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
+        known = values
+    else:
+        seen = pd.Series(order.times, index=values.iloc[design.rows].astype(str))
+        known = values.astype(str).map(seen[~seen.index.duplicated()])
+    return None if known.isna().any() else np.unique(known.to_numpy(), return_inverse=True)[1]
+
+
+def _group_columns(design: Design) -> dict[str, tuple[str, ...]]:
+    """The columns of each grouping factor whose rows have one level, and of the subjects of a structure."""
+    residual, bars = design.residual, design.recipe.formula.random
+    found = {bar.group.label: tuple(bar.group.names) for bar in bars if not bar.group.members}
+    if residual is not None and residual.formula.group is not None:
+        found[residual.formula.group.label] = tuple(residual.formula.group.names)
+    return found
+
+
 def _largest_groups(design: Design) -> Ints | None:
-    """(N,) codes of the grouping factor with most levels on all rows of the table, where all are known."""
-    table = design.source.table.frame
-    for grouping in design.groupings:
-        bar = next(bar for bar in design.recipe.formula.random if bar.group.label == grouping.name)
-        if not bar.group.members and not table[list(bar.group.names)].isna().any(axis=None):
-            return np.asarray(table.groupby(list(bar.group.names), observed=True).ngroup(), np.intp)
-    return None
+    """(N,) codes of the groups of which there are most, on all rows of the table; None without any."""
+    table, every = design.source.table.frame, list[Ints]()
+    for names in _group_columns(design).values():
+        if names and not table[list(names)].isna().any(axis=None):
+            every.append(np.asarray(table.groupby(list(names), observed=True).ngroup(), np.intp))
+    return max(every, key=lambda codes: int(codes.max()), default=None)
 
 
 def _predictors(design: Design) -> tuple[list[tuple[str, str]], Floats]:

@@ -6,12 +6,13 @@ batches; else all have the fitted variances, and beta, b and sigma of each are w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.whitening import root_of
@@ -48,6 +49,7 @@ class SizeRules(NamedTuple):
 
 
 RULES = SizeRules()
+LEAST_COLUMNS = 400  # from which the SD of a residual is taken from the columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,25 +60,43 @@ class Replicated:
         estimates: The fit.
         how: "refitted", or "held": all at the fitted variances.
         count: Replicates in all, of which this chunk may hold some.
+        rows: (n,) what the rows are called.
         response: (n, c).
         beta: (p, c) fixed effects.
         sigma: (c,) residual SDs.
         b: (J, k, c) of each random term: BLUPs; zero where a variance is estimated as zero.
         scores: (J, k, c) of each term: what the rows say of each level, Z'V^-1(y - X beta); b is T times
             it, and it tells levels apart at a variance of zero too.
+        level_scores: (J, k, 1 + count) of each term: scores over sigma of all columns, not of this chunk's
+            alone, standardised at each level: of unit variance and uncorrelated where the model holds.
+        level_roots: (J, k, k) of each term: lower roots of their covariance matrices, before.
         spread: (n,) SD of the normalised residuals where the model holds, about 1 and lower for rows that
-            bend their own fit.
+            bend their own fit; 0 where a row fits itself.
     """
 
     estimates: Estimates
     how: How
     count: int
+    rows: Sequence[Any]
     response: Floats
     beta: Floats
     sigma: Floats
     b: tuple[Floats, ...]
     scores: tuple[Floats, ...]
+    level_scores: tuple[Floats, ...]
+    level_roots: tuple[Floats, ...]
     spread: Floats
+
+    @cached_property
+    def free(self) -> NDArray[np.bool_]:
+        """(n,) which rows have a residual: those that do not fit themselves."""
+        return self.spread > 0
+
+    @cached_property
+    def unconditional(self) -> Floats:
+        """(n, c) marginal residuals over their own SD, and over the root mean square of their column."""
+        values = self.marginal / marginal_sd(self.estimates)[:, None]
+        return values / np.sqrt(np.mean(values**2, axis=0))
 
     @cached_property
     def fixed_part(self) -> Floats:
@@ -126,8 +146,23 @@ def normalised_of(estimates: Estimates, e: Floats, sigma: Floats) -> Floats:
     return root_of(problem.residual, estimates.rho).white(np.ascontiguousarray(out.T)).T
 
 
+def marginal_sd(estimates: Estimates) -> Floats:
+    """(n,) SD of y - X beta: of the random effects and the residual together."""
+    problem, total = estimates.problem, estimates.noise**2
+    for t, (term, named) in enumerate(zip(problem.terms, estimates.random, strict=True)):
+        Z = np.stack([problem.columns[c] for c in term.columns], axis=1)
+        own, weight = np.einsum("na,ab,nb->n", Z, estimates.covariance(t), Z), named.grouping.row_variances
+        total = total + (own if weight is None else own * weight)
+    return np.sqrt(total)
+
+
 def replicate_data(
-    estimates: Estimates, *, seed: int, count: int | None = None, rules: SizeRules = RULES
+    estimates: Estimates,
+    *,
+    seed: int,
+    count: int | None = None,
+    rows: Sequence[Any] | None = None,
+    rules: SizeRules = RULES,
 ) -> Iterator[Replicated]:
     """The data and their replicates, a chunk at a time; column 0 of each chunk is the data.
 
@@ -135,28 +170,63 @@ def replicate_data(
         estimates: The fit.
         seed: Of the random numbers.
         count: Replicates; by default by the rules.
+        rows: What the rows of the table are called; by default what its index says.
         rules: The rules of size.
     """
     n = estimates.nobs
     count = count or (rules.many if n <= rules.rows else rules.few)
+    index: list[Any] = estimates.design.frame.index.tolist()
+    names = index if rows is None else [rows[int(i)] for i in estimates.design.rows]
     size = max(min(rules.cells // n, count), 8)
     source = Simulator(estimates, seed)
+    made: Floats | None = None  # of a single chunk the responses are kept, of several drawn again
     with one_thread():
-        looked = _Looked(estimates, rules)
-        spread: Floats | None = _known_spread(estimates)
+        looked, parts = _Looked(estimates, rules), list[tuple[Predictions, Ints]]()
         for first in range(0, count, size):
-            made = source.draw(first, min(size, count - first))
-            Y = np.concatenate([estimates.problem.response[:, None], made], axis=1)
-            found, kept = looked.at(Y)
+            made = _beside(estimates, source.draw(first, min(size, count - first)))
+            parts.append(looked.at(made))
+        levels = tuple(_all_scores(parts, t) for t in range(len(estimates.random)))
+        spread = _known_spread(estimates)
+        for first, (found, kept) in zip(range(0, count, size), parts, strict=True):
+            if made is None or len(parts) > 1:
+                made = _beside(estimates, source.draw(first, min(size, count - first)))
             sigma = found.sigma
             if estimates.design.held is not None:
                 sigma = np.full_like(sigma, estimates.sigma)
             chunk = Replicated(
-                estimates, looked.how, count, Y[:, kept], found.beta, sigma, found.b, found.scores, np.ones(n)
-            )
+                estimates, looked.how, count, names, made[:, kept], found.beta, sigma, found.b, found.scores,
+                tuple(z for z, _ in levels), tuple(root for _, root in levels),
+                np.ones(n) if spread is None else spread,
+            )  # fmt: skip
             if spread is None:
-                spread = _simulated_spread(chunk) if Y.shape[1] >= rules.many // 2 else np.ones(n)
-            yield replace(chunk, spread=spread)
+                spread = (
+                    _simulated_spread(chunk) if len(parts) == 1 and len(kept) >= LEAST_COLUMNS else np.ones(n)
+                )
+                chunk = replace(chunk, spread=spread)
+            yield chunk
+
+
+def _beside(estimates: Estimates, made: Floats) -> Floats:
+    """(n, 1 + c) the data and some replicates."""
+    return np.concatenate([estimates.problem.response[:, None], made], axis=1)
+
+
+def _all_scores(parts: Sequence[tuple[Predictions, Ints]], term: int) -> tuple[Floats, Floats]:
+    """(J, k, 1 + count) standardised scores of one term in all columns, and the (J, k, k) roots."""
+    each = [found.scores[term] / found.sigma for found, _ in parts]
+    scores = np.concatenate([each[0], *(part[:, :, 1:] for part in each[1:])], axis=2)
+    roots = level_roots(scores)
+    return np.asarray(np.linalg.solve(roots, scores), np.float64), roots
+
+
+def level_roots(scores: Floats) -> Floats:
+    """(J, k, k) lower roots of each level's second moments over the columns of (J, k, c); 1 without rows."""
+    moment = np.einsum("jac,jbc->jab", scores, scores) / scores.shape[2]
+    size = np.sqrt(np.einsum("jaa->ja", moment))
+    size = np.where(size > 0, size, 1.0)
+    shape = moment / (size[:, :, None] * size[:, None, :]) + 1e-9 * np.eye(moment.shape[1])
+    root: Floats = np.asarray(np.linalg.cholesky(shape), np.float64)
+    return size[:, :, None] * root
 
 
 class _Looked:

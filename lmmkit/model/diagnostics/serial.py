@@ -84,7 +84,8 @@ def _of_structure(design: Design) -> Order | None:
     if residual is None or residual.subjects is None:
         return None
     subjects = residual.subjects
-    name = "" if residual.formula.time is None else residual.formula.time.text
+    time = residual.formula.time
+    name = "" if time is None else time.variables[0] if len(time.variables) == 1 else time.text
     if isinstance(residual, RowDesign):
         if residual.arrays.times is not None:
             return Order(name, subjects.name, residual.arrays.times, subjects.codes, subjects.levels)

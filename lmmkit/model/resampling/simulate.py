@@ -46,7 +46,7 @@ class Simulator:
     def draw(self, first: int, count: int) -> Floats:
         """Responses `first` to `first + count - 1`, (nobs, count)."""
         terms = self.estimates.problem.terms if self.level == "new" else ()
-        sizes = [_rank(term) * len(term.columns) for term in terms]
+        sizes = [rank_of(term) * len(term.columns) for term in terms]
         u = normals(self.seed, first, count, sum(sizes) + self.estimates.nobs)
         *effects, noise = np.split(u, np.cumsum(sizes))
         return responses(self.estimates, self.mean, effects, noise)
@@ -65,14 +65,14 @@ def responses(estimates: Estimates, mean: Floats, effects: Iterable[Floats], noi
     """
     problem, y = estimates.problem, mean[:, None] + correlated(estimates, noise)
     for term, factor, u in zip(problem.terms, estimates.factors, effects, strict=False):
-        b = np.einsum("ab,jbr->ajr", estimates.sigma * factor, u.reshape(_rank(term), len(factor), -1))
+        b = np.einsum("ab,jbr->ajr", estimates.sigma * factor, u.reshape(rank_of(term), len(factor), -1))
         for column, own in zip(term.columns, b, strict=True):
             related = own if term.relation is None else term.relation.coloured(own)
             y += term.on_rows(related) * problem.columns[column][:, None]
     return y
 
 
-def _rank(term: Term) -> int:
+def rank_of(term: Term) -> int:
     """How many independent draws the effects of a term's column are made of."""
     return term.levels if term.relation is None else term.relation.rank
 

@@ -101,8 +101,9 @@ def with_a_term(bars: Bars, largest: Bars) -> list[Neighbour]:
             if term in own or not margins <= group:
                 continue
             terms = tuple(t for t in wide.terms if t in own or t == term)
-            split = wide.split or (wide.tag == "" and len(terms) > 1)
-            bar = replace(wide, terms=terms, split=split if terms != (INTERCEPT,) else False)
+            bar = replace(
+                wide, terms=terms, split=_stays_split(None if here is None else bars[here], wide, terms)
+            )
             part = (*bars, bar) if here is None else (*bars[:here], bar, *bars[here + 1 :])
             found.append(Neighbour(_ordered(part, largest), _effect(term, wide)))
     return found
@@ -178,6 +179,13 @@ def _tidy(bars: Bars) -> Bars:
         for bar in bars
     )
     return tuple(dict.fromkeys(plain))
+
+
+def _stays_split(bar: Bar | None, wide: Bar, terms: Sequence[Term]) -> bool:
+    """Whether a term joins a bar without correlations: it does unless there are some already."""
+    if tuple(terms) == (INTERCEPT,) or wide.tag == "diag":
+        return False
+    return wide.split or bar is None or len(bar.terms) == 1 or bar.split
 
 
 def _same_effects(bar: Bar, wide: Bar) -> bool:

@@ -1,58 +1,27 @@
-"""Candidate random-effects structures fitted side by side, and the choice among them."""
+"""`select`: candidate random effects side by side, a rule that chooses, and the ledger of all of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from lmmkit.errors import FitError, LmmkitError
-from lmmkit.model.fit import lmm
-from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula
-from lmmkit.model.options import check_option
-from lmmkit.model.selection.random_parts import lattice
-from lmmkit.model.table.known import known_of
+from lmmkit.errors import FitError, FormulaError
+from lmmkit.model.design_audit.design_audit import design_audit
+from lmmkit.model.formula.formula import Bar, Formula, parse_candidate, parse_formula
+from lmmkit.model.options import check_level, check_option
+from lmmkit.model.selection.candidates import Candidates
+from lmmkit.model.selection.ledger import CandidateLedger, Selection, selection_of
+from lmmkit.model.selection.random_parts import Bars, lattice, spelled
+from lmmkit.model.selection.walks import WALKS
 
-RULES = ("fixed", "best")
-CRITERIA = ("aic", "bic")
-MEASURES = ("deviance", "aic", "bic")
-FACTS = ("nobs", "npar", *MEASURES)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A choice among candidates, and the ledger of all of them.
-
-    Attributes:
-        formula: The formula chosen, in canonical spelling.
-        rule: fixed (the formula as given) or best (the least criterion).
-        criterion: aic or bic.
-        note: On what the comparison rests, in a sentence.
-        table: One row per candidate: candidate, formula, nobs, npar, deviance, aic, bic, each one's
-            distance from the least (d_deviance, d_aic, d_bic), singular, converged, chosen, reason, error.
-        notices: What the formula says otherwise than it may be meant, such as `x + x^2`.
-    """
-
-    formula: str
-    rule: str
-    criterion: str
-    note: str
-    table: pd.DataFrame
-    notices: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The choice in plain values."""
-        return {
-            "formula": self.formula,
-            "rule": self.rule,
-            "criterion": self.criterion,
-            "note": self.note,
-            "notices": list(self.notices),
-            "candidates": self.table.to_dict("records"),
-        }
+RULES = ("fixed", "maximal", "parsimonious", "backward", "forward", "best")
+CRITERIA = ("lrt", "aic", "bic", "caic")
+BY_TEST = ("parsimonious", "backward", "forward")  # rules whose criterion is lrt unless another is asked for
+AUDITED = ("weights", "offset", "residual", "known", "contrasts", "missing", "subset")
+CONDITIONAL = 50_000  # rows times covariance parameters of the largest candidate up to which cAIC is told
 
 
 def select(
@@ -61,119 +30,153 @@ def select(
     *,
     rule: str = "fixed",
     candidates: str | Sequence[str] = "auto",
-    criterion: str = "aic",
+    criterion: str | None = None,
+    alpha: float = 0.2,
     reml: bool = True,
+    seed: int = 0,
     **options: Any,
 ) -> Selection:
-    """Fit candidate random-effects structures and choose one.
+    """Fit candidate random-effects structures and choose one by a rule; every candidate stays in the ledger.
+
+    "maximal", "parsimonious", "backward" and "forward" begin from the maximal random part that the design
+    justifies (see `design_audit`), or from that of `formula` where it is wider. Each step compares two models
+    of one fixed part. By "lrt" a variance is tested on the boundary of its domain. A slope stays while an
+    interaction that contains it does; the intercept of a group goes last, and the last random effect stays.
 
     Args:
         formula: The model as first thought of.
         data: A table, as for `lmm`.
-        rule: "fixed" keeps `formula` and shows the others beside it; "best" takes the least criterion.
-        candidates: Random parts such as `(1 | g)`, or whole formulas; "auto" reduces the random part of
-            `formula` step by step. `formula` itself is always shown under rule "fixed".
-        criterion: "aic" or "bic".
+        rule: "fixed" keeps `formula` and shows the others beside it; "best" takes the least criterion;
+            "maximal" takes the maximal model; "parsimonious" leaves the correlations out, then terms step by
+            step, then tries the correlations again; "backward" leaves out correlations and terms, "forward"
+            adds them, in each step the one with least, or most, for it.
+        candidates: Random parts such as `(1 | g)`, or whole formulas: all that "best" chooses among, and
+            what the other rules show beside theirs. "auto": under "fixed" and "best" the random part of
+            `formula` reduced step by step, else nothing.
+        criterion: "lrt" (of the rules that go step by step, and their default), "aic" (the default of the
+            others), "bic", or "caic", the conditional AIC.
+        alpha: Level of the tests: what has a larger p is left out.
         reml: Restricted maximum likelihood, under which only equal fixed parts can be compared.
+        seed: Of simulated reference distributions.
         options: Further arguments of `lmm`.
 
     Raises:
         FitError: No candidate can be fitted and compared, or an option is not offered.
         FormulaError: A candidate cannot be read.
 
+    Reference: Barr, Levy, Scheepers & Tily (2013), Journal of Memory and Language 68, 255-278; Bates, Kliegl,
+    Vasishth & Baayen (2015), arXiv:1506.04967; Matuschek, Kliegl, Vasishth, Baayen & Bates (2017), Journal of
+    Memory and Language 94, 305-315.
+
     >>> y, g = [3.0, 4, 7, 6, 9, 12, 2, 2, 5], list("aaabbbccc")
     >>> frame = pd.DataFrame({"y": y, "x": [0, 1, 2] * 3, "g": g})
     >>> select("y ~ x + (1 | g)", frame).table["candidate"].tolist()
     ['(1 | g)']
+    >>> select("y ~ x + (1 | g)", frame, rule="parsimonious").formula
+    'y ~ 1 + x + (1 + x || g)'
     """
     check_option("rule", rule, RULES)
+    criterion = ("lrt" if rule in BY_TEST else "aic") if criterion is None else criterion
     check_option("criterion", criterion, CRITERIA)
+    check_level("alpha", alpha)
+    _check_criterion(rule, criterion, options)
     base = parse_formula(formula)
-    listed = _listed(base, candidates, with_base=rule == "fixed")
-    table = pd.DataFrame([_row(label, model, data, reml, options) for label, model in listed.items()])
-    table = _compared(table, listed, base, reml=reml)
-    chosen = str(base) if rule == "fixed" else _best(table, criterion)
-    table["chosen"] = table["formula"] == chosen
-    table["reason"] = [_reason(row, rule, criterion) for row in table.to_dict("records")]
-    if rule == "fixed" and table.loc[table["chosen"], "error"].item():
-        raise FitError(table.loc[table["chosen"], "error"].item())
-    basis = "REML criteria, compared among equal fixed parts" if reml else "maximum likelihood"
-    note = f"AIC and BIC from {basis}; they count fixed effects, covariance parameters and sigma."
-    return Selection(chosen, rule, criterion, note, table.drop(columns="comparable"), base.notices)
+    if rule in WALKS:
+        largest, notices = largest_part(base, data, options)
+        listed = _listed(base, candidates) if candidates != "auto" else []
+        fits = _candidates(replace(base, random=largest), data, reml, options, criterion)
+        ledger = CandidateLedger(fits, criterion, alpha, seed)
+        end = ledger.walk(WALKS[rule](largest), base)
+        ledger.show(listed)
+        return selection_of(ledger, rule, replace(base, random=end), (*base.notices, *notices))
+    listed = _listed(base, candidates)
+    if rule == "fixed" and str(base) not in map(str, listed):
+        listed = [base, *listed]
+    widest = max(listed, key=lambda f: sum(len(bar.terms) for bar in f.random))
+    fits = _candidates(widest, data, reml, options, criterion)
+    ledger = CandidateLedger(fits, criterion, alpha, seed)
+    ledger.show(listed)
+    chosen = base if rule == "fixed" else ledger.best()
+    return selection_of(ledger, rule, chosen, base.notices)
 
 
-def _listed(base: Formula, candidates: str | Sequence[str], *, with_base: bool) -> dict[str, Formula]:
-    """Each candidate under the text that stands for it, every model once."""
+def _check_criterion(rule: str, criterion: str, options: Mapping[str, Any]) -> None:
+    """Refuse a criterion that the rule has no use for, or the model none.
+
+    Raises:
+        FitError: It is such a one.
+    """
+    if criterion == "lrt" and rule == "best":
+        raise FitError(
+            "criterion='lrt' orders no list of candidates: rule 'best' takes 'aic', 'bic' or 'caic'. Tests "
+            "go step by step, by rule 'parsimonious', 'backward' or 'forward'."
+        )
+    if criterion == "caic" and options.get("residual") is not None:
+        raise FitError(
+            "criterion='caic' is that of independent residuals, and this model has a residual structure: "
+            "choose by 'aic' or 'bic'."
+        )
+
+
+def _candidates(
+    widest: Formula, data: Any, reml: bool, options: Mapping[str, Any], criterion: str
+) -> Candidates:
+    """Fits that begin with the widest model, whose cross-products serve the others."""
+    free = options.get("residual") is None and options.get("variances") is None
+    fits = Candidates(widest, data, reml=reml, options=options, conditional=criterion == "caic")
+    first = fits.of(widest)
+    size = first.estimates.nobs * len(first.estimates.theta) if first.estimates else CONDITIONAL + 1
+    if criterion != "caic" and free and size <= CONDITIONAL:
+        fits = Candidates(widest, data, reml=reml, options=options, conditional=True)
+    return fits
+
+
+def _listed(base: Formula, candidates: str | Sequence[str]) -> list[Formula]:
+    """Every candidate once."""
     if isinstance(candidates, str):
         check_option("candidates", candidates, ("auto",))
-        reduced = [replace(base, random=part) for part in lattice(base.random)]
-        models = {_random_part(model): model for model in reduced}
+        found = [replace(base, random=part) for part in lattice(base.random)]
     else:
-        models = {text: parse_candidate(text, base) for text in candidates}
-    known = {str(model) for model in models.values()}
-    own = {_random_part(base): base} if with_base and str(base) not in known else {}
-    return own | models
+        found = [parse_candidate(text, base) for text in candidates]
+    return list({str(one): one for one in found}.values())
 
 
-def _random_part(model: Formula) -> str:
-    return " + ".join(map(str, model.random)) or "no random effects"
+def largest_part(base: Formula, data: Any, options: Mapping[str, Any]) -> tuple[Bars, list[str]]:
+    """Where a walk begins: the maximal random part of the design, group by group, or a wider one as written.
 
-
-def _row(label: str, model: Formula, data: Any, reml: bool, options: dict[str, Any]) -> dict[str, Any]:
-    head = {"candidate": label, "formula": str(model)}
-    try:
-        given: dict[str, Any] = {**options, "known": known_of(options.get("known"), model)}
-        fit = lmm(str(model), data, reml=reml, **given)
-    except LmmkitError as error:
-        none = dict.fromkeys(FACTS, np.nan)
-        return head | none | {"singular": False, "converged": False, "error": str(error)}
-    facts = {name: getattr(fit, name) for name in FACTS}
-    return head | facts | {"singular": fit.is_singular, "converged": fit.converged, "error": ""}
-
-
-def _compared(table: pd.DataFrame, listed: dict[str, Formula], base: Formula, *, reml: bool) -> pd.DataFrame:
-    """Distances from the least value among the candidates that may be compared."""
-    same_fixed = np.array([set(model.fixed) == set(base.fixed) for model in listed.values()])
-    same_rows = (table["nobs"] == table["nobs"].max()).to_numpy()
-    comparable = same_rows & (same_fixed | (not reml))
-    table["comparable"] = comparable
-    for name in MEASURES:
-        values = table[name].where(comparable)
-        table[f"d_{name}"] = values - values.min()
-    return table
-
-
-def _best(table: pd.DataFrame, criterion: str) -> str:
-    """The formula of the least criterion; of equals the one with fewer parameters."""
-    able = table[table["comparable"] & table["converged"]]
-    if able.empty:
-        raise FitError(
-            "No candidate could be fitted and compared: "
-            + "; ".join(f"{row['candidate']}: {_obstacle(row)}" for row in table.to_dict("records"))
+    Raises:
+        FormulaError: There is none.
+    """
+    audit = design_audit(base, data, **{name: options[name] for name in AUDITED if name in options})
+    if not audit.maximal.random:
+        raise FormulaError(
+            f"`{base}`: the design justifies no random effects, so that there is nothing to choose. "
+            + " ".join(audit.notices)
         )
-    return str(able.sort_values([criterion, "npar"], kind="stable")["formula"].iloc[0])
+    own, most, bars, notices = base.random, audit.maximal.random, list[Bar](), list(audit.notices)
+    for label in dict.fromkeys(bar.group.label for bar in (*most, *own)):
+        mine = [bar for bar in own if bar.group.label == label]
+        theirs = [bar for bar in most if bar.group.label == label]
+        beyond = _terms(mine) - _terms(theirs)
+        if theirs and not beyond:
+            bars += theirs
+        elif theirs:
+            bars += mine
+            notices.append(
+                f"`{spelled(tuple(mine))}` is wider than what the design justifies "
+                f"(`{spelled(tuple(theirs))}`): the choice begins with it, as written."
+            )
+        else:
+            notices.append(
+                f"`{spelled(tuple(mine))}` is left out of the maximal model: {_why(audit.table, label)}."
+            )
+    return tuple(bars), notices
 
 
-def _obstacle(row: dict[Any, Any]) -> str:
-    """Why a candidate cannot be chosen, or nothing."""
-    if row["error"]:
-        return f"could not be fitted: {row['error']}"
-    if not row["comparable"]:
-        return "not comparable: other rows, or REML with another fixed part (use method ML)"
-    return "" if row["converged"] else "its search did not converge"
+def _terms(bars: Sequence[Bar]) -> set[frozenset[Any]]:
+    return {frozenset(term) for bar in bars for term in bar.terms}
 
 
-def _reason(row: dict[Any, Any], rule: str, criterion: str) -> str:
-    """Why a candidate was chosen or not, in words."""
-    obstacle = _obstacle(row)
-    name = criterion.upper()
-    distance = f"{name} {row[f'd_{criterion}']:.2f} above the least"
-    if row["chosen"]:
-        words = "the formula of the study" if rule == "fixed" else f"least {name}"
-        return "; ".join(filter(None, [words, obstacle, _singular(row)]))
-    standing = obstacle or (f"least {name}" if row[f"d_{criterion}"] == 0 else distance)
-    return "; ".join(filter(None, [standing, _singular(row)]))
-
-
-def _singular(row: dict[Any, Any]) -> str:
-    return "singular: a covariance matrix has a null direction" if row["singular"] else ""
+def _why(table: pd.DataFrame, label: str) -> str:
+    reasons: Iterator[str] = (r for r in table.loc[table["group"] == label, "reason"] if r)
+    return next(reasons, "the design does not justify it")

@@ -129,7 +129,7 @@ def _down(current: Bars, ways: Callable[[Bars], list[Neighbour]]) -> Walk:
     """Leave out what has least for it, step by step; the last random effect stays."""
     while True:
         trials = [Trial(bars, current, False, what, DROP) for bars, what in ways(current) if bars]
-        answers = (yield trials) if trials else []
+        answers: Sequence[Answer] = (yield trials) if trials else ()
         able = [(a.ease, -i) for i, a in enumerate(answers) if a.able and not a.larger]
         if not able:
             return current
@@ -140,7 +140,7 @@ def _up(current: Bars, ways: Callable[[Bars], list[Neighbour]], step: str) -> Wa
     """Take in what has most for it, step by step, as long as the fit does not become singular."""
     while True:
         trials = [Trial(bars, current, True, what, step) for bars, what in ways(current)]
-        answers = (yield trials) if trials else []
+        answers: Sequence[Answer] = (yield trials) if trials else ()
         able = [(a.ease, i) for i, a in enumerate(answers) if a.able and a.larger and not a.singular]
         if not able:
             return current

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from lmmkit.study.pages.marks import MarkedText, fill, join
 from lmmkit.study.report.numbers import Files
 
-FILE = "references.json"
+FILE, OF_POSTERIOR = "references.json", "posterior_references.json"
 
 
 class Work(NamedTuple):
@@ -88,9 +88,37 @@ WORKS: Mapping[str, Work] = {
         "distributions of b2 and the root of b1. Biometrika, 60(3), 613-622. "
         "doi:10.1093/biomet/60.3.613",
     ),
+    "psis": Work(
+        "Vehtari et al., 2024",
+        "Vehtari, A., Simpson, D., Gelman, A., Yao, Y., & Gabry, J. (2024). Pareto smoothed "
+        "importance sampling. "
+        "Journal of Machine Learning Research, 25(72), 1-58.",
+    ),
+    "lkj": Work(
+        "Lewandowski, Kurowicka, & Joe, 2009",
+        "Lewandowski, D., Kurowicka, D., & Joe, H. (2009). Generating random correlation matrices "
+        "based on vines and "
+        "extended onion method. Journal of Multivariate Analysis, 100(9), 1989-2001. "
+        "doi:10.1016/j.jmva.2009.04.008",
+    ),
+    "loo": Work(
+        "Vehtari, Gelman, & Gabry, 2017",
+        "Vehtari, A., Gelman, A., & Gabry, J. (2017). Practical Bayesian model evaluation using "
+        "leave-one-out "
+        "cross-validation and WAIC. Statistics and Computing, 27(5), 1413-1432. "
+        "doi:10.1007/s11222-016-9696-4",
+    ),
+    "power-scaling": Work(
+        "Kallioinen, Paananen, Bürkner, & Vehtari, 2023",
+        "Kallioinen, N., Paananen, T., Bürkner, P.-C., & Vehtari, A. (2023). Detecting and "
+        "diagnosing prior and "
+        "likelihood sensitivity with power-scaling. Statistics and Computing, 34, 57. "
+        "doi:10.1007/s11222-023-10366-5",
+    ),
     "imputation": Work(
         "Rubin, 1987",
-        "Rubin, D. B. (1987). Multiple imputation for nonresponse in surveys. New York: John Wiley & Sons.",
+        "Rubin, D. B. (1987). Multiple imputation for nonresponse in surveys. Wiley. "
+        "doi:10.1002/9780470316696",
     ),
     "imputation df": Work(
         "Barnard & Rubin, 1999",
@@ -100,23 +128,21 @@ WORKS: Mapping[str, Work] = {
     "reference-based": Work(
         "Carpenter, Roger, & Kenward, 2013",
         "Carpenter, J. R., Roger, J. H., & Kenward, M. G. (2013). Analysis of longitudinal trials with "
-        "protocol "
-        "deviation: a framework for relevant, accessible assumptions, and inference via multiple imputation. "
-        "Journal of Biopharmaceutical Statistics, 23(6), 1352-1371. doi:10.1080/10543406.2013.834911",
+        "protocol deviation: a framework for relevant, accessible assumptions, and inference via multiple "
+        "imputation. Journal of Biopharmaceutical Statistics, 23(6), 1352-1371. "
+        "doi:10.1080/10543406.2013.834911",
     ),
     "anchored": Work(
         "Cro, Carpenter, & Kenward, 2019",
         "Cro, S., Carpenter, J. R., & Kenward, M. G. (2019). Information-anchored sensitivity analysis: "
-        "theory "
-        "and application. Journal of the Royal Statistical Society A, 182(2), 623-645.",
+        "theory and application. Journal of the Royal Statistical Society A, 182(2), 623-645. "
+        "doi:10.1111/rssa.12423",
     ),
     "controlled": Work(
         "Cro, Morris, Kenward, & Carpenter, 2020",
         "Cro, S., Morris, T. P., Kenward, M. G., & Carpenter, J. R. (2020). Sensitivity analysis for "
-        "clinical "
-        "trials with missing continuous outcome data using controlled multiple imputation: a practical "
-        "guide. "
-        "Statistics in Medicine, 39(21), 2815-2842.",
+        "clinical trials with missing continuous outcome data using controlled multiple imputation: a "
+        "practical guide. Statistics in Medicine, 39(21), 2815-2842. doi:10.1002/sim.8569",
     ),
     "conditional mean": Work(
         "Wolbers et al., 2022",
@@ -183,8 +209,8 @@ def cite(files: Files, *keys: str) -> MarkedText:
 
 def bibliography(files: Files) -> list[MarkedText]:
     """The works in the order of their authors."""
-    found = files.json(FILE)
+    names = [FILE, *([OF_POSTERIOR] if files.json("study.json")["posterior"] else [])]
+    found = {(name, key): work["listed"] for name in names for key, work in files.json(name).items()}
     return [
-        fill("{}", files.entry(FILE, key, "listed"))
-        for key in sorted(found, key=lambda key: found[key]["listed"])
+        fill("{}", files.entry(*place, "listed")) for place in sorted(found, key=lambda place: found[place])
     ]

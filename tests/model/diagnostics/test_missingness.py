@@ -86,3 +86,15 @@ def test_a_group_that_leaves_whole_is_no_reason_to_fail():
     frame = trial(lambda *_: 0.1)
     frame.loc[frame.id == 3, "y"] = np.nan
     assert Missingness(lmmkit.lmm("y ~ arm * week + x + (1 | id)", frame)).comparisons
+
+
+def test_visits_that_are_text_have_the_order_of_the_structure():
+    frame = trial(lambda y, _: 1 / (1 + np.exp(-2.0 * (y - 2.5))))
+    frame["visit"] = pd.Categorical(
+        "w" + (2 * frame.week.astype(int) + 2).astype(str), [f"w{2 * k + 2}" for k in range(6)]
+    )
+    fit = lmmkit.lmm("y ~ arm * visit + x", frame, residual="ar1(factor(visit) | id)")
+    for one in (fit, lmmkit.lmm("y ~ arm * visit + x", frame, residual="un(visit | id)")):
+        (last,) = [each for each in Missingness(one).comparisons if each.of == "the last value"]
+        gone = frame[frame.y.isna()].sort_values("week").groupby("id").week.first()
+        assert last.missing.sum() == len(gone)

@@ -155,6 +155,10 @@ def lacking(row: int) -> pd.DataFrame:
     return grouped().assign(x=lambda d: d["x"].where(d.index != row))
 
 
+def whole() -> Fit:
+    return lmm("y ~ visit + arm:visit", stayed(), residual="cs(visit | id)")
+
+
 def held() -> Fit:
     return lmm("y ~ x + (1 | g)", grouped(), variances={"g": 1.0, "Residual": 1.0})
 
@@ -226,7 +230,7 @@ REFUSED = {
         DataError, "are not the 42 rows of the fit",
     ),
     "no dropout": (
-        lambda: tipping_point(lmm("y ~ visit + arm:visit", stayed(), residual="cs(visit | id)"), EFFECT, seed=1),
+        lambda: tipping_point(whole(), EFFECT, seed=1),
         DataError, "no subject has left before the last visit; gaps=True shifts those before it too",
     ),
     "no fit": (lambda: tipping_point(trial(), EFFECT, seed=1), FitError, "A fit is expected"),

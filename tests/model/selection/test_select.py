@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,9 +14,28 @@ from reference.cases import table
 import lmmkit
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.selection.random_parts import lattice
-from lmmkit.model.selection.select import _best, select
+from lmmkit.model.selection.select import select
 
 FULL = "Reaction ~ Days + (Days | Subject)"
+FOLDER = Path(__file__).parents[2] / "reference" / "selection"
+
+
+@functools.cache
+def reference(name):
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def crossed():
+    return pd.read_csv(FOLDER / "crossed_singular.csv")
+
+
+CROSSED = "rt ~ prime * load + (prime * load | subj) + (prime * load | item)"
+
+
+@functools.cache
+def chosen(rule, reml=True):
+    return select(CROSSED, crossed(), rule=rule, reml=reml)
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +53,13 @@ def test_the_formula_of_the_study_is_kept_and_the_others_shown(frame):
     assert found.formula == str(parse_formula(FULL))
     assert list(rows.index) == ["(1 + Days | Subject)", "(1 + Days || Subject)", "(1 | Subject)"]
     assert rows["chosen"].tolist() == [True, False, False]
+    assert rows["decision"].tolist() == ["chosen", "shown", "shown"]
     assert rows["reason"].tolist()[0] == "the formula of the study"
     assert rows["reason"].iloc[1] == "least AIC"
     assert rows["reason"].iloc[2] == f"AIC {rows['d_aic'].iloc[2]:.2f} above the least"
     assert "REML criteria, compared among equal fixed parts" in found.note
+    assert rows["reference"].iloc[1] == "chi2(1)"
+    assert rows["p"].iloc[2] == pytest.approx(2.792529815069607e-10, rel=1e-5)
 
 
 @pytest.mark.parametrize("criterion", ["aic", "bic"])
@@ -45,7 +71,141 @@ def test_the_least_criterion_is_chosen(frame, criterion):
     np.testing.assert_allclose(rows[f"d_{criterion}"], values - values.min(), atol=1e-9)
     assert found.formula == rows["formula"].iloc[int(values.argmin())]
     assert rows.loc[rows["chosen"], "reason"].tolist() == [f"least {criterion.upper()}"]
-    assert found.to_dict()["candidates"] == found.table.to_dict("records")
+    assert repr(found.to_dict()["candidates"]) == repr(found.table.to_dict("records"))
+
+
+NAMES = {"sleepstudy": "sleep_full", "machines": "machines_vector"}
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", ["sleepstudy", "machines"])
+def test_candidates_have_the_criteria_the_tests_and_the_components_of_r(name, reml):
+    known, way = reference(name), "REML" if reml else "ML"
+    parts = {one["name"]: one for one in known["candidates"] if one["name"] != "none"}
+    found = select(
+        next(iter(parts.values()))["formula"],
+        table(NAMES[name]),
+        candidates=[one["formula"] for one in parts.values()],
+        reml=reml,
+    )
+    rows = dict(zip(parts, found.table.to_dict("records"), strict=True))
+    for each, one in parts.items():
+        assert rows[each]["llf"] == pytest.approx(one[way]["logLik"], abs=1e-6)
+        assert rows[each]["aic"] == pytest.approx(one[way]["AIC"], abs=2e-6)
+        assert rows[each]["bic"] == pytest.approx(one[way]["BIC"], abs=2e-6)
+        assert rows[each]["npar"] == one[way]["df"]
+    first = next(iter(parts))
+    for test in known["lrt"]:
+        if test["criterion"] == way and test["small"] == first:
+            row = rows[test["large"]]
+            assert row["stat"] == pytest.approx(test["chisq"], abs=1e-5)
+            assert row["df"] == test["df"]
+            if test["p_mixture"] is not None:
+                assert row["p"] == pytest.approx(test["p_mixture"], rel=1e-4)
+
+
+def test_components_are_those_of_lme4s_repca():
+    found = select(FULL, table("sleep_full"), rule="parsimonious").components
+    known = {
+        one["name"]: one["REML"]["rePCA"]["Subject"] for one in reference("sleepstudy")["candidates"][1:]
+    }
+    for name, label in (("full", "(1 + Days | Subject)"), ("uncorrelated", "(1 + Days || Subject)")):
+        own = found[found["candidate"] == label]
+        np.testing.assert_allclose(own["sd"], known[name]["sdev"], rtol=1e-5)
+        np.testing.assert_allclose(own["share"], known[name]["prop_var"], rtol=1e-5)
+    assert found["correlation_share"].iloc[:2].tolist() == pytest.approx([0.533, 0.467], abs=1e-3)
+
+
+def test_sleepstudy_ends_without_the_correlation(frame):
+    found = select(FULL, frame, rule="parsimonious")
+    assert found.formula == "Reaction ~ 1 + Days + (1 + Days || Subject)"
+    assert found.ending == "The chosen model is not singular."
+    assert found.path["stage"].tolist() == [
+        "largest model",
+        "without correlations",
+        "left out",
+        "correlations again",
+    ]
+    assert found.path["stat"].round(3).tolist()[1:] == [0.041, 42.796, 0.041]
+    assert found.path["taken"].tolist() == [True, True, False, False]
+    assert select("Reaction ~ Days + (1 | Subject)", frame, rule="parsimonious").formula == found.formula
+
+
+def test_a_crossed_maximal_model_that_is_singular_is_simplified_until_it_is_not():
+    found = chosen("parsimonious")
+    rows = by_candidate(found)
+    largest = rows.iloc[0]
+    assert largest["singular"]
+    assert largest["direction"].startswith("2 of 8 directions without variance: the variance of ")
+    assert found.formula == (
+        "rt ~ 1 + prime + load + prime:load + (1 + prime + load || subj) + (1 + load || item)"
+    )
+    assert not rows["singular"][rows["chosen"]].any()
+    assert len(rows) == 16
+    assert (rows["reason"] != "").all()
+    assert (rows["evaluations"] >= 1).all()
+    taken = found.path[found.path["taken"]]
+    assert taken["candidate"].tolist() == rows.index[rows["decision"].isin(["step", "chosen"])].tolist()
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_the_crossed_candidates_have_lme4s_likelihoods(reml):
+    known = {
+        one["formula"]: one["REML" if reml else "ML"] for one in reference("crossed_singular")["candidates"]
+    }
+    rows = chosen("parsimonious", reml).table
+    compared = [(row["deviance"], known[row["formula"]]) for row in rows.to_dict("records")]
+    assert len(compared) >= 12
+    for ours, theirs in compared:
+        assert ours <= theirs + 1e-5  # bobyqa may stop above the optimum of a singular fit
+        assert ours == pytest.approx(theirs, abs=2e-3)
+
+
+def test_marginality_holds_in_every_candidate():
+    for formula in chosen("parsimonious").table["formula"]:
+        for bar in parse_formula(formula).random:
+            sets = {frozenset(e.text for e in term) for term in bar.terms}
+            assert frozenset() in sets
+            assert {"prime", "load"} not in sets or {frozenset({"prime"}), frozenset({"load"})} <= sets
+
+
+def test_a_choice_is_the_same_twice(frame):
+    first, again = (select(FULL, frame, rule="backward") for _ in range(2))
+    assert repr(again.to_dict()) == repr(first.to_dict())
+
+
+def test_fits_from_shared_sums_are_those_of_lmm():
+    rows = chosen("parsimonious").table
+    for row in rows.iloc[[2, 9, 14]].to_dict("records"):
+        fit = lmmkit.lmm(row["formula"], crossed())
+        assert row["deviance"] == pytest.approx(fit.deviance, rel=1e-12)
+        assert row["evaluations"] == fit.evaluations
+
+
+def test_criteria_go_step_by_step_too(frame):
+    for criterion in ("aic", "bic", "caic"):
+        found = select(FULL, frame, rule="backward", criterion=criterion)
+        rows = by_candidate(found)
+        steps = rows[rows["decision"].isin(["step", "chosen"])][criterion]
+        assert steps.is_monotonic_decreasing
+        assert found.criterion == criterion
+    assert select(FULL, frame, rule="forward").formula == "Reaction ~ 1 + Days + (1 + Days || Subject)"
+    assert select(FULL, frame, rule="maximal").formula == str(parse_formula(FULL))
+
+
+def test_the_last_random_effect_stays_and_its_exact_test_is_told():
+    found = select("Yield ~ 1 + (1 | Batch)", table("dyestuff"), rule="parsimonious")
+    none = by_candidate(found).loc["no random effects"]
+    assert found.formula == "Yield ~ 1 + (1 | Batch)"
+    assert none["reference"] == "exact RLRT"
+    assert none["stat"] == pytest.approx(6.368955314, abs=1e-6)
+    assert none["p"] == pytest.approx(0.004483, abs=2e-4)
+    assert "the last random effect stays" in none["reason"]
+    zero = select("Yield ~ 1 + (1 | Batch)", table("dyestuff2"), rule="backward")
+    assert by_candidate(zero).loc["no random effects", "p"] == 1.0
+    assert zero.ending.startswith(
+        "The chosen model is singular: the variance of Batch.Intercept is zero. It has one"
+    )
 
 
 def test_reml_compares_among_equal_fixed_parts_alone(frame):
@@ -68,6 +228,7 @@ def test_candidates_that_cannot_be_fitted_or_lose_rows_are_shown_with_their_reas
     )
     rows = by_candidate(found)
     assert rows["chosen"].tolist() == [True, False, False]
+    assert rows["decision"].tolist() == ["chosen", "failed", "shown"]
     assert rows["reason"].iloc[1].startswith("could not be fitted: ")
     assert rows["error"].iloc[1]
     assert rows["reason"].iloc[2].startswith("not comparable: other rows")
@@ -76,8 +237,22 @@ def test_candidates_that_cannot_be_fitted_or_lose_rows_are_shown_with_their_reas
 def test_a_singular_candidate_says_so():
     rows = by_candidate(select("Yield ~ 1 + (1 | Batch)", table("dyestuff2")))
     assert rows["reason"].tolist() == [
-        "the formula of the study; singular: a covariance matrix has a null direction"
+        "the formula of the study; singular: 1 of 1 directions without variance"
     ]
+    assert rows["direction"].tolist() == [
+        "1 of 1 directions without variance: the variance of Batch.Intercept is zero"
+    ]
+
+
+def test_one_model_written_twice_is_named():
+    found = select(
+        "score ~ Machine + (0 + Machine | Worker)",
+        table("machines_vector"),
+        candidates=["(Machine | Worker)", "(1 | Worker)", "(Machine|Worker)"],
+    )
+    rows = by_candidate(found)
+    assert list(rows.index) == ["(0 + Machine | Worker)", "(1 + Machine | Worker)", "(1 | Worker)"]
+    assert "the same model, written otherwise" in rows["reason"].iloc[1]
 
 
 def test_nothing_that_can_be_chosen_is_an_error_that_says_why(frame):
@@ -85,22 +260,57 @@ def test_nothing_that_can_be_chosen_is_an_error_that_says_why(frame):
         select(FULL, frame.assign(one="a"), rule="best", candidates=["(1 | one)"])
     with pytest.raises(lmmkit.LmmkitError):
         select("Reaction ~ Days + (1 | one)", frame.assign(one="a"))
-    with pytest.raises(lmmkit.FitError, match="candidates='some'"):
-        select(FULL, frame, candidates="some")
 
 
-def test_of_equals_the_one_with_fewer_parameters():
-    rows = pd.DataFrame(
-        {
-            "formula": ["large", "small", "best of all, not converged", "not comparable"],
-            "candidate": list("abcd"),
-            "aic": [10.0, 10.0, 1.0, 1.0],
-            "npar": [6, 5, 4, 4],
-            "comparable": [True, True, True, False],
-            "converged": [True, True, False, True],
-        }
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"candidates": "some"}, "candidates='some'"),
+        ({"rule": "stepwise"}, "rule='stepwise' is not known. Choose one of: 'fixed', 'maximal'"),
+        ({"criterion": "aicc"}, "criterion='aicc'"),
+        ({"rule": "best", "criterion": "lrt"}, "orders no list of candidates"),
+        ({"criterion": "caic", "residual": "ar1(Days | Subject)"}, "choose by 'aic' or 'bic'"),
+        ({"alpha": 1.5}, "alpha=1.5"),
+        ({"start": [1.0]}, "'start' is no argument of select"),
+    ],
+)
+def test_bad_options_are_refused_in_words(frame, options, says):
+    with pytest.raises(lmmkit.FitError, match=says):
+        select(FULL, frame, **options)
+
+
+def test_a_design_without_slopes_or_groups_is_said_in_words(frame):
+    between = frame.assign(arm=frame["Subject"].astype(str).str[-1])
+    found = select("Reaction ~ arm + (1 | Subject)", between, rule="parsimonious")
+    assert found.formula == "Reaction ~ 1 + arm + (1 | Subject)"
+    one = frame.groupby("Subject", observed=True).head(1)
+    with pytest.raises(lmmkit.LmmkitError, match="no random effects"):
+        select("Reaction ~ Days + (1 | Subject)", one, rule="maximal")
+
+
+def test_a_term_that_the_design_does_not_justify_is_named():
+    found = select(
+        "score ~ Machine + (1 | Worker) + (1 | Worker:Machine)", table("machines_vector"), rule="parsimonious"
     )
-    assert _best(rows, "aic") == "small"
+    assert any("`(1 | Worker:Machine)` is left out of the maximal model" in one for one in found.notices)
+
+
+def test_structures_weights_and_residuals_take_part(frame):
+    weighted = frame.assign(w=np.linspace(0.5, 2.0, len(frame)))
+    found = select(FULL, weighted, rule="parsimonious", weights="w")
+    assert found.table["deviance"].iloc[0] == pytest.approx(lmmkit.lmm(FULL, weighted, weights="w").deviance)
+    serial = select(FULL, frame, rule="parsimonious", residual="ar1(Days | Subject)")
+    assert serial.table["caic"].isna().all()
+    assert "no random effects" not in serial.table["candidate"].tolist()
+    tagged = select("score ~ Machine + cs(0 + Machine | Worker)", table("machines_vector"), rule="backward")
+    assert tagged.table["candidate"].tolist() == ["cs(0 + Machine | Worker)", "(1 | Worker)"]
+    assert tagged.formula == "score ~ 1 + Machine + cs(0 + Machine | Worker)"
+
+
+def test_it_prints_with_its_reasons(frame):
+    found = select(FULL, frame, rule="parsimonious")
+    assert "Chosen by rule parsimonious: Reaction ~ 1 + Days + (1 + Days || Subject)" in str(found)
+    assert "<table" in found._repr_html_()
 
 
 def test_reductions_of_several_terms():

@@ -1,0 +1,257 @@
+"""Whether the residual variance is the same between groups, along fitted values, along predictors.
+
+Squares of standardised residuals are compared, none counted for more than that of CAP standard deviations, so
+that one outlier is no difference of variances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.errors import LmmkitError
+from lmmkit.model.diagnostics.check_result import (
+    UNIT,
+    CheckResult,
+    Fact,
+    Sentence,
+    Unchecked,
+    column,
+    level,
+    number,
+    text,
+)
+from lmmkit.model.diagnostics.replicated import Replicated
+from lmmkit.model.fit import Fit
+from lmmkit.model.formula.residual_formula import parse_residual
+
+CAP = 3.0  # standard deviations: a larger residual counts as one of these
+RATIO = 1.5  # of standard deviations, from which a difference matters
+LEAST_ROWS = 20
+LEAST_IN_GROUP = 3  # rows of a group whose spread is compared
+MOST_IDENT = 12  # levels that get a variance of their own by ident()
+ENOUGH = 5  # rows in each of them
+
+
+class FactorRows(NamedTuple):
+    """A factor on the rows: its name, its levels, (n,) the level of each row."""
+
+    name: str
+    levels: list[str]
+    codes: Ints
+
+
+def variance_by_group(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+    """Bartlett's statistic between the levels of each factor."""
+    squares = capped(sets)
+    for factor in factors(fit):
+        what = Sentence("Whether the residual variance differs between the levels of {}", column(factor.name))
+        counts = np.bincount(factor.codes[sets.free], minlength=len(factor.levels))
+        large = counts >= LEAST_IN_GROUP
+        if large.sum() < 2 or large.sum() < len(counts) / 2:
+            few = Sentence("most levels have fewer than {} rows", number(LEAST_IN_GROUP))
+            yield Unchecked("variance between groups", factor.name, few, what)
+            continue
+        yield _between(fit, sets, squares, factor, large)
+
+
+def capped(sets: Replicated) -> Floats:
+    """(n, c) squares of the standardised residuals, at most CAP^2."""
+    return np.minimum(sets.conditional**2, CAP**2)
+
+
+def _between(
+    fit: Fit, sets: Replicated, squares: Floats, factor: FactorRows, large: NDArray[np.bool_]
+) -> CheckResult:
+    here = np.flatnonzero(sets.free & large[factor.codes])
+    codes: Ints = (np.cumsum(large) - 1)[factor.codes[here]].astype(np.intp)
+    n = np.bincount(codes)
+    square = np.bincount(codes, sets.conditional[here, 0] ** 2) / n
+    sds = np.sqrt(square)
+    names = [factor.levels[i] for i in np.flatnonzero(large)]
+    least, most = int(sds.argmin()), int(sds.argmax())
+    ratio = typical_ratio(sds, n)
+    scale, unit = _scale(fit)
+    low = (number(sds[least] * scale), unit, level(factor.name, names[least]))
+    high = (number(sds[most] * scale), unit, level(factor.name, names[most]))
+    return CheckResult(
+        "variance between groups",
+        factor.name,
+        fine=Sentence(
+            "No difference of the residual variance between the levels of {} was found (standard "
+            "deviations from "
+            "{}{} to {}{}, not more than chance makes).",
+            column(factor.name), low[0], unit, high[0], unit,
+        ),
+        notable=Sentence(
+            "The residual standard deviation differs between the levels of {}, from {}{} ({}) to {}{} ({}).",
+            column(factor.name), *low, *high,
+        ),
+        statistic=bartlett(squares[here], codes),
+        size=ratio,
+        matters=ratio >= RATIO,
+        where=f"{names[least]}, {names[most]}",
+        remedy=_by_level(fit, factor, n),
+        method="likelihood ratio of a variance for each level (Bartlett), residuals capped at 3 SD; size: "
+        "typical ratio of the levels' SDs "
+        "beyond chance",
+    )  # fmt: skip
+
+
+def bartlett(squares: Floats, codes: Ints) -> Floats:
+    """(c,) n log s^2 - sum of n_j log s_j^2, the s^2 mean squares of the columns of (n, c) squares."""
+    n, counts = len(codes), np.bincount(codes)
+    member = csr_array((np.ones(n), (codes, np.arange(n))), shape=(len(counts), n))
+    sums = np.asarray(member @ squares, np.float64)
+    means = np.maximum(sums / counts[:, None], 1e-12)
+    return n * np.log(squares.mean(axis=0)) - np.sum(counts[:, None] * np.log(means), axis=0)
+
+
+def typical_ratio(sds: Floats, n: Ints) -> float:
+    """The ratio of a high to a low SD beyond chance: exp of twice the SD of their logarithms."""
+    logs = np.log(np.maximum(sds, 1e-300))
+    mean = float(np.average(logs, weights=n))
+    spread = float(np.average((logs - mean) ** 2, weights=n))
+    return float(np.exp(2.0 * np.sqrt(max(spread - float(np.average(0.5 / n, weights=n)), 0.0))))
+
+
+def factors(fit: Fit) -> Iterator[FactorRows]:
+    """Grouping factors, subjects of a residual structure, then the factors of the fixed part."""
+    residual, taken = fit.design.residual, set[str]()
+    subjects = residual.subjects if residual is not None else None
+    for grouping in (*fit.design.groupings, *([subjects] if subjects is not None else [])):
+        if grouping.name not in taken and not grouping.members and grouping.size > 1:
+            taken.add(grouping.name)
+            yield FactorRows(grouping.name, list(map(str, grouping.levels)), grouping.codes)
+    for name in fit.design.recipe.fixed_columns():
+        values = fit.design.frame[name]
+        if name not in taken and _is_factor(values):
+            codes, levels = pd.factorize(values, sort=True)
+            yield FactorRows(name, [str(value) for value in levels], np.asarray(codes, np.intp))
+
+
+def _is_factor(values: pd.Series) -> bool:
+    return not pd.api.types.is_numeric_dtype(values) or values.nunique() == 2
+
+
+def predictors(fit: Fit) -> Iterator[tuple[str, Floats]]:
+    """The numbers of the fixed part and of slopes: name, (n,) values."""
+    columns = [*fit.design.recipe.fixed_columns()]
+    columns += [name for e in fit.design.recipe.variables for name in e.variables]
+    for name in dict.fromkeys(columns):
+        values = fit.design.frame[name]
+        if not _is_factor(values) and name != fit.design.response:
+            yield name, values.to_numpy(np.float64)
+
+
+def variance_along(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+    """Correlation of squared standardised residuals with fitted values, and with each numeric predictor."""
+    squares, fitted = capped(sets), sets.fitted
+    for name, x in [("fitted values", fitted), *((n, v[:, None]) for n, v in predictors(fit))]:
+        own = name == "fitted values"
+        told = text("the fitted values") if own else column(name)
+        check = "variance along fitted values" if own else "variance along a predictor"
+        here = np.flatnonzero(sets.free)
+        first = x[here, 0]
+        if len(here) < LEAST_ROWS or np.ptp(first) <= 1e-9 * max(float(np.abs(first).max()), 1e-300):
+            few = Sentence("{} rows, or one value alone", number(len(here)))
+            yield Unchecked(
+                check, name, few, Sentence("Whether the residual variance changes along {}", told)
+            )
+            continue
+        r = column_correlation(x[here], squares[here])
+        low, high = thirds(first, sets.conditional[here, 0] ** 2)
+        scale, unit = _scale(fit)
+        ratio = max(low, high) / max(min(low, high), 1e-300)
+        sizes = (number(low * scale), unit, number(high * scale), unit)
+        yield CheckResult(
+            check,
+            name,
+            fine=Sentence(
+                "No change of the residual variance along {} was found (standard deviation {}{} in the "
+                "lowest third, "
+                "{}{} in the highest).", told, *sizes,
+            ),
+            notable=Sentence(
+                f"The residual variance {'rises' if r[0] > 0 else 'falls'} with {{}}: the standard "
+                f"deviation is "
+                "{}{} in the lowest third and {}{} in the highest.", told, *sizes,
+            ),
+            statistic=len(here) * np.arctanh(np.minimum(np.abs(r), 1 - 1e-12)) ** 2,
+            size=ratio,
+            matters=ratio >= RATIO,
+            remedy=_by_number(fit, None if own else name, x[:, 0], float(r[0])),
+            method="correlation with squared residuals (Breusch-Pagan, Koenker), capped at 3 SD; size: SD "
+            "of the highest "
+            "third over "
+            "the lowest, or the inverse",
+        )  # fmt: skip
+
+
+def column_correlation(x: Floats, y: Floats) -> Floats:
+    """(c,) correlations of the columns of (n, c) y with those of x, (n, c) or (n, 1)."""
+    a, b = x - x.mean(axis=0), y - y.mean(axis=0)
+    size = np.sqrt(np.sum(a**2, axis=0) * np.sum(b**2, axis=0))
+    return np.sum(a * b, axis=0) / np.where(size > 0, size, 1.0)
+
+
+def thirds(x: Floats, squares: Floats) -> tuple[float, float]:
+    """Roots of the mean squares in the lowest and in the highest third of x, ties kept together."""
+    low, high = np.quantile(x, [1.0 / 3.0, 2.0 / 3.0])
+    if low == high:
+        low, high = x.min(), x.max()
+    parts = squares[x <= low], squares[x >= high]
+    first, last = (float(np.sqrt(part.mean())) for part in parts)
+    return first, last
+
+
+def _scale(fit: Fit) -> tuple[float, Fact]:
+    """What a standardised residual is multiplied with to be told, and the unit behind it."""
+    if fit.design.residual is None:
+        return fit.sigma, UNIT
+    return 1.0, text(" of what the model has")
+
+
+def offered(fit: Fit, function: str) -> str:
+    """A variance function beside the residual structure that there is, as `residual=` takes it, or ""."""
+    residual = fit.design.residual
+    made = function if residual is None else f"{function} * {residual.formula}"
+    try:
+        parse_residual(made)
+    except LmmkitError:
+        return ""
+    return f'residual="{made}"'
+
+
+def _by_level(fit: Fit, factor: FactorRows, n: Ints) -> str:
+    if len(n) <= MOST_IDENT and n.min() >= ENOUGH:
+        name = factor.name if factor.name.isidentifier() or ":" in factor.name else f"`{factor.name}`"
+        if made := offered(fit, f"ident({name})"):
+            return f"{made} gives every level a variance of its own"
+    return (
+        "too many or too small levels for a variance each; see whether a predictor or the fitted values "
+        "explain the "
+        "variances, or transform the response"
+    )
+
+
+def _by_number(fit: Fit, name: str | None, values: Floats, r: float) -> str:
+    one_sided = bool(values.min() > 0 or values.max() < 0)
+    if name is None:
+        made = offered(fit, "power(fitted)") if one_sided else ""
+        log = "log(y) as the response" if r > 0 and fit.estimates.problem.response.min() > 0 else ""
+        known = " or ".join(part for part in (made, log) if part)
+        return known or "a transformed response"
+    spelled = name if name.replace(".", "_").isidentifier() else f"`{name}`"
+    made = offered(fit, f"power({spelled})" if one_sided else f"exp({spelled})")
+    return (
+        f"{made} lets the variance follow it"
+        if made
+        else "the residual structure has a variance function already"
+    )

@@ -1,0 +1,140 @@
+"""Candidate models of the same rows, fitted from shared cross-products."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from lmmkit.engine.setup import Setup, set_up, subset
+from lmmkit.errors import FitError, LmmkitError
+from lmmkit.model.design.design import Design, build_design, without_random_effects
+from lmmkit.model.estimates import Estimates, Stored, estimate
+from lmmkit.model.formula.formula import Formula
+from lmmkit.model.inference.degrees_of_freedom import null_directions
+from lmmkit.model.selection.conditional_aic import conditional_aic
+from lmmkit.model.selection.random_parts import spelled
+from lmmkit.model.selection.term_components import term_components
+from lmmkit.model.table.known import known_of
+from lmmkit.model.threads import one_thread
+
+MEASURES = ("llf", "deviance", "aic", "bic")
+FACTS = ("nobs", "npar", *MEASURES)
+OPTIONS = ("weights", "offset", "residual", "known", "contrasts", "missing", "subset")
+SEARCHES = ("algorithm", "max_iterations")
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One model, fitted or not.
+
+    Attributes:
+        label: What stands for it: its random part, or its formula.
+        formula: The model.
+        estimates: Its fit, without the matrices of its search; None where it could not be fitted.
+        measures: nobs, npar, llf, deviance, aic, bic, caic and caic_df, NaN where there is none.
+        directions: Null directions of its covariance matrices, in words.
+        evaluations: Calls of the criterion.
+        components: Its principal components, see `term_components`; None where it could not be fitted.
+        error: Why it could not be fitted, or nothing.
+    """
+
+    label: str
+    formula: Formula
+    estimates: Estimates | None = field(default=None, repr=False)
+    measures: Mapping[str, float] = field(default_factory=dict[str, float])
+    directions: tuple[str, ...] = ()
+    evaluations: int = 0
+    components: Any = field(default=None, repr=False)
+    error: str = ""
+
+    @property
+    def able(self) -> bool:
+        """Whether it was fitted and its search converged."""
+        return self.estimates is not None and self.estimates.converged
+
+    @property
+    def singular(self) -> bool:
+        """Whether some covariance matrix has a null direction."""
+        return self.estimates is not None and self.estimates.is_singular
+
+
+class Candidates:
+    """Fits of models with one response, kept by formula; the first one's cross-products serve the others.
+
+    Attributes:
+        fitted: The candidates so far, by formula, in the order in which they were asked for.
+    """
+
+    def __init__(
+        self, base: Formula, data: Any, *, reml: bool, options: Mapping[str, Any], conditional: bool
+    ) -> None:
+        """`options` are those of `lmm`; `conditional`: whether the conditional AIC is wanted.
+
+        Raises:
+            FitError: An option that is not offered here.
+        """
+        strange = [name for name in options if name not in (*OPTIONS, *SEARCHES)]
+        if strange:
+            raise FitError(
+                f"{strange[0]!r} is no argument of select(). Beside its own it takes those of lmm() that "
+                f"hold for every candidate: {', '.join((*OPTIONS, *SEARCHES))}."
+            )
+        self.base, self.data, self.reml, self.conditional = base, data, reml, conditional
+        self.options = {name: options[name] for name in OPTIONS if name in options}
+        self.search = {name: options[name] for name in SEARCHES if name in options}
+        self.fitted: dict[str, Candidate] = {}
+        self.whole: Setup | None = None
+        self.designs: dict[str, Design] = {}
+
+    def of(self, formula: Formula, label: str | None = None) -> Candidate:
+        """The candidate of a formula, fitted once."""
+        key = str(formula)
+        if key not in self.fitted:
+            self.fitted[key] = self._made(formula, label or spelled(formula.random))
+        return self.fitted[key]
+
+    def _made(self, formula: Formula, label: str) -> Candidate:
+        try:
+            design = self._design(formula)
+            found = self._estimated(design)
+            caic = conditional_aic(found) if self.conditional else None
+        except LmmkitError as error:
+            return Candidate(label, formula, error=str(error))
+        measures: dict[str, float] = {name: getattr(found, name) for name in FACTS}
+        measures |= {"caic": caic.value if caic else np.nan, "caic_df": caic.df if caic else np.nan}
+        directions = tuple(null_directions(found))
+        components = term_components(found)
+        lean = replace(found, evidence=Stored((), (), (), ()))
+        return Candidate(label, formula, lean, measures, directions, found.evaluations, components)
+
+    def _design(self, formula: Formula) -> Design:
+        """The design on the rows that the formula uses."""
+        if not formula.random and "residual" not in self.options:
+            like = next((c.estimates.design for c in self.fitted.values() if c.estimates), None)
+            if like is None:
+                raise FitError("no candidate with random effects could be fitted before it")
+            return without_random_effects(str(formula), like)
+        given = dict(self.options)
+        named = {name for expression in formula.expressions() for name in expression.variables}
+        named |= {name for bar in formula.random for name in bar.group.names}
+        if given.get("known") is not None:
+            given["known"] = known_of(given["known"], formula)
+        if given.get("contrasts"):
+            whole = {name for e in self.base.expressions() for name in e.variables}
+            gone = whole - named
+            given["contrasts"] = {k: v for k, v in given["contrasts"].items() if k not in gone}
+        return build_design(formula, self.data, **given)
+
+    def _estimated(self, design: Design) -> Estimates:
+        """The fit, from the cross-products of a larger model where they hold its own."""
+        setup: Setup | None = None
+        with one_thread():
+            if self.whole is not None:
+                setup = subset(self.whole, design.problem)
+            elif design.problem.residual is None and design.random:
+                setup = self.whole = set_up(design.problem, reml=self.reml)
+        algorithm, limit = self.search.get("algorithm", "newton"), self.search.get("max_iterations")
+        return estimate(design, reml=self.reml, algorithm=algorithm, limit=limit, setup=setup)

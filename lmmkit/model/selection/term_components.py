@@ -1,0 +1,89 @@
+"""Principal components of the random effects: in how many directions the groups differ, and by how much.
+
+Reference: Bates, Kliegl, Vasishth & Baayen (2015), Parsimonious mixed models, arXiv:1506.04967.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lmmkit.engine.arrays import Floats
+from lmmkit.engine.linalg.levelwise import solved
+from lmmkit.model.estimates import Estimates
+
+COLUMNS = ("group", "component", "sd", "share", "correlation_share", "direction")
+SMALL = 0.05  # weight of a column below which a direction is told without it
+
+
+def term_components(estimates: Estimates) -> pd.DataFrame:
+    """The principal components of the random effects of each grouping factor.
+
+    Args:
+        estimates: A fit.
+
+    Returns:
+        DataFrame group, component (from 1), sd (singular value of the relative factor Lambda, times sigma it
+        is a standard deviation), share of the variance, correlation_share (of the standardised effects, whose
+        units do not count; NaN for the effects that have no variance), direction of the standardised effects.
+    """
+    rows = [row for group in _groups(estimates) for row in _components(estimates, group)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _groups(estimates: Estimates) -> list[str]:
+    return list(dict.fromkeys(term.factor for term in estimates.random))
+
+
+def _components(estimates: Estimates, group: str) -> Iterator[dict[str, Any]]:
+    mine = [i for i, term in enumerate(estimates.random) if term.factor == group]
+    names = [name for i in mine for name in estimates.random[i].names]
+    L = _block_diagonal([estimates.factors[i] for i in mine])
+    d = np.linalg.svd(L, compute_uv=False).astype(np.float64, copy=False)
+    shares, (own, vectors) = _shares(d**2), _standardised(L)
+    for c, value in enumerate(d):
+        found = c < len(own)
+        yield {
+            "group": group,
+            "component": c + 1,
+            "sd": float(value),
+            "share": float(shares[c]),
+            "correlation_share": float(own[c]) if found else np.nan,
+            "direction": _told(vectors[:, c], names) if found else "",
+        }
+
+
+def _block_diagonal(blocks: list[Floats]) -> Floats:
+    out, at = np.zeros((sum(map(len, blocks)),) * 2), 0
+    for block in blocks:
+        out[at : at + len(block), at : at + len(block)] = block
+        at += len(block)
+    return out
+
+
+def _shares(squares: Floats) -> Floats:
+    total = float(squares.sum())
+    return squares / total if total > 0 else squares
+
+
+def _standardised(L: Floats) -> tuple[Floats, Floats]:
+    """Shares and directions of the components at unit variances; effects without a variance are left out."""
+    size = np.sqrt(np.einsum("ab,ab->a", L, L))
+    here = np.flatnonzero(size > 0.0)
+    U, d, _ = np.linalg.svd(solved(np.diag(size[here]), L[here]), full_matrices=False)
+    directions = np.zeros((len(L), len(here)))
+    directions[here] = U[:, : len(here)]
+    return _shares(d[: len(here)] ** 2), directions
+
+
+def _told(weights: Floats, names: list[str]) -> str:
+    """`0.71 Intercept - 0.70 Days`; small weights left out."""
+    weights = weights * np.sign(weights[np.argmax(np.abs(weights))])
+    parts = [(w, name) for w, name in zip(weights, names, strict=True) if abs(w) > SMALL]
+    if len(parts) == 1:
+        return parts[0][1]
+    text = " ".join(f"{w:+.2f} {name}" for w, name in parts)
+    return text.removeprefix("+").replace(" +", " + ").replace(" -", " - ")
