@@ -254,6 +254,28 @@ def test_candidates():
     assert len(shapes) == 3
 
 
+def test_selection_path():
+    path = pd.DataFrame(
+        {
+            "step": [1, 2, 3, 3, 4],
+            "against": ["", "a", "b", "b", "c"],
+            "what": ["", "all correlations", "the slope of x by g", "the slope of z by g", "the rest"],
+            "p": [np.nan, 0.5, 1e-9, 0.3, np.nan],
+            "higher": [np.nan, -1.0, 2.5, -0.5, 4.0],
+            "outcome": ["begins", "left out for now", "kept", "kept for now", "not added"],
+        }
+    )
+    ax = plots.selection_path(path, alpha=0.2)
+    assert ticks(ax.yaxis) == ["2  all correlations", "3  the slope of x by g", "3  the slope of z by g"]
+    same(dots(ax), [[0.5, 0.0], [1e-4, 1.0], [0.3, 2.0]])  # smaller p stand at the edge
+    assert reference(ax, 0.2, "x")
+    assert keys(ax) == ["taken", "kept", "could go as well"]
+    other = plots.selection_path(path)
+    same(dots(other)[:, 0], [-1.0, 2.5, -0.5, 4.0])
+    assert reference(other, 0, "x")
+    assert other.get_xlabel() == "Criterion of the larger model less that of the smaller"
+
+
 def assert_all_inside_points(ax):
     left, right = sorted(ax.get_xlim())
     assert (left <= dots(ax)[:, 0]).all()

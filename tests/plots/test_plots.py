@@ -173,6 +173,18 @@ PICTURES = {
             }
         )
     ),
+    "selection_path": lambda: plots.selection_path(
+        pd.DataFrame(
+            {
+                "step": [1, 2, 2],
+                "against": ["", "(x | g)", "(x | g)"],
+                "what": ["", "all correlations", "the slope of x by g"],
+                "p": [np.nan, 0.5, 1e-9],
+                "outcome": ["begins", "left out for now", "kept"],
+            }
+        ),
+        alpha=0.2,
+    ),
     "variogram": lambda: plots.variogram(
         pd.DataFrame({"distance": [1.0, 7.0], "semivariance": [0.9, 1.2], "low": 0.8, "high": [1.2, 1.3]}),
         label="Distance in Time (day)",

@@ -15,6 +15,8 @@ from lmmkit.model.report_tables.about_data import axis_label
 from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
 from lmmkit.model.report_tables.panels import PanelChoice, focus_columns
 from lmmkit.model.report_tables.report_table import excludes_zero
+from lmmkit.model.selection.ledger import NAMES, STAGES
+from lmmkit.model.selection.walks import ADD, CORRELATE
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.report.findings import listed
@@ -266,13 +268,15 @@ def focus_means(means: FocusMeans, columns: pd.DataFrame, level: float) -> Words
 def candidates(table: pd.DataFrame, criterion: str) -> Words:
     """What the picture of the candidates shows."""
     numbers = _Numbers("candidates", table)
+    tests, criterion = criterion == "lrt", "aic" if criterion == "lrt" else criterion
+    name = NAMES[criterion]
     best = table["candidate"].iloc[int(table[f"d_{criterion}"].fillna(float("inf")).argmin())]
     chosen = table.loc[table["chosen"], "candidate"].iloc[0]
     count, singular, failed = (numbers.fact(key) for key in ("candidates", "singular", "failed"))
-    form = "{} is taken; {} has the least {}"
-    remarks = [fill(form, Name(chosen), Name(best), criterion.upper())]
+    form = "{} is taken by its tests; {} has the least {}" if tests else "{} is taken; {} has the least {}"
+    remarks = [fill(form, Name(chosen), Name(best), name)]
     if best == chosen:
-        remarks = [fill("{} is taken, and has the least {}", Name(chosen), criterion.upper())]
+        remarks = [fill("{} is taken, and has the least {}", Name(chosen), name)]
     if count.value == 1:
         remarks = [fill("{} is the only candidate", Name(chosen))]
     if singular.value:
@@ -282,6 +286,28 @@ def candidates(table: pd.DataFrame, criterion: str) -> Words:
         remarks.append(fill("{} could not be fitted", counted(failed, "candidate")))
     alt = "Deviance, AIC and BIC of {} as distances from the least."
     return _words(fill("{}.", join("; ", remarks)), alt, counted(count, "candidate"))
+
+
+def selection_path(path: pd.DataFrame, criterion: str, alpha: float) -> Words:
+    """What the picture of a choice that goes step by step shows."""
+    numbers = _Numbers("selection_path", path)
+    comparisons, taken = (numbers.fact(key) for key in ("comparisons", "taken"))
+    ways = path["taken"] & path["against"].fillna("").ne("")
+    adds = path["stage"].isin([STAGES[ADD], STAGES[CORRELATE]])
+    back = set(path.loc[ways & adds, "what"])
+    gone = [what for what in path.loc[ways & ~adds, "what"] if what not in back]
+    added = list(path.loc[ways & adds, "what"])
+    told = [fill("{} left out", listed(gone))] if gone else []
+    told += [fill("{} added", listed(added))] if added else []
+    way = join("; ", told) if told else fill("nothing left out and nothing added")
+    caption = fill("{} led to {}: {}.", counted(comparisons, "comparison"), counted(taken, "change"), way)
+    alt = "p of each comparison, step by step, beside the level {}; what was taken is marked by a diamond."
+    if criterion != "lrt":
+        other = (
+            "Difference of {} in each comparison, step by step, beside zero; a diamond marks what was taken."
+        )
+        return _words(caption, other, NAMES[criterion])
+    return _words(caption, alt, Mark(alpha, "study.json", "random_effects/alpha", number(alpha, 4)))
 
 
 def incidence(audit: pd.DataFrame, related: pd.DataFrame) -> Words:

@@ -71,6 +71,28 @@ WORKS: Mapping[str, Work] = {
         "Association, "
         "82(398), 605-610. doi:10.1080/01621459.1987.10478472",
     ),
+    "maximal": Work(
+        "Barr, Levy, Scheepers, & Tily, 2013",
+        "Barr, D. J., Levy, R., Scheepers, C., & Tily, H. J. (2013). Random effects structure for "
+        "confirmatory hypothesis testing: Keep it maximal. Journal of Memory and Language, 68(3), 255-278. "
+        "doi:10.1016/j.jml.2012.11.001",
+    ),
+    "parsimonious": Work(
+        "Bates, Kliegl, Vasishth, & Baayen, 2015",
+        "Bates, D., Kliegl, R., Vasishth, S., & Baayen, H. (2015). Parsimonious mixed models. "
+        "arXiv:1506.04967. doi:10.48550/arXiv.1506.04967",
+    ),
+    "matched": Work(
+        "Matuschek, Kliegl, Vasishth, Baayen, & Bates, 2017",
+        "Matuschek, H., Kliegl, R., Vasishth, S., Baayen, H., & Bates, D. (2017). Balancing Type I error and "
+        "power in linear mixed models. Journal of Memory and Language, 94, 305-315. "
+        "doi:10.1016/j.jml.2017.01.001",
+    ),
+    "caic": Work(
+        "Greven & Kneib, 2010",
+        "Greven, S., & Kneib, T. (2010). On the behaviour of marginal and conditional AIC in linear mixed "
+        "models. Biometrika, 97(4), 773-789. doi:10.1093/biomet/asq042",
+    ),
     "spread": Work(
         "Brown & Forsythe, 1974",
         "Brown, M. B., & Forsythe, A. B. (1974). Robust tests for the equality of variances. Journal of the "
@@ -176,7 +198,12 @@ def used(files: Files) -> dict[str, dict[str, str]]:
     sensitivity: dict[str, Any] = files.json("study.json").get("missing_data") or {}
     gaps: list[str] = sensitivity.get("assumptions", [])
     based = any(each != "tipping-point" for each in gaps)
+    choice = files.json("selection.json")
     asked = {
+        "maximal": choice["rule"] == "maximal",
+        "parsimonious": choice["rule"] == "parsimonious",
+        "matched": choice["rule"] in ("backward", "forward"),
+        "caic": choice["criterion"] == "caic",
         "model": bool(summary["ngroups"]),
         "reml": summary["method"] == "REML",
         DEGREES.get(degrees, ""): True,
