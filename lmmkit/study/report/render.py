@@ -25,7 +25,6 @@ from lmmkit.study.report.pasted import results_in_words
 from lmmkit.study.report.read_back import RECORD
 from lmmkit.study.report.references import bibliography
 from lmmkit.study.report.seen import Seen, of_study
-from lmmkit.study.report.sensitivity_words import missing_in_detail, missing_in_words
 from lmmkit.study.steps.step import Step
 
 LONGEST = 30  # rows of a table on the page; its file has all of them
@@ -78,8 +77,8 @@ def render_report(step: Step) -> str:
         spread=spread(files, fit.design, labels),
         findings=serious(files, seen),
         checks=checks_in_words(files, seen),
-        gaps=missing_in_words(files, seen),
-        about_gaps=missing_in_detail(files),
+        gaps=paragraphs.missing_in_words(files, seen),
+        about_gaps=paragraphs.missing_in_detail(files),
         about_tests=paragraphs.tests_in_words(files, seen),
         in_words=paragraphs.model_in_words(files, seen),
         results=results_in_words(files, seen),
