@@ -87,10 +87,6 @@ TABLES = {
     "variance_curve": pd.DataFrame(
         {"value": [1.0, 2.0], "rows": 6, "fitted": [3.3, 4.7], "empirical": [3.1, 4.9]}
     ),
-    "structures": pd.DataFrame(
-        [("cs(v1 | g2)", 10.25, -2.125, True), ("un(v1 | g2)", 9.5, -2.25, False), ("iid", NAN, NAN, False)],
-        columns=["structure", "aic", "estimate", "chosen"],
-    ).assign(quantity="slope of x1"),
     "dropout": pd.DataFrame(
         {"pattern": ["w1, w2", "w1"], "visit w1": [0, 0], "visit w2": [0, 1], "subjects, a": [7, 2]}
     ).assign(**{"subjects, b": [4, 1]}),
@@ -101,11 +97,17 @@ TABLES = {
     "tipping_point": pd.DataFrame(
         [("m1", True, 1.75, 0.625), ("m2", False, NAN, NAN)], columns=["method", "turns", "tip", "tip_sds"]
     ),
+    "structures": pd.DataFrame(
+        [("cs(v1 | g2)", 10.25, -2.125, True), ("un(v1 | g2)", 9.5, -2.25, False), ("iid", NAN, NAN, False)],
+        columns=["structure", "aic", "estimate", "chosen"],
+    ).assign(quantity="slope of x1"),
+    "check_curves": pd.DataFrame(
+        {"panel": ["a", "a", "b"], "value": [1.0, 5.0, 0.0], "low": -2.0, "high": 2.0}
+    ),
     "outliers": pd.DataFrame({"row": [58], "groups": ["g1 x2"], "studentised": [-6.0555]}),
     "pairs": pd.DataFrame({"low": [1.0, -1.0], "high": [2.0, 1.0]}),
 }
-FACTS = {"kind": "normalised", "rows": 73421, "beyond_2": 1736, "expected_beyond_2": 3340.67}
-FACTS |= {"largest": 3.2189, "drawn": 4000}
+FACTS = {"rows": 73421, "drawn": 4000, "outside": 3}
 SHIFTS = {"shifted": 17, "of": ["arm2"], "reach": 21.5}
 CHOICE = PanelChoice("y2", "x1", "g1", ("g1",))
 T = TABLES
@@ -139,7 +141,8 @@ WORDS = {
         4,
     ),
     "correlations": (captions.correlations, (T["correlations"],), 1),
-    "residuals": (captions.residuals, (FACTS, T["outliers"]), 4),
+    "residuals": (captions.residuals, (FACTS, T["outliers"]), 5),
+    "check_curves": (captions.check_curves, (T["check_curves"],), 3),
     "forest": (captions.forest, (T["coefficients"], T["coefficients"].iloc[1:], 0.95), 2),
     "climb": (captions.climb, (T["algorithms"],), 4),
     "surface": (captions.surface, (["g1.x1", "g1.x2"],), 0),
