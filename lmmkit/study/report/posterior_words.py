@@ -211,7 +211,7 @@ def _predictive(files: Files) -> MarkedText:
 
 
 def _left_out(files: Files) -> list[MarkedText]:
-    table, said = files.table("posterior_loo"), list[MarkedText]()
+    table, said, numbers = files.table("posterior_loo"), list[MarkedText](), 0
     for row in range(len(table)):
         if table["method"].iloc[row] != "loo":
             continue
@@ -225,9 +225,10 @@ def _left_out(files: Files) -> list[MarkedText]:
             files.cell("posterior_loo", row, "elpd", "drawn"),
             files.cell("posterior_loo", row, "se", 1),
         )
+        numbers += 1
         text = "With {} left out the expected log predictive density is {} (standard error {})."
         said.append(fill(text, what, elpd, se))
-    if len(said) > 1:
+    if numbers > 1:
         said.append(
             fill("The one is of new rows of known groups, the other of new groups: they do not compare.")
         )
