@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmmkit.model.report_tables.about_posterior import diagnosed
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
 from lmmkit.study.report.answer import coverage
 from lmmkit.study.report.captions import Words, counted, label_of
@@ -165,7 +166,7 @@ def _zeros(files: Files) -> list[MarkedText]:
 
 def _sensitivity(files: Files) -> MarkedText:
     table = files.table("posterior_sensitivity")
-    rows = [row for row, told in enumerate(table["diagnosis"].fillna("")) if told]
+    rows = diagnosed(table)
     facts = {name: _table_fact("posterior_sensitivity", table, name) for name in ("largest", "sensitive")}
     if not rows:
         return fill(
