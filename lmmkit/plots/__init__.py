@@ -5,6 +5,7 @@ on drawing. `svg_bytes` gives the file: the same bytes each time.
 """
 
 from lmmkit.plots.data import effect, group_sizes, missing, response, spaghetti, trellis
+from lmmkit.plots.dropouts import assumptions, dropout, tipping
 from lmmkit.plots.effects import (
     candidates,
     caterpillar,
@@ -33,10 +34,12 @@ from lmmkit.plots.fitting import (
 )
 from lmmkit.plots.meetings import incidence
 from lmmkit.plots.posterior_pictures import estimates_and_posterior, predictive, prior_and_posterior, ranks
+from lmmkit.plots.selection_steps import selection_path
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
     "agreement",
+    "assumptions",
     "autocorrelation",
     "blocks",
     "candidates",
@@ -46,6 +49,7 @@ __all__ = [
     "comparison_arrows",
     "components",
     "correlations",
+    "dropout",
     "effect",
     "envelopes",
     "estimates_and_posterior",
@@ -63,11 +67,13 @@ __all__ = [
     "relationships",
     "residual_panels",
     "response",
+    "selection_path",
     "shown",
     "spaghetti",
     "structures",
     "surface",
     "svg_bytes",
+    "tipping",
     "trellis",
     "variance_curve",
     "variogram",

@@ -25,6 +25,7 @@ from lmmkit.errors import FitError, FormulaError
 from lmmkit.model.formula.expression import named_column, parse_expression
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.formula.residual_formula import IID, ResidualFormula, parse_residual
+from lmmkit.model.selection.walks import default_criterion
 from lmmkit.model.table.labels import label_of
 
 
@@ -438,21 +439,28 @@ def _word_or_list(value: object) -> str:
 class RandomEffects(_Section):
     """How the random effects are chosen."""
 
-    rule: Literal["fixed", "best"] = Field(
-        default="fixed", description="fixed: as in model.formula; best: the best candidate by the criterion"
+    rule: Literal["fixed", "maximal", "parsimonious", "backward", "forward", "best"] = Field(
+        default="fixed",
+        description="fixed: as in model.formula; maximal: all that the design justifies; parsimonious: from "
+        "there without correlations, then term by term, then correlations again; backward, forward: step by "
+        "step down from there, or up from intercepts; best: the best candidate by the criterion",
     )
     candidates: Annotated[
         Annotated[Literal["auto"], Tag("word")]
         | Annotated[list[Candidate], Field(min_length=1), Tag("list")],
         Discriminator(_word_or_list),
     ] = Field(
-        default="auto", description="Random parts such as (1 | g) or (x || g); rule best needs the list"
+        default="auto",
+        description="Random parts such as (1 | g) or (x || g); rule best needs the list, the others show it",
     )
-    criterion: Literal["lrt", "aic", "bic"] = Field(
-        default="aic", description="Criterion of the choice; rule best has aic and bic"
+    criterion: Literal["lrt", "aic", "bic", "caic"] | None = Field(
+        default=None,
+        validate_default=True,
+        description="Criterion of the choice: lrt (likelihood ratio tests, the default of parsimonious, "
+        "backward and forward; not of best), aic (the default of the others), bic, caic (conditional AIC)",
     )
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.2, description="Level of the tests, under criterion lrt"
+        default=0.2, description="Level of the tests, under criterion lrt: what has a larger p is left out"
     )
     simulate: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=0,
@@ -469,9 +477,10 @@ class RandomEffects(_Section):
     @field_validator("criterion")
     @classmethod
     def _ordering_for_best(cls, value: object, info: ValidationInfo) -> object:
-        if value == "lrt" and info.data.get("rule") == "best":
-            raise ValueError("rule `best` chooses by aic or bic; tests order no list of candidates")
-        return value
+        rule = info.data.get("rule")
+        if value == "lrt" and rule == "best":
+            raise ValueError("rule `best` chooses by aic, bic or caic; tests order no list of candidates")
+        return default_criterion(str(rule)) if value is None else value
 
 
 class Inference(_Section):
@@ -547,6 +556,67 @@ class PosteriorSection(_Section):
     )
 
 
+class MissingData(_Section):
+    """What the answer is under other assumptions about responses that are missing."""
+
+    assumptions: Annotated[
+        list[Literal["tipping-point", "jump-to-reference", "copy-reference", "copy-increments"]],
+        Field(min_length=1),
+    ] = Field(
+        default=["tipping-point"],
+        description="tipping-point: how far imputed responses must be shifted for the conclusion to turn; "
+        "the others: those who left an arm go on as the reference arm does, in a model of repeated visits",
+    )
+    arm: ColumnName | None = Field(
+        default=None,
+        description="Column of the arms, part of the formula and the same on all rows of a subject",
+    )
+    reference: Level | None = Field(default=None, description="Reference arm: a level of that column")
+    shifted: (
+        Annotated[
+            Annotated[Level, Tag("word")] | Annotated[list[Level], Field(min_length=1), Tag("list")],
+            Discriminator(_word_or_list),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Arm, or arms, whose imputed responses are shifted; all when left out",
+    )
+    gaps: bool = Field(
+        default=False,
+        description="Whether responses missing before the last one of their subject are shifted too",
+    )
+    covariance: Literal["model", "common", "by-arm"] = Field(
+        default="model",
+        description="Covariance matrices of the arms in reference-based imputation: those of the model, "
+        "one for all, or one for each; where the model has others it is fitted again",
+    )
+    imputations: Annotated[int, Field(ge=2, le=10_000)] = Field(
+        default=100, description="Number of imputations"
+    )
+
+    @field_validator("assumptions")
+    @classmethod
+    def _named_once(cls, value: list[str]) -> list[str]:
+        if _twice(value):
+            raise ValueError(f"stands twice: {', '.join(_twice(value))}")
+        return value
+
+    @model_validator(mode="after")
+    def _arms_named(self) -> MissingData:
+        based = [each for each in self.assumptions if each != "tipping-point"]
+        lacking = [name for name in ("arm", "reference") if getattr(self, name) is None]
+        if based and lacking:
+            raise ValueError(
+                f"`{based[0]}` needs arm, the column of the arms, and reference, a level of it: "
+                f"{' and '.join(lacking)} is not given"
+            )
+        for name in ("reference", "shifted"):
+            if getattr(self, name) is not None and self.arm is None:
+                raise ValueError(f"`{name}` is a level of an arm: give `arm`, its column, too")
+        return self
+
+
 class Report(_Section):
     """What the report answers first, and its forms."""
 
@@ -598,6 +668,10 @@ class Settings(_Section):
         default=20240101, description="Seed of everything random"
     )
     report: Report = Field(default_factory=Report)
+    missing_data: MissingData | None = Field(
+        default=None,
+        description="Sensitivity of the answer to responses that are missing; none when left out",
+    )
 
     @property
     def simulation(self) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -9,14 +10,28 @@ from markupsafe import Markup
 from lmmkit.engine.covariance.patterned import Exponential
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.means.focus import reference_level, where_zero
+from lmmkit.model.missing_data.about_missing import TIPPING, by_reference
+from lmmkit.model.missing_data.reference_based import WORDS
+from lmmkit.model.missing_data.sensitivity import JACKKNIFE, LIKELIHOOD, RUBIN
+from lmmkit.model.selection.ledger import NAMES
 from lmmkit.study.pages.marks import MarkedText, Name, fill, join
 from lmmkit.study.report.answer import method
-from lmmkit.study.report.findings import checks_in_words, listed, serious, zero_in_errors
+from lmmkit.study.report.findings import (
+    TIPPED,
+    gaps_asked,
+    listed,
+    notable_in_words,
+    serious,
+    signed,
+    tip_in_words,
+    zero_in_errors,
+)
 from lmmkit.study.report.numbers import Files
 from lmmkit.study.report.rates import rates_in_words as simulated_rates
 from lmmkit.study.report.references import cite
 from lmmkit.study.report.seen import Seen
 
+MOVED = "reference_based.json"
 SEARCHES = {
     "newton": "Newton steps with the exact gradient",
     "em": "expectation-maximisation",
@@ -42,6 +57,29 @@ RULES = {
     "none": "The model has no random effects. Its residual structure was named by the study file, not chosen "
     "from these data; others are shown for comparison.",
 }
+STEPS = {  # rules that go step by step: what they do, and the works that they are from
+    "maximal": ("The random effects are the maximal ones that the design justifies{}.", "maximal"),
+    "parsimonious": (
+        "The random effects were chosen by steps{}: from the maximal ones that the design justifies to those "
+        "without correlations, then a term less at a time, the one with least for it, then the correlations "
+        "again, unless they make the fit singular.",
+        "parsimonious",
+    ),
+    "backward": (
+        "The random effects were chosen by steps{}: from the maximal ones that the design justifies, "
+        "correlations or a term less at a time, whichever had least for it.",
+        "matched",
+    ),
+    "forward": (
+        "The random effects were chosen by steps{}: from intercepts alone, a term or correlations more at a "
+        "time, whichever had most for it.",
+        "matched",
+    ),
+}
+COUNTED = (
+    "The same data chose the model and then tested it: the p-values and intervals do not account for the "
+    "choice."
+)
 METHODS = {"REML": "restricted maximum likelihood (REML)", "ML": "maximum likelihood (ML)"}
 NO_RANDOM_EFFECTS = "There are no random effects; the covariance matrix of the residuals has full rank."
 VISITS = (
@@ -140,13 +178,30 @@ def rows_in_words(files: Files) -> MarkedText:
 def choice_in_words(files: Files, design: Design) -> list[MarkedText]:
     """By which rule the random effects were chosen, and how the formula was read where that may surprise."""
     selection = files.json("selection.json")
-    rule = RULES[selection["rule"] if design.random else "none"]
     alone = len(files.table("candidates")) < 2
-    others = "" if alone else "; the other candidates are shown for comparison"
-    rule = rule.format(criterion=selection["criterion"].upper(), others=others)
+    if design.random and selection["rule"] in STEPS:
+        said = _by_steps(files, selection)
+    else:
+        rule = RULES[selection["rule"] if design.random else "none"]
+        others = "" if alone else "; the other candidates are shown for comparison"
+        said = [fill("{}", rule.format(criterion=NAMES[selection["criterion"]], others=others))]
     notices = (files.entry("selection.json", "notices", i) for i in range(len(selection.get("notices", ()))))
     note = [] if alone else [files.entry("selection.json", "note")]  # about criteria that are compared
-    return [fill("{}", part) for part in (rule, *note, *notices)]
+    return [*said, *(fill("{}", part) for part in (*note, *notices))]
+
+
+def _by_steps(files: Files, selection: Mapping[str, Any]) -> list[MarkedText]:
+    """A choice by steps: the rule with its literature, how it decided, and how it ended."""
+    text, work = STEPS[selection["rule"]]
+    said, ending = fill(text, cite(files, work)), fill("{}", files.entry("selection.json", "ending"))
+    if selection["rule"] == "maximal":
+        return [said, ending]
+    criterion = selection["criterion"]
+    how = fill("What raised {}{} was left out.", NAMES[criterion], cite(files, "caic"))
+    if criterion == "lrt":
+        form, alpha = "What had p above {} in its likelihood ratio test was left out{}.", "alpha"
+        how = fill(form, files.entry("selection.json", alpha), cite(files, "boundary"))
+    return [said, how, ending, fill("{}", COUNTED)]
 
 
 def rates_in_words(files: Files) -> list[MarkedText]:
@@ -221,8 +276,8 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     design = seen.design
     search = [] if files.json("summary.json")["converged"] else [convergence_in_words(files, design)[0]]
     found = serious(files, seen)
-    checked = [fill("Checks of the assumptions: {}", join(" ", checks_in_words(files, seen)))]
-    others = [text for text in found if text not in checks_in_words(files, seen)]
+    checked = [fill("Checks of the assumptions: {}", join(" ", notable_in_words(files, seen)))]
+    others = [text for text in found if text not in notable_in_words(files, seen)]
     model = [
         rows_in_words(files),
         _model_sentence(files, seen),
@@ -238,6 +293,7 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
             "distributions as reference{}."
         )
         inference.append(fill(form, cite(files, "boundary")))
+    inference += sensitivity(files)
     shares = "Shares of variance explained are marginal and conditional ones{}."
     return [
         join(" ", model),
@@ -254,6 +310,26 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     ]
 
 
+def sensitivity(files: Files) -> list[MarkedText]:
+    """How the sensitivity to missing responses was looked at; nothing where the study does not ask."""
+    asked = gaps_asked(files)
+    if asked is None:
+        return []
+    count = files.entry("study.json", "missing_data", "imputations")
+    form = (
+        "Sensitivity to missing responses: proper multiple imputation ({} data sets) from the fitted model, "
+        "pooled by Rubin's rules with Barnard and Rubin's degrees of freedom{}, and conditional means with "
+        "the jackknife{}"
+    )
+    said = [fill(form, count, cite(files, "imputation", "imputation df"), cite(files, "conditional mean"))]
+    if TIPPING in asked.assumptions:
+        said.append(fill("the tipping point of shifted responses{}", cite(files, "controlled")))
+    if based := by_reference(asked):
+        words = listed([WORDS[each] for each in based])
+        said.append(fill("{} after dropout{}", words, cite(files, "reference-based", "anchored")))
+    return [fill("{}.", join("; ", said))]
+
+
 def _chosen(files: Files, design: Design) -> list[MarkedText]:
     """How the random effects were chosen; how criteria were compared where they made the choice."""
     said, note = choice_in_words(files, design), str(files.json("selection.json")["note"])
@@ -268,17 +344,15 @@ def _tools(files: Files) -> MarkedText:
     named = [
         fill("{}{}", words, cite(files, key))
         for key, words in (
-            ("trend", "the studentised score test along the fitted values"),
-            ("spread", "the test of spreads about medians"),
+            ("trend", "the correlation of squared residuals with the fitted values"),
+            ("spread", "the likelihood ratio of a variance for each level"),
             ("normality", "skewness and kurtosis"),
+            ("envelope", "simultaneous envelopes of quantiles"),
+            ("table", "the step-down adjustment for all checks"),
         )
         if key in found
     ]
-    tests = fill("The tests: {}; ", listed(named)) if named else fill("")
-    checks = files.table("checks")
-    kind = str(checks.loc[checks["check"] == "outlying rows", "of"].iloc[0])
-    form = "{}rows are judged by {} residuals with Holm's adjustment for their number."
-    return fill(form, tests, kind)
+    return fill("The methods: {}.", listed(named)) if named else MarkedText()
 
 
 def _settings(files: Files, seen: Seen) -> list[MarkedText]:
@@ -393,3 +467,42 @@ def _checked(files: Files) -> MarkedText:
         return fill("The independent check of the fit failed: {}.", listed(failed))
     text = "Independent code recomputed the fit: {} of {} checks hold and none fails."
     return fill(text, *(files.entry("certificate.json", key) for key in ("held", "checks")))
+
+
+def missing_in_words(files: Files, seen: Seen) -> list[MarkedText]:
+    """What the report says of missing responses, the tipping point first; empty where nothing is asked."""
+    asked, out = gaps_asked(files), list[MarkedText]()
+    if asked is None:
+        return out
+    if TIPPING in asked.assumptions:
+        out.append(tip_in_words(files, seen, asked))
+    if named := by_reference(asked):
+        out.append(_under_reference(files, seen, [WORDS[each] for each in named]))
+    return out
+
+
+def missing_in_detail(files: Files) -> list[MarkedText]:
+    """How the imputations were made and pooled, as the results say it."""
+    asked = gaps_asked(files)
+    if asked is None:
+        return []
+    file = MOVED if by_reference(asked) else TIPPED
+    return [fill("{}", files.entry(file, "notes", i)) for i in range(len(files.json(file)["notes"]))]
+
+
+def _under_reference(files: Files, seen: Seen, assumptions: list[str]) -> MarkedText:
+    """The estimate under each reference-based assumption, beside that of the likelihood."""
+    table, unit = files.table("reference_based"), seen.of_response()
+
+    def told(assumption: str, method: str) -> MarkedText:
+        found = (table["assumption"] == assumption) & (table["method"] == method)
+        row, names = int(found.to_numpy().argmax()), ("estimate", "low", "high")
+        estimate, low, high = (signed(files.cell("reference_based", row, n, "trusted")) for n in names)
+        return fill("{}{} ({} to {})", estimate, unit, low, high)
+
+    at_random = told("missing at random", LIKELIHOOD)
+    parts = [fill("{} under {}", told(name, RUBIN), name) for name in assumptions]
+    some = "; conditional means with the jackknife stand beside them in the table"
+    more = some if (table["method"] == JACKKNIFE).any() else ""
+    form = "The estimate is {} with responses missing at random, and by multiple imputation {}{}."
+    return fill(form, at_random, join(", ", parts), more)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lmmkit.study.pages.marks import MarkedText, fill, join
 from lmmkit.study.report.numbers import Files
@@ -71,10 +71,32 @@ WORKS: Mapping[str, Work] = {
         "Association, "
         "82(398), 605-610. doi:10.1080/01621459.1987.10478472",
     ),
+    "maximal": Work(
+        "Barr, Levy, Scheepers, & Tily, 2013",
+        "Barr, D. J., Levy, R., Scheepers, C., & Tily, H. J. (2013). Random effects structure for "
+        "confirmatory hypothesis testing: Keep it maximal. Journal of Memory and Language, 68(3), 255-278. "
+        "doi:10.1016/j.jml.2012.11.001",
+    ),
+    "parsimonious": Work(
+        "Bates, Kliegl, Vasishth, & Baayen, 2015",
+        "Bates, D., Kliegl, R., Vasishth, S., & Baayen, H. (2015). Parsimonious mixed models. "
+        "arXiv:1506.04967. doi:10.48550/arXiv.1506.04967",
+    ),
+    "matched": Work(
+        "Matuschek, Kliegl, Vasishth, Baayen, & Bates, 2017",
+        "Matuschek, H., Kliegl, R., Vasishth, S., Baayen, H., & Bates, D. (2017). Balancing Type I error and "
+        "power in linear mixed models. Journal of Memory and Language, 94, 305-315. "
+        "doi:10.1016/j.jml.2017.01.001",
+    ),
+    "caic": Work(
+        "Greven & Kneib, 2010",
+        "Greven, S., & Kneib, T. (2010). On the behaviour of marginal and conditional AIC in linear mixed "
+        "models. Biometrika, 97(4), 773-789. doi:10.1093/biomet/asq042",
+    ),
     "spread": Work(
-        "Brown & Forsythe, 1974",
-        "Brown, M. B., & Forsythe, A. B. (1974). Robust tests for the equality of variances. Journal of the "
-        "American Statistical Association, 69(346), 364-367. doi:10.1080/01621459.1974.10482955",
+        "Bartlett, 1937",
+        "Bartlett, M. S. (1937). Properties of sufficiency and statistical tests. Proceedings of the Royal "
+        "Society of London A, 160(901), 268-282. doi:10.1098/rspa.1937.0109",
     ),
     "trend": Work(
         "Koenker, 1981",
@@ -82,11 +104,20 @@ WORKS: Mapping[str, Work] = {
         "17(1), 107-112. doi:10.1016/0304-4076(81)90062-2",
     ),
     "normality": Work(
-        "D'Agostino & Pearson, 1973",
-        "D'Agostino, R., & Pearson, E. S. (1973). Tests for departure from normality. Empirical "
-        "results for the "
-        "distributions of b2 and the root of b1. Biometrika, 60(3), 613-622. "
-        "doi:10.1093/biomet/60.3.613",
+        "Jarque & Bera, 1987",
+        "Jarque, C. M., & Bera, A. K. (1987). A test for normality of observations and regression residuals. "
+        "International Statistical Review, 55(2), 163-172. doi:10.2307/1403192",
+    ),
+    "envelope": Work(
+        "Aldor-Noiman, Brown, Buja, Rolke, & Stine, 2013",
+        "Aldor-Noiman, S., Brown, L. D., Buja, A., Rolke, W., & Stine, R. A. (2013). The power to see: A new "
+        "graphical test of normality. The American Statistician, 67(4), 249-260. "
+        "doi:10.1080/00031305.2013.847865",
+    ),
+    "table": Work(
+        "Ge, Dudoit, & Speed, 2003",
+        "Ge, Y., Dudoit, S., & Speed, T. P. (2003). Resampling-based multiple testing for microarray data "
+        "analysis. TEST, 12(1), 1-77. doi:10.1007/BF02595811",
     ),
     "psis": Work(
         "Vehtari et al., 2024",
@@ -115,6 +146,41 @@ WORKS: Mapping[str, Work] = {
         "likelihood sensitivity with power-scaling. Statistics and Computing, 34, 57. "
         "doi:10.1007/s11222-023-10366-5",
     ),
+    "imputation": Work(
+        "Rubin, 1987",
+        "Rubin, D. B. (1987). Multiple imputation for nonresponse in surveys. Wiley. "
+        "doi:10.1002/9780470316696",
+    ),
+    "imputation df": Work(
+        "Barnard & Rubin, 1999",
+        "Barnard, J., & Rubin, D. B. (1999). Small-sample degrees of freedom with multiple imputation. "
+        "Biometrika, 86(4), 948-955. doi:10.1093/biomet/86.4.948",
+    ),
+    "reference-based": Work(
+        "Carpenter, Roger, & Kenward, 2013",
+        "Carpenter, J. R., Roger, J. H., & Kenward, M. G. (2013). Analysis of longitudinal trials with "
+        "protocol deviation: a framework for relevant, accessible assumptions, and inference via multiple "
+        "imputation. Journal of Biopharmaceutical Statistics, 23(6), 1352-1371. "
+        "doi:10.1080/10543406.2013.834911",
+    ),
+    "anchored": Work(
+        "Cro, Carpenter, & Kenward, 2019",
+        "Cro, S., Carpenter, J. R., & Kenward, M. G. (2019). Information-anchored sensitivity analysis: "
+        "theory and application. Journal of the Royal Statistical Society A, 182(2), 623-645. "
+        "doi:10.1111/rssa.12423",
+    ),
+    "controlled": Work(
+        "Cro, Morris, Kenward, & Carpenter, 2020",
+        "Cro, S., Morris, T. P., Kenward, M. G., & Carpenter, J. R. (2020). Sensitivity analysis for "
+        "clinical trials with missing continuous outcome data using controlled multiple imputation: a "
+        "practical guide. Statistics in Medicine, 39(21), 2815-2842. doi:10.1002/sim.8569",
+    ),
+    "conditional mean": Work(
+        "Wolbers et al., 2022",
+        "Wolbers, M., Noci, A., Delmar, P., Gower-Page, C., Yiu, S., & Bartlett, J. W. (2022). Standard and "
+        "reference-based conditional mean imputation. Pharmaceutical Statistics, 21(6), 1246-1257. "
+        "doi:10.1002/pst.2234",
+    ),
     "guide": Work(
         "Meteyard & Davies, 2020",
         "Meteyard, L., & Davies, R. A. I. (2020). Best practice guidance for linear mixed-effects models in "
@@ -138,7 +204,15 @@ def used(files: Files) -> dict[str, dict[str, str]]:
     degrees = str(files.table("coefficients")["method"].iloc[0]).partition(":")[0]
     summary, checks = files.json("summary.json"), files.table("checks")
     made = set(checks.loc[checks["verdict"] != "not checked", "check"])
+    choice = files.json("selection.json")
+    sensitivity: dict[str, Any] = files.json("study.json").get("missing_data") or {}
+    gaps: list[str] = sensitivity.get("assumptions", [])
+    based = any(each != "tipping-point" for each in gaps)
     asked = {
+        "maximal": choice["rule"] == "maximal",
+        "parsimonious": choice["rule"] == "parsimonious",
+        "matched": choice["rule"] in ("backward", "forward"),
+        "caic": choice["criterion"] == "caic",
         "model": bool(summary["ngroups"]),
         "reml": summary["method"] == "REML",
         DEGREES.get(degrees, ""): True,
@@ -151,6 +225,14 @@ def used(files: Files) -> dict[str, dict[str, str]]:
         "spread": "variance between groups" in made,
         "trend": "variance along fitted values" in made,
         "normality": "normal residuals" in made,
+        "envelope": "quantiles of residuals" in made,
+        "table": len(made) > 1,
+        "imputation": bool(gaps),
+        "imputation df": bool(gaps),
+        "controlled": "tipping-point" in gaps,
+        "reference-based": based,
+        "anchored": based,
+        "conditional mean": bool(gaps),
         "guide": True,
     }
     return {key: work._asdict() for key, work in WORKS.items() if asked.get(key)}
