@@ -5,6 +5,7 @@ on drawing. `svg_bytes` gives the file: the same bytes each time.
 """
 
 from lmmkit.plots.data import effect, group_sizes, missing, response, spaghetti, trellis
+from lmmkit.plots.dropouts import assumptions, dropout, tipping
 from lmmkit.plots.effects import (
     candidates,
     caterpillar,
@@ -39,6 +40,7 @@ from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
     "agreement",
+    "assumptions",
     "autocorrelation",
     "blocks",
     "candidates",
@@ -48,6 +50,7 @@ __all__ = [
     "comparison_arrows",
     "components",
     "correlations",
+    "dropout",
     "effect",
     "envelopes",
     "estimates_and_posterior",
@@ -73,6 +76,7 @@ __all__ = [
     "structures",
     "surface",
     "svg_bytes",
+    "tipping",
     "trellis",
     "variance_curve",
     "variogram",

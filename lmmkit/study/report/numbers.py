@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lmmkit.model.influence import about_influence
+from lmmkit.model.missing_data import about_missing
 from lmmkit.model.posterior.weighted import trusted_text
 from lmmkit.model.report_tables import (
     about_answer,
@@ -50,6 +51,7 @@ TABLES: dict[str, ReportTable] = {
         about_checks,
         about_influence,
         about_posterior,
+        about_missing,
     )
     for table in module.TABLES
 }
