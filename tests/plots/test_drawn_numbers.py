@@ -541,7 +541,8 @@ def test_variance_curve():
 def test_residual_panels():
     points = pd.DataFrame({"fitted": [3.0, 1.0, 2.0], "residual": [0.5, -4.0, 7.0], "root": [0.1, 0.9, 0.4]})
     trend = pd.DataFrame({"fitted": [1.0, 3.0], "residual": [0.75, -0.25], "root": [0.3, 0.6]})
-    quantiles = pd.DataFrame({"normal": [-1.0, 2.0], "residual": [-3.0, 0.5]})
+    bounds = {"low": [-4.0, 0.0], "high": [-2.0, 0.25]}
+    quantiles = pd.DataFrame({"normal": [-1.0, 2.0], "residual": [-3.0, 0.5], **bounds})
     five = {"low": [-9.0, -1.0], "lower": [-2.5, -0.5], "median": [0.25, 0.0], "upper": [1.0, 4.0]}
     boxes = pd.DataFrame({"level": ["b", "a"], **five, "high": [2.0, 16.0]})
     axes = plots.residual_panels(points, trend, quantiles, boxes, label="y (ms)", group="g")
@@ -551,7 +552,10 @@ def test_residual_panels():
         assert ax.get_xlabel() == "Fitted y (ms)"
     assert reference(axes[0, 0], 0, "y")
     assert not reference(axes[1, 0], 0, "y")
-    same(dots(axes[0, 1]), quantiles)
+    band, points = axes[0, 1].collections
+    same(points.get_offsets(), quantiles[["normal", "residual"]])
+    outline = band.get_paths()[0].vertices
+    assert {tuple(corner) for corner in outline} == {(-1, -4), (2, 0), (2, 0.25), (-1, -2)}
     assert axes[0, 1].lines[0].get_slope() == 1
     whole, half = (c for c in axes[1, 1].collections if segments_of(c))
     same([np.ravel(s) for s in whole.get_segments()], [(0, -9, 0, 2), (1, -1, 1, 16)])

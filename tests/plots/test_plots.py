@@ -45,7 +45,9 @@ def square(block, names):
 def residual_tables():
     fitted = np.linspace(0, 1, 30)
     rows = pd.DataFrame({"fitted": fitted, "residual": np.sin(30 * fitted), "root": fitted})
-    quantiles = pd.DataFrame({"normal": fitted, "residual": fitted})
+    quantiles = pd.DataFrame(
+        {"normal": fitted, "residual": fitted, "low": fitted - 0.2, "high": fitted + 0.2}
+    )
     five = {"level": LEVELS, "low": -2.0, "lower": -1.0, "median": 0.0, "upper": 1.0, "high": 2.0}
     return rows, rows[::10], quantiles, pd.DataFrame(five)
 

@@ -5,7 +5,7 @@ Every number in them is a mark: a cell of the table, a fact about it, or an entr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -601,13 +601,44 @@ def residuals(facts: dict[str, Any], outliers: pd.DataFrame) -> Words:
     return _words(
         fill(
             "The row farthest from its fitted value is row {}{}, with a residual of {} standard "
-            "deviations.{}",
+            "deviations.{}{}",
             numbers.cell(0, "row"),
             of,
             minus(numbers.cell(0, "studentised", 3)),
             some if facts["drawn"] < facts["rows"] else "",
+            _in_the_band(facts.get("outside"), told),
         ),
-        "Residuals against fitted values, against normal quantiles, their spread, and boxes by group.",
+        "Residuals against fitted values, against normal quantiles with an envelope, their spread, and "
+        "boxes by "
+        "group.",
+    )
+
+
+def _in_the_band(outside: int | None, told: Callable[[str], Mark]) -> MarkedText:
+    """What the envelope of the quantiles says; nothing where there is none."""
+    if outside is None:
+        return MarkedText()
+    if not outside:
+        return fill(
+            " The quantiles stay within the band that holds all of them in nineteen of twenty data "
+            "sets of the model."
+        )
+    form = (
+        " {} of the quantiles drawn {} the band that holds all of them in nineteen of twenty data sets of "
+        "the model."
+    )
+    return fill(form, told("outside"), "leaves" if outside == 1 else "leave")
+
+
+def check_curves(table: pd.DataFrame) -> Words:
+    """What the curves with their envelopes show."""
+    numbers = _Numbers("check_curves", table)
+    form = "{} of {} {} its band, which holds the whole curve in nineteen of twenty data sets of the model."
+    out = numbers.fact("outside")
+    return _words(
+        fill(form, out, counted(numbers.fact("curves"), "curve"), "leaves" if out.value == 1 else "leave"),
+        "{} of checks, each in a panel with a band.",
+        counted(numbers.fact("curves"), "curve"),
     )
 
 

@@ -13,7 +13,7 @@ from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.model.selection.ledger import NAMES
 from lmmkit.study.pages.marks import MarkedText, Name, fill, join
 from lmmkit.study.report.answer import method
-from lmmkit.study.report.findings import checks_in_words, listed, serious, zero_in_errors
+from lmmkit.study.report.findings import listed, notable_in_words, serious, zero_in_errors
 from lmmkit.study.report.numbers import Files
 from lmmkit.study.report.rates import rates_in_words as simulated_rates
 from lmmkit.study.report.references import cite
@@ -263,8 +263,8 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     design = seen.design
     search = [] if files.json("summary.json")["converged"] else [convergence_in_words(files, design)[0]]
     found = serious(files, seen)
-    checked = [fill("Checks of the assumptions: {}", join(" ", checks_in_words(files, seen)))]
-    others = [text for text in found if text not in checks_in_words(files, seen)]
+    checked = [fill("Checks of the assumptions: {}", join(" ", notable_in_words(files, seen)))]
+    others = [text for text in found if text not in notable_in_words(files, seen)]
     model = [
         rows_in_words(files),
         _model_sentence(files, seen),
@@ -310,17 +310,15 @@ def _tools(files: Files) -> MarkedText:
     named = [
         fill("{}{}", words, cite(files, key))
         for key, words in (
-            ("trend", "the studentised score test along the fitted values"),
-            ("spread", "the test of spreads about medians"),
+            ("trend", "the correlation of squared residuals with the fitted values"),
+            ("spread", "the likelihood ratio of a variance for each level"),
             ("normality", "skewness and kurtosis"),
+            ("envelope", "simultaneous envelopes of quantiles"),
+            ("table", "the step-down adjustment for all checks"),
         )
         if key in found
     ]
-    tests = fill("The tests: {}; ", listed(named)) if named else fill("")
-    checks = files.table("checks")
-    kind = str(checks.loc[checks["check"] == "outlying rows", "of"].iloc[0])
-    form = "{}rows are judged by {} residuals with Holm's adjustment for their number."
-    return fill(form, tests, kind)
+    return fill("The methods: {}.", listed(named)) if named else MarkedText()
 
 
 def _settings(files: Files, seen: Seen) -> list[MarkedText]:

@@ -574,12 +574,19 @@ def test_correlations(rows, caption, alt):
     ("facts", "groups", "caption"),
     [
         (
-            {"kind": "standardised", "rows": 180, "drawn": 180},
+            {"rows": 180, "drawn": 180, "outside": 2},
             "Subject 332",
-            "The row farthest from its fitted value is row 57 (Subject 332), with a residual of 6.06 standard deviations.",
+            "The row farthest from its fitted value is row 57 (Subject 332), with a residual of 6.06 standard deviations. "
+            "2 of the quantiles drawn leave the band that holds all of them in nineteen of twenty data sets of the model.",
         ),
         (
-            {"kind": "normalised", "rows": 73421, "drawn": 4000},
+            {"rows": 180, "drawn": 180, "outside": 0},
+            "",
+            "The row farthest from its fitted value is row 57, with a residual of 6.06 standard deviations. The quantiles "
+            "stay within the band that holds all of them in nineteen of twenty data sets of the model.",
+        ),
+        (
+            {"rows": 73421, "drawn": 4000},
             "",
             "The row farthest from its fitted value is row 57, with a residual of 6.06 standard deviations. 4,000 of 73,421 rows "
             "are drawn, evenly spaced.",
@@ -587,7 +594,7 @@ def test_correlations(rows, caption, alt):
     ],
 )
 def test_residuals(facts, groups, caption):
-    alt = "Residuals against fitted values, against normal quantiles, their spread, and boxes by group."
+    alt = "Residuals against fitted values, against normal quantiles with an envelope, their spread, and boxes by group."
     table = Frame({"row": [57], "groups": [groups], "studentised": [6.0555]})
     check(captions.residuals(facts, table), caption, alt)
 
