@@ -15,7 +15,7 @@ from lmmkit.model.diagnostics.check_result import FINE, LOOK, TROUBLE, UNCHECKED
 from lmmkit.model.missing_data.about_missing import TIPPING
 from lmmkit.study.files.schema import MissingData
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
-from lmmkit.study.report.influential import turning
+from lmmkit.study.report.influential import answer_turns
 from lmmkit.study.report.numbers import MINUS, Files, cell_mark, number, rounded
 from lmmkit.study.report.seen import Seen
 
@@ -36,6 +36,7 @@ def serious(files: Files, seen: Seen) -> list[MarkedText]:
         *reused,
         *(_sentence(files, seen, row) for row in _rows(files, TROUBLE)),
         *turning(files, seen),
+        *answer_turns(files, seen),
     ]
 
 

@@ -15,7 +15,7 @@ MOST_NAMED = 3  # groups that a sentence names
 ZERO, BACK = " vanishes", " appears"
 
 
-def turning(files: Files, seen: Seen) -> list[MarkedText]:
+def answer_turns(files: Files, seen: Seen) -> list[MarkedText]:
     """A sentence for each grouping factor of which one level alone turns the answer: serious findings."""
     told = _Influential(files, seen)
     return [told.answer(row) for row in range(len(told.summary)) if told.turned(row, "turned")]
@@ -25,7 +25,7 @@ def influence_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     """What leaving out the levels of each grouping factor does, the answer's turns first."""
     told = _Influential(files, seen)
     rows = range(len(told.summary))
-    return [*turning(files, seen), *(sentence for row in rows for sentence in told.beside(row))]
+    return [*answer_turns(files, seen), *(sentence for row in rows for sentence in told.beside(row))]
 
 
 class _Influential:

@@ -16,7 +16,7 @@ from lmmkit.model.means.focus import find_focus
 from lmmkit.plots import influence
 from lmmkit.study.pages.seen_names import Labels
 from lmmkit.study.report import captions
-from lmmkit.study.report.influential import influence_in_words, turning
+from lmmkit.study.report.influential import influence_in_words, answer_turns
 from lmmkit.study.report.seen import Seen
 
 
@@ -42,7 +42,7 @@ def told(response: str, labels: Labels | None = None):
 
 def test_an_answer_that_turns_on_a_group_is_a_serious_finding():
     found, files, seen = told("y", Labels({"g": "Clinic"}, {"g": {"7": "Leeds"}}))
-    (sentence,) = [plain(each) for each in turning(files, seen)]
+    (sentence,) = [plain(each) for each in answer_turns(files, seen)]
     assert sentence.startswith(
         "The answer turns on a single level of Clinic: without Clinic Leeds p of the slope of x = "
     )
@@ -56,7 +56,7 @@ def test_an_answer_that_turns_on_a_group_is_a_serious_finding():
 
 def test_an_answer_that_turns_on_no_group_has_its_range():
     found, files, seen = told("z")
-    assert turning(files, seen) == []
+    assert answer_turns(files, seen) == []
     said = [plain(each) for each in influence_in_words(files, seen)]
     assert said[0].startswith(
         "The answer turns on no single level of g: without any one of 10 the slope of x lies between "
