@@ -45,13 +45,13 @@ __all__ = [
 ]
 
 
-LATER = {"influence": "lmmkit.model.influence.influence"}
+LATER = {
+    "influence": "lmmkit.model.influence.influence",
+    "posterior": "lmmkit.model.posterior.posterior",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """What needs an extra, or takes a while to load, is imported when it is asked for."""
-    if name == "posterior":
-        return import_module("lmmkit.model.posterior.posterior").posterior
     """What a first fit does not need, and what needs an extra, is imported when it is asked for."""
     if name in LATER:
         return getattr(import_module(LATER[name]), name)

@@ -207,9 +207,9 @@ def check_simulation(design: Design, rule: str, criterion: str | None, count: in
     """
     if not design.random:
         raise FitError(
-            f"`{design.formula}` has no random effects, and so no choice of them whose errors could be simulated."
+            f"`{design.formula}` has no random effects, and so no choice whose errors could be simulated."
         )
-    settled = "aic" if rule in ("fixed", MAXIMAL) else criterion or ("lrt" if rule in BY_TEST else "aic")
+    settled = "aic" if rule in ("fixed", MAXIMAL) else criterion or default_criterion(rule)
     if settled == "caic":
         raise FitError(
             "criterion='caic': error rates are simulated for 'lrt', 'aic' and 'bic', which need the "

@@ -180,7 +180,8 @@ def test_the_design_is_audited(tmp_path):
             "no random effects",
         ),
         (
-            'model: {formula: "y ~ x + (x | g)"}\nrandom_effects: {rule: best, candidates: [(1 | g)], criterion: caic, simulate: 9}',
+            'model: {formula: "y ~ x + (x | g)"}\n'
+            "random_effects: {rule: best, candidates: [(1 | g)], criterion: caic, simulate: 9}",
             "caic",
         ),
     ],
