@@ -16,6 +16,7 @@ from lmmkit.model.design_audit.design_audit import DesignAudit, audit_of
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.model.means.focus import find_focus, focus_term, unknown_focus
+from lmmkit.model.missing_data.about_missing import refuse
 from lmmkit.model.table.known import known_of, read_one
 from lmmkit.study.data.known_files import read_known_files
 from lmmkit.study.data.load_table import PreparedData, load_table
@@ -136,6 +137,9 @@ def _check_model(settings: Settings, table: PreparedData, base: Base, found: Fin
         check_method(settings.inference.df, design, reml=model.method == "REML")
     if design is None:
         return None
+    if settings.missing_data is not None:
+        with found.part("missing_data"):
+            refuse(design, settings.missing_data)
     report = settings.report
     if not any(error.about[:1] == ("report",) for error in found.errors):
         with found.part("report", "focus"):
