@@ -18,8 +18,7 @@ from lmmkit.study.records.manifest import ROOT, load_manifest
 from lmmkit.study.records.plan_lock import LOCK, deviation_lines
 from lmmkit.study.report import paragraphs
 from lmmkit.study.report.answer import answer, method, spread
-from lmmkit.study.report.findings import checks_in_words, serious
-from lmmkit.study.report.influential import influence_in_words
+from lmmkit.study.report.findings import checks_in_words, influence_in_words, serious
 from lmmkit.study.report.mathml import model_equations
 from lmmkit.study.report.numbers import TABLES, Files
 from lmmkit.study.report.pasted import results_in_words

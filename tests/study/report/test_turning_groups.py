@@ -16,7 +16,7 @@ from lmmkit.model.means.focus import find_focus
 from lmmkit.plots import influence
 from lmmkit.study.pages.seen_names import Labels
 from lmmkit.study.report import captions
-from lmmkit.study.report.influential import answer_turns, influence_in_words
+from lmmkit.study.report.findings import answer_turns, influence_in_words
 from lmmkit.study.report.seen import Seen
 
 
