@@ -31,8 +31,10 @@ __all__ = [
     "compare",
     "design_audit",
     "diagnose",
+    "influence",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "lmm",
     "load",
+    "posterior",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "reference_based",
     "select",
     "table",
@@ -40,8 +42,16 @@ __all__ = [
 ]
 
 
+LATER = {"influence": "lmmkit.model.influence.influence"}
+
+
 def __getattr__(name: str) -> Any:
-    """What needs scikit-learn, an extra, is imported when it is asked for."""
+    """What needs an extra, or takes a while to load, is imported when it is asked for."""
+    if name == "posterior":
+        return import_module("lmmkit.model.posterior.posterior").posterior
+    """What a first fit does not need, and what needs an extra, is imported when it is asked for."""
+    if name in LATER:
+        return getattr(import_module(LATER[name]), name)
     if name == "LMMRegressor":
         if find_spec("sklearn") is None:
             raise ImportError(

@@ -20,7 +20,7 @@ from lmmkit.study.records.trusted_notebooks import find_notebooks
 package = Path(lmmkit.__file__).parent
 for study in (shipped("params") / "sleepstudy.yaml", Path("mine.yaml")):
     books = find_notebooks(study)
-    assert [book.name[:2] for book in books] == ["01", "02", "03", "04"], books
+    assert [book.name[:2] for book in books] == ["01", "02", "03", "04", "05"], books
     assert all(book.path.parent == package / "notebooks" for book in books), books
 print(package)
 """

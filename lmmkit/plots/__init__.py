@@ -32,6 +32,7 @@ from lmmkit.plots.fitting import (
     variogram,
 )
 from lmmkit.plots.meetings import incidence
+from lmmkit.plots.posterior_pictures import estimates_and_posterior, predictive, prior_and_posterior, ranks
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "correlations",
     "effect",
     "envelopes",
+    "estimates_and_posterior",
     "forest",
     "group_sizes",
     "incidence",
@@ -54,7 +56,10 @@ __all__ = [
     "means",
     "missing",
     "path",
+    "predictive",
+    "prior_and_posterior",
     "random_pairs",
+    "ranks",
     "relationships",
     "residual_panels",
     "response",

@@ -12,7 +12,7 @@ from lmmkit.study.data.sources import Base
 from lmmkit.study.files.study import Study, fit_options, load_study
 from lmmkit.study.steps.figures import Figure
 from lmmkit.study.steps.open_step import open_step
-from lmmkit.study.steps.step import Step, audit_structure, choose_structure
+from lmmkit.study.steps.step import Step, audit_structure, choose_structure, simulate_choice
 
 __all__ = [
     "Base",
@@ -26,4 +26,5 @@ __all__ = [
     "load_study",
     "load_table",
     "open_step",
+    "simulate_choice",
 ]

@@ -13,8 +13,8 @@ import pytest
 from lmmkit.study.files.schema import Settings
 
 ROOT = Path(__file__).parents[2]
-STEPS = ["01_data_prep", "02_random_effects", "03_fit", "04_report"]
-DERIVED = {"model.response_column", "model.groups", "model.predictor_columns"}
+STEPS = ["01_data_prep", "02_random_effects", "03_fit", "05_posterior", "04_report"]
+DERIVED = {"model.response_column", "model.groups", "model.predictor_columns", "simulation"}
 PARAMETERS = {"study": "params/sleepstudy.yaml", "run": "", "overrides": {}}
 
 
@@ -53,7 +53,8 @@ def test_parameters_are_three_and_have_these_defaults(notebook):
     (cell,) = [cell for cell in code(notebook) if "parameters" in cell["metadata"].get("tags", [])]
     assert code(notebook)[0] is cell
     named = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(text(cell)).body}
-    assert named == PARAMETERS
+    own = {"study": "params/sleepstudy_posterior.yaml"} if notebook["name"] == "05_posterior" else {}
+    assert named == PARAMETERS | own
 
 
 def test_open_step_is_the_first_code_after_the_imports(notebook):

@@ -35,7 +35,7 @@ class Replicates:
     Attributes:
         beta: (r, p) fixed effects.
         errors: (r, p) their standard errors.
-        function_errors: (r, q) those of the functions asked for.
+        function_variances: (r, q, q) covariance matrices of the functions asked for.
         factors: (r, k, k) Lambda of each term.
         rho: (r, c) coordinates of the residual structure.
         sigma: (r,) residual standard deviations.
@@ -48,7 +48,7 @@ class Replicates:
 
     beta: Floats
     errors: Floats
-    function_errors: Floats
+    function_variances: Floats
     factors: tuple[Floats, ...]
     rho: Floats
     sigma: Floats
@@ -80,7 +80,7 @@ def refit(
         rho: (m,) coordinates of the residual structure to start each search from.
         progress: Called with the replicates done and their number after each chunk.
         workers: Threads that share the chunks; the numbers do not depend on it.
-        functions: (q, p) linear functions of the kept fixed effects whose standard errors are wanted.
+        functions: (q, p) linear functions of the kept fixed effects whose covariance matrices are wanted.
 
     Raises:
         FitError: The design cannot be fitted.
@@ -130,7 +130,7 @@ def _empty(setup: Setup, count: int, functions: int) -> Replicates:
     return Replicates(
         beta=np.full((count, len(setup.prepared.kept)), np.nan),
         errors=np.full((count, len(setup.prepared.kept)), np.nan),
-        function_errors=np.full((count, functions), np.nan),
+        function_variances=np.full((count, functions, functions), np.nan),
         factors=tuple(np.full((count, k, k), np.nan) for k in widths),
         rho=np.full((count, residual.structure.count if residual else 0), np.nan),
         sigma=np.full(count, np.nan),
@@ -175,8 +175,8 @@ def _fit_batch(shared: Shared, Y: Floats, first: int, size: int, out: Replicates
     variances = np.einsum("ab,rbc,ac->ra", basis, state.Phi, basis)
     out.beta[mine], out.sigma[mine] = beta.T[:size], sigma[:size]
     out.errors[mine] = (sigma[:, None] * np.sqrt(variances))[:size]
-    of = np.einsum("qb,rbc,qc->rq", L @ basis, state.Phi, L @ basis)
-    out.function_errors[mine] = (sigma[:, None] * np.sqrt(of))[:size]
+    of = np.einsum("qb,rbc,sc->rqs", L @ basis, state.Phi, L @ basis)
+    out.function_variances[mine] = (sigma[:, None, None] ** 2 * of)[:size]
     out.deviance[mine], out.converged[mine] = state.deviance[:size], search.converged[:size]
     roots = setup.layout.roots(state.theta)
     for term, raw in enumerate(setup.layout.in_data_units(setup.prepared.term_bases, roots)):
@@ -197,8 +197,7 @@ def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates, rho: Float
     out.beta[number], out.sigma[number], out.deviance[number] = found.beta, found.sigma, found.deviance
     out.rho[number] = found.rho
     out.errors[number] = found.sigma * np.sqrt(found.unscaled_vcov.diagonal())
-    of = np.einsum("qb,bc,qc->q", L, found.unscaled_vcov, L)
-    out.function_errors[number] = found.sigma * np.sqrt(of)
+    out.function_variances[number] = found.sigma**2 * (L @ found.unscaled_vcov @ L.T)
     out.converged[number] = found.converged
     out.singular[number] = any(found.null_directions)
     for factor, mine in zip(found.factors, out.factors, strict=True):
@@ -207,6 +206,14 @@ def _fit_alone(setup: Setup, y: Floats, number: int, out: Replicates, rho: Float
 
 def _blank(number: int, out: Replicates) -> None:
     """A replicate that could not be fitted has no numbers."""
-    for values in (out.beta, out.errors, out.function_errors, out.rho, out.sigma, out.deviance, *out.factors):
+    for values in (
+        out.beta,
+        out.errors,
+        out.function_variances,
+        out.rho,
+        out.sigma,
+        out.deviance,
+        *out.factors,
+    ):
         values[number] = np.nan
     out.converged[number] = out.singular[number] = False

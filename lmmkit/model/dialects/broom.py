@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.influence.geometry import geometry
+from lmmkit.errors import FitError
 from lmmkit.model import tables
 from lmmkit.model.blups import ranef_table
 from lmmkit.model.design.learned import parts_of
@@ -19,6 +21,7 @@ from lmmkit.model.design.update import model_frame
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.confidence_intervals import Method, conf_int
 from lmmkit.model.inference.linear_functions import coef_table
+from lmmkit.model.leverage import row_pulls
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.prediction import error_variances
 from lmmkit.model.threads import one_thread
@@ -156,19 +159,15 @@ def glance(estimates: Estimates) -> pd.DataFrame:
 def augment(estimates: Estimates) -> pd.DataFrame:
     """The model frame with .fitted, .resid, .hat, .cooksd, .fixed, .mu, .offset, ..., .wtres, by row used.
 
-    `.hat` is lme4's: the leverage of a row's response on its fitted value, theta being known; `.cooksd` is
-    res^2 / sigma^2 hat / (1 - hat)^2 / p of weighted residuals. Both are NaN under a residual structure.
+    `.hat` is lme4's: the leverage of a row's response on its fitted value, the variances being known;
+    `.cooksd` is (d / noise)^2 hat / p, d the response less what the other rows predict, which is lme4's
+    res^2 / sigma^2 hat / (1 - hat)^2 / p of weighted residuals where rows are independent.
     """
     frame, problem = model_frame(estimates.design), estimates.problem
     weights = np.ones(estimates.nobs) if problem.weights is None else problem.weights
     residual = problem.response - estimates.fitted
     root = np.sqrt(weights)
-    hat = _hat(estimates, weights)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pulled = (root * residual / (1.0 - hat)) ** 2 * hat
-        cooks = (
-            pulled / (estimates.sigma**2 * len(estimates.beta)) if len(estimates.beta) else pulled * np.nan
-        )
+    hat, cooks = _pulls(estimates, weights, root * residual)
     columns: dict[str, Floats] = {
         ".fitted": estimates.fitted,
         ".resid": residual,
@@ -185,12 +184,20 @@ def augment(estimates: Estimates) -> pd.DataFrame:
     return frame.assign(**columns)
 
 
-def _hat(estimates: Estimates, weights: Floats) -> Floats:
-    """(n,) leverages."""
+def _pulls(estimates: Estimates, weights: Floats, weighted: Floats) -> tuple[Floats, Floats]:
+    """(n,) leverages and Cook's distances; beyond the size of the closed form those of independent rows."""
     problem = estimates.problem
-    if problem.residual:
-        return np.full(estimates.nobs, np.nan)
-    Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
-    parts = parts_of(Z, [term.grouping.held for term in estimates.random])
     with one_thread():
-        return weights * error_variances(estimates, estimates.X, parts)
+        try:
+            pulls = row_pulls(estimates, geometry(estimates.optimum))
+            return pulls.hat, pulls.cooks
+        except FitError:
+            if problem.residual:
+                nothing = np.full(estimates.nobs, np.nan)
+                return nothing, nothing
+        Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
+        parts = parts_of(Z, [term.grouping.held for term in estimates.random])
+        hat = weights * error_variances(estimates, estimates.X, parts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pulled = (weighted / (1.0 - hat)) ** 2 * hat
+        return hat, pulled / (estimates.sigma**2 * (len(estimates.beta) or np.nan))

@@ -40,9 +40,14 @@ def f_tail(F: float, num_df: float, den_df: float) -> float:
     >>> round(f_tail(3.0, 2, np.inf), 4)
     0.0498
     """
+    return float(f_tails(np.float64(F), num_df, den_df))
+
+
+def f_tails(F: Floats | np.float64, num_df: float, den_df: float) -> Floats:
+    """P(F > f) of many."""
     if np.isinf(den_df):
-        return float(scipy.special.chdtrc(num_df, num_df * F))
-    return float(scipy.special.fdtrc(num_df, den_df, F))
+        return np.asarray(scipy.special.chdtrc(num_df, num_df * F), np.float64)
+    return np.asarray(scipy.special.fdtrc(num_df, den_df, F), np.float64)
 
 
 def f_quantile(probability: float, num_df: float, den_df: float) -> float:

@@ -179,4 +179,19 @@ TABLES = (
         },
     ),
     ReportTable("design_relations"),
+    ReportTable(
+        "error_rates",
+        "Type I error and power of the choice and of the test that follows it, by simulation on this design.",
+        {
+            "procedure": "Random effects",
+            "type1": ("Type I error", 3),
+            "type1_se": ("Monte Carlo error", 3),
+            "power": ("Power", 3),
+            "power_se": ("Monte Carlo error of power", 3),
+            "singular": ("Singular fits", 3),
+            "failed": "Not tested",
+            "model": "Most frequent model",
+            "model_share": ("Its share", 3),
+        },
+    ),
 )

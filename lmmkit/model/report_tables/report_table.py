@@ -11,9 +11,10 @@ import pandas as pd
 from lmmkit.model.table.labels import label_of
 
 #: How the numbers of a column are rounded: to so many decimals; to the digits that the standard error in the
-#: same row (`trusted`) or the standard deviation (`sized`) supports; as a p value; by order of magnitude; or
-#: to four significant digits (`plain`).
-Rounding = int | Literal["plain", "trusted", "sized", "probability", "magnitude"]
+#: same row (`trusted`), the standard deviation (`sized`) or the Monte Carlo error of the column (`drawn`)
+#: supports;
+#: as a p value; by order of magnitude; or to four significant digits (`plain`).
+Rounding = int | Literal["plain", "trusted", "sized", "drawn", "probability", "magnitude"]
 Columns = Mapping[str, str | tuple[str, Rounding]]
 Facts = dict[str, Any]
 

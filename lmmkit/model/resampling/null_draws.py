@@ -62,7 +62,7 @@ def null_draws(
     with one_thread():
         rho = estimates.rho if estimates.problem.residual else None
         found = refit(estimates.problem, source.draw, n, reml=estimates.reml, rho=rho, functions=L[None])
-    return NullDraws(found.beta @ L, found.function_errors[:, 0])
+    return NullDraws(found.beta @ L, np.sqrt(found.function_variances[:, 0, 0]))
 
 
 def _weights(estimates: Estimates, coefficient: str) -> Floats:

@@ -82,7 +82,7 @@ def select(
     _check_criterion(rule, criterion, options)
     base = parse_formula(formula)
     if rule in WALKS:
-        largest, notices = _largest(base, data, options)
+        largest, notices = largest_part(base, data, options)
         listed = _listed(base, candidates) if candidates != "auto" else []
         fits = _candidates(replace(base, random=largest), data, reml, options, criterion)
         ledger = CandidateLedger(fits, criterion, alpha, seed)
@@ -141,7 +141,7 @@ def _listed(base: Formula, candidates: str | Sequence[str]) -> list[Formula]:
     return list({str(one): one for one in found}.values())
 
 
-def _largest(base: Formula, data: Any, options: Mapping[str, Any]) -> tuple[Bars, list[str]]:
+def largest_part(base: Formula, data: Any, options: Mapping[str, Any]) -> tuple[Bars, list[str]]:
     """Where a walk begins: the maximal random part of the design, group by group, or a wider one as written.
 
     Raises:

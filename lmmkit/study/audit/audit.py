@@ -34,7 +34,7 @@ from lmmkit.study.pages import templates
 from lmmkit.study.records.artifacts import json_bytes, write_bytes
 from lmmkit.study.records.keys import machine, package_digest, versions
 from lmmkit.study.records.manifest import root_digest
-from lmmkit.study.records.notebooks import Notebook
+from lmmkit.study.records.notebooks import Notebook, steps_of
 from lmmkit.study.records.trusted_notebooks import project_folder, trusted_notebooks
 
 KEY = "key of the recorded study, data, code and versions"
@@ -99,6 +99,7 @@ def _findings(
     books = trusted_notebooks(notebooks)
     yield from check_integrity(run)
     try:
+        books = steps_of(books, run.settings)
         environment = list(check_environment(run, books))
         yield from check_consistency(run, books)
     except (LmmkitError, AttributeError, TypeError, KeyError) as error:

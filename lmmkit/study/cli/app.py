@@ -99,7 +99,7 @@ def run(
     folder = plan.folder(reports or reports_folder(study))
     again = plan.since(since) if force or since else ()
     if again or not plan.finished(folder):
-        with telling(plan.notebooks), serving(cold=cold, allow_outside=allow_outside) as served:
+        with telling(plan.found), serving(cold=cold, allow_outside=allow_outside) as served:
             # While the server imports what the notebooks need, this process checks the study and imports
             # Jupyter's client.
             from lmmkit.study.intake.check import check_study

@@ -54,7 +54,7 @@ def archive_project(plan: Plan) -> ProjectArchive:
     known = tuple(
         (file.source, find_source(file.source, plan.base)) for file in settings.model.known.values()
     )
-    return _archive(plan.study.path, settings.data.source, plan.source, plan.notebooks, known)
+    return _archive(plan.study.path, settings.data.source, plan.source, plan.found, known)
 
 
 @cache

@@ -6,7 +6,7 @@ import datetime
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from lmmkit.errors import FormulaError
+from lmmkit.errors import FitError, FormulaError
 from lmmkit.model.formula.expression import named_column, parse_expression
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.formula.residual_formula import IID, ResidualFormula, parse_residual
@@ -454,6 +454,10 @@ class RandomEffects(_Section):
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.2, description="Level of the tests, under criterion lrt"
     )
+    simulate: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=0,
+        description="Responses from which Type I error and power of the choice are simulated; 0: none",
+    )
 
     @field_validator("candidates")
     @classmethod
@@ -492,6 +496,54 @@ class Inference(_Section):
     ] = Field(
         default="auto",
         description="Degrees of freedom; auto: Kenward-Roger where affordable, else Satterthwaite",
+    )
+
+
+def _read_prior(text: str) -> str:
+    from lmmkit.model.posterior.prior_words import read_prior  # for studies that ask for a posterior
+
+    try:
+        read_prior(text)
+    except FitError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _rising(value: list[float]) -> list[float]:
+    if not value[0] < value[1]:
+        raise ValueError(f"two numbers are expected, the second above the first, found {value}")
+    return value
+
+
+def _region_or_regions(value: object) -> str:
+    return "one" if isinstance(value, list) else "several"
+
+
+Prior = Annotated[ShortText, AfterValidator(_read_prior)]
+Region = Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+
+
+class PosteriorSection(_Section):
+    """The posterior of the chosen model, beside its estimates."""
+
+    draws: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        default=4000, description="Draws of the covariance parameters and fixed effects"
+    )
+    priors: dict[ShortText, Prior] = Field(
+        default_factory=dict,
+        description="Priors by parameter (`Subject.sd.Days`, `Days`), by term (`Subject.sd`, `Subject.cor`) "
+        "or for all (`sd`, `cor`, `beta`), such as half_normal(20), student_t(3, 0, 59.3), exponential(0.1), "
+        "lkj(2), normal(0, 10); when left out those of brms, flat on coefficients",
+    )
+    rope: (
+        Annotated[
+            Annotated[Region, Tag("one")] | Annotated[dict[ShortText, Region], Tag("several")],
+            Discriminator(_region_or_regions),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Region of practical equivalence: [low, high] of the focus, or such by parameter",
     )
 
 
@@ -539,7 +591,18 @@ class Settings(_Section):
     model: Model
     random_effects: RandomEffects = Field(default_factory=RandomEffects)
     inference: Inference = Field(default_factory=Inference)
+    posterior: PosteriorSection | None = Field(
+        default=None, description="Draw the posterior too, beside the estimates; not when left out"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         default=20240101, description="Seed of everything random"
     )
     report: Report = Field(default_factory=Report)
+
+    @property
+    def simulation(self) -> dict[str, Any] | None:
+        """What the simulation of the choice depends on beside the choice; None where none is asked for."""
+        if not self.random_effects.simulate:
+            return None
+        focus, tests = self.report.focus, self.inference
+        return {"focus": focus, "df": tests.df, "level": round(1 - tests.level, 12), "seed": self.seed}

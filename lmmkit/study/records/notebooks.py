@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,10 @@ from lmmkit.errors import RunError
 from lmmkit.study.files.yaml12 import is_list, is_mapping
 from lmmkit.study.records.artifacts import sha256
 
+#: The steps that a study asks for by a key of its own: the number of the notebook, the key.
+ASKED = {"05": "posterior"}
+#: The number of the step that writes from what all others have left, and is made last.
+LAST = "04"
 #: Bytes of a notebook, outputs included, that is still read.
 LARGEST = 50_000_000
 INJECTED = "injected-parameters"
@@ -62,6 +66,11 @@ class Notebook:
         return self.content.get("metadata", {}).get("lmmkit", {})
 
     @property
+    def number(self) -> str:
+        """The two digits that its name begins with."""
+        return self.name[:2]
+
+    @property
     def title(self) -> str:
         """The step's title."""
         return str(self.declared.get("title", self.name))
@@ -99,6 +108,17 @@ def read_notebook(path: Path) -> Notebook:
         return Notebook(path, path.read_bytes())
     except OSError as error:
         raise RunError(f"{path} cannot be read as a notebook: {error.strerror}") from None
+
+
+def steps_of(books: Iterable[Notebook], settings: Mapping[str, Any]) -> list[Notebook]:
+    """The notebooks of a study's run, in the order in which they are made.
+
+    Args:
+        books: Those that there are.
+        settings: The study's settings, resolved.
+    """
+    own = [book for book in books if book.number not in ASKED or settings.get(ASKED[book.number]) is not None]
+    return sorted(own, key=lambda book: (book.number == LAST, book.name))
 
 
 def normalised(notebook: dict[str, Any], study_file: str, overrides: Mapping[str, object]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill
 from lmmkit.study.records.artifacts import json_bytes, read_json, write_bytes
 from lmmkit.study.records.keys import digest, package_digest
 from lmmkit.study.records.manifest import load_manifest
-from lmmkit.study.records.notebooks import Notebook
+from lmmkit.study.records.notebooks import Notebook, steps_of
 from lmmkit.study.records.trusted_notebooks import find_notebooks
 from lmmkit.study.records.values import tree_values
 
@@ -52,7 +52,10 @@ def lock_study(study_file: Path, reports: Path, *, allow_outside: bool = False) 
         "settings": study.resolved(),
         "data": _data_digest(study, allow_outside=allow_outside),
         "package": package_digest(),
-        "notebooks": {notebook.name: notebook.digest for notebook in find_notebooks(study.path)},
+        "notebooks": {
+            notebook.name: notebook.digest
+            for notebook in steps_of(find_notebooks(study.path), study.resolved())
+        },
         "locked": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "runs_before": _runs(reports / study.name),
     }

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 from lmmkit.errors import LmmkitError, RunError
 from lmmkit.study.files.shipped import shipped
 from lmmkit.study.records.artifacts import sha256, write_bytes
-from lmmkit.study.records.notebooks import Notebook, read_notebook
+from lmmkit.study.records.notebooks import ASKED, Notebook, read_notebook
 
 FOLDER, STEPS = "notebooks", "0[1-9]_*.ipynb"
 #: What a run tells the processes that it starts: the notebooks that it has checked, and their digests.
@@ -111,7 +112,7 @@ def _complete(books: Sequence[Notebook], folder: Path) -> list[Notebook]:
     """The notebooks, when there is one for each step of a run."""
     numbers = [book.name[:2] for book in books]
     for step in (path.stem for path in _paths(shipped(FOLDER))):
-        if step[:2] not in numbers:
+        if step[:2] not in numbers and step[:2] not in ASKED:
             raise RunError(
                 f"{folder} lacks the notebook of a step, {step}.ipynb; a project's own notebooks are a whole "
                 "set: copy it from the installed ones, or remove the others to run those"
@@ -257,7 +258,15 @@ def trust_store() -> Path:
 
 def _installed() -> set[str]:
     """Digests of the installed notebooks."""
-    return {read_notebook(path).digest for path in shipped(FOLDER).glob("*.ipynb")}
+    found = ((path, path.stat()) for path in shipped(FOLDER).glob("*.ipynb"))
+    return {_digest_at(path, state.st_mtime_ns, state.st_size) for path, state in found}
+
+
+@cache
+def _digest_at(path: Path, changed: int, size: int) -> str:
+    """The digest of an installed notebook as it is since it was changed; it is asked for at every step."""
+    del changed, size  # parts of the key alone
+    return read_notebook(path).digest
 
 
 def _entry(book: Notebook) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmmkit.model.posterior.weighted import trusted_text
 from lmmkit.model.report_tables import (
     about_answer,
     about_checks,
@@ -16,6 +17,7 @@ from lmmkit.model.report_tables import (
     about_design,
     about_fit,
     about_inference,
+    about_posterior,
     about_search,
     about_visits,
     fitted_lines,
@@ -45,6 +47,7 @@ TABLES: dict[str, ReportTable] = {
         fitted_lines,
         about_answer,
         about_checks,
+        about_posterior,
     )
     for table in module.TABLES
 }
@@ -67,6 +70,8 @@ class Files:
         """One cell of a table."""
         table = self.table(name)
         value = table[column].iloc[row]
+        if rounding == "drawn":
+            return cell_mark(name, table, row, column, drawn_text(table, row, column))
         return cell_mark(name, table, row, column, self._rounded(table, row, rounding)(value))
 
     def entry(self, file: str, *keys: str | int, text: str | None = None) -> Mark:
@@ -96,6 +101,12 @@ class Files:
 def cell_mark(name: str, table: pd.DataFrame, row: int, column: str, text: str) -> Mark:
     """A cell of the table `tables/<name>.csv`, printed as this text."""
     return Mark(python_scalar(table[column].iloc[row]), f"tables/{name}.csv", place(table, row, column), text)
+
+
+def drawn_text(table: pd.DataFrame, row: int, column: str) -> str:
+    """A number of a posterior, to the digits that its Monte Carlo error in the same row supports."""
+    error = float(table[f"{column}_mcse"].iloc[row])
+    return trusted_text(float(table[column].iloc[row]), error).replace("-", MINUS)
 
 
 def place(table: pd.DataFrame, row: int, column: str) -> str:

@@ -13,6 +13,7 @@ from lmmkit.study.pages.marks import MarkedText, Name, fill, join
 from lmmkit.study.report.answer import method
 from lmmkit.study.report.findings import checks_in_words, listed, serious, zero_in_errors
 from lmmkit.study.report.numbers import Files
+from lmmkit.study.report.rates import rates_in_words as simulated_rates
 from lmmkit.study.report.references import cite
 from lmmkit.study.report.seen import Seen
 
@@ -148,6 +149,13 @@ def choice_in_words(files: Files, design: Design) -> list[MarkedText]:
     return [fill("{}", part) for part in (rule, *note, *notices)]
 
 
+def rates_in_words(files: Files) -> list[MarkedText]:
+    """What the simulated error rates of the choice say; nothing where none were asked for."""
+    if not files.json("study.json")["random_effects"]["simulate"]:
+        return []
+    return simulated_rates(files.table("error_rates"), files.json("error_rates.json"))
+
+
 def intervals_in_words(files: Files) -> list[MarkedText]:
     """How the intervals of the variance components were made, and what went wrong with any."""
     kind = files.json("study.json")["inference"]["ci"]
@@ -250,6 +258,7 @@ def _chosen(files: Files, design: Design) -> list[MarkedText]:
     """How the random effects were chosen; how criteria were compared where they made the choice."""
     said, note = choice_in_words(files, design), str(files.json("selection.json")["note"])
     fixed = files.json("selection.json")["rule"] == "fixed"
+    said += rates_in_words(files)
     return [text for text in said if not (fixed and str(text) == note)]
 
 

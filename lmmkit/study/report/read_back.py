@@ -308,8 +308,9 @@ def _tells(text: str, value: Any) -> bool:
         return text == on_page(str(value)) or digest
     if not math.isfinite(value):
         return text in (("none", "nan") if math.isnan(value) else ("infinite",))
-    if text.startswith("< "):
-        return value < float(text[2:])
+    if text.startswith(("< ", "> ")):
+        bound = float(text[2:])
+        return value < bound if text[0] == "<" else value > bound
     plain = text.replace("\N{MINUS SIGN}", "-").removesuffix(" %")
     form = _TOLD.match(plain)
     if form is None:

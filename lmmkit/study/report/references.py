@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lmmkit.study.pages.marks import MarkedText, fill, join
 from lmmkit.study.report.numbers import Files
 
-FILE = "references.json"
+FILE, OF_POSTERIOR = "references.json", "posterior_references.json"
 
 
 class Work(NamedTuple):
@@ -88,6 +88,33 @@ WORKS: Mapping[str, Work] = {
         "distributions of b2 and the root of b1. Biometrika, 60(3), 613-622. "
         "doi:10.1093/biomet/60.3.613",
     ),
+    "psis": Work(
+        "Vehtari et al., 2024",
+        "Vehtari, A., Simpson, D., Gelman, A., Yao, Y., & Gabry, J. (2024). Pareto smoothed "
+        "importance sampling. "
+        "Journal of Machine Learning Research, 25(72), 1-58.",
+    ),
+    "lkj": Work(
+        "Lewandowski, Kurowicka, & Joe, 2009",
+        "Lewandowski, D., Kurowicka, D., & Joe, H. (2009). Generating random correlation matrices "
+        "based on vines and "
+        "extended onion method. Journal of Multivariate Analysis, 100(9), 1989-2001. "
+        "doi:10.1016/j.jmva.2009.04.008",
+    ),
+    "loo": Work(
+        "Vehtari, Gelman, & Gabry, 2017",
+        "Vehtari, A., Gelman, A., & Gabry, J. (2017). Practical Bayesian model evaluation using "
+        "leave-one-out "
+        "cross-validation and WAIC. Statistics and Computing, 27(5), 1413-1432. "
+        "doi:10.1007/s11222-016-9696-4",
+    ),
+    "power-scaling": Work(
+        "Kallioinen, Paananen, Bürkner, & Vehtari, 2023",
+        "Kallioinen, N., Paananen, T., Bürkner, P.-C., & Vehtari, A. (2023). Detecting and "
+        "diagnosing prior and "
+        "likelihood sensitivity with power-scaling. Statistics and Computing, 34, 57. "
+        "doi:10.1007/s11222-023-10366-5",
+    ),
     "guide": Work(
         "Meteyard & Davies, 2020",
         "Meteyard, L., & Davies, R. A. I. (2020). Best practice guidance for linear mixed-effects models in "
@@ -138,8 +165,8 @@ def cite(files: Files, *keys: str) -> MarkedText:
 
 def bibliography(files: Files) -> list[MarkedText]:
     """The works in the order of their authors."""
-    found = files.json(FILE)
+    names = [FILE, *([OF_POSTERIOR] if files.json("study.json")["posterior"] else [])]
+    found = {(name, key): work["listed"] for name in names for key, work in files.json(name).items()}
     return [
-        fill("{}", files.entry(FILE, key, "listed"))
-        for key in sorted(found, key=lambda key: found[key]["listed"])
+        fill("{}", files.entry(*place, "listed")) for place in sorted(found, key=lambda place: found[place])
     ]

@@ -24,7 +24,7 @@ from lmmkit.study.report.numbers import TABLES, Files
 from lmmkit.study.report.pasted import results_in_words
 from lmmkit.study.report.read_back import RECORD
 from lmmkit.study.report.references import bibliography
-from lmmkit.study.report.seen import of_study
+from lmmkit.study.report.seen import Seen, of_study
 from lmmkit.study.steps.step import Step
 
 LONGEST = 30  # rows of a table on the page; its file has all of them
@@ -94,7 +94,17 @@ def render_report(step: Step) -> str:
         deviations=deviation_lines(step.folder),
         embedded=embedded(step),
         has_root=bool(step.list(ROOT)),
+        posterior=_posterior(files, seen),
     )
+
+
+def _posterior(files: Files, seen: Seen) -> list[MarkedText]:
+    """The paragraphs about the posterior; none where the study does not ask for it."""
+    if files.json("study.json")["posterior"] is None:
+        return []
+    from lmmkit.study.report.posterior_words import posterior_in_words
+
+    return posterior_in_words(files, seen)
 
 
 @dataclass(frozen=True)

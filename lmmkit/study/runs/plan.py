@@ -11,14 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lmmkit.errors import Findings, StudyError
+from lmmkit.errors import Findings, RunError, StudyError
 from lmmkit.study.data.known_files import pinned
 from lmmkit.study.data.sources import ALLOW_OUTSIDE, ROOT, Base, check_pin, find_source, sha256_of
 from lmmkit.study.files.study import Study, load_study, raise_placed
 from lmmkit.study.records.artifacts import json_bytes, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE, machine, package_digest, run_key, step_key, versions
 from lmmkit.study.records.manifest import File, Manifest, Record, load_manifest, verified
-from lmmkit.study.records.notebooks import Notebook
+from lmmkit.study.records.notebooks import ASKED, Notebook, steps_of
 from lmmkit.study.records.plan_lock import lock_files, lock_path
 from lmmkit.study.records.trusted_notebooks import find_notebooks, has_notebooks, project_of
 
@@ -35,7 +35,7 @@ class Plan:
         base: Where its data may be read from.
         source: The data file.
         data: Digest of the data file.
-        notebooks: One per step, in order.
+        found: All notebooks that there are for its project, those of steps that it does not have included.
     """
 
     study: Study
@@ -43,7 +43,24 @@ class Plan:
     base: Base
     source: Path
     data: str
-    notebooks: tuple[Notebook, ...]
+    found: tuple[Notebook, ...]
+
+    @cached_property
+    def notebooks(self) -> tuple[Notebook, ...]:
+        """One per step, in order.
+
+        Raises:
+            RunError: the study asks for a step that has no notebook.
+        """
+        settings = self.study.resolved()
+        there = {book.number for book in self.found}
+        for number, key in ASKED.items():
+            if settings.get(key) is not None and number not in there:
+                raise RunError(
+                    f"the study asks for `{key}`, and the project's own notebooks have none for its step "
+                    f"({number}_...): copy it from the installed ones, or leave `{key}` out"
+                )
+        return tuple(steps_of(self.found, settings))
 
     @property
     def key(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import BaseModel
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from lmmkit.errors import RunError, StudyError
 from lmmkit.model.design_audit.design_audit import DesignAudit, design_audit
 from lmmkit.model.fit import Fit, load
+from lmmkit.model.selection.error_rates import ErrorRates, error_rates
 from lmmkit.model.selection.ledger import Selection
 from lmmkit.model.selection.select import select
 from lmmkit.model.table.known import Known, read_one
@@ -28,6 +29,9 @@ from lmmkit.study.records.manifest import ROOT, file_in, load_manifest, root_dig
 from lmmkit.study.records.temporary import temporary_folder
 from lmmkit.study.runs.plan import Plan
 from lmmkit.study.steps.figures import Figure, figure_from_dict
+
+if TYPE_CHECKING:
+    from lmmkit.model.posterior.posterior import Posterior
 
 
 class Declared:
@@ -207,6 +211,13 @@ class Step:
         self._write("fit.json", (self.folder / "fit/fit.json").read_bytes())
         self._write("trace.csv", csv_bytes(fit.trace))
 
+    def save_posterior(self, found: Posterior) -> None:
+        """Keep a posterior: its draws as a table, how they were made, the model for other programs."""
+        frame = found.draws_frame().assign(log_weight=found.draws.log_weights)
+        self._write("posterior/draws.parquet", frame_bytes(frame))
+        self.save_json("posterior/posterior.json", found.to_dict())
+        self.save_json("posterior/other_programs.json", found.other_programs())
+
     def save_root(self) -> None:
         """Keep the root digest of all that the steps before this one have left, for the report to print."""
         manifest, later = load_manifest(self.folder), self.plan.since(self.name)
@@ -274,5 +285,36 @@ def choose_structure(settings: Any, table: pd.DataFrame, known: Mapping[str, Any
         candidates=effects.candidates,
         criterion=effects.criterion,
         **fit_options(model),
+        known=known,
+    )
+
+
+def simulate_choice(
+    settings: Any, table: pd.DataFrame, known: Mapping[str, Any] | None = None
+) -> ErrorRates | None:
+    """Returns Type I error and power of a study's choice of random effects; None where none are asked for.
+
+    Args:
+        settings: Settings of a step that declares `model`, `random_effects` and `simulation`.
+        table: The prepared data.
+        known: Known covariances of levels, by grouping factor.
+
+    Raises:
+        FitError: what is asked for cannot be simulated.
+    """
+    effects, model, asked = settings.random_effects, settings.model, settings.simulation
+    if asked is None:
+        return None
+    return error_rates(
+        model.formula,
+        table,
+        rule=effects.rule,
+        candidates=effects.candidates,
+        criterion=effects.criterion,
+        alpha=effects.alpha,
+        n=effects.simulate,
+        reml=model.method == "REML",
+        **asked,
+        **design_options(model),
         known=known,
     )

@@ -95,7 +95,7 @@ def make_sweep(
     followed(sweep.base, sweep.file.settings.summary)
     folder = sweep.folder(options.reports)
     refuse_links(folder, folder.parent, folder / "log.jsonl")
-    with telling(sweep.base.notebooks), start() as workers:
+    with telling(sweep.base.found), start() as workers:
         _save_status(sweep, folder, "running")
         log = Log(folder)
         log("started", key=sweep.key, cells=len(sweep.cells))

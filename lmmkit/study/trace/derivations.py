@@ -43,11 +43,13 @@ class Derivation:
         formula: In mathematics.
         parts: Its matrices and numbers by name, labelled.
         value: What it gives.
+        made_from: The files that it was made again from.
     """
 
     formula: str
     parts: Parts = field(default_factory=dict[str, "pd.DataFrame | float"])
     value: float | None = None
+    made_from: str = "data.parquet and fit.json"
 
 
 @dataclass(frozen=True)

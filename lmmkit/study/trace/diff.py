@@ -226,7 +226,8 @@ def _executed_stages(
 def _is_current(provenance: Mapping[str, Any], notebooks: Mapping[str, str]) -> bool:
     """Whether a run was made by the code and versions that are installed now."""
     recorded = (provenance.get("package"), provenance.get("versions"), provenance.get("notebooks"))
-    return recorded == (package_digest(), versions(), dict(notebooks))
+    own = {name: notebooks.get(name) for name in provenance.get("notebooks", {})}
+    return recorded == (package_digest(), versions(), own)
 
 
 def _data(study: RecordedStudy, runs: tuple[RunFolder, RunFolder], files: Sequence[Path]) -> Path:

@@ -15,6 +15,7 @@ from scipy.stats import norm, t
 
 from lmmkit.errors import LmmkitError, RunError, did_you_mean
 from lmmkit.model.formula.spelling import same_name
+from lmmkit.model.posterior.weighted import sorted_draws
 from lmmkit.study.audit.integrity import RunFolder, check_file, open_run
 from lmmkit.study.audit.second_opinion import claimed_estimates
 from lmmkit.study.audit.verdicts import DIFFERS
@@ -27,6 +28,13 @@ from lmmkit.study.report.read_back import marks, printed_text
 from lmmkit.study.trace.derivations import ADJUSTED, Derivation, Origin, effect
 
 MOST = 8  # rows and columns of a matrix that is printed
+OF_DRAWS = {  # numbers of a posterior, of draws x with weights w
+    "mean": "sum w x",
+    "sd": "√ sum w (x - mean)²",
+    "lower": "the weighted quantile below which the lower tail lies",
+    "median": "the weighted median",
+    "upper": "the weighted quantile above which the upper tail lies",
+}
 WALD = "Wald"  # intervals that are an estimate and a multiple of its standard error
 
 
@@ -62,7 +70,8 @@ def why(folder: Path, name: str) -> list[ChainLink]:
         if method in ADJUSTED:
             derivation = origin.adjusted(method).get(name, derivation)
         level = _level(run.settings)
-        derivation = derivation or derive_from_row(row or {}, name.rpartition(".")[2], level)
+        drawn = _from_draws(run, held, name, level)
+        derivation = drawn or derivation or derive_from_row(row or {}, name.rpartition(".")[2], level)
     else:
         made = _random_effect(origin, name)
         if made is None:
@@ -150,14 +159,14 @@ def _artefact(run: RunFolder, name: str, held: Quantity) -> str:
 
 def _cell(run: RunFolder, path: str) -> str:
     """The notebook cell that saves the artefact."""
-    wanted = "save_fit(" if path.startswith("fit") else f'"{Path(path).stem}'
+    wanted = re.compile(r"save_fit\(" if path.startswith("fit") else rf'"{re.escape(Path(path).stem)}["./]')
     for record in run.manifest.steps:
         book = run.folder / f"{record.step}.ipynb"
         content = run.content(book.name)
         if content is None or path not in {file.path for file in record.files}:
             continue
         for i, source in enumerate(Notebook(book, content).code()):
-            if "save_" in source and wanted in source.replace("'", '"'):
+            if "save_" in source and wanted.search(source.replace("'", '"')):
                 return f"{book.name}, code cell {i + 1}:\n{source}"
     return "the run's own record, made before the first step"
 
@@ -176,7 +185,7 @@ def formula_text(derivation: Derivation, value: Any) -> str:
     if derivation.value is not None and isinstance(value, int | float):
         agrees = same(derivation.value, value) or agree(derivation.value, value, RECOMPUTED)
         verdict = "agrees" if agrees else "DOES NOT AGREE"
-        lines.append(f"recomputed from data.parquet and fit.json: {derivation.value!r} ({verdict})")
+        lines.append(f"recomputed from {derivation.made_from}: {derivation.value!r} ({verdict})")
     return "\n".join(lines)
 
 
@@ -204,6 +213,29 @@ def derive_from_row(row: Mapping[str, Any], column: str, level: float) -> Deriva
         value = numbers["estimate"] + q * numbers["se"]
         return Derivation(f"{column} = estimate {q:+.6g} se, coverage {level:g}", numbers, value)
     return None
+
+
+def _from_draws(run: RunFolder, held: Quantity, name: str, level: float) -> Derivation | None:
+    """A number of the table of posteriors from the draws that the run keeps."""
+    parameter, _, column = name.rpartition(".")
+    if held.path != "tables/posterior.csv" or column not in OF_DRAWS:
+        return None
+    frame = pd.read_parquet(run.file("posterior/draws.parquet"))
+    if parameter not in frame:
+        return None
+    one = sorted_draws(frame[parameter].to_numpy(), np.exp(frame["log_weight"].to_numpy()))
+    tail = (1.0 - level) / 2.0
+    values = {
+        "mean": one.mean, "sd": one.sd, "lower": one.quantile(tail), "median": one.quantile(0.5),
+        "upper": one.quantile(1.0 - tail),
+    }  # fmt: skip
+    parts = {
+        "draws": float(len(frame)),
+        "effective": one.effective,
+        "Monte Carlo error of the mean": one.mcse,
+    }
+    formula = f"{column}: {OF_DRAWS[column]}, of draws x with weights w"
+    return Derivation(formula, parts, values[column], "posterior/draws.parquet")
 
 
 def _row_of(run: RunFolder, held: Quantity, label: str) -> dict[str, Any] | None:

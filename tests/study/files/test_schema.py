@@ -96,6 +96,7 @@ def test_defaults_are_filled_in(tmp_path):
         "candidates": "auto",
         "criterion": "aic",
         "alpha": 0.2,
+        "simulate": 0,
     }
     assert next(iter(resolved)) == "schema"
 

@@ -1,0 +1,1 @@
+"""What a fit owes to single rows and groups: read `influence`."""

@@ -1,0 +1,376 @@
+"""The posterior in sentences, and the captions of its pictures, from the tables of its step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
+from lmmkit.study.report.answer import coverage
+from lmmkit.study.report.captions import Words, counted, label_of
+from lmmkit.study.report.findings import listed
+from lmmkit.study.report.numbers import TABLES, Files, cell_mark, number, percent
+from lmmkit.study.report.references import WORKS
+from lmmkit.study.report.seen import Seen, as_unit
+
+__all__ = [
+    "beside", "densities", "label_of", "posterior_in_words", "predictive", "ranks", "titled", "units",
+    "works",
+]  # fmt: skip
+NULL_SHARE = 1e-6  # of the residual SD, at and below which an estimated SD is zero
+CORRELATION, STRUCTURE = NO_UNITS = ("correlation", "residual structure")
+MOST_TOLD = 6  # differences or parameters that sentences tell one by one
+
+
+def posterior_in_words(files: Files, seen: Seen) -> list[MarkedText]:
+    """Paragraphs: the draws and their worth, the answer, zero variances, sensitivity, checks.
+
+    Args:
+        files: The run.
+        seen: What readers see for its names.
+    """
+    answers = [_answer(files, seen, row) for row in range(len(files.table("posterior_answer")))][:MOST_TOLD]
+    zeros = _zeros(files)
+    parts = [
+        _worth(files),
+        *([join(" ", answers)] if answers else []),
+        *([join(" ", zeros)] if zeros else []),
+        _sensitivity(files),
+        _predictive(files),
+        *_left_out(files),
+    ]
+    return [part for part in parts if part.parts]
+
+
+# --- Sentences
+# ------------------------------------------------------------------------------------------------
+
+
+def _worth(files: Files) -> MarkedText:
+    count, effective, k_hat, limit = (
+        _fact(files, name) for name in ("draws", "effective_draws", "k_hat", "k_hat_limit")
+    )
+    good = not float(k_hat.value) > float(limit.value)
+    verdict = "up to {} the draws can be trusted" if good else "above {} the draws cannot be trusted"
+    return fill(
+        "{} draws by importance sampling from the restricted likelihood times the priors are worth "
+        "{} independent "
+        "ones; the shape of the tail of their weights, k-hat, is {} ({}). Posterior numbers have the "
+        "digits that "
+        "their Monte Carlo error supports.",
+        count,
+        effective,
+        k_hat,
+        fill(verdict, limit),
+    )
+
+
+def _answer(files: Files, seen: Seen, row: int) -> MarkedText:
+    """Posterior mean and interval of what is asked, beside its estimate; probabilities."""
+    table = files.table("posterior_answer")
+    mean, low, high = (
+        files.cell("posterior_answer", row, name, "drawn") for name in ("mean", "lower", "upper")
+    )
+    said = fill(
+        "{}: the posterior mean is {}{} (with {} probability between {} and {})",
+        Name(str(table["quantity"].iloc[row])),
+        mean,
+        _unit_of_answer(files, seen, row),
+        coverage(files),
+        low,
+        high,
+    )
+    if pd.notna(table["estimate"].iloc[row]):
+        own = [
+            files.cell("posterior_answer", row, name, "trusted")
+            for name in ("estimate", "estimate_low", "estimate_high")
+        ]
+        bounds = fill(" ({} to {})", *own[1:]) if pd.notna(table["estimate_low"].iloc[row]) else MarkedText()
+        method = files.json("study.json")["model"]["method"]
+        said = fill("{}, the {} estimate {}{}", said, method, own[0], bounds)
+    if pd.notna(table["estimate"].iloc[row]):
+        said = fill("{}; {}", said, _side(files, row))
+    if pd.notna(table["inside"].iloc[row]):
+        ends = [files.cell("posterior_answer", row, name) for name in ("rope_low", "rope_high")]
+        inside = _probability(files, row, "inside", "inside_mcse")
+        text = "{}; it lies between {} and {}, where the study counts it as good as none, with probability {}"
+        said = fill(text, said, *ends, inside)
+    return fill("{}.", said)
+
+
+def _unit_of_answer(files: Files, seen: Seen, row: int) -> MarkedText:
+    """The unit behind what the study asks about, or behind a parameter with a region of its own."""
+    table, facts = files.table("posterior_answer"), files.json("answer.json")
+    if pd.isna(table["estimate"].iloc[row]):
+        unit = units([table["quantity"].iloc[row]], seen)[0]
+        return fill(" {}", as_unit(unit)) if unit and unit not in NO_UNITS else MarkedText()
+    return seen.per(facts["variable"]) if facts["kind"] == "number" else seen.of_response()
+
+
+def _side(files: Files, row: int) -> MarkedText:
+    """The probability of the less likely side of zero."""
+    table = files.table("posterior_answer")
+    below = float(table["not_above"].iloc[row])
+    if below <= 0.5:
+        return fill("the probability of zero or less is {}", _probability(files, row, "not_above", None))
+    return fill("the probability of more than zero is {}", _complement(files, row))
+
+
+def _probability(files: Files, row: int, column: str, error: str | None) -> Mark:
+    """A probability with the digits that the draws support; one that they can only bound, as a bound."""
+    table = files.table("posterior_answer")
+    p, effective = float(table[column].iloc[row]), float(table["effective"].iloc[row])
+    spread = float(table[error].iloc[row]) if error else math.sqrt(max(p * (1.0 - p), 0.0) / effective)
+    return cell_mark("posterior_answer", table, row, column, _share_text(p, spread, effective))
+
+
+def _complement(files: Files, row: int) -> Mark:
+    """The probability of being above zero, from the table's fact about it."""
+    table = files.table("posterior_answer")
+    p, effective = 1.0 - float(table["not_above"].iloc[row]), float(table["effective"].iloc[row])
+    text = _share_text(p, math.sqrt(max(p * (1.0 - p), 0.0) / effective), effective)
+    facts = TABLES["posterior_answer"].facts(table)
+    return Mark(facts[f"above zero {row}"], "tables/posterior_answer.csv", f"=above zero {row}", text)
+
+
+def _share_text(p: float, error: float, effective: float) -> str:
+    """`0.81`, `< 0.001`; a probability that hardly any draw speaks for, or against, is told as a bound."""
+    unit = 10.0 ** math.ceil(math.log10(max(error, 3.0 / effective)))
+    if p + 2.0 * error < unit:
+        return f"< {unit:g}"
+    if 1.0 - p + 2.0 * error < unit:
+        return f"> {1.0 - unit:g}"
+    return f"{p:.{max(1, round(-math.log10(unit)))}f}"
+
+
+def _zeros(files: Files) -> list[MarkedText]:
+    """Standard deviations that are estimated as zero, and what their posterior says."""
+    table = files.table("posterior")
+    sigma = float(table.loc[table["parameter"] == "Residual.sd", "estimate"].iloc[0])
+    said = list[MarkedText]()
+    for row, (name, estimate) in enumerate(zip(table["parameter"], table["estimate"], strict=True)):
+        if ".sd." in str(name) and float(estimate) <= NULL_SHARE * sigma:
+            marks = [files.cell("posterior", row, column, "drawn") for column in ("median", "upper")]
+            text = (
+                "{} is estimated as zero, which is an end of its range and no likely value: half of "
+                "its posterior "
+                "lies above {}, and the interval reaches to {}."
+            )
+            said.append(fill(text, Name(str(name)), *marks))
+    return said
+
+
+def _sensitivity(files: Files) -> MarkedText:
+    table = files.table("posterior_sensitivity")
+    rows = [row for row, told in enumerate(table["diagnosis"].fillna("")) if told]
+    facts = {name: _table_fact("posterior_sensitivity", table, name) for name in ("largest", "sensitive")}
+    if not rows:
+        return fill(
+            "No parameter hangs on the priors: raised to a power they move none by more than {} "
+            "for each doubling of the power, in a distance from zero to one.",
+            facts["largest"],
+        )
+    each = [
+        fill(
+            "{}, where {} ({} to the priors, {} to the likelihood)",
+            Name(str(table["parameter"].iloc[row])),
+            str(table["diagnosis"].iloc[row]),
+            files.cell("posterior_sensitivity", row, "prior", 3),
+            files.cell("posterior_sensitivity", row, "likelihood", 3),
+        )
+        for row in rows[:MOST_TOLD]
+    ]
+    return fill(
+        "Priors matter here, by power-scaling sensitivities for {}: {}. Another prior would change "
+        "what is said of "
+        "{}.",
+        counted(facts["sensitive"], "parameter"),
+        join("; ", each),
+        "it" if len(rows) == 1 else "these",
+    )
+
+
+def _predictive(files: Files) -> MarkedText:
+    table = files.table("posterior_predictive")
+    count, outside = (_table_fact("posterior_predictive", table, name) for name in ("statistics", "outside"))
+    if not outside.value:
+        text = "Of {} of the response none lies outside the range of data sets drawn from the posterior."
+        return fill(text, counted(count, "statistic"))
+    names = [
+        Name(str(table["statistic"].iloc[row])) for row in range(len(table)) if table["outside"].iloc[row]
+    ]
+    return fill(
+        "Of {} of the response {} outside the range of data sets drawn from the posterior: {}.",
+        counted(count, "statistic"),
+        fill("{} {}", outside, "lies" if outside.value == 1 else "lie"),
+        listed(names),
+    )
+
+
+def _left_out(files: Files) -> list[MarkedText]:
+    table, said = files.table("posterior_loo"), list[MarkedText]()
+    for row in range(len(table)):
+        if table["method"].iloc[row] != "loo":
+            continue
+        marginal = table["kind"].iloc[row] == "marginal"
+        what = fill("levels of {}", Name(str(table["of"].iloc[row]))) if marginal else fill("single rows")
+        if pd.isna(table["elpd"].iloc[row]):
+            trouble = files.cell("posterior_loo", row, "trouble")
+            said.append(fill("With {} left out no predictive density can be told: {}", what, trouble))
+            continue
+        elpd, se = (
+            files.cell("posterior_loo", row, "elpd", "drawn"),
+            files.cell("posterior_loo", row, "se", 1),
+        )
+        text = "With {} left out the expected log predictive density is {} (standard error {})."
+        said.append(fill(text, what, elpd, se))
+    if len(said) > 1:
+        said.append(
+            fill("The one is of new rows of known groups, the other of new groups: they do not compare.")
+        )
+    return [join(" ", said)] if said else []
+
+
+# --- Captions
+# -------------------------------------------------------------------------------------------------
+
+
+def densities(table: pd.DataFrame) -> Words:
+    """What the picture of priors, likelihoods and posteriors shows.
+
+    Args:
+        table: The table of priors.
+    """
+    facts = _priors_facts(table)
+    caption = fill(
+        "Prior (dashed), likelihood (dotted) and posterior (filled) of {}: where the two last agree, "
+        "the data speak "
+        "and the prior is silent; {} flat.",
+        counted(facts["parameters"], "parameter"),
+        fill("{} {}", facts["flat"], "prior is" if facts["flat"].value == 1 else "priors are"),
+    )
+    return {
+        "caption": caption,
+        "alt": fill("Density curves of {}, a panel for each.", counted(facts["parameters"], "parameter")),
+    }
+
+
+def beside(table: pd.DataFrame, level: float) -> Words:
+    """What the picture of estimates and posteriors shows."""
+    facts = {name: _table_fact("posterior", table, name) for name in ("parameters", "covered")}
+    coverage_mark = Mark(level, "study.json", "inference/level", percent(level, 4))
+    return {
+        "caption": fill(
+            "Estimates (squares) and posterior means (dots) with {} intervals; {} of {} posterior "
+            "means lie within "
+            "the interval of the estimate.",
+            coverage_mark,
+            facts["covered"],
+            facts["parameters"],
+        ),
+        "alt": fill("{}, each with two points and two intervals.", counted(facts["parameters"], "parameter")),
+    }
+
+
+def ranks(table: pd.DataFrame) -> Words:
+    """What the picture of the ranks shows."""
+    levels, sure = (_table_fact("posterior_ranks", table, name) for name in ("rows", "sure of first"))
+    told = (
+        fill("none is the greatest with a probability of one half or more")
+        if not sure.value
+        else fill(
+            "{} the greatest with a probability of one half or more",
+            fill("{} {}", sure, "is" if sure.value == 1 else "are"),
+        )
+    )
+    return {
+        "caption": fill("Ranks of {} with what is not known of them: {}.", counted(levels, "effect"), told),
+        "alt": fill("{} in order of their mean rank, each with an interval.", counted(levels, "effect")),
+    }
+
+
+def predictive(table: pd.DataFrame) -> Words:
+    """What the picture of the predictive check shows."""
+    count, outside = (_table_fact("posterior_predictive", table, name) for name in ("statistics", "outside"))
+    return {
+        "caption": fill(
+            "The response (dots) over the range of data sets drawn from the posterior with new "
+            "groups (band); {} of {} "
+            "statistics lie outside.",
+            outside,
+            count,
+        ),
+        "alt": fill("Counts of rows by value of the response: observed, and the range of drawn data sets."),
+    }
+
+
+def titled(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of ranks with a title for each effect."""
+    return table.assign(
+        title=[f"{name} of {group}" for name, group in zip(table["term"], table["group"], strict=True)]
+    )
+
+
+def units(parameters: Iterable[Any], seen: Seen) -> list[str]:
+    """The unit of each parameter as axes have it: that of its effect, or what it is where it has none."""
+    return [_unit(str(name), seen) for name in parameters]
+
+
+def _unit(name: str, seen: Seen) -> str:
+    for term in seen.design.random:
+        own = name.removeprefix(f"{term.group}.sd.")
+        if own != name:
+            return seen.units_told([own])[0] if own in term.names else seen.units_told(["Intercept"])[0]
+        if name.startswith(f"{term.group}.cor."):
+            return CORRELATION
+    if name == "Residual.sd" or name in seen.design.fixed_names:
+        return seen.units_told(["Intercept" if name == "Residual.sd" else name])[0]
+    return STRUCTURE
+
+
+def works(draws: pd.DataFrame, sensitivity: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """The literature behind the posterior, by what it is about.
+
+    Args:
+        draws: How the draws were made.
+        sensitivity: What hangs on the priors, if it was looked at.
+    """
+    asked = {
+        "psis": len(draws) > 0,
+        "loo": len(draws) > 0,
+        "lkj": len(draws) > 0,
+        "power-scaling": len(sensitivity) > 0,
+    }
+    return {key: WORKS[key]._asdict() for key in WORKS if asked.get(key)}
+
+
+# --- Parts
+# ----------------------------------------------------------------------------------------------------
+
+
+def _fact(files: Files, name: str) -> Mark:
+    table = files.table("posterior_draws")
+    row = table["quantity"].tolist().index(name)
+    value = float(table["value"].iloc[row])
+    text = (
+        "none"
+        if math.isnan(value)
+        else (
+            f"{value:,.0f}"
+            if name in ("draws", "effective_draws")
+            else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+        )
+    )
+    return cell_mark("posterior_draws", table, row, "value", text)
+
+
+def _table_fact(name: str, table: pd.DataFrame, key: str) -> Mark:
+    value = TABLES[name].facts(table)[key]
+    return Mark(value, f"tables/{name}.csv", f"={key}", number(value, 2 if isinstance(value, float) else 4))
+
+
+def _priors_facts(table: pd.DataFrame) -> dict[str, Mark]:
+    return {name: _table_fact("posterior_priors", table, name) for name in ("parameters", "flat")}

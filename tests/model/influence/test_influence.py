@@ -1,0 +1,306 @@
+"""Deletions against fits of tables without the rows, and what is said of them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmmkit import Fit, FitError, influence, lmm
+from lmmkit.engine.influence import deletion, geometry
+from lmmkit.model.influence.influence import EXACT, HELD, LOST, STEP, Influence
+from lmmkit.model.leverage import row_pulls
+
+DATA = Path(__file__).parents[2] / "reference" / "data"
+SHIPPED = Path(__file__).parents[3] / "params" / "data"
+TOP = [0.1320, 0.1151, 0.1120, 0.0982]  # of lme4 1.1-31: cooks.distance(influence(fit, "Subject"))
+
+
+@cache
+def sleep() -> pd.DataFrame:
+    return pd.read_csv(SHIPPED / "sleepstudy.csv").assign(w=1.0 + np.arange(180) % 3)
+
+
+@cache
+def unbalanced() -> pd.DataFrame:
+    """12 schools with 2 or 3 classes of unequal size, items crossed with both, a member of two clubs."""
+    r = np.random.default_rng(11)
+    size = r.integers(2, 6, 30)
+    cls = np.repeat(np.arange(30), size)
+    n = len(cls)
+    x = r.normal(size=n)
+    table = pd.DataFrame({"school": cls // 3, "cls": cls % 3, "item": r.integers(0, 6, n), "x": x})
+    table["c1"], table["c2"] = r.integers(0, 5, n), r.integers(0, 5, n)
+    table["t"] = pd.Series(cls).groupby(cls).cumcount()
+    clubs = r.normal(size=5)
+    effects = clubs[table.c1] + np.where(table.c1 == table.c2, 0.0, clubs[table.c2])
+    effects += r.normal(size=10)[table.school] + r.normal(size=30)[cls] * 0.7 + r.normal(size=6)[table.item]
+    return table.assign(y=effects + 0.5 * x + r.normal(size=n), w=r.uniform(0.5, 2.0, n))
+
+
+CASES = {
+    "slopes": ("Reaction ~ Days + (Days | Subject)", "Subject", {}),
+    "slopes by ML": ("Reaction ~ Days + (Days | Subject)", "Subject", {"reml": False}),
+    "weights": ("Reaction ~ Days + (Days || Subject)", "Subject", {"weights": "w"}),
+    "nested": ("y ~ x + (1 | school/cls)", "school", {}),
+    "crossed": ("y ~ x + (1 | school) + (1 | item)", "item", {}),
+    "any column": ("y ~ x + (1 | school)", "t", {}),
+    "members": ("y ~ x + (1 | mm(c1, c2))", "mm(c1, c2)", {}),
+    "visits": ("y ~ x", "school:cls", {"residual": "cs(t | school:cls)"}),
+    "time": ("y ~ x + (1 | school)", "school", {"residual": "car1(t | school:cls)"}),
+    "variances": ("y ~ x + (1 | school)", "school", {"residual": "ident(item)"}),
+}
+
+
+def kept(data: pd.DataFrame, of: str, label: object) -> pd.Series[bool]:
+    if of == "mm(c1, c2)":
+        return (data.c1.astype(str) != label) & (data.c2.astype(str) != label)
+    text = data[of.split(":")].astype(str).agg(":".join, axis=1)
+    return text != str(label)
+
+
+@cache
+def fitted(name: str) -> tuple[Fit, pd.DataFrame]:
+    formula, _, options = CASES[name]
+    data = sleep() if "Days" in formula else unbalanced()
+    return lmm(formula, data, **options), data
+
+
+@cache
+def deleted(name: str, refits: object = "auto") -> Influence:
+    return influence(fitted(name)[0], CASES[name][1], refits=refits)  # pyright: ignore[reportArgumentType]
+
+
+def covariance(fit: Fit) -> np.ndarray:
+    """V over sigma^2, written out."""
+    estimates = fit.estimates
+    problem, n = estimates.problem, estimates.nobs
+    V = np.eye(n)
+    if problem.residual is not None:
+        V = np.zeros((n, n))
+        for subject in range(int(problem.residual.subjects.max()) + 1):
+            rows = np.flatnonzero(problem.residual.subjects == subject)
+            V[np.ix_(rows, rows)] = problem.residual.block(estimates.rho, rows)
+    if problem.weights is not None:
+        V = V / np.sqrt(np.outer(problem.weights, problem.weights))
+    for term, L in zip(problem.terms, estimates.factors, strict=True):
+        Z = np.stack([problem.columns[c] for c in term.columns], axis=1)
+        for each, weights in term.members or ((term.codes, np.ones(n)),):
+            for other, more in term.members or ((term.codes, np.ones(n)),):
+                same = each[:, None] == other
+                V += same * np.outer(weights, more) * (Z @ L @ L.T @ Z.T)
+    return V
+
+
+def projection(fit: Fit) -> np.ndarray:
+    """P times sigma^2."""
+    inverse, X = np.linalg.inv(covariance(fit)), fit.estimates.X
+    return inverse - inverse @ X @ np.linalg.solve(X.T @ inverse @ X, X.T @ inverse)
+
+
+def dense(fit: Fit, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """BLUE and its covariance over sigma^2 of some rows, at the variances of all rows."""
+    estimates, V = fit.estimates, covariance(fit)
+    inverse = np.linalg.inv(V[np.ix_(keep, keep)])
+    X, y = estimates.X[keep], estimates.problem.response[keep]
+    Phi = np.linalg.inv(X.T @ inverse @ X)
+    return Phi @ X.T @ inverse @ y, Phi
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_with_variances_held_deletion_is_that_of_dense_algebra(name):
+    (fit, data), found = fitted(name), deleted(name, 0)
+    V = np.linalg.inv(fit.cov_params().to_numpy())
+    for label in found.table.index[:3]:
+        beta, _ = dense(fit, kept(data, CASES[name][1], label).to_numpy())
+        shift = fit.params.to_numpy() - beta
+        assert found.table.loc[label, "cooks_held"] == pytest.approx(shift @ V @ shift / len(shift), rel=1e-7)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_refit_is_the_fit_of_a_table_without_the_rows(name):
+    (fit, data), found = fitted(name), deleted(name, 2 if "residual" in CASES[name][2] else "auto")
+    V = np.linalg.inv(fit.cov_params().to_numpy())
+    for label in found.table.index[found.table["method"] == EXACT][:2]:
+        formula, of, options = CASES[name]
+        alone = lmm(formula, data[kept(data, of, label)], **options)
+        shift = (fit.params - alone.params).to_numpy()
+        row = found.table.loc[label]
+        assert row["cooks"] == pytest.approx(shift @ V @ shift / len(shift), rel=1e-5)
+        ratio = np.linalg.det(alone.cov_params()) / np.linalg.det(fit.cov_params())
+        assert row["covratio"] == pytest.approx(ratio, rel=1e-5)
+        slope = fit.params.index[1]
+        own = alone.coef_table().loc[slope]
+        assert row[["estimate", "se", "p"]].astype(float).tolist() == pytest.approx(
+            own[["estimate", "se", "p"]].tolist(), rel=1e-4
+        )
+        assert row["rvc.Residual.sd"] == pytest.approx((alone.sigma / fit.sigma) ** 2 - 1.0, abs=1e-5)
+
+
+def test_subjects_of_the_sleepstudy_have_the_distances_of_lme4():
+    table = deleted("slopes").table
+    assert table["cooks_lme4"].head(4).to_numpy() == pytest.approx(TOP, abs=6e-5)
+    assert table["cooks_lme4"].iloc[0] == pytest.approx(table["cooks"].iloc[0] * 16 / 18)
+    assert table.index[0] == "309"
+
+
+@pytest.mark.parametrize(
+    "name", ["slopes", "slopes by ML", "weights", "nested", "crossed", "any column", "members"]
+)
+def test_a_step_comes_nearer_to_the_refit_than_held_variances(name):
+    step, exact = deleted(name, 0).table, deleted(name).table
+    assert set(step["method"]) <= {STEP, HELD}
+    both = exact.join(step.add_suffix("_step"))
+    both = both[(both["method_step"] == STEP)]
+    assert len(both) >= len(exact) - 1
+    for column in (c for c in exact.columns if c.startswith("rvc.")):
+        moved = both[column].dropna()
+        assert (
+            np.abs(both[f"{column}_step"] - both[column])[moved.index].median() <= 0.6 * moved.abs().median()
+        )
+    assert np.abs(np.log(both["se_step"] / both["se"])).median() < 0.02
+
+
+def test_large_and_small_designs_take_the_same_numbers(monkeypatch):
+    fit, _ = fitted("nested")
+    one = influence(fit, "school", refits=0).table
+    monkeypatch.setattr(geometry, "FEW", 0)
+    monkeypatch.setattr(deletion, "FEW_COLUMNS", 0)
+    two = influence(fit, "school", refits=0).table.loc[one.index]
+    numbers = one.select_dtypes("number").columns
+    assert two[numbers].to_numpy() == pytest.approx(one[numbers].to_numpy(), rel=1e-6, abs=1e-9, nan_ok=True)
+    shape = geometry.geometry(fit.estimates.optimum)
+    assert shape.local == (0, 1)
+    rows = np.flatnonzero(fit.design.random[0].grouping.codes < 5)[::2]
+    codes = np.full(fit.nobs, -1)
+    codes[rows] = 0
+    small = deletion.deletions(shape, deletion.units_of(codes, 1))
+    monkeypatch.setattr(deletion, "MANY", 0)
+    monkeypatch.setattr(geometry, "FEW", 1_500)
+    whole = deletion._down_dated(shape, rows[None])
+    assert [small.shift, small.Phi, small.r2] == [pytest.approx(each, rel=1e-8, abs=1e-12) for each in whole]
+
+
+def test_rows_have_the_hat_values_of_lme4_and_studentised_residuals():
+    fit, data = fitted("weights")
+    pulls = row_pulls(fit.estimates, geometry.geometry(fit.estimates.optimum))
+    table = fit.augment()
+    assert pulls.hat == pytest.approx(table[".hat"].to_numpy(), rel=1e-8)
+    assert pulls.cooks == pytest.approx(table[".cooksd"].to_numpy(), rel=1e-7)
+    keep = np.ones(180, bool)
+    keep[56] = False
+    alone = lmm("Reaction ~ Days + (Days || Subject)", data[keep], weights="w", variances=_held(fit))
+    row = data.iloc[[56]]
+    away = float(row["Reaction"].iloc[0] - alone.predict(row)["fit"].iloc[0])
+    assert pulls.deleted[56] == pytest.approx(away, rel=1e-6)
+    P, y = projection(fit), data["Reaction"].to_numpy()
+    e = P @ y
+    others = (y @ e - e**2 / np.diag(P)) / pulls.df
+    assert pulls.studentised == pytest.approx(e / np.sqrt(np.diag(P) * others), rel=1e-6)
+
+
+def _held(fit: Fit) -> dict[str, float]:
+    table = fit.varcorr
+    first, second, last = table["vcov"].tolist()
+    return {"Subject": first, "Subject.1": second, "Residual": last}
+
+
+def test_hat_values_exist_beside_a_residual_structure():
+    for name in ("visits", "time", "variances"):
+        fit, _ = fitted(name)
+        table = fit.augment()
+        residual, rows = fit.estimates.problem.residual, np.arange(fit.nobs)
+        assert residual is not None
+        same = residual.subjects[:, None] == residual.subjects
+        R = same * residual.block(fit.estimates.rho, rows)
+        # fitted values are y - R P y
+        hat = 1.0 - np.einsum("ij,ji->i", R, projection(fit))
+        assert table[".hat"].to_numpy() == pytest.approx(hat, rel=1e-7)
+
+
+def test_without_the_only_level_of_a_coefficient_it_is_told_not_estimated():
+    data = unbalanced().assign(arm=lambda t: np.where(t.school == 4, "b", "a"))
+    found = influence(lmm("y ~ x + arm + (1 | school)", data), "school")
+    row = found.table.loc["4"]
+    assert row["method"] == LOST
+    assert row["note"] == "without it the rows do not estimate arm[T.b]"
+    assert np.isnan(row["cooks"])
+    assert "Without the level of school 4 a coefficient cannot be estimated at all." in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        ("Subjekt", "did you mean `?'?Subject|no such factor"),
+        ("w2", "no such factor or column"),
+        ("one", "1 level"),
+    ],
+)
+def test_what_cannot_be_left_out_is_told_in_words(of, words):
+    fit = lmm("Reaction ~ Days + (1 | Subject)", sleep().assign(one="a"))
+    with pytest.raises(FitError, match=words):
+        influence(fit, of)
+
+
+@pytest.mark.parametrize("refits", [-1, "some", 2.5])
+def test_refits_are_a_number_or_a_word(refits):
+    with pytest.raises(FitError, match="refits"):
+        influence(fitted("slopes")[0], "Subject", refits=refits)
+
+
+def test_a_conclusion_that_turns_on_one_group_is_named():
+    r = np.random.default_rng(5)
+    g = np.repeat(np.arange(10), 6)
+    x = r.normal(size=60)
+    y = 0.02 * x + r.normal(0, 0.5, 10)[g] + r.normal(0, 0.3, 60) + np.where(g == 7, 1.9 * x, 0.0)
+    found = influence(lmm("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": x, "g": g})), "g")
+    assert found.found.serious
+    assert [turn.label for turn in found.found.turns if "p" in turn.what] == ["7"]
+    assert found.sentence.startswith(
+        "What is said of the slope of x turns on a single level of g: without 7 p is ."
+    )
+
+
+def test_a_variance_that_vanishes_without_one_batch_is_named():
+    found = influence(lmm("strength ~ 1 + (1 | batch/cask)", pd.read_csv(DATA / "Pastes.csv")), "batch")
+    assert not found.found.serious
+    assert "without E batch.sd.Intercept is estimated as zero" in found.sentence
+
+
+def test_few_are_refitted_where_all_would_cost_too_much(monkeypatch):
+    from lmmkit.model.influence import influence as module
+
+    monkeypatch.setattr(module, "AFFORDED", 0.0)
+    monkeypatch.setattr(module, "LARGEST", 2)
+    monkeypatch.setattr(module, "MOST_WORK", 80.0 * 38 * 38 * 4)
+    fit, _ = fitted("slopes")
+    found = influence(fit, "Subject")
+    assert found.methods == {EXACT: 2, STEP: 6, HELD: 10}
+    assert str(found) == str(influence(fit, "Subject"))
+
+
+def test_variances_that_are_given_leave_nothing_to_search_for():
+    fit = lmm("Reaction ~ Days + (1 | Subject)", sleep(), variances={"Subject": 1378.0, "Residual": 960.0})
+    found = influence(fit, "Subject")
+    assert found.methods == {EXACT: 18}
+    assert found.table["cooks"].to_numpy() == pytest.approx(found.table["cooks_held"].to_numpy())
+
+
+def test_a_factor_of_three_levels_is_tested_by_f():
+    data = pd.read_csv(DATA / "Machines.csv")
+    found = influence(lmm("score ~ Machine + (1 | Worker)", data), "Worker", focus="Machine")
+    assert found.table["estimate"].isna().all()
+    assert (found.table["p"] < 0.001).all()
+    assert "differences between the levels of Machine" in found.sentence
+
+
+def test_it_prints_and_has_plain_values():
+    found = deleted("slopes")
+    assert "309" in str(found)
+    assert "<table>" in found._repr_html_()
+    plain = found.to_dict()
+    assert plain["table"][0]["Subject"] == "309"
+    assert plain["methods"] == {EXACT: 18}

@@ -1,0 +1,70 @@
+"""Summaries of weighted draws: their values, their Monte Carlo errors, the digits that are printed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lmmkit.model.posterior.weighted import resampled, sorted_draws, summary, trusted_text
+
+R = 2_000
+
+
+def importance(seed):
+    """Draws of t(6) with weights that make them standard normal."""
+    x = np.random.default_rng(seed).standard_t(6, R)
+    w = np.exp(stats.norm.logpdf(x) - stats.t.logpdf(x, 6))
+    return x, w / w.sum()
+
+
+def test_equal_weights_give_the_plain_summaries():
+    x = np.random.default_rng(1).normal(3.0, 2.0, R)
+    one = sorted_draws(x, np.full(R, 1.0 / R))
+    assert (one.mean, one.sd) == pytest.approx((x.mean(), x.std()))
+    assert one.mcse == pytest.approx(x.std() / np.sqrt(R))
+    assert one.effective == pytest.approx(R)
+    assert one.quantile(0.3) == pytest.approx(np.quantile(x, 0.3, method="hazen"))
+    assert one.share(-np.inf, 3.0)[0] == pytest.approx(np.mean(x < 3.0))
+
+
+def test_weights_count_as_copies():
+    x = np.array([1.0, 2.0, 5.0])
+    table = summary(pd.DataFrame({"x": x}), np.array([0.5, 0.25, 0.25]), 0.9)
+    assert table.loc["x", ["mean", "sd"]].tolist() == pytest.approx([2.25, np.std([1, 1, 2, 5])])
+
+
+@pytest.mark.parametrize("number", ["mean", "sd", "median", "high"])
+def test_monte_carlo_errors_are_how_far_repetitions_spread(number):
+    tables = [summary(pd.DataFrame({"x": x}), w, 0.95).loc["x"] for x, w in map(importance, range(200))]
+    spread = np.std([table[number] for table in tables], ddof=1)
+    told = np.mean([table["mcse" if number == "mean" else f"{number}_mcse"] for table in tables])
+    assert told == pytest.approx(spread, rel=0.15)
+
+
+def test_shortest_interval_is_shorter_where_the_distribution_is_skewed():
+    x = stats.expon.ppf((np.arange(R) + 0.5) / R)
+    low, high = sorted_draws(x, np.full(R, 1.0 / R)).shortest(0.9)
+    assert (low, high) == pytest.approx((0.0, -np.log(0.1)), abs=0.01)
+
+
+def test_a_quantity_that_is_not_finite_everywhere_has_no_summary():
+    values = pd.DataFrame({"x": [1.0, np.nan, 2.0]})
+    assert summary(values, np.array([0.5, 0.25, 0.25]), 0.9).isna().all(axis=None)
+    assert np.isfinite(summary(values, np.array([0.5, 0.0, 0.5]), 0.9).loc["x", "mean"])
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [(251.43, 0.13, "251"), (10.508, 0.031, "10.5"), (0.0924, 0.006, "0.09"), (1298.3, 30.0, "1.3e+03"),
+     (4.0, 30.0, "0e+02"), (-6.54, 0.2, "-7"), (float("nan"), 1.0, ""), (12345.678, 0.004, "12,345.68")],
+)  # fmt: skip
+def test_printed_digits_are_those_that_the_error_supports(value, error, text):
+    assert trusted_text(value, error) == text
+
+
+def test_resampling_keeps_the_weights():
+    _, w = importance(3)
+    places = resampled(w, 4_000, 1)
+    assert np.bincount(places, minlength=R) == pytest.approx(4_000 * w, abs=1.0)
