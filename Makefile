@@ -30,8 +30,9 @@ export MKL_NUM_THREADS ?= 1
 report: $(INSTALLED)
 	@$(BIN)/lmmkit run $(STUDY)
 
+# Three workers for two cores: a third of the tests wait for processes that they have started, or for the disk.
 test: $(INSTALLED) $(GROUP)test
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
 
 lab: $(INSTALLED) $(GROUP)lab
 	@$(BIN)/lmmkit lab

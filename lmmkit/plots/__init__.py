@@ -33,6 +33,7 @@ from lmmkit.plots.fitting import (
 )
 from lmmkit.plots.meetings import incidence
 from lmmkit.plots.posterior_pictures import estimates_and_posterior, predictive, prior_and_posterior, ranks
+from lmmkit.plots.selection_steps import selection_path
 from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "relationships",
     "residual_panels",
     "response",
+    "selection_path",
     "shown",
     "spaghetti",
     "structures",

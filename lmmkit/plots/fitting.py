@@ -299,7 +299,7 @@ def residual_panels(
         points: Columns fitted, residual (in the response's unit), root (square root of the
             absolute standardised residual).
         trend: Columns fitted, residual, root: their means along slices of the fitted values.
-        quantiles: Columns normal, residual (standardised).
+        quantiles: Columns normal, residual (standardised), low, high (its envelope).
         boxes: Columns level, low, lower, median, upper, high: a box per level.
         label: Axis text of the response, unit included.
         group: Name of the grouping factor of the boxes.
@@ -315,6 +315,8 @@ def residual_panels(
     zero_line(axes[0, 0], "y")
     ax = axes[0, 1]
     ax.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle="--")
+    band = {"color": GREY, "alpha": 0.25, "linewidth": 0}
+    ax.fill_between(quantiles["normal"], quantiles["low"], quantiles["high"], **band)
     seaborn().scatterplot(quantiles, x="normal", y="residual", color=BLUE, s=7, linewidth=0, ax=ax)
     ax.set(title="Against the normal distribution", xlabel="Normal quantile", ylabel="Standardised residual")
     _boxes(axes[1, 1], boxes, group)

@@ -254,6 +254,28 @@ def test_candidates():
     assert len(shapes) == 3
 
 
+def test_selection_path():
+    path = pd.DataFrame(
+        {
+            "step": [1, 2, 3, 3, 4],
+            "against": ["", "a", "b", "b", "c"],
+            "what": ["", "all correlations", "the slope of x by g", "the slope of z by g", "the rest"],
+            "p": [np.nan, 0.5, 1e-9, 0.3, np.nan],
+            "higher": [np.nan, -1.0, 2.5, -0.5, 4.0],
+            "outcome": ["begins", "left out for now", "kept", "kept for now", "not added"],
+        }
+    )
+    ax = plots.selection_path(path, alpha=0.2)
+    assert ticks(ax.yaxis) == ["2  all correlations", "3  the slope of x by g", "3  the slope of z by g"]
+    same(dots(ax), [[0.5, 0.0], [1e-4, 1.0], [0.3, 2.0]])  # smaller p stand at the edge
+    assert reference(ax, 0.2, "x")
+    assert keys(ax) == ["taken", "kept", "could go as well"]
+    other = plots.selection_path(path)
+    same(dots(other)[:, 0], [-1.0, 2.5, -0.5, 4.0])
+    assert reference(other, 0, "x")
+    assert other.get_xlabel() == "Criterion of the larger model less that of the smaller"
+
+
 def assert_all_inside_points(ax):
     left, right = sorted(ax.get_xlim())
     assert (left <= dots(ax)[:, 0]).all()
@@ -519,7 +541,8 @@ def test_variance_curve():
 def test_residual_panels():
     points = pd.DataFrame({"fitted": [3.0, 1.0, 2.0], "residual": [0.5, -4.0, 7.0], "root": [0.1, 0.9, 0.4]})
     trend = pd.DataFrame({"fitted": [1.0, 3.0], "residual": [0.75, -0.25], "root": [0.3, 0.6]})
-    quantiles = pd.DataFrame({"normal": [-1.0, 2.0], "residual": [-3.0, 0.5]})
+    bounds = {"low": [-4.0, 0.0], "high": [-2.0, 0.25]}
+    quantiles = pd.DataFrame({"normal": [-1.0, 2.0], "residual": [-3.0, 0.5], **bounds})
     five = {"low": [-9.0, -1.0], "lower": [-2.5, -0.5], "median": [0.25, 0.0], "upper": [1.0, 4.0]}
     boxes = pd.DataFrame({"level": ["b", "a"], **five, "high": [2.0, 16.0]})
     axes = plots.residual_panels(points, trend, quantiles, boxes, label="y (ms)", group="g")
@@ -529,7 +552,10 @@ def test_residual_panels():
         assert ax.get_xlabel() == "Fitted y (ms)"
     assert reference(axes[0, 0], 0, "y")
     assert not reference(axes[1, 0], 0, "y")
-    same(dots(axes[0, 1]), quantiles)
+    band, points = axes[0, 1].collections
+    same(points.get_offsets(), quantiles[["normal", "residual"]])
+    outline = band.get_paths()[0].vertices
+    assert {tuple(corner) for corner in outline} == {(-1, -4), (2, 0), (2, 0.25), (-1, -2)}
     assert axes[0, 1].lines[0].get_slope() == 1
     whole, half = (c for c in axes[1, 1].collections if segments_of(c))
     same([np.ravel(s) for s in whole.get_segments()], [(0, -9, 0, 2), (1, -1, 1, 16)])

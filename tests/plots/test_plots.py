@@ -45,7 +45,9 @@ def square(block, names):
 def residual_tables():
     fitted = np.linspace(0, 1, 30)
     rows = pd.DataFrame({"fitted": fitted, "residual": np.sin(30 * fitted), "root": fitted})
-    quantiles = pd.DataFrame({"normal": fitted, "residual": fitted})
+    quantiles = pd.DataFrame(
+        {"normal": fitted, "residual": fitted, "low": fitted - 0.2, "high": fitted + 0.2}
+    )
     five = {"level": LEVELS, "low": -2.0, "lower": -1.0, "median": 0.0, "upper": 1.0, "high": 2.0}
     return rows, rows[::10], quantiles, pd.DataFrame(five)
 
@@ -151,6 +153,18 @@ PICTURES = {
                 "d_bic": [0.0, np.nan],
             }
         )
+    ),
+    "selection_path": lambda: plots.selection_path(
+        pd.DataFrame(
+            {
+                "step": [1, 2, 2],
+                "against": ["", "(x | g)", "(x | g)"],
+                "what": ["", "all correlations", "the slope of x by g"],
+                "p": [np.nan, 0.5, 1e-9],
+                "outcome": ["begins", "left out for now", "kept"],
+            }
+        ),
+        alpha=0.2,
     ),
     "variogram": lambda: plots.variogram(
         pd.DataFrame({"distance": [1.0, 7.0], "semivariance": [0.9, 1.2], "low": 0.8, "high": [1.2, 1.3]}),

@@ -11,8 +11,9 @@ from markupsafe import escape
 from support.report_files import report_files, study
 
 import lmmkit
+from lmmkit.model.diagnostics.diagnose import diagnose
 from lmmkit.model.means.focus import find_focus
-from lmmkit.model.report_tables import about_answer, about_checks, about_fit, about_inference
+from lmmkit.model.report_tables import about_answer, about_fit, about_inference
 from lmmkit.study.pages.seen_names import Labels
 from lmmkit.study.report import references
 from lmmkit.study.report.answer import answer, spread
@@ -25,6 +26,7 @@ def plain(markup: Any) -> str:
         re.sub(r"<[^>]*>", "", re.sub(r"</?strong>", "*", str(escape(markup))))
         .replace("&lt;", "<")
         .replace("&#39;", "'")
+        .replace("&#34;", '"')
     )
 
 
@@ -52,11 +54,11 @@ def files_of(
         fit, find_focus(fit.design, focus, contrast, at), coefficients, df="auto", level=level
     )
     listed = list(range(1, len(data) + 1))
-    checked = about_checks.checks(fit, listed)
+    checked = diagnose(fit, names=listed, replicates=199)  # the fewest that allow p < .01
     selection = {"rule": "fixed", "criterion": "aic", "note": "A note."}
     found = report_files(
         summary=about_fit.summary(fit), selection=selection, checks=checked.table, outliers=checked.rows,
-        outlying_levels=checked.levels, anova=about_inference.anova(fit, df="auto"),
+        anova=about_inference.anova(fit, df="auto"),
         shares=about_inference.shares(fit, ci=ci, level=level, seed=1),
         effect_sizes=about_inference.standardised(fit),
         comparisons=pd.DataFrame({"reference": ["0.5 chi2(0) + 0.5 chi2(1)"]}),
@@ -66,7 +68,7 @@ def files_of(
         study=study(ci=ci, level=level, **units),
         certificate={"digits": 9, "passed": True, "failed": [], "held": 15, "checks": 15},
         intervals=bounds,
-        **{"answer.json": told.facts},
+        **{"answer.json": told.facts, "checks.json": checked.told()},
     )  # fmt: skip
     return found, fit, told
 

@@ -104,6 +104,14 @@ class Sentence:
         """The same with more behind it."""
         return Sentence(self.form + form, *self.facts, *facts)
 
+    def ended(self, form: str, *facts: Fact) -> Sentence:
+        """The same with more before its full stop."""
+        return Sentence(f"{self.form.removesuffix('.')}{form}.", *self.facts, *facts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Form and facts as plain values."""
+        return {"form": self.form, "facts": [fact._asdict() for fact in self.facts]}
+
     def joined(self, other: Sentence) -> Sentence:
         """The same with another behind it."""
         return self.then(other.form, *other.facts)
@@ -134,12 +142,14 @@ class Curves:
         x: (g,).
         values: (g, 1 + B), column 0 the data.
         back: Takes bounds (g,) to the scale of the picture, where that is another one.
+        shown: (g,) the data's own curve on that scale.
     """
 
     of: str
     x: Floats
     values: Floats
     back: Callable[[Floats], Floats] | None = None
+    shown: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +170,7 @@ class CheckResult:
         tail: A p value by theory, for what the replicates cannot resolve; NaN without one.
         curve: x of the points of a curve, (g,), for its picture.
         back: Takes bounds (g,) of a curve to the scale of its picture, where that is another one.
+        shown: (g,) the data's own curve on that scale.
         pictures: Curves that are drawn with an envelope of their own, and have no part in the verdict.
         unclear: The sentence in place of `fine` where the data could hardly show a departure; the verdict is
             then `not checked`.
@@ -179,6 +190,7 @@ class CheckResult:
     tail: float = np.nan
     curve: Floats = field(default_factory=lambda: np.empty(0))
     back: Callable[[Floats], Floats] | None = None
+    shown: Floats | None = None
     pictures: tuple[Curves, ...] = ()
     unclear: Sentence | None = None
     verdict: str = ""

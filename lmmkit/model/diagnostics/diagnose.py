@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.escape import html
 from lmmkit.model.diagnostics.adjusted import Band, adjusted_p, band, own_p
 from lmmkit.model.diagnostics.between_within import BetweenWithin
 from lmmkit.model.diagnostics.check_result import (
@@ -18,20 +19,29 @@ from lmmkit.model.diagnostics.check_result import (
     LOOK,
     TROUBLE,
     UNCHECKED,
+    VERDICTS,
     CheckResult,
     Curves,
     Sentence,
     Unchecked,
+    probability,
 )
 from lmmkit.model.diagnostics.collinearity import Collinearity
 from lmmkit.model.diagnostics.distribution import effect_normality, quantile_residuals, residual_normality
 from lmmkit.model.diagnostics.linearity import Linearity
 from lmmkit.model.diagnostics.missingness import Missingness
-from lmmkit.model.diagnostics.outliers import groups_apart, rows_apart, subjects_apart
+from lmmkit.model.diagnostics.outliers import (
+    groups_apart,
+    judged_by,
+    outlying_rows,
+    rows_apart,
+    subjects_apart,
+)
 from lmmkit.model.diagnostics.replicated import RULES, Replicated, SizeRules, replicate_data
 from lmmkit.model.diagnostics.serial import SerialCorrelation
 from lmmkit.model.diagnostics.spread import variance_along, variance_by_group
 from lmmkit.model.fit import Fit
+from lmmkit.model.text_table import Cells, TextTable
 
 Frame = pd.DataFrame
 Check = Callable[[Fit, Replicated], Iterator[CheckResult | Unchecked]]
@@ -65,7 +75,9 @@ class Diagnosis:
         table: A row a check: check, of, found (a sentence), where (rows or groups), statistic, size, p,
             adjusted (p of the whole table), verdict, remedy, method.
         sentences: The sentence of each row, with its facts.
-        curves: Envelopes of what was judged as a curve: check, of, x, value, low, high, middle.
+        rows: Outlying rows, the farthest in any case: row, groups, observed, fitted, studentised, p (Holm's).
+        curves: Envelopes of what was judged or drawn as a curve: check, of, x, value, low, high, middle.
+        judged_by: The residuals that rows are judged by: studentised, standardised or normalised.
         replicates: Data sets that the fit made.
         how: "refitted" or "held".
         seed: Of their random numbers.
@@ -73,16 +85,56 @@ class Diagnosis:
 
     table: Frame
     sentences: tuple[Sentence, ...] = field(repr=False)
+    rows: Frame = field(repr=False)
     curves: Frame = field(repr=False)
+    judged_by: str
     replicates: int
     how: str
     seed: int
 
+    @property
+    def method(self) -> str:
+        """How the checks were judged, in a sentence."""
+        refitted = self.how == "refitted"
+        what = "the model refitted to each" if refitted else "at the fitted variances, without refits"
+        return (
+            f"Each check is ranked among the same check of {self.replicates} data sets simulated from the "
+            f"fit "
+            f"({what}); adjusted p values hold for the whole table (Westfall-Young, step-down)."
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """The table's rows, and how they were made, as plain values."""
+        """The table's rows, the sentences and how they were made, as plain values."""
         plain = self.table.astype(object).where(self.table.notna(), None)
         rows = [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
-        return {"table": rows, "replicates": self.replicates, "how": self.how, "seed": self.seed}
+        return {"table": rows, **self.told()}
+
+    def told(self) -> dict[str, Any]:
+        """The sentences and how they were made, without the table."""
+        return {
+            "sentences": [sentence.to_dict() for sentence in self.sentences],
+            "judged_by": self.judged_by,
+            "replicates": self.replicates,
+            "how": self.how,
+            "seed": self.seed,
+        }
+
+    def _text(self) -> TextTable:
+        cells: Cells = [("verdict", "check", "of", "p", "adjusted", "found")]
+        order = np.argsort([VERDICTS.index(verdict) for verdict in self.table["verdict"]], kind="stable")
+        for row in self.table.iloc[order].itertuples():
+            p, adjusted = ("" if np.isnan(x) else f"{x:.3f}" for x in (row.p, row.adjusted))
+            remedy = f" To do: {row.remedy}." if row.remedy else ""
+            cells.append((str(row.verdict), str(row.check), str(row.of), p, adjusted, f"{row.found}{remedy}"))
+        return TextTable("Checks of the assumptions", cells)
+
+    def __str__(self) -> str:
+        return f"{self._text().text()}\n{self.method}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"{self._text().html()}<p>{html(self.method)}</p>"
 
 
 def diagnose(
@@ -106,21 +158,23 @@ def diagnose(
             default the table that was fitted is looked at for such rows.
         rules: Which fits are refitted to every replicate, and how many replicates by default.
     """
-    rows, parts, how, drawn = list[CheckResult | Unchecked](), list[list[list[Floats]]](), "", 0
+    rows, parts = list[CheckResult | Unchecked](), list[list[list[Floats]]]()
+    first: Replicated | None = None
     prepared = [*(prepare(fit) for prepare in PREPARED), Missingness(fit, with_gaps)]
     checks = [*(partial(check, fit) for check in ROW_CHECKS), *prepared]
     for chunk in replicate_data(fit.estimates, seed=seed, count=replicates, rows=names, rules=rules):
         found = [one for check in checks for one in check(chunk)]
-        if not rows:
+        if first is None:
             levels = [one for check in LEVEL_CHECKS for one in check(fit, chunk)]
-            rows, how, drawn = [*found, *levels], chunk.how, chunk.count
+            rows, first = [*found, *levels], chunk
             parts = [[[part] for part in _columns(one)] for one in rows]
         else:
             for own, one in zip(parts, found, strict=False):
                 for known, part in zip(own, _columns(one), strict=True):
                     known.append(part[:, 1:])
     whole = [[np.concatenate(part, axis=1) for part in own] for own in parts]
-    return _judged(rows, whole, how, drawn, seed)
+    assert first is not None
+    return _judged(rows, whole, first, seed)
 
 
 def _columns(one: CheckResult | Unchecked) -> list[Floats]:
@@ -131,11 +185,7 @@ def _columns(one: CheckResult | Unchecked) -> list[Floats]:
 
 
 def _judged(
-    rows: Sequence[CheckResult | Unchecked],
-    whole: Sequence[Sequence[Floats]],
-    how: str,
-    drawn: int,
-    seed: int,
+    rows: Sequence[CheckResult | Unchecked], whole: Sequence[Sequence[Floats]], first: Replicated, seed: int
 ) -> Diagnosis:
     """Ranks, verdicts, and the table."""
     curves, single = list[Frame](), list[Floats]()
@@ -146,7 +196,7 @@ def _judged(
         if len(parts[0]) > 1:
             found = band(parts[0])
             single[-1] = found.statistic
-            curves.append(_drawn(one.check, Curves(one.of, one.curve, parts[0], one.back), found))
+            curves.append(_drawn(one.check, Curves(one.of, one.curve, parts[0], one.back, one.shown), found))
         for picture, values in zip(one.pictures, parts[1:], strict=True):
             curves.append(_drawn(one.check, picture, band(values)))
     tested = [i for i, values in enumerate(single) if len(values) and np.isfinite(values[0])]
@@ -159,14 +209,24 @@ def _judged(
         sentences.append(sentence)
     empty = Frame(columns=["check", "of", "x", "value", "low", "high", "middle"])
     made = pd.concat(curves, ignore_index=True) if curves else empty
-    return Diagnosis(Frame(table, columns=COLUMNS), tuple(sentences), made, drawn, how, seed)
+    return Diagnosis(
+        table=Frame(table, columns=COLUMNS),
+        sentences=tuple(sentences),
+        rows=outlying_rows(first),
+        curves=made,
+        judged_by=judged_by(first),
+        replicates=first.count,
+        how=first.how,
+        seed=seed,
+    )
 
 
 def _drawn(check: str, curve: Curves, found: Band) -> Frame:
     """A curve of the data with its envelope, on the scale of its picture."""
     back = curve.back or np.asarray
+    shown = curve.values[:, 0] if curve.shown is None else curve.shown
     return Frame(
-        {"check": check, "of": curve.of, "x": curve.x, "value": back(curve.values[:, 0]),
+        {"check": check, "of": curve.of, "x": curve.x, "value": shown,
          "low": back(found.low), "high": back(found.high), "middle": back(found.middle)}
     )  # fmt: skip
 
@@ -196,12 +256,18 @@ def _row(one: CheckResult | Unchecked, values: Floats, adjusted: float) -> tuple
         return line, sentence
     verdict = one.verdict or verdict_of(adjusted, matters=one.matters)
     sentence = one.fine if verdict == FINE else one.notable
-    if verdict == FINE and one.unclear is not None:
+    p = own_p(values) if len(values) and np.isfinite(values[0]) else np.nan
+    if verdict == FINE and one.unclear is not None and not p < ALPHA:
         verdict, sentence = UNCHECKED, one.unclear
+    elif verdict in (LOOK, TROUBLE) and np.isfinite(adjusted):
+        sentence = sentence.ended("; {}, adjusted for all checks", probability(adjusted))
+    elif p < ALPHA:
+        form = "; by itself {}, adjusted for all checks {}"
+        sentence = sentence.ended(form, probability(p), probability(adjusted))
     line = {
         "check": one.check, "of": one.of, "found": str(sentence), "where": one.where,
         "statistic": values[0] if len(values) else np.nan, "size": one.size,
-        "p": own_p(values) if len(values) and np.isfinite(values[0]) else np.nan, "adjusted": adjusted,
+        "p": p, "adjusted": adjusted,
         "verdict": verdict, "remedy": one.remedy if verdict in (LOOK, TROUBLE) else "", "method": one.method,
     }  # fmt: skip
     return line, sentence

@@ -29,6 +29,7 @@ SKEW, TAILS = 0.5, 1.0  # skewness and excess kurtosis from which a departure ma
 POINTS = 60  # of a QQ curve
 ENDS = 12  # order statistics at either end, all of which are among them
 LEAST_POWER = 0.5  # chance to see a strong departure below which nothing was checked
+FEW_VALUES = 10  # different values of a response up to which it is one of categories
 DISTANCE = 0.05  # of two distribution functions, from which a departure matters
 COUNT, LEAST = 99, 25  # data sets with skewed effects; of large data
 LARGE = 20_000  # rows
@@ -38,11 +39,11 @@ STREAM = 7  # of the random numbers, apart from the replicates'
 def moments(values: Floats) -> tuple[Floats, Floats]:
     """(c,) skewness and excess kurtosis of the columns of (n, c) values."""
     off = values - values.mean(axis=0)
-    squares = off**2
-    square = np.mean(squares, axis=0)
+    squares = off * off
+    square = squares.mean(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        lean, tails = np.mean(squares * off, axis=0), np.mean(squares**2, axis=0)
-        return lean / square**1.5, tails / square**2 - 3.0
+        lean = np.einsum("nc,nc->c", squares, off) / len(off) / square**1.5
+        return lean, np.einsum("nc,nc->c", squares, squares) / len(off) / square**2 - 3.0
 
 
 def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
@@ -75,13 +76,14 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
         statistic=statistic,
         size=float(tails[0] if abs(tails[0]) >= 2.0 * abs(lean[0]) else lean[0]),
         matters=bool(abs(lean[0]) >= SKEW or abs(tails[0]) >= TAILS),
-        remedy=_remedy(_positive(sets), float(lean[0])),
+        remedy=_remedy(sets.estimates.problem.response, float(lean[0])),
         method="skewness and excess kurtosis of the standardised conditional residuals (Jarque-Bera)",
     )
-    x, curves, back = quantile_curves(values)
-    off = np.abs(back(curves[:, 0]) - back(np.median(curves, axis=1)))
+    x, curves, back, own = quantile_curves(values)
+    middle = back(np.median(curves, axis=1))
+    off = np.abs(own - middle)
     at = int(off.argmax())
-    facts = (number(back(curves[:, 0])[at], 2), number(back(np.median(curves, axis=1))[at], 2))
+    facts = (number(own[at], 2), number(middle[at], 2))
     yield CheckResult(
         "quantiles of residuals",
         "residuals",
@@ -94,28 +96,31 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
         ),
         statistic=curves,
         size=float(off.max()),
-        matters=bool(off.max() >= 0.3),
-        remedy=_remedy(_positive(sets), float(lean[0])),
+        matters=False,  # the residuals of the check before, judged again
+        remedy=_remedy(sets.estimates.problem.response, float(lean[0])),
         curve=x,
         back=back,
+        shown=own,
         method="order statistics of the standardised conditional residuals, equal local levels",
     )
 
 
-def _positive(sets: Replicated) -> bool:
-    """Whether a logarithm of the response exists."""
-    return bool(sets.estimates.problem.response.min() > 0)
-
-
 def _shape(lean: float, tails: float, rows: int) -> str:
-    """A departure in words: skewness where it is the clearer one."""
-    if abs(lean) / np.sqrt(6.0 / rows) > abs(tails) / np.sqrt(24.0 / rows):
-        return "skewed to the right" if lean > 0 else "skewed to the left"
-    return "with heavier tails" if tails > 0 else "with lighter tails"
+    """A departure in words: what is large, or else the clearer one."""
+    skewed = f"skewed to the {'right' if lean > 0 else 'left'}"
+    tailed = f"with {'heavier' if tails > 0 else 'lighter'} tails"
+    large = [words for words, here in ((skewed, abs(lean) >= SKEW), (tailed, abs(tails) >= TAILS)) if here]
+    clearer = skewed if abs(lean) / np.sqrt(6.0 / rows) > abs(tails) / np.sqrt(24.0 / rows) else tailed
+    return " and ".join(large) or clearer
 
 
-def _remedy(positive: bool, lean: float) -> str:
+def _remedy(response: Floats, lean: float) -> str:
+    """What to do about residuals that are not normal."""
+    few = len(np.unique(response)) if len(response) else 0
+    if few <= FEW_VALUES:
+        return f"the response has {few} different values: a model of categories, not offered here, would suit"
     if abs(lean) >= SKEW:
+        positive = bool(response.min() > 0)
         first = "log(y) or sqrt(y) as the response" if positive and lean > 0 else "a transformed response"
         return f"{first}; intervals by conf_int(method='bootstrap') do not help against a wrong distribution"
     return (
@@ -132,14 +137,15 @@ def places(n: int) -> Ints:
     return np.unique(np.concatenate([ends, middle, n - 1 - ends]))
 
 
-def quantile_curves(values: Floats) -> tuple[Floats, Floats, Callable[[Floats], Floats]]:
+def quantile_curves(values: Floats) -> tuple[Floats, Floats, Callable[[Floats], Floats], Floats]:
     """Order statistics of the columns of (n, c) values in standard units, each on a normal scale of its own.
 
     The i-th of n uniform numbers in order is Beta(i, n - i + 1); its distribution function at Phi(value), as
     a normal quantile, is about as likely to be large at the ends as in the middle: equal local levels.
 
     Returns:
-        x, (g,) normal quantiles of the ranks; (g, c) curves; what takes curves (g,) back to values.
+        x, (g,) normal quantiles of the ranks; (g, c) curves; what takes curves (g,) back to values; the
+        values of the first column.
 
     Reference: Aldor-Noiman, Brown, Buja, Rolke & Stine (2013), The power to see: a new graphical test of
     normality, The American Statistician 67, 249-260 (step (e) of their algorithm with the distribution
@@ -160,7 +166,7 @@ def quantile_curves(values: Floats) -> tuple[Floats, Floats, Callable[[Floats], 
         high = -ndtri(betaincinv(b, a, ndtr(-z)))
         return np.where(low < 0, low, high)
 
-    return ndtri((at + 0.5) / n), forward(ordered), back
+    return ndtri((at + 0.5) / n), forward(ordered), back, ordered[:, 0]
 
 
 def quantile_residuals(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
@@ -198,7 +204,7 @@ def quantile_residuals(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
             ),
             statistic=statistic,
             size=distance,
-            matters=distance >= DISTANCE,
+            matters=kind == "unconditional" and distance >= DISTANCE,
             remedy="see the checks of outliers, variances and normality, which say where",
             method=f"Anderson-Darling; sees {detects}",
         )
@@ -267,8 +273,8 @@ def effect_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unche
 def _pictures(group: str, names: tuple[str, ...], z: Floats) -> Iterator[Curves]:
     """The QQ curve of each effect of a term."""
     for c, name in enumerate(names):
-        x, curves, back = quantile_curves(z[:, c])
-        yield Curves(f"{group}: {name}", x, curves, back)
+        x, curves, back, own = quantile_curves(z[:, c])
+        yield Curves(f"{group}: {name}", x, curves, back, own)
 
 
 def standardised(z: Floats) -> Floats:

@@ -26,6 +26,7 @@ from lmmkit.model.diagnostics.check_result import (
 from lmmkit.model.diagnostics.distribution import standardised
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.fit import Fit
+from lmmkit.model.inference.degrees_of_freedom import is_small
 from lmmkit.model.inference.distributions import t_tail
 
 ALPHA = 0.05  # of Holm's p, below which a row or group is named
@@ -65,6 +66,14 @@ def studentised(sets: Replicated) -> tuple[Floats, float]:
         return value, np.inf
     rest = np.maximum(df - value**2, 1e-12 * df)
     return value * np.sqrt((df - 1.0) / rest), df - 1.0
+
+
+def judged_by(sets: Replicated) -> str:
+    """What the residuals are that rows are judged by."""
+    if sets.estimates.problem.residual is not None:
+        return "normalised"
+    exact = all(term.plain for term in sets.estimates.problem.terms) and is_small(sets.estimates)
+    return "studentised" if exact and len(sets.rows) - len(sets.estimates.beta) >= 3 else "standardised"
 
 
 def outlying_rows(sets: Replicated) -> pd.DataFrame:
@@ -110,16 +119,17 @@ def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     told = [_row(fit, sets, int(i), float(value[i])) for i in out[:NAMED]]
     more = ", and {} more" if len(out) > NAMED else ""
     counted = (number(len(out) - NAMED),) if more else ()
+    kind = judged_by(sets)
     top = (number(float(value[out[0]]), 2), probability(float(p[out[0]])))
     yield CheckResult(
         "outlying rows",
         "residuals",
-        fine=Sentence("No row is an outlier: the largest studentised residual, {}, is that of ", top[0])
+        fine=Sentence(f"No row is an outlier: the largest {kind} residual, {{}}, is that of ", top[0])
         .joined(_named(fit, sets, int(out[0])))
         .then(" ({} among all rows).", top[1]),
         notable=listed(told)
         .then(f"{more} {'lie' if len(out) > 1 else 'lies'} far from what the model expects "
-              "(studentised residuals; {} for the first, among all rows).", *counted, top[1])
+              f"({kind} residuals; {{}} for the first, among all rows).", *counted, top[1])
         .begun(),
         statistic=np.max(values, axis=0),
         size=float(abs(value[out[0]])),
@@ -127,9 +137,7 @@ def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
         where=", ".join(f"row {sets.rows[i]}" for i in out[:SHOWN]),
         remedy=REMEDY_ROWS,
         tail=float(p[out[0]]),
-        method=f"largest {'studentised' if np.isfinite(df) else 'standardised'} conditional residual; p of "
-        f"single "
-        "rows by Student's t and Holm",
+        method=f"largest {kind} conditional residual; p of single rows by Student's t and Holm",
     )  # fmt: skip
 
 

@@ -215,7 +215,7 @@ def _scale(fit: Fit) -> tuple[float, Fact]:
     """What a standardised residual is multiplied with to be told, and the unit behind it."""
     if fit.design.residual is None:
         return fit.sigma, UNIT
-    return 1.0, text(" of what the model has")
+    return 1.0, text(" times the model's")
 
 
 def offered(fit: Fit, function: str) -> str:

@@ -194,6 +194,15 @@ def _outcomes(candidates: Frame) -> Facts:
     }
 
 
+def _steps(path: Frame) -> Facts:
+    compared = path["against"].notna() & (path["against"] != "")
+    return {
+        "steps": int(path["step"].max()) if len(path) else 0,
+        "comparisons": int(compared.sum()),
+        "taken": int((path["taken"] & compared).sum()),
+    }
+
+
 def comparisons(
     fit: Fit, candidates: Iterable[Mapping[str, Any]], data: Any, options: Mapping[str, Any], *, seed: int
 ) -> Frame:
@@ -220,9 +229,10 @@ def comparisons(
 
 def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
     try:
-        known = known_of(options.get("known"), parse_formula(formula))
-        given: dict[str, Any] = {**options, "known": known}
-        table = compare(fit, lmm(formula, data, **given), seed=seed)
+        parsed = parse_formula(formula)
+        given: dict[str, Any] = {**options, "known": known_of(options.get("known"), parsed)}
+        alone = not parsed.random and fit.design.residual is None
+        table = compare(fit, formula if alone else lmm(formula, data, **given), seed=seed)
     except FitError as error:
         return {"note": str(error)}
     row = table.iloc[-1]
@@ -353,9 +363,40 @@ TABLES = (
             "deviance": ("Deviance", 2),
             "aic": ("AIC", 2),
             "bic": ("BIC", 2),
+            "caic": ("cAIC", 2),
+            "p": ("p", "probability"),
             "reason": "Reason",
         },
         _outcomes,
+    ),
+    ReportTable(
+        "selection_path",
+        "The comparisons of the choice, step by step: what the larger model has more, and its test.",
+        {
+            "step": "Step",
+            "stage": "Stage",
+            "what": "What",
+            "candidate": "Candidate",
+            "stat": ("Likelihood ratio", 2),
+            "df": "Parameters",
+            "p": ("p", "probability"),
+            "outcome": "Outcome",
+        },
+        _steps,
+    ),
+    ReportTable(
+        "term_components",
+        "Principal components of the random effects, of the first and of the chosen model: SD over that of "
+        "the residuals, share of the variance, share of the standardised effects, direction.",
+        {
+            "candidate": "Random effects",
+            "group": "Group",
+            "component": "Component",
+            "sd": ("Relative SD", 4),
+            "share": ("Share", 4),
+            "correlation_share": ("Standardised", 4),
+            "direction": "Direction (standardised)",
+        },
     ),
     ReportTable(
         "comparisons",

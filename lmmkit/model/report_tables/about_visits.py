@@ -11,13 +11,11 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import correlation
-from lmmkit.errors import FitError, LmmkitError
-from lmmkit.model.design.design import without_random_effects
+from lmmkit.errors import FitError
 from lmmkit.model.design.residual_design import ResidualDesign
 from lmmkit.model.design.row_design import RowDesign
 from lmmkit.model.design.visit_design import VisitDesign
-from lmmkit.model.estimates import estimate
-from lmmkit.model.fit import Fit, lmm
+from lmmkit.model.fit import Fit
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula, parse_residual
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.means.focus import Focus
@@ -25,6 +23,7 @@ from lmmkit.model.report_tables.about_answer import Estimand, estimand
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable
 from lmmkit.model.report_tables.residuals import shifts
+from lmmkit.model.selection.residual_structures import COLUMNS, residual_structures
 from lmmkit.model.tables import residual_sds
 
 Frame = pd.DataFrame
@@ -33,8 +32,6 @@ LAGS = 30
 ROUNDING = (
     1e-12  # of an autocorrelation that is zero, as all are under `un` with means of its own for each visit
 )
-STRUCTURES = ["structure", "npar", "deviance", "aic", "bic", "quantity", "estimate", "se", "df", "note"]
-NUMBERS = ("estimate", "se", "df")
 MOST_NUGGET, MOST_NUGGET_GROUP = 5_000, 200  # rows, and of a group, up to which a nugget is tried
 IN_SECONDS = 60  # visits up to which structures with a parameter for every distance are tried
 
@@ -229,16 +226,10 @@ def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: Focus,
     """
     shape = fit.design.residual
     if shape is None or shape.formula.follows_fit:
-        return Frame(columns=[*STRUCTURES, "chosen", "d_deviance", "d_aic", "d_bic"])
-    own, asked = shape.formula, _asked(fit, focus)
-    rows = [
-        {"structure": text, "chosen": text == str(own), **_found(fit, text, data, options, asked, df)}
-        for text in _others(fit, shape)
-    ]
-    table = Frame(rows, columns=[*STRUCTURES, "chosen"])
-    for name in ("deviance", "aic", "bic"):
-        table[f"d_{name}"] = table[name] - table[name].min()
-    return table
+        return Frame(columns=[*COLUMNS, "chosen", "d_deviance", "d_aic", "d_bic"])
+    asked = _asked(fit, focus)
+    L, quantity = (None, "") if asked is None else (asked.L, asked.name)
+    return residual_structures(fit, _others(fit, shape), data, options, L=L, quantity=quantity, df=df)
 
 
 def _others(fit: Fit, shape: ResidualDesign) -> list[str]:
@@ -279,34 +270,6 @@ def _asked(fit: Fit, focus: Focus) -> Estimand | None:
         return estimand(fit, focus)
     except FitError:
         return None
-
-
-def _found(
-    fit: Fit, text: str, data: Any, options: Mapping[str, Any], asked: Estimand | None, df: str
-) -> dict[str, Any]:
-    """The measures of one structure, or why there are none."""
-    try:
-        other = _fitted(fit, text, data, options)
-        # Of independent rows n - p is exact, whatever the method.
-        method = "residual" if text == IID and not fit.design.random else df
-        found = other.contrast(asked.L, df=method).iloc[0] if asked else dict.fromkeys(NUMBERS, np.nan)
-    except LmmkitError as error:
-        return {"note": str(error)}
-    measures = {name: getattr(other, name) for name in ("npar", "deviance", "aic", "bic")}
-    estimates = {name: found[name] for name in NUMBERS}
-    note = "" if other.converged else "its search did not converge"
-    return {**measures, "quantity": asked.name if asked else "", **estimates, "note": note}
-
-
-def _fitted(fit: Fit, text: str, data: Any, options: Mapping[str, Any]) -> Fit:
-    if fit.design.residual and text == str(fit.design.residual.formula):
-        return fit
-    if text == IID and not fit.design.random:
-        return Fit(
-            estimate(without_random_effects(fit.formula, fit.design), reml=fit.reml, algorithm="newton")
-        )
-    others: dict[str, Any] = {**options, "residual": text}
-    return lmm(fit.formula, data, **others)
 
 
 def _ranks(table: Frame) -> Facts:

@@ -7,7 +7,6 @@ them, from which the correlation is taken out too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,19 +94,6 @@ def _boxed(design: Design) -> tuple[str, list[str], NDArray[np.intp]]:
         list(residual.cell_names),
         residual.arrays.cells,
     )
-
-
-def outlying(fit: Fit) -> dict[str, Any]:
-    """How many standardised residuals lie beyond 2 and 3, and how many a normal distribution would have."""
-    z = np.abs(_standardised(fit))
-    return {
-        "kind": "standardised" if fit.design.residual is None else "normalised",
-        "rows": len(z),
-        "beyond_2": int((z > 2).sum()),
-        "beyond_3": int((z > 3).sum()),
-        "expected_beyond_2": len(z) * 0.0455002638963584,
-        "largest": float(z.max()),
-    }
 
 
 def _rows(fit: Fit) -> Frame:

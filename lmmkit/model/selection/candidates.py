@@ -13,6 +13,7 @@ from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.design.design import Design, build_design, without_random_effects
 from lmmkit.model.estimates import Estimates, Stored, estimate
 from lmmkit.model.formula.formula import Formula
+from lmmkit.model.formula.residual_formula import parse_residual
 from lmmkit.model.inference.degrees_of_freedom import null_directions
 from lmmkit.model.selection.conditional_aic import conditional_aic
 from lmmkit.model.selection.random_parts import spelled
@@ -112,7 +113,7 @@ class Candidates:
 
     def _design(self, formula: Formula) -> Design:
         """The design on the rows that the formula uses."""
-        if not formula.random and "residual" not in self.options:
+        if not formula.random and parse_residual(self.options.get("residual")) is None:
             like = next((c.estimates.design for c in self.fitted.values() if c.estimates), None)
             if like is None:
                 raise FitError("no candidate with random effects could be fitted before it")

@@ -34,9 +34,9 @@ from lmmkit.model.options import check_level, check_option, whole
 from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
 from lmmkit.model.selection.candidates import Candidate, Candidates
 from lmmkit.model.selection.random_parts import Bars, intercepts, lattice, simpler, spelled
-from lmmkit.model.selection.select import BY_TEST, RULES, largest_part
+from lmmkit.model.selection.select import RULES, largest_part
 from lmmkit.model.selection.step_tests import mixture_between
-from lmmkit.model.selection.walks import Mixture, Refits, decide
+from lmmkit.model.selection.walks import Mixture, Refits, decide, default_criterion
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread
 
@@ -200,7 +200,7 @@ def error_rates(
 
 def _criterion(rule: str, asked: str | None) -> str:
     """What the rule goes by."""
-    settled = asked or ("lrt" if rule in BY_TEST else "aic")
+    settled = asked or default_criterion(rule)
     if settled == "caic":
         raise FitError(
             "criterion='caic': error rates are simulated for 'lrt', 'aic' and 'bic', which need the "

@@ -31,7 +31,21 @@ STAGES = {
     CORRELATE: "correlations again",
     ADD: "added",
 }
-PATH = ("step", "stage", "candidate", "against", "what", "stat", "df", "p", "higher", "kept", "taken")
+PATH = (
+    "step",
+    "stage",
+    "candidate",
+    "against",
+    "what",
+    "stat",
+    "df",
+    "p",
+    "higher",
+    "kept",
+    "taken",
+    "singular",
+    "outcome",
+)
 
 
 @dataclass(frozen=True)
@@ -52,10 +66,12 @@ class Selection:
             (chosen, step, rejected, shown, failed), reason, error.
         path: One row per comparison of a rule that goes step by step: step, stage, candidate, against, what
             it has less or more, stat, df, p, higher (what the larger model's criterion is higher by), kept
-            (whether the larger model is), taken (whether the walk went there).
+            (whether the larger model is), taken (whether the walk went there), singular, outcome in words.
         components: Principal components of the random effects of the first and the chosen model, see
             `term_components`, with `candidate`.
         notices: What the formula says otherwise than it may be meant, and what the design says of it.
+        residuals: The chosen model under other residual structures, see `residual_structures`; empty where
+            none were asked for.
     """
 
     formula: str
@@ -68,6 +84,7 @@ class Selection:
     path: pd.DataFrame
     components: pd.DataFrame
     notices: tuple[str, ...] = ()
+    residuals: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def to_dict(self) -> dict[str, Any]:
         """The choice in plain values."""
@@ -82,6 +99,7 @@ class Selection:
             "candidates": self.table.to_dict("records"),
             "path": self.path.to_dict("records"),
             "components": self.components.to_dict("records"),
+            "residuals": self.residuals.to_dict("records"),
         }
 
     def __str__(self) -> str:
@@ -130,6 +148,21 @@ class Entry:
     test: StepTest = field(default_factory=StepTest)
     remarks: list[str] = field(default_factory=list[str])
     decision: str = "shown"
+
+
+def _outcome(trial: Trial, answer: Answer, taken: bool) -> str:
+    """What became of a trial, in two words."""
+    if not answer.able:
+        return "not fitted"
+    if trial.against is None:
+        return "begins"
+    if trial.step == ZERO:
+        return "left out for now"
+    if taken:
+        return "added" if trial.adds else "left out"
+    if trial.adds:
+        return "singular" if answer.larger and answer.singular else "not added"
+    return "kept" if answer.larger else "kept for now"
 
 
 class CandidateLedger:
@@ -252,6 +285,8 @@ class CandidateLedger:
                     "higher": answer.ease if self.criterion != "lrt" and against else np.nan,
                     "kept": answer.larger,
                     "taken": taken,
+                    "singular": entry.candidate.singular,
+                    "outcome": _outcome(trial, answer, taken),
                 }
             )
 

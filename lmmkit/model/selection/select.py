@@ -10,16 +10,19 @@ import pandas as pd
 
 from lmmkit.errors import FitError, FormulaError
 from lmmkit.model.design_audit.design_audit import design_audit
+from lmmkit.model.fit import lmm
 from lmmkit.model.formula.formula import Bar, Formula, parse_candidate, parse_formula
+from lmmkit.model.formula.residual_formula import IID, parse_residual
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.selection.candidates import Candidates
 from lmmkit.model.selection.ledger import CandidateLedger, Selection, selection_of
 from lmmkit.model.selection.random_parts import Bars, lattice, spelled
-from lmmkit.model.selection.walks import WALKS
+from lmmkit.model.selection.residual_structures import residual_structures, row_of
+from lmmkit.model.selection.walks import WALKS, default_criterion
+from lmmkit.model.table.known import known_of
 
 RULES = ("fixed", "maximal", "parsimonious", "backward", "forward", "best")
 CRITERIA = ("lrt", "aic", "bic", "caic")
-BY_TEST = ("parsimonious", "backward", "forward")  # rules whose criterion is lrt unless another is asked for
 AUDITED = ("weights", "offset", "residual", "known", "contrasts", "missing", "subset")
 CONDITIONAL = 50_000  # rows times covariance parameters of the largest candidate up to which cAIC is told
 
@@ -34,6 +37,8 @@ def select(
     alpha: float = 0.2,
     reml: bool = True,
     seed: int = 0,
+    residuals: Sequence[str] = (),
+    focus: str | None = None,
     **options: Any,
 ) -> Selection:
     """Fit candidate random-effects structures and choose one by a rule; every candidate stays in the ledger.
@@ -58,6 +63,9 @@ def select(
         alpha: Level of the tests: what has a larger p is left out.
         reml: Restricted maximum likelihood, under which only equal fixed parts can be compared.
         seed: Of simulated reference distributions.
+        residuals: Residual structures under which the chosen model is fitted too, side by side: "iid",
+            "ar1(visit | id)" and so on. They are shown, not chosen among.
+        focus: The coefficient whose estimate and standard error are told under each of them.
         options: Further arguments of `lmm`.
 
     Raises:
@@ -76,7 +84,7 @@ def select(
     'y ~ 1 + x + (1 + x || g)'
     """
     check_option("rule", rule, RULES)
-    criterion = ("lrt" if rule in BY_TEST else "aic") if criterion is None else criterion
+    criterion = default_criterion(rule) if criterion is None else criterion
     check_option("criterion", criterion, CRITERIA)
     check_level("alpha", alpha)
     _check_criterion(rule, criterion, options)
@@ -88,7 +96,8 @@ def select(
         ledger = CandidateLedger(fits, criterion, alpha, seed)
         end = ledger.walk(WALKS[rule](largest), base)
         ledger.show(listed)
-        return selection_of(ledger, rule, replace(base, random=end), (*base.notices, *notices))
+        found = selection_of(ledger, rule, replace(base, random=end), (*base.notices, *notices))
+        return _with_residuals(found, residuals, focus, data, reml, options)
     listed = _listed(base, candidates)
     if rule == "fixed" and str(base) not in map(str, listed):
         listed = [base, *listed]
@@ -97,7 +106,30 @@ def select(
     ledger = CandidateLedger(fits, criterion, alpha, seed)
     ledger.show(listed)
     chosen = base if rule == "fixed" else ledger.best()
-    return selection_of(ledger, rule, chosen, base.notices)
+    found = selection_of(ledger, rule, chosen, base.notices)
+    return _with_residuals(found, residuals, focus, data, reml, options)
+
+
+def _with_residuals(
+    found: Selection,
+    residuals: Sequence[str],
+    focus: str | None,
+    data: Any,
+    reml: bool,
+    options: Mapping[str, Any],
+) -> Selection:
+    """The choice with the chosen model under other residual structures beside it."""
+    if not residuals:
+        return found
+    given: dict[str, Any] = {**options, "reml": reml}
+    given["known"] = known_of(options.get("known"), parse_formula(found.formula))
+    fit = lmm(found.formula, data, **given)
+    L, quantity = row_of(fit, focus)
+    own = IID if fit.design.residual is None else str(fit.design.residual.formula)
+    texts = [str(parse_residual(text) or IID) for text in residuals]
+    told = list(dict.fromkeys([own, *texts]))
+    table = residual_structures(fit, told, data, given, L=L, quantity=quantity)
+    return replace(found, residuals=table)
 
 
 def _check_criterion(rule: str, criterion: str, options: Mapping[str, Any]) -> None:
@@ -111,7 +143,7 @@ def _check_criterion(rule: str, criterion: str, options: Mapping[str, Any]) -> N
             "criterion='lrt' orders no list of candidates: rule 'best' takes 'aic', 'bic' or 'caic'. Tests "
             "go step by step, by rule 'parsimonious', 'backward' or 'forward'."
         )
-    if criterion == "caic" and options.get("residual") is not None:
+    if criterion == "caic" and parse_residual(options.get("residual")) is not None:
         raise FitError(
             "criterion='caic' is that of independent residuals, and this model has a residual structure: "
             "choose by 'aic' or 'bic'."
@@ -122,7 +154,7 @@ def _candidates(
     widest: Formula, data: Any, reml: bool, options: Mapping[str, Any], criterion: str
 ) -> Candidates:
     """Fits that begin with the widest model, whose cross-products serve the others."""
-    free = options.get("residual") is None and options.get("variances") is None
+    free = parse_residual(options.get("residual")) is None
     fits = Candidates(widest, data, reml=reml, options=options, conditional=criterion == "caic")
     first = fits.of(widest)
     size = first.estimates.nobs * len(first.estimates.theta) if first.estimates else CONDITIONAL + 1

@@ -110,6 +110,11 @@ WALKS: dict[str, Callable[[Bars], Walk]] = {
 }
 
 
+def default_criterion(rule: str) -> str:
+    """The criterion of a rule where none is asked for: tests where it goes step by step, else AIC."""
+    return "lrt" if rule in ("parsimonious", "backward", "forward") else "aic"
+
+
 def _begun(first: Bars) -> Walk:
     """Where a walk can begin: the first of ever simpler models that can be fitted."""
     current, name = first, BEGIN

@@ -25,6 +25,7 @@ from lmmkit.errors import FitError, FormulaError
 from lmmkit.model.formula.expression import named_column, parse_expression
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.formula.residual_formula import IID, ResidualFormula, parse_residual
+from lmmkit.model.selection.walks import default_criterion
 from lmmkit.model.table.labels import label_of
 
 
@@ -438,21 +439,28 @@ def _word_or_list(value: object) -> str:
 class RandomEffects(_Section):
     """How the random effects are chosen."""
 
-    rule: Literal["fixed", "best"] = Field(
-        default="fixed", description="fixed: as in model.formula; best: the best candidate by the criterion"
+    rule: Literal["fixed", "maximal", "parsimonious", "backward", "forward", "best"] = Field(
+        default="fixed",
+        description="fixed: as in model.formula; maximal: all that the design justifies; parsimonious: from "
+        "there without correlations, then term by term, then correlations again; backward, forward: step by "
+        "step down from there, or up from intercepts; best: the best candidate by the criterion",
     )
     candidates: Annotated[
         Annotated[Literal["auto"], Tag("word")]
         | Annotated[list[Candidate], Field(min_length=1), Tag("list")],
         Discriminator(_word_or_list),
     ] = Field(
-        default="auto", description="Random parts such as (1 | g) or (x || g); rule best needs the list"
+        default="auto",
+        description="Random parts such as (1 | g) or (x || g); rule best needs the list, the others show it",
     )
-    criterion: Literal["lrt", "aic", "bic"] = Field(
-        default="aic", description="Criterion of the choice; rule best has aic and bic"
+    criterion: Literal["lrt", "aic", "bic", "caic"] | None = Field(
+        default=None,
+        validate_default=True,
+        description="Criterion of the choice: lrt (likelihood ratio tests, the default of parsimonious, "
+        "backward and forward; not of best), aic (the default of the others), bic, caic (conditional AIC)",
     )
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.2, description="Level of the tests, under criterion lrt"
+        default=0.2, description="Level of the tests, under criterion lrt: what has a larger p is left out"
     )
     simulate: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=0,
@@ -469,9 +477,10 @@ class RandomEffects(_Section):
     @field_validator("criterion")
     @classmethod
     def _ordering_for_best(cls, value: object, info: ValidationInfo) -> object:
-        if value == "lrt" and info.data.get("rule") == "best":
-            raise ValueError("rule `best` chooses by aic or bic; tests order no list of candidates")
-        return value
+        rule = info.data.get("rule")
+        if value == "lrt" and rule == "best":
+            raise ValueError("rule `best` chooses by aic, bic or caic; tests order no list of candidates")
+        return default_criterion(str(rule)) if value is None else value
 
 
 class Inference(_Section):

@@ -5,7 +5,7 @@ Every number in them is a mark: a cell of the table, a fact about it, or an entr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -15,6 +15,8 @@ from lmmkit.model.report_tables.about_data import axis_label
 from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
 from lmmkit.model.report_tables.panels import PanelChoice, focus_columns
 from lmmkit.model.report_tables.report_table import excludes_zero
+from lmmkit.model.selection.ledger import NAMES, STAGES
+from lmmkit.model.selection.walks import ADD, CORRELATE
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.report.findings import listed
@@ -266,13 +268,15 @@ def focus_means(means: FocusMeans, columns: pd.DataFrame, level: float) -> Words
 def candidates(table: pd.DataFrame, criterion: str) -> Words:
     """What the picture of the candidates shows."""
     numbers = _Numbers("candidates", table)
+    tests, criterion = criterion == "lrt", "aic" if criterion == "lrt" else criterion
+    name = NAMES[criterion]
     best = table["candidate"].iloc[int(table[f"d_{criterion}"].fillna(float("inf")).argmin())]
     chosen = table.loc[table["chosen"], "candidate"].iloc[0]
     count, singular, failed = (numbers.fact(key) for key in ("candidates", "singular", "failed"))
-    form = "{} is taken; {} has the least {}"
-    remarks = [fill(form, Name(chosen), Name(best), criterion.upper())]
+    form = "{} is taken by its tests; {} has the least {}" if tests else "{} is taken; {} has the least {}"
+    remarks = [fill(form, Name(chosen), Name(best), name)]
     if best == chosen:
-        remarks = [fill("{} is taken, and has the least {}", Name(chosen), criterion.upper())]
+        remarks = [fill("{} is taken, and has the least {}", Name(chosen), name)]
     if count.value == 1:
         remarks = [fill("{} is the only candidate", Name(chosen))]
     if singular.value:
@@ -282,6 +286,28 @@ def candidates(table: pd.DataFrame, criterion: str) -> Words:
         remarks.append(fill("{} could not be fitted", counted(failed, "candidate")))
     alt = "Deviance, AIC and BIC of {} as distances from the least."
     return _words(fill("{}.", join("; ", remarks)), alt, counted(count, "candidate"))
+
+
+def selection_path(path: pd.DataFrame, criterion: str, alpha: float) -> Words:
+    """What the picture of a choice that goes step by step shows."""
+    numbers = _Numbers("selection_path", path)
+    comparisons, taken = (numbers.fact(key) for key in ("comparisons", "taken"))
+    ways = path["taken"] & path["against"].fillna("").ne("")
+    adds = path["stage"].isin([STAGES[ADD], STAGES[CORRELATE]])
+    back = set(path.loc[ways & adds, "what"])
+    gone = [what for what in path.loc[ways & ~adds, "what"] if what not in back]
+    added = list(path.loc[ways & adds, "what"])
+    told = [fill("{} left out", listed(gone))] if gone else []
+    told += [fill("{} added", listed(added))] if added else []
+    way = join("; ", told) if told else fill("nothing left out and nothing added")
+    caption = fill("{} led to {}: {}.", counted(comparisons, "comparison"), counted(taken, "change"), way)
+    alt = "p of each comparison, step by step, beside the level {}; what was taken is marked by a diamond."
+    if criterion != "lrt":
+        other = (
+            "Difference of {} in each comparison, step by step, beside zero; a diamond marks what was taken."
+        )
+        return _words(caption, other, NAMES[criterion])
+    return _words(caption, alt, Mark(alpha, "study.json", "random_effects/alpha", number(alpha, 4)))
 
 
 def incidence(audit: pd.DataFrame, related: pd.DataFrame) -> Words:
@@ -575,13 +601,44 @@ def residuals(facts: dict[str, Any], outliers: pd.DataFrame) -> Words:
     return _words(
         fill(
             "The row farthest from its fitted value is row {}{}, with a residual of {} standard "
-            "deviations.{}",
+            "deviations.{}{}",
             numbers.cell(0, "row"),
             of,
             minus(numbers.cell(0, "studentised", 3)),
             some if facts["drawn"] < facts["rows"] else "",
+            _in_the_band(facts.get("outside"), told),
         ),
-        "Residuals against fitted values, against normal quantiles, their spread, and boxes by group.",
+        "Residuals against fitted values, against normal quantiles with an envelope, their spread, and "
+        "boxes by "
+        "group.",
+    )
+
+
+def _in_the_band(outside: int | None, told: Callable[[str], Mark]) -> MarkedText:
+    """What the envelope of the quantiles says; nothing where there is none."""
+    if outside is None:
+        return MarkedText()
+    if not outside:
+        return fill(
+            " The quantiles stay within the band that holds all of them in nineteen of twenty data "
+            "sets of the model."
+        )
+    form = (
+        " {} of the quantiles drawn {} the band that holds all of them in nineteen of twenty data sets of "
+        "the model."
+    )
+    return fill(form, told("outside"), "leaves" if outside == 1 else "leave")
+
+
+def check_curves(table: pd.DataFrame) -> Words:
+    """What the curves with their envelopes show."""
+    numbers = _Numbers("check_curves", table)
+    form = "{} of {} {} its band, which holds the whole curve in nineteen of twenty data sets of the model."
+    out = numbers.fact("outside")
+    return _words(
+        fill(form, out, counted(numbers.fact("curves"), "curve"), "leaves" if out.value == 1 else "leave"),
+        "{} of checks, each in a panel with a band.",
+        counted(numbers.fact("curves"), "curve"),
     )
 
 

@@ -1,16 +1,22 @@
-"""What the checks of the assumptions found, in sentences, and which of it nobody may overlook."""
+"""What the checks of the assumptions found, in sentences, and which of it nobody may overlook.
+
+The sentences are those of the diagnosis (`checks.json`); here each number is bound to its place in that file,
+and each name is the one that readers see.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from lmmkit.model.design.visit_design import VisitDesign
+import pandas as pd
+
+from lmmkit.model.diagnostics.check_result import FINE, LOOK, TROUBLE, UNCHECKED
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
-from lmmkit.study.report.numbers import CORRELATION_DECIMALS, Files
+from lmmkit.study.report.numbers import MINUS, Files, rounded
 from lmmkit.study.report.seen import Seen
 
-SERIOUS, SLIGHT, NOTHING = "serious", "slight", "nothing found"
-MOST_NAMED = 3  # outlying rows that a sentence names
+FILE = "checks.json"
 
 
 def serious(files: Files, seen: Seen) -> list[MarkedText]:
@@ -20,22 +26,101 @@ def serious(files: Files, seen: Seen) -> list[MarkedText]:
         files: The run.
         seen: What readers see for its names.
     """
-    summary, table = files.json("summary.json"), files.table("checks")
-    rows = [row for row in range(len(table)) if table["verdict"].iloc[row] == SERIOUS]
+    summary = files.json("summary.json")
     reused = [fill("{}", files.entry("summary.json", "reused", i)) for i in range(len(summary["reused"]))]
     return [
         *([_singular(files, seen, summary["singular_terms"])] if summary["singular"] else []),
         *reused,
-        *(_Found(files, seen).sentence(row) for row in rows),
+        *(_sentence(files, seen, row) for row in _rows(files, TROUBLE)),
     ]
 
 
 def checks_in_words(files: Files, seen: Seen) -> list[MarkedText]:
-    """What each check found, the serious things first."""
-    verdicts = files.table("checks")["verdict"].tolist()
-    ranks = {SERIOUS: 0, SLIGHT: 1, NOTHING: 2}
-    order = sorted(range(len(verdicts)), key=lambda row: ranks.get(verdicts[row], 3))
-    return [_Found(files, seen).sentence(row) for row in order]
+    """What the checks found: what is troubling first, then what to look at; what else was checked; how."""
+    notable = [_with_remedy(files, seen, row) for verdict in (TROUBLE, LOOK) for row in _rows(files, verdict)]
+    return [*notable, *_others(files, seen), _how(files)]
+
+
+def notable_in_words(files: Files, seen: Seen) -> list[MarkedText]:
+    """The same as a methods paragraph has it, without what to do."""
+    notable = [_sentence(files, seen, row) for verdict in (TROUBLE, LOOK) for row in _rows(files, verdict)]
+    return [_how(files), *notable, *_others(files, seen)]
+
+
+def _rows(files: Files, verdict: str) -> list[int]:
+    """The rows of the table with a verdict."""
+    return [row for row, own in enumerate(files.table("checks")["verdict"]) if own == verdict]
+
+
+def _sentence(files: Files, seen: Seen, row: int) -> MarkedText:
+    told = files.json(FILE)["sentences"][row]
+    parts = [_part(files, seen, row, place, fact) for place, fact in enumerate(told["facts"])]
+    return fill(told["form"], *parts)
+
+
+def _part(files: Files, seen: Seen, row: int, place: int, fact: dict[str, Any]) -> Part | MarkedText:
+    """A fact as readers see it."""
+    kind, value = fact["kind"], fact["value"]
+    if kind == "column":
+        return seen.column(value)
+    if kind == "level":
+        return seen.level(fact["of"], value)
+    if kind == "effect":
+        return Name(seen.effect(value))
+    if kind == "unit":
+        return seen.of_response()
+    if kind == "probability":
+        text = "< 0.001" if value < 0.001 else f"{value:.3f}"
+        return fill("p {}{}", "" if text.startswith("<") else "= ", _mark(files, row, place, text))
+    if kind == "number":
+        return _mark(files, row, place, rounded(value, fact["decimals"]))
+    digits = any(map(str.isdigit, value))
+    return _mark(files, row, place, value.replace("-", MINUS)) if digits else value
+
+
+def _mark(files: Files, row: int, place: int, text: str) -> Mark:
+    return files.entry(FILE, "sentences", row, "facts", place, "value", text=text)
+
+
+def _with_remedy(files: Files, seen: Seen, row: int) -> MarkedText:
+    """A sentence and what to do."""
+    remedy = files.table("checks")["remedy"].iloc[row]
+    sentence = _sentence(files, seen, row)
+    if not isinstance(remedy, str) or not remedy:
+        return sentence
+    return fill("{} What to do: {}.", sentence, Name(remedy.rstrip(".")))
+
+
+def _others(files: Files, seen: Seen) -> list[MarkedText]:
+    """What else was checked, and what could not be."""
+    said, table = list[MarkedText](), files.table("checks")
+    for verdict, form in (
+        (FINE, "Nothing notable was found in: {}."),
+        (UNCHECKED, "Not checked, or beyond what these data can tell: {}."),
+    ):
+        named = [_named(table, seen, row) for row in _rows(files, verdict)]
+        if named:
+            said.append(fill(form, listed(named)))
+    return said
+
+
+def _named(table: pd.DataFrame, seen: Seen, row: int) -> MarkedText:
+    """A check and what it is of."""
+    check, of = str(table["check"].iloc[row]), str(table["of"].iloc[row])
+    return fill("{} ({})", Name(check), Name(seen.labels.of(of)))
+
+
+def _how(files: Files) -> MarkedText:
+    """How the checks were judged."""
+    told = files.json(FILE)
+    refitted = told["how"] == "refitted"
+    way = "the model refitted to each" if refitted else "at the fitted variances, without refits"
+    form = (
+        "Each check is ranked among the same check of {} data sets simulated from the fit ({}), and p "
+        "values are "
+        "adjusted for all checks together; rows are judged by {} residuals."
+    )
+    return fill(form, files.entry(FILE, "replicates"), way, told["judged_by"])
 
 
 def _singular(files: Files, seen: Seen, groups: Sequence[str]) -> MarkedText:
@@ -58,187 +143,6 @@ def listed(parts: Iterable[Part | MarkedText]) -> MarkedText:
     """Parts of a sentence with commas and a last `and`."""
     items = list(parts) or ["nothing"]
     return fill("{} and {}", join(", ", items[:-1]), items[-1]) if len(items) > 1 else fill("{}", *items)
-
-
-class _Found:
-    """The sentences of the table of checks."""
-
-    def __init__(self, files: Files, seen: Seen) -> None:
-        self.files, self.seen, self.table = files, seen, files.table("checks")
-
-    def sentence(self, row: int) -> MarkedText:
-        kinds: dict[str, Callable[[int], MarkedText]] = {
-            "outlying rows": self._rows,
-            "variance along fitted values": self._along,
-            "variance between groups": self._between,
-            "normal residuals": self._normal,
-            "outlying groups": self._groups,
-            "independence": self._independence,
-        }
-        return kinds[str(self.table["check"].iloc[row])](row)
-
-    def _independence(self, row: int) -> MarkedText:
-        shape = self.seen.design.residual
-        if shape is not None and shape.formula.group is not None:
-            group = shape.formula.group
-            within = fill(" within {}", self.seen.column(group.label)) if group.names else MarkedText()
-            left = ""
-            if shape.formula.fades:
-                left = (
-                    "; the semivariance of the normalised residuals shows what correlation the model leaves"
-                )
-            elif isinstance(shape, VisitDesign):
-                left = "; the fitted correlations stand beside the empirical ones"
-            return fill("Residuals{} are assumed to be correlated{}.", within, left)
-        return fill("Independence was not checked: {}.", self._cell(row, "note"))
-
-    def _cell(self, row: int, column: str) -> Mark:
-        return self.files.cell("checks", row, column)
-
-    def _p(self, table: str, row: int) -> MarkedText:
-        mark = self.files.cell(table, row, "p", "probability")
-        return fill("p {}{}", "" if mark.text.startswith("<") else "= ", mark)
-
-    def _verdict(self, row: int) -> str:
-        return str(self.table["verdict"].iloc[row])
-
-    def _unchecked(self, row: int, what: str, *values: Part | MarkedText) -> MarkedText:
-        return fill("{} was not checked: {}.", fill(what, *values), self._cell(row, "note"))
-
-    def _row(self, at: int) -> MarkedText:
-        """`row 57 (Subject 332)`."""
-        groups = self.files.table("outliers")["groups"].iloc[at]
-        of = fill(" ({})", self._levels(str(groups))) if isinstance(groups, str) and groups else MarkedText()
-        return fill("row {}{}", self.files.cell("outliers", at, "row"), of)
-
-    def _size(self, at: int) -> Mark:
-        return self.files.cell("outliers", at, "studentised", 2)
-
-    def _levels(self, text: str) -> MarkedText:
-        """`Subject 332, item 4` with labels."""
-        parts = list[MarkedText]()
-        for part in text.split(", "):
-            group = next((name for name in self.seen.design.ngroups if part.startswith(f"{name} ")), "")
-            level = part.removeprefix(f"{group} ")
-            told = self.seen.level(group, level)
-            parts.append(
-                fill("{}", Name(part)) if not group else fill("{} {}", self.seen.column(group), told)
-            )
-        return join(", ", parts)
-
-    def _rows(self, row: int) -> MarkedText:
-        kind = str(self.table["of"].iloc[row])
-        outliers = self.files.table("outliers")
-        if self._verdict(row) == NOTHING:
-            form = (
-                "No row is an outlier: the largest {} residual, {}, is that of {} ({}, adjusted "
-                "for the number of rows)."
-            )
-            return fill(form, kind, self._size(0), self._row(0), self._p("outliers", 0))
-        shown = min(len(outliers), MOST_NAMED)
-        named = listed([fill("{} at {}", self._row(at), self._size(at)) for at in range(shown)])
-        count = self._cell(row, "count")
-        if count.value == 1:
-            form = (
-                "One row is an outlier: {}, {} standard deviations from its fitted value ({}, "
-                "adjusted for the number of rows)."
-            )
-            return fill(form, self._row(0), self._size(0), self._p("outliers", 0))
-        form = (
-            "{} rows are outliers, in standard deviations from their fitted values: {}{} ({} for "
-            "the first, adjusted for the number of rows)."
-        )
-        more = "" if count.value <= shown else ", and others"
-        return fill(form, count, named, more, self._p("outliers", 0))
-
-    def _along(self, row: int) -> MarkedText:
-        if self._verdict(row) not in (SERIOUS, SLIGHT, NOTHING):
-            return self._unchecked(row, "Whether the residual variance changes along the fitted values")
-        if self._verdict(row) == NOTHING:
-            return fill(
-                "No change of the residual variance along the fitted values was found ({}).",
-                self._p("checks", row),
-            )
-        form = (
-            "The residual variance {} with the fitted values: the standard deviation is {}{} in "
-            "their lowest third "
-            "and {}{} in their highest ({})."
-        )
-        rises = float(self.table["high"].iloc[row]) > float(self.table["low"].iloc[row])
-        way = (
-            ("rises" if rises else "falls")
-            if self._verdict(row) == SERIOUS
-            else ("seems to rise" if rises else "seems to fall")
-        )
-        unit = self.seen.of_response()
-        return fill(
-            form, way, self._cell(row, "low"), unit, self._cell(row, "high"), unit, self._p("checks", row)
-        )
-
-    def _between(self, row: int) -> MarkedText:
-        name = str(self.table["of"].iloc[row])
-        if self._verdict(row) not in (SERIOUS, SLIGHT, NOTHING):
-            return self._unchecked(
-                row, "Whether the residual variance differs between the levels of {}", self.seen.column(name)
-            )
-        if self._verdict(row) == NOTHING:
-            form = "No difference of the residual variance between the levels of {} was found ({})."
-            return fill(form, self.seen.column(name), self._p("checks", row))
-        differs = "differs" if self._verdict(row) == SERIOUS else "seems to differ"
-        unit = self.seen.of_response()
-        least, most = (self.seen.level(name, str(self.table[key].iloc[row])) for key in ("least", "most"))
-        form = "The residual standard deviation {} between the levels of {}, from {}{} ({}) to {}{} ({}; {})."
-        return fill(
-            form, differs, self.seen.column(name), self._cell(row, "low"), unit, least,
-            self._cell(row, "high"),
-            unit, most, self._p("checks", row),
-        )  # fmt: skip
-
-    def _normal(self, row: int) -> MarkedText:
-        if self._verdict(row) not in (SERIOUS, SLIGHT, NOTHING):
-            return self._unchecked(row, "Whether residuals are normal")
-        shape = fill(
-            "skewness {}, excess kurtosis {}, {}",
-            self.files.cell("checks", row, "low", CORRELATION_DECIMALS - 1),
-            self.files.cell("checks", row, "size", CORRELATION_DECIMALS - 1),
-            self._p("checks", row),
-        )
-        if self._verdict(row) == NOTHING:
-            return fill("No departure of the residuals from a normal distribution was found ({}).", shape)
-        how = (
-            "are not normal"
-            if self._verdict(row) == SERIOUS
-            else "depart slightly from a normal distribution"
-        )
-        return fill("The residuals {} ({}).", how, shape)
-
-    def _groups(self, row: int) -> MarkedText:
-        term = str(self.table["of"].iloc[row])
-        group, _, name = term.partition(": ")
-        what = "intercept" if name == "Intercept" else "effect of {}"
-        of = fill(what, *([] if name == "Intercept" else [Name(self.seen.effect(name))]))
-        if self._verdict(row) == NOTHING:
-            return fill(
-                "No level of {} stands apart in its {} ({}, adjusted for their number).",
-                self.seen.column(group),
-                of,
-                self._p("checks", row),
-            )
-        form = (
-            "{} {} stands apart in its {}: {} standard deviations from the mean ({}, adjusted "
-            "for the number of levels)."
-        )
-        level = self.seen.level(group, str(self.table["most"].iloc[row]))
-        sizes = self.files.table("outlying_levels")
-        at = sizes.index[sizes["term"] == term][0]
-        return fill(
-            form,
-            self.seen.column(group),
-            level,
-            of,
-            self.files.cell("outlying_levels", int(at), "studentised", 2),
-            self._p("checks", row),
-        )
 
 
 def plainly(texts: Sequence[MarkedText]) -> list[str]:

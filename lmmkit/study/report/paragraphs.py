@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -9,9 +10,10 @@ from markupsafe import Markup
 from lmmkit.engine.covariance.patterned import Exponential
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.means.focus import reference_level, where_zero
+from lmmkit.model.selection.ledger import NAMES
 from lmmkit.study.pages.marks import MarkedText, Name, fill, join
 from lmmkit.study.report.answer import method
-from lmmkit.study.report.findings import checks_in_words, listed, serious, zero_in_errors
+from lmmkit.study.report.findings import listed, notable_in_words, serious, zero_in_errors
 from lmmkit.study.report.numbers import Files
 from lmmkit.study.report.rates import rates_in_words as simulated_rates
 from lmmkit.study.report.references import cite
@@ -42,6 +44,29 @@ RULES = {
     "none": "The model has no random effects. Its residual structure was named by the study file, not chosen "
     "from these data; others are shown for comparison.",
 }
+STEPS = {  # rules that go step by step: what they do, and the works that they are from
+    "maximal": ("The random effects are the maximal ones that the design justifies{}.", "maximal"),
+    "parsimonious": (
+        "The random effects were chosen by steps{}: from the maximal ones that the design justifies to those "
+        "without correlations, then a term less at a time, the one with least for it, then the correlations "
+        "again, unless they make the fit singular.",
+        "parsimonious",
+    ),
+    "backward": (
+        "The random effects were chosen by steps{}: from the maximal ones that the design justifies, "
+        "correlations or a term less at a time, whichever had least for it.",
+        "matched",
+    ),
+    "forward": (
+        "The random effects were chosen by steps{}: from intercepts alone, a term or correlations more at a "
+        "time, whichever had most for it.",
+        "matched",
+    ),
+}
+COUNTED = (
+    "The same data chose the model and then tested it: the p-values and intervals do not account for the "
+    "choice."
+)
 METHODS = {"REML": "restricted maximum likelihood (REML)", "ML": "maximum likelihood (ML)"}
 NO_RANDOM_EFFECTS = "There are no random effects; the covariance matrix of the residuals has full rank."
 VISITS = (
@@ -140,13 +165,30 @@ def rows_in_words(files: Files) -> MarkedText:
 def choice_in_words(files: Files, design: Design) -> list[MarkedText]:
     """By which rule the random effects were chosen, and how the formula was read where that may surprise."""
     selection = files.json("selection.json")
-    rule = RULES[selection["rule"] if design.random else "none"]
     alone = len(files.table("candidates")) < 2
-    others = "" if alone else "; the other candidates are shown for comparison"
-    rule = rule.format(criterion=selection["criterion"].upper(), others=others)
+    if design.random and selection["rule"] in STEPS:
+        said = _by_steps(files, selection)
+    else:
+        rule = RULES[selection["rule"] if design.random else "none"]
+        others = "" if alone else "; the other candidates are shown for comparison"
+        said = [fill("{}", rule.format(criterion=NAMES[selection["criterion"]], others=others))]
     notices = (files.entry("selection.json", "notices", i) for i in range(len(selection.get("notices", ()))))
     note = [] if alone else [files.entry("selection.json", "note")]  # about criteria that are compared
-    return [fill("{}", part) for part in (rule, *note, *notices)]
+    return [*said, *(fill("{}", part) for part in (*note, *notices))]
+
+
+def _by_steps(files: Files, selection: Mapping[str, Any]) -> list[MarkedText]:
+    """A choice by steps: the rule with its literature, how it decided, and how it ended."""
+    text, work = STEPS[selection["rule"]]
+    said, ending = fill(text, cite(files, work)), fill("{}", files.entry("selection.json", "ending"))
+    if selection["rule"] == "maximal":
+        return [said, ending]
+    criterion = selection["criterion"]
+    how = fill("What raised {}{} was left out.", NAMES[criterion], cite(files, "caic"))
+    if criterion == "lrt":
+        form, alpha = "What had p above {} in its likelihood ratio test was left out{}.", "alpha"
+        how = fill(form, files.entry("selection.json", alpha), cite(files, "boundary"))
+    return [said, how, ending, fill("{}", COUNTED)]
 
 
 def rates_in_words(files: Files) -> list[MarkedText]:
@@ -221,8 +263,8 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     design = seen.design
     search = [] if files.json("summary.json")["converged"] else [convergence_in_words(files, design)[0]]
     found = serious(files, seen)
-    checked = [fill("Checks of the assumptions: {}", join(" ", checks_in_words(files, seen)))]
-    others = [text for text in found if text not in checks_in_words(files, seen)]
+    checked = [fill("Checks of the assumptions: {}", join(" ", notable_in_words(files, seen)))]
+    others = [text for text in found if text not in notable_in_words(files, seen)]
     model = [
         rows_in_words(files),
         _model_sentence(files, seen),
@@ -268,17 +310,15 @@ def _tools(files: Files) -> MarkedText:
     named = [
         fill("{}{}", words, cite(files, key))
         for key, words in (
-            ("trend", "the studentised score test along the fitted values"),
-            ("spread", "the test of spreads about medians"),
+            ("trend", "the correlation of squared residuals with the fitted values"),
+            ("spread", "the likelihood ratio of a variance for each level"),
             ("normality", "skewness and kurtosis"),
+            ("envelope", "simultaneous envelopes of quantiles"),
+            ("table", "the step-down adjustment for all checks"),
         )
         if key in found
     ]
-    tests = fill("The tests: {}; ", listed(named)) if named else fill("")
-    checks = files.table("checks")
-    kind = str(checks.loc[checks["check"] == "outlying rows", "of"].iloc[0])
-    form = "{}rows are judged by {} residuals with Holm's adjustment for their number."
-    return fill(form, tests, kind)
+    return fill("The methods: {}.", listed(named)) if named else MarkedText()
 
 
 def _settings(files: Files, seen: Seen) -> list[MarkedText]:

@@ -71,10 +71,32 @@ WORKS: Mapping[str, Work] = {
         "Association, "
         "82(398), 605-610. doi:10.1080/01621459.1987.10478472",
     ),
+    "maximal": Work(
+        "Barr, Levy, Scheepers, & Tily, 2013",
+        "Barr, D. J., Levy, R., Scheepers, C., & Tily, H. J. (2013). Random effects structure for "
+        "confirmatory hypothesis testing: Keep it maximal. Journal of Memory and Language, 68(3), 255-278. "
+        "doi:10.1016/j.jml.2012.11.001",
+    ),
+    "parsimonious": Work(
+        "Bates, Kliegl, Vasishth, & Baayen, 2015",
+        "Bates, D., Kliegl, R., Vasishth, S., & Baayen, H. (2015). Parsimonious mixed models. "
+        "arXiv:1506.04967. doi:10.48550/arXiv.1506.04967",
+    ),
+    "matched": Work(
+        "Matuschek, Kliegl, Vasishth, Baayen, & Bates, 2017",
+        "Matuschek, H., Kliegl, R., Vasishth, S., Baayen, H., & Bates, D. (2017). Balancing Type I error and "
+        "power in linear mixed models. Journal of Memory and Language, 94, 305-315. "
+        "doi:10.1016/j.jml.2017.01.001",
+    ),
+    "caic": Work(
+        "Greven & Kneib, 2010",
+        "Greven, S., & Kneib, T. (2010). On the behaviour of marginal and conditional AIC in linear mixed "
+        "models. Biometrika, 97(4), 773-789. doi:10.1093/biomet/asq042",
+    ),
     "spread": Work(
-        "Brown & Forsythe, 1974",
-        "Brown, M. B., & Forsythe, A. B. (1974). Robust tests for the equality of variances. Journal of the "
-        "American Statistical Association, 69(346), 364-367. doi:10.1080/01621459.1974.10482955",
+        "Bartlett, 1937",
+        "Bartlett, M. S. (1937). Properties of sufficiency and statistical tests. Proceedings of the Royal "
+        "Society of London A, 160(901), 268-282. doi:10.1098/rspa.1937.0109",
     ),
     "trend": Work(
         "Koenker, 1981",
@@ -82,11 +104,20 @@ WORKS: Mapping[str, Work] = {
         "17(1), 107-112. doi:10.1016/0304-4076(81)90062-2",
     ),
     "normality": Work(
-        "D'Agostino & Pearson, 1973",
-        "D'Agostino, R., & Pearson, E. S. (1973). Tests for departure from normality. Empirical "
-        "results for the "
-        "distributions of b2 and the root of b1. Biometrika, 60(3), 613-622. "
-        "doi:10.1093/biomet/60.3.613",
+        "Jarque & Bera, 1987",
+        "Jarque, C. M., & Bera, A. K. (1987). A test for normality of observations and regression residuals. "
+        "International Statistical Review, 55(2), 163-172. doi:10.2307/1403192",
+    ),
+    "envelope": Work(
+        "Aldor-Noiman, Brown, Buja, Rolke, & Stine, 2013",
+        "Aldor-Noiman, S., Brown, L. D., Buja, A., Rolke, W., & Stine, R. A. (2013). The power to see: A new "
+        "graphical test of normality. The American Statistician, 67(4), 249-260. "
+        "doi:10.1080/00031305.2013.847865",
+    ),
+    "table": Work(
+        "Ge, Dudoit, & Speed, 2003",
+        "Ge, Y., Dudoit, S., & Speed, T. P. (2003). Resampling-based multiple testing for microarray data "
+        "analysis. TEST, 12(1), 1-77. doi:10.1007/BF02595811",
     ),
     "psis": Work(
         "Vehtari et al., 2024",
@@ -138,7 +169,12 @@ def used(files: Files) -> dict[str, dict[str, str]]:
     degrees = str(files.table("coefficients")["method"].iloc[0]).partition(":")[0]
     summary, checks = files.json("summary.json"), files.table("checks")
     made = set(checks.loc[checks["verdict"] != "not checked", "check"])
+    choice = files.json("selection.json")
     asked = {
+        "maximal": choice["rule"] == "maximal",
+        "parsimonious": choice["rule"] == "parsimonious",
+        "matched": choice["rule"] in ("backward", "forward"),
+        "caic": choice["criterion"] == "caic",
         "model": bool(summary["ngroups"]),
         "reml": summary["method"] == "REML",
         DEGREES.get(degrees, ""): True,
@@ -151,6 +187,8 @@ def used(files: Files) -> dict[str, dict[str, str]]:
         "spread": "variance between groups" in made,
         "trend": "variance along fitted values" in made,
         "normality": "normal residuals" in made,
+        "envelope": "quantiles of residuals" in made,
+        "table": len(made) > 1,
         "guide": True,
     }
     return {key: work._asdict() for key, work in WORKS.items() if asked.get(key)}

@@ -270,7 +270,7 @@ def choose_structure(settings: Any, table: pd.DataFrame, known: Mapping[str, Any
     """Returns the random effects that a study's rule chooses, with every candidate.
 
     Args:
-        settings: Settings of a step that declares `model` and `random_effects`.
+        settings: Settings of a step that declares `model`, `random_effects` and `seed`.
         table: The prepared data.
         known: Known covariances of levels, by grouping factor.
 
@@ -284,6 +284,8 @@ def choose_structure(settings: Any, table: pd.DataFrame, known: Mapping[str, Any
         rule=effects.rule,
         candidates=effects.candidates,
         criterion=effects.criterion,
+        alpha=effects.alpha,
+        seed=settings.seed,
         **fit_options(model),
         known=known,
     )

@@ -11,7 +11,7 @@ from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 
-SEEDS = 200
+SEEDS = 100
 RESTARTS = 3
 
 

@@ -307,6 +307,21 @@ def test_structures_weights_and_residuals_take_part(frame):
     assert tagged.formula == "score ~ 1 + Machine + cs(0 + Machine | Worker)"
 
 
+def test_residual_structures_stand_side_by_side_with_the_focus_under_each(frame):
+    texts = ["ar1(Days | Subject)", "iid", "nonsense(Days | Subject)"]
+    with pytest.raises(lmmkit.FormulaError, match="nonsense"):
+        select("Reaction ~ Days + (1 | Subject)", frame, residuals=texts)
+    found = select("Reaction ~ Days + (1 | Subject)", frame, residuals=texts[:2], focus="Days").residuals
+    fit = lmmkit.lmm("Reaction ~ Days + (1 | Subject)", frame, residual="ar1(Days | Subject)")
+    assert found["structure"].tolist() == ["iid", "ar1(Days | Subject)"]
+    assert found["chosen"].tolist() == [True, False]
+    assert found["d_aic"].tolist() == [pytest.approx(found["aic"].iloc[0] - fit.aic), 0.0]
+    assert found["estimate"].iloc[1] == pytest.approx(fit.params["Days"])
+    assert (found["quantity"] == "Days").all()
+    with pytest.raises(lmmkit.FitError, match="did you mean `Days`"):
+        select("Reaction ~ Days + (1 | Subject)", frame, residuals=["iid"], focus="Day")
+
+
 def test_it_prints_with_its_reasons(frame):
     found = select(FULL, frame, rule="parsimonious")
     assert "Chosen by rule parsimonious: Reaction ~ 1 + Days + (1 + Days || Subject)" in str(found)

@@ -140,6 +140,22 @@ def test_rule_best_needs_a_list_of_random_parts(tmp_path, candidates, column, me
     assert message in found
 
 
+@pytest.mark.parametrize(
+    ("given", "criterion"),
+    [
+        ("{rule: fixed}", "aic"),
+        ("{rule: maximal}", "aic"),
+        ("{rule: parsimonious}", "lrt"),
+        ("{rule: backward, criterion: caic}", "caic"),
+        ("{rule: forward}", "lrt"),
+        ("{rule: best, candidates: [(1 | g)]}", "aic"),
+    ],
+)
+def test_the_criterion_follows_the_rule_where_none_is_given(tmp_path, given, criterion):
+    found = study(tmp_path, GOOD + f"random_effects: {given}\n").settings.random_effects
+    assert found.criterion == criterion
+
+
 def test_a_candidate_is_a_random_part_or_a_whole_formula(tmp_path):
     text = GOOD + 'random_effects: {rule: best, candidates: ["(1 | h)", "y ~ x + (0 + z | g)"]}\n'
     assert list(study(tmp_path, text).settings.data.columns) == ["y", "g", "x", "h", "z"]
@@ -159,9 +175,17 @@ def test_a_candidate_is_a_random_part_or_a_whole_formula(tmp_path):
         ("  known: {g: {}}", "give one of `pedigree: FILE` (animal, sire, dam) and `matrix: FILE`"),
         ("  known: {g: {pedigree: p.csv, matrix: k.csv}}", "give one of `pedigree: FILE`"),
         ("  known: {g: {pedigre: p.csv}}", "did you mean pedigree?"),
-        ("random_effects: {rule: parsimonious}", "'parsimonious' is not one of fixed, best"),
-        ("random_effects: {criterion: caic}", "'caic' is not one of lrt, aic, bic"),
-        ("random_effects: {rule: best, candidates: [(1 | g)], criterion: lrt}", "chooses by aic or bic"),
+        ("random_effects: {rule: parsimonous}", "did you mean parsimonious?"),
+        (
+            "random_effects: {rule: stepwise}",
+            "'stepwise' is not one of fixed, maximal, parsimonious, backward",
+        ),
+        ("random_effects: {criterion: aicc}", "'aicc' is not one of lrt, aic, bic, caic"),
+        ("random_effects: {alpha: 1.2}", "random_effects.alpha"),
+        (
+            "random_effects: {rule: best, candidates: [(1 | g)], criterion: lrt}",
+            "chooses by aic, bic or caic",
+        ),
         ("report: {pdf: true}", "report.pdf: true is not one of false"),
     ],
 )

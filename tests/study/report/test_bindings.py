@@ -91,11 +91,13 @@ TABLES = {
         [("cs(v1 | g2)", 10.25, -2.125, True), ("un(v1 | g2)", 9.5, -2.25, False), ("iid", NAN, NAN, False)],
         columns=["structure", "aic", "estimate", "chosen"],
     ).assign(quantity="slope of x1"),
+    "check_curves": pd.DataFrame(
+        {"panel": ["a", "a", "b"], "value": [1.0, 5.0, 0.0], "low": -2.0, "high": 2.0}
+    ),
     "outliers": pd.DataFrame({"row": [58], "groups": ["g1 x2"], "studentised": [-6.0555]}),
     "pairs": pd.DataFrame({"low": [1.0, -1.0], "high": [2.0, 1.0]}),
 }
-FACTS = {"kind": "normalised", "rows": 73421, "beyond_2": 1736, "expected_beyond_2": 3340.67}
-FACTS |= {"largest": 3.2189, "drawn": 4000}
+FACTS = {"rows": 73421, "drawn": 4000, "outside": 3}
 CHOICE = PanelChoice("y2", "x1", "g1", ("g1",))
 T = TABLES
 HELD = [{"name": "y2", "value": 2.75}]
@@ -128,7 +130,8 @@ WORDS = {
         4,
     ),
     "correlations": (captions.correlations, (T["correlations"],), 1),
-    "residuals": (captions.residuals, (FACTS, T["outliers"]), 4),
+    "residuals": (captions.residuals, (FACTS, T["outliers"]), 5),
+    "check_curves": (captions.check_curves, (T["check_curves"],), 3),
     "forest": (captions.forest, (T["coefficients"], T["coefficients"].iloc[1:], 0.95), 2),
     "climb": (captions.climb, (T["algorithms"],), 4),
     "surface": (captions.surface, (["g1.x1", "g1.x2"],), 0),

@@ -315,6 +315,44 @@ def test_candidates(rows, criterion, caption, count):
     check(captions.candidates(Frame(rows, columns=list(CANDIDATES)), criterion), caption, alt)
 
 
+def test_candidates_by_tests_and_by_the_conditional_aic():
+    rows = [("a", True, False, "", 3.0, 0.0, 1.0), ("b", False, False, "", 0.0, 2.0, 0.0)]
+    frame = Frame(rows, columns=[*CANDIDATES, "d_caic"])
+    alt = "Deviance, AIC and BIC of 2 candidates as distances from the least."
+    check(captions.candidates(frame, "lrt"), "a is taken by its tests; b has the least AIC.", alt)
+    check(captions.candidates(frame, "caic"), "a is taken; b has the least cAIC.", alt)
+
+
+PATH = ("step", "stage", "against", "what", "p", "taken")
+BEGINS = (1, "largest model", "", "", NAN, True)
+ALL = (2, "without correlations", "a", "all correlations", 0.5, True)
+SLOPE = (3, "left out", "b", "the slope of x by g", 0.3, True)
+OTHER = (3, "left out", "b", "the slope of z by g", 0.25, False)
+AGAIN = (4, "correlations again", "c", "the correlations by g", 0.01, True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "caption"),
+    [
+        ([BEGINS, ALL], "1 comparison led to 1 change: all correlations left out."),
+        (
+            [BEGINS, ALL, OTHER, SLOPE],
+            "3 comparisons led to 2 changes: all correlations and the slope of x by g left out.",
+        ),
+        (
+            [BEGINS, ALL, AGAIN],
+            "2 comparisons led to 2 changes: all correlations left out; the correlations by g added.",
+        ),
+        ([BEGINS, OTHER], "1 comparison led to 0 changes: nothing left out and nothing added."),
+    ],
+)
+def test_selection_path(rows, caption):
+    alt = "p of each comparison, step by step, beside the level 0.2; what was taken is marked by a diamond."
+    check(captions.selection_path(Frame(rows, columns=list(PATH)), "lrt", 0.2), caption, alt)
+    other = "Difference of AIC in each comparison, step by step, beside zero; a diamond marks what was taken."
+    check(captions.selection_path(Frame(rows, columns=list(PATH)), "aic", 0.2), caption, other)
+
+
 @pytest.mark.parametrize(
     ("rows", "related", "caption", "groups"),
     [
@@ -536,12 +574,19 @@ def test_correlations(rows, caption, alt):
     ("facts", "groups", "caption"),
     [
         (
-            {"kind": "standardised", "rows": 180, "drawn": 180},
+            {"rows": 180, "drawn": 180, "outside": 2},
             "Subject 332",
-            "The row farthest from its fitted value is row 57 (Subject 332), with a residual of 6.06 standard deviations.",
+            "The row farthest from its fitted value is row 57 (Subject 332), with a residual of 6.06 standard deviations. "
+            "2 of the quantiles drawn leave the band that holds all of them in nineteen of twenty data sets of the model.",
         ),
         (
-            {"kind": "normalised", "rows": 73421, "drawn": 4000},
+            {"rows": 180, "drawn": 180, "outside": 0},
+            "",
+            "The row farthest from its fitted value is row 57, with a residual of 6.06 standard deviations. The quantiles "
+            "stay within the band that holds all of them in nineteen of twenty data sets of the model.",
+        ),
+        (
+            {"rows": 73421, "drawn": 4000},
             "",
             "The row farthest from its fitted value is row 57, with a residual of 6.06 standard deviations. 4,000 of 73,421 rows "
             "are drawn, evenly spaced.",
@@ -549,7 +594,7 @@ def test_correlations(rows, caption, alt):
     ],
 )
 def test_residuals(facts, groups, caption):
-    alt = "Residuals against fitted values, against normal quantiles, their spread, and boxes by group."
+    alt = "Residuals against fitted values, against normal quantiles with an envelope, their spread, and boxes by group."
     table = Frame({"row": [57], "groups": [groups], "studentised": [6.0555]})
     check(captions.residuals(facts, table), caption, alt)
 

@@ -148,6 +148,40 @@ def test_choice_in_words(rule, criterion, words):
     assert [plain(part) for part in found] == [words, "A note &lt;of&gt; it."]
 
 
+STEPS = (
+    (
+        "parsimonious", "lrt",
+        "The random effects were chosen by steps (Bates 2015): from the maximal ones that the design justifies "
+        "to those without correlations, then a term less at a time, the one with least for it, then the "
+        "correlations again, unless they make the fit singular.",
+        "What had p above 0.2 in its likelihood ratio test was left out.",
+    ),
+    (
+        "backward", "caic",
+        "The random effects were chosen by steps: from the maximal ones that the design justifies, "
+        "correlations or a term less at a time, whichever had least for it.",
+        "What raised cAIC was left out.",
+    ),
+    (
+        "forward", "bic",
+        "The random effects were chosen by steps: from intercepts alone, a term or correlations more at a "
+        "time, whichever had most for it.",
+        "What raised BIC was left out.",
+    ),
+    ("maximal", "aic", "The random effects are the maximal ones that the design justifies.", None),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "criterion", "words", "how"), STEPS)
+def test_choice_by_steps_in_words(rule, criterion, words, how):
+    selection = {"rule": rule, "criterion": criterion, "alpha": 0.2, "note": "A note.", "ending": "It ended."}
+    works = {"parsimonious": {"cited": "Bates 2015", "listed": "Bates (2015)."}}
+    files = report_files(selection=selection, references=works)
+    found = [plain(part) for part in prose.choice_in_words(files, design("y ~ 1 + (1 | g)"))]
+    counted = [] if how is None else [prose.COUNTED]
+    assert found == [words, *([how] if how else []), "It ended.", *counted, "A note."]
+
+
 def test_a_single_candidate_has_no_others():
     files = report_files(
         selection={"rule": "fixed", "criterion": "aic", "note": "A note."},

@@ -136,8 +136,8 @@ COEFFICIENT = {
         (
             "candidates",
             {"candidate": "(1 | g)", "npar": 4, "deviance": 1743.6283, "aic": 1755.6283, "bic": 1774.786,
-             "reason": "AIC 2.1 above"},
-            ["(1 | g)", "4", "1,743.63", "1,755.63", "1,774.79", "AIC 2.1 above"],
+             "caic": NAN, "p": 0.25, "reason": "AIC 2.1 above"},
+            ["(1 | g)", "4", "1,743.63", "1,755.63", "1,774.79", "", "0.250", "AIC 2.1 above"],
         ),
         (
             "comparisons",
