@@ -12,12 +12,14 @@ from lmmkit.model.dialects.side_by_side import table
 from lmmkit.model.fit import Fit, lmm, load
 from lmmkit.model.missing_data.reference_based import ReferenceBased, reference_based
 from lmmkit.model.missing_data.tipping_point import TippingPoint, tipping_point
+from lmmkit.model.selection.error_rates import ErrorRates, error_rates
 from lmmkit.model.selection.ledger import Selection
 from lmmkit.model.selection.select import select
 
 __all__ = [
     "DataError",
     "DesignAudit",
+    "ErrorRates",
     "Fit",
     "FitError",
     "FormulaError",
@@ -31,6 +33,7 @@ __all__ = [
     "compare",
     "design_audit",
     "diagnose",
+    "error_rates",
     "influence",  # pyright: ignore[reportUnsupportedDunderAll]  made by __getattr__
     "lmm",
     "load",
@@ -42,13 +45,13 @@ __all__ = [
 ]
 
 
-LATER = {"influence": "lmmkit.model.influence.influence"}
+LATER = {
+    "influence": "lmmkit.model.influence.influence",
+    "posterior": "lmmkit.model.posterior.posterior",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """What needs an extra, or takes a while to load, is imported when it is asked for."""
-    if name == "posterior":
-        return import_module("lmmkit.model.posterior.posterior").posterior
     """What a first fit does not need, and what needs an extra, is imported when it is asked for."""
     if name in LATER:
         return getattr(import_module(LATER[name]), name)

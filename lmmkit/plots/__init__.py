@@ -5,6 +5,7 @@ on drawing. `svg_bytes` gives the file: the same bytes each time.
 """
 
 from lmmkit.plots.data import effect, group_sizes, missing, response, spaghetti, trellis
+from lmmkit.plots.dropouts import assumptions, dropout, tipping
 from lmmkit.plots.effects import (
     candidates,
     caterpillar,
@@ -38,6 +39,7 @@ from lmmkit.plots.style import shown, svg_bytes
 
 __all__ = [
     "agreement",
+    "assumptions",
     "autocorrelation",
     "blocks",
     "candidates",
@@ -47,6 +49,7 @@ __all__ = [
     "comparison_arrows",
     "components",
     "correlations",
+    "dropout",
     "effect",
     "envelopes",
     "estimates_and_posterior",
@@ -70,6 +73,7 @@ __all__ = [
     "structures",
     "surface",
     "svg_bytes",
+    "tipping",
     "trellis",
     "variance_curve",
     "variogram",

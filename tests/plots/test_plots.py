@@ -59,7 +59,28 @@ ENVELOPES = pd.DataFrame(
      "low": [-1.0, -2.0, -1.5, -1.0, -0.3, -0.25, -0.2], "high": [1.0, 2.0, 2.5, 1.0, 0.3, 0.25, 0.2]}
 )  # fmt: skip
 
+DROPOUT = pd.DataFrame(
+    {"visit 1": [0, 0, 1], "visit 2": [0, 1, 1], "subjects, a": [9, 2, 0], "subjects, b": [8, 3, 1]}
+)
+ASSUMED = pd.DataFrame(
+    [
+        ("at random", "m1", -2.0, -3.5, -1.0),
+        ("at random", "m2", -1.75, -3.0, -0.5),
+        ("jump", "m1", -1.0, -2.5, 0.25),
+    ],
+    columns=["assumption", "method", "estimate", "low", "high"],
+)
+SHIFTED = pd.DataFrame(
+    [("m1", -1.0, -2.5, -3.0, -2.0), ("m1", 0.0, -2.0, -2.75, -1.0), ("m1", 2.0, -1.0, -2.0, 0.5),
+     ("m2", 0.0, -2.0, -3.0, -1.5), ("m2", 2.0, -1.5, -2.25, -0.5)],
+    columns=["method", "delta", "estimate", "low", "high"],
+)  # fmt: skip
+TIPS = pd.DataFrame([("m1", np.nan, 1.25), ("m2", np.nan, np.nan)], columns=["method", "below", "above"])
+
 PICTURES = {
+    "dropout": lambda: plots.dropout(DROPOUT, ["visit 1", "visit 2"], ["subjects, a", "subjects, b"]),
+    "assumptions": lambda: plots.assumptions(ASSUMED, label="Difference in y (ms)"),
+    "tipping": lambda: plots.tipping(SHIFTED, TIPS, x_label="Shift of y (ms)", label="Estimate (ms)"),
     "response": lambda: plots.response(
         pd.DataFrame({"left": [0.0, 1], "right": [1.0, 2], "rows": [3, 4]}), (0.5, 1.0, 1.5), label="y (ms)"
     ),

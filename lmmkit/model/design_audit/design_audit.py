@@ -23,6 +23,7 @@ from lmmkit.model.design_audit.maximal import (
     AuditedRows,
     FactorAudit,
     audit_factor,
+    open_in_formula,
     settle,
 )
 from lmmkit.model.design_audit.within_levels import cells_of
@@ -228,13 +229,13 @@ def _table_rows(audit: FactorAudit) -> Iterator[dict[str, Any]]:
     for term, effect in audit.effect_of.items():
         cells = cells_of([rows.values[e] for e in term], rows.count)
         varying, (each, counts) = levels.varying(cells), levels.cell_counts(cells)
-        varies = "within" if not term or varying.all() else "mixed" if varying.any() else "between"
+        varies = "within" if varying.all() else "mixed" if varying.any() else "between"
         yield {
             "group": audit.grouping.name,
             "term": term_name(term),
-            "varies": varies,
+            "varies": varies if term else "",
             "levels": levels.size,
-            "varying": levels.size if not term else int(varying.sum()),
+            "varying": int(varying.sum()),
             **_of("rows", levels.counts),
             **_of("cells", each),
             **_of("cell_rows", counts),
@@ -306,9 +307,17 @@ def _notices(formula: Formula, opened: Opened, audits: Sequence[FactorAudit]) ->
     if not audits and opened.request.residual is None:
         yield f"`{formula}` names no grouping factor: add (1 | g) for the units that rows are of."
     yield from reused_labels(list(opened.groupings.values()))
+    vain = {bar: list(_asked_in_vain(audit, bar)) for audit in audits for bar in audit.bars}
+    yield from chain.from_iterable(vain.values())
+    for bars, residual in open_in_formula(audits, audits[0].rows) if audits else []:
+        if bars and not any(vain[bar] for bar in bars):
+            names = [f"`{bar.text}`" for bar in bars] + ["the residuals"] * residual
+            yield (
+                f"The formula's own variances and covariances of {' and '.join(names)} cannot be told apart "
+                "by these rows, beside its fixed effects: leave one out."
+            )
     for audit in audits:
         yield from _reused_within_terms(audit)
-        yield from _asked_in_vain(audit)
         if audit.split and audit.width() > 1:
             yield audit.split
         if audit.as_written:
@@ -333,17 +342,16 @@ def _reused_within_terms(audit: FactorAudit) -> Iterator[str]:
                 yield said
 
 
-def _asked_in_vain(audit: FactorAudit) -> Iterator[str]:
-    """Effects that the formula has and the design does not justify."""
-    for bar in audit.bars:
-        for term in () if audit.as_written else bar.terms:
-            effect = audit.effect_of.get(term)
-            verdict = None if effect is None else audit.verdicts[effect]
-            name = f"`{bar.text}`: `{term_name(term)}`"
-            if verdict is None:
-                yield f"{name} has one value in each level of {audit.name}: none shows a slope of its own."
-            elif verdict.word not in (JUSTIFIED, CONFOUNDED):
-                yield f"{name} is not justified by the design: {verdict.reason}."
-            elif effect != term:
-                part = term_name(effect or INTERCEPT)
-                yield f"{name}: of it `{part}` alone varies within the levels of {audit.name}."
+def _asked_in_vain(audit: FactorAudit, bar: Bar) -> Iterator[str]:
+    """Effects that a term of the formula has and the design does not justify."""
+    for term in () if audit.as_written else bar.terms:
+        effect = audit.effect_of.get(term)
+        verdict = None if effect is None else audit.verdicts[effect]
+        name = f"`{bar.text}`: `{term_name(term)}`"
+        if verdict is None:
+            yield f"{name} has one value in each level of {audit.name}: none shows a slope of its own."
+        elif verdict.word not in (JUSTIFIED, CONFOUNDED):
+            yield f"{name} is not justified by the design: {verdict.reason}."
+        elif effect != term:
+            part = term_name(effect or INTERCEPT)
+            yield f"{name}: of it `{part}` alone varies within the levels of {audit.name}."

@@ -321,27 +321,50 @@ def _bars_of(audits: Sequence[FactorAudit]) -> list[FactorAudit]:
 
 def _problem(audits: Sequence[FactorAudit], rows: AuditedRows) -> Problem:
     """The design with the effects that stand."""
-    fixed = [values for block in rows.columns(rows.opened.request.formula.fixed) for _, values in block]
-    store, terms = list(fixed), list[ProblemTerm]()
+    terms = list[tuple[FactorAudit, list[Floats], str]]()
     for audit in audits:
-        if audit.as_written or not audit.justified:
-            continue
-        mine = [values for term in audit.justified for _, values in audit.columns[term]]
-        places = range(len(store), len(store) + len(mine))
-        store += mine
-        for columns in [(i,) for i in places] if audit.split else [tuple(places)]:
-            terms.append(problem_term(audit.grouping, columns))
+        if audit.justified and not audit.as_written:
+            mine = [values for term in audit.justified for _, values in audit.columns[term]]
+            terms += [(audit, columns, "") for columns in ([[x] for x in mine] if audit.split else [mine])]
+    return _problem_of(terms, rows)
+
+
+def _problem_of(terms: Sequence[tuple[FactorAudit, list[Floats], str]], rows: AuditedRows) -> Problem:
+    """The design with some terms: of a factor, with columns, and the tag of their structure."""
+    fixed = [x for block in rows.columns(rows.opened.request.formula.fixed) for _, x in block]
+    store, made = list(fixed), list[ProblemTerm]()
+    for audit, columns, tag in terms:
+        places = tuple(range(len(store), len(store) + len(columns)))
+        store += columns
+        grouping, structure = audit.grouping, structure_of(tag, len(columns))
+        relation = grouping.known.relationship if grouping.known else None
+        of = grouping.codes, grouping.size, places, structure, grouping.members, relation
+        made.append(ProblemTerm(0, *of))
     weights = rows.opened.source.weights(rows.opened.request.weights)
     residual = rows.residual.arrays if rows.residual else None
     zero = np.zeros(rows.count)
-    return Problem(tuple(store), tuple(range(len(fixed))), zero, tuple(terms), weights, None, residual)
+    return Problem(tuple(store), tuple(range(len(fixed))), zero, tuple(made), weights, None, residual)
 
 
-def problem_term(grouping: Grouping, columns: tuple[int, ...]) -> ProblemTerm:
-    """An unstructured term of a grouping factor."""
-    relation = grouping.known.relationship if grouping.known else None
-    structure = structure_of("", len(columns))
-    return ProblemTerm(0, grouping.codes, grouping.size, columns, structure, grouping.members, relation)
+def open_in_formula(audits: Sequence[FactorAudit], rows: AuditedRows) -> list[tuple[list[Bar], bool]]:
+    """Terms of the formula, as it has them, whose variances cannot be told apart; whether from the residuals.
+
+    Terms over positions, and of more columns than are looked at, are left aside.
+    """
+    terms, bars = list[tuple[FactorAudit, list[Floats], str]](), list[Bar]()
+    for audit in audits:
+        for bar in audit.bars:
+            if bar.positions or sum(map(rows.width, bar.terms)) > MOST_COLUMNS:
+                continue
+            mine = [values for block in rows.columns(bar.terms) for _, values in block]
+            own = [(audit, [x], "") for x in mine] if bar.split else [(audit, mine, bar.tag)]
+            terms += own
+            bars += [bar] * len(own)
+    found = list[tuple[list[Bar], bool]]()
+    for involved in undetermined(_problem_of(terms, rows)) if terms else []:
+        own = list(dict.fromkeys(bars[i] for i in sorted(involved) if i < len(bars)))
+        found.append((own, len(bars) in involved))
+    return found
 
 
 def _lessen(

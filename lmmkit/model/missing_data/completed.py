@@ -216,7 +216,8 @@ def _rows(design: Design, data: Any) -> tuple[pd.DataFrame, Mask]:
         raise DataError(
             f"data: its {len(used):,} rows with a response are not the {design.source.count:,} rows of the "
             f"fit; "
-            "the table that was fitted is expected, with the rows whose response is missing."
+            "the table that was fitted is expected, with the rows whose response is missing. A row may have "
+            "been dropped for a value that the model does not use: fill it, or leave its column out."
         )
     names = list(dict.fromkeys(design.request.columns()))
     frame = source.table.frame[names].assign(**source.vectors)

@@ -311,6 +311,11 @@ def left_out(found: Posterior) -> Frame:
     return table
 
 
+def diagnosed(table: Frame) -> list[int]:
+    """The rows of a table of sensitivities that say something; a file has nothing where there is nothing."""
+    return [row for row, told in enumerate(table["diagnosis"]) if isinstance(told, str) and told]
+
+
 def sensitivity(found: Posterior) -> Frame:
     """How far each parameter hangs on priors and likelihood: parameter, prior, likelihood, diagnosis."""
     return found.sensitivity().rename_axis("parameter").reset_index()
@@ -341,8 +346,11 @@ def _predicted_facts(table: Frame) -> Facts:
 
 
 def _sensitive_facts(table: Frame) -> Facts:
-    told = table["diagnosis"].fillna("") != ""
-    return {"parameters": len(table), "sensitive": int(told.sum()), "largest": float(table["prior"].max())}
+    return {
+        "parameters": len(table),
+        "sensitive": len(diagnosed(table)),
+        "largest": float(table["prior"].max()),
+    }
 
 
 TABLES = (

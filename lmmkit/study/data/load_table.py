@@ -40,6 +40,7 @@ class Ledger:
         self.reasons = np.full(rows, "", dtype=object)
         self.kept = np.ones(rows, bool)
         self.stacking = stacking
+        self.incomplete = pd.DataFrame()
 
     def drop(
         self, frame: pd.DataFrame, out: NDArray[np.bool_], why: str | NDArray[np.object_]
@@ -108,6 +109,7 @@ class PreparedData:
         source: The file's name.
         sha256: The file's digest.
         read: The typed columns of the file before any row was dropped.
+        incomplete: The rows that were dropped for a missing value alone, typed as those kept.
     """
 
     frame: pd.DataFrame
@@ -119,6 +121,7 @@ class PreparedData:
     source: str
     sha256: str
     read: pd.DataFrame
+    incomplete: pd.DataFrame
 
 
 def load_table(data: Data, base: Base) -> PreparedData:
@@ -158,6 +161,7 @@ def load_table(data: Data, base: Base) -> PreparedData:
         path.name,
         digest,
         read,
+        ledger.incomplete,
     )
 
 
@@ -398,6 +402,7 @@ def _complete(frame: pd.DataFrame, data: Data, ledger: Ledger) -> pd.DataFrame:
             f"row {row} has no value for {names[0]} ({out.sum():,} such rows), and data.missing is `error`; "
             "fill the gaps, exclude the rows, or set data.missing: drop"
         )
+    ledger.incomplete = frame[out]
     kept = ledger.drop(frame, out, np.array([f"missing {name}" for name in names], dtype=object))
     ledger.note_members(kept.filter([name for name in spare if data.columns[name].role == "member"]))
     return kept
@@ -480,6 +485,22 @@ def schema_of(table: PreparedData) -> dict[str, Any]:
             for facts in table.columns.to_dict("records")
         ],
     }
+
+
+def with_gaps(kept: pd.DataFrame, incomplete: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are kept and those with a missing value, in the order of the file.
+
+    Levels that only the latter have stand after the others.
+    """
+    parts = [kept.copy(deep=False), incomplete[list(kept)].copy(deep=False)]
+    for name in kept:
+        if isinstance(kept[name].dtype, pd.CategoricalDtype):
+            known = list(kept[name].cat.categories)
+            found = pd.unique(incomplete[name].dropna())
+            levels = [*known, *(level for level in found if level not in known)]
+            for part in parts:
+                part[name] = pd.Categorical(part[name], categories=levels)
+    return pd.concat(parts).sort_index()
 
 
 def read_frame(path: Path, schema: dict[str, Any]) -> pd.DataFrame:

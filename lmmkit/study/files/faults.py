@@ -132,8 +132,8 @@ def _siblings(schema: type[BaseModel], parent: Key) -> list[str]:
 
 
 def _section_of(annotation: Any) -> Any:
-    inner = getattr(annotation, "__args__", (annotation,))[-1]
-    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+    parts = getattr(annotation, "__args__", (annotation,))
+    return next((part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)), None)
 
 
 def _shown(value: object) -> str:

@@ -556,6 +556,67 @@ class PosteriorSection(_Section):
     )
 
 
+class MissingData(_Section):
+    """What the answer is under other assumptions about responses that are missing."""
+
+    assumptions: Annotated[
+        list[Literal["tipping-point", "jump-to-reference", "copy-reference", "copy-increments"]],
+        Field(min_length=1),
+    ] = Field(
+        default=["tipping-point"],
+        description="tipping-point: how far imputed responses must be shifted for the conclusion to turn; "
+        "the others: those who left an arm go on as the reference arm does, in a model of repeated visits",
+    )
+    arm: ColumnName | None = Field(
+        default=None,
+        description="Column of the arms, part of the formula and the same on all rows of a subject",
+    )
+    reference: Level | None = Field(default=None, description="Reference arm: a level of that column")
+    shifted: (
+        Annotated[
+            Annotated[Level, Tag("word")] | Annotated[list[Level], Field(min_length=1), Tag("list")],
+            Discriminator(_word_or_list),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Arm, or arms, whose imputed responses are shifted; all when left out",
+    )
+    gaps: bool = Field(
+        default=False,
+        description="Whether responses missing before the last one of their subject are shifted too",
+    )
+    covariance: Literal["model", "common", "by-arm"] = Field(
+        default="model",
+        description="Covariance matrices of the arms in reference-based imputation: those of the model, "
+        "one for all, or one for each; where the model has others it is fitted again",
+    )
+    imputations: Annotated[int, Field(ge=2, le=10_000)] = Field(
+        default=100, description="Number of imputations"
+    )
+
+    @field_validator("assumptions")
+    @classmethod
+    def _named_once(cls, value: list[str]) -> list[str]:
+        if _twice(value):
+            raise ValueError(f"stands twice: {', '.join(_twice(value))}")
+        return value
+
+    @model_validator(mode="after")
+    def _arms_named(self) -> MissingData:
+        based = [each for each in self.assumptions if each != "tipping-point"]
+        lacking = [name for name in ("arm", "reference") if getattr(self, name) is None]
+        if based and lacking:
+            raise ValueError(
+                f"`{based[0]}` needs arm, the column of the arms, and reference, a level of it: "
+                f"{' and '.join(lacking)} is not given"
+            )
+        for name in ("reference", "shifted"):
+            if getattr(self, name) is not None and self.arm is None:
+                raise ValueError(f"`{name}` is a level of an arm: give `arm`, its column, too")
+        return self
+
+
 class Report(_Section):
     """What the report answers first, and its forms."""
 
@@ -607,6 +668,10 @@ class Settings(_Section):
         default=20240101, description="Seed of everything random"
     )
     report: Report = Field(default_factory=Report)
+    missing_data: MissingData | None = Field(
+        default=None,
+        description="Sensitivity of the answer to responses that are missing; none when left out",
+    )
 
     @property
     def simulation(self) -> dict[str, Any] | None:

@@ -9,13 +9,14 @@ from typing import Any
 
 from lmmkit.engine.search.algorithms import refuse_em
 from lmmkit.engine.setup import set_up
-from lmmkit.errors import Findings, StudyError
+from lmmkit.errors import Findings, StudyError, did_you_mean
 from lmmkit.escape import terminal
 from lmmkit.model.design.design import Design, build_design
 from lmmkit.model.design_audit.design_audit import DesignAudit, audit_of
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.model.means.focus import find_focus, focus_term, unknown_focus
+from lmmkit.model.missing_data.about_missing import refuse
 from lmmkit.model.table.known import known_of, read_one
 from lmmkit.study.data.known_files import read_known_files
 from lmmkit.study.data.load_table import PreparedData, load_table
@@ -136,6 +137,9 @@ def _check_model(settings: Settings, table: PreparedData, base: Base, found: Fin
         check_method(settings.inference.df, design, reml=model.method == "REML")
     if design is None:
         return None
+    if settings.missing_data is not None:
+        with found.part("missing_data"):
+            refuse(design, settings.missing_data)
     report = settings.report
     if not any(error.about[:1] == ("report",) for error in found.errors):
         with found.part("report", "focus"):
@@ -144,8 +148,36 @@ def _check_model(settings: Settings, table: PreparedData, base: Base, found: Fin
                 find_focus(design, report.focus, report.contrast)
             with found.part("report", "at"):
                 find_focus(design, report.focus, None, report.at)
+    _check_posterior(settings, design, found)
     notices += _candidates(settings, table, options, found)
     return Checked(table, design, tuple(dict.fromkeys(map(in_study_words, notices))))
+
+
+def _check_posterior(settings: Settings, design: Design, found: Findings) -> None:
+    """Refuse priors and regions of what the model does not have; the rest is told when it is drawn."""
+    asked = settings.posterior
+    if asked is None:
+        return
+    names = list(design.fixed_names)
+    several = {"sd", "cor", "beta", "sigma", "Residual.sd"}
+    for term in design.random:
+        own = term.structure.natural_names(term.names)
+        names += [f"{term.group}.{name}" for name in own]
+        several |= {f"{term.factor}.{name}" for name in own}
+        kinds = {natural.kind for natural in term.structure.naturals}
+        several |= {f"{of}.{kind}" for of in (term.group, term.factor) for kind in kinds}
+    if design.residual is not None:
+        plain = design.residual.names
+        names += [name for each in plain for name in (each, f"Residual.{each}")]
+        several |= {f"Residual.{kind}" for kind in ("sd", "cor", "range", "share", "exponent")}
+    names.append("Residual.sd")
+    regions = asked.rope if isinstance(asked.rope, dict) else {}
+    for key, given, known in (("priors", asked.priors, {*names, *several}), ("rope", regions, {*names})):
+        for name in given:
+            with found.part("posterior", key, name):
+                if name not in known:
+                    near = did_you_mean(name, names) or f"; it has {', '.join(names[:12])}"
+                    raise StudyError(f"the model has no parameter {name}{near}")
 
 
 def _dropped(design: Design, *, reml: bool) -> Iterator[str]:

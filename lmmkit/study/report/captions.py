@@ -697,3 +697,50 @@ def means(table: pd.DataFrame, pairs: pd.DataFrame) -> Words:
         form = "Of {} between means {} {} an interval, adjusted by Tukey's method, that excludes zero."
         caption = fill(form, every, clear, "has" if clear.value == 1 else "have")
     return _words(caption, "Marginal means with intervals: {}.", _names(table["cell"]))
+
+
+def dropout(table: pd.DataFrame) -> Words:
+    """What the picture of who left when shows."""
+    numbers = _Numbers("dropout", table)
+    total, last = numbers.fact("subjects"), numbers.fact("without the last")
+    form = "{} of {} have a response at every visit; {} {} none at the last."
+    have = "has" if last.value == 1 else "have"
+    caption = fill(form, numbers.fact("complete"), counted(total, "subject"), last, have)
+    return _words(
+        caption,
+        "Grid of {} of visits, dark where the response is missing, with a bar of subjects for each arm.",
+        counted(numbers.fact("patterns"), "pattern"),
+    )
+
+
+def assumptions(table: pd.DataFrame) -> Words:
+    """What the picture of the answer under assumptions about missing responses shows."""
+    numbers = _Numbers("reference_based", table)
+    rows, clear = numbers.fact("rows"), numbers.fact("clear")
+    least, largest = (minus(numbers.fact(key)) for key in ("least", "largest"))
+    which = fill("{} of them exclude zero", clear)
+    if clear.value in (0, rows.value):
+        which = fill("{} exclude zero", "all" if clear.value else "none")
+    caption = fill("The estimates lie between {} and {}; of their {}, {}.", least, largest,
+                   counted(rows, "interval"), which)  # fmt: skip
+    return _words(caption, "Estimates with intervals by assumption and method, {} in all.", rows)
+
+
+def tipping(table: pd.DataFrame, facts: dict[str, Any]) -> Words:
+    """What the picture of the tipping point shows, from its table and `tipping_point.json`."""
+
+    def told(key: str, digits: int = 3) -> Mark:
+        return Mark(facts[key], "tipping_point.json", f"facts/{key}", number(facts[key], digits))
+
+    numbers = _Numbers("tipping_point", table)
+    noun = "response" if facts["shifted"] == 1 else "responses"
+    whose = fill(" of {}", listed([Name(name) for name in facts["of"]])) if facts["of"] else ""
+    which = fill("{} imputed {}{}", told("shifted"), noun, whose)
+    if table["turns"].iloc[0]:
+        form = "The conclusion turns when {} {} shifted by {}, {} standard deviations of a response."
+        sizes = (minus(numbers.cell(0, name, 3)) for name in ("tip", "tip_sds"))
+        caption = fill(form, which, "is" if facts["shifted"] == 1 else "are", *sizes)
+    else:
+        form = "The conclusion does not turn when {} {} shifted by up to {} either way."
+        caption = fill(form, which, "is" if facts["shifted"] == 1 else "are", told("reach"))
+    return _words(caption, "Estimate with its interval over the shift of imputed responses.")

@@ -12,11 +12,13 @@ from typing import Any
 import pandas as pd
 
 from lmmkit.model.diagnostics.check_result import FINE, LOOK, TROUBLE, UNCHECKED
+from lmmkit.model.missing_data.about_missing import TIPPING
+from lmmkit.study.files.schema import MissingData
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
-from lmmkit.study.report.numbers import MINUS, Files, rounded
+from lmmkit.study.report.numbers import MINUS, Files, cell_mark, number, rounded
 from lmmkit.study.report.seen import Seen
 
-FILE = "checks.json"
+FILE, TIPPED = "checks.json", "tipping_point.json"
 
 
 def serious(files: Files, seen: Seen) -> list[MarkedText]:
@@ -32,6 +34,7 @@ def serious(files: Files, seen: Seen) -> list[MarkedText]:
         *([_singular(files, seen, summary["singular_terms"])] if summary["singular"] else []),
         *reused,
         *(_sentence(files, seen, row) for row in _rows(files, TROUBLE)),
+        *turning(files, seen),
     ]
 
 
@@ -143,6 +146,50 @@ def listed(parts: Iterable[Part | MarkedText]) -> MarkedText:
     """Parts of a sentence with commas and a last `and`."""
     items = list(parts) or ["nothing"]
     return fill("{} and {}", join(", ", items[:-1]), items[-1]) if len(items) > 1 else fill("{}", *items)
+
+
+def gaps_asked(files: Files) -> MissingData | None:
+    """What the study asks about missing responses; None where it asks nothing."""
+    given: dict[str, Any] | None = files.json("study.json").get("missing_data")
+    return None if given is None else MissingData(**given)
+
+
+def turning(files: Files, seen: Seen) -> list[MarkedText]:
+    """What nobody may overlook: a conclusion that turns at a small shift of imputed responses."""
+    asked = gaps_asked(files)
+    if asked is None or TIPPING not in asked.assumptions or not files.json(TIPPED)["facts"]["small"]:
+        return []
+    return [fill("The answer hangs on responses that are missing. {}", tip_in_words(files, seen, asked))]
+
+
+def tip_in_words(files: Files, seen: Seen, asked: MissingData) -> MarkedText:
+    """By how much imputed responses must be shifted for the conclusion to turn."""
+    facts, table = files.json(TIPPED)["facts"], files.table("tipping_point")
+    noun = "response" if facts["shifted"] == 1 else "responses"
+    whose = fill("the {} imputed {}", files.entry(TIPPED, "facts", "shifted"), noun)
+    if facts["of"]:
+        arms = [seen.level(asked.arm or "", level) for level in facts["of"]]
+        whose = fill("{} of {}", whose, join(" and ", arms))
+    if facts["over_visits"] and not facts["with_gaps"]:
+        whose = fill("{} after dropout", whose)
+    verb = "is" if facts["shifted"] == 1 else "are"
+    now, unit = "excludes" if facts["clear"] else "does not exclude", seen.of_response()
+    start = fill("Imputed at random the interval {} zero", now)
+    if not table["turns"].iloc[0]:
+        reach = files.entry(TIPPED, "facts", "reach", text=number(facts["reach"], 3))
+        form = "{}, and so it remains when {} {} shifted by up to {}{} either way."
+        return fill(form, start, whose, verb, reach, unit)
+    tip, sds = (
+        signed(cell_mark("tipping_point", table, 0, name, number(float(table[name].iloc[0]), 3)))
+        for name in ("tip", "tip_sds")
+    )
+    form = "{}; this turns when {} {} shifted by {}{}, {} standard deviations of a response."
+    return fill(form, start, whose, verb, tip, unit, sds)
+
+
+def signed(mark: Mark) -> Mark:
+    """A number with the sign that sentences have."""
+    return Mark(mark.value, mark.file, mark.place, mark.text.replace("-", MINUS))
 
 
 def plainly(texts: Sequence[MarkedText]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmmkit.model.missing_data import about_missing
 from lmmkit.model.posterior.weighted import trusted_text
 from lmmkit.model.report_tables import (
     about_answer,
@@ -48,6 +49,7 @@ TABLES: dict[str, ReportTable] = {
         about_answer,
         about_checks,
         about_posterior,
+        about_missing,
     )
     for table in module.TABLES
 }

@@ -10,15 +10,28 @@ from markupsafe import Markup
 from lmmkit.engine.covariance.patterned import Exponential
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.means.focus import reference_level, where_zero
+from lmmkit.model.missing_data.about_missing import TIPPING, by_reference
+from lmmkit.model.missing_data.reference_based import WORDS
+from lmmkit.model.missing_data.sensitivity import JACKKNIFE, LIKELIHOOD, RUBIN
 from lmmkit.model.selection.ledger import NAMES
 from lmmkit.study.pages.marks import MarkedText, Name, fill, join
 from lmmkit.study.report.answer import method
-from lmmkit.study.report.findings import listed, notable_in_words, serious, zero_in_errors
+from lmmkit.study.report.findings import (
+    TIPPED,
+    gaps_asked,
+    listed,
+    notable_in_words,
+    serious,
+    signed,
+    tip_in_words,
+    zero_in_errors,
+)
 from lmmkit.study.report.numbers import Files
 from lmmkit.study.report.rates import rates_in_words as simulated_rates
 from lmmkit.study.report.references import cite
 from lmmkit.study.report.seen import Seen
 
+MOVED = "reference_based.json"
 SEARCHES = {
     "newton": "Newton steps with the exact gradient",
     "em": "expectation-maximisation",
@@ -280,6 +293,7 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
             "distributions as reference{}."
         )
         inference.append(fill(form, cite(files, "boundary")))
+    inference += sensitivity(files)
     shares = "Shares of variance explained are marginal and conditional ones{}."
     return [
         join(" ", model),
@@ -294,6 +308,26 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
             ],
         ),
     ]
+
+
+def sensitivity(files: Files) -> list[MarkedText]:
+    """How the sensitivity to missing responses was looked at; nothing where the study does not ask."""
+    asked = gaps_asked(files)
+    if asked is None:
+        return []
+    count = files.entry("study.json", "missing_data", "imputations")
+    form = (
+        "Sensitivity to missing responses: proper multiple imputation ({} data sets) from the fitted model, "
+        "pooled by Rubin's rules with Barnard and Rubin's degrees of freedom{}, and conditional means with "
+        "the jackknife{}"
+    )
+    said = [fill(form, count, cite(files, "imputation", "imputation df"), cite(files, "conditional mean"))]
+    if TIPPING in asked.assumptions:
+        said.append(fill("the tipping point of shifted responses{}", cite(files, "controlled")))
+    if based := by_reference(asked):
+        words = listed([WORDS[each] for each in based])
+        said.append(fill("{} after dropout{}", words, cite(files, "reference-based", "anchored")))
+    return [fill("{}.", join("; ", said))]
 
 
 def _chosen(files: Files, design: Design) -> list[MarkedText]:
@@ -433,3 +467,42 @@ def _checked(files: Files) -> MarkedText:
         return fill("The independent check of the fit failed: {}.", listed(failed))
     text = "Independent code recomputed the fit: {} of {} checks hold and none fails."
     return fill(text, *(files.entry("certificate.json", key) for key in ("held", "checks")))
+
+
+def missing_in_words(files: Files, seen: Seen) -> list[MarkedText]:
+    """What the report says of missing responses, the tipping point first; empty where nothing is asked."""
+    asked, out = gaps_asked(files), list[MarkedText]()
+    if asked is None:
+        return out
+    if TIPPING in asked.assumptions:
+        out.append(tip_in_words(files, seen, asked))
+    if named := by_reference(asked):
+        out.append(_under_reference(files, seen, [WORDS[each] for each in named]))
+    return out
+
+
+def missing_in_detail(files: Files) -> list[MarkedText]:
+    """How the imputations were made and pooled, as the results say it."""
+    asked = gaps_asked(files)
+    if asked is None:
+        return []
+    file = MOVED if by_reference(asked) else TIPPED
+    return [fill("{}", files.entry(file, "notes", i)) for i in range(len(files.json(file)["notes"]))]
+
+
+def _under_reference(files: Files, seen: Seen, assumptions: list[str]) -> MarkedText:
+    """The estimate under each reference-based assumption, beside that of the likelihood."""
+    table, unit = files.table("reference_based"), seen.of_response()
+
+    def told(assumption: str, method: str) -> MarkedText:
+        found = (table["assumption"] == assumption) & (table["method"] == method)
+        row, names = int(found.to_numpy().argmax()), ("estimate", "low", "high")
+        estimate, low, high = (signed(files.cell("reference_based", row, n, "trusted")) for n in names)
+        return fill("{}{} ({} to {})", estimate, unit, low, high)
+
+    at_random = told("missing at random", LIKELIHOOD)
+    parts = [fill("{} under {}", told(name, RUBIN), name) for name in assumptions]
+    some = "; conditional means with the jackknife stand beside them in the table"
+    more = some if (table["method"] == JACKKNIFE).any() else ""
+    form = "The estimate is {} with responses missing at random, and by multiple imputation {}{}."
+    return fill(form, at_random, join(", ", parts), more)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmmkit.model.report_tables.about_posterior import diagnosed
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
 from lmmkit.study.report.answer import coverage
 from lmmkit.study.report.captions import Words, counted, label_of
@@ -165,7 +166,7 @@ def _zeros(files: Files) -> list[MarkedText]:
 
 def _sensitivity(files: Files) -> MarkedText:
     table = files.table("posterior_sensitivity")
-    rows = [row for row, told in enumerate(table["diagnosis"].fillna("")) if told]
+    rows = diagnosed(table)
     facts = {name: _table_fact("posterior_sensitivity", table, name) for name in ("largest", "sensitive")}
     if not rows:
         return fill(
@@ -211,7 +212,7 @@ def _predictive(files: Files) -> MarkedText:
 
 
 def _left_out(files: Files) -> list[MarkedText]:
-    table, said = files.table("posterior_loo"), list[MarkedText]()
+    table, said, numbers = files.table("posterior_loo"), list[MarkedText](), 0
     for row in range(len(table)):
         if table["method"].iloc[row] != "loo":
             continue
@@ -225,9 +226,10 @@ def _left_out(files: Files) -> list[MarkedText]:
             files.cell("posterior_loo", row, "elpd", "drawn"),
             files.cell("posterior_loo", row, "se", 1),
         )
+        numbers += 1
         text = "With {} left out the expected log predictive density is {} (standard error {})."
         said.append(fill(text, what, elpd, se))
-    if len(said) > 1:
+    if numbers > 1:
         said.append(
             fill("The one is of new rows of known groups, the other of new groups: they do not compare.")
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lmmkit.study.pages.marks import MarkedText, fill, join
 from lmmkit.study.report.numbers import Files
@@ -146,6 +146,41 @@ WORKS: Mapping[str, Work] = {
         "likelihood sensitivity with power-scaling. Statistics and Computing, 34, 57. "
         "doi:10.1007/s11222-023-10366-5",
     ),
+    "imputation": Work(
+        "Rubin, 1987",
+        "Rubin, D. B. (1987). Multiple imputation for nonresponse in surveys. Wiley. "
+        "doi:10.1002/9780470316696",
+    ),
+    "imputation df": Work(
+        "Barnard & Rubin, 1999",
+        "Barnard, J., & Rubin, D. B. (1999). Small-sample degrees of freedom with multiple imputation. "
+        "Biometrika, 86(4), 948-955. doi:10.1093/biomet/86.4.948",
+    ),
+    "reference-based": Work(
+        "Carpenter, Roger, & Kenward, 2013",
+        "Carpenter, J. R., Roger, J. H., & Kenward, M. G. (2013). Analysis of longitudinal trials with "
+        "protocol deviation: a framework for relevant, accessible assumptions, and inference via multiple "
+        "imputation. Journal of Biopharmaceutical Statistics, 23(6), 1352-1371. "
+        "doi:10.1080/10543406.2013.834911",
+    ),
+    "anchored": Work(
+        "Cro, Carpenter, & Kenward, 2019",
+        "Cro, S., Carpenter, J. R., & Kenward, M. G. (2019). Information-anchored sensitivity analysis: "
+        "theory and application. Journal of the Royal Statistical Society A, 182(2), 623-645. "
+        "doi:10.1111/rssa.12423",
+    ),
+    "controlled": Work(
+        "Cro, Morris, Kenward, & Carpenter, 2020",
+        "Cro, S., Morris, T. P., Kenward, M. G., & Carpenter, J. R. (2020). Sensitivity analysis for "
+        "clinical trials with missing continuous outcome data using controlled multiple imputation: a "
+        "practical guide. Statistics in Medicine, 39(21), 2815-2842. doi:10.1002/sim.8569",
+    ),
+    "conditional mean": Work(
+        "Wolbers et al., 2022",
+        "Wolbers, M., Noci, A., Delmar, P., Gower-Page, C., Yiu, S., & Bartlett, J. W. (2022). Standard and "
+        "reference-based conditional mean imputation. Pharmaceutical Statistics, 21(6), 1246-1257. "
+        "doi:10.1002/pst.2234",
+    ),
     "guide": Work(
         "Meteyard & Davies, 2020",
         "Meteyard, L., & Davies, R. A. I. (2020). Best practice guidance for linear mixed-effects models in "
@@ -170,6 +205,9 @@ def used(files: Files) -> dict[str, dict[str, str]]:
     summary, checks = files.json("summary.json"), files.table("checks")
     made = set(checks.loc[checks["verdict"] != "not checked", "check"])
     choice = files.json("selection.json")
+    sensitivity: dict[str, Any] = files.json("study.json").get("missing_data") or {}
+    gaps: list[str] = sensitivity.get("assumptions", [])
+    based = any(each != "tipping-point" for each in gaps)
     asked = {
         "maximal": choice["rule"] == "maximal",
         "parsimonious": choice["rule"] == "parsimonious",
@@ -189,6 +227,12 @@ def used(files: Files) -> dict[str, dict[str, str]]:
         "normality": "normal residuals" in made,
         "envelope": "quantiles of residuals" in made,
         "table": len(made) > 1,
+        "imputation": bool(gaps),
+        "imputation df": bool(gaps),
+        "controlled": "tipping-point" in gaps,
+        "reference-based": based,
+        "anchored": based,
+        "conditional mean": bool(gaps),
         "guide": True,
     }
     return {key: work._asdict() for key, work in WORKS.items() if asked.get(key)}

@@ -77,6 +77,8 @@ def render_report(step: Step) -> str:
         spread=spread(files, fit.design, labels),
         findings=serious(files, seen),
         checks=checks_in_words(files, seen),
+        gaps=paragraphs.missing_in_words(files, seen),
+        about_gaps=paragraphs.missing_in_detail(files),
         about_tests=paragraphs.tests_in_words(files, seen),
         in_words=paragraphs.model_in_words(files, seen),
         results=results_in_words(files, seen),

@@ -18,7 +18,7 @@ from lmmkit.model.selection.ledger import Selection
 from lmmkit.model.selection.select import select
 from lmmkit.model.table.known import Known, read_one
 from lmmkit.study.data.known_files import read_known_files
-from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, schema_of
+from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, schema_of, with_gaps
 from lmmkit.study.data.sources import Base
 from lmmkit.study.files.study import design_options, fit_options
 from lmmkit.study.pages.marks import MarkedText, fill
@@ -32,6 +32,9 @@ from lmmkit.study.steps.figures import Figure, figure_from_dict
 
 if TYPE_CHECKING:
     from lmmkit.model.posterior.posterior import Posterior
+
+
+INCOMPLETE = "incomplete.parquet"  # rows that were dropped for a missing value
 
 
 class Declared:
@@ -91,6 +94,13 @@ class Step:
     def table(self) -> pd.DataFrame:
         """The prepared data, factors with their levels in order."""
         return read_frame(self._earlier("data.parquet"), self.schema())
+
+    def table_with_gaps(self) -> pd.DataFrame:
+        """The prepared data with the rows that were dropped for a missing value, in the order of the file."""
+        kept = self.table()
+        if not self.list(INCOMPLETE):
+            return kept
+        return with_gaps(kept, pd.read_parquet(self._earlier(INCOMPLETE), engine="pyarrow"))
 
     def schema(self) -> dict[str, Any]:
         """What the columns of the prepared data are."""
@@ -173,6 +183,8 @@ class Step:
         self._write("data.parquet", frame_bytes(table.frame))
         self.save_json("data.schema.json", schema_of(table))
         self._write("rows.csv", csv_bytes(table.rows))
+        if len(table.incomplete):
+            self._write(INCOMPLETE, frame_bytes(table.incomplete))
 
     def save_json(self, name: str, value: object) -> None:
         """Keep a value as JSON."""

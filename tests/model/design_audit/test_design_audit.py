@@ -178,7 +178,7 @@ def test_the_table_of_verdicts():
     frame = between(crossed(6, rows=2, a=A, t=[0.0, 1.0]))
     table = design_audit("y ~ a * z + t + (a | g)", frame).table.set_index("term")
     assert table["varies"].to_dict() == {
-        "Intercept": "within",
+        "Intercept": "",
         "a": "within",
         "z": "between",
         "t": "within",
@@ -253,6 +253,23 @@ def test_what_is_asked_in_vain_is_said_and_what_is_fine_is_not():
         said.startswith("`(a | g)`: `a` is not justified by the design: no level") for said in audit.notices
     )
     assert not design_audit("y ~ a + (a | g)", crossed(12, rows=2, a=A)).notices
+
+
+@pytest.mark.parametrize(
+    ("formula", "name", "said"),
+    [
+        ("y ~ g + (1 | g)", "fixed by the mean", "of `(1 | g)` cannot"),
+        (
+            "y ~ a + (1 | g) + (1 | g:a) + (0 + a | g)",
+            "two rows a cell",
+            "of `(1 | g)` and `(0 + a | g)` and `(1 | g:a)`",
+        ),
+        ("y ~ f + (f | g)", "pairs unseen", "of `(f | g)` cannot"),
+    ],
+)
+def test_variances_of_the_formula_that_cannot_be_told_apart_are_said(formula, name, said):
+    notices = design_audit(formula, CASES[name][1]).notices
+    assert any(said in one for one in notices)
 
 
 def test_the_incidence_of_nested_and_crossed_factors():

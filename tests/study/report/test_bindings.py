@@ -87,6 +87,16 @@ TABLES = {
     "variance_curve": pd.DataFrame(
         {"value": [1.0, 2.0], "rows": 6, "fitted": [3.3, 4.7], "empirical": [3.1, 4.9]}
     ),
+    "dropout": pd.DataFrame(
+        {"pattern": ["w1, w2", "w1"], "visit w1": [0, 0], "visit w2": [0, 1], "subjects, a": [7, 2]}
+    ).assign(**{"subjects, b": [4, 1]}),
+    "reference_based": pd.DataFrame(
+        [("m 1", -2.25, -3.5, -1.0), ("m 2", -1.125, -2.5, 0.25)],
+        columns=["method", "estimate", "low", "high"],
+    ),
+    "tipping_point": pd.DataFrame(
+        [("m1", True, 1.75, 0.625), ("m2", False, NAN, NAN)], columns=["method", "turns", "tip", "tip_sds"]
+    ),
     "structures": pd.DataFrame(
         [("cs(v1 | g2)", 10.25, -2.125, True), ("un(v1 | g2)", 9.5, -2.25, False), ("iid", NAN, NAN, False)],
         columns=["structure", "aic", "estimate", "chosen"],
@@ -98,6 +108,7 @@ TABLES = {
     "pairs": pd.DataFrame({"low": [1.0, -1.0], "high": [2.0, 1.0]}),
 }
 FACTS = {"rows": 73421, "drawn": 4000, "outside": 3}
+SHIFTS = {"shifted": 17, "of": ["arm2"], "reach": 21.5}
 CHOICE = PanelChoice("y2", "x1", "g1", ("g1",))
 T = TABLES
 HELD = [{"name": "y2", "value": 2.75}]
@@ -141,6 +152,9 @@ WORDS = {
     "autocorrelation": (captions.autocorrelation, (T["autocorrelation"], 0.95), 4),
     "variogram": (captions.variogram, (T["variogram"], 0.95), 4),
     "variance_curve": (captions.variance_curve, (T["variance_curve"], "x1", "m2"), 4),
+    "dropout": (captions.dropout, (T["dropout"],), 4),
+    "assumptions": (captions.assumptions, (T["reference_based"],), 5),
+    "tipping": (captions.tipping, (T["tipping_point"], SHIFTS), 3),
     "structures": (captions.structures, (T["structures"],), 4),
 }
 
@@ -152,6 +166,7 @@ def run(tmp_path_factory):
     for name, table in TABLES.items():
         (folder / f"tables/{name}.csv").write_bytes(csv_bytes(table))
     (folder / "study.json").write_bytes(json_bytes({"inference": {"level": 0.95}}))
+    (folder / "tipping_point.json").write_bytes(json_bytes({"facts": SHIFTS}))
     (folder / "residuals.json").write_bytes(json_bytes(FACTS))
     for name, told in (("lines", LINES), ("focus_means", MEANS)):
         (folder / f"{name}.json").write_bytes(json_bytes(told.to_dict()))

@@ -835,3 +835,59 @@ def test_structures(rows, caption, count):
     check(
         captions.structures(Frame([(*row, "slope of x") for row in rows], columns=STRUCTURES)), caption, alt
     )
+
+
+def test_dropout():
+    table = Frame(
+        {"pattern": ["1, 2", "1", "none"], "visit 1": [0, 0, 1], "visit 2": [0, 1, 1], "subjects": [9, 2, 1]}
+    )
+    alt = "Grid of 3 patterns of visits, dark where the response is missing, with a bar of subjects for each arm."
+    check(
+        captions.dropout(table),
+        "9 of 12 subjects have a response at every visit; 3 have none at the last.",
+        alt,
+    )
+    one = "1 of 2 subjects have a response at every visit; 1 has none at the last."
+    assert str(captions.dropout(table.iloc[:2].assign(subjects=1))["caption"]) == one
+
+
+@pytest.mark.parametrize(
+    ("highs", "which"),
+    [
+        ((-1.0, 0.5), "1 of them exclude zero"),
+        ((-1.0, -0.5), "all exclude zero"),
+        ((1.0, 0.5), "none exclude zero"),
+    ],
+)
+def test_assumptions(highs, which):
+    table = Frame(
+        {"assumption": "a", "method": ["x", "y"], "estimate": [-2.5, -1.25], "low": -3.0, "high": highs}
+    )
+    caption = f"The estimates lie between −2.5 and −1.25; of their 2 intervals, {which}."
+    check(
+        captions.assumptions(table), caption, "Estimates with intervals by assumption and method, 2 in all."
+    )
+
+
+@pytest.mark.parametrize(
+    ("turns", "facts", "caption"),
+    [
+        (
+            True,
+            {"shifted": 62, "of": ["drug"], "reach": 19.8},
+            "The conclusion turns when 62 imputed responses of drug are shifted by −5.71, 1.15 standard deviations of a response.",
+        ),
+        (
+            False,
+            {"shifted": 1, "of": [], "reach": 19.8},
+            "The conclusion does not turn when 1 imputed response is shifted by up to 19.8 either way.",
+        ),
+    ],
+)
+def test_tipping(turns, facts, caption):
+    table = Frame({"method": ["x"], "turns": [turns], "tip": [-5.7135], "tip_sds": [1.154]})
+    check(
+        captions.tipping(table, facts),
+        caption,
+        "Estimate with its interval over the shift of imputed responses.",
+    )

@@ -1,0 +1,257 @@
+"""Tipping points and reference-based estimates: what they say, and what they refuse in words."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import lmmkit
+from lmmkit import DataError, Fit, FitError, lmm, reference_based, tipping_point
+from lmmkit.model.missing_data.about_missing import arm_columns, dropout, refuse, visit_columns
+from lmmkit.model.missing_data.sensitivity import sensitivity
+
+RUBIN, JACKKNIFE = "multiple imputation, Rubin", "conditional mean, jackknife"
+EFFECT = "arm[T.b]:visit[v2]"
+
+
+def trial(n: int = 24) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    arm, first = np.repeat(["a", "b"], n // 2), rng.normal(10.0, 2.0, n)
+    second = 4.0 + 0.6 * first - 3.0 * (arm == "b") + rng.normal(0.0, 1.5, n)
+    second[[1, 4, n // 2, n // 2 + 3, n - 1]] = np.nan
+    first[2] = np.nan
+    wide = pd.DataFrame({"id": range(n), "arm": arm, "v1": first, "v2": second})
+    return wide.melt(["id", "arm"], ["v1", "v2"], "visit", "y")
+
+
+@cache
+def visits() -> Fit:
+    return lmm("y ~ visit + arm:visit", trial(), residual="un(visit | id)")
+
+
+def grouped() -> pd.DataFrame:
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame({"g": np.repeat(list("abcdef"), 4), "x": np.tile([0.0, 1, 2, 3], 6)})
+    frame["y"] = 1.0 + 0.8 * frame["x"] + np.repeat(rng.normal(0, 1, 6), 4) + rng.normal(0, 0.7, 24)
+    return frame.assign(y=frame["y"].where(~frame.index.isin([3, 11, 19])))
+
+
+@cache
+def tipped() -> lmmkit.TippingPoint:
+    return tipping_point(visits(), EFFECT, arm="arm", shifted="b", imputations=8, seed=2)
+
+
+def test_at_the_tipping_point_p_is_one_less_the_level() -> None:
+    found = tipped()
+    for row in found.table.to_dict("records"):
+        at = found.curve[(found.curve["method"] == row["method"]) & (found.curve["delta"] == row["tip"])]
+        assert at["p"].iloc[0] == pytest.approx(0.05, rel=1e-3)
+        assert row["turns"]
+        assert row["tip"] == row["above"] > 0
+    assert found.facts["shifted"] == 3
+    assert "3 imputed responses of b after the last visit" in str(found)
+
+
+def test_the_tipping_point_goes_with_the_unit_of_the_response() -> None:
+    frame = trial()
+    other = lmm("y ~ visit + arm:visit", frame.assign(y=100.0 + 10.0 * frame["y"]), residual="un(visit | id)")
+    found = tipping_point(other, EFFECT, arm="arm", shifted="b", imputations=8, seed=2)
+    np.testing.assert_allclose(found.table["tip"], 10.0 * tipped().table["tip"], rtol=1e-4)
+    np.testing.assert_allclose(found.table["tip_sds"], tipped().table["tip_sds"], rtol=1e-4)
+
+
+def test_conditional_means_shift_the_estimate_along_a_line() -> None:
+    fit, frame = lmm("y ~ x + (1 | g)", grouped()), grouped()
+    basis = sensitivity(fit, "x", imputations=2, seed=1)
+    shift = basis.rows.missing.astype(float)
+    whole, without = basis.means.shifted(shift)
+
+    def line(of: Fit, rows: np.ndarray) -> list[float]:
+        """Estimate, and its change by generalised least squares on all rows, V of the fit."""
+        g, X = frame["g"].to_numpy()[rows], np.column_stack([np.ones(rows.sum()), frame["x"][rows]])
+        V = np.eye(rows.sum()) + of.theta.iloc[0] ** 2 * (g[:, None] == g)
+        P = np.linalg.solve(V, X)
+        return [of.params["x"], np.linalg.solve(X.T @ P, P.T @ shift[rows])[1]]
+
+    np.testing.assert_allclose(whole, line(fit, np.ones(24, bool)), rtol=0, atol=1e-9)
+    for number, group in enumerate("abcdef"):
+        rows = (frame["g"] != group).to_numpy()
+        np.testing.assert_allclose(
+            without[number], line(lmm("y ~ x + (1 | g)", frame[rows]), rows), rtol=0, atol=1e-6
+        )
+
+
+def test_a_saved_fit_gives_the_same(tmp_path) -> None:
+    lmmkit.load(visits().save(tmp_path / "fit"))
+    again = tipping_point(
+        lmmkit.load(tmp_path / "fit"), EFFECT, arm="arm", shifted="b", imputations=8, seed=2
+    )
+    pd.testing.assert_frame_equal(again.table, tipped().table, rtol=1e-7)
+
+
+def test_gaps_are_shifted_where_asked_and_random_effects_know_no_visits() -> None:
+    found = tipping_point(visits(), EFFECT, gaps=True, imputations=2, seed=2)
+    assert found.facts["shifted"] == 6
+    crossed = grouped().assign(h=np.tile(list("pqrs"), 6))
+    other = tipping_point(lmm("y ~ x + (1 | g) + (1 | h)", crossed), "x", imputations=2, seed=2)
+    assert other.facts["shifted"] == 3
+    assert other.table["method"].tolist() == [RUBIN]
+    assert "No conditional means with the jackknife: the grouping factors are crossed" in str(other)
+
+
+def test_reference_based_lines_begin_with_the_likelihood_and_say_what_they_are() -> None:
+    found = reference_based(visits(), EFFECT, arm="arm", reference="a", imputations=8, seed=2)
+    table = found.table.set_index(["assumption", "method"])
+    likelihood = visits().contrast(EFFECT).iloc[0]
+    first = table.loc[("missing at random", "likelihood")]
+    np.testing.assert_allclose(
+        first[["estimate", "se", "df"]].astype(float), likelihood[["estimate", "se", "df"]]
+    )
+    at_random = table.loc[("missing at random", JACKKNIFE), "estimate"]
+    assert at_random == pytest.approx(likelihood["estimate"], abs=1e-10)
+    jump = table.loc["jump to reference"]
+    assert abs(jump.loc[JACKKNIFE, "estimate"]) < abs(likelihood["estimate"])
+    assert jump.loc[JACKKNIFE, "se"] < jump.loc[RUBIN, "se"]
+    assert len(found.table) == 9
+    for words in (
+        "information-anchored",
+        "one covariance matrix for all arms, as in the model",
+        "plus noise",
+    ):
+        assert words in str(found)
+        assert words in found._repr_html_()
+    assert found.facts["left_by_arm"] == {"a": 2, "b": 3}
+    by_arm = reference_based(
+        visits(), EFFECT, arm="arm", reference="a", imputations=2, seed=2, covariance="by-arm",
+        assumptions=["copy-reference"],
+    )  # fmt: skip
+    assert "the model fitted again with un(visit | id, by=arm)" in by_arm.facts["covariance"]
+
+
+def test_who_left_when_is_counted_by_arm() -> None:
+    table = dropout(sensitivity(visits(), EFFECT, imputations=2, seed=1), "arm")
+    assert table["pattern"].tolist() == ["v1, v2", "v1", "v2"]
+    assert visit_columns(table) == ["visit v1", "visit v2"]
+    assert table[arm_columns(table)].to_numpy().tolist() == [[9, 9], [2, 3], [1, 0]]
+    assert table["visit v2"].tolist() == [0, 1, 0]
+
+
+def numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(dose=np.arange(len(frame), dtype=float))
+
+
+def stayed() -> pd.DataFrame:
+    """Nobody has left: the first visit alone lacks a response."""
+    frame = trial()
+    return frame.assign(y=frame["y"].where(frame["visit"] == "v1", 5.0 + frame["y"].fillna(1.0)))
+
+
+def lacking(row: int) -> pd.DataFrame:
+    """A predictor is missing in one row."""
+    return grouped().assign(x=lambda d: d["x"].where(d.index != row))
+
+
+def whole() -> Fit:
+    return lmm("y ~ visit + arm:visit", stayed(), residual="cs(visit | id)")
+
+
+def held() -> Fit:
+    return lmm("y ~ x + (1 | g)", grouped(), variances={"g": 1.0, "Residual": 1.0})
+
+
+def dosed() -> Fit:
+    """A covariate that changes from visit to visit, and rows that are not there."""
+    return lmm("y ~ visit + arm:visit + dose", numbered(trial()).dropna(), residual="cs(visit | id)")
+
+
+REFUSED = {
+    "nothing missing": (
+        lambda: tipping_point(lmm("y ~ x + (1 | g)", grouped().dropna()), "x", seed=1),
+        DataError, "No response is missing: every row of the table has its `y`",
+    ),
+    "a predictor": (
+        lambda: tipping_point(lmm("y ~ x + (1 | g)", lacking(5)), "x", seed=1),
+        DataError, "Predictors are missing: `x` in 1 row(s), first in row 6",
+    ),
+    "a predictor of an absent visit": (
+        lambda: tipping_point(dosed(), "dose", seed=1),
+        DataError, "what `dose` would be there is not known",
+    ),
+    "no visits": (
+        lambda: reference_based(lmm("y ~ x + (1 | g)", grouped()), "x", arm="x", reference=0, seed=1),
+        FitError, "needs a model of repeated visits",
+    ),
+    "no reference": (
+        lambda: reference_based(visits(), EFFECT, arm="arm", reference=None, seed=1),
+        FitError, "needs a reference: a level of the arm's column",
+    ),
+    "another level": (
+        lambda: reference_based(visits(), EFFECT, arm="arm", reference="c", seed=1),
+        FitError, "the reference arm is one of the levels of `arm`",
+    ),
+    "an arm outside the model": (
+        lambda: reference_based(visits(), EFFECT, arm="id", reference="a", seed=1),
+        FitError, "arm='id': the arm is a column of the fixed part of the model",
+    ),
+    "an arm that changes": (
+        lambda: reference_based(visits(), EFFECT, arm="visit", reference="v1", seed=1),
+        DataError, "id 0 is in two arms",
+    ),
+    "an assumption": (
+        lambda: reference_based(visits(), EFFECT, arm="arm", reference="a", assumptions=["jump"], seed=1),
+        FitError, "assumptions='jump' is not known. Choose one of: 'jump-to-reference'",
+    ),
+    "levels without an arm": (
+        lambda: tipping_point(visits(), EFFECT, shifted="b", seed=1),
+        FitError, "shifted names levels of an arm",
+    ),
+    "a level to shift": (
+        lambda: tipping_point(visits(), EFFECT, arm="arm", shifted="c", seed=1),
+        FitError, "shifted='c': `arm` has no such level; they are a, b",
+    ),
+    "one imputation": (
+        lambda: tipping_point(visits(), EFFECT, imputations=1, seed=1),
+        FitError, "between fewer than two there is no variance",
+    ),
+    "two estimands": (
+        lambda: tipping_point(visits(), [EFFECT, "visit[T.v2]"], seed=1),
+        FitError, "is 2 of them",
+    ),
+    "given variances": (
+        lambda: tipping_point(held(), "x", seed=1),
+        FitError, "Imputation is about variances that are estimated",
+    ),
+    "another table": (
+        lambda: tipping_point(visits(), EFFECT, data=trial().head(40), seed=1),
+        DataError, "are not the 42 rows of the fit",
+    ),
+    "no dropout": (
+        lambda: tipping_point(whole(), EFFECT, seed=1),
+        DataError, "no subject has left before the last visit; gaps=True shifts those before it too",
+    ),
+    "no fit": (lambda: tipping_point(trial(), EFFECT, seed=1), FitError, "A fit is expected"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_refused_in_words(name) -> None:
+    ask, error, words = REFUSED[name]
+    with pytest.raises(error) as refused:
+        ask()
+    assert words in str(refused.value)
+
+
+def test_a_study_is_refused_before_it_is_fitted() -> None:
+    asked = SimpleNamespace(assumptions=["jump-to-reference"], arm="arm", reference="a", shifted=None)
+    refuse(visits().design, asked)
+    for change, words in (
+        ({"arm": "amr"}, "missing_data.arm: `amr` is no column of the fixed part"),
+        ({"reference": "z"}, "missing_data.reference: `arm` has no level z"),
+        ({"shifted": ["b", "z"]}, "missing_data.shifted: `arm` has no level z"),
+    ):
+        with pytest.raises(FitError, match=words):
+            refuse(visits().design, SimpleNamespace(**{**vars(asked), **change}))
