@@ -209,7 +209,7 @@ def _difference(one: _Comparison, at: int) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _RowsWithGaps:
     """All rows, used and left out.
 
     Attributes:
@@ -225,18 +225,18 @@ class _Rows:
     response: Floats
 
 
-def _rows(design: Design, with_gaps: Any) -> _Rows:
+def _rows(design: Design, with_gaps: Any) -> _RowsWithGaps:
     source, response = design.source, design.recipe.formula.response
     if with_gaps is None:
-        return _Rows(design, source.table.frame, source.lost, source.evaluator.numbers(response))
+        return _RowsWithGaps(design, source.table.frame, source.lost, source.evaluator.numbers(response))
     needed = dict.fromkeys(design.request.needed())
     evaluator = Evaluator(open_table(with_gaps, needed), design.recipe.states)
     masks = {name: evaluator.table.missing(name) for name in needed}
     lost = {name: mask for name, mask in masks.items() if mask is not None}
-    return _Rows(design, evaluator.table.frame, lost, evaluator.numbers(response))
+    return _RowsWithGaps(design, evaluator.table.frame, lost, evaluator.numbers(response))
 
 
-def _comparisons(rows: _Rows) -> Iterator[_Comparison]:
+def _comparisons(rows: _RowsWithGaps) -> Iterator[_Comparison]:
     """What can be compared in these data."""
     lost = rows.lost
     responses = [name for name in rows.design.recipe.formula.response.variables if name in lost]
@@ -273,7 +273,7 @@ class _AtRisk:
     along: Sentence
 
 
-def _at_risk(every: _Rows, missing: Mask) -> _AtRisk | None:
+def _at_risk(every: _RowsWithGaps, missing: Mask) -> _AtRisk | None:
     """The rows at risk of being the first that is missing; None without an order, or with too few such."""
     table, found = every.table, orders(every.design)
     found = [one for one in found if one.name in table]
@@ -302,7 +302,7 @@ def _at_risk(every: _Rows, missing: Mask) -> _AtRisk | None:
     return _AtRisk(sort[kept], before[kept], strata, missing, along)
 
 
-def _of_last_value(rows: _Rows, risk: _AtRisk) -> Iterator[_Comparison]:
+def _of_last_value(rows: _RowsWithGaps, risk: _AtRisk) -> Iterator[_Comparison]:
     """The value before, of rows that have one."""
     later = risk.before >= 0
     value = rows.response[risk.before[later]]
@@ -315,7 +315,7 @@ def _of_last_value(rows: _Rows, risk: _AtRisk) -> Iterator[_Comparison]:
 
 
 def _without_order(
-    rows: _Rows, missing: Floats, names: Sequence[tuple[str, str]], values: Floats
+    rows: _RowsWithGaps, missing: Floats, names: Sequence[tuple[str, str]], values: Floats
 ) -> Iterator[_Comparison]:
     """Predictors that vary within groups are compared there, others between groups of as many rows."""
     codes = _largest_groups(rows)
@@ -347,7 +347,7 @@ def _without_order(
         )
 
 
-def _times(rows: _Rows, order: Order) -> Ints | None:
+def _times(rows: _RowsWithGaps, order: Order) -> Ints | None:
     """(N,) ranks of the times of all rows; None where one is unknown."""
     values, design = rows.table[order.name], rows.design
     if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
@@ -368,7 +368,7 @@ def _group_columns(design: Design) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _largest_groups(rows: _Rows) -> Ints | None:
+def _largest_groups(rows: _RowsWithGaps) -> Ints | None:
     """(N,) codes of the groups of which there are most, on all rows of the table; None without any."""
     table, every = rows.table, list[Ints]()
     for names in _group_columns(rows.design).values():
@@ -377,7 +377,7 @@ def _largest_groups(rows: _Rows) -> Ints | None:
     return max(every, key=lambda codes: int(codes.max()), default=None)
 
 
-def _predictors(rows: _Rows) -> tuple[list[tuple[str, str]], Floats]:
+def _predictors(rows: _RowsWithGaps) -> tuple[list[tuple[str, str]], Floats]:
     """Columns of the fixed part, and the response, that are known in all rows; levels one by one."""
     table, lost, design = rows.table, rows.lost, rows.design
     responses = list(design.recipe.formula.response.variables)
@@ -401,7 +401,7 @@ def _predictors(rows: _Rows) -> tuple[list[tuple[str, str]], Floats]:
     return [names[i] for i in moving], made
 
 
-def _remedy(rows: _Rows, name: str) -> str:
+def _remedy(rows: _RowsWithGaps, name: str) -> str:
     if name == rows.design.response and name not in rows.lost:
         return (
             "rows whose predictors are known are no random part of all rows, and the estimates are of them: "
