@@ -2,13 +2,14 @@
 
 Each part of a model (a term, the residual structure, sigma) has a coordinate phi for each natural parameter:
 
-    standard deviation, ratio   phi = log s                              ds/dphi = s
+    standard deviation, ratio   phi = log s
     correlations of a matrix    phi = atanh w, w the canonical partial correlation of a row with a column
     correlation of a pattern    phi = atanh of its place between its bounds
     range                       phi = log range
 
 Row r of the Cholesky factor of a correlation matrix is L_rc = w_rc prod_{c' < c} sqrt(1 - w_rc'^2), its
-diagonal what is left. Arrays have the draws as their last axis, (c, r); a single point is (c, 1).
+diagonal what is left. The columns of a term with any covariance matrix are its prepared ones (`ConesPart`).
+Arrays have the draws as their last axis, (c, r); a single point is (c, 1).
 
 Reference: Lewandowski, Kurowicka & Joe (2009), Generating random correlation matrices based on vines.
 """
@@ -28,9 +29,11 @@ from lmmkit.engine.covariance.patterned import Fading, PatternedStructure, Withi
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial
 from lmmkit.engine.covariance.structures import Structure
+from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.posterior.priors import LKJ, Prior
 
 WIDEST_START = 0.9  # largest partial correlation, in size, that a search begins from
+LEAST_START = 0.01  # eigenvalue of a correlation matrix, the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,7 @@ class TermPart(DrawnPart):
 
     @abstractmethod
     def root(self, phi: Floats) -> Floats:
-        """Returns A (k, k, r), lower triangular, with G = A A' the covariance matrix of the effects."""
+        """Returns A (k, k, r) with G = A A' the covariance matrix of the effects."""
 
     @abstractmethod
     def pullback(self, phi: Floats, D: Floats) -> Floats:
@@ -99,11 +102,20 @@ def log_one_less_square(z: Floats) -> Floats:
 class ConesPart(TermPart):
     """Sets of columns with any covariance matrix each: `(x | g)`, `diag(x | g)`.
 
+    The coordinates are of the prepared columns, those of Z S^-1, where intercepts are at the middle of the
+    data: H = B B' = S^-1 G S^-T, B = diag(t) L. For a set of k columns
+
+        d G / d H = |S|^(k + 1),   d H / d(log t, z) = 2^k prod t^(k + 1) prod (1 - w^2)^(1 + (k - 2 - c) / 2)
+
+    and of G with its standard deviations s d G / d(s, C) = 2^k prod s^k.
+
     Attributes:
         structure: The structure; its coordinates down the columns of each lower triangle are the order here.
+        basis: (k, k) S; zero between the sets.
     """
 
     structure: Structure
+    basis: Floats
 
     @cached_property
     def places(self) -> dict[tuple[int, int], int]:
@@ -125,13 +137,38 @@ class ConesPart(TermPart):
             for j in range(i)
         ]
 
-    def correlation_root(self, phi: Floats) -> Floats:
-        """Returns (k, k, r) the Cholesky factor of the correlation matrix, zero between the sets."""
+    @cached_property
+    def sizes(self) -> Floats:
+        """(k,) the size of the set that each column is in."""
+        out = np.empty(self.structure.width)
+        for cone in self.structure.cones:
+            out[list(cone)] = len(cone)
+        return out
+
+    @cached_property
+    def etas(self) -> Floats:
+        """(k,) eta of the correlations of the set that each column is in; 1 where there are none."""
+        out = np.ones(self.structure.width)
+        for cone in self.structure.cones:
+            if len(cone) > 1:
+                lkj = self.priors[self.places[cone[1], cone[0]]]
+                assert isinstance(lkj, LKJ)
+                out[list(cone)] = lkj.eta
+        return out
+
+    @cached_property
+    def _log_basis(self) -> list[tuple[tuple[int, ...], float]]:
+        """The sets, and log |S| of each."""
+        blocks = ((cone, self.basis[np.ix_(cone, cone)]) for cone in self.structure.cones)
+        return [(cone, float(np.linalg.slogdet(S)[1])) for cone, S in blocks]
+
+    def prepared_root(self, phi: Floats) -> Floats:
+        """Returns B (k, k, r), lower triangular."""
         k = self.structure.width
         out = np.zeros((k, k, *phi.shape[1:]))
         for cone in self.structure.cones:
             for i, row in enumerate(cone):
-                left = np.ones(phi.shape[1:])
+                left = np.exp(phi[self.places[row, row]])
                 for column in cone[:i]:
                     z = phi[self.places[row, column]]
                     out[row, column] = np.tanh(z) * left
@@ -141,84 +178,95 @@ class ConesPart(TermPart):
 
     def root(self, phi: Floats) -> Floats:
         """As of `TermPart`."""
-        return np.exp(phi[self.sds])[:, None] * self.correlation_root(phi)
+        return np.einsum("ab,bc...->ac...", self.basis, self.prepared_root(phi))
 
     def natural(self, phi: Floats) -> Floats:
         """As of `DrawnPart`."""
-        L = self.correlation_root(phi)
-        out = np.empty(phi.shape)
+        A, out = self.root(phi), np.empty(phi.shape)
+        s = np.sqrt(np.einsum("ac...,ac...->a...", A, A))
         for (row, column), at in self.places.items():
             if row == column:
-                out[at] = np.exp(phi[at])
+                out[at] = s[row]
             else:
-                out[at] = np.clip(np.einsum("c...,c...->...", L[row], L[column]), -1.0, 1.0)
+                product = np.einsum("c...,c...->...", A[row], A[column])
+                out[at] = np.clip(product / (s[row] * s[column]), -1.0, 1.0)
         return out
+
+    def _log_sds(self, phi: Floats) -> Floats:
+        """(k, r) logs of the standard deviations s."""
+        A = self.root(phi)
+        return 0.5 * np.log(np.einsum("ac...,ac...->a...", A, A))
 
     def log_jacobian(self, phi: Floats) -> Floats:
-        """As of `DrawnPart`; for correlations prod (1 - w^2)^(1 + (k - 2 - c) / 2)."""
-        out = phi[self.sds].sum(axis=0)
+        """As of `DrawnPart`."""
+        weights = self.sizes
+        out = np.einsum("a,a...->...", weights + 1.0, phi[self.sds])
+        out = out - np.einsum("a,a...->...", weights, self._log_sds(phi))
         for at, k, column in self.partials:
             out = out + (1.0 + (k - 2 - column) / 2.0) * log_one_less_square(phi[at])
-        return out
+        return out + sum((len(cone) + 1.0) * log for cone, log in self._log_basis)
 
     def log_prior(self, phi: Floats) -> Floats:
-        """As of `DrawnPart`; |C| is the product of all 1 - w^2."""
+        """As of `DrawnPart`; |C| = |S|^2 prod t^2 prod (1 - w^2) / prod s^2."""
+        log_s = self._log_sds(phi)
         out = np.zeros(phi.shape[1:])
-        for at in self.sds:
-            out = out + self.priors[at].logpdf(np.exp(phi[at]))
+        for column, at in enumerate(self.sds):
+            out = out + self.priors[at].logpdf(np.exp(log_s[column]))
+        power = self.etas - 1.0
+        out = out + 2.0 * np.einsum("a,a...->...", power, phi[self.sds] - log_s)
         for at, k, column in self.partials:
             lkj = self.priors[at]
             assert isinstance(lkj, LKJ)
             out = out + (lkj.eta - 1.0) * log_one_less_square(phi[at]) + lkj.log_constant(k, column)
-        return out
+        return out + sum(2.0 * power[cone[0]] * log for cone, log in self._log_basis)
 
     def slope(self, phi: Floats) -> Floats:
         """As of `DrawnPart`."""
-        out = np.empty(len(phi))
-        for at in self.sds:
-            s = np.exp(phi[at])
-            out[at] = float(self.priors[at].slope(s)) * s + 1.0
+        log_s, power, out = self._log_sds(phi), self.etas - 1.0, np.zeros(len(phi))
+        s = np.exp(log_s)
+        own = np.array([float(self.priors[at].slope(x)) for at, x in zip(self.sds, s, strict=True)])
+        # d / d G_aa of what is of s alone: log s = 1/2 log G_aa
+        D = np.diag((own * s - self.sizes - 2.0 * power) / (2.0 * s**2))
         for at, k, column in self.partials:
             lkj = self.priors[at]
             assert isinstance(lkj, LKJ)
             out[at] = -2.0 * lkj.shape(k, column) * np.tanh(phi[at])
-        return out
+        out[self.sds] = self.sizes + 1.0 + 2.0 * power
+        return out + self.pullback(phi, D)
 
     def pullback(self, phi: Floats, D: Floats) -> Floats:
         """As of `TermPart`.
 
-        With A = S L: <D, dG/d log s_i> = 2 (D * G) summed over row i, and d/dL = 2 S D S L.
+        With E = S'D S and B = diag(t) L: <E, dH / d log t> = 2 (E * H) summed over a row, and d / dB = 2 E B.
         """
-        s, L = np.exp(phi[self.sds]), self.correlation_root(phi)
-        A = s[:, None] * L
+        B, E = self.prepared_root(phi), self.basis.T @ D @ self.basis
         out = np.empty(len(phi))
-        out[self.sds] = 2.0 * (D * (A @ A.T)).sum(axis=1)
-        slopes = 2.0 * s[:, None] * (D @ A)  # d / dL_rc
+        out[self.sds] = 2.0 * (E * (B @ B.T)).sum(axis=1)
+        slopes = 2.0 * (E @ B)
         for cone in self.structure.cones:
             for i, row in enumerate(cone):
+                before = np.exp(phi[self.places[row, row]])  # of B_rc, w left out
                 for j, column in enumerate(cone[:i]):
                     at = self.places[row, column]
-                    w, one_less = np.tanh(phi[at]), np.exp(log_one_less_square(phi[at]))
+                    w, left = np.tanh(phi[at]), np.exp(log_one_less_square(phi[at]))
                     later = [*cone[j + 1 : i], row]
-                    before = np.exp(
-                        sum(0.5 * log_one_less_square(phi[self.places[row, c]]) for c in cone[:j])
-                    )
-                    out[at] = slopes[row, column] * one_less * before - w * float(
-                        slopes[row, later] @ L[row, later]
-                    )
+                    out[at] = slopes[row, column] * left * before
+                    out[at] -= w * float(slopes[row, later] @ B[row, later])
+                    before = before * np.sqrt(left)
         return out
 
     def start(self, G: Floats) -> Floats:
         """As of `TermPart`."""
-        s = np.sqrt(G.diagonal())
-        C, phi = G / np.outer(s, s), np.zeros(self.structure.count)
-        phi[self.sds] = np.log(s)
+        half = solved(self.basis, G)
+        H, phi = solved(self.basis, half.T), np.zeros(self.structure.count)
+        t = np.sqrt(H.diagonal())
+        phi[self.sds] = np.log(t)
         for cone in self.structure.cones:
-            mine = C[np.ix_(cone, cone)]
-            values, vectors = np.linalg.eigh(mine)
-            raised = vectors * np.maximum(values, 0.01) @ vectors.T
-            size = np.sqrt(raised.diagonal())
-            L = np.linalg.cholesky(raised / np.outer(size, size))
+            here = np.ix_(cone, cone)
+            values, vectors = np.linalg.eigh((H / np.outer(t, t))[here])
+            C = (vectors * np.maximum(values, LEAST_START)) @ vectors.T
+            size = np.sqrt(C.diagonal())
+            L = np.linalg.cholesky(C / np.outer(size, size))
             for i, row in enumerate(cone):
                 left = 1.0
                 for j, column in enumerate(cone[:i]):
@@ -422,11 +470,11 @@ class SigmaPart(DrawnPart):
         return self.priors[0].logpdf(np.exp(phi[0]))
 
 
-def term_part(structure: Structure, priors: Sequence[Prior]) -> TermPart:
-    """The coordinates of a term."""
+def term_part(structure: Structure, priors: Sequence[Prior], basis: Floats) -> TermPart:
+    """The coordinates of a term, whose columns are its prepared ones times `basis` (k, k)."""
     if isinstance(structure, PatternedStructure):
         return PatternPart(tuple(priors), structure)
-    return ConesPart(tuple(priors), structure)
+    return ConesPart(tuple(priors), structure, basis)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import scipy
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.crossproducts.whitened import Whitened
 from lmmkit.engine.posterior.log_posterior import Drawn, LogPosterior
-from lmmkit.engine.posterior.pareto import Smoothed, smooth, threshold
-from lmmkit.engine.posterior.proposal import Mode, TMixture, at_mode, find_mode
+from lmmkit.engine.posterior.pareto import smooth, threshold
+from lmmkit.engine.posterior.proposal import Mode, at_mode, find_mode, learned
 from lmmkit.engine.replicates.random_streams import normals
 from lmmkit.errors import FitError
 
 LEAST_DRAWS = 100  # below which k-hat, and so the draws' own accuracy, cannot be told
+PILOT = 1000  # draws that the proposal learns from at first
+ROUNDS = 4  # of learning, at most
 PURPOSE = 20  # of the streams of random numbers: this and a few after it are those of the rounds
+WORK = 3e11  # multiplications that all draws of one round may take, where each is evaluated by itself,
+FEWEST = 600  # unless so many take more
+PASSING = 100.0  # multiplications in whose time a number in memory is passed
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +40,7 @@ class Draws:
         rounds: Proposals that were tried.
         evaluations: Of the density, those of its mode left out.
         seed: Of the random numbers.
+        quasi: Whether they are quasi-random.
     """
 
     density: LogPosterior
@@ -43,6 +52,7 @@ class Draws:
     rounds: int
     evaluations: int
     seed: int
+    quasi: bool
 
     @property
     def count(self) -> int:
@@ -88,15 +98,17 @@ class Draws:
 def draw(density: LogPosterior, start: Floats, draws: int, seed: int, workers: int = 1) -> Draws:
     """Draw from a posterior.
 
+    A first proposal learns from what it proposed, see `proposal`, until k-hat is small enough.
+
     Args:
         density: Its density.
         start: (m,) coordinates from which its mode is searched for.
-        draws: How many, at least 100.
+        draws: How many, at least 100; of a large model fewer are made, and they are quasi-random.
         seed: Not negative; equal seeds give equal draws, for any number of workers.
         workers: Threads that share the evaluations.
 
     Raises:
-        FitError: Too few draws, or a posterior that they cannot stand for.
+        FitError: Too few draws, or there is no density where the search begins.
     """
     if draws < LEAST_DRAWS:
         raise FitError(
@@ -104,20 +116,68 @@ def draw(density: LogPosterior, start: Floats, draws: int, seed: int, workers: i
             "usual, and give means to about 2 % of a posterior standard deviation."
         )
     mode = find_mode(density.slope, start)
-    proposal = at_mode(mode)
-    drawn, phi, smoothed = _weighted(density, proposal, draws, seed, 0, workers)
-    return Draws(density, mode, phi, drawn, *smoothed, 1, draws, seed)
+
+    def log_density(phi: Floats) -> Floats:
+        return density.drawn(phi, np.zeros((density.p, phi.shape[1])), workers).log_posterior
+
+    proposal = at_mode(mode, log_density)
+    first, stream = proposal.components[0], _Stream(seed, affordable(density, draws) < draws)
+    count, rounds, evaluations = affordable(density, draws), 0, 0
+    best = None
+    while rounds <= ROUNDS:
+        size = min(PILOT, count) if rounds == 0 else count
+        u = stream.normals(size, proposal.size + density.p, rounds)
+        phi = proposal.draw(u[: proposal.size])
+        drawn = density.drawn(phi, u[proposal.size :], workers)
+        if not np.isfinite(drawn.log_posterior).any():
+            raise FitError(
+                "The posterior has no density at any draw: the priors and the data exclude each other."
+            )
+        log_ratios = drawn.log_posterior - proposal.logpdf(phi)
+        smoothed, rounds, evaluations = smooth(log_ratios), rounds + 1, evaluations + size
+        if size == count:
+            found = Draws(density, mode, phi, drawn, *smoothed, rounds, evaluations, seed, stream.quasi)
+            best = found if best is None or found.k_hat < best.k_hat else best
+            if found.trusted:
+                break
+        proposal = learned(first, phi, log_ratios)
+    assert best is not None
+    return replace(best, rounds=rounds, evaluations=evaluations)
 
 
-def _weighted(
-    density: LogPosterior, proposal: TMixture, draws: int, seed: int, number: int, workers: int
-) -> tuple[Drawn, Floats, Smoothed]:
-    """Draws of one proposal with their weights."""
-    u = normals(seed, 0, draws, proposal.size + density.p, PURPOSE + number)
-    phi = proposal.draw(u[: proposal.size])
-    drawn = density.drawn(phi, u[proposal.size :], workers)
-    if not np.isfinite(drawn.log_posterior).any():
-        raise FitError(
-            "The posterior has no density at any draw: the priors and the data exclude each other."
-        )
-    return drawn, phi, smooth(drawn.log_posterior - proposal.logpdf(phi))
+@dataclass(frozen=True)
+class _Stream:
+    """Standard normal numbers for the rounds of one seed.
+
+    Attributes:
+        seed: The seed.
+        quasi: Whether they are those of a scrambled Sobol sequence, more even than random ones.
+    """
+
+    seed: int
+    quasi: bool
+
+    def normals(self, count: int, size: int, number: int) -> Floats:
+        """Returns (size, count) numbers for a round."""
+        if not self.quasi:
+            return normals(self.seed, 0, count, size, PURPOSE + number)
+        rng = np.random.default_rng([self.seed, PURPOSE + number])
+        points = scipy.stats.qmc.Sobol(size, scramble=True, rng=rng).random(count)
+        return np.ascontiguousarray(scipy.special.ndtri(np.clip(points, 1e-15, 1.0 - 1e-15)).T)
+
+
+def affordable(density: LogPosterior, draws: int) -> int:
+    """How many draws are made where so many are asked for: fewer of a model that is large.
+
+    One evaluation by itself costs about size^3 multiplications for the dense equations of size columns, and
+    some for each row and level that it passes. A power of two is taken, which quasi-random numbers need.
+    """
+    if density.batched:
+        return draws
+    setup = density.setup
+    work = float(setup.layout.size) ** 3
+    work += PASSING * sum(f.levels * f.width**2 * (f.width + density.p) for f in setup.layout.chain)
+    if isinstance(setup.criterion.source, Whitened):
+        work += PASSING * setup.prepared.rows.size
+    most = max(int(WORK / max(work, 1.0)), FEWEST)
+    return draws if most >= draws else 2 ** math.floor(math.log2(most))

@@ -133,6 +133,7 @@ class LogPosterior:
             and all(term.plain for term in setup.problem.terms)
             and setup.problem.residual is None
             and table_size(setup.layout, self.p) <= LARGEST_TABLE
+            and bool(np.isfinite(self._sums.scale[0]))  # the first factor does not take up all of y
         )
 
     @cached_property

@@ -114,14 +114,6 @@ def fits_at(shared: Shared, responses: Responses, L: list[Floats]) -> BatchFit:
         return BatchFit(at.deviance, at.r2, beta, at.C_inverse[:, size:, size:])
 
 
-def held_scores(shared: Shared, responses: Responses, L: list[Floats], beta: Floats) -> list[Floats]:
-    """(k, J, r) Z'V^-1(y - X beta) of each factor, at given roots of T and given fixed effects (p, r)."""
-    with np.errstate(all="ignore"):
-        at = _Evaluation(shared, responses, np.empty((0, L[0].shape[2])), L)
-        at.hold(beta)
-        return at.scores
-
-
 def scores_at(shared: Shared, responses: Responses, theta: Floats) -> tuple[Floats, Floats, list[Floats]]:
     """(p, r) beta, (r,) r2 and, of each factor, (k, J, r) Z'Py: the search's own, each at its theta."""
     with np.errstate(all="ignore"):
@@ -142,14 +134,6 @@ class _Evaluation:
         self.reml, self.nu = shared.setup.criterion.reml, shared.setup.criterion.nu
         self.count = theta.shape[1]
         self._eliminate()
-
-    def hold(self, beta: Floats) -> None:
-        """Take these fixed effects (p, r) in place of the best ones."""
-        size = self.shared.size
-        right = self._lambda(self.s_y[:, :, None], transposed=True)[:, :size, 0]
-        right = right - np.matmul(self.C[:, :size, size:], beta.T[:, :, None])[:, :, 0]
-        first = np.matmul(inverses(self.C[:, :size, :size]), right[:, :, None])[:, :, 0]
-        self.gamma = np.concatenate([first, beta.T], axis=1)
 
     def _eliminate(self) -> None:
         """Take the first factor out: H, its logdet, S and the same products with y."""

@@ -45,9 +45,9 @@ def draw_posterior(
     """
     count, number = whole("draws", draws, "draws"), seed_of(seed)
     _refuse_without_posterior(estimates)
-    known = model_priors(estimates, priors)
     with one_thread():
         setup = set_up(estimates.problem, reml=True)
+        known = model_priors(estimates, priors, setup.prepared.term_bases)
         density = LogPosterior(setup, known.parts, known.effects)
         return draw(density, start(estimates, known.parts), count, number, workers), known
 

@@ -122,8 +122,15 @@ def default_scale(response: Floats) -> float:
     return max(2.5, round(mad, 1))
 
 
-def model_priors(estimates: Estimates, asked: Mapping[str, object] | None) -> ModelPriors:
+def model_priors(
+    estimates: Estimates, asked: Mapping[str, object] | None, bases: tuple[Floats, ...]
+) -> ModelPriors:
     """The priors of a fitted model.
+
+    Args:
+        estimates: The fit.
+        asked: What is to stand in place of the default priors, by name.
+        bases: S of each term, see `Prepared.term_bases`.
 
     Raises:
         FitError: A name that the model has not, or a prior that cannot be read or does not fit its parameter.
@@ -131,7 +138,7 @@ def model_priors(estimates: Estimates, asked: Mapping[str, object] | None) -> Mo
     book = _Asked({} if asked is None else asked)
     spread = StudentT(3.0, 0.0, default_scale(estimates.problem.response))
     named, terms, names = list[NamedPrior](), list[TermPart](), iter(parameter_names(estimates))
-    for term in estimates.random:
+    for term, basis in zip(estimates.random, bases, strict=True):
         mine = list[Prior]()
         plain = term.structure.natural_names(term.names)
         for at, (natural, own) in enumerate(zip(term.structure.naturals, plain, strict=True)):
@@ -141,7 +148,7 @@ def model_priors(estimates: Estimates, asked: Mapping[str, object] | None) -> Mo
             keys = (name, f"{term.factor}.{own}", *of_term, natural.kind)
             mine.append(_chosen(book, named, name, natural.kind, keys, default))
         _refuse_mixed(term.structure, term.group, mine)
-        terms.append(term_part(term.structure, mine))
+        terms.append(term_part(term.structure, mine, basis))
     residual = None
     if estimates.problem.residual is not None:
         residual = _residual(estimates, book, named, names)
