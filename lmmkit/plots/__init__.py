@@ -32,7 +32,7 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
-from lmmkit.plots.influence import influence, shrinkage
+from lmmkit.plots.leaving_out import influence, shrinkage
 from lmmkit.plots.meetings import incidence
 from lmmkit.plots.posterior_pictures import estimates_and_posterior, predictive, prior_and_posterior, ranks
 from lmmkit.plots.selection_steps import selection_path
