@@ -66,7 +66,6 @@ PREPARED: tuple[Callable[[Fit], Callable[[Replicated], Iterator[CheckResult | Un
     SerialCorrelation,
     Linearity,
     BetweenWithin,
-    Missingness,
     Collinearity,
 )
 
@@ -147,6 +146,7 @@ def diagnose(
     replicates: int | None = None,
     seed: int = SEED,
     names: Sequence[Any] | None = None,
+    with_gaps: Any = None,
     rules: SizeRules = RULES,
 ) -> Diagnosis:
     """Check the assumptions of a fit.
@@ -157,6 +157,8 @@ def diagnose(
             more than 10,000 rows.
         seed: Of the random numbers.
         names: What the rows of the table are called; by default what its index says.
+        with_gaps: A table that also has the rows that were left out for missing values before the fit; by
+            default the table that was fitted is looked at for such rows.
         rules: Which fits are refitted to every replicate, and how many replicates by default.
 
     Raises:
@@ -173,7 +175,8 @@ def diagnose(
         raise FitError(f"names: {given:,} are expected, one for each row of the table, not {len(names):,}.")
     rows, parts = list[CheckResult | Unchecked](), list[list[list[Floats]]]()
     first: Replicated | None = None
-    checks = [*(partial(check, fit) for check in ROW_CHECKS), *(prepare(fit) for prepare in PREPARED)]
+    prepared = [*(prepare(fit) for prepare in PREPARED), Missingness(fit, with_gaps)]
+    checks = [*(partial(check, fit) for check in ROW_CHECKS), *prepared]
     for chunk in replicate_data(fit.estimates, seed=seed, count=count, rows=names, rules=rules):
         found = [one for check in checks for one in check(chunk)]
         if first is None:
