@@ -28,7 +28,12 @@ from lmmkit.model.diagnostics.check_result import (
     probability,
 )
 from lmmkit.model.diagnostics.collinearity import Collinearity
-from lmmkit.model.diagnostics.distribution import effect_normality, quantile_residuals, residual_normality
+from lmmkit.model.diagnostics.distribution import (
+    effect_normality,
+    quantile_residuals,
+    residual_normality,
+    simulated_quantiles,
+)
 from lmmkit.model.diagnostics.linearity import Linearity
 from lmmkit.model.diagnostics.missingness import Missingness
 from lmmkit.model.diagnostics.outliers import (
@@ -66,7 +71,6 @@ PREPARED: tuple[Callable[[Fit], Callable[[Replicated], Iterator[CheckResult | Un
     SerialCorrelation,
     Linearity,
     BetweenWithin,
-    Missingness,
     Collinearity,
 )
 
@@ -80,6 +84,9 @@ class Diagnosis:
             adjusted (p of the whole table), verdict, remedy, method.
         sentences: The sentence of each row, with its facts.
         rows: Outlying rows, the farthest in any case: row, groups, observed, fitted, studentised, p (Holm's).
+        quantile_residuals: Of every row the share of the model's data sets whose residual is below its own:
+            row, unconditional (level effects and rows together), conditional (rows about their groups).
+            Uniform between 0 and 1, nearly, where the model holds. Of large data from some of the data sets.
         curves: Envelopes of what was judged or drawn as a curve: check, of, x, value, low, high, middle.
         judged_by: The residuals that rows are judged by: studentised, standardised or normalised.
         replicates: Data sets that the fit made.
@@ -90,6 +97,7 @@ class Diagnosis:
     table: Frame
     sentences: tuple[Sentence, ...] = field(repr=False)
     rows: Frame = field(repr=False)
+    quantile_residuals: Frame = field(repr=False)
     curves: Frame = field(repr=False)
     judged_by: str
     replicates: int
@@ -147,6 +155,7 @@ def diagnose(
     replicates: int | None = None,
     seed: int = SEED,
     names: Sequence[Any] | None = None,
+    with_gaps: Any = None,
     rules: SizeRules = RULES,
 ) -> Diagnosis:
     """Check the assumptions of a fit.
@@ -157,6 +166,8 @@ def diagnose(
             more than 10,000 rows.
         seed: Of the random numbers.
         names: What the rows of the table are called; by default what its index says.
+        with_gaps: A table that also has the rows that were left out for missing values before the fit; by
+            default the table that was fitted is looked at for such rows.
         rules: Which fits are refitted to every replicate, and how many replicates by default.
 
     Raises:
@@ -173,7 +184,8 @@ def diagnose(
         raise FitError(f"names: {given:,} are expected, one for each row of the table, not {len(names):,}.")
     rows, parts = list[CheckResult | Unchecked](), list[list[list[Floats]]]()
     first: Replicated | None = None
-    checks = [*(partial(check, fit) for check in ROW_CHECKS), *(prepare(fit) for prepare in PREPARED)]
+    prepared = [*(prepare(fit) for prepare in PREPARED), Missingness(fit, with_gaps)]
+    checks = [*(partial(check, fit) for check in ROW_CHECKS), *prepared]
     for chunk in replicate_data(fit.estimates, seed=seed, count=count, rows=names, rules=rules):
         found = [one for check in checks for one in check(chunk)]
         if first is None:
@@ -225,6 +237,7 @@ def _judged(
         table=Frame(table, columns=COLUMNS),
         sentences=tuple(sentences),
         rows=outlying_rows(first),
+        quantile_residuals=simulated_quantiles(first),
         curves=made,
         judged_by=judged_by(first),
         replicates=first.count,
