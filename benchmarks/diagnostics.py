@@ -26,7 +26,10 @@ from lmmkit.model.diagnostics.diagnose import diagnose
 from lmmkit.model.diagnostics.replicated import RULES
 
 PAGE = Path(__file__).parent.parent / "docs" / "diagnostics.md"
-HELD = RULES._replace(table=0)  # envelopes from the fit without refits, whatever the size
+WAYS = {
+    "refitted": RULES,
+    "held": RULES._replace(table=0),
+}  # held: envelopes without refits, whatever the size
 CHUNK = 20
 AIM = 0.8
 FOUND = ("look", "trouble")
@@ -98,6 +101,9 @@ def thirty() -> Design:
 DESIGNS: dict[str, Callable[[], Design]] = {
     made.__name__: cache(made) for made in (balanced, crossed, unequal, thirty)
 }
+
+
+NULL = ("balanced", "crossed", "unequal")  # in which false alarms are counted
 
 
 class Fault(NamedTuple):
@@ -207,11 +213,11 @@ FAULTS = (
 
 
 class Job(NamedTuple):
-    """Some data sets of one design, with a fault or without."""
+    """Some data sets of one design, with a fault or without, and the kinds of envelope that each gets."""
 
     design: str
     fault: int | None
-    held: bool
+    ways: tuple[str, ...]
     first: int
     count: int
     replicates: int
@@ -227,22 +233,22 @@ class Row(NamedTuple):
     adjusted: float
 
 
-Found = dict[tuple[str, int | None, bool], list[list[Row]]]  # by design, fault, and whether held
+Found = dict[tuple[str, int | None, str], list[list[Row]]]  # by design, fault, and kind of envelope
 
 
-def chunk(job: Job) -> list[list[Row]]:
+def chunk(job: Job) -> Found:
     """The tables of some data sets, without checks that are no tests."""
-    design = DESIGNS[job.design]()
-    model, out = None, list[list[Row]]()
+    design, model = DESIGNS[job.design](), None
+    found: Found = {(job.design, job.fault, way): [] for way in job.ways}
     for number in range(job.first, job.first + job.count):
         y = design.draw(number) if job.fault is None else planted(design, FAULTS[job.fault], number)
         fit = lmmkit.lmm(design.formula, design.frame.assign(y=y)) if model is None else model.refit(y)
         model = model or fit
-        rules = HELD if job.held else RULES
-        table = diagnose(fit, replicates=job.replicates, seed=number, rules=rules).table
-        tested = table[table["adjusted"].notna()][list(Row._fields)]
-        out.append([Row(*values) for values in tested.itertuples(index=False, name=None)])
-    return out
+        for way, tables in zip(job.ways, found.values(), strict=True):
+            table = diagnose(fit, replicates=job.replicates, seed=number, rules=WAYS[way]).table
+            tested = table[table["adjusted"].notna()][list(Row._fields)]
+            tables.append([Row(*values) for values in tested.itertuples(index=False, name=None)])
+    return found
 
 
 def planted(design: Design, fault: Fault, number: int) -> np.ndarray:
@@ -253,30 +259,33 @@ def planted(design: Design, fault: Fault, number: int) -> np.ndarray:
     return fault.plant(design.frame, b, rng.normal(size=len(codes)), rng)
 
 
-Map = Callable[..., Iterable[list[list[Row]]]]
+def jobs(tables: int, planted: int, replicates: int) -> list[Job]:
+    """All data sets, those of one number beside each other: a run that ends early has some of each."""
+    null = [
+        Job(design, None, tuple(WAYS), at, min(CHUNK, tables - at), replicates)
+        for at in range(0, tables, CHUNK)
+        for design in NULL
+    ]
+    faults = [
+        Job("thirty", fault, ("refitted",), at, min(CHUNK, planted - at), RULES.many)
+        for at in range(0, planted, CHUNK)
+        for fault in range(len(FAULTS))
+    ]
+    order = sorted([*null, *faults], key=lambda job: job.first / (tables if job.fault is None else planted))
+    return [job for job in order if job.count > 0]
 
 
-def tables(run: Map, asked: Sequence[Job]) -> Found:
-    """The tables of all jobs."""
-    found: Found = {}
-    for job, rows in zip(asked, run(chunk, asked), strict=True):
-        found.setdefault((job.design, job.fault, job.held), []).extend(rows)
+def measured(asked: Sequence[Job], workers: int, minutes: float) -> Found:
+    """The tables of all jobs that are done in so many minutes."""
+    found, start = Found(), time.monotonic()
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for rows in pool.map(chunk, asked):
+            for key, tables in rows.items():
+                found.setdefault(key, []).extend(tables)
+            if time.monotonic() - start > 60 * minutes:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
     return found
-
-
-def jobs(count: int, planted_count: int, replicates: int) -> Iterator[Job]:
-    """All data sets: those without a fault under both kinds of envelope."""
-    for design in DESIGNS:
-        for held in (False, True):
-            yield from _cut(design, None, held, count, replicates)
-    for fault in range(len(FAULTS)):
-        for held in (False, True):
-            yield from _cut("thirty", fault, held, planted_count, replicates)
-
-
-def _cut(design: str, fault: int | None, held: bool, count: int, replicates: int) -> Iterator[Job]:
-    for at in range(0, count, CHUNK):
-        yield Job(design, fault, held, at, min(CHUNK, count - at), replicates)
 
 
 def share(flags: Sequence[bool]) -> str:
@@ -287,50 +296,52 @@ def share(flags: Sequence[bool]) -> str:
 
 def alarms(found: Found) -> Iterator[str]:
     """How many tables have a finding where the model holds."""
-    yield "| data | tests | refitted | of them trouble | held | of them trouble |"
-    yield "| --- | --- | --- | --- | --- | --- |"
-    for name, made in DESIGNS.items():
+    yield "| data | tests in a table | tables | refitted | of them trouble | held | of them trouble |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for name in NULL:
         cells = list[str]()
-        for held in (False, True):
-            rows = found[name, None, held]
+        for way in WAYS:
+            rows = found[name, None, way]
             cells.append(share([any(row.verdict in FOUND for row in each) for each in rows]))
             cells.append(share([any(row.verdict == "trouble" for row in each) for each in rows]))
-        yield f"| {made().name} | {len(found[name, None, False][0])} | {' | '.join(cells)} |"
+        rows = found[name, None, "refitted"]
+        yield f"| {DESIGNS[name]().name} | {len(rows[0])} | {len(rows):,} | {' | '.join(cells)} |"
 
 
 def levels(found: Found) -> Iterator[str]:
     """How often each check's own p is at most .05 where the model holds, refitted and held."""
     rates = dict[str, dict[str, str]]()
-    for name in DESIGNS:
-        for held in (False, True):
-            every = pd.DataFrame([row for each in found[name, None, held] for row in each])
+    for name in NULL:
+        for way in WAYS:
+            every = pd.DataFrame([row for each in found[name, None, way] for row in each])
             for check, rows in every.groupby("check", sort=False):
                 told = rates.setdefault(str(check), {})
                 told[name] = f"{told[name]}, " if name in told else ""
                 told[name] += f"{100 * float((rows.p <= 0.05).mean()):.1f}"
-    names = " | ".join(made().name for made in DESIGNS.values())
+    names = " | ".join(DESIGNS[name]().name for name in NULL)
     yield f"| own p at most .05, percent: refitted, held | {names} |"
-    yield f"| {' | '.join(['---'] * (1 + len(DESIGNS)))} |"
+    yield f"| {' | '.join(['---'] * (1 + len(NULL)))} |"
     for check, told in rates.items():
-        yield f"| {check} | {' | '.join(told.get(name, '') for name in DESIGNS)} |"
+        yield f"| {check} | {' | '.join(told.get(name, '') for name in NULL)} |"
 
 
 def power(found: Found) -> Iterator[str]:
     """How often each planted fault is found by its check, and by any."""
-    yield "| planted | its check | found by it | of them trouble | by any check | by it, held | best test |"
+    yield "| planted | its check | tables | found by it | of them trouble | by any check | best test |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for number, fault in enumerate(FAULTS):
-        cells = list[str]()
-        for held in (False, True):
-            rows = found["thirty", number, held]
-            own = [[row for row in each if _is_of(row, fault)] for each in rows]
-            hits = [any(row.verdict in FOUND for row in each) for each in own]
-            cells.append(share(hits) if held or np.mean(hits) >= AIM else f"**{share(hits)}**")
-            if not held:
-                cells.append(share([any(row.verdict == "trouble" for row in each) for each in own]))
-                cells.append(share([any(row.verdict in FOUND for row in each) for each in rows]))
-        best = "" if fault.best is None else f"{100 * fault.best:.0f}"
-        yield f"| {fault.name} | {fault.check} {fault.of} | {' | '.join(cells)} | {best} |"
+        rows = found["thirty", number, "refitted"]
+        own = [[row for row in each if _is_of(row, fault)] for each in rows]
+        hits = [any(row.verdict in FOUND for row in each) for each in own]
+        cells = [
+            f"{fault.check} {fault.of}".strip(),
+            f"{len(rows):,}",
+            share(hits) if np.mean(hits) >= AIM else f"**{share(hits)}**",
+            share([any(row.verdict == "trouble" for row in each) for each in own]),
+            share([any(row.verdict in FOUND for row in each) for each in rows]),
+            "" if fault.best is None else f"{100 * fault.best:.0f}",
+        ]
+        yield f"| {fault.name} | {' | '.join(cells)} |"
 
 
 def _is_of(row: Row, fault: Fault) -> bool:
@@ -353,19 +364,15 @@ def main() -> None:
     """Measure, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tables", type=int, default=1000)
-    parser.add_argument("--planted", type=int, default=300)
-    parser.add_argument("--replicates", type=int, default=399)
+    parser.add_argument("--planted", type=int, default=200)
+    parser.add_argument("--replicates", type=int, default=199)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--minutes", type=float, default=1000.0, help="at most")
     chosen = parser.parse_args()
-    asked = list(jobs(chosen.tables, chosen.planted, chosen.replicates))
-    with ProcessPoolExecutor(chosen.workers, get_context("spawn")) as pool:
-        found = tables(pool.map, asked)
-    spent = os.times()
-    minutes = (spent.user + spent.children_user) / 60
+    found = measured(jobs(chosen.tables, chosen.planted, chosen.replicates), chosen.workers, chosen.minutes)
     how = (
-        f"{chosen.tables:,} data sets a cell here, {chosen.planted:,} in the last table, each with "
-        f"{chosen.replicates} replicates, in {minutes:.0f} minutes of CPU time. Shares are in percent, with "
-        "their Monte Carlo standard errors."
+        f"Data sets without a fault have {chosen.replicates} replicates each, those with one the default of "
+        f"{RULES.many}. Shares are in percent, with their Monte Carlo standard errors."
     )
     speed = (
         f"All checks of 73,421 ratings of 1,128 lecturers by 2,972 students take {seconds():.0f} seconds of "

@@ -30,7 +30,7 @@ def drawn(name):
     facts = known(name)
     data = pd.read_csv(HERE / f"data/{facts['data']}.csv")
     fit = lmmkit.lmm(facts["formula"], data.assign(**{f: data[f].astype(str) for f in facts["factors"]}))
-    return lmmkit.posterior(fit, seed=11)
+    return lmmkit.posterior(fit, draws=12_000, seed=11)
 
 
 def rows(name):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.errors import FitError
 from lmmkit.escape import html
 from lmmkit.model.diagnostics.adjusted import Band, adjusted_p, band, own_p
 from lmmkit.model.diagnostics.between_within import BetweenWithin
@@ -41,6 +42,8 @@ from lmmkit.model.diagnostics.replicated import RULES, Replicated, SizeRules, re
 from lmmkit.model.diagnostics.serial import SerialCorrelation
 from lmmkit.model.diagnostics.spread import variance_along, variance_by_group
 from lmmkit.model.fit import Fit
+from lmmkit.model.options import whole
+from lmmkit.model.resampling.simulate import seed_of
 from lmmkit.model.text_table import Cells, TextTable
 
 Frame = pd.DataFrame
@@ -63,7 +66,6 @@ PREPARED: tuple[Callable[[Fit], Callable[[Replicated], Iterator[CheckResult | Un
     SerialCorrelation,
     Linearity,
     BetweenWithin,
-    Missingness,
     Collinearity,
 )
 
@@ -124,7 +126,7 @@ class Diagnosis:
         cells: Cells = [("verdict", "check", "of", "p", "adjusted", "found")]
         order = np.argsort([VERDICTS.index(verdict) for verdict in self.table["verdict"]], kind="stable")
         for row in self.table.iloc[order].itertuples():
-            p, adjusted = ("" if np.isnan(x) else f"{x:.3f}" for x in (row.p, row.adjusted))
+            p, adjusted = ("" if pd.isna(x) else f"{x:.3f}" for x in (row.p, row.adjusted))
             remedy = f" To do: {row.remedy}." if row.remedy else ""
             cells.append((str(row.verdict), str(row.check), str(row.of), p, adjusted, f"{row.found}{remedy}"))
         return TextTable("Checks of the assumptions", cells)
@@ -144,6 +146,7 @@ def diagnose(
     replicates: int | None = None,
     seed: int = SEED,
     names: Sequence[Any] | None = None,
+    with_gaps: Any = None,
     rules: SizeRules = RULES,
 ) -> Diagnosis:
     """Check the assumptions of a fit.
@@ -154,12 +157,27 @@ def diagnose(
             more than 10,000 rows.
         seed: Of the random numbers.
         names: What the rows of the table are called; by default what its index says.
+        with_gaps: A table that also has the rows that were left out for missing values before the fit; by
+            default the table that was fitted is looked at for such rows.
         rules: Which fits are refitted to every replicate, and how many replicates by default.
+
+    Raises:
+        FitError: No number of replicates, no seed, or not a name for every row.
+
+    >>> from lmmkit import lmm
+    >>> found = diagnose(lmm("y ~ x + (1 | g)", frame), replicates=99)
+    >>> found.table.set_index("check").loc["outlying rows", ["of", "verdict"]].tolist()
+    ['residuals', 'not checked']
     """
+    count = None if replicates is None else whole("replicates", replicates, "data sets")
+    seed, given = seed_of(seed), fit.design.source.table.rows
+    if names is not None and len(names) != given:
+        raise FitError(f"names: {given:,} are expected, one for each row of the table, not {len(names):,}.")
     rows, parts = list[CheckResult | Unchecked](), list[list[list[Floats]]]()
     first: Replicated | None = None
-    checks = [*(partial(check, fit) for check in ROW_CHECKS), *(prepare(fit) for prepare in PREPARED)]
-    for chunk in replicate_data(fit.estimates, seed=seed, count=replicates, rows=names, rules=rules):
+    prepared = [*(prepare(fit) for prepare in PREPARED), Missingness(fit, with_gaps)]
+    checks = [*(partial(check, fit) for check in ROW_CHECKS), *prepared]
+    for chunk in replicate_data(fit.estimates, seed=seed, count=count, rows=names, rules=rules):
         found = [one for check in checks for one in check(chunk)]
         if first is None:
             levels = [one for check in LEVEL_CHECKS for one in check(fit, chunk)]
@@ -169,9 +187,9 @@ def diagnose(
             for own, one in zip(parts, found, strict=False):
                 for known, part in zip(own, _columns(one), strict=True):
                     known.append(part[:, 1:])
-    whole = [[np.concatenate(part, axis=1) for part in own] for own in parts]
+    joined = [[np.concatenate(part, axis=1) for part in own] for own in parts]
     assert first is not None
-    return _judged(rows, whole, first, seed)
+    return _judged(rows, joined, first, seed)
 
 
 def _columns(one: CheckResult | Unchecked) -> list[Floats]:

@@ -87,7 +87,12 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
     yield CheckResult(
         "quantiles of residuals",
         "residuals",
-        fine=Sentence("The quantiles of the residuals lie within the envelope of data sets from the model."),
+        fine=Sentence(
+            "No departure of the quantiles of the residuals from those of data sets from the model was "
+            "found: the "
+            "farthest off is {}, where {} is expected.",
+            *facts,
+        ),
         notable=Sentence(
             "The quantiles of the residuals leave the envelope of data sets from the model, most of all at "
             "{} "
@@ -280,10 +285,10 @@ def _pictures(group: str, names: tuple[str, ...], z: Floats) -> Iterator[Curves]
 def standardised(z: Floats) -> Floats:
     """(J, k, c) z turned so that over the levels of each column its second moments are the identity."""
     moment = np.einsum("jac,jbc->cab", z, z) / len(z)
-    root = np.linalg.cholesky(
-        moment + 1e-12 * np.einsum("caa->c", moment)[:, None, None] * np.eye(z.shape[1])
-    )
-    return np.einsum("cab,jbc->jac", np.linalg.inv(root), z)
+    ridge = 1e-12 * np.einsum("caa->c", moment)[:, None, None] * np.eye(z.shape[1])
+    root: Floats = np.asarray(np.linalg.cholesky(moment + ridge), np.float64)
+    inverse: Floats = np.asarray(np.linalg.inv(root), np.float64)
+    return np.einsum("cab,jbc->jac", inverse, z)
 
 
 def mardia(z: Floats) -> tuple[float, float, Floats]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,8 @@ from lmmkit.model.diagnostics.check_result import (
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.diagnostics.serial import Order, orders
 from lmmkit.model.fit import Fit
+from lmmkit.model.table.columns import open_table
+from lmmkit.model.table.evaluate import Evaluator
 
 CHECK = "missing values"
 LEAST_MISSING = 5  # rows, for a comparison
@@ -109,18 +112,28 @@ class Missingness:
     groups are compared within them, others between groups of as many rows.
     """
 
-    def __init__(self, fit: Fit) -> None:
-        self.design = fit.design
+    def __init__(self, fit: Fit, with_gaps: Any = None) -> None:
+        """Prepares the comparisons.
+
+        Args:
+            fit: The fit.
+            with_gaps: The rows of the fit and those left out before it for missing values; by default the
+                table that was fitted.
+
+        Raises:
+            DataError: A table without the columns of the model.
+        """
+        self.rows = rows = _rows(fit.design, with_gaps)
         self.comparisons = list[_Comparison]()
         self.why = ""
-        lost = fit.design.source.lost
+        lost = rows.lost
         gone = int(np.logical_or.reduce(list(lost.values())).sum()) if lost else 0
         if gone == 0:
             self.why = "the table that was fitted has no missing value"
         elif gone < LEAST_MISSING:
             self.why = f"fewer than {LEAST_MISSING} rows have missing values"
         else:
-            self.comparisons = [known for one in _comparisons(fit.design) if (known := _varying(one))]
+            self.comparisons = [known for one in _comparisons(rows) if (known := _varying(one))]
             if not self.comparisons:
                 self.why = "nothing that rows could be compared in is known of all of them"
         self.rng = np.random.Generator(np.random.Philox(SEED))
@@ -151,7 +164,7 @@ class Missingness:
             size=size,
             matters=size >= MATTERS,
             where=f"{name} {value}".strip(),
-            remedy=_remedy(self.design, name),
+            remedy=_remedy(self.rows, name),
             method="permutation within " + one.within,
         )
 
@@ -195,25 +208,50 @@ def _difference(one: _Comparison, at: int) -> float:
     return float(off[known].sum() / max(share[known].sum(), 1e-300))
 
 
-def _comparisons(design: Design) -> Iterator[_Comparison]:
+@dataclass(frozen=True, eq=False)
+class _RowsWithGaps:
+    """All rows, used and left out.
+
+    Attributes:
+        design: The design of the fit.
+        table: Their columns.
+        lost: For each column of the model with missing values where they are.
+        response: (N,) the response, NaN where it is missing.
+    """
+
+    design: Design
+    table: pd.DataFrame
+    lost: Mapping[str, Mask]
+    response: Floats
+
+
+def _rows(design: Design, with_gaps: Any) -> _RowsWithGaps:
+    source, response = design.source, design.recipe.formula.response
+    if with_gaps is None:
+        return _RowsWithGaps(design, source.table.frame, source.lost, source.evaluator.numbers(response))
+    needed = dict.fromkeys(design.request.needed())
+    evaluator = Evaluator(open_table(with_gaps, needed), design.recipe.states)
+    masks = {name: evaluator.table.missing(name) for name in needed}
+    lost = {name: mask for name, mask in masks.items() if mask is not None}
+    return _RowsWithGaps(design, evaluator.table.frame, lost, evaluator.numbers(response))
+
+
+def _comparisons(rows: _RowsWithGaps) -> Iterator[_Comparison]:
     """What can be compared in these data."""
-    lost = design.source.lost
-    responses = [name for name in design.recipe.formula.response.variables if name in lost]
+    lost = rows.lost
+    responses = [name for name in rows.design.recipe.formula.response.variables if name in lost]
     gone = np.logical_or.reduce(list(lost.values()))
-    names, values = _predictors(design)
-    at_risk = (
-        _at_risk(design, np.logical_or.reduce([lost[name] for name in responses])) if responses else None
-    )
+    names, values = _predictors(rows)
+    at_risk = _at_risk(rows, np.logical_or.reduce([lost[name] for name in responses])) if responses else None
     if at_risk is not None:
-        yield from _of_last_value(design, at_risk)
+        yield from _of_last_value(rows, at_risk)
     if not names:
         return
     if at_risk is not None:
-        rows, strata = at_risk.rows, at_risk.strata
-        missing = at_risk.missing[rows].astype(np.float64)
-        yield _Comparison("predictors", missing, values[rows], names, strata, at_risk.along, "times")
+        missing, strata = at_risk.missing[at_risk.rows].astype(np.float64), at_risk.strata
+        yield _Comparison("predictors", missing, values[at_risk.rows], names, strata, at_risk.along, "times")
         return
-    yield from _without_order(design, gone.astype(np.float64), names, values)
+    yield from _without_order(rows, gone.astype(np.float64), names, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,14 +273,14 @@ class _AtRisk:
     along: Sentence
 
 
-def _at_risk(design: Design, missing: Mask) -> _AtRisk | None:
+def _at_risk(every: _RowsWithGaps, missing: Mask) -> _AtRisk | None:
     """The rows at risk of being the first that is missing; None without an order, or with too few such."""
-    table, found = design.source.table.frame, orders(design)
+    table, found = every.table, orders(every.design)
     found = [one for one in found if one.name in table]
     if not found:
         return None
     order = found[0]
-    names, times = _group_columns(design).get(order.group, ()), _times(design, order)
+    names, times = _group_columns(every.design).get(order.group, ()), _times(every, order)
     if not names or times is None or table[list(names)].isna().any(axis=None):
         return None
     codes = np.asarray(table.groupby(list(names), sort=True, observed=True).ngroup(), np.intp)
@@ -264,24 +302,23 @@ def _at_risk(design: Design, missing: Mask) -> _AtRisk | None:
     return _AtRisk(sort[kept], before[kept], strata, missing, along)
 
 
-def _of_last_value(design: Design, risk: _AtRisk) -> Iterator[_Comparison]:
+def _of_last_value(rows: _RowsWithGaps, risk: _AtRisk) -> Iterator[_Comparison]:
     """The value before, of rows that have one."""
-    y = design.source.evaluator.numbers(design.recipe.formula.response)
     later = risk.before >= 0
-    value = y[risk.before[later]]
+    value = rows.response[risk.before[later]]
     known = np.isfinite(value)
     missing = risk.missing[risk.rows[later][known]].astype(np.float64)
     if LEAST_MISSING <= missing.sum() < len(missing):
         strata = np.unique(risk.strata[later][known], return_inverse=True)[1]
-        names = [(design.response, "")]
+        names = [(rows.design.response, "")]
         yield _Comparison(LAST, missing, value[known][:, None], names, strata, risk.along, "times")
 
 
 def _without_order(
-    design: Design, missing: Floats, names: Sequence[tuple[str, str]], values: Floats
+    rows: _RowsWithGaps, missing: Floats, names: Sequence[tuple[str, str]], values: Floats
 ) -> Iterator[_Comparison]:
     """Predictors that vary within groups are compared there, others between groups of as many rows."""
-    codes = _largest_groups(design)
+    codes = _largest_groups(rows)
     if codes is None:
         strata = np.zeros(len(missing), np.intp)
         yield _Comparison("predictors", missing, values, names, strata, Sentence(""), "all rows")
@@ -310,13 +347,14 @@ def _without_order(
         )
 
 
-def _times(design: Design, order: Order) -> Ints | None:
-    """(N,) ranks of the times of all rows of the table; None where one is unknown."""
-    values = design.source.table.frame[order.name]
+def _times(rows: _RowsWithGaps, order: Order) -> Ints | None:
+    """(N,) ranks of the times of all rows; None where one is unknown."""
+    values, design = rows.table[order.name], rows.design
     if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
         known = values
     else:
-        seen = pd.Series(order.times, index=values.iloc[design.rows].astype(str))
+        used = design.source.table.frame[order.name].iloc[design.rows]
+        seen = pd.Series(order.times, index=used.astype(str))
         known = values.astype(str).map(seen[~seen.index.duplicated()])
     return None if known.isna().any() else np.unique(known.to_numpy(), return_inverse=True)[1]
 
@@ -330,18 +368,18 @@ def _group_columns(design: Design) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _largest_groups(design: Design) -> Ints | None:
+def _largest_groups(rows: _RowsWithGaps) -> Ints | None:
     """(N,) codes of the groups of which there are most, on all rows of the table; None without any."""
-    table, every = design.source.table.frame, list[Ints]()
-    for names in _group_columns(design).values():
+    table, every = rows.table, list[Ints]()
+    for names in _group_columns(rows.design).values():
         if names and not table[list(names)].isna().any(axis=None):
             every.append(np.asarray(table.groupby(list(names), observed=True).ngroup(), np.intp))
     return max(every, key=lambda codes: int(codes.max()), default=None)
 
 
-def _predictors(design: Design) -> tuple[list[tuple[str, str]], Floats]:
+def _predictors(rows: _RowsWithGaps) -> tuple[list[tuple[str, str]], Floats]:
     """Columns of the fixed part, and the response, that are known in all rows; levels one by one."""
-    table, lost = design.source.table.frame, design.source.lost
+    table, lost, design = rows.table, rows.lost, rows.design
     responses = list(design.recipe.formula.response.variables)
     names, columns = list[tuple[str, str]](), list[Floats]()
     for name in dict.fromkeys([*design.recipe.fixed_columns(), *responses]):
@@ -363,8 +401,8 @@ def _predictors(design: Design) -> tuple[list[tuple[str, str]], Floats]:
     return [names[i] for i in moving], made
 
 
-def _remedy(design: Design, name: str) -> str:
-    if name == design.response and name not in design.source.lost:
+def _remedy(rows: _RowsWithGaps, name: str) -> str:
+    if name == rows.design.response and name not in rows.lost:
         return (
             "rows whose predictors are known are no random part of all rows, and the estimates are of them: "
             "give the predictors, or fit without those that are missing"

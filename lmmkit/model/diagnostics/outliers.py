@@ -32,6 +32,7 @@ from lmmkit.model.inference.distributions import t_tail
 ALPHA = 0.05  # of Holm's p, below which a row or group is named
 NAMED, SHOWN = 3, 20  # rows or groups in a sentence, and in a table
 FAR, APART = 4.0, 3.5  # standard deviations from which an outlying row, or group, matters
+LEAST_ROWS = 10
 OUTLIERS = ["row", "groups", "observed", "fitted", "studentised", "p"]
 LEVELS = ["factor", "level", "distance", "p"]
 REMEDY_ROWS = (
@@ -108,8 +109,10 @@ def _told(group: str, value: str) -> str:
 def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """The largest residual in units of its own standard deviation."""
     values = np.abs(sets.conditional[sets.free])
-    if not len(values):
-        why = Sentence("every row fits itself")
+    if len(values) < LEAST_ROWS:
+        why = Sentence(
+            "{} rows with a residual of their own, of at least {}", number(len(values)), number(LEAST_ROWS)
+        )
         yield Unchecked("outlying rows", "residuals", why, Sentence("Whether rows are outliers"))
         return
     value, df = studentised(sets)

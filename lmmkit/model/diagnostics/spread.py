@@ -86,7 +86,7 @@ def _between(
         fine=Sentence(
             "No difference of the residual variance between the levels of {} was found (standard "
             "deviations from "
-            "{}{} to {}{}, not more than chance makes).",
+            "{}{} to {}{}).",
             column(factor.name), low[0], unit, high[0], unit,
         ),
         notable=Sentence(

@@ -17,6 +17,7 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.posterior.draws import Draws
 from lmmkit.engine.posterior.group_effects import GroupEffects
+from lmmkit.engine.posterior.pareto import threshold
 from lmmkit.engine.posterior.priors import Prior
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.escape import html, terminal
@@ -463,7 +464,7 @@ class Posterior:
     @property
     def how(self) -> str:
         """How the draws were made, in words."""
-        return "importance sampling from a multivariate t distribution at the mode"
+        return f"importance sampling from proposal {self.draws.rounds}, the first one at the mode"
 
     def __str__(self) -> str:
         return "\n\n".join([self._title(), self._printed().text(), *map(terminal, self._notes())])
@@ -588,12 +589,20 @@ def posterior(
         workers: Threads; the draws do not depend on it.
 
     Raises:
-        FitError: Priors that cannot be read or give no posterior, too few draws, or a model that has none.
+        FitError: Priors that cannot be read or give no posterior, too few draws, a model that has none, or
+            draws that their k-hat says cannot be trusted.
 
     References:
         Vehtari, Simpson, Gelman, Yao & Gabry (2024), Pareto smoothed importance sampling, JMLR 25(72), 1-58.
     """
     drawn, known = draw_posterior(fit.estimates, priors, draws, seed, workers)
+    if not drawn.trusted:
+        raise FitError(
+            f"The draws cannot stand for the posterior: after {drawn.rounds} proposals k-hat is "
+            f"{drawn.k_hat:.2f}, and up to {threshold(drawn.count):.2f} {drawn.count:,} of them could be "
+            "trusted. Ask for more draws; give priors that keep parameters from values that the data cannot "
+            "rule out; or leave out terms."
+        )
     return Posterior(fit.estimates, drawn, known)
 
 

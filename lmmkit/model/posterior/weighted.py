@@ -73,10 +73,11 @@ class Draws1:
         """Standard error of a quantile: half the way between the quantiles one error of p below and above.
 
         Of n effective draws at that place p is Beta(n p + 1, n (1 - p) + 1) distributed, as the R package
-        `posterior` has it; n is no more than there are draws.
+        `posterior` has it; n is no more than the draws are worth as a whole, for in a tail that few of them
+        have reached nothing seems to vary.
         """
         error = self._error(np.where(self.x <= self.quantile(p), 1.0 - p, -p))
-        most = len(self.w) / self.inefficiency
+        most = 1.0 / (self.inefficiency * float(self.w @ self.w))
         n = min(p * (1.0 - p) / error**2, most) if error > 0.0 else most
         ends = betaincinv(n * p + 1.0, n * (1.0 - p) + 1.0, ONE_ERROR)
         return (self.quantile(float(ends[1])) - self.quantile(float(ends[0]))) / 2.0

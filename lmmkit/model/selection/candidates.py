@@ -115,9 +115,8 @@ class Candidates:
         """The design on the rows that the formula uses."""
         if not formula.random and parse_residual(self.options.get("residual")) is None:
             like = next((c.estimates.design for c in self.fitted.values() if c.estimates), None)
-            if like is None:
-                raise FitError("no candidate with random effects could be fitted before it")
-            return without_random_effects(str(formula), like)
+            if like is not None:
+                return without_random_effects(str(formula), like)
         given = dict(self.options)
         named = {name for expression in formula.expressions() for name in expression.variables}
         named |= {name for bar in formula.random for name in bar.group.names}

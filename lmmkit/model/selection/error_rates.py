@@ -23,6 +23,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.replicates.refit import refit
 from lmmkit.errors import FitError
 from lmmkit.escape import html, terminal
+from lmmkit.model.design.design import Design
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
 from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula, term_name
@@ -40,7 +41,7 @@ from lmmkit.model.selection.walks import Mixture, Refits, decide, default_criter
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread
 
-MOST_NUMBERS = 100_000_000  # rows times responses that are kept at a time
+MOST_NUMBERS = 20_000_000  # rows times responses that are kept at a time
 CRITERIA = ("lrt", "aic", "bic")
 MAXIMAL, LEAST = "maximal", "intercepts only"
 Flags = NDArray[np.bool_]
@@ -164,10 +165,10 @@ def error_rates(
     check_option("rule", rule, RULES)
     check_level("level", level)
     base = formula if isinstance(formula, Formula) else parse_formula(formula)
-    settled = _criterion(rule, criterion)
     largest, _ = largest_part(base, data, options)
     fits = Candidates(replace(base, random=largest), data, reml=reml, options=options, conditional=False)
     drawn, note = _truth(fits, base, largest) if truth is None else (truth.estimates, "as given")
+    settled = check_simulation(drawn.design, rule, criterion, count)
     tested = _Tested(drawn, focus, df)
     bank = _Bank(
         fits, base, Simulator(drawn, seed_of(seed)), tested, count, whole("workers", workers, "workers")
@@ -198,9 +199,17 @@ def error_rates(
     )
 
 
-def _criterion(rule: str, asked: str | None) -> str:
-    """What the rule goes by."""
-    settled = asked or default_criterion(rule)
+def check_simulation(design: Design, rule: str, criterion: str | None, count: int) -> str:
+    """What the rule goes by, after a look at whether its errors can be simulated at all.
+
+    Raises:
+        FitError: There is nothing to choose, a criterion that is not offered, or there are too many numbers.
+    """
+    if not design.random:
+        raise FitError(
+            f"`{design.formula}` has no random effects, and so no choice whose errors could be simulated."
+        )
+    settled = "aic" if rule in ("fixed", MAXIMAL) else criterion or default_criterion(rule)
     if settled == "caic":
         raise FitError(
             "criterion='caic': error rates are simulated for 'lrt', 'aic' and 'bic', which need the "
@@ -209,6 +218,12 @@ def _criterion(rule: str, asked: str | None) -> str:
     check_option("criterion", settled, CRITERIA)
     if rule == "best" and settled == "lrt":
         raise FitError("criterion='lrt' orders no list of candidates: rule 'best' takes 'aic' or 'bic' here.")
+    rows = len(design.problem.response)
+    if rows * count > MOST_NUMBERS:
+        raise FitError(
+            f"{count:,} responses of {rows:,} rows are {rows * count:,} numbers, more than the "
+            f"{MOST_NUMBERS:,} that are kept: ask for {max(MOST_NUMBERS // rows, 1):,} at most."
+        )
     return settled
 
 
@@ -328,12 +343,6 @@ class _Bank:
     ) -> None:
         self.fits, self.base, self.source, self.tested = fits, base, source, tested
         self.count, self.workers = count, workers
-        rows = source.estimates.nobs
-        if rows * count > MOST_NUMBERS:
-            raise FitError(
-                f"{count:,} responses of {rows:,} rows are {rows * count:,} numbers, more than the "
-                f"{MOST_NUMBERS:,} that are kept: ask for {max(MOST_NUMBERS // rows, 1):,} at most."
-            )
         self.drawn, self.effect = source.draw(0, count), tested.zero(source.estimates)
         self.found: dict[Bars, _TestedModel] = {}
 

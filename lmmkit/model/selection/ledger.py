@@ -16,7 +16,7 @@ from lmmkit.model.comparison.compare import APART, ONE_VARIANCE
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.formula import Formula
 from lmmkit.model.selection.candidates import FACTS, Candidate, Candidates
-from lmmkit.model.selection.random_parts import Bars, spelled
+from lmmkit.model.selection.random_parts import Bars, has_correlations, spelled
 from lmmkit.model.selection.step_tests import NO_DISTRIBUTION, StepTest, step_test
 from lmmkit.model.selection.term_components import COLUMNS as COMPONENTS
 from lmmkit.model.selection.walks import ADD, BEGIN, CORRELATE, DROP, ZERO, Answer, Trial, Walk, verdict
@@ -547,9 +547,14 @@ def _why_singular(taken: Candidate) -> str:
     found = taken.estimates
     if found is not None and len(found.random) == 1 and len(found.random[0].names) == 1:
         return "It has one random effect left, which stays: rows of one group are not taken as independent."
+    if any(has_correlations(bar) for bar in taken.formula.random):
+        return (
+            "Terms and correlations are taken in or left out as a whole, and each of these has enough for "
+            "it; rule parsimonious takes no correlations in that make a fit singular."
+        )
     return (
-        "Terms and correlations are taken in or left out as a whole, and each of these has enough for it; "
-        "rule parsimonious takes no correlations in that make a fit singular."
+        "What has no variance there stays for what it belongs to: a slope or an interaction that contains "
+        "it, or the other columns of its term, which as a whole has enough for it."
     )
 
 

@@ -13,7 +13,7 @@ from lmmkit.model.design_audit.design_audit import design_audit
 from lmmkit.model.fit import lmm
 from lmmkit.model.formula.formula import Bar, Formula, parse_candidate, parse_formula
 from lmmkit.model.formula.residual_formula import IID, parse_residual
-from lmmkit.model.options import check_level, check_option
+from lmmkit.model.options import check_level, check_option, names_of
 from lmmkit.model.selection.candidates import Candidates
 from lmmkit.model.selection.ledger import CandidateLedger, Selection, selection_of
 from lmmkit.model.selection.random_parts import Bars, lattice, spelled
@@ -169,7 +169,9 @@ def _listed(base: Formula, candidates: str | Sequence[str]) -> list[Formula]:
         check_option("candidates", candidates, ("auto",))
         found = [replace(base, random=part) for part in lattice(base.random)]
     else:
-        found = [parse_candidate(text, base) for text in candidates]
+        found = [parse_candidate(text, base) for text in names_of("candidates", candidates)]
+        if not found:
+            raise FitError("candidates=[]: there is nothing to choose among; name some, such as '(1 | g)'.")
     return list({str(one): one for one in found}.values())
 
 

@@ -17,6 +17,7 @@ from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.model.means.focus import find_focus, focus_term, unknown_focus
 from lmmkit.model.missing_data.about_missing import refuse
+from lmmkit.model.selection.error_rates import check_simulation
 from lmmkit.model.table.known import known_of, read_one
 from lmmkit.study.data.known_files import read_known_files
 from lmmkit.study.data.load_table import PreparedData, load_table
@@ -148,6 +149,10 @@ def _check_model(settings: Settings, table: PreparedData, base: Base, found: Fin
                 find_focus(design, report.focus, report.contrast)
             with found.part("report", "at"):
                 find_focus(design, report.focus, None, report.at)
+    effects = settings.random_effects
+    if effects.simulate:
+        with found.part("random_effects", "simulate"):
+            check_simulation(design, effects.rule, effects.criterion, effects.simulate)
     _check_posterior(settings, design, found)
     notices += _candidates(settings, table, options, found)
     return Checked(table, design, tuple(dict.fromkeys(map(in_study_words, notices))))

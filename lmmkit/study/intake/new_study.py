@@ -58,9 +58,10 @@ model:
   formula: {formula}
 {residual}  method: REML                     # REML | ML
 random_effects:
-  rule: fixed                      # fixed: as the formula says; best: the best of the listed candidates
-  # candidates: [(1 | g), (x || g), (x | g)]
-  # criterion: aic                 # aic | bic
+  rule: fixed                      # fixed | maximal | parsimonious | backward | forward | best
+  # candidates: [(1 | g), (x || g), (x | g)]    # what best chooses among, and the others show
+  # criterion: lrt                 # lrt | aic | bic | caic
+  # alpha: 0.2                     # level of the tests of lrt
 inference: {{ci: auto, level: 0.95, df: auto}}
 seed: 20240101
 """

@@ -29,9 +29,9 @@ def found(fit):
 
 
 def test_an_effect_that_is_another_between_groups_is_found():
-    table, formula = rows(3.0), "y ~ x + (1 | g)"
+    table, formula = rows(6.0), "y ~ x + (1 | g)"
     row = found(lmmkit.lmm(formula, table)).loc["x in g"]
-    assert row.verdict == "trouble"
+    assert row.adjusted < 0.02
     assert "group_mean(x, g)" in row.remedy
     again = table.assign(m=table.groupby("g").x.transform("mean"))
     assert found(lmmkit.lmm("y ~ x + m + (1 | g)", again)).verdict.isin(["fine", "not checked"]).all()

@@ -87,7 +87,7 @@ def found(table, formula="y ~ x + (1 | g)"):
 
 def test_an_autoregression_is_found_with_its_remedy_and_absent_where_there_is_none():
     there = found(rows("day", groups=30, rho=0.5))
-    assert there.verdict == "trouble"
+    assert there.adjusted < 0.02
     assert "ar1(day | g)" in there.remedy
     assert there["size"] > 0.25
     assert found(rows("day", groups=30)).verdict == "fine"

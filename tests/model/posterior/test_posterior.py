@@ -77,7 +77,7 @@ def test_regions_of_practical_equivalence():
 
 @pytest.mark.parametrize("name", ROWS)
 def test_random_effects_are_drawn_from_their_conditional_distribution(name):
-    found = drawn(name, "w")
+    found = drawn(name, "w", 500)
     fit = lmmkit.lmm(ROWS[name], table(), weights="w")
     mean = found.draws.beta @ fit.estimates.X.T
     roots = [L * found.sigma[:, None, None] for L in found.factors]
@@ -132,7 +132,7 @@ def test_a_level_left_out_has_the_density_of_a_new_one():
     here = table()[table()["h"] == "h2"]
     priors = {name: text for name, text in full.priors["prior"].items() if ".sd" in name}
     rest = lmmkit.lmm(ROWS["crossed"], table().drop(here.index))
-    without = lmmkit.posterior(rest, priors, draws=3_000, seed=2)
+    without = lmmkit.posterior(rest, priors, draws=1_000, seed=2)
     g = [list(rest.ranef["g"].index).index(level) for level in here["g"]]
     X = np.column_stack([np.ones(len(here)), here["f"] == "b"]).astype(float)
     mean = without.draws.beta @ X.T + without.effects[0][:, g, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,11 +37,15 @@ def test_weights_count_as_copies():
     assert table.loc["x", ["mean", "sd"]].tolist() == pytest.approx([2.25, np.std([1, 1, 2, 5])])
 
 
+@cache
+def repeated():
+    return [summary(pd.DataFrame({"x": x}), w, 0.95).loc["x"] for x, w in map(importance, range(200))]
+
+
 @pytest.mark.parametrize("number", ["mean", "sd", "median", "high"])
 def test_monte_carlo_errors_are_how_far_repetitions_spread(number):
-    tables = [summary(pd.DataFrame({"x": x}), w, 0.95).loc["x"] for x, w in map(importance, range(200))]
-    spread = np.std([table[number] for table in tables], ddof=1)
-    told = np.mean([table["mcse" if number == "mean" else f"{number}_mcse"] for table in tables])
+    spread = np.std([table[number] for table in repeated()], ddof=1)
+    told = np.mean([table["mcse" if number == "mean" else f"{number}_mcse"] for table in repeated()])
     assert told == pytest.approx(spread, rel=0.15)
 
 

@@ -271,6 +271,8 @@ def test_nothing_that_can_be_chosen_is_an_error_that_says_why(frame):
         ({"rule": "best", "criterion": "lrt"}, "orders no list of candidates"),
         ({"criterion": "caic", "residual": "ar1(Days | Subject)"}, "choose by 'aic' or 'bic'"),
         ({"alpha": 1.5}, "alpha=1.5"),
+        ({"rule": "best", "candidates": []}, "there is nothing to choose among"),
+        ({"rule": "best", "candidates": [3]}, "a name is expected, or a list of names"),
         ({"start": [1.0]}, "'start' is no argument of select"),
     ],
 )
@@ -286,6 +288,25 @@ def test_a_design_without_slopes_or_groups_is_said_in_words(frame):
     one = frame.groupby("Subject", observed=True).head(1)
     with pytest.raises(lmmkit.LmmkitError, match="no random effects"):
         select("Reaction ~ Days + (1 | Subject)", one, rule="maximal")
+
+
+def test_a_model_without_random_effects_is_answered_as_lmm_does(frame):
+    with pytest.raises(lmmkit.LmmkitError, match="OLS"):
+        select("Reaction ~ Days", frame)
+    with pytest.raises(lmmkit.FormulaError, match="names no grouping factor"):
+        select("Reaction ~ Days", frame, rule="forward")
+
+
+def test_a_margin_without_variance_stays_for_its_interaction_and_is_said():
+    draw = np.random.default_rng(4)
+    s, i = (part.ravel() for part in np.meshgrid(np.arange(12), np.arange(16), indexing="ij"))
+    a, b = i % 2 - 0.5, i // 2 % 2 - 0.5
+    y = draw.normal(size=12)[s] + 8 * draw.normal(size=12)[s] * a * b + draw.normal(size=192)
+    frame = pd.DataFrame({"y": y, "a": a, "b": b, "s": s})
+    found = select("y ~ a * b + (a * b | s)", frame, rule="parsimonious")
+    assert found.formula.endswith("(1 + a + b + a:b || s)")
+    assert found.ending.startswith("The chosen model is singular: the variance of s.1.")
+    assert found.ending.endswith("which as a whole has enough for it.")
 
 
 def test_a_term_that_the_design_does_not_justify_is_named():

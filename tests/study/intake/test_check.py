@@ -163,3 +163,29 @@ def test_faults_of_the_file_and_of_the_data_are_told_at_once(tmp_path, text, pla
         check_file(tmp_path / "s.yaml", allow_outside=False)
     lines = str(raised.value).splitlines()
     assert [": ".join(line.split(": ")[:2]).removeprefix("s.yaml:") for line in lines] == places
+
+
+def test_the_design_is_audited(tmp_path):
+    model = 'model: {formula: "y ~ cond * arm + (1 | g)"}'
+    text = check(tmp_path, f"{DATA}\n{model}").text(make_plan(tmp_path / "s.yaml"))
+    assert "Maximal random part that the design justifies: (1 + cond | g)." in text
+    assert "g, arm: `arm` has one value in each level of `g`." in text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'model: {formula: "y ~ arm", residual: "cs(x | g)"}\nrandom_effects: {simulate: 9}',
+            "no random effects",
+        ),
+        (
+            'model: {formula: "y ~ x + (x | g)"}\n'
+            "random_effects: {rule: best, candidates: [(1 | g)], criterion: caic, simulate: 9}",
+            "caic",
+        ),
+    ],
+)
+def test_error_rates_that_cannot_be_simulated_are_refused(tmp_path, text, said):
+    with pytest.raises(StudyError, match=f"random_effects.simulate.*{said}"):
+        check(tmp_path, f"{DATA}\n{text}")

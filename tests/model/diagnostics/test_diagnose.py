@@ -1,0 +1,239 @@
+"""The diagnosis of a fit: replicates, statistics, verdicts, words and what they advise."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import lmmkit
+from lmmkit.errors import FitError
+from lmmkit.model.diagnostics.diagnose import verdict_of
+from lmmkit.model.diagnostics.distribution import anderson_darling, mardia, moments, quantile_curves
+from lmmkit.model.diagnostics.outliers import studentised
+from lmmkit.model.diagnostics.replicated import SizeRules, marginal_sd, replicate_data
+from lmmkit.model.diagnostics.spread import bartlett, thirds, typical_ratio
+
+HELD = SizeRules(table=0)
+
+
+def table(seed=5, groups=24, rows=10):
+    rng = np.random.default_rng(seed)
+    n = groups * rows
+    g = np.repeat(np.arange(groups), rows)
+    data = pd.DataFrame({"g": g, "x": rng.normal(size=n), "w": rng.uniform(0.5, 2.0, n)})
+    data["h"] = np.where(np.arange(n) % 2 == 0, "a", "b")
+    return data.assign(y=8 + data["x"] + rng.normal(size=groups)[g] + rng.normal(size=n))
+
+
+def row_of(found, check, of=None):
+    own = found.table[found.table["check"] == check]
+    return (own if of is None else own[own["of"] == of]).iloc[0]
+
+
+@cache
+def sets_of(formula, rules=HELD, **more):
+    fit = lmmkit.lmm(formula, table(groups=12, rows=5), **more)
+    return fit, next(replicate_data(fit.estimates, seed=1, count=40, rules=rules))
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+def test_studentised_residuals_are_those_of_dense_algebra(weights):
+    data = table()
+    fit = lmmkit.lmm("y ~ x + (x | g)", data, weights=weights)
+    e, n = fit.estimates, len(data)
+    Z = np.zeros((n, 48))
+    Z[np.arange(n), 2 * data["g"]], Z[np.arange(n), 2 * data["g"] + 1] = 1.0, data["x"]
+    w = data["w"].to_numpy() if weights else np.ones(n)
+    V = fit.sigma**2 * np.diag(1 / w) + Z @ np.kron(np.eye(24), e.covariance(0)) @ Z.T
+    inverse = np.linalg.inv(V)
+    P = inverse - inverse @ e.X @ np.linalg.solve(e.X.T @ inverse @ e.X, e.X.T @ inverse)
+    t, df = (P @ data["y"].to_numpy()) / np.sqrt(np.diag(P)), n - e.X.shape[1]
+    sets = next(replicate_data(e, seed=1, count=8))
+    np.testing.assert_allclose(studentised(sets)[0], t * np.sqrt((df - 1) / (df - t**2)), rtol=1e-9)
+    np.testing.assert_allclose(marginal_sd(e), np.sqrt(np.diag(V)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("formula", "more"),
+    [
+        ("y ~ x + (x | g)", {}),
+        ("y ~ x + (1 | g) + (1 | h)", {"weights": "w"}),
+        ("y ~ x + (1 | g)", {"residual": "ident(h)"}),
+        ("y ~ h", {"residual": "ar1(1 | g)"}),
+    ],
+)
+def test_held_columns_are_fits_at_the_fitted_variances(formula, more):
+    fit, sets = sets_of(formula, **more)
+    e = fit.estimates
+    np.testing.assert_allclose(sets.beta[:, 0], e.beta, rtol=1e-9)
+    np.testing.assert_allclose(sets.fitted[:, 0], e.fitted, rtol=1e-9)
+    np.testing.assert_allclose(sets.normalised[:, 0], fit.residuals("normalised"), atol=1e-9)
+    assert sets.sigma[0] == pytest.approx(fit.sigma, rel=1e-9)
+    for b, own in zip(sets.b, e.b, strict=True):
+        np.testing.assert_allclose(b[:, :, 0], own, atol=1e-9)
+    shift = sets.response[:, [0]] - sets.response[:, [3]]  # a linear map: columns add up
+    both = next(iter_of(fit, sets.response[:, 3] + shift[:, 0]))
+    np.testing.assert_allclose(both, sets.beta[:, 0], rtol=1e-8)
+
+
+def iter_of(fit, y):
+    from lmmkit.engine.replicates.predictions import OneVariance
+
+    e = fit.estimates
+    yield OneVariance(e.problem, e.factors, e.rho, reml=e.reml).predictions(y[:, None]).beta[:, 0]
+
+
+def test_refitted_columns_are_fits_of_their_own():
+    fit, sets = sets_of("y ~ x + (x | g)", rules=SizeRules())
+    assert sets.how == "refitted"
+    for column in (0, 2, 17):
+        again = fit.refit(sets.response[:, column])
+        np.testing.assert_allclose(sets.beta[:, column], again.params, rtol=1e-6)
+        np.testing.assert_allclose(sets.b[0][:, :, column], again.estimates.b[0], atol=1e-5)
+        np.testing.assert_allclose(sets.residual[:, column], again.resid, atol=1e-5)
+
+
+def test_chunks_give_what_one_array_gives():
+    fit = lmmkit.lmm("y ~ x + (1 | g)", table(groups=12, rows=5))
+    whole = lmmkit.diagnose(fit, replicates=99)
+    parts = lmmkit.diagnose(fit, replicates=99, rules=SizeRules(cells=60 * 30))
+    judged = ["check", "of", "p", "adjusted", "verdict"]
+    pd.testing.assert_frame_equal(whole.table[judged], parts.table[judged])
+    pd.testing.assert_frame_equal(whole.curves, parts.curves)
+
+
+def test_statistics_are_those_of_their_definitions():
+    rng = np.random.default_rng(2)
+    z = rng.normal(size=(50, 1, 3))
+    lean, tails = moments(z[:, 0])
+    signed, excess, statistic = mardia(z)
+    assert (signed, excess) == (pytest.approx(lean[0]), pytest.approx(tails[0]))
+    np.testing.assert_allclose(statistic, 50 * (lean**2 / 6 + tails**2 / 24), rtol=1e-9)
+    pair = rng.normal(size=(40, 2, 1))
+    off = pair[:, :, 0] - pair[:, :, 0].mean(axis=0)
+    D = off @ np.linalg.solve(off.T @ off / 40, off.T)
+    expected = 40 * (D**3).mean() / 6 + 40 * ((np.diag(D) ** 2).mean() - 8) ** 2 / 64
+    assert mardia(pair)[2][0] == pytest.approx(expected, rel=1e-9)
+    from scipy.stats import kstest
+
+    values = rng.normal(size=(30, 1))
+    assert anderson_darling(values)[1] == pytest.approx(kstest(values[:, 0], "norm").statistic)
+    codes = np.repeat([0, 1, 2], 10)
+    s2 = np.array([(values[codes == k, 0] ** 2).mean() for k in range(3)])
+    expected = 30 * np.log((values[:, 0] ** 2).mean()) - 10 * np.log(s2).sum()
+    assert bartlett(values**2, codes)[0] == pytest.approx(expected)
+
+
+def test_quantile_curves_go_there_and_back_and_are_about_normal():
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(200, 400))
+    values[:, 0] = rng.standard_t(2, size=200)
+    _, curves, back, own = quantile_curves(values)
+    scaled = np.sort(values[:, 1] / np.sqrt((values[:, 1] ** 2).mean()))
+    assert np.isin(np.round(back(curves[:, 1]), 8), np.round(scaled, 8)).all()
+    assert np.abs(own).max() == pytest.approx(
+        np.abs(values[:, 0]).max() / np.sqrt((values[:, 0] ** 2).mean())
+    )
+    sds = curves[:, 1:].std(axis=1)
+    assert sds[[0, -1]] == pytest.approx([1.0, 1.0], abs=0.25)  # ends as likely to leave as the middle
+
+
+def test_a_size_of_variances_is_beyond_chance():
+    sds = np.array([1.0, 2.0])
+    assert typical_ratio(sds, np.array([10_000, 10_000])) == pytest.approx(2.0, rel=1e-3)
+    noise = np.sqrt(np.random.default_rng(0).chisquare(8, 400) / 8)
+    assert typical_ratio(noise, np.full(400, 8)) < 1.15
+    assert thirds(np.array([1.0, 2, 3, 4, 5, 6]), np.array([1.0, 1, 9, 9, 16, 16])) == (1.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("p", "matters", "verdict"),
+    [(0.2, True, "fine"), (0.03, True, "look"), (0.004, False, "look"), (0.004, True, "trouble"),
+     (np.nan, True, "not checked")],
+)  # fmt: skip
+def test_verdicts(p, matters, verdict):
+    assert verdict_of(p, matters=matters) == verdict
+
+
+def with_fault(kind):
+    data, rng = table(seed=8), np.random.default_rng(9)
+    if kind == "row":
+        data.loc[57, "y"] += 7
+    if kind == "group":
+        data.loc[data["g"] == 7, "y"] += 9
+    if kind == "levels":
+        data["y"] += np.where(data["h"] == "a", 3 * rng.normal(size=240), 0)
+    if kind == "number":
+        data["y"] += np.exp(data["x"]) * rng.normal(size=240)
+    if kind == "tails":
+        data["y"] += 2 * rng.standard_t(2, size=240)
+    if kind == "effects":
+        data["y"] += 3 * rng.exponential(size=24)[data["g"]] ** 1.5
+    return data
+
+
+@pytest.mark.parametrize(
+    ("kind", "check", "of", "words"),
+    [
+        ("row", "outlying rows", "residuals", "Row 57 (g 5) at "),
+        ("group", "outlying groups", "g", "g 7 stands apart in its intercept: "),
+        ("levels", "variance between groups", "h", "differs between the levels of h, from "),
+        ("number", "variance along a predictor", "x", "The residual variance rises with x: "),
+        ("tails", "normal residuals", "residuals", "with heavier tails"),
+        ("effects", "normal random effects", "g", "The random effects of g are not normal: "),
+    ],
+)
+def test_a_planted_fault_is_found_where_it_is(kind, check, of, words):
+    found = lmmkit.diagnose(lmmkit.lmm("y ~ x + h + (1 | g)", with_fault(kind)), replicates=199)
+    own = row_of(found, check, of)
+    assert own["verdict"] in ("look", "trouble")
+    assert words in own["found"]
+    assert own["remedy"]
+
+
+@pytest.mark.parametrize("kind", ["levels", "number"])
+def test_the_structure_that_is_advised_takes_the_fault_away(kind):
+    data = with_fault(kind)
+    check, of = ("variance between groups", "h") if kind == "levels" else ("variance along a predictor", "x")
+    found = lmmkit.diagnose(lmmkit.lmm("y ~ x + h + (1 | g)", data), replicates=99)
+    advised = re.search(r'residual="([^"]+)"', row_of(found, check, of)["remedy"])
+    again = lmmkit.diagnose(lmmkit.lmm("y ~ x + h + (1 | g)", data, residual=advised[1]), replicates=99)
+    assert row_of(again, check, of)["verdict"] == "fine"
+
+
+def test_a_diagnosis_prints_and_is_plain_values():
+    found = lmmkit.diagnose(
+        lmmkit.lmm("y ~ x + (1 | g)", with_fault("row")), replicates=99, names=range(1, 241)
+    )
+    assert str(found).startswith("Checks of the assumptions\n  verdict ")
+    assert "99 data sets simulated from the fit (the model refitted to each)" in str(found)
+    assert "Row 58 (g 5) at " in found._repr_html_()
+    plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert plain["replicates"] == 99
+    assert len(plain["sentences"]) == len(plain["table"]) == len(found.table)
+    assert found.rows["row"].iloc[0] == 58
+
+
+def test_few_levels_cannot_tell_and_say_what_they_could():
+    found = lmmkit.diagnose(lmmkit.lmm("y ~ x + (1 | g)", table(seed=3, groups=8)), replicates=99)
+    own = row_of(found, "normal random effects", "g")
+    assert own["verdict"] == "not checked"
+    assert "with 8 levels, effects as skewed as an exponential distribution would be seen in " in own["found"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"replicates": 0}, "the number of data sets is a whole number from 1 up"),
+        ({"seed": -1}, "a whole number from 0 up"),
+        ({"names": ["a"]}, "names: 240 are expected, one for each row of the table, not 1."),
+    ],
+)
+def test_what_cannot_be_asked_is_said(more, words):
+    with pytest.raises(FitError, match=re.escape(words)):
+        lmmkit.diagnose(lmmkit.lmm("y ~ x + (1 | g)", table()), **more)
