@@ -322,7 +322,7 @@ def test_too_few_draws_are_refused():
 def test_draws_that_cannot_be_trusted_are_refused_without_a_sampler(monkeypatch):
     monkeypatch.setattr("lmmkit.model.posterior.no_u_turn.find_spec", lambda _: None)
     monkeypatch.setattr("lmmkit.engine.posterior.draws.threshold", lambda _: -np.inf)
-    with pytest.raises(FitError, match="cannot be trusted: k-hat is .* Install nutpie"):
+    with pytest.raises(FitError, match=r"cannot be trusted: k-hat is .* Install nutpie"):
         draw_posterior(fitted("apart").estimates, draws=200)
 
 
