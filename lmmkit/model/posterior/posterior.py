@@ -348,7 +348,8 @@ class Posterior:
         check_option("level", level, ("new", "group"))
         check_level("coverage", coverage)
         places = resampled(self.weights, whole("n", n, "data sets"), self.draws.seed)
-        return predictive_check(self.densities(places), level, self.draws.seed, coverage)
+        at = self.densities(places, effects=level == "group")
+        return predictive_check(at, level, self.draws.seed, coverage)
 
     def loo(
         self, kind: Literal["conditional", "marginal"] = "conditional", group: str | None = None
@@ -539,15 +540,15 @@ class Posterior:
     def _shares(self) -> Shares:
         return shares(self.estimates, self.draws.beta, self.factors, self.sigma, self.rho)
 
-    def densities(self, places: Any = slice(None)) -> Densities:
-        """What log densities of the data need of some of the draws."""
+    def densities(self, places: Any = slice(None), *, effects: bool = True) -> Densities:
+        """What log densities of the data need of some of the draws, the random effects among it or not."""
         return Densities(
             self.estimates,
             self.draws.beta[places],
             [L[places] for L in self.factors],
             self.sigma[places],
             self.rho[places],
-            [b[places] for b in self.effects],
+            [b[places] for b in self.effects] if effects else [],
         )
 
     def _left_out(self, kind: str, group: str | None) -> tuple[Ints, list[str], list[int], str]:
