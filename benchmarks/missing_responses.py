@@ -1,8 +1,8 @@
 """How often intervals hold the truth where responses are missing: `python benchmarks/missing_responses.py`.
 
 Trials of two arms of 40 over three visits, whose subjects leave with a chance that rises with the response
-before; the table in docs/missing-data.md is of 400 trials (its lines of the jackknife: the first 200), 50 imputations
-each (ten minutes).
+before. The table in docs/missing-data.md is of 400 trials (its lines of the jackknife: the first 200), 50
+imputations each (ten minutes).
 """
 
 from __future__ import annotations
