@@ -69,7 +69,7 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
             *shape,
         ),
         notable=Sentence(
-            "The residuals are not normal: {} (skewness {}, excess kurtosis {}, both 0 of a normal "
+            "The residuals are not normal: {} (skewness {}, excess kurtosis {}, both zero of a normal "
             "distribution).",
             text(_shape(float(lean[0]), float(tails[0]), len(values))),
             *shape,
