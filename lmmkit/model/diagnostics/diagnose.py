@@ -134,10 +134,11 @@ class Diagnosis:
     def _text(self) -> TextTable:
         cells: Cells = [("verdict", "check", "of", "p", "adjusted", "found")]
         order = np.argsort([VERDICTS.index(verdict) for verdict in self.table["verdict"]], kind="stable")
-        for row in self.table.iloc[order].itertuples():
-            p, adjusted = ("" if pd.isna(x) else f"{x:.3f}" for x in (row.p, row.adjusted))
-            remedy = f" To do: {row.remedy}." if row.remedy else ""
-            cells.append((str(row.verdict), str(row.check), str(row.of), p, adjusted, f"{row.found}{remedy}"))
+        for row in self.table.iloc[order].to_dict("records"):
+            p, adjusted = ("" if np.isnan(float(row[x])) else f"{row[x]:.3f}" for x in ("p", "adjusted"))
+            remedy = f" To do: {row['remedy']}." if row["remedy"] else ""
+            found = f"{row['found']}{remedy}"
+            cells.append((str(row["verdict"]), str(row["check"]), str(row["of"]), p, adjusted, found))
         return TextTable("Checks of the assumptions", cells)
 
     def __str__(self) -> str:

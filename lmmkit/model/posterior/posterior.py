@@ -191,7 +191,7 @@ class Posterior:
                 raise FitError(
                     f"rope: the model has no {name}{did_you_mean(name, list(frame.columns)) or '.'}"
                 )
-            one = sorted_draws(frame[name].to_numpy(), self.weights)
+            one = sorted_draws(frame[name].to_numpy(), self.weights, self.draws.inefficiency)
             inside, error = one.share(low, high)
             below = one.share(-math.inf, low)[0]
             rows[name] = {
@@ -481,7 +481,7 @@ class Posterior:
     def _title(self) -> str:
         return terminal(
             f"Posterior of {self.design.formula}: {self.draws.count:,} draws, worth {self.effective:,.0f}, "
-            f"k-hat {self.k_hat:.2f}"
+            + (f"k-hat {self.k_hat:.2f}" if self.draws.inefficiency == 1.0 else "by chains that have mixed")
         )
 
     def _printed(self) -> TextTable:
@@ -502,7 +502,7 @@ class Posterior:
         return ["Each number has the digits that its Monte Carlo error, less than one of the last, supports."]
 
     def _summary(self, frame: pd.DataFrame, level: float) -> pd.DataFrame:
-        found = summary(frame, self.weights, level)
+        found = summary(frame, self.weights, level, self.draws.inefficiency)
         return found.assign(k_hat=self.k_hat)
 
     def _of_family(self, means: MarginalMeans, level: float) -> pd.DataFrame:
