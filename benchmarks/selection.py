@@ -178,10 +178,12 @@ subjects and items SDs of .5 between intercepts and .4 between slopes (correlati
 row for each subject and item."""
 NOTES = """\
 Read along the rows of a truth: what a rule gains over the maximal model is power, what it pays is error.
-"Finds the truth" counts the models chosen that are the one drawn from, correlations included; a small
-correlation is not worth finding, and a model without it tests the same effect. Intercepts alone are the model
-that the literature warns of: where slopes vary, its test of their mean is wrong by a factor, however many
-rows there are."""
+Where slopes do not vary, the maximal model is cautious and gives power away, most of it on few groups,
+and rules that look at the data win it back; where slopes vary, rules and maximal model are alike, and
+hold their level or nearly so. "Finds the truth" counts the models chosen that are the one drawn from,
+correlations included: a correlation is found late, and a model without it tests the same effect.
+Intercepts alone are the model that the literature warns of: where slopes vary, its test of their mean is
+wrong by a factor, however many rows there are."""
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
+from lmmkit.plots.leaving_out import influence, shrinkage
 from lmmkit.plots.meetings import incidence
 from lmmkit.plots.posterior_pictures import estimates_and_posterior, predictive, prior_and_posterior, ranks
 from lmmkit.plots.selection_steps import selection_path
@@ -56,6 +57,7 @@ __all__ = [
     "forest",
     "group_sizes",
     "incidence",
+    "influence",
     "matrices",
     "means",
     "missing",
@@ -69,6 +71,7 @@ __all__ = [
     "response",
     "selection_path",
     "shown",
+    "shrinkage",
     "spaghetti",
     "structures",
     "surface",

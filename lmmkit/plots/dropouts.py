@@ -87,13 +87,15 @@ def assumptions(table: pd.DataFrame, *, label: str, ax: Axes | None = None) -> A
         label: Axis text of the estimate, unit included.
         ax: Axes to draw on; a new figure without.
     """
-    rows, methods = list(dict.fromkeys(table["assumption"])), list(dict.fromkeys(table["method"]))
+    rows = [str(each) for each in dict.fromkeys(table["assumption"].tolist())]
+    parts = split(table, "method")
+    methods = list(parts)
     ax = panel(ax, height=1.5 + 2.0 * row_inches(rows, 0.3) * len(rows))
     zero_line(ax, "x")
     places = dict(zip(rows, name_rows(ax, rows), strict=True))
     for number, method in enumerate(methods):
-        part: pd.DataFrame = table[table["method"] == method]
-        heights = np.array([float(places[each]) for each in part["assumption"]])
+        part = parts[method]
+        heights = np.array([float(places[str(each)]) for each in part["assumption"].tolist()])
         heights -= 0.22 * (number - (len(methods) - 1) / 2.0) * (1.0 if _falls(places) else -1.0)
         colour = CYCLE[number % len(CYCLE)]
         ax.hlines(heights, part["low"], part["high"], color=colour, linewidth=1.6)
@@ -122,7 +124,7 @@ def tipping(curve: pd.DataFrame, tips: pd.DataFrame, *, x_label: str, label: str
     """
     methods = split(curve, "method")
     axes = canvas(1, len(methods), height=3.0, sharey=True)
-    turned: dict[str, Any] = tips.set_index("method").to_dict("index")
+    turned: dict[Any, Any] = tips.set_index("method").to_dict("index")
     for ax, (method, part) in zip(axes.flat, methods.items(), strict=True):
         zero_line(ax, "y")
         ax.axvline(0.0, color=GREY, linewidth=0.8, linestyle=":")

@@ -12,6 +12,7 @@ from support.report_files import report_files, study
 
 import lmmkit
 from lmmkit.model.diagnostics.diagnose import diagnose
+from lmmkit.model.influence import about_influence
 from lmmkit.model.means.focus import find_focus
 from lmmkit.model.report_tables import about_answer, about_fit, about_inference
 from lmmkit.study.pages.seen_names import Labels
@@ -58,6 +59,8 @@ def files_of(
     selection = {"rule": "fixed", "criterion": "aic", "note": "A note."}
     found = report_files(
         summary=about_fit.summary(fit), selection=selection, checks=checked.table, outliers=checked.rows,
+        influence=pd.DataFrame(columns=about_influence.COLUMNS),
+        influences=pd.DataFrame(columns=about_influence.SUMMARY),
         anova=about_inference.anova(fit, df="auto"),
         shares=about_inference.shares(fit, ci=ci, level=level, seed=1),
         effect_sizes=about_inference.standardised(fit),

@@ -41,6 +41,7 @@ class Draws:
         evaluations: Of the density, those of its mode left out.
         seed: Of the random numbers.
         quasi: Whether they are quasi-random.
+        inefficiency: How many draws are worth one independent draw: 1, or more where a chain has made them.
     """
 
     density: LogPosterior
@@ -53,6 +54,7 @@ class Draws:
     evaluations: int
     seed: int
     quasi: bool
+    inefficiency: float = 1.0
 
     @property
     def count(self) -> int:
@@ -86,8 +88,8 @@ class Draws:
 
     @property
     def effective(self) -> float:
-        """Equally weighted draws that are worth as much: 1 / sum w^2."""
-        return 1.0 / float(self.weights @ self.weights)
+        """Independent, equally weighted draws that are worth as much: 1 / sum w^2, but for chains."""
+        return 1.0 / float(self.weights @ self.weights) / self.inefficiency
 
     @property
     def trusted(self) -> bool:

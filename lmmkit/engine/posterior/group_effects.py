@@ -26,7 +26,7 @@ from lmmkit.errors import FitError
 
 PURPOSE = 40  # of the streams of random numbers, beside those of the draws
 NUMBERS = 4_000_000  # of the largest array of a chunk of draws
-WORK = 4e11  # multiplications beyond which effects are not drawn
+WORK = 6e10  # multiplications beyond which effects are not drawn
 
 
 @dataclass(frozen=True, eq=False)

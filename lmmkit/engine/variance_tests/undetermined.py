@@ -20,7 +20,7 @@ from lmmkit.engine.covariance.structures import Unstructured
 from lmmkit.engine.problem import Problem, Residual, RowResidual, Term
 
 SEED = 20_150_101
-WHOLE = 150  # rows up to which every matrix is looked at whole
+WHOLE = 60  # rows up to which every matrix is looked at whole
 PROBED = 20_000  # rows x random vectors, about
 ROOM = 40  # sums kept for each parameter, of the entries added up with random signs
 NONE = 1e-10  # share of a matrix's size that is left of it by M, or of a column by others, that is none

@@ -228,10 +228,11 @@ def _verdict(
     if follows:
         reason = f"the column `{follows}` follows from those of the effects before it in these rows"
         return Verdict(UNSEEN, reason, replicated, shown)
-    if shown < 2:
-        which = "no level" if not shown else "one level alone"
-        reason = f"{which} of {name} shows {_said(effect)} apart from the effects before it"
-        return Verdict(BETWEEN, reason, replicated, shown)
+    if shown <= len(columns):
+        which = "no level" if not shown else "one level alone" if shown == 1 else f"{shown} levels alone"
+        show = "show" if shown > 1 else "shows"
+        reason = f"{which} of {name} {show} {_said(effect)} apart from the effects before it"
+        return Verdict(TOO_WIDE if shown else BETWEEN, reason, replicated, shown)
     if not replicated and not known and not audit.grouping.members:
         most = int(wider.rank.max())
         reason = (
@@ -239,7 +240,10 @@ def _verdict(
             "its variance cannot be told from the residual's"
         )
         return Verdict(UNREPLICATED, reason, replicated, shown)
-    return Verdict(JUSTIFIED, _replication(audit, replicated, int(wider.rank.max())), replicated, shown)
+    reason = _replication(audit, replicated, int(wider.rank.max()))
+    if shown < audit.levels.size:
+        reason += f"; {shown:,} of {audit.levels.size:,} levels show {_said(effect)}"
+    return Verdict(JUSTIFIED, reason, replicated, shown)
 
 
 def _replication(audit: FactorAudit, replicated: int, rank: int) -> str:

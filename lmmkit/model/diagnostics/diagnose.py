@@ -28,7 +28,12 @@ from lmmkit.model.diagnostics.check_result import (
     probability,
 )
 from lmmkit.model.diagnostics.collinearity import Collinearity
-from lmmkit.model.diagnostics.distribution import effect_normality, quantile_residuals, residual_normality
+from lmmkit.model.diagnostics.distribution import (
+    effect_normality,
+    quantile_residuals,
+    residual_normality,
+    simulated_quantiles,
+)
 from lmmkit.model.diagnostics.linearity import Linearity
 from lmmkit.model.diagnostics.missingness import Missingness
 from lmmkit.model.diagnostics.outliers import (
@@ -79,6 +84,9 @@ class Diagnosis:
             adjusted (p of the whole table), verdict, remedy, method.
         sentences: The sentence of each row, with its facts.
         rows: Outlying rows, the farthest in any case: row, groups, observed, fitted, studentised, p (Holm's).
+        quantile_residuals: Of every row the share of the model's data sets whose residual is below its own:
+            row, unconditional (level effects and rows together), conditional (rows about their groups).
+            Uniform between 0 and 1, nearly, where the model holds. Of large data from some of the data sets.
         curves: Envelopes of what was judged or drawn as a curve: check, of, x, value, low, high, middle.
         judged_by: The residuals that rows are judged by: studentised, standardised or normalised.
         replicates: Data sets that the fit made.
@@ -89,6 +97,7 @@ class Diagnosis:
     table: Frame
     sentences: tuple[Sentence, ...] = field(repr=False)
     rows: Frame = field(repr=False)
+    quantile_residuals: Frame = field(repr=False)
     curves: Frame = field(repr=False)
     judged_by: str
     replicates: int
@@ -125,10 +134,11 @@ class Diagnosis:
     def _text(self) -> TextTable:
         cells: Cells = [("verdict", "check", "of", "p", "adjusted", "found")]
         order = np.argsort([VERDICTS.index(verdict) for verdict in self.table["verdict"]], kind="stable")
-        for row in self.table.iloc[order].itertuples():
-            p, adjusted = ("" if pd.isna(x) else f"{x:.3f}" for x in (row.p, row.adjusted))
-            remedy = f" To do: {row.remedy}." if row.remedy else ""
-            cells.append((str(row.verdict), str(row.check), str(row.of), p, adjusted, f"{row.found}{remedy}"))
+        for row in self.table.iloc[order].to_dict("records"):
+            p, adjusted = ("" if np.isnan(float(row[x])) else f"{row[x]:.3f}" for x in ("p", "adjusted"))
+            remedy = f" To do: {row['remedy']}." if row["remedy"] else ""
+            found = f"{row['found']}{remedy}"
+            cells.append((str(row["verdict"]), str(row["check"]), str(row["of"]), p, adjusted, found))
         return TextTable("Checks of the assumptions", cells)
 
     def __str__(self) -> str:
@@ -228,6 +238,7 @@ def _judged(
         table=Frame(table, columns=COLUMNS),
         sentences=tuple(sentences),
         rows=outlying_rows(first),
+        quantile_residuals=simulated_quantiles(first),
         curves=made,
         judged_by=judged_by(first),
         replicates=first.count,

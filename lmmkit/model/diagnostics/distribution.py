@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pandas as pd
 from scipy.special import betainc, betaincinv, log_ndtr, ndtr, ndtri
 
 from lmmkit.engine.arrays import Floats, Ints
@@ -68,7 +69,7 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
             *shape,
         ),
         notable=Sentence(
-            "The residuals are not normal: {} (skewness {}, excess kurtosis {}, both 0 of a normal "
+            "The residuals are not normal: {} (skewness {}, excess kurtosis {}, both zero of a normal "
             "distribution).",
             text(_shape(float(lean[0]), float(tails[0]), len(values))),
             *shape,
@@ -213,6 +214,20 @@ def quantile_residuals(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
             remedy="see the checks of outliers, variances and normality, which say where",
             method=f"Anderson-Darling; sees {detects}",
         )
+
+
+def simulated_quantiles(sets: Replicated) -> pd.DataFrame:
+    """Each row's residual among those of the same row in the replicates: row, unconditional, conditional.
+
+    Reference: Dunn & Smyth (1996), Randomized quantile residuals, Journal of Computational and Graphical
+    Statistics 5, 236-244.
+    """
+    kinds = {"unconditional": sets.unconditional, "conditional": sets.conditional}
+    made = {
+        kind: (np.count_nonzero(values[:, 1:] < values[:, :1], axis=1) + 0.5) / values.shape[1]
+        for kind, values in kinds.items()
+    }
+    return pd.DataFrame({"row": list(sets.rows), **made})
 
 
 def anderson_darling(values: Floats) -> tuple[Floats, float]:

@@ -68,9 +68,10 @@ class Conclusions:
 
         A sign counts where p is below alpha with the unit or without it.
         """
-        return any(self._answer(turn) for turn in self.turns)
+        return any(self.turns_answer(turn) for turn in self.turns)
 
-    def _answer(self, turn: Turn) -> bool:
+    def turns_answer(self, turn: Turn) -> bool:
+        """Whether it is the answer that turns on a unit, not a variance alone."""
         kinds = turn.what.split(", ")
         return "p" in kinds or ("sign" in kinds and min(turn.p, self.whole.p) < self.alpha)
 
@@ -85,7 +86,7 @@ class Conclusions:
             return ""
         if not self.turns:
             return f"No conclusion turns on a single {unit}: {self._range()}"
-        first = [turn for turn in self.turns if self._answer(turn)] or list(self.turns)
+        first = [turn for turn in self.turns if self.turns_answer(turn)] or list(self.turns)
         named = "; ".join(self._told(turn) for turn in first[:NAMED])
         more = f"; and {len(first) - NAMED:,} more alike" if len(first) > NAMED else ""
         what = f"What is said of the {self.focus}" if self.serious else "A part of the picture"

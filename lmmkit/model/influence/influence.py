@@ -26,7 +26,7 @@ from lmmkit.model.influence.conclusions import Conclusions, conclusions
 from lmmkit.model.influence.left_out import ROWS, LeftOut, left_out
 from lmmkit.model.influence.without_unit import FocusTest, Without, focus_test, p_of, refit
 from lmmkit.model.leverage import row_pulls
-from lmmkit.model.means.focus import find_focus, is_factor
+from lmmkit.model.means.focus import Focus, find_focus, is_factor
 from lmmkit.model.options import check_level, whole
 from lmmkit.model.report_tables.about_answer import estimand
 from lmmkit.model.text_table import TextTable
@@ -138,7 +138,8 @@ def influence(
             tested together, or a term or column; by default the first term that is no intercept.
         df: Denominator degrees of freedom of its test. A step takes those of the whole fit, changed as
             Satterthwaite's change; rules of counts stay as they are.
-        refits: "auto", "all", or how many of the largest are refitted.
+        refits: "auto", "all", or how many of the largest are refitted (and those whose conclusion turns);
+            0 for none at all.
         alpha: Level of the test.
 
     Raises:
@@ -193,7 +194,7 @@ class _Deleting:
         wanted = self._wanted(refits, held, order)
         if not wanted[held.estimable].all():
             self._step(held, order)
-            if refits == "auto":
+            if refits != 0:
                 wanted |= self._more(held, wanted)
         cooks_held = self.cooks_held
         for unit in np.flatnonzero(wanted & held.estimable).tolist():
@@ -391,7 +392,7 @@ def _focus(fit: Fit, focus: Any) -> tuple[str, Floats]:
     p = len(fit.params)
     if not p:
         return "no fixed effect", np.zeros((0, 0))
-    asked = None
+    asked = focus if isinstance(focus, Focus) else None
     if focus is None or isinstance(focus, str):
         try:
             asked = find_focus(fit.design, focus)

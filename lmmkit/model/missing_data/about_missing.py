@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,9 @@ def refuse(design: Design, asked: Asked) -> None:
     levels = [str(text) for text in level_texts(design.frame[asked.arm].unique().tolist())]
     for key in ("reference", "shifted"):
         given: Any = getattr(asked, key)
-        several: list[Any] = given if isinstance(given, list) else [] if given is None else [given]
+        several: list[Any] = [] if given is None else [given]
+        if isinstance(given, list):
+            several = list(cast("list[Any]", given))
         for each in several:
             if str(each) not in levels:
                 near = did_you_mean(str(each), levels) or "."

@@ -163,7 +163,7 @@ class Analysis:
                 f"them "
                 f"number {number + 1}: {why}"
             )
-        return found.beta @ self.L, found.function_errors[:, 0] ** 2
+        return found.beta @ self.L, found.function_variances[:, 0, 0]
 
     def complete_df(self, Y: Floats) -> float:
         """Degrees of freedom were the data complete: their mean over the first few completed data sets.

@@ -20,7 +20,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.posterior.group_effects import block_diagonal, cholesky_root, solved
-from lmmkit.engine.problem import Term
+from lmmkit.engine.problem import Residual, Term
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 
@@ -38,7 +38,7 @@ class Densities:
         factors: (r, k, k) Lambda of each term, G = sigma^2 Lambda Lambda'.
         sigma: (r,).
         rho: (r, m) coordinates of the residual structure.
-        effects: (r, J, k) random effects of each term.
+        effects: (r, J, k) random effects of each term; none where all are integrated out.
     """
 
     estimates: Estimates
@@ -60,16 +60,15 @@ class Densities:
         mean = self.beta @ self.estimates.X[rows].T
         if problem.offset is not None:
             mean += problem.offset[rows]
-        for number, (term, b) in enumerate(zip(problem.terms, self.effects, strict=True)):
+        for number, term in enumerate(problem.terms):
             if number not in left:
-                mean += _on_rows(term, b, rows, [problem.columns[c] for c in term.columns])
+                columns = [problem.columns[c] for c in term.columns]
+                mean += _on_rows(term, self.effects[number], rows, columns)
         return mean
 
     def noise(self, rows: Ints) -> Floats:
         """(r, rows) standard deviations of the residuals."""
-        residual = self.estimates.problem.residual
-        sd = self.sigma[:, None] / np.sqrt(self.weights[rows])
-        return sd if residual is None else sd * np.array([residual.sds(one)[rows] for one in self.rho])
+        return self.sigma[:, None] / np.sqrt(self.weights[rows]) * self._spread[:, rows]
 
     def rows(self) -> Iterator[Floats]:
         """(r, rows) log densities of the rows given their groups' effects, block by block.
@@ -152,24 +151,54 @@ class Densities:
         return _Level(joint, scaled, precision)
 
     def _dense(self, rows: Ints, inside: Sequence[int]) -> _Level:
-        residual, r = self.estimates.problem.residual, len(self.sigma)
-        assert residual is not None
-        parts = list(self._parts(rows, inside))
-        e = self.estimates.problem.response[rows] - self.means(rows, inside)
-        joint, scaled, precision = np.empty(r), np.empty(e.shape), np.empty(e.shape)
+        """S of every draw formed whole, in units of sigma."""
+        e = (self.estimates.problem.response[rows] - self.means(rows, inside)) / self.sigma[:, None]
         root = 1.0 / np.sqrt(self.weights[rows])
-        for i, (sigma, rho) in enumerate(zip(self.sigma, self.rho, strict=True)):
-            S = residual.block(rho, rows) * np.outer(root, root)
-            for number, Z in parts:
-                A = Z @ self.factors[number][i]
-                S = S + A @ A.T
-            C = cholesky_root(S)
-            B = solved(C, np.eye(len(rows))) / sigma
-            half = B @ e[i]
-            scaled[i], precision[i] = half @ B, (B**2).sum(axis=0)
-            logdet = 2.0 * (np.log(C.diagonal()).sum() + len(rows) * math.log(sigma))
-            joint[i] = -0.5 * (len(rows) * LOG_2PI + logdet + half @ half)
-        return _Level(joint, scaled, precision)
+        S = self._among(rows) * np.outer(root, root)
+        for number, Z in self._parts(rows, inside):
+            A = Z @ self.factors[number]
+            S = S + A @ A.swapaxes(1, 2)
+        C = cholesky_root(S)
+        B = solved(C, np.broadcast_to(np.eye(len(rows)), S.shape))
+        half = np.matmul(B, e[:, :, None])[:, :, 0]
+        logs = np.log(np.diagonal(C, axis1=1, axis2=2)).sum(axis=1) + len(rows) * np.log(self.sigma)
+        joint = -0.5 * (len(rows) * LOG_2PI + 2.0 * logs + (half**2).sum(axis=1))
+        scaled = np.matmul(half[:, None], B)[:, 0] / self.sigma[:, None]
+        return _Level(joint, scaled, (B**2).sum(axis=1) / self.sigma[:, None] ** 2)
+
+    def _among(self, rows: Ints) -> Floats:
+        """(r, t, t) R among some rows in every draw, zero between subjects."""
+        residual = self.estimates.problem.residual
+        assert residual is not None
+        if residual.independent:
+            return self._spread[:, rows, None] ** 2 * np.eye(len(rows))
+        subjects, R = residual.subjects[rows], np.zeros((len(self.sigma), len(rows), len(rows)))
+        for subject in np.unique(subjects):
+            own = np.flatnonzero(subjects == subject)
+            R[:, own[:, None], own] = self._block(rows[own])
+        return R
+
+    def _block(self, rows: Ints) -> Floats:
+        """(r, t, t) R among the rows of one subject; subjects seen at the same visits have the same."""
+        residual = self.estimates.problem.residual
+        assert residual is not None
+        key = tuple(residual.cells[rows].tolist()) if isinstance(residual, Residual) else tuple(rows.tolist())
+        if key not in self._blocks:
+            self._blocks[key] = np.array([residual.block(rho, rows) for rho in self.rho])
+        return self._blocks[key]
+
+    @cached_property
+    def _blocks(self) -> dict[tuple[int, ...], Floats]:
+        return {}
+
+    @cached_property
+    def _spread(self) -> Floats:
+        """(r, n) standard deviations of the residuals over sigma, weights left out."""
+        residual = self.estimates.problem.residual
+        n = self.estimates.nobs
+        if residual is None:
+            return np.ones((len(self.sigma), n))
+        return np.array([residual.sds(rho) for rho in self.rho])
 
 
 class _Level(NamedTuple):

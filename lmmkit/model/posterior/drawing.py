@@ -11,17 +11,19 @@ from lmmkit.engine.covariates import awaits_fitted
 from lmmkit.engine.posterior.coordinates import DrawnParts
 from lmmkit.engine.posterior.draws import Draws, draw
 from lmmkit.engine.posterior.log_posterior import LogPosterior
+from lmmkit.engine.posterior.pareto import threshold
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.options import whole
+from lmmkit.model.posterior import no_u_turn
 from lmmkit.model.posterior.prior_words import ModelPriors, model_priors
 from lmmkit.model.resampling.simulate import Seed, seed_of
 from lmmkit.model.threads import one_thread
 
-LEAST_START = (
-    0.2  # of the residual SD, over a column's root mean square: where a search begins from a zero SD
-)
+LEAST_START = 0.2  # of the residual SD, over a column's root mean square: the least start of an SD
+FAR = 10.0  # on the log, from the estimates: a factor of 22,000
+LEAST_FALL = 1e-3  # of the log density there, on the same scale
 
 
 def draw_posterior(
@@ -48,8 +50,51 @@ def draw_posterior(
     with one_thread():
         setup = set_up(estimates.problem, reml=True)
         known = model_priors(estimates, priors, setup.prepared.term_bases)
-        density = LogPosterior(setup, known.parts, known.effects)
-        return draw(density, start(estimates, known.parts), count, number, workers), known
+        density, begin = LogPosterior(setup, known.parts, known.effects), start(estimates, known.parts)
+        _refuse_improper(density, begin, known)
+        found = draw(density, begin, count, number, workers)
+        return found if found.trusted else _otherwise(found, workers), known
+
+
+def _otherwise(draws: Draws, workers: int) -> Draws:
+    """What k-hat does not allow is drawn by chains, where there is a sampler for them.
+
+    Raises:
+        FitError: There is none, or they do not mix.
+    """
+    if no_u_turn.available():
+        return no_u_turn.by_chains(draws, workers)
+    raise FitError(
+        f"The posterior's draws cannot be trusted: k-hat is {draws.k_hat:.2f} after {draws.rounds} "
+        f"proposals, and {threshold(draws.count):.2f} is the most that {draws.count:,} draws bear. Install "
+        "nutpie (pip install 'lmmkit[nutpie]'), whose sampler then draws; or give narrower priors, a simpler "
+        "random part, or more draws."
+    )
+
+
+def _refuse_improper(density: LogPosterior, phi: Floats, known: ModelPriors) -> None:
+    """Where a prior has no integral the likelihood must see to it that the posterior has one.
+
+    The slope of the log density far out along the log of a standard deviation, or of several together, must
+    be down: it is the power with which the density of the parameter falls, less the one that it needs.
+
+    Raises:
+        FitError: It is not.
+    """
+    covariances = [each for each in known.named if each.kind != "beta"]
+    flat = [
+        at for at, each in enumerate(covariances) if not each.prior.proper and each.kind in ("sd", "range")
+    ]
+    for way in [*([at] for at in flat), *([flat] if len(flat) > 1 else [])]:
+        far = phi.copy()
+        far[way] += FAR
+        if density.slope(far)[1][way].sum() > -LEAST_FALL:
+            names = ", ".join(covariances[at].parameter for at in way)
+            raise FitError(
+                f"The posterior is improper: under a flat prior of {names} its density does not fall fast "
+                "enough for large values, because the data have too few levels to bound it (a standard "
+                "deviation needs at least three). Give a proper prior, such as half_student_t(3, 0, scale)."
+            )
 
 
 def start(estimates: Estimates, parts: DrawnParts) -> Floats:

@@ -191,7 +191,7 @@ class Posterior:
                 raise FitError(
                     f"rope: the model has no {name}{did_you_mean(name, list(frame.columns)) or '.'}"
                 )
-            one = sorted_draws(frame[name].to_numpy(), self.weights)
+            one = sorted_draws(frame[name].to_numpy(), self.weights, self.draws.inefficiency)
             inside, error = one.share(low, high)
             below = one.share(-math.inf, low)[0]
             rows[name] = {
@@ -348,7 +348,8 @@ class Posterior:
         check_option("level", level, ("new", "group"))
         check_level("coverage", coverage)
         places = resampled(self.weights, whole("n", n, "data sets"), self.draws.seed)
-        return predictive_check(self.densities(places), level, self.draws.seed, coverage)
+        at = self.densities(places, effects=level == "group")
+        return predictive_check(at, level, self.draws.seed, coverage)
 
     def loo(
         self, kind: Literal["conditional", "marginal"] = "conditional", group: str | None = None
@@ -480,7 +481,7 @@ class Posterior:
     def _title(self) -> str:
         return terminal(
             f"Posterior of {self.design.formula}: {self.draws.count:,} draws, worth {self.effective:,.0f}, "
-            f"k-hat {self.k_hat:.2f}"
+            + (f"k-hat {self.k_hat:.2f}" if self.draws.inefficiency == 1.0 else "by chains that have mixed")
         )
 
     def _printed(self) -> TextTable:
@@ -501,7 +502,7 @@ class Posterior:
         return ["Each number has the digits that its Monte Carlo error, less than one of the last, supports."]
 
     def _summary(self, frame: pd.DataFrame, level: float) -> pd.DataFrame:
-        found = summary(frame, self.weights, level)
+        found = summary(frame, self.weights, level, self.draws.inefficiency)
         return found.assign(k_hat=self.k_hat)
 
     def _of_family(self, means: MarginalMeans, level: float) -> pd.DataFrame:
@@ -539,15 +540,15 @@ class Posterior:
     def _shares(self) -> Shares:
         return shares(self.estimates, self.draws.beta, self.factors, self.sigma, self.rho)
 
-    def densities(self, places: Any = slice(None)) -> Densities:
-        """What log densities of the data need of some of the draws."""
+    def densities(self, places: Any = slice(None), *, effects: bool = True) -> Densities:
+        """What log densities of the data need of some of the draws, the random effects among it or not."""
         return Densities(
             self.estimates,
             self.draws.beta[places],
             [L[places] for L in self.factors],
             self.sigma[places],
             self.rho[places],
-            [b[places] for b in self.effects],
+            [b[places] for b in self.effects] if effects else [],
         )
 
     def _left_out(self, kind: str, group: str | None) -> tuple[Ints, list[str], list[int], str]:

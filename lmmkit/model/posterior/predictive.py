@@ -111,8 +111,9 @@ def _statistics(estimates: Estimates, y: Floats, made: Floats) -> list[tuple[str
     for grouping in {term.factor: term.grouping for term in estimates.random}.items():
         name, codes = grouping[0], grouping[1].codes
         count = np.bincount(codes).astype(np.float64)
-        means = np.array([np.bincount(codes, column, len(count)) for column in both.T]).T / count[:, None]
-        if len(count) > 2:
+        sums = np.array([np.bincount(codes, column, len(count)) for column in both.T]).T
+        means = sums[count > 0] / count[count > 0, None]
+        if len(means) > 2:
             found[f"SD of the means of {name}"] = means.std(axis=0, ddof=1)
     return [(name, float(values[0]), values[1:]) for name, values in found.items()]
 

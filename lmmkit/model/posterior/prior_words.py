@@ -216,7 +216,7 @@ def _refuse_unfit(name: str, kind: str, prior: Prior, default: Prior) -> None:
             f"correlations of a matrix without a pattern, and of those alone. The default is {default.text}."
         )
     low, high = (prior.low, prior.high) if isinstance(prior, Uniform) else prior.support
-    if kind in ("sd", "range", "share") and low < 0.0:
+    if kind in ("sd", "range", "share") and low < 0.0 and not isinstance(prior, Flat):
         raise FitError(f"priors: {name}: {prior.text} reaches below 0, which it cannot be.")
     if kind == "share" and isinstance(prior, Flat):
         raise FitError(f"priors: {name}: a share is between 0 and 1; write beta(1, 1) for a flat prior.")

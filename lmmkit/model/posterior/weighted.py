@@ -183,9 +183,9 @@ def trusted_text(value: float, error: float) -> str:
     decimals = trusted_decimals(error)
     if decimals is None:
         return f"{value:.{SHOWN}g}"
+    rounded = round(value, decimals) + 0.0  # no negative zero
     if decimals >= 0:
-        return f"{value:,.{decimals}f}"
-    rounded = round(value, decimals)
+        return f"{rounded:,.{decimals}f}"
     if rounded == 0.0:
         return f"0e+{-decimals:02d}"
     return f"{rounded:.{max(0, math.floor(math.log10(abs(rounded))) + decimals)}e}"

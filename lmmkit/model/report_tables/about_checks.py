@@ -60,7 +60,8 @@ def _panel(check: str, of: str) -> str:
 def _labels(check: str, of: str) -> tuple[str, str]:
     if check == "serial correlation":
         return "Rows apart", "Autocorrelation"
-    return of[:1].upper() + of[1:], "Departure (SD)"
+    unit = "SD" if of == "fitted values" else "unit of the response"
+    return of[:1].upper() + of[1:], f"Departure ({unit})"
 
 
 def _outside(table: Frame) -> Facts:

@@ -14,6 +14,7 @@ from scipy.special import betaln
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.posterior.pareto import threshold
 from lmmkit.engine.posterior.priors import LKJ, Flat, Prior
+from lmmkit.engine.problem import RowResidual
 from lmmkit.errors import FitError
 from lmmkit.model.fit import Fit
 from lmmkit.model.means.focus import Focus
@@ -35,6 +36,7 @@ NEAR_ZERO = 0.4  # share of its end below which an axis of what is not negative 
 DATA_SETS = 200  # of a predictive check
 MOST_RANKED = 60  # levels of a factor whose ranks are told
 LEFT_OUT = 2e8  # draws times rows times the effects of a level, beyond which nothing is left out
+MOST_BLOCKS = 100_000  # draws times subjects with correlations of their own, beyond which none is
 ANSWER = [
     "quantity", "estimate", "se", "estimate_low", "estimate_high", *BESIDE.values(), "not_above", "rope_low",
     "rope_high", "inside", "inside_mcse",
@@ -260,7 +262,10 @@ def ranks(found: Posterior, level: float) -> Frame:
     columns = ["effect", "group", "level", "term", "mean", "low", "median", "high", "first", "last", "mcse"]
     if not few:
         return Frame(columns=columns)
-    table = found.ranks(level)
+    try:
+        table = found.ranks(level)
+    except FitError:  # the effects of so many levels are not drawn
+        return Frame(columns=columns)
     table = table[table["group"].isin(few)].sort_values(["group", "term", "mean"], kind="stable")
     names = [f"{row.group} {row.level}: {row.term}" for row in table.itertuples()]
     return table.assign(effect=names)[columns].reset_index(drop=True)
@@ -295,6 +300,9 @@ def left_out(found: Posterior) -> Frame:
     estimates = found.estimates
     widest = max((len(term.columns) for term in estimates.problem.terms), default=1)
     large = found.draws.count * estimates.nobs * widest > LEFT_OUT
+    residual = estimates.problem.residual
+    if isinstance(residual, RowResidual) and not residual.independent:  # each subject's block of each draw
+        large = large or found.draws.count * (int(residual.subjects.max()) + 1) > MOST_BLOCKS
     for kind in () if large else ("conditional", "marginal"):
         for make in (found.loo, found.waic):
             try:

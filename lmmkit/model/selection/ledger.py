@@ -235,6 +235,8 @@ class CandidateLedger:
             return Answer(True, own.singular, test.p <= self.alpha, test.p)
         if self.criterion == "caic":
             higher = large.measures["caic"] - small.measures["caic"]
+            if abs(higher) <= APART:  # one fit, to rounding: the larger model has nothing for it
+                higher = 0.0
             return Answer(True, own.singular, higher < 0, higher)
         nobs, criterion = int(small.measures["nobs"]), self.criterion
         return Answer(True, own.singular, *verdict(gain, added, nobs, criterion, self.alpha, None))
@@ -346,8 +348,9 @@ class CandidateLedger:
         able = [e for e in self.entries.values() if e.candidate.able and self.comparable(e.candidate)]
         if not able:
             raise FitError(_none_fitted(list(self.entries.values()), self))
-        least = min(able, key=lambda e: (e.candidate.measures[self.criterion], e.candidate.measures["npar"]))
-        return least.candidate.formula
+        least = min(entry.candidate.measures[self.criterion] for entry in able)
+        equal = [e.candidate for e in able if e.candidate.measures[self.criterion] <= least + APART]
+        return min(equal, key=lambda candidate: candidate.measures["npar"]).formula
 
     def comparable(self, candidate: Candidate) -> bool:
         """Whether a candidate's likelihood may be compared with that of the others."""

@@ -104,4 +104,5 @@ def _fitted(fit: Fit, text: str, data: Any, options: Mapping[str, Any]) -> Fit:
         return Fit(
             estimate(without_random_effects(fit.formula, fit.design), reml=fit.reml, algorithm="newton")
         )
-    return lmm(fit.formula, data, **{**options, "residual": text})
+    given: dict[str, Any] = {**options, "residual": text}
+    return lmm(fit.formula, data, **given)

@@ -413,6 +413,37 @@ def effects(table: pd.DataFrame, level: float) -> Words:
     )
 
 
+def influence(table: pd.DataFrame, summary: pd.DataFrame) -> Words:
+    """What the picture of one grouping factor's levels left out shows.
+
+    Args:
+        table: Its rows in the table of influence, from that table's first one on.
+        summary: The table of its summary.
+    """
+    numbers = _Numbers("influence", table)
+    group = str(table["group"].iloc[0])
+    row = [*summary["group"]].index(group)
+    one = "row" if group == "row" else "level"
+    first = fill("{} has the largest Cook's distance, {}", Name(str(table["level"].iloc[0])),
+                 numbers.cell(0, "cooks", 3))  # fmt: skip
+    turned = int(table["answer"].astype(bool).sum())
+    said = fill("the answer turns on no single {}", one)
+    if turned:
+        named = table.loc[table["answer"].astype(bool), "level"]
+        said = fill("the answer turns on {}", listed([Name(str(level)) for level in named.iloc[:3]]))
+        if turned > 3:
+            said = fill("{} and others", said)
+    where = fill(" of {}", Name(group)) if group != "row" else MarkedText()
+    units = cell_mark("influences", summary, row, "units", number(summary["units"].iloc[row]))
+    return _words(
+        fill("Among the {}s{} {}; {}.", one, where, first, said),
+        "Cook's distance of the {}s{} left out one by one, {} in all, and the estimate without each.",
+        one,
+        where,
+        units,
+    )
+
+
 def effect_pairs(table: pd.DataFrame) -> Words:
     """What the scatter of predicted random effects shows."""
     numbers = _Numbers("effect_pairs", table)

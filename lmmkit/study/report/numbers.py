@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmmkit.model.influence import about_influence
 from lmmkit.model.missing_data import about_missing
 from lmmkit.model.posterior.weighted import trusted_text
 from lmmkit.model.report_tables import (
@@ -48,6 +49,7 @@ TABLES: dict[str, ReportTable] = {
         fitted_lines,
         about_answer,
         about_checks,
+        about_influence,
         about_posterior,
         about_missing,
     )

@@ -18,7 +18,7 @@ from lmmkit.study.records.manifest import ROOT, load_manifest
 from lmmkit.study.records.plan_lock import LOCK, deviation_lines
 from lmmkit.study.report import paragraphs
 from lmmkit.study.report.answer import answer, method, spread
-from lmmkit.study.report.findings import checks_in_words, serious
+from lmmkit.study.report.findings import checks_in_words, influence_in_words, serious
 from lmmkit.study.report.mathml import model_equations
 from lmmkit.study.report.numbers import TABLES, Files
 from lmmkit.study.report.pasted import results_in_words
@@ -77,6 +77,7 @@ def render_report(step: Step) -> str:
         spread=spread(files, fit.design, labels),
         findings=serious(files, seen),
         checks=checks_in_words(files, seen),
+        influence=influence_in_words(files, seen),
         gaps=paragraphs.missing_in_words(files, seen),
         about_gaps=paragraphs.missing_in_detail(files),
         about_tests=paragraphs.tests_in_words(files, seen),

@@ -197,6 +197,15 @@ def test_a_term_that_varies_in_some_levels():
     row = design_audit("y ~ a + (1 | g)", frame).table.iloc[1]
     assert (row["varies"], row["varying"], row["levels"]) == ("mixed", 6, 9)
     assert row["replicated"] == 9
+    assert row["reason"].endswith("; 6 of 9 levels show `a`")
+
+
+def test_a_slope_that_no_more_levels_show_than_it_has_columns():
+    frame = crossed(9, rows=2, a=A)
+    few = frame[frame["g"].isin(["4", "7"]) | (frame["a"] == "a1")]
+    row = design_audit("y ~ a + (1 | g)", few).table.iloc[1]
+    assert row["reason"].startswith("2 levels alone of `g` show `a`")
+    assert row["verdict"] == "too few levels"
 
 
 def test_a_slope_that_one_level_alone_shows():

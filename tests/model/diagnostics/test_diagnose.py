@@ -17,6 +17,7 @@ from lmmkit.model.diagnostics.distribution import anderson_darling, mardia, mome
 from lmmkit.model.diagnostics.outliers import studentised
 from lmmkit.model.diagnostics.replicated import SizeRules, marginal_sd, replicate_data
 from lmmkit.model.diagnostics.spread import bartlett, thirds, typical_ratio
+from lmmkit.model.report_tables import about_checks
 
 HELD = SizeRules(table=0)
 
@@ -237,3 +238,29 @@ def test_few_levels_cannot_tell_and_say_what_they_could():
 def test_what_cannot_be_asked_is_said(more, words):
     with pytest.raises(FitError, match=re.escape(words)):
         lmmkit.diagnose(lmmkit.lmm("y ~ x + (1 | g)", table()), **more)
+
+
+def test_quantile_residuals_are_ranks_among_the_replicates():
+    fit = lmmkit.lmm("y ~ x + (1 | g)", with_fault("group"))
+    found = lmmkit.diagnose(fit, replicates=99, names=range(1, 241)).quantile_residuals
+    assert found["row"].tolist() == list(range(1, 241))
+    inside = found[["unconditional", "conditional"]].to_numpy()
+    assert 0 < inside.min() < inside.max() < 1
+    own = found.iloc[70:80]  # of the group that stands apart: high, though not about its own level
+    assert own["unconditional"].min() > 0.9
+    assert 0.2 < own["conditional"].mean() < 0.8
+
+
+def test_curves_are_drawn_with_axes_that_say_what_they_are():
+    fit = lmmkit.lmm("y ~ x + (x | g)", with_fault("tails"))
+    found = lmmkit.diagnose(fit, replicates=99)
+    made = about_checks.curves(found)
+    assert made["panel"].unique().tolist() == [
+        "Residuals", "Linearity: x", "Linearity: fitted values", "g: Intercept", "g: x",
+    ]  # fmt: skip
+    worm = made[made["panel"] == "Residuals"]
+    assert (worm["low"] < 0).all()
+    assert (worm["high"] > 0).all()
+    quantiles = about_checks.quantiles(found, fit)
+    out = (quantiles["residual"] < quantiles["low"]) | (quantiles["residual"] > quantiles["high"])
+    assert about_checks.drawn(quantiles, rows=240, drawn=240)["outside"] == out.sum() > 0

@@ -215,3 +215,31 @@ def test_equal_seeds_give_equal_draws_and_summaries():
     fit = lmmkit.lmm(ROWS["crossed"], table())
     one, two = (lmmkit.posterior(fit, draws=400, seed=8, workers=n) for n in (1, 2))
     pd.testing.assert_frame_equal(one.table, two.table, check_exact=True)
+
+
+@pytest.mark.parametrize("residual", ["ident(f)", "cs(h | g)"])
+def test_densities_of_levels_under_a_residual_structure_are_those_of_their_covariance_matrix(residual):
+    formula = "y ~ x + (1 | g)" if residual == "ident(f)" else "y ~ x"
+    fit = lmmkit.lmm(formula, table(), residual=residual)
+    found = lmmkit.posterior(fit, draws=600, seed=4)
+    at, codes = found.densities(), pd.factorize(table()["g"], sort=True)[0]
+    inside = list(range(len(fit.estimates.random)))
+    joint = next(at.levels(codes, inside))[:, 0]
+    each = next(at.rows_within(codes, inside))
+    rows, arrays = np.flatnonzero(codes == 0), fit.estimates.problem.residual
+    for draw in (0, 5):
+        R = np.diag(arrays.sds(found.rho[draw])[rows] ** 2) if inside else arrays.block(found.rho[draw], rows)
+        S = found.sigma[draw] ** 2 * R
+        S = S + found.draws_frame()["g.sd.Intercept"][draw] ** 2 if inside else S
+        mean = fit.estimates.X[rows] @ found.draws.beta[draw]
+        y = table()["y"].to_numpy()[rows]
+        density = stats.multivariate_normal(mean, S).logpdf(y)
+        assert joint[draw] == pytest.approx(density)
+        others = stats.multivariate_normal(mean[1:], S[1:, 1:]).logpdf(y[1:])
+        assert each[draw, 0] == pytest.approx(density - others)
+
+
+def test_arviz_is_asked_for_by_the_extra_that_brings_it(monkeypatch):
+    monkeypatch.setattr("lmmkit.model.posterior.to_arviz.find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r"pip install 'lmmkit\[arviz\]'"):
+        drawn("apart").to_arviz()

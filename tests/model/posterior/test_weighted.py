@@ -64,7 +64,8 @@ def test_a_quantity_that_is_not_finite_everywhere_has_no_summary():
 @pytest.mark.parametrize(
     ("value", "error", "text"),
     [(251.43, 0.13, "251"), (10.508, 0.031, "10.5"), (0.0924, 0.006, "0.09"), (1298.3, 30.0, "1.3e+03"),
-     (4.0, 30.0, "0e+02"), (-6.54, 0.2, "-7"), (float("nan"), 1.0, ""), (12345.678, 0.004, "12,345.68")],
+     (4.0, 30.0, "0e+02"), (-6.54, 0.2, "-7"), (-0.04, 0.2, "0"),
+     (float("nan"), 1.0, ""), (12345.678, 0.004, "12,345.68")],
 )  # fmt: skip
 def test_printed_digits_are_those_that_the_error_supports(value, error, text):
     assert trusted_text(value, error) == text

@@ -193,6 +193,18 @@ def test_criteria_go_step_by_step_too(frame):
     assert select(FULL, frame, rule="maximal").formula == str(parse_formula(FULL))
 
 
+def test_of_equals_the_one_with_fewer_parameters_is_taken():
+    """Two candidates that differ by a variance of zero have one conditional AIC, to rounding."""
+    parts = ["(prime * load || item) + (1 | subj)", "(prime + load || item) + (1 | subj)"]
+    for listed in (parts, parts[::-1]):
+        found = select(CROSSED, crossed(), rule="best", candidates=listed, criterion="caic")
+        assert found.table["caic"].max() - found.table["caic"].min() < 1e-6
+        assert found.table["singular"].any()
+        assert "(1 + prime + load || item)" in found.formula
+    stepwise = select("rt ~ prime * load + (1 | item)", crossed(), rule="backward", criterion="caic")
+    assert "prime:load" not in stepwise.formula.partition("(")[2]
+
+
 def test_the_last_random_effect_stays_and_its_exact_test_is_told():
     found = select("Yield ~ 1 + (1 | Batch)", table("dyestuff"), rule="parsimonious")
     none = by_candidate(found).loc["no random effects"]

@@ -176,6 +176,14 @@ def test_a_candidate_is_a_random_part_or_a_whole_formula(tmp_path):
         ("  known: {g: {pedigree: p.csv, matrix: k.csv}}", "give one of `pedigree: FILE`"),
         ("  known: {g: {pedigre: p.csv}}", "did you mean pedigree?"),
         ("random_effects: {rule: parsimonous}", "did you mean parsimonious?"),
+        ("missing_data: {assumptions: [jump-to-referense]}", "did you mean jump-to-reference?"),
+        (
+            "missing_data: {assumptions: [tipping-point, copy-reference], arm: a}",
+            "`copy-reference` needs arm, the column of the arms, and reference, a level of it: reference",
+        ),
+        ("missing_data: {shifted: drug}", "`shifted` is a level of an arm: give `arm`, its column, too"),
+        ("missing_data: {assumptions: [tipping-point, tipping-point]}", "stands twice: tipping-point"),
+        ("missing_data: {imputations: 1}", "missing_data.imputations: "),
         (
             "random_effects: {rule: stepwise}",
             "'stepwise' is not one of fixed, maximal, parsimonious, backward",

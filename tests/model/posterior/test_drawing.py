@@ -1,0 +1,336 @@
+"""The posterior's density against fits, dense algebra and quadrature; its draws; what is refused."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.integrate
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lmmkit
+from lmmkit.engine.posterior.log_posterior import LogPosterior
+from lmmkit.engine.posterior.pareto import threshold
+from lmmkit.engine.setup import set_up
+from lmmkit.errors import FitError
+from lmmkit.model.posterior import drawing
+from lmmkit.model.posterior.drawing import draw_posterior
+from lmmkit.model.posterior.prior_words import default_scale, model_priors
+from lmmkit.model.tables import parameters
+
+
+@cache
+def table():
+    rng = np.random.default_rng(12)
+    g, t = np.repeat(np.arange(14), 8), np.tile(np.arange(8), 14)
+    h, f = rng.integers(0, 5, len(g)), t % 3
+    x = rng.normal(size=len(g)) + 1.0
+    own = rng.normal(size=(14, 3)) @ np.array([[1.5, 0.3, 0.2], [0.0, 1.4, 0.3], [0.0, 0.0, 1.3]])
+    noise = rng.normal(size=(14, 8))
+    for step in range(1, 8):
+        noise[:, step] = 0.5 * noise[:, step - 1] + np.sqrt(0.75) * noise[:, step]
+    y = 3 + 0.5 * x + own[g, f] + 0.7 * rng.normal(size=14)[g] * x + 0.7 * rng.normal(size=14)[g]
+    y += 0.8 * rng.normal(size=5)[h] + 0.6 * noise.ravel()
+    frame = pd.DataFrame({"y": y, "x": x, "t": t + 1, "time": t + 0.3 * rng.random(len(g))})
+    frame["w"], frame["v"] = rng.uniform(0.5, 2.0, len(g)), rng.uniform(1.0, 3.0, len(g))
+    frame["visit"] = 1 + t // 2
+    frame["g"], frame["h"] = [f"g{i:02d}" for i in g], [f"h{i}" for i in h]
+    frame["f"] = [f"f{i}" for i in f]
+    return frame
+
+
+MODELS = {
+    "slopes": ("y ~ x + (x | g)", {}),
+    "weights": ("y ~ x + (x | g)", {"weights": "w"}),
+    "three": ("y ~ x + (0 + f | g)", {}),
+    "apart": ("y ~ x + (x || g)", {}),
+    "apart, weights": ("y ~ x + (x || g)", {"weights": "w"}),
+    "crossed": ("y ~ f + (x | g) + (1 | h)", {}),
+    "nested": ("y ~ 1 + (1 | g/f)", {}),
+    "cs": ("y ~ x + cs(0 + f | g)", {}),
+    "homcs": ("y ~ x + homcs(0 + f | g)", {}),
+    "toep": ("y ~ x + toep(0 + f | g)", {}),
+    "hetar1": ("y ~ x + hetar1(0 + f | g)", {}),
+    "ar1 of residuals": ("y ~ x + (1 | g)", {"residual": "ar1(t | g)"}),
+    "car1": ("y ~ x + (1 | h)", {"residual": "car1(time | g)"}),
+    "un": ("y ~ x", {"residual": "un(f | g:t)"}),
+    "cs of residuals": ("y ~ x", {"residual": "csh(t | g)"}),
+    "power": ("y ~ x + (1 | g)", {"residual": "power(v)"}),
+    "ident": ("y ~ x + (1 | g)", {"residual": "ident(f)"}),
+}
+
+
+@cache
+def fitted(name):
+    formula, options = MODELS[name]
+    return lmmkit.lmm(formula, table(), **options)
+
+
+@cache
+def density(name, asked=()):
+    e = fitted(name).estimates
+    setup = set_up(e.problem, reml=True)
+    known = model_priors(e, dict(asked), setup.prepared.term_bases)
+    return LogPosterior(setup, known.parts, known.effects), drawing.start(e, known.parts)
+
+
+def numbers(name, asked=()):
+    """Points near the estimates, and what is drawn there."""
+    at, phi = density(name, asked)
+    points = phi[:, None] + np.random.default_rng(3).uniform(-0.4, 0.4, (len(phi), 9))
+    return at, points, at.drawn(points, np.zeros((at.p, 9)))
+
+
+FITTED = [name for name in MODELS if name != "un"]
+
+
+@pytest.mark.parametrize("name", FITTED[2:])  # the first two are singular
+def test_the_likelihood_at_the_estimates_is_that_of_the_fit(name):
+    at, phi = density(name)
+    here = at.drawn(phi[:, None], np.zeros((at.p, 1)))
+    np.testing.assert_allclose(at.parts.natural(phi[:, None])[:, 0], parameters(fitted(name).estimates), 1e-8)
+    marginal = here.log_posterior[0] - at.parts.log_density(phi[:, None])[0]
+    assert -2.0 * marginal == pytest.approx(fitted(name).deviance, abs=1e-7)
+    np.testing.assert_allclose(here.beta[0], fitted(name).params, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_the_gradient_is_that_of_finite_differences(name):
+    at, phi = density(name, (("x", "normal(1, 0.3)"),) if "x" in fitted(name).params else ())
+    point, step = phi + 0.2, 1e-5
+    slope = at.slope(point)[1]
+    for i, way in enumerate(np.eye(len(phi)) * step):
+        found = (at.slope(point + way)[0] - at.slope(point - way)[0]) / (2 * step)
+        assert slope[i] == pytest.approx(found, rel=1e-5, abs=2e-5)
+
+
+@pytest.mark.parametrize("name", ["slopes", "weights", "three", "apart", "crossed", "nested", "cs", "toep"])
+def test_one_by_one_is_the_batch(name):
+    at, points, batch = numbers(name, (("sigma", "gamma(3, 2)"),))
+    alone = LogPosterior(at.setup, at.parts, at.effects)
+    alone.__dict__["batched"] = False
+    single = alone.drawn(points, np.zeros((at.p, 9)))
+    assert at.batched
+    for field in ("log_posterior", "log_prior", "log_likelihood", "beta"):
+        np.testing.assert_allclose(getattr(batch, field), getattr(single, field), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [*FITTED[:4], "cs", "toep", "hetar1", "car1", "cs of residuals", "power"])
+def test_the_jacobian_is_that_of_the_natural_parameters(name):
+    parts, phi = density(name)[0].parts, density(name)[1]
+    point, step = phi + 0.1, 1e-6
+    ways = step * np.eye(len(phi))
+    J = (parts.natural(point[:, None] + ways) - parts.natural(point[:, None] - ways)) / (2 * step)
+    jacobian = parts.log_density(point[:, None]) - parts.log_prior(point[:, None])
+    assert jacobian[0] == pytest.approx(np.linalg.slogdet(J)[1], abs=1e-6)
+
+
+def dense(name, natural, beta, priors):
+    """Log prior, likelihood at beta, and the integral over beta, from V written out."""
+    e = fitted(name).estimates
+    n, V = e.nobs, natural["sigma"] ** 2 * np.eye(e.nobs)
+    for term, G in zip(e.problem.terms, natural["G"], strict=True):
+        Z = np.stack([e.problem.columns[c] for c in term.columns], axis=1)
+        V = V + (Z @ G @ Z.T) * (term.codes[:, None] == term.codes)
+    X, y = e.X, e.problem.response
+    log_V, inverse = np.linalg.slogdet(V)[1], np.linalg.inv(V)
+    P, m = priors
+    Q = X.T @ inverse @ X + P
+    best = np.linalg.solve(Q, X.T @ inverse @ y + P @ m)
+    r, off = y - X @ beta, y - X @ best
+    own = P.diagonal()[P.diagonal() > 0]
+    likelihood = -0.5 * (n * np.log(2 * np.pi) + log_V + r @ inverse @ r)
+    marginal = -0.5 * (n * np.log(2 * np.pi) + log_V + off @ inverse @ off + (best - m) @ P @ (best - m))
+    marginal += 0.5 * (len(m) * np.log(2 * np.pi) - np.linalg.slogdet(Q)[1] + np.log(own / 2 / np.pi).sum())
+    return likelihood, marginal, best
+
+
+@pytest.mark.parametrize("asked", [(), (("x", "normal(1, 0.3)"), ("Intercept", "normal(0, 4)"))])
+def test_likelihood_and_priors_of_slopes_are_those_of_dense_algebra(asked):
+    at, points, here = numbers("slopes", (*asked, ("g.cor", "lkj(2.5)"), ("sigma", "gamma(3, 2)")))
+    scale = default_scale(fitted("slopes").estimates.problem.response)
+    P = np.diag([4.0**-2, 0.3**-2]) if asked else np.zeros((2, 2))
+    m = np.array([0.0, 1.0])
+    for i, (s0, rho, s1, sigma) in enumerate(at.parts.natural(points).T):
+        G = np.array([[s0**2, rho * s0 * s1], [rho * s0 * s1, s1**2]])
+        likelihood, marginal, best = dense("slopes", {"G": [G], "sigma": sigma}, here.beta[i], (P, m))
+        prior = (scipy.stats.t(3, 0, scale).logpdf([s0, s1]) + np.log(2)).sum()
+        prior += scipy.stats.beta(2.5, 2.5, -1, 2).logpdf(rho) + scipy.stats.gamma(3, scale=0.5).logpdf(sigma)
+        jacobian = at.parts.log_density(points)[i] - at.parts.log_prior(points)[i]
+        assert here.log_likelihood[i] == pytest.approx(likelihood, abs=1e-9)
+        assert here.log_posterior[i] == pytest.approx(marginal + prior + jacobian, abs=1e-9)
+        np.testing.assert_allclose(here.mean[i], best, rtol=1e-9)
+        of_beta = scipy.stats.norm(m, [4.0, 0.3]).logpdf(here.beta[i]).sum() if asked else 0.0
+        assert here.log_prior[i] == pytest.approx(prior + of_beta, abs=1e-9)
+
+
+def test_lkj_of_three_columns_is_a_power_of_the_determinant():
+    at, points, _ = numbers("three", (("g.cor", "lkj(3)"),))
+    flat = density("three", (("g.cor", "lkj(1)"),))[0]
+    natural, names = (
+        at.parts.natural(points),
+        [n.kind for n in fitted("three").estimates.random[0].structure.naturals],
+    )
+    r21, r31, r32 = natural[:-1][np.array(names) == "cor"]
+    determinant = 1 + 2 * r21 * r31 * r32 - r21**2 - r31**2 - r32**2
+    more = at.parts.log_prior(points) - flat.parts.log_prior(points)
+    np.testing.assert_allclose(
+        more - 2.0 * np.log(determinant), more[0] - 2.0 * np.log(determinant[0]), atol=1e-9
+    )
+
+
+@cache
+def balanced(spread):
+    """Six groups of four, with means as far apart as is said."""
+    rng = np.random.default_rng(4)
+    y = 10 + spread * rng.normal(size=6).repeat(4) + rng.normal(size=24)
+    frame = pd.DataFrame({"y": y, "g": np.repeat(list("abcdef"), 4)})
+    return frame, lmmkit.lmm("y ~ 1 + (1 | g)", frame)
+
+
+def exact(frame, scale):
+    """Means of both SDs and the integral, for a balanced layout, by the two sums of squares."""
+    means = frame.groupby("g").y.mean()
+    between, within = (
+        4 * ((means - means.mean()) ** 2).sum(),
+        ((frame.y - means[frame.g].to_numpy()) ** 2).sum(),
+    )
+    t = scipy.stats.t(3, 0, scale)
+
+    def density(log_s, log_e):
+        s, e = np.exp(log_s), np.exp(log_e)
+        total = e**2 + 4 * s**2
+        log = -2.5 * np.log(total) - between / total / 2 - 18 * log_e - within / e**2 / 2
+        return np.exp(log + t.logpdf(s) + t.logpdf(e) + log_s + log_e)
+
+    x, wx = np.polynomial.legendre.leggauss(200)
+    log_s, log_e = -10 + 8 * (x + 1), 1.5 * x
+    p = density(log_s[:, None], log_e) * wx[:, None] * wx
+    p /= p.sum()
+    return log_s, log_e, p
+
+
+@pytest.mark.parametrize("spread", [1.5, 0.0])
+def test_a_balanced_layout_has_the_exact_posterior(spread):
+    frame, fit = balanced(spread)
+    assert fit.is_singular == (spread == 0.0)
+    log_s, log_e, p = exact(frame, 2.5)
+    e = fit.estimates
+    setup = set_up(e.problem, reml=True)
+    known = model_priors(e, None, setup.prepared.term_bases)
+    grid = np.array(np.meshgrid(log_s, log_e, indexing="ij")).reshape(2, -1)[:, ::23]
+    ours = LogPosterior(setup, known.parts, known.effects).drawn(grid, np.zeros((1, grid.shape[1])))
+    wx = np.polynomial.legendre.leggauss(200)[1]
+    theirs = np.log(np.maximum(p / wx[:, None] / wx, 1e-280)).ravel()[::23]
+    near = theirs > theirs.max() - 20
+    gap = (ours.log_posterior - theirs)[near]
+    assert np.ptp(gap) < 1e-8  # the density itself, normalised
+    mean = np.array([(p.sum(axis=1) @ np.exp(log_s)), p.sum(axis=0) @ np.exp(log_e)])
+    draws, _ = draw_posterior(e, draws=4000, seed=2)
+    found = draws.weights @ draws.natural
+    errors = np.sqrt(draws.weights**2 @ (draws.natural - found) ** 2)
+    assert (np.abs(found - mean) < 4 * errors).all()
+    assert draws.trusted
+
+
+def test_sleepstudy_has_the_known_posterior():
+    frame = pd.read_csv("params/data/sleepstudy.csv")
+    draws, _ = draw_posterior(lmmkit.lmm("Reaction ~ Days + (Days | Subject)", frame).estimates, seed=1)
+    mean = draws.weights @ draws.natural
+    sd = np.sqrt(draws.weights @ (draws.natural - mean) ** 2)
+    known, spread = np.array([26.80, 0.089, 6.574, 25.91]), np.array([6.78, 0.299, 1.528, 1.54])
+    np.testing.assert_allclose(mean, known, atol=0.06 * spread.max(), rtol=0.02)
+    assert (np.abs(mean - known) < 0.07 * spread).all()
+    np.testing.assert_allclose(sd, spread, rtol=0.06)
+    assert draws.effective > 2500
+    assert draws.k_hat < threshold(4000)
+
+
+def test_repeated_runs_differ_by_what_the_effective_draws_say():
+    e = balanced(1.5)[1].estimates
+    runs = [draw_posterior(e, draws=400, seed=seed)[0] for seed in range(30)]
+    means = np.array([d.weights @ d.natural for d in runs])
+    errors = np.array(
+        [np.sqrt(d.weights**2 @ (d.natural - m) ** 2) for d, m in zip(runs, means, strict=True)]
+    )
+    ratio = means.std(axis=0, ddof=1) / errors.mean(axis=0)
+    assert ((ratio > 0.6) & (ratio < 1.5)).all()
+
+
+def test_draws_are_those_of_their_seed_for_any_chunks_and_workers(monkeypatch):
+    e = fitted("crossed").estimates
+    first, _ = draw_posterior(e, draws=700, seed=9)
+    monkeypatch.setattr("lmmkit.engine.posterior.log_posterior.CACHE", 2_000)
+    second, _ = draw_posterior(e, draws=700, seed=9, workers=2)
+    for field in ("phi", "beta", "log_weights", "log_likelihood", "log_prior"):
+        assert getattr(first, field).tobytes() == getattr(second, field).tobytes()
+    assert draw_posterior(e, draws=700, seed=10)[0].phi.tobytes() != first.phi.tobytes()
+
+
+@given(st.floats(0.01, 100.0), st.integers(0, 10**6))
+@settings(max_examples=5, deadline=None)
+def test_units_and_the_order_of_rows_are_no_matter(unit, order):
+    frame = table().sample(frac=1, random_state=order)
+    scaled = frame.assign(y=frame.y * unit)
+    priors = {"sd": f"half_normal({2 * unit})", "sigma": f"half_normal({unit})"}
+    first, _ = draw_posterior(
+        fitted("slopes").estimates, {"sd": "half_normal(2)", "sigma": "half_normal(1)"}, 200, 1
+    )
+    second, _ = draw_posterior(lmmkit.lmm("y ~ x + (x | g)", scaled).estimates, priors, 200, 1)
+    units = np.array([unit, 1.0, unit, unit])
+    np.testing.assert_allclose(second.natural / units, first.natural, rtol=2e-3, atol=2e-3)
+
+
+def test_a_flat_prior_needs_three_groups():
+    frame = table()
+    two = lmmkit.lmm("y ~ x + (1 | g)", frame[frame.g.isin(["g00", "g01"])]).estimates
+    with pytest.raises(FitError, match=r"improper: under a flat prior of g\.sd\.Intercept"):
+        draw_posterior(two, {"sd": "flat"}, 200)
+    assert draw_posterior(two, draws=500)[0].trusted
+    four = lmmkit.lmm("y ~ x + (1 | g)", frame[frame.g < "g04"]).estimates
+    assert draw_posterior(four, {"sd": "flat", "sigma": "flat"}, 1000)[0].count == 1000
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"g.sd": "normal(0, 0)"}, "must be above 0"),
+        ({"sd": "gama(1, 1)"}, "did you mean `gamma`"),
+        ({"sd": "normal(1)"}, "has not the numbers"),
+        ({"sd": "uniform(-1, 3)"}, "reaches below 0"),
+        ({"g.cor": "normal(0, 1)"}, "is no prior of this parameter"),
+        ({"g.sd.x": "lkj(1)"}, "is no prior of this parameter"),
+        ({"g.sd.z": "normal(0, 1)"}, "no parameter `g.sd.z`"),
+        ({"x": "gamma(1, 1)"}, "integrated out exactly"),
+        (["sd"], "names of parameters with their priors"),
+    ],
+)
+def test_priors_that_do_not_fit_are_refused_in_words(asked, words):
+    with pytest.raises(FitError, match=words):
+        draw_posterior(fitted("slopes").estimates, asked, 200)
+
+
+def test_too_few_draws_are_refused():
+    with pytest.raises(FitError, match="their own accuracy cannot be told"):
+        draw_posterior(fitted("slopes").estimates, draws=50)
+
+
+def test_draws_that_cannot_be_trusted_are_refused_without_a_sampler(monkeypatch):
+    monkeypatch.setattr("lmmkit.model.posterior.no_u_turn.find_spec", lambda _: None)
+    monkeypatch.setattr("lmmkit.engine.posterior.draws.threshold", lambda _: -np.inf)
+    with pytest.raises(FitError, match=r"cannot be trusted: k-hat is .* Install nutpie"):
+        draw_posterior(fitted("apart").estimates, draws=200)
+
+
+def test_fewer_draws_of_a_large_model_are_quasi_random(monkeypatch):
+    monkeypatch.setattr("lmmkit.engine.posterior.draws.WORK", 1e3)
+    monkeypatch.setattr("lmmkit.engine.posterior.draws.FEWEST", 200)
+    monkeypatch.setattr("lmmkit.engine.posterior.log_posterior.LARGEST_TABLE", 1)
+    e = fitted("crossed").estimates
+    draws, _ = draw_posterior(e, draws=4000, seed=1)
+    assert (draws.count, draws.quasi) == (128, True)
+    assert draws.phi.tobytes() == draw_posterior(e, draws=4000, seed=1, workers=2)[0].phi.tobytes()
