@@ -108,8 +108,8 @@ class Linearity:
     def _along(self, bend: _Bend, normalised: Floats) -> CheckResult:
         coefficients = bend.spline.coefficients(normalised)
         noise = float(np.sqrt(np.mean(self.estimates.noise**2)))
-        curve = bend.departure[bend.rows] @ coefficients / noise
-        own, whole = noise * curve[:, 0], bend.departure @ coefficients[:, 0]
+        curve = bend.departure[bend.rows] @ coefficients  # in the unit of the response, as its picture says
+        own, whole = curve[:, 0], bend.departure @ coefficients[:, 0]
         at = int((np.abs(own) / bend.se).argmax())
         size = float(np.sqrt(np.mean(whole**2))) / noise
         name = column(bend.name)
