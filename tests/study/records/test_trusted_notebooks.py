@@ -112,7 +112,7 @@ def test_a_study_that_is_a_link_belongs_where_its_file_lies(stranger, own, tmp_p
 def test_the_installed_ones_need_no_trust_where_they_lie_nor_as_copies(tmp_path, monkeypatch):
     assert installed(find_notebooks(shipped("params") / "sleepstudy.yaml"))
     shutil.copytree(shipped("notebooks"), tmp_path / "notebooks")
-    assert [book.path.parent for book in find_notebooks(study_in(tmp_path))] == [tmp_path / "notebooks"] * 4
+    assert [book.path.parent for book in find_notebooks(study_in(tmp_path))] == [tmp_path / "notebooks"] * 5
 
 
 @pytest.mark.parametrize("left", ["01_data_prep", "03_fit", "04_report"])
@@ -378,7 +378,7 @@ def test_copies_are_trusted_and_stay_so_while_they_are_edited_in_the_session(tmp
     assert {path.name for path in folder.iterdir()} == {p.name for p in shipped("notebooks").glob("*.ipynb")}
     for cell in ("1 + 1", "1 + 2"):
         assert is_trusted(session(folder).save(STEP, edited(folder / STEP, cell)))
-    assert len(find_notebooks(study_in(tmp_path))) == 4
+    assert len(find_notebooks(study_in(tmp_path))) == 5
     change(folder / STEP, "1 + 2", "1 + 3")  # by an editor outside
     assert not is_trusted(read_notebook(folder / STEP))
     # Saved from the session afterwards, it is still not what the session alone has made.
