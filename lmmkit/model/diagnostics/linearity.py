@@ -107,10 +107,11 @@ class Linearity:
 
     def _along(self, bend: _Bend, normalised: Floats) -> CheckResult:
         coefficients = bend.spline.coefficients(normalised)
-        curve = bend.departure[bend.rows] @ coefficients
+        noise = float(np.sqrt(np.mean(self.estimates.noise**2)))
+        curve = bend.departure[bend.rows] @ coefficients  # in the unit of the response, as its picture says
         own, whole = curve[:, 0], bend.departure @ coefficients[:, 0]
         at = int((np.abs(own) / bend.se).argmax())
-        size = float(np.sqrt(np.mean(whole**2) / np.mean(self.estimates.noise**2)))
+        size = float(np.sqrt(np.mean(whole**2))) / noise
         name = column(bend.name)
         return CheckResult(
             check=CHECK,

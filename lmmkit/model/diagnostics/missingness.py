@@ -191,7 +191,9 @@ def _clause(one: _Comparison, at: int, difference: float, size: float) -> Senten
         )  # fmt: skip
     before = " before" if one.of == LAST else ""
     return Sentence(
-        "{}" + before + " is " + ("higher" if difference > 0 else "lower") + f" for the {among} than for "
+        ("the {} before" if before else "{}")
+        + (" is higher" if difference > 0 else " is lower")
+        + f" for the {among} than for "
         "others" + along.form + ", by {}{} ({} standard deviations)",
         column(name), *along.facts, number(abs(difference)), UNIT if before else Fact("text"),
         number(size, 2),
