@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -294,16 +295,22 @@ def jobs(tables: int, planted: int, replicates: int) -> list[Job]:
     return [job for job in order if job.count > 0]
 
 
-def measured(asked: Sequence[Job], workers: int, minutes: float) -> Found:
-    """The tables of all jobs that are done in so many minutes."""
-    found, start = Found(), time.monotonic()
+def measured(asked: Sequence[Job], workers: int, minutes: float, kept: Path | None) -> Found:
+    """The tables of all jobs that are done in so many minutes, and of those done before."""
+    done: dict[Job, Found] = pickle.loads(kept.read_bytes()) if kept is not None and kept.exists() else {}
+    start, left = time.monotonic(), [job for job in asked if job not in done]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for rows in pool.map(chunk, asked):
-            for key, tables in rows.items():
-                found.setdefault(key, []).extend(tables)
+        for job, rows in zip(left, pool.map(chunk, left), strict=True):
+            done[job] = rows
+            if kept is not None:
+                kept.write_bytes(pickle.dumps(done))
             if time.monotonic() - start > 60 * minutes:
                 pool.shutdown(wait=False, cancel_futures=True)
                 break
+    found = Found()
+    for rows in done.values():
+        for key, tables in rows.items():
+            found.setdefault(key, []).extend(tables)
     return found
 
 
@@ -387,8 +394,10 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=199)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--minutes", type=float, default=1000.0, help="at most")
+    parser.add_argument("--kept", type=Path, help="file of what is done: the same command goes on from it")
     chosen = parser.parse_args()
-    found = measured(jobs(chosen.tables, chosen.planted, chosen.replicates), chosen.workers, chosen.minutes)
+    asked = jobs(chosen.tables, chosen.planted, chosen.replicates)
+    found = measured(asked, chosen.workers, chosen.minutes, chosen.kept)
     how = (
         f"Data sets without a fault have {chosen.replicates} replicates each, those with one the default of "
         f"{RULES.many}. Shares are in percent, with their Monte Carlo standard errors."

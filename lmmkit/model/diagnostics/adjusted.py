@@ -7,7 +7,8 @@ that it says, however the checks depend on each other.
 References: Westfall & Young (1993), Resampling-Based Multiple Testing, section 2.6 (step-down); Davison &
 Hinkley (1997), Bootstrap Methods and their Application, section 4.2.5, for envelopes; Aldor-Noiman, Brown,
 Buja, Rolke & Stine (2013), The power to see: a new graphical test of normality, The American Statistician 67,
-249-260, for equal local levels.
+249-260, for equal local levels; Genovese, Roeder & Wasserman (2006), False discovery control with p-value
+weighting, Biometrika 93, 509-524, for p values divided by weights.
 """
 
 from __future__ import annotations
@@ -66,12 +67,20 @@ def own_p(statistic: Floats) -> float:
     return int(np.count_nonzero(ranked >= ranked[0])) / len(ranked)
 
 
-def adjusted_p(statistics: Sequence[Floats]) -> Floats:
-    """(m,) p values of m checks, each (C,), that hold for the table: step-down, from the columns."""
+def adjusted_p(statistics: Sequence[Floats], shares: Sequence[float] | None = None) -> Floats:
+    """(m,) p values of m checks, each (C,), that hold for the table: step-down, from the columns.
+
+    Args:
+        statistics: Of each check.
+        shares: What each check's p is divided by before the least is looked for; by default 1, and less for
+            checks that look again at what another has looked at.
+    """
     out = np.ones(len(statistics))
     if not len(statistics):
         return out
     surprise = np.array([_surprise(_ranked(one)) for one in statistics])
+    if shares is not None:
+        surprise += np.log(np.asarray(shares))[:, None]
     order = np.argsort(-surprise[:, 0], kind="stable")
     largest = np.maximum.accumulate(surprise[order[::-1]], axis=0)[::-1]  # of the checks not yet passed
     out[order] = np.maximum.accumulate(np.mean(largest >= surprise[order, :1], axis=1))

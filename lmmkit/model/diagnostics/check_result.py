@@ -175,6 +175,7 @@ class CheckResult:
         unclear: The sentence in place of `fine` where the data could hardly show a departure; the verdict is
             then `not checked`.
         verdict: Of a check that is no test: thresholds give it, and it has no part in the adjustment.
+        share: What its p is divided by in the adjustment; below 1 where other checks look at the same values.
         method: What the statistic is, in a few words.
     """
 
@@ -194,6 +195,7 @@ class CheckResult:
     pictures: tuple[Curves, ...] = ()
     unclear: Sentence | None = None
     verdict: str = ""
+    share: float = 1.0
     method: str = ""
 
 

@@ -226,7 +226,8 @@ def _judged(
             curves.append(_drawn(one.check, picture, band(values)))
     tested = [i for i, values in enumerate(single) if len(values) and np.isfinite(values[0])]
     adjusted = np.full(len(rows), np.nan)
-    adjusted[tested] = adjusted_p([single[i] for i in tested])
+    shares = [one.share if isinstance(one, CheckResult) else 1.0 for one in rows]
+    adjusted[tested] = adjusted_p([single[i] for i in tested], [shares[i] for i in tested])
     table, sentences = list[dict[str, Any]](), list[Sentence]()
     for one, values, p in zip(rows, single, adjusted, strict=True):
         line, sentence = _row(one, values, float(p))

@@ -32,6 +32,7 @@ ENDS = 12  # order statistics at either end, all of which are among them
 LEAST_POWER = 0.5  # chance to see a strong departure below which nothing was checked
 FEW_VALUES = 10  # different values of a response up to which it is one of categories
 DISTANCE = 0.05  # of two distribution functions, from which a departure matters
+AGAIN = 0.1  # share in the adjustment of a check that looks again at residuals which others have looked at
 COUNT, LEAST = 99, 25  # data sets with skewed effects; of large data
 LARGE = 20_000  # rows
 STREAM = 7  # of the random numbers, apart from the replicates'
@@ -107,6 +108,7 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
         curve=x,
         back=back,
         shown=own,
+        share=AGAIN,
         method="order statistics of the standardised conditional residuals, equal local levels",
     )
 
@@ -212,6 +214,7 @@ def quantile_residuals(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
             size=distance,
             matters=kind == "unconditional" and distance >= DISTANCE,
             remedy="see the checks of outliers, variances and normality, which say where",
+            share=AGAIN,
             method=f"Anderson-Darling; sees {detects}",
         )
 

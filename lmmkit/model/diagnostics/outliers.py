@@ -290,7 +290,7 @@ def grouped_squares(values: Floats, codes: Ints, size: int) -> Floats:
     return out
 
 
-def cube_root_normal(squares: Floats, df: Ints) -> Floats:
+def cube_root_normal(squares: Floats, df: Ints | Floats) -> Floats:
     """Sums of squares of df standard normal values as nearly normal ones (Wilson & Hilferty 1931)."""
     d = np.maximum(df, 1)[:, None] * 1.0
     return ((squares / d) ** (1.0 / 3.0) - (1.0 - 2.0 / (9.0 * d))) / np.sqrt(2.0 / (9.0 * d))

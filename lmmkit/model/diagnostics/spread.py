@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from scipy.special import chdtrc, log_ndtr
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.errors import LmmkitError
@@ -27,11 +28,14 @@ from lmmkit.model.diagnostics.check_result import (
     number,
     text,
 )
+from lmmkit.model.diagnostics.outliers import cube_root_normal
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.fit import Fit
 from lmmkit.model.formula.residual_formula import parse_residual
 
-CAP = 3.0  # standard deviations: a larger residual counts as one of these
+CAP = 5.0  # standard deviations: a larger residual counts as one of these
+MEDIAN = 0.454936  # of a squared standard normal value
+STEPS = 6  # of Newton
 RATIO = 1.5  # of standard deviations, from which a difference matters
 LEAST_ROWS = 20
 LEAST_IN_GROUP = 3  # rows of a group whose spread is compared
@@ -48,7 +52,7 @@ class FactorRows(NamedTuple):
 
 
 def variance_by_group(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
-    """Bartlett's statistic between the levels of each factor."""
+    """Variances of the levels of each factor, all together and the farthest one."""
     squares = capped(sets)
     for factor in factors(fit):
         what = Sentence("Whether the residual variance differs between the levels of {}", column(factor.name))
@@ -62,8 +66,15 @@ def variance_by_group(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unch
 
 
 def capped(sets: Replicated) -> Floats:
-    """(n, c) squares of the standardised residuals, at most CAP^2."""
-    return np.minimum(sets.conditional**2, CAP**2)
+    """(n, c) squares of the standardised residuals, none above that of CAP standard deviations.
+
+    The standard deviation is told by the median of each column's squares, which an outlier does not raise.
+    """
+    squares = sets.conditional**2
+    if not sets.free.any():
+        return squares
+    variance = np.median(squares[sets.free], axis=0) / MEDIAN
+    return np.minimum(squares, CAP**2 * np.where(variance > 0, variance, 1.0))
 
 
 def _between(
@@ -74,9 +85,11 @@ def _between(
     n = np.bincount(codes)
     square = np.bincount(codes, sets.conditional[here, 0] ** 2) / n
     sds = np.sqrt(square)
+    df = np.bincount(codes, sets.spread[here] ** 2)
+    statistic, farthest = differences(mean_squares(squares[here], codes), df)
     names = [factor.levels[i] for i in np.flatnonzero(large)]
     least, most = int(sds.argmin()), int(sds.argmax())
-    ratio = typical_ratio(sds, n)
+    ratio = max(typical_ratio(sds, n), ratio_of_one(sds, n, farthest))
     scale, unit = _scale(fit)
     low = (number(sds[least] * scale), unit, level(factor.name, names[least]))
     high = (number(sds[most] * scale), unit, level(factor.name, names[most]))
@@ -93,24 +106,53 @@ def _between(
             "The residual standard deviation differs between the levels of {}, from {}{} ({}) to {}{} ({}).",
             column(factor.name), *low, *high,
         ),
-        statistic=bartlett(squares[here], codes),
+        statistic=statistic,
         size=ratio,
         matters=ratio >= RATIO,
         where=f"{names[least]}, {names[most]}",
         remedy=_by_level(fit, factor, n),
-        method="likelihood ratio of a variance for each level (Bartlett), residuals capped at 3 SD; size: "
-        "typical ratio of the levels' SDs "
-        "beyond chance",
+        method="likelihood ratio of a variance for each level (Bartlett), or the farthest level's variance "
+        f"(Wilson-Hilferty), whichever has the smaller p; residuals capped at {CAP:.0f} SD; size: typical "
+        "ratio of the levels' SDs, or that of the farthest to the others, beyond chance",
     )  # fmt: skip
 
 
-def bartlett(squares: Floats, codes: Ints) -> Floats:
-    """(c,) n log s^2 - sum of n_j log s_j^2, the s^2 mean squares of the columns of (n, c) squares."""
+def mean_squares(squares: Floats, codes: Ints) -> Floats:
+    """(J, c) means of (n, c) squares over the rows of each level."""
     n, counts = len(codes), np.bincount(codes)
     member = csr_array((np.ones(n), (codes, np.arange(n))), shape=(len(counts), n))
-    sums = np.asarray(member @ squares, np.float64)
-    means = np.maximum(sums / counts[:, None], 1e-12)
-    return n * np.log(squares.mean(axis=0)) - np.sum(counts[:, None] * np.log(means), axis=0)
+    return np.maximum(np.asarray(member @ squares, np.float64) / counts[:, None], 1e-12)
+
+
+def differences(squares: Floats, df: Floats) -> tuple[Floats, int]:
+    """(c,) how clearly variances differ, over all levels or in one, and the first column's farthest level.
+
+    The first sees many levels that differ a little, the second one that differs much. Either has a p value by
+    theory, the second times the number of levels; -log of the smaller one is the statistic.
+
+    Args:
+        squares: (J, c) mean squares of the levels.
+        df: (J,) their degrees of freedom.
+    """
+    J, pooled = len(df), df @ squares / df.sum()
+    overall = np.log(np.maximum(chdtrc(J - 1.0, bartlett(squares, df)), 1e-300))
+    z = np.abs(cube_root_normal(df[:, None] * squares / pooled, df))
+    farthest = z.argmax(axis=0)
+    single = np.log(2.0 * J) + log_ndtr(-z[farthest, np.arange(len(pooled))])
+    return -np.minimum(np.minimum(overall, single), 0.0), int(farthest[0])
+
+
+def bartlett(squares: Floats, df: Floats) -> Floats:
+    """(c,) df log s^2 - sum of df_j log s_j^2, of (J, c) mean squares s_j^2 with (J,) df_j."""
+    return df.sum() * np.log(df @ squares / df.sum()) - df @ np.log(squares)
+
+
+def ratio_of_one(sds: Floats, n: Ints, one: int) -> float:
+    """The SD of one level over that of the others, or the inverse, less two standard errors (at least 1)."""
+    others = np.arange(len(n)) != one
+    rest = float(np.sqrt(np.average(sds[others] ** 2, weights=n[others])))
+    log = abs(float(np.log(max(float(sds[one]), 1e-300) / max(rest, 1e-300))))
+    return float(np.exp(max(log - 2.0 * np.sqrt(0.5 / n[one]), 0.0)))
 
 
 def typical_ratio(sds: Floats, n: Ints) -> float:
@@ -151,7 +193,7 @@ def predictors(fit: Fit) -> Iterator[tuple[str, Floats]]:
 
 
 def variance_along(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
-    """Correlation of squared standardised residuals with fitted values, and with each numeric predictor."""
+    """Variances that rise or fall with the fitted values, and with each numeric predictor."""
     squares, fitted = capped(sets), sets.fitted
     for name, x in [("fitted values", fitted), *((n, v[:, None]) for n, v in predictors(fit))]:
         own = name == "fitted values"
@@ -165,7 +207,7 @@ def variance_along(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Uncheck
                 check, name, few, Sentence("Whether the residual variance changes along {}", told)
             )
             continue
-        r = column_correlation(x[here], squares[here])
+        statistic, slope = log_linear(x[here], squares[here])
         low, high = thirds(first, sets.conditional[here, 0] ** 2)
         scale, unit = _scale(fit)
         ratio = max(low, high) / max(min(low, high), 1e-300)
@@ -179,26 +221,45 @@ def variance_along(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Uncheck
                 "{}{} in the highest).", told, *sizes,
             ),
             notable=Sentence(
-                f"The residual variance {'rises' if r[0] > 0 else 'falls'} with {{}}: the standard "
+                f"The residual variance {'rises' if slope > 0 else 'falls'} with {{}}: the standard "
                 f"deviation is "
                 "{}{} in the lowest third and {}{} in the highest.", told, *sizes,
             ),
-            statistic=len(here) * np.arctanh(np.minimum(np.abs(r), 1 - 1e-12)) ** 2,
+            statistic=statistic,
             size=ratio,
             matters=ratio >= RATIO,
-            remedy=_by_number(fit, None if own else name, x[:, 0], float(r[0])),
-            method="correlation with squared residuals (Breusch-Pagan, Koenker), capped at 3 SD; size: SD "
-            "of the highest "
-            "third over "
-            "the lowest, or the inverse",
+            remedy=_by_number(fit, None if own else name, x[:, 0], slope),
+            method="likelihood ratio of a log-linear variance (Harvey), residuals capped at "
+            f"{CAP:.0f} SD; size: SD of the highest third over the lowest, or the inverse",
         )  # fmt: skip
 
 
-def column_correlation(x: Floats, y: Floats) -> Floats:
-    """(c,) correlations of the columns of (n, c) y with those of x, (n, c) or (n, 1)."""
-    a, b = x - x.mean(axis=0), y - y.mean(axis=0)
-    size = np.sqrt(np.sum(a**2, axis=0) * np.sum(b**2, axis=0))
-    return np.sum(a * b, axis=0) / np.where(size > 0, size, 1.0)
+def log_linear(x: Floats, squares: Floats) -> tuple[Floats, float]:
+    """(c,) n log mean s - min over g of n log mean(s exp(-g x)), s (n, c) squares, and g of the first column.
+
+    That is the likelihood ratio of the variances phi exp(g x), x centred, phi the best at each g. It is
+    concave in g: Newton's steps from zero, each of half a standard deviation of x at most.
+
+    Args:
+        x: (n, c) or (n, 1).
+        squares: (n, c).
+
+    Reference: Harvey (1976), Estimating regression models with multiplicative heteroscedasticity,
+    Econometrica 44, 461-465.
+    """
+    d = x - x.mean(axis=0)
+    sd = np.sqrt(np.mean(d**2, axis=0))
+    d /= np.where(sd > 0, sd, 1.0)
+    squares = np.maximum(squares, 1e-12)
+    g = np.zeros(squares.shape[1])
+    for _ in range(STEPS):
+        share = squares * np.exp(-g * d)
+        share /= share.sum(axis=0)
+        mean = np.sum(d * share, axis=0)
+        curvature = np.sum(d**2 * share, axis=0) - mean**2
+        g += np.clip(mean / np.maximum(curvature, 1e-12), -0.5, 0.5)
+    ratio = np.mean(squares * np.exp(-g * d), axis=0) / squares.mean(axis=0)
+    return np.maximum(-len(d) * np.log(ratio), 0.0), float(g[0])
 
 
 def thirds(x: Floats, squares: Floats) -> tuple[float, float]:
@@ -235,9 +296,8 @@ def _by_level(fit: Fit, factor: FactorRows, n: Ints) -> str:
         if made := offered(fit, f"ident({name})"):
             return f"{made} gives every level a variance of its own"
     return (
-        "too many or too small levels for a variance each; see whether a predictor or the fitted values "
-        "explain the "
-        "variances, or transform the response"
+        "too many or too small levels for a variance each; look up whether one differs alone, and see "
+        "whether a predictor or the fitted values explain the variances, or transform the response"
     )
 
 

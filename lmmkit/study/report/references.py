@@ -99,9 +99,9 @@ WORKS: Mapping[str, Work] = {
         "Society of London A, 160(901), 268-282. doi:10.1098/rspa.1937.0109",
     ),
     "trend": Work(
-        "Koenker, 1981",
-        "Koenker, R. (1981). A note on studentizing a test for heteroscedasticity. Journal of Econometrics, "
-        "17(1), 107-112. doi:10.1016/0304-4076(81)90062-2",
+        "Harvey, 1976",
+        "Harvey, A. C. (1976). Estimating regression models with multiplicative heteroscedasticity. "
+        "Econometrica, 44(3), 461-465. doi:10.2307/1913974",
     ),
     "normality": Work(
         "Jarque & Bera, 1987",

@@ -47,13 +47,22 @@ def test_what_is_passed_no_longer_counts():
     np.testing.assert_allclose(both[1], own_p(second))
 
 
+def test_a_check_with_a_small_share_takes_little_from_the_others():
+    checks = [RNG.normal(size=400) for _ in range(4)]
+    checks[0][0] = np.sort(checks[0])[-6]
+    least, equal = adjusted_p(checks, [1.0, 0.1, 0.1, 0.1])[0], adjusted_p(checks)[0]
+    assert own_p(checks[0]) <= least < equal
+    np.testing.assert_allclose(adjusted_p(checks, [1.0] * 4)[0], equal)
+    assert adjusted_p(checks[::-1], [1.0, 1.0, 1.0, 0.1])[3] > equal
+
+
 def test_tables_of_right_models_alarm_once_in_twenty():
-    alarms = 0
+    alarms, shares = 0, np.repeat([1.0, 0.1], 6)
     for seed in range(300):
         rng = np.random.default_rng(seed)
         shared = rng.normal(size=(1, 200))
         checks = [*(shared + rng.normal(size=(6, 200))), *rng.exponential(size=(6, 200)) ** 2]
-        alarms += bool((adjusted_p(checks) < 0.05).any())
+        alarms += bool((adjusted_p(checks, shares if seed % 2 else None) < 0.05).any())
     assert 5 <= alarms <= 26  # 15 expected, standard deviation 3.8
 
 

@@ -12,11 +12,20 @@ import pytest
 
 import lmmkit
 from lmmkit.errors import FitError
+from lmmkit.model.diagnostics.adjusted import own_p
 from lmmkit.model.diagnostics.diagnose import verdict_of
 from lmmkit.model.diagnostics.distribution import anderson_darling, mardia, moments, quantile_curves
 from lmmkit.model.diagnostics.outliers import studentised
 from lmmkit.model.diagnostics.replicated import SizeRules, marginal_sd, replicate_data
-from lmmkit.model.diagnostics.spread import bartlett, thirds, typical_ratio
+from lmmkit.model.diagnostics.spread import (
+    bartlett,
+    differences,
+    log_linear,
+    mean_squares,
+    ratio_of_one,
+    thirds,
+    typical_ratio,
+)
 from lmmkit.model.report_tables import about_checks
 
 HELD = SizeRules(table=0)
@@ -127,7 +136,36 @@ def test_statistics_are_those_of_their_definitions():
     codes = np.repeat([0, 1, 2], 10)
     s2 = np.array([(values[codes == k, 0] ** 2).mean() for k in range(3)])
     expected = 30 * np.log((values[:, 0] ** 2).mean()) - 10 * np.log(s2).sum()
-    assert bartlett(values**2, codes)[0] == pytest.approx(expected)
+    squares = mean_squares(values**2, codes)
+    assert bartlett(squares, np.full(3, 10.0))[0] == pytest.approx(expected)
+
+
+def test_one_level_of_another_variance_counts_as_much_as_many():
+    rng = np.random.default_rng(6)
+    squares = rng.chisquare(9, size=(30, 400)) / 9
+    squares[7, 0] = 6.0
+    statistic, farthest = differences(squares, np.full(30, 9.0))
+    overall = bartlett(squares, np.full(30, 9.0))
+    assert (farthest, own_p(statistic)) == (7, 1 / 400)
+    assert own_p(overall) > own_p(statistic)
+    assert 0.02 <= np.mean(statistic > -np.log(0.05)) <= 0.12  # the least of two p values
+    sds, n = np.r_[np.ones(29), 3.0], np.full(30, 10)
+    assert ratio_of_one(sds, n, 29) == pytest.approx(3.0 * np.exp(-2 * np.sqrt(0.05)))
+    assert ratio_of_one(np.ones(30), n, 4) == 1.0
+
+
+def test_a_log_linear_variance_is_the_likelihood_ratio_of_its_best_slope():
+    from scipy.optimize import minimize_scalar
+
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(80, 1))
+    squares = rng.normal(size=(80, 2)) ** 2 * np.exp(0.8 * x)
+    statistic, slope = log_linear(3.0 + 5.0 * x, squares)
+    d = (x[:, 0] - x.mean()) / x.std()
+    best = minimize_scalar(lambda g: 80 * np.log(np.mean(squares[:, 0] * np.exp(-g * d))), (0, 1))
+    assert slope == pytest.approx(best.x, abs=1e-5)
+    assert statistic[0] == pytest.approx(80 * np.log(squares[:, 0].mean()) - best.fun, rel=1e-8)
+    assert log_linear(-x, squares)[1] == pytest.approx(-slope)
 
 
 def test_quantile_curves_go_there_and_back_and_are_about_normal():
