@@ -109,7 +109,7 @@ def _between(
         statistic=statistic,
         size=ratio,
         matters=ratio >= RATIO,
-        where=f"{names[least]}, {names[most]}",
+        where=", ".join(dict.fromkeys(names[i] for i in (least, most, farthest))),
         remedy=_by_level(fit, factor, n),
         method="likelihood ratio of a variance for each level (Bartlett), or the farthest level's variance "
         f"(Wilson-Hilferty), whichever has the smaller p; residuals capped at {CAP:.0f} SD; size: typical "

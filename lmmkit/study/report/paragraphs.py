@@ -344,7 +344,7 @@ def _tools(files: Files) -> MarkedText:
     named = [
         fill("{}{}", words, cite(files, key))
         for key, words in (
-            ("trend", "the correlation of squared residuals with the fitted values"),
+            ("trend", "the likelihood ratio of a variance that is log-linear in the fitted values"),
             ("spread", "the likelihood ratio of a variance for each level"),
             ("normality", "skewness and kurtosis"),
             ("envelope", "simultaneous envelopes of quantiles"),
