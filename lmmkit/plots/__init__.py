@@ -13,6 +13,7 @@ from lmmkit.plots.effects import (
     components,
     correlations,
     forest,
+    interactions,
     means,
     random_pairs,
     structures,
@@ -34,6 +35,7 @@ from lmmkit.plots.fitting import (
 )
 from lmmkit.plots.leaving_out import influence, shrinkage
 from lmmkit.plots.meetings import incidence
+from lmmkit.plots.parameter_intervals import interval_comparison, profile_zeta
 from lmmkit.plots.posterior_pictures import estimates_and_posterior, predictive, prior_and_posterior, ranks
 from lmmkit.plots.selection_steps import selection_path
 from lmmkit.plots.style import shown, svg_bytes
@@ -58,12 +60,15 @@ __all__ = [
     "group_sizes",
     "incidence",
     "influence",
+    "interactions",
+    "interval_comparison",
     "matrices",
     "means",
     "missing",
     "path",
     "predictive",
     "prior_and_posterior",
+    "profile_zeta",
     "random_pairs",
     "ranks",
     "relationships",

@@ -78,6 +78,14 @@ class Influence:
         """How many units were found in which way."""
         return {str(name): int(n) for name, n in self.table["method"].value_counts(sort=False).items()}
 
+    @property
+    def drawn(self) -> Frame:
+        """What `plots.influence` draws: level, cooks, estimate, method, answer (whether it turns on it)."""
+        answers = {str(turn.label) for turn in self.found.turns if self.found.turns_answer(turn)}
+        levels = [str(label) for label in self.table.index]
+        own = self.table[["cooks", "estimate", "method"]].reset_index(drop=True)
+        return own.assign(level=levels, answer=[level in answers for level in levels])
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, NaN as None."""
         rows = self.table.reset_index(names=self.of).astype(object)

@@ -26,6 +26,7 @@ from lmmkit.model.tables import parameter_names, parameters
 Frame = pd.DataFrame
 REFITS = 1_000  # of a parametric bootstrap
 MOST_MEANS = 30  # of one family: more have too many differences to be read
+LINES = ["family", "group", "level", "by", "mean", "low", "high"]
 MEANS = ["cell", "family", "mean", "se", "df", "low", "high", "method"]
 PAIRS = ["contrast", "family", "estimate", "se", "df", "t", "p", "low", "high", "method", "adjusted"]
 TESTS = ["candidate", "relation", "stat", "df", "p", "reference", "note"]
@@ -44,10 +45,13 @@ class Means:
     Attributes:
         table: cell (family and level), family, mean, se, df, low, high, method; a row per mean.
         pairs: contrast, family, estimate, se, df, t, p, low, high, method, adjusted.
+        lines: Means of factors that interact: family, group (the first factor), level (of it), by (the levels
+            of the others, in words), mean, low, high.
     """
 
     table: Frame
     pairs: Frame
+    lines: Frame
 
 
 def intervals(fit: Fit, *, ci: Method, level: float, df: str, seed: int) -> Frame:
@@ -132,14 +136,24 @@ def factor_means(fit: Fit, *, df: str, level: float) -> Means:
         df: Denominator degrees of freedom.
         level: Coverage of the intervals.
     """
-    tables, pairs = [Frame(columns=MEANS)], [Frame(columns=PAIRS)]
+    tables, pairs, lines = [Frame(columns=MEANS)], [Frame(columns=PAIRS)], [Frame(columns=LINES)]
     for family in _families(fit):
         means = fit.marginal_means(family[0], family[1:], df, level=level)
         tables.append(_told(means, family, means).rename(columns={"told": "cell"}))
         if len(means) > 1:
             differences = _told(means.pairs("tukey"), family, means).rename(columns={"told": "contrast"})
             pairs.append(differences.assign(adjusted="Tukey"))
-    return Means(_stacked(tables), _stacked(pairs))
+        if len(family) > 1:
+            lines.append(_lines(means, family, tables[-1]))
+    return Means(_stacked(tables), _stacked(pairs), _stacked(lines))
+
+
+def _lines(means: MarginalMeans, family: list[str], told: Frame) -> Frame:
+    """Means of factors that interact, along the first of them."""
+    levels = {name: means.index.get_level_values(name).astype(str) for name in family}
+    cells = zip(*(levels[name] for name in family[1:]), strict=True)
+    by = [", ".join(f"{name}: {cell}" for name, cell in zip(family[1:], row, strict=True)) for row in cells]
+    return told.assign(group=family[0], level=levels[family[0]], by=by)
 
 
 def _stacked(tables: list[Frame]) -> Frame:
@@ -179,6 +193,21 @@ def _factors(fit: Fit) -> dict[str, int]:
     except FitError:
         return {}
     return {axis.name: len(axis.values) for axis in grid.axes if axis.factor}
+
+
+def _spans(lines: Frame) -> Facts:
+    """How far the means of each line lie apart: the lines of the family whose spans differ most."""
+    if not len(lines):
+        return {"lines": 0}
+    groups = lines.groupby(["family", "by"], sort=False)["mean"]
+    spans = (groups.max() - groups.min()).reset_index()
+    rows = groups.head(1).index.to_numpy()  # the first of each line
+    by_family = spans.groupby("family", sort=False)["mean"]
+    family = (by_family.max() - by_family.min()).idxmax()
+    mine = spans[spans["family"] == family]["mean"]
+    most, least = mine.idxmax(), mine.idxmin()
+    told = {"most": float(mine[most]), "least": float(mine[least])}
+    return {"lines": len(spans), **told, "most row": int(rows[most]), "least row": int(rows[least])}
 
 
 def _clear(pairs: Frame) -> Facts:
@@ -412,6 +441,7 @@ TABLES = (
         },
     ),
     ReportTable("effect_sizes"),
+    ReportTable("interactions", facts=_spans),
     ReportTable(
         "shares",
         "Shares of variance: how much the model explains, and how alike members of a group are.",

@@ -23,7 +23,9 @@ from lmmkit.model.report_tables import (
     about_search,
     about_visits,
     fitted_lines,
+    parameter_intervals,
     residuals,
+    shrinkage,
 )
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages.marks import Mark
@@ -44,6 +46,8 @@ TABLES: dict[str, ReportTable] = {
         about_search,
         about_inference,
         about_fit,
+        shrinkage,
+        parameter_intervals,
         about_visits,
         residuals,
         fitted_lines,
