@@ -11,6 +11,7 @@ import pytest
 
 from lmmkit import Fit, FitError, influence, lmm
 from lmmkit.engine.influence import deletion, geometry
+from lmmkit.model.influence.conclusions import short_p
 from lmmkit.model.influence.influence import EXACT, HELD, LOST, STEP, Influence
 from lmmkit.model.leverage import row_pulls
 
@@ -304,3 +305,17 @@ def test_it_prints_and_has_plain_values():
     plain = found.to_dict()
     assert plain["table"][0]["Subject"] == "309"
     assert plain["methods"] == {EXACT: 18}
+
+
+def test_a_p_near_alpha_is_told_on_its_side():
+    assert [short_p(p, 0.05) for p in (0.0500004, 0.0496, 0.12, 3e-5)] == [
+        ".0500004",
+        ".0496",
+        ".12",
+        "below .0001",
+    ]
+
+
+def test_a_nested_factor_is_found_whichever_way_it_is_spelled():
+    fit = lmm("y ~ x + (1 | school/cls)", unbalanced())
+    assert influence(fit, "school:cls", refits=0).of == influence(fit, "cls:school", refits=0).of
