@@ -14,6 +14,7 @@ from lmmkit.engine.influence import deletion, geometry
 from lmmkit.model.influence.conclusions import short_p
 from lmmkit.model.influence.influence import EXACT, HELD, LOST, STEP, Influence
 from lmmkit.model.leverage import row_pulls
+from lmmkit.model.means.focus import find_focus
 
 DATA = Path(__file__).parents[2] / "reference" / "data"
 SHIPPED = Path(__file__).parents[3] / "params" / "data"
@@ -294,6 +295,8 @@ def test_a_factor_of_three_levels_is_tested_by_f():
     data = pd.read_csv(DATA / "Machines.csv")
     found = influence(lmm("score ~ Machine + (1 | Worker)", data), "Worker", focus="Machine")
     assert found.table["estimate"].isna().all()
+    step = influence(lmm("score ~ Machine + (Machine | Worker)", data), "rows", focus="Machine", refits=0)
+    assert step.table["p"].min() < step.whole.p < step.table["p"].max()
     assert (found.table["p"] < 0.001).all()
     assert "differences between the levels of Machine" in found.sentence
 
@@ -319,3 +322,22 @@ def test_a_p_near_alpha_is_told_on_its_side():
 def test_a_nested_factor_is_found_whichever_way_it_is_spelled():
     fit = lmm("y ~ x + (1 | school/cls)", unbalanced())
     assert influence(fit, "school:cls", refits=0).of == influence(fit, "cls:school", refits=0).of
+
+
+def test_without_fixed_effects_the_variances_are_what_is_looked_at():
+    found = influence(lmm("Yield ~ 0 + (1 | Batch)", pd.read_csv(DATA / "Dyestuff2.csv")), "Batch")
+    assert found.table["cooks"].isna().all()
+    assert found.table["rvc.Residual.sd"].notna().all()
+
+
+def test_an_interaction_is_looked_at_as_such():
+    table = pd.read_csv(SHIPPED / "orthodont.csv")
+    fit = lmm("distance ~ age * Sex + (age | Subject)", table)
+    found = influence(fit, "Subject", focus=find_focus(fit.design, "age:Sex[T.Male]"))
+    assert found.focus == "interaction age:Sex"
+    assert abs(found.whole.estimate) == pytest.approx(fit.params["age:Sex[T.Male]"])
+    least = lmm("distance ~ age * Sex + (age | Subject)", table[table["Subject"] != found.table.index[0]])
+    assert found.table["estimate"].iloc[0] == pytest.approx(least.params["age:Sex[T.Male]"], abs=1e-7)
+    assert influence(fit, "Subject", focus="Sex:age", refits=0).focus == found.focus
+    narrow = lmm("distance ~ age * Sex + I(age ** 2):Sex + (1 | Subject)", table)
+    assert influence(narrow, "Subject", focus="age:Sex", refits=0).focus == "slope of age"
