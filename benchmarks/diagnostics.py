@@ -2,7 +2,7 @@
 
     python benchmarks/diagnostics.py
 
-The tables go between the marks of the page; with the defaults it takes about an hour of CPU time.
+The tables go between the marks of the page; with the defaults it takes about half an hour of CPU time.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def influence(table: pd.DataFrame, *, label: str, whole: float = float("nan")) -
             zero_line(right, "x")
         _units(right, drawn, "estimate", heights)
         right.grid(axis="y", visible=False)
-        right.set(xlabel=lines_of(f"Without it: {label}", LABEL), ylabel="")
+        right.set(xlabel=lines_of(f"Without it: {label}", LABEL), ylabel="Left out")
     _legend(axes, drawn, two)
     return axes
 

@@ -77,7 +77,18 @@ SHIFTED = pd.DataFrame(
 )  # fmt: skip
 TIPS = pd.DataFrame([("m1", np.nan, 1.25), ("m2", np.nan, np.nan)], columns=["method", "below", "above"])
 
+WITHOUT = pd.DataFrame(
+    {"level": ["a", "b", "c"], "cooks": [0.5, 0.25, 0.125], "estimate": [1.0, -0.5, 0.75],
+     "method": ["exact refit", "one step", "variances held"], "answer": [False, True, False]}
+)  # fmt: skip
+OWN = pd.DataFrame({"x": [1.0, 3.0], "y": [2.0, 0.0], "x_model": [1.5, 2.5], "y_model": [1.5, 0.5]})
+
 PICTURES = {
+    "influence": lambda: plots.influence(WITHOUT, label="Slope (ms per d)", whole=0.5),
+    "influence of one kind": lambda: plots.influence(WITHOUT.iloc[:1], label="Slope (ms per d)"),
+    "shrinkage": lambda: plots.shrinkage(
+        OWN, (2.0, 1.0), x_label="Intercept (ms)", y_label="Slope (ms per d)"
+    ),
     "dropout": lambda: plots.dropout(DROPOUT, ["visit 1", "visit 2"], ["subjects, a", "subjects, b"]),
     "assumptions": lambda: plots.assumptions(ASSUMED, label="Difference in y (ms)"),
     "tipping": lambda: plots.tipping(SHIFTED, TIPS, x_label="Shift of y (ms)", label="Estimate (ms)"),

@@ -57,7 +57,8 @@ def seen(formula: str, units: dict[str, str] | None = None, **options: Any) -> S
 def study(ci: str = "wald", level: float = 0.95, **units: str | None) -> dict[str, Any]:
     """A resolved study, as far as sentences read it; units by column."""
     columns = {name: {"unit": unit} for name, unit in units.items()}
-    return {"inference": {"ci": ci, "level": level}, "data": {"columns": columns}}
+    asked = {"inference": {"ci": ci, "level": level}, "random_effects": {"simulate": 0}}
+    return {**asked, "data": {"columns": columns}, "posterior": None, "missing_data": None}
 
 
 def design(formula: str, **options: Any) -> Design:

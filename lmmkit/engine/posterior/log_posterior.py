@@ -26,6 +26,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.roots import semidefinite_factor
@@ -41,6 +42,7 @@ from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError
 
 LOG_2PI = math.log(2.0 * math.pi)
+LEAST_EIGENVALUE = 1e-13  # of the largest, below which a covariance matrix of estimates is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,10 +189,11 @@ class LogPosterior:
 
     def _chunk(self, phi: Floats, z: Floats, cut: slice) -> Drawn:
         points = phi[:, cut]
-        fits = self._batch(points) if self.batched else self._one_by_one(points)
-        prior = self.parts.log_prior(points)
-        jacobian = self.parts.log_density(points) - prior
-        return self._with_effects(points, fits, prior, jacobian, z[:, cut])
+        with np.errstate(all="ignore"):  # far out a number may leave its range: there is no density then
+            fits = self._batch(points) if self.batched else self._one_by_one(points)
+            prior = self.parts.log_prior(points)
+            jacobian = self.parts.log_density(points) - prior
+            return self._with_effects(points, fits, prior, jacobian, z[:, cut])
 
     def _batch(self, phi: Floats) -> _Fits:
         """All at once; never fewer than the least batch, so that no sum runs in another order."""
@@ -228,16 +231,16 @@ class LogPosterior:
     def _evaluate(self, phi: Floats) -> Evaluation | None:
         """The criterion at one point, with sigma held; None where there is none."""
         L = [_triangular(root[:, :, 0]) for root in self.roots(phi[:, None])]
-        precision = (self.setup.prepared.scale * math.exp(-float(phi[-1]))) ** 2
         try:
+            precision = (self.setup.prepared.scale * math.exp(-float(phi[-1]))) ** 2
             return self.setup.criterion.at(np.empty(0), L, Held(precision=precision), phi[self.parts.of_rho])
-        except (FitError, np.linalg.LinAlgError):
+        except (FitError, np.linalg.LinAlgError, ArithmeticError, ValueError):
             return None
 
     def _with_effects(self, phi: Floats, fits: _Fits, prior: Floats, jacobian: Floats, z: Floats) -> Drawn:
         """(1) to (3)."""
         log_sigma, S = phi[-1], self.setup.prepared.basis
-        known = np.isfinite(fits.dev)
+        known = np.isfinite(fits.dev) & _positive(fits.Phi)
         Phi = np.where(known[:, None, None], fits.Phi, np.eye(self.p))
         marginal = -0.5 * fits.dev
         roots = np.linalg.cholesky(Phi).astype(np.float64, copy=False)  # of sigma^-2 A^-1, prepared
@@ -317,6 +320,17 @@ class LogPosterior:
             rho = self.parts.of_rho
             out[rho] = self.setup.criterion.source.pullback(phi[rho], at.adjoint)
         return out
+
+
+def _positive(A: Floats) -> NDArray[np.bool_]:
+    """(r,) which of some matrices are finite and positive definite to rounding."""
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(A).all(axis=(1, 2)), bool)
+    try:
+        np.linalg.cholesky(A[finite])
+    except np.linalg.LinAlgError:
+        values = np.linalg.eigvalsh(np.where(finite[:, None, None], A, np.eye(A.shape[-1])))
+        return np.asarray(finite & (values.min(axis=1) > LEAST_EIGENVALUE * values.max(axis=1)), bool)
+    return finite
 
 
 def _triangular(A: Floats) -> Floats:

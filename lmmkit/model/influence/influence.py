@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from lmmkit.model.influence.left_out import ROWS, LeftOut, left_out
 from lmmkit.model.influence.without_unit import FocusTest, Without, focus_test, p_of, refit
 from lmmkit.model.leverage import row_pulls
 from lmmkit.model.means.focus import Focus, find_focus, is_factor
+from lmmkit.model.means.joint_tests import joint_test
 from lmmkit.model.options import check_level, whole
 from lmmkit.model.report_tables.about_answer import estimand
 from lmmkit.model.text_table import TextTable
@@ -241,8 +243,18 @@ class _Deleting:
         """P of the F test of independent rows, scaled as that of the whole fit."""
         if not len(self.L):
             return np.nan
+        return f_tail(self.stretch * self._mean_square(beta, vcov), len(self.L), df)
+
+    def _mean_square(self, beta: Floats, vcov: Floats) -> float:
+        """F with the unadjusted covariance matrix."""
         value, inner = self.L @ beta, self.L @ vcov @ self.L.T
-        return f_tail(float(value @ np.linalg.solve(inner, value)) / len(self.L), len(self.L), df)
+        return float(value @ np.linalg.solve(inner, value)) / len(self.L)
+
+    @cached_property
+    def stretch(self) -> float:
+        """What the method of the test makes of that F on all rows: Kenward-Roger's adjustment and scale."""
+        whole_F = joint_test(self.estimates, self.L, self.by).F
+        return whole_F / self._mean_square(self.estimates.beta, self.estimates.vcov)
 
     def _wanted(self, refits: Refits, held: Deletions, order: Any) -> NDArray[np.bool_]:
         """Which units are refitted before any step is looked at."""

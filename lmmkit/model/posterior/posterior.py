@@ -17,7 +17,6 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.posterior.draws import Draws
 from lmmkit.engine.posterior.group_effects import GroupEffects
-from lmmkit.engine.posterior.pareto import threshold
 from lmmkit.engine.posterior.priors import Prior
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.escape import html, terminal
@@ -299,7 +298,7 @@ class Posterior:
                 levels = b.shape[1]
                 rank = np.empty((len(b), levels))
                 np.put_along_axis(rank, order, np.arange(1.0, levels + 1.0)[None], axis=1)
-                each = [sorted_draws(column, w) for column in rank.T]
+                each = [sorted_draws(column, w, self.draws.inefficiency) for column in rank.T]
                 columns = {
                     "mean": [one.mean for one in each],
                     "low": [_step(one.x, one.w, tail) for one in each],
@@ -465,6 +464,8 @@ class Posterior:
     @property
     def how(self) -> str:
         """How the draws were made, in words."""
+        if self.draws.inefficiency > 1.0:
+            return "the no-U-turn sampler"
         return f"importance sampling from proposal {self.draws.rounds}, the first one at the mode"
 
     def __str__(self) -> str:
@@ -597,13 +598,6 @@ def posterior(
         Vehtari, Simpson, Gelman, Yao & Gabry (2024), Pareto smoothed importance sampling, JMLR 25(72), 1-58.
     """
     drawn, known = draw_posterior(fit.estimates, priors, draws, seed, workers)
-    if not drawn.trusted:
-        raise FitError(
-            f"The draws cannot stand for the posterior: after {drawn.rounds} proposals k-hat is "
-            f"{drawn.k_hat:.2f}, and up to {threshold(drawn.count):.2f} {drawn.count:,} of them could be "
-            "trusted. Ask for more draws; give priors that keep parameters from values that the data cannot "
-            "rule out; or leave out terms."
-        )
     return Posterior(fit.estimates, drawn, known)
 
 

@@ -133,7 +133,7 @@ def _answered(
 ) -> dict[str, Any]:
     summary = found.of(lambda _: x, level).iloc[0]
     row: dict[str, Any] = {"quantity": name, **{new: summary[old] for old, new in BESIDE.items()}}
-    one = sorted_draws(x, found.weights)
+    one = sorted_draws(x, found.weights, found.draws.inefficiency)
     row["not_above"] = one.share(-math.inf, 0.0)[0]
     if estimate is not None:
         row |= {

@@ -11,6 +11,15 @@ import numpy as np
 from lmmkit.engine.setup import Setup, set_up, subset
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.design.design import Design, build_design, without_random_effects
+from lmmkit.model.design.rows_used import (
+    OFFSET,
+    WEIGHTS,
+    Given,
+    Request,
+    open_source,
+    picked,
+    subset_of,
+)
 from lmmkit.model.estimates import Estimates, Stored, estimate
 from lmmkit.model.formula.formula import Formula
 from lmmkit.model.formula.residual_formula import parse_residual
@@ -63,6 +72,46 @@ class Candidate:
     def singular(self) -> bool:
         """Whether some covariance matrix has a null direction."""
         return self.estimates is not None and self.estimates.is_singular
+
+
+def shared_rows(
+    widest: Formula, data: Any, options: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any], list[str]]:
+    """Table and options on the rows that a model can use, so that smaller ones are fitted to the same rows.
+
+    Args:
+        widest: The model.
+        data: The table.
+        options: Those of `lmm`.
+
+    Returns:
+        Table, options, and in a sentence what was left out for a column of the random part alone.
+    """
+    given = Given(data, options.get("weights"), options.get("offset"))
+    if options.get("subset") is not None:
+        given = subset_of(given, options["subset"])
+    asked = Request(
+        widest,
+        given.weights,
+        given.offset,
+        missing=options.get("missing", "drop"),
+        residual=parse_residual(options.get("residual")),
+    )
+    source = open_source(asked, given.data)
+    always = set(replace(asked, formula=replace(widest, random=())).columns())
+    gone = {name: int(mask.sum()) for name, mask in source.lost.items() if name not in always}
+    gone = {name: count for name, count in gone.items() if count and name not in (WEIGHTS, OFFSET)}
+    if source.rows is None or not gone:
+        return data, dict(options), []
+    names = " and ".join(f"`{name}` ({count:,})" for name, count in gone.items())
+    said = (
+        f"Values are missing of {names}: every candidate is fitted to the {len(source.rows):,} rows on which "
+        "the largest one can be. Without them the chosen model may have more rows."
+    )
+    left = picked(given, source.rows, source.table)
+    kept = {name: value for name, value in options.items() if name != "subset"}
+    vectors = {"weights": left.weights, "offset": left.offset}
+    return left.data, kept | {name: v for name, v in vectors.items() if v is not None}, [said]
 
 
 class Candidates:

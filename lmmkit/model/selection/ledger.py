@@ -174,7 +174,9 @@ class CandidateLedger:
         path: The comparisons.
     """
 
-    def __init__(self, fits: Candidates, criterion: str, alpha: float, seed: int) -> None:
+    def __init__(self, fits: Candidates, base: Formula, criterion: str, alpha: float, seed: int) -> None:
+        """`base`: the formula whose response and fixed part the candidates are compared in."""
+        self.base = base
         self.fits, self.criterion, self.alpha, self.seed = fits, criterion, alpha, seed
         self.entries: dict[str, Entry] = {}
         self.path: list[dict[str, Any]] = []
@@ -185,7 +187,7 @@ class CandidateLedger:
         """The entry of a formula, made and fitted at the first call."""
         key = str(formula)
         if key not in self.entries:
-            same = set(formula.fixed) == set(self.fits.base.fixed)
+            same = self._same_means(formula)
             candidate = self.fits.of(formula, spelled(formula.random) if same else key)
             self.entries[key] = Entry(replace(candidate, label=spelled(formula.random) if same else key))
             if not candidate.able:
@@ -355,9 +357,31 @@ class CandidateLedger:
 
     def comparable(self, candidate: Candidate) -> bool:
         """Whether a candidate's likelihood may be compared with that of the others."""
-        most = max((e.candidate.measures.get("nobs", 0.0) for e in self.entries.values()), default=0.0)
-        same = set(candidate.formula.fixed) == set(self.fits.base.fixed)
-        return candidate.measures.get("nobs") == most and (same or not self.fits.reml)
+        return not self.difference(candidate)
+
+    def difference(self, candidate: Candidate) -> str:
+        """Why its likelihood may not be compared with that of the others, or nothing."""
+        if candidate.formula.response != self.base.response:
+            return f"another response, `{candidate.formula.response}`"
+        if not (self._same_means(candidate.formula) or not self.fits.reml):
+            return "REML with another fixed part (use method ML)"
+        like = [e.candidate for e in self.entries.values()]
+        like = [one for one in like if one.estimates and one.formula.response == self.base.response]
+        most = max(like, key=lambda one: one.measures["nobs"], default=candidate)
+        own, whole = candidate.measures.get("nobs", 0.0), most.measures.get("nobs", 0.0)
+        if own != whole:
+            return f"other rows, {own:,.0f} where others have {whole:,.0f}"
+        return "" if _same_rows(candidate, most) else f"{own:,.0f} other rows"
+
+    def _same_means(self, formula: Formula) -> bool:
+        return formula.response == self.base.response and set(formula.fixed) == set(self.base.fixed)
+
+
+def _same_rows(one: Candidate, other: Candidate) -> bool:
+    """Whether two candidates use the same rows; one without random effects has those of the others."""
+    if one.estimates is None or other.estimates is None or not (one.formula.random and other.formula.random):
+        return True
+    return np.array_equal(one.estimates.design.rows, other.estimates.design.rows)
 
 
 def selection_of(ledger: CandidateLedger, rule: str, chosen: Formula, notices: Sequence[str]) -> Selection:
@@ -493,7 +517,7 @@ def _obstacle(ledger: CandidateLedger, candidate: Candidate) -> str:
     if candidate.error:
         return f"could not be fitted: {candidate.error}"
     if not ledger.comparable(candidate):
-        return "not comparable: other rows, or REML with another fixed part (use method ML)"
+        return f"not comparable: {ledger.difference(candidate)}"
     return "" if candidate.able else "its search did not converge"
 
 
@@ -543,7 +567,7 @@ def _ending(taken: Candidate, rule: str) -> str:
         return f"{what} Its criterion is the least among the candidates."
     if rule == "maximal":
         return (
-            f"{what} It is the largest model that the design justifies; that direction has no variance in it."
+            f"{what} It is the largest model that the design justifies, and the data show no variance there."
         )
     return f"{what} {_why_singular(taken)}"
 

@@ -54,6 +54,13 @@ def _worth(files: Files) -> MarkedText:
     count, effective, k_hat, limit = (
         _fact(files, name) for name in ("draws", "effective_draws", "k_hat", "k_hat_limit")
     )
+    if math.isnan(float(k_hat.value)):
+        return fill(
+            "{} draws by the no-U-turn sampler, from chains that have mixed, are worth {} independent ones. "
+            "Posterior numbers have the digits that their Monte Carlo error supports.",
+            count,
+            effective,
+        )
     good = not float(k_hat.value) > float(limit.value)
     verdict = "up to {} the draws can be trusted" if good else "above {} the draws cannot be trusted"
     return fill(

@@ -293,6 +293,8 @@ def test_a_factor_of_three_levels_is_tested_by_f():
     data = pd.read_csv(DATA / "Machines.csv")
     found = influence(lmm("score ~ Machine + (1 | Worker)", data), "Worker", focus="Machine")
     assert found.table["estimate"].isna().all()
+    step = influence(lmm("score ~ Machine + (Machine | Worker)", data), "rows", focus="Machine", refits=0)
+    assert step.table["p"].min() < step.whole.p < step.table["p"].max()
     assert (found.table["p"] < 0.001).all()
     assert "differences between the levels of Machine" in found.sentence
 
@@ -304,3 +306,9 @@ def test_it_prints_and_has_plain_values():
     plain = found.to_dict()
     assert plain["table"][0]["Subject"] == "309"
     assert plain["methods"] == {EXACT: 18}
+
+
+def test_without_fixed_effects_the_variances_are_what_is_looked_at():
+    found = influence(lmm("Yield ~ 0 + (1 | Batch)", pd.read_csv(DATA / "Dyestuff2.csv")), "Batch")
+    assert found.table["cooks"].isna().all()
+    assert found.table["rvc.Residual.sd"].notna().all()

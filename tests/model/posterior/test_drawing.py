@@ -332,3 +332,13 @@ def test_fewer_draws_of_a_large_model_are_quasi_random(monkeypatch):
     draws, _ = draw_posterior(e, draws=4000, seed=1)
     assert (draws.count, draws.quasi) == (128, True)
     assert draws.phi.tobytes() == draw_posterior(e, draws=4000, seed=1, workers=2)[0].phi.tobytes()
+
+
+@pytest.mark.parametrize("name", ["slopes", "crossed", "cs", "car1"])
+def test_far_out_a_draw_has_no_weight_and_raises_nothing(name):
+    at, phi = density(name)
+    ways = np.concatenate([np.eye(len(phi)), np.ones((1, len(phi)))]).T
+    points = np.concatenate([phi[:, None] + size * ways for size in (-400.0, -30.0, 30.0, 400.0)], axis=1)
+    found = at.drawn(points, np.zeros((at.p, points.shape[1])))
+    assert not np.isnan(found.log_posterior).any()
+    assert (found.log_posterior[-len(phi) - 1 :] < found.log_posterior.max() - 20).all()
