@@ -24,6 +24,7 @@ from lmmkit.model.estimates import Estimates, Stored, estimate
 from lmmkit.model.formula.formula import Formula
 from lmmkit.model.formula.residual_formula import parse_residual
 from lmmkit.model.inference.degrees_of_freedom import null_directions
+from lmmkit.model.selection.caic4 import caic4
 from lmmkit.model.selection.conditional_aic import conditional_aic
 from lmmkit.model.selection.random_parts import spelled
 from lmmkit.model.selection.term_components import term_components
@@ -32,6 +33,7 @@ from lmmkit.model.threads import one_thread
 
 MEASURES = ("llf", "deviance", "aic", "bic")
 FACTS = ("nobs", "npar", *MEASURES)
+CONDITIONAL_CRITERIA = ("caic", "caic4")  # the criterion, and what R's cAIC4 gives for it
 OPTIONS = ("weights", "offset", "residual", "known", "contrasts", "missing", "subset")
 SEARCHES = ("algorithm", "max_iterations")
 
@@ -44,7 +46,8 @@ class Candidate:
         label: What stands for it: its random part, or its formula.
         formula: The model.
         estimates: Its fit, without the matrices of its search; None where it could not be fitted.
-        measures: nobs, npar, llf, deviance, aic, bic, caic and caic_df, NaN where there is none.
+        measures: nobs, npar, llf, deviance, aic, bic, caic, caic_df, caic4 and caic4_df, NaN where there is
+            none.
         directions: Null directions of its covariance matrices, in words.
         evaluations: Calls of the criterion.
         components: Its principal components, see `term_components`; None where it could not be fitted.
@@ -150,11 +153,13 @@ class Candidates:
         try:
             design = self._design(formula)
             found = self._estimated(design)
-            caic = conditional_aic(found) if self.conditional else None
+            criteria = {"caic": conditional_aic(found), "caic4": caic4(found)} if self.conditional else {}
         except LmmkitError as error:
             return Candidate(label, formula, error=str(error))
         measures: dict[str, float] = {name: getattr(found, name) for name in FACTS}
-        measures |= {"caic": caic.value if caic else np.nan, "caic_df": caic.df if caic else np.nan}
+        for name in CONDITIONAL_CRITERIA:
+            own = criteria.get(name)
+            measures |= {name: own.value if own else np.nan, f"{name}_df": own.df if own else np.nan}
         directions = tuple(null_directions(found))
         components = term_components(found)
         lean = replace(found, evidence=Stored((), (), (), ()))

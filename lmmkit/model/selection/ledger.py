@@ -15,7 +15,7 @@ from lmmkit.escape import html, terminal
 from lmmkit.model.comparison.compare import APART, ONE_VARIANCE
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.formula import Formula
-from lmmkit.model.selection.candidates import FACTS, Candidate, Candidates
+from lmmkit.model.selection.candidates import CONDITIONAL_CRITERIA, FACTS, Candidate, Candidates
 from lmmkit.model.selection.random_parts import Bars, has_correlations, spelled
 from lmmkit.model.selection.step_tests import NO_DISTRIBUTION, StepTest, step_test
 from lmmkit.model.selection.term_components import COLUMNS as COMPONENTS
@@ -60,8 +60,9 @@ class Selection:
         note: On what the comparison rests, in a sentence.
         ending: How the choice ended: whether what was chosen is singular, and why it stands nevertheless.
         table: One row per candidate: candidate, formula, nobs, npar, llf, deviance, aic, bic, caic, caic_df,
-            each one's distance from the least (d_deviance, d_aic, d_bic, d_caic), against (the candidate that
-            it was held against), stat, df, p, reference (distribution of the statistic), singular, direction
+            caic4, caic4_df (what R's cAIC4 gives; NaN where it has nothing), each one's distance from the
+            least (d_deviance, d_aic, d_bic, d_caic), against (the candidate that it was held against), stat,
+            df, p, reference (distribution of the statistic), singular, direction
             (which ones have no variance, how many of how many), converged, evaluations, chosen, decision
             (chosen, step, rejected, shown, failed), reason, error.
         path: One row per comparison of a rule that goes step by step: step, stage, candidate, against, what
@@ -419,7 +420,8 @@ def selection_of(ledger: CandidateLedger, rule: str, chosen: Formula, notices: S
     )
 
 
-HEAD = ("candidate", "formula", *FACTS, "caic", "caic_df")
+MEASURED = (*FACTS, *(part for name in CONDITIONAL_CRITERIA for part in (name, f"{name}_df")))
+HEAD = ("candidate", "formula", *MEASURED)
 TAIL = (
     "against",
     "stat",
@@ -444,7 +446,7 @@ def _row(ledger: CandidateLedger, entry: Entry, rule: str, chosen: str) -> dict[
     return {
         "candidate": own.label,
         "formula": str(own.formula),
-        **{name: own.measures.get(name, np.nan) for name in (*FACTS, "caic", "caic_df")},
+        **{name: own.measures.get(name, np.nan) for name in MEASURED},
         "against": against,
         "stat": test.stat,
         "df": test.df,
