@@ -122,12 +122,12 @@ def shrinkage(
     ax.plot(table["x_model"], table["y_model"], "o", color=BLUE, label="the model", **look)
     ends = table[["x", "y", "x_model", "y_model"]].to_numpy(float)
     ends = ends[np.isfinite(ends).all(axis=1)]
-    for x, y, x_model, y_model in ends if len(ends) <= ARROWS else []:
+    for x, y, x_model, y_model in ends.tolist() if len(ends) <= ARROWS else []:
         arrow = {"arrowstyle": "-|>", "color": GREY, "linewidth": 0.7, "shrinkA": 2, "shrinkB": 2}
         ax.annotate("", (x_model, y_model), (x, y), arrowprops=arrow)
     if len(ends) > ARROWS:
         ax.add_collection(
-            LineCollection(ends.reshape(-1, 2, 2), colors=GREY, linewidths=0.5, rasterized=True)
+            LineCollection(list(ends.reshape(-1, 2, 2)), colors=GREY, linewidths=0.5, rasterized=True)
         )
     if np.isnan(center[1]):
         ax.axvline(center[0], color=VERMILLION, linestyle="--", linewidth=1.2, label="fixed effect")

@@ -465,7 +465,7 @@ class Profiles:
         naturals = self.estimates.naturals
         return place - next(p for p, (t, _) in enumerate(naturals) if t == naturals[place][0])
 
-    def _patterned(self, place: int) -> Parameter:
+    def _patterned(self, place: int) -> Parameter | ResidualParameter:
         assert self.pattern
         of = self.estimates
         term, natural = of.naturals[place]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lmmkit.errors import FitError, PartialResult
@@ -201,13 +202,15 @@ def _spans(lines: Frame) -> Facts:
         return {"lines": 0}
     groups = lines.groupby(["family", "by"], sort=False)["mean"]
     spans = (groups.max() - groups.min()).reset_index()
-    rows = groups.head(1).index.to_numpy()  # the first of each line
-    by_family = spans.groupby("family", sort=False)["mean"]
-    family = (by_family.max() - by_family.min()).idxmax()
-    mine = spans[spans["family"] == family]["mean"]
-    most, least = mine.idxmax(), mine.idxmin()
-    told = {"most": float(mine[most]), "least": float(mine[least])}
-    return {"lines": len(spans), **told, "most row": int(rows[most]), "least row": int(rows[least])}
+    first, span = groups.head(1).index.to_numpy(), spans["mean"].to_numpy(np.float64)
+    widths = list[tuple[float, int, int]]()
+    for family in spans["family"].unique():
+        mine = np.flatnonzero(spans["family"].to_numpy() == family)
+        most, least = mine[span[mine].argmax()], mine[span[mine].argmin()]
+        widths.append((float(span[most] - span[least]), int(most), int(least)))
+    _, most, least = max(widths, key=lambda each: each[0])
+    told = {"most": float(span[most]), "least": float(span[least])}
+    return {"lines": len(spans), **told, "most row": int(first[most]), "least row": int(first[least])}
 
 
 def _clear(pairs: Frame) -> Facts:

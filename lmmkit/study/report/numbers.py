@@ -11,6 +11,7 @@ import pandas as pd
 
 from lmmkit.model.influence import about_influence
 from lmmkit.model.missing_data import about_missing
+from lmmkit.model.picture_tables import parameter_intervals, shrinkage
 from lmmkit.model.posterior.weighted import trusted_text
 from lmmkit.model.report_tables import (
     about_answer,
@@ -23,9 +24,7 @@ from lmmkit.model.report_tables import (
     about_search,
     about_visits,
     fitted_lines,
-    parameter_intervals,
     residuals,
-    shrinkage,
 )
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages.marks import Mark

@@ -39,7 +39,7 @@ def profile_zeta(fit: Fit, bounds: Frame, *, level: float) -> Frame:
         DataFrame parameter, value, zeta, estimate, low, high (the interval, in each row).
     """
     mine = bounds[bounds["interval"].astype(str).str.startswith("profile")].head(MOST_PROFILED)
-    mine = mine[np.isfinite(mine[["estimate", "low", "high"]].to_numpy(float)).all(axis=1)]
+    mine = _told(mine, "estimate", "low", "high")
     if not len(mine) or fit.estimates.design.held is not None:
         return Frame(columns=ZETA)
     with one_thread():
@@ -51,22 +51,22 @@ def profile_zeta(fit: Fit, bounds: Frame, *, level: float) -> Frame:
             of_fixed = own
         rows = [
             row
-            for each in mine.to_dict("records")
-            for row in _curve(of_fixed if each["parameter"] in fixed else own, each)
+            for name, low, high in zip(mine["parameter"], mine["low"], mine["high"], strict=True)
+            for row in _curve(of_fixed if name in fixed else own, str(name), float(low), float(high))
         ]
     return Frame(rows, columns=ZETA)
 
 
-def _curve(profiles: Profiles, row: Mapping[str, object]) -> list[dict[str, object]]:
+def _curve(profiles: Profiles, name: str, low: float, high: float) -> list[dict[str, object]]:
     """The rows of one parameter in order of value; none where it cannot be held."""
-    name, low, high = str(row["parameter"]), float(str(row["low"])), float(str(row["high"]))
     parameter = profiles.held(name)
     if parameter is None:
         return []
     line, middle = profiles.line(parameter), parameter.estimate
     found = {middle: 0.0}
     for end in (low, high):
-        for value in np.linspace(middle, end, BETWEEN + 2)[1:].tolist() if end != middle else []:
+        for step in range(1, BETWEEN + 2) if end != middle else ():
+            value = end if step > BETWEEN else middle + (end - middle) * step / (BETWEEN + 1)
             with suppress(FitError):
                 edge = value in (-1.0, 0.0, 1.0)  # there coordinates may change sign: no start for others
                 height = line.height(value) if edge else line(value)[0]
@@ -90,12 +90,16 @@ def compared_intervals(made: Mapping[str, Frame]) -> Frame:
     if not parts:
         return Frame(columns=COMPARED)
     order = list(dict.fromkeys(name for table in made.values() for name in table["parameter"]))
-    table = pd.concat(parts, ignore_index=True)[COMPARED]
-    table = table[np.isfinite(table[["low", "high"]].to_numpy(float)).all(axis=1)]
-    table = table.drop_duplicates(["parameter", "low", "high"])
-    several = table.groupby("parameter")["method"].transform("size") > 1
-    place = table["parameter"].map(order.index)
-    return table.loc[place[several].sort_values(kind="stable").index].reset_index(drop=True)
+    table = _told(pd.concat(parts, ignore_index=True)[COMPARED], "low", "high")
+    table = table[~table.duplicated(["parameter", "low", "high"])]
+    counts = table["parameter"].value_counts()
+    own = [table[table["parameter"] == name] for name in order if counts.get(name, 0) > 1]
+    return pd.concat(own, ignore_index=True) if own else Frame(columns=COMPARED)
+
+
+def _told(table: Frame, *columns: str) -> Frame:
+    """The rows that have a finite number in each of the columns."""
+    return table.loc[np.isfinite(table[list(columns)].to_numpy(np.float64)).all(axis=1)]
 
 
 def beside_wald(fit: Fit, bounds: Frame, ci: Method, *, level: float, df: str) -> Frame:
@@ -120,9 +124,8 @@ def _arms(zeta: Frame) -> Facts:
         return {"parameters": 0}
     each = zeta.drop_duplicates("parameter")
     upper, lower = each["high"] - each["estimate"], each["estimate"] - each["low"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.maximum(upper / lower, lower / upper).to_numpy(float)
-    ratios = np.where(np.isfinite(ratios), ratios, 1.0)
+    arms = np.sort(np.column_stack([upper, lower]), axis=1)  # one of length zero is not told
+    ratios = np.divide(arms[:, 1], arms[:, 0], out=np.ones(len(arms)), where=arms[:, 0] > 0.0)
     return {"parameters": len(each), "most": float(ratios.max()), "place": int(ratios.argmax())}
 
 
