@@ -81,7 +81,7 @@ def select(
     >>> select("y ~ x + (1 | g)", frame).table["candidate"].tolist()
     ['(1 | g)']
     >>> select("y ~ x + (1 | g)", frame, rule="parsimonious").formula
-    'y ~ 1 + x + (1 + x || g)'
+    'y ~ 1 + x + (1 | g)'
     """
     check_option("rule", rule, RULES)
     criterion = default_criterion(rule) if criterion is None else criterion
