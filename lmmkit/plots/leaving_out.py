@@ -122,7 +122,7 @@ def shrinkage(
     ax.plot(table["x_model"], table["y_model"], "o", color=BLUE, label="the model", **look)
     ends = table[["x", "y", "x_model", "y_model"]].to_numpy(float)
     ends = ends[np.isfinite(ends).all(axis=1)]
-    for x, y, x_model, y_model in ends.tolist() if len(ends) <= ARROWS else []:
+    for x, y, x_model, y_model in map(tuple[float, ...], ends if len(ends) <= ARROWS else ()):
         arrow = {"arrowstyle": "-|>", "color": GREY, "linewidth": 0.7, "shrinkA": 2, "shrinkB": 2}
         ax.annotate("", (x_model, y_model), (x, y), arrowprops=arrow)
     if len(ends) > ARROWS:

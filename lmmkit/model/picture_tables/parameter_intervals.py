@@ -92,14 +92,14 @@ def compared_intervals(made: Mapping[str, Frame]) -> Frame:
     order = list(dict.fromkeys(name for table in made.values() for name in table["parameter"]))
     table = _told(pd.concat(parts, ignore_index=True)[COMPARED], "low", "high")
     table = table[~table.duplicated(["parameter", "low", "high"])]
-    counts = table["parameter"].value_counts()
-    own = [table[table["parameter"] == name] for name in order if counts.get(name, 0) > 1]
+    parts = [table[table["parameter"] == name] for name in order]
+    own = [part for part in parts if len(part) > 1]
     return pd.concat(own, ignore_index=True) if own else Frame(columns=COMPARED)
 
 
 def _told(table: Frame, *columns: str) -> Frame:
-    """The rows that have a finite number in each of the columns."""
-    return table.loc[np.isfinite(table[list(columns)].to_numpy(np.float64)).all(axis=1)]
+    """The rows that have a number in each of the columns."""
+    return table.dropna(subset=list(columns))
 
 
 def beside_wald(fit: Fit, bounds: Frame, ci: Method, *, level: float, df: str) -> Frame:
