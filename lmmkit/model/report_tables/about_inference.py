@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from lmmkit.errors import FitError, PartialResult
-from lmmkit.model.comparison.compare import compare
+from lmmkit.model.comparison.compare import compare, model_text
 from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.inference.confidence_intervals import Method
@@ -238,7 +238,9 @@ def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: i
     row = table.iloc[-1]
     if not row["reference"]:
         return {"note": row["note"]}
-    relation = "within the model chosen" if row.name == fit.formula else "contains the model chosen"
+    relation = (
+        "within the model chosen" if row.name == model_text(fit.estimates) else "contains the model chosen"
+    )
     return {"relation": relation, **{name: row[name] for name in ("stat", "df", "p", "reference", "note")}}
 
 
