@@ -33,9 +33,9 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
+from lmmkit.plots.interval_pictures import interval_comparison, profile_zeta
 from lmmkit.plots.leaving_out import influence, shrinkage
 from lmmkit.plots.meetings import incidence
-from lmmkit.plots.interval_pictures import interval_comparison, profile_zeta
 from lmmkit.plots.posterior_pictures import estimates_and_posterior, predictive, prior_and_posterior, ranks
 from lmmkit.plots.selection_steps import selection_path
 from lmmkit.plots.style import shown, svg_bytes
