@@ -47,11 +47,11 @@ def names_of(what: str, given: object) -> list[str]:
     return [str(name) for name in found]
 
 
-def check_level(name: str, value: object) -> None:
+def check_level(name: str, value: object, usual: float = 0.95) -> None:
     """Refuse what is no probability between 0 and 1.
 
     Raises:
         FitError: Not a number, or not between 0 and 1.
     """
     if not isinstance(value, (int, float)) or not 0.0 < value < 1.0:
-        raise FitError(f"{name}={value!r}: a number between 0 and 1 is expected, such as 0.95.")
+        raise FitError(f"{name}={value!r}: a number between 0 and 1 is expected, such as {usual:g}.")

@@ -13,6 +13,7 @@ from lmmkit.plots.effects import (
     components,
     correlations,
     forest,
+    interactions,
     means,
     random_pairs,
     structures,
@@ -32,6 +33,7 @@ from lmmkit.plots.fitting import (
     variance_curve,
     variogram,
 )
+from lmmkit.plots.interval_pictures import interval_comparison, profile_zeta
 from lmmkit.plots.leaving_out import influence, shrinkage
 from lmmkit.plots.meetings import incidence
 from lmmkit.plots.posterior_pictures import estimates_and_posterior, predictive, prior_and_posterior, ranks
@@ -58,12 +60,15 @@ __all__ = [
     "group_sizes",
     "incidence",
     "influence",
+    "interactions",
+    "interval_comparison",
     "matrices",
     "means",
     "missing",
     "path",
     "predictive",
     "prior_and_posterior",
+    "profile_zeta",
     "random_pairs",
     "ranks",
     "relationships",

@@ -16,9 +16,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lmmkit.escape import mathtext
+from lmmkit.plots.data import DASHES, MARKERS
 from lmmkit.plots.style import (
     BLUE,
     CROWD,
+    CYCLE,
     GREY,
     INK,
     NAME_LETTERS,
@@ -93,6 +95,42 @@ def means(table: pd.DataFrame, *, label: str) -> NDArray[Any]:
         named_points(ax, levels, part["mean"], part["low"], part["high"])
         ax.set(title=mathtext(family), xlabel="", ylabel="")
     outer_labels(axes, x=label, y="Level")
+    return axes
+
+
+@styled
+def interactions(table: pd.DataFrame, *, label: str) -> NDArray[Any]:
+    """Marginal means along one factor, a line for each level of the others: a panel per combination.
+
+    Lines that are parallel show no interaction. Colour, marker and dash tell them apart.
+
+    Args:
+        table: Columns family, group (the factor along the axis), level (its levels, in order), by (the levels
+            of the others, in words), mean, low, high.
+        label: Axis text of the means, unit included.
+    """
+    families = split(table, "family")
+    axes = canvas(len(families), 1, height=3.3 * len(families))
+    for ax, (family, part) in zip(axes.flat, families.items(), strict=True):
+        levels = list(dict.fromkeys(part["level"].astype(str)))
+        lines = split(part, "by")
+        for place, (by, line) in enumerate(lines.items()):
+            at = line["level"].astype(str).map(levels.index) + 0.08 * (place - (len(lines) - 1) / 2)
+            again = place // len(CYCLE)  # another marker where colours come again
+            color, marker = CYCLE[place % len(CYCLE)], MARKERS[(place + again) % len(MARKERS)]
+            ax.vlines(at, line["low"], line["high"], color=color, linewidth=1.4)
+            look: dict[str, Any] = {
+                "color": color,
+                "marker": marker,
+                "linestyle": DASHES[place % len(DASHES)],
+            }
+            ax.plot(at, line["mean"], markersize=5.5, label=mathtext(by), **look)
+        names = [lines_of(name, max(6, X_LETTERS // len(levels))) for name in levels]
+        ax.set_xticks(range(len(levels)), names, rotation=0 if len(levels) <= 8 else 90)
+        ax.set(
+            title=mathtext(family), xlabel=mathtext(str(part["group"].iloc[0])), ylabel=lines_of(label, 40)
+        )
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axes
 
 
@@ -176,7 +214,13 @@ def _caterpillar_panel(ax: Axes, part: pd.DataFrame) -> None:
 
 
 @styled
-def random_pairs(effects: pd.DataFrame, units: Sequence[str] = (), *, label: str) -> NDArray[Any]:
+def random_pairs(
+    effects: pd.DataFrame,
+    units: Sequence[str] = (),
+    *,
+    label: str,
+    ellipses: pd.DataFrame | None = None,
+) -> NDArray[Any]:
     """Predicted random effects of one grouping factor: term against term, and each against a normal.
 
     Args:
@@ -184,6 +228,8 @@ def random_pairs(effects: pd.DataFrame, units: Sequence[str] = (), *, label: str
             for each, the standard normal quantiles of its ranks.
         units: The unit of each term.
         label: Axis text of the effects.
+        ellipses: Columns across and down (terms), x, y: the corners of a closed dashed line in the panel of
+            two terms, where nearly all effects lie under the estimated covariance.
     """
     terms = [str(name) for name in effects if name != "level" and not str(name).startswith("normal:")]
     texts = [with_unit(term, unit) for term, unit in zip(terms, units or [""] * len(terms), strict=True)]
@@ -200,6 +246,10 @@ def random_pairs(effects: pd.DataFrame, units: Sequence[str] = (), *, label: str
         ax.set_ylabel("" if column else lines_of(texts[row], letters))
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(nbins=4))
+    lines = ellipses.groupby(["across", "down"], sort=False) if ellipses is not None else ()
+    for (across, down), corners in lines:
+        place = terms.index(str(down)), terms.index(str(across))
+        axes[place].plot(corners["x"], corners["y"], color=INK, linestyle="--", linewidth=1.0)
     outer_labels(axes, y=label)
     return axes
 

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from lmmkit.escape import mathtext
 from lmmkit.plots.style import (
     BLUE,
+    CROWD,
     GREY,
     VERMILLION,
     canvas,
@@ -29,6 +31,7 @@ from lmmkit.plots.style import (
 )
 
 MOST = 25  # units that are drawn
+ARROWS = 200  # of groups; beyond, lines without heads: the ends are told apart by their circles
 LABEL = 44  # letters of an axis text of half a page
 #: How a unit was found, with its marker; a unit that the answer turns on is a cross in vermillion.
 METHODS = {"exact refit": "o", "one step": "D", "variances held": "s", "not estimable": "|"}
@@ -39,8 +42,9 @@ def influence(table: pd.DataFrame, *, label: str, whole: float = float("nan")) -
     """Cook's distance of each unit left out, and the estimate of the focus without it.
 
     Args:
-        table: Columns level, cooks, estimate, method, answer (whether the answer turns on it), those of the
-            largest distance first; the first 25 are drawn, the first one on top.
+        table: What `Influence.drawn` gives: columns level, cooks, estimate, method (how it was found), answer
+            (whether the answer turns on it), those of the largest distance first; the first 25 are drawn, the
+            first one on top.
         label: Axis text of the estimate, unit included.
         whole: The estimate with all rows, a dashed line; where there is none, only distances are drawn.
     """
@@ -101,22 +105,34 @@ def shrinkage(
     """Each group's own least squares estimates, and an arrow to what the model believes of it.
 
     Args:
-        table: A row per group: level, x and y of its own estimates, x_model and y_model of the model's.
-        center: The fixed effects, towards which groups are drawn.
+        table: A row per group: x and y of its own estimates, x_model and y_model of the model's. A group
+            without own estimates (NaN) has the model's alone.
+        center: The fixed effects, towards which groups are drawn; a line across where that of y is NaN, since
+            y is no effect.
         x_label: Axis text of x, unit included.
         y_label: Axis text of y.
         ax: Axes to draw on; a new figure without.
     """
     ax = panel(ax, height=4.2)
-    ax.plot(
-        table["x"], table["y"], "o", markerfacecolor="none", color=GREY, markersize=5, label="own rows alone"
-    )
-    ax.plot(table["x_model"], table["y_model"], "o", color=BLUE, markersize=4.5, label="the model")
+    look: dict[str, Any] = {
+        "markersize": 4.8 if len(table) <= ARROWS else 2.0,
+        "rasterized": len(table) > CROWD,
+    }
+    ax.plot(table["x"], table["y"], "o", markerfacecolor="none", color=GREY, label="own rows alone", **look)
+    ax.plot(table["x_model"], table["y_model"], "o", color=BLUE, label="the model", **look)
     ends = table[["x", "y", "x_model", "y_model"]].to_numpy(float)
-    for x, y, x_model, y_model in ends[np.isfinite(ends).all(axis=1)]:
-        look = {"arrowstyle": "-|>", "color": GREY, "linewidth": 0.7, "shrinkA": 2, "shrinkB": 2}
-        ax.annotate("", (x_model, y_model), (x, y), arrowprops=look)
-    ax.plot(*center, "X", color=VERMILLION, markersize=8, label="fixed effects")
+    ends = ends[np.isfinite(ends).all(axis=1)]
+    for x, y, x_model, y_model in map(tuple[float, ...], ends if len(ends) <= ARROWS else ()):
+        arrow = {"arrowstyle": "-|>", "color": GREY, "linewidth": 0.7, "shrinkA": 2, "shrinkB": 2}
+        ax.annotate("", (x_model, y_model), (x, y), arrowprops=arrow)
+    if len(ends) > ARROWS:
+        ax.add_collection(
+            LineCollection(list(ends.reshape(-1, 2, 2)), colors=GREY, linewidths=0.5, rasterized=True)
+        )
+    if np.isnan(center[1]):
+        ax.axvline(center[0], color=VERMILLION, linestyle="--", linewidth=1.2, label="fixed effect")
+    else:
+        ax.plot(*center, "X", color=VERMILLION, markersize=8, label="fixed effects")
     ax.legend()
     ax.set(xlabel=mathtext(x_label), ylabel=mathtext(y_label))
     return ax

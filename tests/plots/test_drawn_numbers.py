@@ -585,3 +585,69 @@ def test_envelopes_draw_each_curve_its_band_and_what_is_outside():
         assert {(x, y) for x in curve.x for y in (-2.0,)} | set(
             zip(curve.x, curve.high, strict=True)
         ) <= corners
+
+
+@pytest.mark.parametrize("levels", [3, 202])
+def test_shrinkage(levels):
+    own = np.linspace(-1.0, 2.0, 4 * levels).reshape(levels, 4) ** 3
+    own[1, 1] = np.nan
+    table = pd.DataFrame(own, columns=["x", "y", "x_model", "y_model"])
+    ax = plots.shrinkage(table, (0.5, -0.25), x_label="a (ms)", y_label="b")
+    hollow, model, center = (line.get_xydata() for line in ax.lines)
+    same(hollow, own[:, :2])
+    same(model, own[:, 2:])
+    same(center, [[0.5, -0.25]])
+    drawn = np.delete(own, 1, axis=0)
+    if levels == 3:
+        same([[*text.xyann, *text.xy] for text in ax.texts], drawn)
+    else:
+        same(segments(ax), drawn)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("a (ms)", "b")
+    alone = plots.shrinkage(table, (0.5, np.nan), x_label="a", y_label="b", ax=ax)
+    assert alone is ax
+    assert reference(ax, 0.5, "x")
+
+
+def test_ellipses_stand_in_the_panel_of_their_two_terms():
+    table = pd.DataFrame({name: [1.0, 2.0] for term in "abc" for name in (term, f"normal:{term}")})
+    corners = pd.DataFrame({"across": "a", "down": "c", "x": [1.5, -4.0, 0.0], "y": [7.0, 8.0, -3.0]})
+    axes = plots.random_pairs(table.assign(level=["u", "v"]), label="Effect", ellipses=corners)
+    same(curves_of(axes[2, 0])[0], corners[["x", "y"]])
+    assert [len(curves_of(ax)) for ax in axes.flat] == [0, 0, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_interactions():
+    rows = [("f", "u", "h: 1", *row) for row in zip(ESTIMATE, LOW, HIGH, strict=True)]
+    table = pd.DataFrame(rows, columns=["group", "level", "by", "mean", "low", "high"])
+    table = table.assign(family="f within h", level=["u", "v", "v"], by=["h: 1", "h: 2", "h: 1"])
+    ax = plots.interactions(table, label="Mean (ms)")[0, 0]
+    first, second = curves_of(ax)
+    same(first, [[-0.04, 1.5], [0.96, 0.5]])
+    same(second, [[1.04, -2.25]])
+    same(segments(ax)[:, [1, 3]], [[1.25, 4.75], [-0.125, 0.75], [-9.0, -2.0]])
+    assert (ticks(ax.xaxis), titles(ax)) == (["u", "v"], ["f within h"])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("f", "Mean (ms)")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["h: 1", "h: 2"]
+    looks = {(line.get_marker(), line.get_linestyle(), line.get_color()) for line in ax.lines}
+    assert all(len(set(each)) == 2 for each in zip(*looks, strict=True))
+
+
+def test_profile_zeta():
+    table = pd.DataFrame({"value": [1.0, 2.0, 4.0], "zeta": [-1.5, 0.0, 1.25]})
+    table = table.assign(parameter="g.sd", estimate=2.0, low=1.0, high=4.0, unit="ms")
+    (ax,) = plots.profile_zeta(table).flat
+    zero, straight, low, high, curve = (line.get_xydata() for line in ax.lines)
+    same(curve, table[["value", "zeta"]])
+    same(straight, [[0.5, -1.5], [3.5, 1.5]])
+    assert (set(zero[:, 1]), set(low[:, 0]), set(high[:, 0])) == ({0.0}, {1.0}, {4.0})
+    assert (titles(ax), ax.get_xlabel()) == (["g.sd"], "Value (ms)")
+
+
+def test_interval_comparison():
+    table = pd.DataFrame({"parameter": ["a", "a", "b"], "method": ["m1", "m2", "m2"], "unit": "", **COLUMNS})
+    axes = plots.interval_comparison(table)
+    assert (titles(axes), keys(axes)) == (["a", "b"], ["m1", "m2"])
+    for ax, rows, heights in zip(axes.flat, (slice(0, 2), slice(2, 3)), ([0, 1], [1]), strict=True):
+        same(segments(ax), np.column_stack([LOW[rows], heights, HIGH[rows], heights]))
+        same(dots(ax), np.column_stack([ESTIMATE[rows], heights]))
+    assert ticks(axes[0, 0].yaxis) == ["m1", "m2"]

@@ -13,13 +13,13 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.whitened import Whitened
 from lmmkit.engine.posterior.log_posterior import Drawn, LogPosterior
 from lmmkit.engine.posterior.pareto import smooth, threshold
-from lmmkit.engine.posterior.proposal import Mode, at_mode, find_mode, learned
+from lmmkit.engine.posterior.proposal import Mode, at_mode, find_mode, learned, wider
 from lmmkit.engine.replicates.random_streams import normals
 from lmmkit.errors import FitError
 
 LEAST_DRAWS = 100  # below which k-hat, and so the draws' own accuracy, cannot be told
 PILOT = 1000  # draws that the proposal learns from at first
-ROUNDS = 4  # of learning, at most
+ROUNDS = 5  # of learning, at most
 PURPOSE = 20  # of the streams of random numbers: this and a few after it are those of the rounds
 WORK = 3e11  # multiplications that all draws of one round may take, where each is evaluated by itself,
 FEWEST = 600  # unless so many take more
@@ -142,7 +142,7 @@ def draw(density: LogPosterior, start: Floats, draws: int, seed: int, workers: i
             best = found if best is None or found.k_hat < best.k_hat else best
             if found.trusted:
                 break
-        proposal = learned(first, phi, log_ratios)
+        proposal = learned(first if size < count else wider(first), phi, log_ratios)
     assert best is not None
     return replace(best, rounds=rounds, evaluations=evaluations)
 

@@ -225,7 +225,7 @@ class LogPosterior:
             if at is not None:
                 dev[i] = at.deviance
                 beta[i] = prepared.beta + prepared.scale * prepared.basis @ at.beta
-                Phi[i] = np.linalg.inv(at.XVX)
+                Phi[i] = inverses(at.XVX)
         return _Fits(dev, beta, Phi)
 
     def _evaluate(self, phi: Floats) -> Evaluation | None:
@@ -285,13 +285,13 @@ class LogPosterior:
         """Returns the log density at (m,) phi and its gradient (m,); minus infinity and zeros outside."""
         at = self._evaluate(phi)
         points = phi[:, None]
-        if at is None:
+        prior = self.parts.log_prior(points)
+        if at is None or not math.isfinite(float(prior[0])):
             return -math.inf, np.zeros(len(phi))
         prepared, sigma = self.setup.prepared, math.exp(float(phi[-1]))
         beta = prepared.beta + prepared.scale * prepared.basis @ at.beta
         Phi = inverses(at.XVX)
         fits = _Fits(np.array([at.deviance]), beta[None], Phi[None])
-        prior = self.parts.log_prior(points)
         jacobian = self.parts.log_density(points) - prior
         found = self._with_effects(points, fits, prior, jacobian, np.zeros((self.p, 1)))
         held, share_of_A = at, float(self.p)

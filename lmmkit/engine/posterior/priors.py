@@ -20,6 +20,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 
 LOG_2PI = math.log(2.0 * math.pi)
+LARGEST = 1e100  # number of a prior, in size; and one over the least
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,19 @@ class Prior(ABC):
                 raise FitError(f"{self.text}: its {field.name} is {value:g}; a finite number is expected.")
             if field.name in self.positive and value <= 0.0:
                 raise FitError(
-                    f"{self.text}: its {field.name} is {value:g}, and must be above 0: at zero the data "
-                    "would have nothing to say. Give one in the unit of the parameter."
+                    f"{self.text}: its {field.name} is {value:g}, and must be above 0. A scale is in the "
+                    "unit of the parameter, and where it is small the data have little to say."
                 )
+            if abs(value) > LARGEST or 0.0 < abs(value) < 1.0 / LARGEST:
+                raise FitError(
+                    f"{self.text}: its {field.name} is {value:g}; between {1.0 / LARGEST:g} and {LARGEST:g} "
+                    "in size is what can be reckoned with."
+                )
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest number that this one allows."""
+        return self.support
 
     @property
     def positive(self) -> tuple[str, ...]:
@@ -357,6 +368,11 @@ class Uniform(Prior):
         """
         if not -math.inf < self.low < self.high < math.inf:
             raise FitError(f"{self.text}: two finite numbers are expected, the second above the first.")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """As of `Prior`."""
+        return self.low, self.high
 
     @property
     def keywords(self) -> Mapping[str, float]:

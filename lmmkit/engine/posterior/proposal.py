@@ -29,6 +29,7 @@ from lmmkit.errors import FitError
 DF = 6.0  # of the proposal: its tails are heavier than those of a posterior of log SDs
 KEPT = 0.2  # share of a learned mixture that the first proposal keeps
 LEARNED = 3  # components that are learned,
+WIDER, WIDER_DF = 1.5, 3.0  # scales of the first proposal, and its df, where a learned mixture was not enough
 EM_STEPS = 8  # by as many steps,
 RICH = 30  # from as many effective draws for each coordinate; from fewer one component is learned,
 EVENED = 5  # from draws of which as many for each coordinate are effective when their weights are evened out
@@ -64,7 +65,14 @@ class Mode(NamedTuple):
 
 def curvature_at(slope: Slope, phi: Floats, g: Floats) -> Floats:
     """(m, m) minus the second derivatives, by differences of the gradient from g, that at phi."""
-    rows = [(g - slope(phi + d)[1]) / STEP for d in STEP * np.eye(len(phi))]
+    rows = list[Floats]()
+    for d in STEP * np.eye(len(phi)):
+        value, there = slope(phi + d)
+        if not (
+            math.isfinite(value) and np.isfinite(there).all()
+        ):  # beyond the end of a prior: the other way
+            d, there = -d, slope(phi - d)[1]
+        rows.append((g - there) / d.sum())
     H = np.array(rows).reshape(len(phi), -1)
     return (H + H.T) / 2.0
 
@@ -103,9 +111,12 @@ def find_mode(slope: Slope, start: Floats) -> Mode:
         while True:
             there, slopes = slope(phi + size * step)
             evaluations += 1
-            if there > value - 1e-10 * abs(value) or size < 1e-8:
+            known = math.isfinite(there) and bool(np.isfinite(slopes).all())
+            if (known and there > value - 1e-10 * abs(value)) or size < 1e-8:
                 break
             size /= 4.0
+        if not known:  # at the end of what a prior allows
+            break
         moved, turned = size * step, g - slopes
         phi, value, g = phi + moved, there, slopes
         H, fresh = _updated(H, moved, turned), False
@@ -116,7 +127,7 @@ def _updated(H: Floats, moved: Floats, turned: Floats) -> Floats:
     """The symmetric rank-one correction of the curvature by what the gradient did on a step."""
     off = turned - H @ moved
     size = float(off @ moved)
-    if abs(size) < 1e-8 * float(np.linalg.norm(off) * np.linalg.norm(moved)):
+    if abs(size) <= 1e-8 * float(np.linalg.norm(off) * np.linalg.norm(moved)):
         return H
     return H + np.outer(off, off) / size
 
@@ -213,6 +224,11 @@ def at_mode(mode: Mode, log_density: Callable[[Floats], Floats]) -> TMixture:
     return TMixture((SplitT(1.0, mode.phi, root, np.clip(scales.max(axis=2), *SIDES)),))
 
 
+def wider(first: SplitT) -> SplitT:
+    """The first proposal with scales a half larger and heavier tails, for what it has reached too seldom."""
+    return replace(first, sides=WIDER * first.sides, df=WIDER_DF)
+
+
 def learned(first: SplitT, phi: Floats, log_ratios: Floats) -> TMixture:
     """A mixture fitted to (m, r) draws by (r,) log importance ratios, a share left to the first proposal.
 
@@ -238,11 +254,14 @@ def _effective(log_weights: Floats) -> float:
 def _evened(log_ratios: Floats, effective: float) -> Floats:
     """(r,) log weights, the ratios to a power of at most 1 with which so many draws are effective."""
     low, high = 0.0, 1.0
+    known = np.isfinite(log_ratios)  # the rest have no weight, to whatever power
+    held = np.where(known, log_ratios, 0.0)
     for _ in range(30):
         power = (low + high) / 2.0
-        x = power * log_ratios
+        x = np.where(known, power * held, -np.inf)
         low, high = (power, high) if _effective(x - log_sum(x)) >= effective else (low, power)
-    return low * log_ratios - log_sum(low * log_ratios)
+    x = np.where(known, low * held, -np.inf)
+    return x - log_sum(x)
 
 
 def _fitted(z: Floats, weights: Floats, count: int) -> tuple[Floats, Floats, list[Floats]]:

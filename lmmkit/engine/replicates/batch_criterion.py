@@ -74,8 +74,13 @@ class BatchState:
 
 
 def inverses(A: Floats) -> Floats:
-    """Inverses of (r, m, m) matrices."""
-    return np.linalg.inv(A).astype(np.float64, copy=False)
+    """Inverses of (r, m, m) matrices, NaN of those that have none."""
+    try:
+        return np.linalg.inv(A).astype(np.float64, copy=False)
+    except np.linalg.LinAlgError:
+        if A.ndim == 2:
+            return np.full(A.shape, np.nan)
+        return np.array([inverses(one) for one in A])
 
 
 def evaluate(shared: Shared, responses: Responses, theta: Floats) -> BatchState:

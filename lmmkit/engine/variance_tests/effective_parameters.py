@@ -31,11 +31,12 @@ STEP = 1e-3  # of lambda; the differences are exact to its fourth power
 FLAT = 1e-10  # of the largest, below which an eigenvalue of the scaled Hessian is that of a flat direction
 
 
-def effective_parameters(optimum: Optimum) -> float:
+def effective_parameters(optimum: Optimum, share: float = 1.0) -> float:
     """Tr(d fitted / d y): between p and the number of fixed and random effects, or a little more.
 
     Args:
         optimum: A fit whose residuals are independent.
+        share: Of q_i P y / r2 in M_i that is taken: 1, or what another program takes.
     """
     state, nu = optimum.state, optimum.criterion.nu
     held = len(state.beta) + _random_trace(optimum)
@@ -46,7 +47,7 @@ def effective_parameters(optimum: Optimum) -> float:
         return held
     H = _hessian(optimum)[np.ix_(free, free)]
     GG, GP = _squares(optimum)
-    moved = GG[np.ix_(free, free)] - np.outer(GP[free], state.information.q[free]) / state.r2
+    moved = GG[np.ix_(free, free)] - share * np.outer(GP[free], state.information.q[free]) / state.r2
     size = np.sqrt(np.abs(H.diagonal()))
     size[size == 0.0] = 1.0
     inverse = levelwise.least_solved(H / np.outer(size, size), np.eye(len(H)), FLAT)

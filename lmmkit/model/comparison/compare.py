@@ -194,14 +194,14 @@ def _one_criterion(estimates: list[Estimates], refit: bool) -> tuple[list[Estima
 
 def _labels(estimates: Sequence[Estimates]) -> list[str]:
     """Formulas; numbered where one occurs twice."""
-    texts = [_text(e) for e in estimates]
+    texts = [model_text(e) for e in estimates]
     return [
         f"{text} [{texts[:i].count(text) + 1}]" if texts.count(text) > 1 else text
         for i, text in enumerate(texts)
     ]
 
 
-def _text(estimates: Estimates) -> str:
+def model_text(estimates: Estimates) -> str:
     """A model's formula, and its residual structure where it has one."""
     residual = estimates.design.residual
     return f"{estimates.formula}, {residual.formula}" if residual else estimates.formula

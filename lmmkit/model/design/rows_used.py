@@ -240,7 +240,11 @@ def subset_of(given: Given, subset: Any) -> Given:
     meets = evaluate_expression(condition, table.frame)
     if not meets.any():
         raise DataError(f"subset: none of the {table.rows:,} rows meets `{subset}`.")
-    rows = np.flatnonzero(meets)
+    return picked(given, np.flatnonzero(meets), table)
+
+
+def picked(given: Given, rows: NDArray[np.intp], table: Table) -> Given:
+    """Some rows, by position, of a table and of the vectors beside it; `table` is the same one, read."""
     data = given.data
     if isinstance(data, pd.DataFrame):
         data = data.iloc[rows]

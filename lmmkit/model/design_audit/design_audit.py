@@ -172,7 +172,7 @@ def design_audit(
     >>> print(audit.maximal)
     y ~ 1 + x + z + (1 + x | g)
     >>> audit.table[["term", "varies", "verdict"]].to_records(index=False).tolist()
-    [('Intercept', 'within', 'justified'), ('x', 'within', 'justified'), ('z', 'between', 'between')]
+    [('Intercept', '', 'justified'), ('x', 'within', 'justified'), ('z', 'between', 'between')]
     """
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
     structure = parse_residual(residual)

@@ -5,7 +5,7 @@ Reference: Fox & Monette (1992), Generalized collinearity diagnostics, JASA 87, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from math import prod
@@ -67,7 +67,8 @@ def inflations(estimates: Estimates) -> list[Inflation]:
     It is taken from the covariance matrix of the fixed effects as the fit has it, so that what predictors
     share between and within groups counts as in the standard errors. The intercept is left out. Numbers are
     centred and factors coded by deviations beforehand, so that a predictor is not taken for collinear with
-    its interaction because its zero is far away; terms of the same columns, as x and I(x ** 2), are one
+    its interaction because its zero is far away, and an interaction and its parts are not held against each
+    other; terms of the same columns, as x and I(x ** 2), are one
     predictor. Where terms are no coding of such columns, as an interaction without its main effects, they
     are taken as fitted.
     """
@@ -76,9 +77,13 @@ def inflations(estimates: Estimates) -> list[Inflation]:
         return []
     made = _centred_covariance(estimates, [own for _, own in terms])
     C, places = made if made is not None else _fitted_covariance(estimates, [own for _, own in terms])
-    kept = [(_name(own), place) for (_, own), place in zip(terms, places, strict=True) if len(place)]
-    names, spans = [name for name, _ in kept], [place for _, place in kept]
-    return [_inflation(C, t, names, spans) for t in range(len(kept))] if len(kept) > 1 else []
+    kept = [(own, place) for own, place in zip(terms, places, strict=True) if len(place)]
+    found = list[Inflation]()
+    for (columns, own), place in kept:
+        others = {_name(its): span for (also, its), span in kept if not (also <= columns or columns <= also)}
+        if others:
+            found.append(_inflation(C, _name(own), place, others))
+    return found
 
 
 def _name(terms: Sequence[Term]) -> str:
@@ -94,16 +99,18 @@ def _terms(estimates: Estimates) -> dict[frozenset[str], list[Term]]:
     return grouped
 
 
-def _inflation(C: Floats, t: int, names: Sequence[str], spans: Sequence[Ints]) -> Inflation:
-    information, df = np.asarray(np.linalg.pinv(C), np.float64), len(spans[t])
-    without = dict[int, float]()
-    for s in range(len(spans)):
-        if s != t:
-            kept = np.setdiff1d(np.arange(len(C)), spans[s])
-            fewer = np.asarray(np.linalg.pinv(information[np.ix_(kept, kept)]), np.float64)
-            without[s] = _gvif(fewer, np.flatnonzero(np.isin(kept, spans[t])))
-    best = min(without, key=lambda s: without[s])
-    return Inflation(names[t], df, _gvif(C, spans[t]), names[best], without[best] ** (1.0 / df))
+def _inflation(C: Floats, name: str, own: Ints, others: Mapping[str, Ints]) -> Inflation:
+    information, df = np.asarray(np.linalg.pinv(C), np.float64), len(own)
+
+    def beside(names: Iterable[str]) -> float:
+        """What the predictor's would be beside these others alone."""
+        kept = np.sort(np.concatenate([own, *(others[one] for one in names)]))
+        fewer = np.asarray(np.linalg.pinv(information[np.ix_(kept, kept)]), np.float64)
+        return _gvif(fewer, np.flatnonzero(np.isin(kept, own)))
+
+    without = {one: beside(others.keys() - {one}) for one in others}
+    best = min(without, key=lambda one: without[one])
+    return Inflation(name, df, beside(others), best, without[best] ** (1.0 / df))
 
 
 def _gvif(C: Floats, own: Ints) -> float:
@@ -183,7 +190,11 @@ def _found(estimates: Estimates) -> Iterator[CheckResult | Unchecked]:
     every = sorted(inflations(estimates), key=lambda one: -one.vif)
     if not every:
         wide = len(estimates.beta) > WIDEST
-        why = f"more than {WIDEST} coefficients" if wide else "the fixed part has one predictor at most"
+        why = (
+            f"more than {WIDEST} coefficients"
+            if wide
+            else "the fixed part has no two predictors, but for an interaction and its parts"
+        )
         yield Unchecked(CHECK, "predictors", Sentence(why), Sentence("Collinearity of the predictors"))
     for place, one in enumerate(every):
         if place and one.vif < NOTABLE:

@@ -21,11 +21,14 @@ from lmmkit.model.diagnostics.check_result import (
     text,
 )
 from lmmkit.model.diagnostics.replicated import Replicated
+from lmmkit.model.diagnostics.spread import positive_response
+from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
 from lmmkit.model.resampling.simulate import rank_of, responses
 from lmmkit.model.threads import one_thread
 
 LEAST_ROWS = 20
+FAR_OUT = 3.0  # standard deviations, from which a row does not make the residuals skewed alone
 SKEW, TAILS = 0.5, 1.0  # skewness and excess kurtosis from which a departure matters
 POINTS = 60  # of a QQ curve
 ENDS = 12  # order statistics at either end, all of which are among them
@@ -60,6 +63,7 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
     lean, tails = moments(values)
     statistic = len(values) * (lean**2 / 6.0 + tails**2 / 24.0)
     shape = (number(lean[0], 2), number(tails[0], 2))
+    remedy = _remedy(sets.estimates, values[:, 0])
     yield CheckResult(
         "normal residuals",
         "residuals",
@@ -70,7 +74,7 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
             *shape,
         ),
         notable=Sentence(
-            "The residuals are not normal: {} (skewness {}, excess kurtosis {}, both zero of a normal "
+            "The residuals are not normal: they {} (skewness {}, excess kurtosis {}, both zero of a normal "
             "distribution).",
             text(_shape(float(lean[0]), float(tails[0]), len(values))),
             *shape,
@@ -78,7 +82,7 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
         statistic=statistic,
         size=float(tails[0] if abs(tails[0]) >= 2.0 * abs(lean[0]) else lean[0]),
         matters=bool(abs(lean[0]) >= SKEW or abs(tails[0]) >= TAILS),
-        remedy=_remedy(sets.estimates.problem.response, float(lean[0])),
+        remedy=remedy,
         method="skewness and excess kurtosis of the standardised conditional residuals (Jarque-Bera)",
     )
     x, curves, back, own = quantile_curves(values)
@@ -104,7 +108,7 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
         statistic=curves,
         size=float(off.max()),
         matters=False,  # the residuals of the check before, judged again
-        remedy=_remedy(sets.estimates.problem.response, float(lean[0])),
+        remedy=remedy,
         curve=x,
         back=back,
         shown=own,
@@ -115,21 +119,24 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
 
 def _shape(lean: float, tails: float, rows: int) -> str:
     """A departure in words: what is large, or else the clearer one."""
-    skewed = f"skewed to the {'right' if lean > 0 else 'left'}"
-    tailed = f"with {'heavier' if tails > 0 else 'lighter'} tails"
+    skewed = f"are skewed to the {'right' if lean > 0 else 'left'}"
+    tailed = f"have {'heavier' if tails > 0 else 'lighter'} tails"
     large = [words for words, here in ((skewed, abs(lean) >= SKEW), (tailed, abs(tails) >= TAILS)) if here]
     clearer = skewed if abs(lean) / np.sqrt(6.0 / rows) > abs(tails) / np.sqrt(24.0 / rows) else tailed
     return " and ".join(large) or clearer
 
 
-def _remedy(response: Floats, lean: float) -> str:
-    """What to do about residuals that are not normal."""
+def _remedy(estimates: Estimates, residuals: Floats) -> str:
+    """What to do about residuals that are not normal; skewed are those that stay so without the largest."""
+    response, sizes = estimates.problem.response, np.abs(residuals)
+    inner = residuals[sizes <= FAR_OUT * np.sqrt(np.mean(residuals**2))]
+    lean, whole = (float(moments(part[:, None])[0][0]) for part in (inner, residuals))
     few = len(np.unique(response)) if len(response) else 0
     if few <= FEW_VALUES:
         return f"the response has {few} different values: a model of categories, not offered here, would suit"
-    if abs(lean) >= SKEW:
-        positive = bool(response.min() > 0)
-        first = "log(y) or sqrt(y) as the response" if positive and lean > 0 else "a transformed response"
+    if abs(whole) >= SKEW and lean * np.sign(whole) >= SKEW / 2:
+        name = positive_response(estimates) if lean > 0 else ""
+        first = f"`log({name})` or `sqrt({name})` as the response" if name else "a transformed response"
         return f"{first}; intervals by conf_int(method='bootstrap') do not help against a wrong distribution"
     return (
         "look at the outlying rows and at the variance checks first; estimates of the fixed effects stand, "

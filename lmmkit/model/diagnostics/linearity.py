@@ -11,6 +11,7 @@ from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.model.diagnostics.added_columns import AddedColumns, added_columns
 from lmmkit.model.diagnostics.check_result import UNIT, CheckResult, Fact, Sentence, Unchecked, column, number
 from lmmkit.model.diagnostics.replicated import Replicated
+from lmmkit.model.diagnostics.spread import positive_response
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
 from lmmkit.model.threads import one_thread
@@ -171,10 +172,8 @@ class Linearity:
         )  # fmt: skip
 
     def _other_scale(self) -> str:
-        response = self.estimates.design.response
-        scale = "the response on another scale"
-        if bool((self.estimates.problem.response > 0).all()) and response.isidentifier():
-            scale = f"`log({response})` or a power of it"
+        response = positive_response(self.estimates)
+        scale = f"`log({response})` or a power of it" if response else "the response on another scale"
         return f"look at predictors that bend, at random slopes that are left out, and at {scale}"
 
 

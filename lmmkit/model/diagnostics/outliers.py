@@ -120,8 +120,8 @@ def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     order = np.argsort(-np.abs(np.nan_to_num(value)), kind="stable")
     out = order[: max(int(np.count_nonzero(p < ALPHA)), 1)]
     told = [_row(fit, sets, int(i), float(value[i])) for i in out[:NAMED]]
-    more = ", and {} more" if len(out) > NAMED else ""
-    counted = (number(len(out) - NAMED),) if more else ()
+    if len(out) > NAMED:
+        told.append(Sentence("{} more", number(len(out) - NAMED)))
     kind = judged_by(sets)
     top = (number(float(value[out[0]]), 2), probability(float(p[out[0]])))
     yield CheckResult(
@@ -131,8 +131,8 @@ def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
         .joined(_named(fit, sets, int(out[0])))
         .then(" ({} among all rows).", top[1]),
         notable=listed(told)
-        .then(f"{more} {'lie' if len(out) > 1 else 'lies'} far from what the model expects "
-              f"({kind} residuals; {{}} for the first, among all rows).", *counted, top[1])
+        .then(f" {'lie' if len(out) > 1 else 'lies'} far from what the model expects "
+              f"({kind} residuals; {{}} for the first, among all rows).", top[1])
         .begun(),
         statistic=np.max(values, axis=0),
         size=float(abs(value[out[0]])),
@@ -193,7 +193,8 @@ def groups_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked
         farthest = np.sqrt(np.max(square / leave_out(square, k), axis=0))
         distance = float(farthest[0])
         names = [str(grouping.levels[which[i]]) for i in out]
-        told = listed([Sentence("{}", level(name, one)) for one in names[:NAMED]])
+        more = [Sentence("{} more", number(len(out) - NAMED))] if len(out) > NAMED else []
+        told = listed([*(Sentence("{}", level(name, one)) for one in names[:NAMED]), *more])
         of = _of_effects([n for t in terms for n in t.names])
         first = str(grouping.levels[which[out[0]]])
         yield CheckResult(
@@ -204,8 +205,7 @@ def groups_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked
                 level(name, first), number(distance, 2), probability(float(p[out[0]])),
             ),
             notable=Sentence("{} ", column(name)).then(told.form, *told.facts).then(
-                (f", and {len(out) - NAMED} more" if len(out) > NAMED else "")
-                + f" {'stand' if len(out) > 1 else 'stands'} apart in ",
+                f" {'stand' if len(out) > 1 else 'stands'} apart in ",
             ).then(of.form, *of.facts).then(
                 ": the first is {} standard deviations off ({} among its levels).",
                 number(distance, 2), probability(float(p[out[0]])),

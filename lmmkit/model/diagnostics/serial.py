@@ -15,6 +15,7 @@ from lmmkit.model.design.row_design import RowDesign
 from lmmkit.model.design.visit_design import VisitDesign
 from lmmkit.model.diagnostics.check_result import CheckResult, Sentence, Unchecked, column, level, number
 from lmmkit.model.diagnostics.replicated import Replicated
+from lmmkit.model.diagnostics.spread import spelled
 from lmmkit.model.fit import Fit
 
 CHECK = "serial correlation"
@@ -203,7 +204,7 @@ class SerialCorrelation:
             ),
             notable=Sentence(
                 "Residuals are serially correlated along {} within the levels of {}: those of neighbours "
-                "have a correlation of {}, where the model leads to {} ({} pairs; {} has most of it).",
+                "have a correlation of {}, where the model leads to {} ({} pairs; {} adds most to it).",
                 *told, number(len(neighbours.first)), level(order.group, most),
             ),
             statistic=r,
@@ -250,11 +251,14 @@ def _lags(order: Order) -> list[_Lag]:
 
 def _remedy(design: Design, order: Order, neighbours: _Lag, r: float) -> str:
     """The structure that would have such a correlation."""
-    if design.residual is not None:
+    if design.residual is not None and design.residual.formula.correlation != "identity":
         return "try another residual structure: the autocorrelations show what this one leaves"
     if r < 0.0:
         return f"look whether the effect of {order.name} has the right form: neighbours differ too much"
     even = bool((neighbours.weights == 1.0).all() and (order.times == np.round(order.times)).all())
-    structure = f"`residual: {'ar1' if even else 'car1'}({order.name} | {order.group})`"
+    made = f"{'ar1' if even else 'car1'}({spelled(order.name)} | {order.group})"
+    structure = f"`residual: {made if design.residual is None else f'{design.residual.formula} * {made}'}`"
+    if order.name not in design.recipe.fixed_columns():
+        return f"put `{spelled(order.name)}` in the fixed part where it may act on the mean; else {structure}"
     slopes = any(term.factor == order.group and order.name in term.names for term in design.random)
     return structure if slopes else f"{structure}, or random slopes of {order.name}"

@@ -30,6 +30,7 @@ from lmmkit.model.diagnostics.check_result import (
 )
 from lmmkit.model.diagnostics.outliers import cube_root_normal
 from lmmkit.model.diagnostics.replicated import Replicated
+from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
 from lmmkit.model.formula.residual_formula import parse_residual
 
@@ -279,6 +280,17 @@ def _scale(fit: Fit) -> tuple[float, Fact]:
     return 1.0, text(" times the model's")
 
 
+def spelled(name: str) -> str:
+    """A column as formulas have it."""
+    return name if name.replace(".", "_").isidentifier() else f"`{name}`"
+
+
+def positive_response(estimates: Estimates) -> str:
+    """The response, where it is a column whose logarithm can be taken; else ""."""
+    name, values = estimates.design.response, estimates.problem.response
+    return name if name.isidentifier() and len(values) and values.min() > 0 else ""
+
+
 def offered(fit: Fit, function: str) -> str:
     """A variance function beside the residual structure that there is, as `residual=` takes it, or ""."""
     residual = fit.design.residual
@@ -305,11 +317,14 @@ def _by_number(fit: Fit, name: str | None, values: Floats, r: float) -> str:
     one_sided = bool(values.min() > 0 or values.max() < 0)
     if name is None:
         made = offered(fit, "power(fitted)") if one_sided else ""
-        log = "log(y) as the response" if r > 0 and fit.estimates.problem.response.min() > 0 else ""
+        log = (
+            f"`log({response})` as the response"
+            if r > 0 and (response := positive_response(fit.estimates))
+            else ""
+        )
         known = " or ".join(part for part in (made, log) if part)
         return known or "a transformed response"
-    spelled = name if name.replace(".", "_").isidentifier() else f"`{name}`"
-    made = offered(fit, f"power({spelled})" if one_sided else f"exp({spelled})")
+    made = offered(fit, f"power({spelled(name)})" if one_sided else f"exp({spelled(name)})")
     return (
         f"{made} lets the variance follow it"
         if made

@@ -410,6 +410,25 @@ class Profiles:
             name = parameter_names(self.estimates)[place]
             return Row(name, Interval(np.nan, np.nan, str(error)), self.criterion)
 
+    def held(self, name: str) -> Parameter | ResidualParameter | None:
+        """What holds a coefficient, standard deviation or correlation at its value, by its name.
+
+        None where there is no such parameter, or where what is held is not the value itself: of residual
+        structures.
+        """
+        coefficients, names = self.estimates.names, parameter_names(self.estimates)
+        if name in coefficients:
+            i = coefficients.index(name)
+            return (self.beside or self.frame).coefficient(i, float(self.estimates.beta[i]))
+        if name not in names:
+            return None
+        place, naturals = names.index(name), self.estimates.naturals
+        if place == len(names) - 1:
+            return (self.beside or self.frame).residual()
+        if place >= len(naturals):
+            return None
+        return self._patterned(place) if self.pattern else self._of_term(*naturals[place])
+
     def _of_structure(self, place: int) -> Interval:
         """Of a natural parameter of the residual structure; 0 where its domain ends there.
 
@@ -433,26 +452,42 @@ class Profiles:
         assert self.pattern
         of = self.estimates
         term, natural = of.naturals[place]
-        own, structure = place - next(p for p, (t, _) in enumerate(of.naturals) if t == term), None
-        structure, estimate = of.random[term].structure, float(parameters(of)[place])
+        structure, parameter = of.random[term].structure, self._patterned(place)
         if natural.kind == "sd":
-            parameter = self.pattern.natural(term, own, estimate, of.sigma)
             guess = self.half / np.sqrt(2.0 * max(of.problem.terms[term].levels - 1, 1))
             return self._search(parameter, guess).from_zero()
         assert isinstance(structure, PatternedStructure)
-        low, high = structure.limits(own - structure.scales)
-        unit = structure.unit_of_range if natural.kind == "range" else 1.0
-        parameter = self.pattern.natural(term, own, estimate, unit)
+        low, high = structure.limits(self._own(place) - structure.scales)
         return self._search(parameter, CORRELATION_GUESS).within(low, high)
 
+    def _own(self, place: int) -> int:
+        """The position of a parameter among those of its term."""
+        naturals = self.estimates.naturals
+        return place - next(p for p, (t, _) in enumerate(naturals) if t == naturals[place][0])
+
+    def _patterned(self, place: int) -> Parameter | ResidualParameter:
+        assert self.pattern
+        of = self.estimates
+        term, natural = of.naturals[place]
+        structure, unit = of.random[term].structure, of.sigma
+        if natural.kind != "sd":
+            assert isinstance(structure, PatternedStructure)
+            unit = structure.unit_of_range if natural.kind == "range" else 1.0
+        return self.pattern.natural(term, self._own(place), float(parameters(of)[place]), unit)
+
     def _variance(self, term: int, natural: Natural) -> Interval:
-        assert isinstance(self.frame, Frame)
+        parameter = self._of_term(term, natural)
         if natural.kind == "cor":
-            parameter = self.frame.correlation(term, natural.row, natural.column)
             return self._search(parameter, CORRELATION_GUESS).within_one()
         levels = self.estimates.problem.terms[term].levels
         guess = self.half / np.sqrt(2.0 * max(levels - 1, 1))
-        return self._search(self.frame.standard_deviation(term, natural.column), guess).from_zero()
+        return self._search(parameter, guess).from_zero()
+
+    def _of_term(self, term: int, natural: Natural) -> Parameter:
+        assert isinstance(self.frame, Frame)
+        if natural.kind == "cor":
+            return self.frame.correlation(term, natural.row, natural.column)
+        return self.frame.standard_deviation(term, natural.column)
 
 
 # Intervals from a bootstrap

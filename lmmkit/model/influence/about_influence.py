@@ -99,7 +99,7 @@ def pulls(fit: Fit, focus: Focus, rows: Sequence[int], *, df: str, level: float)
     for of in [*names, *([ROWS] if small and ROWS not in names else [])]:
         try:
             found = influence(
-                fit, of, focus=focus, df=df, refits=0 if of == ROWS else REFITS, alpha=1.0 - level
+                fit, of, focus=focus, df=df, refits=1 if of == ROWS else REFITS, alpha=1.0 - level
             )
         except FitError as error:
             told.append({"group": of, "note": str(error)})

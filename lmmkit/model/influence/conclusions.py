@@ -99,7 +99,9 @@ class Conclusions:
         out = list[str]()
         for kind in turn.what.split(", "):
             if kind == "p":
-                out.append(f"p is {_p(turn.p)} in place of {_p(self.whole.p)}")
+                out.append(
+                    f"p is {short_p(turn.p, self.alpha)} in place of {short_p(self.whole.p, self.alpha)}"
+                )
             elif kind == "sign":
                 out.append(f"the estimate is {turn.estimate:.4g} in place of {self.whole.estimate:.4g}")
             else:
@@ -116,13 +118,13 @@ class Conclusions:
             return f"without {number} every variance stays on its side of zero."
         side = "below" if self.whole.p < self.alpha else "above"
         p = (
-            f"{'below' if self.most < 1e-4 else 'at most'} {_p(self.most)}"
+            f"{'' if self.most < 1e-4 else 'at most '}{short_p(self.most, self.alpha)}"
             if side == "below"
-            else f"at least {_p(self.least)}"
+            else f"at least {short_p(self.least, self.alpha)}"
         )
         test = f"its p stays {side} {self.alpha:g} ({p})"
         if not np.isfinite(self.low):
-            return f"without {number} the test of the {self.focus} stays as it is, {test[4:]}."
+            return f"without {number} the p of the test of the {self.focus}{test.removeprefix('its p')}."
         sign = "positive" if self.whole.estimate > 0.0 else "negative"
         return (
             f"without {number} the {self.focus} stays {sign} ({self.low:.4g} to {self.high:.4g}) and {test}."
@@ -138,8 +140,13 @@ class Conclusions:
         return f"Without {some} a coefficient cannot be estimated at all."
 
 
-def _p(p: float) -> str:
-    return ".0001" if p < 1e-4 else f"{p:.2g}".replace("0.", ".", 1)
+def short_p(p: float, alpha: float) -> str:
+    """Two digits of a p, and more where they would hide on which side of alpha it is."""
+    if p < 1e-4:
+        return "below .0001"
+    told = (f"{p:.{digits}g}" for digits in range(2, 8))
+    sided = (text for text in told if (float(text) - alpha) * (p - alpha) > 0.0)
+    return next(sided, f"{p:.7g}").replace("0.", ".", 1)
 
 
 def conclusions(table: pd.DataFrame, of: str, focus: str, whole: FocusTest, alpha: float) -> Conclusions:

@@ -20,6 +20,7 @@ from lmmkit.escape import html, terminal
 from lmmkit.model import tables
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
+from lmmkit.model.formula.formula import term_name
 from lmmkit.model.inference.degrees_of_freedom import BY_LEVELS, denominators
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.inference.linear_functions import combinations
@@ -77,6 +78,14 @@ class Influence:
     def methods(self) -> dict[str, int]:
         """How many units were found in which way."""
         return {str(name): int(n) for name, n in self.table["method"].value_counts(sort=False).items()}
+
+    @property
+    def drawn(self) -> Frame:
+        """What `plots.influence` draws: level, cooks, estimate, method, answer (whether it turns on it)."""
+        answers = {str(turn.label) for turn in self.found.turns if self.found.turns_answer(turn)}
+        levels = [str(label) for label in self.table.index]
+        own = self.table[["cooks", "estimate", "method"]].reset_index(drop=True)
+        return own.assign(level=levels, answer=[level in answers for level in levels])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, NaN as None."""
@@ -137,7 +146,8 @@ def influence(
         fit: The fit.
         of: "rows", a grouping factor such as "Subject" or "cask:batch", or any column of the table.
         focus: What the conclusion is about: a combination as `Fit.contrast` reads it, several of which are
-            tested together, or a term or column; by default the first term that is no intercept.
+            tested together, or a term or column; an interaction is tested by its coefficients; by default
+            the first term that is no intercept.
         df: Denominator degrees of freedom of its test. A step takes those of the whole fit, changed as
             Satterthwaite's change; rules of counts stay as they are.
         refits: "auto", "all", or how many of the largest are refitted (and those whose conclusion turns);
@@ -414,6 +424,9 @@ def _focus(fit: Fit, focus: Any) -> tuple[str, Floats]:
     if asked is None or (isinstance(focus, str) and focus in fit.params.index):
         found = combinations(focus, fit.estimates)
         return ", ".join(found.labels), _independent(found.L)
+    apart = _interaction(fit, asked)
+    if apart is not None:
+        return f"interaction {asked.term}", apart
     one = estimand(fit, asked)
     if one is not None:
         return one.name, one.L[None]
@@ -422,6 +435,27 @@ def _focus(fit: Fit, focus: Any) -> tuple[str, Floats]:
     assert own is not None
     L = own.L[own.possible]
     return f"differences between the levels of {asked.variable}", _independent(L[1:] - L[:1])
+
+
+def _interaction(fit: Fit, asked: Focus) -> Floats | None:
+    """Rows of the coefficients of an interaction that is asked for as such, on the kept ones.
+
+    None of a single column, where levels or values are named, and where coefficients are no interaction on
+    any coding: a part of it is left out, or a wider term has its columns.
+    """
+    design = fit.design
+    terms = {term_name(term): term for term in design.recipe.formula.fixed}
+    own = terms.get(asked.term, ())
+    if len(own) < 2 or asked.at or asked.contrast is not None:
+        return None
+    columns = {name: {c for e in term for c in e.variables} for name, term in terms.items()}
+    known = {frozenset(term) for term in terms.values()}
+    wider = any(columns[asked.term] <= other for name, other in columns.items() if name != asked.term)
+    if wider or any(frozenset(own) - {part} not in known for part in own):
+        return None
+    mine = next(term.columns for term in design.fixed_terms if term.name == asked.term)
+    L = np.eye(len(fit.estimates.kept))[[i for i, c in enumerate(fit.estimates.kept) if c in mine]]
+    return L if len(L) else None
 
 
 def _independent(L: Floats) -> Floats:

@@ -50,6 +50,10 @@ def left_out(design: Design, of: str) -> LeftOut:
     table = _table(design)
     known = [ROWS, *groupings, *(str(name) for name in table.columns)]
     found = of if of in groupings or of == ROWS else same_name(str(of), known)
+    if found is None:  # `arm:g` for `g:arm`
+        found = next(
+            (name for name in groupings if sorted(name.split(":")) == sorted(str(of).split(":"))), None
+        )
     if found is None:
         near = did_you_mean(str(of), known) or "."
         raise FitError(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.covariates import awaits_fitted
 from lmmkit.engine.posterior.coordinates import DrawnParts
 from lmmkit.engine.posterior.draws import Draws, draw
 from lmmkit.engine.posterior.log_posterior import LogPosterior
 from lmmkit.engine.posterior.pareto import threshold
+from lmmkit.engine.posterior.priors import Prior
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
@@ -45,7 +48,11 @@ def draw_posterior(
     Raises:
         FitError: Priors that cannot be read or give no posterior, too few draws, or a model that has none.
     """
-    count, number = whole("draws", draws, "draws"), seed_of(seed)
+    count, number, workers = (
+        whole("draws", draws, "draws"),
+        seed_of(seed),
+        whole("workers", workers, "threads"),
+    )
     _refuse_without_posterior(estimates)
     with one_thread():
         setup = set_up(estimates.problem, reml=True)
@@ -101,14 +108,31 @@ def start(estimates: Estimates, parts: DrawnParts) -> Floats:
     """(m,) coordinates of the estimates, no standard deviation zero and no correlation at its end."""
     phi, problem = list[Floats](), estimates.problem
     for at, (part, term) in enumerate(zip(parts.terms, problem.terms, strict=True)):
+        own = _sds(estimates.random[at].structure)
         G = estimates.covariance(at)
         rms = np.array([np.sqrt(np.mean(problem.columns[c] ** 2)) or 1.0 for c in term.columns])
         least = LEAST_START * estimates.sigma / rms
         sds = np.sqrt(np.maximum(G.diagonal(), least**2))
-        phi.append(part.start(G + np.diag(sds**2 - G.diagonal())))
+        allowed = np.array([_allowed(part.priors[own[column]], sd) for column, sd in enumerate(sds)])
+        scale = allowed / sds
+        phi.append(part.start((G + np.diag(sds**2 - G.diagonal())) * np.outer(scale, scale)))
     if parts.residual is not None:
         phi.append(estimates.rho)
-    return np.concatenate([*phi, [np.log(estimates.sigma)]])
+    return np.concatenate([*phi, [np.log(_allowed(parts.priors[-1], estimates.sigma))]])
+
+
+def _sds(structure: Structure) -> list[int]:
+    """Of each column the place of its standard deviation among the natural parameters."""
+    places = [at for at, natural in enumerate(structure.naturals) if natural.kind == "sd"]
+    return places if len(places) == structure.width else places * structure.width
+
+
+def _allowed(prior: Prior, sd: float) -> float:
+    """A standard deviation, or the nearest that its prior allows, a tenth of the range from its end."""
+    low, high = prior.limits
+    if low < sd < high or not math.isfinite(high):
+        return sd
+    return low + (0.1 if sd <= low else 0.9) * (high - low)
 
 
 def _refuse_without_posterior(estimates: Estimates) -> None:

@@ -35,6 +35,7 @@ from lmmkit.model.posterior.predictive import PredictiveCheck, predictive_check
 from lmmkit.model.posterior.prior_words import ModelPriors
 from lmmkit.model.posterior.to_arviz import inference_data
 from lmmkit.model.posterior.weighted import (
+    refuse_too_few,
     resampled,
     sorted_draws,
     summary,
@@ -573,6 +574,7 @@ def posterior(
     *,
     seed: Seed = 20240101,
     workers: int = 1,
+    digits: int | None = None,
 ) -> Posterior:
     """The posterior of a fitted model.
 
@@ -589,16 +591,22 @@ def posterior(
         draws: How many.
         seed: Of the random numbers: equal seeds give equal draws.
         workers: Threads; the draws do not depend on it.
+        digits: Significant digits that the means, medians and ends of the 95 % intervals of all parameters
+            are asked to have; by default as many as the draws give.
 
     Raises:
-        FitError: Priors that cannot be read or give no posterior, too few draws, a model that has none, or
-            draws that their k-hat says cannot be trusted.
+        FitError: Priors that cannot be read or give no posterior, too few draws (for the digits asked: it
+            says how many would do), a model that has none, or draws that their k-hat says cannot be trusted.
 
     References:
         Vehtari, Simpson, Gelman, Yao & Gabry (2024), Pareto smoothed importance sampling, JMLR 25(72), 1-58.
     """
+    asked = None if digits is None else whole("digits", digits, "significant digits")
     drawn, known = draw_posterior(fit.estimates, priors, draws, seed, workers)
-    return Posterior(fit.estimates, drawn, known)
+    found = Posterior(fit.estimates, drawn, known)
+    if asked is not None:
+        refuse_too_few(found.table, drawn.count, asked)
+    return found
 
 
 def checked_range(name: str, given: Any) -> tuple[float, float]:

@@ -215,7 +215,7 @@ def _refuse_unfit(name: str, kind: str, prior: Prior, default: Prior) -> None:
             f"priors: {name}: {prior.text} is no prior of this parameter; lkj(eta) is that of all "
             f"correlations of a matrix without a pattern, and of those alone. The default is {default.text}."
         )
-    low, high = (prior.low, prior.high) if isinstance(prior, Uniform) else prior.support
+    low, high = prior.limits
     if kind in ("sd", "range", "share") and low < 0.0 and not isinstance(prior, Flat):
         raise FitError(f"priors: {name}: {prior.text} reaches below 0, which it cannot be.")
     if kind == "share" and isinstance(prior, Flat):

@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.special import betaincinv, ndtr
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.errors import FitError
 from lmmkit.model.options import check_level
 
 SHOWN = 4  # significant digits at most, of what is exact
@@ -115,6 +116,9 @@ SUMMARY = [
 ]  # fmt: skip
 
 
+ERRORS = {"mean": "mcse", "low": "low_mcse", "median": "median_mcse", "high": "high_mcse"}
+
+
 def summary(values: pd.DataFrame, w: Floats, level: float, inefficiency: float = 1.0) -> pd.DataFrame:
     """A row for each column of draws: mean, sd, quantiles, HDI, probability of direction, Monte Carlo errors.
 
@@ -170,6 +174,45 @@ def trusted_decimals(error: float) -> int | None:
     if not error > 0.0 or not math.isfinite(error):
         return None
     return -math.ceil(math.log10(error) - 1e-9)
+
+
+def refuse_too_few(table: pd.DataFrame, draws: int, digits: int) -> None:
+    """Refuse draws whose Monte Carlo error does not support that many significant digits.
+
+    Asked of are the mean, the median and the ends of the interval of each parameter: the error is to be less
+    than one of the last digit. Near zero they are counted from the first digit of the posterior standard
+    deviation.
+
+    Args:
+        table: As of `summary`.
+        draws: How many it was made from.
+        digits: How many are asked for.
+
+    Raises:
+        FitError: Some number has a larger error; it says how many draws would do.
+    """
+    worst, found = 1.0, ""
+    for name, row in table.iterrows():
+        for column, of_error in ERRORS.items():
+            value, error = float(row[column]), float(row[of_error])
+            size = max(abs(value), float(row["sd"]))
+            if not (size > 0.0 and math.isfinite(error)):
+                continue
+            excess = error / 10.0 ** (math.floor(math.log10(size)) - digits + 1)
+            if excess > worst:
+                worst, found = (
+                    excess,
+                    f"{column} of {name} is {value:.{digits}g} with an error of {error:.2g}",
+                )
+    if found:
+        needed = 1.1 * draws * worst**2  # errors are estimates too
+        unit = 10.0 ** (math.floor(math.log10(needed)) - 1)
+        enough = math.ceil(needed / unit) * unit
+        raise FitError(
+            f"digits={digits}: too few draws for so many significant digits: from {draws:,} draws the "
+            f"{found} by Monte Carlo. About {enough:,.0f} draws would do; or ask for "
+            "fewer digits."
+        )
 
 
 def trusted_text(value: float, error: float) -> str:

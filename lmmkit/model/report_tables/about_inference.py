@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lmmkit.errors import FitError, PartialResult
-from lmmkit.model.comparison.compare import compare
+from lmmkit.model.comparison.compare import compare, model_text
 from lmmkit.model.fit import Fit, lmm
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.inference.confidence_intervals import Method
@@ -26,6 +27,7 @@ from lmmkit.model.tables import parameter_names, parameters
 Frame = pd.DataFrame
 REFITS = 1_000  # of a parametric bootstrap
 MOST_MEANS = 30  # of one family: more have too many differences to be read
+LINES = ["family", "group", "level", "by", "mean", "low", "high"]
 MEANS = ["cell", "family", "mean", "se", "df", "low", "high", "method"]
 PAIRS = ["contrast", "family", "estimate", "se", "df", "t", "p", "low", "high", "method", "adjusted"]
 TESTS = ["candidate", "relation", "stat", "df", "p", "reference", "note"]
@@ -44,10 +46,13 @@ class Means:
     Attributes:
         table: cell (family and level), family, mean, se, df, low, high, method; a row per mean.
         pairs: contrast, family, estimate, se, df, t, p, low, high, method, adjusted.
+        lines: Means of factors that interact: family, group (the first factor), level (of it), by (the levels
+            of the others, in words), mean, low, high.
     """
 
     table: Frame
     pairs: Frame
+    lines: Frame
 
 
 def intervals(fit: Fit, *, ci: Method, level: float, df: str, seed: int) -> Frame:
@@ -132,14 +137,24 @@ def factor_means(fit: Fit, *, df: str, level: float) -> Means:
         df: Denominator degrees of freedom.
         level: Coverage of the intervals.
     """
-    tables, pairs = [Frame(columns=MEANS)], [Frame(columns=PAIRS)]
+    tables, pairs, lines = [Frame(columns=MEANS)], [Frame(columns=PAIRS)], [Frame(columns=LINES)]
     for family in _families(fit):
         means = fit.marginal_means(family[0], family[1:], df, level=level)
         tables.append(_told(means, family, means).rename(columns={"told": "cell"}))
         if len(means) > 1:
             differences = _told(means.pairs("tukey"), family, means).rename(columns={"told": "contrast"})
             pairs.append(differences.assign(adjusted="Tukey"))
-    return Means(_stacked(tables), _stacked(pairs))
+        if len(family) > 1:
+            lines.append(_lines(means, family, tables[-1]))
+    return Means(_stacked(tables), _stacked(pairs), _stacked(lines))
+
+
+def _lines(means: MarginalMeans, family: list[str], told: Frame) -> Frame:
+    """Means of factors that interact, along the first of them."""
+    levels = {name: means.index.get_level_values(name).astype(str) for name in family}
+    cells = zip(*(levels[name] for name in family[1:]), strict=True)
+    by = [", ".join(f"{name}: {cell}" for name, cell in zip(family[1:], row, strict=True)) for row in cells]
+    return told.assign(group=family[0], level=levels[family[0]], by=by)
 
 
 def _stacked(tables: list[Frame]) -> Frame:
@@ -179,6 +194,23 @@ def _factors(fit: Fit) -> dict[str, int]:
     except FitError:
         return {}
     return {axis.name: len(axis.values) for axis in grid.axes if axis.factor}
+
+
+def _spans(lines: Frame) -> Facts:
+    """How far the means of each line lie apart: the lines of the family whose spans differ most."""
+    if not len(lines):
+        return {"lines": 0}
+    groups = lines.groupby(["family", "by"], sort=False)["mean"]
+    spans = (groups.max() - groups.min()).reset_index()
+    first, span = groups.head(1).index.to_numpy(), spans["mean"].to_numpy(np.float64)
+    widths = list[tuple[float, int, int]]()
+    for family in spans["family"].unique():
+        mine = np.flatnonzero(spans["family"].to_numpy() == family)
+        most, least = mine[span[mine].argmax()], mine[span[mine].argmin()]
+        widths.append((float(span[most] - span[least]), int(most), int(least)))
+    _, most, least = max(widths, key=lambda each: each[0])
+    told = {"most": float(span[most]), "least": float(span[least])}
+    return {"lines": len(spans), **told, "most row": int(first[most]), "least row": int(first[least])}
 
 
 def _clear(pairs: Frame) -> Facts:
@@ -238,7 +270,9 @@ def _test(fit: Fit, formula: str, data: Any, options: Mapping[str, Any], seed: i
     row = table.iloc[-1]
     if not row["reference"]:
         return {"note": row["note"]}
-    relation = "within the model chosen" if row.name == fit.formula else "contains the model chosen"
+    relation = (
+        "within the model chosen" if row.name == model_text(fit.estimates) else "contains the model chosen"
+    )
     return {"relation": relation, **{name: row[name] for name in ("stat", "df", "p", "reference", "note")}}
 
 
@@ -412,6 +446,7 @@ TABLES = (
         },
     ),
     ReportTable("effect_sizes"),
+    ReportTable("interactions", facts=_spans),
     ReportTable(
         "shares",
         "Shares of variance: how much the model explains, and how alike members of a group are.",

@@ -11,10 +11,20 @@ import numpy as np
 from lmmkit.engine.setup import Setup, set_up, subset
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.design.design import Design, build_design, without_random_effects
+from lmmkit.model.design.rows_used import (
+    OFFSET,
+    WEIGHTS,
+    Given,
+    Request,
+    open_source,
+    picked,
+    subset_of,
+)
 from lmmkit.model.estimates import Estimates, Stored, estimate
 from lmmkit.model.formula.formula import Formula
 from lmmkit.model.formula.residual_formula import parse_residual
 from lmmkit.model.inference.degrees_of_freedom import null_directions
+from lmmkit.model.selection.caic4 import caic4
 from lmmkit.model.selection.conditional_aic import conditional_aic
 from lmmkit.model.selection.random_parts import spelled
 from lmmkit.model.selection.term_components import term_components
@@ -23,6 +33,7 @@ from lmmkit.model.threads import one_thread
 
 MEASURES = ("llf", "deviance", "aic", "bic")
 FACTS = ("nobs", "npar", *MEASURES)
+CONDITIONAL_CRITERIA = ("caic", "caic4")  # the criterion, and what R's cAIC4 gives for it
 OPTIONS = ("weights", "offset", "residual", "known", "contrasts", "missing", "subset")
 SEARCHES = ("algorithm", "max_iterations")
 
@@ -35,7 +46,8 @@ class Candidate:
         label: What stands for it: its random part, or its formula.
         formula: The model.
         estimates: Its fit, without the matrices of its search; None where it could not be fitted.
-        measures: nobs, npar, llf, deviance, aic, bic, caic and caic_df, NaN where there is none.
+        measures: nobs, npar, llf, deviance, aic, bic, caic, caic_df, caic4 and caic4_df, NaN where there is
+            none.
         directions: Null directions of its covariance matrices, in words.
         evaluations: Calls of the criterion.
         components: Its principal components, see `term_components`; None where it could not be fitted.
@@ -60,6 +72,46 @@ class Candidate:
     def singular(self) -> bool:
         """Whether some covariance matrix has a null direction."""
         return self.estimates is not None and self.estimates.is_singular
+
+
+def shared_rows(
+    widest: Formula, data: Any, options: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any], list[str]]:
+    """Table and options on the rows that a model can use, so that smaller ones are fitted to the same rows.
+
+    Args:
+        widest: The model.
+        data: The table.
+        options: Those of `lmm`.
+
+    Returns:
+        Table, options, and in a sentence what was left out for a column of the random part alone.
+    """
+    given = Given(data, options.get("weights"), options.get("offset"))
+    if options.get("subset") is not None:
+        given = subset_of(given, options["subset"])
+    asked = Request(
+        widest,
+        given.weights,
+        given.offset,
+        missing=options.get("missing", "drop"),
+        residual=parse_residual(options.get("residual")),
+    )
+    source = open_source(asked, given.data)
+    always = set(replace(asked, formula=replace(widest, random=())).columns())
+    gone = {name: int(mask.sum()) for name, mask in source.lost.items() if name not in always}
+    gone = {name: count for name, count in gone.items() if count and name not in (WEIGHTS, OFFSET)}
+    if source.rows is None or not gone:
+        return data, dict(options), []
+    names = " and ".join(f"`{name}` ({count:,})" for name, count in gone.items())
+    said = (
+        f"Values are missing of {names}: every candidate is fitted to the {len(source.rows):,} rows on which "
+        "the largest one can be. Without them the chosen model may have more rows."
+    )
+    left = picked(given, source.rows, source.table)
+    kept = {name: value for name, value in options.items() if name != "subset"}
+    vectors = {"weights": left.weights, "offset": left.offset}
+    return left.data, kept | {name: v for name, v in vectors.items() if v is not None}, [said]
 
 
 class Candidates:
@@ -101,11 +153,13 @@ class Candidates:
         try:
             design = self._design(formula)
             found = self._estimated(design)
-            caic = conditional_aic(found) if self.conditional else None
+            criteria = {"caic": conditional_aic(found), "caic4": caic4(found)} if self.conditional else {}
         except LmmkitError as error:
             return Candidate(label, formula, error=str(error))
         measures: dict[str, float] = {name: getattr(found, name) for name in FACTS}
-        measures |= {"caic": caic.value if caic else np.nan, "caic_df": caic.df if caic else np.nan}
+        for name in CONDITIONAL_CRITERIA:
+            own = criteria.get(name)
+            measures |= {name: own.value if own else np.nan, f"{name}_df": own.df if own else np.nan}
         directions = tuple(null_directions(found))
         components = term_components(found)
         lean = replace(found, evidence=Stored((), (), (), ()))

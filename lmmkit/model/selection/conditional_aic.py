@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.variance_tests.effective_parameters import effective_parameters
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
@@ -51,7 +52,11 @@ def conditional_aic(estimates: Estimates) -> ConditionalAic:
     with one_thread():
         df = effective_parameters(estimates.optimum) + 1.0
     weights = np.ones(n) if problem.weights is None else problem.weights
-    e2 = float(np.sum(weights * (problem.response - estimates.fitted) ** 2))
-    logs = n * np.log(2.0 * np.pi * estimates.sigma**2) - float(np.log(weights).sum())
-    llf = -0.5 * (float(logs) + e2 / estimates.sigma**2)
+    llf = conditional_llf(problem.response - estimates.fitted, weights, estimates.sigma)
     return ConditionalAic(-2.0 * llf + 2.0 * df, df, llf)
+
+
+def conditional_llf(residuals: Floats, weights: Floats, sigma: float) -> float:
+    """Log f(y | b) of independent residuals (n,) with prior weights (n,)."""
+    logs = len(residuals) * np.log(2.0 * np.pi * sigma**2) - float(np.log(weights).sum())
+    return -0.5 * (float(logs) + float(weights @ residuals**2) / sigma**2)

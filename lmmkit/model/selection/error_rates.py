@@ -33,7 +33,7 @@ from lmmkit.model.inference.distributions import f_tails
 from lmmkit.model.means.focus import find_focus
 from lmmkit.model.options import check_level, check_option, whole
 from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
-from lmmkit.model.selection.candidates import Candidate, Candidates
+from lmmkit.model.selection.candidates import Candidate, Candidates, shared_rows
 from lmmkit.model.selection.random_parts import Bars, intercepts, lattice, simpler, spelled
 from lmmkit.model.selection.select import RULES, largest_part
 from lmmkit.model.selection.step_tests import mixture_between
@@ -164,9 +164,12 @@ def error_rates(
     count = whole("n", n, "responses")
     check_option("rule", rule, RULES)
     check_level("level", level)
+    check_level("alpha", alpha, 0.2)
     base = formula if isinstance(formula, Formula) else parse_formula(formula)
     largest, _ = largest_part(base, data, options)
-    fits = Candidates(replace(base, random=largest), data, reml=reml, options=options, conditional=False)
+    widest = replace(base, random=largest)
+    data, options, _ = shared_rows(widest, data, options)
+    fits = Candidates(widest, data, reml=reml, options=options, conditional=False)
     drawn, note = _truth(fits, base, largest) if truth is None else (truth.estimates, "as given")
     settled = check_simulation(drawn.design, rule, criterion, count)
     tested = _Tested(drawn, focus, df)

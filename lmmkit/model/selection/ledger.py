@@ -15,7 +15,7 @@ from lmmkit.escape import html, terminal
 from lmmkit.model.comparison.compare import APART, ONE_VARIANCE
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.formula import Formula
-from lmmkit.model.selection.candidates import FACTS, Candidate, Candidates
+from lmmkit.model.selection.candidates import CONDITIONAL_CRITERIA, FACTS, Candidate, Candidates
 from lmmkit.model.selection.random_parts import Bars, has_correlations, spelled
 from lmmkit.model.selection.step_tests import NO_DISTRIBUTION, StepTest, step_test
 from lmmkit.model.selection.term_components import COLUMNS as COMPONENTS
@@ -60,8 +60,9 @@ class Selection:
         note: On what the comparison rests, in a sentence.
         ending: How the choice ended: whether what was chosen is singular, and why it stands nevertheless.
         table: One row per candidate: candidate, formula, nobs, npar, llf, deviance, aic, bic, caic, caic_df,
-            each one's distance from the least (d_deviance, d_aic, d_bic, d_caic), against (the candidate that
-            it was held against), stat, df, p, reference (distribution of the statistic), singular, direction
+            caic4, caic4_df (what R's cAIC4 gives; NaN where it has nothing), each one's distance from the
+            least (d_deviance, d_aic, d_bic, d_caic), against (the candidate that it was held against), stat,
+            df, p, reference (distribution of the statistic), singular, direction
             (which ones have no variance, how many of how many), converged, evaluations, chosen, decision
             (chosen, step, rejected, shown, failed), reason, error.
         path: One row per comparison of a rule that goes step by step: step, stage, candidate, against, what
@@ -173,7 +174,9 @@ class CandidateLedger:
         path: The comparisons.
     """
 
-    def __init__(self, fits: Candidates, criterion: str, alpha: float, seed: int) -> None:
+    def __init__(self, fits: Candidates, base: Formula, criterion: str, alpha: float, seed: int) -> None:
+        """`base`: the formula whose response and fixed part the candidates are compared in."""
+        self.base = base
         self.fits, self.criterion, self.alpha, self.seed = fits, criterion, alpha, seed
         self.entries: dict[str, Entry] = {}
         self.path: list[dict[str, Any]] = []
@@ -184,7 +187,7 @@ class CandidateLedger:
         """The entry of a formula, made and fitted at the first call."""
         key = str(formula)
         if key not in self.entries:
-            same = set(formula.fixed) == set(self.fits.base.fixed)
+            same = self._same_means(formula)
             candidate = self.fits.of(formula, spelled(formula.random) if same else key)
             self.entries[key] = Entry(replace(candidate, label=spelled(formula.random) if same else key))
             if not candidate.able:
@@ -354,9 +357,31 @@ class CandidateLedger:
 
     def comparable(self, candidate: Candidate) -> bool:
         """Whether a candidate's likelihood may be compared with that of the others."""
-        most = max((e.candidate.measures.get("nobs", 0.0) for e in self.entries.values()), default=0.0)
-        same = set(candidate.formula.fixed) == set(self.fits.base.fixed)
-        return candidate.measures.get("nobs") == most and (same or not self.fits.reml)
+        return not self.difference(candidate)
+
+    def difference(self, candidate: Candidate) -> str:
+        """Why its likelihood may not be compared with that of the others, or nothing."""
+        if candidate.formula.response != self.base.response:
+            return f"another response, `{candidate.formula.response}`"
+        if not (self._same_means(candidate.formula) or not self.fits.reml):
+            return "REML with another fixed part (use method ML)"
+        like = [e.candidate for e in self.entries.values()]
+        like = [one for one in like if one.estimates and one.formula.response == self.base.response]
+        most = max(like, key=lambda one: one.measures["nobs"], default=candidate)
+        own, whole = candidate.measures.get("nobs", 0.0), most.measures.get("nobs", 0.0)
+        if own != whole:
+            return f"other rows, {own:,.0f} where others have {whole:,.0f}"
+        return "" if _same_rows(candidate, most) else f"{own:,.0f} other rows"
+
+    def _same_means(self, formula: Formula) -> bool:
+        return formula.response == self.base.response and set(formula.fixed) == set(self.base.fixed)
+
+
+def _same_rows(one: Candidate, other: Candidate) -> bool:
+    """Whether two candidates use the same rows; one without random effects has those of the others."""
+    if one.estimates is None or other.estimates is None or not (one.formula.random and other.formula.random):
+        return True
+    return np.array_equal(one.estimates.design.rows, other.estimates.design.rows)
 
 
 def selection_of(ledger: CandidateLedger, rule: str, chosen: Formula, notices: Sequence[str]) -> Selection:
@@ -395,7 +420,8 @@ def selection_of(ledger: CandidateLedger, rule: str, chosen: Formula, notices: S
     )
 
 
-HEAD = ("candidate", "formula", *FACTS, "caic", "caic_df")
+MEASURED = (*FACTS, *(part for name in CONDITIONAL_CRITERIA for part in (name, f"{name}_df")))
+HEAD = ("candidate", "formula", *MEASURED)
 TAIL = (
     "against",
     "stat",
@@ -420,7 +446,7 @@ def _row(ledger: CandidateLedger, entry: Entry, rule: str, chosen: str) -> dict[
     return {
         "candidate": own.label,
         "formula": str(own.formula),
-        **{name: own.measures.get(name, np.nan) for name in (*FACTS, "caic", "caic_df")},
+        **{name: own.measures.get(name, np.nan) for name in MEASURED},
         "against": against,
         "stat": test.stat,
         "df": test.df,
@@ -491,7 +517,7 @@ def _obstacle(ledger: CandidateLedger, candidate: Candidate) -> str:
     if candidate.error:
         return f"could not be fitted: {candidate.error}"
     if not ledger.comparable(candidate):
-        return "not comparable: other rows, or REML with another fixed part (use method ML)"
+        return f"not comparable: {ledger.difference(candidate)}"
     return "" if candidate.able else "its search did not converge"
 
 
@@ -541,7 +567,7 @@ def _ending(taken: Candidate, rule: str) -> str:
         return f"{what} Its criterion is the least among the candidates."
     if rule == "maximal":
         return (
-            f"{what} It is the largest model that the design justifies; that direction has no variance in it."
+            f"{what} It is the largest model that the design justifies, and the data show no variance there."
         )
     return f"{what} {_why_singular(taken)}"
 

@@ -14,7 +14,7 @@ from lmmkit.model.fit import lmm
 from lmmkit.model.formula.formula import Bar, Formula, parse_candidate, parse_formula
 from lmmkit.model.formula.residual_formula import IID, parse_residual
 from lmmkit.model.options import check_level, check_option, names_of
-from lmmkit.model.selection.candidates import Candidates
+from lmmkit.model.selection.candidates import Candidates, shared_rows
 from lmmkit.model.selection.ledger import CandidateLedger, Selection, selection_of
 from lmmkit.model.selection.random_parts import Bars, lattice, spelled
 from lmmkit.model.selection.residual_structures import residual_structures, row_of
@@ -81,29 +81,32 @@ def select(
     >>> select("y ~ x + (1 | g)", frame).table["candidate"].tolist()
     ['(1 | g)']
     >>> select("y ~ x + (1 | g)", frame, rule="parsimonious").formula
-    'y ~ 1 + x + (1 + x || g)'
+    'y ~ 1 + x + (1 | g)'
     """
     check_option("rule", rule, RULES)
     criterion = default_criterion(rule) if criterion is None else criterion
     check_option("criterion", criterion, CRITERIA)
-    check_level("alpha", alpha)
+    check_level("alpha", alpha, 0.2)
     _check_criterion(rule, criterion, options)
     base = parse_formula(formula)
     if rule in WALKS:
         largest, notices = largest_part(base, data, options)
         listed = _listed(base, candidates) if candidates != "auto" else []
-        fits = _candidates(replace(base, random=largest), data, reml, options, criterion)
-        ledger = CandidateLedger(fits, criterion, alpha, seed)
+        widest = replace(base, random=largest)
+        data, options, lost = shared_rows(widest, data, options)
+        fits = _candidates(widest, data, reml, options, criterion)
+        ledger = CandidateLedger(fits, base, criterion, alpha, seed)
         end = ledger.walk(WALKS[rule](largest), base)
         ledger.show(listed)
-        found = selection_of(ledger, rule, replace(base, random=end), (*base.notices, *notices))
+        found = selection_of(ledger, rule, replace(base, random=end), (*base.notices, *notices, *lost))
         return _with_residuals(found, residuals, focus, data, reml, options)
     listed = _listed(base, candidates)
     if rule == "fixed" and str(base) not in map(str, listed):
         listed = [base, *listed]
     widest = max(listed, key=lambda f: sum(len(bar.terms) for bar in f.random))
     fits = _candidates(widest, data, reml, options, criterion)
-    ledger = CandidateLedger(fits, criterion, alpha, seed)
+    same = (one for one in listed if set(one.fixed) == set(base.fixed) and one.response == base.response)
+    ledger = CandidateLedger(fits, next(same, widest), criterion, alpha, seed)
     ledger.show(listed)
     chosen = base if rule == "fixed" else ledger.best()
     found = selection_of(ledger, rule, chosen, base.notices)
@@ -166,7 +169,11 @@ def _candidates(
 def _listed(base: Formula, candidates: str | Sequence[str]) -> list[Formula]:
     """Every candidate once."""
     if isinstance(candidates, str):
-        check_option("candidates", candidates, ("auto",))
+        if candidates != "auto":
+            raise FitError(
+                f"candidates={candidates!r}: 'auto' is expected, or a list of random parts or formulas, such "
+                "as ['(1 | g)', '(x | g)']."
+            )
         found = [replace(base, random=part) for part in lattice(base.random)]
     else:
         found = [parse_candidate(text, base) for text in names_of("candidates", candidates)]

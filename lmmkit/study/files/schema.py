@@ -538,6 +538,11 @@ class PosteriorSection(_Section):
     draws: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
         default=4000, description="Draws of the covariance parameters and fixed effects"
     )
+    digits: Annotated[int, Field(ge=1, le=6)] | None = Field(
+        default=None,
+        description="Significant digits that means, medians and interval ends are to have; refused where the "
+        "draws are too few for them, with how many would do",
+    )
     priors: dict[ShortText, Prior] = Field(
         default_factory=dict,
         description="Priors by parameter (`Subject.sd.Days`, `Days`), by term (`Subject.sd`, `Subject.cor`) "

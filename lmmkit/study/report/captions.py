@@ -21,7 +21,7 @@ from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.report.findings import listed
 from lmmkit.study.report.numbers import MINUS, TABLES, cell_mark, number, percent
-from lmmkit.study.report.seen import as_unit
+from lmmkit.study.report.seen import Seen, as_unit
 
 VERBS = (("within", "varies", "vary"), ("between", "is constant", "are constant"))
 EQUAL = 1e-9  # relative: standard deviations that a structure makes one
@@ -97,6 +97,12 @@ def label_of(columns: pd.DataFrame, name: str, labels: Labels = NO_LABELS) -> st
     inside = {column: unit_of(columns, column) for column in focus_columns(name, list(columns["column"]))}
     units = ", ".join(f"{labels.of(column)} in {unit}" for column, unit in inside.items() if unit)
     return axis_label(labels.of(name), units)
+
+
+def effect_label(spoken: Seen, name: str) -> str:
+    """An axis text for a coefficient or a random effect, as readers see it, with its unit."""
+    (unit,) = spoken.units_told([name])
+    return f"{spoken.effect(name)} ({unit})" if unit else spoken.effect(name)
 
 
 def distance_label(columns: pd.DataFrame, names: list[str], labels: Labels = NO_LABELS) -> str:
@@ -460,6 +466,8 @@ def effect_pairs(table: pd.DataFrame) -> Words:
         said.append(fill(form, numbers.fact(f"{worst}: straight", 3), several or one))
     if flat:
         said.append(fill("The predicted effects do not differ between the levels: {}.", _names(flat)))
+    if len(r) > 1:
+        said.append(fill("An ellipse holds nineteen of twenty effects under the estimated covariance."))
     return _words(
         join(" ", said),
         "Scatter of the predicted effects of {}: {}.",
@@ -728,6 +736,76 @@ def means(table: pd.DataFrame, pairs: pd.DataFrame) -> Words:
         form = "Of {} between means {} {} an interval, adjusted by Tukey's method, that excludes zero."
         caption = fill(form, every, clear, "has" if clear.value == 1 else "have")
     return _words(caption, "Marginal means with intervals: {}.", _names(table["cell"]))
+
+
+def interactions(table: pd.DataFrame, unit: str) -> Words:
+    """What the lines of means of factors that interact show."""
+    numbers = _Numbers("interactions", table)
+    most, least = (int(numbers.facts[key]) for key in ("most row", "least row"))
+    spans = [fill("{}{}", numbers.fact(key), with_unit(unit)) for key in ("most", "least")]
+    lines = [Name(str(table["by"].iloc[row])) for row in (most, least)]
+    form = "Along {} the means lie {} apart for {} and {} for {}; parallel lines would show no interaction."
+    return _words(
+        fill(form, Name(str(table["group"].iloc[most])), spans[0], lines[0], spans[1], lines[1]),
+        "Marginal means with intervals as {}, along {}.",
+        counted(numbers.fact("lines"), "line"),
+        _names(table["group"].unique()),
+    )
+
+
+def profile_zeta(table: pd.DataFrame) -> Words:
+    """What the signed roots of the profiles show."""
+    numbers = _Numbers("profile_zeta", table)
+    name = table["parameter"].drop_duplicates().iloc[numbers.facts["place"]]
+    form = "The interval of {} leans most: one half of it is {} times as long as the other."
+    return _words(
+        fill(form, Name(str(name)), numbers.fact("most", 3)),
+        "Signed root of the profile deviance over the values of {}, a panel each, with the interval's ends.",
+        counted(numbers.fact("parameters"), "parameter"),
+    )
+
+
+def interval_comparison(table: pd.DataFrame) -> Words:
+    """What intervals by several methods show beside each other."""
+    numbers = _Numbers("interval_comparison", table)
+    name = table["parameter"].drop_duplicates().iloc[numbers.facts["place"]]
+    form = "The lengths differ most for {}, where the longest interval is {} times as long as the shortest."
+    return _words(
+        fill(form, Name(str(name)), numbers.fact("most", 3)),
+        "Intervals of {} by each method, a panel each: {}.",
+        counted(numbers.fact("parameters"), "parameter"),
+        _names(table["method"].unique()),
+    )
+
+
+def shrinkage(table: pd.DataFrame, names: Sequence[str]) -> Words:
+    """What the way from own estimates to the model's shows.
+
+    Args:
+        table: The table of shrinkage.
+        names: The effects on its x and y; one where y is a place.
+    """
+    numbers = _Numbers("shrinkage", table)
+    ways = [
+        fill("from {} to {} for {}", numbers.fact(axis, 3), numbers.fact(f"{axis}_model", 3), Name(name))
+        for axis, name in zip(("x", "y"), names, strict=False)
+        if axis in numbers.facts
+    ]
+    said = [fill("Fewer than two levels have estimates of their own.")]
+    if ways:
+        form = "From own rows to the model the standard deviation between levels goes {}."
+        said = [fill(form, join(" and ", ways))]
+    if numbers.facts["without"]:
+        lost = counted(numbers.fact("without"), "level")
+        have = "has" if numbers.facts["without"] == 1 else "have"
+        said.append(fill("{} {} too few rows for own estimates.", lost, have))
+    return _words(
+        join(" ", said),
+        "Estimates of {} of {} from own rows alone, each with an arrow to what the model predicts: {}.",
+        counted(numbers.fact("levels"), "level"),
+        Name(str(table["group"].iloc[0])),
+        _names(names),
+    )
 
 
 def dropout(table: pd.DataFrame) -> Words:

@@ -296,13 +296,13 @@ class _Influential:
         below = bool(self.summary["p"].iloc[row] < alpha.value)
         edge = self._cell(row, "most_p" if below else "least_p", "probability")
         least = "" if edge.text.startswith("<") else "at most " if below else "at least "
-        p_text = fill("its p stays {} {} ({}{})", "below" if below else "above", alpha, least, edge)
+        p_text = fill("stays {} {} ({}{})", "below" if below else "above", alpha, least, edge)
         start = fill("The answer turns on no single {}: without any one of {}", self._one(row),
                      self._cell(row, "units"))  # fmt: skip
         if pd.isna(self.summary["low"].iloc[row]):
-            return fill("{} the {} are tested alike: {}.", start, focus, p_text)
+            return fill("{} the p of the test of the {} {}.", start, focus, p_text)
         low, high = self._cell(row, "low"), self._cell(row, "high")
-        return fill("{} the {} lies between {} and {}, and {}.", start, focus, low, high, p_text)
+        return fill("{} the {} lies between {} and {}, and its p {}.", start, focus, low, high, p_text)
 
     def _variances(self, row: int) -> Iterator[MarkedText]:
         for place in self._places(row, "variance")[:MOST_LEVELS_NAMED]:

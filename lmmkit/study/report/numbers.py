@@ -11,6 +11,7 @@ import pandas as pd
 
 from lmmkit.model.influence import about_influence
 from lmmkit.model.missing_data import about_missing
+from lmmkit.model.picture_tables import parameter_intervals, shrinkage
 from lmmkit.model.posterior.weighted import trusted_text
 from lmmkit.model.report_tables import (
     about_answer,
@@ -44,6 +45,8 @@ TABLES: dict[str, ReportTable] = {
         about_search,
         about_inference,
         about_fit,
+        shrinkage,
+        parameter_intervals,
         about_visits,
         residuals,
         fitted_lines,

@@ -289,8 +289,11 @@ def _entries(path: Path) -> Iterable[str]:
 
 
 def _equal(written: str, value: Any) -> bool:
-    """Whether a value as a mark has it is that of the file, numbers up to the last digits."""
-    if written == repr(value):
+    """Whether a value as a mark has it is that of the file, numbers up to the last digits.
+
+    A level that looks like a number is text to those who print it, and a number to whoever reads the file.
+    """
+    if written in (repr(value), repr(str(value))):
         return True
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False

@@ -123,7 +123,7 @@ WORKS: Mapping[str, Work] = {
         "Vehtari et al., 2024",
         "Vehtari, A., Simpson, D., Gelman, A., Yao, Y., & Gabry, J. (2024). Pareto smoothed "
         "importance sampling. "
-        "Journal of Machine Learning Research, 25(72), 1-58.",
+        "Journal of Machine Learning Research, 25(72), 1-58. doi:10.48550/arXiv.1507.02646",
     ),
     "lkj": Work(
         "Lewandowski, Kurowicka, & Joe, 2009",

@@ -100,6 +100,20 @@ class Seen:
         """The units of effects as axes have them."""
         return [str(unit).strip() for unit in self.units_of(names)]
 
+    def units_of_parameters(self, names: Iterable[Any]) -> list[str]:
+        """The units of coefficients and standard deviations as `Fit.conf_int` names them; none of others."""
+        return [self._unit_of_parameter(str(name)) for name in names]
+
+    def _unit_of_parameter(self, name: str) -> str:
+        inside, sd, effect = name.rpartition(".sd")
+        if name in self.design.fixed_names:
+            effect = name
+        elif not sd or effect[:1] not in ("", "."):
+            return ""
+        return self.units_told(
+            [effect.removeprefix(".") or (inside if inside == "Residual" else "Intercept")]
+        )[0]
+
     def kind_of_effect(self, name: str) -> tuple[str, ...]:
         """What effects must share to be of like units: the texts of their numbers with units."""
         return tuple(sorted(each.expression.text for _, each in self._parts(name) if each.kind != "factor"))

@@ -84,3 +84,14 @@ def test_one_predictor_has_nothing_to_be_collinear_with():
     assert inflations(fit.estimates) == []
     table = lmmkit.diagnose(fit, replicates=99).table
     assert table[table.check == "collinearity"].verdict.tolist() == ["not checked"]
+
+
+def test_an_interaction_is_not_held_against_its_parts():
+    rng = np.random.default_rng(6)
+    g, day = np.repeat(np.arange(24), 8), np.tile(np.arange(8.0), 24)
+    arm = np.array(["a", "b", "c"])[g % 3]
+    slopes = rng.normal(scale=3.0, size=24)[g]
+    frame = pd.DataFrame({"y": slopes * (day - 7.0) + rng.normal(size=192), "day": day, "arm": arm, "g": g})
+    told = {one.name: one.vif for one in inflations(lmmkit.lmm("y ~ day * arm + (day | g)", frame).estimates)}
+    assert set(told) == {"day", "arm"}
+    assert max(told.values()) == pytest.approx(1.0)

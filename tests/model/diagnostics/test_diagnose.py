@@ -223,7 +223,7 @@ def with_fault(kind):
         ("group", "outlying groups", "g", "g 7 stands apart in its intercept: "),
         ("levels", "variance between groups", "h", "differs between the levels of h, from "),
         ("number", "variance along a predictor", "x", "The residual variance rises with x: "),
-        ("tails", "normal residuals", "residuals", "with heavier tails"),
+        ("tails", "normal residuals", "residuals", "have heavier tails"),
         ("effects", "normal random effects", "g", "The random effects of g are not normal: "),
     ],
 )
@@ -302,3 +302,42 @@ def test_curves_are_drawn_with_axes_that_say_what_they_are():
     quantiles = about_checks.quantiles(found, fit)
     out = (quantiles["residual"] < quantiles["low"]) | (quantiles["residual"] > quantiles["high"])
     assert about_checks.drawn(quantiles, rows=240, drawn=240)["outside"] == out.sum() > 0
+
+
+def trended(seed=4):
+    """Rows in time of a table whose response follows the time."""
+    rng = np.random.default_rng(seed)
+    g, day = np.repeat(np.arange(20), 8), np.tile(np.arange(8), 20)
+    weight = 30 + 2.0 * day + rng.normal(size=20)[g] + rng.normal(size=160)
+    return pd.DataFrame({"weight": weight, "day": day, "g": g, "x": rng.normal(size=160), "s": g % 2})
+
+
+@pytest.mark.parametrize(
+    ("formula", "residual", "remedy"),
+    [
+        (
+            "weight ~ x + (1 | g)",
+            None,
+            "put `day` in the fixed part where it may act on the mean; else `resid",
+        ),
+        ("weight ~ x + (1 | g)", "ident(s)", "`residual: ident(s) * ar1(day | g)`"),
+    ],
+)
+def test_serial_correlation_of_a_trend_left_out(formula, residual, remedy):
+    found = lmmkit.diagnose(lmmkit.lmm(formula, trended(), residual=residual), replicates=199)
+    own = row_of(found, "serial correlation", "day in g")
+    assert remedy in own["remedy"]
+    assert " adds most to it" in own["found"]
+
+
+def test_one_row_far_out_is_no_reason_to_transform_the_response():
+    data = with_fault("none")
+    data["y"] += 20
+    data.loc[57, "y"] += 8
+    own = row_of(lmmkit.diagnose(lmmkit.lmm("y ~ x + (1 | g)", data)), "normal residuals", "residuals")
+    assert own["remedy"].startswith("look at the outlying rows")
+    data = with_fault("none").assign(
+        y=lambda d: d["x"] + np.random.default_rng(4).exponential(3, size=240) + 5
+    )
+    own = row_of(lmmkit.diagnose(lmmkit.lmm("y ~ x + (1 | g)", data)), "normal residuals", "residuals")
+    assert own["remedy"].startswith("`log(y)` or `sqrt(y)` as the response")

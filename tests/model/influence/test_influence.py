@@ -11,8 +11,10 @@ import pytest
 
 from lmmkit import Fit, FitError, influence, lmm
 from lmmkit.engine.influence import deletion, geometry
+from lmmkit.model.influence.conclusions import short_p
 from lmmkit.model.influence.influence import EXACT, HELD, LOST, STEP, Influence
 from lmmkit.model.leverage import row_pulls
+from lmmkit.model.means.focus import find_focus
 
 DATA = Path(__file__).parents[2] / "reference" / "data"
 SHIPPED = Path(__file__).parents[3] / "params" / "data"
@@ -308,7 +310,34 @@ def test_it_prints_and_has_plain_values():
     assert plain["methods"] == {EXACT: 18}
 
 
+def test_a_p_near_alpha_is_told_on_its_side():
+    assert [short_p(p, 0.05) for p in (0.0500004, 0.0496, 0.12, 3e-5)] == [
+        ".0500004",
+        ".0496",
+        ".12",
+        "below .0001",
+    ]
+
+
+def test_a_nested_factor_is_found_whichever_way_it_is_spelled():
+    fit = lmm("y ~ x + (1 | school/cls)", unbalanced())
+    assert influence(fit, "school:cls", refits=0).of == influence(fit, "cls:school", refits=0).of
+
+
 def test_without_fixed_effects_the_variances_are_what_is_looked_at():
     found = influence(lmm("Yield ~ 0 + (1 | Batch)", pd.read_csv(DATA / "Dyestuff2.csv")), "Batch")
     assert found.table["cooks"].isna().all()
     assert found.table["rvc.Residual.sd"].notna().all()
+
+
+def test_an_interaction_is_looked_at_as_such():
+    table = pd.read_csv(SHIPPED / "orthodont.csv")
+    fit = lmm("distance ~ age * Sex + (age | Subject)", table)
+    found = influence(fit, "Subject", focus=find_focus(fit.design, "age:Sex[T.Male]"))
+    assert found.focus == "interaction age:Sex"
+    assert abs(found.whole.estimate) == pytest.approx(fit.params["age:Sex[T.Male]"])
+    least = lmm("distance ~ age * Sex + (age | Subject)", table[table["Subject"] != found.table.index[0]])
+    assert found.table["estimate"].iloc[0] == pytest.approx(least.params["age:Sex[T.Male]"], abs=1e-7)
+    assert influence(fit, "Subject", focus="Sex:age", refits=0).focus == found.focus
+    narrow = lmm("distance ~ age * Sex + I(age ** 2):Sex + (1 | Subject)", table)
+    assert influence(narrow, "Subject", focus="age:Sex", refits=0).focus == "slope of age"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ from lmmkit.model.posterior import drawing
 from lmmkit.model.posterior.drawing import draw_posterior
 from lmmkit.model.posterior.prior_words import default_scale, model_priors
 from lmmkit.model.tables import parameter_names, parameters
+
+ROOT = Path(__file__).parents[3]
 
 
 @cache
@@ -236,7 +239,7 @@ def test_a_balanced_layout_has_the_exact_posterior(spread):
 
 
 def test_sleepstudy_has_the_known_posterior():
-    frame = pd.read_csv("params/data/sleepstudy.csv")
+    frame = pd.read_csv(ROOT / "params/data/sleepstudy.csv")
     draws, _ = draw_posterior(lmmkit.lmm("Reaction ~ Days + (Days | Subject)", frame).estimates, seed=1)
     mean = draws.weights @ draws.natural
     sd = np.sqrt(draws.weights @ (draws.natural - mean) ** 2)
@@ -342,3 +345,52 @@ def test_far_out_a_draw_has_no_weight_and_raises_nothing(name):
     found = at.drawn(points, np.zeros((at.p, points.shape[1])))
     assert not np.isnan(found.log_posterior).any()
     assert (found.log_posterior[-len(phi) - 1 :] < found.log_posterior.max() - 20).all()
+
+
+@cache
+def sleep():
+    return lmmkit.lmm("Reaction ~ Days + (1 | Subject)", pd.read_csv(ROOT / "params/data/sleepstudy.csv"))
+
+
+@pytest.mark.parametrize(
+    ("priors", "name", "mean"),
+    [  # by quadrature
+        ({"sigma": "uniform(0, 31)"}, "Residual.sd", 29.7409),
+        ({"Subject.sd": "uniform(0, 40)"}, "Subject.sd.Intercept", 34.4933),
+    ],
+)
+def test_a_prior_may_end_below_the_estimate(priors, name, mean):
+    row = lmmkit.posterior(sleep(), priors, seed=1).table.loc[name]
+    assert abs(row["mean"] - mean) < 4 * row["mcse"]
+
+
+def test_priors_that_end_far_from_the_estimate_leave_no_traceback():
+    with np.errstate(invalid="raise"):
+        found = lmmkit.posterior(sleep(), {"Subject.sd": "uniform(100, 101)"}, seed=1).table
+    assert 100 < found.loc["Subject.sd.Intercept", "mean"] < 101
+
+
+def test_draws_too_few_for_the_digits_asked_are_refused_with_how_many_would_do():
+    with pytest.raises(FitError, match=r"digits=3: too few draws .* About [\d,]+ draws would do"):
+        lmmkit.posterior(sleep(), digits=3, seed=1)
+    lmmkit.posterior(sleep(), digits=1, seed=1)
+    with pytest.raises(FitError, match="digits=0"):
+        lmmkit.posterior(sleep(), digits=0)
+
+
+@pytest.mark.parametrize("workers", [0, -1, "x"])
+def test_threads_are_a_whole_number(workers):
+    with pytest.raises(FitError, match="workers="):
+        lmmkit.posterior(sleep(), workers=workers)
+
+
+@pytest.mark.parametrize("seed", [10, 22])
+def test_a_proposal_that_leaves_a_tail_gets_wider(seed):
+    data = pd.read_csv(ROOT / "params/data/machines.csv")
+    fit = lmmkit.lmm("score ~ Machine + (1 | Worker/Machine)", data)
+    assert draw_posterior(fit.estimates, None, 4000, seed)[0].trusted
+
+
+def test_a_prior_beyond_what_can_be_reckoned_is_refused():
+    with pytest.raises(FitError, match="reckoned"):
+        lmmkit.posterior(sleep(), {"Days": "normal(0, 1e-200)"})

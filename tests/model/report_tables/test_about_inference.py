@@ -80,6 +80,11 @@ def test_candidates_are_tested_where_nested_and_refused_in_words_elsewhere(data)
     ]
     table = about_inference.comparisons(fit, candidates, data, {}, seed=1).set_index("candidate")
     assert table.loc["(1 | g)", "relation"] == "within the model chosen"
+    variances = {"residual": "ident(h)"}
+    beside = about_inference.comparisons(
+        lmm(fit.formula, data, **variances), candidates, data, variances, seed=1
+    )
+    assert beside["relation"].iloc[0] == "within the model chosen"
     assert table.loc["(1 | g)", "reference"] == "1/2 chi2(0) + 1/2 chi2(1)"
     assert np.isnan(table.loc["(x | g)", "p"])
     assert "not a special case" in table.loc["(x | g)", "note"]

@@ -246,6 +246,51 @@ def test_candidates_that_cannot_be_fitted_or_lose_rows_are_shown_with_their_reas
     assert rows["reason"].iloc[2].startswith("not comparable: other rows")
 
 
+def test_another_response_is_not_comparable(frame):
+    candidates = ["log(Reaction) ~ Days + (1 | Subject)", "(1 | Subject)"]
+    found = select("Reaction ~ Days + (1 | Subject)", frame, rule="best", reml=False, candidates=candidates)
+    assert found.formula == "Reaction ~ 1 + Days + (1 | Subject)"
+    rows = by_candidate(found)
+    assert list(rows.index) == ["log(Reaction) ~ 1 + Days + (1 | Subject)", "(1 | Subject)"]
+    assert rows["reason"].iloc[0] == "not comparable: another response, `log(Reaction)`"
+    assert np.isnan(rows["d_aic"].iloc[0])
+    assert np.isnan(rows["p"].iloc[0])
+
+
+def test_reml_compares_in_the_fixed_part_of_the_formula_whatever_stands_first(frame):
+    candidates = ["Reaction ~ 1 + (1 | Subject)", "(1 | Subject)"]
+    found = select(FULL, frame, rule="best", candidates=candidates)
+    assert found.formula == "Reaction ~ 1 + Days + (1 | Subject)"
+    reason = by_candidate(found)["reason"].iloc[0]
+    assert reason == "not comparable: REML with another fixed part (use method ML)"
+
+
+def test_as_many_other_rows_are_not_comparable(frame):
+    one, two = frame["Days"].where(frame.index > 3), frame["Days"].where(frame.index < 176)
+    found = select(
+        "Reaction ~ Days + (1 | Subject)",
+        frame.assign(one=one, two=two),
+        rule="best",
+        candidates=["(one | Subject)", "(two | Subject)"],
+    )
+    assert by_candidate(found)["reason"].iloc[1].startswith("not comparable: 176 other rows")
+
+
+@pytest.mark.parametrize("rule", ["parsimonious", "backward", "forward"])
+def test_every_step_is_on_the_rows_of_the_largest_model(frame, rule):
+    z = pd.Series(np.random.default_rng(5).normal(size=len(frame))).where(frame.index > 3)
+    weights = np.linspace(0.5, 2.0, len(frame))
+    holed, formula = frame.assign(z=z), "Reaction ~ Days + (z | Subject)"
+    found = select(formula, holed, rule=rule, weights=weights)
+    whole = select(formula, holed[z.notna()], rule=rule, weights=weights[z.notna()])
+    assert found.formula == whole.formula == "Reaction ~ 1 + Days + (1 + Days || Subject)"
+    assert set(found.table["nobs"]) == {176}
+    assert found.table.drop(columns="evaluations").equals(whole.table.drop(columns="evaluations"))
+    assert "not comp" not in "".join(found.table["reason"])
+    assert found.notices[-1].startswith("Values are missing of `z` (4): every candidate is fitted to the 176")
+    assert not whole.notices
+
+
 def test_a_singular_candidate_says_so():
     rows = by_candidate(select("Yield ~ 1 + (1 | Batch)", table("dyestuff2")))
     assert rows["reason"].tolist() == [
@@ -277,12 +322,12 @@ def test_nothing_that_can_be_chosen_is_an_error_that_says_why(frame):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"candidates": "some"}, "candidates='some'"),
+        ({"candidates": "(1 | Subject)"}, "'auto' is expected, or a list of random parts"),
         ({"rule": "stepwise"}, "rule='stepwise' is not known. Choose one of: 'fixed', 'maximal'"),
         ({"criterion": "aicc"}, "criterion='aicc'"),
         ({"rule": "best", "criterion": "lrt"}, "orders no list of candidates"),
         ({"criterion": "caic", "residual": "ar1(Days | Subject)"}, "choose by 'aic' or 'bic'"),
-        ({"alpha": 1.5}, "alpha=1.5"),
+        ({"alpha": 1.5}, "alpha=1.5: a number between 0 and 1 is expected, such as 0.2"),
         ({"rule": "best", "candidates": []}, "there is nothing to choose among"),
         ({"rule": "best", "candidates": [3]}, "a name is expected, or a list of names"),
         ({"start": [1.0]}, "'start' is no argument of select"),

@@ -104,6 +104,27 @@ TABLES = {
     "check_curves": pd.DataFrame(
         {"panel": ["a", "a", "b"], "value": [1.0, 5.0, 0.0], "low": -2.0, "high": 2.0}
     ),
+    "interactions": pd.DataFrame(
+        [
+            ("f1", "u2", "h: 1", 1.5),
+            ("f1", "v", "h: 1", 4.0),
+            ("f1", "u2", "h: 2", 2.0),
+            ("f1", "v", "h: 2", 2.25),
+        ],
+        columns=["group", "level", "by", "mean"],
+    ).assign(family="f1 within h"),
+    "profile_zeta": pd.DataFrame(
+        [("g1.sd", 2.0, 1.5, 3.75), ("g1.sd", 2.0, 1.5, 3.75), ("Residual.sd", 5.0, 4.0, 6.5)],
+        columns=["parameter", "estimate", "low", "high"],
+    ),
+    "interval_comparison": pd.DataFrame(
+        [("g1.sd", "profile", 1.0, 4.0), ("g1.sd", "Wald", 1.0, 3.25), ("b", "Wald", 1.0, 2.0)],
+        columns=["parameter", "method", "low", "high"],
+    ),
+    "shrinkage": pd.DataFrame(
+        [("g1", 1.0, 7.0, 1.5, 6.0), ("g1", 3.0, 2.5, 2.5, 4.0), ("g1", NAN, NAN, 2.0, 5.0)],
+        columns=["group", "x", "y", "x_model", "y_model"],
+    ),
     "outliers": pd.DataFrame({"row": [58], "groups": ["g1 x2"], "studentised": [-6.0555]}),
     "pairs": pd.DataFrame({"low": [1.0, -1.0], "high": [2.0, 1.0]}),
 }
@@ -147,6 +168,10 @@ WORDS = {
     "climb": (captions.climb, (T["algorithms"],), 4),
     "surface": (captions.surface, (["g1.x1", "g1.x2"],), 0),
     "means": (captions.means, (T["means"], T["pairs"]), 2),
+    "interactions": (captions.interactions, (T["interactions"], "m2"), 3),
+    "profile_zeta": (captions.profile_zeta, (T["profile_zeta"],), 2),
+    "interval_comparison": (captions.interval_comparison, (T["interval_comparison"],), 2),
+    "shrinkage": (captions.shrinkage, (T["shrinkage"], ["Intercept", "x1"]), 6),
     "cell_sds": (captions.cell_sds, (T["cell_sds"], "m2"), 4),
     "cell_correlations": (captions.cell_correlations, (T["cell_correlations"],), 4),
     "autocorrelation": (captions.autocorrelation, (T["autocorrelation"], 0.95), 4),

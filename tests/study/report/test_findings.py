@@ -82,7 +82,9 @@ def test_skewed_residuals():
     data["y"] = data["x"] + np.random.default_rng(4).exponential(3, size=240)
     _, grave = said("y ~ x + (1 | g)", data)
     assert any(
-        text.startswith("The residuals are not normal: skewed to the right and with heavier tails (skewness ")
+        text.startswith(
+            "The residuals are not normal: they are skewed to the right and have heavier tails (skewness "
+        )
         for text in grave
     )
 

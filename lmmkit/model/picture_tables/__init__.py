@@ -1,0 +1,1 @@
+"""Tables that are made for a picture: shrinkage, profiles, one kind of interval beside another."""
