@@ -25,6 +25,7 @@ from lmmkit.model.diagnostics.check_result import (
 )
 from lmmkit.model.diagnostics.distribution import standardised
 from lmmkit.model.diagnostics.replicated import Replicated
+from lmmkit.model.diagnostics.spread import cube_root_normal
 from lmmkit.model.fit import Fit
 from lmmkit.model.inference.degrees_of_freedom import is_small
 from lmmkit.model.inference.distributions import t_tail
@@ -288,9 +289,3 @@ def grouped_squares(values: Floats, codes: Ints, size: int) -> Floats:
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])[counts > 0]
     out[counts > 0] = np.add.reduceat(values[order] ** 2, starts, axis=0)
     return out
-
-
-def cube_root_normal(squares: Floats, df: Ints | Floats) -> Floats:
-    """Sums of squares of df standard normal values as nearly normal ones (Wilson & Hilferty 1931)."""
-    d = np.maximum(df, 1)[:, None] * 1.0
-    return ((squares / d) ** (1.0 / 3.0) - (1.0 - 2.0 / (9.0 * d))) / np.sqrt(2.0 / (9.0 * d))

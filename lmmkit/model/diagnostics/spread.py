@@ -28,7 +28,6 @@ from lmmkit.model.diagnostics.check_result import (
     number,
     text,
 )
-from lmmkit.model.diagnostics.outliers import cube_root_normal
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
@@ -141,6 +140,12 @@ def differences(squares: Floats, df: Floats) -> tuple[Floats, int]:
     farthest = z.argmax(axis=0)
     single = np.log(2.0 * J) + log_ndtr(-z[farthest, np.arange(len(pooled))])
     return -np.minimum(np.minimum(overall, single), 0.0), int(farthest[0])
+
+
+def cube_root_normal(squares: Floats, df: Ints | Floats) -> Floats:
+    """Sums of squares of df standard normal values as nearly normal ones (Wilson & Hilferty 1931)."""
+    d = np.maximum(df, 1)[:, None] * 1.0
+    return ((squares / d) ** (1.0 / 3.0) - (1.0 - 2.0 / (9.0 * d))) / np.sqrt(2.0 / (9.0 * d))
 
 
 def bartlett(squares: Floats, df: Floats) -> Floats:
