@@ -85,7 +85,7 @@ def _between(
     n = np.bincount(codes)
     square = np.bincount(codes, sets.conditional[here, 0] ** 2) / n
     sds = np.sqrt(square)
-    df = np.bincount(codes, sets.spread[here] ** 2)
+    df: Floats = np.bincount(codes, sets.spread[here] ** 2).astype(float)
     statistic, farthest = differences(mean_squares(squares[here], codes), df)
     names = [factor.levels[i] for i in np.flatnonzero(large)]
     least, most = int(sds.argmin()), int(sds.argmax())

@@ -92,14 +92,14 @@ def compared_intervals(made: Mapping[str, Frame]) -> Frame:
     order = list(dict.fromkeys(name for table in made.values() for name in table["parameter"]))
     table = _told(pd.concat(parts, ignore_index=True)[COMPARED], "low", "high")
     table = table[~table.duplicated(["parameter", "low", "high"])]
-    parts = [table[table["parameter"] == name] for name in order]
-    own = [part for part in parts if len(part) > 1]
+    of_each = [Frame(table[table["parameter"] == name]) for name in order]
+    own = [part for part in of_each if len(part) > 1]
     return pd.concat(own, ignore_index=True) if own else Frame(columns=COMPARED)
 
 
 def _told(table: Frame, *columns: str) -> Frame:
-    """The rows that have a number in each of the columns."""
-    return table.dropna(subset=list(columns))
+    """The rows that have a finite number in each of the columns."""
+    return Frame(table[np.isfinite(table[list(columns)].to_numpy(float)).all(axis=1)])
 
 
 def beside_wald(fit: Fit, bounds: Frame, ci: Method, *, level: float, df: str) -> Frame:

@@ -466,7 +466,7 @@ def effect_pairs(table: pd.DataFrame) -> Words:
         said.append(fill(form, numbers.fact(f"{worst}: straight", 3), several or one))
     if flat:
         said.append(fill("The predicted effects do not differ between the levels: {}.", _names(flat)))
-    if len(r) > 1:
+    if len(r) - len(flat) > 1:
         said.append(fill("An ellipse holds nineteen of twenty effects under the estimated covariance."))
     return _words(
         join(" ", said),

@@ -476,13 +476,13 @@ def test_effects(rows, level, caption, panels):
         (
             {"g: a": [1, 2, 3], "g: b": [1, 3, 2], "normal:g: a": [1, 2, 3], "normal:g: b": [1, 2, 3]},
             "Against normal quantiles the predicted effects have a correlation of 0.5 or more, the least for g: b; "
-            "1 is a straight line.",
+            "1 is a straight line. An ellipse holds nineteen of twenty effects under the estimated covariance.",
             "Scatter of the predicted effects of 3 levels: g: a, g: b.",
         ),
         (
             {"g: a": [1, 3, 2], "g: b": [1, 2, 4], "normal:g: a": [1, 2, 3], "normal:g: b": [1, 2, 3]},
             "Against normal quantiles the predicted effects have a correlation of 0.5 or more, the least for g: a; "
-            "1 is a straight line.",
+            "1 is a straight line. An ellipse holds nineteen of twenty effects under the estimated covariance.",
             "Scatter of the predicted effects of 3 levels: g: a, g: b.",
         ),
         (
