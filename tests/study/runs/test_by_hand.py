@@ -107,5 +107,5 @@ def test_only_declared_settings_are_handed_out(finished):
 
 
 def test_a_step_that_is_not_there_is_refused(project):
-    with pytest.raises(RunError, match="no step 05_more; there are 01_data_prep"):
-        open_step("05_more", TINY)
+    with pytest.raises(RunError, match="no step 06_more; there are 01_data_prep"):
+        open_step("06_more", TINY)
