@@ -40,6 +40,7 @@ MORE = 20  # and so many more whose conclusion turns by a step, or with the vari
 AFFORDED = 5.0  # seconds, as `refit_seconds` has them by size, within which all are refitted
 LONG = 0.5  # seconds by size of a refit whose Satterthwaite's df would cost as much again
 SHOWN = 10  # units that are printed
+NO_STEP = "no step: it is for independent residuals, without a residual structure"
 
 Frame = pd.DataFrame
 Refits = Literal["auto", "all"] | int
@@ -156,9 +157,10 @@ def influence(
     Raises:
         FitError: No such factor, column or focus, or a fit too large for the closed form.
 
-    References: Christensen, Pearson & Johnson (1992) and Demidenko & Stukel (2005) for deletion in mixed
-    models; Belsley, Kuh & Welsch (1980) for COVRATIO; Loy & Hofmann (2014), HLMdiag, Journal of Statistical
-    Software 56(5), for the names of the measures.
+    References: Christensen, Pearson & Johnson (1992), Case-deletion diagnostics for mixed models,
+    Technometrics 34, 38-45, and Demidenko & Stukel (2005) for deletion in mixed models; Belsley, Kuh & Welsch
+    (1980), Regression Diagnostics, Wiley, for COVRATIO; Loy & Hofmann (2014), HLMdiag: a suite of diagnostics
+    for hierarchical linear models in R, Journal of Statistical Software 56(5), for the names of the measures.
 
     >>> from lmmkit import lmm
     >>> found = influence(lmm("y ~ x + (1 | g)", frame), "g")
@@ -284,7 +286,11 @@ class _Deleting:
     def _step(self, held: Deletions, order: Any) -> None:
         """The Newton step for as many of the largest as its work allows."""
         est = self.estimates
-        if est.problem.residual is not None or est.design.held is not None or not est.random:
+        if est.design.held is not None:
+            return
+        if est.problem.residual is not None:
+            self.note[held.estimable] = NO_STEP
+        if est.problem.residual is not None or not est.random:
             return
         steps = NewtonSteps(self.shape)
         sizes = self.units.sizes[order].astype(float)
