@@ -11,7 +11,6 @@ import pandas as pd
 
 from lmmkit.engine.variance_tests.covariance_families import embedding, units
 from lmmkit.errors import FitError
-from lmmkit.escape import html, terminal
 from lmmkit.model.comparison.compare import APART, ONE_VARIANCE
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.formula import Formula
@@ -20,7 +19,7 @@ from lmmkit.model.selection.random_parts import Bars, has_correlations, spelled
 from lmmkit.model.selection.step_tests import NO_DISTRIBUTION, StepTest, step_test
 from lmmkit.model.selection.term_components import COLUMNS as COMPONENTS
 from lmmkit.model.selection.walks import ADD, BEGIN, CORRELATE, DROP, ZERO, Answer, Trial, Walk, verdict
-from lmmkit.model.text_table import TextTable
+from lmmkit.model.text_table import TablesAndParagraphs, TextTable
 
 DISTANCES = ("deviance", "aic", "bic", "caic")
 NAMES = {"lrt": "likelihood ratio", "aic": "AIC", "bic": "BIC", "caic": "cAIC"}
@@ -48,8 +47,8 @@ PATH = (
 )
 
 
-@dataclass(frozen=True)
-class Selection:
+@dataclass(frozen=True, repr=False)
+class Selection(TablesAndParagraphs):
     """A choice among candidates, and the ledger of all of them.
 
     Attributes:
@@ -103,16 +102,7 @@ class Selection:
             "residuals": self.residuals.to_dict("records"),
         }
 
-    def __str__(self) -> str:
-        said = [f"Chosen by rule {self.rule}: {self.formula}", self.ending, self.note]
-        lines = "\n".join(terminal(line) for line in (*said, *self.notices) if line)
-        return "\n\n".join([self._printed().text(), lines])
-
-    def _repr_html_(self) -> str:
-        said = [f"Chosen by rule {self.rule}: {self.formula}", self.ending, self.note, *self.notices]
-        return self._printed().html() + f"<p>{'<br>'.join(html(line) for line in said if line)}</p>"
-
-    def _printed(self) -> TextTable:
+    def _blocks(self) -> list[TextTable | Sequence[str]]:
         head = ("candidate", "npar", "deviance", "AIC", "BIC", "p", "decision", "reason")
         rows = [
             (
@@ -125,7 +115,8 @@ class Selection:
             )
             for row in self.table.to_dict("records")
         ]
-        return TextTable("Candidates", [head, *rows])
+        said = [f"Chosen by rule {self.rule}: {self.formula}", self.ending, self.note, *self.notices]
+        return [TextTable("Candidates", [head, *rows]), said]
 
 
 def _number(value: float, digits: int) -> str:
