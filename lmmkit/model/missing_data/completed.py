@@ -23,8 +23,8 @@ from lmmkit.engine.problem import Problem, Residual
 from lmmkit.errors import DataError, FitError, did_you_mean
 from lmmkit.model.design.design import Design, design_from_dict
 from lmmkit.model.design.learned import codes_of
+from lmmkit.model.design.residual_design import VisitCell, VisitDesign
 from lmmkit.model.design.rows_used import open_source
-from lmmkit.model.design.visit_design import VisitCell, VisitDesign
 from lmmkit.model.estimates import Estimates, refuse_held
 from lmmkit.model.inference.linear_functions import estimable
 from lmmkit.model.table.columns import Mask, open_table

@@ -13,7 +13,7 @@ from lmmkit.engine.imputation.missing_responses import AT_RANDOM, REFERENCE_BASE
 from lmmkit.engine.imputation.pooling import Pooled
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import VisitDesign
 from lmmkit.model.missing_data.sensitivity import (
     DRAWN,
     JACKKNIFE,
