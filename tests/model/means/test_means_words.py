@@ -143,7 +143,7 @@ def test_other_changes_of_a_covariate_are_refused(how):
     ],
 )  # fmt: skip
 def test_levels_are_compared_as_asked(how, labels):
-    changes = list(averages._between_levels(ROWS, "f", list("abc"), how))
+    changes = list(averages._between_levels(ROWS, "f", {c: c for c in "abc"}, how))
     assert [change.label for change in changes] == labels
     for change in changes:
         assert f"{change.high['f'].iloc[0]} - {change.low['f'].iloc[0]}" == change.label
@@ -154,7 +154,7 @@ def test_other_comparisons_of_levels_are_refused(how):
     with pytest.raises(
         FitError, match=r"`f` is a factor: choose one of 'reference', .*, or two of its levels \(a, b, c\)"
     ):
-        list(averages._between_levels(ROWS, "f", list("abc"), how))
+        list(averages._between_levels(ROWS, "f", {c: c for c in "abc"}, how))
 
 
 WEIGHTS = {
