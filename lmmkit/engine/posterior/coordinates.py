@@ -25,7 +25,8 @@ from functools import cached_property
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.patterned import Fading, PatternedStructure, WithinBounds
+from lmmkit.engine.covariance.correlations import WithinBounds
+from lmmkit.engine.covariance.patterned import Fading, PatternedStructure
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial
 from lmmkit.engine.covariance.structures import Structure
