@@ -150,16 +150,9 @@ class PinnedDeviance(Objective[PinnedPoint]):
         """From a bound, where the slope is zero whether or not there is a way down."""
         return _off_saddle(point)
 
-    def nearest(self, theta: Floats) -> Floats:
-        """Standard deviations of single columns are not negative."""
-        return np.where(self._bounded, np.maximum(theta, 0.0), theta)
-
-    def movable(self, point: PinnedPoint) -> NDArray[np.bool_]:
-        """All but those that are zero and would be negative."""
-        return ~(self._bounded & (point.y <= 0.0) & (point.gradient > 0.0))
-
     @property
-    def _bounded(self) -> NDArray[np.bool_]:
+    def bounded(self) -> NDArray[np.bool_]:
+        """(m,) standard deviations of single columns."""
         return np.append(np.delete(self.criterion.layout.bounded, self.pinned.place), False)
 
 
@@ -178,13 +171,10 @@ class HeldPattern(Objective[Evaluation]):
         """From a bound, where the slope is zero whether or not there is a way down."""
         return _off_saddle(point)
 
-    def nearest(self, theta: Floats) -> Floats:
-        """Standard deviations of single columns are not negative."""
-        return np.where(self.criterion.layout.bounded, np.maximum(theta, 0.0), theta)
-
-    def movable(self, point: Evaluation) -> NDArray[np.bool_]:
-        """All but those that are zero and would be negative."""
-        return ~(self.criterion.layout.bounded & (point.theta <= 0.0) & (point.gradient > 0.0))
+    @property
+    def bounded(self) -> NDArray[np.bool_]:
+        """(m,) standard deviations of single columns."""
+        return self.criterion.layout.bounded
 
 
 @dataclass(frozen=True, eq=False)
