@@ -116,7 +116,7 @@ def set_up(problem: Problem, *, reml: bool, estimated: bool = True) -> Setup:
     """
     prepared = prepare(problem)
     if estimated:
-        _refuse_too_few_rows(problem, prepared)
+        _refuse_too_few_rows(problem)
     layout = build_layout(problem, prepared)
     _refuse_too_wide(layout)
     n = len(problem.response)
@@ -167,7 +167,7 @@ def subset(whole: Setup, problem: Problem) -> Setup | None:
     if found is None or prepared.scale != whole.prepared.scale or prepared.kept != whole.prepared.kept:
         return None
     layout, maps = found
-    _refuse_too_few_rows(problem, prepared)
+    _refuse_too_few_rows(problem)
     n, reml = len(problem.response), whole.criterion.reml
     raw, absorbed = sub_blocks(whole.raw, whole.absorbed, whole.layout, layout, maps)
     _refuse_exact_within(raw, absorbed, n)
@@ -234,11 +234,9 @@ def _refuse_exact_within(raw: Moments, absorbed: Moments, rows: int) -> None:
         )
 
 
-def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
-    """More rows than fixed effects, and than random effects of any one term."""
-    n, p = len(problem.response), len(prepared.fixed)
-    if n <= p:
-        raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
+def _refuse_too_few_rows(problem: Problem) -> None:
+    """More rows than random effects of any one term; of fixed effects `prepare` has seen to it."""
+    n = len(problem.response)
     for term in problem.terms:
         count, relation = term.levels * len(term.columns), term.relation
         if relation is not None:
