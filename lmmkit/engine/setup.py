@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.criterion.criterion import Criterion
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.dense_relations import independent
@@ -141,9 +140,23 @@ def set_up(problem: Problem, *, reml: bool, estimated: bool = True) -> Setup:
                 )
             _refuse_unidentified(problem, residual, prepared)
         source = Fixed(absorbed) if residual is None else whitened(prepared, layout, residual)
+    return _made(problem, prepared, layout, (raw, absorbed), source, reml=reml)
+
+
+def _made(
+    problem: Problem,
+    prepared: Prepared,
+    layout: Layout,
+    products: tuple[Moments, Moments],
+    source: ProductSource,
+    *,
+    reml: bool,
+) -> Setup:
+    """The criterion of cross-products, raw and absorbed, with all that made it."""
+    n = len(problem.response)
     constant = constant_of(prepared, n, reml)
     criterion = Criterion(source, layout, n, len(prepared.fixed), reml=reml, constant=constant)
-    return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
+    return Setup(problem, prepared, layout, *products, criterion, scales(products[0], layout))
 
 
 def subset(whole: Setup, problem: Problem) -> Setup | None:
@@ -168,25 +181,18 @@ def subset(whole: Setup, problem: Problem) -> Setup | None:
         return None
     layout, maps = found
     _refuse_too_few_rows(problem)
-    n, reml = len(problem.response), whole.criterion.reml
     raw, absorbed = sub_blocks(whole.raw, whole.absorbed, whole.layout, layout, maps)
-    _refuse_exact_within(raw, absorbed, n)
-    constant = constant_of(prepared, n, reml)
-    criterion = Criterion(Fixed(absorbed), layout, n, len(prepared.fixed), reml=reml, constant=constant)
-    return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
+    _refuse_exact_within(raw, absorbed, len(problem.response))
+    return _made(problem, prepared, layout, (raw, absorbed), Fixed(absorbed), reml=whole.criterion.reml)
 
 
 def _refuse_unidentified(problem: Problem, residual: Residual | RowResidual, prepared: Prepared) -> None:
     """The rows tell of every parameter of visits beside random effects and variance functions."""
+    visits = residual if isinstance(residual, Residual) else residual.over_visits
     if isinstance(residual, Residual):
-        visits = residual
-        refuse_absorbed(problem, visits)
-    elif isinstance(residual.structure.correlation, ResidualStructure) and residual.cells is not None:
-        names = residual.names
-        visits = Residual(residual.structure.correlation, residual.cells, residual.subjects, names)
-    else:
-        return
-    refuse_unidentified(patterned(prepared, visits), len(prepared.fixed))
+        refuse_absorbed(problem, residual)
+    if visits is not None:
+        refuse_unidentified(patterned(prepared, visits), len(prepared.fixed))
 
 
 def constant_of(prepared: Prepared, n: int, reml: bool) -> float:

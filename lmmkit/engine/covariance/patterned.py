@@ -203,9 +203,10 @@ class PatternedStructure(Structure):
         """(k,) standard deviations: those of single columns whatever the coordinates' signs."""
         return np.abs(x[: self.width]) if self.own else np.full(self.width, x[0])
 
-    def _signs(self, x: Floats) -> Floats:
-        """(k,) of the coordinates of single columns."""
-        return np.where(x[: self.width] < 0.0, -1.0, 1.0)
+    def _sd_slopes(self, x: Floats) -> Floats:
+        """(scales, k) their derivatives: signs of single columns' coordinates, or ones."""
+        own = np.diag(np.where(x[: self.scales] < 0.0, -1.0, 1.0))
+        return own if self.own else np.ones((1, self.width))
 
     def start(self, T: Floats, scale: Floats, floor: float) -> Floats:
         """As of `Structure`."""
@@ -262,11 +263,8 @@ class PatternedStructure(Structure):
         m = len(self._half)
         if not m:
             return []
-        if m == 1:
-            angles = [[np.arcsin(u)] for u in TRIED]
-        else:  # the first of the partial autocorrelations leads
-            angles = [[np.arcsin(u), *[0.0] * (m - 1)] for u in TRIED]
-        return [np.concatenate([x[: self.scales], each]) for each in angles]
+        # Of several numbers, partial autocorrelations, the first leads.
+        return [np.concatenate([x[: self.scales], [np.arcsin(u)], np.zeros(m - 1)]) for u in TRIED]
 
     def root(self, x: Floats) -> Floats:
         """As of `Structure`."""
@@ -316,30 +314,19 @@ class PatternedStructure(Structure):
     def jacobian(self, x: Floats) -> Floats:
         """As of `Structure`."""
         at, s = self._bounded(x), self._sds(x)
-        C, size = self.pattern.matrix(at), np.outer(s, s)
-        if self.own:
-            half = np.zeros((self.width, self.width, self.width))
-            places = np.arange(self.width)
-            half[places, places] = C * s * self._signs(x)[:, None]
-            first = half + half.swapaxes(1, 2)
-        else:
-            first = 2.0 * x[0] * C[None]
+        half = self._sd_slopes(x)[:, :, None] * (self.pattern.matrix(at) * s)
         link = self._half * self._cosine(x)
-        return np.concatenate([first, link[:, None, None] * size * self.pattern.slopes(at)])
+        rest = link[:, None, None] * np.outer(s, s) * self.pattern.slopes(at)
+        return np.concatenate([half + half.swapaxes(1, 2), rest])
 
     def curvature(self, x: Floats, D: Floats) -> Floats:
         """As of `Structure`."""
         at, s, m = self._bounded(x), self._sds(x), self.scales
         C, size, link = self.pattern.matrix(at), np.outer(s, s), self._half * self._cosine(x)
-        slopes = link[:, None, None] * self.pattern.slopes(at)
+        slopes, of = link[:, None, None] * self.pattern.slopes(at), self._sd_slopes(x)
         out = np.zeros((self.count, self.count))
-        if self.own:
-            signs = self._signs(x)
-            out[:m, :m] = 2.0 * D * C * np.outer(signs, signs)
-            out[:m, m:] = 2.0 * np.einsum("a,ab,iab,b->ai", signs, D, slopes, s)
-        else:
-            out[0, 0] = 2.0 * float((D * C).sum())
-            out[0, m:] = 2.0 * x[0] * np.einsum("ab,iab->i", D, slopes)
+        out[:m, :m] = 2.0 * of @ (D * C) @ of.T
+        out[:m, m:] = 2.0 * of @ np.einsum("ab,iab,b->ai", D, slopes, s)
         out[m:, :m] = out[:m, m:].T
         bent = -self._half * np.sin(x[m:]) * np.einsum("ab,iab->i", D * size, self.pattern.slopes(at))
         out[m:, m:] = np.outer(link, link) * self.pattern.bends(at, D * size) + np.diag(bent)
@@ -478,12 +465,6 @@ class PatternedStructure(Structure):
 
     def thinner(self, L: Floats, scale: Floats) -> list[Thinner]:
         """As of `Structure`."""
-        if L.ndim > 2:
-            each = [self.thinner(one, scale) for one in np.moveaxis(L, 2, 0)]
-            return [
-                Thinner(*(np.stack(part, axis=-1) for part in zip(*same, strict=True)))
-                for same in zip(*each, strict=True)
-            ]
         T, size = L @ L.T, np.outer(scale, scale)
         whole = float(np.abs(T * size).max(initial=0.0))
         out = [Thinner(_number(whole), T / (whole or 1.0), np.zeros_like(L))]

@@ -133,8 +133,8 @@ class Whitened(ProductSource):
             return of_variance
         if isinstance(process, Decaying):
             return [np.concatenate(pair) for pair in product(of_variance, process.starts())]
-        assert residual.cells is not None
-        visits = Residual(process, residual.cells, residual.subjects, residual.names)
+        visits = residual.over_visits
+        assert visits is not None
         return [
             np.concatenate([own, other])
             for own in of_variance
