@@ -10,12 +10,11 @@ import scipy
 
 from lmmkit.engine.covariance.structures import correlation
 from lmmkit.model.certificate import Certificate
-from lmmkit.model.design.residual_design import ResidualDesign
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import ResidualDesign, VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.open_directions import not_identified
-from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero, printed
 from lmmkit.model.table.grouping import reused_labels
 
 Frame = pd.DataFrame
@@ -208,14 +207,13 @@ TABLES = (
     ReportTable(
         "components",
         "Variances and covariances; standard deviations and correlations with intervals.",
-        {
-            "component": "Component",
-            "vcov": "Variance or covariance",
-            "sdcor": ("SD or correlation", "sized"),
-            "low": ("Low", "sized"),
-            "high": ("High", "sized"),
-            "interval": "Interval by",
-        },
+        printed(
+            "component vcov sdcor low high interval",
+            vcov="Variance or covariance",
+            sdcor=("SD or correlation", "sized"),
+            low=("Low", "sized"),
+            high=("High", "sized"),
+        ),
     ),
     ReportTable("correlations"),
     ReportTable("effects", facts=_clear),
