@@ -78,7 +78,7 @@ def average_information(
     eX, own = rows[:, :p], np.zeros((len(rows), len(rows)))
     own[:m, :m], own[:, m:] = push.s, rows[:, p:-1]
     own[m:] = own[:, m:].T
-    return AverageInformation(own - eX @ Phi @ eX.T, rows[:, [*range(p), -1]] @ a)
+    return AverageInformation(own - eX @ Phi @ eX.T, np.append(eX, rows[:, -1:], axis=1) @ a)
 
 
 def pushed(forward: Forward, layout: Layout, reverse: Reverse, a: Floats, directions: list[Floats]) -> _Push:
