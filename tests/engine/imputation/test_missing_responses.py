@@ -135,6 +135,24 @@ def test_independent_residuals_are_drawn_with_their_own_deviations():
         np.testing.assert_array_equal(made[3:], 7.0)
 
 
+def test_correlated_residuals_are_drawn_given_the_others_of_their_subject():
+    weights = r.uniform(0.5, 2.0, 36)
+    e = lmm("y ~ x", table(), residual="cs(t | id)").estimates
+    problem, lacking = replace(e.problem, weights=weights), np.isin(np.arange(36), [1, 2, 4])
+    known, z, sigma, w = r.normal(size=36), r.normal(size=36), 1.7, np.sqrt(weights)
+    made = residuals_given(problem, lacking, e.rho, sigma, known, z)
+    R = e.problem.residual.structure.matrix(e.rho)
+    for rows in (np.arange(3), np.arange(3, 6)):
+        D = sigma / w[rows]
+        V = D[:, None] * R * D
+        m, o = np.flatnonzero(lacking[rows]), np.flatnonzero(~lacking[rows])
+        B = V[np.ix_(m, o)] @ np.linalg.inv(V[np.ix_(o, o)])
+        left = V[np.ix_(m, m)] - B @ V[np.ix_(o, m)]
+        expected = B @ known[rows[o]] + np.linalg.cholesky(left) @ z[rows[m]]
+        np.testing.assert_allclose(made[rows[m]], expected, rtol=1e-10)
+    np.testing.assert_array_equal(made[~lacking], known[~lacking])
+
+
 def visits(structure="un(t | id)", **how):
     return lmm("y ~ arm * t + x", table(), residual=structure, **how).estimates
 

@@ -58,7 +58,7 @@ def test_slope_and_gradient_where_a_parameter_of_a_pattern_is_held(name):
     for place, (_, natural) in enumerate(naturals):
         pinned = frame._pinned(0, place)
         value = 1.2 if natural.kind == "sd" else 0.3
-        y = np.append(np.delete(frame.theta, pinned.place), np.log(frame.prepared_sigma))
+        y = np.append(np.delete(frame.x, pinned.place), np.log(frame.prepared_sigma))
         y = y + 0.05 * r.normal(size=len(y))
         objective = PinnedDeviance(about.setup.criterion, pinned, value)
         point = objective.evaluate(y)
@@ -69,7 +69,7 @@ def test_slope_and_gradient_where_a_parameter_of_a_pattern_is_held(name):
             for h in (1e-5, -1e-5)
         ]
         assert point.slope == pytest.approx((along[0] - along[1]) / 2e-5, rel=1e-5, abs=1e-5)
-        search = minimise(objective, np.append(np.delete(frame.theta, pinned.place), y[-1]), PROFILE)
+        search = minimise(objective, np.append(np.delete(frame.x, pinned.place), y[-1]), PROFILE)
         assert search.converged
         assert search.evaluations <= 10  # with a Hessian that is right: a wrong entry costs steps
 
@@ -93,12 +93,12 @@ def test_every_parameter_of_a_pattern_holds_the_optimum_at_its_estimate(name):
 def test_a_standard_deviation_of_a_pattern_is_not_negative():
     about = profiles(PATTERNS[0])
     frame = about.pattern
-    objective = HeldPattern(about.setup.criterion, frame.setup.criterion.evaluate(frame.theta).held)
+    objective = HeldPattern(about.setup.criterion, frame.setup.criterion.evaluate(frame.x).held)
     bounded = about.setup.layout.bounded
     assert bounded.any()
     low = np.where(bounded, -0.5, -0.25)
     np.testing.assert_array_equal(objective.nearest(low), np.where(bounded, 0.0, -0.25))
-    at = objective.evaluate(np.where(bounded, 0.0, frame.theta))
+    at = objective.evaluate(np.where(bounded, 0.0, frame.x))
     expected = ~(bounded & (at.gradient > 0.0))
     np.testing.assert_array_equal(objective.movable(at), expected)
 
