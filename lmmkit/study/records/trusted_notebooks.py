@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -193,7 +192,8 @@ def is_trusted(book: Notebook) -> bool:
     Raises:
         RunError: others than the user could have written what is kept of their trust.
     """
-    return book.digest in _installed() or _is_kept(book)
+    installed = (read_notebook(path).digest for path in shipped(FOLDER).glob("*.ipynb"))
+    return book.digest in installed or _is_kept(book)
 
 
 def trust(books: Iterable[Notebook]) -> None:
@@ -254,19 +254,6 @@ def trust_store() -> Path:
     if not home.is_absolute():
         raise RunError("what you trust is kept in your home, and you have none; set HOME or XDG_DATA_HOME")
     return home / ".local/share/lmmkit/trusted"
-
-
-def _installed() -> set[str]:
-    """Digests of the installed notebooks."""
-    found = ((path, path.stat()) for path in shipped(FOLDER).glob("*.ipynb"))
-    return {_digest_at(path, state.st_mtime_ns, state.st_size) for path, state in found}
-
-
-@cache
-def _digest_at(path: Path, changed: int, size: int) -> str:
-    """The digest of an installed notebook as it is since it was changed; it is asked for at every step."""
-    del changed, size  # parts of the key alone
-    return read_notebook(path).digest
 
 
 def _entry(book: Notebook) -> str:
