@@ -67,7 +67,7 @@ def trusted_notebooks(folder: Path | None = None) -> list[Notebook]:
     if folder is None or folder.resolve() == shipped(FOLDER).resolve():
         return _complete([read_notebook(path) for path in _paths(shipped(FOLDER))], shipped(FOLDER))
     books = own_notebooks(folder)
-    refused = [book for book in books if not is_trusted(book)]
+    refused = untrusted(books)
     if refused:
         raise RunError(
             f"{refused[0].path} is not executed: {_whose(refused[0].path)} and you have not trusted it as it "
@@ -186,14 +186,19 @@ def _as_checked(told: dict[str, Any]) -> list[Notebook]:
 # The trust store.
 
 
-def is_trusted(book: Notebook) -> bool:
-    """Whether a notebook is one of the installed ones, or its user has trusted it as it is, where it is.
+def untrusted(books: Iterable[Notebook]) -> list[Notebook]:
+    """The notebooks that are none of the installed ones, and not trusted by their user as and where they are.
 
     Raises:
         RunError: others than the user could have written what is kept of their trust.
     """
-    installed = (read_notebook(path).digest for path in shipped(FOLDER).glob("*.ipynb"))
-    return book.digest in installed or _is_kept(book)
+    installed = {read_notebook(path).digest for path in shipped(FOLDER).glob("*.ipynb")}
+    return [book for book in books if book.digest not in installed and not _is_kept(book)]
+
+
+def is_trusted(book: Notebook) -> bool:
+    """Whether a notebook is one of the installed ones, or its user has trusted it as it is, where it is."""
+    return not untrusted([book])
 
 
 def trust(books: Iterable[Notebook]) -> None:

@@ -9,10 +9,11 @@ from shutil import which
 import pandas as pd
 import pytest
 from study.sweeps.conftest import contents, holding, kill, started, swept
+from support import warm
 from support.processes import wait_until
 
 from lmmkit import load
-from lmmkit.study.cluster import bootstrap_on
+from lmmkit.study.cluster import bootstrap_on, cluster_bootstrap
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -54,14 +55,31 @@ class Cluster:
         self.process.stdout.close()
 
 
+#: What a worker of the cluster starts, forked instead of started: the other cluster starts interpreters.
+PRELOADED = """
+import json, os
+from lmmkit.study.sweeps import cell_workers
+cell_workers.COMMAND = json.loads(os.environ["LMMKIT_TESTS_WORKER"])
+"""
+
+
 @pytest.fixture
 def cluster(tmp_path_factory, held):
-    serving = Cluster(tmp_path_factory.mktemp("cluster"), LMMKIT_SWEEP_HOLD=str(held))
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "preloaded.py").write_text(PRELOADED)
+    told = {
+        "LMMKIT_SWEEP_HOLD": str(held),
+        "LMMKIT_TESTS_WORKER": json.dumps(warm.command("lmmkit.study.sweeps.worker_process")),
+        "DASK_DISTRIBUTED__WORKER__PRELOAD": json.dumps([str(folder / "preloaded.py")]),
+    }
+    serving = Cluster(folder, **told)
     yield serving
     serving.close()
 
 
-def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(made, project, held, cluster):
+def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(
+    made, project, held, cluster, monkeypatch
+):
     process = started(project, "--scheduler", cluster.address, "--inference", "20")
     wait_until((project / "at-2").exists, process)
     workers = holding(held, "spawn_main")
@@ -75,8 +93,9 @@ def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(made, projec
 
     (run, *_) = sorted((project / "reports/small").glob("*/fit"))
     fit = load(run)
-    there = bootstrap_on(cluster.address, fit, 1200, seed=5)
-    pd.testing.assert_frame_equal(there, fit.bootstrap(1200, seed=5), check_exact=True)
+    monkeypatch.setattr(cluster_bootstrap, "CHUNK", 40)
+    there = bootstrap_on(cluster.address, fit, 100, seed=5)
+    pd.testing.assert_frame_equal(there, fit.bootstrap(100, seed=5), check_exact=True)
 
 
 @pytest.fixture
