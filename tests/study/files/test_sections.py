@@ -67,7 +67,7 @@ def test_a_column(given, words):
         (Data, {"source": "d", "decimal": ",", "thousands": "."}, ""),
         (Data, {"source": "d", "decimal": ",", "thousands": ","}, "',' is the decimal mark already"),
         (Data, {"source": "d", "na": [1, 2], "limits": {"na": 2}}, ""),
-        (Data, {"source": "d", "na": [1, 2, 3], "limits": {"na": 2}}, "holds 3 codes; the limit is 2, set by"),
+        (Data, {"source": "d", "na": [1, 2, 3], "limits": {"na": 2}}, "holds 3 codes; the limit is 2"),
         (Data, {"source": "d", "na": [*range(1001)]}, "holds 1,001 codes; the limit is 1,000"),
         (Data, {"source": "d", "limits": {"levels": 2}, "columns": TWO}, ""),
         (Data, {"source": "d", "limits": {"levels": 1}, "columns": TWO},
