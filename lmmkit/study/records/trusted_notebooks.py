@@ -69,9 +69,10 @@ def trusted_notebooks(folder: Path | None = None) -> list[Notebook]:
     books = own_notebooks(folder)
     refused = untrusted(books)
     if refused:
+        names = ", ".join(book.path.name for book in refused)
         raise RunError(
             f"{refused[0].path} is not executed: {_whose(refused[0].path)} and you have not trusted it as it "
-            f"is now. Read {_names(refused)}; then, if you trust them: lmmkit trust {_quoted(folder.parent)}"
+            f"is now. Read {names}; then, if you trust them: lmmkit trust {_quoted(folder.parent)}"
         )
     return books
 
@@ -139,10 +140,6 @@ def _whose(path: Path) -> str:
     """Whose a file is, as far as it matters."""
     owner = path.lstat().st_uid
     return "it is a project's own notebook" if owner == os.geteuid() else "it belongs to another user"
-
-
-def _names(books: Iterable[Notebook]) -> str:
-    return ", ".join(book.path.name for book in books)
 
 
 def _quoted(path: Path) -> str:

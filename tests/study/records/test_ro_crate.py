@@ -70,12 +70,12 @@ def described(manifest, log="", notebooks=("01_a", "02_b")):
 
 def test_each_step_has_read_what_those_before_it_left():
     files = {
-        name: File(name, 3, "s") for name in ("study.json", "a b.csv", "01_a.ipynb", "x.parquet", "y.odd")
+        name: File(name, 3, "s") for name in ("study.json", "a b.csv", "01_a.ipynb", "x.parquet", "y.unheard")
     }
     steps = (
         Record("study", "k", (files["study.json"],)),
         Record("01_a", "k", (files["a b.csv"], files["01_a.ipynb"])),
-        Record("02_b", "k", (files["x.parquet"], files["y.odd"])),
+        Record("02_b", "k", (files["x.parquet"], files["y.unheard"])),
     )
     log = "".join(
         json.dumps({"event": event, "step": step, "time": time}) + "\n"
@@ -96,10 +96,10 @@ def test_each_step_has_read_what_those_before_it_left():
     assert [item["@id"] for item in found["#lmmkit"]["softwareRequirements"]] == ["#python", "#numpy"]
     assert "softwareRequirements" not in found["#numpy"]
     formats = {
-        name: found[name]["encodingFormat"] for name in ("x.parquet", "y.odd", "01_a.ipynb", "study.json")
+        name: found[name]["encodingFormat"] for name in ("x.parquet", "y.unheard", "01_a.ipynb", "study.json")
     }
     assert formats == {
-        "x.parquet": "application/vnd.apache.parquet", "y.odd": "application/octet-stream",
+        "x.parquet": "application/vnd.apache.parquet", "y.unheard": "application/octet-stream",
         "01_a.ipynb": "application/x-ipynb+json", "study.json": "application/json",
     }  # fmt: skip
 

@@ -9,7 +9,6 @@ from shutil import which
 import pandas as pd
 import pytest
 from study.sweeps.conftest import contents, holding, kill, started, swept
-from support import warm
 from support.processes import wait_until
 
 from lmmkit import load
@@ -55,24 +54,9 @@ class Cluster:
         self.process.stdout.close()
 
 
-#: What a worker of the cluster starts, forked instead of started: the other cluster starts interpreters.
-PRELOADED = """
-import json, os
-from lmmkit.study.sweeps import cell_workers
-cell_workers.COMMAND = json.loads(os.environ["LMMKIT_TESTS_WORKER"])
-"""
-
-
 @pytest.fixture
 def cluster(tmp_path_factory, held):
-    folder = tmp_path_factory.mktemp("cluster")
-    (folder / "preloaded.py").write_text(PRELOADED)
-    told = {
-        "LMMKIT_SWEEP_HOLD": str(held),
-        "LMMKIT_TESTS_WORKER": json.dumps(warm.command("lmmkit.study.sweeps.worker_process")),
-        "DASK_DISTRIBUTED__WORKER__PRELOAD": json.dumps([str(folder / "preloaded.py")]),
-    }
-    serving = Cluster(folder, **told)
+    serving = Cluster(tmp_path_factory.mktemp("cluster"), LMMKIT_SWEEP_HOLD=str(held))
     yield serving
     serving.close()
 
