@@ -182,7 +182,7 @@ class CheckResult:
         matters: Whether that size would matter: without it the verdict is `look` at most.
         where: The rows or groups, as text for the table; empty for none.
         remedy: What to do, available here.
-        alone: Of a sum of other checks what to do where none of these is notable; by default `remedy`.
+        alone: What to do where none of the checks that `remedy` points to is notable; by default the same.
         tail: A p value by theory, for what the replicates cannot resolve; NaN without one.
         curve: x of the points of a curve, (g,), for its picture.
         back: Takes bounds (g,) of a curve to the scale of its picture, where that is another one.

@@ -55,6 +55,8 @@ Frame = pd.DataFrame
 Check = Callable[[Fit, Replicated], Iterator[CheckResult | Unchecked]]
 ALPHA, CLEAR = 0.05, 0.01  # adjusted p below which a verdict is `look`, and `trouble` where the size matters
 SEED = 20240101
+#: Checks that say which part of a distribution is not as the model has it, by the beginnings of their names.
+SAY_WHERE = ("outlying", "variance", "normal")
 
 #: Checks of levels, whose statistics have all columns at once.
 LEVEL_CHECKS: tuple[Check, ...] = (groups_apart, effect_normality)
@@ -229,9 +231,10 @@ def _judged(
     adjusted[tested] = adjusted_p([single[i] for i in tested], [shares[i] for i in tested])
     made = [_row(one, values, float(p)) for one, values, p in zip(rows, single, adjusted, strict=True)]
     table, sentences = [line for line, _ in made], [sentence for _, sentence in made]
-    notable = {line["check"] for line in table if line["verdict"] in (LOOK, TROUBLE)}
+    notable = [line["check"] for line in table if line["verdict"] in (LOOK, TROUBLE)]
+    where = any(check.startswith(SAY_WHERE) for check in notable)
     for one, line in zip(rows, table, strict=True):
-        if isinstance(one, CheckResult) and one.alone and notable == {one.check} and line["remedy"]:
+        if isinstance(one, CheckResult) and one.alone and line["remedy"] and not where:
             line["remedy"] = one.alone
     empty = Frame(columns=["check", "of", "x", "value", "low", "high", "middle"])
     drawn = pd.concat(curves, ignore_index=True) if curves else empty

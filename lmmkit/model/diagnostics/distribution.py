@@ -217,8 +217,8 @@ def quantile_residuals(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
             size=distance,
             matters=kind == "unconditional" and distance >= DISTANCE,
             remedy="see the checks of outliers, variances and normality, which say where",
-            alone="no other check says where: look at the picture of the quantiles, and for a predictor, a "
-            "bend or an effect of groups that the model does not have",
+            alone="the checks of outliers, variances and normality do not say where: look at the picture of "
+            "the quantiles, and for a predictor, a bend or an effect of groups that the model does not have",
             share=AGAIN,
             method=f"Anderson-Darling; sees {detects}",
         )
