@@ -11,8 +11,7 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.model.design.design import Design
-from lmmkit.model.design.row_design import RowDesign
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import RowDesign, VisitDesign
 from lmmkit.model.diagnostics.check_result import (
     CheckResult,
     Sentence,

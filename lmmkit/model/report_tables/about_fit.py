@@ -10,8 +10,7 @@ import scipy
 
 from lmmkit.engine.covariance.structures import correlation
 from lmmkit.model.certificate import Certificate
-from lmmkit.model.design.residual_design import ResidualDesign
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import ResidualDesign, VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.open_directions import not_identified
