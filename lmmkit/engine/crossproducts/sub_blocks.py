@@ -54,7 +54,7 @@ def part_of(
         in the part, or a chain of several factors stands beside crossed ones.
     """
     problem, old, layout = whole
-    if not part.terms or not layout.chain or (len(layout.chain) > 1 and layout.rest):
+    if not part.terms or not layout.chain or (layout.chain[1:] and layout.rest):
         return None
     own = amalgamated(part, prepared)
     found: dict[int, tuple[Factor, Floats]] = {}
@@ -220,7 +220,7 @@ def _of_rest(coupling: Coupling, old: Layout, new: Layout, maps: Maps) -> Coupli
         values.append(block.reshape(len(block), -1))
         level.append(np.repeat(coupling.level[first], k))
         own: Ints = at + (coupling.column[first] - here.start) // factor.width * k
-        column.append(np.repeat(own, k) + np.tile(np.arange(k), len(own)))
+        column.append((own[:, None] + np.arange(k, dtype=np.intp)).ravel())
         at += factor.levels * k
     levels, columns = np.concatenate(level), np.concatenate(column)
     order = np.lexsort((columns, levels))

@@ -22,8 +22,12 @@ Where T is regular, any matrix of its pattern of zeros, and well told by the dat
 T = L exp(M) L' at M = 0, in which the deviance is more nearly a parabola than in L, and which do not depend
 on the units of Z; else they are those of the search.
 
-References: Johnson & Thompson (1995) for the derivatives; Pregibon (1981), Logistic regression diagnostics,
-Annals of Statistics 9, 705-724, for deletion by one step.
+It is for independent residuals: parameters of R would not move.
+
+References: Johnson & Thompson (1995), Restricted maximum likelihood estimation of variance components for
+univariate animal models using sparse matrix techniques and average information, Journal of Dairy Science 78,
+449-456, for the first derivatives; Pregibon (1981), Logistic regression diagnostics, Annals of Statistics 9,
+705-724, for deletion by one step.
 """
 
 from __future__ import annotations

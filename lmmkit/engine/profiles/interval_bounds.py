@@ -272,10 +272,9 @@ class IntervalSearch:
             t = scale.there(estimate)
         except ValueError:  # the estimate stands at the other end
             other = self.line.parameter.natural if scale is LOG else estimate
-            inside = other + 0.25 * (end - other) if np.isfinite(end - other) else other
-            return Crossing(self.line, scale, self.level, scale.there(inside), None).find(
-                scale.there(inside) + step
-            )
+            t = scale.there(other + 0.25 * (end - other) if np.isfinite(end - other) else other)
+            while self.line.height(scale.back(t)) > self.level:  # nearer to the estimate, where it is 0
+                t -= np.copysign(1.0, step)
         return Crossing(self.line, scale, self.level, t, None).find(t + step)
 
     def within_one(self) -> Interval:

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize_scalar
+from scipy.stats import chi2
 from support.dense import DenseKenwardRoger
 from support.designs import frame
 
+from lmmkit.engine.variance_tests import chi_bar_squared
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
-from lmmkit.engine.variance_tests.covariance_families import null_covariance
+from lmmkit.engine.variance_tests.covariance_families import null_covariance, positive
 from lmmkit.engine.variance_tests.exact_rlrt import Spectrum, supremum
 from lmmkit.model.design.design import build_design
 
@@ -71,3 +73,64 @@ def test_each_draw_of_the_restricted_ratio_is_the_greatest_value():
             options={"xatol": 1e-9},
         )
         assert value == pytest.approx(max(-best.fun, 0.0), abs=1e-7)
+
+
+def test_two_variances_have_the_weights_of_a_quadrant():
+    """A correlation of 1/2 makes the quadrant a wedge of 120 degrees in its metric, its polar one of 60."""
+    C = np.array([[4.0, 3.0], [3.0, 9.0]])
+    np.testing.assert_allclose(cone_weights(C, [1, 1], 0), [1 / 6, 1 / 2, 1 / 3], rtol=1e-14)
+    np.testing.assert_allclose(cone_weights(np.diag([2.0, 5.0]), [1, 1], 0), [0.25, 0.5, 0.25], rtol=1e-14)
+
+
+def test_a_matrix_of_two_columns_has_the_weights_of_a_right_circular_cone():
+    """2 x 2 matrices that are positive semidefinite, in their plain metric: half an opening of 45 degrees."""
+    found = cone_weights(np.diag([1.0, 0.5, 1.0]), [2], 0)
+    whole, edge = (1.0 - np.sqrt(0.5)) / 2.0, np.sqrt(0.5) / 2.0
+    np.testing.assert_allclose(found, [0.5 - edge, 0.5 - whole, edge, whole], atol=0.01)
+    scaled = cone_weights(np.diag([4.0, 3.0, 9.0]), [2], 0)  # columns times 1 / sqrt(2), 1 / sqrt(3)
+    np.testing.assert_allclose(scaled, found, atol=1e-6)
+
+
+def test_a_projection_is_the_nearest_matrix_without_negative_eigenvalues():
+    """In the plain metric eigenvalues are clipped; in any other the way to the rest is square to it."""
+    r = np.random.default_rng(0)
+    w = r.normal(size=(20, 4))  # a matrix of two columns, and a variance
+    x = chi_bar_squared._projected(w, np.eye(4), [2, 1])
+    for before, after in zip(w, x, strict=True):
+        A = np.array([[before[0], before[1] / np.sqrt(2)], [before[1] / np.sqrt(2), before[2]]])
+        values, vectors = np.linalg.eigh(A)
+        B = vectors * np.maximum(values, 0.0) @ vectors.T
+        np.testing.assert_allclose(
+            after, [B[0, 0], np.sqrt(2) * B[0, 1], B[1, 1], max(before[3], 0.0)], atol=1e-7
+        )
+    root = r.normal(size=(4, 4))
+    metric = root @ root.T + np.eye(4)
+    x = chi_bar_squared._projected(w, metric, [2, 1])
+    np.testing.assert_allclose(np.einsum("ni,ij,nj->n", w - x, metric, x), 0.0, atol=1e-4)
+    assert (np.einsum("ni,ij,nj->n", w - x, metric, np.abs(w) * [0, 0, 0, 1]) <= 1e-4).all()
+
+
+def test_densities_of_chi_squared_and_the_mass_at_zero():
+    x = np.array([0.3, 1.0, 4.5])
+    for df in (1, 2, 3, 6):
+        np.testing.assert_allclose(chi_bar_squared._log_density(x, df), chi2.logpdf(x, df), rtol=1e-12)
+    nothing = np.array([0.0, 0.5e-9, 2e-9])
+    assert chi_bar_squared._log_density(nothing, 0).tolist() == [0.0, 0.0, -np.inf]
+    assert np.isneginf(chi_bar_squared._log_density(nothing, 2)).tolist() == [True, True, False]
+
+
+def test_the_tail_of_a_mixture():
+    weights = np.array([0.2, 0.5, 0.3])
+    expected = 0.5 * chi2.sf(2.5, 1) + 0.3 * chi2.sf(2.5, 2)
+    assert mixture_tail(2.5, weights, 0) == pytest.approx(expected, rel=1e-13)
+    assert mixture_tail(2.5, weights, 2) == pytest.approx(weights @ chi2.sf(2.5, [2, 3, 4]), rel=1e-13)
+    assert mixture_tail(0.9e-9, weights, 0) == mixture_tail(-1.0, weights, 0) == 1.0
+    assert mixture_tail(1.1e-9, weights, 0) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_matrices_are_positive_to_a_share_of_their_largest_entry():
+    assert positive([np.diag([1.0, -0.9e-8])])
+    assert not positive([np.diag([1.0, -1.1e-8])])
+    assert positive([np.diag([-5e-9]), np.diag([1.0])])
+    assert not positive([np.diag([1.0]), np.array([[1.0, 1.1], [1.1, 1.0]])])
+    assert positive([])

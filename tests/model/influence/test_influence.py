@@ -284,6 +284,16 @@ def test_few_are_refitted_where_all_would_cost_too_much(monkeypatch):
     assert str(found) == str(influence(fit, "Subject"))
 
 
+@pytest.mark.parametrize("name", ["visits", "time", "variances"])
+def test_beside_a_residual_structure_no_step_is_taken_and_it_is_said(name):
+    table = deleted(name, 0).table
+    assert set(table["method"]) == {HELD}
+    assert set(table["note"]) == {"no step: it is for independent residuals, without a residual structure"}
+    refitted = deleted(name, 2).table
+    assert set(refitted.loc[refitted["method"] == EXACT, "note"]) == {""}
+    assert set(deleted("weights", 0).table["method"]) == {STEP}
+
+
 def test_variances_that_are_given_leave_nothing_to_search_for():
     fit = lmm("Reaction ~ Days + (1 | Subject)", sleep(), variances={"Subject": 1378.0, "Residual": 960.0})
     found = influence(fit, "Subject")

@@ -1,0 +1,151 @@
+"""Deletions with the variances held against dense algebra, the rows left, and what cannot be left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmmkit import lmm
+from lmmkit.engine.inference.information import optimum_at
+from lmmkit.engine.influence import deletion, geometry
+from lmmkit.engine.influence.deletion import deletions, units_of
+from lmmkit.engine.influence.remaining import fit_of_rest, refit_seconds, remaining
+from lmmkit.engine.problem import RowResidual
+from lmmkit.errors import FitError
+
+CASES = {
+    "nested": ("y ~ x + f + (1 | g/c)", {"weights": "w"}),
+    "crossed slopes": ("y ~ x + f + (x | g) + (1 | h)", {}),
+    "visits": ("y ~ x", {"residual": "cs(t | g:c)"}),
+}
+
+
+@cache
+def table() -> pd.DataFrame:
+    """The level a of f is seen in group 2 alone."""
+    r = np.random.default_rng(7)
+    g, t = np.repeat(np.arange(6), 6), np.tile(np.arange(3), 12)
+    data = pd.DataFrame({"g": g, "c": np.repeat(np.tile([0, 1], 6), 3), "t": t, "h": r.integers(0, 4, 36)})
+    data["x"], data["w"] = r.normal(size=36), r.uniform(0.5, 2.0, 36)
+    data["f"] = np.where((g == 2) & (t == 0), "a", np.where(r.random(36) < 0.5, "b", "c"))
+    data["y"] = data.x + r.normal(size=6)[g] + 0.5 * r.normal(size=4)[data.h] + r.normal(size=36)
+    return data
+
+
+@cache
+def fitted(name: str):
+    formula, how = CASES[name]
+    return lmm(formula, table(), **how).estimates
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("few", [1_500, 0])
+@pytest.mark.parametrize("many", [100, 0])
+def test_estimates_and_squares_are_those_of_the_criterion_of_the_rows_left(name, few, many, monkeypatch):
+    monkeypatch.setattr(geometry, "FEW", few)
+    monkeypatch.setattr(deletion, "MANY", -1 if many == 0 else many)
+    monkeypatch.setattr(deletion, "FEW_COLUMNS", few)
+    estimates = fitted(name)
+    optimum = estimates.optimum
+    shape = geometry.geometry(optimum)
+    codes = np.where(table().g == 4, 0, np.where(table().index < 3, 1, -1))
+    found = deletions(shape, units_of(codes, 2))
+    assert found.sizes.tolist() == [6, 3]
+    assert found.estimable.all()
+    S, scale = optimum.prepared.basis, optimum.prepared.scale
+    for unit in (0, 1):
+        left = remaining(estimates.problem, codes != unit)
+        rho = None if left.residual is None else estimates.rho
+        alone = optimum_at(left, estimates.factors, rho, reml=True)
+        own = alone.prepared.beta + alone.prepared.scale * alone.prepared.basis @ alone.state.beta
+        assert estimates.beta - scale * S @ found.shift[unit] == pytest.approx(own, abs=1e-9)
+        square = alone.prepared.scale**2 * alone.state.r2
+        assert scale**2 * found.r2[unit] == pytest.approx(square, rel=1e-9)
+        H, inner = alone.prepared.basis, np.linalg.inv(alone.state.XVX)
+        assert S @ found.Phi[unit] @ S.T == pytest.approx(H @ inner @ H.T, abs=1e-9)
+
+
+def test_rows_that_alone_estimate_a_coefficient_are_lost():
+    estimates = fitted("nested")
+    found = deletions(geometry.geometry(estimates.optimum), units_of(table().g.to_numpy(), 6))
+    assert found.estimable.tolist() == [True, True, False, True, True, True]
+    assert np.isnan(found.shift[2]).all()
+    assert np.isnan(found.r2[2])
+    assert np.isfinite(found.shift[3]).all()
+    direction = np.abs(found.lost[2]) / np.abs(found.lost[2]).max()
+    names = list(estimates.names)
+    assert all(direction[i] > 1e-6 for i, name in enumerate(names) if name.startswith("f["))
+    assert direction[names.index("x")] < 1e-6
+
+
+def test_units_of_codes_and_what_is_of_none():
+    units = units_of(np.array([1, 0, -1, 1, 2, 1]), 4)
+    assert units.sizes.tolist() == [1, 3, 1, 0]
+    assert units.rows(1).tolist() == [0, 3, 5]
+    wanted = np.array([True, False, True, False])
+    assert [units.tolist() for units, _ in units.only(wanted)] == [[0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "words"),
+    [
+        ("MOST_COLUMNS", 5, "solves for 16 crossed random effects as one dense matrix, of at most 5 columns"),
+        ("LARGEST_BLOCK", 2, "one of them has 3 rows, of at most 2"),
+        ("MOST_SQUARES", 50.0, r"add up to 1\.1e\+02, of at most 5e\+01"),
+    ],
+)
+def test_what_is_too_large_for_one_dense_matrix_is_refused(limit, value, words, monkeypatch):
+    optimum = fitted("crossed slopes" if limit == "MOST_COLUMNS" else "visits").optimum
+    geometry.geometry(optimum)
+    monkeypatch.setattr(geometry, limit, value)
+    with pytest.raises(FitError, match=words):
+        geometry.geometry(optimum)
+    monkeypatch.setattr(
+        geometry, limit, {"MOST_COLUMNS": 16, "LARGEST_BLOCK": 3, "MOST_SQUARES": 108.0}[limit]
+    )
+    geometry.geometry(optimum)
+
+
+def test_the_rows_left_have_their_own_levels_and_subjects():
+    keep = (table().g != 1).to_numpy()
+    left = remaining(fitted("nested").problem, keep)
+    assert [term.levels for term in left.terms] == [10, 5]
+    assert all(set(term.codes) == set(range(term.levels)) for term in left.terms)
+    assert left.weights.tolist() == table().w[keep].tolist()
+    visits = remaining(fitted("visits").problem, keep)
+    assert sorted(set(visits.residual.subjects)) == list(range(10))
+    assert visits.residual.cells.tolist() == table().t[keep].tolist()
+    assert len(visits.residual.names) == 10
+
+
+def test_rows_left_that_are_no_problem_are_refused():
+    one = (table().g == 3).to_numpy()
+    with pytest.raises(FitError, match="a grouping factor has a single level in the rows left"):
+        remaining(fitted("nested").problem, one)
+    with pytest.raises(FitError, match="a visit of the residual structure has no row among the rows left"):
+        remaining(fitted("visits").problem, (table().t != 2).to_numpy())
+    estimates = fitted("nested")
+    with pytest.raises(FitError, match="do not estimate all coefficients"):
+        fit_of_rest(remaining(estimates.problem, (table().g != 2).to_numpy()), estimates, None)
+
+
+def test_a_function_of_the_variance_keeps_its_covariate_and_its_times():
+    estimates = lmm(
+        "y ~ x", table().assign(day=lambda d: d.t + 0.1 * d.g), residual="car1(day | g:c)"
+    ).estimates
+    keep = (table().g != 1).to_numpy()
+    residual = remaining(estimates.problem, keep).residual
+    assert isinstance(residual, RowResidual)
+    assert residual.times.tolist() == (table().t + 0.1 * table().g)[keep].tolist()
+    assert residual.covariate is None
+
+
+def test_a_refit_takes_longer_the_larger_its_problem():
+    optimum = fitted("nested").optimum
+    more = replace(optimum.problem, response=np.tile(optimum.problem.response, 3))
+    assert refit_seconds(replace(optimum, problem=more)) > refit_seconds(optimum) > 0.0
+    assert refit_seconds(fitted("visits").optimum) > refit_seconds(optimum) / 10.0
