@@ -46,6 +46,25 @@ def test_loaded_fit_predicts_simulates_refits_and_is_checked(tmp_path):
     assert loaded.certify(full=True).passed
 
 
+@pytest.mark.parametrize("given", ["matrix", "pedigree"])
+def test_known_covariances_of_several_factors_come_back(given, tmp_path):
+    frame = crossed().assign(g=lambda d: "g" + d["g"].astype(str))
+    levels = [sorted(frame[name].unique()) for name in ("g", "h")]
+    known = {
+        name: pd.DataFrame(0.3 + 0.7 * np.eye(len(own)), index=own, columns=own)
+        for name, own in zip(("g", "h"), levels, strict=True)
+    }
+    if given == "pedigree":
+        first, *others = levels[0]
+        known["g"] = pd.DataFrame({"animal": levels[0], "sire": ["", *[first] * len(others)], "dam": ""})
+    saved = lmmkit.lmm("y ~ f + (1 | g) + (1 | h)", frame, known=known)
+    folder = saved.save(tmp_path / "fit")
+    loaded = lmmkit.load(folder)
+    assert {"known-0.parquet", "known-1.parquet"} <= {file.name for file in folder.iterdir()}
+    assert loaded.to_dict() == saved.to_dict()
+    assert loaded.refit(saved.design.problem.response).deviance == pytest.approx(saved.deviance, rel=1e-12)
+
+
 def test_dropped_rows_come_back(tmp_path):
     saved = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", table("sleep_miss"))
     loaded = lmmkit.load(saved.save(tmp_path / "fit"))

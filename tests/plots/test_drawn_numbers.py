@@ -13,6 +13,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import same_color, to_rgba
+from support.pictures import PICTURES, VARIANTS, described, drawn, expected
 
 from lmmkit import plots
 from lmmkit.plots.effects import specifications
@@ -651,3 +652,12 @@ def test_interval_comparison():
         same(segments(ax), np.column_stack([LOW[rows], heights, HIGH[rows], heights]))
         same(dots(ax), np.column_stack([ESTIMATE[rows], heights]))
     assert ticks(axes[0, 0].yaxis) == ["m1", "m2"]
+
+
+@pytest.mark.parametrize("name", PICTURES | VARIANTS)
+def test_every_line_point_area_and_word_is_as_it_was_found_right(name):
+    """Widths, colours, markers, limits, ticks and texts too, of which the tests above know some alone.
+
+    Where a picture is to change: `PYTHONPATH=tests python -m support.pictures`, then read the difference.
+    """
+    assert described(drawn(name)) == expected()[name]

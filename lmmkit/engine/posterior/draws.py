@@ -36,12 +36,13 @@ class Draws:
         phi: (m, r) coordinates.
         drawn: The densities and the fixed effects at each.
         log_weights: (r,) smoothed, their exponentials sum to one.
-        k_hat: Of the weights before.
+        k_hat: Of the weights before; NaN of chains.
         rounds: Proposals that were tried.
         evaluations: Of the density, those of its mode left out.
         seed: Of the random numbers.
         quasi: Whether they are quasi-random.
-        inefficiency: How many draws are worth one independent draw: 1, or more where a chain has made them.
+        by_chains: Whether chains that have mixed have made them.
+        inefficiency: How many draws are worth one independent draw: 1, or more of a chain.
     """
 
     density: LogPosterior
@@ -54,6 +55,7 @@ class Draws:
     evaluations: int
     seed: int
     quasi: bool
+    by_chains: bool = False
     inefficiency: float = 1.0
 
     @property
@@ -93,8 +95,8 @@ class Draws:
 
     @property
     def trusted(self) -> bool:
-        """Whether k-hat is small enough for that many draws."""
-        return not self.k_hat > threshold(self.count)
+        """Whether k-hat is small enough for that many draws; chains that have not mixed give none."""
+        return self.by_chains or self.k_hat <= threshold(self.count)
 
 
 def draw(density: LogPosterior, start: Floats, draws: int, seed: int, workers: int = 1) -> Draws:
@@ -125,7 +127,7 @@ def draw(density: LogPosterior, start: Floats, draws: int, seed: int, workers: i
     proposal = at_mode(mode, log_density)
     first, stream = proposal.components[0], _Stream(seed, affordable(density, draws) < draws)
     count, rounds, evaluations = affordable(density, draws), 0, 0
-    best = None
+    made = list[Draws]()
     while rounds <= ROUNDS:
         size = min(PILOT, count) if rounds == 0 else count
         u = stream.normals(size, proposal.size + density.p, rounds)
@@ -138,12 +140,11 @@ def draw(density: LogPosterior, start: Floats, draws: int, seed: int, workers: i
         log_ratios = drawn.log_posterior - proposal.logpdf(phi)
         smoothed, rounds, evaluations = smooth(log_ratios), rounds + 1, evaluations + size
         if size == count:
-            found = Draws(density, mode, phi, drawn, *smoothed, rounds, evaluations, seed, stream.quasi)
-            best = found if best is None or found.k_hat < best.k_hat else best
-            if found.trusted:
+            made.append(Draws(density, mode, phi, drawn, *smoothed, rounds, evaluations, seed, stream.quasi))
+            if made[-1].trusted:
                 break
         proposal = learned(first if size < count else wider(first), phi, log_ratios)
-    assert best is not None
+    best = min(made, key=lambda each: each.k_hat)
     return replace(best, rounds=rounds, evaluations=evaluations)
 
 

@@ -23,8 +23,9 @@ class Smoothed(NamedTuple):
 
     Attributes:
         log_weights: (r,) their logs.
-        k_hat: Shape of the fitted tail; minus infinity where all weights of the tail are equal, NaN where
-            there are too few to tell.
+        k_hat: Shape of the fitted tail; minus infinity where all weights of the tail are equal, infinity
+            where few draws carry all: some weight of the tail is zero, or a quarter are no larger than those
+            below; NaN where there are too few to tell.
     """
 
     log_weights: Floats
@@ -46,6 +47,8 @@ def smooth(log_ratios: Floats) -> Smoothed:
         excess = np.exp(x[largest]) - cutoff
         if excess[0] == excess[-1]:
             k_hat = -math.inf
+        elif not np.isfinite(x[largest[0]]) or excess[quartile_at(tail)] == 0.0:
+            k_hat = math.inf
         else:
             k_hat, sigma = fit_pareto(excess)
             x = x.copy()
@@ -70,15 +73,16 @@ def threshold(draws: int) -> float:
 
 
 def fit_pareto(x: Floats) -> tuple[float, float]:
-    """Shape and scale of a generalized Pareto distribution of (n,) numbers above zero, in rising order.
+    """Shape and scale of a generalized Pareto distribution of (n,) numbers, in rising order.
+
+    From the first quartile on they are above zero.
 
     The scale parameter b = -k / sigma is averaged over its profile likelihood; k is drawn towards 0.5 by a
     prior worth ten observations.
     """
     n = len(x)
     m = 30 + int(math.sqrt(n))
-    quartile = max(float(x[int(n / 4.0 + 0.5) - 1]), np.finfo(float).tiny)
-    b = (1.0 - np.sqrt(m / (np.arange(1, m + 1) - 0.5))) / (3.0 * quartile) + 1.0 / x[-1]
+    b = (1.0 - np.sqrt(m / (np.arange(1, m + 1) - 0.5))) / (3.0 * x[quartile_at(n)]) + 1.0 / x[-1]
     k = np.log1p(-b[:, None] * x).mean(axis=1)
     profile = n * (np.log(-b / k) - k - 1.0)
     weights = np.exp(profile - log_sum(profile))
@@ -86,6 +90,11 @@ def fit_pareto(x: Floats) -> tuple[float, float]:
     mean = float(b @ weights / weights.sum())
     shape = float(np.log1p(-mean * x).mean())
     return (n * shape + PRIOR_SIZE * PRIOR_SHAPE) / (n + PRIOR_SIZE), -shape / mean
+
+
+def quartile_at(n: int) -> int:
+    """The position of the first quartile among n numbers in rising order."""
+    return int(n / 4.0 + 0.5) - 1
 
 
 def pareto_quantiles(p: Floats, k: float, sigma: float) -> Floats:

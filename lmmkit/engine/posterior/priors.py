@@ -32,12 +32,16 @@ class Prior(ABC):
         support: The least and the largest number that it allows.
         proper: Whether its density has a finite integral.
         pymc: The class of PyMC.
+        arguments: What PyMC calls its numbers.
+        anywhere: Which of them may be any number; the others are above zero.
     """
 
     name: ClassVar[str]
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     proper: ClassVar[bool] = True
     pymc: ClassVar[str] = ""
+    arguments: ClassVar[tuple[str, ...]] = ()
+    anywhere: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         """Refuse what is no distribution.
@@ -48,7 +52,7 @@ class Prior(ABC):
         for field, value in zip(fields(self), astuple(self), strict=True):
             if not math.isfinite(value):
                 raise FitError(f"{self.text}: its {field.name} is {value:g}; a finite number is expected.")
-            if field.name in self.positive and value <= 0.0:
+            if field.name not in self.anywhere and value <= 0.0:
                 raise FitError(
                     f"{self.text}: its {field.name} is {value:g}, and must be above 0. A scale is in the "
                     "unit of the parameter, and where it is small the data have little to say."
@@ -65,11 +69,6 @@ class Prior(ABC):
         return self.support
 
     @property
-    def positive(self) -> tuple[str, ...]:
-        """Fields that must be above zero."""
-        return tuple(field.name for field in fields(self))
-
-    @property
     def text(self) -> str:
         """As it is written and read: `student_t(3, 0, 59.3)`; this is brms's way too."""
         return f"{self.name}({', '.join(f'{value:.12g}' for value in astuple(self))})"
@@ -77,7 +76,7 @@ class Prior(ABC):
     @property
     def keywords(self) -> Mapping[str, float]:
         """Arguments of the class of PyMC."""
-        return {}
+        return dict(zip(self.arguments, astuple(self), strict=True))
 
     @abstractmethod
     def logpdf(self, x: Floats) -> Floats:
@@ -100,16 +99,8 @@ class Normal(Prior):
     sd: float
     name = "normal"
     pymc = "Normal"
-
-    @property
-    def positive(self) -> tuple[str, ...]:
-        """As of `Prior`."""
-        return ("sd",)
-
-    @property
-    def keywords(self) -> Mapping[str, float]:
-        """As of `Prior`."""
-        return {"mu": self.mean, "sigma": self.sd}
+    arguments = ("mu", "sigma")
+    anywhere = ("mean",)
 
     def logpdf(self, x: Floats) -> Floats:
         """As of `Prior`."""
@@ -133,16 +124,8 @@ class StudentT(Prior):
     scale: float
     name = "student_t"
     pymc = "StudentT"
-
-    @property
-    def positive(self) -> tuple[str, ...]:
-        """As of `Prior`."""
-        return ("df", "scale")
-
-    @property
-    def keywords(self) -> Mapping[str, float]:
-        """As of `Prior`."""
-        return {"nu": self.df, "mu": self.location, "sigma": self.scale}
+    arguments = ("nu", "mu", "sigma")
+    anywhere = ("location",)
 
     def logpdf(self, x: Floats) -> Floats:
         """As of `Prior`."""
@@ -169,16 +152,8 @@ class Cauchy(Prior):
     scale: float
     name = "cauchy"
     pymc = "Cauchy"
-
-    @property
-    def positive(self) -> tuple[str, ...]:
-        """As of `Prior`."""
-        return ("scale",)
-
-    @property
-    def keywords(self) -> Mapping[str, float]:
-        """As of `Prior`."""
-        return {"alpha": self.location, "beta": self.scale}
+    arguments = ("alpha", "beta")
+    anywhere = ("location",)
 
     def logpdf(self, x: Floats) -> Floats:
         """As of `Prior`."""
@@ -253,11 +228,7 @@ class ExponentialPrior(Prior):
     name = "exponential"
     support = (0.0, math.inf)
     pymc = "Exponential"
-
-    @property
-    def keywords(self) -> Mapping[str, float]:
-        """As of `Prior`."""
-        return {"lam": self.rate}
+    arguments = ("lam",)
 
     def logpdf(self, x: Floats) -> Floats:
         """As of `Prior`."""
@@ -277,11 +248,7 @@ class Gamma(Prior):
     name = "gamma"
     support = (0.0, math.inf)
     pymc = "Gamma"
-
-    @property
-    def keywords(self) -> Mapping[str, float]:
-        """As of `Prior`."""
-        return {"alpha": self.shape, "beta": self.rate}
+    arguments = ("alpha", "beta")
 
     def logpdf(self, x: Floats) -> Floats:
         """As of `Prior`."""
@@ -302,16 +269,8 @@ class LogNormal(Prior):
     name = "lognormal"
     support = (0.0, math.inf)
     pymc = "LogNormal"
-
-    @property
-    def positive(self) -> tuple[str, ...]:
-        """As of `Prior`."""
-        return ("sd",)
-
-    @property
-    def keywords(self) -> Mapping[str, float]:
-        """As of `Prior`."""
-        return {"mu": self.mean, "sigma": self.sd}
+    arguments = ("mu", "sigma")
+    anywhere = ("mean",)
 
     def logpdf(self, x: Floats) -> Floats:
         """As of `Prior`."""
@@ -332,11 +291,7 @@ class BetaPrior(Prior):
     name = "beta"
     support = (0.0, 1.0)
     pymc = "Beta"
-
-    @property
-    def keywords(self) -> Mapping[str, float]:
-        """As of `Prior`."""
-        return {"alpha": self.alpha, "beta": self.beta}
+    arguments = ("alpha", "beta")
 
     def logpdf(self, x: Floats) -> Floats:
         """As of `Prior`."""
@@ -359,6 +314,7 @@ class Uniform(Prior):
     high: float
     name = "uniform"
     pymc = "Uniform"
+    arguments = ("lower", "upper")
 
     def __post_init__(self) -> None:
         """Refuse an empty interval.
@@ -373,11 +329,6 @@ class Uniform(Prior):
     def limits(self) -> tuple[float, float]:
         """As of `Prior`."""
         return self.low, self.high
-
-    @property
-    def keywords(self) -> Mapping[str, float]:
-        """As of `Prior`."""
-        return {"lower": self.low, "upper": self.high}
 
     def logpdf(self, x: Floats) -> Floats:
         """As of `Prior`; outside it is minus infinity."""
@@ -425,11 +376,7 @@ class LKJ(Prior):
     name = "lkj"
     support = (-1.0, 1.0)
     pymc = "LKJCorr"
-
-    @property
-    def keywords(self) -> Mapping[str, float]:
-        """As of `Prior`."""
-        return {"eta": self.eta}
+    arguments = ("eta",)
 
     def logpdf(self, x: Floats) -> Floats:
         """Returns the log density of one correlation, of two columns."""

@@ -161,8 +161,7 @@ class ConditionalMeans:
         if len(found.kept) < len(fit.beta):
             raise FitError(
                 f"Without one {self.unit} (number {unit + 1}) a coefficient cannot be estimated, so that "
-                f"there is "
-                "no jackknife."
+                "there is no jackknife."
             )
         return Parameters(found.factors, found.rho, found.sigma), DrawnEffects(found.beta, ())
 

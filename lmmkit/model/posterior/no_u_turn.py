@@ -63,7 +63,7 @@ def by_chains(draws: Draws, workers: int) -> Draws:
         progress_bar=False,
     )
     chains = np.asarray(trace.posterior["u"].values, np.float64)  # (chains, draws, m)
-    rhat, effective = zip(*(_mixing(chains[:, :, i]) for i in range(m)), strict=True)
+    rhat, effective = zip(*(mixing(chains[:, :, i]) for i in range(m)), strict=True)
     if not max(rhat) <= RHAT:
         raise FitError(
             f"The posterior's draws cannot be trusted: k-hat is {draws.k_hat:.2f}, and four chains of the "
@@ -80,12 +80,13 @@ def by_chains(draws: Draws, workers: int) -> Draws:
         drawn=drawn,
         log_weights=weights,
         k_hat=float("nan"),
+        by_chains=True,
         inefficiency=max(1.0, phi.shape[1] / min(effective)),
         quasi=False,
     )
 
 
-def _mixing(x: Floats) -> tuple[float, float]:
+def mixing(x: Floats) -> tuple[float, float]:
     """R-hat of the halves of (c, r) chains, and their effective draws.
 
     Reference: Gelman et al. (2013), Bayesian Data Analysis, third edition, sections 11.4 and 11.5.

@@ -1,12 +1,12 @@
 """The same model with the same priors as a text for Bambi and for brms, every prior written out.
 
-What another program cannot say exactly is refused: an equivalent that is only nearly one would be taken for
-    it.
+What another program cannot say exactly is refused: what is nearly the same would be taken for it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 from lmmkit.engine.covariance.structures import Diagonal, Unstructured
@@ -18,22 +18,10 @@ from lmmkit.model.means.focus import reference_level
 
 HEAD = "The model of a fit by lmmkit, with the priors of its posterior."
 IN_R = {
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "exp",
-    "sqrt",
-    "abs",
-    "sin",
-    "cos",
-    "I",
-    "factor",
-    "poly",
-    "bs",
-    "ns",
+    "log", "log2", "log10", "log1p", "exp", "sqrt", "abs", "sin", "cos", "I", "factor", "poly", "bs", "ns",
     "scale",
-}
+}  # fmt: skip
+RENAMED = set("+-*/^=")  # letters of a coefficient's name that brms writes otherwise
 
 
 def to_bambi(design: Design, priors: Mapping[str, Prior], draws: int, seed: int) -> str:
@@ -54,9 +42,8 @@ def to_bambi(design: Design, priors: Mapping[str, Prior], draws: int, seed: int)
     for expression in plain:
         if (expression.text,) != expression.variables:
             raise FitError(
-                f"`{expression.text}` is written otherwise in Bambi's formulas: make it a column of "
-                f"the data and "
-                "name that column."
+                f"`{expression.text}` is written otherwise in Bambi's formulas: make it a column of the data "
+                "and name that column."
             )
     terms, lines = list[str](), list[str]()
     for coefficient in design.fixed_terms:
@@ -72,9 +59,8 @@ def to_bambi(design: Design, priors: Mapping[str, Prior], draws: int, seed: int)
             terms.append(f"(1 | {term.factor})" if name == "Intercept" else f"(0 + {name} | {term.factor})")
             if name != "Intercept" and (name,) not in {p.variables for p in plain} | _numbers(design):
                 raise FitError(
-                    f"`{name}` in the term of {term.factor} is one column of several, which Bambi "
-                    f"gives one common "
-                    "variance: make it a column of the data and name that column."
+                    f"`{name}` in the term of {term.factor} is one column of several, which Bambi gives one "
+                    "common variance: make it a column of the data and name that column."
                 )
             label = f"{'1' if name == 'Intercept' else name}|{term.factor}"
             sigma = _bambi(priors[f"{term.group}.sd.{name}"])
@@ -132,7 +118,7 @@ def to_brms(design: Design, priors: Mapping[str, Prior], draws: int, seed: int) 
             f"# {HEAD}",
             "library(brms)",
             "",
-            'data <- arrow::read_parquet("data.parquet")  # the rows of the fit: fit.model_frame() in lmmkit',
+            'data <- arrow::read_parquet("data.parquet")  # the rows of the fit, with columns of the data',
             *levels,
             "",
             "priors <- c(",
@@ -156,9 +142,8 @@ def _refuse_common(design: Design, program: str) -> None:
         raise FitError(f"The residual structure {design.residual.formula} is not written for {program}.")
     if problem.weights is not None:
         raise FitError(
-            f"Prior weights divide the residual variance here, and multiply the log likelihood in "
-            f"{program}: a "
-            "model with weights is not written for it."
+            "Prior weights divide the residual variance here, and multiply the log likelihood in "
+            f"{program}: a model with weights is not written for it."
         )
     if design.has_relatives or any(term.members for term in problem.terms):
         raise FitError(f"Related levels, and rows of several levels, are not written for {program}.")
@@ -171,11 +156,9 @@ def _refuse_correlated(term: RandomTerm) -> None:
     if len(term.names) > 1 and not isinstance(term.structure, Diagonal):
         effects = " + ".join("1" if name == "Intercept" else name for name in term.names)
         raise FitError(
-            f"Bambi has no correlated random effects (bambinos/bambi #702), so `({effects} | "
-            f"{term.factor})` cannot be "
-            f"written for it; `({effects} || {term.factor})` can, whose effects are independent, and "
-            f"to_brms() writes "
-            "this one."
+            f"Bambi has no correlated random effects (bambinos/bambi #702), so `({effects} | {term.factor})` "
+            f"cannot be written for it; `({effects} || {term.factor})` can, whose effects are independent, "
+            "and to_brms() writes this one."
         )
 
 
@@ -194,18 +177,20 @@ def _numbers(design: Design) -> set[tuple[str, ...]]:
 def _levels(design: Design, program: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The levels of each factor of the fixed part, in their order; of grouping factors they do not matter."""
     for variable in {v.expression.text: v for parts in design.composition.values() for v in parts}.values():
-        if variable.kind == "factor":
-            if reference_level(variable) is None:
-                raise FitError(
-                    f"{variable.expression.text} is not coded by differences from a reference level, "
-                    f"which is all that "
-                    f"is written for {program}."
-                )
-            first = reference_level(variable)
-            yield (
-                variable.expression.text,
-                (str(first), *(level for level in variable.levels if level != first)),
+        if variable.kind != "factor":
+            continue
+        text, first = variable.expression.text, reference_level(variable)
+        if (text,) != variable.expression.variables:
+            raise FitError(
+                f"The levels of `{text}` are made by the formula: make it a column of the data and name that "
+                f"column, to have it written for {program}."
             )
+        if first is None:
+            raise FitError(
+                f"{text} is not coded by differences from a reference level, all that is written for "
+                f"{program}."
+            )
+        yield text, (first, *(level for level in variable.levels if level != first))
 
 
 def _offsets(design: Design) -> list[str]:
@@ -221,9 +206,7 @@ def _bambi(prior: Prior) -> str:
     if isinstance(prior, Flat):
         return 'bmb.Prior("Flat")'
     if isinstance(prior, Half) and not prior.centred:
-        raise FitError(
-            f"{prior.text} has its centre elsewhere than at zero, which Bambi's halves do not have."
-        )
+        raise FitError(f"{prior.text} has its centre elsewhere than at zero, which Bambi's halves have not.")
     numbers = ", ".join(f"{key}={value!r}" for key, value in prior.keywords.items())
     return f"bmb.Prior({json.dumps(prior.pymc)}, {numbers})"
 
@@ -250,8 +233,10 @@ def _r_prior(prior: Prior) -> str:
 
 
 def _r_coefficient(name: str) -> str:
-    """What brms calls a column: `MachineB` for `Machine[T.B]`."""
-    return name.replace("[T.", "").replace("[", "").replace("]", "").replace(" ", "")
+    """What brms calls a column: `MachineB` for `Machine[T.B]`, `logx` for `log(x)`."""
+    if RENAMED & set(name):
+        raise FitError(f"brms calls `{name}` otherwise: make it a column of the data and name that column.")
+    return re.sub(r"[][(), ]", "", name.replace("[T.", ""))
 
 
 def _r_bar(bar: Bar) -> str:
@@ -269,9 +254,5 @@ def _r_name(name: str) -> str:
 
 
 def _functions(text: str) -> set[str]:
-    words, word = set[str](), ""
-    for letter in text:
-        if letter == "(" and word:
-            words.add(word)
-        word = word + letter if letter.isalnum() or letter in "._" else ""
-    return words
+    """The words before a bracket."""
+    return set(re.findall(r"[\w.]+(?=\()", text))

@@ -465,7 +465,7 @@ class Posterior:
     @property
     def how(self) -> str:
         """How the draws were made, in words."""
-        if self.draws.inefficiency > 1.0:
+        if self.draws.by_chains:
             return "the no-U-turn sampler"
         return f"importance sampling from proposal {self.draws.rounds}, the first one at the mode"
 
@@ -483,7 +483,7 @@ class Posterior:
     def _title(self) -> str:
         return terminal(
             f"Posterior of {self.design.formula}: {self.draws.count:,} draws, worth {self.effective:,.0f}, "
-            + (f"k-hat {self.k_hat:.2f}" if self.draws.inefficiency == 1.0 else "by chains that have mixed")
+            + ("by chains that have mixed" if self.draws.by_chains else f"k-hat {self.k_hat:.2f}")
         )
 
     def _printed(self) -> TextTable:
@@ -534,9 +534,10 @@ class Posterior:
     @property
     def _has_levels(self) -> bool:
         """Whether the rows lie in levels that stand by themselves."""
-        terms = self.estimates.problem.terms
-        correlated = self.estimates.problem.residual is not None
-        return correlated if not terms else all(term.plain for term in terms)
+        terms, residual = self.estimates.problem.terms, self.estimates.problem.residual
+        if not terms:
+            return residual is not None and not residual.independent
+        return all(term.plain for term in terms)
 
     @cached_property
     def _shares(self) -> Shares:

@@ -93,11 +93,12 @@ def sensitivity(
             )
             for part, weights in scaled.items()
         }
-        rows.append({**found, "diagnosis": _diagnosis(found["prior"], found["likelihood"])})
+        rows.append({**found, "diagnosis": diagnosis(found["prior"], found["likelihood"])})
     return pd.DataFrame(rows, index=values.columns.copy(), columns=SENSITIVITY)
 
 
-def _diagnosis(prior: float, likelihood: float) -> str:
+def diagnosis(prior: float, likelihood: float) -> str:
+    """What the two sensitivities of a quantity say of it; nothing where the priors do not matter."""
     if prior < MATTERS:
         return NONE
     return CONFLICT if likelihood >= MATTERS else STRONG

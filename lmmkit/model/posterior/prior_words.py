@@ -253,7 +253,7 @@ def _residual(
     for at, (kind, plain) in enumerate(structure.naturals):
         name = next(names)
         default = LKJ(1.0) if at in blank.in_matrix else _residual_default(estimates, kind, plain)
-        keys = (name, plain, f"Residual.{kind}")
+        keys = (name, plain) if kind == "sd" else (name, plain, f"Residual.{kind}")  # Residual.sd is sigma
         mine.append(_chosen(book, named, name, kind, keys, default))
     return ResidualPart(tuple(mine), structure)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lmmkit.model.diagnostics.diagnose import Diagnosis
 from lmmkit.model.fit import Fit
-from lmmkit.model.report_tables.report_table import Facts, ReportTable
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
 from lmmkit.model.report_tables.residuals import residual_quantiles
 
 QUANTILES = ("quantiles of residuals", "normal random effects")  # checks whose curves are quantiles
@@ -30,7 +30,7 @@ def quantiles(found: Diagnosis, fit: Fit) -> Frame:
 
 def drawn(quantiles: Frame, *, rows: int, drawn: int) -> Facts:
     """Rows, those drawn one by one, and the quantiles outside of their envelope; without one none is told."""
-    out = (quantiles["residual"] < quantiles["low"]) | (quantiles["residual"] > quantiles["high"])
+    out = outside(quantiles, "residual")
     told = {} if quantiles["low"].isna().all() else {"outside": int(out.sum())}
     return {"rows": rows, "drawn": drawn, **told}
 
@@ -66,35 +66,31 @@ def _labels(check: str, of: str) -> tuple[str, str]:
 
 def _outside(table: Frame) -> Facts:
     """How many curves there are, and how many leave their envelope somewhere."""
-    out = (table["value"] < table["low"]) | (table["value"] > table["high"])
-    return {"curves": table["panel"].nunique(), "outside": table.loc[out, "panel"].nunique()}
+    out = table.loc[outside(table, "value"), "panel"]
+    return {"curves": table["panel"].nunique(), "outside": out.nunique()}
 
 
 TABLES = (
     ReportTable(
         "checks",
         "Checks of the assumptions.",
-        {
-            "check": "Check",
-            "of": "Of",
-            "statistic": ("Statistic", 2),
-            "p": ("p", "probability"),
-            "adjusted": ("p, adjusted for all", "probability"),
-            "verdict": "Verdict",
-        },
+        printed(
+            "check of statistic p adjusted verdict",
+            statistic=("Statistic", 2),
+            adjusted=("p, adjusted for all", "probability"),
+        ),
         texts=("of", "where"),
     ),
     ReportTable(
         "outliers",
         "The rows farthest from what the model expects, p adjusted for the number of rows (Holm).",
-        {
-            "row": "Row of the file",
-            "groups": "Of",
-            "observed": "Observed",
-            "fitted": "Fitted",
-            "studentised": ("Standardised residual", 2),
-            "p": ("p", "probability"),
-        },
+        printed(
+            "row groups observed fitted studentised p",
+            row="Row of the file",
+            groups="Of",
+            fitted="Fitted",
+            studentised=("Standardised residual", 2),
+        ),
     ),
     ReportTable("check_curves", facts=_outside),
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmmkit.model.report_tables.report_table import Facts, ReportTable
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, printed
 
 EVEN = 1e-9  # relative difference below which two steps count as one
 
@@ -218,47 +218,39 @@ def _steps(values: pd.Series[Any], levels: pd.Series[Any]) -> dict[str, Any]:
 
 
 TABLES = (
-    ReportTable("reading", "Lines of the file by what they are.", {"what": "Lines", "lines": "Number"}),
+    ReportTable(
+        "reading", "Lines of the file by what they are.", printed("what lines", what="Lines", lines="Number")
+    ),
     ReportTable(
         "codes",
         "Cells that mean a missing value.",
-        {"column": "Column", "code": "Code", "cells": "Cells"},
+        printed("column code cells"),
     ),
-    ReportTable("notices", "What was settled in reading the file.", {"notice": "Notice"}),
+    ReportTable("notices", "What was settled in reading the file.", printed("notice")),
     ReportTable(
         "dropped",
         "Rows of the input by what became of them.",
-        {"status": "Status", "reason": "Reason", "rows": "Rows"},
+        printed("status reason rows"),
     ),
     ReportTable(
         "columns",
         "Columns that the study uses, over the rows kept.",
-        {
-            "column": "Column",
-            "role": "Role",
-            "type": "Type",
-            "unit": "Unit",
-            "distinct": "Distinct values",
-            "min": "Minimum",
-            "median": "Median",
-            "max": "Maximum",
-        },
+        printed(
+            "column role type unit distinct min median max",
+            distinct="Distinct values",
+            min="Minimum",
+            max="Maximum",
+        ),
     ),
     ReportTable("missing", facts=_gaps),
     ReportTable(
         "balance",
         "Grouping factors: levels, and rows in a level.",
-        {
-            "group": "Group",
-            "levels": "Levels",
-            "least": "Fewest rows",
-            "median": "Median",
-            "most": "Most rows",
-        },
+        printed("group levels least median most", least="Fewest rows", most="Most rows"),
     ),
     ReportTable(
         "relations",
         "How the grouping factors relate.",
-        {"relation": "Relation", "pairs": "Pairs that occur", "possible": "Pairs possible"},
+        printed("relation pairs possible", pairs="Pairs that occur", possible="Pairs possible"),
     ),
 )

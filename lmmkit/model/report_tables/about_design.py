@@ -16,7 +16,7 @@ from lmmkit.errors import FitError
 from lmmkit.model.certificate import written_out
 from lmmkit.model.design.design import Design
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.report_tables.report_table import Facts, ReportTable
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, printed
 from lmmkit.model.table.known import Known
 
 ROWS, COLUMNS = 200, 240  # bins at most
@@ -165,33 +165,29 @@ TABLES = (
     ReportTable(
         "design_audit",
         "What the design can tell of random effects: a row for each grouping factor and fixed term.",
-        {
-            "group": "Group",
-            "term": "Term",
-            "varies": "Varies",
-            "levels": "Levels",
-            "varying": "of them with several values",
-            "rows_least": "Fewest rows a level",
-            "cell_rows_least": "Fewest rows a cell",
-            "effect": "Random effect",
-            "verdict": "Verdict",
-            "reason": "Reason",
-        },
+        printed(
+            "group term varies levels varying rows_least cell_rows_least effect verdict reason",
+            varying="of them with several values",
+            rows_least="Fewest rows a level",
+            cell_rows_least="Fewest rows a cell",
+            effect="Random effect",
+        ),
     ),
     ReportTable("design_relations"),
     ReportTable(
         "error_rates",
         "Type I error and power of the choice and of the test that follows it, by simulation on this design.",
-        {
-            "procedure": "Random effects",
-            "type1": ("Type I error", 3),
-            "type1_se": ("Monte Carlo error", 3),
-            "power": ("Power", 3),
-            "power_se": ("Monte Carlo error of power", 3),
-            "singular": ("Singular fits", 3),
-            "failed": "Not tested",
-            "model": "Most frequent model",
-            "model_share": ("Its share", 3),
-        },
+        printed(
+            "procedure type1 type1_se power power_se singular failed model model_share",
+            procedure="Random effects",
+            type1=("Type I error", 3),
+            type1_se=("Monte Carlo error", 3),
+            power=("Power", 3),
+            power_se=("Monte Carlo error of power", 3),
+            singular=("Singular fits", 3),
+            failed="Not tested",
+            model="Most frequent model",
+            model_share=("Its share", 3),
+        ),
     ),
 )

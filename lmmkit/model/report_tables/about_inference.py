@@ -20,7 +20,7 @@ from lmmkit.model.inference.fixed_effect_terms import fixed_effects
 from lmmkit.model.means.focus import reference_level, where_zero
 from lmmkit.model.means.marginal_means import MarginalMeans
 from lmmkit.model.means.reference_grid import reference_grid
-from lmmkit.model.report_tables.report_table import Columns, Facts, ReportTable, excludes_zero
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, excludes_zero, printed
 from lmmkit.model.table.known import known_of
 from lmmkit.model.tables import parameter_names, parameters
 
@@ -333,129 +333,75 @@ def standardised(fit: Fit) -> Frame:
     return own.rename_axis("coefficient").reset_index()
 
 
-_ESTIMATE: Columns = {"estimate": ("Estimate", "trusted"), "se": ("SE", "trusted"), "df": "df"}
-_BOUNDS: Columns = {"low": ("Low", "trusted"), "high": ("High", "trusted")}
 TABLES = (
     ReportTable(
         "coefficients",
         "Fixed effects with standard errors, tests of zero and intervals.",
-        {
-            "coefficient": "Coefficient",
-            **_ESTIMATE,
-            "t": ("Statistic", 2),
-            "p": ("p", "probability"),
-            **_BOUNDS,
-            "method": "SE and df by",
-            "interval": "Interval by",
-        },
+        printed("coefficient estimate se df t p low high method interval", t=("Statistic", 2)),
         _drawn,
     ),
     ReportTable(
         "anova",
         "F tests of the terms of the fixed part, type III.",
-        {
-            "term": "Term",
-            "num_df": "df",
-            "den_df": "Denominator df",
-            "F": ("F", 2),
-            "p": ("p", "probability"),
-            "method": "F and df by",
-        },
+        printed("term num_df den_df F p method", method="F and df by"),
     ),
     ReportTable(
         "means",
         "Marginal means: other factors averaged with equal weights, covariates at their means.",
-        {
-            "cell": "Level",
-            "mean": ("Mean", "trusted"),
-            "se": ("SE", "trusted"),
-            "df": "df",
-            **_BOUNDS,
-            "method": "SE and df by",
-        },
+        printed("cell mean se df low high method", cell="Level", mean=("Mean", "trusted")),
     ),
     ReportTable(
         "pairs",
         "Differences of the marginal means, p and interval adjusted for all of a family.",
-        {
-            "contrast": "Difference",
-            **_ESTIMATE,
-            "t": ("t", 2),
-            "p": ("p", "probability"),
-            **_BOUNDS,
-            "method": "SE and df by",
-            "adjusted": "Adjusted by",
-        },
+        printed(
+            "contrast estimate se df t p low high method adjusted",
+            contrast="Difference",
+            adjusted="Adjusted by",
+        ),
         _clear,
     ),
     ReportTable(
         "candidates",
         "Every candidate, with the reason why it was taken or not.",
-        {
-            "candidate": "Random effects",
-            "npar": "Parameters",
-            "deviance": ("Deviance", 2),
-            "aic": ("AIC", 2),
-            "bic": ("BIC", 2),
-            "caic": ("cAIC", 2),
-            "p": ("p", "probability"),
-            "reason": "Reason",
-        },
+        printed("candidate npar deviance aic bic caic p reason", candidate="Random effects"),
         _outcomes,
     ),
     ReportTable(
         "selection_path",
         "The comparisons of the choice, step by step: what the larger model has more, and its test.",
-        {
-            "step": "Step",
-            "stage": "Stage",
-            "what": "What",
-            "candidate": "Candidate",
-            "stat": ("Likelihood ratio", 2),
-            "df": "Parameters",
-            "p": ("p", "probability"),
-            "outcome": "Outcome",
-        },
+        printed("step stage what candidate stat df p outcome", df="Parameters"),
         _steps,
     ),
     ReportTable(
         "term_components",
         "Principal components of the random effects, of the first and of the chosen model: SD over that of "
         "the residuals, share of the variance, share of the standardised effects, direction.",
-        {
-            "candidate": "Random effects",
-            "group": "Group",
-            "component": "Component",
-            "sd": ("Relative SD", 4),
-            "share": ("Share", 4),
-            "correlation_share": ("Standardised", 4),
-            "direction": "Direction (standardised)",
-        },
+        printed(
+            "candidate group component sd share correlation_share direction",
+            candidate="Random effects",
+            sd=("Relative SD", 4),
+            share=("Share", 4),
+            correlation_share=("Standardised", 4),
+            direction="Direction (standardised)",
+        ),
     ),
     ReportTable(
         "comparisons",
         "Likelihood ratio tests of the model chosen against the candidates that it contains, or is within.",
-        {
-            "candidate": "Random effects",
-            "relation": "Relation",
-            "stat": ("Likelihood ratio", 2),
-            "df": "Parameters between",
-            "p": ("p", "probability"),
-            "reference": "Reference distribution",
-            "note": "Note",
-        },
+        printed(
+            "candidate relation stat df p reference note",
+            candidate="Random effects",
+            df="Parameters between",
+            reference="Reference distribution",
+        ),
     ),
     ReportTable("effect_sizes"),
     ReportTable("interactions", facts=_spans),
     ReportTable(
         "shares",
         "Shares of variance: how much the model explains, and how alike members of a group are.",
-        {
-            "share": "Share",
-            "estimate": ("Estimate", 3),
-            "low": ("Low", 3),
-            "high": ("High", 3),
-            "definition": "Definition",
-        },
+        printed(
+            "share estimate low high definition", estimate=("Estimate", 3), low=("Low", 3), high=("High", 3)
+        ),
     ),
 )

@@ -21,7 +21,7 @@ from lmmkit.model.means.focus import Focus
 from lmmkit.model.posterior.posterior import Posterior, checked_range
 from lmmkit.model.posterior.weighted import sorted_draws
 from lmmkit.model.report_tables.about_answer import estimand
-from lmmkit.model.report_tables.report_table import Facts, ReportTable
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
 
 Frame = pd.DataFrame
 #: Columns of a summary under the names that they have beside an estimate with bounds of its own.
@@ -287,8 +287,7 @@ class Predicted:
 def predicted(found: Posterior, level: float) -> Predicted:
     """Statistics of the data beside those of data sets from the posterior, for new levels of the groups."""
     made = found.predictive_check("new", DATA_SETS, level)
-    outside = (made.table["observed"] < made.table["low"]) | (made.table["observed"] > made.table["high"])
-    return Predicted(made.table.assign(outside=outside), made.bins)
+    return Predicted(made.table.assign(outside=outside(made.table, "observed")), made.bins)
 
 
 def left_out(found: Posterior) -> Frame:
@@ -365,23 +364,23 @@ TABLES = (
     ReportTable(
         "posterior",
         "Estimates with their intervals, and the posterior beside them.",
-        {
-            "parameter": "Parameter",
-            "estimate": "Estimate",
-            "estimate_low": "Low",
-            "estimate_high": "High",
-            "mean": ("Posterior mean", "drawn"),
-            "sd": ("Posterior SD", "drawn"),
-            "lower": ("Lower", "drawn"),
-            "upper": ("Upper", "drawn"),
-            "effective": ("Effective draws", 0),
-        },
+        printed(
+            "parameter estimate estimate_low estimate_high mean sd lower upper effective",
+            estimate="Estimate",
+            estimate_low="Low",
+            estimate_high="High",
+            mean=("Posterior mean", "drawn"),
+            sd=("Posterior SD", "drawn"),
+            lower=("Lower", "drawn"),
+            upper=("Upper", "drawn"),
+            effective=("Effective draws", 0),
+        ),
         _parameter_facts,
     ),
     ReportTable(
         "posterior_priors",
         "The priors.",
-        {"parameter": "Parameter", "prior": "Prior", "by": "Named by", "note": "Note"},
+        printed("parameter prior by note", by="Named by"),
         _prior_facts,
     ),
     ReportTable("posterior_draws"),
@@ -390,50 +389,38 @@ TABLES = (
     ReportTable(
         "posterior_ranks",
         "Ranks of the groups by their effects, the greatest first, with what is not known of them.",
-        {
-            "effect": "Effect",
-            "mean": ("Mean rank", 1),
-            "low": ("Low", 0),
-            "high": ("High", 0),
-        },
+        printed("effect mean low high", mean=("Mean rank", 1), low=("Low", 0), high=("High", 0)),
         _rank_facts,
         ("level",),
     ),
     ReportTable(
         "posterior_predictive",
         "Statistics of the data beside those of data sets drawn from the posterior.",
-        {
-            "statistic": "Statistic",
-            "observed": "Observed",
-            "mean": "Mean of the data sets",
-            "low": "Low",
-            "high": "High",
-        },
+        printed("statistic observed mean low high", mean="Mean of the data sets", low="Low", high="High"),
         _predicted_facts,
     ),
     ReportTable("posterior_bins"),
     ReportTable(
         "posterior_loo",
         "Expected log predictive density of what is left out: rows whose groups are known, or whole groups.",
-        {
-            "measure": "Measure",
-            "of": "Left out",
-            "elpd": ("Log density", "drawn"),
-            "se": ("SE", 1),
-            "p": ("Effective parameters", 1),
-            "worst": ("Worst k-hat or variance", 2),
-            "trouble": "Note",
-        },
+        printed(
+            "measure of elpd se p worst trouble",
+            of="Left out",
+            elpd=("Log density", "drawn"),
+            se=("SE", 1),
+            p=("Effective parameters", 1),
+            worst=("Worst k-hat or variance", 2),
+            trouble="Note",
+        ),
     ),
     ReportTable(
         "posterior_sensitivity",
         "Sensitivity to prior and likelihood, each raised to a power.",
-        {
-            "parameter": "Parameter",
-            "prior": ("To the priors", 3),
-            "likelihood": ("To the likelihood", 3),
-            "diagnosis": "Diagnosis",
-        },
+        printed(
+            "parameter prior likelihood diagnosis",
+            prior=("To the priors", 3),
+            likelihood=("To the likelihood", 3),
+        ),
         _sensitive_facts,
     ),
 )

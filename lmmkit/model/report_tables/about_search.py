@@ -15,7 +15,7 @@ from lmmkit.errors import FitError
 from lmmkit.model.certificate import HOLDS, Certificate
 from lmmkit.model.estimates import Estimates, estimate, start_factors
 from lmmkit.model.fit import Fit
-from lmmkit.model.report_tables.report_table import Facts, ReportTable
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, printed
 from lmmkit.model.tables import theta_names
 from lmmkit.model.threads import one_thread
 
@@ -225,25 +225,19 @@ TABLES = (
     ReportTable(
         "algorithms",
         "The same model by several algorithms, all from one uninformed start.",
-        {
-            "algorithm": "Algorithm",
-            "deviance": ("Deviance", 6),
-            "above": ("Above the lowest", "magnitude"),
-            "iterations": "Iterations",
-            "evaluations": "Evaluations",
-            "converged": "Converged",
-            "method": "Method",
-        },
+        printed(
+            "algorithm deviance above iterations evaluations converged method",
+            deviance=("Deviance", 6),
+            above=("Above the lowest", "magnitude"),
+            method="Method",
+        ),
         _span,
     ),
     ReportTable(
         "certificate",
         "Checks of the fit: what was found, what is allowed, the verdict.",
-        {
-            "check": "Check",
-            "value": ("Found", "magnitude"),
-            "threshold": ("Allowed", "magnitude"),
-            "verdict": "Verdict",
-        },
+        printed(
+            "check value threshold verdict", value=("Found", "magnitude"), threshold=("Allowed", "magnitude")
+        ),
     ),
 )

@@ -12,16 +12,14 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import correlation
 from lmmkit.errors import FitError
-from lmmkit.model.design.residual_design import ResidualDesign
-from lmmkit.model.design.row_design import RowDesign
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import ResidualDesign, RowDesign, VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula, parse_residual
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.means.focus import Focus
 from lmmkit.model.report_tables.about_answer import Estimand, estimand
 from lmmkit.model.report_tables.panels import evenly_spaced
-from lmmkit.model.report_tables.report_table import Facts, ReportTable
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
 from lmmkit.model.report_tables.residuals import shifts
 from lmmkit.model.selection.residual_structures import COLUMNS, residual_structures
 from lmmkit.model.tables import residual_sds
@@ -204,8 +202,7 @@ def autocorrelation(fit: Fit, *, level: float, most: int = LAGS) -> Frame:
 
 
 def _outside(acf: Frame) -> Facts:
-    outside = (acf["autocorrelation"] < acf["low"]) | (acf["autocorrelation"] > acf["high"])
-    return {"lags": len(acf), "outside": int(outside.sum())}
+    return {"lags": len(acf), "outside": int(outside(acf, "autocorrelation").sum())}
 
 
 def structures(fit: Fit, data: Any, options: Mapping[str, Any], *, focus: Focus, df: str) -> Frame:
@@ -287,47 +284,27 @@ TABLES = (
         "residual_parameters",
         "Parameters of the residual structure: SDs as ratios to the first, correlations, ranges in the "
         "unit of the distance.",
-        {
-            "parameter": "Parameter",
-            "estimate": ("Estimate", 3),
-            "low": ("Low", 3),
-            "high": ("High", 3),
-            "interval": "Interval by",
-        },
+        printed(
+            "parameter estimate low high interval", estimate=("Estimate", 3), low=("Low", 3), high=("High", 3)
+        ),
     ),
     ReportTable(
         "cell_sds",
         "Standard deviations of the residuals: as fitted, and root mean squares of the residuals.",
-        {"cell": "Residuals", "rows": "Rows", "fitted": ("Fitted", 3), "empirical": ("Empirical", 3)},
+        printed("cell rows fitted empirical", cell="Residuals"),
         _farthest,
     ),
     ReportTable(
         "cell_correlations",
         "Correlations of residuals: as fitted, and of the residuals of those who have both.",
-        {
-            "pair": "Residuals",
-            "subjects": "Subjects",
-            "fitted": ("Fitted", 3),
-            "empirical": ("Empirical", 3),
-        },
+        printed("pair subjects fitted empirical", pair="Residuals"),
         _apart,
     ),
     ReportTable("autocorrelation", facts=_outside),
     ReportTable(
         "structures",
         "Other residual structures for the same rows, and the focus under each.",
-        {
-            "structure": "Structure",
-            "npar": "Parameters",
-            "deviance": ("Deviance", 2),
-            "aic": ("AIC", 2),
-            "bic": ("BIC", 2),
-            "quantity": "Focus",
-            "estimate": ("Estimate", "trusted"),
-            "se": ("SE", "trusted"),
-            "df": "df",
-            "note": "Note",
-        },
+        printed("structure npar deviance aic bic quantity estimate se df note", quantity="Focus"),
         _ranks,
     ),
 )

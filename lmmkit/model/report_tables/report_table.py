@@ -18,6 +18,24 @@ Rounding = int | Literal["plain", "trusted", "sized", "drawn", "probability", "m
 Columns = Mapping[str, str | tuple[str, Rounding]]
 Facts = dict[str, Any]
 
+#: Titles and roundings that columns have in most tables.
+USUAL: Columns = {
+    "estimate": ("Estimate", "trusted"), "se": ("SE", "trusted"), "df": "df", "t": ("t", 2), "F": ("F", 2),
+    "p": ("p", "probability"), "low": ("Low", "trusted"), "high": ("High", "trusted"),
+    "method": "SE and df by", "interval": "Interval by", "num_df": "df", "den_df": "Denominator df",
+    "npar": "Parameters", "stat": ("Likelihood ratio", 2), "deviance": ("Deviance", 2), "aic": ("AIC", 2),
+    "bic": ("BIC", 2), "caic": ("cAIC", 2), "fitted": ("Fitted", 3), "empirical": ("Empirical", 3),
+}  # fmt: skip
+
+
+def printed(names: str, **own: str | tuple[str, Rounding]) -> Columns:
+    """The columns of a table in their order, with titles of their own, the usual ones, or their names.
+
+    >>> printed("term F p note", note="Why not")
+    {'term': 'Term', 'F': ('F', 2), 'p': ('p', 'probability'), 'note': 'Why not'}
+    """
+    return {name: own.get(name) or USUAL.get(name, name.capitalize()) for name in names.split()}
+
 
 @dataclass(frozen=True)
 class ReportTable:
@@ -56,6 +74,11 @@ class ReportTable:
     def head(self) -> list[str]:
         """The titles of the columns."""
         return [spec if isinstance(spec, str) else spec[0] for spec in self.columns.values()]
+
+
+def outside(table: pd.DataFrame, column: str) -> pd.Series[bool]:
+    """Whether a column of each row is outside of its bounds, `low` and `high`."""
+    return (table[column] < table["low"]) | (table[column] > table["high"])
 
 
 def excludes_zero(table: pd.DataFrame) -> pd.Series[bool]:

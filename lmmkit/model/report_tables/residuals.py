@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.model.design.design import Design
-from lmmkit.model.design.row_design import RowDesign
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import RowDesign, VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.report_tables.panels import evenly_spaced
-from lmmkit.model.report_tables.report_table import Facts, ReportTable
+from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
 
 POINTS = 4_000  # rows drawn one by one
 QUANTILES = 400
@@ -247,8 +246,8 @@ def _bins(distances: Floats) -> Ints:
 
 
 def _outside(table: Frame) -> Facts:
-    outside = (table["semivariance"] < table["low"]) | (table["semivariance"] > table["high"])
-    return {"distances": len(table), "outside": int(outside.sum()), "pairs": int(table["pairs"].sum())}
+    out = int(outside(table, "semivariance").sum())
+    return {"distances": len(table), "outside": out, "pairs": int(table["pairs"].sum())}
 
 
 TABLES = (
@@ -256,12 +255,7 @@ TABLES = (
         "variance_curve",
         "Standard deviations of the residuals along the number that they follow: as fitted, and root mean "
         "squares of the residuals.",
-        {
-            "value": "Value",
-            "rows": "Rows",
-            "fitted": ("Fitted", 3),
-            "empirical": ("Empirical", 3),
-        },
+        printed("value rows fitted empirical"),
         _spread,
     ),
     ReportTable("variogram", facts=_outside),

@@ -43,6 +43,23 @@ def test_equal_weights_have_no_tail():
     np.testing.assert_allclose(np.exp(found.log_weights), 1.0 / 500)
 
 
+@pytest.mark.parametrize(("carried", "known"), [(1, False), (94, False), (95, True)])
+def test_draws_few_of_which_carry_all_the_weight_have_no_finite_shape(carried, known):
+    ratios = np.full(1000, -np.inf)  # of which the tail is 95
+    ratios[:carried] = np.linspace(-1.0, 0.0, carried)
+    found = smooth(ratios)
+    assert (found.k_hat < np.inf) == known
+    assert np.exp(found.log_weights).sum() == pytest.approx(1.0)
+    assert np.isneginf(found.log_weights[carried:]).all()
+
+
+@pytest.mark.parametrize(("larger", "known"), [(71, False), (72, True)])
+def test_weights_that_are_mostly_those_at_the_cut_have_no_finite_shape(larger, known):
+    ratios = np.zeros(1000)
+    ratios[:larger] = np.linspace(0.1, 1.0, larger)
+    assert (smooth(ratios).k_hat < np.inf) == known
+
+
 def test_few_draws_bear_less():
     assert threshold(100) == pytest.approx(0.5)
     assert threshold(10_000) == pytest.approx(0.7)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.formula.formula import parse_formula, term_name
+from lmmkit.model.formula.formula import parse_formula, term_name, update_formula
 
 
 def fixed(text: str) -> list[str]:
@@ -242,6 +242,33 @@ def test_a_power_outside_i_is_noticed_with_what_to_write(formula, named):
 )
 def test_crossing_is_not_noticed(formula):
     assert parse_formula(formula).notices == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "change", "made"),
+    [
+        ("y ~ x + z + (x | g)", ". ~ . - z", "y ~ 1 + x + (1 + x | g)"),
+        ("y ~ x + (x | g)", "~ . - z + x - x", "takes away `z`, which the formula does not have"),
+        ("y ~ x + (x | g)", "log(.) ~ . + (1 | h)", "log(y) ~ 1 + x + (1 + x | g) + (1 | h)"),
+        ("y + 1 ~ x + (1 | g)", ". * . ~ x + (1 | g)", "(y + 1) * (y + 1) ~ 1 + x + (1 | g)"),
+        ("y ~ x + offset(z) + (1 | g)", ". ~ . - offset(z)", "y ~ 1 + x + (1 | g)"),
+        ("y ~ x + (1 | g)", "`.` ~ .", "`.` ~ 1 + x + (1 | g)"),
+        ("y ~ x + (1 | g)", ". ~ `.` + (1 | g)", "y ~ 1 + `.` + (1 | g)"),
+        ("y ~ x + (1 | g)", ". ~ . - (1 | h)", "takes away `(1 | h)`, which the formula does not have"),
+    ],
+)
+def test_a_dot_is_what_was_on_its_side_unless_it_is_quoted(old, change, made):
+    try:
+        found = str(update_formula(parse_formula(old), change))
+    except FormulaError as error:
+        found = str(error)
+    assert made in found
+
+
+def test_a_term_that_is_not_there_may_be_taken_away_from_a_whole_formula():
+    assert " ".join(fixed("a - b")) == "Intercept a"
+    with pytest.raises(FormulaError, match="random-effects term or offset cannot be subtracted"):
+        parse_formula("y ~ a - (1 | g)")
 
 
 @pytest.mark.parametrize("spelled", ["I(x ** 2)", "I(x**2)", "I( x^2 )"])

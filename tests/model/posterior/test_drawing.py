@@ -296,6 +296,36 @@ def test_a_flat_prior_needs_three_groups():
     assert draw_posterior(four, {"sd": "flat", "sigma": "flat"}, 1000)[0].count == 1000
 
 
+def test_flat_priors_that_only_together_leave_the_posterior_improper_are_refused():
+    """Of three levels one is split, as a fixed effect is: both factors have the same two differences."""
+    frame = table()[table().g < "g03"].assign(k=lambda d: np.where((d.g == "g01") & (d.t > 4), "b", "a"))
+    estimates = lmmkit.lmm("y ~ k + (1 | g/k)", frame).estimates
+    for one in ("g.sd", "k:g.sd"):
+        draw_posterior(estimates, {one: "flat"}, 100)
+    with pytest.raises(FitError, match=r"under a flat prior of k:g\.sd\.Intercept, g\.sd\.Intercept its"):
+        draw_posterior(estimates, {"sd": "flat"}, 100)
+
+
+@pytest.mark.parametrize(("prior", "begin"), [("uniform(40, 50)", 41.0), ("uniform(0, 30)", 27.0)])
+def test_a_search_begins_within_what_the_prior_allows_near_the_estimate(prior, begin):
+    estimates = sleep().estimates
+    assert 30 < estimates.factors[0][0, 0] * estimates.sigma < 40
+    known = model_priors(
+        estimates, {"Subject.sd": prior}, set_up(estimates.problem, reml=True).prepared.term_bases
+    )
+    phi = drawing.start(estimates, known.parts)
+    assert known.parts.natural(phi[:, None])[0, 0] == pytest.approx(begin)
+
+
+def test_variances_that_are_held_or_follow_the_fitted_values_have_no_posterior():
+    held = lmmkit.lmm("y ~ x + (1 | g)", table(), variances={"g": 1.0, "Residual": 1.0})
+    with pytest.raises(FitError, match="variances of this fit are held, not estimated"):
+        draw_posterior(held.estimates)
+    following = lmmkit.lmm("y ~ x + (1 | g)", table().assign(y=table()["y"] + 20), residual="power(fitted)")
+    with pytest.raises(FitError, match=r"power\(fitted\): .* no posterior\. Take power\(x\) or exp\(x\)"):
+        draw_posterior(following.estimates)
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

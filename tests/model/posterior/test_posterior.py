@@ -13,7 +13,8 @@ from scipy import stats
 import lmmkit
 from lmmkit.engine.posterior.group_effects import GroupEffects
 from lmmkit.errors import FitError
-from lmmkit.model.posterior.power_scaling import CONFLICT, STRONG, distance, sensitivity
+from lmmkit.model.posterior.power_scaling import CONFLICT, STRONG, diagnosis, distance, sensitivity
+from lmmkit.model.posterior.weighted import trusted_text
 
 ROWS = {"slopes": "y ~ x + (x | g)", "apart": "y ~ x + (x || g)", "crossed": "y ~ f + (1 | g) + (1 | h)"}
 
@@ -29,7 +30,7 @@ def table():
         "h": [f"h{i}" for i in h],
         "f": ["ab"[i] for i in rng.integers(0, 2, 48)],
     }
-    return pd.DataFrame({"y": y + rng.normal(size=48), "x": x, "w": rng.uniform(0.5, 2, 48), **names})
+    return pd.DataFrame({"y": y + rng.normal(size=48), "x": x, "w": rng.uniform(0.5, 2, 48), "t": h, **names})
 
 
 @cache
@@ -62,6 +63,8 @@ def test_contrasts_means_and_shares_of_each_draw():
         fit.icc().loc["adjusted", "estimate"], abs=0.15
     )
     assert (found.r2()["low"] > 0).all()
+    shifted = found.contrast("f[T.b] = 2")["mean"].iloc[0]
+    assert shifted == pytest.approx(found.table.loc["f[T.b]", "mean"] - 2.0)
 
 
 def test_regions_of_practical_equivalence():
@@ -69,8 +72,13 @@ def test_regions_of_practical_equivalence():
     region = found.rope({"x": [-1, 2]}).loc["x"]
     frame = found.draws_frame()["x"].to_numpy()
     assert region["inside"] == pytest.approx(found.weights @ ((frame > -1) & (frame < 2)))
-    assert region[["inside", "below", "above"]].sum() == pytest.approx(1.0)
-    for wrong, said in [({"x": [2, 1]}, "second above the first"), ({"z": [0, 1]}, "the model has no z")]:
+    assert region["below"] == pytest.approx(found.weights @ (frame < -1))
+    assert region["above"] == pytest.approx(found.weights @ (frame > 2))
+    for wrong, said in [
+        ({"x": [1, 1]}, "second above the first"),
+        ({"x": 3}, "two numbers"),
+        ({"z": [0, 1]}, "the model has no z"),
+    ]:
         with pytest.raises(FitError, match=said):
             found.rope(wrong)
 
@@ -110,14 +118,23 @@ def test_ranks_go_with_the_predicted_effects_and_say_what_is_not_known():
     own = ranks[ranks["term"] == "Intercept"]
     order = fit.ranef["g"]["Intercept"].rank(ascending=False)
     assert np.corrcoef(own["mean"], order)[0, 1] > 0.95
-    assert own["first"].sum() == pytest.approx(1.0)
+    found = drawn("slopes")
+    rank = np.argsort(np.argsort(-found.effects[0][:, :, 0], axis=1), axis=1) + 1.0
+    w, order = found.weights, np.argsort(rank, axis=0)
+    np.testing.assert_allclose(own["mean"], w @ rank)
+    np.testing.assert_allclose(own["first"], w @ (rank == 1.0))
+    np.testing.assert_allclose(own["last"], w @ (rank == 8.0))
+    for column, p in (("low", 0.025), ("median", 0.5), ("high", 0.975)):
+        least = [rank[o[np.searchsorted(np.cumsum(w[o]), p)], i] for i, o in enumerate(order.T)]
+        assert own[column].tolist() == least
     assert ((own["low"] <= own["median"]) & (own["median"] <= own["high"])).all()
 
 
 @pytest.mark.parametrize("row", [3, 30])
 def test_a_row_left_out_has_the_density_that_a_posterior_without_it_predicts(row):
     full = drawn("slopes")
-    told = full.loo().parts.loc[row, "elpd"]
+    told, p = full.loo().parts.loc[row, "elpd"], full.loo().p
+    assert 2.0 < p < 18.0
     rest = lmmkit.lmm(ROWS["slopes"], table().drop(row))
     without = lmmkit.posterior(rest, draws=3_000, seed=2)
     x, level = table().loc[row, "x"], list(rest.ranef["g"].index).index(table().loc[row, "g"])
@@ -129,6 +146,7 @@ def test_a_row_left_out_has_the_density_that_a_posterior_without_it_predicts(row
 def test_a_level_left_out_has_the_density_of_a_new_one():
     full = drawn("crossed")
     told = full.loo("marginal", "h").parts.loc["h2", "elpd"]
+    assert full.loo("marginal").of == "g"
     here = table()[table()["h"] == "h2"]
     priors = {name: text for name, text in full.priors["prior"].items() if ".sd" in name}
     rest = lmmkit.lmm(ROWS["crossed"], table().drop(here.index))
@@ -180,6 +198,21 @@ def test_distance_of_distributions():
     q = np.array([0.0, 0.0, 0.0, 0.0, 1.0])
     assert distance(x, p, p) == 0.0
     assert 0.0 < distance(x, p, q) == distance(x, q, p) <= 1.0
+    # From the left P and Q are (1/2, 1/2) and (0, 1/2) between the draws, from the right
+    # (1/2, 1/2) and (1/2, 1).
+    x, p, q = np.array([0.0, 1.0, 3.0]), np.array([0.5, 0.0, 0.5]), np.array([0.0, 0.5, 0.5])
+    left = np.sqrt(0.5 / (0.5 + 2 * 1.0))
+    right = np.sqrt((2 * 0.0 + 0.5 * np.log2(2 / 3) + np.log2(4 / 3)) / (2 * 1.0 + 1 * 1.5))
+    assert distance(x, p, q) == pytest.approx(max(left, right))
+    assert distance(-x[::-1], p[::-1], q[::-1]) == pytest.approx(max(left, right))
+
+
+@pytest.mark.parametrize(
+    ("prior", "likelihood", "said"),
+    [(0.049, 0.9, ""), (0.05, 0.049, STRONG), (0.05, 0.05, CONFLICT), (0.9, 0.0, STRONG)],
+)
+def test_sensitivity_matters_from_a_twentieth_on(prior, likelihood, said):
+    assert diagnosis(prior, likelihood) == said
 
 
 def test_bambi_text_has_every_prior_and_refuses_what_bambi_has_not():
@@ -203,12 +236,89 @@ def test_brms_text_has_every_prior():
 
 
 def test_it_prints_no_digit_that_its_monte_carlo_error_does_not_support():
-    printed = str(drawn("slopes"))
-    assert "half_student_t(3, 0, 2.5)" in printed
-    row = drawn("slopes").table.loc["x"]
-    assert f"{row['mean']:.3f}" not in printed
-    assert "<table>" in drawn("slopes")._repr_html_()  # pyright: ignore[reportPrivateUsage]
-    assert drawn("slopes").to_dict()["k_hat"] == drawn("slopes").k_hat
+    found = drawn("slopes")
+    lines, row = str(found).splitlines(), found.table.loc["x"]
+    assert lines[0].startswith("Posterior of y ~ 1 + x + (1 + x | g): 1,500 draws, worth ")
+    assert lines[0].endswith(f"k-hat {found.k_hat:.2f}")
+    assert lines[2] == "Means, standard deviations, 95 % intervals of equal tails"
+    assert lines[-1].endswith(
+        "has the digits that its Monte Carlo error, less than one of the last, supports."
+    )
+    own = next(line.split() for line in lines if line.split()[:1] == ["x"])
+    pairs = (("mean", "mcse"), ("sd", "sd_mcse"), ("low", "low_mcse"), ("high", "high_mcse"))
+    assert own[1:5] == [trusted_text(row[value], row[error]) for value, error in pairs]
+    assert own[5:] == [f"{row['direction']:.2f}", f"{row['effective']:,.0f}", "flat"]
+    sd = next(line.split() for line in lines if line.split()[:1] == ["g.sd.x"])
+    assert sd[5:] == [f"{found.table.loc['g.sd.x', 'effective']:,.0f}", "half_student_t(3,", "0,", "2.5)"]
+    assert "<table>" in found._repr_html_()  # pyright: ignore[reportPrivateUsage]
+    told = found.to_dict()
+    assert (told["k_hat"], told["trusted"], told["draws"]) == (found.k_hat, True, 1_500)
+    assert told["how"] == f"importance sampling from proposal {found.draws.rounds}, the first one at the mode"
+
+
+def test_the_flat_default_of_the_intercept_is_noted_and_no_other():
+    notes = drawn("slopes").priors["note"]
+    assert notes["Intercept"].startswith("brms has student_t(3, median y, scale)")
+    assert (notes.drop("Intercept") == "").all()
+    fit = lmmkit.lmm(ROWS["apart"], table())
+    asked = lmmkit.posterior(fit, {"Intercept": "normal(0, 10)"}, draws=200, seed=1)
+    assert asked.priors.loc["Intercept", "note"] == ""
+    assert asked.priors["default"].tolist() == [False, *[True] * (len(asked.priors) - 1)]
+
+
+def test_a_model_without_groups_has_a_marginal_share_and_no_correlation_effects_or_levels():
+    found = lmmkit.posterior(lmmkit.lmm("y ~ x", table(), residual="ident(f)"), draws=100, seed=1)
+    assert list(found.r2().index) == ["marginal"]
+    assert (found.effects, len(found.ranef()), len(found.ranks())) == ((), 0, 0)
+    with pytest.raises(FitError, match="share of random effects, and this model has none"):
+        found.icc()
+    assert len(found.loo().parts) == 48
+    with pytest.raises(FitError, match=r"no groups to leave out; kind=\"conditional\" leaves out rows"):
+        found.loo("marginal")
+
+
+def test_means_carry_the_offset_and_a_cell_without_data_has_none():
+    frame = table().assign(o=100.0, k=lambda d: (d["h"] > "h3").astype(str))
+    frame = frame[(frame["f"] == "a") | (frame["k"] == "False")]
+    fit = lmmkit.lmm("y ~ f * k + (1 | g) + offset(o)", frame)
+    found = lmmkit.posterior(fit, draws=200, seed=1)
+    means, ours = fit.marginal_means("f", by="k"), found.marginal_means("f", by="k")
+    np.testing.assert_array_equal(ours["mean"].isna(), means["mean"].isna())
+    assert ours["mean"].isna().sum() == 1
+    np.testing.assert_allclose(ours["mean"].dropna(), means["mean"].dropna(), atol=1.0)
+    pairs = found.pairs("f", by="k")
+    assert pairs.index.tolist() == ["a - b | False", "a - b | True"]
+    assert pairs["mean"].isna().tolist() == [False, True]
+
+
+def test_priors_and_likelihood_are_each_raised_to_their_own_power():
+    found = drawn("slopes").sensitivity()
+    assert found.loc["x", "prior"] < 0.02 < found.loc["x", "likelihood"]
+
+
+def test_related_levels_leave_rows_out_and_are_not_left_out_themselves():
+    names = [f"g{i}" for i in range(8)]
+    kin = pd.DataFrame(0.5 * np.eye(8) + 0.5, names, names)
+    fit = lmmkit.lmm("y ~ x + (1 | g) + (1 | h)", table(), known={"g": kin})
+    found = lmmkit.posterior(fit, draws=100, seed=1)
+    assert len(found.loo().parts) == 48
+    with pytest.raises(FitError, match="Levels of g cannot be left out one by one"):
+        found.loo("marginal", "g")
+
+
+def test_residuals_correlated_across_levels_or_rows_are_refused_in_words():
+    fit = lmmkit.lmm("y ~ x + (1 | f)", table(), residual="car1(t | g)")
+    found = lmmkit.posterior(fit, draws=100, seed=1)
+    with pytest.raises(FitError, match="Residuals are correlated across the levels of f"):
+        found.loo("marginal", "f")
+    with pytest.raises(FitError, match="waic takes them one by one; take loo"):
+        found.waic()
+
+
+def test_effects_of_too_many_levels_are_not_drawn(monkeypatch):
+    monkeypatch.setattr("lmmkit.engine.posterior.group_effects.WORK", 1.0)
+    with pytest.raises(FitError, match="so many levels that rows connect are not drawn"):
+        lmmkit.posterior(lmmkit.lmm(ROWS["crossed"], table()), draws=100).ranef()
 
 
 def test_equal_seeds_give_equal_draws_and_summaries():
@@ -217,24 +327,29 @@ def test_equal_seeds_give_equal_draws_and_summaries():
     pd.testing.assert_frame_equal(one.table, two.table, check_exact=True)
 
 
-@pytest.mark.parametrize("residual", ["ident(f)", "cs(h | g)"])
+@pytest.mark.parametrize("residual", ["ident(f)", "cs(h | g)", None])
 def test_densities_of_levels_under_a_residual_structure_are_those_of_their_covariance_matrix(residual):
-    formula = "y ~ x + (1 | g)" if residual == "ident(f)" else "y ~ x"
-    fit = lmmkit.lmm(formula, table(), residual=residual)
-    found = lmmkit.posterior(fit, draws=600, seed=4)
+    formula = "y ~ x + offset(w)" if residual == "cs(h | g)" else "y ~ x + (1 | g) + offset(w)"
+    fit = lmmkit.lmm(formula, table(), residual=residual, weights="w")
+    found = lmmkit.posterior(fit, draws=100, seed=4)
     at, codes = found.densities(), pd.factorize(table()["g"], sort=True)[0]
     inside = list(range(len(fit.estimates.random)))
     joint = next(at.levels(codes, inside))[:, 0]
     each = next(at.rows_within(codes, inside))
     rows, arrays = np.flatnonzero(codes == 0), fit.estimates.problem.residual
+    w = table()["w"].to_numpy()[rows]
     for draw in (0, 5):
-        R = np.diag(arrays.sds(found.rho[draw])[rows] ** 2) if inside else arrays.block(found.rho[draw], rows)
+        R = np.diag(arrays.sds(found.rho[draw])[rows] ** 2) if arrays and inside else np.eye(len(rows))
+        R = (R if inside else arrays.block(found.rho[draw], rows)) / np.sqrt(np.outer(w, w))
         S = found.sigma[draw] ** 2 * R
         S = S + found.draws_frame()["g.sd.Intercept"][draw] ** 2 if inside else S
-        mean = fit.estimates.X[rows] @ found.draws.beta[draw]
+        mean = fit.estimates.X[rows] @ found.draws.beta[draw] + w  # the offset
         y = table()["y"].to_numpy()[rows]
         density = stats.multivariate_normal(mean, S).logpdf(y)
         assert joint[draw] == pytest.approx(density)
+        if inside:
+            given = stats.norm(mean + found.effects[0][draw, 0, 0], found.sigma[draw] * np.sqrt(np.diag(R)))
+            assert next(at.rows())[draw, rows] == pytest.approx(given.logpdf(y))
         others = stats.multivariate_normal(mean[1:], S[1:, 1:]).logpdf(y[1:])
         assert each[draw, 0] == pytest.approx(density - others)
 

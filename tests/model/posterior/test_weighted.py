@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lmmkit.model.posterior.weighted import resampled, sorted_draws, summary, trusted_text
+from lmmkit.errors import FitError
+from lmmkit.model.posterior.weighted import refuse_too_few, resampled, sorted_draws, summary, trusted_text
 
 R = 2_000
 
@@ -35,6 +36,13 @@ def test_weights_count_as_copies():
     x = np.array([1.0, 2.0, 5.0])
     table = summary(pd.DataFrame({"x": x}), np.array([0.5, 0.25, 0.25]), 0.9)
     assert table.loc["x", ["mean", "sd"]].tolist() == pytest.approx([2.25, np.std([1, 1, 2, 5])])
+
+
+def test_a_share_is_of_what_lies_strictly_inside_and_a_direction_of_the_likelier_side():
+    x, w = np.array([-2.0, -1.0, 0.0, 1.0]), np.array([0.3, 0.3, 0.2, 0.2])
+    assert sorted_draws(x, w).share(-2.0, 1.0)[0] == pytest.approx(0.5)
+    found = summary(pd.DataFrame({"x": x, "up": -x}), w, 0.9)["direction"]
+    assert found.tolist() == pytest.approx([0.6, 0.6])
 
 
 @cache
@@ -75,3 +83,34 @@ def test_resampling_keeps_the_weights():
     _, w = importance(3)
     places = resampled(w, 4_000, 1)
     assert np.bincount(places, minlength=R) == pytest.approx(4_000 * w, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("row", "digits", "said"),
+    [  # mean, its error, sd
+        ((10.5, 0.9, 2.0), 2, None),
+        (
+            (10.5, 1.5, 2.0),
+            2,
+            "mean of b is 10 with an error of 1.5 by Monte Carlo. About 2,500 draws would do",
+        ),
+        ((0.01, 0.9, 20.0), 1, None),  # near zero the digits are those of the spread
+        ((0.01, 15.0, 20.0), 1, "About 2,500 draws"),
+        ((0.0, 0.0, 0.0), 3, None),
+        ((1.0, np.nan, 1.0), 3, None),
+    ],
+)
+def test_draws_are_too_few_where_an_error_is_more_than_one_of_the_last_digit(row, digits, said):
+    mean, error, sd = row
+    exact = dict.fromkeys(["low", "median", "high", "low_mcse", "median_mcse", "high_mcse"], 0.0)
+    table = pd.DataFrame([{"mean": mean, "mcse": error, "sd": sd, **exact}], index=["b"])
+    if said is None:
+        refuse_too_few(table, 1000, digits)
+        return
+    with pytest.raises(FitError) as refused:
+        refuse_too_few(table, 1000, digits)
+    assert said in str(refused.value)
+
+
+def test_what_is_exact_has_four_digits():
+    assert trusted_text(1.234567, 0.0) == "1.235"
