@@ -10,7 +10,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
-from lmmkit.engine.covariance.row_structure import RowStructure
+from lmmkit.engine.covariance.row_structure import Decaying, RowStructure
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.relations.relationship import Relationship
 from lmmkit.errors import FitError
@@ -181,14 +181,17 @@ class RowResidual:
         process, visits = self.structure.correlation, self.over_visits
         if visits is not None:
             return visits.block(rho, rows)
-        return process.correlation(rho, self.distances(rows)) if process else np.eye(len(rows))
+        if isinstance(process, Decaying):
+            return process.correlation(rho, self.distances(rows))
+        return np.eye(len(rows))
 
     def _correlation_slopes(self, rho: Floats, rows: Ints) -> Floats:
         process, visits = self.structure.correlation, self.over_visits
         if visits is not None:
             return visits.block_slopes(rho, rows)
-        empty = np.empty((0, len(rows), len(rows)))
-        return process.correlation_slopes(rho, self.distances(rows)) if process else empty
+        if isinstance(process, Decaying):
+            return process.correlation_slopes(rho, self.distances(rows))
+        return np.empty((0, len(rows), len(rows)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,8 +55,13 @@ def stretched(low: float, high: float) -> Scale:
     """Fisher's z of a parameter between two other values than -1 and 1."""
     middle, half = (low + high) / 2.0, (high - low) / 2.0
 
-    return Scale(
-        lambda value: math.atanh((value - middle) / half),
-        lambda t: middle + half * math.tanh(t),
-        lambda t: half * _sech2(t),
-    )
+    def there(value: float) -> float:
+        return math.atanh((value - middle) / half)
+
+    def back(t: float) -> float:
+        return middle + half * math.tanh(t)
+
+    def slope(t: float) -> float:
+        return half * _sech2(t)
+
+    return Scale(there, back, slope)

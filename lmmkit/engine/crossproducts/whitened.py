@@ -26,8 +26,8 @@ from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.elimination_order import (
     Factor,
     Layout,
+    columns_of,
     holds_subjects,
-    random_columns,
     rest_columns,
 )
 from lmmkit.engine.crossproducts.patterns import patterns_of
@@ -198,7 +198,7 @@ def whitened(prepared: Prepared, layout: Layout, residual: Residual | RowResidua
         _refuse_too_mixed(layout, residual)
     chain = tuple(_ordered(factor, order) for factor in layout.chain)
     rest = tuple(
-        replace(own, Z=random_columns(prepared, [own])) if mixes and own.Z is None else own
+        replace(own, Z=columns_of(prepared, own)) if mixes else own
         for own, mixes in zip((_ordered(factor, order) for factor in layout.rest), mixed, strict=True)
     )
     return Whitened(residual, whitening, prepared, replace(layout, chain=chain, rest=rest))
