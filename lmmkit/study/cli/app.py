@@ -59,7 +59,8 @@ def new(
     """Look at a data file and write a commented study file for it; what is not given is found by looking."""
     from lmmkit.study.intake.new_study import reading_keys, write_study
 
-    given = reading_keys(sep, decimal, thousands, encoding, header, sheet, na)
+    marks = {"decimal": decimal, "thousands": thousands, "encoding": encoding}
+    given = reading_keys(sep=sep, na=na, header=header, sheet=sheet, **marks)
     say(*str(write_study(data, formula, out, given, residual)).split("\n"))
 
 

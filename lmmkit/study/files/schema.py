@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -144,11 +145,11 @@ class Column(_Section):
         if info.data.get("type") != "time":
             raise ValueError("only a column of `type: time` has it")
         try:
+            if "%" not in value:
+                raise ValueError
             datetime.datetime.strptime(datetime.datetime(2001, 2, 3).strftime(value), value)
-        except ValueError:
+        except (ValueError, re.error):  # the latter of a letter that stands twice
             raise ValueError("expected the letters of strftime, such as %d/%m/%Y or %d.%m.%y %H:%M") from None
-        if "%" not in value:
-            raise ValueError("expected the letters of strftime, such as %d/%m/%Y or %d.%m.%y %H:%M")
         return value
 
     @field_validator("min", "max")

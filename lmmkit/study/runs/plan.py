@@ -96,8 +96,23 @@ class Plan:
         names = [notebook.name for notebook in self.notebooks]
         first = next((i for i, name in enumerate(names) if name.startswith(step)), None)
         if first is None:
-            raise StudyError(f"no step {step}; there are {', '.join(names)}")
+            raise StudyError(self.why_absent(step))
         return frozenset(names[first:])
+
+    def why_absent(self, step: str) -> str:
+        """Why the run has no step of a name, or of its beginning, and what to do."""
+        names = [notebook.name for notebook in self.notebooks]
+        key = ASKED.get(step[:2])
+        if key is None or self.study.resolved().get(key) is not None:
+            return f"no step {step}; there are {', '.join(names)}"
+        told = f"{self.study.path.name} does not ask for {step}: give it the key `{key}:`"
+        if all(book.number != step[:2] for book in self.found):
+            return (
+                f"{told}, and the project's own notebooks, which have none for its step "
+                f"({step[:2]}_...), the "
+                "installed one"
+            )
+        return f'{told}, or overrides such as {{"{key}.draws": 4000}}'
 
     def earlier(self, step: str) -> tuple[Notebook, ...]:
         """The steps before one, or all of them when it is none of the plan's."""
