@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
-from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial
+from lmmkit.engine.covariance.row_structure import Decaying, RowStructure, Serial
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.elimination_order import (
     Factor,
@@ -131,10 +131,10 @@ class Whitened(ProductSource):
         of_variance = _variance_starts(logs, e) if len(logs) else [np.empty(0)]
         if process is None:
             return of_variance
-        if isinstance(process, Serial | Spatial):
+        if isinstance(process, Decaying):
             return [np.concatenate(pair) for pair in product(of_variance, process.starts())]
-        assert residual.cells is not None
-        visits = Residual(process, residual.cells, residual.subjects, residual.names)
+        visits = residual.over_visits
+        assert visits is not None
         return [
             np.concatenate([own, other])
             for own in of_variance

@@ -563,7 +563,7 @@ def spatial(subjects: Ints, positions: Floats, nugget: bool, names: Callable[[in
         FitError: Two rows of a subject are at one place, no subject has two rows, or one has too many.
 
     >>> spatial(np.zeros(3, int), np.array([[0.0, 0.0], [0.0, 3.0], [4.0, 0.0]]), nugget=False)
-    Spatial(unit=4.0, closest=3.0, nugget=False, longest=5.0)
+    Spatial(unit=4.0, closest=3.0, longest=5.0, nugget=False)
     """
     shapes = _layouts(subjects, positions, names)
     upper = [
@@ -575,7 +575,7 @@ def spatial(subjects: Ints, positions: Floats, nugget: bool, names: Callable[[in
     if not distances.size:
         raise FitError(NO_PAIR)
     least, most = float(distances.min()), float(distances.max())
-    return Spatial(float(np.median(distances)), least, nugget, most)
+    return Spatial(float(np.median(distances)), least, most, nugget=nugget)
 
 
 MOST_ALIKE = 10  # subjects with the same places that count for a median

@@ -11,7 +11,6 @@ so that the least deviance at v is that over the others.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -114,29 +113,16 @@ class PinnedPoint(Point):
         return float(self.at.gradient[self.pinned.place]) * per * self.pinned.slope(self.value, self.at.theta)
 
 
-class Bounded(Objective[P]):
-    """The deviance where standard deviations of single columns are coordinates, and not negative."""
-
-    @property
-    @abstractmethod
-    def bounded(self) -> NDArray[np.bool_]:
-        """(m,) which coordinates these are."""
+class FromBound(Objective[P]):
+    """The deviance where standard deviations of single columns are coordinates, and held at zero or above."""
 
     def off_saddle(self, point: P) -> Iterator[Floats]:
         """From a bound, where the slope is zero whether or not there is a way down."""
         return ways_off_saddle(point)
 
-    def nearest(self, theta: Floats) -> Floats:
-        """The nearest coordinates that may be."""
-        return np.where(self.bounded, np.maximum(theta, 0.0), theta)
-
-    def movable(self, point: P) -> NDArray[np.bool_]:
-        """All but those that are zero and would be negative."""
-        return ~(self.bounded & (point.theta <= 0.0) & (point.gradient > 0.0))
-
 
 @dataclass(frozen=True, eq=False)
-class PinnedDeviance(Bounded[PinnedPoint]):
+class PinnedDeviance(FromBound[PinnedPoint]):
     """The deviance in y."""
 
     criterion: Criterion
@@ -164,7 +150,7 @@ class PinnedDeviance(Bounded[PinnedPoint]):
 
 
 @dataclass(frozen=True, eq=False)
-class HeldPattern(Bounded[Evaluation]):
+class HeldPattern(FromBound[Evaluation]):
     """The deviance in theta where sigma or a combination of the fixed effects is held."""
 
     criterion: Criterion

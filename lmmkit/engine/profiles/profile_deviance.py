@@ -144,9 +144,11 @@ class SliceDeviance(Objective[SlicePoint]):
         """Standard deviations are not negative where their correlation is held."""
         return self.slice.allowed(theta)
 
-    def movable(self, point: SlicePoint) -> NDArray[np.bool_] | None:
+    def movable(self, point: SlicePoint) -> NDArray[np.bool_]:
         """Coordinates that may move downhill."""
-        return None if self.slice.turned is None else self.slice.free(point.theta, point.gradient)
+        if self.slice.turned is None:
+            return super().movable(point)
+        return self.slice.free(point.theta, point.gradient)
 
     def off_saddle(self, point: SlicePoint) -> Iterator[Floats]:
         """Both ways along the direction of negative curvature, if there is one."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
-from lmmkit.engine.covariance.row_structure import RowCorrelation, Serial, Spatial
+from lmmkit.engine.covariance.row_structure import Decaying, RowCorrelation, Spatial
 from lmmkit.engine.crossproducts.elimination_order import same_groups
 from lmmkit.engine.problem import Problem, Residual, RowResidual
 
@@ -144,7 +144,7 @@ def _of_correlations(one: ResidualParts, other: ResidualParts) -> ResidualStep |
         if small != large or cells is None or others is None:
             return None
         return ResidualStep(same=True) if np.array_equal(cells, others) else None
-    if not (isinstance(small, Serial | Spatial) and isinstance(large, Serial | Spatial)):
+    if not (isinstance(small, Decaying) and isinstance(large, Decaying)):
         return None
     if not _same_distances(one, other):
         return None
