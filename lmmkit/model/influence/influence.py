@@ -20,7 +20,6 @@ from lmmkit.escape import html, terminal
 from lmmkit.model import tables
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
-from lmmkit.model.formula.formula import term_name
 from lmmkit.model.inference.degrees_of_freedom import BY_LEVELS, denominators
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.inference.linear_functions import combinations
@@ -31,7 +30,7 @@ from lmmkit.model.leverage import row_pulls
 from lmmkit.model.means.focus import Focus, find_focus, is_factor
 from lmmkit.model.means.joint_tests import joint_test
 from lmmkit.model.options import check_level, whole
-from lmmkit.model.report_tables.about_answer import estimand
+from lmmkit.model.report_tables.about_answer import estimand, interaction_rows
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread
 
@@ -430,7 +429,7 @@ def _focus(fit: Fit, focus: Any) -> tuple[str, Floats]:
     if asked is None or (isinstance(focus, str) and focus in fit.params.index):
         found = combinations(focus, fit.estimates)
         return ", ".join(found.labels), _independent(found.L)
-    apart = _interaction(fit, asked)
+    apart = interaction_rows(fit, asked)
     if apart is not None:
         return f"interaction {asked.term}", apart
     one = estimand(fit, asked)
@@ -441,27 +440,6 @@ def _focus(fit: Fit, focus: Any) -> tuple[str, Floats]:
     assert own is not None
     L = own.L[own.possible]
     return f"differences between the levels of {asked.variable}", _independent(L[1:] - L[:1])
-
-
-def _interaction(fit: Fit, asked: Focus) -> Floats | None:
-    """Rows of the coefficients of an interaction that is asked for as such, on the kept ones.
-
-    None of a single column, where levels or values are named, and where coefficients are no interaction on
-    any coding: a part of it is left out, or a wider term has its columns.
-    """
-    design = fit.design
-    terms = {term_name(term): term for term in design.recipe.formula.fixed}
-    own = terms.get(asked.term, ())
-    if len(own) < 2 or asked.at or asked.contrast is not None:
-        return None
-    columns = {name: {c for e in term for c in e.variables} for name, term in terms.items()}
-    known = {frozenset(term) for term in terms.values()}
-    wider = any(columns[asked.term] <= other for name, other in columns.items() if name != asked.term)
-    if wider or any(frozenset(own) - {part} not in known for part in own):
-        return None
-    mine = next(term.columns for term in design.fixed_terms if term.name == asked.term)
-    L = np.eye(len(fit.estimates.kept))[[i for i, c in enumerate(fit.estimates.kept) if c in mine]]
-    return L if len(L) else None
 
 
 def _independent(L: Floats) -> Floats:

@@ -20,6 +20,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit
+from lmmkit.model.formula.formula import term_name
 from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.degrees_of_freedom import Denominators, FTest, denominators
 from lmmkit.model.inference.distributions import f_tail
@@ -188,6 +189,27 @@ def estimand(fit: Fit, focus: Focus, frame: Frame | None = None) -> Estimand | N
     known = list(levels_of_column(fit.design, focus.variable))
     first, second = focus.contrast or _direction(fit.design, focus.variable, known)
     return Estimand(f"{focus.variable}: {first} less {second}{where}", mean_difference(fit, focus))
+
+
+def interaction_rows(fit: Fit, asked: Focus) -> Floats | None:
+    """Rows of the coefficients of an interaction that is asked for as such, on the kept ones.
+
+    None of a single column, where levels or values are named, and where coefficients are no interaction on
+    any coding: a part of it is left out, or a wider term has its columns.
+    """
+    design = fit.design
+    terms = {term_name(term): term for term in design.recipe.formula.fixed}
+    own = terms.get(asked.term, ())
+    if len(own) < 2 or asked.at or asked.contrast is not None:
+        return None
+    columns = {name: {c for e in term for c in e.variables} for name, term in terms.items()}
+    known = {frozenset(term) for term in terms.values()}
+    wider = any(columns[asked.term] <= other for name, other in columns.items() if name != asked.term)
+    if wider or any(frozenset(own) - {part} not in known for part in own):
+        return None
+    mine = next(term.columns for term in design.fixed_terms if term.name == asked.term)
+    L = np.eye(len(fit.estimates.kept))[[i for i, c in enumerate(fit.estimates.kept) if c in mine]]
+    return L if len(L) else None
 
 
 def direction(design: Design, variable: str) -> tuple[str, str]:
