@@ -185,24 +185,20 @@ class BlockInformation(DirectionalInformation):
         parts = zip(layout.factors, state.L, self.directions.own, self.directions.cuts, strict=True)
         for factor, L, own, cut in parts:
             term = problem.terms[factor.pieces[0].term]
-            if term.relation is not None:
-                z = prepared.rows[list(factor.rows)][:, rows]
-                kin = np.array([_kinship(term, mine) for mine in rows])
-                half = np.einsum("abm,ac->bmc", z, L)
-                V += kin * (half @ half.swapaxes(-1, -2))
-                slopes[cut] = kin * np.einsum("abm,iac,cbl->ibml", z, own, z, optimize=True)
-                continue
-            if factor.Z is not None:
+            if factor.Z is not None and term.relation is None:
                 for b, mine in enumerate(rows):
                     z = _by_level(factor.Z[mine], factor.width)
                     V[b] += np.einsum("mla,ac,bc,nlb->mn", z, L, L, z, optimize=True)
                     slopes[cut, b] = np.einsum("mla,iab,nlb->imn", z, own, z, optimize=True)
                 continue
             z, codes = prepared.rows[list(factor.rows)][:, rows], factor.codes[rows]
-            together = codes[:, :, None] == codes[:, None, :]
+            if term.relation is None:
+                kin = codes[:, :, None] == codes[:, None, :]
+            else:
+                kin = np.array([_kinship(term, mine) for mine in rows])
             half = np.einsum("abm,ac->bmc", z, L)
-            V += together * (half @ half.swapaxes(-1, -2))
-            slopes[cut] = together * np.einsum("abm,iac,cbl->ibml", z, own, z, optimize=True)
+            V += kin * (half @ half.swapaxes(-1, -2))
+            slopes[cut] = kin * np.einsum("abm,iac,cbl->ibml", z, own, z, optimize=True)
         return V, slopes
 
 

@@ -60,7 +60,8 @@ class PredictiveDensity:
         """One row: method, kind, of, elpd, elpd_mcse, se, p, worst (k-hat or variance), trouble."""
         row = {
             "method": self.method, "kind": self.kind, "of": self.of, "elpd": self.elpd,
-            "elpd_mcse": self.error, "se": self.se, "p": self.p, "worst": float(self.parts.iloc[:, 1].max()), "trouble": self.trouble,
+            "elpd_mcse": self.error, "se": self.se, "p": self.p,
+            "worst": float(self.parts.iloc[:, 1].max()), "trouble": self.trouble,
         }  # fmt: skip
         return pd.DataFrame([row])
 
