@@ -91,8 +91,8 @@ class PredictionError:
         size = max(CELLS // max(self.layout.size, 64), 1)
         for first in range(0, len(X), size):
             part = slice(first, first + size)
-            own = [tuple(each[part] for each in of) for of in (Z, codes)]
-            out[part] = self.of_functions(X[part], own[0], own[1], np.arange(len(X[part])))
+            z, levels = tuple(each[part] for each in Z), tuple(each[part] for each in codes)
+            out[part] = self.of_functions(X[part], z, levels, np.arange(len(X[part])))
         return out
 
     def of_functions(

@@ -349,8 +349,11 @@ def inner_outer(estimates: Estimates) -> Denominators:
         FitError: Grouping factors are crossed.
     """
     found = strata(estimates)
-    made = by_coefficient("inner-outer", lambda _: found.coefficients())(estimates)
-    return replace(made, joint=lambda _, own: Scaling(found.term(tuple(own)), 1.0))
+
+    def joint(_: Floats, own: Sequence[int]) -> Scaling:
+        return Scaling(found.term(tuple(own)), 1.0)
+
+    return replace(by_coefficient("inner-outer", lambda _: found.coefficients())(estimates), joint=joint)
 
 
 def between_within(estimates: Estimates) -> Floats:

@@ -24,6 +24,7 @@ by_model = pytest.mark.parametrize("name", MODELS)
 L = np.array([[0.0, 1, 0, 0], [0, 0, 0, 1]])
 
 
+@functools.cache
 def dense(name, *, reml=True, observed=False):
     """The same model written out, at the estimates of its fit."""
     found = fit(name, reml)
