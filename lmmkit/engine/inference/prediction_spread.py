@@ -154,8 +154,9 @@ class PredictionSpread:
         for slot, label, start, places in zip(slots, labels, starts, self._places, strict=True):
             width = slot.values.shape[1]
             begin: Ints = np.array([start[number] for number in label.tolist()], dtype=np.intp)
-            at: Ints = (begin + places[slot.level] * width)[:, None] + np.arange(width)
-            np.add.at(z, (function[:, None], at), slot.values)
+            at = begin + places[slot.level] * width
+            for c in range(width):
+                np.add.at(z, (function, at + c), slot.values[:, c])
         return ComponentRows(S, U, z, cuts, self._T)
 
     @property
