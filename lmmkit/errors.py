@@ -13,7 +13,9 @@ and the one warning it gives on purpose: a `PartialResult` is NaN somewhere, and
 """
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from lmmkit.escape import terminal
 
@@ -42,6 +44,11 @@ class LmmkitError(_LineByLine):
     def parts(self) -> tuple["LmmkitError", ...]:
         """The single errors: itself, where it is one."""
         return self.several or (self,)
+
+    def place(self, about: Subject) -> None:
+        """Say what it and its parts are about, before what they are about within that."""
+        for part in self.parts:
+            part.about = (*about, *part.about)
 
 
 class PartialResult(_LineByLine, UserWarning):
@@ -105,11 +112,30 @@ class Findings:
         return joined
 
 
+@contextmanager
+def concerning(*about: str | int) -> Generator[None]:
+    """What is raised within is about this.
+
+    >>> try:
+    ...     with concerning("columns", "x"):
+    ...         raise DataError("x is empty")
+    ... except DataError as error:
+    ...     error.about
+    ('columns', 'x')
+    """
+    try:
+        yield
+    except LmmkitError as error:
+        error.place(about)
+        raise
+
+
+@dataclass(frozen=True)
 class _Part:
     """Keeps the errors raised within a `with`."""
 
-    def __init__(self, findings: Findings, about: Subject) -> None:
-        self.findings, self.about = findings, about
+    findings: Findings
+    about: Subject
 
     def __enter__(self) -> None:
         return
@@ -117,11 +143,9 @@ class _Part:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, LmmkitError):
             return False
+        error.place(self.about)
         known = {str(other) for other in self.findings.errors}
-        for part in error.parts:
-            part.about = (*self.about, *part.about)
-            if str(part) not in known:
-                self.findings.errors.append(part)
+        self.findings.errors += [part for part in error.parts if str(part) not in known]
         return True
 
 

@@ -49,7 +49,8 @@ def ranef_table(estimates: Estimates, *, error: str, level: float) -> pd.DataFra
     _check_random(estimates)
     parts = list[pd.DataFrame]()
     for t, term in enumerate(estimates.random):
-        variances = _of_prediction(estimates, t) if error == "prediction" else _conditional(estimates, t)
+        conditional = np.diagonal(estimates.conditional_variances[t], axis1=1, axis2=2)
+        variances = _of_prediction(estimates, t) if error == "prediction" else conditional
         columns = {
             "group": term.group,
             "level": [str(level) for level in term.levels for _ in term.names],
@@ -66,11 +67,6 @@ def ranef_table(estimates: Estimates, *, error: str, level: float) -> pd.DataFra
 def _check_random(estimates: Estimates) -> None:
     if not estimates.random:
         raise FitError("This model has no random effects: its groups are in the residual structure alone.")
-
-
-def _conditional(estimates: Estimates, t: int) -> Floats:
-    """(J, k) conditional variances of one term's random effects."""
-    return np.diagonal(estimates.conditional_variances[t], axis1=1, axis2=2)
 
 
 def _of_prediction(estimates: Estimates, t: int) -> Floats:
@@ -133,11 +129,9 @@ class _Functions:
 
     def values(self, estimates: Estimates, count: int) -> Floats:
         """(r,) m'b-hat."""
-        out = np.zeros(count)
-        for e, function in enumerate(self.function):
-            b = estimates.b[int(self.term[e])]
-            out[function] += self.weight[e] * b[self.level[e], self.column[e]]
-        return out
+        Z, codes = self.rows(estimates)
+        parts = [np.einsum("ek,ek->e", z, b[c]) for z, b, c in zip(Z, estimates.b, codes, strict=True)]
+        return np.bincount(self.function, sum(parts, np.zeros(len(self.term))), count).astype(np.float64)
 
     def rows(self, estimates: Estimates) -> tuple[tuple[Floats, ...], tuple[Ints, ...]]:
         """Z and codes of each term, a row a part."""

@@ -35,8 +35,7 @@ from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve, solve_at
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design, RandomTerm
-from lmmkit.model.design.row_design import refuse_lost_sign
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import VisitDesign, refuse_lost_sign
 from lmmkit.model.threads import one_thread
 
 

@@ -33,6 +33,10 @@ CHUNK = 1_000  # rows of several memberships whose errors are computed at once
 NEAR_ZERO = (
     "; a variance is near zero (within two standard errors), where intervals of means cover more than asked"
 )
+UNKNOWN_VARIANCE = (
+    "have a visit, group or level that the residual structure of the fit has not seen, or a number of which "
+    "it takes no power: the variance of an observation there is unknown, and their intervals are NaN."
+)
 
 
 def predict(
@@ -91,7 +95,11 @@ def predict(
     columns = dict.fromkeys(("fit", "se", "low", "high"), np.full(len(rows.X), np.nan))
     mean = _mean(estimates, rows, chosen)
     columns["fit"] = np.where(rows.possible, mean, np.nan)
-    trouble, method = _not_estimable(estimates, rows.possible), ""
+    combining = (
+        f"have a mean that the data cannot estimate: they combine {', '.join(estimates.dropped_columns)}, "
+        "left out of the fit as functions of other columns, in another way than its rows do. They are NaN."
+    )
+    trouble, method = _of_rows(rows.possible, combining), ""
     if se:
         noise = rows.noise if interval == "prediction" else None
         error = _errors(estimates, rows, level, chosen, noise, interval is not None)
@@ -101,7 +109,7 @@ def predict(
             half[error.whole == 0.0] = 0.0  # a mean that is known, as at x = 0 without an intercept
             columns["low"], columns["high"] = columns["fit"] - half, columns["fit"] + half
             method = error.method
-            trouble += _unknown_cells(rows)
+            trouble += _of_rows(rows.known, UNKNOWN_VARIANCE)
             if np.isnan(half[rows.possible & rows.known]).any():
                 trouble.append("Some intervals depend on variances that the data do not tell apart.")
     for what in trouble:
@@ -212,28 +220,10 @@ def _noise(estimates: Estimates, weights: Floats | None, spread: Floats | Ints |
     return noise if spread is None or residual is None else noise * residual.variances(estimates.rho, spread)
 
 
-def _unknown_cells(rows: Rows) -> list[str]:
-    """What to say of rows whose observations have a variance that the fit does not know."""
-    bad = np.flatnonzero(~rows.known)
-    if not len(bad):
-        return []
-    return [
-        f"{len(bad):,} of {len(rows.noise):,} rows, first row {bad[0] + 1}, have a visit, group or level "
-        "that the residual structure of the fit has not seen, or a number of which it takes no power: the "
-        "variance of an observation there is unknown, and their intervals are NaN."
-    ]
-
-
-def _not_estimable(estimates: Estimates, possible: NDArray[np.bool_]) -> list[str]:
-    """What to say of rows whose means the data cannot estimate."""
-    bad = np.flatnonzero(~possible)
-    if not len(bad):
-        return []
-    return [
-        f"{len(bad):,} of {len(possible):,} rows, first row {bad[0] + 1}, have a mean that the data cannot "
-        f"estimate: they combine {', '.join(estimates.dropped_columns)}, left out of the fit as functions of "
-        "other columns, in another way than its rows do. They are NaN."
-    ]
+def _of_rows(fine: NDArray[np.bool_], told: str) -> list[str]:
+    """What is said of the rows that are not fine."""
+    bad = np.flatnonzero(~fine)
+    return [f"{len(bad):,} of {len(fine):,} rows, first row {bad[0] + 1}, {told}"] if len(bad) else []
 
 
 def _new_weights(weights: Any, newdata: Any) -> Floats | None:

@@ -33,6 +33,7 @@ FORMAT = "lmmkit fit"
 VERSION = 2
 READ = (1, 2)  # version 1 knew no residual structures
 NUMBERS, DATA, DIGESTS = "fit.json", "data.parquet", "digests.json"
+EFFECTS, KNOWN = "effects-{}.parquet", "known-{}.parquet"
 RESPONSE = "(response)"
 
 
@@ -109,9 +110,9 @@ def _write(estimates: Estimates, folder: Path) -> None:
     (folder / NUMBERS).write_text(text + "\n", encoding="utf-8")
     _data(estimates.design).to_parquet(folder / DATA)
     for t, (b, v) in enumerate(zip(estimates.b, estimates.conditional_variances, strict=True)):
-        _effects_frame(b, v).to_parquet(folder / _effects_name(t))
+        _effects_frame(b, v).to_parquet(folder / EFFECTS.format(t))
     for i, known in enumerate(estimates.design.request.known.values()):
-        known.frame().to_parquet(folder / _known_name(i))
+        known.frame().to_parquet(folder / KNOWN.format(i))
     digests = {file.name: _digest(file) for file in sorted(folder.iterdir())}
     (folder / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
 
@@ -130,14 +131,6 @@ def _effects_frame(b: Floats, variances: Floats) -> pd.DataFrame:
     k = b.shape[1]
     columns = [f"b{i}" for i in range(k)] + [f"v{i},{j}" for i in range(k) for j in range(k)]
     return pd.DataFrame(np.hstack([b, variances.reshape(len(b), k * k)]), columns=columns)
-
-
-def _effects_name(term: int) -> str:
-    return f"effects-{term}.parquet"
-
-
-def _known_name(place: int) -> str:
-    return f"known-{place}.parquet"
 
 
 def _read_numbers(folder: Path) -> dict[str, Any]:
@@ -176,14 +169,14 @@ def _check_digests(folder: Path) -> None:
 def _rebuilt(folder: Path, numbers: Mapping[str, Any]) -> Estimates:
     data = pd.read_parquet(folder / DATA)
     known = {
-        group: pd.read_parquet(folder / _known_name(i))
+        group: pd.read_parquet(folder / KNOWN.format(i))
         for i, group in enumerate(numbers["design"].get("known", ()))
     }
     design = design_from_dict(numbers["design"], data.drop(columns=RESPONSE), known)
     response = data[RESPONSE].to_numpy()[design.rows]
     design = replace(design, problem=replace(design.problem, response=response))
     effects = [
-        _effects(folder / _effects_name(t), term.levels, len(term.columns))
+        _effects(folder / EFFECTS.format(t), term.levels, len(term.columns))
         for t, term in enumerate(design.problem.terms)
     ]
     return estimates_from_dict(numbers, design, tuple(b for b, _ in effects), tuple(v for _, v in effects))

@@ -13,8 +13,7 @@ from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.escape import html, terminal
 from lmmkit.model import tables
 from lmmkit.model.certificate import Certificate
-from lmmkit.model.design.residual_design import ResidualDesign
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import ResidualDesign, VisitDesign
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.residual_formula import IID
 from lmmkit.model.inference.linear_functions import coef_table
@@ -96,7 +95,7 @@ def _facts(estimates: Estimates) -> Iterator[str]:
     groups = "; groups: " + ", ".join(f"{g.name} {g.size:,}" for g in design.groupings)
     dropped = "" if n == given else f" ({given - n:,} of {given:,} dropped for missing values)"
     residual = design.residual
-    subjects = _subjects(residual) if residual and residual.subjects not in design.groupings else ""
+    subjects = _subjects(residual) if residual else ""
     yield f"{n:,} rows{design.within}{dropped}{groups if design.groupings else ''}{subjects}."
     if residual and estimates.random:
         yield f"{_random_words(estimates)}; {residual.words[:1].lower()}{residual.words[1:]}"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import correlation
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import VisitDesign
 from lmmkit.model.estimates import Estimates
 
 VARCORR = ["group", "var1", "var2", "vcov", "sdcor"]

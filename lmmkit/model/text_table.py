@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmmkit.escape import html, terminal
@@ -46,6 +47,32 @@ class TextTable:
             f"<table><caption>{html(self.title)}</caption><thead>{_html_row(head, 'th')}</thead>"
             f"<tbody>{rows}</tbody></table>"
         )
+
+
+class TablesAndParagraphs:
+    """What shows itself as tables and paragraphs of lines, in a terminal and in a notebook."""
+
+    def _blocks(self) -> list[TextTable | Sequence[str]]:
+        """Tables and paragraphs from top to bottom; empty ones and empty lines are left out."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return "\n\n".join(
+            block.text() if isinstance(block, TextTable) else "\n".join(map(terminal, block))
+            for block in self._told()
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            block.html() if isinstance(block, TextTable) else f"<p>{'<br>'.join(map(html, block))}</p>"
+            for block in self._told()
+        )
+
+    def _told(self) -> list[TextTable | list[str]]:
+        blocks = [b if isinstance(b, TextTable) else [line for line in b if line] for b in self._blocks()]
+        return [block for block in blocks if block]
 
 
 def _is_number(cell: str) -> bool:

@@ -46,6 +46,25 @@ def test_loaded_fit_predicts_simulates_refits_and_is_checked(tmp_path):
     assert loaded.certify(full=True).passed
 
 
+@pytest.mark.parametrize("given", ["matrix", "pedigree"])
+def test_known_covariances_of_several_factors_come_back(given, tmp_path):
+    frame = crossed().assign(g=lambda d: "g" + d["g"].astype(str))
+    levels = [sorted(frame[name].unique()) for name in ("g", "h")]
+    known = {
+        name: pd.DataFrame(0.3 + 0.7 * np.eye(len(own)), index=own, columns=own)
+        for name, own in zip(("g", "h"), levels, strict=True)
+    }
+    if given == "pedigree":
+        first, *others = levels[0]
+        known["g"] = pd.DataFrame({"animal": levels[0], "sire": ["", *[first] * len(others)], "dam": ""})
+    saved = lmmkit.lmm("y ~ f + (1 | g) + (1 | h)", frame, known=known)
+    folder = saved.save(tmp_path / "fit")
+    loaded = lmmkit.load(folder)
+    assert {"known-0.parquet", "known-1.parquet"} <= {file.name for file in folder.iterdir()}
+    assert loaded.to_dict() == saved.to_dict()
+    assert loaded.refit(saved.design.problem.response).deviance == pytest.approx(saved.deviance, rel=1e-12)
+
+
 def test_dropped_rows_come_back(tmp_path):
     saved = lmmkit.lmm("Reaction ~ Days + (Days | Subject)", table("sleep_miss"))
     loaded = lmmkit.load(saved.save(tmp_path / "fit"))
@@ -202,3 +221,27 @@ def test_digest_of_a_file_outside_the_folder_is_not_followed(folder):
 def test_paths_may_be_text(tmp_path):
     fit("sleep").save(os.fspath(tmp_path / "fit"))
     assert lmmkit.load(os.fspath(tmp_path / "fit")).nobs == 180
+
+
+@pytest.mark.parametrize("name", ["fit.json", "data.parquet"])
+def test_a_file_that_the_digests_do_not_list_is_no_part_of_the_fit(folder, name):
+    digests = json.loads((folder / "digests.json").read_text())
+    (folder / "digests.json").write_text(json.dumps({k: v for k, v in digests.items() if k != name}))
+    with pytest.raises(DataError, match=f"{name} changed since the fit was saved"):
+        lmmkit.load(folder)
+
+
+def test_effects_that_do_not_fit_the_design_are_refused(folder):
+    effects = folder / "effects-0.parquet"
+    whole = pd.read_parquet(effects)
+    whole.iloc[:-1].to_parquet(effects)
+    digests = json.loads((folder / "digests.json").read_text())
+    (folder / "digests.json").write_text(json.dumps(digests | {effects.name: _digest(effects)}))
+    rows, columns = whole.shape
+    with pytest.raises(DataError) as caught:
+        lmmkit.load(folder)
+    assert f"has the shape {(rows - 1, columns)}, not {(rows, columns)}" in str(caught.value)
+
+
+def test_others_may_read_a_saved_fit(tmp_path):
+    assert fit("sleep").save(tmp_path / "fit").stat().st_mode & 0o777 == 0o755

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 from reference.cases import table
 from support.models import NAMES, crossed, fit
 
 import lmmkit
-from lmmkit.model.summary import summarise
+from lmmkit.model.summary import _number, summarise
 from lmmkit.model.text_table import TextTable
 
 
@@ -149,6 +151,91 @@ def test_a_null_direction_without_correlation_is_named():
 )
 def test_weights_or_an_offset_alone_are_told(options, sentence):
     assert sentence in str(lmmkit.lmm("y ~ x + (1 | g)", crossed(), **options).summary()).splitlines()
+
+
+@cache
+def repeated(residual, formula="y ~ x"):
+    """Twenty subjects at visits 1, 2 and 4 in two arms, the last visit of one missing."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"id": np.repeat(np.arange(20), 3), "t": np.tile([1, 2, 4], 20)})
+    frame["arm"], frame["x"], frame["z"] = np.where(frame["id"] < 8, "a", "b"), *rng.normal(size=(2, 60))
+    frame["site"] = frame["id"] % 5
+    e = rng.normal(size=60) + rng.normal(size=20).repeat(3) + np.where(frame["t"] > 1, rng.normal(size=60), 0)
+    return lmmkit.lmm(formula, frame.assign(y=frame["x"] + e)[:-1], residual=residual)
+
+
+def lines_of(m):
+    return [" ".join(line.split()) for line in str(m.summary()).splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("residual", "parameters"),
+    [("un(t | id)", False), ("csh(t | id)", True), ("un(t | id, by=arm)", False), ("cs(t | id)", True)],
+)
+def test_the_cells_of_a_residual_structure_stand_with_the_correlations_before_them(residual, parameters):
+    m = repeated(residual)
+    lines, names = lines_of(m), m.design.residual.cell_names
+    V = m.estimates.residual_covariance
+    sd = np.sqrt(np.diag(V))
+    for i, name in enumerate(names):
+        block = i - i % 3  # of one arm
+        correlations = [f"{V[i, j] / (sd[i] * sd[j]):.3f}" for j in range(block, i)]
+        variances = [f"{value:#.6g}".rstrip(".") for value in (V[i, i], sd[i])]
+        assert " ".join([name, *variances, *correlations]) in lines
+    assert ("Parameters of the residual structure" in lines) == parameters
+    assert "group name variance SD correlation" not in lines
+
+
+def test_a_residual_structure_of_many_cells_or_parameters_is_cut(monkeypatch):
+    m = repeated("un(t | id)")
+    head, told = "Parameters of the residual structure", list(m.residual_params.items())
+    for most, cells in ((3, True), (2, False)):
+        monkeypatch.setattr("lmmkit.model.summary.MOST_CELLS", most)
+        assert ("visit variance SD correlation" in lines_of(m)) == cells
+        assert (head in lines_of(m)) != cells
+    for most, title in ((len(told) - 1, f"{head} (1 more in residual_params)"), (len(told), head)):
+        monkeypatch.setattr("lmmkit.model.summary.MOST_PARAMETERS", most)
+        assert title in lines_of(m)
+        assert any(line.startswith(f"{told[-1][0]} ") for line in lines_of(m)) == (most == len(told))
+
+
+@pytest.mark.parametrize(
+    ("residual", "formula", "told"),
+    [
+        ("cs(t | id)", "y ~ x", "59 rows; 20 subjects (id) of 2 to 3 visits."),
+        ("car1(t | id)", "y ~ x", "59 rows; 20 groups (id) of 2 to 3 rows."),
+        ("car1(t | id)", "y ~ x + (1 | id)", "59 rows; groups: id 20; 20 groups (id) of 2 to 3 rows."),
+        (
+            "ident(arm)",
+            "y ~ x + (x + z | site)",
+            "A random intercept and slopes of x, z for each site; residuals: a variance for each level of "
+            "arm, no correlation.",
+        ),
+        (
+            "ident(arm)",
+            "y ~ x + (0 + x | site) + (1 | id)",
+            "A random intercept for each id, a random slope of x for each site; residuals: a variance for "
+            "each level of arm, no correlation.",
+        ),
+    ],
+)
+def test_who_was_seen_and_what_varies_is_told(residual, formula, told):
+    assert told in lines_of(repeated(residual, formula))
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.0, 6, "0"),
+        (123.456, 6, "123.456"),
+        (123.0, 3, "123"),
+        (2.0, 3, "2.00"),
+        (0.123456, 1, "0.1"),
+        (0.123456, 0, "0.1"),
+    ],
+)
+def test_a_number_has_as_many_digits_as_hold(value, digits, text):
+    assert _number(value, digits) == text
 
 
 def test_dropped_rows_and_groups_are_counted():

@@ -109,13 +109,23 @@ def test_a_study_without_the_key_has_four_steps_and_the_same_ones_as_before(plac
     assert [book.name for book in asked.notebooks][-2:] == ["05_posterior", "04_report"]
     with pytest.raises(RunError, match=r"does not ask for 05_posterior: give it the key `posterior:`"):
         open_step("05_posterior", "params/sleepstudy.yaml")
+    with pytest.raises(StudyError, match=r"does not ask for 05: give it the key `posterior:`, or overrides"):
+        make_plan(Path("params/sleepstudy.yaml")).since("05")
+    with pytest.raises(StudyError, match=r"^no step 05_more; there are .*05_posterior"):
+        asked.since("05_more")
 
 
 def test_a_project_of_four_notebooks_needs_no_fifth_until_a_study_asks(place, tmp_path, monkeypatch):
     shutil.copytree(place, tmp_path / "own")
     (tmp_path / "own/notebooks/05_posterior.ipynb").unlink()
     monkeypatch.chdir(trust_project(tmp_path / "own"))
-    assert len(make_plan(Path("params/sleepstudy.yaml")).notebooks) == 4
+    plan = make_plan(Path("params/sleepstudy.yaml"))
+    assert len(plan.notebooks) == 4
+    with pytest.raises(
+        RunError, match=r"`posterior:`, and the project's own notebooks, .* the installed one$"
+    ):
+        open_step("05_more", "params/sleepstudy.yaml")
+    assert plan.why_absent("06") == "no step 06; there are 01_data_prep, 02_random_effects, 03_fit, 04_report"
     with pytest.raises(RunError, match=r"asks for `posterior`, and the project's own notebooks have none"):
         _ = make_plan(Path("params/sleepstudy_posterior.yaml")).notebooks
 

@@ -543,8 +543,6 @@ def expected():
     return {part.splitlines()[0].removeprefix("# "): part.splitlines()[1:] for part in parts}
 
 
-if (
-    __name__ == "__main__"
-):  # write the file anew, and read its difference: `PYTHONPATH=tests python -m support.pictures`
+if __name__ == "__main__":  # writes the file anew
     told = ["\n".join([f"# {name}", *described(drawn(name))]) for name in PICTURES | VARIANTS]
     EXPECTED.write_text("\n".join(told) + "\n", encoding="utf-8")

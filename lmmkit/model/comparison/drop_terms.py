@@ -18,9 +18,8 @@ from lmmkit.model.comparison.compare import COLUMNS, MEASURES, NO_TEST, How, tes
 from lmmkit.model.design.design import Design, reduced_design
 from lmmkit.model.estimates import Estimates, estimate, refitted, refuse_held
 from lmmkit.model.formula.expression import named_column
-from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, Term, term_name
+from lmmkit.model.formula.formula import INTERCEPT, ORDERED, Bar, Formula, Term, term_name
 from lmmkit.model.formula.spelling import same_name
-from lmmkit.model.formula.structure_words import ORDERED
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.options import check_option
 from lmmkit.model.resampling.variance_shares import marginal_r2

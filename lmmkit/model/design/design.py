@@ -19,7 +19,7 @@ from lmmkit.engine.covariance.structure_tags import Positions, structure_of
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.problem import Problem
 from lmmkit.engine.problem import Term as ProblemTerm
-from lmmkit.errors import Findings, FormulaError
+from lmmkit.errors import Findings, FormulaError, concerning
 from lmmkit.escape import html, terminal
 from lmmkit.model.design.held_variances import HeldVariances, read_variances
 from lmmkit.model.design.identifiability import (
@@ -31,6 +31,7 @@ from lmmkit.model.design.identifiability import (
     check_sizes,
     check_terms,
     check_weights,
+    said,
 )
 from lmmkit.model.design.learned import (
     NewData,
@@ -44,9 +45,7 @@ from lmmkit.model.design.learned import (
     recipe_from_dict,
 )
 from lmmkit.model.design.positions import coordinates, distinct, indicators, known_positions
-from lmmkit.model.design.related_levels import said
-from lmmkit.model.design.residual_design import ResidualDesign
-from lmmkit.model.design.row_design import row_design
+from lmmkit.model.design.residual_design import ResidualDesign, VisitDesign, row_design, visit_design
 from lmmkit.model.design.rows_used import (
     OFFSET,
     WEIGHTS,
@@ -59,7 +58,6 @@ from lmmkit.model.design.rows_used import (
     subset_of,
 )
 from lmmkit.model.design.variables import Column, Values, Variable
-from lmmkit.model.design.visit_design import VisitDesign, visit_design
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Bar, Formula, parse_formula, term_name
 from lmmkit.model.formula.groups import Group
@@ -73,16 +71,15 @@ from lmmkit.model.table.columns import Floats, open_table
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.grouping import (
     Grouping,
+    Member,
     Relation,
     grouping,
     labels_of,
-    order_of_terms,
     relations,
     reused_labels,
     same_grouping,
 )
 from lmmkit.model.table.known import read_known
-from lmmkit.model.table.membership import Member
 from lmmkit.model.text_table import TextTable
 
 Missing = Literal["drop", "error", "exclude"]
@@ -134,17 +131,16 @@ class _Store:
 
     def add(self, columns: Iterable[Column]) -> tuple[int, ...]:
         """Positions of `columns`, which are kept unless they are there already."""
-        return tuple(self._place(name, values) for name, values in columns)
-
-    def _place(self, name: str, values: Floats) -> int:
-        place = self.positions.setdefault(name, len(self.columns))
-        if place == len(self.columns):
-            self.columns.append(values)
-        elif not _alike(self.columns[place], values):
-            raise FormulaError(
-                f"Two different columns of the design would be called `{name}`: rename the data's column."
-            )
-        return place
+        places = list[int]()
+        for name, values in columns:
+            places.append(self.positions.setdefault(name, len(self.columns)))
+            if places[-1] == len(self.columns):
+                self.columns.append(values)
+            elif not _alike(self.columns[places[-1]], values):
+                raise FormulaError(
+                    f"Two different columns of the design would be called `{name}`: rename the data's column."
+                )
+        return tuple(places)
 
 
 def _alike(first: Floats, second: Floats) -> bool:
@@ -199,28 +195,22 @@ def _drafts(
         if bar.positions:
             positions, codes = distinct(bar, coordinates(bar, values))
             columns = indicators(positions, codes)
-        drafts += _bar_drafts(bar, columns, groupings[bar.group.label], store, positions)
+        places, names = store.add(columns), tuple(name for name, _ in columns)
+        if len(names) == 1 and not structure_tags.is_plain(bar.tag):
+            raise FormulaError(
+                f"`{bar.text}` has one column, `{names[0]}`: {bar.tag}() is a pattern of several effects. "
+                f"Write `({'1' if names[0] == 'Intercept' else f'0 + {names[0]}'} | {bar.group})`."
+            )
+        arrays = tuple(store.columns[place] for place in places)
+        structure = structure_of(bar.tag, len(names), positions)
+        draft = Draft(bar.text, groupings[bar.group.label], names, arrays, places, structure)
+        drafts += draft.each() if bar.split else [draft]
     return drafts
-
-
-def _bar_drafts(
-    bar: Bar, columns: list[Column], factor: Grouping, store: _Store, positions: Positions
-) -> list[Draft]:
-    places = store.add(columns)
-    names = tuple(name for name, _ in columns)
-    arrays = tuple(store.columns[place] for place in places)
-    if len(names) == 1 and not structure_tags.is_plain(bar.tag):
-        raise FormulaError(
-            f"`{bar.text}` has one column, `{names[0]}`: {bar.tag}() is a pattern of several effects. Write "
-            f"`({'1' if names[0] == 'Intercept' else f'0 + {names[0]}'} | {bar.group})`."
-        )
-    draft = Draft(bar.text, factor, names, arrays, places, structure_of(bar.tag, len(names), positions))
-    return draft.each() if bar.split else [draft]
 
 
 def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[RandomTerm, ...]]:
     """The terms by decreasing number of levels, with their labels."""
-    ordered = [drafts[i] for i in order_of_terms([draft.grouping.size for draft in drafts])]
+    ordered = sorted(drafts, key=lambda draft: -draft.grouping.size)  # ties as written, as lme4's
     numbers = {name: i for i, name in enumerate(dict.fromkeys(draft.grouping.name for draft in ordered))}
     labels = labels_of([draft.grouping.name for draft in ordered])
     terms = tuple(
@@ -420,20 +410,16 @@ class Design:
 
     def to_dict(self) -> dict[str, Any]:
         """What `design_from_dict` needs beside `frame`, as plain lists, numbers and text."""
-        extras = {label: label if label in self.source.vectors else given for label, given in self._extras()}
-        residual = None if self.request.residual is None else str(self.request.residual)
+        asked, vectors = self.request, self.source.vectors
         return self.recipe.to_dict() | {
-            "weights": extras[WEIGHTS],
-            "offset": extras[OFFSET],
-            "missing": self.request.missing,
-            "subset": self.request.subset,
-            "residual": residual,
-            "known": list(self.request.known),
-            "variances": self.request.variances and dict(self.request.variances),
+            "weights": WEIGHTS if WEIGHTS in vectors else asked.weights,
+            "offset": OFFSET if OFFSET in vectors else asked.offset,
+            "missing": asked.missing,
+            "subset": asked.subset,
+            "residual": None if asked.residual is None else str(asked.residual),
+            "known": list(asked.known),
+            "variances": asked.variances and dict(asked.variances),
         }
-
-    def _extras(self) -> list[tuple[str, Any]]:
-        return [(WEIGHTS, self.request.weights), (OFFSET, self.request.offset)]
 
     def describe(self) -> str:
         """Terms, sizes, relations and block structure, as text."""
@@ -486,14 +472,13 @@ def build_design(
     ('Intercept', 'x')
     """
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
-    structure = _residual_of(residual)
-    found = Findings()
-    with found.part("residual"):
+    with concerning("residual"):
+        structure = parse_residual(residual)
         check_beside(parsed, structure)
-    found.raise_found()
     _check_response(parsed)
     asked = Request(parsed, weights, offset, contrasts or {}, missing, subset, None, structure, {}, variances)
     request, source, groupings = open_request(asked, data, known)
+    found = Findings()
     with found.part():
         _check_rows(request, source, groupings)
     if found.errors:
@@ -541,15 +526,6 @@ def open_request(asked: Request, data: Any, known: Mapping[str, Any] | None) -> 
 def _groups_of(formula: Formula) -> list[str]:
     """Labels of the grouping factors that may have a known covariance."""
     return [bar.group.label for bar in formula.random if len(bar.group.names) == 1 or bar.group.members]
-
-
-def _residual_of(text: str | None) -> ResidualFormula | None:
-    """The residual structure as read, its faults those of `residual`."""
-    found, residual = Findings(), None
-    with found.part("residual"):
-        residual = parse_residual(text)
-    found.raise_found()
-    return residual
 
 
 def without_random_effects(formula: str, like: Design) -> Design:
@@ -620,7 +596,8 @@ def design_from_dict(
     """
     parsed = parse_formula(spec["formula"])
     recipe = recipe_from_dict(spec, parsed)
-    weights, offset = (_stored(spec[key], frame) for key in ("weights", "offset"))
+    weights: Any = frame[WEIGHTS].to_numpy() if spec["weights"] == WEIGHTS else spec["weights"]
+    offset: Any = frame[OFFSET].to_numpy() if spec["offset"] == OFFSET else spec["offset"]
     residual = parse_residual(spec.get("residual"))
     missing, subset = spec.get("missing", "drop"), spec.get("subset")
     related = read_known(known, _groups_of(parsed))
@@ -641,10 +618,6 @@ def design_from_dict(
     groupings = _groupings(request, source)
     _check_rows(request, source, groupings)
     return _design(request, source, recipe, recipe.values(evaluator, source.rows), groupings)
-
-
-def _stored(given: str | None, frame: pd.DataFrame) -> Any:
-    return frame[given].to_numpy() if given in (WEIGHTS, OFFSET) else given
 
 
 def _check_response(parsed: Formula) -> None:
@@ -728,22 +701,18 @@ def _design(
 
 def on_rows(residual: ResidualFormula, source: Source) -> ResidualDesign:
     """The residual structure on the rows used, its faults those of `residual`."""
-    found, made = Findings(), None
-    with found.part("residual"):
-        made = (visit_design if residual.over_cells else row_design)(residual, source)
-    found.raise_found()
-    assert made is not None
-    return made
+    with concerning("residual"):
+        return (visit_design if residual.over_cells else row_design)(residual, source)
 
 
 def _check_absorbed(
     formula: Formula, groupings: Mapping[str, Grouping], residual: ResidualDesign | None
 ) -> None:
     """Refuse random effects that the residuals of the same groups, by whatever name, hold already."""
+    if residual is None or residual.subjects is None:
+        return
     found = Findings()
-    for bar in formula.random if residual and residual.subjects else ():
-        assert residual is not None
-        assert residual.subjects is not None
+    for bar in formula.random:
         if same_grouping([residual.subjects, groupings[bar.group.label]]):
             with found.part("formula"):
                 refuse_absorbed(bar, residual.formula)
@@ -806,8 +775,8 @@ def _residual_table(residual: ResidualDesign) -> TextTable:
     return TextTable("Residuals", [head, (*row, f"{residual.structure.count:,}")])
 
 
-def _shortened(names: Sequence[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f", ... ({len(names)})" if len(names) > most else "")
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f", ... ({len(names)})" if len(names) > 6 else "")
 
 
 def _sentences(design: Design) -> list[str]:

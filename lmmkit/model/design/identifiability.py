@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.covariance.structures import Structure
+from lmmkit.engine.relations.pedigree import Pedigree
 from lmmkit.errors import DataError, Findings, FormulaError
-from lmmkit.model.design.related_levels import check_told_apart
-from lmmkit.model.table.grouping import Grouping
-
-Floats = NDArray[np.float64]
+from lmmkit.model.formula.groups import Group
+from lmmkit.model.table.columns import Floats, Ints
+from lmmkit.model.table.grouping import Grouping, weight_matrix
 
 SAMPLE = 5_000
 DEPENDENT = 1e-8
@@ -102,7 +102,7 @@ def check_sizes(response: Floats, columns: Iterable[tuple[str, Floats]]) -> None
 
 def _size(x: Floats) -> float:
     """The largest absolute value."""
-    return max(float(x.max()), -float(x.min())) if x.size else 0.0
+    return max(float(x.max()), -float(x.min()))
 
 
 def check_weights(weights: Floats | None) -> None:
@@ -257,7 +257,7 @@ def _sampled(columns: Sequence[Floats]) -> list[Floats]:
     return [column[::step] for column in columns]
 
 
-def _dependent(columns: Sequence[Floats]) -> NDArray[np.intp]:
+def _dependent(columns: Sequence[Floats]) -> Ints:
     """Positions of the columns that follow from earlier ones (and are not zero up to rounding)."""
     matrix = np.column_stack(columns)
     constant = np.flatnonzero((matrix == matrix[0]).all(axis=0) & (matrix[0] != 0))
@@ -306,7 +306,7 @@ def _constant_within(draft: Draft) -> list[str]:
     ]
 
 
-def _same_within(codes: NDArray[np.intp], values: Floats, size: int) -> bool:
+def _same_within(codes: Ints, values: Floats, size: int) -> bool:
     one = np.empty(size)
     one[codes] = values
     return bool((one[codes] == values).all())
@@ -394,7 +394,7 @@ def _confounded(draft: Draft) -> str:
     )
 
 
-def _pairs(codes: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _pairs(codes: Ints) -> tuple[Ints, Ints]:
     """All pairs of rows (each with itself too) within one level, as positions."""
     order = np.argsort(codes, kind="stable")
     sorted_codes = codes[order]
@@ -404,3 +404,107 @@ def _pairs(codes: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
         firsts.append(order[alike])
         seconds.append(order[alike + lag])
     return np.concatenate(firsts), np.concatenate(seconds)
+
+
+# Several memberships and known covariances: their variance cannot be told from the residual's where Z K Z' is
+# a multiple of the residuals' covariance matrix W^-1: unrelated rows, each with a variance in proportion.
+
+PROPORTIONAL = 1e-8
+
+
+def check_told_apart(
+    text: str, grouping: Grouping, columns: Sequence[Floats], weights: Floats | None
+) -> None:
+    """Refuse a term of one column whose variance cannot be told from the residual's.
+
+    Raises:
+        DataError: Z K Z' is a multiple of W^-1.
+    """
+    if len(columns) > 1:
+        return
+    noise = np.ones(len(grouping.codes)) if weights is None else 1.0 / weights
+    variances = _unrelated(grouping, columns[0])
+    if variances is None:
+        return
+    ratio = variances / noise
+    if ratio.max() - ratio.min() <= PROPORTIONAL * ratio.max():
+        known = f", and {grouping.known.words} relates none of them" if grouping.known else ""
+        raise DataError(
+            f"`{text}`: each of the {len(noise):,} rows has an effect of its own{known}: the variance cannot "
+            "be told from the residual's; give relatives, or more rows for each level, or leave the term out."
+        )
+
+
+def _unrelated(grouping: Grouping, column: Floats) -> Floats | None:
+    """(n,) variances of the rows' effects where no two rows are correlated, else None."""
+    Z = weight_matrix(grouping)
+    known = grouping.known
+    if known is None:
+        V = (Z @ Z.T).tocoo()
+        return None if (V.data[V.row != V.col] != 0).any() else (Z.power(2).sum(axis=1)) * column**2
+    if len(np.unique(grouping.codes)) < len(grouping.codes) and not grouping.members:
+        return None  # two rows of one level
+    if known.pedigree is not None:
+        seen = np.flatnonzero(grouping.observed)
+        return None if _have_common_ancestors(known.pedigree, seen) else column**2
+    V = Z @ known.dense() @ Z.T
+    diagonal = np.diag(V).copy()
+    np.fill_diagonal(V, 0.0)
+    return None if np.abs(V).max() > PROPORTIONAL * diagonal.max() else diagonal * column**2
+
+
+def _have_common_ancestors(pedigree: Pedigree, animals: Ints) -> bool:
+    """Whether two of some animals have an ancestor in common, or one is an ancestor of another.
+
+    One who is inbred counts as well: its variance is not that of the others.
+    """
+    owner: dict[int, int] = {}
+    for animal in animals.tolist():
+        ways = [animal]
+        while ways:
+            at = ways.pop()
+            if at in owner:
+                return True
+            owner[at] = animal
+            ways += [int(parent[at]) for parent in (pedigree.sire, pedigree.dam) if parent[at] >= 0]
+    return False
+
+
+def said(groupings: Mapping[str, Grouping], groups: Mapping[str, Group]) -> list[str]:
+    """Sentences about members that are missing and levels without rows."""
+    notices = list[str]()
+    for label, grouping in groupings.items():
+        if grouping.known is not None:
+            notices += grouping.known.notices
+        if grouping.members:
+            notices += _missing_members(label, grouping)
+            notices += _beside(groups[label], groups)
+    return notices
+
+
+def _missing_members(label: str, grouping: Grouping) -> list[str]:
+    present = np.column_stack([weights != 0 for _, weights in grouping.members])
+    count, most = present.sum(axis=1), present.shape[1]
+    none, fewer = int((count == 0).sum()), int(((count > 0) & (count < most)).sum())
+    notices = list[str]()
+    if fewer:
+        notices.append(
+            f"`{label}`: {fewer:,} row{'s have' if fewer > 1 else ' has'} fewer than {most} members with a "
+            "weight; what is missing is left out."
+        )
+    if none:
+        notices.append(
+            f"`{label}`: {none:,} row{'s have' if none > 1 else ' has'} no member, and "
+            f"{'keep' if none > 1 else 'keeps'} the fixed part without an effect of `{label}`."
+        )
+    return notices
+
+
+def _beside(group: Group, groups: Mapping[str, Group]) -> list[str]:
+    """What a plain term of a member's column means beside the memberships."""
+    return [
+        f"`(... | {other})` beside `{group}`: a level of `{other}` has an effect of its own there, beside "
+        f"its share as a member; leave (... | {other}) out unless that is meant."
+        for other, plain in groups.items()
+        if plain.members is None and set(plain.names) & set(group.names)
+    ]

@@ -29,11 +29,10 @@ from lmmkit.model.design.variables import (
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Formula
 from lmmkit.model.formula.groups import Group
-from lmmkit.model.table.columns import Floats, Ints, Table, compress, open_table
+from lmmkit.model.table.columns import Floats, Ints, Table, open_table
 from lmmkit.model.table.evaluate import Evaluator, States
-from lmmkit.model.table.grouping import Grouping
+from lmmkit.model.table.grouping import Grouping, Member, shares
 from lmmkit.model.table.labels import level_texts
-from lmmkit.model.table.membership import Member, shares
 
 Products = tuple[tuple[Scoped, ...], ...]
 
@@ -220,8 +219,7 @@ def predictors(recipe: Recipe, source: Source) -> dict[str, Predictor]:
     for name in recipe.fixed_columns():
         if name in factors:
             column = source.table.factor(name)
-            codes = column.codes if source.rows is None else column.codes[source.rows]
-            present = pd.Index(column.levels)[compress(codes, len(column.levels))[1]]
+            present = pd.Index(column.levels)[column.used(source.rows)[1]]
             found[name] = Predictor(name, levels=tuple(present.tolist()))
         else:
             found[name] = Predictor(name, mean=float(np.mean(source.used(source.table.numbers(name)))))

@@ -15,7 +15,7 @@ from lmmkit.model.design.variables import is_factor, marked_column
 from lmmkit.model.formula.expression import Expression, parse_expression
 from lmmkit.model.formula.formula import Formula
 from lmmkit.model.formula.residual_formula import ResidualFormula
-from lmmkit.model.table.columns import Floats, Mask, Table, finite, missing_in, open_table
+from lmmkit.model.table.columns import Floats, Mask, Table, finite, missing_in, of_rows, open_table
 from lmmkit.model.table.evaluate import Evaluator, evaluate_expression
 from lmmkit.model.table.known import Known
 
@@ -103,7 +103,7 @@ class Source:
 
     def used(self, values: Floats) -> Floats:
         """The rows used of a column."""
-        return values if self.rows is None else values[self.rows]
+        return of_rows(values, self.rows)
 
     def weights(self, given: Any) -> Floats | None:
         """Prior weights, a column or a vector, on the rows used."""

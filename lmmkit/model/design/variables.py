@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lmmkit.errors import DataError, FormulaError
 from lmmkit.model.formula.expression import (
@@ -24,13 +23,13 @@ from lmmkit.model.formula.expression import (
 )
 from lmmkit.model.formula.formula import Term
 from lmmkit.model.formula.functions import Basis
-from lmmkit.model.table.columns import CodedColumn, compress
+from lmmkit.model.table.columns import CodedColumn, Floats, Ints, of_rows
 from lmmkit.model.table.evaluate import Evaluator
 from lmmkit.model.table.labels import label_of
 
-Floats = NDArray[np.float64]
 MOST_MARGINS = 2_048  # of a term that are still sorted out
 MOST_PRODUCTS = 10_000  # columns of an interaction that are still made
+MOST_VALUES = 1_000_000_000  # of all columns of one factor together
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +144,6 @@ def _matrix_coding(matrix: Floats, labels: tuple[str, ...], levels: Sequence[str
 
 
 Column = tuple[str, Floats]
-Rows = NDArray[np.intp] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +188,7 @@ class Values:
 
     variable: Variable
     numbers: Floats
-    codes: NDArray[np.intp]
+    codes: Ints
 
     def columns(self, *, reduced: bool) -> list[Column]:
         """Named columns, all or beside an intercept."""
@@ -230,7 +228,9 @@ def marked_column(expression: Expression) -> tuple[Expression, CodingRequest]:
     return expression.inner(tree.args[0]), coding_request(tree, dict(expression.aliases))
 
 
-def learn(expression: Expression, evaluator: Evaluator, rows: Rows, contrasts: Mapping[str, Any]) -> Values:
+def learn(
+    expression: Expression, evaluator: Evaluator, rows: Ints | None, contrasts: Mapping[str, Any]
+) -> Values:
     """Read an expression on the rows used and settle its kind, levels and coding.
 
     Raises:
@@ -242,12 +242,8 @@ def learn(expression: Expression, evaluator: Evaluator, rows: Rows, contrasts: M
     none = np.empty(0, np.intp)
     if isinstance(made, Basis):
         variable = Variable(expression, "basis", labels=made.labels, spare=made.spare)
-        return Values(variable, _take(made.values, rows), none)
-    return Values(Variable(expression, "number"), _take(made, rows), none)
-
-
-def _take(values: Floats, rows: Rows) -> Floats:
-    return values if rows is None else values[rows]
+        return Values(variable, of_rows(made.values, rows), none)
+    return Values(Variable(expression, "number"), of_rows(made, rows), none)
 
 
 def factor_of(expression: Expression, evaluator: Evaluator) -> CodedColumn:
@@ -278,18 +274,17 @@ def _reordered(factor: CodedColumn, levels: Sequence[Any], expression: Expressio
 
 
 def _learn_factor(
-    expression: Expression, evaluator: Evaluator, rows: Rows, contrasts: Mapping[str, Any]
+    expression: Expression, evaluator: Evaluator, rows: Ints | None, contrasts: Mapping[str, Any]
 ) -> Values:
     factor = factor_of(expression, evaluator)
-    codes = factor.codes if rows is None else factor.codes[rows]
-    codes, present = compress(codes, len(factor.levels))
+    codes, present = factor.used(rows)
     levels = tuple(label_of(factor.levels[code]) for code in present.tolist())
     if len(levels) == 1:
         raise DataError(
             f"The factor `{expression}` has one level only ({levels[0]}) in the {len(codes):,} rows used; at "
             "least two are expected: leave it out of the formula."
         )
-    if len(levels) * len(codes) > 1e9:
+    if len(levels) * len(codes) > MOST_VALUES:
         raise DataError(
             f"`{expression}` has {len(levels):,} levels, each of which would be a fixed effect: write "
             f"`(1 | {expression})` for a random one, or convert it if it holds numbers."
@@ -316,7 +311,7 @@ def _known(level: Any, known: Mapping[str, int]) -> int:
     return next((known[text] for text in texts if text in known), -2)
 
 
-def reread(variable: Variable, evaluator: Evaluator, rows: NDArray[np.intp] | None = None) -> Values:
+def reread(variable: Variable, evaluator: Evaluator, rows: Ints | None = None) -> Values:
     """The values of a learned variable on new rows, in its own levels and coding; of all rows or of some.
 
     Raises:
@@ -326,12 +321,12 @@ def reread(variable: Variable, evaluator: Evaluator, rows: NDArray[np.intp] | No
     if variable.kind != "factor":
         made = evaluator.columns(variable.expression)
         numbers = made.values if isinstance(made, Basis) else made
-        return Values(variable, numbers if rows is None else numbers[rows], none)
+        return Values(variable, of_rows(numbers, rows), none)
     factor = factor_of(variable.expression, evaluator)
     known = {level: code for code, level in enumerate(variable.levels)}
     table = np.array([*(_known(level, known) for level in factor.levels), -1], np.intp)
     unseen = [str(level) for level, code in zip(factor.levels, table, strict=False) if code == -2]
-    codes = table[factor.codes if rows is None else factor.codes[rows]]
+    codes = table[of_rows(factor.codes, rows)]
     if (codes == -2).any():
         raise DataError(
             f"`{variable.expression}` has levels that the fit has not seen: {', '.join(unseen[:6])}; known: "

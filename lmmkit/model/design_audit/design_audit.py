@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmmkit.escape import html, terminal
 from lmmkit.model.design.design import Design, Missing, Opened, on_rows, open_request
 from lmmkit.model.design.learned import learn_recipe
 from lmmkit.model.design.rows_used import Request
@@ -30,7 +29,7 @@ from lmmkit.model.design_audit.within_levels import cells_of
 from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, Term, parse_formula, term_name
 from lmmkit.model.formula.residual_formula import parse_residual
 from lmmkit.model.table.grouping import Grouping, Relation, relations, reused_labels, reused_within
-from lmmkit.model.text_table import TextTable
+from lmmkit.model.text_table import TablesAndParagraphs, TextTable
 
 FEW = 5  # levels below which a variance between them is said to rest on few
 
@@ -58,8 +57,8 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class DesignAudit:
+@dataclass(frozen=True, repr=False)
+class DesignAudit(TablesAndParagraphs):
     """What the rows can tell of each grouping factor's effects, and the widest random part that they justify.
 
     Attributes:
@@ -93,29 +92,18 @@ class DesignAudit:
             "notices": list(self.notices),
         }
 
-    def __str__(self) -> str:
-        parts = [*(table.text() for table in self._tables())]
-        return "\n\n".join([*parts, *("\n".join(map(terminal, lines)) for lines in self._sentences())])
-
-    def _repr_html_(self) -> str:
-        said = [f"<p>{'<br>'.join(map(html, lines))}</p>" for lines in self._sentences()]
-        return "".join([*(table.html() for table in self._tables()), *said])
-
-    def _tables(self) -> list[TextTable]:
+    def _blocks(self) -> list[TextTable | Sequence[str]]:
+        notes = [[f"Note: {one}"] for one in self.notices]
+        if not len(self.table):
+            return [*notes]
         head = ("group", "term", "varies", "levels", "rows a level", "rows a cell", "effect", "verdict")
         cells = [head, *(_printed(row) for row in self.table.to_dict("records"))]
-        return [TextTable("What the design can tell of random effects", cells)] if len(self.table) else []
-
-    def _sentences(self) -> list[list[str]]:
-        """Paragraphs of sentences."""
         random = " + ".join(map(str, self.maximal.random))
         most = [f"Maximal random part that the design justifies: {random}." if random else NONE_JUSTIFIED]
         related = [f"{said}." for said in self.relations["relation"]]
         refused = self.table[~self.table["verdict"].isin([JUSTIFIED, AS_WRITTEN])]
         why = [f"{row['group']}, {row['term']}: {row['reason']}." for row in refused.to_dict("records")]
-        notes = [[f"Note: {one}"] for one in self.notices]
-        paragraphs = [why, related, most if len(self.table) else [], *notes]
-        return [lines for lines in paragraphs if lines]
+        return [TextTable("What the design can tell of random effects", cells), why, related, most, *notes]
 
 
 NONE_JUSTIFIED = "The design justifies no random effects: a model of independent rows is left."

@@ -6,7 +6,6 @@ Reference: Bolker & Robinson, broom.mixed: Tidying Methods for Mixed Models.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,7 +87,8 @@ def _named(estimates: Estimates) -> Iterator[tuple[str, str, str]]:
         if name in structured:
             yield name, "Residual", name
             continue
-        owner = next((t.group for t in _longest(estimates) if name.startswith(f"{t.group}.")), None)
+        longest = sorted(estimates.random, key=lambda term: -len(term.group))  # `g.1` before `g`
+        owner = next((t.group for t in longest if name.startswith(f"{t.group}.")), None)
         if owner is None:
             group, _, rest = name.partition(".")
         else:
@@ -101,11 +101,6 @@ def _named(estimates: Estimates) -> Iterator[tuple[str, str, str]]:
             yield name, group, f"cor__{_pair(what, term.names)}"
         else:
             yield name, group, f"{kind}__{what}".rstrip("_")
-
-
-def _longest(estimates: Estimates) -> list[Any]:
-    """Terms, those with the longest label first: `g.1` before `g`."""
-    return sorted(estimates.random, key=lambda term: -len(term.group))
 
 
 def _pair(what: str, names: Sequence[str]) -> str:

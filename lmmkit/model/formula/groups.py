@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from lmmkit.errors import FormulaError, did_you_mean
-from lmmkit.model.formula.expression import Expression, Token, is_name, quote, read_number
-from lmmkit.model.formula.token_lists import closing, split
+from lmmkit.model.formula.expression import Expression, Token, closing, is_name, quote, read_number, split
 
 MEMBERS = "mm"
 MOST_MEMBERS = 100

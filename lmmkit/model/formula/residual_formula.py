@@ -17,15 +17,17 @@ from lmmkit.model.formula.expression import (
     Expression,
     Token,
     call_name,
+    closing,
     read_expression,
     read_number,
+    spelled,
+    split,
     tokenize,
 )
 from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula
 from lmmkit.model.formula.functions import FUNCTIONS
 from lmmkit.model.formula.groups import Group, read_groups
 from lmmkit.model.formula.residual_spellings import FITTED, is_of_sas, of_sas, other_spelling
-from lmmkit.model.formula.token_lists import closing, spelled, split
 
 #: What each word says: the correlation between visits, and whether each visit has a variance of its own.
 FAMILIES: dict[str, tuple[str, bool]] = {
@@ -339,20 +341,18 @@ def _growing(word: str, inside: Sequence[Token], source: str) -> ResidualFormula
 def _distance(word: str, parts: Sequence[Sequence[Token]], source: str) -> ResidualFormula:
     """`car1(t | g)`, which is `exp(t | g)`; `expsp(x, y | g, nugget=TRUE)`.
 
-    One coordinate without a nugget is time. Without a bar all rows are one group.
+    One coordinate without a nugget is time.
     """
     wanted = f"`{SERIAL}(t | g)`" if word == SERIAL else f"`{SPATIAL}(x, y | g)`"
     barred = [place for place, part in enumerate(parts) if len(split(part, "|")) > 1]
-    named = [place for place, part in enumerate(parts) if len(part) > 1 and part[1].text == "="]
-    last = barred[0] if barred else len(parts) - len(named) - 1
-    bars = split(parts[last], "|") if last >= 0 else []
+    bars = split(parts[barred[0]], "|") if barred else []
     if len(barred) > 1 or len(bars) != 2 or not all(bars):
         raise FormulaError(
             f"residual `{source}`: {wanted} is expected, what the distance is measured by and the group with "
             f"a bar between them; {wanted.replace('g)', '1)')} takes all rows as one group."
         )
-    places = [_measured(part, source) for part in (*parts[:last], bars[0])]
-    nugget = _nugget(word, parts[last + 1 :], source)
+    places = [_measured(part, source) for part in (*parts[: barred[0]], bars[0])]
+    nugget = _nugget(word, parts[barred[0] + 1 :], source)
     if len(set(places)) < len(places):
         raise FormulaError(f"residual `{source}`: a coordinate stands there twice.")
     if word == SERIAL and len(places) > 1:

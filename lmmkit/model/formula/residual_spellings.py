@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lmmkit.model.formula.expression import Token
-from lmmkit.model.formula.token_lists import inside_brackets, spelled, split
+from lmmkit.model.formula.expression import Token, inside_brackets, spelled, split
 
 FITTED = "fitted"
 

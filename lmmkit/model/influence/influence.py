@@ -27,10 +27,10 @@ from lmmkit.model.influence.conclusions import Conclusions, conclusions
 from lmmkit.model.influence.left_out import ROWS, LeftOut, left_out
 from lmmkit.model.influence.without_unit import FocusTest, Without, focus_test, p_of, refit
 from lmmkit.model.leverage import row_pulls
-from lmmkit.model.means.focus import Focus, find_focus, is_factor
+from lmmkit.model.means.focus import Focus, find_focus, interaction_rows, is_factor
 from lmmkit.model.means.joint_tests import joint_test
 from lmmkit.model.options import check_level, whole
-from lmmkit.model.report_tables.about_answer import estimand, interaction_rows
+from lmmkit.model.report_tables.about_answer import estimand
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread
 
@@ -429,7 +429,7 @@ def _focus(fit: Fit, focus: Any) -> tuple[str, Floats]:
     if asked is None or (isinstance(focus, str) and focus in fit.params.index):
         found = combinations(focus, fit.estimates)
         return ", ".join(found.labels), _independent(found.L)
-    apart = interaction_rows(fit, asked)
+    apart = interaction_rows(fit.estimates, asked)
     if apart is not None:
         return f"interaction {asked.term}", apart
     one = estimand(fit, asked)

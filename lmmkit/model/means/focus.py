@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.variables import Variable
+from lmmkit.model.estimates import Estimates
 from lmmkit.model.formula.expression import named_column
 from lmmkit.model.formula.formula import Formula, Term, term_name
 from lmmkit.model.formula.spelling import same_name
@@ -153,6 +155,27 @@ def largest_interactions(design: Design, variable: str) -> list[str]:
     return [name for name, columns in mine.items() if not any(columns < other for other in mine.values())]
 
 
+def interaction_rows(estimates: Estimates, focus: Focus) -> Floats | None:
+    """(r, p) rows of the coefficients of an interaction that is asked for as such, on the kept ones.
+
+    None of a single column, where levels or values are named, and where coefficients are no interaction on
+    any coding: a part of it is left out, or a wider term has its columns.
+    """
+    design = estimates.design
+    terms = {term_name(term): term for term in design.recipe.formula.fixed}
+    own = terms.get(focus.term, ())
+    if len(own) < 2 or focus.at or focus.contrast is not None:
+        return None
+    columns = {name: set(_columns(term)) for name, term in terms.items()}
+    known = {frozenset(term) for term in terms.values()}
+    wider = any(columns[focus.term] <= other for name, other in columns.items() if name != focus.term)
+    if wider or any(frozenset(own) - {part} not in known for part in own):
+        return None
+    mine = next(term.columns for term in design.fixed_terms if term.name == focus.term)
+    L = np.eye(len(estimates.kept))[[i for i, c in enumerate(estimates.kept) if c in mine]]
+    return L if len(L) else None
+
+
 def _parts(name: str) -> frozenset[str]:
     return frozenset(part.strip() for part in name.replace("*", ":").split(":"))
 
@@ -217,9 +240,8 @@ def _contrast(design: Design, variable: str, given: Sequence[Any] | str) -> tupl
         unknown = [level for pair in pairs for level in pair if level not in known]
         near = did_you_mean(unknown[0], known) or "." if unknown else "."
         raise FitError(
-            f"report.contrast: two levels of `{variable}` are expected, such as [{known[1]}, "
-            f"{known[0]}], not "
-            f"{given!r:.60}{near} Its levels: {', '.join(known)}"
+            f"report.contrast: two levels of `{variable}` are expected, such as [{known[1]}, {known[0]}], "
+            f"not {given!r:.60}{near} Its levels: {', '.join(known)}"
         )
     return found[0][0], found[0][1]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit
-from lmmkit.model.means.focus import Focus
+from lmmkit.model.means.focus import Focus, interaction_rows
 from lmmkit.model.missing_data.completed import Completed
 from lmmkit.model.missing_data.reference_based import (
     REFERENCE_BASED,
@@ -22,7 +22,7 @@ from lmmkit.model.missing_data.reference_based import (
 )
 from lmmkit.model.missing_data.sensitivity import Covariance, Sensitivity, sensitivity
 from lmmkit.model.missing_data.tipping_point import TippingPoint, shifted_until
-from lmmkit.model.report_tables.about_answer import estimand
+from lmmkit.model.report_tables.about_answer import Estimand, estimand
 from lmmkit.model.report_tables.report_table import ReportTable
 from lmmkit.model.table.grouping import level_texts
 
@@ -97,10 +97,8 @@ def refuse(design: Design, asked: Asked) -> None:
     levels = [str(text) for text in level_texts(design.frame[asked.arm].unique().tolist())]
     for key in ("reference", "shifted"):
         given: Any = getattr(asked, key)
-        several: list[Any] = [] if given is None else [given]
-        if isinstance(given, list):
-            several = list(cast("list[Any]", given))
-        for each in several:
+        several = cast("list[Any]", given) if isinstance(given, list) else [given]
+        for each in [one for one in several if one is not None]:
             if str(each) not in levels:
                 near = did_you_mean(str(each), levels) or "."
                 raise FitError(
@@ -127,13 +125,7 @@ def basis(
         FitError: The focus is not one number, or as `tipping_point` and `reference_based`.
         DataError: As they.
     """
-    wanted = estimand(fit, focus)
-    if wanted is None:
-        raise FitError(
-            f"missing_data: the focus `{focus.term}` is a factor of several levels, and what is asked under "
-            f"other "
-            "assumptions is one number; name two of its levels in report.contrast, or another focus."
-        )
+    wanted = _one_number(fit, focus)
     refuse(fit.design, asked)
     return sensitivity(
         fit,
@@ -148,6 +140,29 @@ def basis(
         seed=seed,
         name=wanted.name,
     )
+
+
+def _one_number(fit: Fit, focus: Focus) -> Estimand:
+    """What the focus asks for: of an interaction its coefficient, else as the answer has it.
+
+    Raises:
+        FitError: It is several numbers.
+    """
+    L, one = interaction_rows(fit.estimates, focus), "what is asked under other assumptions is one number"
+    if L is not None and len(L) == 1:
+        return Estimand(fit.params.index[int(L[0].argmax())], L[0])
+    if L is not None:
+        raise FitError(
+            f"missing_data: the focus `{focus.term}` is an interaction of {len(L)} coefficients, and {one}; "
+            f"name in report.at where the effect of `{focus.variable}` is asked, or another focus."
+        )
+    found = estimand(fit, focus)
+    if found is None:
+        raise FitError(
+            f"missing_data: the focus `{focus.term}` is a factor of several levels, and {one}; name two of "
+            "its levels in report.contrast, or another focus."
+        )
+    return found
 
 
 def reference_based_of(found: Sensitivity, asked: Asked) -> ReferenceBased | None:

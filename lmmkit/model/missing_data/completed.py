@@ -23,8 +23,8 @@ from lmmkit.engine.problem import Problem, Residual
 from lmmkit.errors import DataError, FitError, did_you_mean
 from lmmkit.model.design.design import Design, design_from_dict
 from lmmkit.model.design.learned import codes_of
+from lmmkit.model.design.residual_design import VisitCell, VisitDesign
 from lmmkit.model.design.rows_used import open_source
-from lmmkit.model.design.visit_design import VisitCell, VisitDesign
 from lmmkit.model.estimates import Estimates, refuse_held
 from lmmkit.model.inference.linear_functions import estimable
 from lmmkit.model.table.columns import Mask, open_table
@@ -185,7 +185,7 @@ def complete(estimates: Estimates, data: Any = None) -> Completed:
     if not lacking.any():
         raise DataError(
             f"No response is missing: every row of the table has its `{estimates.design.response}`"
-            + (", and every subject has all visits" if _over_visits(estimates.design) else "")
+            + (", and every subject has all visits" if _who_and_when(estimates.design) else "")
             + ", so that there is nothing to impute."
         )
     design = _design(estimates, whole, lacking)
@@ -206,8 +206,7 @@ def _rows(design: Design, data: Any) -> tuple[pd.DataFrame, Mask]:
         raise DataError(
             f"Predictors are missing: {'; '.join(parts)}. The model describes the response given its "
             "predictors and cannot impute these: fill them, or leave these rows (or their subjects) out of "
-            "the "
-            "table, and fit again."
+            "the table, and fit again."
         )
     used = np.arange(source.table.rows) if source.rows is None else source.rows
     if data is not None and not np.array_equal(
@@ -215,9 +214,8 @@ def _rows(design: Design, data: Any) -> tuple[pd.DataFrame, Mask]:
     ):
         raise DataError(
             f"data: its {len(used):,} rows with a response are not the {design.source.count:,} rows of the "
-            f"fit; "
-            "the table that was fitted is expected, with the rows whose response is missing. A row may have "
-            "been dropped for a value that the model does not use: fill it, or leave its column out."
+            "fit; the table that was fitted is expected, with the rows whose response is missing. A row may "
+            "have been dropped for a value that the model does not use: fill it, or leave its column out."
         )
     names = list(dict.fromkeys(design.request.columns()))
     frame = source.table.frame[names].assign(**source.vectors)
@@ -230,27 +228,23 @@ def _rows(design: Design, data: Any) -> tuple[pd.DataFrame, Mask]:
     return frame, missing
 
 
-def _over_visits(design: Design) -> bool:
-    """Whether the visits that a subject should have are known, one row at each."""
+def _who_and_when(design: Design) -> tuple[list[str], str] | None:
+    """Columns of the subject and of its visits, where one row is expected at each; else None."""
     residual = design.residual
-    return (
-        isinstance(residual, VisitDesign)
-        and residual.formula.group is not None
-        and residual.ident is None
-        and residual.formula.time is not None
-        and len(residual.formula.time.variables) == 1
-    )
+    if not isinstance(residual, VisitDesign) or residual.ident is not None:
+        return None
+    group, time = residual.formula.group, residual.formula.time
+    if group is None or time is None or len(time.variables) != 1:
+        return None
+    return list(group.names), time.variables[0]
 
 
 def _absent(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of the visits that subjects have no row for."""
-    if not _over_visits(design):
+    known = _who_and_when(design)
+    if known is None:
         return frame.iloc[:0]
-    assert isinstance(design.residual, VisitDesign)
-    assert design.residual.formula.group is not None
-    assert design.residual.formula.time is not None
-    time = design.residual.formula.time.variables[0]
-    names = list(design.residual.formula.group.names)
+    names, time = known
     subject = frame.groupby(names, observed=True, sort=False).ngroup().to_numpy()
     visit, values = pd.factorize(frame[time], sort=False)
     has = np.zeros((subject.max() + 1, len(values)), bool)
@@ -301,8 +295,7 @@ def _check_cells(found: Completed) -> None:
     if fresh:
         raise DataError(
             f"No response is there at {', '.join(fresh[:SHOWN])}: nothing tells the variance of those that "
-            f"are "
-            "missing. Leave these rows out of the table."
+            "are missing. Leave these rows out of the table."
         )
 
 
@@ -315,8 +308,7 @@ def _check_estimable(found: Completed) -> None:
         raise DataError(
             f"The mean of {int((~possible).sum()):,} of the {int(found.missing.sum()):,} missing responses "
             f"cannot be estimated (left out of the fit: {left}). Leave these rows out of the table, or "
-            f"simplify "
-            "the fixed part."
+            "simplify the fixed part."
         )
 
 
@@ -418,9 +410,8 @@ def _reference_cells(
         if absent:
             raise DataError(
                 f"The reference arm {reference} has no response at visit "
-                f"{visits.visits.names[absent[0].visit]}, "
-                "so that nothing tells what a missing one of another arm would be there; take "
-                "covariance='common'."
+                f"{visits.visits.names[absent[0].visit]}, so that nothing tells what a missing one of "
+                "another arm would be there; take covariance='common'."
             )
         cells = np.array([places[cell] for cell in wanted], np.intp)
     return np.where(here, NOBODY, cells)

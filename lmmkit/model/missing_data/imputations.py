@@ -160,8 +160,7 @@ class Analysis:
             number, why = next(iter(found.failures.items()))
             raise FitError(
                 f"{len(found.failures)} of {Y.shape[1]} completed data sets cannot be fitted, the first of "
-                f"them "
-                f"number {number + 1}: {why}"
+                f"them number {number + 1}: {why}"
             )
         return found.beta @ self.L, found.function_variances[:, 0, 0]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from lmmkit.engine.imputation.missing_responses import AT_RANDOM, REFERENCE_BASE
 from lmmkit.engine.imputation.pooling import Pooled
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import VisitDesign
 from lmmkit.model.missing_data.sensitivity import (
     DRAWN,
     JACKKNIFE,
@@ -22,9 +22,10 @@ from lmmkit.model.missing_data.sensitivity import (
     RUBIN,
     Covariance,
     Sensitivity,
-    as_html,
-    number,
-    printed,
+    UnderAssumptions,
+    by_rubins_rules,
+    missing_words,
+    no_jackknife,
     sensitivity,
 )
 from lmmkit.model.options import check_option
@@ -41,8 +42,8 @@ WORDS = {
 COLUMNS = ["assumption", "method", *NUMBERS, "within", "between", "lost", "monte_carlo"]
 
 
-@dataclass(frozen=True, eq=False)
-class ReferenceBased:
+@dataclass(frozen=True, eq=False, repr=False)
+class ReferenceBased(UnderAssumptions):
     """An estimate under reference-based assumptions about the responses after dropout.
 
     Attributes:
@@ -54,35 +55,14 @@ class ReferenceBased:
         notes: What to know, in sentences.
     """
 
-    table: pd.DataFrame
-    facts: dict[str, Any]
-    notes: tuple[str, ...]
-
     @property
     def title(self) -> str:
         """What it is about."""
         return f"{self.facts['estimand']} under assumptions about missing responses"
 
-    def _tables(self) -> list[TextTable]:
-        head = ("assumption", "method", *NUMBERS)
-        cells = [
-            (str(row["assumption"]), str(row["method"]), *(number(float(row[name])) for name in NUMBERS))
-            for row in self.table.to_dict("records")
-        ]
-        level = f"{100 * self.facts['level']:g} % intervals"
-        return [TextTable(level, [head, *cells], numbers_right=True)]
-
-    def __str__(self) -> str:
-        return printed(self.title, self._tables(), self.notes)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return as_html(self.title, self._tables(), self.notes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Table, facts and notes as plain values."""
-        return {"table": self.table.to_dict("records"), "facts": self.facts, "notes": list(self.notes)}
+    def _blocks(self) -> list[TextTable | Sequence[str]]:
+        head = f"{100 * self.facts['level']:g} % intervals"
+        return [[self.title], self._table(head, ["assumption", "method"], NUMBERS), self.notes]
 
 
 def reference_based(
@@ -194,8 +174,7 @@ def check_visits(design: Design) -> None:
     if not isinstance(residual, VisitDesign) or residual.formula.group is None or design.random:
         raise FitError(
             "Reference-based imputation needs a model of repeated visits, whose residual structure says "
-            "which "
-            f"visits a subject should have, and no random effects; `{design.formula}`"
+            f"which visits a subject should have, and no random effects; `{design.formula}`"
             + (f" with residual {residual.formula}" if residual else "")
             + " is none. Fit with residual='un(visit | id)' in place of the random effects, or ask for "
             "tipping_point()."
@@ -209,54 +188,38 @@ def under_reference(basis: Sensitivity, wanted: tuple[Assumption, ...]) -> Refer
         drawn = basis.drawn(assumptions)
         complete_df = basis.analysis.complete_df(drawn[AT_RANDOM])
         by_rubin = [basis.pooled(drawn[each], complete_df) for each in assumptions]
-        why = basis.means.why_not()
-        by_jackknife = [] if why else basis.by_jackknife(assumptions)
-    lines: list[dict[str, Any]] = [_line(WORDS[AT_RANDOM], LIKELIHOOD) | basis.likelihood]
-    for number_of, assumption in enumerate(assumptions):
-        found = [(RUBIN, by_rubin[number_of])]
-        found += [(JACKKNIFE, by_jackknife[number_of])] if by_jackknife else []
-        for method, pooled in found:
-            lines.append(_line(WORDS[assumption], method) | basis.tested(pooled) | _parts(pooled))
+        by_jackknife = [] if basis.means.why_not() else basis.by_jackknife(assumptions)
+    lines = [{"assumption": WORDS[AT_RANDOM], "method": LIKELIHOOD, **basis.likelihood}]
+    for number, assumption in enumerate(assumptions):
+        for method, found in ((RUBIN, by_rubin), (JACKKNIFE, by_jackknife)):
+            for pooled in found[number : number + 1]:
+                own = {"assumption": WORDS[assumption], "method": method}
+                lines.append({**own, **basis.tested(pooled), **_parts(pooled)})
     table = pd.DataFrame(lines).reindex(columns=COLUMNS)
     facts = basis.facts | {"complete_df": complete_df, "assumptions": [WORDS[each] for each in wanted]}
-    return ReferenceBased(table, facts, _notes(basis, facts, by_rubin[0]))
-
-
-def _line(assumption: str, method: str) -> dict[str, Any]:
-    return {"assumption": assumption, "method": method}
+    notes = _notes(facts, by_rubin[0], basis.likelihood["estimate"])
+    return ReferenceBased(table, facts, notes)
 
 
 def _parts(pooled: Pooled) -> dict[str, float]:
-    if np.isnan(pooled.within):
-        return {}
-    kept = ("within", "between", "monte_carlo")
-    return {name: value for name, value in asdict(pooled).items() if name in kept} | {"lost": pooled.lost}
+    names = () if np.isnan(pooled.within) else ("within", "between", "lost", "monte_carlo")
+    return {name: getattr(pooled, name) for name in names}
 
 
-def _notes(basis: Sensitivity, facts: dict[str, Any], at_random: Pooled) -> tuple[str, ...]:
+def _notes(facts: Mapping[str, Any], at_random: Pooled, likelihood: float) -> tuple[str, ...]:
+    """What to know, where `at_random` is Rubin's estimate of responses missing at random."""
     left = ", ".join(f"{count:,} of {arm}" for arm, count in facts["left_by_arm"].items())
-    df = "infinitely many" if np.isinf(facts["complete_df"]) else f"{facts['complete_df']:.5g}"
-    notes = [
-        f"{basis.missing_words()} Who left before the last visit: {left}. The reference arm is "
+    return (
+        f"{missing_words(facts)} Who left before the last visit: {left}. The reference arm is "
         f"{facts['reference']}, imputed at random itself.",
         f"Covariance: {facts['covariance']}.",
         f"Missing at random: imputing the response returns the likelihood's estimate plus noise, here "
-        f"{at_random.estimate:.5g} for {basis.likelihood['estimate']:.5g}, with a Monte Carlo standard error "
-        f"of "
+        f"{at_random.estimate:.5g} for {likelihood:.5g}, with a Monte Carlo standard error of "
         f"{at_random.monte_carlo:.2g} over {facts['imputations']:,} imputations; it is shown as a check.",
-        f"{DRAWN} Rubin's rules, with the degrees of freedom of Barnard and Rubin from {df} of complete "
-        f"data. "
-        "Their variance is information-anchored: under every assumption about as much information counts as "
-        "missing as at random.",
-    ]
-    if facts["no_jackknife"]:
-        notes.append(f"No conditional means with the jackknife: {facts['no_jackknife']}.")
-    else:
-        notes.append(
-            f"The jackknife leaves out one level of {facts['unit']} at a time. Its variance is that of the "
-            f"estimate "
-            "under repeated sampling, were the assumption true; it is not information-anchored, and smaller "
-            "the "
-            "more is borrowed from the reference arm."
-        )
-    return tuple(notes)
+        f"{DRAWN} {by_rubins_rules(facts)}. Their variance is information-anchored: under every assumption "
+        "about as much information counts as missing as at random.",
+        no_jackknife(facts)
+        or f"The jackknife leaves out one level of {facts['unit']} at a time. Its variance is that of the "
+        "estimate under repeated sampling, were the assumption true; it is not information-anchored, and "
+        "smaller the more is borrowed from the reference arm.",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -15,7 +15,6 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.imputation.missing_responses import Assumption
 from lmmkit.engine.imputation.pooling import Pooled, jackknife, rubin
 from lmmkit.errors import FitError
-from lmmkit.escape import html, terminal
 from lmmkit.model.comparison.compare import Fitted
 from lmmkit.model.design.update import updated_design
 from lmmkit.model.estimates import Estimates, estimate
@@ -29,7 +28,7 @@ from lmmkit.model.missing_data.imputations import Analysis, Imputation
 from lmmkit.model.options import check_level, check_option, whole
 from lmmkit.model.resampling.simulate import Seed, seed_of
 from lmmkit.model.table.grouping import level_texts
-from lmmkit.model.text_table import TextTable
+from lmmkit.model.text_table import TablesAndParagraphs, TextTable
 from lmmkit.model.threads import one_thread
 
 Covariance = Literal["model", "common", "by-arm"]
@@ -39,10 +38,31 @@ LIKELIHOOD, RUBIN, JACKKNIFE = "likelihood", "multiple imputation, Rubin", "cond
 FEWEST = 2  # imputations between which a variance can be taken
 DRAWN = (
     "Imputations are proper: each draws the covariance parameters from the large-sample normal distribution "
-    "of "
-    "the unconstrained ones (the exact Hessian at the fit), the coefficients and random effects from their "
-    "exact distribution given these, and then the responses."
+    "of the unconstrained ones (the exact Hessian at the fit), the coefficients and random effects from "
+    "their exact distribution given these, and then the responses."
 )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UnderAssumptions(TablesAndParagraphs):
+    """An estimate under assumptions about missing responses: its table, facts, and notes in sentences."""
+
+    table: pd.DataFrame
+    facts: dict[str, Any]
+    notes: tuple[str, ...]
+
+    def _table(self, head: str, words: Sequence[str], numbers: Sequence[str]) -> TextTable:
+        """Columns of the table as text, with nothing where there is no number."""
+        rows = self.table.to_dict("records")
+        told = [
+            (*(str(row[n]) for n in words), *("" if np.isnan(row[n]) else f"{row[n]:.5g}" for n in numbers))
+            for row in rows
+        ]
+        return TextTable(head, [(*words, *numbers), *told], numbers_right=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Table, facts and notes as plain values."""
+        return {"table": self.table.to_dict("records"), "facts": self.facts, "notes": list(self.notes)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +111,9 @@ class Sensitivity:
         table = linear_table(pd.Index([self.name]), self.L[None], fit, denominators(fit, self.df), self.level)
         return {name: float(table[name].iloc[0]) for name in NUMBERS}
 
-    @cached_property
-    def _drawn(self) -> dict[tuple[Assumption, ...], dict[Assumption, Floats]]:
-        return {}
-
     def drawn(self, assumptions: tuple[Assumption, ...]) -> dict[Assumption, Floats]:
         """(n, m) completed responses under each assumption."""
-        if assumptions not in self._drawn:
-            self._drawn[assumptions] = self.imputation.drawn(self.count, self.seed, assumptions)
-        return self._drawn[assumptions]
+        return self.imputation.drawn(self.count, self.seed, assumptions)
 
     def pooled(self, Y: Floats, complete_df: float) -> Pooled:
         """Rubin's rules over the fits to completed responses."""
@@ -167,24 +181,36 @@ class Sensitivity:
             }
         return facts
 
-    def missing_words(self) -> str:
-        """How many responses are missing, in a sentence."""
-        facts = self.facts
-        said = f"{facts['missing']:,} of {facts['rows']:,} responses are missing"
-        if facts["made"]:
-            said += f" ({facts['made']:,} of them at visits without a row)"
-        if not facts["over_visits"]:
-            return f"{said}."
-        said += (
-            f": {facts['after_last']:,} after the last visit of {facts['left']:,} of {facts['subjects']:,} "
-            f"levels "
-            f"of {facts['subject']}"
-        )
-        if facts["gaps"]:
-            said += f", and {facts['gaps']:,} in gaps before it, which are imputed at random first"
-        if facts["never"]:
-            said += f"; {facts['never']:,} have no response at all"
+
+def missing_words(facts: Mapping[str, Any]) -> str:
+    """How many responses are missing, in a sentence."""
+    be = "is" if facts["missing"] == 1 else "are"
+    said = f"{facts['missing']:,} of {facts['rows']:,} responses {be} missing"
+    if facts["made"]:
+        said += f" ({facts['made']:,} of them at visits without a row)"
+    if not facts["over_visits"]:
         return f"{said}."
+    said += (
+        f": {facts['after_last']:,} after the last visit of {facts['left']:,} of {facts['subjects']:,} "
+        f"levels of {facts['subject']}"
+    )
+    if facts["gaps"]:
+        said += f", and {facts['gaps']:,} in gaps before it, which are imputed at random first"
+    if facts["never"]:
+        said += f"; {facts['never']:,} {'has' if facts['never'] == 1 else 'have'} no response at all"
+    return f"{said}."
+
+
+def by_rubins_rules(facts: Mapping[str, Any]) -> str:
+    """How imputations are pooled, in words."""
+    df = "infinitely many" if np.isinf(facts["complete_df"]) else f"{facts['complete_df']:.5g}"
+    return f"Rubin's rules, with the degrees of freedom of Barnard and Rubin from {df} of complete data"
+
+
+def no_jackknife(facts: Mapping[str, Any]) -> str:
+    """Why there are no conditional means, in a sentence; empty where there are."""
+    why = facts["no_jackknife"]
+    return f"No conditional means with the jackknife: {why}." if why else ""
 
 
 def left_by_arm(rows: Completed, of: Any) -> dict[str, int]:
@@ -244,8 +270,7 @@ def sensitivity(
     if len(found.labels) != 1 or found.null[0] != 0.0:
         raise FitError(
             "One combination of the coefficients, compared with zero, is expected, such as the coefficient "
-            "of "
-            f"the treatment; `{of!r:.60}` is {len(found.labels)} of them"
+            f"of the treatment; `{of!r:.60}` is {len(found.labels)} of them"
             + (" with a value of its own." if found.null.any() else ".")
         )
     with one_thread():
@@ -298,20 +323,3 @@ def told_apart(rows: Completed, arm: str, levels: Any) -> tuple[list[str], Any]:
             f"shifted={unknown[0]!r}: `{arm}` has no such level; they are {', '.join(sorted(set(of)))}."
         )
     return names, np.isin(of, names)
-
-
-def printed(title: str, tables: list[TextTable], notes: tuple[str, ...]) -> str:
-    """A result as text."""
-    parts = [terminal(title), *(table.text() for table in tables), "\n".join(map(terminal, notes))]
-    return "\n\n".join(part for part in parts if part)
-
-
-def as_html(title: str, tables: list[TextTable], notes: tuple[str, ...]) -> str:
-    """A result as HTML."""
-    body = [f"<p><strong>{html(title)}</strong></p>", *(table.html() for table in tables)]
-    return "".join([*body, *(f"<p>{html(note)}</p>" for note in notes)])
-
-
-def number(value: float, digits: int = 5) -> str:
-    """A number as a table shows it; nothing where there is none."""
-    return "" if np.isnan(value) else f"{value:.{digits}g}"

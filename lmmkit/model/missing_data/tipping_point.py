@@ -10,7 +10,7 @@ By conditional means the estimate is a straight line, a + b delta, and its jackk
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from lmmkit.engine.arrays import Floats
 from lmmkit.engine.imputation.missing_responses import AT_RANDOM
 from lmmkit.engine.imputation.pooling import Pooled, jackknife
 from lmmkit.errors import DataError, FitError
@@ -28,13 +27,15 @@ from lmmkit.model.missing_data.sensitivity import (
     NUMBERS,
     RUBIN,
     Sensitivity,
-    as_html,
-    number,
-    printed,
+    UnderAssumptions,
+    by_rubins_rules,
+    missing_words,
+    no_jackknife,
     sensitivity,
     told_apart,
 )
 from lmmkit.model.resampling.simulate import Seed
+from lmmkit.model.table.columns import Mask
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread
 
@@ -45,8 +46,8 @@ COLUMNS = ["method", *NUMBERS, "turns", "tip", "tip_sds", "below", "above"]
 CURVE = ["method", "delta", *NUMBERS]
 
 
-@dataclass(frozen=True, eq=False)
-class TippingPoint:
+@dataclass(frozen=True, eq=False, repr=False)
+class TippingPoint(UnderAssumptions):
     """The shifts of imputed responses at which a conclusion turns.
 
     Attributes:
@@ -59,38 +60,22 @@ class TippingPoint:
         notes: What to know, in sentences.
     """
 
-    table: pd.DataFrame
     curve: pd.DataFrame
-    facts: dict[str, Any]
-    notes: tuple[str, ...]
 
     @property
     def title(self) -> str:
         """What it is about."""
         return f"Tipping point of {self.facts['estimand']}"
 
-    def _tables(self) -> list[TextTable]:
-        names = ["estimate", "p", "tip", "tip_sds", "below", "above"]
-        cells = [
-            (str(row["method"]), *(number(float(row[name])) for name in names))
-            for row in self.table.to_dict("records")
-        ]
-        return [
-            TextTable("Shift at which the conclusion turns", [("method", *names), *cells], numbers_right=True)
-        ]
-
-    def __str__(self) -> str:
-        return printed(self.title, self._tables(), self.notes)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return as_html(self.title, self._tables(), self.notes)
+    def _blocks(self) -> list[TextTable | Sequence[str]]:
+        numbers = ["estimate", "p", "tip", "tip_sds", "below", "above"]
+        table = self._table("Shift at which the conclusion turns", ["method"], numbers)
+        return [[self.title], table, self.notes]
 
     def to_dict(self) -> dict[str, Any]:
         """Tables, facts and notes as plain values."""
-        tables = {name: getattr(self, name).to_dict("records") for name in ("table", "curve")}
-        return {**tables, "facts": self.facts, "notes": list(self.notes)}
+        plain = super().to_dict()
+        return {"table": plain.pop("table"), "curve": self.curve.to_dict("records"), **plain}
 
 
 def tipping_point(
@@ -173,110 +158,72 @@ def shifted_until(basis: Sensitivity, arm: str | None, shifted: Any, *, gaps: bo
         more = "" if gaps or rows.visits is None else "; gaps=True shifts those before it too"
         raise DataError(f"No imputed response{where} can be shifted: {what}{more}.")
     with one_thread():
-        return _Search(basis, mine, who, gaps).found()
+        return _found(basis, mine, who, gaps=gaps)
 
 
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """The search of one tipping point.
-
-    Attributes:
-        basis: Estimand and imputations.
-        mine: (n,) the rows that are shifted.
-        who: The levels that they are of; empty: all.
-        gaps: Whether gaps are shifted.
-    """
-
-    basis: Sensitivity
-    mine: Any
-    who: list[str]
-    gaps: bool
-
-    @property
-    def alpha(self) -> float:
-        """What p is compared with."""
-        return 1.0 - self.basis.level
-
-    @property
-    def sd(self) -> float:
-        """SD of a response given its predictors: the root mean square over the rows that are shifted."""
-        return float(np.sqrt((self.basis.rows.sds[self.mine] ** 2).mean()))
-
-    def found(self) -> TippingPoint:
-        basis, shift = self.basis, self.mine.astype(float)
-        Y = basis.drawn((AT_RANDOM,))[AT_RANDOM]
-        complete_df = basis.analysis.complete_df(Y)
-
-        def refitted(delta: float) -> Pooled:
-            return basis.pooled(Y + delta * shift[:, None], complete_df)
-
-        methods: dict[str, Callable[[float], Pooled]] = {RUBIN: refitted}
-        why = basis.means.why_not()
-        if not why:
-            methods[JACKKNIFE] = _line(*basis.means.shifted(shift))
-        tables, curves = list[dict[str, Any]](), list[dict[str, Any]]()
-        for method, pooled in methods.items():
-            seen = _Seen(basis, pooled, self.sd, self.alpha)
-            below, above = seen.crossing(-1.0), seen.crossing(1.0)
-            tips = [tip for tip in (below, above) if not np.isnan(tip)]
-            tip = min(tips, key=abs) if tips else np.nan
-            told = {"turns": bool(tips), "tip": tip, "tip_sds": tip / self.sd, "below": below, "above": above}
-            tables.append({"method": method, **seen.at(0.0), **told})
-            shown = sorted({*seen.grid, *tips})
-            curves += [{"method": method, "delta": delta, **seen.at(delta)} for delta in shown]
-        table = pd.DataFrame(tables).reindex(columns=COLUMNS)
-        first = table.iloc[0]
-        facts = basis.facts | {
-            "complete_df": complete_df,
-            "alpha": self.alpha,
-            "shifted": int(self.mine.sum()),
-            "of": self.who,
-            "with_gaps": self.gaps,
-            "sd": self.sd,
-            "reach": STEPS[-1] * self.sd,
-            "clear": bool(first["p"] < self.alpha),
-            "small": bool(abs(first["tip_sds"]) <= SMALL),
-        }
-        return TippingPoint(table, pd.DataFrame(curves)[CURVE], facts, self._notes(facts, table))
-
-    def _notes(self, facts: dict[str, Any], table: pd.DataFrame) -> tuple[str, ...]:
-        first, basis = table.iloc[0], self.basis
-        p = f"p = {first['p']:.3g}, {'below' if facts['clear'] else 'not below'} {self.alpha:.3g}"
-        whose = f" of {', '.join(self.who)}" if self.who else ""
-        which = f"{facts['shifted']:,} imputed responses{whose}"
-        if facts["over_visits"]:
-            which += " (gaps among them)" if self.gaps else " after the last visit of their subject"
-        verdict = (
-            f"it turns when {which} are shifted by {first['tip']:.4g}, {abs(first['tip_sds']):.2g} SDs of a "
-            f"response"
-            if first["turns"]
-            else f"it does not turn when {which} are shifted by up to {facts['reach']:.4g} either way, "
-            f"{STEPS[-1]:g} SDs of a response"
+def _found(basis: Sensitivity, mine: Mask, who: list[str], *, gaps: bool) -> TippingPoint:
+    """The tipping point where the rows `mine` (n,), those of the levels `who`, are shifted."""
+    shift, alpha = mine.astype(float), 1.0 - basis.level
+    sd = float(np.sqrt((basis.rows.sds[mine] ** 2).mean()))  # of a response given its predictors
+    Y = basis.drawn((AT_RANDOM,))[AT_RANDOM]
+    complete_df = basis.analysis.complete_df(Y)
+    methods: dict[str, Callable[[float], Pooled]] = {
+        RUBIN: lambda delta: basis.pooled(Y + delta * shift[:, None], complete_df)
+    }
+    if not basis.means.why_not():
+        whole, without = basis.means.shifted(shift)  # a + b delta, and the same without each unit
+        methods[JACKKNIFE] = lambda delta: jackknife(
+            float(whole[0] + delta * whole[1]), without[:, 0] + delta * without[:, 1]
         )
-        df = "infinitely many" if np.isinf(facts["complete_df"]) else f"{facts['complete_df']:.5g}"
-        notes = [
-            basis.missing_words(),
-            f"Without a shift {p}; {verdict}. A shift is in the unit of {facts['response']}.",
-            f"{DRAWN} Missing at random, the estimate is the likelihood's plus noise: "
-            f"{first['estimate']:.5g} for "
-            f"{basis.likelihood['estimate']:.5g}, from {basis.count:,} imputations. Rubin's rules, with the "
-            f"degrees "
-            f"of freedom of Barnard and Rubin from {df} of complete data.",
-        ]
-        if facts["no_jackknife"]:
-            notes.append(f"No conditional means with the jackknife: {facts['no_jackknife']}.")
-        else:
-            notes.append(f"The jackknife leaves out one level of {facts['unit']} at a time.")
-        return tuple(notes)
+    tables, curves = list[dict[str, Any]](), list[dict[str, Any]]()
+    for method, pooled in methods.items():
+        seen = _Seen(basis, pooled, sd, alpha)
+        below, above = seen.crossing(-1.0), seen.crossing(1.0)
+        tips = [tip for tip in (below, above) if not np.isnan(tip)]
+        tip = min(tips, key=abs) if tips else np.nan
+        told = {"turns": bool(tips), "tip": tip, "tip_sds": tip / sd, "below": below, "above": above}
+        tables.append({"method": method, **seen.at(0.0), **told})
+        shown = sorted({*seen.grid, *tips})
+        curves += [{"method": method, "delta": delta, **seen.at(delta)} for delta in shown]
+    table = pd.DataFrame(tables)[COLUMNS]
+    first = table.iloc[0]
+    facts = basis.facts | {
+        "complete_df": complete_df,
+        "alpha": alpha,
+        "shifted": int(mine.sum()),
+        "of": who,
+        "with_gaps": gaps,
+        "sd": sd,
+        "reach": STEPS[-1] * sd,
+        "clear": bool(first["p"] < alpha),
+        "small": bool(abs(first["tip_sds"]) <= SMALL),
+    }
+    notes = _notes(facts, first.to_dict(), basis.likelihood["estimate"])
+    return TippingPoint(table, facts, notes, pd.DataFrame(curves)[CURVE])
 
 
-def _line(whole: Floats, without: Floats) -> Callable[[float], Pooled]:
-    """The estimate over delta from conditional means, a + b delta, with that without each unit."""
-
-    def at(delta: float) -> Pooled:
-        return jackknife(float(whole[0] + delta * whole[1]), without[:, 0] + delta * without[:, 1])
-
-    return at
+def _notes(facts: Mapping[str, Any], first: Mapping[Any, Any], likelihood: float) -> tuple[str, ...]:
+    """What to know of a tipping point whose first line of the table is `first`."""
+    p = f"p = {first['p']:.3g}, {'below' if facts['clear'] else 'not below'} {facts['alpha']:.3g}"
+    whose = f" of {', '.join(facts['of'])}" if facts["of"] else ""
+    count, one = facts["shifted"], facts["shifted"] == 1
+    which = f"{count:,} imputed response{'' if one else 's'}{whose}"
+    if facts["over_visits"]:
+        which += " (gaps among them)" if facts["with_gaps"] else " after the last visit of their subject"
+    which += " is" if one else " are"
+    verdict = (
+        f"it turns when {which} shifted by {first['tip']:.4g}, {abs(first['tip_sds']):.2g} SDs of a response"
+        if first["turns"]
+        else f"it does not turn when {which} shifted by up to {facts['reach']:.4g} either way, "
+        f"{STEPS[-1]:g} SDs of a response"
+    )
+    return (
+        missing_words(facts),
+        f"Without a shift {p}; {verdict}. A shift is in the unit of {facts['response']}.",
+        f"{DRAWN} Missing at random, the estimate is the likelihood's plus noise: {first['estimate']:.5g} "
+        f"for {likelihood:.5g}, from {facts['imputations']:,} imputations. {by_rubins_rules(facts)}.",
+        no_jackknife(facts) or f"The jackknife leaves out one level of {facts['unit']} at a time.",
+    )
 
 
 class _Seen:

@@ -17,10 +17,10 @@ from lmmkit.engine.posterior.priors import LKJ, Flat, Prior
 from lmmkit.engine.problem import RowResidual
 from lmmkit.errors import FitError
 from lmmkit.model.fit import Fit
-from lmmkit.model.means.focus import Focus
+from lmmkit.model.means.focus import Focus, interaction_rows
 from lmmkit.model.posterior.posterior import Posterior, checked_range
 from lmmkit.model.posterior.weighted import sorted_draws
-from lmmkit.model.report_tables.about_answer import estimand, interaction_rows
+from lmmkit.model.report_tables.about_answer import estimand
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
 
 Frame = pd.DataFrame
@@ -116,7 +116,7 @@ def answer(
 
 def _asked(fit: Fit, focus: Focus) -> dict[str, Floats]:
     """The coefficients of an interaction, the one number of the focus, or all differences of two means."""
-    apart = interaction_rows(fit, focus)
+    apart = interaction_rows(fit.estimates, focus)
     if apart is not None:
         return {str(fit.params.index[int(np.argmax(row))]): row for row in apart}
     try:

@@ -12,9 +12,7 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import correlation
 from lmmkit.errors import FitError
-from lmmkit.model.design.residual_design import ResidualDesign
-from lmmkit.model.design.row_design import RowDesign
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import ResidualDesign, RowDesign, VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula, parse_residual
 from lmmkit.model.inference.distributions import normal_quantile

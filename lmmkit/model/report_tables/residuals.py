@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.model.design.design import Design
-from lmmkit.model.design.row_design import RowDesign
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import RowDesign, VisitDesign
 from lmmkit.model.fit import Fit
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.replicates.refit import refit
 from lmmkit.errors import FitError
-from lmmkit.escape import html, terminal
 from lmmkit.model.design.design import Design
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
@@ -38,7 +37,7 @@ from lmmkit.model.selection.random_parts import Bars, intercepts, lattice, simpl
 from lmmkit.model.selection.select import RULES, largest_part
 from lmmkit.model.selection.step_tests import mixture_between
 from lmmkit.model.selection.walks import Mixture, Refits, decide, default_criterion
-from lmmkit.model.text_table import TextTable
+from lmmkit.model.text_table import TablesAndParagraphs, TextTable
 from lmmkit.model.threads import one_thread
 
 MOST_NUMBERS = 20_000_000  # rows times responses that are kept at a time
@@ -47,8 +46,8 @@ MAXIMAL, LEAST = "maximal", "intercepts only"
 Flags = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class ErrorRates:
+@dataclass(frozen=True, repr=False)
+class ErrorRates(TablesAndParagraphs):
     """Type I error and power of a rule of selection on a design, by simulation.
 
     Attributes:
@@ -84,13 +83,7 @@ class ErrorRates:
         tables = {name: getattr(self, name).to_dict("records") for name in ("table", "models")}
         return {name: getattr(self, name) for name in kept} | tables
 
-    def __str__(self) -> str:
-        return "\n\n".join([self._table().text(), *map(terminal, self._sentences())])
-
-    def _repr_html_(self) -> str:
-        return "".join([self._table().html(), *(f"<p>{html(said)}</p>" for said in self._sentences())])
-
-    def _table(self) -> TextTable:
+    def _blocks(self) -> list[TextTable | Sequence[str]]:
         head = (
             "procedure",
             "Type I error",
@@ -101,16 +94,14 @@ class ErrorRates:
             "most frequent model",
         )
         cells = [head, *map(_printed, self.table.to_dict("records"))]
-        return TextTable(f"Tests of {self.focus} at level {self.level:g}", cells, numbers_right=True)
-
-    def _sentences(self) -> list[str]:
+        title = f"Tests of {self.focus} at level {self.level:g}"
         lost = int(self.table["failed"].max())
         failed = f" Up to {lost:,} responses of a row could not be tested, and are left out." if lost else ""
-        return [
+        drawn = (
             f"{self.replicates:,} responses without the effect and as many with it, drawn from {self.truth} "
-            f"({self.truth_note}); seed {self.seed}.",
-            f"{self.test}.{failed}",
-        ]
+            f"({self.truth_note}); seed {self.seed}."
+        )
+        return [TextTable(title, cells, numbers_right=True), [drawn], [f"{self.test}.{failed}"]]
 
 
 def _printed(row: Mapping[Any, Any]) -> tuple[str, ...]:
@@ -168,7 +159,7 @@ def error_rates(
     base = formula if isinstance(formula, Formula) else parse_formula(formula)
     largest, _ = largest_part(base, data, options)
     widest = replace(base, random=largest)
-    data, options, _ = shared_rows(widest, data, options)
+    data, options, _ = shared_rows(base, [widest], data, options)
     fits = Candidates(widest, data, reml=reml, options=options, conditional=False)
     drawn, note = _truth(fits, base, largest) if truth is None else (truth.estimates, "as given")
     settled = check_simulation(drawn.design, rule, criterion, count)

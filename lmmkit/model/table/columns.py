@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from lmmkit.errors import DataError, Findings, unknown_column
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Mask = NDArray[np.bool_]
+Number = TypeVar("Number", bound=np.generic)
 
 SHORT = 2_000
 
@@ -33,6 +34,15 @@ class CodedColumn:
     def missing(self) -> Mask | None:
         """Where the value is missing; None when nowhere."""
         return None if len(self.codes) == 0 or self.codes.min() >= 0 else self.codes < 0
+
+    def used(self, rows: Ints | None) -> tuple[Ints, Ints]:
+        """Codes of the levels that some rows have, without gaps, and which of all levels each is."""
+        return compress(of_rows(self.codes, rows), len(self.levels))
+
+
+def of_rows(values: NDArray[Number], rows: Ints | None) -> NDArray[Number]:
+    """Some rows of a column, or all where None are named."""
+    return values if rows is None else values[rows]
 
 
 def factor_of_column(column: pd.Series[Any], name: str) -> CodedColumn:
@@ -100,6 +110,14 @@ def compress(codes: Ints, size: int) -> tuple[Ints, Ints]:
         return codes, old
     table = np.cumsum(present, dtype=np.intp) - 1
     return table[codes], old
+
+
+def renumbered(key: Ints, size: int) -> tuple[Ints, Ints]:
+    """As `compress`, by sorting where `size` is much larger than there are rows."""
+    if size <= 4 * len(key) + 65_536:
+        return compress(key, size)
+    present, codes = np.unique(key, return_inverse=True)
+    return codes.astype(np.intp, copy=False), present
 
 
 def _sorted_factor(column: pd.Series[Any]) -> CodedColumn:

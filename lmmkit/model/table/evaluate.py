@@ -191,7 +191,7 @@ class Evaluator:
     def part(self, expression: Expression, node: ast.expr) -> Any:
         """Values of a part of an expression, not checked to be finite."""
         with np.errstate(all="ignore"):
-            return _Walk(expression, self).value(node)
+            return self._value(expression, node)
 
     def _check_finite(self, block: Floats, expression: Expression) -> None:
         good = np.isfinite(block) if block.ndim == 1 else np.isfinite(block).all(axis=1)
@@ -203,44 +203,39 @@ class Evaluator:
                 "correct the values there, leave the rows out, or mark them as missing."
             )
 
-
-@dataclass(frozen=True)
-class _Walk:
-    expression: Expression
-    evaluator: Evaluator
-
-    def value(self, node: ast.expr) -> Any:
+    def _value(self, of: Expression, node: ast.expr) -> Any:
         match node:
             case ast.Constant(value=int() | float()):
                 return float(node.value)  # type: ignore[arg-type]
             case ast.Name():
-                return self.evaluator.table.numbers(self.expression.column(node))
+                return self.table.numbers(of.column(node))
             case ast.UnaryOp(op=op, operand=operand):
-                value = self.value(operand)
+                value = self._value(of, operand)
                 return -value if isinstance(op, ast.USub) else value
             case ast.BinOp(left=left, op=op, right=right):
-                return _BINARY[type(op)](self.value(left), self.value(right))
+                return _BINARY[type(op)](self._value(of, left), self._value(of, right))
             case ast.Call():
-                return self._call(node)
+                return self._call(of, node)
             case _:
                 raise AssertionError(f"unchecked {type(node).__name__}")
 
-    def _call(self, node: ast.Call) -> Any:
+    def _call(self, of: Expression, node: ast.Call) -> Any:
         name = str(call_name(node))
-        argument = np.broadcast_to(self.value(node.args[0]), self.evaluator.table.rows)
+        argument = np.broadcast_to(self._value(of, node.args[0]), self.table.rows)
         if name == "group_mean":
-            return self._group_mean(argument, node.args[1])
+            assert isinstance(node.args[1], ast.Name)
+            return self._group_mean(argument, of.column(node.args[1]))
         function = FUNCTIONS[name]
         try:
             if function.learns:
-                return self._learned(function, argument, node)
+                return self._learned(function, argument, node, of.part(node))
             return function.apply(argument, bind(node), {})
         except (ValueError, TypeError, IndexError, np.linalg.LinAlgError) as fault:
-            raise FormulaError(f"`{self.expression.part(node)}` cannot be computed: {fault}.") from None
+            raise FormulaError(f"`{of.part(node)}` cannot be computed: {fault}.") from None
 
-    def _learned(self, function: Function, argument: Floats, node: ast.Call) -> Floats | Basis:
+    def _learned(self, function: Function, argument: Floats, node: ast.Call, text: str) -> Floats | Basis:
         """What a stateful function makes of the rows where its argument is known."""
-        state = self.evaluator.states.setdefault(self.expression.part(node), {})
+        state = self.states.setdefault(text, {})
         absent = np.isnan(argument)
         if not absent.any():
             return function.apply(argument, bind(node), state)
@@ -252,9 +247,8 @@ class _Walk:
         whole[~absent] = values
         return replace(made, values=whole) if isinstance(made, Basis) else whole
 
-    def _group_mean(self, values: Floats, group: ast.expr) -> Floats:
-        assert isinstance(group, ast.Name)
-        codes = self.evaluator.table.factor(self.expression.column(group)).codes
+    def _group_mean(self, values: Floats, group: str) -> Floats:
+        codes = self.table.factor(group).codes
         known = ~np.isnan(values) & (codes >= 0)
         count = np.bincount(codes[known], minlength=codes.max() + 1)
         means = np.bincount(codes[known], values[known], minlength=codes.max() + 1) / count

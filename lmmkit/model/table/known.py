@@ -308,12 +308,11 @@ def _check_animals(animals: Sequence[str], where: str) -> None:
 
 
 def _notices(pedigree: Pedigree, where: str) -> Iterator[str]:
-    if len(pedigree.added) > 1:
-        told = "are parents that it does not list: they are added as founders, whose parents are unknown."
-        yield f"{where}: {_some(pedigree.added)} {told}"
-    elif pedigree.added:
-        told = "is a parent that it does not list: it is added as a founder, whose parents are unknown."
-        yield f"{where}: {_some(pedigree.added)} {told}"
+    if pedigree.added:
+        several = "are parents that it does not list: they are added as founders"
+        one = "is a parent that it does not list: it is added as a founder"
+        told = several if len(pedigree.added) > 1 else one
+        yield f"{where}: {_some(pedigree.added)} {told}, whose parents are unknown."
     if pedigree.both:
         verb = "are" if len(pedigree.both) > 1 else "is"
         yield (

@@ -6,6 +6,7 @@ A page prints no other numbers: reading it back checks each mark against its fil
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -62,6 +63,7 @@ class Name:
 
 
 Part = str | Mark | Name
+_LABEL = re.compile(r"(?=.* )[^\W\d_]+(?:[ '-][^\W\d_]+)+")  # two words or more, and nothing else
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,31 @@ def join(separator: str, texts: Iterable[Part | MarkedText]) -> MarkedText:
     """
     texts = list(texts)
     return fill(separator.join(["{}"] * len(texts)), *texts)
+
+
+def listed(texts: Iterable[Part | MarkedText]) -> MarkedText:
+    """Parts of a sentence with commas and a last `and`.
+
+    >>> str(listed(["a", "b", "c"])), str(listed([]))
+    ('a, b and c', 'nothing')
+    """
+    items = list(texts) or ["nothing"]
+    return fill("{} and {}", join(", ", items[:-1]), items[-1]) if len(items) > 1 else fill("{}", *items)
+
+
+def capital(text: MarkedText) -> MarkedText:
+    """A sentence with a capital letter, where it begins with a word of its own or with a label in words.
+
+    >>> [str(capital(fill("{} rises", Name(name)))) for name in ("depth of snow", "un(x | g)", "x")]
+    ['Depth of snow rises', 'un(x | g) rises', 'x rises']
+    """
+    first, *others = text.parts or ("",)
+    words = isinstance(first, Name) and _LABEL.fullmatch(first.text)
+    if not words and (not isinstance(first, str) or isinstance(first, Markup)):
+        return text
+    told = str(first)
+    start = told[:1].upper() + told[1:]
+    return MarkedText((Name(start) if isinstance(first, Name) else start, *others)) if start else text
 
 
 def _parts(piece: Part | MarkedText) -> tuple[Part, ...]:

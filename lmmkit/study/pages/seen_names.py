@@ -22,13 +22,16 @@ _NO_NAMES = {
 }
 
 
+AT = ", at "
+
+
 @dataclass(frozen=True)
 class Labels:
     """The labels of columns, and of levels by column, and what names of a model as a whole are called.
 
     >>> labels = Labels({"f": "Treatment"}, {"f": {"b": "Drug B"}})
-    >>> [labels.of(name) for name in ("f", "f[T.b]:x", "f: a - b", "(1 | f)", "log(f)")]
-    ['Treatment', 'Treatment: Drug B:x', 'Treatment: a - Drug B', '(1 | f)', 'log(Treatment)']
+    >>> [labels.of(name) for name in ("f", "f[T.b]:x", "f: a - b", "(1 | f)", "x, at f b")]
+    ['Treatment', 'Treatment: Drug B:x', 'Treatment: a - Drug B', '(1 | f)', 'x, at Treatment Drug B']
     """
 
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -49,6 +52,9 @@ class Labels:
         """A name of a column, coefficient, term or cell as readers see it; formulas stay as they are."""
         if name in self.names:
             return self.names[name]
+        name, *places = name.split(AT)
+        if places:  # `f: a less b, at h low`
+            return AT.join([self.of(name), *map(self._placed, places)])
         group, colon, inner = name.partition(": ")
         if colon and inner in self.names:  # a random effect: its group, then what it is of
             return f"{self.of(group)}: {self.names[inner]}"
@@ -57,6 +63,11 @@ class Labels:
         if colon and " within " in group and (told := self._within(group, inner)):
             return told
         return self._pattern.sub(self._labelled, name)
+
+    def _placed(self, place: str) -> str:
+        """A column with the level or the value at which another one is looked at."""
+        column, _, level = place.rpartition(" ")
+        return f"{self.of(column)} {self.level(column, level)}" if column else self.of(level)
 
     def _within(self, family: str, cell: str) -> str:
         """A mean or a difference of one factor within levels of others: `f within h: a - b, low`."""

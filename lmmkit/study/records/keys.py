@@ -24,7 +24,7 @@ _NUMERIC = (
 )  # fmt: skip
 #: What a notebook declares to read that prints where its numbers come from.
 PROVENANCE = "provenance"
-_SOURCE = (".py", ".html", ".css")
+_SOURCE = (".py", ".html", ".css", ".json")
 _PACKAGE = Path(__file__).resolve().parents[2]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,10 +12,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from lmmkit.model.design.design import Design
-from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, capital, fill, join, listed
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
-from lmmkit.study.report.numbers import Files, percent
-from lmmkit.study.report.seen import Seen, as_unit, units_of
+from lmmkit.study.report.numbers import MINUS, Files, equals, percent
+from lmmkit.study.report.seen import Seen, units_of, with_unit
 
 DEGREES = {
     "kenward-roger": "degrees of freedom and adjusted standard errors by Kenward and Roger",
@@ -31,20 +31,29 @@ DEGREES = {
 }
 INTERVALS = {
     "auto": "Confidence intervals have a coverage of {}. Those of coefficients, slopes and means "
-    "are Wald intervals with {}, "
-    "as are their tests; those of variance components come from the profile likelihood where the "
-    "table of components "
-    "says so, otherwise from the Wald method",
+    "are Wald intervals with {}, as are their tests; those of variance components come from the profile "
+    "likelihood where the table of components says so, otherwise from the Wald method",
     "wald": "Confidence intervals have a coverage of {} and are Wald intervals with {}, as are the tests",
     "profile": "Confidence intervals have a coverage of {} and come from the profile likelihood "
-    "(for coefficients the "
-    "full, not the restricted one); slopes and differences of means that are no coefficients have "
-    "Wald intervals. "
-    "Tests use {}",
+    "(for coefficients the full, not the restricted one); slopes and differences of means that are no "
+    "coefficients have Wald intervals. Tests use {}",
     "bootstrap": "Confidence intervals have a coverage of {} and are percentiles of {} refits of a "
-    "parametric bootstrap; "
-    "slopes and differences of means that are no coefficients have Wald intervals. Tests use {}",
+    "parametric bootstrap; slopes and differences of means that are no coefficients have Wald intervals. "
+    "Tests use {}",
 }
+SLOPES = {  # of a response along a number within factors, or with another number, and the test that decides
+    ("nested", "significant"): "at least one of the slopes of {} along {} within {} differs from zero ({}).",
+    ("nested", "not"): "the data do not show that any of the slopes of {} along {} within {} differs from "
+    "zero ({}).",
+    ("levels", "significant"): "the slope of {} along {} differs between the levels of {} ({}).",
+    ("levels", "not"): "the slope of {} along {} is not shown to differ between the levels of {} ({}).",
+    ("number", "significant"): "the slope of {} along {} changes with {} ({}).",
+    ("number", "not"): "the slope of {} along {} is not shown to change with {} ({}).",
+}
+DISAGREE = (
+    "The two need not agree: the F test asks whether any combination of the means differs, the comparison of "
+    "pairs looks at each pair, with an adjustment for their number."
+)
 FEW = 8  # levels of a factor whose means a sentence lists
 
 
@@ -75,14 +84,16 @@ def answer(files: Files, design: Design, labels: Labels = NO_LABELS) -> list[Mar
         design: The design of the fit.
         labels: What readers see for columns and levels.
     """
-    return _Sentences(
-        files, Seen(design, units_of(files.json("study.json")["data"]["columns"]), labels)
-    ).sentences()
+    return _Sentences(files, _seen(files, design, labels)).sentences()
+
+
+def _seen(files: Files, design: Design, labels: Labels) -> Seen:
+    return Seen(design, units_of(files.json("study.json")["data"]["columns"]), labels)
 
 
 def spread(files: Files, design: Design, labels: Labels = NO_LABELS) -> MarkedText:
     """How much the groups differ, next to the residual; without random effects, the residuals alone."""
-    seen = Seen(design, units_of(files.json("study.json")["data"]["columns"]), labels)
+    seen = _seen(files, design, labels)
     table = files.table("components")
     single = [row for row in range(len(table)) if pd.isna(table["var2"].iloc[row])]
     own = [row for row in single if table["group"].iloc[row] == "Residual"]
@@ -121,28 +132,20 @@ def _spreads(files: Files, seen: Seen, rows: Sequence[int]) -> MarkedText:
         or len(units) > 1
         or not np.allclose(table["sdcor"], table["sdcor"].iloc[0], rtol=1e-9, atol=0)
     ):
-        return _listed([_component(files, seen, row) for row in rows])
+        return listed([_component(files, seen, row) for row in rows])
     one = fill("{}{}", files.cell("components", rows[0], "sdcor"), seen.of_effect(names[0]))
-    return fill("{} in each of {}", one, _listed([Name(seen.effect(name)) for name in names]))
+    return fill("{} in each of {}", one, listed([Name(seen.effect(name)) for name in names]))
 
 
 def _component(files: Files, seen: Seen, row: int) -> MarkedText:
     """A standard deviation with its unit, and of what it is."""
     name = str(files.table("components")["var1"].iloc[row])
     numbers = seen.kind_of_effect(name)
-    sd = fill(
-        "{}{}",
-        files.cell("components", row, "sdcor"),
-        seen.of_effect(name) if name != "Intercept" else seen.of_response(),
-    )
+    unit = seen.of_effect(name) if name != "Intercept" else seen.of_response()
+    sd = fill("{}{}", files.cell("components", row, "sdcor"), unit)
     if name == "Intercept":
         return fill("{} in the intercept", sd)
     return fill("{} in {}{}", sd, "the slope of " if numbers == (name,) else "", Name(seen.effect(name)))
-
-
-def _listed(parts: Sequence[Part | MarkedText]) -> MarkedText:
-    items = list(parts)
-    return fill("{} and {}", join(", ", items[:-1]), items[-1]) if len(items) > 1 else fill("{}", *items)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +182,7 @@ class _Sentences:
         if self.facts["absent"]:
             absent = "The study asks about {}, which this model does not have: this is about its first term."
             said.append(fill(absent, self.seen.column(self.facts["absent"])))
-        return [_capital(sentence) for sentence in said]
+        return [capital(sentence) for sentence in said]
 
     # --- parts of sentences -------------------------------------------------------------------------------
 
@@ -193,11 +196,10 @@ class _Sentences:
     def share(self, row: int, column: str) -> Mark:
         value = float(self.table[column].iloc[row])
         decimals = 1 if abs(value) < 1.0 else 0
-        text = f"{100 * value:.{decimals}f} %".replace("-", "\N{MINUS SIGN}")
-        if float(text.split(" ")[0].replace("\N{MINUS SIGN}", "-")) == 0.0:
-            text = percent(value, 2).replace("-", "\N{MINUS SIGN}")
-        mark = self.files.cell("answer", row, column)
-        return Mark(mark.value, mark.file, mark.place, text)
+        text = f"{100 * value:.{decimals}f} %".replace("-", MINUS)
+        if not any(digit in text for digit in "123456789"):
+            text = percent(value, 2)
+        return replace(self.files.cell("answer", row, column), text=text)
 
     def sized(
         self,
@@ -216,35 +218,27 @@ class _Sentences:
         behind = unit
         if self.logarithmic and self.value(row, "ratio") is not None:
             behind = fill(" {}", self.seen.per_one(slope)) if slope else MarkedText()
-            ratio = float(self.table["ratio"].iloc[row])
-            if 0.5 < ratio < 2.0:
+            if self._in_percent(row):
                 keys, mark = ("change", "change_low", "change_high"), self.share
             else:
                 keys, mark = ("ratio", "ratio_low", "ratio_high"), self.plain
-        parts = [mark(row, key) for key in keys]
-        number = fill("{}{}", parts[0], behind)
+        estimate, low, high = (mark(row, key) for key in keys)
+        told = fill("{}{}", estimate, behind)
+        told = _strong(told) if strong else told
         if self.value(row, "low") is None:
-            told = fill("{}{}", parts[0], behind)
-            return fill("{} (without interval: no degrees of freedom)", _strong(told) if strong else told)
-        by = self.value(row, "interval")
-        kind = self.files.json("study.json")["inference"]["ci"]
+            return fill("{} (without interval: no degrees of freedom)", told)
+        by, kind = self.value(row, "interval"), self.files.json("study.json")["inference"]["ci"]
         other = ", by Wald" if kind in ("profile", "bootstrap") and by == "Wald" else ""
-        adjusted = fill(", Tukey's adjustment") if self.value(row, "adjusted") else MarkedText()
-        words = fill("{} confidence interval ", coverage(self.files)) if name else MarkedText()
-        p = (
-            fill("; {}", self.p(row))
-            if name and tested and self.value(row, "p") is not None
-            else MarkedText()
-        )
-        inside = fill("{}{} to {}{}{}{}", words, parts[1], parts[2], adjusted, other, p)
-        return fill("{} ({})", _strong(number) if strong else number, inside)
+        adjusted = ", Tukey's adjustment" if self.value(row, "adjusted") else ""
+        words = fill("{} confidence interval ", coverage(self.files)) if name else ""
+        p = fill("; {}", self.p(row)) if name and tested and self.value(row, "p") is not None else ""
+        return fill("{} ({}{} to {}{}{}{})", told, words, low, high, adjusted, other, p)
 
     def plain(self, row: int, column: str) -> Mark:
         return self.files.cell("answer", row, column)
 
     def p(self, row: int) -> MarkedText:
-        mark = self.files.cell("answer", row, "p", "probability")
-        return fill("p {}{}", "" if mark.text.startswith("<") else "= ", mark)
+        return fill("p {}", equals(self.files.cell("answer", row, "p", "probability")))
 
     def f(self, row: int) -> MarkedText:
         """`F(2, 45.3) = 5.31, p = 0.008`."""
@@ -274,8 +268,7 @@ class _Sentences:
         return fill("at {} = {}{}", self.seen.column(name), self.plain(row, "value"), self.unit_of(name))
 
     def unit_of(self, name: str) -> MarkedText:
-        unit = self.seen.units.get(name, "")
-        return fill(" {}", as_unit(unit)) if unit else MarkedText()
+        return with_unit(self.seen.units.get(name, ""))
 
     @cached_property
     def given(self) -> MarkedText:
@@ -287,16 +280,12 @@ class _Sentences:
             told = self.seen.level(name, each["value"]) if isinstance(each["value"], str) else value
             sign = " " if isinstance(each["value"], str) else " = "
             parts.append(fill("{}{}{}{}", self.seen.column(name), sign, told, self.unit_of(name)))
-        return fill("at {}, ", _listed(parts)) if parts else MarkedText()
+        return fill("at {}, ", listed(parts)) if parts else MarkedText()
 
     @cached_property
-    def response(self) -> MarkedText:
+    def response(self) -> Name:
         """The response in a sentence about effects: on a logarithmic scale what the logarithm is of."""
-        return (
-            fill("{}", self.seen.column(self.facts["plain"]))
-            if self.logarithmic
-            else fill("{}", self.seen.response)
-        )
+        return self.seen.column(self.facts["plain"]) if self.logarithmic else self.seen.response
 
     # --- the intercept ------------------------------------------------------------------------------------
 
@@ -304,30 +293,15 @@ class _Sentences:
         estimate = self.sized(0, self.seen.of_response(), strong=True, name=True, tested=False)
         where = self.facts["where"]
         less = ", less the offset," if self.facts["offset"] else ""
-        if not where:
-            said = [fill("The mean of {}{} is {}.", self.seen.response, less, estimate)]
-        else:
-            said = [
-                fill(
-                    "The intercept, the mean of {}{} {}, is {}.",
-                    self.seen.response,
-                    less,
-                    self._where(where),
-                    estimate,
-                )
-            ]
+        lead = fill("The mean of {}{}", self.seen.response, less)
+        if where:
+            lead = fill("The intercept, the mean of {}{} {},", self.seen.response, less, self._where(where))
+        said = [fill("{} is {}.", lead, estimate)]
         if self.value(0, "original") is not None:
-            marks = [self.plain(0, name) for name in ("original", "original_low", "original_high")]
-            unit = self.unit_of(self.facts["column"])
-            said.append(
-                fill(
-                    "Carried back to {}: {}{} ({} to {}).",
-                    self.seen.column(self.facts["column"]),
-                    marks[0],
-                    unit,
-                    *marks[1:],
-                )
-            )
+            back, low, high = (self.plain(0, name) for name in ("original", "original_low", "original_high"))
+            column = self.facts["column"]
+            form = "Carried back to {}: {}{} ({} to {})."
+            said.append(fill(form, self.seen.column(column), back, self.unit_of(column), low, high))
         return said
 
     def _where(self, where: Sequence[dict[str, Any]]) -> MarkedText:
@@ -339,9 +313,9 @@ class _Sentences:
         ]  # fmt: skip
         over = [self.seen.column(each["of"]) for each in where if each["kind"] == "mean"]
         parts = [
-            *([fill("for {}", _listed(at))] if at else []),
-            *([fill("averaged over the levels of {} with equal weights", _listed(over))] if over else []),
-            *([fill("where {} {} zero", _listed(zero), "is" if len(zero) == 1 else "are")] if zero else []),
+            *([fill("for {}", listed(at))] if at else []),
+            *([fill("averaged over the levels of {} with equal weights", listed(over))] if over else []),
+            *([fill("where {} {} zero", listed(zero), "is" if len(zero) == 1 else "are")] if zero else []),
         ]
         return join(" and ", parts)
 
@@ -349,33 +323,27 @@ class _Sentences:
 
     def _number(self) -> list[MarkedText]:
         x = self.facts["variable"]
-        if self.facts["within"] and not self.facts["at"]:
+        if self._apart:
             return [*self._interaction_of_slopes(x), self._slope(x)]
         return [self._slope(x), *self._along(x), *self._slopes_at(x), *self._tests_of_interactions()]
 
     def _slope(self, x: str) -> MarkedText:
         row = self.rows("slope")[0]
         varies = bool(self.facts["curved"] or self.facts["moderators"])
-        average = "average " if varies else ""
-        first = not self.facts["within"] or bool(self.facts["at"])
+        first = not self._apart
         estimate = self.sized(row, self.seen.per(x), strong=first, name=first, slope=x)
-        what = "it changes by" if self.logarithmic and self._in_percent(row) else "the slope is"
-        if self.logarithmic and not self._in_percent(row):
-            what = "it is multiplied by"
-        if not self.logarithmic:
-            what = f"the {average}slope is"
+        what = "the average slope is" if varies else "the slope is"
+        if self.logarithmic:
+            what = "it changes by" if self._in_percent(row) else "it is multiplied by"
         over = "on average over the rows of the data, " if varies else ""
-        clear = self.clear(row)
+        clear, y, column = self.clear(row), self.response, self.seen.column(x)
+        if clear is None:
+            return fill("{}the slope of {} along {} is {}.", self.given, y, column, estimate)
         if clear:
             way = "increases" if self.table["estimate"].iloc[row] > 0 else "decreases"
-            form = "{}{}{} {} with {}: {} {}."
-            return fill(form, self.given, over, self.response, way, self.seen.column(x), what, estimate)
-        if clear is None:
-            return fill(
-                "{}the slope of {} along {} is {}.", self.given, self.response, self.seen.column(x), estimate
-            )
+            return fill("{}{}{} {} with {}: {} {}.", self.given, over, y, way, column, what, estimate)
         form = "{}{}the data do not show whether {} increases or decreases with {}: {} {}."
-        return fill(form, self.given, over, self.response, self.seen.column(x), what, estimate)
+        return fill(form, self.given, over, y, column, what, estimate)
 
     def _in_percent(self, row: int) -> bool:
         ratio = self.value(row, "ratio")
@@ -387,96 +355,44 @@ class _Sentences:
             return []
         told = [fill("{} {}", self.sized(row, self.seen.per(x), slope=x), self.place(row)) for row in ends]
         test = self.rows("F of all")
-        end = (
-            fill("; all terms of {} together: {}", self.seen.column(x), self.f(test[0]))
-            if test
-            else MarkedText()
-        )
+        end = fill("; all terms of {} together: {}", self.seen.column(x), self.f(test[0])) if test else ""
         what = "The change" if self.logarithmic else "The slope"
         return [fill("{} varies with {} itself, from {} to {}{}.", what, self.seen.column(x), *told, end)]
 
     def _slopes_at(self, x: str) -> list[MarkedText]:
         said = list[MarkedText]()
         what = "The change" if self.logarithmic else "The slope"
+        lead = fill("{} of {} along {}", what, self.response, self.seen.column(x))
         for name in self.facts["moderators"]:
             rows = self.rows("slope at", moderator=name)
             told = [
                 fill("{} {}", self.sized(row, self.seen.per(x), slope=x), self.place(row)) for row in rows
             ]
-            numeric = rows and self.value(rows[0], "at") is None
-            if numeric:
-                said.append(
-                    fill(
-                        "{} of {} along {} runs from {} to {}, the ends of {} in these data.",
-                        what,
-                        self.response,
-                        self.seen.column(x),
-                        *told,
-                        self.seen.column(name),
-                    )
-                )
+            if rows and self.value(rows[0], "at") is None:
+                form = "{} runs from {} to {}, the ends of {} in these data."
+                said.append(fill(form, lead, *told, self.seen.column(name)))
             elif told:
-                said.append(
-                    fill("{} of {} along {} is {}.", what, self.response, self.seen.column(x), _listed(told))
-                )
+                said.append(fill("{} is {}.", lead, listed(told)))
         return said
 
     def _interaction_of_slopes(self, x: str) -> list[MarkedText]:
         """The focus is an interaction of a number: how its slope differs, then between which levels most."""
-        said, term = list[MarkedText](), self.rows("F of interaction", variable=self.facts["term"])
-        within = [self.seen.column(name) for name in self.facts["within"]]
-        numeric = not self.rows("difference of slopes")
-        if term:
-            row = term[0]
-            if self.facts["nested"]:
-                form = "at least one of the slopes of {} along {} within {} differs from zero ({})"
-                if not self.significant(row):
-                    form = (
-                        "the data do not show that any of the slopes of {} along {} within {} "
-                        "differs from zero ({})"
-                    )
-                lead = fill(form, self.response, self.seen.column(x), _listed(within), self.f(row))
-            else:
-                verb = fill(
-                    "{} {}", "changes with" if numeric else "differs between the levels of", _listed(within)
-                )
-                if not self.significant(row):
-                    verb = fill(
-                        "is not shown to {} {}",
-                        "change with" if numeric else "differ between the levels of",
-                        _listed(within),
-                    )
-                lead = fill(
-                    "the slope of {} along {} {} ({})", self.response, self.seen.column(x), verb, self.f(row)
-                )
-            said.append(fill("{}.", lead))
-        for row in self.rows("difference of slopes"):
-            several = (
-                "largest difference of slopes" if self.value(row, "adjusted") else "difference of slopes"
-            )
-            name = str(self.value(row, "moderator"))
-            pair = [self.seen.level(name, str(self.value(row, key))) for key in ("level", "base")]
+        said, pairs = list[MarkedText](), self.rows("difference of slopes")
+        for row in self.rows("F of interaction", variable=self.facts["term"])[:1]:
+            within = listed([self.seen.column(name) for name in self.facts["within"]])
+            found = "significant" if self.significant(row) else "not"
+            kind = "nested" if self.facts["nested"] else "levels" if pairs else "number"
+            form = SLOPES[kind, found]
+            said.append(fill(form, self.response, self.seen.column(x), within, self.f(row)))
+        for row in pairs:
+            which = "largest difference of slopes" if self.value(row, "adjusted") else "difference of slopes"
+            name, unit = str(self.value(row, "moderator")), self.seen.per(x)
+            one, other = (self.seen.level(name, str(self.value(row, key))) for key in ("level", "base"))
+            size = self.sized(row, unit, strong=True, name=True)
             if self.logarithmic:
-                said.append(
-                    fill(
-                        "The {} ({}: {} less {}) is {} on the scale of {}.",
-                        several,
-                        self.seen.column(name),
-                        *pair,
-                        self._on_model_scale(row, self.seen.per(x)),
-                        self.seen.response,
-                    )
-                )
-            else:
-                said.append(
-                    fill(
-                        "The {} ({}: {} less {}) is {}.",
-                        several,
-                        self.seen.column(name),
-                        *pair,
-                        self.sized(row, self.seen.per(x), strong=True, name=True),
-                    )
-                )
+                size = fill("{} on the scale of {}", self._on_model_scale(row, unit), self.seen.response)
+            form = "The {} ({}: {} less {}) is {}."
+            said.append(fill(form, which, self.seen.column(name), one, other, size))
         return [*said, *self._slopes_at(x)]
 
     def _on_model_scale(self, row: int, unit: MarkedText) -> MarkedText:
@@ -490,157 +406,79 @@ class _Sentences:
             if self.facts["at"]:
                 continue
             verdict = "" if self.significant(row) else "; the data do not show that the effect varies"
-            said.append(
-                fill("Test of the interaction {}: {}{}.", Name(self._term(name)), self.f(row), verdict)
-            )
+            term = Name(self.seen.term(name))
+            said.append(fill("Test of the interaction {}: {}{}.", term, self.f(row), verdict))
         return said
-
-    def _term(self, name: str) -> str:
-        variables = self.seen.design.composition.get(name, ())
-        return (
-            " \N{MULTIPLICATION SIGN} ".join(self.seen.labels.of(v.expression.text) for v in variables)
-            or name
-        )
 
     # --- a factor -----------------------------------------------------------------------------------------
 
     def _factor(self) -> list[MarkedText]:
         f = self.facts["variable"]
-        if self.facts["within"] and not self.facts["at"]:
+        if self._apart:
             return [*self._interaction_of_differences(f), *self._differences_at(f), *self._means(f)]
         return [*self._headline(f), *self._means(f), *self._differences_at(f), *self._tests_of_interactions()]
 
     def _headline(self, f: str) -> list[MarkedText]:
         differences, tests = self.rows("difference"), self.rows("F")
-        averaged = self._averaged()
+        y, column = self.response, self.seen.column(f)
         if not differences and not tests:
             return [
-                fill(
-                    "The means of {} at the levels of {} cannot be compared from these data.",
-                    self.response,
-                    self.seen.column(f),
-                )
+                fill("The means of {} at the levels of {} cannot be compared from these data.", y, column)
             ]
-        row = differences[0] if differences else -1
+        lead, row = fill("{}{}", self.given, self._averaged()), differences[0] if differences else -1
         if differences and not self.value(row, "adjusted"):
-            said = [self._difference(f, row, strong=True, lead=fill("{}{}", self.given, averaged))]
-            several = len(self.rows("mean")) > 2
-            return [
-                *said,
-                *(
-                    [fill("All levels of {} together: {}.", self.seen.column(f), self.f(tests[0]))]
-                    if several and tests
-                    else []
-                ),
-            ]
+            several = len(self.rows("mean")) > 2 and tests
+            every = [fill("All levels of {} together: {}.", column, self.f(tests[0]))] if several else []
+            return [self._difference(f, row, strong=True, lead=lead), *every]
         test = tests[0]
-        if self.significant(test):
-            lead = fill(
-                "{}{}{} differs between the levels of {} ({})",
-                self.given,
-                averaged,
-                self.response,
-                self.seen.column(f),
-                self.f(test),
-            )
-        else:
-            lead = fill(
-                "{}{}the data do not show that {} differs between the levels of {} ({})",
-                self.given,
-                averaged,
-                self.response,
-                self.seen.column(f),
-                self.f(test),
-            )
-        said = [fill("{}.", lead)]
+        form = "{}{} differs between the levels of {} ({})."
+        if not self.significant(test):
+            form = "{}the data do not show that {} differs between the levels of {} ({})."
+        said = [fill(form, lead, y, column, self.f(test))]
         if differences:
-            said.append(
-                fill(
-                    "The largest difference, {}, is {}.",
-                    self._pair(f, row),
-                    self.sized(row, self.seen.of_response(), strong=True, name=True),
-                )
-            )
-            pairs = self.value(row, "clear")
-            if bool(pairs) != self.significant(test):
-                said.append(
-                    fill(
-                        "The two need not agree: the F test asks whether any combination of the "
-                        "means differs, the comparison of pairs looks at each pair, with an "
-                        "adjustment for their number."
-                    )
-                )
+            size = self.sized(row, self.seen.of_response(), strong=True, name=True)
+            said.append(fill("The largest difference, {}, is {}.", self._pair(f, row), size))
+            if bool(self.value(row, "clear")) != self.significant(test):
+                said.append(fill(DISAGREE))
         return said
 
     def _averaged(self) -> MarkedText:
-        names = [self.seen.column(name) for name in self.facts["averaged"]]
-        over = fill("averaged over the levels of {}, ", _listed(names)) if names else MarkedText()
-        held = self._held()
-        return fill("{}{}", over, fill("{}, ", held) if held.parts else MarkedText())
+        names, held = [self.seen.column(name) for name in self.facts["averaged"]], self._held()
+        over = fill("averaged over the levels of {}, ", listed(names)) if names else ""
+        return fill("{}{}", over, fill("{}, ", held) if held.parts else "")
 
     def _held(self) -> MarkedText:
         """`at age = 41.1 a (its mean)`, of numbers that the effect of the focus depends on."""
-        held = [
-            fill(
-                "{} = {}{} (its mean)",
-                self.seen.column(each["column"]),
-                self.files.entry("answer.json", "held", i, "value"),
-                self.unit_of(each["column"]),
-            )
-            for i, each in enumerate(self.facts["held"])
-        ]
-        return fill("at {}", _listed(held)) if held else MarkedText()
+        held = list[MarkedText]()
+        for i, each in enumerate(self.facts["held"]):
+            name, value = each["column"], self.files.entry("answer.json", "held", i, "value")
+            held.append(fill("{} = {}{} (its mean)", self.seen.column(name), value, self.unit_of(name)))
+        return fill("at {}", listed(held)) if held else MarkedText()
 
     def _pair(self, f: str, row: int) -> MarkedText:
         first, second = (self.seen.level(f, str(self.value(row, key))) for key in ("level", "base"))
         return fill("{} against {}" if self.logarithmic else "{} less {}", first, second)
 
-    def _difference(self, f: str, row: int, *, strong: bool, lead: MarkedText | None = None) -> MarkedText:
+    def _difference(self, f: str, row: int, *, strong: bool, lead: MarkedText) -> MarkedText:
         """`Score is higher for High than for Control: the difference is 2.3 points (...)`."""
         first, second = (self.seen.level(f, str(self.value(row, key))) for key in ("level", "base"))
         estimate = self.sized(row, self.seen.of_response(), strong=strong, name=strong)
-        what = "the difference is"
-        if self.logarithmic:
-            what = "the difference is" if self._in_percent(row) else "the ratio is"
-        clear, lead = self.clear(row), lead or MarkedText()
-        named = self.seen.column(f)
+        what = "ratio" if self.logarithmic and not self._in_percent(row) else "difference"
+        clear, named, y = self.clear(row), self.seen.column(f), self.response
         twice = f" {named.text} ".lower() in f" {first.text} ".lower()  # programme: new programme
         column = MarkedText() if twice else fill("{} ", named)
+        if clear is None:
+            form = "{}the difference in {} between {}{} and {} is {}."
+            return fill(form, lead, y, column, first, second, estimate)
         if clear:
             way = "higher" if self.table["estimate"].iloc[row] > 0 else "lower"
-            return fill(
-                "{}{} is {} for {}{} than for {}: {} {}.",
-                lead,
-                self.response,
-                way,
-                column,
-                first,
-                second,
-                what,
-                estimate,
-            )
-        if clear is None:
-            return fill(
-                "{}the difference in {} between {}{} and {} is {}.",
-                lead,
-                self.response,
-                column,
-                first,
-                second,
-                estimate,
-            )
+            form = f"{{}}{{}} is {way} for {{}}{{}} than for {{}}: the {what} is {{}}."
+            return fill(form, lead, y, column, first, second, estimate)
         form = (
-            "{}the data do not show a difference in {} between {}{} and {}: the estimated "
-            "difference, {} less {}, is {}."
+            f"{{}}the data do not show a difference in {{}} between {{}}{{}} and {{}}: the estimated "
+            f"{what}, {{}}, is {{}}."
         )
-        if self.logarithmic:
-            what = "difference" if self._in_percent(row) else "ratio"
-            form = (
-                "{}the data do not show a difference in {} between {}{} and {}: the estimated "
-                + what
-                + ", {} against {}, is {}."
-            )
-        return fill(form, lead, self.response, column, first, second, first, second, estimate)
+        return fill(form, lead, y, column, first, second, self._pair(f, row), estimate)
 
     @property
     def _apart(self) -> bool:
@@ -659,96 +497,55 @@ class _Sentences:
         keys = ("original", "original_low", "original_high") if back else ("estimate", "low", "high")
         mark = self.plain if back else self.cell
         unit = self.unit_of(self.facts["column"]) if back else self.seen.of_response()
-        told = [
-            fill(
-                "{} {}{} ({} to {})",
-                self.seen.level(f, str(self.value(row, "level"))),
-                mark(row, keys[0]),
-                unit,
-                mark(row, keys[1]),
-                mark(row, keys[2]),
-            )
-            for row in known
-        ]
+        told = list[MarkedText]()
+        for row in known:
+            mean, low, high = (mark(row, key) for key in keys)
+            level = self.seen.level(f, str(self.value(row, "level")))
+            told.append(fill("{} {}{} ({} to {})", level, mean, unit, low, high))
         at = fill(" {}", self._held()) if self._apart and self.facts["held"] else MarkedText()
         lead = "Estimated means" if len(known) == len(rows) else "The lowest and the highest estimated mean"
-        of = self.seen.response
-        tail = MarkedText()
         if back:
-            lead, of = f"{lead}, carried back to the scale of {{}}", self.seen.column(self.facts["column"])
-            geometric = self.logarithmic and not self.facts["shift"]
-            tail = fill(" (geometric means)") if geometric else MarkedText()
-            return [fill(f"{lead}{{}}{{}}: {{}}.", of, tail, at, join(", ", told))]
+            tail = " (geometric means)" if self.logarithmic and not self.facts["shift"] else ""
+            form = "{}, carried back to the scale of {}{}{}: {}."
+            return [fill(form, lead, self.seen.column(self.facts["column"]), tail, at, join(", ", told))]
         offset = ", with the offset at its mean" if self.facts["offset"] else ""
-        return [fill("{} of {}{}{}: {}.", lead, of, at, offset, join(", ", told))]
+        return [fill("{} of {}{}{}: {}.", lead, self.seen.response, at, offset, join(", ", told))]
 
     def _interaction_of_differences(self, f: str) -> list[MarkedText]:
         term = self.rows("F of interaction", variable=self.facts["term"])
         if not term:
             return []
-        row, within = term[0], [self.seen.column(name) for name in self.facts["within"]]
+        within = listed([self.seen.column(name) for name in self.facts["within"]])
+        column, clear, test = self.seen.column(f), self.significant(term[0]), self.f(term[0])
         if self.facts["nested"]:
             form = "within at least one level of {}, {} differs between the levels of {} ({})."
-            if not self.significant(row):
+            if not clear:
                 form = (
-                    "the data do not show that within any level of {} {} differs between the "
-                    "levels of {} ({})."
+                    "the data do not show that within any level of {} {} differs between the levels of "
+                    "{} ({})."
                 )
-            return [fill(form, _listed(within), self.response, self.seen.column(f), self.f(row))]
-        verb = "depends on" if self.significant(row) else "is not shown to depend on"
-        return [
-            fill(
-                "the effect of {} on {} {} {} ({}).",
-                self.seen.column(f),
-                self.response,
-                verb,
-                _listed(within),
-                self.f(row),
-            )
-        ]
+            return [fill(form, within, self.response, column, test)]
+        verb = "depends on" if clear else "is not shown to depend on"
+        return [fill(f"the effect of {{}} on {{}} {verb} {{}} ({{}}).", column, self.response, within, test)]
 
     def _differences_at(self, f: str) -> list[MarkedText]:
         """Simple effects: differences within levels, or at the ends, of what the factor interacts with."""
         said = list[MarkedText]()
-        rows = self.rows("difference at")
-        strong = bool(self.facts["within"]) and not self.facts["at"]
-        for i, row in enumerate(rows):
+        for i, row in enumerate(self.rows("difference at")):
             lead = fill("{}, ", self.place(row))
-            if self.value(row, "adjusted"):
-                same = [
-                    r
-                    for r in self.rows("F at", moderator=str(self.value(row, "moderator")))
-                    if self._same_place(r, row)
-                ]
-                test = fill("{}; ", self.f(same[0])) if same else MarkedText()
-                estimate = self.sized(row, self.seen.of_response())
-                said.append(
-                    fill("{}{}the largest difference, {}, is {}.", lead, test, self._pair(f, row), estimate)
-                )
-            else:
-                said.append(self._difference(f, row, strong=strong and i == 0, lead=lead))
+            if not self.value(row, "adjusted"):
+                said.append(self._difference(f, row, strong=self._apart and i == 0, lead=lead))
+                continue
+            tests = self.rows("F at", moderator=str(self.value(row, "moderator")))
+            test = [fill("{}; ", self.f(r)) for r in tests if self._same_place(r, row)][:1]
+            size = self.sized(row, self.seen.of_response())
+            form = "{}{}the largest difference, {}, is {}."
+            said.append(fill(form, lead, join("", test), self._pair(f, row), size))
         return said
 
     def _same_place(self, one: int, other: int) -> bool:
-        return self.value(one, "at") == self.value(other, "at") and self.value(one, "value") == self.value(
-            other, "value"
-        )
+        return all(self.value(one, key) == self.value(other, key) for key in ("at", "value"))
 
 
 def _strong(text: MarkedText) -> MarkedText:
     return MarkedText((Markup("<strong>"), *text.parts, Markup("</strong>")))
-
-
-def _capital(text: MarkedText) -> MarkedText:
-    """A sentence with a capital letter, where it begins with a word of its own or with a label in words."""
-    first = text.parts[0] if text.parts else ""
-    if (
-        isinstance(first, Name)
-        and " " in first.text
-        and first.text[:1].islower()
-        and not any(map(str.isdigit, first.text))
-    ):
-        return MarkedText((Name(first.text[0].upper() + first.text[1:]), *text.parts[1:]))
-    if isinstance(first, str) and not isinstance(first, Markup) and first[:1].islower():
-        return MarkedText((first[0].upper() + first[1:], *text.parts[1:]))
-    return text

@@ -5,6 +5,7 @@ Every number in them is a mark: a cell of the table, a fact about it, or an entr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -15,16 +16,16 @@ from lmmkit.model.report_tables.about_data import axis_label
 from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
 from lmmkit.model.report_tables.panels import PanelChoice, focus_columns
 from lmmkit.model.report_tables.report_table import excludes_zero
-from lmmkit.model.selection.ledger import NAMES, STAGES
+from lmmkit.model.selection.ledger import NAMES
 from lmmkit.model.selection.walks import ADD, CORRELATE
-from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join, listed
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
-from lmmkit.study.report.findings import listed
-from lmmkit.study.report.numbers import MINUS, TABLES, cell_mark, number, percent
-from lmmkit.study.report.seen import Seen, as_unit
+from lmmkit.study.report.numbers import TABLES, cell_mark, number, percent
+from lmmkit.study.report.seen import Seen, with_unit
 
 VERBS = (("within", "varies", "vary"), ("between", "is constant", "are constant"))
 EQUAL = 1e-9  # relative: standard deviations that a structure makes one
+_FIELDS = re.compile(r"\{([^}]*)\}")
 
 
 class Words(TypedDict):
@@ -41,6 +42,21 @@ class _Numbers:
         self.name, self.table = name, table
         self.facts = TABLES[name].facts(table)
 
+    def told(self, form: str, *given: Part | MarkedText) -> MarkedText:
+        """A sentence whose fields are facts about the table, and in their turn what is given for `{}`.
+
+        `{most}` is a fact, `{most:3}` with so many digits, `{far:2%}` in per cent, `{cells:row}` counted.
+        """
+        rest = iter(given)
+        found = [self._field(field) if field else next(rest) for field in _FIELDS.findall(form)]
+        return fill(_FIELDS.sub("{}", form), *found)
+
+    def _field(self, field: str) -> Mark | MarkedText:
+        key, _, how = field.partition(":")
+        if how.endswith("%"):
+            return self.percent(key, int(how[:-1]))
+        return counted(self.fact(key), how) if how.isalpha() else self.fact(key, int(how or 4))
+
     def cell(self, row: int, column: str, digits: int = 4) -> Mark:
         return cell_mark(self.name, self.table, row, column, number(self.table[column].iloc[row], digits))
 
@@ -52,11 +68,6 @@ class _Numbers:
 
     def _fact(self, key: str, text: str) -> Mark:
         return Mark(self.facts[key], f"tables/{self.name}.csv", f"={key}", text)
-
-
-def minus(mark: Mark) -> Mark:
-    """A number with the sign that sentences have."""
-    return Mark(mark.value, mark.file, mark.place, mark.text.replace("-", MINUS))
 
 
 def counted(count: Mark, noun: str) -> MarkedText:
@@ -72,8 +83,8 @@ def _names(names: Any) -> MarkedText:
     return join(", ", [Name(str(name)) for name in names])
 
 
-def _words(caption: MarkedText, alt: str, *values: Part | MarkedText) -> Words:
-    return {"caption": caption, "alt": fill(alt, *values)}
+def _words(caption: MarkedText, alt: str | MarkedText, *values: Part | MarkedText) -> Words:
+    return {"caption": caption, "alt": fill(alt, *values) if isinstance(alt, str) else alt}
 
 
 def _level(level: float) -> Mark:
@@ -110,11 +121,6 @@ def distance_label(columns: pd.DataFrame, names: list[str], labels: Labels = NO_
     return f"Distance in {', '.join(label_of(columns, name, labels) for name in names)}"
 
 
-def with_unit(unit: str) -> MarkedText:
-    """A unit behind a number, or nothing."""
-    return fill(" {}", as_unit(unit)) if unit else MarkedText()
-
-
 def response(columns: pd.DataFrame, name: str) -> Words:
     """What the histogram of the response shows."""
     numbers, at = _Numbers("columns", columns), columns["column"].tolist().index(name)
@@ -140,15 +146,14 @@ def response(columns: pd.DataFrame, name: str) -> Words:
 def missing(patterns: pd.DataFrame) -> Words:
     """What the picture of missing values shows."""
     numbers, rows = _Numbers("missing", patterns), patterns.iloc[:, 0]
-    total, broken = counted(numbers.fact("rows"), "row"), numbers.fact("incomplete")
-    caption = fill("All {} are complete: no value is missing.", total)
-    if broken.value:
+    caption = numbers.told("All {rows:row} are complete: no value is missing.")
+    if broken := numbers.facts["incomplete"]:
         worst = str(patterns.iloc[:, 1:].mul(rows, axis=0).sum().idxmax())
         most = counted(numbers.fact(f"without {worst}"), "row")
-        form = "{} of {} lack a value, most often that of {} ({})."
-        caption = fill(form, broken, total, Name(worst), most)
-    alt = "Grid of {} by {} columns; dark squares mark what is missing."
-    return _words(caption, alt, counted(numbers.fact("patterns"), "pattern"), numbers.fact("columns"))
+        form = "{incomplete} of {rows:row} {} a value, most often that of {} ({})."
+        caption = numbers.told(form, "lacks" if broken == 1 else "lack", Name(worst), most)
+    alt = "Grid of {patterns:pattern} by {columns:column}; dark squares mark what is missing."
+    return _words(caption, numbers.told(alt))
 
 
 def groups(balance: pd.DataFrame) -> Words:
@@ -217,7 +222,8 @@ def lines(model: FittedLines, balance: pd.DataFrame, columns: pd.DataFrame, leve
     if told["held"]:
         said.append(fill("drawn at {}", _held("lines.json", told["held"], columns)))
     if told["own"] and choice.group:
-        said.append(fill("{} as each level of {} has it", _names(told["own"]), Name(choice.group)))
+        has = fill("each level of {} has {}", Name(choice.group), "it" if len(told["own"]) == 1 else "them")
+        said.append(fill("{} as {}", listed(map(Name, told["own"])), has))
     return _words(
         fill("{}.", join("; ", said)),
         "{} of {}, one point per row, with the model's {}.",
@@ -279,10 +285,7 @@ def candidates(table: pd.DataFrame, criterion: str) -> Words:
     best = table["candidate"].iloc[int(table[f"d_{criterion}"].fillna(float("inf")).argmin())]
     chosen = table.loc[table["chosen"], "candidate"].iloc[0]
     count, singular, failed = (numbers.fact(key) for key in ("candidates", "singular", "failed"))
-    form = "{} is taken by its tests; {} has the least {}" if tests else "{} is taken; {} has the least {}"
-    remarks = [fill(form, Name(chosen), Name(best), name)]
-    if best == chosen:
-        remarks = [fill("{} is taken, and has the least {}", Name(chosen), name)]
+    remarks = [_taken(chosen, best, name, by=" by its tests" if tests else "")]
     if count.value == 1:
         remarks = [fill("{} is the only candidate", Name(chosen))]
     if singular.value:
@@ -290,8 +293,15 @@ def candidates(table: pd.DataFrame, criterion: str) -> Words:
         remarks.append(fill("{} came out singular", which))
     if failed.value:
         remarks.append(fill("{} could not be fitted", counted(failed, "candidate")))
-    alt = "Deviance, AIC and BIC of {} as distances from the least."
-    return _words(fill("{}.", join("; ", remarks)), alt, counted(count, "candidate"))
+    alt = "Deviance, AIC and BIC of {candidates:candidate} as distances from the least."
+    return _words(fill("{}.", join("; ", remarks)), numbers.told(alt))
+
+
+def _taken(chosen: str, best: str, criterion: str, by: str = "") -> MarkedText:
+    """What is taken, and what has the least of a criterion."""
+    if best == chosen:
+        return fill("{} is taken, and has the least {}", Name(chosen), criterion)
+    return fill("{} is taken{}; {} has the least {}", Name(chosen), by, Name(best), criterion)
 
 
 def selection_path(path: pd.DataFrame, criterion: str, alpha: float) -> Words:
@@ -299,7 +309,7 @@ def selection_path(path: pd.DataFrame, criterion: str, alpha: float) -> Words:
     numbers = _Numbers("selection_path", path)
     comparisons, taken = (numbers.fact(key) for key in ("comparisons", "taken"))
     ways = path["taken"] & path["against"].fillna("").ne("")
-    adds = path["stage"].isin([STAGES[ADD], STAGES[CORRELATE]])
+    adds = path["stage"].isin([ADD, CORRELATE])
     back = set(path.loc[ways & adds, "what"])
     gone = [what for what in path.loc[ways & ~adds, "what"] if what not in back]
     added = list(path.loc[ways & adds, "what"])
@@ -365,11 +375,10 @@ def _within_groups(audit: pd.DataFrame) -> list[MarkedText]:
 
 def blocks(parts: pd.DataFrame) -> Words:
     """What the picture of the design matrix shows."""
-    numbers = _Numbers("design_parts", parts)
-    columns, filled = counted(numbers.fact("columns"), "column"), numbers.percent("share filled", 3)
     whole = "[X Z]" if len(parts) > 1 else "X"  # X alone without random effects
+    form = f"{whole} has {{columns:column}}; {{share filled:3%}} of its entries are not zero."
     return _words(
-        fill("{} has {}; {} of its entries are not zero.", whole, columns, filled),
+        _Numbers("design_parts", parts).told(form),
         "The design matrix, dark where it has entries, in parts: {}.",
         _names(parts["part"]),
     )
@@ -396,9 +405,8 @@ def relationships(table: pd.DataFrame) -> Words:
 def path(steps: pd.DataFrame) -> Words:
     """What the picture of the search shows."""
     numbers = _Numbers("path", steps)
-    gain, count = numbers.fact("gain"), numbers.fact("steps")
-    way = fill("The search came down by {} deviance units in {}", gain, counted(count, "step"))
-    if count.value == 0:
+    way = numbers.told("The search came down by {gain} deviance units in {steps:step}")
+    if numbers.facts["steps"] == 0:
         way = fill("The moment estimates that the search starts from are the optimum already")
     last = numbers.cell(len(steps) - 1, "decrement", 2)
     alt = "Two panels on a log scale: deviance above its end, and Newton decrement, by iteration."
@@ -534,98 +542,85 @@ def correlations(table: pd.DataFrame) -> Words:
 
 def cell_sds(table: pd.DataFrame, unit: str) -> Words:
     """What the picture of the residuals' standard deviations shows."""
-    numbers = _Numbers("cell_sds", table)
-    least, most = numbers.fact("least"), numbers.fact("most")
-    said = fill("are {} to {}{}", least, most, with_unit(unit))
-    if least.text == most.text:
-        said = fill("are {}{} everywhere", most, with_unit(unit))
-    caption = (
-        "The fitted standard deviations of the residuals {}; the farthest from its empirical value is {} off."
-    )
+    numbers, behind = _Numbers("cell_sds", table), with_unit(unit)
+    form = "are {least} to {most}{}"
+    if numbers.fact("least").text == numbers.fact("most").text:
+        form = "are {most}{} everywhere"
+    end = "the farthest from its empirical value is {farthest:2%} off."
+    alt = "Standard deviations of the residuals, fitted and empirical side by side, {cells:row}."
     return _words(
-        fill(caption, said, numbers.percent("farthest", 2)),
-        "Standard deviations of the residuals, fitted and empirical side by side, {}.",
-        counted(numbers.fact("cells"), "row"),
+        numbers.told(f"The fitted standard deviations of the residuals {form}; {end}", behind),
+        numbers.told(alt),
     )
 
 
 def cell_correlations(table: pd.DataFrame) -> Words:
     """What the fitted and the empirical correlations of the residuals show."""
-    numbers = _Numbers("cell_correlations", table)
-    caption = (
-        "The fitted correlations of a subject's residuals lie between {} and {}; the farthest from its "
-        "empirical value is {} off."
-    )
+    told = _Numbers("cell_correlations", table).told
     return _words(
-        fill(caption, *(numbers.fact(key, 3) for key in ("least", "most", "farthest"))),
-        "Two heat maps of the residuals' correlations, fitted and empirical, {}; figures in cells.",
-        counted(numbers.fact("pairs"), "pair"),
+        told(
+            "The fitted correlations of a subject's residuals lie between {least:3} and {most:3}; the "
+            "farthest from its empirical value is {farthest:3} off."
+        ),
+        told(
+            "Two heat maps of the residuals' correlations, fitted and empirical, {pairs:pair}; figures in "
+            "cells."
+        ),
     )
 
 
 def autocorrelation(table: pd.DataFrame, level: float) -> Words:
     """What the picture of the normalised residuals' autocorrelation shows."""
-    numbers = _Numbers("autocorrelation", table)
-    outside, lags = numbers.fact("outside"), counted(numbers.fact("lags"), "distance")
+    told = _Numbers("autocorrelation", table).told
     caption = (
-        "At {} of {} the autocorrelation of the normalised residuals lies outside the band that holds {} of "
-        "such values where nothing is left."
+        "At {outside} of {lags:distance} the autocorrelation of the normalised residuals lies outside the "
+        "band that holds {} of such values where nothing is left."
     )
-    return _words(
-        fill(caption, outside, lags, _level(level)),
-        "Autocorrelation of the normalised residuals at each of {}, with a dashed band around zero.",
-        lags,
+    alt = (
+        "Autocorrelation of the normalised residuals at each of {lags:distance}, with a dashed band around "
+        "zero."
     )
+    return _words(told(caption, _level(level)), told(alt))
 
 
 def variogram(table: pd.DataFrame, level: float) -> Words:
     """What the picture of the normalised residuals' variogram shows."""
-    numbers = _Numbers("variogram", table)
-    outside, distances = numbers.fact("outside"), counted(numbers.fact("distances"), "distance")
+    told = _Numbers("variogram", table).told
     caption = (
-        "At {} of {} the semivariance of the normalised residuals lies outside the band that holds {} of "
-        "what independent noise on the same rows shows."
+        "At {outside} of {distances:distance} the semivariance of the normalised residuals lies outside the "
+        "band that holds {} of what independent noise on the same rows shows."
     )
-    return _words(
-        fill(caption, outside, distances, _level(level)),
-        "Semivariance of the normalised residuals at {}, within a shaded band.",
-        distances,
-    )
+    alt = "Semivariance of the normalised residuals at {distances:distance}, within a shaded band."
+    return _words(told(caption, _level(level)), told(alt))
 
 
 def variance_curve(table: pd.DataFrame, followed: str, unit: str) -> Words:
     """What the picture of the variance function shows; `followed` is what the variance follows."""
-    numbers = _Numbers("variance_curve", table)
+    told = _Numbers("variance_curve", table).told
     caption = (
-        "The fitted standard deviation of the residuals goes from {} to {}{} along {}; the farthest from its "
-        "empirical value is {} off."
+        "The fitted standard deviation of the residuals goes from {first} to {last}{} along {}; the farthest "
+        "from its empirical value is {farthest:2%} off."
     )
-    ends = (numbers.fact("first"), numbers.fact("last"), with_unit(unit))
-    return _words(
-        fill(caption, *ends, Name(followed), numbers.percent("farthest", 2)),
-        "Fitted and empirical standard deviations of the residuals in {} along {}.",
-        counted(numbers.fact("slices"), "slice"),
-        Name(followed),
-    )
+    alt = "Fitted and empirical standard deviations of the residuals in {slices:slice} along {}."
+    return _words(told(caption, with_unit(unit), Name(followed)), told(alt, Name(followed)))
 
 
 def structures(table: pd.DataFrame) -> Words:
     """What the picture of the residual structures shows."""
     numbers = _Numbers("structures", table)
     best = table["structure"].iloc[int(table["aic"].fillna(float("inf")).argmin())]
-    chosen = table.loc[table["chosen"], "structure"].iloc[0]
-    remarks = [fill("{} is taken; {} has the least AIC", Name(chosen), Name(best))]
-    if best == chosen:
-        remarks = [fill("{} is taken, and has the least AIC", Name(chosen))]
+    remarks = [_taken(table.loc[table["chosen"], "structure"].iloc[0], best, "AIC")]
     low, high = numbers.fact("least estimate"), numbers.fact("most estimate")
     if low.value == low.value:
         quantity = Name(table["quantity"].dropna().iloc[0])
         form = "the estimates ({}) lie between {} and {}"
-        remarks.append(fill(form, quantity, minus(low), minus(high)))
-    if (failed := numbers.fact("failed")).value:
-        remarks.append(fill("{} could not be fitted", counted(failed, "structure")))
-    alt = "Deviance, AIC and BIC of {} as distances from the least."
-    return _words(fill("{}.", join("; ", remarks)), alt, counted(numbers.fact("structures"), "structure"))
+        if low.text == high.text:
+            form = "the estimates ({}) are {} in each"
+        remarks.append(fill(form, quantity, *([low] if low.text == high.text else [low, high])))
+    if numbers.facts["failed"]:
+        remarks.append(numbers.told("{failed:structure} could not be fitted"))
+    alt = "Deviance, AIC and BIC of {structures:structure} as distances from the least."
+    return _words(fill("{}.", join("; ", remarks)), numbers.told(alt))
 
 
 def residuals(facts: dict[str, Any], outliers: pd.DataFrame) -> Words:
@@ -643,13 +638,12 @@ def residuals(facts: dict[str, Any], outliers: pd.DataFrame) -> Words:
             "deviations.{}{}",
             numbers.cell(0, "row"),
             of,
-            minus(numbers.cell(0, "studentised", 3)),
+            numbers.cell(0, "studentised", 3),
             some if facts["drawn"] < facts["rows"] else "",
             _in_the_band(facts.get("outside"), told),
         ),
-        "Residuals against fitted values, against normal quantiles with an envelope, their spread, and "
-        "boxes by "
-        "group.",
+        "Residuals against fitted values, against normal quantiles with an envelope, their spread, and boxes "
+        "by group.",
     )
 
 
@@ -672,13 +666,11 @@ def _in_the_band(outside: int | None, told: Callable[[str], Mark]) -> MarkedText
 def check_curves(table: pd.DataFrame) -> Words:
     """What the curves with their envelopes show."""
     numbers = _Numbers("check_curves", table)
-    form = "{} of {} {} its band, which holds the whole curve in nineteen of twenty data sets of the model."
-    out = numbers.fact("outside")
-    return _words(
-        fill(form, out, counted(numbers.fact("curves"), "curve"), "leaves" if out.value == 1 else "leave"),
-        "{} of checks, each in a panel with a band.",
-        counted(numbers.fact("curves"), "curve"),
-    )
+    band = "leave their bands, each of which holds its whole curve"
+    if numbers.facts["outside"] == 1:
+        band = "leaves its band, which holds the whole curve"
+    form = f"{{outside}} of {{curves:curve}} {band} in nineteen of twenty data sets of the model."
+    return _words(numbers.told(form), numbers.told("{curves:curve} of checks, each in a panel with a band."))
 
 
 def forest(coefficients: pd.DataFrame, drawn: pd.DataFrame, level: float) -> Words:
@@ -697,44 +689,42 @@ def forest(coefficients: pd.DataFrame, drawn: pd.DataFrame, level: float) -> Wor
 
 def climb(table: pd.DataFrame) -> Words:
     """What the picture of the algorithms' ways down shows."""
-    numbers = _Numbers("algorithms", table)
     slow = table.loc[~table["converged"], "algorithm"]
     limit = "its limit" if len(slow) == 1 else "their limits"
     unfinished = fill("; {} did not converge within {}", _names(slow), limit) if len(slow) else ""
-    caption = (
-        "{} algorithms, {} to {} iterations, one optimum: those that converged end within {} deviance "
-        "units of the lowest{}."
+    form = (
+        "{algorithms} algorithms, {fewest iterations} to {most iterations} iterations, one optimum: those "
+        "that converged end within {furthest above, of those converged:2} deviance units of the lowest{}."
     )
     return _words(
-        fill(
-            caption,
-            *(numbers.fact(key) for key in ("algorithms", "fewest iterations", "most iterations")),
-            numbers.fact("furthest above, of those converged", 2),
-            unfinished,
-        ),
+        _Numbers("algorithms", table).told(form, unfinished),
         "Deviance above the lowest by iteration, both on a log scale, a line per algorithm.",
     )
 
 
 def surface(names: list[str]) -> Words:
     """What the contours with the algorithms' paths show."""
+    form = "The deviance over {} and {}, with the path of each algorithm to the same minimum."
     return _words(
-        fill(
-            "The deviance over {} and {}, with the path of each algorithm to the same minimum.",
-            *map(Name, names),
-        ),
+        fill(form, *map(Name, names)),
         "Contours of the deviance with each algorithm's path from the common start to the optimum.",
     )
 
 
 def means(table: pd.DataFrame, pairs: pd.DataFrame) -> Words:
     """What the picture of the marginal means shows."""
-    caption = fill("There is one mean, and nothing to compare it with.")
-    if len(pairs):
+    caption, count = fill("There is one mean, and nothing to compare it with."), len(pairs)
+    if count:
         numbers = _Numbers("pairs", pairs)
-        clear, every = numbers.fact("exclude zero"), counted(numbers.fact("pairs"), "difference")
-        form = "Of {} between means {} {} an interval, adjusted by Tukey's method, that excludes zero."
-        caption = fill(form, every, clear, "has" if clear.value == 1 else "have")
+        clear = numbers.facts["exclude zero"]
+        form = (
+            "Of {pairs:difference} between means {exclude zero} {} an interval, adjusted by Tukey's "
+            "method, that "
+        )
+        caption = numbers.told(f"{form}excludes zero.", "has" if clear == 1 else "have")
+        if count == 1:
+            said = "excludes" if clear else "does not exclude"
+            caption = fill("The interval of the difference between the two means {} zero.", said)
     return _words(caption, "Marginal means with intervals: {}.", _names(table["cell"]))
 
 
@@ -756,26 +746,29 @@ def interactions(table: pd.DataFrame, unit: str) -> Words:
 def profile_zeta(table: pd.DataFrame) -> Words:
     """What the signed roots of the profiles show."""
     numbers = _Numbers("profile_zeta", table)
-    name = table["parameter"].drop_duplicates().iloc[numbers.facts["place"]]
-    form = "The interval of {} leans most: one half of it is {} times as long as the other."
-    return _words(
-        fill(form, Name(str(name)), numbers.fact("most", 3)),
-        "Signed root of the profile deviance over the values of {}, a panel each, with the interval's ends.",
-        counted(numbers.fact("parameters"), "parameter"),
+    form = "The interval of {} leans most: one half of it is {most:3} times as long as the other."
+    alt = (
+        "Signed root of the profile deviance over the values of {parameters:parameter}, a panel "
+        "each, with the "
+        "interval's ends."
     )
+    return _words(numbers.told(form, _parameter_at(numbers)), numbers.told(alt))
+
+
+def _parameter_at(numbers: _Numbers) -> Name:
+    """The parameter at the place that the facts about a table name."""
+    return Name(str(numbers.table["parameter"].drop_duplicates().iloc[numbers.facts["place"]]))
 
 
 def interval_comparison(table: pd.DataFrame) -> Words:
     """What intervals by several methods show beside each other."""
-    numbers = _Numbers("interval_comparison", table)
-    name = table["parameter"].drop_duplicates().iloc[numbers.facts["place"]]
-    form = "The lengths differ most for {}, where the longest interval is {} times as long as the shortest."
-    return _words(
-        fill(form, Name(str(name)), numbers.fact("most", 3)),
-        "Intervals of {} by each method, a panel each: {}.",
-        counted(numbers.fact("parameters"), "parameter"),
-        _names(table["method"].unique()),
+    numbers, methods = _Numbers("interval_comparison", table), _names(table["method"].unique())
+    form = (
+        "The lengths differ most for {}, where the longest interval is {most:3} times as long as the "
+        "shortest."
     )
+    alt = "Intervals of {parameters:parameter} by each method, a panel each: {}."
+    return _words(numbers.told(form, _parameter_at(numbers)), numbers.told(alt, methods))
 
 
 def shrinkage(table: pd.DataFrame, names: Sequence[str]) -> Words:
@@ -811,28 +804,28 @@ def shrinkage(table: pd.DataFrame, names: Sequence[str]) -> Words:
 def dropout(table: pd.DataFrame) -> Words:
     """What the picture of who left when shows."""
     numbers = _Numbers("dropout", table)
-    total, last = numbers.fact("subjects"), numbers.fact("without the last")
-    form = "{} of {} have a response at every visit; {} {} none at the last."
-    have = "has" if last.value == 1 else "have"
-    caption = fill(form, numbers.fact("complete"), counted(total, "subject"), last, have)
-    return _words(
-        caption,
-        "Grid of {} of visits, dark where the response is missing, with a bar of subjects for each arm.",
-        counted(numbers.fact("patterns"), "pattern"),
+    have = "has" if numbers.facts["without the last"] == 1 else "have"
+    form = (
+        "{complete} of {subjects:subject} have a response at every visit; {without the last} {} none at "
+        "the last."
     )
+    alt = (
+        "Grid of {patterns:pattern} of visits, dark where the response is missing, with a bar of "
+        "subjects for each arm."
+    )
+    return _words(numbers.told(form, have), numbers.told(alt))
 
 
 def assumptions(table: pd.DataFrame) -> Words:
     """What the picture of the answer under assumptions about missing responses shows."""
     numbers = _Numbers("reference_based", table)
-    rows, clear = numbers.fact("rows"), numbers.fact("clear")
-    least, largest = (minus(numbers.fact(key)) for key in ("least", "largest"))
-    which = fill("{} of them exclude zero", clear)
-    if clear.value in (0, rows.value):
-        which = fill("{} exclude zero", "all" if clear.value else "none")
-    caption = fill("The estimates lie between {} and {}; of their {}, {}.", least, largest,
-                   counted(rows, "interval"), which)  # fmt: skip
-    return _words(caption, "Estimates with intervals by assumption and method, {} in all.", rows)
+    rows, clear = numbers.facts["rows"], numbers.facts["clear"]
+    which = f"{{clear}} of them {'excludes' if clear == 1 else 'exclude'} zero"
+    if clear in (0, rows):
+        which = "all exclude zero" if clear else "none excludes zero"
+    form = f"The estimates lie between {{least}} and {{largest}}; of their {{rows:interval}}, {which}."
+    alt = "Estimates with intervals by assumption and method, {rows} in all."
+    return _words(numbers.told(form), numbers.told(alt))
 
 
 def tipping(table: pd.DataFrame, facts: dict[str, Any]) -> Words:
@@ -842,14 +835,13 @@ def tipping(table: pd.DataFrame, facts: dict[str, Any]) -> Words:
         return Mark(facts[key], "tipping_point.json", f"facts/{key}", number(facts[key], digits))
 
     numbers = _Numbers("tipping_point", table)
-    noun = "response" if facts["shifted"] == 1 else "responses"
-    whose = fill(" of {}", listed([Name(name) for name in facts["of"]])) if facts["of"] else ""
-    which = fill("{} imputed {}{}", told("shifted"), noun, whose)
+    noun, verb = ("response", "is") if facts["shifted"] == 1 else ("responses", "are")
+    whose = fill(" of {}", listed(map(Name, facts["of"]))) if facts["of"] else ""
+    shifted = fill("{} imputed {}{} {} shifted", told("shifted"), noun, whose, verb)
+    form, sizes = "The conclusion does not turn when {} by up to {} either way.", [told("reach")]
     if table["turns"].iloc[0]:
-        form = "The conclusion turns when {} {} shifted by {}, {} standard deviations of a response."
-        sizes = (minus(numbers.cell(0, name, 3)) for name in ("tip", "tip_sds"))
-        caption = fill(form, which, "is" if facts["shifted"] == 1 else "are", *sizes)
-    else:
-        form = "The conclusion does not turn when {} {} shifted by up to {} either way."
-        caption = fill(form, which, "is" if facts["shifted"] == 1 else "are", told("reach"))
-    return _words(caption, "Estimate with its interval over the shift of imputed responses.")
+        form = "The conclusion turns when {} by {}, {} standard deviations of a response."
+        sizes = [numbers.cell(0, name, 3) for name in ("tip", "tip_sds")]
+    return _words(
+        fill(form, shifted, *sizes), "Estimate with its interval over the shift of imputed responses."
+    )

@@ -6,23 +6,25 @@ and each name is the one that readers see.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
-from lmmkit.model.diagnostics.check_result import FINE, LOOK, TROUBLE, UNCHECKED
+from lmmkit.model.diagnostics.check_result import FINE, LOOK, TROUBLE, UNCHECKED, in_study
 from lmmkit.model.influence.about_influence import ROW
 from lmmkit.model.missing_data.about_missing import TIPPING
 from lmmkit.study.files.schema import MissingData
-from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join
-from lmmkit.study.report.numbers import MINUS, Files, cell_mark, number, rounded
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join, listed
+from lmmkit.study.pages.seen_names import AT
+from lmmkit.study.report.numbers import MINUS, Files, cell_mark, equals, number, probability, rounded
 from lmmkit.study.report.seen import Seen
 
 FILE, TIPPED = "checks.json", "tipping_point.json"
 
 MOST_LEVELS_NAMED = 3  # groups that a sentence names
-VANISHES, APPEARS = " vanishes", " appears"
+BECOMES = {" vanishes": "is estimated as zero", " appears": "is no longer estimated as zero"}
+INTERACTION = "interaction "
 
 
 def serious(files: Files, seen: Seen) -> list[MarkedText]:
@@ -78,8 +80,7 @@ def _part(files: Files, seen: Seen, row: int, place: int, fact: dict[str, Any]) 
     if kind == "unit":
         return seen.of_response()
     if kind == "probability":
-        text = "< 0.001" if value < 0.001 else f"{value:.3f}"
-        return fill("p {}{}", "" if text.startswith("<") else "= ", _mark(files, row, place, text))
+        return fill("p {}", equals(_mark(files, row, place, probability(value))))
     if kind == "number":
         return _mark(files, row, place, rounded(value, fact["decimals"]))
     digits = any(map(str.isdigit, value))
@@ -96,7 +97,7 @@ def _with_remedy(files: Files, seen: Seen, row: int) -> MarkedText:
     sentence = _sentence(files, seen, row)
     if not isinstance(remedy, str) or not remedy:
         return sentence
-    return fill("{} What to do: {}.", sentence, Name(remedy.rstrip(".")))
+    return fill("{} What to do: {}.", sentence, Name(in_study(remedy.rstrip("."))))
 
 
 def _others(files: Files, seen: Seen) -> list[MarkedText]:
@@ -124,9 +125,8 @@ def _how(files: Files) -> MarkedText:
     refitted = told["how"] == "refitted"
     way = "the model refitted to each" if refitted else "at the fitted variances, without refits"
     form = (
-        "Each check is ranked among the same check of {} data sets simulated from the fit ({}), and p "
-        "values are "
-        "adjusted for all checks together; rows are judged by {} residuals."
+        "Each check is ranked among the same check of {} data sets simulated from the fit ({}), and p values "
+        "are adjusted for all checks together; rows are judged by {} residuals."
     )
     return fill(form, files.entry(FILE, "replicates"), way, told["judged_by"])
 
@@ -134,8 +134,8 @@ def _how(files: Files) -> MarkedText:
 def _singular(files: Files, seen: Seen, groups: Sequence[str]) -> MarkedText:
     named = listed([seen.column(name) for name in groups])
     form = (
-        "The fit is singular: a combination of the random effects of {} has an estimated variance "
-        "of zero, and {}."
+        "The fit is singular: a combination of the random effects of {} has an estimated variance of "
+        "zero, and {}."
     )
     return fill(form, named, zero_in_errors(files, "that"))
 
@@ -145,12 +145,6 @@ def zero_in_errors(files: Files, zero: str) -> str:
     if str(files.table("coefficients")["method"].iloc[0]).startswith("unbounded"):
         return "standard errors of coefficients come from a fit whose variances may be negative"
     return f"standard errors take {zero} as known"
-
-
-def listed(parts: Iterable[Part | MarkedText]) -> MarkedText:
-    """Parts of a sentence with commas and a last `and`."""
-    items = list(parts) or ["nothing"]
-    return fill("{} and {}", join(", ", items[:-1]), items[-1]) if len(items) > 1 else fill("{}", *items)
 
 
 def gaps_asked(files: Files) -> MissingData | None:
@@ -185,16 +179,11 @@ def tip_in_words(files: Files, seen: Seen, asked: MissingData) -> MarkedText:
         form = "{}, and so it remains when {} {} shifted by up to {}{} either way."
         return fill(form, start, whose, verb, reach, unit)
     tip, sds = (
-        signed(cell_mark("tipping_point", table, 0, name, number(float(table[name].iloc[0]), 3)))
+        cell_mark("tipping_point", table, 0, name, number(float(table[name].iloc[0]), 3))
         for name in ("tip", "tip_sds")
     )
     form = "{}; this turns when {} {} shifted by {}{}, {} standard deviations of a response."
     return fill(form, start, whose, verb, tip, unit, sds)
-
-
-def signed(mark: Mark) -> Mark:
-    """A number with the sign that sentences have."""
-    return Mark(mark.value, mark.file, mark.place, mark.text.replace("-", MINUS))
 
 
 def plainly(texts: Sequence[MarkedText]) -> list[str]:
@@ -229,8 +218,14 @@ class _Influential:
     def _cell(self, row: int, column: str, rounding: str = "plain") -> Mark:
         return self.files.cell("influences", row, column, rounding)  # pyright: ignore[reportArgumentType]
 
-    def _p(self, mark: Mark) -> MarkedText:
-        return fill("{}{}", "" if mark.text.startswith("<") else "= ", mark)
+    def _focus(self, row: int) -> Name:
+        """What the answer is about, as readers see it: `slope of age`, `difference Dose: high less low`."""
+        told = str(self.summary["focus"].iloc[row])
+        if told.startswith(INTERACTION):
+            return Name(INTERACTION + self.seen.term(told.removeprefix(INTERACTION)))
+        text = self.seen.labels.of(told)
+        ends = f"{text}," if AT in told else text
+        return Name(f"difference {ends}" if " less " in told else ends)
 
     def _one(self, row: int) -> Part | MarkedText:
         """`row`, or `level of Subject`."""
@@ -262,15 +257,15 @@ class _Influential:
     def _turn(self, row: int, place: int) -> MarkedText:
         kinds = str(self.table["turns"].iloc[place]).split(", ")
         parts = list[MarkedText]()
-        focus = Name(str(self.summary["focus"].iloc[row]))
+        focus = self._focus(row)
         if "sign" in kinds:
             new, old = self.files.cell("influence", place, "estimate"), self._cell(row, "estimate")
             parts.append(fill("the {} is {} in place of {}", focus, new, old))
         if "p" in kinds:
             new = self.files.cell("influence", place, "p", "probability")
             own = "its p" if parts else fill("p of the {}", focus)
-            old = self._p(self._cell(row, "p", "probability"))
-            parts.append(fill("{} {} in place of p {}", own, self._p(new), old))
+            old = equals(self._cell(row, "p", "probability"))
+            parts.append(fill("{} {} in place of p {}", own, equals(new), old))
         return fill("without {} {}", self._called(place), join(" and ", parts))
 
     def beside(self, row: int) -> Iterator[MarkedText]:
@@ -291,7 +286,7 @@ class _Influential:
             yield fill(form, lost, group)
 
     def _steady(self, row: int) -> MarkedText:
-        focus = Name(str(self.summary["focus"].iloc[row]))
+        focus = self._focus(row)
         alpha = self.files.entry("answer.json", "alpha")
         below = bool(self.summary["p"].iloc[row] < alpha.value)
         edge = self._cell(row, "most_p" if below else "least_p", "probability")
@@ -307,10 +302,7 @@ class _Influential:
     def _variances(self, row: int) -> Iterator[MarkedText]:
         for place in self._places(row, "variance")[:MOST_LEVELS_NAMED]:
             for kind in str(self.table["turns"].iloc[place]).split(", "):
-                for end, words in (
-                    (VANISHES, "is estimated as zero"),
-                    (APPEARS, "is no longer estimated as zero"),
-                ):
+                for end, words in BECOMES.items():
                     if kind.endswith(end):
                         name = Name(kind.removesuffix(end))
                         yield fill("Without {} the deviation {} {}.", self._called(place), name, words)

@@ -27,7 +27,7 @@ from lmmkit.model.report_tables import (
     residuals,
 )
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
-from lmmkit.study.pages.marks import Mark
+from lmmkit.study.pages.marks import Mark, MarkedText, fill
 from lmmkit.study.records.artifacts import python_scalar
 from lmmkit.study.steps.step import Step
 
@@ -91,7 +91,7 @@ class Files:
     def _rounded(self, table: pd.DataFrame, row: int, rounding: Rounding) -> Callable[[Any], str]:
         """How to write a number that stands in a row of a table."""
         if rounding == "probability":
-            return lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
+            return probability
         if rounding == "magnitude":
             return lambda value: f"{value:.1e}".replace("-", MINUS)
         decimals = rounding if isinstance(rounding, int) else None
@@ -134,12 +134,12 @@ def row_names(first: pd.Series[Any]) -> list[Any]:
 def number(value: float, digits: int = 4) -> str:
     """A number in running text, to so many significant digits.
 
-    >>> number(2972), number(298.5079), number(0.00001234), number(12345.678)
-    ('2,972', '298.5', '1.234e-05', '12,346')
+    >>> number(2972), number(298.5079), number(-0.00001234), number(12345.678)
+    ('2,972', '298.5', '−1.234e−05', '12,346')
     """
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    whole = float(value).is_integer() and abs(value) < 1e15
+    text = f"{value:,.0f}" if whole or abs(value) >= 10**digits else f"{value:.{digits}g}"
+    return text.replace("-", MINUS)
 
 
 def rounded(value: Any, decimals: int | None = None) -> str:
@@ -155,7 +155,17 @@ def rounded(value: Any, decimals: int | None = None) -> str:
         return "" if value is None else str(value)
     if not math.isfinite(value):
         return "none" if math.isnan(value) else "infinite"
-    return (number(value) if decimals is None else f"{value:,.{decimals}f}").replace("-", MINUS)
+    return number(value) if decimals is None else f"{value:,.{decimals}f}".replace("-", MINUS)
+
+
+def probability(p: float) -> str:
+    """A p value: `0.031`, or a bound where it is small."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def equals(mark: Mark) -> MarkedText:
+    """What stands behind the name of a number: `= 0.031`, or `< 0.001`."""
+    return fill("{}{}", "" if mark.text.startswith("<") else "= ", mark)
 
 
 def percent(share: float, digits: int) -> str:

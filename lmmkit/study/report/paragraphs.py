@@ -14,15 +14,13 @@ from lmmkit.model.missing_data.about_missing import TIPPING, by_reference
 from lmmkit.model.missing_data.reference_based import WORDS
 from lmmkit.model.missing_data.sensitivity import JACKKNIFE, LIKELIHOOD, RUBIN
 from lmmkit.model.selection.ledger import NAMES
-from lmmkit.study.pages.marks import MarkedText, Name, fill, join
+from lmmkit.study.pages.marks import MarkedText, Name, fill, join, listed
 from lmmkit.study.report.answer import method
 from lmmkit.study.report.findings import (
     TIPPED,
     gaps_asked,
-    listed,
     notable_in_words,
     serious,
-    signed,
     tip_in_words,
     zero_in_errors,
 )
@@ -108,7 +106,7 @@ def kind_of_model(design: Design) -> str:
 def model_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     """What the equations say."""
     design = seen.design
-    fixed = [Name(_seen_term(seen, term.name)) for term in design.fixed_terms if term.name != "Intercept"]
+    fixed = [Name(seen.term(term.name)) for term in design.fixed_terms if term.name != "Intercept"]
     mean = fill("a mean that depends on {}", listed(fixed)) if fixed else fill("one mean")
     factors = [seen.column(name) for name in design.ngroups] if design.random else []
     own = (
@@ -217,12 +215,10 @@ def intervals_in_words(files: Files) -> list[MarkedText]:
     notes = files.table("intervals")["note"]
     rows = [row for row, note in enumerate(notes) if isinstance(note, str)]
     form = "{}: {}"
+    keys: tuple[str, ...] = ("parameter", "note")
     if kind == "bootstrap":  # every bound has the note of its bootstrap
-        rows, form = (
-            [row for row in rows if row == notes.tolist().index(notes.iloc[row])],
-            "Of the refits: {}.",
-        )
-    keys = ("note",) if kind == "bootstrap" else ("parameter", "note")
+        rows = [row for row in rows if row == notes.tolist().index(notes.iloc[row])]
+        form, keys = "Of the refits: {}.", ("note",)
     said = [fill(form, *(files.cell("intervals", row, key) for key in keys)) for row in rows]
     return [fill("{}", SCALES[kind]), *said]
 
@@ -289,24 +285,20 @@ def methods_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     inference = [method(files, cite(files, "kenward-roger", "satterthwaite"))]
     if "boundary" in files.json("references.json"):
         form = (
-            "Likelihood ratio tests of variance components have mixtures of chi-squared "
-            "distributions as reference{}."
+            "Likelihood ratio tests of variance components have mixtures of chi-squared distributions as "
+            "reference{}."
         )
         inference.append(fill(form, cite(files, "boundary")))
     inference += sensitivity(files)
     shares = "Shares of variance explained are marginal and conditional ones{}."
+    if not design.random:
+        shares = "The share of variance explained is the marginal one{}."
+    guide = fill("This paragraph follows published guidance{}.", cite(files, "guide"))
     return [
         join(" ", model),
         join(" ", [*inference, fill(shares, cite(files, "r2", "r2 slopes"))]),
         join(" ", [*checked, _tools(files)]),
-        join(
-            " ",
-            [
-                _software(files),
-                _checked(files),
-                fill("This paragraph follows published guidance{}.", cite(files, "guide")),
-            ],
-        ),
+        join(" ", [_software(files), _checked(files), guide]),
     ]
 
 
@@ -360,29 +352,21 @@ def _settings(files: Files, seen: Seen) -> list[MarkedText]:
     said, design = list[MarkedText](), seen.design
     if design.recipe.formula.response.tree is not None:
         said.append(fill("The response was analysed as {}.", seen.response))
-    bases, others = list[MarkedText](), list[MarkedText]()
+    bases, others = list[MarkedText](), list[Name]()
     for variable in dict.fromkeys(
         v for each in design.composition.values() for v in each if v.coding is not None
     ):
-        name = (
-            variable.expression.variables[0]
-            if len(variable.expression.variables) == 1
-            else variable.expression.text
-        )
-        base = reference_level(variable)
-        if base is not None:
-            bases.append(fill("{} ({})", seen.column(variable.expression.text), seen.level(name, base)))
+        text, (name, *more) = variable.expression.text, variable.expression.variables
+        base, column = reference_level(variable), seen.column(text)
+        if base is None:
+            others.append(column)
         else:
-            others.append(fill("{}", seen.column(variable.expression.text)))
+            bases.append(fill("{} ({})", column, seen.level(text if more else name, base)))
     if bases:
         said.append(fill("Factors are coded as differences from a reference level: {}.", listed(bases)))
     if others:
-        said.append(
-            fill(
-                "The coding of {} has no reference level; its coefficients are named by what they compare.",
-                listed(others),
-            )
-        )
+        form = "The coding of {} has no reference level; its coefficients are named by what they compare."
+        said.append(fill(form, listed(others)))
     if design.problem.weights is not None:
         said.append(fill("Rows have prior weights: the residual variance of a row is divided by its weight."))
     if design.request.offset is not None or design.recipe.formula.offsets:
@@ -402,7 +386,7 @@ def tests_in_words(files: Files, seen: Seen) -> list[MarkedText]:
             for p in places
             if p["kind"] == "level"
         ]
-        name = Name(_seen_term(seen, term))
+        name = Name(seen.term(term))
         if numbers:
             form = (
                 "The test of {} is about its effect where {} {} zero, and so are its "
@@ -413,11 +397,6 @@ def tests_in_words(files: Files, seen: Seen) -> list[MarkedText]:
             form = "Coefficients of {} hold for {}; its F test averages over the levels with equal weights."
             said.append(fill(form, name, listed(levels)))
     return said
-
-
-def _seen_term(seen: Seen, term: str) -> str:
-    variables = seen.design.composition.get(term, ())
-    return " \N{MULTIPLICATION SIGN} ".join(seen.labels.of(v.expression.text) for v in variables) or term
 
 
 def _software(files: Files) -> MarkedText:
@@ -497,7 +476,7 @@ def _under_reference(files: Files, seen: Seen, assumptions: list[str]) -> Marked
     def told(assumption: str, method: str) -> MarkedText:
         found = (table["assumption"] == assumption) & (table["method"] == method)
         row, names = int(found.to_numpy().argmax()), ("estimate", "low", "high")
-        estimate, low, high = (signed(files.cell("reference_based", row, n, "trusted")) for n in names)
+        estimate, low, high = (files.cell("reference_based", row, n, "trusted") for n in names)
         return fill("{}{} ({} to {})", estimate, unit, low, high)
 
     at_random = told("missing at random", LIKELIHOOD)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pandas as pd
 from markupsafe import Markup
 
 from lmmkit.model.means.focus import where_zero
-from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, capital, fill, join, listed
 from lmmkit.study.report.answer import coverage
-from lmmkit.study.report.findings import listed
-from lmmkit.study.report.numbers import CORRELATION_DECIMALS, MINUS, Files
+from lmmkit.study.report.numbers import CORRELATION_DECIMALS, MINUS, Files, equals
 from lmmkit.study.report.references import cite
 from lmmkit.study.report.seen import Seen
 
 MOST_COEFFICIENTS = 8  # of a term that are told one by one
+WHERE = {"mean": "averaged over {}", "beside": "beside the other terms of {}", "zero": "where {} is zero"}
 
 
 def symbol(letter: str) -> Markup:
@@ -25,7 +25,7 @@ def symbol(letter: str) -> Markup:
 
 def results_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     """Paragraphs: one of the fixed terms, one of the random effects, one of the variance explained."""
-    fixed = [_term(files, seen, term) for term in files.table("anova")["term"]]
+    fixed = [capital(_term(files, seen, term)) for term in files.table("anova")["term"]]
     if seen.design.recipe.formula.response.tree is not None:
         fixed.insert(0, fill("Estimates are on the scale of {}.", seen.response))
     parts = [join(" ", fixed)] if fixed else []
@@ -38,32 +38,17 @@ def _term(files: Files, seen: Seen, term: str) -> MarkedText:
     own = next(each for each in seen.design.fixed_terms if each.name == term)
     names = [seen.design.fixed_names[i] for i in own.columns]
     rows = [row for row in range(len(table)) if table["coefficient"].iloc[row] in names]
-    lead = fill("{}{}", Name(_called(seen, term)), _where(seen, term))
+    called, where = Name(seen.term(term)), _where(seen, term)
+    effects = [Name(seen.effect(name)) for name in table["coefficient"].iloc[rows]]
     if not rows:
-        return fill("{}: not to be estimated from these data.", lead)
+        return fill("{}{}: not to be estimated from these data.", called, where)
     if len(rows) == 1:
-        return fill(
-            "{}: {}.",
-            Name(seen.effect(str(table["coefficient"].iloc[rows[0]]))) if names else lead,
-            _b(files, seen, rows[0], term),
-        )
-    test = files.table("anova")["term"].tolist().index(term)
-    f = _f(files, test)
+        return fill("{}: {}{}.", effects[0], _b(files, seen, rows[0]), where)
+    f = _f(files, files.table("anova")["term"].tolist().index(term))
     if len(rows) > MOST_COEFFICIENTS:
-        return fill("{}: {}.", Name(_called(seen, term)), f)
-    each = join(
-        "; ",
-        [
-            fill("{}, {}", Name(seen.effect(str(table["coefficient"].iloc[row]))), _b(files, seen, row, ""))
-            for row in rows
-        ],
-    )
-    return fill("{}: {}. Its coefficients{}: {}.", Name(_called(seen, term)), f, _where(seen, term), each)
-
-
-def _called(seen: Seen, term: str) -> str:
-    variables = seen.design.composition.get(term, ())
-    return " \N{MULTIPLICATION SIGN} ".join(seen.labels.of(v.expression.text) for v in variables) or term
+        return fill("{}: {}.", called, f)
+    told = [fill("{}, {}", name, _b(files, seen, row)) for name, row in zip(effects, rows, strict=True)]
+    return fill("{}: {}. Its coefficients{}: {}.", called, f, where, join("; ", told))
 
 
 def _where(seen: Seen, term: str) -> MarkedText:
@@ -71,30 +56,25 @@ def _where(seen: Seen, term: str) -> MarkedText:
     places = where_zero(seen.design, term)
     if not places:
         return MarkedText()
-    told = list[MarkedText]()
-    for place in places:
-        name = place["of"]
-        if place["kind"] == "level":
-            told.append(fill("for {} {}", seen.column(name), seen.level(name, place["level"])))
-        elif place["kind"] == "mean":
-            told.append(fill("averaged over {}", seen.column(name)))
-        elif place["kind"] == "beside":
-            told.append(fill("beside the other terms of {}", seen.column(name)))
-        else:
-            told.append(fill("where {} is zero", seen.column(name)))
+    told = [
+        fill("for {} {}", seen.column(place["of"]), seen.level(place["of"], place["level"]))
+        if place["kind"] == "level"
+        else fill(WHERE[place["kind"]], seen.column(place["of"]))
+        for place in places
+    ]
     return fill(" ({})", listed(told))
 
 
-def _b(files: Files, seen: Seen, row: int, term: str) -> MarkedText:
+def _b(files: Files, seen: Seen, row: int) -> MarkedText:
+    """A coefficient with its unit, interval and test."""
     estimate, low, high = (
         files.cell("coefficients", row, name, "trusted") for name in ("estimate", "low", "high")
     )
     name = str(files.table("coefficients")["coefficient"].iloc[row])
-    where = _where(seen, term) if term else MarkedText()
     known = not pd.isna(files.table("coefficients")["p"].iloc[row])
     test = fill(", {}, {}", _t(files, row), _p(files, "coefficients", row)) if known else MarkedText()
     bounds = fill(", {} CI [{}, {}]", coverage(files), low, high) if known else MarkedText()
-    return fill("{} = {}{}{}{}{}", symbol("b"), estimate, seen.of_effect(name), bounds, test, where)
+    return fill("{} = {}{}{}{}", symbol("b"), estimate, seen.of_effect(name), bounds, test)
 
 
 def _t(files: Files, row: int) -> MarkedText:
@@ -116,43 +96,29 @@ def _f(files: Files, row: int) -> MarkedText:
 
 def _p(files: Files, table: str, row: int) -> MarkedText:
     """A p value as APA writes it: `p < .001`, `p = .004`."""
-    mark = files.cell(table, row, "p", "probability")
-    text = mark.text.replace("< 0.", "< .") if mark.text.startswith("<") else _bare(mark.text)
-    sign = "" if text.startswith("<") else "= "
-    return fill("{} {}{}", symbol("p"), sign, Mark(mark.value, mark.file, mark.place, text))
+    return fill("{} {}", symbol("p"), equals(_bare(files.cell(table, row, "p", "probability"))))
 
 
-def _bare(text: str) -> str:
+def _bare(mark: Mark) -> Mark:
     """A number that cannot pass one, without the zero before its point."""
-    return text.replace("0.", ".", 1) if text.startswith(("0.", f"{MINUS}0.")) else text
-
-
-def _share(files: Files, table: str, row: int, column: str) -> Mark:
-    mark = files.cell(table, row, column, CORRELATION_DECIMALS)
-    return Mark(mark.value, mark.file, mark.place, _bare(mark.text))
+    sign, zero, decimals = mark.text.rpartition("0.")
+    return replace(mark, text=f"{sign}.{decimals}") if zero and not sign.strip(f"< {MINUS}") else mark
 
 
 def _variances(files: Files, seen: Seen) -> MarkedText:
     """Standard deviations with intervals, then correlations, by grouping factor; the residual last."""
     table = files.table("components")
     factors = {term.group: term.factor for term in seen.design.random}
-    parts = dict[str, list[MarkedText]]()
-    for row in range(len(table)):
-        group = str(table["group"].iloc[row])
-        if group == "Residual":
-            continue
-        parts.setdefault(factors.get(group, group), []).append(_component(files, seen, row))
-    own = [
-        row
-        for row in range(len(table))
-        if table["group"].iloc[row] == "Residual" and pd.isna(table["var2"].iloc[row])
-    ]
-    residual = [_residual(files, seen, row) for row in own]
+    parts, residual = dict[str, list[MarkedText]](), list[MarkedText]()
+    for row, (group, second) in enumerate(zip(table["group"], table["var2"], strict=True)):
+        if group != "Residual":
+            parts.setdefault(factors.get(str(group), str(group)), []).append(_component(files, seen, row))
+        elif pd.isna(second):
+            residual.append(_residual(files, seen, row))
     groups = [
         fill("Random effects of {}: {}.", seen.column(name), join("; ", told)) for name, told in parts.items()
     ]
-    left = fill("Residuals: {}.", join("; ", residual)) if residual else MarkedText()
-    return join(" ", [*groups, left] if residual else groups)
+    return join(" ", [*groups, *([fill("Residuals: {}.", join("; ", residual))] if residual else [])])
 
 
 def _bounds(files: Files, row: int, *, bare: bool = False) -> MarkedText:
@@ -161,7 +127,7 @@ def _bounds(files: Files, row: int, *, bare: bool = False) -> MarkedText:
         return MarkedText()
     low, high = (files.cell("components", row, name, "sized") for name in ("low", "high"))
     if bare:
-        low, high = (Mark(m.value, m.file, m.place, _bare(m.text)) for m in (low, high))
+        low, high = _bare(low), _bare(high)
     return fill(", {} CI [{}, {}]", coverage(files), low, high)
 
 
@@ -170,21 +136,10 @@ def _component(files: Files, seen: Seen, row: int) -> MarkedText:
     first, second = str(table["var1"].iloc[row]), table["var2"].iloc[row]
     value = files.cell("components", row, "sdcor", "sized")
     if isinstance(second, str):
+        pair = fill("{} with {}", _effect(seen, first), _effect(seen, second))
         if value.text == "none":
-            return fill(
-                "{} with {}, no correlation beside a variance of zero",
-                _effect(seen, first),
-                _effect(seen, second),
-            )
-        mark = Mark(value.value, value.file, value.place, _bare(value.text))
-        return fill(
-            "{} with {}, {} = {}{}",
-            _effect(seen, first),
-            _effect(seen, second),
-            symbol("r"),
-            mark,
-            _bounds(files, row, bare=True),
-        )
+            return fill("{}, no correlation beside a variance of zero", pair)
+        return fill("{}, {} = {}{}", pair, symbol("r"), _bare(value), _bounds(files, row, bare=True))
     unit = seen.of_response() if first == "Intercept" else seen.of_effect(first)
     return fill("{}, {} = {}{}{}", _effect(seen, first), symbol("SD"), value, unit, _bounds(files, row))
 
@@ -199,32 +154,28 @@ def _effect(seen: Seen, name: str) -> MarkedText:
 def _residual(files: Files, seen: Seen, row: int) -> MarkedText:
     name = files.table("components")["var1"].iloc[row]
     of = fill("{}, ", Name(name)) if isinstance(name, str) else MarkedText()
-    return fill(
-        "{}{} = {}{}{}",
-        of,
-        symbol("SD"),
-        files.cell("components", row, "sdcor", "sized"),
-        seen.of_response(),
-        _bounds(files, row),
-    )
+    sd = fill("{}{}", files.cell("components", row, "sdcor", "sized"), seen.of_response())
+    return fill("{}{} = {}{}", of, symbol("SD"), sd, _bounds(files, row))
 
 
 def _explained(files: Files, seen: Seen) -> MarkedText:
     names = files.table("shares")["share"].tolist()
-    at: dict[str, Any] = {name: _share(files, "shares", names.index(name), "estimate") for name in names}
+    at = {
+        name: _bare(files.cell("shares", row, "estimate", CORRELATION_DECIMALS))
+        for row, name in enumerate(names)
+    }
     R2 = Markup("<em>R</em>\N{SUPERSCRIPT TWO}")
     said = [fill("marginal {} = {} (fixed effects{})", R2, at["R2 marginal"], _inside(cite(files, "r2")))]
     if "R2 conditional" in at and seen.design.random:
         inside = _inside(cite(files, "r2 slopes"))
-        said.append(
-            fill("conditional {} = {} (fixed and random effects{})", R2, at["R2 conditional"], inside)
-        )
+        form = "conditional {} = {} (fixed and random effects{})"
+        said.append(fill(form, R2, at["R2 conditional"], inside))
     shares = fill("Shares of the variance: {}.", listed(said))
     if "ICC adjusted" not in at:
         return shares
     icc = (
-        "Of the variance that the fixed effects leave, {} lies between groups (adjusted "
-        "intraclass correlation)."
+        "Of the variance that the fixed effects leave, {} lies between groups (adjusted intraclass "
+        "correlation)."
     )
     return join(" ", [shares, fill(icc, at["ICC adjusted"])])
 
@@ -240,17 +191,12 @@ def _sizes(files: Files, seen: Seen) -> list[MarkedText]:
     table = files.table("effect_sizes")
     if not len(table):
         return []
-    each = [
-        fill(
-            "{}, {} = {}",
-            Name(seen.effect(str(table["coefficient"].iloc[row]))),
-            symbol("d"),
-            files.cell("effect_sizes", row, "estimate", 2),
-        )
-        for row in range(len(table))
-    ]
+    d = [files.cell("effect_sizes", row, "estimate", 2) for row in range(len(table))]
+    names = [Name(seen.effect(str(name))) for name in table["coefficient"]]
+    each = [fill("{}, {} = {}", name, symbol("d"), mark) for name, mark in zip(names, d, strict=True)]
     what = (
-        "Standardised differences (the coefficient over the root of the sum of all variances "
-        "beside that of the fixed effects{}): {}."
+        "Standardised differences (the coefficient over the root of the sum of all variances beside "
+        "that of the "
+        "fixed effects{}): {}."
     )
     return [fill(what, _inside(cite(files, "d")), join("; ", each))]

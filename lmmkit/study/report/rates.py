@@ -7,11 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill
-from lmmkit.study.report.findings import listed
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, capital, fill, listed
 from lmmkit.study.report.numbers import cell_mark, percent
 
 FILE = "error_rates.json"
+PROCEDURES = {
+    "the formula": "by the study's formula",
+    "maximal": "by the maximal model",
+    "intercepts only": "by intercepts alone",
+}
 SURE = 2.0  # Monte Carlo standard errors by which a rate must miss the level to be said to
 ROOM = 0.2  # share of the level by which a rate may miss it without harm
 
@@ -35,7 +39,7 @@ def rates_in_words(table: pd.DataFrame, record: Mapping[str, Any]) -> list[Marke
     test = _entry(record, "test", str(record["test"]))
     return [
         fill("{}; {}.", first, found),
-        fill("{}.", _capital(there)),
+        fill("{}.", capital(there)),
         fill("{}.", test),
         fill("{}", _verdict(table, record)),
     ]
@@ -48,15 +52,8 @@ def _rate(table: pd.DataFrame, row: int, kind: str) -> MarkedText:
         for name, digits in ((kind, 3), (f"{kind}_se", 2))
     )
     procedure = str(table["procedure"].iloc[row])
-    whose = {"the formula": "by the study's formula", "maximal": "by the maximal model"}.get(procedure)
-    if procedure == "intercepts only":
-        whose = "by intercepts alone"
-    named = (
-        whose
-        if whose
-        else fill("by the rule {}", cell_mark("error_rates", table, row, "procedure", procedure))
-    )
-    return fill("{} {} (Monte Carlo error {})", rate, named, error)
+    rule = fill("by the rule {}", cell_mark("error_rates", table, row, "procedure", procedure))
+    return fill("{} {} (Monte Carlo error {})", rate, PROCEDURES.get(procedure, rule), error)
 
 
 def _share(value: float, digits: int) -> str:
@@ -85,8 +82,3 @@ def _verdict(table: pd.DataFrame, record: Mapping[str, Any]) -> str:
 
 def _entry(record: Mapping[str, Any], key: str, text: str) -> Mark:
     return Mark(record[key], FILE, key, text)
-
-
-def _capital(text: MarkedText) -> MarkedText:
-    first, *others = text.parts
-    return MarkedText((first[:1].upper() + first[1:] if isinstance(first, str) else first, *others))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages import templates
-from lmmkit.study.pages.marks import Mark, MarkedText, Name
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, capital
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.records.artifacts import plain
 from lmmkit.study.records.manifest import ROOT, load_manifest
@@ -81,7 +81,7 @@ def render_report(step: Step) -> str:
         gaps=paragraphs.missing_in_words(files, seen),
         about_gaps=paragraphs.missing_in_detail(files),
         about_tests=paragraphs.tests_in_words(files, seen),
-        in_words=paragraphs.model_in_words(files, seen),
+        in_words=[*map(capital, paragraphs.model_in_words(files, seen))],
         results=results_in_words(files, seen),
         methods=paragraphs.methods_in_words(files, seen),
         works=bibliography(files),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from lmmkit.study.pages.marks import MarkedText, Name, Part, fill, join
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 
 Units = Mapping[str, str]
+TIMES = " \N{MULTIPLICATION SIGN} "
 
 
 def units_of(columns: Mapping[str, Mapping[str, Any]]) -> Units:
@@ -26,6 +28,11 @@ def units_of(columns: Mapping[str, Mapping[str, Any]]) -> Units:
 def as_unit(unit: str) -> Part:
     """A unit in a sentence: a word, which is no name of a column; marked as a name where it has a digit."""
     return Name(unit) if any(map(str.isdigit, unit)) else unit
+
+
+def with_unit(unit: str) -> MarkedText:
+    """A unit behind a number, or nothing."""
+    return fill(" {}", as_unit(unit)) if unit else MarkedText()
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,11 @@ class Seen:
         """A level of a column."""
         return Name(self.labels.level(column, level))
 
+    def term(self, name: str) -> str:
+        """A fixed term, its columns joined by a sign of multiplication; another name as it is."""
+        told = [self.labels.of(each.expression.text) for each in self.design.composition.get(name, ())]
+        return TIMES.join(told) or name
+
     @property
     def response(self) -> Name:
         """The response as the model has it: `log(y)` where that is what is modelled."""
@@ -66,21 +78,20 @@ class Seen:
 
     def of_response(self) -> MarkedText:
         """The unit of the response behind a number, or nothing."""
-        return fill(" {}", as_unit(self.unit)) if self.unit else MarkedText()
+        return with_unit(self.unit)
 
     def per(self, *columns: str) -> MarkedText:
         """What stands behind a slope along columns: ` ms per d`, ` per unit of x`."""
+        if not columns:
+            return self.of_response()
+        return fill("{} {}", self.of_response(), self.per_one(*columns))
+
+    def per_one(self, *columns: str) -> MarkedText:
+        """`per d`, or `per unit of x`."""
         below = [
             as_unit(self.units[c]) if c in self.units else fill("unit of {}", self.column(c)) for c in columns
         ]
-        return fill("{} per {}", self.of_response(), join(" and ", below)) if below else self.of_response()
-
-    def per_one(self, column: str) -> MarkedText:
-        """`per d`, or `per unit of x`."""
-        return fill(
-            "per {}",
-            as_unit(self.units[column]) if column in self.units else fill("unit of {}", self.column(column)),
-        )
+        return fill("per {}", join(" and ", below))
 
     def of_effect(self, name: str) -> MarkedText:
         """The unit behind a coefficient or a random effect by its name: that of its numbers stands below."""
@@ -131,9 +142,7 @@ class Seen:
         if len(told) == 1:
             column, what = told[0]
             return f"{column}: {what}" if what else column
-        return " \N{MULTIPLICATION SIGN} ".join(
-            f"{column} ({what})" if what else column for column, what in told
-        )
+        return TIMES.join(f"{column} ({what})" if what else column for column, what in told)
 
     def _part(self, text: str, variable: Variable) -> tuple[str, str]:
         column = self.labels.of(variable.expression.text)
@@ -193,12 +202,19 @@ def names_table(seen: Seen) -> pd.DataFrame:
     design = seen.design
     coefficients = {name: seen.effect(name) for name in design.fixed_names}
     random = {name: seen.effect(name) for term in design.random for name in term.names}
-    terms = {
-        term.name: " \N{MULTIPLICATION SIGN} ".join(
-            seen.labels.of(v.expression.text) for v in design.composition[term.name]
-        )
-        for term in design.fixed_terms
-        if term.name != "Intercept"
-    }
-    rows = [{"name": name, "seen": text} for name, text in (terms | random | coefficients).items()]
-    return pd.DataFrame(rows, columns=["name", "seen"])
+    terms = {term.name: seen.term(term.name) for term in design.fixed_terms if term.name != "Intercept"}
+    called = _parameters(seen) | terms | random | coefficients
+    return pd.DataFrame({"name": list(called), "seen": list(called.values())})
+
+
+def _parameters(seen: Seen) -> dict[str, str]:
+    """What standard deviations and correlations of random effects are called, as intervals name them."""
+    called = {"Residual.sd": "Residual: SD"}
+    for term in seen.design.random:
+        group, effects = seen.labels.of(term.group), {name: seen.effect(name) for name in term.names}
+        words = {"sd": "SD"} | {f"sd.{a}": f"{told}, SD" for a, told in effects.items()}
+        pairs = product(effects, repeat=2)
+        words |= {f"cor.{a}.{b}": f"{effects[a]} with {effects[b]}, correlation" for a, b in pairs}
+        own = term.structure.natural_names(term.names)
+        called |= {f"{term.group}.{name}": f"{group}: {words[name]}" for name in own if name in words}
+    return called

@@ -96,8 +96,22 @@ class Plan:
         names = [notebook.name for notebook in self.notebooks]
         first = next((i for i, name in enumerate(names) if name.startswith(step)), None)
         if first is None:
-            raise StudyError(f"no step {step}; there are {', '.join(names)}")
+            raise StudyError(self.why_absent(step))
         return frozenset(names[first:])
+
+    def why_absent(self, step: str) -> str:
+        """Why the run has no step of a name, or of its beginning, and what to do."""
+        names = [notebook.name for notebook in self.notebooks]
+        key = ASKED.get(step[:2])
+        if key is None or self.study.resolved().get(key) is not None:
+            return f"no step {step}; there are {', '.join(names)}"
+        told = f"{self.study.path.name} does not ask for {step}: give it the key `{key}:`"
+        if all(book.number != step[:2] for book in self.found):
+            return (
+                f"{told}, and the project's own notebooks, which have none for its step ({step[:2]}_...), "
+                "the installed one"
+            )
+        return f'{told}, or overrides such as {{"{key}.draws": 4000}}'
 
     def earlier(self, step: str) -> tuple[Notebook, ...]:
         """The steps before one, or all of them when it is none of the plan's."""
@@ -121,14 +135,19 @@ class Plan:
 
     def provenance(self) -> dict[str, Any]:
         """Where the numbers come from: data, code, versions, the commands that make and audit them."""
-        name, file = self.study.name, self.study.path
+        name, file, known = self.study.name, self.study.path, self.study.settings.model.known
+        options = [f"--set={name}={json.dumps(value)}" for name, value in self.overrides.items()]
         place = f"params/{file.name}" if file.parent.name == "params" else file.name
         return {
             "study": name,
             "key": self.key,
             "source": self.study.settings.data.source,
             "sha256": self.data,
-            **self._known(),
+            **(
+                {"known": {group: [file.source, file.sha256] for group, file in known.items()}}
+                if known
+                else {}
+            ),
             "package": package_digest(),
             "notebooks": {notebook.name: notebook.digest for notebook in self.notebooks},
             "versions": versions(),
@@ -136,20 +155,9 @@ class Plan:
             "threads": 1,
             "overrides": dict(self.overrides),
             "lock": self.lock,
-            "command": shlex.join(["lmmkit", "run", place, *self._settings()]),
+            "command": shlex.join(["lmmkit", "run", place, *options]),
             "audit": f"lmmkit audit reports/{name}/{self.key}",
         }
-
-    def _known(self) -> dict[str, Any]:
-        """The files of known covariances, where there are any."""
-        known = self.study.settings.model.known
-        return (
-            {"known": {group: [file.source, file.sha256] for group, file in known.items()}} if known else {}
-        )
-
-    def _settings(self) -> list[str]:
-        """The overrides as options of the command line."""
-        return [f"--set={name}={json.dumps(value)}" for name, value in self.overrides.items()]
 
     def head(self) -> dict[str, bytes]:
         """The files that stand in a run folder before its first step."""

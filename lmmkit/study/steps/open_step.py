@@ -14,7 +14,6 @@ from lmmkit.errors import RunError, StudyError
 from lmmkit.escape import terminal
 from lmmkit.study.records.file_lock import refuse_links
 from lmmkit.study.records.manifest import BY_HAND, Manifest, load_manifest
-from lmmkit.study.records.notebooks import ASKED
 from lmmkit.study.records.trusted_notebooks import telling
 from lmmkit.study.runs.plan import Plan, find_study, make_plan, reports_folder
 from lmmkit.study.steps.step import Declared, Step
@@ -39,14 +38,8 @@ def open_step(name: str, study: str, run: str = "", overrides: Mapping[str, obje
     _check_parameters(study, run, overrides)
     plan = make_plan(find_study(study), overrides)
     notebook = next((book for book in plan.notebooks if book.name == name), None)
-    if notebook is None and name[:2] in ASKED:
-        key = ASKED[name[:2]]
-        raise RunError(
-            f"{plan.study.path.name} does not ask for {name}: give it the key `{key}:`, or overrides such as "
-            f'{{"{key}.draws": 4000}}'
-        )
     if notebook is None:
-        raise RunError(f"no step {name}; there are {', '.join(book.name for book in plan.notebooks)}")
+        raise RunError(plan.why_absent(name))
     folder = Path(run) if run else reports_folder(plan.study.path) / plan.study.name / "by-hand"
     if not run:
         refuse_links(folder, folder.parent)

@@ -21,7 +21,7 @@ from lmmkit.study.data.known_files import read_known_files
 from lmmkit.study.data.load_table import PreparedData, frame_bytes, read_frame, schema_of, with_gaps
 from lmmkit.study.data.sources import Base
 from lmmkit.study.files.study import design_options, fit_options
-from lmmkit.study.pages.marks import MarkedText, fill
+from lmmkit.study.pages.marks import MarkedText, capital, fill
 from lmmkit.study.pages.seen_names import Labels, labels_of
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv, read_json, sha256, write_bytes
 from lmmkit.study.records.keys import PROVENANCE
@@ -209,7 +209,7 @@ class Step:
 
         path = f"figures/{name}.svg"
         labels = self.labels()
-        seen, found = (labels.told(fill("{}", text)) for text in (alt, caption))
+        seen, found = (capital(labels.told(fill("{}", text))) for text in (alt, caption))
         figure = Figure(name, self.folder / path, seen, found, self.name)
         self._write(path, svg_bytes(drawn))
         self.save_json(f"figures/{name}.json", figure.to_dict())

@@ -16,7 +16,7 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.referee.henderson_sparse import SparseReferee
 from lmmkit.model.certificate import written_out
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import VisitDesign
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.degrees_of_freedom import denominators
 from lmmkit.model.tables import parameter_names, parameters, residual_names, theta_names

@@ -10,7 +10,7 @@ import pytest
 
 from lmmkit.errors import DataError, FormulaError, LmmkitError
 from lmmkit.model.design.design import Design, build_design, design_from_dict
-from lmmkit.model.design.visit_design import VisitDesign
+from lmmkit.model.design.residual_design import VisitDesign
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from lmmkit.engine.crossproducts.whitening import LARGEST_SUBJECT
 from lmmkit.errors import DataError, FormulaError, LmmkitError
 from lmmkit.model.design.design import build_design, design_from_dict
-from lmmkit.model.design.row_design import RowDesign
+from lmmkit.model.design.residual_design import RowDesign
 from lmmkit.model.table.columns import open_table
 from lmmkit.model.table.evaluate import Evaluator
 

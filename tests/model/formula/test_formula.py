@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.formula.formula import parse_formula, term_name
+from lmmkit.model.formula.formula import parse_formula, term_name, update_formula
 
 
 def fixed(text: str) -> list[str]:
@@ -244,9 +244,55 @@ def test_crossing_is_not_noticed(formula):
     assert parse_formula(formula).notices == ()
 
 
+@pytest.mark.parametrize(
+    ("old", "change", "made"),
+    [
+        ("y ~ x + z + (x | g)", ". ~ . - z", "y ~ 1 + x + (1 + x | g)"),
+        ("y ~ x + (x | g)", "~ . - z + x - x", "takes away `z`, which the formula does not have"),
+        ("y ~ x + (x | g)", "log(.) ~ . + (1 | h)", "log(y) ~ 1 + x + (1 + x | g) + (1 | h)"),
+        ("y + 1 ~ x + (1 | g)", ". * . ~ x + (1 | g)", "(y + 1) * (y + 1) ~ 1 + x + (1 | g)"),
+        ("y ~ x + offset(z) + (1 | g)", ". ~ . - offset(z)", "y ~ 1 + x + (1 | g)"),
+        ("y ~ x + (1 | g)", "`.` ~ .", "`.` ~ 1 + x + (1 | g)"),
+        ("y ~ x + (1 | g)", ". ~ `.` + (1 | g)", "y ~ 1 + `.` + (1 | g)"),
+        ("y ~ x + (1 | g)", ". ~ . - (1 | h)", "takes away `(1 | h)`, which the formula does not have"),
+    ],
+)
+def test_a_dot_is_what_was_on_its_side_unless_it_is_quoted(old, change, made):
+    try:
+        found = str(update_formula(parse_formula(old), change))
+    except FormulaError as error:
+        found = str(error)
+    assert made in found
+
+
+def test_a_term_that_is_not_there_may_be_taken_away_from_a_whole_formula():
+    assert " ".join(fixed("a - b")) == "Intercept a"
+    with pytest.raises(FormulaError, match="random-effects term or offset cannot be subtracted"):
+        parse_formula("y ~ a - (1 | g)")
+
+
 @pytest.mark.parametrize("spelled", ["I(x ** 2)", "I(x**2)", "I( x^2 )"])
 def test_one_expression_under_two_spellings_is_one_term_under_the_first(spelled):
     formula = parse_formula(f"y ~ I(x^2) + {spelled} + ({spelled} | g)")
     assert " ".join(fixed(f"I(x^2) + {spelled}")) == "Intercept I(x^2)"
     assert parse_formula(str(formula)) == formula
     assert formula.random[0].terms == formula.fixed
+
+
+def test_the_bounds_of_terms_and_members_are_held_to_the_unit():
+    def crossed(k):
+        return f"({' + '.join(f'a{i}' for i in range(64))}) : ({' + '.join(f'b{i}' for i in range(k))})"
+
+    assert len(fixed(crossed(64))) == 4_097
+    with pytest.raises(FormulaError, match="more than 4,096 terms"):
+        fixed(crossed(65))
+
+    def members(k):
+        return parse_formula(f"y ~ 1 + (1 | mm({', '.join(f'm{i}' for i in range(k))}))")
+
+    assert len(members(100).random[0].group.names) == 100
+    with pytest.raises(FormulaError, match="has 101 columns; at most 100"):
+        members(101)
+    assert "Intercept" in fixed("(a + b)^10")
+    with pytest.raises(FormulaError, match="a degree from 1 to 10"):
+        fixed("(a + b)^11")

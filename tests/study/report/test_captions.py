@@ -26,14 +26,14 @@ def check(words, caption, alt):
     [
         (2972, 4, "2,972"),
         (0, 4, "0"),
-        (-3.0, 4, "-3"),
+        (-3.0, 4, "−3"),
         (298.5079, 4, "298.5"),
         (298.5079, 3, "299"),
         (9999.4, 4, "9999"),
         (12345.678, 4, "12,346"),
-        (-12345.678, 4, "-12,346"),
+        (-12345.678, 4, "−12,346"),
         (1234.5, 3, "1,234"),
-        (0.00001234, 4, "1.234e-05"),
+        (0.00001234, 4, "1.234e−05"),
         (0.1, 2, "0.1"),
         (1e15, 4, "1,000,000,000,000,000"),
         (10000.4, 4, "10,000"),
@@ -88,7 +88,7 @@ def test_units_and_axis_labels(units, name, unit, label):
         (
             (-3.01, 1.0, 0.0, 1.5, 2.0),
             "",
-            "y ranges from -3.01 to 2, with a median of 0 and the longer tail towards low values; "
+            "y ranges from −3.01 to 2, with a median of 0 and the longer tail towards low values; "
             "the middle half of the rows lies between 1 and 1.5.",
         ),
         (
@@ -117,7 +117,7 @@ def test_response(five, unit, caption):
         (
             {"rows": [1], "y": [0]},
             "All 1 row are complete: no value is missing.",
-            "Grid of 1 pattern by 1 columns; dark squares mark what is missing.",
+            "Grid of 1 pattern by 1 column; dark squares mark what is missing.",
         ),
         (
             {"rows": [1400, 40, 3, 1], "y": [0, 1, 0, 1], "x": [0, 0, 1, 1]},
@@ -126,7 +126,7 @@ def test_response(five, unit, caption):
         ),
         (
             {"rows": [5, 1], "y": [0, 0], "x": [0, 1]},
-            "1 of 6 rows lack a value, most often that of x (1 row).",
+            "1 of 6 rows lacks a value, most often that of x (1 row).",
             "Grid of 2 patterns by 2 columns; dark squares mark what is missing.",
         ),
         (
@@ -221,7 +221,7 @@ HELD = [{"name": "z", "value": 101.33}, {"name": "f", "cell": "f: b"}]
         (
             ("y", "f", 0, [], ["z", "h"]),
             "y against f for all 3 levels of g, with the model's means and their 95 % intervals; the means are "
-            "those of the population; z, h as each level of g has it.",
+            "those of the population; z and h as each level of g has them.",
         ),
     ],
 )
@@ -427,7 +427,7 @@ def test_blocks(rows, caption, parts):
         (
             [110.0, 97.0, 96.47],
             [10.0, 0.5, 1.84e-20],
-            "The search came down by 13.53 deviance units in 2 steps; the last decrement is 1.8e-20.",
+            "The search came down by 13.53 deviance units in 2 steps; the last decrement is 1.8e−20.",
         ),
         (
             [-5.5, -7.0],
@@ -438,7 +438,7 @@ def test_blocks(rows, caption, parts):
             [12.0],
             [1.94e-29],
             "The moment estimates that the search starts from are the optimum already; "
-            "the last decrement is 1.9e-29.",
+            "the last decrement is 1.9e−29.",
         ),
     ],
 )
@@ -555,7 +555,7 @@ NONE = ("No term has two correlated columns.", "An empty picture.")
         ([*ONES, ("g", "a", "b", NAN)], *NONE),
         (
             [*ONES, ("g", "a", "b", 0.0656), ("h", "c", "d", -0.1381)],
-            "The strongest correlation, -0.138, is that of c with d (h).",
+            "The strongest correlation, −0.138, is that of c with d (h).",
             "Heat maps of correlations: g, h; figures in cells.",
         ),
         (
@@ -629,7 +629,7 @@ def test_forest(rows, level, caption, count):
     [
         (
             [("newton", 0.0, 5, True), ("em", 3.61e-9, 1600, True)],
-            "2 algorithms, 5 to 1,600 iterations, one optimum: those that converged end within 3.6e-09 "
+            "2 algorithms, 5 to 1,600 iterations, one optimum: those that converged end within 3.6e−09 "
             "deviance units of the lowest.",
         ),
         (
@@ -639,7 +639,7 @@ def test_forest(rows, level, caption, count):
                 ("pls", 0.0, 6, True),
                 ("direct", 9.0, 30, False),
             ],
-            "4 algorithms, 6 to 30 iterations, one optimum: those that converged end within 1e-08 deviance "
+            "4 algorithms, 6 to 30 iterations, one optimum: those that converged end within 1e−08 deviance "
             "units of the lowest; em, direct did not converge within their limits.",
         ),
         (
@@ -671,7 +671,15 @@ def test_surface():
         ),
         (
             [(1, 2)],
-            "Of 1 difference between means 1 has an interval, adjusted by Tukey's method, that excludes zero.",
+            "The interval of the difference between the two means excludes zero.",
+        ),
+        (
+            [(-1, 2)],
+            "The interval of the difference between the two means does not exclude zero.",
+        ),
+        (
+            [(1, 2), (-1, 0)],
+            "Of 2 differences between means 1 has an interval, adjusted by Tukey's method, that excludes zero.",
         ),
         (
             [(0, 1), (-1, 0)],
@@ -722,7 +730,7 @@ def test_cell_sds(rows, unit, caption, count):
     [
         (
             [0.5, -0.125, 0.75], [0.5, -0.25, 0.7],
-            "The fitted correlations of a subject's residuals lie between -0.125 and 0.75; the farthest from its "
+            "The fitted correlations of a subject's residuals lie between −0.125 and 0.75; the farthest from its "
             "empirical value is 0.125 off.",
             "3 pairs",
         ),
@@ -828,6 +836,11 @@ STRUCTURES = ["structure", "aic", "estimate", "chosen", "quantity"]
             "1 structure could not be fitted.",
             "3 structures",
         ),
+        (
+            [("cs(v | g)", 10.0, -2.0, True), ("un(v | g)", 12.0, -2.00001, False)],
+            "cs(v | g) is taken, and has the least AIC; the estimates (slope of x) are −2 in each.",
+            "2 structures",
+        ),
     ],
 )
 def test_structures(rows, caption, count):
@@ -854,9 +867,9 @@ def test_dropout():
 @pytest.mark.parametrize(
     ("highs", "which"),
     [
-        ((-1.0, 0.5), "1 of them exclude zero"),
+        ((-1.0, 0.5), "1 of them excludes zero"),
         ((-1.0, -0.5), "all exclude zero"),
-        ((1.0, 0.5), "none exclude zero"),
+        ((1.0, 0.5), "none excludes zero"),
     ],
 )
 def test_assumptions(highs, which):
