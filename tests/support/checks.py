@@ -104,6 +104,9 @@ FITS = {
     "a structure": lambda: fitted(
         "y ~ x + day", 13, 10, 6, y=lambda d, _: d["y"] + 9 * d["z"] * (d["g"] == 5), residual="ar1(day | g)"
     ),
+    "an order of rows": lambda: fitted("y ~ x", 22, 10, 5, residual="ar1(1 | g)"),
+    "a time of two columns": lambda: fitted("y ~ x", 23, 10, 5, residual="car1(I(day + item) | g)",
+                                            item=lambda d, _: d["g"] % 3),
     "a variance function": lambda: fitted(
         "y ~ day + x + (1 | g)", 14, 12, 8, y=wandering, residual="ident(h)"
     ),
