@@ -64,6 +64,11 @@ def wandering(d, _):
     return d["y"] + np.cumsum(d["z"])
 
 
+def waves(d, _):
+    """A slow wave in each group, of a phase of its own."""
+    return d["y"] + 3 * np.cos(d["day"] / 1.5 + d["g"])
+
+
 def known_low(d, _):
     """A predictor that is known at low responses, or in one level of h."""
     return d["x"].where((d["y"] < 12.5) | (d["h"] == "a"))
@@ -94,7 +99,7 @@ FITS = {
         "y ~ u + (1 | g)", 8, 12, 8, u=lambda d, _: np.exp(d["x"]), y=lambda d, _: d["y"] + 4 * d["x"]
     ),
     "serial": lambda: fitted("y ~ x + (1 | g)", 9, 12, 8, y=lambda d, _: d["y"] + d["day"] ** 1.5),
-    "serial with slopes": lambda: fitted("y ~ day + (day | g)", 10, 12, 8, y=wandering),
+    "serial with slopes": lambda: fitted("y ~ day + (day | g)", 10, 12, 14, y=waves),
     "a time in the mean": lambda: fitted(
         "y ~ day + (1 | g)", 11, 12, 8, day=lambda d, r: d["day"] + r.uniform(0, 0.4, 96), y=wandering
     ),
