@@ -103,6 +103,11 @@ def of_fit():
     yield "facts", about_fit.facts(own, own.certificate).iloc[[0, 1, 2, 3, 4, 5, 6, 7, 9, 10]]
     told = about_fit.summary(fit("y ~ t + (1 | g)", "ident(h)"))
     yield f"summary {sorted(told)} {told['residual']} {told['warnings']}", pd.DataFrame()
+    for residual in ("car1(t | g)", "ident(h)", "un(visit | id)", "ar1h(visit | id)"):
+        other = repeated.fitted(residual) if "visit" in residual else fit("y ~ t + (1 | g)", residual)
+        yield f"warnings {about_fit.summary(other)['warnings']}", pd.DataFrame()
+        limits = about_inference.intervals(other, ci="wald", seed=1, **HOW)
+        yield "components", about_fit.components(other, limits)
     yield "shrinkage", shrinkage.shrinkage(own).table
     yield "effect_ellipses", shrinkage.ellipses(own, pairs).iloc[::9]
     yield "shrinkage", shrinkage.shrinkage(fit("y ~ t + (1 | g)")).table
