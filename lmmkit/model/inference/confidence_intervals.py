@@ -11,7 +11,7 @@ import pandas as pd
 import scipy
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.natural_scales import SCALES, Scale
+from lmmkit.engine.covariance.natural_scales import LOG, PLAIN, SCALES, Scale
 from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
@@ -365,7 +365,7 @@ class Profiles:
         patterned = any(isinstance(t.structure, PatternedStructure) for t in estimates.random)
         self.pattern = PatternFrame(self.setup, optimum.state.theta, sigma) if patterned else None
         self.frame = self.pattern or Frame(self.setup, optimum.state.L, sigma, estimates.rho)
-        self.beside = residual and ResidualFrame(self.setup, residual.structure, optimum.state.theta, sigma)
+        self.beside = residual and ResidualFrame(self.setup, optimum.state.theta, sigma, residual.structure)
 
     def line(self, parameter: Parameter | ResidualParameter) -> ProfileCurve:
         """The profile deviance along a parameter."""
@@ -382,7 +382,7 @@ class Profiles:
         """Of each fixed effect."""
         for i, (name, error) in enumerate(zip(self.estimates.names, self.estimates.bse, strict=True)):
             parameter = (self.beside or self.frame).coefficient(i, float(self.estimates.beta[i]))
-            bounds = self._search(parameter, self.half * float(error)).on_line()
+            bounds = self._search(parameter, self.half * float(error)).on_scale(PLAIN)
             yield Row(name, bounds, f"{self.criterion}, {ASYMPTOTIC}")
 
     def variances(self) -> Iterator[Row]:
@@ -400,7 +400,7 @@ class Profiles:
             return Row(names[place], self._of_structure(place - len(naturals)), self.criterion)
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
         parameter = (self.beside or self.frame).residual()
-        return Row(names[place], self._search(parameter, guess).on_log(), self.criterion)
+        return Row(names[place], self._search(parameter, guess).on_scale(LOG), self.criterion)
 
     def attempt(self, place: int) -> Row:
         """The same, with the reason in place of an error."""

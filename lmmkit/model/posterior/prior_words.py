@@ -18,7 +18,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.correlations import Kind
 from lmmkit.engine.covariance.patterned import PatternedStructure
-from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial
+from lmmkit.engine.covariance.row_structure import Decaying, RowStructure
 from lmmkit.engine.posterior.coordinates import DrawnParts, ResidualPart, SigmaPart, TermPart, term_part
 from lmmkit.engine.posterior.log_posterior import NormalPriors
 from lmmkit.engine.posterior.priors import (
@@ -272,7 +272,7 @@ def _residual_default(estimates: Estimates, kind: Kind, name: str) -> Prior:
     assert isinstance(structure, RowStructure)
     if kind == "range":
         process = structure.correlation
-        assert isinstance(process, Serial | Spatial)
+        assert isinstance(process, Decaying)
         return LogNormal(float(np.log(process.unit)), 1.0)
     assert structure.variance is not None
     if structure.variance.kind == "power":
