@@ -139,12 +139,8 @@ def _answered(
     one = sorted_draws(x, found.weights, found.draws.inefficiency)
     row["not_above"] = one.share(-math.inf, 0.0)[0]
     if estimate is not None:
-        row |= {
-            "estimate": estimate["estimate"],
-            "estimate_low": estimate["low"],
-            "estimate_high": estimate["high"],
-            "se": estimate["se"],
-        }
+        names = {"estimate": "estimate", "estimate_low": "low", "estimate_high": "high", "se": "se"}
+        row |= {new: estimate[old] for new, old in names.items()}
     if rope is not None:
         inside, error = one.share(*rope)
         row |= {"rope_low": rope[0], "rope_high": rope[1], "inside": inside, "inside_mcse": error}
