@@ -33,9 +33,8 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Forward, eliminate
-from lmmkit.engine.criterion.gradient import Reverse, ReverseSweep, reverse_sweep
+from lmmkit.engine.criterion.gradient import Reverse, ReverseSweep, RowEffects, reverse_sweep
 from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information
-from lmmkit.engine.criterion.row_adjoint import RowEffects
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.product_sources import Adjoint, Patterned, ProductSource
 from lmmkit.engine.crossproducts.whitened import Whitened

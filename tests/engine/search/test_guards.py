@@ -13,7 +13,7 @@ from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.search.newton import Newton, minimise
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
-from lmmkit.engine.search.search import Objective, Search, newton_direction
+from lmmkit.engine.search.search import Objective, Search, corrected, newton_direction
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -365,31 +365,50 @@ def test_each_kind_of_hessian_is_corrected_below_a_decrement_of_its_own():
         np.testing.assert_allclose(newton.curvature() @ step, objective.A @ step, atol=1e-12)
 
 
-def test_a_step_is_newtons_whatever_the_units_and_leaves_out_what_may_not_move():
-    class InUnits(Skewed):
-        held = False
-
+@pytest.mark.parametrize(
+    ("first", "centre", "held"),
+    [(0.0, -0.3, True), (0.0, 0.3, False), (0.1, -0.3, False)],
+    ids=["at zero and downhill is below it", "at zero and downhill is above it", "above zero"],
+)
+def test_a_step_is_newtons_in_any_units_and_leaves_out_what_may_not_move(first, centre, held):
+    class Bounded(Skewed):
         def units(self, point):
             return np.array([1.0, 1e3, 1e-2])
 
         @property
         def bounded(self):
-            return np.array([self.held, False, False])
+            return np.array([True, False, False])
 
-    objective, theta = InUnits(), np.array([0.0, 0.4, 0.1])
+    objective, theta, least = Bounded(), np.array([first, 0.4, 0.1]), np.array([centre, 0.2, 0.7])
     point = objective.evaluate(theta)
-    search = Search(objective, point, SEARCH)
-    step, decrement = search.towards(objective.A, point.gradient)
-    np.testing.assert_allclose(step, -theta, atol=1e-12)
-    assert decrement == pytest.approx(theta @ objective.A @ theta)
-    objective.held = True  # at zero, and downhill is below it
-    step, _ = search.towards(objective.A, point.gradient)
-    expected = -np.linalg.solve(objective.A[1:, 1:], point.gradient[1:])
-    np.testing.assert_allclose(step, [0.0, *expected], atol=1e-12)
-    up = objective.evaluate(np.array([0.0, -0.4, -0.1]))
-    search.point = up
-    np.testing.assert_allclose(search.towards(objective.A, up.gradient)[0], -up.theta, atol=1e-12)
+    point.gradient = objective.A @ (theta - least)
+    expected = least - theta
+    if held:
+        expected = np.append(0.0, -np.linalg.solve(objective.A[1:, 1:], point.gradient[1:]))
+    step, decrement = Search(objective, point, SEARCH).towards(objective.A, point.gradient)
+    np.testing.assert_allclose(step, expected, atol=1e-12)
+    assert decrement == pytest.approx(-expected @ point.gradient)
     np.testing.assert_array_equal(objective.nearest(np.array([-1.0, -1.0, 1.0])), [0.0, -1.0, 1.0])
+
+
+def test_in_other_coordinates_the_past_is_forgotten():
+    class Turned(Known):
+        def reordered(self, point):
+            return self, point.theta
+
+    newton = Newton(Turned(*bowl().parts), bowl().evaluate(np.ones(1)), SEARCH)
+    newton.previous, newton.error = (np.ones(1), np.ones(1)), np.ones((1, 1))
+    assert newton.reorder()
+    assert newton.previous is newton.error is None
+    assert newton.phase == "reordered"
+
+
+def test_a_correction_by_next_to_nothing_is_left_out():
+    H, s = np.eye(2), np.array([2.0, 0.0])
+    for share, kept in ((0.9, False), (1.1, True)):
+        v = np.array([share * SEARCH.skip_correction, 1.0])
+        found = corrected(H, s, H @ s + v, SEARCH.skip_correction)
+        np.testing.assert_allclose(found, H + np.outer(v, v) / (v @ s) if kept else H)
 
 
 def test_the_correction_makes_the_end_superlinear():

@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine.search.test_guards import one_way
+from engine.search.test_guards import ROWS, one_way
 from engine.search.test_search import random_problem
+from engine.test_setup import problem_of
 from support.visits import trial
 
+from lmmkit.engine.covariance.residual_structure import one_correlation
 from lmmkit.engine.covariance.row_structure import RowStructure
+from lmmkit.engine.covariance.structures import Unstructured
 from lmmkit.engine.crossproducts.whitening import serial
-from lmmkit.engine.problem import Problem, RowResidual
+from lmmkit.engine.problem import Problem, Residual, RowResidual, Term
 from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.search.newton import Newton
 from lmmkit.engine.search.optimality import least_curvature, optimality, set_null, set_uncorrelated
@@ -99,35 +102,40 @@ def test_coordinates_of_what_is_zero_are_left_out_of_the_curvature():
     setup = set_up(problem, reml=True)
     none = structure.uncorrelated(np.array([0.0]))
     assert least_curvature(setup.criterion.evaluate(none)) == 1.0
+    _, point = at(trial("csh"), [0.2, -0.1, 0.3, 0.1])
+    values = np.linalg.eigvalsh(point.hessian)
+    assert least_curvature(point) == pytest.approx(values[0] / values[-1])
 
 
 @pytest.mark.parametrize(
-    ("ratio", "rule", "value"),
+    ("ratio", "theta", "rule", "value"),
     [
-        (0.9, "suspect", lambda setup, point, zero: point.L[0][0, 0] ** 2 * setup.scale[0][0] ** 2),
-        (0.9, "negligible", lambda setup, point, zero: zero.deviance - point.deviance),
-        (1.1, "null_multiplier", lambda setup, point, zero: -zero.D[0][0, 0] / setup.scale[0][0] ** 2 / 6),
+        (0.9, 0.02, "suspect", lambda setup, point, zero: point.L[0][0, 0] ** 2 * setup.scale[0][0] ** 2),
+        (1.1, 0.1, "negligible", lambda setup, point, zero: zero.deviance - point.deviance),
+        (
+            1.1,
+            0.02,
+            "null_multiplier",
+            lambda setup, point, zero: -zero.D[0][0, 0] / setup.scale[0][0] ** 2 / 6,
+        ),
     ],
 )
-def test_a_variance_is_zeroed_up_to_each_threshold(ratio, rule, value):
+def test_a_variance_is_zeroed_up_to_each_threshold(ratio, theta, rule, value):
     """What is small enough in all three regards: its size, what the deviance says, its multiplier."""
-    setup, point = at(one_way(ratio), [0.02])
+    setup, point = at(one_way(ratio), [theta / set_up(one_way(ratio), reml=True).scale[0][0] * ROWS**0.5])
     limit = value(setup, point, setup.criterion.evaluate(np.zeros(1)))
+    assert limit > 0
     wide = replace(SEARCH, suspect=1e3, negligible=1e3, null_multiplier=1e3)
-    if limit <= 0:  # the deviance falls to zero by itself: raise the point
-        limit = 1e-12
-    for share, zeroed in ((1.01, True), (0.99, rule == "negligible" and limit == 1e-12)):
+    for share, zeroed in ((1.01, True), (0.99, False)):
         found = set_null(point, setup.scale, replace(wide, **{rule: share * limit}))
         assert (found.L[0][0, 0] == 0.0) == zeroed
 
 
 def test_all_null_directions_of_a_matrix_are_zeroed_one_after_the_other():
-    problem = random_problem(7)
-    setup = set_up(problem, reml=True)
-    point = setup.criterion.evaluate(np.full(setup.layout.count, 1e-7))
+    setup = set_up(problem_of(6, 8, k=3), reml=True)
+    point = setup.criterion.evaluate(np.array([3e-7, 1e-7, 1e-7, 2e-7, 1e-7, 1e-7]))
     found = set_null(point, setup.scale, replace(SEARCH, suspect=1e3, negligible=1e3, null_multiplier=1e9))
-    assert max(f.width for f in setup.layout.factors) > 1
-    assert not any(L.any() for L in found.L)
+    assert not found.L[0].any()
 
 
 def test_a_correlation_that_has_faded_goes_where_the_deviance_does_not_notice():
@@ -161,6 +169,19 @@ def test_where_the_deviance_still_falls_far_along_a_step_it_is_refused():
     objective.refuse_runaway(point, 100.0 * down)  # beyond the optimum, and higher
     faded = objective.evaluate(np.array([objective.criterion.source.structure.correlation.coordinate(5e-3)]))
     objective.refuse_runaway(faded, -np.sign(faded.gradient) * 1e-3)  # its boundary is an end
+
+
+def test_where_the_data_do_not_tell_a_parameter_that_is_what_is_said():
+    """Within subjects alone nothing tells of a correlation common to all pairs."""
+    subject, visit = np.repeat(np.arange(20), 3), np.tile(np.arange(3), 20)
+    columns = tuple((subject == k) * 1.0 for k in range(20))
+    structure = one_correlation("cs", (1, 2, 3), ("1", "2", "3"))
+    y = np.random.default_rng(0).normal(size=60)
+    residual = Residual(structure, visit, subject)
+    objective = objective_of(Problem(columns, tuple(range(20)), y, (), residual=residual))
+    for step in (1.0, -1.0):
+        with pytest.raises(FitError, match="do not tell rho of the residual structure"):
+            objective.refuse_runaway(objective.evaluate(np.zeros(1)), np.array([step]))
 
 
 def test_where_no_deviance_is_left_far_along_a_step_it_is_refused():
@@ -235,4 +256,7 @@ def test_steps_are_measured_in_the_units_of_residual_coordinates():
     assert not objective.has_em
     assert plain.has_em
     assert not plain.exact
+    mixed = serial_problem()
+    term = Term(0, mixed.residual.subjects, 12, (0,), Unstructured(1))
+    assert objective_of(replace(mixed, terms=(term,))).drifts
     assert not plain.drifts
