@@ -11,7 +11,9 @@ import pandas as pd
 import lmmkit
 from lmmkit.model.diagnostics.check_result import Unchecked
 from lmmkit.model.diagnostics.diagnose import LEVEL_CHECKS, PREPARED, ROW_CHECKS
+from lmmkit.model.diagnostics.distribution import simulated_quantiles
 from lmmkit.model.diagnostics.missingness import Missingness
+from lmmkit.model.diagnostics.outliers import outlying_rows
 from lmmkit.model.diagnostics.replicated import SizeRules, replicate_data
 
 
@@ -62,6 +64,11 @@ def wandering(d, _):
     return d["y"] + np.cumsum(d["z"])
 
 
+def waves(d, _):
+    """A slow wave in each group, of a phase of its own."""
+    return d["y"] + 3 * np.cos(d["day"] / 1.5 + d["g"])
+
+
 def known_low(d, _):
     """A predictor that is known at low responses, or in one level of h."""
     return d["x"].where((d["y"] < 12.5) | (d["h"] == "a"))
@@ -70,6 +77,9 @@ def known_low(d, _):
 FITS = {
     "right": lambda: fitted("y ~ x + h + (1 | g)", 1, 16, 8),
     "outliers": lambda: fitted("y ~ x + (1 + x | g)", 2, 16, 8, y=outlying),
+    "outlying groups": lambda: fitted(
+        "y ~ x + (1 | g)", 21, 60, 3, y=lambda d, _: d["y"] + 30 * d["g"].isin([9, 17, 33, 58])
+    ),
     "variances": lambda: fitted("y ~ x + h + (1 | g)", 3, 12, 10, y=at_both),
     "falling variances": lambda: fitted(
         "y ~ u + (1 | g)", 3, 12, 10,
@@ -89,7 +99,7 @@ FITS = {
         "y ~ u + (1 | g)", 8, 12, 8, u=lambda d, _: np.exp(d["x"]), y=lambda d, _: d["y"] + 4 * d["x"]
     ),
     "serial": lambda: fitted("y ~ x + (1 | g)", 9, 12, 8, y=lambda d, _: d["y"] + d["day"] ** 1.5),
-    "serial with slopes": lambda: fitted("y ~ day + (day | g)", 10, 12, 8, y=wandering),
+    "serial with slopes": lambda: fitted("y ~ day + (day | g)", 10, 12, 14, y=waves),
     "a time in the mean": lambda: fitted(
         "y ~ day + (1 | g)", 11, 12, 8, day=lambda d, r: d["day"] + r.uniform(0, 0.4, 96), y=wandering
     ),
@@ -97,8 +107,11 @@ FITS = {
         "y ~ day + (1 | g)", 12, 12, 8, y=lambda d, _: d["y"] + 2.0 * (-1) ** d["day"]
     ),
     "a structure": lambda: fitted(
-        "y ~ x + day", 13, 14, 6, y=lambda d, _: d["y"] + 9 * d["z"] * (d["g"] == 5), residual="ar1(day | g)"
+        "y ~ x + day", 13, 10, 6, y=lambda d, _: d["y"] + 9 * d["z"] * (d["g"] == 5), residual="ar1(day | g)"
     ),
+    "an order of rows": lambda: fitted("y ~ x", 22, 10, 5, residual="ar1(1 | g)"),
+    "a time of two columns": lambda: fitted("y ~ x", 23, 10, 5, residual="car1(I(day + item) | g)",
+                                            item=lambda d, _: d["g"] % 3),
     "a variance function": lambda: fitted(
         "y ~ day + x + (1 | g)", 14, 12, 8, y=wandering, residual="ident(h)"
     ),
@@ -117,13 +130,30 @@ FITS = {
 
 
 @cache
-def results(name):
-    """What every check makes of a fit beside 39 data sets."""
+def looked_at(name):
+    """What every check makes of a fit beside 39 data sets, and these."""
     fit = FITS[name]()
     (sets,) = replicate_data(fit.estimates, seed=1, count=39, rules=SizeRules(table=0))
     made = [*(prepare(fit) for prepare in PREPARED), Missingness(fit)]
     found = [one for check in (*ROW_CHECKS, *LEVEL_CHECKS) for one in check(fit, sets)]
-    return [*found, *(one for check in made for one in check(sets))]
+    return [*found, *(one for check in made for one in check(sets))], sets
+
+
+def results(name):
+    """What every check makes of a fit."""
+    return looked_at(name)[0]
+
+
+def of_rows(name):
+    """The outlying rows, and ranks of the first rows' residuals."""
+    rows, ranks = outlying_rows(looked_at(name)[1]), simulated_quantiles(looked_at(name)[1])
+    numbers = ["observed", "fitted", "studentised", "p"]
+    lines = [f"- row {r.row} ({r.groups}): " + " ".join(f"{getattr(r, n):.4g}" for n in numbers)
+             for r in rows.itertuples()]  # fmt: skip
+    return [
+        *lines,
+        *(f"- ranks {r.row}: {r.unconditional:.4g} {r.conditional:.4g}" for r in ranks[:3].itertuples()),
+    ]
 
 
 def told(one):
@@ -160,7 +190,7 @@ def expected():
 
 def found():
     """What all checks have to say, by the name of the fit, and how they are made."""
-    every = {name: [line for one in results(name) for line in told(one)] for name in FITS}
+    every = {name: [*(line for one in results(name) for line in told(one)), *of_rows(name)] for name in FITS}
     return every | {"methods": methods()}
 
 

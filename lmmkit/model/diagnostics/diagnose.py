@@ -261,19 +261,8 @@ def _drawn(check: str, curve: Curves, found: Band) -> Frame:
     )  # fmt: skip
 
 
-COLUMNS = [
-    "check",
-    "of",
-    "found",
-    "where",
-    "statistic",
-    "size",
-    "p",
-    "adjusted",
-    "verdict",
-    "remedy",
-    "method",
-]
+COLUMNS = ["check", "of", "found", "where", "statistic", "size", "p", "adjusted", "verdict", "remedy",
+           "method"]  # fmt: skip
 
 
 def _row(one: CheckResult | Unchecked, values: Floats, adjusted: float) -> tuple[dict[str, Any], Sentence]:

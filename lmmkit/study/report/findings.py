@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from lmmkit.model.diagnostics.check_result import FINE, LOOK, TROUBLE, UNCHECKED, in_study
+from lmmkit.model.diagnostics.check_result import FINE, LOOK, TROUBLE, UNCHECKED
 from lmmkit.model.influence.about_influence import ROW
 from lmmkit.model.missing_data.about_missing import TIPPING
 from lmmkit.study.files.schema import MissingData
@@ -97,7 +97,7 @@ def _with_remedy(files: Files, seen: Seen, row: int) -> MarkedText:
     sentence = _sentence(files, seen, row)
     if not isinstance(remedy, str) or not remedy:
         return sentence
-    return fill("{} What to do: {}.", sentence, Name(in_study(remedy.rstrip("."))))
+    return fill("{} What to do: {}.", sentence, Name(remedy.rstrip(".")))
 
 
 def _others(files: Files, seen: Seen) -> list[MarkedText]:

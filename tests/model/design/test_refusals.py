@@ -264,3 +264,12 @@ def test_how_an_intercept_stands_beside_a_slope_is_told_where_it_is_meant(formul
     with pytest.raises(FormulaError) as caught:
         build_design(formula, FRAME)
     assert ("Write (x | g) alone, or (1 | g) + (0 + x | g)" in str(caught.value)) == hint
+
+
+def test_an_effect_for_each_row_of_a_level_takes_the_residuals_place():
+    frame = FRAME.assign(side=np.where(np.arange(N) % 2, "left", "right"))
+    with pytest.raises(
+        DataError, match=r"has 2 effects for each of .* levels, and no level has more rows than that"
+    ):
+        build_design("y ~ x + (0 + side | pair)", frame)
+    build_design("y ~ x + (0 + side | pair)", pd.concat([frame, frame[:1]]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.checks import FITS, expected, methods, results, told
+from support.checks import FITS, expected, methods, of_rows, results, told
 
 from lmmkit.model.diagnostics.diagnose import verdict_of
 
@@ -11,7 +11,7 @@ from lmmkit.model.diagnostics.diagnose import verdict_of
 @pytest.mark.parametrize("name", FITS)
 def test_sizes_sentences_and_advice_are_as_they_were_found_right(name):
     """Where one is to change: `PYTHONPATH=tests python -m support.checks`, then read the difference."""
-    assert [line for one in results(name) for line in told(one)] == expected()[name]
+    assert [*(line for one in results(name) for line in told(one)), *of_rows(name)] == expected()[name]
 
 
 def test_methods_are_told_as_they_were_found_right():
