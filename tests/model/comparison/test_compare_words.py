@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lmmkit import FitError
+from lmmkit.model.comparison import bootstrap_lrt, nesting
 from lmmkit.model.comparison import compare as module
 from lmmkit.model.comparison.compare import (
     AT_BOUND,
@@ -29,6 +30,7 @@ from lmmkit.model.comparison.compare import (
 )
 from lmmkit.model.comparison.drop_terms import _f_test, _less
 from lmmkit.model.comparison.nesting import Cone, Nesting, refuse_different_data
+from lmmkit.model.comparison.pattern_nesting import SEVERAL, pattern_nesting
 from lmmkit.model.formula.formula import parse_formula
 
 
@@ -48,9 +50,9 @@ def model(**given):
     return SimpleNamespace(**{**usual, **given})
 
 
-def step(rows=1, small=None, large=None, **nesting):
+def step(rows=1, small=None, large=None, **how):
     """One model in another: `rows` of the fixed part are tested."""
-    found = Nesting(np.empty((0, 0)), None, **{"cones": (), **nesting})
+    found = Nesting(np.empty((0, 0)), None, **{"cones": (), **how})
     return _Step(small or model(npar=4, deviance=13.0), large or model(npar=5), np.eye(rows, 3), found)
 
 
@@ -296,3 +298,40 @@ def left(bar, factors=(), levels=1):
 )  # fmt: skip
 def test_parts_of_a_term_that_are_left_out(bar, factors, parts):
     assert left(bar, factors) == parts
+
+
+def test_the_bootstraps_p_counts_the_statistic_itself(monkeypatch):
+    found = iter([[5.0, 3.0, 9.0, np.nan], [1.0, 1.0, 1.0, 1.0]])
+    monkeypatch.setattr(bootstrap_lrt, "refuse_different_data", lambda _: None)
+    monkeypatch.setattr(bootstrap_lrt, "refitted", lambda fit, reml: fit)
+    monkeypatch.setattr(bootstrap_lrt, "Simulator", lambda *_: SimpleNamespace(draw=None))
+    monkeypatch.setattr(
+        bootstrap_lrt, "refit", lambda *_, **__: SimpleNamespace(deviance=np.array(next(found)))
+    )
+    fits = [model(deviance=d, residual_coordinates=None) for d in (13.0, 10.0)]
+    test = bootstrap_lrt.bootstrap_test(*fits, n=4, seed=1)
+    assert (test.statistic, test.p, test.draws, test.failed) == (3.0, 3 / 4, 3, 1)
+    assert test.method == "parametric bootstrap, ML"
+
+
+@pytest.mark.parametrize(
+    ("counts", "sides", "reason"), [((), 0, ""), ((1,), 1, ""), ((2,), 1, SEVERAL), ((1, 1), 1, SEVERAL)]
+)
+def test_one_parameter_at_its_bound_has_a_mixture_and_several_have_none(counts, sides, reason):
+    terms = [SimpleNamespace(structure=SimpleNamespace(count=count)) for count in counts]
+    found = pattern_nesting(SimpleNamespace(terms=[]), SimpleNamespace(terms=terms))
+    assert (found.one_sided, found.reason) == (sides, reason)
+
+
+@pytest.mark.parametrize(
+    ("cones", "unfit"),
+    [((), ""), ((cone(1),), ""), ((cone(1), cone(1)), nesting.SEVERAL), ((cone(2),), nesting.SEVERAL)],
+)
+def test_beside_a_residual_structure_one_variance_is_tested(monkeypatch, cones, unfit):
+    problem = SimpleNamespace(residual=1)
+    monkeypatch.setattr(nesting, "has_pattern", lambda _: False)
+    monkeypatch.setattr(nesting, "_without_common_terms", lambda one, other: (one, other))
+    monkeypatch.setattr(nesting, "residuals_nested", lambda *_: False)
+    monkeypatch.setattr(nesting, "residual_step", lambda *_: SimpleNamespace(same=True))
+    monkeypatch.setattr(nesting, "random_nesting", lambda *_: Nesting(np.empty((0, 0)), None, cones))
+    assert nesting.covariance_nesting(problem, problem).unfit == unfit
