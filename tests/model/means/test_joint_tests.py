@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from reference.cases import fitted
 from reference.unbalanced import DATA, unbalanced
+from scipy.stats import t
 
 import lmmkit
 from lmmkit import plots
@@ -180,6 +181,8 @@ def test_effect_sizes_equal_emmeans(number, formula):
     assert found.index.tolist() == expected["contrast"]
     np.testing.assert_allclose(found["estimate"], expected["effect.size"], rtol=1e-4)
     np.testing.assert_allclose(found["se"], expected["SE"], rtol=1e-4)
+    half = t.ppf(0.975, found["df"]) * found["se"]
+    np.testing.assert_allclose(found[["low", "high"]].T, [found["estimate"] - half, found["estimate"] + half])
     np.testing.assert_array_equal(found["df"], means.pairs()["df"])  # emmeans takes those of the means
 
 
