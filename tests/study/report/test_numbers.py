@@ -65,8 +65,13 @@ def test_bounds_have_the_decimals_of_what_they_bound(sdcor, second, low, text):
 
 @pytest.mark.parametrize(
     ("value", "rounding", "text"),
-    [(1.84e-20, "magnitude", "1.8e−20"), (-0.5, 2, "−0.50"), (0.0004, "probability", "< 0.001"), (2972.0, "plain", "2,972")],
-)  # fmt: skip
+    [
+        (1.84e-20, "magnitude", "1.8e−20"),
+        (-0.5, 2, "−0.50"),
+        (0.0004, "probability", "< 0.001"),
+        (2972.0, "plain", "2,972"),
+    ],
+)
 def test_other_roundings(value, rounding, text):
     mark = report_files(a=pd.DataFrame({"name": ["x"], "value": [value]})).cell("a", 0, "value", rounding)
     assert (mark.text, mark.value, mark.file, mark.place) == (text, value, "tables/a.csv", "x.value")

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a sentence stands as it is printed)
 """What is said of an answer that turns on one group, and of one that does not."""
 
 from __future__ import annotations
