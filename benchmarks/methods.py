@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from first_fits import has_packages
 from fits import ONE_THREAD
 from workloads import CACHE, HERE, SHIPPED, WORKLOADS, peak_memory
 
@@ -118,19 +118,10 @@ def measure(case: Case, engine: str) -> Record:
     return about | json.loads(done.stdout.splitlines()[-1])
 
 
-def has_peers() -> bool:
-    """Whether R is there with the packages."""
-    asked = ["Rscript", "-e", "library(lme4); library(lmerTest); library(pbkrtest)"]
-    return (
-        shutil.which("Rscript") is not None
-        and subprocess.run(asked, capture_output=True, check=False).returncode == 0
-    )
-
-
 def run(rounds: int) -> list[Record]:
     """Every case: ours several times, R once."""
     records: list[Record] = []
-    theirs = has_peers()
+    theirs = has_packages("lme4", "lmerTest", "pbkrtest")
     for case in CASES.values():
         for engine in ["lmmkit"] * rounds + [case.peer] * (theirs and bool(case.peer)):
             refits = case.ours if engine == "lmmkit" else case.theirs

@@ -14,13 +14,14 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import first_fits
 import fits
 import methods
-import serial
 import startup
 import sweeps
-import visits
 from page import page
+from serial import SERIES
+from visits import TRIALS
 from workloads import CACHE, HERE, WORKLOADS, prepare
 
 RESULTS, PAGE = HERE / "results.json", HERE.parent / "docs" / "benchmarks.md"
@@ -44,9 +45,9 @@ def main() -> None:
         figures = json.loads(RESULTS.read_text())
         with fits.pinned():
             if chosen.visits:
-                figures["visits"] = visits.run(chosen.rounds)
+                figures["visits"] = first_fits.run(TRIALS.values(), chosen.rounds)
             if chosen.serial:
-                figures["serial"] = serial.run(chosen.rounds)
+                figures["serial"] = first_fits.run(SERIES.values(), chosen.rounds)
         write(figures, RESULTS, PAGE)
         return
     whole = chosen.engines == list(fits.ENGINES) and chosen.workloads == list(WORKLOADS)
@@ -56,8 +57,8 @@ def main() -> None:
     figures: dict[str, Any] = {"machine": machine()}
     with fits.pinned():
         figures["fits"] = fits.run(engines, chosen.workloads, chosen.rounds)
-        figures["visits"] = visits.run(chosen.rounds) if whole else []
-        figures["serial"] = serial.run(chosen.rounds) if whole else []
+        figures["visits"] = first_fits.run(TRIALS.values(), chosen.rounds) if whole else []
+        figures["serial"] = first_fits.run(SERIES.values(), chosen.rounds) if whole else []
         figures["methods"] = methods.run(chosen.rounds) if whole else []
     if whole:
         figures |= {"startup": startup.run(chosen.rounds), "sweep": sweeps.run()}

@@ -13,7 +13,7 @@ and the one warning it gives on purpose: a `PartialResult` is NaN somewhere, and
 """
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -113,7 +113,7 @@ class Findings:
 
 
 @contextmanager
-def concerning(*about: str | int) -> Iterator[None]:
+def concerning(*about: str | int) -> Generator[None]:
     """What is raised within is about this.
 
     >>> try:

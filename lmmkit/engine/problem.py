@@ -10,7 +10,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
-from lmmkit.engine.covariance.row_structure import RowStructure
+from lmmkit.engine.covariance.row_structure import Decaying, RowStructure
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.relations.relationship import Relationship
 from lmmkit.errors import FitError
@@ -141,14 +141,20 @@ class RowResidual:
             raise ValueError("the covariate of the variance function is not known yet")
         return variance.slopes(self.covariate)
 
+    @property
+    def over_visits(self) -> Residual | None:
+        """The correlation over visits alone, where it is one."""
+        process = self.structure.correlation
+        if not isinstance(process, ResidualStructure):
+            return None
+        assert self.cells is not None
+        return Residual(process, self.cells, self.subjects, self.names)
+
     def sds(self, rho: Floats) -> Floats:
         """(n,) SD of each row over sigma, weights left out."""
         own, other = self.structure.cuts
-        g = np.exp(rho[own] @ self.log_sd_slopes())
-        process = self.structure.correlation
-        if isinstance(process, ResidualStructure) and self.cells is not None:
-            g *= np.sqrt(process.matrix(rho[other]).diagonal())[self.cells]
-        return g
+        g, visits = np.exp(rho[own] @ self.log_sd_slopes()), self.over_visits
+        return g if visits is None else g * visits.sds(rho[other])
 
     def block(self, rho: Floats, rows: Ints) -> Floats:
         """(t, t) R among some rows of one subject, weights left out."""
@@ -172,24 +178,20 @@ class RowResidual:
         return np.sqrt(((here[:, None] - here[None]) ** 2).sum(axis=2))
 
     def _correlation(self, rho: Floats, rows: Ints) -> Floats:
-        process = self.structure.correlation
-        if process is None:
-            return np.eye(len(rows))
-        if isinstance(process, ResidualStructure):
-            assert self.cells is not None
-            here = self.cells[rows]
-            return process.matrix(rho)[np.ix_(here, here)]
-        return process.correlation(rho, self.distances(rows))
+        process, visits = self.structure.correlation, self.over_visits
+        if visits is not None:
+            return visits.block(rho, rows)
+        if isinstance(process, Decaying):
+            return process.correlation(rho, self.distances(rows))
+        return np.eye(len(rows))
 
     def _correlation_slopes(self, rho: Floats, rows: Ints) -> Floats:
-        process = self.structure.correlation
-        if process is None:
-            return np.empty((0, len(rows), len(rows)))
-        if isinstance(process, ResidualStructure):
-            assert self.cells is not None
-            here = self.cells[rows]
-            return process.jacobian(rho)[:, here][:, :, here]
-        return process.correlation_slopes(rho, self.distances(rows))
+        process, visits = self.structure.correlation, self.over_visits
+        if visits is not None:
+            return visits.block_slopes(rho, rows)
+        if isinstance(process, Decaying):
+            return process.correlation_slopes(rho, self.distances(rows))
+        return np.empty((0, len(rows), len(rows)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.criterion.criterion import Criterion
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.dense_relations import independent
@@ -116,7 +115,7 @@ def set_up(problem: Problem, *, reml: bool, estimated: bool = True) -> Setup:
     """
     prepared = prepare(problem)
     if estimated:
-        _refuse_too_few_rows(problem, prepared)
+        _refuse_too_few_rows(problem)
     layout = build_layout(problem, prepared)
     _refuse_too_wide(layout)
     n = len(problem.response)
@@ -141,9 +140,23 @@ def set_up(problem: Problem, *, reml: bool, estimated: bool = True) -> Setup:
                 )
             _refuse_unidentified(problem, residual, prepared)
         source = Fixed(absorbed) if residual is None else whitened(prepared, layout, residual)
+    return _made(problem, prepared, layout, (raw, absorbed), source, reml=reml)
+
+
+def _made(
+    problem: Problem,
+    prepared: Prepared,
+    layout: Layout,
+    products: tuple[Moments, Moments],
+    source: ProductSource,
+    *,
+    reml: bool,
+) -> Setup:
+    """The criterion of cross-products, raw and absorbed, with all that made it."""
+    n = len(problem.response)
     constant = constant_of(prepared, n, reml)
     criterion = Criterion(source, layout, n, len(prepared.fixed), reml=reml, constant=constant)
-    return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
+    return Setup(problem, prepared, layout, *products, criterion, scales(products[0], layout))
 
 
 def subset(whole: Setup, problem: Problem) -> Setup | None:
@@ -167,26 +180,19 @@ def subset(whole: Setup, problem: Problem) -> Setup | None:
     if found is None or prepared.scale != whole.prepared.scale or prepared.kept != whole.prepared.kept:
         return None
     layout, maps = found
-    _refuse_too_few_rows(problem, prepared)
-    n, reml = len(problem.response), whole.criterion.reml
+    _refuse_too_few_rows(problem)
     raw, absorbed = sub_blocks(whole.raw, whole.absorbed, whole.layout, layout, maps)
-    _refuse_exact_within(raw, absorbed, n)
-    constant = constant_of(prepared, n, reml)
-    criterion = Criterion(Fixed(absorbed), layout, n, len(prepared.fixed), reml=reml, constant=constant)
-    return Setup(problem, prepared, layout, raw, absorbed, criterion, scales(raw, layout))
+    _refuse_exact_within(raw, absorbed, len(problem.response))
+    return _made(problem, prepared, layout, (raw, absorbed), Fixed(absorbed), reml=whole.criterion.reml)
 
 
 def _refuse_unidentified(problem: Problem, residual: Residual | RowResidual, prepared: Prepared) -> None:
     """The rows tell of every parameter of visits beside random effects and variance functions."""
+    visits = residual if isinstance(residual, Residual) else residual.over_visits
     if isinstance(residual, Residual):
-        visits = residual
-        refuse_absorbed(problem, visits)
-    elif isinstance(residual.structure.correlation, ResidualStructure) and residual.cells is not None:
-        names = residual.names
-        visits = Residual(residual.structure.correlation, residual.cells, residual.subjects, names)
-    else:
-        return
-    refuse_unidentified(patterned(prepared, visits), len(prepared.fixed))
+        refuse_absorbed(problem, residual)
+    if visits is not None:
+        refuse_unidentified(patterned(prepared, visits), len(prepared.fixed))
 
 
 def constant_of(prepared: Prepared, n: int, reml: bool) -> float:
@@ -234,11 +240,9 @@ def _refuse_exact_within(raw: Moments, absorbed: Moments, rows: int) -> None:
         )
 
 
-def _refuse_too_few_rows(problem: Problem, prepared: Prepared) -> None:
-    """More rows than fixed effects, and than random effects of any one term."""
-    n, p = len(problem.response), len(prepared.fixed)
-    if n <= p:
-        raise FitError(f"{n} rows cannot estimate {p} fixed effects and a variance: more rows are needed.")
+def _refuse_too_few_rows(problem: Problem) -> None:
+    """More rows than random effects of any one term; of fixed effects `prepare` has seen to it."""
+    n = len(problem.response)
     for term in problem.terms:
         count, relation = term.levels * len(term.columns), term.relation
         if relation is not None:

@@ -131,7 +131,7 @@ class _Functions:
         """(r,) m'b-hat."""
         Z, codes = self.rows(estimates)
         parts = [np.einsum("ek,ek->e", z, b[c]) for z, b, c in zip(Z, estimates.b, codes, strict=True)]
-        return np.bincount(self.function, sum(parts, np.zeros(len(self.term))), count)
+        return np.bincount(self.function, sum(parts, np.zeros(len(self.term))), count).astype(np.float64)
 
     def rows(self, estimates: Estimates) -> tuple[tuple[Floats, ...], tuple[Ints, ...]]:
         """Z and codes of each term, a row a part."""

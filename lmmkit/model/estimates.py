@@ -21,6 +21,7 @@ from lmmkit.engine.inference.information import (
     curvature,
     entry_directions,
     optimum_at,
+    theta_directions,
 )
 from lmmkit.engine.inference.information_by_source import along_coordinates, exact_information
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger, with_observed
@@ -249,17 +250,13 @@ class Estimates(FitNumbers):
     def open_information(self) -> DirectionalInformation:
         """As `expected`, for levels that a known covariance relates too."""
         if self.design.has_relatives:
-            return BlockInformation(
-                self.optimum, entry_directions(self.optimum.layout, self.optimum.state.theta)
-            )
+            return BlockInformation(self.optimum, entry_directions(self.optimum))
         return self.expected
 
     @cached_property
     def expected(self) -> ExpectedInformation:
         """Expected information on the entries of the covariance matrices, which exists at a null one too."""
-        return ExpectedInformation(
-            self.optimum, entry_directions(self.optimum.layout, self.optimum.state.theta)
-        )
+        return ExpectedInformation(self.optimum, entry_directions(self.optimum))
 
     @cached_property
     def satterthwaite(self) -> Satterthwaite:
@@ -276,13 +273,16 @@ class Estimates(FitNumbers):
     def kenward_roger(self) -> KenwardRoger:
         """What Kenward and Roger's tests need."""
         with one_thread():
-            return kenward_roger(self.optimum, self._along_coordinates or self.expected)
+            return kenward_roger(self._along_coordinates or self.expected)
 
     @cached_property
     def kenward_roger_observed(self) -> KenwardRoger:
         """The same from the observed information on the variance parameters."""
         with one_thread():
-            return with_observed(self.optimum, self.information, self._along_coordinates)
+            found = self._along_coordinates or ExpectedInformation(
+                self.optimum, theta_directions(self.optimum)
+            )
+            return with_observed(self.information, found)
 
     @property
     def has_closed_information(self) -> bool:

@@ -1250,7 +1250,11 @@ class Fit:
         >>> int(fit.bootstrap(200, seed=1)["singular"].sum())
         4
         """
-        of_fit = None if statistic is None else _of_fit(statistic)
+        if statistic is not None and not callable(statistic):
+            raise FitError(f"statistic: a function of a fit is expected, not {type(statistic).__name__}.")
+        of_fit: Callable[[Estimates], Any] | None = (
+            None if statistic is None else lambda estimates: statistic(Fit(estimates))
+        )
         return bootstrap(self.estimates, n, of_fit, seed=seed, workers=workers, progress=progress)
 
     # Checks
@@ -1387,17 +1391,6 @@ def load(path: str | os.PathLike[str]) -> Fit:
         DataError: There is no such folder, it holds no fit, or what it holds is damaged.
     """
     return Fit(storage.load(path))
-
-
-def _of_fit(statistic: Callable[[Fit], Any]) -> Callable[[Estimates], Any]:
-    """The statistic as a function of estimates."""
-    if not callable(statistic):
-        raise FitError(f"statistic: a function of a fit is expected, not {type(statistic).__name__}.")
-
-    def of_estimates(estimates: Estimates) -> Any:
-        return statistic(Fit(estimates))
-
-    return of_estimates
 
 
 def _check_arguments(reml: object, limit: object) -> None:

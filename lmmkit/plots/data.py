@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -19,13 +17,16 @@ from lmmkit.plots.style import (
     BLUE,
     CROWD,
     CYCLE,
+    DASHES,
     GREY,
     INK,
+    MARKERS,
     PALE,
     VERMILLION,
     canvas,
     facets,
     figure_of,
+    holes,
     lines_of,
     outer_labels,
     outer_legend,
@@ -37,8 +38,6 @@ from lmmkit.plots.style import (
 
 PANELS_PER_ROW = 6
 TICK_LETTERS = 12
-MARKERS = "oDs^vP"
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 POPULATION: dict[str, Any] = {"color": VERMILLION, "linestyle": "--", "linewidth": 1.1}
 HOLLOW: dict[str, Any] = {"markersize": 4.5, "markerfacecolor": "none", "markeredgewidth": 1}
 
@@ -77,23 +76,11 @@ def missing(patterns: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         patterns: One row per pattern: the number of rows, then a column per data column, 1 where missing.
         ax: Axes to draw on; a new figure without.
     """
-    holes = patterns.iloc[:, 1:]
-    longer = max(0, max(map(len, map(str, holes)), default=0) - 8)  # names stand upright where they are long
+    gaps = patterns.iloc[:, 1:]
+    longer = max(0, max(map(len, map(str, gaps)), default=0) - 8)  # names stand upright where they are long
     ax = panel(ax, height=0.9 + 0.3 * len(patterns) + 0.09 * longer)
-    seaborn().heatmap(
-        holes.to_numpy(float),
-        cmap=ListedColormap([PALE, BLUE]),
-        vmin=0,
-        vmax=1,
-        cbar=False,
-        annot=np.where(holes > 0, "\N{MULTIPLICATION SIGN}", ""),
-        fmt="",
-        linewidths=2,
-        xticklabels=[mathtext(name) for name in holes],
-        yticklabels=[f"{rows:,} rows" for rows in patterns.iloc[:, 0]],
-        ax=ax,
-    )
-    ax.tick_params(axis="y", rotation=0)
+    rows = [f"{rows:,} rows" for rows in patterns.iloc[:, 0]]
+    holes(ax, gaps.to_numpy(float), gaps, rows)
     ax.set(xlabel="Column (dark: value missing)", ylabel="Pattern")
     return ax
 

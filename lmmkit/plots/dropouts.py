@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -20,22 +19,20 @@ from lmmkit.plots.style import (
     BLUE,
     CYCLE,
     GREY,
+    MARKERS,
     PALE,
     VERMILLION,
     canvas,
+    holes,
     lines_of,
     name_rows,
     outer_legend,
     panel,
     row_inches,
-    seaborn,
     split,
     styled,
     zero_line,
 )
-
-METHOD_MARKERS = "oDs^"
-CROSS = "\N{MULTIPLICATION SIGN}"
 
 
 @styled
@@ -51,21 +48,8 @@ def dropout(patterns: pd.DataFrame, visits: Sequence[str], arms: Sequence[str]) 
     height = 1.3 + 0.3 * len(patterns)
     axes = canvas(1, 2, height=height, width_ratios=[max(len(visits), 3), 4])
     left, right = axes.flat
-    holes = patterns[list(visits)].to_numpy(float)
-    seaborn().heatmap(
-        holes,
-        cmap=ListedColormap([PALE, BLUE]),
-        vmin=0,
-        vmax=1,
-        cbar=False,
-        annot=np.where(holes > 0, CROSS, ""),
-        fmt="",
-        linewidths=2,
-        xticklabels=[mathtext(visit) for visit in visits],
-        yticklabels=[f"{count:,}" for count in patterns[list(arms)].sum(axis=1).astype(int)],
-        ax=left,
-    )
-    left.tick_params(axis="y", rotation=0)
+    counts = patterns[list(arms)].sum(axis=1).astype(int)
+    holes(left, patterns[list(visits)].to_numpy(float), visits, [f"{count:,}" for count in counts])
     left.set(xlabel="Visit (dark: response missing)", ylabel="Subjects")
     step = 0.8 / len(arms)
     for number, arm in enumerate(arms):
@@ -87,29 +71,18 @@ def assumptions(table: pd.DataFrame, *, label: str, ax: Axes | None = None) -> A
         label: Axis text of the estimate, unit included.
         ax: Axes to draw on; a new figure without.
     """
-    rows = [str(each) for each in dict.fromkeys(table["assumption"].tolist())]
-    parts = split(table, "method")
-    methods = list(parts)
+    rows, parts = list(dict.fromkeys(table["assumption"].astype(str))), split(table, "method")
     ax = panel(ax, height=1.5 + 2.0 * row_inches(rows, 0.3) * len(rows))
     zero_line(ax, "x")
-    places = dict(zip(rows, name_rows(ax, rows), strict=True))
-    for number, method in enumerate(methods):
-        part = parts[method]
-        heights = np.array([float(places[str(each)]) for each in part["assumption"].tolist()])
-        heights -= 0.22 * (number - (len(methods) - 1) / 2.0) * (1.0 if _falls(places) else -1.0)
-        colour = CYCLE[number % len(CYCLE)]
-        ax.hlines(heights, part["low"], part["high"], color=colour, linewidth=1.6)
-        marker = METHOD_MARKERS[number % len(METHOD_MARKERS)]
-        ax.plot(part["estimate"], heights, marker, color=colour, markersize=5, label=mathtext(method))
+    name_rows(ax, rows)
+    for number, (method, part) in enumerate(parts.items()):
+        heights = part["assumption"].astype(str).map(rows.index) + 0.22 * (number - (len(parts) - 1) / 2)
+        color, marker = CYCLE[number % len(CYCLE)], MARKERS[number % len(MARKERS)]
+        ax.hlines(heights, part["low"], part["high"], color=color, linewidth=1.6)
+        ax.plot(part["estimate"], heights, marker, color=color, markersize=5, label=mathtext(method))
     ax.set(xlabel=mathtext(label), ylabel="Assumption")
-    outer_legend(ax, "outside upper right", ncols=len(methods))
+    outer_legend(ax, "outside upper right", ncols=len(parts))
     return ax
-
-
-def _falls(places: dict[str, float]) -> bool:
-    """Whether rows are counted downwards from a greater height."""
-    values = list(places.values())
-    return len(values) < 2 or values[0] > values[-1]
 
 
 @styled

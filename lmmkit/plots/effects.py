@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
@@ -16,19 +16,21 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lmmkit.escape import mathtext
-from lmmkit.plots.data import DASHES, MARKERS
 from lmmkit.plots.style import (
     BLUE,
     CROWD,
     CYCLE,
+    DASHES,
     GREY,
     INK,
+    MARKERS,
     NAME_LETTERS,
     VERMILLION,
     by_unit,
     canvas,
     facets,
     lines_of,
+    marks,
     name_rows,
     named_points,
     outer_labels,
@@ -38,6 +40,7 @@ from lmmkit.plots.style import (
     seaborn,
     split,
     styled,
+    unit_of,
     with_unit,
     zero_line,
 )
@@ -120,16 +123,15 @@ def interactions(table: pd.DataFrame, *, label: str) -> NDArray[Any]:
             color, marker = CYCLE[place % len(CYCLE)], MARKERS[(place + again) % len(MARKERS)]
             ax.vlines(at, line["low"], line["high"], color=color, linewidth=1.4)
             look: dict[str, Any] = {
-                "color": color,
                 "marker": marker,
                 "linestyle": DASHES[place % len(DASHES)],
+                "color": color,
             }
             ax.plot(at, line["mean"], markersize=5.5, label=mathtext(by), **look)
         names = [lines_of(name, max(6, X_LETTERS // len(levels))) for name in levels]
         ax.set_xticks(range(len(levels)), names, rotation=0 if len(levels) <= 8 else 90)
-        ax.set(
-            title=mathtext(family), xlabel=mathtext(str(part["group"].iloc[0])), ylabel=lines_of(label, 40)
-        )
+        along = mathtext(str(part["group"].iloc[0]))
+        ax.set(title=mathtext(family), xlabel=along, ylabel=lines_of(label, 40))
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axes
 
@@ -147,12 +149,10 @@ def comparison_arrows(table: pd.DataFrame, *, label: str, ax: Axes | None = None
     ax = panel(ax, height=0.9 + 0.3 * len(table))
     levels = [table.index.get_level_values(i).astype(str) for i in range(table.index.nlevels)]
     names = [" ".join(key) for key in zip(*levels, strict=True)]
-    values = table.iloc[:, 0].to_numpy()
+    values, arrows = table.iloc[:, 0].to_numpy(), table[["left", "right"]].to_numpy(float)
     named_points(ax, names, values, table["low"], table["high"])
-    for height, middle, ends in zip(
-        range(len(table)), values, table[["left", "right"]].to_numpy(), strict=True
-    ):
-        for end in ends[ends == ends]:
+    for height, (middle, ends) in enumerate(zip(values, arrows, strict=True)):
+        for end in ends[np.isfinite(ends)]:
             look = {"arrowstyle": "-|>", "color": VERMILLION, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.2}
             ax.annotate("", (end, height), (middle, height), arrowprops=look)
             ax.update_datalim([(end, height)])
@@ -194,8 +194,7 @@ def caterpillar(effects: pd.DataFrame, *, label: str) -> NDArray[Any]:
     for ax, (term, part) in zip(axes.flat, parts.items(), strict=False):
         _caterpillar_panel(ax, part)
         ax.set_title(lines_of(term, letters))
-        unit = part["unit"].iloc[0] if "unit" in part else ""
-        ax.set_xlabel(lines_of(with_unit(label, unit), letters))
+        ax.set_xlabel(lines_of(with_unit(label, unit_of(part)), letters))
     return axes
 
 
@@ -327,22 +326,11 @@ def _distances(table: pd.DataFrame, names: Any, kinds: NDArray[Any], label: str)
         heights = name_rows(ax, names)
         zero_line(ax, "x")
         ax.hlines(heights, 0, table[column], color=GREY, linewidth=0.8)
-        _marks(ax, table[column], heights, kinds, CANDIDATES, size=36)
+        marks(ax, table[column], heights, kinds, CANDIDATES)
         ax.set(title=title, xlabel="Above the best", ylabel=label if ax is axes[0, 0] else "")
         ax.margins(x=0.12)
     outer_legend(axes[0, 0], "outside upper right", ncols=3)
     return axes
-
-
-def _marks(
-    ax: Axes, x: Any, y: Any, kinds: NDArray[Any], looks: Mapping[str, tuple[str, str]], *, size: float
-) -> None:
-    """Points whose colour and marker say their kind; the legend has the kinds that occur."""
-    present = {kind: look for kind, look in looks.items() if kind in kinds}
-    palette, markers = ({kind: look[i] for kind, look in present.items()} for i in (0, 1))
-    order = {"hue_order": list(present), "style_order": list(present), "palette": palette, "markers": markers}
-    seaborn().scatterplot(x=x, y=y, hue=kinds, style=kinds, s=size, linewidth=0, zorder=3, ax=ax, **order)
-    ax.legend().remove()
 
 
 @styled
@@ -372,7 +360,7 @@ def _curve(ax: Axes, curve: pd.DataFrame) -> None:
     zero_line(ax, "y")
     colors = [CELLS[kind][0] for kind in kinds]
     ax.vlines(places, curve["low"], curve["high"], color=colors, linewidth=1.2)
-    _marks(ax, places, curve["estimate"].fillna(0.0), kinds, CELLS, size=25 if len(curve) < MANY_CELLS else 4)
+    marks(ax, places, curve["estimate"].fillna(0.0), kinds, CELLS, size=25 if len(curve) < MANY_CELLS else 4)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     ax.grid(axis="x", visible=False)
 

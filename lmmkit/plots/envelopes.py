@@ -13,7 +13,17 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lmmkit.escape import mathtext
-from lmmkit.plots.style import BLUE, GREY, VERMILLION, facets, figure_of, lines_of, split, styled, zero_line
+from lmmkit.plots.style import (
+    BLUE,
+    GREY,
+    VERMILLION,
+    facets,
+    lines_of,
+    outer_legend,
+    split,
+    styled,
+    zero_line,
+)
 
 MARKED = 12  # points of a curve up to which each has a mark
 LETTERS = 34  # of a label of a panel
@@ -34,8 +44,7 @@ def envelopes(curves: pd.DataFrame) -> NDArray[Any]:
         _envelope(ax, part)
         x, y = (lines_of(part[key].iloc[0], LETTERS) for key in ("x_label", "y_label"))
         ax.set(title=mathtext(title), xlabel=x, ylabel=y)
-    handles, names = axes.flat[0].get_legend_handles_labels()
-    figure_of(axes).legend(handles, names, loc="outside upper right", ncols=3)
+    outer_legend(axes.flat[0], "outside upper right", ncols=3)
     return axes
 
 

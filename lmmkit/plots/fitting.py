@@ -22,9 +22,9 @@ from lmmkit.plots.style import (
     CYCLE,
     GREY,
     INK,
+    MARKERS,
     VERMILLION,
     canvas,
-    figure_of,
     lines_of,
     log_heights,
     name_rows,
@@ -36,7 +36,6 @@ from lmmkit.plots.style import (
 )
 
 INK_SCALE = ListedColormap(["white", "#bcd9ec", "#7db6da", "#3a8fc4", BLUE])
-MARKERS = "osD^vP"
 LEVELS = (0.01, 0.1, 1.0, 3.84, 10.0, 30.0, 100.0, 300.0)  # deviance above the optimum; 3.84: a 95 % region
 STOP = 1e-8  # deviance still to gain at which a search stops
 NAMED_GROUPS = 30
@@ -320,11 +319,8 @@ def residual_panels(
     seaborn().scatterplot(quantiles, x="normal", y="residual", color=BLUE, s=7, linewidth=0, ax=ax)
     ax.set(title="Against the normal distribution", xlabel="Normal quantile", ylabel="Standardised residual")
     _boxes(axes[1, 1], boxes, group)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    for each in axes.flat:
-        if inner := each.get_legend():
-            inner.remove()
-    figure_of(axes).legend(handles, labels, loc="outside upper right")
+    axes[1, 0].get_legend().remove()
+    outer_legend(axes[0, 0], "outside upper right")
     return axes
 
 

@@ -15,11 +15,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lmmkit.escape import mathtext
-from lmmkit.plots.data import MARKERS
 from lmmkit.plots.style import (
     BLUE,
     CYCLE,
     GREY,
+    MARKERS,
     VERMILLION,
     facets,
     figure_of,
@@ -27,6 +27,7 @@ from lmmkit.plots.style import (
     outer_labels,
     split,
     styled,
+    unit_of,
     with_unit,
 )
 
@@ -52,14 +53,12 @@ def profile_zeta(table: pd.DataFrame) -> NDArray[Any]:
         half, most = (high - low) / 2.0, float(part["zeta"].abs().max())
         ax.axhline(0.0, color=GREY, linewidth=0.8)
         if half > 0.0:
-            ax.plot(
-                [estimate - half, estimate + half], [-most, most], color=GREY, linestyle="--", linewidth=1
-            )
+            ends = [estimate - half, estimate + half]
+            ax.plot(ends, [-most, most], color=GREY, linestyle="--", linewidth=1)
         for end in (low, high):
             ax.axvline(end, color=VERMILLION, linestyle=":", linewidth=1.2)
         ax.plot(part["value"], part["zeta"], "o-", color=BLUE, markersize=3.5)
-        unit = part["unit"].iloc[0] if "unit" in part else ""
-        ax.set(xlabel=lines_of(with_unit("Value", unit), LETTERS), ylabel="")
+        ax.set(xlabel=lines_of(with_unit("Value", unit_of(part)), LETTERS), ylabel="")
         ax.set_title(lines_of(name, LETTERS))
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
     outer_labels(axes, y="Signed root of the profile deviance")
@@ -78,8 +77,7 @@ def interval_comparison(table: pd.DataFrame) -> NDArray[Any]:
     axes = facets(len(parts), PER_ROW, head=0.7, inches=0.85 + 0.2 * len(methods))
     for place, (ax, (name, part)) in enumerate(zip(axes.flat, parts.items(), strict=False)):
         _methods(ax, part, methods, named=place % axes.shape[1] == 0)
-        unit = part["unit"].iloc[0] if "unit" in part else ""
-        ax.set(xlabel=lines_of(with_unit("Value", unit), LETTERS), ylabel="")
+        ax.set(xlabel=lines_of(with_unit("Value", unit_of(part)), LETTERS), ylabel="")
         ax.set_title(lines_of(name, LETTERS))
     signs = [
         Line2D([], [], color=CYCLE[i % len(CYCLE)], marker=MARKERS[i % len(MARKERS)], label=mathtext(method))

@@ -126,9 +126,8 @@ def shrinkage(
         arrow = {"arrowstyle": "-|>", "color": GREY, "linewidth": 0.7, "shrinkA": 2, "shrinkB": 2}
         ax.annotate("", (x_model, y_model), (x, y), arrowprops=arrow)
     if len(ends) > ARROWS:
-        ax.add_collection(
-            LineCollection(list(ends.reshape(-1, 2, 2)), colors=GREY, linewidths=0.5, rasterized=True)
-        )
+        look = {"colors": GREY, "linewidths": 0.5, "rasterized": True}
+        ax.add_collection(LineCollection(list(ends.reshape(-1, 2, 2)), **look))
     if np.isnan(center[1]):
         ax.axvline(center[0], color=VERMILLION, linestyle="--", linewidth=1.2, label="fixed effect")
     else:

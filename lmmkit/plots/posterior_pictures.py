@@ -21,14 +21,15 @@ from lmmkit.plots.style import (
     VERMILLION,
     by_unit,
     facets,
-    figure_of,
     lines_of,
     name_rows,
     outer_labels,
+    outer_legend,
     panel,
     row_inches,
     split,
     styled,
+    unit_of,
     with_unit,
     zero_line,
 )
@@ -58,12 +59,11 @@ def prior_and_posterior(densities: pd.DataFrame) -> NDArray[Any]:
         ax.set_ylim(0.0, 1.12 * top)  # a prior that rises beyond is cut off
         ax.set_yticks([])
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
-        unit = part["unit"].iloc[0] if "unit" in part else ""
         ax.set_title(lines_of(name, TITLE_LETTERS))
-        ax.set_xlabel(str(unit))
+        ax.set_xlabel(unit_of(part))
     outer_labels(axes, y="Density")
-    handles, labels = max((ax.get_legend_handles_labels() for ax in axes.flat), key=lambda both: len(both[1]))
-    figure_of(axes).legend(handles, labels, loc="outside upper center", ncols=3)
+    fullest: Axes = max(axes.flat, key=lambda ax: len(ax.lines))
+    outer_legend(fullest, "outside upper center", ncols=3)
     return axes
 
 
@@ -77,7 +77,7 @@ def estimates_and_posterior(table: pd.DataFrame, *, label: str) -> NDArray[Any]:
         label: Axis text, to which the unit is added.
     """
     panels = by_unit(table, row=row_inches(table["parameter"], 0.42), head=0.85)
-    for number, (unit, part, ax) in enumerate(panels):
+    for unit, part, ax in panels:
         heights = name_rows(ax, part["parameter"])
         rows = (
             ("estimate", "estimate_low", "estimate_high", heights - OFFSET, INK, "s", "estimate"),
@@ -90,9 +90,7 @@ def estimates_and_posterior(table: pd.DataFrame, *, label: str) -> NDArray[Any]:
         if low < 0.0 < high or low == 0.0:
             zero_line(ax, "x")
         ax.set_xlabel(lines_of(with_unit(label, unit), 80))
-        if number == 0:
-            handles, labels = ax.get_legend_handles_labels()
-            figure_of(ax).legend(handles, labels, loc="outside upper center", ncols=2)
+    outer_legend(panels[0][2], "outside upper center", ncols=2)
     return np.array([ax for *_, ax in panels])
 
 
@@ -128,18 +126,9 @@ def predictive(bins: pd.DataFrame, *, label: str, ax: Axes | None = None) -> Axe
     """
     ax = panel(ax, height=2.6)
     edges = [*bins["low"], bins["high"].iloc[-1]]
-    least, most = ([*bins[name], bins[name].iloc[-1]] for name in ("least", "most"))
-    ax.fill_between(
-        edges, least, most, step="post", color=ORANGE, alpha=0.35, linewidth=0, label="drawn, range"
-    )
-    ax.step(
-        edges,
-        [*bins["median"], bins["median"].iloc[-1]],
-        where="post",
-        color=GREY,
-        linewidth=1.0,
-        label="drawn, median",
-    )
+    band: dict[str, Any] = {"fill": True, "color": ORANGE, "alpha": 0.35, "linewidth": 0}
+    ax.stairs(bins["most"], edges, baseline=bins["least"], label="drawn, range", **band)
+    ax.stairs(bins["median"], edges, baseline=None, color=GREY, linewidth=1.0, label="drawn, median")
     middles = (bins["low"] + bins["high"]) / 2.0
     ax.plot(middles, bins["observed"], "o-", color=BLUE, markersize=3.5, linewidth=1.0, label="observed")
     ax.set(xlabel=lines_of(label, 88), ylabel="Rows")

@@ -15,11 +15,11 @@ from lmmkit.plots.style import (
     ORANGE,
     VERMILLION,
     lines_of,
+    marks,
     name_rows,
     outer_legend,
     panel,
     row_inches,
-    seaborn,
     styled,
 )
 
@@ -69,19 +69,9 @@ def selection_path(path: pd.DataFrame, *, alpha: float | None = None, ax: Axes |
         ax.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         values = np.maximum(values, LEAST)
     ax.axvline(0.0 if alpha is None else alpha, color=GREY, linestyle="--", linewidth=1.0)
-    kinds = rows["outcome"].map(KINDS)
-    present = {kind: look for kind, look in LOOKS.items() if (kinds == kind).any()}
-    palette, markers = ({kind: look[i] for kind, look in present.items()} for i in (0, 1))
-    order = {"hue_order": list(present), "style_order": list(present), "palette": palette, "markers": markers}
-    seaborn().scatterplot(
-        x=values, y=heights, hue=kinds, style=kinds, s=36, linewidth=0, zorder=3, ax=ax, **order
-    )
-    ax.legend().remove()
-    label = (
-        "Criterion of the larger model less that of the smaller"
-        if alpha is None
-        else "p of the larger model's test (below 0.0001 at the edge)"
-    )
-    ax.set(xlabel=label, ylabel="Step")
+    marks(ax, values, heights, rows["outcome"].map(KINDS).to_numpy(), LOOKS)
+    by_criterion = "Criterion of the larger model less that of the smaller"
+    by_test = "p of the larger model's test (below 0.0001 at the edge)"
+    ax.set(xlabel=by_criterion if alpha is None else by_test, ylabel="Step")
     outer_legend(ax, "outside upper right", ncols=len(LOOKS))
     return ax

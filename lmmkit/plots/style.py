@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import wraps
@@ -23,6 +23,7 @@ import pandas as pd
 from matplotlib import rc_context, rcParamsDefault
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
@@ -33,10 +34,13 @@ BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 SKY, ORANGE, PURPLE = "#56B4E9", "#E69F00", "#CC79A7"
 INK, GREY, PALE = "#222222", "#6b6b6b", "#e3e3e3"
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+MARKERS = "oDs^vP"
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 
 WIDTH = 7.2  # inches: the text width of the report
 LETTERS_PER_INCH = 13  # of a label
 NAME_LETTERS = 40  # of a line of a name beside its row
+CROSS = "\N{MULTIPLICATION SIGN}"
 CROWD = 2_000  # marks beyond this many are drawn as pixels, so that files stay small
 
 STYLE: dict[Any, Any] = {
@@ -163,6 +167,11 @@ def with_unit(label: str, unit: object) -> str:
     return f"{label} ({unit})" if unit else label
 
 
+def unit_of(part: pd.DataFrame) -> str:
+    """The unit of all rows of a panel, where they have one."""
+    return str(part["unit"].iloc[0]) if "unit" in part else ""
+
+
 def row_inches(names: Iterable[Any], least: float) -> float:
     """The height of a row beside which the longest of some names has room."""
     most = max((lines_of(name, NAME_LETTERS).count("\n") + 1 for name in names), default=1)
@@ -212,9 +221,28 @@ def name_rows(ax: Axes, names: Iterable[Any]) -> NDArray[Any]:
 
 def named_points(ax: Axes, names: Iterable[Any], points: Any, low: Any, high: Any) -> None:
     """A point in each named row and a line from its low to its high end."""
-    names = list(names)
-    ax.plot(np.asarray(points, float), np.arange(len(names)), "o", color=BLUE, markersize=5)
-    ax.hlines(name_rows(ax, names), low, high, color=BLUE, linewidth=2)
+    heights = name_rows(ax, names)
+    ax.plot(np.asarray(points, float), heights, "o", color=BLUE, markersize=5)
+    ax.hlines(heights, low, high, color=BLUE, linewidth=2)
+
+
+def marks(
+    ax: Axes, x: Any, y: Any, kinds: NDArray[Any], looks: Mapping[str, tuple[str, str]], *, size: float = 36
+) -> None:
+    """Points whose colour and marker say their kind; the kinds that occur are in the order of the looks."""
+    present = {kind: look for kind, look in looks.items() if kind in kinds}
+    palette, markers = ({kind: look[i] for kind, look in present.items()} for i in (0, 1))
+    order = {"hue_order": list(present), "style_order": list(present), "palette": palette, "markers": markers}
+    seaborn().scatterplot(x=x, y=y, hue=kinds, style=kinds, s=size, linewidth=0, zorder=3, ax=ax, **order)
+    ax.legend().remove()
+
+
+def holes(ax: Axes, missing: NDArray[Any], columns: Iterable[Any], rows: Sequence[str]) -> None:
+    """A matrix of what is missing: dark cells with a cross, its columns and rows named."""
+    look = {"cmap": ListedColormap([PALE, BLUE]), "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 2}
+    look |= {"annot": np.where(missing > 0, CROSS, ""), "fmt": "", "yticklabels": rows}
+    seaborn().heatmap(missing, xticklabels=[mathtext(name) for name in columns], ax=ax, **look)
+    ax.tick_params(axis="y", rotation=0)
 
 
 def log_heights(ax: Axes) -> None:

@@ -178,3 +178,20 @@ def test_options_that_are_not_offered_are_refused():
         fitted("sleep").estimate("Days", df="containment")
     with pytest.raises(FitError, match="labels: 1 are expected"):
         fitted("sleep").estimate("Days", labels=["a", "b"])
+
+
+def test_where_a_variance_is_estimated_as_zero_nothing_is_reliable():
+    frame = pd.DataFrame({"y": [1.0, 3, 1, 3, 1, 3, 1, 3.5], "g": list("aabbccdd")})
+    fit = lmmkit.lmm("y ~ 1 + (1 | g)", frame)
+    assert fit.is_singular
+    assert fit.reliability["g"]["Intercept"].tolist() == [0.0] * 4
+
+
+def test_reliability_is_one_less_the_prediction_error_variance_over_the_variance():
+    frame = SPLIT_PLOT
+    fit = lmmkit.lmm("Y ~ A * B + (1 | Block) + (1 | A:Block)", frame)
+    table = fit.ranef_table(error="prediction")
+    variances = dict(zip(fit.varcorr["group"], fit.varcorr["vcov"], strict=True))
+    for group, own in table.groupby("group"):
+        expected = 1.0 - own["se"].to_numpy() ** 2 / variances[group]
+        np.testing.assert_allclose(fit.reliability[group]["Intercept"], expected, rtol=1e-12)

@@ -157,7 +157,8 @@ def test_full_certificate_of_a_sound_fit_holds(name):
     assert set(certificate.checks.verdict) == {"holds"}
 
 
-@pytest.mark.parametrize(("name", "criterion"), CASES)
+# The largest, of 73,421 rows, by one criterion: large fits by the other one are verbagg's and scotssec's.
+@pytest.mark.parametrize(("name", "criterion"), [case for case in CASES if case != ("insteval", "ML")])
 def test_full_certificate_of_a_reference_holds(name, criterion):
     certificate = fitted(name, criterion).certify(full=True)
     assert certificate.passed, str(certificate)

@@ -305,3 +305,43 @@ def test_an_interval_of_means_near_a_zero_variance_says_that_it_covers_more(name
     assert ("near zero" in found.attrs["method"]) is said
     noise = fit(name).predict(interval="prediction", level=level)
     assert "near zero" not in noise.attrs["method"]
+
+
+@pytest.mark.parametrize(("weight", "refused"), [(2.0, False), (0.0, True), (-1.0, True), (np.nan, True)])
+def test_an_observation_has_the_weight_of_its_row_which_is_positive(weight, refused):
+    m, rows = fit("crossed"), crossed()[:3].copy()
+    rows["w"] = [1.0, weight, 4.0]
+    if refused:
+        with pytest.raises(DataError, match=r"weights: 1 of the new rows .* not positive, first in row 2"):
+            m.predict(rows, level="new", interval="prediction")
+        return
+    tables = {kind: _new(m, rows, kind) for kind in ("confidence", "prediction")}
+    half = {kind: (table["high"] - table["low"]).to_numpy() / 2.0 for kind, table in tables.items()}
+    assert (half["prediction"] > half["confidence"]).all()
+    errors = tables["confidence"]["se"].to_numpy() ** 2 + m.scale / rows["w"].to_numpy()
+    shares = half["prediction"] / np.sqrt(errors)
+    assert ((shares > Z95) & (shares < 2.3)).all()
+
+
+def _new(m, rows, kind):
+    return m.predict(rows, level="new", interval=kind)
+
+
+def test_degrees_of_freedom_of_new_levels_are_one_at_least():
+    """Two levels whose means differ a little more than their rows: by Satterthwaite it is 0.3."""
+    frame = pd.DataFrame({"y": [-0.5, 1.5, -0.5, 1.5, -1.5, 0.5, -1.5, 0.5], "g": [*"aaaabbbb"]})
+    m = lmmkit.lmm("y ~ 1 + (1 | g)", frame)
+    assert 0.0 < m.varcorr["vcov"][0] < 0.3 * m.scale
+    found = _new(m, frame[:1], "confidence").iloc[0]
+    assert (found["high"] - found["low"]) / 2.0 == pytest.approx(t.ppf(0.975, 1.0) * found["se"], rel=1e-9)
+
+
+def test_errors_of_several_memberships_are_those_of_any_chunks(monkeypatch):
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame(rng.choice(list("abcdef"), (40, 2)), columns=["first", "second"])
+    frame["x"] = rng.normal(size=40)
+    frame["y"] = frame["x"] + frame["first"].map(dict(zip("abcdef", rng.normal(size=6), strict=True)))
+    m = lmmkit.lmm("y ~ x + (1 | mm(first, second))", frame.assign(y=frame["y"] + 0.5 * rng.normal(size=40)))
+    whole = m.predict(frame)["se"]
+    monkeypatch.setattr("lmmkit.model.prediction.CHUNK", 7)
+    np.testing.assert_allclose(m.predict(frame)["se"], whole, rtol=1e-12)

@@ -56,7 +56,7 @@ def fitted(residual: str, data: Any = None, formula: str = FORMULA, **options: A
     return lmmkit.lmm(formula, visits() if data is None else data, residual=residual, **options)
 
 
-@pytest.fixture(params=STRUCTURES)
+@pytest.fixture(scope="module", params=STRUCTURES)
 def structured(request: pytest.FixtureRequest) -> lmmkit.Fit:
     return fitted(request.param)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ def rats(seed: int = 3) -> pd.DataFrame:
     return frame.sample(frac=1.0, random_state=2).reset_index(drop=True)
 
 
+@cache
 def fitted(residual: str, bar: str = "", **options: Any) -> lmmkit.Fit:
     return lmmkit.lmm(f"y ~ day + sex{bar}", rats(), residual=residual, **options)
 
@@ -344,4 +346,4 @@ def test_no_warning_is_given_on_the_way() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for residual, bar, _ in MODELS:
-            str(fitted(residual, bar).summary())
+            str(fitted.__wrapped__(residual, bar).summary())

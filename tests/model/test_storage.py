@@ -221,3 +221,27 @@ def test_digest_of_a_file_outside_the_folder_is_not_followed(folder):
 def test_paths_may_be_text(tmp_path):
     fit("sleep").save(os.fspath(tmp_path / "fit"))
     assert lmmkit.load(os.fspath(tmp_path / "fit")).nobs == 180
+
+
+@pytest.mark.parametrize("name", ["fit.json", "data.parquet"])
+def test_a_file_that_the_digests_do_not_list_is_no_part_of_the_fit(folder, name):
+    digests = json.loads((folder / "digests.json").read_text())
+    (folder / "digests.json").write_text(json.dumps({k: v for k, v in digests.items() if k != name}))
+    with pytest.raises(DataError, match=f"{name} changed since the fit was saved"):
+        lmmkit.load(folder)
+
+
+def test_effects_that_do_not_fit_the_design_are_refused(folder):
+    effects = folder / "effects-0.parquet"
+    whole = pd.read_parquet(effects)
+    whole.iloc[:-1].to_parquet(effects)
+    digests = json.loads((folder / "digests.json").read_text())
+    (folder / "digests.json").write_text(json.dumps(digests | {effects.name: _digest(effects)}))
+    rows, columns = whole.shape
+    with pytest.raises(DataError) as caught:
+        lmmkit.load(folder)
+    assert f"has the shape {(rows - 1, columns)}, not {(rows, columns)}" in str(caught.value)
+
+
+def test_others_may_read_a_saved_fit(tmp_path):
+    assert fit("sleep").save(tmp_path / "fit").stat().st_mode & 0o777 == 0o755

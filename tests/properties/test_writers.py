@@ -195,7 +195,7 @@ def tables(draw) -> dict[str, list]:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns=tables())
 def test_what_is_written_is_read(tmp_path, writer, columns):
     found = read_back(columns, writer, tmp_path)

@@ -14,7 +14,7 @@ import lmmkit
 from lmmkit.model.diagnostics.diagnose import diagnose
 from lmmkit.model.influence import about_influence
 from lmmkit.model.means.focus import find_focus
-from lmmkit.model.report_tables import about_answer, about_fit, about_inference
+from lmmkit.model.report_tables import about_answer, about_checks, about_fit, about_inference
 from lmmkit.study.pages.seen_names import Labels
 from lmmkit.study.report import references
 from lmmkit.study.report.answer import answer, spread
@@ -45,7 +45,7 @@ def run_of(formula: str, data: pd.DataFrame, *args: Any, labels: Labels | None =
     held |= {
         f"tables/{name}.csv": table
         for name, table in {
-            "checks": checked.table, "outliers": checked.rows,
+            "checks": about_checks.checks(checked), "outliers": checked.rows,
             "influence": pd.DataFrame(columns=about_influence.COLUMNS),
             "influences": pd.DataFrame(columns=about_influence.SUMMARY),
             "anova": about_inference.anova(fit, df="auto"),

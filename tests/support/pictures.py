@@ -287,11 +287,20 @@ PAIRS = pd.DataFrame(
 CORNERS = pd.DataFrame(
     {"across": "g: Intercept", "down": "g: x", "x": [1.5, -4.0, 0.0], "y": [7.0, 8.0, -3.0]}
 )
+TILES = pd.DataFrame(
+    {"group": ["g", "g", "a long name of h"], "levels": [2, 2, 4], "against": ["h", "h", "x"],
+     "values": [2, 2, 3], "row": [0, 1, 0], "rows": [2, 2, 3],
+     "column": [0, 1, 2], "columns": [2, 2, 3], "share": [1.0, 0.5, 0.1]}
+)  # fmt: skip
 LETTERS = "abcdefghijklmnopqrstu"
 
 #: Branches of pictures that `PICTURES` does not take, and pictures whose bytes are those of another kind.
 VARIANTS = {
     "prior_and_posterior": lambda: plots.prior_and_posterior(CURVES),
+    "prior_and_posterior of five": lambda: plots.prior_and_posterior(
+        pd.concat([CURVES.assign(parameter=name, unit="") for name in ("a", "b", "c", "d", "a name " * 9)])
+    ),
+    "incidence of two groups": lambda: plots.incidence(TILES),
     "estimates_and_posterior": lambda: plots.estimates_and_posterior(BESIDE, label="Value"),
     "ranks": lambda: plots.ranks(RANKED),
     "predictive": lambda: plots.predictive(DRAWS, label="y (ms)"),
@@ -492,7 +501,11 @@ def _collection(one):
     colors = one.get_cmap()
     scale = f"{colors.name} {_numbers([*one.get_clim(), *colors(0.75)])} {type(one.norm).__name__}"
     levels = f" levels {_numbers(one.levels)}" if hasattr(one, "levels") else ""
-    places = f" from {_numbers(one.get_coordinates()[0, 0])}" if hasattr(one, "get_coordinates") else ""
+    places = (
+        f" from {_numbers(one.get_coordinates()[[0, -1], [0, -1]])}"
+        if hasattr(one, "get_coordinates")
+        else ""
+    )
     gamma = f" {one.norm.gamma:g}" if hasattr(one.norm, "gamma") else ""
     return f"matrix {scale}{gamma} {look}{levels}{places}: {_numbers(np.ma.filled(values, np.nan))}"
 
@@ -543,8 +556,6 @@ def expected():
     return {part.splitlines()[0].removeprefix("# "): part.splitlines()[1:] for part in parts}
 
 
-if (
-    __name__ == "__main__"
-):  # write the file anew, and read its difference: `PYTHONPATH=tests python -m support.pictures`
+if __name__ == "__main__":  # writes the file anew
     told = ["\n".join([f"# {name}", *described(drawn(name))]) for name in PICTURES | VARIANTS]
     EXPECTED.write_text("\n".join(told) + "\n", encoding="utf-8")

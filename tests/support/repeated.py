@@ -75,9 +75,14 @@ def parameters(fit, kind, heterogeneous, groups):
     return np.array(out)
 
 
-def dense(residual, *, reml=True, observed=False, fit=None, response=None):
+@functools.cache
+def dense(residual, *, reml=True, observed=False):
+    """The model of `fitted` written out, at its estimates."""
+    return dense_at(fitted(residual, reml), residual, reml=reml, observed=observed)
+
+
+def dense_at(fit, residual, *, reml=True, observed=False, response=None):
     """The same model written out, at the estimates of its fit."""
-    fit = fit or fitted(residual, reml)
     kind, heterogeneous, by = STRUCTURES[residual]
     frame = trial()
     codes = [np.unique(frame[name], return_inverse=True)[1] for name in ("id", "arm")]

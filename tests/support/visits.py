@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure, one_correlation
 from lmmkit.engine.problem import Problem, Residual
@@ -90,8 +93,9 @@ def trial(name, *, subjects=60, complete=False, weighted=False, seed=1, rho=None
     subject = np.unique(subject, return_inverse=True)[1]
     weights = rng.uniform(0.5, 2.0, len(visit)) if weighted else None
     R, noise = structure.matrix(rho), rng.normal(size=len(visit))
+    root = cache(lambda here: np.linalg.cholesky(R[np.ix_(here, here)]))
     for rows in np.split(np.argsort(subject, kind="stable"), np.cumsum(np.bincount(subject))[:-1]):
-        noise[rows] = np.linalg.cholesky(R[np.ix_(cells[rows], cells[rows])]) @ noise[rows]
+        noise[rows] = root(tuple(cells[rows].tolist())) @ noise[rows]
     if weights is not None:
         noise /= np.sqrt(weights)
     dummies = [(visit == v).astype(float) for v in (1, 2, 3)]
@@ -112,10 +116,10 @@ def dense_deviance(problem, rho, reml):
     """The profiled deviance, by n x n matrices."""
     residual = problem.residual
     V = covariance(residual.structure, rho, residual.cells, residual.subjects, problem.weights)
-    X, y = np.stack([problem.columns[c] for c in problem.fixed], axis=1), problem.response
-    XVX = X.T @ np.linalg.solve(V, X)
-    e = y - X @ np.linalg.solve(XVX, X.T @ np.linalg.solve(V, y))
-    n, p = X.shape
-    nu, r2 = n - p * reml, e @ np.linalg.solve(V, e)
-    logdet = np.linalg.slogdet(V)[1] + (np.linalg.slogdet(XVX)[1] if reml else 0.0)
+    half = np.linalg.cholesky(V)
+    rows = np.stack([*(problem.columns[c] for c in problem.fixed), problem.response], axis=1)
+    R = np.linalg.qr(solve_triangular(half, rows, lower=True), mode="r")  # its last column is that of y
+    n, p = len(rows), len(problem.fixed)
+    nu, r2 = n - p * reml, R[p, p] ** 2
+    logdet = 2.0 * np.log(half.diagonal()).sum() + 2.0 * reml * np.log(np.abs(R.diagonal()[:p])).sum()
     return float(logdet + nu * (1.0 + np.log(2.0 * np.pi * r2 / nu)))

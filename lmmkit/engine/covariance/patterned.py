@@ -11,282 +11,31 @@ A family knows C and its derivatives in r, its root, and r of a matrix; the chai
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import product
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.covariance.correlations import Jet, autocorrelations
+from lmmkit.engine.covariance.correlations import (
+    AT_BOUND,
+    CorrelationPattern,
+    WithinBounds,
+    pattern_of,
+    snapped,
+)
 from lmmkit.engine.covariance.roots import semidefinite_factor
 from lmmkit.engine.covariance.structures import Growth, Natural, Structure, Thinner
 from lmmkit.errors import FitError
 
-AT_BOUND = 1e-14  # cosine of a coordinate below which its correlation is at the bound: r is there to rounding
-ROUNDING = 1e-8  # share of a standard deviation whose square is rounding in a variance
 WIDEST_START = 0.9  # of the way to the bounds, at most, for correlations of a start
 TRIED = (-0.5, 0.0, 0.5, 0.8)  # of the way from the middle to the bounds: correlations that a start tries,
 GRID = (-0.95, *TRIED, 0.95)  # and those that a way off a saddle tries
 INWARD = 0.2  # of the half range: how far inside a bound a correlation is tried from there
-
-
-class WithinBounds(NamedTuple):
-    """Numbers r within bounds, with their distances to both: (m,) each."""
-
-    r: Floats
-    below: Floats  # r - low, exact to rounding of itself
-    above: Floats  # high - r, the same
-
-
-class CorrelationPattern(ABC):
-    """A family of correlation matrices C (k, k) in numbers r (m,) within bounds."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    @property
-    @abstractmethod
-    def bounds(self) -> Floats:
-        """(m, 2) of each r."""
-
-    @abstractmethod
-    def matrix(self, at: WithinBounds) -> Floats:
-        """Returns C."""
-
-    @abstractmethod
-    def slopes(self, at: WithinBounds) -> Floats:
-        """Returns (m, k, k) dC / dr_i."""
-
-    @abstractmethod
-    def bends(self, at: WithinBounds, D: Floats) -> Floats:
-        """Returns (m, m) sum_ab D_ab d2C_ab / dr_i dr_j."""
-
-    @abstractmethod
-    def root(self, at: WithinBounds) -> Floats:
-        """Returns the lower triangular root of C, no diagonal entry negative."""
-
-    @abstractmethod
-    def numbers(self, C: Floats) -> Floats:
-        """Returns r of a member, or of one near a symmetric matrix with NaN where nothing is known."""
-
-    @property
-    def classes(self) -> Ints:
-        """(k, k) which entries of C are equal: 1, 2, ... of the printed correlations, 0 on the diagonal."""
-        return 1 - np.eye(self.size, dtype=np.intp)
-
-    def number_of(self, r: Floats, place: int, value: float) -> tuple[float, Floats, float]:
-        """Returns r at a place where the printed parameter has a value, and its derivatives in r and in it.
-
-        Raises:
-            FitError: No member has that value.
-        """
-        del place
-        return value, np.zeros_like(r), 1.0
-
-    def limits(self, place: int) -> tuple[float, float]:
-        """Returns the values between which the printed parameter of a place is."""
-        low, high = self.bounds[place]
-        return float(low), float(high)
-
-    def from_printed(self, values: Floats) -> Floats:
-        """Returns r of the printed parameters."""
-        C = np.append(1.0, values)[self.classes] if len(values) > 1 else self.matrix(_in_bounds(values))
-        return self.numbers(C)
-
-    def at_pivot(self, r: Floats, zero: int) -> Floats:
-        """Returns r at the bound where the root's pivot of that number is the first that is exactly zero."""
-        del zero
-        r, (low, high) = r.copy(), self.bounds[0]
-        r[0] = low if r[0] < (low + high) / 2.0 else high
-        return r
-
-
-def _in_bounds(r: Floats) -> WithinBounds:
-    """R without exact distances to bounds."""
-    return WithinBounds(r, np.full_like(r, np.nan), np.full_like(r, np.nan))
-
-
-class _NoCorrelation(CorrelationPattern):
-    """No correlation."""
-
-    @property
-    def bounds(self) -> Floats:
-        return np.empty((0, 2))
-
-    def matrix(self, at: WithinBounds) -> Floats:
-        return np.eye(self.size)
-
-    def slopes(self, at: WithinBounds) -> Floats:
-        return np.empty((0, self.size, self.size))
-
-    def bends(self, at: WithinBounds, D: Floats) -> Floats:
-        return np.empty((0, 0))
-
-    def root(self, at: WithinBounds) -> Floats:
-        return np.eye(self.size)
-
-    def numbers(self, C: Floats) -> Floats:
-        return np.empty(0)
-
-
-class _OneCorrelation(CorrelationPattern):
-    """One correlation for all pairs, from -1 / (k - 1) to 1."""
-
-    @property
-    def bounds(self) -> Floats:
-        return np.array([[-1.0 / (self.size - 1), 1.0]])
-
-    def matrix(self, at: WithinBounds) -> Floats:
-        return np.eye(self.size) + at.r[0] * self._pairs
-
-    def slopes(self, at: WithinBounds) -> Floats:
-        return self._pairs[None]
-
-    def bends(self, at: WithinBounds, D: Floats) -> Floats:
-        return np.zeros((1, 1))
-
-    def root(self, at: WithinBounds) -> Floats:
-        # Given j others a place has the variance (1 - r)(1 + j r) / (1 + (j - 1) r), and any two of them the
-        # covariance (1 - r) r / (1 + (j - 1) r). At the bounds 1 - r and 1 + (k - 1) r keep their digits.
-        k, r, left = self.size, float(at.r[0]), float(at.above[0])
-        shares = np.array([1.0 + j * r for j in range(k)])
-        shares[k - 1] = (k - 1) * float(at.below[0])
-        L = np.zeros((k, k))
-        for j in range(k):
-            before = shares[j - 1] if j else 1.0
-            variance = left * shares[j] / before if j else 1.0
-            L[j, j] = np.sqrt(max(variance, 0.0))
-            if L[j, j] == 0.0:
-                break
-            L[j + 1 :, j] = (left * r / before if j else r) / L[j, j]
-        return L
-
-    def numbers(self, C: Floats) -> Floats:
-        known = C[(self._pairs > 0) & np.isfinite(C)]
-        return np.array([known.mean() if known.size else 0.0])
-
-    @cached_property
-    def _pairs(self) -> Floats:
-        return 1.0 - np.eye(self.size)
-
-
-class _PowersOfDistance(CorrelationPattern):
-    """r to the power of the distance between columns, in the order of the columns."""
-
-    @property
-    def bounds(self) -> Floats:
-        return np.array([[-1.0, 1.0]])
-
-    @property
-    def classes(self) -> Ints:
-        return _gaps(self.size)
-
-    def matrix(self, at: WithinBounds) -> Floats:
-        return at.r[0] ** self.classes
-
-    def slopes(self, at: WithinBounds) -> Floats:
-        g = self.classes
-        return (g * at.r[0] ** np.maximum(g - 1, 0))[None]
-
-    def bends(self, at: WithinBounds, D: Floats) -> Floats:
-        g = self.classes
-        return np.full((1, 1), float((D * g * (g - 1) * at.r[0] ** np.maximum(g - 2, 0)).sum()))
-
-    def root(self, at: WithinBounds) -> Floats:
-        # r^i in the first column, r^(i - j) sqrt(1 - r^2) in the others (lme4's vignette).
-        L = np.tril(at.r[0] ** self.classes)
-        L[:, 1:] *= np.sqrt(at.below[0] * at.above[0])
-        return L
-
-    def numbers(self, C: Floats) -> Floats:
-        near = C.diagonal(1)
-        near = near[np.isfinite(near)]
-        return np.array([near.mean() if near.size else 0.0])
-
-
-class _OnePerDistance(CorrelationPattern):
-    """One correlation for each distance; r are the partial autocorrelations, by Durbin and Levinson."""
-
-    @property
-    def bounds(self) -> Floats:
-        return np.tile([-1.0, 1.0], (self.size - 1, 1))
-
-    @property
-    def classes(self) -> Ints:
-        return _gaps(self.size)
-
-    def matrix(self, at: WithinBounds) -> Floats:
-        return np.array([rho.value for rho in self._series(at.r)])[self.classes]
-
-    def slopes(self, at: WithinBounds) -> Floats:
-        slopes = np.array([rho.first for rho in self._series(at.r)])
-        return np.moveaxis(slopes[self.classes], 2, 0)
-
-    def bends(self, at: WithinBounds, D: Floats) -> Floats:
-        weights = np.bincount(self.classes.ravel(), D.ravel(), self.size)
-        return np.einsum("l,lij->ij", weights, np.array([rho.second for rho in self._series(at.r)]))
-
-    def number_of(self, r: Floats, place: int, value: float) -> tuple[float, Floats, float]:
-        # rho = share r_l + rest, both of the partial autocorrelations before.
-        before = np.append(r[:place], 0.0)
-        rest, whole = (self._series(np.append(r[:place], end))[place + 1] for end in (0.0, 1.0))
-        share = whole.value - rest.value
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = float(np.divide(value - rest.value, share))
-        if not abs(found) <= 1.0 + AT_BOUND:
-            raise FitError("There is no series with these correlations.")
-        at = self._series(np.append(before[:place], found))[place + 1]
-        turned = np.zeros_like(r)
-        turned[:place] = -at.first[:place] / share
-        return float(np.clip(found, -1.0, 1.0)), turned, 1.0 / share
-
-    def at_pivot(self, r: Floats, zero: int) -> Floats:
-        r = r.copy()
-        r[zero - 1], r[zero:] = (1.0 if r[zero - 1] > 0 else -1.0), 0.0
-        return r
-
-    def _series(self, r: Floats) -> list[Jet]:
-        """Autocorrelations at distances 0 to k - 1."""
-        m = len(r)
-        return autocorrelations(
-            [Jet(float(v), row, np.zeros((m, m))) for v, row in zip(r, np.eye(m), strict=True)]
-        )
-
-    def root(self, at: WithinBounds) -> Floats:
-        # Schur's recursion: each column is the last one, a place down, less its share of the other generator.
-        L = np.zeros((self.size, self.size))
-        L[:, 0] = down = self.matrix(at)[:, 0]
-        across = np.append(0.0, down[1:])
-        for j, (r, below, above) in enumerate(zip(*at, strict=True), start=1):
-            length = np.sqrt(below * above)
-            if length < ROUNDING:  # what is left of the variances is rounding
-                break
-            down = np.append(0.0, down[:-1])
-            down, across = (down - r * across) / length, (across - r * down) / length
-            down[:j], across[: j + 1] = 0.0, 0.0
-            L[:, j] = down
-            L[j, j] = length * L[j - 1, j - 1]  # the same, without cancellation
-        return L
-
-    def numbers(self, C: Floats) -> Floats:
-        known = np.isfinite(C)
-        lags = self.classes[known]
-        pairs = np.maximum(np.bincount(lags, minlength=self.size), 1)
-        rho = np.bincount(lags, C[known], self.size) / pairs
-        partial, phi, left = np.zeros(self.size - 1), np.empty(0), 1.0
-        for lag in range(1, self.size):
-            value = float(np.clip((rho[lag] - phi @ rho[lag - 1 : 0 : -1]) / left, -1.0, 1.0))
-            partial[lag - 1] = _snapped(value)
-            if abs(partial[lag - 1]) == 1.0:  # what follows has no say
-                break
-            phi = np.append(phi - value * phi[::-1], value)
-            left *= 1.0 - value**2
-        return partial
 
 
 class Fading(CorrelationPattern):
@@ -298,7 +47,7 @@ class Fading(CorrelationPattern):
         return np.array([[0.0, 1.0]])
 
     def __init__(self, positions: tuple[tuple[float, ...], ...]) -> None:
-        super().__init__(len(positions))
+        super().__init__(range(len(positions)))
         self.positions = positions
 
     @cached_property
@@ -378,13 +127,6 @@ class Fading(CorrelationPattern):
         return np.full(1, float(value))
 
 
-@cache
-def _gaps(size: int) -> Ints:
-    """(k, k) distances between places."""
-    at = np.arange(size)
-    return np.abs(at[:, None] - at)
-
-
 def _shown(value: float) -> str:
     """A number, or in words what it is in place of one."""
     return f"{value:.4g}" if np.isfinite(value) else "not defined" if np.isnan(value) else "without end"
@@ -400,27 +142,25 @@ def _slope(growth: Growth) -> float:
     return float(growth.slope)
 
 
-def _snapped(u: float) -> float:
-    """A number within [-1, 1], at its bound where it is there to rounding."""
-    return float(np.sign(u)) if abs(u) >= 1.0 - AT_BOUND else u
-
-
 @dataclass(frozen=True)
 class PatternedStructure(Structure):
     """T = D C D with C of a pattern.
 
     Attributes:
         own: Whether each column has a standard deviation of its own, or all have one.
+        family: Name of the pattern, see `pattern_of`.
     """
 
-    own: ClassVar[bool]
+    own: ClassVar[bool] = False
+    closed = "scale"
+    family: ClassVar[str]
     has_em = False
     batched = False
 
     @cached_property
     def pattern(self) -> CorrelationPattern:
         """The correlations."""
-        raise NotImplementedError
+        return pattern_of(self.family, range(self.width))
 
     # Coordinates
 
@@ -457,15 +197,16 @@ class PatternedStructure(Structure):
 
     def _angles(self, r: Floats) -> Floats:
         u = np.clip((r - self._middle) / self._half, -1.0, 1.0) if len(r) else r
-        return np.array([np.arcsin(_snapped(float(each))) for each in u])
+        return np.array([np.arcsin(snapped(float(each))) for each in u])
 
     def _sds(self, x: Floats) -> Floats:
         """(k,) standard deviations: those of single columns whatever the coordinates' signs."""
         return np.abs(x[: self.width]) if self.own else np.full(self.width, x[0])
 
-    def _signs(self, x: Floats) -> Floats:
-        """(k,) of the coordinates of single columns."""
-        return np.where(x[: self.width] < 0.0, -1.0, 1.0)
+    def _sd_slopes(self, x: Floats) -> Floats:
+        """(scales, k) their derivatives: signs of single columns' coordinates, or ones."""
+        own = np.diag(np.where(x[: self.scales] < 0.0, -1.0, 1.0))
+        return own if self.own else np.ones((1, self.width))
 
     def start(self, T: Floats, scale: Floats, floor: float) -> Floats:
         """As of `Structure`."""
@@ -507,7 +248,7 @@ class PatternedStructure(Structure):
     def _angle(self, place: int, r: float) -> tuple[float, float]:
         """The coordinate of one r, and its derivative; 0 at a bound."""
         u = float(np.clip((r - self._middle[place]) / self._half[place], -1.0, 1.0))
-        angle = float(np.arcsin(_snapped(u)))
+        angle = float(np.arcsin(snapped(u)))
         cosine = float(np.cos(angle))
         return angle, 1.0 / (self._half[place] * cosine) if cosine > AT_BOUND else 0.0
 
@@ -522,11 +263,8 @@ class PatternedStructure(Structure):
         m = len(self._half)
         if not m:
             return []
-        if m == 1:
-            angles = [[np.arcsin(u)] for u in TRIED]
-        else:  # the first of the partial autocorrelations leads
-            angles = [[np.arcsin(u), *[0.0] * (m - 1)] for u in TRIED]
-        return [np.concatenate([x[: self.scales], each]) for each in angles]
+        # Of several numbers, partial autocorrelations, the first leads.
+        return [np.concatenate([x[: self.scales], [np.arcsin(u)], np.zeros(m - 1)]) for u in TRIED]
 
     def root(self, x: Floats) -> Floats:
         """As of `Structure`."""
@@ -576,30 +314,19 @@ class PatternedStructure(Structure):
     def jacobian(self, x: Floats) -> Floats:
         """As of `Structure`."""
         at, s = self._bounded(x), self._sds(x)
-        C, size = self.pattern.matrix(at), np.outer(s, s)
-        if self.own:
-            half = np.zeros((self.width, self.width, self.width))
-            places = np.arange(self.width)
-            half[places, places] = C * s * self._signs(x)[:, None]
-            first = half + half.swapaxes(1, 2)
-        else:
-            first = 2.0 * x[0] * C[None]
+        half = self._sd_slopes(x)[:, :, None] * (self.pattern.matrix(at) * s)
         link = self._half * self._cosine(x)
-        return np.concatenate([first, link[:, None, None] * size * self.pattern.slopes(at)])
+        rest = link[:, None, None] * np.outer(s, s) * self.pattern.slopes(at)
+        return np.concatenate([half + half.swapaxes(1, 2), rest])
 
     def curvature(self, x: Floats, D: Floats) -> Floats:
         """As of `Structure`."""
         at, s, m = self._bounded(x), self._sds(x), self.scales
         C, size, link = self.pattern.matrix(at), np.outer(s, s), self._half * self._cosine(x)
-        slopes = link[:, None, None] * self.pattern.slopes(at)
+        slopes, of = link[:, None, None] * self.pattern.slopes(at), self._sd_slopes(x)
         out = np.zeros((self.count, self.count))
-        if self.own:
-            signs = self._signs(x)
-            out[:m, :m] = 2.0 * D * C * np.outer(signs, signs)
-            out[:m, m:] = 2.0 * np.einsum("a,ab,iab,b->ai", signs, D, slopes, s)
-        else:
-            out[0, 0] = 2.0 * float((D * C).sum())
-            out[0, m:] = 2.0 * x[0] * np.einsum("ab,iab->i", D, slopes)
+        out[:m, :m] = 2.0 * of @ (D * C) @ of.T
+        out[:m, m:] = 2.0 * of @ np.einsum("ab,iab,b->ai", D, slopes, s)
         out[m:, :m] = out[:m, m:].T
         bent = -self._half * np.sin(x[m:]) * np.einsum("ab,iab->i", D * size, self.pattern.slopes(at))
         out[m:, m:] = np.outer(link, link) * self.pattern.bends(at, D * size) + np.diag(bent)
@@ -738,12 +465,6 @@ class PatternedStructure(Structure):
 
     def thinner(self, L: Floats, scale: Floats) -> list[Thinner]:
         """As of `Structure`."""
-        if L.ndim > 2:
-            each = [self.thinner(one, scale) for one in np.moveaxis(L, 2, 0)]
-            return [
-                Thinner(*(np.stack(part, axis=-1) for part in zip(*same, strict=True)))
-                for same in zip(*each, strict=True)
-            ]
         T, size = L @ L.T, np.outer(scale, scale)
         whole = float(np.abs(T * size).max(initial=0.0))
         out = [Thinner(_number(whole), T / (whole or 1.0), np.zeros_like(L))]
@@ -851,15 +572,9 @@ class Identical(PatternedStructure):
 
     name = "diagonal, with one variance"
     tag = "homdiag"
+    family = "ident"
     words = "these are independent and have one variance"
     has_em = True
-    own = False
-    closed = "scale"
-
-    @cached_property
-    def pattern(self) -> CorrelationPattern:
-        """As of `PatternedStructure`."""
-        return _NoCorrelation(self.width)
 
 
 @dataclass(frozen=True)
@@ -868,25 +583,20 @@ class CompoundSymmetric(PatternedStructure):
 
     name = "compound symmetric, with a variance for each column"
     tag = "cs"
+    family = "cs"
     words = "these have a variance each and one correlation, the same for all pairs"
     own = True
     closed = "scales"
 
-    @cached_property
-    def pattern(self) -> CorrelationPattern:
-        """As of `PatternedStructure`."""
-        return _OneCorrelation(self.width)
-
 
 @dataclass(frozen=True)
-class HomogeneousCompoundSymmetric(CompoundSymmetric):
+class HomogeneousCompoundSymmetric(PatternedStructure):
     """One correlation for all pairs, and one variance."""
 
     name = "compound symmetric, with one variance"
     tag = "homcs"
+    family = "cs"
     words = "these have one variance and one correlation, the same for all pairs"
-    own = False
-    closed = "scale"
 
 
 @dataclass(frozen=True)
@@ -895,22 +605,17 @@ class AutoRegressive(PatternedStructure):
 
     name = "first-order autoregressive, with one variance"
     tag = "ar1"
+    family = "ar1"
     words = "these have one variance, and a correlation that is rho to the power of how far apart they stand"
-    own = False
-    closed = "scale"
-
-    @cached_property
-    def pattern(self) -> CorrelationPattern:
-        """As of `PatternedStructure`."""
-        return _PowersOfDistance(self.width)
 
 
 @dataclass(frozen=True)
-class HeterogeneousAutoRegressive(AutoRegressive):
-    """The same, and a variance for each column."""
+class HeterogeneousAutoRegressive(PatternedStructure):
+    """First-order autoregression over the columns in their order, and a variance for each column."""
 
     name = "first-order autoregressive, with a variance for each column"
     tag = "hetar1"
+    family = "ar1"
     words = (
         "these have a variance each, and a correlation that is rho to the power of how far apart they stand"
     )
@@ -924,14 +629,10 @@ class Toeplitz(PatternedStructure):
 
     name = "Toeplitz, with a variance for each column"
     tag = "toep"
+    family = "toep"
     words = "these have a variance each, and one correlation for every distance between them"
     own = True
     closed = "scales"
-
-    @cached_property
-    def pattern(self) -> CorrelationPattern:
-        """As of `PatternedStructure`."""
-        return _OnePerDistance(self.width)
 
     @property
     def _dependence_names(self) -> list[str]:
@@ -962,8 +663,6 @@ class Exponential(PatternedStructure):
     name = "exponential in the distance, with one variance"
     tag = "exp"
     words = "these have one variance, and a correlation of exp(-distance / range)"
-    own = False
-    closed = "scale"
 
     @cached_property
     def pattern(self) -> CorrelationPattern:

@@ -16,7 +16,7 @@ The coordinate of a range is log(range / unit), that of a nugget its logit.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -88,78 +88,28 @@ class VarianceFunction:
 
 
 @dataclass(frozen=True)
-class Serial:
-    """A correlation that decays with time: exp(-h / range).
-
-    Attributes:
-        unit: Median time between neighbouring rows of a subject: the coordinate is log(range / unit).
-        closest: Least time between two rows of a subject. Where even their correlation is below 1e-8 rows are
-            independent: the boundary "no serial correlation", at which the range is 0.
-        longest: Most time between two rows of a subject.
-    """
-
-    unit: float
-    closest: float
-    longest: float = np.inf
-
-    @property
-    def count(self) -> int:
-        """One coordinate."""
-        return 1
-
-    @property
-    def naturals(self) -> tuple[tuple[Kind, str], ...]:
-        """The range alone."""
-        return (("range", "range"),)
-
-    def scale(self, rho: Floats) -> float:
-        """Returns the range, 0 where there is no correlation."""
-        found = self.unit * float(np.exp(rho[0]))
-        return found if self.closest < -np.log(NO_CORRELATION) * found else 0.0
-
-    def correlation(self, rho: Floats, distance: Floats) -> Floats:
-        """Returns C at distances, of any shape."""
-        scale = self.scale(rho)
-        return np.exp(-distance / scale) if scale else np.asarray(distance == 0.0, np.float64)
-
-    def correlation_slopes(self, rho: Floats, distance: Floats) -> Floats:
-        """Returns (r, ...) dC / d rho."""
-        scale = self.scale(rho)
-        return (self.correlation(rho, distance) * (distance / scale if scale else 0.0))[None]
-
-    def natural(self, rho: Floats) -> Floats:
-        """Returns (1,) the range."""
-        return np.array([self.scale(rho)])
-
-    def natural_jacobian(self, rho: Floats) -> Floats:
-        """Returns (1, 1) its derivative."""
-        return np.array([[self.scale(rho)]])
-
-    def starts(self) -> list[Floats]:
-        """Returns coordinates to choose a start from."""
-        return [np.array([-np.log(-np.log(c))]) for c in START_CORRELATIONS]
-
-
-@dataclass(frozen=True)
-class Spatial:
+class Decaying:
     """A correlation that decays with distance: (1 - nugget) exp(-h / range), 1 at h = 0 of a row with itself.
 
     Attributes:
-        unit: Median distance of two rows of a subject.
-        closest: Least distance.
-        nugget: Whether there is one.
-        longest: Most distance.
+        unit: A median distance of rows of a subject: the coordinate is log(range / unit).
+        closest: Least distance of two rows of a subject. Where even their correlation is below 1e-8 rows are
+            independent: the boundary "no correlation", at which the range is 0.
+        longest: Most distance of two rows of a subject.
     """
 
     unit: float
     closest: float
-    nugget: bool
     longest: float = np.inf
+
+    @property
+    def _has_nugget(self) -> bool:
+        return False
 
     @property
     def count(self) -> int:
         """One or two coordinates: of the range, and of the nugget."""
-        return 1 + self.nugget
+        return 1 + self._has_nugget
 
     @property
     def naturals(self) -> tuple[tuple[Kind, str], ...]:
@@ -167,30 +117,35 @@ class Spatial:
         out: tuple[tuple[Kind, str], ...] = (("range", "range"), ("share", "nugget"))
         return out[: self.count]
 
-    @property
-    def _decay(self) -> Serial:
-        return Serial(self.unit, self.closest)
-
     def scale(self, rho: Floats) -> float:
         """Returns the range, 0 where there is no correlation."""
-        return self._decay.scale(rho)
+        found = self.unit * float(np.exp(rho[0]))
+        return found if self.closest < -np.log(NO_CORRELATION) * found else 0.0
+
+    def coordinate(self, correlation: float) -> float:
+        """Returns the coordinate of the range at which the closest pair has a correlation."""
+        return float(np.log(self.closest / (-np.log(correlation) * self.unit)))
 
     def share(self, rho: Floats) -> float:
         """Returns the correlation that is left at distance 0: 1 - nugget."""
         with np.errstate(over="ignore"):
-            return float(1.0 / (1.0 + np.exp(rho[1]))) if self.nugget else 1.0
+            return float(1.0 / (1.0 + np.exp(rho[1]))) if self._has_nugget else 1.0
+
+    def _decayed(self, rho: Floats, distance: Floats) -> Floats:
+        """Without the nugget."""
+        scale = self.scale(rho)
+        return np.exp(-distance / scale) if scale else np.asarray(distance == 0.0, np.float64)
 
     def correlation(self, rho: Floats, distance: Floats) -> Floats:
         """Returns C at distances, of any shape; a distance of 0 is a row's to itself."""
-        return np.where(distance == 0.0, 1.0, self.share(rho) * self._decay.correlation(rho, distance))
+        return np.where(distance == 0.0, 1.0, self.share(rho) * self._decayed(rho, distance))
 
     def correlation_slopes(self, rho: Floats, distance: Floats) -> Floats:
         """Returns (r, ...) dC / d rho."""
-        share, decay = self.share(rho), self._decay
-        out = [share * decay.correlation_slopes(rho, distance)[0]]
-        if self.nugget:
-            fall = -share * (1.0 - share) * decay.correlation(rho, distance)
-            out.append(np.where(distance == 0.0, 0.0, fall))
+        share, scale, decayed = self.share(rho), self.scale(rho), self._decayed(rho, distance)
+        out = [share * decayed * (distance / scale if scale else 0.0)]
+        if self._has_nugget:
+            out.append(np.where(distance == 0.0, 0.0, -share * (1.0 - share) * decayed))
         return np.array(out)
 
     def natural(self, rho: Floats) -> Floats:
@@ -204,14 +159,34 @@ class Spatial:
 
     def starts(self) -> list[Floats]:
         """Returns coordinates to choose a start from: ranges, with each of some nuggets."""
-        ranges = [float(start[0]) for start in self._decay.starts()]
-        if not self.nugget:
+        ranges = [float(-np.log(-np.log(c))) for c in START_CORRELATIONS]
+        if not self._has_nugget:
             return [np.array([x]) for x in ranges]
         logits = [float(np.log(share / (1.0 - share))) for share in START_NUGGETS]
         return [np.array([x, y]) for x in ranges for y in logits]
 
 
-RowCorrelation = Serial | Spatial | ResidualStructure
+@dataclass(frozen=True)
+class Serial(Decaying):
+    """A process over times; the unit is the median time between neighbouring rows of a subject."""
+
+
+@dataclass(frozen=True)
+class Spatial(Decaying):
+    """A process over places; the unit is the median distance of two rows of a subject.
+
+    Attributes:
+        nugget: Whether there is one.
+    """
+
+    nugget: bool = field(kw_only=True)
+
+    @property
+    def _has_nugget(self) -> bool:
+        return self.nugget
+
+
+RowCorrelation = Decaying | ResidualStructure
 
 
 @dataclass(frozen=True)
@@ -238,6 +213,11 @@ class RowStructure:
         """The coordinates in rho of the variance function and of the correlation."""
         first = self.variance.count if self.variance else 0
         return slice(0, first), slice(first, first + (self.correlation.count if self.correlation else 0))
+
+    @property
+    def _decaying(self) -> Decaying | None:
+        """The process over times or places, if any."""
+        return self.correlation if isinstance(self.correlation, Decaying) else None
 
     @property
     def count(self) -> int:
@@ -278,10 +258,8 @@ class RowStructure:
 
     def endless(self, rho: Floats) -> bool:
         """Returns whether a process has a range so far beyond all distances that it is no optimum."""
-        process = self.correlation
-        if not isinstance(process, Serial | Spatial):
-            return False
-        return process.scale(rho[self.cuts[1]]) > ENDLESS * process.longest
+        process = self._decaying
+        return process is not None and process.scale(rho[self.cuts[1]]) > ENDLESS * process.longest
 
     def free(self, rho: Floats) -> NDArray[np.bool_]:
         """Returns (r,) which coordinates matter: not those of a process without correlation."""
@@ -292,28 +270,26 @@ class RowStructure:
 
     def fading(self, rho: Floats) -> bool:
         """Returns whether even the closest pair of rows is hardly correlated."""
-        process = self.correlation
-        if not isinstance(process, Serial | Spatial):
-            return False
-        return process.closest > -np.log(FADED) * process.scale(rho[self.cuts[1]])
+        process = self._decaying
+        return process is not None and process.closest > -np.log(FADED) * process.scale(rho[self.cuts[1]])
 
     def uncorrelated(self, rho: Floats) -> Floats:
         """Returns rho with no correlation of the process left."""
-        out, process = rho.copy(), self.correlation
-        if isinstance(process, Serial | Spatial):
-            out[self.cuts[1].start] = np.log(process.closest / (-2.0 * np.log(NO_CORRELATION) * process.unit))
+        out, process = rho.copy(), self._decaying
+        if process is not None:
+            out[self.cuts[1].start] = process.coordinate(NO_CORRELATION**2)
         return out
 
     def returns(self, rho: Floats) -> Iterator[Floats]:
         """Yields rho with correlations from which a process without any may come back."""
-        process, (_, cut) = self.correlation, self.cuts
-        if isinstance(process, Serial | Spatial):
+        process = self._decaying
+        if process is not None:
             for correlation in RETURNS:
                 out = rho.copy()
-                out[cut.start] = np.log(process.closest / (-np.log(correlation) * process.unit))
+                out[self.cuts[1].start] = process.coordinate(correlation)
                 yield out
 
     def no_correlation(self, rho: Floats) -> bool:
         """Returns whether a process has come to its boundary, where rows are independent."""
-        process = self.correlation
-        return isinstance(process, Serial | Spatial) and process.scale(rho[self.cuts[1]]) == 0.0
+        process = self._decaying
+        return process is not None and process.scale(rho[self.cuts[1]]) == 0.0

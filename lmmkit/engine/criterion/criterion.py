@@ -33,9 +33,8 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Forward, eliminate
-from lmmkit.engine.criterion.gradient import Reverse, ReverseSweep, reverse_sweep
-from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information, with_columns
-from lmmkit.engine.criterion.row_adjoint import RowEffects
+from lmmkit.engine.criterion.gradient import Reverse, ReverseSweep, RowEffects, reverse_sweep
+from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.product_sources import Adjoint, Patterned, ProductSource
 from lmmkit.engine.crossproducts.whitened import Whitened
@@ -180,11 +179,10 @@ class Evaluation(Point):
 
         The latter by an elimination of W with the working columns of R.
         """
-        source, layout = self.criterion.source, self.criterion.layout
-        if not isinstance(source, Whitened):
-            return average_information(self.forward, layout, self.reverse, self.a, directions, self.Phi)
-        wide = eliminate(source.extended(self.rho, self.adjoint), layout, self.L)
-        return with_columns(wide, layout, self.reverse, self.a, directions, self.Phi)
+        source, layout, forward = self.criterion.source, self.criterion.layout, self.forward
+        if isinstance(source, Whitened):
+            forward = eliminate(source.extended(self.rho, self.adjoint), layout, self.L)
+        return average_information(forward, layout, self.reverse, self.a, directions, self.Phi)
 
     @lazy
     def hessian(self) -> Floats:

@@ -63,36 +63,22 @@ class AverageInformation:
 def average_information(
     forward: Forward, layout: Layout, reverse: Reverse, a: Floats, directions: list[Floats], Phi: Floats
 ) -> AverageInformation:
-    """Average information along directions of T.
+    """Average information along directions of T, then of R.
 
     Args:
-        forward: The elimination.
+        forward: The elimination of W = [X y], or of [X w y] with working columns w of R.
         reverse: The reverse sweep.
         layout: Chain and rest.
-        a: (q,) with W a = y - X beta.
+        a: (q,) with [X y] a = y - X beta.
         directions: For each factor (m_f, k, k) symmetric dT.
         Phi: (p, p) covariance matrix of the estimated fixed effects over sigma^2.
     """
-    push = pushed(forward, layout, reverse, a, directions)
-    eX = push.e_fixed[:, :-1]
-    return AverageInformation(push.s - eX @ Phi @ eX.T, push.e_fixed @ a)
-
-
-def with_columns(
-    wide: Forward, layout: Layout, reverse: Reverse, a: Floats, directions: list[Floats], Phi: Floats
-) -> AverageInformation:
-    """Average information along directions of T, then of R; the arguments are those of `average_information`.
-
-    But for `wide`, the elimination of W = [X w y], w the working columns of R.
-    """
-    push, p = pushed(wide, layout, reverse, a, directions), len(a) - 1
-    rows = np.concatenate([push.e_fixed, wide.F[p:-1]])  # w_i'V^-1 [X w y]
-    eX = rows[:, :p]
-    own = np.zeros((len(rows), len(rows)))
-    own[: len(push.s), : len(push.s)] = push.s
-    own[:, len(push.s) :] = rows[:, p:-1]
-    own[len(push.s) :] = own[:, len(push.s) :].T
-    return AverageInformation(own - eX @ Phi @ eX.T, rows[:, -1] + eX @ a[:-1])
+    push, p = pushed(forward, layout, reverse, a, directions), len(a) - 1
+    rows, m = np.concatenate([push.e_fixed, forward.F[p:-1]]), len(push.s)  # w_i'V^-1 [X w y]
+    eX, own = rows[:, :p], np.zeros((len(rows), len(rows)))
+    own[:m, :m], own[:, m:] = push.s, rows[:, p:-1]
+    own[m:] = own[:, m:].T
+    return AverageInformation(own - eX @ Phi @ eX.T, np.append(eX, rows[:, -1:], axis=1) @ a)
 
 
 def pushed(forward: Forward, layout: Layout, reverse: Reverse, a: Floats, directions: list[Floats]) -> _Push:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, random_columns
+from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, columns_of
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.crossproducts.sparse_products import SparseProducts, sparse_products
 from lmmkit.engine.linalg import levelwise
@@ -137,16 +136,11 @@ def _rest_blocks(prepared: Prepared, layout: Layout) -> Floats:
             if one.Z is None and two.Z is None:
                 block = _crossed(prepared, one, two) if i != j else _diagonal(prepared, one)
             else:
-                block = (_sparse(prepared, one).T @ _sparse(prepared, two)).toarray()
+                block = (columns_of(prepared, one).T @ columns_of(prepared, two)).toarray()
             out[layout.columns(i), layout.columns(j)] = block
             if i != j:
                 out[layout.columns(j), layout.columns(i)] = block.T
     return out
-
-
-def _sparse(prepared: Prepared, factor: Factor) -> csr_array:
-    """(n, J k) the columns of one factor."""
-    return random_columns(prepared, [factor]) if factor.Z is None else factor.Z
 
 
 def _crossed(prepared: Prepared, one: Factor, two: Factor) -> Floats:

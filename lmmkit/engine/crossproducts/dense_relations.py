@@ -37,9 +37,7 @@ def independent(
     if len(layout.factors) == 1 and factor.width == 1 and not factor.members:
         return _rotated(prepared, factor, raw)
     rest = tuple(by_rank(factor) if own else factor for factor, own in zip(layout.rest, dense, strict=True))
-    sizes = [factor.levels * factor.width for factor in rest]
-    offsets = tuple(int(s) for s in np.cumsum([0, *sizes])[:-1])
-    new = replace(layout, rest=rest, offsets=offsets, size=sum(sizes))
+    new = replace(layout, rest=rest)
     made = _turned(raw, layout, new)
     return new, made, made if absorbed is raw else _turned(absorbed, layout, new)
 
@@ -101,4 +99,4 @@ def _rotated(prepared: Prepared, factor: Factor, raw: Moments) -> tuple[Layout, 
     raw = Moments([s[None, None]], [a * size], {}, [None], nothing, none, raw.total)
     absorbed = Moments([size[None, None]], [a], {}, [None], nothing, none, gram(left))
     factor = replace(factor, levels=len(s), half=half, unseen=unseen)
-    return Layout((factor,), {}, {}, (), (), 0), raw, absorbed
+    return Layout((factor,), {}, {}, ()), raw, absorbed

@@ -98,16 +98,22 @@ class Layout:
         parents: parents[f, g] is the (J_f,) level of chain factor g above each level of f.
         starts: starts[f, g] is the first child in f of each level of g.
         rest: Factors eliminated together.
-        offsets: First column of each rest factor in the dense matrix; a level has k neighbouring columns.
-        size: Columns of the dense matrix.
     """
 
     chain: tuple[Factor, ...]
     parents: dict[tuple[int, int], Ints]
     starts: dict[tuple[int, int], Ints]
     rest: tuple[Factor, ...]
-    offsets: tuple[int, ...]
-    size: int
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """First column of each rest factor in the dense matrix; a level has k neighbouring columns."""
+        return tuple(accumulate((factor.levels * factor.width for factor in self.rest), initial=0))[:-1]
+
+    @cached_property
+    def size(self) -> int:
+        """Columns of the dense matrix."""
+        return sum(factor.levels * factor.width for factor in self.rest)
 
     @property
     def sparse(self) -> bool:
@@ -245,6 +251,11 @@ def parents_of(codes: Ints, levels: int, coarse: Ints) -> Ints | None:
     return parent
 
 
+def same_groups(one: Ints, two: Ints) -> bool:
+    """Whether two codes divide the rows into the same groups."""
+    return all(parents_of(a, int(a.max()) + 1, b) is not None for a, b in ((one, two), (two, one)))
+
+
 def holds_subjects(codes: Ints, residual: Residual | RowResidual | None) -> bool:
     """Whether all rows of a subject have one level, where rows of a subject are correlated."""
     if residual is None or residual.independent:
@@ -269,10 +280,14 @@ def random_columns(prepared: Prepared, factors: Sequence[Factor]) -> csr_array:
     return Z
 
 
+def columns_of(prepared: Prepared, factor: Factor) -> csr_array:
+    """(n, J k) the columns of Z of one factor."""
+    return random_columns(prepared, [factor]) if factor.Z is None else factor.Z
+
+
 def rest_columns(prepared: Prepared, layout: Layout) -> csr_array:
     """(n, q2) the columns of Z of the rest."""
-    parts = [random_columns(prepared, [f]) if f.Z is None else f.Z for f in layout.rest]
-    return csr_array(hstack(parts, format="csr"))
+    return csr_array(hstack([columns_of(prepared, factor) for factor in layout.rest], format="csr"))
 
 
 def by_rank(factor: Factor) -> Factor:
@@ -342,6 +357,4 @@ def build_layout(problem: Problem, prepared: Prepared) -> Layout:
             parent[chain[f].codes] = chain[g].codes
             parents[f, g] = parent
             starts[f, g] = np.searchsorted(parent, np.arange(chain[g].levels))
-    sizes = [factor.levels * factor.width for factor in rest]
-    offsets = tuple(int(s) for s in np.cumsum([0, *sizes])[:-1])
-    return Layout(tuple(chain), parents, starts, tuple(rest), offsets, sum(sizes))
+    return Layout(tuple(chain), parents, starts, tuple(rest))

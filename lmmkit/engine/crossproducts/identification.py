@@ -6,7 +6,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import CellBlock
-from lmmkit.engine.crossproducts.elimination_order import parents_of
+from lmmkit.engine.crossproducts.elimination_order import same_groups
 from lmmkit.engine.crossproducts.patterns import pairs_of
 from lmmkit.engine.crossproducts.product_sources import Patterned
 from lmmkit.engine.problem import Problem, Residual
@@ -163,11 +163,6 @@ def by_cell(values: Floats | Ints, residual: Residual) -> Floats | None:
     out = np.zeros(residual.structure.size)
     out[residual.cells] = values
     return out if np.array_equal(out[residual.cells], values) else None
-
-
-def same_groups(one: Ints, two: Ints) -> bool:
-    """Whether two factors divide the rows into the same groups."""
-    return all(parents_of(a, int(a.max()) + 1, b) is not None for a, b in ((one, two), (two, one)))
 
 
 def _refuse_alike(source: Patterned, pairs: Floats) -> None:

@@ -134,26 +134,3 @@ def _refuse_two_rows(residual: Residual, order: Ints, visits: Ints) -> None:
             f"{residual.structure.labels[residual.cells[row]]}{more}: a residual structure has one row per "
             "subject and visit. Keep one of them, average them, or say with another column which is which."
         )
-
-
-def whitened(residual: Residual, rho: Floats, values: Floats) -> Floats:
-    """(n, ...) C^-1 e within each subject, R_subject = C C' by Cholesky in the order of cells.
-
-    For residuals e with Var(e) = sigma^2 R these have variance sigma^2 and no correlation.
-    """
-    R, out = residual.structure.matrix(rho), np.empty_like(values)
-    for group in patterns_of(residual):
-        roots = np.linalg.cholesky(group.inside(R))[group.pattern]
-        part = values[group.rows].reshape(*group.rows.shape, -1)
-        out[group.rows] = np.linalg.solve(roots, part).reshape(values[group.rows].shape)
-    return out
-
-
-def coloured(residual: Residual, rho: Floats, values: Floats) -> Floats:
-    """(n, ...) C z within each subject: what `whitened` undoes. For z ~ N(0, 1) these have covariance R."""
-    R, out = residual.structure.matrix(rho), np.empty_like(values)
-    for group in patterns_of(residual):
-        roots = np.linalg.cholesky(group.inside(R))[group.pattern]
-        part = values[group.rows].reshape(*group.rows.shape, -1)
-        out[group.rows] = (roots @ part).reshape(values[group.rows].shape)
-    return out

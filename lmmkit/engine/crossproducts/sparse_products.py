@@ -12,10 +12,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import block_diag, csr_array, eye_array, hstack, kron
+from scipy.sparse import block_diag, csr_array, eye_array, kron
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, random_columns
+from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, rest_columns
 from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg.sparse_cholesky import SparsePattern, sparse_pattern
 from lmmkit.engine.relations.pedigree import Pedigree
@@ -137,7 +137,7 @@ def sparse_products(prepared: Prepared, layout: Layout) -> SparseProducts:
     Raises:
         FitError: The factor of C would have too many entries.
     """
-    Z = csr_array(hstack([_columns(prepared, factor) for factor in layout.rest], format="csr"))
+    Z = rest_columns(prepared, layout)
     there = csr_array((np.ones(Z.nnz), Z.indices, Z.indptr), shape=Z.shape)
     P = csr_array(block_diag([_prior(f, ones=False) for f in layout.rest], format="csr"))
     P_there = csr_array(block_diag([_prior(f, ones=True) for f in layout.rest], format="csr"))
@@ -156,10 +156,6 @@ def sparse_products(prepared: Prepared, layout: Layout) -> SparseProducts:
     spans = tuple((layout.columns(i), f.width) for i, f in enumerate(layout.rest))
     W = np.ascontiguousarray(prepared.rows[[*prepared.fixed, prepared.response]].T)
     return SparseProducts(sparse_pattern(pattern), data(csr_array(Z.T @ Z)), data(P), logdet, spans, Z, W)
-
-
-def _columns(prepared: Prepared, factor: Factor) -> csr_array:
-    return random_columns(prepared, [factor]) if factor.Z is None else factor.Z
 
 
 def _prior(factor: Factor, *, ones: bool) -> csr_array:

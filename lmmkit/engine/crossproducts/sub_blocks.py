@@ -71,12 +71,10 @@ def part_of(
     pairs = [(f, g) for f in kept for g in kept if f < g]
     chain = tuple(found[id(layout.chain[f])][0] for f in kept)
     rest = tuple(found[id(factor)][0] for factor in layout.rest if id(factor) in found)
-    sizes = [factor.levels * factor.width for factor in rest]
-    offsets = tuple(int(s) for s in np.cumsum([0, *sizes])[:-1])
     parents = {(kept.index(f), kept.index(g)): layout.parents[f, g] for f, g in pairs}
     starts = {(kept.index(f), kept.index(g)): layout.starts[f, g] for f, g in pairs}
     maps = [found[id(f)][1] if id(f) in found else np.empty((f.width, 0)) for f in layout.factors]
-    return Layout(chain, parents, starts, rest, offsets, sum(sizes)), maps
+    return Layout(chain, parents, starts, rest), maps
 
 
 def _same_levels(term: Term, codes: Ints) -> bool:

@@ -21,13 +21,13 @@ from scipy.sparse import csr_array
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
-from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial
+from lmmkit.engine.covariance.row_structure import Decaying, RowStructure, Serial
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.elimination_order import (
     Factor,
     Layout,
+    columns_of,
     holds_subjects,
-    random_columns,
     rest_columns,
 )
 from lmmkit.engine.crossproducts.patterns import patterns_of
@@ -131,10 +131,10 @@ class Whitened(ProductSource):
         of_variance = _variance_starts(logs, e) if len(logs) else [np.empty(0)]
         if process is None:
             return of_variance
-        if isinstance(process, Serial | Spatial):
+        if isinstance(process, Decaying):
             return [np.concatenate(pair) for pair in product(of_variance, process.starts())]
-        assert residual.cells is not None
-        visits = Residual(process, residual.cells, residual.subjects, residual.names)
+        visits = residual.over_visits
+        assert visits is not None
         return [
             np.concatenate([own, other])
             for own in of_variance
@@ -198,7 +198,7 @@ def whitened(prepared: Prepared, layout: Layout, residual: Residual | RowResidua
         _refuse_too_mixed(layout, residual)
     chain = tuple(_ordered(factor, order) for factor in layout.chain)
     rest = tuple(
-        replace(own, Z=random_columns(prepared, [own])) if mixes and own.Z is None else own
+        replace(own, Z=columns_of(prepared, own)) if mixes else own
         for own, mixes in zip((_ordered(factor, order) for factor in layout.rest), mixed, strict=True)
     )
     return Whitened(residual, whitening, prepared, replace(layout, chain=chain, rest=rest))

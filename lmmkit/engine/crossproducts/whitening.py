@@ -315,44 +315,32 @@ class _Scaled(Root):
         return csr_array(self.inner.matrix() @ diags_array(1.0 / self.g))
 
 
-class _Reordered(Root):
-    """A root over sorted rows, for rows in any order."""
+@dataclass(frozen=True, eq=False)
+class RowRoot:
+    """B over the rows in the caller's order.
 
-    def __init__(self, order: Ints, inner: Root) -> None:
-        self.order, self.inner, self.logdet = order, inner, inner.logdet
+    Attributes:
+        order: (n,) of the rows in the root, None: as they are.
+        root: B of them.
+    """
+
+    order: Ints | None
+    root: Root
+
+    def white(self, A: Floats) -> Floats:
+        """Returns B A for rows (m, n)."""
+        return self._there(A, self.root.white)
+
+    def unwhite(self, A: Floats) -> Floats:
+        """Returns B^-1 A."""
+        return self._there(A, self.root.unwhite)
 
     def _there(self, A: Floats, function: Callable[[Floats], Floats]) -> Floats:
+        if self.order is None:
+            return function(A)
         out = np.empty(A.shape)
         out[..., self.order] = function(A[..., self.order])
         return out
-
-    def white(self, A: Floats) -> Floats:
-        return self._there(A, self.inner.white)
-
-    def white_t(self, A: Floats) -> Floats:
-        return self._there(A, self.inner.white_t)
-
-    def unwhite(self, A: Floats) -> Floats:
-        return self._there(A, self.inner.unwhite)
-
-    def unwhite_t(self, A: Floats) -> Floats:
-        return self._there(A, self.inner.unwhite_t)
-
-    def logdet_slopes(self) -> Floats:
-        return self.inner.logdet_slopes()
-
-    def pulled(self, X: Floats, U: Floats, adjoint: Floats) -> Floats:
-        return self.inner.pulled(X[:, self.order], U[:, self.order], adjoint[:, self.order])
-
-    def turned(self, x: Floats) -> Floats:
-        found = self.inner.turned(x[self.order])
-        out = np.empty_like(found)
-        out[:, self.order] = found
-        return out
-
-    def matrix(self) -> csr_array:
-        back = np.argsort(self.order)
-        return csr_array(self.inner.matrix()[back][:, back])
 
 
 # Processes: what a root is made of at each rho
@@ -510,11 +498,10 @@ def whitening_of(residual: Residual | RowResidual) -> Whitening:
     return Whitening(process, residual.structure.cuts[0], logs)
 
 
-def root_of(residual: Residual | RowResidual, rho: Floats) -> Root:
+def root_of(residual: Residual | RowResidual, rho: Floats) -> RowRoot:
     """Returns B at rho, over the rows in the caller's order."""
     found = whitening_of(residual)
-    root = found.at(rho)
-    return root if found.order is None else _Reordered(found.order, root)
+    return RowRoot(found.order, found.at(rho))
 
 
 def _process(residual: RowResidual) -> Process:
@@ -576,7 +563,7 @@ def spatial(subjects: Ints, positions: Floats, nugget: bool, names: Callable[[in
         FitError: Two rows of a subject are at one place, no subject has two rows, or one has too many.
 
     >>> spatial(np.zeros(3, int), np.array([[0.0, 0.0], [0.0, 3.0], [4.0, 0.0]]), nugget=False)
-    Spatial(unit=4.0, closest=3.0, nugget=False, longest=5.0)
+    Spatial(unit=4.0, closest=3.0, longest=5.0, nugget=False)
     """
     shapes = _layouts(subjects, positions, names)
     upper = [
@@ -588,7 +575,7 @@ def spatial(subjects: Ints, positions: Floats, nugget: bool, names: Callable[[in
     if not distances.size:
         raise FitError(NO_PAIR)
     least, most = float(distances.min()), float(distances.max())
-    return Spatial(float(np.median(distances)), least, nugget, most)
+    return Spatial(float(np.median(distances)), least, most, nugget=nugget)
 
 
 MOST_ALIKE = 10  # subjects with the same places that count for a median

@@ -25,7 +25,6 @@ from scipy.sparse.csgraph import connected_components
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.inference.information import DirectionalInformation, Directions, theta_directions
-from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.problem import Problem, Residual, RowResidual, Term
 from lmmkit.engine.relations.pedigree import Pedigree
 from lmmkit.engine.relations.relationship import Relationship
@@ -107,22 +106,10 @@ class BlockInformation(DirectionalInformation):
     """Expected information on the coordinates (theta | rho) of a model, by the blocks of its V.
 
     Attributes:
-        optimum: Where it is taken.
         directions: dT of each row and column; those of R follow them.
     """
 
-    optimum: Optimum
     directions: Directions
-
-    @property
-    def nu(self) -> float:
-        """As of `DirectionalInformation`."""
-        return float(self.optimum.criterion.nu)
-
-    @cached_property
-    def Phi(self) -> Floats:
-        """As of `DirectionalInformation`."""
-        return solved(self.optimum.state.XVX, np.eye(self.optimum.criterion.p))
 
     @cached_property
     def slopes(self) -> Floats:
@@ -130,27 +117,20 @@ class BlockInformation(DirectionalInformation):
         return np.einsum("np,inq->ipq", self.products.W, self.products.AW, optimize=True)
 
     @cached_property
-    def matrix(self) -> Floats:
+    def squares(self) -> Floats:
         """As of `DirectionalInformation`."""
-        out = self.products.squares
-        if self.optimum.criterion.reml:
-            half = self.products.AW @ np.linalg.cholesky(self.Phi)
-            flat, relative = half.reshape(len(half), -1), self.Phi @ self.slopes
-            out = out - 2.0 * flat @ flat.T + np.einsum("ipq,jqp->ij", relative, relative, optimize=True)
-        return (out + out.T) / 2.0
+        return self.products.squares
 
     @property
-    def edge(self) -> Floats:
+    def mixed(self) -> Floats:
         """As of `DirectionalInformation`."""
-        edge = self.products.traces
-        if self.optimum.criterion.reml:
-            edge = edge - np.einsum("ipq,qp->i", self.slopes, self.Phi)
-        return edge
+        half = (self.products.AW @ np.linalg.cholesky(self.Phi)).reshape(self._count, -1)
+        return half @ half.T
 
     @property
-    def without_fixed(self) -> Floats:
+    def traces(self) -> Floats:
         """As of `DirectionalInformation`."""
-        return self.products.squares.diagonal()
+        return self.products.traces
 
     def middle(self, W: Floats) -> Floats:
         """As of `DirectionalInformation`."""
@@ -205,24 +185,20 @@ class BlockInformation(DirectionalInformation):
         parts = zip(layout.factors, state.L, self.directions.own, self.directions.cuts, strict=True)
         for factor, L, own, cut in parts:
             term = problem.terms[factor.pieces[0].term]
-            if term.relation is not None:
-                z = prepared.rows[list(factor.rows)][:, rows]
-                kin = np.array([_kinship(term, mine) for mine in rows])
-                half = np.einsum("abm,ac->bmc", z, L)
-                V += kin * (half @ half.swapaxes(-1, -2))
-                slopes[cut] = kin * np.einsum("abm,iac,cbl->ibml", z, own, z, optimize=True)
-                continue
-            if factor.Z is not None:
+            if factor.Z is not None and term.relation is None:
                 for b, mine in enumerate(rows):
                     z = _by_level(factor.Z[mine], factor.width)
                     V[b] += np.einsum("mla,ac,bc,nlb->mn", z, L, L, z, optimize=True)
                     slopes[cut, b] = np.einsum("mla,iab,nlb->imn", z, own, z, optimize=True)
                 continue
             z, codes = prepared.rows[list(factor.rows)][:, rows], factor.codes[rows]
-            together = codes[:, :, None] == codes[:, None, :]
+            if term.relation is None:
+                kin = codes[:, :, None] == codes[:, None, :]
+            else:
+                kin = np.array([_kinship(term, mine) for mine in rows])
             half = np.einsum("abm,ac->bmc", z, L)
-            V += together * (half @ half.swapaxes(-1, -2))
-            slopes[cut] = together * np.einsum("abm,iac,cbl->ibml", z, own, z, optimize=True)
+            V += kin * (half @ half.swapaxes(-1, -2))
+            slopes[cut] = kin * np.einsum("abm,iac,cbl->ibml", z, own, z, optimize=True)
         return V, slopes
 
 
@@ -291,7 +267,7 @@ def _of_visits(structure: ResidualStructure, rho: Floats, cells: Ints) -> tuple[
 
 def block_information(optimum: Optimum) -> BlockInformation:
     """Expected information on (theta | rho) at an optimum."""
-    return BlockInformation(optimum, theta_directions(optimum.layout, optimum.state.theta))
+    return BlockInformation(optimum, theta_directions(optimum))
 
 
 def _chunks(blocks: list[Ints], count: int) -> Iterator[Ints]:

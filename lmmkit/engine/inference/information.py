@@ -10,9 +10,10 @@ columns of L are left out.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,6 @@ from numpy.typing import NDArray
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.natural_scales import SCALES, Scale
 from lmmkit.engine.criterion.hessian import observed_hessian
-from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.inference.traces import Traces, component_sizes, outer_sum, scores, traces
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
@@ -86,14 +86,16 @@ class Directions:
         return self.cuts[-1].stop if self.cuts else 0
 
 
-def theta_directions(layout: Layout, theta: Floats) -> Directions:
+def theta_directions(optimum: Optimum) -> Directions:
     """dT / dx of each factor's coordinates x."""
-    return Directions(tuple(structure.jacobian(x) for structure, x in layout.parameters(theta)))
+    parameters = optimum.layout.parameters(optimum.state.theta)
+    return Directions(tuple(structure.jacobian(x) for structure, x in parameters))
 
 
-def entry_directions(layout: Layout, theta: Floats) -> Directions:
+def entry_directions(optimum: Optimum) -> Directions:
     """Directions of every T, none of them zero at a singular one: entries of T, or of what it is made of."""
-    return Directions(tuple(structure.tangent(x) for structure, x in layout.parameters(theta)))
+    parameters = optimum.layout.parameters(optimum.state.theta)
+    return Directions(tuple(structure.tangent(x) for structure, x in parameters))
 
 
 def in_data_units(optimum: Optimum, directions: Directions) -> tuple[Floats, ...]:
@@ -107,42 +109,73 @@ def in_data_units(optimum: Optimum, directions: Directions) -> tuple[Floats, ...
     return tuple(out[term] for term in range(len(out)))
 
 
+@dataclass(frozen=True, eq=False)
 class DirectionalInformation(ABC):
-    """Expected information along m directions V_i of V and along V itself, in units where sigma^2 = 1."""
+    """Expected information along m directions V_i of V and along V itself, in units where sigma^2 = 1.
+
+    With P = V^-1 - V^-1 X Phi X'V^-1 that of REML is that of ML less
+    2 tr(Phi X'V^-1 V_i V^-1 V_j V^-1 X), plus tr(Phi X'V^-1 V_i V^-1 X Phi X'V^-1 V_j V^-1 X).
+
+    Attributes:
+        optimum: Where it is taken.
+    """
+
+    optimum: Optimum
+
+    @cached_property
+    def squares(self) -> Floats:
+        """(m, m) tr(V^-1 V_i V^-1 V_j)."""
+        raise NotImplementedError
 
     @property
     @abstractmethod
-    def nu(self) -> float:
-        """Rows, less fixed effects under REML."""
+    def mixed(self) -> Floats:
+        """(m, m) tr(Phi X'V^-1 V_i V^-1 V_j V^-1 X), or its transpose."""
 
-    @cached_property
-    def Phi(self) -> Floats:
-        """(p, p) (X'V^-1X)^-1."""
-        raise NotImplementedError
+    @property
+    @abstractmethod
+    def traces(self) -> Floats:
+        """(m,) tr(V^-1 V_i)."""
 
     @cached_property
     def slopes(self) -> Floats:
         """(m, p, p) X'V^-1 V_i V^-1 X, the fall of X'V^-1X along each direction."""
         raise NotImplementedError
 
-    @cached_property
-    def matrix(self) -> Floats:
-        """(m, m) tr(P V_i P V_j) under REML, tr(V^-1 V_i V^-1 V_j) under ML."""
-        raise NotImplementedError
-
-    @property
-    @abstractmethod
-    def edge(self) -> Floats:
-        """(m,) tr(P V_i) under REML, tr(V^-1 V_i) under ML."""
-
-    @property
-    @abstractmethod
-    def without_fixed(self) -> Floats:
-        """(m,) tr(V^-1 V_i V^-1 V_i), information on each parameter without fixed effects."""
-
     @abstractmethod
     def middle(self, W: Floats) -> Floats:
         """Returns (p, p) sum_ij W_ij X'V^-1 V_i V^-1 V_j V^-1 X."""
+
+    @property
+    def nu(self) -> float:
+        """Rows, less fixed effects under REML."""
+        return float(self.optimum.criterion.nu)
+
+    @cached_property
+    def Phi(self) -> Floats:
+        """(p, p) (X'V^-1X)^-1."""
+        return solved(self.optimum.state.XVX, np.eye(self.optimum.criterion.p))
+
+    @cached_property
+    def matrix(self) -> Floats:
+        """(m, m) tr(P V_i P V_j) under REML, tr(V^-1 V_i V^-1 V_j) under ML."""
+        out = self.squares
+        if self.optimum.criterion.reml:
+            relative = self.Phi @ self.slopes
+            out = out - 2.0 * self.mixed + np.einsum("ipq,jqp->ij", relative, relative, optimize=True)
+        return (out + out.T) / 2.0
+
+    @property
+    def edge(self) -> Floats:
+        """(m,) tr(P V_i) under REML, tr(V^-1 V_i) under ML."""
+        if self.optimum.criterion.reml:
+            return self.traces - np.einsum("ipq,qp->i", self.slopes, self.Phi)
+        return self.traces
+
+    @property
+    def without_fixed(self) -> Floats:
+        """(m,) tr(V^-1 V_i V^-1 V_i), information on each parameter without fixed effects."""
+        return self.squares.diagonal()
 
     @cached_property
     def spread(self) -> Spread:
@@ -170,27 +203,15 @@ class ExpectedInformation(DirectionalInformation):
     """Expected information on the covariance matrices of the random effects.
 
     Attributes:
-        optimum: Where it is taken.
         directions: dT of each row and column; V_i = Z (I (x) dT_i) Z'.
     """
 
-    optimum: Optimum
     directions: Directions
 
     @cached_property
     def blocks(self) -> Traces:
         """Sums over the blocks of Z'V^-1Z and Z'V^-1X."""
         return traces(self.optimum.prepared, self.optimum.layout, self.optimum.state)
-
-    @property
-    def nu(self) -> float:
-        """As of `DirectionalInformation`."""
-        return float(self.optimum.criterion.nu)
-
-    @cached_property
-    def Phi(self) -> Floats:
-        """As of `DirectionalInformation`."""
-        return solved(self.optimum.state.XVX, np.eye(self.optimum.criterion.p))
 
     @cached_property
     def slopes(self) -> Floats:
@@ -201,51 +222,39 @@ class ExpectedInformation(DirectionalInformation):
             parts.append(np.einsum("iab,apbq->ipq", d, outer_sum(U, U)))
         return np.concatenate([np.empty((0, p, p)), *parts])
 
-    @cached_property
-    def matrix(self) -> Floats:
-        """As of `DirectionalInformation`."""
-        # With P = V^-1 - V^-1 X Phi X'V^-1 that of REML is that of ML less
-        # 2 tr(Phi X'V^-1 V_i V^-1 V_j V^-1 X), plus tr(Phi X'V^-1 V_i V^-1 X Phi X'V^-1 V_j V^-1 X).
+    def _along(self, sums: Callable[[int, int], Floats]) -> Floats:
+        """(m, m) sums (k_f, k_g, k_f, k_g) over pairs of levels of two factors, along all directions."""
         own, cuts = self.directions.own, self.directions.cuts
-        reml, root = self.optimum.criterion.reml, np.asarray(np.linalg.cholesky(self.Phi), dtype=np.float64)
         out = np.zeros((self.directions.count, self.directions.count))
-        for f, one in enumerate(own):
-            for g, two in enumerate(own):
-                inner = self.blocks.squares(f, g)
-                if reml:
-                    inner = inner - 2.0 * self.blocks.mixed(f, g, root)
-                out[cuts[f], cuts[g]] = np.einsum("iab,acbd,jcd->ij", one, inner, two, optimize=True)
-        if reml:
-            relative = self.Phi @ self.slopes
-            out += np.einsum("ipq,jqp->ij", relative, relative)
-        return (out + out.T) / 2.0
+        for f, g in product(range(len(own)), repeat=2):
+            out[cuts[f], cuts[g]] = np.einsum("iab,acbd,jcd->ij", own[f], sums(f, g), own[g], optimize=True)
+        return out
+
+    @cached_property
+    def squares(self) -> Floats:
+        """As of `DirectionalInformation`."""
+        return self._along(self.blocks.squares)
 
     @property
-    def edge(self) -> Floats:
+    def mixed(self) -> Floats:
         """As of `DirectionalInformation`."""
-        edge = np.concatenate(
-            [np.einsum("iab,ab->i", d, self.blocks.trace(f)) for f, d in enumerate(self.directions.own)]
+        root = np.asarray(np.linalg.cholesky(self.Phi), dtype=np.float64)
+        return self._along(lambda f, g: self.blocks.mixed(f, g, root))
+
+    @property
+    def traces(self) -> Floats:
+        """As of `DirectionalInformation`."""
+        own = enumerate(self.directions.own)
+        return np.concatenate(
+            [np.empty(0), *(np.einsum("iab,ab->i", d, self.blocks.trace(f)) for f, d in own)]
         )
-        if self.optimum.criterion.reml:
-            edge = edge - np.einsum("ipq,qp->i", self.slopes, self.Phi)
-        return edge
-
-    @property
-    def without_fixed(self) -> Floats:
-        """As of `DirectionalInformation`."""
-        own = [
-            np.einsum("iab,acbd,icd->i", d, self.blocks.squares(f, f), d, optimize=True)
-            for f, d in enumerate(self.directions.own)
-        ]
-        return np.concatenate([np.empty(0), *own])
 
     def middle(self, W: Floats) -> Floats:
         """As of `DirectionalInformation`."""
         own, cuts, total = self.directions.own, self.directions.cuts, np.zeros(())
-        for f, one in enumerate(own):
-            for g, two in enumerate(own):
-                weights = np.einsum("ij,iab,jcd->abcd", W[cuts[f], cuts[g]], one, two, optimize=True)
-                total = total + self.blocks.sandwich(f, g, weights)
+        for f, g in product(range(len(own)), repeat=2):
+            weights = np.einsum("ij,iab,jcd->abcd", W[cuts[f], cuts[g]], own[f], own[g], optimize=True)
+            total = total + self.blocks.sandwich(f, g, weights)
         return total
 
 
@@ -311,18 +320,20 @@ def spread(information: Floats, most: Floats | None = None) -> Spread:
     return Spread(2.0 * inverse / np.outer(size, size), size, vectors[:, ~told])
 
 
-def exact_hessian(optimum: Optimum) -> tuple[Floats, Floats]:
+def exact_hessian(found: ExpectedInformation) -> tuple[Floats, Floats]:
     """Exact second derivatives of the profiled deviance in theta, and q_i = y'P V_i P y.
+
+    Args:
+        found: The expected information on theta at an optimum.
 
     Reference: Johnson & Thompson (1995): the average information is the mean of the observed and the expected
     one, so twice the former less the latter, with the curvature of T = L L', is exact.
     """
-    state, criterion = optimum.state, optimum.criterion
+    state, criterion = found.optimum.state, found.optimum.criterion
     average, q = state.information.G, state.information.q
-    if _is_costly(optimum):
+    if _is_costly(found.optimum):
         return observed_hessian(criterion.evaluate, state.theta), q
-    expected = ExpectedInformation(optimum, theta_directions(optimum.layout, state.theta)).matrix
-    return state.hessian + criterion.nu / state.r2 * average - expected, q
+    return state.hessian + criterion.nu / state.r2 * average - found.matrix, q
 
 
 def _is_costly(optimum: Optimum) -> bool:
@@ -368,9 +379,9 @@ class VarianceInformation:
 
 def variance_information(optimum: Optimum) -> VarianceInformation:
     """The exact information on (theta, sigma) at an optimum."""
-    profiled, q = exact_hessian(optimum)
+    found = ExpectedInformation(optimum, theta_directions(optimum))
+    profiled, q = exact_hessian(found)
     free = optimum.layout.free(optimum.state.theta)
-    found = ExpectedInformation(optimum, theta_directions(optimum.layout, optimum.state.theta))
     most = None if _is_costly(optimum) else found.without_fixed
     return with_sigma(optimum, profiled, q, free, found.slopes, most)
 
@@ -462,7 +473,7 @@ def curvature(optimum: Optimum, found: VarianceInformation) -> Curvature:
     """
     sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
     m, r = optimum.layout.count, len(optimum.state.rho)
-    own = in_data_units(optimum, theta_directions(optimum.layout, optimum.state.theta))
+    own = in_data_units(optimum, theta_directions(optimum))
     slopes = tuple(np.concatenate([slope, np.zeros((r, *slope.shape[1:]))]) for slope in own)
     residual = np.concatenate([np.zeros((r, m)), _natural_slopes(optimum), np.zeros((r, 1))], axis=1)
     return Curvature(

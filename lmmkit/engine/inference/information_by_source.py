@@ -10,7 +10,7 @@ from lmmkit.engine.inference.information import (
     differenced_information,
     variance_information,
 )
-from lmmkit.engine.inference.visits import visit_information, visit_variance_information
+from lmmkit.engine.inference.visits import VisitInformation, visit_variance_information
 from lmmkit.engine.solution import Optimum
 
 
@@ -30,7 +30,7 @@ def along_coordinates(optimum: Optimum) -> DirectionalInformation | None:
     source = optimum.criterion.source
     if isinstance(source, Fixed) and not _has_relatives(optimum):
         return None
-    return visit_information(optimum) if isinstance(source, Patterned) else block_information(optimum)
+    return VisitInformation(optimum) if isinstance(source, Patterned) else block_information(optimum)
 
 
 def _has_relatives(optimum: Optimum) -> bool:

@@ -25,17 +25,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.inference.information import (
-    DirectionalInformation,
-    ExpectedInformation,
-    Spread,
-    VarianceInformation,
-    entry_directions,
-    theta_directions,
-)
+from lmmkit.engine.inference.information import DirectionalInformation, Spread, VarianceInformation
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.solution import Optimum
 
 SPECIAL = 1e-8  # relative distance of A1 / A2 from the two ratios at which V1 = u
 
@@ -126,21 +118,15 @@ def scaling(rows: int, A1: float, A2: float) -> Scaling:
     return Scaling(df, scale) if df > 0.0 and scale > 0.0 else Scaling(np.nan, np.nan)
 
 
-def kenward_roger(
-    optimum: Optimum, found: DirectionalInformation | None = None, spread: Spread | None = None
-) -> KenwardRoger:
+def kenward_roger(found: DirectionalInformation, spread: Spread | None = None) -> KenwardRoger:
     """The adjusted covariance matrix at a non-singular REML optimum.
 
     Args:
-        optimum: The criterion there.
-        found: The expected information on the covariance parameters, and what goes with it; by default on
-            the entries of T.
+        found: The expected information on the covariance parameters there, and what goes with it.
         spread: Their uncertainty, the scale of V last; by default that of the expected information.
     """
-    if found is None:
-        found = ExpectedInformation(optimum, entry_directions(optimum.layout, optimum.state.theta))
-    spread, prepared = spread or found.spread, optimum.prepared
-    Phi, slopes, W = found.Phi, found.slopes, spread.covariance[:-1, :-1]
+    optimum, spread = found.optimum, spread or found.spread
+    prepared, Phi, slopes, W = optimum.prepared, found.Phi, found.slopes, spread.covariance[:-1, :-1]
     middle = found.middle(W) - np.einsum("ij,ipq,jqr->pr", W, slopes, Phi @ slopes, optimize=True)
     variance = prepared.scale**2 * optimum.state.r2 / optimum.criterion.nu
     return KenwardRoger(
@@ -151,17 +137,13 @@ def kenward_roger(
     )
 
 
-def with_observed(
-    optimum: Optimum, observed: VarianceInformation, found: DirectionalInformation | None = None
-) -> KenwardRoger:
+def with_observed(observed: VarianceInformation, found: DirectionalInformation) -> KenwardRoger:
     """The same with the observed in place of the expected information.
 
     Args:
-        optimum: The criterion at a non-singular REML optimum.
         observed: The information on the coordinates and sigma.
-        found: The expected information on the same coordinates; by default on theta.
+        found: The expected information on the same coordinates.
     """
     # V = s V_0 has sigma = sigma_0 sqrt(s): at s = 1 the scale moves by 2 / sigma per unit of sigma.
-    sigma = float(np.sqrt(optimum.state.r2 / optimum.criterion.nu))
-    found = found or ExpectedInformation(optimum, theta_directions(optimum.layout, optimum.state.theta))
-    return kenward_roger(optimum, found, observed.on_scale(sigma / 2.0))
+    sigma = float(np.sqrt(found.optimum.state.r2 / found.optimum.criterion.nu))
+    return kenward_roger(found, observed.on_scale(sigma / 2.0))

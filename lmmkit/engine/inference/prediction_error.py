@@ -84,13 +84,15 @@ class PredictionError:
         if by_level and len(X) > self.layout.size:
             for part, first, BE in self._by_level(Z, codes):
                 own = self._own([z[part] for z in Z], [c[part] for c in codes])
-                rest = self._squared(own, first, BE)
-                out[part] = self._met(0, own[:1]) + rest + self._fixed(X[part], own)
+                z, at = own[0].values, own[0].level
+                met = np.einsum("ma,abm,mb->m", z, self.M[0][:, :, at], z)
+                out[part] = met + self._squared(own, first, BE) + self._fixed(X[part], own)
             return out
         size = max(CELLS // max(self.layout.size, 64), 1)
         for first in range(0, len(X), size):
             part = slice(first, first + size)
-            out[part] = self._chunk(X[part], [z[part] for z in Z], [c[part] for c in codes])
+            z, levels = tuple(each[part] for each in Z), tuple(each[part] for each in codes)
+            out[part] = self.of_functions(X[part], z, levels, np.arange(len(X[part])))
         return out
 
     def of_functions(
@@ -126,25 +128,6 @@ class PredictionError:
             if link.coupling is not None:
                 np.subtract.at(dense, who, _gathered(link.coupling, slot.level, w))
         return total + self._of_rest(dense) + fixed
-
-    def _chunk(self, X: Floats, Z: list[Floats], codes: list[Ints]) -> Floats:
-        own = self._own(Z, codes)
-        if self._rotated:
-            return self._of_rotated(own[0], np.arange(len(X)), len(X)) + self._fixed(X, own)
-        chain = len(self.links)
-        slots = [[slot] for slot in own[:chain]]
-        dense = self._scattered(own[chain:], len(X))
-        total = np.zeros(len(X))
-        for f, link in enumerate(self.links):
-            total += self._met(f, slots[f])
-            for slot in slots[f]:
-                w = self._left(f, slot)
-                for g, block in link.between.items():
-                    left = -np.einsum("abm,am->mb", block[:, :, slot.level], w)
-                    slots[g].append(Slot(self.layout.parents[f, g][slot.level], left))
-                if link.coupling is not None:
-                    dense -= _gathered(link.coupling, slot.level, w)
-        return total + self._of_rest(dense) + self._fixed(X, own)
 
     def _own(self, Z: list[Floats], codes: list[Ints]) -> list[Slot]:
         """The rows' own part with each factor."""
@@ -249,16 +232,6 @@ class PredictionError:
         at = self._scores[f][:, :, slot.level]
         T = self.state.L[f] @ self.state.L[f].T
         return np.einsum("mk,kpm->mp", slot.values @ T, at)
-
-    def _met(self, f: int, slots: list[Slot]) -> Floats:
-        """(m,) sum over pairs of slots at the same level of v'M v."""
-        total = np.zeros(len(slots[0].level))
-        for one in slots:
-            Mv = np.einsum("abm,mb->ma", self.M[f][:, :, one.level], one.values)
-            for two in slots:
-                same = one.level == two.level
-                total += np.where(same, np.einsum("ma,ma->m", Mv, two.values), 0.0)
-        return total
 
     def _scattered(self, own: list[Slot], count: int) -> Floats:
         """(m, q2) the rows' own parts with the rest."""

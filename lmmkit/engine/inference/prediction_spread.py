@@ -136,26 +136,33 @@ class PredictionSpread:
 
     def _of_several(self, slots: list[Slot]) -> ComponentRows:
         """One function of several levels, in all components that it meets."""
-        T, first = [L @ L.T for L in self.found.optimum.state.L], self.found.blocks.parts[0]
-        if not isinstance(first, ComponentTraces):
-            levels, place = np.unique(slots[0].level, return_inverse=True)
-            width = slots[0].values.shape[1]
-            z = np.zeros((len(levels), width))
-            np.add.at(z, place, slots[0].values)
-            S = block_diag(*(first.S[:, :, level] for level in levels))
-            U = np.concatenate([first.U[:, :, level] for level in levels])
-            return ComponentRows(S, U, z.reshape(1, -1), ((slice(0, z.size), len(levels)),), T)
+        first = self.found.blocks.parts[0]
+        if isinstance(first, ComponentTraces):
+            return self._in_components(slots, np.zeros(len(slots[0].level), np.intp), 1)
+        levels, place = np.unique(slots[0].level, return_inverse=True)
+        z = np.zeros((len(levels), slots[0].values.shape[1]))
+        np.add.at(z, place, slots[0].values)
+        S = block_diag(*(first.S[:, :, level] for level in levels))
+        U = np.concatenate([first.U[:, :, level] for level in levels])
+        return ComponentRows(S, U, z.reshape(1, -1), ((slice(0, z.size), len(levels)),), self._T)
+
+    def _in_components(self, slots: list[Slot], function: Ints, r: int) -> ComponentRows:
+        """r functions whose parts lie in the same components; `function` is that which a part belongs to."""
         labels = [own[slot.level] for own, slot in zip(self._components, slots, strict=True)]
-        numbers = list(dict.fromkeys(np.concatenate(labels).tolist()))
-        S, U, cuts, starts = self._joined(numbers)
-        z = np.zeros((1, len(S)))
-        for f, (slot, label) in enumerate(zip(slots, labels, strict=True)):
+        S, U, cuts, starts = self._joined(list(dict.fromkeys(np.concatenate(labels).tolist())))
+        z = np.zeros((r, len(S)))
+        for slot, label, start, places in zip(slots, labels, starts, self._places, strict=True):
             width = slot.values.shape[1]
-            begin: Ints = np.array([starts[f][int(number)] for number in label], dtype=np.intp)
-            at = begin + self._places[f][slot.level] * width
+            begin: Ints = np.array([start[number] for number in label.tolist()], dtype=np.intp)
+            at = begin + places[slot.level] * width
             for c in range(width):
-                np.add.at(z[0], at + c, slot.values[:, c])
-        return ComponentRows(S, U, z, cuts, T)
+                np.add.at(z, (function, at + c), slot.values[:, c])
+        return ComponentRows(S, U, z, cuts, self._T)
+
+    @property
+    def _T(self) -> list[Floats]:
+        """(k, k) of each factor."""
+        return [L @ L.T for L in self.found.optimum.state.L]
 
     def widened(self, v: Floats, of: Widening) -> tuple[Floats, Floats]:
         """v + 2 g of predictions of variance v, and its degrees of freedom, (r,) each.
@@ -170,24 +177,18 @@ class PredictionSpread:
 
     def _blocks(self, slots: list[Slot]) -> Iterator[tuple[Ints, ComponentRows]]:
         """Rows that share a component of levels, or several, with what they meet there."""
-        T, first = [L @ L.T for L in self.found.optimum.state.L], self.found.blocks.parts[0]
+        first = self.found.blocks.parts[0]
         if not isinstance(first, ComponentTraces):
             z = slots[0].values
             S, U = (A.transpose(2, 0, 1)[slots[0].level] for A in (first.S, first.U))
-            yield np.arange(len(z)), ComponentRows(S, U, z, ((slice(0, z.shape[1]), 1),), T)
+            yield np.arange(len(z)), ComponentRows(S, U, z, ((slice(0, z.shape[1]), 1),), self._T)
             return
         labels = [own[slot.level] for own, slot in zip(self._components, slots, strict=True)]
         kinds, kind = np.unique(np.column_stack(labels), axis=0, return_inverse=True)
-        for number, together in enumerate(kinds):
+        for number in range(len(kinds)):
             rows = np.flatnonzero(kind.ravel() == number)
-            numbers = list(dict.fromkeys(together.tolist()))
-            S, U, cuts, starts = self._joined(numbers)
-            z = np.zeros((len(rows), len(S)))
-            for f, slot in enumerate(slots):
-                width = slot.values.shape[1]
-                at = starts[f][int(together[f])] + self._places[f][slot.level[rows]] * width
-                z[np.arange(len(rows))[:, None], at[:, None] + np.arange(width)] = slot.values[rows]
-            yield rows, ComponentRows(S, U, z, cuts, T)
+            mine = [Slot(slot.level[rows], slot.values[rows]) for slot in slots]
+            yield rows, self._in_components(mine, np.arange(len(rows)), len(rows))
 
     def _joined(
         self, numbers: list[int]

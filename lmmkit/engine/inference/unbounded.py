@@ -159,7 +159,7 @@ def _products(optimum: Optimum) -> _Products:
     size = np.sqrt(values[new])
     W = prepared.rows[[*prepared.fixed, prepared.response]].T
     inside = (vectors[:, new] / size).T @ (Z.T @ W)
-    spans = entry_directions(optimum.layout, optimum.state.theta).own
+    spans = entry_directions(optimum).own
     units = tuple((own, factor.levels) for own, factor in zip(spans, factors, strict=True))
     return _Products(vectors[:, new] * size, inside, W.T @ W - inside.T @ inside, units, optimum.criterion.nu)
 

@@ -14,7 +14,6 @@ over visits are added up first, no array has r^2 p^2 entries.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -27,7 +26,6 @@ from lmmkit.engine.inference.information import (
     VarianceInformation,
     with_sigma,
 )
-from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.solution import Optimum
 
 
@@ -47,73 +45,47 @@ class Moving(NamedTuple):
     PR: Floats
 
 
-@dataclass(frozen=True, eq=False)
 class VisitInformation(DirectionalInformation):
-    """Expected information on the coordinates of a residual structure, without random effects.
+    """Expected information on the coordinates of a residual structure, without random effects."""
 
-    Attributes:
-        source: The cross-products.
-        rho: (r,) where it is taken.
-        rows: n.
-        reml: Restricted maximum likelihood, or maximum likelihood.
-    """
-
-    source: Patterned
-    rho: Floats
-    rows: int
-    reml: bool
+    @property
+    def source(self) -> Patterned:
+        """The cross-products."""
+        assert isinstance(self.optimum.criterion.source, Patterned)
+        return self.optimum.criterion.source
 
     def parts(self) -> Iterator[Moving]:
         """Some patterns at a time."""
-        J = self.source.residual.structure.jacobian(self.rho)
-        for sums, P in self.source.pieces(self.rho):
+        rho = self.optimum.state.rho
+        J = self.source.residual.structure.jacobian(rho)
+        for sums, P in self.source.pieces(rho):
             yield Moving(sums, sums.patterns.counts.astype(np.float64), P, P @ sums.patterns.inside(J))
-
-    @property
-    def nu(self) -> float:
-        """As of `DirectionalInformation`."""
-        return float(self.rows - self.reml * len(self.Phi))
-
-    @cached_property
-    def Phi(self) -> Floats:
-        """As of `DirectionalInformation`."""
-        F = self.source.moments(self.rho)[0].total
-        return solved(F[:-1, :-1], np.eye(len(F) - 1))
 
     @cached_property
     def slopes(self) -> Floats:
         """As of `DirectionalInformation`."""
-        return -self.source.slopes(self.rho)[:, :-1, :-1]
+        return -self.source.slopes(self.optimum.state.rho)[:, :-1, :-1]
 
     @cached_property
     def squares(self) -> Floats:
-        """(r, r) tr(V^-1 V_i V^-1 V_j): (3)."""
+        """As of `DirectionalInformation`: (3)."""
         return sum(
             (_traces(part.counts[:, None, None] * part.PR, part.PR) for part in self.parts()), np.zeros(())
         )
 
-    @cached_property
-    def matrix(self) -> Floats:
+    @property
+    def mixed(self) -> Floats:
         """As of `DirectionalInformation`."""
-        out = self.squares.copy()
-        if self.reml:
-            for part in self.parts():
-                M = part.sums.contracted(_bordered(self.Phi))
-                out -= 2.0 * _traces(part.PR, part.PR @ (part.P @ M))
-            relative = self.Phi @ self.slopes
-            out += np.einsum("ipq,jqp->ij", relative, relative, optimize=True)
-        return (out + out.T) / 2.0
+        Phi = np.pad(self.Phi, (0, 1))  # nothing for the response
+        return sum(
+            (_traces(part.PR, part.PR @ (part.P @ part.sums.contracted(Phi))) for part in self.parts()),
+            np.zeros(()),
+        )
 
     @property
-    def without_fixed(self) -> Floats:
+    def traces(self) -> Floats:
         """As of `DirectionalInformation`."""
-        return self.squares.diagonal()
-
-    @property
-    def edge(self) -> Floats:
-        """As of `DirectionalInformation`."""
-        out = sum((np.einsum("ibss,b->i", part.PR, part.counts) for part in self.parts()), np.zeros(()))
-        return out - np.einsum("ipq,qp->i", self.slopes, self.Phi) if self.reml else out
+        return sum((np.einsum("ibss,b->i", part.PR, part.counts) for part in self.parts()), np.zeros(()))
 
     def middle(self, W: Floats) -> Floats:
         """As of `DirectionalInformation`."""
@@ -131,23 +103,9 @@ def _traces(A: Floats, B: Floats) -> Floats:
     return A.reshape(len(A), -1) @ np.swapaxes(B, -1, -2).reshape(len(B), -1).T
 
 
-def _bordered(Phi: Floats) -> Floats:
-    """(q, q) Phi with nothing for the response."""
-    out = np.zeros((len(Phi) + 1, len(Phi) + 1))
-    out[:-1, :-1] = Phi
-    return out
-
-
-def visit_information(optimum: Optimum) -> VisitInformation:
-    """Expected information at an optimum of a model of repeated visits."""
-    criterion = optimum.criterion
-    assert isinstance(criterion.source, Patterned)
-    return VisitInformation(criterion.source, optimum.state.rho, criterion.rows, criterion.reml)
-
-
 def visit_variance_information(optimum: Optimum) -> VarianceInformation:
-    """The exact information on (rho, sigma) there."""
-    found, state = visit_information(optimum), optimum.state
-    G = -found.source.slopes(found.rho)
+    """The exact information on (rho, sigma) at an optimum of a model of repeated visits."""
+    found, state = VisitInformation(optimum), optimum.state
+    G = -found.source.slopes(state.rho)
     q = np.einsum("p,ipq,q->i", state.a, G, state.a)
     return with_sigma(optimum, state.hessian, q, np.ones(len(q), bool), G[:, :-1, :-1], found.without_fixed)

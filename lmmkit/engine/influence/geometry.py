@@ -22,7 +22,7 @@ import numpy as np
 from scipy.sparse import csr_array, eye_array, hstack, kron
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.crossproducts.elimination_order import Factor, random_columns
+from lmmkit.engine.crossproducts.elimination_order import Factor, columns_of, random_columns
 from lmmkit.engine.inference.connected_blocks import residual_blocks
 from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
@@ -254,7 +254,7 @@ def _random(optimum: Optimum, factor: Factor) -> csr_array:
     """(n, q) columns of a factor of independent levels, or of what stands for related ones."""
     relation = optimum.problem.terms[factor.pieces[0].term].relation
     if relation is None:
-        return random_columns(optimum.prepared, [factor]) if factor.Z is None else factor.Z
+        return columns_of(optimum.prepared, factor)
     if relation.levels > MOST_LEVELS:
         raise FitError(
             f"influence() takes a dense root of the covariance between related levels: {relation.levels:,} "

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lmmkit.engine.arrays import Floats, Ints
+from lmmkit.engine.arrays import Floats
 from lmmkit.engine.problem import FitNumbers, Problem, Residual, RowResidual, Term
 from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.engine.solve import solve, solve_at
@@ -24,7 +24,7 @@ def remaining(problem: Problem, keep: NDArray[np.bool_]) -> Problem:
         keep: (n,) which rows stay.
 
     Raises:
-        FitError: A grouping factor has a single level left, or a structure over visits has lost one.
+        FitError: A structure over visits has lost one.
     """
     return replace(
         problem,
@@ -51,8 +51,6 @@ def _term(term: Term, keep: NDArray[np.bool_]) -> Term:
         return replace(term, codes=codes, members=members)
     met = [own[weights != 0.0] for own, weights in members] or [codes]
     levels = np.unique(np.concatenate(met))
-    if len(levels) < 2:
-        raise FitError("a grouping factor has a single level in the rows left")
     place = np.zeros(term.levels, dtype=np.intp)
     place[levels] = np.arange(len(levels))
     return replace(
@@ -67,11 +65,11 @@ def _residual(residual: Residual | RowResidual, keep: NDArray[np.bool_]) -> Resi
     codes = residual.subjects[keep]
     met, subjects = np.unique(codes, return_inverse=True)
     names = [residual.names[i] for i in met] if len(residual.names) else ()
+    cells = residual.cells
+    if cells is not None and len(np.unique(cells[keep])) < len(np.unique(cells)):
+        raise FitError("a visit of the residual structure has no row among the rows left")
     if isinstance(residual, Residual):
-        _refuse_lost_cell(residual.cells, keep)
         return replace(residual, cells=residual.cells[keep], subjects=subjects, names=names)
-    if residual.cells is not None:
-        _refuse_lost_cell(residual.cells, keep)
 
     def own(values: Floats | None) -> Floats | None:
         return None if values is None else values[keep]
@@ -83,13 +81,8 @@ def _residual(residual: Residual | RowResidual, keep: NDArray[np.bool_]) -> Resi
         covariate=own(residual.covariate),
         times=own(residual.times),
         positions=own(residual.positions),
-        cells=None if residual.cells is None else residual.cells[keep],
+        cells=None if cells is None else cells[keep],
     )
-
-
-def _refuse_lost_cell(cells: Ints, keep: NDArray[np.bool_]) -> None:
-    if len(np.unique(cells[keep])) < len(np.unique(cells)):
-        raise FitError("a visit of the residual structure has no row among the rows left")
 
 
 def fit_of_rest(left: Problem, fit: FitNumbers, held: tuple[tuple[Floats, ...], float] | None) -> Solution:
@@ -103,8 +96,11 @@ def fit_of_rest(left: Problem, fit: FitNumbers, held: tuple[tuple[Floats, ...], 
         held: Lambda of each term and sigma where they are given; then nothing is searched for.
 
     Raises:
-        FitError: The rows left cannot be fitted, or do not estimate all coefficients.
+        FitError: The rows left cannot be fitted, have a single level of a factor, or do not estimate all
+            coefficients.
     """
+    if any(term.levels < 2 for term in left.terms):
+        raise FitError("a grouping factor has a single level in the rows left")
     if held is not None:
         found = solve_at(left, *held, reml=fit.reml)
     else:

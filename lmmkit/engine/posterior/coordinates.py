@@ -25,9 +25,10 @@ from functools import cached_property
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.patterned import Fading, PatternedStructure, WithinBounds
+from lmmkit.engine.covariance.correlations import WithinBounds
+from lmmkit.engine.covariance.patterned import Fading, PatternedStructure
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
-from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial
+from lmmkit.engine.covariance.row_structure import Decaying, RowStructure
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.posterior.priors import LKJ, Prior
@@ -395,7 +396,7 @@ class ResidualPart(DrawnPart):
         if not isinstance(self.structure, RowStructure):
             return []
         process = self.structure.correlation
-        return [(self.structure.cuts[1].start, process.unit)] if isinstance(process, Serial | Spatial) else []
+        return [(self.structure.cuts[1].start, process.unit)] if isinstance(process, Decaying) else []
 
     def log_jacobian(self, phi: Floats) -> Floats:
         """As of `DrawnPart`."""

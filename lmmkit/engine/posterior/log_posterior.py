@@ -191,9 +191,7 @@ class LogPosterior:
         points = phi[:, cut]
         with np.errstate(all="ignore"):  # far out a number may leave its range: there is no density then
             fits = self._batch(points) if self.batched else self._one_by_one(points)
-            prior = self.parts.log_prior(points)
-            jacobian = self.parts.log_density(points) - prior
-            return self._with_effects(points, fits, prior, jacobian, z[:, cut])
+            return self._with_effects(points, fits, z[:, cut])
 
     def _batch(self, phi: Floats) -> _Fits:
         """All at once; never fewer than the least batch, so that no sum runs in another order."""
@@ -237,7 +235,7 @@ class LogPosterior:
         except (FitError, np.linalg.LinAlgError, ArithmeticError, ValueError):
             return None
 
-    def _with_effects(self, phi: Floats, fits: _Fits, prior: Floats, jacobian: Floats, z: Floats) -> Drawn:
+    def _with_effects(self, phi: Floats, fits: _Fits, z: Floats) -> Drawn:
         """(1) to (3)."""
         log_sigma, S = phi[-1], self.setup.prepared.basis
         known = np.isfinite(fits.dev) & _positive(fits.Phi)
@@ -256,9 +254,10 @@ class LogPosterior:
         log_A = -2.0 * np.log(np.einsum("rpp->rp", roots)).sum(axis=1) - 2.0 * self.p * log_sigma
         log_A = log_A - 2.0 * (float(np.linalg.slogdet(S)[1]) if self.p else 0.0)
         likelihood = -0.5 * (fits.dev - log_A + self.p * LOG_2PI + squares)
-        posterior = np.where(known, marginal + prior + jacobian, -np.inf)
+        posterior = np.where(known, marginal + self.parts.log_density(phi), -np.inf)
         posterior = np.where(np.isfinite(posterior), posterior, -np.inf)
-        return Drawn(posterior, prior + self.effects.log_density(beta), likelihood, beta, mean)
+        prior = self.parts.log_prior(phi) + self.effects.log_density(beta)
+        return Drawn(posterior, prior, likelihood, beta, mean)
 
     def _informed(
         self, beta: Floats, Phi: Floats, log_sigma: Floats, z: Floats
@@ -285,15 +284,13 @@ class LogPosterior:
         """Returns the log density at (m,) phi and its gradient (m,); minus infinity and zeros outside."""
         at = self._evaluate(phi)
         points = phi[:, None]
-        prior = self.parts.log_prior(points)
-        if at is None or not math.isfinite(float(prior[0])):
+        if at is None or not math.isfinite(float(self.parts.log_prior(points)[0])):
             return -math.inf, np.zeros(len(phi))
         prepared, sigma = self.setup.prepared, math.exp(float(phi[-1]))
         beta = prepared.beta + prepared.scale * prepared.basis @ at.beta
         Phi = inverses(at.XVX)
         fits = _Fits(np.array([at.deviance]), beta[None], Phi[None])
-        jacobian = self.parts.log_density(points) - prior
-        found = self._with_effects(points, fits, prior, jacobian, np.zeros((self.p, 1)))
+        found = self._with_effects(points, fits, np.zeros((self.p, 1)))
         held, share_of_A = at, float(self.p)
         if not self.effects.flat:
             S = prepared.basis

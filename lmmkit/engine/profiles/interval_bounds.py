@@ -15,6 +15,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.natural_scales import FISHER, LOG, PLAIN, Scale, stretched
+from lmmkit.engine.profiles.slices import Holdable
 from lmmkit.engine.rules import PROFILE
 from lmmkit.errors import FitError
 
@@ -40,30 +41,6 @@ class Found(Protocol):
         ...
 
 
-class Profiled(Protocol):
-    """A parameter as `Parameter` and `ResidualParameter` have it."""
-
-    @property
-    def estimate(self) -> float:
-        """At the optimum."""
-        ...
-
-    @property
-    def start(self) -> Floats:
-        """Coordinates of the optimum."""
-        ...
-
-    @property
-    def unit(self) -> float:
-        """Units of the parameter per prepared unit."""
-        ...
-
-    @property
-    def natural(self) -> float:
-        """What to call large for it, where the estimate is zero."""
-        ...
-
-
 @dataclass
 class ProfileCurve:
     """The profile deviance along one parameter, each search begun where the nearest one ended.
@@ -76,7 +53,7 @@ class ProfileCurve:
     """
 
     find: Callable[[float, Floats], Found]
-    parameter: Profiled
+    parameter: Holdable
     least: float
     known: dict[float, Floats] = field(default_factory=dict[float, Floats])
 
@@ -213,9 +190,9 @@ class IntervalSearch:
         t = scale.there(self.line.parameter.estimate)
         return Crossing(self.line, scale, self.level, t, outside).find(t + step)
 
-    def on_line(self) -> Interval:
-        """Of a fixed effect."""
-        return self._both(lambda d: self._crossing(PLAIN, -d), lambda d: self._crossing(PLAIN, d))
+    def on_scale(self, scale: Scale) -> Interval:
+        """Of a fixed effect on a line, of a residual standard deviation, which cannot be zero, on the log."""
+        return self._both(lambda d: self._crossing(scale, -d), lambda d: self._crossing(scale, d))
 
     def with_ends(self, low: float | None, high: float | None) -> Interval:
         """Of a coordinate without bounds; infinite where the profile stays below the level to its end.

@@ -22,12 +22,10 @@ from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.criterion.criterion import Criterion, Evaluation, Held
 from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.lazy import lazy
-from lmmkit.engine.profiles.profile_deviance import slope_of_held
-from lmmkit.engine.profiles.residual_slices import ProfilePoint, ResidualParameter
+from lmmkit.engine.profiles.profile_deviance import least_point, ways_off_saddle
+from lmmkit.engine.profiles.residual_slices import HeldFrame, ProfilePoint, ResidualParameter
 from lmmkit.engine.rules import PROFILE
-from lmmkit.engine.search.newton import minimise
-from lmmkit.engine.search.search import Objective
-from lmmkit.engine.setup import Setup
+from lmmkit.engine.search.search import Objective, P
 from lmmkit.errors import FitError
 
 NEARER = (1.0, 0.7, 0.4, 0.2, 0.0)  # of partial correlations, at which a start is tried
@@ -115,17 +113,16 @@ class PinnedPoint(Point):
         return float(self.at.gradient[self.pinned.place]) * per * self.pinned.slope(self.value, self.at.theta)
 
 
-def _off_saddle(point: Point) -> Iterator[Floats]:
-    """Both ways along the direction in which the deviance bends down most."""
-    values, vectors = np.linalg.eigh(point.hessian)
-    if values[0] < -PROFILE.saddle_curvature * values[-1]:
-        for size in PROFILE.sizes:
-            yield point.theta + size * vectors[:, 0]
-            yield point.theta - size * vectors[:, 0]
+class FromBound(Objective[P]):
+    """The deviance where standard deviations of single columns are coordinates, and held at zero or above."""
+
+    def off_saddle(self, point: P) -> Iterator[Floats]:
+        """From a bound, where the slope is zero whether or not there is a way down."""
+        return ways_off_saddle(point)
 
 
 @dataclass(frozen=True, eq=False)
-class PinnedDeviance(Objective[PinnedPoint]):
+class PinnedDeviance(FromBound[PinnedPoint]):
     """The deviance in y."""
 
     criterion: Criterion
@@ -146,25 +143,14 @@ class PinnedDeviance(Objective[PinnedPoint]):
             whole[p] *= np.exp(-y[-1])
         return PinnedPoint(self.criterion.evaluate(whole, held), y, self.pinned, turned, self.value)
 
-    def off_saddle(self, point: PinnedPoint) -> Iterator[Floats]:
-        """From a bound, where the slope is zero whether or not there is a way down."""
-        return _off_saddle(point)
-
-    def nearest(self, theta: Floats) -> Floats:
-        """Standard deviations of single columns are not negative."""
-        return np.where(self._bounded, np.maximum(theta, 0.0), theta)
-
-    def movable(self, point: PinnedPoint) -> NDArray[np.bool_]:
-        """All but those that are zero and would be negative."""
-        return ~(self._bounded & (point.y <= 0.0) & (point.gradient > 0.0))
-
     @property
-    def _bounded(self) -> NDArray[np.bool_]:
+    def bounded(self) -> NDArray[np.bool_]:
+        """(m,) of y."""
         return np.append(np.delete(self.criterion.layout.bounded, self.pinned.place), False)
 
 
 @dataclass(frozen=True, eq=False)
-class HeldPattern(Objective[Evaluation]):
+class HeldPattern(FromBound[Evaluation]):
     """The deviance in theta where sigma or a combination of the fixed effects is held."""
 
     criterion: Criterion
@@ -174,51 +160,18 @@ class HeldPattern(Objective[Evaluation]):
         """The deviance at some coordinates."""
         return self.criterion.evaluate(theta, self.held)
 
-    def off_saddle(self, point: Evaluation) -> Iterator[Floats]:
-        """From a bound, where the slope is zero whether or not there is a way down."""
-        return _off_saddle(point)
-
-    def nearest(self, theta: Floats) -> Floats:
-        """Standard deviations of single columns are not negative."""
-        return np.where(self.criterion.layout.bounded, np.maximum(theta, 0.0), theta)
-
-    def movable(self, point: Evaluation) -> NDArray[np.bool_]:
-        """All but those that are zero and would be negative."""
-        return ~(self.criterion.layout.bounded & (point.theta <= 0.0) & (point.gradient > 0.0))
+    @property
+    def bounded(self) -> NDArray[np.bool_]:
+        """(m,) of theta."""
+        return self.criterion.layout.bounded
 
 
-@dataclass(frozen=True, eq=False)
-class PatternFrame:
-    """A prepared problem at its optimum, and its parameters as they can be held.
+class PatternFrame(HeldFrame):
+    """That of a model whose random effects have a pattern."""
 
-    Attributes:
-        setup: The problem.
-        theta: (m,) at the optimum.
-        prepared_sigma: Sigma there, in prepared units.
-    """
-
-    setup: Setup
-    theta: Floats
-    prepared_sigma: float
-
-    def coefficient(self, position: int, estimate: float) -> ResidualParameter:
-        """A fixed effect, by its position among those kept."""
-        prepared = self.setup.prepared
-        c = prepared.scale * prepared.basis[position]
-
-        def find(value: float, theta: Floats) -> ProfilePoint:
-            return self._held(Held(contrast=(c, value - float(prepared.beta[position]))), theta)
-
-        return ResidualParameter(estimate, self.theta, find)
-
-    def residual(self) -> ResidualParameter:
-        """The residual standard deviation."""
-        scale = self.setup.prepared.scale
-
-        def find(value: float, theta: Floats) -> ProfilePoint:
-            return self._held(Held(precision=(scale / value) ** 2), theta)
-
-        return ResidualParameter(scale * self.prepared_sigma, self.theta, find, unit=scale)
+    def least(self, held: Held, x: Floats) -> Evaluation:
+        """From x off its bounds."""
+        return least_point(HeldPattern(self.setup.criterion, held), self._off_bounds(x))
 
     def natural(self, term: int, place: int, estimate: float, unit: float) -> ResidualParameter:
         """A printed parameter of a term, by its place among the term's; `unit` is what is large for it.
@@ -230,14 +183,12 @@ class PatternFrame:
 
         def find(value: float, y: Floats) -> ProfilePoint:
             objective = PinnedDeviance(self.setup.criterion, pinned, value)
-            whole = self._off_bounds(np.insert(y[:-1], pinned.place, self.theta[pinned.place]))
+            whole = self._off_bounds(np.insert(y[:-1], pinned.place, self.x[pinned.place]))
             near = np.append(np.delete(whole, pinned.place), y[-1])
-            search = minimise(objective, self._feasible(objective, near), PROFILE)
-            if not search.converged:
-                raise FitError(f"The least deviance was not found in {len(search.history)} steps.")
-            return ProfilePoint(search.point.y, search.point.deviance, search.point.slope)
+            point = least_point(objective, self._feasible(objective, near))
+            return ProfilePoint(point.y, point.deviance, point.slope)
 
-        start = np.append(np.delete(self.theta, pinned.place), np.log(self.prepared_sigma))
+        start = np.append(np.delete(self.x, pinned.place), np.log(self.prepared_sigma))
         return ResidualParameter(estimate, start, find, natural=unit)
 
     @staticmethod
@@ -253,12 +204,6 @@ class PatternFrame:
                 continue
             return start
         return y
-
-    def _held(self, held: Held, theta: Floats) -> ProfilePoint:
-        search = minimise(HeldPattern(self.setup.criterion, held), self._off_bounds(theta), PROFILE)
-        if not search.converged:
-            raise FitError(f"The least deviance was not found in {len(search.history)} steps.")
-        return ProfilePoint(search.point.theta, search.point.deviance, slope_of_held(search.point))
 
     def _off_bounds(self, theta: Floats) -> Floats:
         """Theta off its bounds, where slopes are zero whether there is a way down or not."""

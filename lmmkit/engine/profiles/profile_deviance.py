@@ -17,9 +17,9 @@ from lmmkit.engine.criterion.criterion import Evaluation, Held
 from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.lazy import lazy
 from lmmkit.engine.profiles.slices import HeldDeviation, Slice
-from lmmkit.engine.rules import PROFILE, ProfileRules
+from lmmkit.engine.rules import PROFILE
 from lmmkit.engine.search.newton import minimise
-from lmmkit.engine.search.search import Objective
+from lmmkit.engine.search.search import Objective, P
 from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError
 
@@ -120,7 +120,6 @@ class SliceDeviance(Objective[SlicePoint]):
 
     setup: Setup
     slice: Slice
-    rules: ProfileRules = PROFILE
 
     def evaluate(self, theta: Floats) -> SlicePoint:
         """The deviance at some coordinates."""
@@ -145,22 +144,36 @@ class SliceDeviance(Objective[SlicePoint]):
         """Standard deviations are not negative where their correlation is held."""
         return self.slice.allowed(theta)
 
-    def movable(self, point: SlicePoint) -> NDArray[np.bool_] | None:
+    def movable(self, point: SlicePoint) -> NDArray[np.bool_]:
         """Coordinates that may move downhill."""
-        return None if self.slice.turned is None else self.slice.free(point.theta, point.gradient)
+        if self.slice.turned is None:
+            return super().movable(point)
+        return self.slice.free(point.theta, point.gradient)
 
     def off_saddle(self, point: SlicePoint) -> Iterator[Floats]:
         """Both ways along the direction of negative curvature, if there is one."""
-        yield from map(self.nearest, ways_off_saddle(point, self.rules))
+        yield from map(self.nearest, ways_off_saddle(point))
 
 
-def ways_off_saddle(point: Point, rules: ProfileRules) -> Iterator[Floats]:
+def ways_off_saddle(point: Point) -> Iterator[Floats]:
     """Both ways along the direction of negative curvature, if there is one."""
     values, vectors = np.linalg.eigh(point.hessian)
-    if len(values) and values[0] < -rules.saddle_curvature * values[-1]:
-        for size in rules.sizes:
+    if len(values) and values[0] < -PROFILE.saddle_curvature * values[-1]:
+        for size in PROFILE.sizes:
             for sign in (1.0, -1.0):
                 yield point.theta + sign * size * vectors[:, 0]
+
+
+def least_point(objective: Objective[P], start: Floats) -> P:
+    """Where an objective is least.
+
+    Raises:
+        FitError: The search did not arrive.
+    """
+    search = minimise(objective, start, PROFILE)
+    if not search.converged:
+        raise FitError(f"The least deviance was not found in {len(search.history)} steps.")
+    return search.point
 
 
 def least_deviance(setup: Setup, held: Slice, start: Floats) -> SlicePoint:
@@ -169,7 +182,4 @@ def least_deviance(setup: Setup, held: Slice, start: Floats) -> SlicePoint:
     Raises:
         FitError: The search did not arrive.
     """
-    search = minimise(SliceDeviance(setup, held), start, PROFILE)
-    if not search.converged:
-        raise FitError(f"The least deviance was not found in {len(search.history)} steps.")
-    return search.point
+    return least_point(SliceDeviance(setup, held), start)

@@ -18,6 +18,7 @@ and lambda is the derivative of the profile.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,10 +33,11 @@ from lmmkit.engine.criterion.criterion import Criterion, Evaluation, Held
 from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.crossproducts.product_sources import Patterned
 from lmmkit.engine.lazy import lazy
-from lmmkit.engine.profiles.profile_deviance import slope_of_held, ways_off_saddle
+from lmmkit.engine.profiles.profile_deviance import least_point, slope_of_held, ways_off_saddle
+from lmmkit.engine.profiles.slices import Holdable
 from lmmkit.engine.rules import PROFILE
 from lmmkit.engine.search.newton import minimise
-from lmmkit.engine.search.search import Objective
+from lmmkit.engine.search.search import Objective, P
 from lmmkit.engine.setup import Setup
 from lmmkit.errors import FitError
 
@@ -223,8 +225,28 @@ class SurfacePoint(Point):
         return self.along.T @ inner @ self.along
 
 
+class BesideStructure(Objective[P]):
+    """Where R is estimated, beside random effects or alone."""
+
+    criterion: Criterion
+
+    @property
+    def exact(self) -> bool:
+        """That of visits without random effects is, but for rounding in the bend of a surface."""
+        return isinstance(self.criterion.source, Patterned)
+
+    @property
+    def drifts(self) -> bool:
+        """Where average information serves for coordinates of R."""
+        return not self.exact
+
+    def off_saddle(self, point: P) -> Iterator[Floats]:
+        """From where a standard deviation of random effects is zero, which is stationary, maybe downhill."""
+        return iter(()) if self.exact else ways_off_saddle(point)
+
+
 @dataclass(frozen=True, eq=False)
-class SurfaceDeviance(Objective[SurfacePoint]):
+class SurfaceDeviance(BesideStructure[SurfacePoint]):
     """The deviance on a surface."""
 
     criterion: Criterion
@@ -235,23 +257,9 @@ class SurfaceDeviance(Objective[SurfacePoint]):
         at = self.criterion.evaluate(self.chart.x(theta))
         return SurfacePoint(self.chart, theta, at.deviance, [], at)
 
-    @property
-    def exact(self) -> bool:
-        """But for rounding in the bend of the surface, over visits without random effects."""
-        return isinstance(self.criterion.source, Patterned)
-
-    @property
-    def drifts(self) -> bool:
-        """Where average information serves for coordinates of R."""
-        return not self.exact
-
-    def off_saddle(self, point: SurfacePoint) -> Iterator[Floats]:
-        """From where a standard deviation of random effects is zero, which is stationary, maybe downhill."""
-        return iter(()) if self.exact else ways_off_saddle(point, PROFILE)
-
 
 @dataclass(frozen=True, eq=False)
-class HeldDeviance(Objective[Evaluation]):
+class HeldDeviance(BesideStructure[Evaluation]):
     """The deviance in all coordinates, where sigma or a combination of the fixed effects is held."""
 
     criterion: Criterion
@@ -260,20 +268,6 @@ class HeldDeviance(Objective[Evaluation]):
     def evaluate(self, theta: Floats) -> Evaluation:
         """The deviance at some coordinates."""
         return self.criterion.evaluate(theta, self.held)
-
-    @property
-    def exact(self) -> bool:
-        """That of visits without random effects is."""
-        return isinstance(self.criterion.source, Patterned)
-
-    @property
-    def drifts(self) -> bool:
-        """Where average information serves for coordinates of R."""
-        return not self.exact
-
-    def off_saddle(self, point: Evaluation) -> Iterator[Floats]:
-        """From where a standard deviation of random effects is zero, which is stationary, maybe downhill."""
-        return iter(()) if self.exact else ways_off_saddle(point, PROFILE)
 
     def units(self, point: Evaluation) -> Floats:
         """Those of the structure's coordinates, after those of theta."""
@@ -296,41 +290,39 @@ class ProfilePoint(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class ResidualParameter:
-    """A parameter that can be held.
+class ResidualParameter(Holdable):
+    """One whose least deviances are found.
 
     Attributes:
-        estimate: At the optimum.
-        start: (m,) x of the optimum.
         find: From a value and a start to the least deviance there.
-        unit: Units of the parameter per prepared unit.
-        natural: What to call large for it.
-        value: From the working scale, on which a natural parameter of the structure is profiled, to it.
+        value: From the working scale, on which a natural parameter of a structure is profiled, to it.
     """
 
-    estimate: float
-    start: Floats
     find: Callable[[float, Floats], ProfilePoint]
-    unit: float = 1.0
-    natural: float = 1.0
     value: Callable[[float], float] = float
 
 
 @dataclass(frozen=True, eq=False)
-class ResidualFrame:
+class HeldFrame(ABC):
     """A prepared problem at its optimum, and its parameters as they can be held.
 
     Attributes:
         setup: The problem.
-        structure: Of its residuals.
-        x: (m,) theta and rho at the optimum.
+        x: (m,) coordinates of the optimum: theta, and rho if R has any.
         prepared_sigma: Sigma there, in prepared units.
     """
 
     setup: Setup
-    structure: ResidualStructure | RowStructure
     x: Floats
     prepared_sigma: float
+
+    @abstractmethod
+    def least(self, held: Held, x: Floats) -> Evaluation:
+        """Where the deviance with sigma or a combination of the fixed effects held is least, from x.
+
+        Raises:
+            FitError: It was not found.
+        """
 
     def coefficient(self, position: int, estimate: float) -> ResidualParameter:
         """A fixed effect, by its position among those kept."""
@@ -350,6 +342,25 @@ class ResidualFrame:
             return self._held(Held(precision=(scale / value) ** 2), x)
 
         return ResidualParameter(scale * self.prepared_sigma, self.x, find, unit=scale)
+
+    def _held(self, held: Held, x: Floats) -> ProfilePoint:
+        point = self.least(held, x)
+        return ProfilePoint(point.theta, point.deviance, slope_of_held(point))
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualFrame(HeldFrame):
+    """That of a model with a residual structure.
+
+    Attributes:
+        structure: Of its residuals.
+    """
+
+    structure: ResidualStructure | RowStructure
+
+    def least(self, held: Held, x: Floats) -> Evaluation:
+        """From x."""
+        return least_point(HeldDeviance(self.setup.criterion, held), x)
 
     def natural(self, place: int) -> ResidualParameter:
         """A natural parameter of the structure, on its working scale."""
@@ -381,13 +392,6 @@ class ResidualFrame:
         """Whether a natural parameter is of a process that has come to its end: rows are independent."""
         structure, rho = self.structure, self.x[len(self.x) - self.structure.count :]
         return isinstance(structure, RowStructure) and not structure.free(rho)[place]
-
-    def _held(self, held: Held, x: Floats) -> ProfilePoint:
-        search = minimise(HeldDeviance(self.setup.criterion, held), x, PROFILE)
-        if not search.converged:
-            raise FitError(f"The least deviance was not found in {len(search.history)} steps.")
-        point = search.point
-        return ProfilePoint(point.theta, point.deviance, slope_of_held(point))
 
     def _walked(self, surface: Surface, target: float, x: Floats, detours: int) -> ProfilePoint:
         """The least deviance on a surface, by way of others between where it cannot be reached at once."""

@@ -14,7 +14,7 @@ own units with the columns concerned first, so that what is held is a row of its
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -91,22 +91,32 @@ class Slice:
 
 
 @dataclass(frozen=True, eq=False)
-class Parameter:
+class Holdable:
     """A parameter that can be held.
 
     Attributes:
         estimate: At the optimum.
-        start: Where the optimum stands in the coordinates of the slices.
-        at: The slice at a value.
+        start: Coordinates of the optimum.
         unit: Units of the parameter per prepared unit.
         natural: What to call large for it, where the estimate is zero.
     """
 
     estimate: float
     start: Floats
-    at: Callable[[float], Slice]
+    _: KW_ONLY
     unit: float = 1.0
     natural: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter(Holdable):
+    """One that is held on slices.
+
+    Attributes:
+        at: The slice at a value.
+    """
+
+    at: Callable[[float], Slice]
 
 
 @dataclass(frozen=True, eq=False)

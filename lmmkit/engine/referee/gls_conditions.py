@@ -96,3 +96,31 @@ def turned(claim: Claim, H: Floats) -> Turned:
     share = np.append(claim.sigma**-2, np.full(p, float(claim.reml)))
     roots = None if problem.weights is None else np.sqrt(problem.weights)
     return Turned((y, *claim.X), turn, share, roots)
+
+
+class RunningSums:
+    """The sums of a claimed solution while the rows are gone through, r parameters of R moving.
+
+    Attributes:
+        of: The columns that they are made of.
+        products: (p + 1, p + 1) of [e X H] with R^-1 between.
+        largest, log_det, gradient, curvature: As in `GlsSums`.
+    """
+
+    def __init__(self, claim: Claim, H: Floats, r: int) -> None:
+        self.of, q = turned(claim, H), len(claim.beta) + 1
+        self.products, self.largest, self.log_det = np.zeros((q, q)), np.zeros(q), -self.of.log_weights
+        self.gradient, self.curvature = np.zeros(r), np.zeros((r + 1, r + 1))
+
+    def finished(self, spread: float) -> GlsSums:
+        """All of them."""
+        return GlsSums(
+            information=self.products[1:, 1:],
+            normal=self.products[1:, 0],
+            square=float(self.products[0, 0]),
+            log_det=self.log_det,
+            gradient=self.gradient,
+            curvature=self.curvature,
+            spread=spread,
+            largest=self.largest,
+        )

@@ -31,7 +31,7 @@ from scipy.linalg import cholesky, solve_triangular
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.problem import Residual
 from lmmkit.engine.referee.equation_residuals import Claim
-from lmmkit.engine.referee.gls_conditions import GlsSums, turned
+from lmmkit.engine.referee.gls_conditions import GlsSums, RunningSums
 
 Correlation = Literal["ident", "cs", "ar1", "toep", "un", "ad"]
 Values = NDArray[Any]  # real, or complex with a step along the imaginary axis
@@ -189,15 +189,19 @@ class CorrelatedResiduals:
 
     def _spread(self, block: Callable[[SubjectPattern], Floats]) -> sparse.csr_array:
         """A matrix of a block for each subject, (n, n)."""
-        entries, down, across = list[Floats](), list[Ints](), list[Ints]()
-        for pattern in self.patterns:
-            shape = (*2 * pattern.rows.shape[:1], pattern.rows.shape[1])
-            entries.append(np.broadcast_to(block(pattern)[:, :, None], shape).ravel())
-            down.append(np.broadcast_to(pattern.rows[:, None, :], shape).ravel())
-            across.append(np.broadcast_to(pattern.rows[None, :, :], shape).ravel())
-        places = np.concatenate(down), np.concatenate(across)
-        n = len(self.cells)
-        return sparse.csr_array((np.concatenate(entries), places), shape=(n, n))
+        return block_matrix(((each.rows.T, block(each)) for each in self.patterns), len(self.cells))
+
+
+def block_matrix(blocks: Iterable[tuple[Ints, Floats]], n: int) -> sparse.csr_array:
+    """(n, n) from rows (B, m) and what stands among them, (B, m, m) or the same (m, m) of all."""
+    entries, down, across = list[Floats](), list[Ints](), list[Ints]()
+    for rows, block in blocks:
+        shape = (*rows.shape, rows.shape[1])
+        entries.append(np.broadcast_to(block, shape).ravel())
+        down.append(np.broadcast_to(rows[:, :, None], shape).ravel())
+        across.append(np.broadcast_to(rows[:, None, :], shape).ravel())
+    places = np.concatenate(down), np.concatenate(across)
+    return sparse.csr_array((np.concatenate(entries), places), shape=(n, n))
 
 
 def correlations(family: Correlation, time: Ints, first: Ints, second: Ints, rho: Values) -> Values:
@@ -293,11 +297,9 @@ def gls_sums(residuals: CorrelatedResiduals, claim: Claim, H: Floats) -> GlsSums
     Raises:
         numpy.linalg.LinAlgError: R is not positive definite.
     """
-    of, p = turned(claim, H), len(claim.beta)
-    roots, T, r = of.roots, len(residuals.group), len(residuals.parameters)
-    products, D, curvature = np.zeros((p + 1, p + 1)), np.zeros((T, T)), np.zeros((r + 1, r + 1))
-    log_det = -of.log_weights
-    largest = np.zeros(p + 1)
+    T, r, p = len(residuals.group), len(residuals.parameters), len(claim.beta)
+    sums, D = RunningSums(claim, H, r), np.zeros((T, T))
+    of, largest = sums.of, sums.largest
     for pattern in residuals.patterns:
         cells, rows = pattern
         t, count = rows.shape
@@ -310,29 +312,21 @@ def gls_sums(residuals: CorrelatedResiduals, claim: Claim, H: Floats) -> GlsSums
             raw = room[: (p + 1) * len(here)].reshape(p + 1, len(here))
             for column, own in zip(of.columns, raw, strict=True):
                 np.take(column, here, out=own, mode="clip")  # the mode that needs no copy
-            if roots is not None:
-                raw *= roots[here]
+            if of.roots is not None:
+                raw *= of.roots[here]
             np.maximum(largest, np.maximum(raw.max(axis=1), -raw.min(axis=1)), out=largest)
             whitened = inverse @ (of.turn @ raw).reshape(p + 1, t, -1)
             flat = whitened.reshape(p + 1, -1)
-            products += flat @ flat.T
+            sums.products += flat @ flat.T
             square += whitened[0] @ whitened[0].T / claim.sigma**2
             if claim.reml and p:
                 square += np.matmul(whitened[1:], whitened[1:].transpose(0, 2, 1)).sum(axis=0)
         D[block] += inverse.T @ (count * np.eye(t) - square) @ inverse
-        log_det -= 2.0 * count * float(np.log(np.diag(inverse)).sum())
+        sums.log_det -= 2.0 * count * float(np.log(np.diag(inverse)).sum())
         dR = residuals.derivatives[:, cells[:, None], cells]
         own = np.flatnonzero(dR.any(axis=(1, 2)))
         ways = np.concatenate([inverse @ dR[own] @ inverse.T, np.eye(t)[None]]).reshape(len(own) + 1, t * t)
         places = np.append(own, r)
-        curvature[np.ix_(places, places)] += count * ways @ ways.T
-    return GlsSums(
-        information=products[1:, 1:],
-        normal=products[1:, 0],
-        square=float(products[0, 0]),
-        log_det=log_det,
-        gradient=np.einsum("ab,iab->i", D, residuals.derivatives),
-        curvature=curvature,
-        spread=residuals.spread,
-        largest=largest,
-    )
+        sums.curvature[np.ix_(places, places)] += count * ways @ ways.T
+    sums.gradient = np.einsum("ab,iab->i", D, residuals.derivatives)
+    return sums.finished(residuals.spread)

@@ -33,8 +33,14 @@ from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.covariance.row_structure import Serial, Spatial
 from lmmkit.engine.problem import Residual, RowResidual
 from lmmkit.engine.referee.equation_residuals import Claim
-from lmmkit.engine.referee.gls_conditions import GlsSums, turned
-from lmmkit.engine.referee.residual_covariance import STEP, CorrelatedResiduals, Values, as_printed
+from lmmkit.engine.referee.gls_conditions import GlsSums, RunningSums
+from lmmkit.engine.referee.residual_covariance import (
+    STEP,
+    CorrelatedResiduals,
+    Values,
+    as_printed,
+    block_matrix,
+)
 
 CHUNK = 1 << 17  # numbers of one step through the rows: one megabyte
 FOR_EVER = 1e200  # time after which nothing is left: an infinite one would have no complex slope
@@ -212,25 +218,24 @@ class MarkovRows:
 
     def sums(self, claim: Claim, H: Floats) -> GlsSums:
         """The sums of a claimed solution, in one pass over the rows."""
-        of, p, n, r = turned(claim, H), len(claim.beta), len(self.of.subjects), len(self.of.moving)
-        ways = self.of.stepped()
-        products, largest, log_det = np.zeros((p + 1, p + 1)), np.zeros(p + 1), -of.log_weights
-        gradient, curvature = np.zeros(r), np.zeros((r + 1, r + 1))
-        width = max(1, CHUNK // (p + 1))
+        n, r, ways = len(self.of.subjects), len(self.of.moving), self.of.stepped()
+        sums = RunningSums(claim, H, r)
+        of, gradient, curvature = sums.of, sums.gradient, sums.curvature
+        width = max(1, CHUNK // len(sums.largest))
         for first in range(0, n, width):
             last = min(first + width, n)
             rows = self.rows(max(first - 1, 0), last)
             raw = np.array([column[rows] for column in of.columns])
             if of.roots is not None:
                 raw *= of.roots[rows]
-            np.maximum(largest, np.abs(raw).max(axis=1), out=largest)
+            np.maximum(sums.largest, np.abs(raw).max(axis=1), out=sums.largest)
             u = of.turn @ raw
             u = u if first else np.concatenate([u[:, :1], u], axis=1)
             own, earlier = (part[first:last] for part in self.coefficients)
             w = own * u[:, 1:] - earlier * u[:, :-1]
-            products += w @ w.T
+            sums.products += w @ w.T
             found = self.steps(self.of.psi, first, last)
-            log_det += float(found.logs.sum())
+            sums.log_det += float(found.logs.sum())
             if not r:
                 continue
             squares = of.share @ u**2
@@ -242,16 +247,7 @@ class MarkovRows:
                 curvature[i, :r] += [slope.trace(other) for other in slopes]
                 curvature[i, r] += slope.trace(found)
         curvature[r, :r], curvature[r, r] = curvature[:r, r], n
-        return GlsSums(
-            information=products[1:, 1:],
-            normal=products[1:, 0],
-            square=float(products[0, 0]),
-            log_det=log_det,
-            gradient=gradient,
-            curvature=curvature,
-            spread=self.spread,
-            largest=largest,
-        )
+        return sums.finished(self.spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,26 +309,14 @@ class WrittenRows:
     def matrix(self, weights: Floats | None) -> sparse.csr_array:
         """R of all rows, (n, n), relative to sigma^2."""
         scale = np.ones(len(self.of.subjects)) if weights is None else 1.0 / np.sqrt(weights)
-        parts = [(rows, self.covariance(self.of.psi, rows)) for rows in self.pieces()]
-        return self._spread(
-            (rows, R * scale[rows][:, :, None] * scale[rows][:, None, :]) for rows, R in parts
-        )
+        parts = ((rows, self.covariance(self.of.psi, rows)) for rows in self.pieces())
+        scaled = ((rows, R * scale[rows][:, :, None] * scale[rows][:, None, :]) for rows, R in parts)
+        return block_matrix(scaled, len(scale))
 
     def whitener(self) -> sparse.csr_array:
         """B of all rows, (n, n), with B R B' = I, weights left out."""
         parts = ((rows, self.covariance(self.of.psi, rows)) for rows in self.pieces())
-        return self._spread((rows, inverse_roots(R)) for rows, R in parts)
-
-    def _spread(self, blocks: Iterable[tuple[Ints, Floats]]) -> sparse.csr_array:
-        """A matrix of a block for each subject."""
-        entries, down, across = list[Floats](), list[Ints](), list[Ints]()
-        for rows, block in blocks:
-            entries.append(block.ravel())
-            down.append(np.broadcast_to(rows[:, :, None], block.shape).ravel())
-            across.append(np.broadcast_to(rows[:, None, :], block.shape).ravel())
-        n = len(self.of.subjects)
-        places = np.concatenate(down), np.concatenate(across)
-        return sparse.csr_array((np.concatenate(entries), places), shape=(n, n))
+        return block_matrix(((rows, inverse_roots(R)) for rows, R in parts), len(self.of.subjects))
 
     def sums(self, claim: Claim, H: Floats) -> GlsSums:
         """The sums of a claimed solution, subject by subject.
@@ -340,19 +324,19 @@ class WrittenRows:
         Raises:
             numpy.linalg.LinAlgError: R is not positive definite.
         """
-        of, p, n, r = turned(claim, H), len(claim.beta), len(self.of.subjects), len(self.of.moving)
-        ways, raw = self.of.stepped(), np.array(of.columns)
+        n, r, ways = len(self.of.subjects), len(self.of.moving), self.of.stepped()
+        sums, spread = RunningSums(claim, H, r), 0.0
+        of, gradient, curvature = sums.of, sums.gradient, sums.curvature
+        raw = np.array(of.columns)
         if of.roots is not None:
             raw *= of.roots
-        u, largest = (of.turn @ raw).T, np.abs(raw).max(axis=1)
-        products, log_det, spread = np.zeros((p + 1, p + 1)), -of.log_weights, 0.0
-        gradient, curvature = np.zeros(r), np.zeros((r + 1, r + 1))
+        u, sums.largest = (of.turn @ raw).T, np.abs(raw).max(axis=1)
         for rows in self.pieces():
             half = inverse_roots(self.covariance(self.of.psi, rows))
-            log_det -= 2.0 * float(np.log(np.einsum("btt->bt", half)).sum())
+            sums.log_det -= 2.0 * float(np.log(np.einsum("btt->bt", half)).sum())
             spread = max(spread, float((half**2).sum(axis=(1, 2)).max()))
             w = half @ u[rows]
-            products += np.einsum("bta,btc->ac", w, w, optimize=True)
+            sums.products += np.einsum("bta,btc->ac", w, w, optimize=True)
             inverse = half.swapaxes(1, 2) @ half
             v = half.swapaxes(1, 2) @ w
             D = inverse - (v * of.share) @ v.swapaxes(1, 2)
@@ -363,16 +347,7 @@ class WrittenRows:
                 curvature[i, :r] += [float(np.vdot(relative[i], other.swapaxes(1, 2))) for other in relative]
                 curvature[i, r] += float(np.einsum("btt->", relative[i]))
         curvature[r, :r], curvature[r, r] = curvature[:r, r], n
-        return GlsSums(
-            information=products[1:, 1:],
-            normal=products[1:, 0],
-            square=float(products[0, 0]),
-            log_det=log_det,
-            gradient=gradient,
-            curvature=curvature,
-            spread=spread,
-            largest=largest,
-        )
+        return sums.finished(spread)
 
 
 def slope_at_step(values: Values) -> Floats:

@@ -30,15 +30,17 @@ def em(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int) 
     Rubin 1994).
     """
     search = Search(objective, objective.evaluate(start), rules)
-    _em_steps(search, objective, limit)
-    return search
+    return _walk(search, limit, lambda: (search.evaluate(objective.em(search.point)), "em"))
 
 
-def _em_steps(search: Search[Evaluation], objective: ProfiledDeviance, limit: int) -> None:
-    """EM steps until the decrement is below `found`."""
+def _walk(
+    search: Search[Evaluation], limit: int, step: Callable[[], tuple[Evaluation, str]]
+) -> Search[Evaluation]:
+    """Steps, each to a point and with its name, until the decrement is below `found`."""
     done = search.arrive(search.point, "start")
     while not done and len(search.history) <= limit:
-        done = search.arrive(search.evaluate(objective.em(search.point)), "em")
+        done = search.arrive(*step())
+    return search
 
 
 def em_accelerated(
@@ -49,8 +51,8 @@ def em_accelerated(
     Two EM steps, then the extrapolation theta - 2 alpha r + alpha^2 v where it pays.
     """
     search = Search(objective, objective.evaluate(start), rules)
-    done = search.arrive(search.point, "start")
-    while not done and len(search.history) <= limit:
+
+    def step() -> tuple[Evaluation, str]:
         here = search.point
         one = search.evaluate(objective.em(here))
         two = search.evaluate(objective.em(one))
@@ -60,18 +62,17 @@ def em_accelerated(
         if v.any():
             alpha = -max(float(np.linalg.norm(r) / np.linalg.norm(v)), 1.0)
             far = search.attempt(here.theta - 2.0 * alpha * r + alpha**2 * v)
-        if far is not None and far.deviance <= two.deviance:
-            done = search.arrive(far, "squarem")
-        else:
-            done = search.arrive(two, "em")
-    return search
+        return (two, "em") if far is None or far.deviance > two.deviance else (far, "squarem")
+
+    return _walk(search, limit, step)
 
 
 def em_newton(objective: ProfiledDeviance, start: Floats, rules: FitRules, limit: int) -> Search[Evaluation]:
     """At most 25 EM steps, where there are any, then Newton's with the exact Hessian, as nlme."""
     search = Newton(objective, objective.evaluate(start), rules, phase="em")
     if objective.has_em and not objective.criterion.source.count:
-        _em_steps(search, objective, min(rules.em_opening, limit))
+        steps = min(rules.em_opening, limit)
+        _walk(search, steps, lambda: (search.evaluate(objective.em(search.point)), "em"))
     search.exact, search.phase = True, "exact hessian"
     search.run(max(limit - len(search.history), 1), "newton" if search.history else "start")
     return search

@@ -107,10 +107,11 @@ class Newton(Search[P]):
     def advance(self, step: Floats) -> str:
         """Take the step if it does not raise the deviance, else a safe one; what it was is returned."""
         rules, here = self.rules, self.point
-        units = self.objective.units(here)
-        scale = 1.0 if units is None else units
+        scale = self.objective.units(here)
         reach = max(rules.reach[0], rules.reach[1] * float(np.linalg.norm(here.theta / scale)))
-        step = step * min(1.0, self.trust * reach / max(float(np.linalg.norm(step / scale)), 1e-300))
+        length = float(np.linalg.norm(step / scale))
+        share = min(1.0, self.trust * reach / max(length, 1e-300))
+        step, length = step * share, length * share
         slack = (rules.end_slack if self.decrement < rules.end_below else rules.slack) * abs(here.deviance)
         for halved in range(1 + rules.halvings):
             trial = self.attempt(self.objective.nearest(here.theta + step * 0.5**halved))
@@ -119,19 +120,18 @@ class Newton(Search[P]):
                 self.trust = min(1.0, rules.trust_grow * self.trust)
                 return "newton"
         if self.escapes < rules.null_escapes and self.leave_by(self.objective.off_null(here)):
-            self.shorten(step, reach)
+            self.shorten(length, reach)
             return "escape"
         safe = self.objective.fallback(here)
         if safe is None:
             return "stuck"
-        self.shorten(step, reach)
+        self.shorten(length, reach)
         self.move(self.evaluate(safe))
         return "em"
 
-    def shorten(self, step: Floats, reach: float) -> None:
+    def shorten(self, length: float, reach: float) -> None:
         """Trust no step as long as a rejected one."""
-        length = float(np.linalg.norm(step)) / reach
-        self.trust = max(length / self.rules.trust_shrink, self.rules.least_trust)
+        self.trust = max(length / reach / self.rules.trust_shrink, self.rules.least_trust)
 
     def move(self, point: P) -> None:
         """Go on from another point; the present one, with its large matrices, is not kept."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,28 +60,10 @@ class ProfiledDeviance(Objective[Evaluation]):
         """Where average information serves for coordinates of R, or for those of a pattern."""
         return isinstance(self.criterion.source, Whitened) or not self.criterion.layout.has_em
 
-    def nearest(self, theta: Floats) -> Floats:
-        """Standard deviations of single columns in a pattern are not negative."""
-        held = self._bounded
-        if not held.any():
-            return theta
-        theta = theta.copy()
-        theta[: len(held)][held] = np.maximum(theta[: len(held)][held], 0.0)
-        return theta
-
-    def movable(self, point: Evaluation) -> NDArray[np.bool_] | None:
-        """All but those that are zero and would be negative."""
-        held = self._bounded
-        if not held.any():
-            return None
-        stuck = np.zeros(len(point.theta), bool)
-        stuck[: len(held)] = held & (point.theta[: len(held)] <= 0.0) & (point.gradient[: len(held)] > 0.0)
-        return ~stuck
-
-    @cached_property
-    def _bounded(self) -> NDArray[np.bool_]:
-        """(m,) coordinates whose sign is no matter of choice."""
-        return self.criterion.layout.bounded
+    @property
+    def bounded(self) -> NDArray[np.bool_]:
+        """(m,) standard deviations of single columns in a pattern."""
+        return np.append(self.criterion.layout.bounded, np.zeros(self.criterion.source.count, bool))
 
     def em(self, point: Evaluation) -> Floats:
         """Theta one EM step on, with rho held."""
@@ -92,19 +73,17 @@ class ProfiledDeviance(Objective[Evaluation]):
         """The same, where there is such a step."""
         return self.em(point) if self.has_em else None
 
-    def units(self, point: Evaluation) -> Floats | None:
-        """Those of rho, where there is any; a theta beside it is in its own."""
-        if not len(point.rho):
-            return None
-        own = np.ones(len(point.theta) - len(point.rho))
-        return np.append(own, self.criterion.source.structure.units(point.rho))
+    def units(self, point: Evaluation) -> Floats:
+        """Those of rho; a theta beside it is in its own."""
+        out, m = np.ones(len(point.theta)), self.criterion.layout.count
+        if len(point.rho):
+            out[m:] = self.criterion.source.structure.units(point.rho)
+        return out
 
     def length(self, point: Evaluation, step: Floats) -> float:
         """The largest step in a coordinate of R, in their units."""
-        r = len(point.rho)
-        if not r:
-            return 0.0
-        return float((np.abs(step[-r:]) / self.criterion.source.structure.units(point.rho)).max())
+        moved = np.abs(step) / self.units(point)
+        return float(moved[self.criterion.layout.count :].max(initial=0.0))
 
     def refuse_runaway(self, point: Evaluation, step: Floats) -> None:
         """Refuse where the deviance is flat, or falls along Newton's direction for as far as can be seen."""

@@ -28,13 +28,18 @@ class Objective(Generic[P]):
         """
         raise NotImplementedError
 
+    @property
+    def bounded(self) -> NDArray[np.bool_]:
+        """(m,) coordinates that are held at or above zero; or one answer for all: none."""
+        return np.zeros((), bool)
+
     def nearest(self, theta: Floats) -> Floats:
         """The nearest place that may be."""
-        return theta
+        return np.where(self.bounded & (theta < 0.0), 0.0, theta)
 
-    def movable(self, point: P) -> NDArray[np.bool_] | None:
-        """(m,) which coordinates may move downhill; None: all."""
-        return None
+    def movable(self, point: P) -> NDArray[np.bool_]:
+        """(m,) which coordinates may move downhill: all but those that are zero and would be negative."""
+        return ~(self.bounded & (point.theta <= 0.0) & (point.gradient > 0.0))
 
     def fallback(self, point: P) -> Floats | None:
         """Where a step leads that cannot raise the deviance; None: there is no such step."""
@@ -58,9 +63,9 @@ class Objective(Generic[P]):
         """Whether the Hessian of its points is wrong by what the changes of the gradient can tell."""
         return False
 
-    def units(self, point: P) -> Floats | None:
-        """(m,) what a change in each coordinate is measured by; None: they are all alike."""
-        return None
+    def units(self, point: P) -> Floats:
+        """(m,) what a change in each coordinate is measured by: they are all alike."""
+        return np.ones(len(point.theta))
 
     def length(self, point: P, step: Floats) -> float:
         """How long a step is in the coordinates that may run away, in their units."""
@@ -184,21 +189,11 @@ class Search(Generic[P]):
 
     def towards(self, H: Floats, gradient: Floats) -> tuple[Floats, float]:
         """Newton's direction in the coordinates that may move, in their units, and the decrement."""
-        units, movable = self.objective.units(self.point), self.objective.movable(self.point)
-        if movable is not None and not movable.all():
-            step, here = np.zeros_like(gradient), np.flatnonzero(movable)
-            scale = np.ones(len(gradient)) if units is None else units
-            H, slopes = (H * np.outer(scale, scale))[here][:, here], (gradient * scale)[here]
-            found, decrement = newton_direction(H, slopes, self.rules.least_eigenvalue)
-            step[here] = found
-            return step * scale, float(decrement)
-        if units is None:
-            step, decrement = newton_direction(H, gradient, self.rules.least_eigenvalue)
-        else:
-            H, gradient = H * np.outer(units, units), gradient * units
-            step, decrement = newton_direction(H, gradient, self.rules.least_eigenvalue)
-            step = step * units
-        return step, float(decrement)
+        units, step = self.objective.units(self.point), np.zeros_like(gradient)
+        here = np.flatnonzero(self.objective.movable(self.point))
+        H, slopes = (H * np.outer(units, units))[np.ix_(here, here)], (gradient * units)[here]
+        step[here], decrement = newton_direction(H, slopes, self.rules.least_eigenvalue)
+        return step * units, float(decrement)
 
     def arrive(self, point: P, step: str) -> bool:
         """Stand at a point, log it, and say whether it is the optimum to `found`."""

@@ -167,7 +167,7 @@ def null_covariance(
         FitError: The data do not tell the covariance parameters apart.
     """
     optimum = optimum_at(problem, tuple(_root(T) for T in matrices), reml=reml)
-    found = ExpectedInformation(optimum, entry_directions(optimum.layout, optimum.state.theta))
+    found = ExpectedInformation(optimum, entry_directions(optimum))
     moves = in_data_units(optimum, found.directions)
     parts = list[Floats]()
     for term, N in nulls:

@@ -23,7 +23,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.criterion import INDEPENDENT
 from lmmkit.engine.criterion.elimination import eliminate
 from lmmkit.engine.criterion.hessian import observed_hessian, pushed
-from lmmkit.engine.inference.information import exact_hessian
+from lmmkit.engine.inference.information import ExpectedInformation, exact_hessian, theta_directions
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.solution import Optimum
 
@@ -57,7 +57,7 @@ def effective_parameters(optimum: Optimum, share: float = 1.0) -> float:
 def _hessian(optimum: Optimum) -> Floats:
     """(m, m) exact Hessian of the profiled deviance; by differences where rows have members or relatives."""
     if all(factor.plain for factor in optimum.layout.factors):
-        return exact_hessian(optimum)[0]
+        return exact_hessian(ExpectedInformation(optimum, theta_directions(optimum)))[0]
     return observed_hessian(optimum.criterion.evaluate, optimum.state.theta)
 
 

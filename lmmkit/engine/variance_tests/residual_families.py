@@ -11,10 +11,10 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
+from lmmkit.engine.crossproducts.elimination_order import same_groups
 from lmmkit.engine.crossproducts.identification import by_cell
 from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.variance_tests.covariance_families import entries_of
-from lmmkit.engine.variance_tests.residual_rules import same_groups
 
 DRAWS = 4  # members of the smaller model that are looked for in the larger one
 SMALL = 0.3  # size of their coordinates: correlations are then far from those of the widest start

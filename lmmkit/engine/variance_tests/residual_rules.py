@@ -20,7 +20,8 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
-from lmmkit.engine.covariance.row_structure import RowCorrelation, Serial, Spatial
+from lmmkit.engine.covariance.row_structure import Decaying, RowCorrelation, Spatial
+from lmmkit.engine.crossproducts.elimination_order import same_groups
 from lmmkit.engine.problem import Problem, Residual, RowResidual
 
 SPAN = 1e-9  # share of its length by which a column may miss a space that holds it
@@ -143,7 +144,7 @@ def _of_correlations(one: ResidualParts, other: ResidualParts) -> ResidualStep |
         if small != large or cells is None or others is None:
             return None
         return ResidualStep(same=True) if np.array_equal(cells, others) else None
-    if not (isinstance(small, Serial | Spatial) and isinstance(large, Serial | Spatial)):
+    if not (isinstance(small, Decaying) and isinstance(large, Decaying)):
         return None
     if not _same_distances(one, other):
         return None
@@ -168,9 +169,3 @@ def _same_distances(one: ResidualParts, other: ResidualParts) -> bool:
         lengths = np.concatenate(steps)
         found.append(lengths / (lengths.sum() or 1.0))
     return bool(np.allclose(*found, rtol=0.0, atol=SPAN * float(found[0].max())))
-
-
-def same_groups(one: Ints, two: Ints) -> bool:
-    """Whether two codes put the same rows together."""
-    both = np.unique(np.stack([one, two]), axis=1).shape[1]
-    return both == len(np.unique(one)) == len(np.unique(two))

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.crossproducts.elimination_order import same_groups
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.variance_tests.covariance_families import Units, embedding, entries_of, positive, units
 from lmmkit.engine.variance_tests.residual_families import residuals_nested
-from lmmkit.engine.variance_tests.residual_rules import residual_step, same_groups
+from lmmkit.engine.variance_tests.residual_rules import residual_step
 from lmmkit.errors import FitError
 from lmmkit.model.comparison.pattern_nesting import (
     has_pattern,

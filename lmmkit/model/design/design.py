@@ -75,7 +75,6 @@ from lmmkit.model.table.grouping import (
     Relation,
     grouping,
     labels_of,
-    order_of_terms,
     relations,
     reused_labels,
     same_grouping,
@@ -132,17 +131,16 @@ class _Store:
 
     def add(self, columns: Iterable[Column]) -> tuple[int, ...]:
         """Positions of `columns`, which are kept unless they are there already."""
-        return tuple(self._place(name, values) for name, values in columns)
-
-    def _place(self, name: str, values: Floats) -> int:
-        place = self.positions.setdefault(name, len(self.columns))
-        if place == len(self.columns):
-            self.columns.append(values)
-        elif not _alike(self.columns[place], values):
-            raise FormulaError(
-                f"Two different columns of the design would be called `{name}`: rename the data's column."
-            )
-        return place
+        places = list[int]()
+        for name, values in columns:
+            places.append(self.positions.setdefault(name, len(self.columns)))
+            if places[-1] == len(self.columns):
+                self.columns.append(values)
+            elif not _alike(self.columns[places[-1]], values):
+                raise FormulaError(
+                    f"Two different columns of the design would be called `{name}`: rename the data's column."
+                )
+        return tuple(places)
 
 
 def _alike(first: Floats, second: Floats) -> bool:
@@ -197,28 +195,22 @@ def _drafts(
         if bar.positions:
             positions, codes = distinct(bar, coordinates(bar, values))
             columns = indicators(positions, codes)
-        drafts += _bar_drafts(bar, columns, groupings[bar.group.label], store, positions)
+        places, names = store.add(columns), tuple(name for name, _ in columns)
+        if len(names) == 1 and not structure_tags.is_plain(bar.tag):
+            raise FormulaError(
+                f"`{bar.text}` has one column, `{names[0]}`: {bar.tag}() is a pattern of several effects. "
+                f"Write `({'1' if names[0] == 'Intercept' else f'0 + {names[0]}'} | {bar.group})`."
+            )
+        arrays = tuple(store.columns[place] for place in places)
+        structure = structure_of(bar.tag, len(names), positions)
+        draft = Draft(bar.text, groupings[bar.group.label], names, arrays, places, structure)
+        drafts += draft.each() if bar.split else [draft]
     return drafts
-
-
-def _bar_drafts(
-    bar: Bar, columns: list[Column], factor: Grouping, store: _Store, positions: Positions
-) -> list[Draft]:
-    places = store.add(columns)
-    names = tuple(name for name, _ in columns)
-    arrays = tuple(store.columns[place] for place in places)
-    if len(names) == 1 and not structure_tags.is_plain(bar.tag):
-        raise FormulaError(
-            f"`{bar.text}` has one column, `{names[0]}`: {bar.tag}() is a pattern of several effects. Write "
-            f"`({'1' if names[0] == 'Intercept' else f'0 + {names[0]}'} | {bar.group})`."
-        )
-    draft = Draft(bar.text, factor, names, arrays, places, structure_of(bar.tag, len(names), positions))
-    return draft.each() if bar.split else [draft]
 
 
 def _ordered(drafts: list[Draft]) -> tuple[tuple[ProblemTerm, ...], tuple[RandomTerm, ...]]:
     """The terms by decreasing number of levels, with their labels."""
-    ordered = [drafts[i] for i in order_of_terms([draft.grouping.size for draft in drafts])]
+    ordered = sorted(drafts, key=lambda draft: -draft.grouping.size)  # ties as written, as lme4's
     numbers = {name: i for i, name in enumerate(dict.fromkeys(draft.grouping.name for draft in ordered))}
     labels = labels_of([draft.grouping.name for draft in ordered])
     terms = tuple(
@@ -604,10 +596,8 @@ def design_from_dict(
     """
     parsed = parse_formula(spec["formula"])
     recipe = recipe_from_dict(spec, parsed)
-    weights, offset = (
-        frame[spec[key]].to_numpy() if spec[key] in (WEIGHTS, OFFSET) else spec[key]
-        for key in ("weights", "offset")
-    )
+    weights: Any = frame[WEIGHTS].to_numpy() if spec["weights"] == WEIGHTS else spec["weights"]
+    offset: Any = frame[OFFSET].to_numpy() if spec["offset"] == OFFSET else spec["offset"]
     residual = parse_residual(spec.get("residual"))
     missing, subset = spec.get("missing", "drop"), spec.get("subset")
     related = read_known(known, _groups_of(parsed))

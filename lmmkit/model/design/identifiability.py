@@ -102,7 +102,7 @@ def check_sizes(response: Floats, columns: Iterable[tuple[str, Floats]]) -> None
 
 def _size(x: Floats) -> float:
     """The largest absolute value."""
-    return max(float(x.max()), -float(x.min())) if x.size else 0.0
+    return max(float(x.max()), -float(x.min()))
 
 
 def check_weights(weights: Floats | None) -> None:

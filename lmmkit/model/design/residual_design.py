@@ -533,7 +533,7 @@ def _refuse_twice(
         return
     numbers = row_numbers(source)
     first, second = int(order[twice[0]]), int(order[twice[0] + 1])
-    one, other = sorted((int(numbers[first]), int(numbers[second])))
+    one, other = numbers[first], numbers[second]  # in the table's order, which sorting has kept
     whose = f"{subjects.name} {subjects.levels[subjects.codes[first]]}"
     whose = "The group" if formula.fades and subjects.size == 1 else whose
     if visits:

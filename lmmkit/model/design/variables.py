@@ -29,6 +29,7 @@ from lmmkit.model.table.labels import label_of
 
 MOST_MARGINS = 2_048  # of a term that are still sorted out
 MOST_PRODUCTS = 10_000  # columns of an interaction that are still made
+MOST_VALUES = 1_000_000_000  # of all columns of one factor together
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +284,7 @@ def _learn_factor(
             f"The factor `{expression}` has one level only ({levels[0]}) in the {len(codes):,} rows used; at "
             "least two are expected: leave it out of the formula."
         )
-    if len(levels) * len(codes) > 1e9:
+    if len(levels) * len(codes) > MOST_VALUES:
         raise DataError(
             f"`{expression}` has {len(levels):,} levels, each of which would be a fixed effect: write "
             f"`(1 | {expression})` for a random one, or convert it if it holds numbers."

@@ -20,6 +20,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 
+LEVEL = 0.95  # of an envelope
 TAIL = 0.1  # share of the columns whose excess is the unit of a gap at the top
 
 
@@ -27,7 +28,7 @@ class Band(NamedTuple):
     """A simultaneous envelope of a curve, and how far each column leaves its middle.
 
     Attributes:
-        low: (g,) bounds that 95 % of all curves stay within at every point.
+        low: (g,) bounds that 95 % (`LEVEL`) of all curves stay within at every point.
         high: (g,).
         middle: (g,) medians.
         statistic: (C,) the largest distance of each curve, in units of the half scales.
@@ -39,8 +40,8 @@ class Band(NamedTuple):
     statistic: Floats
 
 
-def band(curves: Floats, level: float = 0.95) -> Band:
-    """The envelope of (g, C) curves, column 0 the data.
+def band(curves: Floats) -> Band:
+    """The envelope of (g, C) curves, column 0 the data, at `LEVEL`.
 
     Each point has its median and a scale of its own for either side, so that points are left about equally
     often; the bounds stand as many scales away as the curves' largest distances allow at the level.
@@ -50,7 +51,7 @@ def band(curves: Floats, level: float = 0.95) -> Band:
     scales = [_half_scale(np.where(side * off > 0, off, np.nan)) for side in (1.0, -1.0)]
     distance = np.where(off > 0, off / scales[0][:, None], -off / scales[1][:, None])
     farthest = np.nanmax(distance, axis=0)
-    reach = float(np.sort(farthest)[int(np.ceil(level * len(farthest))) - 1])
+    reach = float(np.sort(farthest)[int(np.ceil(LEVEL * len(farthest))) - 1])
     return Band(middle - reach * scales[1], middle + reach * scales[0], middle, farthest)
 
 

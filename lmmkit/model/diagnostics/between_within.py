@@ -72,10 +72,12 @@ class BetweenWithin:
             for name, own in mains:
                 kind, means = _means(X[:, own], grouping)
                 kinds.append(kind)
+                if kind == "gaps":
+                    self.left.append(_of_gaps(name, grouping.name))
                 if not kind:
                     tried.append((name, grouping.name, own))
                     columns.append(means)
-            if all(kinds):
+            if all(kinds) and "gaps" not in kinds:
                 self.left.append(_unchecked(grouping.name, _why(kinds)))
         with one_thread():
             tests = added_columns(estimates, columns)
@@ -145,7 +147,25 @@ def _means(values: Floats, grouping: Grouping) -> tuple[str, Floats]:
         return "between", means
     if ((means - means.mean(axis=0)) ** 2).sum() <= VARIES * whole:
         return "within", means
+    if _one_schedule(values, grouping.codes):
+        return "gaps", means
     return ("few" if grouping.size < values.shape[1] + SPARE_LEVELS else ""), means
+
+
+def _one_schedule(values: Floats, codes: Ints) -> bool:
+    """Whether some group has every value of a predictor once, and no group one twice: others lack rows.
+
+    Then means of groups differ by the rows that are missing alone, as after dropout those of time do.
+    """
+    kinds = np.unique(values, axis=0, return_inverse=True)[1].ravel()
+    pairs = codes.astype(np.int64) * (int(kinds.max()) + 1) + kinds
+    return len(np.unique(pairs)) == len(pairs) and int(np.bincount(codes).max()) == int(kinds.max()) + 1
+
+
+def _of_gaps(name: str, group: str) -> Unchecked:
+    form = "but for missing rows they have the same values of it, so that its means tell who lacks rows alone"
+    what = Sentence("Whether {} acts alike between and within the levels of {}", column(name), column(group))
+    return Unchecked(CHECK, f"{name} in {group}", Sentence(form), what)
 
 
 def _why(kinds: list[str]) -> str:

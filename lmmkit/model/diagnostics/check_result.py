@@ -6,6 +6,7 @@ its file and each name as its readers see it: one place for the words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -80,6 +81,20 @@ def text(words: str) -> Fact:
 
 
 UNIT = Fact("unit")  # of the response, behind a number
+
+
+def residual_option(structure: object) -> str:
+    """A residual structure in advice, as `lmm` takes it: `residual="ar1(day | g)"`; see `in_study`."""
+    return f'residual="{structure}"'
+
+
+def in_study(advice: str) -> str:
+    """Advice as it is read beside a study, whose key is spelled otherwise than an argument.
+
+    >>> in_study('residual="ident(sex)" gives every level a variance of its own')
+    '`residual: ident(sex)` gives every level a variance of its own'
+    """
+    return re.sub(r'residual="([^"]*)"', r"`residual: \1`", advice)
 
 
 @dataclass(frozen=True)
@@ -167,6 +182,7 @@ class CheckResult:
         matters: Whether that size would matter: without it the verdict is `look` at most.
         where: The rows or groups, as text for the table; empty for none.
         remedy: What to do, available here.
+        alone: What to do where none of the checks that `remedy` points to is notable; by default the same.
         tail: A p value by theory, for what the replicates cannot resolve; NaN without one.
         curve: x of the points of a curve, (g,), for its picture.
         back: Takes bounds (g,) of a curve to the scale of its picture, where that is another one.
@@ -188,6 +204,7 @@ class CheckResult:
     matters: bool = True
     where: str = ""
     remedy: str = ""
+    alone: str = ""
     tail: float = np.nan
     curve: Floats = field(default_factory=lambda: np.empty(0))
     back: Callable[[Floats], Floats] | None = None

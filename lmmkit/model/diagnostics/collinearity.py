@@ -19,10 +19,10 @@ from lmmkit.model.diagnostics.check_result import (
     LOOK,
     TROUBLE,
     CheckResult,
-    Fact,
     Sentence,
     Unchecked,
     number,
+    text,
 )
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.estimates import Estimates
@@ -189,17 +189,13 @@ class Collinearity:
 def _found(estimates: Estimates) -> Iterator[CheckResult | Unchecked]:
     every = sorted(inflations(estimates), key=lambda one: -one.vif)
     if not every:
-        wide = len(estimates.beta) > WIDEST
-        why = (
-            f"more than {WIDEST} coefficients"
-            if wide
-            else "the fixed part has no two predictors, but for an interaction and its parts"
-        )
+        why = "the fixed part has no two predictors, but for an interaction and its parts"
+        why = f"more than {WIDEST} coefficients" if len(estimates.beta) > WIDEST else why
         yield Unchecked(CHECK, "predictors", Sentence(why), Sentence("Collinearity of the predictors"))
     for place, one in enumerate(every):
         if place and one.vif < NOTABLE:
             break
-        name, partner = Fact("text", f"`{one.name}`"), Fact("text", f"`{one.partner}`")
+        name, partner = text(f"`{one.name}`"), text(f"`{one.partner}`")
         factor = float(np.sqrt(one.vif))
         notable = Sentence(
             "{} is collinear with other predictors, most with {}: its standard errors are {} times what they "

@@ -55,6 +55,8 @@ Frame = pd.DataFrame
 Check = Callable[[Fit, Replicated], Iterator[CheckResult | Unchecked]]
 ALPHA, CLEAR = 0.05, 0.01  # adjusted p below which a verdict is `look`, and `trouble` where the size matters
 SEED = 20240101
+#: Checks that say which part of a distribution is not as the model has it, by the beginnings of their names.
+SAY_WHERE = ("outlying", "variance", "normal")
 
 #: Checks of levels, whose statistics have all columns at once.
 LEVEL_CHECKS: tuple[Check, ...] = (groups_apart, effect_normality)
@@ -111,8 +113,7 @@ class Diagnosis:
         what = "the model refitted to each" if refitted else "at the fitted variances, without refits"
         return (
             f"Each check is ranked among the same check of {self.replicates} data sets simulated from the "
-            f"fit "
-            f"({what}); adjusted p values hold for the whole table (Westfall-Young, step-down)."
+            f"fit ({what}); adjusted p values hold for the whole table (Westfall-Young, step-down)."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -228,19 +229,21 @@ def _judged(
     adjusted = np.full(len(rows), np.nan)
     shares = [one.share if isinstance(one, CheckResult) else 1.0 for one in rows]
     adjusted[tested] = adjusted_p([single[i] for i in tested], [shares[i] for i in tested])
-    table, sentences = list[dict[str, Any]](), list[Sentence]()
-    for one, values, p in zip(rows, single, adjusted, strict=True):
-        line, sentence = _row(one, values, float(p))
-        table.append(line)
-        sentences.append(sentence)
+    made = [_row(one, values, float(p)) for one, values, p in zip(rows, single, adjusted, strict=True)]
+    table, sentences = [line for line, _ in made], [sentence for _, sentence in made]
+    notable = [line["check"] for line in table if line["verdict"] in (LOOK, TROUBLE)]
+    where = any(check.startswith(SAY_WHERE) for check in notable)
+    for one, line in zip(rows, table, strict=True):
+        if isinstance(one, CheckResult) and one.alone and line["remedy"] and not where:
+            line["remedy"] = one.alone
     empty = Frame(columns=["check", "of", "x", "value", "low", "high", "middle"])
-    made = pd.concat(curves, ignore_index=True) if curves else empty
+    drawn = pd.concat(curves, ignore_index=True) if curves else empty
     return Diagnosis(
         table=Frame(table, columns=COLUMNS),
         sentences=tuple(sentences),
         rows=outlying_rows(first),
         quantile_residuals=simulated_quantiles(first),
-        curves=made,
+        curves=drawn,
         judged_by=judged_by(first),
         replicates=first.count,
         how=first.how,
@@ -258,19 +261,8 @@ def _drawn(check: str, curve: Curves, found: Band) -> Frame:
     )  # fmt: skip
 
 
-COLUMNS = [
-    "check",
-    "of",
-    "found",
-    "where",
-    "statistic",
-    "size",
-    "p",
-    "adjusted",
-    "verdict",
-    "remedy",
-    "method",
-]
+COLUMNS = ["check", "of", "found", "where", "statistic", "size", "p", "adjusted", "verdict", "remedy",
+           "method"]  # fmt: skip
 
 
 def _row(one: CheckResult | Unchecked, values: Floats, adjusted: float) -> tuple[dict[str, Any], Sentence]:

@@ -69,8 +69,7 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
         "residuals",
         fine=Sentence(
             "No departure of the residuals from a normal distribution was found (skewness {}, excess "
-            "kurtosis "
-            "{}).",
+            "kurtosis {}).",
             *shape,
         ),
         notable=Sentence(
@@ -95,14 +94,12 @@ def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
         "residuals",
         fine=Sentence(
             "No departure of the quantiles of the residuals from those of data sets from the model was "
-            "found: the "
-            "farthest off is {}, where {} is expected.",
+            "found: the farthest off is {}, where {} is expected.",
             *facts,
         ),
         notable=Sentence(
             "The quantiles of the residuals leave the envelope of data sets from the model, most of all at "
-            "{} "
-            "standard deviations, where {} is expected.",
+            "{} standard deviations, where {} is expected.",
             *facts,
         ),
         statistic=curves,
@@ -140,8 +137,7 @@ def _remedy(estimates: Estimates, residuals: Floats) -> str:
         return f"{first}; intervals by conf_int(method='bootstrap') do not help against a wrong distribution"
     return (
         "look at the outlying rows and at the variance checks first; estimates of the fixed effects stand, "
-        "and "
-        "those of variances and predictions are less certain than their intervals say"
+        "and those of variances and predictions are less certain than their intervals say"
     )
 
 
@@ -221,6 +217,8 @@ def quantile_residuals(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
             size=distance,
             matters=kind == "unconditional" and distance >= DISTANCE,
             remedy="see the checks of outliers, variances and normality, which say where",
+            alone="the checks of outliers, variances and normality do not say where: look at the picture of "
+            "the quantiles, and for a predictor, a bend or an effect of groups that the model does not have",
             share=AGAIN,
             method=f"Anderson-Darling; sees {detects}",
         )
@@ -288,8 +286,7 @@ def effect_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unche
             size=tails,
             matters=bool(abs(lean) >= SKEW or abs(tails) >= TAILS),
             remedy="look at the outlying groups first; a predictor of the groups that is missing makes "
-            "mixtures; "
-            "fixed effects are little affected, predictions of single groups are",
+            "mixtures; fixed effects are little affected, predictions of single groups are",
             pictures=tuple(_pictures(term.group, term.names, z)),
             method="skewness and kurtosis of the levels' standardised scores"
             + (" (Mardia)" if k > 1 else ""),

@@ -9,7 +9,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.model.diagnostics.added_columns import AddedColumns, added_columns
-from lmmkit.model.diagnostics.check_result import UNIT, CheckResult, Fact, Sentence, Unchecked, column, number
+from lmmkit.model.diagnostics.check_result import UNIT, CheckResult, Sentence, Unchecked, column, number, text
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.diagnostics.spread import positive_response
 from lmmkit.model.estimates import Estimates
@@ -126,7 +126,7 @@ class Linearity:
                 "The mean bends along {}: at {} = {} it lies {}{} {} what the model has, and {} residual "
                 "standard deviations off in the mean square over all rows.",
                 name, name, number(bend.x[at]), number(abs(own[at])), UNIT,
-                _text("above" if own[at] > 0 else "below"), number(size, 2),
+                text("above" if own[at] > 0 else "below"), number(size, 2),
             ),
             statistic=curve,
             size=size,
@@ -159,7 +159,7 @@ class Linearity:
             notable=Sentence(
                 "The residuals bend along the fitted values: at {}{} their smooth lies {} standard "
                 "deviations {} where the model has it, and {} off in the mean square.",
-                number(x[at]), UNIT, number(abs(own[at]), 2), _text("above" if own[at] > 0 else "below"),
+                number(x[at]), UNIT, number(abs(own[at]), 2), text("above" if own[at] > 0 else "below"),
                 number(size, 2),
             ),
             statistic=curve,
@@ -245,7 +245,3 @@ def _remedy(bend: _Bend, normalised: Floats) -> str:
     if float(bend.square.squares(normalised)[0]) >= NEARLY * whole:
         return f"put `poly({bend.name}, 2)` in place of `{bend.name}`"
     return f"put `bs({bend.name}, df=4)` in place of `{bend.name}`"
-
-
-def _text(words: str) -> Fact:
-    return Fact("text", words)

@@ -327,9 +327,8 @@ def _without_order(
         return
     sizes = np.bincount(codes)
     means = np.stack([np.bincount(codes, each) for each in values.T], axis=1) / sizes[:, None]
-    within = ((values - means[codes]) ** 2).sum(axis=0) > 1e-9 * ((values - values.mean(axis=0)) ** 2).sum(
-        axis=0
-    )
+    whole = ((values - values.mean(axis=0)) ** 2).sum(axis=0)
+    within = ((values - means[codes]) ** 2).sum(axis=0) > 1e-9 * whole
     if within.any():
         own = [name for name, varies in zip(names, within, strict=True) if varies]
         along = Sentence(" of their group")
@@ -338,15 +337,8 @@ def _without_order(
         own = [name for name, varies in zip(names, within, strict=True) if not varies]
         shares = np.bincount(codes, missing) / sizes
         strata = np.unique(sizes, return_inverse=True)[1]
-        yield _Comparison(
-            "predictors between groups",
-            shares,
-            means[:, ~within],
-            own,
-            strata,
-            Sentence(""),
-            "groups of a size",
-        )
+        made = (shares, means[:, ~within], own, strata, Sentence(""))
+        yield _Comparison("predictors between groups", *made, "groups of a size")
 
 
 def _times(rows: _RowsWithGaps, order: Order) -> Ints | None:

@@ -264,8 +264,7 @@ def subjects_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Uncheck
         name,
         fine=Sentence(
             "No {} has residuals that are too large together: the largest are those of {}, {} standard "
-            "deviations "
-            "above their mean.", column(name), level(name, first), size,
+            "deviations above their mean.", column(name), level(name, first), size,
         ),
         notable=Sentence(
             "The residuals of {} {} are too large together: {} standard deviations above what the model "

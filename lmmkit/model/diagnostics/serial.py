@@ -12,7 +12,15 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.residual_design import RowDesign, VisitDesign
-from lmmkit.model.diagnostics.check_result import CheckResult, Sentence, Unchecked, column, level, number
+from lmmkit.model.diagnostics.check_result import (
+    CheckResult,
+    Sentence,
+    Unchecked,
+    column,
+    level,
+    number,
+    residual_option,
+)
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.diagnostics.spread import spelled
 from lmmkit.model.fit import Fit
@@ -256,7 +264,7 @@ def _remedy(design: Design, order: Order, neighbours: _Lag, r: float) -> str:
         return f"look whether the effect of {order.name} has the right form: neighbours differ too much"
     even = bool((neighbours.weights == 1.0).all() and (order.times == np.round(order.times)).all())
     made = f"{'ar1' if even else 'car1'}({spelled(order.name)} | {order.group})"
-    structure = f"`residual: {made if design.residual is None else f'{design.residual.formula} * {made}'}`"
+    structure = residual_option(made if design.residual is None else f"{design.residual.formula} * {made}")
     if order.name not in design.recipe.fixed_columns():
         return f"put `{spelled(order.name)}` in the fixed part where it may act on the mean; else {structure}"
     slopes = any(term.factor == order.group and order.name in term.names for term in design.random)

@@ -26,6 +26,7 @@ from lmmkit.model.diagnostics.check_result import (
     column,
     level,
     number,
+    residual_option,
     text,
 )
 from lmmkit.model.diagnostics.replicated import Replicated
@@ -97,9 +98,8 @@ def _between(
         "variance between groups",
         factor.name,
         fine=Sentence(
-            "No difference of the residual variance between the levels of {} was found (standard "
-            "deviations from "
-            "{}{} to {}{}).",
+            "No difference of the residual variance between the levels of {} was found (standard deviations "
+            "from {}{} to {}{}).",
             column(factor.name), low[0], unit, high[0], unit,
         ),
         notable=Sentence(
@@ -223,8 +223,7 @@ def variance_along(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Uncheck
             name,
             fine=Sentence(
                 "No change of the residual variance along {} was found (standard deviation {}{} in the "
-                "lowest third, "
-                "{}{} in the highest).", told, *sizes,
+                "lowest third, {}{} in the highest).", told, *sizes,
             ),
             notable=Sentence(
                 f"The residual variance {'rises' if slope > 0 else 'falls'} with {{}}: the standard "
@@ -304,7 +303,7 @@ def offered(fit: Fit, function: str) -> str:
         parse_residual(made)
     except LmmkitError:
         return ""
-    return f'residual="{made}"'
+    return residual_option(made)
 
 
 def _by_level(fit: Fit, factor: FactorRows, n: Ints) -> str:

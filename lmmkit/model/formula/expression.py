@@ -382,7 +382,8 @@ class _Checker:
             case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
                 self._value(operand)
             case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _ARITHMETIC):
-                exponent = right.value if isinstance(right, ast.Constant) else 1
+                size = right.operand if isinstance(right, ast.UnaryOp) else right
+                exponent = size.value if isinstance(size, ast.Constant) else 1
                 if isinstance(op, ast.Pow) and abs(self._number(exponent)) > LARGEST_POWER:
                     raise ValueError(f"a power is at most {LARGEST_POWER}")
                 self._value(left)

@@ -11,9 +11,8 @@ import pandas as pd
 import scipy
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.natural_scales import SCALES, Scale
+from lmmkit.engine.covariance.natural_scales import LOG, PLAIN, SCALES, Scale
 from lmmkit.engine.covariance.patterned import PatternedStructure
-from lmmkit.engine.covariance.structures import Natural
 from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
 from lmmkit.engine.profiles.pattern_profiles import PatternFrame
 from lmmkit.engine.profiles.profile_deviance import least_deviance
@@ -365,7 +364,7 @@ class Profiles:
         patterned = any(isinstance(t.structure, PatternedStructure) for t in estimates.random)
         self.pattern = PatternFrame(self.setup, optimum.state.theta, sigma) if patterned else None
         self.frame = self.pattern or Frame(self.setup, optimum.state.L, sigma, estimates.rho)
-        self.beside = residual and ResidualFrame(self.setup, residual.structure, optimum.state.theta, sigma)
+        self.beside = residual and ResidualFrame(self.setup, optimum.state.theta, sigma, residual.structure)
 
     def line(self, parameter: Parameter | ResidualParameter) -> ProfileCurve:
         """The profile deviance along a parameter."""
@@ -382,7 +381,7 @@ class Profiles:
         """Of each fixed effect."""
         for i, (name, error) in enumerate(zip(self.estimates.names, self.estimates.bse, strict=True)):
             parameter = (self.beside or self.frame).coefficient(i, float(self.estimates.beta[i]))
-            bounds = self._search(parameter, self.half * float(error)).on_line()
+            bounds = self._search(parameter, self.half * float(error)).on_scale(PLAIN)
             yield Row(name, bounds, f"{self.criterion}, {ASYMPTOTIC}")
 
     def variances(self) -> Iterator[Row]:
@@ -393,14 +392,14 @@ class Profiles:
         """Of one variance parameter, by its position in `parameter_names`."""
         names, naturals = parameter_names(self.estimates), self.estimates.naturals
         if place < len(naturals):
-            bounds = self._of_pattern(place) if self.pattern else self._variance(*naturals[place])
+            bounds = self._of_effects(place)
             zero = naturals[place][1].kind == "sd" and bounds.low == 0.0
             return Row(names[place], bounds, f"{self.criterion}, {AT_ZERO}" if zero else self.criterion)
         if self.beside and place < len(names) - 1:
             return Row(names[place], self._of_structure(place - len(naturals)), self.criterion)
         guess = self.half / np.sqrt(2.0 * self.setup.criterion.nu)
         parameter = (self.beside or self.frame).residual()
-        return Row(names[place], self._search(parameter, guess).on_log(), self.criterion)
+        return Row(names[place], self._search(parameter, guess).on_scale(LOG), self.criterion)
 
     def attempt(self, place: int) -> Row:
         """The same, with the reason in place of an error."""
@@ -427,7 +426,7 @@ class Profiles:
             return (self.beside or self.frame).residual()
         if place >= len(naturals):
             return None
-        return self._patterned(place) if self.pattern else self._of_term(*naturals[place])
+        return self._held(place)
 
     def _of_structure(self, place: int) -> Interval:
         """Of a natural parameter of the residual structure; 0 where its domain ends there.
@@ -447,43 +446,35 @@ class Profiles:
         )
         return Interval(low, high, trouble)
 
-    def _of_pattern(self, place: int) -> Interval:
-        """Of a parameter of the random effects, where some of these have a pattern."""
-        assert self.pattern
-        of = self.estimates
-        term, natural = of.naturals[place]
-        structure, parameter = of.random[term].structure, self._patterned(place)
+    def _of_effects(self, place: int) -> Interval:
+        """Of a parameter of the random effects."""
+        of, (term, natural) = self.estimates, self.estimates.naturals[place]
+        parameter, structure = self._held(place), of.random[term].structure
         if natural.kind == "sd":
             guess = self.half / np.sqrt(2.0 * max(of.problem.terms[term].levels - 1, 1))
             return self._search(parameter, guess).from_zero()
-        assert isinstance(structure, PatternedStructure)
-        low, high = structure.limits(self._own(place) - structure.scales)
-        return self._search(parameter, CORRELATION_GUESS).within(low, high)
+        search = self._search(parameter, CORRELATION_GUESS)
+        if isinstance(structure, PatternedStructure):
+            return search.within(*structure.limits(self._own(place) - structure.scales))
+        return search.within_one()
 
     def _own(self, place: int) -> int:
         """The position of a parameter among those of its term."""
         naturals = self.estimates.naturals
         return place - next(p for p, (t, _) in enumerate(naturals) if t == naturals[place][0])
 
-    def _patterned(self, place: int) -> Parameter | ResidualParameter:
-        assert self.pattern
-        of = self.estimates
-        term, natural = of.naturals[place]
-        structure, unit = of.random[term].structure, of.sigma
-        if natural.kind != "sd":
-            assert isinstance(structure, PatternedStructure)
-            unit = structure.unit_of_range if natural.kind == "range" else 1.0
-        return self.pattern.natural(term, self._own(place), float(parameters(of)[place]), unit)
+    def _held(self, place: int) -> Parameter | ResidualParameter:
+        """What holds a parameter of the random effects at a value.
 
-    def _variance(self, term: int, natural: Natural) -> Interval:
-        parameter = self._of_term(term, natural)
-        if natural.kind == "cor":
-            return self._search(parameter, CORRELATION_GUESS).within_one()
-        levels = self.estimates.problem.terms[term].levels
-        guess = self.half / np.sqrt(2.0 * max(levels - 1, 1))
-        return self._search(parameter, guess).from_zero()
-
-    def _of_term(self, term: int, natural: Natural) -> Parameter:
+        Raises:
+            FitError: One of a matrix without a pattern, beside one that has a pattern.
+        """
+        of, (term, natural) = self.estimates, self.estimates.naturals[place]
+        if self.pattern:
+            structure, unit = of.random[term].structure, of.sigma if natural.kind == "sd" else 1.0
+            if natural.kind == "range" and isinstance(structure, PatternedStructure):
+                unit = structure.unit_of_range
+            return self.pattern.natural(term, self._own(place), float(parameters(of)[place]), unit)
         assert isinstance(self.frame, Frame)
         if natural.kind == "cor":
             return self.frame.correlation(term, natural.row, natural.column)

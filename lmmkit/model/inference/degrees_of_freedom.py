@@ -17,6 +17,7 @@ from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.inference.connected_blocks import connected_rows, why_too_large
 from lmmkit.engine.inference.kenward_roger import KenwardRoger, Scaling
 from lmmkit.engine.inference.ranks import ranks
+from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
 from lmmkit.engine.problem import Problem, Residual
 from lmmkit.errors import FitError
@@ -124,11 +125,11 @@ def automatic(estimates: Estimates) -> str:
     if not estimates.reml or estimates.nobs > MOST_ROWS:
         return "satterthwaite"
     if estimates.problem.residual is not None or estimates.design.has_relatives:
-        closed = not estimates.is_singular and (estimates.has_closed_information or not _too_large(estimates))
-        return "kenward-roger" if closed else "satterthwaite"
-    if not is_small(estimates):
-        return "satterthwaite"
-    if estimates.is_singular and has_pattern(estimates):
+        inside = not estimates.is_singular
+        dense = not estimates.has_closed_information  # by the connected blocks of V
+        known = inside and not (dense and why_too_large(connected_rows(estimates.problem)))
+        return "kenward-roger" if known else "satterthwaite"
+    if not is_small(estimates) or (estimates.is_singular and has_pattern(estimates)):
         return "satterthwaite"
     return "unbounded" if estimates.is_singular else "kenward-roger"
 
@@ -136,11 +137,6 @@ def automatic(estimates: Estimates) -> str:
 def has_pattern(estimates: Estimates) -> bool:
     """Whether the covariance matrix of some random effects has a pattern."""
     return any(isinstance(term.structure, PatternedStructure) for term in estimates.random)
-
-
-def _too_large(estimates: Estimates) -> str:
-    """Why Kenward and Roger's method is not for the connected blocks of V, or nothing."""
-    return why_too_large(connected_rows(estimates.problem))
 
 
 def without(estimates: Estimates, method: str, reason: str) -> Denominators:
@@ -247,9 +243,13 @@ def _adjusted(method: str, estimates: Estimates, make: Callable[[], KenwardRoger
 
 def satterthwaite(estimates: Estimates) -> Denominators:
     """Satterthwaite, for several rows with Fai & Cornelius (1996)."""
-    found = estimates.satterthwaite
+    return _matched("satterthwaite", estimates.satterthwaite)
+
+
+def _matched(method: str, found: Satterthwaite) -> Denominators:
+    """Satterthwaite's method from either information."""
     vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
-    return Denominators("satterthwaite", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
+    return Denominators(method, vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
 
 
 def unbounded(estimates: Estimates) -> Denominators:
@@ -267,9 +267,7 @@ def unbounded(estimates: Estimates) -> Denominators:
         raise FitError(
             "df='unbounded' is not made for levels that a known covariance relates: use df='satterthwaite'."
         )
-    found = estimates.unbounded
-    vcov, _ = found.information.vcov, found.information.spread  # which raises here where there is none
-    return Denominators("unbounded", vcov, found.single, lambda L, _: Scaling(found.joint(L), 1.0))
+    return _matched("unbounded", estimates.unbounded)
 
 
 def by_coefficient(method: str, df: Callable[[Estimates], Floats]) -> Callable[[Estimates], Denominators]:
@@ -351,13 +349,11 @@ def inner_outer(estimates: Estimates) -> Denominators:
         FitError: Grouping factors are crossed.
     """
     found = strata(estimates)
-    columns = found.coefficients()
-    return Denominators(
-        "inner-outer",
-        estimates.covariance_of_beta,
-        lambda L: np.array([least(columns[row != 0.0]) for row in L]),
-        lambda _, own: Scaling(found.term(tuple(own)), 1.0),
-    )
+
+    def joint(_: Floats, own: Sequence[int]) -> Scaling:
+        return Scaling(found.term(tuple(own)), 1.0)
+
+    return replace(by_coefficient("inner-outer", lambda _: found.coefficients())(estimates), joint=joint)
 
 
 def between_within(estimates: Estimates) -> Floats:

@@ -167,25 +167,26 @@ def estimable(L: Floats, estimates: Estimates) -> tuple[Floats, NDArray[np.bool_
 
     A row is estimable when it vanishes on every combination of columns that is zero on all rows of the fit.
     """
+    own, gap, size = _split(L, estimates)
+    return own, np.all(np.abs(gap) <= ESTIMABLE * size, axis=1)
+
+
+def _split(L: Floats, estimates: Estimates) -> tuple[Floats, Floats, Floats]:
+    """Rows on the kept columns; what they are on each left out beyond what those imply, and of what size."""
     A, kept = aliasing(estimates), list(estimates.kept)
     left_out = [i for i in range(A.shape[1]) if i not in kept]
-    gap = np.abs(L[:, left_out] - L[:, kept] @ A[:, left_out])
-    size = np.abs(L[:, left_out]) + np.abs(L[:, kept]) @ np.abs(A[:, left_out])
-    return L[:, kept], np.all(gap <= ESTIMABLE * size, axis=1)
+    gap = L[:, left_out] - L[:, kept] @ A[:, left_out]
+    return L[:, kept], gap, np.abs(L[:, left_out]) + np.abs(L[:, kept]) @ np.abs(A[:, left_out])
 
 
 def estimable_part(L: Floats, estimates: Estimates) -> Floats:
     """Rows on the kept columns of X that span what the data can estimate of (r, p_all) rows."""
-    A, kept = aliasing(estimates), list(estimates.kept)
-    left_out = [i for i in range(A.shape[1]) if i not in kept]
-    if not left_out or not len(L):
-        return L[:, kept]
-    gap = L[:, left_out] - L[:, kept] @ A[:, left_out]
-    size = np.abs(L[:, left_out]) + np.abs(L[:, kept]) @ np.abs(A[:, left_out])
-    size = np.maximum(size.max(axis=0), 1e-300)
-    U, values, _ = np.linalg.svd(gap / size)
+    own, gap, size = _split(L, estimates)
+    if not gap.size:
+        return own
+    U, values, _ = np.linalg.svd(gap / np.maximum(size.max(axis=0), 1e-300))
     rank = int(np.sum(values > ESTIMABLE * np.sqrt(len(L))))
-    return combined(np.asarray(U[:, rank:].T, np.float64), L[:, kept])
+    return combined(np.asarray(U[:, rank:].T, np.float64), own)
 
 
 def combined(C: Floats, L: Floats) -> Floats:

@@ -38,7 +38,7 @@ def open_directions(estimates: Estimates) -> list[str]:
     # V = scale (I + Z T Z'): a direction moves scale T by dT + T d scale.
     moves = (unknown.open / unknown.size[:, None]).T
     optimum = estimates.optimum
-    dT = in_data_units(optimum, entry_directions(optimum.layout, optimum.state.theta))
+    dT = in_data_units(optimum, entry_directions(optimum))
     weights, names = list[Floats](), list[str]()
     for term, L, own in zip(estimates.random, estimates.factors, dT, strict=True):
         change = np.einsum("dm,mab->dab", moves[:, :-1], own) + moves[:, -1, None, None] * (L @ L.T)

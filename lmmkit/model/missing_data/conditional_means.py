@@ -26,8 +26,9 @@ from lmmkit.engine.imputation.complete_visits import CompleteVisits
 from lmmkit.engine.imputation.missing_responses import Assumption
 from lmmkit.engine.imputation.parameter_draws import DrawnEffects, Parameters
 from lmmkit.engine.inference.information import optimum_at
+from lmmkit.engine.influence.remaining import remaining
 from lmmkit.engine.problem import Problem, Residual
-from lmmkit.engine.replicates.jackknife import subset, unit_term
+from lmmkit.engine.replicates.jackknife import unit_term
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
 from lmmkit.model.missing_data.completed import residual_of
@@ -152,7 +153,7 @@ class ConditionalMeans:
         rows = self.imputation.rows
         fit = rows.estimates
         try:
-            found = solve(subset(rows.observed, kept), reml=fit.reml, rho=fit.residual_coordinates)
+            found = solve(remaining(rows.observed, kept), reml=fit.reml, rho=fit.residual_coordinates)
         except FitError as error:
             raise FitError(
                 f"Without one {self.unit} (number {unit + 1}) the model has no fit: {error}"
@@ -173,7 +174,7 @@ class ConditionalMeans:
             left = None if without is None else _place(visits, self.units, without)
             return lambda Y: L @ visits.least_squares(V, Y, left)
         some = np.ones(len(rows.missing), bool) if without is None else self.units != without
-        problem = rows.problem if without is None else subset(rows.problem, some)
+        problem = rows.problem if without is None else remaining(rows.problem, some)
         there, rho = rows.factors(at.factors), at.rho if problem.residual else None
 
         def fitted(Y: Floats) -> Floats:

@@ -89,12 +89,12 @@ def compared_intervals(made: Mapping[str, Frame]) -> Frame:
     parts = [table.assign(method=name) for name, table in made.items()]
     if not parts:
         return Frame(columns=COMPARED)
-    order = list(dict.fromkeys(name for table in made.values() for name in table["parameter"]))
-    table = _told(pd.concat(parts, ignore_index=True)[COMPARED], "low", "high")
-    table = table[~table.duplicated(["parameter", "low", "high"])]
-    of_each = [Frame(table[table["parameter"] == name]) for name in order]
-    own = [part for part in of_each if len(part) > 1]
-    return pd.concat(own, ignore_index=True) if own else Frame(columns=COMPARED)
+    whole = pd.concat(parts, ignore_index=True)[COMPARED]
+    order = whole["parameter"].unique().tolist()
+    table = _told(whole, "low", "high").drop_duplicates(["parameter", "low", "high"])
+    table = Frame(table[table.groupby("parameter")["method"].transform("size") > 1])
+    place = table["parameter"].map(order.index)
+    return table.loc[place.sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def _told(table: Frame, *columns: str) -> Frame:

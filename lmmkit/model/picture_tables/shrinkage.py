@@ -12,6 +12,7 @@ from scipy.linalg import block_diag
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.model.fit import Fit
+from lmmkit.model.report_tables.about_fit import effects_of_pairs
 from lmmkit.model.report_tables.report_table import Facts, ReportTable
 
 Frame = pd.DataFrame
@@ -115,7 +116,7 @@ def ellipses(fit: Fit, scatter: Frame) -> Frame:
     Returns:
         DataFrame across, down (the columns of the table), x, y: the corners of each ellipse in order.
     """
-    terms = [str(name) for name in scatter if name != "level" and not str(name).startswith("normal:")]
+    terms = effects_of_pairs(scatter)
     rows = [Frame(columns=["across", "down", "x", "y"])]
     if len(terms) > 1:
         group = terms[0].partition(": ")[0]

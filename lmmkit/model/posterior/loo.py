@@ -16,7 +16,7 @@ variable models: conditional versus marginal likelihoods, Psychometrika 84, 802-
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.posterior.pareto import smooth, threshold
+from lmmkit.engine.posterior.pareto import log_sum, smooth, threshold
 
 WAIC_LIMIT = 0.4  # variance of a log density above which WAIC's is not to be trusted
 
@@ -58,16 +58,12 @@ class PredictiveDensity:
     @property
     def table(self) -> pd.DataFrame:
         """One row: method, kind, of, elpd, elpd_mcse, se, p, worst (k-hat or variance), trouble."""
-        worst = float(self.parts.iloc[:, 1].max())
-        return pd.DataFrame(
-            [
-                {
-                    "method": self.method, "kind": self.kind, "of": self.of, "elpd": self.elpd,
-                    "elpd_mcse": self.error, "se": self.se, "p": self.p, "worst": worst, "trouble":
-                    self.trouble,
-                }
-            ]
-        )  # fmt: skip
+        row = {
+            "method": self.method, "kind": self.kind, "of": self.of, "elpd": self.elpd,
+            "elpd_mcse": self.error, "se": self.se, "p": self.p,
+            "worst": float(self.parts.iloc[:, 1].max()), "trouble": self.trouble,
+        }  # fmt: skip
+        return pd.DataFrame([row])
 
     def to_dict(self) -> dict[str, Any]:
         """Its numbers, without the parts."""
@@ -87,13 +83,12 @@ def leave_out(
         of: As of `PredictiveDensity`.
     """
     elpd, k_hats, lppd, error = list[float](), list[float](), 0.0, np.zeros(len(log_weights))
-    for block in blocks:
-        for log_density in np.ascontiguousarray(block.T):
-            smoothed = smooth(log_weights - log_density)
-            elpd.append(_log_sum(smoothed.log_weights + log_density))
-            error += np.exp(smoothed.log_weights) * (np.exp(log_density - elpd[-1]) - 1.0)
-            k_hats.append(smoothed.k_hat)
-            lppd += _log_sum(log_weights + log_density)
+    for log_density in _parts(blocks):
+        smoothed = smooth(log_weights - log_density)
+        elpd.append(log_sum(smoothed.log_weights + log_density))
+        error += np.exp(smoothed.log_weights) * (np.exp(log_density - elpd[-1]) - 1.0)
+        k_hats.append(smoothed.k_hat)
+        lppd += log_sum(log_weights + log_density)
     parts = pd.DataFrame({"elpd": elpd, "k_hat": k_hats}, index=pd.Index(names, name=of))
     limit = threshold(len(log_weights))
     bad = [name for name, k in zip(names, k_hats, strict=True) if not k <= limit]
@@ -106,7 +101,13 @@ def leave_out(
 
 def in_sample(blocks: Iterable[Floats], log_weights: Floats) -> float:
     """The log density of the data themselves: sum over parts of log sum w p."""
-    return sum(_log_sum(log_weights + one) for block in blocks for one in np.ascontiguousarray(block.T))
+    return sum(log_sum(log_weights + log_density) for log_density in _parts(blocks))
+
+
+def _parts(blocks: Iterable[Floats]) -> Iterator[Floats]:
+    """(r,) log densities of each part."""
+    for block in blocks:
+        yield from np.ascontiguousarray(block.T)
 
 
 def penalised(
@@ -115,14 +116,13 @@ def penalised(
     """WAIC's expected log density: that of the data less the posterior variance of each log density."""
     w = np.exp(log_weights)
     elpd, variances, error = list[float](), list[float](), np.zeros(len(w))
-    for block in blocks:
-        for log_density in np.ascontiguousarray(block.T):
-            mean = float(w @ log_density)
-            variances.append(float(w @ (log_density - mean) ** 2))
-            lppd = _log_sum(log_weights + log_density)
-            elpd.append(lppd - variances[-1])
-            spread = (log_density - mean) ** 2 - variances[-1]
-            error += w * (np.exp(log_density - lppd) - 1.0 - spread)
+    for log_density in _parts(blocks):
+        mean = float(w @ log_density)
+        variances.append(float(w @ (log_density - mean) ** 2))
+        lppd = log_sum(log_weights + log_density)
+        elpd.append(lppd - variances[-1])
+        spread = (log_density - mean) ** 2 - variances[-1]
+        error += w * (np.exp(log_density - lppd) - 1.0 - spread)
     parts = pd.DataFrame({"elpd": elpd, "variance": variances}, index=pd.Index(names, name=of))
     bad = [name for name, v in zip(names, variances, strict=True) if not v <= WAIC_LIMIT]
     trouble = _told(bad, of, f"a variance above {WAIC_LIMIT:g}: take loo")
@@ -144,8 +144,3 @@ def _told(bad: list[Any], of: str, why: str) -> str:
 
 def _se(elpd: list[float]) -> float:
     return math.sqrt(len(elpd) * float(np.var(elpd, ddof=1))) if len(elpd) > 1 else math.nan
-
-
-def _log_sum(x: Floats) -> float:
-    top = float(x.max())
-    return top + math.log(float(np.exp(x - top).sum()))

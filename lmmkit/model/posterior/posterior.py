@@ -35,6 +35,7 @@ from lmmkit.model.posterior.predictive import PredictiveCheck, predictive_check
 from lmmkit.model.posterior.prior_words import ModelPriors
 from lmmkit.model.posterior.to_arviz import inference_data
 from lmmkit.model.posterior.weighted import (
+    Draws1,
     refuse_too_few,
     resampled,
     sorted_draws,
@@ -168,8 +169,7 @@ class Posterior:
             frame = pd.DataFrame()
         if len(frame) != self.draws.count:
             raise FitError(
-                f"of: the function gave {kind}; a number for each of the "
-                f"{self.draws.count:,} draws is "
+                f"of: the function gave {kind}; a number for each of the {self.draws.count:,} draws is "
                 "expected, or such vectors by name."
             )
         return self._summary(frame, level)
@@ -276,12 +276,7 @@ class Posterior:
 
     def ranef(self, level: float = 0.95) -> pd.DataFrame:
         """The posterior of every random effect: group, level, term, and the columns of `summary`."""
-        tables = list[pd.DataFrame]()
-        for term, b in zip(self.estimates.random, self.effects, strict=True):
-            for place, name in enumerate(term.names):
-                found = self._summary(pd.DataFrame(b[:, :, place]), level)
-                tables.append(_by_level(found, term.group, [str(x) for x in term.levels], name))
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        return self._by_level(lambda effects: self._summary(pd.DataFrame(effects), level))
 
     def ranks(self, level: float = 0.95) -> pd.DataFrame:
         """The rank of every level among those of its factor, 1 the greatest effect, with its uncertainty.
@@ -291,27 +286,34 @@ class Posterior:
             being the greatest and the least), mcse of the mean.
         """
         check_level("level", level)
-        w, tables = self.weights, list[pd.DataFrame]()
         tail = (1.0 - level) / 2.0
+
+        def ranked(effects: Floats) -> pd.DataFrame:
+            order = np.argsort(-effects, axis=1, kind="stable")
+            rank = np.empty(effects.shape)
+            np.put_along_axis(rank, order, np.arange(1.0, effects.shape[1] + 1.0)[None], axis=1)
+            each = [sorted_draws(column, self.weights, self.draws.inefficiency) for column in rank.T]
+            columns = {
+                "mean": [one.mean for one in each],
+                "low": [_step(one, tail) for one in each],
+                "median": [_step(one, 0.5) for one in each],
+                "high": [_step(one, 1.0 - tail) for one in each],
+                "first": self.weights @ (rank == 1.0),
+                "last": self.weights @ (rank == effects.shape[1]),
+                "mcse": [one.mcse for one in each],
+            }
+            return pd.DataFrame(columns)
+
+        return self._by_level(ranked)
+
+    def _by_level(self, of: Callable[[Floats], pd.DataFrame]) -> pd.DataFrame:
+        """A table of (r, J) draws of each effect, a row for each level: group, level, term, its columns."""
+        tables = list[pd.DataFrame]()
         for term, b in zip(self.estimates.random, self.effects, strict=True):
             for place, name in enumerate(term.names):
-                order = np.argsort(-b[:, :, place], axis=1, kind="stable")
-                levels = b.shape[1]
-                rank = np.empty((len(b), levels))
-                np.put_along_axis(rank, order, np.arange(1.0, levels + 1.0)[None], axis=1)
-                each = [sorted_draws(column, w, self.draws.inefficiency) for column in rank.T]
-                columns = {
-                    "mean": [one.mean for one in each],
-                    "low": [_step(one.x, one.w, tail) for one in each],
-                    "median": [_step(one.x, one.w, 0.5) for one in each],
-                    "high": [_step(one.x, one.w, 1.0 - tail) for one in each],
-                    "first": w @ (rank == 1.0),
-                    "last": w @ (rank == levels),
-                    "mcse": [one.mcse for one in each],
-                }
-                tables.append(
-                    _by_level(pd.DataFrame(columns), term.group, [str(x) for x in term.levels], name)
-                )
+                levels = [str(x) for x in term.levels]
+                keys = pd.DataFrame({"group": term.group, "level": levels, "term": name})
+                tables.append(pd.concat([keys, of(b[:, :, place]).reset_index(drop=True)], axis=1))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     @cached_property
@@ -627,13 +629,6 @@ def checked_range(name: str, given: Any) -> tuple[float, float]:
     return low, high
 
 
-def _by_level(table: pd.DataFrame, group: str, levels: list[str], name: str) -> pd.DataFrame:
-    plain = table.reset_index(drop=True)
-    for place, (column, values) in enumerate((("group", group), ("level", levels), ("term", name))):
-        plain.insert(place, column, values)
-    return plain
-
-
-def _step(x: Floats, w: Floats, p: float) -> float:
+def _step(draws: Draws1, p: float) -> float:
     """A quantile of whole numbers: the least with at least that share of the weight at or below it."""
-    return float(x[min(int(np.searchsorted(np.cumsum(w), p)), len(x) - 1)])
+    return float(draws.x[min(int(np.searchsorted(np.cumsum(draws.w), p)), len(draws.x) - 1)])

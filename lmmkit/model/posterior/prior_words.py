@@ -18,7 +18,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.correlations import Kind
 from lmmkit.engine.covariance.patterned import PatternedStructure
-from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial
+from lmmkit.engine.covariance.row_structure import Decaying, RowStructure
 from lmmkit.engine.posterior.coordinates import DrawnParts, ResidualPart, SigmaPart, TermPart, term_part
 from lmmkit.engine.posterior.log_posterior import NormalPriors
 from lmmkit.engine.posterior.priors import (
@@ -38,7 +38,11 @@ from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.tables import parameter_names
 
-SIGMA = "Residual.sd"
+OFFERED = (
+    "normal(mean, sd), student_t(df, location, scale), cauchy(location, scale), half_normal(sd), "
+    "half_student_t(df, location, scale), half_cauchy(scale), exponential(rate), gamma(shape, rate), "
+    "lognormal(mean, sd), beta(a, b), uniform(low, high), lkj(eta), flat"
+)
 MAD = 1.4826  # of the median absolute deviation, so that it is a standard deviation of normal numbers
 
 
@@ -89,14 +93,9 @@ def read_prior(text: object) -> Prior:
     if written in ("flat", "flat()"):
         return Flat()
     match = re.fullmatch(r"(half[_-])?([a-z_]+)\s*\(([^()]*)\)", written)
-    offered = "normal(mean, sd), student_t(df, location, scale), cauchy(location, scale), half_normal(sd), "
-    offered += (
-        "half_student_t(df, location, scale), half_cauchy(scale), exponential(rate), gamma(shape, rate), "
-    )
-    offered += "lognormal(mean, sd), beta(a, b), uniform(low, high), lkj(eta), flat"
     if match is None or match[2] not in PRIORS:
         near = did_you_mean(match[2], list(PRIORS)) if match else ""
-        raise FitError(f"The prior {str(text)!r:.60} cannot be read{near or '.'} Write one of: {offered}.")
+        raise FitError(f"The prior {str(text)!r:.60} cannot be read{near or '.'} Write one of: {OFFERED}.")
     kind = PRIORS[match[2]]
     names = [field.name for field in fields(kind)]
     try:
@@ -110,7 +109,7 @@ def read_prior(text: object) -> Prior:
     if len(numbers) != len(names):
         raise FitError(
             f"The prior {str(text)!r:.60} has not the numbers that it needs: {kind.name}({', '.join(names)})."
-            f" Write one of: {offered}."
+            f" Write one of: {OFFERED}."
         )
     found = kind(*numbers)
     return half(found) if match[1] else found
@@ -272,7 +271,7 @@ def _residual_default(estimates: Estimates, kind: Kind, name: str) -> Prior:
     assert isinstance(structure, RowStructure)
     if kind == "range":
         process = structure.correlation
-        assert isinstance(process, Serial | Spatial)
+        assert isinstance(process, Decaying)
         return LogNormal(float(np.log(process.unit)), 1.0)
     assert structure.variance is not None
     if structure.variance.kind == "power":

@@ -141,25 +141,13 @@ def summary(values: pd.DataFrame, w: Floats, level: float, inefficiency: float =
             rows.append(dict.fromkeys(SUMMARY, math.nan))
             continue
         one = sorted_draws(np.where(w > 0.0, x, 0.0), w, inefficiency)
-        hdi = one.shortest(level)
-        rows.append(
-            {
-                "mean": one.mean,
-                "sd": one.sd,
-                "low": one.quantile(tail),
-                "median": one.quantile(0.5),
-                "high": one.quantile(1.0 - tail),
-                "hdi_low": hdi[0],
-                "hdi_high": hdi[1],
-                "direction": max(one.share(0.0, math.inf)[0], one.share(-math.inf, 0.0)[0]),
-                "effective": one.effective,
-                "mcse": one.mcse,
-                "sd_mcse": one.sd_mcse,
-                "low_mcse": one.quantile_mcse(tail),
-                "median_mcse": one.quantile_mcse(0.5),
-                "high_mcse": one.quantile_mcse(1.0 - tail),
-            }
-        )
+        low, high = one.shortest(level)
+        row = {"mean": one.mean, "sd": one.sd, "hdi_low": low, "hdi_high": high, "effective": one.effective}
+        row |= {"direction": max(one.share(0.0, math.inf)[0], one.share(-math.inf, 0.0)[0])}
+        row |= {"mcse": one.mcse, "sd_mcse": one.sd_mcse}
+        for column, p in (("low", tail), ("median", 0.5), ("high", 1.0 - tail)):
+            row |= {column: one.quantile(p), f"{column}_mcse": one.quantile_mcse(p)}
+        rows.append(row)
     return pd.DataFrame(rows, index=values.columns.copy(), columns=SUMMARY)
 
 

@@ -64,10 +64,10 @@ class Told:
 
     Attributes:
         table: A row per number: `row` names it, `role` says what it is, `variable`, `level` and `base` of
-        what,
-            `moderator` with `at` (a level) or `value` (a number) where; then the test of zero, the F test, on
-            a logarithmic scale `ratio` and `change` (ratio less 1), and of means `original`, on the scale of
-            the response before it was transformed; `clear` counts the pairs whose interval excludes zero.
+            what, `moderator` with `at` (a level) or `value` (a number) where; then the test of zero, the F
+            test, on a logarithmic scale `ratio` and `change` (ratio less 1), and of means `original`, on the
+            scale of the response before it was transformed; `clear` counts the pairs whose interval excludes
+            zero.
         facts: term, variable, kind (intercept, number, factor), within, moderators, curved, scale, response
             and its column, covariates held at their means, whether F tests of the table of terms differ.
     """
@@ -85,8 +85,7 @@ def asked(
     """What a study's focus, contrast and values stand for, as `find_focus` reads them.
 
     Where the formula was changed, as in a cell of a sweep, and has the focus no more, it is the first term,
-    and
-    says so: `lmmkit check` and `lmmkit run` refuse a focus that the study's own formula does not have.
+    and says so: `lmmkit check` and `lmmkit run` refuse a focus that the study's own formula does not have.
     """
     known = [*fit.design.fixed_names, *fit.design.recipe.fixed_columns()]
     formula = fit.design.recipe.formula
@@ -131,18 +130,16 @@ def mean_difference(fit: Fit, focus: Focus) -> Floats:
         FitError: The factor has more than two levels and no contrast is named, or it cannot be estimated.
     """
     known = list(levels_of_column(fit.design, focus.variable))
-    first, second = focus.contrast or _direction(fit.design, focus.variable, known)
+    first, second = focus.contrast or direction(fit.design, focus.variable)
     missing = [level for level in (first, second) if level not in known]
     if missing:
         raise FitError(f"`{focus.variable}` has no level {missing[0]} in these rows")
     at = _values(fit.design, focus.at)
-    family = _family(
-        fit.marginal_means(focus.variable, at={n: [v] for n, v in at.items()} or None, df="normal")
-    )
+    grid = {name: [value] for name, value in at.items()} or None
+    family = _family(fit.marginal_means(focus.variable, at=grid, df="normal"))
     texts = list(map(str, family.cells[focus.variable]))
     i, j = texts.index(first), texts.index(second)
-    nested = len(family.groups) > 0
-    if nested:
+    if family.groups:
         raise FitError(
             f"`{focus.variable}` is nested in {', '.join(family.groups)}: name its levels in report.at"
         )
@@ -185,32 +182,31 @@ def estimand(fit: Fit, focus: Focus, frame: Frame | None = None) -> Estimand | N
         return Estimand(f"slope of {focus.variable}{where}", average_slope(fit, focus, frame))
     if not has_one_difference(fit.design, focus):
         return None
-    known = list(levels_of_column(fit.design, focus.variable))
-    first, second = focus.contrast or _direction(fit.design, focus.variable, known)
+    first, second = focus.contrast or direction(fit.design, focus.variable)
     return Estimand(f"{focus.variable}: {first} less {second}{where}", mean_difference(fit, focus))
 
 
-def direction(design: Design, variable: str) -> tuple[str, str]:
-    """Of a factor of two levels which one less which."""
-    return _direction(design, variable, list(levels_of_column(design, variable)))
+def direction(design: Design, variable: str, levels: Sequence[str] = ()) -> tuple[str, str]:
+    """Of two levels which one less which: less the reference of the coding, else the second less the first.
+
+    Args:
+        design: The design.
+        variable: A factor.
+        levels: The two; by default all that it has.
+    """
+    levels = levels or list(levels_of_column(design, variable))
+    mine = [v for v in design.recipe.variables.values() if v.expression.variables == (variable,)]
+    base = next((found for v in mine if (found := reference_level(v)) is not None), levels[0])
+    base = base if base in levels else levels[0]
+    return next(level for level in levels if level != base), base
 
 
 def bend_test(fit: Fit, focus: Focus, *, df: str) -> tuple[float, float] | None:
     """F and p of all terms of a number whose slope varies along itself; None where it does not."""
-    answer = _Answer(
-        fit,
-        focus,
-        Frame(columns=["coefficient", *TESTS, "interval"]),
-        denominators(fit.estimates, df),
-        df,
-        0.95,
-    )
-    rows = [
-        row
-        for row in answer.along(focus.variable, _values(fit.design, focus.at))
-        if row["role"] == "F of all"
-    ]
-    return (float(rows[0]["F"]), float(rows[0]["p"])) if rows else None
+    none = Frame(columns=["coefficient", *TESTS, "interval"])
+    answer = _Answer(fit, focus, none, denominators(fit.estimates, df), df, 0.95)
+    rows = answer.along(focus.variable, _values(fit.design, focus.at))
+    return (float(rows[-1]["F"]), float(rows[-1]["p"])) if rows else None
 
 
 def has_one_difference(design: Design, focus: Focus) -> bool:
@@ -244,14 +240,6 @@ def _values(design: Design, at: Mapping[str, Any]) -> dict[str, Any]:
 def _family(means: MarginalMeans) -> Family:
     assert means.family is not None
     return means.family
-
-
-def _direction(design: Design, variable: str, levels: Sequence[str]) -> tuple[str, str]:
-    """Which of two levels less which: less the reference of the coding, else the second less the first."""
-    mine = [v for v in design.recipe.variables.values() if v.expression.variables == (variable,)]
-    base = next((found for v in mine if (found := reference_level(v)) is not None), levels[0])
-    base = base if base in levels else levels[0]
-    return next(level for level in levels if level != base), base
 
 
 def scale_of(design: Design) -> tuple[str, ResponseScale | None]:
@@ -353,18 +341,15 @@ class _Answer:
         self, heads: list[dict[str, Any]], L: Floats, adjust: str = "none", means: int = 2
     ) -> list[dict[str, Any]]:
         """Rows of linear functions, on all columns of X; one that is a coefficient is told as that."""
-        kept, possible = estimable(L, self.fit.estimates)
-        index = pd.Index(range(len(kept)))
-        table = linear_table(
-            index,
-            kept,
-            self.fit.estimates,
-            self.by,
-            self.level,
-            possible=possible,
-            adjust=adjust,
-            means=means,
-        )
+        return self._tested(heads, *estimable(L, self.fit.estimates), adjust, means)
+
+    def _tested(
+        self, heads: list[dict[str, Any]], L: Floats, possible: Any, adjust: str, means: int
+    ) -> list[dict[str, Any]]:
+        """The same on the kept coefficients, with what can be estimated."""
+        options: dict[str, Any] = {"possible": possible, "adjust": adjust, "means": means}
+        index = pd.Index(range(len(L)))
+        table = linear_table(index, L, self.fit.estimates, self.by, self.level, **options)
         found = table[TESTS].to_dict("records")
         return [self._row(head, numbers, adjust) for head, numbers in zip(heads, found, strict=True)]
 
@@ -386,12 +371,7 @@ class _Answer:
                 continue
             told = {name: float(row[name]) for name in TESTS}
             if np.sign(told["estimate"]) != np.sign(values["estimate"]):
-                told |= {
-                    "estimate": -told["estimate"],
-                    "t": -told["t"],
-                    "low": -told["high"],
-                    "high": -told["low"],
-                }
+                told |= _turned(told)
             return told, str(row["interval"])
         return None
 
@@ -445,15 +425,14 @@ class _Answer:
 
     def along(self, x: str, at: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Where the slope varies along the number itself: at its least and greatest value, and its F test."""
-        values = self.rows.frame[x].to_numpy(float)
-        ends = [float(np.nanmin(values)), float(np.nanmax(values))]
-        L = np.array([self.rows.slope(x, **{**at, x: value}) for value in ends])
+        ends = self._ends(x)
+        L = np.array([self.rows.slope(x, **{**at, x: value}) for value in ends.values()])
         scale = np.abs(L).max(axis=0)
         if (np.abs(L[1] - L[0]) <= SAME * np.where(scale > 0, scale, 1.0)).all():
             return []
         heads = [
             {"row": f"slope at {x} {word}", "role": "along", "variable": x, "moderator": x, "value": value}
-            for word, value in zip(("least", "greatest"), ends, strict=True)
+            for word, value in ends.items()
         ]
         mine = [
             i for term, t in zip(self.design.recipe.formula.fixed, self.design.fixed_terms, strict=True)
@@ -465,46 +444,23 @@ class _Answer:
         return [*self._linear(heads, L), test]
 
     def _moderated(self, x: str, name: str, at: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Slopes at the levels of a factor, or at the ends of a number."""
-        if not is_factor(self.design, name):
-            values = self.rows.frame[name].to_numpy(float)
-            heads = [
-                {
-                    "row": f"slope at {name} {word}",
-                    "role": "slope at",
-                    "variable": x,
-                    "moderator": name,
-                    "value": value,
-                }
-                for word, value in (
-                    ("least", float(np.nanmin(values))),
-                    ("greatest", float(np.nanmax(values))),
-                )
-            ]
-            return self._linear(
-                heads, np.array([self.rows.slope(x, **{**at, name: h["value"]}) for h in heads])
-            )
-        levels = levels_of_column(self.design, name)
-        if len(levels) > MOST_LEVELS:
+        """Slopes at the levels of a factor, with how far they are apart, or at the ends of a number."""
+        factor, places = is_factor(self.design, name), self._places(name)
+        if not places:
             return []
+        what = f"slope at {name}:" if factor else f"slope at {name}"
         heads = [
-            {
-                "row": f"slope at {name}: {level}",
-                "role": "slope at",
-                "variable": x,
-                "moderator": name,
-                "at": level,
-            }
-            for level in levels
+            {"row": f"{what} {label}", "role": "slope at", "variable": x, **head} for label, _, head in places
         ]
-        L = np.array([self.rows.slope(x, **{**at, name: value}) for value in levels.values()])
-        return [*self._linear(heads, L), *self._slopes_apart(x, name, list(levels), L)]
+        L = np.array([self.rows.slope(x, **{**at, name: value}) for _, value, _ in places])
+        apart = self._slopes_apart(x, name, [label for label, *_ in places], L) if factor else []
+        return [*self._linear(heads, L), *apart]
 
     def _slopes_apart(self, x: str, name: str, levels: Sequence[str], L: Floats) -> list[dict[str, Any]]:
         """The largest difference of slopes between levels, or the only one."""
         pairs = [(j, i) for i in range(len(levels)) for j in range(i + 1, len(levels))]
         if len(levels) == 2:
-            first, second = _direction(self.design, name, levels)
+            first, second = direction(self.design, name, levels)
             pairs = [(levels.index(first), levels.index(second))]
         heads = [
             {"row": f"slopes of {name}: {levels[i]} less {levels[j]}", "role": "difference of slopes",
@@ -539,15 +495,20 @@ class _Answer:
                 rows += self._compared({**at, name: value}, f" at {name}: {label}", head)
         return rows + self._interactions()
 
+    def _ends(self, name: str) -> dict[str, float]:
+        """The least and the greatest value of a number over the rows."""
+        values = self.rows.frame[name].to_numpy(float)
+        return {"least": float(np.nanmin(values)), "greatest": float(np.nanmax(values))}
+
     def _places(self, name: str) -> list[tuple[str, Any, dict[str, Any]]]:
         """The levels of a moderator, or its least and greatest value."""
         if is_factor(self.design, name):
             levels = levels_of_column(self.design, name)
             some = levels if len(levels) <= MOST_LEVELS else {}
             return [(level, value, {"moderator": name, "at": level}) for level, value in some.items()]
-        values = self.rows.frame[name].to_numpy(float)
-        ends = (("least", float(np.nanmin(values))), ("greatest", float(np.nanmax(values))))
-        return [(word, value, {"moderator": name, "value": value}) for word, value in ends]
+        return [
+            (word, value, {"moderator": name, "value": value}) for word, value in self._ends(name).items()
+        ]
 
     def _compared(self, at: Mapping[str, Any], where: str, head: dict[str, Any]) -> list[dict[str, Any]]:
         """The means of the factor's levels, their F test, and their largest or only difference."""
@@ -556,9 +517,8 @@ class _Answer:
         means = self.fit.marginal_means(name, df=self.df, at=grid or None, level=self.level)
         family = _family(means)
         if family.groups:  # nested in others: within their levels; moderators among them tell themselves
-            return (
-                self._nested(means, head) if not where and family.groups[0] not in self._moderators() else []
-            )
+            itself = where or family.groups[0] in self._moderators()
+            return [] if itself else self._nested(means, head)
         levels = list(map(str, family.cells[name]))
         rows = list[dict[str, Any]]()
         if not where:
@@ -602,33 +562,18 @@ class _Answer:
             if not set(self.focus.contrast) <= set(there):
                 return []
         elif len(there) == 2:
-            pairs, adjust = [_direction(self.design, name, there)], "none"
+            pairs, adjust = [direction(self.design, name, there)], "none"
         elif len(there) <= MOST_MEANS:
             pairs, adjust = [(b, a) for i, a in enumerate(there) for b in there[i + 1 :]], "tukey"
         else:
             return []
         heads = [
-            {
-                "row": f"{a} less {b}{where}",
-                "role": f"difference{place}",
-                "variable": name,
-                "level": a,
-                "base": b,
-                **head,
-            }
+            {"row": f"{a} less {b}{where}", "role": f"difference{place}", "variable": name, "level": a,
+             "base": b, **head}
             for a, b in pairs
-        ]
+        ]  # fmt: skip
         L = np.array([family.L[levels.index(a)] - family.L[levels.index(b)] for a, b in pairs])
-        table = linear_table(
-            pd.Index(range(len(L))),
-            L,
-            self.fit.estimates,
-            self.by,
-            self.level,
-            adjust=adjust,
-            means=len(there),
-        )
-        found = [self._row(h, n, adjust) for h, n in zip(heads, table[TESTS].to_dict("records"), strict=True)]
+        found = self._tested(heads, L, None, adjust, len(there))
         chosen = _forward(_largest(found), keep=adjust == "none")
         return [chosen | {"clear": sum(_clear(each) for each in found)}]
 
@@ -652,19 +597,19 @@ def _forward(row: dict[str, Any], *, keep: bool) -> dict[str, Any]:
     """A difference so that it is positive, unless its direction was given."""
     if keep or not row["estimate"] < 0:
         return row
-    turned = {**row, "estimate": -row["estimate"], "t": -row["t"], "low": -row["high"], "high": -row["low"]}
-    turned |= {"level": row["base"], "base": row["level"]}
-    turned["row"] = row["row"].replace(
-        f"{row['level']} less {row['base']}", f"{row['base']} less {row['level']}"
-    )
+    first, second = row["level"], row["base"]
+    turned = {**row, **_turned(row), "level": second, "base": first}
+    turned["row"] = row["row"].replace(f"{first} less {second}", f"{second} less {first}")
     if "ratio" in row:
-        ends = {
-            "ratio": 1 / row["ratio"],
-            "ratio_low": 1 / row["ratio_high"],
-            "ratio_high": 1 / row["ratio_low"],
-        }
+        mirror = {"ratio": "ratio", "ratio_low": "ratio_high", "ratio_high": "ratio_low"}
+        ends = {name: 1 / row[other] for name, other in mirror.items()}
         turned |= ends | {name.replace("ratio", "change"): value - 1.0 for name, value in ends.items()}
     return turned
+
+
+def _turned(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a difference in the other direction."""
+    return {"estimate": -row["estimate"], "t": -row["t"], "low": -row["high"], "high": -row["low"]}
 
 
 TABLES = (ReportTable("answer", texts=TEXTS),)

@@ -82,11 +82,9 @@ def _correlation_name(residual: VisitDesign, a: int, b: int) -> str:
 
 def standard_deviations(parts: Frame) -> Frame:
     """The standard deviations among variance components: component, name (of the effect), sd, low, high."""
-    sds = parts[parts["var2"].isna()]
+    sds = parts[parts["var2"].isna()].rename(columns={"sdcor": "sd"})
     names = sds["var1"].where(sds["group"] != RESIDUAL)
-    return sds.assign(name=names)[["component", "name", "sdcor", "low", "high"]].rename(
-        columns={"sdcor": "sd"}
-    )
+    return sds.assign(name=names)[["component", "name", "sd", "low", "high"]]
 
 
 def correlations(fit: Fit) -> Frame:
@@ -146,19 +144,23 @@ def effect_pairs(fit: Fit) -> Frame:
     return table.rename_axis("level").reset_index()
 
 
+def effects_of_pairs(scatter: Frame) -> list[str]:
+    """The columns of a table of `effect_pairs` that are effects: group and name of each."""
+    return [str(name) for name in scatter if name != "level" and not str(name).startswith("normal:")]
+
+
 def terms_of_pairs(scatter: Frame) -> list[str]:
-    """The names of the effects in a table of `effect_pairs`, without their group."""
-    terms = [str(name) for name in scatter if name != "level" and not str(name).startswith("normal:")]
-    return [term.partition(": ")[2] for term in terms]
+    """Their names without their group."""
+    return [term.partition(": ")[2] for term in effects_of_pairs(scatter)]
 
 
 def _straight(scatter: Frame) -> Facts:
     """The correlation of each term's effects with their normal quantiles."""
-    terms = [str(name) for name in scatter.columns if name != "level" and not str(name).startswith("normal:")]
-    return {
-        "levels": len(scatter),
-        **{f"{term}: straight": float(scatter[term].corr(scatter[f"normal:{term}"])) for term in terms},
+    told = {
+        f"{term}: straight": float(scatter[term].corr(scatter[f"normal:{term}"]))
+        for term in effects_of_pairs(scatter)
     }
+    return {"levels": len(scatter), **told}
 
 
 def _overall(fit: Fit) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lmmkit.engine.posterior.priors import LKJ, Flat, Prior
 from lmmkit.engine.problem import RowResidual
 from lmmkit.errors import FitError
 from lmmkit.model.fit import Fit
-from lmmkit.model.means.focus import Focus
+from lmmkit.model.means.focus import Focus, interaction_rows
 from lmmkit.model.posterior.posterior import Posterior, checked_range
 from lmmkit.model.posterior.weighted import sorted_draws
 from lmmkit.model.report_tables.about_answer import estimand
@@ -115,7 +115,10 @@ def answer(
 
 
 def _asked(fit: Fit, focus: Focus) -> dict[str, Floats]:
-    """The one number of the focus, or every difference of two means of a factor, as combinations."""
+    """The coefficients of an interaction, the one number of the focus, or all differences of two means."""
+    apart = interaction_rows(fit.estimates, focus)
+    if apart is not None:
+        return {str(fit.params.index[int(np.argmax(row))]): row for row in apart}
     try:
         one = estimand(fit, focus)
         if one is not None:
@@ -136,12 +139,8 @@ def _answered(
     one = sorted_draws(x, found.weights, found.draws.inefficiency)
     row["not_above"] = one.share(-math.inf, 0.0)[0]
     if estimate is not None:
-        row |= {
-            "estimate": estimate["estimate"],
-            "estimate_low": estimate["low"],
-            "estimate_high": estimate["high"],
-            "se": estimate["se"],
-        }
+        names = {"estimate": "estimate", "estimate_low": "low", "estimate_high": "high", "se": "se"}
+        row |= {new: estimate[old] for new, old in names.items()}
     if rope is not None:
         inside, error = one.share(*rope)
         row |= {"rope_low": rope[0], "rope_high": rope[1], "inside": inside, "inside_mcse": error}

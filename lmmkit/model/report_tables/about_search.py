@@ -160,16 +160,13 @@ def surface_pair(fit: Fit) -> list[str]:
     return [diagonal[0], diagonal[-1]] if able else []
 
 
-def deviance_surface(
-    estimates: Estimates, first: str, second: str, *, width: float = 1.0, points: int = 41
-) -> Frame:
+def deviance_surface(estimates: Estimates, first: str, second: str, *, points: int = 41) -> Frame:
     """The profiled deviance over two entries of theta, the others at the optimum.
 
     Args:
         estimates: The fit.
         first: Name of an entry of theta.
         second: Name of another.
-        width: How far the grid reaches to either side, as a share of each estimate (at least of 0.5).
         points: Points along each axis.
 
     Returns:
@@ -179,7 +176,7 @@ def deviance_surface(
     Raises:
         FitError: theta has no such entry.
     """
-    (i, across), (j, along) = (_axis(estimates, name, width, points) for name in (first, second))
+    (i, across), (j, along) = (_axis(estimates, name, points) for name in (first, second))
     setup = set_up(estimates.problem, reml=estimates.reml)
     rows = list[tuple[float, float, float]]()
     with one_thread():
@@ -194,14 +191,14 @@ def deviance_surface(
     return table.assign(above=table["deviance"] - estimates.deviance)
 
 
-def _axis(estimates: Estimates, name: str, width: float, points: int) -> tuple[int, Floats]:
-    """Position of an entry of theta, and the grid along it."""
+def _axis(estimates: Estimates, name: str, points: int) -> tuple[int, Floats]:
+    """Position of an entry of theta, and the grid along it: as far as it is from zero, at least 0.5."""
     names = theta_names(estimates)
     if name not in names:
         raise FitError(f"theta has no entry {name!r}; it has {', '.join(names)}.")
     position = names.index(name)
     value = float(estimates.theta[position])
-    reach = width * max(abs(value), 0.5)
+    reach = max(abs(value), 0.5)
     bounded = np.concatenate([term.structure.nonnegative for term in estimates.random])[position]
     low = max(value - reach, 0.0) if bounded else value - reach
     return position, np.linspace(low, value + reach, points)

@@ -164,7 +164,7 @@ def _apart(pairs: Frame) -> Facts:
     }
 
 
-def autocorrelation(fit: Fit, *, level: float, most: int = LAGS) -> Frame:
+def autocorrelation(fit: Fit, *, level: float) -> Frame:
     """Autocorrelation of the normalised residuals of a subject by the distance of their visits.
 
     It is the mean product at a distance over the mean square; under the model it is near zero everywhere.
@@ -172,7 +172,6 @@ def autocorrelation(fit: Fit, *, level: float, most: int = LAGS) -> Frame:
     Args:
         fit: The fit.
         level: Share of such values that lie between `low` and `high` where nothing is left.
-        most: Distances at most.
 
     Returns:
         DataFrame lag, pairs, autocorrelation, low, high.
@@ -187,7 +186,7 @@ def autocorrelation(fit: Fit, *, level: float, most: int = LAGS) -> Frame:
         lag = times[j] - times[i]
         pairs += np.bincount(lag, minlength=width)
         sums += np.bincount(lag, r[i] * r[j], minlength=width)
-    lags = np.flatnonzero(pairs)[:most]
+    lags = np.flatnonzero(pairs)[:LAGS]
     bound = normal_quantile(0.5 + level / 2) / np.sqrt(pairs[lags])
     found = sums[lags] / pairs[lags] / float(np.mean(r**2))
     return Frame(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from lmmkit.engine.setup import Setup, set_up, subset
-from lmmkit.errors import FitError, LmmkitError
+from lmmkit.errors import DataError, FitError, LmmkitError
 from lmmkit.model.design.design import Design, build_design, without_random_effects
 from lmmkit.model.design.rows_used import (
     OFFSET,
@@ -28,6 +28,7 @@ from lmmkit.model.selection.caic4 import caic4
 from lmmkit.model.selection.conditional_aic import conditional_aic
 from lmmkit.model.selection.random_parts import spelled
 from lmmkit.model.selection.term_components import term_components
+from lmmkit.model.table.columns import Mask, Table
 from lmmkit.model.table.known import known_of
 from lmmkit.model.threads import one_thread
 
@@ -69,46 +70,67 @@ class Candidate:
         return self.estimates is not None and self.estimates.converged
 
     @property
+    def effects(self) -> int:
+        """Random effects of a level, of all terms."""
+        return sum(len(term.names) for term in self.estimates.random) if self.estimates else 0
+
+    @property
     def singular(self) -> bool:
         """Whether some covariance matrix has a null direction."""
         return self.estimates is not None and self.estimates.is_singular
 
 
 def shared_rows(
-    widest: Formula, data: Any, options: Mapping[str, Any]
+    base: Formula, formulas: Sequence[Formula], data: Any, options: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any], list[str]]:
-    """Table and options on the rows that a model can use, so that smaller ones are fitted to the same rows.
+    """Table and options on the rows that all of some models can use, so that each is fitted to the same rows.
+
+    A model that cannot be read is left aside: its own fit says why.
 
     Args:
-        widest: The model.
+        base: The model whose fixed part and response every row has values of in any case.
+        formulas: The models.
         data: The table.
         options: Those of `lmm`.
 
     Returns:
-        Table, options, and in a sentence what was left out for a column of the random part alone.
+        Table, options, and in a sentence what was left out for a column that not every model has.
+
+    Raises:
+        DataError: No row has values of all columns.
     """
     given = Given(data, options.get("weights"), options.get("offset"))
     if options.get("subset") is not None:
         given = subset_of(given, options["subset"])
-    asked = Request(
-        widest,
-        given.weights,
-        given.offset,
-        missing=options.get("missing", "drop"),
-        residual=parse_residual(options.get("residual")),
-    )
-    source = open_source(asked, given.data)
-    always = set(replace(asked, formula=replace(widest, random=())).columns())
-    gone = {name: int(mask.sum()) for name, mask in source.lost.items() if name not in always}
-    gone = {name: count for name, count in gone.items() if count and name not in (WEIGHTS, OFFSET)}
-    if source.rows is None or not gone:
+    missing, residual = options.get("missing", "drop"), parse_residual(options.get("residual"))
+    asked = Request(base, given.weights, given.offset, missing=missing, residual=residual)
+    lost: dict[str, Mask] = {}
+    table: Table | None = None
+    for formula in formulas:
+        try:
+            source = open_source(replace(asked, formula=formula), given.data)
+        except LmmkitError:
+            if missing == "error":
+                raise
+            continue
+        lost.update(source.lost)
+        table = source.table
+    always = {*replace(asked, formula=replace(base, random=())).columns(), WEIGHTS, OFFSET}
+    gone = {name: int(mask.sum()) for name, mask in lost.items() if name not in always and mask.any()}
+    if table is None or not gone:
         return data, dict(options), []
     names = " and ".join(f"`{name}` ({count:,})" for name, count in gone.items())
+    rows = np.flatnonzero(~np.logical_or.reduce(list(lost.values())))
+    if not len(rows):
+        raise DataError(
+            f"No row has values of all that the candidates use; missing are those of {names}: leave out a "
+            "candidate, or fill its column."
+        )
     said = (
-        f"Values are missing of {names}: every candidate is fitted to the {len(source.rows):,} rows on which "
-        "the largest one can be. Without them the chosen model may have more rows."
+        f"Values are missing of {names}: every candidate is fitted to the {len(rows):,} rows that all of "
+        "them can use. The chosen model alone may have more rows."
     )
-    left = picked(given, source.rows, source.table)
+    left = picked(given, rows, table)
     kept = {name: value for name, value in options.items() if name != "subset"}
     vectors = {"weights": left.weights, "offset": left.offset}
     return left.data, kept | {name: v for name, v in vectors.items() if v is not None}, [said]

@@ -159,7 +159,7 @@ def error_rates(
     base = formula if isinstance(formula, Formula) else parse_formula(formula)
     largest, _ = largest_part(base, data, options)
     widest = replace(base, random=largest)
-    data, options, _ = shared_rows(widest, data, options)
+    data, options, _ = shared_rows(base, [widest], data, options)
     fits = Candidates(widest, data, reml=reml, options=options, conditional=False)
     drawn, note = _truth(fits, base, largest) if truth is None else (truth.estimates, "as given")
     settled = check_simulation(drawn.design, rule, criterion, count)

@@ -88,28 +88,26 @@ def select(
     check_option("criterion", criterion, CRITERIA)
     check_level("alpha", alpha, 0.2)
     _check_criterion(rule, criterion, options)
-    base = parse_formula(formula)
+    base, notices = parse_formula(formula), list[str]()
+    listed = [] if rule in WALKS and candidates == "auto" else _listed(base, candidates)
     if rule in WALKS:
         largest, notices = largest_part(base, data, options)
-        listed = _listed(base, candidates) if candidates != "auto" else []
+        compared_in = base
         widest = replace(base, random=largest)
-        data, options, lost = shared_rows(widest, data, options)
-        fits = _candidates(widest, data, reml, options, criterion)
-        ledger = CandidateLedger(fits, base, criterion, alpha, seed)
-        end = ledger.walk(WALKS[rule](largest), base)
-        ledger.show(listed)
-        found = selection_of(ledger, rule, replace(base, random=end), (*base.notices, *notices, *lost))
-        return _with_residuals(found, residuals, focus, data, reml, options)
-    listed = _listed(base, candidates)
-    if rule == "fixed" and str(base) not in map(str, listed):
-        listed = [base, *listed]
-    widest = max(listed, key=lambda f: sum(len(bar.terms) for bar in f.random))
+    else:
+        if rule == "fixed" and str(base) not in map(str, listed):
+            listed = [base, *listed]
+        widest = max(listed, key=lambda f: sum(len(bar.terms) for bar in f.random))
+        same = (one for one in listed if set(one.fixed) == set(base.fixed) and one.response == base.response)
+        compared_in = next(same, widest)
+    data, options, lost = shared_rows(base, [widest, *listed], data, options)
     fits = _candidates(widest, data, reml, options, criterion)
-    same = (one for one in listed if set(one.fixed) == set(base.fixed) and one.response == base.response)
-    ledger = CandidateLedger(fits, next(same, widest), criterion, alpha, seed)
-    ledger.show(listed)
-    chosen = base if rule == "fixed" else ledger.best()
-    found = selection_of(ledger, rule, chosen, base.notices)
+    ledger = CandidateLedger(fits, compared_in, criterion, alpha, seed)
+    end = ledger.walk(WALKS[rule](widest.random), base) if rule in WALKS else base.random
+    for one in listed:
+        ledger.entry(one)
+    chosen = ledger.best() if rule == "best" else replace(base, random=end)
+    found = selection_of(ledger, rule, chosen, (*base.notices, *notices, *lost))
     return _with_residuals(found, residuals, focus, data, reml, options)
 
 

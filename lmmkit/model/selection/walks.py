@@ -63,7 +63,8 @@ class Answer(NamedTuple):
 
 Walk = Generator[Sequence[Trial], Sequence[Answer], Bars]
 
-BEGIN, ZERO, DROP, CORRELATE, ADD = "begin", "no correlations", "drop", "correlations again", "add"
+BEGIN, ZERO, DROP = "largest model", "without correlations", "left out"
+CORRELATE, ADD = "correlations again", "added"
 
 
 def maximal(largest: Bars) -> Walk:
@@ -117,17 +118,14 @@ def default_criterion(rule: str) -> str:
 
 def _begun(first: Bars) -> Walk:
     """Where a walk can begin: the first of ever simpler models that can be fitted."""
-    current, name = first, BEGIN
-    if (yield [Trial(current, step=name)])[0].able:
-        return current
-    while True:
+    current = first
+    while not (yield [Trial(current, step=BEGIN)])[0].able:
         alone = uncorrelated(current)
         ways = [alone] if alone != current else [n.bars for n in without_a_term(current) if n.bars]
         if not ways:
-            return current
+            break
         current = ways[0]
-        if (yield [Trial(current, step=BEGIN)])[0].able:
-            return current
+    return current
 
 
 def _down(current: Bars, ways: Callable[[Bars], list[Neighbour]]) -> Walk:

@@ -148,11 +148,6 @@ def _used(table: Table, name: str, rows: Ints | None) -> tuple[Ints, int, Any]:
     return codes, len(present), levels
 
 
-def order_of_terms(sizes: Sequence[int]) -> list[int]:
-    """lme4's order of the terms: by decreasing number of levels, ties as written."""
-    return sorted(range(len(sizes)), key=lambda i: -sizes[i])
-
-
 def labels_of(names: Sequence[str]) -> list[str]:
     """Names made unique as R does: `g`, `g.1`, `g.2`."""
     taken = set(names)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
+import subprocess
 import sys
 import warnings
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lmmkit.errors import RunError
 from lmmkit.study.cli import finished_runs
 from lmmkit.study.cli.arguments import Cold, Force, Outside, Reports, Since, StudyFile
-from lmmkit.study.cli.exit_codes import with_exit_codes
-from lmmkit.study.cli.say import Commands, say
-from lmmkit.study.cli.streams import standard_streams
-from lmmkit.study.cli.sweep_command import sweep
-from lmmkit.study.cli.trust_and_lab import lab, trust
+from lmmkit.study.cli.exit_codes import FAILED, with_exit_codes
+from lmmkit.study.cli.say import Commands, say, standard_streams
 
 # Each command imports what it needs when it is called, so that `lmmkit --help` answers at once.
 
@@ -59,7 +61,8 @@ def new(
     """Look at a data file and write a commented study file for it; what is not given is found by looking."""
     from lmmkit.study.intake.new_study import reading_keys, write_study
 
-    given = reading_keys(sep, decimal, thousands, encoding, header, sheet, na)
+    marks = {"decimal": decimal, "thousands": thousands, "encoding": encoding}
+    given = reading_keys(sep=sep, na=na, header=header, sheet=sheet, **marks)
     say(*str(write_study(data, formula, out, given, residual)).split("\n"))
 
 
@@ -138,15 +141,128 @@ def _warnings(folder: Path) -> list[str]:
 
 @app.command()
 @with_exit_codes
+def sweep(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The sweep file, such as params/sleepstudy.sweep.yaml.")
+    ],
+    reports: Reports = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells, and make none.")] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Worker processes; as many as processors when left out.")
+    ] = os.cpu_count() or 1,
+    inference: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Test the curve by N replicates under the null.")
+    ] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Make more than 10,000 cells.")] = False,
+    force: Force = False,
+    since: Since = "",
+    allow_outside: Outside = False,
+    cold: Cold = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A dask.distributed scheduler, such as tcp://10.0.0.1:8786."),
+    ] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="Authority behind a tls:// cluster's certificates, in PEM.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Your certificate, in PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key, in PEM.")] = None,
+) -> None:
+    """Rerun a study over a grid of settings: cached, in parallel, with the specification curve."""
+    from lmmkit.study.kernels.environment import import_matplotlib
+    from lmmkit.study.records.temporary import temporary_folder
+
+    with temporary_folder() as empty:
+        import_matplotlib(empty)  # before anything else of this process does
+
+    from lmmkit.study.runs.plan import reports_folder
+    from lmmkit.study.sweeps.cell_workers import CellOptions, LocalWorkers, Workers
+    from lmmkit.study.sweeps.cells import listing, plan_sweep
+    from lmmkit.study.sweeps.make_sweep import make_sweep
+
+    planned = plan_sweep(file, replicates=inference, yes=yes, allow_outside=allow_outside)
+    place = (reports or reports_folder(planned.file.base)).resolve()
+    if dry_run:
+        say(*listing(planned, place))
+        return
+    again = tuple(sorted(planned.base.since(since))) if force or since else ()
+    options = CellOptions(place, again, cold, allow_outside)
+
+    def start() -> AbstractContextManager[Workers]:
+        if scheduler is None:
+            return LocalWorkers(workers, options)
+        from lmmkit.study.cluster.cluster_workers import ClusterWorkers, Scheduler
+
+        return ClusterWorkers(Scheduler(scheduler, tls_ca, tls_cert, tls_key), options, _warn)
+
+    folder, failed = make_sweep(planned, start, options, workers)
+    say(folder / "sweep.html")
+    if failed:
+        _warn(f"{failed} of {len(planned.cells)} cells failed or were not run; results.csv says why")
+        raise typer.Exit(FAILED)
+
+
+def _warn(message: str) -> None:
+    say(message, error=True)
+
+
+for command in finished_runs.COMMANDS:
+    app.command()(command)
+
+
+Project = Annotated[
+    Path, typer.Argument(metavar="PROJECT", help="The project's folder, the one that holds `notebooks`.")
+]
+
+
+@app.command()
+@with_exit_codes
+def trust(
+    project: Project = Path(),
+    revoke: Annotated[bool, typer.Option("--revoke", help="Trust them no longer.")] = False,
+) -> None:
+    """Let a project's own notebooks be executed, as they are now: you have read them, and say so."""
+    from lmmkit.study.records import trusted_notebooks as trusted
+
+    folder = trusted.notebooks_folder(project)
+    books = trusted.own_notebooks(folder)
+    change, done = (trusted.revoke, "not trusted any more") if revoke else (trusted.trust, "trusted")
+    change(books)
+    for book in books:
+        say(f"{book.digest[:12]}  {book.path.name}")
+    say(f"{len(books)} notebooks in {folder} are {done}.")
+    if trusted.anyone_can_write(folder, books):
+        say(f"Anyone on this machine can write in {folder}: they may not be what you read.", error=True)
+
+
+@app.command()
+@with_exit_codes
+def lab(project: Project = Path()) -> None:
+    """Open JupyterLab on a project's notebooks, on this machine alone; one without gets copies to edit."""
+    from lmmkit.study.cli import lab_session
+    from lmmkit.study.records import trusted_notebooks as trusted
+
+    if find_spec("jupyterlab") is None:
+        raise RunError("JupyterLab is not installed: pip install 'lmmkit[lab]', or `make lab` in a clone")
+    folder = trusted.notebooks_folder(project)
+    if trusted.has_notebooks(folder.parent):
+        trusted.trusted_notebooks(folder)
+    else:
+        trusted.write_copies(folder)
+        say(f"{folder} written: copies of the installed notebooks, for you to edit.", error=True)
+    # Nothing beside a notebook is taken for a module of that name.
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    command = [sys.executable, "-P", "-m", "jupyterlab", "--ip=127.0.0.1", *lab_session.OPTIONS, str(folder)]
+    raise typer.Exit(subprocess.call(command, env=environment))
+
+
+@app.command()
+@with_exit_codes
 def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
     from lmmkit.study.files.schema import Settings
 
     say(*json.dumps(Settings.model_json_schema(by_alias=True), indent=2).split("\n"))
-
-
-for command in (sweep, *finished_runs.COMMANDS, trust, lab):
-    app.command()(command)
 
 
 def main() -> None:

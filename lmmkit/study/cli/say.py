@@ -1,7 +1,8 @@
-"""What a command says: every line of it, and every message of the option parser, by way of one escape."""
+"""The standard streams, and what a command says: all of it, the option parser's too, by way of one escape."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -50,3 +51,20 @@ def _escaped() -> Generator[None]:
     except _UsageError as error:
         error.message = terminal(error.message)
         raise
+
+
+def standard_streams() -> None:
+    """Streams that were closed by whoever started the process lead nowhere.
+
+    Else the next file that is opened takes the number of one, and what is printed lands in it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)

@@ -82,7 +82,7 @@ def all_numbers(text: Any, marks: Marks) -> NDArray[Any] | None:
         values = pc.cast(text, pa.float64())
     except pa.ArrowInvalid:
         return None
-    numbers = _as_numpy(values)
+    numbers = as_numpy(values)
     # Arrow reads inf and nan; beyond the range a number is infinite too. A finite sum has none of them.
     odd = text.null_count or not math.isfinite(numbers.sum())
     if odd and (np.isinf(numbers).any() or int(np.isnan(numbers).sum()) != text.null_count):
@@ -90,7 +90,7 @@ def all_numbers(text: Any, marks: Marks) -> NDArray[Any] | None:
     if text.null_count or any((np.floor(part) != part).any() for part in (numbers[:100], numbers)):
         return numbers
     try:
-        return _as_numpy(pc.cast(text, pa.int64()))
+        return as_numpy(pc.cast(text, pa.int64()))
     except pa.ArrowInvalid:
         return numbers
 
@@ -99,8 +99,8 @@ def which_numbers(text: Any, marks: Marks) -> tuple[NDArray[np.bool_], NDArray[n
     """Where an Arrow array of text spells finite numbers, and the numbers, NaN elsewhere."""
     good = pc.fill_null(pc.match_substring_regex(text, marks.pattern), False)
     spelled = pc.if_else(good, text, None)
-    values = _as_numpy(pc.cast(marks.plain(spelled), pa.float64()))
-    return _as_numpy(good) & np.isfinite(values), np.where(np.isfinite(values), values, np.nan)
+    values = as_numpy(pc.cast(marks.plain(spelled), pa.float64()))
+    return as_numpy(good) & np.isfinite(values), np.where(np.isfinite(values), values, np.nan)
 
 
 def number_of(text: str, marks: Marks) -> float | None:
@@ -118,7 +118,8 @@ def number_of(text: str, marks: Marks) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _as_numpy(array: Any) -> NDArray[Any]:
+def as_numpy(array: Any) -> NDArray[Any]:
+    """An Arrow array, chunked or not, as numpy has it."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     return array.to_numpy(zero_copy_only=False)

@@ -436,18 +436,14 @@ def _column_facts(
         "unit": (spec and spec.unit) or (made.unit if made else ""),
         "declared": name in data.columns or name in data.derive,
         "missing": int((read.get(name, column)).isna().sum()),
-        "levels": _distinct(column) if name in data.columns or name in data.derive else None,
+        # Unused levels of a factor are not counted.
+        "levels": column.nunique() if name in data.columns or name in data.derive else None,
         "low": float(column.min()) if numeric else np.nan,
         "high": float(column.max()) if numeric else np.nan,
         "why": made.why if made else "it is derived",
         "label": (spec and spec.label) or "",
         "labels": dict(spec.labels) if spec else {},
     }
-
-
-def _distinct(column: pd.Series[Any]) -> int:
-    """How many values a column takes, unused levels of a factor not counted."""
-    return column.nunique()
 
 
 def _kind(column: pd.Series[Any]) -> str:

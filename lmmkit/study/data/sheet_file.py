@@ -65,7 +65,8 @@ def read_sheet(path: Path, data: Data) -> RawTable:
     width = max(len(cells) for _, cells in filled)
     check_shape(len(body), width, data.limits, path.name)
     names = column_names([*head, *[None] * (width - len(head))], path.name)
-    uncalculated = _uncalculated(path, data) if _any_gap(body, width) else {}
+    gaps = any(len(cells) < width or None in cells for _, cells in body)
+    uncalculated = _uncalculated(path, data) if gaps else {}
     columns = {
         name: _column(
             name, i, [cells[i] if i < len(cells) else None for _, cells in body], body, uncalculated
@@ -139,10 +140,6 @@ class ErrorCell(str):
 
 def _value(cell: Any) -> Any:
     return ErrorCell(cell.value) if cell.data_type == "e" else cell.value
-
-
-def _any_gap(body: Sequence[tuple[int, list[Any]]], width: int) -> bool:
-    return any(len(cells) < width or None in cells for _, cells in body)
 
 
 def _uncalculated(path: Path, data: Data) -> dict[tuple[int, int], str]:

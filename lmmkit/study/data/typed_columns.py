@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NoReturn, TypeAlias
 
@@ -25,6 +25,7 @@ from lmmkit.study.data.cell_text import (
     Marks,
     all_numbers,
     are_dates,
+    as_numpy,
     common_unit,
     days_told,
     is_date,
@@ -183,14 +184,12 @@ class _Reading:
                 if self.raw.stored is not None
                 else ""
             )
+            labels = self.raw.cells.unique().drop_null().to_pylist()
             raise DataError(
-                f"{self.name} holds labels, such as {self.first_label()!r}, and the model uses it as a "
-                f"number{way}"
+                f"{self.name} holds labels, such as {labels[0] if labels else ''!r}, and the model uses it "
+                f"as a number{way}"
             )
         return self.factor("the file stores labels")
-
-    def first_label(self) -> str:
-        return next((label for label in self.raw.cells.unique().to_pylist() if label is not None), "")
 
     def from_text(self) -> Typed:
         cells = self.raw.cells
@@ -317,7 +316,7 @@ class _Reading:
         """The first rows that hold some texts, and how many more there are."""
         cells = self.text if cells is None else cells
         found = pc.index_in(cells, value_set=pa.array(list(texts), pa.string()))
-        rows = np.flatnonzero(_numpy(pc.is_valid(found)))
+        rows = np.flatnonzero(as_numpy(pc.is_valid(found)))
         parts = [f"row {row + 1} holds {_shown(cells[int(row)].as_py())}" for row in rows[:_SHOWN].tolist()]
         return ", ".join(parts) + _and_more(len(rows) - _SHOWN)
 
@@ -327,14 +326,14 @@ class _Reading:
         """Where cells of text are numbers, and the numbers; cells that a sheet stores as numbers are."""
         good, values = which_numbers(self.text, self.marks)
         if self.raw.stored is not None:
-            stored = ~np.isnan(self.raw.stored) & _numpy(pc.is_valid(self.text))
+            stored = ~np.isnan(self.raw.stored) & as_numpy(pc.is_valid(self.text))
             good, values = good | stored, np.where(stored, self.raw.stored, values)
         return good, values
 
     def number(self, why: str) -> Typed:
         """Finite numbers; truth is 0 and 1, labels are the codes behind them."""
         if self.kind == "truth":
-            values = _numpy(pc.cast(self.raw.cells, pa.int64()))
+            values = as_numpy(pc.cast(self.raw.cells, pa.int64()))
         elif self.kind == "numbers":
             values = self.stored_numbers()
         elif self.kind == "labels" and self.raw.stored is not None:
@@ -390,7 +389,7 @@ class _Reading:
         if pa.types.is_decimal(cells.type):
             values = np.array([np.nan if item is None else float(item) for item in cells.to_pylist()])
         else:
-            values = _numpy(cells)
+            values = as_numpy(cells)
         if values.dtype.kind in "iu":
             return (
                 values
@@ -419,7 +418,7 @@ class _Reading:
         if truth is not None:
             return truth.to_numpy(np.float64, na_value=np.nan)
         good, values = self.numbers_in_text()
-        odd = ~good & _numpy(pc.is_valid(self.text))
+        odd = ~good & as_numpy(pc.is_valid(self.text))
         if odd.any():
             texts = pc.unique(pc.filter(self.text, pa.array(odd))).to_pylist()
             hint = self.hint("numbers", texts)
@@ -493,7 +492,7 @@ class _Reading:
             cells = cells.unify_dictionaries() if self.kind == "labels" else cells
             cells = cells.combine_chunks()
         encoded = cells if self.kind == "labels" else pc.dictionary_encode(cells)
-        codes = _numpy(pc.fill_null(encoded.indices.cast(pa.int64()), -1)).astype(np.intp)
+        codes = as_numpy(pc.fill_null(encoded.indices.cast(pa.int64()), -1)).astype(np.intp)
         self.count_gaps()
         counts = np.bincount(codes[codes >= 0], minlength=len(encoded.dictionary))
         labels = self.texts_of(encoded.dictionary)
@@ -611,7 +610,7 @@ class _Reading:
     def time(self, why: str) -> Typed:
         """Numbers as they are; dates as units since the earliest."""
         if self.kind == "numbers" and not self.spec.format:
-            return self.retyped(self.number(why))
+            return replace(self.number(why), type="time", unit=self.spec.unit or "")
         if self.kind == "spans":
             return self.spans(why)
         if self.kind == "moments":
@@ -683,9 +682,6 @@ class _Reading:
                     "means a missing date, list it under data.na"
                 )
 
-    def retyped(self, number: Typed) -> Typed:
-        return Typed(number.values, "time", number.why, self.spec.unit or "", number.codes, number.notices)
-
     def unit_of(self, timed: bool) -> str:
         """The unit in which dates are counted: days for dates; where they have a time of day, as declared."""
         unit = self.spec.unit
@@ -736,7 +732,7 @@ class _Reading:
                 f"{self.name} holds dates with an offset from UTC and dates without one, which cannot be "
                 "compared; write all of them in one way"
             )
-        codes = _numpy(pc.fill_null(encoded.indices.cast(pa.int64()), -1))
+        codes = as_numpy(pc.fill_null(encoded.indices.cast(pa.int64()), -1))
         return pd.Series(found.values.take(np.where(codes < 0, 0, codes))).mask(codes < 0), found.timed
 
     def spans(self, why: str) -> Typed:
@@ -754,14 +750,8 @@ _HELD = {"moments": "dates", "spans": "spans of time", "labels": "labels", "trut
 _WAY = {"moments": "`type: time`", "spans": "`type: time` and a `unit`", "labels": "`type: factor`"}
 
 
-def _numpy(array: Any) -> NDArray[Any]:
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    return array.to_numpy(zero_copy_only=False)
-
-
 def _first(mask: Any) -> int:
-    return int(np.flatnonzero(_numpy(pc.fill_null(mask, False)))[0])
+    return int(np.flatnonzero(as_numpy(pc.fill_null(mask, False)))[0])
 
 
 def _and_more(rows: int) -> str:

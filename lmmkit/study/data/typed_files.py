@@ -23,6 +23,10 @@ from lmmkit.study.data.raw_table import RawColumn, RawTable, column_names
 from lmmkit.study.files.schema import Data
 
 _INDEX = "__index_level_"
+_AS_TEXT = (
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null),
+    pa.types.is_time,
+)
 
 
 def read_parquet(path: Path, data: Data) -> RawTable:
@@ -61,30 +65,27 @@ def _ordered(metadata: dict[bytes, bytes]) -> set[str]:
 def _from_arrow(name: str, cells: Any, ordered: bool) -> RawColumn:
     """A column of text, labels, numbers, truth, moments or spans; another type is refused when it is used."""
     if isinstance(cells.type, pa.UuidType):
-        texts = [
-            None if item is None else str(uuid.UUID(bytes=bytes(item)))
-            for item in _storage(cells).to_pylist()
-        ]
-        return RawColumn(name, pa.chunked_array([pa.array(texts, pa.string())]))
+        texts = [item and str(uuid.UUID(bytes=item)) for item in _storage(cells).to_pylist()]
+        return RawColumn(name, _text_array(texts))
     if isinstance(cells.type, pa.BaseExtensionType):
         cells = _storage(cells)
     kind = cells.type
     if pa.types.is_dictionary(kind):
         return _dictionary(name, cells, ordered or kind.ordered)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if any(is_text(kind) for is_text in _AS_TEXT):
         return RawColumn(name, cells.cast(pa.string()))
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return _binary(name, cells)
     if pa.types.is_float16(kind):
         return RawColumn(name, cells.cast(pa.float32()))
-    if pa.types.is_null(kind):
-        return RawColumn(name, cells.cast(pa.string()))
-    if pa.types.is_time(kind):
-        return RawColumn(name, cells.cast(pa.string()))
     if pa.types.is_nested(kind):
         empty = pa.chunked_array([pa.nulls(len(cells), pa.string())])
         return RawColumn(name, empty, faults=(f"{name} holds {kind} in each cell; expected single values",))
     return RawColumn(name, cells)
+
+
+def _text_array(texts: list[str | None]) -> Any:
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def _storage(cells: Any) -> Any:
@@ -111,7 +112,7 @@ def _binary(name: str, cells: Any) -> RawColumn:
         fault = (
             f"{name} holds {cells.type}, bytes that are no text in UTF-8; write the column as text or numbers"
         )
-        return RawColumn(name, pa.chunked_array([pa.array(hexed, pa.string())]), faults=(fault,))
+        return RawColumn(name, _text_array(hexed), faults=(fault,))
 
 
 def read_stata(path: Path, data: Data) -> RawTable:
@@ -190,7 +191,7 @@ def _stata_column(name: str, values: pd.Series[Any], labels: pd.Series[Any] | No
         return from_pandas(name, values)
     texts = [None if place < 0 else categories[place] for place in places.tolist()]
     stored = np.where(np.isin(places, list(named)), np.nan, codes)
-    return RawColumn(name, pa.chunked_array([pa.array(texts, pa.string())]), stored)
+    return RawColumn(name, _text_array(texts), stored)
 
 
 def read_sas(path: Path, data: Data) -> RawTable:

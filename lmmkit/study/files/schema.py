@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -46,6 +47,20 @@ def _composed(value: object) -> object:
 
 def _twice(words: Iterable[str]) -> list[str]:
     return sorted(word for word, count in Counter(words).items() if count > 1)
+
+
+def _once(words: list[str] | None) -> list[str] | None:
+    if twice := _twice(words or ()):
+        raise ValueError(f"stands twice: {', '.join(twice[:12])}")
+    return words
+
+
+def _word_or_list(value: object) -> str:
+    return "text" if isinstance(value, str) else "list"
+
+
+def _shape(value: object) -> str:
+    return "list" if isinstance(value, list) else "mapping"
 
 
 def _read_candidate(text: str) -> None:
@@ -144,11 +159,11 @@ class Column(_Section):
         if info.data.get("type") != "time":
             raise ValueError("only a column of `type: time` has it")
         try:
+            if "%" not in value:
+                raise ValueError
             datetime.datetime.strptime(datetime.datetime(2001, 2, 3).strftime(value), value)
-        except ValueError:
+        except (ValueError, re.error):  # the latter of a letter that stands twice
             raise ValueError("expected the letters of strftime, such as %d/%m/%Y or %d.%m.%y %H:%M") from None
-        if "%" not in value:
-            raise ValueError("expected the letters of strftime, such as %d/%m/%Y or %d.%m.%y %H:%M")
         return value
 
     @field_validator("min", "max")
@@ -166,13 +181,7 @@ class Column(_Section):
             raise ValueError(f"max {value:g} is below min {low:g}")
         return value
 
-    @field_validator("levels", "order")
-    @classmethod
-    def _each_once(cls, value: list[str] | None) -> list[str] | None:
-        twice = _twice(value or ())
-        if twice:
-            raise ValueError(f"stands twice: {', '.join(twice[:12])}")
-        return value
+    _each_once = field_validator("levels", "order")(_once)
 
     @field_validator("order")
     @classmethod
@@ -205,18 +214,10 @@ class Limits(_Section):
     na: Annotated[int, Field(ge=1)] = Field(default=1_000, description="Codes in data.na")
 
 
-def _list_or_pattern(value: object) -> str:
-    return "pattern" if isinstance(value, str) else "list"
-
-
 Measured = Annotated[
-    Annotated[
-        str,
-        Field(pattern=r"^[^*\r\n]*\*[^*\r\n]*$", max_length=500),
-        Tag("pattern"),
-    ]
+    Annotated[str, Field(pattern=r"^[^*\r\n]*\*[^*\r\n]*$", max_length=500), Tag("text")]
     | Annotated[list[OneLine], Field(min_length=2, max_length=10_000), Tag("list")],
-    Discriminator(_list_or_pattern),
+    Discriminator(_word_or_list),
 ]
 
 
@@ -249,12 +250,7 @@ class Reshape(_Section):
             raise ValueError(f"names {twice[0]} twice")
         return value
 
-    @field_validator("at")
-    @classmethod
-    def _told_apart(cls, value: list[str] | None) -> list[str] | None:
-        if _twice(value or ()):
-            raise ValueError(f"stands twice: {', '.join(_twice(value or ())[:12])}")
-        return value
+    _told_apart = field_validator("at")(_once)
 
 
 class Data(_Section):
@@ -432,10 +428,6 @@ class Model(_Section):
         return {group.label: list(group.names) for group in found}
 
 
-def _word_or_list(value: object) -> str:
-    return "word" if isinstance(value, str) else "list"
-
-
 class RandomEffects(_Section):
     """How the random effects are chosen."""
 
@@ -446,7 +438,7 @@ class RandomEffects(_Section):
         "step down from there, or up from intercepts; best: the best candidate by the criterion",
     )
     candidates: Annotated[
-        Annotated[Literal["auto"], Tag("word")]
+        Annotated[Literal["auto"], Tag("text")]
         | Annotated[list[Candidate], Field(min_length=1), Tag("list")],
         Discriminator(_word_or_list),
     ] = Field(
@@ -524,10 +516,6 @@ def _rising(value: list[float]) -> list[float]:
     return value
 
 
-def _region_or_regions(value: object) -> str:
-    return "one" if isinstance(value, list) else "several"
-
-
 Prior = Annotated[ShortText, AfterValidator(_read_prior)]
 Region = Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_rising)]
 
@@ -551,8 +539,8 @@ class PosteriorSection(_Section):
     )
     rope: (
         Annotated[
-            Annotated[Region, Tag("one")] | Annotated[dict[ShortText, Region], Tag("several")],
-            Discriminator(_region_or_regions),
+            Annotated[Region, Tag("list")] | Annotated[dict[ShortText, Region], Tag("mapping")],
+            Discriminator(_shape),
         ]
         | None
     ) = Field(
@@ -579,7 +567,7 @@ class MissingData(_Section):
     reference: Level | None = Field(default=None, description="Reference arm: a level of that column")
     shifted: (
         Annotated[
-            Annotated[Level, Tag("word")] | Annotated[list[Level], Field(min_length=1), Tag("list")],
+            Annotated[Level, Tag("text")] | Annotated[list[Level], Field(min_length=1), Tag("list")],
             Discriminator(_word_or_list),
         ]
         | None
@@ -600,12 +588,7 @@ class MissingData(_Section):
         default=100, description="Number of imputations"
     )
 
-    @field_validator("assumptions")
-    @classmethod
-    def _named_once(cls, value: list[str]) -> list[str]:
-        if _twice(value):
-            raise ValueError(f"stands twice: {', '.join(_twice(value))}")
-        return value
+    _named_once = field_validator("assumptions")(_once)
 
     @model_validator(mode="after")
     def _arms_named(self) -> MissingData:
@@ -634,7 +617,7 @@ class Report(_Section):
     )
     contrast: (
         Annotated[
-            Annotated[OneLine, Tag("word")]
+            Annotated[OneLine, Tag("text")]
             | Annotated[list[Level], Field(min_length=2, max_length=2), Tag("list")],
             Discriminator(_word_or_list),
         ]

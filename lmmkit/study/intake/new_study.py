@@ -132,33 +132,18 @@ class _Draft:
     proposals: list[Proposal] = field(default_factory=list[Proposal])
 
 
-def reading_keys(
-    sep: str | None,
-    decimal: str | None,
-    thousands: str | None,
-    encoding: str | None,
-    header: int | None,
-    sheet: str | None,
-    na: Sequence[str],
-) -> dict[str, Any]:
-    """The keys of a study's `data` that options of the command line say.
+def reading_keys(*, sep: str | None = None, na: Sequence[str] = (), **options: Any) -> dict[str, Any]:
+    """The keys of a study's `data` that options of the command line say; None where one is not given.
 
-    >>> reading_keys("semicolon", ",", None, None, None, None, ["-999", "n/a"])
+    >>> reading_keys(sep="semicolon", decimal=",", header=None, na=["-999", "n/a"])
     {'sep': ';', 'decimal': ',', 'na': [-999, 'n/a']}
 
     Raises:
         StudyError: An option that `data` does not allow.
     """
-    given: dict[str, Any] = {
-        "sep": _SEPARATORS.get(sep or "", sep),
-        "decimal": decimal,
-        "thousands": thousands,
-        "encoding": encoding,
-        "header": header,
-        "sheet": sheet,
-        "na": [code if isinstance(code, int | float) and code == code else text
-               for text, code in ((text, parse_yaml(text, "--na").data) for text in na)] or None,
-    }  # fmt: skip
+    codes = [code if isinstance(code, int | float) and code == code else text
+             for text, code in ((text, parse_yaml(text, "--na").data) for text in na)]  # fmt: skip
+    given = {"sep": _SEPARATORS.get(sep or "", sep), **options, "na": codes or None}
     keys = {key: value for key, value in given.items() if value is not None}
     text = "".join(f"{key}: {_flow(value)}\n" for key, value in {"source": "x", **keys}.items())
     _, faults = validate(parse_yaml(text), Data, "`source:`")

@@ -26,52 +26,13 @@ from lmmkit.study.files.schema import Column, Data, Role
 #: Most distinct whole values of a predictor that may be the codes of a factor.
 FEW = 10
 #: Texts that mean a missing value among numbers, whatever their capitals.
-_NOTHING = frozenset(
-    (
-        *(
-            "n/a",
-            "na",
-            "n.a.",
-            "#n/a",
-            "#na",
-            "#nv",
-            "nan",
-            "-nan",
-            "nan(ind)",
-            "1.#qnan",
-            "-1.#ind",
-            "1.#ind",
-        ),
-        *(
-            "nat",
-            "<na>",
-            "null",
-            "(null)",
-            "<null>",
-            "\\n",
-            "none",
-            "nil",
-            "missing",
-            "unknown",
-            "not available",
-        ),
-        *(
-            "not applicable",
-            "nd",
-            "n.d.",
-            "k.a.",
-            "k. a.",
-            "keine angabe",
-            "n.v.",
-            ".",
-            "..",
-            "-",
-            "--",
-            "\u2013",
-        ),
-        *("\u2014", "?", "*", "x", "#div/0!", "#value!", "#ref!", "#num!", "#null!", "#name?"),
-    )
-)
+_NOTHING = frozenset({
+    "n/a", "na", "n.a.", "#n/a", "#na", "#nv", "nan", "-nan", "nan(ind)", "1.#qnan", "-1.#ind", "1.#ind",
+    "nat", "<na>", "null", "(null)", "<null>", "\\n", "none", "nil", "missing", "unknown",
+    "not available", "not applicable", "nd", "n.d.", "k.a.", "k. a.", "keine angabe", "n.v.", ".", "..",
+    "-", "--", "\u2013", "\u2014", "?", "*", "x", "#div/0!", "#value!", "#ref!", "#num!", "#null!",
+    "#name?",
+})  # fmt: skip
 _DATES = (
     *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m-%d"),
     *("%d/%m/%y", "%m/%d/%y", "%y/%m/%d", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d", "%Y-%m", "%Y/%m"),
@@ -119,11 +80,8 @@ def propose(raw: RawColumn, role: Role, data: Data, *, numbered: bool) -> Propos
         data: How the file's cells are written, and the codes known so far.
         numbered: Whether its cells come from the names of measured columns, which may number them from 01.
     """
-    try:
-        column = typed(raw, Column(role=role), data)
-    except DataError as error:
-        fault = str(error)
-    else:
+    column = _read(raw, data, role=role)
+    if isinstance(column, Typed):
         dates = _as_dates(raw, role, data) if _may_hold_dates(column) and role != "group" else None
         return dates or _from_typed(raw.name, column, role)
     if numbered and all(text.isdigit() for text in _texts(raw)):
@@ -135,7 +93,7 @@ def propose(raw: RawColumn, role: Role, data: Data, *, numbered: bool) -> Propos
     codes, odd = _codes_among_others(raw, role, data)
     spec = {"type": "number"} if role.startswith("number") else {}
     why = "the model uses it as a number" if spec else "its cells leave it open"
-    return Proposal(raw.name, spec, why, codes=codes, asked=[odd or fault])
+    return Proposal(raw.name, spec, why, codes=codes, asked=[odd or str(column)])
 
 
 def _may_hold_dates(column: Typed) -> bool:
@@ -147,13 +105,21 @@ def _may_hold_dates(column: Typed) -> bool:
 def _codes_among_others(raw: RawColumn, role: Role, data: Data) -> tuple[list[str], str]:
     """Texts that can only mean a missing value, in numbers with other odd cells too; and what is left."""
     codes = _nothings(raw, data)
-    if not codes or not any(number_of(text, marks_of(data)) is not None for text in _texts(raw)):
+    if not codes or not _has_numbers(raw, data):
         return [], ""
+    error = _read(raw, data, codes, role=role)
+    if isinstance(error, Typed):
+        return [], ""
+    return codes, f"{error} ({_counted(raw, codes)} are listed under data.na)"
+
+
+def _read(raw: RawColumn, data: Data, codes: Sequence[str] = (), **spec: Any) -> Typed | DataError:
+    """The column as it is typed with more codes of a missing value, or why it is not."""
     try:
-        typed(raw, Column(role=role), _with_codes(data, codes))
+        more = data.model_copy(update={"na": [*data.na, *codes]})
+        return typed(raw, Column.model_validate(spec), more)
     except DataError as error:
-        return codes, f"{error} ({_counted(raw, codes)} are listed under data.na)"
-    return [], ""
+        return error
 
 
 def _from_typed(name: str, column: Typed, role: Role) -> Proposal:
@@ -212,9 +178,7 @@ def _as_dates(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
         if unit == "d" and (moments or moments_of(texts, forms[0]).timed):
             continue
         codes = _nothings(raw, data)
-        try:
-            typed(raw, Column.model_validate({"role": role, **spec}), _with_codes(data, codes))
-        except DataError:
+        if isinstance(_read(raw, data, codes, role=role, **spec), DataError):
             continue
         made = Proposal(raw.name, spec, f"its cells are dates{_but_for(raw, codes)}", codes=codes)
         if len(forms) > 1:
@@ -233,9 +197,7 @@ def _as_dates(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
 def _as_stored_dates(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
     """A time whose dates are numbers of eight digits."""
     spec = {"type": "time", "unit": "d", "format": "%Y%m%d"}
-    try:
-        typed(raw, Column.model_validate({"role": role, **spec}), data)
-    except DataError:
+    if isinstance(_read(raw, data, role=role, **spec), DataError):
         return None
     return Proposal(raw.name, spec, "its numbers are dates such as 20240131")
 
@@ -247,9 +209,7 @@ def _as_clock(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
     if not texts or any(seconds_of(text) is None for text in texts):
         return None
     spec = {"type": "time", "unit": "h"}
-    try:
-        typed(raw, Column.model_validate({"role": role, **spec}), _with_codes(data, codes))
-    except DataError:
+    if isinstance(_read(raw, data, codes, role=role, **spec), DataError):
         return None
     why = f"its cells are times of day or spans of time{_but_for(raw, codes)}"
     comment = f"unit: s, min, h or d; {texts[0]} is {(seconds_of(texts[0]) or 0) / 3600:.4g} h"
@@ -291,14 +251,10 @@ def _forms(texts: Sequence[str]) -> Iterator[str]:
 def _without_codes(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
     """Numbers or labels, once texts that can only mean a missing value are taken for one."""
     codes = _nothings(raw, data)
-    if not codes:
+    if not codes or not _has_numbers(raw, data):
         return None
-    marks = marks_of(data)
-    if not any(number_of(text, marks) is not None for text in _texts(raw)):
-        return None
-    try:
-        column = typed(raw, Column(role=role), _with_codes(data, codes))
-    except DataError:
+    column = _read(raw, data, codes, role=role)
+    if isinstance(column, DataError):
         return None
     made = _from_typed(raw.name, column, role)
     made.why += _but_for(raw, codes)
@@ -310,18 +266,15 @@ def _is_code(text: str, data: Data) -> bool:
     return text in map(str, data.na)
 
 
-def _with_codes(data: Data, codes: Sequence[str]) -> Data:
-    return data.model_copy(update={"na": [*data.na, *codes]})
+def _has_numbers(raw: RawColumn, data: Data) -> bool:
+    return any(number_of(text, marks_of(data)) is not None for text in _texts(raw))
 
 
 def _with_zeros(raw: RawColumn, role: Role, data: Data) -> Proposal | None:
     """A factor, where numbers begin with zeros as codes do."""
-    if role.startswith("number"):
+    zeros = any(len(text) > 1 and text[0] == "0" and text.isdigit() for text in _texts(raw))
+    if role.startswith("number") or not zeros:
         return None
-    if not any(len(text) > 1 and text[0] == "0" and text.isdigit() for text in _texts(raw)):
-        return None
-    try:
-        typed(raw, Column(role=role, type="factor"), data)
-    except DataError:
+    if isinstance(_read(raw, data, role=role, type="factor"), DataError):
         return None
     return Proposal(raw.name, {"type": "factor"}, "its numbers begin with zeros, as codes do")

@@ -382,15 +382,12 @@ def _marks(cells: Sequence[str], separator: str) -> tuple[str, str | None, str]:
     def first(pattern: re.Pattern[str]) -> str | None:
         return next((cell for cell in cells if pattern.fullmatch(cell)), None)
 
-    both = first(_DOTS_COMMA)
-    if both:
+    if both := first(_DOTS_COMMA):
         return ",", ".", f"{both} has a decimal comma, and points between thousands"
-    both = first(_COMMAS_DOT)
-    if both:
+    if both := first(_COMMAS_DOT):
         return ".", ",", f"{both} has a decimal point, and commas between thousands"
     for mark, pattern in _OTHER_MARKS.items():
-        spaced = first(pattern)
-        if spaced:
+        if spaced := first(pattern):
             decimal = "," if "," in spaced or (first(_COMMA) and not first(_DOT)) else "."
             return decimal, mark, f"{spaced} has {mark!r} between thousands"
     commas = [cell for cell in cells if _COMMA.fullmatch(cell) or _GROUPED_COMMA.fullmatch(cell)]
@@ -411,11 +408,8 @@ def _single_marks(commas: Sequence[str], dots: Sequence[str], separator: str) ->
     plain_comma = next((cell for cell in commas if not _GROUPED_COMMA.fullmatch(cell)), None)
     plain_dot = next((cell for cell in dots if not _GROUPED_DOT.fullmatch(cell)), None)
     if plain_comma and plain_dot:
-        return (
-            ".",
-            None,
-            f"{plain_dot} has a decimal point and {plain_comma} a decimal comma: which is meant?",
-        )
+        why = f"{plain_dot} has a decimal point and {plain_comma} a decimal comma: which is meant?"
+        return ".", None, why
     if plain_comma and dots:
         return ",", ".", f"{plain_comma} has a decimal comma, so that {dots[0]} has a point between thousands"
     if plain_comma:

@@ -14,8 +14,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from lmmkit.study.kernels.fork_client import KernelPlace, Serving, serving
-from lmmkit.study.kernels.shortages import STALLED
-from lmmkit.study.kernels.stall import Stall
+from lmmkit.study.kernels.shortages import STALLED, Stall
 
 #: Modules lying about in the working directory are not imported.
 _ARGUMENTS = ["--IPKernelApp.ignore_cwd=True"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -133,26 +133,14 @@ def verified(record: Record, folder: Path) -> bool:
 
 def record_files(folder: Path, known: Manifest) -> tuple[File, ...]:
     """The files in a folder that no step of the manifest wrote, sorted by path."""
-    return tuple(_file(folder, path) for path in unlisted_files(folder, known))
+    found = ((path, file_in(folder, path).read_bytes()) for path in unlisted_files(folder, known))
+    return tuple(File(path, len(content), sha256(content)) for path, content in found)
 
 
 def unlisted_files(folder: Path, known: Manifest) -> list[str]:
     """Paths of the files in a folder that no step of the manifest wrote."""
-    listed = known.files().keys() | UNLISTED
-    return sorted(path for path in _paths(folder) if path not in listed)
-
-
-def _paths(folder: Path) -> Iterator[str]:
-    return (
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() or path.is_symlink()
-    )
-
-
-def _file(folder: Path, path: str) -> File:
-    content = file_in(folder, path).read_bytes()
-    return File(path, len(content), sha256(content))
+    paths = (path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+    return sorted({path.relative_to(folder).as_posix() for path in paths} - known.files().keys() - UNLISTED)
 
 
 def _untouched(file: File, folder: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -88,10 +88,8 @@ class Notebook:
 
     def code(self) -> list[str]:
         """The sources of its code cells, but for the parameters."""
-        return [_text(cell["source"]) for cell in self._cells() if "parameters" not in tags_of(cell)]
-
-    def _cells(self) -> Iterator[dict[str, Any]]:
-        return (cell for cell in self.content["cells"] if cell["cell_type"] == "code")
+        cells = (cell for cell in self.content["cells"] if cell["cell_type"] == "code")
+        return [_text(cell["source"]) for cell in cells if "parameters" not in tags_of(cell)]
 
 
 def read_notebook(path: Path) -> Notebook:

@@ -39,10 +39,7 @@ def lock_study(study_file: Path, reports: Path, *, allow_outside: bool = False) 
     """
     study = load_study(study_file)
     path = lock_path(study_file)
-    settings = (
-        pinned(study.settings, Base(study.folder, allow_outside)) if study.settings.model.known else None
-    )
-    study = study if settings is None else replace(study, settings=settings)
+    study = replace(study, settings=pinned(study.settings, Base(study.folder, allow_outside)))
     if path.exists():
         raise StudyError(f"{path} exists already; a lock is not renewed. Remove it to start the plan anew")
     lock = {

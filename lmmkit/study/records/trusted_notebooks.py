@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -68,11 +67,12 @@ def trusted_notebooks(folder: Path | None = None) -> list[Notebook]:
     if folder is None or folder.resolve() == shipped(FOLDER).resolve():
         return _complete([read_notebook(path) for path in _paths(shipped(FOLDER))], shipped(FOLDER))
     books = own_notebooks(folder)
-    refused = [book for book in books if not is_trusted(book)]
+    refused = untrusted(books)
     if refused:
+        names = ", ".join(book.path.name for book in refused)
         raise RunError(
             f"{refused[0].path} is not executed: {_whose(refused[0].path)} and you have not trusted it as it "
-            f"is now. Read {_names(refused)}; then, if you trust them: lmmkit trust {_quoted(folder.parent)}"
+            f"is now. Read {names}; then, if you trust them: lmmkit trust {_quoted(folder.parent)}"
         )
     return books
 
@@ -142,10 +142,6 @@ def _whose(path: Path) -> str:
     return "it is a project's own notebook" if owner == os.geteuid() else "it belongs to another user"
 
 
-def _names(books: Iterable[Notebook]) -> str:
-    return ", ".join(book.path.name for book in books)
-
-
 def _quoted(path: Path) -> str:
     return quote(str(path))
 
@@ -187,13 +183,19 @@ def _as_checked(told: dict[str, Any]) -> list[Notebook]:
 # The trust store.
 
 
-def is_trusted(book: Notebook) -> bool:
-    """Whether a notebook is one of the installed ones, or its user has trusted it as it is, where it is.
+def untrusted(books: Iterable[Notebook]) -> list[Notebook]:
+    """The notebooks that are none of the installed ones, and not trusted by their user as and where they are.
 
     Raises:
         RunError: others than the user could have written what is kept of their trust.
     """
-    return book.digest in _installed() or _is_kept(book)
+    installed = {read_notebook(path).digest for path in shipped(FOLDER).glob("*.ipynb")}
+    return [book for book in books if book.digest not in installed and not _is_kept(book)]
+
+
+def is_trusted(book: Notebook) -> bool:
+    """Whether a notebook is one of the installed ones, or its user has trusted it as it is, where it is."""
+    return not untrusted([book])
 
 
 def trust(books: Iterable[Notebook]) -> None:
@@ -254,19 +256,6 @@ def trust_store() -> Path:
     if not home.is_absolute():
         raise RunError("what you trust is kept in your home, and you have none; set HOME or XDG_DATA_HOME")
     return home / ".local/share/lmmkit/trusted"
-
-
-def _installed() -> set[str]:
-    """Digests of the installed notebooks."""
-    found = ((path, path.stat()) for path in shipped(FOLDER).glob("*.ipynb"))
-    return {_digest_at(path, state.st_mtime_ns, state.st_size) for path, state in found}
-
-
-@cache
-def _digest_at(path: Path, changed: int, size: int) -> str:
-    """The digest of an installed notebook as it is since it was changed; it is asked for at every step."""
-    del changed, size  # parts of the key alone
-    return read_notebook(path).digest
 
 
 def _entry(book: Notebook) -> str:

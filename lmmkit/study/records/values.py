@@ -181,15 +181,9 @@ def printed_alike(a: str, b: str) -> bool:
     >>> printed_alike("1,298.5", "1,298.6"), printed_alike("−0.31", "0.31"), printed_alike("18", "19")
     (True, False, False)
     """
-    if a == b:
-        return True
-    try:
-        x, y = (float(text.replace("−", "-").replace(",", "")) for text in (a, b))
-    except ValueError:
-        return False
     decimals = len(a.partition(".")[2].partition("e")[0])
     whole = "." not in a and "." not in b
-    return not whole and abs(x - y) <= 1.001 * 10.0**-decimals
+    return a == b or (not whole and abs(_number(a) - _number(b)) <= 1.001 * 10.0**-decimals)
 
 
 def values_of(path: str, content: bytes) -> Values:

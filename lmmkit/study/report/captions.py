@@ -16,7 +16,7 @@ from lmmkit.model.report_tables.about_data import axis_label
 from lmmkit.model.report_tables.fitted_lines import FittedLines, FocusMeans
 from lmmkit.model.report_tables.panels import PanelChoice, focus_columns
 from lmmkit.model.report_tables.report_table import excludes_zero
-from lmmkit.model.selection.ledger import NAMES, STAGES
+from lmmkit.model.selection.ledger import NAMES
 from lmmkit.model.selection.walks import ADD, CORRELATE
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join, listed
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
@@ -313,7 +313,7 @@ def selection_path(path: pd.DataFrame, criterion: str, alpha: float) -> Words:
     numbers = Numbers("selection_path", path)
     comparisons, taken = (numbers.fact(key) for key in ("comparisons", "taken"))
     ways = path["taken"] & path["against"].fillna("").ne("")
-    adds = path["stage"].isin([STAGES[ADD], STAGES[CORRELATE]])
+    adds = path["stage"].isin([ADD, CORRELATE])
     back = set(path.loc[ways & adds, "what"])
     gone = [what for what in path.loc[ways & ~adds, "what"] if what not in back]
     added = list(path.loc[ways & adds, "what"])

@@ -35,7 +35,7 @@ def posterior_in_words(files: Files, seen: Seen) -> list[MarkedText]:
         seen: What readers see for its names.
     """
     answers = [_answer(files, seen, row) for row in range(len(files.table("posterior_answer")))][:MOST_TOLD]
-    zeros = _zeros(files)
+    zeros = _zeros(files, seen)
     parts = [
         _worth(files),
         *([join(" ", answers)] if answers else []),
@@ -100,8 +100,11 @@ def _answer(files: Files, seen: Seen, row: int) -> MarkedText:
 def _unit_of_answer(files: Files, seen: Seen, row: int) -> MarkedText:
     """The unit behind what the study asks about, or behind a parameter with a region of its own."""
     table, facts = files.table("posterior_answer"), files.json("answer.json")
+    quantity = str(table["quantity"].iloc[row])
+    if quantity in seen.design.fixed_names:
+        return seen.of_effect(quantity)
     if pd.isna(table["estimate"].iloc[row]):
-        unit = units([table["quantity"].iloc[row]], seen)[0]
+        unit = units([quantity], seen)[0]
         return with_unit("" if unit in NO_UNITS else unit)
     return seen.per(facts["variable"]) if facts["kind"] == "number" else seen.of_response()
 
@@ -141,13 +144,14 @@ def _share_text(p: float, error: float, effective: float) -> str:
     return f"> {1.0 - unit:g}" if 1.0 - p + 2.0 * error < unit or float(text) == 1.0 else text
 
 
-def _zeros(files: Files) -> list[MarkedText]:
+def _zeros(files: Files, seen: Seen) -> list[MarkedText]:
     """Standard deviations that are estimated as zero, and what their posterior says."""
     table = files.table("posterior")
     sigma = float(table.loc[table["parameter"] == "Residual.sd", "estimate"].iloc[0])
     said = list[MarkedText]()
     for row, (name, estimate) in enumerate(zip(table["parameter"], table["estimate"], strict=True)):
-        if ".sd." in str(name) and float(estimate) <= NULL_SHARE * sigma:
+        of_effects = ".sd" in str(name) and name not in ("Residual.sd", *seen.design.fixed_names)
+        if of_effects and float(estimate) <= NULL_SHARE * sigma:
             marks = [files.cell("posterior", row, column, "drawn") for column in ("median", "upper")]
             text = (
                 "{} is estimated as zero, which is an end of its range and no likely value: half of its "

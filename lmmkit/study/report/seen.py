@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -202,5 +203,18 @@ def names_table(seen: Seen) -> pd.DataFrame:
     coefficients = {name: seen.effect(name) for name in design.fixed_names}
     random = {name: seen.effect(name) for term in design.random for name in term.names}
     terms = {term.name: seen.term(term.name) for term in design.fixed_terms if term.name != "Intercept"}
-    rows = [{"name": name, "seen": text} for name, text in (terms | random | coefficients).items()]
-    return pd.DataFrame(rows, columns=["name", "seen"])
+    called = _parameters(seen) | terms | random | coefficients
+    return pd.DataFrame({"name": list(called), "seen": list(called.values())})
+
+
+def _parameters(seen: Seen) -> dict[str, str]:
+    """What standard deviations and correlations of random effects are called, as intervals name them."""
+    called = {"Residual.sd": "Residual: SD"}
+    for term in seen.design.random:
+        group, effects = seen.labels.of(term.group), {name: seen.effect(name) for name in term.names}
+        words = {"sd": "SD"} | {f"sd.{a}": f"{told}, SD" for a, told in effects.items()}
+        pairs = product(effects, repeat=2)
+        words |= {f"cor.{a}.{b}": f"{effects[a]} with {effects[b]}, correlation" for a, b in pairs}
+        own = term.structure.natural_names(term.names)
+        called |= {f"{term.group}.{name}": f"{group}: {words[name]}" for name in own if name in words}
+    return called

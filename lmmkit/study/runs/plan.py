@@ -108,9 +108,8 @@ class Plan:
         told = f"{self.study.path.name} does not ask for {step}: give it the key `{key}:`"
         if all(book.number != step[:2] for book in self.found):
             return (
-                f"{told}, and the project's own notebooks, which have none for its step "
-                f"({step[:2]}_...), the "
-                "installed one"
+                f"{told}, and the project's own notebooks, which have none for its step ({step[:2]}_...), "
+                "the installed one"
             )
         return f'{told}, or overrides such as {{"{key}.draws": 4000}}'
 
@@ -136,14 +135,19 @@ class Plan:
 
     def provenance(self) -> dict[str, Any]:
         """Where the numbers come from: data, code, versions, the commands that make and audit them."""
-        name, file = self.study.name, self.study.path
+        name, file, known = self.study.name, self.study.path, self.study.settings.model.known
+        options = [f"--set={name}={json.dumps(value)}" for name, value in self.overrides.items()]
         place = f"params/{file.name}" if file.parent.name == "params" else file.name
         return {
             "study": name,
             "key": self.key,
             "source": self.study.settings.data.source,
             "sha256": self.data,
-            **self._known(),
+            **(
+                {"known": {group: [file.source, file.sha256] for group, file in known.items()}}
+                if known
+                else {}
+            ),
             "package": package_digest(),
             "notebooks": {notebook.name: notebook.digest for notebook in self.notebooks},
             "versions": versions(),
@@ -151,20 +155,9 @@ class Plan:
             "threads": 1,
             "overrides": dict(self.overrides),
             "lock": self.lock,
-            "command": shlex.join(["lmmkit", "run", place, *self._settings()]),
+            "command": shlex.join(["lmmkit", "run", place, *options]),
             "audit": f"lmmkit audit reports/{name}/{self.key}",
         }
-
-    def _known(self) -> dict[str, Any]:
-        """The files of known covariances, where there are any."""
-        known = self.study.settings.model.known
-        return (
-            {"known": {group: [file.source, file.sha256] for group, file in known.items()}} if known else {}
-        )
-
-    def _settings(self) -> list[str]:
-        """The overrides as options of the command line."""
-        return [f"--set={name}={json.dumps(value)}" for name, value in self.overrides.items()]
 
     def head(self) -> dict[str, bytes]:
         """The files that stand in a run folder before its first step."""

@@ -135,17 +135,14 @@ def _folder(result: CellResult, reports: Path) -> Path:
 
 
 def _unit(sweep: SweepPlan, of: Followed | None) -> str:
-    """The unit of the estimand: a slope's is one per unit of its column."""
+    """The unit of the estimand: that of a slope is one per unit of its column."""
     model, columns = sweep.base.study.settings.model, sweep.base.study.settings.data.columns
 
     def of_column(name: str) -> str:
         return (columns[name].unit or "") if name in columns else ""
 
-    unit = of_column(model.response)
-    if of is None or not of.is_slope:
-        return unit
-    below = of_column(of.focus.variable) or f"unit of {of.focus.variable}"
-    return f"{unit} per {below}".strip()
+    below = [of_column(name) or f"unit of {name}" for name in (of.along if of else ())]
+    return " per ".join([of_column(model.response), *below]).strip()
 
 
 def _label(told: _Told) -> str:

@@ -8,7 +8,7 @@ from support.patterns import PATTERNS, deviance, member, natural, problem, struc
 
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal
 from lmmkit.engine.covariance.roots import zero_pivots
-from lmmkit.engine.covariance.structure_tags import structure_of
+from lmmkit.engine.covariance.structure_tags import has_one_variance, is_plain, structure_of
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
@@ -216,3 +216,13 @@ def test_parts_side_by_side_are_each_by_itself():
     with pytest.raises(FitError, match="without a pattern"):
         both.cones  # noqa: B018
     assert Structure.cones
+
+
+def test_tags_say_what_is_plain_and_what_has_one_variance(case):
+    tag, k = case
+    assert not is_plain(tag)
+    assert has_one_variance(tag) != PATTERNS[tag].own
+    assert structure(tag, k).closed == ("scales" if PATTERNS[tag].own else "scale")
+    for plain in ("", "diag"):
+        assert is_plain(plain)
+        assert not has_one_variance(plain)

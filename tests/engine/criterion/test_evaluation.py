@@ -66,3 +66,34 @@ def test_a_search_keeps_no_point_but_the_present_one(setup, monkeypatch):
 def test_the_rules_limit_the_steps_of_the_fit():
     found = solve(problem_of(LAYOUTS["single"], False), rules=replace(SEARCH, limit=1))
     assert not found.converged
+
+
+def test_a_response_that_the_model_reproduces_has_no_maximum():
+    """A residual sum of squares of rounding is refused, unless sigma is held."""
+    given = problem_of(LAYOUTS["single"], False)
+    made = set_up(given, reml=True)
+    theta = np.full(made.layout.count, 0.5)
+    F = made.criterion.evaluate(theta).forward.F[-1, -1]
+    r2 = made.criterion.evaluate(theta).r2
+    for share, refused in ((1.01, True), (0.99, False)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "SEARCH", replace(SEARCH, exact=share * r2 / F))
+            if refused:
+                with pytest.raises(FitError, match="reproduces the response exactly"):
+                    made.criterion.evaluate(theta)
+            else:
+                assert made.criterion.evaluate(theta).r2 == r2
+            assert made.criterion.evaluate(theta, Held(precision=1.0)).r2 == r2
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_k_is_the_derivative_of_the_deviance_in_f_with_a_prior_on_beta_too(reml):
+    criterion = set_up(problem_of(LAYOUTS["single"], False), reml=reml).criterion
+    theta, ridge = np.full(criterion.layout.count, 0.5), np.array([[2.0, 0.3], [0.3, 1.0]])
+    for held in (Held(), Held(ridge=ridge), Held(precision=1.7)):
+        at = criterion.evaluate(theta, held)
+        expected = at.precision * np.outer(at.a, at.a)
+        assert at.variance == pytest.approx(1.0 / at.precision)
+        if reml:
+            expected[:2, :2] += np.linalg.inv(at.XVX + (ridge if held.ridge is not None else 0.0))
+        np.testing.assert_allclose(at.K, expected)

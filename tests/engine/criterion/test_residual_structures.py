@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -24,6 +25,13 @@ def differences(function, at, step=1e-5):
 @pytest.fixture(params=STRUCTURES)
 def name(request):
     return request.param
+
+
+@cache
+def fitted(name, reml=True):
+    """A trial and its fit, which several tests look at."""
+    problem = trial(name)
+    return problem, solve(problem, reml=reml)
 
 
 def test_derivatives_of_r_and_of_what_is_printed(name):
@@ -127,7 +135,7 @@ def test_sums_of_rows_are_those_of_patterns(name, monkeypatch):
 
 
 def test_the_order_of_rows_and_the_numbers_of_subjects_do_not_matter(name):
-    problem = trial(name)
+    problem, one = fitted(name)
     order = np.random.default_rng(4).permutation(len(problem.response))
     residual = problem.residual
     turned = residual.subjects.max() - residual.subjects
@@ -137,7 +145,7 @@ def test_the_order_of_rows_and_the_numbers_of_subjects_do_not_matter(name):
         response=problem.response[order],
         residual=Residual(residual.structure, residual.cells[order], turned[order]),
     )
-    one, two = solve(problem), solve(other)
+    two = solve(other)
     assert one.deviance == pytest.approx(two.deviance, abs=1e-9)
     np.testing.assert_allclose(one.rho, two.rho, atol=1e-7)
     np.testing.assert_allclose(one.beta, two.beta, atol=1e-8)
@@ -145,8 +153,7 @@ def test_the_order_of_rows_and_the_numbers_of_subjects_do_not_matter(name):
 
 @pytest.mark.parametrize("reml", [True, False])
 def test_the_optimum_is_one_by_dense_algebra(name, reml):
-    problem = trial(name)
-    found = solve(problem, reml=reml)
+    problem, found = fitted(name, reml)
     assert found.converged
     assert all(check.passed for check in found.checks)
     slope = differences(lambda x: np.array(dense_deviance(problem, x, reml)), found.rho, 1e-4)
@@ -166,8 +173,8 @@ def test_what_was_simulated_is_recovered(name):
 
 @pytest.mark.parametrize("algorithm", ["em-newton", "pls", "direct"])
 def test_other_algorithms_end_at_the_same_optimum(name, algorithm):
-    problem = trial(name)
-    one, other = solve(problem), solve(problem, algorithm=algorithm)
+    problem, one = fitted(name)
+    other = solve(problem, algorithm=algorithm)
     assert other.converged
     assert other.deviance == pytest.approx(one.deviance, abs=1e-7)
     np.testing.assert_allclose(other.rho, one.rho, atol=2e-3)
@@ -175,8 +182,8 @@ def test_other_algorithms_end_at_the_same_optimum(name, algorithm):
 
 @pytest.mark.parametrize("factor", [1e-12, 1e12])
 def test_the_unit_of_the_response_does_not_matter(name, factor):
-    problem = trial(name)
-    one, other = solve(problem), solve(replace(problem, response=factor * problem.response))
+    problem, one = fitted(name)
+    other = solve(replace(problem, response=factor * problem.response))
     np.testing.assert_allclose(other.rho, one.rho, atol=1e-7)
     assert other.sigma == pytest.approx(factor * one.sigma, rel=1e-9)
     assert other.evaluations == one.evaluations

@@ -25,7 +25,7 @@ from lmmkit.engine.inference.information import (
     theta_directions,
     variance_information,
 )
-from lmmkit.engine.inference.visits import visit_information, visit_variance_information
+from lmmkit.engine.inference.visits import VisitInformation, visit_variance_information
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.referee.row_covariance import rows_as_printed
 from lmmkit.errors import FitError
@@ -48,7 +48,7 @@ def agree(one, other):
 @pytest.mark.parametrize("name", PLAIN)
 def test_blocks_equal_the_low_rank_forms(name, reml):
     optimum = Case(name, reml=reml).optimum
-    low_rank = ExpectedInformation(optimum, theta_directions(optimum.layout, optimum.state.theta))
+    low_rank = ExpectedInformation(optimum, theta_directions(optimum))
     agree(block_information(optimum), low_rank)
 
 
@@ -56,7 +56,7 @@ def test_blocks_equal_the_low_rank_forms(name, reml):
 @pytest.mark.parametrize("reml", [True, False])
 def test_blocks_equal_the_sums_over_patterns(residual, reml):
     optimum = fitted(residual, reml).estimates.optimum
-    agree(block_information(optimum), visit_information(optimum))
+    agree(block_information(optimum), VisitInformation(optimum))
 
 
 def test_blocks_in_small_chunks_are_the_same(monkeypatch):

@@ -11,6 +11,7 @@ from support.dense import DenseKenwardRoger, covariance_parts, textbook
 from support.dense_residual import DenseInference
 
 import lmmkit
+from lmmkit.engine.inference.information import ExpectedInformation, entry_directions
 from lmmkit.engine.inference.kenward_roger import kenward_roger, scaling
 
 
@@ -22,7 +23,7 @@ def test_low_rank_form_equals_the_papers(name, weighted):
     state, prepared = optimum.state, optimum.prepared
     sigma = prepared.scale * np.sqrt(state.r2 / optimum.criterion.nu)
     dense = DenseKenwardRoger(optimum.problem, prepared.kept, optimum.factors(state.L), sigma)
-    ours = kenward_roger(optimum)
+    ours = kenward_roger(ExpectedInformation(optimum, entry_directions(optimum)))
     np.testing.assert_allclose(ours.unadjusted.whole(), dense.Phi, rtol=1e-8)
     np.testing.assert_allclose(ours.adjusted.whole(), dense.adjusted, rtol=1e-7)
     for L in (np.eye(2)[[0]], np.eye(2)[[1]], np.eye(2), np.array([[1.0, -0.5]])):
@@ -131,5 +132,6 @@ def test_a_fit_by_maximum_likelihood_is_refused():
 
 def test_many_crossed_effects_are_named_when_they_are_too_many(monkeypatch):
     monkeypatch.setattr("lmmkit.engine.inference.traces.LARGEST", 10)
+    optimum = fitted("penicillin", "REML").estimates.optimum
     with pytest.raises(lmmkit.FitError, match=r"30 random effects.*satterthwaite"):
-        kenward_roger(fitted("penicillin", "REML").estimates.optimum)
+        kenward_roger(ExpectedInformation(optimum, entry_directions(optimum)))

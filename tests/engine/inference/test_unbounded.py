@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -78,8 +79,17 @@ def frame(sizes, seed, sd=0.0):
 
 def singular(formula, sizes, count, **options):
     """The first so many singular fits over the seeds."""
-    fits = (lmm(formula, frame(sizes, seed), **options) for seed in range(60))
-    return list(itertools.islice((fit for fit in fits if fit.is_singular), count))
+    return list(itertools.islice(singular_fits(formula, tuple(sizes), **options), count))
+
+
+@functools.cache
+def fit_of(formula, sizes, seed, **options):
+    return lmm(formula, frame(sizes, seed), **options)
+
+
+def singular_fits(formula, sizes, **options):
+    fits = (fit_of(formula, sizes, seed, **options) for seed in range(60))
+    return (fit for fit in fits if fit.is_singular)
 
 
 CASES = [

@@ -123,9 +123,9 @@ def test_the_rows_left_have_their_own_levels_and_subjects():
 
 
 def test_rows_left_that_are_no_problem_are_refused():
-    one = (table().g == 3).to_numpy()
+    one = remaining(fitted("nested").problem, (table().g == 3).to_numpy())
     with pytest.raises(FitError, match="a grouping factor has a single level in the rows left"):
-        remaining(fitted("nested").problem, one)
+        fit_of_rest(one, fitted("nested"), None)
     with pytest.raises(FitError, match="a visit of the residual structure has no row among the rows left"):
         remaining(fitted("visits").problem, (table().t != 2).to_numpy())
     estimates = fitted("nested")

@@ -7,7 +7,12 @@ import pandas as pd
 import pytest
 
 from lmmkit import lmm
-from lmmkit.engine.inference.information import exact_hessian, optimum_at
+from lmmkit.engine.inference.information import (
+    ExpectedInformation,
+    exact_hessian,
+    optimum_at,
+    theta_directions,
+)
 from lmmkit.engine.influence import geometry
 from lmmkit.engine.influence.deletion import units_of
 from lmmkit.engine.influence.newton_step import NewtonSteps
@@ -31,7 +36,9 @@ def test_a_step_is_newton_s_on_the_criterion_of_the_rows_left(reml, few, monkeyp
     found = NewtonSteps(shape).run(units_of(codes, 1), np.ones(1, bool))
     left = optimum_at(remaining(estimates.problem, codes < 0), estimates.factors, reml=reml)
     state, L = left.state, np.array([root[0, 0] for root in left.state.L])
-    in_L = exact_hessian(left)[0]  # of T = L^2: in log T by the chain rule
+    in_L = exact_hessian(ExpectedInformation(left, theta_directions(left)))[
+        0
+    ]  # of T = L^2: in log T by the chain rule
     log_slope = state.gradient * L / 2.0
     H = in_L * np.outer(L, L) / 4.0 + np.diag(log_slope) / 2.0
     step = -np.linalg.solve(H, log_slope)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from lmmkit.engine.covariance.natural_scales import LOG, PLAIN
 from lmmkit.engine.profiles import interval_bounds
 from lmmkit.engine.profiles.interval_bounds import IntervalSearch, ProfileCurve
 from lmmkit.engine.rules import PROFILE
@@ -57,14 +58,14 @@ def on_scale(there, slope, estimate, width=0.3, **held):
 
 
 def test_a_parabola_has_its_bounds_two_widths_away():
-    found = parabola().on_line()
+    found = parabola().on_scale(PLAIN)
     assert (found.low, found.high, found.trouble) == (pytest.approx(1.6), pytest.approx(4.4), "")
-    assert parabola(guess=50.0).on_line()[:2] == pytest.approx((1.6, 4.4), rel=1e-9)
-    assert parabola(guess=1e-3).on_line()[:2] == pytest.approx((1.6, 4.4), rel=1e-9)
+    assert parabola(guess=50.0).on_scale(PLAIN)[:2] == pytest.approx((1.6, 4.4), rel=1e-9)
+    assert parabola(guess=1e-3).on_scale(PLAIN)[:2] == pytest.approx((1.6, 4.4), rel=1e-9)
 
 
 def test_a_profile_that_is_no_parabola_is_followed_to_rounding():
-    found = search(lambda v: v**2 + v**4, lambda v: 2 * v + 4 * v**3, 0.0).on_line()
+    found = search(lambda v: v**2 + v**4, lambda v: 2 * v + 4 * v**3, 0.0).on_scale(PLAIN)
     root = np.sqrt((np.sqrt(1 + 4 * LEVEL) - 1) / 2)
     assert found[:2] == pytest.approx((-root, root), rel=1e-10)
 
@@ -72,7 +73,7 @@ def test_a_profile_that_is_no_parabola_is_followed_to_rounding():
 def test_scales_of_deviations_and_correlations():
     logs = on_scale(np.log, lambda v: 1 / v, 2.0)
     expected = 2.0 * np.exp([-0.6, 0.6])
-    assert logs.on_log()[:2] == pytest.approx(expected, rel=1e-9)
+    assert logs.on_scale(LOG)[:2] == pytest.approx(expected, rel=1e-9)
     assert within_ends(np.arctanh, lambda v: 1 / (1 - v**2), 0.4).within_one()[:2] == pytest.approx(
         np.tanh(np.arctanh(0.4) + np.array([-0.6, 0.6])), rel=1e-9
     )
@@ -176,7 +177,7 @@ def test_a_lower_branch_that_the_walk_missed_is_taken():
         return Point(np.array([branch]), LEAST + (value / width) ** 2, 2 * value / width**2)
 
     line = ProfileCurve(find, Held(0.0, unit=1.0), LEAST)
-    found = IntervalSearch(line, LEVEL, 0.5)._crossing(interval_bounds.PLAIN, 0.5)
+    found = IntervalSearch(line, LEVEL, 0.5)._crossing(PLAIN, 0.5)
     assert found == pytest.approx(2.0, rel=1e-9)
 
 
@@ -197,7 +198,7 @@ def test_a_profile_below_its_level_for_ever_has_no_bound_and_names_which():
     def slope(v):
         return 2 * v if v < 0.0 else (1.0 + v) ** -2
 
-    found = search(height, slope, 0.0).on_line()
+    found = search(height, slope, 0.0).on_scale(PLAIN)
     assert found.low == pytest.approx(-2.0, rel=1e-9)
     assert np.isnan(found.high)
     assert found.trouble.startswith("upper bound: ")
@@ -206,5 +207,5 @@ def test_a_profile_below_its_level_for_ever_has_no_bound_and_names_which():
 
 def test_a_search_without_an_end_says_how_many_profiles_it_took(monkeypatch):
     monkeypatch.setattr(interval_bounds, "PROFILE", replace(PROFILE, profiles=1))
-    found = search(lambda v: v**4, lambda v: 4 * v**3, 0.0).on_line()
+    found = search(lambda v: v**4, lambda v: 4 * v**3, 0.0).on_scale(PLAIN)
     assert "No bound was found within 1 profiles; the last was at " in found.trouble

@@ -20,6 +20,8 @@ from lmmkit.engine.referee.equation_residuals import (
     rounding,
 )
 from lmmkit.engine.referee.textbook import to_dense, write_out
+from lmmkit.engine.relations.pedigree import pedigree_of
+from lmmkit.engine.relations.relationship import dense_relationship
 from lmmkit.engine.solve import solve
 
 N, LEVELS = 40, 8
@@ -41,6 +43,46 @@ def claim(request):
 def test_a_solution_solves_the_equations(claim):
     for part in (fixed_part, random_part, residual_part):
         assert part(claim).value <= part(claim).threshold
+
+
+def test_tolerances_are_a_millionth_of_an_error_and_a_hundredth_of_that_of_sigma():
+    assert (TOLERANCE, RATIO, SAFETY) == (1e-6, 1e-8, 16.0)
+
+
+@pytest.mark.parametrize("kind", ["members", "related", "pedigree"])
+def test_effects_of_members_and_of_relatives_solve_their_equations(kind):
+    """And one that has moved by 0.02 standard deviations is seen as that, with what it does to the score."""
+    rng = np.random.default_rng(2)
+    codes, other, one = rng.integers(0, LEVELS, N), rng.integers(0, LEVELS, N), np.ones(N)
+    if kind == "members":
+        how = {"members": ((codes, one), (other, np.where(other == codes, 0.0, 0.5)))}
+    elif kind == "related":
+        root = rng.normal(size=(LEVELS, LEVELS))
+        how = {"relation": dense_relationship(root @ root.T / LEVELS + np.eye(LEVELS))}
+    else:
+        names = [str(i) for i in range(LEVELS)]
+        how = {
+            "relation": pedigree_of(
+                names, ["", "", "", "0", "0", "3", "3", "5"], ["", "", "", "1", "2", "4", "1", "6"]
+            )
+        }
+    y = rng.normal(size=LEVELS)[codes] + rng.normal(size=N)
+    problem = Problem((one,), (0,), y, (Term(0, codes, LEVELS, (0,), Unstructured(1), **how),))
+    found = solve(problem, start=(np.array([[0.8]]),))
+    held = Claim(**found.numbers(), problem=problem, b=found.random_effects())
+    for part in (fixed_part, random_part, residual_part):
+        assert part(held).value <= part(held).threshold
+    model = to_dense(write_out(problem, held.kept, held.factors, 1.0))
+    V = model.Z @ model.G @ model.Z.T + np.eye(N)
+    largest = np.linalg.eigvalsh(V)[-1]
+    assert largest <= amplification(held) <= 20 * largest
+    L, b = held.factors[0][0, 0], held.b[0].copy()
+    b[3] += 0.02 * L
+    K, Z = model.G / L**2, model.Z
+    score, v = -(L**2) * 0.02 * (Z.T @ Z)[:, 3], 0.02 * np.eye(LEVELS)[3]
+    change = np.linalg.solve(K, v) - score if kind == "members" else v - K @ score
+    moved = random_part(replace(held, b=(b,))).value
+    assert moved == pytest.approx(np.abs(change).max() / held.sigma, rel=1e-4)
 
 
 def test_thresholds_are_the_tolerance_and_little_rounding(claim):

@@ -11,9 +11,9 @@ from engine.search.test_search import random_problem
 from lmmkit.engine.covariance.structures import Unstructured
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.rules import SEARCH
-from lmmkit.engine.search.newton import minimise
+from lmmkit.engine.search.newton import Newton, minimise
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
-from lmmkit.engine.search.search import Objective, newton_direction
+from lmmkit.engine.search.search import Objective, Search, corrected, newton_direction
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -233,6 +233,39 @@ def test_rounding_is_not_a_rise():
     assert names[1] == "stuck"
 
 
+def test_a_step_that_rounding_rejects_at_the_optimum_ends_the_search():
+    """The decrement, 5e-9, is below `found`: no exact Hessian is asked for."""
+    objective = Known(lambda x: 1e3 + x**2 + (2e-7 if x == 0 else 0), lambda x: 2.0 * x, lambda x: 2.0)
+    found, names = searched(objective, 0.5e-4)
+    assert found.converged
+    assert names == ["start"]
+    assert objective.asked == [0.5e-4, 0.0]
+
+
+@pytest.mark.parametrize(("share", "ends"), [(0.99, True), (1.01, False)])
+def test_no_search_ends_where_newtons_step_is_long_in_the_units_of_a_residual_coordinate(share, ends):
+    class Far(Known):
+        def length(self, point, step):
+            return share * SEARCH.still
+
+    flat = Far(*bowl().parts)
+    assert searched(flat, 0.0, limit=3)[0].converged == ends
+    stopped = Search(flat, flat.evaluate(np.zeros(1)), SEARCH)
+    assert stopped.arrive(stopped.point, "em") == stopped.converged == ends
+    rejected = Far(lambda x: 1e3 + x**2 + (2e-7 if x == 0 else 0), lambda x: 2.0 * x, lambda x: 2.0)
+    assert searched(rejected, 0.5e-4, limit=3)[0].converged == ends
+
+
+def test_an_algorithm_has_arrived_where_the_decrement_is_below_found_and_not_before():
+    for slope, arrived in ((0.99e-4, True), (1.01e-4, False)):
+        here = Known(lambda x: 1.0, lambda x, g=slope: g, lambda x: 1.0)
+        search = Search(here, here.evaluate(np.zeros(1)), SEARCH)
+        assert search.arrive(search.point, "em") == search.converged == arrived
+        assert search.history[-1].phase == ("polish" if arrived else "search")
+        search.evaluate(np.zeros(1))
+        assert search.evaluations == (1 if arrived else 2)
+
+
 def test_the_search_ends_when_the_decrement_is_spent_or_no_longer_falls():
     falling = iter([1e-12, 1e-14, 1e-14, 1e-15, 1e-16])
 
@@ -273,6 +306,111 @@ def test_after_its_patience_a_search_is_written_anew_then_given_the_exact_hessia
     assert len(names) < 15
 
 
+def test_patience_begins_anew_where_a_saddle_is_left():
+    class Held(Known):
+        def off_saddle(self, point):
+            if point.theta[0] == 5.0:
+                yield np.array([6.0])  # higher
+                yield np.array([1.0])
+
+        def reordered(self, point):
+            return self, point.theta
+
+    held = Held(lambda x: x**2, lambda x: 0.0 if x == 5.0 else 2 * x, lambda x: 2e3)
+    _, names = searched(held, 5.0, patience=4, correct_below=0.0, limit=12)
+    assert names[1] == "escape"
+    assert names.index("reorder") == 5
+
+
+class Skewed(Objective):
+    """A quadratic of three coordinates, whose Hessian is told wrongly, in units of their own."""
+
+    A = np.array([[2.0, 0.5, 0.1], [0.5, 1.0, 0.3], [0.1, 0.3, 3.0]])
+    drifting = True
+
+    def evaluate(self, theta):
+        point = At(0.0, 1.0 + theta @ self.A @ theta / 2.0, 0.0, 0.0)
+        point.theta, point.gradient, point.hessian = theta, self.A @ theta, np.diag([3.0, 2.0, 4.0])
+        return point
+
+    @property
+    def drifts(self):
+        return self.drifting
+
+
+def test_corrections_are_kept_from_step_to_step_where_the_hessian_drifts():
+    """Symmetric rank-one corrections know a quadratic of three coordinates after three steps."""
+    rules = replace(SEARCH, keep_below=1e9, correct_below=1e9)
+    counts = []
+    for drifting in (True, False):
+        objective = Skewed()
+        objective.drifting = drifting
+        found = minimise(objective, np.array([0.3, -0.2, 0.1]), rules)
+        assert found.converged
+        counts.append(len(found.history))
+    assert counts[0] <= 6 < counts[1]
+
+
+def test_each_kind_of_hessian_is_corrected_below_a_decrement_of_its_own():
+    for drifting, below in ((True, SEARCH.keep_below), (False, SEARCH.correct_below)):
+        objective = Skewed()
+        objective.drifting = drifting
+        point, before = objective.evaluate(np.ones(3)), objective.evaluate(np.array([1.0, 2.0, 0.0]))
+        newton = Newton(objective, point, SEARCH, previous=(before.theta, before.gradient))
+        newton.error, newton.decrement = np.eye(3), 1.01 * below
+        np.testing.assert_array_equal(newton.curvature(), point.hessian)
+        assert newton.error is None
+        newton.decrement = 0.99 * below
+        step = point.theta - before.theta
+        np.testing.assert_allclose(newton.curvature() @ step, objective.A @ step, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("first", "centre", "held"),
+    [(0.0, -0.3, True), (0.0, 0.3, False), (0.1, -0.3, False)],
+    ids=["at zero and downhill is below it", "at zero and downhill is above it", "above zero"],
+)
+def test_a_step_is_newtons_in_any_units_and_leaves_out_what_may_not_move(first, centre, held):
+    class Bounded(Skewed):
+        def units(self, point):
+            return np.array([1.0, 1e3, 1e-2])
+
+        @property
+        def bounded(self):
+            return np.array([True, False, False])
+
+    objective, theta, least = Bounded(), np.array([first, 0.4, 0.1]), np.array([centre, 0.2, 0.7])
+    point = objective.evaluate(theta)
+    point.gradient = objective.A @ (theta - least)
+    expected = least - theta
+    if held:
+        expected = np.append(0.0, -np.linalg.solve(objective.A[1:, 1:], point.gradient[1:]))
+    step, decrement = Search(objective, point, SEARCH).towards(objective.A, point.gradient)
+    np.testing.assert_allclose(step, expected, atol=1e-12)
+    assert decrement == pytest.approx(-expected @ point.gradient)
+    np.testing.assert_array_equal(objective.nearest(np.array([-1.0, -1.0, 1.0])), [0.0, -1.0, 1.0])
+
+
+def test_in_other_coordinates_the_past_is_forgotten():
+    class Turned(Known):
+        def reordered(self, point):
+            return self, point.theta
+
+    newton = Newton(Turned(*bowl().parts), bowl().evaluate(np.ones(1)), SEARCH)
+    newton.previous, newton.error = (np.ones(1), np.ones(1)), np.ones((1, 1))
+    assert newton.reorder()
+    assert newton.previous is newton.error is None
+    assert newton.phase == "reordered"
+
+
+def test_a_correction_by_next_to_nothing_is_left_out():
+    H, s = np.eye(2), np.array([2.0, 0.0])
+    for share, kept in ((0.9, False), (1.1, True)):
+        v = np.array([share * SEARCH.skip_correction, 1.0])
+        found = corrected(H, s, H @ s + v, SEARCH.skip_correction)
+        np.testing.assert_allclose(found, H + np.outer(v, v) / (v @ s) if kept else H)
+
+
 def test_the_correction_makes_the_end_superlinear():
     """A Hessian 10 % off converges by a factor of ten a step; corrected it is exact after one."""
     objective = Known(lambda x: x**2, lambda x: 2 * x, lambda x: 2.2)
@@ -307,24 +445,54 @@ def test_a_rejected_step_may_leave_a_null_direction_three_times():
     assert found.converged
 
 
+def test_a_way_is_taken_that_gains_more_than_rounding_and_the_past_is_forgotten():
+    for gained, taken in ((0.9, False), (1.1, True)):
+        values = {0.0: 1.0, 1.0: 1.0 - gained * SEARCH.gain, 2.0: 1.0}
+        objective = Known(values.get, lambda x: 0.0, lambda x: 1.0)
+        newton = Newton(objective, objective.evaluate(np.zeros(1)), SEARCH)
+        newton.previous, newton.error = (np.ones(1), np.ones(1)), np.ones((1, 1))
+        assert newton.leave_by(iter([np.full(1, 2.0), np.ones(1)])) == taken
+        assert newton.point.theta[0] == newton.escapes == taken
+        assert (newton.previous is None) == (newton.error is None) == taken
+
+
+def test_no_step_is_trusted_that_is_as_long_as_a_rejected_one_in_its_units():
+    class Held(WithSafeStep):
+        def off_null(self, point):
+            yield point.theta * 0.99
+
+        def units(self, point):
+            return np.array([2.0])
+
+    for tries, name in ((1, "escape"), (0, "em")):
+        objective = Held(*valley().parts)
+        rules = replace(SEARCH, reach=(100.0, 0.0), null_escapes=tries)
+        newton = Newton(objective, objective.evaluate(np.array([2.0])), rules)
+        step, newton.decrement = newton.direction()
+        assert newton.advance(step) == name
+        assert newton.trust == pytest.approx(abs(step[0]) / 2.0 / 100.0 / SEARCH.trust_shrink)
+    newton.shorten(1e-9, 100.0)
+    assert newton.trust == SEARCH.least_trust
+
+
 # The whole search, on models that do not arrive without one of its guards
 
 NEVER = 10**9
 NEEDS = {
-    "other coordinates where a leading pivot is zero": (142, {"patience": NEVER}),
-    "the exact Hessian where average information crawls": (39, {"exact_after": NEVER}),
-    "steps no longer than a rejected one": (136, {"trust_shrink": 1.0}),
+    "other coordinates where a leading pivot is zero": (142, {"patience": NEVER}, 50),
+    "the exact Hessian where average information crawls": (39, {"exact_after": NEVER}, SEARCH.limit),
+    "steps no longer than a rejected one": (136, {"trust_shrink": 1.0}, 50),
 }
 
 
 @pytest.mark.parametrize("guard", NEEDS)
 def test_a_model_arrives_with_the_guard_and_not_without(guard):
-    seed, without = NEEDS[guard]
+    seed, without, limit = NEEDS[guard]
     problem, reml = random_problem(seed), seed % 2 == 0
-    found = solve(problem, reml=reml)
+    found = solve(problem, reml=reml, limit=limit)
     assert found.converged
     assert all(check.passed for check in found.checks)
-    assert not solve(problem, reml=reml, rules=replace(SEARCH, **without)).converged
+    assert not solve(problem, reml=reml, limit=limit, rules=replace(SEARCH, **without)).converged
 
 
 def test_a_model_whose_newton_steps_are_rejected_arrives_by_the_em_step(monkeypatch):

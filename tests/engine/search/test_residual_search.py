@@ -11,7 +11,7 @@ from support.visits import STRUCTURES, trial
 from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure, one_correlation
 from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.criterion.hessian import Point
-from lmmkit.engine.crossproducts.patterns import coloured, whitened
+from lmmkit.engine.crossproducts.whitening import root_of
 from lmmkit.engine.problem import Problem, Residual, Term
 from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.search.newton import minimise
@@ -75,16 +75,16 @@ def test_many_patterns_of_missing_visits():
     keep = rng.random(len(visit)) > 0.4
     visit, subject = visit[keep], np.unique(subject[keep], return_inverse=True)[1]
     residual = Residual(structure, visit, subject)
-    y = coloured(residual, np.array([1.0]), rng.normal(size=len(visit)))
+    y = root_of(residual, np.array([1.0])).unwhite(rng.normal(size=(1, len(visit))))[0]
     found = solve(problem_of(structure, visit, subject, y))
     assert structure.natural(found.rho)[0] == pytest.approx(np.tanh(1.0), abs=0.1)
 
 
 def test_whitened_residuals_are_those_that_were_coloured():
     residual = trial("un by arm", shuffled=True).residual
-    rho, z = np.full(residual.structure.count, 0.3), noise(2 * len(residual.cells)).reshape(-1, 2)
-    np.testing.assert_allclose(whitened(residual, rho, coloured(residual, rho, z)), z, atol=1e-12)
-    np.testing.assert_allclose(whitened(residual, rho, coloured(residual, rho, z[:, 0])), z[:, 0], atol=1e-12)
+    root = root_of(residual, np.full(residual.structure.count, 0.3))
+    z = noise(2 * len(residual.cells)).reshape(2, -1)
+    np.testing.assert_allclose(root.white(root.unwhite(z)), z, atol=1e-12)
 
 
 def test_visits_of_very_different_size_keep_their_digits():

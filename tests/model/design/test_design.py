@@ -196,3 +196,16 @@ def test_names_are_escaped_in_html(factorial):
     html = design._repr_html_()
     assert "<b>" not in html
     assert "&lt;b&gt;x&lt;/b&gt;" in html
+
+
+def test_of_two_factors_of_one_size_the_first_is_told_first():
+    i = np.arange(32)
+    frame = pd.DataFrame({"y": np.sin(i * 1.3), "g": i % 4, "h": i // 8})
+    for first, second in ("gh", "hg"):
+        (relation,) = build_design(f"y ~ 1 + (1 | {first}) + (1 | {second})", frame).relations
+        assert (relation.fine, relation.coarse, relation.kind, relation.cells) == (
+            first,
+            second,
+            "crossed",
+            16,
+        )

@@ -8,7 +8,9 @@ import pytest
 from support.factorial import full_factorial
 
 from lmmkit.errors import DataError, FormulaError
+from lmmkit.model.design import variables
 from lmmkit.model.design.design import build_design
+from lmmkit.model.design.identifiability import check_sizes
 
 N = len(full_factorial())
 FRAME = full_factorial().assign(
@@ -194,3 +196,80 @@ def test_a_formula_is_text(formula):
 def test_codings_that_make_no_sense_are_refused(contrasts):
     with pytest.raises(FormulaError, match="contrasts"):
         build_design("y ~ a + (1 | g)", FRAME, contrasts=contrasts)
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "formula", "said"),
+    [
+        ("MOST_MARGINS", 4, "y ~ a:b + (1 | g)", "`a:b` has more than 3 margins"),
+        ("MOST_PRODUCTS", 6, "y ~ 0 + a:b + (1 | g)", "`a:b` has 6 columns, more than 5"),
+        ("MOST_VALUES", 2 * N, "y ~ a + (1 | g)", "`a` has 2 levels, each of which would be a fixed effect"),
+    ],
+)
+def test_a_design_of_very_many_columns_is_refused_at_its_bound(monkeypatch, bound, most, formula, said):
+    frame = FRAME.assign(
+        a=np.where(np.arange(N) % 2, "p", "q"), b=np.array(["u", "v", "w"])[np.arange(N) % 3]
+    )
+    monkeypatch.setattr(variables, bound, most)
+    build_design(formula, frame)
+    monkeypatch.setattr(variables, bound, most - 1)
+    with pytest.raises((FormulaError, DataError)) as caught:
+        build_design(formula, frame)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("y", "x", "what"),
+    [
+        (9e139, 1.0, None),
+        (1.1e140, 1.0, "The size of the response is 1.1e+140"),
+        (-1.1e140, 1.0, "The size of the response is 1.1e+140"),
+        (1.1e-140, 1.0, None),
+        (9e-141, 1.0, "The size of the response is 9e-141"),
+        (1.0, 1.1e140, "The size of `x` is 1.1e+140"),
+        (1.0, 9e-141, "The size of `x` is 9e-141"),
+        (1.0, 0.0, None),
+        (1e100, 1e-39, None),
+        (1e100, 1e-41, "The size of the response beside `x` is 1e+141"),
+        (1e-100, 1e41, "The size of the response beside `x` is 1e-141"),
+    ],
+)
+def test_a_size_whose_square_is_beyond_a_double_is_refused(y, x, what):
+    columns = [("x", np.array([0.0, x]))]
+    if what is None:
+        check_sizes(np.array([0.0, y]), columns)
+        return
+    with pytest.raises(DataError) as caught:
+        check_sizes(np.array([0.0, y]), columns)
+    assert str(caught.value).startswith(what)
+
+
+@pytest.mark.parametrize(("rows", "refused"), [(6, True), (7, False)])
+def test_as_many_variances_as_rows_are_too_many(rows, refused):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(rng.normal(size=(rows, 3)), columns=["y", "x", "z"]).assign(g=np.arange(rows) % 2)
+    try:
+        build_design("y ~ 1 + (x + z | g)", frame)
+        found = ""
+    except DataError as error:
+        found = str(error)
+    assert ("has 3 columns and so 6 variances and covariances, which 6 rows" in found) == refused
+
+
+@pytest.mark.parametrize(
+    ("formula", "hint"),
+    [("y ~ x + (1 | g) + (x | g)", True), ("y ~ x + (x | g) + (0 + double | g)", False)],
+)
+def test_how_an_intercept_stands_beside_a_slope_is_told_where_it_is_meant(formula, hint):
+    with pytest.raises(FormulaError) as caught:
+        build_design(formula, FRAME)
+    assert ("Write (x | g) alone, or (1 | g) + (0 + x | g)" in str(caught.value)) == hint
+
+
+def test_an_effect_for_each_row_of_a_level_takes_the_residuals_place():
+    frame = FRAME.assign(side=np.where(np.arange(N) % 2, "left", "right"))
+    with pytest.raises(
+        DataError, match=r"has 2 effects for each of .* levels, and no level has more rows than that"
+    ):
+        build_design("y ~ x + (0 + side | pair)", frame)
+    build_design("y ~ x + (0 + side | pair)", pd.concat([frame, frame[:1]]))

@@ -187,6 +187,31 @@ def test_text_whose_order_of_letters_is_not_that_of_its_numbers_is_refused(visit
     assert structured("ad(v | id)", visits).names == ("rho.week 5.week 10", "rho.week 10.week 20")
 
 
+def test_the_order_of_two_visits_says_nothing(visits: pd.DataFrame) -> None:
+    visits["v"] = np.where(visits["week"] == 1, "week 5", "week 10")
+    two = visits[visits["week"] != 4]
+    assert structured("ar1(v | id)", two, "y ~ 1").names == ("rho",)
+
+
+@pytest.mark.parametrize(
+    ("gap", "said"), [(1, None), (2, "one step of the lags is 2 of v."), (3, "is 3 of v.")]
+)
+def test_the_step_of_the_lags_is_told_where_it_is_not_one(
+    visits: pd.DataFrame, gap: int, said: str | None
+) -> None:
+    visits["v"] = 1 + gap * visits["week"].map({1: 0, 2: 1, 4: 2})
+    made = structured("toep(v | id)", visits)
+    assert made.names == ("rho.1", "rho.2")
+    assert [notice.endswith(str(said)) for notice in made.notices] == [True] * (said is not None)
+
+
+def test_visits_are_counted_to_their_bound(visits: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmmkit.model.design.residual_design.MOST_VISITS", 3)
+    assert structured("cs(week | id)", visits).names == ("rho",)
+    monkeypatch.setattr("lmmkit.model.design.residual_design.MOST_VISITS", 2)
+    assert "there are 3 visits, at most 2 are taken" in refusal("cs(week | id)", visits, DataError)
+
+
 def test_visits_whose_order_letters_have_made_are_said(visits: pd.DataFrame) -> None:
     visits["v"] = visits["week"].map({1: "start", 2: "middle", 4: "end"})
     (said,) = structured("ar1(v | id)", visits).notices

@@ -143,7 +143,12 @@ def test_two_rows_at_one_place_are_refused_with_the_rows(rats: pd.DataFrame) -> 
 
 def test_groups_of_one_row_each_have_no_correlation(rats: pd.DataFrame) -> None:
     alone = rats.assign(rat=np.arange(len(rats)))
-    assert "no correlation can be estimated" in refusal("car1(day | rat)", alone)
+    found = refusal("car1(day | rat)", alone)
+    assert (
+        "no two residuals are of one group and no correlation can be estimated; groups with several" in found
+    )
+    found = refusal("cs(day | rat)", alone.assign(day=1))
+    assert "are of one subject and no correlation can be estimated; subjects with several rows" in found
 
 
 def test_a_group_beyond_memory_is_refused_in_words() -> None:
@@ -247,3 +252,26 @@ def test_the_variance_of_a_row_that_the_structure_does_not_know_is_unknown(rats:
         design = structured(residual, rats)
         found = design.variances(np.array([0.7, 0.0]), design.new_rows(opened(new), new["y"].to_numpy()))
         assert np.isnan(found).tolist() == [False, True]
+
+
+def test_rows_of_a_group_are_held_up_to_their_bound(
+    rats: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmmkit.model.design.residual_design.LARGEST_SUBJECT", 4)
+    assert structured("expsp(east, north | rat)", rats).names == ("range",)
+    monkeypatch.setattr("lmmkit.model.design.residual_design.LARGEST_SUBJECT", 3)
+    assert "rat r0 has 4 rows, whose covariance matrix" in refusal("expsp(east, north | rat)", rats)
+
+
+def test_a_range_at_its_bound_and_the_correlation_of_one_unit_are_told(rats: pd.DataFrame) -> None:
+    serial, plane = structured("car1(day | rat)", rats), structured("expsp(east, north | rat)", rats)
+    rest = (
+        "; the range is at its bound zero, where rows are independent, and the model is the one without it."
+    )
+    assert serial.boundary(np.array([0.0])) == "no serial correlation" + rest
+    assert plane.boundary(np.array([0.0])) == "no correlation with distance" + rest
+    assert serial.boundary(np.array([0.5])) == plane.boundary(np.array([0.5])) == ""
+    assert structured("power(dose)", rats).boundary(np.array([0.0])) == ""
+    assert serial.printed(np.array([2.0])) == {"range": 2.0, "rho": pytest.approx(np.exp(-0.5))}
+    assert serial.printed(np.array([0.0])) == {"range": 0.0, "rho": 0.0}
+    assert plane.printed(np.array([2.0])) == {"range": 2.0}

@@ -95,3 +95,33 @@ def test_pupils_numbered_anew_in_each_school_are_noticed():
 )
 def test_crossed_items_are_not(frame):
     assert build_design("y ~ t + (1 | school) + (1 | pupil)", frame).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "noticed", "either"),
+    [
+        ([3] * 5, True, True),  # all cells occur: a factor of few labels within one of more
+        ([3] * 3, False, False),
+        ([12] * 13, True, False),
+        ([13] * 14, False, False),
+        ([3] * 12, True, True),
+        ([3] * 13, True, False),
+        ([2, 3, 3, 3], True, False),
+    ],
+)
+def test_labels_that_begin_anew_are_noticed_where_they_are_few_or_cells_are_missing(sizes, noticed, either):
+    warnings = build_design("y ~ t + (1 | school) + (1 | pupil)", _pupils(sizes)).warnings
+    assert len(warnings) == noticed
+    told = warnings[0] if warnings else ""
+    assert ("write (1 | school/pupil)" in told) == noticed
+    assert ("; if it is the other way round, (1 | pupil/school)." in told) == either
+
+
+@pytest.mark.parametrize(("left_out", "noticed"), [(0, True), (1, False)])
+def test_labels_that_begin_anew_are_noticed_from_three_rows_for_two_cells(left_out, noticed):
+    whole = _pupils([4, 5, 5, 6], rows=2)
+    cell = whole.groupby(["school", "pupil"]).ngroup()
+    frame = whole[(whole["t"] == 0) | (cell % 2 == 0)].reset_index(drop=True)
+    assert 2 * len(frame) == 3 * cell.nunique()
+    frame = frame.drop(frame.index[frame["t"] == 1][:left_out])
+    assert bool(build_design("y ~ 1 + (1 | school) + (1 | pupil)", frame).warnings) == noticed

@@ -13,7 +13,8 @@ import pytest
 import lmmkit
 from lmmkit.errors import FitError
 from lmmkit.model.diagnostics.adjusted import own_p
-from lmmkit.model.diagnostics.diagnose import verdict_of
+from lmmkit.model.diagnostics.check_result import CheckResult, Sentence
+from lmmkit.model.diagnostics.diagnose import _judged, verdict_of
 from lmmkit.model.diagnostics.distribution import anderson_darling, mardia, moments, quantile_curves
 from lmmkit.model.diagnostics.outliers import studentised
 from lmmkit.model.diagnostics.replicated import SizeRules, marginal_sd, replicate_data
@@ -291,7 +292,7 @@ def test_quantile_residuals_are_ranks_among_the_replicates():
 
 def test_curves_are_drawn_with_axes_that_say_what_they_are():
     fit = lmmkit.lmm("y ~ x + (x | g)", with_fault("tails"))
-    found = lmmkit.diagnose(fit, replicates=99)
+    found = lmmkit.diagnose(fit, replicates=99, rules=HELD)
     made = about_checks.curves(found)
     assert made["panel"].unique().tolist() == [
         "Residuals", "Linearity: x", "Linearity: fitted values", "g: Intercept", "g: x",
@@ -318,9 +319,9 @@ def trended(seed=4):
         (
             "weight ~ x + (1 | g)",
             None,
-            "put `day` in the fixed part where it may act on the mean; else `resid",
+            'put `day` in the fixed part where it may act on the mean; else residual="ar1(day | g)"',
         ),
-        ("weight ~ x + (1 | g)", "ident(s)", "`residual: ident(s) * ar1(day | g)`"),
+        ("weight ~ x + (1 | g)", "ident(s)", 'residual="ident(s) * ar1(day | g)"'),
     ],
 )
 def test_serial_correlation_of_a_trend_left_out(formula, residual, remedy):
@@ -334,10 +335,29 @@ def test_one_row_far_out_is_no_reason_to_transform_the_response():
     data = with_fault("none")
     data["y"] += 20
     data.loc[57, "y"] += 8
-    own = row_of(lmmkit.diagnose(lmmkit.lmm("y ~ x + (1 | g)", data)), "normal residuals", "residuals")
+    found = lmmkit.diagnose(lmmkit.lmm("y ~ x + (1 | g)", data), replicates=199)
+    own = row_of(found, "normal residuals", "residuals")
     assert own["remedy"].startswith("look at the outlying rows")
     data = with_fault("none").assign(
         y=lambda d: d["x"] + np.random.default_rng(4).exponential(3, size=240) + 5
     )
-    own = row_of(lmmkit.diagnose(lmmkit.lmm("y ~ x + (1 | g)", data)), "normal residuals", "residuals")
+    found = lmmkit.diagnose(lmmkit.lmm("y ~ x + (1 | g)", data), replicates=199)
+    own = row_of(found, "normal residuals", "residuals")
     assert own["remedy"].startswith("`log(y)` or `sqrt(y)` as the response")
+
+
+@pytest.mark.parametrize(
+    ("other", "departs", "advice"),
+    [("normal residuals", True, "see others"), ("normal residuals", False, "by itself"),
+     ("linearity", True, "by itself")],
+)  # fmt: skip
+def test_advice_points_to_other_checks_where_one_of_these_is_notable(other, departs, advice):
+    _, sets = sets_of("y ~ x + (1 | g)")
+    far, near = (np.r_[first, np.linspace(0, 1, 400)] for first in (9.0, 0.5))
+    said = Sentence("said")
+    checks = [
+        CheckResult("quantile residuals", "rows", said, said, far, remedy="see others", alone="by itself"),
+        CheckResult(other, "rows", said, said, far if departs else near, remedy="other"),
+    ]
+    found = _judged(checks, [[one.statistic[None]] for one in checks], sets, 1)
+    assert found.table["remedy"].tolist() == [advice, "other" if departs else ""]

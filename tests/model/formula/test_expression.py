@@ -185,3 +185,58 @@ def test_values_that_cannot_be_are_refused(text, said):
     with pytest.raises(DataError) as caught:
         values(text)
     assert said in str(caught.value)
+
+
+BOUNDS = [
+    (lambda k: "x + " + "n" * (k - 4), 10_000, "10,001 characters; at most 10,000 are read"),
+    (lambda k: "(" * k + "x" + ")" * k, 40, "more than 40 deep"),
+    (lambda k: "-" * k + "x", 100, "nested more than 100 deep"),
+    (lambda k: f"x^{k}", 100, "a power is at most 100"),
+    (lambda k: f"x^-{k}", 100, "a power is at most 100"),
+    (lambda k: f"poly(x, {k})", 100, "`degree` of `poly()` is a whole number from 1 to 100"),
+    (lambda k: f"bs(x, knots=[{', '.join(['1'] * k)}])", 100, "`knots` of `bs()` are at most 100"),
+    (lambda k: f"{k}e298 * x", 100, "is not a number to calculate with"),
+]
+
+
+@pytest.mark.parametrize(("write", "most", "said"), BOUNDS)
+def test_each_bound_is_held_to_the_unit(write, most, said):
+    assert parse_expression(write(most), "formula").variables[0] == "x"
+    with pytest.raises(FormulaError) as caught:
+        parse_expression(write(most + 1), "formula")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("write", "most", "said"),
+    [
+        (lambda k: f"x in [{', '.join(['1'] * k)}]", 1_000, "a list holds at most 1,000 values"),
+        (lambda k: f"x in [-{k}e298]", 100, "a number is too large"),
+    ],
+)
+def test_each_bound_of_a_list_is_held_to_the_unit(write, most, said):
+    assert parse_expression(write(most), "exclude").variables == ("x",)
+    with pytest.raises(FormulaError) as caught:
+        parse_expression(write(most + 1), "exclude")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x + n)", "`)` at character 6 of `x + n)` closes nothing"),
+        ("log(x]", "`]` at character 6 of `log(x]` closes nothing"),
+        ("log((x)", "`)` is missing in `log((x)`"),
+        ("x[1", "`]` is missing"),
+        ("x ? n", "Cannot read `?` at character 3"),
+    ],
+)
+def test_brackets_that_do_not_match_are_named_with_their_place(text, said):
+    with pytest.raises(FormulaError) as caught:
+        parse_expression(text)
+    assert said in str(caught.value)
+
+
+def test_a_bracket_within_a_name_or_a_text_opens_nothing():
+    assert parse_expression("`a(` + `)b`").variables == ("a(", ")b")
+    assert parse_expression("x == '('", "exclude").variables == ("x",)

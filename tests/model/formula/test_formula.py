@@ -277,3 +277,22 @@ def test_one_expression_under_two_spellings_is_one_term_under_the_first(spelled)
     assert " ".join(fixed(f"I(x^2) + {spelled}")) == "Intercept I(x^2)"
     assert parse_formula(str(formula)) == formula
     assert formula.random[0].terms == formula.fixed
+
+
+def test_the_bounds_of_terms_and_members_are_held_to_the_unit():
+    def crossed(k):
+        return f"({' + '.join(f'a{i}' for i in range(64))}) : ({' + '.join(f'b{i}' for i in range(k))})"
+
+    assert len(fixed(crossed(64))) == 4_097
+    with pytest.raises(FormulaError, match="more than 4,096 terms"):
+        fixed(crossed(65))
+
+    def members(k):
+        return parse_formula(f"y ~ 1 + (1 | mm({', '.join(f'm{i}' for i in range(k))}))")
+
+    assert len(members(100).random[0].group.names) == 100
+    with pytest.raises(FormulaError, match="has 101 columns; at most 100"):
+        members(101)
+    assert "Intercept" in fixed("(a + b)^10")
+    with pytest.raises(FormulaError, match="a degree from 1 to 10"):
+        fixed("(a + b)^11")

@@ -26,21 +26,21 @@ NAMES = [
 ]  # fmt: skip
 
 
-def frame(y: str, x: str, f: str, g: str) -> pd.DataFrame:
+def frame(y: str, x: str, f: str, g: str, w: str, o: str) -> pd.DataFrame:
     rng = np.random.default_rng(5)
     group, x_value = np.repeat(np.arange(10), 6), np.tile(np.arange(6.0), 10)
     level = rng.integers(0, 3, 60)
     value = 3 + 0.5 * x_value + (level == 2) + rng.normal(size=10)[group] + 0.5 * rng.normal(size=60)
     value += 0.4 * rng.normal(size=10)[group] * x_value
     columns = {y: value, x: x_value, f: np.array(["u", f"v{f}", "w"])[level], g: [f"{g}{k}" for k in group]}
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns | {w: rng.uniform(0.5, 2.0, 60), o: rng.normal(size=60)})
 
 
 @pytest.fixture(scope="module")
 def expected():
     """What the verbs of a fit give where no name needs quotes."""
-    data = frame("y", "x", "f", "g")
-    fit = lmm("y ~ x + f + (x | g)", data)
+    data = frame("y", "x", "f", "g", "w", "o")
+    fit = lmm("y ~ x + f + (x | g) + offset(o)", data, weights="w")
     return {
         "deviance": fit.deviance,
         "pairs": fit.marginal_means("f").pairs()["estimate"].tolist(),
@@ -52,13 +52,16 @@ def expected():
     }
 
 
-@pytest.mark.parametrize(("y", "x", "f", "g"), [NAMES[i : i + 4] for i in range(0, len(NAMES), 4)])
-def test_a_fit_with_any_names_does_all_that_a_fit_does(y, x, f, g, tmp_path, expected):
-    data = frame(y, x, f, g)
-    formula = f"{quote(y)} ~ {quote(x)} + {quote(f)} + ({quote(x)} | {quote(g)})"
-    fit = lmm(formula, data)
+@pytest.mark.parametrize(
+    ("y", "x", "f", "g", "w", "o"), [(NAMES * 2)[i : i + 6] for i in range(0, len(NAMES), 6)]
+)
+def test_a_fit_with_any_names_does_all_that_a_fit_does(y, x, f, g, w, o, tmp_path, expected):
+    data = frame(y, x, f, g, w, o)
+    known = f" + offset({quote(o)})"
+    formula = f"{quote(y)} ~ {quote(x)} + {quote(f)} + ({quote(x)} | {quote(g)}){known}"
+    fit = lmm(formula, data, weights=w)
     assert fit.deviance == expected["deviance"]
-    assert lmm(fit.formula, data).formula == fit.formula
+    assert lmm(fit.formula, data, weights=w).formula == fit.formula
     assert list(fit.coef_table().index) == ["Intercept", x, f"{f}[T.v{f}]", f"{f}[T.w]"]
     assert list(fit.anova().index) == [x, f]
     pairs = fit.marginal_means(f).pairs()
@@ -72,13 +75,13 @@ def test_a_fit_with_any_names_does_all_that_a_fit_does(y, x, f, g, tmp_path, exp
     assert fit.bootstrap(2, seed=1).to_numpy().tolist() == expected["bootstrap"]
     bounds = fit.conf_int(method="profile")
     assert np.array_equal(bounds[["low", "high"]], expected["bounds"])
-    smaller = lmm(f"{quote(y)} ~ {quote(x)} + {quote(f)} + (1 | {quote(g)})", data)
+    smaller = lmm(f"{quote(y)} ~ {quote(x)} + {quote(f)} + (1 | {quote(g)}){known}", data, weights=w)
     assert len(compare(smaller, fit)) == 2
     assert np.allclose(load(fit.save(tmp_path / "fit")).predict(data)["fit"], fit.fittedvalues, rtol=1e-12)
     listed = [f"(1 | {quote(g)})", f"({quote(x)} || {quote(g)})", formula]
-    chosen = select(formula, data, rule="best", candidates=listed)
+    chosen = select(formula, data, rule="best", candidates=listed, weights=w)
     assert not chosen.table["error"].fillna("").any()
-    assert lmm(chosen.formula, data).formula == chosen.formula
+    assert lmm(chosen.formula, data, weights=w).formula == chosen.formula
 
 
 @given(st.text(min_size=1))

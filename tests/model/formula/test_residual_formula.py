@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmmkit.errors import FormulaError
-from lmmkit.model.formula.residual_formula import FAMILIES, ResidualFormula, parse_residual
+from lmmkit.model.formula.formula import parse_formula
+from lmmkit.model.formula.residual_formula import FAMILIES, ResidualFormula, check_beside, parse_residual
 
 
 def read(text: str) -> ResidualFormula:
@@ -247,3 +248,30 @@ WORDS = [
 @given(st.lists(st.sampled_from([*WORDS, *"(|)*,=~ x1g`+:/"]), max_size=14))
 def test_any_words_are_read_or_refused_in_words(words: list[str]) -> None:
     read_or_refused("".join(words))
+
+
+@pytest.mark.parametrize(
+    ("formula", "residual", "refused"),
+    [
+        ("y ~ x", None, "has no random-effects term such as (1 | g), and no residual structure"),
+        ("y ~ x", "cs(t | g)", None),
+        ("y ~ x + (1 | g)", None, None),
+        ("y ~ x + (1 | g)", "un(t | g)", "`(1 | g)` beside residual `un(t | g)`: both let the rows"),
+        ("y ~ x + (0 + x | g)", "un(t | g)", "beside residual"),
+        ("y ~ x + (1 | g)", "cs(t | g)", "beside residual"),
+        ("y ~ x + (1 | g)", "toeph(t | g)", "beside residual"),
+        ("y ~ x + (x | g)", "cs(t | g)", None),
+        ("y ~ x + (1 | g)", "ar1(t | g)", None),
+        ("y ~ x + (1 | h)", "un(t | g)", None),
+        ("y ~ x + (1 | h:g)", "un(t | g:h)", "beside residual"),
+        ("y ~ x + (1 | g)", "ident(g)", None),
+    ],
+)
+def test_a_model_has_random_effects_or_a_structure_and_none_twice(formula, residual, refused):
+    parts = parse_formula(formula), parse_residual(residual)
+    if refused is None:
+        check_beside(*parts)
+        return
+    with pytest.raises(FormulaError) as caught:
+        check_beside(*parts)
+    assert refused in str(caught.value)

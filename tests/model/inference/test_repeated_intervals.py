@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import brentq
-from support.repeated import STRUCTURES, VISITS, dense, fitted, trial, visits
+from support.repeated import STRUCTURES, VISITS, dense_at, fitted, trial, visits
 
 import lmmkit
 from lmmkit.model.inference.confidence_intervals import Profiles, parameters_without_units
@@ -92,7 +92,7 @@ def test_the_profile_of_a_coefficient_is_the_deviance_with_that_coefficient_know
 def test_wald_intervals_are_of_logs_and_fishers_z(residual, reml):
     fit = fitted(residual, reml, SIMPLE)
     _, heterogeneous, _ = STRUCTURES[residual]
-    written = dense(residual, reml=reml, fit=fit)
+    written = dense_at(fit, residual, reml=reml)
     k = len(VISITS) if heterogeneous else 1
     sds = fit.sigma * np.array([1.0, *fit.residual_params.to_numpy()[: k - 1]])
     cors = fit.residual_params.to_numpy()[k - 1 :]

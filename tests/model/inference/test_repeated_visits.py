@@ -8,7 +8,7 @@ import pytest
 from reference.cases import table
 from support.dense import textbook
 from support.dense_residual import DenseInference, visits
-from support.repeated import STRUCTURES, dense, fitted, parameters, trial
+from support.repeated import STRUCTURES, dense, dense_at, fitted, parameters, trial
 
 import lmmkit
 from lmmkit.errors import FitError
@@ -298,5 +298,5 @@ def test_a_visit_at_which_nothing_varies_is_no_start_of_a_correlation(residual):
     frame = trial().assign(y=lambda d: np.where(d["t"] == 1, 5.0, d["y"]))
     centred = frame.assign(y=lambda d: d["y"] - 5.0)
     fit = lmmkit.lmm("y ~ 0", centred, residual=residual)
-    written = dense(residual, fit=fit, response=centred["y"].to_numpy())
+    written = dense_at(fit, residual, response=centred["y"].to_numpy())
     np.testing.assert_allclose(written.gradient, 0.0, atol=1e-5)

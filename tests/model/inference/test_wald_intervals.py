@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from reference.cases import fitted
 
 from lmmkit.errors import PartialResult
-from lmmkit.model.inference.confidence_intervals import _unfit
+from lmmkit.model.inference.confidence_intervals import _unfit, too_large
 
 Z90 = 1.6448536269514722
 
@@ -58,6 +60,8 @@ def test_slopes_on_one_design_for_all_subjects():
     [
         (0.0, 0.2, "sd", "estimate is zero"),
         (2.0, 1.01, "sd", "logarithm is 1.01, above 1"),
+        (2.0, 1.5, "range", "logarithm is 1.5, above 1"),
+        (1.0, 0.2, "share", "at the edge"),
         (2.0, np.nan, "sd", "do not tell it apart"),
         (-1.0, 0.2, "cor", "at the edge"),
         (np.nan, np.nan, "cor", "not defined"),
@@ -66,7 +70,24 @@ def test_slopes_on_one_design_for_all_subjects():
 )
 def test_no_wald_interval_where_the_likelihood_is_not_round(value, error, kind, reason):
     assert reason in _unfit(value, error, kind)
-    assert _unfit(2.0, 0.99, "sd") == _unfit(0.99, 3.0, "cor") == ""
+    assert _unfit(2.0, 1.0, "sd") == _unfit(0.99, 3.0, "cor") == _unfit(-3.0, 5.0, "exponent") == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, ""),
+        ({"parameters": 7}, "more than 6 covariance parameters"),
+        ({"rows": 100_001}, "more than 100,000 rows"),
+        ({"levels": 1_501}, "more than 3,000 random effects"),
+        ({"parameters": 7, "rows": 100_001}, "more than 6 covariance parameters, more than 100,000 rows"),
+    ],
+)
+def test_profiles_are_made_up_to_a_size_that_is_named(changed, said):
+    size = {"parameters": 6, "rows": 100_000, "levels": 1_500, **changed}
+    term = SimpleNamespace(grouping=SimpleNamespace(size=size["levels"]), names=("Intercept", "x"))
+    theta, rho = np.zeros(size["parameters"] - 1), np.zeros(1)
+    assert too_large(SimpleNamespace(theta=theta, rho=rho, nobs=size["rows"], random=(term,))) == said
 
 
 @pytest.mark.parametrize("criterion", ["REML", "ML"])

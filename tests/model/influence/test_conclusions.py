@@ -44,6 +44,9 @@ def test_what_no_unit_turns_is_told_with_its_range():
         ([("", np.nan, np.nan, "one step")] * 2, FocusTest(np.nan, np.nan, np.nan, np.nan), "g",
          QUIET + "without any one of the 2 every variance stays on its side "
          "of zero."),
+        ([("", 0.5, 0.0002, "one step")], FocusTest(0.5, 0.1, 9.0, 1e-4), "g",
+         QUIET + "without any one of the 1 the slope of x stays positive (0.5 to 0.5) and its p stays "
+         "below 0.05 (at most .0002)."),
         ([PLAIN, ("p", 1.0, 0.07, "exact refit")], WHOLE, "g",
          TURNS + "without b p is .07 in place of .012."),
         ([PLAIN, ("p, sign", -0.5, 0.6, "one step")], WHOLE, "g",

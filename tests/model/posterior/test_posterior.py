@@ -247,6 +247,9 @@ def test_it_prints_no_digit_that_its_monte_carlo_error_does_not_support():
     own = next(line.split() for line in lines if line.split()[:1] == ["x"])
     pairs = (("mean", "mcse"), ("sd", "sd_mcse"), ("low", "low_mcse"), ("high", "high_mcse"))
     assert own[1:5] == [trusted_text(row[value], row[error]) for value, error in pairs]
+    for name, each in found.table.iterrows():
+        text = next(line.split() for line in lines if line.split()[:1] == [name])
+        assert text[1:5] == [trusted_text(each[value], each[error]) for value, error in pairs]
     assert own[5:] == [f"{row['direction']:.2f}", f"{row['effective']:,.0f}", "flat"]
     sd = next(line.split() for line in lines if line.split()[:1] == ["g.sd.x"])
     assert sd[5:] == [f"{found.table.loc['g.sd.x', 'effective']:,.0f}", "half_student_t(3,", "0,", "2.5)"]

@@ -230,20 +230,20 @@ def test_reml_compares_among_equal_fixed_parts_alone(frame):
     assert ml["d_aic"].iloc[1] > 1
 
 
-def test_candidates_that_cannot_be_fitted_or_lose_rows_are_shown_with_their_reason(frame):
-    holed = frame.assign(Days2=frame["Days"].where(frame.index > 3), one="a")
+def test_candidates_that_cannot_be_fitted_are_shown_with_their_reason(frame):
     found = select(
         "Reaction ~ Days + (1 | Subject)",
-        holed,
+        frame.assign(one="a"),
         rule="best",
-        candidates=["(1 | Subject)", "(1 | one)", "(Days2 | Subject)"],
+        candidates=["(1 | Subject)", "(1 | one)", "(nothing | Subject)"],
     )
     rows = by_candidate(found)
     assert rows["chosen"].tolist() == [True, False, False]
-    assert rows["decision"].tolist() == ["chosen", "failed", "shown"]
+    assert rows["decision"].tolist() == ["chosen", "failed", "failed"]
     assert rows["reason"].iloc[1].startswith("could not be fitted: ")
+    assert not rows["reason"].iloc[1].endswith(".")
     assert rows["error"].iloc[1]
-    assert rows["reason"].iloc[2].startswith("not comparable: other rows")
+    assert not found.notices
 
 
 def test_another_response_is_not_comparable(frame):
@@ -265,15 +265,21 @@ def test_reml_compares_in_the_fixed_part_of_the_formula_whatever_stands_first(fr
     assert reason == "not comparable: REML with another fixed part (use method ML)"
 
 
-def test_as_many_other_rows_are_not_comparable(frame):
+@pytest.mark.parametrize("rule", ["best", "fixed"])
+def test_candidates_that_miss_other_values_are_fitted_to_the_rows_of_all(frame, rule):
     one, two = frame["Days"].where(frame.index > 3), frame["Days"].where(frame.index < 176)
-    found = select(
-        "Reaction ~ Days + (1 | Subject)",
-        frame.assign(one=one, two=two),
-        rule="best",
-        candidates=["(one | Subject)", "(two | Subject)"],
+    holed = frame.assign(one=one, two=two)
+    listed = ["(one | Subject)", "(two || Subject)", "(1 | Subject)"]
+    found = select("Reaction ~ Days + (one | Subject)", holed, rule=rule, candidates=listed)
+    rows = by_candidate(found)
+    assert set(rows["nobs"]) == {172}
+    assert rows["d_aic"].notna().all()
+    fits = [lmmkit.lmm(formula, holed.dropna()) for formula in rows["formula"]]
+    np.testing.assert_allclose(rows["aic"], [fit.aic for fit in fits], rtol=1e-12)
+    assert found.notices == (
+        "Values are missing of `one` (4) and `two` (4): every candidate is fitted to the 172 rows that all "
+        "of them can use. The chosen model alone may have more rows.",
     )
-    assert by_candidate(found)["reason"].iloc[1].startswith("not comparable: 176 other rows")
 
 
 @pytest.mark.parametrize("rule", ["parsimonious", "backward", "forward"])

@@ -132,7 +132,7 @@ def test_a_sweep_with_failed_cells_ends_with_1(project, monkeypatch, failed, cod
 
 
 def test_lab_says_what_to_install_where_jupyterlab_is_missing(monkeypatch):
-    monkeypatch.setattr("lmmkit.study.cli.trust_and_lab.find_spec", lambda name: None)
+    monkeypatch.setattr("lmmkit.study.cli.app.find_spec", lambda name: None)
     done = invoke("lab")
     assert done.exit_code == 2
     assert "pip install 'lmmkit[lab]', or `make lab` in a clone" in done.stderr

@@ -27,7 +27,7 @@ def forked(server, folder):
     return server.fork(str(folder), ["-f", str(folder / "kernel.json")], dict(os.environ))
 
 
-def test_a_kernel_is_seen_to_live_and_die_while_the_server_answers_nobody(server, tmp_path):
+def test_a_kernel_is_seen_to_live_and_die_while_the_server_answers_nobody_and_ends_with_it(server, tmp_path):
     kernel = forked(server, tmp_path)
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
@@ -40,15 +40,10 @@ def test_a_kernel_is_seen_to_live_and_die_while_the_server_answers_nobody(server
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
 
-
-def test_kernels_end_with_their_server(server, tmp_path):
-    kernel = forked(server, tmp_path)
-    wait_until((tmp_path / "kernel-1").exists)
+    (tmp_path / "second").mkdir()
+    kernel = forked(server, tmp_path / "second")
+    wait_until((tmp_path / "second/kernel-1").exists)
     server.close()
     wait_for_end(kernel.pid)
-
-
-def test_a_dead_server_is_told(server, tmp_path):
-    server.close()
     with pytest.raises(RunError, match="has died; try `lmmkit run --cold`"):
         forked(server, tmp_path)

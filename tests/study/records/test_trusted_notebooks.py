@@ -115,6 +115,20 @@ def test_the_installed_ones_need_no_trust_where_they_lie_nor_as_copies(tmp_path,
     assert [book.path.parent for book in find_notebooks(study_in(tmp_path))] == [tmp_path / "notebooks"] * 5
 
 
+def test_what_is_installed_is_asked_as_it_is_now_even_when_its_size_and_its_time_stay(own, monkeypatch):
+    there = own.parent / "installed"
+    shutil.copytree(own / "notebooks", there)
+    book = read_notebook(own / "notebooks" / STEP)
+    revoke([book])
+    monkeypatch.setattr(trusted, "shipped", lambda _: there)
+    assert is_trusted(book)
+    state = (there / STEP).stat()
+    change(there / STEP)
+    os.utime(there / STEP, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (there / STEP).stat().st_size == state.st_size
+    assert not is_trusted(book)
+
+
 @pytest.mark.parametrize("left", ["01_data_prep", "03_fit", "04_report"])
 def test_a_set_with_a_gap_is_refused(own, left):
     (own / "notebooks" / f"{left}.ipynb").unlink()

@@ -63,7 +63,7 @@ def test_a_variance_that_rises_with_a_predictor_and_its_unit():
     told, grave = said("y ~ x + (1 | g)", data)
     found = next(text for text in told if text.startswith("The residual variance rises with x: "))
     assert " ms in the lowest third and " in found
-    assert 'What to do: residual="exp(x)" lets the variance follow it.' in found
+    assert "What to do: `residual: exp(x)` lets the variance follow it." in found
     assert any(text.startswith("The residual variance rises with ") for text in grave)
 
 
@@ -75,7 +75,7 @@ def test_a_group_of_another_variance():
     found = next(text for text in grave if text.startswith("The residual standard deviation differs"))
     assert "between the levels of h, from " in found
     assert " ms (b) to " in found
-    assert any('residual="ident(h)" gives every level a variance of its own' in text for text in told)
+    assert any("`residual: ident(h)` gives every level a variance of its own" in text for text in told)
 
 
 def test_skewed_residuals():

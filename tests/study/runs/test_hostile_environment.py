@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 import pytest
+from study.conftest import call as lmmkit
+from study.conftest import make_project
 from support import projects
-from support.tiny import trust_project, write_notebook
+from support.tiny import write_notebook
 
 from lmmkit import plots
 from lmmkit.plots import svg_bytes
@@ -90,12 +93,23 @@ def hostile(home: Path) -> dict[str, str]:
     return {**os.environ, **{name: str(value) for name, value in settings.items()}}
 
 
-def call(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line, called in a folder; it may write files for its user alone."""
-    command = [sys.executable, "-P", "-m", "lmmkit.study.cli", *arguments]
+#: The command line, in whose environment is what an interpreter of its own without optimisation is not.
+UNOPTIMISED = "import os, runpy\nos.environ['PYTHONOPTIMIZE'] = '2'\nrunpy.run_module('lmmkit.study.cli')"
+
+
+def call(
+    folder: Path, environment: dict[str, str], *arguments: str, optimised: bool
+) -> subprocess.CompletedProcess[str]:
+    """The command line, called in a folder; it may write files for its user alone.
+
+    For an optimised interpreter most modules are compiled anew, which takes many seconds.
+    """
+    how = ["-m", "lmmkit.study.cli"] if optimised else ["-c", UNOPTIMISED]
+    given = {name: value for name, value in environment.items() if optimised or name != "PYTHONOPTIMIZE"}
     return subprocess.run(
-        command, cwd=folder, env=environment, umask=0o077, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-P", *how, *arguments],
+        cwd=folder, env=given, umask=0o077, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -121,16 +135,27 @@ def settings(tmp_path):
     return working, environment
 
 
-@pytest.mark.parametrize("cold", [[], ["--cold"]], ids=["forked", "cold"])
-def test_a_run_among_hostile_settings_is_byte_identical(project, settings, lmmkit, cold):
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A project that shows what settings would change, and its run without any."""
+    project = make_project(tmp_path_factory.mktemp("plain"))
     write_notebook(project / "notebooks", "01_data_prep", ["title", "data"], SHOWING)
-    trust_project(project)
-    plain = lmmkit("run", "params/tiny.yaml", "--reports", "plain")
-    assert plain.returncode == 0, plain.stderr
-    working, environment = settings
-    done = call(working, environment, "run", str(project / "params/tiny.yaml"), "--reports", "here", *cold)
+    done = lmmkit(project, "run", "params/tiny.yaml")
     assert done.returncode == 0, done.stderr
-    assert contents(working / "here") == contents(project / "plain")
+    return project
+
+
+@pytest.mark.parametrize(("options", "made"), [((), 4), (("--cold",), 1)], ids=["forked", "cold"])
+def test_a_run_among_hostile_settings_is_byte_identical(plain, settings, options, made):
+    working, environment = settings
+    steps = sorted((plain / "reports/.steps").iterdir())
+    for step in steps[made:]:  # a cold kernel takes seconds: one shows all; the others' inputs are its files
+        shutil.copytree(step, working / "here/.steps" / step.name)
+    study = str(plain / "params/tiny.yaml")
+    asked = ("run", study, "--reports", "here", *options)
+    done = call(working, environment, *asked, optimised=not options)
+    assert (done.returncode, done.stderr.count("made before, copied")) == (0, 4 - made), done.stderr
+    assert contents(working / "here") == contents(plain / "reports")
     book = (working / done.stdout.strip()).with_name("01_data_prep.ipynb").read_text()
     assert "image/png" in book
     assert "leaked" not in book.replace("startswith('leaked')", "")
@@ -143,7 +168,8 @@ def test_an_audit_among_hostile_settings_finds_the_same(tmp_path, settings):
     plain = projects.lmmkit(project, "audit", str(folder), *options, "plain")
     assert plain.returncode == 0, plain.stdout
     working, environment = settings
-    done = call(working, {**environment, "PATH": os.devnull}, "audit", str(folder), *options, "here")
+    asked = {**environment, "PATH": os.devnull}
+    done = call(working, asked, "audit", str(folder), *options, "here", optimised=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert verdicts(working / "here") == verdicts(project / "plain")
 

@@ -114,7 +114,11 @@ def test_a_step_asked_for_again_is_made_again_with_the_later_ones(make, executed
     assert executed.again() == STEPS[2:]
     make(again=plan.since(""))
     assert executed.again() == STEPS
-    with pytest.raises(StudyError, match="no step 05; there are 01_data_prep, 02_random_effects"):
+    with pytest.raises(StudyError, match="no step 06; there are 01_data_prep, 02_random_effects"):
+        plan.since("06")
+    with pytest.raises(
+        StudyError, match=r"tiny\.yaml does not ask for 05: give it the key `posterior:`, and the"
+    ):
         plan.since("05")
 
 

@@ -1,10 +1,12 @@
 """What others left where somebody runs a study: modules, notebooks, configuration, links; none is used."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from study.conftest import make_project
 from support import warm
 from support.tiny import DATA, STEPS, STUDY, trust_project, write_notebook
 
@@ -13,7 +15,16 @@ from lmmkit.study.records.file_lock import locked
 from lmmkit.study.records.manifest import File, Record
 from lmmkit.study.records.notebooks import read_notebook
 from lmmkit.study.records.step_store import Store
-from lmmkit.study.records.trusted_notebooks import revoke
+from lmmkit.study.records.trusted_notebooks import (
+    find_notebooks,
+    is_trusted,
+    own_notebooks,
+    revoke,
+    trust_store,
+)
+from lmmkit.study.runs.plan import make_plan
+from lmmkit.study.runs.progress import Watch
+from lmmkit.study.runs.run import run_study
 
 pytestmark = pytest.mark.slow
 MARK = "import pathlib; pathlib.Path({!r}).touch()"
@@ -53,19 +64,13 @@ def mark(tmp_path):
     return tmp_path / "executed"
 
 
-def project_at(folder: Path) -> Path:
-    (folder / "notebooks").mkdir(parents=True)
-    for name, (reads, cells) in STEPS.items():
-        write_notebook(folder / "notebooks", name, reads, cells)
-    (folder / "params/data").mkdir(parents=True)
-    (folder / "params/tiny.yaml").write_text(STUDY)
-    (folder / "params/data/tiny.csv").write_text(DATA)
-    return folder
-
-
-@pytest.mark.parametrize(("work", "options"), [("work", ()), ("project", ("--cold",))])
-def test_modules_and_configuration_lying_about_are_not_imported(tmp_path, mark, work, options):
-    project = project_at(tmp_path / "project")
+@pytest.mark.parametrize(("work", "options", "steps"), [("work", (), 4), ("project", ("--cold",), 1)])
+def test_modules_and_configuration_lying_about_are_not_imported(
+    finished_once, tmp_path, mark, work, options, steps
+):
+    project = make_project(tmp_path / "project")
+    for step in [*STEPS][steps:]:  # a cold kernel takes seconds: one shows what it imports
+        shutil.copytree(finished_once / "reports/.steps" / step, tmp_path / work / "r/.steps" / step)
     for folder in (project, project / "params", project / "notebooks", tmp_path / "work"):
         litter(folder, mark)
     command = [sys.executable, "-P", "-m", "lmmkit.study.cli", "run", str(project / "params/tiny.yaml")]
@@ -77,6 +82,7 @@ def test_modules_and_configuration_lying_about_are_not_imported(tmp_path, mark, 
         check=False,
     )
     assert (done.returncode, mark.exists()) == (0, False), done.stderr
+    assert done.stderr.count("made before, copied") == 4 - steps
 
 
 ATTACK = "import pathlib; pathlib.Path('{}').touch()"
@@ -94,7 +100,7 @@ def shared(tmp_path, mark):
     (victim / "data").mkdir(parents=True)
     (victim / "tiny.yaml").write_text(STUDY)
     (victim / "data/tiny.csv").write_text(DATA)
-    (victim / "tiny.sweep.yaml").write_text("base: tiny.yaml\ngrid: {model.method: [REML, ML]}\n")
+    (victim / "tiny.sweep.yaml").write_text("base: tiny.yaml\nadd: [{seed: 2}]\n")
     return victim
 
 
@@ -106,12 +112,12 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", ["run", "sweep"])
-def test_notebooks_of_a_shared_folder_above_are_not_executed(shared, mark, command):
-    done = warm.lmmkit(shared, *COMMANDS[command])
-    assert not mark.exists()
-    assert done.returncode == 0, done.stderr
-    assert (shared / "reports").is_dir()
+def test_notebooks_of_a_shared_folder_above_are_not_executed(shared, mark):
+    for command in ("run", "sweep"):  # the sweep makes the steps alone that read its other seed
+        done = warm.lmmkit(shared, *COMMANDS[command])
+        assert not mark.exists()
+        assert done.returncode == 0, done.stderr
+    assert len([*(shared / "reports/tiny").glob("*/report.html")]) == 2
     assert not (shared.parent / "reports").exists()
 
 
@@ -163,14 +169,13 @@ def untouched(precious: Path) -> bool:
 
 @pytest.mark.parametrize("place", ["{key}", ".{key}.lock", "", "{key}/log.jsonl"])
 def test_a_run_writes_through_no_link(tmp_path, precious, place):
-    project = project_at(tmp_path / "project")
-    said = warm.lmmkit(project, "check", "params/tiny.yaml").stdout
-    key = said.partition("Key of its run: ")[2].split()[0]
-    link = project / "reports/tiny" / place.format(key=key)
+    project = make_project(tmp_path / "project")
+    plan = make_plan(project / "params/tiny.yaml")
+    link = project / "reports/tiny" / place.format(key=plan.key)
     link.parent.mkdir(parents=True)
     link.symlink_to(precious / "thesis.txt" if place.endswith((".lock", ".jsonl")) else precious)
-    done = warm.lmmkit(project, "run", "params/tiny.yaml")
-    assert (done.returncode, "is a link" in done.stderr) == (2, True), done.stderr
+    with pytest.raises(RunError, match="is a link"):
+        run_study(plan, plan.folder(project / "reports"), Watch(), {})
     assert untouched(precious)
 
 
@@ -198,23 +203,21 @@ def test_a_lock_is_no_link(tmp_path, precious):
 
 
 def test_trusting_a_project_again_changes_nothing(tmp_path):
-    project = trust_project(trust_project(project_at(tmp_path)))
-    assert warm.lmmkit(project, "check", "params/tiny.yaml").returncode == 0
+    project = trust_project(trust_project(make_project(tmp_path)))
+    assert len(find_notebooks(project / "params/tiny.yaml")) == 4
 
 
 @pytest.mark.parametrize(
-    ("closed", "file", "code"),
-    [
-        (">&-", "params/tiny.yaml", 0),
-        ("2>&-", "params/none.yaml", 2),
-        ("<&- >&- 2>&-", "params/tiny.yaml", 0),
-        ("<&- >&- 2>&-", "params/none.yaml", 2),
-    ],
+    ("closed", "place", "code"),
+    [(">&-", ".", 0), ("2>&-", "none", 2), ("<&- >&- 2>&-", ".", 0), ("<&- >&- 2>&-", "none", 2)],
 )
-def test_closed_streams_change_no_exit_code(tmp_path, closed, file, code):
-    project_at(tmp_path)
-    trust_project(tmp_path)
+def test_closed_streams_change_no_exit_code_and_no_file(tmp_path, closed, place, code):
+    books = own_notebooks(make_project(tmp_path) / "notebooks")
+    revoke(books)
     command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-P", "-m", "lmmkit.study.cli"]
-    done = subprocess.run([*command, "check", file], cwd=tmp_path, capture_output=True, check=False)
+    done = subprocess.run([*command, "trust", place], cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == code
     assert b"Traceback" not in done.stderr
+    assert [is_trusted(book) for book in books] == [code == 0] * 4
+    for entry in trust_store().iterdir():  # what is printed lands in no file that was opened
+        assert entry.read_text().count("\n") == 1

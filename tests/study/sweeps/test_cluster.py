@@ -12,7 +12,7 @@ from study.sweeps.conftest import contents, holding, kill, started, swept
 from support.processes import wait_until
 
 from lmmkit import load
-from lmmkit.study.cluster import bootstrap_on
+from lmmkit.study.cluster import bootstrap_on, cluster_bootstrap
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -61,7 +61,9 @@ def cluster(tmp_path_factory, held):
     serving.close()
 
 
-def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(made, project, held, cluster):
+def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(
+    made, project, held, cluster, monkeypatch
+):
     process = started(project, "--scheduler", cluster.address, "--inference", "20")
     wait_until((project / "at-2").exists, process)
     workers = holding(held, "spawn_main")
@@ -75,8 +77,9 @@ def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(made, projec
 
     (run, *_) = sorted((project / "reports/small").glob("*/fit"))
     fit = load(run)
-    there = bootstrap_on(cluster.address, fit, 1200, seed=5)
-    pd.testing.assert_frame_equal(there, fit.bootstrap(1200, seed=5), check_exact=True)
+    monkeypatch.setattr(cluster_bootstrap, "CHUNK", 40)
+    there = bootstrap_on(cluster.address, fit, 100, seed=5)
+    pd.testing.assert_frame_equal(there, fit.bootstrap(100, seed=5), check_exact=True)
 
 
 @pytest.fixture

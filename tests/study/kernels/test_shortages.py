@@ -11,9 +11,15 @@ import sys
 import pytest
 from support.processes import wait_until
 
-from lmmkit.study.kernels import stall as module
-from lmmkit.study.kernels.shortages import IDLE_SECONDS, SCARCE_SECONDS, STALLED, shortage
-from lmmkit.study.kernels.stall import Stall, cpu_seconds
+from lmmkit.study.kernels import shortages as module
+from lmmkit.study.kernels.shortages import (
+    IDLE_SECONDS,
+    SCARCE_SECONDS,
+    STALLED,
+    Stall,
+    cpu_seconds,
+    shortage,
+)
 
 
 class Clock:

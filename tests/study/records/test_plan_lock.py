@@ -7,6 +7,7 @@ from support.projects import edit, lmmkit, make_project, run
 
 from lmmkit.errors import RunError, StudyError
 from lmmkit.study.files.study import load_study
+from lmmkit.study.records.manifest import Manifest, Record
 from lmmkit.study.records.plan_lock import deviation_lines, deviations, lock_study
 from lmmkit.study.records.trusted_notebooks import find_notebooks
 
@@ -67,3 +68,49 @@ def test_the_report_lists_the_deviation_and_the_audit_knows_the_lock(project):
     assert "before any run here" in report
     done = lmmkit(project, "audit", str(folder), "--notebooks", "notebooks")
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("runs", "words"), [
+    (0, ", before any run here"), (1, ", after 1 earlier run"), (2, ", after 2 earlier runs"),
+])  # fmt: skip
+def test_the_report_says_when_it_was_locked_and_what_deviates(tmp_path, runs, words):
+    digest = "0123456789abcdef" * 4
+    found = {"locked": "2026-01-02T03:04:05+00:00", "sha256": digest, "runs_before": runs, "deviations": []}
+    (tmp_path / "deviations.json").write_text(json.dumps(found))
+    start = f"The study was locked at 2026-01-02T03:04:05+00:00 (sha256 0123456789ab){words}."
+    assert list(map(str, deviation_lines(tmp_path))) == [start, "Nothing deviates from the lock."]
+    found["deviations"] = [
+        {"what": "seed", "locked": 1, "now": 2},
+        {"what": "x", "locked": "absent", "now": digest},
+    ]
+    (tmp_path / "deviations.json").write_text(json.dumps(found))
+    lines = deviation_lines(tmp_path)
+    assert list(map(str, lines)) == [
+        start,
+        "Deviation: seed, locked 1, now 2.",
+        "Deviation: x, locked absent, now 0123456789ab.",
+    ]
+    marks = [part for line in lines for part in line.parts if hasattr(part, "place")]
+    assert {mark.place for mark in marks} >= {"locked", "sha256", "deviations/0/locked", "deviations/1/now"}
+
+
+def test_runs_that_have_read_the_data_are_counted(project):
+    for name, steps in (("a", ["study", "01_data_prep"]), ("b", ["study"]), ("c", ["study", "01_data_prep"])):
+        Manifest("sleep", name, steps=tuple(Record(step, "k", ()) for step in steps)).save(
+            project / "reports/sleep" / name
+        )
+    path = lock_study(project / "params/sleep.yaml", project / "reports")
+    assert json.loads(path.read_bytes())["runs_before"] == 2
+    assert json.loads(path.read_bytes())["data"] is not None
+
+
+def test_a_notebook_that_came_or_went_and_other_code_are_deviations(project, monkeypatch):
+    path = lock_study(project / "params/sleep.yaml", project / "reports")
+    lock = json.loads(path.read_bytes())
+    lock["notebooks"] = {"00_gone": "1", **lock["notebooks"]}
+    del lock["notebooks"]["04_report"]
+    path.write_text(json.dumps({**lock, "package": "other", "data": "0" * 64}))
+    listed = {item["what"]: (item["locked"], item["now"]) for item in found(project)["deviations"]}
+    assert set(listed) == {"the source of lmmkit", "the notebook 00_gone", "the notebook 04_report"}
+    assert listed["the notebook 00_gone"] == ("1", "absent")
+    assert listed["the notebook 04_report"][0] == "absent"

@@ -1,0 +1,250 @@
+"""Where a column's type turns: thresholds on both sides, and what is said of cells that leave it open."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmmkit.errors import DataError
+from lmmkit.study import Base, load_table
+from lmmkit.study.data.cell_text import Marks, are_dates, moments_of, number_hint, seconds_of
+from lmmkit.study.data.missing_codes import Sieve, codes_of
+from lmmkit.study.data.suspects import suspected_codes
+from lmmkit.study.files.schema import Column, Data
+
+
+@pytest.fixture
+def load(tmp_path):
+    def call(cells, spec, name="c", **settings):
+        if isinstance(cells, pd.Series):
+            cells.rename(name).to_frame().to_parquet(tmp_path / "d.parquet")
+            source = "d.parquet"
+        else:
+            source = "d.csv"
+            (tmp_path / source).write_text("".join(f'"{cell}"\n' for cell in (name, *cells)))
+        data = Data(source=source, columns={name: Column.model_validate(spec)}, **settings)
+        return load_table(data, Base(tmp_path))
+
+    return call
+
+
+def told(load, cells, spec, **settings):
+    """What is refused or noticed."""
+    try:
+        return "; ".join(load(cells, spec, **settings).notices)
+    except DataError as error:
+        return str(error)
+
+
+DAY = {"type": "time"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "spec", "said", "unsaid"),
+    [
+        (["31/01/2024", "x"], DAY, "say how dates are written under `format`", "in the form"),
+        (["soon", "x"], DAY, "numbers or dates such as 2024-01-31", "under `format`"),
+        (["31/01/2024", "x"], DAY | {"format": "%Y"}, "in the form %Y", "under `format`"),
+        (["2024-01-31", "2024-02-01T12:00+01:00"], DAY, "which cannot be compared", "expected numbers"),
+        (["2024-01-31T12:00"], {"role": "predictor"}, "in which unit time is counted", ""),
+        (["2024-01-31", "2024-02-01"], {"unit": "year"}, "counted in s, min, h or d; its unit is year", ""),
+        (["09:30", "10:00"], DAY, "in which unit they are counted", "looks like"),
+        (["09:30", "10:00"], DAY | {"role": "number"}, "in which unit they are counted", "or `type: factor`"),
+        (["09:30", "10:00"], DAY | {"role": "predictor"}, "or `type: factor` if they are labels", ""),
+        (["a  b", "a b"], {"type": "factor"}, "differ only in blanks", "in capitals"),
+        (["ab", "aB"], {"type": "factor"}, "differ only in capitals", "in blanks"),
+        (["a b", "c d"], {"type": "factor"}, "", "differ only"),
+        (["a\u200b", "a"], {"type": "factor"}, "differ only in blanks, unseen characters", ""),
+        (["2024-01-02", "a-b"], {"type": "factor"}, "1 of its 2 labels are dates", ""),
+        (["2024-01-02", "2024-01-03"], {"type": "factor"}, "", "are dates"),
+        (["1.500", "12.250", "7"], {"type": "number"}, "every number has three digits after its '.'", ""),
+        (["1.500", "12.25", "7"], {"type": "number"}, "", "three digits"),
+        (["100", "7"], {"type": "number"}, "", "three digits"),
+        (["1.500", "1000"], {"type": "number"}, "", "three digits"),
+        (["5 mg", "6 mg", "7 mg"], {"role": "predictor"}, "followed by ' mg', such as '5 mg'", ""),
+        (["5 mg", "6 mg"], {"role": "predictor"}, "", "followed by"),
+        (["01", "2"], {"role": "predictor"}, "'01', a number with a leading zero", ""),
+        (["0", "2"], {"role": "predictor"}, "", "leading zero"),
+        (["01", "2"], {"role": "number"}, "", "leading zero"),
+        (
+            ["1", "2", "x", "y"],
+            {"role": "predictor"},
+            "2 of its 4 cells are numbers, but row 3 holds 'x', row 4",
+            "",
+        ),
+        (["1", "x", "y"], {"role": "predictor"}, "", "are numbers"),
+        (["x", "y"], {"role": "number"}, "it holds no numbers: row 1 holds 'x'", "data.na"),
+        (["1", *"abcdefg"], {"role": "number"}, "row 6 holds 'e' (and 2 rows more)", ""),
+        (["1", *"abcdef"], {"role": "number"}, "row 6 holds 'e' (and 1 row more)", ""),
+        (["1", *"abxde"], {"role": "number"}, "row 6 holds 'e'; the model", "more)"),
+        (
+            ["1", "2", "c"],
+            {"role": "number"},
+            "a cell that holds 'c' stands in a header that is repeated",
+            "",
+        ),
+        (["true", "FALSE", "1"], {"role": "predictor"}, "2 of its 3 cells are true or false", ""),
+        (
+            ["1.5", "1.50"],
+            {"role": "predictor and group"},
+            "'1.5' in row 1 and '1.50' in row 2 are one number",
+            "",
+        ),
+        (["1.5", "2.50"], {"role": "predictor and group"}, "", "one number"),
+        (["20240131", "20240201"], {"role": "predictor"}, "reads as a date, such as 20240131", ""),
+        (["20240131", "20240201"], {"type": "number"}, "", "reads as a date"),
+        (["1900-01-01", "2024-01-02", "2024-01-09"], DAY, "1900-01-01 (1 cell) stands far off", ""),
+        (
+            ["9999-12-31", "9999-12-31", "2024-01-02", "2024-01-09"],
+            DAY,
+            "9999-12-31 (2 cells) stands far",
+            "",
+        ),
+        (["2023-12-01", "2024-01-02", "2024-01-09"], DAY, "", "far off"),
+    ],
+)
+def test_what_is_said_of_text(load, cells, spec, said, unsaid):
+    found = told(load, cells, spec)
+    assert said in found
+    assert not unsaid or unsaid not in found
+
+
+EXACT = 2.0**53
+
+
+@pytest.mark.parametrize(
+    ("values", "spec", "said"),
+    [
+        (pd.Series([EXACT - 1, 2.0]), {"role": "group"}, ""),
+        (
+            pd.Series([1.0, EXACT]),
+            {"role": "group"},
+            "row 2 holds 9007199254740992.0, a floating number beyond",
+        ),
+        (pd.Series([1.0, -EXACT]), {"role": "group"}, "row 2 holds -9007199254740992.0, a floating"),
+        (pd.Series([1.0, EXACT]), {"type": "factor"}, ""),
+        (pd.Series([1.0, 2.0**24], dtype="float32"), {"role": "group"}, "row 2 holds 16777216.0, a floating"),
+        (pd.Series([1.0, 2.0**24 - 1], dtype="float32"), {"role": "group"}, ""),
+        (
+            pd.Series([1.0, np.inf, -np.inf]),
+            {"role": "number"},
+            "row 2 holds inf (and 1 row more); expected finite",
+        ),
+        (pd.Series([True, False]), {"type": "time"}, "is declared a time, but holds true and false"),
+        (pd.to_datetime(pd.Series(["2024-01-02"])), {"type": "number"}, "holds dates; declare `type: time`"),
+        (pd.Series(["a", "b"], dtype="category"), {"role": "number"}, "holds labels, such as 'a', and"),
+        (
+            pd.Series(pd.Categorical(["a"], ordered=True)),
+            {"role": "number"},
+            "holds labels, such as 'a', and",
+        ),
+        (pd.Series(pd.to_timedelta([1, 2], "h")), {"type": "time"}, "in which unit they are counted"),
+    ],
+)
+def test_what_is_said_of_stored_values(load, values, spec, said):
+    found = told(load, values, spec)
+    assert said in found
+    assert bool(said) == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("cells", "spec", "values"),
+    [
+        (["2024-01-03", "2024-01-01"], DAY, [2.0, 0.0]),
+        (["2024-01-01T18:00", "2024-01-01"], DAY | {"unit": "h"}, [18.0, 0.0]),
+        (["2024-01-01T18:00", "2024-01-01"], DAY | {"unit": "min"}, [1080.0, 0.0]),
+        (["18:00", "06:00"], DAY | {"format": "%H:%M", "unit": "h"}, [18.0, 6.0]),
+        (["18:00", "06:30"], DAY | {"unit": "h"}, [18.0, 6.5]),
+        (["PT90M", "P1D"], DAY | {"unit": "h"}, [1.5, 24.0]),
+        (["3", "1"], DAY | {"unit": "d"}, [3.0, 1.0]),
+        (["true", "false"], {"type": "number"}, [1.0, 0.0]),
+        (pd.Series(pd.to_timedelta([90, 30], "min")), DAY | {"unit": "h"}, [1.5, 0.5]),
+        (pd.Series([20240103, 20240101]), DAY | {"format": "%Y%m%d"}, [2.0, 0.0]),
+    ],
+)
+def test_times_are_counted_in_their_unit(load, cells, spec, values):
+    assert load(cells, spec).frame["c"].astype(float).tolist() == values
+
+
+def test_a_code_is_a_number_in_the_marks_of_the_file_else_in_plain_ones():
+    codes = codes_of(Data(source="d", decimal=",", thousands=".", na=["-9,5", "-8.5", "1.000", "x", 7]))
+    values = {code.text: code.value for code in codes}
+    assert values == {
+        "": None, "NA": None, "NaN": None, "-9,5": -9.5, "-8.5": -8.5, "1.000": 1000.0, "x": None, "7": 7.0,
+    }  # fmt: skip
+    assert [code.text for code in codes if code.given] == ["-9,5", "-8.5", "1.000", "x", "7"]
+    none = codes_of(Data(source="d", na=["NA"], na_defaults=False))
+    assert [(code.text, code.given) for code in none] == [("NA", True)]
+
+
+def test_codes_are_taken_out_of_numbers_by_value_and_counted():
+    sieve = Sieve(codes_of(Data(source="d", na=[-9, "2.5", str(2**53 + 1)])))
+    assert np.isnan(sieve.numbers(np.array([1.0, -9, 2.5, -9]))).tolist() == [False, True, True, True]
+    assert dict(sieve.counts) == {"-9": 2, "2.5": 1}
+    whole = Sieve(sieve.codes)
+    found = whole.numbers(np.array([2, -9, 2**53, 2**53 + 1]))
+    assert np.isnan(found).tolist() == [False, True, False, True]
+    assert whole.numbers(np.array([1, 2], np.uint8)).dtype == np.uint8
+
+
+@pytest.mark.parametrize(("highest", "noticed"), [(79, True), (80, False)])
+def test_a_code_stands_far_off_from_twice_the_widest_gap(highest, noticed):
+    near = [float(value) for value in range(highest - 70, highest + 1, 10)]
+    assert bool(suspected_codes(np.array([*near, 99, 99]))) is noticed
+
+
+@pytest.mark.parametrize(("gap", "noticed"), [(0, False), (1, True)])
+def test_one_code_alone_stands_beyond_twice_the_extent(gap, noticed):
+    near = [0.0, 1, 2, 3, 33.0 - gap]
+    assert bool(suspected_codes(np.array([*near, 99]))) is noticed
+
+
+@pytest.mark.parametrize(
+    ("texts", "hint"),
+    [
+        (["1,5"], "if the decimal mark is a comma, say data.decimal: ','"),
+        (
+            ["1,500"],
+            "if the comma groups thousands, say data.thousands: ','; if it is the decimal mark, data",
+        ),
+        (["1.234,5"], "(and data.thousands: '.')"),
+        (["1'234.5"], 'say data.thousands: "\'"'),
+        (["\u0661\u0662"], "is written in arabic-indic digits: write 0 to 9"),
+        (["\u22121"], "begins with a minus sign that is no hyphen: write -"),
+        (["(12)"], "write a number below zero with a minus, not in brackets"),
+        (["1.5D3"], "write the exponent with an e, not a D"),
+        (["$12"], "write the number alone, its unit under `unit`"),
+        (["inf"], "finite numbers are expected"),
+        (["fast"], ""),
+    ],
+)
+def test_what_to_write_instead(texts, hint):
+    found = number_hint(texts, Marks())
+    assert hint in found
+    assert bool(hint) == bool(found)
+
+
+def test_dates_by_their_digits():
+    def dates(*values):
+        return are_dates(np.array(values, float))
+
+    assert dates(19000101, 20991231)
+    assert not dates(18991231, 20240101)
+    assert not dates(20240101, 21000101)
+    assert not dates(20240101)
+    assert not dates(20240101, 20240101)
+    assert not dates(20240101, 20241301)
+    assert not dates(20240101, 20240102.5)
+    assert dates(20240101, np.nan, 20240102)
+
+
+def test_dates_and_times_are_read():
+    found = moments_of(["2024-W01-1", "2024-01-02T10:00:00,5", "x"], None)
+    assert [str(value) for value in found.values[:2]] == [
+        "2024-01-01 00:00:00+00:00", "2024-01-02 10:00:00.500000+00:00",
+    ]  # fmt: skip
+    assert (pd.isna(found.values[2]), found.timed, found.zones) == (True, True, "none")
+    assert moments_of(["2024-01-02"], None).timed is False
+    assert moments_of(["2024-01-02T00:00Z"], None).zones == "all"
+    assert [seconds_of(text) for text in ("12:00 am", "12:00 pm", "13:00 pm", "-01:00", "P1W", "24:00")] == [
+        0.0, 43200.0, None, -3600.0, 604800.0, 86400.0,
+    ]  # fmt: skip

@@ -1,0 +1,176 @@
+"""A study read: overrides, what they change, faults that only the data show at their place in the file."""
+
+import pytest
+
+from lmmkit.errors import DataError, LmmkitError
+from lmmkit.study.files.study import (
+    changes,
+    design_options,
+    effective,
+    fit_options,
+    load_study,
+    placed,
+    resolve,
+    value_under,
+    without,
+)
+from lmmkit.study.files.words import in_study_words
+from lmmkit.study.files.yaml12 import parse_yaml
+
+TEXT = """\
+title: t
+data:
+  source: d.csv
+  columns: {x: {type: number, min: 0}}
+  exclude: [x > 3, "abc == 1"]
+  derive: {w: log(z), v: w + 1}
+model:
+  formula: y ~ x + w + `a b` + (1 | xx)
+  weights: p
+  offset: o
+  residual: ident(s)
+random_effects: {candidates: [(1 | xx), (x | xx)]}
+"""
+
+
+@pytest.fixture
+def settings():
+    found, faults = resolve(parse_yaml(TEXT, "s.yaml"), "s", {})
+    assert faults == []
+    return found
+
+
+def about(*subject, message="it is wrong"):
+    error = DataError(message)
+    error.about = subject
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "place", "key", "message"),
+    [
+        (about("data", "columns", "x", message="data.columns.x: no"), (4, 16), "data.columns.x", "no"),
+        (about("data", "columns", "x", "min"), (4, 36), "data.columns.x.min", "it is wrong"),
+        (about("data", "columns", "y"), (8, 12), "model.formula", "it is wrong"),
+        (about("data", "columns", "w"), (8, 20), "model.formula", "it is wrong"),
+        (about("data", "columns", "a b"), (8, 24), "model.formula", "it is wrong"),
+        (about("data", "columns", "xx"), (8, 37), "model.formula", "it is wrong"),
+        (about("data", "columns", "p"), (9, 12), "model.weights", "it is wrong"),
+        (about("data", "columns", "o"), (10, 11), "model.offset", "it is wrong"),
+        (about("data", "columns", "s"), (11, 13), "model.residual", "it is wrong"),
+        (about("data", "columns", "z"), (6, 19), "data.derive.w", "it is wrong"),
+        (
+            about("data", "exclude", 1, message="There is no column `abc`."),
+            (5, 21),
+            "data.exclude.1",
+            "There is",
+        ),
+        (
+            about("data", "derive", "v", message="There is no column `w`; or so"),
+            (6, 26),
+            "data.derive.v",
+            "There",
+        ),
+        (
+            about("model", "formula", message="There is no column `xx`."),
+            (8, 37),
+            "model.formula",
+            "There is no",
+        ),
+        (about("model"), (8, 3), "model", "it is wrong"),
+        (about("inference", "df"), (1, 1), "", "it is wrong"),
+        (about("random_effects", "candidates", 1), (12, 41), "random_effects.candidates.1", "it is wrong"),
+        (about("model", message="use df='normal'"), (8, 3), "model", "use inference.df: normal"),
+    ],
+)
+def test_a_fault_of_the_data_stands_where_the_file_says_it(settings, error, place, key, message):
+    (found,) = placed(settings, {}, parse_yaml(TEXT, "s.yaml"), [error])
+    assert (found.place, ".".join(map(str, found.key))) == (place, key)
+    assert found.message.startswith(message)
+
+
+def test_a_fault_of_an_override_has_no_place(settings):
+    (found,) = placed(settings, {"model.weights": "p"}, parse_yaml(TEXT), [about("data", "columns", "p")])
+    assert (found.place, found.key) == ((0, 0), ("model", "weights"))
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("data: {source: d.csv}\nmodel: {formula: y ~ x + (1 | g)}\nseed: -1", {"data", "model"}),
+        ("data: {source: d.csv}\nmodel: {formula: y ~ x + (1 | g), method: X}", {"data", "model"}),
+        ("data: {source: 3}\nmodel: {formula: y ~ x + (1 | g)}", None),
+        ("data: {source: d.csv, sep: ';;'}\nmodel: {formula: y ~ x + (1 | g)}", None),
+        ("data: {source: d.csv}\nmodel: 3", None),
+        ("model: {formula: y ~ x + (1 | g)}", None),
+    ],
+)
+def test_the_rest_is_checked_where_it_says_something(text, left):
+    document = parse_yaml(text)
+    _, faults = resolve(document, "s", {})
+    assert faults
+    rest = without(document, faults)
+    assert left == (None if rest is None else set(rest.data))
+    if rest is not None:
+        assert resolve(rest, "s", {})[1] == []
+        assert parse_yaml(text).data == document.data  # as it was
+
+
+def test_a_formula_that_is_none_leaves_the_columns_that_declare_their_type():
+    columns = "{a: {type: number}, b: {type: factor}, c: {unit: ms}, d: {type: nmber}}"
+    text = (
+        f"data: {{source: d, columns: {columns}}}\nmodel: {{formula: y ~ (}}\nrandom_effects: {{rule: best}}"
+    )
+    document = parse_yaml(text)
+    rest = without(document, resolve(document, "s", {})[1]).data
+    assert list(rest["data"]["columns"]) == ["a", "b"]
+    assert (rest["model"], "random_effects" in rest) == ({"formula": "a ~ 1"}, False)
+
+
+def test_an_override_counts_where_it_changes_the_study(tmp_path):
+    (tmp_path / "s.yaml").write_text(TEXT)
+    overrides = {"seed": 20240101, "model.method": "ML", "data.columns.x.min": 0, "data.columns.x.max": 9}
+    assert effective(tmp_path / "s.yaml", overrides) == {"model.method": "ML", "data.columns.x.max": 9}
+    assert effective(tmp_path / "s.yaml", {}) == {}
+    one = load_study(tmp_path / "s.yaml")
+    assert changes(one, one, overrides) == {}
+
+
+def test_a_value_is_found_under_keys_that_hold_dots():
+    tree = {"a": {"b.c": {"d": 1}, "x": 2}, "e": 0}
+    found = [value_under(tree, key) for key in ("a.b.c.d", "a.x", "e", "e.f", "z", "a.b.y")]
+    assert found == [1, 2, 0, None, None, None]
+
+
+def test_a_study_gives_the_arguments_of_a_fit(settings):
+    assert design_options(settings.model) == {
+        "weights": "p", "offset": "o", "contrasts": None, "residual": "ident(s)",
+    }  # fmt: skip
+    options = fit_options(settings.model.model_copy(update={"method": "ML", "contrasts": {"f": "sum"}}))
+    assert (options["reml"], options["algorithm"], options["contrasts"]) == (False, "newton", {"f": "sum"})
+    assert fit_options(settings.model)["reml"] is True
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Use df='kenward-roger'.", "Use inference.df: kenward-roger."),
+        ("with reml=False or reml=True", "with model.method: ML or model.method: REML"),
+        ("missing='drop' or missing='error'", "data.missing: drop or data.missing: error"),
+        ("say algorithm='em'", "say model.algorithm: em"),
+        ("method='wald', ci='profile'", "inference.ci: wald, inference.ci: profile"),
+        ("residual='ar1(v | g)'", "model.residual: ar1(v | g)"),
+        ("residual `un(v | g)` is", "`un(v | g)` is"),
+        ("a residual `un(v | g)` is", "a residual `un(v | g)` is"),
+        ("contrasts={'f': 'sum'}", "contrasts={f: sum}"),
+        ("weights: no", "model.weights: no"),
+        ("the offset: no", "the offset: no"),
+    ],
+)
+def test_what_the_library_says_is_said_in_the_words_of_a_study(said, words):
+    assert in_study_words(said) == words
+
+
+def test_all_errors_that_are_placed_are_told(settings):
+    errors: list[LmmkitError] = [about("model"), about("seed")]
+    assert len(placed(settings, {}, parse_yaml(TEXT), errors)) == 2
