@@ -211,7 +211,7 @@ def tested(models: Sequence[Estimates], labels: Sequence[str], how: How) -> dict
     """The test of the last of some models against the largest of those that lie in it."""
     large = models[-1]
     if follows_fit(large.problem):
-        return NO_TEST | {"note": PSEUDO}
+        return _untested(PSEUDO)
     for i in range(len(models) - 2, -1, -1):
         step = _step(models[i], large)
         if step is None:
@@ -220,16 +220,16 @@ def tested(models: Sequence[Estimates], labels: Sequence[str], how: How) -> dict
         against = f"against `{labels[i]}`" if i < len(models) - 2 else ""
         return test | {"note": "; ".join(filter(None, [against, test["note"]]))}
     if len(models) == 1:
-        return NO_TEST | {"note": f"bic and aicc of n = {large.nobs:,} rows"}
+        return _untested(f"bic and aicc of n = {large.nobs:,} rows")
     others = ", nor is any smaller model here" if len(models) > 2 else ""
     twin = next((i for i in range(len(models) - 2, -1, -1) if _alike(models[i], large)), None)
     if twin is not None:
         where = _where(models[twin], large)
-        return NO_TEST | {"note": f"the same model as `{labels[twin]}`{where}: nothing to test"}
-    return NO_TEST | {
-        "note": f"`{labels[len(models) - 2]}` is not a special case of `{labels[len(models) - 1]}`{others}: "
+        return _untested(f"the same model as `{labels[twin]}`{where}: nothing to test")
+    return _untested(
+        f"`{labels[len(models) - 2]}` is not a special case of `{labels[len(models) - 1]}`{others}: "
         "without a test; compare them by aic, aicc or bic"
-    }
+    )
 
 
 AT_THE_EDGE = (
@@ -246,6 +246,11 @@ PSEUDO = (
     "aic, aicc or bic can be compared with those of other models"
 )
 NO_TEST: dict[str, Any] = dict.fromkeys(("stat", "df", "p"), np.nan) | {"reference": "", "note": ""}
+
+
+def _untested(note: str) -> dict[str, Any]:
+    """A line without a test, and why."""
+    return NO_TEST | {"note": note}
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,11 +312,9 @@ def _test(step: _Step, how: How) -> dict[str, Any]:
     if how.method == "kenward-roger" and len(step.rows):
         return _kenward_roger(step)
     if step.small.is_singular and step.nesting.absorbed:
-        return NO_TEST | {"note": AT_THE_EDGE}
+        return _untested(AT_THE_EDGE)
     if step.nesting.unfit:
-        return NO_TEST | {
-            "note": f"{step.nesting.unfit}: compare by aic, aicc or bic, or use method='bootstrap'"
-        }
+        return _untested(f"{step.nesting.unfit}: {WITHOUT_TEST}")
     stat = max(step.small.deviance - step.large.deviance, 0.0)
     reference = _reference(step, how.seed)
     notes = [reference.note, _few_groups(step), *step.notes()]
@@ -355,21 +358,21 @@ def _bootstrap(step: _Step, how: How) -> dict[str, Any]:
 def _kenward_roger(step: _Step) -> dict[str, Any]:
     """The scaled F test of the larger model's REML fit."""
     if len(step.rows) < step.added:
-        return NO_TEST | {
-            "note": "Kenward-Roger tests fixed effects in one random part, and here both parts differ: use "
+        return _untested(
+            "Kenward-Roger tests fixed effects in one random part, and here both parts differ: use "
             "method='bootstrap', or a model between the two"
-        }
+        )
     large = refitted(step.large, reml=True)
     if large.is_singular:
-        return NO_TEST | {
-            "note": f"Kenward-Roger is not defined for a singular fit ({'; '.join(null_directions(large))}): "
+        return _untested(
+            f"Kenward-Roger is not defined for a singular fit ({'; '.join(null_directions(large))}): "
             "use method='bootstrap'"
-        }
+        )
     correlated = bool(large.random) or large.problem.residual is not None
     try:
         by = kenward_roger(large) if correlated else METHODS["residual"](large)
     except FitError as error:
-        return NO_TEST | {"note": str(error)}
+        return _untested(str(error))
     test = by.f_test(step.rows, large.beta, range(len(large.beta)))
     found = "scaled F of the REML fit" if correlated else "F of least squares, exact"
     return {

@@ -28,33 +28,17 @@ from lmmkit.model.design_audit.maximal import (
 from lmmkit.model.design_audit.within_levels import cells_of
 from lmmkit.model.formula.formula import INTERCEPT, Bar, Formula, Term, parse_formula, term_name
 from lmmkit.model.formula.residual_formula import parse_residual
-from lmmkit.model.table.grouping import Grouping, Relation, relations, reused_labels, reused_within
+from lmmkit.model.table.grouping import Grouping, relations, reused_labels, reused_within
 from lmmkit.model.text_table import TablesAndParagraphs, TextTable
 
 FEW = 5  # levels below which a variance between them is said to rest on few
 
-COLUMNS = (
-    "group",
-    "term",
-    "varies",
-    "levels",
-    "varying",
-    "rows_least",
-    "rows_median",
-    "rows_most",
-    "cells_least",
-    "cells_median",
-    "cells_most",
-    "cell_rows_least",
-    "cell_rows_median",
-    "cell_rows_most",
-    "between_share",
-    "effect",
-    "replicated",
-    "verdict",
-    "in_formula",
-    "reason",
-)
+SPREAD = ("least", "median", "most")
+COLUMNS = [
+    *("group", "term", "varies", "levels", "varying"),
+    *(f"{of}_{which}" for of in ("rows", "cells", "cell_rows") for which in SPREAD),
+    *("between_share", "effect", "replicated", "verdict", "in_formula", "reason"),
+]
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,13 +96,13 @@ NONE_JUSTIFIED = "The design justifies no random effects: a model of independent
 def _printed(row: Mapping[Any, Any]) -> tuple[str, ...]:
     varies = row["varies"]
     if varies == "mixed":
-        varies = f"in {row['varying']:,} levels"
+        varies = f"in {row['varying']:,} level{'' if row['varying'] == 1 else 's'}"
     spreads = (_spread(row, "rows"), _spread(row, "cell_rows"))
     return (row["group"], row["term"], varies, f"{row['levels']:,}", *spreads, row["effect"], row["verdict"])
 
 
 def _spread(row: Mapping[Any, Any], of: str) -> str:
-    least, median, most = (row[f"{of}_{which}"] for which in ("least", "median", "most"))
+    least, median, most = (row[f"{of}_{which}"] for which in SPREAD)
     return f"{least:,}" if least == most else f"{least:,} / {median:,.10g} / {most:,}"
 
 
@@ -186,7 +170,7 @@ def _audited(rows: AuditedRows) -> DesignAudit:
     return DesignAudit(
         formula=parsed,
         maximal=replace(parsed, random=tuple(_bars(audits))),
-        table=pd.DataFrame(list(chain.from_iterable(map(_table_rows, audits))), columns=list(COLUMNS)),
+        table=pd.DataFrame(list(chain.from_iterable(map(_table_rows, audits))), columns=COLUMNS),
         relations=_relations(opened),
         incidence=incidence(audits),
         notices=tuple(dict.fromkeys(_notices(parsed, opened, audits))),
@@ -235,11 +219,8 @@ def _table_rows(audit: FactorAudit) -> Iterator[dict[str, Any]]:
 
 
 def _of(name: str, counts: Any) -> dict[str, Any]:
-    return {
-        f"{name}_least": int(counts.min()),
-        f"{name}_median": float(np.median(counts)),
-        f"{name}_most": int(counts.max()),
-    }
+    found = int(counts.min()), float(np.median(counts)), int(counts.max())
+    return {f"{name}_{which}": value for which, value in zip(SPREAD, found, strict=True)}
 
 
 def _between_share(audit: FactorAudit, term: Term) -> float:
@@ -268,26 +249,15 @@ def _judged(audit: FactorAudit, term: Term, effect: Term | None) -> dict[str, An
 def _relations(opened: Opened) -> pd.DataFrame:
     """How each two grouping factors lie to each other."""
     groupings = sorted(opened.groupings.values(), key=lambda grouping: -grouping.size)
-    sizes = {grouping.name: grouping.size for grouping in groupings}
-    found = [_relation(one, sizes) for one in relations(groupings)]
-    return pd.DataFrame(found, columns=["fine", "coarse", "kind", "cells", "possible", "relation"])
-
-
-def _relation(one: Relation, sizes: Mapping[str, int]) -> dict[str, Any]:
-    possible = sizes[one.fine] * sizes[one.coarse]
-    kind = one.kind
-    said = f"{one.fine} is nested in {one.coarse}"
-    if kind == "crossed":
-        kind = "fully crossed" if one.cells == possible else "partly crossed"
-        said = f"{one.fine} and {one.coarse} are {kind}: {one.cells:,} of {possible:,} cells occur"
-    return {
-        "fine": one.fine,
-        "coarse": one.coarse,
-        "kind": kind,
-        "cells": one.cells,
-        "possible": possible,
-        "relation": said,
-    }
+    sizes, rows = {grouping.name: grouping.size for grouping in groupings}, list[tuple[Any, ...]]()
+    for one in relations(groupings):
+        possible, kind = sizes[one.fine] * sizes[one.coarse], one.kind
+        said = f"{one.fine} is nested in {one.coarse}"
+        if kind == "crossed":
+            kind = "fully crossed" if one.cells == possible else "partly crossed"
+            said = f"{one.fine} and {one.coarse} are {kind}: {one.cells:,} of {possible:,} cells occur"
+        rows.append((one.fine, one.coarse, kind, one.cells, possible, said))
+    return pd.DataFrame(rows, columns=["fine", "coarse", "kind", "cells", "possible", "relation"])
 
 
 def _notices(formula: Formula, opened: Opened, audits: Sequence[FactorAudit]) -> Iterator[str]:

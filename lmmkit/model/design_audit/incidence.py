@@ -69,16 +69,9 @@ def _bins(down: Ints, across: Ints) -> pd.DataFrame:
     rows, columns = min(tall, BINS), min(wide, BINS)
     row, column = pairs // wide * rows // tall, pairs % wide * columns // wide
     bins, counts = np.unique(row * columns + column, return_counts=True)
-    sizes = np.outer(_sizes(tall, rows), _sizes(wide, columns)).ravel()
-    return pd.DataFrame(
-        {
-            "row": bins // columns,
-            "rows": rows,
-            "column": bins % columns,
-            "columns": columns,
-            "share": counts / sizes[bins],
-        }
-    )
+    share = counts / np.outer(_sizes(tall, rows), _sizes(wide, columns)).ravel()[bins]
+    places = {"row": bins // columns, "rows": rows, "column": bins % columns, "columns": columns}
+    return pd.DataFrame({**places, "share": share})
 
 
 def _sizes(count: int, bins: int) -> Floats:

@@ -158,7 +158,8 @@ def audit_factor(group: Group, bars: Sequence[Bar], rows: AuditedRows) -> Factor
     own = [term for bar in bars if not bar.positions for term in bar.terms]
     wanted = dict.fromkeys([INTERCEPT, *formula.fixed, *own])
     within = {
-        e: bool(audit.levels.varying(cells_of([rows.values[e]], rows.count)).any()) for e in _parts(wanted)
+        e: bool(audit.levels.varying(cells_of([rows.values[e]], rows.count)).any())
+        for e in dict.fromkeys(chain.from_iterable(wanted))
     }
     for term in wanted:
         part = tuple(e for e in term if within[e])
@@ -172,10 +173,6 @@ def audit_factor(group: Group, bars: Sequence[Bar], rows: AuditedRows) -> Factor
     }
     _judge(audit, list(effects.values()))
     return audit
-
-
-def _parts(terms: Mapping[Term, None]) -> dict[Expression, None]:
-    return dict.fromkeys(chain.from_iterable(terms))
 
 
 def _judge(audit: FactorAudit, effects: list[Term]) -> None:
@@ -214,36 +211,34 @@ def _verdict(
 ) -> Verdict:
     """Of an effect beside those that stand."""
     replicated, shown = int(wider.replicated.sum()), int((wider.rank > span.rank).sum())
-    name, known = audit.name, audit.grouping.known is not None
+    name, columns, rank = audit.name, audit.columns[effect], int(wider.rank.max())
+    able = replicated or audit.grouping.known is not None or audit.grouping.members
     if audit.levels.size < 2:
-        reason = f"{name} has one level, and a variance between levels needs two at least"
-        return Verdict(TOO_WIDE, reason, replicated, shown)
-    if not effect:
-        if replicated or known or audit.grouping.members:
-            return Verdict(JUSTIFIED, _replication(audit, replicated, 1), replicated, shown)
-        reason = f"each level of {name} has one row, whose residual cannot be told from it"
-        return Verdict(UNREPLICATED, reason, replicated, shown)
-    columns = audit.columns[effect]
-    follows = _following(seen, columns)
-    if follows:
+        word, reason = TOO_WIDE, f"{name} has one level, and a variance between levels needs two at least"
+    elif follows := _following(seen, columns):
+        word = UNSEEN
         reason = f"the column `{follows}` follows from those of the effects before it in these rows"
-        return Verdict(UNSEEN, reason, replicated, shown)
-    if shown <= len(columns):
+    elif shown <= len(columns):
+        word = TOO_WIDE if shown else BETWEEN
         which = "no level" if not shown else "one level alone" if shown == 1 else f"{shown} levels alone"
         show = "show" if shown > 1 else "shows"
         reason = f"{which} of {name} {show} {_said(effect)} apart from the effects before it"
-        return Verdict(TOO_WIDE if shown else BETWEEN, reason, replicated, shown)
-    if not replicated and not known and not audit.grouping.members:
-        most = int(wider.rank.max())
+    elif able:
+        word, reason = JUSTIFIED, _replication(audit, replicated, rank)
+        if shown < audit.levels.size:
+            reason += f"; {shown:,} of {audit.levels.size:,} levels show {_said(effect)}"
+    elif effect:
+        word = UNREPLICATED
         reason = (
-            f"no level of {name} has more rows than its {most} effects with {_said(effect)} take up, so "
+            f"no level of {name} has more rows than its {rank} effects with {_said(effect)} take up, so "
             "its variance cannot be told from the residual's"
         )
-        return Verdict(UNREPLICATED, reason, replicated, shown)
-    reason = _replication(audit, replicated, int(wider.rank.max()))
-    if shown < audit.levels.size:
-        reason += f"; {shown:,} of {audit.levels.size:,} levels show {_said(effect)}"
-    return Verdict(JUSTIFIED, reason, replicated, shown)
+    else:
+        word, reason = (
+            UNREPLICATED,
+            f"each level of {name} has one row, whose residual cannot be told from it",
+        )
+    return Verdict(word, reason, replicated, shown)
 
 
 def _replication(audit: FactorAudit, replicated: int, rank: int) -> str:
@@ -252,7 +247,7 @@ def _replication(audit: FactorAudit, replicated: int, rank: int) -> str:
     more = "more than one row" if rank == 1 else f"more rows than the {rank} effects take up"
     if replicated == audit.levels.size:
         return f"every level has {more}"
-    return f"{replicated:,} of {audit.levels.size:,} levels have {more}"
+    return f"{replicated:,} of {audit.levels.size:,} levels {'has' if replicated == 1 else 'have'} {more}"
 
 
 def _said(effect: Term) -> str:
@@ -282,21 +277,17 @@ def settle(audits: Sequence[FactorAudit], rows: AuditedRows) -> None:
         _absorb(audit)
         width = audit.width()
         if width > 1 and width >= audit.levels.size:
-            audit.split = _few(audit, width)
-    while found := undetermined(_problem(audits, rows)):
+            audit.split = (
+                f"{audit.name} has {audit.levels.size} levels for a covariance matrix of {width} effects, "
+                "whose estimate could only be singular: they stand without correlations."
+            )
+    while found := undetermined(_problem_of(_terms(audits), rows)):
         _lessen(audits, rows, len(found), found[0])
 
 
 def _refuse_all(audit: FactorAudit, reason: str) -> None:
     for term in audit.justified:
         audit.verdicts[term] = replace(audit.verdicts[term], word=CONFOUNDED, reason=reason)
-
-
-def _few(audit: FactorAudit, width: int) -> str:
-    return (
-        f"{audit.name} has {audit.levels.size} levels for a covariance matrix of {width} effects, whose "
-        "estimate could only be singular: they stand without correlations."
-    )
 
 
 def _absorb(audit: FactorAudit) -> None:
@@ -314,23 +305,14 @@ def _absorb(audit: FactorAudit) -> None:
         )
 
 
-def _bars_of(audits: Sequence[FactorAudit]) -> list[FactorAudit]:
-    """Those that have terms in the problem, once for each of these."""
-    found = list[FactorAudit]()
-    for audit in audits:
-        if audit.justified and not audit.as_written:
-            found += [audit] * (audit.width() if audit.split else 1)
-    return found
-
-
-def _problem(audits: Sequence[FactorAudit], rows: AuditedRows) -> Problem:
-    """The design with the effects that stand."""
+def _terms(audits: Sequence[FactorAudit]) -> list[tuple[FactorAudit, list[Floats], str]]:
+    """The terms of the effects that stand: one of each factor, or one of each effect."""
     terms = list[tuple[FactorAudit, list[Floats], str]]()
     for audit in audits:
         if audit.justified and not audit.as_written:
             mine = [values for term in audit.justified for _, values in audit.columns[term]]
             terms += [(audit, columns, "") for columns in ([[x] for x in mine] if audit.split else [mine])]
-    return _problem_of(terms, rows)
+    return terms
 
 
 def _problem_of(terms: Sequence[tuple[FactorAudit, list[Floats], str]], rows: AuditedRows) -> Problem:
@@ -382,7 +364,7 @@ def _lessen(
         open_ways: Number of dependences.
         involved: The terms of one of them.
     """
-    terms = _bars_of(audits)
+    terms = [audit for audit, *_ in _terms(audits)]
     able = list(dict.fromkeys(terms[i] for i in sorted(involved) if i < len(terms)))
     if not able:
         raise AssertionError("the residual's own parameters are refused with the structure")
@@ -392,12 +374,15 @@ def _lessen(
         for _, audit, term in ways:
             before = audit.split, dict(audit.verdicts)
             if term is None:
-                audit.split = _uncorrelated(audit, beside)
+                audit.split = (
+                    f"{audit.name}: the variances and covariances of its {audit.width()} effects cannot all "
+                    f"be told apart by these rows ({' and '.join(beside)}): they stand without correlations."
+                )
             else:
                 others = [name for name in beside if name != audit.name] or ["its other effects"]
                 reason = f"beside the effects of {' and '.join(others)} its variance cannot be told apart"
                 audit.refuse(term, CONFOUNDED, reason)
-            if last or len(undetermined(_problem(audits, rows))) < open_ways:
+            if last or len(undetermined(_problem_of(_terms(audits), rows))) < open_ways:
                 return
             audit.split, audit.verdicts = before
     raise AssertionError("there is a way where there is a term")
@@ -413,10 +398,3 @@ def _ways(audit: FactorAudit) -> Iterator[tuple[int, FactorAudit, Term | None]]:
     yield (width * (width + 1) - left * (left + 1)) // 2, audit, last
     if width > 1:
         yield width * (width - 1) // 2, audit, None
-
-
-def _uncorrelated(audit: FactorAudit, beside: Sequence[str]) -> str:
-    return (
-        f"{audit.name}: the variances and covariances of its {audit.width()} effects cannot all be told "
-        f"apart by these rows ({' and '.join(beside)}): they stand without correlations."
-    )

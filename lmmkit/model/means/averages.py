@@ -22,14 +22,13 @@ from lmmkit.model.formula.expression import named_column
 from lmmkit.model.inference.degrees_of_freedom import denominators
 from lmmkit.model.inference.distributions import t_quantile, t_tail
 from lmmkit.model.inference.linear_functions import estimable, linear_table
-from lmmkit.model.means.reference_grid import axis_of
+from lmmkit.model.means.focus import is_factor, levels_of_column
+from lmmkit.model.means.reference_grid import STEP
 from lmmkit.model.options import check_level, check_option, names_of
 from lmmkit.model.table.columns import open_table
 from lmmkit.model.table.evaluate import Evaluator
-from lmmkit.model.table.grouping import level_texts
 
 AtLevel = Literal["population", "group"]
-STEP = 1e-3  # of a covariate's range: the width of the difference that a slope is
 SPANS = ("sd", "iqr", "minmax")
 LEVELS = ("reference", "sequential", "pairwise")
 
@@ -355,13 +354,12 @@ def slope_changes(of: RowAverages, variables: Any) -> list[_Change]:
     Raises:
         FitError: A variable that the fixed part does not have.
     """
-    names, changes = _variables(of.estimates, variables), list[_Change]()
-    for name in names:
-        axis = _values(of, name)
-        if axis is not None:
-            changes += _between_levels(of.frame, name, axis, "reference")
+    design, changes = of.estimates.design, list[_Change]()
+    for name in _variables(of.estimates, variables):
+        if is_factor(design, name):
+            changes += _between_levels(of.frame, name, levels_of_column(design, name), "reference")
             continue
-        step = STEP * float(np.ptp(of.estimates.design.frame[name].to_numpy(float))) / 2.0
+        step = STEP * float(np.ptp(design.frame[name].to_numpy(float))) / 2.0
         x = of.frame[name].astype(float)
         high, low = of.frame.assign(**{name: x + step}), of.frame.assign(**{name: x - step})
         changes.append(_Change(name, "dY/dX", high, low, 2.0 * step))
@@ -375,13 +373,12 @@ def comparison_changes(of: RowAverages, variables: Any) -> list[_Change]:
         FitError: A variable that the fixed part does not have, or a change that is not offered for it.
     """
     asked: Mapping[Any, Any] = cast("Mapping[Any, Any]", variables) if isinstance(variables, Mapping) else {}
-    changes = list[_Change]()
-    for given, name in zip(
-        asked or _variables(of.estimates, variables), _variables(of.estimates, variables), strict=True
-    ):
-        how, axis = asked.get(given), _values(of, name)
-        if axis is not None:
-            changes += _between_levels(of.frame, name, axis, "reference" if how is None else how)
+    changes, names, design = list[_Change](), _variables(of.estimates, variables), of.estimates.design
+    for given, name in zip(asked or names, names, strict=True):
+        how = asked.get(given)
+        if is_factor(design, name):
+            levels = levels_of_column(design, name)
+            changes += _between_levels(of.frame, name, levels, "reference" if how is None else how)
         else:
             changes.append(_along(of, name, 1.0 if how is None else how))
     return changes
@@ -405,18 +402,9 @@ def _variables(estimates: Estimates, given: Any) -> list[str]:
     return found
 
 
-def _values(of: RowAverages, name: str) -> tuple[Any, ...] | None:
-    """The levels of a factor or of a column of truth values; None for a covariate."""
-    design = of.estimates.design
-    if pd.api.types.is_bool_dtype(design.frame[name]):
-        return (False, True)
-    axis = axis_of(design, name)
-    return axis.values if axis.factor else None
-
-
-def _between_levels(frame: pd.DataFrame, name: str, values: Sequence[Any], how: Any) -> Iterator[_Change]:
-    """Differences between levels of a factor."""
-    texts, k = [str(text) for text in level_texts(list(values))], len(values)
+def _between_levels(frame: pd.DataFrame, name: str, levels: Mapping[str, Any], how: Any) -> Iterator[_Change]:
+    """Differences between levels of a factor, by their text."""
+    texts, values, k = list(levels), list(levels.values()), len(levels)
     if isinstance(how, str) and how in LEVELS:
         pairs = {
             "reference": [(i, 0) for i in range(1, k)],

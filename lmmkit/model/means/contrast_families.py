@@ -56,14 +56,11 @@ def _consec(names: Sequence[str], sign: str) -> Contrasts:
     return _differences(names, [(i + 1, i) for i in range(len(names) - 1)], sign)
 
 
-def _eff(names: Sequence[str], _sign: str) -> Contrasts:
+def _effects(names: Sequence[str], *, of_others: bool) -> Contrasts:
+    """Each less the mean of all, or of the others."""
     k = len(names)
-    return Contrasts([(f"{name} effect",) for name in names], np.eye(k) - 1.0 / k)
-
-
-def _del_eff(names: Sequence[str], _sign: str) -> Contrasts:
-    k = len(names)
-    return Contrasts([(f"{name} effect",) for name in names], (np.eye(k) - 1.0 / k) * k / (k - 1.0))
+    C = np.eye(k) - 1.0 / k
+    return Contrasts([(f"{name} effect",) for name in names], C * k / (k - 1.0) if of_others else C)
 
 
 def _mean_chg(names: Sequence[str], _sign: str) -> Contrasts:
@@ -123,8 +120,8 @@ FAMILIES: dict[str, tuple[Callable[[Sequence[str], str], Contrasts], str]] = {
     "revpairwise": (_revpairwise, "tukey"),
     "consec": (_consec, "mvt"),
     "poly": (_poly, "none"),
-    "eff": (_eff, "BH"),
-    "del.eff": (_del_eff, "BH"),
+    "eff": (lambda names, _: _effects(names, of_others=False), "BH"),
+    "del.eff": (lambda names, _: _effects(names, of_others=True), "BH"),
     "mean_chg": (_mean_chg, "mvt"),
     "trt.vs.ctrl": (_control, "dunnett"),
     "trt.vs.ctrlk": (lambda names, sign: _control(names, sign, names[-1]), "dunnett"),

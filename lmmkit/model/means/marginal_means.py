@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -31,14 +31,13 @@ from lmmkit.model.means.contrast_families import (
     named_contrasts,
 )
 from lmmkit.model.means.grid_weights import WEIGHTS, averaging, nested_in
-from lmmkit.model.means.reference_grid import Grid, Reduce, reference_grid
+from lmmkit.model.means.reference_grid import STEP, Grid, Reduce, reference_grid
 from lmmkit.model.means.response_scale import ResponseScale, response_scale
 from lmmkit.model.means.total_spread import spread_of
 from lmmkit.model.options import check_level, check_option, names_of
 from lmmkit.model.resampling.variance_shares import total_sd
 from lmmkit.model.table.grouping import level_texts
 
-STEP = 1e-3  # of a covariate's range: the width of the difference that a slope is
 Scale = Literal["model", "response"]
 
 
@@ -308,6 +307,19 @@ class Family:
         codes = self.cells.groupby(list(self.groups), sort=False, observed=True).ngroup().to_numpy()
         return [np.flatnonzero(codes == code) for code in range(codes.max(initial=-1) + 1)]
 
+    @property
+    def value(self) -> Floats:
+        """(m,) the functions on the scale of the model."""
+        return self.L @ self.estimates.beta + self.offset
+
+    def pairs(self) -> Iterator[tuple[NDArray[np.intp], slice]]:
+        """Positions of the functions of each group, and those of its pairs among all pairs."""
+        first = 0
+        for where in self.blocks():
+            count = len(where) * (len(where) - 1) // 2
+            yield where, slice(first, first + count)
+            first += count
+
     def _family(self, parts: Sequence[tuple[NDArray[np.intp], Contrasts]], asked: Testing) -> pd.DataFrame:
         """The contrasts of some groups, adjusted together."""
         frames = [
@@ -542,18 +554,14 @@ class MarginalMeans(pd.DataFrame):
         """
         check_level("alpha", alpha)
         pairs, family = self.pairs(adjust), self.shown
-        size, parts, first = family.L @ family.estimates.beta + family.offset, list[pd.DataFrame](), 0
-        for where in family.blocks():
-            count = len(where) * (len(where) - 1) // 2
-            differ = _symmetric(pairs["p"].to_numpy()[first : first + count] < alpha, len(where))
-            first += count
+        size, parts = family.value, list[pd.DataFrame]()
+        for where, own in family.pairs():
+            differ = np.zeros((len(where), len(where)), bool)
+            differ[np.triu_indices(len(where), 1)] = pairs["p"].to_numpy()[own] < alpha
             order = np.argsort(np.where(family.possible[where], size[where], np.inf), kind="stable")
-            told = compact_letters(differ[np.ix_(order, order)])
-            ours = pd.DataFrame(self).iloc[where[order]]
-            told = [
-                word if fine else "" for word, fine in zip(told, family.possible[where[order]], strict=True)
-            ]
-            parts.append(ours.assign(letters=told))
+            told = np.array(compact_letters((differ | differ.T)[np.ix_(order, order)]), object)
+            told[~family.possible[where[order]]] = ""
+            parts.append(pd.DataFrame(self).iloc[where[order]].assign(letters=told))
         table = pd.concat(parts)
         table.attrs.update(self.attrs | {"adjust": adjust, "alpha": alpha})
         return table
@@ -575,16 +583,13 @@ class MarginalMeans(pd.DataFrame):
         """
         check_level("alpha", alpha)
         family = replace(self.shown, level=1.0 - alpha)
-        size = family.L @ family.estimates.beta + family.offset
-        pairs = family.plain().pairs(adjust)
-        half, first = ((pairs["high"] - pairs["low"]) / 2.0).to_numpy(), 0
+        size, pairs = family.value, family.plain().pairs(adjust)
+        half = ((pairs["high"] - pairs["low"]) / 2.0).to_numpy()
         ends, trouble = np.full((2, len(size)), np.nan), list[str]()
-        for where in family.blocks():
-            count = len(where) * (len(where) - 1) // 2
-            made = comparison_arrows(size[where], half[first : first + count])
+        for where, own in family.pairs():
+            made = comparison_arrows(size[where], half[own])
             ends[:, where] = made.left, made.right
-            trouble += [str(pairs.index[first + at]) for at in made.wrong]
-            first += count
+            trouble += [str(pairs.index[own][at]) for at in made.wrong]
         if family.scale is not None:
             ends = family.scale.back(ends, family.variance).value
         table = pd.DataFrame(self).assign(left=ends[0], right=ends[1])
@@ -623,13 +628,6 @@ class MarginalMeans(pd.DataFrame):
         sizes = pd.DataFrame({"estimate": d, "se": se, "df": df, "low": d - half, "high": d + half})
         sizes.attrs.update(method=family.by.told, level=family.level, sigma=spread.sd, edf=spread.df)
         return sizes
-
-
-def _symmetric(pairs: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
-    """(count, count) from the upper triangle by rows."""
-    out = np.zeros((count, count), bool)
-    out[np.triu_indices(count, 1)] = pairs
-    return out | out.T
 
 
 def _null(null: Any) -> float:

@@ -22,6 +22,7 @@ from lmmkit.model.table.grouping import level_texts
 
 KEPT = 2  # a covariate with no more values than this keeps them, as in emmeans
 LARGEST = 200_000  # points of a grid that is still made
+STEP = 1e-3  # of a covariate's range: the width of the difference that a slope is
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,31 @@ SEEDS = 40
 RESTARTS = 3
 
 
-def dense_deviance(estimates, factors):
+class DenseDeviance:
     """Minus twice the log density at the best beta and sigma, V being written out row by row."""
-    problem, n = estimates.problem, estimates.nobs
-    V = np.diag(np.ones(n) if problem.weights is None else 1 / problem.weights)
-    for term, L in zip(problem.terms, factors, strict=True):
-        rows = np.stack([problem.columns[c] for c in term.columns], axis=1) @ L
-        V += rows @ rows.T * (term.codes[:, None] == term.codes)
-    half = np.linalg.cholesky(V)
-    y = problem.response - (0 if problem.offset is None else problem.offset)
-    whitened = solve_triangular(half, np.column_stack([estimates.X, y]), lower=True, check_finite=False)
-    R = np.linalg.qr(whitened, mode="r")
-    free, distance = n - estimates.reml * (len(R) - 1), R[-1, -1] ** 2
-    curvature = estimates.reml * 2 * np.log(np.abs(np.diag(R)[:-1])).sum()
-    return 2 * np.log(np.diag(half)).sum() + curvature + free * (1 + np.log(2 * np.pi * distance / free))
+
+    def __init__(self, estimates):
+        problem = estimates.problem
+        self.estimates, self.n = estimates, estimates.nobs
+        y = problem.response - (0 if problem.offset is None else problem.offset)
+        self.W = np.column_stack([estimates.X, y])
+        self.identity = np.diag(np.ones(self.n) if problem.weights is None else 1 / problem.weights)
+        self.terms = [
+            (np.stack([problem.columns[c] for c in term.columns], axis=1), term.codes[:, None] == term.codes)
+            for term in problem.terms
+        ]
+
+    def __call__(self, factors):
+        V, reml = self.identity.copy(), self.estimates.reml
+        for (Z, same), L in zip(self.terms, factors, strict=True):
+            rows = Z @ L
+            V += rows @ rows.T * same
+        half = np.linalg.cholesky(V)
+        whitened = solve_triangular(half, self.W, lower=True, check_finite=False)
+        R = np.linalg.qr(whitened, mode="r")
+        free, distance = self.n - reml * (len(R) - 1), R[-1, -1] ** 2
+        curvature = reml * 2 * np.log(np.abs(np.diag(R)[:-1])).sum()
+        return 2 * np.log(np.diag(half)).sum() + curvature + free * (1 + np.log(2 * np.pi * distance / free))
 
 
 def factors_of(estimates, theta):
@@ -45,7 +56,8 @@ def test_deviance_and_gradient_off_the_optimum_are_those_of_the_dense_criterion(
     estimates = fitted(name, criterion).estimates
     theta = np.abs(estimates.theta * 1.3) + 0.1
     optimum = optimum_at(estimates.problem, factors_of(estimates, theta), reml=estimates.reml)
-    here = dense_deviance(estimates, factors_of(estimates, theta))
+    dense = DenseDeviance(estimates)
+    here = dense(factors_of(estimates, theta))
     assert optimum.state.deviance == pytest.approx(here, abs=1e-8)
     for i, value in enumerate(optimum.state.theta):
         step = np.zeros_like(optimum.state.theta)
@@ -53,7 +65,7 @@ def test_deviance_and_gradient_off_the_optimum_are_those_of_the_dense_criterion(
         slopes = []
         for sign in (1, -1):
             L = optimum.layout.roots(optimum.state.theta + sign * step)
-            slopes.append(dense_deviance(estimates, optimum.factors(L)))
+            slopes.append(dense(optimum.factors(L)))
         slope = (slopes[0] - slopes[1]) / (2 * step[i])
         assert optimum.state.gradient[i] == pytest.approx(slope, rel=1e-5, abs=1e-5)
 
@@ -81,11 +93,11 @@ def random_fit(seed):
 def test_no_independent_search_ends_lower(seed):
     fit, rng = random_fit(seed)
     e = fit.estimates
-    found = []
+    dense, found = DenseDeviance(e), []
     for _ in range(RESTARTS):
         start = rng.normal(size=len(e.naturals))
         search = minimize(
-            lambda theta: dense_deviance(e, factors_of(e, theta)),
+            lambda theta: dense(factors_of(e, theta)),
             start,
             method="BFGS",
             options={"gtol": 1e-4},

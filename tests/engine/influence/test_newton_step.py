@@ -59,3 +59,12 @@ def test_no_rows_left_out_is_the_fit_itself():
     assert whole.variance[0] == pytest.approx(optimum.state.variance, rel=1e-9)
     for root, L in zip(whole.roots, optimum.state.L, strict=True):
         assert root[0] @ root[0].T == pytest.approx(L @ L.T, abs=1e-7)
+
+
+def test_degrees_of_freedom_of_a_balanced_mean_are_those_between_groups():
+    g = np.repeat(np.arange(6), 5)
+    r = np.random.default_rng(1)
+    table = pd.DataFrame({"g": g, "y": 2.0 * r.normal(size=6)[g] + r.normal(size=30)})
+    optimum = lmm("y ~ 1 + (1 | g)", table).estimates.optimum
+    whole = NewtonSteps(geometry.geometry(optimum)).whole()
+    assert whole.degrees_of_freedom(np.ones(1)) == pytest.approx([5.0], rel=1e-5)

@@ -20,6 +20,7 @@ from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.search.newton import Newton
 from lmmkit.engine.search.optimality import least_curvature, optimality, set_null, set_uncorrelated
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
+from lmmkit.engine.search.runaway import NEARLY_SINGULAR, refuse_no_optimum, runaway
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
 
@@ -260,3 +261,66 @@ def test_steps_are_measured_in_the_units_of_residual_coordinates():
     term = Term(0, mixed.residual.subjects, 12, (0,), Unstructured(1))
     assert objective_of(replace(mixed, terms=(term,))).drifts
     assert not plain.drifts
+
+
+# What is refused in the end, on both sides
+
+
+def said(call):
+    """What a call refuses, or nothing."""
+    try:
+        call()
+    except FitError as refused:
+        return str(refused)
+    return ""
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.9e-6, True), (1.1e-6, False)])
+def test_a_correlation_is_at_its_bound_within_a_millionth_of_its_range(share, told):
+    objective = objective_of(trial("cs"))
+    point = objective.evaluate(np.array([np.log(share / (1.0 - share))]))
+    words = said(lambda: refuse_no_optimum(point, converged=True))
+    assert ("has run to its lower bound, -0.333333" in words) == told
+
+
+@pytest.mark.parametrize("converged", [True, False])
+@pytest.mark.parametrize(("least", "told"), [(0.9, True), (1.1, False)])
+def test_a_search_that_has_not_ended_is_asked_for_a_singular_matrix(least, told, converged):
+    objective = objective_of(trial("ar1"))
+    structure = objective.criterion.source.structure
+    x = 3.0
+    while np.linalg.eigvalsh(structure.matrix(np.array([x])))[0] > least * NEARLY_SINGULAR:
+        x += 1e-3
+    point = objective.evaluate(np.array([x]))
+    words = said(lambda: refuse_no_optimum(point, converged=converged))
+    assert ("determine each other" in words) == (told and not converged)
+
+
+def test_of_many_parameters_that_run_away_four_are_named():
+    objective = objective_of(trial("un"))
+    structure = objective.criterion.source.structure
+    point = objective.evaluate(np.linspace(-0.2, 0.3, structure.count))
+    words = runaway(point, np.linspace(1.0, 2.0, structure.count))
+    assert words.count(" = ") == 4
+    assert f"; and {structure.count - 4} more, without end" in words
+    few = runaway(point, np.eye(structure.count)[0])
+    assert "more" not in few.split(", without end")[0]
+    assert all(
+        f"{name} = {value:.6g} and " in words
+        for name, value in zip(structure.names[:4], structure.natural(point.rho)[:4], strict=True)
+    )
+
+
+def test_visits_that_determine_each_other_are_named_and_no_others():
+    point = objective_of(trial("un")).evaluate(np.array([1.0, 0, 0, np.log(1e-3), 0, 0, 0, 0, 0]))
+    words = said(lambda: refuse_no_optimum(point, converged=False))
+    assert "likelihood: visit 1, visit 2 determine each other" in words
+
+
+def test_where_rows_are_independent_the_range_does_not_matter():
+    objective = objective_of(serial_problem())
+    structure = objective.criterion.source.structure
+    none = objective.evaluate(structure.uncorrelated(np.zeros(1)))
+    assert said(lambda: refuse_no_optimum(none, converged=True)) == ""
+    far = objective.evaluate(np.array([np.log(1e8)]))
+    assert "range of the residual structure" in said(lambda: refuse_no_optimum(far, converged=True))

@@ -12,7 +12,7 @@ from support.designs import frame
 
 from lmmkit.engine.variance_tests import chi_bar_squared
 from lmmkit.engine.variance_tests.chi_bar_squared import cone_weights, mixture_tail
-from lmmkit.engine.variance_tests.covariance_families import null_covariance, positive
+from lmmkit.engine.variance_tests.covariance_families import embedding, null_covariance, positive, units
 from lmmkit.engine.variance_tests.exact_rlrt import Spectrum, supremum
 from lmmkit.model.design.design import build_design
 
@@ -134,3 +134,14 @@ def test_matrices_are_positive_to_a_share_of_their_largest_entry():
     assert positive([np.diag([-5e-9]), np.diag([1.0])])
     assert not positive([np.diag([1.0]), np.array([[1.0, 1.1], [1.1, 1.0]])])
     assert positive([])
+
+
+def test_a_family_lies_in_a_wider_one_by_its_columns_and_not_in_one_without_its_covariance():
+    def of(bars):
+        return units(build_design(f"y ~ x + {bars}", pd.DataFrame(frame())).problem)
+
+    C = embedding(of("(1 | g)"), of("(x | g)"))
+    np.testing.assert_allclose(of("(x | g)").combined(C @ [2.0])[0], [[2.0, 0.0], [0.0, 0.0]], atol=1e-9)
+    assert embedding(of("(x | g)"), of("diag(x | g)")) is None
+    assert embedding(of("diag(x | g)"), of("(x | g)")) is not None
+    assert embedding(of("(1 | h)"), of("(x | g)")) is None

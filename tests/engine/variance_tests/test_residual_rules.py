@@ -18,6 +18,7 @@ RNG = np.random.default_rng(1)
 TIMES, OTHER_TIMES = CELLS * 1.0, np.sort(RNG.uniform(0, 9, (SUBJECTS, VISITS)), axis=1).ravel()
 PLACES, X, F = RNG.uniform(0, 5, (N, 2)), RNG.uniform(1, 2, N), RNG.integers(0, 3, N) * 1.0
 SITE = CODES // 2
+CORNER = np.column_stack([np.minimum(TIMES, 1.0), np.maximum(TIMES - 1.0, 0.0)])  # the steps of a line
 WEEKS = ("0", "1", "2", "3")
 VARIANCES = {
     "": (None, None),
@@ -33,6 +34,8 @@ PROCESSES = {
     "car1 in weeks": (Serial(7.0, 0.7), {"times": 7.0 * TIMES + 3.0}),
     "car1 uneven": (Serial(1.0, 0.1), {"times": OTHER_TIMES}),
     "expsp": (Spatial(1.0, 0.1, nugget=False), {"positions": PLACES}),
+    "expsp line": (Spatial(1.0, 0.1, nugget=False), {"positions": np.column_stack([TIMES, 0.0 * TIMES])}),
+    "expsp corner": (Spatial(1.0, 0.1, nugget=False), {"positions": CORNER}),
     "nugget": (Spatial(1.0, 0.1, nugget=True), {"positions": PLACES}),
     "cs": (one_correlation("cs", range(VISITS), WEEKS), {"cells": CELLS}),
 }
@@ -110,6 +113,8 @@ def outcome(small, large):
         ("power * car1", "un", None),
         (" * nugget", " * expsp", None),
         (" * expsp", "un", None),
+        (" * expsp line", "power * expsp line", 0),
+        (" * expsp line", "power * expsp corner", None),
         ("cs", "power * car1", None),
         ("un", "power * cs", None),
     ],

@@ -63,3 +63,12 @@ def test_who_has_a_part_in_a_dependence():
     problem = Problem(columns, (0, 1), np.zeros(20), (inner, wide, rows))
     assert sorted(map(sorted, undetermined(problem))) in ([[0, 1], [2, 3]], [[0, 1, 2, 3], [0, 1, 2, 3]])
     assert undetermined(Problem(columns, (0, 1), np.zeros(20), (wide,))) == []
+
+
+@pytest.mark.parametrize(("apart", "found"), [(1e-4, 0), (1e-10, 1)])
+def test_nearly_equal_columns_are_told_apart_down_to_rounding(apart, found):
+    rng = np.random.default_rng(3)
+    codes, x = np.repeat(np.arange(5), 4), rng.normal(size=20)
+    columns = (np.ones(20), x, x + apart * rng.normal(size=20))
+    terms = tuple(Term(0, codes, 5, (i,), structure_of("", 1)) for i in (1, 2))
+    assert len(undetermined(Problem(columns, (0,), np.zeros(20), terms))) == found

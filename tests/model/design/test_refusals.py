@@ -273,3 +273,35 @@ def test_an_effect_for_each_row_of_a_level_takes_the_residuals_place():
     ):
         build_design("y ~ x + (0 + side | pair)", frame)
     build_design("y ~ x + (0 + side | pair)", pd.concat([frame, frame[:1]]))
+
+
+@pytest.mark.parametrize(
+    ("variances", "weights", "refused"),
+    [
+        (np.ones(8), None, True),
+        (np.full(8, 2.5), None, True),
+        (np.arange(1.0, 9.0), None, False),
+        (np.ones(8), np.arange(1.0, 9.0), False),
+        (1.0 / np.arange(1.0, 9.0), np.arange(1.0, 9.0), True),
+    ],
+)
+def test_effects_of_unrelated_rows_in_proportion_to_the_residuals_are_refused(variances, weights, refused):
+    rows = [f"r{i}" for i in range(8)]
+    frame = pd.DataFrame({"y": np.sin(np.arange(8.0)), "obs": rows})
+    known = {"obs": pd.DataFrame(np.diag(variances), index=rows, columns=rows)}
+    try:
+        build_design("y ~ 1 + (1 | obs)", frame, known=known, weights=weights)
+        found = ""
+    except DataError as error:
+        found = str(error)
+    told = (
+        "each of the 8 rows has an effect of its own, and a known covariance matrix of 8 levels relates none"
+    )
+    assert (told in found) == refused
+
+
+def test_two_factors_that_divide_the_rows_alike_are_a_model_where_one_has_relatives():
+    levels = [str(level) for level in FRAME["g"].unique()]
+    K = pd.DataFrame(0.3 + 0.7 * np.eye(len(levels)), index=levels, columns=levels)
+    design = build_design("y ~ x + (1 | g) + (1 | relabelled)", FRAME, known={"g": K})
+    assert design.ngroups == {"g": len(levels), "relabelled": len(levels)}

@@ -6,7 +6,8 @@ import pytest
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 import lmmkit
-from lmmkit.model.diagnostics.collinearity import inflations
+from lmmkit.model.diagnostics import collinearity
+from lmmkit.model.diagnostics.collinearity import Inflation, inflations
 
 
 def rows(seed=1, n=240):
@@ -95,3 +96,12 @@ def test_an_interaction_is_not_held_against_its_parts():
     told = {one.name: one.vif for one in inflations(lmmkit.lmm("y ~ day * arm + (day | g)", frame).estimates)}
     assert set(told) == {"day", "arm"}
     assert max(told.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"), [(4.99, "fine"), (5.0, "look"), (9.99, "look"), (10.0, "trouble")]
+)
+def test_the_verdict_turns_at_five_and_at_ten(monkeypatch, factor, verdict):
+    monkeypatch.setattr(collinearity, "inflations", lambda _: [Inflation("a", 1, factor, "b", 1.0)])
+    (one,) = collinearity._found(None)
+    assert (one.verdict, one.where) == (verdict, "" if verdict == "fine" else "b")

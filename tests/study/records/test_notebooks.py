@@ -2,11 +2,14 @@
 
 import copy
 import json
+import platform
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.tiny import STUDY
 
+import lmmkit
 from lmmkit.errors import RunError
 from lmmkit.study.files.study import load_study
 from lmmkit.study.records import keys, notebooks
@@ -203,3 +206,18 @@ def test_the_root_of_the_digests_is_the_tree_of_rfc_6962():
     assert root_digest(files[2::-1]) == node(node(a, b), c).hex()
     assert root_digest(files[:5]) == node(node(node(a, b), node(c, d)), e).hex()
     assert root_digest(files) == node(node(node(a, b), node(c, d)), node(e, f)).hex()
+
+
+def test_the_source_is_that_of_the_package_alone_and_the_machine_is_told_by_its_processor(monkeypatch):
+    files = sorted(path for path in Path(lmmkit.__file__).parent.rglob("*") if path.suffix in keys._SOURCE)
+    read = []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or b"")
+    keys.package_digest.__wrapped__()
+    assert read == files
+    text = "processor : 0\nmodel name\t: Fast 3\nmodel name\t: Other\n"
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: text)
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    assert keys.machine.__wrapped__().endswith(", Fast 3")
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    monkeypatch.setattr("platform.processor", lambda: "")
+    assert keys.machine.__wrapped__() == f"{platform.system()} {platform.machine()}"
