@@ -27,6 +27,7 @@ def plain(markup: Any) -> str:
         re.sub(r"<[^>]*>", "", re.sub(r"</?strong>", "*", str(escape(markup))))
         .replace("&lt;", "<")
         .replace("&#39;", "'")
+        .replace("&gt;", ">")
         .replace("&#34;", '"')
     )
 

@@ -35,7 +35,7 @@ class Words(TypedDict):
     alt: MarkedText
 
 
-class _Numbers:
+class Numbers:
     """The cells of a table of the run, and the facts about it, as marks."""
 
     def __init__(self, name: str, table: pd.DataFrame):
@@ -58,12 +58,15 @@ class _Numbers:
         return counted(self.fact(key), how) if how.isalpha() else self.fact(key, int(how or 4))
 
     def cell(self, row: int, column: str, digits: int = 4) -> Mark:
+        """A number in the table."""
         return cell_mark(self.name, self.table, row, column, number(self.table[column].iloc[row], digits))
 
     def fact(self, key: str, digits: int = 4) -> Mark:
+        """A fact about the table."""
         return self._fact(key, number(self.facts[key], digits))
 
     def percent(self, key: str, digits: int) -> Mark:
+        """A fact that is a share."""
         return self._fact(key, percent(self.facts[key], digits))
 
     def _fact(self, key: str, text: str) -> Mark:
@@ -87,7 +90,8 @@ def _words(caption: MarkedText, alt: str | MarkedText, *values: Part | MarkedTex
     return {"caption": caption, "alt": fill(alt, *values) if isinstance(alt, str) else alt}
 
 
-def _level(level: float) -> Mark:
+def at_level(level: float) -> Mark:
+    """The coverage of intervals, as the study has it."""
     return Mark(level, "study.json", "inference/level", percent(level, 4))
 
 
@@ -123,7 +127,7 @@ def distance_label(columns: pd.DataFrame, names: list[str], labels: Labels = NO_
 
 def response(columns: pd.DataFrame, name: str) -> Words:
     """What the histogram of the response shows."""
-    numbers, at = _Numbers("columns", columns), columns["column"].tolist().index(name)
+    numbers, at = Numbers("columns", columns), columns["column"].tolist().index(name)
     low, lower, median, upper, high = (
         numbers.cell(at, key) for key in ("min", "lower", "median", "upper", "max")
     )
@@ -145,7 +149,7 @@ def response(columns: pd.DataFrame, name: str) -> Words:
 
 def missing(patterns: pd.DataFrame) -> Words:
     """What the picture of missing values shows."""
-    numbers, rows = _Numbers("missing", patterns), patterns.iloc[:, 0]
+    numbers, rows = Numbers("missing", patterns), patterns.iloc[:, 0]
     caption = numbers.told("All {rows:row} are complete: no value is missing.")
     if broken := numbers.facts["incomplete"]:
         worst = str(patterns.iloc[:, 1:].mul(rows, axis=0).sum().idxmax())
@@ -158,13 +162,13 @@ def missing(patterns: pd.DataFrame) -> Words:
 
 def groups(balance: pd.DataFrame) -> Words:
     """What the picture of group sizes shows."""
-    numbers = _Numbers("balance", balance)
+    numbers = Numbers("balance", balance)
     alt = "How many levels have how many rows, one panel for each of {}."
     each = join("; ", [_group(numbers, row) for row in range(len(balance))])
     return _words(fill("{}.", each), alt, _names(balance["group"]))
 
 
-def _group(numbers: _Numbers, row: int) -> MarkedText:
+def _group(numbers: Numbers, row: int) -> MarkedText:
     has = fill(
         "{} has {}", Name(numbers.table["group"].iloc[row]), counted(numbers.cell(row, "levels"), "level")
     )
@@ -177,7 +181,7 @@ def _group(numbers: _Numbers, row: int) -> MarkedText:
 def panels(points: pd.DataFrame, choice: PanelChoice, balance: pd.DataFrame) -> Words:
     """What the panels by group show, and how many of the groups they are."""
     pair = fill("{} against {}", Name(choice.y), Name(choice.x)) if choice.x else fill("{}", Name(choice.y))
-    shown = _Numbers("lines", points).fact("panels")
+    shown = Numbers("lines", points).fact("panels")
     return _words(
         fill("{}, for {}.", pair, _which(shown, choice, balance)),
         "{} of {}, one point per row.",
@@ -190,7 +194,7 @@ def _which(shown: Mark, choice: PanelChoice, balance: pd.DataFrame) -> Part | Ma
     """The groups that have a panel."""
     if not choice.group:
         return "all rows together"
-    count = _Numbers("balance", balance).cell(balance["group"].tolist().index(choice.group), "levels")
+    count = Numbers("balance", balance).cell(balance["group"].tolist().index(choice.group), "levels")
     levels = fill("{} of {}", counted(count, "level"), Name(choice.group))
     if shown.value == count.value:
         return fill("all {}", levels)
@@ -208,11 +212,11 @@ def lines(model: FittedLines, balance: pd.DataFrame, columns: pd.DataFrame, leve
     """
     told, points, choice = model.to_dict(), model.points, model.choice
     pair = fill("{} against {}", Name(told["response"]), Name(choice.x or "all rows"))
-    shown = _Numbers("lines", points).fact("panels")
+    shown = Numbers("lines", points).fact("panels")
     numeric = pd.api.types.is_numeric_dtype(points["x"])
     what = "lines" if numeric else "means"
     said = [fill("{} for {}, with the model's {} and their {} intervals", pair,
-                 _which(shown, choice, balance), what, _level(level))]  # fmt: skip
+                 _which(shown, choice, balance), what, at_level(level))]  # fmt: skip
     without = Mark(told["panels without"], "lines.json", "panels without", number(told["panels without"]))
     if without.value == shown.value:
         said.append(fill("the {} are those of the population", what))
@@ -256,9 +260,9 @@ def focus_means(means: FocusMeans, columns: pd.DataFrame, level: float) -> Words
     told, table, x, response = means.to_dict(), means.table, means.x, means.response
     by = fill(", by {}", _names(told["by"])) if told["by"] else MarkedText()
     said = [fill("The model's mean of {} along {}{}, with {} intervals", Name(response), Name(x), by,
-                 _level(level))]  # fmt: skip
+                 at_level(level))]  # fmt: skip
     if not told["by"] and pd.api.types.is_numeric_dtype(table["x"]):
-        numbers, last = _Numbers("focus_means", table), len(table) - 1
+        numbers, last = Numbers("focus_means", table), len(table) - 1
         ends = [numbers.cell(row, name) for row in (0, last) for name in ("mean", "x")]
         unit, of_y = with_unit(unit_of(columns, x)), with_unit(unit_of(columns, response))
         form = "it goes from {}{} at {}{} to {}{} at {}{}"
@@ -279,7 +283,7 @@ def focus_means(means: FocusMeans, columns: pd.DataFrame, level: float) -> Words
 
 def candidates(table: pd.DataFrame, criterion: str) -> Words:
     """What the picture of the candidates shows."""
-    numbers = _Numbers("candidates", table)
+    numbers = Numbers("candidates", table)
     tests, criterion = criterion == "lrt", "aic" if criterion == "lrt" else criterion
     name = NAMES[criterion]
     best = table["candidate"].iloc[int(table[f"d_{criterion}"].fillna(float("inf")).argmin())]
@@ -306,7 +310,7 @@ def _taken(chosen: str, best: str, criterion: str, by: str = "") -> MarkedText:
 
 def selection_path(path: pd.DataFrame, criterion: str, alpha: float) -> Words:
     """What the picture of a choice that goes step by step shows."""
-    numbers = _Numbers("selection_path", path)
+    numbers = Numbers("selection_path", path)
     comparisons, taken = (numbers.fact(key) for key in ("comparisons", "taken"))
     ways = path["taken"] & path["against"].fillna("").ne("")
     adds = path["stage"].isin([ADD, CORRELATE])
@@ -344,7 +348,7 @@ def incidence(audit: pd.DataFrame, related: pd.DataFrame) -> Words:
 
 
 def _relations_of(related: pd.DataFrame) -> list[MarkedText]:
-    numbers, told = _Numbers("design_relations", related), list[MarkedText]()
+    numbers, told = Numbers("design_relations", related), list[MarkedText]()
     for row in range(len(related)):
         fine, coarse, kind = (str(related[column].iloc[row]) for column in ("fine", "coarse", "kind"))
         if kind == "nested":
@@ -357,7 +361,7 @@ def _relations_of(related: pd.DataFrame) -> list[MarkedText]:
 
 def _within_groups(audit: pd.DataFrame) -> list[MarkedText]:
     """For each grouping factor the terms of one variable that vary within its levels, and the others."""
-    numbers, told = _Numbers("design_audit", audit), list[MarkedText]()
+    numbers, told = Numbers("design_audit", audit), list[MarkedText]()
     single = (audit["term"] != "Intercept") & ~audit["term"].str.contains(":")
     for group in audit["group"].unique():
         mine = single & (audit["group"] == group)
@@ -378,7 +382,7 @@ def blocks(parts: pd.DataFrame) -> Words:
     whole = "[X Z]" if len(parts) > 1 else "X"  # X alone without random effects
     form = f"{whole} has {{columns:column}}; {{share filled:3%}} of its entries are not zero."
     return _words(
-        _Numbers("design_parts", parts).told(form),
+        Numbers("design_parts", parts).told(form),
         "The design matrix, dark where it has entries, in parts: {}.",
         _names(parts["part"]),
     )
@@ -386,7 +390,7 @@ def blocks(parts: pd.DataFrame) -> Words:
 
 def relationships(table: pd.DataFrame) -> Words:
     """What the picture of the known covariances of levels shows."""
-    numbers, told = _Numbers("relationships", table), list[MarkedText]()
+    numbers, told = Numbers("relationships", table), list[MarkedText]()
     for row, (group, largest) in enumerate(zip(table["group"], table["largest"], strict=True)):
         pairs, levels, related = (numbers.cell(row, name) for name in ("pairs", "levels", "related"))
         closest, diagonal = (numbers.cell(row, name, 3) for name in ("closest", "diagonal"))
@@ -404,7 +408,7 @@ def relationships(table: pd.DataFrame) -> Words:
 
 def path(steps: pd.DataFrame) -> Words:
     """What the picture of the search shows."""
-    numbers = _Numbers("path", steps)
+    numbers = Numbers("path", steps)
     way = numbers.told("The search came down by {gain} deviance units in {steps:step}")
     if numbers.facts["steps"] == 0:
         way = fill("The moment estimates that the search starts from are the optimum already")
@@ -415,13 +419,13 @@ def path(steps: pd.DataFrame) -> Words:
 
 def effects(table: pd.DataFrame, level: float) -> Words:
     """What the caterpillar shows."""
-    numbers = _Numbers("effects", table)
+    numbers = Numbers("effects", table)
     counts = [
         fill("{} of {} for {}", *(numbers.fact(f"{term}: {key}") for key in ("exclude zero", "levels")), term)
         for term in map(Name, table["term"].unique())
     ]
     return _words(
-        fill("Predicted effects whose {} interval excludes zero: {}.", _level(level), join(", ", counts)),
+        fill("Predicted effects whose {} interval excludes zero: {}.", at_level(level), join(", ", counts)),
         "Predicted random effects in order of size with their intervals, {}.",
         counted(numbers.fact("terms"), "panel"),
     )
@@ -434,7 +438,7 @@ def influence(table: pd.DataFrame, summary: pd.DataFrame) -> Words:
         table: Its rows in the table of influence, from that table's first one on.
         summary: The table of its summary.
     """
-    numbers = _Numbers("influence", table)
+    numbers = Numbers("influence", table)
     group = str(table["group"].iloc[0])
     row = [*summary["group"]].index(group)
     one = "row" if group == "row" else "level"
@@ -460,7 +464,7 @@ def influence(table: pd.DataFrame, summary: pd.DataFrame) -> Words:
 
 def effect_pairs(table: pd.DataFrame) -> Words:
     """What the scatter of predicted random effects shows."""
-    numbers = _Numbers("effect_pairs", table)
+    numbers = Numbers("effect_pairs", table)
     r = {key.removesuffix(": straight"): value for key, value in numbers.facts.items() if key != "levels"}
     worst = min(r, key=lambda term: r[term] if r[term] == r[term] else 2.0)
     flat = [term for term in r if r[term] != r[term]]
@@ -491,7 +495,7 @@ def deviations(components: pd.DataFrame, units: Sequence[MarkedText]) -> Words:
         components: The table of components.
         units: What stands behind each standard deviation in it, in their order: ` ms per d`.
     """
-    numbers = _Numbers("components", components)
+    numbers = Numbers("components", components)
     rows = [row for row, second in enumerate(components["var2"]) if pd.isna(second)]
     alike: dict[MarkedText, list[int]] = {}
     for row, unit in zip(rows, units, strict=True):
@@ -504,7 +508,7 @@ def deviations(components: pd.DataFrame, units: Sequence[MarkedText]) -> Words:
     }
 
 
-def _of_one_unit(numbers: _Numbers, unit: MarkedText, rows: list[int]) -> MarkedText:
+def _of_one_unit(numbers: Numbers, unit: MarkedText, rows: list[int]) -> MarkedText:
     values = numbers.table["sdcor"].iloc[rows]
     largest = rows[int(values.to_numpy().argmax())]
     if len(rows) == 1:
@@ -520,7 +524,7 @@ def _of_one_unit(numbers: _Numbers, unit: MarkedText, rows: list[int]) -> Marked
     return fill("{} the largest is that of {}", which, _deviation(numbers, largest, unit))
 
 
-def _deviation(numbers: _Numbers, row: int, unit: MarkedText) -> MarkedText:
+def _deviation(numbers: Numbers, row: int, unit: MarkedText) -> MarkedText:
     name = Name(numbers.table["component"].iloc[row])
     return fill("{}, {}{}", name, numbers.cell(row, "sdcor"), unit)
 
@@ -532,7 +536,7 @@ def correlations(table: pd.DataFrame) -> Words:
         return _words(fill("No term has two correlated columns."), "An empty picture.")
     row = int(sizes.fillna(-1).argmax())
     names = (Name(table[key].iloc[row]) for key in ("row", "column", "block"))
-    strongest = _Numbers("correlations", table).cell(row, "correlation", 3)
+    strongest = Numbers("correlations", table).cell(row, "correlation", 3)
     return _words(
         fill("The strongest correlation, {}, is that of {} with {} ({}).", strongest, *names),
         "Heat maps of correlations: {}; figures in cells.",
@@ -542,7 +546,7 @@ def correlations(table: pd.DataFrame) -> Words:
 
 def cell_sds(table: pd.DataFrame, unit: str) -> Words:
     """What the picture of the residuals' standard deviations shows."""
-    numbers, behind = _Numbers("cell_sds", table), with_unit(unit)
+    numbers, behind = Numbers("cell_sds", table), with_unit(unit)
     form = "are {least} to {most}{}"
     if numbers.fact("least").text == numbers.fact("most").text:
         form = "are {most}{} everywhere"
@@ -556,7 +560,7 @@ def cell_sds(table: pd.DataFrame, unit: str) -> Words:
 
 def cell_correlations(table: pd.DataFrame) -> Words:
     """What the fitted and the empirical correlations of the residuals show."""
-    told = _Numbers("cell_correlations", table).told
+    told = Numbers("cell_correlations", table).told
     return _words(
         told(
             "The fitted correlations of a subject's residuals lie between {least:3} and {most:3}; the "
@@ -571,7 +575,7 @@ def cell_correlations(table: pd.DataFrame) -> Words:
 
 def autocorrelation(table: pd.DataFrame, level: float) -> Words:
     """What the picture of the normalised residuals' autocorrelation shows."""
-    told = _Numbers("autocorrelation", table).told
+    told = Numbers("autocorrelation", table).told
     caption = (
         "At {outside} of {lags:distance} the autocorrelation of the normalised residuals lies outside the "
         "band that holds {} of such values where nothing is left."
@@ -580,23 +584,23 @@ def autocorrelation(table: pd.DataFrame, level: float) -> Words:
         "Autocorrelation of the normalised residuals at each of {lags:distance}, with a dashed band around "
         "zero."
     )
-    return _words(told(caption, _level(level)), told(alt))
+    return _words(told(caption, at_level(level)), told(alt))
 
 
 def variogram(table: pd.DataFrame, level: float) -> Words:
     """What the picture of the normalised residuals' variogram shows."""
-    told = _Numbers("variogram", table).told
+    told = Numbers("variogram", table).told
     caption = (
         "At {outside} of {distances:distance} the semivariance of the normalised residuals lies outside the "
         "band that holds {} of what independent noise on the same rows shows."
     )
     alt = "Semivariance of the normalised residuals at {distances:distance}, within a shaded band."
-    return _words(told(caption, _level(level)), told(alt))
+    return _words(told(caption, at_level(level)), told(alt))
 
 
 def variance_curve(table: pd.DataFrame, followed: str, unit: str) -> Words:
     """What the picture of the variance function shows; `followed` is what the variance follows."""
-    told = _Numbers("variance_curve", table).told
+    told = Numbers("variance_curve", table).told
     caption = (
         "The fitted standard deviation of the residuals goes from {first} to {last}{} along {}; the farthest "
         "from its empirical value is {farthest:2%} off."
@@ -607,7 +611,7 @@ def variance_curve(table: pd.DataFrame, followed: str, unit: str) -> Words:
 
 def structures(table: pd.DataFrame) -> Words:
     """What the picture of the residual structures shows."""
-    numbers = _Numbers("structures", table)
+    numbers = Numbers("structures", table)
     best = table["structure"].iloc[int(table["aic"].fillna(float("inf")).argmin())]
     remarks = [_taken(table.loc[table["chosen"], "structure"].iloc[0], best, "AIC")]
     low, high = numbers.fact("least estimate"), numbers.fact("most estimate")
@@ -629,7 +633,7 @@ def residuals(facts: dict[str, Any], outliers: pd.DataFrame) -> Words:
     def told(key: str, digits: int = 4) -> Mark:
         return Mark(facts[key], "residuals.json", key, number(facts[key], digits))
 
-    numbers, groups = _Numbers("outliers", outliers), outliers["groups"].iloc[0]
+    numbers, groups = Numbers("outliers", outliers), outliers["groups"].iloc[0]
     some = fill(" {} of {} rows are drawn, evenly spaced.", told("drawn"), told("rows"))
     of = fill(" ({})", Name(groups)) if groups else MarkedText()
     return _words(
@@ -665,7 +669,7 @@ def _in_the_band(outside: int | None, told: Callable[[str], Mark]) -> MarkedText
 
 def check_curves(table: pd.DataFrame) -> Words:
     """What the curves with their envelopes show."""
-    numbers = _Numbers("check_curves", table)
+    numbers = Numbers("check_curves", table)
     band = "leave their bands, each of which holds its whole curve"
     if numbers.facts["outside"] == 1:
         band = "leaves its band, which holds the whole curve"
@@ -679,11 +683,11 @@ def forest(coefficients: pd.DataFrame, drawn: pd.DataFrame, level: float) -> Wor
     return _words(
         fill(
             "The {} confidence interval excludes zero for {}.",
-            _level(level),
+            at_level(level),
             _names(clear) if len(clear) else "none of the coefficients",
         ),
         "{} with intervals, beside the line of no effect.",
-        counted(_Numbers("coefficients", coefficients).fact("drawn"), "coefficient"),
+        counted(Numbers("coefficients", coefficients).fact("drawn"), "coefficient"),
     )
 
 
@@ -697,7 +701,7 @@ def climb(table: pd.DataFrame) -> Words:
         "that converged end within {furthest above, of those converged:2} deviance units of the lowest{}."
     )
     return _words(
-        _Numbers("algorithms", table).told(form, unfinished),
+        Numbers("algorithms", table).told(form, unfinished),
         "Deviance above the lowest by iteration, both on a log scale, a line per algorithm.",
     )
 
@@ -715,7 +719,7 @@ def means(table: pd.DataFrame, pairs: pd.DataFrame) -> Words:
     """What the picture of the marginal means shows."""
     caption, count = fill("There is one mean, and nothing to compare it with."), len(pairs)
     if count:
-        numbers = _Numbers("pairs", pairs)
+        numbers = Numbers("pairs", pairs)
         clear = numbers.facts["exclude zero"]
         form = (
             "Of {pairs:difference} between means {exclude zero} {} an interval, adjusted by Tukey's "
@@ -730,7 +734,7 @@ def means(table: pd.DataFrame, pairs: pd.DataFrame) -> Words:
 
 def interactions(table: pd.DataFrame, unit: str) -> Words:
     """What the lines of means of factors that interact show."""
-    numbers = _Numbers("interactions", table)
+    numbers = Numbers("interactions", table)
     most, least = (int(numbers.facts[key]) for key in ("most row", "least row"))
     spans = [fill("{}{}", numbers.fact(key), with_unit(unit)) for key in ("most", "least")]
     lines = [Name(str(table["by"].iloc[row])) for row in (most, least)]
@@ -745,7 +749,7 @@ def interactions(table: pd.DataFrame, unit: str) -> Words:
 
 def profile_zeta(table: pd.DataFrame) -> Words:
     """What the signed roots of the profiles show."""
-    numbers = _Numbers("profile_zeta", table)
+    numbers = Numbers("profile_zeta", table)
     form = "The interval of {} leans most: one half of it is {most:3} times as long as the other."
     alt = (
         "Signed root of the profile deviance over the values of {parameters:parameter}, a panel "
@@ -755,14 +759,14 @@ def profile_zeta(table: pd.DataFrame) -> Words:
     return _words(numbers.told(form, _parameter_at(numbers)), numbers.told(alt))
 
 
-def _parameter_at(numbers: _Numbers) -> Name:
+def _parameter_at(numbers: Numbers) -> Name:
     """The parameter at the place that the facts about a table name."""
     return Name(str(numbers.table["parameter"].drop_duplicates().iloc[numbers.facts["place"]]))
 
 
 def interval_comparison(table: pd.DataFrame) -> Words:
     """What intervals by several methods show beside each other."""
-    numbers, methods = _Numbers("interval_comparison", table), _names(table["method"].unique())
+    numbers, methods = Numbers("interval_comparison", table), _names(table["method"].unique())
     form = (
         "The lengths differ most for {}, where the longest interval is {most:3} times as long as the "
         "shortest."
@@ -778,7 +782,7 @@ def shrinkage(table: pd.DataFrame, names: Sequence[str]) -> Words:
         table: The table of shrinkage.
         names: The effects on its x and y; one where y is a place.
     """
-    numbers = _Numbers("shrinkage", table)
+    numbers = Numbers("shrinkage", table)
     ways = [
         fill("from {} to {} for {}", numbers.fact(axis, 3), numbers.fact(f"{axis}_model", 3), Name(name))
         for axis, name in zip(("x", "y"), names, strict=False)
@@ -803,7 +807,7 @@ def shrinkage(table: pd.DataFrame, names: Sequence[str]) -> Words:
 
 def dropout(table: pd.DataFrame) -> Words:
     """What the picture of who left when shows."""
-    numbers = _Numbers("dropout", table)
+    numbers = Numbers("dropout", table)
     have = "has" if numbers.facts["without the last"] == 1 else "have"
     form = (
         "{complete} of {subjects:subject} have a response at every visit; {without the last} {} none at "
@@ -818,7 +822,7 @@ def dropout(table: pd.DataFrame) -> Words:
 
 def assumptions(table: pd.DataFrame) -> Words:
     """What the picture of the answer under assumptions about missing responses shows."""
-    numbers = _Numbers("reference_based", table)
+    numbers = Numbers("reference_based", table)
     rows, clear = numbers.facts["rows"], numbers.facts["clear"]
     which = f"{{clear}} of them {'excludes' if clear == 1 else 'exclude'} zero"
     if clear in (0, rows):
@@ -834,7 +838,7 @@ def tipping(table: pd.DataFrame, facts: dict[str, Any]) -> Words:
     def told(key: str, digits: int = 3) -> Mark:
         return Mark(facts[key], "tipping_point.json", f"facts/{key}", number(facts[key], digits))
 
-    numbers = _Numbers("tipping_point", table)
+    numbers = Numbers("tipping_point", table)
     noun, verb = ("response", "is") if facts["shifted"] == 1 else ("responses", "are")
     whose = fill(" of {}", listed(map(Name, facts["of"]))) if facts["of"] else ""
     shifted = fill("{} imputed {}{} {} shifted", told("shifted"), noun, whose, verb)

@@ -139,6 +139,8 @@ def _distribution(term: RandomTerm) -> str:
     left = [sub(symbol("b"), digits(i), level) for i in range(k)]
     group = name(term.group)
     words = f"The {k} effects of each level of {term.group} are normal with mean zero"
+    if k == 1:
+        words = f"The effect of each level of {term.group} is normal with mean zero"
     if term.grouping.known is not None:
         return _related(term, words)
     if k == 1:

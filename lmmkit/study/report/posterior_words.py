@@ -9,13 +9,12 @@ from typing import Any
 import pandas as pd
 
 from lmmkit.model.report_tables.about_posterior import diagnosed
-from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join, listed
 from lmmkit.study.report.answer import coverage
-from lmmkit.study.report.captions import Words, counted, label_of
-from lmmkit.study.report.findings import listed
-from lmmkit.study.report.numbers import TABLES, Files, cell_mark, number, percent
+from lmmkit.study.report.captions import Numbers, Words, at_level, label_of
+from lmmkit.study.report.numbers import TABLES, Files, cell_mark, rounded
 from lmmkit.study.report.references import WORKS
-from lmmkit.study.report.seen import Seen, as_unit
+from lmmkit.study.report.seen import Seen, with_unit
 
 __all__ = [
     "beside", "densities", "label_of", "posterior_in_words", "predictive", "ranks", "titled", "units",
@@ -23,6 +22,8 @@ __all__ = [
 ]  # fmt: skip
 NULL_SHARE = 1e-6  # of the residual SD, at and below which an estimated SD is zero
 CORRELATION, STRUCTURE = NO_UNITS = ("correlation", "residual structure")
+OF_DRAWS = ("psis", "loo", "lkj")  # works behind every posterior
+DIGITS = "Posterior numbers have the digits that their Monte Carlo error supports."
 MOST_TOLD = 6  # differences or parameters that sentences tell one by one
 
 
@@ -55,25 +56,17 @@ def _worth(files: Files) -> MarkedText:
         _fact(files, name) for name in ("draws", "effective_draws", "k_hat", "k_hat_limit")
     )
     if math.isnan(float(k_hat.value)):
-        return fill(
+        form = (
             "{} draws by the no-U-turn sampler, from chains that have mixed, are worth {} independent ones. "
-            "Posterior numbers have the digits that their Monte Carlo error supports.",
-            count,
-            effective,
         )
+        return fill(form + DIGITS, count, effective)
     good = not float(k_hat.value) > float(limit.value)
     verdict = "up to {} the draws can be trusted" if good else "above {} the draws cannot be trusted"
-    return fill(
-        "{} draws by importance sampling from the restricted likelihood times the priors are worth "
-        "{} independent "
-        "ones; the shape of the tail of their weights, k-hat, is {} ({}). Posterior numbers have the "
-        "digits that "
-        "their Monte Carlo error supports.",
-        count,
-        effective,
-        k_hat,
-        fill(verdict, limit),
+    form = (
+        "{} draws by importance sampling from the restricted likelihood times the priors are worth {} "
+        "independent ones; the shape of the tail of their weights, k-hat, is {} ({}). "
     )
+    return fill(form + DIGITS, count, effective, k_hat, fill(verdict, limit))
 
 
 def _answer(files: Files, seen: Seen, row: int) -> MarkedText:
@@ -82,30 +75,25 @@ def _answer(files: Files, seen: Seen, row: int) -> MarkedText:
     mean, low, high = (
         files.cell("posterior_answer", row, name, "drawn") for name in ("mean", "lower", "upper")
     )
-    said = fill(
-        "{}: the posterior mean is {}{} (with {} probability between {} and {})",
-        Name(str(table["quantity"].iloc[row])),
-        mean,
-        _unit_of_answer(files, seen, row),
-        coverage(files),
-        low,
-        high,
-    )
+    name, unit = Name(seen.labels.of(str(table["quantity"].iloc[row]))), _unit_of_answer(files, seen, row)
+    form = "{}: the posterior mean is {}{} (with {} probability between {} and {})"
+    said = fill(form, name, mean, unit, coverage(files), low, high)
     if pd.notna(table["estimate"].iloc[row]):
-        own = [
+        own, *ends = (
             files.cell("posterior_answer", row, name, "trusted")
             for name in ("estimate", "estimate_low", "estimate_high")
-        ]
-        bounds = fill(" ({} to {})", *own[1:]) if pd.notna(table["estimate_low"].iloc[row]) else MarkedText()
+        )
+        bounds = fill(" ({} to {})", *ends) if pd.notna(table["estimate_low"].iloc[row]) else MarkedText()
         method = files.json("study.json")["model"]["method"]
-        said = fill("{}, the {} estimate {}{}", said, method, own[0], bounds)
-    if pd.notna(table["estimate"].iloc[row]):
-        said = fill("{}; {}", said, _side(files, row))
+        said = fill("{}, the {} estimate {}{}; {}", said, method, own, bounds, _side(files, row))
     if pd.notna(table["inside"].iloc[row]):
         ends = [files.cell("posterior_answer", row, name) for name in ("rope_low", "rope_high")]
         inside = _probability(files, row, "inside", "inside_mcse")
-        text = "{}; it lies between {} and {}, where the study counts it as good as none, with probability {}"
-        said = fill(text, said, *ends, inside)
+        form = (
+            "{}; the probability that it lies between {} and {}, where the study counts it as good as "
+            "none, is {}"
+        )
+        said = fill(form, said, *ends, inside)
     return fill("{}.", said)
 
 
@@ -117,7 +105,7 @@ def _unit_of_answer(files: Files, seen: Seen, row: int) -> MarkedText:
         return seen.of_effect(quantity)
     if pd.isna(table["estimate"].iloc[row]):
         unit = units([quantity], seen)[0]
-        return fill(" {}", as_unit(unit)) if unit and unit not in NO_UNITS else MarkedText()
+        return with_unit("" if unit in NO_UNITS else unit)
     return seen.per(facts["variable"]) if facts["kind"] == "number" else seen.of_response()
 
 
@@ -150,11 +138,10 @@ def _complement(files: Files, row: int) -> Mark:
 def _share_text(p: float, error: float, effective: float) -> str:
     """`0.81`, `< 0.001`; a probability that hardly any draw speaks for, or against, is told as a bound."""
     unit = 10.0 ** math.ceil(math.log10(max(error, 3.0 / effective)))
-    if p + 2.0 * error < unit:
+    text = f"{p:.{max(1, round(-math.log10(unit)))}f}"
+    if p + 2.0 * error < unit or float(text) == 0.0:
         return f"< {unit:g}"
-    if 1.0 - p + 2.0 * error < unit:
-        return f"> {1.0 - unit:g}"
-    return f"{p:.{max(1, round(-math.log10(unit)))}f}"
+    return f"> {1.0 - unit:g}" if 1.0 - p + 2.0 * error < unit or float(text) == 1.0 else text
 
 
 def _zeros(files: Files, seen: Seen) -> list[MarkedText]:
@@ -167,9 +154,8 @@ def _zeros(files: Files, seen: Seen) -> list[MarkedText]:
         if of_effects and float(estimate) <= NULL_SHARE * sigma:
             marks = [files.cell("posterior", row, column, "drawn") for column in ("median", "upper")]
             text = (
-                "{} is estimated as zero, which is an end of its range and no likely value: half of "
-                "its posterior "
-                "lies above {}, and the interval reaches to {}."
+                "{} is estimated as zero, which is an end of its range and no likely value: half of its "
+                "posterior lies above {}, and the interval reaches to {}."
             )
             said.append(fill(text, Name(str(name)), *marks))
     return said
@@ -177,13 +163,11 @@ def _zeros(files: Files, seen: Seen) -> list[MarkedText]:
 
 def _sensitivity(files: Files) -> MarkedText:
     table = files.table("posterior_sensitivity")
-    rows = diagnosed(table)
-    facts = {name: _table_fact("posterior_sensitivity", table, name) for name in ("largest", "sensitive")}
+    rows, numbers = diagnosed(table), Numbers("posterior_sensitivity", table)
     if not rows:
-        return fill(
-            "No parameter hangs on the priors: raised to a power they move none by more than {} "
-            "for each doubling of the power, in a distance from zero to one.",
-            facts["largest"],
+        return numbers.told(
+            "No parameter hangs on the priors: raised to a power they move none by more than {largest:2} for "
+            "each doubling of the power, in a distance from zero to one."
         )
     each = [
         fill(
@@ -195,31 +179,23 @@ def _sensitivity(files: Files) -> MarkedText:
         )
         for row in rows[:MOST_TOLD]
     ]
-    return fill(
-        "Priors matter here, by power-scaling sensitivities for {}: {}. Another prior would change "
-        "what is said of "
-        "{}.",
-        counted(facts["sensitive"], "parameter"),
-        join("; ", each),
-        "it" if len(rows) == 1 else "these",
+    form = (
+        "Priors matter here, by power-scaling sensitivities for {sensitive:parameter}: {}. Another "
+        "prior would "
+        "change what is said of {}."
     )
+    return numbers.told(form, join("; ", each), "it" if len(rows) == 1 else "these")
 
 
 def _predictive(files: Files) -> MarkedText:
     table = files.table("posterior_predictive")
-    count, outside = (_table_fact("posterior_predictive", table, name) for name in ("statistics", "outside"))
-    if not outside.value:
-        text = "Of {} of the response none lies outside the range of data sets drawn from the posterior."
-        return fill(text, counted(count, "statistic"))
-    names = [
-        Name(str(table["statistic"].iloc[row])) for row in range(len(table)) if table["outside"].iloc[row]
-    ]
-    return fill(
-        "Of {} of the response {} outside the range of data sets drawn from the posterior: {}.",
-        counted(count, "statistic"),
-        fill("{} {}", outside, "lies" if outside.value == 1 else "lie"),
-        listed(names),
-    )
+    numbers, form = Numbers("posterior_predictive", table), "Of {statistics:statistic} of the response "
+    end = "outside the range of data sets drawn from the posterior"
+    if not numbers.facts["outside"]:
+        return numbers.told(f"{form}none lies {end}.")
+    names = listed([Name(name) for name in table.loc[table["outside"], "statistic"]])
+    lie = "lies" if numbers.facts["outside"] == 1 else "lie"
+    return numbers.told(f"{form}{{outside}} {lie} {end}: {{}}.", names)
 
 
 def _left_out(files: Files) -> list[MarkedText]:
@@ -257,67 +233,51 @@ def densities(table: pd.DataFrame) -> Words:
     Args:
         table: The table of priors.
     """
-    facts = _priors_facts(table)
-    caption = fill(
-        "Prior (dashed), likelihood (dotted) and posterior (filled) of {}: where the two last agree, "
-        "the data speak "
-        "and the prior is silent; {} flat.",
-        counted(facts["parameters"], "parameter"),
-        fill("{} {}", facts["flat"], "prior is" if facts["flat"].value == 1 else "priors are"),
+    numbers = Numbers("posterior_priors", table)
+    flat = "prior is" if numbers.facts["flat"] == 1 else "priors are"
+    form = (
+        "Prior (dashed), likelihood (dotted) and posterior (filled) of {parameters:parameter}: where the two "
+        f"last agree, the data speak and the prior is silent; {{flat}} {flat} flat."
     )
-    return {
-        "caption": caption,
-        "alt": fill("Density curves of {}, a panel for each.", counted(facts["parameters"], "parameter")),
-    }
+    alt = "Density curves of {parameters:parameter}, a panel for each."
+    return {"caption": numbers.told(form), "alt": numbers.told(alt)}
 
 
 def beside(table: pd.DataFrame, level: float) -> Words:
     """What the picture of estimates and posteriors shows."""
-    facts = {name: _table_fact("posterior", table, name) for name in ("parameters", "covered")}
-    coverage_mark = Mark(level, "study.json", "inference/level", percent(level, 4))
-    return {
-        "caption": fill(
-            "Estimates (squares) and posterior means (dots) with {} intervals; {} of {} posterior "
-            "means lie within "
-            "the interval of the estimate.",
-            coverage_mark,
-            facts["covered"],
-            facts["parameters"],
-        ),
-        "alt": fill("{}, each with two points and two intervals.", counted(facts["parameters"], "parameter")),
-    }
+    numbers = Numbers("posterior", table)
+    lie = "lies" if numbers.facts["covered"] == 1 else "lie"
+    form = (
+        "Estimates (squares) and posterior means (dots) with {} intervals; {covered} of {parameters} "
+        "posterior "
+        f"means {lie} within the interval of the estimate."
+    )
+    alt = "{parameters:parameter}, each with two points and two intervals."
+    return {"caption": numbers.told(form, at_level(level)), "alt": numbers.told(alt)}
 
 
 def ranks(table: pd.DataFrame) -> Words:
     """What the picture of the ranks shows."""
-    levels, sure = (_table_fact("posterior_ranks", table, name) for name in ("rows", "sure of first"))
-    told = (
-        fill("none is the greatest with a probability of one half or more")
-        if not sure.value
-        else fill(
-            "{} the greatest with a probability of one half or more",
-            fill("{} {}", sure, "is" if sure.value == 1 else "are"),
-        )
-    )
+    numbers = Numbers("posterior_ranks", table)
+    sure = numbers.facts["sure of first"]
+    told = f"{{sure of first}} {'is' if sure == 1 else 'are'}" if sure else "none is"
+    form = f"{told} the greatest with a probability of one half or more."
     return {
-        "caption": fill("Ranks of {} with what is not known of them: {}.", counted(levels, "effect"), told),
-        "alt": fill("{} in order of their mean rank, each with an interval.", counted(levels, "effect")),
+        "caption": numbers.told(f"Ranks of {{rows:effect}} with what is not known of them: {form}"),
+        "alt": numbers.told("{rows:effect} in order of their mean rank, each with an interval."),
     }
 
 
 def predictive(table: pd.DataFrame) -> Words:
     """What the picture of the predictive check shows."""
-    count, outside = (_table_fact("posterior_predictive", table, name) for name in ("statistics", "outside"))
-    return {
-        "caption": fill(
-            "The response (dots) over the range of data sets drawn from the posterior with new "
-            "groups (band); {} of {} "
-            "statistics lie outside.",
-            outside,
-            count,
-        ),
-        "alt": fill("Counts of rows by value of the response: observed, and the range of drawn data sets."),
-    }
+    numbers = Numbers("posterior_predictive", table)
+    lie = "lies" if numbers.facts["outside"] == 1 else "lie"
+    form = (
+        "The response (dots) over the range of data sets drawn from the posterior with new groups (band); "
+        f"{{outside}} of {{statistics}} statistics {lie} outside."
+    )
+    alt = fill("Counts of rows by value of the response: observed, and the range of drawn data sets.")
+    return {"caption": numbers.told(form), "alt": alt}
 
 
 def titled(table: pd.DataFrame) -> pd.DataFrame:
@@ -351,13 +311,8 @@ def works(draws: pd.DataFrame, sensitivity: pd.DataFrame) -> dict[str, dict[str,
         draws: How the draws were made.
         sensitivity: What hangs on the priors, if it was looked at.
     """
-    asked = {
-        "psis": len(draws) > 0,
-        "loo": len(draws) > 0,
-        "lkj": len(draws) > 0,
-        "power-scaling": len(sensitivity) > 0,
-    }
-    return {key: WORKS[key]._asdict() for key in WORKS if asked.get(key)}
+    asked = [*(OF_DRAWS if len(draws) else ()), *(("power-scaling",) if len(sensitivity) else ())]
+    return {key: work._asdict() for key, work in WORKS.items() if key in asked}
 
 
 # --- Parts
@@ -368,22 +323,4 @@ def _fact(files: Files, name: str) -> Mark:
     table = files.table("posterior_draws")
     row = table["quantity"].tolist().index(name)
     value = float(table["value"].iloc[row])
-    text = (
-        "none"
-        if math.isnan(value)
-        else (
-            f"{value:,.0f}"
-            if name in ("draws", "effective_draws")
-            else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
-        )
-    )
-    return cell_mark("posterior_draws", table, row, "value", text)
-
-
-def _table_fact(name: str, table: pd.DataFrame, key: str) -> Mark:
-    value = TABLES[name].facts(table)[key]
-    return Mark(value, f"tables/{name}.csv", f"={key}", number(value, 2 if isinstance(value, float) else 4))
-
-
-def _priors_facts(table: pd.DataFrame) -> dict[str, Mark]:
-    return {name: _table_fact("posterior_priors", table, name) for name in ("parameters", "flat")}
+    return cell_mark("posterior_draws", table, row, "value", rounded(value, 0 if "draws" in name else 2))

@@ -6,6 +6,8 @@ import ast
 import json
 from functools import cache
 
+import numpy as np
+import pandas as pd
 import pytest
 from model.posterior.test_posterior import table
 
@@ -67,6 +69,7 @@ def test_brms_warms_up_a_thousand_and_names_its_own_coefficients():
     assert 'class = "cor"' not in none
     apart = text(to_brms, "y ~ x + (x || g)")
     assert "(1 + x || g)" in apart
+    assert "(1 + x || g)" in text(to_brms, "y ~ x + diag(x | g)")
     assert 'class = "cor"' not in apart
     both = text(to_brms, "y ~ x + (x | g)", {"g.cor": "lkj(2)"})
     assert 'set_prior("lkj(2)", class = "cor", group = "g")' in both
@@ -104,6 +107,7 @@ def test_brms_warms_up_a_thousand_and_names_its_own_coefficients():
         ),
         ("abs(y) ~ exp(x) + (1 | g)", {}, {"beta": "normal(0, 1)"}, "`abs.y.` is written otherwise", None),
         ("y ~ f * x + (1 | g)", {}, {"x": "normal(0, 1)"}, None, None),
+        ("y ~ h + (1 | g)", {}, {"h[T.h1]": "normal(0, 1)"}, "one prior for all coefficients of h", None),
         ("y ~ poly(x, 2) + (1 | g)", {}, {"poly(x, 2)[1]": "normal(0, 1)"}, "written otherwise", None),
         ("y ~ x + (0 + f || g)", {}, None, r"`f\[a\]` in the term of g is one column of several", None),
     ],
@@ -115,3 +119,12 @@ def test_what_another_program_cannot_say_exactly_is_refused(formula, options, as
             continue
         with pytest.raises(FitError, match=said):
             text(write, formula, asked, **options)
+
+
+def test_related_levels_are_written_for_neither():
+    names = [f"g{i}" for i in range(8)]
+    kin = pd.DataFrame(0.5 * np.eye(8) + 0.5, names, names)
+    design = lmmkit.lmm("y ~ x + (1 | g)", table(), known={"g": kin}).design
+    for write, program in ((to_bambi, "Bambi"), (to_brms, "brms")):
+        with pytest.raises(FitError, match=f"Related levels, .* are not written for {program}"):
+            write(design, {}, 400, 1)

@@ -13,6 +13,7 @@ from lmmkit.study.audit import reproduce as reproducing
 from lmmkit.study.audit import rerun
 from lmmkit.study.audit.audit import audit_run
 from lmmkit.study.audit.integrity import open_run
+from lmmkit.study.audit.second_opinion import Opinion
 from lmmkit.study.audit.verdicts import DIFFERS, EXECUTION, IDENTICAL, UNCHECKED
 from lmmkit.study.report.read_back import extract
 from lmmkit.study.steps.figures import figure_from_dict
@@ -20,6 +21,15 @@ from lmmkit.study.trace.diff import diff_runs
 from lmmkit.study.trace.why import why
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _without_statsmodels(monkeypatch):
+    """What it makes of the numbers is asked elsewhere; here, what is opened."""
+    asked = "lmmkit.study.audit.second_opinion.ask_statsmodels"
+    monkeypatch.setattr(asked, lambda _: Opinion("statsmodels MixedLM", "not asked"))
+
+
 SECRET = "x,SECRET,g\n1,7654321,a\n2,7654321,b\n"
 
 

@@ -400,3 +400,219 @@ def test_without_degrees_of_freedom_there_is_no_interval():
     table.loc[:, ["df", "t", "p", "low", "high"]] = np.nan
     files.csv.__wrapped__.__self__.files["tables/answer.csv"] = table
     assert plain(answer(files, fit.design)[0]).endswith("(without interval: no degrees of freedom).")
+
+
+FACTS = {
+    "term": "x", "absent": "", "variable": "x", "kind": "number", "within": [], "contrast": [], "at": [], "moderators": [],
+    "curved": False, "scale": "identity", "shift": 0.0, "response": "y", "column": "y", "plain": "y", "nested": False,
+    "where": [], "offset": False, "averaged": [], "held": [], "alpha": 0.05,
+}  # fmt: skip
+COLUMNS = [
+    "row", "role", "variable", "level", "base", "moderator", "at", "value", "estimate", "se", "df", "t", "p", "low", "high",
+    "num_df", "den_df", "F", "ratio", "ratio_low", "ratio_high", "change", "change_low", "change_high", "original",
+    "original_low", "original_high", "clear", "adjusted", "method", "interval",
+]  # fmt: skip
+TEST = {"role": "F", "num_df": 2.0, "den_df": 30.0, "F": 4.5, "p": 0.01}
+
+
+def sized(role="slope", estimate=2.0, low=1.0, high=3.0, p=0.01, **more):
+    return {
+        "role": role,
+        "estimate": estimate,
+        "se": 0.5,
+        "low": low,
+        "high": high,
+        "p": p,
+        "interval": "Wald",
+        **more,
+    }
+
+
+def boxed(*rows, formula="y ~ x + f * k + z + (1 | g)", ci="wald", labels=None, units=None, **facts):
+    """The answer that a table of these rows makes."""
+    table = pd.DataFrame([{"row": f"r{i}", **row} for i, row in enumerate(rows)], columns=COLUMNS)
+    texts = ["role", "variable", "level", "base", "moderator", "at", "adjusted", "method", "interval"]
+    table[texts] = table[texts].astype(object)
+    files = report_files(
+        answer=table,
+        study=study(ci=ci, **(units or {})),
+        certificate={"digits": 9},
+        **{"answer.json": {**FACTS, **facts}},
+    )
+    return [plain(text) for text in answer(files, design(formula), labels or Labels())]
+
+
+OF_X = "(95 % confidence interval {} to {}; p = 0.010)."
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (1.0, 3.0, "y increases with x: the slope is *2.000 per unit of x* " + OF_X.format("1.000", "3.000")),
+        (0.0, 3.0, "The data do not show whether y increases or decreases with x: the slope is *2.000 per unit of x* " + OF_X.format("0.000", "3.000")),
+        (-1.0, 0.0, "The data do not show whether y increases or decreases with x: the slope is *2.000 per unit of x* " + OF_X.format("−1.000", "0.000")),
+        (0.001, 3.0, "y increases with x: the slope is *2.000 per unit of x* " + OF_X.format("0.001", "3.000")),
+    ],
+)  # fmt: skip
+def test_an_interval_that_ends_at_zero_shows_nothing(low, high, said):
+    assert boxed(sized(low=low, high=high)) == [said]
+
+
+def test_a_slope_below_zero_decreases():
+    assert boxed(sized(estimate=-2.0, low=-3.0, high=-1.0))[0].startswith(
+        "y decreases with x: the slope is *−2.000 per"
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "lead"),
+    [
+        ({}, "y increases with x: the slope is"),
+        ({"curved": True}, "On average over the rows of the data, y increases with x: the average slope is"),
+        ({"moderators": ["z"]}, "On average over the rows of the data, y increases with x: the average slope is"),
+        ({"at": [{"column": "z", "value": 2.0}]}, "At z = 2, y increases with x: the slope is"),
+        ({"at": [{"column": "z", "value": 2.0}, {"column": "k", "value": "p"}]}, "At z = 2 and k p, y increases with x: the slope is"),
+    ],
+)  # fmt: skip
+def test_where_a_slope_holds_leads_its_sentence(facts, lead):
+    assert boxed(sized(), **facts)[0].startswith(lead)
+
+
+@pytest.mark.parametrize(
+    ("ci", "interval", "said"),
+    [("profile", "Wald", ", by Wald; p"), ("bootstrap", "Wald", ", by Wald; p"), ("wald", "Wald", "3.000; p"), ("auto", "Wald", "3.000; p"),
+     ("profile", "profile likelihood", "3.000; p")],
+)  # fmt: skip
+def test_an_interval_of_another_kind_than_asked_says_so(ci, interval, said):
+    assert said in boxed(sized(interval=interval), ci=ci)[0]
+    assert (", by Wald" in boxed(sized(interval=interval), ci=ci)[0]) == (", by Wald" in said)
+
+
+def logged(ratio, role="slope", **more):
+    around = {"ratio": ratio, "ratio_low": ratio / 1.25, "ratio_high": ratio * 1.25}
+    changes = {name.replace("ratio", "change"): value - 1.0 for name, value in around.items()}
+    return sized(role, np.log(ratio), np.log(ratio / 1.25), np.log(ratio * 1.25), **around, **changes, **more)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "told"),
+    [
+        (0.5, "it is multiplied by *0.5 per unit of x*"),
+        (0.51, "it changes by *−49.0 % per unit of x* (95 % confidence interval −59.2 % to −36.3 %;"),
+        (1.99, "it changes by *99.0 % per unit of x* (95 % confidence interval 59.2 % to 149 %;"),
+        (2.0, "it is multiplied by *2 per unit of x* (95 % confidence interval 1.6 to 2.5;"),
+        (3.0, "it is multiplied by *3 per unit of x*"),
+        (1.0001, "it changes by *0.01 % per unit of x* (95 % confidence interval −20.0 % to 25.0 %;"),
+    ],
+)  # fmt: skip
+def test_a_change_in_per_cent_between_a_half_and_double(ratio, told):
+    assert told in boxed(logged(ratio), scale="log", plain="y")[0]
+    difference = logged(ratio, "difference", variable="f", level="v", base="u")
+    what = "the ratio is" if "multiplied" in told else "the difference is"
+    if abs(np.log(ratio)) > np.log(1.25):
+        assert what in boxed(difference, scale="log", kind="factor", variable="f")[0]
+
+
+@pytest.mark.parametrize(
+    ("p", "alpha", "shown"),
+    [(0.0499, 0.05, True), (0.05, 0.05, False), (0.07, 0.1, True), (0.02, 0.01, False)],
+)
+def test_a_test_decides_at_the_level_of_the_study(p, alpha, shown):
+    told = boxed({**TEST, "p": p}, kind="factor", variable="f", alpha=alpha)
+    assert told[0].startswith("y differs between the levels of f (F(2, 30.0) = 4.50, p = ") == shown
+    assert told[0].startswith("The data do not show that y differs between the levels of f (") != shown
+
+
+@pytest.mark.parametrize(
+    ("p", "clear", "agree"),
+    [(0.01, True, True), (0.01, False, False), (0.2, True, False), (0.2, False, True)],
+)
+def test_a_test_and_its_pairs_that_do_not_agree_are_explained(p, clear, agree):
+    pair = sized("difference", variable="f", level="v", base="u", adjusted="Tukey", clear=clear)
+    told = boxed(pair, {**TEST, "p": p}, kind="factor", variable="f")
+    assert told[1].startswith(
+        "The largest difference, v less u, is *2.000* (95 % confidence interval 1.000 to 3.000, Tukey's adjustment; p"
+    )
+    assert any("need not agree" in text for text in told) != agree
+
+
+@pytest.mark.parametrize(("count", "every"), [(2, False), (3, True)])
+def test_all_levels_are_tested_together_where_there_are_more_than_two(count, every):
+    means = [sized("mean", level=level) for level in "uvw"[:count]]
+    told = boxed(
+        sized("difference", variable="f", level="v", base="u"), TEST, *means, kind="factor", variable="f"
+    )
+    assert told[0].startswith("y is higher for f v than for u: the difference is *2.000* (")
+    assert ("All levels of f together: F(2, 30.0) = 4.50, p = 0.010." in told) == every
+
+
+@pytest.mark.parametrize(
+    ("count", "lead"),
+    [
+        (8, "Estimated means of y: l0 0.000 "),
+        (9, "The lowest and the highest estimated mean of y: l0 0.000 "),
+    ],
+)
+def test_eight_means_are_listed_and_of_more_the_ends(count, lead):
+    means = [sized("mean", estimate=float((i * 5) % count), level=f"l{i}") for i in range(count)]
+    (told,) = (
+        text for text in boxed(TEST, *means, kind="factor", variable="f") if "estimated mean" in text.lower()
+    )
+    assert told.startswith(lead)
+    assert told.count(" to ") == (8 if count == 8 else 2)
+    if count == 9:
+        assert told.endswith(", l7 8.000 (1.000 to 3.000).")
+
+
+@pytest.mark.parametrize(
+    ("shift", "said"), [(0.0, "(geometric means): u 7 ("), (1.0, "the scale of y: u 7 (")]
+)
+def test_means_carried_back_are_geometric_without_a_shift(shift, said):
+    back = sized("mean", level="u", original=7.0, original_low=6.0, original_high=8.0)
+    told = boxed(TEST, back, kind="factor", variable="f", scale="log", shift=shift)
+    assert said in told[1]
+
+
+def components(*rows):
+    table = pd.DataFrame(rows, columns=["group", "var1", "sdcor"])
+    return table.assign(var2=None, component=[f"c{i}" for i in range(len(table))])
+
+
+LEVELS = "y ~ x + (0 + f | g)"
+
+
+@pytest.mark.parametrize(
+    ("formula", "rows", "said"),
+    [
+        (LEVELS, [("f[u]", 2.0), ("f[v]", 2.0)], "2 in f: u and 2 in f: v"),
+        (LEVELS, [("f[u]", 2.0), ("f[v]", 2.0), ("f[w]", 2.0)], "2 in each of f: u, f: v and f: w"),
+        (LEVELS, [("f[u]", 2.0), ("f[v]", 2.0), ("f[w]", 2.00001)], "2 in f: u, 2 in f: v and 2 in f: w"),
+        ("y ~ x + (f || g)", [("Intercept", 2.0), ("f[T.v]", 2.0), ("f[T.w]", 2.0)], "2 in the intercept, 2 in f: v against u and 2 in f: w against u"),
+        ("y ~ x + (0 + x + z + w || g)", [("x", 2.0), ("z", 2.0), ("w", 2.0)], "2 per unit of x in the slope of x, 2 per unit of z in the slope of z and"),
+    ],
+)  # fmt: skip
+def test_deviations_of_a_group(formula, rows, said):
+    table = components(*(("g", *row) for row in rows), ("Residual", None, 3.0))
+    told = plain(spread(report_files(components=table, study=study()), design(formula)))
+    assert told.startswith(f"Standard deviations between levels of g: {said}")
+    assert told.endswith("The residual standard deviation is 3.")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({}, "is 3."), ({"weights": "w"}, "is 3 (of a row of unit weight).")]
+)
+def test_a_residual_deviation_with_weights_is_that_of_unit_weight(options, said):
+    files = report_files(components=components(("Residual", None, 3.0)), study=study())
+    assert (
+        plain(spread(files, design("y ~ x + (1 | g)", **options)))
+        == f"The residual standard deviation {said}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "lead"),
+    [("depth of snow", "Depth of snow increases with x"), ("depth", "depth increases with x"), ("follow-up time", "Follow-up time increases"),
+     ("depth in 2024", "depth in 2024 increases"), ("log(depth of snow)", "log(depth of snow) increases")],
+)  # fmt: skip
+def test_a_sentence_begins_with_a_capital_where_a_label_is_words(label, lead):
+    assert boxed(sized(), labels=Labels({"y": label}))[0].startswith(lead)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+import numpy as np
+import pandas as pd
 import pytest
 from support.report_files import design
 
@@ -211,7 +213,7 @@ def test_a_model_without_random_effects():
             "y ~ 1 + (1 | g)",
             [
                 "y ~ 1 + (1 | g), written out for observation i",
-                "The 1 effects of each level of g are normal with mean zero",
+                "The effect of each level of g is normal with mean zero",
                 "The residuals are normal",
             ],
         ),
@@ -228,6 +230,47 @@ def test_names_of_columns_are_escaped_and_upright():
     assert '<mi mathvariant="normal">y</mi>' in mean
     assert "<mi>ε</mi>" in mean
     assert name("<b&>") == '<mi mathvariant="normal">&lt;b&amp;&gt;</mi>'
+
+
+@pytest.mark.parametrize(
+    ("term", "diagonal", "apart"),
+    [
+        ("cs(0 + f | g)", "σ_{k}^{2}", "σ_{k}σ_{m}ρ"),
+        ("homcs(0 + f | g)", "σ^{2}", "σ^{2}ρ"),
+        ("ar1(0 + f | g)", "σ^{2}", "σ^{2}ρ^{|k−m|}"),
+        ("hetar1(0 + f | g)", "σ_{k}^{2}", "σ_{k}σ_{m}ρ^{|k−m|}"),
+        ("toep(0 + f | g)", "σ_{k}^{2}", "σ_{k}σ_{m}ρ_{|k−m|}"),
+        ("homtoep(0 + f | g)", "σ^{2}", "σ^{2}ρ_{|k−m|}"),
+        ("homdiag(0 + f | g)", "σ^{2}", "0"),
+        ("exp(0 + pos(x, z) | g)", "σ^{2}", "σ^{2}e^{−d_{k,m}/r}"),
+        ("ou(0 + pos(x) | g)", "σ^{2}", "σ^{2}e^{−d_{k,m}/r}"),
+    ],
+)
+def test_equations_of_patterned_covariances(term, diagonal, apart):
+    mean, effects, _ = equations(f"y ~ 1 + {term}")
+    same, other = "G_{g}_{k,k}", "G_{g}_{k,m}"
+    assert effects.endswith(f"~N(0,G_{{g}}), {same}={diagonal},{other}={apart}(k≠m)")
+    positions = term.startswith(("exp", "ou"))
+    assert mean == "y_{i}=β_{0}+" + (
+        f"z_{{i}}^{{T}}b_{{g[i]}}+{E}"
+        if positions
+        else f"{G}{TIMES}f[u]_{{i}}+b_{{1,g[i]}}{TIMES}f[v]_{{i}}+b_{{2,g[i]}}{TIMES}f[w]_{{i}}+{E}"
+    )
+
+
+def test_equations_of_levels_that_are_related():
+    K = pd.DataFrame(np.eye(4) + 0.25, index=list("abcd"), columns=list("abcd"))
+    parents = pd.DataFrame(
+        {"id": list("abcd"), "sire": [None, None, "a", "a"], "dam": [None, None, "b", "b"]}
+    )
+    for known, sign in ((K, "K"), (parents, "A")):
+        one, several = (equations(f"y ~ 1 + {term}", known={"g": known}) for term in ("(1 | g)", "(x | g)"))
+        assert one[1] == f"b_{{0}}~N(0,σ_{{g}}^{{2}}{TIMES}{sign})"
+        assert several[1] == f"b~N(0,{sign}⊗G_{{g}})"
+    heard = ET.fromstring(model_equations(design("y ~ 1 + (1 | g)", known={"g": K}))[1]).get("aria-label")
+    assert heard == (
+        "The effect of each level of g is normal with mean zero, related between levels by a known matrix"
+    )
 
 
 APART = "|h[k]−h[i]|"

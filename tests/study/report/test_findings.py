@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a sentence stands as it is printed)
 """Checks of the assumptions, results and methods: planted faults, and what is said of them."""
 
 from __future__ import annotations
@@ -218,3 +219,90 @@ def test_a_coefficient_says_what_its_coding_compares(coding, name, words):
 
     assert name in fit.design.fixed_names
     assert Seen(fit.design, {}).effect(name) == words
+
+
+def checked(*rows, how="refitted"):
+    """Files in which these are the checks: (check, verdict, remedy, form, facts)."""
+    from support.report_files import report_files
+
+    table = pd.DataFrame(rows, columns=["check", "verdict", "remedy", "form", "facts"]).assign(of="x")
+    sentences = [
+        {"form": form, "facts": facts} for form, facts in zip(table["form"], table["facts"], strict=True)
+    ]
+    told = {"sentences": sentences, "judged_by": "studentised", "replicates": 999, "how": how, "seed": 1}
+    return report_files(
+        checks=table, summary={"singular": False, "singular_terms": [], "reused": []},
+        influence=pd.DataFrame(columns=["group"]), influences=pd.DataFrame(columns=["group"]), **{"checks.json": told},
+    )  # fmt: skip
+
+
+def fact(kind, value, decimals=None, of=""):
+    return {"kind": kind, "value": value, "of": of, "decimals": decimals}
+
+
+P = [fact("probability", 0.01)]
+ROWS = [
+    ("fine one", "fine", "", "Fine.", []), ("looked at", "look", "", "Look: {}.", P), ("left", "not checked", "", "Left.", []),
+    ("troubled", "trouble", "mend it.", "Trouble: {}.", P), ("fine two", "fine", "", "Fine.", []),
+]  # fmt: skip
+HOW = (
+    "Each check is ranked among the same check of 999 data sets simulated from the fit ({}), and p values are "
+    "adjusted for all checks together; rows are judged by studentised residuals."
+)
+
+
+def test_trouble_comes_first_then_what_to_look_at_then_the_rest():
+    from support.report_files import seen
+
+    from lmmkit.study.report.findings import notable_in_words
+
+    files, names = checked(*ROWS), seen("y ~ x + (1 | g)")
+    rest = [
+        "Nothing notable was found in: fine one (x) and fine two (x).",
+        "Not checked, or beyond what these data can tell: left (x).",
+    ]
+    assert [plain(text) for text in checks_in_words(files, names)] == [
+        "Trouble: p = 0.010. What to do: mend it.", "Look: p = 0.010.", *rest, HOW.format("the model refitted to each"),
+    ]  # fmt: skip
+    assert [plain(text) for text in notable_in_words(files, names)] == [
+        HOW.format("the model refitted to each"), "Trouble: p = 0.010.", "Look: p = 0.010.", *rest,
+    ]  # fmt: skip
+    assert [plain(text) for text in serious(files, names)] == ["Trouble: p = 0.010."]
+    told = [plain(text) for text in checks_in_words(checked(*ROWS, how="fitted"), names)]
+    assert told[-1] == HOW.format("at the fitted variances, without refits")
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (fact("probability", 0.0009), "p < 0.001"),
+        (fact("probability", 0.001), "p = 0.001"),
+        (fact("number", -4.8511, 2), "−4.85"),
+        (fact("number", 1234.5678, 0), "1,235"),
+        (fact("text", "57"), "57"),
+        (fact("text", "have heavier tails"), "have heavier tails"),
+        (fact("column", "x"), "weeks"),
+        (fact("level", "v", of="f"), "High"),
+        (fact("effect", "f[T.v]"), "f: High against u"),
+        (fact("unit", ""), " ms"),
+    ],
+)
+def test_a_fact_is_told_as_readers_see_it(told, text):
+    from support.report_files import design
+
+    from lmmkit.study.report.seen import Seen
+
+    names = Seen(design("y ~ x + f + (1 | g)"), {"y": "ms"}, Labels({"x": "weeks"}, {"f": {"v": "High"}}))
+    files = checked(("one", "trouble", "", "It is {}.", [told]))
+    assert plain(serious(files, names)[0]) == f"It is {text}."
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("Residual", " ms of a row of unit weight"), ("x", " ms per d"), ("Intercept", " ms")]
+)
+def test_a_residual_deviation_is_that_of_unit_weight(name, unit):
+    from support.report_files import seen
+
+    units = {"y": "ms", "x": "d"}
+    assert str(seen("y ~ x + (1 | g)", units, weights="w").units_of([name])[0]) == unit
+    assert str(seen("y ~ x + (1 | g)", units).units_of([name])[0]) == unit.partition(" of a")[0]

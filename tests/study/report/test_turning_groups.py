@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a sentence stands as it is printed)
 """What is said of an answer that turns on one group, and of one that does not."""
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.answers import plain
-from support.report_files import report_files
+from support.report_files import design, report_files
 
 import lmmkit
 from lmmkit.model.influence import about_influence
@@ -61,7 +62,7 @@ def test_an_answer_that_turns_on_no_group_has_its_range():
     assert said[0].startswith(
         "The answer turns on no single level of g: without any one of 10 the slope of x lies between "
     )
-    assert said[0].endswith(", and its p stays below 0.05 (<0.001).") or "(< 0.001)" in said[0]
+    assert said[0].endswith(", and its p stays below 0.05 (< 0.001).")
     assert said[1].startswith("The answer turns on no single row: without any one of 60 ")
     assert set(found.table.loc[found.table["group"] == "row", "level"]) <= {str(i) for i in range(2, 62)}
 
@@ -73,3 +74,105 @@ def test_the_picture_has_a_point_for_each_group(whole):
     assert axes.shape == (1, 2 if np.isfinite(whole) else 1)
     drawn = np.concatenate([np.asarray(line.get_xdata(), float) for line in axes[0, 0].lines])
     assert sorted(drawn) == pytest.approx(sorted(found.of_first_group()["cooks"]))
+
+
+def unit(group, level, turns="", *, answer=False, estimate=-0.5, p=0.2):
+    return {"group": group, "level": level, "turns": turns, "answer": answer, "estimate": estimate, "p": p}
+
+
+def of(group="g", focus="slope of x", units=10, p=0.03, most_p=0.04, **changes):
+    return {
+        "group": group, "units": units, "focus": focus, "estimate": 0.25, "p": p, "low": 0.125, "high": 0.5,
+        "least_p": 0.01, "most_p": most_p, "turned": 0, "others": 0, "lost": 0, "note": np.nan, **changes,
+    }  # fmt: skip
+
+
+def sentences(row, units=(), labels=None):
+    """All that is told of one grouping factor."""
+    files = report_files(
+        influences=[row], influence=pd.DataFrame([unit("h", "0"), *units]), **{"answer.json": {"alpha": 0.05}}
+    )
+    return [plain(each) for each in influence_in_words(files, Seen(design("y ~ x * f + (1 | g)"), {}, labels or Labels()))]  # fmt: skip
+
+
+RANGE = "The answer turns on no single level of g: without any one of 10 the slope of x lies between 0.125 and 0.5"
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (of(), f"{RANGE}, and its p stays below 0.05 (at most 0.040)."),
+        (of(most_p=0.0004), f"{RANGE}, and its p stays below 0.05 (< 0.001)."),
+        (of(p=0.3, most_p=0.9), f"{RANGE}, and its p stays above 0.05 (at least 0.010)."),
+        (of(p=0.05), f"{RANGE}, and its p stays above 0.05 (at least 0.010)."),
+        (of("row"), RANGE.replace("level of g", "row") + ", and its p stays below 0.05 (at most 0.040)."),
+        (
+            of(focus="interaction x:f", low=np.nan, high=np.nan),
+            "The answer turns on no single level of g: without any one of 10 the p of the test of the interaction "
+            "x × f stays below 0.05 (at most 0.040).",
+        ),
+        (
+            of(focus="f: v less u, at x 2"),
+            RANGE.replace("slope of x", "difference f: v less u, at x 2,") + ", and its p stays below 0.05 (at most 0.040).",
+        ),
+        (
+            of(note="No level can be left out."),
+            "The influence of the levels of g was not looked at: No level can be left out.",
+        ),
+        (of(lost=10), "Without 10 of the levels of g a coefficient cannot be estimated."),
+    ],
+)  # fmt: skip
+def test_an_answer_that_stays_is_told_with_its_range(row, expected):
+    assert sentences(row) == [expected]
+
+
+def test_names_in_it_are_those_of_readers():
+    labels = Labels({"f": "Dose", "x": "weeks"}, {"f": {"v": "High", "u": "Low"}})
+    assert " the difference Dose: High less Low, at weeks 2, lies" in sentences(of(focus="f: v less u, at x 2"), (), labels)[0]  # fmt: skip
+    assert " the slope of weeks lies between" in sentences(of(), (), labels)[0]
+    assert " the interaction weeks × Dose lies" in sentences(of(focus="interaction x:f"), (), labels)[0]
+
+
+def test_lost_levels_stand_beside_the_range_of_the_others():
+    assert sentences(of(lost=9)) == [
+        f"{RANGE}, and its p stays below 0.05 (at most 0.040).",
+        "Without 9 of the levels of g a coefficient cannot be estimated.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        ("sign", "the slope of x is −0.5 in place of 0.25"),
+        ("p", "p of the slope of x = 0.200 in place of p = 0.030"),
+        ("sign, p", "the slope of x is −0.5 in place of 0.25 and its p = 0.200 in place of p = 0.030"),
+    ],
+)
+def test_a_turn_is_told_with_both_numbers(turns, said):
+    turned = unit("g", "7", turns, answer=True)
+    assert sentences(of(turned=1), [turned]) == [
+        f"The answer turns on a single level of g: without g 7 {said}."
+    ]
+
+
+@pytest.mark.parametrize(("count", "named"), [(3, 3), (4, 3)])
+def test_three_turning_levels_are_named_and_more_are_counted(count, named):
+    (said,) = sentences(of(turned=count), [unit("g", str(i), "sign", answer=True) for i in range(count)])
+    assert said.count("without g ") == named
+    assert said.endswith("; 4 such levels in all.") == (count == 4)
+    assert said.endswith("in place of 0.25.") == (count == 3)
+
+
+def test_variances_that_turn_are_told_apart_from_the_answer():
+    others = [
+        unit("g", "1", "g.sd.x vanishes"), unit("g", "2", "g.sd.x appears"),
+        unit("g", "3", "sign, g.sd.x vanishes", answer=True), unit("h", "4", "g.sd.x vanishes"),
+    ]  # fmt: skip
+    told = sentences(of(turned=1, others=2), others)
+    assert told == [
+        "The answer turns on a single level of g: without g 3 the slope of x is −0.5 in place of 0.25.",
+        "Without g 1 the deviation g.sd.x is estimated as zero.",
+        "Without g 2 the deviation g.sd.x is no longer estimated as zero.",
+    ]
+    many = [unit("g", str(i), "g.sd.x vanishes") for i in range(5)]
+    assert sum("deviation" in text for text in sentences(of(others=5), many)) == 3
