@@ -11,8 +11,10 @@ import pytest
 
 import lmmkit
 from lmmkit import DataError, Fit, FitError, lmm, reference_based, tipping_point
+from lmmkit.engine.imputation.pooling import Pooled
 from lmmkit.model.missing_data.about_missing import arm_columns, dropout, refuse, visit_columns
-from lmmkit.model.missing_data.sensitivity import sensitivity
+from lmmkit.model.missing_data.sensitivity import Sensitivity, sensitivity
+from lmmkit.model.missing_data.tipping_point import _found
 
 RUBIN, JACKKNIFE = "multiple imputation, Rubin", "conditional mean, jackknife"
 EFFECT = "arm[T.b]:visit[v2]"
@@ -255,3 +257,41 @@ def test_a_study_is_refused_before_it_is_fitted() -> None:
     ):
         with pytest.raises(FitError, match=words):
             refuse(visits().design, SimpleNamespace(**{**vars(asked), **change}))
+
+
+@pytest.mark.parametrize(
+    ("level", "df", "quantile"),
+    [(0.95, 10.0, 2.228138852), (0.9, 10.0, 1.812461123), (0.9, np.inf, 1.644853627)],
+)
+def test_an_estimate_has_the_interval_of_its_level(level, df, quantile):
+    told = Sensitivity.tested(SimpleNamespace(level=level), Pooled(3.0, 2.0, df, 1.0, 1.0, 0.0))
+    assert (told["low"], told["high"]) == pytest.approx((3.0 - 2.0 * quantile, 3.0 + 2.0 * quantile))
+    again = Sensitivity.tested(SimpleNamespace(level=level), Pooled(2.0 * quantile, 2.0, df, 1.0, 1.0, 0.0))
+    assert (again["low"], again["p"]) == pytest.approx((0.0, 1.0 - level), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "nearest"),
+    [(-3.0, 2.0, 2.0), (-2.0, 3.0, -2.0), (-3.0, 99.0, -3.0), (-99.0, 0.5, 0.5), (-99.0, 99.0, np.nan)],
+)
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_the_tipping_point_is_the_nearer_of_two_and_small_within_half_a_deviation(
+    below, above, nearest, level
+):
+    def tested(delta):
+        p = 0.04 if below < delta < above else 0.9
+        return {name: p if name == "p" else 1.0 for name in ("estimate", "se", "df", "t", "p", "low", "high")}
+
+    facts = {"missing": 1, "rows": 4, "made": 0, "over_visits": False, "response": "y", "imputations": 2}
+    basis = SimpleNamespace(
+        level=level, rows=SimpleNamespace(sds=np.array([9.0, 2.0])), facts=facts | {"no_jackknife": "so"},
+        drawn=lambda assumptions: dict.fromkeys(assumptions, np.zeros((2, 1))),
+        analysis=SimpleNamespace(complete_df=lambda _: 10.0), means=SimpleNamespace(why_not=lambda: "so"),
+        pooled=lambda Y, _: float(Y[1, 0]), tested=tested, likelihood={"estimate": 1.0},
+    )  # fmt: skip
+    found = _found(basis, np.array([False, True]), ["b"], gaps=False)
+    row = found.table.iloc[0]
+    assert row["tip"] == pytest.approx(nearest, abs=1e-4, nan_ok=True)
+    assert row["tip_sds"] == pytest.approx(nearest / 2.0, abs=1e-4, nan_ok=True)
+    assert (row["turns"], found.facts["small"]) == (not np.isnan(nearest), nearest == 0.5)
+    assert (found.facts["clear"], found.facts["shifted"]) == (True, 1)
