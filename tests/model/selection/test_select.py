@@ -14,6 +14,7 @@ from reference.cases import table
 import lmmkit
 from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.selection.random_parts import lattice
+from lmmkit.model.selection.residual_structures import residual_structures
 from lmmkit.model.selection.select import select
 
 FULL = "Reaction ~ Days + (Days | Subject)"
@@ -425,3 +426,14 @@ def test_reductions_of_several_terms():
         "(1 + x | h)",
         "(1 + x | g)",
     ]
+
+
+@pytest.mark.parametrize("df", ["normal", "auto"])
+def test_independent_rows_have_n_less_p_degrees_of_freedom_whatever_the_method(df):
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"g": np.repeat(np.arange(12), 3), "t": np.tile(np.arange(3), 12)})
+    frame["y"] = frame["t"] + np.repeat(rng.normal(size=12), 3) + rng.normal(size=36)
+    fit = lmmkit.lmm("y ~ t", frame, residual="cs(t | g)")
+    table = residual_structures(fit, ["iid", "cs(t | g)"], frame, {}, L=np.array([[0.0, 1.0]]), df=df)
+    assert table["df"].iloc[0] == 34.0
+    assert np.isinf(table["df"].iloc[1]) == (df == "normal")
