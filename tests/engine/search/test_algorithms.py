@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 from engine.search.test_guards import one_way
+from engine.search.test_row_structures import bodyweight
 from reference.cases import CASES, fitted, truth
 
 from lmmkit import lmm
@@ -169,14 +170,17 @@ class Scipy:
             callback(xk=np.append(x[:-1], place))
 
 
-def test_standard_deviations_are_bounded_below_and_correlations_are_not(monkeypatch):
-    setup = set_up(fitted("sleep_full", "REML").estimates.problem, reml=True)
-    seen = Scipy(monkeypatch)
+@pytest.mark.parametrize("serial", [False, True])
+def test_standard_deviations_are_bounded_below_and_nothing_else_is(monkeypatch, serial):
+    problem = bodyweight(slopes=True) if serial else fitted("sleep_full", "REML").estimates.problem
+    setup = set_up(problem, reml=True)
+    seen, free = Scipy(monkeypatch), setup.criterion.source.count
     objective = ProfiledDeviance(setup.criterion, setup.scale, SEARCH)
     penalised_least_squares(objective, setup.start(), SEARCH, 10)
     [(value, x, bounds)] = seen.rounds
-    assert bounds == [(0.0, None), (None, None), (0.0, None)]
-    assert value(np.full(3, np.nan))[0] == SEARCH.wall
+    assert bounds == [(0.0, None), (None, None), (0.0, None), *[(None, None)] * free]
+    assert (free > 0) == serial
+    assert value(np.full(len(x), np.nan))[0] == SEARCH.wall
     assert value(x)[0] == objective.evaluate(x).deviance
 
 
