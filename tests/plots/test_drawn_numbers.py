@@ -231,6 +231,13 @@ def test_correlations_of_rows_and_columns_are_not_exchanged():
     assert [text.get_text() for text in ax.texts] == ["1.00", "0.25", "0.75", "1.00"]
 
 
+@pytest.mark.parametrize(("value", "told"), [(-0.004, "0.00"), (-0.006, "-0.01"), (0.004, "0.00")])
+def test_a_correlation_that_is_zero_as_it_is_rounded_has_no_sign(value, told):
+    table = pd.DataFrame({"block": "g", "row": list("aabb"), "column": list("abab")})
+    (ax,) = plots.correlations(table.assign(correlation=[1.0, value, value, 1.0])).flat
+    assert [text.get_text() for text in ax.texts] == ["1.00", told, told, "1.00"]
+
+
 def test_candidates():
     distances = {"d_deviance": [2.5, 0.0, 7.0], "d_aic": [0.0, 1.5, 9.0], "d_bic": [0.5, 0.0, np.nan]}
     table = pd.DataFrame(

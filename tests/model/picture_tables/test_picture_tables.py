@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from lmmkit import lmm
+from lmmkit.model.picture_tables import parameter_intervals
 from lmmkit.model.picture_tables.parameter_intervals import beside_wald, compared_intervals, profile_zeta
-from lmmkit.model.picture_tables.shrinkage import ellipses, shrinkage
+from lmmkit.model.picture_tables.shrinkage import _within, ellipses, shrinkage
 from lmmkit.model.report_tables.about_fit import effect_pairs
 from lmmkit.model.report_tables.about_inference import factor_means, intervals
 
@@ -87,3 +88,26 @@ def test_lines_of_an_interaction_are_its_means(data):
     assert list(means.lines["mean"]) == list(means.table["mean"])
     for line, cell in zip(means.lines.itertuples(), means.table["cell"], strict=True):
         assert cell == f"h within k: {line.level}, {line.by.removeprefix('k: ')}"
+
+
+@pytest.mark.parametrize(("far", "told"), [(1.0, True), (5e4, True), (1.5e5, False)])
+def test_a_group_has_a_line_of_its_own_unless_its_columns_are_one_to_rounding(far, told):
+    """Of x = far - 1 and far + 1 the scaled products have 1 / (2 far^2) as their least eigenvalue."""
+    x, one = far + np.array([-1.0, 1.0]), np.zeros(2, np.intp)
+    Z, y = np.column_stack([np.ones(2), x]), np.array([2.0, 6.0])
+    own = _within(one, 1, Z, y, np.array([1.0, 3.0]))[0]
+    assert np.isfinite(own).all() == told
+    if told:
+        np.testing.assert_allclose(Z @ own, y, rtol=1e-3)
+
+
+def test_facts_tell_which_interval_leans_most_and_which_differ_most():
+    facts = {table.name: table.facts for table in parameter_intervals.TABLES}
+    ends = {"estimate": [2.0, 1.0, 0.0], "low": [1.0, 0.0, 0.0], "high": [3.0, 5.0, 9.0]}
+    leaning = pd.DataFrame({"parameter": ["a", "b", "zero"], **ends})
+    assert facts["profile_zeta"](pd.concat([leaning, leaning])) == {"parameters": 3, "most": 4.0, "place": 1}
+    left = leaning.assign(low=[-4.0, 0.0, 0.0], high=[3.0, 1.5, 9.0])
+    assert facts["profile_zeta"](left) == {"parameters": 3, "most": 6.0, "place": 0}
+    rows = {"parameter": list("aabb"), "low": [0.0, 1.0, 0.0, 0.0], "high": [2.0, 2.0, 1.0, 3.0]}
+    assert facts["interval_comparison"](pd.DataFrame(rows)) == {"parameters": 2, "most": 3.0, "place": 1}
+    assert [made(leaning[:0]) for made in facts.values()] == [{"parameters": 0}] * 2

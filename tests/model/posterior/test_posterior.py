@@ -193,6 +193,21 @@ def test_sensitivity_by_power_scaling_is_that_of_conjugate_normals():
     assert rows["silent"]["likelihood"] > 0.05 > rows["silent"]["prior"]
 
 
+def test_sensitivity_is_the_distance_for_each_doubling_of_the_power():
+    """Of ten draws, too few to smooth: the mean over the powers 0.99 and 1.01, on the scale of log2."""
+    x, base = np.array([3.0, 0.0, -1.0, 7.0, 2.5, 4.0, 9.0, -2.0, 1.0, 0.5]), np.full(10, 0.1)
+    components = {"prior": stats.norm.logpdf(x), "likelihood": stats.t.logpdf(x, 3, 4.0, 2.0)}
+    told = sensitivity(pd.DataFrame({"x": x}), np.log(base), *components.values()).loc["x"]
+    order = np.argsort(x)
+    for name, component in components.items():
+        each = []
+        for power, doublings in ((0.99, 0.014499569695115089), (1.01, 0.014355292977070055)):
+            w = np.exp((power - 1.0) * component)
+            each.append(distance(x[order], base, (w / w.sum())[order]) / doublings)
+        assert told[name] == pytest.approx(np.mean(each))
+        assert told[name] > 0.0
+
+
 def test_distance_of_distributions():
     x, p = np.arange(5.0), np.full(5, 0.2)
     q = np.array([0.0, 0.0, 0.0, 0.0, 1.0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,6 +47,14 @@ def test_effects_are_in_order_of_size_by_term(fit):
         assert rows["estimate"].is_monotonic_increasing
         name = str(term).removeprefix("g: ")
         np.testing.assert_array_equal(rows["estimate"], fit.ranef["g"][name].loc[rows["level"]])
+
+
+def test_effects_are_drawn_against_the_normal_quantiles_of_their_ranks(fit):
+    table = about_fit.effect_pairs(fit)
+    for name in about_fit.effects_of_pairs(table):
+        rows, n = table.sort_values(name), len(table)
+        expected = [NormalDist().inv_cdf((place + 0.5) / n) for place in range(n)]
+        np.testing.assert_allclose(rows[f"normal:{name}"], expected, atol=1e-12)
 
 
 def test_components_have_their_names_and_the_intervals_of_their_parameters(fit, bounds):

@@ -49,6 +49,15 @@ def test_factors_that_interact_are_taken_together(fit):
     assert set(means.pairs["method"]) == {"kenward-roger"}
 
 
+def test_other_factors_are_compared_within_the_visits_of_a_residual_structure(data):
+    trial = data[data["h"] == "x"].assign(arm=lambda d: np.where(d["g"] < "e", "old", "new"))
+    for residual, family in (("cs(f | g)", "arm within f"), ("ident(arm)", "f within arm")):
+        means = about_inference.factor_means(
+            lmm("y ~ f * arm", trial, residual=residual), df="normal", level=0.9
+        )
+        assert set(means.table["family"]) == {family}
+
+
 def test_without_factors_there_are_no_means(data):
     means = about_inference.factor_means(lmm("y ~ x + (1 | g)", data), df="auto", level=0.95)
     assert means.table.empty

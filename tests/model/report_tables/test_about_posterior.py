@@ -7,9 +7,11 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 import lmmkit
 from lmmkit.model.report_tables import about_answer, about_posterior
+from lmmkit.model.report_tables.about_posterior import _kernel
 
 
 @cache
@@ -70,3 +72,23 @@ def test_regions_stand_behind_the_focus_or_behind_the_parameter_that_they_name()
     assert list(named.index) == ["x:sex[T.m]", "g.sd.Intercept"]
     assert named["inside"].isna().tolist() == [True, False]
     assert named["estimate"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("x", "spread"),
+    [
+        ([1.0, 1.0, 1.0, 3.0, 3.0, 3.0], 1.0),  # the standard deviation, less than 2 / 1.34
+        ([*range(1, 9), 90.0], 4.5 / 1.34),  # the quartiles, where a draw lies far out
+        ([2.0] * 8 + [8.0], 6.0 * np.sqrt(8) / 9),  # the standard deviation, where the quartiles are one
+    ],
+)
+def test_a_density_has_silvermans_width_and_no_mass_beyond_an_end(x, spread):
+    x, grid = np.array(x), np.linspace(0.0, 400.0, 40001)
+    w, width = np.full(len(x), 1.0 / len(x)), 1.06 * spread * len(x) ** -0.2
+    both = norm.pdf(grid[:, None], x, width) + norm.pdf(grid[:, None], -x, width)
+    made = _kernel(x[::-1], w, grid, 0.0, np.inf)
+    np.testing.assert_allclose(made, both.mean(axis=1), rtol=1e-9, atol=1e-300)
+    assert np.trapezoid(made, grid) == pytest.approx(1.0)
+    beside = _kernel(np.r_[x, 50.0], np.r_[w, 0.0], grid, -np.inf, np.inf)  # a draw without weight is none
+    np.testing.assert_allclose(beside, norm.pdf(grid[:, None], x, width).mean(axis=1), rtol=1e-9, atol=1e-300)
+    assert not _kernel(np.full(5, 2.0), np.full(5, 0.2), grid, 0.0, np.inf).any()

@@ -54,10 +54,16 @@ def test_the_variogram_is_half_the_mean_square_of_differences() -> None:
     half = np.array([0.5 * (r[i] - r[j]) ** 2 for i, j in pairs]) / np.mean(r**2)
     ends = np.cumsum(table["pairs"].to_numpy())
     order = np.argsort(apart, kind="stable")
+    rng, noise = np.random.Generator(np.random.Philox(1)), []
+    for _ in range(residuals.SIMULATED):
+        z = rng.standard_normal(120)
+        noise.append(np.array([0.5 * (z[i] - z[j]) ** 2 for i, j in pairs])[order] / np.mean(z**2))
     for start, end, row in zip([0, *ends], ends, table.to_dict("records"), strict=False):
         assert row["distance"] == pytest.approx(apart[order[start:end]].mean())
         assert row["semivariance"] == pytest.approx(half[order[start:end]].mean())
         assert row["low"] < 1.0 < row["high"]
+        means = [own[start:end].mean() for own in noise]
+        assert [row["low"], row["high"]] == pytest.approx(np.quantile(means, [0.05, 0.95]))
     pd.testing.assert_frame_equal(residuals.variogram(fit, level=0.9, seed=1), table)
     assert residuals.distances(fit) == ["day"]
 
