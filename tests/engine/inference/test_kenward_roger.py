@@ -87,6 +87,14 @@ def test_balanced_analysis_of_variance_is_exact_also_at_two_degrees_of_freedom(r
     assert scaling(rows, 2 * rows**2 / df, 2 * rows / df) == pytest.approx((df, 1.0), rel=1e-6)
 
 
+@pytest.mark.parametrize(("rows", "A1", "A2"), [(2, 6.0, 1.5), (2, 6.25, 2.5), (3, 10.0, 2.5)])
+def test_moments_that_no_f_distribution_has_give_none(rows, A1, A2):
+    """Degrees of freedom above zero, but a scale below it."""
+    df, scale = textbook(rows, A1, A2)
+    assert df > 0.0 > scale
+    assert np.isnan(scaling(rows, A1, A2)).all()
+
+
 def test_the_vector_model_of_four_workers_has_two_degrees_of_freedom_and_scale_two_thirds():
     frame = table("machines_vector").query("Worker in ['1', '2', '3', '4']")
     fit = lmmkit.lmm("score ~ Machine + (0 + Machine | Worker)", frame)

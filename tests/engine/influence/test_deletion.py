@@ -149,3 +149,48 @@ def test_a_refit_takes_longer_the_larger_its_problem():
     more = replace(optimum.problem, response=np.tile(optimum.problem.response, 3))
     assert refit_seconds(replace(optimum, problem=more)) > refit_seconds(optimum) > 0.0
     assert refit_seconds(fitted("visits").optimum) > refit_seconds(optimum) / 10.0
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "local"),
+    [
+        ("LARGEST_BLOCK", 3, (0,)),  # rows of a cell; those of a group are 6
+        ("LARGEST_BLOCK", 5, (0,)),
+        ("LARGEST_BLOCK", 6, (0, 1)),
+        ("MOST_SQUARES", 108.0, (0,)),
+        ("MOST_SQUARES", 215.0, (0,)),
+        ("MOST_SQUARES", 216.0, (0, 1)),
+        ("FEW", 6, (0,)),  # effects that are left: of the 6 groups, of all 18
+        ("FEW", 5, (0, 1)),
+        ("FEW", 18, ()),
+    ],
+)
+def test_factors_are_inverted_within_blocks_as_far_as_these_are_small(limit, value, local, monkeypatch):
+    monkeypatch.setattr(geometry, "FEW", 0)
+    monkeypatch.setattr(geometry, limit, value)
+    assert geometry.geometry(fitted("nested").optimum).local == local
+
+
+def test_a_refit_begins_from_all_rows_but_where_a_variance_is_zero(monkeypatch):
+    """From a zero it would stay there."""
+    given, estimates = list[object](), fitted("nested")
+    monkeypatch.setattr(
+        "lmmkit.engine.influence.remaining.solve", lambda left, **how: given.append(how) or estimates
+    )
+    left = remaining(estimates.problem, (table().g != 1).to_numpy())
+    for zeros in ((0, 0), (0, 1)):
+        fit_of_rest(left, replace(estimates, null_directions=zeros), None)
+    assert [how["start"] for how in given] == [estimates.factors, None]
+    assert {how["reml"] for how in given} == {True}
+
+
+def test_levels_that_rows_have_with_weight_zero_alone_are_left_out():
+    problem, keep = fitted("nested").problem, (table().g != 1).to_numpy()
+    term = next(term for term in problem.terms if term.levels == 12)
+    gone = np.full(36, term.codes[~keep][0])
+    members = ((term.codes, np.ones(36)), (gone, np.zeros(36)))
+    left = remaining(replace(problem, terms=(replace(term, members=members),)), keep).terms[0]
+    assert left.levels == 10
+    assert left.members[0][0].tolist() == left.codes.tolist()
+    whole = (members[0], (gone, np.full(36, 0.5)))
+    assert remaining(replace(problem, terms=(replace(term, members=whole),)), keep).terms[0].levels == 11

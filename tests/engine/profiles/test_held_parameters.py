@@ -74,6 +74,27 @@ def test_slope_and_gradient_where_a_parameter_of_a_pattern_is_held(name):
         assert search.evaluations <= 10  # with a Hessian that is right: a wrong entry costs steps
 
 
+@pytest.mark.parametrize("name", PATTERNS)
+def test_where_a_deviation_is_held_its_coordinate_bends_with_sigma(name):
+    """The curvature in log sigma is exact but for the average information on the coordinate that is held."""
+    about = profiles(name)
+    frame, place = (
+        about.pattern,
+        next(i for i, (_, n) in enumerate(about.estimates.naturals) if n.kind == "sd"),
+    )
+    pinned = frame._pinned(0, place)
+    objective = PinnedDeviance(about.setup.criterion, pinned, 1.7)
+    y = np.append(np.delete(frame.x, pinned.place), np.log(frame.prepared_sigma))
+    point = objective.evaluate(y)
+    at, p, unit = point.at, pinned.place, np.eye(len(point.at.theta))[pinned.place]
+    assert abs(at.gradient[p] * at.theta[p]) > 0.1
+    up, down = (objective.criterion.evaluate(at.theta + h * unit, at.held).gradient[p] for h in (1e-5, -1e-5))
+    inexact = (up - down) / 2e-5 - at.hessian[p, p]
+    last = np.eye(len(y))[-1]
+    up, down = (objective.evaluate(y + h * last).gradient[-1] for h in (1e-5, -1e-5))
+    assert point.hessian[-1, -1] + inexact * at.theta[p] ** 2 == pytest.approx((up - down) / 2e-5, rel=1e-6)
+
+
 @pytest.mark.parametrize("name", PATTERNS[:2])
 def test_every_parameter_of_a_pattern_holds_the_optimum_at_its_estimate(name):
     about = profiles(name)

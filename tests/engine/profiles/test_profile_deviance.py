@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from support.designs import fitted
 
-from lmmkit.engine.profiles.profile_deviance import SliceDeviance, least_deviance
+from lmmkit.engine.profiles.profile_deviance import SliceDeviance, least_deviance, ways_off_saddle
 from lmmkit.engine.profiles.slices import Slice
 from lmmkit.engine.rules import PROFILE
 from lmmkit.engine.search.newton import minimise
@@ -97,3 +98,13 @@ def test_a_held_correlation_at_the_edge_of_its_cone_is_searched_along_the_edge()
     assert (pair >= 0.0).all()
     assert (slopes[pair == 0.0] >= 0.0).all()
     np.testing.assert_allclose(np.delete(point.gradient, first + np.flatnonzero(pair == 0.0)), 0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("curvature", "count"), [(0.5, 0), (-0.9, 0), (-1.1, 2 * len(PROFILE.sizes))])
+def test_only_where_the_deviance_bends_down_by_more_than_rounding_are_there_ways_off(curvature, count):
+    least = curvature * PROFILE.saddle_curvature * 4.0
+    ways = list(ways_off_saddle(SimpleNamespace(hessian=np.diag([4.0, least]), theta=np.array([3.0, 5.0]))))
+    assert len(ways) == count
+    moved = [sign * size for size in PROFILE.sizes for sign in (1.0, -1.0)][:count]
+    assert sorted(float(way[1]) - 5.0 for way in ways) == pytest.approx(sorted(moved))
+    assert all(way[0] == 3.0 for way in ways)

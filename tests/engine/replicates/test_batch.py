@@ -111,12 +111,12 @@ def test_null_directions_are_zero_and_only_where_the_multiplier_allows():
 
 
 def test_a_replicate_that_ends_at_a_saddle_is_left_to_the_search_of_one():
-    problem, Y = columns(3.0, 0.5, *[1.0] * 8)
+    problem, Y = columns(3.0, 0.5, 1.0 + 1e-4, 1.0 + 1e-9, *[1.0] * 6)
     shared, responses = batch_of(problem, Y, reml=True)
     search = BatchNewton(shared, responses, BATCH)
     search.state = evaluate(shared, responses, np.zeros_like(search.state.theta))
     search.run()
-    assert search.converged[:2].tolist() == [False, True]
+    assert search.converged[:4].tolist() == [False, True, False, True]
 
 
 def test_replicates_that_did_not_arrive_are_fitted_alone_and_the_others_are_not(monkeypatch):
@@ -127,3 +127,37 @@ def test_replicates_that_did_not_arrive_are_fitted_alone_and_the_others_are_not(
     assert found.converged.all()
     assert found.alone.any()
     np.testing.assert_allclose(found.deviance[[1, 3]], found.deviance[0], rtol=1e-12)
+
+
+def test_a_step_of_em_to_where_there_is_no_deviance_is_not_taken(monkeypatch):
+    problem, Y = columns(*[3.0] * 9)
+    shared, responses = batch_of(problem, Y, reml=True)
+    search = BatchNewton(shared, responses, BATCH)
+    search.state = evaluate(shared, responses, np.full_like(search.state.theta, 2.0))
+    search.rejected[:] = True  # the next step is EM's
+    before = search.state.deviance.copy()
+
+    def none_of_the_first(*asked):
+        state = evaluate(*asked)
+        state.deviance[0] = np.inf
+        return state
+
+    monkeypatch.setattr("lmmkit.engine.replicates.batch_newton.evaluate", none_of_the_first)
+    search.advance(np.arange(9))
+    assert search.state.deviance[0] == before[0]
+    assert (search.state.deviance[1:] < before[1:]).all()
+    assert search.rejected.tolist() == [True, *[False] * 8]
+
+
+@pytest.mark.parametrize(("share", "known"), [(1.0 - 1e-6, True), (1.0 + 1e-6, False)])
+def test_where_hardly_anything_is_left_of_a_response_there_is_no_deviance(monkeypatch, share, known):
+    problem, Y = drawn("crossed", 9)
+    shared, responses = batch_of(problem, Y, reml=True)
+    theta = np.zeros((shared.setup.layout.count, 9))
+    theta[-1] = 2.0
+    rest = evaluate(shared, responses, theta).r2
+    whole = responses.yy + (responses.a**2).sum(axis=(0, 1))  # the first factor is absorbed at zero
+    monkeypatch.setattr(
+        "lmmkit.engine.replicates.batch_criterion.BATCH", replace(BATCH, exact=share * (rest / whole)[3])
+    )
+    assert np.isfinite(deviances(shared, responses, theta))[3] == known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.designs import FORMULAS, fitted, frame
 
@@ -52,3 +53,18 @@ def test_the_criterion_is_that_of_the_fit():
     rests = [table[table.g != level] for level in range(12)]
     expected = [lmmkit.lmm(FORMULAS["one factor"], rest, reml=False).deviance for rest in rests]
     np.testing.assert_allclose(deviances, expected, rtol=1e-9)
+
+
+def test_units_of_a_residual_structure_are_its_subjects_and_one_that_cannot_be_spared_is_passed_over():
+    """Nobody but subject 2 has a row at the fourth visit."""
+    draw = np.random.default_rng(5)
+    table = pd.DataFrame({"g": np.repeat(np.arange(6), 4), "t": np.tile(np.arange(4), 6)})
+    table["y"] = draw.normal(size=6)[table.g] + draw.normal(size=24)
+    table = table[(table.t < 3) | (table.g == 2)].reset_index(drop=True)
+    fit = lambda rows: lmmkit.lmm("y ~ 1", rows, residual="cs(t | g)").estimates  # noqa: E731
+    found = list(without_units(fit(table).problem, reml=True))
+    expected = [fit(table[table.g != subject].reset_index(drop=True)) for subject in (0, 1, 3, 4, 5)]
+    assert len(found) == 5
+    for ours, own in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.beta, own.beta, rtol=1e-7)
+        np.testing.assert_allclose(ours.sigma, own.sigma, rtol=1e-7)

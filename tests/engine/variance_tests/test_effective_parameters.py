@@ -10,6 +10,7 @@ import pytest
 
 from lmmkit import lmm
 from lmmkit.engine.inference.information import optimum_at
+from lmmkit.engine.variance_tests import effective_parameters as module
 from lmmkit.engine.variance_tests.effective_parameters import effective_parameters
 
 r = np.random.default_rng(3)
@@ -38,3 +39,12 @@ def test_with_variances_that_do_not_move_it_is_that_of_hendersons_hat_matrix():
     assert effective_parameters(zero) == pytest.approx(2.0, abs=1e-12)  # no random effect is left
     alone = optimum_at(replace(estimates.problem, terms=()), (), reml=True)
     assert effective_parameters(alone) == pytest.approx(2.0, abs=1e-12)
+
+
+def test_along_which_the_deviance_is_flat_nothing_moves(monkeypatch):
+    estimates = lmm("y ~ x + (1 | g)", DATA).estimates
+    given = estimates.optimum
+    held = 2.0 + module._random_trace(given)
+    assert effective_parameters(given) > held + 1e-3
+    monkeypatch.setattr(module, "_hessian", lambda _: np.zeros((1, 1)))
+    assert effective_parameters(given) == pytest.approx(held, rel=1e-12)

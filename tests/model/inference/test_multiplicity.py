@@ -84,6 +84,16 @@ def test_a_statistic_at_the_critical_value_has_the_level_as_its_p(adjust, tail_o
     np.testing.assert_allclose(p, 0.1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("means", [2, 4, 9])
+def test_scheffes_numerator_is_the_rank_of_the_functions_whatever_means_they_are_of(means):
+    """Of three differences of three means, two are independent; one that cannot be tested adds none."""
+    t, df = np.array([1.5, -2.5, np.nan]), 11.0
+    found = family(t, df, differences(3), means=means)
+    np.testing.assert_allclose(found.adjusted("scheffe").p, stats.f.sf(t**2 / 2, 2, df), rtol=1e-9)
+    wide = np.sqrt(2 * stats.f.ppf(0.9, 2, df))
+    np.testing.assert_allclose(found.critical(0.9, "scheffe"), wide, rtol=1e-9)
+
+
 @functools.cache
 def of_differences(k):
     return largest_t(differences(k) / 2)

@@ -70,8 +70,8 @@ def test_automatic_is_a_rule_of_size(monkeypatch):
     assert automatic(fitted("sleep_full", "ML").estimates) == "satterthwaite"
     assert automatic(fitted("dyestuff2", "REML").estimates) == "unbounded"
     assert automatic(fitted("insteval", "REML").estimates) == "satterthwaite"
-    monkeypatch.setattr("lmmkit.model.inference.degrees_of_freedom.MOST_ROWS", 179)
-    assert automatic(fitted("sleep_full", "REML").estimates) == "satterthwaite"
-    monkeypatch.undo()
-    monkeypatch.setattr("lmmkit.model.inference.degrees_of_freedom.MOST_EFFECTS", 35)
-    assert automatic(fitted("sleep_full", "REML").estimates) == "satterthwaite"
+    for limit, most in (("MOST_ROWS", 180), ("MOST_EFFECTS", 36)):
+        for value, method in ((most, "kenward-roger"), (most - 1, "satterthwaite")):
+            monkeypatch.setattr(f"lmmkit.model.inference.degrees_of_freedom.{limit}", value)
+            assert automatic(fitted("sleep_full", "REML").estimates) == method
+        monkeypatch.undo()

@@ -30,6 +30,17 @@ def test_another_coefficient_keeps_its_effect():
     assert abs(moved.estimate.mean()) < 4 * m.bse["Intercept"] / 7
 
 
+def test_a_function_of_coefficients_is_taken_out_whatever_its_length():
+    m = fitted("one factor")
+    L = np.array([1.0, 2.0])
+    value, se = L @ m.estimates.beta, np.sqrt(L @ m.estimates.vcov @ L)
+    for times in (1.0, 0.1):
+        found = null_draws(m.estimates, times * L, rows=ROWS, n=50, seed=1)
+        assert abs(value) > 2 * se
+        assert abs(found.estimate.mean()) < times * 4 * se / 7
+        np.testing.assert_allclose(np.median(found.se), times * se, rtol=0.2)
+
+
 def test_an_unknown_coefficient_is_named():
     with pytest.raises(FitError, match="no coefficient age; it has Intercept, x"):
         null_draws(fitted("one factor").estimates, "age", rows=ROWS, n=2, seed=1)
