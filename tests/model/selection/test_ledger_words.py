@@ -173,6 +173,22 @@ def test_of_criteria_that_are_one_to_rounding_the_fewest_parameters_are_taken():
     assert book([one, two, three]).best() == two.formula
 
 
+@pytest.mark.parametrize(
+    ("higher", "answer"),
+    [(-1.1e-6, (True, -1.1e-6)), (-9e-7, (False, 0.0)), (9e-7, (False, 0.0)), (2.0, (False, 2.0))],
+)
+def test_a_larger_model_of_the_same_conditional_aic_to_rounding_has_nothing_for_it(
+    higher, answer, monkeypatch
+):
+    small, large = fitted("(1 | g)", "a", caic=10.0), fitted("(x | g)", "ab", caic=10.0 + higher)
+    ledger = book([small, large], "caic")
+    monkeypatch.setattr(ledger, "test", lambda *_: None)
+    for pair in ((large, small, True), (small, large, False)):
+        one, other, adds = pair
+        found = ledger._answer(Trial(one.formula.random, other.formula.random, adds), BASE)
+        assert (found.larger, found.ease) == (answer[0], pytest.approx(answer[1], abs=1e-9))
+
+
 def test_labels_are_random_parts_where_the_fixed_part_is_that_of_the_study():
     ledger = book([fitted("(1 | g)", "a"), fitted("y ~ 1 + (1 | g)", "a")])
     assert [e.candidate.label for e in ledger.entries.values()] == ["(1 | g)", "y ~ 1 + (1 | g)"]
