@@ -218,14 +218,13 @@ class _Influential:
     def _cell(self, row: int, column: str, rounding: str = "plain") -> Mark:
         return self.files.cell("influences", row, column, rounding)  # pyright: ignore[reportArgumentType]
 
-    def _focus(self, row: int) -> Name:
+    def _focus(self, row: int) -> Part | MarkedText:
         """What the answer is about, as readers see it: `slope of age`, `difference Dose: high less low`."""
         told = str(self.summary["focus"].iloc[row])
         if told.startswith(INTERACTION):
-            return Name(INTERACTION + self.seen.term(told.removeprefix(INTERACTION)))
-        text = self.seen.labels.of(told)
-        ends = f"{text}," if AT in told else text
-        return Name(f"difference {ends}" if " less " in told else ends)
+            return fill("{}{}", INTERACTION, Name(self.seen.term(told.removeprefix(INTERACTION))))
+        start, end = "difference " if " less " in told else "", "," if AT in told else ""
+        return fill("{}{}{}", start, Name(self.seen.labels.of(told)), end)
 
     def _one(self, row: int) -> Part | MarkedText:
         """`row`, or `level of Subject`."""

@@ -15,6 +15,7 @@ import lmmkit
 from lmmkit.model.influence import about_influence
 from lmmkit.model.means.focus import find_focus
 from lmmkit.plots import influence
+from lmmkit.study.pages.marks import Name
 from lmmkit.study.pages.seen_names import Labels
 from lmmkit.study.report import captions
 from lmmkit.study.report.findings import answer_turns, influence_in_words
@@ -87,12 +88,17 @@ def of(group="g", focus="slope of x", units=10, p=0.03, most_p=0.04, **changes):
     }  # fmt: skip
 
 
-def sentences(row, units=(), labels=None):
+def marked(row, units=(), labels=None):
     """All that is told of one grouping factor."""
     files = report_files(
         influences=[row], influence=pd.DataFrame([unit("h", "0"), *units]), **{"answer.json": {"alpha": 0.05}}
     )
-    return [plain(each) for each in influence_in_words(files, Seen(design("y ~ x * f + (1 | g)"), {}, labels or Labels()))]  # fmt: skip
+    return influence_in_words(files, Seen(design("y ~ x * f + (1 | g)"), {}, labels or Labels()))
+
+
+def sentences(row, units=(), labels=None):
+    """The same, as it is printed."""
+    return [plain(each) for each in marked(row, units, labels)]
 
 
 RANGE = "The answer turns on no single level of g: without any one of 10 the slope of x lies between 0.125 and 0.5"
@@ -131,6 +137,14 @@ def test_names_in_it_are_those_of_readers():
     assert " the difference Dose: High less Low, at weeks 2, lies" in sentences(of(focus="f: v less u, at x 2"), (), labels)[0]  # fmt: skip
     assert " the slope of weeks lies between" in sentences(of(), (), labels)[0]
     assert " the interaction weeks × Dose lies" in sentences(of(focus="interaction x:f"), (), labels)[0]
+
+
+@pytest.mark.parametrize("focus", ["f: v less u, at x 2", "f: v less u", "slope of x", "interaction x:f"])
+def test_a_name_in_it_is_one_that_tables_have(focus):
+    """The page's proof looks names up as they are: words before them are none of theirs."""
+    known = {focus.removeprefix("interaction ").replace("x:f", "x × f"), "g"}
+    (sentence,) = marked(of(focus=focus))
+    assert {part.text for part in sentence.parts if isinstance(part, Name)} == known
 
 
 def test_lost_levels_stand_beside_the_range_of_the_others():
