@@ -63,7 +63,7 @@ def test_its_step_is_made_before_the_report_and_is_in_the_record(run):
         ("posterior_draws", None, r"(?P<n>1,000) draws by importance sampling .* k-hat, is −?\d\.\d\d"),
         ("posterior_answer", "mean", r"Slope of Days: the posterior mean is (?P<n>1\d(\.\d)?) ms per d"),
         ("posterior_answer", "estimate", r"the REML estimate (?P<n>10\.47) \(7\.21 to 13\.73\)"),
-        ("posterior_answer", "inside", r"between −5 and 5, where .* as good as none, with probability < 0"),
+        ("posterior_answer", "inside", r"between −5 and 5, where .* as good as none, is < 0"),
         ("posterior_sensitivity", "prior", r"No parameter hangs on the priors|Priors matter here"),
         ("posterior_loo", "elpd", r"With single rows left out the expected log predictive density is −86\d"),
     ],

@@ -104,10 +104,10 @@ def test_the_steps_that_are_asked_for_come_before_the_report(tmp_path, settings,
 
 def test_the_executed_form_has_no_times_ids_addresses_or_places():
     made = content(
-        cell("run = '/home/me'", id="a1", metadata={"tags": [INJECTED]}),
+        cell("run = 'a folder'", id="a1", metadata={"tags": [INJECTED]}),
         cell("1", metadata={"tags": ["papermill-error-cell-tag"]}, id="by chance", kind="markdown"),
         cell("2", metadata={"papermill": 1, "execution": 2, "execution_count": 3, "kept": 4}, outputs=[
-            {"output_type": "stream", "text": ["<X at 0x7fA0>", " /tmp/ipykernel_12/345.py:1"]},
+            {"output_type": "stream", "text": ["<X at 0x7fA0>", " /else/ipykernel_12/345.py:1"]},
             {"output_type": "display_data", "data": {"text/plain": ["<Y at 0x1>"], "image/png": "at 0x1"}},
             {"output_type": "display_data", "data": {"image/png": "x"}},
             {"output_type": "error", "ename": "E"},
