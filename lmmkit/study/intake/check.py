@@ -17,6 +17,7 @@ from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.model.means.focus import find_focus, focus_term, unknown_focus
 from lmmkit.model.missing_data.about_missing import refuse
+from lmmkit.model.report_tables.study_words import in_study_words
 from lmmkit.model.selection.error_rates import check_simulation
 from lmmkit.model.table.known import known_of, read_one
 from lmmkit.study.data.known_files import read_known_files
@@ -25,7 +26,6 @@ from lmmkit.study.data.sources import Base
 from lmmkit.study.files.faults import raise_faults
 from lmmkit.study.files.schema import Settings
 from lmmkit.study.files.study import design_options, placed, raise_placed, resolve, without
-from lmmkit.study.files.words import in_study_words
 from lmmkit.study.files.yaml12 import read_yaml
 from lmmkit.study.runs.plan import Plan, base_of, make_plan
 
