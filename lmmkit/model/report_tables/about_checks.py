@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from lmmkit.model.diagnostics.diagnose import Diagnosis
+from lmmkit.model.dialects.study_words import in_study_words
 from lmmkit.model.fit import Fit
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
 from lmmkit.model.report_tables.residuals import residual_quantiles
-from lmmkit.model.report_tables.study_words import in_study_words
 
 QUANTILES = ("quantiles of residuals", "normal random effects")  # checks whose curves are quantiles
 CURVES = ["panel", "x_label", "y_label", "x", "value", "low", "high"]

@@ -13,11 +13,11 @@ from lmmkit.errors import Findings, StudyError, did_you_mean
 from lmmkit.escape import terminal
 from lmmkit.model.design.design import Design, build_design
 from lmmkit.model.design_audit.design_audit import DesignAudit, audit_of
+from lmmkit.model.dialects.study_words import in_study_words
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.model.means.focus import find_focus, focus_term, unknown_focus
 from lmmkit.model.missing_data.about_missing import refuse
-from lmmkit.model.report_tables.study_words import in_study_words
 from lmmkit.model.selection.error_rates import check_simulation
 from lmmkit.model.table.known import known_of, read_one
 from lmmkit.study.data.known_files import read_known_files

@@ -3,7 +3,7 @@
 import pytest
 
 from lmmkit.errors import DataError, LmmkitError
-from lmmkit.model.report_tables.study_words import in_study_words
+from lmmkit.model.dialects.study_words import in_study_words
 from lmmkit.study.files.study import (
     changes,
     design_options,
