@@ -95,7 +95,7 @@ def test_reverse_sweep_at_a_singular_t(name, kind):
     A = np.random.default_rng(5).normal(size=(3, 3))
     K = A @ A.T
     _, W, inverse = parts(case)
-    reverse = reverse_sweep(forward_of(case, case.theta), case.layout, K)
+    reverse = ReverseSweep(forward_of(case, case.theta), case.layout, K).run()
     for factor, D in zip(case.layout.factors, reverse.D, strict=True):
         related, k = case.K(factor), factor.width
         U = (case.Z(factor).T @ inverse @ W).reshape(-1, k, 3)
