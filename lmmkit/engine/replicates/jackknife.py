@@ -9,8 +9,7 @@ import numpy as np
 from lmmkit.engine.crossproducts.elimination_order import parents_of
 from lmmkit.engine.influence.remaining import remaining
 from lmmkit.engine.problem import Problem, Term
-from lmmkit.engine.solution import Solution
-from lmmkit.engine.solve import solve
+from lmmkit.engine.solve import Solution, solve
 from lmmkit.errors import FitError
 
 MOST = 50  # fits; with more units some are left out together
