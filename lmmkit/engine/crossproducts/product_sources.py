@@ -34,8 +34,7 @@ from lmmkit.engine.covariance.row_structure import RowStructure
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.patterns import Patterns, patterns_of
-from lmmkit.engine.crossproducts.scaling import Prepared
-from lmmkit.engine.problem import Residual
+from lmmkit.engine.problem import Prepared, Residual
 from lmmkit.errors import FitError
 
 LEAST_SHARE = 1e-12  # of a visit's variance that the earlier ones do not determine: below, R is singular

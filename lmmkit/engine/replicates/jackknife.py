@@ -10,8 +10,7 @@ from lmmkit.engine.arrays import Ints
 from lmmkit.engine.crossproducts.elimination_order import parents_of
 from lmmkit.engine.influence.remaining import remaining
 from lmmkit.engine.problem import Problem, Term
-from lmmkit.engine.solution import Solution
-from lmmkit.engine.solve import solve
+from lmmkit.engine.solve import Solution, solve
 from lmmkit.errors import FitError
 
 MOST = 50  # fits; with more units some are left out together

@@ -72,7 +72,7 @@ def refuse_no_optimum(point: Evaluation, *, converged: bool) -> None:
             flat along some parameters.
     """
     structure, rho = point.criterion.source.structure, point.rho
-    if not structure.count:
+    if not len(rho):
         return
     if not isinstance(structure, ResidualStructure):
         if not structure.no_correlation(rho):  # where there is none, its range and nugget do not matter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -56,23 +56,20 @@ class Request:
     known: Mapping[str, Known] = field(default_factory=dict[str, Known])
     variances: Mapping[str, Any] | None = None
 
-    def columns(self) -> Iterator[str]:
+    def columns(self) -> list[str]:
         """Names of the columns it uses, repetitions included."""
-        yield from self.needed()
+        out = self.needed()
         for bar in self.formula.random:
-            yield from bar.group.columns() if bar.group.members else ()
+            out += bar.group.columns() if bar.group.members else []
+        return out
 
-    def needed(self) -> Iterator[str]:
+    def needed(self) -> list[str]:
         """Names of the columns without whose value a row cannot be used: all but those of members."""
-        for expression in self.formula.expressions():
-            yield from expression.variables
+        out = [name for expression in self.formula.expressions() for name in expression.variables]
         for bar in self.formula.random:
-            yield from () if bar.group.members else bar.group.names
-        for extra in (self.weights, self.offset):
-            if isinstance(extra, str):
-                yield extra
-        if self.residual is not None:
-            yield from self.residual.columns()
+            out += () if bar.group.members else bar.group.names
+        out += [extra for extra in (self.weights, self.offset) if isinstance(extra, str)]
+        return out if self.residual is None else [*out, *self.residual.columns()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,12 +161,12 @@ def _read(request: Request, evaluator: Evaluator) -> None:
             with found.part("formula"):
                 evaluator.table.factor(name)
         for weight in bar.group.members.weights if bar.group.members else ():
-            with found.part("formula"):
-                if isinstance(weight, Expression):
+            if isinstance(weight, Expression):
+                with found.part("formula"):
                     evaluator.numbers(weight)
     for label, extra in (("weights", request.weights), ("offset", request.offset)):
-        with found.part(label):
-            if isinstance(extra, str):
+        if isinstance(extra, str):
+            with found.part(label):
                 evaluator.table.numbers(extra)
     if request.residual is not None:
         with found.part("residual"):

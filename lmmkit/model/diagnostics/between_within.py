@@ -16,7 +16,6 @@ from lmmkit.model.diagnostics.added_columns import AddedColumns, added_columns
 from lmmkit.model.diagnostics.check_result import CheckResult, Fact, Sentence, Unchecked, column, number
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.fit import Fit
 from lmmkit.model.table.grouping import Grouping
 from lmmkit.model.threads import one_thread
 
@@ -58,8 +57,8 @@ class BetweenWithin:
     nothing beside it.
     """
 
-    def __init__(self, fit: Fit) -> None:
-        self.estimates = estimates = fit.estimates
+    def __init__(self, estimates: Estimates) -> None:
+        self.estimates = estimates
         self.splits = list[_Split]()
         self.left = list[Unchecked]()
         tried, columns = list[tuple[str, str, Ints]](), list[Floats]()

@@ -24,7 +24,7 @@ from lmmkit.model.diagnostics.check_result import (
 )
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.diagnostics.serial import Order, orders
-from lmmkit.model.fit import Fit
+from lmmkit.model.estimates import Estimates
 from lmmkit.model.table.columns import open_table
 from lmmkit.model.table.evaluate import Evaluator
 
@@ -112,18 +112,18 @@ class Missingness:
     groups are compared within them, others between groups of as many rows.
     """
 
-    def __init__(self, fit: Fit, with_gaps: Any = None) -> None:
+    def __init__(self, estimates: Estimates, with_gaps: Any = None) -> None:
         """Prepares the comparisons.
 
         Args:
-            fit: The fit.
+            estimates: The fit.
             with_gaps: The rows of the fit and those left out before it for missing values; by default the
                 table that was fitted.
 
         Raises:
             DataError: A table without the columns of the model.
         """
-        self.rows = rows = _rows(fit.design, with_gaps)
+        self.rows = rows = _rows(estimates.design, with_gaps)
         self.comparisons = list[_Comparison]()
         self.why = ""
         lost = rows.lost

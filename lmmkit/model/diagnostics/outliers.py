@@ -28,7 +28,6 @@ from lmmkit.model.diagnostics.check_result import (
 from lmmkit.model.diagnostics.distribution import standardised
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.diagnostics.spread import cube_root_normal
-from lmmkit.model.fit import Fit
 from lmmkit.model.inference.degrees_of_freedom import is_small
 from lmmkit.model.inference.distributions import t_tail
 
@@ -109,7 +108,7 @@ def _told(group: str, value: str) -> str:
     return value if value.lower().startswith(f"{group.lower()} ") else f"{group} {value}"
 
 
-def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def rows_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """The largest residual in units of its own standard deviation."""
     values = np.abs(sets.conditional[sets.free])
     if len(values) < LEAST_ROWS:
@@ -120,7 +119,7 @@ def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     p = holm(t_tail(value, np.full(len(value), df)))
     order = np.argsort(-np.abs(np.nan_to_num(value)), kind="stable")
     out = order[: max(int(np.count_nonzero(p < ALPHA)), 1)]
-    told = [_row(fit, sets, int(i), float(value[i])) for i in out[:NAMED]]
+    told = [_row(sets, int(i), float(value[i])) for i in out[:NAMED]]
     if len(out) > NAMED:
         told.append(Sentence("{} more", number(len(out) - NAMED)))
     kind = judged_by(sets)
@@ -129,7 +128,7 @@ def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
         "outlying rows",
         "residuals",
         fine=Sentence(f"No row is an outlier: the largest {kind} residual, {{}}, is that of ", top[0])
-        .joined(_named(fit, sets, int(out[0])))
+        .joined(_named(sets, int(out[0])))
         .then(" ({} among all rows).", top[1]),
         notable=listed(told)
         .then(" lie far from what the model expects ({} residuals; {} for the first, among all rows)."
@@ -146,8 +145,8 @@ def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     )  # fmt: skip
 
 
-def _named(fit: Fit, sets: Replicated, row: int) -> Sentence:
-    groups = fit.design.groupings
+def _named(sets: Replicated, row: int) -> Sentence:
+    groups = sets.estimates.design.groupings
     form = "row {}" + (f" ({', '.join(['{} {}'] * len(groups))})" if groups else "")
     facts = [
         fact
@@ -157,28 +156,30 @@ def _named(fit: Fit, sets: Replicated, row: int) -> Sentence:
     return Sentence(form, text(str(sets.rows[row])), *facts)
 
 
-def _row(fit: Fit, sets: Replicated, row: int, value: float) -> Sentence:
-    return _named(fit, sets, row).then(" at {}", number(value, 2))
+def _row(sets: Replicated, row: int, value: float) -> Sentence:
+    return _named(sets, row).then(" at {}", number(value, 2))
 
 
-def level_distances(fit: Fit, sets: Replicated, factor: str) -> tuple[Floats, NDArray[np.bool_], int]:
+def level_distances(sets: Replicated, factor: str) -> tuple[Floats, NDArray[np.bool_], int]:
     """(J, 1 + B) squared distances of a factor's levels over all its effects, the observed levels, and k.
 
     Scores are taken relative to their second moments over the levels of the same column, so that a factor of
     a larger or smaller variance has no more outlying levels than another.
     """
-    places = [t for t, term in enumerate(fit.design.random) if term.factor == factor]
+    random = sets.estimates.random
+    places = [t for t, term in enumerate(random) if term.factor == factor]
     z = np.concatenate([sets.level_scores[t] for t in places], axis=1)
-    seen = fit.design.random[places[0]].grouping.observed
+    seen = random[places[0]].grouping.observed
     u = standardised(z[seen])
     return np.einsum("jac,jac->jc", u, u), seen, z.shape[1]
 
 
-def groups_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def groups_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """The level of each factor that is farthest from the others in all its effects together."""
-    for grouping in fit.design.groupings:
+    design = sets.estimates.design
+    for grouping in design.groupings:
         name = grouping.name
-        terms = [t for t in fit.design.random if t.factor == name]
+        terms = [t for t in design.random if t.factor == name]
         effects = [own for t in terms for own in t.names]
         k, what = len(effects), Sentence("Whether levels of {} are outlying", column(name))
         J = int(grouping.observed.sum())
@@ -188,7 +189,7 @@ def groups_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked
             )
             yield Unchecked("outlying groups", name, few, what)
             continue
-        square, seen, k = level_distances(fit, sets, name)
+        square, seen, k = level_distances(sets, name)
         p = group_p(square[:, 0], k)
         order = np.argsort(-square[:, 0], kind="stable")
         out = order[: max(int(np.count_nonzero(p < ALPHA)), 1)]
@@ -244,15 +245,16 @@ def _of_effects(names: list[str], whose: str) -> Sentence:
     return Sentence(f"{whose} {told.form}", *told.facts)
 
 
-def subjects_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def subjects_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """Subjects of a residual structure whose normalised residuals are too large together.
 
     Reference: Lesaffre & Verbeke (1998), Local influence in linear mixed models, Biometrics 54, 570-582, for
     the sum of squares of a unit.
     """
-    residual = fit.design.residual
+    design = sets.estimates.design
+    residual = design.residual
     subjects = residual.subjects if residual is not None else None
-    if subjects is None or subjects.size < 10 or subjects in fit.design.groupings:
+    if subjects is None or subjects.size < 10 or subjects in design.groupings:
         return
     values, codes = sets.conditional[sets.free], subjects.codes[sets.free]
     z = cube_root_normal(

@@ -27,9 +27,8 @@ from lmmkit.model.estimates import Estimates, refitted
 from lmmkit.model.formula.residual_formula import SERIAL
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.inference.linear_functions import coef_table
-from lmmkit.model.options import check_level, check_option, whole
+from lmmkit.model.options import Progress, Seed, check_level, check_option, seed_of, whole
 from lmmkit.model.resampling.bootstrap import (
-    Progress,
     bca,
     parameters_of,
     percentile,
@@ -37,7 +36,7 @@ from lmmkit.model.resampling.bootstrap import (
     studentised,
     tabled,
 )
-from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
+from lmmkit.model.resampling.simulate import Simulator
 from lmmkit.model.tables import parameter_names, parameters, residual_name
 from lmmkit.model.threads import one_thread
 

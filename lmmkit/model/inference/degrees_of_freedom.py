@@ -328,7 +328,7 @@ def contained(estimates: Estimates) -> Denominators:
     """Containment, with a notice where it goes by names and a column is constant within levels."""
     made = by_coefficient("containment", containment)(estimates)
     try:
-        found = strata(estimates)
+        found = strata(estimates.design, estimates.kept)
     except FitError:  # crossed factors have no such strata
         return made
     ours, theirs = containment(estimates), found.coefficients()
@@ -348,7 +348,7 @@ def inner_outer(estimates: Estimates) -> Denominators:
     Raises:
         FitError: Grouping factors are crossed.
     """
-    found = strata(estimates)
+    found = strata(estimates.design, estimates.kept)
 
     def joint(_: Floats, own: Sequence[int]) -> Scaling:
         return Scaling(found.term(tuple(own)), 1.0)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import pandas as pd
 
-from lmmkit.errors import FitError, did_you_mean
+from lmmkit.errors import FitError, concerning, did_you_mean
 from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit
 from lmmkit.model.means.focus import Focus, interaction_rows
@@ -90,10 +90,11 @@ def refuse(design: Design, asked: Asked) -> None:
     known = design.recipe.fixed_columns()
     if asked.arm not in known:
         near = did_you_mean(asked.arm, known) or "."
-        raise FitError(
-            f"missing_data.arm: `{asked.arm}` is no column of the fixed part{near} They are: "
-            f"{', '.join(known)}"
-        )
+        with concerning("arm"):
+            raise FitError(
+                f"missing_data.arm: `{asked.arm}` is no column of the fixed part{near} They are: "
+                f"{', '.join(known)}"
+            )
     levels = [str(text) for text in level_texts(design.frame[asked.arm].unique().tolist())]
     for key in ("reference", "shifted"):
         given: Any = getattr(asked, key)
@@ -101,10 +102,11 @@ def refuse(design: Design, asked: Asked) -> None:
         for each in [one for one in several if one is not None]:
             if str(each) not in levels:
                 near = did_you_mean(str(each), levels) or "."
-                raise FitError(
-                    f"missing_data.{key}: `{asked.arm}` has no level {each}{near} Its levels: "
-                    f"{', '.join(sorted(levels))}"
-                )
+                with concerning(key):
+                    raise FitError(
+                        f"missing_data.{key}: `{asked.arm}` has no level {each}{near} Its levels: "
+                        f"{', '.join(sorted(levels))}"
+                    )
 
 
 def basis(

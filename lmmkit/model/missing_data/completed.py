@@ -18,7 +18,7 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariates import awaits_fitted
 from lmmkit.engine.imputation.missing_responses import NOBODY
-from lmmkit.engine.imputation.parameter_draws import DrawnEffects, random_part
+from lmmkit.engine.imputation.parameter_draws import DrawnEffects
 from lmmkit.engine.problem import Problem, Residual
 from lmmkit.errors import DataError, FitError, did_you_mean
 from lmmkit.model.design.design import Design, design_from_dict
@@ -123,7 +123,7 @@ class Completed:
             own = np.zeros((term.levels, len(term.columns))) if fresh is None else fresh[number].copy()
             own[levels] = effects.b[place]
             b.append(own)
-        return self.X @ effects.beta + self.offset + random_part(self.problem, tuple(b))
+        return self.problem.plus_random(self.X @ effects.beta + self.offset, b)
 
     @cached_property
     def tail(self) -> Mask:

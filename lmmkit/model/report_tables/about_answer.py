@@ -21,6 +21,7 @@ from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit
 from lmmkit.model.formula.spelling import same_name
+from lmmkit.model.inference.anova import joint_test
 from lmmkit.model.inference.degrees_of_freedom import Denominators, FTest, denominators
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.inference.linear_functions import estimable, linear_table
@@ -38,7 +39,6 @@ from lmmkit.model.means.focus import (
     reference_level,
     where_zero,
 )
-from lmmkit.model.means.joint_tests import joint_test
 from lmmkit.model.means.marginal_means import Family, MarginalMeans
 from lmmkit.model.means.reference_grid import KEPT
 from lmmkit.model.means.response_scale import ResponseScale, response_scale

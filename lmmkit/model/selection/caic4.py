@@ -27,9 +27,8 @@ from scipy import sparse
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import Diagonal, Unstructured
-from lmmkit.engine.covariates import fitted_values
+from lmmkit.engine.optimum import Optimum
 from lmmkit.engine.problem import FitNumbers, Problem, Term
-from lmmkit.engine.solution import Optimum
 from lmmkit.engine.solve import solve
 from lmmkit.engine.variance_tests.effective_parameters import effective_parameters
 from lmmkit.errors import LmmkitError
@@ -72,7 +71,7 @@ def _by_caic4(problem: Problem, fit: FitNumbers, optimum: Optimum, fitted: Float
     if not zero and not all(L.diagonal().all() for L in fit.factors):
         less = _without_zeros(problem, fit)
         again = solve(less, reml=fit.reml)
-        return _by_caic4(less, again, again.optimum, fitted_values(less, again))
+        return _by_caic4(less, again, again.optimum, again.fitted)
     known = problem.weights is None and problem.offset is None
     if zero:
         df = float(p)
