@@ -141,7 +141,10 @@ def open_source(request: Request, data: Any, evaluator: Evaluator | None = None)
     if not lost:
         return Source(evaluator, vectors, lost, None)
     if request.missing == "error":
-        raise DataError(_missing_found(lost))
+        raise DataError(
+            f"Values are missing: {missing_in_words(lost)}. Fill or leave out these rows, or use "
+            "missing='drop'."
+        )
     rows = np.flatnonzero(~np.logical_or.reduce(list(lost.values())))
     if len(rows) == 0:
         raise DataError(_no_rows(lost, table.rows))
@@ -289,12 +292,12 @@ def _is_misplaced(given: Any, frame: pd.DataFrame) -> bool:
     return isinstance(given, pd.Series) and not given.index.equals(frame.index)
 
 
-def _missing_found(lost: Mapping[str, Mask]) -> str:
-    parts = [
+def missing_in_words(lost: Mapping[str, Mask]) -> str:
+    """In how many rows each column has no value, and the first of them."""
+    return "; ".join(
         f"`{name}` in {int(mask.sum()):,} row(s), first in row {np.flatnonzero(mask)[0] + 1}"
         for name, mask in lost.items()
-    ]
-    return f"Values are missing: {'; '.join(parts)}. Fill or leave out these rows, or use missing='drop'."
+    )
 
 
 def _no_rows(lost: Mapping[str, Mask], rows: int) -> str:

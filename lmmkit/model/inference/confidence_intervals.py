@@ -11,7 +11,7 @@ import pandas as pd
 import scipy
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.natural_scales import LOG, PLAIN, SCALES, Scale
+from lmmkit.engine.covariance.natural_scales import LOG, PLAIN, SCALES, Scale, ends
 from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
 from lmmkit.engine.profiles.pattern_profiles import PatternFrame
@@ -202,11 +202,10 @@ def _inserted(criterion: str, method: str) -> str:
 
 def too_large(estimates: Estimates) -> str:
     """Why the variance parameters are not profiled, or nothing: a rule of size, never of time."""
-    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
     sizes = (
         (len(estimates.theta) + len(estimates.rho), MOST_PARAMETERS, "covariance parameters"),
         (estimates.nobs, MOST_ROWS, "rows"),
-        (effects, MOST_EFFECTS, "random effects"),
+        (estimates.problem.effects, MOST_EFFECTS, "random effects"),
     )
     return ", ".join(f"more than {most:,} {what}" for size, most, what in sizes if size > most)
 
@@ -276,8 +275,7 @@ def _wald_variances(estimates: Estimates, level: float) -> list[Row]:
 def _unfit(value: float, error: float, kind: str) -> str:
     """Why a parameter has no Wald interval."""
     instead = "use method='auto' or 'profile'"
-    ends = {"sd": (0.0, np.inf), "range": (0.0, np.inf), "cor": (-1.0, 1.0), "share": (0.0, 1.0)}
-    low, high = ends.get(kind, (-np.inf, np.inf))
+    low, high = ends(kind)
     if np.isnan(value):
         return f"the estimate is not defined; {instead}"
     if not low < value < high:

@@ -87,7 +87,7 @@ def _columns(fit: Fit) -> tuple[str, list[str], Floats, Floats] | None:
     factor = max(parts, key=lambda name: sum(len(fit.design.random[t].names) for t in parts[name]))
     mine, problem = parts[factor], fit.design.problem
     names = [name for t in mine for name in fit.design.random[t].names]
-    Z = np.column_stack([problem.columns[c] for t in mine for c in problem.terms[t].columns])
+    Z = np.column_stack([problem.term_columns(problem.terms[t]) for t in mine])
     return factor, names, Z, np.column_stack([fit.estimates.b[t] for t in mine])
 
 

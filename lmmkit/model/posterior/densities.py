@@ -121,7 +121,7 @@ class Densities:
         problem = self.estimates.problem
         for number in inside:
             term = problem.terms[number]
-            Z = np.stack([problem.columns[c][rows] for c in term.columns], axis=1)
+            Z = problem.term_columns(term)[rows]
             for level in np.unique(term.codes[rows]):
                 yield number, Z * (term.codes[rows] == level)[:, None]
 

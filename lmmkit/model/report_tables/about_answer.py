@@ -336,9 +336,8 @@ class _Answer:
 
     def _has_margin(self) -> bool:
         """Whether the variable has a term of its own beside an interaction that is the focus."""
-        terms = [{n for e in term for n in e.variables} for term in self.design.recipe.formula.fixed]
-        mine = {self.focus.variable, *self.focus.within}
-        return any(self.focus.variable in term and term < mine for term in terms)
+        mine, formula = {self.focus.variable, *self.focus.within}, self.design.recipe.formula
+        return any(self.focus.variable in term and term < mine for term in formula.columns_of_terms())
 
     def _averaged(self) -> list[str]:
         """Factors that interact with the variable, over whose levels its marginal means average."""

@@ -13,6 +13,7 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import correlation
 from lmmkit.errors import FitError
 from lmmkit.model.design.residual_design import ResidualDesign, RowDesign, VisitDesign
+from lmmkit.model.diagnostics.serial import shifts
 from lmmkit.model.fit import Fit
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula, parse_residual
 from lmmkit.model.inference.distributions import normal_quantile
@@ -20,7 +21,6 @@ from lmmkit.model.means.focus import Focus
 from lmmkit.model.report_tables.about_answer import Estimand, one_number
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
-from lmmkit.model.report_tables.residuals import shifts
 from lmmkit.model.selection.residual_structures import COLUMNS, residual_structures
 from lmmkit.model.tables import residual_sds
 

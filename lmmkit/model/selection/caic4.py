@@ -77,7 +77,7 @@ def _by_caic4(problem: Problem, fit: FitNumbers, optimum: Optimum, fitted: Float
         df = float(p)
     elif known and all(len(t.columns) < 3 or isinstance(t.structure, Diagonal) for t in terms):
         df = effective_parameters(optimum, share=0.5) + 1.0
-    elif sum(term.levels * len(term.columns) for term in terms) <= MOST:
+    elif problem.effects <= MOST:
         df = _System(problem, fit, e).degrees_of_freedom()
     else:
         return None
