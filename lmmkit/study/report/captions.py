@@ -700,7 +700,7 @@ def forest(coefficients: pd.DataFrame, drawn: pd.DataFrame, level: float) -> Wor
         fill(
             "The {} confidence interval excludes zero for {}.",
             at_level(level),
-            listed(map(Name, clear)) if len(clear) else "none of the coefficients",
+            join("; ", map(Name, clear)) if len(clear) else "none of the coefficients",
         ),
         "{} with intervals, beside the line of no effect.",
         counted(Numbers("coefficients", coefficients).fact("drawn"), "coefficient"),

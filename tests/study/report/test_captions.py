@@ -605,7 +605,7 @@ def test_residuals(facts, groups, caption):
         (
             [("a", 1, 2), ("b", -1, 1), ("c", -2, -1)],
             0.95,
-            "The 95 % confidence interval excludes zero for a and c.",
+            "The 95 % confidence interval excludes zero for a; c.",
             "3 coefficients",
         ),
         ([("a", -1, 1), ("b", 0, 1), ("c", -1, 0)], 0.9,
