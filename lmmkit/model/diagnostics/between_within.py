@@ -162,7 +162,7 @@ def _one_schedule(values: Floats, codes: Ints) -> bool:
 
 
 def _of_gaps(name: str, group: str) -> Unchecked:
-    form = "but for missing rows they have the same values of it, so that its means tell who lacks rows alone"
+    form = "but for missing rows they have the same values of it, so that its means only tell who lacks rows"
     what = Sentence("Whether {} acts alike between and within the levels of {}", column(name), column(group))
     return Unchecked(CHECK, f"{name} in {group}", Sentence(form), what)
 

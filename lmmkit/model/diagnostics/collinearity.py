@@ -205,7 +205,8 @@ def _found(estimates: Estimates) -> Iterator[CheckResult | Unchecked]:
             check=CHECK,
             of=one.name,
             fine=Sentence(
-                "No predictor is collinear with others: the largest variance inflation is that of {}, {}.",
+                "No predictor is strongly collinear with others: the largest variance inflation is that of "
+                "{}, {}.",
                 name, number(one.vif, 2),
             ),
             notable=notable,

@@ -31,6 +31,7 @@ from lmmkit.model.means.focus import (
     Focus,
     find_focus,
     focus_term,
+    interaction_rows,
     is_factor,
     largest_interactions,
     levels_of_column,
@@ -184,6 +185,22 @@ def estimand(fit: Fit, focus: Focus, frame: Frame | None = None) -> Estimand | N
         return None
     first, second = focus.contrast or direction(fit.design, focus.variable)
     return Estimand(f"{focus.variable}: {first} less {second}{where}", mean_difference(fit, focus))
+
+
+def one_number(fit: Fit, focus: Focus) -> Estimand | None:
+    """The same, but of an interaction that is asked for as such its coefficient; None where it has several.
+
+    Args:
+        fit: The fit.
+        focus: What is asked.
+
+    Raises:
+        FitError: The data cannot estimate it.
+    """
+    L = interaction_rows(fit.estimates, focus)
+    if L is None:
+        return estimand(fit, focus)
+    return Estimand(str(fit.params.index[int(L[0].argmax())]), L[0]) if len(L) == 1 else None
 
 
 def direction(design: Design, variable: str, levels: Sequence[str] = ()) -> tuple[str, str]:

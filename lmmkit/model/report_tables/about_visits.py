@@ -18,7 +18,7 @@ from lmmkit.model.fit import Fit
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula, parse_residual
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.means.focus import Focus
-from lmmkit.model.report_tables.about_answer import Estimand, estimand
+from lmmkit.model.report_tables.about_answer import Estimand, one_number
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
 from lmmkit.model.selection.residual_structures import COLUMNS, residual_structures
@@ -263,7 +263,7 @@ def _others(fit: Fit, shape: ResidualDesign) -> list[str]:
 
 def _asked(fit: Fit, focus: Focus) -> Estimand | None:
     try:
-        return estimand(fit, focus)
+        return one_number(fit, focus)
     except FitError:
         return None
 
