@@ -8,6 +8,7 @@ import pytest
 
 from lmmkit import lmm
 from lmmkit.model.picture_tables import parameter_intervals
+from lmmkit.model.picture_tables import shrinkage as shrinkages
 from lmmkit.model.picture_tables.parameter_intervals import beside_wald, compared_intervals, profile_zeta
 from lmmkit.model.picture_tables.shrinkage import _within, ellipses, shrinkage
 from lmmkit.model.report_tables.about_fit import effect_pairs
@@ -64,6 +65,11 @@ def test_zeta_at_the_ends_is_the_quantile_and_it_rises(fit):
     for name, curve in table.groupby("parameter"):
         own = bounds.set_index("parameter").loc[name]
         assert (np.diff(curve["zeta"]) > 0).all()
+        # Two values between each end and the estimate; none where these are one.
+        halves = (np.linspace(own[end], curve["estimate"].iloc[0], 4) for end in ("low", "high"))
+        np.testing.assert_allclose(
+            curve["value"], np.unique(np.concatenate([*halves])), rtol=1e-9, atol=1e-12
+        )
         ends = curve.iloc[[0, -1]]
         np.testing.assert_allclose(ends["value"], [own["low"], own["high"]])
         inside = own["low"] not in (0.0, -1.0), own["high"] != 1.0
@@ -80,6 +86,19 @@ def test_intervals_stand_beside_those_that_differ_alone(fit):
     assert (beside.groupby("parameter").size() == 2).all()
     assert beside_wald(fit, bounds, "wald", level=0.9, df="auto").empty
     assert compared_intervals({}).empty
+
+
+def test_the_spread_of_both_kinds_is_over_the_levels_that_have_an_estimate_of_their_own():
+    (told,) = (table.facts for table in shrinkages.TABLES if table.name == "shrinkage")
+    table = pd.DataFrame({"x": [1.0, 3.0, np.nan, 9.0], "y": [0.0, 4.0, 1.0, np.nan]})
+    table = table.assign(x_model=[1.0, 2.0, 7.0, 7.0], y_model=[1.0, 1.0, 7.0, 7.0])
+    spread = {"x": 2**0.5, "y": 8**0.5, "x_model": 0.5**0.5, "y_model": 0.0}
+    assert told(table) == {
+        "levels": 4,
+        "without": 2,
+        **{name: pytest.approx(sd) for name, sd in spread.items()},
+    }
+    assert told(table[1:]) == {"levels": 3, "without": 2}
 
 
 def test_lines_of_an_interaction_are_its_means(data):
@@ -110,4 +129,9 @@ def test_facts_tell_which_interval_leans_most_and_which_differ_most():
     assert facts["profile_zeta"](left) == {"parameters": 3, "most": 6.0, "place": 0}
     rows = {"parameter": list("aabb"), "low": [0.0, 1.0, 0.0, 0.0], "high": [2.0, 2.0, 1.0, 3.0]}
     assert facts["interval_comparison"](pd.DataFrame(rows)) == {"parameters": 2, "most": 3.0, "place": 1}
+    nothing = pd.DataFrame(
+        {"parameter": list("aabb"), "low": [0.0, 0.0, 1.0, 0.0], "high": [2.0, 1.0, 1.0, 3.0]}
+    )
+    told = {"parameters": 2, "most": 2.0, "place": 0}  # an interval of length zero has no ratio
+    assert facts["interval_comparison"](nothing) == told
     assert [made(leaning[:0]) for made in facts.values()] == [{"parameters": 0}] * 2

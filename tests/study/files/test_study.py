@@ -89,6 +89,17 @@ def test_a_fault_of_the_data_stands_where_the_file_says_it(settings, error, plac
     assert found.message.startswith(message)
 
 
+@pytest.mark.parametrize(("formula", "column"), [
+    ("y ~ log(z) + log + (1 | g)", 31), ("y ~ log (z) + log + (1 | g)", 32),
+    ("y ~ xlog + log.x + log + (1 | g)", 37),
+])  # fmt: skip
+def test_a_column_is_found_where_its_name_stands_alone(formula, column):
+    text = f"data: {{source: d}}\nmodel: {{formula: {formula}}}"
+    found, _ = resolve(parse_yaml(text), "s", {})
+    (fault,) = placed(found, {}, parse_yaml(text), [about("data", "columns", "log")])
+    assert (fault.place, fault.key) == ((2, column), ("model", "formula"))
+
+
 def test_a_fault_of_an_override_has_no_place(settings):
     (found,) = placed(settings, {"model.weights": "p"}, parse_yaml(TEXT), [about("data", "columns", "p")])
     assert (found.place, found.key) == ((0, 0), ("model", "weights"))
@@ -99,6 +110,9 @@ def test_a_fault_of_an_override_has_no_place(settings):
     [
         ("data: {source: d.csv}\nmodel: {formula: y ~ x + (1 | g)}\nseed: -1", {"data", "model"}),
         ("data: {source: d.csv}\nmodel: {formula: y ~ x + (1 | g), method: X}", {"data", "model"}),
+        ("data: {source: d.csv, exclude: ['x >']}\nmodel: {formula: y ~ x + (1 | g)}", {"data", "model"}),
+        ("data: {source: d, columns: {x: {min: a}}}\nmodel: {formula: y ~ x + (1 | g)}", {"data", "model"}),
+        ("data: {source: d.csv, derive: {z: 'x >'}}\nmodel: {formula: y ~ x + (1 | g)}", None),
         ("data: {source: 3}\nmodel: {formula: y ~ x + (1 | g)}", None),
         ("data: {source: d.csv, sep: ';;'}\nmodel: {formula: y ~ x + (1 | g)}", None),
         ("data: {source: d.csv}\nmodel: 3", None),

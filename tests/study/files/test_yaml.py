@@ -69,6 +69,9 @@ def test_billions_of_laughs_are_not_expanded():
 def test_deep_nesting_is_refused():
     with pytest.raises(StudyError, match="nested more than 20 deep"):
         parse_yaml("[" * 5000 + "]" * 5000)
+    assert parse_yaml("[" * 21 + "]" * 21).faults == []
+    with pytest.raises(StudyError, match="text:1:22: nested more than 20 deep"):
+        parse_yaml("[" * 22 + "]" * 22)
 
 
 def test_broken_syntax_names_line_and_column():

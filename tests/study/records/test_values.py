@@ -59,6 +59,8 @@ def test_each_number_has_a_kind(path, column, kind):
         ("tables/certificate.csv", "value", 1e-14, 1e-9, 0.0, True),
         ("t.csv", "note", "from 1.234 on", "from 1.235 on", 0.0, True),
         ("t.csv", "note", "from 1.234 on", "from 1.244 on", 0.0, False),
+        ("t.csv", "note", "from 1.234 on", "from 1.236 on", 0.0, False),
+        ("t.csv", "note", "from 1e-9 on", "from 2e-9 on", 0.0, False),
         ("t.csv", "note", "from 1.234 on", "up to 1.234", 0.0, False),
         ("t.csv", "note", "18 groups", "19 groups", 0.0, False),
         ("t.csv", "note", "version 1.2.3", "version 1.2.4", 0.0, False),
@@ -136,6 +138,8 @@ def test_numbers_have_names_and_the_coefficients_come_first(tables):
     assert found["rows.estimate"] == Quantity(9, "tables/a_shapes.csv")
     assert [found[name].value for name in ("sigma", "singular", "method")] == [2.5, False, "REML"]
     assert found.coefficients() == ["Intercept", "x"]
+    (tables / "tables/coefficients.csv").write_text("coefficient,estimate\nIntercept,1.5\n")
+    assert quantities(tables).coefficients() == []
     assert len(found) == 8
     assert "x.note" not in found
     with pytest.raises(KeyError):

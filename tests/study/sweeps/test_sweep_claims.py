@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
@@ -23,7 +24,14 @@ from lmmkit.study.records.manifest import Manifest, Record, load_manifest, recor
 from lmmkit.study.records.quantities import Quantities, Quantity
 from lmmkit.study.sweeps import cell_workers
 from lmmkit.study.sweeps import make_sweep as making
-from lmmkit.study.sweeps.cell_workers import TRIES, CellOptions, CellRun, LocalWorkers, WorkerPool
+from lmmkit.study.sweeps.cell_workers import (
+    TRIES,
+    CellOptions,
+    CellRun,
+    LocalWorkers,
+    WorkerPool,
+    Workers,
+)
 from lmmkit.study.sweeps.cells import Cell, listing, plan_sweep
 from lmmkit.study.sweeps.make_sweep import SweepWatch, make_cells, make_sweep
 from lmmkit.study.sweeps.results import (
@@ -35,7 +43,7 @@ from lmmkit.study.sweeps.results import (
     unknown,
 )
 from lmmkit.study.sweeps.specification_curve import agreement, curve_table, joint_tests, of_coefficient
-from lmmkit.study.sweeps.sweep_files import sweep_page
+from lmmkit.study.sweeps.sweep_files import _varied, sweep_page
 
 
 class Numbers(Quantities):
@@ -174,6 +182,52 @@ def test_the_table_has_a_column_for_what_is_asked_and_names_what_no_run_has():
     )
     assert table["converged"].tolist()[0] is True
     assert table["x.estimate"].isna().tolist() == [False, True]
+
+
+def test_a_coefficient_stands_for_all_that_is_said_of_it():
+    columns = ["estimate", "se", "df", "p", "low", "high"]
+    numbers = Numbers({f"x.{name}": 1.0 for name in [*reversed(columns), "t", "vif"]})
+    assert columns_of([CellResult(run_of(1), numbers)], ["x"], None) == [f"x.{name}" for name in columns]
+
+
+def test_what_cells_chose_stands_below_the_curve_where_it_differs_between_them():
+    chosen = [
+        {"seed": 1, "title": "t", "data.exclude": []},
+        {"seed": 1, "title": "u", "data.exclude": ["x > 1"]},
+    ]
+    results = [CellResult(run_of(i, overrides=own), Numbers({})) for i, own in enumerate(chosen, 1)]
+    assert _varied(results).to_dict("list") == {"title": ["t", "u"], "data.exclude": ["[]", '["x > 1"]']}
+    assert _varied(results[:1]).empty
+
+
+class Cancelled(Workers):
+    """Workers whose cluster has cancelled the second of two cells."""
+
+    def submit(self, cells):
+        futures = [Future(), Future()]
+        futures[1].cancel()
+        return dict(zip(futures, cells, strict=True))
+
+    def completed(self):
+        return list(self.tasks)
+
+    def collect(self, future, cell):
+        return CellRun(cell, None, "cancelled" if future.cancelled() else None)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("stop", "told"), [(False, [(1, None), (2, "cancelled")]), (True, [])])
+def test_a_cell_that_was_cancelled_is_told_of_unless_we_have_stopped(project, stop, told):
+    workers = Cancelled(CellOptions(project))
+    made = workers.make([run_of(1).cell, run_of(2).cell])
+    if stop:
+        workers.stopped = True
+        found = [run for run in made if run.error]
+    else:
+        found = list(made)
+    assert [(run.cell.number, run.error) for run in found] == told
 
 
 def test_a_run_of_another_machine_or_version_says_so():

@@ -52,3 +52,5 @@ def test_a_parameter_of_the_structure_shows_the_covariance_matrix_that_it_is_rea
     expected = R.loc["1", "4"] / np.sqrt(R.loc["1", "1"] * R.loc["4", "4"])
     assert made.value == pytest.approx(expected, rel=1e-12)
     assert "every correlation between two visits free" in made.formula
+    words = "Ratios are √R_tt / σ, correlations R_st / √(R_ss R_tt); rho is one of unit distance"
+    assert made.formula.endswith(words)

@@ -19,7 +19,14 @@ from lmmkit.study.records.quantities import Quantity
 from lmmkit.study.trace import diff as diffs
 from lmmkit.study.trace.derivations import Derivation, Origin, effect
 from lmmkit.study.trace.diff import Change, changes, diff_runs, moves, numbers_of, recipes, separable
-from lmmkit.study.trace.why import derive_from_row, formula_text, marked_text, search_text, searched_text
+from lmmkit.study.trace.why import (
+    _rows,
+    derive_from_row,
+    formula_text,
+    marked_text,
+    search_text,
+    searched_text,
+)
 
 SLEEP = pd.read_csv(Path(__file__).parents[3] / "params/data/sleepstudy.csv")
 NOWHERE = "not in the report as a number of its own"
@@ -84,6 +91,8 @@ def test_small_matrices_are_printed_and_large_ones_are_not():
     large = pd.DataFrame(1.5, index=names, columns=names)
     assert formula_text(Derivation("f", {"A": small}), 1.0).count("1.5") == 64
     assert formula_text(Derivation("f", {"A": large}), 1.0) == "f\nA =\n  a matrix of 9 x 9, not printed"
+    for tall, size in ((large[["c0"]], "9 x 1"), (large[:1], "1 x 9")):
+        assert formula_text(Derivation("f", {"A": tall}), 1.0).endswith(f"a matrix of {size}, not printed")
 
 
 ROW = {"estimate": 2.0, "se": 0.5, "df": 7.0, "t": 4.0, "method": "satterthwaite"}
@@ -142,6 +151,54 @@ def test_every_derivation_gives_the_number_of_the_fit(reml):
         assert found is not None
         assert found.value == pytest.approx(ranef.loc["309", column], rel=1e-8)
     assert effect(origin, "Subject", "none", "Days") is None
+
+
+@pytest.mark.parametrize(("reml", "nu", "beside"), [(True, "(n-p)", " + log|X'V⁻¹X|"), (False, "n", "")])
+def test_each_number_has_its_formula(reml, nu, beside):
+    origin = Origin(lmm("Reaction ~ Days + (Days | Subject)", SLEEP, reml=reml).estimates)
+    G = "G = σ² Λ Λ'; SDs are √G_ii, correlations G_ij / √(G_ii G_jj)"
+    formulas = {
+        "deviance": f"-2 log L = {nu} log 2π + log|V|{beside} + (y-Xβ̂)'V⁻¹(y-Xβ̂)",
+        "llf": "log L = -deviance / 2",
+        "aic": "AIC = deviance + 2 npar",
+        "bic": "BIC = deviance + npar log n",
+        "sigma": f"σ² = (y-Xβ̂)'V₁⁻¹(y-Xβ̂) / {nu}, V = σ² V₁",
+        "Days.estimate": "β̂ = (X'V⁻¹X)⁻¹ X'V⁻¹y",
+        "Days.se": "se = √[(X'V⁻¹X)⁻¹]_jj, j = Days",
+        "Days.t": "t = estimate / se",
+        "Subject.sd.Days": G,
+        "Subject.cor.Days.Intercept": G,
+        "theta.Subject.Days":
+            "θ = the free entries of Λ, where the derivative of the deviance is zero or θ at its bound",
+    }  # fmt: skip
+    assert {name: origin.derivations[name].formula for name in formulas} == formulas
+    assert effect(origin, "Subject", "308", "Days").formula == "b̂ = G Z'V⁻¹(y - Xβ̂)"
+    if reml:
+        for method, more in (
+            ("kenward-roger", ""),
+            ("kenward-roger-observed", ", from observed information"),
+        ):
+            adjusted = origin.adjusted(method)["Days.se"].formula
+            words = f"(X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997){more}"
+            assert adjusted == f"se = √[Φ_A]_jj, j = Days; Φ_A is {words}"
+
+
+def test_the_rows_are_counted_and_up_to_five_reasons_told(tmp_path):
+    def told(*reasons: str) -> str:
+        rows = pd.DataFrame({"reason": reasons, "status": ["dropped" if r else "kept" for r in reasons]})
+        rows.to_csv(tmp_path / "rows.csv", index_label="row")
+        return _rows(RunFolder(tmp_path, Manifest("s", "k")))
+
+    assert told("", "", "") == "3 of 3 (rows.csv lists each)"
+    assert (
+        told("", "y > 3", "no x", "no x") == "1 of 4; 2 dropped: no x; 1 dropped: y > 3 (rows.csv lists each)"
+    )
+    six = told(*"aabbccddeef", "")
+    assert six.count("2 dropped") == 5
+    assert "f" not in six.removesuffix(" (rows.csv lists each)").replace("of", "")
+    (tmp_path / "rows.csv").unlink()
+    unread = _rows(RunFolder(tmp_path, Manifest("s", "k")))
+    assert unread.startswith("rows.csv cannot be used: rows.csv is not in")
 
 
 def test_a_factor_s_matrices_stand_in_the_formulas():
@@ -249,3 +306,32 @@ def test_one_cause_needs_no_execution_and_several_say_when_they_are_not_told_apa
     assert [move.shares for move in told.moves if move.name == "x"] == [{}]
     lost = diff_runs(folders[0], folders[2])
     assert lost.note == f"not attributed: d.csv (sha256 {'a' * 12}) was not found; name it with --data FILE"
+
+
+def test_code_comes_first_where_it_made_the_second_run_and_else_last(tmp_path, monkeypatch):
+    """Between the two lies the first study by the code of now, which is the only one that can be executed."""
+    old, now = PROVENANCE, {**PROVENANCE, "package": "now"}
+    run_folder(tmp_path / "old", SETTINGS, old, {"x": 1.0})
+    run_folder(tmp_path / "now", {**SETTINGS, "seed": 2}, now, {"x": 4.0})
+    run_folder(tmp_path / "older", {**SETTINGS, "seed": 2}, {**PROVENANCE, "package": "older"}, {"x": 9.0})
+    between = run_folder(tmp_path / "between", SETTINGS, now, {"x": 1.5})
+    executed: list[RecordedStudy] = []
+
+    def again(study: RecordedStudy, *_: object, **__: object) -> RunFolder:
+        executed.append(study)
+        return between
+
+    monkeypatch.setattr(diffs, "run_again", again)
+    monkeypatch.setattr(diffs, "trusted_notebooks", lambda _: [])
+    monkeypatch.setattr(diffs, "_is_current", lambda provenance, _: provenance["package"] == "now")
+    monkeypatch.setattr(diffs, "_data", lambda *_: tmp_path / "d.csv")
+    forth, back = (diff_runs(tmp_path / a, tmp_path / b) for a, b in (("old", "now"), ("now", "old")))
+    assert (forth.note, dict(forth.moves[0].shares)) == ("", {"code": 0.5, "seed": 2.5})
+    assert list(forth.moves[0].shares) == ["code", "seed"]
+    assert (back.note, dict(back.moves[0].shares)) == ("", {"seed": -2.5, "code": -0.5})
+    assert list(back.moves[0].shares) == ["seed", "code"]
+    assert [study.settings["seed"] for study in executed] == [1, 1]
+    lost = diff_runs(tmp_path / "old", tmp_path / "older").note
+    assert lost.startswith(
+        "not attributed: neither run was made by what is installed now; install the lmmkit of one"
+    )
