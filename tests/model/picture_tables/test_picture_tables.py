@@ -49,6 +49,8 @@ def test_terms_of_one_factor_stand_together_and_one_effect_has_places(data):
     np.testing.assert_allclose(one.table["x"], means.loc[one.table["level"]], rtol=1e-9)
     assert one.table.sort_values("y")["x"].is_monotonic_increasing
     assert shrinkage(lmm("y ~ x", data, residual="ar1(x | g)")) is None
+    beside = shrinkage(lmm("y ~ x + (1 | h) + (x | g)", data))
+    assert (set(beside.table["group"]), set(beside.table["level"])) == ({"g"}, set(data["g"]))
 
 
 def test_the_ellipse_is_a_contour_of_the_estimated_covariance(fit):
@@ -99,6 +101,20 @@ def test_the_spread_of_both_kinds_is_over_the_levels_that_have_an_estimate_of_th
         **{name: pytest.approx(sd) for name, sd in spread.items()},
     }
     assert told(table[1:]) == {"levels": 3, "without": 2}
+
+
+def test_a_parameter_has_two_intervals_that_are_told_and_differ_or_none():
+    def ends(*rows):
+        table = pd.DataFrame(rows, columns=["parameter", "low", "high"])
+        return table.assign(estimate=1.0, interval="x")
+
+    one = ends(("b", 0.0, 2.0), ("a", 0.0, 3.0), ("c", -1.0, 1.0), ("d", 0.0, np.inf), ("e", 0.0, 1.0))
+    other = ends(("a", 0.0, 4.0), ("b", 0.5, 2.0), ("c", -1.0, 1.0), ("d", 0.0, 1.0), ("f", 0.0, 1.0))
+    found = compared_intervals({"one": one, "other": other})
+    rows = list(found[["parameter", "method", "low", "high"]].itertuples(index=False, name=None))
+    assert rows == [
+        ("b", "one", 0.0, 2.0), ("b", "other", 0.5, 2.0), ("a", "one", 0.0, 3.0), ("a", "other", 0.0, 4.0),
+    ]  # fmt: skip
 
 
 def test_lines_of_an_interaction_are_its_means(data):

@@ -441,7 +441,9 @@ def test_what_is_other_decides_what_is_compared(others, expected):
 
 
 def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):
-    run = made_run(tmp_path, {"a.csv": "1", "b.csv": "2", "c.csv": "3"}, "failed", "no optimum\nTraceback")
+    texts = {"a.csv": "1", "b.csv": "2", "c.csv": "3", "long.csv": "4" * 20}
+    run = made_run(tmp_path, texts, "failed", "no optimum\nTraceback")
+    (tmp_path / "long.csv").write_text("4" * 1234)
     (tmp_path / "b.csv").write_text("5")
     (tmp_path / "c.csv").unlink()
     (tmp_path / "d.csv").write_text("4")
@@ -451,8 +453,10 @@ def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):
         ("a.csv", IDENTICAL, f"sha256 {sha256(b'1')[:12]}"),
         ("b.csv", DIFFERS, f"sha256 {sha256(b'5')[:12]}"),
         ("c.csv", DIFFERS, "missing"),
+        ("long.csv", DIFFERS, "1,234 bytes"),
         ("d.csv", DIFFERS, "extra file"),
     ]
+    assert [f.expected for f in check_integrity(run)][4] == "20 bytes"
     assert next(check_integrity(made_run(tmp_path, {}))).verdict == IDENTICAL
     for status in ("running", "interrupted", "by hand"):
         assert next(check_integrity(made_run(tmp_path, {}, status))).verdict == DIFFERS
@@ -695,6 +699,13 @@ def test_a_pedigree_is_found_beside_the_data_or_the_study_by_its_digest(tmp_path
         place = tmp_path / folder / "ped.csv"
         place.write_bytes(b"right")
         assert found() == {"ped.csv": place}
+    (tmp_path / "project/params/peds").mkdir()
+    (tmp_path / "project/params/peds/p.csv").write_bytes(b"deep")
+    known = {"animal": {"matrix": "peds/p.csv", "sha256": sha256(b"deep")}}
+    study = RecordedStudy("s", {"model": {"known": known}}, "data/d.csv", "d")
+    assert _known_files(study, data) == {"peds/p.csv": tmp_path / "project/params/peds/p.csv"}
+    (data.parent / "p.csv").write_bytes(b"deep")  # by its name alone, beside the data
+    assert _known_files(study, data) == {"peds/p.csv": data.parent / "p.csv"}
     place.write_bytes(b"wrong")
     assert found() == {"ped.csv": tmp_path / "project/params/ped.csv"}
     (tmp_path / "ped.csv").write_bytes(b"above")
@@ -714,6 +725,30 @@ def test_nothing_is_laid_out_over_what_is_there_or_outside(tmp_path):
     for source in ("../../x.csv", str(tmp_path / "place/x.csv")):
         with pytest.raises(DataError, match="cannot be made anew"):
             _put(tmp_path / "d.csv", source, file, tmp_path / "place")
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "found"),
+    [("right", IDENTICAL, "sha256 "), ("wrong", DIFFERS, "d.csv has another sha256"),
+     (None, UNCHECKED, "not found; name it with --data FILE")],
+)  # fmt: skip
+def test_a_study_is_executed_on_its_own_data_alone(tmp_path, monkeypatch, text, verdict, found):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").touch()
+    if text is not None:
+        (tmp_path / "d.csv").write_text(text)
+    record = {**PROVENANCE, "sha256": sha256(b"right")}
+    run = made_run(
+        tmp_path / "run", {"study.json": json.dumps(SETTINGS), "provenance.json": json.dumps(record)}
+    )
+    monkeypatch.setattr(rerun, "_repeated", lambda *_: findings(WITHIN))
+    asked = {"data": None, "notebooks": None, "circumstances": HERE, "keep": tmp_path / "again"}
+    first, *others = rerun.check_rerun(run, **asked)
+    assert (first.what, first.verdict, first.found.startswith(found)) == ("data file d.csv", verdict, True)
+    assert [finding.verdict for finding in others] == ([WITHIN] if text == "right" else [])
+    (tmp_path / "run/provenance.json").write_text("{}")
+    (damaged,) = rerun.check_rerun(RunFolder(run.folder, run.manifest), **asked)
+    assert (damaged.what, damaged.verdict, "is damaged" in damaged.found) == ("re-execution", UNCHECKED, True)
 
 
 @pytest.mark.parametrize(("verdicts", "kept"), [([IDENTICAL, WITHIN], False), ([IDENTICAL, DIFFERS], True)])

@@ -13,6 +13,7 @@ from lmmkit.study.audit.integrity import RunFolder, open_run
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, UNCHECKED, UNTRUSTED
 from lmmkit.study.pages.marks import Mark
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, sha256
+from lmmkit.study.records.keys import package_digest, versions
 from lmmkit.study.records.log import Log, chained, faults_of_log
 from lmmkit.study.records.manifest import File, Manifest, Record, root_digest
 from lmmkit.study.records.notebooks import read_notebook
@@ -249,6 +250,38 @@ def test_a_run_that_is_complete_has_a_crate(tmp_path, status, said):
         answers(RunFolder(run.folder, replace(run.manifest, status=status)))["ro-crate-metadata.json"][1]
         == said
     )
+
+
+def test_a_picture_that_is_no_figure_is_told_by_its_place(tmp_path):
+    shown = [
+        f'<img alt="" src="data:image/svg+xml;base64,{code}">' for code in ("YQ==", "Yg==", "YQ==", "Yw==")
+    ]
+    run = made(tmp_path, {**BASE, "figures/a.svg": b"a", "report.html": "".join(shown).encode()}, BASE)
+    said = "picture 2 is no figure of the run; picture 4 is no figure of the run"
+    assert answers(run)["pictures in report.html"] == (DIFFERS, said)
+    good = made(tmp_path, {**BASE, "figures/a.svg": b"a", "report.html": shown[0].encode()}, BASE)
+    assert answers(good)["pictures in report.html"][0] == HOLDS
+
+
+@pytest.mark.parametrize(
+    ("provenance", "verdict"),
+    [({}, HOLDS), ({"package": "other"}, UNCHECKED), ({"versions": {}}, UNCHECKED),
+     ({"notebooks": {}}, DIFFERS), ({"notebooks": {"03_fit": "d", "04_report": "d"}}, DIFFERS),
+     ({"notebooks": {"04_report": "d", "05_posterior": "d"}}, HOLDS)],
+)  # fmt: skip
+def test_keys_are_made_again_by_the_same_code_and_versions_alone(tmp_path, provenance, verdict):
+    settings = {"data": {"source": "a"}, "model": {"formula": "y ~ x + (1 | g)"}}
+    own = {
+        "notebooks": {"04_report": "d"},
+        "package": package_digest(),
+        "versions": versions(),
+        "sha256": "d",
+    }
+    said = json_bytes(json.loads(PROVENANCE) | own | provenance)
+    run = made(
+        tmp_path, {**BASE, "study.json": json_bytes(settings), "provenance.json": said, "x.csv": b""}, BASE
+    )
+    assert answers(run)["keys of the steps"][0] == verdict
 
 
 def test_the_root_digest_is_that_of_the_files_before_the_report(tmp_path):

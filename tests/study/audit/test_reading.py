@@ -52,6 +52,7 @@ FILES = {
     "no header": ("1.5,2,a\n2.5,3,b\n", {"header": 0, "columns": {
         "column1": {"type": "number"}, "column2": {"type": "number"}, "column3": {"type": "factor"}}}),
     "codes of missing values": ("y,x,g\n1.5,-99,a\n2.5,3,n/a\n-99,3,b\n1,2,a\n", {"na": [-99, "n/a"]}),
+    "codes as texts": ("y,x,g\n1.5,-99,a\n2.5,3,-99\n-99.0,3,b\n1,2,a\n", {"na": ["-99"]}),
     "blank lines and blanks": ("y,x,g\n1.5, 2 ,a \n\n2.5,3,b\n", {}),
     "quotes": ('y,x,g\n1.5,2,"a, b"\n2.5,3,"c ""d"""\n', {}),
     "letters": ("y,x,g\n1.5,2,Zürich\n2.5,3,東京\n", {}),

@@ -79,6 +79,7 @@ def test_a_run_that_ends_badly_is_the_one_finding_and_files_of_other_bytes_are_t
         ("gone.csv", OTHER, "missing"), ("a file that the report names", DIFFERS, files[-1].found),
     ]  # fmt: skip
     assert "leaves the run folder" in files[-1].found
+    assert [f.expected for f in files[:3]] == [digest[:12] for digest in digests.values()][:3]
     assert (page.what, page.verdict) == ("printed numbers", IDENTICAL)
 
 

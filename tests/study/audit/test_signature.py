@@ -156,6 +156,27 @@ def test_a_signature_of_another_form_is_none(more):
         read_signature(armour(more))
 
 
+def test_a_signer_is_the_one_that_is_known_another_or_nobody_known(tmp_path):
+    key, known = key_file(tmp_path), tmp_path / "id.pub"
+    armour, print_ = sign(CONTENT, key), signatures.Signature(public_key(known), b"").fingerprint
+    (tmp_path / "other").mkdir()
+    key_file(tmp_path / "other")
+
+    def said(content=CONTENT, key=None):
+        return [(f.what, f.verdict, f.found) for f in verifying._checked(content, armour, key)]
+
+    good = ("signature", "holds", f"of audit.json, by the key {print_}")
+    assert said(key=known) == [good, ("signer", "identical", print_)]
+    assert said(key=tmp_path / "other/id.pub") == [good, ("signer", "DIFFERS", print_)]
+    unknown = f"whose key {print_} is; name the one you know with --key FILE"
+    assert said() == [good, ("signer", "untrusted", unknown)]
+    (wrong,) = said(b"other")
+    assert (wrong[:2], "what was signed is not what stands here" in wrong[2]) == (
+        ("signature", "DIFFERS"),
+        True,
+    )
+
+
 def held(content, path, run=None):
     return [
         (f.what, f.verdict, f.found)

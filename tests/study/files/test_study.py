@@ -78,6 +78,7 @@ def about(*subject, message="it is wrong"):
             "There is no",
         ),
         (about("model"), (8, 3), "model", "it is wrong"),
+        (about("model", "contrasts"), (8, 12), "model.formula", "it is wrong"),
         (about("inference", "df"), (1, 1), "", "it is wrong"),
         (about("random_effects", "candidates", 1), (12, 41), "random_effects.candidates.1", "it is wrong"),
         (about("model", message="use df='normal'"), (8, 3), "model", "use inference.df: normal"),
@@ -148,6 +149,15 @@ def test_an_override_counts_where_it_changes_the_study(tmp_path):
     assert effective(tmp_path / "s.yaml", {}) == {}
     one = load_study(tmp_path / "s.yaml")
     assert changes(one, one, overrides) == {}
+
+
+def test_an_override_is_of_the_longest_key_that_the_file_has():
+    text = (
+        "data: {source: d, columns: {a: {min: 0}, a.b: {min: 1}}}\nmodel: {formula: y ~ a + `a.b` + (1 | g)}"
+    )
+    found, faults = resolve(parse_yaml(text), "s", {"data.columns.a.b.min": 5.0, "data.columns.a.min": 4.0})
+    assert faults == []
+    assert (found.data.columns["a.b"].min, found.data.columns["a"].min) == (5.0, 4.0)
 
 
 def test_a_value_is_found_under_keys_that_hold_dots():

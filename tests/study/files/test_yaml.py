@@ -26,6 +26,11 @@ from lmmkit.study.files.yaml12 import parse_yaml, read_yaml
         ("'1'", "1"),
         (".5", 0.5),
         ("<<", "<<"),
+        ('"1"', "1"),
+        ("|-\n  12", "12"),
+        (">-\n  12", "12"),
+        ("9" * 100, 10**100 - 1),
+        ("9" * 101, "9" * 101),
     ],
 )
 def test_plain_scalars_are_read_as_yaml_1_2(text, value):

@@ -437,6 +437,13 @@ def test_a_file_that_is_put_in_place_during_a_save_is_not_trusted(own, session):
     assert not is_trusted(read_notebook(folder / STEP))
 
 
+@pytest.mark.parametrize("folder", ["", "notebooks", "params", "other"])
+def test_the_project_that_is_worked_in_is_above_its_notebooks_and_its_studies(tmp_path, monkeypatch, folder):
+    (tmp_path / folder).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / folder)
+    assert trusted.project_folder() == (tmp_path / folder if folder == "other" else tmp_path)
+
+
 def test_jupyter_finds_the_two_calls():
     for option in lab_session.OPTIONS:
         module, _, name = option.partition("=")[2].rpartition(".")

@@ -80,6 +80,9 @@ def test_versions_are_compared_value_by_value():
     # 1e-6 lies within 1e-7 of the largest number beside it, 100.
     assert (found.values, found.within) == (7, 1)
     assert found.moved == ((Place("se", "2"), 100.0, 101.0),)
+    least = compare("t.csv", b"se\n0.001\n0.0\n", b"se\n0.001\n0.00000005\n")
+    assert least.moved == ((Place("se", "2"), 0.0, 5e-8),)  # the largest beside it is 0.001, not 1
+    assert compare("t.csv", b"se\n-1.0\n0.0\n", b"se\n-1.0\n0.00000005\n").moved == ()
     assert compare("t.csv", one, one + b"c,1,1\n").moved[0] == (Place("rows", ""), 3, 4)
     assert compare("t.json", b'{"a": NaN}', b'{"a": NaN}').moved == ()
     assert compare("t.json", b"{", b'{"a": 1}').moved[0][0] == Place("unreadable", "")

@@ -36,6 +36,7 @@ from lmmkit.study.sweeps.cells import Cell, listing, plan_sweep
 from lmmkit.study.sweeps.make_sweep import SweepWatch, make_cells, make_sweep
 from lmmkit.study.sweeps.results import (
     CellResult,
+    _uniform,
     columns_of,
     elsewhere,
     focus_of,
@@ -43,7 +44,7 @@ from lmmkit.study.sweeps.results import (
     unknown,
 )
 from lmmkit.study.sweeps.specification_curve import agreement, curve_table, joint_tests, of_coefficient
-from lmmkit.study.sweeps.sweep_files import _varied, sweep_page
+from lmmkit.study.sweeps.sweep_files import _varied, cell_text, sweep_page
 
 
 class Numbers(Quantities):
@@ -84,6 +85,11 @@ def curve_of(results):
 def test_the_curve_is_in_the_order_of_the_estimates_then_of_the_cells_and_ends_with_those_without():
     curve = curve_table(RESULTS, of_coefficient(RESULTS, "x"), 0.05)
     assert curve["cell"].tolist() == [6, 2, 3, 7, 1, 4, 5]
+    assert list(curve.columns) == ["cell", "estimate", "se", "low", "high", "p", "significant", "state"]
+    bent = [{}] * 6 + [{"estimate": 1.0, "p": 0.5, "F": 2.0, "F_p": 0.25}]
+    bends = curve_table(RESULTS, bent, 0.05)
+    assert list(bends.columns) == [*curve.columns[:6], "F", "F_p", "significant", "state"]
+    assert (bends["F_p"].iloc[0], bends["F"].isna().sum()) == (0.25, 6)
     assert curve["state"].tolist() == [
         "estimated", "singular", "not converged", "estimated", "estimated", "failed", "no estimate",
     ]  # fmt: skip
@@ -190,6 +196,20 @@ def test_a_coefficient_stands_for_all_that_is_said_of_it():
     assert columns_of([CellResult(run_of(1), numbers)], ["x"], None) == [f"x.{name}" for name in columns]
 
 
+@pytest.mark.parametrize(("values", "kind", "held"), [
+    ([1, 2], "int64", [1, 2]), ([1, 2.5], "float64", [1.0, 2.5]), ([True, False], "boolean", [True, False]),
+    ([True, 1], "object", ["true", "1"]), ([1.5, "a"], "object", ["1.5", "a"]),
+    ([[1], "a"], "object", ["[1]", "a"]),
+])  # fmt: skip
+def test_a_column_of_numbers_is_one_of_numbers_and_of_other_values_of_text(values, kind, held):
+    assert (_uniform(values).dtype.name, _uniform(values).tolist()) == (kind, held)
+    gaps = _uniform([*values, None])
+    assert (gaps.dtype.name, gaps.isna().tolist()) == (
+        "float64" if kind == "int64" else kind,
+        [False, False, True],
+    )
+
+
 def test_what_cells_chose_stands_below_the_curve_where_it_differs_between_them():
     chosen = [
         {"seed": 1, "title": "t", "data.exclude": []},
@@ -198,6 +218,12 @@ def test_what_cells_chose_stands_below_the_curve_where_it_differs_between_them()
     results = [CellResult(run_of(i, overrides=own), Numbers({})) for i, own in enumerate(chosen, 1)]
     assert _varied(results).to_dict("list") == {"title": ["t", "u"], "data.exclude": ["[]", '["x > 1"]']}
     assert _varied(results[:1]).empty
+
+
+def test_a_cell_of_the_page_is_six_digits_a_yes_or_no_or_text():
+    shown = [(1234567.0, "1.23457e+06"), (0.1, "0.1"), (12, "12"), (True, "yes"), (False, "no"), ("a", "a"),
+             (None, ""), (pd.NA, ""), (float("nan"), ""), (float("inf"), "inf")]  # fmt: skip
+    assert [cell_text(value) for value, _ in shown] == [text for _, text in shown]
 
 
 class Cancelled(Workers):

@@ -6,20 +6,28 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm, t
 
 from lmmkit import lmm
+from lmmkit.model.posterior.weighted import sorted_draws
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.rerun import RecordedStudy
 from lmmkit.study.pages.marks import Mark
-from lmmkit.study.records.manifest import Manifest
+from lmmkit.study.records.artifacts import sha256
+from lmmkit.study.records.keys import package_digest, versions
+from lmmkit.study.records.manifest import File, Manifest, Record
 from lmmkit.study.records.quantities import Quantity
 from lmmkit.study.trace import diff as diffs
 from lmmkit.study.trace.derivations import Derivation, Origin, effect
 from lmmkit.study.trace.diff import Change, changes, diff_runs, moves, numbers_of, recipes, separable
 from lmmkit.study.trace.why import (
+    OF_DRAWS,
+    _artefact,
+    _cell,
+    _from_draws,
     _rows,
     derive_from_row,
     formula_text,
@@ -181,6 +189,86 @@ def test_each_number_has_its_formula(reml, nu, beside):
             adjusted = origin.adjusted(method)["Days.se"].formula
             words = f"(X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997){more}"
             assert adjusted == f"se = √[Φ_A]_jj, j = Days; Φ_A is {words}"
+
+
+def test_a_run_is_of_now_where_its_code_versions_and_notebooks_are():
+    now = {"package": package_digest(), "versions": versions(), "notebooks": {"01_a": "x", "02_b": "y"}}
+    books = {"01_a": "x", "02_b": "y", "05_c": "z"}
+    assert diffs._is_current(now, books)
+    for other in (
+        {"package": "p"},
+        {"versions": {}},
+        {"notebooks": {"01_a": "y", "02_b": "y"}},
+        {"package": None},
+        {"notebooks": {"09_z": "x"}},
+    ):
+        assert not diffs._is_current(now | other, books)
+    assert not diffs._is_current({}, books)
+
+
+def test_a_number_of_a_posterior_is_made_of_the_draws_that_a_run_keeps(tmp_path):
+    x, w = [4.0, 1.0, 2.0, 8.0], [0.25, 0.375, 0.25, 0.125]
+    log_weight = [math.log(each) for each in w]
+    (tmp_path / "posterior").mkdir()
+    pd.DataFrame({"g.sd": x, "log_weight": log_weight}).to_parquet(tmp_path / "posterior/draws.parquet")
+    run, held = RunFolder(tmp_path, Manifest("s", "k")), Quantity(1.0, "tables/posterior.csv")
+    mean = sum(a * b for a, b in zip(w, x, strict=True))
+    sd = math.sqrt(sum(a * (b - mean) ** 2 for a, b in zip(w, x, strict=True)))
+    made = {column: _from_draws(run, held, f"g.sd.{column}", 0.8) for column in OF_DRAWS}
+    assert made["mean"].value == pytest.approx(mean, rel=1e-12)
+    assert made["sd"].value == pytest.approx(sd, rel=1e-12)
+    lower, median, upper = (made[column].value for column in ("lower", "median", "upper"))
+    assert 1.0 <= lower < median < upper <= 8.0
+    one = sorted_draws(np.array(x), np.exp(log_weight))
+    assert (lower, median, upper) == tuple(
+        one.quantile(p) for p in ((1.0 - 0.8) / 2.0, 0.5, 1.0 - (1.0 - 0.8) / 2.0)
+    )
+    for column, derivation in made.items():
+        assert derivation.formula == f"{column}: {OF_DRAWS[column]}, of draws x with weights w"
+        assert derivation.made_from == "posterior/draws.parquet"
+        assert (derivation.parts["draws"], derivation.parts["effective"]) == (4.0, one.effective)
+    for path, name in (("tables/other.csv", "g.sd.mean"), ("tables/posterior.csv", "h.sd.mean"),
+                       ("tables/posterior.csv", "g.sd.mode")):  # fmt: skip
+        assert _from_draws(run, Quantity(1.0, path), name, 0.8) is None
+
+
+def test_a_file_is_saved_by_a_cell_of_the_step_that_wrote_it(tmp_path):
+    cells = [
+        "step.save_table('other', x)",
+        "save = 1\n# 'fit'",
+        'step.save_table("fit", x)',
+        "step.save_fit(fit)",
+    ]
+    book = {"cells": [{"cell_type": "code", "source": source, "metadata": {}} for source in cells],
+            "metadata": {}, "nbformat": 4, "nbformat_minor": 5}  # fmt: skip
+    for name in ("02_a", "03_fit"):
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps(book))
+    listed = [
+        ("study", ["study.json"]),
+        ("02_a", ["tables/other.csv"]),
+        ("03_fit", ["tables/fit.csv", "fit.json"]),
+    ]
+    steps = tuple(Record(step, "k", tuple(File(path, 1, "s") for path in paths)) for step, paths in listed)
+    run = RunFolder(tmp_path, Manifest("s", "k", steps=steps))
+    assert _cell(run, "tables/fit.csv") == f"03_fit.ipynb, code cell 3:\n{cells[2]}"
+    assert _cell(run, "fit.json") == f"03_fit.ipynb, code cell 4:\n{cells[3]}"
+    assert _cell(run, "tables/other.csv") == f"02_a.ipynb, code cell 1:\n{cells[0]}"
+    assert _cell(run, "study.json") == "the run's own record, made before the first step"
+
+
+def test_a_file_is_told_with_its_step_and_whether_it_is_as_listed(tmp_path):
+    for name in ("good", "bad"):
+        (tmp_path / name).write_text("x")
+    files = (File("good", 1, sha256(b"x")), File("bad", 1, sha256(b"y")), File("gone", 1, sha256(b"x")))
+    run = RunFolder(tmp_path, Manifest("s", "k", steps=(Record("03_fit", "k", files),)))
+    digest = f"sha256 {sha256(b'x')[:12]}"
+    said = {name: _artefact(run, "Days.se", Quantity(1.0, name)) for name in ("good", "bad", "gone", "none")}
+    assert said == {
+        "good": f"good, field Days.se, written by 03_fit ({digest}, as the manifest lists it)",
+        "bad": f"bad, field Days.se, written by 03_fit ({digest}, NOT what the manifest lists)",
+        "gone": "gone, field Days.se, written by 03_fit (missing, NOT what the manifest lists)",
+        "none": "none, which the manifest does not list",
+    }
 
 
 def test_the_rows_are_counted_and_up_to_five_reasons_told(tmp_path):
