@@ -537,7 +537,7 @@ class _Exchangeable(_Linked):
     widest = 2.0 * WIDEST_START - 1.0
 
     def at_bound(self, x: Floats, share: float) -> str:
-        if not self.count or 1.0 / (1.0 + np.exp(-x[0])) > share:
+        if not self.count or x[0] > np.log(share / (1.0 - share)):
             return ""
         least = -1.0 / (self.size - 1)
         return f"the correlation of {self.size} visits has run to its lower bound, {least:.6g}"

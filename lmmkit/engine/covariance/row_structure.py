@@ -118,8 +118,9 @@ class Decaying:
         return out[: self.count]
 
     def scale(self, rho: Floats) -> float:
-        """Returns the range, 0 where there is no correlation."""
-        found = self.unit * float(np.exp(rho[0]))
+        """Returns the range, 0 where there is no correlation, infinite where numbers end."""
+        with np.errstate(over="ignore"):
+            found = self.unit * float(np.exp(rho[0]))
         return found if self.closest < -np.log(NO_CORRELATION) * found else 0.0
 
     def coordinate(self, correlation: float) -> float:

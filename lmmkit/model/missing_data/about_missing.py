@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import pandas as pd
 
-from lmmkit.errors import FitError, did_you_mean
+from lmmkit.errors import FitError, concerning, did_you_mean
 from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit
 from lmmkit.model.means.focus import Focus, interaction_rows
@@ -22,7 +22,7 @@ from lmmkit.model.missing_data.reference_based import (
 )
 from lmmkit.model.missing_data.sensitivity import Covariance, Sensitivity, sensitivity
 from lmmkit.model.missing_data.tipping_point import TippingPoint, shifted_until
-from lmmkit.model.report_tables.about_answer import Estimand, estimand
+from lmmkit.model.report_tables.about_answer import Estimand, one_number
 from lmmkit.model.report_tables.report_table import ReportTable
 from lmmkit.model.table.grouping import level_texts
 
@@ -90,10 +90,11 @@ def refuse(design: Design, asked: Asked) -> None:
     known = design.recipe.fixed_columns()
     if asked.arm not in known:
         near = did_you_mean(asked.arm, known) or "."
-        raise FitError(
-            f"missing_data.arm: `{asked.arm}` is no column of the fixed part{near} They are: "
-            f"{', '.join(known)}"
-        )
+        with concerning("arm"):
+            raise FitError(
+                f"missing_data.arm: `{asked.arm}` is no column of the fixed part{near} They are: "
+                f"{', '.join(known)}"
+            )
     levels = [str(text) for text in level_texts(design.frame[asked.arm].unique().tolist())]
     for key in ("reference", "shifted"):
         given: Any = getattr(asked, key)
@@ -101,10 +102,11 @@ def refuse(design: Design, asked: Asked) -> None:
         for each in [one for one in several if one is not None]:
             if str(each) not in levels:
                 near = did_you_mean(str(each), levels) or "."
-                raise FitError(
-                    f"missing_data.{key}: `{asked.arm}` has no level {each}{near} Its levels: "
-                    f"{', '.join(sorted(levels))}"
-                )
+                with concerning(key):
+                    raise FitError(
+                        f"missing_data.{key}: `{asked.arm}` has no level {each}{near} Its levels: "
+                        f"{', '.join(sorted(levels))}"
+                    )
 
 
 def basis(
@@ -148,15 +150,13 @@ def _one_number(fit: Fit, focus: Focus) -> Estimand:
     Raises:
         FitError: It is several numbers.
     """
-    L, one = interaction_rows(fit.estimates, focus), "what is asked under other assumptions is one number"
-    if L is not None and len(L) == 1:
-        return Estimand(fit.params.index[int(L[0].argmax())], L[0])
-    if L is not None:
+    found, one = one_number(fit, focus), "what is asked under other assumptions is one number"
+    L = interaction_rows(fit.estimates, focus)
+    if found is None and L is not None:
         raise FitError(
             f"missing_data: the focus `{focus.term}` is an interaction of {len(L)} coefficients, and {one}; "
             f"name in report.at where the effect of `{focus.variable}` is asked, or another focus."
         )
-    found = estimand(fit, focus)
     if found is None:
         raise FitError(
             f"missing_data: the focus `{focus.term}` is a factor of several levels, and {one}; name two of "

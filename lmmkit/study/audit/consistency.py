@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmmkit.errors import LmmkitError
+from lmmkit.errors import LmmkitError, first_of
 from lmmkit.model.certificate import FAILS
 from lmmkit.model.certificate import HOLDS as HELD
 from lmmkit.model.certificate import UNCHECKED as LEFT
@@ -84,8 +84,7 @@ def _asked(what: str, run: RunFolder, question: Question) -> Finding:
         faults = [f"it cannot be read: {error}"]
     if not faults:
         return Finding(CONSISTENCY, what, HOLDS, "as the rest of the run has it")
-    more = f"; and {len(faults) - NAMED_VALUES} more" if len(faults) > NAMED_VALUES else ""
-    return Finding(CONSISTENCY, what, DIFFERS, "; ".join(faults[:NAMED_VALUES]) + more, "the rest of the run")
+    return Finding(CONSISTENCY, what, DIFFERS, first_of(faults, NAMED_VALUES, "; "), "the rest of the run")
 
 
 def _name(run: RunFolder) -> list[str]:

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.differences import differences
 from support.patterns import PATTERNS, deviance, member, natural, problem, structure
 
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal
+from lmmkit.engine.covariance.patterned import INWARD, TRIED, WIDEST_START, Fading, PatternedStructure
 from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.covariance.structure_tags import has_one_variance, is_plain, structure_of
 from lmmkit.engine.covariance.structures import Structure
@@ -31,11 +33,6 @@ def somewhere(of, seed=4):
     """Coordinates in no special place."""
     x = np.random.default_rng(seed).normal(size=of.count)
     return np.where(of.bounded, np.abs(x), x)
-
-
-def differences(f, x, step=1e-6):
-    steps = step * np.eye(len(x))
-    return np.array([(f(x + s) - f(x - s)) / (2 * step) for s in steps])
 
 
 def test_a_member_is_the_definition_and_its_parameters_are_read_back(case):
@@ -226,3 +223,322 @@ def test_tags_say_what_is_plain_and_what_has_one_variance(case):
     for plain in ("", "diag"):
         assert is_plain(plain)
         assert not has_one_variance(plain)
+
+
+def test_each_answer_of_parts_side_by_side_is_that_of_the_part():
+    one, two, three = structure("cs", 2), structure_of("", 1), structure("ar1", 2)
+    both = BlockDiagonal(5, (((1, 3), one), ((0,), two), ((2, 4), three)))
+    x, cuts = np.array([0.8, 1.2, 0.3, 0.5, 0.9, 0.4]), (slice(0, 3), slice(3, 4), slice(4, 6))
+    columns, parts = ([1, 3], [0], [2, 4]), (one, two, three)
+    A = np.random.default_rng(5).normal(size=(5, 5))
+    D, scale, L = A + A.T, np.array([1.0, 2.0, 0.5, 3.0, 0.7]), both.root(x)
+    for of, own, cut in zip(parts, columns, cuts, strict=True):
+        here = np.ix_(own, own)
+        start = both.start(D, scale, 0.3)[cut]
+        np.testing.assert_array_equal(start, of.start(D[here], scale[own], 0.3))
+        tangent = both.tangent(x)[:, own][:, :, own]
+        np.testing.assert_array_equal(tangent[tangent.any(axis=(1, 2))], of.tangent(x[cut]))
+    each = [of.imbalance(L[np.ix_(c, c)], D[np.ix_(c, c)]) for of, c in zip(parts, columns, strict=True)]
+    assert both.imbalance(L, D) == max(each) > min(each)
+    tried = [np.concatenate([t, x[3:]]) for t in one.trials(x[:3])]
+    tried += [np.concatenate([x[:4], t]) for t in three.trials(x[4:])]
+    np.testing.assert_array_equal(both.trials(x), tried)
+    L[3] = L[:, 3] = 0.0  # a part in which there is room to grow
+    for slope, rows in both.growths(L, D, scale):
+        new = both.grown(L, rows, 0.01)
+        change = new @ new.T - L @ L.T
+        outside = [c for c in range(5) if not rows[c].any()]
+        np.testing.assert_array_equal(change[outside], 0.0)
+        assert change.any()
+        assert np.isfinite(slope)
+    for value, back, left in both.thinner(L, scale):
+        moved = np.abs(left @ left.T - L @ L.T).any(axis=1)
+        assert sum(not moved[own].any() for own in columns) >= 2
+        np.testing.assert_array_equal(back[~moved], 0.0) if value else None
+
+
+@pytest.fixture(params=PATTERNS)
+def tag(request):
+    return request.param
+
+
+def test_a_start_has_a_least_variance_and_no_correlation_next_to_a_bound(tag):
+    of, scale = structure(tag), np.array([1.0, 2.0, 4.0, 0.5])
+    x = of.start(np.zeros((4, 4)), scale, 0.09)
+    least = 0.3 / scale if PATTERNS[tag].own else 0.3 / np.sqrt(np.mean(scale**2))
+    np.testing.assert_allclose(x[: of.scales], least)
+    T = 4.0 * np.ones((4, 4))
+    x = of.start(T, scale, 0.09)
+    np.testing.assert_allclose(x[: of.scales], 2.0)
+    if len(x) > of.scales:
+        assert WIDEST_START == 0.9
+        assert np.sin(x[of.scales]) == pytest.approx(0.9)
+    weighted = of.start(np.diag([1.0, 0.0, 0.0, 9.0]), scale, 1e-9)
+    if not PATTERNS[tag].own:
+        assert weighted[0] == pytest.approx(np.sqrt((1.0 + 9.0 * 0.25) / (scale**2).sum()))
+
+
+def test_a_second_search_begins_at_half_as_much_again(tag):
+    of = structure(tag)
+    L = of.root_of(np.linalg.cholesky(member(tag)))
+    x, moved = of.coordinates(L), of.coordinates(of.elsewhere(L))
+    np.testing.assert_allclose(moved[: of.scales], 1.5 * x[: of.scales])
+    np.testing.assert_allclose(np.sin(moved[of.scales :]), np.sin(0.5 * x[of.scales :] + 0.1), atol=1e-9)
+    nothing = of.coordinates(of.elsewhere(np.zeros((4, 4))))
+    np.testing.assert_allclose(nothing[: of.scales], 0.1)
+    if of.own:
+        L[2] = 0.0  # a column without a variance, beside a largest one of 1.1
+        assert of.coordinates(of.elsewhere(L))[2] == pytest.approx(0.11)
+
+
+def test_a_start_tries_correlations_on_the_way_to_the_bounds(tag):
+    of = structure(tag)
+    x = of.coordinates(of.root_of(np.linalg.cholesky(member(tag))))
+    tried = of.trials(x)
+    assert TRIED == (-0.5, 0.0, 0.5, 0.8)
+    assert [each[: of.scales].tolist() for each in tried] == [x[: of.scales].tolist()] * len(tried)
+    rest = of.count - of.scales
+    expected = [[u, *[0.0] * (rest - 1)] for u in TRIED] if rest else []
+    np.testing.assert_allclose([np.sin(each[of.scales :]) for each in tried], expected)
+
+
+def bound_of(of):
+    """A root whose first correlation is at its upper bound, and its coordinates."""
+    x = of.coordinates(of.root_of(np.linalg.cholesky(member(of.tag, of.width))))
+    x[of.scales :] = 0.0
+    x[of.scales] = np.pi / 2.0
+    return of.root(x), x
+
+
+@pytest.mark.parametrize("tag", [tag for tag in PATTERNS if tag != "homdiag"])
+def test_at_a_bound_the_way_is_inward_and_others_have_no_say(tag):
+    of = structure(tag)
+    A = np.random.default_rng(5).normal(size=(4, 4))
+    D, scale = A + A.T, np.full(4, 0.7)
+    L, x = bound_of(of)
+    m = of.scales
+    np.testing.assert_allclose(of.coordinates(L)[m:], x[m:], atol=1e-7)
+    assert of.null(of.coordinates(L)).tolist() == [False] * m + [True] * (of.count - m)
+    (growth,) = of.growths(L, D, scale)
+
+    def inside(share):
+        y = x.copy()
+        y[m] = np.arcsin(1.0 - share)
+        R = of.root(y)
+        return R @ R.T
+
+    h = 1e-6
+    slope = float((D * (inside(h) - inside(0.0))).sum()) / h
+    assert float(growth.slope) == pytest.approx(slope, rel=1e-4)
+    np.testing.assert_allclose(growth.rows @ growth.rows.T, inside(INWARD), atol=1e-12)
+    new = of.grown(L, growth.rows, 0.01)
+    assert 0.0 < of.coordinates(L)[m] - of.coordinates(new)[m] < of.coordinates(L)[m] - np.arcsin(0.8)
+    # at its bound there is nothing to take but all
+    whole, *others = of.thinner(L, scale)
+    assert float(whole.value) == pytest.approx(np.abs(L @ L.T).max() * 0.49)
+    assert [float(thin.value) for thin in others] == [0.0] * (of.count - m)
+
+
+@pytest.mark.parametrize("tag", [tag for tag in PATTERNS if PATTERNS[tag].own])
+def test_a_standard_deviation_of_zero_grows_beside_others(tag):
+    of, scale = structure(tag), np.array([1.0, 2.0, 4.0, 0.5])
+    A = np.random.default_rng(6).normal(size=(4, 4))
+    D = A + A.T
+    x = of.coordinates(of.root_of(np.linalg.cholesky(member(tag))))
+    x[2] = 0.0
+    L = of.root(x)
+    growth = of.growths(L, D, scale)[0]
+    target = of.coordinates(growth.rows)
+    assert target[2] == pytest.approx(0.25)
+    small = target.copy()
+    small[2] *= 1e-7
+    R = of.root(small)
+    assert float(growth.slope) == pytest.approx(float((D * (R @ R.T - L @ L.T)).sum()) / 1e-7, rel=1e-4)
+    new = of.coordinates(of.grown(L, growth.rows, 0.01))
+    np.testing.assert_allclose(new[:4], np.where(x[:4] == 0.0, 0.1 * target[:4], x[:4]))
+    np.testing.assert_allclose(new[4:], target[4:], atol=1e-7)
+
+
+@pytest.mark.parametrize("tag", [tag for tag in PATTERNS if PATTERNS[tag].own])
+def test_a_standard_deviation_grows_by_itself_where_no_other_is_correlated_with_it(tag):
+    of = structure(tag)
+    L = np.diag([1.0, 0.8, 0.0, 1.2])
+    D = np.diag([1.0, 1.0, -3.0, 1.0])
+    growth = of.growths(L, D, np.full(4, 2.0))[0]
+    assert float(growth.slope) == pytest.approx(-3.0 * 0.25)
+
+
+def test_what_is_taken_stands_at_the_end_of_the_way_back(tag):
+    of, scale = structure(tag), np.array([1.0, 2.0, 4.0, 0.5])
+    L = of.root_of(np.linalg.cholesky(member(tag)))
+    T, size = L @ L.T, np.outer(scale, scale)
+    x = of.coordinates(L)
+    whole, *others = of.thinner(L, scale)
+    np.testing.assert_array_equal(whole.left, 0.0)
+    np.testing.assert_allclose(whole.value * whole.back, T, atol=1e-13)
+    assert float(whole.value) == pytest.approx(np.abs(T * size).max())
+    assert len(others) == of.count - of.scales
+    for i, (value, back, left) in enumerate(others):
+        gone = T - left @ left.T
+        assert float(value) == pytest.approx(np.abs(gone * size).max())
+        assert np.abs(back * size).max() == pytest.approx(1.0)
+        assert float((gone * back).sum()) > 0.0
+        end = of.coordinates(left)[of.scales + i]
+        assert np.sin(end) == pytest.approx(np.sign(np.sin(x[of.scales + i])))
+
+
+def test_what_is_printed_is_read_and_what_is_no_member_is_refused(tag):
+    of, printed = structure(tag), np.array(natural(tag))
+    L = of.from_relative(printed)
+    np.testing.assert_allclose(L @ L.T, member(tag), atol=1e-12)
+    for wrong in (np.append(-printed[:1], printed[1:]), np.append(printed[:-1], 1.7)):
+        if tag in ("ou", "exp", "homdiag") and wrong[-1] == 1.7:
+            continue  # any distance is a range, and any number a standard deviation
+        with pytest.raises(
+            FitError, match=r"standard deviations over sigma \(not negative\) and correlations of a matrix"
+        ):
+            of.from_relative(wrong)
+    undefined = np.where(np.arange(of.count) < of.scales, 0.0, np.nan)
+    np.testing.assert_array_equal(of.from_relative(undefined), 0.0)
+
+
+def test_names_and_pairs_of_patterns(tag):
+    of, names = structure(tag), ["a", "b", "c", "d"]
+    sds = [f"sd.{name}" for name in names] if PATTERNS[tag].own else ["sd"]
+    rest = {"homdiag": [], "ou": ["range"], "exp": ["range"]}.get(tag, ["rho"])
+    rest = ["rho.1", "rho.2", "rho.3"] if "toep" in tag else rest
+    assert of.natural_names(names) == of.names(names) == [*sds, *rest]
+    every = ((1, 0), (2, 0), (3, 0), (2, 1), (3, 1), (3, 2))
+    assert of.pairs == (() if tag in ("homdiag", "ou", "exp") else every)
+    one = [(0, "each of 4 positions")]
+    assert of.listed(names) == (one if tag in ("ou", "exp") else list(enumerate(names)))
+    kinds = ["sd"] * len(sds) + ["range" if tag in ("ou", "exp") else "cor"] * len(rest)
+    assert [n.kind for n in of.naturals] == kinds
+    low = {"cs": -1 / 3, "homcs": -1 / 3}.get(tag, -1.0)
+    if rest:
+        assert of.limits(0) == ((0.0, np.inf) if tag in ("ou", "exp") else (low, 1.0))
+
+
+def test_what_correlations_depend_on_is_said_with_its_values():
+    assert structure("toep").said(member("toep")) == "rho.1 0.5, rho.2 0.1, rho.3 -0.2"
+    assert structure("cs").said(np.zeros((4, 4))) == "rho not defined"
+    assert structure("ou").said(np.ones((4, 4))) == "range without end"
+    assert structure("exp").said(member("exp")) == "range 2"
+    assert structure("homdiag").said(np.eye(4)) == ""
+
+
+def test_slopes_of_scales_are_those_of_differences(tag):
+    of = structure(tag)
+    x = of.coordinates(of.root_of(np.linalg.cholesky(member(tag))))
+
+    def scales(x):
+        kinds, values = (n.kind for n in of.naturals), of.natural(T_of(of, x))
+        pairs = zip(kinds, values, strict=True)
+        return np.array([np.arctanh(v) if kind == "cor" else np.log(v) for kind, v in pairs])
+
+    expected = differences(scales, x).T
+    np.testing.assert_allclose(of.wald_slopes(T_of(of, x), of.jacobian(x)), expected, atol=1e-7)
+
+
+def test_the_imbalance_is_the_largest_slope_in_what_is_free(tag):
+    of = structure(tag)
+    L = of.root_of(np.linalg.cholesky(member(tag)))
+    A = np.random.default_rng(7).normal(size=(4, 4))
+    x, m = of.coordinates(L), of.scales
+    slopes = np.einsum("iab,ab->i", of.jacobian(x), A + A.T)
+    expected = np.abs(slopes * np.append(x[:m], np.ones(of.count - m)))
+    assert of.imbalance(L, A + A.T) == pytest.approx(expected.max())
+
+
+def test_a_step_of_em_is_that_of_the_equation():
+    of, D = structure("homdiag"), np.diag([1.0, 2.0, -0.5, 0.5])
+    moved = of.em(1.5 * np.eye(4), D, 50)
+    np.testing.assert_allclose(moved, np.sqrt(2.25 - 2.25**2 * 3.0 / 200) * np.eye(4))
+    assert not of.em(10.0 * np.eye(4), 100.0 * np.eye(4), 50).any()
+
+
+def test_directions_where_standard_deviations_are_zero_are_of_their_variances(tag):
+    of = structure(tag)
+    x = of.coordinates(of.root_of(np.linalg.cholesky(member(tag))))
+    if of.own:
+        x[1] = 0.0
+        way = of.tangent(x)[1]
+        np.testing.assert_array_equal(way, np.diag([0.0, 1.0, 0.0, 0.0]))
+    else:
+        np.testing.assert_allclose(of.tangent(0.0 * x), of.pattern.matrix(of._bounded(0.0 * x))[None])
+    assert len(of.generic) == of.count
+
+
+def test_members_of_a_pattern_alone_are_spanned(tag):
+    of = structure(tag)
+    assert of.spans(member(tag))
+    assert not of.spans(-member(tag))
+    assert of.spans(np.zeros((4, 4)))
+    if of.count < 10:
+        assert not of.spans(np.diag([1.0, 2.0, 3.0, 4.0]) + 0.3)
+
+
+# Distances
+
+POSITIONS = ((0.0, 0.0), (3.0, 4.0), (0.0, 1.0), (6.0, 8.0))
+
+
+def test_positions_have_distances_a_closest_pair_and_a_median():
+    fading = Fading(POSITIONS)
+    assert (fading.closest, fading.pair) == (1.0, (2, 0))
+    assert fading.distances[0].tolist() == [0.0, 5.0, 1.0, 10.0]
+    of = structure_of("exp", 4, POSITIONS)
+    assert of.unit_of_range == pytest.approx(np.median([5.0, 1.0, 10.0, np.sqrt(18.0), 5.0, np.sqrt(85.0)]))
+    assert structure("cs").unit_of_range == 1.0
+    classes = of.span[1:]
+    near = (fading.distances > 0.0) & (fading.distances <= of.unit_of_range)
+    np.testing.assert_array_equal(classes, [near, fading.distances > of.unit_of_range])
+    L = of.plain_root
+    assert (L @ L.T)[2, 0] == pytest.approx(0.5)
+    assert (L @ L.T)[3, 0] == pytest.approx(0.5**10)
+
+
+def test_a_range_is_a_correlation_of_the_closest_pair():
+    fading = Fading(POSITIONS)
+    number, turned, slope = fading.number_of(np.array([0.2]), 0, 2.5)
+    assert (number, turned.tolist()) == (pytest.approx(np.exp(-0.4)), [0.0])
+    h = 1e-6
+    up, down = (fading.number_of(np.array([0.2]), 0, 2.5 + s)[0] for s in (h, -h))
+    assert slope == pytest.approx((up - down) / (2 * h))
+    assert [fading.number_of(np.zeros(1), 0, v)[::2] for v in (0.0, -1.0)] == [(0.0, 0.0)] * 2
+    assert fading.number_of(np.zeros(1), 0, 0.1)[0] == pytest.approx(np.exp(-10.0))
+    assert fading.from_printed(np.array([np.inf])).tolist() == [1.0]
+    of = structure_of("exp", 4, POSITIONS)
+    assert of.natural(np.eye(4)).tolist() == [1.0, 0.0]
+    assert of.natural(4.0 * np.ones((4, 4))).tolist() == [2.0, np.inf]
+    assert np.isnan(of.natural(np.zeros((4, 4)))).tolist() == [False, True]
+
+
+def test_a_start_of_a_range_is_the_closest_pairs_or_what_is_known():
+    fading, nan = Fading(POSITIONS), np.nan
+    C = np.eye(4)
+    C[2, 0] = 0.7
+    assert fading.numbers(C).tolist() == [0.7]
+    C = np.array([[1, nan, nan, 0.1], [nan, 1, 0.4, nan], [nan, 0.4, 1, nan], [0.1, nan, nan, 1]])
+    assert fading.numbers(C).tolist() == [0.25]
+    assert fading.numbers(np.full((4, 4), nan)).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("tag", [tag for tag in PATTERNS if tag != "homdiag"])
+def test_the_coordinate_of_a_printed_number_and_its_slopes(tag):
+    of = structure(tag)
+    assert isinstance(of, PatternedStructure)
+    printed = np.array(natural(tag))
+    x, m = of.coordinates(of.from_relative(printed)), of.scales
+    for place in range(of.count - m):
+        value = printed[m + place]
+        angle, turned = of.angle_at(x, place, value)
+        assert angle == pytest.approx(x[m + place])
+        numeric = differences(lambda x, p=place, v=value: of.angle_at(x, p, v)[0], x)
+        np.testing.assert_allclose(turned, numeric, atol=1e-8)
+        (slope,) = differences(lambda v, p=place: of.angle_at(x, p, float(v[0]))[0], [value])
+        assert of.angle_slope(x, place, value) == pytest.approx(slope)
+    if tag not in ("ou", "exp"):
+        angle, _ = of.angle_at(x, 0, of.limits(0)[1])
+        assert angle == pytest.approx(np.pi / 2.0)
+        assert of.angle_slope(x, 0, of.limits(0)[1]) == 0.0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.differences import differences
 from support.visits import STRUCTURES
 
 from lmmkit.engine.covariance.row_structure import (
@@ -27,11 +28,6 @@ PROCESSES = {
     "spatial": Spatial(2.0, 0.5, 4.0, nugget=False),
     "nugget": Spatial(2.0, 0.5, 4.0, nugget=True),
 }
-
-
-def differences(function, at, step=1e-6):
-    ways = np.eye(len(at)) * step
-    return np.array([(function(at + way) - function(at - way)) / (2 * step) for way in ways])
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -104,6 +100,19 @@ def test_a_range_has_no_end_beyond_ten_thousand_of_the_longest_distance(name):
         rho = np.array([np.log(share * ENDLESS * 4.0 / 2.0), *rest])
         assert structure.endless(rho) == endless
         assert not structure.fading(rho)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_range_ends_where_numbers_do(name):
+    process, rest = PROCESSES[name], [0.2][: PROCESSES[name].count - 1]
+    structure = RowStructure(None, process)
+    far, none = np.array([710.0, *rest]), np.array([-800.0, *rest])
+    assert structure.natural(far)[0] == np.inf
+    assert structure.endless(far)
+    np.testing.assert_array_equal(process.correlation(far, H), np.where(H == 0.0, 1.0, process.share(far)))
+    np.testing.assert_array_equal(process.correlation_slopes(far, H)[0], 0.0)
+    assert structure.natural(none)[0] == 0.0
+    assert structure.no_correlation(none)
 
 
 def test_over_visits_nothing_fades_and_units_are_those_of_visits():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from support.differences import differences
 from support.patterns import PATTERNS
 
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, by_falling_variance
@@ -69,11 +70,6 @@ def D(case):
 def T_of(structure, x):
     L = structure.root(x)
     return L @ L.T
-
-
-def differences(f, x, step=1e-6):
-    steps = step * np.eye(len(x))
-    return np.array([(f(x + s) - f(x - s)) / (2 * step) for s in steps])
 
 
 def problem(structure, seed=2, rows=90, levels=9):

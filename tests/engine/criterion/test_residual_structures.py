@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from support.differences import differences
 from support.visits import STRUCTURES, dense_deviance, trial, true_rho
 
 from lmmkit.engine.criterion.criterion import Held
@@ -14,12 +15,6 @@ from lmmkit.engine.crossproducts import product_sources
 from lmmkit.engine.problem import Residual
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
-
-
-def differences(function, at, step=1e-5):
-    """Central differences, (m, ...)."""
-    ways = np.eye(len(at)) * step
-    return np.array([(function(at + way) - function(at - way)) / (2 * step) for way in ways])
 
 
 @pytest.fixture(params=STRUCTURES)
@@ -32,54 +27,6 @@ def fitted(name, reml=True):
     """A trial and its fit, which several tests look at."""
     problem = trial(name)
     return problem, solve(problem, reml=reml)
-
-
-def test_derivatives_of_r_and_of_what_is_printed(name):
-    structure = STRUCTURES[name]
-    rho = np.random.default_rng(1).normal(size=structure.count) * 0.4
-    D = np.random.default_rng(2).normal(size=(structure.size, structure.size))
-    D = D + D.T
-    np.testing.assert_allclose(differences(structure.matrix, rho), structure.jacobian(rho), atol=1e-8)
-    slope = differences(lambda x: np.einsum("iab,ab->i", structure.jacobian(x), D), rho)
-    np.testing.assert_allclose(slope, structure.curvature(rho, D), atol=1e-7)
-    np.testing.assert_allclose(
-        differences(structure.natural, rho).T, structure.natural_jacobian(rho), atol=1e-8
-    )
-
-
-def test_r_is_positive_definite_wherever_its_rows_differ(name):
-    structure = STRUCTURES[name]
-    for seed in range(20):
-        rho = np.random.default_rng(seed).normal(size=structure.count) * 2.0
-        R = structure.matrix(rho)
-        places = [cell for block in structure.blocks for cell in block.cells[: block.family.size]]
-        assert np.linalg.eigvalsh(R[np.ix_(places, places)])[0] > 0
-        assert R[0, 0] == pytest.approx(1.0)
-
-
-def test_natural_parameters_are_ratios_of_sds_and_correlations(name):
-    structure = STRUCTURES[name]
-    rho = true_rho(structure)
-    R, natural = structure.matrix(rho), dict(zip(structure.names, structure.natural(rho), strict=True))
-    s = np.sqrt(R.diagonal())
-    for block in structure.blocks:
-        for cell, visit in zip(block.cells, block.visits, strict=False):
-            for key in (f"{block.prefix}ratio.{visit}", f"{block.prefix}ratio"):
-                if key in natural:
-                    assert natural[key] == pytest.approx(s[cell] / s[0])
-        a, b = block.cells[:2] if block.family.size > 1 else (0, 0)
-        first, second = block.visits[:2]
-        for key in ("rho", "rho.1", f"rho.{first}.{second}", f"cor.{first}.{second}"):
-            if block.prefix + key in natural:
-                assert natural[block.prefix + key] == pytest.approx(R[a, b] / (s[a] * s[b]))
-    assert len(natural) == structure.count
-
-
-def test_a_start_at_exact_moments_is_the_member(name):
-    structure = STRUCTURES[name]
-    rho = true_rho(structure)
-    pairs = np.full((structure.size, structure.size), 50.0)
-    np.testing.assert_allclose(structure.start(50.0 * 9.0 * structure.matrix(rho), pairs), rho, atol=1e-10)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

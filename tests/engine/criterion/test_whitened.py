@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.differences import differences
 from support.rowwise import EFFECTS, RESIDUALS, a_point, covariance, dense_fit, residual_covariance, trial
 from support.visits import STRUCTURES as VISITS
 from support.visits import trial as visit_trial
@@ -14,12 +15,6 @@ from support.visits import true_rho
 from lmmkit.engine.crossproducts.whitened import whitened
 from lmmkit.engine.crossproducts.whitening import root_of
 from lmmkit.engine.setup import set_up
-
-
-def differences(function, at, step=1e-5):
-    """Central differences, (m, ...)."""
-    ways = np.eye(len(at)) * step
-    return np.array([(function(at + way) - function(at - way)) / (2 * step) for way in ways])
 
 
 def every_pair():

@@ -33,7 +33,7 @@ def positive(rng, k, levels=LEVELS):
     return A @ A.transpose(0, 2, 1)
 
 
-@pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.parametrize("k", [1, 2, 4, levelwise.WIDE + 1])
 def test_cholesky_and_its_solves(rng, k):
     A, B = positive(rng, k), rng.normal(size=(LEVELS, k, 3))
     C, inverse = levelwise.cholesky(stacked(A))
@@ -43,6 +43,22 @@ def test_cholesky_and_its_solves(rng, k):
     np.testing.assert_allclose(levelwise.forward(C, inverse, stacked(B)), stacked(half), atol=1e-12)
     back = [np.linalg.solve(np.linalg.cholesky(a).T, b) for a, b in zip(A, B, strict=True)]
     np.testing.assert_allclose(levelwise.backward(C, inverse, stacked(B)), stacked(back), atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [2, levelwise.WIDE + 1])
+def test_a_pivot_is_null_below_a_share_of_its_diagonal(k):
+    A = np.stack([100.0 * np.eye(k)] * 2)
+    for level, left in enumerate((1.1e-12, 0.9e-12)):
+        A[level, -1, :2] = A[level, :2, -1] = [60.0, 80.0][:2] if k > 2 else [100.0, 0.0]
+        A[level, -1, -1] = 100.0 * (1.0 + left)
+        if k == 2:
+            A[level] = [[100.0, 100.0], [100.0, 100.0 * (1.0 + left)]]
+    C, inverse = levelwise.cholesky(stacked(A), null=levelwise.NULL_PIVOT)
+    assert (inverse[-1] == 0.0).tolist() == [False, True]
+    assert (C[-1, -1] == 0.0).tolist() == [False, True]
+    X = levelwise.forward(C, inverse, levelwise.identity(k, 2))
+    assert (X[-1, :, 1] == 0.0).all()
+    assert np.isfinite(levelwise.backward(C, inverse, levelwise.identity(k, 2))).all()
 
 
 def test_a_null_pivot_leaves_a_zero_column_and_zero_solutions(rng):
@@ -80,6 +96,9 @@ def test_the_shortest_solution_of_singular_equations():
     np.testing.assert_allclose(levelwise.least_solved(A, np.array([2.0, 3.0, 0.0])), [1.0, 3.0, 0.0])
     tiny = np.diag([1.0, 1e-13])  # below a share of 1e-12: rounding
     np.testing.assert_allclose(levelwise.least_solved(tiny, np.ones(2)), [1.0, 0.0])
+    noise = np.diag([1.0, 1e-3])
+    np.testing.assert_allclose(levelwise.least_solved(noise, np.ones(2)), [1.0, 1e3])
+    np.testing.assert_allclose(levelwise.least_solved(noise, np.ones(2), 2e-3), [1.0, 0.0])
     assert levelwise.least_solved(np.zeros((0, 0)), np.zeros(0)).shape == (0,)
 
 
@@ -110,6 +129,10 @@ def test_the_products_of_a_coupling(rng, kind, monkeypatch):
     if isinstance(B, Sparse):
         lifted = lifted[:, B.level, B.column]
     np.testing.assert_allclose(B.lifted(core), lifted, atol=1e-13)
+    some = np.einsum("ajc,cd->ajd", values[:, 1:3], E)
+    np.testing.assert_allclose(B.rows(1, 3, E), some, atol=1e-13)
+    if isinstance(B, Sparse):
+        np.testing.assert_array_equal(B.dense(), values)
 
 
 @pytest.mark.parametrize("size", [1, STRIP, 2 * STRIP + 3])

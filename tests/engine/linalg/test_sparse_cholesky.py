@@ -66,6 +66,7 @@ def test_selected_inverse_and_determinant_are_those_of_dense_algebra(name, chunk
 def test_entries_of_the_factor_that_cancel_stay_in_its_pattern():
     C, factor, _ = made("inverse of A")
     assert factor.lu.L.nnz - len(factor.d) < factor.pattern.fill  # SuperLU has dropped some
+    assert np.isfinite(factor.inverse).all()
     again = SparseCholesky(factor.pattern, (C + 0.5 * eye_array(400)).tocsr().data)
     np.testing.assert_allclose(
         again.inverse, np.linalg.inv((C + 0.5 * eye_array(400)).toarray())[C.nonzero()], atol=1e-12
@@ -75,12 +76,36 @@ def test_entries_of_the_factor_that_cancel_stay_in_its_pattern():
 def test_a_matrix_that_is_not_positive_definite_is_refused():
     C = csr_array(MATRICES["band"])
     C.sort_indices()
-    with pytest.raises(FitError, match="not positive definite"):
-        SparseCholesky(sparse_pattern(C), csr_array(C - 3.5 * eye_array(40)).data)
+    for data in (csr_array(C - 3.5 * eye_array(40)).data, 0.0 * C.data):  # and one without any pivot
+        with pytest.raises(
+            FitError,
+            match="not positive definite: the columns of the random-effects terms are too nearly collinear",
+        ):
+            SparseCholesky(sparse_pattern(C), data)
 
 
-@pytest.mark.parametrize(("limit", "value"), [("LARGEST_FRONT", 8), ("MOST", 500)])
-def test_fill_beyond_the_limit_is_refused_with_its_number(monkeypatch, limit, value):
+@pytest.mark.parametrize(
+    ("limit", "value", "offered"),
+    [("LARGEST_FRONT", 8, "40,000,000 and 8"), ("MOST", 500, "500 and 8,000")],
+)
+def test_fill_beyond_the_limit_is_refused_with_its_number(monkeypatch, limit, value, offered):
     monkeypatch.setattr(sparse_cholesky, limit, value)
-    with pytest.raises(FitError, match=r"a dense block of \d+ rows or more; .* sire model"):
+    with pytest.raises(
+        FitError,
+        match=rf"a dense block of \d+ rows or more; up to {offered} are .* sire model \(the records' sires",
+    ):
         sparse_pattern(csr_array(MATRICES["animals"]))
+
+
+def test_a_front_alone_tells_of_its_entries(monkeypatch):
+    """All 25 rows are one dense block, whose 24 below the first make 24 x 23 / 2 pairs."""
+    monkeypatch.setattr(sparse_cholesky, "LARGEST_FRONT", 20)
+    with pytest.raises(FitError, match="more than 276 entries and a dense block of 24 rows"):
+        sparse_pattern(csr_array(MATRICES["full"]))
+
+
+def test_fill_counts_what_is_below_the_diagonal():
+    _, factor, inverse = made("full")
+    assert factor.pattern.fill == len(inverse) * (len(inverse) - 1) // 2
+    assert made("diagonal")[1].pattern.fill == 0
+    assert made("band")[1].pattern.fill == 39

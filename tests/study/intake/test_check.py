@@ -189,3 +189,152 @@ def test_the_design_is_audited(tmp_path):
 def test_error_rates_that_cannot_be_simulated_are_refused(tmp_path, text, said):
     with pytest.raises(StudyError, match=f"random_effects.simulate.*{said}"):
         check(tmp_path, f"{DATA}\n{text}")
+
+
+GOOD = 'model: {formula: "y ~ x + (1 | g)"}'
+
+
+def test_a_good_study_is_told_with_its_rows_and_nothing_twice(tmp_path):
+    checked = check(tmp_path, f'{DATA}\nmodel: {{formula: "y ~ x + (age | g)"}}')
+    plan = make_plan(tmp_path / "s.yaml")
+    text = checked.text(plan)
+    assert text.startswith(
+        f"s.yaml is good. d.csv: 120 of 120 rows kept. Key of its run: {plan.key}\n\nNotice: "
+    )
+    assert "\n\n\n" not in text
+    assert not checked.audit().relations.size
+    assert not set(checked.audit().notices) & set(checked.notices)
+    assert all(text.count(notice) == 1 for notice in checked.notices)
+
+
+@pytest.mark.parametrize(
+    ("terms", "said"),
+    [
+        (
+            "x + twice",
+            "`twice` follows from `Intercept`, `x` in these rows and has no coefficient of its own: the fit "
+            "leaves it out",
+        ),
+        (
+            "x + twice + I(3 * x)",
+            "`twice`, `I(3 * x)` follow from `Intercept`, `x` in these rows and have no coefficient of their "
+            "own: the fit leaves them out",
+        ),
+    ],
+)
+def test_columns_that_the_fit_leaves_out_are_told(tmp_path, terms, said):
+    assert said in check(tmp_path, f'{DATA}\nmodel: {{formula: "y ~ {terms} + (1 | g)"}}').notices
+
+
+SERIAL = 'model: {formula: "y ~ x", residual: "ar1(x | g)"'
+TWO = f'title: t\n{DATA}\nmodel: {{formula: "y ~ x * cond + (1 | g)"'
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        (f"{TWO}, method: ML}}\ninference: {{df: kenward-roger}}", "5:17: inference.df", "REML"),
+        (
+            f"{DATA}\n{SERIAL}, algorithm: em}}",
+            "3:62: model.algorithm",
+            "has no step for the parameters of a residual structure",
+        ),
+        (
+            f"{TWO}}}\nreport: {{focus: cond, contrast: a - d}}",
+            "5:33: report.contrast",
+            "two levels of `cond` are exp",
+        ),
+        (
+            f"{TWO}}}\nreport: {{focus: x, contrast: [a, b]}}",
+            "5:30: report.contrast",
+            "`x` is a number, which has a slope and no levels",
+        ),
+        (
+            f"{TWO}}}\nreport: {{focus: x, at: {{arm: A}}}}",
+            "5:24: report.at",
+            "`arm` is no other column of the fixed part",
+        ),
+        (
+            f"{TWO}}}\nmissing_data: {{arm: site}}",
+            "5:21: missing_data.arm",
+            "`site` is no column of the fixed",
+        ),
+        (
+            f"{TWO}}}\nmissing_data: {{arm: cond, shifted: [a, z]}}",
+            "5:36: missing_data.shifted",
+            "`cond` has no",
+        ),
+        (
+            f"{TWO}}}\nposterior: {{priors: {{b: 'normal(0, 1)'}}}}",
+            "5:25: posterior.priors.b",
+            "the model has no parameter b",
+        ),
+        (
+            f"{TWO}}}\nposterior: {{rope: {{sd: [0, 1]}}}}",
+            "5:24: posterior.rope.sd",
+            "the model has no parameter sd",
+        ),
+    ],
+)
+def test_what_a_run_would_refuse_after_its_first_step(tmp_path, text, place, message):
+    with pytest.raises(StudyError) as raised:
+        check(tmp_path, text)
+    (line,) = str(raised.value).splitlines()
+    assert line.startswith(f"s.yaml:{place}: ")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{TWO}}}\ninference: {{df: kenward-roger}}",
+        f"{DATA}\n{SERIAL}}}",
+        f"{DATA}\n{GOOD[:-1]}, algorithm: em}}",
+        f"{TWO}}}\nreport: {{focus: cond, contrast: a - b, at: {{x: 2}}}}",
+        f"{TWO}}}\nmissing_data: {{arm: cond, shifted: [a, c]}}",
+    ],
+)
+def test_what_a_run_can_answer_is_good(tmp_path, text):
+    assert len(check(tmp_path, text).table.frame) == 120
+
+
+#: Parameters of a model with slopes and of one with correlated residuals, by all that may name them.
+SLOPES = [
+    "sd",
+    "cor",
+    "beta",
+    "sigma",
+    "Residual.sd",
+    "g.sd",
+    "g.cor",
+    "g.sd.x",
+    "g.sd.Intercept",
+    "g.cor.x.Intercept",
+    "x",
+    "Intercept",
+]
+VISITS = ["cor", "Residual.cor", "Residual.sd", "Residual.range", "Residual.share", "Residual.exponent"]
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        ('{formula: "y ~ x + (x | g)"}', SLOPES),
+        ('{formula: "y ~ x", residual: "ar1(x | g)"}', VISITS),
+    ],
+)
+def test_priors_of_what_the_model_has_are_good(tmp_path, model, names):
+    laws = {name: "lkj(2)" if ".cor" in name or name == "cor" else "normal(0, 1)" for name in names}
+    given = ", ".join(f"{name}: '{law}'" for name, law in laws.items())
+    assert check(tmp_path, f"{DATA}\nmodel: {model}\nposterior: {{priors: {{{given}}}}}").notices is not None
+
+
+def test_a_candidate_that_cannot_be_fitted_is_no_fault_where_another_can_or_none_is_chosen(tmp_path):
+    bad = "[(x + twice | g), (x + I(2 * x) | g)]"
+    for rule, listed in (("best", f"[(1 | g), {bad[1:]}"), ("fixed", bad)):
+        text = f"{DATA}\n{GOOD}\nrandom_effects: {{rule: {rule}, candidates: {listed}}}"
+        said = [notice for notice in check(tmp_path, text).notices if notice.startswith("the candidate ")]
+        assert [notice.partition(" cannot be fitted: ")[0] for notice in said] == [
+            "the candidate (x + twice | g)",
+            "the candidate (x + I(2 * x) | g)",
+        ]

@@ -427,6 +427,144 @@ def test_codes_behind_numbers_of_a_packed_file(tmp_path):
     assert checked.table.frame["y"].tolist() == Y.tolist()
 
 
+GOLDEN = """\
+# A study file: lmmkit check d.yaml; lmmkit run d.yaml
+schema: 1
+title: "Wert ms in d.csv"
+data:
+  source: d.csv
+  # The data as they are now; take the line away to let them change.
+  sha256: SHA
+  sep: ";"                         # what separates cells
+  decimal: ","                     # the decimal mark
+  header: 2                        # the line that holds the columns' names
+  na: [-9, n/a]                    # what means a missing value, beside an empty cell, NA and NaN
+  missing: drop                    # drop | error; dropped rows are listed with the reason
+  exclude: []                      # such as ["`Wert ms` > 1000"]; each drop is listed under its expression
+  derive: {}                       # such as {log_Wertms: log(`Wert ms`)}
+  columns:                         # unit, min, max of numbers; levels, order, reference of factors; label
+    "Wert ms": {type: number}
+    x1: {type: number}             # 3 whole values: factor?
+    "nan": {type: factor}
+model:
+  formula: "`Wert ms` ~ x1 + (1 | `nan`)"
+  method: REML                     # REML | ML
+random_effects:
+  rule: fixed                      # fixed | maximal | parsimonious | backward | forward | best
+  # candidates: [(1 | g), (x || g), (x | g)]    # what best chooses among, and the others show
+  # criterion: lrt                 # lrt | aic | bic | caic
+  # alpha: 0.2                     # level of the tests of lrt
+inference: {ci: auto, level: 0.95, df: auto}
+seed: 20240101
+"""
+SAID = """\
+How the file is read:
+  - cells are separated by semicolons
+  - the columns' names stand in line 2; what is above is no table
+  - 0,5 has a decimal comma
+
+The first rows as they are read:
+
+  Wert ms  x1  nan  a long name of a ...
+  0.5      1   u    z
+  1.5      2   v    z
+  2.5      3   w    z
+  3.5          u    z
+  4.5      2   v    z
+
+What the columns are taken for:
+  - Wert ms: number, because every cell is a number
+  - x1: number, because every cell is a number but for 'n/a' in 1 cell, which data.na lists (3 whole values: \
+factor?)
+  - nan: factor, because it only groups rows
+
+To be decided:
+  - 'n/a', taken for missing values of numbers, stand in nan too, whose rows are then dropped: is this meant?
+
+PATH written. Read it, then: lmmkit check PATH"""
+
+
+def test_what_is_written_and_said_word_for_word(tmp_path):
+    rows = [
+        f"{i},5;{'n/a' if i == 3 else i % 3 + 1};{'n/a' if i == 11 else 'uvw'[i % 3]};z" for i in range(12)
+    ]
+    content = "\n".join(["Report;;;", "Wert ms;x1;nan;a long name of a column", *rows])
+    made, _ = new(tmp_path, content, formula="`Wert ms` ~ x1 + (1 | `nan`)", na=["-9"])
+    written = re.sub("sha256: [0-9a-f]{64}", "sha256: SHA", made.path.read_text(encoding="utf-8"))
+    assert written == GOLDEN
+    assert str(made).replace(str(made.path), "PATH") == SAID
+
+
+def test_of_many_columns_the_first_are_shown_those_of_the_model_in_front(tmp_path):
+    wide = TABLE.assign(**{f"c{k}": k for k in range(10)}, last="exactly twenty chars")
+    made, _ = new(tmp_path, text(wide[["last", *wide.columns[:-1]]]))
+    head, *rows = made.rows.splitlines()
+    assert head.split() == ["y", "x", "g", "last", *(f"c{k}" for k in range(8)), "..."]
+    assert len(rows) == 5
+    assert all("exactly twenty chars" in row and row.endswith("...") for row in rows)
+    made.path.unlink()
+    made, _ = new(tmp_path, text(wide.drop(columns=["c8", "c9"])))
+    assert "..." not in made.rows
+
+
+@pytest.mark.parametrize("name", ["true", "False", "null", "nan", "Inf", "a b", "1a", "x:y"])
+def test_names_that_yaml_would_take_for_something_else_are_quoted(tmp_path, name):
+    made, _ = new(tmp_path, text(TABLE.rename(columns={"x": name})), formula=f"y ~ `{name}` + (1 | g)")
+    assert f'    "{name}": {{type: number}}' in made.path.read_text()
+
+
+def test_what_is_no_file_beside_the_study_is_refused_in_words(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "d.csv").write_text(text())
+    for name, found in (
+        ("folder", "is a folder"),
+        ("none.csv", "does not exist"),
+        ("/dev/null", "is no regular file"),
+    ):
+        with pytest.raises(LmmkitError, match=rf"cannot be read: it {found}; expected a data file"):
+            write_study(tmp_path / name, FORMULA, None, {})
+    with pytest.raises(
+        StudyError, match=r"d\.csv lies outside .*folder; write the study file beside its data"
+    ):
+        write_study(tmp_path / "d.csv", FORMULA, tmp_path / "folder/s.yaml", {})
+    (tmp_path / "d.yaml").touch()
+    with pytest.raises(
+        StudyError, match=r"d\.yaml exists already; name another file with --out, or remove it"
+    ):
+        write_study(tmp_path / "d.csv", FORMULA, None, {})
+
+
+def test_every_column_that_is_not_there_is_told_once(tmp_path):
+    with pytest.raises(StudyError) as raised:
+        new(tmp_path, "# made\n" + text(), formula="y ~ xx + zz + (1 | gg)")
+    first, *others = str(raised.value).splitlines()
+    assert first.startswith("d.csv (cells are separated by commas; lines that begin with # are comments): ")
+    assert "`xx`" in first
+    assert [line[:24] for line in others] == ["There is no column `zz`.", "There is no column `gg`;"]
+
+
+def test_a_row_of_totals_of_a_wide_file_is_named_by_its_row(tmp_path):
+    content = WIDE.to_csv(index=False) + f"Total,{','.join(map(str, WIDE.iloc[:, 1:].sum()))}\n"
+    made, _ = new(tmp_path, content, formula="y ~ time + (1 | g)")
+    assert [said[:6] for said in made.asked] == ["row 11"]
+
+
+@pytest.mark.parametrize(
+    ("sep", "mark"),
+    [
+        ("tab", "\t"),
+        ("\\t", "\t"),
+        ("blank", " "),
+        ("comma", ","),
+        ("semicolon", ";"),
+        ("bar", "|"),
+        (":", ":"),
+    ],
+)
+def test_separators_may_be_named(sep, mark):
+    assert reading_keys(sep=sep) == {"sep": mark}
+
+
 PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
 
 

@@ -10,7 +10,6 @@ import pytest
 from support.tiny import DATA, STEPS, STUDY, trust_project, write_notebook
 
 from lmmkit.errors import RunError
-from lmmkit.study.cli import lab_session
 from lmmkit.study.files.shipped import shipped
 from lmmkit.study.records import trusted_notebooks as trusted
 from lmmkit.study.records.notebooks import read_notebook
@@ -25,7 +24,6 @@ from lmmkit.study.records.trusted_notebooks import (
     trust,
     trust_store,
     trusted_notebooks,
-    write_copies,
 )
 
 STEP = "03_fit.ipynb"
@@ -354,100 +352,11 @@ def test_without_a_home_nothing_is_trusted_and_the_installed_ones_run(stranger, 
     assert installed(find_notebooks(study_in(tmp_path / "alone")))
 
 
-# A session of JupyterLab.
-
-
-class Contents:
-    """Saves as Jupyter's contents manager does, the two calls around it."""
-
-    def __init__(self, folder: Path):
-        self.root_dir = str(folder)
-
-    def save(self, name: str, content):
-        lab_session.before_save(
-            model={"type": "notebook", "content": content}, path=name, contents_manager=self
-        )
-        path = Path(self.root_dir) / name
-        path.write_text(json.dumps(content))
-        lab_session.after_save(os_path=str(path), model={"type": "notebook"}, contents_manager=self)
-        return read_notebook(path)
-
-
-def edited(path: Path, cell: str):
-    content = json.loads(path.read_bytes())
-    content["cells"][-1]["source"] = cell
-    return content
-
-
-@pytest.fixture
-def session(monkeypatch):
-    monkeypatch.setattr(lab_session, "_OURS", set())
-    monkeypatch.setattr(lab_session, "_SAVING", {})
-    return Contents
-
-
-def test_copies_are_trusted_and_stay_so_while_they_are_edited_in_the_session(tmp_path, session):
-    folder = tmp_path / "notebooks"
-    write_copies(folder)
-    assert {path.name for path in folder.iterdir()} == {p.name for p in shipped("notebooks").glob("*.ipynb")}
-    for cell in ("1 + 1", "1 + 2"):
-        assert is_trusted(session(folder).save(STEP, edited(folder / STEP, cell)))
-    assert len(find_notebooks(study_in(tmp_path))) == 5
-    change(folder / STEP, "1 + 2", "1 + 3")  # by an editor outside
-    assert not is_trusted(read_notebook(folder / STEP))
-    # Saved from the session afterwards, it is still not what the session alone has made.
-    assert not is_trusted(session(folder).save(STEP, edited(folder / STEP, "1 + 4")))
-
-
-def test_a_session_trusts_no_strangers_notebook_by_saving_it(stranger, session):
-    folder = stranger / "notebooks"
-    assert not is_trusted(session(folder).save(STEP, edited(folder / STEP, "1 + 1")))
-    content = json.loads((folder / STEP).read_bytes())
-    assert not is_trusted(session(folder).save("05_copy.ipynb", content))
-
-
-def test_a_new_notebook_of_the_session_is_its_own(own, session):
-    folder = own / "notebooks"
-    empty = {**json.loads((folder / STEP).read_bytes()), "cells": []}
-    assert is_trusted(session(folder).save("05_new.ipynb", empty))
-    cell = {
-        "cell_type": "code",
-        "id": "a",
-        "metadata": {},
-        "source": "2",
-        "outputs": [],
-        "execution_count": None,
-    }
-    assert is_trusted(session(folder).save("05_new.ipynb", {**empty, "cells": [cell]}))
-
-
-def test_a_file_that_is_put_in_place_during_a_save_is_not_trusted(own, session):
-    folder = own / "notebooks"
-
-    def swap(*_):
-        change(folder / STEP)
-
-    content = edited(folder / STEP, "1 + 1")
-    contents = session(folder)
-    lab_session.before_save(
-        model={"type": "notebook", "content": content}, path=STEP, contents_manager=contents
-    )
-    swap()
-    lab_session.after_save(os_path=str(folder / STEP), model={"type": "notebook"}, contents_manager=contents)
-    assert not is_trusted(read_notebook(folder / STEP))
-
-
 @pytest.mark.parametrize("folder", ["", "notebooks", "params", "other"])
 def test_the_project_that_is_worked_in_is_above_its_notebooks_and_its_studies(tmp_path, monkeypatch, folder):
     (tmp_path / folder).mkdir(exist_ok=True)
     monkeypatch.chdir(tmp_path / folder)
     assert trusted.project_folder() == (tmp_path / folder if folder == "other" else tmp_path)
-
-
-def test_jupyter_finds_the_two_calls():
-    for option in lab_session.OPTIONS:
-        module, _, name = option.partition("=")[2].rpartition(".")
-        assert (module, callable(getattr(lab_session, name))) == (lab_session.__name__, True)
 
 
 def test_a_folder_that_anyone_can_write_is_told(own):
