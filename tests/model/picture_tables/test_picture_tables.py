@@ -58,6 +58,8 @@ def test_the_ellipse_is_a_contour_of_the_estimated_covariance(fit):
     G = fit.estimates.covariance(0)
     sizes = np.einsum("ni,ij,nj->n", corners, np.linalg.inv(G), corners)
     np.testing.assert_allclose(sizes, 5.991464547107979, rtol=1e-9)
+    half = len(corners) // 2  # once around, and every half of the way on the other side
+    np.testing.assert_allclose(corners[half:], -corners[: half + 1], rtol=1e-9, atol=1e-9)
 
 
 def test_zeta_at_the_ends_is_the_quantile_and_it_rises(fit):

@@ -355,6 +355,17 @@ def test_a_search_begins_within_what_the_prior_allows_near_the_estimate(prior, b
     assert known.parts.natural(phi[:, None])[0, 0] == pytest.approx(begin)
 
 
+def test_a_search_begins_with_a_fifth_of_the_residual_sd_where_a_variance_is_zero():
+    frame = table()
+    flat = frame.assign(y=frame.t + np.where(frame.t % 2, 0.5, -0.5))  # all groups alike
+    estimates = lmmkit.lmm("y ~ t + (t || g)", flat).estimates
+    assert estimates.is_singular
+    known = model_priors(estimates, None, set_up(estimates.problem, reml=True).prepared.term_bases)
+    begin = known.parts.natural(drawing.start(estimates, known.parts)[:, None])[:, 0]
+    rms = np.sqrt(np.mean(frame.t**2))
+    np.testing.assert_allclose(begin / estimates.sigma, [0.2, 0.2 / rms, 1.0], rtol=1e-6)
+
+
 def test_variances_that_are_held_or_follow_the_fitted_values_have_no_posterior():
     held = lmmkit.lmm("y ~ x + (1 | g)", table(), variances={"g": 1.0, "Residual": 1.0})
     with pytest.raises(FitError, match="variances of this fit are held, not estimated"):

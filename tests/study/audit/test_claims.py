@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -387,6 +389,15 @@ def test_on_another_machine_an_image_is_the_same_but_for_shades():
         assert compare_artefact("figures/a.png", png(0.5), other, ANOTHER_MACHINE).verdict == verdict
 
 
+def test_an_image_in_a_drawing_is_the_same_but_for_shades():
+    def drawn(content: bytes) -> str:
+        return f'<svg><image href="data:image/png;base64,{base64.b64encode(content).decode()}"/></svg>'
+
+    for other, verdict in ((png(0.502), WITHIN), (png(0.6), DIFFERS), (png(0.5, side=5), DIFFERS)):
+        found = compared("figures/a.svg", drawn(png(0.5)), drawn(other))
+        assert (found.verdict, "an image in the drawing" in found.found) == (verdict, verdict == DIFFERS)
+
+
 CERTIFICATE = {
     "passed": True,
     "digits": 13,
@@ -614,6 +625,83 @@ def test_each_package_is_asked_what_it_can_fit(formula, options, note, bars, tmp
     assert "REML = TRUE" in (tmp_path / "fit.R").read_text()
 
 
+def visits(**columns: object) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    g, f = np.repeat(np.arange(12), 6), np.tile(["p", "q", "r"], 24)
+    frame = pd.DataFrame(
+        {"y": rng.normal(size=72) + rng.normal(size=12)[g], "g": g, "f": f, "h": (g + 1) % 12}
+    )
+    return frame.assign(v=np.tile(np.arange(6), 12), **columns)
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "note"),
+    [
+        ("y ~ 1 + (1 | g)", {"residual": "ar1(v | g)"}, "it has no residual structures"),
+        ("y ~ 1 + cs(0 + f | g)", {},
+         "not checked: it is not asked about covariance matrices of random effects with a pattern"),
+        ("y ~ 1 + (1 | mm(g, h))", {},
+         "not checked: it fits independent levels, one for each row; this model has relatives, or rows of "
+         "several levels"),
+    ],
+)  # fmt: skip
+def test_neither_package_is_asked_about_what_it_cannot_fit(formula, options, note):
+    fitted = lmm(formula, visits(), **options).estimates
+    assert ask_statsmodels(fitted) == Opinion("statsmodels MixedLM", note)
+    assert second_opinion.ask_lme4(fitted) == Opinion("lme4", note)
+
+
+def test_each_package_is_given_the_file_as_the_other_reader_read_it(estimates, monkeypatch):
+    asked = []
+
+    def ask(package):
+        def asks(of):
+            asked.append((package, of))
+            beta, deviance = (None, None) if of == "R's" else (estimates.beta, estimates.deviance)
+            return Opinion(package, "it is not there", deviance, beta)
+
+        return asks
+
+    def claimed(_, read=None):
+        if read is None:
+            return estimates
+        if read == "wrong":
+            raise RunError("no fit of these")
+        return estimates if read == "pandas'" else read
+
+    monkeypatch.setattr(second_opinion, "claimed_estimates", claimed)
+    for package in ("statsmodels", "lme4"):
+        monkeypatch.setattr(second_opinion, f"ask_{package}", ask(package))
+
+    def told(*read):
+        asked.clear()
+        readings = [SimpleNamespace(reader=reader, frame=frame) for reader, frame in read]
+        found = list(second_opinion.second_opinions(SimpleNamespace(), readings))
+        return [
+            (f.what, f.verdict, f.found.rpartition(", ")[2]) for f in found if not f.what.startswith("check")
+        ][-4:]
+
+    def both(package, words):
+        return [
+            (f"{package}: deviance", HOLDS, words),
+            (f"{package}: fixed effects (standard errors)", HOLDS, words),
+        ]
+
+    prepared, pandas = "from data.parquet", "from the file as pandas reads it"
+    assert told() == both("statsmodels", prepared) + both("lme4", prepared)
+    # Where R did not read the file lme4 is given what pandas read.
+    assert told(("pandas", "pandas'"), ("R", None)) == both("statsmodels", pandas) + both("lme4", pandas)
+    found = told(("pandas", "pandas'"), ("R", "R's"))
+    assert asked == [("statsmodels", estimates), ("lme4", "R's")]
+    assert found[-1] == ("lme4: deviance", UNCHECKED, "it is not there")
+    assert found[-3:-1] == both("statsmodels", pandas)
+    wrong = told(("pandas", "wrong"), ("R", None))
+    assert wrong[-2:] == [
+        ("pandas's reading", DIFFERS, "no fit of these"),
+        ("R's reading", DIFFERS, "no fit of these"),
+    ]
+
+
 def test_many_rows_are_too_many_for_statsmodels(estimates, monkeypatch):
     monkeypatch.setattr("lmmkit.study.audit.second_opinion.MOST_ROWS", 179)
     assert ask_statsmodels(estimates).note == "more than 179 rows"
@@ -676,9 +764,51 @@ def test_a_record_is_read_or_refused():
     for settings, provenance in (({}, PROVENANCE), (SETTINGS, {}), (None, PROVENANCE), (SETTINGS, [])):
         with pytest.raises(RunError, match="is damaged"):
             recorded_study(settings, provenance)
+    for source in ("", None, 3, "a\0b"):
+        with pytest.raises(RunError, match="is no data source; what is recorded of the study is damaged"):
+            recorded_study({"data": {"source": source}}, PROVENANCE)
     for name in ("../s", "", ".s", "a/b"):
         with pytest.raises(RunError, match="is no name of a study"):
             recorded_study(SETTINGS, {**PROVENANCE, "study": name})
+
+
+def test_a_kept_copy_takes_the_place_of_whatever_was_there(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/a").write_text("1")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/b").touch()
+    place = tmp_path / "out/again"
+    rerun.keep_copy(place, tmp_path / "run")
+    (place / "old").touch()
+    rerun.keep_copy(place, tmp_path / "run")
+    assert [path.name for path in place.iterdir()] == ["a"]
+    shutil.rmtree(place)
+    place.symlink_to(tmp_path / "other")
+    rerun.keep_copy(place, tmp_path / "run")
+    assert ([path.name for path in place.iterdir()], place.is_symlink()) == (["a"], False)
+    assert (tmp_path / "other/b").exists()  # what the link led to
+    (tmp_path / "file").touch()
+    rerun.keep_copy(tmp_path / "file", tmp_path / "run")
+    assert (tmp_path / "file/a").read_text() == "1"
+    (tmp_path / "wall").touch()
+    with pytest.raises(RunError, match=r"cannot be written: .* name a place with --out DIR"):
+        rerun.keep_copy(tmp_path / "wall/again", tmp_path / "run")
+
+
+def test_what_a_run_says_in_no_mapping_is_damage_and_its_numbers_are_those_of_the_summary_and_tables(
+    tmp_path,
+):
+    summary = '{"n": 3, "x": 1.5, "ok": true, "name": "a", "sigma": 9.0}'
+    run = made_run(tmp_path, {"study.json": "[]", "provenance.json": "3", "summary.json": summary,
+                              "tables/fit.csv": "quantity,value\nsigma,2.5\n"})  # fmt: skip
+    for name in ("settings", "provenance"):
+        with pytest.raises(RunError, match="is damaged: it holds no mapping"):
+            getattr(run, name)
+    named = {name: (held.value, held.path) for name, held in run.named_values().items()}
+    assert named == {
+        "n": (3, "summary.json"), "x": (1.5, "summary.json"), "ok": (True, "summary.json"),
+        "sigma": (2.5, "tables/fit.csv"),
+    }  # fmt: skip
 
 
 def test_a_pedigree_is_found_beside_the_data_or_the_study_by_its_digest(tmp_path):

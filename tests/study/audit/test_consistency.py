@@ -17,6 +17,7 @@ from lmmkit.study.records.keys import package_digest, versions
 from lmmkit.study.records.log import Log, chained, faults_of_log
 from lmmkit.study.records.manifest import File, Manifest, Record, root_digest
 from lmmkit.study.records.notebooks import read_notebook
+from lmmkit.study.records.ro_crate import crate_of
 from lmmkit.study.report.read_back import RECORD
 
 pytestmark = pytest.mark.slow
@@ -194,6 +195,41 @@ def test_a_number_that_is_not_the_one_at_its_place_is_told(tmp_path):
         "numbers in report.html"
     ]
     assert (verdict, "12.47" in said) == (DIFFERS, True)
+
+
+def crated(folder, alter, **own):
+    """What is said of the crate of a run, altered."""
+    provenance = json.loads(PROVENANCE) | {"versions": {"lmmkit": "1"}, "command": "c", "sha256": "d"}
+    run = made(folder, {**BASE, "provenance.json": json_bytes(provenance)}, BASE)
+    run = RunFolder(run.folder, replace(run.manifest, **own))
+    crate = json.loads(json_bytes(crate_of(run.manifest, provenance, "")))
+    (folder / "ro-crate-metadata.json").write_bytes(json_bytes(alter(crate)))
+    return answers(run)["ro-crate-metadata.json"]
+
+
+@pytest.mark.parametrize(
+    ("alter", "said"),
+    [
+        (lambda crate: crate, "as the rest of the run has it"),
+        (lambda crate: crate | {"@context": "x"}, "it describes other things"),
+        (lambda crate: crate | {"@graph": crate["@graph"][:-1]}, "it describes other things"),
+        (lambda crate: crate | {"@graph": ["x", *crate["@graph"][1:]]}, "an entity is described otherwise"),
+        (lambda crate: crate | {"@graph": [one | {"name": "x"} if one["@id"] == "./" else one
+                                           for one in crate["@graph"]]}, "./ is described otherwise"),
+        (lambda crate: [crate], "it cannot be read: "),
+    ],
+)  # fmt: skip
+def test_a_crate_describes_its_run_and_nothing_else(tmp_path, alter, said):
+    verdict, found = crated(tmp_path, alter)
+    assert (found.startswith(said), verdict == HOLDS) == (True, said.startswith("as the rest")), found
+
+
+def test_a_log_that_is_missing_is_told(tmp_path):
+    run = made(tmp_path, BASE)
+    assert answers(run)["log.jsonl"] == (DIFFERS, "missing")
+    Log(tmp_path)("started", key="k", kept=["04_report"])
+    Log(tmp_path)("complete")
+    assert answers(run)["log.jsonl"][0] == HOLDS
 
 
 def test_three_faults_are_named_and_the_rest_is_counted(tmp_path):

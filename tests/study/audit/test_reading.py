@@ -108,6 +108,7 @@ def test_columns_without_a_name_are_numbered_from_one(header):
 @pytest.mark.parametrize(("text", "header"), [
     ("# of May\ny,x,g\n1.5,2,a\n# by hand\n2.25,3,b\n", 2), ("y,x,g\n# of May\n1.5,2,a\n2.25,3,b\n#\n", 1),
     ("made by hand\n# of May\ny,x,g\n1.5,2,a\n2.25,3,b\n", 3),
+    ("# of May\nmade by hand\nin May\ny,x,g\n1.5,2,a\n2.25,3,b\n", 4),
 ])  # fmt: skip
 def test_lines_that_are_passed_over_have_one_other_reader(tmp_path, text, header):
     run, path = prepared(tmp_path, text, comment="#", header=header)

@@ -151,6 +151,13 @@ def test_an_override_counts_where_it_changes_the_study(tmp_path):
     assert changes(one, one, overrides) == {}
 
 
+@pytest.mark.parametrize(("model", "place"), [("model: {method: ML}", (2, 1)), ("seed: 3", (0, 0))])
+def test_what_a_section_lacks_is_told_where_the_section_stands(model, place):
+    document = parse_yaml(f"data: {{source: d.csv}}\n{model}")
+    _, faults = resolve(document, "s", {"model.algorithm": "pls"})
+    assert [(fault.place, fault.key) for fault in faults] == [(place, ("model", "formula"))]
+
+
 def test_an_override_is_of_the_longest_key_that_the_file_has():
     text = (
         "data: {source: d, columns: {a: {min: 0}, a.b: {min: 1}}}\nmodel: {formula: y ~ a + `a.b` + (1 | g)}"

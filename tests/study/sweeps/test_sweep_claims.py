@@ -17,12 +17,13 @@ from rich.console import Console
 from scipy import stats
 
 from lmmkit.errors import DataError, RunError
+from lmmkit.model.resampling.null_draws import NullDraws
 from lmmkit.study.cluster.project_archive import archive_project, take_files, write_files
 from lmmkit.study.records.keys import machine, versions
 from lmmkit.study.records.log import Log
 from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files
 from lmmkit.study.records.quantities import Quantities, Quantity
-from lmmkit.study.sweeps import cell_workers
+from lmmkit.study.sweeps import cell_workers, sweep_files
 from lmmkit.study.sweeps import make_sweep as making
 from lmmkit.study.sweeps.cell_workers import (
     TRIES,
@@ -218,6 +219,22 @@ def test_what_cells_chose_stands_below_the_curve_where_it_differs_between_them()
     results = [CellResult(run_of(i, overrides=own), Numbers({})) for i, own in enumerate(chosen, 1)]
     assert _varied(results).to_dict("list") == {"title": ["t", "u"], "data.exclude": ["[]", '["x > 1"]']}
     assert _varied(results[:1]).empty
+
+
+def test_the_joint_tests_are_over_the_cells_that_have_an_estimate(monkeypatch):
+    curve, asked = curve_of(RESULTS), []
+
+    def drawn(runs, options, store, threads):
+        asked.extend(runs)
+        for run in runs:
+            yield NullDraws(np.array([0.5, -9.0]) * (run == "a6"), np.ones(2))
+
+    monkeypatch.setattr(sweep_files, "draw_all", drawn)
+    runs = [f"a{cell}" for cell in curve["cell"]]
+    tests, used = sweep_files._joint_tests(curve, runs, None, None, 1, 0.05)
+    assert asked == ["a6", "a2", "a3", "a7", "a1"]
+    assert (used, tests[0].observed) == (2, 0.5)
+    assert tests[0].p == pytest.approx(1 / 3)  # the median of the replicates is zero in both
 
 
 def test_a_cell_of_the_page_is_six_digits_a_yes_or_no_or_text():

@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import norm, t
 
 from lmmkit import lmm
+from lmmkit.errors import RunError
 from lmmkit.model.posterior.weighted import sorted_draws
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.rerun import RecordedStudy
@@ -28,6 +29,8 @@ from lmmkit.study.trace.why import (
     _artefact,
     _cell,
     _from_draws,
+    _level,
+    _row_of,
     _rows,
     derive_from_row,
     formula_text,
@@ -230,6 +233,22 @@ def test_a_number_of_a_posterior_is_made_of_the_draws_that_a_run_keeps(tmp_path)
     for path, name in (("tables/other.csv", "g.sd.mean"), ("tables/posterior.csv", "h.sd.mean"),
                        ("tables/posterior.csv", "g.sd.mode")):  # fmt: skip
         assert _from_draws(run, Quantity(1.0, path), name, 0.8) is None
+
+
+def test_the_coverage_of_the_intervals_is_that_of_the_study():
+    assert _level({"inference": {"level": 0.8}}) == 0.8
+    for settings in ({}, {"inference": {}}, {"inference": {"level": "x"}}, {"inference": None}):
+        with pytest.raises(RunError, match=r"does not say the coverage of the intervals \(inference.level\)"):
+            _level(settings)
+
+
+def test_a_row_of_a_table_is_found_by_what_it_begins_with(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/a.csv").write_text("term,se,p\nDays,1.5,0.1\nx:Days,2.5,0.2\n")
+    run = RunFolder(tmp_path, Manifest("s", "k"))
+    assert _row_of(run, Quantity(2.5, "tables/a.csv"), "x:Days") == {"term": "x:Days", "se": 2.5, "p": 0.2}
+    assert _row_of(run, Quantity(2.5, "tables/a.csv"), "se") is None
+    assert _row_of(run, Quantity(2.5, "summary.json"), "Days") is None
 
 
 def test_a_file_is_saved_by_a_cell_of_the_step_that_wrote_it(tmp_path):
