@@ -52,7 +52,7 @@ def test_the_coefficients_told_are_those_with_the_mean_in_the_model_at_the_same_
 
 def test_a_difference_matters_from_half_a_standard_error_of_the_coefficient_on():
     fit = lmmkit.lmm("y ~ x + (1 | g)", rows(3.0))
-    check, residuals = BetweenWithin(fit), fit.residuals("normalised").to_numpy()[:, None]
+    check, residuals = BetweenWithin(fit.estimates), fit.residuals("normalised").to_numpy()[:, None]
     (split,) = check.splits
     size = check._found(split, residuals).size
     delta = split.test.coefficients(residuals)[:, 0]

@@ -64,7 +64,7 @@ BENT = re.compile(
 def bent():
     """A straight line fitted to a parabola, which lies above it at its ends and below in the middle."""
     fit = lmmkit.lmm("y ~ x + (1 | g)", rows(lambda x: (x - 2.5) ** 2))
-    return fit, Linearity(fit), fit.residuals("normalised").to_numpy()
+    return fit, Linearity(fit.estimates), fit.residuals("normalised").to_numpy()
 
 
 @pytest.mark.parametrize("along", ["x", "fitted values"])

@@ -56,7 +56,7 @@ def test_leaving_of_one_arm_is_found():
          "x is higher for the rows with missing values than for others of the same week, by 1.5 (0.75 "
          "standard deviations)"),
         (("y", ""), LAST, -1.5,
-         "the y before is lower for the rows with missing values than for others of the same week, by 1.5 "
+         "the last y is lower for the rows with missing values than for others of the same week, by 1.5 "
          "(0.75 standard deviations)"),
     ],
 )  # fmt: skip
