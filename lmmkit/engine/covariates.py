@@ -16,7 +16,6 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.whitening import FARTHEST, TOO_FAR
 from lmmkit.engine.problem import Problem, RowResidual
-from lmmkit.engine.solution import Solution
 from lmmkit.errors import FitError
 
 LEAST_FITTED = 1e-8  # of the largest fitted value: a power of one below is no variance
@@ -89,16 +88,3 @@ def with_fitted(problem: Problem, fitted: Floats) -> Problem:
             "zero."
         )
     return replace(problem, residual=replace(residual, covariate=size))
-
-
-def fitted_values(problem: Problem, solution: Solution) -> Floats:
-    """(n,) X beta + Z b and the offset."""
-    out = np.zeros(len(problem.response)) if problem.offset is None else problem.offset.copy()
-    for at, coefficient in zip(solution.kept, solution.beta, strict=True):
-        out += coefficient * problem.columns[problem.fixed[at]]
-    for term, b in zip(problem.terms, solution.random_effects(), strict=True):
-        for codes, weight in term.members or ((term.codes, None),):
-            for c, column in enumerate(term.columns):
-                part = b[codes, c] * problem.columns[column]
-                out += part if weight is None else part * weight
-    return out

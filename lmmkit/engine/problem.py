@@ -1,9 +1,10 @@
-"""What the engine is handed, the arrays of one problem, and the numbers that it hands back."""
+"""What the engine is handed, the arrays of a problem; its rows made ready; the numbers that it hands back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,23 @@ class Term:
             return effects[self.codes]
         weighted = (w.reshape(-1, *[1] * (effects.ndim - 1)) * effects[codes] for codes, w in self.members)
         return sum(weighted, np.zeros((len(self.codes), *effects.shape[1:])))
+
+    @property
+    def rank(self) -> int:
+        """How many independent numbers the J effects of a column are made of."""
+        return self.levels if self.relation is None else self.relation.rank
+
+    def effects(self, root: Floats, u: Floats) -> Floats:
+        """Returns (J, k, r) effects A u L', with K = A A', made of (rank k, r) standard normal numbers.
+
+        Args:
+            root: (k, k) L of a level's covariance matrix L L'.
+            u: The columns of a level together.
+        """
+        b = np.einsum("ab,jbr->ajr", root, u.reshape(self.rank, len(root), -1))
+        if self.relation is not None:
+            b = np.array([self.relation.coloured(own) for own in b])
+        return b.swapaxes(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +236,31 @@ class Problem:
     residual: Residual | RowResidual | None = None
 
     @property
+    def effects(self) -> int:
+        """Number of random effects."""
+        return sum(term.levels * len(term.columns) for term in self.terms)
+
+    def term_columns(self, term: Term) -> Floats:
+        """Returns (n, k) the columns of Z of a term, before they are divided among its levels."""
+        return np.stack([self.columns[c] for c in term.columns], axis=1)
+
+    def fixed_part(self, kept: Sequence[int], beta: Floats) -> Floats:
+        """Returns (n,) X beta and the offset, for the coefficients of the columns of X that are kept."""
+        out = np.zeros(len(self.response)) if self.offset is None else self.offset.copy()
+        for i, coefficient in zip(kept, beta, strict=True):
+            out += coefficient * self.columns[self.fixed[i]]
+        return out
+
+    def plus_random(self, mean: Floats, b: Sequence[Floats]) -> Floats:
+        """Returns (n, ...) mean + Z b, for (J, k, ...) b of each term."""
+        out = mean.copy()
+        for term, effects in zip(self.terms, b, strict=True):
+            for c, position in enumerate(term.columns):
+                own = term.on_rows(effects[:, c])
+                out += own * self.columns[position].reshape(-1, *[1] * (own.ndim - 1))
+        return out
+
+    @property
     def visits(self) -> Residual | None:
         """The structure over visits, None where the residuals are independent, of one variance.
 
@@ -230,6 +273,45 @@ class Problem:
                 f"variance for each visit), and the model has {', '.join(self.residual.structure.names)}."
             )
         return self.residual
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The rows of a problem ready for cross-products, and the way back to the units of the data.
+
+    Attributes:
+        rows: (c, n) distinct prepared columns of X and Z, the response last; sqrt(weight) multiplied in.
+        unit: Position of a row of ones in `rows`, or None.
+        fixed: Positions in `rows` of the p kept columns of X.
+        kept: Positions in `Problem.fixed` of those columns.
+        terms: Positions in `rows` of each term's k columns.
+        basis: (p, p) S of X_prepared = X S.
+        term_bases: S of each term, (k, k).
+        beta: (p,) ordinary least squares estimate in the units of the data.
+        scale: Units of the response per prepared unit.
+        log_weights: Sum of log prior weights.
+    """
+
+    rows: Floats
+    unit: int | None
+    fixed: tuple[int, ...]
+    kept: tuple[int, ...]
+    terms: tuple[tuple[int, ...], ...]
+    basis: Floats
+    term_bases: tuple[Floats, ...]
+    beta: Floats
+    scale: float
+    log_weights: float
+
+    @cached_property
+    def views(self) -> list[Floats]:
+        """Each row as one object, so that products of the same two rows are taken once."""
+        return list(self.rows)
+
+    @property
+    def response(self) -> int:
+        """Position of the response in `rows`."""
+        return len(self.rows) - 1
 
 
 @dataclass(frozen=True, eq=False)

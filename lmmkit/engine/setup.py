@@ -14,10 +14,10 @@ from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
 from lmmkit.engine.crossproducts.identification import refuse_absorbed, refuse_unidentified
 from lmmkit.engine.crossproducts.moment_start import EXACT, moment_start, scales, used_up
 from lmmkit.engine.crossproducts.product_sources import Fixed, Patterned, ProductSource, patterned
-from lmmkit.engine.crossproducts.scaling import Prepared, prepare
+from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.crossproducts.sub_blocks import part_of, same_rows, sub_blocks
 from lmmkit.engine.crossproducts.whitened import Whitened, whitened
-from lmmkit.engine.problem import Problem, Residual, RowResidual
+from lmmkit.engine.problem import Prepared, Problem, Residual, RowResidual
 from lmmkit.engine.rules import SEARCH
 from lmmkit.errors import FitError
 

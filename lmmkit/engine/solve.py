@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -12,23 +13,86 @@ from lmmkit.engine.covariance.roots import zero_pivots
 from lmmkit.engine.covariates import (
     awaits_fitted,
     centred,
-    fitted_values,
     lift,
     middle,
     with_fitted,
     without_variance,
 )
 from lmmkit.engine.criterion.criterion import Evaluation, Held
-from lmmkit.engine.problem import Problem
+from lmmkit.engine.criterion.gradient import conditional_blocks
+from lmmkit.engine.optimum import Optimum
+from lmmkit.engine.problem import FitNumbers, Problem
 from lmmkit.engine.rules import SEARCH, FitRules
 from lmmkit.engine.search.algorithms import chosen, refuse_em
-from lmmkit.engine.search.optimality import set_null, set_uncorrelated
+from lmmkit.engine.search.optimality import Check, optimality, set_null, set_uncorrelated
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
 from lmmkit.engine.search.runaway import refuse_no_optimum
 from lmmkit.engine.search.search import Search
 from lmmkit.engine.setup import Setup, set_up
-from lmmkit.engine.solution import Optimum, Solution
 from lmmkit.errors import FitError
+
+
+@dataclass(frozen=True, eq=False)
+class Solution(FitNumbers):
+    """An optimum in the units of the data, with all that made it.
+
+    Attributes:
+        optimum: The criterion at the optimum, in prepared units.
+        search: The search that ended there.
+        rules: Its thresholds.
+    """
+
+    optimum: Optimum = field(repr=False)
+    search: Search[Evaluation] = field(repr=False)
+    rules: FitRules = field(repr=False)
+
+    @cached_property
+    def trace(self) -> list[dict[str, object]]:
+        """The log of the search, theta in the units of the data and the order of the terms.
+
+        Of a residual structure `rho` has the natural parameters in the order of its names.
+        """
+        return [
+            {**line.numbers, "theta": self.optimum.theta(line.L), **self._told(line.coordinates)}
+            for line in self.search.history
+        ]
+
+    def _told(self, coordinates: Floats) -> dict[str, tuple[float, ...]]:
+        residual = self.optimum.problem.residual
+        if residual is None:
+            return {}
+        rho = coordinates[len(coordinates) - residual.structure.count :]
+        return {"rho": tuple(residual.structure.natural(rho).tolist())}
+
+    @property
+    def given(self) -> bool:
+        """Whether the variances are given, not estimated: then no place is better than another."""
+        return self.optimum.state.held.precision is not None
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """Conditions of a local optimum, and whether they hold; none where the variances are given."""
+        if self.given:
+            return []
+        return optimality(self.optimum.state, self.optimum.scale, self.search.decrement, self.rules)
+
+    @property
+    def fitted(self) -> Floats:
+        """(n,) X beta + Z b and the offset."""
+        problem = self.optimum.problem
+        return problem.plus_random(problem.fixed_part(self.kept, self.beta), self.random_effects())
+
+    def random_effects(self) -> tuple[Floats, ...]:
+        """BLUPs b = T Z'V^-1(y - X beta) of each term, (J, k)."""
+        return self.optimum.random_effects()
+
+    def conditional_variances(self) -> tuple[Floats, ...]:
+        """var(b | y, beta, theta) = sigma^2 (Z'Z + T^-1)^-1 of each level, (J, k, k) of each term."""
+        state = self.optimum.state
+        blocks = conditional_blocks(state.forward, state.reverse, self.optimum.layout)
+        return self.optimum.by_term(
+            lambda f, S, columns: self.sigma**2 * (S @ blocks[f][:, columns, columns] @ S.T)
+        )
 
 
 def solve(
@@ -77,11 +141,11 @@ class _Options(NamedTuple):
 def _fixed_point(problem: Problem, options: _Options) -> Solution:
     """The fit whose variances are a power of its own fitted values, by rounds from one variance."""
     at = _centred_solution(without_variance(problem), options, None, None)
-    fitted, rho, evaluations = fitted_values(problem, at), None, at.evaluations
+    fitted, rho, evaluations = at.fitted, None, at.evaluations
     for _ in range(options.rules.fixed_point_rounds):
         known = with_fitted(problem, fitted)
         at = _centred_solution(known, options, at.factors if rho is not None else None, rho)
-        before, fitted, rho = fitted, fitted_values(problem, at), at.rho
+        before, fitted, rho = fitted, at.fitted, at.rho
         evaluations += at.evaluations
         if np.abs(fitted - before).max() <= options.rules.fixed_point * np.abs(fitted).max():
             return replace(at, evaluations=evaluations)

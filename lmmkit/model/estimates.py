@@ -28,11 +28,11 @@ from lmmkit.engine.inference.kenward_roger import KenwardRoger, kenward_roger, w
 from lmmkit.engine.inference.satterthwaite import Satterthwaite
 from lmmkit.engine.inference.unbounded import unbounded_information
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
+from lmmkit.engine.optimum import Optimum
 from lmmkit.engine.problem import FitNumbers, Problem, Residual, RowResidual
 from lmmkit.engine.search.optimality import Check
 from lmmkit.engine.setup import Setup
-from lmmkit.engine.solution import Optimum, Solution
-from lmmkit.engine.solve import solve, solve_at
+from lmmkit.engine.solve import Solution, solve, solve_at
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.design.residual_design import VisitDesign, refuse_lost_sign
@@ -312,20 +312,12 @@ class Estimates(FitNumbers):
     @cached_property
     def marginal_fit(self) -> Floats:
         """X beta and the offset, (n,)."""
-        problem = self.design.problem
-        fit = np.zeros(len(problem.response)) if problem.offset is None else problem.offset.copy()
-        for i, coefficient in zip(self.kept, self.beta, strict=True):
-            fit += coefficient * problem.columns[problem.fixed[i]]
-        return fit
+        return self.design.problem.fixed_part(self.kept, self.beta)
 
     @cached_property
     def fitted(self) -> Floats:
         """X beta + Z b and the offset, (n,)."""
-        fit = self.marginal_fit.copy()
-        for term, b in zip(self.design.problem.terms, self.b, strict=True):
-            for column, effects in zip(term.columns, b.T, strict=True):
-                fit += term.on_rows(effects) * self.design.problem.columns[column]
-        return fit
+        return self.design.problem.plus_random(self.marginal_fit, self.b)
 
     def to_dict(self) -> dict[str, Any]:
         """What `estimates_from_dict` needs beside the table and the random effects."""

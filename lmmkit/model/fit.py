@@ -15,7 +15,7 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.escape import terminal
-from lmmkit.model import residual_kinds, storage, tables
+from lmmkit.model import storage, tables
 from lmmkit.model.blups import estimate_functions, ranef_cov, ranef_table, reliability
 from lmmkit.model.certificate import Certificate, certify
 from lmmkit.model.comparison.drop_terms import FixedTest, RandomTest, drop1, part_r2, ranova
@@ -24,19 +24,19 @@ from lmmkit.model.design.update import model_frame, updated_design
 from lmmkit.model.dialects import broom, statsmodels_words
 from lmmkit.model.estimates import Estimates, estimate
 from lmmkit.model.inference import linear_functions
-from lmmkit.model.inference.anova import anova
+from lmmkit.model.inference.anova import anova, joint_contrast
 from lmmkit.model.inference.confidence_intervals import Kind, Method, conf_int
 from lmmkit.model.inference.heritability import heritability
 from lmmkit.model.inference.variance_test import VarianceTest, rlrt
 from lmmkit.model.means.averages import AtLevel, comparison_changes, row_averages, slope_changes
-from lmmkit.model.means.joint_tests import joint_contrast, joint_tests
+from lmmkit.model.means.joint_tests import joint_tests
 from lmmkit.model.means.marginal_means import MarginalMeans, Scale, marginal_means
 from lmmkit.model.means.reference_grid import Reduce
-from lmmkit.model.options import whole
+from lmmkit.model.options import Progress, Seed, whole
 from lmmkit.model.prediction import Interval, Level, NewLevels, predict
 from lmmkit.model.resampling import variance_shares as r2
-from lmmkit.model.resampling.bootstrap import Progress, bootstrap
-from lmmkit.model.resampling.simulate import Seed, simulate, with_response
+from lmmkit.model.resampling.bootstrap import bootstrap
+from lmmkit.model.resampling.simulate import simulate, with_response
 from lmmkit.model.summary import Summary, as_dict, summarise
 
 
@@ -256,9 +256,9 @@ class Fit:
     @property
     def resid(self) -> pd.Series[float]:
         """Response less fitted values, (nobs,)."""
-        return tables.by_row(self.estimates, residual_kinds.response(self.estimates), "resid")
+        return tables.residuals(self.estimates, "response").rename("resid")
 
-    def residuals(self, kind: residual_kinds.Kind = "response") -> pd.Series[float]:
+    def residuals(self, kind: tables.ResidualKind = "response") -> pd.Series[float]:
         """Residuals, (nobs,).
 
         Args:
@@ -277,7 +277,7 @@ class Fit:
         >>> fit.residuals("normalised").round(3).tolist()[:3]
         [-0.122, -0.916, 0.178]
         """
-        return tables.by_row(self.estimates, residual_kinds.of_kind(self.estimates, kind), kind)
+        return tables.residuals(self.estimates, kind)
 
     # Inference
 

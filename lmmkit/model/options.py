@@ -1,12 +1,17 @@
-"""Arguments that name a choice or a level: one wording for every refusal."""
+"""Arguments that many verbs have: a choice, a number, a level, a seed; one wording for every refusal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import index
 from typing import cast
 
+import numpy as np
+
 from lmmkit.errors import FitError
+
+Seed = int | np.random.Generator
+Progress = Callable[[int, int], None]  # called with what is done and what there is in all
 
 
 def check_option(name: str, value: object, offered: Sequence[object]) -> None:
@@ -31,6 +36,23 @@ def whole(name: str, value: object, what: str) -> int:
         number = 0
     if number < 1:
         raise FitError(f"{name}={value!r}: the number of {what} is a whole number from 1 up.")
+    return number
+
+
+def seed_of(seed: Seed) -> int:
+    """A whole number to seed streams with; a generator gives its next one.
+
+    Raises:
+        FitError: Neither a whole number from 0 up nor a generator.
+    """
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**63))
+    try:
+        number = index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise FitError(f"seed={seed!r}: a whole number from 0 up is expected.")
     return number
 
 

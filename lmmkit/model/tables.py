@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import correlation
+from lmmkit.engine.crossproducts.whitening import normalised
 from lmmkit.model.design.residual_design import VisitDesign
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.options import check_option
 
+ResidualKind = Literal["response", "pearson", "normalised", "marginal"]
+RESIDUALS = ("response", "pearson", "normalised", "marginal")
 VARCORR = ["group", "var1", "var2", "vcov", "sdcor"]
 MOST_PAIRED = 100  # cells of a residual structure up to which each covariance is listed
 TRACE = ["phase", "iteration", "deviance", "gradient", "decrement", "step", "theta"]
@@ -159,3 +163,19 @@ def by_row(estimates: Estimates, values: Floats, name: str) -> pd.Series[float]:
     numbers = np.full(len(index), np.nan)
     numbers[used] = values
     return pd.Series(numbers, index=index, name=name)
+
+
+def residuals(estimates: Estimates, kind: ResidualKind) -> pd.Series[float]:
+    """(n,) residuals of one kind by row; see `Fit.residuals`.
+
+    Raises:
+        FitError: A kind that is not offered.
+    """
+    check_option("kind", kind, RESIDUALS)
+    problem = estimates.problem
+    e = problem.response - (estimates.marginal_fit if kind == "marginal" else estimates.fitted)
+    if kind == "pearson":
+        e = e / estimates.noise
+    elif kind == "normalised":
+        e = normalised(problem, estimates.rho, estimates.sigma, e[:, None])[:, 0]
+    return by_row(estimates, e, kind)

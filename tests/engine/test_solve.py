@@ -10,7 +10,7 @@ from engine.test_setup import problem_of
 from support.visits import trial
 
 from lmmkit.engine.covariance.row_structure import RowStructure, VarianceFunction
-from lmmkit.engine.covariates import LEAST_FITTED, centred, fitted_values, lift, middle, with_fitted
+from lmmkit.engine.covariates import LEAST_FITTED, centred, lift, middle, with_fitted
 from lmmkit.engine.problem import FitNumbers, Problem, RowResidual
 from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.solve import solve, solve_at
@@ -48,7 +48,7 @@ def test_effects_at_given_variances_are_hendersons():
     assert found.evaluations == 0
     fitted = expected + b[problem.terms[0].codes] + 0.25
     shifted = replace(problem, offset=np.full(30, 0.25), response=problem.response + 0.25)
-    np.testing.assert_allclose(fitted_values(shifted, solve_at(shifted, (L,), sigma)), fitted)
+    np.testing.assert_allclose(solve_at(shifted, (L,), sigma).fitted, fitted)
 
 
 def test_a_residual_variance_that_runs_to_zero_is_refused():

@@ -134,9 +134,8 @@ def looked_at(name):
     """What every check makes of a fit beside 39 data sets, and these."""
     fit = FITS[name]()
     (sets,) = replicate_data(fit.estimates, seed=1, count=39, rules=SizeRules(table=0))
-    made = [*(prepare(fit) for prepare in PREPARED), Missingness(fit)]
-    found = [one for check in (*ROW_CHECKS, *LEVEL_CHECKS) for one in check(fit, sets)]
-    return [*found, *(one for check in made for one in check(sets))], sets
+    made = [*(prepare(fit.estimates) for prepare in PREPARED), Missingness(fit.estimates)]
+    return [one for check in (*ROW_CHECKS, *LEVEL_CHECKS, *made) for one in check(sets)], sets
 
 
 def results(name):

@@ -33,7 +33,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import Forward, eliminate
-from lmmkit.engine.criterion.gradient import Reverse, ReverseSweep, RowEffects, reverse_sweep
+from lmmkit.engine.criterion.gradient import Reverse, ReverseSweep, RowEffects
 from lmmkit.engine.criterion.hessian import AverageInformation, Point, average_information
 from lmmkit.engine.crossproducts.elimination_order import Layout
 from lmmkit.engine.crossproducts.product_sources import Adjoint, Patterned, ProductSource
@@ -117,7 +117,7 @@ class Evaluation(Point):
         """D = d deviance / dT and U = Z'V^-1W of every factor."""
         if isinstance(self.criterion.source, Whitened):
             return self._swept[1]
-        return reverse_sweep(self.forward, self.criterion.layout, self.K)
+        return ReverseSweep(self.forward, self.criterion.layout, self.K).run()
 
     @lazy
     def _swept(self) -> tuple[ReverseSweep, Reverse]:

@@ -51,9 +51,9 @@ from lmmkit.engine.criterion.elimination import (
 from lmmkit.engine.criterion.sparse_rest import SparseRest
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, rest_columns
 from lmmkit.engine.crossproducts.product_sources import RandomRows
-from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse, mirrored
+from lmmkit.engine.problem import Prepared
 
 STRIP = 8_000_000  # numbers of some dense columns of the rest, over rows or levels, that are made at a time
 STEEP = 1e-3  # below this diagonal of L the block trace is taken from the rows, not by division by L
@@ -132,11 +132,6 @@ def _block_trace(A: Floats, layout: Layout, position: int, k: int) -> Floats:
 def rest_inverse(rest: Rest | SparseRest, layout: Layout) -> DenseInverse | SparseRest:
     """What multiplies by E, and has the traces of D."""
     return DenseInverse(rest, layout) if isinstance(rest, Rest) else rest
-
-
-def reverse_sweep(forward: Forward, layout: Layout, K: Floats) -> Reverse:
-    """D and U of every factor, for the derivative K of the deviance in W'V^-1 W, (q, q)."""
-    return ReverseSweep(forward, layout, K).run()
 
 
 def conditional_blocks(forward: Forward, reverse: Reverse, layout: Layout) -> list[Floats]:

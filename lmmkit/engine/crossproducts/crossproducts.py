@@ -10,13 +10,16 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import block_diag, csr_array, eye_array, kron
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, columns_of
-from lmmkit.engine.crossproducts.scaling import Prepared
-from lmmkit.engine.crossproducts.sparse_products import SparseProducts, sparse_products
+from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, columns_of, rest_columns
+from lmmkit.engine.crossproducts.sparse_products import SparseProducts
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import FILL, Dense, Sparse, occurring
+from lmmkit.engine.linalg.sparse_cholesky import sparse_pattern
+from lmmkit.engine.problem import Prepared
+from lmmkit.engine.relations.pedigree import Pedigree
 
 Coupling = Dense | Sparse
 SMALL = 20_000  # cells of a coupling that are cheaper to keep all than to choose from
@@ -184,7 +187,7 @@ def collect(prepared: Prepared, layout: Layout) -> Moments:
     W = take(prepared, (*prepared.fixed, prepared.response))
     Z = [take(prepared, factor.rows) for factor in layout.chain]
     unit = None if prepared.unit is None else prepared.views[prepared.unit]
-    rest = sparse_products(prepared, layout) if layout.sparse else _rest_blocks(prepared, layout)
+    rest = _sparse_products(prepared, layout) if layout.sparse else _rest_blocks(prepared, layout)
     out = Moments([], [], {}, [], rest, rest_sums(prepared, layout, W), gram(W))
     for f in range(len(layout.chain)):
         _add_factor(out, f, prepared, layout, Z, W, unit)
@@ -210,6 +213,43 @@ def _add_factor(
     out.fixed.append(fixed)
     out.between.update({(f, g): block for g, block in enumerate(between, start=f + 1)})
     out.coupling.append(couple(Z[f], factor, prepared, layout, dense=f > 0) if layout.rest else None)
+
+
+def _sparse_products(prepared: Prepared, layout: Layout) -> SparseProducts:
+    """Z'Z and P of the factors of the rest.
+
+    Raises:
+        FitError: The factor of C would have too many entries.
+    """
+    Z = rest_columns(prepared, layout)
+    there = csr_array((np.ones(Z.nnz), Z.indices, Z.indptr), shape=Z.shape)
+    P = csr_array(block_diag([_prior(f, ones=False) for f in layout.rest], format="csr"))
+    P_there = csr_array(block_diag([_prior(f, ones=True) for f in layout.rest], format="csr"))
+    pattern = csr_array(there.T @ there + P_there)
+    pattern.sort_indices()
+    q = pattern.shape[0]
+    keys = np.repeat(np.arange(q), np.diff(pattern.indptr)) * q + pattern.indices
+
+    def data(A: csr_array) -> Floats:
+        found = A.tocoo()
+        out = np.zeros(len(keys))
+        out[np.searchsorted(keys, found.coords[0].astype(np.int64) * q + found.coords[1])] = found.data
+        return out
+
+    logdet = sum(f.width * f.relation.logdet for f in layout.rest if isinstance(f.relation, Pedigree))
+    spans = tuple((layout.columns(i), f.width) for i, f in enumerate(layout.rest))
+    W = np.ascontiguousarray(prepared.rows[[*prepared.fixed, prepared.response]].T)
+    return SparseProducts(sparse_pattern(pattern), data(csr_array(Z.T @ Z)), data(P), logdet, spans, Z, W)
+
+
+def _prior(factor: Factor, *, ones: bool) -> csr_array:
+    """K^-1 (x) I, or I; with full blocks of ones in their place, the pattern that they take."""
+    K = factor.relation.precision if isinstance(factor.relation, Pedigree) else eye_array(factor.levels)
+    if not ones:
+        return csr_array(kron(K, eye_array(factor.width), format="csr"))
+    K = csr_array(K)
+    pattern = csr_array((np.ones(K.nnz), K.indices, K.indptr), shape=K.shape)
+    return csr_array(kron(pattern, np.ones((factor.width, factor.width)), format="csr"))
 
 
 def gram(rows: Sequence[Row]) -> Floats:

@@ -20,9 +20,9 @@ from scipy.linalg import eigh
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.crossproducts import Coupling, Moments, gram, take
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, by_rank
-from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.crossproducts.sparse_products import SparseProducts
 from lmmkit.engine.linalg.cross_blocks import Dense
+from lmmkit.engine.problem import Prepared
 from lmmkit.engine.relations.relationship import CLIP, DenseRelationship
 
 

@@ -20,9 +20,8 @@ from scipy.sparse import csr_array, eye_array, hstack, kron
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, FactorStructure, Part
 from lmmkit.engine.covariance.structures import Growth, Structure
-from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg.levelwise import solved
-from lmmkit.engine.problem import Problem, Residual, RowResidual
+from lmmkit.engine.problem import Prepared, Problem, Residual, RowResidual
 from lmmkit.engine.relations.pedigree import Pedigree
 from lmmkit.engine.relations.relationship import DenseRelationship, Relationship
 from lmmkit.errors import FitError

@@ -7,59 +7,17 @@ its structure names), so the estimates are carried back exactly: `Prepared` hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 from scipy.linalg import qr, solve_triangular
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.linalg.levelwise import solved
-from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.problem import Prepared, Problem, Term
 from lmmkit.errors import FitError
 
 RANK_TOLERANCE = 1e-7  # R's: a column is aliased when less than this share of its norm is new
 ILL_CONDITIONED = 1e-3  # below this share of new norm X is orthogonalised, else its own columns serve
 SLANTED = 0.1  # the same for the columns of one random-effects term
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """Rows ready for cross-products, and the way back to the units of the data.
-
-    Attributes:
-        rows: (c, n) distinct prepared columns of X and Z, the response last; sqrt(weight) multiplied in.
-        unit: Position of a row of ones in `rows`, or None.
-        fixed: Positions in `rows` of the p kept columns of X.
-        kept: Positions in `Problem.fixed` of those columns.
-        terms: Positions in `rows` of each term's k columns.
-        basis: (p, p) S of X_prepared = X S.
-        term_bases: S of each term, (k, k).
-        beta: (p,) ordinary least squares estimate in the units of the data.
-        scale: Units of the response per prepared unit.
-        log_weights: Sum of log prior weights.
-    """
-
-    rows: Floats
-    unit: int | None
-    fixed: tuple[int, ...]
-    kept: tuple[int, ...]
-    terms: tuple[tuple[int, ...], ...]
-    basis: Floats
-    term_bases: tuple[Floats, ...]
-    beta: Floats
-    scale: float
-    log_weights: float
-
-    @cached_property
-    def views(self) -> list[Floats]:
-        """Each row as one object, so that products of the same two rows are taken once."""
-        return list(self.rows)
-
-    @property
-    def response(self) -> int:
-        """Position of the response in `rows`."""
-        return len(self.rows) - 1
 
 
 def _constant(problem: Problem) -> int | None:

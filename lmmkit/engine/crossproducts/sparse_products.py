@@ -12,13 +12,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import block_diag, csr_array, eye_array, kron
+from scipy.sparse import csr_array
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, rest_columns
-from lmmkit.engine.crossproducts.scaling import Prepared
-from lmmkit.engine.linalg.sparse_cholesky import SparsePattern, sparse_pattern
-from lmmkit.engine.relations.pedigree import Pedigree
+from lmmkit.engine.linalg.sparse_cholesky import SparsePattern
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,40 +126,3 @@ class SparseProducts:
         """(J, k, k) the diagonal blocks of one factor."""
         blocks, i, j = self.blocks(data, f, f)
         return blocks[i == j]
-
-
-def sparse_products(prepared: Prepared, layout: Layout) -> SparseProducts:
-    """Z'Z and P of the factors of the rest.
-
-    Raises:
-        FitError: The factor of C would have too many entries.
-    """
-    Z = rest_columns(prepared, layout)
-    there = csr_array((np.ones(Z.nnz), Z.indices, Z.indptr), shape=Z.shape)
-    P = csr_array(block_diag([_prior(f, ones=False) for f in layout.rest], format="csr"))
-    P_there = csr_array(block_diag([_prior(f, ones=True) for f in layout.rest], format="csr"))
-    pattern = csr_array(there.T @ there + P_there)
-    pattern.sort_indices()
-    q = pattern.shape[0]
-    keys = np.repeat(np.arange(q), np.diff(pattern.indptr)) * q + pattern.indices
-
-    def data(A: csr_array) -> Floats:
-        found = A.tocoo()
-        out = np.zeros(len(keys))
-        out[np.searchsorted(keys, found.coords[0].astype(np.int64) * q + found.coords[1])] = found.data
-        return out
-
-    logdet = sum(f.width * f.relation.logdet for f in layout.rest if isinstance(f.relation, Pedigree))
-    spans = tuple((layout.columns(i), f.width) for i, f in enumerate(layout.rest))
-    W = np.ascontiguousarray(prepared.rows[[*prepared.fixed, prepared.response]].T)
-    return SparseProducts(sparse_pattern(pattern), data(csr_array(Z.T @ Z)), data(P), logdet, spans, Z, W)
-
-
-def _prior(factor: Factor, *, ones: bool) -> csr_array:
-    """K^-1 (x) I, or I; with full blocks of ones in their place, the pattern that they take."""
-    K = factor.relation.precision if isinstance(factor.relation, Pedigree) else eye_array(factor.levels)
-    if not ones:
-        return csr_array(kron(K, eye_array(factor.width), format="csr"))
-    K = csr_array(K)
-    pattern = csr_array((np.ones(K.nnz), K.indices, K.indptr), shape=K.shape)
-    return csr_array(kron(pattern, np.ones((factor.width, factor.width)), format="csr"))

@@ -19,10 +19,9 @@ import numpy as np
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.crossproducts import Coupling, Moments, lifted
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, amalgamated
-from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense, Sparse
-from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.problem import Prepared, Problem, Term
 
 Maps = list[Floats]  # C of each factor, (k, k')
 

@@ -32,10 +32,9 @@ from lmmkit.engine.crossproducts.elimination_order import (
 )
 from lmmkit.engine.crossproducts.patterns import patterns_of
 from lmmkit.engine.crossproducts.product_sources import Adjoint, ProductSource
-from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.crossproducts.whitening import Root, Whitening, whitening_of
 from lmmkit.engine.linalg.levelwise import least_solved
-from lmmkit.engine.problem import Residual, RowResidual
+from lmmkit.engine.problem import Prepared, Residual, RowResidual
 from lmmkit.errors import FitError
 
 MIXED = 2e8  # numbers of whitened columns of Z that memory bears, 12 bytes each

@@ -31,15 +31,18 @@ from scipy.spatial.distance import pdist
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial
-from lmmkit.engine.crossproducts.patterns import patterns_of
-from lmmkit.engine.problem import Residual, RowResidual
+from lmmkit.engine.crossproducts.patterns import (
+    LEAST_SHARE,
+    OUT_OF_RANGE,
+    SINGULAR,
+    WIDEST,
+    patterns_of,
+    refuse_out_of_range,
+)
+from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.errors import FitError
 
 LARGEST_SUBJECT = 3_000  # rows whose R is one dense matrix: 72 MB each for it, its root and its derivatives
-LEAST_SHARE = 1e-12  # of a row's variance that the earlier ones do not determine: below, R is singular
-SINGULAR = "The residual covariance matrix is not positive definite."
-OUT_OF_RANGE = "The residual covariance matrix has left the range of floating-point numbers."
-WIDEST = 1e60  # ratio of two variances in R beyond which numbers have no room
 FARTHEST = 300.0  # log of an SD over sigma, whose square has room
 TOO_FAR = (
     "The residual standard deviations are beyond the range of floating-point numbers: the covariate of the "
@@ -412,9 +415,7 @@ class _BlockProcess(Process):
         for shape in self.shapes:
             with np.errstate(over="ignore", invalid="ignore"):
                 R = self.matrices(rho, shape.made_of)
-            diagonal = np.einsum("ptt->pt", R)
-            if not np.isfinite(R).all() or diagonal.max() > WIDEST * diagonal.min():
-                raise FitError(OUT_OF_RANGE)
+            refuse_out_of_range(R)
             half, logs = _inverse_roots(R)
             logdet += 2.0 * float(shape.counts @ logs)
             groups.append(_Group(shape.rows, shape.counts, half, self._turns(rho, shape, half)))
@@ -502,6 +503,27 @@ def root_of(residual: Residual | RowResidual, rho: Floats) -> RowRoot:
     """Returns B at rho, over the rows in the caller's order."""
     found = whitening_of(residual)
     return RowRoot(found.order, found.at(rho))
+
+
+def normalised(problem: Problem, rho: Floats, sigma: Floats | float, e: Floats) -> Floats:
+    """Returns (n, r) B W^1/2 e / sigma: residuals that are independent, of variance 1, where the model holds.
+
+    Over visits B is the inverse of the lower Cholesky factor of R in their order; with time that of a Markov
+    process, each row less what the one before it tells of it.
+    """
+    out = e / sigma
+    if problem.weights is not None:
+        out *= np.sqrt(problem.weights)[:, None]
+    if problem.residual is None:
+        return out
+    return root_of(problem.residual, rho).white(np.ascontiguousarray(out.T)).T
+
+
+def residuals_from(problem: Problem, rho: Floats, sigma: float, z: Floats) -> Floats:
+    """Returns (n, r) residuals sigma W^-1/2 B^-1 z made of independent standard normal numbers."""
+    if problem.residual is not None:
+        z = root_of(problem.residual, rho).unwhite(np.ascontiguousarray(z.T)).T
+    return sigma * z if problem.weights is None else (sigma / np.sqrt(problem.weights))[:, None] * z
 
 
 def _process(residual: RowResidual) -> Process:

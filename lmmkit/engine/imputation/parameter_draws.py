@@ -18,10 +18,10 @@ from functools import cached_property
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.crossproducts.whitening import root_of
+from lmmkit.engine.crossproducts.whitening import residuals_from
 from lmmkit.engine.inference.information import VarianceInformation, optimum_at
-from lmmkit.engine.problem import Problem, Term
-from lmmkit.engine.solution import Optimum
+from lmmkit.engine.optimum import Optimum
+from lmmkit.engine.problem import Problem
 from lmmkit.errors import FitError
 
 OPEN = (
@@ -121,22 +121,15 @@ def prior_effects(problem: Problem, at: Parameters, u: Floats) -> tuple[Floats, 
     """(J, k) random effects of each term made of standard normal numbers, `effects_count` of them."""
     made, first = list[Floats](), 0
     for term, factor in zip(problem.terms, at.factors, strict=True):
-        rank, k = _rank(term), len(factor)
-        own = u[first : first + rank * k].reshape(rank, k) @ (at.sigma * factor).T
-        first += rank * k
-        if term.relation is not None:
-            own = term.relation.coloured(own)
-        made.append(own)
+        count = term.rank * len(factor)
+        made.append(term.effects(at.sigma * factor, u[first : first + count])[:, :, 0])
+        first += count
     return tuple(made)
 
 
 def effects_count(problem: Problem) -> int:
     """How many standard normal numbers the random effects are made of."""
-    return sum(_rank(term) * len(term.columns) for term in problem.terms)
-
-
-def _rank(term: Term) -> int:
-    return term.levels if term.relation is None else term.relation.rank
+    return sum(term.rank * len(term.columns) for term in problem.terms)
 
 
 def effects_at(problem: Problem, at: Parameters, u: Floats, noise: Floats, *, reml: bool) -> DrawnEffects:
@@ -153,19 +146,9 @@ def effects_at(problem: Problem, at: Parameters, u: Floats, noise: Floats, *, re
         reml: As of the fit; it changes nothing but the deviance.
     """
     b = prior_effects(problem, at, u)
-    w = np.ones(len(noise)) if problem.weights is None else np.sqrt(problem.weights)
-    e = noise if problem.residual is None else root_of(problem.residual, at.rho).unwhite(noise[None])[0]
-    left = problem.response - at.sigma * e / w - random_part(problem, b)
+    e = residuals_from(problem, at.rho, at.sigma, noise[:, None])[:, 0]
+    left = problem.plus_random(problem.response - e, [-effects for effects in b])
     found = optimum_at(
         replace(problem, response=left), at.factors, at.rho if problem.residual else None, reml=reml
     )
     return DrawnEffects(found.beta, tuple(x + y for x, y in zip(found.random_effects(), b, strict=True)))
-
-
-def random_part(problem: Problem, b: tuple[Floats, ...]) -> Floats:
-    """(n,) Z b."""
-    out = np.zeros(len(problem.response))
-    for term, effects in zip(problem.terms, b, strict=True):
-        for place, column in zip(term.columns, effects.T, strict=True):
-            out += term.on_rows(column) * problem.columns[place]
-    return out

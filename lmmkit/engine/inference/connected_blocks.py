@@ -25,10 +25,10 @@ from scipy.sparse.csgraph import connected_components
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.inference.information import DirectionalInformation, Directions, theta_directions
+from lmmkit.engine.optimum import Optimum
 from lmmkit.engine.problem import Problem, Residual, RowResidual, Term
 from lmmkit.engine.relations.pedigree import Pedigree
 from lmmkit.engine.relations.relationship import Relationship
-from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
 
 LARGEST = 1_000  # rows of a block

@@ -24,10 +24,10 @@ from lmmkit.engine.criterion.hessian import observed_hessian
 from lmmkit.engine.inference.traces import Traces, component_sizes, outer_sum, scores, traces
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
+from lmmkit.engine.optimum import Optimum
 from lmmkit.engine.problem import Problem, RowResidual
 from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.setup import set_up
-from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
 
 CUBES = 1e8  # sum of the components' sizes cubed up to which the exact Hessian is taken from their blocks

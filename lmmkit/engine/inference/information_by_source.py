@@ -11,7 +11,7 @@ from lmmkit.engine.inference.information import (
     variance_information,
 )
 from lmmkit.engine.inference.visits import VisitInformation, visit_variance_information
-from lmmkit.engine.solution import Optimum
+from lmmkit.engine.optimum import Optimum
 
 
 def exact_information(optimum: Optimum) -> VarianceInformation:

@@ -30,7 +30,7 @@ from lmmkit.engine.crossproducts.crossproducts import Coupling
 from lmmkit.engine.inference.traces import scores
 from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense, counting_argsort
-from lmmkit.engine.solution import Optimum
+from lmmkit.engine.optimum import Optimum
 
 CELLS = 4_000_000  # of a chunk of rows by the columns of the rest
 SLAB = 1_000  # levels whose rows of B E are held at a time

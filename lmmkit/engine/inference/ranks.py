@@ -10,10 +10,9 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.crossproducts.crossproducts import block_sums, gram, take
 from lmmkit.engine.crossproducts.elimination_order import Factor
-from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.inference.traces import NULL_PIVOT, cross_products, rank_root, refuse_too_large
 from lmmkit.engine.linalg import levelwise
-from lmmkit.engine.problem import Problem
+from lmmkit.engine.problem import Prepared, Problem
 
 NOTHING_NEW = 1e-9  # below this share of its own square a column of X lies in the span of Z
 

@@ -29,8 +29,8 @@ from scipy.sparse.csgraph import connected_components
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.criterion.criterion import Evaluation
 from lmmkit.engine.crossproducts.elimination_order import Factor, Layout, random_columns
-from lmmkit.engine.crossproducts.scaling import Prepared
 from lmmkit.engine.linalg import levelwise
+from lmmkit.engine.problem import Prepared
 from lmmkit.errors import FitError
 
 NULL_PIVOT = 1e-12  # below this share of its own length a column is a sum of the others

@@ -27,7 +27,7 @@ from lmmkit.engine.crossproducts.elimination_order import random_columns
 from lmmkit.engine.inference.information import VarianceInformation, entry_directions
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.engine.linalg.two_part_covariance import Sandwich
-from lmmkit.engine.solution import Optimum
+from lmmkit.engine.optimum import Optimum
 from lmmkit.errors import FitError
 
 MOST = 500  # random effects: the matrices have so many rows; half a second in all

@@ -26,7 +26,7 @@ from lmmkit.engine.inference.information import (
     VarianceInformation,
     with_sigma,
 )
-from lmmkit.engine.solution import Optimum
+from lmmkit.engine.optimum import Optimum
 
 
 class Moving(NamedTuple):

@@ -24,7 +24,7 @@ from scipy.sparse import csr_array, eye_array, hstack, kron
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.crossproducts.elimination_order import Factor, columns_of, random_columns
 from lmmkit.engine.inference.connected_blocks import residual_blocks
-from lmmkit.engine.solution import Optimum
+from lmmkit.engine.optimum import Optimum
 from lmmkit.errors import FitError
 
 FEW = 1_500  # random effects that all are columns of the dense matrix

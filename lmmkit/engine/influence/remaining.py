@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.optimum import Optimum
 from lmmkit.engine.problem import FitNumbers, Problem, Residual, RowResidual, Term
-from lmmkit.engine.solution import Optimum, Solution
-from lmmkit.engine.solve import solve, solve_at
+from lmmkit.engine.solve import Solution, solve, solve_at
 from lmmkit.errors import FitError
 
 ROW, EFFECT, CUBE, FIXED = 3e-7, 2e-6, 2e-10, 4e-3  # seconds of a refit a row and column, an effect, ...

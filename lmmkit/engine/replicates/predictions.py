@@ -18,14 +18,14 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.criterion.elimination import eliminate
-from lmmkit.engine.criterion.gradient import reverse_sweep
+from lmmkit.engine.criterion.gradient import ReverseSweep
 from lmmkit.engine.crossproducts.crossproducts import Moments, absorb, collect
 from lmmkit.engine.crossproducts.dense_relations import independent
 from lmmkit.engine.crossproducts.elimination_order import Layout, build_layout
-from lmmkit.engine.crossproducts.scaling import Prepared, prepare
+from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.crossproducts.whitened import whitened
 from lmmkit.engine.linalg import levelwise
-from lmmkit.engine.problem import Problem
+from lmmkit.engine.problem import Prepared, Problem
 from lmmkit.engine.replicates.batch_criterion import scores_at
 from lmmkit.engine.replicates.batch_sums import Shared, summed
 
@@ -108,7 +108,7 @@ class OneVariance:
         a = np.concatenate([-step, np.eye(Y.shape[1])])
         scores, effects = list[Floats](), list[Floats]()
         if layout.factors:
-            reverse = reverse_sweep(forward, layout, np.zeros_like(F))
+            reverse = ReverseSweep(forward, layout, np.zeros_like(F)).run()
             for f, (factor, L) in enumerate(zip(layout.factors, self.L, strict=True)):
                 own = np.einsum("kqj,qr->krj", reverse.of(layout, f), a)
                 spread = np.ascontiguousarray(factor.spread(own).swapaxes(1, 2))

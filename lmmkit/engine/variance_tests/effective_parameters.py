@@ -25,7 +25,7 @@ from lmmkit.engine.criterion.elimination import eliminate
 from lmmkit.engine.criterion.hessian import observed_hessian, pushed
 from lmmkit.engine.inference.information import ExpectedInformation, exact_hessian, theta_directions
 from lmmkit.engine.linalg import levelwise
-from lmmkit.engine.solution import Optimum
+from lmmkit.engine.optimum import Optimum
 
 STEP = 1e-3  # of lambda; the differences are exact to its fourth power
 FLAT = 1e-10  # of the largest, below which an eigenvalue of the scaled Hessian is that of a flat direction

@@ -9,9 +9,8 @@ from lmmkit.errors import FitError
 from lmmkit.model.comparison.nesting import refuse_different_data, same_fixed
 from lmmkit.model.estimates import Estimates, refitted
 from lmmkit.model.inference.variance_test import ZERO, VarianceTest
-from lmmkit.model.options import whole
-from lmmkit.model.resampling.bootstrap import Progress
-from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
+from lmmkit.model.options import Progress, Seed, seed_of, whole
+from lmmkit.model.resampling.simulate import Simulator
 from lmmkit.model.threads import one_thread
 
 

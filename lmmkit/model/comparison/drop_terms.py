@@ -22,7 +22,7 @@ from lmmkit.model.formula.formula import INTERCEPT, ORDERED, Bar, Formula, Term,
 from lmmkit.model.formula.spelling import same_name
 from lmmkit.model.inference.anova import anova
 from lmmkit.model.options import check_option
-from lmmkit.model.resampling.variance_shares import marginal_r2
+from lmmkit.model.variance_parts import marginal_r2
 
 RandomTest = Literal["lrt", "bootstrap"]
 FixedTest = Literal["F", "lrt", "bootstrap"]

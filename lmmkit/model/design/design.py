@@ -638,8 +638,8 @@ def _check_rows(request: Request, source: Source, groupings: Mapping[str, Groupi
         check_response(_response(request.formula, source), request.formula.response.text)
     with found.part("weights"):
         check_weights(source.weights(request.weights))
-    with found.part("formula"):
-        if request.variances is None:  # what is given need not be told apart by the data
+    if request.variances is None:  # what is given need not be told apart by the data
+        with found.part("formula"):
             check_groupings(groupings, source.count, _series(request.formula))
     with found.part("formula"):
         check_same(same_grouping(list(groupings.values())))

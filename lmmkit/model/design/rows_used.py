@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -56,23 +56,20 @@ class Request:
     known: Mapping[str, Known] = field(default_factory=dict[str, Known])
     variances: Mapping[str, Any] | None = None
 
-    def columns(self) -> Iterator[str]:
+    def columns(self) -> list[str]:
         """Names of the columns it uses, repetitions included."""
-        yield from self.needed()
+        out = self.needed()
         for bar in self.formula.random:
-            yield from bar.group.columns() if bar.group.members else ()
+            out += bar.group.columns() if bar.group.members else []
+        return out
 
-    def needed(self) -> Iterator[str]:
+    def needed(self) -> list[str]:
         """Names of the columns without whose value a row cannot be used: all but those of members."""
-        for expression in self.formula.expressions():
-            yield from expression.variables
+        out = [name for expression in self.formula.expressions() for name in expression.variables]
         for bar in self.formula.random:
-            yield from () if bar.group.members else bar.group.names
-        for extra in (self.weights, self.offset):
-            if isinstance(extra, str):
-                yield extra
-        if self.residual is not None:
-            yield from self.residual.columns()
+            out += () if bar.group.members else bar.group.names
+        out += [extra for extra in (self.weights, self.offset) if isinstance(extra, str)]
+        return out if self.residual is None else [*out, *self.residual.columns()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +141,10 @@ def open_source(request: Request, data: Any, evaluator: Evaluator | None = None)
     if not lost:
         return Source(evaluator, vectors, lost, None)
     if request.missing == "error":
-        raise DataError(_missing_found(lost))
+        raise DataError(
+            f"Values are missing: {missing_in_words(lost)}. Fill or leave out these rows, or use "
+            "missing='drop'."
+        )
     rows = np.flatnonzero(~np.logical_or.reduce(list(lost.values())))
     if len(rows) == 0:
         raise DataError(_no_rows(lost, table.rows))
@@ -164,12 +164,12 @@ def _read(request: Request, evaluator: Evaluator) -> None:
             with found.part("formula"):
                 evaluator.table.factor(name)
         for weight in bar.group.members.weights if bar.group.members else ():
-            with found.part("formula"):
-                if isinstance(weight, Expression):
+            if isinstance(weight, Expression):
+                with found.part("formula"):
                     evaluator.numbers(weight)
     for label, extra in (("weights", request.weights), ("offset", request.offset)):
-        with found.part(label):
-            if isinstance(extra, str):
+        if isinstance(extra, str):
+            with found.part(label):
                 evaluator.table.numbers(extra)
     if request.residual is not None:
         with found.part("residual"):
@@ -257,7 +257,7 @@ def picked(given: Given, rows: NDArray[np.intp], table: Table) -> Given:
 
 def _some(vector: Any, rows: NDArray[np.intp], table: Table) -> Any:
     """The rows of a vector; one that does not fit the table is left as it is, and refused with it."""
-    if vector is None or isinstance(vector, str) or _is_misplaced(vector, table.frame):
+    if vector is None or isinstance(vector, str) or is_misplaced(vector, table.frame):
         return vector
     if isinstance(vector, pd.Series):
         return cast("pd.Series[Any]", vector).iloc[rows]
@@ -270,7 +270,7 @@ def _some(vector: Any, rows: NDArray[np.intp], table: Table) -> Any:
 
 def _vector(given: Any, what: str, table: Table) -> Floats:
     rows = table.rows
-    if _is_misplaced(given, table.frame):
+    if is_misplaced(given, table.frame):
         raise DataError(
             f"{what}: the Series has another index than the table; give it that index, or its `to_numpy()` "
             "to go by position."
@@ -288,16 +288,17 @@ def _vector(given: Any, what: str, table: Table) -> Floats:
     return finite(values, f"({what})")
 
 
-def _is_misplaced(given: Any, frame: pd.DataFrame) -> bool:
+def is_misplaced(given: Any, frame: pd.DataFrame) -> bool:
+    """Whether a Series has other row labels than a table."""
     return isinstance(given, pd.Series) and not given.index.equals(frame.index)
 
 
-def _missing_found(lost: Mapping[str, Mask]) -> str:
-    parts = [
+def missing_in_words(lost: Mapping[str, Mask]) -> str:
+    """In how many rows each column has no value, and the first of them."""
+    return "; ".join(
         f"`{name}` in {int(mask.sum()):,} row(s), first in row {np.flatnonzero(mask)[0] + 1}"
         for name, mask in lost.items()
-    ]
-    return f"Values are missing: {'; '.join(parts)}. Fill or leave out these rows, or use missing='drop'."
+    )
 
 
 def _no_rows(lost: Mapping[str, Mask], rows: int) -> str:

@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.crossproducts.whitening import normalised
 from lmmkit.engine.replicates.predictions import OneVariance
-from lmmkit.model.diagnostics.replicated import normalised_of
 from lmmkit.model.estimates import Estimates
 
 ALIASED = 1e-7  # share that the model leaves of a direction's sum of squares below which it has it already
@@ -68,11 +68,8 @@ def added_columns(estimates: Estimates, columns: Sequence[Floats]) -> list[Added
     W = np.concatenate(columns, axis=1)
     problem = replace(estimates.problem, offset=None)
     found = OneVariance(problem, estimates.factors, estimates.rho, reml=estimates.reml).predictions(W)
-    left = W - estimates.X @ found.beta
-    for term, b in zip(problem.terms, found.b, strict=True):
-        for k, position in enumerate(term.columns):
-            left -= term.on_rows(b[:, k]) * problem.columns[position][:, None]
-    white, left = (normalised_of(estimates, each, np.array(estimates.sigma)) for each in (W, left))
+    left = problem.plus_random(W - estimates.X @ found.beta, [-b for b in found.b])
+    white, left = (normalised(problem, estimates.rho, estimates.sigma, each) for each in (W, left))
     ends = np.cumsum([0, *(each.shape[1] for each in columns)])
     spans = [slice(start, end) for start, end in pairwise(ends)]
     return [_added(white[:, own], left[:, own], found.beta[:, own]) for own in spans]

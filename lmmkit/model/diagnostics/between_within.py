@@ -16,7 +16,6 @@ from lmmkit.model.diagnostics.added_columns import AddedColumns, added_columns
 from lmmkit.model.diagnostics.check_result import CheckResult, Fact, Sentence, Unchecked, column, number
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.fit import Fit
 from lmmkit.model.table.grouping import Grouping
 from lmmkit.model.threads import one_thread
 
@@ -58,8 +57,8 @@ class BetweenWithin:
     nothing beside it.
     """
 
-    def __init__(self, fit: Fit) -> None:
-        self.estimates = estimates = fit.estimates
+    def __init__(self, estimates: Estimates) -> None:
+        self.estimates = estimates
         self.splits = list[_Split]()
         self.left = list[Unchecked]()
         tried, columns = list[tuple[str, str, Ints]](), list[Floats]()
@@ -163,7 +162,7 @@ def _one_schedule(values: Floats, codes: Ints) -> bool:
 
 
 def _of_gaps(name: str, group: str) -> Unchecked:
-    form = "but for missing rows they have the same values of it, so that its means tell who lacks rows alone"
+    form = "but for missing rows they have the same values of it, so that its means only tell who lacks rows"
     what = Sentence("Whether {} acts alike between and within the levels of {}", column(name), column(group))
     return Unchecked(CHECK, f"{name} in {group}", Sentence(form), what)
 

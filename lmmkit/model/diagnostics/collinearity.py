@@ -26,7 +26,6 @@ from lmmkit.model.diagnostics.check_result import (
 )
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.fit import Fit
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Term, term_name
 
@@ -178,8 +177,8 @@ def _fitted_covariance(estimates: Estimates, terms: Sequence[Sequence[Term]]) ->
 class Collinearity:
     """The predictors' variance inflation, the largest and all that are notable; by thresholds, no test."""
 
-    def __init__(self, fit: Fit) -> None:
-        self.found = list(_found(fit.estimates))
+    def __init__(self, estimates: Estimates) -> None:
+        self.found = list(_found(estimates))
 
     def __call__(self, _replicated: Replicated) -> Iterator[CheckResult | Unchecked]:
         """What the check finds, whatever the replicates."""
@@ -206,7 +205,8 @@ def _found(estimates: Estimates) -> Iterator[CheckResult | Unchecked]:
             check=CHECK,
             of=one.name,
             fine=Sentence(
-                "No predictor is collinear with others: the largest variance inflation is that of {}, {}.",
+                "No predictor is strongly collinear with others: the largest variance inflation is that of "
+                "{}, {}.",
                 name, number(one.vif, 2),
             ),
             notable=notable,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,13 +45,13 @@ from lmmkit.model.diagnostics.outliers import (
 from lmmkit.model.diagnostics.replicated import RULES, Replicated, SizeRules, replicate_data
 from lmmkit.model.diagnostics.serial import SerialCorrelation
 from lmmkit.model.diagnostics.spread import variance_along, variance_by_group
+from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
-from lmmkit.model.options import whole
-from lmmkit.model.resampling.simulate import seed_of
+from lmmkit.model.options import seed_of, whole
 from lmmkit.model.text_table import Cells, TextTable
 
 Frame = pd.DataFrame
-Check = Callable[[Fit, Replicated], Iterator[CheckResult | Unchecked]]
+Check = Callable[[Replicated], Iterator[CheckResult | Unchecked]]
 ALPHA, CLEAR = 0.05, 0.01  # adjusted p below which a verdict is `look`, and `trouble` where the size matters
 SEED = 20240101
 #: Checks that say which part of a distribution is not as the model has it, by the beginnings of their names.
@@ -69,7 +68,7 @@ ROW_CHECKS: tuple[Check, ...] = (
     variance_along,
     variance_by_group,
 )
-PREPARED: tuple[Callable[[Fit], Callable[[Replicated], Iterator[CheckResult | Unchecked]]], ...] = (
+PREPARED: tuple[Callable[[Estimates], Check], ...] = (
     SerialCorrelation,
     Linearity,
     BetweenWithin,
@@ -181,17 +180,17 @@ def diagnose(
     ['residuals', 'not checked']
     """
     count = None if replicates is None else whole("replicates", replicates, "data sets")
-    seed, given = seed_of(seed), fit.design.source.table.rows
+    seed, estimates, given = seed_of(seed), fit.estimates, fit.design.source.table.rows
     if names is not None and len(names) != given:
         raise FitError(f"names: {given:,} are expected, one for each row of the table, not {len(names):,}.")
     rows, parts = list[CheckResult | Unchecked](), list[list[list[Floats]]]()
     first: Replicated | None = None
-    prepared = [*(prepare(fit) for prepare in PREPARED), Missingness(fit, with_gaps)]
-    checks = [*(partial(check, fit) for check in ROW_CHECKS), *prepared]
-    for chunk in replicate_data(fit.estimates, seed=seed, count=count, rows=names, rules=rules):
+    prepared = [*(prepare(estimates) for prepare in PREPARED), Missingness(estimates, with_gaps)]
+    checks = [*ROW_CHECKS, *prepared]
+    for chunk in replicate_data(estimates, seed=seed, count=count, rows=names, rules=rules):
         found = [one for check in checks for one in check(chunk)]
         if first is None:
-            levels = [one for check in LEVEL_CHECKS for one in check(fit, chunk)]
+            levels = [one for check in LEVEL_CHECKS for one in check(chunk)]
             rows, first = [*found, *levels], chunk
             parts = [[[part] for part in _columns(one)] for one in rows]
         else:

@@ -17,14 +17,15 @@ from lmmkit.model.diagnostics.check_result import (
     Sentence,
     Unchecked,
     column,
+    counted,
     number,
     text,
+    too_few,
 )
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.diagnostics.spread import positive_response
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.fit import Fit
-from lmmkit.model.resampling.simulate import rank_of, responses
+from lmmkit.model.resampling.simulate import responses
 from lmmkit.model.threads import one_thread
 
 LEAST_ROWS = 20
@@ -51,13 +52,12 @@ def moments(values: Floats) -> tuple[Floats, Floats]:
         return lean, np.einsum("nc,nc->c", squares, squares) / len(off) / square**2 - 3.0
 
 
-def residual_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def residual_normality(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """Skewness and tails of the conditional residuals, and their quantiles against those of replicates."""
-    del fit
     what = Sentence("Whether residuals are normal")
     values = sets.conditional[sets.free]
     if len(values) < LEAST_ROWS:
-        few = Sentence("{} rows, of at least {}", number(len(values)), number(LEAST_ROWS))
+        few = too_few(len(values), LEAST_ROWS, "row")
         yield Unchecked("normal residuals", "residuals", few, what)
         return
     lean, tails = moments(values)
@@ -180,9 +180,8 @@ def quantile_curves(values: Floats) -> tuple[Floats, Floats, Callable[[Floats], 
     return ndtri((at + 0.5) / n), forward(ordered), back, ordered[:, 0]
 
 
-def quantile_residuals(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def quantile_residuals(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """Uniformity of the probabilities of each row under the model, unconditional and conditional."""
-    del fit
     kinds = {
         "unconditional": (
             sets.unconditional,
@@ -194,7 +193,7 @@ def quantile_residuals(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unc
         ),
     }
     if len(sets.response) < LEAST_ROWS:
-        few = Sentence("{} rows, of at least {}", number(len(sets.response)), number(LEAST_ROWS))
+        few = too_few(len(sets.response), LEAST_ROWS, "row")
         yield Unchecked("quantile residuals", "rows", few, Sentence("The uniformity of quantile residuals"))
         return
     for kind, (values, detects) in kinds.items():
@@ -249,15 +248,15 @@ def anderson_darling(values: Floats) -> tuple[Floats, float]:
     return statistic, distance
 
 
-def effect_normality(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def effect_normality(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """Skewness and kurtosis (Mardia's, where effects are correlated) of the scores of every random term."""
     chances: list[float] | None = None
-    for place, term in enumerate(fit.design.random):
+    for place, term in enumerate(sets.estimates.random):
         observed = term.grouping.observed
         z, J, k = sets.level_scores[place][observed], int(observed.sum()), len(term.names)
         what = Sentence("Whether the random effects of {} are normal", column(term.group))
         if 2 * k + 4 > J:
-            few = Sentence("{} levels cannot tell a distribution of {} effects", number(J), number(k))
+            few = Sentence("{} levels cannot tell a distribution of ", number(J)).joined(counted(k, "effect"))
             yield Unchecked("normal random effects", term.group, few, what)
             continue
         lean, tails, statistic = mardia(z)
@@ -347,7 +346,7 @@ def chance_to_see(sets: Replicated, statistic: Callable[[Floats], Floats]) -> li
     estimates = sets.estimates
     problem = estimates.problem
     count = COUNT if estimates.nobs <= LARGE else LEAST
-    sizes = [rank_of(term) * len(term.columns) for term in problem.terms]
+    sizes = [term.rank * len(term.columns) for term in problem.terms]
     u = normals(0, 0, count, sum(sizes) + estimates.nobs, STREAM)
     *effects, noise = np.split(u, np.cumsum(sizes))
     skewed = [-log_ndtr(own) - 1.0 for own in effects]

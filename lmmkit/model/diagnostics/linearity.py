@@ -13,7 +13,6 @@ from lmmkit.model.diagnostics.check_result import UNIT, CheckResult, Sentence, U
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.diagnostics.spread import positive_response
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.fit import Fit
 from lmmkit.model.threads import one_thread
 
 CHECK = "linearity"
@@ -88,8 +87,8 @@ class Linearity:
     and 3 in their ranks explain of the residuals.
     """
 
-    def __init__(self, fit: Fit) -> None:
-        self.estimates = estimates = fit.estimates
+    def __init__(self, estimates: Estimates) -> None:
+        self.estimates = estimates
         with one_thread():
             self.bends = list(_bends(estimates))
 

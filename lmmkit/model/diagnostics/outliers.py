@@ -16,17 +16,18 @@ from lmmkit.model.diagnostics.check_result import (
     Sentence,
     Unchecked,
     column,
+    counted,
     effect,
     level,
     listed,
     number,
     probability,
     text,
+    too_few,
 )
 from lmmkit.model.diagnostics.distribution import standardised
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.diagnostics.spread import cube_root_normal
-from lmmkit.model.fit import Fit
 from lmmkit.model.inference.degrees_of_freedom import is_small
 from lmmkit.model.inference.distributions import t_tail
 
@@ -107,20 +108,18 @@ def _told(group: str, value: str) -> str:
     return value if value.lower().startswith(f"{group.lower()} ") else f"{group} {value}"
 
 
-def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def rows_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """The largest residual in units of its own standard deviation."""
     values = np.abs(sets.conditional[sets.free])
     if len(values) < LEAST_ROWS:
-        why = Sentence(
-            "{} rows with a residual of their own, of at least {}", number(len(values)), number(LEAST_ROWS)
-        )
+        why = too_few(len(values), LEAST_ROWS, "row", " that the model does not fit exactly")
         yield Unchecked("outlying rows", "residuals", why, Sentence("Whether rows are outliers"))
         return
     value, df = studentised(sets)
     p = holm(t_tail(value, np.full(len(value), df)))
     order = np.argsort(-np.abs(np.nan_to_num(value)), kind="stable")
     out = order[: max(int(np.count_nonzero(p < ALPHA)), 1)]
-    told = [_row(fit, sets, int(i), float(value[i])) for i in out[:NAMED]]
+    told = [_row(sets, int(i), float(value[i])) for i in out[:NAMED]]
     if len(out) > NAMED:
         told.append(Sentence("{} more", number(len(out) - NAMED)))
     kind = judged_by(sets)
@@ -129,11 +128,12 @@ def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
         "outlying rows",
         "residuals",
         fine=Sentence(f"No row is an outlier: the largest {kind} residual, {{}}, is that of ", top[0])
-        .joined(_named(fit, sets, int(out[0])))
+        .joined(_named(sets, int(out[0])))
         .then(" ({} among all rows).", top[1]),
         notable=listed(told)
-        .then(f" {'lie' if len(out) > 1 else 'lies'} far from what the model expects "
-              f"({kind} residuals; {{}} for the first, among all rows).", top[1])
+        .then(" lie far from what the model expects ({} residuals; {} for the first, among all rows)."
+              if len(out) > 1 else
+              " lies far from what the model expects ({} residual; {} among all rows).", text(kind), top[1])
         .begun(),
         statistic=np.max(values, axis=0),
         size=float(abs(value[out[0]])),
@@ -145,8 +145,8 @@ def rows_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     )  # fmt: skip
 
 
-def _named(fit: Fit, sets: Replicated, row: int) -> Sentence:
-    groups = fit.design.groupings
+def _named(sets: Replicated, row: int) -> Sentence:
+    groups = sets.estimates.design.groupings
     form = "row {}" + (f" ({', '.join(['{} {}'] * len(groups))})" if groups else "")
     facts = [
         fact
@@ -156,37 +156,40 @@ def _named(fit: Fit, sets: Replicated, row: int) -> Sentence:
     return Sentence(form, text(str(sets.rows[row])), *facts)
 
 
-def _row(fit: Fit, sets: Replicated, row: int, value: float) -> Sentence:
-    return _named(fit, sets, row).then(" at {}", number(value, 2))
+def _row(sets: Replicated, row: int, value: float) -> Sentence:
+    return _named(sets, row).then(" at {}", number(value, 2))
 
 
-def level_distances(fit: Fit, sets: Replicated, factor: str) -> tuple[Floats, NDArray[np.bool_], int]:
+def level_distances(sets: Replicated, factor: str) -> tuple[Floats, NDArray[np.bool_], int]:
     """(J, 1 + B) squared distances of a factor's levels over all its effects, the observed levels, and k.
 
     Scores are taken relative to their second moments over the levels of the same column, so that a factor of
     a larger or smaller variance has no more outlying levels than another.
     """
-    places = [t for t, term in enumerate(fit.design.random) if term.factor == factor]
+    random = sets.estimates.random
+    places = [t for t, term in enumerate(random) if term.factor == factor]
     z = np.concatenate([sets.level_scores[t] for t in places], axis=1)
-    seen = fit.design.random[places[0]].grouping.observed
+    seen = random[places[0]].grouping.observed
     u = standardised(z[seen])
     return np.einsum("jac,jac->jc", u, u), seen, z.shape[1]
 
 
-def groups_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def groups_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """The level of each factor that is farthest from the others in all its effects together."""
-    for grouping in fit.design.groupings:
+    design = sets.estimates.design
+    for grouping in design.groupings:
         name = grouping.name
-        terms = [t for t in fit.design.random if t.factor == name]
-        k = sum(len(t.names) for t in terms)
+        terms = [t for t in design.random if t.factor == name]
+        effects = [own for t in terms for own in t.names]
+        k, what = len(effects), Sentence("Whether levels of {} are outlying", column(name))
         J = int(grouping.observed.sum())
         if k + 4 > J:
-            few = Sentence("{} levels are too few to tell one apart in {} effects", number(J), number(k))
-            yield Unchecked(
-                "outlying groups", name, few, Sentence("Whether levels of {} are outlying", column(name))
+            few = Sentence("{} levels are too few to tell one apart in ", number(J)).joined(
+                counted(k, "effect")
             )
+            yield Unchecked("outlying groups", name, few, what)
             continue
-        square, seen, k = level_distances(fit, sets, name)
+        square, seen, k = level_distances(sets, name)
         p = group_p(square[:, 0], k)
         order = np.argsort(-square[:, 0], kind="stable")
         out = order[: max(int(np.count_nonzero(p < ALPHA)), 1)]
@@ -196,20 +199,22 @@ def groups_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked
         names = [str(grouping.levels[which[i]]) for i in out]
         more = [Sentence("{} more", number(len(out) - NAMED))] if len(out) > NAMED else []
         told = listed([*(Sentence("{}", level(name, one)) for one in names[:NAMED]), *more])
-        of = _of_effects([n for t in terms for n in t.names])
-        first = str(grouping.levels[which[out[0]]])
+        several = len(out) > 1
+        first = (column(name), level(name, names[0]))
+        size = (number(distance, 2), probability(float(p[out[0]])))
         yield CheckResult(
             "outlying groups",
             name,
-            fine=Sentence("No level of {} stands apart in ", column(name)).then(of.form, *of.facts).then(
-                ": the farthest, {}, is {} standard deviations off ({} among its levels).",
-                level(name, first), number(distance, 2), probability(float(p[out[0]])),
+            fine=Sentence("No level of {} stands apart in ", column(name))
+            .joined(_of_effects(effects, "its"))
+            .then(
+                ": the farthest, {} {}, is {} standard deviations off ({} among all levels).", *first, *size,
             ),
-            notable=Sentence("{} ", column(name)).then(told.form, *told.facts).then(
-                f" {'stand' if len(out) > 1 else 'stands'} apart in ",
-            ).then(of.form, *of.facts).then(
-                ": the first is {} standard deviations off ({} among its levels).",
-                number(distance, 2), probability(float(p[out[0]])),
+            notable=Sentence("{} ", column(name)).joined(told).then(
+                f" {'stand' if several else 'stands'} apart in ",
+            ).joined(_of_effects(effects, "their" if several else "its")).then(
+                f": {'the first' if several else 'it'} is {{}} standard deviations off ({{}} among all "
+                "levels).", *size,
             ),
             statistic=farthest,
             size=distance,
@@ -232,25 +237,24 @@ def group_p(square: Floats, k: int) -> Floats:
     return holm(np.asarray(chdtrc(k, square / leave_out(square, k)), np.float64))
 
 
-def _of_effects(names: list[str]) -> Sentence:
-    if names == ["Intercept"]:
-        return Sentence("its intercept")
+def _of_effects(names: list[str], whose: str) -> Sentence:
     if len(names) > NAMED:
-        return Sentence("its effects together")
+        return Sentence(f"{whose} effects together")
     each = [Sentence("intercept") if n == "Intercept" else Sentence("effect of {}", effect(n)) for n in names]
     told = listed(each)
-    return Sentence(f"its {told.form}", *told.facts)
+    return Sentence(f"{whose} {told.form}", *told.facts)
 
 
-def subjects_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def subjects_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """Subjects of a residual structure whose normalised residuals are too large together.
 
     Reference: Lesaffre & Verbeke (1998), Local influence in linear mixed models, Biometrics 54, 570-582, for
     the sum of squares of a unit.
     """
-    residual = fit.design.residual
+    design = sets.estimates.design
+    residual = design.residual
     subjects = residual.subjects if residual is not None else None
-    if subjects is None or subjects.size < 10 or subjects in fit.design.groupings:
+    if subjects is None or subjects.size < 10 or subjects in design.groupings:
         return
     values, codes = sets.conditional[sets.free], subjects.codes[sets.free]
     z = cube_root_normal(
@@ -263,8 +267,9 @@ def subjects_apart(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Uncheck
         "outlying groups",
         name,
         fine=Sentence(
-            "No {} has residuals that are too large together: the largest are those of {}, {} standard "
-            "deviations above their mean.", column(name), level(name, first), size,
+            "No level of {} has residuals that are too large together: the largest are those of {} {}, {} "
+            "standard deviations above what the model expects.",
+            column(name), column(name), level(name, first), size,
         ),
         notable=Sentence(
             "The residuals of {} {} are too large together: {} standard deviations above what the model "

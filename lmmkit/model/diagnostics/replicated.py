@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmmkit.engine.arrays import Floats, Ints
-from lmmkit.engine.crossproducts.whitening import root_of
+from lmmkit.engine.crossproducts.whitening import normalised
 from lmmkit.engine.inference.prediction_error import PredictionError
 from lmmkit.engine.replicates.batch_sums import share, table_size
 from lmmkit.engine.replicates.predictions import OneVariance, Predictions, at_own_variances
@@ -112,11 +112,7 @@ class Replicated:
     @cached_property
     def fitted(self) -> Floats:
         """(n, c) X beta + Z b."""
-        problem, out = self.estimates.problem, self.fixed_part.copy()
-        for term, b in zip(problem.terms, self.b, strict=True):
-            for k, position in enumerate(term.columns):
-                out += term.on_rows(b[:, k]) * problem.columns[position][:, None]
-        return out
+        return self.estimates.problem.plus_random(self.fixed_part, self.b)
 
     @cached_property
     def residual(self) -> Floats:
@@ -126,7 +122,7 @@ class Replicated:
     @cached_property
     def normalised(self) -> Floats:
         """(n, c) residuals over sigma, free of the correlations and unequal variances that the model has."""
-        return normalised_of(self.estimates, self.residual, self.sigma)
+        return normalised(self.estimates.problem, self.estimates.rho, self.sigma, self.residual)
 
     @cached_property
     def conditional(self) -> Floats:
@@ -135,22 +131,11 @@ class Replicated:
             return np.where(self.spread[:, None] > 0, self.normalised / self.spread[:, None], np.nan)
 
 
-def normalised_of(estimates: Estimates, e: Floats, sigma: Floats) -> Floats:
-    """(n, c) B W^1/2 e / sigma, as `residual_kinds.normalised` of one response."""
-    problem = estimates.problem
-    out = e / sigma
-    if problem.weights is not None:
-        out *= np.sqrt(problem.weights)[:, None]
-    if problem.residual is None:
-        return out
-    return root_of(problem.residual, estimates.rho).white(np.ascontiguousarray(out.T)).T
-
-
 def marginal_sd(estimates: Estimates) -> Floats:
     """(n,) SD of y - X beta: of the random effects and the residual together."""
     problem, total = estimates.problem, estimates.noise**2
     for t, (term, named) in enumerate(zip(problem.terms, estimates.random, strict=True)):
-        Z = np.stack([problem.columns[c] for c in term.columns], axis=1)
+        Z = problem.term_columns(term)
         own, weight = np.einsum("na,ab,nb->n", Z, estimates.covariance(t), Z), named.grouping.row_variances
         total = total + (own if weight is None else own * weight)
     return np.sqrt(total)
@@ -271,7 +256,7 @@ def _known_spread(estimates: Estimates) -> Floats | None:
     problem = estimates.problem
     if problem.residual is not None or not is_small(estimates) or not all(t.plain for t in problem.terms):
         return None
-    Z = tuple(np.stack([problem.columns[c] for c in term.columns], axis=1) for term in problem.terms)
+    Z = tuple(map(problem.term_columns, problem.terms))
     v = PredictionError(estimates.optimum).variance(estimates.X, Z, tuple(t.codes for t in problem.terms))
     left = 1.0 - v * (estimates.sigma / estimates.noise) ** 2
     return np.sqrt(np.where(left > 1e-8, left, 0.0))

@@ -22,8 +22,8 @@ from lmmkit.model.diagnostics.check_result import (
     residual_option,
 )
 from lmmkit.model.diagnostics.replicated import Replicated
-from lmmkit.model.diagnostics.spread import spelled
-from lmmkit.model.fit import Fit
+from lmmkit.model.estimates import Estimates
+from lmmkit.model.formula.expression import quote
 
 CHECK = "serial correlation"
 LAGS = 5  # at most
@@ -177,9 +177,9 @@ class SerialCorrelation:
     lags. Neighbours that are unevenly spaced are weighed by their closeness.
     """
 
-    def __init__(self, fit: Fit) -> None:
-        self.estimates = fit.estimates
-        self.orders = orders(fit.design)
+    def __init__(self, estimates: Estimates) -> None:
+        self.design = estimates.design
+        self.orders = orders(self.design)
         self.lags = [_lags(order) for order in self.orders]
 
     def __call__(self, replicated: Replicated) -> Iterator[CheckResult | Unchecked]:
@@ -187,7 +187,9 @@ class SerialCorrelation:
         what = Sentence("Whether residuals that follow each other are correlated")
         if not self.orders:
             why = Sentence("the data name no order of the rows within a group")
-            yield Unchecked(CHECK, "residuals", why, what, "name the time in a residual structure, as `ar1`")
+            yield Unchecked(
+                CHECK, "residuals", why, what, "name the time in a residual structure, such as `ar1`"
+            )
         for order, lags in zip(self.orders, self.lags, strict=True):
             if lags:
                 yield self._found(order, lags, replicated.normalised)
@@ -211,14 +213,14 @@ class SerialCorrelation:
             ),
             notable=Sentence(
                 "Residuals are serially correlated along {} within the levels of {}: those of neighbours "
-                "have a correlation of {}, where the model leads to {} ({} pairs; {} adds most to it).",
-                *told, number(len(neighbours.first)), level(order.group, most),
+                "have a correlation of {}, where the model leads to {} ({} pairs; {} {} adds most to it).",
+                *told, number(len(neighbours.first)), column(order.group), level(order.group, most),
             ),
             statistic=r,
             size=size,
             matters=abs(size) >= MATTERS,
             where=f"{order.group} {most}",
-            remedy=_remedy(self.estimates.design, order, neighbours, r[0, 0]),
+            remedy=_remedy(self.design, order, neighbours, r[0, 0]),
             curve=np.arange(1.0, len(lags) + 1.0),
             method=f"autocorrelations of {len(lags)} lags, together",
         )  # fmt: skip
@@ -263,9 +265,9 @@ def _remedy(design: Design, order: Order, neighbours: _Lag, r: float) -> str:
     if r < 0.0:
         return f"look whether the effect of {order.name} has the right form: neighbours differ too much"
     even = bool((neighbours.weights == 1.0).all() and (order.times == np.round(order.times)).all())
-    made = f"{'ar1' if even else 'car1'}({spelled(order.name)} | {order.group})"
+    made = f"{'ar1' if even else 'car1'}({quote(order.name)} | {order.group})"
     structure = residual_option(made if design.residual is None else f"{design.residual.formula} * {made}")
     if order.name not in design.recipe.fixed_columns():
-        return f"put `{spelled(order.name)}` in the fixed part where it may act on the mean; else {structure}"
+        return f"put `{quote(order.name)}` in the fixed part where it may act on the mean; else {structure}"
     slopes = any(term.factor == order.group and order.name in term.names for term in design.random)
     return structure if slopes else f"{structure}, or random slopes of {order.name}"

@@ -17,6 +17,7 @@ from scipy.special import chdtrc, log_ndtr
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.errors import LmmkitError
+from lmmkit.model.design.design import Design
 from lmmkit.model.diagnostics.check_result import (
     UNIT,
     CheckResult,
@@ -28,10 +29,11 @@ from lmmkit.model.diagnostics.check_result import (
     number,
     residual_option,
     text,
+    too_few,
 )
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.fit import Fit
+from lmmkit.model.formula.expression import quote
 from lmmkit.model.formula.residual_formula import parse_residual
 
 CAP = 5.0  # standard deviations: a larger residual counts as one of these
@@ -52,10 +54,10 @@ class FactorRows(NamedTuple):
     codes: Ints
 
 
-def variance_by_group(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def variance_by_group(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """Variances of the levels of each factor, all together and the farthest one."""
     squares = capped(sets)
-    for factor in factors(fit):
+    for factor in factors(sets.estimates.design):
         what = Sentence("Whether the residual variance differs between the levels of {}", column(factor.name))
         counts = np.bincount(factor.codes[sets.free], minlength=len(factor.levels))
         large = counts >= LEAST_IN_GROUP
@@ -63,7 +65,7 @@ def variance_by_group(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unch
             few = Sentence("most levels have fewer than {} rows", number(LEAST_IN_GROUP))
             yield Unchecked("variance between groups", factor.name, few, what)
             continue
-        yield _between(fit, sets, squares, factor, large)
+        yield _between(sets, squares, factor, large)
 
 
 def capped(sets: Replicated) -> Floats:
@@ -78,9 +80,7 @@ def capped(sets: Replicated) -> Floats:
     return np.minimum(squares, CAP**2 * np.where(variance > 0, variance, 1.0))
 
 
-def _between(
-    fit: Fit, sets: Replicated, squares: Floats, factor: FactorRows, large: NDArray[np.bool_]
-) -> CheckResult:
+def _between(sets: Replicated, squares: Floats, factor: FactorRows, large: NDArray[np.bool_]) -> CheckResult:
     here = np.flatnonzero(sets.free & large[factor.codes])
     codes: Ints = (np.cumsum(large) - 1)[factor.codes[here]].astype(np.intp)
     n = np.bincount(codes)
@@ -91,9 +91,11 @@ def _between(
     names = [factor.levels[i] for i in np.flatnonzero(large)]
     least, most = int(sds.argmin()), int(sds.argmax())
     ratio = max(typical_ratio(sds, n), ratio_of_one(sds, n, farthest))
-    scale, unit = _scale(fit)
-    low = (number(sds[least] * scale), unit, level(factor.name, names[least]))
-    high = (number(sds[most] * scale), unit, level(factor.name, names[most]))
+    scale, unit = _scale(sets.estimates)
+    low, high = (
+        (number(sds[one] * scale), unit, column(factor.name), level(factor.name, names[one]))
+        for one in (least, most)
+    )
     return CheckResult(
         "variance between groups",
         factor.name,
@@ -103,14 +105,15 @@ def _between(
             column(factor.name), low[0], unit, high[0], unit,
         ),
         notable=Sentence(
-            "The residual standard deviation differs between the levels of {}, from {}{} ({}) to {}{} ({}).",
+            "The residual standard deviation differs between the levels of {}, from {}{} ({} {}) to {}{} "
+            "({} {}).",
             column(factor.name), *low, *high,
         ),
         statistic=statistic,
         size=ratio,
         matters=ratio >= RATIO,
         where=", ".join(dict.fromkeys(names[i] for i in (least, most, farthest))),
-        remedy=_by_level(fit, factor, n),
+        remedy=_by_level(sets.estimates.design, factor, n),
         method="likelihood ratio of a variance for each level (Bartlett), or the farthest level's variance "
         f"(Wilson-Hilferty), whichever has the smaller p; residuals capped at {CAP:.0f} SD; size: typical "
         "ratio of the levels' SDs, or that of the farthest to the others, beyond chance",
@@ -169,16 +172,16 @@ def typical_ratio(sds: Floats, n: Ints) -> float:
     return float(np.exp(2.0 * np.sqrt(max(spread - float(np.average(0.5 / n, weights=n)), 0.0))))
 
 
-def factors(fit: Fit) -> Iterator[FactorRows]:
+def factors(design: Design) -> Iterator[FactorRows]:
     """Grouping factors, subjects of a residual structure, then the factors of the fixed part."""
-    residual, taken = fit.design.residual, set[str]()
+    residual, taken = design.residual, set[str]()
     subjects = residual.subjects if residual is not None else None
-    for grouping in (*fit.design.groupings, *([subjects] if subjects is not None else [])):
+    for grouping in (*design.groupings, *([subjects] if subjects is not None else [])):
         if grouping.name not in taken and not grouping.members and grouping.size > 1:
             taken.add(grouping.name)
             yield FactorRows(grouping.name, list(map(str, grouping.levels)), grouping.codes)
-    for name in fit.design.recipe.fixed_columns():
-        values = fit.design.frame[name]
+    for name in design.recipe.fixed_columns():
+        values = design.frame[name]
         if name not in taken and _is_factor(values):
             codes, levels = pd.factorize(values, sort=True)
             yield FactorRows(name, [str(value) for value in levels], np.asarray(codes, np.intp))
@@ -188,34 +191,36 @@ def _is_factor(values: pd.Series) -> bool:
     return not pd.api.types.is_numeric_dtype(values) or values.nunique() == 2
 
 
-def predictors(fit: Fit) -> Iterator[tuple[str, Floats]]:
+def predictors(design: Design) -> Iterator[tuple[str, Floats]]:
     """The numbers of the fixed part and of slopes: name, (n,) values."""
-    columns = [*fit.design.recipe.fixed_columns()]
-    columns += [name for e in fit.design.recipe.variables for name in e.variables]
+    columns = [*design.recipe.fixed_columns()]
+    columns += [name for e in design.recipe.variables for name in e.variables]
     for name in dict.fromkeys(columns):
-        values = fit.design.frame[name]
-        if not _is_factor(values) and name != fit.design.response:
+        values = design.frame[name]
+        if not _is_factor(values) and name != design.response:
             yield name, values.to_numpy(np.float64)
 
 
-def variance_along(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Unchecked]:
+def variance_along(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """Variances that rise or fall with the fitted values, and with each numeric predictor."""
-    squares, fitted = capped(sets), sets.fitted
-    for name, x in [("fitted values", fitted), *((n, v[:, None]) for n, v in predictors(fit))]:
+    squares, estimates = capped(sets), sets.estimates
+    numbers = ((name, values[:, None]) for name, values in predictors(estimates.design))
+    for name, x in [("fitted values", sets.fitted), *numbers]:
         own = name == "fitted values"
         told = text("the fitted values") if own else column(name)
         check = "variance along fitted values" if own else "variance along a predictor"
         here = np.flatnonzero(sets.free)
         first = x[here, 0]
         if len(here) < LEAST_ROWS or np.ptp(first) <= 1e-9 * max(float(np.abs(first).max()), 1e-300):
-            few = Sentence("{} rows, or one value alone", number(len(here)))
-            yield Unchecked(
-                check, name, few, Sentence("Whether the residual variance changes along {}", told)
-            )
+            why = too_few(len(here), LEAST_ROWS, "row")
+            if len(here) >= LEAST_ROWS:
+                why = Sentence("{} has one value", told)
+            what = Sentence("Whether the residual variance changes along {}", told)
+            yield Unchecked(check, name, why, what)
             continue
         statistic, slope = log_linear(x[here], squares[here])
         low, high = thirds(first, sets.conditional[here, 0] ** 2)
-        scale, unit = _scale(fit)
+        scale, unit = _scale(estimates)
         ratio = max(low, high) / max(min(low, high), 1e-300)
         sizes = (number(low * scale), unit, number(high * scale), unit)
         yield CheckResult(
@@ -226,17 +231,23 @@ def variance_along(fit: Fit, sets: Replicated) -> Iterator[CheckResult | Uncheck
                 "lowest third, {}{} in the highest).", told, *sizes,
             ),
             notable=Sentence(
-                f"The residual variance {'rises' if slope > 0 else 'falls'} with {{}}: the standard "
-                f"deviation is "
-                "{}{} in the lowest third and {}{} in the highest.", told, *sizes,
+                f"The residual variance {_way(slope, low, high)} {{}}: the standard deviation is {{}}{{}} in "
+                "the lowest third and {}{} in the highest.", told, *sizes,
             ),
             statistic=statistic,
             size=ratio,
             matters=ratio >= RATIO,
-            remedy=_by_number(fit, None if own else name, x[:, 0], slope),
+            remedy=_by_number(estimates, None if own else name, x[:, 0], slope),
             method="likelihood ratio of a log-linear variance (Harvey), residuals capped at "
             f"{CAP:.0f} SD; size: SD of the highest third over the lowest, or the inverse",
         )  # fmt: skip
+
+
+def _way(slope: float, low: float, high: float) -> str:
+    """How a variance goes; where its lowest and highest third do not go with its slope, it is not steady."""
+    if (slope > 0) != (high > low):
+        return "changes, though not steadily, along"
+    return "rises with" if slope > 0 else "falls with"
 
 
 def log_linear(x: Floats, squares: Floats) -> tuple[Floats, float]:
@@ -277,16 +288,11 @@ def thirds(x: Floats, squares: Floats) -> tuple[float, float]:
     return first, last
 
 
-def _scale(fit: Fit) -> tuple[float, Fact]:
+def _scale(estimates: Estimates) -> tuple[float, Fact]:
     """What a standardised residual is multiplied with to be told, and the unit behind it."""
-    if fit.design.residual is None:
-        return fit.sigma, UNIT
+    if estimates.design.residual is None:
+        return estimates.sigma, UNIT
     return 1.0, text(" times the model's")
-
-
-def spelled(name: str) -> str:
-    """A column as formulas have it."""
-    return name if name.replace(".", "_").isidentifier() else f"`{name}`"
 
 
 def positive_response(estimates: Estimates) -> str:
@@ -295,9 +301,9 @@ def positive_response(estimates: Estimates) -> str:
     return name if name.isidentifier() and len(values) and values.min() > 0 else ""
 
 
-def offered(fit: Fit, function: str) -> str:
+def offered(design: Design, function: str) -> str:
     """A variance function beside the residual structure that there is, as `residual=` takes it, or ""."""
-    residual = fit.design.residual
+    residual = design.residual
     made = function if residual is None else f"{function} * {residual.formula}"
     try:
         parse_residual(made)
@@ -306,10 +312,10 @@ def offered(fit: Fit, function: str) -> str:
     return residual_option(made)
 
 
-def _by_level(fit: Fit, factor: FactorRows, n: Ints) -> str:
+def _by_level(design: Design, factor: FactorRows, n: Ints) -> str:
     if len(n) <= MOST_IDENT and n.min() >= ENOUGH:
-        name = factor.name if factor.name.isidentifier() or ":" in factor.name else f"`{factor.name}`"
-        if made := offered(fit, f"ident({name})"):
+        name = factor.name if ":" in factor.name else quote(factor.name)
+        if made := offered(design, f"ident({name})"):
             return f"{made} gives every level a variance of its own"
     return (
         "too many or too small levels for a variance each; look up whether one differs alone, and see "
@@ -317,20 +323,20 @@ def _by_level(fit: Fit, factor: FactorRows, n: Ints) -> str:
     )
 
 
-def _by_number(fit: Fit, name: str | None, values: Floats, r: float) -> str:
+def _by_number(estimates: Estimates, name: str | None, values: Floats, r: float) -> str:
     one_sided = bool(values.min() > 0 or values.max() < 0)
     if name is None:
-        made = offered(fit, "power(fitted)") if one_sided else ""
+        made = offered(estimates.design, "power(fitted)") if one_sided else ""
         log = (
             f"`log({response})` as the response"
-            if r > 0 and (response := positive_response(fit.estimates))
+            if r > 0 and (response := positive_response(estimates))
             else ""
         )
         known = " or ".join(part for part in (made, log) if part)
         return known or "a transformed response"
-    made = offered(fit, f"power({spelled(name)})" if one_sided else f"exp({spelled(name)})")
+    made = offered(estimates.design, f"{'power' if one_sided else 'exp'}({quote(name)})")
     return (
         f"{made} lets the variance follow it"
         if made
-        else "the residual structure has a variance function already"
+        else "try another variance function in place of the one that the residual structure has"
     )

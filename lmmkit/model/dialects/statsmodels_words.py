@@ -12,9 +12,9 @@ from scipy.linalg import block_diag
 
 from lmmkit.model import tables
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.inference.anova import joint_contrast
 from lmmkit.model.inference.degrees_of_freedom import denominators
 from lmmkit.model.inference.linear_functions import coef_table, combinations
-from lmmkit.model.means.joint_tests import joint_contrast
 from lmmkit.model.options import check_level, check_option
 from lmmkit.model.prediction import Interval, Level, NewLevels, predict
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -531,15 +531,20 @@ class Formula:
         parts = [spell_terms(self.fixed), *map(str, self.random), *(f"offset({o})" for o in self.offsets)]
         return f"{self.response} ~ {' + '.join(parts)}"
 
-    def expressions(self) -> Iterator[Expression]:
+    def columns_of_terms(self) -> list[set[str]]:
+        """The columns that each fixed term is made of."""
+        return [{name for e in term for name in e.variables} for term in self.fixed]
+
+    def expressions(self) -> list[Expression]:
         """Every expression of the formula but the grouping factors, repetitions included."""
-        yield self.response
-        for terms in (self.fixed, *(bar.terms for bar in self.random)):
-            for term in terms:
-                yield from term
+        out = [self.response]
+        for term in self.fixed:
+            out += term
         for bar in self.random:
-            yield from bar.positions
-        yield from self.offsets
+            for term in bar.terms:
+                out += term
+            out += bar.positions
+        return [*out, *self.offsets]
 
 
 def parse_formula(text: str) -> Formula:

@@ -8,7 +8,7 @@ Reference: Buerkner, brms: Bayesian Regression Models using Stan, `mm`; its defa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -38,10 +38,10 @@ class Membership:
         )
         return (f", weights=c({shares})" if shares else "") + ("" if self.scale else ", scale=FALSE")
 
-    def columns(self) -> Iterator[str]:
+    def columns(self) -> list[str]:
         """Names of the columns that the weights use."""
-        for weight in self.weights:
-            yield from weight.variables if isinstance(weight, Expression) else ()
+        used = [weight for weight in self.weights if isinstance(weight, Expression)]
+        return [name for weight in used for name in weight.variables]
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,9 @@ class Group:
     def __str__(self) -> str:
         return self.text
 
-    def columns(self) -> Iterator[str]:
+    def columns(self) -> list[str]:
         """Names of all columns that it uses, those of weights included."""
-        yield from self.names
-        if self.members is not None:
-            yield from self.members.columns()
+        return [*self.names, *(self.members.columns() if self.members else ())]
 
 
 def read_groups(tokens: Sequence[Token], source: str) -> list[Group]:

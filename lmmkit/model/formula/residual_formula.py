@@ -158,12 +158,11 @@ class ResidualFormula:
         """Its factors: subject, by, ident, where it has them."""
         yield from (group for group in (self.group, self.by, self.ident) if group)
 
-    def columns(self) -> Iterator[str]:
+    def columns(self) -> list[str]:
         """Names of the columns it uses, repetitions included."""
-        for expression in dict.fromkeys(filter(None, (self.time, *self.measured))):
-            yield from expression.variables
-        for group in self.groups():
-            yield from group.names
+        parts = dict.fromkeys(filter(None, (self.time, *self.measured)))
+        numbers = [name for expression in parts for name in expression.variables]
+        return [*numbers, *(name for group in self.groups() for name in group.names)]
 
 
 def parse_residual(text: str | None) -> ResidualFormula | None:

@@ -1,8 +1,9 @@
-"""F tests of the terms of the fixed part: hypotheses of type I, II and III.
+"""F tests: of the terms of the fixed part, by hypotheses of type I, II and III; of linear functions together.
 
-All are written on the coefficients of the treatment coding, whatever coding the model was fitted with, and
-carried over: hypotheses and their degrees of freedom do not depend on the coding. A hypothesis is an
-estimable function of the overparametrised model, which has one coefficient per level and combination of them.
+Those of terms are written on the coefficients of the treatment coding, whatever coding the model was fitted
+with, and carried over: hypotheses and their degrees of freedom do not depend on the coding. A hypothesis is
+an estimable function of the overparametrised model, which has one coefficient per level and combination of
+them.
 
 Reference: SAS/STAT, The Four Types of Estimable Functions; Goodnight (1980).
 """
@@ -25,11 +26,12 @@ from lmmkit.model.inference.codings import codings
 from lmmkit.model.inference.degrees_of_freedom import Denominators, FTest, denominators
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.inference.fixed_effect_terms import Effect, fixed_effects
-from lmmkit.model.inference.linear_functions import aliasing
+from lmmkit.model.inference.linear_functions import aliasing, combinations
 
 TYPES = (1, 2, 3)
 INTERCEPT = Effect(frozenset(), frozenset())
 NOTHING_LEFT = "no test: the data can estimate nothing of it"
+AGREE = 1e-8  # relative distance of the values of redundant hypotheses that is rounding
 NEGLIGIBLE = 1e-8  # relative size below which a singular value or a coefficient is rounding
 
 
@@ -62,6 +64,59 @@ def f_table(tests: Sequence[FTest], labels: pd.Index[Any], by: Denominators) -> 
     p = [f_tail(test.F, test.num_df, test.den_df) for test in tests]
     named = zip(by.named(table["den_df"].to_numpy()), table["num_df"], strict=True)
     return table.assign(p=p, method=[method if rows else NOTHING_LEFT for method, rows in named])
+
+
+def joint_contrast(estimates: Estimates, L: Any, *, df: str, null: Any = None) -> pd.DataFrame:
+    """The F test that all of some linear combinations have their values: num_df, den_df, F, p, method.
+
+    Args:
+        estimates: The fit.
+        L: As `combinations` reads them.
+        df: Denominator degrees of freedom; the F of Kenward-Roger is scaled.
+        null: The values tested, where the text gives none; by default 0.
+
+    Raises:
+        FitError: A combination that cannot be read or estimated, values that contradict each other, or an
+            option that is not offered.
+    """
+    found, by = combinations(L, estimates, null), denominators(estimates, df)
+    test = joint_test(estimates, found.L, by, found.null)
+    table = f_table([test], pd.Index([" & ".join(found.labels)], name="contrast"), by)
+    table.attrs.update(rows=found.labels, method=by.told)
+    return table
+
+
+def joint_test(estimates: Estimates, L: Floats, by: Denominators, null: Floats | float = 0.0) -> FTest:
+    """The F test of L beta = null; none where no row is left.
+
+    Args:
+        estimates: The fit.
+        L: (r, p) on the kept coefficients; rows that follow from earlier ones are left out.
+        by: Degrees of freedom.
+        null: (r,) the values.
+
+    Raises:
+        FitError: The values contradict each other.
+
+    References: Fai & Cornelius (1996); Kenward & Roger (1997).
+    """
+    values = np.broadcast_to(null, len(L)).astype(float)
+    prepared = (L @ by.vcov.basis).T  # in units in which rounding can be told from a weight
+    lengths = np.linalg.norm(prepared, axis=0)
+    lengths[lengths == 0.0] = 1.0
+    rows = independent(prepared / lengths, np.ones(len(L)))
+    if not rows:
+        return FTest(0, np.nan, np.nan)
+    kept = prepared[:, rows] / lengths[rows]
+    weights = solved(kept.T @ kept, kept.T @ (prepared / lengths))  # of each row in those kept
+    gap = values / lengths - (values[rows] / lengths[rows]) @ weights
+    if np.abs(gap).max() > AGREE * max(float(np.abs(values / lengths).max()), 1e-300):
+        raise FitError(
+            "The hypotheses contradict each other: one follows from others with another value. Leave it "
+            "out, or correct the values."
+        )
+    own = np.flatnonzero(L[rows].any(axis=0)).tolist()
+    return by.f_test(L[rows], estimates.beta, own, values[rows])
 
 
 def _test(stated: Hypotheses, term: int, kind: int, by: Denominators) -> FTest:

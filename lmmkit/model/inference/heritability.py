@@ -17,9 +17,9 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.distributions import normal_quantile
-from lmmkit.model.options import check_level, whole
+from lmmkit.model.options import Seed, check_level, seed_of, whole
 from lmmkit.model.resampling.bootstrap import percentile, replicate
-from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
+from lmmkit.model.resampling.simulate import Simulator
 
 WALD, BOOTSTRAP = "Wald on the log odds", "parametric bootstrap, percentiles"
 

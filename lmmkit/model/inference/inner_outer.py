@@ -5,6 +5,7 @@ Reference: Pinheiro & Bates (2000), Mixed-Effects Models in S and S-PLUS, sectio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.errors import FitError
-from lmmkit.model.estimates import Estimates
+from lmmkit.model.design.design import Design
 from lmmkit.model.table.grouping import Grouping, determines
 
 
@@ -55,25 +56,25 @@ class Strata:
         return left.astype(np.float64)
 
 
-def strata(estimates: Estimates) -> Strata:
-    """The strata of a fit.
+def strata(design: Design, kept: Sequence[int]) -> Strata:
+    """The strata of a design, and of the columns of X that are kept.
 
     Raises:
         FitError: Its grouping factors are crossed.
     """
-    groupings = sorted(estimates.design.groupings, key=lambda grouping: grouping.size)
+    groupings = sorted(design.groupings, key=lambda grouping: grouping.size)
     for coarse, fine in pairwise(groupings):
         if not determines(fine, coarse):
             raise FitError(
                 f"df='inner-outer' is defined for nested grouping factors; {coarse.name} and {fine.name} are "
                 "crossed. Use df='kenward-roger', 'satterthwaite' or 'containment'."
             )
-    X, kept = estimates.X, list(estimates.kept)
-    columns = np.array([_stratum(x, groupings) for x in X.T], dtype=np.intp)
-    terms = tuple(
-        tuple(kept.index(c) for c in term.columns if c in kept) for term in estimates.design.fixed_terms
-    )
-    return Strata(np.array([*(g.size for g in groupings), len(X)], np.intp), columns, terms)
+    problem = design.problem
+    X = [problem.columns[problem.fixed[i]] for i in kept]
+    columns = np.array([_stratum(x, groupings) for x in X], dtype=np.intp)
+    terms = tuple(tuple(kept.index(c) for c in term.columns if c in kept) for term in design.fixed_terms)
+    sizes = np.array([*(g.size for g in groupings), len(problem.response)], np.intp)
+    return Strata(sizes, columns, terms)
 
 
 def _stratum(x: Floats, groupings: list[Grouping]) -> int:

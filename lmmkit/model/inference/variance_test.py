@@ -10,8 +10,7 @@ from lmmkit.engine.solve import solve
 from lmmkit.engine.variance_tests.exact_rlrt import balanced_tail, draws, spectrum
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates, refuse_held
-from lmmkit.model.options import whole
-from lmmkit.model.resampling.simulate import Seed, seed_of
+from lmmkit.model.options import Seed, seed_of, whole
 from lmmkit.model.threads import one_thread
 
 ZERO = 1e-8  # a statistic up to this is rounding

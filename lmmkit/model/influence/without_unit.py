@@ -13,9 +13,9 @@ from lmmkit.engine.influence.remaining import fit_of_rest, remaining
 from lmmkit.errors import FitError
 from lmmkit.model import tables
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.inference.anova import joint_test
 from lmmkit.model.inference.degrees_of_freedom import Denominators, denominators
 from lmmkit.model.inference.distributions import f_tail, t_tail
-from lmmkit.model.means.joint_tests import joint_test
 
 
 class FocusTest(NamedTuple):

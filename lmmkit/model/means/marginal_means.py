@@ -33,10 +33,9 @@ from lmmkit.model.means.contrast_families import (
 from lmmkit.model.means.grid_weights import WEIGHTS, averaging, nested_in
 from lmmkit.model.means.reference_grid import STEP, Grid, Reduce, reference_grid
 from lmmkit.model.means.response_scale import ResponseScale, response_scale
-from lmmkit.model.means.total_spread import spread_of
 from lmmkit.model.options import check_level, check_option, names_of
-from lmmkit.model.resampling.variance_shares import total_sd
 from lmmkit.model.table.grouping import level_texts
+from lmmkit.model.variance_parts import spread_of, total_sd
 
 Scale = Literal["model", "response"]
 

@@ -28,8 +28,7 @@ from lmmkit.model.missing_data.sensitivity import (
     no_jackknife,
     sensitivity,
 )
-from lmmkit.model.options import check_option
-from lmmkit.model.resampling.simulate import Seed
+from lmmkit.model.options import Seed, check_option
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread
 

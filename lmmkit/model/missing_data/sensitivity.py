@@ -25,8 +25,7 @@ from lmmkit.model.inference.linear_functions import combinations, linear_table
 from lmmkit.model.missing_data.completed import Completed, arm_levels, arms, complete
 from lmmkit.model.missing_data.conditional_means import ConditionalMeans
 from lmmkit.model.missing_data.imputations import Analysis, Imputation
-from lmmkit.model.options import check_level, check_option, whole
-from lmmkit.model.resampling.simulate import Seed, seed_of
+from lmmkit.model.options import Seed, check_level, check_option, seed_of, whole
 from lmmkit.model.table.grouping import level_texts
 from lmmkit.model.text_table import TablesAndParagraphs, TextTable
 from lmmkit.model.threads import one_thread

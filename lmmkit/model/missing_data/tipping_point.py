@@ -34,7 +34,7 @@ from lmmkit.model.missing_data.sensitivity import (
     sensitivity,
     told_apart,
 )
-from lmmkit.model.resampling.simulate import Seed
+from lmmkit.model.options import Seed
 from lmmkit.model.table.columns import Mask
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread

@@ -18,10 +18,9 @@ from lmmkit.engine.posterior.priors import Prior
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.options import whole
+from lmmkit.model.options import Seed, seed_of, whole
 from lmmkit.model.posterior import no_u_turn
 from lmmkit.model.posterior.prior_words import ModelPriors, model_priors
-from lmmkit.model.resampling.simulate import Seed, seed_of
 from lmmkit.model.threads import one_thread
 
 LEAST_START = 0.2  # of the residual SD, over a column's root mean square: the least start of an SD

@@ -25,7 +25,7 @@ from lmmkit.model.estimates import Estimates
 from lmmkit.model.fit import Fit
 from lmmkit.model.inference.linear_functions import combinations
 from lmmkit.model.means.marginal_means import MarginalMeans
-from lmmkit.model.options import check_level, check_option, whole
+from lmmkit.model.options import Seed, check_level, check_option, whole
 from lmmkit.model.posterior import other_programs
 from lmmkit.model.posterior.densities import Densities, levels_of, nested_terms, rows_by_level
 from lmmkit.model.posterior.drawing import draw_posterior
@@ -42,11 +42,11 @@ from lmmkit.model.posterior.weighted import (
     summary,
     trusted_text,
 )
-from lmmkit.model.resampling.simulate import Seed
-from lmmkit.model.resampling.variance_shares import ICC, R2, Shares, shares
+from lmmkit.model.resampling.variance_shares import ICC, R2
 from lmmkit.model.tables import parameter_names
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread
+from lmmkit.model.variance_parts import Shares, shares
 
 PRINTED = {
     "mean": ("mean", "mcse"), "sd": ("sd", "sd_mcse"), "low": ("low", "low_mcse"), "high": ("high",
@@ -561,7 +561,7 @@ class Posterior:
         check_option("kind", kind, ("conditional", "marginal"))
         known = self.estimates.ngroups
         if not known:
-            raise FitError('The model has no groups to leave out; kind="conditional" leaves out rows.')
+            raise FitError("The model has no groups to leave out; kind='conditional' leaves out rows.")
         group = max(known, key=lambda name: known[name]) if group is None else group
         codes, names = levels_of(self.estimates, group)
         return codes, names, nested_terms(self.estimates, codes), group

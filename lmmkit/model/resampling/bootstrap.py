@@ -13,12 +13,11 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.replicates.refit import Replicates, refit
 from lmmkit.errors import FitError, LmmkitError
 from lmmkit.model.estimates import Estimates, estimate
-from lmmkit.model.options import whole
-from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of, with_response
+from lmmkit.model.options import Progress, Seed, seed_of, whole
+from lmmkit.model.resampling.simulate import Simulator, with_response
 from lmmkit.model.tables import parameter_names
 from lmmkit.model.threads import one_thread
 
-Progress = Callable[[int, int], None]
 Statistic = Callable[[Estimates], Any]
 
 

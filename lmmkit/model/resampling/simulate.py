@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from operator import index
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.problem import Term
+from lmmkit.engine.crossproducts.whitening import residuals_from
 from lmmkit.engine.replicates.random_streams import normals
-from lmmkit.errors import DataError, FitError
+from lmmkit.errors import DataError
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.identifiability import check_response
+from lmmkit.model.design.rows_used import is_misplaced
 from lmmkit.model.estimates import Estimates
-from lmmkit.model.options import check_option, whole
-from lmmkit.model.residual_kinds import correlated
-
-Seed = int | np.random.Generator
+from lmmkit.model.options import Seed, check_option, seed_of, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +42,7 @@ class Simulator:
     def draw(self, first: int, count: int) -> Floats:
         """Responses `first` to `first + count - 1`, (nobs, count)."""
         terms = self.estimates.problem.terms if self.level == "new" else ()
-        sizes = [rank_of(term) * len(term.columns) for term in terms]
+        sizes = [term.rank * len(term.columns) for term in terms]
         u = normals(self.seed, first, count, sum(sizes) + self.estimates.nobs)
         *effects, noise = np.split(u, np.cumsum(sizes))
         return responses(self.estimates, self.mean, effects, noise)
@@ -63,18 +59,11 @@ def responses(estimates: Estimates, mean: Floats, effects: Iterable[Floats], noi
             None where the mean has them already.
         noise: (nobs, r) for the residuals.
     """
-    problem, y = estimates.problem, mean[:, None] + correlated(estimates, noise)
-    for term, factor, u in zip(problem.terms, estimates.factors, effects, strict=False):
-        b = np.einsum("ab,jbr->ajr", estimates.sigma * factor, u.reshape(rank_of(term), len(factor), -1))
-        for column, own in zip(term.columns, b, strict=True):
-            related = own if term.relation is None else term.relation.coloured(own)
-            y += term.on_rows(related) * problem.columns[column][:, None]
-    return y
-
-
-def rank_of(term: Term) -> int:
-    """How many independent draws the effects of a term's column are made of."""
-    return term.levels if term.relation is None else term.relation.rank
+    problem, sigma = estimates.problem, estimates.sigma
+    y = mean[:, None] + residuals_from(problem, estimates.rho, sigma, noise)
+    drawn = zip(problem.terms, estimates.factors, effects, strict=False)
+    b = [term.effects(sigma * factor, u) for term, factor, u in drawn]
+    return problem.plus_random(y, b) if b else y
 
 
 def simulate(estimates: Estimates, n: int, *, seed: Seed, level: Literal["new", "group"]) -> Floats:
@@ -93,23 +82,6 @@ def simulate(estimates: Estimates, n: int, *, seed: Seed, level: Literal["new", 
     return Simulator(estimates, seed_of(seed), level).draw(0, whole("n", n, "simulated responses"))
 
 
-def seed_of(seed: Seed) -> int:
-    """A whole number to seed streams with; a generator gives its next one.
-
-    Raises:
-        FitError: Neither a whole number from 0 up nor a generator.
-    """
-    if isinstance(seed, np.random.Generator):
-        return int(seed.integers(2**63))
-    try:
-        number = index(seed)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise FitError(f"seed={seed!r}: a whole number from 0 up is expected.")
-    return number
-
-
 def with_response(design: Design, y: Any) -> Design:
     """The design with another response.
 
@@ -121,7 +93,7 @@ def with_response(design: Design, y: Any) -> Design:
         DataError: Not as many finite numbers as the design has rows.
     """
     rows = len(design.problem.response)
-    if _is_misplaced(y, design):
+    if is_misplaced(y, design.frame):
         raise DataError(
             "refit: the Series has another index than the rows used; give it that index, or its `to_numpy()` "
             "to go by position."
@@ -142,8 +114,3 @@ def with_response(design: Design, y: Any) -> Design:
         )
     check_response(response, design.response)
     return replace(design, problem=replace(design.problem, response=response))
-
-
-def _is_misplaced(y: Any, design: Design) -> bool:
-    """Whether a Series has other row labels than the rows used."""
-    return isinstance(y, pd.Series) and not y.index.equals(design.frame.index)

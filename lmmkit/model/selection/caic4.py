@@ -27,9 +27,8 @@ from scipy import sparse
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import Diagonal, Unstructured
-from lmmkit.engine.covariates import fitted_values
+from lmmkit.engine.optimum import Optimum
 from lmmkit.engine.problem import FitNumbers, Problem, Term
-from lmmkit.engine.solution import Optimum
 from lmmkit.engine.solve import solve
 from lmmkit.engine.variance_tests.effective_parameters import effective_parameters
 from lmmkit.errors import LmmkitError
@@ -72,13 +71,13 @@ def _by_caic4(problem: Problem, fit: FitNumbers, optimum: Optimum, fitted: Float
     if not zero and not all(L.diagonal().all() for L in fit.factors):
         less = _without_zeros(problem, fit)
         again = solve(less, reml=fit.reml)
-        return _by_caic4(less, again, again.optimum, fitted_values(less, again))
+        return _by_caic4(less, again, again.optimum, again.fitted)
     known = problem.weights is None and problem.offset is None
     if zero:
         df = float(p)
     elif known and all(len(t.columns) < 3 or isinstance(t.structure, Diagonal) for t in terms):
         df = effective_parameters(optimum, share=0.5) + 1.0
-    elif sum(term.levels * len(term.columns) for term in terms) <= MOST:
+    elif problem.effects <= MOST:
         df = _System(problem, fit, e).degrees_of_freedom()
     else:
         return None

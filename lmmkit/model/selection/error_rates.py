@@ -30,8 +30,8 @@ from lmmkit.model.inference.anova import hypotheses
 from lmmkit.model.inference.degrees_of_freedom import denominators
 from lmmkit.model.inference.distributions import f_tails
 from lmmkit.model.means.focus import find_focus
-from lmmkit.model.options import check_level, check_option, whole
-from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
+from lmmkit.model.options import Seed, check_level, check_option, seed_of, whole
+from lmmkit.model.resampling.simulate import Simulator
 from lmmkit.model.selection.candidates import Candidate, Candidates, shared_rows
 from lmmkit.model.selection.random_parts import Bars, intercepts, lattice, simpler, spelled
 from lmmkit.model.selection.select import RULES, largest_part

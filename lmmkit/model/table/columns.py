@@ -255,8 +255,8 @@ def _check_columns(columns: Sequence[Any], names: Collection[str]) -> None:
         raise DataError("The table has no columns.")
     known, found = set(columns), Findings()
     for name in names:
-        with found.part(name):
-            if name not in known:
+        if name not in known:
+            with found.part(name):
                 raise DataError(f"In the data {unknown_column(name, _texts(columns))}{_other_names(columns)}")
     found.raise_found()
     if len(known) < len(columns):

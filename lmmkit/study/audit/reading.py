@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmmkit.errors import LmmkitError, RunError
+from lmmkit.errors import LmmkitError, RunError, first_of
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, NAMED_VALUES, READING, UNCHECKED, Finding
 from lmmkit.study.data.load_table import read_frame
@@ -281,8 +281,7 @@ def _compared(what: str, frame: pd.DataFrame, anew: pd.DataFrame, read: list[str
         own = [name for name in frame.columns if name not in read]
         beside = f"; not compared: {', '.join(own)}" if own else ""
         return Finding(READING, what, HOLDS if read else UNCHECKED, f"{size}{beside}", DATA)
-    more = f"; and {len(wrong) - NAMED_VALUES:,} more" if len(wrong) > NAMED_VALUES else ""
-    return Finding(READING, what, DIFFERS, "; ".join(wrong[:NAMED_VALUES]) + more, DATA)
+    return Finding(READING, what, DIFFERS, first_of(wrong, NAMED_VALUES, "; "), DATA)
 
 
 def _apart(name: str, anew: pd.Series[Any], prepared: pd.Series[Any]) -> list[str]:

@@ -240,7 +240,7 @@ def _mixed_lm(estimates: Estimates) -> Any:
     problem = estimates.problem
     y, X = _response(problem), np.column_stack(_fixed_columns(estimates))
     codes = problem.terms[0].codes
-    Z = [np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms]
+    Z = [problem.term_columns(term) for term in problem.terms]
     if len(Z) == 1 and len(problem.terms[0].structure.cones) == 1:
         return MixedLM(y, X, codes, exog_re=Z[0])
     columns = [column[:, None] for part in Z for column in part.T]

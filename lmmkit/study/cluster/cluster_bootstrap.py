@@ -17,9 +17,9 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.errors import RunError
 from lmmkit.model.fit import Fit, load
-from lmmkit.model.options import whole
+from lmmkit.model.options import Seed, seed_of, whole
 from lmmkit.model.resampling.bootstrap import bootstrap_from
-from lmmkit.model.resampling.simulate import Seed, Simulator, seed_of
+from lmmkit.model.resampling.simulate import Simulator
 from lmmkit.study.cluster.cluster_workers import Scheduler, admitted, connect
 from lmmkit.study.records.keys import package_digest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -29,7 +29,6 @@ from lmmkit.model.report_tables import (
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages.marks import Mark, MarkedText, fill
 from lmmkit.study.records.artifacts import python_scalar
-from lmmkit.study.steps.step import Step
 
 SE_DIGITS = 3  # significant digits of a standard error, at most
 SD_DIGITS = 4  # significant digits of a standard deviation between groups
@@ -60,10 +59,22 @@ TABLES: dict[str, ReportTable] = {
 }
 
 
+class FileReader(Protocol):
+    """What reads the files of a run: a step."""
+
+    def csv(self, path: str) -> pd.DataFrame:
+        """A table."""
+        ...
+
+    def json(self, path: str) -> Any:
+        """A JSON file."""
+        ...
+
+
 class Files:
     """The files of a run, and their values as marks."""
 
-    def __init__(self, step: Step):
+    def __init__(self, step: FileReader):
         self.csv = cache(step.csv)
         self.json = cache(step.json)
         self.table = cache(self._table)

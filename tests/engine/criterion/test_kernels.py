@@ -10,7 +10,7 @@ from engine.criterion.test_layouts import LAYOUTS, PLAIN, ROWS, Case
 
 from lmmkit.engine.criterion.criterion import NOTHING, Held
 from lmmkit.engine.criterion.elimination import eliminate
-from lmmkit.engine.criterion.gradient import reverse_sweep
+from lmmkit.engine.criterion.gradient import ReverseSweep
 from lmmkit.engine.criterion.hessian import average_information, observed_hessian
 from lmmkit.errors import FitError
 
@@ -79,7 +79,7 @@ def test_reverse_sweep_is_the_derivative_of_log_v_and_of_any_function_of_f(name)
     A = np.random.default_rng(5).normal(size=(3, 3))
     K = A @ A.T
     L, W, inverse = parts(case)
-    reverse = reverse_sweep(forward_of(case, case.theta), case.layout, K)
+    reverse = ReverseSweep(forward_of(case, case.theta), case.layout, K).run()
     for factor, D in zip(case.layout.factors, reverse.D, strict=True):
         U = (case.Z(factor).T @ inverse @ W).reshape(factor.levels, factor.width, 3)
         S = case.Z(factor).T @ inverse @ case.Z(factor)
@@ -106,7 +106,7 @@ def test_reverse_sweep_at_a_singular_t(name, kind):
     A = np.random.default_rng(5).normal(size=(3, 3))
     K = A @ A.T
     _, W, inverse = parts(case)
-    reverse = reverse_sweep(forward_of(case, case.theta), case.layout, K)
+    reverse = ReverseSweep(forward_of(case, case.theta), case.layout, K).run()
     for factor, D in zip(case.layout.factors, reverse.D, strict=True):
         related, k = case.K(factor), factor.width
         U = (case.Z(factor).T @ inverse @ W).reshape(-1, k, 3)
@@ -173,7 +173,7 @@ def test_average_information_along_any_directions_is_that_of_dense_algebra(name,
     )
     a = np.append(-beta, 1.0)
     forward = forward_of(case, case.theta)
-    reverse = reverse_sweep(forward, case.layout, np.zeros((3, 3)))
+    reverse = ReverseSweep(forward, case.layout, np.zeros((3, 3))).run()
     found = average_information(forward, case.layout, reverse, a, directions, phi)
     np.testing.assert_allclose(found.G, w @ P @ w.T, atol=1e-9 * np.abs(w @ P @ w.T).max())
     np.testing.assert_allclose(found.q, w @ inverse @ (y - X @ beta), atol=1e-9 * np.abs(found.q).max())

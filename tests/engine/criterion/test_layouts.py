@@ -15,10 +15,10 @@ from lmmkit.engine.crossproducts.dense_relations import independent
 from lmmkit.engine.crossproducts.elimination_order import build_layout
 from lmmkit.engine.crossproducts.product_sources import Fixed
 from lmmkit.engine.crossproducts.scaling import prepare
+from lmmkit.engine.optimum import Optimum
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.relations.pedigree import pedigree_of
 from lmmkit.engine.relations.relationship import dense_relationship
-from lmmkit.engine.solution import Optimum
 from lmmkit.errors import FitError
 
 ROWS = 150

@@ -6,8 +6,8 @@ from support import designs, repeated
 from support.dense import covariance_parts
 
 import lmmkit
+from lmmkit.engine.crossproducts.whitening import normalised
 from lmmkit.model.diagnostics.added_columns import added_columns
-from lmmkit.model.diagnostics.replicated import normalised_of
 
 
 def written_out(fit, V, W):
@@ -25,8 +25,9 @@ def written_out(fit, V, W):
 def asked(fit, W):
     """The same as the module has it."""
     (test,) = added_columns(fit.estimates, [W])
-    e = (fit.estimates.problem.response - fit.estimates.fitted)[:, None]
-    return test, test.coefficients(normalised_of(fit.estimates, e, np.array([fit.sigma])))[:, 0]
+    problem, rho = fit.estimates.problem, fit.estimates.rho
+    e = (problem.response - fit.estimates.fitted)[:, None]
+    return test, test.coefficients(normalised(problem, rho, fit.sigma, e))[:, 0]
 
 
 @pytest.mark.parametrize("name", ["slopes", "crossed", "nested and crossed"])

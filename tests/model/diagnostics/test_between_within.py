@@ -40,7 +40,7 @@ def test_an_effect_that_is_another_between_groups_is_found():
 def test_the_coefficients_told_are_those_with_the_mean_in_the_model_at_the_same_variances():
     table = rows(3.0)
     fit = lmmkit.lmm("y ~ x + (1 | g)", table)
-    (split,) = BetweenWithin(fit).splits
+    (split,) = BetweenWithin(fit.estimates).splits
     held = {"g": fit.varcorr.vcov.iloc[0], "Residual": fit.scale}
     again = lmmkit.lmm(
         "y ~ x + m + (1 | g)", table.assign(m=table.groupby("g").x.transform("mean")), variances=held
@@ -66,7 +66,7 @@ def test_what_cannot_differ_is_not_checked_and_the_reason_said():
 
 
 def test_subjects_of_a_residual_structure_are_groups():
-    checks = BetweenWithin(repeated.fitted("ar1(visit | id)"))
+    checks = BetweenWithin(repeated.fitted("ar1(visit | id)").estimates)
     assert not checks.splits
     assert [one.of for one in checks.left] == ["visit in id"]  # whose means differ by missing rows alone
 

@@ -68,7 +68,7 @@ def test_a_predictor_of_two_values_has_no_curve():
 def test_the_curve_along_a_predictor_does_not_depend_on_its_unit():
     table = rows(lambda x: x)
     one, other = (
-        Linearity(lmmkit.lmm("y ~ x + (x | g)", table.assign(x=c + s * table.x))).bends[0]
+        Linearity(lmmkit.lmm("y ~ x + (x | g)", table.assign(x=c + s * table.x)).estimates).bends[0]
         for c, s in ((0.0, 1.0), (1000.0, 0.01))
     )
     np.testing.assert_allclose(one.se, other.se, rtol=1e-4)

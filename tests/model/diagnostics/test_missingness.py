@@ -85,7 +85,7 @@ def test_the_observed_score_is_the_sum_over_what_is_missing():
 def test_a_group_that_leaves_whole_is_no_reason_to_fail():
     frame = trial(lambda *_: 0.1)
     frame.loc[frame.id == 3, "y"] = np.nan
-    assert Missingness(lmmkit.lmm("y ~ arm * week + x + (1 | id)", frame)).comparisons
+    assert Missingness(lmmkit.lmm("y ~ arm * week + x + (1 | id)", frame).estimates).comparisons
 
 
 def test_visits_that_are_text_have_the_order_of_the_structure():
@@ -95,7 +95,7 @@ def test_visits_that_are_text_have_the_order_of_the_structure():
     )
     fit = lmmkit.lmm("y ~ arm * visit + x", frame, residual="ar1(factor(visit) | id)")
     for one in (fit, lmmkit.lmm("y ~ arm * visit + x", frame, residual="un(visit | id)")):
-        (last,) = [each for each in Missingness(one).comparisons if each.of == "the last value"]
+        (last,) = [each for each in Missingness(one.estimates).comparisons if each.of == "the last value"]
         gone = frame[frame.y.isna()].sort_values("week").groupby("id").week.first()
         assert last.missing.sum() == len(gone)
 
@@ -104,8 +104,10 @@ def test_rows_left_out_before_the_fit_are_looked_at_where_they_are_given():
     frame = trial(lambda y, _: 1 / (1 + np.exp(-2.0 * (y - 2.5))))
     whole = lmmkit.lmm("y ~ arm * week + x + (1 | id)", frame)
     kept = lmmkit.lmm("y ~ arm * week + x + (1 | id)", frame.dropna())
-    assert not Missingness(kept).comparisons
-    for one, other in zip(Missingness(whole).comparisons, Missingness(kept, frame).comparisons, strict=True):
+    assert not Missingness(kept.estimates).comparisons
+    for one, other in zip(
+        Missingness(whole.estimates).comparisons, Missingness(kept.estimates, frame).comparisons, strict=True
+    ):
         np.testing.assert_array_equal(one.missing, other.missing)
         np.testing.assert_array_equal(one.values, other.values)
     table = lmmkit.diagnose(kept, replicates=99, with_gaps=frame).table.set_index(["check", "of"])

@@ -107,7 +107,7 @@ def test_without_an_order_it_is_not_checked():
 
 
 def test_groups_of_two_rows_have_too_few_pairs():
-    check = SerialCorrelation(lmmkit.lmm("y ~ x + (1 | g)", rows("day", groups=8, each=3)))
+    check = SerialCorrelation(lmmkit.lmm("y ~ x + (1 | g)", rows("day", groups=8, each=3)).estimates)
     assert not check.lags[0]
 
 
@@ -119,10 +119,10 @@ MEAN = "put `day` in the fixed part where it may act on the mean; else "
 @pytest.mark.parametrize(
     ("formula", "residual", "advice"),
     [
-        ("y ~ x + (1 | g)", None, MEAN + 'residual="ar1(day | g)"'),
-        ("y ~ x + day + (1 | g)", None, 'residual="ar1(day | g)", or random slopes of day'),
-        ("y ~ x + day + (day | g)", None, 'residual="ar1(day | g)"'),
-        ("y ~ x + day + (1 | g)", "ident(h)", 'residual="ident(h) * ar1(day | g)", or random slopes of day'),
+        ("y ~ x + (1 | g)", None, MEAN + "residual='ar1(day | g)'"),
+        ("y ~ x + day + (1 | g)", None, "residual='ar1(day | g)', or random slopes of day"),
+        ("y ~ x + day + (day | g)", None, "residual='ar1(day | g)'"),
+        ("y ~ x + day + (1 | g)", "ident(h)", "residual='ident(h) * ar1(day | g)', or random slopes of day"),
     ],
 )
 def test_advice_is_what_the_model_lacks_and_of_opposed_neighbours_the_form_of_the_mean(
@@ -131,12 +131,12 @@ def test_advice_is_what_the_model_lacks_and_of_opposed_neighbours_the_form_of_th
     fit = lmmkit.lmm(
         formula, rows("day").assign(h=lambda d: np.where(d["x"] > 0, "a", "b")), residual=residual
     )
-    check = SerialCorrelation(fit)
+    check = SerialCorrelation(fit.estimates)
     (order,), ((lag, *_),) = check.orders, check.lags
     assert [_remedy(fit.design, order, lag, r) for r in (0.4, 0.0, -0.01)] == [advice, advice, FORM]
 
 
 def test_what_a_correlation_of_residuals_leaves_asks_for_another():
     fit = lmmkit.lmm("y ~ x", rows("day", rho=0.5), residual="car1(day | g)")
-    check = SerialCorrelation(fit)
+    check = SerialCorrelation(fit.estimates)
     assert {_remedy(fit.design, check.orders[0], check.lags[0][0], r) for r in (0.4, -0.4)} == {OTHER}

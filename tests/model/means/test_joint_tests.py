@@ -16,7 +16,7 @@ from scipy.stats import t
 import lmmkit
 from lmmkit import plots
 from lmmkit.model.means.comparison_display import compact_letters, comparison_arrows
-from lmmkit.model.means.total_spread import spread_of
+from lmmkit.model.variance_parts import spread_of
 
 VERBS = json.loads((DATA / "verbs.json").read_text(encoding="utf-8"))
 CROSSED = "y ~ a * b + c2 + (1 | g) + (1 | h)"

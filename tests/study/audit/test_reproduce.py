@@ -14,7 +14,8 @@ from lmmkit.study.audit.integrity import open_run
 from lmmkit.study.audit.reproduce import reproduce
 from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL
 from lmmkit.study.cli.app import app
-from lmmkit.study.report.read_back import extract, moved_numbers, printed_text
+from lmmkit.study.pages.read_page import extract, printed_text
+from lmmkit.study.records.values import moved_numbers
 
 pytestmark = pytest.mark.slow
 

@@ -3,6 +3,7 @@
 import pytest
 
 from lmmkit.errors import DataError, LmmkitError
+from lmmkit.model.dialects.study_words import in_study_words
 from lmmkit.study.files.study import (
     changes,
     design_options,
@@ -14,7 +15,6 @@ from lmmkit.study.files.study import (
     value_under,
     without,
 )
-from lmmkit.study.files.words import in_study_words
 from lmmkit.study.files.yaml12 import parse_yaml
 
 TEXT = """\
@@ -159,6 +159,10 @@ def test_a_study_gives_the_arguments_of_a_fit(settings):
         ("missing='drop' or missing='error'", "data.missing: drop or data.missing: error"),
         ("say algorithm='em'", "say model.algorithm: em"),
         ("method='wald', ci='profile'", "inference.ci: wald, inference.ci: profile"),
+        ("zero; use method='auto' or 'profile'", "zero; use inference.ci: auto or profile"),
+        ("by conf_int(method='bootstrap') do", "by inference.ci: bootstrap do"),
+        ("influence(fit, of='g') says what", "the table of influences says what"),
+        ("on that (`tipping_point`)", "on that (missing_data.assumptions: tipping-point)"),
         ("residual='ar1(v | g)'", "model.residual: ar1(v | g)"),
         ("residual `un(v | g)` is", "`un(v | g)` is"),
         ("a residual `un(v | g)` is", "a residual `un(v | g)` is"),

@@ -196,6 +196,42 @@ def test_a_failed_step_is_told_and_made_when_the_run_goes_on(make, executed, pro
     assert executed.again() == STEPS[2:]
 
 
+def test_a_step_that_failed_before_its_first_cell_leaves_no_notebook(make, executed, project):
+    executed.failing["03_fit"] = StepError("03_fit: the kernel died")
+    with pytest.raises(StepError, match="the kernel died"):
+        make()
+    (folder,) = (path.parent for path in project.glob("reports/tiny/*/manifest.json"))
+    assert not (folder / "03_fit.ipynb").exists()
+    (ended,) = (line for line in logged(folder) if line["event"] == "failed")
+    assert ended["error"] == "03_fit: the kernel died"
+
+
+def logged(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_an_error_without_words_is_told_by_its_kind(make, executed, project):
+    executed.failing["03_fit"] = ValueError()
+    with pytest.raises(ValueError, match=r"^$"):
+        make()
+    (folder,) = (path.parent for path in project.glob("reports/tiny/*/manifest.json"))
+    assert load_manifest(folder).error == "ValueError"
+
+
+def test_the_log_goes_on_over_all_attempts_and_has_the_seconds_of_each_step(
+    make, executed, project, monkeypatch
+):
+    monkeypatch.setattr(Watch, "end", lambda self: 1.23456)
+    make()
+    folder = make(again={"04_report"})
+    lines = logged(folder)
+    started = [line for line in lines if line["event"] == "started"]
+    assert [line["kept"] for line in started] == [[], STEPS[:3]]
+    assert {line["key"] for line in started} == {folder.name}
+    assert [line["seconds"] for line in lines if line["event"] == "step finished"] == [1.235] * 5
+    assert [line["event"] for line in lines].count("complete") == 2
+
+
 def test_a_folder_in_use_is_refused_or_waited_for(make, executed, project):
     folder = make()
     with (
