@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engine.criterion.test_layouts import LAYOUTS, PLAIN, ROWS, Case
@@ -10,6 +12,7 @@ from lmmkit.engine.criterion.criterion import NOTHING, Held
 from lmmkit.engine.criterion.elimination import eliminate
 from lmmkit.engine.criterion.gradient import ReverseSweep
 from lmmkit.engine.criterion.hessian import average_information, observed_hessian
+from lmmkit.errors import FitError
 
 SOME = ["single", "diagonal", "crossed slopes", "chain and rest"]
 
@@ -50,6 +53,14 @@ def test_elimination_takes_a_singular_and_a_vanishing_t(name):
     # With relatives log|K| is a sum of logarithms that cancels to rounding.
     assert abs(forward.logdet) <= (0.0 if name in PLAIN else 1e-12)
     np.testing.assert_allclose(forward.F, W.T @ W, atol=1e-10)
+
+
+def test_crossed_effects_whose_equations_are_not_positive_definite_are_refused():
+    case = Case("crossed slopes")
+    moments, _ = case.criterion.source.moments(np.empty(0))
+    broken = replace(moments, rest=-100.0 * moments.rest)
+    with pytest.raises(FitError, match=r"too nearly collinear\. Centre or drop one of them"):
+        eliminate(broken, case.layout, case.layout.roots(case.theta))
 
 
 def test_a_variance_ratio_of_1e10_costs_no_digit():

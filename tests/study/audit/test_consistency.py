@@ -12,13 +12,13 @@ from lmmkit.study.audit.consistency import UNBOUND, _asked, check_consistency
 from lmmkit.study.audit.integrity import RunFolder, open_run
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, UNCHECKED, UNTRUSTED
 from lmmkit.study.pages.marks import Mark
+from lmmkit.study.pages.read_page import RECORD
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, sha256
 from lmmkit.study.records.keys import package_digest, versions
 from lmmkit.study.records.log import Log, chained, faults_of_log
 from lmmkit.study.records.manifest import File, Manifest, Record, root_digest
 from lmmkit.study.records.notebooks import read_notebook
 from lmmkit.study.records.ro_crate import crate_of
-from lmmkit.study.report.read_back import RECORD
 
 pytestmark = pytest.mark.slow
 

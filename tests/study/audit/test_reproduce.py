@@ -15,9 +15,10 @@ from lmmkit.study.audit.integrity import RunFolder, open_run
 from lmmkit.study.audit.reproduce import reproduce
 from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, OTHER
 from lmmkit.study.cli.app import app
+from lmmkit.study.pages.read_page import RECORD, extract, printed_text
 from lmmkit.study.records.artifacts import sha256
 from lmmkit.study.records.manifest import Manifest
-from lmmkit.study.report.read_back import RECORD, extract, moved_numbers, printed_text
+from lmmkit.study.records.values import moved_numbers
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,17 @@ import pandas as pd
 import pytest
 
 from lmmkit.study.records.quantities import Quantity, quantities
-from lmmkit.study.records.values import Place, agree, compare, kind_of, tolerances, tree_values, values_of
+from lmmkit.study.records.values import (
+    Place,
+    agree,
+    compare,
+    count_numbers,
+    kind_of,
+    moved_numbers,
+    tolerances,
+    tree_values,
+    values_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -153,3 +163,27 @@ def test_a_table_is_read_when_it_is_needed(tables):
     found = quantities(tables)
     (tables / "tables/z_counts.csv").write_bytes(b"\xff")
     assert found["sigma"].value == 2.5
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "moved"),
+    [
+        ("a 10.467", "a 10.467", []),
+        ("a 10.467", "a 10.468", []),
+        ("a 10.467", "a 10.469", [("10.467", "10.469")]),
+        ("a −10.467", "a 10.467", [("−10.467", "10.467")]),
+        ("n = 18", "n = 19", [("18", "19")]),
+        ("n = 1,800.5", "n = 1,800.6", []),
+        ("a 1.5e-05", "a 1.6e-05", []),
+        ("a 1", "b 1", None),
+        ("a 1", "a 1 2", None),
+        ("2020.1.1", "2020.1.2", [("2020.1.1", "2020.1.2")]),
+    ],
+)
+def test_moved_numbers(one, other, moved):
+    assert moved_numbers(one, other) == moved
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("a", 0), ("a 1", 1), ("1,234.5 and −2e-05, x3", 2)])
+def test_count_numbers(text, count):
+    assert count_numbers(text) == count
