@@ -34,13 +34,13 @@ def test_a_precision_beyond_all_numbers_is_refused(setup, precision):
 
 def test_threads_make_their_gradients_side_by_side(setup, monkeypatch):
     theta = setup.start()
-    both, sweep = threading.Barrier(2, timeout=60), module.reverse_sweep
+    both, run = threading.Barrier(2, timeout=60), module.ReverseSweep.run
 
-    def meeting(*arguments):
+    def meeting(sweep):
         both.wait()  # breaks when the other thread is held up
-        return sweep(*arguments)
+        return run(sweep)
 
-    monkeypatch.setattr(module, "reverse_sweep", meeting)
+    monkeypatch.setattr(module.ReverseSweep, "run", meeting)
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(lambda _: setup.criterion.evaluate(theta).gradient, range(2))
     np.testing.assert_array_equal(one, two)
