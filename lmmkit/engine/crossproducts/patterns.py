@@ -132,7 +132,7 @@ def _refuse_two_rows(residual: Residual, order: Ints, visits: Ints) -> None:
     twice = np.flatnonzero((np.diff(visits[order]) == 0) & (np.diff(subjects) == 0))
     if twice.size:
         row, others = order[twice[0]], len(np.unique(subjects[twice])) - 1
-        more = f", and so have {others} others" if others else ""
+        more = f", and so {'has 1 other' if others == 1 else f'have {others} others'}" if others else ""
         raise FitError(
             f"Subject {residual.named(int(residual.subjects[row]))} has two rows at "
             f"{residual.structure.labels[residual.cells[row]]}{more}: a residual structure has one row per "

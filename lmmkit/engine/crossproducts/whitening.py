@@ -617,9 +617,10 @@ def _gaps(subjects: Ints, times: Floats, names: Callable[[int], str]) -> tuple[I
     twice = np.flatnonzero(same & (steps <= 0))
     if twice.size:
         row = int(twice[0]) if order is None else int(order[twice[0]])
+        others = "once" if twice.size == 2 else f"{twice.size - 1} times"
         raise FitError(
             f"Subject {names(int(subjects[row]))} has two rows at time {times[row]:g}"
-            f"{f', and so {twice.size - 1} more times' if twice.size > 1 else ''}: a serial correlation has "
+            f"{f', and so {others} more' if twice.size > 1 else ''}: a serial correlation has "
             "one row per subject and time. Keep one of them, average them, or name what tells them apart."
         )
     gaps = np.full(len(times), np.inf)
