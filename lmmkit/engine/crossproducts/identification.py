@@ -14,7 +14,7 @@ from lmmkit.errors import FitError, first_of
 
 NO_RANK = 1e-10  # share of the largest eigenvalue of a matrix of cross-products that is none
 EXACT_VISIT = 1e-24  # mean square of a visit's residuals, beside that of all, that is rounding
-ALIKE = 1e-8  # singular value of the parameters' effects on R, each of length one, that is zero
+ALIKE = 1e-8  # effect on R beside the largest, or singular value of all, each of length one, that is zero
 SHOWN = 3  # names in a list before "and 5 more"
 SIMPLER = "Take a structure with fewer parameters (cs, ar1, toep)"
 
@@ -171,18 +171,21 @@ def over_cells(problem: Problem, term: Term, residual: Residual) -> Floats | Non
 
 
 def _refuse_alike(source: Patterned, pairs: Floats) -> None:
-    """No change of the parameters and of sigma leaves R as it is, where it is seen."""
+    """No change of the parameters, as they are printed, and of sigma leaves R as it is, where it is seen."""
     structure = source.structure
     rho = 0.3 + 0.1 * np.sin(np.arange(structure.count) + 1.0)  # no place where a slope happens to be zero
-    effects = np.concatenate([structure.jacobian(rho), structure.matrix(rho)[None]])
+    slopes = np.tensordot(np.linalg.inv(structure.natural_jacobian(rho)).T, structure.jacobian(rho), axes=1)
+    effects = np.concatenate([slopes, structure.matrix(rho)[None]])
     effects = (effects * np.sqrt(pairs))[:, pairs > 0]
     lengths = np.linalg.norm(effects, axis=1)
-    lost = [name for name, length in zip(structure.names, lengths, strict=False) if length == 0.0]
+    unseen = lengths < ALIKE * lengths.max()
+    lost = [name for name, not_there in zip(structure.names, unseen, strict=False) if not_there]
     if lost:
+        what = "a parameter" if len(lost) == 1 else "parameters"
         raise FitError(
-            f"No two rows of a subject tell of {first_of(lost, SHOWN)}, a parameter of the residual "
-            f"structure: that distance or pair of visits never occurs within a subject. {SIMPLER}, or number "
-            "the visits 1, 2, 3, ..."
+            f"No two rows of a subject tell of {first_of(lost, SHOWN)}, {what} of the residual structure: "
+            f"such a distance or pair of visits never occurs within a subject. {SIMPLER}, or number the "
+            "visits 1, 2, 3, ..."
         )
     _, values, rotation = np.linalg.svd((effects / lengths[:, None]).T, full_matrices=False)
     if len(values) <= structure.count or values[-1] < ALIKE:

@@ -257,7 +257,7 @@ def picked(given: Given, rows: NDArray[np.intp], table: Table) -> Given:
 
 def _some(vector: Any, rows: NDArray[np.intp], table: Table) -> Any:
     """The rows of a vector; one that does not fit the table is left as it is, and refused with it."""
-    if vector is None or isinstance(vector, str) or _is_misplaced(vector, table.frame):
+    if vector is None or isinstance(vector, str) or is_misplaced(vector, table.frame):
         return vector
     if isinstance(vector, pd.Series):
         return cast("pd.Series[Any]", vector).iloc[rows]
@@ -270,7 +270,7 @@ def _some(vector: Any, rows: NDArray[np.intp], table: Table) -> Any:
 
 def _vector(given: Any, what: str, table: Table) -> Floats:
     rows = table.rows
-    if _is_misplaced(given, table.frame):
+    if is_misplaced(given, table.frame):
         raise DataError(
             f"{what}: the Series has another index than the table; give it that index, or its `to_numpy()` "
             "to go by position."
@@ -288,7 +288,8 @@ def _vector(given: Any, what: str, table: Table) -> Floats:
     return finite(values, f"({what})")
 
 
-def _is_misplaced(given: Any, frame: pd.DataFrame) -> bool:
+def is_misplaced(given: Any, frame: pd.DataFrame) -> bool:
+    """Whether a Series has other row labels than a table."""
     return isinstance(given, pd.Series) and not given.index.equals(frame.index)
 
 

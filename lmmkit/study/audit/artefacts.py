@@ -28,6 +28,7 @@ from lmmkit.study.audit.verdicts import (
     WITHIN,
     Finding,
 )
+from lmmkit.study.pages.read_page import skeleton
 from lmmkit.study.records.artifacts import sha256
 from lmmkit.study.records.manifest import ROOT
 from lmmkit.study.records.values import (
@@ -39,7 +40,6 @@ from lmmkit.study.records.values import (
     tolerances,
     tree_values,
 )
-from lmmkit.study.report.read_back import skeleton
 
 #: Entries of provenance.json that the environment's findings judge.
 ENVIRONMENTAL = ("machine", "versions", "package", "notebooks", "key", "audit")

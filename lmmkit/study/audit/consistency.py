@@ -29,6 +29,7 @@ from lmmkit.study.audit.verdicts import (
 )
 from lmmkit.study.files.study import load_study
 from lmmkit.study.files.yaml12 import is_mapping
+from lmmkit.study.pages.read_page import extract, shown_pictures
 from lmmkit.study.records.artifacts import json_bytes, sha256
 from lmmkit.study.records.keys import PROVENANCE, package_digest, step_key, versions
 from lmmkit.study.records.log import NAME as LOG
@@ -39,7 +40,7 @@ from lmmkit.study.records.plan_lock import LOCK
 from lmmkit.study.records.ro_crate import NAME as CRATE
 from lmmkit.study.records.ro_crate import crate_of
 from lmmkit.study.records.temporary import temporary_folder
-from lmmkit.study.report.read_back import extract, prove, shown_pictures
+from lmmkit.study.report.read_back import prove
 
 REPORT = "report.html"
 CERTIFICATE = "tables/certificate.csv"
