@@ -85,8 +85,8 @@ def test_a_number_of_a_posterior_has_the_digits_of_its_monte_carlo_error():
 @pytest.mark.parametrize(
     ("value", "decimals", "text"),
     [
-        (-0.004, 2, "0.00"), (-0.006, 2, "−0.01"), (-0.4, 0, "0"), (-1234.5, 1, "−1,234.5"), (float("nan"), 2, "none"),
-        (True, None, "yes"), (None, None, ""), (-2.0, None, "−2"),
+        (-0.004, 2, "0.00"), (-0.006, 2, "−0.01"), (-0.4, 0, "0"), (-1234.5, 1, "−1,234.5"),
+        (float("nan"), 2, "none"), (True, None, "yes"), (None, None, ""), (-2.0, None, "−2"),
     ],
 )  # fmt: skip
 def test_a_value_that_is_rounded_to_zero_has_no_sign(value, decimals, text):
