@@ -194,8 +194,9 @@ def test_error_rates_that_cannot_be_simulated_are_refused(tmp_path, text, said):
 GOOD = 'model: {formula: "y ~ x + (1 | g)"}'
 
 
-def test_a_good_study_is_told_with_its_rows_and_nothing_twice(tmp_path):
-    checked = check(tmp_path, f'{DATA}\nmodel: {{formula: "y ~ x + (age | g)"}}')
+@pytest.mark.parametrize("terms", ["(age | g)", "(1 | school) + (1 | pupil)"])
+def test_a_good_study_is_told_with_its_rows_and_nothing_twice(tmp_path, terms):
+    checked = check(tmp_path, f'{DATA}\nmodel: {{formula: "y ~ x + {terms}"}}')
     plan = make_plan(tmp_path / "s.yaml")
     text = checked.text(plan)
     assert text.startswith(
@@ -313,7 +314,12 @@ SLOPES = [
     "x",
     "Intercept",
 ]
-VISITS = ["cor", "Residual.cor", "Residual.sd", "Residual.range", "Residual.share", "Residual.exponent"]
+VISITS = [
+    "rho",
+    "Residual.rho",
+    *(f"Residual.{kind}" for kind in ("sd", "cor", "range", "share", "exponent")),
+    "cor",
+]
 
 
 @pytest.mark.parametrize(
