@@ -13,7 +13,7 @@ and the one warning it gives on purpose: a `PartialResult` is NaN somewhere, and
 """
 
 import difflib
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -147,6 +147,17 @@ class _Part:
         known = {str(other) for other in self.findings.errors}
         self.findings.errors += [part for part in error.parts if str(part) not in known]
         return True
+
+
+def first_of(parts: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first of some parts of a list, and how many more there are.
+
+    >>> first_of(["a", "b", "c"], 2), first_of(["a = 1", "b = 2"], 1, "; ")
+    ('a, b and 1 more', 'a = 1; and 1 more')
+    """
+    left = len(parts) - most
+    more = f"{separator.strip(', ')} and {left:,} more" if left > 0 else ""
+    return separator.join(parts[:most]) + more
 
 
 def unknown_column(name: str, columns: Collection[str]) -> str:

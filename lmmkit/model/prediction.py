@@ -192,7 +192,7 @@ def _rows(estimates: Estimates, newdata: Any, level: Level, chosen: list[bool], 
     """The rows with all that their predictions need."""
     problem, design = estimates.problem, estimates.design
     if newdata is None:
-        Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
+        Z = tuple(map(problem.term_columns, problem.terms))
         weights, possible = problem.weights, np.ones(estimates.nobs, bool)
         held = tuple(term.grouping.held for term in estimates.random)
         new = NewData(estimates.X, problem.offset, Z, held)

@@ -174,7 +174,7 @@ def spread_of(estimates: Estimates, sigma: float | None, edf: float | None) -> T
         found = estimates.curvature
         gradient = np.zeros(len(found.spread.size))
         for term, slopes in zip(problem.terms, found.slopes, strict=True):
-            Z = np.column_stack([problem.columns[c] for c in term.columns])
+            Z = problem.term_columns(term)
             gradient[:-1] += s2 * np.einsum("ab,iab->i", Z.T @ Z, slopes) / estimates.nobs
     gradient[-1] = 2.0 * v  # in log sigma
     return TotalSpread(float(np.sqrt(v)), float(2.0 * v**2 / found.spread.variances(gradient[None])[0]))

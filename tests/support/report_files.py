@@ -65,7 +65,7 @@ def design(formula: str, **options: Any) -> Design:
     """The design of a formula over twelve rows.
 
     Columns: y; numeric x, z, w (positive); factors f (u, v, w) and k (p, q); groups g (4 levels), h (3),
-    s (levels within g), and b (2 groups of g).
+    s (levels within g), b (2 groups of g), and m (another level of g).
     """
     i = np.arange(12)
     frame = pd.DataFrame(
@@ -80,6 +80,7 @@ def design(formula: str, **options: Any) -> Design:
             "h": np.array(list("mno"))[i % 3],
             "s": np.array(["s1", "s2"])[(i % 3) // 2],
             "b": np.array(["t", "c"])[i // 6],
+            "m": np.array(list("bcda"))[i // 3],
         }
     )
     return build_design(formula, frame, **options)

@@ -49,6 +49,12 @@ FISHER = Scale(math.atanh, math.tanh, _sech2, "on Fisher's z")
 LOGIT = Scale(_logit, _logistic, _bell, "on the logit")
 #: Of each kind of natural parameter.
 SCALES = {"sd": LOG, "range": LOG, "cor": FISHER, "share": LOGIT, "exponent": PLAIN}
+ENDS = {"sd": (0.0, math.inf), "range": (0.0, math.inf), "cor": (-1.0, 1.0), "share": (0.0, 1.0)}
+
+
+def ends(kind: str) -> tuple[float, float]:
+    """Between which numbers a parameter of a kind lies: an exponent, or a coefficient, anywhere."""
+    return ENDS.get(kind, (-math.inf, math.inf))
 
 
 def stretched(low: float, high: float) -> Scale:

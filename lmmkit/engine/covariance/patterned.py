@@ -475,7 +475,7 @@ class PatternedStructure(Structure):
             side = 1.0 if np.sin(x[self.scales + i]) > 0 else -1.0
             end[self.scales + i] = np.arcsin(side)
             left = self.root(end)
-            idle = (cosine[: i + 1] == 0.0).any() or not s.any()
+            idle = (cosine[: i + 1] == 0.0).any()  # but for rounding
             value = 0.0 if idle else float(np.abs((left @ left.T - T) * size).max())
             back = -side * self._half[i] * np.outer(s, s) * self.pattern.slopes(self._bounded(end))[i]
             out.append(Thinner(_number(value), back / (float(np.abs(back * size).max()) or 1.0), left))

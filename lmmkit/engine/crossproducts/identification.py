@@ -9,12 +9,12 @@ from lmmkit.engine.covariance.residual_structure import CellBlock
 from lmmkit.engine.crossproducts.elimination_order import same_groups
 from lmmkit.engine.crossproducts.patterns import pairs_of
 from lmmkit.engine.crossproducts.product_sources import Patterned
-from lmmkit.engine.problem import Problem, Residual
-from lmmkit.errors import FitError
+from lmmkit.engine.problem import Problem, Residual, Term
+from lmmkit.errors import FitError, first_of
 
 NO_RANK = 1e-10  # share of the largest eigenvalue of a matrix of cross-products that is none
 EXACT_VISIT = 1e-24  # mean square of a visit's residuals, beside that of all, that is rounding
-ALIKE = 1e-8  # singular value of the parameters' effects on R, each of length one, that is zero
+ALIKE = 1e-8  # effect on R beside the largest, or singular value of all, each of length one, that is zero
 SHOWN = 3  # names in a list before "and 5 more"
 SIMPLER = "Take a structure with fewer parameters (cs, ar1, toep)"
 
@@ -69,7 +69,7 @@ def _refuse_single_rows(source: Patterned, sums: Floats, pairs: Floats, p: int) 
     """Every variance of its own has rows, and they vary about the fixed effects."""
     structure, counts, squares = source.structure, pairs.diagonal(), sums.diagonal()
     for cells in structure.variances:
-        rows, said = int(counts[cells].sum()), _listed([structure.labels[c] for c in cells])
+        rows, said = int(counts[cells].sum()), first_of([structure.labels[c] for c in cells], SHOWN)
         if rows < 2:
             raise FitError(
                 f"There is {rows} row at {said}, and it has a variance of its own, which needs 2 at least. "
@@ -94,7 +94,7 @@ def _refuse_unseen(source: Patterned, block: CellBlock, pairs: Floats) -> None:
     np.add.at(seen, np.ix_(block.places, block.places), pairs[block.here])
     never = [(a, b) for a, b in zip(*np.nonzero(seen == 0), strict=True) if a < b]
     if never:
-        said = _listed([f"{block.visits[a]} and {block.visits[b]}" for a, b in never])
+        said = first_of([f"{block.visits[a]} and {block.visits[b]}" for a, b in never], SHOWN)
         of = f" of {block.prefix.rstrip('.')}" if block.prefix else ""
         raise FitError(
             f"No subject{of} has a row at both of the visits {said}: nothing is known of their covariance, "
@@ -137,13 +137,9 @@ def refuse_absorbed(problem: Problem, residual: Residual) -> None:
     rho = 0.3 + 0.1 * np.sin(np.arange(structure.count) + 1.0)  # as in `_refuse_alike`
     own = np.concatenate([structure.jacobian(rho), structure.matrix(rho)[None]])
     for term in problem.terms:
-        if not term.plain or not same_groups(term.codes, residual.subjects):
+        Z = over_cells(problem, term, residual)
+        if Z is None:
             continue
-        columns = [by_cell(problem.columns[column], residual) for column in term.columns]
-        known = [column for column in columns if column is not None]
-        if len(known) < len(columns):
-            continue
-        Z = np.array(known)
         added = np.einsum("ka,ikl,lb->iab", Z, term.structure.span, Z)
         effects = np.concatenate([own, added])[:, pairs > 0]
         effects /= np.maximum(np.linalg.norm(effects, axis=1, keepdims=True), 1e-300)
@@ -165,31 +161,38 @@ def by_cell(values: Floats | Ints, residual: Residual) -> Floats | None:
     return out if np.array_equal(out[residual.cells], values) else None
 
 
+def over_cells(problem: Problem, term: Term, residual: Residual) -> Floats | None:
+    """(k, T) the columns of a term whose levels are the subjects, as functions of the cells; else None."""
+    if not term.plain or not same_groups(term.codes, residual.subjects):
+        return None
+    columns = [by_cell(problem.columns[c], residual) for c in term.columns]
+    known = [column for column in columns if column is not None]
+    return np.array(known) if len(known) == len(columns) else None
+
+
 def _refuse_alike(source: Patterned, pairs: Floats) -> None:
-    """No change of the parameters and of sigma leaves R as it is, where it is seen."""
+    """No change of the parameters, as they are printed, and of sigma leaves R as it is, where it is seen."""
     structure = source.structure
     rho = 0.3 + 0.1 * np.sin(np.arange(structure.count) + 1.0)  # no place where a slope happens to be zero
-    effects = np.concatenate([structure.jacobian(rho), structure.matrix(rho)[None]])
+    slopes = np.tensordot(np.linalg.inv(structure.natural_jacobian(rho)).T, structure.jacobian(rho), axes=1)
+    effects = np.concatenate([slopes, structure.matrix(rho)[None]])
     effects = (effects * np.sqrt(pairs))[:, pairs > 0]
     lengths = np.linalg.norm(effects, axis=1)
-    lost = [name for name, length in zip(structure.names, lengths, strict=False) if length == 0.0]
+    unseen = lengths < ALIKE * lengths.max()
+    lost = [name for name, not_there in zip(structure.names, unseen, strict=False) if not_there]
     if lost:
+        what = "a parameter" if len(lost) == 1 else "parameters"
         raise FitError(
-            f"No two rows of a subject tell of {_listed(lost)}, a parameter of the residual structure: that "
-            f"distance or pair of visits never occurs within a subject. {SIMPLER}, or number the visits "
-            "1, 2, 3, ..."
+            f"No two rows of a subject tell of {first_of(lost, SHOWN)}, {what} of the residual structure: "
+            f"such a distance or pair of visits never occurs within a subject. {SIMPLER}, or number the "
+            "visits 1, 2, 3, ..."
         )
     _, values, rotation = np.linalg.svd((effects / lengths[:, None]).T, full_matrices=False)
     if len(values) <= structure.count or values[-1] < ALIKE:
         weights = np.abs(rotation[-1][:-1])
         names = [n for n, w in zip(structure.names, weights, strict=True) if w > 0.01 * weights.max()]
         raise FitError(
-            f"The rows do not tell the parameters {_listed(names)} of the residual structure apart: too few "
-            f"pairs of visits occur within a subject, or two variances are of the same rows. {SIMPLER}."
+            f"The rows do not tell the parameters {first_of(names, SHOWN)} of the residual structure apart: "
+            "too few pairs of visits occur within a subject, or two variances are of the same rows. "
+            f"{SIMPLER}."
         )
-
-
-def _listed(names: list[str]) -> str:
-    """Some names, the others counted."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -16,6 +16,10 @@ from lmmkit.engine.problem import Residual
 from lmmkit.errors import FitError
 
 BITS = 62  # cells that one whole number tells of
+LEAST_SHARE = 1e-12  # of a row's variance that the earlier ones do not determine: below, R is singular
+WIDEST = 1e60  # ratio of two variances in R beyond which numbers have no room
+SINGULAR = "The residual covariance matrix is not positive definite."
+OUT_OF_RANGE = "The residual covariance matrix has left the range of floating-point numbers."
 
 
 class Pattern(NamedTuple):
@@ -128,9 +132,20 @@ def _refuse_two_rows(residual: Residual, order: Ints, visits: Ints) -> None:
     twice = np.flatnonzero((np.diff(visits[order]) == 0) & (np.diff(subjects) == 0))
     if twice.size:
         row, others = order[twice[0]], len(np.unique(subjects[twice])) - 1
-        more = f", and so have {others} others" if others else ""
+        more = f", and so {'has 1 other' if others == 1 else f'have {others} others'}" if others else ""
         raise FitError(
             f"Subject {residual.named(int(residual.subjects[row]))} has two rows at "
             f"{residual.structure.labels[residual.cells[row]]}{more}: a residual structure has one row per "
             "subject and visit. Keep one of them, average them, or say with another column which is which."
         )
+
+
+def refuse_out_of_range(R: Floats) -> None:
+    """Refuse covariance matrices (..., t, t) that are not finite, or whose variances are too far apart.
+
+    Raises:
+        FitError: Some are.
+    """
+    variances = np.einsum("...tt->...t", R)
+    if not np.isfinite(R).all() or variances.max() > WIDEST * variances.min():
+        raise FitError(OUT_OF_RANGE)

@@ -33,13 +33,16 @@ from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.covariance.row_structure import RowStructure
 from lmmkit.engine.crossproducts.crossproducts import Moments
 from lmmkit.engine.crossproducts.elimination_order import Layout
-from lmmkit.engine.crossproducts.patterns import Patterns, patterns_of
+from lmmkit.engine.crossproducts.patterns import (
+    LEAST_SHARE,
+    SINGULAR,
+    Patterns,
+    patterns_of,
+    refuse_out_of_range,
+)
 from lmmkit.engine.problem import Prepared, Residual
 from lmmkit.errors import FitError
 
-LEAST_SHARE = 1e-12  # of a visit's variance that the earlier ones do not determine: below, R is singular
-SINGULAR = "The residual covariance matrix is not positive definite."
-WIDEST = 1e60  # ratio of two variances in R beyond which numbers have no room
 MOST = 100_000_000  # numbers of the sums of patterns of one size, beyond which the rows stand for them
 CHUNK = 4_000_000  # numbers of a stack of derivatives that are made at a time
 
@@ -296,9 +299,7 @@ class Patterned(ProductSource):
             return last.inverses, last.logdet
         with np.errstate(over="ignore", invalid="ignore"):
             R, out, logdet = self.structure.matrix(rho), list[Floats](), 0.0
-        variances = R.diagonal()
-        if not np.isfinite(R).all() or variances.max() > WIDEST * variances.min():
-            raise FitError("The residual covariance matrix has left the range of floating-point numbers.")
+        refuse_out_of_range(R)
         for group in self.groups:
             own = group.patterns.inside(R)
             try:

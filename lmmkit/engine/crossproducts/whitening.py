@@ -31,15 +31,18 @@ from scipy.spatial.distance import pdist
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial
-from lmmkit.engine.crossproducts.patterns import patterns_of
+from lmmkit.engine.crossproducts.patterns import (
+    LEAST_SHARE,
+    OUT_OF_RANGE,
+    SINGULAR,
+    WIDEST,
+    patterns_of,
+    refuse_out_of_range,
+)
 from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.errors import FitError
 
 LARGEST_SUBJECT = 3_000  # rows whose R is one dense matrix: 72 MB each for it, its root and its derivatives
-LEAST_SHARE = 1e-12  # of a row's variance that the earlier ones do not determine: below, R is singular
-SINGULAR = "The residual covariance matrix is not positive definite."
-OUT_OF_RANGE = "The residual covariance matrix has left the range of floating-point numbers."
-WIDEST = 1e60  # ratio of two variances in R beyond which numbers have no room
 FARTHEST = 300.0  # log of an SD over sigma, whose square has room
 TOO_FAR = (
     "The residual standard deviations are beyond the range of floating-point numbers: the covariate of the "
@@ -412,9 +415,7 @@ class _BlockProcess(Process):
         for shape in self.shapes:
             with np.errstate(over="ignore", invalid="ignore"):
                 R = self.matrices(rho, shape.made_of)
-            diagonal = np.einsum("ptt->pt", R)
-            if not np.isfinite(R).all() or diagonal.max() > WIDEST * diagonal.min():
-                raise FitError(OUT_OF_RANGE)
+            refuse_out_of_range(R)
             half, logs = _inverse_roots(R)
             logdet += 2.0 * float(shape.counts @ logs)
             groups.append(_Group(shape.rows, shape.counts, half, self._turns(rho, shape, half)))
@@ -616,9 +617,10 @@ def _gaps(subjects: Ints, times: Floats, names: Callable[[int], str]) -> tuple[I
     twice = np.flatnonzero(same & (steps <= 0))
     if twice.size:
         row = int(twice[0]) if order is None else int(order[twice[0]])
+        others = "once" if twice.size == 2 else f"{twice.size - 1} times"
         raise FitError(
             f"Subject {names(int(subjects[row]))} has two rows at time {times[row]:g}"
-            f"{f', and so {twice.size - 1} more times' if twice.size > 1 else ''}: a serial correlation has "
+            f"{f', and so {others} more' if twice.size > 1 else ''}: a serial correlation has "
             "one row per subject and time. Keep one of them, average them, or name what tells them apart."
         )
     gaps = np.full(len(times), np.inf)

@@ -8,6 +8,7 @@ or another number that is not negative, `Normal`, `StudentT` and `Cauchy` are ta
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
@@ -17,7 +18,7 @@ import numpy as np
 from scipy.special import betaln, gammaln, log_ndtr, stdtr
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.errors import FitError
+from lmmkit.errors import FitError, did_you_mean
 
 LOG_2PI = math.log(2.0 * math.pi)
 LARGEST = 1e100  # number of a prior, in size; and one over the least
@@ -396,6 +397,11 @@ class LKJ(Prior):
         return -(2.0 * a - 1.0) * math.log(2.0) - float(betaln(a, a))
 
 
+OFFERED = (
+    "normal(mean, sd), student_t(df, location, scale), cauchy(location, scale), half_normal(sd), "
+    "half_student_t(df, location, scale), half_cauchy(scale), exponential(rate), gamma(shape, rate), "
+    "lognormal(mean, sd), beta(a, b), uniform(low, high), lkj(eta), flat"
+)
 #: The distributions by the name that they are written with.
 PRIORS: dict[str, type[Prior]] = {
     kind.name: kind
@@ -406,3 +412,40 @@ PRIORS: dict[str, type[Prior]] = {
 def half(prior: Prior) -> Prior:
     """The distribution on what is not negative: of one that goes below zero its half above."""
     return Half(prior) if isinstance(prior, Normal | StudentT | Cauchy) else prior
+
+
+def read_prior(text: object) -> Prior:
+    """A distribution from what is written: `normal(0, 10)`, `half_student_t(3, 0, 2.5)`, `flat`.
+
+    Raises:
+        FitError: It cannot be read, or is no distribution.
+
+    >>> read_prior("student_t(3, 0, 2.5)")
+    StudentT(df=3.0, location=0.0, scale=2.5)
+    """
+    if isinstance(text, Prior):
+        return text
+    written = str(text).strip().lower()
+    if written in ("flat", "flat()"):
+        return Flat()
+    match = re.fullmatch(r"(half[_-])?([a-z_]+)\s*\(([^()]*)\)", written)
+    if match is None or match[2] not in PRIORS:
+        near = did_you_mean(match[2], list(PRIORS)) if match else ""
+        raise FitError(f"The prior {str(text)!r:.60} cannot be read{near or '.'} Write one of: {OFFERED}.")
+    kind = PRIORS[match[2]]
+    names = [field.name for field in fields(kind)]
+    try:
+        numbers = [float(part) for part in match[3].split(",")] if match[3].strip() else []
+    except ValueError:
+        numbers = [np.nan] * (len(names) + 1)
+    if match[1] and kind not in (Normal, StudentT, Cauchy):
+        raise FitError(f"The prior {str(text)!r:.60}: half is of normal, student_t and cauchy alone.")
+    if match[1] and len(numbers) == len(names) - 1:
+        numbers.insert(len(names) - 2, 0.0)  # the location may be left out
+    if len(numbers) != len(names):
+        raise FitError(
+            f"The prior {str(text)!r:.60} has not the numbers that it needs: {kind.name}({', '.join(names)})."
+            f" Write one of: {OFFERED}."
+        )
+    found = kind(*numbers)
+    return half(found) if match[1] else found

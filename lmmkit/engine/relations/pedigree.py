@@ -26,7 +26,7 @@ from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.engine.relations.relationship import Relationship
-from lmmkit.errors import FitError
+from lmmkit.errors import FitError, first_of
 
 SHOWN = 8  # animals of a list that a message names
 
@@ -158,7 +158,7 @@ def pedigree_of(animals: Sequence[str], sires: Sequence[str], dams: Sequence[str
     if len(number) < len(animals):
         seen = set[str]()
         twice = [name for name in animals if name in seen or seen.add(name)]
-        raise FitError(f"A pedigree has {_listed(twice)} twice: keep one line of each animal.")
+        raise FitError(f"A pedigree has {first_of(twice, SHOWN)} twice: keep one line of each animal.")
     if "" in number:
         raise FitError(f"A pedigree has no animal in line {number[''] + 1}: name it, or take the line out.")
     parents = dict.fromkeys(name for pair in zip(sires, dams, strict=True) for name in pair if name)
@@ -171,19 +171,13 @@ def pedigree_of(animals: Sequence[str], sires: Sequence[str], dams: Sequence[str
     names = (*animals, *added)
     same = np.flatnonzero((sire == dam) & (sire >= 0))
     if len(same):
-        listed = _listed([f"{names[i]} (both {names[sire[i]]})" for i in same])
+        listed = first_of([f"{names[i]} (both {names[sire[i]]})" for i in same], SHOWN)
         raise FitError(
             f"A pedigree gives one parent as sire and as dam: {listed}. Correct it, or leave one unknown."
         )
     both = [int(i) for i in np.intersect1d(sire[sire >= 0], dam[dam >= 0])]
     generations = _generations(names, sire, dam)
     return Pedigree(names, sire, dam, generations, added, tuple(names[i] for i in both))
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Some of them, and how many more there are."""
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _generations(names: Sequence[str], sire: Ints, dam: Ints) -> tuple[Ints, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.criterion.criterion import Evaluation
-from lmmkit.errors import FitError
+from lmmkit.errors import FitError, first_of
 
 BOUND = 1e-6  # share of its range within which a correlation is at its bound
 FLAT = (
@@ -41,11 +41,10 @@ def runaway(point: Evaluation, step: Floats) -> str:
         )
         if part > 0.0 and slope != 0.0
     ]
-    listed = "; ".join(shown[:4]) + (f"; and {len(shown) - 4} more" if len(shown) > 4 else "")
     return (
-        f"The residual structure has no best parameters: {listed}, without end, while the deviance "
-        f"({point.deviance:.6f}) hardly changes any more. The data cannot tell them from their limit, where "
-        f"the covariance matrix is singular. {REMEDY}"
+        f"The residual structure has no best parameters: {first_of(shown, 4, '; ')}, without end, while the "
+        f"deviance ({point.deviance:.6f}) hardly changes any more. The data cannot tell them from their "
+        f"limit, where the covariance matrix is singular. {REMEDY}"
     )
 
 

@@ -90,7 +90,7 @@ def _by_columns(small: Units, t: int, large: Units, there: Sequence[int]) -> Flo
 
 def _mixing(problem: Problem, one: Term, other: Problem, two: Term) -> Floats | None:
     """(k_two, k_one) M of Z_one = Z_two M; None where there is none that keeps the covariances."""
-    Z = np.stack([other.columns[c] for c in two.columns], axis=1)
+    Z = other.term_columns(two)
     M = np.zeros((len(two.columns), len(one.columns)))
     for j, position in enumerate(one.columns):
         found = _combination(Z, problem.columns[position])

@@ -12,7 +12,7 @@ import numpy as np
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.residual_structure import ResidualStructure
 from lmmkit.engine.crossproducts.elimination_order import same_groups
-from lmmkit.engine.crossproducts.identification import by_cell
+from lmmkit.engine.crossproducts.identification import by_cell, over_cells
 from lmmkit.engine.problem import Problem, Residual, RowResidual
 from lmmkit.engine.variance_tests.covariance_families import entries_of
 
@@ -51,11 +51,10 @@ def _member(problem: Problem, residual: Residual, draw: np.random.Generator) -> 
     """(T, T) a model's covariance matrix at random parameters over another's cells; None: it has none."""
     R = _residual_member(problem.residual, residual, draw)
     for term in problem.terms:
-        columns = [by_cell(problem.columns[column], residual) for column in term.columns]
-        known = [column for column in columns if column is not None]
-        if R is None or len(known) < len(columns) or not same_groups(term.codes, residual.subjects):
+        Z = over_cells(problem, term, residual)
+        if R is None or Z is None:
             return None
-        Z = np.array(known) / max(float(np.abs(known).max()), 1.0)
+        Z = Z / max(float(np.abs(Z).max()), 1.0)
         A = np.eye(len(Z)) + SMALL * np.abs(draw.normal(size=(len(Z), len(Z))))
         span = term.structure.span
         T = np.einsum("i,iab->ab", entries_of(span, A @ A.T), span)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lmmkit.engine.covariance.patterned import Exponential
 from lmmkit.engine.covariance.structure_tags import Positions
-from lmmkit.errors import DataError, FormulaError
+from lmmkit.errors import DataError, FormulaError, first_of
 from lmmkit.model.design.variables import Column, Values
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.formula import Bar
@@ -81,8 +81,7 @@ def known_positions(bar: Bar, structure: Exponential, rows: Floats) -> Ints:
 
 
 def _unseen(bar: Bar, unseen: Sequence[str]) -> str:
-    more = f" and {len(unseen) - SHOWN} more" if len(unseen) > SHOWN else ""
     return (
-        f"`{bar.text}`: no row of the fit stands at {', '.join(unseen[:SHOWN])}{more}, so there are no "
+        f"`{bar.text}`: no row of the fit stands at {first_of(unseen, SHOWN)}, so there are no "
         "effects to predict with there. Predict at positions of the fit, or without this term (random=False)."
     )

@@ -581,7 +581,8 @@ def row_numbers(source: Source) -> Ints:
 
 def more(count: int) -> str:
     """The end of a sentence about the first of several."""
-    return f" (and so {count - 1:,} more times)" if count > 1 else ""
+    others = "once" if count == 2 else f"{count - 1:,} times"
+    return f" (and so {others} more)" if count > 1 else ""
 
 
 def _in_two_groups(formula: ResidualFormula, subjects: Grouping, by: Grouping) -> str:

@@ -141,7 +141,10 @@ def open_source(request: Request, data: Any, evaluator: Evaluator | None = None)
     if not lost:
         return Source(evaluator, vectors, lost, None)
     if request.missing == "error":
-        raise DataError(_missing_found(lost))
+        raise DataError(
+            f"Values are missing: {missing_in_words(lost)}. Fill or leave out these rows, or use "
+            "missing='drop'."
+        )
     rows = np.flatnonzero(~np.logical_or.reduce(list(lost.values())))
     if len(rows) == 0:
         raise DataError(_no_rows(lost, table.rows))
@@ -254,7 +257,7 @@ def picked(given: Given, rows: NDArray[np.intp], table: Table) -> Given:
 
 def _some(vector: Any, rows: NDArray[np.intp], table: Table) -> Any:
     """The rows of a vector; one that does not fit the table is left as it is, and refused with it."""
-    if vector is None or isinstance(vector, str) or _is_misplaced(vector, table.frame):
+    if vector is None or isinstance(vector, str) or is_misplaced(vector, table.frame):
         return vector
     if isinstance(vector, pd.Series):
         return cast("pd.Series[Any]", vector).iloc[rows]
@@ -267,7 +270,7 @@ def _some(vector: Any, rows: NDArray[np.intp], table: Table) -> Any:
 
 def _vector(given: Any, what: str, table: Table) -> Floats:
     rows = table.rows
-    if _is_misplaced(given, table.frame):
+    if is_misplaced(given, table.frame):
         raise DataError(
             f"{what}: the Series has another index than the table; give it that index, or its `to_numpy()` "
             "to go by position."
@@ -285,16 +288,17 @@ def _vector(given: Any, what: str, table: Table) -> Floats:
     return finite(values, f"({what})")
 
 
-def _is_misplaced(given: Any, frame: pd.DataFrame) -> bool:
+def is_misplaced(given: Any, frame: pd.DataFrame) -> bool:
+    """Whether a Series has other row labels than a table."""
     return isinstance(given, pd.Series) and not given.index.equals(frame.index)
 
 
-def _missing_found(lost: Mapping[str, Mask]) -> str:
-    parts = [
+def missing_in_words(lost: Mapping[str, Mask]) -> str:
+    """In how many rows each column has no value, and the first of them."""
+    return "; ".join(
         f"`{name}` in {int(mask.sum()):,} row(s), first in row {np.flatnonzero(mask)[0] + 1}"
         for name, mask in lost.items()
-    ]
-    return f"Values are missing: {'; '.join(parts)}. Fill or leave out these rows, or use missing='drop'."
+    )
 
 
 def _no_rows(lost: Mapping[str, Mask], rows: int) -> str:

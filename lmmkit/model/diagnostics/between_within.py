@@ -109,14 +109,14 @@ class BetweenWithin:
                 variable, group, effect, number(then), number(now),
             ),
             notable=Sentence(
-                "{} acts otherwise between the levels of {} than within them: with its group mean beside it "
-                "the coefficient of {} would be {}, not {}, and that of the mean {}.",
+                "The effect of {} between the levels of {} is not that within them: with its group mean "
+                "beside it the coefficient of {} would be {}, not {}, and that of the mean {}.",
                 variable, group, effect, number(then), number(now), number(float(delta[at])),
             ),
             statistic=split.test.squares(normalised),
             size=size,
             matters=size >= MATTERS,
-            remedy=_remedy(split.name, split.group),
+            remedy=_remedy(estimates.design, split.name, split.group),
             method="score test of the group means",
         )  # fmt: skip
 
@@ -162,7 +162,7 @@ def _one_schedule(values: Floats, codes: Ints) -> bool:
 
 
 def _of_gaps(name: str, group: str) -> Unchecked:
-    form = "but for missing rows they have the same values of it, so that its means tell who lacks rows alone"
+    form = "but for missing rows they have the same values of it, so that its means only tell who lacks rows"
     what = Sentence("Whether {} acts alike between and within the levels of {}", column(name), column(group))
     return Unchecked(CHECK, f"{name} in {group}", Sentence(form), what)
 
@@ -184,7 +184,13 @@ def _unchecked(group: str, why: str) -> Unchecked:
     return Unchecked(CHECK, group, Sentence(why), what)
 
 
-def _remedy(name: str, group: str) -> str:
+def _remedy(design: Design, name: str, group: str) -> str:
+    if (
+        design.composition[name][0].kind == "factor"
+    ):  # whose means are shares of levels: `group_mean` has none
+        return (
+            f"add the share of each level of {name} in the levels of {group} to the data and the fixed part"
+        )
     if not (name.isidentifier() and group.isidentifier()):
         return f"add the means of {name} over {group} to the fixed part"
     return f"derive `{name}_mean: group_mean({name}, {group})` and add `{name}_mean` to the fixed part"

@@ -6,7 +6,6 @@ its file and each name as its readers see it: one place for the words.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -46,7 +45,7 @@ class Fact(NamedTuple):
 
 def _number(value: float, decimals: int | None) -> str:
     if decimals is not None or float(value).is_integer():
-        return f"{value:,.{decimals or 0}f}"
+        return f"{value:z,.{decimals or 0}f}"  # z: no minus before a zero
     return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
 
 
@@ -84,17 +83,8 @@ UNIT = Fact("unit")  # of the response, behind a number
 
 
 def residual_option(structure: object) -> str:
-    """A residual structure in advice, as `lmm` takes it: `residual="ar1(day | g)"`; see `in_study`."""
-    return f'residual="{structure}"'
-
-
-def in_study(advice: str) -> str:
-    """Advice as it is read beside a study, whose key is spelled otherwise than an argument.
-
-    >>> in_study('residual="ident(sex)" gives every level a variance of its own')
-    '`residual: ident(sex)` gives every level a variance of its own'
-    """
-    return re.sub(r'residual="([^"]*)"', r"`residual: \1`", advice)
+    """A residual structure in advice, as `lmm` takes it: `residual='ar1(day | g)'`."""
+    return f"residual='{structure}'"
 
 
 @dataclass(frozen=True)
@@ -134,6 +124,19 @@ class Sentence:
     def begun(self) -> Sentence:
         """The same with a capital letter where it begins with a word."""
         return Sentence(self.form[:1].upper() + self.form[1:], *self.facts)
+
+
+def too_few(count: int, least: int, noun: str, which: str = "") -> Sentence:
+    """Why a check was not made: `there are 8 rows, fewer than 20`."""
+    verb = "is" if count == 1 else "are"
+    return (
+        Sentence(f"there {verb} ").joined(counted(count, noun)).then(which + ", fewer than {}", number(least))
+    )
+
+
+def counted(count: int, noun: str) -> Sentence:
+    """A number with its noun, in the plural where it is not one."""
+    return Sentence(f"{{}} {noun}{'' if count == 1 else 's'}", number(count))
 
 
 def listed(parts: Sequence[Sentence]) -> Sentence:

@@ -17,8 +17,10 @@ from lmmkit.model.diagnostics.check_result import (
     Sentence,
     Unchecked,
     column,
+    counted,
     number,
     text,
+    too_few,
 )
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.diagnostics.spread import positive_response
@@ -55,7 +57,7 @@ def residual_normality(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     what = Sentence("Whether residuals are normal")
     values = sets.conditional[sets.free]
     if len(values) < LEAST_ROWS:
-        few = Sentence("{} rows, of at least {}", number(len(values)), number(LEAST_ROWS))
+        few = too_few(len(values), LEAST_ROWS, "row")
         yield Unchecked("normal residuals", "residuals", few, what)
         return
     lean, tails = moments(values)
@@ -191,7 +193,7 @@ def quantile_residuals(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
         ),
     }
     if len(sets.response) < LEAST_ROWS:
-        few = Sentence("{} rows, of at least {}", number(len(sets.response)), number(LEAST_ROWS))
+        few = too_few(len(sets.response), LEAST_ROWS, "row")
         yield Unchecked("quantile residuals", "rows", few, Sentence("The uniformity of quantile residuals"))
         return
     for kind, (values, detects) in kinds.items():
@@ -254,7 +256,7 @@ def effect_normality(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
         z, J, k = sets.level_scores[place][observed], int(observed.sum()), len(term.names)
         what = Sentence("Whether the random effects of {} are normal", column(term.group))
         if 2 * k + 4 > J:
-            few = Sentence("{} levels cannot tell a distribution of {} effects", number(J), number(k))
+            few = Sentence("{} levels cannot tell a distribution of ", number(J)).joined(counted(k, "effect"))
             yield Unchecked("normal random effects", term.group, few, what)
             continue
         lean, tails, statistic = mardia(z)

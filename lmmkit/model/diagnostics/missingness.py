@@ -153,13 +153,18 @@ class Missingness:
         size = abs(difference) / (float(one.values[:, at].std()) or 1.0)
         clause = _clause(one, at, difference, size)
         name, value = one.names[at]
+        responses = self.rows.design.recipe.formula.response.variables  # compared too where it is known
+        found = one.of.replace("predictors", "the response") if name in responses else one.of
+        every = "predictors or the response" if {own for own, _ in one.names} & {*responses} else "predictors"
         return CheckResult(
             check=CHECK,
             of=one.of,
             fine=Sentence(
-                f"Missing values were not found to depend on {one.of}: {clause.form}.", *clause.facts
+                f"Missing values were not found to depend on {one.of.replace('predictors', every)}: "
+                f"{clause.form}.",
+                *clause.facts,
             ),
-            notable=Sentence(f"Missing values depend on {one.of}: {clause.form}.", *clause.facts),
+            notable=Sentence(f"Missing values depend on {found}: {clause.form}.", *clause.facts),
             statistic=z.max(axis=0),
             size=size,
             matters=size >= MATTERS,
@@ -189,9 +194,9 @@ def _clause(one: _Comparison, at: int, difference: float, size: float) -> Senten
             "among others" + along.form + ", by {} percentage points",
             level(name, value), column(name), *along.facts, number(100.0 * abs(difference), 1),
         )  # fmt: skip
-    before = " before" if one.of == LAST else ""
+    before = one.of == LAST
     return Sentence(
-        ("the {} before" if before else "{}")
+        ("the last {}" if before else "{}")
         + (" is higher" if difference > 0 else " is lower")
         + f" for the {among} than for "
         "others" + along.form + ", by {}{} ({} standard deviations)",

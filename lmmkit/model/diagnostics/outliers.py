@@ -16,12 +16,14 @@ from lmmkit.model.diagnostics.check_result import (
     Sentence,
     Unchecked,
     column,
+    counted,
     effect,
     level,
     listed,
     number,
     probability,
     text,
+    too_few,
 )
 from lmmkit.model.diagnostics.distribution import standardised
 from lmmkit.model.diagnostics.replicated import Replicated
@@ -110,9 +112,7 @@ def rows_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     """The largest residual in units of its own standard deviation."""
     values = np.abs(sets.conditional[sets.free])
     if len(values) < LEAST_ROWS:
-        why = Sentence(
-            "{} rows with a residual of their own, of at least {}", number(len(values)), number(LEAST_ROWS)
-        )
+        why = too_few(len(values), LEAST_ROWS, "row", " that the model does not fit exactly")
         yield Unchecked("outlying rows", "residuals", why, Sentence("Whether rows are outliers"))
         return
     value, df = studentised(sets)
@@ -131,8 +131,9 @@ def rows_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
         .joined(_named(sets, int(out[0])))
         .then(" ({} among all rows).", top[1]),
         notable=listed(told)
-        .then(f" {'lie' if len(out) > 1 else 'lies'} far from what the model expects "
-              f"({kind} residuals; {{}} for the first, among all rows).", top[1])
+        .then(" lie far from what the model expects ({} residuals; {} for the first, among all rows)."
+              if len(out) > 1 else
+              " lies far from what the model expects ({} residual; {} among all rows).", text(kind), top[1])
         .begun(),
         statistic=np.max(values, axis=0),
         size=float(abs(value[out[0]])),
@@ -179,13 +180,14 @@ def groups_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     for grouping in design.groupings:
         name = grouping.name
         terms = [t for t in design.random if t.factor == name]
-        k = sum(len(t.names) for t in terms)
+        effects = [own for t in terms for own in t.names]
+        k, what = len(effects), Sentence("Whether levels of {} are outlying", column(name))
         J = int(grouping.observed.sum())
         if k + 4 > J:
-            few = Sentence("{} levels are too few to tell one apart in {} effects", number(J), number(k))
-            yield Unchecked(
-                "outlying groups", name, few, Sentence("Whether levels of {} are outlying", column(name))
+            few = Sentence("{} levels are too few to tell one apart in ", number(J)).joined(
+                counted(k, "effect")
             )
+            yield Unchecked("outlying groups", name, few, what)
             continue
         square, seen, k = level_distances(sets, name)
         p = group_p(square[:, 0], k)
@@ -197,20 +199,22 @@ def groups_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
         names = [str(grouping.levels[which[i]]) for i in out]
         more = [Sentence("{} more", number(len(out) - NAMED))] if len(out) > NAMED else []
         told = listed([*(Sentence("{}", level(name, one)) for one in names[:NAMED]), *more])
-        of = _of_effects([n for t in terms for n in t.names])
-        first = str(grouping.levels[which[out[0]]])
+        several = len(out) > 1
+        first = (column(name), level(name, names[0]))
+        size = (number(distance, 2), probability(float(p[out[0]])))
         yield CheckResult(
             "outlying groups",
             name,
-            fine=Sentence("No level of {} stands apart in ", column(name)).then(of.form, *of.facts).then(
-                ": the farthest, {}, is {} standard deviations off ({} among its levels).",
-                level(name, first), number(distance, 2), probability(float(p[out[0]])),
+            fine=Sentence("No level of {} stands apart in ", column(name))
+            .joined(_of_effects(effects, "its"))
+            .then(
+                ": the farthest, {} {}, is {} standard deviations off ({} among all levels).", *first, *size,
             ),
-            notable=Sentence("{} ", column(name)).then(told.form, *told.facts).then(
-                f" {'stand' if len(out) > 1 else 'stands'} apart in ",
-            ).then(of.form, *of.facts).then(
-                ": the first is {} standard deviations off ({} among its levels).",
-                number(distance, 2), probability(float(p[out[0]])),
+            notable=Sentence("{} ", column(name)).joined(told).then(
+                f" {'stand' if several else 'stands'} apart in ",
+            ).joined(_of_effects(effects, "their" if several else "its")).then(
+                f": {'the first' if several else 'it'} is {{}} standard deviations off ({{}} among all "
+                "levels).", *size,
             ),
             statistic=farthest,
             size=distance,
@@ -233,14 +237,12 @@ def group_p(square: Floats, k: int) -> Floats:
     return holm(np.asarray(chdtrc(k, square / leave_out(square, k)), np.float64))
 
 
-def _of_effects(names: list[str]) -> Sentence:
-    if names == ["Intercept"]:
-        return Sentence("its intercept")
+def _of_effects(names: list[str], whose: str) -> Sentence:
     if len(names) > NAMED:
-        return Sentence("its effects together")
+        return Sentence(f"{whose} effects together")
     each = [Sentence("intercept") if n == "Intercept" else Sentence("effect of {}", effect(n)) for n in names]
     told = listed(each)
-    return Sentence(f"its {told.form}", *told.facts)
+    return Sentence(f"{whose} {told.form}", *told.facts)
 
 
 def subjects_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
@@ -252,7 +254,7 @@ def subjects_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     design = sets.estimates.design
     residual = design.residual
     subjects = residual.subjects if residual is not None else None
-    if subjects is None or subjects.size < 10 or subjects in design.groupings:
+    if subjects is None or subjects.size < 10 or subjects.name in (each.name for each in design.groupings):
         return
     values, codes = sets.conditional[sets.free], subjects.codes[sets.free]
     z = cube_root_normal(
@@ -265,8 +267,9 @@ def subjects_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
         "outlying groups",
         name,
         fine=Sentence(
-            "No {} has residuals that are too large together: the largest are those of {}, {} standard "
-            "deviations above their mean.", column(name), level(name, first), size,
+            "No level of {} has residuals that are too large together: the largest are those of {} {}, {} "
+            "standard deviations above what the model expects.",
+            column(name), column(name), level(name, first), size,
         ),
         notable=Sentence(
             "The residuals of {} {} are too large together: {} standard deviations above what the model "

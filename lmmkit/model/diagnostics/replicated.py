@@ -135,7 +135,7 @@ def marginal_sd(estimates: Estimates) -> Floats:
     """(n,) SD of y - X beta: of the random effects and the residual together."""
     problem, total = estimates.problem, estimates.noise**2
     for t, (term, named) in enumerate(zip(problem.terms, estimates.random, strict=True)):
-        Z = np.stack([problem.columns[c] for c in term.columns], axis=1)
+        Z = problem.term_columns(term)
         own, weight = np.einsum("na,ab,nb->n", Z, estimates.covariance(t), Z), named.grouping.row_variances
         total = total + (own if weight is None else own * weight)
     return np.sqrt(total)
@@ -256,7 +256,7 @@ def _known_spread(estimates: Estimates) -> Floats | None:
     problem = estimates.problem
     if problem.residual is not None or not is_small(estimates) or not all(t.plain for t in problem.terms):
         return None
-    Z = tuple(np.stack([problem.columns[c] for c in term.columns], axis=1) for term in problem.terms)
+    Z = tuple(map(problem.term_columns, problem.terms))
     v = PredictionError(estimates.optimum).variance(estimates.X, Z, tuple(t.codes for t in problem.terms))
     left = 1.0 - v * (estimates.sigma / estimates.noise) ** 2
     return np.sqrt(np.where(left > 1e-8, left, 0.0))

@@ -187,7 +187,9 @@ class SerialCorrelation:
         what = Sentence("Whether residuals that follow each other are correlated")
         if not self.orders:
             why = Sentence("the data name no order of the rows within a group")
-            yield Unchecked(CHECK, "residuals", why, what, "name the time in a residual structure, as `ar1`")
+            yield Unchecked(
+                CHECK, "residuals", why, what, "name the time in a residual structure, such as `ar1`"
+            )
         for order, lags in zip(self.orders, self.lags, strict=True):
             if lags:
                 yield self._found(order, lags, replicated.normalised)
@@ -211,8 +213,8 @@ class SerialCorrelation:
             ),
             notable=Sentence(
                 "Residuals are serially correlated along {} within the levels of {}: those of neighbours "
-                "have a correlation of {}, where the model leads to {} ({} pairs; {} adds most to it).",
-                *told, number(len(neighbours.first)), level(order.group, most),
+                "have a correlation of {}, where the model leads to {} ({} pairs; {} {} adds most to it).",
+                *told, number(len(neighbours.first)), column(order.group), level(order.group, most),
             ),
             statistic=r,
             size=size,

@@ -29,6 +29,7 @@ from lmmkit.model.diagnostics.check_result import (
     number,
     residual_option,
     text,
+    too_few,
 )
 from lmmkit.model.diagnostics.replicated import Replicated
 from lmmkit.model.estimates import Estimates
@@ -91,8 +92,10 @@ def _between(sets: Replicated, squares: Floats, factor: FactorRows, large: NDArr
     least, most = int(sds.argmin()), int(sds.argmax())
     ratio = max(typical_ratio(sds, n), ratio_of_one(sds, n, farthest))
     scale, unit = _scale(sets.estimates)
-    low = (number(sds[least] * scale), unit, level(factor.name, names[least]))
-    high = (number(sds[most] * scale), unit, level(factor.name, names[most]))
+    low, high = (
+        (number(sds[one] * scale), unit, column(factor.name), level(factor.name, names[one]))
+        for one in (least, most)
+    )
     return CheckResult(
         "variance between groups",
         factor.name,
@@ -102,7 +105,8 @@ def _between(sets: Replicated, squares: Floats, factor: FactorRows, large: NDArr
             column(factor.name), low[0], unit, high[0], unit,
         ),
         notable=Sentence(
-            "The residual standard deviation differs between the levels of {}, from {}{} ({}) to {}{} ({}).",
+            "The residual standard deviation differs between the levels of {}, from {}{} ({} {}) to {}{} "
+            "({} {}).",
             column(factor.name), *low, *high,
         ),
         statistic=statistic,
@@ -208,10 +212,11 @@ def variance_along(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
         here = np.flatnonzero(sets.free)
         first = x[here, 0]
         if len(here) < LEAST_ROWS or np.ptp(first) <= 1e-9 * max(float(np.abs(first).max()), 1e-300):
-            few = Sentence("{} rows, or one value alone", number(len(here)))
-            yield Unchecked(
-                check, name, few, Sentence("Whether the residual variance changes along {}", told)
-            )
+            why = too_few(len(here), LEAST_ROWS, "row")
+            if len(here) >= LEAST_ROWS:
+                why = Sentence("{} has one value", told)
+            what = Sentence("Whether the residual variance changes along {}", told)
+            yield Unchecked(check, name, why, what)
             continue
         statistic, slope = log_linear(x[here], squares[here])
         low, high = thirds(first, sets.conditional[here, 0] ** 2)
@@ -226,9 +231,8 @@ def variance_along(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
                 "lowest third, {}{} in the highest).", told, *sizes,
             ),
             notable=Sentence(
-                f"The residual variance {'rises' if slope > 0 else 'falls'} with {{}}: the standard "
-                f"deviation is "
-                "{}{} in the lowest third and {}{} in the highest.", told, *sizes,
+                f"The residual variance {_way(slope, low, high)} {{}}: the standard deviation is {{}}{{}} in "
+                "the lowest third and {}{} in the highest.", told, *sizes,
             ),
             statistic=statistic,
             size=ratio,
@@ -237,6 +241,13 @@ def variance_along(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
             method="likelihood ratio of a log-linear variance (Harvey), residuals capped at "
             f"{CAP:.0f} SD; size: SD of the highest third over the lowest, or the inverse",
         )  # fmt: skip
+
+
+def _way(slope: float, low: float, high: float) -> str:
+    """How a variance goes; where its lowest and highest third do not go with its slope, it is not steady."""
+    if (slope > 0) != (high > low):
+        return "changes, though not steadily, along"
+    return "rises with" if slope > 0 else "falls with"
 
 
 def log_linear(x: Floats, squares: Floats) -> tuple[Floats, float]:
@@ -327,5 +338,5 @@ def _by_number(estimates: Estimates, name: str | None, values: Floats, r: float)
     return (
         f"{made} lets the variance follow it"
         if made
-        else "the residual structure has a variance function already"
+        else "try another variance function in place of the one that the residual structure has"
     )

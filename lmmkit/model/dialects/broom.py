@@ -190,7 +190,7 @@ def _pulls(estimates: Estimates, weights: Floats, weighted: Floats) -> tuple[Flo
             if problem.residual:
                 nothing = np.full(estimates.nobs, np.nan)
                 return nothing, nothing
-        Z = tuple(np.column_stack([problem.columns[c] for c in term.columns]) for term in problem.terms)
+        Z = tuple(map(problem.term_columns, problem.terms))
         parts = parts_of(Z, [term.grouping.held for term in estimates.random])
         hat = weights * error_variances(estimates, estimates.X, parts)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -531,6 +531,10 @@ class Formula:
         parts = [spell_terms(self.fixed), *map(str, self.random), *(f"offset({o})" for o in self.offsets)]
         return f"{self.response} ~ {' + '.join(parts)}"
 
+    def columns_of_terms(self) -> list[set[str]]:
+        """The columns that each fixed term is made of."""
+        return [{name for e in term for name in e.variables} for term in self.fixed]
+
     def expressions(self) -> list[Expression]:
         """Every expression of the formula but the grouping factors, repetitions included."""
         out = [self.response]

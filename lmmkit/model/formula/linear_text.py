@@ -20,6 +20,7 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
+from lmmkit.engine.arrays import Floats
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.formula.expression import LONGEST, quote
 from lmmkit.model.formula.spelling import same_name, spellings
@@ -214,3 +215,23 @@ class _EquationReader:
             f"contrast `{self.text}` cannot be read at `{rest}`{near}: a sum of coefficients is expected, "
             f"such as `{one} - 0.5 * {other}` or `{one} = 0`. {listed}"
         )
+
+
+def written(weights: Floats, names: Sequence[str], *, least: float, form: str) -> str:
+    """A combination as text, its largest weight positive; one name alone where the other weights are small.
+
+    Args:
+        weights: (k,) of the names.
+        names: What they are of.
+        least: Weight up to which a name is left out.
+        form: Format of a weight, with its sign.
+
+    >>> written(np.array([-0.71, 0.7, 0.0]), ["Intercept", "Days", "x"], least=0.05, form="+.2f")
+    '0.71 Intercept - 0.70 Days'
+    """
+    weights = weights * np.sign(weights[np.argmax(np.abs(weights))])
+    parts = [(w, name) for w, name in zip(weights, names, strict=True) if abs(w) > least]
+    if len(parts) == 1:
+        return parts[0][1]
+    text = " ".join(f"{w:{form}} {name}" for w, name in parts)
+    return text.removeprefix("+").replace(" +", " + ").replace(" -", " - ")

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy
 
 from lmmkit.engine.arrays import Floats
-from lmmkit.engine.covariance.natural_scales import LOG, PLAIN, SCALES, Scale
+from lmmkit.engine.covariance.natural_scales import LOG, PLAIN, SCALES, Scale, ends
 from lmmkit.engine.covariance.patterned import PatternedStructure
 from lmmkit.engine.profiles.interval_bounds import Interval, IntervalSearch, ProfileCurve
 from lmmkit.engine.profiles.pattern_profiles import PatternFrame
@@ -22,7 +22,7 @@ from lmmkit.engine.replicates.jackknife import without_units
 from lmmkit.engine.replicates.refit import Replicates
 from lmmkit.engine.setup import Setup, set_up
 from lmmkit.errors import FitError, PartialResult
-from lmmkit.model.design.residual_design import correlation_of_unit
+from lmmkit.model.design.residual_design import RowDesign, correlation_of_unit
 from lmmkit.model.estimates import Estimates, refitted
 from lmmkit.model.formula.residual_formula import SERIAL
 from lmmkit.model.inference.distributions import normal_quantile
@@ -202,11 +202,10 @@ def _inserted(criterion: str, method: str) -> str:
 
 def too_large(estimates: Estimates) -> str:
     """Why the variance parameters are not profiled, or nothing: a rule of size, never of time."""
-    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
     sizes = (
         (len(estimates.theta) + len(estimates.rho), MOST_PARAMETERS, "covariance parameters"),
         (estimates.nobs, MOST_ROWS, "rows"),
-        (effects, MOST_EFFECTS, "random effects"),
+        (estimates.problem.effects, MOST_EFFECTS, "random effects"),
     )
     return ", ".join(f"more than {most:,} {what}" for size, most, what in sizes if size > most)
 
@@ -276,8 +275,7 @@ def _wald_variances(estimates: Estimates, level: float) -> list[Row]:
 def _unfit(value: float, error: float, kind: str) -> str:
     """Why a parameter has no Wald interval."""
     instead = "use method='auto' or 'profile'"
-    ends = {"sd": (0.0, np.inf), "range": (0.0, np.inf), "cor": (-1.0, 1.0), "share": (0.0, 1.0)}
-    low, high = ends.get(kind, (-np.inf, np.inf))
+    low, high = ends(kind)
     if np.isnan(value):
         return f"the estimate is not defined; {instead}"
     if not low < value < high:
@@ -516,19 +514,19 @@ def bootstrap_intervals(estimates: Estimates, found: Replicates, *, level: float
 
 def _refuse_dependent_units(estimates: Estimates) -> None:
     """BCa leaves out units that are independent of each other; not every model has any."""
-    related = [term.group for term in estimates.random if term.grouping.known is not None]
-    shared = [term.group for term in estimates.random if term.grouping.members]
-    why = (
-        f"the levels of {related[0]} are related by a known covariance"
-        if related
-        else f"rows belong to several levels of {shared[0]}"
-        if shared
-        else ""
-    )
-    if why:
+    residual = estimates.design.residual
+    faults = [
+        *(f"the levels of {term.group} are related by a known covariance" for term in estimates.random
+          if term.grouping.known is not None),
+        *(f"rows belong to several levels of {term.group}" for term in estimates.random
+          if term.grouping.members),
+        *([f"that is not made for residuals of the structure {residual.formula}"]
+          if isinstance(residual, RowDesign) else []),
+    ]  # fmt: skip
+    if faults:
         raise FitError(
-            f"kind='bca' leaves out independent units one by one, and here {why}: use kind='percentile' or "
-            "'studentised'."
+            f"kind='bca' leaves out independent units one by one, and here {faults[0]}: use "
+            "kind='percentile' or 'studentised'."
         )
 
 
@@ -544,7 +542,10 @@ def parameters_without_units(estimates: Estimates) -> Floats:
             if solution.kept == estimates.kept
         ]
     if not found:
-        raise FitError("kind='bca': the model cannot be fitted without any of its groups; use 'percentile'.")
+        raise FitError(
+            "kind='bca' leaves out independent units one by one, and without any of them the model cannot be "
+            "fitted: use kind='percentile' or 'studentised'."
+        )
     beta = np.array([solution.beta for solution in found])
     factors = [np.array(each) for each in zip(*(solution.factors for solution in found), strict=True)]
     rho, sigma = np.array([one.rho for one in found]), np.array([one.sigma for one in found])

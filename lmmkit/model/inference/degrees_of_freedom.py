@@ -23,6 +23,7 @@ from lmmkit.engine.problem import Problem, Residual
 from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design, RandomTerm
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.formula.linear_text import written
 from lmmkit.model.inference.fixed_effect_terms import Effect, RandomEffect, fixed_effects, random_effects
 from lmmkit.model.inference.inner_outer import constant_within, strata
 from lmmkit.model.options import check_option
@@ -201,8 +202,7 @@ def is_small(estimates: Estimates) -> bool:
     """
     if estimates.problem.residual is not None and estimates.random:
         return False
-    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
-    return effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
+    return estimates.problem.effects <= MOST_EFFECTS and estimates.nobs <= MOST_ROWS
 
 
 def has_spread(estimates: Estimates) -> bool:
@@ -442,9 +442,5 @@ def null_directions(estimates: Estimates) -> list[str]:
 
 def _combination(weights: Floats, term: RandomTerm) -> str:
     """`g.Days`, or `0.97 Intercept - 0.24 Days in g`; negligible weights left out."""
-    weights = weights * np.sign(weights[np.argmax(np.abs(weights))])
-    parts = [(w, name) for w, name in zip(weights, term.names, strict=True) if abs(w) > 1e-6]
-    if len(parts) == 1:
-        return f"{term.group}.{parts[0][1]}"
-    text = " ".join(f"{w:+.3g} {name}" for w, name in parts)
-    return f"{text.removeprefix('+').replace(' +', ' + ').replace(' -', ' - ')} in {term.group}"
+    text = written(weights, term.names, least=1e-6, form="+.3g")
+    return f"{term.group}.{text}" if text in term.names else f"{text} in {term.group}"

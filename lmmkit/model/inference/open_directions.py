@@ -23,10 +23,9 @@ def open_directions(estimates: Estimates) -> list[str]:
     Moving variances and covariances by these weights leaves the covariance matrix of the response, and with
     it the likelihood, as it is.
     """
-    effects = sum(term.grouping.size * len(term.names) for term in estimates.random)
     flat = estimates.is_singular or least_curvature(estimates.optimum.state) < FLAT
     apart = estimates.problem.residual is not None  # of which V is no linear function
-    if not estimates.random or effects > MOST_EFFECTS or apart or not flat:
+    if not estimates.random or estimates.problem.effects > MOST_EFFECTS or apart or not flat:
         return []
     found = estimates.open_information
     try:

@@ -89,7 +89,7 @@ class Conclusions:
         first = [turn for turn in self.turns if self.turns_answer(turn)] or list(self.turns)
         named = "; ".join(self._told(turn) for turn in first[:NAMED])
         more = f"; and {len(first) - NAMED:,} more alike" if len(first) > NAMED else ""
-        what = f"What is said of the {self.focus}" if self.serious else "A part of the picture"
+        what = f"The answer ({self.focus})" if self.serious else "A part of the picture"
         others = [turn for turn in self.turns if turn not in first]
         rest = f" Beside that, {'; '.join(self._told(t) for t in others[:NAMED])}." if others else ""
         return f"{what} turns on a single {unit}: {named}{more}.{rest}"
@@ -112,10 +112,11 @@ class Conclusions:
 
     def _range(self) -> str:
         """What the focus is without any one of them."""
-        others = " others" if self.lost else ""
-        number = f"any one of the {self.units - len(self.lost):,}{others}"
+        left = self.units - len(self.lost)
+        others = f" other{'' if left == 1 else 's'}" if self.lost else ""
+        start = f"whichever of the {left:,}{others} is left out,"
         if not np.isfinite(self.whole.p):
-            return f"without {number} every variance stays on its side of zero."
+            return f"{start} every variance stays on its side of zero."
         side = "below" if self.whole.p < self.alpha else "above"
         p = (
             f"{'' if self.most < 1e-4 else 'at most '}{short_p(self.most, self.alpha)}"
@@ -124,11 +125,10 @@ class Conclusions:
         )
         test = f"its p stays {side} {self.alpha:g} ({p})"
         if not np.isfinite(self.low):
-            return f"without {number} the p of the test of the {self.focus}{test.removeprefix('its p')}."
+            return f"{start} the p of the test ({self.focus}){test.removeprefix('its p')}."
         sign = "positive" if self.whole.estimate > 0.0 else "negative"
-        return (
-            f"without {number} the {self.focus} stays {sign} ({self.low:.4g} to {self.high:.4g}) and {test}."
-        )
+        range_ = f"({self.low:.4g} to {self.high:.4g})"
+        return f"{start} the estimate ({self.focus}) stays {sign} {range_} and {test}."
 
     def _about_lost(self, unit: str) -> str:
         if not self.lost:

@@ -30,7 +30,7 @@ from lmmkit.model.influence.without_unit import FocusTest, Without, focus_test, 
 from lmmkit.model.leverage import row_pulls
 from lmmkit.model.means.focus import Focus, find_focus, interaction_rows, is_factor
 from lmmkit.model.options import check_level, whole
-from lmmkit.model.report_tables.about_answer import estimand
+from lmmkit.model.report_tables.about_answer import one_number
 from lmmkit.model.text_table import TextTable
 from lmmkit.model.threads import one_thread
 
@@ -429,12 +429,12 @@ def _focus(fit: Fit, focus: Any) -> tuple[str, Floats]:
     if asked is None or (isinstance(focus, str) and focus in fit.params.index):
         found = combinations(focus, fit.estimates)
         return ", ".join(found.labels), _independent(found.L)
+    one = one_number(fit, asked)
+    if one is not None:
+        return one.name, one.L[None]
     apart = interaction_rows(fit.estimates, asked)
     if apart is not None:
         return f"interaction {asked.term}", apart
-    one = estimand(fit, asked)
-    if one is not None:
-        return one.name, one.L[None]
     assert is_factor(fit.design, asked.variable)
     own = fit.marginal_means(asked.variable, df="normal").family
     assert own is not None

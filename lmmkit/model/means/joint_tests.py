@@ -76,9 +76,7 @@ def joint_tests(
 
 def _effects(estimates: Estimates, grid: Grid, groups: Sequence[str]) -> list[tuple[str, ...]]:
     """The variables of main effects and interactions, by their number: all parts of the model's terms."""
-    terms = [
-        {n for e in term for n in e.variables} - set(groups) for term in estimates.design.recipe.formula.fixed
-    ]
+    terms = [term - set(groups) for term in estimates.design.recipe.formula.columns_of_terms()]
     moving = [axis.name for axis in grid.axes if len(axis.values) > 1 and axis.name not in groups]
     parts = {
         part

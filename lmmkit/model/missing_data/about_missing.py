@@ -22,7 +22,7 @@ from lmmkit.model.missing_data.reference_based import (
 )
 from lmmkit.model.missing_data.sensitivity import Covariance, Sensitivity, sensitivity
 from lmmkit.model.missing_data.tipping_point import TippingPoint, shifted_until
-from lmmkit.model.report_tables.about_answer import Estimand, estimand
+from lmmkit.model.report_tables.about_answer import Estimand, one_number
 from lmmkit.model.report_tables.report_table import ReportTable
 from lmmkit.model.table.grouping import level_texts
 
@@ -150,15 +150,13 @@ def _one_number(fit: Fit, focus: Focus) -> Estimand:
     Raises:
         FitError: It is several numbers.
     """
-    L, one = interaction_rows(fit.estimates, focus), "what is asked under other assumptions is one number"
-    if L is not None and len(L) == 1:
-        return Estimand(fit.params.index[int(L[0].argmax())], L[0])
-    if L is not None:
+    found, one = one_number(fit, focus), "what is asked under other assumptions is one number"
+    L = interaction_rows(fit.estimates, focus)
+    if found is None and L is not None:
         raise FitError(
             f"missing_data: the focus `{focus.term}` is an interaction of {len(L)} coefficients, and {one}; "
             f"name in report.at where the effect of `{focus.variable}` is asked, or another focus."
         )
-    found = estimand(fit, focus)
     if found is None:
         raise FitError(
             f"missing_data: the focus `{focus.term}` is a factor of several levels, and {one}; name two of "

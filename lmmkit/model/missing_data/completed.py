@@ -24,7 +24,7 @@ from lmmkit.errors import DataError, FitError, did_you_mean
 from lmmkit.model.design.design import Design, design_from_dict
 from lmmkit.model.design.learned import codes_of
 from lmmkit.model.design.residual_design import VisitCell, VisitDesign
-from lmmkit.model.design.rows_used import open_source
+from lmmkit.model.design.rows_used import missing_in_words, open_source
 from lmmkit.model.estimates import Estimates, refuse_held
 from lmmkit.model.inference.linear_functions import estimable
 from lmmkit.model.table.columns import Mask, open_table
@@ -150,7 +150,7 @@ class Completed:
         if problem.weights is not None:
             total /= problem.weights
         for term, factor in zip(problem.terms, self.factors(fit.factors), strict=True):
-            Z = np.stack([problem.columns[place] for place in term.columns], axis=1)
+            Z = problem.term_columns(term)
             share = sum((w**2 for _, w in term.members), np.zeros(len(Z))) if term.members else 1.0
             total += share * ((Z @ (fit.sigma * factor)) ** 2).sum(axis=1)
         return np.sqrt(total)
@@ -201,10 +201,8 @@ def _rows(design: Design, data: Any) -> tuple[pd.DataFrame, Mask]:
     responses = design.recipe.formula.response.variables
     lost = {name: mask for name, mask in source.lost.items() if name not in responses}
     if lost:
-        parts = [f"`{name}` in {int(mask.sum()):,} row(s), first in row {np.flatnonzero(mask)[0] + 1}"
-                 for name, mask in lost.items()]  # fmt: skip
         raise DataError(
-            f"Predictors are missing: {'; '.join(parts)}. The model describes the response given its "
+            f"Predictors are missing: {missing_in_words(lost)}. The model describes the response given its "
             "predictors and cannot impute these: fill them, or leave these rows (or their subjects) out of "
             "the table, and fit again."
         )

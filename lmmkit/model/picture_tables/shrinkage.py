@@ -20,6 +20,7 @@ COLUMNS = ["group", "level", "rows", "x", "y", "x_model", "y_model"]
 SHARE = 0.95  # of the effects that the estimated covariance makes, within an ellipse
 CORNERS = 73  # of an ellipse as it is drawn
 SINGULAR = 1e-10  # least over largest eigenvalue below which a level's rows do not tell its columns apart
+ROUNDING = 1e-12  # relative: a standard deviation of values that are all one
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _columns(fit: Fit) -> tuple[str, list[str], Floats, Floats] | None:
     factor = max(parts, key=lambda name: sum(len(fit.design.random[t].names) for t in parts[name]))
     mine, problem = parts[factor], fit.design.problem
     names = [name for t in mine for name in fit.design.random[t].names]
-    Z = np.column_stack([problem.columns[c] for t in mine for c in problem.terms[t].columns])
+    Z = np.column_stack([problem.term_columns(problem.terms[t]) for t in mine])
     return factor, names, Z, np.column_stack([fit.estimates.b[t] for t in mine])
 
 
@@ -139,8 +140,14 @@ def _ellipse(G: Floats, names: Sequence[str]) -> Frame:
 def _spreads(table: Frame) -> Facts:
     """Standard deviations over the levels of both kinds of estimates, and how many levels have none."""
     whole = table[np.isfinite(table["x"]) & np.isfinite(table["y"])]
-    spread = {name: float(whole[name].std()) for name in COLUMNS[3:]} if len(whole) > 1 else {}
+    spread = {name: _sd(whole[name]) for name in COLUMNS[3:]} if len(whole) > 1 else {}
     return {"levels": len(table), "without": len(table) - len(whole), **spread}
+
+
+def _sd(values: pd.Series[float]) -> float:
+    """A standard deviation; zero of values that are one to rounding."""
+    found = float(values.std())
+    return found if found > ROUNDING * float(values.abs().max()) else 0.0
 
 
 TABLES = (ReportTable("shrinkage", facts=_spreads, texts=("level",)), ReportTable("effect_ellipses"))

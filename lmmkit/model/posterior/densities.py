@@ -121,7 +121,7 @@ class Densities:
         problem = self.estimates.problem
         for number in inside:
             term = problem.terms[number]
-            Z = np.stack([problem.columns[c][rows] for c in term.columns], axis=1)
+            Z = problem.term_columns(term)[rows]
             for level in np.unique(term.codes[rows]):
                 yield number, Z * (term.codes[rows] == level)[:, None]
 
@@ -260,9 +260,8 @@ def levels_of(estimates: Estimates, group: str) -> tuple[Ints, list[str]]:
         if random.factor == group:
             if not term.plain:
                 raise FitError(
-                    f"Levels of {group} cannot be left out one by one: their rows belong to several "
-                    f"levels, or "
-                    'the levels are related. kind="conditional" leaves out rows.'
+                    f"Levels of {group} cannot be left out one by one: their rows belong to several levels, "
+                    "or the levels are related. kind='conditional' leaves out rows."
                 )
             codes, names = term.codes, [str(level) for level in random.levels]
     residual = estimates.problem.residual

@@ -561,7 +561,7 @@ class Posterior:
         check_option("kind", kind, ("conditional", "marginal"))
         known = self.estimates.ngroups
         if not known:
-            raise FitError('The model has no groups to leave out; kind="conditional" leaves out rows.')
+            raise FitError("The model has no groups to leave out; kind='conditional' leaves out rows.")
         group = max(known, key=lambda name: known[name]) if group is None else group
         codes, names = levels_of(self.estimates, group)
         return codes, names, nested_terms(self.estimates, codes), group

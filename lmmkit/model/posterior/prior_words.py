@@ -8,9 +8,8 @@ correlations, `beta` for all coefficients but the intercept. The most specific o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -23,9 +22,7 @@ from lmmkit.engine.posterior.coordinates import DrawnParts, ResidualPart, SigmaP
 from lmmkit.engine.posterior.log_posterior import NormalPriors
 from lmmkit.engine.posterior.priors import (
     LKJ,
-    PRIORS,
     BetaPrior,
-    Cauchy,
     Flat,
     LogNormal,
     Normal,
@@ -33,16 +30,12 @@ from lmmkit.engine.posterior.priors import (
     StudentT,
     Uniform,
     half,
+    read_prior,
 )
 from lmmkit.errors import FitError, did_you_mean
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.tables import parameter_names
 
-OFFERED = (
-    "normal(mean, sd), student_t(df, location, scale), cauchy(location, scale), half_normal(sd), "
-    "half_student_t(df, location, scale), half_cauchy(scale), exponential(rate), gamma(shape, rate), "
-    "lognormal(mean, sd), beta(a, b), uniform(low, high), lkj(eta), flat"
-)
 MAD = 1.4826  # of the median absolute deviation, so that it is a standard deviation of normal numbers
 
 
@@ -76,43 +69,6 @@ class ModelPriors:
     named: tuple[NamedPrior, ...]
     parts: DrawnParts
     effects: NormalPriors
-
-
-def read_prior(text: object) -> Prior:
-    """A distribution from what is written: `normal(0, 10)`, `half_student_t(3, 0, 2.5)`, `flat`.
-
-    Raises:
-        FitError: It cannot be read, or is no distribution.
-
-    >>> read_prior("student_t(3, 0, 2.5)")
-    StudentT(df=3.0, location=0.0, scale=2.5)
-    """
-    if isinstance(text, Prior):
-        return text
-    written = str(text).strip().lower()
-    if written in ("flat", "flat()"):
-        return Flat()
-    match = re.fullmatch(r"(half[_-])?([a-z_]+)\s*\(([^()]*)\)", written)
-    if match is None or match[2] not in PRIORS:
-        near = did_you_mean(match[2], list(PRIORS)) if match else ""
-        raise FitError(f"The prior {str(text)!r:.60} cannot be read{near or '.'} Write one of: {OFFERED}.")
-    kind = PRIORS[match[2]]
-    names = [field.name for field in fields(kind)]
-    try:
-        numbers = [float(part) for part in match[3].split(",")] if match[3].strip() else []
-    except ValueError:
-        numbers = [np.nan] * (len(names) + 1)
-    if match[1] and kind not in (Normal, StudentT, Cauchy):
-        raise FitError(f"The prior {str(text)!r:.60}: half is of normal, student_t and cauchy alone.")
-    if match[1] and len(numbers) == len(names) - 1:
-        numbers.insert(len(names) - 2, 0.0)  # the location may be left out
-    if len(numbers) != len(names):
-        raise FitError(
-            f"The prior {str(text)!r:.60} has not the numbers that it needs: {kind.name}({', '.join(names)})."
-            f" Write one of: {OFFERED}."
-        )
-    found = kind(*numbers)
-    return half(found) if match[1] else found
 
 
 def default_scale(response: Floats) -> float:

@@ -31,6 +31,7 @@ from lmmkit.model.means.focus import (
     Focus,
     find_focus,
     focus_term,
+    interaction_rows,
     is_factor,
     largest_interactions,
     levels_of_column,
@@ -186,6 +187,22 @@ def estimand(fit: Fit, focus: Focus, frame: Frame | None = None) -> Estimand | N
     return Estimand(f"{focus.variable}: {first} less {second}{where}", mean_difference(fit, focus))
 
 
+def one_number(fit: Fit, focus: Focus) -> Estimand | None:
+    """The same, but of an interaction that is asked for as such its coefficient; None where it has several.
+
+    Args:
+        fit: The fit.
+        focus: What is asked.
+
+    Raises:
+        FitError: The data cannot estimate it.
+    """
+    L = interaction_rows(fit.estimates, focus)
+    if L is None:
+        return estimand(fit, focus)
+    return Estimand(str(fit.params.index[int(L[0].argmax())]), L[0]) if len(L) == 1 else None
+
+
 def direction(design: Design, variable: str, levels: Sequence[str] = ()) -> tuple[str, str]:
     """Of two levels which one less which: less the reference of the coding, else the second less the first.
 
@@ -319,9 +336,8 @@ class _Answer:
 
     def _has_margin(self) -> bool:
         """Whether the variable has a term of its own beside an interaction that is the focus."""
-        terms = [{n for e in term for n in e.variables} for term in self.design.recipe.formula.fixed]
-        mine = {self.focus.variable, *self.focus.within}
-        return any(self.focus.variable in term and term < mine for term in terms)
+        mine, formula = {self.focus.variable, *self.focus.within}, self.design.recipe.formula
+        return any(self.focus.variable in term and term < mine for term in formula.columns_of_terms())
 
     def _averaged(self) -> list[str]:
         """Factors that interact with the variable, over whose levels its marginal means average."""

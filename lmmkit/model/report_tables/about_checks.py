@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lmmkit.model.diagnostics.check_result import in_study
 from lmmkit.model.diagnostics.diagnose import Diagnosis
+from lmmkit.model.dialects.study_words import in_study_words
 from lmmkit.model.fit import Fit
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
 from lmmkit.model.report_tables.residuals import residual_quantiles
@@ -19,7 +19,7 @@ Frame = pd.DataFrame
 
 def checks(found: Diagnosis) -> Frame:
     """The table of checks, its advice as a study is written."""
-    return found.table.assign(remedy=[in_study(advice) for advice in found.table["remedy"]])
+    return found.table.assign(remedy=[in_study_words(advice) for advice in found.table["remedy"]])
 
 
 def quantiles(found: Diagnosis, fit: Fit) -> Frame:

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import betaln
 
 from lmmkit.engine.arrays import Floats
+from lmmkit.engine.covariance.natural_scales import ends
 from lmmkit.engine.posterior.pareto import threshold
 from lmmkit.engine.posterior.priors import LKJ, Flat, Prior
 from lmmkit.engine.problem import RowResidual
@@ -164,7 +165,7 @@ def densities(found: Posterior) -> Frame:
         grid = np.linspace(low, high, POINTS)
         prior = _prior_density(found, each.parameter, each.prior, grid)
         without = w if prior is None else _without(found, each.parameter, each.prior, x, w)
-        likelihood = _kernel(x, without, grid, *_ends(each.kind))
+        likelihood = _kernel(x, without, grid, *ends(each.kind))
         likelihood = likelihood / max(float(np.trapezoid(likelihood, grid)), 1e-300)
         parts.append(
             Frame(
@@ -173,7 +174,7 @@ def densities(found: Posterior) -> Frame:
                     "x": grid,
                     "prior": np.full(POINTS, math.nan) if prior is None else prior,
                     "likelihood": likelihood,
-                    "posterior": _kernel(x, w, grid, *_ends(each.kind)),
+                    "posterior": _kernel(x, w, grid, *ends(each.kind)),
                 }
             )
         )
@@ -187,12 +188,6 @@ def _axis(x: Floats, w: Floats, prior: Prior, kind: str) -> tuple[float, float]:
         return -1.0, 1.0
     low, high = one.quantile(tail), one.quantile(1.0 - tail)
     return (0.0, high) if kind in ("sd", "range") and low < NEAR_ZERO * high else (low, high)
-
-
-def _ends(kind: str) -> tuple[float, float]:
-    """Where the values of a parameter end."""
-    ends = {"sd": (0.0, math.inf), "range": (0.0, math.inf), "cor": (-1.0, 1.0), "share": (0.0, 1.0)}
-    return ends.get(kind, (-math.inf, math.inf))
 
 
 def _columns_of(found: Posterior, parameter: str) -> int:

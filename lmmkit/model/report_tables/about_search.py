@@ -36,7 +36,7 @@ def stages(fit: Fit) -> Frame:
     rows = [
         ("design", "rows", len(design.problem.response)),
         ("design", "columns of X", len(design.fixed_names)),
-        ("design", "columns of Z", sum(term.grouping.size * len(term.names) for term in design.random)),
+        ("design", "columns of Z", design.problem.effects),
         ("preparation", "columns of X kept", len(setup.prepared.fixed)),
         ("preparation", "scale of the response", float(setup.prepared.scale)),
         ("layout", "nested factors, eliminated one by one", len(setup.layout.chain)),

@@ -13,14 +13,14 @@ from lmmkit.engine.arrays import Floats
 from lmmkit.engine.covariance.structures import correlation
 from lmmkit.errors import FitError
 from lmmkit.model.design.residual_design import ResidualDesign, RowDesign, VisitDesign
+from lmmkit.model.diagnostics.serial import shifts
 from lmmkit.model.fit import Fit
 from lmmkit.model.formula.residual_formula import FAMILIES, IID, ResidualFormula, parse_residual
 from lmmkit.model.inference.distributions import normal_quantile
 from lmmkit.model.means.focus import Focus
-from lmmkit.model.report_tables.about_answer import Estimand, estimand
+from lmmkit.model.report_tables.about_answer import Estimand, one_number
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
-from lmmkit.model.report_tables.residuals import shifts
 from lmmkit.model.selection.residual_structures import COLUMNS, residual_structures
 from lmmkit.model.tables import residual_sds
 
@@ -263,7 +263,7 @@ def _others(fit: Fit, shape: ResidualDesign) -> list[str]:
 
 def _asked(fit: Fit, focus: Focus) -> Estimand | None:
     try:
-        return estimand(fit, focus)
+        return one_number(fit, focus)
     except FitError:
         return None
 

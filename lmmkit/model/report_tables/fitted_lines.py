@@ -243,7 +243,7 @@ def focus_means(fit: Fit, x: str, *, df: str, level: float) -> FocusMeans | None
 
 
 def _moderators(design: Design, axes: Mapping[str, Axis], x: str) -> list[str]:
-    terms = [{name for e in term for name in e.variables} for term in design.recipe.formula.fixed]
+    terms = design.recipe.formula.columns_of_terms()
     near = [name for name in axes if name != x and any({x, name} <= term for term in terms)]
     factors: list[str] = []
     for name in (name for name in near if axes[name].factor):

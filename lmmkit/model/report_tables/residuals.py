@@ -6,8 +6,6 @@ them, from which the correlation is taken out too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import scipy
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from lmmkit.engine.arrays import Floats, Ints
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.residual_design import RowDesign, VisitDesign
+from lmmkit.model.diagnostics.serial import shifts
 from lmmkit.model.fit import Fit
 from lmmkit.model.report_tables.panels import evenly_spaced
 from lmmkit.model.report_tables.report_table import Facts, ReportTable, outside, printed
@@ -216,15 +215,6 @@ def _pairs(shape: RowDesign) -> tuple[Ints, Ints]:
             break
     first, second = (np.concatenate(part) for part in zip(*found, strict=True))
     return first, second
-
-
-def shifts(subjects: Ints, times: Floats | Ints) -> Iterator[tuple[Ints, Ints]]:
-    """Pairs of rows of one subject, the earlier one first: neighbours, then rows two apart, and so on."""
-    order = np.lexsort((times, subjects))
-    for apart in range(1, int(np.bincount(subjects).max())):
-        i, j = order[:-apart], order[apart:]
-        same = subjects[i] == subjects[j]
-        yield i[same], j[same]
 
 
 def _distances(shape: RowDesign, first: Ints, second: Ints) -> Floats:

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.crossproducts.whitening import residuals_from
@@ -16,6 +15,7 @@ from lmmkit.engine.replicates.random_streams import normals
 from lmmkit.errors import DataError
 from lmmkit.model.design.design import Design
 from lmmkit.model.design.identifiability import check_response
+from lmmkit.model.design.rows_used import is_misplaced
 from lmmkit.model.estimates import Estimates
 from lmmkit.model.options import Seed, check_option, seed_of, whole
 
@@ -93,7 +93,7 @@ def with_response(design: Design, y: Any) -> Design:
         DataError: Not as many finite numbers as the design has rows.
     """
     rows = len(design.problem.response)
-    if _is_misplaced(y, design):
+    if is_misplaced(y, design.frame):
         raise DataError(
             "refit: the Series has another index than the rows used; give it that index, or its `to_numpy()` "
             "to go by position."
@@ -114,8 +114,3 @@ def with_response(design: Design, y: Any) -> Design:
         )
     check_response(response, design.response)
     return replace(design, problem=replace(design.problem, response=response))
-
-
-def _is_misplaced(y: Any, design: Design) -> bool:
-    """Whether a Series has other row labels than the rows used."""
-    return isinstance(y, pd.Series) and not y.index.equals(design.frame.index)

@@ -77,7 +77,7 @@ def _by_caic4(problem: Problem, fit: FitNumbers, optimum: Optimum, fitted: Float
         df = float(p)
     elif known and all(len(t.columns) < 3 or isinstance(t.structure, Diagonal) for t in terms):
         df = effective_parameters(optimum, share=0.5) + 1.0
-    elif sum(term.levels * len(term.columns) for term in terms) <= MOST:
+    elif problem.effects <= MOST:
         df = _System(problem, fit, e).degrees_of_freedom()
     else:
         return None
@@ -103,7 +103,7 @@ class _System:
         n, p = len(problem.response), len(fit.kept)
         self.problem, self.fit, self.residuals, self.p = problem, fit, residuals, p
         roots = np.ones(n) if problem.weights is None else np.sqrt(problem.weights)
-        X = np.column_stack([np.empty((n, 0)), *(problem.columns[problem.fixed[i]] for i in fit.kept)])
+        X = problem.X(fit.kept)
         basis = np.linalg.qr(X * roots[:, None])[0]
         U = sparse.hstack([sparse.csr_array(basis), *_random_columns(problem, roots)], format="csr")
         blocks = [np.kron(np.eye(t.levels), L) for t, L in zip(problem.terms, fit.factors, strict=True)]

@@ -14,6 +14,7 @@ import pandas as pd
 from lmmkit.engine.arrays import Floats
 from lmmkit.engine.linalg.levelwise import solved
 from lmmkit.model.estimates import Estimates
+from lmmkit.model.formula.linear_text import written
 
 COLUMNS = ("group", "component", "sd", "share", "correlation_share", "direction")
 SMALL = 0.05  # weight of a column below which a direction is told without it
@@ -52,7 +53,7 @@ def _components(estimates: Estimates, group: str) -> Iterator[dict[str, Any]]:
             "sd": float(value),
             "share": float(shares[c]),
             "correlation_share": float(own[c]) if found else np.nan,
-            "direction": _told(vectors[:, c], names) if found else "",
+            "direction": written(vectors[:, c], names, least=SMALL, form="+.2f") if found else "",
         }
 
 
@@ -77,13 +78,3 @@ def _standardised(L: Floats) -> tuple[Floats, Floats]:
     directions = np.zeros((len(L), len(here)))
     directions[here] = U[:, : len(here)]
     return _shares(d[: len(here)] ** 2), directions
-
-
-def _told(weights: Floats, names: list[str]) -> str:
-    """`0.71 Intercept - 0.70 Days`; small weights left out."""
-    weights = weights * np.sign(weights[np.argmax(np.abs(weights))])
-    parts = [(w, name) for w, name in zip(weights, names, strict=True) if abs(w) > SMALL]
-    if len(parts) == 1:
-        return parts[0][1]
-    text = " ".join(f"{w:+.2f} {name}" for w, name in parts)
-    return text.removeprefix("+").replace(" +", " + ").replace(" -", " - ")

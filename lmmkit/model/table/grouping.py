@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from lmmkit.errors import DataError
+from lmmkit.errors import DataError, first_of
 from lmmkit.model.formula.expression import Expression
 from lmmkit.model.formula.groups import Group
 from lmmkit.model.table.columns import CodedColumn, Floats, Ints, Mask, Table, of_rows, renumbered
@@ -113,11 +113,10 @@ def _related(plain: Grouping, known: Known, rows: Ints | None) -> Grouping:
     if len(absent):
         where = np.flatnonzero(np.any([(c == absent[0]) & (w != 0) for c, w in plain.held], axis=0))
         first = int(where[0] if rows is None else rows[where[0]]) + 1
-        labels = [str(level) for level in plain.levels[absent[:5]]]
-        more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
+        labels = [str(level) for level in plain.levels[absent]]
         raise DataError(
             f"known: `{plain.name}` has {len(absent):,} level{'s' if len(absent) > 1 else ''} in the rows "
-            f"used that {known.words} does not list: {', '.join(labels)}{more} ({labels[0]} in row {first}); "
+            f"used that {known.words} does not list: {first_of(labels, 5)} ({labels[0]} in row {first}); "
             "add them, or leave their rows out."
         )
     size = len(known.labels)

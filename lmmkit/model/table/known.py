@@ -19,7 +19,7 @@ import pandas as pd
 
 from lmmkit.engine.relations.pedigree import Pedigree, pedigree_of
 from lmmkit.engine.relations.relationship import Relationship, dense_relationship
-from lmmkit.errors import DataError, Findings, FitError, FormulaError, did_you_mean
+from lmmkit.errors import DataError, Findings, FitError, FormulaError, did_you_mean, first_of
 from lmmkit.model.formula.formula import Formula
 from lmmkit.model.table.columns import Floats, Ints, open_table
 from lmmkit.model.table.labels import level_texts
@@ -323,6 +323,4 @@ def _notices(pedigree: Pedigree, where: str) -> Iterator[str]:
 
 def _some(labels: Any) -> str:
     """Some labels, and how many more there are."""
-    known = [str(label) for label in labels]
-    more = f" and {len(known) - SHOWN:,} more" if len(known) > SHOWN else ""
-    return (", ".join(known[:SHOWN]) or "none") + more
+    return first_of([str(label) for label in labels], SHOWN) or "none"

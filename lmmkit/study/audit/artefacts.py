@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lmmkit.errors import first_of
 from lmmkit.escape import picture_at
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.verdicts import (
@@ -27,6 +28,7 @@ from lmmkit.study.audit.verdicts import (
     WITHIN,
     Finding,
 )
+from lmmkit.study.pages.read_page import skeleton
 from lmmkit.study.records.artifacts import sha256
 from lmmkit.study.records.manifest import ROOT
 from lmmkit.study.records.values import (
@@ -38,7 +40,6 @@ from lmmkit.study.records.values import (
     tolerances,
     tree_values,
 )
-from lmmkit.study.report.read_back import skeleton
 
 #: Entries of provenance.json that the environment's findings judge.
 ENVIRONMENTAL = ("machine", "versions", "package", "notebooks", "key", "audit")
@@ -170,10 +171,8 @@ def _values_moved(path: str, one: bytes, other: bytes, *, exact: bool) -> list[M
 
 
 def _told(path: str, moved: list[Moved], expected: str) -> Finding:
-    shown = [f"{where}: {_short(a)}, again {_short(b)}" for where, a, b in moved[:NAMED_VALUES]]
-    more = len(moved) - NAMED_VALUES
-    found = "; ".join([*shown, *([f"and {more:,} more"] if more > 0 else [])])
-    return Finding(EXECUTION, path, DIFFERS, found, expected)
+    shown = [f"{where}: {_short(a)}, again {_short(b)}" for where, a, b in moved]
+    return Finding(EXECUTION, path, DIFFERS, first_of(shown, NAMED_VALUES, "; "), expected)
 
 
 def _named(others: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmmkit.errors import LmmkitError
+from lmmkit.errors import LmmkitError, first_of
 from lmmkit.model.certificate import FAILS
 from lmmkit.model.certificate import HOLDS as HELD
 from lmmkit.model.certificate import UNCHECKED as LEFT
@@ -29,6 +29,7 @@ from lmmkit.study.audit.verdicts import (
 )
 from lmmkit.study.files.study import load_study
 from lmmkit.study.files.yaml12 import is_mapping
+from lmmkit.study.pages.read_page import extract, shown_pictures
 from lmmkit.study.records.artifacts import json_bytes, sha256
 from lmmkit.study.records.keys import PROVENANCE, package_digest, step_key, versions
 from lmmkit.study.records.log import NAME as LOG
@@ -39,7 +40,7 @@ from lmmkit.study.records.plan_lock import LOCK
 from lmmkit.study.records.ro_crate import NAME as CRATE
 from lmmkit.study.records.ro_crate import crate_of
 from lmmkit.study.records.temporary import temporary_folder
-from lmmkit.study.report.read_back import extract, prove, shown_pictures
+from lmmkit.study.report.read_back import prove
 
 REPORT = "report.html"
 CERTIFICATE = "tables/certificate.csv"
@@ -84,8 +85,7 @@ def _asked(what: str, run: RunFolder, question: Question) -> Finding:
         faults = [f"it cannot be read: {error}"]
     if not faults:
         return Finding(CONSISTENCY, what, HOLDS, "as the rest of the run has it")
-    more = f"; and {len(faults) - NAMED_VALUES} more" if len(faults) > NAMED_VALUES else ""
-    return Finding(CONSISTENCY, what, DIFFERS, "; ".join(faults[:NAMED_VALUES]) + more, "the rest of the run")
+    return Finding(CONSISTENCY, what, DIFFERS, first_of(faults, NAMED_VALUES, "; "), "the rest of the run")
 
 
 def _name(run: RunFolder) -> list[str]:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmmkit.errors import LmmkitError, RunError
+from lmmkit.errors import LmmkitError, RunError, first_of
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, NAMED_VALUES, READING, UNCHECKED, Finding
 from lmmkit.study.data.load_table import read_frame
@@ -275,14 +275,16 @@ def _labels(cells: list[Any], like: pd.Series[Any], settings: Mapping[str, Any])
 def _compared(what: str, frame: pd.DataFrame, anew: pd.DataFrame, read: list[str], why: str) -> Finding:
     if why:
         return Finding(READING, what, DIFFERS, why, DATA)
+    if not read:
+        found = f"not compared: {', '.join(map(str, frame.columns))}, which no other reader can make"
+        return Finding(READING, what, UNCHECKED, found, DATA)
     wrong = [fault for name in read for fault in _apart(name, anew[name], frame[name])]
     size = f"{len(frame):,} rows of {', '.join(read)}"
     if not wrong:
         own = [name for name in frame.columns if name not in read]
         beside = f"; not compared: {', '.join(own)}" if own else ""
-        return Finding(READING, what, HOLDS if read else UNCHECKED, f"{size}{beside}", DATA)
-    more = f"; and {len(wrong) - NAMED_VALUES:,} more" if len(wrong) > NAMED_VALUES else ""
-    return Finding(READING, what, DIFFERS, "; ".join(wrong[:NAMED_VALUES]) + more, DATA)
+        return Finding(READING, what, HOLDS, f"{size}{beside}", DATA)
+    return Finding(READING, what, DIFFERS, first_of(wrong, NAMED_VALUES, "; "), DATA)
 
 
 def _apart(name: str, anew: pd.Series[Any], prepared: pd.Series[Any]) -> list[str]:

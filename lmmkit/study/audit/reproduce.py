@@ -9,9 +9,10 @@ from lmmkit.errors import LmmkitError, RunError
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.rerun import find_data, recorded_study, run_again
 from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, NAMED_VALUES, OTHER, WITHIN, Finding, compare_key
+from lmmkit.study.pages.read_page import extract, printed_text
 from lmmkit.study.records.artifacts import sha256
 from lmmkit.study.records.temporary import temporary_folder
-from lmmkit.study.report.read_back import count_numbers, extract, moved_numbers, printed_text
+from lmmkit.study.records.values import count_numbers, moved_numbers
 
 REPRODUCTION = "reproduction"
 

@@ -10,8 +10,8 @@ from typing import ParamSpec
 import typer
 
 from lmmkit.errors import LmmkitError
+from lmmkit.model.dialects.study_words import in_study_words
 from lmmkit.study.cli.say import say
-from lmmkit.study.files.words import in_study_words
 from lmmkit.study.kernels.shortages import shortage
 from lmmkit.study.runs.execute import StepError
 

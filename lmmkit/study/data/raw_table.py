@@ -55,6 +55,11 @@ class RawTable:
     notices: tuple[str, ...] = ()
 
 
+def no_rows(file: str) -> DataError:
+    """What is said of a file without data."""
+    return DataError(f"{file} has no rows; expected a header and at least one row of data")
+
+
 def column_names(cells: Iterable[object], file: str) -> list[str]:
     """Names of columns, composed and without outer blanks; one that is empty is `column3` by its place.
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from lmmkit.errors import DataError, did_you_mean
 from lmmkit.model.table.labels import EXACT, label_of
 from lmmkit.study.data.limits import check_bytes, check_shape
-from lmmkit.study.data.raw_table import RawColumn, RawTable, column_names
+from lmmkit.study.data.raw_table import RawColumn, RawTable, column_names, no_rows
 from lmmkit.study.files.schema import Data
 
 _MOMENTS = (datetime.datetime, datetime.date)
@@ -59,7 +59,7 @@ def read_sheet(path: Path, data: Data) -> RawTable:
     above = max(data.header - 1, 0)
     filled = [(number, cells) for number, cells in rows[above:] if any(cell is not None for cell in cells)]
     if len(filled) < (2 if data.header else 1):
-        raise DataError(f"{path.name} has no rows; expected a header and at least one row of data")
+        raise no_rows(path.name)
     head = filled[0][1] if data.header else []
     body = filled[1:] if data.header else filled
     width = max(len(cells) for _, cells in filled)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lmmkit.errors import DataError, did_you_mean
-from lmmkit.study.data.raw_table import RawTable
+from lmmkit.study.data.raw_table import RawTable, no_rows
 from lmmkit.study.data.sheet_file import read_sheet
 from lmmkit.study.data.text_file import read_text
 from lmmkit.study.data.typed_files import read_parquet, read_sas, read_stata
@@ -126,7 +126,7 @@ def read_raw(path: Path, data: Data) -> RawTable:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise DataError(f"{path.name} cannot be read: {reason}") from None
     if not table.rows:
-        raise DataError(f"{path.name} has no rows; expected a header and at least one row of data")
+        raise no_rows(path.name)
     return table
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lmmkit.errors import DataError
 from lmmkit.study.data.limits import check_bytes, check_shape
-from lmmkit.study.data.raw_table import RawColumn, RawTable, column_names
+from lmmkit.study.data.raw_table import RawColumn, RawTable, column_names, no_rows
 from lmmkit.study.files.schema import Data
 
 Places = NDArray[np.intp]
@@ -55,7 +55,7 @@ def read_text(path: Path, data: Data, separator: str) -> RawTable:
     names, start = _header(content, lines, data, separator, path.name)
     body = lines.rows[start:]
     if not len(body):
-        raise DataError(f"{path.name} has no rows; expected a header and at least one row of data")
+        raise no_rows(path.name)
     check_shape(len(body), len(names), data.limits, path.name)
     table = _parsed(
         _joined(content, lines, body, start), names, separator, lines.longest, data, body, path.name
@@ -386,7 +386,7 @@ def _stray_quote(
 def _header(content: bytes, lines: _Lines, data: Data, separator: str, name: str) -> tuple[list[str], int]:
     """Names of the columns, and how many of the table's lines hold them (0 or 1)."""
     if not len(lines.rows):
-        raise DataError(f"{name} has no rows; expected a header and at least one row of data")
+        raise no_rows(name)
     stop = lines.starts[lines.rows[1]] if len(lines.rows) > 1 else len(content)
     text = content[lines.starts[lines.rows[0]] : stop].decode()
     cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from lmmkit.engine.posterior.priors import read_prior
 from lmmkit.errors import FitError, FormulaError
 from lmmkit.model.formula.expression import named_column, parse_expression
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
@@ -501,8 +502,6 @@ class Inference(_Section):
 
 
 def _read_prior(text: str) -> str:
-    from lmmkit.model.posterior.prior_words import read_prior  # for studies that ask for a posterior
-
     try:
         read_prior(text)
     except FitError as error:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from lmmkit.errors import FormulaError, LmmkitError, StudyError, Subject
+from lmmkit.model.dialects.study_words import in_study_words
 from lmmkit.model.formula.expression import parse_expression, quote
 from lmmkit.model.formula.formula import Formula, parse_candidate, parse_formula
 from lmmkit.model.formula.residual_formula import check_beside
 from lmmkit.study.files.faults import NOWHERE, raise_faults, validate
 from lmmkit.study.files.roles import roles
 from lmmkit.study.files.schema import Column, Model, Role, Settings
-from lmmkit.study.files.words import in_study_words
 from lmmkit.study.files.yaml12 import Document, Fault, Key, Position, dotted, is_list, is_mapping, read_yaml
 
 

@@ -13,6 +13,7 @@ from lmmkit.errors import Findings, StudyError, did_you_mean
 from lmmkit.escape import terminal
 from lmmkit.model.design.design import Design, build_design
 from lmmkit.model.design_audit.design_audit import DesignAudit, audit_of
+from lmmkit.model.dialects.study_words import in_study_words
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.inference.degrees_of_freedom import check_method
 from lmmkit.model.means.focus import find_focus, focus_term, unknown_focus
@@ -25,7 +26,6 @@ from lmmkit.study.data.sources import Base
 from lmmkit.study.files.faults import raise_faults
 from lmmkit.study.files.schema import Settings
 from lmmkit.study.files.study import design_options, placed, raise_placed, resolve, without
-from lmmkit.study.files.words import in_study_words
 from lmmkit.study.files.yaml12 import read_yaml
 from lmmkit.study.runs.plan import Plan, base_of, make_plan
 

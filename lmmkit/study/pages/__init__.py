@@ -1,1 +1,1 @@
-"""Pages: the templates of the report, of an audit and of a sweep, and the one way to fill them in."""
+"""Pages: the templates of the report, an audit and a sweep; one way to fill them in, one to read them."""

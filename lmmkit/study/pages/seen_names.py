@@ -48,26 +48,29 @@ class Labels:
         level = r"\[(?:[A-Z]\.)?(?P<level>[^\[\]]*)\]"
         return re.compile(rf"(?<![\w.])(?P<name>{names})(?:{level}|(?P<cells>: .*)$|(?![\w.]))")
 
+    @cached_property
+    def _places(self) -> re.Pattern[str]:
+        """What stands before a level or value at which a name holds: `, at h `, of columns with labels."""
+        names = "|".join(map(re.escape, sorted({*self.columns, *self.levels}, key=len, reverse=True)))
+        return re.compile(rf"{AT}({names}) ")
+
     def of(self, name: str) -> str:
         """A name of a column, coefficient, term or cell as readers see it; formulas stay as they are."""
         if name in self.names:
             return self.names[name]
-        name, *places = name.split(AT)
-        if places:  # `f: a less b, at h low`
-            return AT.join([self.of(name), *map(self._placed, places)])
         group, colon, inner = name.partition(": ")
         if colon and inner in self.names:  # a random effect: its group, then what it is of
             return f"{self.of(group)}: {self.names[inner]}"
         if not (self.columns or self.levels) or "|" in name or "~" in name:
             return name
+        what, *places = self._places.split(name)
+        if places:  # `f: a less b, at h low`
+            told = zip(places[::2], places[1::2], strict=True)
+            where = (f"{self.of(column)} {self.level(column, level)}" for column, level in told)
+            return AT.join([self.of(what), *where])
         if colon and " within " in group and (told := self._within(group, inner)):
             return told
         return self._pattern.sub(self._labelled, name)
-
-    def _placed(self, place: str) -> str:
-        """A column with the level or the value at which another one is looked at."""
-        column, _, level = place.rpartition(" ")
-        return f"{self.of(column)} {self.level(column, level)}" if column else self.of(level)
 
     def _within(self, family: str, cell: str) -> str:
         """A mean or a difference of one factor within levels of others: `f within h: a - b, low`."""
@@ -92,8 +95,10 @@ class Labels:
         return f"{label}: {sign.join(self._part(name, cell) for cell in cells[2:].split(sign))}"
 
     def _part(self, name: str, cell: str) -> str:
-        """A level of a column, or the column whose effect varies by it."""
-        return self.level(name, cell) if cell in self.levels.get(name, {}) else self.of(cell)
+        """A level of a column, or the column whose effect varies by it; behind it where that holds."""
+        known = [level for level in self.levels.get(name, {}) if f"{cell}{AT}".startswith(f"{level}{AT}")]
+        level = max(known, key=len, default="")
+        return self.level(name, level) + cell.removeprefix(level) if known else self.of(cell)
 
     def level(self, group: str, level: str) -> str:
         """A level of a column, or of columns joined by colons, as readers see it.

@@ -266,3 +266,16 @@ def _scales(values: Values) -> dict[str, float]:
 
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
+
+
+def moved_numbers(one: str, other: str) -> list[tuple[str, str]] | None:
+    """Printed numbers that differ by more than a unit of their last digit; None when the words differ."""
+    if NUMBER.sub("#", one) != NUMBER.sub("#", other):
+        return None
+    pairs = zip(NUMBER.findall(one), NUMBER.findall(other), strict=True)
+    return [(a, b) for a, b in pairs if not printed_alike(a, b)]
+
+
+def count_numbers(text: str) -> int:
+    """How many numbers a text has."""
+    return len(NUMBER.findall(text))

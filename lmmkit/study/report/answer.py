@@ -101,7 +101,7 @@ def spread(files: Files, design: Design, labels: Labels = NO_LABELS) -> MarkedTe
     last = [_residual_sd(files, seen, row) for row in own]
     left = fill("The residual standard deviation is {}{}.", last[0], weighted)
     if len(own) > 1:
-        left = fill("Standard deviations of the residuals: {}{}.", join(", ", last), weighted)
+        left = fill("Standard deviations of the residuals: {}{}.", listed(last), weighted)
     factors = {term.group: term.factor for term in design.random}
     parts = dict[str, list[int]]()
     for row in single:
@@ -271,7 +271,7 @@ class _Sentences:
         return with_unit(self.seen.units.get(name, ""))
 
     @cached_property
-    def given(self) -> MarkedText:
+    def at(self) -> MarkedText:
         """The values of other columns at which the question is asked."""
         parts = list[MarkedText]()
         for i, each in enumerate(self.facts["at"]):
@@ -280,7 +280,12 @@ class _Sentences:
             told = self.seen.level(name, each["value"]) if isinstance(each["value"], str) else value
             sign = " " if isinstance(each["value"], str) else " = "
             parts.append(fill("{}{}{}{}", self.seen.column(name), sign, told, self.unit_of(name)))
-        return fill("at {}, ", listed(parts)) if parts else MarkedText()
+        return fill("at {}", listed(parts)) if parts else MarkedText()
+
+    @cached_property
+    def given(self) -> MarkedText:
+        """The same where it leads a sentence."""
+        return fill("{}, ", self.at) if self.at.parts else MarkedText()
 
     @cached_property
     def response(self) -> Name:
@@ -502,12 +507,13 @@ class _Sentences:
             mean, low, high = (mark(row, key) for key in keys)
             level = self.seen.level(f, str(self.value(row, "level")))
             told.append(fill("{} {}{} ({} to {})", level, mean, unit, low, high))
-        at = fill(" {}", self._held()) if self._apart and self.facts["held"] else MarkedText()
+        places = [part for part in (self.at, self._held()) if part.parts]
+        at = fill(" {}", listed(places)) if places else MarkedText()
         lead = "Estimated means" if len(known) == len(rows) else "The lowest and the highest estimated mean"
         if back:
             tail = " (geometric means)" if self.logarithmic and not self.facts["shift"] else ""
-            form = "{}, carried back to the scale of {}{}{}: {}."
-            return [fill(form, lead, self.seen.column(self.facts["column"]), tail, at, join(", ", told))]
+            form = "{}{}, carried back to the scale of {}{}: {}."
+            return [fill(form, lead, at, self.seen.column(self.facts["column"]), tail, join(", ", told))]
         offset = ", with the offset at its mean" if self.facts["offset"] else ""
         return [fill("{} of {}{}{}: {}.", lead, self.seen.response, at, offset, join(", ", told))]
 

@@ -82,6 +82,11 @@ def counted(count: Mark, noun: str) -> MarkedText:
     return fill("{} {}", count, noun if count.value == 1 else f"{noun}s")
 
 
+def _some(numbers: Numbers) -> str:
+    """The field of how many lie outside, in words where none does."""
+    return "{outside}" if numbers.facts["outside"] else "none"
+
+
 def _names(names: Any) -> MarkedText:
     return join(", ", [Name(str(name)) for name in names])
 
@@ -137,7 +142,7 @@ def response(columns: pd.DataFrame, name: str) -> Words:
         shape = f" and the longer tail towards {'high' if above > below else 'low'} values"
     unit = with_unit(columns["unit"].iloc[at])
     caption = (
-        "{} ranges from {} to {}{}, with a median of {}{}{}; the middle half of the rows lies "
+        "The values of {} range from {} to {}{}, with a median of {}{}{}; the middle half of the rows lies "
         "between {} and {}{}."
     )
     return _words(
@@ -169,13 +174,14 @@ def groups(balance: pd.DataFrame) -> Words:
 
 
 def _group(numbers: Numbers, row: int) -> MarkedText:
-    has = fill(
-        "{} has {}", Name(numbers.table["group"].iloc[row]), counted(numbers.cell(row, "levels"), "level")
-    )
+    levels = numbers.cell(row, "levels")
+    of = fill("{} of {}", counted(levels, "level"), Name(numbers.table["group"].iloc[row]))
     least, median, most = (numbers.cell(row, name) for name in ("least", "median", "most"))
+    if levels.value == 1:
+        return fill("{} has {}", of, counted(least, "row"))
     if numbers.table["balanced"].iloc[row]:
-        return fill("{} with {} each", has, counted(least, "row"))
-    return fill("{} with {} to {} rows, {} in the middle", has, least, most, median)
+        return fill("{} have {} each", of, counted(least, "row"))
+    return fill("{} have {} to {} rows, with a median of {}", of, least, most, median)
 
 
 def panels(points: pd.DataFrame, choice: PanelChoice, balance: pd.DataFrame) -> Words:
@@ -183,7 +189,7 @@ def panels(points: pd.DataFrame, choice: PanelChoice, balance: pd.DataFrame) -> 
     pair = fill("{} against {}", Name(choice.y), Name(choice.x)) if choice.x else fill("{}", Name(choice.y))
     shown = Numbers("lines", points).fact("panels")
     return _words(
-        fill("{}, for {}.", pair, _which(shown, choice, balance)),
+        fill("For {}, {}.", _which(shown, choice, balance), pair),
         "{} of {}, one point per row.",
         counted(shown, "small panel"),
         pair,
@@ -197,7 +203,7 @@ def _which(shown: Mark, choice: PanelChoice, balance: pd.DataFrame) -> Part | Ma
     count = Numbers("balance", balance).cell(balance["group"].tolist().index(choice.group), "levels")
     levels = fill("{} of {}", counted(count, "level"), Name(choice.group))
     if shown.value == count.value:
-        return fill("all {}", levels)
+        return fill("{} {}", "the" if count.value == 1 else "all", levels)
     return fill("{} of {}, evenly spaced in their order", shown, levels)
 
 
@@ -215,19 +221,20 @@ def lines(model: FittedLines, balance: pd.DataFrame, columns: pd.DataFrame, leve
     shown = Numbers("lines", points).fact("panels")
     numeric = pd.api.types.is_numeric_dtype(points["x"])
     what = "lines" if numeric else "means"
-    said = [fill("{} for {}, with the model's {} and their {} intervals", pair,
-                 _which(shown, choice, balance), what, at_level(level))]  # fmt: skip
+    said = [fill("For {}, {} with the model's {} and their {} intervals", _which(shown, choice, balance),
+                 pair, what, at_level(level))]  # fmt: skip
     without = Mark(told["panels without"], "lines.json", "panels without", number(told["panels without"]))
     if without.value == shown.value:
         said.append(fill("the {} are those of the population", what))
     elif without.value:
-        said.append(fill("{} in which {} does not vary have the population's line alone",
-                         counted(without, "panel"), Name(choice.x)))  # fmt: skip
+        form = "{} in which {} does not vary {} the population's line alone"
+        have = "has" if without.value == 1 else "have"
+        said.append(fill(form, counted(without, "panel"), Name(choice.x), have))
     if told["held"]:
         said.append(fill("drawn at {}", _held("lines.json", told["held"], columns)))
     if told["own"] and choice.group:
         has = fill("each level of {} has {}", Name(choice.group), "it" if len(told["own"]) == 1 else "them")
-        said.append(fill("{} as {}", listed(map(Name, told["own"])), has))
+        said.append(fill("with {} as {}", listed(map(Name, told["own"])), has))
     return _words(
         fill("{}.", join("; ", said)),
         "{} of {}, one point per row, with the model's {}.",
@@ -246,7 +253,7 @@ def _one_held(file: str, place: int, each: Mapping[str, Any], columns: pd.DataFr
     if "cell" in each:
         return fill("{}", Name(each["cell"]))
     value = Mark(each["value"], file, f"held/{place}/value", number(each["value"]))
-    return fill("{} {}{}", Name(each["name"]), value, with_unit(unit_of(columns, each["name"])))
+    return fill("{} = {}{}", Name(each["name"]), value, with_unit(unit_of(columns, each["name"])))
 
 
 def focus_means(means: FocusMeans, columns: pd.DataFrame, level: float) -> Words:
@@ -271,7 +278,7 @@ def focus_means(means: FocusMeans, columns: pd.DataFrame, level: float) -> Words
     if told["held"]:
         said.append(fill("drawn at {}", _held("focus_means.json", told["held"], columns)))
     if told["averaged"]:
-        said.append(fill("averaged over {} with equal weights", _names(told["averaged"])))
+        said.append(fill("averaged over {} with equal weights", listed(map(Name, told["averaged"]))))
     return _words(
         fill("{}.", join("; ", said)),
         "The model's mean of {} along {}{}, over one point per row.",
@@ -289,9 +296,9 @@ def candidates(table: pd.DataFrame, criterion: str) -> Words:
     best = table["candidate"].iloc[int(table[f"d_{criterion}"].fillna(float("inf")).argmin())]
     chosen = table.loc[table["chosen"], "candidate"].iloc[0]
     count, singular, failed = (numbers.fact(key) for key in ("candidates", "singular", "failed"))
-    remarks = [_taken(chosen, best, name, by=" by its tests" if tests else "")]
+    remarks = [_taken("model", chosen, best, name, by=" by its tests" if tests else "")]
     if count.value == 1:
-        remarks = [fill("{} is the only candidate", Name(chosen))]
+        remarks = [fill("The only candidate is {}", Name(chosen))]
     if singular.value:
         which = fill("{} of {}", counted(singular, "candidate"), count) if count.value > 1 else fill("it")
         remarks.append(fill("{} came out singular", which))
@@ -301,11 +308,11 @@ def candidates(table: pd.DataFrame, criterion: str) -> Words:
     return _words(fill("{}.", join("; ", remarks)), numbers.told(alt))
 
 
-def _taken(chosen: str, best: str, criterion: str, by: str = "") -> MarkedText:
+def _taken(what: str, chosen: str, best: str, criterion: str, by: str = "") -> MarkedText:
     """What is taken, and what has the least of a criterion."""
     if best == chosen:
-        return fill("{} is taken, and has the least {}", Name(chosen), criterion)
-    return fill("{} is taken{}; {} has the least {}", Name(chosen), by, Name(best), criterion)
+        return fill("The {} taken is {}, which has the least {}", what, Name(chosen), criterion)
+    return fill("The {} taken{} is {}; {} has the least {}", what, by, Name(chosen), Name(best), criterion)
 
 
 def selection_path(path: pd.DataFrame, criterion: str, alpha: float) -> Words:
@@ -341,7 +348,7 @@ def incidence(audit: pd.DataFrame, related: pd.DataFrame) -> Words:
     groups = audit["group"].unique()
     met = fill("Levels of {} and the values that they meet", _names(groups))
     return _words(
-        fill("{}.", join("; ", told) if told else met),
+        join(" ", [fill("{}.", sentence) for sentence in told or [met]]),
         "Tiles that are dark where a level of {} meets a level of another factor or a value of a fixed term.",
         _names(groups),
     )
@@ -352,10 +359,10 @@ def _relations_of(related: pd.DataFrame) -> list[MarkedText]:
     for row in range(len(related)):
         fine, coarse, kind = (str(related[column].iloc[row]) for column in ("fine", "coarse", "kind"))
         if kind == "nested":
-            told.append(fill("{} is nested in {}", Name(fine), Name(coarse)))
+            told.append(fill("Levels of {} are nested in those of {}", Name(fine), Name(coarse)))
             continue
         cells = fill("{} of {} cells", numbers.cell(row, "cells"), numbers.cell(row, "possible"))
-        told.append(fill("{} and {} are {} ({} occur)", Name(fine), Name(coarse), kind, cells))
+        told.append(fill("Levels of {} and {} are {} ({} occur)", Name(fine), Name(coarse), kind, cells))
     return told
 
 
@@ -365,15 +372,17 @@ def _within_groups(audit: pd.DataFrame) -> list[MarkedText]:
     single = (audit["term"] != "Intercept") & ~audit["term"].str.contains(":")
     for group in audit["group"].unique():
         mine = single & (audit["group"] == group)
+        clauses = list[MarkedText]()
         for varies, one, several in VERBS:
             terms = audit.loc[mine & (audit["varies"] == varies), "term"]
             if len(terms):
                 names = listed([Name(name) for name in terms])
-                verb = one if len(terms) == 1 else several
-                told.append(fill("{} {} within the levels of {}", names, verb, Name(group)))
+                clauses.append(fill("{} {}", names, one if len(terms) == 1 else several))
+        if clauses:
+            told.append(fill("Within the levels of {}, {}", Name(group), join("; ", clauses)))
         for row in np.flatnonzero(mine & (audit["varies"] == "mixed")).tolist():
-            term = fill("{} varies within {}", Name(audit["term"].iloc[row]), numbers.cell(row, "varying"))
-            told.append(fill("{} of the {} levels of {}", term, numbers.cell(row, "levels"), Name(group)))
+            some = fill("Within {} of the {}", numbers.cell(row, "varying"), numbers.cell(row, "levels"))
+            told.append(fill("{} levels of {}, {} varies", some, Name(group), Name(audit["term"].iloc[row])))
     return told
 
 
@@ -442,19 +451,23 @@ def influence(table: pd.DataFrame, summary: pd.DataFrame) -> Words:
     group = str(table["group"].iloc[0])
     row = [*summary["group"]].index(group)
     one = "row" if group == "row" else "level"
-    first = fill("{} has the largest Cook's distance, {}", Name(str(table["level"].iloc[0])),
-                 numbers.cell(0, "cooks", 3))  # fmt: skip
+    first = fill("{}{} has the largest Cook's distance, {}", "row " if group == "row" else "",
+                 Name(str(table["level"].iloc[0])), numbers.cell(0, "cooks", 3))  # fmt: skip
     turned = int(table["answer"].astype(bool).sum())
     said = fill("the answer turns on no single {}", one)
     if turned:
-        named = table.loc[table["answer"].astype(bool), "level"]
-        said = fill("the answer turns on {}", listed([Name(str(level)) for level in named.iloc[:3]]))
-        if turned > 3:
-            said = fill("{} and others", said)
+        named: list[Part | MarkedText] = [
+            Name(str(level)) for level in table.loc[table["answer"].astype(bool), "level"].iloc[:3]
+        ]
+        more = ["others"] if turned > 3 else []
+        said = fill(
+            "the answer turns on each of {}" if turned > 1 else "the answer turns on {}",
+            listed([*named, *more]),
+        )
     where = fill(" of {}", Name(group)) if group != "row" else MarkedText()
     units = cell_mark("influences", summary, row, "units", number(summary["units"].iloc[row]))
     return _words(
-        fill("Among the {}s{} {}; {}.", one, where, first, said),
+        fill("Among the {}s{}, {}; {}.", one, where, first, said),
         "Cook's distance of the {}s{} left out one by one, {} in all, and the estimate without each.",
         one,
         where,
@@ -547,7 +560,7 @@ def correlations(table: pd.DataFrame) -> Words:
 def cell_sds(table: pd.DataFrame, unit: str) -> Words:
     """What the picture of the residuals' standard deviations shows."""
     numbers, behind = Numbers("cell_sds", table), with_unit(unit)
-    form = "are {least} to {most}{}"
+    form = "lie between {least} and {most}{}"
     if numbers.fact("least").text == numbers.fact("most").text:
         form = "are {most}{} everywhere"
     end = "the farthest from its empirical value is {farthest:2%} off."
@@ -575,10 +588,11 @@ def cell_correlations(table: pd.DataFrame) -> Words:
 
 def autocorrelation(table: pd.DataFrame, level: float) -> Words:
     """What the picture of the normalised residuals' autocorrelation shows."""
-    told = Numbers("autocorrelation", table).told
+    numbers = Numbers("autocorrelation", table)
+    told = numbers.told
     caption = (
-        "At {outside} of {lags:distance} the autocorrelation of the normalised residuals lies outside the "
-        "band that holds {} of such values where nothing is left."
+        f"At {_some(numbers)} of {{lags:distance}} the autocorrelation of the normalised residuals lies "
+        "outside the band that holds {} of such values where nothing is left."
     )
     alt = (
         "Autocorrelation of the normalised residuals at each of {lags:distance}, with a dashed band around "
@@ -589,10 +603,11 @@ def autocorrelation(table: pd.DataFrame, level: float) -> Words:
 
 def variogram(table: pd.DataFrame, level: float) -> Words:
     """What the picture of the normalised residuals' variogram shows."""
-    told = Numbers("variogram", table).told
+    numbers = Numbers("variogram", table)
+    told = numbers.told
     caption = (
-        "At {outside} of {distances:distance} the semivariance of the normalised residuals lies outside the "
-        "band that holds {} of what independent noise on the same rows shows."
+        f"At {_some(numbers)} of {{distances:distance}} the semivariance of the normalised residuals lies "
+        "outside the band that holds {} of what independent noise on the same rows shows."
     )
     alt = "Semivariance of the normalised residuals at {distances:distance}, within a shaded band."
     return _words(told(caption, at_level(level)), told(alt))
@@ -613,7 +628,7 @@ def structures(table: pd.DataFrame) -> Words:
     """What the picture of the residual structures shows."""
     numbers = Numbers("structures", table)
     best = table["structure"].iloc[int(table["aic"].fillna(float("inf")).argmin())]
-    remarks = [_taken(table.loc[table["chosen"], "structure"].iloc[0], best, "AIC")]
+    remarks = [_taken("structure", table.loc[table["chosen"], "structure"].iloc[0], best, "AIC")]
     low, high = numbers.fact("least estimate"), numbers.fact("most estimate")
     if low.value == low.value:
         quantity = Name(table["quantity"].dropna().iloc[0])
@@ -671,9 +686,10 @@ def check_curves(table: pd.DataFrame) -> Words:
     """What the curves with their envelopes show."""
     numbers = Numbers("check_curves", table)
     band = "leave their bands, each of which holds its whole curve"
-    if numbers.facts["outside"] == 1:
+    if numbers.facts["outside"] < 2:
         band = "leaves its band, which holds the whole curve"
-    form = f"{{outside}} of {{curves:curve}} {band} in nineteen of twenty data sets of the model."
+    some = _some(numbers).capitalize()
+    form = f"{some} of {{curves:curve}} {band} in nineteen of twenty data sets of the model."
     return _words(numbers.told(form), numbers.told("{curves:curve} of checks, each in a panel with a band."))
 
 
@@ -684,7 +700,7 @@ def forest(coefficients: pd.DataFrame, drawn: pd.DataFrame, level: float) -> Wor
         fill(
             "The {} confidence interval excludes zero for {}.",
             at_level(level),
-            _names(clear) if len(clear) else "none of the coefficients",
+            join("; ", map(Name, clear)) if len(clear) else "none of the coefficients",
         ),
         "{} with intervals, beside the line of no effect.",
         counted(Numbers("coefficients", coefficients).fact("drawn"), "coefficient"),
@@ -695,13 +711,17 @@ def climb(table: pd.DataFrame) -> Words:
     """What the picture of the algorithms' ways down shows."""
     slow = table.loc[~table["converged"], "algorithm"]
     limit = "its limit" if len(slow) == 1 else "their limits"
-    unfinished = fill("; {} did not converge within {}", _names(slow), limit) if len(slow) else ""
+    names = listed(map(Name, slow))
+    unfinished = fill("; {} did not converge within {}", names, limit) if len(slow) else ""
+    numbers, end = Numbers("algorithms", table), "at one deviance"
+    if numbers.facts["furthest above, of those converged"]:
+        end = "within {furthest above, of those converged:2} deviance units of the lowest"
     form = (
         "{algorithms} algorithms, {fewest iterations} to {most iterations} iterations, one optimum: those "
-        "that converged end within {furthest above, of those converged:2} deviance units of the lowest{}."
+        f"that converged end {end}{{}}."
     )
     return _words(
-        Numbers("algorithms", table).told(form, unfinished),
+        numbers.told(form, unfinished),
         "Deviance above the lowest by iteration, both on a log scale, a line per algorithm.",
     )
 
@@ -726,6 +746,8 @@ def means(table: pd.DataFrame, pairs: pd.DataFrame) -> Words:
             "method, that "
         )
         caption = numbers.told(f"{form}excludes zero.", "has" if clear == 1 else "have")
+        if not clear:
+            caption = numbers.told(f"{form.replace('{exclude zero} {}', 'none has')}excludes zero.")
         if count == 1:
             said = "excludes" if clear else "does not exclude"
             caption = fill("The interval of the difference between the two means {} zero.", said)
@@ -738,9 +760,12 @@ def interactions(table: pd.DataFrame, unit: str) -> Words:
     most, least = (int(numbers.facts[key]) for key in ("most row", "least row"))
     spans = [fill("{}{}", numbers.fact(key), with_unit(unit)) for key in ("most", "least")]
     lines = [Name(str(table["by"].iloc[row])) for row in (most, least)]
-    form = "Along {} the means lie {} apart for {} and {} for {}; parallel lines would show no interaction."
+    form = (
+        "Along {} the means lie farthest apart for {}, by {}, and least for {}, by {}; parallel lines would "
+        "show no interaction."
+    )
     return _words(
-        fill(form, Name(str(table["group"].iloc[most])), spans[0], lines[0], spans[1], lines[1]),
+        fill(form, Name(str(table["group"].iloc[most])), lines[0], spans[0], lines[1], spans[1]),
         "Marginal means with intervals as {}, along {}.",
         counted(numbers.fact("lines"), "line"),
         _names(table["group"].unique()),
@@ -750,7 +775,9 @@ def interactions(table: pd.DataFrame, unit: str) -> Words:
 def profile_zeta(table: pd.DataFrame) -> Words:
     """What the signed roots of the profiles show."""
     numbers = Numbers("profile_zeta", table)
-    form = "The interval of {} leans most: one half of it is {most:3} times as long as the other."
+    form = (
+        "The least symmetric interval is that of {}: one half of it is {most:3} times as long as the other."
+    )
     alt = (
         "Signed root of the profile deviance over the values of {parameters:parameter}, a panel "
         "each, with the "
@@ -784,14 +811,14 @@ def shrinkage(table: pd.DataFrame, names: Sequence[str]) -> Words:
     """
     numbers = Numbers("shrinkage", table)
     ways = [
-        fill("from {} to {} for {}", numbers.fact(axis, 3), numbers.fact(f"{axis}_model", 3), Name(name))
+        fill("{} and {} for {}", numbers.fact(axis, 3), numbers.fact(f"{axis}_model", 3), Name(name))
         for axis, name in zip(("x", "y"), names, strict=False)
         if axis in numbers.facts
     ]
     said = [fill("Fewer than two levels have estimates of their own.")]
     if ways:
-        form = "From own rows to the model the standard deviation between levels goes {}."
-        said = [fill(form, join(" and ", ways))]
+        form = "Estimates from own rows and those of the model have standard deviations between levels of {}."
+        said = [fill(form, join(", and of ", ways))]
     if numbers.facts["without"]:
         lost = counted(numbers.fact("without"), "level")
         have = "has" if numbers.facts["without"] == 1 else "have"
@@ -808,16 +835,16 @@ def shrinkage(table: pd.DataFrame, names: Sequence[str]) -> Words:
 def dropout(table: pd.DataFrame) -> Words:
     """What the picture of who left when shows."""
     numbers = Numbers("dropout", table)
-    have = "has" if numbers.facts["without the last"] == 1 else "have"
+    have = ["has" if numbers.facts[key] == 1 else "have" for key in ("complete", "without the last")]
     form = (
-        "{complete} of {subjects:subject} have a response at every visit; {without the last} {} none at "
+        "{complete} of {subjects:subject} {} a response at every visit; {without the last} {} none at "
         "the last."
     )
     alt = (
         "Grid of {patterns:pattern} of visits, dark where the response is missing, with a bar of "
         "subjects for each arm."
     )
-    return _words(numbers.told(form, have), numbers.told(alt))
+    return _words(numbers.told(form, *have), numbers.told(alt))
 
 
 def assumptions(table: pd.DataFrame) -> Words:
@@ -832,8 +859,14 @@ def assumptions(table: pd.DataFrame) -> Words:
     return _words(numbers.told(form), numbers.told(alt))
 
 
-def tipping(table: pd.DataFrame, facts: dict[str, Any]) -> Words:
-    """What the picture of the tipping point shows, from its table and `tipping_point.json`."""
+def tipping(table: pd.DataFrame, facts: dict[str, Any], unit: str) -> Words:
+    """What the picture of the tipping point shows, from its table and `tipping_point.json`.
+
+    Args:
+        table: The table.
+        facts: What the JSON file has of it.
+        unit: Of the response.
+    """
 
     def told(key: str, digits: int = 3) -> Mark:
         return Mark(facts[key], "tipping_point.json", f"facts/{key}", number(facts[key], digits))
@@ -842,10 +875,14 @@ def tipping(table: pd.DataFrame, facts: dict[str, Any]) -> Words:
     noun, verb = ("response", "is") if facts["shifted"] == 1 else ("responses", "are")
     whose = fill(" of {}", listed(map(Name, facts["of"]))) if facts["of"] else ""
     shifted = fill("{} imputed {}{} {} shifted", told("shifted"), noun, whose, verb)
-    form, sizes = "The conclusion does not turn when {} by up to {} either way.", [told("reach")]
-    if table["turns"].iloc[0]:
-        form = "The conclusion turns when {} by {}, {} standard deviations of a response."
-        sizes = [numbers.cell(0, name, 3) for name in ("tip", "tip_sds")]
-    return _words(
-        fill(form, shifted, *sizes), "Estimate with its interval over the shift of imputed responses."
+    said = fill(
+        "The conclusion does not turn when {} by up to {}{} either way.",
+        shifted,
+        told("reach"),
+        with_unit(unit),
     )
+    if table["turns"].iloc[0]:
+        form = "The conclusion turns when {} by {}{}, {} standard deviations of a response."
+        tip, sds = (numbers.cell(0, name, 3) for name in ("tip", "tip_sds"))
+        said = fill(form, shifted, tip, with_unit(unit), sds)
+    return _words(said, "Estimate with its interval over the shift of imputed responses.")

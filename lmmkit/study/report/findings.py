@@ -16,7 +16,6 @@ from lmmkit.model.influence.about_influence import ROW
 from lmmkit.model.missing_data.about_missing import TIPPING
 from lmmkit.study.files.schema import MissingData
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, Part, fill, join, listed
-from lmmkit.study.pages.seen_names import AT
 from lmmkit.study.report.numbers import MINUS, Files, cell_mark, equals, number, probability, rounded
 from lmmkit.study.report.seen import Seen
 
@@ -132,12 +131,17 @@ def _how(files: Files) -> MarkedText:
 
 
 def _singular(files: Files, seen: Seen, groups: Sequence[str]) -> MarkedText:
-    named = listed([seen.column(name) for name in groups])
+    named = each_of([seen.column(name) for name in groups])
     form = (
         "The fit is singular: a combination of the random effects of {} has an estimated variance of "
         "zero, and {}."
     )
     return fill(form, named, zero_in_errors(files, "that"))
+
+
+def each_of(names: Sequence[Name]) -> MarkedText:
+    """`Subject`, or `each of class and school`: what is said holds for every one of them."""
+    return fill("{}{}", "each of " if len(names) > 1 else "", listed(names))
 
 
 def zero_in_errors(files: Files, zero: str) -> str:
@@ -173,7 +177,7 @@ def tip_in_words(files: Files, seen: Seen, asked: MissingData) -> MarkedText:
         whose = fill("{} after dropout", whose)
     verb = "is" if facts["shifted"] == 1 else "are"
     now, unit = "excludes" if facts["clear"] else "does not exclude", seen.of_response()
-    start = fill("Imputed at random the interval {} zero", now)
+    start = fill("Imputed at random the interval ({}) {} zero", seen.quantity(facts["estimand"]), now)
     if not table["turns"].iloc[0]:
         reach = files.entry(TIPPED, "facts", "reach", text=number(facts["reach"], 3))
         form = "{}, and so it remains when {} {} shifted by up to {}{} either way."
@@ -218,18 +222,22 @@ class _Influential:
     def _cell(self, row: int, column: str, rounding: str = "plain") -> Mark:
         return self.files.cell("influences", row, column, rounding)  # pyright: ignore[reportArgumentType]
 
-    def _focus(self, row: int) -> Part | MarkedText:
-        """What the answer is about, as readers see it: `slope of age`, `difference Dose: high less low`."""
+    def _focus(self, row: int) -> MarkedText:
+        """What the answer is about, as readers see it: `slope of age`, `Dose: high less low`."""
         told = str(self.summary["focus"].iloc[row])
         if told.startswith(INTERACTION):
             return fill("{}{}", INTERACTION, Name(self.seen.term(told.removeprefix(INTERACTION))))
-        start, end = "difference " if " less " in told else "", "," if AT in told else ""
-        return fill("{}{}{}", start, Name(self.seen.labels.of(told)), end)
+        return fill("{}", self.seen.quantity(told))
 
     def _one(self, row: int) -> Part | MarkedText:
         """`row`, or `level of Subject`."""
         group = str(self.summary["group"].iloc[row])
         return "row" if group == ROW else fill("level of {}", self.seen.column(group))
+
+    def _every(self, row: int) -> MarkedText:
+        """`rows`, or `levels of Subject`."""
+        group = str(self.summary["group"].iloc[row])
+        return fill("rows") if group == ROW else fill("levels of {}", self.seen.column(group))
 
     def _places(self, row: int, wanted: str) -> list[int]:
         """Rows of the table that the answer, or a variance, turns on."""
@@ -251,57 +259,59 @@ class _Influential:
         named = join("; ", [self._turn(row, place) for place in places[:MOST_LEVELS_NAMED]])
         left = len(places) - MOST_LEVELS_NAMED
         more = fill("; {} such levels in all", self._cell(row, "turned")) if left > 0 else MarkedText()
-        return fill("The answer turns on a single {}: {}{}.", self._one(row), named, more)
+        return fill(
+            "The answer ({}) turns on a single {}: {}{}.", self._focus(row), self._one(row), named, more
+        )
 
     def _turn(self, row: int, place: int) -> MarkedText:
         kinds = str(self.table["turns"].iloc[place]).split(", ")
         parts = list[MarkedText]()
-        focus = self._focus(row)
         if "sign" in kinds:
             new, old = self.files.cell("influence", place, "estimate"), self._cell(row, "estimate")
-            parts.append(fill("the {} is {} in place of {}", focus, new, old))
+            parts.append(fill("the estimate is {} in place of {}", new, old))
         if "p" in kinds:
             new = self.files.cell("influence", place, "p", "probability")
-            own = "its p" if parts else fill("p of the {}", focus)
             old = equals(self._cell(row, "p", "probability"))
-            parts.append(fill("{} {} in place of p {}", own, equals(new), old))
+            parts.append(fill("p {} in place of p {}", equals(new), old))
         return fill("without {} {}", self._called(place), join(" and ", parts))
 
     def beside(self, row: int) -> Iterator[MarkedText]:
         """What is said of a grouping factor beside that."""
         note = self.summary["note"].iloc[row]
         if isinstance(note, str) and note:
-            group = self.seen.column(str(self.summary["group"].iloc[row]))
-            yield fill("The influence of the levels of {} was not looked at: {}", group, Name(note))
+            yield fill("The influence of the {} was not looked at: {}", self._every(row), Name(note))
             return
+        if self.turned(row, "lost"):
+            yield self._lost(row)
         if not self.turned(row, "turned") and self.turned(row, "lost") < self.turned(row, "units"):
             yield self._steady(row)
         if self.turned(row, "others"):
             yield from self._variances(row)
-        if self.turned(row, "lost"):
-            lost = self._cell(row, "lost")
-            form = "Without {} of the levels of {} a coefficient cannot be estimated."
-            group = self.seen.column(str(self.summary["group"].iloc[row]))
-            yield fill(form, lost, group)
+
+    def _lost(self, row: int) -> MarkedText:
+        lost = self._cell(row, "lost")
+        if lost.value == 1:
+            return fill("Without {} {} a coefficient cannot be estimated.", lost, self._one(row))
+        return fill("Without any one of {} {} a coefficient cannot be estimated.", lost, self._every(row))
 
     def _steady(self, row: int) -> MarkedText:
-        focus = self._focus(row)
         alpha = self.files.entry("answer.json", "alpha")
         below = bool(self.summary["p"].iloc[row] < alpha.value)
         edge = self._cell(row, "most_p" if below else "least_p", "probability")
         least = "" if edge.text.startswith("<") else "at most " if below else "at least "
         p_text = fill("stays {} {} ({}{})", "below" if below else "above", alpha, least, edge)
-        start = fill("The answer turns on no single {}: without any one of {}", self._one(row),
-                     self._cell(row, "units"))  # fmt: skip
+        of = "others" if self.turned(row, "lost") else self._cell(row, "units")
+        form = "The answer ({}) turns on no single {}: whichever of the {} is left out, "
+        start = fill(form, self._focus(row), self._one(row), of)
         if pd.isna(self.summary["low"].iloc[row]):
-            return fill("{} the p of the test of the {} {}.", start, focus, p_text)
+            return fill("{}the p of its test {}.", start, p_text)
         low, high = self._cell(row, "low"), self._cell(row, "high")
-        return fill("{} the {} lies between {} and {}, and its p {}.", start, focus, low, high, p_text)
+        return fill("{}the estimate lies between {} and {}, and its p {}.", start, low, high, p_text)
 
     def _variances(self, row: int) -> Iterator[MarkedText]:
         for place in self._places(row, "variance")[:MOST_LEVELS_NAMED]:
             for kind in str(self.table["turns"].iloc[place]).split(", "):
                 for end, words in BECOMES.items():
                     if kind.endswith(end):
-                        name = Name(kind.removesuffix(end))
-                        yield fill("Without {} the deviation {} {}.", self._called(place), name, words)
+                        name = Name(self.seen.parameter(kind.removesuffix(end)))
+                        yield fill("Without {} the parameter {} {}.", self._called(place), name, words)

@@ -18,13 +18,14 @@ from lmmkit.study.pages.marks import MarkedText, Name, fill, join, listed
 from lmmkit.study.report.answer import method
 from lmmkit.study.report.findings import (
     TIPPED,
+    each_of,
     gaps_asked,
     notable_in_words,
     serious,
     tip_in_words,
     zero_in_errors,
 )
-from lmmkit.study.report.numbers import Files
+from lmmkit.study.report.numbers import Files, rounded
 from lmmkit.study.report.rates import rates_in_words as simulated_rates
 from lmmkit.study.report.references import cite
 from lmmkit.study.report.seen import Seen
@@ -81,8 +82,8 @@ COUNTED = (
 METHODS = {"REML": "restricted maximum likelihood (REML)", "ML": "maximum likelihood (ML)"}
 NO_RANDOM_EFFECTS = "There are no random effects; the covariance matrix of the residuals has full rank."
 VISITS = (
-    "What the structure fits stands beside what the residuals of those who were seen show. Where values are "
-    "missing at random the two may differ: the model takes account of who is missing."
+    "Beside each fitted value stands its counterpart from the residuals that were observed. Where responses "
+    "are missing at random the two may differ: the model takes account of which are missing."
 )
 FOR_THE_AUTHOR = (
     "Where, when and from whom the data come; ethics approval and consent; funding.",
@@ -115,7 +116,7 @@ def model_in_words(files: Files, seen: Seen) -> list[MarkedText]:
         else ""
     )
     return [
-        fill("{} is modelled as {}{}, plus a residual.", seen.response, mean, own),
+        fill("The model for {} is {}{}, plus a residual.", seen.response, mean, own),
         *(_term_in_words(files, seen, term) for term in design.random),
         _residuals_in_words(files, design),
     ]
@@ -214,12 +215,19 @@ def intervals_in_words(files: Files) -> list[MarkedText]:
     kind = files.json("study.json")["inference"]["ci"]
     notes = files.table("intervals")["note"]
     rows = [row for row, note in enumerate(notes) if isinstance(note, str)]
-    form = "{}: {}"
+    form = "About the interval of {}: {}{}"
     keys: tuple[str, ...] = ("parameter", "note")
     if kind == "bootstrap":  # every bound has the note of its bootstrap
         rows = [row for row in rows if row == notes.tolist().index(notes.iloc[row])]
-        form, keys = "Of the refits: {}.", ("note",)
-    said = [fill(form, *(files.cell("intervals", row, key) for key in keys)) for row in rows]
+        form, keys = "Of the refits: {}{}", ("note",)
+    said = [
+        fill(
+            form,
+            *(files.cell("intervals", row, key) for key in keys),
+            "" if notes.iloc[row].endswith(".") else ".",
+        )
+        for row in rows
+    ]
     return [fill("{}", SCALES[kind]), *said]
 
 
@@ -252,7 +260,7 @@ def _search(files: Files, summary: dict[str, Any]) -> MarkedText:
     if not summary["converged"]:
         text = "{} The stop rule of {} was not met: do not use these numbers."
         return fill(text, Markup("<strong>The search did not converge.</strong>"), way)
-    deviance = files.entry("summary.json", "deviance", text=f"{summary['deviance']:,.4f}")
+    deviance = files.entry("summary.json", "deviance", text=rounded(summary["deviance"], 4))
     return fill("The search ({}) converged, at a deviance of {}.", way, deviance)
 
 
@@ -263,7 +271,7 @@ def _singularity(files: Files, summary: dict[str, Any]) -> MarkedText:
         "{}: in {} a combination of effects has an estimated variance of zero. This is a valid optimum on "
         "the edge of what is possible, and often a sign that the term asks more than the data can tell; {}."
     )
-    terms = listed(map(Name, summary["singular_terms"]))
+    terms = each_of([Name(term) for term in summary["singular_terms"]])
     return fill(text, Markup("<strong>The fit is singular</strong>"), terms, zero_in_errors(files, "it"))
 
 
@@ -376,26 +384,28 @@ def _settings(files: Files, seen: Seen) -> list[MarkedText]:
 
 def tests_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     """What the tests and the coefficients of terms mean that take part in larger ones."""
-    terms = [t.name for t in seen.design.fixed_terms if t.name != "Intercept"]
     said = list[MarkedText]()
-    for term in terms:
-        places = [p for p in where_zero(seen.design, term) if p["kind"] != "mean"]
+    for term in (each for each in seen.design.fixed_terms if each.name != "Intercept"):
+        places = [p for p in where_zero(seen.design, term.name) if p["kind"] != "mean"]
         numbers = [seen.column(p["of"]) for p in places if p["kind"] == "zero"]
         levels = [
             fill("{} {}", seen.column(p["of"]), seen.level(p["of"], p["level"]))
             for p in places
             if p["kind"] == "level"
         ]
-        name = Name(seen.term(term))
+        name, one = Name(seen.term(term.name)), len(term.columns) == 1
         if numbers:
             form = (
-                "The test of {} is about its effect where {} {} zero, and so are its "
-                "coefficients; the answer above says where its own numbers hold."
+                "The test of {} is about its effect where {} {} zero, and so {}; the answer above says where "
+                "its own numbers hold."
             )
-            said.append(fill(form, name, listed(numbers), "is" if len(numbers) == 1 else "are"))
+            own = "is its coefficient" if one else "are its coefficients"
+            said.append(fill(form, name, listed(numbers), "is" if len(numbers) == 1 else "are", own))
         if levels:
-            form = "Coefficients of {} hold for {}; its F test averages over the levels with equal weights."
-            said.append(fill(form, name, listed(levels)))
+            form = "{} for {}; its F test averages over the levels of {} with equal weights."
+            own = fill("The coefficient of {} holds" if one else "The coefficients of {} hold", name)
+            over = listed([seen.column(p["of"]) for p in places if p["kind"] == "level"])
+            said.append(fill(form, own, listed(levels), over))
     return said
 
 
@@ -484,4 +494,4 @@ def _under_reference(files: Files, seen: Seen, assumptions: list[str]) -> Marked
     some = "; conditional means with the jackknife stand beside them in the table"
     more = some if (table["method"] == JACKKNIFE).any() else ""
     form = "The estimate is {} with responses missing at random, and by multiple imputation {}{}."
-    return fill(form, at_random, join(", ", parts), more)
+    return fill(form, at_random, listed(parts), more)

@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from lmmkit.model.means.focus import where_zero
-from lmmkit.study.pages.marks import Mark, MarkedText, Name, capital, fill, join, listed
+from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join, listed
 from lmmkit.study.report.answer import coverage
 from lmmkit.study.report.numbers import CORRELATION_DECIMALS, MINUS, Files, equals
 from lmmkit.study.report.references import cite
@@ -25,7 +25,7 @@ def symbol(letter: str) -> Markup:
 
 def results_in_words(files: Files, seen: Seen) -> list[MarkedText]:
     """Paragraphs: one of the fixed terms, one of the random effects, one of the variance explained."""
-    fixed = [capital(_term(files, seen, term)) for term in files.table("anova")["term"]]
+    fixed = [_term(files, seen, term) for term in files.table("anova")["term"]]
     if seen.design.recipe.formula.response.tree is not None:
         fixed.insert(0, fill("Estimates are on the scale of {}.", seen.response))
     parts = [join(" ", fixed)] if fixed else []
@@ -41,14 +41,14 @@ def _term(files: Files, seen: Seen, term: str) -> MarkedText:
     called, where = Name(seen.term(term)), _where(seen, term)
     effects = [Name(seen.effect(name)) for name in table["coefficient"].iloc[rows]]
     if not rows:
-        return fill("{}{}: not to be estimated from these data.", called, where)
+        return fill("Effect of {}{}: not to be estimated from these data.", called, where)
     if len(rows) == 1:
-        return fill("{}: {}{}.", effects[0], _b(files, seen, rows[0]), where)
+        return fill("Effect of {}, {}{}.", effects[0], _b(files, seen, rows[0]), where)
     f = _f(files, files.table("anova")["term"].tolist().index(term))
     if len(rows) > MOST_COEFFICIENTS:
-        return fill("{}: {}.", called, f)
+        return fill("Effect of {}, {}.", called, f)
     told = [fill("{}, {}", name, _b(files, seen, row)) for name, row in zip(effects, rows, strict=True)]
-    return fill("{}: {}. Its coefficients{}: {}.", called, f, where, join("; ", told))
+    return fill("Effect of {}, {}. Its coefficients{}: {}.", called, f, where, join("; ", told))
 
 
 def _where(seen: Seen, term: str) -> MarkedText:

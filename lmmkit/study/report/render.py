@@ -12,6 +12,7 @@ import pandas as pd
 from lmmkit.model.report_tables.report_table import ReportTable, Rounding
 from lmmkit.study.pages import templates
 from lmmkit.study.pages.marks import Mark, MarkedText, Name, capital
+from lmmkit.study.pages.read_page import RECORD
 from lmmkit.study.pages.seen_names import NO_LABELS, Labels
 from lmmkit.study.records.artifacts import plain
 from lmmkit.study.records.manifest import ROOT, load_manifest
@@ -22,7 +23,6 @@ from lmmkit.study.report.findings import checks_in_words, influence_in_words, se
 from lmmkit.study.report.mathml import model_equations
 from lmmkit.study.report.numbers import TABLES, Files
 from lmmkit.study.report.pasted import results_in_words
-from lmmkit.study.report.read_back import RECORD
 from lmmkit.study.report.references import bibliography
 from lmmkit.study.report.seen import Seen, of_study
 from lmmkit.study.steps.step import Step
@@ -176,7 +176,7 @@ def _cell(files: Files, name: str, row: int, column: str, rounding: Rounding, la
 def embedded(step: Step) -> str:
     """A block of data for the report: the study, where its numbers come from, digests of the earlier files.
 
-    The block is JSON and is never executed; nothing in it can end it. `read_back.extract` reads it.
+    The block is JSON and is never executed; nothing in it can end it. `read_page.extract` reads it.
     """
     manifest, lock = load_manifest(step.folder), step.folder / LOCK
     later = step.plan.since(step.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +15,10 @@ from lmmkit.model.design.design import Design
 from lmmkit.model.design.variables import Variable
 from lmmkit.model.means.focus import reference_level
 from lmmkit.study.pages.marks import MarkedText, Name, Part, fill, join
-from lmmkit.study.pages.seen_names import NO_LABELS, Labels
+from lmmkit.study.pages.seen_names import AT, NO_LABELS, Labels
 
 Units = Mapping[str, str]
+_PLURAL = re.compile(r"(?<=ch|sh|[a-z]x)es$|(?<=[a-z][a-z][a-hj-rtv-z])(?<!siemen)s$")
 TIMES = " \N{MULTIPLICATION SIGN} "
 
 
@@ -28,6 +30,15 @@ def units_of(columns: Mapping[str, Mapping[str, Any]]) -> Units:
 def as_unit(unit: str) -> Part:
     """A unit in a sentence: a word, which is no name of a column; marked as a name where it has a digit."""
     return Name(unit) if any(map(str.isdigit, unit)) else unit
+
+
+def one_of(unit: str) -> str:
+    """A unit as it stands below `per`: a word in the plural has lost its `s`, `points` but not `ms`.
+
+    >>> [one_of(unit) for unit in ("points", "inches", "days", "ms", "mass", "1000 words")]
+    ['point', 'inch', 'day', 'ms', 'mass', '1000 words']
+    """
+    return unit if any(map(str.isdigit, unit)) else _PLURAL.sub("", unit)
 
 
 def with_unit(unit: str) -> MarkedText:
@@ -89,7 +100,8 @@ class Seen:
     def per_one(self, *columns: str) -> MarkedText:
         """`per d`, or `per unit of x`."""
         below = [
-            as_unit(self.units[c]) if c in self.units else fill("unit of {}", self.column(c)) for c in columns
+            as_unit(one_of(self.units[c])) if c in self.units else fill("unit of {}", self.column(c))
+            for c in columns
         ]
         return fill("per {}", join(" and ", below))
 
@@ -133,16 +145,33 @@ class Seen:
         """A coefficient as a person says it: `Treatment: High against Control`.
 
         Of an interaction `weeks × programme (tutors against as before)`. Numbers of an interaction stand
-        as they are, factors with what their coding compares.
+        as they are, factors with what their coding compares; at each level of a factor that compares none
+        it holds there: `Treatment: High against Control, at visit w8`.
         """
         parts = self._parts(name)
         if not parts:
             return self.labels.of(name)
-        told = [self._part(text, variable) for text, variable in parts]
-        if len(told) == 1:
-            column, what = told[0]
-            return f"{column}: {what}" if what else column
-        return TIMES.join(f"{column} ({what})" if what else column for column, what in told)
+        held = [
+            variable.kind == "factor" and text in variable.names(reduced=False) for text, variable in parts
+        ]
+        if all(held):
+            held[0] = False  # a mean of cells, if of nothing else
+        told, places = list[tuple[str, str]](), list[str]()
+        for (text, variable), there in zip(parts, held, strict=True):
+            column, what = self._part(text, variable)
+            places += [f"{AT}{column} {what}"] if there else []
+            told += [] if there else [(column, what)]
+        form = "{}: {}" if len(told) == 1 else "{} ({})"
+        named = (form.format(column, what) if what else column for column, what in told)
+        return TIMES.join(named) + "".join(places)
+
+    def quantity(self, name: str) -> Name:
+        """The one number that a focus asks for: a coefficient, `slope of age`, `Dose: high less low`."""
+        return Name(self.effect(name) if self._parts(name) else self.labels.of(name))
+
+    def parameter(self, name: str) -> str:
+        """A standard deviation or correlation of random effects, as intervals name them."""
+        return _parameters(self).get(name, name)
 
     def _part(self, text: str, variable: Variable) -> tuple[str, str]:
         column = self.labels.of(variable.expression.text)

@@ -224,7 +224,7 @@ def _rows(of: Followed, fit: Fit) -> pd.DataFrame:
     A column that does not meet the variable in a term does not matter to its slope: any value will do.
     """
     own, frame = fit.design.frame, of.frame.copy()
-    terms = [{name for e in term for name in e.variables} for term in fit.design.recipe.formula.fixed]
+    terms = fit.design.recipe.formula.columns_of_terms()
     meeting = {name for columns in terms if of.focus.variable in columns for name in columns}
     for name in fit.design.recipe.fixed_columns():
         if name in meeting and name not in frame:

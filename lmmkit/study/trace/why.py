@@ -20,11 +20,11 @@ from lmmkit.study.audit.integrity import RunFolder, check_file, open_run
 from lmmkit.study.audit.second_opinion import claimed_estimates
 from lmmkit.study.audit.verdicts import DIFFERS
 from lmmkit.study.pages.marks import Mark
+from lmmkit.study.pages.read_page import marks, printed_text
 from lmmkit.study.records.artifacts import read_csv
 from lmmkit.study.records.notebooks import Notebook
 from lmmkit.study.records.quantities import Quantity
 from lmmkit.study.records.values import RECOMPUTED, agree, same
-from lmmkit.study.report.read_back import marks, printed_text
 from lmmkit.study.trace.derivations import ADJUSTED, Derivation, Origin, effect
 
 MOST = 8  # rows and columns of a matrix that is printed

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.differences import differences
-from support.patterns import PATTERNS, deviance, member, natural, problem, structure
+from support.patterns import PATTERNS, PLACES, deviance, member, natural, problem, structure
 
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal
 from lmmkit.engine.covariance.patterned import INWARD, TRIED, WIDEST_START, Fading, PatternedStructure
 from lmmkit.engine.covariance.roots import zero_pivots
-from lmmkit.engine.covariance.structure_tags import has_one_variance, is_plain, structure_of
+from lmmkit.engine.covariance.structure_tags import OVER_POSITIONS, has_one_variance, is_plain, structure_of
 from lmmkit.engine.covariance.structures import Structure
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
@@ -220,6 +220,7 @@ def test_tags_say_what_is_plain_and_what_has_one_variance(case):
     assert not is_plain(tag)
     assert has_one_variance(tag) != PATTERNS[tag].own
     assert structure(tag, k).closed == ("scales" if PATTERNS[tag].own else "scale")
+    assert (tag in OVER_POSITIONS) == (tag in PLACES)
     for plain in ("", "diag"):
         assert is_plain(plain)
         assert not has_one_variance(plain)
@@ -334,9 +335,20 @@ def test_at_a_bound_the_way_is_inward_and_others_have_no_say(tag):
     new = of.grown(L, growth.rows, 0.01)
     assert 0.0 < of.coordinates(L)[m] - of.coordinates(new)[m] < of.coordinates(L)[m] - np.arcsin(0.8)
     # at its bound there is nothing to take but all
-    whole, *others = of.thinner(L, scale)
-    assert float(whole.value) == pytest.approx(np.abs(L @ L.T).max() * 0.49)
-    assert [float(thin.value) for thin in others] == [0.0] * (of.count - m)
+    for size in (1.0, 1.1, 1.3, 0.7):
+        whole, *others = of.thinner(size * L, scale)
+        assert float(whole.value) == pytest.approx(size**2 * np.abs(L @ L.T).max() * 0.49)
+        assert [float(thin.value) for thin in others] == [0.0] * (of.count - m)
+    assert [float(thin.value) for thin in of.thinner(0.0 * L, scale)] == [0.0] * (of.count - m + 1)
+
+
+@pytest.mark.parametrize("end", [np.pi / 2.0, -np.pi / 2.0])
+def test_a_root_tells_of_a_bound_where_its_matrix_has_no_digits_for_it(end):
+    of = structure("toep")
+    x = np.array([1.1, 0.6, 1.7, 0.9, np.arcsin(0.999), np.arcsin(-0.999), end])
+    found = of.coordinates(of.root(x))
+    assert found[-1] == end
+    assert of.null(found).tolist() == [False] * 6 + [True]
 
 
 @pytest.mark.parametrize("tag", [tag for tag in PATTERNS if PATTERNS[tag].own])

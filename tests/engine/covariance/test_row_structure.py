@@ -59,9 +59,16 @@ def test_processes_decay(name):
     np.testing.assert_allclose(process.natural(rho), [scale, nugget][: process.count])
     np.testing.assert_allclose(process.natural_jacobian(rho), differences(process.natural, rho).T, atol=1e-8)
     assert [n for _, n in process.naturals] == ["range", "nugget"][: process.count]
-    for start in process.starts():
-        assert 0.0 < process.correlation(start, np.array([process.unit]))[0] < 1.0
-    assert len(process.starts()) == (8 if name == "nugget" else 4)
+    nuggets = (0.1, 0.4) if name == "nugget" else (0.0,)
+    starts = [(c, share) for c in (0.2, 0.5, 0.8, 0.95) for share in nuggets]
+    for start, (correlation, share) in zip(process.starts(), starts, strict=True):
+        found = process.correlation(start, np.array([process.unit]))[0]
+        assert found == pytest.approx((1.0 - share) * correlation)
+
+
+def test_shares_that_decide():
+    assert (NO_CORRELATION, FADED, ENDLESS) == (1e-8, 0.01, 1e4)
+    assert RETURNS == (0.5, 0.2, 0.05, 0.01, 0.001, 1e-5)
 
 
 @pytest.mark.parametrize("name", PROCESSES)

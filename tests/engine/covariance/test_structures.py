@@ -10,7 +10,7 @@ from support.patterns import PATTERNS
 from lmmkit.engine.covariance.block_diagonal import BlockDiagonal, by_falling_variance
 from lmmkit.engine.covariance.roots import positive_root, semidefinite_factor, zero_pivots
 from lmmkit.engine.covariance.structure_tags import STRUCTURES
-from lmmkit.engine.covariance.structures import Diagonal, Natural, Structure, Unstructured
+from lmmkit.engine.covariance.structures import Diagonal, Natural, Structure, Unstructured, correlation
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.problem import Problem, Term
 from lmmkit.engine.setup import set_up
@@ -278,6 +278,82 @@ def test_natural_parameters_and_the_slopes_of_their_scales(case, x):
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
+def test_a_second_search_begins_at_half_as_much_again_of_full_rank(case):
+    structure, L = case.structure, np.linalg.cholesky(np.array(case.matrix))
+    np.testing.assert_allclose(structure.elsewhere(L), 1.5 * L)
+    L[:, -1] = 0.0
+    expected = 1.5 * L
+    expected[-1, -1] = 0.1 * (L.diagonal().max() or 1.0)
+    np.testing.assert_allclose(structure.elsewhere(L), expected)
+
+
+def test_a_root_is_lower_triangular_has_no_negative_diagonal_and_is_of_the_structure(case):
+    structure, L = case.structure, np.linalg.cholesky(np.array(case.matrix))
+    assert structure.contains(L)
+    assert structure.contains(0.0 * L)
+    assert not structure.contains(-L)
+    if len(L) > 1:
+        assert not structure.contains(L + np.triu(np.ones_like(L), 1))
+        assert structure.contains(L + np.tril(np.ones_like(L), -1)) == (structure.closed == "any")
+
+
+def test_the_imbalance_is_the_largest_slope_times_what_it_is_of(case, D):
+    structure, L = case.structure, np.linalg.cholesky(np.array(case.matrix))
+    slopes = np.abs(L.T @ D @ L)
+    expected = slopes.max() if structure.closed == "any" else slopes.diagonal().max()
+    assert structure.imbalance(L, D) == pytest.approx(expected)
+
+
+def test_a_correlation_is_within_one_and_none_where_a_standard_deviation_is_zero():
+    beyond = np.nextafter(1.0, 2.0)
+    for sign in (1.0, -1.0):
+        assert correlation(np.array([[1.0, sign * beyond], [sign * beyond, 1.0]]), 1, 0) == sign
+    assert np.isnan(correlation(np.diag([1.0, 0.0]), 1, 0))
+
+
+NAMES = {
+    "": ("unstructured", "these may be correlated"),
+    "diag": ("diagonal", "these are independent"),
+    "homdiag": ("diagonal, with one variance", "these are independent and have one variance"),
+    "cs": (
+        "compound symmetric, with a variance for each column",
+        "these have a variance each and one correlation, the same for all pairs",
+    ),
+    "homcs": (
+        "compound symmetric, with one variance",
+        "these have one variance and one correlation, the same for all pairs",
+    ),
+    "ar1": (
+        "first-order autoregressive, with one variance",
+        "these have one variance, and a correlation that is rho to the power of how far apart they stand",
+    ),
+    "hetar1": (
+        "first-order autoregressive, with a variance for each column",
+        "these have a variance each, and a correlation that is rho to the power of how far apart they stand",
+    ),
+    "toep": (
+        "Toeplitz, with a variance for each column",
+        "these have a variance each, and one correlation for every distance between them",
+    ),
+    "homtoep": (
+        "Toeplitz, with one variance",
+        "these have one variance, and one correlation for every distance between them",
+    ),
+    "ou": (
+        "Ornstein-Uhlenbeck, with one variance",
+        "these have one variance, and a correlation of exp(-distance / range)",
+    ),
+    "exp": (
+        "exponential in the distance, with one variance",
+        "these have one variance, and a correlation of exp(-distance / range)",
+    ),
+}
+
+
+def test_what_sentences_call_each_structure():
+    assert {tag: (kind.name, kind.words) for tag, kind in STRUCTURES.items()} == NAMES
+
+
 # Several side by side
 
 BESIDE = BlockDiagonal(
@@ -379,7 +455,9 @@ def test_a_small_pivot_keeps_its_digits_and_one_of_rounding_is_none():
     L = semidefinite_factor(A)
     np.testing.assert_allclose(L @ L.T, A @ A.T, rtol=1e-14)
     assert L[1, 1] == pytest.approx(1e-8 * np.sqrt(2.69 / 3.18), rel=1e-6)
-    assert semidefinite_factor(np.array([[1.0, 0.0], [1.0, 1e-12]]))[1, 1] == 0.0
+    for new, pivot in ((0.9e-11, 0.0), (1.1e-11, 1.1e-11)):  # of the row's length
+        assert semidefinite_factor(np.array([[1.0, 0.0], [1.0, new]]))[1, 1] == pytest.approx(pivot, rel=1e-5)
+    assert zero_pivots(np.diag([1.0, 1e-11, 0.0])) == 1
 
 
 def test_the_root_of_what_is_positive_but_for_rounding():

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engine.criterion.test_layouts import LAYOUTS, PLAIN, ROWS, Case
+from support.patterns import deviance
 
+from lmmkit.engine.covariance.structures import Unstructured
 from lmmkit.engine.criterion.criterion import NOTHING, Held
 from lmmkit.engine.criterion.elimination import eliminate
 from lmmkit.engine.criterion.gradient import ReverseSweep
 from lmmkit.engine.criterion.hessian import average_information, observed_hessian
+from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.setup import set_up
+from lmmkit.errors import FitError
 
 SOME = ["single", "diagonal", "crossed slopes", "chain and rest"]
 
@@ -50,6 +57,29 @@ def test_elimination_takes_a_singular_and_a_vanishing_t(name):
     # With relatives log|K| is a sum of logarithms that cancels to rounding.
     assert abs(forward.logdet) <= (0.0 if name in PLAIN else 1e-12)
     np.testing.assert_allclose(forward.F, W.T @ W, atol=1e-10)
+
+
+def test_a_level_of_an_outer_factor_may_hold_no_slope_of_its_own():
+    rng, inner = np.random.default_rng(4), np.arange(ROWS) % 30
+    outer, x = inner // 5, rng.normal(size=ROWS)
+    x[outer == 0] = 1.5  # the pivot of its slope is rounding
+    y = x + rng.normal(size=30)[inner] + rng.normal(size=6)[outer] * x + rng.normal(size=ROWS)
+    terms = (Term(0, inner, 30, (0,), Unstructured(1)), Term(1, outer, 6, (0, 1), Unstructured(2)))
+    given = Problem((np.ones(ROWS), x), (0, 1), y, terms)
+    setup = set_up(given, reml=True)
+    assert len(setup.layout.chain) == 2
+    at = setup.criterion.evaluate(np.array([0.7, 0.9, 0.3, 0.5]))
+    factors = setup.layout.in_data_units(setup.prepared.term_bases, at.L)
+    assert at.deviance == pytest.approx(deviance(given, [L @ L.T for L in factors], True), abs=1e-9)
+    assert np.isfinite(at.gradient).all()
+
+
+def test_crossed_effects_whose_equations_are_not_positive_definite_are_refused():
+    case = Case("crossed slopes")
+    moments, _ = case.criterion.source.moments(np.empty(0))
+    broken = replace(moments, rest=-100.0 * moments.rest)
+    with pytest.raises(FitError, match=r"too nearly collinear\. Centre or drop one of them"):
+        eliminate(broken, case.layout, case.layout.roots(case.theta))
 
 
 def test_a_variance_ratio_of_1e10_costs_no_digit():

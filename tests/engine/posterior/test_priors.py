@@ -15,6 +15,7 @@ from lmmkit.engine.posterior.priors import (
     Normal,
     StudentT,
     Uniform,
+    read_prior,
 )
 from lmmkit.errors import FitError
 
@@ -63,3 +64,34 @@ def test_the_half_of_a_t_has_twice_its_density():
 def test_what_is_no_distribution_is_refused_in_words(make):
     with pytest.raises(FitError, match=r"expected|must be above 0"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("text", "prior"),
+    [
+        ("half_normal(2)", Half(Normal(0.0, 2.0))),
+        ("half-normal(1, 2)", Half(Normal(1.0, 2.0))),
+        ("half_student_t(3, 2)", "half_student_t(3, 0, 2)"),
+        ("Half_Cauchy(2)", "half_cauchy(0, 2)"),
+        ("flat()", "flat"),
+        (Normal(0.0, 1.0), Normal(0.0, 1.0)),
+    ],
+)
+def test_a_half_may_leave_its_location_out(text, prior):
+    found = read_prior(text)
+    assert (found.text if isinstance(prior, str) else found) == prior
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("half_gamma(1, 1)", "half is of normal, student_t and cauchy alone"),
+        ("normal(0, one)", r"has not the numbers that it needs: normal\(mean, sd\)\. Write one of: normal"),
+        ("student_t(3, 1)", r"needs: student_t\(df, location, scale\)"),
+        ("student_t", r"cannot be read\. Write one of: .*lkj\(eta\), flat\."),
+        ("nrmal(0, 1)", "cannot be read; did you mean `normal`"),
+    ],
+)
+def test_what_is_no_prior_is_refused_with_those_that_there_are(text, said):
+    with pytest.raises(FitError, match=said):
+        read_prior(text)

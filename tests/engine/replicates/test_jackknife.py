@@ -9,7 +9,7 @@ from support.designs import FORMULAS, fitted, frame
 
 import lmmkit
 from lmmkit.engine.replicates import jackknife
-from lmmkit.engine.replicates.jackknife import unit_term, without_units
+from lmmkit.engine.replicates.jackknife import unit_codes, unit_term, without_units
 
 UNITS = {"one factor": "g", "slopes": "g", "nested": "top", "crossed": "g"}  # crossed: most levels
 
@@ -68,3 +68,23 @@ def test_units_of_a_residual_structure_are_its_subjects_and_one_that_cannot_be_s
     for ours, own in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours.beta, own.beta, rtol=1e-7)
         np.testing.assert_allclose(ours.sigma, own.sigma, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("random", "residual", "unit"),
+    [
+        (" + (1 | site)", "cs(t | id)", "site"),  # subjects in sites: those of one site depend on each other
+        (" + (1 | id)", "ident(arm)", "id"),  # rows that differ in their variance alone
+        (" + (1 | site/id)", "ident(arm)", "site"),
+        (" + (1 | item)", "cs(t | id)", "id"),  # crossed: most levels
+        ("", "cs(t | id)", "id"),
+    ],
+)
+def test_a_unit_holds_all_that_depends_on_each_other(random, residual, unit):
+    draw = np.random.default_rng(5)
+    table = pd.DataFrame({"id": np.repeat(np.arange(12), 4), "t": np.tile(np.arange(4), 12)})
+    table["site"], table["item"] = table["id"] // 3, draw.integers(0, 5, 48)
+    table["arm"], table["y"] = np.where(table["id"] % 2, "a", "b"), draw.normal(size=48)
+    units = unit_codes(lmmkit.lmm(f"y ~ 1{random}", table, residual=residual).estimates.problem)
+    pairs = pd.DataFrame({"unit": units, "level": table[unit]}).drop_duplicates()
+    assert len(pairs) == table[unit].nunique() == len(np.unique(units))

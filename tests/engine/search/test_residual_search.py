@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from support.small_visits import THREE, noise, over, problem_of, rows
 from support.visits import STRUCTURES, trial
 
-from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure, one_correlation
-from lmmkit.engine.covariance.structure_tags import structure_of
+from lmmkit.engine.covariance.residual_structure import one_correlation
 from lmmkit.engine.criterion.hessian import Point
 from lmmkit.engine.crossproducts.whitening import root_of
-from lmmkit.engine.problem import Problem, Residual, Term
+from lmmkit.engine.problem import Problem, Residual
 from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.search.newton import minimise
 from lmmkit.engine.search.search import Objective
-from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
-
-THREE = ("1", "2", "3")
-
-
-def over(correlation, visits=THREE, times=(1, 2, 3), **options):
-    return one_correlation(correlation, times, visits, **options)
-
-
-def problem_of(structure, cells, subjects, response, columns=(), names=()):
-    columns = (np.broadcast_to(1.0, len(response)), *columns)
-    residual = Residual(structure, np.asarray(cells), np.asarray(subjects), names)
-    return Problem(columns, tuple(range(len(columns))), np.asarray(response, float), (), residual=residual)
-
-
-def rows(subjects, visits=3):
-    return np.tile(np.arange(visits), subjects), np.repeat(np.arange(subjects), visits)
-
-
-def noise(count, seed=0):
-    return np.random.default_rng(seed).normal(size=count)
-
 
 # What it costs
 
@@ -108,118 +84,8 @@ def refused(match, problem, **options):
         solve(problem, **options)
 
 
-def test_fewer_subjects_than_visits():
-    structure = over("un", tuple("abcdef"), range(6))
-    refused("6 subjects for 6 visits.*at least 7", problem_of(structure, *rows(6, 6), noise(36)))
-    assert solve(problem_of(structure, *rows(7, 6), noise(42))).converged  # equality is identified
-    sex = (np.repeat(np.arange(7), 6) % 2).astype(float)
-    refused("7 subjects.*take up 2", problem_of(structure, *rows(7, 6), noise(42), (sex,)))
-
-
-def test_fewer_subjects_than_visits_in_one_group():
-    visit, subject = rows(13, 4)
-    arm = (subject < 3).astype(int)
-    refused(
-        "3 subjects of B for 4 visits",
-        problem_of(STRUCTURES["un by arm"], visit + 4 * arm, subject, noise(52), (arm * 1.0,)),
-    )
-
-
-def test_a_pair_of_visits_never_seen_together():
-    visit, subject = rows(20)
-    keep = ~((visit == 2) & (subject % 2 == 0)) & ~((visit == 0) & (subject % 2 == 1))
-    problem = problem_of(over("un"), visit[keep], subject[keep], noise(keep.sum()))
-    refused("both of the visits 1 and 3", problem)
-    residual = replace(problem.residual, structure=over("ar1"))
-    assert solve(replace(problem, residual=residual)).converged
-
-
-def test_two_rows_of_a_subject_at_one_visit():
-    visit, subject = rows(10)
-    names = [f"P{i}" for i in range(10)]
-    for structure in (over("un"), over("cs")):
-        problem = problem_of(structure, [*visit, 1], [*subject, 4], noise(31), names=names)
-        refused("Subject P4 has two rows at visit 2", problem)
-
-
-def test_two_rows_of_a_subject_at_one_visit_in_two_levels_of_a_variance_function():
-    problem = trial("ident(f) * cs")
-    residual = problem.residual
-    cells, subjects = residual.cells.copy(), residual.subjects
-    first, second = np.flatnonzero(subjects == subjects[0])[:2]
-    cells[second] = (cells[first] + 4) % 8
-    refused("Subject 1 has two rows at visit", replace(problem, residual=replace(residual, cells=cells)))
-
-
-def test_a_subject_in_two_groups():
-    problem = trial("cs by arm")
-    cells = problem.residual.cells.copy()
-    row = np.flatnonzero(problem.residual.subjects == 2)[1]
-    cells[row] = (cells[row] + 4) % 8
-    refused(
-        "Subject 3 has rows in two groups.*A and B",
-        replace(problem, residual=replace(problem.residual, cells=cells)),
-    )
-
-
 def test_a_start_of_another_shape():
     refused("2 finite numbers were expected|numbers were expected", trial("cs"), rho=np.zeros(3))
-
-
-def test_a_visit_with_one_row_or_none_that_varies():
-    visit, subject = rows(10)
-    keep = (visit < 2) | (subject == 0)
-    for structure in (over("un"), over("cs", heterogeneous=True)):
-        refused("1 row at visit 3", problem_of(structure, visit[keep], subject[keep], noise(keep.sum())))
-    y = np.where(visit == 0, 3.0, noise(30))
-    columns = ((visit == 1) * 1.0, (visit == 2) * 1.0)
-    refused("reproduce the response at visit 1", problem_of(over("un"), visit, subject, y, columns))
-    refused(
-        "variance at visit 1", problem_of(over("un"), visit, subject, np.where(visit == 0, 3.0, noise(30)))
-    )
-
-
-@pytest.mark.parametrize("correlation", ["un", "cs", "ar1", "toep", "ad"])
-def test_one_row_per_subject(correlation):
-    refused(
-        "Every subject has one row",
-        problem_of(over(correlation), np.arange(30) % 3, np.arange(30), noise(30)),
-    )
-
-
-def test_a_distance_that_never_occurs():
-    refused(
-        r"parameters rho\.2, rho\.3, rho\.4", problem_of(over("toep", times=(0, 1, 4)), *rows(20), noise(60))
-    )
-
-
-def test_two_variances_of_the_same_rows():
-    block = CellBlock("un", (0, 1, 2), (1, 2, 3), (-1, 0, 1), THREE)
-    structure = ResidualStructure((block,), ("ratio.b", "ratio.c"), THREE)
-    refused("do not tell the parameters", problem_of(structure, *rows(20), noise(60)))
-
-
-@pytest.mark.parametrize("name", ["un", "cs", "toep", "un by arm", "cs by arm"])
-def test_random_effects_that_the_structure_has_in_any_case(name):
-    problem = trial(name)
-    subjects = problem.residual.subjects
-    term = Term(0, subjects, int(subjects.max()) + 1, (0,), structure_of("", 1))
-    refused("cannot be told apart", replace(problem, terms=(term,)))
-
-
-@pytest.mark.parametrize("name", ["ar1", "ar1h", "ad", "csh", "toeph"])
-def test_random_effects_that_a_structure_does_not_have(name):
-    problem = trial(name, subjects=150)
-    subjects = problem.residual.subjects
-    term = Term(0, subjects, int(subjects.max()) + 1, (0,), structure_of("", 1))
-    assert set_up(replace(problem, terms=(term,)), reml=True)
-
-
-def test_un_beside_a_slope_that_no_visit_tells():
-    problem = trial("un")
-    subjects, slope = problem.residual.subjects, noise(len(problem.response))
-    term = Term(0, subjects, int(subjects.max()) + 1, (len(problem.columns),), structure_of("", 1))
-    assert set_up(replace(problem, columns=(*problem.columns, slope), terms=(term,)), reml=True)
 
 
 @pytest.mark.parametrize("algorithm", ["em", "em-accelerated"])
@@ -228,6 +94,13 @@ def test_em_has_no_step(algorithm):
 
 
 # What it refuses in the end
+
+
+def test_a_visit_without_variance():
+    visit, subject = rows(10)
+    refused(
+        "variance at visit 1", problem_of(over("un"), visit, subject, np.where(visit == 0, 3.0, noise(30)))
+    )
 
 
 @pytest.mark.parametrize("heterogeneous", [False, True])
@@ -267,12 +140,6 @@ def test_a_pair_of_visits_in_one_subject_alone():
     y = rng.normal(size=(30, 3)) @ np.linalg.cholesky(0.6 + 0.4 * np.eye(3)).T
     keep = ~((visit == 2) & (subject % 2 == 0) & (subject > 0)) & ~((visit == 0) & (subject % 2 == 1))
     refused("determine each other", problem_of(over("un"), visit[keep], subject[keep], y.ravel()[keep]))
-
-
-@pytest.mark.parametrize("correlation", ["un", "cs", "ar1", "ident"])
-def test_one_visit(correlation):
-    structure = over(correlation, ("1",), (1,))
-    refused("one cell, visit 1", problem_of(structure, np.zeros(9, int), np.arange(9), noise(9)))
 
 
 def test_no_fixed_effects():

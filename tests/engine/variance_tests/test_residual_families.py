@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure, one_correlation
 from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.problem import Problem, Residual, Term
+from lmmkit.engine.relations.relationship import DenseRelationship
 from lmmkit.engine.variance_tests.residual_families import residuals_nested
 
 SUBJECTS, VISITS = 12, 4
@@ -84,6 +86,17 @@ def test_one_structure_lies_within_that_of_each_arm_and_not_the_other_way(kind):
     assert residuals_nested(one, two)
     assert not residuals_nested(two, one)
     assert residuals_nested(problem(residual("iid")), two)
+
+
+def test_effects_of_related_levels_correlate_subjects_and_lie_within_no_structure_of_visits():
+    K = np.kron(np.eye(SUBJECTS // 2), np.array([[1.0, 0.5], [0.5, 1.0]]))
+    alone = random(0)
+    for term in (
+        replace(alone, relation=DenseRelationship(K)),
+        replace(alone, members=((CODES, TIMES + 1.0),)),
+    ):
+        assert not residuals_nested(problem(None, term), problem(residual("un")))
+    assert residuals_nested(problem(None, alone), problem(residual("un")))
 
 
 def test_a_gap_between_visits_counts_for_what_knows_of_distances():

@@ -101,7 +101,7 @@ def test_a_power_of_what_is_not_positive_names_the_row(rats: pd.DataFrame) -> No
     rats.loc[[4, 7], "dose"] = [0.0, -2.0]
     rats.loc[1, "dose"] = np.nan
     found = refusal("power(dose)", rats)
-    assert "`dose` is 0 in row 5 (and so 1 more times)" in found
+    assert "`dose` is 0 in row 5 (and so once more)" in found
     assert "`exp(dose)`" in found
     assert "`log(dose)` is not a finite number" in refusal("exp(log(dose))", rats)
 

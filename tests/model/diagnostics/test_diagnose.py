@@ -241,7 +241,7 @@ def test_the_structure_that_is_advised_takes_the_fault_away(kind):
     data = with_fault(kind)
     check, of = ("variance between groups", "h") if kind == "levels" else ("variance along a predictor", "x")
     found = lmmkit.diagnose(lmmkit.lmm("y ~ x + h + (1 | g)", data), replicates=99)
-    advised = re.search(r'residual="([^"]+)"', row_of(found, check, of)["remedy"])
+    advised = re.search(r"residual='([^']+)'", row_of(found, check, of)["remedy"])
     again = lmmkit.diagnose(lmmkit.lmm("y ~ x + h + (1 | g)", data, residual=advised[1]), replicates=99)
     assert row_of(again, check, of)["verdict"] == "fine"
 
@@ -319,9 +319,9 @@ def trended(seed=4):
         (
             "weight ~ x + (1 | g)",
             None,
-            'put `day` in the fixed part where it may act on the mean; else residual="ar1(day | g)"',
+            "put `day` in the fixed part where it may act on the mean; else residual='ar1(day | g)'",
         ),
-        ("weight ~ x + (1 | g)", "ident(s)", 'residual="ident(s) * ar1(day | g)"'),
+        ("weight ~ x + (1 | g)", "ident(s)", "residual='ident(s) * ar1(day | g)'"),
     ],
 )
 def test_serial_correlation_of_a_trend_left_out(formula, residual, remedy):

@@ -119,10 +119,10 @@ MEAN = "put `day` in the fixed part where it may act on the mean; else "
 @pytest.mark.parametrize(
     ("formula", "residual", "advice"),
     [
-        ("y ~ x + (1 | g)", None, MEAN + 'residual="ar1(day | g)"'),
-        ("y ~ x + day + (1 | g)", None, 'residual="ar1(day | g)", or random slopes of day'),
-        ("y ~ x + day + (day | g)", None, 'residual="ar1(day | g)"'),
-        ("y ~ x + day + (1 | g)", "ident(h)", 'residual="ident(h) * ar1(day | g)", or random slopes of day'),
+        ("y ~ x + (1 | g)", None, MEAN + "residual='ar1(day | g)'"),
+        ("y ~ x + day + (1 | g)", None, "residual='ar1(day | g)', or random slopes of day"),
+        ("y ~ x + day + (day | g)", None, "residual='ar1(day | g)'"),
+        ("y ~ x + day + (1 | g)", "ident(h)", "residual='ident(h) * ar1(day | g)', or random slopes of day"),
     ],
 )
 def test_advice_is_what_the_model_lacks_and_of_opposed_neighbours_the_form_of_the_mean(

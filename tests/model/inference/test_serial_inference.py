@@ -144,3 +144,34 @@ def test_between_within_needs_subjects_that_hold_the_levels():
     whole = lmmkit.lmm("y ~ day", series, residual="car1(day | 1)")
     with pytest.raises(FitError, match="all rows are one"):
         whole.coef_table(df="between-within")
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [("car1", "auto"), ("intercept, car1", "auto"), ("intercept, car1", "wald")]
+)
+def test_the_correlation_of_a_unit_of_time_stands_below_its_range(name, method):
+    found = fit(name)
+    table = intervals(name) if method == "auto" else found.conf_int(method)
+    rows = list(table.index)
+    place = rows.index("range")
+    assert rows[place:] == ["range", "rho", "Residual.sd"]
+    reach, unit = table.loc["range"], table.loc["rho"]
+    np.testing.assert_allclose(
+        unit[["low", "high"]].astype(float), np.exp(-1.0 / reach[["low", "high"]].astype(float)), rtol=1e-14
+    )
+    assert unit["criterion"] == f"{reach['criterion']}, of range"
+    assert "trouble" in table.attrs
+    others = fit("intercept, ar1").conf_int("wald").index
+    assert list(others).count("rho") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "structure"), [("intercept, car1", "car1(day | animal)"), ("power", "power(mass)")]
+)
+def test_bca_of_residuals_that_are_not_over_visits_is_refused_as_that_of_relatives_is(name, structure):
+    with pytest.raises(FitError) as refused:
+        fit(name).conf_int("bootstrap", n=2, kind="bca")
+    assert str(refused.value) == (
+        "kind='bca' leaves out independent units one by one, and here that is not made for residuals of the "
+        f"structure {structure}: use kind='percentile' or 'studentised'."
+    )

@@ -85,9 +85,9 @@ def test_no_wald_interval_where_the_likelihood_is_not_round(value, error, kind, 
 )
 def test_profiles_are_made_up_to_a_size_that_is_named(changed, said):
     size = {"parameters": 6, "rows": 100_000, "levels": 1_500, **changed}
-    term = SimpleNamespace(grouping=SimpleNamespace(size=size["levels"]), names=("Intercept", "x"))
+    problem = SimpleNamespace(effects=2 * size["levels"])
     theta, rho = np.zeros(size["parameters"] - 1), np.zeros(1)
-    assert too_large(SimpleNamespace(theta=theta, rho=rho, nobs=size["rows"], random=(term,))) == said
+    assert too_large(SimpleNamespace(theta=theta, rho=rho, nobs=size["rows"], problem=problem)) == said
 
 
 @pytest.mark.parametrize("criterion", ["REML", "ML"])

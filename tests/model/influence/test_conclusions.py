@@ -12,7 +12,7 @@ from lmmkit.model.influence.without_unit import FocusTest
 WHOLE = FocusTest(2.0, 0.5, 10.0, 0.012)
 PLAIN = ("", 2.0, 0.02, "exact refit")
 QUIET = "No conclusion turns on a single level of g: "
-TURNS = "What is said of the slope of x turns on a single level of g: "
+TURNS = "The answer (slope of x) turns on a single level of g: "
 
 
 def said(*rows, whole=WHOLE, of="g", alpha=0.05):
@@ -25,7 +25,7 @@ def said(*rows, whole=WHOLE, of="g", alpha=0.05):
 def test_what_no_unit_turns_is_told_with_its_range():
     quiet = said(PLAIN, ("", 1.5, 0.04, "one step"), ("", 2.5, 0.001, "variances held"))
     assert quiet.sentence() == (
-        QUIET + "without any one of the 3 the slope of x stays positive "
+        QUIET + "whichever of the 3 is left out, the estimate (slope of x) stays positive "
         "(1.5 to 2.5) and its p stays below 0.05 (at most .04)."
     )
     assert not quiet.serious
@@ -36,17 +36,17 @@ def test_what_no_unit_turns_is_told_with_its_range():
     ("rows", "whole", "of", "words"),
     [
         ([("", -1.0, 0.3, "one step"), ("", -3.0, 0.2, "one step")], FocusTest(-2.0, 1.0, 9.0, 0.25), "rows",
-         "No conclusion turns on a single row: without any one of the 2 the slope of x stays negative "
-         "(-3 to -1) and its p stays above 0.05 (at least .2)."),
+         "No conclusion turns on a single row: whichever of the 2 is left out, the estimate (slope of x) "
+         "stays negative (-3 to -1) and its p stays above 0.05 (at least .2)."),
         ([("", np.nan, 2e-5, "one step")] * 2, FocusTest(np.nan, np.nan, 9.0, 1e-6), "g",
-         QUIET + "without any one of the 2 the p of the test of the slope "
-         "of x stays below 0.05 (below .0001)."),
+         QUIET + "whichever of the 2 is left out, the p of the test (slope of x) stays below 0.05 "
+         "(below .0001)."),
         ([("", np.nan, np.nan, "one step")] * 2, FocusTest(np.nan, np.nan, np.nan, np.nan), "g",
-         QUIET + "without any one of the 2 every variance stays on its side "
+         QUIET + "whichever of the 2 is left out, every variance stays on its side "
          "of zero."),
         ([("", 0.5, 0.0002, "one step")], FocusTest(0.5, 0.1, 9.0, 1e-4), "g",
-         QUIET + "without any one of the 1 the slope of x stays positive (0.5 to 0.5) and its p stays "
-         "below 0.05 (at most .0002)."),
+         QUIET + "whichever of the 1 is left out, the estimate (slope of x) stays positive "
+         "(0.5 to 0.5) and its p stays below 0.05 (at most .0002)."),
         ([PLAIN, ("p", 1.0, 0.07, "exact refit")], WHOLE, "g",
          TURNS + "without b p is .07 in place of .012."),
         ([PLAIN, ("p, sign", -0.5, 0.6, "one step")], WHOLE, "g",
@@ -63,13 +63,13 @@ def test_what_no_unit_turns_is_told_with_its_range():
          TURNS + "without a p is .07 in place of .012; "
          "without b p is .07 in place of .012; without c p is .07 in place of .012; and 2 more alike."),
         ([PLAIN, PLAIN, ("", np.nan, np.nan, "not estimable")], WHOLE, "g",
-         QUIET + "without any one of the 2 others the slope of x stays "
+         QUIET + "whichever of the 2 others is left out, the estimate (slope of x) stays "
          "positive (2 to 2) and its p stays below 0.05 (at most .02). Without the level of g c a coefficient "
          "cannot be estimated at all."),
         ([("", np.nan, np.nan, "not estimable")] * 4, WHOLE, "rows",
          "Without any of 4 (a, b, c, ...) a coefficient cannot be estimated at all."),
         ([PLAIN, *[("", np.nan, np.nan, "not estimable")] * 2], WHOLE, "g",
-         QUIET + "without any one of the 1 others the slope of x stays "
+         QUIET + "whichever of the 1 other is left out, the estimate (slope of x) stays "
          "positive (2 to 2) and its p stays below 0.05 (at most .02). Without any of 2 (b, c) a coefficient "
          "cannot be estimated at all."),
     ],

@@ -7,10 +7,9 @@ import pytest
 from model.posterior.test_drawing import fitted, table
 
 import lmmkit
-from lmmkit.engine.posterior.priors import Half, Normal
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
-from lmmkit.model.posterior.prior_words import default_scale, model_priors, read_prior
+from lmmkit.model.posterior.prior_words import default_scale, model_priors
 
 SD = "half_student_t(3, 0, 2.5)"
 
@@ -90,37 +89,6 @@ def test_all_coefficients_but_the_intercept_share_a_prior_and_it_enters_by_its_p
     effects = model_priors(estimates, {"beta": "normal(1, 2)"}, bases).effects
     assert effects.mean.tolist() == [0.0, 1.0, 1.0]
     assert effects.precision.tolist() == [0.0, 0.25, 0.25]
-
-
-@pytest.mark.parametrize(
-    ("text", "prior"),
-    [
-        ("half_normal(2)", Half(Normal(0.0, 2.0))),
-        ("half-normal(1, 2)", Half(Normal(1.0, 2.0))),
-        ("half_student_t(3, 2)", "half_student_t(3, 0, 2)"),
-        ("Half_Cauchy(2)", "half_cauchy(0, 2)"),
-        ("flat()", "flat"),
-        (Normal(0.0, 1.0), Normal(0.0, 1.0)),
-    ],
-)
-def test_a_half_may_leave_its_location_out(text, prior):
-    found = read_prior(text)
-    assert (found.text if isinstance(prior, str) else found) == prior
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("half_gamma(1, 1)", "half is of normal, student_t and cauchy alone"),
-        ("normal(0, one)", r"has not the numbers that it needs: normal\(mean, sd\)\. Write one of: normal"),
-        ("student_t(3, 1)", r"needs: student_t\(df, location, scale\)"),
-        ("student_t", r"cannot be read\. Write one of: .*lkj\(eta\), flat\."),
-        ("nrmal(0, 1)", "cannot be read; did you mean `normal`"),
-    ],
-)
-def test_what_is_no_prior_is_refused_with_those_that_there_are(text, said):
-    with pytest.raises(FitError, match=said):
-        read_prior(text)
 
 
 @pytest.mark.parametrize(

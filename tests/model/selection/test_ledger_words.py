@@ -12,6 +12,7 @@ import pytest
 from lmmkit import FitError, LmmkitError
 from lmmkit.model.comparison.compare import ONE_VARIANCE
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
+from lmmkit.model.formula.linear_text import written
 from lmmkit.model.selection.candidates import Candidate, Candidates, shared_rows
 from lmmkit.model.selection.error_rates import ErrorRates, _in_words, _rate, _Tested
 from lmmkit.model.selection.ledger import (
@@ -25,7 +26,7 @@ from lmmkit.model.selection.ledger import (
 )
 from lmmkit.model.selection.select import _why
 from lmmkit.model.selection.step_tests import NO_DISTRIBUTION, WORSE, StepTest, step_test
-from lmmkit.model.selection.term_components import _told
+from lmmkit.model.selection.term_components import SMALL
 from lmmkit.model.selection.walks import ADD, BEGIN, DROP, ZERO, Answer, Trial
 
 BASE = parse_formula("y ~ x + (x | g)")
@@ -219,10 +220,14 @@ def test_a_choice_prints_its_numbers_and_leaves_out_what_there_is_not():
 
 
 def test_directions_are_told_without_small_weights():
-    assert _told(np.array([0.71, -0.7]), ["a", "b"]) == "0.71 a - 0.70 b"
-    assert _told(np.array([-0.8, 0.6]), ["a", "b"]) == "0.80 a - 0.60 b"
-    assert _told(np.array([1.0, 0.05]), ["a", "b"]) == "a"
-    assert _told(np.array([1.0, 0.051]), ["a", "b"]) == "1.00 a + 0.05 b"
+    cases = {
+        (0.71, -0.7): "0.71 a - 0.70 b",
+        (-0.8, 0.6): "0.80 a - 0.60 b",
+        (1.0, 0.05): "a",
+        (1.0, 0.051): "1.00 a + 0.05 b",
+    }
+    for weights, said in cases.items():
+        assert written(np.array(weights), ["a", "b"], least=SMALL, form="+.2f") == said
 
 
 def test_the_rows_of_all_candidates_are_shared_and_it_is_said():

@@ -15,7 +15,7 @@ from lmmkit.study.audit.audit import audit_run
 from lmmkit.study.audit.integrity import open_run
 from lmmkit.study.audit.second_opinion import Opinion
 from lmmkit.study.audit.verdicts import DIFFERS, EXECUTION, IDENTICAL, UNCHECKED
-from lmmkit.study.report.read_back import extract
+from lmmkit.study.pages.read_page import extract
 from lmmkit.study.steps.figures import figure_from_dict
 from lmmkit.study.trace.diff import diff_runs
 from lmmkit.study.trace.why import why

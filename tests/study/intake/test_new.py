@@ -21,7 +21,7 @@ from lmmkit.study.files.study import load_study
 from lmmkit.study.intake.check import check_study
 from lmmkit.study.intake.new_study import reading_keys, write_study
 from lmmkit.study.intake.wide import families
-from lmmkit.study.report.read_back import printed_text
+from lmmkit.study.pages.read_page import printed_text
 from lmmkit.study.runs.plan import make_plan
 
 ROOT = Path(__file__).parents[3]

@@ -88,3 +88,14 @@ def test_a_sentence_begins_with_a_capital_where_its_first_word_is_its_own(first,
     assert type(text.parts[0]) is type(first)
     assert text.parts[1:] == (" and so",)
     assert str(capital(MarkedText())) == ""
+
+
+def test_text_with_marks_is_plain_marked_and_kept():
+    text = fill("{} of {}: {}", Mark(2, "a.json", "n", "2"), Name("x1 <g>"), join(", ", ["u", Name("v")]))
+    assert str(text) == "2 of x1 <g>: u, v"
+    assert str(text.__html__()) == (
+        '<data value="2" data-source="a.json" data-field="n">2</data> of '
+        '<span class="name">x1 &lt;g&gt;</span>: u, v'
+    )
+    assert marked_text(json.loads(text.to_json())) == text
+    assert str(MarkedText().__html__()) == str(join(", ", [])) == ""

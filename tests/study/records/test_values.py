@@ -7,7 +7,17 @@ import pandas as pd
 import pytest
 
 from lmmkit.study.records.quantities import Quantity, quantities
-from lmmkit.study.records.values import Place, agree, compare, kind_of, tolerances, tree_values, values_of
+from lmmkit.study.records.values import (
+    Place,
+    agree,
+    compare,
+    count_numbers,
+    kind_of,
+    moved_numbers,
+    tolerances,
+    tree_values,
+    values_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +69,8 @@ def test_each_number_has_a_kind(path, column, kind):
         ("tables/certificate.csv", "value", 1e-14, 1e-9, 0.0, True),
         ("t.csv", "note", "from 1.234 on", "from 1.235 on", 0.0, True),
         ("t.csv", "note", "from 1.234 on", "from 1.244 on", 0.0, False),
+        ("t.csv", "note", "from 1.234 on", "from 1.236 on", 0.0, False),
+        ("t.csv", "note", "from 1e-9 on", "from 2e-9 on", 0.0, False),
         ("t.csv", "note", "from 1.234 on", "up to 1.234", 0.0, False),
         ("t.csv", "note", "18 groups", "19 groups", 0.0, False),
         ("t.csv", "note", "version 1.2.3", "version 1.2.4", 0.0, False),
@@ -78,6 +90,9 @@ def test_versions_are_compared_value_by_value():
     # 1e-6 lies within 1e-7 of the largest number beside it, 100.
     assert (found.values, found.within) == (7, 1)
     assert found.moved == ((Place("se", "2"), 100.0, 101.0),)
+    least = compare("t.csv", b"se\n0.001\n0.0\n", b"se\n0.001\n0.00000005\n")
+    assert least.moved == ((Place("se", "2"), 0.0, 5e-8),)  # the largest beside it is 0.001, not 1
+    assert compare("t.csv", b"se\n-1.0\n0.0\n", b"se\n-1.0\n0.00000005\n").moved == ()
     assert compare("t.csv", one, one + b"c,1,1\n").moved[0] == (Place("rows", ""), 3, 4)
     assert compare("t.json", b'{"a": NaN}', b'{"a": NaN}').moved == ()
     assert compare("t.json", b"{", b'{"a": 1}').moved[0][0] == Place("unreadable", "")
@@ -136,6 +151,8 @@ def test_numbers_have_names_and_the_coefficients_come_first(tables):
     assert found["rows.estimate"] == Quantity(9, "tables/a_shapes.csv")
     assert [found[name].value for name in ("sigma", "singular", "method")] == [2.5, False, "REML"]
     assert found.coefficients() == ["Intercept", "x"]
+    (tables / "tables/coefficients.csv").write_text("coefficient,estimate\nIntercept,1.5\n")
+    assert quantities(tables).coefficients() == []
     assert len(found) == 8
     assert "x.note" not in found
     with pytest.raises(KeyError):
@@ -146,3 +163,27 @@ def test_a_table_is_read_when_it_is_needed(tables):
     found = quantities(tables)
     (tables / "tables/z_counts.csv").write_bytes(b"\xff")
     assert found["sigma"].value == 2.5
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "moved"),
+    [
+        ("a 10.467", "a 10.467", []),
+        ("a 10.467", "a 10.468", []),
+        ("a 10.467", "a 10.469", [("10.467", "10.469")]),
+        ("a −10.467", "a 10.467", [("−10.467", "10.467")]),
+        ("n = 18", "n = 19", [("18", "19")]),
+        ("n = 1,800.5", "n = 1,800.6", []),
+        ("a 1.5e-05", "a 1.6e-05", []),
+        ("a 1", "b 1", None),
+        ("a 1", "a 1 2", None),
+        ("2020.1.1", "2020.1.2", [("2020.1.1", "2020.1.2")]),
+    ],
+)
+def test_moved_numbers(one, other, moved):
+    assert moved_numbers(one, other) == moved
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("a", 0), ("a 1", 1), ("1,234.5 and −2e-05, x3", 2)])
+def test_count_numbers(text, count):
+    assert count_numbers(text) == count

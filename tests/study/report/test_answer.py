@@ -93,7 +93,7 @@ SPREAD = (
             "y ~ f*z + (1 | g)", "f",
             ["At z = # a (its mean), y differs between the levels of f (F(#, #) = #, p < #).",
              "The largest difference, b less a, is *# ms* (# % confidence interval # to #, Tukey's adjustment; p < #).",
-             "Estimated means of y: a # ms (# to #), b # ms (# to #), c # ms (# to #).",
+             "Estimated means of y at z = # a (its mean): a # ms (# to #), b # ms (# to #), c # ms (# to #).",
              "At z = # a, F(#, #) = #, p = #; the largest difference, c less a, is # ms (# to #, Tukey's adjustment).",
              "At z = # a, F(#, #) = #, p = #; the largest difference, b less a, is # ms (# to #, Tukey's adjustment).",
              "Test of the interaction f × z: F(#, #) = #, p = #; the data do not show that the effect varies."],
@@ -501,6 +501,7 @@ def logged(ratio, role="slope", **more):
         (0.51, "it changes by *−49.0 % per unit of x* (95 % confidence interval −59.2 % to −36.3 %;"),
         (1.99, "it changes by *99.0 % per unit of x* (95 % confidence interval 59.2 % to 149 %;"),
         (2.0, "it is multiplied by *2 per unit of x* (95 % confidence interval 1.6 to 2.5;"),
+        (1.6, "it changes by *60.0 % per unit of x* (95 % confidence interval 28.0 % to 100 %;"),
         (3.0, "it is multiplied by *3 per unit of x*"),
         (1.0001, "it changes by *0.01 % per unit of x* (95 % confidence interval −20.0 % to 25.0 %;"),
     ],
@@ -606,6 +607,42 @@ def test_a_residual_deviation_with_weights_is_that_of_unit_weight(options, said)
     assert (
         plain(spread(files, design("y ~ x + (1 | g)", **options)))
         == f"The residual standard deviation {said}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ([None], "The residual standard deviation is 2 ms."),
+        (["p", "q"], "Standard deviations of the residuals: 2 ms for p and 3 ms for q."),
+        (["p", "q", "r"], "Standard deviations of the residuals: 2 ms for p, 3 ms for q and 4 ms for r."),
+    ],
+)
+def test_residuals_of_several_variances_are_told_one_by_one(levels, said):
+    rows = components(*(("Residual", level, 2.0 + i) for i, level in enumerate(levels)))
+    files = report_files(components=rows, study=study(y="ms"))
+    assert plain(spread(files, design("y ~ x", residual="ident(k)"))) == said
+    weighted = plain(spread(files, design("y ~ x", residual="ident(k)", weights="w")))
+    assert weighted == said.removesuffix(".") + " (of a row of unit weight)."
+
+
+@pytest.mark.parametrize(
+    ("facts", "where"),
+    [
+        ({}, ""),
+        ({"at": [{"column": "k", "value": "p"}]}, " at k p"),
+        ({"held": [{"column": "z", "value": 2.0}]}, " at z = 2 (its mean)"),
+        ({"at": [{"column": "k", "value": "p"}], "held": [{"column": "z", "value": 2.0}]},
+         " at k p and at z = 2 (its mean)"),
+    ],
+)  # fmt: skip
+def test_means_say_at_which_values_they_are_taken(facts, where):
+    mean = sized("mean", level="u", original=7.0, original_low=6.0, original_high=8.0)
+    told = boxed(TEST, {**mean, "original": None}, kind="factor", variable="f", **facts)
+    assert told[1] == f"Estimated means of y{where}: u 2.000 (1.000 to 3.000)."
+    back = boxed(TEST, mean, kind="factor", variable="f", scale="log", **facts)
+    assert back[1] == (
+        f"Estimated means{where}, carried back to the scale of y (geometric means): u 7 (6 to 8)."
     )
 
 

@@ -179,7 +179,7 @@ WORDS = {
     "variance_curve": (captions.variance_curve, (T["variance_curve"], "x1", "m2"), 4),
     "dropout": (captions.dropout, (T["dropout"],), 4),
     "assumptions": (captions.assumptions, (T["reference_based"],), 5),
-    "tipping": (captions.tipping, (T["tipping_point"], SHIFTS), 3),
+    "tipping": (captions.tipping, (T["tipping_point"], SHIFTS, "ms"), 3),
     "structures": (captions.structures, (T["structures"],), 4),
 }
 

@@ -65,36 +65,36 @@ def test_units_and_axis_labels(units, name, unit, label):
         (
             (194.3, 255.4, 288.7, 336.8, 466.4),
             "ms",
-            "y ranges from 194.3 to 466.4 ms, with a median of 288.7 ms and the longer tail towards high values; "
+            "The values of y range from 194.3 to 466.4 ms, with a median of 288.7 ms and the longer tail towards high values; "
             "the middle half of the rows lies between 255.4 and 336.8 ms.",
         ),
         (
             (43.0, 52.42, 61.6, 65.3, 72.1),
             "",
-            "y ranges from 43 to 72.1, with a median of 61.6 and the longer tail towards low values; "
+            "The values of y range from 43 to 72.1, with a median of 61.6 and the longer tail towards low values; "
             "the middle half of the rows lies between 52.42 and 65.3.",
         ),
         (
             (0.0, 1.0, 2.0, 3.0, 5.0),
             "",
-            "y ranges from 0 to 5, with a median of 2; the middle half of the rows lies between 1 and 3.",
+            "The values of y range from 0 to 5, with a median of 2; the middle half of the rows lies between 1 and 3.",
         ),
         (
             (0.0, 1.0, 2.0, 3.0, 5.01),
             "",
-            "y ranges from 0 to 5.01, with a median of 2 and the longer tail towards high values; "
+            "The values of y range from 0 to 5.01, with a median of 2 and the longer tail towards high values; "
             "the middle half of the rows lies between 1 and 3.",
         ),
         (
             (-3.01, 1.0, 0.0, 1.5, 2.0),
             "",
-            "y ranges from −3.01 to 2, with a median of 0 and the longer tail towards low values; "
+            "The values of y range from −3.01 to 2, with a median of 0 and the longer tail towards low values; "
             "the middle half of the rows lies between 1 and 1.5.",
         ),
         (
             (1.0, 1.0, 1.0, 1.0, 1.0),
             "",
-            "y ranges from 1 to 1, with a median of 1; the middle half of the rows lies between 1 and 1.",
+            "The values of y range from 1 to 1, with a median of 1; the middle half of the rows lies between 1 and 1.",
         ),
     ],
 )
@@ -146,18 +146,18 @@ BALANCE = ("group", "levels", "least", "median", "most", "balanced")
 @pytest.mark.parametrize(
     ("rows", "caption", "groups"),
     [
-        ([("g", 18, 10, 10.0, 10, True)], "g has 18 levels with 10 rows each.", "g"),
-        ([("g", 1, 1, 1.0, 1, True)], "g has 1 level with 1 row each.", "g"),
-        ([("g", 18, 3, 8.5, 10, False)], "g has 18 levels with 3 to 10 rows, 8.5 in the middle.", "g"),
+        ([("g", 18, 10, 10.0, 10, True)], "18 levels of g have 10 rows each.", "g"),
+        ([("g", 1, 1, 1.0, 1, True)], "1 level of g has 1 row.", "g"),
+        ([("g", 18, 3, 8.5, 10, False)], "18 levels of g have 3 to 10 rows, with a median of 8.5.", "g"),
         (
             [("h:g", 2972, 1, 22.0, 9528, False), ("g", 14, 2520, 4567.0, 9528, False)],
-            "h:g has 2,972 levels with 1 to 9,528 rows, 22 in the middle; "
-            "g has 14 levels with 2,520 to 9,528 rows, 4,567 in the middle.",
+            "2,972 levels of h:g have 1 to 9,528 rows, with a median of 22; "
+            "14 levels of g have 2,520 to 9,528 rows, with a median of 4,567.",
             "h:g, g",
         ),
         (
             [("a", 24, 6, 6.0, 6, True), ("b", 6, 1, 2.0, 24, False)],
-            "a has 24 levels with 6 rows each; b has 6 levels with 1 to 24 rows, 2 in the middle.",
+            "24 levels of a have 6 rows each; 6 levels of b have 1 to 24 rows, with a median of 2.",
             "a, b",
         ),
     ],
@@ -172,7 +172,7 @@ def test_groups(rows, caption, groups):
     [
         ("g", 3, 3, "all 3 levels of g"),
         ("g", 2972, 2, "2 of 2,972 levels of g, evenly spaced in their order"),
-        ("g", 1, 1, "all 1 level of g"),
+        ("g", 1, 1, "the 1 level of g"),
         ("", 1, 1, "all rows together"),
         ("g", 4, 3, "3 of 4 levels of g, evenly spaced in their order"),
     ],
@@ -184,7 +184,7 @@ def test_panels(group, levels, shown, which):
     panels = "1 small panel" if shown == 1 else f"{shown} small panels"
     check(
         captions.panels(points, choice, balance),
-        f"y against x, for {which}.",
+        f"For {which}, y against x.",
         f"{panels} of y against x, one point per row.",
     )
 
@@ -210,18 +210,18 @@ HELD = [{"name": "z", "value": 101.33}, {"name": "f", "cell": "f: b"}]
     [
         (
             ("y", "x", 3, [], []),
-            "y against x for all 3 levels of g, with the model's lines and their 95 % intervals.",
+            "For all 3 levels of g, y against x with the model's lines and their 95 % intervals.",
         ),
         (
             ("log(1 + y)", "x", 2, HELD, ["h"]),
-            "log(1 + y) against x for all 3 levels of g, with the model's lines and their 95 % intervals; 1 panel "
-            "in which x does not vary have the population's line alone; drawn at z 101.3 mm, f: b; h as each "
+            "For all 3 levels of g, log(1 + y) against x with the model's lines and their 95 % intervals; 1 panel "
+            "in which x does not vary has the population's line alone; drawn at z = 101.3 mm, f: b; with h as each "
             "level of g has it.",
         ),
         (
             ("y", "f", 0, [], ["z", "h"]),
-            "y against f for all 3 levels of g, with the model's means and their 95 % intervals; the means are "
-            "those of the population; z and h as each level of g has them.",
+            "For all 3 levels of g, y against f with the model's means and their 95 % intervals; the means are "
+            "those of the population; with z and h as each level of g has them.",
         ),
     ],
 )
@@ -242,7 +242,7 @@ def test_lines(made, caption):
         ),
         (
             ("x", ["f"], HELD[:1], ["h", "k"]),
-            "The model's mean of y along x, by f, with 95 % intervals; drawn at z 101.3 mm; averaged over h, k "
+            "The model's mean of y along x, by f, with 95 % intervals; drawn at z = 101.3 mm; averaged over h and k "
             "with equal weights.",
         ),
         (("f", [], [], []), "The model's mean of y along f, with 95 % intervals."),
@@ -265,13 +265,13 @@ CANDIDATES = ("candidate", "chosen", "singular", "error", "d_aic", "d_bic")
         (
             [("(1 | g)", True, False, "", 3.0, 0.0), ("(x | g)", False, False, "", 0.0, 2.0)],
             "aic",
-            "(1 | g) is taken; (x | g) has the least AIC.",
+            "The model taken is (1 | g); (x | g) has the least AIC.",
             "2 candidates",
         ),
         (
             [("(1 | g)", True, False, "", 3.0, 0.0), ("(x | g)", False, False, "", 0.0, 2.0)],
             "bic",
-            "(1 | g) is taken, and has the least BIC.",
+            "The model taken is (1 | g), which has the least BIC.",
             "2 candidates",
         ),
         (
@@ -281,13 +281,13 @@ CANDIDATES = ("candidate", "chosen", "singular", "error", "d_aic", "d_bic")
                 ("c", False, True, "", 2, 2),
             ],
             "aic",
-            "b is taken, and has the least AIC; 2 candidates of 3 came out singular.",
+            "The model taken is b, which has the least AIC; 2 candidates of 3 came out singular.",
             "3 candidates",
         ),
         (
             [("a", True, True, None, 0.0, 0.0), ("b", False, False, "too many", NAN, NAN)],
             "aic",
-            "a is taken, and has the least AIC; 1 candidate of 2 came out singular; "
+            "The model taken is a, which has the least AIC; 1 candidate of 2 came out singular; "
             "1 candidate could not be fitted.",
             "2 candidates",
         ),
@@ -298,14 +298,14 @@ CANDIDATES = ("candidate", "chosen", "singular", "error", "d_aic", "d_bic")
                 ("c", True, False, "", 0, 0),
             ],
             "bic",
-            "c is taken, and has the least BIC; 2 candidates could not be fitted.",
+            "The model taken is c, which has the least BIC; 2 candidates could not be fitted.",
             "3 candidates",
         ),
-        ([("a", True, False, "", 0.0, 0.0)], "aic", "a is the only candidate.", "1 candidate"),
+        ([("a", True, False, "", 0.0, 0.0)], "aic", "The only candidate is a.", "1 candidate"),
         (
             [("a", True, True, "", 0.0, 0.0)],
             "aic",
-            "a is the only candidate; it came out singular.",
+            "The only candidate is a; it came out singular.",
             "1 candidate",
         ),
     ],
@@ -319,8 +319,8 @@ def test_candidates_by_tests_and_by_the_conditional_aic():
     rows = [("a", True, False, "", 3.0, 0.0, 1.0), ("b", False, False, "", 0.0, 2.0, 0.0)]
     frame = Frame(rows, columns=[*CANDIDATES, "d_caic"])
     alt = "Deviance, AIC and BIC of 2 candidates as distances from the least."
-    check(captions.candidates(frame, "lrt"), "a is taken by its tests; b has the least AIC.", alt)
-    check(captions.candidates(frame, "caic"), "a is taken; b has the least cAIC.", alt)
+    check(captions.candidates(frame, "lrt"), "The model taken by its tests is a; b has the least AIC.", alt)
+    check(captions.candidates(frame, "caic"), "The model taken is a; b has the least cAIC.", alt)
 
 
 PATH = ("step", "stage", "against", "what", "p", "taken")
@@ -359,7 +359,7 @@ def test_selection_path(rows, caption):
         (
             [("Subject", "Intercept", "within", 18, 18), ("Subject", "Days", "within", 18, 18)],
             [],
-            "Days varies within the levels of Subject.",
+            "Within the levels of Subject, Days varies.",
             "Subject",
         ),
         (
@@ -370,19 +370,19 @@ def test_selection_path(rows, caption):
                 ("s", "a:b", "within", 40, 40),
             ],
             [],
-            "a and b vary within the levels of s; z is constant within the levels of s.",
+            "Within the levels of s, a and b vary; z is constant.",
             "s",
         ),
         (
             [("s", "x", "mixed", 2972, 2880), ("d", "x", "between", 1128, 0), ("d", "z", "between", 1128, 0)],
             [("s", "d", "partly crossed", 73421, 3352416)],
-            "s and d are partly crossed (73,421 of 3,352,416 cells occur); x varies within 2,880 of the 2,972 levels of s; x and z are constant within the levels of d.",
+            "Levels of s and d are partly crossed (73,421 of 3,352,416 cells occur). Within 2,880 of the 2,972 levels of s, x varies. Within the levels of d, x and z are constant.",
             "s, d",
         ),
         (
             [("c:b", "Intercept", "within", 30, 30), ("b", "Intercept", "within", 10, 10)],
             [("c:b", "b", "nested", 30, 300)],
-            "c:b is nested in b.",
+            "Levels of c:b are nested in those of b.",
             "c:b, b",
         ),
         ([("g", "a:b", "within", 9, 9)], [], "Levels of g and the values that they meet.", "g"),
@@ -529,6 +529,16 @@ def test_effect_pairs(columns, caption, alt):
             "g: v1, 3.5; g: v2, 3.5; Residual, 1",
         ),
         (
+            [
+                ("g: v1", 3.5),
+                ("g: v2", 3.5 * (1.0 + 1e-7)),
+                ("Residual", 1.0),
+            ],  # nearly one, and two estimates
+            ["", "", ""],
+            "of the SDs the largest is that of g: v2, 3.5",
+            "g: v1, 3.5; g: v2, 3.5; Residual, 1",
+        ),
+        (
             [("Residual: v1", 3.5), ("Residual: v2", 3.5)],
             ["", ""],
             "of the SDs every one is 3.5",
@@ -605,7 +615,7 @@ def test_residuals(facts, groups, caption):
         (
             [("a", 1, 2), ("b", -1, 1), ("c", -2, -1)],
             0.95,
-            "The 95 % confidence interval excludes zero for a, c.",
+            "The 95 % confidence interval excludes zero for a; c.",
             "3 coefficients",
         ),
         ([("a", -1, 1), ("b", 0, 1), ("c", -1, 0)], 0.9,
@@ -640,12 +650,12 @@ def test_forest(rows, level, caption, count):
                 ("direct", 9.0, 30, False),
             ],
             "4 algorithms, 6 to 30 iterations, one optimum: those that converged end within 1e−08 deviance "
-            "units of the lowest; em, direct did not converge within their limits.",
+            "units of the lowest; em and direct did not converge within their limits.",
         ),
         (
             [("newton", 0.0, 7, True), ("em", 0.25, 20, False)],
-            "2 algorithms, 7 to 20 iterations, one optimum: those that converged end within 0 deviance "
-            "units of the lowest; em did not converge within its limit.",
+            "2 algorithms, 7 to 20 iterations, one optimum: those that converged end at one deviance; "
+            "em did not converge within its limit.",
         ),
     ],
 )
@@ -683,7 +693,7 @@ def test_surface():
         ),
         (
             [(0, 1), (-1, 0)],
-            "Of 2 differences between means 0 have an interval, adjusted by Tukey's method, that excludes zero.",
+            "Of 2 differences between means none has an interval, adjusted by Tukey's method, that excludes zero.",
         ),
     ],
 )
@@ -701,7 +711,7 @@ SDS = [("Visit w1", 80, 3.25, 3.0), ("Visit w2", 71, 4.5, 4.75)]
     [
         (
             SDS, "ms",
-            "The fitted standard deviations of the residuals are 3.25 to 4.5 ms; the farthest from its empirical "
+            "The fitted standard deviations of the residuals lie between 3.25 and 4.5 ms; the farthest from its empirical "
             "value is 8.3 % off.",
             "2 rows",
         ),
@@ -760,7 +770,7 @@ def test_cell_correlations(fitted, empirical, caption, count):
         ),
         (
             [0.19], 0.9,
-            "At 0 of 1 distance the autocorrelation of the normalised residuals lies outside the band that holds "
+            "At none of 1 distance the autocorrelation of the normalised residuals lies outside the band that holds "
             "90 % of such values where nothing is left.",
             "1 distance",
         ),
@@ -784,7 +794,7 @@ def test_autocorrelation(values, level, caption, count):
         ),
         (
             [1.1], 0.9,
-            "At 0 of 1 distance the semivariance of the normalised residuals lies outside the band that holds "
+            "At none of 1 distance the semivariance of the normalised residuals lies outside the band that holds "
             "90 % of what independent noise on the same rows shows.",
             "1 distance",
         ),
@@ -827,18 +837,18 @@ STRUCTURES = ["structure", "aic", "estimate", "chosen", "quantity"]
     [
         (
             [("iid", 30.0, -1.5, False), ("cs(v | g)", 10.0, -2.25, True), ("un(v | g)", 12.0, -2.0, False)],
-            "cs(v | g) is taken, and has the least AIC; the estimates (slope of x) lie between −2.25 and −1.5.",
+            "The structure taken is cs(v | g), which has the least AIC; the estimates (slope of x) lie between −2.25 and −1.5.",
             "3 structures",
         ),
         (
             [("cs(v | g)", 10.0, 2.0, True), ("un(v | g)", NAN, NAN, False), ("ar1(v | g)", 9.0, 1.0, False)],
-            "cs(v | g) is taken; ar1(v | g) has the least AIC; the estimates (slope of x) lie between 1 and 2; "
+            "The structure taken is cs(v | g); ar1(v | g) has the least AIC; the estimates (slope of x) lie between 1 and 2; "
             "1 structure could not be fitted.",
             "3 structures",
         ),
         (
             [("cs(v | g)", 10.0, -2.0, True), ("un(v | g)", 12.0, -2.00001, False)],
-            "cs(v | g) is taken, and has the least AIC; the estimates (slope of x) are −2 in each.",
+            "The structure taken is cs(v | g), which has the least AIC; the estimates (slope of x) are −2 in each.",
             "2 structures",
         ),
     ],
@@ -860,8 +870,87 @@ def test_dropout():
         "9 of 12 subjects have a response at every visit; 3 have none at the last.",
         alt,
     )
-    one = "1 of 2 subjects have a response at every visit; 1 has none at the last."
+    one = "1 of 2 subjects has a response at every visit; 1 has none at the last."
     assert str(captions.dropout(table.iloc[:2].assign(subjects=1))["caption"]) == one
+
+
+def deleted(group, *levels, turned=0):
+    """Rows of the table of influences, the answer turning on the first so many."""
+    return Frame(
+        {"group": group, "level": list(levels), "cooks": [0.25 / (i + 1) for i in range(len(levels))],
+         "answer": [i < turned for i in range(len(levels))]}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "caption", "of"),
+    [
+        (deleted("g", "308", "7"), "Among the levels of g, 308 has the largest Cook's distance, 0.25; the answer turns on no single level.", "levels of g"),
+        (deleted("row", "12", "7"), "Among the rows, row 12 has the largest Cook's distance, 0.25; the answer turns on no single row.", "rows"),
+        (deleted("g", "a", "b", turned=1), "Among the levels of g, a has the largest Cook's distance, 0.25; the answer turns on a.", "levels of g"),
+        (deleted("g", *"abcd", turned=3), "Among the levels of g, a has the largest Cook's distance, 0.25; the answer turns on each of a, b and c.", "levels of g"),
+        (deleted("g", *"abcd", turned=4), "Among the levels of g, a has the largest Cook's distance, 0.25; the answer turns on each of a, b, c and others.", "levels of g"),
+    ],
+)  # fmt: skip
+def test_influence(table, caption, of):
+    summary = Frame({"group": ["other", table["group"].iloc[0]], "units": [3, 18]})
+    alt = f"Cook's distance of the {of} left out one by one, 18 in all, and the estimate without each."
+    check(captions.influence(table, summary), caption, alt)
+
+
+def test_interactions_name_the_lines_that_are_farthest_and_nearest():
+    table = Frame(
+        {"family": "f within h", "group": "f", "level": list("uvuv"), "by": ["h: hi", "h: hi", "h: lo", "h: lo"],
+         "mean": [1.0, 4.0, 2.0, 2.5], "low": 0.0, "high": 5.0}
+    )  # fmt: skip
+    check(
+        captions.interactions(table, "ms"),
+        "Along f the means lie farthest apart for h: hi, by 3 ms, and least for h: lo, by 0.5 ms; parallel lines "
+        "would show no interaction.",
+        "Marginal means with intervals as 2 lines, along f.",
+    )
+
+
+def test_shrinkage():
+    table = Frame(
+        {"group": "g", "level": list("abc"), "rows": 4, "x": [1.0, 2.0, 3.0], "y": [0.0, 4.0, 8.0],
+         "x_model": [1.5, 2.0, 2.5], "y_model": [3.0, 3.0 + 1e-15, 3.0]}
+    )  # fmt: skip
+    said = (
+        "Estimates from own rows and those of the model have standard deviations between levels of 1 and 0.5"
+    )
+    alt = "Estimates of 3 levels of g from own rows alone, each with an arrow to what the model predicts: {}."
+    two = captions.shrinkage(table, ["Intercept", "x1"])
+    check(two, f"{said} for Intercept, and of 4 and 0 for x1.", alt.format("Intercept, x1"))
+    check(captions.shrinkage(table, ["Intercept"]), f"{said} for Intercept.", alt.format("Intercept"))
+    lost = table.assign(x=[1.0, NAN, NAN])
+    check(
+        captions.shrinkage(lost, ["Intercept"]),
+        "Fewer than two levels have estimates of their own. 2 levels have too few rows for own estimates.",
+        alt.format("Intercept"),
+    )
+    one = table.assign(x=[1.0, 2.0, NAN])
+    assert str(captions.shrinkage(one, ["a"])["caption"]).endswith(
+        ". 1 level has too few rows for own estimates."
+    )
+
+
+def test_the_least_symmetric_interval_and_the_most_unequal_lengths():
+    zeta = Frame(
+        {"parameter": ["a"] * 3 + ["b"] * 3, "value": [0.0, 1.0, 2.0, 0.0, 1.0, 4.0], "zeta": [-2.0, 0.0, 2.0] * 2,
+         "estimate": 1.0, "low": 0.0, "high": [2.0] * 3 + [4.0] * 3}
+    )  # fmt: skip
+    words = captions.profile_zeta(zeta)
+    assert str(words["caption"]) == (
+        "The least symmetric interval is that of b: one half of it is 3 times as long as the other."
+    )
+    both = Frame(
+        {"parameter": ["a", "a", "b", "b"], "method": ["x", "y"] * 2, "estimate": 1.0, "low": 0.0,
+         "high": [1.0, 2.0, 1.0, 1.5]}
+    )  # fmt: skip
+    assert str(captions.interval_comparison(both)["caption"]) == (
+        "The lengths differ most for a, where the longest interval is 2 times as long as the shortest."
+    )
 
 
 @pytest.mark.parametrize(
@@ -888,19 +977,19 @@ def test_assumptions(highs, which):
         (
             True,
             {"shifted": 62, "of": ["drug"], "reach": 19.8},
-            "The conclusion turns when 62 imputed responses of drug are shifted by −5.71, 1.15 standard deviations of a response.",
+            "The conclusion turns when 62 imputed responses of drug are shifted by −5.71 points, 1.15 standard deviations of a response.",
         ),
         (
             False,
             {"shifted": 1, "of": [], "reach": 19.8},
-            "The conclusion does not turn when 1 imputed response is shifted by up to 19.8 either way.",
+            "The conclusion does not turn when 1 imputed response is shifted by up to 19.8 points either way.",
         ),
     ],
 )
 def test_tipping(turns, facts, caption):
     table = Frame({"method": ["x"], "turns": [turns], "tip": [-5.7135], "tip_sds": [1.154]})
     check(
-        captions.tipping(table, facts),
+        captions.tipping(table, facts, "points"),
         caption,
         "Estimate with its interval over the shift of imputed responses.",
     )

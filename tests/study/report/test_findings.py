@@ -38,7 +38,7 @@ def test_a_shifted_row_is_named_with_its_group():
     told, grave = said("y ~ x + (1 | g)", data)
     assert grave[0].startswith("Row 58 (g 5) at ")
     assert told[0].startswith(grave[0].removesuffix("."))
-    assert "lies far from what the model expects (studentised residuals; p < 0.001 for the first" in grave[0]
+    assert "lies far from what the model expects (studentised residual; p < 0.001 among all rows" in grave[0]
     assert "What to do: look the rows up" in told[0]
     words = " ".join(plain(text) for text in paragraphs.methods_in_words(*run_of("y ~ x + (1 | g)", data)))
     assert "Row 58 (g 5) at " in words
@@ -63,7 +63,7 @@ def test_a_variance_that_rises_with_a_predictor_and_its_unit():
     told, grave = said("y ~ x + (1 | g)", data)
     found = next(text for text in told if text.startswith("The residual variance rises with x: "))
     assert " ms in the lowest third and " in found
-    assert "What to do: `residual: exp(x)` lets the variance follow it." in found
+    assert "What to do: model.residual: exp(x) lets the variance follow it." in found
     assert any(text.startswith("The residual variance rises with ") for text in grave)
 
 
@@ -74,8 +74,8 @@ def test_a_group_of_another_variance():
     told, grave = said("y ~ x + h + (1 | g)", data)
     found = next(text for text in grave if text.startswith("The residual standard deviation differs"))
     assert "between the levels of h, from " in found
-    assert " ms (b) to " in found
-    assert any("`residual: ident(h)` gives every level a variance of its own" in text for text in told)
+    assert " ms (h b) to " in found
+    assert any("model.residual: ident(h) gives every level a variance of its own" in text for text in told)
 
 
 def test_skewed_residuals():
@@ -128,7 +128,7 @@ def test_methods_name_the_residuals_that_judge_the_rows():
 def test_results_of_a_transformed_response_say_their_scale():
     files, seen = run_of("log(rt) ~ x + (1 | g)", DATA)
     assert plain(results_in_words(files, seen)[0]).startswith(
-        "Estimates are on the scale of log(rt). x: b = "
+        "Estimates are on the scale of log(rt). Effect of x, b = "
     )
 
 
@@ -146,8 +146,8 @@ def test_results_are_told_as_apa_has_them():
     fit = lmmkit.lmm("y ~ x + f + (x | g)", DATA)
     row = fit.coef_table().loc["x"]
     assert told[0].startswith(
-        f"x: b = {row['estimate']:.3f} ms per d, 95 % CI [{row['low']:.3f}, {row['high']:.3f}], "
-        f"t({row['df']:.1f}) = {row['t']:.2f}, p < .001. f: F(2, "
+        f"Effect of x, b = {row['estimate']:.3f} ms per d, 95 % CI [{row['low']:.3f}, {row['high']:.3f}], "
+        f"t({row['df']:.1f}) = {row['t']:.2f}, p < .001. Effect of f, F(2, "
     )
     assert "Its coefficients: f: b against a, b = " in told[0]
     assert told[1].startswith("Random effects of g: intercept, SD = ")
@@ -162,12 +162,17 @@ def test_results_are_told_as_apa_has_them():
 def test_a_coefficient_that_holds_somewhere_says_where():
     files, seen = run_of("y ~ x * z + f * h + (1 | g)", DATA)
     told = plain(results_in_words(files, seen)[0])
-    assert "x: b = " in told
+    assert "Effect of x, b = " in told
     assert "(where z is zero)" in told
     assert "Its coefficients (for h hi): f: b against a, b = " in told
     words = [plain(text) for text in paragraphs.tests_in_words(files, seen)]
-    assert any(text.startswith("The test of x is about its effect where z is zero") for text in words)
-    assert any(text.startswith("Coefficients of f hold for h hi") for text in words)
+    where = "; the answer above says where its own numbers hold."
+    assert words == [
+        f"The test of x is about its effect where z is zero, and so is its coefficient{where}",
+        f"The test of z is about its effect where x is zero, and so is its coefficient{where}",
+        "The coefficients of f hold for h hi; its F test averages over the levels of h with equal weights.",
+        "The coefficient of h holds for f a; its F test averages over the levels of f with equal weights.",
+    ]
 
 
 def test_the_methods_cite_what_the_run_used_and_count_no_evaluations():

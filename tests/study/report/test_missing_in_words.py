@@ -12,6 +12,7 @@ from lmmkit.study.report.findings import turning
 from lmmkit.study.report.paragraphs import missing_in_detail, missing_in_words, sensitivity
 
 FACTS = {
+    "estimand": "slope of x",
     "shifted": 62,
     "of": ["drug"],
     "over_visits": True,
@@ -30,6 +31,9 @@ class Seen:
     def level(self, column, level):
         return level
 
+    def quantity(self, name):
+        return name
+
     def of_response(self):
         return " points"
 
@@ -45,9 +49,9 @@ def files(facts=None, tip=5.7135, asked=None, **more):
 @pytest.mark.parametrize(
     ("facts", "tip", "words"),
     [
-        ({}, 5.7135, "Imputed at random the interval excludes zero; this turns when the 62 imputed responses of drug after dropout are shifted by 5.71 points, 1.15 standard deviations of a response."),
-        ({"with_gaps": True, "of": []}, -5.7135, "Imputed at random the interval excludes zero; this turns when the 62 imputed responses are shifted by −5.71 points, −1.15 standard deviations of a response."),
-        ({"shifted": 1, "over_visits": False, "of": ["a", "b"], "clear": False}, float("nan"), "Imputed at random the interval does not exclude zero, and so it remains when the 1 imputed response of a and b is shifted by up to 19.8 points either way."),
+        ({}, 5.7135, "Imputed at random the interval (slope of x) excludes zero; this turns when the 62 imputed responses of drug after dropout are shifted by 5.71 points, 1.15 standard deviations of a response."),
+        ({"with_gaps": True, "of": []}, -5.7135, "Imputed at random the interval (slope of x) excludes zero; this turns when the 62 imputed responses are shifted by −5.71 points, −1.15 standard deviations of a response."),
+        ({"shifted": 1, "over_visits": False, "of": ["a", "b"], "clear": False}, float("nan"), "Imputed at random the interval (slope of x) does not exclude zero, and so it remains when the 1 imputed response of a and b is shifted by up to 19.8 points either way."),
     ],
 )  # fmt: skip
 def test_the_tipping_point_is_told(facts, tip, words):

@@ -46,7 +46,7 @@ RESIDUALS = "Residuals are assumed to be independent and normal with one varianc
         (
             "y ~ 1 + (1 | g)", {},
             [
-                "y is modelled as one mean, plus a deviation of its g, plus a residual.",
+                "The model for y is one mean, plus a deviation of its g, plus a residual.",
                 "Each of the 4 levels of g has its own intercept.",
                 RESIDUALS,
             ],
@@ -54,7 +54,7 @@ RESIDUALS = "Residuals are assumed to be independent and normal with one varianc
         (
             "y ~ x + (x | g)", {},
             [
-                "y is modelled as a mean that depends on x, plus a deviation of its g, plus a residual.",
+                "The model for y is a mean that depends on x, plus a deviation of its g, plus a residual.",
                 "Each of the 4 levels of g has its own intercept and slope of x; these may be correlated.",
                 RESIDUALS,
             ],
@@ -62,7 +62,7 @@ RESIDUALS = "Residuals are assumed to be independent and normal with one varianc
         (
             "y ~ x * f + diag(x + z | h)", {},
             [
-                "y is modelled as a mean that depends on x, f and x × f, plus a deviation of its h, plus a residual.",
+                "The model for y is a mean that depends on x, f and x × f, plus a deviation of its h, plus a residual.",
                 "Each of the 3 levels of h has its own intercept, slope of x and slope of z; these are independent.",
                 RESIDUALS,
             ],
@@ -70,7 +70,7 @@ RESIDUALS = "Residuals are assumed to be independent and normal with one varianc
         (
             "y ~ x + (x || g)", {},
             [
-                "y is modelled as a mean that depends on x, plus a deviation of its g, plus a residual.",
+                "The model for y is a mean that depends on x, plus a deviation of its g, plus a residual.",
                 "Each of the 4 levels of g has its own intercept.",
                 "Each of the 4 levels of g has its own slope of x.",
                 RESIDUALS,
@@ -79,7 +79,7 @@ RESIDUALS = "Residuals are assumed to be independent and normal with one varianc
         (
             "y ~ 0 + x + (1 | g/s)", {"weights": "w"},
             [
-                "y is modelled as a mean that depends on x, plus a deviation of its s:g and its g, plus a residual.",
+                "The model for y is a mean that depends on x, plus a deviation of its s:g and its g, plus a residual.",
                 "Each of the 8 levels of s:g has its own intercept.",
                 "Each of the 4 levels of g has its own intercept.",
                 "Residuals are assumed to be independent and normal with one variance, divided by the prior weight of the "
@@ -89,7 +89,7 @@ RESIDUALS = "Residuals are assumed to be independent and normal with one varianc
         (
             "log(w) ~ x + z + (0 + x | h)", {},
             [
-                "log(w) is modelled as a mean that depends on x and z, plus a deviation of its h, plus a residual.",
+                "The model for log(w) is a mean that depends on x and z, plus a deviation of its h, plus a residual.",
                 "Each of the 3 levels of h has its own slope of x.",
                 RESIDUALS,
             ],
@@ -99,6 +99,27 @@ RESIDUALS = "Residuals are assumed to be independent and normal with one varianc
 def test_model_in_words(formula, options, words):
     files = report_files(summary={"ngroups": GROUPS})
     assert [plain(part) for part in prose.model_in_words(files, seen(formula, **options))] == words
+
+
+K = pd.DataFrame(np.eye(4) + 0.25, index=list("abcd"), columns=list("abcd"))
+PARENTS = pd.DataFrame({"id": list("abcd"), "sire": [None, None, "a", "a"], "dam": [None, None, "b", "b"]})
+SEVERAL = "; a row belongs to several levels, each by its weight"
+
+
+@pytest.mark.parametrize(
+    ("term", "known", "words"),
+    [
+        ("(1 | g)", {}, "g has its own intercept."),
+        ("(1 | g)", {"g": K}, "g has its own intercept; levels are related as a known matrix says."),
+        ("(1 | g)", {"g": PARENTS}, "g has its own intercept; levels are related as the pedigree says."),
+        ("(1 | mm(g, m))", {}, f"mm(g, m) has its own intercept{SEVERAL}."),
+        ("(x | mm(g, m))", {}, f"mm(g, m) has its own intercept and slope of x; these may be correlated{SEVERAL}."),
+    ],
+)  # fmt: skip
+def test_how_levels_are_related_and_rows_belong_to_them(term, known, words):
+    files = report_files(summary={"ngroups": {"g": 4, "mm(g, m)": 4}})
+    told = plain(prose.model_in_words(files, seen(f"y ~ 1 + {term}", known=known or None))[1])
+    assert told == f"Each of the 4 levels of {words}"
 
 
 def test_many_levels_are_grouped_by_thousands():
@@ -225,15 +246,20 @@ BOOTSTRAP = "Bounds are percentiles of the estimates from responses drawn from t
     ("ci", "notes", "words"),
     [
         ("wald", {"g.sd.x": None, "Residual.sd": None}, [WALD]),
-        ("wald", {"g.sd.x": "at zero", "Residual.sd": None}, [WALD, "g.sd.x: at zero"]),
+        ("wald", {"g.sd.x": "at zero", "Residual.sd": None}, [WALD, "About the interval of g.sd.x: at zero."]),
         (
             "profile",
             {"x": "no bound", "g.sd.x": None, "Residual.sd": "no bound"},
-            [PROFILE, "x: no bound", "Residual.sd: no bound"],
+            [PROFILE, "About the interval of x: no bound.", "About the interval of Residual.sd: no bound."],
         ),
         ("bootstrap", {"x": "3 failed, 2 singular", "z": "3 failed, 2 singular"},
          [BOOTSTRAP, "Of the refits: 3 failed, 2 singular."]),
+        (
+            "bootstrap", {"x": "3 failed", "z": "3 failed", "w": "2 singular", "v": "3 failed"},
+            [BOOTSTRAP, "Of the refits: 3 failed.", "Of the refits: 2 singular."],
+        ),
         ("bootstrap", {"x": None}, [BOOTSTRAP]),
+        ("wald", {"x": "no degrees of freedom."}, [WALD, "About the interval of x: no degrees of freedom."]),
     ],
 )  # fmt: skip
 def test_intervals_in_words(ci, notes, words):
@@ -291,7 +317,7 @@ def singular(where):
         (
             {"algorithm": "em", "evaluations": 1, "deviance": -12.5},
             [
-                "The search (expectation-maximisation) converged, at a deviance of -12.5000.",
+                "The search (expectation-maximisation) converged, at a deviance of −12.5000.",
                 FULL_RANK,
             ],
         ),
@@ -321,7 +347,7 @@ def singular(where):
             [
                 "*The search did not converge.* The stop rule of a quasi-Newton search on the profiled deviance was not "
                 "met: do not use these numbers.",
-                singular("g and h"),
+                singular("each of g and h"),
             ],
         ),
         (
@@ -374,7 +400,7 @@ def test_correlated_residuals_in_words(residual, options, words):
     files = report_files(summary={"residual": {"words": "Residuals so and so."}})
     found = prose.model_in_words(files, seen("y ~ x + z", residual=residual, **options))
     assert [plain(part) for part in found] == [
-        "y is modelled as a mean that depends on x and z, plus a residual.",
+        "The model for y is a mean that depends on x and z, plus a residual.",
         words,
     ]
 
@@ -395,3 +421,81 @@ def test_what_only_the_authors_can_supply():
 )
 def test_what_the_model_is_called(formula, residual, words):
     assert prose.kind_of_model(design(formula, residual=residual)) == words
+
+
+NO_UNITS = pd.DataFrame(columns=["group", "units", "turned", "lost", "note"])
+FITTED = {
+    **SUMMARY, "ngroups": {"g": 4, "h": 3}, "nobs": 12, "npar": 5, "aic": 10.0, "bic": 12.5, "method": "REML", "reused": [],
+    "residual": {"structure": "cs(h | g)", "words": "Residuals so and so."},
+}  # fmt: skip
+
+
+def methods(formula, selection=None, summary=None, **options):
+    """The methods paragraphs of a run in which nothing is notable."""
+    files = report_files(
+        summary={**FITTED, **(summary or {})},
+        selection={"rule": "fixed", "criterion": "aic", "note": "A note.", **(selection or {})},
+        data={"rows_read": 12, "rows_kept": 12, "source": "a.csv"},
+        checks=[{"check": "outlying rows", "of": "g", "verdict": "fine", "remedy": ""}],
+        coefficients=[{"method": "satterthwaite"}],
+        influences=NO_UNITS, influence=pd.DataFrame(columns=["group", "level"]),
+        provenance={"versions": dict.fromkeys(("lmmkit", "python", "numpy", "scipy", "pandas"), "1.0")},
+        **{"checks.json": {"how": "refitted", "replicates": 99, "judged_by": "studentised", "sentences": []}},
+    )  # fmt: skip
+    return [plain(text) for text in prose.methods_in_words(files, seen(formula, **options))]
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "fitted", "shares"),
+    [
+        (
+            "y ~ x + (1 | g) + (1 | h)", {},
+            "A linear mixed model, y ~ 1 + x + (1 | g) + (1 | h), was fitted by restricted maximum likelihood (REML) to 12 "
+            "observations with random effects of g (4 levels) and h (3 levels); it has 5 parameters, AIC 10 and BIC 12.5.",
+            "Shares of variance explained are marginal and conditional ones.",
+        ),
+        (
+            "y ~ x + (1 | h)", {"residual": "cs(h | g)"},
+            "A linear mixed model, y ~ 1 + x + (1 | h), was fitted by restricted maximum likelihood (REML) to 12 observations "
+            "with random effects of h (3 levels) and the residual structure cs(h | g); it has 5 parameters, AIC 10 and BIC "
+            "12.5.",
+            "Shares of variance explained are marginal and conditional ones.",
+        ),
+        (
+            "y ~ x", {"residual": "cs(h | g)"},
+            "A linear model with correlated residuals without random effects, y ~ 1 + x, was fitted by restricted maximum "
+            "likelihood (REML) to 12 observations with the residual structure cs(h | g); it has 5 parameters, AIC 10 and BIC "
+            "12.5.",
+            "The share of variance explained is the marginal one.",
+        ),
+    ],
+)  # fmt: skip
+def test_the_methods_say_what_was_fitted_and_what_is_explained(formula, options, fitted, shares):
+    first, second, third, last = methods(formula, **options)
+    assert first.startswith(f"All 12 rows of a.csv are used. {fitted}")
+    assert second.endswith(f"as are the tests. {shares}")
+    assert "(the model refitted to each)" in third
+    assert (
+        "rows are judged by studentised residuals. Nothing notable was found in: outlying rows (g)." in third
+    )
+    assert last.startswith(
+        "The analysis was made with lmmkit 1.0 (python 1.0, numpy 1.0, scipy 1.0, pandas 1.0)."
+    )
+    assert "Independent code recomputed the fit: 15 of 15 checks hold and none fails." in last
+
+
+@pytest.mark.parametrize(("rule", "told"), [("fixed", False), ("best", True)])
+def test_how_criteria_compare_stands_in_the_methods_where_they_chose(rule, told):
+    assert (" A note." in methods("y ~ x + (1 | g)", selection={"rule": rule})[0]) == told
+
+
+def test_a_search_that_failed_and_a_part_known_beforehand_stand_in_the_methods():
+    sound = methods("y ~ x + (1 | g)")[0]
+    for text in ("converge", "offset", "weight"):
+        assert text not in sound
+    failed = methods("y ~ x + (1 | g)", summary={"converged": False})[0]
+    assert "The search did not converge." in failed
+    known = "An offset, a known part of the response, was taken into account."
+    assert known in methods("y ~ x + (1 | g)", offset="z")[0]
+    assert known in methods("y ~ x + offset(z) + (1 | g)")[0]
+    assert "divided by its weight." in methods("y ~ x + (1 | g)", weights="w")[0]

@@ -47,11 +47,11 @@ LEFT = "Residuals: SD = 2.000 ms, 95 % CI [1.000, 3.000]."
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "x: b = 1.250 ms per d, 95 % CI [0.250, 2.250], t(17.0) = 2.50, p = .032."),
-        ({"p": 0.0004}, "x: b = 1.250 ms per d, 95 % CI [0.250, 2.250], t(17.0) = 2.50, p < .001."),
-        ({"p": 1.0}, "x: b = 1.250 ms per d, 95 % CI [0.250, 2.250], t(17.0) = 2.50, p = 1.000."),
-        ({"df": INF}, "x: b = 1.250 ms per d, 95 % CI [0.250, 2.250], z = 2.50, p = .032."),
-        ({"p": NAN}, "x: b = 1.250 ms per d."),
+        ({}, "Effect of x, b = 1.250 ms per d, 95 % CI [0.250, 2.250], t(17.0) = 2.50, p = .032."),
+        ({"p": 0.0004}, "Effect of x, b = 1.250 ms per d, 95 % CI [0.250, 2.250], t(17.0) = 2.50, p < .001."),
+        ({"p": 1.0}, "Effect of x, b = 1.250 ms per d, 95 % CI [0.250, 2.250], t(17.0) = 2.50, p = 1.000."),
+        ({"df": INF}, "Effect of x, b = 1.250 ms per d, 95 % CI [0.250, 2.250], z = 2.50, p = .032."),
+        ({"p": NAN}, "Effect of x, b = 1.250 ms per d."),
     ],
 )  # fmt: skip
 def test_a_term_of_one_coefficient(changes, said):
@@ -61,7 +61,7 @@ def test_a_term_of_one_coefficient(changes, said):
 def test_a_term_of_several_has_its_f_test_and_each_of_them():
     told = results("y ~ f + (1 | g)", [coefficient("f[T.v]"), coefficient("f[T.w]", -0.5, 0.5)])[0]
     assert told == (
-        "f: F(2, 16.0) = 2.50, p < .001. Its coefficients: f: v against u, b = 1.250 ms, 95 % CI [0.250, 2.250], t(17.0) = 2.50, p = .032; "
+        "Effect of f, F(2, 16.0) = 2.50, p < .001. Its coefficients: f: v against u, b = 1.250 ms, 95 % CI [0.250, 2.250], t(17.0) = 2.50, p = .032; "
         "f: w against u, b = −0.500 ms, 95 % CI [0.250, 2.250], t(17.0) = 2.50, p = .500."
     )
 
@@ -70,7 +70,7 @@ def test_a_term_of_several_has_its_f_test_and_each_of_them():
 def test_many_coefficients_are_not_told_one_by_one(count, listed):
     names = [f"poly(z, {count})[{i}]" for i in range(1, count + 1)]
     told = results(f"y ~ poly(z, {count}) + (1 | g)", [coefficient(name) for name in names])[0]
-    assert told.startswith(f"poly(z, {count}): F({count}, 16.0) = 2.50, p < .001.")
+    assert told.startswith(f"Effect of poly(z, {count}), F({count}, 16.0) = 2.50, p < .001.")
     assert ("Its coefficients" in told) == listed
 
 
@@ -91,7 +91,7 @@ def test_a_coefficient_says_where_it_holds(formula, options, where):
 
 def test_a_transformed_response_and_labels_begin_as_they_should():
     told = results("log(y + 20) ~ x + (1 | g)", [coefficient("x")], units={})[0]
-    assert told.startswith("Estimates are on the scale of log(y + 20). x: b = 1.250 per unit of x,")
+    assert told.startswith("Estimates are on the scale of log(y + 20). Effect of x, b = 1.250 per unit of x,")
 
 
 def test_deviations_and_correlations():

@@ -3,26 +3,16 @@
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 import pytest
 from markupsafe import Markup
 
-from lmmkit.errors import RunError
 from lmmkit.escape import page as on_page
-from lmmkit.study.pages.marks import Mark, MarkedText, Name, fill, join, marked_text
+from lmmkit.study.pages.marks import Mark, Name, fill, join
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, read_csv
 from lmmkit.study.report import captions
 from lmmkit.study.report.numbers import TABLES
-from lmmkit.study.report.read_back import (
-    count_numbers,
-    extract,
-    marks,
-    moved_numbers,
-    printed_text,
-    prove,
-)
+from lmmkit.study.report.read_back import prove
 
 EFFECTS = pd.DataFrame(
     [("g: x2", "a", 1.0, 2.0), ("g: x2", "b", -1.0, 1.0), ("h", "a", -3.0, -2.0)],
@@ -212,86 +202,6 @@ def test_facts_are_the_same_before_and_after_the_file(tmp_path, name, rows):
     (tmp_path / "t.csv").write_bytes(csv_bytes(table))
     assert TABLES[name].facts(read_csv(tmp_path / "t.csv")) == pytest.approx(TABLES[name].facts(table))
     assert TABLES[name].facts(table)
-
-
-def test_marks_are_read_with_their_places():
-    html = Mark(0.5, "a.csv", "x.<y>", "0.50").__html__()
-    assert marks(f"<p>{html}</p><data>1</data>") == [
-        Mark("0.5", "a.csv", "x.<y>", "0.50"),
-        Mark("", "", "", "1"),
-    ]
-
-
-def test_text_with_marks_is_plain_marked_and_kept():
-    text = fill("{} of {}: {}", Mark(2, "a.json", "n", "2"), Name("x1 <g>"), join(", ", ["u", Name("v")]))
-    assert str(text) == "2 of x1 <g>: u, v"
-    assert str(text.__html__()) == (
-        '<data value="2" data-source="a.json" data-field="n">2</data> of '
-        '<span class="name">x1 &lt;g&gt;</span>: u, v'
-    )
-    assert marked_text(json.loads(text.to_json())) == text
-    assert str(MarkedText().__html__()) == str(join(", ", [])) == ""
-
-
-BLOCK = '<script type="application/json" id="lmmkit-run">{}</script>'
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        "<html></html>",
-        BLOCK.format("not json"),
-        BLOCK.format('{"settings": {}, "provenance": {}}'),
-        BLOCK.format('{"settings": {}, "provenance": {}, "files": []}'),
-        BLOCK.format("[]"),
-        '<script type="application/json" id="other">{"settings": {}, "provenance": {}, "files": {}}</script>',
-    ],
-)
-def test_a_report_without_its_record_is_refused(page):
-    with pytest.raises(RunError, match="record"):
-        extract(page)
-
-
-def test_the_record_of_a_report():
-    record = {"settings": {"a": "\u003c"}, "provenance": {}, "files": {}}
-    assert extract(f"<p>1</p>{BLOCK.format(json.dumps(record))}<p>2</p>") == record
-
-
-@pytest.mark.parametrize(
-    ("page", "text"),
-    [
-        ("<p>a<em>b</em>\n c</p>", "a b c"),
-        ("<style>x</style><p>1</p><svg><text>2</text></svg><template>3</template>", "1"),
-        ("<head><title>t</title></head><body>b<script>s</script></body>", "b"),
-        ("<section id='provenance'>1</section><section id='code'>2</section>", "2"),
-    ],
-)
-def test_printed_text(page, text):
-    assert printed_text(page) == text
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "moved"),
-    [
-        ("a 10.467", "a 10.467", []),
-        ("a 10.467", "a 10.468", []),
-        ("a 10.467", "a 10.469", [("10.467", "10.469")]),
-        ("a −10.467", "a 10.467", [("−10.467", "10.467")]),
-        ("n = 18", "n = 19", [("18", "19")]),
-        ("n = 1,800.5", "n = 1,800.6", []),
-        ("a 1.5e-05", "a 1.6e-05", []),
-        ("a 1", "b 1", None),
-        ("a 1", "a 1 2", None),
-        ("2020.1.1", "2020.1.2", [("2020.1.1", "2020.1.2")]),
-    ],
-)
-def test_moved_numbers(one, other, moved):
-    assert moved_numbers(one, other) == moved
-
-
-@pytest.mark.parametrize(("text", "count"), [("", 0), ("a", 0), ("a 1", 1), ("1,234.5 and −2e-05, x3", 2)])
-def test_count_numbers(text, count):
-    assert count_numbers(text) == count
 
 
 def test_a_name_that_turns_the_reading_is_proven_as_the_page_spells_it(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from support.report_files import report_files
+from support.report_files import report_files, seen
 
 from lmmkit.plots import forest, means
 from lmmkit.study.pages.marks import Mark, Name, fill
@@ -17,6 +17,7 @@ LABELS = labels_of(
     {
         "dose": {"label": "Dose of the drug"},
         "arm": {"label": "Treatment", "labels": {"p": "Placebo", "v1": "Verum 1"}},
+        "place": {"label": "Place of the dose", "labels": {"low, at night": "dark"}},
         "site": {"label": None, "labels": {"1": "Rome"}},
         "y": {},
     }
@@ -44,6 +45,17 @@ LABELS = labels_of(
             "site within arm and dose: 1, v1, 2",
             "site within Treatment and Dose of the drug: Rome, Verum 1, 2",
         ),
+        ("arm: p less v1, at site 1", "Treatment: Placebo less Verum 1, at site Rome"),
+        ("arm: v1 less p, at z 3", "Treatment: Verum 1 less Placebo, at z 3"),
+        (
+            "arm: v1 less p, at z 3, at dose 2",
+            "Treatment: Verum 1 less Placebo, at z 3, at Dose of the drug 2",
+        ),
+        ("slope of dose, at arm v1", "slope of Dose of the drug, at Treatment Verum 1"),
+        ("slope of y, at place low, at night", "slope of y, at Place of the dose dark"),
+        ("place: low, at night less day", "Place of the dose: dark less day"),
+        ("place: day less low, at night, at arm p", "Place of the dose: day less dark, at Treatment Placebo"),
+        ("place: low, at night - day", "Place of the dose: dark - day"),
         ("(dose | arm)", "(dose | arm)"),
         ("y ~ dose", "y ~ dose"),
     ],
@@ -100,3 +112,40 @@ def test_fixed_words_of_tables_are_no_names():
     labels = labels_of({"method": {"label": "Way"}, "Wald": {"label": "W"}})
     assert labels.cell("interval", "Wald") == "Wald"
     assert labels.cell("coefficient", "Wald") == "W"
+
+
+@pytest.mark.parametrize(
+    ("formula", "name", "called"),
+    [
+        ("y ~ f", "f[T.v]", "f: v against u"),
+        ("y ~ x * f", "x:f[T.v]", "x × f (v against u)"),
+        ("y ~ f * k", "f[T.v]:k[T.q]", "f (v against u) × k (q against p)"),
+        ("y ~ k + f:k", "f[T.v]:k[q]", "f: v against u, at k q"),  # the same difference at each level
+        ("y ~ k + x:k", "x:k[p]", "x, at k p"),
+        ("y ~ k + x:f:k", "x:f[w]:k[p]", "x, at f w, at k p"),
+        ("y ~ k + x:k + x:f:k", "x:f[T.w]:k[p]", "x × f (w against u), at k p"),
+        ("y ~ 0 + f:k", "f[u]:k[p]", "f: u, at k p"),
+        ("y ~ 0 + f", "f[u]", "f: u"),
+    ],
+)
+def test_a_coefficient_at_a_level_says_that_it_holds_there(formula, name, called):
+    of = seen(f"{formula} + (1 | g)")
+    assert name in of.design.fixed_names
+    assert of.effect(name) == called
+    assert str(of.quantity(name)) == called
+
+
+@pytest.mark.parametrize(
+    ("unit", "below"),
+    [
+        ("points", "point"), ("years", "year"), ("days", "day"), ("minutes", "minute"), ("inches", "inch"),
+        ("boxes", "box"), ("ms", "ms"), ("mass", "mass"), ("Celsius", "Celsius"), ("siemens", "siemens"),
+        ("1000 words", "1000 words"), ("lbs", "lbs"), ("d", "d"), ("mm", "mm"), ("degrees C", "degrees C"),
+    ],
+)  # fmt: skip
+def test_a_unit_below_another_is_one(unit, below):
+    of = seen("y ~ x + z + (1 | g)", {"y": "points", "x": unit})
+    assert str(of.per("x")) == f" points per {below}"
+    assert str(of.of_effect("x")) == f" points per {below}"
+    assert str(of.per("x", "z")) == f" points per {below} and unit of z"
+    assert str(of.of_response()) == " points"

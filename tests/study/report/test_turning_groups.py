@@ -46,7 +46,7 @@ def test_an_answer_that_turns_on_a_group_is_a_serious_finding():
     found, files, seen = told("y", Labels({"g": "Clinic"}, {"g": {"7": "Leeds"}}))
     (sentence,) = [plain(each) for each in answer_turns(files, seen)]
     assert sentence.startswith(
-        "The answer turns on a single level of Clinic: without Clinic Leeds p of the slope of x = "
+        "The answer (slope of x) turns on a single level of Clinic: without Clinic Leeds p = "
     )
     assert " in place of p = " in sentence or " in place of p <" in sentence
     row = found.summary.iloc[0]
@@ -61,10 +61,12 @@ def test_an_answer_that_turns_on_no_group_has_its_range():
     assert answer_turns(files, seen) == []
     said = [plain(each) for each in influence_in_words(files, seen)]
     assert said[0].startswith(
-        "The answer turns on no single level of g: without any one of 10 the slope of x lies between "
+        "The answer (slope of x) turns on no single level of g: whichever of the 10 is left out, the estimate lies between "
     )
     assert said[0].endswith(", and its p stays below 0.05 (< 0.001).")
-    assert said[1].startswith("The answer turns on no single row: without any one of 60 ")
+    assert said[1].startswith(
+        "The answer (slope of x) turns on no single row: whichever of the 60 is left out, "
+    )
     assert set(found.table.loc[found.table["group"] == "row", "level"]) <= {str(i) for i in range(2, 62)}
 
 
@@ -101,7 +103,7 @@ def sentences(row, units=(), labels=None):
     return [plain(each) for each in marked(row, units, labels)]
 
 
-RANGE = "The answer turns on no single level of g: without any one of 10 the slope of x lies between 0.125 and 0.5"
+RANGE = "The answer (slope of x) turns on no single level of g: whichever of the 10 is left out, the estimate lies between 0.125 and 0.5"
 
 
 @pytest.mark.parametrize(
@@ -114,18 +116,24 @@ RANGE = "The answer turns on no single level of g: without any one of 10 the slo
         (of("row"), RANGE.replace("level of g", "row") + ", and its p stays below 0.05 (at most 0.040)."),
         (
             of(focus="interaction x:f", low=np.nan, high=np.nan),
-            "The answer turns on no single level of g: without any one of 10 the p of the test of the interaction "
-            "x × f stays below 0.05 (at most 0.040).",
+            "The answer (interaction x × f) turns on no single level of g: whichever of the 10 is left out, the p of its test "
+            "stays below 0.05 (at most 0.040).",
         ),
         (
             of(focus="f: v less u, at x 2"),
-            RANGE.replace("slope of x", "difference f: v less u, at x 2,") + ", and its p stays below 0.05 (at most 0.040).",
+            RANGE.replace("slope of x", "f: v less u, at x 2") + ", and its p stays below 0.05 (at most 0.040).",
         ),
         (
             of(note="No level can be left out."),
             "The influence of the levels of g was not looked at: No level can be left out.",
         ),
-        (of(lost=10), "Without 10 of the levels of g a coefficient cannot be estimated."),
+        (
+            of(focus="x:f[T.v]"),
+            RANGE.replace("slope of x", "x × f (v against u)") + ", and its p stays below 0.05 (at most 0.040).",
+        ),
+        (of("row", note="Too many."), "The influence of the rows was not looked at: Too many."),
+        (of(lost=10), "Without any one of 10 levels of g a coefficient cannot be estimated."),
+        (of("row", lost=10), "Without any one of 10 rows a coefficient cannot be estimated."),
     ],
 )  # fmt: skip
 def test_an_answer_that_stays_is_told_with_its_range(row, expected):
@@ -134,9 +142,11 @@ def test_an_answer_that_stays_is_told_with_its_range(row, expected):
 
 def test_names_in_it_are_those_of_readers():
     labels = Labels({"f": "Dose", "x": "weeks"}, {"f": {"v": "High", "u": "Low"}})
-    assert " the difference Dose: High less Low, at weeks 2, lies" in sentences(of(focus="f: v less u, at x 2"), (), labels)[0]  # fmt: skip
-    assert " the slope of weeks lies between" in sentences(of(), (), labels)[0]
-    assert " the interaction weeks × Dose lies" in sentences(of(focus="interaction x:f"), (), labels)[0]
+    for focus, seen in (
+        ("f: v less u, at x 2", "Dose: High less Low, at weeks 2"), ("slope of x", "slope of weeks"),
+        ("interaction x:f", "interaction weeks × Dose"), ("x:f[T.v]", "weeks × Dose (High against Low)"),
+    ):  # fmt: skip
+        assert sentences(of(focus=focus), (), labels)[0].startswith(f"The answer ({seen}) turns on no single")
 
 
 @pytest.mark.parametrize("focus", ["f: v less u, at x 2", "f: v less u", "slope of x", "interaction x:f"])
@@ -148,24 +158,25 @@ def test_a_name_in_it_is_one_that_tables_have(focus):
 
 
 def test_lost_levels_stand_beside_the_range_of_the_others():
-    assert sentences(of(lost=9)) == [
-        f"{RANGE}, and its p stays below 0.05 (at most 0.040).",
-        "Without 9 of the levels of g a coefficient cannot be estimated.",
-    ]
+    for lost, without in ((9, "any one of 9 levels"), (1, "1 level")):
+        assert sentences(of(lost=lost)) == [
+            f"Without {without} of g a coefficient cannot be estimated.",
+            RANGE.replace("the 10", "the others") + ", and its p stays below 0.05 (at most 0.040).",
+        ]
 
 
 @pytest.mark.parametrize(
     ("turns", "said"),
     [
-        ("sign", "the slope of x is −0.5 in place of 0.25"),
-        ("p", "p of the slope of x = 0.200 in place of p = 0.030"),
-        ("sign, p", "the slope of x is −0.5 in place of 0.25 and its p = 0.200 in place of p = 0.030"),
+        ("sign", "the estimate is −0.5 in place of 0.25"),
+        ("p", "p = 0.200 in place of p = 0.030"),
+        ("sign, p", "the estimate is −0.5 in place of 0.25 and p = 0.200 in place of p = 0.030"),
     ],
 )
 def test_a_turn_is_told_with_both_numbers(turns, said):
     turned = unit("g", "7", turns, answer=True)
     assert sentences(of(turned=1), [turned]) == [
-        f"The answer turns on a single level of g: without g 7 {said}."
+        f"The answer (slope of x) turns on a single level of g: without g 7 {said}."
     ]
 
 
@@ -179,14 +190,14 @@ def test_three_turning_levels_are_named_and_more_are_counted(count, named):
 
 def test_variances_that_turn_are_told_apart_from_the_answer():
     others = [
-        unit("g", "1", "g.sd.x vanishes"), unit("g", "2", "g.sd.x appears"),
-        unit("g", "3", "sign, g.sd.x vanishes", answer=True), unit("h", "4", "g.sd.x vanishes"),
+        unit("g", "1", "g.sd.Intercept vanishes"), unit("g", "2", "g.sd.Intercept appears"),
+        unit("g", "3", "sign, g.sd.Intercept vanishes", answer=True), unit("h", "4", "g.sd.Intercept vanishes"),
     ]  # fmt: skip
     told = sentences(of(turned=1, others=2), others)
     assert told == [
-        "The answer turns on a single level of g: without g 3 the slope of x is −0.5 in place of 0.25.",
-        "Without g 1 the deviation g.sd.x is estimated as zero.",
-        "Without g 2 the deviation g.sd.x is no longer estimated as zero.",
+        "The answer (slope of x) turns on a single level of g: without g 3 the estimate is −0.5 in place of 0.25.",
+        "Without g 1 the parameter g: Intercept, SD is estimated as zero.",
+        "Without g 2 the parameter g: Intercept, SD is no longer estimated as zero.",
     ]
-    many = [unit("g", str(i), "g.sd.x vanishes") for i in range(5)]
-    assert sum("deviation" in text for text in sentences(of(others=5), many)) == 3
+    many = [unit("g", str(i), "g.sd.Intercept vanishes") for i in range(5)]
+    assert sum("parameter" in text for text in sentences(of(others=5), many)) == 3

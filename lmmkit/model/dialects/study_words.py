@@ -10,7 +10,11 @@ _WORDS = (
     (re.compile(r"\breml=False\b"), "model.method: ML"),
     (re.compile(r"\bmissing='(drop|error)'"), r"data.missing: \1"),
     (re.compile(r"\balgorithm='([a-z-]+)'"), r"model.algorithm: \1"),
+    (re.compile(r"\bconf_int\(method='(\w+)'\)"), r"inference.ci: \1"),
+    (re.compile(r"\bmethod='auto' or 'profile'"), "inference.ci: auto or profile"),
     (re.compile(r"\b(?:method|ci)='(wald|profile|bootstrap)'"), r"inference.ci: \1"),
+    (re.compile(r"\binfluence\(fit, of='[^']*'\) says"), "the table of influences says"),
+    (re.compile(r"`tipping_point`"), "missing_data.assumptions: tipping-point"),
     (
         re.compile(r": for a model without .*? use statsmodels' OLS .*? beside fits\."),
         "; a study needs either.",
