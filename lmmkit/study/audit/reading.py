@@ -275,12 +275,15 @@ def _labels(cells: list[Any], like: pd.Series[Any], settings: Mapping[str, Any])
 def _compared(what: str, frame: pd.DataFrame, anew: pd.DataFrame, read: list[str], why: str) -> Finding:
     if why:
         return Finding(READING, what, DIFFERS, why, DATA)
+    if not read:
+        found = f"not compared: {', '.join(map(str, frame.columns))}, which no other reader can make"
+        return Finding(READING, what, UNCHECKED, found, DATA)
     wrong = [fault for name in read for fault in _apart(name, anew[name], frame[name])]
     size = f"{len(frame):,} rows of {', '.join(read)}"
     if not wrong:
         own = [name for name in frame.columns if name not in read]
         beside = f"; not compared: {', '.join(own)}" if own else ""
-        return Finding(READING, what, HOLDS if read else UNCHECKED, f"{size}{beside}", DATA)
+        return Finding(READING, what, HOLDS, f"{size}{beside}", DATA)
     return Finding(READING, what, DIFFERS, first_of(wrong, NAMED_VALUES, "; "), DATA)
 
 

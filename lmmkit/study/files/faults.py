@@ -28,7 +28,6 @@ _EXPECTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "finite_number": "a finite number",
-    "none_required": "nothing",
 }
 
 

@@ -124,7 +124,7 @@ def plain(value: Any) -> Any:
 
 _DEEPEST = 50  # lists and mappings in each other, in a JSON file of a run
 #: A text that reads as a number, and that no number is written as here: `007`, `1E2`, `1.50`.
-_LABEL = re.compile(r"^[+\s]|^-?0\d|\.\d+0$|\s$|[eE]\d")
+_LABEL = re.compile(r"^\s|^-?0\d|\.\d+0$|\s$|[eE]\d")
 #: What a program may take for a separator, besides the comma; texts with one are quoted.
 _SEPARATES = re.compile(r"[;|\t\r]")
 

@@ -190,7 +190,7 @@ def _repeated(cells: Sequence[Cell], choices: Sequence[Choice], sweep: SweepFile
     first: dict[str, int] = {}
     for cell, choice in zip(cells, choices, strict=True):
         earlier = first.setdefault(cell.key, cell.number)
-        if earlier != cell.number and cell.error is None:
+        if earlier != cell.number:
             place = sweep.place(next(iter(choice.origins.values()), ("add",)))
             message = f"cell {cell.number} ({cell.label}) repeats cell {earlier}: it would count twice"
             yield Fault(place, (), message)

@@ -50,6 +50,18 @@ def test_the_coefficients_told_are_those_with_the_mean_in_the_model_at_the_same_
     assert (fit.estimates.beta - split.test.beta @ delta)[1] == pytest.approx(again.params["x"], rel=1e-6)
 
 
+def test_a_difference_matters_from_half_a_standard_error_of_the_coefficient_on():
+    fit = lmmkit.lmm("y ~ x + (1 | g)", rows(3.0))
+    check, residuals = BetweenWithin(fit.estimates), fit.residuals("normalised").to_numpy()[:, None]
+    (split,) = check.splits
+    size = check._found(split, residuals).size
+    delta = split.test.coefficients(residuals)[:, 0]
+    assert size == pytest.approx(abs((split.test.beta @ delta)[1]) / fit.bse["x"], rel=1e-9)
+    for scale, matters in ((0.499, False), (0.501, True), (-0.501, True)):
+        found = check._found(split, scale / size * residuals)
+        assert (found.size, found.matters) == (pytest.approx(abs(scale)), matters)
+
+
 def test_one_slope_everywhere_is_fine_and_factors_are_looked_at_too():
     table = found(lmmkit.lmm("y ~ x + arm + (1 | g)", rows(1.0)))
     assert table.verdict.to_dict() == {"x in g": "fine", "arm in g": "fine"}

@@ -1,11 +1,15 @@
 """Curves along predictors and fitted values."""
 
+import re
+from functools import cache
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import lmmkit
-from lmmkit.model.diagnostics.linearity import Linearity, along_ranks, places, spline_columns
+from lmmkit.model.diagnostics.linearity import MATTERS, Linearity, along_ranks, places, spline_columns
 
 
 def rows(curve, *, seed=1, groups=30, each=10):
@@ -48,6 +52,45 @@ def test_a_bend_is_found_with_its_size_and_its_remedy():
     assert row.adjusted < 0.02
     assert "poly(x, 2)" in row.remedy
     assert row["size"] * sigma == pytest.approx(np.std((np.linspace(0.5, 4.5, 999) - 2.5) ** 2), rel=0.15)
+
+
+BENT = re.compile(
+    r"it lies \S+ ?\S* (?:above|below) what the model has|"
+    r"smooth lies \S+ standard deviations (?:above|below) where"
+)
+
+
+@cache
+def bent():
+    """A straight line fitted to a parabola, which lies above it at its ends and below in the middle."""
+    fit = lmmkit.lmm("y ~ x + (1 | g)", rows(lambda x: (x - 2.5) ** 2))
+    return fit, Linearity(fit.estimates), fit.residuals("normalised").to_numpy()
+
+
+@pytest.mark.parametrize("along", ["x", "fitted values"])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_bend_lies_above_or_below_and_matters_from_a_share_of_the_residual_sd_on(along, sign):
+    fit, check, residuals = bent()
+    fitted = np.repeat(fit.estimates.fitted[:, None], 3, axis=1)
+    noise = np.random.default_rng(2).normal(size=len(residuals))
+
+    def found(scale):
+        if along == "x":
+            return check._along(check.bends[0], scale * residuals[:, None])
+        sets = np.column_stack([scale * residuals, noise, -noise])
+        return check._along_fitted(SimpleNamespace(fitted=fitted, normalised=sets))
+
+    size = found(1.0).size
+    for share in (0.999, 1.001):
+        one = found(sign * share * MATTERS / size)
+        assert one.size == pytest.approx(share * MATTERS)
+        assert one.matters == (share > 1.0)
+        at = float(one.where.rpartition(" ")[2])
+        low, high = (1.0, 4.0) if along == "x" else np.quantile(fitted, [0.15, 0.85])
+        above = (not low < at < high) == (sign > 0)
+        said = BENT.search(str(one.notable))
+        assert said, str(one.notable)
+        assert "above" in said[0] if above else "below" in said[0]
 
 
 def test_a_logarithm_is_named_where_it_fits_best():

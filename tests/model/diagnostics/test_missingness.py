@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import lmmkit
-from lmmkit.model.diagnostics.missingness import Missingness, permuted_scores
+from lmmkit.model.diagnostics.check_result import Sentence
+from lmmkit.model.diagnostics.missingness import LAST, Missingness, _clause, _Comparison, permuted_scores
 
 
 def trial(leaves, *, seed=1, groups=50, visits=6):
@@ -39,6 +41,30 @@ def test_leaving_of_one_arm_is_found():
     assert table.loc["predictors"].verdict in ("look", "trouble")
     assert table.loc["predictors"]["where"].startswith("arm")
     assert table.loc["the last value"].verdict == "fine"
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "difference", "words"),
+    [
+        (("arm", "b"), "predictors", 0.125,
+         "b of arm is more frequent among the rows with missing values than among others of the same "
+         "week, by 12.5 percentage points"),
+        (("arm", "b"), "predictors", -0.03,
+         "b of arm is less frequent among the rows with missing values than among others of the same "
+         "week, by 3.0 percentage points"),
+        (("x", ""), "predictors", 1.5,
+         "x is higher for the rows with missing values than for others of the same week, by 1.5 (0.75 "
+         "standard deviations)"),
+        (("y", ""), LAST, -1.5,
+         "the last y is lower for the rows with missing values than for others of the same week, by 1.5 "
+         "(0.75 standard deviations)"),
+    ],
+)  # fmt: skip
+def test_how_the_rows_differ_is_told_by_what_differs(name, of, difference, words):
+    one = _Comparison(
+        of, np.ones(1), np.ones((1, 1)), [name], np.zeros(1, int), Sentence(" of the same week"), ""
+    )
+    assert str(_clause(one, 0, difference, 0.75)) == words
 
 
 def test_leaving_at_random_is_fine():

@@ -8,6 +8,7 @@ import pytest
 
 from lmmkit import lmm
 from lmmkit.model.picture_tables import parameter_intervals
+from lmmkit.model.picture_tables import shrinkage as shrinkages
 from lmmkit.model.picture_tables.parameter_intervals import beside_wald, compared_intervals, profile_zeta
 from lmmkit.model.picture_tables.shrinkage import _within, ellipses, shrinkage
 from lmmkit.model.report_tables.about_fit import effect_pairs
@@ -48,6 +49,8 @@ def test_terms_of_one_factor_stand_together_and_one_effect_has_places(data):
     np.testing.assert_allclose(one.table["x"], means.loc[one.table["level"]], rtol=1e-9)
     assert one.table.sort_values("y")["x"].is_monotonic_increasing
     assert shrinkage(lmm("y ~ x", data, residual="ar1(x | g)")) is None
+    beside = shrinkage(lmm("y ~ x + (1 | h) + (x | g)", data))
+    assert (set(beside.table["group"]), set(beside.table["level"])) == ({"g"}, set(data["g"]))
 
 
 def test_the_ellipse_is_a_contour_of_the_estimated_covariance(fit):
@@ -55,6 +58,8 @@ def test_the_ellipse_is_a_contour_of_the_estimated_covariance(fit):
     G = fit.estimates.covariance(0)
     sizes = np.einsum("ni,ij,nj->n", corners, np.linalg.inv(G), corners)
     np.testing.assert_allclose(sizes, 5.991464547107979, rtol=1e-9)
+    half = len(corners) // 2  # once around, and every half of the way on the other side
+    np.testing.assert_allclose(corners[half:], -corners[: half + 1], rtol=1e-9, atol=1e-9)
 
 
 def test_zeta_at_the_ends_is_the_quantile_and_it_rises(fit):
@@ -64,6 +69,11 @@ def test_zeta_at_the_ends_is_the_quantile_and_it_rises(fit):
     for name, curve in table.groupby("parameter"):
         own = bounds.set_index("parameter").loc[name]
         assert (np.diff(curve["zeta"]) > 0).all()
+        # Two values between each end and the estimate; none where these are one.
+        halves = (np.linspace(own[end], curve["estimate"].iloc[0], 4) for end in ("low", "high"))
+        np.testing.assert_allclose(
+            curve["value"], np.unique(np.concatenate([*halves])), rtol=1e-9, atol=1e-12
+        )
         ends = curve.iloc[[0, -1]]
         np.testing.assert_allclose(ends["value"], [own["low"], own["high"]])
         inside = own["low"] not in (0.0, -1.0), own["high"] != 1.0
@@ -80,6 +90,33 @@ def test_intervals_stand_beside_those_that_differ_alone(fit):
     assert (beside.groupby("parameter").size() == 2).all()
     assert beside_wald(fit, bounds, "wald", level=0.9, df="auto").empty
     assert compared_intervals({}).empty
+
+
+def test_the_spread_of_both_kinds_is_over_the_levels_that_have_an_estimate_of_their_own():
+    (told,) = (table.facts for table in shrinkages.TABLES if table.name == "shrinkage")
+    table = pd.DataFrame({"x": [1.0, 3.0, np.nan, 9.0], "y": [0.0, 4.0, 1.0, np.nan]})
+    table = table.assign(x_model=[1.0, 2.0, 7.0, 7.0], y_model=[1.0, 1.0, 7.0, 7.0])
+    spread = {"x": 2**0.5, "y": 8**0.5, "x_model": 0.5**0.5, "y_model": 0.0}
+    assert told(table) == {
+        "levels": 4,
+        "without": 2,
+        **{name: pytest.approx(sd) for name, sd in spread.items()},
+    }
+    assert told(table[1:]) == {"levels": 3, "without": 2}
+
+
+def test_a_parameter_has_two_intervals_that_are_told_and_differ_or_none():
+    def ends(*rows):
+        table = pd.DataFrame(rows, columns=["parameter", "low", "high"])
+        return table.assign(estimate=1.0, interval="x")
+
+    one = ends(("b", 0.0, 2.0), ("a", 0.0, 3.0), ("c", -1.0, 1.0), ("d", 0.0, np.inf), ("e", 0.0, 1.0))
+    other = ends(("a", 0.0, 4.0), ("b", 0.5, 2.0), ("c", -1.0, 1.0), ("d", 0.0, 1.0), ("f", 0.0, 1.0))
+    found = compared_intervals({"one": one, "other": other})
+    rows = list(found[["parameter", "method", "low", "high"]].itertuples(index=False, name=None))
+    assert rows == [
+        ("b", "one", 0.0, 2.0), ("b", "other", 0.5, 2.0), ("a", "one", 0.0, 3.0), ("a", "other", 0.0, 4.0),
+    ]  # fmt: skip
 
 
 def test_lines_of_an_interaction_are_its_means(data):
@@ -110,4 +147,9 @@ def test_facts_tell_which_interval_leans_most_and_which_differ_most():
     assert facts["profile_zeta"](left) == {"parameters": 3, "most": 6.0, "place": 0}
     rows = {"parameter": list("aabb"), "low": [0.0, 1.0, 0.0, 0.0], "high": [2.0, 2.0, 1.0, 3.0]}
     assert facts["interval_comparison"](pd.DataFrame(rows)) == {"parameters": 2, "most": 3.0, "place": 1}
+    nothing = pd.DataFrame(
+        {"parameter": list("aabb"), "low": [0.0, 0.0, 1.0, 0.0], "high": [2.0, 1.0, 1.0, 3.0]}
+    )
+    told = {"parameters": 2, "most": 2.0, "place": 0}  # an interval of length zero has no ratio
+    assert facts["interval_comparison"](nothing) == told
     assert [made(leaning[:0]) for made in facts.values()] == [{"parameters": 0}] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -306,6 +307,43 @@ def test_flat_priors_that_only_together_leave_the_posterior_improper_are_refused
         draw_posterior(estimates, {"sd": "flat"}, 100)
 
 
+@pytest.mark.parametrize(
+    ("slopes", "together", "named"),
+    [
+        ((-1.0, -1.0, -1.0), -1.0, None),
+        ((-1.0, -1.0, -1.0), -0.5e-3, "g.sd.a, g.range, sigma"),
+        ((-1.0, -0.5e-3, -1.0), -1.0, "g.range"),
+        ((-1.0, -1.0, 2.0), -1.0, "sigma"),
+        ((-2e-3, -2e-3, -2e-3), -2e-3, None),
+    ],
+)
+def test_what_runs_away_under_flat_priors_is_named(slopes, together, named):
+    """The slope of the density where one of the three, or all of them, are far out."""
+    flat = {0: slopes[0], 2: slopes[1], 4: slopes[2]}  # the places of what may run away
+
+    def slope(far):
+        assert set(far) == {0.0, drawing.FAR}
+        out = np.flatnonzero(far)
+        found = np.zeros(5)
+        found[out] = flat[out[0]] if len(out) == 1 else together / len(out)
+        return 0.0, found
+
+    known = [("sd", "g.sd.a", False), ("cor", "g.cor.a.b", False), ("range", "g.range", False),
+             ("sd", "g.sd.b", True), ("sd", "sigma", False), ("beta", "x", False)]  # fmt: skip
+    priors = [
+        SimpleNamespace(kind=kind, parameter=name, prior=SimpleNamespace(proper=proper))
+        for kind, name, proper in known
+    ]
+    asked = SimpleNamespace(slope=slope), np.zeros(5), SimpleNamespace(named=priors)
+    if named is None:
+        drawing._refuse_improper(*asked)
+    else:
+        with pytest.raises(
+            FitError, match=rf"improper: under a flat prior of {named} its density does not fall"
+        ):
+            drawing._refuse_improper(*asked)
+
+
 @pytest.mark.parametrize(("prior", "begin"), [("uniform(40, 50)", 41.0), ("uniform(0, 30)", 27.0)])
 def test_a_search_begins_within_what_the_prior_allows_near_the_estimate(prior, begin):
     estimates = sleep().estimates
@@ -315,6 +353,17 @@ def test_a_search_begins_within_what_the_prior_allows_near_the_estimate(prior, b
     )
     phi = drawing.start(estimates, known.parts)
     assert known.parts.natural(phi[:, None])[0, 0] == pytest.approx(begin)
+
+
+def test_a_search_begins_with_a_fifth_of_the_residual_sd_where_a_variance_is_zero():
+    frame = table()
+    flat = frame.assign(y=frame.t + np.where(frame.t % 2, 0.5, -0.5))  # all groups alike
+    estimates = lmmkit.lmm("y ~ t + (t || g)", flat).estimates
+    assert estimates.is_singular
+    known = model_priors(estimates, None, set_up(estimates.problem, reml=True).prepared.term_bases)
+    begin = known.parts.natural(drawing.start(estimates, known.parts)[:, None])[:, 0]
+    rms = np.sqrt(np.mean(frame.t**2))
+    np.testing.assert_allclose(begin / estimates.sigma, [0.2, 0.2 / rms, 1.0], rtol=1e-6)
 
 
 def test_variances_that_are_held_or_follow_the_fitted_values_have_no_posterior():
@@ -353,7 +402,8 @@ def test_too_few_draws_are_refused():
 def test_draws_that_cannot_be_trusted_are_refused_without_a_sampler(monkeypatch):
     monkeypatch.setattr("lmmkit.model.posterior.no_u_turn.find_spec", lambda _: None)
     monkeypatch.setattr("lmmkit.engine.posterior.draws.threshold", lambda _: -np.inf)
-    with pytest.raises(FitError, match=r"cannot be trusted: k-hat is .* Install nutpie"):
+    most = rf"after \d+ proposals, and {threshold(200):.2f} is the most that 200 draws bear\. Install nutpie"
+    with pytest.raises(FitError, match=rf"cannot be trusted: k-hat is .* {most}"):
         draw_posterior(fitted("apart").estimates, draws=200)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,10 @@ import pytest
 from scipy import stats
 
 from lmmkit import FitError, FormulaError, lmm
+from lmmkit.model.formula.formula import parse_formula
 from lmmkit.model.resampling.simulate import Simulator
-from lmmkit.model.selection.error_rates import error_rates
+from lmmkit.model.selection.error_rates import _truth, error_rates
+from lmmkit.model.selection.random_parts import spelled
 
 RNG = np.random.default_rng(5)
 
@@ -87,6 +90,44 @@ def test_every_rule_is_seeded_and_counts_what_it_ends_with(rule, criterion):
 def test_a_response_does_not_depend_on_how_many_there_are():
     few, many = (rates("fixed", n=n).table["type1"].iloc[0] * n for n in (12, 60))
     assert few <= many
+
+
+class Told:
+    """Candidates that are told what they are: able, singular, parameters, deviance."""
+
+    def __init__(self, **known):
+        self.known = {spelled(parse_formula(f"y ~ {random}").random): told for random, told in known.items()}
+
+    def of(self, formula):
+        able, singular, npar, deviance = self.known.get(spelled(formula.random), (True, True, 1, 9.0))
+        measures = {"npar": npar, "deviance": deviance}
+        found = SimpleNamespace(able=able, singular=singular, measures=measures, formula=formula)
+        found.estimates = spelled(formula.random)
+        return found
+
+
+BELOW = "the largest model below the maximal one whose fit is not singular"
+ALONE = "the model with intercepts alone, every larger one being singular"
+
+
+@pytest.mark.parametrize(
+    ("known", "drawn", "note"),
+    [
+        ({"(x + z | g)": (True, False, 6, 1.0)}, "(1 + x + z | g)", "the maximal model as fitted"),
+        (
+            {"(x | g)": (True, False, 3, 5.0), "(x + z || g)": (True, False, 4, 6.0)},
+            "(1 + x + z || g)",
+            BELOW,
+        ),
+        ({"(x + z | g)": (False, False, 6, 1.0), "(x | g)": (True, False, 3, 5.0)}, "(1 + x | g)", BELOW),
+        # Of singular ones the way goes on below the one with the least deviance.
+        ({"(z | g)": (True, True, 3, 2.0), "(z || g)": (True, False, 2, 5.0)}, "(1 + z || g)", BELOW),
+        ({"(1 | g)": (True, True, 1, 9.0)}, "(1 | g)", ALONE),
+    ],
+)
+def test_responses_are_drawn_from_the_largest_model_that_is_not_singular(known, drawn, note):
+    base = parse_formula("y ~ x + z + (x + z | g)")
+    assert _truth(Told(**known), base, base.random) == (drawn, note)
 
 
 def test_the_truth_is_named():

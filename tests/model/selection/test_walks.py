@@ -116,6 +116,17 @@ def test_many_responses_are_decided_with_one_fit_of_each_pair():
         assert len(asked) == len(set(asked))
 
 
+def test_of_many_responses_each_goes_as_far_as_its_own_fits_are_not_singular():
+    def fit(random, which):
+        npar = ["(1 | s)", "(1 + a || s)", "(1 + a | s)"].index(spelled(random)) + 3
+        singular = (which % 2 == 1) & (npar > 3)
+        return Refits(np.full(len(which), 1e4 - 100.0 * npar), singular, np.ones(len(which), bool), npar)
+
+    for rule, ends in (("forward", ["(1 + a | s)", "(1 | s)"]), ("maximal", ["(1 + a | s)"] * 2)):
+        found = decide(rule, bars("(a | s)"), 4, fit, lambda *_: None, nobs=50, criterion="aic")
+        assert [spelled(one) for one in found] == ends * 2
+
+
 def test_every_neighbour_is_smaller_and_named():
     for neighbour in simpler(bars("(a * b | s) + (a | i) + cs(0 + a | j)")):
         assert neighbour.what.startswith("the ")

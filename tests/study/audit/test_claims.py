@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,13 +20,15 @@ from lmmkit.errors import DataError, RunError
 from lmmkit.model.certificate import UNCHECKED as LEFT
 from lmmkit.model.certificate import certify
 from lmmkit.study.audit import audit as audits
+from lmmkit.study.audit import rerun, second_opinion
 from lmmkit.study.audit.artefacts import Circumstances, compare_artefact, compare_runs
-from lmmkit.study.audit.audit import MACHINE, check_environment, circumstances, render
-from lmmkit.study.audit.integrity import RunFolder, check_integrity
+from lmmkit.study.audit.audit import MACHINE, audit_run, check_environment, circumstances, render
+from lmmkit.study.audit.integrity import RunFolder, check_integrity, open_run
 from lmmkit.study.audit.reproduce import compare_pages
-from lmmkit.study.audit.rerun import RecordedStudy, find_data, recorded_study
+from lmmkit.study.audit.rerun import RecordedStudy, _known_files, _put, find_data, recorded_study
 from lmmkit.study.audit.second_opinion import (
     Opinion,
+    ask_lme4,
     ask_statsmodels,
     certified,
     compare_opinion,
@@ -249,6 +253,24 @@ def test_a_rerun_compares_bytes_or_what_files_say_and_words_of_other_code_are_no
     assert code["report.html"].found == "other words: made by another lmmkit"
 
 
+def test_what_other_code_left_out_or_added_is_not_checked_unless_a_value_moved_beside_it():
+    def by_other_code(one: str, other: str, *others: str) -> Finding:
+        return compare_artefact("tables/a.json", one.encode(), other.encode(), Circumstances(others))
+
+    added = by_other_code('{"x": 1.5}', '{"x": 1.5, "new": 1}', "lmmkit", "notebook 03_fit")
+    assert (added.verdict, added.found) == (
+        UNCHECKED, "made by another lmmkit and another notebook 03_fit, whose entries are others: new",
+    )  # fmt: skip
+    assert by_other_code('{"x": 1.5, "old": 1}', '{"x": 1.5}', "lmmkit").found.endswith("others: old")
+    moved = by_other_code('{"x": 1.5}', '{"x": 2.5, "new": 1}', "lmmkit")
+    assert (moved.verdict, moved.found) == (DIFFERS, "x: 1.5, again 2.5")
+
+
+def test_some_packages_decide_on_words_and_drawings_and_others_on_numbers():
+    words = {name for name in versions() if Circumstances(versions=(name,)).reworded}
+    assert words == {"lmmkit", "pandas", "matplotlib", "seaborn", "jinja2"}
+
+
 MARK = '<data value="{0}" data-source="tables/a.csv" data-field="x.p">{1}</data>'
 
 
@@ -303,6 +325,27 @@ def test_on_another_machine_a_notebook_has_the_same_sources_and_says_the_same(on
     assert (found.verdict, words in found.found) == (verdict, True), found
 
 
+def test_what_a_notebook_declares_is_compared_and_a_difference_shown_from_a_little_before_it():
+    plain = book(("x", "1"))
+    found = compared("03_fit.ipynb", plain, plain.replace('"nbformat_minor": 5', '"nbformat_minor": 4'))
+    assert (found.verdict, found.found) == (DIFFERS, "notebook: 5, again 4")
+    sources = (book(("step.save(fit)", "")), book(("step.save(law)", "")))
+    assert compared("03_fit.ipynb", *sources).found == "cell 1: ep.save(fit), again ep.save(law)"
+    words = ("<p>An effect that rises</p>", "<p>An effect that falls</p>")
+    assert "ct that rises, again ct that falls" in compared("report.html", *words).found
+
+
+def test_the_figures_of_a_run_alone_give_pictures_their_names(tmp_path):
+    runs = []
+    for name, shown in (("a", "YQ=="), ("b", "Yg==")):  # the figure, and in the other run no figure
+        shows = book(("x", f'<img src="data:image/svg+xml;base64,{shown}">'))
+        runs.append(made_run(tmp_path / name, {"figures/lines.svg": "a", "03_fit.ipynb": shows}))
+    found = {finding.what: finding for finding in compare_runs(*runs, ANOTHER_MACHINE)}
+    assert found["figures/lines.svg"].verdict == IDENTICAL
+    assert found["03_fit.ipynb"].verdict == DIFFERS
+    assert 'again mg src="a picture that is no figure' in found["03_fit.ipynb"].found
+
+
 def test_a_picture_in_an_output_is_a_figure_of_the_run():
     address, forged = (f"data:image/svg+xml;base64,{text}" for text in ("YQ==", "Yg=="))
     one, other = (book(("x", f'<img src="{src}">')).encode() for src in (address, forged))
@@ -345,6 +388,15 @@ def png(shade: float, side: int = 4) -> bytes:
 def test_on_another_machine_an_image_is_the_same_but_for_shades():
     for other, verdict in ((png(0.502), WITHIN), (png(0.6), DIFFERS), (png(0.5, side=5), DIFFERS)):
         assert compare_artefact("figures/a.png", png(0.5), other, ANOTHER_MACHINE).verdict == verdict
+
+
+def test_an_image_in_a_drawing_is_the_same_but_for_shades():
+    def drawn(content: bytes) -> str:
+        return f'<svg><image href="data:image/png;base64,{base64.b64encode(content).decode()}"/></svg>'
+
+    for other, verdict in ((png(0.502), WITHIN), (png(0.6), DIFFERS), (png(0.5, side=5), DIFFERS)):
+        found = compared("figures/a.svg", drawn(png(0.5)), drawn(other))
+        assert (found.verdict, "an image in the drawing" in found.found) == (verdict, verdict == DIFFERS)
 
 
 CERTIFICATE = {
@@ -401,7 +453,9 @@ def test_what_is_other_decides_what_is_compared(others, expected):
 
 
 def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):
-    run = made_run(tmp_path, {"a.csv": "1", "b.csv": "2", "c.csv": "3"}, "failed", "no optimum\nTraceback")
+    texts = {"a.csv": "1", "b.csv": "2", "c.csv": "3", "long.csv": "4" * 20}
+    run = made_run(tmp_path, texts, "failed", "no optimum\nTraceback")
+    (tmp_path / "long.csv").write_text("4" * 1234)
     (tmp_path / "b.csv").write_text("5")
     (tmp_path / "c.csv").unlink()
     (tmp_path / "d.csv").write_text("4")
@@ -411,9 +465,51 @@ def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):
         ("a.csv", IDENTICAL, f"sha256 {sha256(b'1')[:12]}"),
         ("b.csv", DIFFERS, f"sha256 {sha256(b'5')[:12]}"),
         ("c.csv", DIFFERS, "missing"),
+        ("long.csv", DIFFERS, "1,234 bytes"),
         ("d.csv", DIFFERS, "extra file"),
     ]
+    assert [f.expected for f in check_integrity(run)][4] == "20 bytes"
     assert next(check_integrity(made_run(tmp_path, {}))).verdict == IDENTICAL
+    for status in ("running", "interrupted", "by hand"):
+        assert next(check_integrity(made_run(tmp_path, {}, status))).verdict == DIFFERS
+
+
+def test_what_stands_in_the_way_of_an_audit_is_told_before_its_work(tmp_path, monkeypatch):
+    def works(*_: object, **__: object) -> None:
+        raise AssertionError("worked")
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    Manifest("s", "k").save(folder)
+    monkeypatch.setattr(audits, "_findings", works)
+    with pytest.raises(RunError, match="none is no file; expected an ed25519 private key"):
+        audit_run(folder, key=tmp_path / "none")
+    with pytest.raises(RunError, match="in lies in the audited folder"):
+        audit_run(folder, out=folder / "in")
+    monkeypatch.setattr(audits, "_findings", lambda *_, **__: findings(HOLDS))
+    (tmp_path / "run.audit").mkdir()
+    (tmp_path / "run.audit/audit.json.sig").touch()
+    audit, target = audit_run(folder, execute=False)
+    assert (audit.holds, target) == (True, tmp_path / "run.audit")
+    # A signature that lay there is not of this verdict.
+    assert sorted(path.name for path in target.iterdir()) == ["audit.html", "audit.json"]
+    audit_run(folder, out=tmp_path)  # around the audited folder, not in it
+    assert (tmp_path / "audit.json").is_file()
+
+
+def test_a_note_of_the_latest_run_is_asked_where_no_run_lies(tmp_path):
+    for name in ("abc", "x.y"):
+        Manifest("s", name).save(tmp_path / name)
+    for note, found in (("abc", "abc"), ("x.y", None)):  # a run's folder has no dots in its name
+        (tmp_path / "latest").write_text(f"{note}\n")
+        if found:
+            assert open_run(tmp_path).manifest.key == found
+        else:
+            with pytest.raises(RunError, match="is no run folder"):
+                open_run(tmp_path)
+    Manifest("s", "own").save(tmp_path)
+    (tmp_path / "latest").write_text("abc\n")
+    assert open_run(tmp_path).manifest.key == "own"
 
 
 def test_the_environment_is_compared_with_the_record_and_the_lock(tmp_path, monkeypatch):
@@ -507,6 +603,8 @@ def test_the_checks_of_a_certificate_become_findings(estimates):
         ("Reaction ~ Days + offset(w) + (1 | Subject)", {}, "", "(0 + z1 | g1)"),
         ("noise ~ Days + (1 | Subject)", {}, "the fit is singular, which its parametrisation cannot reach",
          "(0 + z1 | g1)"),
+        ("Reaction ~ Days + (w || Subject)", {},
+         "the fit is singular, which its parametrisation cannot reach", "(0 + z1 | g1) + (0 + z2 | g2)"),
         ("Reaction ~ Days + (Days | Subject) + (0 + w | Subject)", {},
          "it fits one covariance matrix beside none", "(0 + z1 + z2 | g1) + (0 + z3 | g2)"),
     ],
@@ -528,11 +626,97 @@ def test_each_package_is_asked_what_it_can_fit(formula, options, note, bars, tmp
     assert "REML = TRUE" in (tmp_path / "fit.R").read_text()
 
 
+def visits(**columns: object) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    g, f = np.repeat(np.arange(12), 6), np.tile(["p", "q", "r"], 24)
+    frame = pd.DataFrame(
+        {"y": rng.normal(size=72) + rng.normal(size=12)[g], "g": g, "f": f, "h": (g + 1) % 12}
+    )
+    return frame.assign(v=np.tile(np.arange(6), 12), **columns)
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "note"),
+    [
+        ("y ~ 1 + (1 | g)", {"residual": "ar1(v | g)"}, "it has no residual structures"),
+        ("y ~ 1 + cs(0 + f | g)", {},
+         "not checked: it is not asked about covariance matrices of random effects with a pattern"),
+        ("y ~ 1 + (1 | mm(g, h))", {},
+         "not checked: it fits independent levels, one for each row; this model has relatives, or rows of "
+         "several levels"),
+    ],
+)  # fmt: skip
+def test_neither_package_is_asked_about_what_it_cannot_fit(formula, options, note):
+    fitted = lmm(formula, visits(), **options).estimates
+    for ask, package in ((ask_statsmodels, "statsmodels MixedLM"), (ask_lme4, "lme4")):
+        opinion = ask(fitted)
+        assert (opinion.package, opinion.note, opinion.deviance, opinion.beta) == (package, note, None, None)
+
+
+def test_each_package_is_given_the_file_as_the_other_reader_read_it(estimates, monkeypatch):
+    asked = []
+
+    def ask(package):
+        def asks(of):
+            asked.append((package, of))
+            beta, deviance = (None, None) if of == "R's" else (estimates.beta, estimates.deviance)
+            return Opinion(package, "it is not there", deviance, beta)
+
+        return asks
+
+    def claimed(_, read=None):
+        if read is None:
+            return estimates
+        if read == "wrong":
+            raise RunError("no fit of these")
+        return estimates if read == "pandas'" else read
+
+    monkeypatch.setattr(second_opinion, "claimed_estimates", claimed)
+    for package in ("statsmodels", "lme4"):
+        monkeypatch.setattr(second_opinion, f"ask_{package}", ask(package))
+
+    def told(*read):
+        asked.clear()
+        readings = [SimpleNamespace(reader=reader, frame=frame) for reader, frame in read]
+        found = list(second_opinion.second_opinions(SimpleNamespace(), readings))
+        return [
+            (f.what, f.verdict, f.found.rpartition(", ")[2]) for f in found if not f.what.startswith("check")
+        ][-4:]
+
+    def both(package, words):
+        return [
+            (f"{package}: deviance", HOLDS, words),
+            (f"{package}: fixed effects (standard errors)", HOLDS, words),
+        ]
+
+    prepared, pandas = "from data.parquet", "from the file as pandas reads it"
+    assert told() == both("statsmodels", prepared) + both("lme4", prepared)
+    # Where R did not read the file lme4 is given what pandas read.
+    assert told(("pandas", "pandas'"), ("R", None)) == both("statsmodels", pandas) + both("lme4", pandas)
+    found = told(("pandas", "pandas'"), ("R", "R's"))
+    assert asked == [("statsmodels", estimates), ("lme4", "R's")]
+    assert found[-1] == ("lme4: deviance", UNCHECKED, "it is not there")
+    assert found[-3:-1] == both("statsmodels", pandas)
+    wrong = told(("pandas", "wrong"), ("R", None))
+    assert wrong[-2:] == [
+        ("pandas's reading", DIFFERS, "no fit of these"),
+        ("R's reading", DIFFERS, "no fit of these"),
+    ]
+
+
 def test_many_rows_are_too_many_for_statsmodels(estimates, monkeypatch):
     monkeypatch.setattr("lmmkit.study.audit.second_opinion.MOST_ROWS", 179)
     assert ask_statsmodels(estimates).note == "more than 179 rows"
     monkeypatch.setattr("lmmkit.study.audit.second_opinion.MOST_ROWS", 180)
     assert statsmodels_cannot(estimates) == ""
+
+
+def test_an_optimum_without_a_likelihood_is_no_answer(estimates, monkeypatch):
+    for llf in (float("inf"), float("-inf"), float("nan")):
+        fitted = SimpleNamespace(llf=llf, fe_params=estimates.beta)
+        model = SimpleNamespace(fit=lambda fitted=fitted, **_: fitted)
+        monkeypatch.setattr(second_opinion, "_mixed_lm", lambda _, model=model: model)
+        assert ask_statsmodels(estimates).note == "it found no finite likelihood"
 
 
 @pytest.mark.parametrize("reml", [True, False])
@@ -582,9 +766,134 @@ def test_a_record_is_read_or_refused():
     for settings, provenance in (({}, PROVENANCE), (SETTINGS, {}), (None, PROVENANCE), (SETTINGS, [])):
         with pytest.raises(RunError, match="is damaged"):
             recorded_study(settings, provenance)
+    for source in ("", None, 3, "a\0b"):
+        with pytest.raises(RunError, match="is no data source; what is recorded of the study is damaged"):
+            recorded_study({"data": {"source": source}}, PROVENANCE)
     for name in ("../s", "", ".s", "a/b"):
         with pytest.raises(RunError, match="is no name of a study"):
             recorded_study(SETTINGS, {**PROVENANCE, "study": name})
+
+
+def test_a_kept_copy_takes_the_place_of_whatever_was_there(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/a").write_text("1")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/b").touch()
+    place = tmp_path / "out/again"
+    rerun.keep_copy(place, tmp_path / "run")
+    (place / "old").touch()
+    rerun.keep_copy(place, tmp_path / "run")
+    assert [path.name for path in place.iterdir()] == ["a"]
+    shutil.rmtree(place)
+    place.symlink_to(tmp_path / "other")
+    rerun.keep_copy(place, tmp_path / "run")
+    assert ([path.name for path in place.iterdir()], place.is_symlink()) == (["a"], False)
+    assert (tmp_path / "other/b").exists()  # what the link led to
+    (tmp_path / "file").touch()
+    rerun.keep_copy(tmp_path / "file", tmp_path / "run")
+    assert (tmp_path / "file/a").read_text() == "1"
+    (tmp_path / "wall").touch()
+    with pytest.raises(RunError, match=r"cannot be written: .* name a place with --out DIR"):
+        rerun.keep_copy(tmp_path / "wall/again", tmp_path / "run")
+
+
+def test_what_a_run_says_in_no_mapping_is_damage_and_its_numbers_are_those_of_the_summary_and_tables(
+    tmp_path,
+):
+    summary = '{"n": 3, "x": 1.5, "ok": true, "name": "a", "sigma": 9.0}'
+    run = made_run(tmp_path, {"study.json": "[]", "provenance.json": "3", "summary.json": summary,
+                              "tables/fit.csv": "quantity,value\nsigma,2.5\n"})  # fmt: skip
+    for name in ("settings", "provenance"):
+        with pytest.raises(RunError, match="is damaged: it holds no mapping"):
+            getattr(run, name)
+    named = {name: (held.value, held.path) for name, held in run.named_values().items()}
+    assert named == {
+        "n": (3, "summary.json"), "x": (1.5, "summary.json"), "ok": (True, "summary.json"),
+        "sigma": (2.5, "tables/fit.csv"),
+    }  # fmt: skip
+
+
+def test_a_pedigree_is_found_beside_the_data_or_the_study_by_its_digest(tmp_path):
+    data = tmp_path / "project/params/data/d.csv"
+    data.parent.mkdir(parents=True)
+    data.touch()
+
+    def found(content=b"right"):
+        known = {"animal": {"pedigree": "ped.csv", "sha256": sha256(content)}}
+        return _known_files(RecordedStudy("s", {"model": {"known": known}}, "data/d.csv", "d"), data)
+
+    lost = (
+        r"the study knows animal from ped\.csv with the sha256 .* was not found beside its data; put it there"
+    )
+    with pytest.raises(DataError, match=lost):
+        found()
+    for folder in ("project", "project/params", "project/params/data"):  # nearer ones come first
+        place = tmp_path / folder / "ped.csv"
+        place.write_bytes(b"right")
+        assert found() == {"ped.csv": place}
+    (tmp_path / "project/params/peds").mkdir()
+    (tmp_path / "project/params/peds/p.csv").write_bytes(b"deep")
+    known = {"animal": {"matrix": "peds/p.csv", "sha256": sha256(b"deep")}}
+    study = RecordedStudy("s", {"model": {"known": known}}, "data/d.csv", "d")
+    assert _known_files(study, data) == {"peds/p.csv": tmp_path / "project/params/peds/p.csv"}
+    (data.parent / "p.csv").write_bytes(b"deep")  # by its name alone, beside the data
+    assert _known_files(study, data) == {"peds/p.csv": data.parent / "p.csv"}
+    place.write_bytes(b"wrong")
+    assert found() == {"ped.csv": tmp_path / "project/params/ped.csv"}
+    (tmp_path / "ped.csv").write_bytes(b"above")
+    with pytest.raises(DataError, match=lost):
+        found(b"above")
+    assert _known_files(RecordedStudy("s", {"model": {}}, "d.csv", "d"), data) == {}
+
+
+def test_nothing_is_laid_out_over_what_is_there_or_outside(tmp_path):
+    file = tmp_path / "place/params/s.yaml"
+    (tmp_path / "d.csv").write_text("x")
+    for source in ("d.csv", "../e.csv", "deep/d.csv"):
+        _put(tmp_path / "d.csv", source, file, tmp_path / "place")
+        assert (file.parent / source).read_text() == "x"
+        with pytest.raises(DataError, match=f"the study reads {source}, a place that cannot be made anew"):
+            _put(tmp_path / "d.csv", source, file, tmp_path / "place")
+    for source in ("../../x.csv", str(tmp_path / "place/x.csv")):
+        with pytest.raises(DataError, match="cannot be made anew"):
+            _put(tmp_path / "d.csv", source, file, tmp_path / "place")
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "found"),
+    [("right", IDENTICAL, "sha256 "), ("wrong", DIFFERS, "d.csv has another sha256"),
+     (None, UNCHECKED, "not found; name it with --data FILE")],
+)  # fmt: skip
+def test_a_study_is_executed_on_its_own_data_alone(tmp_path, monkeypatch, text, verdict, found):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").touch()
+    if text is not None:
+        (tmp_path / "d.csv").write_text(text)
+    record = {**PROVENANCE, "sha256": sha256(b"right")}
+    run = made_run(
+        tmp_path / "run", {"study.json": json.dumps(SETTINGS), "provenance.json": json.dumps(record)}
+    )
+    monkeypatch.setattr(rerun, "_repeated", lambda *_: findings(WITHIN))
+    asked = {"data": None, "notebooks": None, "circumstances": HERE, "keep": tmp_path / "again"}
+    first, *others = rerun.check_rerun(run, **asked)
+    assert (first.what, first.verdict, first.found.startswith(found)) == ("data file d.csv", verdict, True)
+    assert [finding.verdict for finding in others] == ([WITHIN] if text == "right" else [])
+    (tmp_path / "run/provenance.json").write_text("{}")
+    (damaged,) = rerun.check_rerun(RunFolder(run.folder, run.manifest), **asked)
+    assert (damaged.what, damaged.verdict, "is damaged" in damaged.found) == ("re-execution", UNCHECKED, True)
+
+
+@pytest.mark.parametrize(("verdicts", "kept"), [([IDENTICAL, WITHIN], False), ([IDENTICAL, DIFFERS], True)])
+def test_a_new_run_is_left_where_anything_differs(tmp_path, monkeypatch, verdicts, kept):
+    run = made_run(tmp_path / "run", {"a.csv": "1"})
+    monkeypatch.setattr(rerun, "run_again", lambda *_: run)
+    monkeypatch.setattr(rerun, "compare_runs", lambda *_: findings(*verdicts))
+    study, keep = RecordedStudy("s", {}, "d.csv", "d"), tmp_path / "again"
+    found = list(rerun._repeated(run, study, tmp_path / "d.csv", None, HERE, keep))
+    assert [finding.verdict for finding in found] == verdicts
+    assert keep.exists() == kept
+    if kept:
+        assert (keep / "a.csv").read_text() == "1"
 
 
 def test_data_are_found_by_their_digest(tmp_path, monkeypatch):
@@ -598,6 +907,11 @@ def test_data_are_found_by_their_digest(tmp_path, monkeypatch):
         (tmp_path / folder / "s.yaml").touch()
     found = find_data(study, tmp_path / "reports")
     assert (found.path, found.others) == (tmp_path / "x.csv", (tmp_path / "params/x.csv",))
+    with monkeypatch.context() as elsewhere:  # the project that the run lies in: reports/s/k
+        (tmp_path / "away").mkdir()
+        elsewhere.chdir(tmp_path / "away")
+        assert find_data(study, tmp_path / "reports/s/k").path == tmp_path / "x.csv"
+        assert find_data(study, tmp_path / "reports/s/deep/k").path is None
     assert find_data(study, tmp_path, tmp_path / "params/x.csv").path is None
     assert find_data(replace(study, source="y.csv"), tmp_path) == (None, ())
     assert find_data(replace(study, source="../x.csv"), tmp_path / "a").path is None

@@ -2,19 +2,23 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from support.projects import copied, edit, repair
 
-from lmmkit.study.audit.consistency import UNBOUND, check_consistency
+from lmmkit.study.audit.consistency import UNBOUND, _asked, check_consistency
 from lmmkit.study.audit.integrity import RunFolder, open_run
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, UNCHECKED, UNTRUSTED
 from lmmkit.study.pages.marks import Mark
+from lmmkit.study.pages.read_page import RECORD
 from lmmkit.study.records.artifacts import csv_bytes, json_bytes, sha256
+from lmmkit.study.records.keys import package_digest, versions
 from lmmkit.study.records.log import Log, chained, faults_of_log
 from lmmkit.study.records.manifest import File, Manifest, Record, root_digest
 from lmmkit.study.records.notebooks import read_notebook
+from lmmkit.study.records.ro_crate import crate_of
 
 pytestmark = pytest.mark.slow
 
@@ -191,6 +195,129 @@ def test_a_number_that_is_not_the_one_at_its_place_is_told(tmp_path):
         "numbers in report.html"
     ]
     assert (verdict, "12.47" in said) == (DIFFERS, True)
+
+
+def crated(folder, alter, **own):
+    """What is said of the crate of a run, altered."""
+    provenance = json.loads(PROVENANCE) | {"versions": {"lmmkit": "1"}, "command": "c", "sha256": "d"}
+    run = made(folder, {**BASE, "provenance.json": json_bytes(provenance)}, BASE)
+    run = RunFolder(run.folder, replace(run.manifest, **own))
+    crate = json.loads(json_bytes(crate_of(run.manifest, provenance, "")))
+    (folder / "ro-crate-metadata.json").write_bytes(json_bytes(alter(crate)))
+    return answers(run)["ro-crate-metadata.json"]
+
+
+@pytest.mark.parametrize(
+    ("alter", "said"),
+    [
+        (lambda crate: crate, "as the rest of the run has it"),
+        (lambda crate: crate | {"@context": "x"}, "it describes other things"),
+        (lambda crate: crate | {"@graph": crate["@graph"][:-1]}, "it describes other things"),
+        (lambda crate: crate | {"@graph": ["x", *crate["@graph"][1:]]}, "an entity is described otherwise"),
+        (lambda crate: crate | {"@graph": [one | {"name": "x"} if one["@id"] == "./" else one
+                                           for one in crate["@graph"]]}, "./ is described otherwise"),
+        (lambda crate: [crate], "it cannot be read: "),
+    ],
+)  # fmt: skip
+def test_a_crate_describes_its_run_and_nothing_else(tmp_path, alter, said):
+    verdict, found = crated(tmp_path, alter)
+    assert (found.startswith(said), verdict == HOLDS) == (True, said.startswith("as the rest")), found
+
+
+def test_a_log_that_is_missing_is_told(tmp_path):
+    run = made(tmp_path, BASE)
+    assert answers(run)["log.jsonl"] == (DIFFERS, "missing")
+    Log(tmp_path)("started", key="k", kept=["04_report"])
+    Log(tmp_path)("complete")
+    assert answers(run)["log.jsonl"][0] == HOLDS
+
+
+def test_three_faults_are_named_and_the_rest_is_counted(tmp_path):
+    run = RunFolder(tmp_path, Manifest("s", "k"))
+    for count, said in (
+        (1, "f0"),
+        (3, "f0; f1; f2"),
+        (4, "f0; f1; f2; and 1 more"),
+        (9, "f0; f1; f2; and 6 more"),
+    ):
+        assert _asked("x", run, lambda _, count=count: [f"f{i}" for i in range(count)]).found == said
+    unread = _asked("x", run, lambda run: run.json("none.json"))
+    assert (unread.verdict, unread.found.startswith("it cannot be read: none.json is not in")) == (
+        DIFFERS,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "faults"),
+    [({}, "as the rest of the run has it"), ({"settings": {}}, "its settings are others"),
+     ({"provenance": {}}, "its provenance are others"), ({"files": {}}, "its files are others"),
+     ({"lock": "{}"}, "its lock are others"), ({"lock": None}, "its lock are others")],
+)  # fmt: skip
+def test_a_report_carries_what_its_run_records(tmp_path, other, faults):
+    files = {**BASE, "lock.json": b'{"schema": 1}'}
+    record = {
+        "settings": json.loads(BASE["study.json"]), "provenance": json.loads(PROVENANCE),
+        "files": {path: sha256(content) for path, content in files.items()}, "lock": '{"schema": 1}',
+    }  # fmt: skip
+    page = f'<script type="application/json" id="{RECORD}">{json.dumps(record | other)}</script>'
+    run = made(tmp_path, {**files, "report.html": page.encode()}, files)
+    assert answers(run)["record in report.html"][1] == faults
+
+
+@pytest.mark.parametrize(
+    ("said", "faults"),
+    [({}, "as the rest of the run has it"), ({"study": "t"}, "s in the manifest, t in provenance.json"),
+     ({"audit": "lmmkit audit reports/s/j"}, "another command to audit it"),
+     ({"source": "b"}, "data from b in provenance.json, a in study.json")],
+)  # fmt: skip
+def test_a_run_has_one_name_one_source_and_one_command_to_audit_it(tmp_path, said, faults):
+    provenance = json_bytes(json.loads(PROVENANCE) | said)
+    run = made(tmp_path, {**BASE, "provenance.json": provenance}, BASE)
+    assert answers(run)["name of the study"][1] == faults
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [("complete", "missing"), ("failed", "as the rest of the run has it")]
+)
+def test_a_run_that_is_complete_has_a_crate(tmp_path, status, said):
+    run = made(tmp_path, BASE)
+    assert (
+        answers(RunFolder(run.folder, replace(run.manifest, status=status)))["ro-crate-metadata.json"][1]
+        == said
+    )
+
+
+def test_a_picture_that_is_no_figure_is_told_by_its_place(tmp_path):
+    shown = [
+        f'<img alt="" src="data:image/svg+xml;base64,{code}">' for code in ("YQ==", "Yg==", "YQ==", "Yw==")
+    ]
+    run = made(tmp_path, {**BASE, "figures/a.svg": b"a", "report.html": "".join(shown).encode()}, BASE)
+    said = "picture 2 is no figure of the run; picture 4 is no figure of the run"
+    assert answers(run)["pictures in report.html"] == (DIFFERS, said)
+    good = made(tmp_path, {**BASE, "figures/a.svg": b"a", "report.html": shown[0].encode()}, BASE)
+    assert answers(good)["pictures in report.html"][0] == HOLDS
+
+
+@pytest.mark.parametrize(
+    ("provenance", "verdict"),
+    [({}, HOLDS), ({"package": "other"}, UNCHECKED), ({"versions": {}}, UNCHECKED),
+     ({"notebooks": {}}, DIFFERS), ({"notebooks": {"03_fit": "d", "04_report": "d"}}, DIFFERS),
+     ({"notebooks": {"04_report": "d", "05_posterior": "d"}}, HOLDS)],
+)  # fmt: skip
+def test_keys_are_made_again_by_the_same_code_and_versions_alone(tmp_path, provenance, verdict):
+    settings = {"data": {"source": "a"}, "model": {"formula": "y ~ x + (1 | g)"}}
+    own = {
+        "notebooks": {"04_report": "d"},
+        "package": package_digest(),
+        "versions": versions(),
+        "sha256": "d",
+    }
+    said = json_bytes(json.loads(PROVENANCE) | own | provenance)
+    run = made(
+        tmp_path, {**BASE, "study.json": json_bytes(settings), "provenance.json": said, "x.csv": b""}, BASE
+    )
+    assert answers(run)["keys of the steps"][0] == verdict
 
 
 def test_the_root_digest_is_that_of_the_files_before_the_report(tmp_path):

@@ -1,9 +1,11 @@
 """The data file as pandas and R read it: what was read wrong is found, what was read right is not."""
 
 import gzip
+import math
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -50,11 +52,14 @@ FILES = {
     "no header": ("1.5,2,a\n2.5,3,b\n", {"header": 0, "columns": {
         "column1": {"type": "number"}, "column2": {"type": "number"}, "column3": {"type": "factor"}}}),
     "codes of missing values": ("y,x,g\n1.5,-99,a\n2.5,3,n/a\n-99,3,b\n1,2,a\n", {"na": [-99, "n/a"]}),
+    "codes as texts": ("y,x,g\n1.5,-99,a\n2.5,3,-99\n-99.0,3,b\n1,2,a\n", {"na": ["-99"]}),
     "blank lines and blanks": ("y,x,g\n1.5, 2 ,a \n\n2.5,3,b\n", {}),
     "quotes": ('y,x,g\n1.5,2,"a, b"\n2.5,3,"c ""d"""\n', {}),
     "letters": ("y,x,g\n1.5,2,Zürich\n2.5,3,東京\n", {}),
     "another encoding": ("y,x,g\n1.5,2,Zürich\n2.5,3,b\n", {"encoding": "latin-1"}),
     "a mark of byte order": ("\ufeff" + PLAIN, {}),
+    "gaps by name": ("y,x,g\nNA,2,NA\nNaN,3,NaN\n1.5,2,\n2.5,3,b\n", {"missing": "drop"}),
+    "levels called NA and NaN": ("y,x,g\n1.5,2,NA\n2.5,3,NaN\n2.5,3,b\n", {"na_defaults": False}),
     "ids with zeros": ("y,x,g\n1.5,2,007\n2.5,3,010\n", {}),
     "rows left out": (PLAIN, {"exclude": ["x > 3"]}),
     "a derived column": (PLAIN, {"derive": {"z": "x * 2"}}),
@@ -79,6 +84,84 @@ def test_packed_text_and_parquet_have_one_other_reader(tmp_path):
     pd.DataFrame({"y": [1.5, 2.5], "x": [1, 2], "g": ["a", "b"]}).to_parquet(tmp_path / "p/d.parquet")
     run, path = prepared(tmp_path / "p", (tmp_path / "p/d.parquet").read_bytes(), "d.parquet")
     assert told(run, path)["pandas"].finding.verdict == HOLDS
+
+
+@pytest.mark.parametrize(("settings", "gaps"), [
+    ({}, ["", "NA", "NaN"]), ({"na_defaults": True, "na": [9, "x"]}, ["", "NA", "NaN", "9", "x"]),
+    ({"na_defaults": False}, [""]), ({"na_defaults": False, "na": ["NA"]}, ["", "NA"]),
+])  # fmt: skip
+def test_a_label_is_missing_by_its_text(settings, gaps):
+    """As in a column of several memberships, where a row may have none."""
+    cells = ["", "NA", "NaN", "9", "x", "b"]
+    found = reading._labels(cells, pd.Series(pd.Categorical(["b"] * 6)), settings)
+    assert found[found.isna()].index.tolist() == [cells.index(gap) for gap in gaps]
+    assert list(found.cat.categories) == ["b", *(cell for cell in cells[:5] if cell not in gaps)]
+
+
+@pytest.mark.parametrize("header", [0, 1])
+def test_columns_without_a_name_are_numbered_from_one(header):
+    cells = reading._with_names(pd.DataFrame([["", "b", " "], ["1", " 2 ", "3"], ["", "", ""]]), header)
+    assert list(cells.columns) == ["column1", "b" if header else "column2", "column3"]
+    assert cells.iloc[-1].tolist() == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(("text", "header"), [
+    ("# of May\ny,x,g\n1.5,2,a\n# by hand\n2.25,3,b\n", 2), ("y,x,g\n# of May\n1.5,2,a\n2.25,3,b\n#\n", 1),
+    ("made by hand\n# of May\ny,x,g\n1.5,2,a\n2.25,3,b\n", 3),
+    ("# of May\nmade by hand\nin May\ny,x,g\n1.5,2,a\n2.25,3,b\n", 4),
+])  # fmt: skip
+def test_lines_that_are_passed_over_have_one_other_reader(tmp_path, text, header):
+    run, path = prepared(tmp_path, text, comment="#", header=header)
+    found = told(run, path)
+    assert found["pandas"].finding.verdict == HOLDS, found["pandas"].finding
+    assert (found["R"].finding.verdict, found["R"].frame) == (UNCHECKED, None)
+
+
+def test_numbers_are_one_but_for_a_unit_in_the_last_place():
+    for anew, fault in ((1.5, []), (1.5 * (1 + 4e-16), []), (1.5 * (1 + 4e-15), ["y, row 2 of those kept"])):
+        for sign in (1.0, -1.0):
+            frames = (pd.Series([0.0, sign * value]) for value in (anew, 1.5))
+            assert [said.partition(":")[0] for said in reading._apart("y", *frames)] == fault
+    gaps = pd.Series([math.nan, 1.0, math.nan]), pd.Series([math.nan, math.nan, 1.0])
+    assert len(reading._apart("y", *gaps)) == 2
+
+
+def test_three_cells_are_named_and_the_rest_is_counted_and_without_a_column_nothing_was_compared():
+    frame = pd.DataFrame({"y": np.arange(5.0), "t": np.arange(5.0)})
+    for wrong, more in ((1, ""), (3, ""), (4, "; and 1 more"), (5, "; and 2 more")):
+        anew = frame.assign(y=frame["y"] + np.where(np.arange(5) < wrong, 0.5, 0.0))
+        found = reading._compared("pandas", frame, anew, ["y"], "")
+        assert (found.verdict, found.found.count("row")) == (DIFFERS, min(wrong, 3))
+        assert found.found.endswith(more or f"the run has {wrong - 1}.0")
+    none = reading._compared("pandas", frame, frame, [], "")
+    assert (none.verdict, none.found) == (UNCHECKED, "not compared: y, t, which no other reader can make")
+    assert reading._compared("pandas", frame, frame, ["y", "t"], "").found == "5 rows of y, t"
+
+
+@pytest.mark.parametrize(("kept", "said"), [
+    ("kept kept kept", ""), ("kept kept dropped", "2 rows are kept by the ledger, 3 are in data.parquet"),
+    ("kept kept kept kept", "4 rows, the run read 3"),
+    ("kept kept kept dropped kept", "5 rows, the run read 3"),
+])  # fmt: skip
+def test_the_ledger_and_the_data_have_the_same_rows(kept, said):
+    status = pd.DataFrame({"status": kept.split()})
+    frame = pd.DataFrame({"y": [1.0, 2.0, 3.0]})
+    cells = pd.DataFrame({"y": ["1", "2", "3", "4", "5"][: len(status)]})
+    rows = status if not said.endswith("read 3") else status[:3]
+    found = reading.as_prepared(cells, frame, rows, {"y": "number"}, {"decimal": "."})
+    assert found[1:] == (([] if said else ["y"]), said)
+    four = pd.DataFrame({"y": ["1", "2", "3", "4"]}), frame, pd.DataFrame({"status": ["kept"] * 4})
+    assert reading.as_prepared(*four, {"y": "number"}, {"decimal": "."})[2].startswith("4 rows are kept")
+
+
+def test_a_derived_column_is_not_taken_from_a_file_that_has_its_name():
+    cells, rows = pd.DataFrame({"y": ["1"], "z": ["9"], "t": ["2"]}), pd.DataFrame({"status": ["kept"]})
+    frame = pd.DataFrame({"y": [1.0], "z": [2.0], "t": [2.0]})
+    types = {"y": "number", "z": "number", "t": "time"}
+    made, names, why = reading.as_prepared(
+        cells, frame, rows, types, {"decimal": ".", "derive": {"z": "y * 2"}}
+    )
+    assert (names, made["z"].tolist(), why) == (["y"], [2.0], "")
 
 
 @pytest.mark.parametrize(

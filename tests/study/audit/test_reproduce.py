@@ -10,11 +10,14 @@ from support.projects import edit, lmmkit
 from typer.testing import CliRunner
 
 from lmmkit.errors import RunError
-from lmmkit.study.audit.integrity import open_run
+from lmmkit.study.audit import reproduce as reproducing
+from lmmkit.study.audit.integrity import RunFolder, open_run
 from lmmkit.study.audit.reproduce import reproduce
-from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL
+from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL, OTHER
 from lmmkit.study.cli.app import app
-from lmmkit.study.pages.read_page import extract, printed_text
+from lmmkit.study.pages.read_page import RECORD, extract, printed_text
+from lmmkit.study.records.artifacts import sha256
+from lmmkit.study.records.manifest import Manifest
 from lmmkit.study.records.values import moved_numbers
 
 pytestmark = pytest.mark.slow
@@ -23,6 +26,62 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def report(finished, tmp_path):
     return Path(shutil.copy(finished / "report.html", tmp_path))
+
+
+def carrying(folder, **record):
+    """A report that carries a record of a study, and nothing else."""
+    provenance = {"study": "s", "sha256": sha256(b"right"), "overrides": {}, "command": ""}
+    found = {"settings": {"data": {"source": "d.csv"}}, "files": {}, "lock": None, "provenance": provenance}
+    path = folder / "report.html"
+    text = json.dumps(found | record)
+    path.write_text(f'<script type="application/json" id="{RECORD}">{text}</script>')
+    return path
+
+
+def test_what_is_lacking_of_the_data_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = carrying(tmp_path)
+    asked = f"the data file d.csv with the sha256 {sha256(b'right')} is needed, and "
+    with pytest.raises(RunError, match=rf"^{asked}it was not found; name it with --data FILE$"):
+        reproduce(report)
+    (tmp_path / "e.csv").write_text("wrong")
+    with pytest.raises(RunError, match=rf"^{asked}e\.csv has another digest; name it with --data FILE$"):
+        reproduce(report, data=tmp_path / "e.csv")
+    with pytest.raises(RunError, match="is no file; expected a report"):
+        reproduce(tmp_path)
+
+
+def test_a_run_that_ends_badly_is_the_one_finding_and_files_of_other_bytes_are_told(tmp_path, monkeypatch):
+    (tmp_path / "d.csv").write_text("right")
+    digests = {
+        "same.csv": sha256(b"1"),
+        "other.csv": sha256(b"2"),
+        "gone.csv": sha256(b"3"),
+        "../x": sha256(b"4"),
+    }
+    report = carrying(tmp_path, files=digests)
+
+    def fails(*_):
+        raise RunError("no optimum")
+
+    monkeypatch.setattr(reproducing, "run_again", fails)
+    (found,) = reproduce(report, data=tmp_path / "d.csv")
+    assert (found.verdict, found.found, found.expected) == (DIFFERS, "no optimum", "a run that ends well")
+    again = tmp_path / "again"
+    again.mkdir()
+    for name in ("same.csv", "other.csv"):
+        (again / name).write_text("1")
+    (again / "report.html").write_bytes(report.read_bytes())
+    monkeypatch.setattr(reproducing, "run_again", lambda *_: RunFolder(again, Manifest("s", "k")))
+    key, *files, page = reproduce(report, data=tmp_path / "d.csv")
+    assert (key.what, key.verdict) == ("key of the embedded study", DIFFERS)  # this record has none
+    assert [(f.what, f.verdict, f.found) for f in files] == [
+        ("same.csv", IDENTICAL, sha256(b"1")[:12]), ("other.csv", OTHER, sha256(b"1")[:12]),
+        ("gone.csv", OTHER, "missing"), ("a file that the report names", DIFFERS, files[-1].found),
+    ]  # fmt: skip
+    assert "leaves the run folder" in files[-1].found
+    assert [f.expected for f in files[:3]] == [digest[:12] for digest in digests.values()][:3]
+    assert (page.what, page.verdict) == ("printed numbers", IDENTICAL)
 
 
 def test_an_untouched_report_reproduces_from_anywhere(project, report):

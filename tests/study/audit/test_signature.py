@@ -1,5 +1,7 @@
 """A verdict signed and checked, by cryptography and by OpenSSH; what was touched since is told."""
 
+import base64
+import hashlib
 import importlib.util
 import json
 import shutil
@@ -12,10 +14,13 @@ from typer.testing import CliRunner
 
 from lmmkit.errors import RunError
 from lmmkit.study.audit import signature as signatures
+from lmmkit.study.audit import verify as verifying
 from lmmkit.study.audit.audit import audit_run
 from lmmkit.study.audit.signature import check_signature, public_key, read_signature, sign
 from lmmkit.study.audit.verify import verify
 from lmmkit.study.cli.app import app
+from lmmkit.study.records.artifacts import sha256
+from lmmkit.study.records.manifest import File, Manifest, Record, root_digest
 
 CONTENT = b'{"holds": true}\n'
 FORMS = {
@@ -107,6 +112,102 @@ def test_a_public_key_of_another_kind_is_refused(tmp_path):
         (tmp_path / "id.pub").write_text(text)
         with pytest.raises(RunError, match="holds no ed25519 public key"):
             public_key(tmp_path / "id.pub")
+
+
+def test_a_fingerprint_is_that_of_openssh():
+    """Of `ssh-keygen -l`, which prints no padding: 32 bytes are 43 letters."""
+    key = base64.b64decode("AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43)
+    printed = signatures.Signature(key, b"").fingerprint
+    assert printed == f"SHA256:{base64.b64encode(hashlib.sha256(key).digest()).decode()[:43]}"
+
+
+def test_a_text_with_its_length_before_it_is_read_whole_or_not_at_all():
+    assert signatures._strings(b"\0\0\0\3abcd", 1) == [b"abc", b"d"]
+    for cut in (b"\0\0\0\3ab", b"\0\0\0\5abcd", b"\0\0\0\x08abcd", b"\0\0\0"):
+        with pytest.raises(ValueError, match="cut off"):
+            signatures._strings(cut, 1)
+
+
+@pytest.mark.parametrize("more", ["key", "end", "inner", "namespace", "hash", "kind", "signed"])
+def test_a_signature_of_another_form_is_none(more):
+    put, raw = signatures._string, b"r" * 32
+
+    def armour(more):
+        key = (
+            put(b"ssh-rsa" if more == "kind" else b"ssh-ed25519")
+            + put(raw)
+            + (b"x" if more == "key" else b"")
+        )
+        inner = put(b"ssh-ed25519") + put(b"s" * (63 if more == "signed" else 64))
+        namespace = b"file" if more == "namespace" else b"lmmkit-audit"
+        parts = (
+            key,
+            namespace,
+            b"",
+            b"md5" if more == "hash" else b"sha512",
+            inner + b"x" * (more == "inner"),
+        )
+        blob = b"SSHSIG\0\0\0\1" + b"".join(map(put, parts)) + b"x" * (more == "end")
+        return f"{signatures._BEGIN}\n{base64.b64encode(blob).decode()}\n{signatures._END}\n"
+
+    assert read_signature(armour("")).signed == b"s" * 64
+    words = "by a key of another kind" if more in ("kind", "signed") else "not for audits of lmmkit"
+    with pytest.raises(RunError, match=words):
+        read_signature(armour(more))
+
+
+def test_a_signer_is_the_one_that_is_known_another_or_nobody_known(tmp_path):
+    key, known = key_file(tmp_path), tmp_path / "id.pub"
+    armour, print_ = sign(CONTENT, key), signatures.Signature(public_key(known), b"").fingerprint
+    (tmp_path / "other").mkdir()
+    key_file(tmp_path / "other")
+
+    def said(content=CONTENT, key=None):
+        return [(f.what, f.verdict, f.found) for f in verifying._checked(content, armour, key)]
+
+    good = ("signature", "holds", f"of audit.json, by the key {print_}")
+    assert said(key=known) == [good, ("signer", "identical", print_)]
+    assert said(key=tmp_path / "other/id.pub") == [good, ("signer", "DIFFERS", print_)]
+    unknown = f"whose key {print_} is; name the one you know with --key FILE"
+    assert said() == [good, ("signer", "untrusted", unknown)]
+    (wrong,) = said(b"other")
+    assert (wrong[:2], "what was signed is not what stands here" in wrong[2]) == (
+        ("signature", "DIFFERS"),
+        True,
+    )
+
+
+def held(content, path, run=None):
+    return [
+        (f.what, f.verdict, f.found)
+        for f in verifying._held_together(json.dumps(content).encode(), path, run)
+    ]
+
+
+def test_what_an_audit_says_is_held_against_its_run_where_that_lies(tmp_path):
+    said = {"sentence": "All holds.", "root": "", "holds": True}
+    lost = ("run", "not checked", "not found; name its folder with --run DIR")
+    for folder in ("r.audit", "r"):  # no run beside the first; the second is no audit's folder
+        (tmp_path / folder).mkdir()
+        assert held(said, tmp_path / folder / "audit.json") == [("verdict", "holds", "All holds."), lost]
+    for holds in (False, "true", 1, None):
+        assert held(said | {"holds": holds}, tmp_path / "r/audit.json")[0][1] == "DIFFERS"
+    assert held({"holds": True}, tmp_path / "r/audit.json") == [
+        ("verdict", "DIFFERS", "audit.json is damaged")
+    ]
+    for gone, named in ((0, "5 files"), (2, "f0, f1"), (5, "f0, f1, f2")):
+        files = tuple(File(f"f{i}", 1, "00" * 32 if i < gone else sha256(b"x")) for i in range(5))
+        for i in range(5):
+            (tmp_path / f"r/f{i}").write_bytes(b"x")
+        manifest = Manifest("s", "k", "complete", steps=(Record("one", "k", files),))
+        manifest.save(tmp_path / "r")
+        root = root_digest(files)
+        found = held(said | {"root": root}, tmp_path / "r.audit/audit.json")
+        assert found[1:] == [
+            ("root digest of the run", "identical", root[:12]),
+            ("files of the run", "DIFFERS" if gone else "identical", named),
+        ]
+        assert held(said | {"root": "0"}, tmp_path / "audit.json", tmp_path / "r")[1][1] == "DIFFERS"
 
 
 @pytest.fixture

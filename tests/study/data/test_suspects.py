@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from lmmkit.study.data.suspects import suspected_codes
+from lmmkit.study.data.raw_table import RawColumn, RawTable
+from lmmkit.study.data.suspects import suspected_codes, suspected_totals
 
 NEAR = [60.0, 71, 64.5, 68, 73, 59, 66]
 
@@ -18,6 +20,8 @@ NEAR = [60.0, 71, 64.5, 68, 73, 59, 66]
         ([*NEAR, -9, 999, 999], "-9 (1 cell) and 999 (2 cells) stand far off: if they mean"),
         ([*NEAR, np.nan, 99], ""),  # one value not so far off may be what it says
         ([*NEAR, 99, 99], "99 (2 cells) stands far off"),
+        ([0, 60, 65, 99, 99], "99 (2 cells) stands far off"),  # by more than half of 65
+        ([0, 60, 67, 99, 99], ""),
         ([*NEAR, 500], ""),  # nobody's code
         ([95.0, 96, 97, 98, 99], ""),
         ([], ""),
@@ -26,3 +30,32 @@ NEAR = [60.0, 71, 64.5, 68, 73, 59, 66]
 def test_codes_are_noticed_where_they_stand_far_off(values, said):
     found = suspected_codes(np.array(values, dtype=float))
     assert (found.startswith(said), bool(found)) == (True, bool(said)), found
+
+
+def totals(cells, times=1, name="g"):
+    column = RawColumn(name, pa.array(cells, pa.string()))
+    return list(suspected_totals(RawTable({name: column}, len(cells)), times))
+
+
+@pytest.mark.parametrize(("last", "found"), [(0, True), (7, True), (8, False)])
+def test_a_row_of_totals_stands_among_the_last_eight(last, found):
+    cells = [f"g{i}" for i in range(20)]
+    cells[19 - last] = " Total "
+    said = totals(cells)
+    assert bool(said) == found
+    if found:
+        words = (
+            f"row {20 - last}, near the end, says 'Total' in g: if it sums up others, take it out of the "
+            "file, or write exclude: [\"g == 'Total'\"]"
+        )
+        assert said[0] == (19 - last, words)
+
+
+def test_a_label_of_several_rows_is_none_of_totals_and_each_row_of_a_wide_file_counts_once():
+    assert totals(["a", "all", "all"]) == []
+    assert totals(["all"]) == []  # the only row
+    wide = totals(["a", "a", "b", "b", "sum", "sum"], times=2, name="my group")
+    assert [at for at, _ in wide] == [4]
+    assert "row 3, near the end" in wide[0][1]
+    assert "`my group` == 'sum'" in wide[0][1]
+    assert totals(["a", "b", "totality"]) == []

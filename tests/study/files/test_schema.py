@@ -8,6 +8,7 @@ import pytest
 
 from lmmkit.errors import StudyError
 from lmmkit.study import load_study
+from lmmkit.study.files.faults import _shown
 from lmmkit.study.files.schema import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -85,6 +86,16 @@ def test_every_fault_is_told_at_once_and_in_its_place(tmp_path):
 )
 def test_a_misspelt_word_is_answered_by_the_nearest(tmp_path, line, suggestion):
     assert suggestion in "\n".join(faults(tmp_path, line))
+
+
+def test_a_message_repeats_sixty_letters_of_a_value():
+    for value, shown in (
+        ("x" * 58, f"text {'x' * 58!r}"), ("x" * 59, f"text '{'x' * 59}..."), (10**59, str(10**59)),
+        (10**60, f"{str(10**60)[:60]}..."), (True, "true"), (False, "false"), (None, "nothing"),
+        ({}, "a mapping"),
+        ([1], "a list"), (1.5, "1.5"),
+    ):  # fmt: skip
+        assert _shown(value) == shown
 
 
 def test_defaults_are_filled_in(tmp_path):

@@ -173,6 +173,7 @@ def test_what_each_column_is_used_for(tmp_path, formula, more, roles):
         ("exclude: [\"w == 'a'\"]", "w", "group"),
         ('exclude: ["w > 1"]', "w", "number"),
         ('exclude: ["1 < w"]', "w", "number"),
+        ("exclude: [\"w in ('a', 3)\"]", "w", "group"),
         ('exclude: ["w"]', "w", "predictor"),
         ('exclude: ["w != v"]', "w", "predictor"),
         ("exclude: [\"x == 'a'\"]", "x", "predictor"),  # the formula decides

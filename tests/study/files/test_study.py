@@ -78,6 +78,7 @@ def about(*subject, message="it is wrong"):
             "There is no",
         ),
         (about("model"), (8, 3), "model", "it is wrong"),
+        (about("model", "contrasts"), (8, 12), "model.formula", "it is wrong"),
         (about("inference", "df"), (1, 1), "", "it is wrong"),
         (about("random_effects", "candidates", 1), (12, 41), "random_effects.candidates.1", "it is wrong"),
         (about("model", message="use df='normal'"), (8, 3), "model", "use inference.df: normal"),
@@ -87,6 +88,17 @@ def test_a_fault_of_the_data_stands_where_the_file_says_it(settings, error, plac
     (found,) = placed(settings, {}, parse_yaml(TEXT, "s.yaml"), [error])
     assert (found.place, ".".join(map(str, found.key))) == (place, key)
     assert found.message.startswith(message)
+
+
+@pytest.mark.parametrize(("formula", "column"), [
+    ("y ~ log(z) + log + (1 | g)", 31), ("y ~ log (z) + log + (1 | g)", 32),
+    ("y ~ xlog + log.x + log + (1 | g)", 37),
+])  # fmt: skip
+def test_a_column_is_found_where_its_name_stands_alone(formula, column):
+    text = f"data: {{source: d}}\nmodel: {{formula: {formula}}}"
+    found, _ = resolve(parse_yaml(text), "s", {})
+    (fault,) = placed(found, {}, parse_yaml(text), [about("data", "columns", "log")])
+    assert (fault.place, fault.key) == ((2, column), ("model", "formula"))
 
 
 def test_a_fault_of_an_override_has_no_place(settings):
@@ -99,6 +111,9 @@ def test_a_fault_of_an_override_has_no_place(settings):
     [
         ("data: {source: d.csv}\nmodel: {formula: y ~ x + (1 | g)}\nseed: -1", {"data", "model"}),
         ("data: {source: d.csv}\nmodel: {formula: y ~ x + (1 | g), method: X}", {"data", "model"}),
+        ("data: {source: d.csv, exclude: ['x >']}\nmodel: {formula: y ~ x + (1 | g)}", {"data", "model"}),
+        ("data: {source: d, columns: {x: {min: a}}}\nmodel: {formula: y ~ x + (1 | g)}", {"data", "model"}),
+        ("data: {source: d.csv, derive: {z: 'x >'}}\nmodel: {formula: y ~ x + (1 | g)}", None),
         ("data: {source: 3}\nmodel: {formula: y ~ x + (1 | g)}", None),
         ("data: {source: d.csv, sep: ';;'}\nmodel: {formula: y ~ x + (1 | g)}", None),
         ("data: {source: d.csv}\nmodel: 3", None),
@@ -134,6 +149,22 @@ def test_an_override_counts_where_it_changes_the_study(tmp_path):
     assert effective(tmp_path / "s.yaml", {}) == {}
     one = load_study(tmp_path / "s.yaml")
     assert changes(one, one, overrides) == {}
+
+
+@pytest.mark.parametrize(("model", "place"), [("model: {method: ML}", (2, 1)), ("seed: 3", (0, 0))])
+def test_what_a_section_lacks_is_told_where_the_section_stands(model, place):
+    document = parse_yaml(f"data: {{source: d.csv}}\n{model}")
+    _, faults = resolve(document, "s", {"model.algorithm": "pls"})
+    assert [(fault.place, fault.key) for fault in faults] == [(place, ("model", "formula"))]
+
+
+def test_an_override_is_of_the_longest_key_that_the_file_has():
+    text = (
+        "data: {source: d, columns: {a: {min: 0}, a.b: {min: 1}}}\nmodel: {formula: y ~ a + `a.b` + (1 | g)}"
+    )
+    found, faults = resolve(parse_yaml(text), "s", {"data.columns.a.b.min": 5.0, "data.columns.a.min": 4.0})
+    assert faults == []
+    assert (found.data.columns["a.b"].min, found.data.columns["a"].min) == (5.0, 4.0)
 
 
 def test_a_value_is_found_under_keys_that_hold_dots():

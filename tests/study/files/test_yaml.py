@@ -26,6 +26,11 @@ from lmmkit.study.files.yaml12 import parse_yaml, read_yaml
         ("'1'", "1"),
         (".5", 0.5),
         ("<<", "<<"),
+        ('"1"', "1"),
+        ("|-\n  12", "12"),
+        (">-\n  12", "12"),
+        ("9" * 100, 10**100 - 1),
+        ("9" * 101, "9" * 101),
     ],
 )
 def test_plain_scalars_are_read_as_yaml_1_2(text, value):
@@ -69,6 +74,9 @@ def test_billions_of_laughs_are_not_expanded():
 def test_deep_nesting_is_refused():
     with pytest.raises(StudyError, match="nested more than 20 deep"):
         parse_yaml("[" * 5000 + "]" * 5000)
+    assert parse_yaml("[" * 21 + "]" * 21).faults == []
+    with pytest.raises(StudyError, match="text:1:22: nested more than 20 deep"):
+        parse_yaml("[" * 22 + "]" * 22)
 
 
 def test_broken_syntax_names_line_and_column():

@@ -63,7 +63,17 @@ def test_numbers_are_no_formulas(tmp_path):
 
 @pytest.mark.parametrize(
     "labels",
-    [["007", "7"], ["1E1", "10"], ["1.50", "2"], ["NA", "x"], ["nan", "null"], ["+1", "2"], [" 1", "2"]],
+    [
+        ["007", "7"],
+        ["1E1", "10"],
+        ["1.50", "2"],
+        ["NA", "x"],
+        ["nan", "null"],
+        ["+1", "2"],
+        [" 1", "2"],
+        ["1 ", "2"],
+        ["1\u00a0", "2"],
+    ],
 )
 def test_labels_that_look_like_numbers_or_gaps_stay_labels(labels, tmp_path):
     assert written(pd.DataFrame({"level": labels}), tmp_path / "t.csv")["level"].tolist() == labels

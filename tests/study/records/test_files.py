@@ -86,6 +86,17 @@ def test_a_file_that_is_missing_or_damaged_is_told(tmp_path):
         read_json(tmp_path / "half.json")
 
 
+@pytest.mark.parametrize(("deep", "good"), [(50, True), (51, False), (3000, False)])
+def test_a_file_of_a_run_is_nested_fifty_deep_at_most(tmp_path, deep, good):
+    for start, end in (("[", "]"), ('{"a": ', "}")):
+        (tmp_path / "a.json").write_text(start * deep + "1" + end * deep)
+        if good:
+            assert read_json(tmp_path / "a.json")
+        else:
+            with pytest.raises(RunError, match=r"a\.json is damaged: .*(nested more than 50 deep|recursion)"):
+                read_json(tmp_path / "a.json")
+
+
 def test_tables_keep_their_digits_and_no_cell_is_a_formula(tmp_path):
     frame = pd.DataFrame({"=x": ["=1+1", "plain", "'q"], "y": [0.1, 1 / 3, np.nan], "-": ["a", None, "b"]})
     content = csv_bytes(frame)

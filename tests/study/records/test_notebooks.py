@@ -208,6 +208,21 @@ def test_the_root_of_the_digests_is_the_tree_of_rfc_6962():
     assert root_digest(files) == node(node(node(a, b), node(c, d)), node(e, f)).hex()
 
 
+def test_what_makes_the_numbers_and_pictures_is_in_every_key(tmp_path, monkeypatch):
+    assert list(keys.versions()) == [
+        "python", "lmmkit", "numpy", "scipy", "pandas", "pyarrow", "narwhals", "statsmodels", "matplotlib",
+        "seaborn", "jinja2",
+    ]  # fmt: skip
+    monkeypatch.setattr(keys, "_PACKAGE", tmp_path)
+    found = {keys.package_digest.__wrapped__()}
+    for ending in ("py", "html", "css", "json"):
+        (tmp_path / f"a.{ending}").write_text("")
+        found.add(keys.package_digest.__wrapped__())
+    assert len(found) == 5
+    (tmp_path / "a.pyc").touch()
+    assert keys.package_digest.__wrapped__() in found
+
+
 def test_the_source_is_that_of_the_package_alone_and_the_machine_is_told_by_its_processor(monkeypatch):
     files = sorted(path for path in Path(lmmkit.__file__).parent.rglob("*") if path.suffix in keys._SOURCE)
     read = []

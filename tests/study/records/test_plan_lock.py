@@ -82,6 +82,7 @@ def test_the_report_says_when_it_was_locked_and_what_deviates(tmp_path, runs, wo
     found["deviations"] = [
         {"what": "seed", "locked": 1, "now": 2},
         {"what": "x", "locked": "absent", "now": digest},
+        {"what": "y", "locked": digest[:63], "now": f"{digest[:63]}-"},
     ]
     (tmp_path / "deviations.json").write_text(json.dumps(found))
     lines = deviation_lines(tmp_path)
@@ -89,6 +90,7 @@ def test_the_report_says_when_it_was_locked_and_what_deviates(tmp_path, runs, wo
         start,
         "Deviation: seed, locked 1, now 2.",
         "Deviation: x, locked absent, now 0123456789ab.",
+        f"Deviation: y, locked {digest[:63]}, now {digest[:63]}-.",
     ]
     marks = [part for line in lines for part in line.parts if hasattr(part, "place")]
     assert {mark.place for mark in marks} >= {"locked", "sha256", "deviations/0/locked", "deviations/1/now"}

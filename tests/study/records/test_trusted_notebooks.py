@@ -352,6 +352,15 @@ def test_without_a_home_nothing_is_trusted_and_the_installed_ones_run(stranger, 
     assert installed(find_notebooks(study_in(tmp_path / "alone")))
 
 
+@pytest.mark.parametrize("folder", ["", "notebooks", "params", "other"])
+def test_the_project_that_is_worked_in_is_above_its_notebooks_and_its_studies(tmp_path, monkeypatch, folder):
+    (tmp_path / folder).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / folder)
+    project = tmp_path / folder if folder == "other" else tmp_path
+    assert trusted.project_folder() == project
+    assert trusted.notebooks_folder(tmp_path / folder) == project / "notebooks"
+
+
 def test_a_folder_that_anyone_can_write_is_told(own):
     books = trusted.own_notebooks(own / "notebooks")
     assert not trusted.anyone_can_write(own / "notebooks", books)

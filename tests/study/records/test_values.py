@@ -69,6 +69,8 @@ def test_each_number_has_a_kind(path, column, kind):
         ("tables/certificate.csv", "value", 1e-14, 1e-9, 0.0, True),
         ("t.csv", "note", "from 1.234 on", "from 1.235 on", 0.0, True),
         ("t.csv", "note", "from 1.234 on", "from 1.244 on", 0.0, False),
+        ("t.csv", "note", "from 1.234 on", "from 1.236 on", 0.0, False),
+        ("t.csv", "note", "from 1e-9 on", "from 2e-9 on", 0.0, False),
         ("t.csv", "note", "from 1.234 on", "up to 1.234", 0.0, False),
         ("t.csv", "note", "18 groups", "19 groups", 0.0, False),
         ("t.csv", "note", "version 1.2.3", "version 1.2.4", 0.0, False),
@@ -88,6 +90,9 @@ def test_versions_are_compared_value_by_value():
     # 1e-6 lies within 1e-7 of the largest number beside it, 100.
     assert (found.values, found.within) == (7, 1)
     assert found.moved == ((Place("se", "2"), 100.0, 101.0),)
+    least = compare("t.csv", b"se\n0.001\n0.0\n", b"se\n0.001\n0.00000005\n")
+    assert least.moved == ((Place("se", "2"), 0.0, 5e-8),)  # the largest beside it is 0.001, not 1
+    assert compare("t.csv", b"se\n-1.0\n0.0\n", b"se\n-1.0\n0.00000005\n").moved == ()
     assert compare("t.csv", one, one + b"c,1,1\n").moved[0] == (Place("rows", ""), 3, 4)
     assert compare("t.json", b'{"a": NaN}', b'{"a": NaN}').moved == ()
     assert compare("t.json", b"{", b'{"a": 1}').moved[0][0] == Place("unreadable", "")
@@ -146,6 +151,8 @@ def test_numbers_have_names_and_the_coefficients_come_first(tables):
     assert found["rows.estimate"] == Quantity(9, "tables/a_shapes.csv")
     assert [found[name].value for name in ("sigma", "singular", "method")] == [2.5, False, "REML"]
     assert found.coefficients() == ["Intercept", "x"]
+    (tables / "tables/coefficients.csv").write_text("coefficient,estimate\nIntercept,1.5\n")
+    assert quantities(tables).coefficients() == []
     assert len(found) == 8
     assert "x.note" not in found
     with pytest.raises(KeyError):

@@ -9,8 +9,12 @@ from scipy import stats
 
 from lmmkit import lmm
 from lmmkit.errors import FitError
-from lmmkit.model.resampling.null_draws import keys, normals, null_draws
-from lmmkit.study.sweeps.specification_curve import joint_tests
+from lmmkit.model.resampling.null_draws import NullDraws, keys, normals, null_draws
+from lmmkit.study.records.artifacts import sha256
+from lmmkit.study.records.manifest import File, Manifest, Record
+from lmmkit.study.records.step_store import Store
+from lmmkit.study.sweeps import specification_curve
+from lmmkit.study.sweeps.specification_curve import NullOptions, draws_of, joint_tests
 
 SLEEP = pd.read_csv(Path(__file__).parents[3] / "params/data/sleepstudy.csv")
 ROWS = np.arange(len(SLEEP))
@@ -67,6 +71,34 @@ def test_the_joint_tests_of_one_cell_are_its_own_test():
     significant = (1 + (np.abs(null) > stats.norm.ppf(0.975)).sum()) / 1000
     assert used == 999
     assert [test.p for test in tests] == pytest.approx([p, significant, p])
+
+
+def test_draws_are_made_again_where_the_fit_or_its_rows_are_others(tmp_path, monkeypatch):
+    made = list[int]()
+
+    def drawn(*_):
+        made.append(len(made))
+        return NullDraws(np.array([0.5]), np.array([float(len(made))]))
+
+    monkeypatch.setattr(specification_curve, "_drawn", drawn)
+    options, store = NullOptions("the slope", 1, 3), Store(tmp_path / "store")
+
+    def asked(of="x", options=options, **contents):
+        files = {"fit/fit.json": "f", "rows.csv": "r", "tables/a.csv": "t"} | contents
+        listed = tuple(File(path, 1, sha256(text.encode())) for path, text in files.items())
+        Manifest("s", "k", steps=(Record("03_fit", "k", listed),)).save(tmp_path)
+        draws_of((tmp_path, of), options, store)
+        return len(made)
+
+    assert asked() == asked() == 1
+    assert asked(**{"tables/a.csv": "u"}) == 1  # no input
+    assert asked(**{"rows.csv": "s"}) == 2
+    assert asked(**{"fit/fit.json": "g"}) == 3
+    assert asked(of="z") == 4
+    assert asked(of=np.array([0.0, 1.0])) == 5
+    assert asked(options=options._replace(n=2)) == 6
+    assert asked(options=options._replace(seed=4)) == 7
+    assert asked() == 7
 
 
 def test_failed_replicates_are_judged_by_the_other_cells():

@@ -79,6 +79,9 @@ DIFFERENCES = "difference between s late and early in the difference of y betwee
         ("x * z", "focus: 'x:z'", (), "change per unit of z of the average slope of y along x",
          "ms per d per unit of z"),
         ("f * s", "focus: 'f:s'", (), DIFFERENCES, "ms"),
+        # The contrast and the values of the focus are no one else's.
+        ("f + h", "focus: h, contrast: [r, p]", ("f",), "difference of y between f b and a", "ms"),
+        ("x * f", "focus: x, at: {f: b}", ("f",), "difference of y between f b and a", "ms"),
         ("1", "", (), "intercept", "ms"),
     ],
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
@@ -16,18 +17,27 @@ from rich.console import Console
 from scipy import stats
 
 from lmmkit.errors import DataError, RunError
+from lmmkit.model.resampling.null_draws import NullDraws
 from lmmkit.study.cluster.project_archive import archive_project, take_files, write_files
 from lmmkit.study.records.keys import machine, versions
 from lmmkit.study.records.log import Log
 from lmmkit.study.records.manifest import Manifest, Record, load_manifest, record_files
 from lmmkit.study.records.quantities import Quantities, Quantity
-from lmmkit.study.sweeps import cell_workers
+from lmmkit.study.sweeps import cell_workers, sweep_files
 from lmmkit.study.sweeps import make_sweep as making
-from lmmkit.study.sweeps.cell_workers import TRIES, CellOptions, CellRun, LocalWorkers, WorkerPool
+from lmmkit.study.sweeps.cell_workers import (
+    TRIES,
+    CellOptions,
+    CellRun,
+    LocalWorkers,
+    WorkerPool,
+    Workers,
+)
 from lmmkit.study.sweeps.cells import Cell, listing, plan_sweep
 from lmmkit.study.sweeps.make_sweep import SweepWatch, make_cells, make_sweep
 from lmmkit.study.sweeps.results import (
     CellResult,
+    _uniform,
     columns_of,
     elsewhere,
     focus_of,
@@ -35,7 +45,7 @@ from lmmkit.study.sweeps.results import (
     unknown,
 )
 from lmmkit.study.sweeps.specification_curve import agreement, curve_table, joint_tests, of_coefficient
-from lmmkit.study.sweeps.sweep_files import sweep_page
+from lmmkit.study.sweeps.sweep_files import _varied, cell_text, sweep_page
 
 
 class Numbers(Quantities):
@@ -76,6 +86,11 @@ def curve_of(results):
 def test_the_curve_is_in_the_order_of_the_estimates_then_of_the_cells_and_ends_with_those_without():
     curve = curve_table(RESULTS, of_coefficient(RESULTS, "x"), 0.05)
     assert curve["cell"].tolist() == [6, 2, 3, 7, 1, 4, 5]
+    assert list(curve.columns) == ["cell", "estimate", "se", "low", "high", "p", "significant", "state"]
+    bent = [{}] * 6 + [{"estimate": 1.0, "p": 0.5, "F": 2.0, "F_p": 0.25}]
+    bends = curve_table(RESULTS, bent, 0.05)
+    assert list(bends.columns) == [*curve.columns[:6], "F", "F_p", "significant", "state"]
+    assert (bends["F_p"].iloc[0], bends["F"].isna().sum()) == (0.25, 6)
     assert curve["state"].tolist() == [
         "estimated", "singular", "not converged", "estimated", "estimated", "failed", "no estimate",
     ]  # fmt: skip
@@ -174,6 +189,88 @@ def test_the_table_has_a_column_for_what_is_asked_and_names_what_no_run_has():
     )
     assert table["converged"].tolist()[0] is True
     assert table["x.estimate"].isna().tolist() == [False, True]
+
+
+def test_a_coefficient_stands_for_all_that_is_said_of_it():
+    columns = ["estimate", "se", "df", "p", "low", "high"]
+    numbers = Numbers({f"x.{name}": 1.0 for name in [*reversed(columns), "t", "vif"]})
+    assert columns_of([CellResult(run_of(1), numbers)], ["x"], None) == [f"x.{name}" for name in columns]
+
+
+@pytest.mark.parametrize(("values", "kind", "held"), [
+    ([1, 2], "int64", [1, 2]), ([1, 2.5], "float64", [1.0, 2.5]), ([True, False], "boolean", [True, False]),
+    ([True, 1], "object", ["true", "1"]), ([1.5, "a"], "object", ["1.5", "a"]),
+    ([[1], "a"], "object", ["[1]", "a"]),
+])  # fmt: skip
+def test_a_column_of_numbers_is_one_of_numbers_and_of_other_values_of_text(values, kind, held):
+    assert (_uniform(values).dtype.name, _uniform(values).tolist()) == (kind, held)
+    gaps = _uniform([*values, None])
+    assert (gaps.dtype.name, gaps.isna().tolist()) == (
+        "float64" if kind == "int64" else kind,
+        [False, False, True],
+    )
+
+
+def test_what_cells_chose_stands_below_the_curve_where_it_differs_between_them():
+    chosen = [
+        {"seed": 1, "title": "t", "data.exclude": []},
+        {"seed": 1, "title": "u", "data.exclude": ["x > 1"]},
+    ]
+    results = [CellResult(run_of(i, overrides=own), Numbers({})) for i, own in enumerate(chosen, 1)]
+    assert _varied(results).to_dict("list") == {"title": ["t", "u"], "data.exclude": ["[]", '["x > 1"]']}
+    assert _varied(results[:1]).empty
+
+
+def test_the_joint_tests_are_over_the_cells_that_have_an_estimate(monkeypatch):
+    curve, asked = curve_of(RESULTS), []
+
+    def drawn(runs, options, store, threads):
+        asked.extend(runs)
+        for run in runs:
+            yield NullDraws(np.array([0.5, -9.0]) * (run == "a6"), np.ones(2))
+
+    monkeypatch.setattr(sweep_files, "draw_all", drawn)
+    runs = [f"a{cell}" for cell in curve["cell"]]
+    tests, used = sweep_files._joint_tests(curve, runs, None, None, 1, 0.05)
+    assert asked == ["a6", "a2", "a3", "a7", "a1"]
+    assert (used, tests[0].observed) == (2, 0.5)
+    assert tests[0].p == pytest.approx(1 / 3)  # the median of the replicates is zero in both
+
+
+def test_a_cell_of_the_page_is_six_digits_a_yes_or_no_or_text():
+    shown = [(1234567.0, "1.23457e+06"), (0.1, "0.1"), (12, "12"), (True, "yes"), (False, "no"), ("a", "a"),
+             (None, ""), (pd.NA, ""), (float("nan"), ""), (float("inf"), "inf")]  # fmt: skip
+    assert [cell_text(value) for value, _ in shown] == [text for _, text in shown]
+
+
+class Cancelled(Workers):
+    """Workers whose cluster has cancelled the second of two cells."""
+
+    def submit(self, cells):
+        futures = [Future(), Future()]
+        futures[1].cancel()
+        return dict(zip(futures, cells, strict=True))
+
+    def completed(self):
+        return list(self.tasks)
+
+    def collect(self, future, cell):
+        return CellRun(cell, None, "cancelled" if future.cancelled() else None)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("stop", "told"), [(False, [(1, None), (2, "cancelled")]), (True, [])])
+def test_a_cell_that_was_cancelled_is_told_of_unless_we_have_stopped(project, stop, told):
+    workers = Cancelled(CellOptions(project))
+    made = workers.make([run_of(1).cell, run_of(2).cell])
+    if stop:
+        workers.stopped = True
+        found = [run for run in made if run.error]
+    else:
+        found = list(made)
+    assert [(run.cell.number, run.error) for run in found] == told
 
 
 def test_a_run_of_another_machine_or_version_says_so():

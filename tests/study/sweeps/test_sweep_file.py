@@ -3,8 +3,10 @@
 import pytest
 
 from lmmkit.errors import StudyError
+from lmmkit.study.files.faults import NOWHERE
 from lmmkit.study.files.sweep_file import read_sweep
-from lmmkit.study.sweeps.cells import listing, plan_sweep
+from lmmkit.study.files.yaml12 import Fault, Position
+from lmmkit.study.sweeps.cells import _placed, listing, plan_sweep
 
 BASE = "base: small.yaml\n"
 
@@ -57,6 +59,10 @@ def test_a_dry_run_lists_the_cells(project):
         ("add: [{seed: x}]", "s.sweep.yaml:2:14: seed: expected a whole number, found text 'x'"),
         ("add: []", "s.sweep.yaml:2:6: add: is empty"),
         ("grid: {seed: [2, 3]}\nadd: [{seed: 3}]", "cell 3 (seed=3) repeats cell 2"),
+        (
+            "add: [{data.source: none.csv}, {data.source: none.csv}]",
+            "cell 2 (data.source=none.csv) repeats cell 1",
+        ),
         ("grid: {model.formula: [y ~ x | g]}", "s.sweep.yaml:2:24: model.formula"),
         ("add: [{data.columns.y.min: 3.0, data.columns.y.max: 1.0}]", "max 1 is below min 3"),
         ("grid: {seed: [2]}\non_error: ignore", "'ignore' is not one of continue, stop"),
@@ -70,6 +76,21 @@ def test_faults_are_told_with_their_place(project, text, message):
     with pytest.raises(StudyError) as caught:
         plan_sweep(path)
     assert message in str(caught.value)
+
+
+def test_a_fault_that_no_setting_names_is_told_with_the_settings_of_its_cell(project):
+    fault = Fault(NOWHERE, ("model", "formula"), "it is wrong")
+    (choice,) = read_sweep(path := written(project, "add: [{model.method: ML, seed: 4}]")).choices()
+    assert _placed(fault, choice, read_sweep(path)) == Fault(
+        Position(2, 22), ("model", "formula"), "it is wrong (under model.method=ML, seed=4)"
+    )
+    own = fault._replace(key=("seed",))
+    assert _placed(own, choice, read_sweep(path)) == own._replace(place=Position(2, 32))
+    for key in ((), ("data",)):  # of no key, and of a section that no setting is in
+        said = "it is wrong" if not key else "it is wrong (under model.method=ML, seed=4)"
+        assert _placed(fault._replace(key=key), choice, read_sweep(path)) == Fault(Position(2, 22), key, said)
+    whole = fault._replace(key=("model",))  # the section that a setting lies in
+    assert _placed(whole, choice, read_sweep(path)).message == "it is wrong"
 
 
 def test_too_many_cells_need_a_yes(project):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import lmmkit
-from lmmkit.model.tables import parameter_names, parameters
+from lmmkit.model.tables import parameter_names, parameters, residual_names
 from lmmkit.study.records.values import RECOMPUTED, agree
 from lmmkit.study.trace.derivations import Origin
 
@@ -43,6 +43,16 @@ def test_every_derivation_gives_the_number_of_the_fit(residual: str, weights: st
         assert agree(made[name].value, float(value), RECOMPUTED), name
 
 
+def test_a_process_in_time_or_space_is_told_by_its_correlation_at_a_distance() -> None:
+    fit = lmmkit.lmm("y ~ arm", trial(), residual="car1(visit | id)")
+    made = Origin(fit.estimates).derivations[residual_names(fit.estimates)[0]]
+    assert made.formula.startswith("R of car1(visit | id), ")
+    assert "R_ij = g_i g_j (1 - nugget) exp(-h_ij / range) at a distance h_ij, R_ii = g_i^2; " in made.formula
+    assert made.formula.endswith(
+        "or the ratio of a level to the first; rho = exp(-1 / range), one unit apart"
+    )
+
+
 def test_a_parameter_of_the_structure_shows_the_covariance_matrix_that_it_is_read_off() -> None:
     fit = lmmkit.lmm("y ~ arm", trial(), residual="un(visit | id)")
     made = Origin(fit.estimates).derivations["cor.1.4"]
@@ -52,3 +62,5 @@ def test_a_parameter_of_the_structure_shows_the_covariance_matrix_that_it_is_rea
     expected = R.loc["1", "4"] / np.sqrt(R.loc["1", "1"] * R.loc["4", "4"])
     assert made.value == pytest.approx(expected, rel=1e-12)
     assert "every correlation between two visits free" in made.formula
+    words = "Ratios are √R_tt / σ, correlations R_st / √(R_ss R_tt); rho is one of unit distance"
+    assert made.formula.endswith(words)

@@ -6,20 +6,38 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm, t
 
 from lmmkit import lmm
+from lmmkit.errors import RunError
+from lmmkit.model.posterior.weighted import sorted_draws
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.rerun import RecordedStudy
 from lmmkit.study.pages.marks import Mark
-from lmmkit.study.records.manifest import Manifest
+from lmmkit.study.records.artifacts import sha256
+from lmmkit.study.records.keys import package_digest, versions
+from lmmkit.study.records.manifest import File, Manifest, Record
 from lmmkit.study.records.quantities import Quantity
 from lmmkit.study.trace import diff as diffs
 from lmmkit.study.trace.derivations import Derivation, Origin, effect
 from lmmkit.study.trace.diff import Change, changes, diff_runs, moves, numbers_of, recipes, separable
-from lmmkit.study.trace.why import derive_from_row, formula_text, marked_text, search_text, searched_text
+from lmmkit.study.trace.why import (
+    OF_DRAWS,
+    _artefact,
+    _cell,
+    _from_draws,
+    _level,
+    _row_of,
+    _rows,
+    derive_from_row,
+    formula_text,
+    marked_text,
+    search_text,
+    searched_text,
+)
 
 SLEEP = pd.read_csv(Path(__file__).parents[3] / "params/data/sleepstudy.csv")
 NOWHERE = "not in the report as a number of its own"
@@ -84,6 +102,8 @@ def test_small_matrices_are_printed_and_large_ones_are_not():
     large = pd.DataFrame(1.5, index=names, columns=names)
     assert formula_text(Derivation("f", {"A": small}), 1.0).count("1.5") == 64
     assert formula_text(Derivation("f", {"A": large}), 1.0) == "f\nA =\n  a matrix of 9 x 9, not printed"
+    for tall, size in ((large[["c0"]], "9 x 1"), (large[:1], "1 x 9")):
+        assert formula_text(Derivation("f", {"A": tall}), 1.0).endswith(f"a matrix of {size}, not printed")
 
 
 ROW = {"estimate": 2.0, "se": 0.5, "df": 7.0, "t": 4.0, "method": "satterthwaite"}
@@ -142,6 +162,150 @@ def test_every_derivation_gives_the_number_of_the_fit(reml):
         assert found is not None
         assert found.value == pytest.approx(ranef.loc["309", column], rel=1e-8)
     assert effect(origin, "Subject", "none", "Days") is None
+
+
+@pytest.mark.parametrize(("reml", "nu", "beside"), [(True, "(n-p)", " + log|X'V⁻¹X|"), (False, "n", "")])
+def test_each_number_has_its_formula(reml, nu, beside):
+    origin = Origin(lmm("Reaction ~ Days + (Days | Subject)", SLEEP, reml=reml).estimates)
+    G = "G = σ² Λ Λ'; SDs are √G_ii, correlations G_ij / √(G_ii G_jj)"
+    formulas = {
+        "deviance": f"-2 log L = {nu} log 2π + log|V|{beside} + (y-Xβ̂)'V⁻¹(y-Xβ̂)",
+        "llf": "log L = -deviance / 2",
+        "aic": "AIC = deviance + 2 npar",
+        "bic": "BIC = deviance + npar log n",
+        "sigma": f"σ² = (y-Xβ̂)'V₁⁻¹(y-Xβ̂) / {nu}, V = σ² V₁",
+        "Days.estimate": "β̂ = (X'V⁻¹X)⁻¹ X'V⁻¹y",
+        "Days.se": "se = √[(X'V⁻¹X)⁻¹]_jj, j = Days",
+        "Days.t": "t = estimate / se",
+        "Subject.sd.Days": G,
+        "Subject.cor.Days.Intercept": G,
+        "theta.Subject.Days":
+            "θ = the free entries of Λ, where the derivative of the deviance is zero or θ at its bound",
+    }  # fmt: skip
+    assert {name: origin.derivations[name].formula for name in formulas} == formulas
+    assert effect(origin, "Subject", "308", "Days").formula == "b̂ = G Z'V⁻¹(y - Xβ̂)"
+    if reml:
+        for method, more in (
+            ("kenward-roger", ""),
+            ("kenward-roger-observed", ", from observed information"),
+        ):
+            adjusted = origin.adjusted(method)["Days.se"].formula
+            words = f"(X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997){more}"
+            assert adjusted == f"se = √[Φ_A]_jj, j = Days; Φ_A is {words}"
+
+
+def test_a_run_is_of_now_where_its_code_versions_and_notebooks_are():
+    now = {"package": package_digest(), "versions": versions(), "notebooks": {"01_a": "x", "02_b": "y"}}
+    books = {"01_a": "x", "02_b": "y", "05_c": "z"}
+    assert diffs._is_current(now, books)
+    for other in (
+        {"package": "p"},
+        {"versions": {}},
+        {"notebooks": {"01_a": "y", "02_b": "y"}},
+        {"package": None},
+        {"notebooks": {"09_z": "x"}},
+    ):
+        assert not diffs._is_current(now | other, books)
+    assert not diffs._is_current({}, books)
+
+
+def test_a_number_of_a_posterior_is_made_of_the_draws_that_a_run_keeps(tmp_path):
+    x, w = [4.0, 1.0, 2.0, 8.0], [0.25, 0.375, 0.25, 0.125]
+    log_weight = [math.log(each) for each in w]
+    (tmp_path / "posterior").mkdir()
+    pd.DataFrame({"g.sd": x, "log_weight": log_weight}).to_parquet(tmp_path / "posterior/draws.parquet")
+    run, held = RunFolder(tmp_path, Manifest("s", "k")), Quantity(1.0, "tables/posterior.csv")
+    mean = sum(a * b for a, b in zip(w, x, strict=True))
+    sd = math.sqrt(sum(a * (b - mean) ** 2 for a, b in zip(w, x, strict=True)))
+    made = {column: _from_draws(run, held, f"g.sd.{column}", 0.8) for column in OF_DRAWS}
+    assert made["mean"].value == pytest.approx(mean, rel=1e-12)
+    assert made["sd"].value == pytest.approx(sd, rel=1e-12)
+    lower, median, upper = (made[column].value for column in ("lower", "median", "upper"))
+    assert 1.0 <= lower < median < upper <= 8.0
+    one = sorted_draws(np.array(x), np.exp(log_weight))
+    assert (lower, median, upper) == tuple(
+        one.quantile(p) for p in ((1.0 - 0.8) / 2.0, 0.5, 1.0 - (1.0 - 0.8) / 2.0)
+    )
+    for column, derivation in made.items():
+        assert derivation.formula == f"{column}: {OF_DRAWS[column]}, of draws x with weights w"
+        assert derivation.made_from == "posterior/draws.parquet"
+        assert (derivation.parts["draws"], derivation.parts["effective"]) == (4.0, one.effective)
+    for path, name in (("tables/other.csv", "g.sd.mean"), ("tables/posterior.csv", "h.sd.mean"),
+                       ("tables/posterior.csv", "g.sd.mode")):  # fmt: skip
+        assert _from_draws(run, Quantity(1.0, path), name, 0.8) is None
+
+
+def test_the_coverage_of_the_intervals_is_that_of_the_study():
+    assert _level({"inference": {"level": 0.8}}) == 0.8
+    for settings in ({}, {"inference": {}}, {"inference": {"level": "x"}}, {"inference": None}):
+        with pytest.raises(RunError, match=r"does not say the coverage of the intervals \(inference.level\)"):
+            _level(settings)
+
+
+def test_a_row_of_a_table_is_found_by_what_it_begins_with(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/a.csv").write_text("term,se,p\nDays,1.5,0.1\nx:Days,2.5,0.2\n")
+    run = RunFolder(tmp_path, Manifest("s", "k"))
+    assert _row_of(run, Quantity(2.5, "tables/a.csv"), "x:Days") == {"term": "x:Days", "se": 2.5, "p": 0.2}
+    assert _row_of(run, Quantity(2.5, "tables/a.csv"), "se") is None
+    assert _row_of(run, Quantity(2.5, "summary.json"), "Days") is None
+
+
+def test_a_file_is_saved_by_a_cell_of_the_step_that_wrote_it(tmp_path):
+    cells = [
+        "step.save_table('other', x)",
+        "save = 1\n# 'fit'",
+        'step.save_table("fit", x)',
+        "step.save_fit(fit)",
+    ]
+    book = {"cells": [{"cell_type": "code", "source": source, "metadata": {}} for source in cells],
+            "metadata": {}, "nbformat": 4, "nbformat_minor": 5}  # fmt: skip
+    for name in ("02_a", "03_fit"):
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps(book))
+    listed = [
+        ("study", ["study.json"]),
+        ("02_a", ["tables/other.csv"]),
+        ("03_fit", ["tables/fit.csv", "fit.json"]),
+    ]
+    steps = tuple(Record(step, "k", tuple(File(path, 1, "s") for path in paths)) for step, paths in listed)
+    run = RunFolder(tmp_path, Manifest("s", "k", steps=steps))
+    assert _cell(run, "tables/fit.csv") == f"03_fit.ipynb, code cell 3:\n{cells[2]}"
+    assert _cell(run, "fit.json") == f"03_fit.ipynb, code cell 4:\n{cells[3]}"
+    assert _cell(run, "tables/other.csv") == f"02_a.ipynb, code cell 1:\n{cells[0]}"
+    assert _cell(run, "study.json") == "the run's own record, made before the first step"
+
+
+def test_a_file_is_told_with_its_step_and_whether_it_is_as_listed(tmp_path):
+    for name in ("good", "bad"):
+        (tmp_path / name).write_text("x")
+    files = (File("good", 1, sha256(b"x")), File("bad", 1, sha256(b"y")), File("gone", 1, sha256(b"x")))
+    run = RunFolder(tmp_path, Manifest("s", "k", steps=(Record("03_fit", "k", files),)))
+    digest = f"sha256 {sha256(b'x')[:12]}"
+    said = {name: _artefact(run, "Days.se", Quantity(1.0, name)) for name in ("good", "bad", "gone", "none")}
+    assert said == {
+        "good": f"good, field Days.se, written by 03_fit ({digest}, as the manifest lists it)",
+        "bad": f"bad, field Days.se, written by 03_fit ({digest}, NOT what the manifest lists)",
+        "gone": "gone, field Days.se, written by 03_fit (missing, NOT what the manifest lists)",
+        "none": "none, which the manifest does not list",
+    }
+
+
+def test_the_rows_are_counted_and_up_to_five_reasons_told(tmp_path):
+    def told(*reasons: str) -> str:
+        rows = pd.DataFrame({"reason": reasons, "status": ["dropped" if r else "kept" for r in reasons]})
+        rows.to_csv(tmp_path / "rows.csv", index_label="row")
+        return _rows(RunFolder(tmp_path, Manifest("s", "k")))
+
+    assert told("", "", "") == "3 of 3 (rows.csv lists each)"
+    assert (
+        told("", "y > 3", "no x", "no x") == "1 of 4; 2 dropped: no x; 1 dropped: y > 3 (rows.csv lists each)"
+    )
+    six = told(*"aabbccddeef", "")
+    assert six.count("2 dropped") == 5
+    assert "f" not in six.removesuffix(" (rows.csv lists each)").replace("of", "")
+    (tmp_path / "rows.csv").unlink()
+    unread = _rows(RunFolder(tmp_path, Manifest("s", "k")))
+    assert unread.startswith("rows.csv cannot be used: rows.csv is not in")
 
 
 def test_a_factor_s_matrices_stand_in_the_formulas():
@@ -249,3 +413,32 @@ def test_one_cause_needs_no_execution_and_several_say_when_they_are_not_told_apa
     assert [move.shares for move in told.moves if move.name == "x"] == [{}]
     lost = diff_runs(folders[0], folders[2])
     assert lost.note == f"not attributed: d.csv (sha256 {'a' * 12}) was not found; name it with --data FILE"
+
+
+def test_code_comes_first_where_it_made_the_second_run_and_else_last(tmp_path, monkeypatch):
+    """Between the two lies the first study by the code of now, which is the only one that can be executed."""
+    old, now = PROVENANCE, {**PROVENANCE, "package": "now"}
+    run_folder(tmp_path / "old", SETTINGS, old, {"x": 1.0})
+    run_folder(tmp_path / "now", {**SETTINGS, "seed": 2}, now, {"x": 4.0})
+    run_folder(tmp_path / "older", {**SETTINGS, "seed": 2}, {**PROVENANCE, "package": "older"}, {"x": 9.0})
+    between = run_folder(tmp_path / "between", SETTINGS, now, {"x": 1.5})
+    executed: list[RecordedStudy] = []
+
+    def again(study: RecordedStudy, *_: object, **__: object) -> RunFolder:
+        executed.append(study)
+        return between
+
+    monkeypatch.setattr(diffs, "run_again", again)
+    monkeypatch.setattr(diffs, "trusted_notebooks", lambda _: [])
+    monkeypatch.setattr(diffs, "_is_current", lambda provenance, _: provenance["package"] == "now")
+    monkeypatch.setattr(diffs, "_data", lambda *_: tmp_path / "d.csv")
+    forth, back = (diff_runs(tmp_path / a, tmp_path / b) for a, b in (("old", "now"), ("now", "old")))
+    assert (forth.note, dict(forth.moves[0].shares)) == ("", {"code": 0.5, "seed": 2.5})
+    assert list(forth.moves[0].shares) == ["code", "seed"]
+    assert (back.note, dict(back.moves[0].shares)) == ("", {"seed": -2.5, "code": -0.5})
+    assert list(back.moves[0].shares) == ["seed", "code"]
+    assert [study.settings["seed"] for study in executed] == [1, 1]
+    lost = diff_runs(tmp_path / "old", tmp_path / "older").note
+    assert lost.startswith(
+        "not attributed: neither run was made by what is installed now; install the lmmkit of one"
+    )
