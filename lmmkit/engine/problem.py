@@ -240,6 +240,11 @@ class Problem:
         """Number of random effects."""
         return sum(term.levels * len(term.columns) for term in self.terms)
 
+    def X(self, kept: Sequence[int]) -> Floats:
+        """Returns (n, p) the columns of X that are kept."""
+        columns = [self.columns[self.fixed[i]] for i in kept]
+        return np.stack(columns, axis=1) if columns else np.empty((len(self.response), 0))
+
     def term_columns(self, term: Term) -> Floats:
         """Returns (n, k) the columns of Z of a term, before they are divided among its levels."""
         return np.stack([self.columns[c] for c in term.columns], axis=1)

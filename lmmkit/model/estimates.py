@@ -297,8 +297,7 @@ class Estimates(FitNumbers):
     @property
     def X(self) -> Floats:
         """(n, p) columns of the coefficients."""
-        columns = [self.problem.columns[self.problem.fixed[i]] for i in self.kept]
-        return np.stack(columns, axis=1) if columns else np.empty((self.nobs, 0))
+        return self.problem.X(self.kept)
 
     @property
     def noise(self) -> Floats:

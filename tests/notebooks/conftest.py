@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import warm
+from support.once import made_once, run_of
 
 ROOT = Path(__file__).parents[2]
 STUDY = """\
@@ -26,10 +28,7 @@ report: {focus: x}
 """
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory):
-    """A folder with notebooks, a study and its data, one value of which is missing."""
-    folder = tmp_path_factory.mktemp("project")
+def make_project(folder):
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     (folder / "params/data").mkdir(parents=True)
     (folder / "params/tiny.yaml").write_text(STUDY)
@@ -38,4 +37,23 @@ def project(tmp_path_factory):
     y = 10 + 2 * x + random.normal(size=6)[group] + random.normal(size=6)[group] * x + random.normal(size=30)
     rows = [f"{value:.6f},{at},<g{of}>$" for value, at, of in zip(y, x, group, strict=True)]
     (folder / "params/data/tiny.csv").write_text("\n".join(["y,x,g", *rows, ",3,<g0>$"]) + "\n")
+
+
+def run_tiny(folder):
+    make_project(folder)
+    done = warm.lmmkit(folder, "run", "params/tiny.yaml")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A folder with notebooks, a study and its data, one value of which is missing."""
+    folder = tmp_path_factory.mktemp("project")
+    make_project(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """The folder of a run of the tiny study."""
+    return run_of(made_once(tmp_path_factory, "tiny", run_tiny))

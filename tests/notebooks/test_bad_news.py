@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from support import warm
+from support.once import made_once, run_of
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -24,10 +25,7 @@ random_effects: {candidates: [(1 | g), (x | g)]}
 """
 
 
-@pytest.fixture(scope="module")
-def stuck(tmp_path_factory):
-    """The run of a search by expectation-maximisation whose optimum lies on the boundary."""
-    project = tmp_path_factory.mktemp("project")
+def run_flat(project):
     shutil.copytree(ROOT / "notebooks", project / "notebooks")
     (project / "params").mkdir()
     (project / "params/flat.yaml").write_text(STUDY)
@@ -38,7 +36,14 @@ def stuck(tmp_path_factory):
     (project / "params/flat.csv").write_text("\n".join(["y,x,g", *rows]) + "\n")
     done = warm.lmmkit(project, "run", "params/flat.yaml")
     assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip().split("\n")[-1]).parent, done.stderr
+    (project / "said.txt").write_text(done.stderr)
+
+
+@pytest.fixture(scope="module")
+def stuck(tmp_path_factory):
+    """The run of a search by expectation-maximisation whose optimum lies on the boundary, and its words."""
+    project = made_once(tmp_path_factory, "flat", run_flat)
+    return run_of(project), (project / "said.txt").read_text()
 
 
 def test_a_failed_certificate_opens_the_report_with_an_alarm(stuck):

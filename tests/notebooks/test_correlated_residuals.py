@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from support import warm
+from support.once import made_once, run_of
 
 import lmmkit
 from lmmkit.study.report.read_back import prove
@@ -69,7 +70,7 @@ def shipped(folder, name):
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory):
     """The run of the shipped trial."""
-    return shipped(tmp_path_factory.mktemp("project"), "trial")
+    return run_of(made_once(tmp_path_factory, "trial", lambda folder: shipped(folder, "trial")))
 
 
 def words(folder):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from support import warm
+from support.once import made_once, run_of
 from support.tiny import trust_project
 
 from lmmkit.errors import RunError, StudyError
@@ -23,22 +24,30 @@ from lmmkit.study.trace.why import why
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project")
+def make_place(folder):
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     (folder / "params/data").mkdir(parents=True)
     shutil.copy(ROOT / "params/data/sleepstudy.csv", folder / "params/data")
     for name in ("sleepstudy", "sleepstudy_posterior"):
         shutil.copy(ROOT / f"params/{name}.yaml", folder / "params")
-    return folder
 
 
 @pytest.fixture(scope="module")
-def run(place):
-    done = warm.lmmkit(place, "run", "params/sleepstudy_posterior.yaml", "--set=posterior.draws=1000")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    make_place(folder)
+    return folder
+
+
+def run_posterior(folder):
+    make_place(folder)
+    done = warm.lmmkit(folder, "run", "params/sleepstudy_posterior.yaml", "--set=posterior.draws=1000")
     assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip().split("\n")[-1]).parent
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return run_of(made_once(tmp_path_factory, "posterior", run_posterior))
 
 
 def section(run):

@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-from support import warm
 
 from lmmkit.study.records.notebooks import normalised
 from lmmkit.study.report.read_back import prove
@@ -22,15 +21,6 @@ def call(project, *command):
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@pytest.fixture(scope="session")
-def run(project):
-    """The folder of a run of the tiny study."""
-    done = warm.lmmkit(project, "run", "params/tiny.yaml")
-    assert done.returncode == 0, done.stderr
-    key = (project / "reports/tiny/latest").read_text().strip()
-    return project / "reports/tiny" / key
 
 
 @pytest.fixture(scope="session")

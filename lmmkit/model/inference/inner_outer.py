@@ -70,8 +70,7 @@ def strata(design: Design, kept: Sequence[int]) -> Strata:
                 "crossed. Use df='kenward-roger', 'satterthwaite' or 'containment'."
             )
     problem = design.problem
-    X = [problem.columns[problem.fixed[i]] for i in kept]
-    columns = np.array([_stratum(x, groupings) for x in X], dtype=np.intp)
+    columns = np.array([_stratum(x, groupings) for x in problem.X(kept).T], dtype=np.intp)
     terms = tuple(tuple(kept.index(c) for c in term.columns if c in kept) for term in design.fixed_terms)
     sizes = np.array([*(g.size for g in groupings), len(problem.response)], np.intp)
     return Strata(sizes, columns, terms)

@@ -152,7 +152,7 @@ def aliasing(estimates: Estimates) -> Floats:
     A[np.arange(len(kept)), kept] = 1.0
     left_out = [i for i in range(len(problem.fixed)) if i not in kept]
     if left_out and kept:
-        X, Y = estimates.X, np.stack([problem.columns[problem.fixed[i]] for i in left_out], axis=1)
+        X, Y = estimates.X, problem.X(left_out)
         lengths, others = np.linalg.norm(X, axis=0), np.linalg.norm(Y, axis=0)
         others[others == 0.0] = 1.0
         Q, R = np.linalg.qr(X / lengths)  # at unit length rounding can be told from a coefficient

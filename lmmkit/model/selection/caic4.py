@@ -103,7 +103,7 @@ class _System:
         n, p = len(problem.response), len(fit.kept)
         self.problem, self.fit, self.residuals, self.p = problem, fit, residuals, p
         roots = np.ones(n) if problem.weights is None else np.sqrt(problem.weights)
-        X = np.column_stack([np.empty((n, 0)), *(problem.columns[problem.fixed[i]] for i in fit.kept)])
+        X = problem.X(fit.kept)
         basis = np.linalg.qr(X * roots[:, None])[0]
         U = sparse.hstack([sparse.csr_array(basis), *_random_columns(problem, roots)], format="csr")
         blocks = [np.kron(np.eye(t.levels), L) for t, L in zip(problem.terms, fit.factors, strict=True)]

@@ -182,12 +182,6 @@ def compare_opinion(opinion: Opinion, estimates: Estimates) -> Iterator[Finding]
     yield Finding(OPINION, name, verdict, f"{worst:.3g}", f"at most {SHIFT:g}")
 
 
-def _fixed_columns(estimates: Estimates) -> list[Floats]:
-    """The columns of X that are not aliased."""
-    problem = estimates.problem
-    return [problem.columns[problem.fixed[i]] for i in estimates.kept]
-
-
 def _response(problem: Problem) -> Floats:
     """y without the offset."""
     return problem.response if problem.offset is None else problem.response - problem.offset
@@ -238,7 +232,7 @@ def _mixed_lm(estimates: Estimates) -> Any:
     from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
 
     problem = estimates.problem
-    y, X = _response(problem), np.column_stack(_fixed_columns(estimates))
+    y, X = _response(problem), estimates.X
     codes = problem.terms[0].codes
     Z = [problem.term_columns(term) for term in problem.terms]
     if len(Z) == 1 and len(problem.terms[0].structure.cones) == 1:
@@ -288,7 +282,7 @@ def read_lme4(output: str, errors: str) -> Opinion:
 def write_for_lme4(estimates: Estimates, folder: Path) -> None:
     """Columns x1, x2, ... of X, z1, z2, ... of Z, g1, g2, ... of codes; and the formula in these names."""
     problem = estimates.problem
-    fixed = {f"x{i + 1}": x for i, x in enumerate(_fixed_columns(estimates))}
+    fixed = {f"x{i + 1}": x for i, x in enumerate(estimates.X.T)}
     used = sorted({c for term in problem.terms for c in term.columns})
     slopes = {c: f"z{i + 1}" for i, c in enumerate(used)}
     groups = {f"g{t + 1}": term.codes for t, term in enumerate(problem.terms)}

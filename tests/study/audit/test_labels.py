@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from support.once import made_once, run_of
 from support.projects import ROOT, lmmkit
 
 pytestmark = pytest.mark.slow
@@ -22,9 +23,7 @@ model:
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    project = tmp_path_factory.mktemp("hostile")
+def run_hostile(project):
     with (ROOT / "params/data/sleepstudy.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     names = sorted({row["Subject"] for row in rows})
@@ -38,8 +37,11 @@ def folder(tmp_path_factory):
     (project / "study.yaml").write_text(STUDY)
     done = lmmkit(project, "run", "study.yaml")
     assert done.returncode == 0, done.stderr
-    (place,) = (path.parent for path in project.glob("reports/study/*/report.html"))
-    return place
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return run_of(made_once(tmp_path_factory, "hostile-labels", run_hostile))
 
 
 def test_the_report_holds_them_as_text(folder):

@@ -95,7 +95,7 @@ def test_a_kernel_works_in_its_folder_under_no_settings_of_the_machine(monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(IPKernelApp, "instance", App)
     monkeypatch.setattr(application, "SYSTEM_CONFIG_DIRS", ["/etc/ipython"])
-    monkeypatch.setattr(application, "ENV_CONFIG_DIRS", ["/opt/etc/ipython"])
+    monkeypatch.setattr(application, "ENV_CONFIG_DIRS", ["/etc/elsewhere/ipython"])
     monkeypatch.setattr(threading, "excepthook", sys.excepthook)
     (tmp_path / "there").mkdir()
     loggers = [App.log, logging.getLogger("tornado"), logging.getLogger("asyncio")]
