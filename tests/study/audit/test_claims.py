@@ -483,6 +483,11 @@ def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):
     ]
     assert [f.expected for f in check_integrity(run)][4] == "20 bytes"
     assert next(check_integrity(made_run(tmp_path, {}))).verdict == IDENTICAL
+    linked = made_run(tmp_path / "linked", {"a.csv": "1"})
+    (tmp_path / "linked/a.csv").unlink()
+    (tmp_path / "linked/a.csv").symlink_to(tmp_path / "a.csv")
+    _, told = check_integrity(linked)
+    assert (told.what, told.verdict, told.found, told.expected) == ("a.csv", DIFFERS, "a link", "a file")
     for status in ("running", "interrupted", "by hand"):
         assert next(check_integrity(made_run(tmp_path, {}, status))).verdict == DIFFERS
 
@@ -506,6 +511,12 @@ def test_what_stands_in_the_way_of_an_audit_is_told_before_its_work(tmp_path, mo
     assert (audit.holds, target) == (True, tmp_path / "run.audit")
     # A signature that lay there is not of this verdict.
     assert sorted(path.name for path in target.iterdir()) == ["audit.html", "audit.json"]
+    (tmp_path / "linked").mkdir()
+    Manifest("s", "k").save(tmp_path / "linked")
+    (tmp_path / "linked.audit").symlink_to(tmp_path / "run.audit")
+    with pytest.raises(RunError, match=r"linked\.audit is a link, and no audit is written through it"):
+        audit_run(tmp_path / "linked")
+    assert audit_run(tmp_path / "linked", out=tmp_path / "out")[1] == tmp_path / "out"
     audit_run(folder, out=tmp_path)  # around the audited folder, not in it
     assert (tmp_path / "audit.json").is_file()
 

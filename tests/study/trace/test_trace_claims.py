@@ -164,6 +164,19 @@ def test_every_derivation_gives_the_number_of_the_fit(reml):
     assert effect(origin, "Subject", "none", "Days") is None
 
 
+@pytest.mark.parametrize("reml", [True, False])
+def test_an_offset_and_weights_are_in_every_derivation(reml):
+    data = SLEEP.assign(w=1.0 + np.arange(180) % 3)
+    fit = lmm("Reaction ~ Days + offset(w * 9) + (Days || Subject)", data, weights="w", reml=reml)
+    made = Origin(fit.estimates).derivations
+    for name, value in {
+        "deviance": fit.deviance,
+        "sigma": fit.sigma,
+        "Days.estimate": fit.params["Days"],
+    }.items():
+        assert made[name].value == pytest.approx(value, rel=1e-8), name
+
+
 @pytest.mark.parametrize(("reml", "nu", "beside"), [(True, "(n-p)", " + log|X'V⁻¹X|"), (False, "n", "")])
 def test_each_number_has_its_formula(reml, nu, beside):
     origin = Origin(lmm("Reaction ~ Days + (Days | Subject)", SLEEP, reml=reml).estimates)
