@@ -8,7 +8,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -804,6 +804,54 @@ def test_a_record_is_read_or_refused():
     for name in ("../s", "", ".s", "a/b"):
         with pytest.raises(RunError, match="is no name of a study"):
             recorded_study(SETTINGS, {**PROVENANCE, "study": name})
+
+
+class Pool:
+    """A pool of one worker that answers as it is told."""
+
+    answer = MappingProxyType({"key": "abc", "error": None})
+
+    def __init__(self, kernel, folder, environment):
+        self.kernel, self.folder, self.environment, self.closed = kernel, folder, environment, False
+        Pool.last = self
+
+    def ask(self, order):
+        self.order = order
+        return Pool.answer
+
+    def close(self):
+        self.closed = True
+
+
+STUDY = {
+    "data": {"source": "data/d.csv"}, "model": {"formula": "y ~ x + (1 | g)", "method": "ML"}, "seed": 7,
+}  # fmt: skip
+
+
+def test_a_study_is_executed_in_an_empty_place_with_its_data_and_its_lock(tmp_path, monkeypatch):
+    (tmp_path / "d.csv").write_text("y,x,g\n")
+    study = RecordedStudy("s", STUDY, "data/d.csv", "d", {"model.method": "ML"}, "params", b'{"lock": 1}')
+    monkeypatch.setattr(rerun, "WorkerPool", Pool)
+    place, file = tmp_path / "place", tmp_path / "place/work/of/this/study/params/s.yaml"
+    Manifest("s", "abc").save(place / "reports/s/abc")
+    assert rerun.run_again(study, tmp_path / "d.csv", place).folder == place / "reports/s/abc"
+    assert Pool.last.kernel == {"cold": True, "allow_outside": False}
+    assert (Pool.last.folder, Pool.last.closed) == (file.parent, True)
+    assert Pool.last.order == {
+        "study": str(file), "overrides": {"model.method": "ML"}, "reports": str(place / "reports"),
+        "again": [],
+    }  # fmt: skip
+    assert json.loads(file.read_bytes()) == STUDY
+    assert file.with_name("s.lock.json").read_bytes() == b'{"lock": 1}'
+    assert (file.parent / "data/d.csv").read_text() == "y,x,g\n"
+    monkeypatch.setattr(Pool, "answer", {"key": None, "error": "no optimum\nin 03_fit"})
+    with pytest.raises(RunError, match="no optimum\nin 03_fit"):
+        rerun.run_again(study, tmp_path / "d.csv", tmp_path / "b", cold=False)
+    assert (Pool.last.kernel["cold"], Pool.last.closed) == (False, True)
+    for overrides in ({"seed": 8}, {"model.method": "REML"}):  # which the settings do not hold
+        wrong = replace(study, overrides=overrides)
+        with pytest.raises(RunError, match=r"are not in study\.json, which holds the study as it ran"):
+            rerun.run_again(wrong, tmp_path / "d.csv", tmp_path / f"c{len(overrides)}{next(iter(overrides))}")
 
 
 def test_a_kept_copy_takes_the_place_of_whatever_was_there(tmp_path):
