@@ -75,15 +75,15 @@ class ProfiledDeviance(Objective[Evaluation]):
 
     def units(self, point: Evaluation) -> Floats:
         """Those of rho; a theta beside it is in its own."""
-        out, m = np.ones(len(point.theta)), self.criterion.layout.count
-        if len(point.rho):
-            out[m:] = self.criterion.source.structure.units(point.rho)
+        out, r = np.ones(len(point.theta)), len(point.rho)
+        if r:
+            out[-r:] = self.criterion.source.structure.units(point.rho)
         return out
 
     def length(self, point: Evaluation, step: Floats) -> float:
         """The largest step in a coordinate of R, in their units."""
-        moved = np.abs(step) / self.units(point)
-        return float(moved[self.criterion.layout.count :].max(initial=0.0))
+        r = len(point.rho)
+        return float((np.abs(step) / self.units(point))[-r:].max()) if r else 0.0
 
     def refuse_runaway(self, point: Evaluation, step: Floats) -> None:
         """Refuse where the deviance is flat, or falls along Newton's direction for as far as can be seen."""

@@ -96,7 +96,7 @@ class Source:
     @property
     def count(self) -> int:
         """Number of rows used."""
-        return self.table.rows if self.rows is None else len(self.rows)
+        return self.evaluator.table.rows if self.rows is None else len(self.rows)
 
     def used(self, values: Floats) -> Floats:
         """The rows used of a column."""

@@ -347,11 +347,11 @@ def coded_products(
     for term in terms:
         span = [scoped for scoped in _span(term, variables) if frozenset(scoped) not in spanned]
         coded.append(tuple(_simplified(span)))
-        spanned.update(frozenset(scoped) for scoped in span)
+        spanned.update(map(frozenset, span))
     return tuple(coded)
 
 
-def _span(term: Term, variables: Mapping[Expression, Variable]) -> Iterable[Scoped]:
+def _span(term: Term, variables: Mapping[Expression, Variable]) -> list[Scoped]:
     """The margins that a term spans: each factor reduced or absent, numbers always there."""
     choices = [
         ((factor, True), None) if variables[factor].spans_intercept else ((factor, False),) for factor in term
@@ -361,8 +361,7 @@ def _span(term: Term, variables: Mapping[Expression, Variable]) -> Iterable[Scop
             f"`{':'.join(factor.text for factor in term)}` has more than {MOST_MARGINS:,} margins to be "
             "coded: name the interactions that are wanted, of fewer factors each."
         )
-    for chosen in itertools.product(*choices):
-        yield tuple(part for part in chosen if part is not None)
+    return [tuple(filter(None, chosen)) for chosen in itertools.product(*choices)]
 
 
 def _simplified(span: Iterable[Scoped]) -> list[Scoped]:

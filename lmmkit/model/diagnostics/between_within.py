@@ -109,14 +109,14 @@ class BetweenWithin:
                 variable, group, effect, number(then), number(now),
             ),
             notable=Sentence(
-                "{} acts otherwise between the levels of {} than within them: with its group mean beside it "
-                "the coefficient of {} would be {}, not {}, and that of the mean {}.",
+                "The effect of {} between the levels of {} is not that within them: with its group mean "
+                "beside it the coefficient of {} would be {}, not {}, and that of the mean {}.",
                 variable, group, effect, number(then), number(now), number(float(delta[at])),
             ),
             statistic=split.test.squares(normalised),
             size=size,
             matters=size >= MATTERS,
-            remedy=_remedy(split.name, split.group),
+            remedy=_remedy(estimates.design, split.name, split.group),
             method="score test of the group means",
         )  # fmt: skip
 
@@ -184,7 +184,13 @@ def _unchecked(group: str, why: str) -> Unchecked:
     return Unchecked(CHECK, group, Sentence(why), what)
 
 
-def _remedy(name: str, group: str) -> str:
+def _remedy(design: Design, name: str, group: str) -> str:
+    if (
+        design.composition[name][0].kind == "factor"
+    ):  # whose means are shares of levels: `group_mean` has none
+        return (
+            f"add the share of each level of {name} in the levels of {group} to the data and the fixed part"
+        )
     if not (name.isidentifier() and group.isidentifier()):
         return f"add the means of {name} over {group} to the fixed part"
     return f"derive `{name}_mean: group_mean({name}, {group})` and add `{name}_mean` to the fixed part"

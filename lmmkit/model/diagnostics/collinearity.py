@@ -197,8 +197,8 @@ def _found(estimates: Estimates) -> Iterator[CheckResult | Unchecked]:
         name, partner = text(f"`{one.name}`"), text(f"`{one.partner}`")
         factor = float(np.sqrt(one.vif))
         notable = Sentence(
-            "{} is collinear with other predictors, most with {}: its standard errors are {} times what they "
-            "would be without anything in common (variance inflation {}; without {} {}).",
+            "The predictor {} is collinear with others, most with {}: its standard errors are {} times what "
+            "they would be without anything in common (variance inflation {}; without {} {}).",
             name, partner, number(factor, 1), number(one.vif, 1), partner, number(one.without, 1),
         )  # fmt: skip
         yield CheckResult(

@@ -254,7 +254,7 @@ def subjects_apart(sets: Replicated) -> Iterator[CheckResult | Unchecked]:
     design = sets.estimates.design
     residual = design.residual
     subjects = residual.subjects if residual is not None else None
-    if subjects is None or subjects.size < 10 or subjects in design.groupings:
+    if subjects is None or subjects.size < 10 or subjects.name in (each.name for each in design.groupings):
         return
     values, codes = sets.conditional[sets.free], subjects.codes[sets.free]
     z = cube_root_normal(

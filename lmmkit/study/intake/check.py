@@ -130,7 +130,7 @@ def _check_model(settings: Settings, table: PreparedData, base: Base, found: Fin
         tables = read_known_files(model.known, base)
         options["known"] = {group: read_one(one, group) for group, one in tables.items()} or None
         design = build_design(model.formula, table.frame, **options)
-        notices += [*design.warnings, *_dropped(design, reml=model.method == "REML")]
+        notices += [*design.warnings, *_dropped(design)]
     if model.residual_structure is not None:
         with found.part("model", "algorithm"):
             refuse_em(model.algorithm, "the parameters of a residual structure")
@@ -185,13 +185,13 @@ def _check_posterior(settings: Settings, design: Design, found: Findings) -> Non
                     raise StudyError(f"the model has no parameter {name}{near}")
 
 
-def _dropped(design: Design, *, reml: bool) -> Iterator[str]:
+def _dropped(design: Design) -> Iterator[str]:
     """Sentences about columns of X that the fit leaves out.
 
     Raises:
         FitError: The model cannot be estimated from these data.
     """
-    kept = set_up(design.problem, reml=reml).prepared.kept
+    kept = set_up(design.problem, reml=False).prepared.kept  # the same by either method
     names = [name for i, name in enumerate(design.fixed_names) if i not in kept]
     if names:
         others = [name for i, name in enumerate(design.fixed_names) if i in kept]

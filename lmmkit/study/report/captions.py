@@ -700,7 +700,7 @@ def forest(coefficients: pd.DataFrame, drawn: pd.DataFrame, level: float) -> Wor
         fill(
             "The {} confidence interval excludes zero for {}.",
             at_level(level),
-            listed(map(Name, clear)) if len(clear) else "none of the coefficients",
+            join("; ", map(Name, clear)) if len(clear) else "none of the coefficients",
         ),
         "{} with intervals, beside the line of no effect.",
         counted(Numbers("coefficients", coefficients).fact("drawn"), "coefficient"),
@@ -713,12 +713,15 @@ def climb(table: pd.DataFrame) -> Words:
     limit = "its limit" if len(slow) == 1 else "their limits"
     names = listed(map(Name, slow))
     unfinished = fill("; {} did not converge within {}", names, limit) if len(slow) else ""
+    numbers, end = Numbers("algorithms", table), "at one deviance"
+    if numbers.facts["furthest above, of those converged"]:
+        end = "within {furthest above, of those converged:2} deviance units of the lowest"
     form = (
         "{algorithms} algorithms, {fewest iterations} to {most iterations} iterations, one optimum: those "
-        "that converged end within {furthest above, of those converged:2} deviance units of the lowest{}."
+        f"that converged end {end}{{}}."
     )
     return _words(
-        Numbers("algorithms", table).told(form, unfinished),
+        numbers.told(form, unfinished),
         "Deviance above the lowest by iteration, both on a log scale, a line per algorithm.",
     )
 

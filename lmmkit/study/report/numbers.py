@@ -166,7 +166,7 @@ def rounded(value: Any, decimals: int | None = None) -> str:
         return "" if value is None else str(value)
     if not math.isfinite(value):
         return "none" if math.isnan(value) else "infinite"
-    return number(value) if decimals is None else f"{value:,.{decimals}f}".replace("-", MINUS)
+    return number(value) if decimals is None else f"{value:z,.{decimals}f}".replace("-", MINUS)
 
 
 def probability(p: float) -> str:

@@ -5,15 +5,10 @@ import subprocess
 import sys
 
 import pytest
-import typer.testing
+from support.commands import invoke
 from support.tiny import DATA, STUDY
 
-from lmmkit.study.cli.app import app
 from lmmkit.study.files.schema import Settings
-
-
-def invoke(*arguments):
-    return typer.testing.CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import typer.testing
+import typer
+from support.commands import invoke
 
 from lmmkit.errors import DataError, FitError, RunError, StudyError
 from lmmkit.study.cli import lab_session
-from lmmkit.study.cli.app import app, main
+from lmmkit.study.cli.app import main
 from lmmkit.study.cli.exit_codes import (
     DIFFERENT,
     FAILED,
@@ -23,10 +24,6 @@ from lmmkit.study.cli.exit_codes import (
 )
 from lmmkit.study.records.trusted_notebooks import is_trusted, own_notebooks
 from lmmkit.study.runs.execute import StepError
-
-
-def invoke(*arguments):
-    return typer.testing.CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
 
 
 @pytest.mark.parametrize(

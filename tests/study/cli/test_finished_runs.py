@@ -4,10 +4,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import typer.testing
+from support.commands import invoke
 
 from lmmkit.study.audit.verdicts import DIFFERS, HOLDS, IDENTICAL, UNCHECKED, Audit, Finding
-from lmmkit.study.cli.app import app
 from lmmkit.study.trace.diff import Change, Difference, Move
 
 GOOD = Finding("integrity", "every file", IDENTICAL, "the same", "as listed")
@@ -30,7 +29,7 @@ def told(monkeypatch):
 
         monkeypatch.setattr(f"lmmkit.study.{function}", stand_in)
         # Rich draws its tables as wide as the terminal is.
-        done = typer.testing.CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "TERM": "dumb"})
+        done = invoke(*arguments, TERM="dumb")
         assert done.exception is None or isinstance(done.exception, SystemExit), repr(done.exception)
         lines = [
             " ".join(line.replace("│", " ").replace("┃", " ").split()) for line in done.output.splitlines()
@@ -127,7 +126,7 @@ def test_the_chain_of_a_number_stands_under_each_other(told):
 def test_links_of_a_chain_are_aligned(monkeypatch):
     chain = [SimpleNamespace(name="file", text="one\ntwo")]
     monkeypatch.setattr("lmmkit.study.trace.why.why", lambda *_: chain)
-    done = typer.testing.CliRunner().invoke(app, ["why", "run", "x"])
+    done = invoke("why", "run", "x")
     assert done.output == f"{'file':<12}one\n{'':12}two\n"
 
 

@@ -12,10 +12,9 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
+from support.commands import invoke
 
 from lmmkit.model.formula.expression import quote
-from lmmkit.study.cli.app import app
 
 GOOD = """\
 schema: 1
@@ -35,7 +34,6 @@ ORDERS = [
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "500")
     rng, group = np.random.default_rng(1), np.repeat(np.arange(8), 5)
     x = np.tile(np.arange(5), 8)
     y = np.round(3 + x + rng.normal(size=8)[group] + rng.normal(size=40), 3)
@@ -45,7 +43,7 @@ def project(tmp_path, monkeypatch):
 
 def told(*arguments):
     """What a command says, with its exit code; it must say it in words."""
-    done = CliRunner().invoke(app, list(arguments))
+    done = invoke(*arguments, COLUMNS="500")
     assert done.exception is None or isinstance(done.exception, SystemExit), repr(done.exception)
     assert done.exit_code in (0, 1, 2, 3)
     assert "Traceback" not in done.output

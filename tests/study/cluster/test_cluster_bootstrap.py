@@ -104,3 +104,9 @@ def test_failures_are_told_of_replicates_that_there_are(said, good):
         return
     with pytest.raises(RunError, match="is refused: it is no table of 2 replicates"):
         cluster_bootstrap.checked_replicates(part(2, said), 2)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_replicates_are_as_many_as_were_asked_for(rows):
+    with pytest.raises(RunError, match="is refused: it is no table of 2 replicates"):
+        cluster_bootstrap.checked_replicates(part(rows, {}), 2)

@@ -152,6 +152,16 @@ def test_candidates_that_cannot_be_fitted_are_noticed_and_refused_when_none_can(
         ),
         ("data: {source: d.csv}\nmodel: {formula: y ~ exp(exp) + x:exp, method: MLE}",
          ["2:26: model.formula", "2:48: model.method"]),
+        # what only the model's design can tell is told beside a fault of another section, not of the data
+        (
+            "data: {source: d.csv}\nmodel: {formula: y ~ x + (1 | g)}\nseed: -1\nreport: {contrast: [a, b]}",
+            ["3:7: seed", "4:20: report.contrast"],
+        ),
+        (
+            "data: {source: d.csv, columns: {x: {min: 3, max: 1}}}\nmodel: {formula: y ~ x + (1 | g)}\n"
+            "report: {contrast: [a, b]}",
+            ["1:50: data.columns.x.max"],
+        ),
         # what cannot be known while the file is read in the wrong way is not guessed
         ("data: {source: d.csv, sep: ';;'}\nmodel: {formula: y ~ xx + (1 | g)}", ["1:28: data.sep"]),
     ],
@@ -194,8 +204,9 @@ def test_error_rates_that_cannot_be_simulated_are_refused(tmp_path, text, said):
 GOOD = 'model: {formula: "y ~ x + (1 | g)"}'
 
 
-def test_a_good_study_is_told_with_its_rows_and_nothing_twice(tmp_path):
-    checked = check(tmp_path, f'{DATA}\nmodel: {{formula: "y ~ x + (age | g)"}}')
+@pytest.mark.parametrize("terms", ["(age | g)", "(1 | school) + (1 | pupil)"])
+def test_a_good_study_is_told_with_its_rows_and_nothing_twice(tmp_path, terms):
+    checked = check(tmp_path, f'{DATA}\nmodel: {{formula: "y ~ x + {terms}"}}')
     plan = make_plan(tmp_path / "s.yaml")
     text = checked.text(plan)
     assert text.startswith(
@@ -313,7 +324,12 @@ SLOPES = [
     "x",
     "Intercept",
 ]
-VISITS = ["cor", "Residual.cor", "Residual.sd", "Residual.range", "Residual.share", "Residual.exponent"]
+VISITS = [
+    "rho",
+    "Residual.rho",
+    *(f"Residual.{kind}" for kind in ("sd", "cor", "range", "share", "exponent")),
+    "cor",
+]
 
 
 @pytest.mark.parametrize(
@@ -321,6 +337,7 @@ VISITS = ["cor", "Residual.cor", "Residual.sd", "Residual.range", "Residual.shar
     [
         ('{formula: "y ~ x + (x | g)"}', SLOPES),
         ('{formula: "y ~ x", residual: "ar1(x | g)"}', VISITS),
+        ('{formula: "y ~ x + (x || g)"}', ["g.sd", "g.1.sd", "g.sd.Intercept", "g.1.sd.x", "g.sd.x"]),
     ],
 )
 def test_priors_of_what_the_model_has_are_good(tmp_path, model, names):

@@ -507,6 +507,11 @@ def test_of_many_columns_the_first_are_shown_those_of_the_model_in_front(tmp_pat
     assert "..." not in made.rows
 
 
+def test_an_example_in_the_file_is_of_its_own_response(tmp_path):
+    made, _ = new(tmp_path, text(TABLE.rename(columns={"y": "y_2 s"})), formula="`y_2 s` ~ x + (1 | g)")
+    assert "# such as {log_y_2s: log(`y_2 s`)}\n" in made.path.read_text()
+
+
 @pytest.mark.parametrize("name", ["true", "False", "null", "nan", "Inf", "a b", "1a", "x:y"])
 def test_names_that_yaml_would_take_for_something_else_are_quoted(tmp_path, name):
     made, _ = new(tmp_path, text(TABLE.rename(columns={"x": name})), formula=f"y ~ `{name}` + (1 | g)")

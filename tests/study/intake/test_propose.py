@@ -48,6 +48,11 @@ NUMBER = "x: number, because every cell is a number"
         ),
         (["2024-01-25", "2024-01-26"], "predictor", "x: time in d, because its cells are dates"),
         (
+            ["20240125", "20240126"],
+            "predictor",
+            "x: time in d written %Y%m%d, because its cells are dates",
+        ),
+        (
             ["2024-01-25 08:30", "2024-01-26 09:00"],
             "predictor",
             "x: time in h, because its cells are dates (unit: s, min, h or d)",
@@ -99,6 +104,12 @@ def test_stored_moments_are_counted_in_hours():
         (["a", "b"], "number", "x: number, because the model uses it as a number", "x: it holds no numbers"),
         (
             ["1", "2", "3", "4*"],
+            "predictor",
+            "x: not decided, because its cells leave it open",
+            "x: 3 of its 4 cells are numbers, but row 4 holds '4*'",
+        ),
+        (
+            ["0", "1", "2", "4*"],
             "predictor",
             "x: not decided, because its cells leave it open",
             "x: 3 of its 4 cells are numbers, but row 4 holds '4*'",

@@ -134,6 +134,13 @@ def test_an_encoding_is_read_as_it_is_given_or_refused(sniffed):
         ),
         (b"\xef\xbb\xbfg,y\nu,1\n", ["its byte-order mark says UTF-8", "cells are separated by commas"]),
         (
+            "g,y\nu,1\n".encode("utf-16-le"),
+            [
+                "every other byte is zero: UTF-16-LE without a byte-order mark",
+                "cells are separated by commas",
+            ],
+        ),
+        (
             "g,y\nu,1\n".encode("utf-16-be"),
             [
                 "every other byte is zero: UTF-16-BE without a byte-order mark",

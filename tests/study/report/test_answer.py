@@ -501,6 +501,7 @@ def logged(ratio, role="slope", **more):
         (0.51, "it changes by *−49.0 % per unit of x* (95 % confidence interval −59.2 % to −36.3 %;"),
         (1.99, "it changes by *99.0 % per unit of x* (95 % confidence interval 59.2 % to 149 %;"),
         (2.0, "it is multiplied by *2 per unit of x* (95 % confidence interval 1.6 to 2.5;"),
+        (1.6, "it changes by *60.0 % per unit of x* (95 % confidence interval 28.0 % to 100 %;"),
         (3.0, "it is multiplied by *3 per unit of x*"),
         (1.0001, "it changes by *0.01 % per unit of x* (95 % confidence interval −20.0 % to 25.0 %;"),
     ],

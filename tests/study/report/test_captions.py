@@ -529,6 +529,16 @@ def test_effect_pairs(columns, caption, alt):
             "g: v1, 3.5; g: v2, 3.5; Residual, 1",
         ),
         (
+            [
+                ("g: v1", 3.5),
+                ("g: v2", 3.5 * (1.0 + 1e-7)),
+                ("Residual", 1.0),
+            ],  # nearly one, and two estimates
+            ["", "", ""],
+            "of the SDs the largest is that of g: v2, 3.5",
+            "g: v1, 3.5; g: v2, 3.5; Residual, 1",
+        ),
+        (
             [("Residual: v1", 3.5), ("Residual: v2", 3.5)],
             ["", ""],
             "of the SDs every one is 3.5",
@@ -605,7 +615,7 @@ def test_residuals(facts, groups, caption):
         (
             [("a", 1, 2), ("b", -1, 1), ("c", -2, -1)],
             0.95,
-            "The 95 % confidence interval excludes zero for a and c.",
+            "The 95 % confidence interval excludes zero for a; c.",
             "3 coefficients",
         ),
         ([("a", -1, 1), ("b", 0, 1), ("c", -1, 0)], 0.9,
@@ -644,8 +654,8 @@ def test_forest(rows, level, caption, count):
         ),
         (
             [("newton", 0.0, 7, True), ("em", 0.25, 20, False)],
-            "2 algorithms, 7 to 20 iterations, one optimum: those that converged end within 0 deviance "
-            "units of the lowest; em did not converge within its limit.",
+            "2 algorithms, 7 to 20 iterations, one optimum: those that converged end at one deviance; "
+            "em did not converge within its limit.",
         ),
     ],
 )

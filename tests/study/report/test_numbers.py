@@ -7,7 +7,7 @@ import pytest
 from support.report_files import report_files
 
 from lmmkit.study.pages.marks import Mark
-from lmmkit.study.report.numbers import equals, percent, probability
+from lmmkit.study.report.numbers import equals, percent, probability, rounded
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,14 @@ def test_other_roundings(value, rounding, text):
 def test_a_number_of_a_posterior_has_the_digits_of_its_monte_carlo_error():
     table = pd.DataFrame({"parameter": ["x"], "mean": [-10.4833], "mean_mcse": [0.029]})
     assert report_files(posterior=table).cell("posterior", 0, "mean", "drawn").text == "−10.5"
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (-0.004, 2, "0.00"), (-0.006, 2, "−0.01"), (-0.4, 0, "0"), (-1234.5, 1, "−1,234.5"),
+        (float("nan"), 2, "none"), (True, None, "yes"), (None, None, ""), (-2.0, None, "−2"),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_rounded_to_zero_has_no_sign(value, decimals, text):
+    assert rounded(value, decimals) == text

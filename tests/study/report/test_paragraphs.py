@@ -421,3 +421,81 @@ def test_what_only_the_authors_can_supply():
 )
 def test_what_the_model_is_called(formula, residual, words):
     assert prose.kind_of_model(design(formula, residual=residual)) == words
+
+
+NO_UNITS = pd.DataFrame(columns=["group", "units", "turned", "lost", "note"])
+FITTED = {
+    **SUMMARY, "ngroups": {"g": 4, "h": 3}, "nobs": 12, "npar": 5, "aic": 10.0, "bic": 12.5, "method": "REML", "reused": [],
+    "residual": {"structure": "cs(h | g)", "words": "Residuals so and so."},
+}  # fmt: skip
+
+
+def methods(formula, selection=None, summary=None, **options):
+    """The methods paragraphs of a run in which nothing is notable."""
+    files = report_files(
+        summary={**FITTED, **(summary or {})},
+        selection={"rule": "fixed", "criterion": "aic", "note": "A note.", **(selection or {})},
+        data={"rows_read": 12, "rows_kept": 12, "source": "a.csv"},
+        checks=[{"check": "outlying rows", "of": "g", "verdict": "fine", "remedy": ""}],
+        coefficients=[{"method": "satterthwaite"}],
+        influences=NO_UNITS, influence=pd.DataFrame(columns=["group", "level"]),
+        provenance={"versions": dict.fromkeys(("lmmkit", "python", "numpy", "scipy", "pandas"), "1.0")},
+        **{"checks.json": {"how": "refitted", "replicates": 99, "judged_by": "studentised", "sentences": []}},
+    )  # fmt: skip
+    return [plain(text) for text in prose.methods_in_words(files, seen(formula, **options))]
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "fitted", "shares"),
+    [
+        (
+            "y ~ x + (1 | g) + (1 | h)", {},
+            "A linear mixed model, y ~ 1 + x + (1 | g) + (1 | h), was fitted by restricted maximum likelihood (REML) to 12 "
+            "observations with random effects of g (4 levels) and h (3 levels); it has 5 parameters, AIC 10 and BIC 12.5.",
+            "Shares of variance explained are marginal and conditional ones.",
+        ),
+        (
+            "y ~ x + (1 | h)", {"residual": "cs(h | g)"},
+            "A linear mixed model, y ~ 1 + x + (1 | h), was fitted by restricted maximum likelihood (REML) to 12 observations "
+            "with random effects of h (3 levels) and the residual structure cs(h | g); it has 5 parameters, AIC 10 and BIC "
+            "12.5.",
+            "Shares of variance explained are marginal and conditional ones.",
+        ),
+        (
+            "y ~ x", {"residual": "cs(h | g)"},
+            "A linear model with correlated residuals without random effects, y ~ 1 + x, was fitted by restricted maximum "
+            "likelihood (REML) to 12 observations with the residual structure cs(h | g); it has 5 parameters, AIC 10 and BIC "
+            "12.5.",
+            "The share of variance explained is the marginal one.",
+        ),
+    ],
+)  # fmt: skip
+def test_the_methods_say_what_was_fitted_and_what_is_explained(formula, options, fitted, shares):
+    first, second, third, last = methods(formula, **options)
+    assert first.startswith(f"All 12 rows of a.csv are used. {fitted}")
+    assert second.endswith(f"as are the tests. {shares}")
+    assert "(the model refitted to each)" in third
+    assert (
+        "rows are judged by studentised residuals. Nothing notable was found in: outlying rows (g)." in third
+    )
+    assert last.startswith(
+        "The analysis was made with lmmkit 1.0 (python 1.0, numpy 1.0, scipy 1.0, pandas 1.0)."
+    )
+    assert "Independent code recomputed the fit: 15 of 15 checks hold and none fails." in last
+
+
+@pytest.mark.parametrize(("rule", "told"), [("fixed", False), ("best", True)])
+def test_how_criteria_compare_stands_in_the_methods_where_they_chose(rule, told):
+    assert (" A note." in methods("y ~ x + (1 | g)", selection={"rule": rule})[0]) == told
+
+
+def test_a_search_that_failed_and_a_part_known_beforehand_stand_in_the_methods():
+    sound = methods("y ~ x + (1 | g)")[0]
+    for text in ("converge", "offset", "weight"):
+        assert text not in sound
+    failed = methods("y ~ x + (1 | g)", summary={"converged": False})[0]
+    assert "The search did not converge." in failed
+    known = "An offset, a known part of the response, was taken into account."
+    assert known in methods("y ~ x + (1 | g)", offset="z")[0]
+    assert known in methods("y ~ x + offset(z) + (1 | g)")[0]
+    assert "divided by its weight." in methods("y ~ x + (1 | g)", weights="w")[0]

@@ -1,4 +1,7 @@
-"""Nothing of whoever starts a run is in it: their settings, start-up files, locale, limits of display."""
+"""Nothing of whoever starts a run, or of the folders that it works in, is in it.
+
+Their settings, start-up files, locale and limits of display; modules and configuration lying about.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +57,38 @@ IPYTHON = (
     "c.InteractiveShell.ast_node_interactivity = 'all'\n"
 )
 JUPYTER = "c.KernelManager.transport = 'tcp'\nc.NotebookClient.timeout = 1\nraise SystemExit('read')\n"
+
+
+#: Modules that notebooks and Jupyter import, and files that Python, IPython and Jupyter would read.
+MODULES = [
+    "pandas", "numpy", "lmmkit", "papermill", "nbclient", "nbformat", "ipykernel", "ipykernel_launcher",
+    "IPython", "matplotlib", "seaborn", "sitecustomize", "usercustomize", "json", "zmq", "tornado",
+    "traitlets",
+    "jupyter_client", "statsmodels", "pyarrow", "jupyterlab", "helper",
+]  # fmt: skip
+CONFIGURATION = [
+    "ipython_config.py", "ipython_kernel_config.py", "jupyter_config.py", "jupyter_server_config.py",
+    "jupyter_notebook_config.py", "jupyter_nbclient_config.py", "startup/00.py",
+    ".ipython/profile_default/startup/00.py", "profile_default/startup/00.py", "conftest.py",
+    "__init__.py", "_distutils_hack.py",
+]  # fmt: skip
+KERNEL = '{"argv": ["touch", %s], "display_name": "x", "language": "python"}'
+
+
+def litter(folder: Path, mark: Path) -> None:
+    """All that a stranger would leave for Python and Jupyter to find."""
+    folder.mkdir(parents=True, exist_ok=True)
+    line = f"import pathlib; pathlib.Path({str(mark)!r}).touch()"
+    for name in MODULES:
+        (folder / f"{name}.py").write_text(line)
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "__init__.py").write_text(line)
+    for name in CONFIGURATION:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(line)
+    for name in ("kernels", "share/jupyter/kernels", ".local/share/jupyter/kernels"):
+        (folder / name / "python3").mkdir(parents=True)
+        (folder / name / "python3/kernel.json").write_text(KERNEL % f'"{mark}"')
 
 
 def hostile(home: Path) -> dict[str, str]:
@@ -121,47 +156,62 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture
-def settings(tmp_path):
-    """The environment, and a working directory with settings in it."""
-    environment = hostile(tmp_path / "home")
-    working = tmp_path / "working"
-    working.mkdir()
-    (working / "matplotlibrc").write_text(STYLE)
-    (working / "ipython_config.py").write_text(IPYTHON)
-    (working / "jupyter_config.py").write_text(JUPYTER)
-    for name in ("numpy", "pandas", "IPython", "json"):
-        (working / f"{name}.py").write_text("raise SystemExit('imported')")
-    return working, environment
+def unsettle(folder: Path, mark: Path) -> Path:
+    """A folder with modules, configuration and settings lying about in it; what is imported leaves a mark."""
+    litter(folder, mark)
+    (folder / "matplotlibrc").write_text(STYLE)
+    (folder / "ipython_config.py").write_text(IPYTHON)
+    (folder / "jupyter_config.py").write_text(JUPYTER)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """A project that shows what settings would change, and its run without any."""
+def mark(tmp_path_factory):
+    """A file that is there as soon as a module that lies about has been imported."""
+    return tmp_path_factory.mktemp("mark") / "executed"
+
+
+@pytest.fixture
+def settings(tmp_path, mark):
+    """The environment, and a working directory with settings in it."""
+    return unsettle(tmp_path / "working", mark), hostile(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, mark):
+    """A project that shows what settings would change, and its run before its folders are unsettled."""
     project = make_project(tmp_path_factory.mktemp("plain"))
     write_notebook(project / "notebooks", "01_data_prep", ["title", "data"], SHOWING)
     done = lmmkit(project, "run", "params/tiny.yaml")
     assert done.returncode == 0, done.stderr
+    for folder in (project, project / "params", project / "notebooks"):
+        unsettle(folder, mark)
     return project
 
 
-@pytest.mark.parametrize(("options", "made"), [((), 4), (("--cold",), 1)], ids=["forked", "cold"])
-def test_a_run_among_hostile_settings_is_byte_identical(plain, settings, options, made):
+@pytest.mark.parametrize(
+    ("options", "made"),
+    [(("--reports", "here"), 4), (("--cold", "--reports", "here"), 1)],
+    ids=["forked", "cold"],
+)
+def test_a_run_among_hostile_settings_is_byte_identical(plain, settings, mark, options, made):
     working, environment = settings
+    if "--cold" in options:  # in the project itself
+        working = plain
     steps = sorted((plain / "reports/.steps").iterdir())
     for step in steps[made:]:  # a cold kernel takes seconds: one shows all; the others' inputs are its files
         shutil.copytree(step, working / "here/.steps" / step.name)
-    study = str(plain / "params/tiny.yaml")
-    asked = ("run", study, "--reports", "here", *options)
-    done = call(working, environment, *asked, optimised=not options)
+    asked = ("run", str(plain / "params/tiny.yaml"), *options)
+    done = call(working, environment, *asked, optimised=made == 4)
     assert (done.returncode, done.stderr.count("made before, copied")) == (0, 4 - made), done.stderr
+    assert not mark.exists()
     assert contents(working / "here") == contents(plain / "reports")
     book = (working / done.stdout.strip()).with_name("01_data_prep.ipynb").read_text()
     assert "image/png" in book
     assert "leaked" not in book.replace("startswith('leaked')", "")
 
 
-def test_an_audit_among_hostile_settings_finds_the_same(tmp_path, settings):
+def test_an_audit_among_hostile_settings_finds_the_same(tmp_path, settings, mark):
     project = projects.make_project(tmp_path / "project")
     folder = projects.run(project)
     options = ["--notebooks", str(project / "notebooks"), "--out"]
@@ -170,7 +220,7 @@ def test_an_audit_among_hostile_settings_finds_the_same(tmp_path, settings):
     working, environment = settings
     asked = {**environment, "PATH": os.devnull}
     done = call(working, asked, "audit", str(folder), *options, "here", optimised=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr, mark.exists()) == (0, "", False)
     assert verdicts(working / "here") == verdicts(project / "plain")
 
 

@@ -246,6 +246,19 @@ def test_a_folder_in_use_is_refused_or_waited_for(make, executed, project):
     assert load_manifest(cell).status == "complete"
 
 
+@pytest.mark.parametrize(("run", "waits"), [(run_study, False), (make_cell, True)])
+def test_a_cell_of_a_sweep_waits_for_its_folder_and_a_run_does_not(make, monkeypatch, run, waits):
+    asked = []
+
+    def held(path, *, wait):
+        asked.append(wait)
+        return locked(path, wait=wait)
+
+    monkeypatch.setattr(runs, "locked", held)
+    make(run=run)
+    assert asked == [waits]
+
+
 def test_a_place_that_cannot_be_made_is_told(make, project):
     (project / "full").touch()
     with pytest.raises(RunError, match=r"full/tiny/.* cannot be made: .*; free the place or give --reports"):

@@ -1,4 +1,4 @@
-"""Sweeps on a dask.distributed cluster of two worker processes on the loopback address."""
+"""Sweeps on a dask.distributed cluster of worker processes on the loopback address."""
 
 import json
 import os
@@ -39,10 +39,10 @@ if __name__ == "__main__":
 class Cluster:
     """Scheduler and workers in processes of their own; the scheduler is the one that is started."""
 
-    def __init__(self, folder, *certificates, **environment):
+    def __init__(self, folder, workers, *certificates, **environment):
         (folder / "serve.py").write_text(SERVE)
         self.process = subprocess.Popen(
-            [sys.executable, str(folder / "serve.py"), "2", *map(str, certificates)],
+            [sys.executable, str(folder / "serve.py"), str(workers), *map(str, certificates)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder,
             env={**os.environ, **environment},
         )  # fmt: skip
@@ -56,7 +56,7 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path_factory, held):
-    serving = Cluster(tmp_path_factory.mktemp("cluster"), LMMKIT_SWEEP_HOLD=str(held))
+    serving = Cluster(tmp_path_factory.mktemp("cluster"), 2, LMMKIT_SWEEP_HOLD=str(held))
     yield serving
     serving.close()
 
@@ -97,7 +97,7 @@ def certificates(tmp_path_factory):
 def test_a_dead_scheduler_ends_an_encrypted_sweep_with_what_is_finished(
     made, project, held, certificates, tmp_path_factory, monkeypatch
 ):
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), certificates, LMMKIT_SWEEP_HOLD=str(held))
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), 1, certificates, LMMKIT_SWEEP_HOLD=str(held))
     assert cluster.address.startswith("tls://")
     monkeypatch.setenv(PATIENCE, "1s")
     stranger = swept(project, "--scheduler", cluster.address)

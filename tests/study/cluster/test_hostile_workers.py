@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
+from study.conftest import make_project
 from support.tiny import trust_project
 
 from lmmkit.errors import RunError
@@ -15,11 +17,13 @@ from lmmkit.study.cluster import cluster_bootstrap, project_archive
 from lmmkit.study.cluster.cluster_workers import ClusterWorkers, RemoteRun, Scheduler
 from lmmkit.study.records.keys import package_digest
 from lmmkit.study.records.step_store import Store
+from lmmkit.study.runs import run as runs
 from lmmkit.study.runs.execute import StepError
+from lmmkit.study.runs.progress import Watch
 from lmmkit.study.sweeps.cell_workers import CellOptions
 from lmmkit.study.sweeps.cells import plan_sweep
 
-pytestmark = pytest.mark.slow
+SWEEP = "params/tiny.sweep.yaml"
 
 
 class Future:
@@ -33,6 +37,25 @@ class Future:
         pass
 
 
+def executed(notebook, parameters, started, **kernel):
+    """In place of papermill: every step leaves one file."""
+    name = "fit.json" if notebook.name == "03_fit" else f"{notebook.name}.txt"
+    (Path(parameters["run"]) / name).write_text("{}")
+    return notebook.content
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project with a sweep, the first cell of which has been made."""
+    folder = make_project(tmp_path_factory.mktemp("made"))
+    (folder / SWEEP).write_text("base: tiny.yaml\ngrid: {model.method: [REML, ML]}\n")
+    cell = plan_sweep(folder / SWEEP).cells[0]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "execute", executed)
+        runs.make_cell(cell.plan, folder / "reports/tiny" / cell.key, Watch(Console(quiet=True)), {})
+    return folder
+
+
 @pytest.fixture
 def place(made, tmp_path):
     """A project where nothing has been made yet, in a folder with something to lose."""
@@ -44,13 +67,13 @@ def place(made, tmp_path):
 
 @pytest.fixture
 def cell(place):
-    return plan_sweep(place / "params/small.sweep.yaml").cells[0]
+    return plan_sweep(place / SWEEP).cells[0]
 
 
 @pytest.fixture
 def files(made, cell):
     """The run that an honest worker returns."""
-    folder = made / "reports/small" / cell.key
+    folder = made / "reports/tiny" / cell.key
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
@@ -78,7 +101,7 @@ def state(folder: Path):
 def test_an_honest_run_is_put_in_its_place(place, cell, files, collect):
     found = collect(answer(cell.key, files))
     assert (found.key, found.error) == (cell.key, None)
-    assert state(place / "reports/small" / cell.key) == files
+    assert state(place / "reports/tiny" / cell.key) == files
     assert cell.is_made(place / "reports")
     kept = {record["step"]: record["key"] for record in json.loads(files["manifest.json"])["steps"]}
     store = Store.of(place / "reports")
@@ -159,7 +182,7 @@ def changed(files, name, change):
 
 
 LIES = {
-    "another study": ("study.json", lambda v: v["model"].update(formula="y ~ 1 + (1 | g)"), "its study"),
+    "another study": ("study.json", lambda v: v["model"].update(formula="y ~ x + (1 | g)"), "its study"),
     "other data": ("provenance.json", lambda v: v.update(sha256="0" * 64), "its data"),
     "another record": ("provenance.json", lambda v: v.update(package="0" * 64), "its key"),
     "another key": ("manifest.json", lambda v: v.update(key="0" * 12), "another run"),
@@ -195,7 +218,7 @@ def test_a_run_is_the_one_that_was_asked_for(place, cell, files, collect, tmp_pa
 
 def test_an_unlisted_file_or_one_that_was_changed_is_refused(cell, files, collect):
     assert "does not list" in collect(answer(cell.key, {**files, "more.txt": b"x"})).error
-    assert "damaged" in collect(answer(cell.key, {**files, "fit.json": b"{}"})).error
+    assert "damaged" in collect(answer(cell.key, {**files, "fit.json": b"[]"})).error
     assert (
         "damaged" in collect(answer(cell.key, {n: c for n, c in files.items() if n != "manifest.json"})).error
     )
@@ -203,7 +226,7 @@ def test_an_unlisted_file_or_one_that_was_changed_is_refused(cell, files, collec
 
 @pytest.mark.parametrize("name", ["", ".new"])
 def test_a_run_is_put_through_no_link(place, cell, files, collect, tmp_path, name):
-    shelf = place / "reports/small"
+    shelf = place / "reports/tiny"
     shelf.mkdir(parents=True)
     (shelf / (f".{cell.key}.new" if name else cell.key)).symlink_to(tmp_path / "victim")
     assert "is a link" in collect(answer(cell.key, files)).error

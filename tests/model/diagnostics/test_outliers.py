@@ -1,0 +1,36 @@
+"""Which groups are looked at, and how a check says what it found of one, or of several."""
+
+from __future__ import annotations
+
+import pytest
+from support.checks import fitted, looked_at
+
+from lmmkit.model.diagnostics.check_result import counted, number, too_few
+from lmmkit.model.diagnostics.outliers import groups_apart, subjects_apart
+from lmmkit.model.diagnostics.replicated import SizeRules, replicate_data
+
+
+@pytest.mark.parametrize("residual", ["car1(day | g)", "ar1(day | g)"])
+def test_subjects_that_are_a_grouping_factor_are_looked_at_once(residual):
+    fit = fitted("y ~ x + (1 | g)", 13, 12, 5, residual=residual)
+    (sets,) = replicate_data(fit.estimates, seed=1, count=19, rules=SizeRules(table=0))
+    assert [one.of for one in groups_apart(sets)] == ["g"]
+    assert list(subjects_apart(sets)) == []
+    assert [one.of for one in subjects_apart(looked_at("a structure")[1])] == ["g"]
+
+
+@pytest.mark.parametrize(
+    ("count", "which", "words"),
+    [(1, "", "there is 1 row, fewer than 20"), (2, " of x", "there are 2 rows of x, fewer than 20")],
+)
+def test_too_few_is_said_with_the_number_that_is_needed(count, which, words):
+    assert str(too_few(count, 20, "row", which)) == words
+    assert str(counted(count, "effect")) == f"{count} effect{'' if count == 1 else 's'}"
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(-0.001, 2, "0.00"), (-0.004, 2, "0.00"), (-0.006, 2, "-0.01"), (-0.0, None, "0"), (-2.0, None, "-2")],
+)
+def test_a_number_that_is_rounded_to_zero_has_no_sign(value, decimals, text):
+    assert str(number(value, decimals)) == text
