@@ -137,6 +137,18 @@ def test_families_are_their_definitions():
         np.testing.assert_allclose(family.natural_jacobian(x), slopes, atol=1e-9)
 
 
+def test_coordinates_are_those_of_their_docstrings():
+    x = np.array([0.8])
+    assert CORRELATIONS["cs"](TIMES).natural(x) == pytest.approx([-0.5 + 1.5 / (1.0 + np.exp(-0.8))])
+    assert CORRELATIONS["ar1"](TIMES).natural(x) == pytest.approx([np.tanh(0.8)])
+    assert CORRELATIONS["ad"](TIMES).natural(np.append(x, -0.3)) == pytest.approx(np.tanh([0.8, -0.3]))
+    rho = CORRELATIONS["toep"]((1, 2, 3)).natural(np.append(x, -0.3))
+    assert rho[0] == pytest.approx(np.tanh(0.8))
+    assert (rho[1] - rho[0] ** 2) / (1.0 - rho[0] ** 2) == pytest.approx(np.tanh(-0.3))
+    M = CORRELATIONS["un"]((1, 2)).matrix(np.array([0.5, np.log(2.0)]))
+    np.testing.assert_allclose(M, [[1.0, 0.5], [0.5, 4.25]])
+
+
 def test_names_of_what_is_printed():
     names = {name: CORRELATIONS[name](TIMES).naturals(["a", "b", "d"]) for name in CORRELATIONS}
     assert names == {

@@ -333,7 +333,8 @@ def test_at_a_bound_the_way_is_inward_and_others_have_no_say(tag):
     assert float(growth.slope) == pytest.approx(slope, rel=1e-4)
     np.testing.assert_allclose(growth.rows @ growth.rows.T, inside(INWARD), atol=1e-12)
     new = of.grown(L, growth.rows, 0.01)
-    assert 0.0 < of.coordinates(L)[m] - of.coordinates(new)[m] < of.coordinates(L)[m] - np.arcsin(0.8)
+    end, way = of.coordinates(L)[m], of.coordinates(growth.rows)[m]
+    assert of.coordinates(new)[m] == pytest.approx(end + 0.1 * (way - end), abs=1e-7)
     # at its bound there is nothing to take but all
     for size in (1.0, 1.1, 1.3, 0.7):
         whole, *others = of.thinner(size * L, scale)
@@ -488,6 +489,13 @@ def test_members_of_a_pattern_alone_are_spanned(tag):
     assert of.spans(np.zeros((4, 4)))
     if of.count < 10:
         assert not of.spans(np.diag([1.0, 2.0, 3.0, 4.0]) + 0.3)
+
+
+@pytest.mark.parametrize("tag", ["cs", "homcs"])
+def test_a_matrix_with_a_negative_eigenvalue_is_no_member(tag):
+    pairs = 1.0 - np.eye(4)
+    assert structure(tag).spans(np.eye(4) + (1.0 + 1e-10) * pairs)
+    assert not structure(tag).spans(np.eye(4) + (1.0 + 5e-4) * pairs)
 
 
 # Distances

@@ -122,6 +122,63 @@ def test_responses_without_variance_are_refused(response, said):
         prepare(replace(problem(term(0, FINE)), response=response))
 
 
+def new_share(columns):
+    """The share of its norm that the last of some columns adds, all centred."""
+    X = np.column_stack([c - c.mean() for c in columns])
+    rest = X[:, -1] - X[:, :-1] @ np.linalg.lstsq(X[:, :-1], X[:, -1])[0]
+    return np.linalg.norm(rest) / np.linalg.norm(X[:, -1])
+
+
+def near(share):
+    """A column of which that share is new beside the others."""
+    _, x, z = columns()
+    step = 1e-3
+    return x + z * step * share / new_share((x, x + step * z))
+
+
+@pytest.mark.parametrize(("share", "kept"), [(1.002e-7, 3), (0.998e-7, 2)])
+def test_a_column_is_aliased_below_a_share_of_its_norm(share, kept):
+    prepared = prepare(problem(term(0, FINE), fixed=(0, 1, 3), extra=(near(share),)))
+    assert len(prepared.kept) == len(prepared.fixed) == kept
+
+
+@pytest.mark.parametrize(("share", "turned"), [(1.1e-3, False), (0.9e-3, True)])
+def test_columns_are_orthogonalised_below_a_share_of_new_norm(share, turned):
+    prepared = prepare(problem(term(0, FINE), fixed=(0, 1, 3), extra=(near(share),)))
+    X = prepared.rows[list(prepared.fixed)]
+    assert np.allclose(X @ X.T, N * np.eye(3), atol=1e-6) == turned
+
+
+@pytest.mark.parametrize(("share", "turned"), [(0.11, False), (0.09, True)])
+def test_columns_of_a_term_are_straightened_below_a_tenth_of_new_norm(share, turned):
+    given = problem(Term(0, FINE, 15, (0, 1, 3), Unstructured(3)), extra=(near(share),))
+    Z = prepare(given).rows[list(prepare(given).terms[0])]
+    assert np.allclose(Z @ Z.T, N * np.eye(3), atol=1e-6) == turned
+
+
+def test_a_constant_column_is_any_number_but_zero():
+    two, nothing = np.full(N, 2.0), np.zeros(N)
+    given = problem(term(0, FINE), fixed=(3, 1), extra=(two,))
+    X = np.column_stack([two, given.columns[1]])
+    np.testing.assert_allclose(prepare(given).beta, np.linalg.lstsq(X, given.response)[0], rtol=1e-9)
+    assert prepare(given).unit is not None
+    other = problem(term(0, FINE), fixed=(3, 0, 1), extra=(nothing,))
+    assert prepare(other).kept == (1, 2)
+
+
+@pytest.mark.parametrize(("size", "exact"), [(5e-13, True), (1e-10, False)])
+def test_a_response_is_reproduced_but_for_rounding(size, exact):
+    y = columns()[1] * 2 + size * columns()[2]
+    given = replace(problem(term(0, FINE)), response=y)
+    if exact:
+        with pytest.raises(FitError, match="reproduce the response exactly: no residual variance is left"):
+            prepare(given)
+    else:
+        assert prepare(given).scale == pytest.approx(size * columns()[2].std(), rel=0.2)
+    with pytest.raises(FitError, match=r"constant \(0\.1 in every row\)"):
+        prepare(replace(given, response=np.full(N, 0.1)))
+
+
 # Order of elimination
 
 
@@ -183,6 +240,7 @@ def test_units_of_the_data_and_back():
     ("factors", "said"),
     [
         ((), "0 starting factors were given for 3"),
+        ((np.eye(2), np.eye(1), np.eye(2), np.eye(1)), "4 starting factors were given for 3"),
         ((np.eye(3), np.eye(1), np.eye(2)), r"shape \(3, 3\); a finite 2 x 2"),
         ((np.eye(2) * np.nan, np.eye(1), np.eye(2)), "a finite 2 x 2"),
         ((np.ones((2, 2)), np.eye(1), np.eye(2)), r"outside the cone.*\(unstructured\)"),
@@ -351,6 +409,8 @@ def test_on_balanced_data_the_start_is_the_estimate():
         (-1.0, 2.0, 2.0),
         (0.5, 0.0, 0.5),  # the rows within levels tell nothing
         (-1.0, 0.0, 1.0),  # a tenth of the response's variance
+        (0.5, 9e-24, 0.5),  # what rounding leaves within levels tells nothing either
+        (0.5, 1.1e-23, 1.1e-23),
     ],
 )
 def test_the_residual_variance_of_a_start(solved, within, expected):

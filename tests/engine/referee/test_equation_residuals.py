@@ -142,3 +142,38 @@ def test_rounding_grows_with_the_response(claim):
     assert least < rounding(claim) < 5 * least
     y = claim.problem.response * 1e6
     assert rounding(replace(claim, problem=replace(claim.problem, response=y))) > 1e5 * rounding(claim)
+
+
+class Written:
+    """A residual structure of two rows that are correlated, and the others not."""
+
+    R = np.eye(N)
+    R[0, 1] = R[1, 0] = 0.5
+    spread = 4.0
+
+    def solved(self, values):
+        return np.linalg.solve(self.R, values)
+
+
+def test_a_residual_structure_stands_between_residuals_and_their_bounds(claim):
+    other = replace(claim, written=Written())
+    roots = np.ones(N) if claim.problem.weights is None else np.sqrt(claim.problem.weights)
+    inverse = np.linalg.inv(Written.R) * np.outer(roots, roots)
+    np.testing.assert_allclose(other.We, inverse @ claim.e)
+    assert amplification(other) - 1.0 == pytest.approx(4.0 * (amplification(claim) - 1.0))
+    assert rounding(other) > 2.0 * rounding(claim)
+
+
+def test_amplification_goes_by_the_largest_weight_and_the_fullest_level():
+    rng, codes, x = np.random.default_rng(1), np.minimum(np.arange(N) // 3, 5), np.linspace(-3.0, 2.0, N)
+    weights, L = rng.uniform(0.5, 8.0, N), np.array([[0.8, 0.0], [0.3, 0.4]])
+    problem = Problem(
+        (np.ones(N), x), (0,), rng.normal(size=N), (Term(0, codes, 6, (0, 1), Unstructured(2)),), weights
+    )
+    given = Claim(
+        reml=True, kept=(0,), beta=np.zeros(1), unscaled_vcov=np.eye(1), factors=(L,), rho=np.empty(0),
+        sigma=1.0, deviance=0.0, null_directions=(0,), converged=True, evaluations=1,
+        problem=problem, b=(np.zeros((6, 2)),),
+    )  # fmt: skip
+    fullest, squares = np.bincount(codes).max(), np.array([0.8**2, 9.0 * (0.3**2 + 0.4**2)])
+    assert amplification(given) == pytest.approx(1.0 + weights.max() * fullest * squares.sum())

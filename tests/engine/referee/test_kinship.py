@@ -7,6 +7,7 @@ import pytest
 
 from lmmkit.engine.referee import kinship
 from lmmkit.engine.relations.pedigree import pedigree_of
+from lmmkit.engine.relations.relationship import dense_relationship
 
 
 def some_pedigree(seed, animals=120, founders=10):
@@ -44,3 +45,20 @@ def test_full_sibs_and_their_child():
     sire, dam = np.array([-1, -1, 0, 0, 2]), np.array([-1, -1, 1, 1, 3])
     A = kinship.tabular(sire, dam)
     assert (A[2, 3], A[4, 4], A[0, 4]) == (0.5, 1.25, 0.5)
+
+
+def test_a_known_matrix_is_written_out_and_rooted():
+    half = np.random.default_rng(3).normal(size=(6, 6)) * np.array([1.0, 1.0, 1.0, 1e-4, 1e-5, 0.0])
+    relation = dense_relationship(half @ half.T)
+    np.testing.assert_allclose(kinship.written_out(relation), half @ half.T, atol=1e-14)
+    root = kinship.root(relation)
+    assert root.shape == (6, 5)
+    np.testing.assert_allclose(root @ root.T, half @ half.T, atol=1e-13)
+
+
+def test_what_is_written_out_and_what_is_followed():
+    assert (kinship.WRITTEN, kinship.MOST_PAIRS) == (2_000, 300_000)
+    unknown = [""] * 2_001
+    founders = pedigree_of([str(i) for i in range(2_001)], unknown, unknown)
+    assert not kinship.is_small(founders)
+    assert kinship.is_small(dense_relationship(np.eye(3)))

@@ -11,6 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import multivariate_normal
 from support.visits import STRUCTURES
 
+from lmmkit.engine.covariance.residual_structure import one_correlation
 from lmmkit.engine.problem import Problem, Residual
 from lmmkit.engine.referee.equation_residuals import Claim
 from lmmkit.engine.referee.residual_covariance import (
@@ -247,3 +248,17 @@ def test_more_cells_than_an_integer_has_bits():
     for cells, rows in residuals.patterns:
         assert (times[kept][rows] == cells[:, None]).all()
         assert (np.ptp(subjects[kept][rows], axis=0) == 0).all()
+
+
+def test_one_visit_has_no_correlation_and_of_equal_names_the_earlier_is_first():
+    for family in ("cs", "ar1", "toep", "ad", "un"):
+        residual = Residual(one_correlation(family, [4], ["w4"]), np.zeros(3, int), np.arange(3))
+        assert as_printed(residual, []).R.tolist() == [[1.0]]
+    names = ("1", "1.1", "1.2", "2")
+    structure = one_correlation("un", range(4), names)
+    printed = list(zip(structure.names, np.linspace(0.1, 0.9, structure.count), strict=True))
+    assert len(dict(printed)) < len(printed)
+    residual = Residual(structure, np.arange(4), np.zeros(4, int))
+    found = {p[2:4]: p.value for p in as_printed(residual, printed).parameters if p.kind == "rho"}
+    pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    assert [found[pair] for pair in pairs] == [value for name, value in printed if name.startswith("cor.")]

@@ -53,6 +53,14 @@ def test_terms_of_one_factor_stand_together_and_one_effect_has_places(data):
     assert (set(beside.table["group"]), set(beside.table["level"])) == ({"g"}, set(data["g"]))
 
 
+def test_a_relative_without_a_row_is_in_no_picture(data):
+    names = [*(f"g{i}" for i in range(9)), "mother"]
+    K = pd.DataFrame(np.eye(10), index=names, columns=names)
+    table = shrinkage(lmm("y ~ x + (1 | g)", data, known={"g": K})).table
+    assert sorted(table["level"]) == names[:9]
+    assert (table["rows"] > 0).all()
+
+
 def test_the_ellipse_is_a_contour_of_the_estimated_covariance(fit):
     corners = ellipses(fit, effect_pairs(fit))[["x", "y"]].to_numpy()
     G = fit.estimates.covariance(0)

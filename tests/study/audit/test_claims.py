@@ -124,6 +124,16 @@ def test_what_the_second_opinions_agreed_on_is_told_in_a_sentence(found, sentenc
     assert json.dumps(sentence)[1:-1] in json.dumps(Audit("s", "k", tuple(found)).to_dict())
 
 
+def test_a_page_has_each_part_of_an_audit_with_what_was_found():
+    parts = ["integrity", "consistency", "re-execution", "reading", "second opinion", "environment"]
+    found = tuple(
+        Finding(part, f"asked of {part}", HOLDS, f"found of {part}", f"due of {part}") for part in parts
+    )
+    page = render(Audit("s", "k", found))
+    at = [page.index(f"{word} of {part}") for part in parts for word in ("asked", "found", "due")]
+    assert at == sorted(at)
+
+
 SETTINGS = {"data": {"source": "d.csv"}, "seed": 1}
 PROVENANCE = {
     "study": "s", "sha256": "d", "notebooks": {"01_a": "x"}, "package": "p", "versions": {}, "overrides": {},
@@ -331,6 +341,8 @@ def test_what_a_notebook_declares_is_compared_and_a_difference_shown_from_a_litt
     assert (found.verdict, found.found) == (DIFFERS, "notebook: 5, again 4")
     sources = (book(("step.save(fit)", "")), book(("step.save(law)", "")))
     assert compared("03_fit.ipynb", *sources).found == "cell 1: ep.save(fit), again ep.save(law)"
+    for pages in (("<p>a</p><p>b</p>", "<p>a</p>"), ("<p>a</p>", "<p>a</p><p>b</p>")):
+        assert " parts, again " in compared("report.html", *pages).found
     words = ("<p>An effect that rises</p>", "<p>An effect that falls</p>")
     assert "ct that rises, again ct that falls" in compared("report.html", *words).found
 
@@ -443,13 +455,14 @@ def test_a_search_of_one_step_more_ends_at_the_same_optimum():
         ([("notebook 03_fit", OTHER), ("jinja2", OTHER)], Circumstances(("notebook 03_fit",), ("jinja2",))),
         ([("source of lmmkit", UNCHECKED)], Circumstances(("source of lmmkit",))),
         ([("record", DIFFERS)], Circumstances(("record",))),
+        ([(audits.KEY, DIFFERS)], Circumstances()),  # what does not fit its key may be made as here
     ],
 )
 def test_what_is_other_decides_what_is_compared(others, expected):
     environment = [Finding("environment", what, verdict) for what, verdict in others]
     assert circumstances([Finding("environment", "scipy", IDENTICAL), *environment]) == expected
-    assert expected.exact == (not others)
-    assert bool(expected.reworded) == any(what not in (MACHINE, "numpy") for what, _ in others)
+    assert expected.exact == all(what == audits.KEY for what, _ in others)
+    assert bool(expected.reworded) == any(what not in (MACHINE, "numpy", audits.KEY) for what, _ in others)
 
 
 def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):
@@ -495,6 +508,14 @@ def test_what_stands_in_the_way_of_an_audit_is_told_before_its_work(tmp_path, mo
     assert sorted(path.name for path in target.iterdir()) == ["audit.html", "audit.json"]
     audit_run(folder, out=tmp_path)  # around the audited folder, not in it
     assert (tmp_path / "audit.json").is_file()
+
+
+def test_a_study_is_not_executed_unasked(tmp_path):
+    run = made_run(tmp_path, {"study.json": json.dumps(SETTINGS), "provenance.json": "{}"})
+    found = list(audits._findings(run, None, None, tmp_path / "again", execute=False))
+    (told,) = (finding for finding in found if finding.part == "re-execution")
+    assert (told.what, told.verdict, told.found) == ("re-execution", UNCHECKED, "not asked for")
+    assert [finding.part for finding in found if finding.part == "reading"] == ["reading"] * 2
 
 
 def test_a_note_of_the_latest_run_is_asked_where_no_run_lies(tmp_path):
