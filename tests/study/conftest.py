@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import warm
+from support.once import made_once
 from support.tiny import DATA, STEPS, STUDY, trust_project, write_notebook
 
 Called = subprocess.CompletedProcess[str]
@@ -37,13 +38,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_project(tmp_path)
 
 
+def make_finished(folder: Path) -> None:
+    """The tiny project with its run."""
+    make_project(folder)
+    done = call(folder, "run", "params/tiny.yaml")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="session")
 def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny project with its run finished, for all tests to copy."""
-    folder = make_project(tmp_path_factory.mktemp("finished"))
-    done = call(folder, "run", "params/tiny.yaml")
-    assert done.returncode == 0, done.stderr
-    return folder
+    return made_once(tmp_path_factory, "finished", make_finished)
 
 
 @pytest.fixture

@@ -322,7 +322,7 @@ def test_what_runs_away_under_flat_priors_is_named(slopes, together, named):
     flat = {0: slopes[0], 2: slopes[1], 4: slopes[2]}  # the places of what may run away
 
     def slope(far):
-        assert set(far) == {0.0, drawing.FAR}
+        assert set(far) == {0.0, 10.0}  # a factor of 22,000
         out = np.flatnonzero(far)
         found = np.zeros(5)
         found[out] = flat[out[0]] if len(out) == 1 else together / len(out)
@@ -338,10 +338,25 @@ def test_what_runs_away_under_flat_priors_is_named(slopes, together, named):
     if named is None:
         drawing._refuse_improper(*asked)
     else:
-        with pytest.raises(
-            FitError, match=rf"improper: under a flat prior of {named} its density does not fall"
-        ):
+        with pytest.raises(FitError) as refused:
             drawing._refuse_improper(*asked)
+        assert str(refused.value) == (
+            f"The posterior is improper: under a flat prior of {named} its density does not fall fast "
+            "enough for large values, because the data have too few levels to bound it (a standard deviation "
+            "needs at least three). Give a proper prior, such as half_student_t(3, 0, scale)."
+        )
+
+
+@pytest.mark.parametrize(
+    ("limits", "begins"),
+    [
+        ((1.0, 3.0), {0.0: 1.2, 1.0: 1.2, 1.1: 1.1, 2.9: 2.9, 3.0: 2.8, 9.0: 2.8}),
+        ((0.0, np.inf), {0.5: 0.5, 9.0: 9.0}),
+    ],
+)
+def test_a_standard_deviation_begins_inside_its_prior(limits, begins):
+    prior = SimpleNamespace(limits=limits)
+    assert {sd: drawing._allowed(prior, sd) for sd in begins} == pytest.approx(begins)
 
 
 @pytest.mark.parametrize(("prior", "begin"), [("uniform(40, 50)", 41.0), ("uniform(0, 30)", 27.0)])

@@ -8,7 +8,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -122,6 +122,16 @@ CHECKS = [Finding("second opinion", f"check {i}", HOLDS) for i in range(3)]
 def test_what_the_second_opinions_agreed_on_is_told_in_a_sentence(found, sentence):
     assert Audit("s", "k", tuple(found)).agreement() == sentence
     assert json.dumps(sentence)[1:-1] in json.dumps(Audit("s", "k", tuple(found)).to_dict())
+
+
+def test_a_page_has_each_part_of_an_audit_with_what_was_found():
+    parts = ["integrity", "consistency", "re-execution", "reading", "second opinion", "environment"]
+    found = tuple(
+        Finding(part, f"asked of {part}", HOLDS, f"found of {part}", f"due of {part}") for part in parts
+    )
+    page = render(Audit("s", "k", found))
+    at = [page.index(f"{word} of {part}") for part in parts for word in ("asked", "found", "due")]
+    assert at == sorted(at)
 
 
 SETTINGS = {"data": {"source": "d.csv"}, "seed": 1}
@@ -331,6 +341,8 @@ def test_what_a_notebook_declares_is_compared_and_a_difference_shown_from_a_litt
     assert (found.verdict, found.found) == (DIFFERS, "notebook: 5, again 4")
     sources = (book(("step.save(fit)", "")), book(("step.save(law)", "")))
     assert compared("03_fit.ipynb", *sources).found == "cell 1: ep.save(fit), again ep.save(law)"
+    for pages in (("<p>a</p><p>b</p>", "<p>a</p>"), ("<p>a</p>", "<p>a</p><p>b</p>")):
+        assert " parts, again " in compared("report.html", *pages).found
     words = ("<p>An effect that rises</p>", "<p>An effect that falls</p>")
     assert "ct that rises, again ct that falls" in compared("report.html", *words).found
 
@@ -443,13 +455,14 @@ def test_a_search_of_one_step_more_ends_at_the_same_optimum():
         ([("notebook 03_fit", OTHER), ("jinja2", OTHER)], Circumstances(("notebook 03_fit",), ("jinja2",))),
         ([("source of lmmkit", UNCHECKED)], Circumstances(("source of lmmkit",))),
         ([("record", DIFFERS)], Circumstances(("record",))),
+        ([(audits.KEY, DIFFERS)], Circumstances()),  # what does not fit its key may be made as here
     ],
 )
 def test_what_is_other_decides_what_is_compared(others, expected):
     environment = [Finding("environment", what, verdict) for what, verdict in others]
     assert circumstances([Finding("environment", "scipy", IDENTICAL), *environment]) == expected
-    assert expected.exact == (not others)
-    assert bool(expected.reworded) == any(what not in (MACHINE, "numpy") for what, _ in others)
+    assert expected.exact == all(what == audits.KEY for what, _ in others)
+    assert bool(expected.reworded) == any(what not in (MACHINE, "numpy", audits.KEY) for what, _ in others)
 
 
 def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):
@@ -470,6 +483,11 @@ def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):
     ]
     assert [f.expected for f in check_integrity(run)][4] == "20 bytes"
     assert next(check_integrity(made_run(tmp_path, {}))).verdict == IDENTICAL
+    linked = made_run(tmp_path / "linked", {"a.csv": "1"})
+    (tmp_path / "linked/a.csv").unlink()
+    (tmp_path / "linked/a.csv").symlink_to(tmp_path / "a.csv")
+    _, told = check_integrity(linked)
+    assert (told.what, told.verdict, told.found, told.expected) == ("a.csv", DIFFERS, "a link", "a file")
     for status in ("running", "interrupted", "by hand"):
         assert next(check_integrity(made_run(tmp_path, {}, status))).verdict == DIFFERS
 
@@ -493,8 +511,22 @@ def test_what_stands_in_the_way_of_an_audit_is_told_before_its_work(tmp_path, mo
     assert (audit.holds, target) == (True, tmp_path / "run.audit")
     # A signature that lay there is not of this verdict.
     assert sorted(path.name for path in target.iterdir()) == ["audit.html", "audit.json"]
+    (tmp_path / "linked").mkdir()
+    Manifest("s", "k").save(tmp_path / "linked")
+    (tmp_path / "linked.audit").symlink_to(tmp_path / "run.audit")
+    with pytest.raises(RunError, match=r"linked\.audit is a link, and no audit is written through it"):
+        audit_run(tmp_path / "linked")
+    assert audit_run(tmp_path / "linked", out=tmp_path / "out")[1] == tmp_path / "out"
     audit_run(folder, out=tmp_path)  # around the audited folder, not in it
     assert (tmp_path / "audit.json").is_file()
+
+
+def test_a_study_is_not_executed_unasked(tmp_path):
+    run = made_run(tmp_path, {"study.json": json.dumps(SETTINGS), "provenance.json": "{}"})
+    found = list(audits._findings(run, None, None, tmp_path / "again", execute=False))
+    (told,) = (finding for finding in found if finding.part == "re-execution")
+    assert (told.what, told.verdict, told.found) == ("re-execution", UNCHECKED, "not asked for")
+    assert [finding.part for finding in found if finding.part == "reading"] == ["reading"] * 2
 
 
 def test_a_note_of_the_latest_run_is_asked_where_no_run_lies(tmp_path):
@@ -772,6 +804,54 @@ def test_a_record_is_read_or_refused():
     for name in ("../s", "", ".s", "a/b"):
         with pytest.raises(RunError, match="is no name of a study"):
             recorded_study(SETTINGS, {**PROVENANCE, "study": name})
+
+
+class Pool:
+    """A pool of one worker that answers as it is told."""
+
+    answer = MappingProxyType({"key": "abc", "error": None})
+
+    def __init__(self, kernel, folder, environment):
+        self.kernel, self.folder, self.environment, self.closed = kernel, folder, environment, False
+        Pool.last = self
+
+    def ask(self, order):
+        self.order = order
+        return Pool.answer
+
+    def close(self):
+        self.closed = True
+
+
+STUDY = {
+    "data": {"source": "data/d.csv"}, "model": {"formula": "y ~ x + (1 | g)", "method": "ML"}, "seed": 7,
+}  # fmt: skip
+
+
+def test_a_study_is_executed_in_an_empty_place_with_its_data_and_its_lock(tmp_path, monkeypatch):
+    (tmp_path / "d.csv").write_text("y,x,g\n")
+    study = RecordedStudy("s", STUDY, "data/d.csv", "d", {"model.method": "ML"}, "params", b'{"lock": 1}')
+    monkeypatch.setattr(rerun, "WorkerPool", Pool)
+    place, file = tmp_path / "place", tmp_path / "place/work/of/this/study/params/s.yaml"
+    Manifest("s", "abc").save(place / "reports/s/abc")
+    assert rerun.run_again(study, tmp_path / "d.csv", place).folder == place / "reports/s/abc"
+    assert Pool.last.kernel == {"cold": True, "allow_outside": False}
+    assert (Pool.last.folder, Pool.last.closed) == (file.parent, True)
+    assert Pool.last.order == {
+        "study": str(file), "overrides": {"model.method": "ML"}, "reports": str(place / "reports"),
+        "again": [],
+    }  # fmt: skip
+    assert json.loads(file.read_bytes()) == STUDY
+    assert file.with_name("s.lock.json").read_bytes() == b'{"lock": 1}'
+    assert (file.parent / "data/d.csv").read_text() == "y,x,g\n"
+    monkeypatch.setattr(Pool, "answer", {"key": None, "error": "no optimum\nin 03_fit"})
+    with pytest.raises(RunError, match="no optimum\nin 03_fit"):
+        rerun.run_again(study, tmp_path / "d.csv", tmp_path / "b", cold=False)
+    assert (Pool.last.kernel["cold"], Pool.last.closed) == (False, True)
+    for overrides in ({"seed": 8}, {"model.method": "REML"}):  # which the settings do not hold
+        wrong = replace(study, overrides=overrides)
+        with pytest.raises(RunError, match=r"are not in study\.json, which holds the study as it ran"):
+            rerun.run_again(wrong, tmp_path / "d.csv", tmp_path / f"c{len(overrides)}{next(iter(overrides))}")
 
 
 def test_a_kept_copy_takes_the_place_of_whatever_was_there(tmp_path):

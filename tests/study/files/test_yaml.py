@@ -86,7 +86,12 @@ def test_broken_syntax_names_line_and_column():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\xff\xfe", "not text in UTF-8"), (b"#" * 1_000_001, "at most 1,000,000"), (None, "is a folder")],
+    [
+        (b"\xff\xfe", "s.yaml:1:1: not text in UTF-8"),
+        (b"a: 1\n\nb: \xff", "s.yaml:3:1: not text in UTF-8"),
+        (b"#" * 1_000_001, "at most 1,000,000"),
+        (None, "is a folder"),
+    ],
 )
 def test_files_that_are_no_study_are_refused(tmp_path, content, message):
     path = tmp_path / "s.yaml"

@@ -77,6 +77,8 @@ def test_lists_in_a_sentence(items, said, joined):
         (Name("mother's age"), "Mother's age"),
         (Name("depth"), "depth"),  # one word may be a column
         (Name("depth 2"), "depth 2"),
+        (Name("well-being"), "well-being"),
+        (Name("mother's"), "mother's"),
         (Name("un(x | g)"), "un(x | g)"),
         (Markup("<b>it</b>"), "<b>it</b>"),
         (THREE, "3.2"),

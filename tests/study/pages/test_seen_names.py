@@ -50,6 +50,12 @@ def test_names_are_seen_by_their_labels(name, seen):
     assert NO_LABELS.of(name) == name
 
 
+def test_of_names_that_begin_alike_the_longer_one_is_meant():
+    labels = Labels({"dose": "Dose of the drug", "dose rate": "Milligrams a day"})
+    assert labels.of("log(dose rate)") == "log(Milligrams a day)"
+    assert labels.of("dose rate:dose") == "Milligrams a day:Dose of the drug"
+
+
 def test_a_cell_with_more_or_fewer_levels_than_columns_is_no_cell():
     assert LABELS.of("arm within h: p") == "Treatment within Hospital: p"
     assert LABELS.of("arm within h: p, low, low").endswith(": p, low, low")

@@ -61,6 +61,16 @@ def test_numbers_are_no_formulas(tmp_path):
     assert b'\n-1.5,-1,True,"a;b"\n' in csv_bytes(separated)
 
 
+@pytest.mark.parametrize("separator", [";", "|", "\t", ","])
+def test_texts_are_quoted_where_one_of_them_holds_a_separator(separator):
+    frame = pd.DataFrame({"t": [f"a{separator}b", "c"], "x": [1.5, 2.0]})
+    plain = separator == ","  # of which the other texts know nothing
+    expected = 't,x\n"a,b",1.5\nc,2.0\n' if plain else f'"t","x"\n"a{separator}b",1.5\n"c",2.0\n'
+    assert csv_bytes(frame).decode() == expected
+    title = pd.DataFrame({f"a{separator}b": [1.5]})
+    assert csv_bytes(title).decode() == f'"a{separator}b"\n1.5\n'
+
+
 @pytest.mark.parametrize(
     "labels",
     [

@@ -223,6 +223,19 @@ def test_a_lock_is_held_by_one_process_and_falls_with_it(tmp_path):
     other.join()
 
 
+def test_a_lock_is_not_made_through_a_link(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "folder").symlink_to(tmp_path / "there")
+    (tmp_path / "there/.file").symlink_to(tmp_path / "other")
+    for path, link in ((tmp_path / "folder/.lock", "folder"), (tmp_path / "there/.file", r"\.file")):
+        with (
+            pytest.raises(RunError, match=rf"{link} is a link, and nothing is written through it; remove it"),
+            locked(path, wait=True),
+        ):
+            pass
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_lock_in_a_place_that_cannot_be_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be made"), locked(tmp_path / "file" / ".lock", wait=True):

@@ -8,7 +8,7 @@ from support.projects import edit, lmmkit, make_project, run
 from lmmkit.errors import RunError, StudyError
 from lmmkit.study.files.study import load_study
 from lmmkit.study.records.manifest import Manifest, Record
-from lmmkit.study.records.plan_lock import deviation_lines, deviations, lock_study
+from lmmkit.study.records.plan_lock import _leaves, deviation_lines, deviations, lock_study
 from lmmkit.study.records.trusted_notebooks import find_notebooks
 
 
@@ -94,6 +94,14 @@ def test_the_report_says_when_it_was_locked_and_what_deviates(tmp_path, runs, wo
     ]
     marks = [part for line in lines for part in line.parts if hasattr(part, "place")]
     assert {mark.place for mark in marks} >= {"locked", "sha256", "deviations/0/locked", "deviations/1/now"}
+
+
+def test_a_longer_list_deviates_by_what_is_in_it_and_not_by_its_length():
+    then = {"data": {"exclude": ["x > 1"], "na": [9]}, "seed": 1}
+    now = {"data": {"exclude": ["x > 1", "x < 0"], "na": []}, "seed": 1, "title": "t"}
+    assert list(_leaves(then, now)) == [
+        ("data.na[0]", 9, "absent"), ("data.exclude[1]", "absent", "x < 0"), ("title", "absent", "t"),
+    ]  # fmt: skip
 
 
 def test_runs_that_have_read_the_data_are_counted(project):

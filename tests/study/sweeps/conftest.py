@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import warm
+from support.once import made_once
 from support.tiny import write_notebook
 
 NOISY = {"log.jsonl", "ro-crate-metadata.json"}
@@ -96,13 +97,17 @@ def swept(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return warm.lmmkit(folder, "sweep", "params/small.sweep.yaml", *options)
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project with its sweep made by two workers."""
-    folder = make_project(tmp_path_factory.mktemp("made"))
+def make_made(folder: Path) -> None:
+    """The project with its sweep."""
+    make_project(folder)
     done = swept(folder, "--workers", "2", "--inference", "20")
     assert done.returncode == 0, done.stderr
-    return folder
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with its sweep made by two workers, for all tests to read or to copy."""
+    return made_once(tmp_path_factory, "sweep", make_made)
 
 
 @pytest.fixture

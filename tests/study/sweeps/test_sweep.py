@@ -2,12 +2,14 @@
 
 import json
 import re
+import shutil
 import signal
 
 import pandas as pd
 import pytest
 from study.sweeps.conftest import contents, holding, kill, started, swept
 from support.processes import wait_for_end, wait_until
+from support.tiny import trust_project
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +40,8 @@ def test_a_sweep_leaves_its_table_its_curve_and_its_page(made):
     assert len(list((made / "reports/.steps/01_data_prep").glob("[0-9a-f]*"))) == 1
 
 
-def test_a_repeated_sweep_makes_nothing(made):
+def test_a_repeated_sweep_makes_nothing(made, tmp_path):
+    made = trust_project(shutil.copytree(made, tmp_path / "there"))
     before = contents(made / "reports")
     logs = [path.read_bytes() for path in sorted((made / "reports/small").rglob("log.jsonl"))]
     assert swept(made, "--inference", "20").returncode == 0
