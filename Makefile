@@ -25,6 +25,9 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
+# A command, its kernels and its workers each load the same modules: compiled once, not by every one of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: report test lab check bench lock clean
 
 report: $(INSTALLED)

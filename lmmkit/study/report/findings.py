@@ -313,5 +313,5 @@ class _Influential:
             for kind in str(self.table["turns"].iloc[place]).split(", "):
                 for end, words in BECOMES.items():
                     if kind.endswith(end):
-                        name = Name(self.seen.parameter(kind.removesuffix(end)))
+                        name = self.seen.quantity(kind.removesuffix(end))
                         yield fill("Without {} the parameter {} {}.", self._called(place), name, words)

@@ -40,9 +40,9 @@ def posterior_in_words(files: Files, seen: Seen) -> list[MarkedText]:
         _worth(files),
         *([join(" ", answers)] if answers else []),
         *([join(" ", zeros)] if zeros else []),
-        _sensitivity(files),
+        _sensitivity(files, seen),
         _predictive(files),
-        *_left_out(files),
+        *_left_out(files, seen),
     ]
     return [part for part in parts if part.parts]
 
@@ -75,7 +75,7 @@ def _answer(files: Files, seen: Seen, row: int) -> MarkedText:
     mean, low, high = (
         files.cell("posterior_answer", row, name, "drawn") for name in ("mean", "lower", "upper")
     )
-    name, unit = Name(seen.labels.of(str(table["quantity"].iloc[row]))), _unit_of_answer(files, seen, row)
+    name, unit = seen.quantity(str(table["quantity"].iloc[row])), _unit_of_answer(files, seen, row)
     form = "{}: the posterior mean is {}{} (with {} probability between {} and {})"
     said = fill(form, name, mean, unit, coverage(files), low, high)
     if pd.notna(table["estimate"].iloc[row]):
@@ -157,11 +157,11 @@ def _zeros(files: Files, seen: Seen) -> list[MarkedText]:
                 "{} is estimated as zero, which is an end of its range and no likely value: half of its "
                 "posterior lies above {}, and the interval reaches to {}."
             )
-            said.append(fill(text, Name(str(name)), *marks))
+            said.append(fill(text, seen.quantity(str(name)), *marks))
     return said
 
 
-def _sensitivity(files: Files) -> MarkedText:
+def _sensitivity(files: Files, seen: Seen) -> MarkedText:
     table = files.table("posterior_sensitivity")
     rows, numbers = diagnosed(table), Numbers("posterior_sensitivity", table)
     if not rows:
@@ -172,7 +172,7 @@ def _sensitivity(files: Files) -> MarkedText:
     each = [
         fill(
             "{}, where {} ({} to the priors, {} to the likelihood)",
-            Name(str(table["parameter"].iloc[row])),
+            seen.quantity(str(table["parameter"].iloc[row])),
             str(table["diagnosis"].iloc[row]),
             files.cell("posterior_sensitivity", row, "prior", 3),
             files.cell("posterior_sensitivity", row, "likelihood", 3),
@@ -198,13 +198,14 @@ def _predictive(files: Files) -> MarkedText:
     return numbers.told(f"{form}{{outside}} {lie} {end}: {{}}.", names)
 
 
-def _left_out(files: Files) -> list[MarkedText]:
+def _left_out(files: Files, seen: Seen) -> list[MarkedText]:
     table, said, numbers = files.table("posterior_loo"), list[MarkedText](), 0
     for row in range(len(table)):
         if table["method"].iloc[row] != "loo":
             continue
         marginal = table["kind"].iloc[row] == "marginal"
-        what = fill("levels of {}", Name(str(table["of"].iloc[row]))) if marginal else fill("single rows")
+        group = seen.column(str(table["of"].iloc[row]))
+        what = fill("levels of {}", group) if marginal else fill("single rows")
         if pd.isna(table["elpd"].iloc[row]):
             trouble = files.cell("posterior_loo", row, "trouble")
             said.append(fill("With {} left out no predictive density can be told: {}", what, trouble))

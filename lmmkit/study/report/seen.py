@@ -166,12 +166,11 @@ class Seen:
         return TIMES.join(named) + "".join(places)
 
     def quantity(self, name: str) -> Name:
-        """The one number that a focus asks for: a coefficient, `slope of age`, `Dose: high less low`."""
+        """One number: what a focus asks for, such as `slope of age`, a coefficient, a variance parameter."""
+        parameters = _parameters(self)
+        if name in parameters:
+            return Name(parameters[name])
         return Name(self.effect(name) if self._parts(name) else self.labels.of(name))
-
-    def parameter(self, name: str) -> str:
-        """A standard deviation or correlation of random effects, as intervals name them."""
-        return _parameters(self).get(name, name)
 
     def _part(self, text: str, variable: Variable) -> tuple[str, str]:
         column = self.labels.of(variable.expression.text)

@@ -53,6 +53,17 @@ def test_terms_of_one_factor_stand_together_and_one_effect_has_places(data):
     assert (set(beside.table["group"]), set(beside.table["level"])) == ({"g"}, set(data["g"]))
 
 
+def test_own_estimates_are_by_the_prior_weights_and_without_the_other_factors(data):
+    w = 1.0 + np.arange(len(data)) % 3
+    fit = lmm("y ~ x + (x | g) + (1 | h)", data.assign(w=w), weights="w")
+    left = data["y"] - fit.ranef["h"].loc[data["h"], "Intercept"].to_numpy()
+    for row in shrinkage(fit).table.itertuples():
+        own = data["g"] == row.level
+        if row.rows > 1:
+            slope, start = np.polyfit(data["x"][own], left[own], 1, w=np.sqrt(w[own]))
+            np.testing.assert_allclose([row.x, row.y], [start, slope], rtol=1e-7)
+
+
 def test_a_relative_without_a_row_is_in_no_picture(data):
     names = [*(f"g{i}" for i in range(9)), "mother"]
     K = pd.DataFrame(np.eye(10), index=names, columns=names)

@@ -291,7 +291,7 @@ def test_a_model_without_groups_has_a_marginal_share_and_no_correlation_effects_
     with pytest.raises(FitError, match="share of random effects, and this model has none"):
         found.icc()
     assert len(found.loo().parts) == 48
-    with pytest.raises(FitError, match=r"no groups to leave out; kind=\"conditional\" leaves out rows"):
+    with pytest.raises(FitError, match=r"no groups to leave out; kind='conditional' leaves out rows"):
         found.loo("marginal")
 
 

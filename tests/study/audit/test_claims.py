@@ -8,7 +8,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -483,6 +483,11 @@ def test_integrity_says_how_far_a_run_came_and_what_is_not_as_listed(tmp_path):
     ]
     assert [f.expected for f in check_integrity(run)][4] == "20 bytes"
     assert next(check_integrity(made_run(tmp_path, {}))).verdict == IDENTICAL
+    linked = made_run(tmp_path / "linked", {"a.csv": "1"})
+    (tmp_path / "linked/a.csv").unlink()
+    (tmp_path / "linked/a.csv").symlink_to(tmp_path / "a.csv")
+    _, told = check_integrity(linked)
+    assert (told.what, told.verdict, told.found, told.expected) == ("a.csv", DIFFERS, "a link", "a file")
     for status in ("running", "interrupted", "by hand"):
         assert next(check_integrity(made_run(tmp_path, {}, status))).verdict == DIFFERS
 
@@ -506,6 +511,12 @@ def test_what_stands_in_the_way_of_an_audit_is_told_before_its_work(tmp_path, mo
     assert (audit.holds, target) == (True, tmp_path / "run.audit")
     # A signature that lay there is not of this verdict.
     assert sorted(path.name for path in target.iterdir()) == ["audit.html", "audit.json"]
+    (tmp_path / "linked").mkdir()
+    Manifest("s", "k").save(tmp_path / "linked")
+    (tmp_path / "linked.audit").symlink_to(tmp_path / "run.audit")
+    with pytest.raises(RunError, match=r"linked\.audit is a link, and no audit is written through it"):
+        audit_run(tmp_path / "linked")
+    assert audit_run(tmp_path / "linked", out=tmp_path / "out")[1] == tmp_path / "out"
     audit_run(folder, out=tmp_path)  # around the audited folder, not in it
     assert (tmp_path / "audit.json").is_file()
 
@@ -793,6 +804,54 @@ def test_a_record_is_read_or_refused():
     for name in ("../s", "", ".s", "a/b"):
         with pytest.raises(RunError, match="is no name of a study"):
             recorded_study(SETTINGS, {**PROVENANCE, "study": name})
+
+
+class Pool:
+    """A pool of one worker that answers as it is told."""
+
+    answer = MappingProxyType({"key": "abc", "error": None})
+
+    def __init__(self, kernel, folder, environment):
+        self.kernel, self.folder, self.environment, self.closed = kernel, folder, environment, False
+        Pool.last = self
+
+    def ask(self, order):
+        self.order = order
+        return Pool.answer
+
+    def close(self):
+        self.closed = True
+
+
+STUDY = {
+    "data": {"source": "data/d.csv"}, "model": {"formula": "y ~ x + (1 | g)", "method": "ML"}, "seed": 7,
+}  # fmt: skip
+
+
+def test_a_study_is_executed_in_an_empty_place_with_its_data_and_its_lock(tmp_path, monkeypatch):
+    (tmp_path / "d.csv").write_text("y,x,g\n")
+    study = RecordedStudy("s", STUDY, "data/d.csv", "d", {"model.method": "ML"}, "params", b'{"lock": 1}')
+    monkeypatch.setattr(rerun, "WorkerPool", Pool)
+    place, file = tmp_path / "place", tmp_path / "place/work/of/this/study/params/s.yaml"
+    Manifest("s", "abc").save(place / "reports/s/abc")
+    assert rerun.run_again(study, tmp_path / "d.csv", place).folder == place / "reports/s/abc"
+    assert Pool.last.kernel == {"cold": True, "allow_outside": False}
+    assert (Pool.last.folder, Pool.last.closed) == (file.parent, True)
+    assert Pool.last.order == {
+        "study": str(file), "overrides": {"model.method": "ML"}, "reports": str(place / "reports"),
+        "again": [],
+    }  # fmt: skip
+    assert json.loads(file.read_bytes()) == STUDY
+    assert file.with_name("s.lock.json").read_bytes() == b'{"lock": 1}'
+    assert (file.parent / "data/d.csv").read_text() == "y,x,g\n"
+    monkeypatch.setattr(Pool, "answer", {"key": None, "error": "no optimum\nin 03_fit"})
+    with pytest.raises(RunError, match="no optimum\nin 03_fit"):
+        rerun.run_again(study, tmp_path / "d.csv", tmp_path / "b", cold=False)
+    assert (Pool.last.kernel["cold"], Pool.last.closed) == (False, True)
+    for overrides in ({"seed": 8}, {"model.method": "REML"}):  # which the settings do not hold
+        wrong = replace(study, overrides=overrides)
+        with pytest.raises(RunError, match=r"are not in study\.json, which holds the study as it ran"):
+            rerun.run_again(wrong, tmp_path / "d.csv", tmp_path / f"c{len(overrides)}{next(iter(overrides))}")
 
 
 def test_a_kept_copy_takes_the_place_of_whatever_was_there(tmp_path):

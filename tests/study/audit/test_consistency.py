@@ -295,6 +295,10 @@ def test_a_picture_that_is_no_figure_is_told_by_its_place(tmp_path):
     run = made(tmp_path, {**BASE, "figures/a.svg": b"a", "report.html": "".join(shown).encode()}, BASE)
     said = "picture 2 is no figure of the run; picture 4 is no figure of the run"
     assert answers(run)["pictures in report.html"] == (DIFFERS, said)
+    beside = made(
+        tmp_path, {**BASE, "figures/a.svg": b"a", "report.html": b'<img alt="" src="figures/a.svg">'}, BASE
+    )
+    assert answers(beside)["pictures in report.html"] == (DIFFERS, "picture 1 is no figure of the run")
     good = made(tmp_path, {**BASE, "figures/a.svg": b"a", "report.html": shown[0].encode()}, BASE)
     assert answers(good)["pictures in report.html"][0] == HOLDS
 

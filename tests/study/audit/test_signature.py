@@ -177,6 +177,24 @@ def test_a_signer_is_the_one_that_is_known_another_or_nobody_known(tmp_path):
     )
 
 
+def test_an_audit_is_named_by_its_folder_or_its_file(tmp_path):
+    place = tmp_path / "r.audit"
+    place.mkdir()
+    lost = r"is not there; expected what `lmmkit audit RUN --sign KEY` leaves"
+    with pytest.raises(RunError, match=rf"audit\.json {lost}"):
+        verify(place)
+    content = b'{"sentence": "All holds.", "root": "", "holds": true}'
+    (place / "audit.json").write_bytes(content)
+    with pytest.raises(RunError, match=rf"audit\.json\.sig {lost}"):
+        verify(place)
+    (place / "audit.json.sig").write_text(sign(content, key_file(tmp_path)))
+    for audit in (place, place / "audit.json"):
+        found = [finding.what for finding in verify(audit, key=tmp_path / "id.pub")]
+        assert found == ["signature", "signer", "verdict", "run"]
+    with pytest.raises(RunError, match="holds no ed25519 public key"):
+        verify(place, key=tmp_path / "id")
+
+
 def held(content, path, run=None):
     return [
         (f.what, f.verdict, f.found)

@@ -24,6 +24,14 @@ def kept(store, tmp_path):
     return store.root / "01_one/abc"
 
 
+def test_what_a_killed_process_left_is_in_no_entry(store, kept, tmp_path):
+    for place in (".abc.new", ".abc.old"):
+        write_bytes(kept.parent / place / "stray", b"x")
+    store.keep(RECORD, tmp_path / "run")
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["abc"]
+    assert sorted(path.name for path in kept.iterdir()) == ["manifest.json", "tables"]
+
+
 def test_a_kept_step_is_found_and_given(store, kept, tmp_path):
     assert store.root == tmp_path / "reports/.steps"
     assert sorted(path.name for path in kept.parent.iterdir()) == ["abc"]

@@ -53,7 +53,7 @@ def told(k_hat=0.06, **tables):
     files = report_files(study=settings, **{**made, **tables}, **{"answer.json": facts})
     return [
         plain(each)
-        for each in words.posterior_in_words(files, seen("y ~ x + (x | g)", {"y": "ms", "x": "d"}))
+        for each in words.posterior_in_words(files, seen("y ~ x * f + (x | g)", {"y": "ms", "x": "d"}))
     ]
 
 
@@ -85,8 +85,9 @@ def test_what_the_draws_are_worth(k_hat, said):
         (answered(estimate_low=NAN), "the REML estimate 1.500; the probability of"),
         (answered(inside=0.3, inside_mcse=0.004), "is 0.25; the probability that it lies between −1 and 1, where the study counts it as good as none, is 0.30."),
         (answered(inside=1.0, inside_mcse=0.0), "is > 0.999."),
-        (answered(quantity="g.sd.x", estimate=NAN, inside=0.3, inside_mcse=0.004), "g.sd.x: the posterior mean is 1.25 ms per d (with 95 % probability between 0.25 and 2.25); the probability that it lies"),
-        (answered(quantity="g.cor.x.Intercept", estimate=NAN), "g.cor.x.Intercept: the posterior mean is 1.25 (with 95 % probability between 0.25 and 2.25)."),
+        (answered(quantity="g.sd.x", estimate=NAN, inside=0.3, inside_mcse=0.004), "g: x, SD: the posterior mean is 1.25 ms per d (with 95 % probability between 0.25 and 2.25); the probability that it lies"),
+        (answered(quantity="x:f[T.v]"), "x × f (v against u): the posterior mean is 1.25 ms per d (with 95 % probability between 0.25 and 2.25)"),
+        (answered(quantity="g.cor.x.Intercept", estimate=NAN), "g: x with Intercept, correlation: the posterior mean is 1.25 (with 95 % probability between 0.25 and 2.25)."),
     ],
 )  # fmt: skip
 def test_the_answer(row, said):
@@ -110,7 +111,7 @@ def test_six_answers_are_told_and_no_more():
 @pytest.mark.parametrize(("estimate", "zero"), [(0.0, True), (2e-6, True), (2.1e-6, False), (0.5, False)])
 def test_a_deviation_of_zero_is_told_with_its_posterior(estimate, zero):
     said = told(posterior=[parameter("g.sd.x", estimate), parameter("x", 0.0), parameter("Residual.sd", 2.0)])
-    expected = "g.sd.x is estimated as zero, which is an end of its range and no likely value: half of its posterior lies above 0.75, and the interval reaches to 2.50."
+    expected = "g: x, SD is estimated as zero, which is an end of its range and no likely value: half of its posterior lies above 0.75, and the interval reaches to 2.50."
     assert (expected in said) == zero
     assert not any(text.startswith(("x is", "Residual.sd is")) for text in said)
 

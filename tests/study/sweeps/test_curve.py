@@ -73,6 +73,17 @@ def test_the_joint_tests_of_one_cell_are_its_own_test():
     assert [test.p for test in tests] == pytest.approx([p, significant, p])
 
 
+def test_the_draws_of_a_run_are_by_the_rows_of_its_file(tmp_path):
+    fit = lmm("Reaction ~ Days + (1 | Subject)", SLEEP[20:80])
+    fit.save(tmp_path / "fit")
+    status = ["kept" if 20 <= row < 80 else "dropped" for row in range(180)]
+    pd.DataFrame({"row": ROWS + 1, "status": status}).to_csv(tmp_path / "rows.csv", index=False)
+    found = specification_curve._drawn(tmp_path, "Days", NullOptions("the slope", 3, 5))
+    expected = null_draws(fit.estimates, "Days", rows=np.arange(21, 81), n=3, seed=5)
+    np.testing.assert_allclose(found.estimate, expected.estimate, rtol=1e-9)
+    np.testing.assert_allclose(found.se, expected.se, rtol=1e-9)
+
+
 def test_draws_are_made_again_where_the_fit_or_its_rows_are_others(tmp_path, monkeypatch):
     made = list[int]()
 

@@ -221,6 +221,32 @@ def test_what_cells_chose_stands_below_the_curve_where_it_differs_between_them()
     assert _varied(results[:1]).empty
 
 
+def test_a_sweep_leaves_its_table_its_curve_and_how_far_the_cells_agree(project, monkeypatch):
+    text = "grid: {seed: [1, 2, 3]}\nsummary: [x, none, sigma]\n"
+    study = project / "params/small.yaml"
+    study.write_text(study.read_text() + "inference: {level: 0.9}\n")
+    sweep = sweep_of(project, text)
+    numbers = [
+        {"x.estimate": estimate, "x.se": 1.0, "x.p": p}
+        for estimate, p in ((2.0, 0.09), (-1.0, 0.11), (3.0, 0.01))
+    ]
+    monkeypatch.setattr(
+        sweep_files, "collect", lambda run, _: CellResult(run, Numbers(numbers[run.cell.number - 1]))
+    )
+    runs = [CellRun(cell, cell.key, None) for cell in sweep.cells]
+    files, told = sweep_files.sweep_files(sweep, runs, project / "reports", 1)
+    assert told == [f"no run has {name}: its column is empty" for name in ("none", "sigma")]
+    assert list(files) == [
+        "results.csv", "results.parquet", "curve.csv", "agreement.json", "curve.svg", "sweep.html",
+    ]  # fmt: skip
+    counts = json.loads(files["agreement.json"])
+    assert (counts["quantity"], counts["alpha"]) == ("x", pytest.approx(0.1))
+    assert (counts["sign"], counts["same sign"], counts["same sign, significant"]) == ("positive", 2, 2)
+    curve = pd.read_csv(io.BytesIO(files["curve.csv"]))
+    assert (curve["cell"].tolist(), curve["significant"].tolist()) == ([2, 1, 3], [False, True, True])
+    assert b"X (ms)" in files["curve.svg"]
+
+
 def test_the_joint_tests_are_over_the_cells_that_have_an_estimate(monkeypatch):
     curve, asked = curve_of(RESULTS), []
 

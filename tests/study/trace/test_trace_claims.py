@@ -30,6 +30,8 @@ from lmmkit.study.trace.why import (
     _cell,
     _from_draws,
     _level,
+    _printed,
+    _random_effect,
     _row_of,
     _rows,
     derive_from_row,
@@ -164,6 +166,19 @@ def test_every_derivation_gives_the_number_of_the_fit(reml):
     assert effect(origin, "Subject", "none", "Days") is None
 
 
+@pytest.mark.parametrize("reml", [True, False])
+def test_an_offset_and_weights_are_in_every_derivation(reml):
+    data = SLEEP.assign(w=1.0 + np.arange(180) % 3)
+    fit = lmm("Reaction ~ Days + offset(w * 9) + (Days || Subject)", data, weights="w", reml=reml)
+    made = Origin(fit.estimates).derivations
+    for name, value in {
+        "deviance": fit.deviance,
+        "sigma": fit.sigma,
+        "Days.estimate": fit.params["Days"],
+    }.items():
+        assert made[name].value == pytest.approx(value, rel=1e-8), name
+
+
 @pytest.mark.parametrize(("reml", "nu", "beside"), [(True, "(n-p)", " + log|X'V⁻¹X|"), (False, "n", "")])
 def test_each_number_has_its_formula(reml, nu, beside):
     origin = Origin(lmm("Reaction ~ Days + (Days | Subject)", SLEEP, reml=reml).estimates)
@@ -233,6 +248,30 @@ def test_a_number_of_a_posterior_is_made_of_the_draws_that_a_run_keeps(tmp_path)
     for path, name in (("tables/other.csv", "g.sd.mean"), ("tables/posterior.csv", "h.sd.mean"),
                        ("tables/posterior.csv", "g.sd.mode")):  # fmt: skip
         assert _from_draws(run, Quantity(1.0, path), name, 0.8) is None
+
+
+def test_a_random_effect_is_found_though_its_level_and_its_column_hold_dots():
+    data = SLEEP.assign(S=[f"a.{level}.b" for level in SLEEP["Subject"]], **{"x.y": SLEEP["Days"]})
+    fit = lmm("Reaction ~ `x.y` + (`x.y` | S)", data)
+    found = _random_effect(Origin(fit.estimates), "S.a.309.b.x.y")
+    assert found is not None
+    held, derivation = found
+    assert held == Quantity(derivation.value, "fit/effects-0.parquet")
+    assert held.value == pytest.approx(fit.ranef["S"].loc["a.309.b", "x.y"], rel=1e-8)
+    for name in ("S.a.309.x.y", "T.a.309.b.x.y", "S.a.309.b.z"):
+        assert _random_effect(Origin(fit.estimates), name) is None
+
+
+def test_a_number_that_no_report_has_or_that_is_none_is_not_in_it(tmp_path):
+    run, name = RunFolder(tmp_path, Manifest("s", "k")), "Days.se"
+    assert _printed(run, name, Quantity(1.5, "tables/a.csv")) == "not in the report"
+    (tmp_path / "report.html").write_text("<p>se 1.5</p>")
+    assert _printed(run, name, Quantity("a", "tables/a.csv")) == "not in the report"
+    assert _printed(run, name, Quantity(1.5, "tables/a.csv")).startswith("report.html prints 1.5:")
+    mark = '<data value="1.5" data-source="tables/a.csv" data-field="Days.se">1.50</data>'
+    (tmp_path / "report.html").write_text(f"<p>{mark} and 1.5</p>")
+    said = "report.html prints 1.50, marked as Days.se of tables/a.csv"
+    assert _printed(run, name, Quantity(1.5, "tables/a.csv")) == said
 
 
 def test_the_coverage_of_the_intervals_is_that_of_the_study():
