@@ -411,6 +411,11 @@ def test_what_is_printed_is_read_and_what_is_no_member_is_refused(tag):
             FitError, match=r"standard deviations over sigma \(not negative\) and correlations of a matrix"
         ):
             of.from_relative(wrong)
+    if tag in ("ou", "exp"):
+        L = of.from_relative(np.array([1.5, np.inf]))
+        np.testing.assert_allclose(L @ L.T, np.full((4, 4), 2.25))
+    elif not of.own:  # one standard deviation is that of the mean variance
+        assert of.natural(np.diag([1.0, 2.0, 3.0, 10.0]))[0] == 2.0
     undefined = np.where(np.arange(of.count) < of.scales, 0.0, np.nan)
     np.testing.assert_array_equal(of.from_relative(undefined), 0.0)
 

@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lmmkit.engine.covariance.residual_structure import one_correlation
+from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.covariance.structures import Diagonal, Unstructured
 from lmmkit.engine.criterion.elimination import eliminate
 from lmmkit.engine.crossproducts import crossproducts
+from lmmkit.engine.crossproducts import moment_start as module
 from lmmkit.engine.crossproducts.crossproducts import absorb, collect
 from lmmkit.engine.crossproducts.elimination_order import build_layout
 from lmmkit.engine.crossproducts.moment_start import (
@@ -15,11 +18,14 @@ from lmmkit.engine.crossproducts.moment_start import (
     equations,
     moment_start,
     scales,
+    start_of,
     used_up,
 )
 from lmmkit.engine.crossproducts.scaling import prepare
+from lmmkit.engine.linalg import levelwise
 from lmmkit.engine.linalg.cross_blocks import Dense
-from lmmkit.engine.problem import Problem, Term
+from lmmkit.engine.problem import Problem, Residual, Term
+from lmmkit.engine.relations.pedigree import pedigree_of
 from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve
 from lmmkit.errors import FitError
@@ -122,6 +128,16 @@ def test_responses_without_variance_are_refused(response, said):
         prepare(replace(problem(term(0, FINE)), response=response))
 
 
+def test_columns_of_a_term_have_one_scale_where_its_structure_bears_no_others():
+    for structure, common in ((Diagonal(2), False), (structure_of("homcs", 2), True)):
+        given = problem(Term(0, FINE, 15, (1, 2), structure))
+        Z = prepare(given).rows[list(prepare(given).terms[0])]
+        raw = np.stack([given.columns[1], given.columns[2]])
+        sizes, known = np.sqrt(np.mean(Z**2, axis=1)), np.sqrt(np.mean(raw**2, axis=1))
+        expected = known / np.sqrt(np.mean(known**2)) if common else np.ones(2)
+        np.testing.assert_allclose(sizes, expected)
+
+
 def new_share(columns):
     """The share of its norm that the last of some columns adds, all centred."""
     X = np.column_stack([c - c.mean() for c in columns])
@@ -217,6 +233,45 @@ def test_terms_of_one_factor_are_eliminated_together_each_with_its_structure():
     (factor,) = build_layout(given, prepare(given)).factors
     assert factor.pieces == ((0, slice(0, 2), Diagonal(2)), (1, slice(2, 3), Unstructured(1)))
     assert factor.structure.parts == (((0, 1), Diagonal(2)), ((2,), Unstructured(1)))
+
+
+def test_ways_to_grow_have_slopes_per_level():
+    given = problem(*ALL)
+    layout = build_layout(given, prepare(given))
+    L = [np.eye(factor.width) for factor in layout.factors]
+    D = [np.diag(np.arange(1.0, factor.width + 1)) for factor in layout.factors]
+    scale = [np.ones(factor.width) for factor in layout.factors]
+    found = layout.growths(L, D, scale)
+    assert [f for f, _ in found] == [0, 1, 2, 2]
+    assert [float(growth.slope) for _, growth in found] == pytest.approx([1 / 15, 1 / 3, 1 / 4, 2 / 4])
+
+
+def test_a_row_may_meet_a_level_twice():
+    half = np.full(N, 0.5)
+    members = ((CROSSED, half), (np.where(np.arange(N) < 30, CROSSED, (CROSSED + 1) % 4), half))
+    given = problem(Term(0, CROSSED, 4, (0,), Unstructured(1), members))
+    (factor,) = build_layout(given, prepare(given)).rest
+    assert factor.Z.nnz == 30 + 2 * 30
+    np.testing.assert_array_equal(factor.Z.sum(axis=1), np.ones(N))
+
+
+def test_beside_relatives_of_a_pedigree_nothing_is_a_chain():
+    names = [str(i) for i in range(15)]
+    animals = pedigree_of(names, ["", "", *["0"] * 13], ["", "", *["1"] * 13])
+    related = Term(0, FINE, 15, (0,), Unstructured(1), (), animals)
+    given = problem(related, term(1, COARSE))
+    layout = build_layout(given, prepare(given))
+    assert (len(layout.chain), len(layout.rest), layout.sparse) == (0, 2, True)
+    given = problem(term(0, FINE), term(1, COARSE))
+    assert len(build_layout(given, prepare(given)).chain) == 2
+
+
+def test_rows_that_are_correlated_stay_in_one_level_of_a_chain():
+    subjects, cells = np.repeat(np.arange(20), 3), np.tile(np.arange(3), 20)
+    for name, chained in (("cs", 0), ("ident", 1)):  # rows of a subject are in several levels
+        structure = one_correlation(name, (0, 1, 2), ("0", "1", "2"), heterogeneous=True)
+        given = replace(problem(term(0, CROSSED)), residual=Residual(structure, cells, subjects))
+        assert len(build_layout(given, prepare(given)).chain) == chained
 
 
 def test_units_of_the_data_and_back():
@@ -427,6 +482,25 @@ def test_least_squares_lose_no_digits_to_nearly_collinear_columns():
     prepared = prepare(replace(given, response=given.response + 1e7 * (x - given.columns[3])))
     left = prepared.rows[list(prepared.fixed)] @ prepared.rows[-1]
     assert np.abs(left).max() < 1e-8
+
+
+def test_a_start_is_the_solution_of_the_equations_unless_a_factor_is_too_wide(monkeypatch):
+    given = problem(term(0, FINE, 3))
+    setup = set_up(given, reml=True)
+    parts = setup.raw, setup.absorbed, setup.layout, N, 1e-4
+    solved = levelwise.least_solved(*equations(setup.raw, setup.layout, N))
+    s2 = _residual_start(solved[-1], setup.raw, setup.absorbed, N)
+    expected = start_of(solved, s2, setup.layout, setup.scale, 1e-4)
+    np.testing.assert_allclose(moment_start(*parts), expected)
+    assert module.WIDEST == 30
+    monkeypatch.setattr(module, "WIDEST", 3)
+    np.testing.assert_allclose(moment_start(*parts), expected)
+    monkeypatch.setattr(module, "WIDEST", 2)
+    (L,) = setup.layout.roots(moment_start(*parts))
+    np.testing.assert_allclose(L, np.diag(1.0 / setup.scale[0]))
+    zero = start_of(solved, 0.0 * s2, setup.layout, setup.scale, 0.25)  # no residual variance: the least one
+    (L,) = setup.layout.roots(zero)
+    np.testing.assert_allclose(np.linalg.eigvalsh(L @ L.T * np.outer(*[setup.scale[0]] * 2)), 0.25)
 
 
 def test_a_start_is_never_at_zero():

@@ -193,6 +193,18 @@ def test_parameters_that_are_alike_are_named_and_no_others():
     )
 
 
+def test_memberships_of_the_subjects_are_no_part_of_a_residual_structure():
+    problem = trial("un")
+    subjects = problem.residual.subjects
+    last = int(subjects.max())
+    members = (
+        (subjects, np.full(len(subjects), 0.7)),
+        ((subjects + 1) % (last + 1), np.full(len(subjects), 0.3)),
+    )
+    term = Term(0, subjects, last + 1, (0,), structure_of("", 1), members)
+    assert set_up(replace(problem, terms=(term,)), reml=True)
+
+
 # Patterns
 
 
@@ -205,14 +217,14 @@ def test_several_subjects_with_two_rows_are_counted():
 
 
 def test_patterns_are_the_sets_of_cells_in_whatever_order_rows_come():
-    structure = over("ar1", [str(t) for t in range(65)], range(65))
-    cells = np.array([64, 0, 1, 0, 64, 64, 2, 1])
-    subjects = np.array([0, 0, 1, 2, 2, 3, 3, 4])
+    structure = over("ar1", [str(t) for t in range(67)], range(67))  # more than a number has bits
+    cells = np.array([66, 0, 1, 0, 66, 66, 2, 1, 2, 65])
+    subjects = np.array([0, 0, 1, 2, 2, 3, 3, 4, 5, 5])
     residual = Residual(structure, cells, subjects)
     found = {tuple(p.cells.tolist()): p.rows.tolist() for g in patterns_of(residual) for p in g.each()}
-    assert found == {(1,): [[2], [7]], (0, 64): [[1, 0], [3, 4]], (2, 64): [[6, 5]]}
+    assert found == {(1,): [[2], [7]], (0, 66): [[1, 0], [3, 4]], (2, 66): [[6, 5]], (2, 65): [[8, 9]]}
     pairs = pairs_of(residual)
-    assert (pairs[0, 64], pairs[64, 64], pairs[1, 1], pairs[2, 64], pairs[0, 1]) == (2, 3, 2, 1, 0)
+    assert (pairs[0, 66], pairs[66, 66], pairs[1, 1], pairs[2, 66], pairs[0, 1]) == (2, 3, 2, 1, 0)
     few = Residual(over("ar1"), np.array([2, 0, 1, 0]), np.array([1, 1, 0, 0]))
     found = {tuple(p.cells.tolist()): p.rows.tolist() for g in patterns_of(few) for p in g.each()}
     assert found == {(0, 1): [[3, 2]], (0, 2): [[1, 0]]}
