@@ -208,7 +208,8 @@ def test_each_number_has_its_formula(reml, nu, beside):
     parts = {name: origin.derivations[name].parts for name in ("deviance", "llf", "aic", "bic")}
     assert {name: dict(part) for name, part in parts.items()} == {
         "deviance": {"n": n, "p": p}, "llf": {"deviance": deviance},
-        **dict.fromkeys(("aic", "bic"), {"deviance": deviance, "npar": npar, "n": n}),
+        "aic": {"deviance": deviance, "npar": npar, "n": n},
+        "bic": {"deviance": deviance, "npar": npar, "n": n},
     }  # fmt: skip
     assert origin.derivations["sigma"].parts == {"n": n, "p": p, "σ": origin.estimates.sigma}
     assert effect(origin, "Subject", "308", "Days").formula == "b̂ = G Z'V⁻¹(y - Xβ̂)"
