@@ -1,4 +1,5 @@
 """A fit in other packages' words: statsmodels' attributes, broom's tables, several fits side by side.
 
-Nothing is computed here that has no name of its own elsewhere.
+Here too the words of advice become the keys of a study. Nothing is computed that has no name of its own
+elsewhere.
 """

@@ -25,10 +25,10 @@ _SAVING: dict[Path, str] = {}
 
 def before_save(*, model: dict[str, Any], path: str, contents_manager: Any, **_: Any) -> None:
     """Note what is about to be saved, when it replaces what is trusted."""
-    if model.get("type") != "notebook" or not model.get("content"):
-        return
     place = Path(contents_manager.root_dir) / path
     _SAVING.pop(place, None)
+    if model.get("type") != "notebook" or not model.get("content"):
+        return
     try:
         fresh = Notebook(place, json.dumps(model["content"]).encode())
         old = read_notebook(place) if place.exists() else None
@@ -39,11 +39,11 @@ def before_save(*, model: dict[str, Any], path: str, contents_manager: Any, **_:
         return
 
 
-def after_save(*, os_path: str, model: dict[str, Any], **_: Any) -> None:
+def after_save(*, os_path: str, **_: Any) -> None:
     """Trust what has been saved, when it is what was about to be."""
     place = Path(os_path)
     digest = _SAVING.pop(place, None)
-    if model.get("type") != "notebook" or digest is None:
+    if digest is None:
         return
     book = read_notebook(place)
     if book.digest == digest:

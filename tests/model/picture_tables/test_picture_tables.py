@@ -44,7 +44,10 @@ def test_terms_of_one_factor_stand_together_and_one_effect_has_places(data):
     split = shrinkage(lmm("y ~ x + (1 | g) + (0 + x | g)", data))
     whole = shrinkage(lmm("y ~ x + (x | g)", data))
     np.testing.assert_allclose(split.table[["x", "y"]], whole.table[["x", "y"]], rtol=1e-9)
-    one = shrinkage(lmm("y ~ 1 + (1 | g)", data))
+    alone = lmm("y ~ 1 + (1 | g)", data)
+    one = shrinkage(alone)
+    assert (one.names, one.center[0]) == (("Intercept",), alone.params["Intercept"])
+    assert np.isnan(one.center[1])
     means = data.groupby("g")["y"].mean()
     np.testing.assert_allclose(one.table["x"], means.loc[one.table["level"]], rtol=1e-9)
     assert one.table.sort_values("y")["x"].is_monotonic_increasing

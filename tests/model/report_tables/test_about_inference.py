@@ -103,3 +103,10 @@ def test_shares_of_variance_say_what_they_are(fit):
     shares = about_inference.shares(fit, ci="wald", level=0.95, seed=1)
     assert shares["share"].tolist() == ["R2 marginal", "R2 conditional", "ICC adjusted", "ICC unadjusted"]
     assert shares["definition"].str.len().min() > 20
+
+
+@pytest.mark.parametrize(("most", "families"), [(6, ["f within h"]), (5, [])])
+def test_families_of_too_many_means_are_left_out(fit, monkeypatch, most, families):
+    monkeypatch.setattr(about_inference, "MOST_MEANS", most)
+    found = about_inference.factor_means(fit, df="normal", level=0.95).table["family"]
+    assert [*found.unique()] == families

@@ -224,6 +224,13 @@ def test_a_crate_describes_its_run_and_nothing_else(tmp_path, alter, said):
     assert (found.startswith(said), verdict == HOLDS) == (True, said.startswith("as the rest")), found
 
 
+def test_what_nothing_binds_is_said_of_every_run(tmp_path):
+    last = list(check_consistency(made(tmp_path, BASE), []))[-1]
+    said = "nothing in the run binds them; they are the word of whoever holds it"
+    assert (last.what, last.verdict, last.found) == (UNBOUND, UNTRUSTED, said)
+    assert UNBOUND == "clock times and seconds of the log, the machine's name"
+
+
 def test_a_log_that_is_missing_is_told(tmp_path):
     run = made(tmp_path, BASE)
     assert answers(run)["log.jsonl"] == (DIFFERS, "missing")
@@ -333,7 +340,11 @@ def test_the_root_digest_is_that_of_the_files_before_the_report(tmp_path):
         (good | {"root": "0" * 64}, DIFFERS),
     ):
         run = made(tmp_path, {**BASE, "root.json": json_bytes(root)}, BASE)
-        assert answers(run)["root digest that the report prints"][0] == verdict
+        found, said = answers(run)["root digest that the report prints"]
+        wrong = [
+            f"{name}: {root[name]}, made again {good[name]}" for name in good if root[name] != good[name]
+        ]
+        assert (found, said) == (verdict, "; ".join(wrong) or "as the rest of the run has it")
 
 
 GOOD = {"passed": True, "checks": 3, "failed": []}

@@ -189,8 +189,8 @@ def test_an_audit_is_named_by_its_folder_or_its_file(tmp_path):
         verify(place)
     (place / "audit.json.sig").write_text(sign(content, key_file(tmp_path)))
     for audit in (place, place / "audit.json"):
-        found = [finding.what for finding in verify(audit, key=tmp_path / "id.pub")]
-        assert found == ["signature", "signer", "verdict", "run"]
+        found = [(finding.part, finding.what) for finding in verify(audit, key=tmp_path / "id.pub")]
+        assert found == [("verification", what) for what in ("signature", "signer", "verdict", "run")]
     with pytest.raises(RunError, match="holds no ed25519 public key"):
         verify(place, key=tmp_path / "id")
 

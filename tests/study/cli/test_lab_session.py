@@ -135,6 +135,18 @@ def test_what_was_saved_in_the_session_is_known_without_the_store(own, session):
     assert is_trusted(session(folder).save(STEP, edited(folder / STEP, "1 + 2")))
 
 
+def test_what_was_about_to_be_saved_is_forgotten_by_the_next_save_of_its_place(own, session):
+    folder = own / "notebooks"
+    content, contents = edited(folder / STEP, "1 + 1"), session(folder)
+    lab_session.before_save(
+        model={"type": "notebook", "content": content}, path=STEP, contents_manager=contents
+    )
+    lab_session.before_save(model={"type": "file", "content": "x"}, path=STEP, contents_manager=contents)
+    (folder / STEP).write_text(json.dumps(content))
+    lab_session.after_save(os_path=str(folder / STEP), model={"type": "file"}, contents_manager=contents)
+    assert not is_trusted(read_notebook(folder / STEP))
+
+
 def test_other_files_are_saved_without_a_question(own, session):
     folder = own / "notebooks"
     (folder / STEP).write_text("{}")

@@ -113,3 +113,8 @@ def test_a_kernel_works_in_its_folder_under_no_settings_of_the_machine(monkeypat
     assert found == [["_EndWithError"]] * 3
     assert (application.SYSTEM_CONFIG_DIRS, application.ENV_CONFIG_DIRS) == ([], [])
     assert threading.excepthook.func is kernel._end_with_thread
+    # Its last message goes where standard error went before ipykernel took it.
+    (messages,) = threading.excepthook.args[0].args
+    assert messages > 2
+    assert os.fstat(messages).st_ino == os.fstat(2).st_ino
+    os.close(messages)

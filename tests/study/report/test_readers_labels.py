@@ -122,6 +122,7 @@ def test_fixed_words_of_tables_are_no_names():
         ("y ~ f * k", "f[T.v]:k[T.q]", "f (v against u) × k (q against p)"),
         ("y ~ k + f:k", "f[T.v]:k[q]", "f: v against u, at k q"),  # the same difference at each level
         ("y ~ k + x:k", "x:k[p]", "x, at k p"),
+        ("y ~ k + k:x", "k[p]:x", "x, at k p"),
         ("y ~ k + x:f:k", "x:f[w]:k[p]", "x, at f w, at k p"),
         ("y ~ k + x:k + x:f:k", "x:f[T.w]:k[p]", "x × f (w against u), at k p"),
         ("y ~ 0 + f:k", "f[u]:k[p]", "f: u, at k p"),

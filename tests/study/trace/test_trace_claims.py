@@ -64,6 +64,12 @@ def test_a_number_is_found_by_its_longest_rounding_that_stands_alone(text, value
     assert found == said if said == NOWHERE else said in found
 
 
+def test_a_number_is_shown_with_sixty_letters_before_it_and_twenty_behind():
+    before, behind = "b" * 70, "c" * 30
+    said = searched_text(f"{before} 1.53 {behind}", 1.53)
+    assert said == f"report.html prints 1.53: ... {'b' * 59} 1.53 {'c' * 19} ..."
+
+
 MARKS = [
     Mark("1.5", "tables/a.csv", "Days.se", "1.50"), Mark("2.25", "tables/b.csv", "x", "2.2"),
     Mark("180", "summary.json", "nobs", "180"), Mark("3.0", "tables/b.csv", "y", "3"),
@@ -198,6 +204,14 @@ def test_each_number_has_its_formula(reml, nu, beside):
             "θ = the free entries of Λ, where the derivative of the deviance is zero or θ at its bound",
     }  # fmt: skip
     assert {name: origin.derivations[name].formula for name in formulas} == formulas
+    deviance, npar, n, p = -2.0 * origin.derivations["llf"].value, origin.estimates.npar, 180, 2
+    parts = {name: origin.derivations[name].parts for name in ("deviance", "llf", "aic", "bic")}
+    assert {name: dict(part) for name, part in parts.items()} == {
+        "deviance": {"n": n, "p": p}, "llf": {"deviance": deviance},
+        "aic": {"deviance": deviance, "npar": npar, "n": n},
+        "bic": {"deviance": deviance, "npar": npar, "n": n},
+    }  # fmt: skip
+    assert origin.derivations["sigma"].parts == {"n": n, "p": p, "σ": origin.estimates.sigma}
     assert effect(origin, "Subject", "308", "Days").formula == "b̂ = G Z'V⁻¹(y - Xβ̂)"
     if reml:
         for method, more in (
