@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine.criterion.test_layouts import LAYOUTS, PLAIN, ROWS, Case
+from engine.criterion.test_layouts import LAYOUTS, PLAIN, ROWS, Case, relation_of
 from support.patterns import deviance
 
 from lmmkit.engine.covariance.structures import Unstructured
@@ -280,3 +280,15 @@ def test_observed_hessian_is_exact_on_a_quadratic_and_symmetric():
             self.gradient = A @ theta
 
     np.testing.assert_allclose(observed_hessian(Bowl, np.array([3.0, 0.0])), A, atol=1e-9)
+
+
+def test_a_column_of_zeros_of_relatives_has_a_slope_of_zero():
+    """Beside a singular T a column without any size is measured by 1."""
+    levels, rng = 40, np.random.default_rng(3)
+    codes, zero, term_structure = rng.integers(0, levels, ROWS), np.zeros(ROWS), Unstructured(2)
+    term = Term(0, codes, levels, (0, 1), term_structure, (), relation_of("pedigree", levels)[0])
+    given = Problem((np.ones(ROWS), zero), (0,), rng.normal(size=ROWS), (term,))
+    criterion = set_up(given, reml=True).criterion
+    D = criterion.evaluate(np.array([0.8, 0.3, 0.0])).D[0]
+    np.testing.assert_allclose(D[1], 0.0, atol=1e-6)
+    assert np.isfinite(D).all()

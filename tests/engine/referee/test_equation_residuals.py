@@ -119,6 +119,30 @@ def test_random_effects_outside_their_covariance_matrix_are_seen(claim):
     assert random_part(singular).value > 0.1
 
 
+def test_the_worst_term_is_told_and_what_is_outside_of_it():
+    rng, x = np.random.default_rng(5), np.linspace(-1.0, 2.0, N)
+    terms = (
+        Term(0, np.arange(N) % 8, 8, (0, 1), Unstructured(2)),
+        Term(1, np.arange(N) % 5, 5, (0,), Unstructured(1)),
+    )
+    problem = Problem((np.ones(N), x), (0,), rng.normal(size=N), terms)
+    given = Claim(
+        reml=True, kept=(0,), beta=np.zeros(1), unscaled_vcov=np.eye(1), factors=(np.eye(2), np.eye(1)),
+        rho=np.empty(0), sigma=2.0, deviance=0.0, null_directions=(0, 0), converged=True, evaluations=1,
+        problem=problem, b=(np.zeros((8, 2)), np.zeros((5, 1))),
+    )  # fmt: skip
+    one, two = (float(np.abs(scores).max()) for scores in given.scores)
+    for factors, worst in (
+        ((np.eye(2), 1e-3 * np.eye(1)), one),
+        ((1e-3 * np.eye(2), np.eye(1)), two),
+    ):
+        assert random_part(replace(given, factors=factors)).value == pytest.approx(worst / 2.0)
+    b = np.zeros((8, 2))
+    b[3, 1] = 0.5  # of a column without variance, beside an SD of 0.001
+    outside = replace(given, factors=(np.diag([1e-3, 0.0]), 1e-3 * np.eye(1)), b=(b, given.b[1]))
+    assert random_part(outside).value == pytest.approx(0.5 / 1e-3 / 2.0)
+
+
 def test_the_residual_part_is_a_ratio_of_sigma(claim):
     moved = replace(claim, sigma=1.001 * claim.sigma)
     assert residual_part(moved).value == pytest.approx(1 - 1 / 1.001, rel=1e-6)

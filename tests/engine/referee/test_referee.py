@@ -108,6 +108,17 @@ def test_singular_covariance_matrices_are_allowed():
     assert_same(by_equations.u, by_marginal.u, 1e-10)
 
 
+def test_directions_and_columns_without_variance_are_left_out():
+    half = np.random.default_rng(4).normal(size=(4, 2)) * np.array([1.0, 1e-5])
+    half[2] = 0.0
+    model = MixedModel(np.ones(6), np.ones((6, 1)), np.ones((6, 4)), half @ half.T, np.eye(6))
+    spherical, S = henderson.to_spherical(model)
+    assert S.shape == (4, 2)
+    np.testing.assert_allclose(S @ S.T, model.G, atol=1e-14)
+    np.testing.assert_array_equal(spherical.G, np.eye(2))
+    np.testing.assert_array_equal(spherical.Z, model.Z @ S)
+
+
 def mrode():
     """Mrode's example 3.1: five animals with records among eight that are related."""
     known = json.loads((DATA / "mrode31.json").read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ from lmmkit.errors import DataError, RunError
 from lmmkit.model.certificate import UNCHECKED as LEFT
 from lmmkit.model.certificate import certify
 from lmmkit.study.audit import audit as audits
-from lmmkit.study.audit import rerun, second_opinion
+from lmmkit.study.audit import integrity, rerun, second_opinion
 from lmmkit.study.audit.artefacts import Circumstances, compare_artefact, compare_runs
 from lmmkit.study.audit.audit import MACHINE, audit_run, check_environment, circumstances, render
 from lmmkit.study.audit.integrity import RunFolder, check_integrity, open_run
@@ -894,6 +894,20 @@ def test_what_a_run_says_in_no_mapping_is_damage_and_its_numbers_are_those_of_th
         "n": (3, "summary.json"), "x": (1.5, "summary.json"), "ok": (True, "summary.json"),
         "sigma": (2.5, "tables/fit.csv"),
     }  # fmt: skip
+
+
+def test_a_file_of_a_run_is_read_where_it_is_one_of_a_size_that_can_be(tmp_path, monkeypatch):
+    run = made_run(tmp_path / "run", {"a.csv": "12", "b.csv": "123"})
+    (tmp_path / "run/link.csv").symlink_to(tmp_path / "run/a.csv")
+    (tmp_path / "run/folder").mkdir()
+    monkeypatch.setattr(integrity, "LARGEST", 2)
+    assert (run.content("a.csv"), run.file("a.csv")) == (b"12", tmp_path / "run/a.csv")
+    with pytest.raises(RunError, match=r"b\.csv in .* has more than 2 bytes; it is not read"):
+        run.content("b.csv")
+    for name, why in (("link.csv", "is a link"), ("folder", "is not in"), ("none.csv", "is not in")):
+        assert run.content(name) is None
+        with pytest.raises(RunError, match=f"{name} .*{why}" if "link" in name else f"{name} {why}"):
+            run.file(name)
 
 
 def test_a_pedigree_is_found_beside_the_data_or_the_study_by_its_digest(tmp_path):
