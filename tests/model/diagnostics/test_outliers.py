@@ -20,6 +20,22 @@ def test_subjects_that_are_a_grouping_factor_are_looked_at_once(residual):
 
 
 @pytest.mark.parametrize(
+    ("far", "words"),
+    [
+        ([17], "g 17 stands apart in its intercept: it is "),
+        ([9, 17], " stand apart in their intercept: the first is "),
+    ],
+)
+def test_one_group_stands_apart_and_two_stand(far, words):
+    fit = fitted("y ~ x + (1 | g)", 21, 60, 3, y=lambda d, _: d["y"] + 30 * d["g"].isin(far))
+    (sets,) = replicate_data(fit.estimates, seed=1, count=19, rules=SizeRules(table=0))
+    (found,) = groups_apart(sets)
+    assert words in str(found.notable)
+    assert len(found.where.split(", ")) == len(far)
+    assert str(found.fine).startswith("No level of g stands apart in its intercept: the farthest, g ")
+
+
+@pytest.mark.parametrize(
     ("count", "which", "words"),
     [(1, "", "there is 1 row, fewer than 20"), (2, " of x", "there are 2 rows of x, fewer than 20")],
 )
