@@ -45,6 +45,8 @@ def test_full_sibs_and_their_child():
     sire, dam = np.array([-1, -1, 0, 0, 2]), np.array([-1, -1, 1, 1, 3])
     A = kinship.tabular(sire, dam)
     assert (A[2, 3], A[4, 4], A[0, 4]) == (0.5, 1.25, 0.5)
+    back = kinship.tabular(np.array([-1, -1, 0, 0]), np.array([-1, -1, 1, 2]))  # a daughter and her sire
+    assert (back[3, 3], back[0, 3]) == (1.25, 0.75)
 
 
 def test_a_known_matrix_is_written_out_and_rooted():
