@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 # A run waits for the disk after each file that it writes, and tests make hundreds of runs: where there is
@@ -18,6 +19,10 @@ if "TMPDIR" not in os.environ and os.path.isdir(IN_MEMORY) and os.access(IN_MEMO
 # What a test trusts is nobody else's.
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="lmmkit-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
+
+# A shell that starts tests in the background lets them, and all that they start, ignore an interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before numpy is imported: on small matrices a second thread only spins.
 for library in ("OMP", "OPENBLAS", "MKL"):
