@@ -107,8 +107,10 @@ def refuse_flat(point: Evaluation) -> None:
     units = structure.units(point.rho)
     values, vectors = np.linalg.eigh(point.hessian[-r:, -r:] * np.outer(units, units))
     if abs(values[0]) < FLAT:
-        parts = zip(structure.names, np.abs(vectors[:, 0]), strict=True)
-        named = f"{', '.join(name for name, part in parts if part > 0.1)} of the residual structure"
+        changes = np.abs(structure.natural_jacobian(point.rho) @ (units * vectors[:, 0]))
+        parts = zip(structure.names, changes, strict=True)
+        told = [name for name, part in parts if part > 0.1 * np.linalg.norm(changes)]
+        named = f"{', '.join(told)} of the residual structure"
         if abs(float(point.gradient[-r:] * units @ vectors[:, 0])) > SLOPE:
             raise FitError(
                 f"The likelihood has no maximum: it grows at an even rate, without end, while {named} runs "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from lmmkit.engine.rules import SEARCH
 from lmmkit.engine.search.newton import Newton
 from lmmkit.engine.search.optimality import least_curvature, optimality, set_null, set_uncorrelated
 from lmmkit.engine.search.profiled_deviance import ProfiledDeviance
-from lmmkit.engine.search.runaway import NEARLY_SINGULAR, refuse_no_optimum, runaway
+from lmmkit.engine.search.runaway import NEARLY_SINGULAR, refuse_flat, refuse_no_optimum, runaway
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
 
@@ -183,6 +184,18 @@ def test_where_the_data_do_not_tell_a_parameter_that_is_what_is_said():
     for step in (1.0, -1.0):
         with pytest.raises(FitError, match="do not tell rho of the residual structure"):
             objective.refuse_runaway(objective.evaluate(np.zeros(1)), np.array([step]))
+
+
+def test_a_flat_direction_is_told_in_the_parameters_that_are_printed():
+    """A partial autocorrelation moves the correlations at its distance and at all longer ones."""
+    structure = one_correlation("toep", (1, 2, 3, 4), ("1", "2", "3", "4"))
+    rho = np.array([0.8, 0.0, 0.0])
+    source = SimpleNamespace(source=SimpleNamespace(structure=structure))
+    for flat, told in enumerate([r"rho\.1, rho\.2, rho\.3", r"rho\.2, rho\.3", r"rho\.3"]):
+        curvatures = np.diag(np.where(np.arange(3) == flat, 0.0, 1.0))
+        point = SimpleNamespace(criterion=source, rho=rho, hessian=curvatures, gradient=np.zeros(3))
+        with pytest.raises(FitError, match=rf"do not tell {told} of the residual structure"):
+            refuse_flat(point)
 
 
 def test_where_no_deviance_is_left_far_along_a_step_it_is_refused():
