@@ -480,6 +480,7 @@ def _line(line):
 
 
 def _collection(one):
+    one.update_scalarmappable()  # as drawing does: another test may have drawn it already
     faces, edges = ([_hex(color) for color in np.unique(colors, axis=0)][:4]
                     for colors in (one.get_facecolor(), one.get_edgecolor()))  # fmt: skip
     look = (
