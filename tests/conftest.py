@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -32,3 +33,9 @@ from hypothesis import settings  # noqa: E402  (it may import numpy)
 
 settings.register_profile("lmmkit", deadline=None, derandomize=True)
 settings.load_profile("lmmkit")
+
+
+def pytest_collection_finish() -> None:
+    """What collecting has left stays to the end: the collector of garbage need not look through it again."""
+    gc.collect()
+    gc.freeze()

@@ -157,8 +157,7 @@ def test_the_trial_is_what_its_generator_makes(tmp_path):
     [
         ("ident(arm)", "number", "weights: w", "Linear model with residuals of unequal variance"),
         ("ar1h(t | g, by=arm)", "number", "method: ML", "first-order autoregression"),
-        ("ident(arm) * toep(t | g)", "factor", "", "a variance for each level of arm"),
-        ("cs(1 | g)", "factor", "", "the visits being the order of rows"),
+        ("ident(arm) * toep(1 | g)", "factor", "", "between visits, the visits being the order of rows"),
     ],
 )
 def test_other_structures_are_told_as_truly(tmp_path, residual, time, more, said):

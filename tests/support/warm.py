@@ -10,6 +10,7 @@ tests/test_wheel.py.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -23,6 +24,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -157,8 +160,7 @@ def _guard(connection: socket.socket) -> None:
     if pid == 0:
         asked.close()
         connection.close()
-        _become(*streams, **request)
-        sys.exit()  # as an interpreter ends that has executed its module
+        os._exit(_ended(functools.partial(_become, *streams, **request)))
     for stream in streams:
         os.close(stream)
     connection.sendall(f"{pid}\n".encode())
@@ -174,6 +176,31 @@ def _tell_end(connection: socket.socket, pid: int, ended: threading.Event) -> No
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     ended.set()
     connection.sendall(f"{code}\n".encode())
+
+
+def _ended(execute: Callable[[], None]) -> int:
+    """The exit code of an interpreter that has executed something.
+
+    It ends as any other, but that it does not take down what it has imported: that costs more than all else.
+    """
+    code = 0
+    try:
+        execute()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # pyright: ignore[reportArgumentType]
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            code = code or 120
+    return code
 
 
 def _become(*streams: int, module: str, arguments: list[str], environment: dict[str, str]) -> None:

@@ -369,6 +369,9 @@ LINES = [
          {"passed": False, "checks": 3, "failed": ["curvature"]}, DIFFERS),
         ([("decrement", 1e-8, 1e-8, "holds"), ("curvature", -1e-9, -1e-9, "holds"), LINES[2]], GOOD, HOLDS),
         (LINES, {"passed": True, "checks": 4, "failed": []}, DIFFERS),
+        (LINES, {"passed": False, "checks": 3, "failed": []}, DIFFERS),
+        ([("decrement", 5.0, 1e-8, "fails"), *LINES[1:]],
+         {"passed": True, "checks": 3, "failed": ["decrement"]}, DIFFERS),
         (LINES, {"passed": False, "checks": 3, "failed": ["V"]}, DIFFERS),
     ],
 )  # fmt: skip
