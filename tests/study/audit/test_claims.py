@@ -835,7 +835,8 @@ def test_a_study_is_executed_in_an_empty_place_with_its_data_and_its_lock(tmp_pa
     (tmp_path / "d.csv").write_text("y,x,g\n")
     study = RecordedStudy("s", STUDY, "data/d.csv", "d", {"model.method": "ML"}, "params", b'{"lock": 1}')
     monkeypatch.setattr(rerun, "WorkerPool", Pool)
-    place, file = tmp_path / "place", tmp_path / "place/work/of/this/study/params/s.yaml"
+    place = tmp_path / "place"
+    file = place / "work/of/this/study/params/s.yaml"
     Manifest("s", "abc").save(place / "reports/s/abc")
     assert rerun.run_again(study, tmp_path / "d.csv", place).folder == place / "reports/s/abc"
     assert Pool.last.kernel == {"cold": True, "allow_outside": False}
