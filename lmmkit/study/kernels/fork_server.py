@@ -19,6 +19,7 @@ from typing import Any
 
 from lmmkit.study.kernels.environment import import_matplotlib
 from lmmkit.study.kernels.kernel import run_kernel
+from lmmkit.study.records.keys import package_digest, versions
 
 #: What notebooks import, and what a kernel imports late.
 _PRELOADED = (
@@ -63,6 +64,9 @@ def serve() -> None:
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
         _import(_LATER)
+        # Kept from now on: every kernel asks for the key of its run.
+        versions()
+        package_digest()
 
 
 def _import(names: Iterable[str]) -> None:
