@@ -140,6 +140,7 @@ def _import_stack(address: str) -> None:
 
     for name in (*fork_server._PRELOADED, *fork_server._LATER):
         importlib.import_module(name)
+    fork_server.know_versions()
     # Executed anew in each process: the one is what it does, the other reads then who its parent is.
     for name in (fork_server.__name__, "ipykernel.kernelapp"):
         del sys.modules[name]
