@@ -2,11 +2,10 @@
 
 Where the start of an interpreter is not the claim, this stands for `python -P -m`: a run starts one for the
 command and one for its kernels, of some seconds' imports each, for which a run of tests then pays once. What
-is forked is the module's own `main` with the arguments, streams, folder, environment and largest size of a file
-of whoever starts it.
-Interpreters that start cold, with the settings of their environment, are in tests/study/runs
-(`test_hostile_environment.py`, `test_strangers_files.py`, `test_run.py`), tests/study/kernels and
-tests/test_wheel.py.
+is forked is the module's own `main` with the arguments, streams, folder, environment and limit of a file's
+size of whoever starts it. Interpreters that start cold, with the settings of their environment, are in
+tests/study/runs (`test_hostile_environment.py`, `test_strangers_files.py`, `test_run.py`),
+tests/study/kernels and tests/test_wheel.py.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def serve() -> None:
 
 
 def know_versions() -> None:
-    """Find out once, for all that is forked, which source and packages these are: of every key they are part."""
+    """Find out once, for all that is forked, which source and packages these are: every key holds them."""
     package_digest()
     versions()
 

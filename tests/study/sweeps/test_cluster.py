@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 # How long dask tries to connect, and to connect again.
 PATIENCE = "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT"
+METHOD = "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"
 # Workers are forks of one process that has imported what they need, and what they start is forked too.
 FORKED = """
 import lmmkit.study.cluster.cluster_workers
@@ -50,12 +51,12 @@ class Cluster:
 
     def __init__(self, folder, workers, *certificates, **environment):
         (folder / "serve.py").write_text(SERVE)
-        workers_of_cells = warm.command("lmmkit.study.sweeps.worker_process")
-        (folder / "forked.py").write_text(FORKED.format(command=workers_of_cells))
+        command = warm.command("lmmkit.study.sweeps.worker_process")
+        (folder / "forked.py").write_text(FORKED.format(command=command))
         self.process = subprocess.Popen(
             [sys.executable, str(folder / "serve.py"), str(workers), *map(str, certificates)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder,
-            env={**os.environ, **environment, "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver"},
+            env={**os.environ, **environment, METHOD: "forkserver"},
         )  # fmt: skip
         self.address, *workers = self.process.stdout.readline().split()
         self.workers = list(map(int, workers))
