@@ -56,6 +56,7 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     import_matplotlib(Path(os.environ["IPYTHONDIR"]))
     _import(_PRELOADED)
+    know_versions()
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
         pid = os.fork()
@@ -67,6 +68,12 @@ def serve() -> None:
         # Kept from now on: every kernel asks for the key of its run.
         versions()
         package_digest()
+
+
+def know_versions() -> None:
+    """Find out once, for all that is forked, which source and packages these are: every key holds them."""
+    package_digest()
+    versions()
 
 
 def _import(names: Iterable[str]) -> None:
