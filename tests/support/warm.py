@@ -159,13 +159,10 @@ def _keep_what_is_made_once() -> None:
     from nbformat.validator import get_validator
 
     from lmmkit.study.pages import templates
-    from lmmkit.study.records.keys import package_digest, versions
 
     get_validator(nbformat.current_nbformat, nbformat.current_nbformat_minor)
     for name in templates._TEMPLATES.list_templates(["html"]):
         templates._TEMPLATES.get_template(name)
-    versions()
-    package_digest()
 
 
 def _guard(connection: socket.socket) -> None:
