@@ -6,6 +6,7 @@ engine's, and every formula is written out as its paper has it.
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -109,9 +110,18 @@ class DenseInference:
             whole[j, i] += value * (i != j)
         self.observed = whole
         self.beta = Phi @ X.T @ Vi @ y
-        self.W = 2 * np.linalg.inv(self.observed if observed else self.expected)
-        total = sum(self.W[i, j] * (self.Q[i][j] - self.P[i] @ Phi @ self.P[j]) for i in m for j in m)
-        self.adjusted = Phi + 2 * Phi @ total @ Phi
+        self._adjust(self.observed if observed else self.expected)
+
+    def _adjust(self, information):
+        m, Phi, W = range(len(self.P)), self.Phi, 2 * np.linalg.inv(information)
+        total = sum(W[i, j] * (self.Q[i][j] - self.P[i] @ Phi @ self.P[j]) for i in m for j in m)
+        self.W, self.adjusted = W, Phi + 2 * Phi @ total @ Phi
+
+    def with_observed(self):
+        """The same, adjusted by the observed information."""
+        other = copy.copy(self)
+        other._adjust(self.observed)
+        return other
 
     def moments(self, L):
         """A1 and A2 of a hypothesis."""

@@ -182,6 +182,7 @@ class ReverseSweep:
     def __init__(self, forward: Forward, layout: Layout, K: Floats) -> None:
         self.forward, self.layout, self.K = forward, layout, K
         self.inverse = None if forward.rest is None else rest_inverse(forward.rest, layout)
+        self.dense = self.inverse if isinstance(self.inverse, DenseInverse) else None
         self.X: dict[int, Floats] = {}  # X~_f = -T_f U_f, (k, q, J)
         self.sigma: dict[tuple[int, int], Floats] = {}  # Sigma_fg by level of f, f <= g
         self.sigma_rest: dict[int, Floats] = {}  # Sigma_fR, (k, J, q2)
@@ -271,9 +272,9 @@ class ReverseSweep:
 
     def _inner_rest(self, f: int, link: Eliminated) -> Floats:
         """The terms of the inner sum with the rest; leaves Sigma_fR."""
-        B, dense = link.coupling, self.inverse
+        B, dense = link.coupling, self.dense
         assert B is not None
-        assert isinstance(dense, DenseInverse)
+        assert dense is not None
         total = B.quadratic(dense.E)
         for g, block in link.between.items():
             cross = _against(B, self.sigma_rest[g], self.layout.parents[f, g])

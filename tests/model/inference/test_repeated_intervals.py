@@ -19,9 +19,9 @@ LEVEL = 3.841458820694124  # 95 % of chi-squared
 
 
 @functools.cache
-def intervals(residual, reml, method="profile"):
-    """Of the model without interactions."""
-    return fitted(residual, reml, SIMPLE).conf_int(method)
+def intervals(residual, reml):
+    """Of the model without interactions: by profile those of the structure, which has few parameters."""
+    return fitted(residual, reml, SIMPLE).conf_int()
 
 
 def deviance(residual, reml):
@@ -61,6 +61,7 @@ def test_profile_bounds_are_where_all_other_parameters_are_at_their_best(residua
     point = np.array([fit.sigma, *fit.residual_params])
     assert of(point) == pytest.approx(fit.deviance, abs=1e-9)
     found = intervals(residual, reml)
+    assert set(found["criterion"][len(fit.params) :]) == {f"{'REML' if reml else 'ML'}, profile"}
     for place, name in enumerate(fit.residual_params.index):
         for bound in found.loc[name, ["low", "high"]]:
             parameter = about.beside.natural(place)
@@ -123,10 +124,12 @@ def test_rows_have_the_names_of_the_parameters_and_the_residual_last():
     fit = fitted("un(visit | id)", True, SIMPLE)
     names = [*fit.params.index, *fit.residual_params.index, "Residual.sd"]
     assert list(fit.residual_params.index) == ["ratio.w2", "ratio.w4", "cor.w1.w2", "cor.w1.w4", "cor.w2.w4"]
-    for method in ("auto", "wald", "profile"):
-        assert list(intervals("un(visit | id)", True, method).index) == names
+    for table in (intervals("un(visit | id)", True), fit.conf_int("wald")):
+        assert list(table.index) == names
+    profile = fitted("cs(visit | id)", True, SIMPLE).conf_int("profile")
+    assert list(profile.index) == [*fit.params.index, "rho", "Residual.sd"]
     assert list(fit.bootstrap(2, seed=1).columns) == [*names, "converged", "singular"]
-    auto = intervals("un(visit | id)", True, "auto")["criterion"]
+    auto = intervals("un(visit | id)", True)["criterion"]
     assert set(auto[: len(fit.params)]) == {"REML, Wald, kenward-roger"}
     assert set(auto[len(fit.params) :]) == {"REML, profile"}
     many = fitted("un(visit | id, by=arm)", True, SIMPLE).conf_int()["criterion"]
