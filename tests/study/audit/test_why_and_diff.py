@@ -58,12 +58,6 @@ def test_formulas_use_the_referee_and_not_the_fit(finished):
 
 
 @pytest.fixture(scope="module")
-def by_ml(project, finished):
-    """The same study by maximum likelihood."""
-    return run(project, "--set=model.method=ML")
-
-
-@pytest.fixture(scope="module")
 def adjusted(project, finished):
     """A run whose rows are unbalanced, whose table is by Kenward and Roger, and whose terms are two."""
     settings = {
