@@ -56,8 +56,7 @@ def require_equal(found, alone):
     np.testing.assert_allclose(found.errors, errors, rtol=1e-4)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize(("reml", "weighted"), [(True, True), (False, False)])
 @pytest.mark.parametrize("name", FORMULAS)
 def test_each_replicate_is_an_ordinary_solve(name, reml, weighted):
     m = fitted(name, reml=reml, weighted=weighted)
