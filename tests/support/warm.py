@@ -148,8 +148,24 @@ def _import_stack(address: str) -> None:
             importlib.import_module(found.name)
     for place, name, module in _PROCESSES:
         setattr(importlib.import_module(place), name, _relaying(address, module))
+    _keep_what_is_made_once()
     gc.collect()
     gc.freeze()
+
+
+def _keep_what_is_made_once() -> None:
+    """What a process makes when it is first asked for, and then keeps."""
+    import nbformat
+    from nbformat.validator import get_validator
+
+    from lmmkit.study.pages import templates
+    from lmmkit.study.records.keys import package_digest, versions
+
+    get_validator(nbformat.current_nbformat, nbformat.current_nbformat_minor)
+    for name in templates._TEMPLATES.list_templates(["html"]):
+        templates._TEMPLATES.get_template(name)
+    versions()
+    package_digest()
 
 
 def _guard(connection: socket.socket) -> None:

@@ -103,8 +103,9 @@ def test_a_fit_meets_the_optimum_of_other_searches(case):
         assert found.deviance == pytest.approx(
             deviance(given, [a @ a.T for a in found.factors], reml), abs=1e-9
         )
-        other = solve(given, reml=reml, algorithm="pls")  # which may stay where a standard deviation is zero
-        assert found.deviance < other.deviance + 1e-7
+        if reml == (case[1] == 4):  # each of the two somewhere
+            other = solve(given, reml=reml, algorithm="pls")  # it may stay where a standard deviation is zero
+            assert found.deviance < other.deviance + 1e-7
 
 
 def test_a_fit_does_not_depend_on_units_or_on_the_order_of_rows(case):

@@ -42,7 +42,6 @@ def test_deviance_gradient_and_average_information(name, effects):
     np.testing.assert_allclose(at.gradient, slope, atol=2e-6)
     w = differences(lambda x: covariance(setup, x), theta) @ Py
     m = setup.layout.count
-    H = at.precision * (w @ P @ w.T) - at.precision / at.r2 * np.outer(w @ Py, w @ Py)
     scale = setup.prepared.scale**2  # of r2, which is of y in units of its spread
     H = at.precision / scale * (w @ P @ w.T) - at.precision / at.r2 / scale**2 * np.outer(w @ Py, w @ Py)
     H[:m, :m] += setup.layout.curvature(theta, at.D)
