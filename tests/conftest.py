@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Generator
 
 # A run waits for the disk after each file that it writes, and tests make hundreds of runs: where there is
 # memory enough, temporary folders are in memory. All of the suite's files are about one gigabyte.
@@ -29,13 +30,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402  (it may import numpy)
 
 settings.register_profile("lmmkit", deadline=None, derandomize=True)
 settings.load_profile("lmmkit")
 
 
-def pytest_collection_finish() -> None:
-    """What collecting has left stays to the end: the collector of garbage need not look through it again."""
-    gc.collect()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collecting makes stays to the end: the collector of garbage need not look through it."""
+    gc.disable()
+    result = yield
     gc.freeze()
+    gc.enable()
+    return result

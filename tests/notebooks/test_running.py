@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import subprocess
@@ -143,10 +144,35 @@ def test_a_model_without_factors_says_why_it_has_no_marginal_means(run, report):
 
 
 def test_names_from_a_study_and_its_data_cannot_become_markup(run, report):
-    assert "<title>Tiny &lt;script&gt;$x$ &amp; co</title>" in report
-    assert "<script>$" not in report
-    assert "<g0>" not in report
+    title = "Tiny &lt;script&gt;alert(&#39;title&#39;)&lt;/script&gt; $x$ &amp; co"
+    assert f"<title>{title}</title>" in report
+    assert "<script>alert" not in report
+    assert "&lt;script&gt;alert(1)" in report
+    assert "</style><b>" not in report
+    assert "<i>ms</i>" not in report
     assert "&lt;data" not in report
+
+
+def test_pictures_hold_no_markup_of_theirs(run):
+    pictures = [path.read_text() for path in run.glob("figures/*.svg")]
+    assert pictures
+    assert not any("<script" in text or "<b>" in text for text in pictures)
+
+
+def test_no_cell_of_a_table_is_a_formula(run):
+    for path in [*run.glob("tables/*.csv"), run / "rows.csv"]:
+        with path.open(newline="") as stream:
+            cells = [cell for row in csv.reader(stream) for cell in row]
+        assert cells
+        assert not [cell for cell in cells if cell.startswith(("=", "@", "+", "\t"))]
+
+
+def test_executed_notebooks_hold_them_escaped(run):
+    for name in STEPS:
+        for output in outputs(run / f"{name}.ipynb"):
+            shown = output.get("data", {})
+            for kind in ("text/html", "text/markdown", "image/svg+xml"):
+                assert "<script>alert" not in "".join(shown.get(kind, ""))
 
 
 def test_a_failed_notebook_has_no_ids_by_chance():

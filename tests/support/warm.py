@@ -2,10 +2,10 @@
 
 Where the start of an interpreter is not the claim, this stands for `python -P -m`: a run starts one for the
 command and one for its kernels, of some seconds' imports each, for which a run of tests then pays once. What
-is forked is the module's own `main` with the arguments, streams, folder and environment of whoever starts it.
-Interpreters that start cold, with the settings of their environment, are in tests/study/runs
-(`test_hostile_environment.py`, `test_strangers_files.py`, `test_run.py`), tests/study/kernels and
-tests/test_wheel.py.
+is forked is the module's own `main` with the arguments, streams, folder, environment and limit of a file's
+size of whoever starts it. Interpreters that start cold, with the settings of their environment, are in
+tests/study/runs (`test_hostile_environment.py`, `test_strangers_files.py`, `test_run.py`),
+tests/study/kernels and tests/test_wheel.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import atexit
 import functools
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -138,6 +139,7 @@ def _import_stack(address: str) -> None:
 
     for name in (*fork_server._PRELOADED, *fork_server._LATER):
         importlib.import_module(name)
+    fork_server.know_versions()
     # Executed anew in each process: the one is what it does, the other reads then who its parent is.
     for name in (fork_server.__name__, "ipykernel.kernelapp"):
         del sys.modules[name]
@@ -146,8 +148,24 @@ def _import_stack(address: str) -> None:
             importlib.import_module(found.name)
     for place, name, module in _PROCESSES:
         setattr(importlib.import_module(place), name, _relaying(address, module))
+    _keep_what_is_made_once()
     gc.collect()
     gc.freeze()
+
+
+def _keep_what_is_made_once() -> None:
+    """What a process makes when it is first asked for, and then keeps."""
+    import nbformat
+    from nbformat.validator import get_validator
+
+    from lmmkit.study.pages import templates
+    from lmmkit.study.records.keys import package_digest, versions
+
+    get_validator(nbformat.current_nbformat, nbformat.current_nbformat_minor)
+    for name in templates._TEMPLATES.list_templates(["html"]):
+        templates._TEMPLATES.get_template(name)
+    versions()
+    package_digest()
 
 
 def _guard(connection: socket.socket) -> None:
@@ -203,10 +221,13 @@ def _ended(execute: Callable[[], None]) -> int:
     return code
 
 
-def _become(*streams: int, module: str, arguments: list[str], environment: dict[str, str]) -> None:
+def _become(
+    *streams: int, module: str, arguments: list[str], environment: dict[str, str], largest: list[int]
+) -> None:
     import runpy
 
     os.setsid()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest[0], largest[1]))
     for number, stream in enumerate(streams[:3]):
         os.dup2(stream, number)
     os.fchdir(streams[3])
@@ -225,7 +246,8 @@ def _become(*streams: int, module: str, arguments: list[str], environment: dict[
 def relay(address: str, module: str, *arguments: str) -> None:
     """Ask for a module, pass signals on to it, and end as it ends."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    request = {"module": module, "arguments": arguments, "environment": dict(os.environ)}
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    request = {"module": module, "arguments": arguments, "environment": dict(os.environ), "largest": largest}
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(address)
     here = os.open(".", os.O_RDONLY)

@@ -129,7 +129,7 @@ class CorrelatedResiduals:
         order = self.subjects * len(self.group) + self.cells
         sort = np.arange(len(order))
         least = np.diff(order).min(initial=1)
-        if least <= 0:
+        if least < 0:
             sort = np.argsort(order, kind="stable")
             least = np.diff(order[sort]).min(initial=1)
         if least == 0:
@@ -229,8 +229,7 @@ def correlations(family: Correlation, time: Ints, first: Ints, second: Ints, rho
     elif family == "ar1" and len(rho):
         by_lag[1:] = np.cumprod(np.full(len(by_lag) - 1, rho[0]))
     elif family == "toep":
-        inside = first < len(by_lag)
-        by_lag[first[inside]] = rho[inside]
+        by_lag[first] = rho
     by_lag[0] = 1.0
     return by_lag[t - s]
 

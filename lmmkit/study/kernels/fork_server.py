@@ -19,6 +19,7 @@ from typing import Any
 
 from lmmkit.study.kernels.environment import import_matplotlib
 from lmmkit.study.kernels.kernel import run_kernel
+from lmmkit.study.records.keys import package_digest, versions
 
 #: What notebooks import, and what a kernel imports late.
 _PRELOADED = (
@@ -55,6 +56,7 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     import_matplotlib(Path(os.environ["IPYTHONDIR"]))
     _import(_PRELOADED)
+    know_versions()
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
         pid = os.fork()
@@ -63,6 +65,15 @@ def serve() -> None:
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
         _import(_LATER)
+        # Kept from now on: every kernel asks for the key of its run.
+        versions()
+        package_digest()
+
+
+def know_versions() -> None:
+    """Find out once, for all that is forked, which source and packages these are: every key holds them."""
+    package_digest()
+    versions()
 
 
 def _import(names: Iterable[str]) -> None:

@@ -125,6 +125,10 @@ def plain(value: Any) -> Any:
 _DEEPEST = 50  # lists and mappings in each other, in a JSON file of a run
 #: A text that reads as a number, and that no number is written as here: `007`, `1E2`, `1.50`.
 _LABEL = re.compile(r"^\s|^-?0\d|\.\d+0$|\s$|[eE]\d")
+#: The same in a whole file, where a cell begins or ends; most have none, and then no cell is looked at.
+_MAY_HOLD_LABELS = re.compile(
+    r"""(?:^|[,"\r\n])(?:[^\S\n]|-?0\d)|"\s|\s["\r]|\.\d+0(?:[,"\r\n]|$)|[^\S\n](?:[,\n]|$)|[eE]\d"""
+)
 #: What a program may take for a separator, besides the comma; texts with one are quoted.
 _SEPARATES = re.compile(r"[;|\t\r]")
 
@@ -156,17 +160,22 @@ def read_csv(path: Path) -> pd.DataFrame:
         RunError: it is not there.
     """
     try:
-        table, typed = (
-            pd.read_csv(path, dtype=kind, keep_default_na=False, na_values=[""]) for kind in (str, None)
-        )
+        content = path.read_bytes()
     except FileNotFoundError:
         raise _missing(path) from None
-    for name, column in typed.items():
-        if not (_is_number(column) and table[name].str.contains(_LABEL).any()):
-            table[name] = column
+    table = _table(content, None)
+    if _MAY_HOLD_LABELS.search(content.decode()):
+        written = _table(content, str)
+        for name in table.columns[[_is_number(column) for _, column in table.items()]]:
+            if any(_LABEL.search(cell) for cell in written[name].dropna()):
+                table[name] = written[name]
     for name in table.columns[[not _is_number(column) for _, column in table.items()]]:
         _unescape(table, name)
     return table.set_axis([csv_text(str(name)) for name in table.columns], axis=1)
+
+
+def _table(content: bytes, kind: type[str] | None) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(content), dtype=kind, keep_default_na=False, na_values=[""])
 
 
 def _missing(path: Path) -> RunError:

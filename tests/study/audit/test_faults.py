@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 
 import pytest
 from support import warm
@@ -23,10 +22,10 @@ HOLD = (
 )
 
 
-def started(project, command=None, **options):
-    command = command or warm.command("lmmkit.study.cli")
+def started(project, **options):
+    command = warm.command("lmmkit.study.cli", "run", "params/sleep.yaml")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*command, "run", "params/sleep.yaml"], cwd=project, **pipes, **options)
+    return subprocess.Popen(command, cwd=project, **pipes, **options)
 
 
 def the_run(project):
@@ -71,8 +70,7 @@ def test_a_full_disk_ends_in_one_error_and_the_next_run_goes_on(tmp_path):
     def full():
         resource.setrlimit(resource.RLIMIT_FSIZE, (7_000, 7_000))
 
-    cold = [sys.executable, "-P", "-m", "lmmkit.study.cli"]
-    process = started(project, cold, preexec_fn=full)
+    process = started(project, preexec_fn=full)
     _, said = process.communicate()
     assert process.returncode == 1
     assert "Traceback" not in said

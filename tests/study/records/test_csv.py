@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmmkit.escape import csv_cell, csv_text
-from lmmkit.study.records.artifacts import csv_bytes, read_csv
+from lmmkit.study.records.artifacts import _LABEL, csv_bytes, read_csv
 from lmmkit.study.report.read_back import _entries
 
 ATTACKS = [
@@ -87,3 +87,15 @@ def test_texts_are_quoted_where_one_of_them_holds_a_separator(separator):
 )
 def test_labels_that_look_like_numbers_or_gaps_stay_labels(labels, tmp_path):
     assert written(pd.DataFrame({"level": labels}), tmp_path / "t.csv")["level"].tolist() == labels
+
+
+@given(
+    st.lists(st.text('01.eE -,;"\n\t\u00a0', min_size=1, max_size=4), min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_a_column_with_a_label_stays_text_wherever_it_stands(tmp_path_factory, labels, first):
+    frame = pd.DataFrame({"level": labels, "x": 1.5})
+    back = written(frame if first else frame[["x", "level"]], tmp_path_factory.getbasetemp() / "levels.csv")
+    assert back["x"].eq(1.5).all()
+    if any(map(_LABEL.search, labels)):
+        assert back["level"].tolist() == labels

@@ -8,7 +8,8 @@ from shutil import which
 
 import pandas as pd
 import pytest
-from study.sweeps.conftest import contents, holding, kill, started, swept
+from study.sweeps.conftest import contents, kill, started, swept
+from support import warm
 from support.processes import wait_until
 
 from lmmkit import load
@@ -19,11 +20,20 @@ pytestmark = pytest.mark.slow
 
 # How long dask tries to connect, and to connect again.
 PATIENCE = "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT"
+METHOD = "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"
+# Workers are forks of one process that has imported what they need, and what they start is forked too.
+FORKED = """
+import lmmkit.study.cluster.cluster_workers
+from lmmkit.study.sweeps import cell_workers
+cell_workers.COMMAND = {command!r}
+"""
 SERVE = """
 import sys
 from distributed import LocalCluster
 from distributed.security import Security
+from distributed.utils import get_mp_context
 if __name__ == "__main__":
+    get_mp_context().set_forkserver_preload(["distributed", "forked"])
     options = {"host": "127.0.0.1", "dashboard_address": None, "threads_per_worker": 1}
     if len(sys.argv) > 2:
         ends = ("scheduler", "worker", "client")
@@ -31,7 +41,7 @@ if __name__ == "__main__":
         security = Security(require_encryption=True, tls_ca_file=f"{sys.argv[2]}/cert.pem", **files)
         options |= {"protocol": "tls://", "security": security}
     with LocalCluster(n_workers=int(sys.argv[1]), **options) as cluster:
-        print(cluster.scheduler_address, flush=True)
+        print(cluster.scheduler_address, *(worker.pid for worker in cluster.workers.values()), flush=True)
         sys.stdin.read()
 """
 
@@ -41,12 +51,15 @@ class Cluster:
 
     def __init__(self, folder, workers, *certificates, **environment):
         (folder / "serve.py").write_text(SERVE)
+        command = warm.command("lmmkit.study.sweeps.worker_process")
+        (folder / "forked.py").write_text(FORKED.format(command=command))
         self.process = subprocess.Popen(
             [sys.executable, str(folder / "serve.py"), str(workers), *map(str, certificates)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, METHOD: "forkserver"},
         )  # fmt: skip
-        self.address = self.process.stdout.readline().strip()
+        self.address, *workers = self.process.stdout.readline().split()
+        self.workers = list(map(int, workers))
 
     def close(self):
         self.process.stdin.close()
@@ -66,9 +79,8 @@ def test_a_cluster_gives_the_same_numbers_also_when_its_workers_die(
 ):
     process = started(project, "--scheduler", cluster.address, "--inference", "20")
     wait_until((project / "at-2").exists, process)
-    workers = holding(held, "spawn_main")
-    assert len(workers) == 2
-    for pid in workers:
+    assert len(cluster.workers) == 2
+    for pid in cluster.workers:
         kill(pid)
     held.unlink()
     _, err = process.communicate()
