@@ -12,7 +12,7 @@ import pytest
 collect_ignore = [] if find_spec("sklearn") else ["lmmkit/model/estimators/regressor.py"]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _frame_of_the_examples(doctest_namespace: dict[str, Any]) -> None:
     """`frame`: y by x within three groups g."""
     doctest_namespace["frame"] = pd.DataFrame(

@@ -109,8 +109,8 @@ def test_calibration_measures_public_numbers_and_lists_what_is_outside():
     assert np.isin(rows[:, 0], (0.0, 1.0)).all()
     assert np.isfinite(rows[0, 5:7]).all()
     assert np.isnan(rows[1, 5:7]).all()
-    shares = [*calibration.fixed_effects(cell, 40), *calibration.variances(replace(cell, ratio=0.0), 40)]
-    assert [one.count for one in shares] == [40, 40, 40]
+    shares = [*calibration.fixed_effects(cell, 8), *calibration.variances(replace(cell, ratio=0.0), 8)]
+    assert [one.count for one in shares] == [8, 8, 8]
     liberal = calibration.share("a test", cell, calibration.REJECTED, np.array([1.0] * 3 + [0.0] * 17))
     few = calibration.share("a test", calibration.Cell((6,) * 5, 1.0), calibration.REJECTED, np.ones(20))
     text = calibration.page([liberal, few], 20, 60.0)

@@ -215,8 +215,9 @@ def test_names_and_figures_of_correlations_have_room(size):
     ]
     rows = [("Estimates", a, b, 1.0 if a == b else -0.11) for a in names for b in names]
     ax = plots.correlations(pd.DataFrame(rows, columns=["block", "row", "column", "correlation"]))[0, 0]
-    canvas = FigureCanvasAgg(figure_of(ax))
-    canvas.draw()
+    figure = figure_of(ax)
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().execute(figure)
     boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
     assert all(above.y0 >= below.y1 for above, below in itertools.pairwise(boxes))
     assert min(box.x0 for box in boxes) >= 0

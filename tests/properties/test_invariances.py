@@ -21,12 +21,12 @@ FORMULAS = [
 ]
 seeds = st.integers(0, 10_000)
 both = st.booleans()
-checked = settings(max_examples=12)
+checked = settings(max_examples=6)
 
 
 def of_every_formula(test):
     """Each formula with some random tables."""
-    return pytest.mark.parametrize("formula", FORMULAS)(settings(max_examples=3)(test))
+    return pytest.mark.parametrize("formula", FORMULAS)(settings(max_examples=2)(test))
 
 
 def frame_of(seed):

@@ -179,7 +179,7 @@ def read_back(columns: dict[str, list], writer: str, folder: Path) -> dict[str, 
 
 @st.composite
 def tables(draw) -> dict[str, list]:
-    rows = draw(st.integers(1, 6))
+    rows = draw(st.integers(1, 10))
     columns = {}
     for kind, cells in CELLS.items():
         made = draw(st.lists(st.one_of(cells, st.none()), min_size=rows, max_size=rows))
@@ -195,7 +195,7 @@ def tables(draw) -> dict[str, list]:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns=tables())
 def test_what_is_written_is_read(tmp_path, writer, columns):
     found = read_back(columns, writer, tmp_path)

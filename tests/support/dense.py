@@ -14,12 +14,17 @@ def covariance_parts(problem, factors):
         Z = np.zeros((n, term.levels, len(term.columns)))
         for c, position in enumerate(term.columns):
             Z[np.arange(n), term.codes, c] = problem.columns[position]
-        V = V + np.einsum("nja,ab,mjb->nm", Z, L @ L.T, Z)
+        V = V + between(Z, L @ L.T)
         for a, b in zip(*np.nonzero(np.tril(term.structure.span.any(axis=0))), strict=True):
             unit = np.zeros_like(L)
             unit[a, b] = unit[b, a] = 1.0
-            parts.append(np.einsum("nja,ab,mjb->nm", Z, unit, Z))
+            parts.append(between(Z, unit))
     return V, [*parts, np.diag(1 / weights)]
+
+
+def between(Z, T):
+    """Sum over levels of Z_j T Z_j', (n, n), of (n, J, k) Z."""
+    return (Z @ T).reshape(len(Z), -1) @ Z.reshape(len(Z), -1).T
 
 
 class DenseKenwardRoger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from support.dense import between
 from support.visits import STRUCTURES as VISITS
 
 from lmmkit.engine.covariance.row_structure import RowStructure, VarianceFunction
@@ -182,7 +183,7 @@ def covariance(setup, theta):
         for codes, weight in term.members or ((term.codes, np.ones(n)),):
             for c, position in enumerate(term.columns):
                 np.add.at(Z, (np.arange(n), codes, c), weight * problem.columns[position])
-        V = V + np.einsum("nja,ab,mjb->nm", Z, L @ L.T, Z)
+        V = V + between(Z, L @ L.T)
     return V
 
 

@@ -146,7 +146,7 @@ def by_r(path: Path, settings: Mapping[str, Any]) -> pd.DataFrame:
         (Path(folder) / "read.R").write_text(script, encoding="utf-8")
         try:
             done = subprocess.run(
-                [program, "--vanilla", "read.R"],
+                [program, "--vanilla", "--default-packages=utils", "read.R"],  # the rest takes longer to load
                 cwd=folder,
                 env={**os.environ, "LC_ALL": "C.UTF-8"},  # letters beyond ASCII are letters
                 capture_output=True,

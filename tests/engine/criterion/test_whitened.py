@@ -38,11 +38,11 @@ def test_deviance_gradient_and_average_information(name, effects):
     at = setup.criterion.evaluate(theta)
     deviance, Py, P = dense_fit(setup, theta, reml)
     assert at.deviance == pytest.approx(deviance, abs=1e-9)
-    slope = differences(lambda x: setup.criterion.evaluate(x).deviance, theta)
-    np.testing.assert_allclose(at.gradient, slope, atol=2e-6)
-    w = differences(lambda x: covariance(setup, x), theta) @ Py
-    m = setup.layout.count
-    H = at.precision * (w @ P @ w.T) - at.precision / at.r2 * np.outer(w @ Py, w @ Py)
+    dV = differences(lambda x: covariance(setup, x), theta)
+    w, m, y = dV @ Py, setup.layout.count, problem.response
+    inner = P if reml else np.linalg.inv(covariance(setup, theta))
+    precision = (len(y) - 3 * reml) / (y @ Py)
+    np.testing.assert_allclose(at.gradient, (dV * inner).sum(axis=(1, 2)) - precision * (w @ Py), atol=2e-6)
     scale = setup.prepared.scale**2  # of r2, which is of y in units of its spread
     H = at.precision / scale * (w @ P @ w.T) - at.precision / at.r2 / scale**2 * np.outer(w @ Py, w @ Py)
     H[:m, :m] += setup.layout.curvature(theta, at.D)

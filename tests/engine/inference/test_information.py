@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from engine.criterion.test_layouts import LAYOUTS, PLAIN, Case, is_related, problem_of
@@ -53,11 +55,22 @@ def test_expected_information_equals_traces_of_dense_matrices(name):
     np.testing.assert_allclose(ours, expected, atol=1e-7 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("reml", [True, False])
-@pytest.mark.parametrize("name", LAYOUTS)
+@cache
+def fit_of(name, reml):
+    """The optimum of a layout with weights, and what is known of its parameters."""
+    optimum = solve(problem_of(LAYOUTS[name], True), reml=reml).optimum
+    return optimum, exact_information(optimum)
+
+
+BY_ML = [*PLAIN, "singular matrix with slopes", "crossed and matrix", "pedigree with slopes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reml"), [*((name, True) for name in LAYOUTS), *((name, False) for name in BY_ML)]
+)
 def test_unprofiled_hessian_equals_differences_of_the_full_likelihood(name, reml):
-    optimum = solve(problem_of(LAYOUTS[name], False), reml=reml).optimum
-    found, criterion, state = exact_information(optimum), optimum.criterion, optimum.state
+    optimum, found = fit_of(name, reml)
+    criterion, state = optimum.criterion, optimum.state
     sigma = np.sqrt(state.r2 / criterion.nu)
     theta = state.theta[found.free]
 
@@ -75,9 +88,8 @@ def test_unprofiled_hessian_equals_differences_of_the_full_likelihood(name, reml
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_gradient_of_the_covariance_matrix_equals_differences(name):
-    problem = problem_of(LAYOUTS[name], True)
-    optimum = solve(problem).optimum
-    found, criterion, state = exact_information(optimum), optimum.criterion, optimum.state
+    optimum, found = fit_of(name, True)
+    criterion, state = optimum.criterion, optimum.state
     scale = optimum.prepared.scale**2 * state.r2 / criterion.nu
 
     def vcov(theta):

@@ -52,7 +52,7 @@ class Dense:
         P = Vi - Vi @ self.X @ Phi @ self.X.T @ Vi
         A = self.Zr @ T @ self.Z.T @ P + self.Xr @ Phi @ self.X.T @ Vi
         D = self.Zr - A @ self.Z
-        return V, P, A, np.einsum("ij,jk,ik->i", D, T, D) + np.einsum("ij,ij->i", A, A)
+        return V, P, A, ((D @ T) * D).sum(axis=1) + (A * A).sum(axis=1)
 
     def widening(self, W, h=1e-5):
         """Gradient and second-order term by differences, from the covariance matrix of the entries of T."""
@@ -61,8 +61,8 @@ class Dense:
         slopes = [(up[2] - down[2]) / (2 * h) for up, down in ends]
         gradient = np.array([(up[3] - down[3]) / (2 * h) for up, down in ends]).T
         second = sum(
-            W[i, j] * np.einsum("ij,jk,ik->i", one, V, two)
-            for i, one in enumerate(slopes)
+            W[i, j] * (one * two).sum(axis=1)
+            for i, one in enumerate(slope @ V for slope in slopes)
             for j, two in enumerate(slopes)
         )
         return gradient, second
@@ -75,8 +75,9 @@ def check(fit):
     dense = Dense(e)
     P, v = dense.parts(dense.T)[1::2]
     ZPZ = [dense.Z @ D @ dense.Z.T for D in dense.directions]
-    inner = np.array([[np.trace(P @ a @ P @ b) for b in ZPZ] for a in ZPZ])
-    edge = np.array([np.trace(P @ a) for a in ZPZ])
+    halves = [P @ a for a in ZPZ]
+    inner = np.array([[(a * b.T).sum() for b in halves] for a in halves])
+    edge = np.array([np.trace(a) for a in halves])
     nu = float(e.optimum.criterion.nu)
     W = 2 * np.linalg.inv(np.block([[inner, edge[:, None]], [edge[None], np.array([[nu]])]]))
     slopes, expected = dense.widening(W[:-1, :-1])

@@ -47,6 +47,8 @@ def dense(estimates):
     for _ in range(60):
         values, vectors = np.linalg.eigh(at.hessian)
         step, share = -vectors @ ((vectors.T @ at.gradient) / np.abs(values)), 1.0
+        if -at.gradient @ step < 1e-16:  # what is left to gain
+            break
         trial = Dense(t + step, parts, X, y)
         while share > 1e-9 and (not trial.inside or trial.value > at.value):
             share /= 2

@@ -10,6 +10,7 @@ import pytest
 from engine.search.test_guards import ROWS, one_way
 from engine.search.test_search import random_problem
 from engine.test_setup import problem_of
+from scipy.optimize import brentq
 from support.visits import trial
 
 from lmmkit.engine.covariance.residual_structure import one_correlation
@@ -301,9 +302,8 @@ def test_a_correlation_is_at_its_bound_within_a_millionth_of_its_range(share, to
 def test_a_search_that_has_not_ended_is_asked_for_a_singular_matrix(least, told, converged):
     objective = objective_of(trial("ar1"))
     structure = objective.criterion.source.structure
-    x = 3.0
-    while np.linalg.eigvalsh(structure.matrix(np.array([x])))[0] > least * NEARLY_SINGULAR:
-        x += 1e-3
+    smallest = lambda x: np.linalg.eigvalsh(structure.matrix(np.array([x])))[0]  # noqa: E731
+    x = brentq(lambda x: smallest(x) / (least * NEARLY_SINGULAR) - 1.0, 3.0, 30.0)
     point = objective.evaluate(np.array([x]))
     words = said(lambda: refuse_no_optimum(point, converged=converged))
     assert ("determine each other" in words) == (told and not converged)

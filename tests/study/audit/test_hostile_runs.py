@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from support.projects import copied, edit, lmmkit, repair, run
+from support.projects import copied, edit, repair
 
 from lmmkit.errors import LmmkitError, RunError
 from lmmkit.study.audit import reproduce as reproducing
@@ -99,12 +99,11 @@ def test_overrides_of_another_kind_are_damage(project, folder, tmp_path, monkeyp
     assert [finding.verdict for finding in found.part(EXECUTION)] == [UNCHECKED]
 
 
-def test_an_honest_run_under_overrides_passes_its_audit_byte_for_byte(project, finished, tmp_path):
-    folder = run(project, "--set=model.method=ML")
-    done = lmmkit(project, "audit", str(folder), "--notebooks", "notebooks", "--out", str(tmp_path / "out"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    audit = json.loads((tmp_path / "out/audit.json").read_bytes())
-    assert {f["verdict"] for f in audit["findings"] if f["part"] == EXECUTION} == {IDENTICAL}
+def test_an_honest_run_under_overrides_passes_its_audit_byte_for_byte(project, by_ml, tmp_path, monkeypatch):
+    monkeypatch.chdir(project)
+    found = audited(by_ml, project, tmp_path)
+    assert found.holds
+    assert {finding.verdict for finding in found.part(EXECUTION)} == {IDENTICAL}
 
 
 # Where it says that its data lie.

@@ -10,11 +10,13 @@ import pytest
 from support.projects import STEPS, copied, lmmkit, make_project, run
 from support.tiny import write_notebook
 
+from lmmkit.study.audit.audit import audit_run
 from lmmkit.study.audit.integrity import open_run
 from lmmkit.study.audit.rerun import study_of
-from lmmkit.study.audit.verdicts import DIFFERS, IDENTICAL
+from lmmkit.study.audit.verdicts import IDENTICAL, differs
 from lmmkit.study.runs.plan import make_plan
 from lmmkit.study.sweeps.estimands import followed
+from lmmkit.study.trace.why import why
 
 pytestmark = pytest.mark.slow
 STUDY = """\
@@ -100,7 +102,7 @@ def test_a_run_of_relatives_passes_its_audit_also_when_moved(made, tmp_path):
 
 
 def test_another_pedigree_than_the_fit_s_does_not_pass(made, tmp_path):
-    project, folder = made
+    _, folder = made
     moved = copied(folder, tmp_path)
     frame = pd.read_parquet(moved / "known-0.parquet")
     if "sire" in frame:
@@ -108,20 +110,18 @@ def test_another_pedigree_than_the_fit_s_does_not_pass(made, tmp_path):
     else:
         frame = frame + 0.2 * np.eye(len(frame))
     frame.to_parquet(moved / "known-0.parquet")
-    done = lmmkit(project, "audit", str(moved), "--no-execute", "--out", str(tmp_path / "out"))
-    assert done.returncode == 3
-    wrong = {
-        f["what"]
-        for f in json.loads((tmp_path / "out/audit.json").read_bytes())["findings"]
-        if f["verdict"] == DIFFERS
-    }
-    assert "deviance through V (difference)" in wrong
+    found, _ = audit_run(moved, execute=False, out=tmp_path / "out")
+    assert "deviance through V (difference)" in {finding.what for finding in differs(found.findings)}
 
 
-def test_a_number_of_relatives_is_traced_and_its_report_reproduced(made, tmp_path):
+def test_a_number_of_relatives_is_traced(made):
+    links = {link.name: link.text for link in why(made[1], "lamb.sd.Intercept")}
+    assert "(agrees)" in links["formula"]
+
+
+@pytest.mark.parametrize("made", ["pedigree"], indirect=True)
+def test_a_report_of_relatives_is_reproduced(made, tmp_path):
     project, folder = made
-    done = lmmkit(project, "why", str(folder), "lamb.sd.Intercept")
-    assert (done.returncode, "(agrees)" in done.stdout) == (0, True), done.stdout + done.stderr
     report = Path(shutil.copy(folder / "report.html", tmp_path))
     done = lmmkit(project, "reproduce", str(report), "--notebooks", "notebooks")
     assert (done.returncode, "Reproduced: byte for byte" in done.stdout) == (0, True), (
@@ -132,20 +132,9 @@ def test_a_number_of_relatives_is_traced_and_its_report_reproduced(made, tmp_pat
 def test_a_pedigree_that_is_not_beside_the_data_is_asked_for(made, tmp_path):
     project, folder = made
     data = Path(shutil.copy(project / "params/data/lambs.csv", tmp_path))
-    asked = (
-        "audit",
-        str(folder),
-        "--notebooks",
-        "notebooks",
-        "--data",
-        str(data),
-        "--out",
-        str(tmp_path / "out"),
-    )
-    done = lmmkit(project, *asked)
-    assert done.returncode == 3
-    said = " ".join(f["found"] for f in json.loads((tmp_path / "out/audit.json").read_bytes())["findings"])
-    assert "knows lamb from data/flock.csv" in said
+    found, _ = audit_run(folder, data=data, notebooks=project / "notebooks", out=tmp_path / "out")
+    assert not found.holds
+    assert any("knows lamb from data/flock.csv" in finding.found for finding in found.findings)
     assert study_of(open_run(folder)).settings["model"]["known"]["lamb"]["sha256"]
 
 

@@ -119,8 +119,8 @@ def test_lines_that_are_passed_over_have_one_other_reader(tmp_path, text, header
 
 def test_numbers_are_one_but_for_a_unit_in_the_last_place():
     for anew, fault in ((1.5, []), (1.5 * (1 + 4e-16), []), (1.5 * (1 + 4e-15), ["y, row 2 of those kept"])):
-        for sign in (1.0, -1.0):
-            frames = (pd.Series([0.0, sign * value]) for value in (anew, 1.5))
+        for size in (1.0, -1.0, 2.0**40, 2.0**-40):
+            frames = (pd.Series([0.0, size * value]) for value in (anew, 1.5))
             assert [said.partition(":")[0] for said in reading._apart("y", *frames)] == fault
     gaps = pd.Series([math.nan, 1.0, math.nan]), pd.Series([math.nan, math.nan, 1.0])
     assert len(reading._apart("y", *gaps)) == 2

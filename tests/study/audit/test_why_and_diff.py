@@ -10,6 +10,7 @@ from support.projects import copied, lmmkit, run
 from lmmkit.errors import RunError
 from lmmkit.study.audit.integrity import open_run
 from lmmkit.study.audit.second_opinion import claimed_estimates
+from lmmkit.study.trace import diff
 from lmmkit.study.trace.derivations import Origin
 from lmmkit.study.trace.diff import diff_runs, moves
 from lmmkit.study.trace.why import searched_text, why
@@ -55,12 +56,6 @@ def test_formulas_use_the_referee_and_not_the_fit(finished):
     derivations = Origin(claimed_estimates(open_run(finished))).derivations
     XVX = derivations["Days.estimate"].parts["X'V⁻¹X"]
     assert np.linalg.eigvalsh(np.asarray(XVX)).min() > 0
-
-
-@pytest.fixture(scope="module")
-def by_ml(project, finished):
-    """The same study by maximum likelihood."""
-    return run(project, "--set=model.method=ML")
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +139,24 @@ def test_versions_and_code_explain_what_moved_without_executing(finished, tmp_pa
     ).shares == {"versions": pytest.approx(-0.5)}
 
 
-def test_code_is_told_from_parameters_by_executing_in_either_direction(project, finished, by_ml, tmp_path):
+@pytest.fixture
+def executed(monkeypatch, tmp_path):
+    """How many studies were executed: each that is to be is executed once, and its run is kept."""
+    runs, again = {}, diff.run_again
+
+    def once(study, data, place, *options, **more):
+        key = repr(study)
+        if key not in runs:
+            runs[key] = again(study, data, tmp_path / f"again-{len(runs)}", *options, **more)
+        return runs[key]
+
+    monkeypatch.setattr(diff, "run_again", once)
+    return runs
+
+
+def test_code_is_told_from_parameters_by_executing_in_either_direction(
+    project, finished, by_ml, tmp_path, executed
+):
     other = made_by_another(finished, tmp_path / "other", package="0" * 64)
     forth = diff_runs(other, by_ml, notebooks=project / "notebooks")
     back = diff_runs(by_ml, other, notebooks=project / "notebooks")
@@ -152,7 +164,7 @@ def test_code_is_told_from_parameters_by_executing_in_either_direction(project, 
         pd.read_csv(path / "tables/coefficients.csv", index_col="coefficient") for path in (finished, by_ml)
     ]
     moved = tables[1].loc["Days", "se"] - tables[0].loc["Days", "se"]
-    assert (forth.note, back.note) == ("", "")
+    assert (forth.note, back.note, len(executed)) == ("", "", 1)
     assert se_of(forth).shares == {"code": pytest.approx(-0.5), "parameters": pytest.approx(moved)}
     assert se_of(back).shares == {"code": pytest.approx(0.5), "parameters": pytest.approx(-moved)}
     stranger = made_by_another(by_ml, tmp_path / "stranger", package="1" * 64)

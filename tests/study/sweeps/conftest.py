@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -108,6 +110,23 @@ def make_made(folder: Path) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with its sweep made by two workers, for all tests to read or to copy."""
     return made_once(tmp_path_factory, "sweep", make_made)
+
+
+@pytest.fixture
+def begun(made: Path, project: Path) -> Path:
+    """The project with all but its last cell, of seed 2, made, and nothing that the sweep itself leaves."""
+    reports = Path(shutil.copytree(made / "reports", project / "reports"))
+    shutil.rmtree(reports / "small.sweep")
+    steps: dict[int, set[str]] = {1: set(), 2: set()}
+    for path in reports.glob("small/*/manifest.json"):
+        seed = json.loads(path.with_name("study.json").read_bytes())["seed"]
+        made_by = json.loads(path.read_bytes())["steps"][1:]
+        steps[seed] |= {f"{record['step']}/{record['key']}" for record in made_by}
+        if seed == 2:
+            shutil.rmtree(path.parent)
+    for name in steps[2] - steps[1]:
+        shutil.rmtree(reports / ".steps" / name)
+    return project
 
 
 @pytest.fixture

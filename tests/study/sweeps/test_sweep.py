@@ -49,29 +49,29 @@ def test_a_repeated_sweep_makes_nothing(made, tmp_path):
     assert [path.read_bytes() for path in sorted((made / "reports/small").rglob("log.jsonl"))] == logs
 
 
-def test_one_worker_gives_the_same_bytes_also_when_it_dies_and_is_replaced(made, project, held):
-    process = started(project, "--workers", "1", "--inference", "20", hold=held)
-    wait_until((project / "at-2").exists, process)
+def test_one_worker_gives_the_same_bytes_also_when_it_dies_and_is_replaced(made, begun, held):
+    process = started(begun, "--workers", "1", "--inference", "20", hold=held)
+    wait_until((begun / "at-2").exists, process)
     (worker,) = holding(held, "worker_process")
     kill(worker)
     held.unlink()
     _, err = process.communicate()
     assert process.returncode == 0, err
-    assert contents(project / "reports") == contents(made / "reports")
+    assert contents(begun / "reports") == contents(made / "reports")
 
 
-def test_an_interrupted_sweep_goes_on_where_it_stopped(made, project, held):
-    process = started(project, "--workers", "1", "--inference", "20", hold=held)
-    wait_until((project / "at-2").exists, process)
+def test_an_interrupted_sweep_goes_on_where_it_stopped(made, begun, held):
+    process = started(begun, "--workers", "1", "--inference", "20", hold=held)
+    wait_until((begun / "at-2").exists, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130, err
-    (folder,) = (path for path in (project / "reports/small.sweep").iterdir() if path.is_dir())
+    (folder,) = (path for path in (begun / "reports/small.sweep").iterdir() if path.is_dir())
     assert json.loads((folder / "manifest.json").read_bytes())["status"] == "interrupted"
     assert not (folder / "results.csv").exists()
     held.unlink()
-    assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
-    assert contents(project / "reports") == contents(made / "reports")
+    assert swept(begun, "--workers", "1", "--inference", "20").returncode == 0
+    assert contents(begun / "reports") == contents(made / "reports")
 
 
 def test_two_sweeps_at_once_share_their_work(made, project):
@@ -81,7 +81,8 @@ def test_two_sweeps_at_once_share_their_work(made, project):
     assert contents(project / "reports") == contents(made / "reports")
 
 
-def test_failed_cells_stay_in_the_table_and_end_with_code_1(project):
+def test_failed_cells_stay_in_the_table_and_end_with_code_1(begun):
+    project = begun  # its cell that does not fail is made
     text = (project / "params/small.sweep.yaml").read_text()
     added = "  - {model.formula: y ~ x + (1 | x:g)}\n  - {data.source: none.csv}\n"
     broken = re.sub("  - .*\n", added, text.replace("[REML, ML]", "[REML]"))
@@ -96,14 +97,14 @@ def test_failed_cells_stay_in_the_table_and_end_with_code_1(project):
     assert json.loads(path.read_bytes())["share of same sign"] == pytest.approx(1 / 3)
 
 
-def test_a_killed_sweep_is_resumed(made, project, held):
-    process = started(project, "--workers", "1", "--inference", "20", hold=held)
-    wait_until((project / "at-2").exists, process)
+def test_a_killed_sweep_is_resumed(made, begun, held):
+    process = started(begun, "--workers", "1", "--inference", "20", hold=held)
+    wait_until((begun / "at-2").exists, process)
     (worker,) = holding(held, "worker_process")
     kill(process.pid)
     process.wait()
     wait_for_end(worker)  # in the midst of its cell, which is still held
     held.unlink()
-    assert swept(project, "--workers", "1", "--inference", "20").returncode == 0
+    assert swept(begun, "--workers", "1", "--inference", "20").returncode == 0
     process.communicate()
-    assert contents(project / "reports") == contents(made / "reports")
+    assert contents(begun / "reports") == contents(made / "reports")
