@@ -15,10 +15,12 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 import pytest
+from study.audit.conftest import make_runs
 from study.conftest import call as lmmkit
 from study.conftest import make_project
 from support import projects
-from support.tiny import write_notebook
+from support.once import made_once, run_of
+from support.tiny import trust_project, write_notebook
 
 from lmmkit import plots
 from lmmkit.plots import svg_bytes
@@ -171,10 +173,16 @@ def mark(tmp_path_factory):
     return tmp_path_factory.mktemp("mark") / "executed"
 
 
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """One home for all: what matplotlib finds out of the fonts of a machine it keeps there."""
+    return hostile(tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture
-def settings(tmp_path, mark):
-    """The environment, and a working directory with settings in it."""
-    return unsettle(tmp_path / "working", mark), hostile(tmp_path / "home")
+def working(tmp_path, mark):
+    """A working directory with settings in it."""
+    return unsettle(tmp_path / "working", mark)
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +202,7 @@ def plain(tmp_path_factory, mark):
     [(("--reports", "here"), 4), (("--cold", "--reports", "here"), 1)],
     ids=["forked", "cold"],
 )
-def test_a_run_among_hostile_settings_is_byte_identical(plain, settings, mark, options, made):
-    working, environment = settings
+def test_a_run_among_hostile_settings_is_byte_identical(plain, working, environment, mark, options, made):
     if "--cold" in options:  # in the project itself
         working = plain
     steps = sorted((plain / "reports/.steps").iterdir())
@@ -211,13 +218,15 @@ def test_a_run_among_hostile_settings_is_byte_identical(plain, settings, mark, o
     assert "leaked" not in book.replace("startswith('leaked')", "")
 
 
-def test_an_audit_among_hostile_settings_finds_the_same(tmp_path, settings, mark):
-    project = projects.make_project(tmp_path / "project")
-    folder = projects.run(project)
+def test_an_audit_among_hostile_settings_finds_the_same(
+    tmp_path, tmp_path_factory, working, environment, mark
+):
+    project = tmp_path / "project"
+    trust_project(Path(shutil.copytree(made_once(tmp_path_factory, "sleep", make_runs), project)))
+    folder = run_of(project)
     options = ["--notebooks", str(project / "notebooks"), "--out"]
     plain = projects.lmmkit(project, "audit", str(folder), *options, "plain")
     assert plain.returncode == 0, plain.stdout
-    working, environment = settings
     asked = {**environment, "PATH": os.devnull}
     done = call(working, asked, "audit", str(folder), *options, "here", optimised=False)
     assert (done.returncode, done.stderr, mark.exists()) == (0, "", False)
