@@ -111,8 +111,10 @@ def _clipped(x: Floats, sizes: Sequence[int]) -> Floats:
         A = np.zeros((len(x), m, m))
         A[:, rows, columns] = A[:, columns, rows] = x[:, place] / scale
         values, vectors = np.linalg.eigh(A)
-        kept = np.einsum("nik,nk,njk->nij", vectors, np.maximum(values, 0.0), vectors)
-        out[:, place] = kept[:, rows, columns] * scale
+        values, kept = np.maximum(values, 0.0), np.zeros_like(out[:, place])
+        for k in range(m):
+            kept += vectors[:, rows, k] * values[:, k, None] * vectors[:, columns, k]
+        out[:, place] = kept * scale
     return out
 
 
