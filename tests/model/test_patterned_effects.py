@@ -240,7 +240,7 @@ def test_bootstrap_intervals_of_a_pattern(kind):
     frame = pd.DataFrame({"g": g.astype(str), "f": np.array(list("abcd"))[f], "time": f})
     frame["y"] = u[g, f] + 0.3 * f + 0.7 * rng.normal(size=len(f))
     fit = lmmkit.lmm("y ~ time + ar1(0 + f | g)", frame)
-    found = fit.conf_int(method="bootstrap", n=20, seed=1, kind=kind)
+    found = fit.conf_int(method="bootstrap", n=10, seed=1, kind=kind)
     assert list(found.index) == ["Intercept", "time", "g.sd", "g.rho", "Residual.sd"]
     assert found.attrs["replicates"]["failed"] == 0
     rho = fit.theta.iloc[1]

@@ -276,7 +276,7 @@ def test_several_effects_of_relatives_equal_dense_algebra(term, dense):
 @pytest.mark.parametrize("dense", [False, True])
 def test_bootstrap_intervals_of_relatives(dense):
     fit = pedigree_open(dense=dense)
-    found = fit.conf_int(method="bootstrap", n=20, seed=1)
+    found = fit.conf_int(method="bootstrap", n=10, seed=1)
     assert found.attrs["replicates"]["failed"] == 0
     estimates = [*fit.params, *np.sqrt(fit.varcorr["vcov"])]
     assert ((found["low"] < estimates) & (estimates < found["high"])).all()

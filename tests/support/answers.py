@@ -35,12 +35,28 @@ def plain(markup: Any) -> str:
 VERSIONS = {"lmmkit": "0.1.0", "python": "3.11.7", "numpy": "2.4.6", "scipy": "1.17.1", "pandas": "3.1.1"}
 
 
-def run_of(formula: str, data: pd.DataFrame, *args: Any, labels: Labels | None = None, **more: Any):
-    """The files of a run with its checks and its literature, and what readers see."""
+def run_of(
+    formula: str,
+    data: pd.DataFrame,
+    *args: Any,
+    labels: Labels | None = None,
+    replicates: int = 199,
+    **more: Any,
+):
+    """The files of a run with its checks and its literature, and what readers see.
+
+    Args:
+        formula: The model.
+        data: Its table.
+        args: What `files_of` takes.
+        labels: Labels of columns and levels.
+        replicates: Of the checks; 199 are the fewest that allow p < .01.
+        more: What `files_of` takes.
+    """
     units, ci, level = more.get("units", {}), more.get("ci", "wald"), more.get("level", 0.95)
     files, fit, _ = files_of(formula, data, *args, **more)
     listed = list(range(1, len(data) + 1))
-    checked = diagnose(fit, names=listed, replicates=199)  # the fewest that allow p < .01
+    checked = diagnose(fit, names=listed, replicates=replicates)
     held = files.csv.__wrapped__.__self__.files
     held |= {
         f"tables/{name}.csv": table

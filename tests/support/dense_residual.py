@@ -6,6 +6,7 @@ engine's, and every formula is written out as its paper has it.
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -64,12 +65,9 @@ def visits(kind, heterogeneous, k, subjects, times, groups=None):
     m = size_of(kind, heterogeneous, k)
 
     def V(phi):
-        out = np.zeros((len(subjects), len(subjects)))
-        for g in np.unique(groups):
-            S = covariance(kind, heterogeneous, k, phi[g * m : (g + 1) * m])
-            mine = together & (groups == g)[:, None]
-            out[mine] = S[np.ix_(times, times)][mine]
-        return out
+        own = phi.reshape(-1, m)
+        S = np.array([covariance(kind, heterogeneous, k, values) for values in own])
+        return np.where(together, S[groups[:, None], times[:, None], times], 0.0)
 
     return V
 
@@ -90,31 +88,40 @@ class DenseInference:
 
     def __init__(self, X, y, V, phi, *, reml=True, observed=False):
         m, Vi = range(len(phi)), np.linalg.inv(V(phi))
-        self.first = [_first(V, phi, i) for i in m]
+        self.first = np.array([_first(V, phi, i) for i in m])
         self.Phi = Phi = np.linalg.inv(X.T @ Vi @ X)
         P = Vi - Vi @ X @ Phi @ X.T @ Vi
         W = P if reml else Vi
         self.P = [-X.T @ Vi @ a @ Vi @ X for a in self.first]
-        self.Q = [[X.T @ Vi @ a @ Vi @ b @ Vi @ X for b in self.first] for a in self.first]
-        self.expected = np.array([[np.trace(W @ a @ W @ b) for b in self.first] for a in self.first])
-        self.gradient = np.array([np.trace(W @ a) - y @ P @ a @ P @ y for a in self.first])
-        second = [[_second(V, phi, i, j) for j in m] for i in m]
-        self.observed = np.array(
-            [
-                [
-                    -np.trace(W @ a @ W @ b)
-                    + 2 * y @ P @ a @ P @ b @ P @ y
-                    + np.trace(W @ second[i][j])
-                    - y @ P @ second[i][j] @ P @ y
-                    for j, b in enumerate(self.first)
-                ]
-                for i, a in enumerate(self.first)
-            ]
-        )
+        left = [a @ Vi @ X for a in self.first]
+        self.Q = [[a.T @ Vi @ b for b in left] for a in left]
+        WV = W @ self.first
+        self.expected = np.einsum("iab,jba->ij", WV, WV)  # tr(W V_i W V_j)
+        e = P @ y
+        self.gradient = np.einsum("iaa->i", WV) - self.first @ e @ e
+        lower = [(i, j) for i in m for j in range(i + 1)]
+        second = np.array([_second(V, phi, i, j) for i, j in lower])
+        # -tr(W V_i W V_j) + 2 y'P V_i P V_j P y + tr(W V_ij) - y'P V_ij P y, symmetric
+        pulled = self.first @ e
+        whole = -self.expected + 2 * pulled @ P @ pulled.T
+        curved = np.einsum("ab,iba->i", W, second) - second @ e @ e
+        for (i, j), value in zip(lower, curved, strict=True):
+            whole[i, j] += value
+            whole[j, i] += value * (i != j)
+        self.observed = whole
         self.beta = Phi @ X.T @ Vi @ y
-        self.W = 2 * np.linalg.inv(self.observed if observed else self.expected)
-        total = sum(self.W[i, j] * (self.Q[i][j] - self.P[i] @ Phi @ self.P[j]) for i in m for j in m)
-        self.adjusted = Phi + 2 * Phi @ total @ Phi
+        self._adjust(self.observed if observed else self.expected)
+
+    def _adjust(self, information):
+        m, Phi, W = range(len(self.P)), self.Phi, 2 * np.linalg.inv(information)
+        total = sum(W[i, j] * (self.Q[i][j] - self.P[i] @ Phi @ self.P[j]) for i in m for j in m)
+        self.W, self.adjusted = W, Phi + 2 * Phi @ total @ Phi
+
+    def with_observed(self):
+        """The same, adjusted by the observed information."""
+        other = copy.copy(self)
+        other._adjust(self.observed)
+        return other
 
     def moments(self, L):
         """A1 and A2 of a hypothesis."""

@@ -75,13 +75,22 @@ def parameters(fit, kind, heterogeneous, groups):
     return np.array(out)
 
 
-@functools.cache
 def dense(residual, *, reml=True, observed=False):
     """The model of `fitted` written out, at its estimates."""
-    return dense_at(fitted(residual, reml), residual, reml=reml, observed=observed)
+    return _observed(residual) if observed else _dense(residual, reml)
 
 
-def dense_at(fit, residual, *, reml=True, observed=False, response=None):
+@functools.cache
+def _dense(residual, reml):
+    return dense_at(fitted(residual, reml), residual, reml=reml)
+
+
+@functools.cache
+def _observed(residual):
+    return _dense(residual, True).with_observed()
+
+
+def dense_at(fit, residual, *, reml=True, response=None):
     """The same model written out, at the estimates of its fit."""
     kind, heterogeneous, by = STRUCTURES[residual]
     frame = trial()
@@ -90,7 +99,7 @@ def dense_at(fit, residual, *, reml=True, observed=False, response=None):
     V = visits(kind, heterogeneous, len(VISITS), codes[0], times, codes[1] if by else None)
     phi = parameters(fit, kind, heterogeneous, ["A", "B"] if by else None)
     y = frame["y"].to_numpy() if response is None else response
-    return DenseInference(fit.estimates.X, y, V, phi, reml=reml, observed=observed)
+    return DenseInference(fit.estimates.X, y, V, phi, reml=reml)
 
 
 def matrix(fit, kind, heterogeneous):

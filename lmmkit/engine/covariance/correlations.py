@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -301,7 +301,7 @@ class _OnePerDistance(CorrelationPattern):
 
     def correlations(self, r: Floats) -> Floats:
         """(m + 1,) at distances 0 to m."""
-        return np.array([rho.value for rho in self._series(r)])
+        return np.array(autocorrelations(r.tolist(), 1.0))
 
     def correlation_slopes(self, r: Floats) -> Floats:
         """(m + 1, m) their derivatives in r."""
@@ -310,9 +310,8 @@ class _OnePerDistance(CorrelationPattern):
     def _series(self, r: Floats) -> list[Jet]:
         """The same, with all derivatives."""
         m = len(r)
-        return autocorrelations(
-            [Jet(float(v), row, np.zeros((m, m))) for v, row in zip(r, np.eye(m), strict=True)]
-        )
+        partials = [Jet(float(v), row, np.zeros((m, m))) for v, row in zip(r, np.eye(m), strict=True)]
+        return autocorrelations(partials, Jet(1.0, np.zeros(m), np.zeros((m, m))))
 
     def root(self, at: WithinBounds) -> Floats:
         # Schur's recursion: each column is the last one, a place down, less its share of the other generator.
@@ -363,16 +362,17 @@ class Jet:
         return Jet(self.value - other.value, self.first - other.first, self.second - other.second)
 
     def __mul__(self, other: Jet) -> Jet:
-        cross = np.outer(self.first, other.first)
+        cross = self.first[:, None] * other.first
         second = self.value * other.second + other.value * self.second + cross + cross.T
         return Jet(self.value * other.value, self.value * other.first + other.value * self.first, second)
 
 
-def autocorrelations(partials: Sequence[Jet]) -> list[Jet]:
+Number = TypeVar("Number", float, Jet)
+
+
+def autocorrelations(partials: Sequence[Number], one: Number) -> list[Number]:
     """Autocorrelations at distances 0 to m from the partial ones, by the recursion of Durbin and Levinson."""
-    m = len(partials)
-    one = Jet(1.0, np.zeros(m), np.zeros((m, m)))
-    rho, phi, left = [one], list[Jet](), one
+    rho, phi, left = [one], list[Number](), one
     for partial in partials:
         now = partial * left
         for weight, r in zip(phi, rho[:0:-1], strict=True):
@@ -507,7 +507,7 @@ class _Linked(Correlation):
     def natural_jacobian(self, x: Floats) -> Floats:
         return np.diag(self._at(x)[1])
 
-    @property
+    @cached_property
     def _range(self) -> tuple[Floats, Floats]:
         """Middle and half of the range of each r."""
         low, high = self.pattern.bounds.T
@@ -643,9 +643,13 @@ class _Free(Correlation):
         return L @ L.T
 
     def jacobian(self, x: Floats) -> Floats:
-        L, (rows, columns) = self._root(x), self.entries
-        half = np.zeros((self.count, self.size, self.size))
-        half[np.arange(self.count), rows] = L[:, columns].T * self._chain(L)[:, None]
+        return self._slopes(self._root(x))
+
+    def _slopes(self, L: Floats) -> Floats:
+        """(m, k, k) first derivatives of L L'."""
+        rows, columns = self.entries
+        half = np.zeros((len(rows), len(L), len(L)))
+        half[np.arange(len(rows)), rows] = L[:, columns].T * self._chain(L)[:, None]
         return half + half.swapaxes(1, 2)
 
     def curvature(self, x: Floats, D: Floats) -> Floats:
@@ -671,32 +675,32 @@ class _Free(Correlation):
 
     def naturals(self, names: Sequence[str]) -> list[tuple[Kind, str]]:
         ratios: list[tuple[Kind, str]] = [("sd", f"ratio.{name}") for name in names[1:]]
-        return [*ratios, *(("cor", f"cor.{names[a]}.{names[b]}") for a, b in self._pairs)]
+        return [*ratios, *(("cor", f"cor.{names[a]}.{names[b]}") for a, b in zip(*self._pairs, strict=True))]
 
     def natural(self, x: Floats) -> Floats:
-        M = self.matrix(x)
+        M, (a, b) = self.matrix(x), self._pairs
         s = np.sqrt(M.diagonal())
-        return np.concatenate([s[1:], [M[a, b] / (s[a] * s[b]) for a, b in self._pairs]])
+        return np.concatenate([s[1:], M[a, b] / (s[a] * s[b])])
 
     def natural_jacobian(self, x: Floats) -> Floats:
-        M, dM = self.matrix(x), self.jacobian(x)
+        L, (a, b) = self._root(x), self._pairs
+        M, dM = L @ L.T, self._slopes(L)
         s = np.sqrt(M.diagonal())
         logs = 0.5 * np.einsum("maa->am", dM) / M.diagonal()[:, None]
-        cors = [
-            dM[:, a, b] / (s[a] * s[b]) - M[a, b] / (s[a] * s[b]) * (logs[a] + logs[b])
-            for a, b in self._pairs
-        ]
-        return np.array([*(logs[1:] * s[1:, None]), *cors]).reshape(self.count, self.count)
+        both = (s[a] * s[b])[:, None]
+        cors = dM[:, a, b].T / both - M[a, b][:, None] / both * (logs[a] + logs[b])
+        return np.concatenate([logs[1:] * s[1:, None], cors])
 
-    @property
-    def _pairs(self) -> list[tuple[int, int]]:
-        return [(a, b) for a in range(self.size) for b in range(a + 1, self.size)]
+    @cached_property
+    def _pairs(self) -> tuple[Ints, Ints]:
+        """Rows and columns of the correlations."""
+        rows, columns = np.triu_indices(self.size, 1)
+        return rows, columns
 
     def _root(self, x: Floats) -> Floats:
         L = np.zeros((self.size, self.size))
         L[self.entries] = x
-        at = np.arange(self.size)
-        L[at, at] = np.exp(L[at, at])
+        L.flat[:: self.size + 1] = np.exp(L.diagonal())
         return L
 
     def _chain(self, L: Floats) -> Floats:

@@ -64,7 +64,17 @@ class CellBlock:
         """Its place in a (T, T) matrix."""
         return np.ix_(self.cells, self.cells)
 
-    @property
+    @cached_property
+    def naturals(self) -> list[tuple[Kind, str]]:
+        """Kind and name of its family's natural parameters."""
+        return self.family.naturals(self.visits)
+
+    @cached_property
+    def ratios_within(self) -> NDArray[np.bool_]:
+        """(m,) which of them are SD ratios, to the SD of its first cell."""
+        return np.array([kind == "sd" for kind, _ in self.naturals], bool)
+
+    @cached_property
     def shared_ratio(self) -> int:
         """The one SD ratio that all its cells have, or -1: none, or several."""
         return self.ratios[0] if len(set(self.ratios)) == 1 else -1
@@ -124,10 +134,11 @@ class ResidualStructure:
         s, k, of = self.sds(rho), len(self.ratios), self._of_ratio
         out = np.zeros((self.count, self.count))
         # d R_ab / d d_i is R_ab (of_ia + of_ib), and so is what it does to any derivative of R.
-        DR = D * self.matrix(rho)
-        out[:k, :k] = 2.0 * (of @ DR @ of.T + (of * DR.sum(axis=0)) @ of.T)
-        out[:k, k:] = 2.0 * np.einsum("iab,ab,ja->ji", self.jacobian(rho)[k:], D, of)
-        out[k:, :k] = out[:k, k:].T
+        if k:
+            DR = D * self.matrix(rho)
+            out[:k, :k] = 2.0 * (of @ DR @ of.T + (of * DR.sum(axis=0)) @ of.T)
+            out[:k, k:] = 2.0 * np.einsum("iab,ab,ja->ji", self.jacobian(rho)[k:], D, of)
+            out[k:, :k] = out[:k, k:].T
         scaled = D * np.outer(s, s)
         for block, cut in zip(self.blocks, self.cuts, strict=True):
             out[cut, cut] = block.family.curvature(rho[cut], self._gathered(block, scaled))
@@ -225,8 +236,7 @@ class ResidualStructure:
         """
         out: list[tuple[Kind, str]] = [("sd", name) for name in self.ratios]
         for block in self.blocks:
-            found = block.family.naturals(block.visits)
-            out.extend((kind, f"{block.prefix}{name}") for kind, name in found)
+            out.extend((kind, f"{block.prefix}{name}") for kind, name in block.naturals)
         return tuple(out)
 
     @property
@@ -249,15 +259,14 @@ class ResidualStructure:
             lift = self._lift(block, rho)
             out[cut, cut] = block.family.natural_jacobian(rho[cut]) * lift[:, None]
             if block.shared_ratio >= 0:
-                sds = [kind == "sd" for kind, _ in block.family.naturals(block.visits)]
-                out[cut, block.shared_ratio] = np.where(sds, block.family.natural(rho[cut]) * lift, 0.0)
+                own = block.family.natural(rho[cut]) * lift
+                out[cut, block.shared_ratio] = np.where(block.ratios_within, own, 0.0)
         return out
 
     def _lift(self, block: CellBlock, rho: Floats) -> Floats:
         """(m,) what makes an SD ratio within a block one to the first cell of all."""
-        sds = [kind == "sd" for kind, _ in block.family.naturals(block.visits)]
         whole = np.exp(rho[block.shared_ratio]) if block.shared_ratio >= 0 else 1.0
-        return np.where(sds, whole, 1.0)
+        return np.where(block.ratios_within, whole, 1.0)
 
     def _pooled(self, ratio: int, moments: Floats, pairs: Floats) -> float:
         """Mean square over the cells of an SD ratio, at the first visit where the others have their own."""

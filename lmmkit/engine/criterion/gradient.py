@@ -181,7 +181,8 @@ class ReverseSweep:
 
     def __init__(self, forward: Forward, layout: Layout, K: Floats) -> None:
         self.forward, self.layout, self.K = forward, layout, K
-        self.dense = DenseInverse(forward.rest, layout) if isinstance(forward.rest, Rest) else None
+        self.inverse = None if forward.rest is None else rest_inverse(forward.rest, layout)
+        self.dense = self.inverse if isinstance(self.inverse, DenseInverse) else None
         self.X: dict[int, Floats] = {}  # X~_f = -T_f U_f, (k, q, J)
         self.sigma: dict[tuple[int, int], Floats] = {}  # Sigma_fg by level of f, f <= g
         self.sigma_rest: dict[int, Floats] = {}  # Sigma_fR, (k, J, q2)
@@ -201,10 +202,9 @@ class ReverseSweep:
 
     def _rest(self) -> tuple[list[Floats], list[Floats]]:
         """(5), the rest."""
-        rest = self.forward.rest
-        if rest is None:
+        rest, inverse = self.forward.rest, self.inverse
+        if rest is None or inverse is None:
             return [], []
-        inverse = rest_inverse(rest, self.layout)
         if isinstance(rest, SparseRest):  # beside it no factor stands in the chain
             U = rest.scores
         else:

@@ -24,7 +24,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +39,7 @@ from lmmkit.engine.crossproducts.patterns import (
     patterns_of,
     refuse_out_of_range,
 )
+from lmmkit.engine.lazy import lazy
 from lmmkit.engine.problem import Prepared, Residual
 from lmmkit.errors import FitError
 
@@ -210,12 +210,19 @@ class RowSums(PatternSums):
         return RowSums(self.patterns.some(here), self.rows[starts[first] : starts[last]])
 
 
-class _Inverses(NamedTuple):
-    """R_p^-1 of each group and log|R| at one rho."""
+@dataclass(frozen=True, eq=False)
+class _Here:
+    """R_p^-1 of each group, log|R| and dR / drho_i at one rho."""
 
+    structure: ResidualStructure
     rho: Floats
     inverses: list[Floats]
     logdet: float
+
+    @lazy
+    def jacobian(self) -> Floats:
+        """(r, T, T)."""
+        return self.structure.jacobian(self.rho)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,20 +246,19 @@ class Patterned(ProductSource):
 
     def moments(self, rho: Floats) -> tuple[Moments, float]:
         """Returns F and log|R|: (1)."""
-        inverses, logdet = self._inverses(rho)
-        F = np.sum([g.total(P[None])[0] for g, P in zip(self.groups, inverses, strict=True)], axis=0)
-        return self._only((F + F.T) / 2.0), logdet
+        here = self._at(rho)
+        F = np.sum([g.total(P[None])[0] for g, P in zip(self.groups, here.inverses, strict=True)], axis=0)
+        return self._only((F + F.T) / 2.0), here.logdet
 
     def pullback(self, rho: Floats, adjoint: Adjoint) -> Floats:
         """Returns (r,) d deviance / d rho."""
-        structure = self.structure
-        return np.einsum("iab,ab->i", structure.jacobian(rho), self.slope(rho, adjoint.K))
+        return np.einsum("iab,ab->i", self._at(rho).jacobian, self.slope(rho, adjoint.K))
 
     def slope(self, rho: Floats, K: Floats) -> Floats:
         """(T, T) d deviance / dR: (2)."""
         T = self.structure.size
         D = np.zeros((T, T))
-        for group, P in zip(self.groups, self._inverses(rho)[0], strict=True):
+        for group, P in zip(self.groups, self._at(rho).inverses, strict=True):
             cells = group.patterns.cells
             part = group.patterns.counts[:, None, None] * P - P @ group.contracted(K) @ P
             np.add.at(D, (cells[:, :, None], cells[:, None, :]), part)
@@ -275,7 +281,7 @@ class Patterned(ProductSource):
 
     def _derivatives(self, rho: Floats, K: Floats | None) -> tuple[Floats, Floats]:
         """(3) and, for a K, (4)."""
-        J, r = self.structure.jacobian(rho), self.count
+        J, r = self._at(rho).jacobian, self.count
         G, E = np.zeros((r, self.width, self.width)), np.zeros((r, r))
         for part, P in self.pieces(rho):
             RD = part.patterns.inside(J)
@@ -288,15 +294,15 @@ class Patterned(ProductSource):
 
     def pieces(self, rho: Floats) -> Iterator[tuple[PatternSums, Floats]]:
         """Some patterns at a time, with their (B, t, t) R_p^-1: as many as r matrices each have room for."""
-        for group, P in zip(self.groups, self._inverses(rho)[0], strict=True):
+        for group, P in zip(self.groups, self._at(rho).inverses, strict=True):
             for here in _chunks(len(P), self.count * P[0].size):
                 yield group.some(here), P[here]
 
-    def _inverses(self, rho: Floats) -> tuple[list[Floats], float]:
-        """(B, t, t) R_p^-1 of each group, and log|R|."""
+    def _at(self, rho: Floats) -> _Here:
+        """(B, t, t) R_p^-1 of each group, and what goes with them."""
         last = self._last[0] if self._last else None
         if last is not None and np.array_equal(last.rho, rho):
-            return last.inverses, last.logdet
+            return last
         with np.errstate(over="ignore", invalid="ignore"):
             R, out, logdet = self.structure.matrix(rho), list[Floats](), 0.0
         refuse_out_of_range(R)
@@ -313,11 +319,12 @@ class Patterned(ProductSource):
             out.append(np.swapaxes(half, -1, -2) @ half)
             logs = np.log(np.einsum("btt->bt", root)).sum(axis=1)
             logdet += 2.0 * float(group.patterns.counts @ logs)
-        self._last[:] = [_Inverses(rho.copy(), out, logdet)]
-        return out, logdet
+        here = _Here(self.structure, rho.copy(), out, logdet)
+        self._last[:] = [here]
+        return here
 
     @cached_property
-    def _last(self) -> list[_Inverses]:
+    def _last(self) -> list[_Here]:
         """Where the inverses were last made, with them: deviance, slope and curvature share them."""
         return []
 

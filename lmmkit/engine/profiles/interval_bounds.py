@@ -209,10 +209,6 @@ class IntervalSearch:
             return float(np.copysign(np.inf, step))
         return self._crossing(PLAIN, step)
 
-    def on_log(self) -> Interval:
-        """Of a residual standard deviation, which cannot be zero."""
-        return self._both(lambda d: self._crossing(LOG, -d), lambda d: self._crossing(LOG, d))
-
     def from_zero(self) -> Interval:
         """Of a standard deviation; its lower bound is 0 where the profile stays below the level."""
         estimate = self.line.parameter.estimate

@@ -114,12 +114,12 @@ class Surface:
             return self._number(moved)
 
     def bend(self, x: Floats) -> Floats:
-        """(m, m) h'', by differences."""
-        out = np.empty((len(x), len(x)))
-        for i, step in enumerate(DIFFERENCE * np.maximum(np.abs(x), 1.0)):
+        """(m, m) h'', by differences in the coordinates of R."""
+        out, steps = np.zeros((len(x), len(x))), DIFFERENCE * np.maximum(np.abs(x), 1.0)
+        for i in range(self.others, len(x)):
             along = np.zeros(len(x))
-            along[i] = step
-            out[i] = (self.normal(x + along) - self.normal(x - along)) / (2.0 * step)
+            along[i] = steps[i]
+            out[i] = (self.normal(x + along) - self.normal(x - along)) / (2.0 * steps[i])
         return (out + out.T) / 2.0
 
     def units(self, x: Floats) -> Floats:

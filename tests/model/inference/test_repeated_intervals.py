@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -16,6 +18,12 @@ CASES = [*((name, True) for name in ONE_GROUP), ("toeph(visit | id)", False)]
 LEVEL = 3.841458820694124  # 95 % of chi-squared
 
 
+@functools.cache
+def intervals(residual, reml):
+    """Of the model without interactions: by profile those of the structure, which has few parameters."""
+    return fitted(residual, reml, SIMPLE).conf_int()
+
+
 def deviance(residual, reml):
     """The deviance, beta at its best, of (sigma, natural parameters): SD ratios, then correlations."""
     kind, heterogeneous, _ = STRUCTURES[residual]
@@ -27,10 +35,11 @@ def deviance(residual, reml):
 
     def of(values):
         phi = np.concatenate([values[:1], values[0] * values[1 : 1 + ratios], values[1 + ratios :]])
-        half = np.linalg.solve(np.linalg.cholesky(V(phi)), np.column_stack([X, y]))
+        root = np.linalg.cholesky(V(phi))
+        half = np.linalg.solve(root, np.column_stack([X, y]))
         A, z = half[:, :-1], half[:, -1]
         left = z - A @ np.linalg.lstsq(A, z, rcond=None)[0]
-        out = np.linalg.slogdet(V(phi))[1] + left @ left + len(y) * np.log(2 * np.pi)
+        out = 2 * np.log(root.diagonal()).sum() + left @ left + len(y) * np.log(2 * np.pi)
         return out + reml * (np.linalg.slogdet(A.T @ A)[1] - X.shape[1] * np.log(2 * np.pi))
 
     return of
@@ -51,7 +60,8 @@ def test_profile_bounds_are_where_all_other_parameters_are_at_their_best(residua
     structure, nu = fit.design.residual.structure, len(trial()) - reml * len(fit.params)
     point = np.array([fit.sigma, *fit.residual_params])
     assert of(point) == pytest.approx(fit.deviance, abs=1e-9)
-    found = fit.conf_int("profile")
+    found = intervals(residual, reml)
+    assert set(found["criterion"][len(fit.params) :]) == {f"{'REML' if reml else 'ML'}, profile"}
     for place, name in enumerate(fit.residual_params.index):
         for bound in found.loc[name, ["low", "high"]]:
             parameter = about.beside.natural(place)
@@ -80,9 +90,9 @@ def test_profile_bounds_are_where_all_other_parameters_are_at_their_best(residua
 @pytest.mark.parametrize("residual", ["un(visit | id)", "ar1h(visit | id)"])
 def test_the_profile_of_a_coefficient_is_the_deviance_with_that_coefficient_known(residual):
     fit = fitted(residual, False, "y ~ arm + visit + x")
-    found = fit.conf_int("profile").loc["x"]
-    assert found["criterion"] == "ML, asymptotic"
-    for bound in found[["low", "high"]]:
+    found = {row.name: row for row in Profiles(fit.estimates, 0.95).coefficients()}["x"]
+    assert found.criterion == "ML, asymptotic"
+    for bound in (found.bounds.low, found.bounds.high):
         frame = trial().assign(known=lambda d, v=bound: v * d["x"])
         other = lmmkit.lmm(SIMPLE, frame, residual=residual, offset="known", reml=False)
         assert other.deviance - fit.deviance == pytest.approx(LEVEL, abs=1e-7)
@@ -114,10 +124,12 @@ def test_rows_have_the_names_of_the_parameters_and_the_residual_last():
     fit = fitted("un(visit | id)", True, SIMPLE)
     names = [*fit.params.index, *fit.residual_params.index, "Residual.sd"]
     assert list(fit.residual_params.index) == ["ratio.w2", "ratio.w4", "cor.w1.w2", "cor.w1.w4", "cor.w2.w4"]
-    for method in ("auto", "wald", "profile"):
-        assert list(fit.conf_int(method).index) == names
+    for table in (intervals("un(visit | id)", True), fit.conf_int("wald")):
+        assert list(table.index) == names
+    profile = fitted("cs(visit | id)", True, SIMPLE).conf_int("profile")
+    assert list(profile.index) == [*fit.params.index, "rho", "Residual.sd"]
     assert list(fit.bootstrap(2, seed=1).columns) == [*names, "converged", "singular"]
-    auto = fit.conf_int()["criterion"]
+    auto = intervals("un(visit | id)", True)["criterion"]
     assert set(auto[: len(fit.params)]) == {"REML, Wald, kenward-roger"}
     assert set(auto[len(fit.params) :]) == {"REML, profile"}
     many = fitted("un(visit | id, by=arm)", True, SIMPLE).conf_int()["criterion"]
@@ -133,8 +145,8 @@ def test_replicates_are_the_fits_of_simulated_responses():
         expected = [*again.params, *again.residual_params, again.sigma]
         np.testing.assert_allclose(found.iloc[i, : len(expected)].to_numpy(float), expected, rtol=1e-6)
     assert fit.bootstrap(3, seed=5, workers=2).equals(found)
-    table = fit.conf_int("bootstrap", n=20, seed=5)
-    assert table.attrs["replicates"] == {"n": 20, "failed": 0, "not converged": 0, "singular": 0}
+    table = fit.conf_int("bootstrap", n=10, seed=5)
+    assert table.attrs["replicates"] == {"n": 10, "failed": 0, "not converged": 0, "singular": 0}
     assert (table["low"] < table["high"]).all()
 
 
@@ -163,22 +175,30 @@ def test_the_unit_of_the_response_changes_no_degrees_of_freedom(residual):
         np.testing.assert_allclose(two["df"], one["df"], rtol=1e-7)
         np.testing.assert_allclose(two["se"], 1e-12 * one["se"], rtol=1e-9)
         np.testing.assert_allclose(tiny.anova(3, method)["F"], fit.anova(3, method)["F"], rtol=1e-7)
+
+
+def test_the_unit_of_the_response_is_that_of_the_bounds():
+    fit, residual = fitted("cs(visit | id, by=arm)", True, SIMPLE), "cs(visit | id, by=arm)"
+    tiny = lmmkit.lmm(SIMPLE, trial().assign(y=lambda d: 1e-12 * d["y"]), residual=residual)
     one, two = fit.conf_int("profile")[["low", "high"]], tiny.conf_int("profile")[["low", "high"]]
     unit = [1e-12] * 4 + [1.0] * len(fit.residual_params) + [1e-12]
     np.testing.assert_allclose(two, one.mul(unit, axis=0), rtol=1e-6)
 
 
 def test_rho_per_unit_of_time_ends_at_zero_where_visits_are_an_even_number_of_units_apart():
+    def of_rho(fit):
+        return Profiles(fit.estimates, 0.95).variance(0).bounds
+
     frame = trial().assign(day=lambda d: 2 * d["t"])
     fit, even = (lmmkit.lmm("y ~ arm", frame, residual=f"ar1({time} | id)") for time in ("t", "day"))
     assert even.deviance == pytest.approx(fit.deviance, abs=1e-9)
-    one, two = (model.conf_int("profile").loc["rho"] for model in (fit, even))
-    assert two["high"] ** 2 == pytest.approx(one["high"], rel=1e-8)
-    assert two["low"] ** 2 == pytest.approx(one["low"], rel=1e-8)
+    one, two = (of_rho(model) for model in (fit, even))
+    assert two.high**2 == pytest.approx(one.high, rel=1e-8)
+    assert two.low**2 == pytest.approx(one.low, rel=1e-8)
     rng = np.random.default_rng(2)
     frame["y"] = rng.normal(size=len(frame))
     fit, even = (lmmkit.lmm("y ~ arm", frame, residual=f"ar1({time} | id)") for time in ("t", "day"))
-    one, two = (model.conf_int("profile").loc["rho"] for model in (fit, even))
-    assert fit.residual_params["rho"] > 0 > one["low"]
-    assert two["low"] == 0.0
-    assert two["high"] ** 2 == pytest.approx(one["high"], rel=1e-8)
+    one, two = (of_rho(model) for model in (fit, even))
+    assert fit.residual_params["rho"] > 0 > one.low
+    assert two.low == 0.0
+    assert two.high**2 == pytest.approx(one.high, rel=1e-8)

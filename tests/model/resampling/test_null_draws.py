@@ -60,7 +60,7 @@ def test_a_residual_structure_keeps_its_correlations_under_the_null():
         }
     )
     fit = lmmkit.lmm("y ~ x + v", frame, residual="un(v | g)")
-    found = null_draws(fit.estimates, coefficient="x", rows=np.arange(90), n=400, seed=3)
+    found = null_draws(fit.estimates, coefficient="x", rows=np.arange(90), n=200, seed=3)
     assert found.se.mean() == pytest.approx(fit.bse["x"], rel=0.1)
     assert found.estimate.std() == pytest.approx(fit.bse["x"], rel=0.12)
     assert abs(found.estimate.mean()) < 4 * fit.bse["x"] / 20

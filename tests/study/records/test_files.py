@@ -208,7 +208,7 @@ def hold(path, held, free):
 
 def test_a_lock_is_held_by_one_process_and_falls_with_it(tmp_path):
     path = tmp_path / "made" / ".lock"
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")  # it opens a file of its own
     held, free = context.Event(), context.Event()
     other = context.Process(target=hold, args=(path, held, free))
     other.start()

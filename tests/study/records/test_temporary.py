@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
-import sys
 import tempfile
 
 import pytest
-from support.processes import wait_for_end
 
 from lmmkit.study.records.temporary import YOUNG, remove_abandoned, temporary_folder
 
-#: Makes a folder, tells its name and waits to be killed.
-OWNER = (
-    "from lmmkit.study.records.temporary import temporary_folder\n"
-    "with temporary_folder() as folder:\n    (folder / 'inside').mkdir()\n"
-    "    print(folder, flush=True)\n    input()"
-)
+
+def own(told):
+    """Makes a folder, tells its name and waits to be killed."""
+    with temporary_folder() as folder:
+        (folder / "inside").mkdir()
+        told.send(folder)
+        told.recv()
 
 
 @pytest.fixture(autouse=True)
@@ -34,16 +33,17 @@ def age(folder):
 
 
 def test_the_folder_of_a_killed_process_is_removed_and_that_of_a_living_one_stays(place):
-    owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    folder = place / os.path.basename(owner.stdout.readline().strip())  # noqa: PTH119
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    owner = context.Process(target=own, args=(there,))
+    owner.start()
+    folder = here.recv()
+    assert folder.parent == place
     age(folder)
     remove_abandoned()
     assert (folder / "inside").is_dir()
     owner.kill()
-    owner.communicate()
-    wait_for_end(owner.pid)
+    owner.join()
     remove_abandoned()
     assert not folder.exists()
 

@@ -17,6 +17,7 @@ from lmmkit.study.report.references import WORKS, bibliography
 
 DATA = garden()
 UNITS = {"y": "ms", "x": "d"}
+FEW = 19  # replicates of checks that are not read
 
 
 def clean(seed=5):
@@ -35,12 +36,13 @@ def said(formula, data, **more):
 def test_a_shifted_row_is_named_with_its_group():
     data = clean()
     data.loc[57, "y"] += 8
-    told, grave = said("y ~ x + (1 | g)", data)
+    files, seen = run_of("y ~ x + (1 | g)", data, units=UNITS)
+    told, grave = ([plain(text) for text in made(files, seen)] for made in (checks_in_words, serious))
     assert grave[0].startswith("Row 58 (g 5) at ")
     assert told[0].startswith(grave[0].removesuffix("."))
     assert "lies far from what the model expects (studentised residual; p < 0.001 among all rows" in grave[0]
     assert "What to do: look the rows up" in told[0]
-    words = " ".join(plain(text) for text in paragraphs.methods_in_words(*run_of("y ~ x + (1 | g)", data)))
+    words = " ".join(plain(text) for text in paragraphs.methods_in_words(files, seen))
     assert "Row 58 (g 5) at " in words
     assert "What to do" not in words
 
@@ -126,7 +128,7 @@ def test_methods_name_the_residuals_that_judge_the_rows():
 
 
 def test_results_of_a_transformed_response_say_their_scale():
-    files, seen = run_of("log(rt) ~ x + (1 | g)", DATA)
+    files, seen = run_of("log(rt) ~ x + (1 | g)", DATA, replicates=FEW)
     assert plain(results_in_words(files, seen)[0]).startswith(
         "Estimates are on the scale of log(rt). Effect of x, b = "
     )
@@ -141,7 +143,7 @@ def test_small_data_are_not_checked():
 
 
 def test_results_are_told_as_apa_has_them():
-    files, seen = run_of("y ~ x + f + (x | g)", DATA, units=UNITS)
+    files, seen = run_of("y ~ x + f + (x | g)", DATA, units=UNITS, replicates=FEW)
     told = [plain(text) for text in results_in_words(files, seen)]
     fit = lmmkit.lmm("y ~ x + f + (x | g)", DATA)
     row = fit.coef_table().loc["x"]
@@ -160,7 +162,7 @@ def test_results_are_told_as_apa_has_them():
 
 
 def test_a_coefficient_that_holds_somewhere_says_where():
-    files, seen = run_of("y ~ x * z + f * h + (1 | g)", DATA)
+    files, seen = run_of("y ~ x * z + f * h + (1 | g)", DATA, replicates=FEW)
     told = plain(results_in_words(files, seen)[0])
     assert "Effect of x, b = " in told
     assert "(where z is zero)" in told
@@ -190,7 +192,9 @@ def test_the_methods_cite_what_the_run_used_and_count_no_evaluations():
 
 
 def test_codings_weights_offset_and_transformation_stand_in_the_methods():
-    files, seen = run_of("log(rt) ~ f + h + offset(o) + (1 | g)", DATA, weights="w", contrasts={"h": "sum"})
+    files, seen = run_of(
+        "log(rt) ~ f + h + offset(o) + (1 | g)", DATA, weights="w", contrasts={"h": "sum"}, replicates=FEW
+    )
     told = " ".join(plain(text) for text in paragraphs.methods_in_words(files, seen))
     assert "The response was analysed as log(rt)." in told
     assert "Factors are coded as differences from a reference level: f (a)." in told
@@ -201,7 +205,9 @@ def test_codings_weights_offset_and_transformation_stand_in_the_methods():
 
 def test_names_read_as_a_person_says_them():
     labels = Labels({"f": "Treatment", "x": "weeks"}, {"f": {"a": "Control", "b": "High"}})
-    _, seen = run_of("y ~ x * f + (1 | g)", DATA, labels=labels, units={"y": "points", "x": "week"})
+    _, seen = run_of(
+        "y ~ x * f + (1 | g)", DATA, labels=labels, units={"y": "points", "x": "week"}, replicates=FEW
+    )
     assert seen.effect("f[T.b]") == "Treatment: High against Control"
     assert seen.effect("x:f[T.b]") == "weeks × Treatment (High against Control)"
     assert str(seen.of_effect("x:f[T.b]")) == " points per week"
