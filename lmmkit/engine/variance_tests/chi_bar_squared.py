@@ -60,7 +60,7 @@ def cone_weights(covariance: Floats, sizes: Sequence[int], seed: int) -> Floats:
 
 @lru_cache(maxsize=64)
 def _drawn(numbers: bytes, sizes: tuple[int, ...], seed: int) -> tuple[float, ...]:
-    """The weights by draws, which one table of comparisons may ask for again, from the covariance as bytes."""
+    """The weights by draws, which a table of comparisons may ask for again, from the covariance as bytes."""
     J = sum(m * (m + 1) // 2 for m in sizes)
     covariance = np.frombuffer(numbers).reshape(J, J)
     scale = _scales(covariance, sizes)
