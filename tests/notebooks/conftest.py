@@ -50,14 +50,6 @@ def run_tiny(folder):
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory):
-    """A folder with notebooks, a study and its data, one value of which is missing."""
-    folder = tmp_path_factory.mktemp("project")
-    make_project(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def run(tmp_path_factory):
     """The folder of a run of the tiny study."""
     return run_of(made_once(tmp_path_factory, "tiny", run_tiny))

@@ -19,9 +19,9 @@ data:
   source: flat.csv
   columns: {y: {type: number}, x: {type: number}, g: {type: factor}}
 model:
-  formula: y ~ x + (x | g)
+  formula: y ~ x + (1 | g)
   algorithm: em
-random_effects: {candidates: [(1 | g), (x | g)]}
+random_effects: {rule: fixed}
 """
 
 
@@ -29,8 +29,8 @@ def run_flat(project):
     shutil.copytree(ROOT / "notebooks", project / "notebooks")
     (project / "params").mkdir()
     (project / "params/flat.yaml").write_text(STUDY)
-    group, x = np.repeat(np.arange(12), 10), np.tile(np.arange(10.0), 12)
-    noise = np.random.default_rng(1).normal(size=120).reshape(12, 10)
+    group, x = np.repeat(np.arange(6), 5), np.tile(np.arange(5.0), 6)
+    noise = np.random.default_rng(1).normal(size=30).reshape(6, 5)
     y = 10 + 0.5 * x + (noise - noise.mean(axis=1, keepdims=True)).ravel()
     rows = [f"{value!r},{at},g{of:02d}" for value, at, of in zip(y.tolist(), x, group, strict=True)]
     (project / "params/flat.csv").write_text("\n".join(["y,x,g", *rows]) + "\n")

@@ -163,11 +163,11 @@ def test_the_trial_is_what_its_generator_makes(tmp_path):
 def test_other_structures_are_told_as_truly(tmp_path, residual, time, more, said):
     rng = np.random.default_rng(2)
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
-    g, t = np.repeat(np.arange(20), 4), np.tile([1, 2, 3, 5] if time == "number" else [1, 2, 3, 4], 20)
+    g, t = np.repeat(np.arange(10), 4), np.tile([1, 2, 3, 5] if time == "number" else [1, 2, 3, 4], 10)
     frame = pd.DataFrame({"g": [f"g{i:02d}" for i in g], "t": t, "arm": np.where(g % 2, "a", "b")})
-    frame["x"], frame["w"] = rng.normal(size=80), rng.uniform(0.5, 2, 80)
-    frame["y"] = 2 + frame["x"] + np.where(g % 2, 1.0, 1.6) * (rng.normal(size=20)[g] + rng.normal(size=80))
-    frame.drop([3, 17, 42]).to_csv(tmp_path / "rows.csv", index=False)
+    frame["x"], frame["w"] = rng.normal(size=40), rng.uniform(0.5, 2, 40)
+    frame["y"] = 2 + frame["x"] + np.where(g % 2, 1.0, 1.6) * (rng.normal(size=10)[g] + rng.normal(size=40))
+    frame.drop([3, 17, 32]).to_csv(tmp_path / "rows.csv", index=False)
     (tmp_path / "study.yaml").write_text(STUDY.format(residual=residual, time=time, more=more))
     assert said in check_page(made(tmp_path, "study.yaml"))
 

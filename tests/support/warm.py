@@ -2,10 +2,10 @@
 
 Where the start of an interpreter is not the claim, this stands for `python -P -m`: a run starts one for the
 command and one for its kernels, of some seconds' imports each, for which a run of tests then pays once. What
-is forked is the module's own `main` with the arguments, streams, folder, environment and limit of a file's
-size of whoever starts it. Interpreters that start cold, with the settings of their environment, are in
-tests/study/runs (`test_hostile_environment.py`, `test_strangers_files.py`, `test_run.py`),
-tests/study/kernels and tests/test_wheel.py.
+is forked is the module's own `main` with the arguments, streams, folder, environment and limits (of a file's
+size, of open files) of whoever starts it. Interpreters that start cold, with the settings of their
+environment, are in tests/study/runs (`test_hostile_environment.py`, `test_strangers_files.py`,
+`test_run.py`), tests/study/kernels, tests/notebooks and tests/test_wheel.py.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pytest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LIMITS = (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
 #: Modules that are executed rather than imported, and what only a cluster needs.
 NOT_IMPORTED = {"__main__", "fork_server", "worker_process", "earlier_steps", "cluster"}
 
@@ -159,13 +160,10 @@ def _keep_what_is_made_once() -> None:
     from nbformat.validator import get_validator
 
     from lmmkit.study.pages import templates
-    from lmmkit.study.records.keys import package_digest, versions
 
     get_validator(nbformat.current_nbformat, nbformat.current_nbformat_minor)
     for name in templates._TEMPLATES.list_templates(["html"]):
         templates._TEMPLATES.get_template(name)
-    versions()
-    package_digest()
 
 
 def _guard(connection: socket.socket) -> None:
@@ -222,12 +220,17 @@ def _ended(execute: Callable[[], None]) -> int:
 
 
 def _become(
-    *streams: int, module: str, arguments: list[str], environment: dict[str, str], largest: list[int]
+    *streams: int,
+    module: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    limits: list[tuple[int, list[int]]],
 ) -> None:
     import runpy
 
     os.setsid()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest[0], largest[1]))
+    for kind, (now, at_most) in limits:
+        resource.setrlimit(kind, (now, at_most))
     for number, stream in enumerate(streams[:3]):
         os.dup2(stream, number)
     os.fchdir(streams[3])
@@ -246,8 +249,8 @@ def _become(
 def relay(address: str, module: str, *arguments: str) -> None:
     """Ask for a module, pass signals on to it, and end as it ends."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    largest = resource.getrlimit(resource.RLIMIT_FSIZE)
-    request = {"module": module, "arguments": arguments, "environment": dict(os.environ), "largest": largest}
+    limits = [(kind, resource.getrlimit(kind)) for kind in LIMITS]
+    request = {"module": module, "arguments": arguments, "environment": dict(os.environ), "limits": limits}
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(address)
     here = os.open(".", os.O_RDONLY)

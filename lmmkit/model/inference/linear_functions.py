@@ -89,6 +89,42 @@ def contrast(
     )
 
 
+class LinearTests(NamedTuple):
+    """Tests of linear functions of the coefficients.
+
+    Attributes:
+        estimate, se, df: (r,) of each function; NaN where the data cannot estimate it.
+        t: (r,) of its test.
+        family: What adjusts their p-values, and their intervals.
+    """
+
+    estimate: Floats
+    se: Floats
+    df: Floats
+    t: Floats
+    family: FamilyOfTests
+
+
+def linear_tests(
+    L: Floats,
+    estimates: Estimates,
+    by: Denominators,
+    *,
+    offset: Floats | float = 0.0,
+    possible: NDArray[np.bool_] | None = None,
+    null: Floats | float = 0.0,
+    against: Alternative = TWO_SIDED,
+    means: int = 2,
+) -> LinearTests:
+    """Tests of each row of L beta + offset. The arguments are those of `linear_table`."""
+    found = np.array([L @ estimates.beta + offset, np.sqrt(by.vcov.variances(L)), by.single(L)], np.float64)
+    if possible is not None:
+        found[:, ~possible] = np.nan
+    estimate, se, df = found
+    t, p = against.test(estimate - null, se, df)
+    return LinearTests(estimate, se, df, t, FamilyOfTests(t, p, df, by.vcov.between(L), means, against))
+
+
 def linear_table(
     labels: pd.Index[Any],
     L: Floats,
@@ -121,21 +157,15 @@ def linear_table(
         adjust: Adjustment of p and of the intervals for the number of rows.
         means: Number of means whose differences the rows are, for adjust="tukey".
     """
-    columns = {
-        "estimate": L @ estimates.beta + offset,
-        "se": np.sqrt(by.vcov.variances(L)),
-        "df": by.single(L),
-    }
-    table = pd.DataFrame(columns, index=labels)
-    if possible is not None:
-        table.loc[~possible] = np.nan
-    estimate, se, df = table.to_numpy(np.float64).T
-    t, p = against.test(estimate - null, se, df)
-    family = FamilyOfTests(t, p, df, by.vcov.between(L), means, against)
-    half, adjusted = family.critical(level, adjust) * se, family.adjusted(adjust)
+    made = linear_tests(
+        L, estimates, by, offset=offset, possible=possible, null=null, against=against, means=means
+    )
+    estimate, se = made.estimate, made.se
+    table = pd.DataFrame({"estimate": estimate, "se": se, "df": made.df}, index=labels)
+    half, adjusted = made.family.critical(level, adjust) * se, made.family.adjusted(adjust)
     if np.any(null):
         table = table.assign(null=null)
-    table = table.assign(t=t, p=adjusted.p)
+    table = table.assign(t=made.t, p=adjusted.p)
     if adjust in EXACT:
         table = table.assign(p_error=adjusted.error)
     low = np.where(np.isnan(half), np.nan, -np.inf) if against.tail < 0 else estimate - half

@@ -18,7 +18,7 @@ from lmmkit.model.estimates import Estimates
 from lmmkit.model.inference.alternatives import TWO_SIDED, Alternative, alternative
 from lmmkit.model.inference.degrees_of_freedom import Denominators, denominators
 from lmmkit.model.inference.distributions import t_quantile
-from lmmkit.model.inference.linear_functions import combined, estimable, linear_table
+from lmmkit.model.inference.linear_functions import combined, estimable, linear_table, linear_tests
 from lmmkit.model.inference.multiplicity import adjusted_alone, check_adjust
 from lmmkit.model.means.comparison_display import compact_letters, comparison_arrows
 from lmmkit.model.means.contrast_families import (
@@ -327,22 +327,43 @@ class Family:
             )
             for where, made in parts
         ]
-        where = np.concatenate([where for where, _ in parts])
-        C = np.asarray(block_diag(*(made.C for _, made in parts)), np.float64)
+        where, C = self._weights(parts)
         table = linear_table(
             _index(pd.concat(frames, ignore_index=True)),
             combined(C, self.L[where]),
             self.estimates,
             self.by,
             self.level,
-            offset=C @ self.offset[where],
-            possible=~((C != 0.0) & ~self.possible[where]).any(axis=1),
-            null=asked.null,
-            against=asked.against,
             adjust=asked.adjust,
-            means=len(where),
+            **self._tested(where, C, asked),
         )
         return self._as_ratios(table, C)
+
+    @staticmethod
+    def _weights(parts: Sequence[tuple[NDArray[np.intp], Contrasts]]) -> tuple[NDArray[np.intp], Floats]:
+        """Positions of the functions of some groups, and all contrasts on them."""
+        where = np.concatenate([where for where, _ in parts])
+        return where, np.asarray(block_diag(*(made.C for _, made in parts)), np.float64)
+
+    def _tested(self, where: NDArray[np.intp], C: Floats, asked: Testing) -> dict[str, Any]:
+        """How contrasts of some functions are tested, as `linear_tests` takes it."""
+        return {
+            "offset": C @ self.offset[where],
+            "possible": ~((C != 0.0) & ~self.possible[where]).any(axis=1),
+            "null": asked.null,
+            "against": asked.against,
+            "means": len(where),
+        }
+
+    def p_values(self, weigh: Weigh, asked: Testing) -> Floats:
+        """P-values of the contrasts within each group, each group a family: those of `compare`, alone."""
+        found = list[Floats]()
+        for where in self.blocks():
+            where, C = self._weights([(where, weigh(self, where))])
+            L, options = combined(C, self.L[where]), self._tested(where, C, asked)
+            tests = linear_tests(L, self.estimates, self.by, **options)
+            found.append(tests.family.adjusted(asked.adjust).p)
+        return np.concatenate(found)
 
     def _as_ratios(self, table: pd.DataFrame, C: Floats) -> pd.DataFrame:
         """On the response's scale differences of logarithms are ratios; other contrasts stay as they are."""
@@ -514,6 +535,37 @@ class MarginalMeans(pd.DataFrame):
         >>> means.contrast("poly")["estimate"].round(3).to_dict()
         {'linear': 4.333, 'quadratic': 0.0}
         """
+        weigh, asked = self._asked(
+            method,
+            adjust,
+            ref=ref,
+            interaction=interaction,
+            family=family,
+            cross_adjust=cross_adjust,
+            null=null,
+            side=side,
+            delta=delta,
+        )
+        return self.shown.compare(weigh, asked)
+
+    def _asked(
+        self,
+        method: str | Mapping[str, Sequence[float]] | Sequence[float] | None,
+        adjust: str | None,
+        *,
+        ref: str | Sequence[str] | None = None,
+        interaction: str | Sequence[str] | None = None,
+        family: str = "by",
+        cross_adjust: str = "none",
+        null: float = 0.0,
+        side: str = "two-sided",
+        delta: float = 0.0,
+    ) -> tuple[Weigh, Testing]:
+        """What `contrast` is asked for.
+
+        Raises:
+            FitError: An option that is not offered.
+        """
         weigh, own = _weigher(method, ref, interaction)
         against = alternative(side, delta)
         chosen = check_adjust(own if adjust is None else adjust, against)
@@ -532,7 +584,7 @@ class MarginalMeans(pd.DataFrame):
                 f"cross_adjust={cross_adjust!r}: choose sidak, bonferroni, holm, hochberg, hommel, BH, BY or "
                 "none."
             )
-        return self.shown.compare(weigh, Testing(chosen, family, cross_adjust, _null(null), against))
+        return weigh, Testing(chosen, family, cross_adjust, _null(null), against)
 
     def letters(self, adjust: str = "tukey", alpha: float = 0.05) -> pd.DataFrame:
         """The means in order of size with a column `letters`: those that share a letter do not differ.
@@ -552,11 +604,12 @@ class MarginalMeans(pd.DataFrame):
         {0: 'a', 1: 'b', 2: 'c'}
         """
         check_level("alpha", alpha)
-        pairs, family = self.pairs(adjust), self.shown
-        size, parts = family.value, list[pd.DataFrame]()
+        weigh, asked = self._asked("pairwise", adjust)
+        family = self.shown
+        size, p, parts = family.value, family.p_values(weigh, asked), list[pd.DataFrame]()
         for where, own in family.pairs():
             differ = np.zeros((len(where), len(where)), bool)
-            differ[np.triu_indices(len(where), 1)] = pairs["p"].to_numpy()[own] < alpha
+            differ[np.triu_indices(len(where), 1)] = p[own] < alpha
             order = np.argsort(np.where(family.possible[where], size[where], np.inf), kind="stable")
             told = np.array(compact_letters((differ | differ.T)[np.ix_(order, order)]), object)
             told[~family.possible[where[order]]] = ""

@@ -65,9 +65,6 @@ def serve() -> None:
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
         _import(_LATER)
-        # Kept from now on: every kernel asks for the key of its run.
-        versions()
-        package_digest()
 
 
 def know_versions() -> None:

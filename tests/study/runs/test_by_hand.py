@@ -1,8 +1,8 @@
 """Notebooks run by hand: by plain papermill, and by open_step in an interpreter."""
 
 import json
+import os
 import subprocess
-import sys
 
 import pytest
 from support import warm
@@ -19,14 +19,35 @@ def _forked(monkeypatch):
     warm.processes(monkeypatch)
 
 
-def papermill(step, *options):
-    """Plain papermill, as a user calls it."""
-    command = [sys.executable, "-m", "papermill", f"notebooks/{step}.ipynb", "out.ipynb", "--no-progress-bar"]
-    return subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+@pytest.fixture
+def papermill(project, tmp_path_factory):
+    """Plain papermill, as a user calls it, with Jupyter's own kernel; neither starts an interpreter.
+
+    One that does is in tests/notebooks.
+    """
+    jupyter = tmp_path_factory.mktemp("jupyter")
+    (jupyter / "kernels/python3").mkdir(parents=True)
+    kernel = {
+        "argv": warm.command("ipykernel_launcher", "-f", "{connection_file}"),
+        "display_name": "Python 3",
+    }
+    (jupyter / "kernels/python3/kernel.json").write_text(json.dumps({**kernel, "language": "python"}))
+
+    def call(step, *options):
+        asked = [f"notebooks/{step}.ipynb", "out.ipynb", "--no-progress-bar", *options]
+        return subprocess.run(
+            warm.command("papermill", *asked),
+            env={**os.environ, "JUPYTER_PATH": str(jupyter)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return call
 
 
 @pytest.mark.slow
-def test_plain_papermill_makes_the_earlier_steps_with_the_overrides(project):
+def test_plain_papermill_makes_the_earlier_steps_with_the_overrides(project, papermill):
     done = papermill("03_fit", "-p", "study", TINY, "-y", "overrides: {model.method: ML}")
     assert done.returncode == 0, done.stderr
     folder = project / "reports/tiny/by-hand"
@@ -37,7 +58,7 @@ def test_plain_papermill_makes_the_earlier_steps_with_the_overrides(project):
 
 
 @pytest.mark.slow
-def test_a_parameter_that_papermill_injects_unknown_is_refused(project):
+def test_a_parameter_that_papermill_injects_unknown_is_refused(papermill):
     done = papermill("01_data_prep", "-p", "study", TINY, "-p", "studdy", "x", "-p", "alpha", "0.1")
     assert done.returncode != 0
     assert "unknown parameter studdy, alpha: a notebook takes study, run and overrides" in done.stderr

@@ -183,7 +183,7 @@ def test_data_outside_are_read_with_leave(project, lmmkit):
 
 
 def test_a_run_that_may_open_few_files_ends_in_words(project):
-    command = [*COLD, "run", "params/tiny.yaml"]
+    command = warm.command("lmmkit.study.cli", "run", "params/tiny.yaml")
 
     def few() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))

@@ -1,13 +1,16 @@
 """What others left where somebody runs a study: notebooks, links, closed streams; none is used."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from notebooks.conftest import run_tiny
 from study.conftest import make_project
 from support import warm
+from support.once import made_once
 from support.tiny import DATA, STEPS, STUDY, trust_project, write_notebook
 
 from lmmkit.errors import RunError
@@ -62,11 +65,16 @@ COMMANDS = {
 }
 
 
-def test_notebooks_of_a_shared_folder_above_are_not_executed(shared, mark):
-    for command in ("run", "sweep"):  # by the same notebooks the sweep's only cell is the run
+def test_notebooks_of_a_shared_folder_above_are_not_executed(shared, mark, tmp_path_factory):
+    """The installed ones are: of their steps the first three are found where a run has kept them."""
+    project = made_once(tmp_path_factory, "tiny", run_tiny)
+    for name in ("tiny.yaml", "data/tiny.csv"):
+        shutil.copy(project / "params" / name, shared / name)
+    shutil.copytree(project / "reports/.steps", shared / "reports/.steps")
+    for command, copied in {"run": 3, "sweep": 0}.items():  # by the same notebooks its only cell is the run
         done = warm.lmmkit(shared, *COMMANDS[command])
         assert not mark.exists()
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode, done.stderr.count("made before, copied")) == (0, copied), done.stderr
     assert len([*(shared / "reports/tiny").glob("*/report.html")]) == 1
     assert not (shared.parent / "reports").exists()
 
