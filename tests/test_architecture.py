@@ -197,10 +197,18 @@ def test_functions_import_heavy_packages_only():
     assert offenders({module: names - allowed[module] for module, names in inside.items()}) == {}
 
 
-def test_import_loads_no_heavy_package():
-    script = "import sys, lmmkit; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert (HEAVY - {"narwhals", "pyarrow"}) & set(loaded.split()) == set()
+def test_import_loads_no_heavy_package_and_plain_columns_neither_splines_nor_narwhals():
+    script = (
+        "import sys, lmmkit; print(*sys.modules)\n"
+        "import pandas as pd; from lmmkit.model.design.design import build_design\n"
+        "frame = pd.DataFrame({'y': [1., 2, 4, 3, 5, 9], 'x': [0, 1, 2] * 2})\n"
+        "frame = frame.assign(a=[*'uvuvuv'], g=[*'aaabbb'])\n"
+        "build_design('y ~ x * a + scale(x) + log(x + 1) + (x | g)', frame); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    imported, used = (set(line.split()) for line in done.stdout.splitlines())
+    assert (HEAVY - {"narwhals", "pyarrow"}) & imported == set()
+    assert {"scipy.interpolate", "narwhals", "polars"} & used == set()
 
 
 def test_the_page_on_the_house_names_what_is_there():

@@ -30,7 +30,7 @@ def test_every_picture_is_laid_out_and_written(name):
     assert plots.svg_bytes(drawn(name)).startswith(b"<?xml")
 
 
-@pytest.mark.parametrize("name", ["blocks", "candidates", "missing", "trellis"])
+@pytest.mark.parametrize("name", ["blocks", "missing", "response"])
 def test_a_picture_is_the_same_bytes_each_time(name):
     """Its names of clips, markers, letters and images, of which these have all kinds.
 

@@ -39,7 +39,7 @@ ZONE = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
 letters = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co"), exclude_characters="=#_")
 words = st.one_of(
     st.text(letters, max_size=8),
-    st.sampled_from(["007", "1.10", "1E1", "-0", "TRUE", "10", "9", "1,5", '5"', "a;b"]),
+    st.sampled_from(["007", "1.10", "1E1", "-0", "TRUE", "10", "9", "1,5", '5"', "a;b", " x ", "NaN"]),
 )
 CELLS = {
     "text": words,

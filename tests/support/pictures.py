@@ -427,12 +427,11 @@ def _panel(ax):
             if isinstance(axis.get_major_locator(), AutoLocator)
             else f"; at {_numbers(axis.get_ticklocs())}"
         )
-        names = [label.get_text() for label in axis.get_ticklabels()] if own and axis.get_ticklabels() else []
+        labels = axis.get_ticklabels()
+        names = [label.get_text() for label in labels] if own else []
         look = axis.get_tick_params()
         extras = [f"{key} {look[key]:g}" for key in ("labelsize", "labelrotation", "length") if look.get(key)]
-        extras += [
-            f"rotated {label.get_rotation():g}" for label in axis.get_ticklabels()[:1] if label.get_rotation()
-        ]
+        extras += [f"rotated {label.get_rotation():g}" for label in labels[:1] if label.get_rotation()]
         extras += ["grid"] * bool(axis.get_gridlines() and axis.get_gridlines()[0].get_visible())
         extras += ["inner"] * (not look.get("labelbottom", True))
         lines.append(f"  {name} {axis.get_label_text()!r}, {axis.get_scale()}, {_numbers(ends)}{own} "
@@ -551,6 +550,7 @@ def _hex(color):
 EXPECTED = Path(__file__).parents[1] / "plots" / "drawn.txt"
 
 
+@cache
 def expected():
     """What was found right: the lines of each picture by its name."""
     parts = EXPECTED.read_text(encoding="utf-8").split("\n# ")

@@ -10,6 +10,7 @@ analysis; Stram & Lee (1994), Variance components testing in the longitudinal mi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import scipy
@@ -54,6 +55,14 @@ def cone_weights(covariance: Floats, sizes: Sequence[int], seed: int) -> Floats:
         size = np.sqrt(covariance.diagonal())
         angle = float(np.arcsin(covariance[0, 1] / (size[0] * size[1]))) / (2.0 * np.pi)
         return np.array([0.25 - angle, 0.5, 0.25 + angle])
+    return np.array(_drawn(np.asarray(covariance, np.float64).tobytes(), tuple(sizes), seed))
+
+
+@lru_cache(maxsize=64)
+def _drawn(numbers: bytes, sizes: tuple[int, ...], seed: int) -> tuple[float, ...]:
+    """The weights by draws, which a table of comparisons may ask for again, from the covariance as bytes."""
+    J = sum(m * (m + 1) // 2 for m in sizes)
+    covariance = np.frombuffer(numbers).reshape(J, J)
     scale = _scales(covariance, sizes)
     scaled = covariance / np.outer(scale, scale)
     metric = solved(scaled, np.eye(J))
@@ -61,7 +70,7 @@ def cone_weights(covariance: Floats, sizes: Sequence[int], seed: int) -> Floats:
     x = _projected(w, metric, sizes)
     inside = np.einsum("ni,ij,nj->n", x, metric, x)
     outside = np.einsum("ni,ij,nj->n", w - x, metric, w - x)
-    return _volumes(inside, outside, J)
+    return tuple(_volumes(inside, outside, J).tolist())
 
 
 def _blocks(sizes: Sequence[int]) -> Iterator[tuple[Ints, Ints, slice]]:
@@ -111,8 +120,10 @@ def _clipped(x: Floats, sizes: Sequence[int]) -> Floats:
         A = np.zeros((len(x), m, m))
         A[:, rows, columns] = A[:, columns, rows] = x[:, place] / scale
         values, vectors = np.linalg.eigh(A)
-        kept = np.einsum("nik,nk,njk->nij", vectors, np.maximum(values, 0.0), vectors)
-        out[:, place] = kept[:, rows, columns] * scale
+        values, kept = np.maximum(values, 0.0), np.zeros_like(out[:, place])
+        for k in range(m):
+            kept += vectors[:, rows, k] * values[:, k, None] * vectors[:, columns, k]
+        out[:, place] = kept * scale
     return out
 
 

@@ -178,11 +178,15 @@ def test_the_unit_of_the_response_changes_no_degrees_of_freedom(residual):
 
 
 def test_the_unit_of_the_response_is_that_of_the_bounds():
-    fit, residual = fitted("cs(visit | id, by=arm)", True, SIMPLE), "cs(visit | id, by=arm)"
-    tiny = lmmkit.lmm(SIMPLE, trial().assign(y=lambda d: 1e-12 * d["y"]), residual=residual)
-    one, two = fit.conf_int("profile")[["low", "high"]], tiny.conf_int("profile")[["low", "high"]]
-    unit = [1e-12] * 4 + [1.0] * len(fit.residual_params) + [1e-12]
-    np.testing.assert_allclose(two, one.mul(unit, axis=0), rtol=1e-6)
+    one, two = (
+        lmmkit.lmm(
+            "y ~ arm", trial().assign(y=lambda d, u=unit: u * d["y"]), residual="cs(visit | id, by=arm)"
+        )
+        for unit in (1.0, 1e-12)
+    )
+    units = [1e-12] * 2 + [1.0] * len(one.residual_params) + [1e-12]
+    expected = one.conf_int("profile")[["low", "high"]].mul(units, axis=0)
+    np.testing.assert_allclose(two.conf_int("profile")[["low", "high"]], expected, rtol=1e-6)
 
 
 def test_rho_per_unit_of_time_ends_at_zero_where_visits_are_an_even_number_of_units_apart():

@@ -210,7 +210,7 @@ def test_a_lock_is_held_by_one_process_and_falls_with_it(tmp_path):
     path = tmp_path / "made" / ".lock"
     context = multiprocessing.get_context("fork")  # it opens a file of its own
     held, free = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(path, held, free))
+    other = context.Process(target=hold, args=(path, held, free), daemon=True)
     other.start()
     held.wait()
     with pytest.raises(BusyError, match=r"another process holds .*\.lock"), locked(path, wait=False):

@@ -35,7 +35,7 @@ def age(folder):
 def test_the_folder_of_a_killed_process_is_removed_and_that_of_a_living_one_stays(place):
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
-    owner = context.Process(target=own, args=(there,))
+    owner = context.Process(target=own, args=(there,), daemon=True)
     owner.start()
     folder = here.recv()
     assert folder.parent == place
