@@ -2,13 +2,16 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from lmmkit.errors import DataError
 from lmmkit.study import Base, load_table
 from lmmkit.study.data.cell_text import Marks, are_dates, moments_of, number_hint, seconds_of
 from lmmkit.study.data.missing_codes import Sieve, codes_of
+from lmmkit.study.data.raw_table import RawColumn
 from lmmkit.study.data.suspects import suspected_codes
+from lmmkit.study.data.typed_columns import typed
 from lmmkit.study.files.schema import Column, Data
 
 
@@ -100,6 +103,8 @@ DAY = {"type": "time"}
             "",
         ),
         (["2023-12-01", "2024-01-02", "2024-01-09"], DAY, "", "far off"),
+        (["1970-01-01", "1980-01-01", "1984-01-01"], DAY, "1970-01-01 (1 cell) stands far off", ""),
+        (["1970-01-01", "1980-01-01", "1986-01-01"], DAY, "", "far off"),  # less than twice the six years
     ],
 )
 def test_what_is_said_of_text(load, cells, spec, said, unsaid):
@@ -150,6 +155,7 @@ def test_what_is_said_of_stored_values(load, values, spec, said):
     ("cells", "spec", "values"),
     [
         (["2024-01-03", "2024-01-01"], DAY, [2.0, 0.0]),
+        (["2024-01-01T12:00", "2024-01-01"], DAY, [0.5, 0.0]),
         (["2024-01-01T18:00", "2024-01-01"], DAY | {"unit": "h"}, [18.0, 0.0]),
         (["2024-01-01T18:00", "2024-01-01"], DAY | {"unit": "min"}, [1080.0, 0.0]),
         (["18:00", "06:00"], DAY | {"format": "%H:%M", "unit": "h"}, [18.0, 6.0]),
@@ -163,6 +169,38 @@ def test_what_is_said_of_stored_values(load, values, spec, said):
 )
 def test_times_are_counted_in_their_unit(load, cells, spec, values):
     assert load(cells, spec).frame["c"].astype(float).tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("role", "refused"),
+    [
+        ("number", True),
+        ("number and group", True),
+        ("member weight", True),
+        ("predictor", False),
+        ("predictor and group", False),
+        ("group", False),
+        ("member", False),
+    ],
+)
+def test_what_is_declared_a_factor_is_no_number_of_the_model(load, role, refused):
+    said = told(load, ["1", "2"], {"type": "factor", "role": role})
+    assert said == (
+        "c is declared a factor, but the model uses it as a number; declare `type: number`" if refused else ""
+    )
+
+
+def test_what_is_no_number_among_numbers_is_no_level_and_a_word_among_words():
+    data = Data(source="d", na_defaults=False)
+    numbers = typed(RawColumn("c", pa.array([1.0, np.nan, 2.0])), Column(type="factor"), data).values
+    words = typed(RawColumn("c", pa.array(["a", "NaN"])), Column(type="factor"), data).values
+    assert (list(numbers.cat.categories), numbers.isna().sum()) == (["1", "2"], 1)
+    assert (list(words.cat.categories), words.isna().sum()) == (["NaN", "a"], 0)
+
+
+def test_whole_numbers_beyond_those_with_a_sign_are_kept(load):
+    values = [1, 2**63, 2**64 - 1]
+    assert load(pd.Series(values, dtype="uint64"), {"role": "number"}).frame["c"].tolist() == values
 
 
 def test_a_code_is_a_number_in_the_marks_of_the_file_else_in_plain_ones():
