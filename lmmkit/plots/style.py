@@ -51,6 +51,7 @@ STYLE: dict[Any, Any] = {
     "axes.labelcolor": INK,
     "axes.titlesize": 9.0,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # where it would be found to stand: nothing is drawn above a panel
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
