@@ -38,7 +38,7 @@ def awkward(tmp_path, monkeypatch):
 
 
 def test_it_runs_to_its_report(awkward):
-    done = warm.lmmkit(".", "run", str(awkward))
+    done = warm.lmmkit(".", "run", str(awkward), **warm.UNDRAWN)
     assert done.returncode == 0, done.stderr
     (report,) = (awkward.parent / "reports").glob("my data/*/report.html")
     assert "Score (pts)" in report.read_text(encoding="utf-8")

@@ -34,7 +34,7 @@ def run_flat(project):
     y = 10 + 0.5 * x + (noise - noise.mean(axis=1, keepdims=True)).ravel()
     rows = [f"{value!r},{at},g{of:02d}" for value, at, of in zip(y.tolist(), x, group, strict=True)]
     (project / "params/flat.csv").write_text("\n".join(["y,x,g", *rows]) + "\n")
-    done = warm.lmmkit(project, "run", "params/flat.yaml")
+    done = warm.lmmkit(project, "run", "params/flat.yaml", **warm.UNDRAWN)
     assert done.returncode == 0, done.stderr
     (project / "said.txt").write_text(done.stderr)
 

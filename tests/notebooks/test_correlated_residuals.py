@@ -52,25 +52,25 @@ UNTRUE = [
 ]
 
 
-def made(folder, study):
-    done = warm.lmmkit(folder, "run", study)
+def made(folder, study, environment):
+    done = warm.lmmkit(folder, "run", study, **environment)
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip().split("\n")[-1]).parent
 
 
-def shipped(folder, name):
+def shipped(folder, name, environment):
     """The run of a study that ships."""
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     (folder / "params/data").mkdir(parents=True)
     shutil.copy(ROOT / f"params/{name}.yaml", folder / "params")
     shutil.copy(ROOT / f"params/data/{name}.csv", folder / "params/data")
-    return made(folder, f"params/{name}.yaml")
+    return made(folder, f"params/{name}.yaml", environment)
 
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory):
     """The run of the shipped trial."""
-    return run_of(made_once(tmp_path_factory, "trial", lambda folder: shipped(folder, "trial")))
+    return run_of(made_once(tmp_path_factory, "trial", lambda folder: shipped(folder, "trial", {})))
 
 
 def words(folder):
@@ -169,12 +169,12 @@ def test_other_structures_are_told_as_truly(tmp_path, residual, time, more, said
     frame["y"] = 2 + frame["x"] + np.where(g % 2, 1.0, 1.6) * (rng.normal(size=10)[g] + rng.normal(size=40))
     frame.drop([3, 17, 32]).to_csv(tmp_path / "rows.csv", index=False)
     (tmp_path / "study.yaml").write_text(STUDY.format(residual=residual, time=time, more=more))
-    assert said in check_page(made(tmp_path, "study.yaml"))
+    assert said in check_page(made(tmp_path, "study.yaml", warm.UNDRAWN))
 
 
 def test_the_report_of_rats_at_uneven_times_is_true(tmp_path):
     """Random slopes beside a serial correlation: told in words, in tables and in a variogram."""
-    folder = shipped(tmp_path, "bodyweight")
+    folder = shipped(tmp_path, "bodyweight", warm.UNDRAWN)
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert prove(page, folder).loose == []
     said = words(folder)

@@ -41,7 +41,8 @@ def place(tmp_path_factory):
 
 def run_posterior(folder):
     make_place(folder)
-    done = warm.lmmkit(folder, "run", "params/sleepstudy_posterior.yaml", "--set=posterior.draws=1000")
+    study = "params/sleepstudy_posterior.yaml"
+    done = warm.lmmkit(folder, "run", study, "--set=posterior.draws=1000", **warm.UNDRAWN)
     assert done.returncode == 0, done.stderr
 
 
