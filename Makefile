@@ -33,7 +33,7 @@ unexport PYTHONDONTWRITEBYTECODE
 report: $(INSTALLED)
 	@$(BIN)/lmmkit run $(STUDY)
 
-# Three workers for two cores: a third of the tests wait for processes that they have started, or for the disk.
+# Three workers for two cores: of two, one often waits for a process that it has started.
 test: $(INSTALLED) $(GROUP)test
 	@$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
 
