@@ -343,7 +343,7 @@ def _check_references(whole: pd.DataFrame, kept: pd.DataFrame, data: Data, ledge
     """
     found = Findings()
     for name, spec in data.columns.items():
-        if spec.reference is None or name not in kept or (kept[name] == spec.reference).any():
+        if spec.reference is None or (kept[name] == spec.reference).any():
             continue
         with found.part("columns", name, "reference"):
             mine = (whole[name] == spec.reference).to_numpy() if name in whole else np.zeros(len(whole), bool)

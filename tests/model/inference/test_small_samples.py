@@ -15,9 +15,9 @@ from lmmkit.model.inference.distributions import t_tail
 from lmmkit.model.resampling.simulate import with_response
 from lmmkit.model.threads import one_thread
 
-REPLICATES = 500  # docs/calibration.md has more designs and replicates
+REPLICATES = 1000  # docs/calibration.md has more designs and replicates
 TABLES = 20  # of them have their tables made too
-ERROR = 0.0207  # three Monte Carlo standard errors of a rate of 5 % in 1,000 replicates
+ERROR = 3 * (0.05 * 0.95 / REPLICATES) ** 0.5  # three Monte Carlo standard errors of a rate of 5 %
 METHODS = ("auto", "satterthwaite")
 
 pytestmark = pytest.mark.slow

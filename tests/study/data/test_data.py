@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -149,6 +150,25 @@ def test_a_sas_file_is_read(load, tmp_path):
 def test_whole_numbers_of_a_sheet_are_levels_without_a_point(load, tmp_path):
     pd.DataFrame({"g": [1.0, 2.0, "x"]}).to_excel(tmp_path / "d.xlsx", index=False)
     assert list(load(source="d.xlsx", columns={"g": {"type": "factor"}}).frame["g"]) == ["1", "2", "x"]
+
+
+@pytest.mark.parametrize(
+    "cells", [[2**63 - 1, -(2**63)], [2**63, 1], [-(2**63) - 1, 1], [2**53 + 1, 0.5], [2**53, 0.5]]
+)
+def test_a_workbook_keeps_every_digit_of_a_whole_number(load, tmp_path, cells):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for cell in ("g", 11, 22):
+        book.active.append([cell])
+    book.save(tmp_path / "short.xlsx")  # openpyxl itself writes 16 digits
+    with zipfile.ZipFile(tmp_path / "short.xlsx") as short, zipfile.ZipFile(tmp_path / "d.xlsx", "w") as made:
+        for entry in short.namelist():
+            content = short.read(entry)
+            for held, cell in zip((b"<v>11<", b"<v>22<"), cells, strict=True):
+                content = content.replace(held, f"<v>{cell}<".encode())
+            made.writestr(entry, content)
+    found = load(source="d.xlsx", columns={"g": {"type": "factor"}}).frame["g"]
+    assert found.tolist() == [str(cell) for cell in cells]
 
 
 def test_a_shipped_data_set_is_read_by_its_name(load):

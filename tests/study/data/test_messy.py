@@ -264,6 +264,14 @@ def test_quotes_inside_cells_are_text(tmp_path):
     assert study(tmp_path, "d.csv", "y ~ 1 + (1 | g)").frame["g"].tolist() == ['5" pipe', 'a "b", c']
 
 
+def test_a_quote_left_open_is_told_by_the_last_line_with_one(tmp_path):
+    (tmp_path / "d.csv").write_text('y,g\n1,"a\nb"\n2,c\n3,"d\n4,e\n')
+    with pytest.raises(
+        DataError, match=r"line 5 has a cell that begins with a quote .* double a quote inside"
+    ):
+        study(tmp_path, "d.csv", "y ~ 1 + (1 | g)", multiline=True)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_byte_order_mark_tells_the_encoding(tmp_path, encoding):
     (tmp_path / "d.csv").write_bytes("y,g\n1,é\n2,ü\n".encode(encoding))

@@ -1,11 +1,15 @@
 """Wide files made long: cells keep what they are, the ledger says where each row comes from."""
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from lmmkit.errors import DataError
 from lmmkit.study import Base, load_table
-from lmmkit.study.files.schema import Column, Data
+from lmmkit.study.data.raw_table import RawColumn, RawTable
+from lmmkit.study.data.reshape import reshaped
+from lmmkit.study.files.schema import Column, Data, Reshape
 
 WIDE = "id;arm;y_t1;y_t2;z_t1;z_t2;age\n01;A;1,5;2,5;10;20;7\n02;B;-9;3,5;30;;8\n"
 
@@ -48,6 +52,7 @@ def test_a_list_and_values_of_the_index(tmp_path):
     [
         ({"measured": {"y": "w_t*"}}, "no column matches 'w_t*'"),
         ({"measured": {"y": "y_t1*"}}, "no column matches"),
+        ({"measured": {"y": "y_*1"}}, "only y_t1 matches 'y_*1'; at least two columns are expected: id, arm"),
         ({"measured": {"y": ["y_t1", "y_t3"]}}, "did you mean `y_t"),
         ({"measured": {"y": "y_t*"}, "at": [1, 2, 3]}, "has 3 values for 2 measurements"),
         ({"measured": {"y": "y_t*"}, "id": ["person"]}, "there is no column `person`"),
@@ -84,3 +89,19 @@ def test_every_format_keeps_its_cells(tmp_path, ending, first, second):
     assert found == expected
     assert made["g"].tolist() == ["p", "p", "q", "q"]
     assert made["index"].astype(str).tolist() == ["1", "2", "1", "2"]
+
+
+def test_gaps_are_counted_on_every_row_and_stored_numbers_stay_beside_their_cells():
+    none, half = np.array([np.nan, np.nan]), np.array([1.0, np.nan])
+    columns = [
+        RawColumn("g", pa.array(["a", None]), gaps={".a": 1}),
+        RawColumn("y1", pa.array(["1", "x"]), half, gaps={".b": 1}),
+        RawColumn("y2", pa.array(["z", "x"]), none, gaps={".b": 2}),
+        RawColumn("z1", pa.array(["u", "v"]), none),
+        RawColumn("z2", pa.array(["w", "x"]), none),
+    ]
+    raw = RawTable({column.name: column for column in columns}, rows=2)
+    made = reshaped(raw, Reshape(measured={"y": "y*", "z": "z*"}))[0].columns
+    assert (made["g"].gaps, made["y"].gaps) == ({".a": 2}, {".b": 3})
+    np.testing.assert_array_equal(made["y"].stored, [1, np.nan, np.nan, np.nan])
+    assert made["z"].stored is None

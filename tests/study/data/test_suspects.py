@@ -22,6 +22,8 @@ NEAR = [60.0, 71, 64.5, 68, 73, 59, 66]
         ([*NEAR, 99, 99], "99 (2 cells) stands far off"),
         ([0, 60, 65, 99, 99], "99 (2 cells) stands far off"),  # by more than half of 65
         ([0, 60, 67, 99, 99], ""),
+        ([*NEAR, 97, 97], "97 (2 cells) stands far off"),
+        ([*NEAR, 22, 22], ""),  # 8 and 7 are codes twice over, 2 is none
         ([*NEAR, 500], ""),  # nobody's code
         ([95.0, 96, 97, 98, 99], ""),
         ([], ""),

@@ -210,6 +210,8 @@ def test_a_code_is_a_number_in_the_marks_of_the_file_else_in_plain_ones():
         "": None, "NA": None, "NaN": None, "-9,5": -9.5, "-8.5": -8.5, "1.000": 1000.0, "x": None, "7": 7.0,
     }  # fmt: skip
     assert [code.text for code in codes if code.given] == ["-9,5", "-8.5", "1.000", "x", "7"]
+    both = codes_of(Data(source="d", na=["NA"]))
+    assert [(code.text, code.given) for code in both] == [("", False), ("NaN", False), ("NA", True)]
     none = codes_of(Data(source="d", na=["NA"], na_defaults=False))
     assert [(code.text, code.given) for code in none] == [("NA", True)]
 
@@ -283,6 +285,7 @@ def test_dates_and_times_are_read():
     assert (pd.isna(found.values[2]), found.timed, found.zones) == (True, True, "none")
     assert moments_of(["2024-01-02"], None).timed is False
     assert moments_of(["2024-01-02T00:00Z"], None).zones == "all"
-    assert [seconds_of(text) for text in ("12:00 am", "12:00 pm", "13:00 pm", "-01:00", "P1W", "24:00")] == [
-        0.0, 43200.0, None, -3600.0, 604800.0, 86400.0,
+    clocks = ("12:00 am", "12:00 pm", "0:30 am", "13:00 pm", "-01:00", "P1W", "24:00")
+    assert [seconds_of(text) for text in clocks] == [
+        0.0, 43200.0, None, None, -3600.0, 604800.0, 86400.0,
     ]  # fmt: skip

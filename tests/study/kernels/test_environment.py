@@ -60,12 +60,13 @@ def test_matplotlib_is_imported_without_its_users_settings_which_stay(monkeypatc
     seen = []
     monkeypatch.setattr(mpl, "get_configdir", lambda: seen.append((os.getcwd(), dict(os.environ))))  # noqa: PTH109
     monkeypatch.setenv("MATPLOTLIBRC", "mine")
-    monkeypatch.setenv("MPLCONFIGDIR", "mine too")
+    users = str(tmp_path / "the user's")
+    monkeypatch.setenv("MPLCONFIGDIR", users)
     import_matplotlib(tmp_path)
     ((folder, environment),) = seen
     assert (folder, environment["MPLCONFIGDIR"]) == (str(tmp_path), str(tmp_path))
     assert "MATPLOTLIBRC" not in environment
-    assert (os.environ["MATPLOTLIBRC"], os.environ["MPLCONFIGDIR"]) == ("mine", "mine too")
+    assert (os.environ["MATPLOTLIBRC"], os.environ["MPLCONFIGDIR"]) == ("mine", users)
     from matplotlib import font_manager
 
     folders = {os.path.dirname(font.fname) for font in font_manager.fontManager.ttflist}  # noqa: PTH120
