@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -199,6 +200,25 @@ def test_arrows_integers_with_gaps_stay_integers(sign, bits):
     assert [str(value) for value in opened.factor("g").levels] == [str(top - 1), str(top)]
     assert list(opened.factor("g").codes) == [1, -1, 0]
     assert opened.column("h").dtype == np.dtype(kind)
+
+
+@pytest.mark.parametrize(
+    ("column", "levels"),
+    [
+        (pl.Series(["z", "b", "c"], dtype=pl.Enum(["z", "c", "b"])), ["z", "c", "b"]),
+        (pl.Series(["z", "b", "c"], dtype=pl.Categorical), ["b", "c", "z"]),
+        (pl.Series(["z", "b", "c"]), ["b", "c", "z"]),
+    ],
+)
+def test_levels_of_polars_have_the_order_of_an_enum_alone(column, levels):
+    assert (
+        list(open_table(pl.DataFrame({"g": column, "n": [1, 2, 3]}), ["g", "n"]).factor("g").levels) == levels
+    )
+
+
+def test_levels_of_a_dictionary_of_arrow_keep_their_order():
+    column = pa.DictionaryArray.from_arrays([0, 1, 2], ["z", "b", "c"])
+    assert list(open_table(pa.table({"g": column}), ["g"]).factor("g").levels) == ["z", "b", "c"]
 
 
 # Factors
