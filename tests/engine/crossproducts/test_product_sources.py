@@ -133,7 +133,7 @@ def as_sums(group):
 
 @pytest.mark.parametrize(("subjects", "kind"), [(1, RowSums), (2, GramSums)])
 def test_rows_are_kept_where_they_are_fewer_than_the_sums(subjects, kind):
-    """A product with 3 rows of 3 columns takes 3 + 3 for each subject, with their sums 3 x 3 for all of them."""
+    """A product with 3 rows of 3 columns takes 3 + 3 for each subject, with their sums 3 x 3 in all."""
     visit, subject = np.tile([0, 1, 2], subjects), np.repeat(np.arange(subjects), 3)
     y = np.random.default_rng(1).normal(size=3 * subjects)
     columns = (np.random.default_rng(2).normal(size=3 * subjects),)
