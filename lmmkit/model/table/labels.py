@@ -44,7 +44,8 @@ def in_order(labels: Iterable[str]) -> list[str]:
     (['-1', '9', '10'], ['10', '9', 'a'])
     """
     known = list(labels)
-    whole = _WHOLE.fullmatch("".join([f"{label}\n" for label in known]))
+    lines = "".join([f"{label}\n" for label in known])
+    whole = _WHOLE.fullmatch(lines) and lines.count("\n") == len(known)  # a label may hold line ends
     return sorted(known, key=int) if whole else sorted(known)
 
 

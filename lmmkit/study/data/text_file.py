@@ -121,7 +121,8 @@ def as_utf8(content: bytes, data: Data, name: str) -> tuple[bytes, list[str]]:
     _check_nul(content, name)
     if not content.isascii():
         _check_utf8(content, name)
-    notices = [f"{name} is read as {marked.upper()}, by its byte-order mark"] if marked[:5] == "utf-1" else []
+    told = marked not in ("", "utf-8")
+    notices = [f"{name} is read as {marked.upper()}, by its byte-order mark"] if told else []
     return content, notices
 
 

@@ -58,10 +58,10 @@ def test_levels_and_reference_have_their_order(load):
 
 
 def test_a_listed_level_without_rows_stays_where_it_is_a_gap_between_others(load):
-    spec = {"type": "factor", "levels": ["first", "a", "gap", "b", "last"]}
-    table = load("g\na\nb\n", columns={"g": spec})
-    assert list(table.frame["g"].cat.categories) == ["a", "gap", "b"]
-    assert table.columns.set_index("column").loc["g", "levels"] == 2
+    spec = {"type": "factor", "levels": ["first", "a", "gap", "b", "other", "c", "last"]}
+    table = load("g\na\nb\nc\n", columns={"g": spec})
+    assert list(table.frame["g"].cat.categories) == ["a", "gap", "b", "other", "c"]
+    assert table.columns.set_index("column").loc["g", "levels"] == 3
 
 
 def test_numbers_are_read_to_the_last_digit(load):

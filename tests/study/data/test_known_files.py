@@ -25,25 +25,37 @@ def test_a_pedigree_is_read_with_its_unknown_parents(tmp_path):
     assert read.words == "a pedigree of 3 animals, 2 founders"
 
 
-@pytest.mark.parametrize("form", ["header alone", "first column", "parquet"])
+@pytest.mark.parametrize("form", ["header alone", "first column", "last column", "numbers", "parquet"])
 def test_a_matrix_is_read_with_its_labels(tmp_path, form):
-    frame = pd.DataFrame(K, list("abc"), list("abc"))
+    labels = ["3", "1", "2"] if form == "numbers" else list("abc")
+    frame = pd.DataFrame(K, labels, labels)
     name = "k.parquet" if form == "parquet" else "k.csv"
     if form == "parquet":
         frame.to_parquet(tmp_path / name)
+    elif form == "last column":
+        frame.assign(label=labels).to_csv(tmp_path / name, index=False)
     else:
-        frame.to_csv(tmp_path / name, index=form == "first column")
+        frame.to_csv(tmp_path / name, index=form != "header alone")
     read = read_one(read_known_files(known("matrix", name), Base(tmp_path))["g"], "g")
-    assert read.labels.tolist() == list("abc")
+    assert read.labels.tolist() == labels
     np.testing.assert_allclose(read.dense(), K)
 
 
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("none.csv", None, "the file none.csv does not exist"),
-        ("k.csv", "a,b\n1,0\n0,1\n1,1\n", "k.csv has 3 rows and 2 columns; a square matrix is expected"),
-        ("k.csv", "a,b\n1,x\n0,1\n", "k.csv has a cell that is no number"),
+        ("none.csv", None, "^the file none.csv does not exist"),
+        (
+            "k.csv",
+            "a,b\n1,0\n0,1\n1,1\n",
+            "^k.csv has 3 rows and 2 columns; a square matrix is expected, its labels as the header and, if "
+            "they stand beside the rows, in a first column$",
+        ),
+        (
+            "k.csv",
+            "a,b\n1,x\n0,1\n",
+            "^k.csv has a cell that is no number: could not convert string to float: 'x'$",
+        ),
     ],
 )
 def test_files_that_are_no_matrix_are_refused(tmp_path, name, text, said):
@@ -63,6 +75,9 @@ def study(**known):
 def test_the_digest_is_filled_in_and_another_one_refused(tmp_path):
     (tmp_path / "p.csv").write_text("animal,sire,dam\na,,\n")
     digest = sha256_of(tmp_path / "p.csv")
+    (tmp_path / "d.csv").write_text("y,g\n1,a\n")
+    plain = Settings.model_validate({"schema": 1, "data": {"source": "d.csv"}, "model": {"formula": "y ~ 1"}})
+    assert pinned(plain, Base(tmp_path)) is plain
     assert pinned(study(pedigree="p.csv"), Base(tmp_path)).model.known["g"].sha256 == digest
     with pytest.raises(DataError, match=r"p\.csv has the sha256"):
         pinned(study(pedigree="p.csv", sha256="0" * 64), Base(tmp_path))

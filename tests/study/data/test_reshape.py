@@ -8,7 +8,7 @@ import pytest
 from lmmkit.errors import DataError
 from lmmkit.study import Base, load_table
 from lmmkit.study.data.raw_table import RawColumn, RawTable
-from lmmkit.study.data.reshape import reshaped
+from lmmkit.study.data.reshape import reshaped, stacking_of
 from lmmkit.study.files.schema import Column, Data, Reshape
 
 WIDE = "id;arm;y_t1;y_t2;z_t1;z_t2;age\n01;A;1,5;2,5;10;20;7\n02;B;-9;3,5;30;;8\n"
@@ -54,11 +54,17 @@ def test_a_list_and_values_of_the_index(tmp_path):
         ({"measured": {"y": "y_t1*"}}, "no column matches"),
         ({"measured": {"y": "y_*1"}}, "only y_t1 matches 'y_*1'; at least two columns are expected: id, arm"),
         ({"measured": {"y": ["y_t1", "y_t3"]}}, "did you mean `y_t"),
-        ({"measured": {"y": "y_t*"}, "at": [1, 2, 3]}, "has 3 values for 2 measurements"),
+        (
+            {"measured": {"y": "y_t*"}, "at": [1, 2, 3]},
+            "has 3 values for 2 measurements (1, 2); give one for each",
+        ),
         ({"measured": {"y": "y_t*"}, "id": ["person"]}, "there is no column `person`"),
         ({"measured": {"y": "y_t*"}, "id": ["y_t1"]}, "both name y_t1"),
         ({"measured": {"age": "y_t*"}}, "makes a column age, of which there is one already"),
         ({"measured": {"y": "y_t*"}, "index": "y"}, "makes a column y"),
+        ({"measured": {"y": "y_t*"}, "index": "id"}, "makes a column id"),
+        ({"measured": {"y": "y_t*"}, "row": "y"}, "makes a column y"),
+        ({"measured": {"y": "y_t*"}, "row": "arm"}, "makes a column arm"),
     ],
 )
 def test_what_does_not_fit_the_file_is_refused(tmp_path, reshape, message):
@@ -105,3 +111,50 @@ def test_gaps_are_counted_on_every_row_and_stored_numbers_stay_beside_their_cell
     assert (made["g"].gaps, made["y"].gaps) == ({".a": 2}, {".b": 3})
     np.testing.assert_array_equal(made["y"].stored, [1, np.nan, np.nan, np.nan])
     assert made["z"].stored is None
+
+
+def test_cells_that_are_no_numbers_are_told_by_the_row_and_column_of_the_file(tmp_path):
+    columns = {"y": {"type": "number"}, "age": {"type": "number"}}
+    text = WIDE.replace("3,5", "n/a").replace(";7", ";old")
+    with pytest.raises(DataError) as raised:
+        load(tmp_path, text, columns, measured={"y": "y_t*"}, index="t")
+    assert "y is declared a number, but row 2 (y_t2) holds 'n/a'; expected" in str(raised.value)
+    assert "age is declared a number, but row 1 holds 'old'" in str(raised.value)
+
+
+def test_text_and_numbers_in_one_column_keep_the_numbers_beside_the_text():
+    columns = [
+        RawColumn("id", pa.array([7, 8]), np.array([7.0, np.nan]), faults=("f",)),
+        RawColumn("y1", pa.array([1, None]), faults=("a",)),
+        RawColumn("y2", pa.array(["p", "3"]), faults=("b", "a")),
+        RawColumn("y4", pa.array([2.5, 4.0])),
+        RawColumn("z1", pa.array([1, 2]), labelled=True),
+        RawColumn("z4", pa.array([1.5, 2.5])),
+    ]
+    raw = RawTable({column.name: column for column in columns}, rows=2)
+    made, stacking = reshaped(raw, Reshape(measured={"y": "y*", "z": "z*"}, row="who"))
+    assert made.rows == 6
+    assert stacking.measured == {"y": ("y1", "y2", "y4"), "z": ("z1", None, "z4")}
+    assert stacking.sources() == ["y1, z1", "y2", "y4, z4"]
+    found = {name: column.cells.to_pylist() for name, column in made.columns.items()}
+    assert found == {
+        "id": [7, 7, 7, 8, 8, 8],
+        "who": ["1", "1", "1", "2", "2", "2"],
+        "index": ["1", "2", "4"] * 2,
+        "y": ["1", "p", "2.5", None, "3", "4"],
+        "z": [1, None, 1.5, 2, None, 2.5],
+    }
+    np.testing.assert_array_equal(made.columns["y"].stored, [1, np.nan, 2.5, np.nan, np.nan, 4])
+    np.testing.assert_array_equal(made.columns["id"].stored, [7, 7, 7, np.nan, np.nan, np.nan])
+    assert made.columns["z"].stored is None
+    assert (made.columns["id"].faults, made.columns["y"].faults) == (("f",), ("a", "b"))
+    assert [name for name, column in made.columns.items() if column.labelled] == ["z"]
+
+
+def test_a_message_is_placed_in_the_file():
+    made = stacking_of(Reshape(measured={"y": "y_t*"}, index="time"), ["g", "y_t1", "y_t2"])
+    assert (made.index, made.kept) == (("1", "2"), ("g",))
+    assert made.placed("y: row 3 holds 'a', row 4 holds 'b'", "y") == (
+        "y: row 2 (y_t1) holds 'a', row 2 (y_t2) holds 'b'"
+    )
+    assert made.placed("g: row 3 holds 'a'; arrow 4", "g") == "g: row 2 holds 'a'; arrow 4"

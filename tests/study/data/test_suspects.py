@@ -61,3 +61,26 @@ def test_a_label_of_several_rows_is_none_of_totals_and_each_row_of_a_wide_file_c
     assert "row 3, near the end" in wide[0][1]
     assert "`my group` == 'sum'" in wide[0][1]
     assert totals(["a", "b", "totality"]) == []
+
+
+def test_the_codes_are_nines_eights_and_sevens_and_what_is_one_or_two_less_than_nines():
+    digits = [(number, int(str(number) * times)) for number in (9, 8, 7) for times in range(1, 6)]
+    less = [(0, value - k) for number, value in digits if number == 9 for k in (1, 2)]
+    codes = {sign * value for _, value in [*digits, *less] for sign in (1, -1)} | {-1}
+    far = 1e6 + np.arange(5.0)  # far from the codes, and no codes themselves
+
+    def noticed(value):
+        return suspected_codes(np.array([*(far if value < 0 else -far), value, value])) != ""
+
+    tried = {*codes, 1, 0, 2, -2, 5, 66, 89, 96, -96, 100, 996, 555, -6666, 99996, 999999, -888888}
+    assert {value for value in tried if noticed(float(value))} == codes
+
+
+def test_words_of_totals_in_three_languages():
+    words = (
+        "total", "Totals:", "grand total", "GrandTotal", "sub-total", "subtotal:", "all", "overall", "sum",
+        "Sum:", "summe", "Summe:", "gesamt", "insgesamt:", "mean", "Mean:", "average", "Average:",
+        "mittelwert", "somme", "moyenne:", "suma", "media", "\u03a3",
+    )  # fmt: skip
+    assert [word for word in words if not totals(["a", "b", word])] == []
+    assert [word for word in ("summary", "meant", "alls", "in total", "") if totals(["a", "b", word])] == []
