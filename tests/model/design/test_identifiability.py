@@ -203,8 +203,8 @@ def test_weights_are_positive():
         (
             "(few | g)",
             [
-                "`(few | g)`: `few` has one value in each level of `g`, and too few values for the variances and "
-                "covariances of the term to be told apart; write (1 | g)."
+                "`(few | g)`: `few` has one value in each level of `g`, and too few values for the variances "
+                "and covariances of the term to be told apart; write (1 | g)."
             ],
         ),
         ("(x | g)", []),
