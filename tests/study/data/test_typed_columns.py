@@ -705,3 +705,51 @@ def test_levels_have_the_declared_order_and_the_reference_is_first():
         made = typed_of(["10", "9", "1"], {"type": "factor", **spec})
         assert list(made.values.cat.categories) == levels
         assert made.values.tolist() == ["10", "9", "1"]
+
+
+def test_dates_that_stand_for_none_are_those_of_records_and_spreadsheets():
+    days = [
+        *("0001-01-01", "1111-11-11", "1800-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01"),
+        *("1960-01-01", "1970-01-01", "2099-12-31", "2100-01-01", "2999-12-31", "9999-12-31", "9999-01-01"),
+    ]
+    near = ["2024-01-02", "2024-01-05", "2024-01-09"]
+    assert [day for day in days if not typed_of([*near, day], DAY).notices] == []
+    other = ["1950-01-01", "1899-12-29", "2098-12-31", "1970-01-02"]
+    assert [day for day in other if typed_of([*near, day], DAY).notices] == []
+    assert typed_of(["1970-01-01"], DAY).notices == ()
+
+
+def test_units_are_of_dates_times_and_spans_alike():
+    seconds = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+    for unit, size in seconds.items():
+        spec = {"type": "time", "unit": unit}
+        for cells in (
+            ["2024-01-02", "2024-01-01"],
+            ["24:00", "00:00"],
+            pa.array([86400, 0], pa.duration("s")),
+            pa.array(pd.to_datetime(["2024-01-02", "2024-01-01"]).astype("datetime64[ms]")),
+        ):
+            made = typed_of(cells, spec)
+            assert (made.values.tolist(), made.unit) == ([86400 / size, 0], unit)
+
+
+@pytest.mark.parametrize(
+    ("role", "number", "both"),
+    [
+        ("number", True, False),
+        ("number and group", True, True),
+        ("member weight", True, False),
+        ("predictor", False, False),
+        ("predictor and group", False, True),
+    ],
+)
+def test_roles_of_numbers_and_of_groups(role, number, both):
+    for cells in (["01", "02"], ["1.0", "1", "3"]):
+        try:
+            found = typed_of(cells, {"role": role}).type
+        except DataError as error:
+            found = "twice" if "one number but two labels" in str(error) else "zero"
+        if cells[0] == "01":
+            assert found == ("number" if number else "zero")
+        else:
+            assert found == ("twice" if both else "number")
