@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from engine.test_setup import problem_of
-from support.visits import trial
+from support.visits import trial, true_rho
 
 from lmmkit.engine.covariance.row_structure import RowStructure, VarianceFunction
+from lmmkit.engine.covariance.structure_tags import structure_of
 from lmmkit.engine.covariates import LEAST_FITTED, centred, lift, middle, with_fitted
 from lmmkit.engine.problem import FitNumbers, Problem, RowResidual
 from lmmkit.engine.rules import SEARCH
+from lmmkit.engine.setup import set_up
 from lmmkit.engine.solve import solve, solve_at
 from lmmkit.errors import FitError
 
@@ -117,3 +119,115 @@ def test_visits_alone_are_asked_for_by_name():
         rows_of("power", np.ones(3)).visits  # noqa: B018
     assert trial("cs").visits is not None
     assert problem_of(4, 3).visits is None
+
+
+def grown(fitted=False):
+    """Six levels, and an SD that grows with a covariate far from 1, or with the fitted values."""
+    given, rng = problem_of(6, 12), np.random.default_rng(8)
+    v = np.linspace(20.0, 60.0, 72)[rng.permutation(72)]
+    y = v + 4.0 * rng.normal(size=6)[given.terms[0].codes] + 0.002 * v**2 * rng.normal(size=72)
+    function = VarianceFunction("power", ("power",), fitted=fitted)
+    residual = RowResidual(RowStructure(function, None), np.arange(72), None if fitted else v)
+    columns = (given.columns[0], v)
+    return replace(given, columns=columns, fixed=(0, 1), response=y, residual=residual)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_a_fit_with_a_covariate_is_in_the_units_of_the_data(reml):
+    problem = grown()
+    found = solve(problem, reml=reml)
+    v, X, Z = problem.columns[1], problem.X((0, 1)), np.eye(6)[problem.terms[0].codes]
+    V = found.sigma**2 * (np.diag(v ** (2.0 * found.rho[0])) + found.factors[0][0, 0] ** 2 * Z @ Z.T)
+    XVX = X.T @ np.linalg.solve(V, X)
+    beta = np.linalg.solve(XVX, X.T @ np.linalg.solve(V, problem.response))
+    np.testing.assert_allclose(found.beta, beta, rtol=1e-9)
+    np.testing.assert_allclose(found.sigma**2 * found.unscaled_vcov, np.linalg.inv(XVX), rtol=1e-9)
+    e = problem.response - X @ beta
+    deviance = np.linalg.slogdet(2.0 * np.pi * V)[1] + e @ np.linalg.solve(V, e)
+    if reml:
+        deviance += np.linalg.slogdet(XVX / (2.0 * np.pi))[1]
+    assert found.deviance == pytest.approx(deviance, abs=1e-8)
+    assert found.optimum.state.deviance == pytest.approx(deviance, abs=1e-8)
+    b = found.sigma**2 * found.factors[0][0, 0] ** 2 * Z.T @ np.linalg.solve(V, e)
+    np.testing.assert_allclose(found.random_effects()[0][:, 0], b, atol=1e-8)
+    again = solve(problem, reml=reml, start=found.factors, rho=found.rho)
+    assert again.evaluations == 1 < found.evaluations
+
+
+def test_variances_that_are_a_power_of_the_fitted_values_are_found_by_rounds_from_one_variance():
+    problem = grown(fitted=True)
+    plain = solve(replace(problem, residual=None))
+    first = solve(with_fitted(problem, plain.fitted))
+    second = solve(with_fitted(problem, first.fitted), start=first.factors, rho=first.rho)
+    change = np.abs(second.fitted - first.fitted).max() / np.abs(second.fitted).max()
+    two = replace(SEARCH, fixed_point=1.001 * change, fixed_point_rounds=2)
+    found = solve(problem, rules=two)
+    np.testing.assert_allclose(found.rho, second.rho)
+    assert found.evaluations == plain.evaluations + first.evaluations + second.evaluations
+    with pytest.raises(FitError, match="no fixed point in 2 rounds"):
+        solve(problem, rules=replace(two, fixed_point=0.999 * change))
+
+
+def test_a_search_that_ends_early_says_so_and_gives_what_it_has():
+    for problem in (problem_of(6, 5), trial("un")):
+        found = solve(problem, limit=1, start=tuple(4.0 * np.eye(1) for _ in problem.terms))
+        assert not found.converged
+        assert np.isfinite(found.deviance)
+
+
+def test_where_a_search_ends_early_it_is_asked_whether_a_parameter_runs_away():
+    """With every step a long one whose decrement has faded: of residual structures alone."""
+    rules = replace(SEARCH, faded=np.inf, long=0.0, far=0.5)
+    with pytest.raises(FitError, match=r"no best parameters: rho = .* without end"):
+        solve(trial("cs"), limit=1, rho=np.array([-1.0]), rules=rules)
+    for kept in (replace(rules, faded=0.0), replace(rules, long=np.inf)):
+        assert not solve(trial("cs"), limit=1, rho=np.array([-1.0]), rules=kept).converged
+    assert solve(trial("cs"), rules=rules).converged
+    assert not solve(problem_of(6, 5), limit=1, start=(4.0 * np.eye(1),), rules=rules).converged
+
+
+def test_the_trace_has_natural_parameters_of_the_residuals_beside_theta():
+    problem = trial("ar1")
+    found = solve(problem)
+    structure = problem.residual.structure
+    assert found.trace[-1]["rho"] == pytest.approx(structure.natural(found.rho).tolist())
+    assert found.trace[-1]["theta"] == ()
+    plain = solve(problem_of(6, 5))
+    assert plain.trace[-1]["theta"] == pytest.approx((plain.factors[0][0, 0],))
+    assert not any("rho" in line for line in plain.trace)
+
+
+def test_conditions_of_an_optimum_are_checked_where_variances_are_estimated():
+    problem = problem_of(6, 5)
+    found, given = solve(problem), solve_at(problem, (np.eye(1),), 1.0)
+    assert (found.given, given.given) == (False, True)
+    assert found.checks
+    assert all(check.passed for check in found.checks)
+    assert given.checks == []
+
+
+def test_em_is_refused_by_what_has_no_step_for_it():
+    with pytest.raises(FitError, match="the parameters of a residual structure"):
+        solve(trial("cs"), algorithm="em")
+    given = problem_of(8, 6, k=2)
+    patterned = replace(given.terms[0], structure=structure_of("homcs", 2))
+    other = replace(given.terms[0], factor=1, codes=np.arange(48) % 6, levels=6)
+    with pytest.raises(
+        FitError, match="the correlations of a structure that is compound symmetric, with one"
+    ):
+        solve(replace(given, terms=(other, patterned)), algorithm="em")
+
+
+def test_a_problem_that_is_made_ready_is_taken_for_itself_alone():
+    one, other = problem_of(6, 5), problem_of(6, 6)
+    ready = set_up(one, reml=True)
+    assert solve(one, setup=ready).optimum.prepared is ready.prepared
+    assert solve(other, setup=ready).deviance == pytest.approx(solve(other).deviance)
+    assert solve(other, setup=ready).optimum.problem is other
+
+
+def test_a_start_of_rho_is_where_the_search_begins():
+    problem = trial("cs")
+    structure = problem.residual.structure
+    rho = true_rho(structure)
+    assert solve(problem, rho=rho).trace[0]["rho"] == pytest.approx(structure.natural(rho).tolist())

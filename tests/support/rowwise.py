@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from support.dense import between
+from support.differences import differences
 from support.visits import STRUCTURES as VISITS
 
 from lmmkit.engine.covariance.row_structure import RowStructure, VarianceFunction
@@ -198,3 +199,17 @@ def dense_fit(setup, theta, reml):
     nu, r2 = n - p * reml, float(y @ P @ y)
     logdet = np.linalg.slogdet(V)[1] + (np.linalg.slogdet(XVX)[1] if reml else 0.0)
     return float(logdet + nu * (1.0 + np.log(2.0 * np.pi * r2 / nu))), P @ y, P
+
+
+def dense_derivatives(setup, theta, at, reml):
+    """Deviance, gradient and average information of a point `at` theta, by n x n matrices and differences."""
+    deviance, Py, P = dense_fit(setup, theta, reml)
+    dV = differences(lambda x: covariance(setup, x), theta)
+    w, m, y = dV @ Py, setup.layout.count, setup.problem.response
+    inner = P if reml else np.linalg.inv(covariance(setup, theta))
+    precision = (len(y) - len(setup.problem.fixed) * reml) / (y @ Py)
+    gradient = (dV * inner).sum(axis=(1, 2)) - precision * (w @ Py)
+    scale = setup.prepared.scale**2  # of r2, which is of y in units of its spread
+    H = at.precision / scale * (w @ P @ w.T) - at.precision / at.r2 / scale**2 * np.outer(w @ Py, w @ Py)
+    H[:m, :m] += setup.layout.curvature(theta, at.D)
+    return deviance, gradient, H

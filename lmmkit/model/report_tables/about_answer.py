@@ -21,7 +21,7 @@ from lmmkit.errors import FitError
 from lmmkit.model.design.design import Design
 from lmmkit.model.fit import Fit
 from lmmkit.model.formula.spelling import same_name
-from lmmkit.model.inference.anova import joint_test
+from lmmkit.model.inference.anova import NOTHING_LEFT, joint_test
 from lmmkit.model.inference.degrees_of_freedom import Denominators, FTest, denominators
 from lmmkit.model.inference.distributions import f_tail
 from lmmkit.model.inference.linear_functions import estimable, linear_table
@@ -375,7 +375,8 @@ class _Answer:
         if own is not None:
             values, interval = own
         row = {**head, **values, "adjusted": "Tukey" if adjust == "tukey" else None}
-        row |= {"method": self.by.named(np.array([values["df"]]))[0], "interval": interval}
+        method = self.by.named(np.array([values["df"]]))[0]
+        row |= {"method": NOTHING_LEFT if np.isnan(values["estimate"]) else method, "interval": interval}
         return row | self._ratios(values)
 
     def _coefficient(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], str] | None:

@@ -307,10 +307,10 @@ class Data(_Section):
         default_factory=Limits, validate_default=True, description="How large the file may be"
     )
 
-    @field_validator("decimal", "thousands")
+    @field_validator("thousands")
     @classmethod
     def _two_marks(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if info.field_name == "thousands" and value is not None and value == info.data.get("decimal"):
+        if value is not None and value == info.data.get("decimal"):
             raise ValueError(f"{value!r} is the decimal mark already")
         return value
 

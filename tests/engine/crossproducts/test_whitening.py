@@ -1,13 +1,18 @@
 """What whitens rows: its units, and where it is refused, on both sides of each bound."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from support.differences import differences
+from support.rowwise import RESIDUALS, a_point, residual_covariance, trial
 from support.small_visits import over
 
 from lmmkit.engine.covariance.row_structure import RowStructure, Serial, Spatial, VarianceFunction
 from lmmkit.engine.crossproducts import whitening
-from lmmkit.engine.crossproducts.whitening import root_of, serial, spatial
-from lmmkit.engine.problem import Residual, RowResidual
+from lmmkit.engine.crossproducts.whitening import normalised, residuals_from, root_of, serial, spatial
+from lmmkit.engine.problem import Problem, Residual, RowResidual
+from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
 
 SUBJECTS, TIMES = np.array([0, 0, 0, 0, 1, 1]), np.array([0.0, 1.0, 3.0, 10.0, 2.0, 7.0])
@@ -132,3 +137,82 @@ def test_visits_leave_each_other_a_share(left, refused):
             root_of(residual, rho)
     else:
         assert root_of(residual, rho).root.logdet == pytest.approx(3.0 * np.log(left), rel=1e-3)
+
+
+# Roots
+
+
+@pytest.mark.parametrize("name", RESIDUALS)
+def test_roots_whiten_in_the_callers_order(name):
+    problem = trial(name, "1|s")
+    residual, n = problem.residual, len(problem.response)
+    rho = a_point(set_up(problem, reml=True))[1:]
+    root, R = root_of(residual, rho), residual_covariance(problem, rho)
+    B = root.white(np.eye(n)).T
+    np.testing.assert_allclose(B @ R @ B.T, np.eye(n), atol=1e-10)
+    np.testing.assert_allclose(root.unwhite(np.eye(n)).T @ B, np.eye(n), atol=1e-10)
+    # what derivatives need, in the order of the root
+    inner, order = root.root, np.arange(n) if root.order is None else root.order
+    here = np.ix_(order, order)
+    np.testing.assert_allclose(inner.matrix().toarray(), B[here], atol=1e-14)
+    np.testing.assert_allclose(inner.white_t(np.eye(n)), B[here], atol=1e-14)
+    np.testing.assert_allclose(B[here].T @ inner.unwhite_t(np.eye(n)).T, np.eye(n), atol=1e-10)
+    assert inner.logdet == pytest.approx(np.linalg.slogdet(R)[1])
+    x = np.random.default_rng(0).normal(size=n)
+    slopes = differences(lambda r: residual_covariance(replace(problem, weights=None), r), rho)
+    turned = slopes[:, *here] @ (B[here].T @ x) @ B[here].T
+    np.testing.assert_allclose(inner.turned(x), turned, atol=1e-8)
+    logdets = differences(lambda r: np.linalg.slogdet(residual_covariance(problem, r))[1], rho)
+    np.testing.assert_allclose(inner.logdet_slopes(), logdets, atol=1e-7)
+    # <2 K U, dB X> is the derivative of sum_ab K_ab x_a' R^-1 x_b
+    K, X = np.array([[1.0, 0.4], [0.4, -2.0]]), np.random.default_rng(1).normal(size=(2, n))
+    U = inner.white(X)
+    np.testing.assert_allclose(inner.unwhite(U), X, atol=1e-9)
+    np.testing.assert_allclose(inner.white(X[0]), U[0], atol=1e-12)
+
+    def size(r):
+        R = residual_covariance(replace(problem, weights=None), r)[order][:, order]
+        return np.array([np.sum(K * (X @ np.linalg.solve(R, X.T)))])
+
+    found = inner.pulled(X, U, 2.0 * K @ U)
+    np.testing.assert_allclose(found, differences(size, rho)[:, 0], atol=2e-5 * max(1.0, np.abs(found).max()))
+    for subject in range(3):
+        rows = np.flatnonzero(residual.subjects == subject)
+        here = np.ix_(rows, rows)
+        np.testing.assert_allclose(residual.block(rho, rows), R[here], atol=1e-12)
+        np.testing.assert_allclose(residual.block_slopes(rho, rows), slopes[:, *here], atol=1e-8)
+    np.testing.assert_allclose(residual.sds(rho) ** 2, R.diagonal(), atol=1e-12)
+
+
+@pytest.mark.parametrize("few", [1, 100])
+def test_patterns_of_many_and_of_few_subjects_are_whitened_alike(few, monkeypatch):
+    assert whitening.FEW == 4
+    monkeypatch.setattr(whitening, "FEW", few)
+    visits, subjects = np.array([0, 1, 2, 0, 2, 0, 1, 2, 1, 2]), np.array([0, 0, 0, 1, 1, 2, 2, 2, 3, 3])
+    residual = Residual(over("cs", heterogeneous=True), visits, subjects)
+    rho, A = np.array([0.3, -0.2, 0.8]), np.random.default_rng(0).normal(size=(2, 10))
+    R = np.where(subjects[:, None] == subjects, residual.structure.matrix(rho)[np.ix_(visits, visits)], 0.0)
+    np.testing.assert_allclose(root_of(residual, rho).white(A), A @ np.linalg.inv(np.linalg.cholesky(R)).T)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("correlated", [False, True])
+def test_residuals_are_made_of_independent_numbers_and_taken_back(weighted, correlated):
+    w = np.array([0.5, 1.0, 2.0, 4.0, 1.0, 3.0]) if weighted else None
+    residual = RowResidual(RowStructure(None, serial(SUBJECTS, TIMES)), SUBJECTS, times=TIMES)
+    problem = Problem((np.ones(6),), (0,), np.zeros(6), (), w, residual=residual if correlated else None)
+    rho, sigma, z = np.array([0.5]), 1.7, np.eye(6)
+    A = residuals_from(problem, rho if correlated else np.empty(0), sigma, z)
+    R = np.where(
+        SUBJECTS[:, None] == SUBJECTS,
+        residual.structure.correlation.correlation(rho, np.abs(np.subtract.outer(TIMES, TIMES))),
+        0.0,
+    )
+    R = R if correlated else np.eye(6)
+    s = np.ones(6) if w is None else 1.0 / np.sqrt(w)
+    np.testing.assert_allclose(A @ A.T, sigma**2 * R * np.outer(s, s), atol=1e-12)
+    np.testing.assert_allclose(normalised(problem, rho, sigma, A), z, atol=1e-12)
+
+
+def test_two_rows_at_one_time_are_none_of_two_subjects():
+    assert serial(np.array([0, 0, 1, 1]), np.array([0.0, 2.0, 2.0, 5.0])) == Serial(2.5, 2.0, 3.0)

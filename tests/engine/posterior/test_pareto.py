@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from lmmkit.engine.posterior import pareto
 from lmmkit.engine.posterior.pareto import fit_pareto, pareto_quantiles, smooth, threshold
 
 
@@ -43,9 +44,12 @@ def test_equal_weights_have_no_tail():
     np.testing.assert_allclose(np.exp(found.log_weights), 1.0 / 500)
 
 
-@pytest.mark.parametrize(("carried", "known"), [(1, False), (94, False), (95, True)])
-def test_draws_few_of_which_carry_all_the_weight_have_no_finite_shape(carried, known):
-    ratios = np.full(1000, -np.inf)  # of which the tail is 95
+@pytest.mark.parametrize(
+    ("draws", "carried", "known"),
+    [(1000, 1, False), (1000, 94, False), (1000, 95, True), (100, 19, False), (100, 20, True)],
+)
+def test_draws_few_of_which_carry_all_the_weight_have_no_finite_shape(draws, carried, known):
+    ratios = np.full(draws, -np.inf)  # the tail: a fifth of them, or three roots of their number if fewer
     ratios[:carried] = np.linspace(-1.0, 0.0, carried)
     found = smooth(ratios)
     assert (found.k_hat < np.inf) == known
@@ -63,3 +67,35 @@ def test_weights_that_are_mostly_those_at_the_cut_have_no_finite_shape(larger, k
 def test_few_draws_bear_less():
     assert threshold(100) == pytest.approx(0.5)
     assert threshold(10_000) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(("draws", "smoothed"), [(20, False), (21, True)])
+def test_a_tail_of_fewer_than_five_is_left_as_it_is(draws, smoothed):
+    ratios = np.sqrt(np.arange(draws)) + 3.0
+    found = smooth(ratios)
+    assert np.isnan(found.k_hat) == (not smoothed)
+    changed = np.ptp((found.log_weights - ratios)[-5:]) > 1e-6
+    assert (changed, np.exp(found.log_weights).sum()) == (smoothed, pytest.approx(1.0))
+
+
+def test_a_tail_gets_quantiles_of_the_distribution_that_is_fitted_to_it():
+    ratios = np.random.default_rng(2).normal(size=400) * 1.5 + 7.0
+    ordered = np.sort(ratios) - ratios.max()
+    cut = np.exp(ordered[-61])  # 60 = 3 sqrt(400) make the tail
+    k, sigma = fit_pareto(np.exp(ordered[-60:]) - cut)
+    p = (np.arange(60) + 0.5) / 60
+    tail = np.log(np.minimum(scipy.stats.genpareto.ppf(p, k, scale=sigma) + cut, 1.0))
+    expected = np.concatenate([ordered[:-60], tail])
+    found = smooth(ratios)
+    assert found.k_hat == pytest.approx(k)
+    np.testing.assert_allclose(np.sort(found.log_weights), expected - np.log(np.exp(expected).sum()))
+
+
+def test_the_shape_is_drawn_to_a_half_by_ten_observations_and_the_scale_is_not(monkeypatch):
+    x = scipy.stats.genpareto.ppf((np.arange(30) + 0.5) / 30, 0.1, scale=2.0)
+    shape, scale = fit_pareto(x)
+    monkeypatch.setattr(pareto, "PRIOR_SIZE", 0.0)
+    plain, same = fit_pareto(x)
+    assert shape == pytest.approx((30 * plain + 10 * 0.5) / 40)
+    assert scale == same
+    assert plain == pytest.approx(0.1, abs=0.15)

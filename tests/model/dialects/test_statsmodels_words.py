@@ -98,3 +98,41 @@ def test_summary2_prints_in_three_ways():
     assert "[0.05" in summary.as_text()
     assert "<table" in summary.as_html()
     assert "tabular" in summary.as_latex()
+
+
+def test_summary2_has_the_facts_the_coefficients_and_the_variance_parameters(both):
+    fit = both[0]
+    summary = fit.summary2(alpha=0.1)
+    facts, coefficients, parameters = summary.tables
+    shown = [str(cell).strip() for row in facts.to_numpy() for cell in row]
+    assert dict(zip(shown[::2], shown[1::2], strict=True)) == {
+        "Model:": "MixedLM",
+        "Dependent Variable:": "distance",
+        "No. Observations:": "108",
+        "Method:": "REML",
+        "No. Groups:": "Subject 27",
+        "Scale:": f"{fit.scale:.5g}",
+        "Log-Likelihood:": f"{fit.llf:.4f}",
+        "Converged:": "Yes",
+    }
+    assert coefficients.columns.tolist() == ["Coef.", "Std.Err.", "df", "t", "P>|t|", "[0.05", "0.95]"]
+    wanted = fit.coef_table(level=0.9)[["estimate", "se", "df", "t", "p", "low", "high"]]
+    np.testing.assert_allclose(coefficients.astype(float), wanted, atol=6e-4)
+    assert parameters.index.tolist() == ["Subject.sd.Intercept", "Residual.sd"]
+    np.testing.assert_allclose(parameters["SD, correlation"].astype(float), fit.varcorr["sdcor"], atol=6e-4)
+    assert summary.title == "Mixed Linear Model Regression Results"
+    assert summary.extra_txt == ["Degrees of freedom: kenward-roger."]
+    plain = lmmkit.lmm("distance ~ age", fit.design.frame, residual="cs(1 | Subject)", reml=False).summary2()
+    assert plain.title == "GLS Regression Results"
+    assert {"GLS", "ML", "Subject 27"} <= {str(cell).strip() for cell in plain.tables[0].to_numpy().ravel()}
+
+
+def test_the_covariance_of_one_factor_has_plain_names_and_tests_their_options(both):
+    fit = both[0]
+    assert fit.cov_re.index.tolist() == ["Intercept"]
+    with pytest.raises(FitError, match="use_f='yes' is not known"):
+        fit.wald_test("age", use_f="yes")
+    with pytest.raises(FitError, match="alpha=0"):
+        fit.get_prediction().conf_int(alpha=0)
+    names = fit.get_prediction().summary_frame().columns.tolist()
+    assert names == ["mean", "mean_se", "mean_ci_lower", "mean_ci_upper", "obs_ci_lower", "obs_ci_upper"]

@@ -21,7 +21,7 @@ from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
 from lmmkit.model.posterior import drawing
 from lmmkit.model.posterior.drawing import draw_posterior
-from lmmkit.model.posterior.prior_words import default_scale, model_priors
+from lmmkit.model.posterior.prior_words import model_priors
 from lmmkit.model.tables import parameter_names, parameters
 
 ROOT = Path(__file__).parents[3]
@@ -100,76 +100,6 @@ def test_the_likelihood_at_the_estimates_is_that_of_the_fit(name):
     marginal = here.log_posterior[0] - at.parts.log_density(phi[:, None])[0]
     assert -2.0 * marginal == pytest.approx(fitted(name).deviance, abs=1e-7)
     np.testing.assert_allclose(here.beta[0], fitted(name).params, rtol=1e-8)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_the_gradient_is_that_of_finite_differences(name):
-    at, phi = density(name, (("x", "normal(1, 0.3)"),) if "x" in fitted(name).params else ())
-    point, step = phi + 0.2, 1e-5
-    slope = at.slope(point)[1]
-    for i, way in enumerate(np.eye(len(phi)) * step):
-        found = (at.slope(point + way)[0] - at.slope(point - way)[0]) / (2 * step)
-        assert slope[i] == pytest.approx(found, rel=1e-5, abs=2e-5)
-
-
-@pytest.mark.parametrize("name", ["slopes", "weights", "three", "apart", "crossed", "nested", "cs", "toep"])
-def test_one_by_one_is_the_batch(name):
-    at, points, batch = numbers(name, (("sigma", "gamma(3, 2)"),))
-    alone = LogPosterior(at.setup, at.parts, at.effects)
-    alone.__dict__["batched"] = False
-    single = alone.drawn(points, np.zeros((at.p, 9)))
-    assert at.batched
-    for field in ("log_posterior", "log_prior", "log_likelihood", "beta"):
-        np.testing.assert_allclose(getattr(batch, field), getattr(single, field), rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("name", [*[*MODELS][:4], "cs", "toep", "hetar1", "ou", "car1", "un", "power"])
-def test_the_jacobian_is_that_of_the_natural_parameters(name):
-    parts, phi = density(name)[0].parts, density(name)[1]
-    point, step = phi + 0.1, 1e-6
-    ways = step * np.eye(len(phi))
-    J = (parts.natural(point[:, None] + ways) - parts.natural(point[:, None] - ways)) / (2 * step)
-    jacobian = parts.log_density(point[:, None]) - parts.log_prior(point[:, None])
-    assert jacobian[0] == pytest.approx(np.linalg.slogdet(J)[1], abs=1e-6)
-
-
-def dense(name, natural, beta, priors):
-    """Log prior, likelihood at beta, and the integral over beta, from V written out."""
-    e = fitted(name).estimates
-    n, V = e.nobs, natural["sigma"] ** 2 * np.eye(e.nobs)
-    for term, G in zip(e.problem.terms, natural["G"], strict=True):
-        Z = np.stack([e.problem.columns[c] for c in term.columns], axis=1)
-        V = V + (Z @ G @ Z.T) * (term.codes[:, None] == term.codes)
-    X, y = e.X, e.problem.response
-    log_V, inverse = np.linalg.slogdet(V)[1], np.linalg.inv(V)
-    P, m = priors
-    Q = X.T @ inverse @ X + P
-    best = np.linalg.solve(Q, X.T @ inverse @ y + P @ m)
-    r, off = y - X @ beta, y - X @ best
-    own = P.diagonal()[P.diagonal() > 0]
-    likelihood = -0.5 * (n * np.log(2 * np.pi) + log_V + r @ inverse @ r)
-    marginal = -0.5 * (n * np.log(2 * np.pi) + log_V + off @ inverse @ off + (best - m) @ P @ (best - m))
-    marginal += 0.5 * (len(m) * np.log(2 * np.pi) - np.linalg.slogdet(Q)[1] + np.log(own / 2 / np.pi).sum())
-    return likelihood, marginal, best
-
-
-@pytest.mark.parametrize("asked", [(), (("x", "normal(1, 0.3)"), ("Intercept", "normal(0, 4)"))])
-def test_likelihood_and_priors_of_slopes_are_those_of_dense_algebra(asked):
-    at, points, here = numbers("slopes", (*asked, ("g.cor", "lkj(2.5)"), ("sigma", "gamma(3, 2)")))
-    scale = default_scale(fitted("slopes").estimates.problem.response)
-    P = np.diag([4.0**-2, 0.3**-2]) if asked else np.zeros((2, 2))
-    m = np.array([0.0, 1.0])
-    for i, (s0, rho, s1, sigma) in enumerate(at.parts.natural(points).T):
-        G = np.array([[s0**2, rho * s0 * s1], [rho * s0 * s1, s1**2]])
-        likelihood, marginal, best = dense("slopes", {"G": [G], "sigma": sigma}, here.beta[i], (P, m))
-        prior = (scipy.stats.t(3, 0, scale).logpdf([s0, s1]) + np.log(2)).sum()
-        prior += scipy.stats.beta(2.5, 2.5, -1, 2).logpdf(rho) + scipy.stats.gamma(3, scale=0.5).logpdf(sigma)
-        jacobian = at.parts.log_density(points)[i] - at.parts.log_prior(points)[i]
-        assert here.log_likelihood[i] == pytest.approx(likelihood, abs=1e-9)
-        assert here.log_posterior[i] == pytest.approx(marginal + prior + jacobian, abs=1e-9)
-        np.testing.assert_allclose(here.mean[i], best, rtol=1e-9)
-        of_beta = scipy.stats.norm(m, [4.0, 0.3]).logpdf(here.beta[i]).sum() if asked else 0.0
-        assert here.log_prior[i] == pytest.approx(prior + of_beta, abs=1e-9)
 
 
 @pytest.mark.parametrize(("name", "key"), [("three", "g.cor"), ("un", "Residual.cor")])
@@ -430,16 +360,6 @@ def test_fewer_draws_of_a_large_model_are_quasi_random(monkeypatch):
     draws, _ = draw_posterior(e, draws=4000, seed=1)
     assert (draws.count, draws.quasi) == (128, True)
     assert draws.phi.tobytes() == draw_posterior(e, draws=4000, seed=1, workers=2)[0].phi.tobytes()
-
-
-@pytest.mark.parametrize("name", ["slopes", "crossed", "cs", "car1"])
-def test_far_out_a_draw_has_no_weight_and_raises_nothing(name):
-    at, phi = density(name)
-    ways = np.concatenate([np.eye(len(phi)), np.ones((1, len(phi)))]).T
-    points = np.concatenate([phi[:, None] + size * ways for size in (-400.0, -30.0, 30.0, 400.0)], axis=1)
-    found = at.drawn(points, np.zeros((at.p, points.shape[1])))
-    assert not np.isnan(found.log_posterior).any()
-    assert (found.log_posterior[-len(phi) - 1 :] < found.log_posterior.max() - 20).all()
 
 
 @cache

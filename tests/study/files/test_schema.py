@@ -80,12 +80,48 @@ def test_every_fault_is_told_at_once_and_in_its_place(tmp_path):
         ("model: {metod: ML, formula: y ~ 1 + (1 | g)}", "did you mean method?"),
         ("model: {method: reml, formula: y ~ 1 + (1 | g)}", "did you mean REML?"),
         ("inference: {df: kenward}", "did you mean kenward-roger?"),
+        ("report: {fcsux: a}", "did you mean focus?"),
+        ("report: {fxxus: a}", "did you mean focus?"),
+        ("report: {fxxxs: a}", "known here: focus, question, contrast, at, pdf"),
         ("data: {source: a.csv, columns: {y: {typ: factor}}}", "did you mean type?"),
         ("zzz: 1", "known here: schema, title, data"),
     ],
 )
 def test_a_misspelt_word_is_answered_by_the_nearest(tmp_path, line, suggestion):
     assert suggestion in "\n".join(faults(tmp_path, line))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("- 1", "s.yaml:1:1: expected keys such as `data:` and `model:`; see `lmmkit new`"),
+        ("data: {source: 3}", "s.yaml:1:16: data.source: expected text, found 3"),
+        ("seed: x", "s.yaml:1:7: seed: expected a whole number, found text 'x'"),
+        ("data: {columns: {y: {min: x}}}",
+         "s.yaml:1:27: data.columns.y.min: expected a number, found text 'x'"),
+        ("data: {multiline: 1}", "s.yaml:1:19: data.multiline: expected true or false, found 1"),
+        ("data: {exclude: x}", "s.yaml:1:17: data.exclude: expected a list, found text 'x'"),
+        ("data: {columns: [x]}", "s.yaml:1:17: data.columns: expected a mapping, found a list"),
+        ("report: null", "s.yaml:1:9: report: expected a mapping, found nothing"),
+        ("data: {columns: {y: {max: .inf}}}",
+         "s.yaml:1:27: data.columns.y.max: expected a finite number, found inf"),
+        ("seed: -1", "s.yaml:1:7: seed: input should be greater than or equal to 0, found -1"),
+        ("title: \"a\\nb\"", "s.yaml:1:8: title: text 'a\\nb' does not have the form ^[^\\r\\n\\x00]*$"),
+        ("schema: 2", "s.yaml:1:9: schema: 2 is not one of 1"),
+        ("inference: {df: zzz}", "s.yaml:1:17: inference.df: text 'zzz' is not one of auto, kenward-roger, "
+         "kenward-roger-observed, satterthwaite, unbounded, containment, inner-outer, between-within, "
+         "residual, normal"),
+        ("seed: 1", "s.yaml:1:1: model: is missing, and there is no default for it"),
+        ("data: {columns: {y: {typ: factor}}}",
+         "s.yaml:1:22: data.columns.y.typ: unknown key - did you mean type?"),
+        ("data: {columns: {order: {typ: factor}}}",
+         "s.yaml:1:26: data.columns.order.typ: unknown key - did you mean type?"),
+        ("model: {known: {matrix: {pedigre: k.csv}}}",
+         "s.yaml:1:26: model.known.matrix.pedigre: unknown key - did you mean pedigree?"),
+    ],
+)  # fmt: skip
+def test_what_was_expected_and_what_was_found(tmp_path, line, said):
+    assert said in faults(tmp_path, line)
 
 
 def test_a_message_repeats_sixty_letters_of_a_value():
@@ -245,6 +281,9 @@ def test_overrides_pass_through_the_schema(tmp_path):
         ({"data.source.x": 3}, "override: data.source.x: source is no mapping in the study file"),
         ({"report.pdf": True}, "override: report.pdf: true is not one of false"),
         ({"zzz": 1}, "override: zzz: unknown key; known here:"),
+        ({"data.exclude": ["x > 1", "x >"]}, "override: data.exclude[1]: "),
+        ({"report": {"pdf": True}}, "override: report.pdf: true is not one of false"),
+        ({"random_effects.candidates": ["(1 | g)", "x"]}, "override: random_effects.candidates[1]: "),
     ],
 )
 def test_a_wrong_override_is_told_by_its_key(tmp_path, override, message):

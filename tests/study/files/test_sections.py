@@ -5,7 +5,16 @@ from pydantic import ValidationError
 
 from lmmkit.errors import StudyError
 from lmmkit.study import load_study
-from lmmkit.study.files.schema import Column, Data, MissingData, Model, PosteriorSection, Reshape, Settings
+from lmmkit.study.files.schema import (
+    Column,
+    Data,
+    KnownFile,
+    MissingData,
+    Model,
+    PosteriorSection,
+    Reshape,
+    Settings,
+)
 
 
 def said(section, given):
@@ -131,6 +140,17 @@ def test_a_model_tells_its_columns():
     assert (plain.residual_structure, plain.predictor_columns, plain.groups) == (None, ["x"], {"g": ["g"]})
 
 
+def test_a_residual_structure_without_subjects_has_columns_and_no_group():
+    for residual in ("ident(s)", "exp(s)"):
+        model = Model(formula="y ~ x + (1 | g)", residual=residual)
+        assert (model.predictor_columns, model.groups) == (["x", "s"], {"g": ["g"]})
+
+
+def test_a_known_covariance_is_in_the_file_that_is_given():
+    assert KnownFile(pedigree="p.csv").source == "p.csv"
+    assert KnownFile(matrix="k.csv").source == "k.csv"
+
+
 def test_the_simulation_depends_on_the_focus_the_tests_and_the_seed():
     given = {"data": {"source": "d"}, "model": {"formula": "y ~ x + (1 | g)"}, "seed": 5}
     assert Settings.model_validate(given).simulation is None
@@ -158,6 +178,15 @@ def test_the_simulation_depends_on_the_focus_the_tests_and_the_seed():
         ),
         ("y ~ 1 + (1 | g)", "  weights: g\n", {"y": "number", "g": "number and group"}),
         ("y ~ 1 + (1 | g)", "  residual: car1(day | g)\n", {"y": "number", "g": "group", "day": "number"}),
+        (
+            "y ~ day + (1 | day)",
+            "  offset: o\n",
+            {"y": "number", "day": "predictor and group", "o": "number"},
+        ),
+        ("y ~ 1 + (1 | mm(a, b)) + (1 | a)", "", {"y": "number", "a": "group", "b": "member"}),
+        ("y ~ factor(x) + (1 | g)", "", {"y": "number", "x": "group", "g": "group"}),
+        ("y ~ C(x) + x + (1 | g)", "", {"y": "number", "x": "predictor and group", "g": "group"}),
+        ("y ~ x + (1 | g)", "  residual: power(x)\n", {"y": "number", "x": "number", "g": "group"}),
         ("y ~ 1 + (1 | g)", "  residual: ar1(day | g)\n", {"y": "number", "g": "group", "day": "predictor"}),
     ],
 )
@@ -174,6 +203,10 @@ def test_what_each_column_is_used_for(tmp_path, formula, more, roles):
         ('exclude: ["w > 1"]', "w", "number"),
         ('exclude: ["1 < w"]', "w", "number"),
         ("exclude: [\"w in ('a', 3)\"]", "w", "group"),
+        ("exclude: [\"w > 1 or v == 'a'\"]", "w", "number"),
+        ("exclude: [\"w > 1 or v == 'a'\"]", "v", "group"),
+        ('exclude: ["w + 1 == v"]', "v", "number"),
+        ("derive: {new: w}", "w", "predictor"),
         ('exclude: ["w"]', "w", "predictor"),
         ('exclude: ["w != v"]', "w", "predictor"),
         ("exclude: [\"x == 'a'\"]", "x", "predictor"),  # the formula decides

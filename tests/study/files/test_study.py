@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmmkit.errors import DataError, LmmkitError
+from lmmkit.errors import DataError, LmmkitError, StudyError
 from lmmkit.model.dialects.study_words import in_study_words
 from lmmkit.study.files.study import (
     changes,
@@ -11,11 +11,12 @@ from lmmkit.study.files.study import (
     fit_options,
     load_study,
     placed,
+    raise_placed,
     resolve,
     value_under,
     without,
 )
-from lmmkit.study.files.yaml12 import parse_yaml
+from lmmkit.study.files.yaml12 import Fault, Position, parse_yaml
 
 TEXT = """\
 title: t
@@ -90,6 +91,71 @@ def test_a_fault_of_the_data_stands_where_the_file_says_it(settings, error, plac
     assert found.message.startswith(message)
 
 
+def test_a_column_that_only_the_residuals_use_is_told_at_the_residuals():
+    text = "data: {source: d}\nmodel: {formula: y ~ 1 + (1 | g), residual: ar1(v | g)}"
+    found, _ = resolve(parse_yaml(text), "s", {})
+    faults = placed(found, {}, parse_yaml(text), [about("data", "columns", name) for name in "gv"])
+    assert [fault.key for fault in faults] == [("model", "formula"), ("model", "residual")]
+
+
+def test_a_study_has_the_columns_of_its_model_a_title_and_what_each_column_is_for(settings):
+    assert list(settings.data.columns) == ["x", "y", "a b", "xx", "s", "p", "o"]
+    roles = {name: column.role for name, column in settings.data.columns.items()}
+    assert roles == {
+        "x": "predictor", "y": "number", "a b": "predictor", "xx": "group", "s": "group",
+        "p": "number", "o": "number",
+    }  # fmt: skip
+    assert settings.title == "t"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "data: {source: d, columns: {u: {role: group}}}\nmodel: {formula: y ~ x}",
+            ["s.yaml:1:39: data.columns.u.role: is filled in from the formula (none); leave it out"],
+        ),
+        (
+            "data: {source: d}\nmodel: {formula: y ~ x}",
+            [
+                "s.yaml:2:18: model.formula: `y ~ 1 + x` has no random-effects term such as (1 | g), and no "
+                "residual structure such as model.residual: un(visit | id) is given; a study needs either."
+            ],
+        ),
+        ("data: {source: d}\nmodel: {formula: y ~ x}\nrandom_effects: {rule: forward}", []),
+        ("data: {source: d}\nmodel: {formula: y ~ x, residual: un(v | g)}", []),
+    ],
+)  # fmt: skip
+def test_a_model_lacks_random_effects_only_where_none_are_chosen(tmp_path, text, said):
+    (tmp_path / "s.yaml").write_text(text)
+    if not said:
+        assert load_study(tmp_path / "s.yaml").name == "s"
+        return
+    with pytest.raises(StudyError) as caught:
+        load_study(tmp_path / "s.yaml")
+    assert str(caught.value).split("\n") == said
+
+
+def test_a_file_of_no_keys_is_told_whatever_overrides_it():
+    assert [fault.message for fault in resolve(parse_yaml("- 1"), "s", {"seed": 3})[1]] == [
+        "expected keys such as `data:` and `model:`; see `lmmkit new`"
+    ]
+
+
+def test_errors_are_raised_as_one_with_their_places_and_none_raises_nothing(tmp_path):
+    (tmp_path / "s.yaml").write_text(TEXT)
+    study = load_study(tmp_path / "s.yaml")
+    assert (study.folder, study.name) == (tmp_path, "s")
+    with pytest.raises(StudyError) as caught:
+        raise_placed(study, {"model.weights": "p"}, [about("model"), about("data", "columns", "p")])
+    assert str(caught.value).split("\n") == [
+        "override: model.weights: it is wrong",
+        "s.yaml:8:3: model: it is wrong",
+    ]
+    (tmp_path / "s.yaml").unlink()
+    raise_placed(study, {}, [])
+
+
 @pytest.mark.parametrize(("formula", "column"), [
     ("y ~ log(z) + log + (1 | g)", 31), ("y ~ log (z) + log + (1 | g)", 32),
     ("y ~ xlog + log.x + log + (1 | g)", 37),
@@ -113,13 +179,17 @@ def test_a_fault_of_an_override_has_no_place(settings):
         ("data: {source: d.csv}\nmodel: {formula: y ~ x + (1 | g), method: X}", {"data", "model"}),
         ("data: {source: d.csv, exclude: ['x >']}\nmodel: {formula: y ~ x + (1 | g)}", {"data", "model"}),
         ("data: {source: d, columns: {x: {min: a}}}\nmodel: {formula: y ~ x + (1 | g)}", {"data", "model"}),
+        ("data: {source: d.csv}\nmodel: {formula: y ~ x + (1 | g)}\nzzz: 1", {"data", "model"}),
+        ("data: {source: d}\nmodel: {formula: y ~ x + (1 | g)}\nrandom_effects: {candidates: [3]}",
+         {"data", "model", "random_effects"}),
+        ("- 1", None),
         ("data: {source: d.csv, derive: {z: 'x >'}}\nmodel: {formula: y ~ x + (1 | g)}", None),
         ("data: {source: 3}\nmodel: {formula: y ~ x + (1 | g)}", None),
         ("data: {source: d.csv, sep: ';;'}\nmodel: {formula: y ~ x + (1 | g)}", None),
         ("data: {source: d.csv}\nmodel: 3", None),
         ("model: {formula: y ~ x + (1 | g)}", None),
     ],
-)
+)  # fmt: skip
 def test_the_rest_is_checked_where_it_says_something(text, left):
     document = parse_yaml(text)
     _, faults = resolve(document, "s", {})
@@ -129,6 +199,20 @@ def test_the_rest_is_checked_where_it_says_something(text, left):
     if rest is not None:
         assert resolve(rest, "s", {})[1] == []
         assert parse_yaml(text).data == document.data  # as it was
+
+
+def test_only_the_column_that_is_wrong_is_left_out():
+    text = "data: {source: d, columns: {x: {min: a}, y: {max: 3}}}\nmodel: {formula: y ~ x + (1 | g)}"
+    document = parse_yaml(text)
+    rest = without(document, resolve(document, "s", {})[1])
+    assert rest.data["data"] == {"source": "d", "columns": {"y": {"max": 3}}}
+    assert rest.faults == []
+
+
+def test_a_formula_that_is_none_beside_columns_of_no_type_stays():
+    document = parse_yaml("data: {source: d, columns: {b: {type: factor}, c: 3}}\nmodel: {formula: y ~ (}")
+    rest = without(document, [Fault(Position(2, 18), ("model", "formula"), "is wrong")]).data
+    assert (list(rest["data"]["columns"]), rest["model"]) == (["b"], {"formula": "y ~ ("})
 
 
 def test_a_formula_that_is_none_leaves_the_columns_that_declare_their_type():
