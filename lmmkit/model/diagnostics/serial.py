@@ -213,7 +213,8 @@ class SerialCorrelation:
             ),
             notable=Sentence(
                 "Residuals are serially correlated along {} within the levels of {}: those of neighbours "
-                "have a correlation of {}, where the model leads to {} ({} pairs; {} {} adds most to the difference).",
+                "have a correlation of {}, where the model leads to {} ({} pairs; {} {} adds most to the "
+                "difference).",
                 *told, number(len(neighbours.first)), column(order.group), level(order.group, most),
             ),
             statistic=r,
