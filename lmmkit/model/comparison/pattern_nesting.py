@@ -96,7 +96,9 @@ def _inside(small: Problem, one: Term, large: Problem, two: Term) -> int | None:
     if len(Z) == 1 and len(W) > 1 and tag in ONE_CORRELATION and np.array_equal(Z[0], np.sum(W, axis=0)):
         return 1
     less = len(Z) == len(W) - 1 and all(any(np.array_equal(z, w) for w in W) for z in Z)
-    return 1 if less and len(Z) > 1 and one.structure.tag == tag == "cs" else None
+    # Any matrix of two columns is of two variances and one correlation.
+    one_correlation = one.structure.tag == "cs" or (one.structure.tag == "" and len(Z) == 2)
+    return 1 if less and len(Z) > 1 and tag == "cs" and one_correlation else None
 
 
 def _first(term: Term) -> np.ndarray:

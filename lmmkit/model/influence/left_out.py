@@ -48,7 +48,7 @@ def left_out(design: Design, of: str) -> LeftOut:
     if residual is not None and residual.subjects is not None:
         groupings.setdefault(residual.subjects.name, residual.subjects)
     table = _table(design)
-    known = [ROWS, *groupings, *(str(name) for name in table.columns)]
+    known = list(dict.fromkeys([ROWS, *groupings, *(str(name) for name in table.columns)]))
     found = of if of in groupings or of == ROWS else same_name(str(of), known)
     if found is None:  # `arm:g` for `g:arm`
         found = next(

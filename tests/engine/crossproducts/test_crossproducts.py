@@ -23,7 +23,7 @@ from lmmkit.engine.crossproducts.moment_start import (
 )
 from lmmkit.engine.crossproducts.scaling import prepare
 from lmmkit.engine.linalg import levelwise
-from lmmkit.engine.linalg.cross_blocks import Dense
+from lmmkit.engine.linalg.cross_blocks import Dense, Sparse
 from lmmkit.engine.problem import Problem, Residual, Term
 from lmmkit.engine.relations.pedigree import pedigree_of
 from lmmkit.engine.setup import set_up
@@ -193,6 +193,19 @@ def test_a_response_is_reproduced_but_for_rounding(size, exact):
         assert prepare(given).scale == pytest.approx(size * columns()[2].std(), rel=0.2)
     with pytest.raises(FitError, match=r"constant \(0\.1 in every row\)"):
         prepare(replace(given, response=np.full(N, 0.1)))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_offset_is_taken_off_the_response(weighted):
+    offset, w = np.linspace(-3.0, 5.0, N), np.linspace(0.5, 2.0, N) if weighted else None
+    given = problem(*ALL, weights=w)
+    one, other = (
+        prepare(replace(given, offset=offset)),
+        prepare(replace(given, response=given.response - offset)),
+    )
+    np.testing.assert_array_equal(one.rows, other.rows)
+    np.testing.assert_array_equal(one.beta, other.beta)
+    assert one.scale == other.scale
 
 
 # Order of elimination
@@ -402,6 +415,32 @@ def test_the_absorbed_form_keeps_its_digits_at_a_high_intraclass_correlation():
     )  # the second part is below 1e-14
     F = eliminate(setup.absorbed, setup.layout, [np.array([[theta]])]).F
     np.testing.assert_allclose(F, exact, atol=1e-12)
+
+
+@pytest.mark.parametrize(("many", "kind"), [(100, Sparse), (200, Dense), (600, Sparse)])
+def test_occurring_pairs_are_kept_alone_unless_their_pairs_are_too_many_and_all_have_room(
+    many, kind, monkeypatch
+):
+    """15 levels that meet 8 columns each, 120 in all, have 15 x 8 x 9 = 1080 ordered pairs of them."""
+    monkeypatch.setattr(crossproducts, "SMALL", 0)
+    monkeypatch.setattr(crossproducts, "FILL", 10.0)
+    monkeypatch.setattr(crossproducts, "MANY", many)
+    crossed = np.arange(N) // 15  # each fine level meets all four of its levels
+    given = problem(term(0, FINE, 2), term(2, crossed, 2, Diagonal))
+    prepared = prepare(given)
+    raw = collect(prepared, build_layout(given, prepared))
+    assert isinstance(raw.coupling[0], kind)
+
+
+def test_few_or_full_couplings_are_kept_whole(monkeypatch):
+    """60 rows are 120 entries of 15 x 8 cells, by two columns."""
+    given = problem(term(0, FINE, 2), term(2, CROSSED, 2, Diagonal))
+    prepared = prepare(given)
+    layout = build_layout(given, prepared)
+    for small, fill, kind in ((121, 10.0, Dense), (120, 10.0, Sparse), (0, 1.0, Sparse), (0, 0.99, Dense)):
+        monkeypatch.setattr(crossproducts, "SMALL", small)
+        monkeypatch.setattr(crossproducts, "FILL", fill)
+        assert isinstance(collect(prepared, layout).coupling[0], kind)
 
 
 # Starting values

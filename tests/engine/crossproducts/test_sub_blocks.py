@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from engine.test_setup import problem_of
+from support.visits import trial
 
+from lmmkit.engine.crossproducts.sub_blocks import same_rows
+from lmmkit.engine.relations.relationship import dense_relationship
 from lmmkit.engine.setup import set_up, subset
 from lmmkit.engine.solve import solve
 from lmmkit.model.design.design import build_design
@@ -77,3 +83,52 @@ def test_large_intraclass_correlations_keep_their_digits(large):
     part = build_design("y ~ x + (1 | c)", frame).problem
     shared = subset(whole, part)
     assert solve(part, setup=shared).deviance == pytest.approx(solve(part).deviance, rel=1e-12)
+
+
+def test_two_problems_of_the_same_rows():
+    """The same response, weights, offset and columns of X, each by its numbers, and plain terms."""
+    one = problem_of(5, 6, k=2, p=2)
+    ones = np.ones(30)
+    assert same_rows(
+        one, replace(one, response=one.response.copy(), columns=tuple(map(np.array, one.columns)))
+    )
+    (term,) = one.terms
+    related = replace(term, relation=dense_relationship(np.eye(5)))
+    for other in (
+        replace(one, response=one.response + 1.0),
+        replace(one, weights=ones),
+        replace(one, offset=ones),
+        replace(one, fixed=(0,)),
+        replace(one, fixed=(1, 0)),
+        replace(one, residual=trial("cs").residual),
+        replace(one, terms=(related,)),
+        replace(one, terms=(replace(term, members=((term.codes, ones),)),)),
+    ):
+        assert not same_rows(one, other)
+        assert not same_rows(other, one)
+    for same in ({"weights": ones}, {"offset": ones}):
+        assert same_rows(replace(one, **same), replace(one, **{name: ones.copy() for name in same}))
+        assert not same_rows(replace(one, **same), replace(one, **dict.fromkeys(same, 2.0 * ones)))
+
+
+def test_a_part_has_terms_and_the_whole_a_chain_alone_or_one_factor_of_it_beside_crossed_ones():
+    frame = nested().assign(k=np.arange(180) * 7 % 11 % 5)
+    problems = {
+        random: build_design(f"y ~ x + {random}", frame).problem
+        for random in (
+            "(x | s) + (x | c)",
+            "(1 | s)",
+            "(1 | c)",
+            "(1 | s) + (1 | c) + (1 | k)",
+            "(1 | c) + (1 | k)",
+        )
+    }
+    chain, both, crossed = (
+        set_up(problems[random], reml=True)
+        for random in ("(x | s) + (x | c)", "(1 | s) + (1 | c) + (1 | k)", "(1 | c) + (1 | k)")
+    )
+    small = problems["(1 | c)"]
+    assert subset(chain, small) is not None
+    assert subset(chain, replace(small, terms=())) is None
+    assert subset(both, small) is None  # a chain of two factors, and one that is crossed with them
+    assert subset(crossed, small) is not None

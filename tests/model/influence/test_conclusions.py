@@ -62,6 +62,20 @@ def test_what_no_unit_turns_is_told_with_its_range():
         ([("p", 1.0, 0.07, "exact refit")] * 5, WHOLE, "g",
          TURNS + "without a p is .07 in place of .012; "
          "without b p is .07 in place of .012; without c p is .07 in place of .012; and 2 more alike."),
+        ([("p", 1.0, 0.07, "exact refit")] * 3, WHOLE, "g",
+         TURNS + "without a p is .07 in place of .012; "
+         "without b p is .07 in place of .012; without c p is .07 in place of .012."),
+        ([("p", 1.0, 0.07, "exact refit"), *[("g.sd.x appears", *PLAIN[1:])] * 4], WHOLE, "g",
+         TURNS + "without a p is .07 in place of .012. Beside that, without b g.sd.x is no longer zero; "
+         "without c g.sd.x is no longer zero; without d g.sd.x is no longer zero."),
+        ([("", np.nan, np.nan, "not estimable")] * 3, WHOLE, "rows",
+         "Without any of 3 (a, b, c) a coefficient cannot be estimated at all."),
+        ([("", 1.0, 1e-4, "one step")], FocusTest(1.0, 0.5, 9.0, 0.05), "g",
+         QUIET + "whichever of the 1 is left out, the estimate (slope of x) stays positive "
+         "(1 to 1) and its p stays above 0.05 (at least .0001)."),
+        ([("", 1.0, 1e-4, "one step")], FocusTest(1.0, 0.5, 9.0, 0.01), "g",
+         QUIET + "whichever of the 1 is left out, the estimate (slope of x) stays positive "
+         "(1 to 1) and its p stays below 0.05 (at most .0001)."),
         ([PLAIN, PLAIN, ("", np.nan, np.nan, "not estimable")], WHOLE, "g",
          QUIET + "whichever of the 2 others is left out, the estimate (slope of x) stays "
          "positive (2 to 2) and its p stays below 0.05 (at most .02). Without the level of g c a coefficient "

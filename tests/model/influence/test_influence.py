@@ -11,8 +11,9 @@ import pytest
 
 from lmmkit import Fit, FitError, influence, lmm
 from lmmkit.engine.influence import deletion, geometry
-from lmmkit.model.influence.conclusions import short_p
+from lmmkit.model.influence.conclusions import conclusions, short_p
 from lmmkit.model.influence.influence import EXACT, HELD, LOST, STEP, Influence
+from lmmkit.model.influence.without_unit import FocusTest
 from lmmkit.model.leverage import row_pulls
 from lmmkit.model.means.focus import find_focus
 
@@ -140,6 +141,12 @@ def test_a_refit_is_the_fit_of_a_table_without_the_rows(name):
             own[["estimate", "se", "p"]].tolist(), rel=1e-4
         )
         assert row["rvc.Residual.sd"] == pytest.approx((alone.sigma / fit.sigma) ** 2 - 1.0, abs=1e-5)
+        own_V = alone.cov_params().to_numpy()
+        assert row["mdffits"] == pytest.approx(shift @ np.linalg.solve(own_V, shift) / len(shift), rel=1e-4)
+        assert row["covtrace"] == pytest.approx(abs(np.trace(V @ own_V) - len(shift)), rel=1e-4, abs=1e-6)
+        assert row["change"] == pytest.approx(alone.params[slope] - fit.params[slope], rel=1e-4, abs=1e-7)
+        assert row["cooks_lme4"] == pytest.approx(row["cooks"] * (1 - len(shift) / len(found.table)))
+        assert row["rows"] == len(data) - alone.nobs
 
 
 def test_subjects_of_the_sleepstudy_have_the_distances_of_lme4():
@@ -226,6 +233,7 @@ def test_hat_values_exist_beside_a_residual_structure():
 def test_without_the_only_level_of_a_coefficient_it_is_told_not_estimated():
     data = unbalanced().assign(arm=lambda t: np.where(t.school == 4, "b", "a"))
     found = influence(lmm("y ~ x + arm + (1 | school)", data), "school")
+    assert found.table.index[0] == "4"  # before the largest distance
     row = found.table.loc["4"]
     assert row["method"] == LOST
     assert row["note"] == "without it the rows do not estimate arm[T.b]"
@@ -307,6 +315,88 @@ def test_a_factor_of_three_levels_is_tested_by_f():
     assert step.table["p"].min() < step.whole.p < step.table["p"].max()
     assert (found.table["p"] < 0.001).all()
     assert "differences between the levels of Machine" in found.sentence
+
+
+def test_correlations_have_their_change_and_variances_the_ratio():
+    (fit, data), table = fitted("slopes"), deleted("slopes").table
+    alone = lmm(CASES["slopes"][0], data[kept(data, "Subject", "309")])
+    before, after = (each.varcorr["sdcor"].tolist() for each in (fit, alone))
+    row = table.loc["309"]
+    assert row["change.Subject.cor.Days.Intercept"] == pytest.approx(after[2] - before[2], abs=1e-4)
+    assert row["rvc.Subject.sd.Days"] == pytest.approx((after[1] / before[1]) ** 2 - 1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("focus", "name", "weights"),
+    [
+        ("age", "age", [0, 1, 0, 0]),  # a coefficient is meant as such, not the average slope
+        ("Sex[T.Male] + 8 * age:Sex[T.Male]", None, [0, 0, 1, 8]),
+        ([[0, 1, 0, 0.5]], None, [0, 1, 0, 0.5]),
+        (None, "slope of age", [0, 1, 0, 16 / 27]),  # the first term, over 16 boys and 11 girls
+        ("Sex", "Sex: Male less Female", [0, 0, 1, 11]),  # at the mean age
+    ],
+)
+def test_what_is_looked_at_is_a_coefficient_a_combination_or_what_a_term_is_asked_for(focus, name, weights):
+    fit = _growth()
+    found = influence(fit, "Subject", focus=focus, refits=0)
+    assert name in (None, found.focus)
+    assert found.whole.estimate == pytest.approx(np.array(weights) @ fit.params, rel=1e-6)
+
+
+@cache
+def _growth() -> Fit:
+    return lmm("distance ~ age * Sex + (1 | Subject)", pd.read_csv(SHIPPED / "orthodont.csv"))
+
+
+def test_several_combinations_are_tested_together():
+    """As many as do not follow from each other."""
+    fit, two = _growth(), ["Sex[T.Male]", "age:Sex[T.Male]"]
+    found = influence(fit, "Subject", focus=[*two, " + ".join(two)], refits=0)
+    assert found.focus == f"{', '.join(two)}, {' + '.join(two)}"
+    assert np.isnan(found.whole.estimate)
+    own = fit.contrast(np.eye(4)[[2, 3]], joint=True).iloc[0]
+    assert [found.whole.p, found.whole.df] == pytest.approx([own["p"], own["den_df"]])
+    assert 1e-6 < found.whole.p < 0.05
+
+
+def made(turns: list[str]) -> Influence:
+    """Deletions from plain values, a level for each."""
+    u = len(turns)
+    numbers = {"rows": 3, "cooks": [u - i + 0.25 for i in range(u)], "mdffits": 0.5, "covratio": 1.23456}
+    table = pd.DataFrame({**numbers, "estimate": 2.0, "p": 0.07, "turns": turns, "method": EXACT})
+    table.index = pd.Index([f"l{i}" for i in range(u)], name="g")
+    table.loc["l1", ["estimate", "method"]] = [np.nan, STEP]
+    whole = FocusTest(1.5, 0.5, 10.0, 0.012)
+    return Influence(table, "g", "slope of x", whole, conclusions(table, "g", "slope of x", whole, 0.05))
+
+
+def test_the_ten_largest_are_printed_and_all_are_counted():
+    found = made(["p", *[""] * 10])
+    lines = str(found).splitlines()
+    assert lines[0].startswith("The answer (slope of x) turns on a single level of g: without l0 p is .07")
+    assert lines[2] == "Without each of g, the largest first:"
+    assert lines[-1] == "11 in all: 10 by exact refit, 1 by one step."
+    cells = [line.split() for line in lines[3:-2] if line]
+    assert cells[0] == ["g", "rows", "cooks", "mdffits", "covratio", "estimate", "p", "turns", "method"]
+    assert cells[1] == ["l0", "3", "11.25", "0.5", "1.235", "2", "0.07", "p", "exact", "refit"]
+    assert cells[2] == ["l1", "3", "10.25", "0.5", "1.235", "0.07", "one", "step"]
+    assert [cell[0] for cell in cells[1:]] == [f"l{i}" for i in range(10)]
+    assert found.methods == {EXACT: 10, STEP: 1}
+
+
+def test_what_is_drawn_says_which_units_the_answer_turns_on():
+    found = made(["p", "g.sd.Intercept vanishes", ""])
+    drawn = found.drawn
+    assert drawn["level"].tolist() == ["l0", "l1", "l2"]
+    assert drawn["answer"].tolist() == [True, False, False]
+    assert drawn["cooks"].tolist() == [3.25, 2.25, 1.25]
+    assert drawn["method"].tolist() == [EXACT, STEP, EXACT]
+    plain = found.to_dict()
+    assert plain["table"][1]["estimate"] is None
+    assert plain | {"table": 0, "sentence": 0} == {
+        "of": "g", "focus": "slope of x", "whole": {"estimate": 1.5, "se": 0.5, "df": 10.0, "p": 0.012},
+        "sentence": 0, "methods": {EXACT: 2, STEP: 1}, "table": 0,
+    }  # fmt: skip
 
 
 def test_it_prints_and_has_plain_values():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,12 @@ import pytest
 from lmmkit import lmm
 from lmmkit.model.picture_tables import parameter_intervals
 from lmmkit.model.picture_tables import shrinkage as shrinkages
-from lmmkit.model.picture_tables.parameter_intervals import beside_wald, compared_intervals, profile_zeta
+from lmmkit.model.picture_tables.parameter_intervals import (
+    _curve,
+    beside_wald,
+    compared_intervals,
+    profile_zeta,
+)
 from lmmkit.model.picture_tables.shrinkage import _within, ellipses, shrinkage
 from lmmkit.model.report_tables.about_fit import effect_pairs
 from lmmkit.model.report_tables.about_inference import factor_means, intervals
@@ -102,6 +109,49 @@ def test_zeta_at_the_ends_is_the_quantile_and_it_rises(fit):
         for zeta, found, sign in zip(ends["zeta"], inside, (-1, 1), strict=True):
             assert abs(zeta) < 1.6449 if not found else zeta == pytest.approx(sign * 1.644853627, abs=1e-5)
     assert profile_zeta(fit, intervals(fit, ci="wald", level=0.9, df="auto", seed=1), level=0.9).empty
+
+
+@pytest.mark.parametrize(
+    ("middle", "low", "high", "values", "ends"),
+    [
+        (0.5, 0.0, 1.25, [0.0, 1 / 6, 1 / 3, 0.5, 0.75, 1.0, 1.25], [0.0, 1.0]),
+        (0.5, -1.0, 1.0, [-1.0, -0.5, 0.0, 0.5, 2 / 3, 5 / 6, 1.0], [-1.0, 0.0, 1.0]),
+        (0.0, 0.0, 0.75, [0.0, 0.25, 0.5, 0.75], []),
+        (0.75, -1.0, 0.75, [-1.0, -5 / 12, 1 / 6, 0.75], [-1.0]),
+    ],
+)
+def test_a_search_at_an_end_of_the_domain_is_no_start_for_the_next(middle, low, high, values, ends):
+    """A standard deviation of zero, a correlation of one: coordinates may have the other sign there."""
+    asked = dict[float, str]()
+
+    class Line:
+        def __call__(self, value):
+            asked[value] = "start"
+            return (value - middle) ** 2 * 4, None
+
+        def height(self, value):
+            asked[value] = "none"
+            return -1e-12 if value == -1.0 else (value - middle) ** 2 * 4  # below by rounding
+
+    profiles = SimpleNamespace(held=lambda _: SimpleNamespace(estimate=middle), line=lambda _: Line())
+    table = pd.DataFrame(_curve(profiles, "a", low, high))
+    assert table["value"].tolist() == pytest.approx(values)
+    zeta = [0.0 if value == -1.0 else 2 * (value - middle) for value in values]
+    assert table["zeta"].tolist() == pytest.approx(zeta)
+    assert sorted(value for value, how in asked.items() if how == "none") == ends
+    assert (table[["parameter", "estimate", "low", "high"]] == ["a", middle, low, high]).all(axis=None)
+    assert _curve(SimpleNamespace(held=lambda _: None), "b", 0.0, 1.0) == []
+
+
+def test_twelve_parameters_are_profiled_where_variances_are_not_given(fit, data, monkeypatch):
+    bounds = intervals(fit, ci="profile", level=0.9, df="auto", seed=1)
+    monkeypatch.setattr(parameter_intervals, "MOST_PROFILED", 2)
+    monkeypatch.setattr(parameter_intervals, "BETWEEN", 0)
+    two = profile_zeta(fit, bounds.assign(low=lambda d: d["low"].where(d.index != 1)), level=0.9)
+    assert two["parameter"].unique().tolist() == ["Intercept"]  # the second has no end below
+    given = lmm("y ~ x + (1 | g)", data, variances={"g": 1.0, "Residual": 1.0})
+    assert profile_zeta(given, bounds, level=0.9).empty
+    assert beside_wald(given, bounds, "profile", level=0.9, df="auto").empty
 
 
 def test_intervals_stand_beside_those_that_differ_alone(fit):

@@ -534,7 +534,12 @@ def test_a_test_and_its_pairs_that_do_not_agree_are_explained(p, clear, agree):
     assert told[1].startswith(
         "The largest difference, v less u, is *2.000* (95 % confidence interval 1.000 to 3.000, Tukey's adjustment; p"
     )
-    assert any("need not agree" in text for text in told) != agree
+    assert (told[2:] == []) == agree
+    if not agree:
+        assert told[2:] == [
+            "The two need not agree: the F test asks whether any combination of the means differs, the comparison of "
+            "pairs looks at each pair, with an adjustment for their number."
+        ]
 
 
 @pytest.mark.parametrize(("count", "every"), [(2, False), (3, True)])
@@ -653,3 +658,138 @@ def test_means_say_at_which_values_they_are_taken(facts, where):
 )  # fmt: skip
 def test_a_sentence_begins_with_a_capital_where_a_label_is_words(label, lead):
     assert boxed(sized(), labels=Labels({"y": label}))[0].startswith(lead)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("kenward-roger-observed", "degrees of freedom and adjusted standard errors by Kenward and Roger, from observed information"),
+        ("satterthwaite", "degrees of freedom by Satterthwaite"),
+        ("unbounded: a note", "degrees of freedom and standard errors from variances that may be negative"),
+        ("containment", "degrees of freedom by containment"),
+        ("inner-outer", "inner-outer degrees of freedom, as nlme has them"),
+        ("between-within", "between-within degrees of freedom"),
+        ("residual", "residual degrees of freedom, which take no account of the number of groups"),
+        ("normal", "normal quantiles, which take no account of the number of groups"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_degrees_of_freedom_has_its_words(name, words):
+    told = plain(method(report_files(coefficients=[{"method": name}], study=study("wald"))))
+    lead = "Confidence intervals have a coverage of 95 % and are Wald intervals with "
+    assert told == f"{lead}{words}, as are the tests."
+
+
+INTERACTION = {**TEST, "role": "F of interaction"}
+OF_F = "(F(2, 30.0) = 4.50, p = {})."
+
+
+@pytest.mark.parametrize(
+    ("nested", "pair", "p", "said"),
+    [
+        (True, True, 0.01, "At least one of the slopes of y along x within k differs from zero " + OF_F.format("0.010")),
+        (True, True, 0.2, "The data do not show that any of the slopes of y along x within k differs from zero " + OF_F.format("0.200")),
+        (False, True, 0.01, "The slope of y along x differs between the levels of k " + OF_F.format("0.010")),
+        (False, True, 0.2, "The slope of y along x is not shown to differ between the levels of k " + OF_F.format("0.200")),
+        (False, False, 0.01, "The slope of y along x changes with k " + OF_F.format("0.010")),
+        (False, False, 0.2, "The slope of y along x is not shown to change with k " + OF_F.format("0.200")),
+    ],
+)  # fmt: skip
+def test_how_a_slope_differs(nested, pair, p, said):
+    test = {**INTERACTION, "variable": "k:x", "p": p}
+    other = {**INTERACTION, "variable": "x:z"}
+    pairs = [sized("difference of slopes", moderator="k", level="q", base="p")] * pair
+    told = boxed(sized(), other, test, *pairs, within=["k"], term="k:x", nested=nested)
+    size = "*2.000 per unit of x* " + OF_X.format("1.000", "3.000")
+    slope = "y increases with x: the slope is 2.000 per unit of x (1.000 to 3.000)."
+    assert told == [said, *[f"The difference of slopes (k: q less p) is {size}"] * pair, slope]
+
+
+def test_a_difference_of_slopes_of_a_logarithm_is_told_on_its_own_scale():
+    pair = sized("difference of slopes", moderator="k", level="q", base="p")
+    told = boxed(sized(), pair, within=["k"], term="k:x", scale="log", plain="n")
+    assert told[0] == (
+        "The difference of slopes (k: q less p) is 2.000 per unit of x (1.000 to 3.000; p = 0.010) on the scale of y."
+    )
+
+
+@pytest.mark.parametrize(
+    ("nested", "p", "said"),
+    [
+        (False, 0.01, "The effect of f on y depends on k " + OF_F.format("0.010")),
+        (False, 0.2, "The effect of f on y is not shown to depend on k " + OF_F.format("0.200")),
+        (True, 0.01, "Within at least one level of k, y differs between the levels of f " + OF_F.format("0.010")),
+        (True, 0.2, "The data do not show that within any level of k y differs between the levels of f " + OF_F.format("0.200")),
+    ],
+)  # fmt: skip
+def test_how_differences_depend_on_what_the_factor_interacts_with(nested, p, said):
+    test = {**INTERACTION, "variable": "f:k", "p": p}
+    places = [sized("difference at", variable="f", level="v", base="u", moderator="k", at=at) for at in "pq"]
+    told = boxed(test, *places, kind="factor", variable="f", within=["k"], term="f:k", nested=nested)
+    form = "For k {}, y is higher for f v than for u: the difference is {}"
+    assert told == [
+        said,
+        form.format("p", "*2.000* " + OF_X.format("1.000", "3.000")),
+        form.format("q", "2.000 (1.000 to 3.000)."),
+    ]
+
+
+@pytest.mark.parametrize(("facts", "count"), [({}, 2), ({"at": [{"column": "z", "value": 2.0}]}, 1)])
+def test_interactions_are_tested_where_the_question_is_not_asked_at_one_place(facts, count):
+    told = boxed(sized(), {**INTERACTION, "variable": "f:k", "p": 0.2}, **facts)
+    assert len(told) == count
+    if count == 2:
+        end = "the data do not show that the effect varies."
+        assert told[1] == f"Test of the interaction f × k: F(2, 30.0) = 4.50, p = 0.200; {end}"
+        shown = boxed(sized(), {**INTERACTION, "variable": "f:k"})[1]
+        assert shown == "Test of the interaction f × k: F(2, 30.0) = 4.50, p = 0.010."
+
+
+NOTHING = {"estimate": None, "low": None, "high": None, "p": None}
+
+
+@pytest.mark.parametrize(
+    ("rows", "facts", "said"),
+    [
+        ([sized(**NOTHING)], {}, "The slope of y along x is not to be estimated from these data."),
+        ([sized(low=None)], {}, "The slope of y along x is *2.000 per unit of x* (without interval: no degrees of freedom)."),
+        ([sized()], {"absent": "w"}, "The study asks about w, which this model does not have: this is about its first term."),
+        ([], {"kind": "factor", "variable": "f"}, "The means of y at the levels of f cannot be compared from these data."),
+        ([{**TEST, "F": None, "p": None}], {"kind": "factor", "variable": "f"},
+         "The data do not show that y differs between the levels of f (no F test can be made)."),
+        ([{**TEST, "p": None}], {"kind": "factor", "variable": "f"},
+         "The data do not show that y differs between the levels of f (no F test can be made)."),
+        ([sized("difference", variable="f", level="v", base="u", low=None, high=None), TEST], {"kind": "factor", "variable": "f"},
+         "The difference in y between f v and u is *2.000* (without interval: no degrees of freedom)."),
+        ([sized("difference", -2.0, -3.0, -1.0, variable="f", level="v", base="u"), TEST], {"kind": "factor", "variable": "f"},
+         "y is lower for f v than for u: the difference is *−2.000* (95 % confidence interval −3.000 to −1.000; p = 0.010)."),
+        ([TEST, sized("mean", level="u")], {"kind": "factor", "variable": "f", "offset": True},
+         "Estimated means of y, with the offset at its mean: u 2.000 (1.000 to 3.000)."),
+        ([TEST, sized("mean", level="u"), sized("mean", level="v", **NOTHING)], {"kind": "factor", "variable": "f"},
+         "The lowest and the highest estimated mean of y: u 2.000 (1.000 to 3.000)."),
+        ([TEST], {"kind": "factor", "variable": "f", "averaged": ["k"], "held": [{"column": "z", "value": 2.0}]},
+         "Averaged over the levels of k, at z = 2 (its mean), y differs between the levels of f (F(2, 30.0) = 4.50, p = 0.010)."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_told_and_where_the_rest_holds(rows, facts, said):
+    assert boxed(*rows, **facts)[-1] == said
+
+
+@pytest.mark.parametrize(
+    ("facts", "lead"),
+    [
+        ({}, "The mean of y is"),
+        ({"offset": True}, "The mean of y, less the offset, is"),
+        ({"where": [{"kind": "zero", "of": "x"}, {"kind": "zero", "of": "z"}]},
+         "The intercept, the mean of y where x and z are zero, is"),
+        ({"offset": True, "where": [{"kind": "level", "of": "f", "level": "u"}, {"kind": "mean", "of": "k"}]},
+         "The intercept, the mean of y, less the offset, for f u and averaged over the levels of k with equal weights, is"),
+    ],
+)  # fmt: skip
+def test_an_intercept_is_told_with_where_it_holds_and_carried_back(facts, lead):
+    back = sized("intercept", original=7.0, original_low=6.0, original_high=8.0)
+    told = boxed(back, kind="intercept", column="n", units={"n": "mm"}, **facts)
+    assert told == [
+        f"{lead} *2.000* (95 % confidence interval 1.000 to 3.000).",
+        "Carried back to n: 7 mm (6 to 8).",
+    ]
+    assert len(boxed(sized("intercept"), kind="intercept", **facts)) == 1

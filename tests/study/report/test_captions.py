@@ -941,15 +941,19 @@ def test_the_least_symmetric_interval_and_the_most_unequal_lengths():
          "estimate": 1.0, "low": 0.0, "high": [2.0] * 3 + [4.0] * 3}
     )  # fmt: skip
     words = captions.profile_zeta(zeta)
-    assert str(words["caption"]) == (
-        "The least symmetric interval is that of b: one half of it is 3 times as long as the other."
+    check(
+        words,
+        "The least symmetric interval is that of b: one half of it is 3 times as long as the other.",
+        "Signed root of the profile deviance over the values of 2 parameters, a panel each, with the interval's ends.",
     )
     both = Frame(
         {"parameter": ["a", "a", "b", "b"], "method": ["x", "y"] * 2, "estimate": 1.0, "low": 0.0,
          "high": [1.0, 2.0, 1.0, 1.5]}
     )  # fmt: skip
-    assert str(captions.interval_comparison(both)["caption"]) == (
-        "The lengths differ most for a, where the longest interval is 2 times as long as the shortest."
+    check(
+        captions.interval_comparison(both),
+        "The lengths differ most for a, where the longest interval is 2 times as long as the shortest.",
+        "Intervals of 2 parameters by each method, a panel each: x, y.",
     )
 
 
@@ -993,3 +997,45 @@ def test_tipping(turns, facts, caption):
         caption,
         "Estimate with its interval over the shift of imputed responses.",
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0.0, 0.0, 0.0], "None of 3 curves leaves its band, which holds the whole curve"),
+        ([0.0, 2.0, 0.0], "1 of 3 curves leaves its band, which holds the whole curve"),
+        ([-2.0, 2.0, 0.0], "2 of 3 curves leave their bands, each of which holds its whole curve"),
+    ],
+)  # fmt: skip
+def test_check_curves(values, said):
+    table = Frame({"panel": ["a", "b", "c"], "value": values, "low": -1.0, "high": 1.0})
+    table = pd.concat([table, table.assign(value=0.0)])
+    check(
+        captions.check_curves(table),
+        f"{said} in nineteen of twenty data sets of the model.",
+        "3 curves of checks, each in a panel with a band.",
+    )
+
+
+def test_relationships():
+    one = {"group": "animal", "pairs": 6, "levels": 4, "related": 5, "closest": 0.5, "diagonal": 1.0625,
+           "least": 0.25, "largest": 2.4567}  # fmt: skip
+    other = {**one, "group": "herd", "pairs": 3, "levels": 3, "related": 0, "closest": 0.0, "largest": NAN}
+    first = "Of 6 pairs of the 4 levels of animal, 5 are related, the closest by 0.5; the mean of the diagonal is 1.06"
+    second = "Of 3 pairs of the 3 levels of herd, 0 are related, the closest by 0; the mean of the diagonal is 1.06."
+    check(
+        captions.relationships(Frame([one, other])),
+        f"{first}; the eigenvalues lie between 0.25 and 2.46. {second}",
+        "How levels of animal, herd are related: a matrix, dark where they are close, and its eigenvalues by size.",
+    )
+    check(
+        captions.relationships(Frame([other])),
+        second,
+        "How levels of herd are related: histograms of the relationships of two levels and of each alone.",
+    )
+
+
+def test_a_distance_is_told_with_its_columns_and_their_units():
+    columns = Frame({"column": ["t", "x"], "unit": ["day", None]})
+    assert captions.distance_label(columns, ["t"]) == "Distance in t (day)"
+    assert captions.distance_label(columns, ["t", "x"]) == "Distance in t (day), x"

@@ -239,6 +239,11 @@ PROFILE = (
     "A bound is where the profile of the criterion has risen by a quantile of the chi-squared distribution, "
     "or the edge of what is possible."
 )
+AUTO = (
+    "Each interval names its method. That of a profile ends where the criterion has risen by a quantile of the "
+    "chi-squared distribution, or at the edge of what is possible; Wald's are made on the logarithm of a standard "
+    "deviation and on Fisher's z of a correlation."
+)
 BOOTSTRAP = "Bounds are percentiles of the estimates from responses drawn from the fitted model."
 
 
@@ -259,6 +264,7 @@ BOOTSTRAP = "Bounds are percentiles of the estimates from responses drawn from t
             [BOOTSTRAP, "Of the refits: 3 failed.", "Of the refits: 2 singular."],
         ),
         ("bootstrap", {"x": None}, [BOOTSTRAP]),
+        ("auto", {"x": None}, [AUTO]),
         ("wald", {"x": "no degrees of freedom."}, [WALD, "About the interval of x: no degrees of freedom."]),
     ],
 )  # fmt: skip
@@ -430,7 +436,7 @@ FITTED = {
 }  # fmt: skip
 
 
-def methods(formula, selection=None, summary=None, **options):
+def methods(formula, selection=None, summary=None, references=None, certificate=None, **options):
     """The methods paragraphs of a run in which nothing is notable."""
     files = report_files(
         summary={**FITTED, **(summary or {})},
@@ -439,6 +445,8 @@ def methods(formula, selection=None, summary=None, **options):
         checks=[{"check": "outlying rows", "of": "g", "verdict": "fine", "remedy": ""}],
         coefficients=[{"method": "satterthwaite"}],
         influences=NO_UNITS, influence=pd.DataFrame(columns=["group", "level"]),
+        references={key: {"cited": key.upper(), "listed": ""} for key in references or ()},
+        certificate={"passed": True, "failed": [], "held": 15, "checks": 15, **(certificate or {})},
         provenance={"versions": dict.fromkeys(("lmmkit", "python", "numpy", "scipy", "pandas"), "1.0")},
         **{"checks.json": {"how": "refitted", "replicates": 99, "judged_by": "studentised", "sentences": []}},
     )  # fmt: skip
@@ -499,3 +507,113 @@ def test_a_search_that_failed_and_a_part_known_beforehand_stand_in_the_methods()
     assert known in methods("y ~ x + (1 | g)", offset="z")[0]
     assert known in methods("y ~ x + offset(z) + (1 | g)")[0]
     assert "divided by its weight." in methods("y ~ x + (1 | g)", weights="w")[0]
+
+
+@pytest.mark.parametrize(
+    ("references", "said"),
+    [
+        ((), None),
+        (("spread",), "The methods: the likelihood ratio of a variance for each level (SPREAD)."),
+        (
+            ("trend", "spread", "normality", "envelope", "table"),
+            "The methods: the likelihood ratio of a variance that is log-linear in the fitted values (TREND), the "
+            "likelihood ratio of a variance for each level (SPREAD), skewness and kurtosis (NORMALITY), simultaneous "
+            "envelopes of quantiles (ENVELOPE) and the step-down adjustment for all checks (TABLE).",
+        ),
+    ],
+)
+def test_the_methods_name_the_tests_of_the_assumptions(references, said):
+    third = methods("y ~ x + (1 | g)", references=references)[2]
+    assert third.rstrip().endswith(said or "outlying rows (g).")
+    assert ("The methods:" in third) == bool(said)
+
+
+def test_the_methods_cite_what_they_use():
+    cited = ("reml", "model", "satterthwaite", "boundary", "r2", "r2 slopes", "guide")
+    first, second, _, last = methods("y ~ x + (1 | g)", summary={"method": "ML"}, references=cited)
+    assert "A linear mixed model (MODEL), y ~ 1 + x + (1 | g), was fitted by maximum likelihood (ML)" in first
+    assert second == (
+        "Confidence intervals have a coverage of 95 % and are Wald intervals with degrees of freedom by Satterthwaite "
+        "(SATTERTHWAITE), as are the tests. Likelihood ratio tests of variance components have mixtures of "
+        "chi-squared distributions as reference (BOUNDARY). Shares of variance explained are marginal and conditional "
+        "ones (R2; R2 SLOPES)."
+    )
+    assert last.endswith("This paragraph follows published guidance (GUIDE).")
+    assert "Likelihood ratio tests" not in methods("y ~ x + (1 | g)")[1]
+
+
+def test_a_check_of_the_fit_that_failed_stands_in_the_methods():
+    failed = {"passed": False, "failed": ["gradient", "solution"]}
+    last = methods("y ~ x + (1 | g)", certificate=failed)[3]
+    assert "The independent check of the fit failed: gradient and solution. This paragraph follows" in last
+    assert "recomputed" not in last
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "said"),
+    [
+        ("y ~ x + (1 | g)", {}, ""),
+        ("log(w) ~ x + (1 | g)", {}, "The response was analysed as log(w)."),
+        ("y ~ f * k + (1 | g)", {}, "Factors are coded as differences from a reference level: f (u) and k (p)."),
+        ("y ~ f + (1 | g)", {"contrasts": {"f": "sum"}},
+         "The coding of f has no reference level; its coefficients are named by what they compare."),
+        ("y ~ f + (1 | g)", {"contrasts": {"f": "sas"}, "weights": "w"},
+         "Factors are coded as differences from a reference level: f (w). Rows have prior weights: the residual "
+         "variance of a row is divided by its weight."),
+    ],
+)  # fmt: skip
+def test_what_coefficients_are_to_be_read_with(formula, options, said):
+    first = methods(formula, **options)[0]
+    between = first.partition("BIC 12.5. ")[2].partition("The random effects were named")[0].strip()
+    assert between == said
+
+
+@pytest.mark.parametrize(
+    ("formula", "said"),
+    [
+        ("y ~ x + f + (1 | g)", []),
+        ("y ~ x * z + (1 | g)", [
+            "The test of x is about its effect where z is zero, and so is its coefficient; the answer above says where its own numbers hold.",
+            "The test of z is about its effect where x is zero, and so is its coefficient; the answer above says where its own numbers hold.",
+        ]),
+        ("y ~ f * z + (1 | g)", [
+            "The test of f is about its effect where z is zero, and so are its coefficients; the answer above says where its own numbers hold.",
+            "The coefficient of z holds for f u; its F test averages over the levels of f with equal weights.",
+        ]),
+        ("y ~ f * k + (1 | g)", [
+            "The coefficients of f hold for k p; its F test averages over the levels of k with equal weights.",
+            "The coefficient of k holds for f u; its F test averages over the levels of f with equal weights.",
+        ]),
+        ("y ~ x * z + x * w + (1 | g)", [
+            "The test of x is about its effect where z and w are zero, and so is its coefficient; the answer above says where its own numbers hold.",
+            "The test of z is about its effect where x is zero, and so is its coefficient; the answer above says where its own numbers hold.",
+            "The test of w is about its effect where x is zero, and so is its coefficient; the answer above says where its own numbers hold.",
+        ]),
+    ],
+)  # fmt: skip
+def test_what_the_tests_of_terms_are_about(formula, said):
+    assert [plain(text) for text in prose.tests_in_words(report_files(), seen(formula))] == said
+
+
+@pytest.mark.parametrize(
+    ("assumptions", "said"),
+    [
+        (["tipping-point"], "; the tipping point of shifted responses (CONTROLLED)."),
+        (["copy-reference"], "; copy reference after dropout (REFERENCE-BASED; ANCHORED)."),
+        (["tipping-point", "copy-reference", "copy-increments"],
+         "; the tipping point of shifted responses (CONTROLLED); copy reference and copy increments in reference "
+         "after dropout (REFERENCE-BASED; ANCHORED)."),
+    ],
+)  # fmt: skip
+def test_the_sensitivity_to_missing_responses_is_told_with_its_works(assumptions, said):
+    asked = {"assumptions": assumptions, "arm": "k", "reference": "p", "imputations": 50}
+    works = ("imputation", "imputation df", "conditional mean", "controlled", "reference-based", "anchored")
+    files = report_files(
+        study={**study(), "missing_data": asked},
+        references={key: {"cited": key.upper(), "listed": ""} for key in works},
+    )
+    assert [plain(text) for text in prose.sensitivity(files)] == [
+        "Sensitivity to missing responses: proper multiple imputation (50 data sets) from the fitted model, pooled by "
+        "Rubin's rules with Barnard and Rubin's degrees of freedom (IMPUTATION; IMPUTATION DF), and conditional means "
+        f"with the jackknife (CONDITIONAL MEAN){said}"
+    ]

@@ -17,7 +17,7 @@ from lmmkit.model.posterior.weighted import sorted_draws
 from lmmkit.study.audit.integrity import RunFolder
 from lmmkit.study.audit.rerun import RecordedStudy
 from lmmkit.study.pages.marks import Mark
-from lmmkit.study.records.artifacts import sha256
+from lmmkit.study.records.artifacts import csv_bytes, sha256
 from lmmkit.study.records.keys import package_digest, versions
 from lmmkit.study.records.manifest import File, Manifest, Record
 from lmmkit.study.records.quantities import Quantity
@@ -39,6 +39,7 @@ from lmmkit.study.trace.why import (
     marked_text,
     search_text,
     searched_text,
+    why,
 )
 
 SLEEP = pd.read_csv(Path(__file__).parents[3] / "params/data/sleepstudy.csv")
@@ -214,13 +215,121 @@ def test_each_number_has_its_formula(reml, nu, beside):
     assert origin.derivations["sigma"].parts == {"n": n, "p": p, "σ": origin.estimates.sigma}
     assert effect(origin, "Subject", "308", "Days").formula == "b̂ = G Z'V⁻¹(y - Xβ̂)"
     if reml:
-        for method, more in (
-            ("kenward-roger", ""),
-            ("kenward-roger-observed", ", from observed information"),
+        by_kenward = "(X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997)"
+        for method, words in (
+            ("kenward-roger", by_kenward),
+            ("kenward-roger-observed", f"{by_kenward}, from observed information"),
+            ("unbounded", "the covariance matrix of the estimates at variances that may be negative"),
         ):
-            adjusted = origin.adjusted(method)["Days.se"].formula
-            words = f"(X'V⁻¹X)⁻¹ adjusted by Kenward and Roger (1997){more}"
-            assert adjusted == f"se = √[Φ_A]_jj, j = Days; Φ_A is {words}"
+            adjusted = origin.adjusted(method)
+            assert adjusted["Days.se"].formula == f"se = √[Φ_A]_jj, j = Days; Φ_A is {words}"
+            assert list(adjusted["Days.se"].parts) == ["(X'V⁻¹X)⁻¹", "Φ_A"]
+            matrix = pd.DataFrame(adjusted["Days.se"].parts["Φ_A"])
+            assert adjusted["Days.se"].value == pytest.approx(
+                math.sqrt(matrix.loc["Days", "Days"]), rel=1e-12
+            )
+            ratio = dict(adjusted["Days.t"].parts)
+            assert ratio == {"estimate": origin.estimates.beta[1], "se": adjusted["Days.se"].value}
+            assert adjusted["Days.t"].value == ratio["estimate"] / ratio["se"]
+
+
+def test_variances_are_those_of_the_factors_that_stand_beside_them():
+    fit = lmm("Reaction ~ Days + (Days | Subject)", SLEEP)
+    made = Origin(fit.estimates).derivations
+    parts = made["Subject.sd.Days"].parts
+    assert list(parts) == ["σ", "Λ of Subject"]
+    factor = pd.DataFrame(parts["Λ of Subject"])
+    G = parts["σ"] ** 2 * factor @ factor.T
+    assert made["Subject.sd.Days"].value == pytest.approx(math.sqrt(G.loc["Days", "Days"]), rel=1e-12)
+    correlation = G.loc["Days", "Intercept"] / math.sqrt(
+        G.loc["Days", "Days"] * G.loc["Intercept", "Intercept"]
+    )
+    assert made["Subject.cor.Days.Intercept"].value == pytest.approx(correlation, rel=1e-12)
+    assert made["theta.Subject.Days"].value == factor.loc["Days", "Days"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A run folder of a fit, its coefficients by Kenward and Roger, written without a notebook."""
+    folder = tmp_path_factory.mktemp("kept")
+    data = SLEEP.assign(Subject=SLEEP["Subject"].astype(str))
+    fit = lmm("Reaction ~ Days + (Days | Subject)", data)
+    coefficients = fit.coef_table(df="kenward-roger").reset_index(names="coefficient")
+    fit.save(folder / "fit")
+    (folder / "fit.json").write_bytes((folder / "fit/fit.json").read_bytes())
+    data.to_parquet(folder / "data.parquet")
+    (folder / "tables").mkdir()
+    (folder / "tables/coefficients.csv").write_bytes(csv_bytes(coefficients))
+    schema = {"source": "d.csv", "sha256": "e" * 64, "columns": [{"column": "Subject", "order": None}]}
+    for name, value in (
+        ("study", {"inference": {"level": 0.95}}), ("provenance", {}), ("data.schema", schema),
+    ):  # fmt: skip
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    (folder / "rows.csv").write_text("row,status,reason\n1,kept,\n2,dropped,x > 9\n")
+    (folder / "report.html").write_text("<p>nothing</p>")
+    paths = ["tables/coefficients.csv", "fit.json", "fit/effects-0.parquet"]
+    files = tuple(File(path, 1, sha256((folder / path).read_bytes())) for path in paths)
+    Manifest("s", "k", "complete", steps=(Record("03_fit", "k", files),)).save(folder)
+    return folder, fit, coefficients.set_index("coefficient")
+
+
+def test_the_chain_behind_a_coefficient(kept):
+    folder, _, coefficients = kept
+    links = [(link.name, link.text) for link in why(folder, "Days")]
+    assert [name for name, _ in links] == [
+        "number", "printed", "artefact", "cell", "formula", "search", "data", "rows",
+    ]  # fmt: skip
+    told = dict(links)
+    assert told["number"] == f"Days.estimate = {float(coefficients.loc['Days', 'estimate'])!r}"
+    assert told["printed"] == NOWHERE
+    assert told["artefact"].startswith("tables/coefficients.csv, field Days.estimate, written by 03_fit (")
+    assert told["cell"] == "the run's own record, made before the first step"
+    assert told["formula"].startswith("β̂ = (X'V⁻¹X)⁻¹ X'V⁻¹y")
+    assert told["formula"].endswith("(agrees)")
+    assert told["search"].startswith("step ")
+    assert told["data"] == f"d.csv, sha256 {'e' * 64}"
+    assert told["rows"] == "1 of 2; 1 dropped: x > 9 (rows.csv lists each)"
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "path", "formula"),
+    [
+        ("Days.se", "Days.se", "tables/coefficients.csv", "se = √[Φ_A]_jj, j = Days; Φ_A is (X'V⁻¹X)⁻¹ adj"),
+        ("Days.t", "Days.t", "tables/coefficients.csv", "t = estimate / se"),
+        ("Days.p", "Days.p", "tables/coefficients.csv", "p = 2 P(T > |t|), df by kenward-roger"),
+        ("Days.high", "Days.high", "tables/coefficients.csv", "high = estimate +"),
+        ("Subject.sd.Days", "Subject.sd.Days", "fit.json", "G = σ² Λ Λ'"),
+        ("sigma", "sigma", "fit.json", "σ² = "),
+        ("Subject.309.Days", "Subject.309.Days", "fit/effects-0.parquet", "b̂ = G Z'V⁻¹(y - Xβ̂)"),
+    ],
+)
+def test_each_number_is_made_again_by_its_own_formula(kept, asked, name, path, formula):
+    folder, fit, coefficients = kept
+    told = {link.name: link.text for link in why(folder, asked)}
+    values = {
+        "Subject.sd.Days": fit.varcorr["sdcor"].iloc[1],
+        "sigma": fit.sigma,
+        "Subject.309.Days": fit.ranef["Subject"].loc["309", "Days"],
+    }
+    value = values[name] if name in values else coefficients.loc[tuple(name.split("."))]
+    found, _, number = told["number"].partition(" = ")
+    assert (found, float(number)) == (name, pytest.approx(float(value), rel=1e-7))
+    assert told["artefact"].startswith(f"{path}, field {name}, ")
+    assert told["formula"].startswith(formula)
+    assert told["formula"].endswith("(agrees)")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Dayz.se", "the run has no number Dayz.se; did you mean `Days.se`?"),
+        ("zzzz", "the run has no number zzzz; there are deviance, llf, "),
+    ],
+)
+def test_a_number_that_is_not_there_is_told_with_those_that_are(kept, name, said):
+    with pytest.raises(RunError) as caught:
+        why(kept[0], name)
+    assert str(caught.value).startswith(said)
 
 
 def test_a_run_is_of_now_where_its_code_versions_and_notebooks_are():
