@@ -11,6 +11,7 @@ from support.visits import STRUCTURES, trial
 
 from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure
 from lmmkit.engine.covariance.structure_tags import structure_of
+from lmmkit.engine.crossproducts import identification
 from lmmkit.engine.crossproducts.identification import by_cell, over_cells
 from lmmkit.engine.crossproducts.patterns import pairs_of, patterns_of
 from lmmkit.engine.problem import Residual, Term
@@ -209,6 +210,10 @@ def test_two_visits_are_enough_for_a_correlation_and_one_row_a_subject_is_not():
     two = over("cs", ("1", "2"), (1, 2))
     assert set_up(problem_of(two, *rows(9, 2), noise(18)), reml=True)
     refused("Every subject has one row", problem_of(two, np.arange(18) % 2, np.arange(18), noise(18)))
+
+
+def test_shares_that_decide():
+    assert (identification.NO_RANK, identification.EXACT_VISIT, identification.ALIKE) == (1e-10, 1e-24, 1e-8)
 
 
 def test_parameters_that_are_alike_are_named_and_no_others():
