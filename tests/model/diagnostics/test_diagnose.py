@@ -330,7 +330,7 @@ def test_serial_correlation_of_a_trend_left_out(formula, residual, remedy):
     found = lmmkit.diagnose(lmmkit.lmm(formula, trended(), residual=residual), replicates=199)
     own = row_of(found, "serial correlation", "day in g")
     assert remedy in own["remedy"]
-    assert " adds most to it" in own["found"]
+    assert " adds most to the difference" in own["found"]
 
 
 def test_one_row_far_out_is_no_reason_to_transform_the_response():
