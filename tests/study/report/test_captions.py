@@ -1033,6 +1033,11 @@ def test_relationships():
         second,
         "How levels of herd are related: histograms of the relationships of two levels and of each alone.",
     )
+    pair = {**other, "related": 1, "closest": 0.25}
+    assert (
+        "levels of herd, 1 is related, the closest by 0.25;"
+        in captions.relationships(Frame([pair]))["caption"].text
+    )
 
 
 def test_a_distance_is_told_with_its_columns_and_their_units():
