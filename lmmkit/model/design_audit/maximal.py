@@ -276,7 +276,7 @@ def settle(audits: Sequence[FactorAudit], rows: AuditedRows) -> None:
     for audit in audits:
         _absorb(audit)
         width = audit.width()
-        if width > 1 and width >= audit.levels.size:
+        if width >= audit.levels.size:  # of one level no effect stands
             audit.split = (
                 f"{audit.name} has {audit.levels.size} levels for a covariance matrix of {width} effects, "
                 "whose estimate could only be singular: they stand without correlations."
@@ -379,13 +379,21 @@ def _lessen(
                     f"be told apart by these rows ({' and '.join(beside)}): they stand without correlations."
                 )
             else:
-                others = [name for name in beside if name != audit.name] or ["its other effects"]
-                reason = f"beside the effects of {' and '.join(others)} its variance cannot be told apart"
+                reason = (
+                    f"beside {_others(audit, able, len(terms) in involved)} its variance cannot be told apart"
+                )
                 audit.refuse(term, CONFOUNDED, reason)
             if last or len(undetermined(_problem_of(_terms(audits), rows))) < open_ways:
                 return
             audit.split, audit.verdicts = before
     raise AssertionError("there is a way where there is a term")
+
+
+def _others(audit: FactorAudit, able: Sequence[FactorAudit], residual: bool) -> str:
+    """What an effect is not told apart from: other factors, the residuals, or what stands without them."""
+    names = " and ".join(other.name for other in able if other is not audit)
+    found = [f"the effects of {names}"] * bool(names) + ["the residuals"] * residual
+    return " and ".join(found) or ("its other effects" if audit.width() > 1 else "the fixed effects")
 
 
 def _ways(audit: FactorAudit) -> Iterator[tuple[int, FactorAudit, Term | None]]:

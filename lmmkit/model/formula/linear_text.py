@@ -87,7 +87,7 @@ class _EquationReader:
         known = [
             p
             for n in longest
-            for p in (re.escape(quote(n)), spellings(n))
+            for p in (re.escape(f"`{n}`" if quote(n) == n else quote(n)), spellings(n))
             if not re.fullmatch(NUMBER, n) or p[0] == "`"
         ]
         self.name = re.compile(rf"\s*({'|'.join(known) or '(?!)'}){_END}")

@@ -70,6 +70,52 @@ def test_every_verdict_has_its_reason(formula, table, term, said):
     assert reason(formula, table, term) == said
 
 
+def pairs():
+    """Rows of 10 levels, in which half of them see a and b, and half c and d, three times each."""
+    return frame(10, 6, f=lambda g, r: np.array(list("abcd"))[(r % 2) + 2 * (g % 2)])
+
+
+@pytest.mark.parametrize(
+    ("formula", "table", "options", "group", "word", "said"),
+    [
+        ("y ~ a + (1 | g/a)", frame(a=letters), {}, "a:g", "not told apart", "beside the effects of `g` its variance cannot be told apart"),
+        ("y ~ g + (1 | g)", frame(), {}, "g", "not told apart", "beside the fixed effects its variance cannot be told apart"),
+        ("y ~ 1 + (1 | g)", frame(t=x), {"residual": "cs(t | g)"}, "g", "not told apart", "the residual structure cs(t | g) holds the covariances within `g`"),
+        ("y ~ 1 + (1 | g)", frame(t=x), {"residual": "ar1(t | g)"}, "g", "justified", "every level has more than one row"),
+        ("y ~ 1 + (1 | h)", frame(t=x, h=arms), {"residual": "cs(t | g)"}, "h", "justified", "every level has more than one row"),
+    ],
+)  # fmt: skip
+def test_what_holds_the_variance_of_an_effect_is_named(formula, table, options, group, word, said):
+    rows = design_audit(formula, table, **options).table
+    assert rows[rows["group"] == group][["verdict", "reason"]].to_numpy().tolist()[0] == [word, said]
+
+
+@pytest.mark.parametrize(
+    ("formula", "table", "options", "notices"),
+    [
+        ("y ~ f + (1 | g)", pairs(), {}, ["`g`: the variances and covariances of its 4 effects cannot all be told apart by these rows (`g`): they stand without correlations."]),
+        ("y ~ f + (f | g)", pairs(), {},
+         ["The formula's own variances and covariances of `(f | g)` cannot be told apart by these rows, beside its fixed effects: leave one out.",
+          "`g`: the variances and covariances of its 4 effects cannot all be told apart by these rows (`g`): they stand without correlations."]),
+        ("y ~ 1 + (1 | g)", frame(t=x), {"residual": "cs(t | g)"},
+         ["The formula's own variances and covariances of `(1 | g)` and the residuals cannot be told apart by these rows, beside its fixed effects: leave one out."]),
+        ("y ~ 1 + (1 | g) + (1 | h)", frame(h=lambda g, r: g), {},
+         ["The formula's own variances and covariances of `(1 | g)` and `(1 | h)` cannot be told apart by these rows, beside its fixed effects: leave one out."]),
+        ("y ~ a + (1 | g) + (a || g)", frame(8, 8, a=letters), {},
+         ["The formula's own variances and covariances of `(1 | g)` and `(a || g)` cannot be told apart by these rows, beside its fixed effects: leave one out."]),
+        ("y ~ a + (a || g)", frame(8, 8, a=letters), {}, []),
+        ("y ~ x + (x || g)", frame(2, x=x), {},
+         ["`g` has 2 levels for a covariance matrix of 2 effects, whose estimate could only be singular: they stand without correlations.",
+          "`g` has 2 levels: a variance between so few is known very roughly, and a fixed effect may serve as well."]),
+        ("y ~ x + (x | g)", frame(3, x=x), {}, ["`g` has 3 levels: a variance between so few is known very roughly, and a fixed effect may serve as well."]),
+        ("y ~ 1 + (1 | g)", frame(1), {},
+         ["`(1 | g)`: `Intercept` is not justified by the design: `g` has one level, and a variance between levels needs two at least."]),
+    ],
+)  # fmt: skip
+def test_everything_that_is_to_be_looked_at(formula, table, options, notices):
+    assert list(design_audit(formula, table, **options).notices) == notices
+
+
 def test_a_term_of_too_many_columns_is_left_aside(monkeypatch):
     table = frame(a=lambda g, r: np.array(list("abcd"))[r])
     assert reason("y ~ a + (1 | g)", table, "a").startswith(

@@ -50,6 +50,8 @@ def test_k_is_read_out_whole_in_blocks_and_in_pairs(given, monkeypatch):
     [
         (PEDIGREE, "a pedigree of 6 animals, 2 founders, 2 inbred"),
         (PEDIGREE[:4], "a pedigree of 4 animals, 2 founders"),
+        (PEDIGREE[:4].assign(sire="", dam=["", "", "a", "b"]), "a pedigree of 4 animals, 2 founders"),
+        (PEDIGREE[:4].assign(dam="", sire=["", "", "a", "b"]), "a pedigree of 4 animals, 2 founders"),
         (PEDIGREE[:1], "a pedigree of 1 animal, 1 founder"),
         (square(), "a known covariance matrix of 2 levels"),
         (square([[1.0]], "a"), "a known covariance matrix of 1 level"),
