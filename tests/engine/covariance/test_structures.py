@@ -485,5 +485,10 @@ def test_a_variance_of_almost_nothing_can_still_be_taken(structure):
     assert values[-1] == pytest.approx(1e-10)
 
 
+@pytest.mark.parametrize(("miss", "spanned"), [(0.9e-9, True), (1.1e-9, False)])
+def test_a_matrix_may_miss_its_family_by_rounding(miss, spanned):
+    assert Diagonal(2).spans(np.array([[3.0, 5.0 * miss], [5.0 * miss, 5.0]])) == spanned
+
+
 def test_a_natural_parameter_is_about_columns():
     assert Unstructured(2).naturals == (Natural("sd", 0, 0), Natural("cor", 1, 0), Natural("sd", 1, 1))

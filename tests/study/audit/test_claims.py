@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -737,6 +738,37 @@ def test_each_package_is_given_the_file_as_the_other_reader_read_it(estimates, m
         ("pandas's reading", DIFFERS, "no fit of these"),
         ("R's reading", DIFFERS, "no fit of these"),
     ]
+
+
+def test_lme4_is_asked_by_the_criterion_of_the_fit_or_says_why_not(estimates, monkeypatch):
+    asked = []
+
+    def run(command, *, cwd, timeout, **_):
+        asked.append((command, (Path(cwd) / "fit.R").read_text(), timeout))
+        return SimpleNamespace(stdout='{"deviance": 12.5, "beta": [1.5, -2]}\n', stderr="")
+
+    monkeypatch.setattr(second_opinion.shutil, "which", lambda program: f"/bin/{program}")
+    monkeypatch.setattr(second_opinion.subprocess, "run", run)
+    for reml, word in ((True, "TRUE"), (False, "FALSE")):
+        found = ask_lme4(replace(estimates, reml=reml))
+        assert (found.package, found.note, found.deviance, found.beta.tolist()) == (
+            "lme4",
+            "",
+            12.5,
+            [1.5, -2.0],
+        )
+        command, script, seconds = asked.pop()
+        assert (command, seconds) == (["/bin/Rscript", "--vanilla", "fit.R"], 300)
+        assert f"REML = {word}, weights" in script
+        assert f"if ({word}) lme4::REMLcrit(m) else -2 * as.numeric(logLik(m))" in script
+
+    def late(*_, **__):
+        raise subprocess.TimeoutExpired("Rscript", 300)
+
+    monkeypatch.setattr(second_opinion.subprocess, "run", late)
+    assert ask_lme4(estimates).note == "not done after 300 s"
+    monkeypatch.setattr(second_opinion.shutil, "which", lambda _: None)
+    assert ask_lme4(estimates).note == "Rscript is not installed"
 
 
 def test_many_rows_are_too_many_for_statsmodels(estimates, monkeypatch):

@@ -3,6 +3,8 @@
 import gzip
 import math
 import shutil
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -211,3 +213,96 @@ def test_nothing_of_a_study_is_executed_by_r(tmp_path):
     (run.folder / "study.json").write_bytes(json_bytes(settings))
     assert told(RunFolder(run.folder, run.manifest), path)["R"].finding.verdict == UNCHECKED
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "told"),
+    [
+        ("d.tsv", {"header": 3, "encoding": "utf-8"}, ["\\t", "2", "UTF-8-BOM"]),
+        ("d.csv", {"header": 1, "encoding": "UTF8"}, [",", "0", "UTF-8-BOM"]),
+        ("d.csv", {"header": 0, "encoding": "latin-1", "sep": ";"}, [";", "0", "ISO8859-1"]),
+        ("d.txt", {"header": 2, "encoding": "utf-16"}, ["\\t", "1", "UTF-16"]),
+        ("d.dat", {"header": 1, "encoding": "cp1252"}, [",", "0", "CP1252"]),
+    ],
+)
+def test_r_is_asked_by_a_script_with_what_the_study_says(tmp_path, monkeypatch, name, settings, told):
+    asked = []
+
+    def run(command, *, cwd, env, timeout, **options):
+        asked.append((command, (Path(cwd) / "read.R").read_text(), env["LC_ALL"], timeout))
+        (Path(cwd) / "read.csv").write_text('"V1","V2"\n"y","x"\n"1"," 2 "\n"",""\n')
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setattr(reading.shutil, "which", lambda program: f"/bin/{program}")
+    monkeypatch.setattr(reading.subprocess, "run", run)
+    cells = reading.by_r(tmp_path / name, settings)
+    ((command, script, language, seconds),) = asked
+    assert command == ["/bin/Rscript", "--vanilla", "--default-packages=utils", "read.R"]
+    separator, skip, encoding = told
+    for word in (f'read.table("{tmp_path / name}",', f'sep = "{separator}",', f"skip = {skip},",
+                 f'fileEncoding = "{encoding}",'):  # fmt: skip
+        assert word in script
+    assert (language, seconds) == ("C.UTF-8", 300)
+    expected = (
+        {"y": ["1"], "x": ["2"]} if settings["header"] else {"column1": ["y", "1"], "column2": ["x", "2"]}
+    )
+    assert cells.to_dict("list") == expected
+
+
+def test_why_r_did_not_read_a_file(tmp_path, monkeypatch):
+    plain = {"header": 1, "encoding": "utf-8"}
+
+    def why(name="d.csv", **settings):
+        with pytest.raises(reading.UnreadError) as raised:
+            reading.by_r(tmp_path / name, {**plain, **settings})
+        return str(raised.value)
+
+    monkeypatch.setattr(reading.shutil, "which", lambda _: "Rscript")
+    alone = "R is asked for plain text files alone"
+    assert [why("d.parquet"), why("d.csv.gz"), why(comment="#")] == [alone] * 3
+    for code, said, reason in (
+        (0, "", "no reason given"),
+        (1, "", "no reason given"),
+        (1, "Loading\nError: no\n", "Error: no"),
+    ):
+        done = SimpleNamespace(returncode=code, stderr=said)
+        monkeypatch.setattr(reading.subprocess, "run", lambda *_, done=done, **__: done)
+        assert why() == f"R does not read it: {reason}"
+
+    def late(*_, **__):
+        raise subprocess.TimeoutExpired("Rscript", 300)
+
+    monkeypatch.setattr(reading.subprocess, "run", late)
+    assert why() == "not done after 300 s"
+
+
+def test_files_that_others_are_asked_about(tmp_path):
+    for name in ("d.csv", "d.tsv", "d.txt", "d.csv.gz", "d.parquet", "D.CSV"):
+        assert reading.cannot_be_read(tmp_path / name, {}) == ""
+    assert (
+        reading.cannot_be_read(tmp_path / "d.dta", {}) == "a file of the kind dta has no second reader here"
+    )
+    assert reading.cannot_be_read(tmp_path / "d.csv", {"reshape": {"y": "y*"}}) == (
+        "the study makes the file long, which is ours alone"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "settings", "number"),
+    [
+        ("1.5", {}, 1.5),
+        ("1,5", {"decimal": ","}, 1.5),
+        ("1.234,5", {"decimal": ",", "thousands": "."}, 1234.5),
+        ("x", {}, math.nan),
+        ("", {}, math.nan),
+        (2, {}, 2.0),
+        (None, {}, math.nan),
+        (math.nan, {}, math.nan),
+        ("-9", {"na": [-9]}, math.nan),
+        ("-9.0", {"na": ["x", "-9"]}, math.nan),
+        (-9, {"na": [-9]}, math.nan),
+        ("9", {"na": [-9, "x"]}, 9.0),
+    ],
+)
+def test_the_number_in_a_cell(cell, settings, number):
+    np.testing.assert_equal(reading._number(cell, {"decimal": ".", **settings}), number)

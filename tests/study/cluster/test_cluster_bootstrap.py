@@ -96,7 +96,17 @@ def test_replicates_that_failed_are_counted_through():
 
 @pytest.mark.parametrize(
     ("said", "good"),
-    [({}, True), ({0: "no", 1: "no"}, True), ({2: "no"}, False), ({-1: "no"}, False), ({"0": "no"}, False)],
+    [
+        ({}, True),
+        ({0: "no", 1: "no"}, True),
+        ({2: "no"}, False),
+        ({-1: "no"}, False),
+        ({"0": "no"}, False),
+        ({0: None}, False),
+        ({1.0: "no"}, False),
+        ([], False),
+        (None, False),
+    ],
 )
 def test_failures_are_told_of_replicates_that_there_are(said, good):
     if good:

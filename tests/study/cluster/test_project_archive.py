@@ -8,6 +8,7 @@ import pytest
 from lmmkit.errors import DataError, RunError
 from lmmkit.study.cluster import project_archive as module
 from lmmkit.study.cluster.project_archive import archive_project, check_files, take_files, write_files
+from lmmkit.study.files.schema import KnownFile
 from lmmkit.study.runs.plan import make_plan
 
 
@@ -64,6 +65,16 @@ def test_a_shipped_data_set_is_there_already(plan):
     sent = archive_project(named(plan, name, path)).files
     assert not any(name in place for place in sent)
     assert f"of/this/study/params/{name}" in archive_project(named(plan, name)).files  # a file of that name
+
+
+def test_a_pedigree_is_sent_with_the_study_that_knows_it(plan):
+    (plan.study.path.parent / "ped.csv").write_text("animal,sire,dam\na,,\n")
+    model = plan.study.settings.model.model_copy(update={"known": {"g": KnownFile(pedigree="ped.csv")}})
+    settings = plan.study.settings.model_copy(update={"model": model})
+    sent = archive_project(replace(plan, study=replace(plan.study, settings=settings)))
+    assert sent.files["of/this/study/params/ped.csv"] == b"animal,sire,dam\na,,\n"
+    assert set(sent.files) - set(archive_project(plan).files) == {"of/this/study/params/ped.csv"}
+    assert sent.digest != archive_project(plan).digest
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def test_a_reference_without_rows_tells_where_they_went(load):
         ("y;x", "1;2", "x", "if ';' separates its cells, say data.sep: ';'"),
         ("y|x", "1|2", "x", "if '|' separates its cells"),
         ("y x", "1 2", "x", "if ' ' separates its cells"),
+        ("y\tx", "1\t2", "x", r"if '\t' separates its cells, say data.sep: '\t'"),
         ("y z", "1 2", "x", ""),
         ("y,x;z", "1,2", "q", ""),
     ],
@@ -181,6 +182,60 @@ def test_a_table_at_its_limits_is_read(shape, refused):
             check_bytes(11, limits, "d.csv")
         with pytest.raises(DataError, match=r"6 cells \(3 rows of 2\); the limit is 5"):
             check_shape(3, 2, limits.model_copy(update={"cells": 5}), "d.csv")
+
+
+def test_a_file_whose_one_column_holds_commas_is_told_of_them(load):
+    with pytest.raises(DataError) as raised:
+        load("y,x\n1,2\n", columns={"x": {}}, sep=";")
+    assert str(raised.value) == (
+        "d.csv: there is no column `x`. Columns: y,x. The file has one column; if ',' separates its cells, "
+        "say "
+        "data.sep: ','"
+    )
+
+
+def test_the_lines_of_a_file_are_told_in_their_order(load):
+    text = 't\ny,g\n#\n1,"a\nb"\n\n,c\n'
+    table = load(text, columns={"y": NUMBER}, header=2, comment="#", multiline=True)
+    assert table.lines.to_numpy().tolist() == [
+        ["above the header", 1], ["header", 1], ["rows kept", 1], ["rows dropped", 1], ["blank", 1],
+        ["comment", 1], ["continuation", 1],
+    ]  # fmt: skip
+
+
+def test_no_rows_are_left_for_reasons_that_are_counted(load):
+    with pytest.raises(DataError) as raised:
+        load('y\n""\n5\n""\n1\n', columns={"y": {**NUMBER, "min": 2}}, exclude=["y > 4"])
+    assert str(raised.value) == (
+        "no rows are left of 4: 2 x missing y; 1 x excluded: y > 4; 1 x y 1 below 2. Look at data.exclude, "
+        "min, "
+        "max and na"
+    )
+
+
+def test_what_is_wrong_with_columns_and_expressions_is_told_at_once(load):
+    with pytest.raises(DataError) as raised:
+        load(
+            "y,g\n1,a\nx,b\n",
+            columns={"y": NUMBER, "z": {}},
+            derive={"y": "2 * y", "w": "u + 1"},
+            exclude=["w > 1", "v > 1"],
+        )
+    assert [part.about for part in raised.value.parts] == [
+        ("columns", "z"), ("columns", "y"), ("derive", "y"), ("derive", "w"), ("exclude", 1),
+    ]  # fmt: skip
+    assert str(raised.value.parts[2]) == (
+        "data.derive makes y, which the file has already; give it another name"
+    )
+
+
+def test_a_missing_value_that_is_an_error_is_told_by_its_row_in_the_file(load):
+    with pytest.raises(DataError) as raised:
+        load("y,x\n9,1\n1,1\n,\n2,\n", columns={"y": NUMBER, "x": NUMBER}, missing="error", exclude=["y > 8"])
+    assert str(raised.value) == (
+        "row 3 has no value for y, x (2 such rows), and data.missing is `error`; fill the gaps, exclude the "
+        "rows, or set data.missing: drop"
+    )
 
 
 def test_suspected_codes_are_sought_in_numbers_that_are_no_times_of_a_reshaped_file(load):

@@ -587,3 +587,30 @@ def test_the_options_of_the_page_are_those_of_the_command():
     told = set(re.findall(r"--[a-z]+", PAGE.split("| option |")[1].split("Also found")[0]))
     shown = typer.testing.CliRunner().invoke(app, ["new", "--help"], env={"COLUMNS": "200"}).output
     assert told == set(re.findall(r"--[a-z]+", shown)) - {"--help", "--formula", "--residual", "--out"}
+
+
+def test_every_key_of_the_reading_has_its_words_in_the_file(tmp_path):
+    """Of a text file with all of them, of a workbook and of a wide file."""
+    rows = "".join(f"{i % 3};{i},5;1.000\n" for i in range(12))
+    (tmp_path / "d.csv").write_text(f"t\n#\ng;y;x\n{rows}", encoding="latin-1")
+    given = {"sep": ";", "decimal": ",", "thousands": ".", "encoding": "latin-1", "header": 3, "comment": "#",
+             "multiline": True, "na": [-9]}  # fmt: skip
+    texts = [write_study(tmp_path / "d.csv", FORMULA, None, given).path.read_text()]
+    WIDE.iloc[:, :4].to_csv(tmp_path / "w.csv", index=False)
+    texts.append(write_study(tmp_path / "w.csv", "y ~ time + (1 | g)", None, {}).path.read_text())
+    TABLE.to_excel(tmp_path / "b.xlsx", index=False, sheet_name="Data")
+    texts.append(write_study(tmp_path / "b.xlsx", FORMULA, None, {"sheet": "Data"}).path.read_text())
+    head = "\n".join(text.partition("  missing:")[0] for text in texts)
+    told = dict(re.findall(r"^  (\w+): .*? +# (.*)$", head, re.MULTILINE))
+    assert told == {
+        "sep": "what separates cells",
+        "decimal": "the decimal mark",
+        "thousands": "the mark between thousands",
+        "encoding": "how letters are written",
+        "header": "the line that holds the columns' names",
+        "sheet": "the sheet of the workbook",
+        "comment": "lines that begin so are passed over",
+        "multiline": "cells in quotes may span lines",
+        "na": "what means a missing value, beside an empty cell, NA and NaN",
+        "reshape": "a row for each measurement",
+    }

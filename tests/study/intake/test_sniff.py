@@ -1,5 +1,7 @@
 """How a file is written, told from its lines: each decision on both sides of where it turns."""
 
+import codecs
+
 import openpyxl
 import pytest
 
@@ -267,3 +269,30 @@ def test_the_fullest_sheet_is_said_and_an_empty_book_is_refused(book):
     ]
     with pytest.raises(DataError, match=r"d\.xlsx is empty; expected a header"):
         book()
+
+
+MARKED = "g,y\nu,1\nv,2\n"
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding", "said"),
+    [
+        (codecs.BOM_UTF8, "utf-8", "UTF-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le", "UTF-16"),
+        (codecs.BOM_UTF16_BE, "utf-16-be", "UTF-16"),
+        (codecs.BOM_UTF32_LE, "utf-32-le", "UTF-32"),
+        (codecs.BOM_UTF32_BE, "utf-32-be", "UTF-32"),
+    ],
+)
+def test_a_byte_order_mark_says_the_encoding_which_needs_no_key(sniffed, mark, encoding, said):
+    found = sniffed(mark + MARKED.encode(encoding))
+    assert (found.keys, found.said[0]) == ({}, f"its byte-order mark says {said}")
+
+
+@pytest.mark.parametrize("gap", ["", "NA", "nan", "n/a", ".", "-", "null", "None", "?"])
+def test_cells_that_mean_a_gap_are_neither_numbers_nor_words(sniffed, gap):
+    lines = "".join(f"u,{cell}\n" for cell in ("1", "2", gap, gap, gap, gap))
+    assert sniffed(f"v,5\n{lines}").keys == {"header": 0}
+    assert sniffed(f"v,5\n{lines.replace(gap + chr(10), 'low' + chr(10)) if gap else lines}").keys == (
+        {} if gap else {"header": 0}
+    )

@@ -112,3 +112,55 @@ def test_a_response_of_three_or_more_alike_is_questioned(columns, noticed):
 )
 def test_families_their_stems_and_places(columns, found):
     assert [(each.stem, each.given, each.at) for each in families(columns.split())] == found
+
+
+def test_words_for_times_are_no_part_of_a_stem():
+    words = [
+        *(
+            "t",
+            "tp",
+            "time",
+            "wave",
+            "w",
+            "v",
+            "visit",
+            "d",
+            "day",
+            "m",
+            "mo",
+            "month",
+            "wk",
+            "week",
+            "y",
+            "yr",
+        ),
+        *("year", "s", "session", "trial", "occasion", "h", "hour", "min", "zeit", "welle", "tag", "woche"),
+        *("monat", "jahr", "messung"),
+    ]
+    for word in words:
+        for mark in "_. -":
+            (found,) = families([f"score{mark}{word}{mark}{number}" for number in (1, 2)])
+            assert (found.stem, found.at) == ("score", ("1", "2"))
+    assert [family.stem for family in families(["score_TIME1", "score_TIME2"])] == ["score"]
+    assert [family.stem for family in families(["score_arm1", "score_arm2"])] == ["score_arm"]
+
+
+def test_words_for_rows_number_them():
+    for word in (
+        "id",
+        "Person",
+        "subject",
+        "subj",
+        "row",
+        "unit",
+        "case",
+        "patient",
+        "pupil",
+        "animal",
+        "plot",
+    ):
+        for name in (word, f"my_{word}"):
+            keys, _ = proposed_reshape(["y_1", "y_2"], ["y", name], "y")
+            assert keys == {"measured": {"y": "y_*"}, "index": "time", "row": name}
+    keys, _ = proposed_reshape(["y_1", "y_2"], ["y", "idea"], "y")
+    assert keys == {"measured": {"y": "y_*"}, "index": "idea"}
