@@ -251,7 +251,7 @@ def _several(random: Any) -> list[Mapping[Any, Any]]:
     if not all(isinstance(one, Mapping) for one in given):
         raise FitError(
             "random: weights by grouping factor and level are expected, such as {'Subject': {'308': 1, "
-            f"'309': -1}}, or a list of such, not {random!r:.60}."
+            f"'309': -1}}}}, or a list of such, not {random!r:.60}."
         )
     return given
 

@@ -195,3 +195,115 @@ def test_reliability_is_one_less_the_prediction_error_variance_over_the_variance
     for group, own in table.groupby("group"):
         expected = 1.0 - own["se"].to_numpy() ** 2 / variances[group]
         np.testing.assert_allclose(fit.reliability[group]["Intercept"], expected, rtol=1e-12)
+
+
+LEVELS = "308, 309, 310, 330, 331, 332, 333, 334, 335, 337, 349, 350, ..."
+
+
+@pytest.mark.parametrize(
+    ("name", "fixed", "random", "said"),
+    [
+        ("sleep", None, None, "estimate() was given no function: fixed, random or both are expected."),
+        (
+            "sleep",
+            "Days = 3",
+            None,
+            "estimate() tests zero: write each function without `=`, or use contrast().",
+        ),
+        (
+            "sleep",
+            ["Days", "Intercept"],
+            [{}, {}, {}],
+            "estimate() was given 2 fixed and 3 random parts; give one for each.",
+        ),
+        (
+            "penicillin",
+            None,
+            {"tray": {"a": 1}},
+            "random: `tray` is no grouping factor of this fit. It has plate, sample.",
+        ),
+        (
+            "penicillin",
+            None,
+            {"sample": {"Z": 1}},
+            "random: `sample` has no level 'Z' in the rows used. Levels: A, B, C, D, E, F.",
+        ),
+        (
+            "sleep",
+            None,
+            {"Subject": {"none": 1}},
+            f"random: `Subject` has no level 'none' in the rows used. Levels: {LEVELS}",
+        ),
+        (
+            "sleep",
+            None,
+            {"Subject": {"308": {"zzz": 1}}},
+            "random: Subject[308] has no column `zzz`. Its columns: Intercept, Days.",
+        ),
+        (
+            "sleep",
+            None,
+            {"Subject": {"308": True}},
+            "random: Subject[308] has the weight True; a finite number is expected.",
+        ),
+        (
+            "sleep",
+            None,
+            {"Subject": {"308": np.inf}},
+            "random: Subject[308] has the weight inf; a finite number is expected.",
+        ),
+        (
+            "sleep",
+            None,
+            {"Subject": ["308"]},
+            "random: weights by level are expected for `Subject`, such as {'308': 1}, not ['308'].",
+        ),
+        (
+            "sleep",
+            None,
+            "Subject",
+            "random: weights by grouping factor and level are expected, such as {'Subject': {'308': 1, "
+            "'309': -1}}, "
+            "or a list of such, not 'Subject'.",
+        ),
+    ],
+)
+def test_each_refusal_says_what_is_expected(name, fixed, random, said):
+    with pytest.raises(FitError) as caught:
+        fitted(name).estimate(fixed, random)
+    assert str(caught.value).rstrip(".") == said.rstrip(".")
+
+
+def test_effects_of_no_term_or_of_columns_without_an_intercept_are_asked_for_by_name():
+    plain = lmmkit.lmm("Reaction ~ Days", table("sleepstudy"), residual="cs(1 | Subject)")
+    told = "This model has no random effects: its groups are in the residual structure alone."
+    for ask in (plain.ranef_table, lambda: plain.estimate(random={"Subject": {"308": 1}})):
+        with pytest.raises(FitError) as caught:
+            ask()
+        assert str(caught.value) == told
+    by = lmmkit.lmm("score ~ Machine + (0 + Machine | Worker)", table("Machines"))
+    with pytest.raises(FitError) as caught:
+        by.estimate(random={"Worker": {"1": 1}})
+    assert str(caught.value) == (
+        "random: Worker[1] has the columns Machine[A], Machine[B], Machine[C]; give a weight by column."
+    )
+    slope = lmmkit.lmm("Reaction ~ Days + (0 + Days | Subject)", table("sleepstudy"))
+    found = slope.estimate(random={"Subject": {"308": 2}})
+    assert found["estimate"].item() == pytest.approx(2 * slope.ranef["Subject"].loc["308", "Days"])
+
+
+def test_functions_are_named_by_their_fixed_part_or_counted():
+    fit = fitted("sleep")
+    one, two = {"Subject": {"308": 1}}, {"Subject": {"309": 1}}
+    assert fit.estimate("Days", one).index.tolist() == ["Days"]
+    assert fit.estimate("Days", [one, two]).index.tolist() == ["row 1", "row 2"]
+    assert fit.estimate(["Days", "Intercept"], one).index.tolist() == ["Days", "Intercept"]
+    assert fit.estimate(random=one, labels="first").index.tolist() == ["first"]
+    named = fit.estimate(random=[one, two], labels=["a", "b"])
+    assert named.index.tolist() == ["a", "b"]
+    assert named.index.name == "function"
+    intercepts = fit.ranef["Subject"]["Intercept"]
+    np.testing.assert_allclose(named["estimate"], intercepts[["308", "309"]])
+    mixed = fit.estimate("Days", [{}, one])
+    assert mixed["method"].tolist()[0] == fit.contrast("Days").attrs["method"]
+    assert mixed["method"].tolist()[1] != mixed["method"].tolist()[0]

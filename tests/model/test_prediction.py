@@ -345,3 +345,47 @@ def test_errors_of_several_memberships_are_those_of_any_chunks(monkeypatch):
     whole = m.predict(frame)["se"]
     monkeypatch.setattr("lmmkit.model.prediction.CHUNK", 7)
     np.testing.assert_allclose(m.predict(frame)["se"], whole, rtol=1e-12)
+
+
+def test_each_refusal_of_rows_says_where_and_what_to_do():
+    sleep = fit("sleep")
+    new = pd.DataFrame({"Days": [0.0, 1, 2], "Subject": ["308", "nobody", "none"]})
+    with pytest.raises(DataError) as caught:
+        sleep.predict(new)
+    assert str(caught.value) == (
+        "2 of the 3 rows have a level of `Subject` that the fit has not seen, first in row 2. Use "
+        "new_levels='population' to give it random effects of zero, level='new' to predict for new levels, "
+        "or "
+        "leave these rows out."
+    )
+    with pytest.raises(FitError) as caught:
+        sleep.predict(new, level="population", groups="Subject")
+    assert str(caught.value) == (
+        "groups: at level='population' no random effects count; leave it out, or use 'group'."
+    )
+    with pytest.raises(FitError) as caught:
+        sleep.predict(interval="confidence", se=False)
+    assert str(caught.value) == "interval='confidence' is made of standard errors: leave se=False out."
+
+
+def test_a_mean_among_correlated_residuals_says_what_it_does_not_use():
+    data = fit("sleep").design.frame
+    plain = lmmkit.lmm("Reaction ~ Days", data, residual="cs(1 | Subject)")
+    assert plain.predict().attrs["note"] == (
+        "The mean does not borrow from the residuals of other rows of the same subject, though they are "
+        "correlated; "
+        "an observation has the variance that its own columns give it."
+    )
+    assert fit("sleep").predict().attrs["note"] == ""
+    with pytest.raises(FitError) as caught:
+        plain.predict(groups="Subject")
+    assert str(caught.value) == (
+        "groups: this model has no random effects whose groups could count; leave it out."
+    )
+    halves = lmmkit.lmm(
+        "Reaction ~ Days + (1 | Subject)", data.assign(h=list("uv") * 90), residual="ident(h)"
+    )
+    assert halves.predict().attrs["note"] == ""
+    assert (
+        halves.predict(interval="confidence").attrs["method"] == "theta and the residual structure as known"
+    )

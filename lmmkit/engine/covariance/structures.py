@@ -346,7 +346,7 @@ class _Cones(Structure):
     def entries(self) -> tuple[Ints, Ints]:
         """Rows and columns of the coordinates in L."""
         pairs = [(b[r], b[c]) for b in self.cones for c in range(len(b)) for r in range(c, len(b))]
-        rows, columns = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+        rows, columns = np.array(pairs, dtype=np.intp).T
         return rows, columns
 
     @cached_property

@@ -201,7 +201,7 @@ class SerialCorrelation:
         r = autocorrelations(z, lags)
         usual, neighbours = float(r[0, 1:].mean()), lags[0]
         size = float(r[0, 0]) - usual
-        most = self._most(order, neighbours, z[:, 0])
+        most = self._most(order, neighbours, z[:, 0], size)
         told = (column(order.name), column(order.group), number(r[0, 0], 2), number(usual, 2))
         return CheckResult(
             check=CHECK,
@@ -213,24 +213,24 @@ class SerialCorrelation:
             ),
             notable=Sentence(
                 "Residuals are serially correlated along {} within the levels of {}: those of neighbours "
-                "have a correlation of {}, where the model leads to {} ({} pairs; {} {} adds most to it).",
+                "have a correlation of {}, where the model leads to {} ({} pairs; {} {} adds most to the "
+                "difference).",
                 *told, number(len(neighbours.first)), column(order.group), level(order.group, most),
             ),
             statistic=r,
             size=size,
             matters=abs(size) >= MATTERS,
             where=f"{order.group} {most}",
-            remedy=_remedy(self.design, order, neighbours, r[0, 0]),
+            remedy=_remedy(self.design, order, neighbours, size),
             curve=np.arange(1.0, len(lags) + 1.0),
             method=f"autocorrelations of {len(lags)} lags, together",
         )  # fmt: skip
 
-    def _most(self, order: Order, lag: _Lag, z: Floats) -> str:
-        """The group whose neighbours add most to the correlation."""
+    def _most(self, order: Order, lag: _Lag, z: Floats, excess: float) -> str:
+        """The group whose neighbours add most to what the correlation is beyond the model's."""
         products = lag.weights * z[lag.first] * z[lag.second]
         sums = np.bincount(order.codes[lag.first], products)
-        sign = 1.0 if sums.sum() > 0 else -1.0
-        return str(order.levels[int((sign * sums).argmax())])
+        return str(order.levels[int((sums if excess > 0.0 else -sums).argmax())])
 
 
 def autocorrelations(z: Floats, lags: Sequence[_Lag]) -> Floats:
@@ -258,11 +258,11 @@ def _lags(order: Order) -> list[_Lag]:
     return found
 
 
-def _remedy(design: Design, order: Order, neighbours: _Lag, r: float) -> str:
-    """The structure that would have such a correlation."""
+def _remedy(design: Design, order: Order, neighbours: _Lag, excess: float) -> str:
+    """What would add such a correlation to the model's own, which is often below zero."""
     if design.residual is not None and design.residual.formula.correlation != "identity":
         return "try another residual structure: the autocorrelations show what this one leaves"
-    if r < 0.0:
+    if excess < 0.0:
         return f"look whether the effect of {order.name} has the right form: neighbours differ too much"
     even = bool((neighbours.weights == 1.0).all() and (order.times == np.round(order.times)).all())
     made = f"{'ar1' if even else 'car1'}({quote(order.name)} | {order.group})"

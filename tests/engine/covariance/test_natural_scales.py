@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lmmkit.engine.covariance.natural_scales import SCALES, stretched
+from lmmkit.engine.covariance.natural_scales import SCALES, ends, stretched
 
 VALUES = {"sd": 2.3, "range": 0.4, "cor": -0.35, "share": 0.2, "exponent": -1.7}
 EQUATIONS = {
@@ -14,7 +14,20 @@ EQUATIONS = {
     "share": lambda p: math.log(p / (1.0 - p)),
     "exponent": lambda x: x,
 }
-NAMES = {"sd": "log", "range": "log", "cor": "Fisher's z", "share": "logit", "exponent": "as it is"}
+NAMES = {
+    "sd": "on the log",
+    "range": "on the log",
+    "cor": "on Fisher's z",
+    "share": "on the logit",
+    "exponent": "as it is",
+}
+ENDS = {
+    "sd": (0.0, math.inf),
+    "range": (0.0, math.inf),
+    "cor": (-1.0, 1.0),
+    "share": (0.0, 1.0),
+    "exponent": (-math.inf, math.inf),
+}
 
 
 @pytest.mark.parametrize("kind", SCALES)
@@ -24,7 +37,8 @@ def test_there_and_back_with_its_slope(kind):
     assert t == pytest.approx(EQUATIONS[kind](value))
     assert scale.back(t) == pytest.approx(value)
     assert scale.slope(t) == pytest.approx((scale.back(t + 1e-6) - scale.back(t - 1e-6)) / 2e-6)
-    assert NAMES[kind] in scale.name
+    assert scale.name == NAMES[kind]
+    assert ends(kind) == ENDS[kind]
 
 
 def test_between_any_two_values():

@@ -1,5 +1,7 @@
 """Orders that the data name, and autocorrelations along them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -140,3 +142,16 @@ def test_what_a_correlation_of_residuals_leaves_asks_for_another():
     fit = lmmkit.lmm("y ~ x", rows("day", rho=0.5), residual="car1(day | g)")
     check = SerialCorrelation(fit.estimates)
     assert {_remedy(fit.design, check.orders[0], check.lags[0][0], r) for r in (0.4, -0.4)} == {OTHER}
+
+
+def test_neighbours_less_opposed_than_the_model_makes_them_are_alike():
+    table = rows("day", each=4)
+    check = SerialCorrelation(lmmkit.lmm("y ~ x + day + (day | g)", table).estimates)
+    found = np.array([1.0, -1, 1, 1])[table.day]
+    found[table.g == 5] = 1.0
+    model = np.array([1.0, -1, 1, -1])[table.day]
+    (result,) = check(SimpleNamespace(normalised=np.column_stack([found, model])))
+    assert "a correlation of -0.22, where the model leads to -1.00 (36 pairs; g 5 adds most" in str(
+        result.notable
+    )
+    assert (result.remedy, result.where) == ("residual='ar1(day | g)'", "g 5")

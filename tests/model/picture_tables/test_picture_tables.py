@@ -224,4 +224,6 @@ def test_facts_tell_which_interval_leans_most_and_which_differ_most():
     )
     told = {"parameters": 2, "most": 2.0, "place": 0}  # an interval of length zero has no ratio
     assert facts["interval_comparison"](nothing) == told
+    alone = pd.DataFrame({"parameter": list("aa"), "low": 1.0, "high": [1.0, 2.0]})
+    assert facts["interval_comparison"](alone)["most"] == 1.0
     assert [made(leaning[:0]) for made in facts.values()] == [{"parameters": 0}] * 2

@@ -110,3 +110,59 @@ def test_families_of_too_many_means_are_left_out(fit, monkeypatch, most, familie
     monkeypatch.setattr(about_inference, "MOST_MEANS", most)
     found = about_inference.factor_means(fit, df="normal", level=0.95).table["family"]
     assert [*found.unique()] == families
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"n": 1000, "failed": 0, "singular": 0}, ""),
+        ({"n": 1000, "failed": 0, "singular": 7}, "7 singular"),
+        ({"n": 1000, "failed": 2, "singular": 7}, "2 failed, 7 singular"),
+    ],
+)
+def test_of_refits_is_told_what_did_not_go_well(counts, said):
+    table = pd.DataFrame()
+    table.attrs["replicates"] = counts
+    assert about_inference._refits(table) == said
+
+
+@pytest.mark.parametrize(
+    ("ci", "criterion", "words"),
+    [
+        ("auto", "REML, profile", "profile likelihood (REML)"),
+        ("auto", "REML, asymptotic", "Wald"),
+        ("bootstrap", "ML", "parametric bootstrap, percentile (ML)"),
+    ],
+)
+def test_an_interval_says_what_made_it(ci, criterion, words):
+    assert about_inference._made(ci, criterion) == words
+
+
+def facts(name, **columns):
+    (told,) = (table.facts for table in about_inference.TABLES if table.name == name)
+    return told(pd.DataFrame(columns))
+
+
+def test_facts_of_choices_and_comparisons():
+    assert facts("pairs", low=[-1.0, 0.0, 0.5, -2.0], high=[1.0, 2.0, 2.0, -1.0]) == {
+        "pairs": 4,
+        "exclude zero": 2,
+    }
+    told = facts("candidates", error=[None, "", "no"], singular=[True, False, True])
+    assert told == {"candidates": 3, "singular": 2, "failed": 1}
+    path = {"step": [1, 2, 3, 3], "against": [None, "", "a", "b"], "taken": [True, True, True, False]}
+    assert facts("selection_path", **path) == {"steps": 3, "comparisons": 2, "taken": 1}
+    assert facts("selection_path", **{name: [] for name in path})["steps"] == 0
+    names = ["Intercept", "x", "z"]
+    assert facts("coefficients", coefficient=names) == {"drawn": 2}
+    assert facts("coefficients", coefficient=names[:1]) == {"drawn": 1}
+
+
+def test_the_family_whose_lines_differ_most_is_told_with_its_rows():
+    lines = {
+        "family": ["a", "a", "a", "a", "b", "b", "b", "b"], "by": ["p", "p", "q", "q"] * 2,
+        "mean": [0.0, 1.0, 3.0, 3.5, 9.0, 5.0, 2.0, 2.0],
+    }  # fmt: skip
+    told = {"lines": 4, "most": 4.0, "least": 0.0, "most row": 4, "least row": 6}
+    assert facts("interactions", **lines) == told
+    assert facts("interactions", family=[], by=[], mean=[]) == {"lines": 0}
