@@ -60,6 +60,7 @@ def test_a_response_that_does_not_vary_within_levels():
 
 
 def test_crossed_effects_beyond_the_limits_of_memory(monkeypatch):
+    assert (module.WIDEST, module.CELLS) == (15_000, 4e8)
     problem = problem_of(8, 5, factors=2)
     monkeypatch.setattr(module, "WIDEST", 8)
     assert set_up(problem, reml=True)

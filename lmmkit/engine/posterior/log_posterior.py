@@ -254,8 +254,8 @@ class LogPosterior:
         log_A = -2.0 * np.log(np.einsum("rpp->rp", roots)).sum(axis=1) - 2.0 * self.p * log_sigma
         log_A = log_A - 2.0 * (float(np.linalg.slogdet(S)[1]) if self.p else 0.0)
         likelihood = -0.5 * (fits.dev - log_A + self.p * LOG_2PI + squares)
-        posterior = np.where(known, marginal + self.parts.log_density(phi), -np.inf)
-        posterior = np.where(np.isfinite(posterior), posterior, -np.inf)
+        posterior = marginal + self.parts.log_density(phi)
+        posterior = np.where(known & np.isfinite(posterior), posterior, -np.inf)
         prior = self.parts.log_prior(phi) + self.effects.log_density(beta)
         return Drawn(posterior, prior, likelihood, beta, mean)
 

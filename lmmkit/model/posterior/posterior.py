@@ -52,7 +52,6 @@ PRINTED = {
     "mean": ("mean", "mcse"), "sd": ("sd", "sd_mcse"), "low": ("low", "low_mcse"), "high": ("high",
     "high_mcse"),
 }  # fmt: skip
-LEAST_EFFECTIVE = 100.0  # draws that a tail of a table needs
 ROPE = ["low", "high", "inside", "below", "above", "mcse"]
 
 

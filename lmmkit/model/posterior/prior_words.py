@@ -102,7 +102,7 @@ def model_priors(
             of_term = (f"{term.group}.{natural.kind}", f"{term.factor}.{natural.kind}")
             keys = (name, f"{term.factor}.{own}", *of_term, natural.kind)
             mine.append(_chosen(book, named, name, natural.kind, keys, default))
-        _refuse_mixed(term.structure, term.group, mine)
+        _refuse_mixed(term.group, mine)
         terms.append(term_part(term.structure, mine, basis))
     residual = None
     if estimates.problem.residual is not None:
@@ -170,16 +170,14 @@ def _refuse_unfit(name: str, kind: str, prior: Prior, default: Prior) -> None:
             f"priors: {name}: {prior.text} is no prior of this parameter; lkj(eta) is that of all "
             f"correlations of a matrix without a pattern, and of those alone. The default is {default.text}."
         )
-    low, high = prior.limits
+    low = prior.limits[0]
     if kind in ("sd", "range", "share") and low < 0.0 and not isinstance(prior, Flat):
         raise FitError(f"priors: {name}: {prior.text} reaches below 0, which it cannot be.")
     if kind == "share" and isinstance(prior, Flat):
         raise FitError(f"priors: {name}: a share is between 0 and 1; write beta(1, 1) for a flat prior.")
-    if high <= low:
-        raise FitError(f"priors: {name}: {prior.text} allows nothing.")
 
 
-def _refuse_mixed(structure: object, group: str, priors: list[Prior]) -> None:
+def _refuse_mixed(group: str, priors: list[Prior]) -> None:
     """The correlations of a term have one prior."""
     found = {prior for prior in priors if isinstance(prior, LKJ)}
     if len(found) > 1:

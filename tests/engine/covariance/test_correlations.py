@@ -85,6 +85,15 @@ def test_moments_that_are_no_covariance_matrix_are_raised_to_one():
     values, vectors = np.linalg.eigh(C)
     raised = (vectors * np.maximum(values, RAISED_START)) @ vectors.T
     np.testing.assert_allclose(M, raised / raised[0, 0], atol=1e-12)
+    for least, raised in (
+        (1.1e-6, False),
+        (0.9e-6, True),
+    ):  # of visits 2 and 4, whose correlation is 1 - least
+        C = moments(0.0, 1.0 - least, 0.0)
+        left = 1.0 - family.matrix(family.start(C))[1, 2] / family.matrix(family.start(C))[1, 1]
+        assert (left > 1e-2) == raised
+        assert raised or left == pytest.approx(least, rel=1e-6)
+    assert RAISED_START == 0.1
     fine = moments(0.9, 0.9, 0.82)
     np.testing.assert_allclose(family.matrix(family.start(4.0 * fine)), fine, atol=1e-12)
 

@@ -309,6 +309,7 @@ def test_a_correlation_is_within_one_and_none_where_a_standard_deviation_is_zero
     for sign in (1.0, -1.0):
         assert correlation(np.array([[1.0, sign * beyond], [sign * beyond, 1.0]]), 1, 0) == sign
     assert np.isnan(correlation(np.diag([1.0, 0.0]), 1, 0))
+    assert correlation(1e-9 * np.array([[4.0, 1.0], [1.0, 1.0]]), 1, 0) == pytest.approx(0.5)
 
 
 NAMES = {
@@ -483,6 +484,11 @@ def test_the_null_space_of_a_search_is_what_has_next_to_no_variance(structure):
 def test_a_variance_of_almost_nothing_can_still_be_taken(structure):
     values = [float(thin.value) for thin in structure.thinner(np.diag([1.0, 1e-5]), np.ones(2))]
     assert values[-1] == pytest.approx(1e-10)
+
+
+@pytest.mark.parametrize(("miss", "spanned"), [(0.9e-9, True), (1.1e-9, False)])
+def test_a_matrix_may_miss_its_family_by_rounding(miss, spanned):
+    assert Diagonal(2).spans(np.array([[3.0, 5.0 * miss], [5.0 * miss, 5.0]])) == spanned
 
 
 def test_a_natural_parameter_is_about_columns():

@@ -434,6 +434,7 @@ def test_occurring_pairs_are_kept_alone_unless_their_pairs_are_too_many_and_all_
 
 def test_few_or_full_couplings_are_kept_whole(monkeypatch):
     """60 rows are 120 entries of 15 x 8 cells, by two columns."""
+    assert (crossproducts.SMALL, crossproducts.FILL, crossproducts.MANY) == (20_000, 0.15, 100_000_000)
     given = problem(term(0, FINE, 2), term(2, CROSSED, 2, Diagonal))
     prepared = prepare(given)
     layout = build_layout(given, prepared)

@@ -11,6 +11,8 @@ from support.visits import STRUCTURES, trial
 
 from lmmkit.engine.covariance.residual_structure import CellBlock, ResidualStructure
 from lmmkit.engine.covariance.structure_tags import structure_of
+from lmmkit.engine.crossproducts import identification
+from lmmkit.engine.crossproducts.identification import by_cell, over_cells
 from lmmkit.engine.crossproducts.patterns import pairs_of, patterns_of
 from lmmkit.engine.problem import Residual, Term
 from lmmkit.engine.setup import set_up
@@ -48,6 +50,27 @@ def test_a_pair_of_visits_never_seen_together():
     assert set_up(replace(problem, residual=residual), reml=True)
 
 
+def test_a_pair_of_visits_never_seen_together_in_one_group():
+    visit, subject = rows(60, 4)
+    arm = subject % 2
+    keep = (arm == 0) | ~((visit == 1) & (subject % 4 == 1)) & ~((visit == 2) & (subject % 4 == 3))
+    refused(
+        "No subject of B has a row at both of the visits 2 and 3: nothing is known",
+        problem_of(
+            STRUCTURES["un by arm"],
+            (visit + 4 * arm)[keep],
+            subject[keep],
+            noise(keep.sum()),
+            (arm[keep] * 1.0,),
+        ),
+    )
+
+
+def test_variances_alone_are_told_by_one_row_a_subject():
+    structure = over("ident", heterogeneous=True)
+    assert set_up(problem_of(structure, np.arange(30) % 3, np.arange(30), noise(30)), reml=True)
+
+
 def test_two_rows_of_a_subject_at_one_visit():
     visit, subject = rows(10)
     names = [f"P{i}" for i in range(10)]
@@ -80,7 +103,10 @@ def test_a_visit_with_one_row_or_one_that_is_reproduced():
     visit, subject = rows(10)
     keep = (visit < 2) | (subject == 0)
     for structure in (over("un"), over("cs", heterogeneous=True)):
-        refused("1 row at visit 3", problem_of(structure, visit[keep], subject[keep], noise(keep.sum())))
+        refused(
+            r"is 1 row at visit 3, .* Leave the visit out, or take a structure with fewer parameters \(cs",
+            problem_of(structure, visit[keep], subject[keep], noise(keep.sum())),
+        )
     y = np.where(visit == 0, 3.0, noise(30))
     columns = ((visit == 1) * 1.0, (visit == 2) * 1.0)
     refused("reproduce the response at visit 1", problem_of(over("un"), visit, subject, y, columns))
@@ -115,7 +141,11 @@ def test_random_effects_that_the_structure_has_in_any_case(name):
     problem = trial(name)
     subjects = problem.residual.subjects
     term = Term(0, subjects, int(subjects.max()) + 1, (0,), structure_of("", 1))
-    refused("cannot be told apart", replace(problem, terms=(term,)))
+    kind = name.split()[0]
+    refused(
+        f"the residual structure {kind} cannot be told apart: .* among those that {kind} allows in any case",
+        replace(problem, terms=(term,)),
+    )
 
 
 @pytest.mark.parametrize("name", ["ar1", "ar1h", "ad", "csh", "toeph"])
@@ -182,6 +212,10 @@ def test_two_visits_are_enough_for_a_correlation_and_one_row_a_subject_is_not():
     refused("Every subject has one row", problem_of(two, np.arange(18) % 2, np.arange(18), noise(18)))
 
 
+def test_shares_that_decide():
+    assert (identification.NO_RANK, identification.EXACT_VISIT, identification.ALIKE) == (1e-10, 1e-24, 1e-8)
+
+
 def test_parameters_that_are_alike_are_named_and_no_others():
     block = CellBlock("cs", (0, 1, 2), (1, 2, 3), (-1, 0, 0), THREE)
     structure = ResidualStructure((block,), ("ratio.b",), THREE)
@@ -203,6 +237,26 @@ def test_memberships_of_the_subjects_are_no_part_of_a_residual_structure():
     )
     term = Term(0, subjects, last + 1, (0,), structure_of("", 1), members)
     assert set_up(replace(problem, terms=(term,)), reml=True)
+
+
+def test_columns_of_a_term_are_functions_of_cells_where_every_row_of_a_cell_has_the_same():
+    problem = trial("cs", subjects=8)
+    residual, n = problem.residual, len(problem.response)
+    subjects, last = residual.subjects, int(residual.subjects.max()) + 1
+    slope = np.array([0.5, -1.0, 2.0, 4.0])[residual.cells]
+    varied = slope.copy()
+    varied[np.flatnonzero(residual.cells == 2)[-1]] += 1.0
+    problem = replace(problem, columns=(np.ones(n), slope, varied))
+    assert by_cell(slope, residual).tolist() == [0.5, -1.0, 2.0, 4.0]
+    assert by_cell(varied, residual) is None
+
+    def found(columns, codes=subjects, levels=last):
+        return over_cells(problem, Term(0, codes, levels, columns, structure_of("", len(columns))), residual)
+
+    assert found((0, 1)).tolist() == [[1.0] * 4, [0.5, -1.0, 2.0, 4.0]]
+    assert found((0, 2)) is None
+    assert found((0,), subjects // 2, last // 2 + 1) is None  # its levels hold several subjects
+    assert found((0,), np.arange(n), n) is None  # or a part of one
 
 
 # Patterns

@@ -69,6 +69,7 @@ def answers(source, rho, adjoint):
 
 @pytest.mark.parametrize("name", ["un", "cs by arm"])
 def test_a_source_is_dense_algebra_whatever_it_keeps(name, monkeypatch):
+    assert (product_sources.MOST, product_sources.CHUNK) == (100_000_000, 4_000_000)
     problem = trial(name, subjects=12)
     prepared, residual = prepare(problem), problem.residual
     W = prepared.rows[[*prepared.fixed, -1]].T

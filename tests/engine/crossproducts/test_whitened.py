@@ -109,6 +109,7 @@ def mixed(problem, *, serial):
 
 @pytest.mark.parametrize(("name", "effects"), [("car1", "x|i"), ("expsp", "1|i"), ("ar1h", "x|i")])
 def test_crossed_columns_that_are_mixed_have_a_limit(name, effects, monkeypatch):
+    assert (module.MIXED, module.THINNED) == (2e8, 50.0)
     problem = trial(name, effects)
     most = mixed(problem, serial=name == "car1")
     monkeypatch.setattr(module, "MIXED", most)

@@ -119,6 +119,15 @@ def test_directions_and_columns_without_variance_are_left_out():
     np.testing.assert_array_equal(spherical.Z, model.Z @ S)
 
 
+@pytest.mark.parametrize(("share", "held"), [(0.9e-14, 1), (1.1e-14, 2)])
+def test_a_direction_of_rounding_has_no_variance(share, held):
+    """Of two effects with a correlation r the directions have 1 + r and 1 - r, whatever their units."""
+    r = (1.0 - share) / (1.0 + share)
+    G = np.array([[1.0, r], [r, 1.0]]) * np.outer([1e3, 1.0], [1e3, 1.0])
+    model = MixedModel(np.ones(6), np.ones((6, 1)), np.ones((6, 2)), G, np.eye(6))
+    assert henderson.to_spherical(model)[1].shape == (2, held)
+
+
 def mrode():
     """Mrode's example 3.1: five animals with records among eight that are related."""
     known = json.loads((DATA / "mrode31.json").read_text(encoding="utf-8"))

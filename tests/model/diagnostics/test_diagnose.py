@@ -11,13 +11,15 @@ import pandas as pd
 import pytest
 
 import lmmkit
+from lmmkit.engine.replicates.batch_sums import table_size
+from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
-from lmmkit.model.diagnostics.adjusted import own_p
-from lmmkit.model.diagnostics.check_result import CheckResult, Sentence
-from lmmkit.model.diagnostics.diagnose import _judged, verdict_of
+from lmmkit.model.diagnostics.adjusted import band, own_p
+from lmmkit.model.diagnostics.check_result import CheckResult, Curves, Sentence, Unchecked
+from lmmkit.model.diagnostics.diagnose import Diagnosis, _judged, _row, verdict_of
 from lmmkit.model.diagnostics.distribution import anderson_darling, mardia, moments, quantile_curves
 from lmmkit.model.diagnostics.outliers import studentised
-from lmmkit.model.diagnostics.replicated import SizeRules, marginal_sd, replicate_data
+from lmmkit.model.diagnostics.replicated import SizeRules, level_roots, marginal_sd, replicate_data
 from lmmkit.model.diagnostics.spread import (
     bartlett,
     differences,
@@ -361,3 +363,143 @@ def test_advice_points_to_other_checks_where_one_of_these_is_notable(other, depa
     ]
     found = _judged(checks, [[one.statistic[None]] for one in checks], sets, 1)
     assert found.table["remedy"].tolist() == [advice, "other" if departs else ""]
+
+
+FAR, NEAR = (np.r_[first, np.arange(39.0) / 39] for first in (9.0, 0.5))  # p = 1/40, and about a half
+UNCLEAR = {"unclear": Sentence("Who knows.")}
+
+
+def checked(**more):
+    """A check with a word for each of its parts."""
+    given = {"statistic": NEAR, "size": 2.0, "where": "w", "remedy": "r", "method": "m"} | more
+    return CheckResult("c", "o", Sentence("Fine."), Sentence("Notable."), **given)
+
+
+@pytest.mark.parametrize(
+    ("more", "values", "adjusted", "verdict", "found"),
+    [
+        ({}, NEAR, 0.6, "fine", "Fine."),
+        ({}, FAR, 0.2, "fine", "Fine; by itself p = 0.025, adjusted for all checks p = 0.200."),
+        ({}, FAR, 0.03, "look", "Notable; p = 0.030, adjusted for all checks."),
+        ({}, FAR, 0.004, "trouble", "Notable; p = 0.004, adjusted for all checks."),
+        ({"matters": False}, FAR, 0.004, "look", "Notable; p = 0.004, adjusted for all checks."),
+        (UNCLEAR, NEAR, 0.6, "not checked", "Who knows."),
+        (UNCLEAR, FAR, 0.2, "fine",
+         "Fine; by itself p = 0.025, adjusted for all checks p = 0.200."),
+        (UNCLEAR, FAR, 0.03, "look", "Notable; p = 0.030, adjusted for all checks."),
+        ({"verdict": "look"}, np.empty(0), np.nan, "look", "Notable."),
+        ({"verdict": "fine"}, np.empty(0), np.nan, "fine", "Fine."),
+        ({}, np.r_[np.nan, FAR[1:]], np.nan, "not checked", "Notable."),
+    ],
+)  # fmt: skip
+def test_a_row_of_the_table_has_its_verdict_its_sentence_and_advice_where_it_is_notable(
+    more, values, adjusted, verdict, found
+):
+    line, sentence = _row(checked(**more), values, adjusted)
+    advised = "r" if verdict in ("look", "trouble") else ""
+    assert (line["verdict"], line["found"], str(sentence), line["remedy"]) == (verdict, found, found, advised)
+    told = [line[name] for name in ("check", "of", "where", "method", "size")]
+    assert told == ["c", "o", "w", "m", 2.0]
+    known = len(values) > 0 and np.isfinite(values[0])
+    numbers = [values[0], own_p(values)] if known else [np.nan, np.nan]
+    assert [line["statistic"], line["p"]] == pytest.approx(numbers, nan_ok=True)
+
+
+def test_a_check_that_was_not_made_says_why_and_what_would_make_it_possible():
+    one = Unchecked("c", "o", Sentence("too dark"), Sentence("The colour"), "switch on the light")
+    line, sentence = _row(one, np.empty(0), np.nan)
+    assert line == {
+        "check": "c", "of": "o", "found": "The colour was not checked: too dark.", "where": "",
+        "verdict": "not checked", "remedy": "switch on the light", "method": "",
+    }  # fmt: skip
+    assert str(sentence) == line["found"]
+
+
+def test_curves_have_their_envelopes_and_only_what_has_a_number_is_adjusted():
+    _, sets = sets_of("y ~ x + (1 | g)")
+    rng = np.random.default_rng(1)
+    curve, picture = rng.normal(size=(3, 200)), rng.normal(size=(2, 200))
+    curve[1, 0] = 9.0
+    x = np.arange(3.0)
+    checks = [
+        checked(statistic=curve, curve=x, back=lambda z: 10.0 * z, shown=x + 0.5,
+                pictures=(Curves("P", np.array([4.0, 5.0]), picture),)),
+        checked(statistic=np.r_[np.nan, rng.normal(size=199)]),
+        Unchecked("c", "o", Sentence("why"), Sentence("what")),
+        checked(statistic=np.empty(0), verdict="fine"),
+    ]  # fmt: skip
+    parts = [[curve, picture], [checks[1].statistic[None]], [], [np.empty((1, 0))]]
+    found = _judged(checks, parts, sets, 1)
+    assert list(found.table) == [
+        "check", "of", "found", "where", "statistic", "size", "p", "adjusted", "verdict", "remedy", "method",
+    ]  # fmt: skip
+    assert found.table["adjusted"].isna().tolist() == [False, True, True, True]
+    assert found.table["adjusted"].iloc[0] == own_p(band(curve).statistic) == 1 / 200
+    drawn = found.curves
+    assert list(drawn) == ["check", "of", "x", "value", "low", "high", "middle"]
+    assert drawn["of"].tolist() == ["o"] * 3 + ["P"] * 2
+    assert drawn["x"].tolist() == [0.0, 1.0, 2.0, 4.0, 5.0]
+    np.testing.assert_allclose(drawn["value"], [0.5, 1.5, 2.5, *picture[:, 0]])
+    for name in ("low", "high", "middle"):
+        np.testing.assert_allclose(drawn[name].iloc[:3], 10.0 * getattr(band(curve), name))
+        np.testing.assert_allclose(drawn[name].iloc[3:], getattr(band(picture), name))
+    assert _judged(checks[2:3], [[]], sets, 1).curves.empty
+
+
+def test_a_diagnosis_prints_what_is_worst_first_with_what_to_do():
+    rows = [
+        ("fine", 0.5, 0.9, ""), ("look", 0.01, 0.04, "r1"), ("not checked", np.nan, np.nan, "r2"),
+        ("trouble", 0.001, 0.005, "r3"),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["verdict", "p", "adjusted", "remedy"])
+    table = table.assign(check="c", of="o", found=[f"F{i}." for i in range(4)])
+    none = pd.DataFrame()
+    found = Diagnosis(table, (), none, none, none, "studentised", 99, "held", 1)
+    lines = str(found).splitlines()
+    assert [line.split() for line in lines[1:6]] == [
+        ["verdict", "check", "of", "p", "adjusted", "found"],
+        ["trouble", "c", "o", "0.001", "0.005", "F3.", "To", "do:", "r3."],
+        ["look", "c", "o", "0.010", "0.040", "F1.", "To", "do:", "r1."],
+        ["fine", "c", "o", "0.500", "0.900", "F0."],
+        ["not", "checked", "c", "o", "F2.", "To", "do:", "r2."],
+    ]
+    assert "99 data sets simulated from the fit (at the fitted variances, without refits)" in found.method
+    assert found.told() == {
+        "sentences": [], "judged_by": "studentised", "replicates": 99, "how": "held", "seed": 1,
+    }  # fmt: skip
+    assert list(found.to_dict()) == ["table", *found.told()]
+
+
+@pytest.mark.parametrize(("rows", "count"), [(60, 9), (59, 5)])
+def test_fewer_data_sets_are_made_of_a_larger_table(rows, count):
+    fit = lmmkit.lmm("y ~ x + (1 | g)", table(groups=12, rows=5))
+    rules = SizeRules(many=9, few=5, rows=rows, table=0)
+    assert next(replicate_data(fit.estimates, seed=1, rules=rules)).count == count
+
+
+def test_replicates_are_refitted_up_to_a_size_of_the_table_and_where_variances_are_estimated():
+    frame = table(groups=12, rows=5)
+    fit = lmmkit.lmm("y ~ x + (1 | g)", frame)
+    setup = set_up(fit.estimates.problem, reml=True)
+    size = table_size(setup.layout, setup.criterion.p)
+    held = lmmkit.lmm("y ~ x + (1 | g)", frame, variances={"g": 1.0, "Residual": 2.0})
+    for one, most, how in ((fit, size, "refitted"), (fit, size - 1, "held"), (held, size, "held")):
+        sets = next(replicate_data(one.estimates, seed=1, count=9, rules=SizeRules(table=most)))
+        assert sets.how == how
+    np.testing.assert_allclose(sets.sigma, np.sqrt(2.0))  # given, not estimated from each
+
+
+def test_the_marginal_sd_counts_every_membership_of_a_row():
+    frame = table(groups=12, rows=5).assign(k=lambda d: (d["g"] + 1 + d.index % 3) % 12)
+    fit = lmmkit.lmm("y ~ x + (1 | mm(g, k))", frame, weights="w")
+    intercept = fit.sigma**2 * fit.theta.iloc[0] ** 2
+    known = np.sqrt(fit.sigma**2 / frame["w"] + intercept * (0.25 + 0.25))
+    np.testing.assert_allclose(marginal_sd(fit.estimates), known)
+
+
+def test_roots_of_levels_are_those_of_their_second_moments():
+    scores = np.random.default_rng(2).normal(size=(2, 2, 30)) * np.array([[[1.0], [4.0]], [[0.0], [0.0]]])
+    root = level_roots(scores)
+    np.testing.assert_allclose(root[0] @ root[0].T, scores[0] @ scores[0].T / 30, rtol=1e-6)
+    np.testing.assert_array_equal(root[0], np.tril(root[0]))
+    assert (np.diag(root[1]) > 0).all()  # a level without rows

@@ -261,3 +261,10 @@ def test_assumptions_are_named_in_their_order():
 
 def test_a_shift_is_small_up_to_half_an_sd_and_looked_for_up_to_four():
     assert (tipping_point.SMALL, tipping_point.STEPS[-1]) == (0.5, 4.0)
+
+
+def test_tables_of_missing_responses_have_their_columns():
+    known = {table.name: list(table.columns) for table in TABLES}
+    assert known["reference_based"] == ["assumption", "method", "estimate", "se", "df", "p", "low", "high"]
+    assert known["tipping_point"] == ["method", "estimate", "p", "tip", "tip_sds", "below", "above"]
+    assert list(known) == ["dropout", "reference_based", "tipping_point", "tipping_curve"]

@@ -13,7 +13,7 @@ import lmmkit
 from lmmkit import DataError, Fit, FitError, lmm, reference_based, tipping_point
 from lmmkit.engine.imputation.pooling import Pooled
 from lmmkit.model.missing_data.about_missing import arm_columns, dropout, refuse, visit_columns
-from lmmkit.model.missing_data.sensitivity import Sensitivity, sensitivity
+from lmmkit.model.missing_data.sensitivity import Sensitivity, left_by_arm, sensitivity, told_apart
 from lmmkit.model.missing_data.tipping_point import _found
 
 RUBIN, JACKKNIFE = "multiple imputation, Rubin", "conditional mean, jackknife"
@@ -165,6 +165,16 @@ def held() -> Fit:
     return lmm("y ~ x + (1 | g)", grouped(), variances={"g": 1.0, "Residual": 1.0})
 
 
+def high() -> pd.DataFrame:
+    """Responses far from zero."""
+    return grouped().assign(y=lambda d: d["y"] + 20.0, h=[*"pq"] * 12)
+
+
+def alone() -> Fit:
+    """A dose that all rows share."""
+    return lmm("y ~ visit + dose", trial().assign(dose=2.0), residual="cs(visit | id)")
+
+
 def dosed() -> Fit:
     """A covariate that changes from visit to visit, and rows that are not there."""
     return lmm("y ~ visit + arm:visit + dose", numbered(trial()).dropna(), residual="cs(visit | id)")
@@ -235,6 +245,35 @@ REFUSED = {
         lambda: tipping_point(whole(), EFFECT, seed=1),
         DataError, "no subject has left before the last visit; gaps=True shifts those before it too",
     ),
+    "no dropout of an arm": (
+        lambda: tipping_point(whole(), EFFECT, arm="arm", shifted=["b", "a"], seed=1),
+        DataError, "No imputed response of b, a can be shifted: no subject has left before the last visit;",
+    ),
+    "no gap of an arm": (
+        lambda: tipping_point(whole(), EFFECT, arm="arm", shifted="b", gaps=True, seed=1),
+        DataError, "No imputed response of b can be shifted: no response is missing.",
+    ),
+    "a value of its own": (
+        lambda: tipping_point(visits(), f"{EFFECT} = 1", seed=1),
+        FitError, "is 1 of them with a value of its own.",
+    ),
+    "a level of coverage": (
+        lambda: tipping_point(visits(), EFFECT, level=1.5, seed=1), FitError, "level=1.5",
+    ),
+    "one arm": (
+        lambda: tipping_point(alone(), "visit[T.v2]", arm="dose", shifted=2.0, seed=1),
+        FitError, "arm='dose': all rows are of one arm, 2; two are expected",
+    ),
+    "variances along the fitted values": (
+        lambda: tipping_point(lmm("y ~ x + (1 | g)", high(), residual="power(fitted)"), "x", seed=1),
+        FitError, "the variance of a missing response would follow its own fitted value",
+    ),
+    "random effects beside visits": (
+        lambda: reference_based(
+            lmm("y ~ x + (1 | g)", high(), residual="ident(h)"), "x", arm="x", reference=0, seed=1
+        ),
+        FitError, "`y ~ 1 + x + (1 | g)` with residual ident(h) is none. Fit with residual='un(visit | id)'",
+    ),
     "no fit": (lambda: tipping_point(trial(), EFFECT, seed=1), FitError, "A fit is expected"),
 }  # fmt: skip
 
@@ -295,3 +334,104 @@ def test_the_tipping_point_is_the_nearer_of_two_and_small_within_half_a_deviatio
     assert row["tip_sds"] == pytest.approx(nearest / 2.0, abs=1e-4, nan_ok=True)
     assert (row["turns"], found.facts["small"]) == (not np.isnan(nearest), nearest == 0.5)
     assert (found.facts["clear"], found.facts["shifted"]) == (True, 1)
+
+
+NUMBERS = ["estimate", "se", "df", "t", "p", "low", "high"]
+
+
+def test_a_tipping_point_is_told_in_a_table_a_curve_and_facts() -> None:
+    found = tipped()
+    assert list(found.table) == ["method", *NUMBERS, "turns", "tip", "tip_sds", "below", "above"]
+    assert list(found.curve) == ["method", "delta", *NUMBERS]
+    assert list(found.to_dict()) == ["table", "curve", "facts", "notes"]
+    for method, curve in found.curve.groupby("method"):
+        row = found.table.set_index("method").loc[method]
+        assert curve["delta"].is_monotonic_increasing
+        at = curve.set_index("delta").loc[0.0]
+        assert at[NUMBERS].tolist() == row[NUMBERS].tolist()
+        assert row["tip_sds"] == pytest.approx(row["tip"] / found.facts["sd"])
+    lines = str(found).splitlines()
+    assert lines[0] == f"Tipping point of {EFFECT}"
+    header = next(line for line in lines if line.split()[:1] == ["method"])
+    assert header.split() == ["method", "estimate", "p", "tip", "tip_sds", "below", "above"]
+    assert any(line.startswith("Shift at which the conclusion turns") for line in lines)
+    expected = {
+        "alpha": pytest.approx(0.05), "of": ["b"], "with_gaps": False, "clear": True,
+        "reach": 4.0 * found.facts["sd"],
+        "estimand": EFFECT, "response": "y", "rows": 48, "missing": 6, "made": 0, "over_visits": True,
+        "imputations": 8, "df_method": "auto", "level": 0.95, "unit": "id", "no_jackknife": "",
+        "subject": "id",
+        "subjects": 24, "left": 5, "after_last": 5, "gaps": 1, "never": 0,
+    }  # fmt: skip
+    assert {name: found.facts[name] for name in expected} == expected
+    assert found.facts["small"] == (abs(found.table["tip_sds"].iloc[0]) <= 0.5)
+
+
+def test_multiple_imputation_has_its_parts_and_conditional_means_have_none() -> None:
+    found = reference_based(
+        visits(), EFFECT, arm="arm", reference="a", assumptions="jump-to-reference", imputations=4, seed=2
+    )
+    parts = ["within", "between", "lost", "monte_carlo"]
+    assert list(found.table) == ["assumption", "method", *NUMBERS, *parts]
+    assert found.table[["assumption", "method"]].to_numpy().tolist() == [
+        ["missing at random", "likelihood"],
+        ["missing at random", RUBIN], ["missing at random", JACKKNIFE],
+        ["jump to reference", RUBIN], ["jump to reference", JACKKNIFE],
+    ]  # fmt: skip
+    told = found.table.set_index("method")[parts].notna()
+    assert told.loc[RUBIN].all(axis=None)
+    assert not told.drop(RUBIN).any(axis=None)
+    rubin = found.table.iloc[1]
+    assert rubin["se"] ** 2 == pytest.approx(rubin["within"] + 1.25 * rubin["between"])
+    assert rubin["monte_carlo"] ** 2 == pytest.approx(rubin["between"] / 4)
+    lines = str(found).splitlines()
+    assert lines[0] == f"{EFFECT} under assumptions about missing responses"
+    assert any(line.startswith("95 % intervals") for line in lines)
+    header = next(line for line in lines if line.split()[:1] == ["assumption"])
+    assert header.split() == ["assumption", "method", *NUMBERS]
+    assert list(found.to_dict()) == ["table", "facts", "notes"]
+    expected = {"arm": "arm", "reference": "a", "assumptions": ["jump to reference"]}
+    assert {name: found.facts[name] for name in expected} == expected
+
+
+def test_subjects_that_are_not_told_apart_are_counted_together() -> None:
+    table = dropout(sensitivity(visits(), EFFECT, imputations=2, seed=1), None)
+    assert list(table) == ["pattern", "visit v1", "visit v2", "subjects"]
+    assert table["subjects"].tolist() == [18, 5, 1]
+    ordered = trial().assign(arm=lambda d: pd.Categorical(d["arm"], ["b", "z", "a"]))
+    fit = lmm("y ~ visit + arm:visit", ordered, residual="cs(visit | id)")
+    of = sensitivity(fit, fit.params.index[0], imputations=2, seed=1)
+    assert arm_columns(dropout(of, "arm")) == ["subjects, b", "subjects, a"]
+    none = dropout(sensitivity(lmm("y ~ x + (1 | g)", grouped()), "x", imputations=2, seed=1), None)
+    assert (len(none), list(none)) == (0, ["pattern"])
+    empty = trial().assign(y=lambda d: d["y"].where(d["id"] != 5))
+    fit = lmm("y ~ visit + arm:visit", empty, residual="cs(visit | id)")
+    found = sensitivity(fit, EFFECT, imputations=2, seed=1)
+    assert "none" in dropout(found, None)["pattern"].tolist()
+    assert found.facts["never"] == 1
+
+
+def test_arms_whose_responses_are_shifted_are_a_level_or_several() -> None:
+    basis = sensitivity(visits(), EFFECT, imputations=2, seed=1)
+    of = np.array(basis.rows.levels_of("arm"))
+    for given, names in (("b", ["b"]), (["b", "a"], ["b", "a"]), (("a",), ["a"])):
+        told, theirs = told_apart(basis.rows, "arm", given)
+        assert told == names
+        np.testing.assert_array_equal(theirs, np.isin(of, names))
+    by_level = sensitivity(lmm("y ~ x + (1 | g)", grouped()), "x", imputations=2, seed=1)
+    assert left_by_arm(by_level.rows, np.array(by_level.rows.levels_of("g"))) == {"a": 1, "c": 1, "e": 1}
+    assert left_by_arm(basis.rows, of) == {"a": 2, "b": 3}
+
+
+def test_a_study_without_an_arm_or_with_a_near_name_is_told_so() -> None:
+    asked = {"assumptions": ["tipping-point"], "arm": None, "reference": None, "shifted": None}
+    refuse(lmm("y ~ x + (1 | g)", grouped()).design, SimpleNamespace(**asked))
+    with pytest.raises(FitError, match="needs a model of repeated visits"):
+        refuse(
+            lmm("y ~ x + (1 | g)", grouped()).design,
+            SimpleNamespace(**asked | {"assumptions": ["copy-reference"]}),
+        )
+    with pytest.raises(FitError, match=r"no column of the fixed part.* They are: visit, arm$"):
+        refuse(visits().design, SimpleNamespace(**asked | {"arm": "q"}))
+    with pytest.raises(FitError, match=r"shifted: `arm` has no level q.* Its levels: a, b$"):
+        refuse(visits().design, SimpleNamespace(**asked | {"arm": "arm", "shifted": "q"}))

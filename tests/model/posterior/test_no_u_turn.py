@@ -68,6 +68,11 @@ def nutpie(monkeypatch):
 def test_chains_that_have_mixed_are_equally_weighted_and_trusted(nutpie):
     found = lmmkit.posterior(fitted("apart"), draws=802, seed=3)
     assert (nutpie[0]["draws"], nutpie[0]["tune"], nutpie[0]["seed"]) == (201, 600, 3)
+    told = {"chains": 4, "cores": 1, "save_warmup": False, "progress_bar": False}
+    assert {name: nutpie[0][name] for name in told} == told
+    assert (found.draws.quasi, found.draws.inefficiency >= 1.0) == (False, True)
+    off = found.draws.phi - found.draws.mode.phi[:, None]  # the chains stand still but for the curvature
+    np.testing.assert_allclose(np.cov(off) @ found.draws.mode.curvature, np.eye(len(off)), atol=0.25)
     assert (found.draws.count, found.draws.trusted, np.isnan(found.k_hat)) == (804, True, True)
     np.testing.assert_allclose(found.weights, 1 / 804)
     assert found.effective == pytest.approx(804 / found.draws.inefficiency)

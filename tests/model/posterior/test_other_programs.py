@@ -14,7 +14,7 @@ from model.posterior.test_posterior import table
 import lmmkit
 from lmmkit.engine.setup import set_up
 from lmmkit.errors import FitError
-from lmmkit.model.posterior.other_programs import to_bambi, to_brms
+from lmmkit.model.posterior.other_programs import IN_R, to_bambi, to_brms
 from lmmkit.model.posterior.prior_words import model_priors
 
 FIRST = "y ~ f + (1 | g)"
@@ -128,3 +128,65 @@ def test_related_levels_are_written_for_neither():
     for write, program in ((to_bambi, "Bambi"), (to_brms, "brms")):
         with pytest.raises(FitError, match=f"Related levels, .* are not written for {program}"):
             write(design, {}, 400, 1)
+
+
+def test_whole_texts_begin_with_the_data_and_end_with_the_draws():
+    bambi, brms = (text(write, FIRST, draws=400) for write in (to_bambi, to_brms))
+    assert (
+        bambi
+        == """\
+# The model of a fit by lmmkit, with the priors of its posterior. For Bambi 0.15 or later.
+import bambi as bmb
+import pandas as pd
+
+data = pd.read_parquet("data.parquet")  # the rows of the fit: fit.model_frame()
+data['f'] = pd.Categorical(data['f'].astype(str), ['a', 'b'])
+
+priors = {
+    'Intercept': bmb.Prior("Flat"),
+    'f': bmb.Prior("Flat"),
+    '1|g': bmb.Prior("Normal", mu=0, sigma=bmb.Prior("HalfStudentT", nu=3.0, sigma=2.5)),
+    "sigma": bmb.Prior("HalfStudentT", nu=3.0, sigma=2.5),
+}
+model = bmb.Model('y ~ 1 + f + (1 | g)', data, priors=priors, center_predictors=False)
+results = model.fit(draws=100, chains=4, target_accept=0.95, random_seed=5)
+"""
+    )
+    assert (
+        brms
+        == """\
+# The model of a fit by lmmkit, with the priors of its posterior.
+library(brms)
+
+data <- arrow::read_parquet("data.parquet")  # the rows of the fit, with columns of the data
+data$f <- factor(as.character(data$f), levels = c("a", "b"))
+
+priors <- c(
+  set_prior("student_t(3, 0, 2.5)", class = "sd", group = "g", coef = "Intercept"),
+  set_prior("student_t(3, 0, 2.5)", class = "sigma")
+)
+fit <- brm(
+  bf(y ~ 0 + Intercept + f + (1 | g)),
+  data = data, prior = priors, family = gaussian(),
+  chains = 4, iter = 1100, warmup = 1000, seed = 5,
+  control = list(adapt_delta = 0.95)
+)
+"""
+    )
+
+
+def test_functions_that_r_has_by_the_same_name():
+    assert {
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "exp",
+        "sqrt",
+        "abs",
+        "sin",
+        "cos",
+    } <= IN_R  # of numbers, in base
+    assert IN_R - {"log", "log2", "log10", "log1p", "exp", "sqrt", "abs", "sin", "cos"} == {
+        "I", "factor", "poly", "bs", "ns", "scale",
+    }  # fmt: skip

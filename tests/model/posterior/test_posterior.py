@@ -376,3 +376,82 @@ def test_arviz_is_asked_for_by_the_extra_that_brings_it(monkeypatch):
     monkeypatch.setattr("lmmkit.model.posterior.to_arviz.find_spec", lambda _: None)
     with pytest.raises(ImportError, match=r"pip install 'lmmkit\[arviz\]'"):
         drawn("apart").to_arviz()
+
+
+def test_regions_have_every_share_and_its_error():
+    found, x = drawn("slopes"), drawn("slopes").draws_frame()["x"].to_numpy()
+    inside = ((x > 1.5) & (x < 2.5)).astype(float)
+    share = found.weights @ inside
+    error = np.sqrt((found.weights**2) @ (inside - share) ** 2)
+    below, above = found.weights @ (x < 1.5), found.weights @ (x > 2.5)
+    row = found.rope({"x": (1.5, 2.5)})
+    assert row.columns.tolist() == ["low", "high", "inside", "below", "above", "mcse"]
+    assert row.loc["x"].tolist() == pytest.approx([1.5, 2.5, share, below, above, error])
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [(lambda d: "x", "str"), (lambda d: {"a": d["x"][:3]}, "dict"), (lambda d: None, "NoneType")],
+)
+def test_a_function_that_gives_no_number_for_each_draw_is_refused_with_what_it_gave(function, kind):
+    with pytest.raises(
+        FitError, match=rf"of: the function gave {kind}; a number for each of the 1,500 draws is"
+    ):
+        drawn("slopes").of(function)
+
+
+def test_what_is_no_function_is_refused_and_a_table_of_functions_is_summarised_by_column():
+    with pytest.raises(FitError, match=r"of: a function of the draws is expected, not str\."):
+        drawn("slopes").of("x")
+    found = drawn("slopes").of(lambda d: d[["x", "g.sd.x"]], 0.8)
+    pd.testing.assert_frame_equal(found, drawn("slopes").summary(0.8).loc[["x", "g.sd.x"]])
+
+
+def test_effects_and_ranks_are_told_by_group_level_and_term():
+    found, levels = drawn("crossed"), [*(f"g{i}" for i in range(8)), *(f"h{i}" for i in range(6))]
+    for made in (found.ranef(), found.ranks()):
+        assert made["level"].tolist() == levels
+        assert made["group"].tolist() == ["g"] * 8 + ["h"] * 6
+        assert set(made["term"]) == {"Intercept"}
+    means = np.concatenate([found.weights @ b[:, :, 0] for b in found.effects])
+    np.testing.assert_allclose(found.ranef()["mean"], means)
+    rank = 1.0 + (found.effects[1][:, :, 0] > found.effects[1][:, [2], 0]).sum(axis=1)
+    own, w = found.ranks().iloc[10], found.weights  # the third of h
+    assert own["mcse"] == pytest.approx(np.sqrt(w**2 @ (rank - w @ rank) ** 2))
+
+
+def test_a_posterior_is_told_in_plain_values_with_why_there_is_no_text_for_another_program():
+    found = drawn("slopes")
+    told, texts = found.to_dict(), found.other_programs()
+    assert list(told) == [
+        "formula",
+        "draws",
+        "seed",
+        "effective",
+        "k_hat",
+        "trusted",
+        "how",
+        "priors",
+        "table",
+    ]
+    assert (told["formula"], told["seed"]) == ("y ~ 1 + x + (1 + x | g)", 5)
+    assert told["priors"]["x"] == "flat"
+    assert list(texts) == ["bambi", "brms"]
+    assert texts["bambi"].startswith("none: Bambi has no correlated random effects")
+    assert texts["brms"] == found.to_brms()
+    assert drawn("apart").other_programs()["bambi"] == drawn("apart").to_bambi()
+
+
+def test_rows_and_levels_that_are_left_out_keep_their_names():
+    found = drawn("crossed")
+    rows, levels, of_h = found.loo(), found.loo("marginal"), found.waic("marginal", "h")
+    assert sorted(rows.parts.index) == list(range(48))
+    assert rows.parts.index.tolist() == np.argsort(table()["g"], kind="stable").tolist()
+    assert levels.parts.index.tolist() == [f"g{i}" for i in range(8)]
+    assert of_h.parts.index.tolist() == [f"h{i}" for i in range(6)]
+    assert found.waic().parts.index.tolist() == list(range(48))
+    assert [one.of for one in (rows, levels, of_h, found.waic())] == ["row", "g", "h", "row"]
+    assert [one.method for one in (rows, of_h)] == ["loo", "waic"]
+    # The level's rows one by one given the others are not all of them together.
+    np.testing.assert_allclose(rows.parts["elpd"].sum(), rows.elpd)
+    assert rows.p == pytest.approx(found.waic().parts["elpd"].sum() + found.waic().p - rows.elpd)

@@ -112,5 +112,54 @@ def test_draws_are_too_few_where_an_error_is_more_than_one_of_the_last_digit(row
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("column", ["mean", "low", "median", "high"])
+def test_the_digits_of_each_number_are_asked_for_and_of_no_other(column):
+    row = {"sd": 2.0, "sd_mcse": 9.0, "hdi_low": 3.0}
+    row |= dict.fromkeys(["mean", "low", "median", "high"], 30.0)
+    row |= dict.fromkeys(["mcse", "low_mcse", "median_mcse", "high_mcse"], 0.0)
+    refuse_too_few(pd.DataFrame([row], index=["b"]), 1000, 2)
+    row |= {"mcse" if column == "mean" else f"{column}_mcse": 1.5}
+    with pytest.raises(FitError, match=f"the {column} of b is 30 with an error of 1.5 by Monte Carlo"):
+        refuse_too_few(pd.DataFrame([row], index=["b"]), 1000, 2)
+
+
+def test_what_does_not_vary_is_worth_its_weights_and_has_no_error():
+    w = np.array([0.5, 0.25, 0.25])
+    one = sorted_draws(np.full(3, 7.0), w)
+    assert (one.mean, one.sd, one.mcse, one.sd_mcse) == (7.0, 0.0, 0.0, 0.0)
+    assert one.effective == pytest.approx(1.0 / 0.375)
+
+
+def test_draws_of_a_chain_have_errors_by_their_inefficiency():
+    x, w = importance(5)
+    plain, chain = sorted_draws(x, w), sorted_draws(x, w, 4.0)
+    assert chain.mcse == pytest.approx(2.0 * plain.mcse)
+    assert chain.sd_mcse == pytest.approx(2.0 * plain.sd_mcse)
+    assert chain.effective == pytest.approx(plain.effective / 4.0)
+    assert chain.share(-1.0, 1.0)[1] == pytest.approx(2.0 * plain.share(-1.0, 1.0)[1])
+    assert chain.quantile_mcse(0.9) == pytest.approx(2.0 * plain.quantile_mcse(0.9), rel=0.15)
+    table = summary(pd.DataFrame({"x": x}), w, 0.9, 4.0).loc["x"]
+    assert table["mcse"] == chain.mcse
+
+
+def test_the_error_of_a_quantile_is_that_of_the_effective_draws_there_and_never_less_than_all_are_worth():
+    w = np.full(400, 1.0 / 400)
+    one = sorted_draws(np.arange(400.0), w)
+    for p, n in ((0.5, 400.0), (0.1, 400.0)):
+        low, high = stats.beta(n * p + 1.0, n * (1.0 - p) + 1.0).ppf(stats.norm.cdf([-1.0, 1.0]))
+        assert one.quantile_mcse(p) == pytest.approx(400 * (high - low) / 2.0, rel=0.01)
+    tail = sorted_draws(np.append(np.zeros(399), 1.0), w)
+    assert tail.quantile_mcse(0.3) == 0.0
+
+
+def test_the_shortest_interval_holds_its_share_and_ends_at_draws():
+    x, w = np.array([0.0, 1.0, 1.5, 2.0, 9.0]), np.array([0.2, 0.2, 0.2, 0.2, 0.2])
+    one = sorted_draws(x, w)
+    assert one.shortest(0.6) == (1.0, 2.0)
+    assert one.shortest(0.8) == (0.0, 2.0)
+    assert one.shortest(0.61) == (0.0, 2.0)
+    assert one.shortest(0.99) == (0.0, 9.0)
+
+
 def test_what_is_exact_has_four_digits():
     assert trusted_text(1.234567, 0.0) == "1.235"

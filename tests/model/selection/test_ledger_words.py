@@ -14,7 +14,14 @@ from lmmkit.model.comparison.compare import ONE_VARIANCE
 from lmmkit.model.formula.formula import parse_candidate, parse_formula
 from lmmkit.model.formula.linear_text import written
 from lmmkit.model.selection.candidates import Candidate, Candidates, shared_rows
-from lmmkit.model.selection.error_rates import ErrorRates, _in_words, _rate, _Tested
+from lmmkit.model.selection.error_rates import (
+    ErrorRates,
+    _Bank,
+    _in_words,
+    _rate,
+    _Tested,
+    check_simulation,
+)
 from lmmkit.model.selection.ledger import (
     CandidateLedger,
     Selection,
@@ -27,7 +34,7 @@ from lmmkit.model.selection.ledger import (
 from lmmkit.model.selection.select import _why
 from lmmkit.model.selection.step_tests import NO_DISTRIBUTION, WORSE, StepTest, step_test
 from lmmkit.model.selection.term_components import SMALL
-from lmmkit.model.selection.walks import ADD, BEGIN, DROP, ZERO, Answer, Trial
+from lmmkit.model.selection.walks import ADD, BEGIN, DROP, ZERO, Answer, Refits, Trial
 
 BASE = parse_formula("y ~ x + (x | g)")
 BARS, LESS = BASE.random, parse_formula("y ~ x + (1 | g)").random
@@ -212,7 +219,12 @@ def test_a_choice_prints_its_numbers_and_leaves_out_what_there_is_not():
         pd.DataFrame(),
         ("Look.",),
     )
+    assert list(found.to_dict()) == [
+        "formula", "rule", "criterion", "alpha", "note", "ending", "notices", "candidates", "path", "components",
+        "residuals",
+    ]  # fmt: skip
     lines = str(found).splitlines()
+    assert lines[1].split() == ["candidate", "npar", "deviance", "AIC", "BIC", "p", "decision", "reason"]
     assert lines[2].split() == ["(1", "|", "g)", "4", "1,234.57", "1,242.00", "chosen", "R"]
     assert lines[3].split() == ["(x", "|", "g)", "0.50", "1.00", "2.00", "0.0123", "shown", "S"]
     assert lines[-3:] == ["Chosen by rule best: y ~ x", "Note.", "Look."]
@@ -267,9 +279,22 @@ def test_the_rows_of_all_candidates_are_shared_and_it_is_said():
 def test_options_that_a_choice_does_not_take_are_named():
     with pytest.raises(
         FitError,
-        match=r"'start' is no argument of select\(\)\. .* those of lmm\(\) .* weights, offset, .* algorithm, max_iterations\.",
+        match=r"'start' is no argument of select\(\)\. .* those of lmm\(\) that hold for every candidate: weights, "
+        r"offset, residual, known, contrasts, missing, subset, algorithm, max_iterations\.$",
     ):
         Candidates(BASE, None, reml=True, options={"start": 1}, conditional=False)
+    given = {"weights": "w", "missing": "drop", "algorithm": "em", "max_iterations": 3}
+    fits = Candidates(BASE, None, reml=True, options=given, conditional=False)
+    assert fits.options == {"weights": "w", "missing": "drop"}
+    assert fits.search == {"algorithm": "em", "max_iterations": 3}
+
+
+def test_a_candidate_that_was_not_fitted_is_neither_able_nor_singular():
+    known = [fitted("(x | g)", "ab", "c"), fitted("(x | g)", "ab", singular=False), Candidate("c", BASE)]
+    assert [(one.able, one.singular, one.effects) for one in known] == [
+        (True, True, 3), (True, False, 2), (False, False, 0),
+    ]  # fmt: skip
+    assert not fitted("(x | g)", "ab", converged=False).able
 
 
 def test_a_term_that_is_left_out_has_the_first_reason_of_its_group():
@@ -335,6 +360,8 @@ def test_error_rates_print_what_was_drawn_and_how_it_was_tested():
     )
     text = str(rates)
     assert text.startswith("Tests of x at level 0.05\n")
+    head = "procedure Type I error MC error power MC error singular most frequent model"
+    assert text.splitlines()[1].split() == head.split()
     cells = ["maximal", "0.0500", "0.0067", "0.8000", "0.0126", "25%", "(1", "|", "g)", "(50%)"]
     assert text.splitlines()[2].split() == cells
     assert (
@@ -354,6 +381,9 @@ def test_error_rates_print_what_was_drawn_and_how_it_was_tested():
     )
     assert str(none).endswith("The t test.")
     assert rates.to_dict()["table"] == [row]
+    assert list(rates.to_dict()) == [
+        "focus", "truth", "truth_note", "test", "level", "replicates", "seed", "table", "models",
+    ]  # fmt: skip
 
 
 def test_a_test_of_one_row_is_a_t_test():
@@ -362,3 +392,73 @@ def test_a_test_of_one_row_is_a_t_test():
     assert one.words.startswith("The t test of x is that of the model chosen")
     one.L = np.eye(2)
     assert one.words.startswith("The F test of 2 rows of x is that")
+
+
+def design(rows=10, random=(1,)):
+    return SimpleNamespace(random=random, formula="y ~ x", problem=SimpleNamespace(response=np.zeros(rows)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "criterion", "settled"),
+    [
+        ("fixed", None, "aic"), ("fixed", "caic", "aic"), ("maximal", "bic", "aic"), ("backward", None, "lrt"),
+        ("forward", "bic", "bic"), ("best", None, "aic"), ("best", "bic", "bic"), ("parsimonious", "aic", "aic"),
+    ],
+)  # fmt: skip
+def test_what_a_simulated_rule_goes_by(rule, criterion, settled):
+    assert check_simulation(design(), rule, criterion, 5) == settled
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((design(random=()), "fixed", None, 5), "`y ~ x` has no random effects, and so no choice whose errors could be simulated."),
+        ((design(), "best", "caic", 5), "criterion='caic': error rates are simulated for 'lrt', 'aic' and 'bic', which need the deviance of a response alone."),
+        ((design(), "best", "lrt", 5), "criterion='lrt' orders no list of candidates: rule 'best' takes 'aic' or 'bic' here."),
+        ((design(), "fixed", None, 2_000_001), "2,000,001 responses of 10 rows are 20,000,010 numbers, more than the 20,000,000 that are kept: ask for 2,000,000 at most."),
+        ((design(30_000_000), "fixed", None, 2), "2 responses of 30,000,000 rows are 60,000,000 numbers, more than the 20,000,000 that are kept: ask for 1 at most."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_simulated_is_refused(given, said):
+    with pytest.raises(FitError) as refused:
+        check_simulation(*given)
+    assert str(refused.value) == said
+
+
+def test_as_many_numbers_as_are_kept_are_simulated():
+    assert check_simulation(design(), "fixed", None, 2_000_000) == "aic"
+
+
+def test_of_a_list_each_response_takes_the_least_criterion_of_what_converged_and_of_equals_the_first():
+    made = {
+        "A": Refits(np.array([10.0, 10.0, 10.0, 10.0]), None, np.array([True, True, False, True]), 3),
+        "B": Refits(np.array([7.9, 8.0, 12.0, 5.2]), None, np.ones(4, bool), 4),
+    }
+    bank = _Bank.__new__(_Bank)
+    bank.count, bank.fit = 2, lambda bars, which: made[bars] if which.tolist() == [0, 1, 2, 3] else None
+    bank.source = SimpleNamespace(estimates=SimpleNamespace(nobs=100))  # log 100 is 4.61
+    assert bank.least(["A", "B"], "aic") == ["B", "A", "B", "B"]
+    assert bank.least(["A", "B"], "bic") == ["A", "A", "B", "B"]
+
+
+def test_models_that_a_procedure_ended_with_are_counted_without_the_effect_and_with_it():
+    bank = _Bank.__new__(_Bank)
+    one, two = BARS, LESS
+    flags = np.array([True, False, False, False, True, True])
+    bank.count = 3
+    bank.found = {
+        one: SimpleNamespace(p=np.array([0.01, 0.5, np.nan, 0.04, 0.9, 0.03]), singular=flags, df=7.0),
+        two: SimpleNamespace(p=np.full(6, 0.02), singular=~flags, df=9.0),
+    }
+    bank.source = SimpleNamespace(
+        estimates=SimpleNamespace(design=SimpleNamespace(recipe=SimpleNamespace(formula=BASE)))
+    )
+    ends = [one, two, one, one, two, one]
+    row = bank.rates("rule", ends, 0.05)
+    assert (row["type1"], row["power"], row["used"], row["failed"]) == (1.0, 1.0, 2, 1)
+    assert (row["singular"], row["found"], row["model_share"]) == (pytest.approx(3 / 6), 4 / 6, 4 / 6)
+    assert (row["procedure"], row["model"]) == ("rule", "(1 + x | g)")
+    assert list(bank.models("rule", ends)) == [
+        {"procedure": "rule", "model": "(1 + x | g)", "without_effect": 2, "with_effect": 2, "df": 7.0},
+        {"procedure": "rule", "model": "(1 | g)", "without_effect": 1, "with_effect": 1, "df": 9.0},
+    ]

@@ -128,6 +128,22 @@ def test_sleepstudy_ends_without_the_correlation(frame):
         "correlations again",
     ]
     assert found.path["stat"].round(3).tolist()[1:] == [0.041, 42.796, 0.041]
+    assert list(found.path) == [
+        "step", "stage", "candidate", "against", "what", "stat", "df", "p", "higher", "kept", "taken",
+        "singular", "outcome",
+    ]  # fmt: skip
+    assert found.path["outcome"].tolist() == ["begins", "left out for now", "kept", "not added"]
+    assert found.path["step"].tolist() == [1, 2, 3, 4]
+    assert found.path["against"].tolist() == ["", "(1 + Days | Subject)", *["(1 + Days || Subject)"] * 2]
+    assert found.path["higher"].isna().all()
+    assert list(found.table) == [
+        "candidate", "formula", "nobs", "npar", "llf", "deviance", "aic", "bic", "caic", "caic_df", "caic4",
+        "caic4_df", "d_deviance", "d_aic", "d_bic", "d_caic", "against", "stat", "df", "p", "reference",
+        "singular", "direction", "converged", "evaluations", "chosen", "decision", "reason", "error",
+    ]  # fmt: skip
+    assert list(found.components) == [
+        "candidate", "group", "component", "sd", "share", "correlation_share", "direction",
+    ]  # fmt: skip
     assert found.path["taken"].tolist() == [True, True, False, False]
     assert select("Reaction ~ Days + (1 | Subject)", frame, rule="parsimonious").formula == found.formula
 
@@ -378,6 +394,37 @@ def test_a_term_that_the_design_does_not_justify_is_named():
         "score ~ Machine + (1 | Worker) + (1 | Worker:Machine)", table("machines_vector"), rule="parsimonious"
     )
     assert any("`(1 | Worker:Machine)` is left out of the maximal model" in one for one in found.notices)
+
+
+def test_a_random_part_that_is_wider_than_the_design_justifies_is_where_the_choice_begins(frame):
+    between = frame.assign(arm=frame["Subject"].astype(str).str[-1].astype(int) % 2)
+    found = select("Reaction ~ Days + arm + (Days + arm | Subject)", between, rule="maximal")
+    assert any(
+        one.startswith(
+            "`(1 + Days + arm | Subject)` is wider than what the design justifies (`(1 + Days | Subject)`)"
+        )
+        for one in found.notices
+    )
+    assert found.table["candidate"].iloc[0] == "(1 + Days + arm | Subject)"
+
+
+def test_a_structure_that_has_no_fit_says_why_and_has_no_numbers(frame):
+    fit = lmmkit.lmm("Reaction ~ Days + (1 | Subject)", frame)
+    found = residual_structures(
+        fit, ["iid", "ar1(nothing | Subject)"], frame, {}, L=np.array([[0.0, 1.0]]), quantity="q"
+    )
+    assert list(found) == [
+        "structure", "npar", "deviance", "aic", "bic", "quantity", "estimate", "se", "df", "note", "chosen",
+        "d_deviance", "d_aic", "d_bic",
+    ]  # fmt: skip
+    assert found["chosen"].tolist() == [True, False]
+    assert found.loc[0, ["quantity", "note", "d_aic"]].tolist() == ["q", "", 0.0]
+    assert found.loc[0, ["estimate", "se"]].tolist() == pytest.approx([fit.params["Days"], fit.bse["Days"]])
+    assert "nothing" in found["note"].iloc[1]
+    assert found.loc[1, ["npar", "deviance", "aic", "bic", "estimate", "se", "df", "d_aic"]].isna().all()
+    none = residual_structures(fit, ["iid"], frame, {})
+    assert none.loc[0, ["estimate", "se", "df"]].isna().all()
+    assert none["aic"].iloc[0] == fit.aic
 
 
 def test_structures_weights_and_residuals_take_part(frame):
