@@ -79,7 +79,7 @@ def missing(patterns: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     gaps = patterns.iloc[:, 1:]
     longer = max(0, max(map(len, map(str, gaps)), default=0) - 8)  # names stand upright where they are long
     ax = panel(ax, height=0.9 + 0.3 * len(patterns) + 0.09 * longer)
-    rows = [f"{rows:,} rows" for rows in patterns.iloc[:, 0]]
+    rows = [f"{rows:,} row{'s' * (rows != 1)}" for rows in patterns.iloc[:, 0]]
     holes(ax, gaps.to_numpy(float), gaps, rows)
     ax.set(xlabel="Column (dark: value missing)", ylabel="Pattern")
     return ax

@@ -593,7 +593,8 @@ def _function_name(name: str, purpose: Purpose) -> str:
         return coding
     near = did_you_mean(name, known)
     raise FormulaError(
-        f"`{name}()` is not a function of the formula language{near}. Offered: {', '.join(known)}, offset."
+        f"`{name}()` is not a function of the formula language{near or '.'} Offered: {', '.join(known)}, "
+        "offset."
     )
 
 

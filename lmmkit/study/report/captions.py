@@ -403,7 +403,10 @@ def relationships(table: pd.DataFrame) -> Words:
     for row, (group, largest) in enumerate(zip(table["group"], table["largest"], strict=True)):
         pairs, levels, related = (numbers.cell(row, name) for name in ("pairs", "levels", "related"))
         closest, diagonal = (numbers.cell(row, name, 3) for name in ("closest", "diagonal"))
-        one = fill("Of {} pairs of the {} levels of {}, {} are related", pairs, levels, Name(group), related)
+        are = "is" if related.value == 1 else "are"
+        one = fill(
+            "Of {} pairs of the {} levels of {}, {} {} related", pairs, levels, Name(group), related, are
+        )
         one = fill("{}, the closest by {}; the mean of the diagonal is {}", one, closest, diagonal)
         if not pd.isna(largest):
             least, most = (numbers.cell(row, name, 3) for name in ("least", "largest"))

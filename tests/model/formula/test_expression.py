@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmmkit.errors import DataError, FormulaError
-from lmmkit.model.formula.expression import check_expression, parse_expression
+from lmmkit.model.formula.expression import check_expression, parse_expression, quote
 from lmmkit.model.table.evaluate import evaluate_expression
 
 FRAME = pd.DataFrame(
@@ -240,3 +240,118 @@ def test_brackets_that_do_not_match_are_named_with_their_place(text, said):
 def test_a_bracket_within_a_name_or_a_text_opens_nothing():
     assert parse_expression("`a(` + `)b`").variables == ("a(", ")b")
     assert parse_expression("x == '('", "exclude").variables == ("x",)
+
+
+FUNCTIONS = (
+    "log, log2, log10, log1p, exp, sqrt, abs, sin, cos, I, center, scale, poly, bs, cr, cc, ns, C, factor"
+)
+CODED = "treatment, sum, helmert, poly, diff, sas"
+HOLDS = "an expression holds columns, numbers, + - * / ^ and the documented functions"
+COMPARES = "a condition compares columns: `Days > 2`, `site in ['a', 'b']`, joined by and, or, not"
+
+
+@pytest.mark.parametrize(
+    ("text", "purpose", "why"),
+    [
+        ("poly(x, 2) + 1", "formula", "`poly()` makes several columns: it stands alone, in a formula"),
+        ("poly(x, 2)", "derive", "`poly()` makes several columns: it stands alone, in a formula"),
+        ("1 + C(g)", "formula", "`C()` makes a factor: it stands alone, in a formula"),
+        ("factor(g)", "derive", "`factor()` makes a factor: it stands alone, in a formula"),
+        ("sum(x)", "formula", "`sum()` has no meaning here"),
+        ("log()", "formula", "`log()` takes a column first"),
+        ("log(x, 2, 3)", "formula", "`log()` takes at most 2 arguments"),
+        ("log(x, bass=2)", "formula", "`log()` has no option `bass` (options: base)"),
+        ("exp(x, base=2)", "formula", "`exp()` has no option `base` (options: none)"),
+        ("poly(x, 2, degree=2)", "formula", "`degree` is given twice"),
+        ("poly(x, degree=2.5)", "formula", "`degree` of `poly()` is a whole number from 1 to 100"),
+        ("bs(x, df=0)", "formula", "`df` of `bs()` is a whole number from 1 to 100"),
+        ("log(x, y)", "formula", "`c_1` must be a constant"),
+        ("C(g, sum, 2)", "formula", "`C()` takes a column, a coding and `levels`"),
+        ("C(g, base=2)", "formula", "`C()` takes a column, a coding and `levels`"),
+        ("C(g, odd)", "formula", f"the coding of a factor is one of {CODED}"),
+        ("C(g, treatment(1, 2))", "formula", f"the coding of a factor is one of {CODED}"),
+        ("C(g, 3)", "formula", f"the coding of a factor is one of {CODED}"),
+        ("group_mean(x)", "derive", "group_mean takes a column and a grouping column: group_mean(x, g)"),
+        ("group_mean(x, 2)", "derive", "group_mean takes a column and a grouping column: group_mean(x, g)"),
+        ("x[1]", "formula", HOLDS),
+        ("x + 1", "exclude", COMPARES),
+        ("1 < 2", "exclude", "it uses no column"),
+        ("2 + 2", "formula", "it uses no column"),
+        ("x^101", "formula", "a power is at most 100"),
+        ("x^-101", "formula", "a power is at most 100"),
+        ("x + NULL", "formula", "None is not a number to calculate with"),
+    ],
+)  # fmt: skip
+def test_what_is_not_offered_is_said_whole(text, purpose, why):
+    with pytest.raises(FormulaError) as caught:
+        parse_expression(text, purpose)
+    assert str(caught.value) == f"`{text}` cannot be used: {why}."
+
+
+@pytest.mark.parametrize(
+    ("text", "purpose", "said"),
+    [
+        (
+            "lg(x)",
+            "formula",
+            f"`lg()` is not a function of the formula language; did you mean `log`? Offered: {FUNCTIONS}, "
+            f"offset.",
+        ),
+        (
+            "zzzzz(x)",
+            "derive",
+            f"`zzzzz()` is not a function of the formula language. Offered: {FUNCTIONS}, group_mean, offset.",
+        ),
+        ("x +", "formula", "Cannot read `x +` as an expression."),
+        ("", "formula", "An expression is empty in ``."),
+        (
+            "x ? n",
+            "formula",
+            "Cannot read `?` at character 3 of `x ? n`. Column names with special characters go between "
+            "back-quotes, where \\` is a back-quote and \\\\ a back-slash.",
+        ),
+        ("x[1)", "formula", "`)` at character 4 of `x[1)` closes nothing."),
+        ("x[1", "formula", "`]` is missing in `x[1`."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_said_whole(text, purpose, said):
+    with pytest.raises(FormulaError) as caught:
+        parse_expression(text, purpose)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    "word", ["TRUE", "FALSE", "NULL", "True", "False", "None", "and", "or", "not", "in", "."]
+)
+def test_a_word_of_the_language_is_a_column_in_back_quotes_alone(word):
+    assert quote(word) == f"`{word}`"
+    assert parse_expression(quote(word)).variables == (word,)
+    assert parse_expression(f"{quote(word)} + x").variables == (word, "x")
+
+
+@pytest.mark.parametrize("name", ["x", "a.b", ".a", "_", "é", "x1"])
+def test_a_plain_name_needs_no_quotes(name):
+    assert quote(name) == name
+    assert parse_expression(name).variables == (name,)
+
+
+@pytest.mark.parametrize(
+    ("text", "purpose", "canonical"),
+    [
+        ("x^2", "formula", "x ** 2"),
+        ("x %% 2 + x %/% 2", "formula", "x % 2 + x // 2"),
+        ("x > 1 & n < 2 | !flag", "exclude", "x > 1 and n < 2 or not flag"),
+        ("x > 1 && n < 2 || flag", "exclude", "x > 1 and n < 2 or flag"),
+        ("x %in% c(1, 2)", "exclude", "x in c(1, 2)"),
+        ("ns(x, Boundary.knots = c(1, 2))", "formula", "ns(x, boundary_knots=c(1, 2))"),
+        ("bs(x, intercept = TRUE)", "formula", "bs(x, include_intercept=True)"),
+        ("scale(x, center=FALSE)", "formula", "scale(x, center=False)"),
+        ("bs(x, knots=NULL)", "formula", "bs(x, knots=None)"),
+        ("C(g, contr.Sum)", "formula", None),
+        ("2L * x", "formula", "2 * x"),
+        ("`c_0` + x", "formula", "c_0 + x"),
+    ],
+)
+def test_a_spelling_of_r_has_its_one_canonical_form(text, purpose, canonical):
+    found = parse_expression(text, purpose)
+    assert canonical is None or found.canonical == canonical

@@ -1033,6 +1033,9 @@ def test_relationships():
         second,
         "How levels of herd are related: histograms of the relationships of two levels and of each alone.",
     )
+    pair = {**other, "related": 1, "closest": 0.25}
+    said = str(captions.relationships(Frame([pair]))["caption"])
+    assert said.startswith("Of 3 pairs of the 3 levels of herd, 1 is related, the closest by 0.25;")
 
 
 def test_a_distance_is_told_with_its_columns_and_their_units():
