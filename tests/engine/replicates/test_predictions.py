@@ -94,7 +94,11 @@ def test_the_scores_of_related_levels_are_spread_over_their_relatives():
 
 @pytest.mark.parametrize(
     ("formula", "weighted", "reml"),
-    [("y ~ x + (x | g) + (1 | h)", True, True), ("y ~ x + (1 | top/g)", False, False)],
+    [
+        ("y ~ x + (x | g) + (1 | h)", True, True),
+        ("y ~ x + (1 | top/g)", False, False),
+        ("y ~ 0 + (x | g)", False, True),
+    ],
 )
 def test_at_their_own_variances_each_response_is_mapped_by_its_own_matrix(formula, weighted, reml):
     extra = {"weights": "w", "offset": "o"} if weighted else {}
